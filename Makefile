@@ -1,0 +1,90 @@
+# What each target does: make help
+
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV   := .venv
+BIN    := $(VENV)/bin
+RUN    := data/run
+PID    := $(RUN)/server.pid
+LOG    := $(RUN)/server.log
+# Arguments for run.py, demo.py, pytest or the benchmarks: make dev ARGS="--port 9000"
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev dev background stop status logs test lint format check bench demo clean
+
+help: ## This list
+	@echo "Diffusion-Pipe API: GPUs and diffusion training by HTTP"
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo '  ARGS="..." is handed on: make dev ARGS="--port 9000", make test ARGS="tests/unit -k history"'
+
+install: $(BIN)/.installed ## Make .venv and install what the service needs
+
+install-dev: $(BIN)/.installed-dev ## The same, and what tests, checks and benchmarks need
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none was found on PATH." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(BIN)/.installed: requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(BIN)/.installed-dev: requirements-dev.txt requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@ $(BIN)/.installed
+
+dev: install ## Serve on 127.0.0.1:8080 in this terminal; Ctrl-C ends it
+	@$(BIN)/python run.py $(ARGS)
+
+background: install ## Serve in the background; see stop, status and logs
+	@mkdir -p $(RUN)
+	@if $(MAKE) -s is-running; then echo "It runs already, with pid $$(cat $(PID))."; else \
+	  nohup $(BIN)/python run.py $(ARGS) >> $(LOG) 2>&1 < /dev/null & echo $$! > $(PID); \
+	  sleep 2; \
+	  if $(MAKE) -s is-running; then echo "It runs with pid $$(cat $(PID)); its log is $(LOG)."; \
+	  else echo "It did not start:" >&2; tail -n 3 $(LOG) >&2; rm -f $(PID); exit 1; fi; fi
+
+stop: ## End the server in the background
+	@if $(MAKE) -s is-running; then pid=$$(cat $(PID)); kill $$pid; \
+	  for i in $$(seq 100); do kill -0 $$pid 2>/dev/null || break; sleep 0.1; done; \
+	  if kill -0 $$pid 2>/dev/null; then echo "Pid $$pid has not ended in 10 s." >&2; exit 1; fi; \
+	  rm -f $(PID); echo "Ended."; else rm -f $(PID); echo "Nothing runs in the background."; fi
+
+status: ## Whether the server in the background runs
+	@if $(MAKE) -s is-running; then echo "It runs with pid $$(cat $(PID)); its log is $(LOG)."; else echo "Nothing runs in the background."; fi
+
+logs: ## Follow the log of the server in the background
+	@test -f $(LOG) || { echo "There is no log yet: make background starts the server." >&2; exit 1; }
+	@tail -n 50 -f $(LOG)
+
+# The pid in the file counts only while that process is a run.py: pids are given to others in time.
+.PHONY: is-running
+is-running:
+	@test -s $(PID) && ps -o args= -p "$$(cat $(PID))" 2>/dev/null | grep -q 'run\.py'
+
+test: install-dev ## Install what they need and run all tests
+	$(BIN)/python -m pytest -n auto $(ARGS)
+
+lint: install-dev ## Formatting, rules, types, import layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install-dev ## Put the code into its format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+check: lint test ## lint and test
+
+bench: install-dev ## Measure, and print a table with versions and machine
+	$(BIN)/python -m benchmarks $(ARGS)
+
+demo: install ## A guided walk; starts a server of its own unless ARGS="--url http://..." names one
+	@$(BIN)/python demo.py $(ARGS)
+
+clean: ## Remove .venv and caches; keep data/
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,191 @@
+"""The settings, read once: from flags, the environment and `.env`. Nothing else reads the environment."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, NoReturn
+
+from dotenv import dotenv_values
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+
+
+class ConfigError(Exception):
+    """A setting cannot be used: which one, why, and what to do."""
+
+
+def _number(low: float, high: float, kind: type[int] | type[float] = int) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            raise ValueError(f"is not {'a whole' if kind is int else 'a'} number") from None
+        if not low <= value <= high:
+            raise ValueError(f"is not between {low:g} and {high:g}")
+        return value
+
+    return parse
+
+
+def _choice(*allowed: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        for choice in allowed:
+            if text.lower() == choice.lower():
+                return choice
+        raise ValueError(f"is not one of {', '.join(allowed)}")
+
+    return parse
+
+
+def _flag(text: str) -> bool:
+    if text.lower() in ("1", "true", "yes", "on"):
+        return True
+    if text.lower() in ("0", "false", "no", "off", ""):
+        return False
+    raise ValueError("is neither 1 nor 0")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip().lower() for part in text.split(",") if part.strip())
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(name.rstrip("/") for name in _names(text))
+    for origin in origins:
+        if origin == "*" or not origin.startswith(("http://", "https://")) or "/" in origin.partition("://")[2]:
+            raise ValueError("holds something else than origins such as https://dashboard.example.org (no *, no path)")
+    return origins
+
+
+def _setting(env: str, default: Any, parse: Callable[[str], Any], text: str, shown: str | None = None) -> Any:
+    metadata = {"env": env, "parse": parse, "help": text, "shown": shown if shown is not None else str(default)}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Every setting, checked. Times in seconds."""
+
+    host: str = _setting("API_HOST", "127.0.0.1", str, "address to listen on")
+    port: int = _setting("API_PORT", 8080, _number(0, 65535), "port to listen on; 0 takes a free one")
+    storage_root: Path = _setting("STORAGE_ROOT", Path("data"), Path, "directory for everything that is kept", "./data")
+    gpu_source: str = _setting(
+        "GPU_SOURCE",
+        "auto",
+        _choice("auto", "nvml", "simulated"),
+        "auto: NVML, or simulated GPUs when its library is absent; nvml; simulated",
+    )
+    simulated_gpus: str = _setting(
+        "SIMULATED_GPUS",
+        "4x NVIDIA GeForce RTX 4090",
+        str,
+        'which GPUs to simulate, such as "8x NVIDIA H100 80GB HBM3, 2x NVIDIA L40S"',
+    )
+    simulated_seed: int = _setting("SIMULATED_SEED", 0, _number(0, 2**32), "the same seed gives the same readings")
+    gpu_monitor_interval: float = _setting(
+        "GPU_MONITOR_INTERVAL", 5.0, _number(0.1, 3600, float), "seconds between two sweeps of the GPUs", "5"
+    )
+    gpu_status_check_timeout: float = _setting(
+        "GPU_STATUS_CHECK_TIMEOUT", 10.0, _number(0.1, 86400, float), "seconds after which a reading is stale", "10"
+    )
+    dcgm_aliases: bool = _setting(
+        "METRICS_DCGM_ALIASES", False, _flag, "1 adds the DCGM_FI_DEV_* names to /metrics", "0"
+    )
+    cors_origins: tuple[str, ...] = _setting(
+        "CORS_ORIGINS", (), _origins, "origins whose pages may use the API, by comma", "none but its own"
+    )
+    allowed_hosts: tuple[str, ...] = _setting(
+        "ALLOWED_HOSTS", (), _names, "names that requests may address, by comma, besides loopback", "loopback only"
+    )
+    allow_unauthenticated: bool = _setting(
+        "ALLOW_UNAUTHENTICATED", False, _flag, "1 permits an address beyond loopback although there are no keys", "0"
+    )
+    max_body_bytes: int = _setting(
+        "MAX_BODY_BYTES", 1024 * 1024, _number(1024, 2**30), "largest JSON body that is taken, in bytes"
+    )
+    log_level: str = _setting("LOG_LEVEL", "INFO", _choice("DEBUG", "INFO", "WARNING", "ERROR"), "how much is logged")
+    log_format: str = _setting(
+        "LOG_FORMAT", "auto", _choice("auto", "text", "json"), "text, json, or auto: text on a terminal, else json"
+    )
+
+    @classmethod
+    def from_env(
+        cls,
+        environ: Mapping[str, str] | None = None,
+        argv: Sequence[str] = (),
+        dotenv_path: Path | None = Path(".env"),
+    ) -> "Config":
+        """Settings from flags, then the environment, then `.env`. Raises ConfigError with every mistake."""
+        given: dict[str, str | None] = {}
+        if dotenv_path is not None:
+            given.update(dotenv_values(dotenv_path))
+        given.update(os.environ if environ is None else environ)
+        flags = vars(_parser().parse_args(argv))
+        values, mistakes = {}, []
+        for setting in fields(cls):
+            text = flags[setting.name] if flags[setting.name] is not None else given.get(setting.metadata["env"])
+            if text is None or (text == "" and flags[setting.name] is None):
+                continue
+            try:
+                values[setting.name] = setting.metadata["parse"](text)
+            except ValueError as error:
+                mistakes.append(f'{setting.metadata["env"]}="{text}" {error}')
+        if mistakes:
+            raise ConfigError("; ".join(mistakes))
+        config = cls(**values)
+        config._check_together()
+        return config
+
+    def _check_together(self) -> None:
+        if not self.is_loopback and not self.allow_unauthenticated:
+            raise ConfigError(
+                f"API_HOST={self.host} can be reached by other machines, and there are no keys yet: anyone there could "
+                "use this service. Listen on 127.0.0.1 and use an SSH tunnel or a reverse proxy with authentication, "
+                "or set ALLOW_UNAUTHENTICATED=1 if the network is trusted"
+            )
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the address."""
+        if self.host.lower() == "localhost":
+            return True
+        try:
+            return ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def logs_json(self) -> bool:
+        """Whether log lines are JSON."""
+        return self.log_format == "json" or (self.log_format == "auto" and not sys.stderr.isatty())
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message}; `python run.py --help` lists the flags")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="run.py",
+        description="Diffusion-Pipe API: GPUs and diffusion training by HTTP.",
+        epilog="Each setting is a flag, an environment variable, or a line NAME=value in .env; the first found holds.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    for setting in fields(Config):
+        env = setting.metadata["env"]
+        names = [f"--{env.lower().replace('_', '-')}"]
+        if env in ("API_HOST", "API_PORT"):
+            names.insert(0, f"--{setting.name}")
+        parser.add_argument(
+            *names,
+            dest=setting.name,
+            metavar="VALUE",
+            help=f"{setting.metadata['help']} [{env}; default: {setting.metadata['shown']}]".replace("%", "%%"),
+        )
+    return parser

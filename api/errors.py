@@ -1,0 +1,155 @@
+"""What can go wrong, as exceptions: raised deep, mapped to an answer once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One mistake in a request: a JSON pointer to it ("/gpu_ids/0") and what is wrong there."""
+
+    pointer: str
+    message: str
+
+
+class ServiceError(Exception):
+    """Something went wrong inside the service."""
+
+    code = "internal_error"  #: the stable word that clients compare
+    status = 500  #: the HTTP status
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        data: Any = None,
+        mistakes: Sequence[Mistake] = (),
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        """`detail` replaces the docstring; `data` is what helps the caller to go on."""
+        self.detail = detail or (type(self).__doc__ or "").strip()
+        super().__init__(self.detail)
+        self.data = data
+        self.mistakes = tuple(mistakes)
+        self.headers = headers or {}
+
+
+class MalformedRequest(ServiceError):
+    """The request cannot be read."""
+
+    code, status = "malformed_request", 400
+
+
+class HostNotAllowed(ServiceError):
+    """The Host header names a machine that this service does not answer for."""
+
+    code, status = "host_not_allowed", 403
+
+
+class OriginNotAllowed(ServiceError):
+    """A page of another origin may not use this service."""
+
+    code, status = "origin_not_allowed", 403
+
+
+class NotFound(ServiceError):
+    """There is nothing at this address."""
+
+    code, status = "not_found", 404
+
+
+class GPUNotFound(NotFound):
+    """No GPU has this index or UUID."""
+
+    code = "gpu_not_found"
+
+
+class TaskNotFound(NotFound):
+    """No task has this id."""
+
+    code = "task_not_found"
+
+
+class MethodNotAllowed(ServiceError):
+    """This address does not take this method."""
+
+    code, status = "method_not_allowed", 405
+
+
+class RequestTimeout(ServiceError):
+    """The request did not arrive in time."""
+
+    code, status = "request_timeout", 408
+
+
+class Conflict(ServiceError):
+    """The request contradicts the present state."""
+
+    code, status = "conflict", 409
+
+
+class GPUBusy(Conflict):
+    """The GPU is held by another task."""
+
+    code = "gpu_busy"
+
+
+class GPULost(Conflict):
+    """The GPU does not answer; the driver reports it as lost."""
+
+    code = "gpu_lost"
+
+
+class TaskExists(Conflict):
+    """A task with this id exists already."""
+
+    code = "task_exists"
+
+
+class ProcessNotRunning(Conflict):
+    """No process with this pid runs on this machine."""
+
+    code = "process_not_running"
+
+
+class RequestInProgress(Conflict):
+    """A request with this Idempotency-Key is still being worked on; ask again."""
+
+    code = "request_in_progress"
+
+
+class TooLarge(ServiceError):
+    """The request body is larger than this service takes."""
+
+    code, status = "body_too_large", 413
+
+
+class UnsupportedMediaType(ServiceError):
+    """The body must be JSON: send Content-Type: application/json."""
+
+    code, status = "unsupported_media_type", 415
+
+
+class Invalid(ServiceError):
+    """The request is well-formed, but some of its values are not valid."""
+
+    code, status = "validation_failed", 422
+
+
+class IdempotencyKeyReused(ServiceError):
+    """This Idempotency-Key was used before with another body."""
+
+    code, status = "idempotency_key_reused", 422
+
+
+class HeadersTooLarge(ServiceError):
+    """The request's headers are larger than this service takes."""
+
+    code, status = "headers_too_large", 431
+
+
+class Unavailable(ServiceError):
+    """The service cannot answer this now."""
+
+    code, status = "unavailable", 503

@@ -1,0 +1,1 @@
+"""Where readings come from: NVML, a simulation, the host."""

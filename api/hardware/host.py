@@ -1,0 +1,159 @@
+"""The machine around the GPUs: its processes, memory and disks, read by psutil and from /proc."""
+
+import os
+import re
+import socket
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from api.models.system import DiskUsage, HostMemory, SystemInfo
+from api.models.task import ProcessIdentity
+from api.utils.formatting import shorten_command
+
+_MIB = 1024 * 1024
+_CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
+
+# The inode of the first PID namespace (PROC_PID_INIT_INO in the kernel's include/linux/proc_ns.h).
+_FIRST_PID_NAMESPACE = "pid:[4026531836]"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessDescription:
+    """What the host knows of a process; every field None when it cannot be seen."""
+
+    user: str | None = None
+    command: str | None = None
+    started_at: datetime | None = None
+    container_id: str | None = None
+    host_memory_mb: int | None = None
+    ancestors: frozenset[int] = frozenset()
+    visible: bool = False
+
+
+def describe_process(pid: int) -> ProcessDescription:
+    """User, command (secrets masked, cut at 256 characters), start, container and host memory of a process."""
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            return ProcessDescription(
+                user=_username(process),
+                command=shorten_command(_command_line(process)),
+                started_at=datetime.fromtimestamp(process.create_time(), UTC),
+                container_id=container_of(pid),
+                host_memory_mb=process.memory_info().rss // _MIB,
+                ancestors=frozenset(parent.pid for parent in process.parents()),
+                visible=True,
+            )
+    except psutil.Error:
+        return ProcessDescription()
+
+
+def _username(process: psutil.Process) -> str | None:
+    try:
+        return process.username()
+    except (psutil.Error, KeyError):
+        return None
+
+
+def _command_line(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline() or [process.name()]
+    except psutil.AccessDenied:
+        return [process.name()]
+
+
+def container_of(pid: int) -> str | None:
+    """The id of the container that a process runs in, from its control group; None outside one."""
+    try:
+        found = _CONTAINER_ID.search(Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return None
+    return found.group() if found else None
+
+
+def in_container() -> bool:
+    """Whether this service itself runs in a container."""
+    return Path("/.dockerenv").exists() or Path("/run/.containerenv").exists() or container_of(os.getpid()) is not None
+
+
+def has_own_pid_namespace() -> bool:
+    """Whether the pids that NVML reports (the host's) differ from those that this service sees."""
+    try:
+        return os.readlink("/proc/self/ns/pid") != _FIRST_PID_NAMESPACE
+    except OSError:
+        return False
+
+
+def process_identity(pid: int) -> ProcessIdentity | None:
+    """The running process with this pid; None when there is none, or only its remains (a zombie)."""
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        return ProcessIdentity(pid=pid, started_at=process.create_time())
+    # A pid beyond C's int overflows inside psutil; no such process exists either.
+    except (psutil.Error, OverflowError):
+        return None
+
+
+def is_running(process: ProcessIdentity) -> bool:
+    """Whether this very process still runs; a later one with the same pid does not count."""
+    return process_identity(process.pid) == process
+
+
+def host_memory_mb() -> tuple[int, int, int]:
+    """Total, used and free memory of the host in MiB; free is what a program could get without swapping."""
+    memory = psutil.virtual_memory()
+    return memory.total // _MIB, (memory.total - memory.available) // _MIB, memory.available // _MIB
+
+
+def own_addresses() -> frozenset[str]:
+    """The names and addresses that this machine is reached by."""
+    names = {socket.gethostname(), socket.getfqdn()}
+    for interface in psutil.net_if_addrs().values():
+        names.update(
+            address.address.partition("%")[0] for address in interface if address.family.name.startswith("AF_INET")
+        )
+    return frozenset(name.lower() for name in names if name)
+
+
+def read_system(disk_paths: Iterable[Path]) -> SystemInfo:
+    """The machine now. CPU use is over the time since the previous call."""
+    memory = psutil.virtual_memory()
+    load = os.getloadavg()
+    return SystemInfo(
+        hostname=socket.gethostname(),
+        os=f"{os.uname().sysname} {os.uname().release}",
+        cpu_count=psutil.cpu_count(),
+        cpu_percent=psutil.cpu_percent(interval=None),
+        load_average=(load[0], load[1], load[2]),
+        memory=HostMemory(
+            total=memory.total // _MIB,
+            used=(memory.total - memory.available) // _MIB,
+            available=memory.available // _MIB,
+            percent=memory.percent,
+        ),
+        disks=tuple(_disk(path) for path in disk_paths),
+        uptime=int(time.time() - psutil.boot_time()),
+    )
+
+
+def _disk(path: Path) -> DiskUsage:
+    # The directory may not exist yet; its nearest existing parent is on the disk that will hold it.
+    there = next((parent for parent in [path, *path.absolute().parents] if parent.exists()), Path("/"))
+    try:
+        usage = psutil.disk_usage(str(there))
+    except OSError:
+        return DiskUsage(path=str(path), total=None, used=None, free=None, percent=None)
+    return DiskUsage(
+        path=str(path),
+        total=usage.total // _MIB,
+        used=usage.used // _MIB,
+        free=usage.free // _MIB,
+        percent=usage.percent,
+    )

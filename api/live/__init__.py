@@ -1,0 +1,1 @@
+"""The streams: a bounded broker and its two transports, SSE and WebSocket."""

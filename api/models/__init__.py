@@ -1,0 +1,1 @@
+"""Frozen dataclasses and enums: the words of the service, without I/O."""

@@ -1,0 +1,39 @@
+"""Append-only facts about GPUs."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class EventType(StrEnum):
+    """What an event tells of."""
+
+    XID = "xid"  #: the driver reported an error of the GPU or of a program on it
+    STATUS = "status"  #: a GPU went from one status to another
+    HEALTH = "health"  #: the verdict on a GPU changed
+    SOURCE = "source"  #: the driver came, went, or failed
+    TASK = "task"  #: the registry released a task by itself
+
+
+class Severity(StrEnum):
+    """How much an event matters."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True, slots=True)
+class GPUEvent:
+    """One event; `id` grows by one with each."""
+
+    id: int
+    timestamp: datetime
+    type: EventType
+    severity: Severity
+    gpu_id: int | None
+    uuid: str | None
+    message: str
+    previous: str | None = None
+    current: str | None = None
+    xid: int | None = None

@@ -1,0 +1,83 @@
+"""The machine and the service as the API shows them. Memory and disk in MB, times in seconds."""
+
+from dataclasses import dataclass
+
+from api.models.gpu import GPUSummary
+from api.models.reading import SourceName
+
+
+@dataclass(frozen=True, slots=True)
+class HostMemory:
+    """The host's memory in MB."""
+
+    total: int
+    used: int
+    available: int
+    percent: float
+
+
+@dataclass(frozen=True, slots=True)
+class DiskUsage:
+    """The disk that holds `path`, in MB."""
+
+    path: str
+    total: int | None
+    used: int | None
+    free: int | None
+    percent: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SystemInfo:
+    """The machine. `cpu_percent` is over the time since it was last asked; load over 1, 5 and 15 minutes."""
+
+    hostname: str
+    os: str
+    cpu_count: int | None
+    cpu_percent: float
+    load_average: tuple[float, float, float]
+    memory: HostMemory
+    disks: tuple[DiskUsage, ...]
+    uptime: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCounts:
+    """How many tasks hold GPUs, by type."""
+
+    total: int
+    training: int
+    preprocessing: int
+    download: int
+    external: int
+
+
+@dataclass(frozen=True, slots=True)
+class SystemOverview:
+    """The machine, its GPUs and tasks at a glance; `uptime` is the service's."""
+
+    system: SystemInfo
+    gpus: GPUSummary
+    source: SourceName
+    tasks: TaskCounts
+    uptime: int
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The service is alive."""
+
+    status: str
+    version: str
+    uptime: int
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether answers can be relied on, and what is wrong when not."""
+
+    status: str
+    reasons: tuple[str, ...]
+    source: SourceName
+    reading_age: float | None

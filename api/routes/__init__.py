@@ -1,0 +1,1 @@
+"""One blueprint a noun: a route parses, calls one service, answers."""

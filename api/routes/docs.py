@@ -1,0 +1,53 @@
+"""The page that shows the OpenAPI document; everything that it loads comes from this service."""
+
+from pathlib import Path
+
+import flask_swagger_ui
+from flask import Blueprint, Response, send_from_directory
+
+docs = Blueprint("docs", __name__)
+
+_ASSETS = Path(flask_swagger_ui.__file__).parent / "dist"
+
+# Swagger UI sets styles on elements; scripts come from files only.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Diffusion-Pipe API</title>
+<link rel="stylesheet" href="/docs/assets/swagger-ui.css">
+<link rel="icon" type="image/png" href="/docs/assets/favicon-32x32.png">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="/docs/assets/swagger-ui-bundle.js"></script>
+<script src="/docs/start.js"></script>
+</body>
+</html>
+"""
+
+_START = 'SwaggerUIBundle({url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null});\n'
+
+
+@docs.get("/docs")
+def get_page() -> Response:
+    """The page."""
+    return Response(_PAGE, content_type="text/html; charset=utf-8", headers={"Content-Security-Policy": _POLICY})
+
+
+@docs.get("/docs/start.js")
+def get_start() -> Response:
+    """The script that starts it; in a file of its own, so that the policy can forbid inline scripts."""
+    return Response(_START, content_type="text/javascript; charset=utf-8")
+
+
+@docs.get("/docs/assets/<path:name>")
+def get_asset(name: str) -> Response:
+    """A file of Swagger UI."""
+    return send_from_directory(_ASSETS, name, max_age=86_400)

@@ -1,0 +1,177 @@
+"""GPUs: what they are, which can be had, who holds them."""
+
+from datetime import UTC, datetime
+
+from apiflask import APIBlueprint
+from flask import Response, request
+
+from api.routes.access import answer_document, services
+from api.routes.idempotency import idempotent
+from api.routes.schemas import (
+    AvailableQuery,
+    EventQuery,
+    GPUAvailableAnswer,
+    GPUDetailsAnswer,
+    GPUEventsAnswer,
+    GPUHistoryAnswer,
+    GPUProcessesAnswer,
+    GPUStatusAnswer,
+    GPUSummaryAnswer,
+    HistoryQuery,
+    PageQuery,
+    RegisterTask,
+    TaskAnswer,
+    TaskListAnswer,
+    TaskProgress,
+)
+from api.utils.pagination import paginate
+from api.utils.responses import answer
+
+gpu = APIBlueprint("gpu", __name__, url_prefix="/api/v1/gpu", tag="GPUs")
+
+
+@gpu.get("/status")
+@gpu.output(GPUStatusAnswer)
+@gpu.doc(responses={304: "Not changed since the ETag in If-None-Match."})
+def get_status() -> Response:
+    """Every GPU
+
+    With the summary, the source of the readings, and whether any of them is stale. The header `Age` says how many
+    seconds old the reading is; `ETag` and `If-None-Match` spare the body while nothing changes.
+    """
+    return answer_document(request.path)
+
+
+@gpu.get("/summary")
+@gpu.output(GPUSummaryAnswer)
+@gpu.doc(responses={304: "Not changed since the ETag in If-None-Match."})
+def get_summary() -> Response:
+    """The machine's GPUs in seven figures"""
+    return answer_document(request.path)
+
+
+@gpu.get("/available")
+@gpu.input(AvailableQuery, location="query")
+@gpu.output(GPUAvailableAnswer)
+@gpu.doc(responses=[422])
+def get_available(query_data: AvailableQuery) -> Response:
+    """The GPUs that can be had now
+
+    Most free memory first. `total_available` counts those that satisfy the request before `count` cuts the list.
+    """
+    return answer(services().gpus.get_available_gpus(**dict(query_data)))
+
+
+@gpu.get("/events")
+@gpu.input(EventQuery, location="query")
+@gpu.output(GPUEventsAnswer)
+@gpu.doc(responses=[422])
+def get_events(query_data: EventQuery) -> Response:
+    """Xid errors, changes of status and health, the driver's coming and going, newest first"""
+    events = [event for event in services().gpus.get_events() if query_data.selects(event)]
+    page = paginate(events, lambda e: str(e.id), query_data.limit, query_data.offset, query_data.cursor)
+    return answer({"events": page.rows, "pagination": page.pagination})
+
+
+@gpu.get("/tasks")
+@gpu.input(PageQuery, location="query")
+@gpu.output(TaskListAnswer)
+@gpu.doc(responses=[422])
+def get_tasks(query_data: PageQuery) -> Response:
+    """The tasks that hold GPUs, oldest first"""
+    page = paginate(
+        services().gpus.get_tasks(), lambda t: t.task_id, query_data.limit, query_data.offset, query_data.cursor
+    )
+    return answer({"tasks": page.rows, "pagination": page.pagination})
+
+
+@gpu.post("/tasks")
+@gpu.input(RegisterTask)
+@gpu.output(TaskAnswer, status_code=201)
+@gpu.doc(responses=[400, 404, 409, 415, 422])
+@idempotent
+def register_task(json_data: RegisterTask) -> Response:
+    """Hold GPUs for a program that was started outside
+
+    All of them or none: 409 `gpu_busy` names who holds which. With a `pid` the task is released when that process
+    ends. `Idempotency-Key` makes a retry safe.
+    """
+    task = services().gpus.register_task(**dict(json_data))
+    return answer(task, 201, "registered", {"Location": f"/api/v1/gpu/tasks/{task.task_id}"})
+
+
+@gpu.get("/tasks/<task_id>")
+@gpu.output(TaskAnswer)
+@gpu.doc(responses=[404])
+def get_task(task_id: str) -> Response:
+    """A task that holds GPUs"""
+    return answer(services().gpus.get_task(task_id))
+
+
+@gpu.patch("/tasks/<task_id>")
+@gpu.input(TaskProgress)
+@gpu.output(TaskAnswer)
+@gpu.doc(responses=[400, 404, 415, 422])
+def update_task(task_id: str, json_data: TaskProgress) -> Response:
+    """Tell how far a task is"""
+    return answer(services().gpus.update_task_progress(task_id, **dict(json_data)))
+
+
+@gpu.delete("/tasks/<task_id>")
+@gpu.output(TaskAnswer)
+@gpu.doc(responses=[404])
+def release_task(task_id: str) -> Response:
+    """Release a task's GPUs
+
+    Each is `draining` until its memory is back.
+    """
+    return answer(services().gpus.unregister_task(task_id), message="released")
+
+
+@gpu.get("/<gpu_id>")
+@gpu.output(GPUDetailsAnswer)
+@gpu.doc(responses=[404])
+def get_gpu(gpu_id: str) -> Response:
+    """One GPU, by index or UUID
+
+    The same as its `/details`.
+    """
+    return _answer_details(gpu_id)
+
+
+@gpu.get("/<gpu_id>/details")
+@gpu.output(GPUDetailsAnswer)
+@gpu.doc(responses=[404])
+def get_details(gpu_id: str) -> Response:
+    """Everything about one GPU, by index or UUID
+
+    For every null field `unavailable` says why, by the field's path.
+    """
+    return _answer_details(gpu_id)
+
+
+def _answer_details(gpu_id: str) -> Response:
+    services().gpus.require(gpu_id)
+    return answer_document(request.path)
+
+
+@gpu.get("/<gpu_id>/processes")
+@gpu.output(GPUProcessesAnswer)
+@gpu.doc(responses=[404])
+def get_processes(gpu_id: str) -> Response:
+    """Who holds a GPU's memory"""
+    return answer(services().gpus.get_processes(gpu_id))
+
+
+@gpu.get("/<gpu_id>/history")
+@gpu.input(HistoryQuery, location="query")
+@gpu.output(GPUHistoryAnswer)
+@gpu.doc(responses=[404, 422])
+def get_history(gpu_id: str, query_data: HistoryQuery) -> Response:
+    """A metric of one GPU over time
+
+    One sample a sweep is kept for 24 h; each point is the mean, lowest and highest value of one step, and null where
+    nothing was read.
+    """
+    since, until = query_data.period(datetime.now(UTC))
+    return answer(services().gpus.get_history(gpu_id, query_data.metric, since, until, query_data.step))

@@ -1,0 +1,32 @@
+"""Whether the service lives, and whether its answers can be relied on. Open to all."""
+
+from apiflask import APIBlueprint
+from flask import Response
+
+from api.errors import Unavailable
+from api.routes.access import services
+from api.routes.schemas import HealthAnswer, ReadinessAnswer
+from api.utils.responses import answer
+
+health = APIBlueprint("health", __name__, url_prefix="/health", tag="System")
+
+
+@health.get("")
+@health.output(HealthAnswer)
+def get_health() -> Response:
+    """The service is alive"""
+    return answer(services().system.get_health())
+
+
+@health.get("/ready")
+@health.output(ReadinessAnswer)
+@health.doc(responses=[503])
+def get_readiness() -> Response:
+    """Its readings can be relied on
+
+    503 with the reasons when readings are older than 3 sweeps, or NVML fails on a machine that has it.
+    """
+    readiness = services().gpus.get_readiness()
+    if readiness.reasons:
+        raise Unavailable("; ".join(readiness.reasons), data=readiness, headers={"Retry-After": "5"})
+    return answer(readiness)

@@ -1,0 +1,46 @@
+"""Idempotency-Key for routes that create."""
+
+import functools
+import hashlib
+import re
+from collections.abc import Callable
+from typing import ParamSpec
+
+from flask import Response, request
+
+from api.errors import Invalid, Mistake
+from api.routes.access import services
+from api.services.idempotency import KeptAnswer
+
+P = ParamSpec("P")
+
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+#: Headers that belong to an answer and are given again with it.
+_KEPT_HEADERS = ("Location", "Content-Type")
+
+
+def idempotent(view: Callable[P, Response]) -> Callable[P, Response]:
+    """Answers a repeated request with the first answer; failures are not kept, so that a retry can succeed."""
+
+    @functools.wraps(view)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Response:
+        key = request.headers.get("Idempotency-Key")
+        if key is None:
+            return view(*args, **kwargs)
+        if not _KEY.fullmatch(key):
+            raise Invalid(mistakes=[Mistake("Idempotency-Key", "must be 1 to 255 visible ASCII characters")])
+        store, scope = services().idempotency, f"{request.endpoint} {key}"
+        kept = store.begin(scope, hashlib.sha256(request.get_data()).digest())
+        if kept is not None:
+            return Response(kept.body, status=kept.status, headers=[*kept.headers, ("Idempotent-Replayed", "true")])
+        answer: KeptAnswer | None = None
+        try:
+            response = view(*args, **kwargs)
+            headers = tuple((name, response.headers[name]) for name in _KEPT_HEADERS if name in response.headers)
+            answer = KeptAnswer(response.status_code, response.get_data(), headers)
+            return response
+        finally:
+            store.finish(scope, answer)
+
+    return wrapper

@@ -1,0 +1,72 @@
+"""The last touches to the OpenAPI document that the routes make."""
+
+from typing import Any
+
+from api.routes.schemas import Failure
+
+_DESCRIPTION = """GPUs and diffusion training by HTTP.
+
+Every JSON answer is one envelope, `{code, message, data, timestamp}`; a failure adds `error` with a stable `code`,
+every mistake by JSON pointer, and the `request_id` of the log. Times are UTC with `Z`; memory is in MB (MiB, as
+nvidia-smi counts); unknown is `null`, never 0.
+
+Live, besides the routes below: `GET /api/v1/gpu/stream` (Server-Sent Events) and WebSocket `/api/v1/ws/gpu` send
+`{"type": "snapshot", "timestamp": …, "data": {the data of /gpu/status}}` for each new state.
+"""
+
+_STREAMS = {
+    "/api/v1/gpu/stream": {"transport": "sse", "content": "text/event-stream", "message": "GPUStatusAnswer.data"},
+    "/api/v1/ws/gpu": {"transport": "websocket", "message": "GPUStatusAnswer.data"},
+}
+
+
+def finish_document(document: dict[str, Any]) -> dict[str, Any]:
+    """Adds the failure that every operation may answer, and makes parameters plain."""
+    document["info"]["description"] = _DESCRIPTION
+    document["x-streams"] = _STREAMS
+    components = document.setdefault("components", {})
+    components.setdefault("schemas", {}).update(_failure_schemas())
+    components["responses"] = {"Failure": _failure_response("Any failure, in the envelope.")}
+    for path in document["paths"].values():
+        for operation in path.values():
+            _finish_operation(operation)
+    return document
+
+
+def _failure_schemas() -> dict[str, Any]:
+    schema = Failure.model_json_schema(ref_template="#/components/schemas/{model}")
+    nested = schema.pop("$defs", {})
+    return {"Failure": schema, **nested}
+
+
+def _failure_response(description: str) -> dict[str, Any]:
+    content = {"application/json": {"schema": {"$ref": "#/components/schemas/Failure"}}}
+    return {"description": description, "content": content}
+
+
+def _finish_operation(operation: dict[str, Any]) -> None:
+    for parameter in operation.get("parameters", []):
+        schema = parameter.get("schema", {})
+        if "description" in schema:
+            parameter["description"] = schema.pop("description")
+        _drop_null(schema)
+    if "requestBody" in operation:
+        operation["requestBody"]["required"] = True
+    for status, response in operation["responses"].items():
+        if int(status) >= 400:
+            operation["responses"][status] = _failure_response(response["description"])
+        elif int(status) == 304:
+            response.pop("content", None)
+    operation["responses"]["default"] = {"$ref": "#/components/responses/Failure"}
+
+
+def _drop_null(schema: dict[str, Any]) -> None:
+    """A parameter that is not given is absent, not null."""
+    choices = [choice for choice in schema.get("anyOf", []) if choice.get("type") != "null"]
+    if len(choices) == 1:
+        del schema["anyOf"]
+        schema.update(choices[0])
+    elif choices:
+        schema["anyOf"] = choices
+    if schema.get("default", ...) is None:
+        del schema["default"]

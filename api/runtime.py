@@ -1,0 +1,109 @@
+"""The composition root: builds every part once, starts them, stops them in reverse."""
+
+import logging
+import socket
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Gauge, PlatformCollector, ProcessCollector, generate_latest
+
+from api import __version__
+from api.config import LOOPBACK_NAMES, Config
+from api.hardware import host
+from api.hardware.auto import AutoSource
+from api.hardware.boards import parse_boards
+from api.hardware.nvml import NVMLSource, library_is_absent
+from api.hardware.simulated import SimulatedSource
+from api.hardware.source import GPUSource
+from api.live.broker import Broker
+from api.services.bundle import Services
+from api.services.gpu_service import GPUService
+from api.services.idempotency import MemoryIdempotencyStore
+from api.services.system_service import SystemService
+from api.shell.access_log import AccessLog, HTTPMetrics
+from api.shell.guard import HostPolicy, host_name
+from api.storage.tasks import MemoryTaskStore
+from api.utils.clock import Clock, SystemClock
+
+logger = logging.getLogger(__name__)
+
+#: Seconds that the start waits for the first sweep, so that the first answer is already about GPUs.
+FIRST_SWEEP_SECONDS = 1.0
+
+
+class Runtime:
+    """The parts of one server. Building it starts nothing but idle readers; `start` and `stop` are for the server."""
+
+    def __init__(self, config: Config, clock: Clock | None = None) -> None:
+        self.config = config
+        clock = clock or SystemClock()
+        self.broker = Broker()
+        http_metrics = HTTPMetrics()
+        self.access_log = AccessLog(http_metrics, config.log_level, config.logs_json)
+        registry = _create_registry(http_metrics, self.broker)
+        self.source = create_source(config, clock)
+        gpus = GPUService(
+            self.source,
+            MemoryTaskStore(),
+            clock,
+            interval=config.gpu_monitor_interval,
+            max_age=config.gpu_status_check_timeout,
+            process_metrics=lambda: generate_latest(registry),
+            dcgm_hostname=socket.gethostname() if config.dcgm_aliases else None,
+        )
+        gpus.subscribe(self.broker.publish)
+        self.services = Services(
+            gpus=gpus,
+            system=SystemService(gpus, clock, config.storage_root),
+            idempotency=MemoryIdempotencyStore(clock),
+            cors_origins=config.cors_origins,
+        )
+        self.policy = HostPolicy(allowed_names(config), config.cors_origins)
+
+    def start(self) -> None:
+        """Starts every loop, and gives the first sweep a moment to end."""
+        self.access_log.start()
+        self.services.gpus.start_monitoring()
+        self.services.gpus.wait_for_first_sweep(FIRST_SWEEP_SECONDS)
+
+    def stop(self) -> None:
+        """Stops them in reverse."""
+        self.services.gpus.stop_monitoring()
+        self.access_log.stop()
+
+
+def create_source(config: Config, clock: Clock) -> GPUSource:
+    """The source that GPU_SOURCE names. Raises ValueError when SIMULATED_GPUS cannot be read."""
+    if config.gpu_source == "nvml":
+        return NVMLSource()
+    simulated = SimulatedSource(parse_boards(config.simulated_gpus), config.simulated_seed, clock)
+    if config.gpu_source == "simulated":
+        return simulated
+    return AutoSource(NVMLSource(), simulated, library_is_absent)
+
+
+def allowed_names(config: Config) -> Iterable[str]:
+    """The names that requests may address: loopback, those that were allowed, and the machine's own when it listens
+    beyond loopback.
+    """
+    names = {*LOOPBACK_NAMES, *(host_name(name) or name for name in config.allowed_hosts)}
+    if not config.is_loopback:
+        own = host.own_addresses() | {config.host.lower()}
+        names.update(f"[{name}]" if ":" in name and not name.startswith("[") else name for name in own)
+    return names
+
+
+def _create_registry(http_metrics: HTTPMetrics, broker: Broker) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(http_metrics)
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    Gauge("diffusion_pipe_build_info", "The version of the service.", ["version"], registry=registry).labels(
+        __version__
+    ).set(1)
+    Gauge("diffusion_pipe_stream_subscribers", "Live subscribers.", registry=registry).set_function(
+        lambda: broker.subscribers
+    )
+    Gauge("diffusion_pipe_stream_dropped", "Subscribers dropped for not reading.", registry=registry).set_function(
+        lambda: broker.dropped
+    )
+    return registry

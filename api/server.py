@@ -1,0 +1,331 @@
+"""The ASGI shell: guards every request, answers ready documents and live streams, hands the rest to Flask."""
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+
+import uvicorn
+from a2wsgi import WSGIMiddleware
+from flask import Flask
+from starlette.routing import Route, Router, WebSocketRoute
+from starlette.types import Message, Receive, Scope, Send
+
+from api.errors import MalformedRequest, MethodNotAllowed, NotFound, RequestTimeout, ServiceError, TooLarge
+from api.live.broker import Broker
+from api.live.sse import create_gpu_stream
+from api.live.websocket import create_gpu_socket
+from api.services.documents import Document, DocumentTable, HeaderList, reply_with
+from api.shell.access_log import Access, AccessLog
+from api.shell.guard import HostPolicy
+from api.shell.protocol import HTTPProtocol, WebSocketProtocol, limit_send_buffer
+from api.utils.envelope import encode_error
+from api.utils.ids import SAFE_ID, current_request_id, new_request_id
+
+logger = logging.getLogger(__name__)
+
+#: Threads for Flask; its routes only read memory, so that more would not answer more.
+FLASK_THREADS = 16
+
+#: Seconds within which a request's body must have arrived; slow senders hold no thread meanwhile.
+BODY_SECONDS = 30.0
+
+#: Seconds that a shutdown waits for what is being answered. Streams are ended by ourselves, at once.
+GRACE_SECONDS = 3
+
+STREAM_PATH = "/api/v1/gpu/stream"
+SOCKET_PATH = "/api/v1/ws/gpu"
+
+#: The route of every address that does not exist: one for all, or clients could make metrics without end.
+UNKNOWN_ROUTE = "unknown"
+
+_JSON_HEADER = (b"content-type", b"application/json")
+_NOSNIFF = (b"x-content-type-options", b"nosniff")
+
+Headers = Mapping[bytes, bytes]
+
+
+class Shell:
+    """The outermost application."""
+
+    def __init__(
+        self,
+        flask_app: Flask,
+        policy: HostPolicy,
+        access_log: AccessLog,
+        broker: Broker,
+        documents: Callable[[], DocumentTable],
+        max_body_bytes: int,
+        serves_documents: bool = True,
+    ) -> None:
+        """`serves_documents=False` leaves every document to its Flask route: slower, and the same in all else."""
+        self._flask = WSGIMiddleware(flask_app, workers=FLASK_THREADS)  # type: ignore[arg-type]
+        self._policy = policy
+        self._record = access_log.record
+        self._broker = broker
+        self._documents = documents
+        self._max_body_bytes = max_body_bytes
+        self._serves_documents = serves_documents
+        self._streams = Router(
+            routes=[
+                Route(STREAM_PATH, create_gpu_stream(broker), methods=["GET"]),
+                WebSocketRoute(SOCKET_PATH, create_gpu_socket(broker)),
+            ]
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._serve_http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._serve_websocket(scope, receive, send)
+        else:
+            await self._serve_lifespan(receive, send)
+
+    async def _serve_lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        self._broker.attach(asyncio.get_running_loop())
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    # -- HTTP ------------------------------------------------------------------------------------------------------
+
+    async def _serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
+        headers = dict(scope["headers"])
+        request_id = _request_id(headers.get(b"x-request-id"))
+        reply = _Reply(send, request_id)
+        route = None
+        try:
+            self._check(scope, headers)
+            document = self._ready_document(scope, headers)
+            if document is not None:
+                route = document.route
+                await reply.send_document(document, headers)
+            else:
+                await self._think(scope, headers, receive, reply)
+        except ServiceError as error:
+            await reply.fail(error)
+        except Exception:
+            logger.exception("request failed", extra={"request_id": request_id, "path": scope["path"]})
+            await reply.fail(ServiceError())
+        finally:
+            self._note(scope, began, request_id, reply.status, route)
+
+    def _check(self, scope: Scope, headers: Headers) -> None:
+        if len(headers) != len(scope["headers"]) and sum(name == b"host" for name, _ in scope["headers"]) > 1:
+            raise MalformedRequest("The request has more than one Host header.")
+        self._policy.check(headers.get(b"host"), headers.get(b"origin"))
+
+    def _ready_document(self, scope: Scope, headers: Headers) -> Document | None:
+        is_plain = scope["method"] == "GET" and not scope["query_string"] and b"origin" not in headers
+        return self._documents().ready(scope["path"]) if is_plain and self._serves_documents else None
+
+    async def _think(self, scope: Scope, headers: Headers, receive: Receive, reply: "_Reply") -> None:
+        token = current_request_id.set(reply.request_id)
+        try:
+            if scope["path"] == STREAM_PATH:
+                await self._stream(scope, headers, receive, reply)
+            else:
+                await self._ask_flask(scope, headers, receive, reply)
+        finally:
+            current_request_id.reset(token)
+
+    async def _ask_flask(self, scope: Scope, headers: Headers, receive: Receive, reply: "_Reply") -> None:
+        if not scope["query_string"].isascii():
+            raise MalformedRequest("The query string must be percent-encoded.")
+        body = await self._read_body(headers, receive)
+        await self._flask(scope, _replay(body), reply.send)  # type: ignore[arg-type]
+
+    async def _read_body(self, headers: Headers, receive: Receive) -> bytes:
+        if b"content-length" not in headers and b"transfer-encoding" not in headers:
+            return b""
+        limit = self._max_body_bytes
+        too_large = TooLarge(f"The body is larger than {limit:,} bytes.", data={"max_bytes": limit})
+        if int(headers.get(b"content-length", b"0")) > limit:
+            raise too_large
+        body = bytearray()
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                more = True
+                while more:
+                    message = await receive()
+                    body += message.get("body", b"")
+                    more = message.get("more_body", False)
+                    if len(body) > limit:
+                        raise too_large
+        except TimeoutError:
+            raise RequestTimeout(headers={"Connection": "close"}) from None
+        return bytes(body)
+
+    async def _stream(self, scope: Scope, headers: Headers, receive: Receive, reply: "_Reply") -> None:
+        if scope["method"] not in ("GET", "HEAD"):
+            raise MethodNotAllowed(headers={"Allow": "GET, HEAD"})
+        self._broker.require_room()
+        origin = headers.get(b"origin")
+        if self._policy.allows_cross(origin):
+            reply.extra_headers = [(b"access-control-allow-origin", origin or b""), (b"vary", b"Origin")]
+        connection = scope.get("extensions", {}).get("connection")
+        if connection is not None:
+            limit_send_buffer(connection)
+        scope["state"]["route"] = STREAM_PATH
+        try:
+            await self._streams(scope, receive, reply.send)
+        except TimeoutError:
+            logger.info("subscriber dropped: it has stopped reading", extra={"client": _client(scope)})
+            if connection is not None:
+                connection.abort()
+
+    def _note(self, scope: Scope, began: float, request_id: str, status: int, route: str | None) -> None:
+        self._record(
+            Access(
+                ended=time.time(),
+                method=scope.get("method", "WEBSOCKET"),
+                path=scope["path"],
+                route=route or scope.get("state", {}).get("route", UNKNOWN_ROUTE),
+                status=status,
+                seconds=time.perf_counter() - began,
+                request_id=request_id,
+                client=_client(scope),
+            )
+        )
+
+    # -- WebSocket -------------------------------------------------------------------------------------------------
+
+    async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
+        headers = dict(scope["headers"])
+        request_id = _request_id(headers.get(b"x-request-id"))
+        status = 101
+        try:
+            self._check(scope, headers)
+            if scope["path"] != SOCKET_PATH:
+                raise NotFound
+            scope.setdefault("state", {})["route"] = SOCKET_PATH
+            await self._streams(scope, receive, send)
+        except ServiceError as error:
+            status = error.status
+            await receive()
+            await _deny(send, error, request_id)
+        finally:
+            self._note(scope, began, request_id, status, None)
+
+
+async def _deny(send: Send, error: ServiceError, request_id: str) -> None:
+    body = encode_error(error, request_id)
+    headers = [_JSON_HEADER, (b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode())]
+    await send({"type": "websocket.http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})
+
+
+class _Reply:
+    """What goes back: adds the headers that every answer has, and remembers the status."""
+
+    __slots__ = ("_send", "extra_headers", "request_id", "status")
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self.request_id = request_id
+        self.extra_headers: HeaderList = []
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            own = [(b"x-request-id", self.request_id.encode()), _NOSNIFF, *self.extra_headers]
+            message = {**message, "headers": [*message["headers"], *own]}
+        await self._send(message)
+
+    async def send_document(self, document: Document, headers: Headers) -> None:
+        status, own, body = reply_with(
+            document,
+            headers.get(b"if-none-match", b"").decode("latin-1"),
+            headers.get(b"accept-encoding", b"").decode("latin-1"),
+            time.monotonic(),
+        )
+        own.append((b"x-request-id", self.request_id.encode()))
+        own.append(_NOSNIFF)
+        self.status = status
+        await self._send({"type": "http.response.start", "status": status, "headers": own})
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def fail(self, error: ServiceError) -> None:
+        """Sends the failure, unless an answer is already on its way."""
+        if self.status:
+            return
+        body = encode_error(error, self.request_id)
+        headers = [_JSON_HEADER, (b"content-length", b"%d" % len(body))]
+        headers += [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
+        await self.send({"type": "http.response.start", "status": error.status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})
+
+
+def _request_id(given: bytes | None) -> str:
+    if given is not None:
+        text = given.decode("latin-1")
+        if SAFE_ID.fullmatch(text):
+            return text
+    return new_request_id()
+
+
+def _client(scope: Scope) -> str | None:
+    client = scope.get("client")
+    return None if client is None else str(client[0])
+
+
+def _replay(body: bytes) -> Receive:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which ends the streams itself and exits with 0 when it is told to end."""
+
+    def __init__(self, shell: Shell, broker: Broker) -> None:
+        super().__init__(
+            uvicorn.Config(
+                shell,
+                http=HTTPProtocol,
+                ws=WebSocketProtocol,
+                ws_max_size=64 * 1024,
+                # A client that does not answer a ping is gone within 20 s.
+                ws_ping_interval=10.0,
+                ws_ping_timeout=10.0,
+                ws_per_message_deflate=False,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=GRACE_SECONDS,
+            )
+        )
+        self._broker = broker
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        self._broker.close_soon()
+
+    async def on_tick(self, counter: int) -> bool:
+        # A tick is 0.1 s; who has not sent a whole header in 20 s is looked for every 2 s.
+        if counter % 20 == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in [
+                c for c in self.server_state.connections if isinstance(c, HTTPProtocol) and c.is_late(now)
+            ]:
+                connection.transport.abort()
+        return await super().on_tick(counter)
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Ends on SIGINT and SIGTERM without raising them again: being told to end is no failure."""
+        handlers = {sig: signal.signal(sig, self.handle_exit) for sig in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for sig, handler in handlers.items():
+                signal.signal(sig, handler)

@@ -1,0 +1,18 @@
+"""Everything that the routes may call, built once by the composition root."""
+
+from dataclasses import dataclass
+
+from api.services.gpu_service import GPUService
+from api.services.idempotency import IdempotencyStore
+from api.services.system_service import SystemService
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The use cases, one a noun."""
+
+    gpus: GPUService
+    system: SystemService
+    idempotency: IdempotencyStore
+    openapi_note: str = ""
+    cors_origins: tuple[str, ...] = ()

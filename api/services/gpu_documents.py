@@ -1,0 +1,79 @@
+"""The GPU answers as ready documents, made from one state."""
+
+from collections.abc import Callable
+
+import orjson
+
+from api.models.gpu import GPUStatusResponse
+from api.services.documents import Document, DocumentTable, Maker
+from api.services.gpu_metrics import CollectStats, render_gpu_metrics
+from api.services.gpu_state import GPUState
+from api.services.gpu_view import JudgedGPU, show_details, show_status
+from api.utils.clock import Clock
+from api.utils.envelope import encode_answer, encode_json
+
+BASE = "/api/v1"
+STATUS_PATH = f"{BASE}/gpu/status"
+SUMMARY_PATH = f"{BASE}/gpu/summary"
+METRICS_PATH = "/metrics"
+PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class GPUDocuments:
+    """What a state looks like on the wire: by path for requests, as one message for streams."""
+
+    def __init__(
+        self, state: GPUState, clock: Clock, process_metrics: Callable[[], bytes], dcgm_hostname: str | None
+    ) -> None:
+        self.status: GPUStatusResponse = show_status(state.snapshot, state.gpus, clock.now())
+        self._state = state
+        self._clock = clock
+        self._process_metrics = process_metrics
+        self._dcgm_hostname = dcgm_hostname
+        # Encoded once; the answer and the stream's message are built around the same bytes.
+        self._status_json = orjson.Fragment(encode_json(self.status))
+        self.table = DocumentTable(self._makers())
+
+    def message(self) -> bytes:
+        """The message of the live streams."""
+        return encode_json({"type": "snapshot", "timestamp": self.status.timestamp, "data": self._status_json})
+
+    def _makers(self) -> dict[str, Maker]:
+        makers: dict[str, Maker] = {
+            STATUS_PATH: lambda: self._document(STATUS_PATH, encode_answer(self._status_json)),
+            SUMMARY_PATH: lambda: self._document(SUMMARY_PATH, encode_answer(self.status.summary)),
+            METRICS_PATH: self._metrics,
+            f"{BASE}{METRICS_PATH}": self._metrics,
+        }
+        for gpu in self._state.gpus:
+            maker = self._details_maker(gpu)
+            for name in (gpu.reading.index, gpu.reading.uuid):
+                if name is not None:
+                    makers[f"{BASE}/gpu/{name}"] = makers[f"{BASE}/gpu/{name}/details"] = maker
+        return makers
+
+    def _document(self, route: str, body: bytes) -> Document:
+        return Document(body, route, read_monotonic=self._state.snapshot.taken_monotonic)
+
+    def _details_maker(self, gpu: JudgedGPU) -> Maker:
+        def make() -> Document:
+            body = encode_answer(show_details(self._state.snapshot, gpu))
+            return Document(body, f"{BASE}/gpu/<gpu_id>", read_monotonic=gpu.reading.read_monotonic)
+
+        return make
+
+    def _metrics(self) -> Document:
+        text = render_gpu_metrics(
+            self._state.snapshot,
+            self._state.gpus,
+            self._state.xids,
+            CollectStats(failed_total=self._state.failed_sweeps, nvml_code=self._state.snapshot.problem_code or 0),
+            self._clock.monotonic(),
+            self._dcgm_hostname,
+        )
+        return Document(
+            text.encode() + self._process_metrics(),
+            METRICS_PATH,
+            content_type=PROMETHEUS,
+            read_monotonic=self._state.snapshot.taken_monotonic,
+        )

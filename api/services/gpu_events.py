@@ -1,0 +1,111 @@
+"""What happened to the GPUs: Xid errors, changes of status and health, the driver's coming and going."""
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from datetime import datetime
+
+from api.models.event import EventType, GPUEvent, Severity
+from api.models.gpu import GPUStatus, Verdict
+from api.models.snapshot import GPUSnapshot
+from api.services.gpu_judgement import CRITICAL_XIDS, WARNING_XIDS
+from api.services.gpu_view import JudgedGPU
+
+#: Events kept, newest first to go last; older ones are forgotten.
+CAPACITY = 10_000
+
+_STATUS_SEVERITY = {GPUStatus.LOST: Severity.CRITICAL, GPUStatus.UNKNOWN: Severity.WARNING}
+_HEALTH_SEVERITY = {
+    Verdict.UNHEALTHY: Severity.CRITICAL,
+    Verdict.DEGRADED: Severity.WARNING,
+    Verdict.UNKNOWN: Severity.WARNING,
+}
+
+
+def xid_severity(xid: int) -> Severity:
+    """How much an Xid matters for the GPU; 13, 31 and 43 are faults of the application."""
+    if xid in CRITICAL_XIDS:
+        return Severity.CRITICAL
+    return Severity.WARNING if xid in WARNING_XIDS else Severity.INFO
+
+
+class GPUEvents:
+    """An append-only record, bounded, in memory."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._events: deque[GPUEvent] = deque(maxlen=CAPACITY)
+        self._last_id = 0
+        self._seen: dict[str, tuple[GPUStatus, Verdict]] = {}
+        self._problem: str | None = None
+
+    def add(
+        self,
+        now: datetime,
+        type_: EventType,
+        severity: Severity,
+        message: str,
+        *,
+        gpu: JudgedGPU | None = None,
+        previous: str | None = None,
+        current: str | None = None,
+        xid: int | None = None,
+    ) -> GPUEvent:
+        """Appends one event."""
+        with self._lock:
+            self._last_id += 1
+            event = GPUEvent(
+                id=self._last_id,
+                timestamp=now,
+                type=type_,
+                severity=severity,
+                gpu_id=None if gpu is None else gpu.reading.index,
+                uuid=None if gpu is None else gpu.reading.uuid,
+                message=message,
+                previous=previous,
+                current=current,
+                xid=xid,
+            )
+            self._events.append(event)
+            return event
+
+    def compare(self, now: datetime, snapshot: GPUSnapshot, gpus: Sequence[JudgedGPU]) -> None:
+        """Appends what changed since it was last asked: the source, each GPU's status and health."""
+        self._compare_source(now, snapshot)
+        for gpu in gpus:
+            uuid = gpu.reading.uuid
+            if uuid is None:
+                continue
+            current = (gpu.judgement.status, gpu.judgement.health.verdict)
+            previous = self._seen.get(uuid)
+            self._seen[uuid] = current
+            if previous is not None and previous != current:
+                self._add_changes(now, gpu, previous, current)
+
+    def _compare_source(self, now: datetime, snapshot: GPUSnapshot) -> None:
+        # Compared by the fact, not by the text: a text that counts seconds would be an event a sweep.
+        if (snapshot.problem is None) == (self._problem is None):
+            return
+        before, self._problem = self._problem, snapshot.problem
+        if snapshot.problem is not None:
+            self.add(now, EventType.SOURCE, Severity.CRITICAL, snapshot.problem, previous="ok", current="failing")
+        else:
+            message = f"{snapshot.source} gives readings again; before: {before}"
+            self.add(now, EventType.SOURCE, Severity.INFO, message, previous="failing", current="ok")
+
+    def _add_changes(
+        self, now: datetime, gpu: JudgedGPU, previous: tuple[GPUStatus, Verdict], current: tuple[GPUStatus, Verdict]
+    ) -> None:
+        if previous[0] is not current[0]:
+            message = gpu.judgement.reason or f"is {current[0]}"
+            severity = _STATUS_SEVERITY.get(current[0], Severity.INFO)
+            self.add(now, EventType.STATUS, severity, message, gpu=gpu, previous=previous[0], current=current[0])
+        if previous[1] is not current[1]:
+            message = "; ".join(gpu.judgement.health.reasons) or f"is {current[1]}"
+            severity = _HEALTH_SEVERITY.get(current[1], Severity.INFO)
+            self.add(now, EventType.HEALTH, severity, message, gpu=gpu, previous=previous[1], current=current[1])
+
+    def list(self) -> tuple[GPUEvent, ...]:
+        """Every event that is kept, newest first."""
+        with self._lock:
+            return tuple(reversed(self._events))

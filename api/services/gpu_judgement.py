@@ -1,0 +1,214 @@
+"""What a GPU's reading amounts to: its status, whether it can be had, and how well it is. Pure functions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from api.models.gpu import GPUHealth, GPUStatus, Verdict
+from api.models.reading import FaultKind, GPUProcess, GPUVitals, ProcessKind
+from api.models.snapshot import GPUReading
+from api.models.task import RegisteredTask, TaskType
+
+#: Foreign memory below which a GPU still counts as free, in MB. A CUDA context alone takes 300 to 500, so a compute
+#: process above 100 is at work; a desktop's windows take several hundred and are no reason to refuse training.
+FOREIGN_COMPUTE_MB = 100
+FOREIGN_GRAPHICS_MB = 1024
+
+#: Memory in use that no listed process explains, above which somebody unseen (another container) is at work.
+UNEXPLAINED_MB = 1024
+
+#: Seconds for which a GPU counts as draining after its task ended; memory held longer belongs to somebody.
+DRAINING_SECONDS = 60.0
+
+#: Xid errors by what they mean for the GPU; the others are faults of the application (13, 31, 43) or of no concern.
+CRITICAL_XIDS = frozenset({48, 62, 64, 74, 79, 95, 119, 120})
+WARNING_XIDS = frozenset({94})
+
+_STATUS_BY_TASK = {TaskType.TRAINING: GPUStatus.TRAINING, TaskType.PREPROCESSING: GPUStatus.PREPROCESSING}
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The status of a GPU with its reason, and its health."""
+
+    status: GPUStatus
+    reason: str | None
+    health: GPUHealth
+    stale: bool
+
+    @property
+    def is_available(self) -> bool:
+        return self.status is GPUStatus.AVAILABLE
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What bears on a GPU besides its reading. `draining_for`: seconds since its task ended, None when none did."""
+
+    now: float
+    max_age: float
+    problem: str | None = None
+    task: RegisteredTask | None = None
+    draining_for: float | None = None
+    xids: Sequence[int] = ()
+
+
+def judge(gpu: GPUReading, around: Circumstances) -> Judgement:
+    """The verdict on one GPU."""
+    stale = is_stale(gpu, around.now, around.max_age)
+    health = judge_health(gpu, around, stale)
+    status, reason = _status(gpu, around, stale, health)
+    if reason is None and health.verdict is Verdict.DEGRADED:
+        reason = "; ".join(health.reasons)
+    return Judgement(status=status, reason=reason, health=health, stale=stale)
+
+
+def is_stale(gpu: GPUReading, now: float, max_age: float) -> bool:
+    """Whether a reading is too old to act on. A lost GPU shows no values, so none of them is stale."""
+    if gpu.fault is FaultKind.LOST:
+        return False
+    return gpu.read_monotonic is None or now - gpu.read_monotonic > max_age
+
+
+def _status(gpu: GPUReading, around: Circumstances, stale: bool, health: GPUHealth) -> tuple[GPUStatus, str | None]:
+    unknown = _why_unknown(gpu, around, stale)
+    if unknown is not None:
+        return unknown
+    if around.task is not None:
+        return _STATUS_BY_TASK.get(around.task.task_type, GPUStatus.BUSY), f"held by {around.task.task_id}"
+    use = _foreign_use(gpu)
+    if use is not None:
+        if around.draining_for is not None and around.draining_for < DRAINING_SECONDS:
+            return GPUStatus.DRAINING, f"its task has ended, but {use}"
+        return GPUStatus.BUSY, use
+    if gpu.condition is not None and gpu.condition.compute_mode == "prohibited":
+        return GPUStatus.BUSY, "its compute mode is prohibited: `nvidia-smi --compute-mode=DEFAULT` opens it"
+    if health.verdict is Verdict.UNHEALTHY:
+        return GPUStatus.UNKNOWN, "unhealthy: " + "; ".join(health.reasons)
+    return GPUStatus.AVAILABLE, None
+
+
+def _why_unknown(gpu: GPUReading, around: Circumstances, stale: bool) -> tuple[GPUStatus, str] | None:
+    if gpu.fault is FaultKind.LOST:
+        return GPUStatus.LOST, gpu.fault_reason or "the driver has lost this GPU"
+    if around.problem is not None:
+        return GPUStatus.UNKNOWN, around.problem
+    if gpu.fault is not None:
+        return GPUStatus.UNKNOWN, gpu.fault_reason or "this GPU cannot be read"
+    if stale:
+        why = gpu.fault_reason or "no sweep since"
+        if gpu.read_monotonic is None:
+            return GPUStatus.UNKNOWN, f"it has not been read yet ({why})"
+        return GPUStatus.UNKNOWN, f"its last reading is {around.now - gpu.read_monotonic:.0f} s old ({why})"
+    return None
+
+
+def _foreign_use(gpu: GPUReading) -> str | None:
+    """Who uses a GPU that no task holds, in words; None when nobody does."""
+    vitals, processes = gpu.vitals, gpu.processes
+    if vitals is None:
+        return None
+    for process in processes or ():
+        if _is_at_work(process, vitals):
+            return _describe(process)
+    unexplained = _unexplained_mb(vitals, processes)
+    if unexplained is not None and unexplained > UNEXPLAINED_MB:
+        return f"{unexplained:,} MB are in use by a process that cannot be seen from here (another container?)"
+    return None
+
+
+def _is_at_work(process: GPUProcess, vitals: GPUVitals) -> bool:
+    if process.memory_mb is None:
+        # Windows and WSL do not tell: only what the whole GPU has in use can decide.
+        return process.kind is ProcessKind.COMPUTE and (vitals.memory_used_mb or 0) > UNEXPLAINED_MB
+    limit = FOREIGN_COMPUTE_MB if process.kind is ProcessKind.COMPUTE else FOREIGN_GRAPHICS_MB
+    return process.memory_mb > limit
+
+
+def _unexplained_mb(vitals: GPUVitals, processes: Sequence[GPUProcess] | None) -> int | None:
+    if vitals.memory_used_mb is None or vitals.memory_unified:
+        return None
+    listed = [process.memory_mb for process in processes or ()]
+    if any(memory is None for memory in listed):
+        return None
+    return vitals.memory_used_mb - sum(memory for memory in listed if memory is not None)
+
+
+def _describe(process: GPUProcess) -> str:
+    who = f"pid {process.pid}" + (f" ({process.user})" if process.user else "")
+    memory = "an unknown amount of memory" if process.memory_mb is None else f"{process.memory_mb:,} MB"
+    return f"{who} holds {memory}" + (f": {process.command}" if process.command else "")
+
+
+def judge_health(gpu: GPUReading, around: Circumstances, stale: bool) -> GPUHealth:
+    """The verdict by what NVML reports and by the Xid errors since the last initialisation."""
+    if gpu.fault is FaultKind.LOST:
+        return GPUHealth(
+            Verdict.UNHEALTHY,
+            (gpu.fault_reason or "the driver has lost this GPU",),
+            ("reboot; if it happens again, check power, seating and cooling of the board",),
+        )
+    if around.problem is not None or gpu.fault is not None or stale or gpu.vitals is None:
+        return GPUHealth(Verdict.UNKNOWN, (around.problem or gpu.fault_reason or "no fresh reading",))
+    findings = [*_xid_findings(around.xids), *_memory_findings(gpu), *_heat_findings(gpu)]
+    if not findings:
+        return GPUHealth(Verdict.HEALTHY)
+    worst = Verdict.UNHEALTHY if any(f[0] is Verdict.UNHEALTHY for f in findings) else Verdict.DEGRADED
+    actions = dict.fromkeys(action for _, _, action in findings)
+    return GPUHealth(worst, tuple(reason for _, reason, _ in findings), tuple(actions))
+
+
+Finding = tuple[Verdict, str, str]
+
+
+def _xid_findings(xids: Sequence[int]) -> list[Finding]:
+    findings: list[Finding] = []
+    for xid in sorted(set(xids)):
+        if xid in CRITICAL_XIDS:
+            action = "stop what runs on it and reset it (`nvidia-smi --gpu-reset`) or reboot; replace it if it returns"
+            findings.append((Verdict.UNHEALTHY, f"the driver reported Xid {xid}", action))
+        elif xid in WARNING_XIDS:
+            action = "a memory error was contained; the program that met it should be started again"
+            findings.append((Verdict.DEGRADED, f"the driver reported Xid {xid}", action))
+    return findings
+
+
+def _memory_findings(gpu: GPUReading) -> list[Finding]:
+    findings: list[Finding] = []
+    condition = gpu.condition
+    repair = None if condition is None else condition.repair
+    ecc = None if condition is None else condition.ecc
+    if repair is not None and repair.remapped_rows_failure:
+        findings.append((Verdict.UNHEALTHY, "a row of its memory could not be remapped", "replace the board"))
+    if repair is not None and (repair.remapped_rows_pending or repair.retired_pages_pending):
+        findings.append(
+            (
+                Verdict.DEGRADED,
+                "a repair of its memory waits for a reset",
+                "reset it when idle: `nvidia-smi --gpu-reset`",
+            )
+        )
+    if ecc is not None and ecc.uncorrected_volatile:
+        reason = f"{ecc.uncorrected_volatile} uncorrectable memory errors since the driver was loaded"
+        findings.append((Verdict.DEGRADED, reason, "reset it when idle; replace it if they return"))
+    return findings
+
+
+def _heat_findings(gpu: GPUReading) -> list[Finding]:
+    findings: list[Finding] = []
+    vitals, identity = gpu.vitals, gpu.identity
+    if vitals is None:
+        return findings
+    slowdown = None if identity is None else identity.temperature_slowdown
+    if slowdown is not None and vitals.temperature_gpu is not None and vitals.temperature_gpu >= slowdown:
+        reason = f"it is {vitals.temperature_gpu} °C hot and slows down at {slowdown}"
+        findings.append((Verdict.DEGRADED, reason, "check fans, dust and the air that it gets"))
+    throttled = set(vitals.throttle_reasons or ())
+    if "hw_thermal_slowdown" in throttled:
+        findings.append(
+            (Verdict.DEGRADED, "its hardware slows it down for heat", "check fans, dust and the air that it gets")
+        )
+    if "hw_power_brake_slowdown" in throttled:
+        findings.append(
+            (Verdict.DEGRADED, "its hardware slows it down for lack of power", "check the power supply and its cables")
+        )
+    return findings

@@ -1,0 +1,165 @@
+"""Paces the sweeps: one monitor thread, a reader for the driver, a reader for each GPU, one snapshot a sweep."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from api.hardware.source import GPUSource, SourceFault
+from api.models.reading import FaultKind, SourceName
+from api.models.snapshot import GPUReading, GPUSnapshot
+from api.services.gpu_slots import GPUSlot
+from api.services.readers import Reader, Round
+from api.utils.clock import Clock
+from api.utils.periodic import PeriodicThread
+
+logger = logging.getLogger(__name__)
+
+#: Seconds that a sweep waits for readers; whoever is later is stuck, and later sweeps do not wait for it.
+PATIENCE_SECONDS = 1.0
+
+
+class GPUMonitor:
+    """Sweeps the source and hands each snapshot on."""
+
+    def __init__(
+        self, source: GPUSource, interval: float, clock: Clock, on_snapshot: Callable[[GPUSnapshot], None]
+    ) -> None:
+        self._source = source
+        self._clock = clock
+        self._on_snapshot = on_snapshot
+        self._patience = min(PATIENCE_SECONDS, interval / 2)
+        self._slots: list[GPUSlot] = []
+        self._known: dict[str, GPUReading] = {}
+        self._source_name: SourceName | None = None
+        self._count = 0
+        self._problem: SourceFault | None = None
+        self._sequence = 0
+        self._driver = Reader("gpu-driver", self._refresh, clock)
+        self._pace = PeriodicThread("gpu-monitor", interval, self.sweep)
+
+    def start(self) -> None:
+        """Starts sweeping, the first time at once."""
+        self._pace.start()
+
+    def stop(self) -> None:
+        """Stops sweeping and ends the readers."""
+        self._pace.stop()
+        for reader in [self._driver, *(slot.reader for slot in self._slots)]:
+            reader.stop()
+
+    def sweep(self) -> None:
+        """Reads everything that answers in time and hands on one snapshot."""
+        began, began_at = self._clock.monotonic(), self._clock.now()
+        if self._refresh_source():
+            self._fit_slots()
+            self._read_slots()
+        gpus = self._assemble()
+        if self._problem is None and all(gpu.fault is None for gpu in gpus):
+            self._source.note_all_well()
+        self._sequence += 1
+        snapshot = GPUSnapshot(
+            sequence=self._sequence,
+            gpus=gpus,
+            source=self._source.name,
+            versions=self._source.versions,
+            taken_at=began_at,
+            taken_monotonic=began,
+            sweep_seconds=self._clock.monotonic() - began,
+            generation=self._source.generation,
+            stuck=sum(self._is_stuck(slot) for slot in self._slots) + (self._driver.busy_seconds is not None),
+            problem=None if self._problem is None else str(self._problem),
+            problem_code=None if self._problem is None else self._problem.code,
+        )
+        self._on_snapshot(snapshot)
+
+    def _refresh_source(self) -> bool:
+        """Whether the driver answers; the problem is kept when it does not."""
+        round_ = Round()
+        if self._driver.ask(round_) and round_.wait(self._patience):
+            return self._problem is None
+        seconds = self._driver.busy_seconds
+        if seconds is None:
+            return self._problem is None
+        self._problem = SourceFault(
+            f"a call to the driver has not returned for {seconds:.0f} s", "see `dmesg`; a reboot may be needed"
+        )
+        return False
+
+    def _refresh(self) -> None:
+        try:
+            self._count = self._source.refresh(may_reinitialise=not any(map(self._is_stuck, self._slots)))
+            self._problem = None
+        except SourceFault as fault:
+            self._problem = fault
+        except Exception as error:
+            logger.exception("refreshing the source failed")
+            self._problem = SourceFault(f"the source fails: {error}", "see the log")
+
+    def _fit_slots(self) -> None:
+        if self._source_name is not self._source.name:
+            # Simulated GPUs gave way to real ones: nothing that is known of them holds.
+            self._source_name = self._source.name
+            self._known.clear()
+            self._drop_slots(0)
+        self._drop_slots(self._count)
+        while len(self._slots) < self._count:
+            self._slots.append(GPUSlot(len(self._slots), self._source, self._clock))
+
+    def _drop_slots(self, keep: int) -> None:
+        for slot in self._slots[keep:]:
+            slot.reader.stop()
+        del self._slots[keep:]
+
+    def _read_slots(self) -> None:
+        round_ = Round()
+        for slot in self._slots:
+            slot.reader.ask(round_)
+        round_.wait(self._patience)
+
+    @staticmethod
+    def _is_stuck(slot: GPUSlot) -> bool:
+        return slot.reader.busy_seconds is not None
+
+    def _assemble(self) -> tuple[GPUReading, ...]:
+        gpus = [self._describe(slot) for slot in self._slots]
+        # After a new initialisation the driver may number the GPUs differently: what a silent slot remembers to have
+        # held can now answer from another one.
+        answering = {gpu.uuid for gpu in gpus if gpu.fault is None}
+        gpus = [replace(gpu, identity=None) if gpu.fault and gpu.uuid in answering else gpu for gpu in gpus]
+        present = {gpu.uuid for gpu in gpus}
+        for uuid, known in self._known.items():
+            if uuid in present:
+                continue
+            missing = replace(
+                known,
+                vitals=None,
+                condition=None,
+                processes=None,
+                fault=FaultKind.LOST,
+                fault_reason="the driver no longer lists this GPU",
+            )
+            self._place(missing, gpus)
+        for gpu in gpus:
+            if gpu.uuid is not None:
+                self._known[gpu.uuid] = gpu
+        return tuple(gpus)
+
+    def _describe(self, slot: GPUSlot) -> GPUReading:
+        reading = slot.latest
+        seconds = slot.reader.busy_seconds
+        if seconds is None:
+            return reading
+        # Not a fault yet: the age of its last reading decides when the GPU counts as unknown.
+        return replace(reading, fault_reason=f"a driver call has not returned for {seconds:.0f} s")
+
+    @staticmethod
+    def _place(missing: GPUReading, gpus: list[GPUReading]) -> None:
+        """Shows a missing GPU in its former slot when that is nameless, else beside the others without an index."""
+        for position, gpu in enumerate(gpus):
+            if gpu.uuid is None and gpu.index == missing.index:
+                gpus[position] = replace(
+                    missing, fault=gpu.fault or FaultKind.LOST, fault_reason=gpu.fault_reason or missing.fault_reason
+                )
+                return
+        taken = {gpu.index for gpu in gpus}
+        gpus.append(missing if missing.index not in taken else replace(missing, index=None))

@@ -1,0 +1,110 @@
+"""The latest snapshot with everything that bears on it, judged and published as one immutable state."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from api.models.event import EventType
+from api.models.gpu import GPUStatus
+from api.models.reading import XidEvent
+from api.models.snapshot import GPUReading, GPUSnapshot
+from api.models.task import RegisteredTask
+from api.services.gpu_events import GPUEvents, xid_severity
+from api.services.gpu_judgement import DRAINING_SECONDS, Circumstances, is_stale, judge
+from api.services.gpu_metrics import XidCount
+from api.services.gpu_view import JudgedGPU
+from api.utils.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class GPUState:
+    """All GPUs, judged. Everything that a request sees of one moment comes from one of these."""
+
+    snapshot: GPUSnapshot
+    gpus: tuple[JudgedGPU, ...]
+    xids: Mapping[tuple[str, int], XidCount]
+    failed_sweeps: int
+
+
+class GPUStateKeeper:
+    """Judges each snapshot by the tasks, the Xid errors and the time, and remembers what the judgement needs.
+
+    One caller at a time: the lock is the owner's.
+    """
+
+    def __init__(self, clock: Clock, max_age: float, events: GPUEvents) -> None:
+        self._clock = clock
+        self._max_age = max_age
+        self._events = events
+        self._released: dict[str, float] = {}
+        self._xid_counts: dict[tuple[str, int], XidCount] = {}
+        self._xids: dict[str, set[int]] = {}
+        self._faulty: set[str] = set()
+        self._failed_sweeps = 0
+        self._last_sequence = 0
+
+    def judge(self, snapshot: GPUSnapshot, held: Mapping[str, RegisteredTask]) -> GPUState:
+        """The state that this snapshot amounts to now; changes since the last one become events."""
+        if snapshot.sequence != self._last_sequence:
+            self._last_sequence = snapshot.sequence
+            self._failed_sweeps += snapshot.problem is not None
+            self._forgive_returned(snapshot)
+        now = self._clock.monotonic()
+        gpus = tuple(self._judge(gpu, snapshot, held.get(gpu.uuid or ""), now) for gpu in snapshot.gpus)
+        self._end_draining(gpus, now)
+        self._events.compare(self._clock.now(), snapshot, gpus)
+        return GPUState(snapshot=snapshot, gpus=gpus, xids=dict(self._xid_counts), failed_sweeps=self._failed_sweeps)
+
+    def _judge(self, gpu: GPUReading, snapshot: GPUSnapshot, task: RegisteredTask | None, now: float) -> JudgedGPU:
+        released = self._released.get(gpu.uuid or "")
+        around = Circumstances(
+            now=now,
+            max_age=self._max_age,
+            problem=snapshot.problem,
+            task=task,
+            draining_for=None if released is None else now - released,
+            xids=tuple(self._xids.get(gpu.uuid or "", ())),
+        )
+        return JudgedGPU(reading=gpu, judgement=judge(gpu, around), task=task)
+
+    def staleness_changed(self, state: GPUState) -> bool:
+        """Whether a reading has turned too old, by the mere passing of time, since this state was judged."""
+        now = self._clock.monotonic()
+        return any(gpu.judgement.stale != is_stale(gpu.reading, now, self._max_age) for gpu in state.gpus)
+
+    def note_released(self, uuids: Iterable[str]) -> None:
+        """A task has left these GPUs: until their memory is back they are draining."""
+        self._released.update(dict.fromkeys(uuids, self._clock.monotonic()))
+
+    def _end_draining(self, gpus: Iterable[JudgedGPU], now: float) -> None:
+        for gpu in gpus:
+            released = self._released.get(gpu.reading.uuid or "")
+            if released is None or gpu.judgement.status is GPUStatus.DRAINING:
+                continue
+            # Only a reading from after the release can tell that the memory is back.
+            read = gpu.reading.read_monotonic
+            if gpu.task is not None or now - released >= DRAINING_SECONDS or (read is not None and read > released):
+                del self._released[gpu.reading.uuid or ""]
+
+    def note_xid(self, event: XidEvent, gpus: Iterable[JudgedGPU]) -> None:
+        """Counts an error that the driver reported, and lets it bear on the GPU's health."""
+        now = self._clock.now()
+        gpu = next((gpu for gpu in gpus if gpu.reading.uuid == event.uuid), None)
+        message = f"the driver reported Xid {event.xid}"
+        self._events.add(now, EventType.XID, xid_severity(event.xid), message, gpu=gpu, xid=event.xid)
+        if event.uuid is None:
+            return
+        key = (event.uuid, event.xid)
+        seen = self._xid_counts.get(key)
+        self._xid_counts[key] = XidCount(count=1 if seen is None else seen.count + 1, last_at=now.timestamp())
+        self._xids.setdefault(event.uuid, set()).add(event.xid)
+
+    def _forgive_returned(self, snapshot: GPUSnapshot) -> None:
+        """A GPU that was gone and answers again has been reset: its earlier Xid errors no longer bear on it."""
+        for gpu in snapshot.gpus:
+            if gpu.uuid is None:
+                continue
+            if gpu.fault is not None or snapshot.problem is not None:
+                self._faulty.add(gpu.uuid)
+            elif gpu.uuid in self._faulty:
+                self._faulty.discard(gpu.uuid)
+                self._xids.pop(gpu.uuid, None)

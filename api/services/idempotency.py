@@ -1,0 +1,79 @@
+"""Retries of a POST: the same Idempotency-Key and body give the first answer again, and the work is done once."""
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Protocol
+
+from api.errors import IdempotencyKeyReused, RequestInProgress
+from api.utils.clock import Clock
+
+KEPT_SECONDS = 24 * 3600.0
+
+#: Answers kept at most; the oldest go first. Answers here are small (under 1 KB), so this is some 10 MB.
+CAPACITY = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """An answer to give again: status, body and the headers that belong to it."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class IdempotencyStore(Protocol):
+    """The seam: in memory for one process; a database keeps answers over a restart."""
+
+    def begin(self, scope: str, fingerprint: bytes) -> KeptAnswer | None:
+        """The kept answer, or None and the work is the caller's. Raises RequestInProgress, IdempotencyKeyReused."""
+        ...
+
+    def finish(self, scope: str, answer: KeptAnswer | None) -> None:
+        """Keeps the answer; None lets go of the key, so that a retry does the work."""
+        ...
+
+
+@dataclass(slots=True)
+class _Entry:
+    fingerprint: bytes
+    began: float
+    answer: KeptAnswer | None = None
+
+
+class MemoryIdempotencyStore:
+    """Answers in memory, under one lock."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+
+    def begin(self, scope: str, fingerprint: bytes) -> KeptAnswer | None:
+        with self._lock:
+            self._forget_old()
+            entry = self._entries.get(scope)
+            if entry is None:
+                self._entries[scope] = _Entry(fingerprint, self._clock.monotonic())
+                return None
+            if entry.fingerprint != fingerprint:
+                raise IdempotencyKeyReused
+            if entry.answer is None:
+                raise RequestInProgress(headers={"Retry-After": "1"})
+            return entry.answer
+
+    def finish(self, scope: str, answer: KeptAnswer | None) -> None:
+        with self._lock:
+            if answer is None:
+                self._entries.pop(scope, None)
+            elif scope in self._entries:
+                self._entries[scope].answer = answer
+
+    def _forget_old(self) -> None:
+        now = self._clock.monotonic()
+        while self._entries:
+            scope, oldest = next(iter(self._entries.items()))
+            if now - oldest.began <= KEPT_SECONDS and len(self._entries) < CAPACITY:
+                return
+            del self._entries[scope]

@@ -1,0 +1,49 @@
+"""The machine and the service at a glance."""
+
+from collections import Counter
+from pathlib import Path
+
+from api import __version__
+from api.hardware import host
+from api.models.system import Health, SystemOverview, TaskCounts
+from api.models.task import TaskType
+from api.services.gpu_service import GPUService
+from api.utils.clock import Clock
+
+
+class SystemService:
+    """What `/health` and `/system/overview` tell."""
+
+    def __init__(self, gpus: GPUService, clock: Clock, storage_root: Path) -> None:
+        self._gpus = gpus
+        self._clock = clock
+        self._storage_root = storage_root
+        self._started = clock.monotonic()
+
+    @property
+    def uptime(self) -> int:
+        """Whole seconds since the service was built."""
+        return int(self._clock.monotonic() - self._started)
+
+    def get_health(self) -> Health:
+        """That the service is alive."""
+        return Health(status="ok", version=__version__, uptime=self.uptime)
+
+    def get_overview(self) -> SystemOverview:
+        """The machine, its GPUs and tasks."""
+        status = self._gpus.get_status()
+        tasks = Counter(task.task_type for task in self._gpus.get_tasks())
+        return SystemOverview(
+            system=host.read_system([Path("/"), self._storage_root]),
+            gpus=status.summary,
+            source=status.source,
+            tasks=TaskCounts(
+                total=tasks.total(),
+                training=tasks[TaskType.TRAINING],
+                preprocessing=tasks[TaskType.PREPROCESSING],
+                download=tasks[TaskType.DOWNLOAD],
+                external=tasks[TaskType.EXTERNAL],
+            ),
+            uptime=self.uptime,
+            version=__version__,
+        )

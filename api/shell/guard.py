@@ -1,0 +1,64 @@
+"""Who may address this service: the Host header and the Origin, checked for every method and for WebSockets.
+
+A web page can make a browser talk to a loopback service, under a name of its own that it points at 127.0.0.1 (DNS
+rebinding) or across origins. The first shows in Host, the second in Origin.
+"""
+
+from collections.abc import Iterable
+
+from api.errors import HostNotAllowed, MalformedRequest, OriginNotAllowed
+
+# Host headers that have passed, so that the usual ones cost a look-up; bounded, since clients choose them.
+_REMEMBERED = 256
+
+
+class HostPolicy:
+    """The allow-list of names, with or without a port, and of origins besides a host's own."""
+
+    def __init__(self, names: Iterable[str], origins: Iterable[str] = ()) -> None:
+        self._names = frozenset(names)
+        self._origins = frozenset(origins)
+        self._passed: set[bytes] = set()
+
+    def check(self, host: bytes | None, origin: bytes | None) -> None:
+        """Raises MalformedRequest, HostNotAllowed or OriginNotAllowed."""
+        if host not in self._passed:
+            self._check_host(host)
+        if origin is not None:
+            self._check_origin(origin, host or b"")
+
+    def _check_host(self, host: bytes | None) -> None:
+        if not host:
+            raise MalformedRequest("The request has no Host header.")
+        name = host_name(host.decode("latin-1"))
+        if name not in self._names:
+            raise HostNotAllowed(
+                f'This service does not answer to the name "{host[:100].decode("latin-1")}". If it should, add the '
+                "name to ALLOWED_HOSTS."
+            )
+        if len(self._passed) < _REMEMBERED:
+            self._passed.add(host)
+
+    def _check_origin(self, origin: bytes, host: bytes) -> None:
+        text = origin.decode("latin-1").lower()
+        scheme, _, netloc = text.partition("://")
+        if text in self._origins or (scheme in ("http", "https") and netloc == host.decode("latin-1").lower()):
+            return
+        raise OriginNotAllowed(
+            f'Pages of "{text[:100]}" may not use this service. If they should, add the origin to CORS_ORIGINS.'
+        )
+
+    def allows_cross(self, origin: bytes | None) -> bool:
+        """Whether this origin is one of those that were allowed besides the own one."""
+        return origin is not None and origin.decode("latin-1").lower() in self._origins
+
+
+def host_name(host: str) -> str:
+    """The name of a Host header without its port, in lower case; IPv6 addresses keep their brackets."""
+    host = host.lower()
+    if host.startswith("["):
+        name, _, port = host.partition("]")
+        name, port = name + "]", port.removeprefix(":")
+    else:
+        name, _, port = host.partition(":")
+    return name if port == "" or (port.isascii() and port.isdigit()) else ""

@@ -1,0 +1,106 @@
+"""uvicorn's protocols with this service's manners: bounded headers, failures in the envelope, sockets within reach."""
+
+import asyncio
+import socket
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from api.errors import HeadersTooLarge, MalformedRequest, ServiceError
+from api.utils.envelope import encode_error
+from api.utils.ids import new_request_id
+
+#: A request line and headers beyond this are refused. (The parser itself has no bound.)
+MAX_HEADER_BYTES = 64 * 1024
+
+#: Seconds within which a request's headers must be complete.
+HEADER_SECONDS = 20.0
+
+#: What the kernel may hold for a stream's client that does not read, in bytes; with less than its default of megabytes
+#: a stalled client shows in seconds.
+STREAM_BUFFER_BYTES = 128 * 1024
+
+#: Seconds for which sent data may stay unacknowledged before the kernel ends the connection.
+UNREAD_SECONDS = 20
+
+
+class HTTPProtocol(HttpToolsProtocol):
+    """One HTTP connection. `headers_since` is when the request being received began; None between requests."""
+
+    headers_since: float | None = None
+    _header_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.headers_since = self.loop.time()
+
+    def data_received(self, data: bytes) -> None:
+        if self.headers_since is not None:
+            self._header_bytes += len(data)
+            if self._header_bytes > MAX_HEADER_BYTES and not self._completes_headers(data):
+                self._refuse(HeadersTooLarge())
+                return
+        super().data_received(data)
+
+    def _completes_headers(self, data: bytes) -> bool:
+        # The bound is for headers; a chunk that ends them within the bound may bring much body along.
+        end = data.find(b"\r\n\r\n")
+        return end >= 0 and self._header_bytes - len(data) + end <= MAX_HEADER_BYTES
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.headers_since = self.loop.time()
+        self.scope["extensions"] = {"connection": self.transport}  # type: ignore[dict-item]
+
+    def on_headers_complete(self) -> None:
+        self.headers_since = None
+        self._header_bytes = 0
+        super().on_headers_complete()
+
+    def is_late(self, now: float) -> bool:
+        """Whether the headers of its request have been awaited for too long."""
+        return self.headers_since is not None and now - self.headers_since > HEADER_SECONDS
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(MalformedRequest("This is not a valid HTTP request."))
+
+    def _refuse(self, error: ServiceError) -> None:
+        body = encode_error(error, new_request_id())
+        head = STATUS_LINE[error.status] + (
+            b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+        )
+        self.transport.write(head + body)
+        self.transport.close()
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """One WebSocket connection; it is a stream from the beginning."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        limit_send_buffer(transport)
+
+
+def limit_send_buffer(transport: Any) -> None:
+    """Makes a client that does not read show soon."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_BUFFER_BYTES)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; raises OSError when the address is taken or not this machine's."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            # Accepted sockets inherit it: the kernel drops who neither reads nor answers, wherever we are stuck.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_SECONDS * 1000)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError:
+        listener.close()
+        raise
+    return listener

@@ -1,0 +1,1 @@
+"""Small pieces used by more than one layer."""

@@ -1,0 +1,38 @@
+"""The one shape of every JSON answer."""
+
+import time
+from typing import Any
+
+import orjson
+
+from api.errors import ServiceError
+
+_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC | orjson.OPT_OMIT_MICROSECONDS | orjson.OPT_NON_STR_KEYS
+
+
+def encode_json(value: Any) -> bytes:
+    """Dataclasses, enums and datetimes (UTC, with Z) to JSON; NaN and infinity become null."""
+    return orjson.dumps(value, option=_OPTIONS)
+
+
+def encode_answer(data: Any, code: int = 200, message: str = "success") -> bytes:
+    """The envelope of a success around `data`."""
+    return encode_json({"code": code, "message": message, "data": data, "timestamp": int(time.time())})
+
+
+def encode_error(error: ServiceError, request_id: str) -> bytes:
+    """The envelope of a failure: what went wrong, every mistake, and what helps the caller to go on."""
+    return encode_json(
+        {
+            "code": error.status,
+            "message": error.detail,
+            "data": error.data,
+            "timestamp": int(time.time()),
+            "error": {
+                "code": error.code,
+                "detail": error.detail,
+                "errors": error.mistakes,
+                "request_id": request_id,
+            },
+        }
+    )

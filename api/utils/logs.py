@@ -1,0 +1,55 @@
+"""Log lines for machines (JSON) and for people (text): one line an event, its facts as fields."""
+
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from api.utils.ids import current_request_id
+
+# What every LogRecord has; anything else came by `extra`.
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def format_line(as_json: bool, unix_seconds: float, level: str, message: str, facts: dict[str, Any]) -> str:
+    """One log line without its newline. Text is kept on one line whatever the facts hold."""
+    if as_json:
+        time = datetime.fromtimestamp(unix_seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return orjson.dumps({"time": time, "level": level, "message": message, **facts}, default=str).decode()
+    time = datetime.fromtimestamp(unix_seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    line = f"{time} {level:<7} {message}" + "".join(f" {name}={value}" for name, value in facts.items())
+    # A name from outside must not be able to write a second line, nor to steer the terminal.
+    return line if line.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+
+
+class LineFormatter(logging.Formatter):
+    """Formats records of the standard library's logging."""
+
+    def __init__(self, as_json: bool) -> None:
+        super().__init__()
+        self._as_json = as_json
+
+    def format(self, record: logging.LogRecord) -> str:
+        facts = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        if request_id := current_request_id.get():
+            facts["request_id"] = request_id
+        facts["logger"] = record.name
+        trace = self.formatException(record.exc_info) if record.exc_info else None
+        if trace is not None and self._as_json:
+            facts["traceback"] = trace
+        line = format_line(self._as_json, record.created, record.levelname, record.getMessage(), facts)
+        return line if trace is None or self._as_json else f"{line}\n{trace}"
+
+
+def set_up_logging(level: str, as_json: bool) -> None:
+    """Sends every logger's lines to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LineFormatter(as_json))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    # Their news is told by our own lines.
+    for name in ("uvicorn", "uvicorn.error", "asyncio", "sse_starlette", "websockets"):
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))

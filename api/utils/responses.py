@@ -1,0 +1,32 @@
+"""Flask responses in the service's one shape."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Response
+
+from api.errors import ServiceError
+from api.utils.envelope import encode_answer, encode_error
+from api.utils.ids import current_request_id
+
+JSON = "application/json"
+
+
+def answer(data: Any, code: int = 200, message: str = "success", headers: Mapping[str, str] | None = None) -> Response:
+    """The envelope of a success."""
+    return Response(encode_answer(data, code, message), status=code, content_type=JSON, headers=dict(headers or {}))
+
+
+def answer_error(error: ServiceError) -> Response:
+    """The envelope of a failure."""
+    body = encode_error(error, current_request_id.get())
+    return Response(body, status=error.status, content_type=JSON, headers=error.headers)
+
+
+def answer_bytes(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Response:
+    """A response from parts that are ready."""
+    response = Response(body, status=status)
+    response.headers.clear()
+    for name, value in headers:
+        response.headers[name.decode("latin-1")] = value.decode("latin-1")
+    return response

@@ -1,0 +1,1 @@
+"""A guided walk over HTTP."""

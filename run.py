@@ -1,0 +1,102 @@
+"""Starts the service: configuration, runtime, server. The only place that starts anything."""
+
+import contextlib
+import logging
+import resource
+import sys
+from collections.abc import Sequence
+
+from api import __version__
+from api.app import create_app
+from api.config import Config, ConfigError
+from api.runtime import Runtime
+from api.server import Server, Shell
+from api.shell.protocol import listen
+from api.utils.logs import set_up_logging
+
+logger = logging.getLogger("api")
+
+#: Files and sockets that the service may hold; the usual soft limit of 1,024 is too few for 1,000 live clients.
+OPEN_FILES = 65_536
+
+#: How long a thread may keep the interpreter while the event loop waits for it; at Python's 5 ms, the writing of log
+#: lines under load shows in the 99th percentile of answers.
+SWITCH_SECONDS = 0.0005
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs until it is told to end; 0 then, 1 when it cannot start, 2 when a setting is wrong."""
+    try:
+        config = Config.from_env(argv=argv)
+        set_up_logging(config.log_level, config.logs_json)
+        runtime = Runtime(config)
+    except (ConfigError, ValueError) as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return 2
+    try:
+        listener = listen(config.host, config.port)
+    except OSError as error:
+        why = f"{config.host}:{config.port} cannot be listened on ({error.strerror})"
+        print(f"run.py: {why}: stop what listens there, or choose another with --port", file=sys.stderr)
+        return 1
+    _raise_open_files()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    server = Server(create_shell(runtime), runtime.broker)
+    runtime.start()
+    try:
+        port = listener.getsockname()[1]
+        _announce(runtime, port)
+        server.run(sockets=[listener])
+    finally:
+        runtime.stop()
+    logger.info("ended")
+    return 0
+
+
+def create_shell(runtime: Runtime, serves_documents: bool = True) -> Shell:
+    """The application around the runtime's parts, for the server and for tests."""
+    gpus = runtime.services.gpus
+    return Shell(
+        create_app(runtime.services),
+        runtime.policy,
+        runtime.access_log,
+        runtime.broker,
+        lambda: gpus.documents,
+        runtime.config.max_body_bytes,
+        serves_documents,
+    )
+
+
+def _announce(runtime: Runtime, port: int) -> None:
+    config = runtime.config
+    status = runtime.services.gpus.get_status()
+    host = f"[{config.host.strip('[]')}]" if ":" in config.host else config.host
+    address = f"http://{host}:{port}"
+    names = sorted({gpu.name or "unknown" for gpu in status.gpus})
+    facts = {
+        "version": __version__,
+        "docs": f"{address}/docs",
+        "gpus": f"{status.source}: {len(status.gpus)} ({', '.join(names)})" if names else f"{status.source}: none",
+        "gpu_problem": status.source_problem,
+        "database": "none (tasks are kept in memory)",
+        "log_level": config.log_level,
+    }
+    logger.info("listening on %s", address, extra={k: v for k, v in facts.items() if v is not None})
+    if not config.is_loopback:
+        logger.warning("everybody who reaches this address can use it: there are no keys")
+
+
+def _raise_open_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        # Ctrl-C before the server took over the signals.
+        sys.exit(0)
