@@ -55,8 +55,8 @@ class AutoSource:
     def read_processes(self, gpu: GPUIdentity) -> tuple[GPUProcess, ...] | None:
         return self._source.read_processes(gpu)
 
-    def wait_for_xid(self, timeout: float) -> XidEvent | None:
-        return self._source.wait_for_xid(timeout)
+    def next_xid(self) -> XidEvent | None:
+        return self._source.next_xid()
 
     def observe_tasks(self, held: Mapping[str, RegisteredTask]) -> None:
         self._source.observe_tasks(held)

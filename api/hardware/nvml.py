@@ -9,20 +9,15 @@ from typing import Any, TypeVar
 import pynvml
 
 from api.hardware import host
-from api.hardware.nvml_fields import FieldReader, fault_from, memory_in_mb, name_of_architecture, throttle_names, within
-from api.hardware.source import GPUFault, SourceFault
+from api.hardware.nvml_fields import FieldReader, fault_from, text_or_none
+from api.hardware.nvml_readings import read_condition, read_identity, read_processes, read_vitals
+from api.hardware.source import SourceFault
 from api.models.reading import (
-    Clocks,
     DriverVersions,
-    ECCErrors,
     GPUCondition,
     GPUIdentity,
     GPUProcess,
     GPUVitals,
-    MemoryRepair,
-    MIGSlice,
-    NVLink,
-    ProcessKind,
     SourceName,
     XidEvent,
 )
@@ -38,7 +33,12 @@ LIBRARY = "libnvidia-ml.so.1"
 _EARLY_ATTEMPTS = (1, 3)
 _LATER_ATTEMPTS = 12
 
-_NO_INSTANCE = 0xFFFFFFFF  # NVML's "not on a MIG instance"
+#: Milliseconds that a look for Xid errors waits. NVML queues them, so that a short look a second misses none, and the
+#: library is never held for long.
+_XID_WAIT_MS = 10
+
+#: Seconds that a shutdown waits for such a look to end.
+_XID_PATIENCE = 0.5
 
 _REMEDIES = {
     pynvml.NVML_ERROR_DRIVER_NOT_LOADED: (
@@ -86,44 +86,44 @@ class NVMLSource:
         self.versions = DriverVersions()
         self._initialised = False
         self._handles: dict[int, Any] = {}
-        self._uuids: dict[int, str] = {}
         self._refreshes_since_fault: int | None = None
-        # Held while waiting for an Xid, so that the library is never torn down under that wait.
-        self._waiting = threading.Lock()
+        # Held while looking for Xid errors, so that the library is never torn down under that call.
+        self._listening = threading.Lock()
         self._event_set: Any = None
-        self._event_generation = -1
 
     # -- the library as a whole ------------------------------------------------------------------------------------
 
     def refresh(self, may_reinitialise: bool) -> int:
-        if self._initialised and self._is_due_for_reinitialisation() and may_reinitialise:
+        if self._initialised and may_reinitialise and self._is_due_for_reinitialisation():
             self._shut_down()
         if not self._initialised:
             self._initialise()
         try:
-            return self._count()
+            count = int(pynvml.nvmlDeviceGetCount())
         except pynvml.NVMLError as error:
             if may_reinitialise:
                 self._shut_down()
             raise _source_fault(error) from error
+        if count == 0:
+            # A driver that shows no GPU has not "collected nothing": it has failed to collect.
+            if may_reinitialise:
+                self._shut_down()
+            raise SourceFault("the NVIDIA driver reports no GPU", "check `lspci` and `dmesg` for the board")
+        return count
 
     def _initialise(self) -> None:
         try:
             pynvml.nvmlInit()
         except pynvml.NVMLError as error:
             raise _source_fault(error) from error
-        self._initialised = True
         self._handles.clear()
-        self.generation += 1
         self.versions = _read_versions()
-
-    def _count(self) -> int:
-        count = int(pynvml.nvmlDeviceGetCount())
-        if count == 0:
-            # A driver that shows no GPU has not "collected nothing": it has failed to collect.
-            self._shut_down()
-            raise SourceFault("the NVIDIA driver reports no GPU", "check `lspci` and `dmesg` for the board")
-        return count
+        try:
+            self._event_set = pynvml.nvmlEventSetCreate()
+        except pynvml.NVMLError as error:
+            logger.debug("the driver has no events", extra={"error": str(error)})
+        self._initialised = True
+        self.generation += 1
 
     def _is_due_for_reinitialisation(self) -> bool:
         if self._refreshes_since_fault is None:
@@ -133,13 +133,22 @@ class NVMLSource:
         return n in _EARLY_ATTEMPTS or n % _LATER_ATTEMPTS == 0
 
     def _shut_down(self) -> None:
-        with self._waiting:
-            self._event_set = None
-            try:
-                pynvml.nvmlShutdown()
-            except pynvml.NVMLError as error:
-                logger.debug("nvmlShutdown failed", extra={"error": str(error)})
+        if not self._listening.acquire(timeout=_XID_PATIENCE):
+            # The look for Xid errors is stuck in the driver: the library must stay.
+            return
+        try:
             self._initialised = False
+            event_set, self._event_set = self._event_set, None
+            if event_set is not None:
+                pynvml.nvmlEventSetFree(event_set)
+            pynvml.nvmlShutdown()
+        except pynvml.NVMLError as error:
+            logger.debug("the library did not shut down cleanly", extra={"error": str(error)})
+        finally:
+            self._listening.release()
+
+    def note_all_well(self) -> None:
+        self._refreshes_since_fault = None
 
     def close(self) -> None:
         # No nvmlShutdown: a reader may be stuck in a call, and the process is about to end anyway.
@@ -151,193 +160,54 @@ class NVMLSource:
     # -- one GPU ---------------------------------------------------------------------------------------------------
 
     def identify(self, slot: int) -> GPUIdentity:
-        try:
+        def read() -> GPUIdentity:
             handle = pynvml.nvmlDeviceGetHandleByIndex(slot)
-        except pynvml.NVMLError as error:
-            raise self._fault(error) from error
-        read = FieldReader()
-        pci = read.field("pcie.bus_id", pynvml.nvmlDeviceGetPciInfo, handle)
-        bus_id = None if pci is None else _text(pci.busId)
-        uuid = read.field("uuid", pynvml.nvmlDeviceGetUUID, handle)
-        capability = read.field("compute_capability", pynvml.nvmlDeviceGetCudaComputeCapability, handle)
-        limits = read.field("power.min_limit", pynvml.nvmlDeviceGetPowerManagementLimitConstraints, handle)
-        if limits is None:
-            read.unavailable["power.max_limit"] = read.unavailable["power.min_limit"]
-        name = read.field("name", pynvml.nvmlDeviceGetName, handle)
-        identity = GPUIdentity(
-            index=slot,
-            # Very old boards have no UUID; the place on the bus is the next best thing that stays.
-            uuid=_text(uuid) if uuid else f"PCI-{bus_id or slot}",
-            name=_text(name) if name else None,
-            pci_bus_id=bus_id,
-            serial=_text_or_none(read.field("serial", pynvml.nvmlDeviceGetSerial, handle)),
-            architecture=name_of_architecture(read.field("architecture", pynvml.nvmlDeviceGetArchitecture, handle)),
-            compute_capability=None if capability is None else f"{capability[0]}.{capability[1]}",
-            power_default_limit_watts=read.watts(
-                "power.default_limit", pynvml.nvmlDeviceGetPowerManagementDefaultLimit, handle
-            ),
-            power_min_limit_watts=None if limits is None else limits[0] / 1000,
-            power_max_limit_watts=None if limits is None else limits[1] / 1000,
-            temperature_slowdown=self._threshold(
-                read, handle, "temperature.slowdown", pynvml.NVML_TEMPERATURE_THRESHOLD_SLOWDOWN
-            ),
-            temperature_shutdown=self._threshold(
-                read, handle, "temperature.shutdown", pynvml.NVML_TEMPERATURE_THRESHOLD_SHUTDOWN
-            ),
-            clocks_max=_clocks(read, "clocks.max", pynvml.nvmlDeviceGetMaxClockInfo, handle),
-            pcie_max_generation=read.field("pcie.max_generation", pynvml.nvmlDeviceGetMaxPcieLinkGeneration, handle),
-            pcie_max_width=read.field("pcie.max_width", pynvml.nvmlDeviceGetMaxPcieLinkWidth, handle),
-            unavailable=read.unavailable,
-        )
-        self._handles[slot] = handle
-        self._uuids[slot] = identity.uuid
-        return identity
+            identity = read_identity(slot, handle)
+            self._handles[slot] = handle
+            self._register_for_xids(handle)
+            return identity
 
-    @staticmethod
-    def _threshold(read: FieldReader, handle: Any, field: str, threshold: int) -> int | None:
-        value = read.field(field, pynvml.nvmlDeviceGetTemperatureThreshold, handle, threshold)
-        checked: int | None = within(value, 1, 200, field, read.unavailable)
-        return checked
+        return self._guarded(read)
 
     def read_vitals(self, gpu: GPUIdentity) -> GPUVitals:
-        return self._guarded(gpu, self._vitals)
-
-    def _vitals(self, handle: Any) -> GPUVitals:
-        read = FieldReader()
-        total, used, free, reserved, unified = self._memory(handle, read)
-        rates = read.field("utilization.gpu", pynvml.nvmlDeviceGetUtilizationRates, handle)
-        if rates is None:
-            read.unavailable["utilization.memory"] = read.unavailable["utilization.gpu"]
-        reasons = read.field("throttle_reasons", _throttle_bits, handle)
-        energy = read.field("power.energy_joules", pynvml.nvmlDeviceGetTotalEnergyConsumption, handle)
-        return GPUVitals(
-            memory_total_mb=total,
-            memory_used_mb=used,
-            memory_free_mb=free,
-            memory_reserved_mb=reserved,
-            memory_unified=unified,
-            utilization_gpu=None if rates is None else read.percent("utilization.gpu", rates.gpu),
-            utilization_memory=None if rates is None else read.percent("utilization.memory", rates.memory),
-            utilization_encoder=read.percent_of("utilization.encoder", pynvml.nvmlDeviceGetEncoderUtilization, handle),
-            utilization_decoder=read.percent_of("utilization.decoder", pynvml.nvmlDeviceGetDecoderUtilization, handle),
-            temperature_gpu=read.temperature(
-                "temperature.gpu", pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU
-            ),
-            temperature_memory=read.temperature("temperature.memory", _memory_temperature, handle),
-            power_watts=read.watts("power.current", pynvml.nvmlDeviceGetPowerUsage, handle),
-            energy_joules=None if energy is None else energy / 1000,
-            fan_percent=within(
-                read.field("fan_speed", pynvml.nvmlDeviceGetFanSpeed, handle), 0, 200, "fan_speed", read.unavailable
-            ),
-            clocks=_clocks(read, "clocks.current", pynvml.nvmlDeviceGetClockInfo, handle),
-            pstate=within(
-                read.field("pstate", pynvml.nvmlDeviceGetPerformanceState, handle), 0, 15, "pstate", read.unavailable
-            ),
-            throttle_reasons=None if reasons is None else throttle_names(reasons),
-            unavailable=read.unavailable,
-        )
-
-    def _memory(self, handle: Any, read: FieldReader) -> tuple[int | None, int | None, int | None, int | None, bool]:
-        try:
-            memory, reserved = _memory_info(handle)
-        except pynvml.NVMLError as error:
-            if error.value == pynvml.NVML_ERROR_NOT_SUPPORTED:
-                # GB10 and Thor share the host's memory and have none of their own to report.
-                read.unavailable["memory.reserved"] = "unified_memory"
-                return (*host.host_memory_mb(), None, True)
-            if error.value != pynvml.NVML_ERROR_NO_PERMISSION:
-                # What cannot even tell its memory cannot be trusted with anything.
-                raise
-            read.note_all(error, "memory.total", "memory.used", "memory.free", "memory.reserved")
-            return None, None, None, None, False
-        total, used, free = memory_in_mb(memory, read.unavailable)
-        if reserved is None:
-            read.unavailable["memory.reserved"] = "unsupported"
-        return total, used, free, reserved, False
+        return self._guarded(lambda: read_vitals(self._handles[gpu.index]))
 
     def read_condition(self, gpu: GPUIdentity) -> GPUCondition:
-        return self._guarded(gpu, self._condition)
-
-    def _condition(self, handle: Any) -> GPUCondition:
-        read = FieldReader()
-        mig = read.field("mig", pynvml.nvmlDeviceGetMigMode, handle)
-        mode = read.field("compute_mode", pynvml.nvmlDeviceGetComputeMode, handle)
-        persistence = read.field("persistence_mode", pynvml.nvmlDeviceGetPersistenceMode, handle)
-        return GPUCondition(
-            power_limit_watts=read.watts("power.limit", pynvml.nvmlDeviceGetPowerManagementLimit, handle),
-            power_enforced_limit_watts=read.watts(
-                "power.enforced_limit", pynvml.nvmlDeviceGetEnforcedPowerLimit, handle
-            ),
-            ecc=_ecc(read, handle),
-            repair=_repair(read, handle),
-            pcie_generation=read.field("pcie.generation", pynvml.nvmlDeviceGetCurrPcieLinkGeneration, handle),
-            pcie_width=read.field("pcie.width", pynvml.nvmlDeviceGetCurrPcieLinkWidth, handle),
-            nvlinks=_nvlinks(read, handle),
-            compute_mode=None if mode is None else _COMPUTE_MODES.get(mode, f"mode_{mode}"),
-            persistence_mode=None if persistence is None else bool(persistence),
-            mig_enabled=None if mig is None else bool(mig[0]),
-            mig_pending=None if mig is None else bool(mig[1]),
-            mig_slices=_mig_slices(handle) if mig is not None and mig[0] else (),
-            unavailable=read.unavailable,
-        )
+        return self._guarded(lambda: read_condition(self._handles[gpu.index]))
 
     def read_processes(self, gpu: GPUIdentity) -> tuple[GPUProcess, ...] | None:
-        return self._guarded(gpu, _processes)
+        return self._guarded(lambda: read_processes(self._handles[gpu.index]))
 
-    def _guarded(self, gpu: GPUIdentity, read: Callable[[Any], T]) -> T:
+    def _guarded(self, read: Callable[[], T]) -> T:
         try:
-            return read(self._handles[gpu.index])
+            return read()
         except pynvml.NVMLError as error:
-            raise self._fault(error) from error
-
-    def _fault(self, error: pynvml.NVMLError) -> GPUFault:
-        if self._refreshes_since_fault is None:
-            self._refreshes_since_fault = 0
-        return fault_from(error)
-
-    def note_all_well(self) -> None:
-        """Every GPU answers again: no further initialisation is needed."""
-        self._refreshes_since_fault = None
+            if self._refreshes_since_fault is None:
+                self._refreshes_since_fault = 0
+            raise fault_from(error) from error
 
     # -- errors that the driver reports by itself ------------------------------------------------------------------
 
-    def wait_for_xid(self, timeout: float) -> XidEvent | None:
-        with self._waiting:
-            if not self._initialised or not self._register_for_events():
+    def _register_for_xids(self, handle: Any) -> None:
+        if self._event_set is None:
+            return
+        try:
+            pynvml.nvmlDeviceRegisterEvents(handle, pynvml.nvmlEventTypeXidCriticalError, self._event_set)
+        except pynvml.NVMLError as error:
+            # Laptops and MIG parents refuse; the other GPUs are still worth listening to.
+            logger.debug("GPU has no Xid events", extra={"error": str(error)})
+
+    def next_xid(self) -> XidEvent | None:
+        with self._listening:
+            if self._event_set is None:
                 return None
             try:
-                data = pynvml.nvmlEventSetWait_v2(self._event_set, int(timeout * 1000))
+                event = pynvml.nvmlEventSetWait_v2(self._event_set, _XID_WAIT_MS)
             except pynvml.NVMLError as error:
                 if error.value != pynvml.NVML_ERROR_TIMEOUT:
-                    logger.debug("waiting for Xid events failed", extra={"error": str(error)})
+                    logger.debug("looking for Xid errors failed", extra={"error": str(error)})
                 return None
-            return XidEvent(uuid=_uuid_of(data.device), xid=int(data.eventData))
-
-    def _register_for_events(self) -> bool:
-        if self._event_generation == self.generation and len(self._handles) <= self._event_handles:
-            return self._event_set is not None
-        self._event_generation, self._event_handles, self._event_set = self.generation, len(self._handles), None
-        try:
-            event_set = pynvml.nvmlEventSetCreate()
-        except pynvml.NVMLError:
-            return False
-        for handle in list(self._handles.values()):
-            try:
-                pynvml.nvmlDeviceRegisterEvents(handle, pynvml.nvmlEventTypeXidCriticalError, event_set)
-            except pynvml.NVMLError as error:
-                # Laptops and MIG parents refuse; the other GPUs are still worth listening to.
-                logger.debug("GPU has no Xid events", extra={"error": str(error)})
-        self._event_set = event_set
-        return True
-
-    _event_handles = -1
-
-
-_COMPUTE_MODES = {
-    pynvml.NVML_COMPUTEMODE_DEFAULT: "default",
-    pynvml.NVML_COMPUTEMODE_PROHIBITED: "prohibited",
-    pynvml.NVML_COMPUTEMODE_EXCLUSIVE_PROCESS: "exclusive_process",
-}
+            return XidEvent(uuid=_uuid_of(event.device), xid=int(event.eventData))
 
 
 def _source_fault(error: pynvml.NVMLError) -> SourceFault:
@@ -362,9 +232,9 @@ def _read_versions() -> DriverVersions:
     read = FieldReader()
     cuda = read.field("cuda", _cuda_version)
     return DriverVersions(
-        driver=_text_or_none(read.field("driver", pynvml.nvmlSystemGetDriverVersion)),
+        driver=text_or_none(read.field("driver", pynvml.nvmlSystemGetDriverVersion)),
         cuda=None if cuda is None else f"{cuda // 1000}.{cuda % 1000 // 10}",
-        nvml=_text_or_none(read.field("nvml", pynvml.nvmlSystemGetNVMLVersion)),
+        nvml=text_or_none(read.field("nvml", pynvml.nvmlSystemGetNVMLVersion)),
     )
 
 
@@ -375,192 +245,8 @@ def _cuda_version() -> int:
         return int(pynvml.nvmlSystemGetCudaDriverVersion())
 
 
-def _memory_info(handle: Any) -> tuple[Any, int | None]:
-    """Memory by version 2, which tells reserved memory apart from used; version 1 where the driver is older."""
-    try:
-        memory = pynvml.nvmlDeviceGetMemoryInfo(handle, pynvml.nvmlMemory_v2)
-        return memory, memory.reserved >> 20
-    except pynvml.NVMLError as error:
-        if error.value in (pynvml.NVML_ERROR_GPU_IS_LOST, pynvml.NVML_ERROR_UNINITIALIZED):
-            raise
-    return pynvml.nvmlDeviceGetMemoryInfo(handle), None
-
-
-def _throttle_bits(handle: Any) -> int:
-    try:
-        return int(pynvml.nvmlDeviceGetCurrentClocksEventReasons(handle))
-    except pynvml.NVMLError as error:
-        if error.value != pynvml.NVML_ERROR_FUNCTION_NOT_FOUND:
-            raise
-    # The name before driver 535.
-    return int(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
-
-
-def _memory_temperature(handle: Any) -> int:
-    # There is no second temperature sensor: memory temperature is a field value.
-    [value] = pynvml.nvmlDeviceGetFieldValues(handle, [pynvml.NVML_FI_DEV_MEMORY_TEMP])
-    if value.nvmlReturn != pynvml.NVML_SUCCESS:
-        raise pynvml.NVMLError(value.nvmlReturn)
-    return int(value.value.uiVal)
-
-
-def _clocks(read: FieldReader, prefix: str, call: Callable[[Any, int], int], handle: Any) -> Clocks:
-    def clock(name: str, kind: int) -> int | None:
-        field = f"{prefix}.{name}"
-        megahertz: int | None = within(read.field(field, call, handle, kind), 0, 20_000, field, read.unavailable)
-        return megahertz
-
-    return Clocks(
-        graphics=clock("graphics", pynvml.NVML_CLOCK_GRAPHICS),
-        sm=clock("sm", pynvml.NVML_CLOCK_SM),
-        memory=clock("memory", pynvml.NVML_CLOCK_MEM),
-        video=clock("video", pynvml.NVML_CLOCK_VIDEO),
-    )
-
-
-def _ecc(read: FieldReader, handle: Any) -> ECCErrors | None:
-    mode = read.field("ecc", pynvml.nvmlDeviceGetEccMode, handle)
-    if mode is None:
-        return None
-    if not mode[0]:
-        read.unavailable["ecc"] = "disabled"
-        return ECCErrors(enabled=False)
-
-    def errors(name: str, kind: int, counter: int) -> int | None:
-        count: int | None = read.field(f"ecc.{name}", pynvml.nvmlDeviceGetTotalEccErrors, handle, kind, counter)
-        return count
-
-    corrected, uncorrected = pynvml.NVML_MEMORY_ERROR_TYPE_CORRECTED, pynvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED
-    volatile, aggregate = pynvml.NVML_VOLATILE_ECC, pynvml.NVML_AGGREGATE_ECC
-    return ECCErrors(
-        enabled=True,
-        corrected_volatile=errors("corrected_volatile", corrected, volatile),
-        uncorrected_volatile=errors("uncorrected_volatile", uncorrected, volatile),
-        corrected_aggregate=errors("corrected_aggregate", corrected, aggregate),
-        uncorrected_aggregate=errors("uncorrected_aggregate", uncorrected, aggregate),
-    )
-
-
-def _repair(read: FieldReader, handle: Any) -> MemoryRepair:
-    rows = read.field("memory_repair.remapped_rows", pynvml.nvmlDeviceGetRemappedRows, handle)
-    pages = [
-        read.field("memory_repair.retired_pages", pynvml.nvmlDeviceGetRetiredPages, handle, cause)
-        for cause in (
-            pynvml.NVML_PAGE_RETIREMENT_CAUSE_MULTIPLE_SINGLE_BIT_ECC_ERRORS,
-            pynvml.NVML_PAGE_RETIREMENT_CAUSE_DOUBLE_BIT_ECC_ERROR,
-        )
-    ]
-    pending = read.field("memory_repair.retired_pages_pending", pynvml.nvmlDeviceGetRetiredPagesPendingStatus, handle)
-    return MemoryRepair(
-        retired_pages=None if None in pages else sum(len(p) for p in pages),
-        retired_pages_pending=None if pending is None else bool(pending),
-        remapped_rows_corrected=None if rows is None else rows[0],
-        remapped_rows_uncorrected=None if rows is None else rows[1],
-        remapped_rows_pending=None if rows is None else bool(rows[2]),
-        remapped_rows_failure=None if rows is None else bool(rows[3]),
-    )
-
-
-def _nvlinks(read: FieldReader, handle: Any) -> tuple[NVLink, ...] | None:
-    links: list[NVLink] = []
-    for link in range(pynvml.NVML_NVLINK_MAX_LINKS):
-        try:
-            links.append(NVLink(link=link, active=bool(pynvml.nvmlDeviceGetNvLinkState(handle, link))))
-        except pynvml.NVMLError as error:
-            if not links:
-                read.note_all(error, "nvlink")
-            # Links are numbered without gaps: the first one that is not there ends the list.
-            break
-    return tuple(links) or None
-
-
-def _mig_slices(handle: Any) -> tuple[MIGSlice, ...]:
-    slices = []
-    for index in range(FieldReader().field("count", pynvml.nvmlDeviceGetMaxMigDeviceCount, handle) or 0):
-        try:
-            device = pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, index)
-        except pynvml.NVMLError:
-            # Slots between slices are empty.
-            continue
-        read = FieldReader()
-        memory = read.field("memory", _memory_info, device)
-        total, used, free = (None, None, None) if memory is None else memory_in_mb(memory[0], read.unavailable)
-        slices.append(
-            MIGSlice(
-                uuid=_text_or_none(read.field("uuid", pynvml.nvmlDeviceGetUUID, device)),
-                name=_text_or_none(read.field("name", pynvml.nvmlDeviceGetName, device)),
-                gpu_instance_id=read.field("gpu_instance", pynvml.nvmlDeviceGetGpuInstanceId, device),
-                compute_instance_id=read.field("compute_instance", pynvml.nvmlDeviceGetComputeInstanceId, device),
-                memory_total_mb=total,
-                memory_used_mb=used,
-                memory_free_mb=free,
-            )
-        )
-    return tuple(slices)
-
-
-def _processes(handle: Any) -> tuple[GPUProcess, ...] | None:
-    compute = _running(
-        handle, pynvml.nvmlDeviceGetComputeRunningProcesses_v3, pynvml.nvmlDeviceGetComputeRunningProcesses_v2
-    )
-    graphics = _running(
-        handle, pynvml.nvmlDeviceGetGraphicsRunningProcesses_v3, pynvml.nvmlDeviceGetGraphicsRunningProcesses_v2
-    )
-    if compute is None and graphics is None:
-        return None
-    kinds: dict[int, tuple[Any, ProcessKind]] = {p.pid: (p, ProcessKind.COMPUTE) for p in compute or ()}
-    for process in graphics or ():
-        known = kinds.get(process.pid)
-        kinds[process.pid] = (process, ProcessKind.GRAPHICS) if known is None else (known[0], ProcessKind.BOTH)
-    return tuple(_process(raw, kind) for raw, kind in kinds.values())
-
-
-def _running(handle: Any, call: Callable[[Any], list[Any]], older: Callable[[Any], list[Any]]) -> list[Any] | None:
-    read = FieldReader()
-    found: list[Any] | None = read.field("processes", call, handle)
-    if read.missing_function:
-        # Drivers before 510 know only the second form.
-        found = read.field("processes", older, handle)
-    return found
-
-
-def _process(raw: Any, kind: ProcessKind) -> GPUProcess:
-    known = host.describe_process(int(raw.pid))
-    instance = getattr(raw, "gpuInstanceId", _NO_INSTANCE)
-    unavailable: dict[str, str] = {}
-    # Windows and WSL report no memory per process; other platforms have been seen to report 2^64 - 1 bytes.
-    memory = None if raw.usedGpuMemory is None else raw.usedGpuMemory >> 20
-    if memory is not None and memory > 1 << 24:
-        memory = None
-    if memory is None:
-        unavailable["memory"] = "unsupported"
-    if not known.visible:
-        unavailable.update(dict.fromkeys(("user", "command", "started_at", "host_memory"), "process_not_visible"))
-    return GPUProcess(
-        pid=int(raw.pid),
-        kind=kind,
-        memory_mb=memory,
-        user=known.user,
-        command=known.command,
-        started_at=known.started_at,
-        container_id=known.container_id,
-        host_memory_mb=known.host_memory_mb,
-        gpu_instance_id=None if instance == _NO_INSTANCE else instance,
-        ancestors=known.ancestors,
-        unavailable=unavailable,
-    )
-
-
 def _uuid_of(device: Any) -> str | None:
     try:
-        return _text(pynvml.nvmlDeviceGetUUID(device))
+        return text_or_none(pynvml.nvmlDeviceGetUUID(device))
     except pynvml.NVMLError:
         return None
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else value
-
-
-def _text_or_none(value: str | bytes | None) -> str | None:
-    return None if value is None else _text(value)

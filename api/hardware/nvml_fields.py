@@ -11,7 +11,7 @@ from api.models.reading import FaultKind
 _UNSUPPORTED = (pynvml.NVML_ERROR_NOT_SUPPORTED, pynvml.NVML_ERROR_FUNCTION_NOT_FOUND)
 
 #: After one of these no further call to the GPU is worth making in this sweep.
-_FATAL = frozenset(
+FATAL = frozenset(
     [
         pynvml.NVML_ERROR_GPU_IS_LOST,
         pynvml.NVML_ERROR_UNINITIALIZED,
@@ -104,6 +104,11 @@ def name_of_architecture(number: int | None) -> str | None:
     return None if number is None else _ARCHITECTURES.get(number)
 
 
+def text_or_none(value: str | bytes | None) -> str | None:
+    """Text that some versions of the binding give as bytes; None for none, and for an empty one."""
+    return (value.decode(errors="replace") if isinstance(value, bytes) else value) or None
+
+
 class FieldReader:
     """Reads the fields of one GPU and keeps the reasons for those that it does not have."""
 
@@ -118,7 +123,7 @@ class FieldReader:
         try:
             return call(*arguments)
         except pynvml.NVMLError as error:
-            if error.value in _FATAL:
+            if error.value in FATAL:
                 raise
             self.missing_function = error.value == pynvml.NVML_ERROR_FUNCTION_NOT_FOUND
             self.unavailable[field] = reason_for(error)
@@ -126,7 +131,7 @@ class FieldReader:
 
     def note_all(self, error: pynvml.NVMLError, *fields: str) -> None:
         """Notes one reason for several fields. Raises the error again when the GPU itself is gone."""
-        if error.value in _FATAL:
+        if error.value in FATAL:
             raise error
         self.unavailable.update(dict.fromkeys(fields, reason_for(error)))
 

@@ -79,7 +79,7 @@ class SimulatedSource:
             ),
         )
 
-    def wait_for_xid(self, timeout: float) -> XidEvent | None:
+    def next_xid(self) -> XidEvent | None:
         return None
 
     def observe_tasks(self, held: Mapping[str, RegisteredTask]) -> None:

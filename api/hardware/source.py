@@ -79,8 +79,8 @@ class GPUSource(Protocol):
         """Who holds memory of this GPU; None when the driver cannot say. Raises GPUFault."""
         ...
 
-    def wait_for_xid(self, timeout: float) -> XidEvent | None:
-        """The next error that the driver reports, or None after `timeout` seconds."""
+    def next_xid(self) -> XidEvent | None:
+        """The next error that the driver has reported; None when there is none. Asked every second."""
         ...
 
     def observe_tasks(self, held: Mapping[str, RegisteredTask]) -> None:
@@ -156,7 +156,7 @@ class FakeSource:
         self.process_reads += 1
         return self.processes[gpu.index]
 
-    def wait_for_xid(self, timeout: float) -> XidEvent | None:
+    def next_xid(self) -> XidEvent | None:
         return self.xids.pop(0) if self.xids else None
 
     def observe_tasks(self, held: Mapping[str, RegisteredTask]) -> None:

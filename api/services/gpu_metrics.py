@@ -1,223 +1,11 @@
 """The GPU series of `/metrics`, in the names that existing dashboards query; unknown values are left out."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from api.models.reading import ECCErrors, MemoryRepair
 from api.models.snapshot import GPUSnapshot
+from api.services.gpu_metric_families import DCGM_FAMILIES, MIB, SMI_FAMILIES, Family, scaled
 from api.services.gpu_view import JudgedGPU
-
-_MIB = 1024 * 1024
-_COMPUTE_MODES = {"default": 0, "prohibited": 2, "exclusive_process": 3}
-_CLOCK_REASONS = (
-    "gpu_idle",
-    "sw_power_cap",
-    "hw_slowdown",
-    "hw_thermal_slowdown",
-    "sw_thermal_slowdown",
-    "hw_power_brake_slowdown",
-    "sync_boost",
-    "applications_clocks_setting",
-)
-_NO_ECC = ECCErrors()
-_NO_REPAIR = MemoryRepair()
-
-
-class Family(NamedTuple):
-    """One metric: its name, type, help, and how its value is had from a GPU (None: left out)."""
-
-    name: str
-    type: str
-    help: str
-    value: Callable[[JudgedGPU], float | None]
-
-
-def _scaled(value: float | None, factor: float) -> float | None:
-    return None if value is None else value * factor
-
-
-def _ecc(gpu: JudgedGPU) -> ECCErrors:
-    return gpu.condition.ecc or _NO_ECC
-
-
-def _repair(gpu: JudgedGPU) -> MemoryRepair:
-    return gpu.condition.repair or _NO_REPAIR
-
-
-def _clock_reason(name: str) -> Callable[[JudgedGPU], float | None]:
-    def value(gpu: JudgedGPU) -> float | None:
-        reasons = gpu.vitals.throttle_reasons
-        return None if reasons is None else name in reasons
-
-    return value
-
-
-_SMI: tuple[Family, ...] = (
-    Family("index", "gauge", "Index of the GPU.", lambda g: g.reading.index),
-    Family(
-        "utilization_gpu_ratio",
-        "gauge",
-        "Time with a kernel running.",
-        lambda g: _scaled(g.vitals.utilization_gpu, 0.01),
-    ),
-    Family(
-        "utilization_memory_ratio",
-        "gauge",
-        "Time with memory being read or written.",
-        lambda g: _scaled(g.vitals.utilization_memory, 0.01),
-    ),
-    Family(
-        "utilization_encoder_ratio",
-        "gauge",
-        "Use of the video encoder.",
-        lambda g: _scaled(g.vitals.utilization_encoder, 0.01),
-    ),
-    Family(
-        "utilization_decoder_ratio",
-        "gauge",
-        "Use of the video decoder.",
-        lambda g: _scaled(g.vitals.utilization_decoder, 0.01),
-    ),
-    Family("memory_total_bytes", "gauge", "Memory.", lambda g: _scaled(g.vitals.memory_total_mb, _MIB)),
-    Family("memory_used_bytes", "gauge", "Memory in use.", lambda g: _scaled(g.vitals.memory_used_mb, _MIB)),
-    Family("memory_free_bytes", "gauge", "Free memory.", lambda g: _scaled(g.vitals.memory_free_mb, _MIB)),
-    Family(
-        "memory_reserved_bytes",
-        "gauge",
-        "Memory that the driver keeps for itself.",
-        lambda g: _scaled(g.vitals.memory_reserved_mb, _MIB),
-    ),
-    Family("temperature_gpu", "gauge", "Temperature in degrees Celsius.", lambda g: g.vitals.temperature_gpu),
-    Family(
-        "temperature_memory",
-        "gauge",
-        "Temperature of the memory in degrees Celsius.",
-        lambda g: g.vitals.temperature_memory,
-    ),
-    Family("fan_speed_ratio", "gauge", "Intended fan speed.", lambda g: _scaled(g.vitals.fan_percent, 0.01)),
-    Family("power_draw_watts", "gauge", "Power drawn.", lambda g: g.vitals.power_watts),
-    Family("power_limit_watts", "gauge", "Power limit that was set.", lambda g: g.condition.power_limit_watts),
-    Family(
-        "enforced_power_limit_watts",
-        "gauge",
-        "Power limit that holds.",
-        lambda g: g.condition.power_enforced_limit_watts,
-    ),
-    Family(
-        "power_default_limit_watts", "gauge", "Power limit by default.", lambda g: g.identity.power_default_limit_watts
-    ),
-    Family(
-        "power_min_limit_watts",
-        "gauge",
-        "Lowest power limit that can be set.",
-        lambda g: g.identity.power_min_limit_watts,
-    ),
-    Family(
-        "power_max_limit_watts",
-        "gauge",
-        "Highest power limit that can be set.",
-        lambda g: g.identity.power_max_limit_watts,
-    ),
-    Family(
-        "energy_joules_total", "counter", "Energy drawn since the driver was loaded.", lambda g: g.vitals.energy_joules
-    ),
-    Family(
-        "clocks_current_graphics_clock_hz", "gauge", "Graphics clock.", lambda g: _scaled(g.vitals.clocks.graphics, 1e6)
-    ),
-    Family("clocks_current_sm_clock_hz", "gauge", "SM clock.", lambda g: _scaled(g.vitals.clocks.sm, 1e6)),
-    Family("clocks_current_memory_clock_hz", "gauge", "Memory clock.", lambda g: _scaled(g.vitals.clocks.memory, 1e6)),
-    Family("clocks_current_video_clock_hz", "gauge", "Video clock.", lambda g: _scaled(g.vitals.clocks.video, 1e6)),
-    Family(
-        "clocks_max_graphics_clock_hz",
-        "gauge",
-        "Highest graphics clock.",
-        lambda g: _scaled(g.identity.clocks_max.graphics, 1e6),
-    ),
-    Family("clocks_max_sm_clock_hz", "gauge", "Highest SM clock.", lambda g: _scaled(g.identity.clocks_max.sm, 1e6)),
-    Family(
-        "clocks_max_memory_clock_hz",
-        "gauge",
-        "Highest memory clock.",
-        lambda g: _scaled(g.identity.clocks_max.memory, 1e6),
-    ),
-    Family("pstate", "gauge", "Performance state, 0 the highest.", lambda g: g.vitals.pstate),
-    Family(
-        "compute_mode",
-        "gauge",
-        "Compute mode: 0 default, 2 prohibited, 3 exclusive process.",
-        lambda g: _COMPUTE_MODES.get(g.condition.compute_mode or ""),
-    ),
-    *(
-        Family(f"clocks_event_reasons_{name}", "gauge", f"Whether {name} holds the clocks down.", _clock_reason(name))
-        for name in _CLOCK_REASONS
-    ),
-    Family(
-        "ecc_errors_corrected_volatile_total",
-        "counter",
-        "Corrected memory errors since the driver was loaded.",
-        lambda g: _ecc(g).corrected_volatile,
-    ),
-    Family(
-        "ecc_errors_uncorrected_volatile_total",
-        "counter",
-        "Uncorrectable memory errors since the driver was loaded.",
-        lambda g: _ecc(g).uncorrected_volatile,
-    ),
-    Family(
-        "ecc_errors_corrected_aggregate_total",
-        "counter",
-        "Corrected memory errors over the life of the board.",
-        lambda g: _ecc(g).corrected_aggregate,
-    ),
-    Family(
-        "ecc_errors_uncorrected_aggregate_total",
-        "counter",
-        "Uncorrectable memory errors over the life of the board.",
-        lambda g: _ecc(g).uncorrected_aggregate,
-    ),
-    Family(
-        "remapped_rows_failure",
-        "gauge",
-        "Whether a row of memory could not be remapped.",
-        lambda g: _repair(g).remapped_rows_failure,
-    ),
-    Family(
-        "remapped_rows_pending",
-        "gauge",
-        "Whether a remapping waits for a reset.",
-        lambda g: _repair(g).remapped_rows_pending,
-    ),
-    Family(
-        "retired_pages_pending",
-        "gauge",
-        "Whether a page retirement waits for a reset.",
-        lambda g: _repair(g).retired_pages_pending,
-    ),
-    Family("pcie_link_gen_current", "gauge", "Generation of the PCIe link.", lambda g: g.condition.pcie_generation),
-    Family("pcie_link_width_current", "gauge", "Lanes of the PCIe link.", lambda g: g.condition.pcie_width),
-)
-
-_DCGM: tuple[Family, ...] = (
-    Family("SM_CLOCK", "gauge", "SM clock in MHz.", lambda g: g.vitals.clocks.sm),
-    Family("MEM_CLOCK", "gauge", "Memory clock in MHz.", lambda g: g.vitals.clocks.memory),
-    Family("MEMORY_TEMP", "gauge", "Memory temperature in C.", lambda g: g.vitals.temperature_memory),
-    Family("GPU_TEMP", "gauge", "GPU temperature in C.", lambda g: g.vitals.temperature_gpu),
-    Family("POWER_USAGE", "gauge", "Power draw in W.", lambda g: g.vitals.power_watts),
-    Family(
-        "TOTAL_ENERGY_CONSUMPTION",
-        "counter",
-        "Energy in mJ since the driver was loaded.",
-        lambda g: _scaled(g.vitals.energy_joules, 1000),
-    ),
-    Family("GPU_UTIL", "gauge", "GPU utilisation in %.", lambda g: g.vitals.utilization_gpu),
-    Family("MEM_COPY_UTIL", "gauge", "Memory utilisation in %.", lambda g: g.vitals.utilization_memory),
-    Family("ENC_UTIL", "gauge", "Encoder utilisation in %.", lambda g: g.vitals.utilization_encoder),
-    Family("DEC_UTIL", "gauge", "Decoder utilisation in %.", lambda g: g.vitals.utilization_decoder),
-    Family("FB_FREE", "gauge", "Free memory in MiB.", lambda g: g.vitals.memory_free_mb),
-    Family("FB_USED", "gauge", "Memory in use in MiB.", lambda g: g.vitals.memory_used_mb),
-    Family("FB_RESERVED", "gauge", "Reserved memory in MiB.", lambda g: g.vitals.memory_reserved_mb),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +40,7 @@ def render_gpu_metrics(
     lines: list[str] = []
     _render_info(lines, snapshot, shown)
     labels = [f'{{uuid="{_escape(gpu.reading.uuid)}"}}' for gpu in shown]
-    for family in _SMI:
+    for family in SMI_FAMILIES:
         _render(lines, "nvidia_smi_" + family.name, family, zip(labels, map(family.value, shown), strict=True))
     _render_processes(lines, shown)
     _render_xids(lines, xids)
@@ -321,7 +109,7 @@ def _render_processes(lines: list[str], gpus: Sequence[JudgedGPU]) -> None:
         for process in gpu.reading.processes or ():
             uuid = gpu.reading.uuid
             infos.append((_labels(uuid=uuid, pid=process.pid, user=process.user, type=process.kind), 1.0))
-            memory.append((_labels(uuid=uuid, pid=process.pid), _scaled(process.memory_mb, _MIB)))
+            memory.append((_labels(uuid=uuid, pid=process.pid), scaled(process.memory_mb, MIB)))
     _simple(lines, "nvidia_smi_compute_app_info", "gauge", "A process that holds memory of the GPU.", infos)
     _simple(lines, "nvidia_smi_compute_app_used_memory_bytes", "gauge", "Memory that the process holds.", memory)
 
@@ -406,7 +194,7 @@ def _render_dcgm(lines: list[str], gpus: Sequence[JudgedGPU], xids: XidCounts, h
         )
         for gpu in gpus
     ]
-    for family in _DCGM:
+    for family in DCGM_FAMILIES:
         _render(lines, "DCGM_FI_DEV_" + family.name, family, zip(labels, map(family.value, gpus), strict=True))
     last = {uuid: xid for (uuid, xid), _ in sorted(xids.items(), key=lambda item: item[1].last_at)}
     samples = [(label, last.get(gpu.reading.uuid or "")) for label, gpu in zip(labels, gpus, strict=True)]

@@ -144,12 +144,10 @@ class GPUService:
 
     def listen_for_xid(self) -> None:
         """Takes up what the driver reports."""
-        event = self._source.wait_for_xid(_XID_SECONDS)
-        while event is not None:
+        while (event := self._source.next_xid()) is not None:
             with self._lock:
                 self._keeper.note_xid(event, self._state.gpus)
                 self._publish(self._state.snapshot)
-            event = self._source.wait_for_xid(0.0)
 
     def _on_registry_change(self, released: Sequence[str]) -> None:
         with self._lock:

@@ -1,0 +1,334 @@
+"""What is read of one GPU through nvidia-ml-py: identity, vitals, condition and processes, by its handle."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pynvml
+
+from api.hardware import host
+from api.hardware.nvml_fields import (
+    FieldReader,
+    memory_in_mb,
+    name_of_architecture,
+    text_or_none,
+    throttle_names,
+    within,
+)
+from api.models.reading import (
+    Clocks,
+    ECCErrors,
+    GPUCondition,
+    GPUIdentity,
+    GPUProcess,
+    GPUVitals,
+    MemoryRepair,
+    MIGSlice,
+    NVLink,
+    ProcessKind,
+)
+
+_NO_INSTANCE = 0xFFFFFFFF  # NVML's "not on a MIG instance"
+
+_COMPUTE_MODES = {
+    pynvml.NVML_COMPUTEMODE_DEFAULT: "default",
+    pynvml.NVML_COMPUTEMODE_PROHIBITED: "prohibited",
+    pynvml.NVML_COMPUTEMODE_EXCLUSIVE_PROCESS: "exclusive_process",
+}
+
+
+def read_identity(slot: int, handle: Any) -> GPUIdentity:
+    """Who it is and what never changes. Raises NVMLError when the GPU itself is gone."""
+    read = FieldReader()
+    pci = read.field("pcie.bus_id", pynvml.nvmlDeviceGetPciInfo, handle)
+    bus_id = None if pci is None else text_or_none(pci.busId)
+    capability = read.field("compute_capability", pynvml.nvmlDeviceGetCudaComputeCapability, handle)
+    limits = read.field("power.min_limit", pynvml.nvmlDeviceGetPowerManagementLimitConstraints, handle)
+    if limits is None:
+        read.unavailable["power.max_limit"] = read.unavailable["power.min_limit"]
+    return GPUIdentity(
+        index=slot,
+        # Very old boards have no UUID; the place on the bus is the next best thing that stays.
+        uuid=text_or_none(read.field("uuid", pynvml.nvmlDeviceGetUUID, handle)) or f"PCI-{bus_id or slot}",
+        name=text_or_none(read.field("name", pynvml.nvmlDeviceGetName, handle)),
+        pci_bus_id=bus_id,
+        serial=text_or_none(read.field("serial", pynvml.nvmlDeviceGetSerial, handle)),
+        architecture=name_of_architecture(read.field("architecture", pynvml.nvmlDeviceGetArchitecture, handle)),
+        compute_capability=None if capability is None else f"{capability[0]}.{capability[1]}",
+        power_default_limit_watts=read.watts(
+            "power.default_limit", pynvml.nvmlDeviceGetPowerManagementDefaultLimit, handle
+        ),
+        power_min_limit_watts=None if limits is None else limits[0] / 1000,
+        power_max_limit_watts=None if limits is None else limits[1] / 1000,
+        temperature_slowdown=_threshold(
+            read, handle, "temperature.slowdown", pynvml.NVML_TEMPERATURE_THRESHOLD_SLOWDOWN
+        ),
+        temperature_shutdown=_threshold(
+            read, handle, "temperature.shutdown", pynvml.NVML_TEMPERATURE_THRESHOLD_SHUTDOWN
+        ),
+        clocks_max=_clocks(read, "clocks.max", pynvml.nvmlDeviceGetMaxClockInfo, handle),
+        pcie_max_generation=read.field("pcie.max_generation", pynvml.nvmlDeviceGetMaxPcieLinkGeneration, handle),
+        pcie_max_width=read.field("pcie.max_width", pynvml.nvmlDeviceGetMaxPcieLinkWidth, handle),
+        unavailable=read.unavailable,
+    )
+
+
+def _threshold(read: FieldReader, handle: Any, field: str, threshold: int) -> int | None:
+    value = read.field(field, pynvml.nvmlDeviceGetTemperatureThreshold, handle, threshold)
+    checked: int | None = within(value, 1, 200, field, read.unavailable)
+    return checked
+
+
+def read_vitals(handle: Any) -> GPUVitals:
+    """The fast readings. Raises NVMLError when the GPU itself is gone."""
+    read = FieldReader()
+    total, used, free, reserved, unified = _memory(handle, read)
+    rates = read.field("utilization.gpu", pynvml.nvmlDeviceGetUtilizationRates, handle)
+    if rates is None:
+        read.unavailable["utilization.memory"] = read.unavailable["utilization.gpu"]
+    reasons = read.field("throttle_reasons", _throttle_bits, handle)
+    energy = read.field("power.energy_joules", pynvml.nvmlDeviceGetTotalEnergyConsumption, handle)
+    return GPUVitals(
+        memory_total_mb=total,
+        memory_used_mb=used,
+        memory_free_mb=free,
+        memory_reserved_mb=reserved,
+        memory_unified=unified,
+        utilization_gpu=None if rates is None else read.percent("utilization.gpu", rates.gpu),
+        utilization_memory=None if rates is None else read.percent("utilization.memory", rates.memory),
+        utilization_encoder=read.percent_of("utilization.encoder", pynvml.nvmlDeviceGetEncoderUtilization, handle),
+        utilization_decoder=read.percent_of("utilization.decoder", pynvml.nvmlDeviceGetDecoderUtilization, handle),
+        temperature_gpu=read.temperature(
+            "temperature.gpu", pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU
+        ),
+        temperature_memory=read.temperature("temperature.memory", _memory_temperature, handle),
+        power_watts=read.watts("power.current", pynvml.nvmlDeviceGetPowerUsage, handle),
+        energy_joules=None if energy is None else energy / 1000,
+        fan_percent=within(
+            read.field("fan_speed", pynvml.nvmlDeviceGetFanSpeed, handle), 0, 200, "fan_speed", read.unavailable
+        ),
+        clocks=_clocks(read, "clocks.current", pynvml.nvmlDeviceGetClockInfo, handle),
+        pstate=within(
+            read.field("pstate", pynvml.nvmlDeviceGetPerformanceState, handle), 0, 15, "pstate", read.unavailable
+        ),
+        throttle_reasons=None if reasons is None else throttle_names(reasons),
+        unavailable=read.unavailable,
+    )
+
+
+def _memory(handle: Any, read: FieldReader) -> tuple[int | None, int | None, int | None, int | None, bool]:
+    try:
+        memory, reserved = _memory_info(handle)
+    except pynvml.NVMLError as error:
+        if error.value == pynvml.NVML_ERROR_NOT_SUPPORTED:
+            # GB10 and Thor share the host's memory and have none of their own to report.
+            read.unavailable["memory.reserved"] = "unified_memory"
+            return (*host.host_memory_mb(), None, True)
+        if error.value == pynvml.NVML_ERROR_UNKNOWN:
+            # A GPU that cannot even tell its memory cannot be trusted with anything.
+            raise
+        read.note_all(error, "memory.total", "memory.used", "memory.free", "memory.reserved")
+        return None, None, None, None, False
+    total, used, free = memory_in_mb(memory, read.unavailable)
+    if reserved is None:
+        read.unavailable["memory.reserved"] = "unsupported"
+    return total, used, free, reserved, False
+
+
+def read_condition(handle: Any) -> GPUCondition:
+    """The slow readings. Raises NVMLError when the GPU itself is gone."""
+    read = FieldReader()
+    mig = read.field("mig", pynvml.nvmlDeviceGetMigMode, handle)
+    mode = read.field("compute_mode", pynvml.nvmlDeviceGetComputeMode, handle)
+    persistence = read.field("persistence_mode", pynvml.nvmlDeviceGetPersistenceMode, handle)
+    return GPUCondition(
+        power_limit_watts=read.watts("power.limit", pynvml.nvmlDeviceGetPowerManagementLimit, handle),
+        power_enforced_limit_watts=read.watts("power.enforced_limit", pynvml.nvmlDeviceGetEnforcedPowerLimit, handle),
+        ecc=_ecc(read, handle),
+        repair=_repair(read, handle),
+        pcie_generation=read.field("pcie.generation", pynvml.nvmlDeviceGetCurrPcieLinkGeneration, handle),
+        pcie_width=read.field("pcie.width", pynvml.nvmlDeviceGetCurrPcieLinkWidth, handle),
+        nvlinks=_nvlinks(read, handle),
+        compute_mode=None if mode is None else _COMPUTE_MODES.get(mode, f"mode_{mode}"),
+        persistence_mode=None if persistence is None else bool(persistence),
+        mig_enabled=None if mig is None else bool(mig[0]),
+        mig_pending=None if mig is None else bool(mig[1]),
+        mig_slices=_mig_slices(handle) if mig is not None and mig[0] else (),
+        unavailable=read.unavailable,
+    )
+
+
+def _memory_info(handle: Any) -> tuple[Any, int | None]:
+    """Memory by version 2, which tells reserved memory apart from used; version 1 where the driver is older."""
+    try:
+        memory = pynvml.nvmlDeviceGetMemoryInfo(handle, pynvml.nvmlMemory_v2)
+        return memory, memory.reserved >> 20
+    except pynvml.NVMLError as error:
+        if error.value in (pynvml.NVML_ERROR_GPU_IS_LOST, pynvml.NVML_ERROR_UNINITIALIZED):
+            raise
+    return pynvml.nvmlDeviceGetMemoryInfo(handle), None
+
+
+def _throttle_bits(handle: Any) -> int:
+    try:
+        return int(pynvml.nvmlDeviceGetCurrentClocksEventReasons(handle))
+    except pynvml.NVMLError as error:
+        if error.value != pynvml.NVML_ERROR_FUNCTION_NOT_FOUND:
+            raise
+    # The name before driver 535.
+    return int(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
+
+
+def _memory_temperature(handle: Any) -> int:
+    # There is no second temperature sensor: memory temperature is a field value.
+    [value] = pynvml.nvmlDeviceGetFieldValues(handle, [pynvml.NVML_FI_DEV_MEMORY_TEMP])
+    if value.nvmlReturn != pynvml.NVML_SUCCESS:
+        raise pynvml.NVMLError(value.nvmlReturn)
+    return int(value.value.uiVal)
+
+
+def _clocks(read: FieldReader, prefix: str, call: Callable[[Any, int], int], handle: Any) -> Clocks:
+    def clock(name: str, kind: int) -> int | None:
+        field = f"{prefix}.{name}"
+        megahertz: int | None = within(read.field(field, call, handle, kind), 0, 20_000, field, read.unavailable)
+        return megahertz
+
+    return Clocks(
+        graphics=clock("graphics", pynvml.NVML_CLOCK_GRAPHICS),
+        sm=clock("sm", pynvml.NVML_CLOCK_SM),
+        memory=clock("memory", pynvml.NVML_CLOCK_MEM),
+        video=clock("video", pynvml.NVML_CLOCK_VIDEO),
+    )
+
+
+def _ecc(read: FieldReader, handle: Any) -> ECCErrors | None:
+    mode = read.field("ecc", pynvml.nvmlDeviceGetEccMode, handle)
+    if mode is None:
+        return None
+    if not mode[0]:
+        read.unavailable["ecc"] = "disabled"
+        return ECCErrors(enabled=False)
+
+    def errors(name: str, kind: int, counter: int) -> int | None:
+        count: int | None = read.field(f"ecc.{name}", pynvml.nvmlDeviceGetTotalEccErrors, handle, kind, counter)
+        return count
+
+    corrected, uncorrected = pynvml.NVML_MEMORY_ERROR_TYPE_CORRECTED, pynvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED
+    volatile, aggregate = pynvml.NVML_VOLATILE_ECC, pynvml.NVML_AGGREGATE_ECC
+    return ECCErrors(
+        enabled=True,
+        corrected_volatile=errors("corrected_volatile", corrected, volatile),
+        uncorrected_volatile=errors("uncorrected_volatile", uncorrected, volatile),
+        corrected_aggregate=errors("corrected_aggregate", corrected, aggregate),
+        uncorrected_aggregate=errors("uncorrected_aggregate", uncorrected, aggregate),
+    )
+
+
+def _repair(read: FieldReader, handle: Any) -> MemoryRepair:
+    rows = read.field("memory_repair.remapped_rows", pynvml.nvmlDeviceGetRemappedRows, handle)
+    pages = [
+        read.field("memory_repair.retired_pages", pynvml.nvmlDeviceGetRetiredPages, handle, cause)
+        for cause in (
+            pynvml.NVML_PAGE_RETIREMENT_CAUSE_MULTIPLE_SINGLE_BIT_ECC_ERRORS,
+            pynvml.NVML_PAGE_RETIREMENT_CAUSE_DOUBLE_BIT_ECC_ERROR,
+        )
+    ]
+    pending = read.field("memory_repair.retired_pages_pending", pynvml.nvmlDeviceGetRetiredPagesPendingStatus, handle)
+    return MemoryRepair(
+        retired_pages=None if None in pages else sum(len(p) for p in pages),
+        retired_pages_pending=None if pending is None else bool(pending),
+        remapped_rows_corrected=None if rows is None else rows[0],
+        remapped_rows_uncorrected=None if rows is None else rows[1],
+        remapped_rows_pending=None if rows is None else bool(rows[2]),
+        remapped_rows_failure=None if rows is None else bool(rows[3]),
+    )
+
+
+def _nvlinks(read: FieldReader, handle: Any) -> tuple[NVLink, ...] | None:
+    links: list[NVLink] = []
+    for link in range(pynvml.NVML_NVLINK_MAX_LINKS):
+        try:
+            links.append(NVLink(link=link, active=bool(pynvml.nvmlDeviceGetNvLinkState(handle, link))))
+        except pynvml.NVMLError as error:
+            if not links:
+                read.note_all(error, "nvlink")
+            # Links are numbered without gaps: the first one that is not there ends the list.
+            break
+    return tuple(links) or None
+
+
+def _mig_slices(handle: Any) -> tuple[MIGSlice, ...]:
+    slices = []
+    for index in range(FieldReader().field("count", pynvml.nvmlDeviceGetMaxMigDeviceCount, handle) or 0):
+        try:
+            device = pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, index)
+        except pynvml.NVMLError:
+            # Slots between slices are empty.
+            continue
+        read = FieldReader()
+        memory = read.field("memory", _memory_info, device)
+        total, used, free = (None, None, None) if memory is None else memory_in_mb(memory[0], read.unavailable)
+        slices.append(
+            MIGSlice(
+                uuid=text_or_none(read.field("uuid", pynvml.nvmlDeviceGetUUID, device)),
+                name=text_or_none(read.field("name", pynvml.nvmlDeviceGetName, device)),
+                gpu_instance_id=read.field("gpu_instance", pynvml.nvmlDeviceGetGpuInstanceId, device),
+                compute_instance_id=read.field("compute_instance", pynvml.nvmlDeviceGetComputeInstanceId, device),
+                memory_total_mb=total,
+                memory_used_mb=used,
+                memory_free_mb=free,
+            )
+        )
+    return tuple(slices)
+
+
+def read_processes(handle: Any) -> tuple[GPUProcess, ...] | None:
+    """Who holds memory; None when the driver cannot say. Raises NVMLError when the GPU itself is gone."""
+    compute = _running(
+        handle, pynvml.nvmlDeviceGetComputeRunningProcesses_v3, pynvml.nvmlDeviceGetComputeRunningProcesses_v2
+    )
+    graphics = _running(
+        handle, pynvml.nvmlDeviceGetGraphicsRunningProcesses_v3, pynvml.nvmlDeviceGetGraphicsRunningProcesses_v2
+    )
+    if compute is None and graphics is None:
+        return None
+    kinds: dict[int, tuple[Any, ProcessKind]] = {p.pid: (p, ProcessKind.COMPUTE) for p in compute or ()}
+    for process in graphics or ():
+        known = kinds.get(process.pid)
+        kinds[process.pid] = (process, ProcessKind.GRAPHICS) if known is None else (known[0], ProcessKind.BOTH)
+    return tuple(_process(raw, kind) for raw, kind in kinds.values())
+
+
+def _running(handle: Any, call: Callable[[Any], list[Any]], older: Callable[[Any], list[Any]]) -> list[Any] | None:
+    read = FieldReader()
+    found: list[Any] | None = read.field("processes", call, handle)
+    if read.missing_function:
+        # Drivers before 510 know only the second form.
+        found = read.field("processes", older, handle)
+    return found
+
+
+def _process(raw: Any, kind: ProcessKind) -> GPUProcess:
+    known = host.describe_process(int(raw.pid))
+    instance = getattr(raw, "gpuInstanceId", _NO_INSTANCE)
+    unavailable: dict[str, str] = {}
+    # Windows and WSL report no memory per process; other platforms have been seen to report 2^64 - 1 bytes.
+    memory = None if raw.usedGpuMemory is None else raw.usedGpuMemory >> 20
+    if memory is not None and memory > 1 << 24:
+        memory = None
+    if memory is None:
+        unavailable["memory"] = "unsupported"
+    if not known.visible:
+        unavailable.update(dict.fromkeys(("user", "command", "started_at", "host_memory"), "process_not_visible"))
+    return GPUProcess(
+        pid=int(raw.pid),
+        kind=kind,
+        memory_mb=memory,
+        user=known.user,
+        command=known.command,
+        started_at=known.started_at,
+        container_id=known.container_id,
+        host_memory_mb=known.host_memory_mb,
+        gpu_instance_id=None if instance == _NO_INSTANCE else instance,
+        ancestors=known.ancestors,
+        unavailable=unavailable,
+    )
