@@ -61,6 +61,12 @@ def create_app(services: Services) -> APIFlask:
     app = APIFlask("api", title="Diffusion-Pipe API", version=__version__, docs_path=None, json_errors=False)
     app.json = _StrictJSON(app)
     app.extensions["services"] = services
+    # Relative, so that the page works through a tunnel or proxy as well.
+    app.servers = [{"url": "/"}]
+    app.tags = [
+        {"name": "GPUs", "description": "What they are, which can be had, who holds them."},
+        {"name": "System", "description": "The service and its machine."},
+    ]
     app.config.update(
         OPENAPI_VERSION="3.1.0",
         AUTO_VALIDATION_ERROR_RESPONSE=False,
@@ -130,7 +136,7 @@ def _answer_unforeseen(error: Exception) -> Response:
 
 def _mistakes(error: ValidationError) -> list[Mistake]:
     known: Sequence[str] = list(getattr(schemas, error.title).model_fields)
-    found: dict[Mistake, None] = {}
+    found: dict[str, list[str]] = {}
     for detail in error.errors(include_url=False, include_context=False, include_input=False):
         # Where a value may be of several types, the names of the types follow; they are no part of the request.
         location = [part for at, part in enumerate(detail["loc"]) if at == 0 or isinstance(part, int)]
@@ -138,8 +144,11 @@ def _mistakes(error: ValidationError) -> list[Mistake]:
             message = _unknown_field(str(location[-1]), known)
         else:
             message = detail["msg"].removeprefix("Value error, ")
-        found[Mistake("".join(f"/{_pointer_part(part)}" for part in location), message)] = None
-    return list(found)
+        messages = found.setdefault("".join(f"/{_pointer_part(part)}" for part in location), [])
+        if message not in messages:
+            messages.append(message)
+    # Several messages about one value are what each of its possible types asks for.
+    return [Mistake(pointer, "; or: ".join(messages)) for pointer, messages in found.items()]
 
 
 def _pointer_part(part: int | str) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
+from enum import Enum, StrEnum
 
 
 class TaskType(StrEnum):
@@ -21,6 +21,12 @@ TASK_ID_KINDS = {
     TaskType.DOWNLOAD: "dl",
     TaskType.EXTERNAL: "ext",
 }
+
+
+class Keep(Enum):
+    """Stands for a value that stays as it is, where None means that it is no longer known."""
+
+    KEEP = "keep"
 
 
 @dataclass(frozen=True, slots=True)

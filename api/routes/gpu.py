@@ -114,7 +114,8 @@ def get_task(task_id: str) -> Response:
 @gpu.doc(responses=[400, 404, 415, 422])
 def update_task(task_id: str, json_data: TaskProgress) -> Response:
     """Tell how far a task is"""
-    return answer(services().gpus.update_task_progress(task_id, **dict(json_data)))
+    given = json_data.model_dump(exclude_unset=True)
+    return answer(services().gpus.update_task_progress(task_id, **given))
 
 
 @gpu.delete("/tasks/<task_id>")

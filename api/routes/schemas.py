@@ -1,9 +1,10 @@
 """What requests may hold and what answers look like, for validation and for the OpenAPI document."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from api.models.event import EventType, GPUEvent, Severity
 from api.models.gpu import (
@@ -18,7 +19,7 @@ from api.models.model_memory import ModelType
 from api.models.system import Health, Readiness, SystemOverview
 from api.models.task import TaskType, TaskView
 from api.services.gpu_history import Metric
-from api.utils.pagination import DEFAULT_LIMIT, Pagination
+from api.utils.pagination import CURSOR, DEFAULT_LIMIT, Pagination
 
 T = TypeVar("T")
 
@@ -72,14 +73,8 @@ class PageQuery(Strict):
     """Which page of a list."""
 
     limit: int = Field(DEFAULT_LIMIT, ge=1, description="rows a page; more than 500 is taken as 500")
-    offset: int | None = Field(None, ge=0, description="rows to skip; not together with cursor")
-    cursor: str | None = Field(None, max_length=512, description="`next_cursor` of the page before")
-
-    @model_validator(mode="after")
-    def _one_way(self) -> "PageQuery":
-        if self.offset is not None and self.cursor is not None:
-            raise ValueError("offset and cursor exclude each other")
-        return self
+    offset: int | None = Field(None, ge=0, le=10**9, description="rows to skip; a cursor goes before it")
+    cursor: str | None = Field(None, pattern=CURSOR, description="`next_cursor` of the page before")
 
 
 class AvailableQuery(Strict):
@@ -91,6 +86,19 @@ class AvailableQuery(Strict):
     count: int | None = Field(None, ge=1, le=MAX_GPUS, description="how many at most, best first")
 
 
+# RFC 3339 and nothing else: pydantic would also take "0.5" for a time in 1970. An unencoded + arrives as a space.
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)(?:([Zz])|[ +](\d\d:\d\d)|(-\d\d:\d\d))")
+
+
+def _time(text: object) -> object:
+    match = _TIME.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError("must be a time such as 2026-11-24T07:00:00Z")
+    time, zulu, east, west = match.groups()
+    return time + ("Z" if zulu else west or f"+{east}")
+
+
+Time = Annotated[AwareDatetime, BeforeValidator(_time)]
 Duration = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}[smhd]$", description="such as 15m, 6h, 1d: so long ago")]
 
 
@@ -98,8 +106,8 @@ class HistoryQuery(Strict):
     """Which part of a GPU's history."""
 
     metric: Metric = Field(Metric.UTILIZATION_GPU, description="what to show")
-    since: AwareDatetime | Duration = Field("1h", description="the beginning: a time, or how long ago; 24 h are kept")
-    until: AwareDatetime | None = Field(None, description="the end; now by default")
+    since: Time | Duration = Field("1h", description="the beginning: a time, or how long ago; 24 h are kept")
+    until: Time | None = Field(None, description="the end; now by default")
     step: float | None = Field(None, ge=1, le=86_400, description="seconds a point; chosen by default")
 
     def period(self, now: datetime) -> tuple[datetime, datetime]:
@@ -129,7 +137,7 @@ class EventQuery(PageQuery):
     type: EventType | None = Field(None, description="only this kind")
     severity: Severity | None = Field(None, description="only of this weight")
     gpu_id: str | None = Field(None, max_length=80, description="only of this GPU, by index or UUID")
-    since: AwareDatetime | None = Field(None, description="only from this time on")
+    since: Time | None = Field(None, description="only from this time on")
 
     def selects(self, event: GPUEvent) -> bool:
         """Whether this event is asked for."""
@@ -141,36 +149,47 @@ class EventQuery(PageQuery):
         )
 
 
-GPUReference = Annotated[int, Field(ge=0, le=65_535)] | Annotated[str, Field(pattern=r"^[0-9A-Za-z:.\-]{1,80}$")]
+def _whole(value: object) -> object:
+    # JSON's 5.0 is the integer 5; its true and "5" are not.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WholeNumber = Annotated[int, BeforeValidator(_whole)]
+GPUReference = (
+    Annotated[WholeNumber, Field(ge=0, le=65_535)] | Annotated[str, Field(pattern=r"^[0-9A-Za-z:.\-]{1,80}$")]
+)
 
 
 class RegisterTask(Strict):
     """A program that holds GPUs."""
 
     model_config = ConfigDict(
-        json_schema_extra={"example": {"gpu_ids": [0], "task_type": "training", "description": "kohya on GPU 0"}}
+        strict=True,  # JSON has types of its own: true is no number, "5" is none either
+        json_schema_extra={"example": {"gpu_ids": [0], "task_type": "training", "description": "kohya on GPU 0"}},
     )
 
     gpu_ids: list[GPUReference] = Field(min_length=1, max_length=MAX_GPUS, description="indices or UUIDs")
-    task_type: TaskType
+    task_type: TaskType = Field(strict=False)
     task_id: str | None = Field(
         None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}$", description="made by the service when not given"
     )
     description: str | None = Field(None, max_length=1000)
-    pid: int | None = Field(None, ge=1, le=2**31 - 1, description="when this process ends, the task is released")
+    pid: WholeNumber | None = Field(
+        None, ge=1, le=2**31 - 1, description="when this process ends, the task is released"
+    )
 
 
 class TaskProgress(Strict):
-    """How far a task is; at least one of the two."""
+    """How far a task is; at least one of the two. null says that it is no longer known."""
 
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "example": {"progress": 42.5}})
+    model_config = ConfigDict(strict=True, json_schema_extra={"minProperties": 1, "example": {"progress": 42.5}})
 
     progress: float | None = Field(None, ge=0, le=100, description="%")
     estimated_remaining_time: float | None = Field(None, ge=0, le=1e9, description="seconds")
 
     @model_validator(mode="after")
     def _something(self) -> "TaskProgress":
-        if self.progress is None and self.estimated_remaining_time is None:
+        if not self.model_fields_set:
             raise ValueError("give progress, estimated_remaining_time, or both")
         return self
 

@@ -145,7 +145,7 @@ def _render_own(
     _simple(lines, f"{prefix}health", "gauge", "The verdict on the GPU.", verdicts)
     _simple(lines, f"{prefix}available", "gauge", "Whether the GPU can be had.", available)
     _simple(lines, f"{prefix}task", "gauge", "The task that holds the GPU.", tasks)
-    _simple(lines, f"{prefix}count", "gauge", "GPUs that are known.", [("", float(len(gpus)))])
+    _simple(lines, "diffusion_pipe_gpus", "gauge", "GPUs that are known.", [("", float(len(gpus)))])
     _simple(
         lines,
         f"{prefix}stuck_calls",

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from api.errors import GPUBusy, GPULost, GPUNotFound, Invalid, Mistake
+from api.errors import GPUBusy, GPULost, GPUNotFound
 from api.hardware import host
 from api.hardware.source import GPUSource
 from api.models.event import EventType, GPUEvent, Severity
@@ -15,7 +15,7 @@ from api.models.model_memory import TRAINING_MB, ModelType
 from api.models.reading import FaultKind
 from api.models.snapshot import GPUSnapshot
 from api.models.system import Readiness
-from api.models.task import RegisteredTask, TaskType, TaskView
+from api.models.task import Keep, RegisteredTask, TaskType, TaskView
 from api.services.documents import DocumentTable
 from api.services.gpu_documents import GPUDocuments
 from api.services.gpu_events import GPUEvents
@@ -282,15 +282,13 @@ class GPUService:
     ) -> TaskView:
         """Lets a program hold GPUs, all of them or none.
 
-        Raises GPUNotFound, GPULost, GPUBusy, TaskExists, ProcessNotRunning, or Invalid when one GPU is named twice.
+        Raises GPUNotFound, GPULost, GPUBusy, TaskExists or ProcessNotRunning.
         """
         state = self._state
-        uuids = [self._usable(state, reference) for reference in gpu_ids]
-        twice = [i for i, uuid in enumerate(uuids) if uuid in uuids[:i]]
-        if twice:
-            raise Invalid(mistakes=[Mistake(f"/gpu_ids/{i}", f"names {uuids[i]} a second time") for i in twice])
+        # Index and UUID may name the same GPU; it is held once.
+        uuids = dict.fromkeys(self._usable(state, reference) for reference in gpu_ids)
         try:
-            task = self._registry.register(uuids, task_type, task_id, description, pid)
+            task = self._registry.register(list(uuids), task_type, task_id, description, pid)
         except GPUBusy as error:
             error.data = {
                 **error.data,
@@ -307,9 +305,15 @@ class GPUService:
         return gpu.reading.uuid
 
     def update_task_progress(
-        self, task_id: str, progress: float | None = None, estimated_remaining_time: float | None = None
+        self,
+        task_id: str,
+        progress: float | Keep | None = Keep.KEEP,
+        estimated_remaining_time: float | Keep | None = Keep.KEEP,
     ) -> TaskView:
-        """Takes up how far a task is, in %, and how many seconds it still needs. Raises TaskNotFound."""
+        """Takes up how far a task is, in %, and how many seconds it still needs; None is not known any more.
+
+        Raises TaskNotFound.
+        """
         return self._show(self._registry.update_progress(task_id, progress, estimated_remaining_time))
 
     def unregister_task(self, task_id: str) -> TaskView:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from api.errors import ProcessNotRunning
 from api.hardware import host
-from api.models.task import TASK_ID_KINDS, ProcessIdentity, RegisteredTask, TaskType
+from api.models.task import TASK_ID_KINDS, Keep, ProcessIdentity, RegisteredTask, TaskType
 from api.storage.tasks import TaskStore
 from api.utils.clock import Clock
 from api.utils.ids import new_task_id
@@ -55,9 +55,9 @@ class TaskRegistry:
         return task
 
     def update_progress(
-        self, task_id: str, progress: float | None, estimated_remaining_time: float | None
+        self, task_id: str, progress: float | Keep | None, estimated_remaining_time: float | Keep | None
     ) -> RegisteredTask:
-        """Changes what is given. Raises TaskNotFound."""
+        """Changes what is not KEEP. Raises TaskNotFound."""
         task = self._store.update_progress(task_id, progress, estimated_remaining_time, self._clock.now())
         self._on_change(())
         return task

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from api.errors import GPUBusy, TaskExists, TaskNotFound
-from api.models.task import RegisteredTask
+from api.models.task import Keep, RegisteredTask
 
 
 class TaskStore(Protocol):
@@ -22,9 +22,9 @@ class TaskStore(Protocol):
         ...
 
     def update_progress(
-        self, task_id: str, progress: float | None, estimated_remaining_time: float | None, now: datetime
+        self, task_id: str, progress: float | Keep | None, estimated_remaining_time: float | Keep | None, now: datetime
     ) -> RegisteredTask:
-        """Changes what is given, leaves what is None. Raises TaskNotFound."""
+        """Changes what is not KEEP. Raises TaskNotFound."""
         ...
 
     def release(self, task_id: str) -> RegisteredTask:
@@ -73,15 +73,15 @@ class MemoryTaskStore:
             raise TaskNotFound(f'No task has the id "{task_id}".') from None
 
     def update_progress(
-        self, task_id: str, progress: float | None, estimated_remaining_time: float | None, now: datetime
+        self, task_id: str, progress: float | Keep | None, estimated_remaining_time: float | Keep | None, now: datetime
     ) -> RegisteredTask:
         with self._lock:
             task = self._get(task_id)
-            remaining = task.estimated_remaining_time if estimated_remaining_time is None else estimated_remaining_time
+            remaining = estimated_remaining_time
             task = self._tasks[task_id] = replace(
                 task,
-                progress=task.progress if progress is None else progress,
-                estimated_remaining_time=remaining,
+                progress=task.progress if progress is Keep.KEEP else progress,
+                estimated_remaining_time=task.estimated_remaining_time if remaining is Keep.KEEP else remaining,
                 updated_at=now,
             )
             return task
