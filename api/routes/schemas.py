@@ -154,10 +154,9 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-WholeNumber = Annotated[int, BeforeValidator(_whole)]
-GPUReference = (
-    Annotated[WholeNumber, Field(ge=0, le=65_535)] | Annotated[str, Field(pattern=r"^[0-9A-Za-z:.\-]{1,80}$")]
-)
+Pid = Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(_whole)]
+GPUIndex = Annotated[int, Field(ge=0, le=65_535), BeforeValidator(_whole)]
+GPUReference = GPUIndex | Annotated[str, Field(pattern=r"^[0-9A-Za-z:.\-]{1,80}$")]
 
 
 class RegisterTask(Strict):
