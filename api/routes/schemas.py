@@ -173,9 +173,7 @@ class RegisterTask(Strict):
         None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}$", description="made by the service when not given"
     )
     description: str | None = Field(None, max_length=1000)
-    pid: WholeNumber | None = Field(
-        None, ge=1, le=2**31 - 1, description="when this process ends, the task is released"
-    )
+    pid: Pid | None = Field(None, description="when this process ends, the task is released")
 
 
 class TaskProgress(Strict):
