@@ -62,6 +62,7 @@ def create_shell(runtime: Runtime, serves_documents: bool = True) -> Shell:
         runtime.access_log,
         runtime.broker,
         lambda: gpus.documents,
+        runtime.services.clock,
         runtime.config.max_body_bytes,
         serves_documents,
     )
@@ -82,6 +83,8 @@ def _announce(runtime: Runtime, port: int) -> None:
         "log_level": config.log_level,
     }
     logger.info("listening on %s", address, extra={k: v for k, v in facts.items() if v is not None})
+    if config.gpu_status_check_timeout < config.gpu_monitor_interval:
+        logger.warning("GPU_STATUS_CHECK_TIMEOUT is below GPU_MONITOR_INTERVAL: readings turn stale between sweeps")
     if not config.is_loopback:
         logger.warning("everybody who reaches this address can use it: there are no keys")
 

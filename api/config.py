@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from ipaddress import ip_address
 from pathlib import Path
@@ -134,15 +134,15 @@ class Config:
                 values[setting.name] = setting.metadata["parse"](text)
             except ValueError as error:
                 mistakes.append(f'{setting.metadata["env"]}="{text}" {error}')
+        config = cls(**values)
+        mistakes.extend(config._contradictions())
         if mistakes:
             raise ConfigError("; ".join(mistakes))
-        config = cls(**values)
-        config._check_together()
         return config
 
-    def _check_together(self) -> None:
+    def _contradictions(self) -> Iterator[str]:
         if not self.is_loopback and not self.allow_unauthenticated:
-            raise ConfigError(
+            yield (
                 f"API_HOST={self.host} can be reached by other machines, and there are no keys yet: anyone there could "
                 "use this service. Listen on 127.0.0.1 and use an SSH tunnel or a reverse proxy with authentication, "
                 "or set ALLOW_UNAUTHENTICATED=1 if the network is trusted"

@@ -55,6 +55,7 @@ class Runtime:
             gpus=gpus,
             system=SystemService(gpus, clock, config.storage_root),
             idempotency=MemoryIdempotencyStore(clock),
+            clock=clock,
             cors_origins=config.cors_origins,
         )
         self.policy = HostPolicy(allowed_names(config), config.cors_origins)

@@ -22,6 +22,7 @@ from api.services.documents import Document, DocumentTable, HeaderList, reply_wi
 from api.shell.access_log import Access, AccessLog
 from api.shell.guard import HostPolicy
 from api.shell.protocol import HTTPProtocol, WebSocketProtocol, limit_send_buffer
+from api.utils.clock import Clock
 from api.utils.envelope import encode_error
 from api.utils.ids import SAFE_ID, current_request_id, new_request_id
 
@@ -58,6 +59,7 @@ class Shell:
         access_log: AccessLog,
         broker: Broker,
         documents: Callable[[], DocumentTable],
+        clock: Clock,
         max_body_bytes: int,
         serves_documents: bool = True,
     ) -> None:
@@ -67,6 +69,7 @@ class Shell:
         self._record = access_log.record
         self._broker = broker
         self._documents = documents
+        self._clock = clock
         self._max_body_bytes = max_body_bytes
         self._serves_documents = serves_documents
         self._streams = Router(
@@ -98,16 +101,19 @@ class Shell:
         headers = dict(scope["headers"])
         request_id = _request_id(headers.get(b"x-request-id"))
         reply = _Reply(send, request_id)
+        origin = headers.get(b"origin")
         route = None
         try:
             self._check(scope, headers)
             document = self._ready_document(scope, headers)
             if document is not None:
                 route = document.route
-                await reply.send_document(document, headers)
+                await reply.send_document(document, headers, self._clock.monotonic())
             else:
                 await self._think(scope, headers, receive, reply)
         except ServiceError as error:
+            if self._policy.allows_cross(origin):
+                reply.allow_origin(origin)
             await reply.fail(error)
         except Exception:
             logger.exception("request failed", extra={"request_id": request_id, "path": scope["path"]})
@@ -167,7 +173,7 @@ class Shell:
         self._broker.require_room()
         origin = headers.get(b"origin")
         if self._policy.allows_cross(origin):
-            reply.extra_headers = [(b"access-control-allow-origin", origin or b""), (b"vary", b"Origin")]
+            reply.allow_origin(origin)
         connection = scope.get("extensions", {}).get("connection")
         if connection is not None:
             limit_send_buffer(connection)
@@ -232,6 +238,10 @@ class _Reply:
         self.extra_headers: HeaderList = []
         self.status = 0
 
+    def allow_origin(self, origin: bytes | None) -> None:
+        """Lets a page of this origin read the answer; for what Flask does not answer, which does so itself."""
+        self.extra_headers = [(b"access-control-allow-origin", origin or b""), (b"vary", b"Origin")]
+
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
@@ -239,12 +249,12 @@ class _Reply:
             message = {**message, "headers": [*message["headers"], *own]}
         await self._send(message)
 
-    async def send_document(self, document: Document, headers: Headers) -> None:
+    async def send_document(self, document: Document, headers: Headers, now: float) -> None:
         status, own, body = reply_with(
             document,
             headers.get(b"if-none-match", b"").decode("latin-1"),
             headers.get(b"accept-encoding", b"").decode("latin-1"),
-            time.monotonic(),
+            now,
         )
         own.append((b"x-request-id", self.request_id.encode()))
         own.append(_NOSNIFF)

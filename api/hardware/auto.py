@@ -52,7 +52,7 @@ class AutoSource:
     def read_condition(self, gpu: GPUIdentity) -> GPUCondition:
         return self._source.read_condition(gpu)
 
-    def read_processes(self, gpu: GPUIdentity) -> tuple[GPUProcess, ...] | None:
+    def read_processes(self, gpu: GPUIdentity) -> tuple[GPUProcess, ...]:
         return self._source.read_processes(gpu)
 
     def next_xid(self) -> XidEvent | None:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import pynvml
 
 from api.hardware import host
-from api.hardware.nvml_fields import FieldReader, fault_from, text_or_none
+from api.hardware.nvml_fields import fault_from, reason_for, text_or_none
 from api.hardware.nvml_readings import read_condition, read_identity, read_processes, read_vitals
 from api.hardware.source import SourceFault
 from api.models.reading import (
@@ -175,7 +175,7 @@ class NVMLSource:
     def read_condition(self, gpu: GPUIdentity) -> GPUCondition:
         return self._guarded(lambda: read_condition(self._handles[gpu.index]))
 
-    def read_processes(self, gpu: GPUIdentity) -> tuple[GPUProcess, ...] | None:
+    def read_processes(self, gpu: GPUIdentity) -> tuple[GPUProcess, ...]:
         return self._guarded(lambda: read_processes(self._handles[gpu.index]))
 
     def _guarded(self, read: Callable[[], T]) -> T:
@@ -229,12 +229,22 @@ def _source_fault(error: pynvml.NVMLError) -> SourceFault:
 
 
 def _read_versions() -> DriverVersions:
-    read = FieldReader()
-    cuda = read.field("cuda", _cuda_version)
+    unavailable: dict[str, str] = {}
+
+    def read(field: str, call: Callable[[], Any]) -> Any:
+        # Whatever goes wrong here costs a version, not the readings.
+        try:
+            return call()
+        except pynvml.NVMLError as error:
+            unavailable[field] = reason_for(error)
+            return None
+
+    cuda = read("cuda_version", _cuda_version)
     return DriverVersions(
-        driver=text_or_none(read.field("driver", pynvml.nvmlSystemGetDriverVersion)),
+        driver=text_or_none(read("driver_version", pynvml.nvmlSystemGetDriverVersion)),
         cuda=None if cuda is None else f"{cuda // 1000}.{cuda % 1000 // 10}",
-        nvml=text_or_none(read.field("nvml", pynvml.nvmlSystemGetNVMLVersion)),
+        nvml=text_or_none(read("nvml_version", pynvml.nvmlSystemGetNVMLVersion)),
+        unavailable=unavailable,
     )
 
 

@@ -50,8 +50,14 @@ _ARCHITECTURES = {
 
 # Bounds outside of which a reading is an error of the driver: utilisation of 808,334,905 % and 17,179,869,184 GiB of
 # memory have been seen. No board draws 5 kW or holds 16 TiB.
-_MAX_WATTS = 5_000
-_MAX_MEMORY_MB = 1 << 24
+MAX_WATTS = 5_000
+MAX_MEMORY_MB = 1 << 24
+MAX_MEGAHERTZ = 20_000
+MAX_FAN_PERCENT = 200  # of the speed that the board was designed for
+MAX_PSTATE = 15
+MAX_PCIE_GENERATION = 10
+MAX_PCIE_LANES = 32
+MAX_MILLIJOULES = MAX_WATTS * 1000 * 10 * 365 * 86_400  # ten years at full power
 
 
 def reason_for(error: pynvml.NVMLError) -> str:
@@ -85,8 +91,8 @@ def within(value: Any, low: float, high: float, field: str, unavailable: dict[st
 
 def memory_in_mb(memory: Any, unavailable: dict[str, str]) -> tuple[int | None, int | None, int | None]:
     """Total, used and free memory of an NVML memory structure in MiB."""
-    total = within(memory.total >> 20, 1, _MAX_MEMORY_MB, "memory.total", unavailable)
-    bound = _MAX_MEMORY_MB if total is None else total
+    total = within(memory.total >> 20, 1, MAX_MEMORY_MB, "memory.total", unavailable)
+    bound = MAX_MEMORY_MB if total is None else total
     return (
         total,
         within(memory.used >> 20, 0, bound, "memory.used", unavailable),
@@ -135,6 +141,11 @@ class FieldReader:
             raise error
         self.unavailable.update(dict.fromkeys(fields, reason_for(error)))
 
+    def bounded(self, field: str, highest: int, call: Callable[..., int], *arguments: Any) -> int | None:
+        """A count from 0 to the highest that is physically possible."""
+        checked: int | None = within(self.field(field, call, *arguments), 0, highest, field, self.unavailable)
+        return checked
+
     def percent(self, field: str, value: int) -> int | None:
         """A percentage within 0 to 100."""
         checked: int | None = within(value, 0, 100, field, self.unavailable)
@@ -154,5 +165,5 @@ class FieldReader:
         """Power in W, of a call that answers in mW."""
         milliwatts = self.field(field, call, handle)
         watts = None if milliwatts is None else milliwatts / 1000
-        checked: float | None = within(watts, 0, _MAX_WATTS, field, self.unavailable)
+        checked: float | None = within(watts, 0, MAX_WATTS, field, self.unavailable)
         return checked

@@ -7,6 +7,14 @@ import pynvml
 
 from api.hardware import host
 from api.hardware.nvml_fields import (
+    MAX_FAN_PERCENT,
+    MAX_MEGAHERTZ,
+    MAX_MEMORY_MB,
+    MAX_MILLIJOULES,
+    MAX_PCIE_GENERATION,
+    MAX_PCIE_LANES,
+    MAX_PSTATE,
+    MAX_WATTS,
     FieldReader,
     memory_in_mb,
     name_of_architecture,
@@ -14,6 +22,7 @@ from api.hardware.nvml_fields import (
     throttle_names,
     within,
 )
+from api.hardware.source import ProcessesUnlistedError
 from api.models.reading import (
     Clocks,
     ECCErrors,
@@ -42,9 +51,7 @@ def read_identity(slot: int, handle: Any) -> GPUIdentity:
     pci = read.field("pcie.bus_id", pynvml.nvmlDeviceGetPciInfo, handle)
     bus_id = None if pci is None else text_or_none(pci.busId)
     capability = read.field("compute_capability", pynvml.nvmlDeviceGetCudaComputeCapability, handle)
-    limits = read.field("power.min_limit", pynvml.nvmlDeviceGetPowerManagementLimitConstraints, handle)
-    if limits is None:
-        read.unavailable["power.max_limit"] = read.unavailable["power.min_limit"]
+    lowest, highest = _power_limits(read, handle)
     return GPUIdentity(
         index=slot,
         # Very old boards have no UUID; the place on the bus is the next best thing that stays.
@@ -57,8 +64,8 @@ def read_identity(slot: int, handle: Any) -> GPUIdentity:
         power_default_limit_watts=read.watts(
             "power.default_limit", pynvml.nvmlDeviceGetPowerManagementDefaultLimit, handle
         ),
-        power_min_limit_watts=None if limits is None else limits[0] / 1000,
-        power_max_limit_watts=None if limits is None else limits[1] / 1000,
+        power_min_limit_watts=lowest,
+        power_max_limit_watts=highest,
         temperature_slowdown=_threshold(
             read, handle, "temperature.slowdown", pynvml.NVML_TEMPERATURE_THRESHOLD_SLOWDOWN
         ),
@@ -66,10 +73,24 @@ def read_identity(slot: int, handle: Any) -> GPUIdentity:
             read, handle, "temperature.shutdown", pynvml.NVML_TEMPERATURE_THRESHOLD_SHUTDOWN
         ),
         clocks_max=_clocks(read, "clocks.max", pynvml.nvmlDeviceGetMaxClockInfo, handle),
-        pcie_max_generation=read.field("pcie.max_generation", pynvml.nvmlDeviceGetMaxPcieLinkGeneration, handle),
-        pcie_max_width=read.field("pcie.max_width", pynvml.nvmlDeviceGetMaxPcieLinkWidth, handle),
+        pcie_max_generation=read.bounded(
+            "pcie.max_generation", MAX_PCIE_GENERATION, pynvml.nvmlDeviceGetMaxPcieLinkGeneration, handle
+        ),
+        pcie_max_width=read.bounded("pcie.max_width", MAX_PCIE_LANES, pynvml.nvmlDeviceGetMaxPcieLinkWidth, handle),
         unavailable=read.unavailable,
     )
+
+
+def _power_limits(read: FieldReader, handle: Any) -> tuple[float | None, float | None]:
+    limits = read.field("power.min_limit", pynvml.nvmlDeviceGetPowerManagementLimitConstraints, handle)
+    if limits is None:
+        read.unavailable["power.max_limit"] = read.unavailable["power.min_limit"]
+        return None, None
+    lowest, highest = (
+        within(limit / 1000, 0, MAX_WATTS, field, read.unavailable)
+        for limit, field in zip(limits, ("power.min_limit", "power.max_limit"), strict=True)
+    )
+    return lowest, highest
 
 
 def _threshold(read: FieldReader, handle: Any, field: str, threshold: int) -> int | None:
@@ -86,7 +107,7 @@ def read_vitals(handle: Any) -> GPUVitals:
     if rates is None:
         read.unavailable["utilization.memory"] = read.unavailable["utilization.gpu"]
     reasons = read.field("throttle_reasons", _throttle_bits, handle)
-    energy = read.field("power.energy_joules", pynvml.nvmlDeviceGetTotalEnergyConsumption, handle)
+    energy = read.bounded("power.energy_joules", MAX_MILLIJOULES, pynvml.nvmlDeviceGetTotalEnergyConsumption, handle)
     return GPUVitals(
         memory_total_mb=total,
         memory_used_mb=used,
@@ -103,13 +124,9 @@ def read_vitals(handle: Any) -> GPUVitals:
         temperature_memory=read.temperature("temperature.memory", _memory_temperature, handle),
         power_watts=read.watts("power.current", pynvml.nvmlDeviceGetPowerUsage, handle),
         energy_joules=None if energy is None else energy / 1000,
-        fan_percent=within(
-            read.field("fan_speed", pynvml.nvmlDeviceGetFanSpeed, handle), 0, 200, "fan_speed", read.unavailable
-        ),
+        fan_percent=read.bounded("fan_speed", MAX_FAN_PERCENT, pynvml.nvmlDeviceGetFanSpeed, handle),
         clocks=_clocks(read, "clocks.current", pynvml.nvmlDeviceGetClockInfo, handle),
-        pstate=within(
-            read.field("pstate", pynvml.nvmlDeviceGetPerformanceState, handle), 0, 15, "pstate", read.unavailable
-        ),
+        pstate=read.bounded("pstate", MAX_PSTATE, pynvml.nvmlDeviceGetPerformanceState, handle),
         throttle_reasons=None if reasons is None else throttle_names(reasons),
         unavailable=read.unavailable,
     )
@@ -131,6 +148,7 @@ def _memory(handle: Any, read: FieldReader) -> tuple[int | None, int | None, int
     total, used, free = memory_in_mb(memory, read.unavailable)
     if reserved is None:
         read.unavailable["memory.reserved"] = "unsupported"
+    reserved = within(reserved, 0, total or MAX_MEMORY_MB, "memory.reserved", read.unavailable)
     return total, used, free, reserved, False
 
 
@@ -145,8 +163,10 @@ def read_condition(handle: Any) -> GPUCondition:
         power_enforced_limit_watts=read.watts("power.enforced_limit", pynvml.nvmlDeviceGetEnforcedPowerLimit, handle),
         ecc=_ecc(read, handle),
         repair=_repair(read, handle),
-        pcie_generation=read.field("pcie.generation", pynvml.nvmlDeviceGetCurrPcieLinkGeneration, handle),
-        pcie_width=read.field("pcie.width", pynvml.nvmlDeviceGetCurrPcieLinkWidth, handle),
+        pcie_generation=read.bounded(
+            "pcie.generation", MAX_PCIE_GENERATION, pynvml.nvmlDeviceGetCurrPcieLinkGeneration, handle
+        ),
+        pcie_width=read.bounded("pcie.width", MAX_PCIE_LANES, pynvml.nvmlDeviceGetCurrPcieLinkWidth, handle),
         nvlinks=_nvlinks(read, handle),
         compute_mode=None if mode is None else _COMPUTE_MODES.get(mode, f"mode_{mode}"),
         persistence_mode=None if persistence is None else bool(persistence),
@@ -188,9 +208,7 @@ def _memory_temperature(handle: Any) -> int:
 
 def _clocks(read: FieldReader, prefix: str, call: Callable[[Any, int], int], handle: Any) -> Clocks:
     def clock(name: str, kind: int) -> int | None:
-        field = f"{prefix}.{name}"
-        megahertz: int | None = within(read.field(field, call, handle, kind), 0, 20_000, field, read.unavailable)
-        return megahertz
+        return read.bounded(f"{prefix}.{name}", MAX_MEGAHERTZ, call, handle, kind)
 
     return Clocks(
         graphics=clock("graphics", pynvml.NVML_CLOCK_GRAPHICS),
@@ -281,48 +299,58 @@ def _mig_slices(handle: Any) -> tuple[MIGSlice, ...]:
     return tuple(slices)
 
 
-def read_processes(handle: Any) -> tuple[GPUProcess, ...] | None:
-    """Who holds memory; None when the driver cannot say. Raises NVMLError when the GPU itself is gone."""
+def read_processes(handle: Any) -> tuple[GPUProcess, ...]:
+    """Who holds memory. Raises NVMLError when the GPU itself is gone, ProcessesUnlistedError when it cannot say."""
+    read = FieldReader()
     compute = _running(
-        handle, pynvml.nvmlDeviceGetComputeRunningProcesses_v3, pynvml.nvmlDeviceGetComputeRunningProcesses_v2
+        read, handle, pynvml.nvmlDeviceGetComputeRunningProcesses_v3, pynvml.nvmlDeviceGetComputeRunningProcesses_v2
     )
     graphics = _running(
-        handle, pynvml.nvmlDeviceGetGraphicsRunningProcesses_v3, pynvml.nvmlDeviceGetGraphicsRunningProcesses_v2
+        read, handle, pynvml.nvmlDeviceGetGraphicsRunningProcesses_v3, pynvml.nvmlDeviceGetGraphicsRunningProcesses_v2
     )
     if compute is None and graphics is None:
-        return None
-    kinds: dict[int, tuple[Any, ProcessKind]] = {p.pid: (p, ProcessKind.COMPUTE) for p in compute or ()}
-    for process in graphics or ():
-        known = kinds.get(process.pid)
-        kinds[process.pid] = (process, ProcessKind.GRAPHICS) if known is None else (known[0], ProcessKind.BOTH)
-    return tuple(_process(raw, kind) for raw, kind in kinds.values())
+        raise ProcessesUnlistedError(read.unavailable["processes"])
+    # A process may be listed once for each MIG slice, and in both lists.
+    found: dict[tuple[int, int], tuple[ProcessKind, int | None]] = {}
+    for kind, listed in ((ProcessKind.COMPUTE, compute or ()), (ProcessKind.GRAPHICS, graphics or ())):
+        for raw in listed:
+            key = (int(raw.pid), int(getattr(raw, "gpuInstanceId", _NO_INSTANCE)))
+            memory = _process_memory(raw)
+            if key in found:
+                known = found[key][1]
+                found[key] = (ProcessKind.BOTH, max((m for m in (known, memory) if m is not None), default=None))
+            else:
+                found[key] = (kind, memory)
+    return tuple(_process(pid, instance, kind, memory) for (pid, instance), (kind, memory) in found.items())
 
 
-def _running(handle: Any, call: Callable[[Any], list[Any]], older: Callable[[Any], list[Any]]) -> list[Any] | None:
-    read = FieldReader()
+def _running(
+    read: FieldReader, handle: Any, call: Callable[[Any], list[Any]], older: Callable[[Any], list[Any]]
+) -> list[Any] | None:
     found: list[Any] | None = read.field("processes", call, handle)
-    if read.missing_function:
+    if found is None and read.missing_function:
         # Drivers before 510 know only the second form.
         found = read.field("processes", older, handle)
     return found
 
 
-def _process(raw: Any, kind: ProcessKind) -> GPUProcess:
-    known = host.describe_process(int(raw.pid))
-    instance = getattr(raw, "gpuInstanceId", _NO_INSTANCE)
-    unavailable: dict[str, str] = {}
+def _process_memory(raw: Any) -> int | None:
     # Windows and WSL report no memory per process; other platforms have been seen to report 2^64 - 1 bytes.
     memory = None if raw.usedGpuMemory is None else raw.usedGpuMemory >> 20
-    if memory is not None and memory > 1 << 24:
-        memory = None
-    if memory is None:
+    return None if memory is None or memory > MAX_MEMORY_MB else memory
+
+
+def _process(pid: int, instance: int, kind: ProcessKind, memory_mb: int | None) -> GPUProcess:
+    known = host.describe_process(pid)
+    unavailable: dict[str, str] = {}
+    if memory_mb is None:
         unavailable["memory"] = "unsupported"
     if not known.visible:
         unavailable.update(dict.fromkeys(("user", "command", "started_at", "host_memory"), "process_not_visible"))
     return GPUProcess(
-        pid=int(raw.pid),
+        pid=pid,
         kind=kind,
-        memory_mb=memory,
+        memory_mb=memory_mb,
         user=known.user,
         command=known.command,
         started_at=known.started_at,

@@ -36,6 +36,10 @@ class GPUFault(Exception):
         self.reason = reason
 
 
+class ProcessesUnlistedError(Exception):
+    """The processes of a GPU cannot be listed; the argument is the reason, as in `unavailable`."""
+
+
 class GPUSource(Protocol):
     """A source numbers its GPUs by slot, from 0. `refresh` and the per-slot reads run in different threads;
     reads of different slots run at the same time, two reads of one slot never do.
@@ -75,8 +79,8 @@ class GPUSource(Protocol):
         """The slow readings. Raises GPUFault."""
         ...
 
-    def read_processes(self, gpu: GPUIdentity) -> tuple[GPUProcess, ...] | None:
-        """Who holds memory of this GPU; None when the driver cannot say. Raises GPUFault."""
+    def read_processes(self, gpu: GPUIdentity) -> tuple[GPUProcess, ...]:
+        """Who holds memory of this GPU. Raises GPUFault, or ProcessesUnlistedError when the driver cannot say."""
         ...
 
     def next_xid(self) -> XidEvent | None:
@@ -121,7 +125,7 @@ class FakeSource:
             )
         ] * count
         self.conditions = [GPUCondition(power_limit_watts=450.0)] * count
-        self.processes: list[tuple[GPUProcess, ...] | None] = [()] * count
+        self.processes: list[tuple[GPUProcess, ...]] = [()] * count
         self.faults: dict[int, GPUFault] = {}
         self.before_read: Callable[[int], None] = lambda slot: None
         self.process_reads = 0
@@ -152,7 +156,7 @@ class FakeSource:
     def read_condition(self, gpu: GPUIdentity) -> GPUCondition:
         return self.conditions[gpu.index]
 
-    def read_processes(self, gpu: GPUIdentity) -> tuple[GPUProcess, ...] | None:
+    def read_processes(self, gpu: GPUIdentity) -> tuple[GPUProcess, ...]:
         self.process_reads += 1
         return self.processes[gpu.index]
 

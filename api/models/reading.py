@@ -32,6 +32,7 @@ class DriverVersions:
     driver: str | None = None
     cuda: str | None = None
     nvml: str | None = None
+    unavailable: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

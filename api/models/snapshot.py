@@ -27,6 +27,7 @@ class GPUReading:
     vitals: GPUVitals | None = None
     condition: GPUCondition | None = None
     processes: tuple[GPUProcess, ...] | None = None
+    processes_unlisted: str | None = None  #: why there is no list
     fault: FaultKind | None = None
     fault_reason: str | None = None
     read_at: datetime | None = None

@@ -50,6 +50,7 @@ class RegisteredTask:
     progress: float | None = None
     estimated_remaining_time: float | None = None
     updated_at: datetime | None = None
+    serial: int = 0  #: given by the store: tasks are listed in its order
 
 
 @dataclass(frozen=True, slots=True)

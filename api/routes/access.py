@@ -1,6 +1,5 @@
 """What every route needs: the services, and ready documents as answers."""
 
-import time
 from typing import cast
 
 from flask import Response, current_app, request
@@ -25,6 +24,6 @@ def answer_document(path: str) -> Response:
         document,
         request.headers.get("If-None-Match", ""),
         request.headers.get("Accept-Encoding", ""),
-        time.monotonic(),
+        services().clock.monotonic(),
     )
     return answer_bytes(status, headers, body)

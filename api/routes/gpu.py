@@ -24,7 +24,6 @@ from api.routes.schemas import (
     TaskListAnswer,
     TaskProgress,
 )
-from api.utils.pagination import paginate
 from api.utils.responses import answer
 
 gpu = APIBlueprint("gpu", __name__, url_prefix="/api/v1/gpu", tag="GPUs")
@@ -68,8 +67,7 @@ def get_available(query_data: AvailableQuery) -> Response:
 @gpu.doc(responses=[422])
 def get_events(query_data: EventQuery) -> Response:
     """Xid errors, changes of status and health, the driver's coming and going, newest first"""
-    events = [event for event in services().gpus.get_events() if query_data.selects(event)]
-    page = paginate(events, lambda e: str(e.id), query_data.limit, query_data.offset, query_data.cursor)
+    page = services().gpus.get_events(query_data.selects, query_data.page())
     return answer({"events": page.rows, "pagination": page.pagination})
 
 
@@ -79,9 +77,7 @@ def get_events(query_data: EventQuery) -> Response:
 @gpu.doc(responses=[422])
 def get_tasks(query_data: PageQuery) -> Response:
     """The tasks that hold GPUs, oldest first"""
-    page = paginate(
-        services().gpus.get_tasks(), lambda t: t.task_id, query_data.limit, query_data.offset, query_data.cursor
-    )
+    page = services().gpus.get_tasks(query_data.page())
     return answer({"tasks": page.rows, "pagination": page.pagination})
 
 

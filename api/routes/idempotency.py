@@ -29,7 +29,7 @@ def idempotent(view: Callable[P, Response]) -> Callable[P, Response]:
         if key is None:
             return view(*args, **kwargs)
         if not _KEY.fullmatch(key):
-            raise Invalid(mistakes=[Mistake("Idempotency-Key", "must be 1 to 255 visible ASCII characters")])
+            raise Invalid(mistakes=[Mistake("/Idempotency-Key", "must be 1 to 255 visible ASCII characters")])
         store, scope = services().idempotency, f"{request.endpoint} {key}"
         kept = store.begin(scope, hashlib.sha256(request.get_data()).digest())
         if kept is not None:

@@ -19,7 +19,7 @@ from api.models.model_memory import ModelType
 from api.models.system import Health, Readiness, SystemOverview
 from api.models.task import TaskType, TaskView
 from api.services.gpu_history import Metric
-from api.utils.pagination import CURSOR, DEFAULT_LIMIT, Pagination
+from api.utils.pagination import CURSOR, DEFAULT_LIMIT, PageRequest, Pagination
 
 T = TypeVar("T")
 
@@ -75,6 +75,10 @@ class PageQuery(Strict):
     limit: int = Field(DEFAULT_LIMIT, ge=1, description="rows a page; more than 500 is taken as 500")
     offset: int | None = Field(None, ge=0, le=10**9, description="rows to skip; a cursor goes before it")
     cursor: str | None = Field(None, pattern=CURSOR, description="`next_cursor` of the page before")
+
+    def page(self) -> PageRequest:
+        """The page that is asked for."""
+        return PageRequest(limit=self.limit, offset=self.offset, cursor=self.cursor)
 
 
 class AvailableQuery(Strict):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from api.services.gpu_service import GPUService
 from api.services.idempotency import IdempotencyStore
 from api.services.system_service import SystemService
+from api.utils.clock import Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,5 +15,5 @@ class Services:
     gpus: GPUService
     system: SystemService
     idempotency: IdempotencyStore
-    openapi_note: str = ""
+    clock: Clock
     cors_origins: tuple[str, ...] = ()

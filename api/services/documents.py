@@ -61,11 +61,13 @@ class Document:
 
 def accepts_gzip(accept_encoding: str) -> bool:
     """Whether an Accept-Encoding header allows gzip."""
+    weights = {}
     for part in accept_encoding.lower().split(","):
         name, _, parameters = part.partition(";")
-        if name.strip() in ("gzip", "*"):
-            return parameters.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    return False
+        weights[name.strip()] = parameters.replace(" ", "")
+    # "*" speaks for what is not named (RFC 9110, 12.5.3).
+    weight = weights.get("gzip", weights.get("*", "q=0"))
+    return weight not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
 
 
 HeaderList = list[tuple[bytes, bytes]]

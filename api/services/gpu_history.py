@@ -87,7 +87,7 @@ class _Ring:
     def put(self, position: int, values: Sequence[float | None]) -> None:
         for (metric, (_, factor, unknown)), value in zip(_STORED.items(), values, strict=True):
             column = self.columns[metric]
-            stored = unknown if value is None else int(value * factor)
+            stored = unknown if value is None else round(value * factor)
             if position == len(column):
                 column.append(stored)
             else:
@@ -112,15 +112,19 @@ class GPUHistory:
         self._times = array("d")
         self._rings: dict[str, _Ring] = {}
         self._next = 0
-        self._last = float("-inf")
+        self._latest = self._recorded = float("-inf")
 
-    def record(self, time: float, gpus: Iterable[tuple[GPUReading, bool]]) -> None:
+    def record(self, time: float, monotonic: float, gpus: Iterable[tuple[GPUReading, bool]]) -> None:
         """One sample of each GPU at `time` (Unix seconds); the flag says whether the reading is of this sweep."""
         with self._lock:
             # Sweeps faster than one a second would make the ring larger than the bound that is stated for it.
-            if time - self._last < 0.9 * self._interval and self._times:
+            if monotonic - self._recorded < 0.9 * self._interval:
                 return
-            self._last = time
+            self._recorded = monotonic
+            if time < self._latest:
+                # The clock was set back: times that are not in order cannot be searched.
+                self._times, self._rings, self._next = array("d"), {}, 0
+            self._latest = time
             position = self._next
             is_growing = position == len(self._times)
             if is_growing:

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -26,6 +27,7 @@ from api.services.gpu_view import JudgedGPU, show_available, show_processes
 from api.services.task_registry import TaskRegistry
 from api.storage.tasks import TaskStore
 from api.utils.clock import Clock
+from api.utils.pagination import Page, PageRequest, paginate
 from api.utils.periodic import PeriodicThread
 
 logger = logging.getLogger(__name__)
@@ -114,6 +116,7 @@ class GPUService:
         began = snapshot.taken_monotonic
         self._history.record(
             snapshot.taken_at.timestamp(),
+            began,
             [(gpu, gpu.read_monotonic is not None and gpu.read_monotonic >= began) for gpu in snapshot.gpus],
         )
         with self._lock:
@@ -240,9 +243,10 @@ class GPUService:
             source=state.snapshot.source,
         )
 
-    def get_events(self) -> tuple[GPUEvent, ...]:
+    def get_events(self, selects: Callable[[GPUEvent], bool], page: PageRequest) -> Page[GPUEvent]:
         """What happened, newest first."""
-        return self._events.list()
+        events = [event for event in self._events.list() if selects(event)]
+        return paginate(events, lambda event: event.id, page, descending=True)
 
     def get_readiness(self) -> Readiness:
         """Whether the readings can be relied on; the reasons when not."""
@@ -324,9 +328,13 @@ class GPUService:
         """A registered task. Raises TaskNotFound."""
         return self._show(self._registry.get(task_id))
 
-    def get_tasks(self) -> tuple[TaskView, ...]:
-        """Every registered task, oldest first."""
-        return tuple(map(self._show, self._registry.list()))
+    def get_tasks(self, page: PageRequest) -> Page[TaskView]:
+        """Registered tasks, oldest first."""
+        return paginate(self._registry.list(), lambda task: task.serial, page).map(self._show)
+
+    def count_tasks(self) -> Counter[TaskType]:
+        """How many tasks of each type hold GPUs."""
+        return Counter(task.task_type for task in self._registry.list())
 
     def _show(self, task: RegisteredTask) -> TaskView:
         indices = {gpu.reading.uuid: gpu.reading.index for gpu in self._state.gpus}

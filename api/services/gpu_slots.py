@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime
 
-from api.hardware.source import GPUFault, GPUSource
+from api.hardware.source import GPUFault, GPUSource, ProcessesUnlistedError
 from api.models.reading import FaultKind, GPUCondition, GPUIdentity, GPUProcess, GPUVitals
 from api.models.snapshot import GPUReading
 from api.services.readers import Reader
@@ -30,6 +30,7 @@ class GPUSlot:
         self._identity: GPUIdentity | None = None
         self._condition: GPUCondition | None = None
         self._processes: tuple[GPUProcess, ...] | None = None
+        self._processes_unlisted: str | None = None
         self._generation = 0
         self._condition_at = self._processes_at = float("-inf")
         self._memory_at_processes: int | None = None
@@ -63,7 +64,7 @@ class GPUSlot:
             self._condition = self._source.read_condition(self._identity)
             self._condition_at = began
         if self._processes_are_due(began, vitals):
-            self._processes = self._source.read_processes(self._identity)
+            self._read_processes(self._identity)
             self._processes_at = began
             self._memory_at_processes = vitals.memory_used_mb
         return GPUReading(
@@ -72,9 +73,16 @@ class GPUSlot:
             vitals=vitals,
             condition=self._condition,
             processes=self._processes,
+            processes_unlisted=self._processes_unlisted,
             read_at=began_at,
             read_monotonic=began,
         )
+
+    def _read_processes(self, gpu: GPUIdentity) -> None:
+        try:
+            self._processes, self._processes_unlisted = self._source.read_processes(gpu), None
+        except ProcessesUnlistedError as error:
+            self._processes, self._processes_unlisted = None, str(error)
 
     def _processes_are_due(self, now: float, vitals: GPUVitals) -> bool:
         if now - self._processes_at >= PROCESS_SECONDS - _EARLY:

@@ -36,6 +36,15 @@ _NO_IDENTITY = GPUIdentity(index=-1, uuid="")
 _NO_VITALS = GPUVitals()
 _NO_CONDITION = GPUCondition()
 
+# Fields that are null because those are from which they are computed.
+_MADE_FROM = {
+    "memory.utilization": ("memory.used", "memory.total"),
+    "memory.total_gb": ("memory.total",),
+    "memory.free_gb": ("memory.free",),
+    "power.limit": ("power.enforced_limit",),
+    "power.usage_percent": ("power.current", "power.limit", "power.enforced_limit"),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class JudgedGPU:
@@ -189,7 +198,7 @@ def show_details(snapshot: GPUSnapshot, gpu: JudgedGPU) -> GPUDetails:
         source=snapshot.source,
         stale=gpu.judgement.stale,
         timestamp=gpu.reading.read_at,
-        unavailable=why_null(gpu, groups),
+        unavailable=why_null(snapshot, gpu, groups),
     )
 
 
@@ -201,7 +210,7 @@ def show_processes(snapshot: GPUSnapshot, gpu: JudgedGPU, note: str | None) -> G
         uuid=gpu.reading.uuid,
         processes=processes,
         note=note,
-        unavailable=why_null(gpu, {"processes": processes}),
+        unavailable=why_null(snapshot, gpu, {"processes": processes}),
         timestamp=gpu.reading.read_at,
         source=snapshot.source,
     )
@@ -214,9 +223,16 @@ def show_process_list(gpu: JudgedGPU) -> tuple[ProcessOnGPU, ...] | None:
     return tuple(_process(process, gpu.task) for process in gpu.reading.processes)
 
 
-def why_null(gpu: JudgedGPU, groups: Mapping[str, Any]) -> dict[str, str]:
+def why_null(snapshot: GPUSnapshot, gpu: JudgedGPU, groups: Mapping[str, Any]) -> dict[str, str]:
     """For every null in the groups, by its path, the reason that the source gave, or what the fault implies."""
-    reasons = {**gpu.identity.unavailable, **gpu.vitals.unavailable, **gpu.condition.unavailable}
+    reasons = {
+        **snapshot.versions.unavailable,
+        **gpu.identity.unavailable,
+        **gpu.vitals.unavailable,
+        **gpu.condition.unavailable,
+    }
+    if gpu.reading.processes_unlisted is not None:
+        reasons["processes"] = gpu.reading.processes_unlisted
     if gpu.reading.fault is FaultKind.LOST:
         default = "lost"
     elif gpu.reading.fault is FaultKind.NO_PERMISSION:
@@ -229,10 +245,13 @@ def why_null(gpu: JudgedGPU, groups: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _reason(path: str, reasons: Mapping[str, str], default: str) -> str:
-    # A reason for a whole group ("mig") or for several fields at once ("memory_repair.remapped_rows") is named by the
-    # beginning that they share.
-    found = [key for key in reasons if path == key or path.startswith((key + ".", key + "_"))]
-    return reasons[max(found, key=len)] if found else default
+    for origin in (path, *_MADE_FROM.get(path, ())):
+        # A reason for a whole group ("mig") or for several fields at once ("memory_repair.remapped_rows") is named by
+        # the beginning that they share.
+        found = [key for key in reasons if origin == key or origin.startswith((key + ".", key + "_"))]
+        if found:
+            return reasons[max(found, key=len)]
+    return default
 
 
 def _null_paths(prefix: str, items: Iterable[tuple[str, Any]]) -> Iterator[str]:

@@ -52,10 +52,11 @@ class MemoryIdempotencyStore:
 
     def begin(self, scope: str, fingerprint: bytes) -> KeptAnswer | None:
         with self._lock:
-            self._forget_old()
+            now = self._clock.monotonic()
             entry = self._entries.get(scope)
-            if entry is None:
-                self._entries[scope] = _Entry(fingerprint, self._clock.monotonic())
+            if entry is None or now - entry.began > KEPT_SECONDS:
+                self._forget_old(now)
+                self._entries[scope] = _Entry(fingerprint, now)
                 return None
             if entry.fingerprint != fingerprint:
                 raise IdempotencyKeyReused
@@ -70,10 +71,11 @@ class MemoryIdempotencyStore:
             elif scope in self._entries:
                 self._entries[scope].answer = answer
 
-    def _forget_old(self) -> None:
-        now = self._clock.monotonic()
-        while self._entries:
-            scope, oldest = next(iter(self._entries.items()))
-            if now - oldest.began <= KEPT_SECONDS and len(self._entries) < CAPACITY:
+    def _forget_old(self, now: float) -> None:
+        # What is still being worked on is never forgotten; it is only ever as much as there are threads.
+        finished = [scope for scope, entry in self._entries.items() if entry.answer is not None]
+        surplus = len(self._entries) + 1 - CAPACITY
+        for count, scope in enumerate(finished):
+            if now - self._entries[scope].began <= KEPT_SECONDS and count >= surplus:
                 return
             del self._entries[scope]

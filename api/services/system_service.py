@@ -1,6 +1,5 @@
 """The machine and the service at a glance."""
 
-from collections import Counter
 from pathlib import Path
 
 from api import __version__
@@ -32,7 +31,7 @@ class SystemService:
     def get_overview(self) -> SystemOverview:
         """The machine, its GPUs and tasks."""
         status = self._gpus.get_status()
-        tasks = Counter(task.task_type for task in self._gpus.get_tasks())
+        tasks = self._gpus.count_tasks()
         return SystemOverview(
             system=host.read_system([Path("/"), self._storage_root]),
             gpus=status.summary,

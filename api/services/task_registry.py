@@ -49,7 +49,7 @@ class TaskRegistry:
             description=description,
             process=None if pid is None else _running_process(pid),
         )
-        self._store.claim(task)
+        task = self._store.claim(task)
         logger.info("task registered", extra={"task_id": task.task_id, "gpus": list(gpu_uuids), "pid": pid})
         self._on_change(())
         return task

@@ -18,7 +18,7 @@ from prometheus_client.metrics_core import Metric
 from api.utils.logs import format_line
 from api.utils.periodic import PeriodicThread
 
-#: Requests that wait to be written; beyond it the oldest lines are lost, and the count of them is told.
+#: Requests that wait to be written; while they are so many, further lines are lost, and their number is told.
 CAPACITY = 100_000
 
 _FLUSH_SECONDS = 0.1
@@ -47,9 +47,16 @@ class AccessLog:
         self._writes_all = level in ("DEBUG", "INFO")
         self._as_json = as_json
         self._stream = stream
-        self._queue: deque[Access] = deque(maxlen=CAPACITY)
+        self._queue: deque[Access] = deque()
+        self._lost = 0
         self._thread = PeriodicThread("access-log", _FLUSH_SECONDS, self.flush)
-        self.record = self._queue.append
+
+    def record(self, access: Access) -> None:
+        """Takes a request up; never blocks."""
+        if len(self._queue) < CAPACITY:
+            self._queue.append(access)
+        else:
+            self._lost += 1
 
     def start(self) -> None:
         """Begins to write."""
@@ -67,6 +74,11 @@ class AccessLog:
             return
         self._metrics.count(batch)
         lines = [self._line(access) for access in batch if self._writes_all or access.status >= 500]
+        if self._lost:
+            lost, self._lost = self._lost, 0
+            lines.append(
+                format_line(self._as_json, batch[-1].ended, "WARNING", "request lines were lost", {"lost": lost})
+            )
         if lines:
             stream = self._stream or sys.stderr
             stream.write("\n".join(lines) + "\n")

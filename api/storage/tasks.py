@@ -13,8 +13,11 @@ from api.models.task import Keep, RegisteredTask
 class TaskStore(Protocol):
     """The seam behind the registry: in memory now, in the database when training brings one."""
 
-    def claim(self, task: RegisteredTask) -> None:
-        """Records the task as holder of all its GPUs. Raises GPUBusy or TaskExists, and then changes nothing."""
+    def claim(self, task: RegisteredTask) -> RegisteredTask:
+        """Records the task as holder of all its GPUs, and gives it its serial number.
+
+        Raises GPUBusy or TaskExists, and then changes nothing.
+        """
         ...
 
     def get(self, task_id: str) -> RegisteredTask:
@@ -47,14 +50,17 @@ class MemoryTaskStore:
         self._lock = threading.Lock()
         self._tasks: dict[str, RegisteredTask] = {}
         self._holders: dict[str, str] = {}
+        self._last_serial = 0
 
-    def claim(self, task: RegisteredTask) -> None:
+    def claim(self, task: RegisteredTask) -> RegisteredTask:
         with self._lock:
             if task.task_id in self._tasks:
                 raise TaskExists(f'A task with the id "{task.task_id}" exists already.', data={"task_id": task.task_id})
             self._refuse_held(task.gpu_uuids)
-            self._tasks[task.task_id] = task
+            self._last_serial += 1
+            task = self._tasks[task.task_id] = replace(task, serial=self._last_serial)
             self._holders.update(dict.fromkeys(task.gpu_uuids, task.task_id))
+            return task
 
     def _refuse_held(self, uuids: Iterable[str]) -> None:
         held = {uuid: self._holders[uuid] for uuid in uuids if uuid in self._holders}

@@ -9,21 +9,29 @@ COMMAND_LIMIT = 256
 
 # --wandb_api_key=…, HF_TOKEN=…, --password … : the value is nobody's business.
 _SENSITIVE = r"[\w-]*(?:api[_-]?key|token|secret|passw(?:or)?d|credential)[\w-]*"
-_SECRET_PAIR = re.compile(rf"({_SENSITIVE}=)\S+", re.IGNORECASE)
-_SECRET_FLAG = re.compile(rf"--?{_SENSITIVE}", re.IGNORECASE)
+_WHOLE_PAIR = re.compile(rf"(-{{0,2}}{_SENSITIVE}=).*", re.IGNORECASE | re.DOTALL)
+_PAIR = re.compile(rf"({_SENSITIVE}=)\S+", re.IGNORECASE)
+_FLAG = re.compile(rf"--?{_SENSITIVE}", re.IGNORECASE)
+_FLAG_AND_VALUE = re.compile(rf"(--?{_SENSITIVE}\s+)\S+", re.IGNORECASE)
 
 
 def shorten_command(arguments: Sequence[str]) -> str:
     """A command line with the values of secrets masked, control characters removed, cut at 256 characters."""
-    shown = []
+    shown: list[str] = []
     after_secret_flag = False
     for argument in arguments:
-        shown.append("***" if after_secret_flag else _SECRET_PAIR.sub(r"\1***", argument))
-        after_secret_flag = _SECRET_FLAG.fullmatch(argument) is not None
+        shown.append("***" if after_secret_flag else _mask(argument, whole=len(arguments) > 1))
+        after_secret_flag = _FLAG.fullmatch(argument) is not None
         if sum(map(len, shown)) > COMMAND_LIMIT:
             break
     line = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in _join(shown)[: COMMAND_LIMIT + 1])
     return line if len(line) <= COMMAND_LIMIT else line[: COMMAND_LIMIT - 1] + "…"
+
+
+def _mask(argument: str, whole: bool) -> str:
+    if whole and _WHOLE_PAIR.fullmatch(argument):
+        return _WHOLE_PAIR.sub(r"\1***", argument)
+    return _FLAG_AND_VALUE.sub(r"\1***", _PAIR.sub(r"\1***", argument))
 
 
 def _join(arguments: Sequence[str]) -> str:

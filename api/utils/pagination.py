@@ -1,5 +1,6 @@
 """Pages of lists: by offset, or by a cursor that stays stable while rows arrive."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -8,9 +9,19 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 500  #: a larger limit is taken as this one
 
 #: What a cursor looks like.
-CURSOR = r"^[0-9]{1,9}~[A-Za-z0-9_.\-]{0,128}$"
+CURSOR = r"^[0-9]{1,18}$"
 
 T = TypeVar("T")
+U = TypeVar("U")
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """Which page is wanted; a cursor goes before an offset."""
+
+    limit: int = DEFAULT_LIMIT
+    offset: int | None = None
+    cursor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +42,22 @@ class Page(Generic[T]):
     rows: tuple[T, ...]
     pagination: Pagination
 
+    def map(self, show: Callable[[T], U]) -> "Page[U]":
+        """The same page with each row shown otherwise."""
+        return Page(tuple(map(show, self.rows)), self.pagination)
 
-def paginate(rows: Sequence[T], key: Callable[[T], str], limit: int, offset: int | None, cursor: str | None) -> Page[T]:
-    """A page of rows; `cursor` (of the form CURSOR) goes before `offset`.
 
-    A cursor names the last row that was seen, by its key, and how many there were before it for when it has gone.
+def paginate(rows: Sequence[T], number: Callable[[T], int], request: PageRequest, descending: bool = False) -> Page[T]:
+    """A page of rows, which are in the order of their numbers.
+
+    A cursor is the number of the last row that was seen: whatever comes or goes meanwhile, no row is skipped or shown
+    twice.
     """
-    limit = min(limit, MAX_LIMIT)
-    start = _after(rows, key, cursor) if cursor is not None else offset or 0
+    limit = min(request.limit, MAX_LIMIT)
+    start = request.offset or 0
+    if request.cursor is not None:
+        sign = -1 if descending else 1
+        start = bisect_right(rows, sign * int(request.cursor), key=lambda row: sign * number(row))
     page = tuple(rows[start : start + limit])
     has_more = start + limit < len(rows)
     return Page(
@@ -46,18 +65,8 @@ def paginate(rows: Sequence[T], key: Callable[[T], str], limit: int, offset: int
         pagination=Pagination(
             total=len(rows),
             limit=limit,
-            offset=None if cursor is not None else start,
+            offset=None if request.cursor is not None else start,
             has_more=has_more,
-            next_cursor=_cursor(start + limit, key(page[-1])) if has_more and page else None,
+            next_cursor=str(number(page[-1])) if has_more else None,
         ),
     )
-
-
-def _cursor(position: int, key: str) -> str:
-    return f"{position}~{key}"
-
-
-def _after(rows: Sequence[T], key: Callable[[T], str], cursor: str) -> int:
-    position, _, last = cursor.partition("~")
-    found = next((index for index, row in enumerate(rows) if key(row) == last), None)
-    return int(position) if found is None else found + 1
