@@ -86,6 +86,7 @@ class NVMLSource:
         self.versions = DriverVersions()
         self._initialised = False
         self._handles: dict[int, Any] = {}
+        self._count = 0
         self._refreshes_since_fault: int | None = None
         # Held while looking for Xid errors, so that the library is never torn down under that call.
         self._listening = threading.Lock()
@@ -109,6 +110,10 @@ class NVMLSource:
             if may_reinitialise:
                 self._shut_down()
             raise SourceFault("the NVIDIA driver reports no GPU", "check `lspci` and `dmesg` for the board")
+        if count != self._count:
+            # GPUs came or went, and the others may have moved up: who is in which slot must be asked anew.
+            self._count = count
+            self.generation += 1
         return count
 
     def _initialise(self) -> None:

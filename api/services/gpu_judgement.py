@@ -99,6 +99,8 @@ def _why_unknown(gpu: GPUReading, around: Circumstances, stale: bool) -> tuple[G
         if gpu.read_monotonic is None:
             return GPUStatus.UNKNOWN, f"it has not been read yet ({why})"
         return GPUStatus.UNKNOWN, f"its last reading is {around.now - gpu.read_monotonic:.0f} s old ({why})"
+    if gpu.vitals is None or gpu.vitals.memory_used_mb is None:
+        return GPUStatus.UNKNOWN, "how much of its memory is in use cannot be read"
     return None
 
 

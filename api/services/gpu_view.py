@@ -245,7 +245,7 @@ def why_null(snapshot: GPUSnapshot, gpu: JudgedGPU, groups: Mapping[str, Any]) -
 
 
 def _reason(path: str, reasons: Mapping[str, str], default: str) -> str:
-    for origin in (path, *_MADE_FROM.get(path, ())):
+    for origin in (*_MADE_FROM.get(path, ()), path):
         # A reason for a whole group ("mig") or for several fields at once ("memory_repair.remapped_rows") is named by
         # the beginning that they share.
         found = [key for key in reasons if origin == key or origin.startswith((key + ".", key + "_"))]
