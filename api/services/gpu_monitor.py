@@ -29,6 +29,7 @@ class GPUMonitor:
         self._on_snapshot = on_snapshot
         self._patience = min(PATIENCE_SECONDS, interval / 2)
         self._slots: list[GPUSlot] = []
+        self._left_behind: list[GPUSlot] = []  # slots that are no more, with a call that has not returned
         self._known: dict[str, GPUReading] = {}
         self._source_name: SourceName | None = None
         self._count = 0
@@ -44,7 +45,7 @@ class GPUMonitor:
     def stop(self) -> None:
         """Stops sweeping and ends the readers."""
         self._pace.stop()
-        for reader in [self._driver, *(slot.reader for slot in self._slots)]:
+        for reader in [self._driver, *(slot.reader for slot in [*self._slots, *self._left_behind])]:
             reader.stop()
 
     def sweep(self) -> None:
@@ -66,7 +67,7 @@ class GPUMonitor:
             taken_monotonic=began,
             sweep_seconds=self._clock.monotonic() - began,
             generation=self._source.generation,
-            stuck=sum(self._is_stuck(slot) for slot in self._slots) + (self._driver.busy_seconds is not None),
+            stuck=self._count_stuck() + (self._driver.busy_seconds is not None),
             problem=None if self._problem is None else str(self._problem),
             problem_code=None if self._problem is None else self._problem.code,
         )
@@ -87,7 +88,7 @@ class GPUMonitor:
 
     def _refresh(self) -> None:
         try:
-            self._count = self._source.refresh(may_reinitialise=not any(map(self._is_stuck, self._slots)))
+            self._count = self._source.refresh(may_reinitialise=not self._count_stuck())
             self._problem = None
         except SourceFault as fault:
             self._problem = fault
@@ -103,18 +104,29 @@ class GPUMonitor:
             self._drop_slots(0)
         self._drop_slots(self._count)
         while len(self._slots) < self._count:
-            self._slots.append(GPUSlot(len(self._slots), self._source, self._clock))
+            number = len(self._slots)
+            # A slot whose call is still stuck is taken back: a second reader would get stuck beside it.
+            left = next((slot for slot in self._left_behind if slot.number == number), None)
+            if left is not None:
+                self._left_behind.remove(left)
+            self._slots.append(left or GPUSlot(number, self._source, self._clock))
 
     def _drop_slots(self, keep: int) -> None:
-        for slot in self._slots[keep:]:
-            slot.reader.stop()
+        dropped = [*self._left_behind, *self._slots[keep:]]
         del self._slots[keep:]
+        self._left_behind = [slot for slot in dropped if self._is_stuck(slot)]
+        for slot in dropped:
+            if slot not in self._left_behind:
+                slot.reader.stop()
 
     def _read_slots(self) -> None:
         round_ = Round()
         for slot in self._slots:
             slot.reader.ask(round_)
         round_.wait(self._patience)
+
+    def _count_stuck(self) -> int:
+        return sum(map(self._is_stuck, [*self._slots, *self._left_behind]))
 
     @staticmethod
     def _is_stuck(slot: GPUSlot) -> bool:

@@ -206,7 +206,8 @@ class GPUService:
         if model_type is not None and task_type is not TaskType.PREPROCESSING:
             needed = max(needed, TRAINING_MB[model_type])
         found = [gpu for gpu in state.gpus if gpu.judgement.is_available and _has_free(gpu, needed)]
-        found.sort(key=lambda gpu: (-(gpu.vitals.memory_free_mb or 0), gpu.reading.index or 0))
+        # By whole GB, so that a few MB of a display do not reorder equal boards.
+        found.sort(key=lambda gpu: (-((gpu.vitals.memory_free_mb or 0) // 1024), gpu.reading.index or 0))
         return AvailableGPUResponse(
             available_gpus=tuple(show_available(state.snapshot, gpu) for gpu in found[:count]),
             total_available=len(found),
@@ -294,6 +295,9 @@ class GPUService:
         try:
             task = self._registry.register(list(uuids), task_type, task_id, description, pid)
         except GPUBusy as error:
+            indices = {gpu.reading.uuid: gpu.reading.index for gpu in state.gpus}
+            held = [f"GPU {indices.get(uuid)} is held by {task_id}" for uuid, task_id in error.data["held_by"].items()]
+            error.detail = "; ".join(held) + "."
             error.data = {
                 **error.data,
                 "available_gpus": [gpu.reading.index for gpu in state.gpus if gpu.judgement.is_available],

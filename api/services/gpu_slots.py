@@ -23,8 +23,8 @@ MEMORY_MOVED_MB = 64
 class GPUSlot:
     """Reads one slot, in one thread that is used for nothing else. `latest` is replaced as a whole."""
 
-    def __init__(self, slot: int, source: GPUSource, clock: Clock) -> None:
-        self._slot = slot
+    def __init__(self, number: int, source: GPUSource, clock: Clock) -> None:
+        self.number = number
         self._source = source
         self._clock = clock
         self._identity: GPUIdentity | None = None
@@ -34,8 +34,8 @@ class GPUSlot:
         self._generation = 0
         self._condition_at = self._processes_at = float("-inf")
         self._memory_at_processes: int | None = None
-        self.latest = GPUReading(index=slot, identity=None, fault=FaultKind.UNREADABLE, fault_reason="not read yet")
-        self.reader = Reader(f"gpu-{slot}", self.read, clock)
+        self.latest = GPUReading(index=number, identity=None, fault=FaultKind.UNREADABLE, fault_reason="not read yet")
+        self.reader = Reader(f"gpu-{number}", self.read, clock)
 
     def read(self) -> None:
         """One reading, of as much as is due."""
@@ -57,7 +57,7 @@ class GPUSlot:
         generation = self._source.generation
         if self._identity is None or self._generation != generation:
             self._forget()
-            self._identity = self._source.identify(self._slot)
+            self._identity = self._source.identify(self.number)
             self._generation = generation
         vitals = self._source.read_vitals(self._identity)
         if began - self._condition_at >= CONDITION_SECONDS - _EARLY:
@@ -68,7 +68,7 @@ class GPUSlot:
             self._processes_at = began
             self._memory_at_processes = vitals.memory_used_mb
         return GPUReading(
-            index=self._slot,
+            index=self.number,
             identity=self._identity,
             vitals=vitals,
             condition=self._condition,
