@@ -31,7 +31,7 @@ FIRST_SWEEP_SECONDS = 1.0
 
 
 class Runtime:
-    """The parts of one server. Building it starts nothing but idle readers; `start` and `stop` are for the server."""
+    """The parts of one server. Building it starts nothing."""
 
     def __init__(self, config: Config, clock: Clock | None = None) -> None:
         self.config = config

@@ -34,7 +34,10 @@ class Round:
 
 
 class Reader:
-    """Runs `read` when asked, one call at a time; while a call is stuck, further asks are refused."""
+    """Runs `read` when asked, one call at a time; while a call is stuck, further asks are refused.
+
+    Its thread begins with the first ask.
+    """
 
     def __init__(self, name: str, read: Callable[[], None], clock: Clock) -> None:
         self._read = read
@@ -42,7 +45,7 @@ class Reader:
         self._round: Round | None = None
         self._busy_since: float | None = None
         self._thread = PeriodicThread(name, None, self._answer)
-        self._thread.start()
+        self._is_started = False
 
     @property
     def busy_seconds(self) -> float | None:
@@ -57,6 +60,9 @@ class Reader:
         self._busy_since = self._clock.monotonic()
         self._round = round_
         round_.expect()
+        if not self._is_started:
+            self._is_started = True
+            self._thread.start()
         self._thread.trigger()
         return True
 
