@@ -3,12 +3,12 @@
 import difflib
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import orjson
 from apiflask import APIFlask
 from apiflask.exceptions import HTTPError
-from flask import Response, current_app, request
+from flask import Request, Response, current_app, request
 from flask.json.provider import JSONProvider
 from flask_cors import CORS
 from pydantic import ValidationError
@@ -56,10 +56,18 @@ class _StrictJSON(JSONProvider):
         return orjson.loads(s)
 
 
+class _Request(Request):
+    """Says what is wrong with a body that is no JSON."""
+
+    def on_json_loading_failure(self, e: ValueError | None) -> NoReturn:
+        raise MalformedRequest(f"The body is not valid JSON: {e}." if e is not None else None)
+
+
 def create_app(services: Services) -> APIFlask:
     """The app around these services."""
     app = APIFlask("api", title="Diffusion-Pipe API", version=__version__, docs_path=None, json_errors=False)
     app.json = _StrictJSON(app)
+    app.request_class = _Request
     app.extensions["services"] = services
     # Relative, so that the page works through a tunnel or proxy as well.
     app.servers = [{"url": "/"}]

@@ -144,6 +144,10 @@ class Shell:
         if not scope["query_string"].isascii():
             raise MalformedRequest("The query string must be percent-encoded.")
         body = await self._read_body(headers, receive)
+        if b"transfer-encoding" in headers:
+            # WSGI knows no chunks: without a length the body would count as empty.
+            kept = [(name, value) for name, value in scope["headers"] if name != b"transfer-encoding"]
+            scope["headers"] = [*kept, (b"content-length", b"%d" % len(body))]
         await self._flask(scope, _replay(body), reply.send)  # type: ignore[arg-type]
 
     async def _read_body(self, headers: Headers, receive: Receive) -> bytes:

@@ -1,7 +1,5 @@
 """GPUs: what they are, which can be had, who holds them."""
 
-from datetime import UTC, datetime
-
 from apiflask import APIBlueprint
 from flask import Response, request
 
@@ -170,5 +168,5 @@ def get_history(gpu_id: str, query_data: HistoryQuery) -> Response:
     One sample a sweep is kept for 24 h; each point is the mean, lowest and highest value of one step, and null where
     nothing was read.
     """
-    since, until = query_data.period(datetime.now(UTC))
+    since, until = query_data.period(services().clock.now())
     return answer(services().gpus.get_history(gpu_id, query_data.metric, since, until, query_data.step))

@@ -75,6 +75,8 @@ def _status(gpu: GPUReading, around: Circumstances, stale: bool, health: GPUHeal
         return unknown
     if around.task is not None:
         return _STATUS_BY_TASK.get(around.task.task_type, GPUStatus.BUSY), f"held by {around.task.task_id}"
+    if gpu.vitals is None or gpu.vitals.memory_used_mb is None:
+        return GPUStatus.UNKNOWN, "how much of its memory is in use cannot be read"
     use = _foreign_use(gpu)
     if use is not None:
         if around.draining_for is not None and around.draining_for < DRAINING_SECONDS:
@@ -99,8 +101,6 @@ def _why_unknown(gpu: GPUReading, around: Circumstances, stale: bool) -> tuple[G
         if gpu.read_monotonic is None:
             return GPUStatus.UNKNOWN, f"it has not been read yet ({why})"
         return GPUStatus.UNKNOWN, f"its last reading is {around.now - gpu.read_monotonic:.0f} s old ({why})"
-    if gpu.vitals is None or gpu.vitals.memory_used_mb is None:
-        return GPUStatus.UNKNOWN, "how much of its memory is in use cannot be read"
     return None
 
 
