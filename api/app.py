@@ -59,7 +59,7 @@ class _StrictJSON(JSONProvider):
 class _Request(Request):
     """Says what is wrong with a body that is no JSON."""
 
-    def on_json_loading_failure(self, e: ValueError | None) -> NoReturn:
+    def on_json_loading_failed(self, e: ValueError | None) -> NoReturn:
         raise MalformedRequest(f"The body is not valid JSON: {e}." if e is not None else None)
 
 

@@ -1,0 +1,1 @@
+"""The whole service: a process of its own, real sockets."""
