@@ -71,10 +71,6 @@ def create_app(services: Services) -> APIFlask:
     app.extensions["services"] = services
     # Relative, so that the page works through a tunnel or proxy as well.
     app.servers = [{"url": "/"}]
-    app.tags = [
-        {"name": "GPUs", "description": "What they are, which can be had, who holds them."},
-        {"name": "System", "description": "The service and its machine."},
-    ]
     app.config.update(
         OPENAPI_VERSION="3.1.0",
         AUTO_VALIDATION_ERROR_RESPONSE=False,

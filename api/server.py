@@ -18,7 +18,7 @@ from api.errors import MalformedRequest, MethodNotAllowed, NotFound, RequestTime
 from api.live.broker import Broker
 from api.live.sse import create_gpu_stream
 from api.live.websocket import create_gpu_socket
-from api.services.documents import Document, DocumentTable, HeaderList, reply_with
+from api.services.documents import Document, DocumentTable, HeaderList, ReadyDocument, reply_with
 from api.shell.access_log import Access, AccessLog
 from api.shell.guard import HostPolicy
 from api.shell.protocol import HTTPProtocol, WebSocketProtocol, limit_send_buffer
@@ -71,6 +71,8 @@ class Shell:
         self._documents = documents
         self._clock = clock
         self._max_body_bytes = max_body_bytes
+        # With origins allowed, an answer differs by Origin even where the request has none.
+        self._common_headers = [_NOSNIFF, *([(b"vary", b"Origin")] if policy.has_origins else [])]
         self._serves_documents = serves_documents
         self._streams = Router(
             routes=[
@@ -100,15 +102,15 @@ class Shell:
         began = time.perf_counter()
         headers = dict(scope["headers"])
         request_id = _request_id(headers.get(b"x-request-id"))
-        reply = _Reply(send, request_id)
+        reply = _Reply(send, request_id, self._common_headers)
         origin = headers.get(b"origin")
         route = None
         try:
             self._check(scope, headers)
-            document = self._ready_document(scope, headers)
-            if document is not None:
-                route = document.route
-                await reply.send_document(document, headers, self._clock.monotonic())
+            ready = self._ready_document(scope, headers)
+            if ready is not None:
+                route = ready.route
+                await reply.send_document(ready.document, headers, self._clock.monotonic())
             else:
                 await self._think(scope, headers, receive, reply)
         except ServiceError as error:
@@ -126,7 +128,7 @@ class Shell:
             raise MalformedRequest("The request has more than one Host header.")
         self._policy.check(headers.get(b"host"), headers.get(b"origin"))
 
-    def _ready_document(self, scope: Scope, headers: Headers) -> Document | None:
+    def _ready_document(self, scope: Scope, headers: Headers) -> ReadyDocument | None:
         is_plain = scope["method"] == "GET" and not scope["query_string"] and b"origin" not in headers
         return self._documents().ready(scope["path"]) if is_plain and self._serves_documents else None
 
@@ -234,22 +236,22 @@ async def _deny(send: Send, error: ServiceError, request_id: str) -> None:
 class _Reply:
     """What goes back: adds the headers that every answer has, and remembers the status."""
 
-    __slots__ = ("_send", "extra_headers", "request_id", "status")
+    __slots__ = ("_common_headers", "_send", "request_id", "status")
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, request_id: str, common_headers: HeaderList) -> None:
         self._send = send
+        self._common_headers = common_headers
         self.request_id = request_id
-        self.extra_headers: HeaderList = []
         self.status = 0
 
     def allow_origin(self, origin: bytes | None) -> None:
         """Lets a page of this origin read the answer; for what Flask does not answer, which does so itself."""
-        self.extra_headers = [(b"access-control-allow-origin", origin or b""), (b"vary", b"Origin")]
+        self._common_headers = [*self._common_headers, (b"access-control-allow-origin", origin or b"")]
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            own = [(b"x-request-id", self.request_id.encode()), _NOSNIFF, *self.extra_headers]
+            own = [(b"x-request-id", self.request_id.encode()), *self._common_headers]
             message = {**message, "headers": [*message["headers"], *own]}
         await self._send(message)
 
@@ -261,7 +263,7 @@ class _Reply:
             now,
         )
         own.append((b"x-request-id", self.request_id.encode()))
-        own.append(_NOSNIFF)
+        own += self._common_headers
         self.status = status
         await self._send({"type": "http.response.start", "status": status, "headers": own})
         await self._send({"type": "http.response.body", "body": body})

@@ -20,10 +20,17 @@ _STREAMS = {
 }
 
 
+_TAGS = [
+    {"name": "GPUs", "description": "What they are, which can be had, who holds them."},
+    {"name": "System", "description": "The service and its machine."},
+]
+
+
 def finish_document(document: dict[str, Any]) -> dict[str, Any]:
     """Adds the failure that every operation may answer, and makes parameters plain."""
     document["info"]["description"] = _DESCRIPTION
     document["x-streams"] = _STREAMS
+    document["tags"] = _TAGS
     components = document.setdefault("components", {})
     components.setdefault("schemas", {}).update(_failure_schemas())
     # APIFlask's own shape of an error, which no answer here has.

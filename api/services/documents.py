@@ -5,6 +5,7 @@ import threading
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 JSON = "application/json"
 
@@ -18,14 +19,9 @@ _GZIP_CONTAINER = 31
 
 @dataclass(slots=True)
 class Document:
-    """A body with its type and ETag.
-
-    `route` is the pattern of its address, for logs and metrics; `read_monotonic` is when what it tells was read, None
-    when it has no age.
-    """
+    """A body with its type and ETag; `read_monotonic` is when what it tells was read, None when it has no age."""
 
     body: bytes
-    route: str
     content_type: str = JSON
     read_monotonic: float | None = None
     etag: str = field(init=False)
@@ -101,31 +97,52 @@ def reply_with(
 Maker = Callable[[], Document]
 
 
+class Address(NamedTuple):
+    """Where a document is to be had: the pattern of its route, for logs and metrics, and how it is made."""
+
+    route: str
+    make: Maker
+
+
+class ReadyDocument(NamedTuple):
+    """A document that is made, and the pattern of the route that it answers."""
+
+    document: Document
+    route: str
+
+
 class DocumentTable:
     """Documents by path, all of one moment. What is not yet made is made when it is first asked for."""
 
-    def __init__(self, makers: Mapping[str, Maker]) -> None:
-        self._makers = makers
-        self._ready: dict[str, Document] = {}
+    def __init__(self, addresses: Mapping[str, Address]) -> None:
+        self._addresses = addresses
+        self._ready: dict[str, ReadyDocument] = {}
         self._made: dict[Maker, Document] = {}
         self._lock = threading.Lock()
 
-    def ready(self, path: str) -> Document | None:
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Where there are documents."""
+        return tuple(self._addresses)
+
+    def ready(self, path: str) -> ReadyDocument | None:
         """The document if it is made already; never does work."""
         return self._ready.get(path)
 
     def get(self, path: str) -> Document | None:
         """The document, made now if need be; None when there is none at this path."""
-        maker = self._makers.get(path)
-        if maker is None:
+        address = self._addresses.get(path)
+        if address is None:
             return None
         with self._lock:
-            if maker not in self._made:
-                self._made[maker] = maker()
-            document = self._ready[path] = self._made[maker]
+            # Several paths may lead to one document.
+            if address.make not in self._made:
+                self._made[address.make] = address.make()
+            document = self._made[address.make]
+            self._ready[path] = ReadyDocument(document, address.route)
         return document
 
     def make_all(self) -> None:
         """Makes every document, for the many that will ask."""
-        for path in self._makers:
+        for path in self._addresses:
             self.get(path)

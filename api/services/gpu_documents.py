@@ -5,7 +5,7 @@ from collections.abc import Callable
 import orjson
 
 from api.models.gpu import GPUStatusResponse
-from api.services.documents import Document, DocumentTable, Maker
+from api.services.documents import JSON, Address, Document, DocumentTable, Maker
 from api.services.gpu_metrics import CollectStats, render_gpu_metrics
 from api.services.gpu_state import GPUState
 from api.services.gpu_view import JudgedGPU, show_details, show_status
@@ -13,9 +13,6 @@ from api.utils.clock import Clock
 from api.utils.envelope import encode_answer, encode_json
 
 BASE = "/api/v1"
-STATUS_PATH = f"{BASE}/gpu/status"
-SUMMARY_PATH = f"{BASE}/gpu/summary"
-METRICS_PATH = "/metrics"
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -32,33 +29,43 @@ class GPUDocuments:
         self._dcgm_hostname = dcgm_hostname
         # Encoded once; the answer and the stream's message are built around the same bytes.
         self._status_json = orjson.Fragment(encode_json(self.status))
-        self.table = DocumentTable(self._makers())
+        self.table = DocumentTable(self._addresses())
 
     def message(self) -> bytes:
         """The message of the live streams."""
         return encode_json({"type": "snapshot", "timestamp": self.status.timestamp, "data": self._status_json})
 
-    def _makers(self) -> dict[str, Maker]:
-        makers: dict[str, Maker] = {
-            STATUS_PATH: lambda: self._document(STATUS_PATH, encode_answer(self._status_json)),
-            SUMMARY_PATH: lambda: self._document(SUMMARY_PATH, encode_answer(self.status.summary)),
-            METRICS_PATH: self._metrics,
-            f"{BASE}{METRICS_PATH}": self._metrics,
+    def _addresses(self) -> dict[str, Address]:
+        addresses = {
+            path: Address(path, make)
+            for path, make in (
+                (f"{BASE}/gpu/status", self._status),
+                (f"{BASE}/gpu/summary", self._summary),
+                (f"{BASE}/metrics", self._metrics),
+                ("/metrics", self._metrics),
+            )
         }
         for gpu in self._state.gpus:
-            maker = self._details_maker(gpu)
+            make = self._details_maker(gpu)
             for name in (gpu.reading.index, gpu.reading.uuid):
                 if name is not None:
-                    makers[f"{BASE}/gpu/{name}"] = makers[f"{BASE}/gpu/{name}/details"] = maker
-        return makers
+                    for ending in ("", "/details"):
+                        addresses[f"{BASE}/gpu/{name}{ending}"] = Address(f"{BASE}/gpu/<gpu_id>{ending}", make)
+        return addresses
 
-    def _document(self, route: str, body: bytes) -> Document:
-        return Document(body, route, read_monotonic=self._state.snapshot.taken_monotonic)
+    def _status(self) -> Document:
+        return self._of_snapshot(encode_answer(self._status_json))
+
+    def _summary(self) -> Document:
+        return self._of_snapshot(encode_answer(self.status.summary))
+
+    def _of_snapshot(self, body: bytes, content_type: str = JSON) -> Document:
+        return Document(body, content_type, self._state.snapshot.taken_monotonic)
 
     def _details_maker(self, gpu: JudgedGPU) -> Maker:
         def make() -> Document:
             body = encode_answer(show_details(self._state.snapshot, gpu))
-            return Document(body, f"{BASE}/gpu/<gpu_id>", read_monotonic=gpu.reading.read_monotonic)
+            return Document(body, read_monotonic=gpu.reading.read_monotonic)
 
         return make
 
@@ -71,9 +78,4 @@ class GPUDocuments:
             self._clock.monotonic(),
             self._dcgm_hostname,
         )
-        return Document(
-            text.encode() + self._process_metrics(),
-            METRICS_PATH,
-            content_type=PROMETHEUS,
-            read_monotonic=self._state.snapshot.taken_monotonic,
-        )
+        return self._of_snapshot(text.encode() + self._process_metrics(), PROMETHEUS)

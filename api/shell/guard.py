@@ -20,6 +20,11 @@ class HostPolicy:
         self._origins = frozenset(origins)
         self._passed: set[bytes] = set()
 
+    @property
+    def has_origins(self) -> bool:
+        """Whether any origin besides a host's own is allowed."""
+        return bool(self._origins)
+
     def check(self, host: bytes | None, origin: bytes | None) -> None:
         """Raises MalformedRequest, HostNotAllowed or OriginNotAllowed."""
         if host not in self._passed:
@@ -57,8 +62,10 @@ def host_name(host: str) -> str:
     """The name of a Host header without its port, in lower case; IPv6 addresses keep their brackets."""
     host = host.lower()
     if host.startswith("["):
-        name, _, port = host.partition("]")
-        name, port = name + "]", port.removeprefix(":")
+        name, bracket, rest = host.partition("]")
+        name, separator, port = name + bracket, rest[:1], rest[1:]
+        if not bracket or separator not in ("", ":"):
+            return ""
     else:
         name, _, port = host.partition(":")
     return name if port == "" or (port.isascii() and port.isdigit()) else ""
