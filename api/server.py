@@ -43,6 +43,8 @@ SOCKET_PATH = "/api/v1/ws/gpu"
 #: The route of every address that does not exist: one for all, or clients could make metrics without end.
 UNKNOWN_ROUTE = "unknown"
 
+_STREAM_METHODS = "GET, HEAD, OPTIONS"
+
 _JSON_HEADER = (b"content-type", b"application/json")
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
 
@@ -174,8 +176,14 @@ class Shell:
         return bytes(body)
 
     async def _stream(self, scope: Scope, headers: Headers, receive: Receive, reply: "_Reply") -> None:
+        scope["state"]["route"] = STREAM_PATH
+        if scope["method"] == "OPTIONS":
+            headers_out = [(b"allow", _STREAM_METHODS.encode()), (b"content-length", b"0")]
+            await reply.send({"type": "http.response.start", "status": 200, "headers": headers_out})
+            await reply.send({"type": "http.response.body", "body": b""})
+            return
         if scope["method"] not in ("GET", "HEAD"):
-            raise MethodNotAllowed(headers={"Allow": "GET, HEAD"})
+            raise MethodNotAllowed(headers={"Allow": _STREAM_METHODS})
         self._broker.require_room()
         origin = headers.get(b"origin")
         if self._policy.allows_cross(origin):
@@ -183,13 +191,17 @@ class Shell:
         connection = scope.get("extensions", {}).get("connection")
         if connection is not None:
             limit_send_buffer(connection)
-        scope["state"]["route"] = STREAM_PATH
         try:
             await self._streams(scope, receive, reply.send)
         except TimeoutError:
             logger.info("subscriber dropped: it has stopped reading", extra={"client": _client(scope)})
             if connection is not None:
                 connection.abort()
+
+    def note_refusal(self, status: int, request_id: str, client: tuple[str, int] | None) -> None:
+        """Logs and counts what the protocol refused because it is no request at all."""
+        scope = {"method": "-", "path": "-", "client": client}
+        self._note(scope, time.perf_counter(), request_id, status, UNKNOWN_ROUTE)
 
     def _note(self, scope: Scope, began: float, request_id: str, status: int, route: str | None) -> None:
         self._record(

@@ -17,13 +17,9 @@ def services() -> Services:
 
 def answer_document(path: str) -> Response:
     """The document at this path, by ETag and encoding as the request asks for it."""
-    document = services().gpus.documents.get(path)
+    parts, environ = services(), request.environ
+    document = parts.gpus.documents.get(path)
     if document is None:
         raise NotFound
-    status, headers, body = reply_with(
-        document,
-        request.headers.get("If-None-Match", ""),
-        request.headers.get("Accept-Encoding", ""),
-        services().clock.monotonic(),
-    )
-    return answer_bytes(status, headers, body)
+    if_none_match, accept_encoding = environ.get("HTTP_IF_NONE_MATCH", ""), environ.get("HTTP_ACCEPT_ENCODING", "")
+    return answer_bytes(*reply_with(document, if_none_match, accept_encoding, parts.clock.monotonic()))

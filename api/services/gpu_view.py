@@ -258,8 +258,18 @@ def _null_paths(prefix: str, items: Iterable[tuple[str, Any]]) -> Iterator[str]:
     for name, value in items:
         if value is None:
             yield prefix + name
-        elif is_dataclass(value):
-            yield from _null_paths(f"{prefix}{name}.", ((f.name, getattr(value, f.name)) for f in fields(value)))
+        elif parts := _part_names(type(value)):
+            yield from _null_paths(f"{prefix}{name}.", ((part, getattr(value, part)) for part in parts))
+
+
+# The fields of each class, looked up for every GPU at every sweep.
+_PART_NAMES: dict[type, tuple[str, ...]] = {}
+
+
+def _part_names(kind: type) -> tuple[str, ...]:
+    if kind not in _PART_NAMES:
+        _PART_NAMES[kind] = tuple(f.name for f in fields(kind)) if is_dataclass(kind) else ()
+    return _PART_NAMES[kind]
 
 
 def _memory(vitals: GPUVitals) -> GPUMemory:

@@ -14,6 +14,9 @@ from api.utils.ids import new_request_id
 #: A request line and headers beyond this are refused. (The parser itself has no bound.)
 MAX_HEADER_BYTES = 64 * 1024
 
+#: Bytes of framing that a chunked body may have for each of its own; chunks of one byte have five.
+CHUNK_OVERHEAD = 8
+
 #: Seconds within which a request's headers must be complete.
 HEADER_SECONDS = 20.0
 
@@ -30,6 +33,9 @@ class HTTPProtocol(HttpToolsProtocol):
 
     headers_since: float | None = None
     _header_bytes = 0
+    # After the headers: bytes that came and are no body (the frames of chunks, trailers), and bytes of the body.
+    _frame_bytes = 0
+    _body_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -41,7 +47,13 @@ class HTTPProtocol(HttpToolsProtocol):
             if self._header_bytes > MAX_HEADER_BYTES and not self._completes_headers(data):
                 self._refuse(HeadersTooLarge())
                 return
+            super().data_received(data)
+            return
+        self._frame_bytes += len(data)
         super().data_received(data)
+        if self._frame_bytes > MAX_HEADER_BYTES + CHUNK_OVERHEAD * self._body_bytes:
+            # Trailers without end: the parser collects them, and nobody asked for any.
+            self.transport.abort()
 
     def _completes_headers(self, data: bytes) -> bool:
         # The bound is for headers; a chunk that ends them within the bound may bring much body along.
@@ -53,10 +65,20 @@ class HTTPProtocol(HttpToolsProtocol):
         self.headers_since = self.loop.time()
         self.scope["extensions"] = {"connection": self.transport}  # type: ignore[dict-item]
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # Trailers would be added to the headers of a request that is being answered.
+        if self.headers_since is not None:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         self.headers_since = None
-        self._header_bytes = 0
+        self._header_bytes = self._frame_bytes = self._body_bytes = 0
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._frame_bytes -= len(body)
+        self._body_bytes += len(body)
+        super().on_body(body)
 
     def is_late(self, now: float) -> bool:
         """Whether the headers of its request have been awaited for too long."""
@@ -66,7 +88,10 @@ class HTTPProtocol(HttpToolsProtocol):
         self._refuse(MalformedRequest("This is not a valid HTTP request."))
 
     def _refuse(self, error: ServiceError) -> None:
-        body = encode_error(error, new_request_id())
+        request_id = new_request_id()
+        # The application is the shell; it logs and counts what never became a request.
+        self.config.app.note_refusal(error.status, request_id, self.client)  # type: ignore[union-attr]
+        body = encode_error(error, request_id)
         head = STATUS_LINE[error.status] + (
             b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
         )

@@ -17,11 +17,19 @@ def format_line(as_json: bool, unix_seconds: float, level: str, message: str, fa
     """One log line without its newline. Text is kept on one line whatever the facts hold."""
     if as_json:
         time = datetime.fromtimestamp(unix_seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return orjson.dumps({"time": time, "level": level, "message": message, **facts}, default=str).decode()
+        line = orjson.dumps({"time": time, "level": level, "message": message, **facts}, default=str).decode()
+        # JSON itself lets the control characters beyond ASCII through.
+        return line if line.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in line)
     time = datetime.fromtimestamp(unix_seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     line = f"{time} {level:<7} {message}" + "".join(f" {name}={value}" for name, value in facts.items())
     # A name from outside must not be able to write a second line, nor to steer the terminal.
     return line if line.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+
+
+def _escape(character: str) -> str:
+    # As JSON does: beyond 16 bits by a pair of surrogates.
+    units = character.encode("utf-16-be")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
 
 
 class LineFormatter(logging.Formatter):

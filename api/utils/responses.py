@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import Response
+from werkzeug.datastructures import Headers
 
 from api.errors import ServiceError
 from api.utils.envelope import encode_answer, encode_error
@@ -25,8 +26,8 @@ def answer_error(error: ServiceError) -> Response:
 
 def answer_bytes(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Response:
     """A response from parts that are ready."""
-    response = Response(body, status=status)
-    response.headers.clear()
-    for name, value in headers:
-        response.headers[name.decode("latin-1")] = value.decode("latin-1")
+    response = Response(body, status, Headers([(n.decode("latin-1"), v.decode("latin-1")) for n, v in headers]))
+    if status == 304:
+        # Flask gives every response a type; there is no content here to have one.
+        del response.headers["Content-Type"]
     return response
