@@ -21,6 +21,9 @@ _CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
 # The inode of the first PID namespace (PROC_PID_INIT_INO in the kernel's include/linux/proc_ns.h).
 _FIRST_PID_NAMESPACE = "pid:[4026531836]"
 
+# psutil's own errors, and what it raises for numbers that are no pids: negative, or beyond C's int.
+_NO_PROCESS = (psutil.Error, ValueError, OverflowError)
+
 
 @dataclass(frozen=True, slots=True)
 class ProcessDescription:
@@ -49,7 +52,7 @@ def describe_process(pid: int) -> ProcessDescription:
                 ancestors=frozenset(parent.pid for parent in process.parents()),
                 visible=True,
             )
-    except psutil.Error:
+    except _NO_PROCESS:
         return ProcessDescription()
 
 
@@ -96,8 +99,7 @@ def process_identity(pid: int) -> ProcessIdentity | None:
         if process.status() == psutil.STATUS_ZOMBIE:
             return None
         return ProcessIdentity(pid=pid, started_at=process.create_time())
-    # A pid beyond C's int overflows inside psutil; no such process exists either.
-    except (psutil.Error, OverflowError):
+    except _NO_PROCESS:
         return None
 
 

@@ -65,7 +65,7 @@ def _simple(lines: list[str], name: str, type_: str, help_: str, samples: Iterab
 
 
 def _number(value: float) -> str:
-    return str(int(value)) if value == int(value) else f"{value:.10g}"
+    return str(int(value)) if value == int(value) else f"{value:.15g}"
 
 
 def _escape(text: str | None) -> str:
@@ -189,7 +189,6 @@ def _render_dcgm(lines: list[str], gpus: Sequence[JudgedGPU], xids: XidCounts, h
             pci_bus_id=gpu.identity.pci_bus_id,
             device=f"nvidia{gpu.reading.index}",
             modelName=gpu.identity.name,
-            Hostname=hostname,
             hostname=hostname,
         )
         for gpu in gpus

@@ -116,7 +116,11 @@ def show_summary(snapshot: GPUSnapshot, gpus: Sequence[JudgedGPU], now: datetime
         busy_gpus=sum(gpu.judgement.status in busy for gpu in gpus),
         total_memory=total,
         available_memory=_sum(gpu.vitals.memory_free_mb for gpu in available) or (None if total is None else 0),
-        memory_utilization=_percent(_sum(gpu.vitals.memory_used_mb for gpu in gpus), total),
+        memory_utilization=_percent(
+            _sum(gpu.vitals.memory_used_mb for gpu in gpus),
+            # A GPU that tells only its size has no part in how much is used.
+            _sum(gpu.vitals.memory_total_mb for gpu in gpus if gpu.vitals.memory_used_mb is not None),
+        ),
         timestamp=snapshot.taken_at,
         updated_at=now,
     )
