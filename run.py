@@ -20,10 +20,6 @@ logger = logging.getLogger("api")
 #: Files and sockets that the service may hold; the usual soft limit of 1,024 is too few for 1,000 live clients.
 OPEN_FILES = 65_536
 
-#: How long a thread may keep the interpreter while the event loop waits for it; at Python's 5 ms, the writing of log
-#: lines under load shows in the 99th percentile of answers.
-SWITCH_SECONDS = 0.0005
-
 
 def main(argv: Sequence[str]) -> int:
     """Runs until it is told to end; 0 then, 1 when it cannot start, 2 when a setting is wrong."""
@@ -41,7 +37,6 @@ def main(argv: Sequence[str]) -> int:
         print(f"run.py: {why}: stop what listens there, or choose another with --port", file=sys.stderr)
         return 1
     _raise_open_files()
-    sys.setswitchinterval(SWITCH_SECONDS)
     server = Server(create_shell(runtime), runtime.broker)
     runtime.start()
     # What is loaded by now stays: without this, each full collection walks over it, for milliseconds.

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from types import FrameType
 
 import uvicorn
-from a2wsgi import WSGIMiddleware
 from flask import Flask
 from starlette.routing import Route, Router, WebSocketRoute
 from starlette.types import Message, Receive, Scope, Send
@@ -22,6 +21,7 @@ from api.services.documents import Document, DocumentTable, HeaderList, ReadyDoc
 from api.shell.access_log import Access, AccessLog
 from api.shell.guard import HostPolicy
 from api.shell.protocol import HTTPProtocol, WebSocketProtocol, limit_send_buffer
+from api.shell.wsgi import FlaskBelow
 from api.utils.clock import Clock
 from api.utils.envelope import encode_error
 from api.utils.ids import SAFE_ID, current_request_id, new_request_id
@@ -29,7 +29,7 @@ from api.utils.ids import SAFE_ID, current_request_id, new_request_id
 logger = logging.getLogger(__name__)
 
 #: Threads for Flask; its routes only read memory, so that more would not answer more.
-FLASK_THREADS = 16
+FLASK_THREADS = 8
 
 #: Seconds within which a request's body must have arrived; slow senders hold no thread meanwhile.
 BODY_SECONDS = 30.0
@@ -66,7 +66,7 @@ class Shell:
         serves_documents: bool = True,
     ) -> None:
         """`serves_documents=False` leaves every document to its Flask route: slower, and the same in all else."""
-        self._flask = WSGIMiddleware(flask_app, workers=FLASK_THREADS)  # type: ignore[arg-type]
+        self._flask = FlaskBelow(flask_app, workers=FLASK_THREADS)  # type: ignore[arg-type]
         self._policy = policy
         self._record = access_log.record
         self._broker = broker
@@ -152,7 +152,7 @@ class Shell:
             # WSGI knows no chunks: without a length the body would count as empty.
             kept = [(name, value) for name, value in scope["headers"] if name != b"transfer-encoding"]
             scope["headers"] = [*kept, (b"content-length", b"%d" % len(body))]
-        await self._flask(scope, _replay(body), reply.send)  # type: ignore[arg-type]
+        await self._flask(scope, _replay(body), reply.send)
 
     async def _read_body(self, headers: Headers, receive: Receive) -> bytes:
         if b"content-length" not in headers and b"transfer-encoding" not in headers:

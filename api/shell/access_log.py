@@ -6,6 +6,7 @@ sending it does, and a paused terminal would stop the event loop. A crash loses 
 
 import sys
 import threading
+import time
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -22,6 +23,10 @@ from api.utils.periodic import PeriodicThread
 CAPACITY = 100_000
 
 _FLUSH_SECONDS = 0.1
+
+# Lines written at a stretch (about 0.3 ms), and the pause after them: more than 100,000 lines a second.
+_BATCH = 100
+_PAUSE_SECONDS = 0.0005
 
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -69,16 +74,22 @@ class AccessLog:
 
     def flush(self) -> None:
         """Writes and counts what has come in."""
-        batch = [self._queue.popleft() for _ in range(len(self._queue))]
-        if not batch:
-            return
+        waiting = len(self._queue)
+        while waiting > 0:
+            batch = [self._queue.popleft() for _ in range(min(waiting, _BATCH))]
+            waiting -= len(batch)
+            self._write(batch)
+            if waiting > 0:
+                # Gives the interpreter back to the event loop, which would otherwise wait up to 5 ms for it.
+                time.sleep(_PAUSE_SECONDS)
+
+    def _write(self, batch: list[Access]) -> None:
         self._metrics.count(batch)
         lines = [self._line(access) for access in batch if self._writes_all or access.status >= 500]
         if self._lost:
             lost, self._lost = self._lost, 0
-            lines.append(
-                format_line(self._as_json, batch[-1].ended, "WARNING", "request lines were lost", {"lost": lost})
-            )
+            message = "request lines were lost"
+            lines.append(format_line(self._as_json, batch[-1].ended, "WARNING", message, {"lost": lost}))
         if lines:
             stream = self._stream or sys.stderr
             stream.write("\n".join(lines) + "\n")

@@ -1,0 +1,164 @@
+"""A client that speaks to the whole shell in process: ordinary answers by httpx, streams and sockets as ASGI."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, TypeVar
+
+import httpx
+
+from api.server import Shell
+
+T = TypeVar("T")
+Message = dict[str, Any]
+
+SECONDS = 20.0
+
+
+class Client:
+    """Requests to one shell, in one event loop."""
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+        self._runner = asyncio.Runner()
+        transport = httpx.ASGITransport(self._with_state, raise_app_exceptions=False, client=("127.0.0.1", 50_000))
+        # httpx names itself and accepts gzip unless told otherwise; a test says what it wants.
+        self._http = httpx.AsyncClient(
+            transport=transport, base_url="http://127.0.0.1", headers={"Accept-Encoding": "identity"}
+        )
+
+    async def _with_state(self, scope: Message, receive: Any, send: Any) -> None:
+        # uvicorn gives every request a state; httpx does not.
+        await self._shell({**scope, "state": {}}, receive, send)
+
+    def close(self) -> None:
+        self._runner.run(self._http.aclose())
+        self._runner.close()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._runner.run(work)
+
+    def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+        return self.run(self.send(method, path, **options))
+
+    async def send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        return await self._http.request(method, path, **options)
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return self.ask("GET", path, **options)
+
+    def post(self, path: str, **options: Any) -> httpx.Response:
+        return self.ask("POST", path, **options)
+
+    def patch(self, path: str, **options: Any) -> httpx.Response:
+        return self.ask("PATCH", path, **options)
+
+    def delete(self, path: str, **options: Any) -> httpx.Response:
+        return self.ask("DELETE", path, **options)
+
+    def data(self, path: str, **options: Any) -> Any:
+        answer = self.get(path, **options)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["data"]
+
+    def raw(self, method: str, path: str, headers: list[tuple[bytes, bytes]], query: bytes = b"") -> httpx.Response:
+        """A request whose headers are sent as they are, without what httpx would add or mend."""
+        return self.run(self._raw(method, path, headers, query))
+
+    async def _raw(self, method: str, path: str, headers: list[tuple[bytes, bytes]], query: bytes) -> httpx.Response:
+        async with self.connection(scope("http", path, headers, method=method, query_string=query)) as talk:
+            await talk.tell({"type": "http.request", "body": b"", "more_body": False})
+            start = await talk.hear()
+            body = b""
+            while (part := await talk.hear())["type"] == "http.response.body":
+                body += part.get("body", b"")
+                if not part.get("more_body"):
+                    break
+        return httpx.Response(start["status"], headers=start["headers"], content=body)
+
+    @asynccontextmanager
+    async def connection(self, scope_: Message) -> AsyncIterator["Connection"]:
+        """One ASGI call whose messages the test exchanges itself."""
+        talk = Connection()
+        serving = asyncio.create_task(self._shell(scope_, talk.receive, talk.send))
+        try:
+            yield talk
+        finally:
+            await talk.tell({"type": "websocket.disconnect" if scope_["type"] == "websocket" else "http.disconnect"})
+            try:
+                await asyncio.wait_for(serving, SECONDS)
+            finally:
+                serving.cancel()
+
+    @asynccontextmanager
+    async def live(self) -> AsyncIterator[None]:
+        """The lifespan, which tells the broker its loop."""
+        talk = Connection()
+        serving = asyncio.create_task(self._shell({"type": "lifespan"}, talk.receive, talk.send))
+        await talk.tell({"type": "lifespan.startup"})
+        assert (await talk.hear())["type"] == "lifespan.startup.complete"
+        try:
+            yield
+        finally:
+            await talk.tell({"type": "lifespan.shutdown"})
+            await asyncio.wait_for(serving, SECONDS)
+
+
+class Connection:
+    """Both directions of one ASGI call."""
+
+    def __init__(self) -> None:
+        self._to_app: asyncio.Queue[Message] = asyncio.Queue()
+        self._from_app: asyncio.Queue[Message] = asyncio.Queue()
+        self.receive = self._to_app.get
+        self.send = self._from_app.put
+
+    async def tell(self, message: Message) -> None:
+        await self._to_app.put(message)
+
+    async def hear(self) -> Message:
+        return await asyncio.wait_for(self._from_app.get(), SECONDS)
+
+
+def scope(type_: str, path: str, headers: list[tuple[bytes, bytes]] | None = None, **changes: Any) -> Message:
+    """An ASGI scope as uvicorn would make it."""
+    usual = {
+        "type": type_,
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "scheme": "ws" if type_ == "websocket" else "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"host", b"127.0.0.1")] if headers is None else headers,
+        "client": ("127.0.0.1", 50_000),
+        "server": ("127.0.0.1", 80),
+        "state": {},
+        "extensions": {"websocket.http.response": {}} if type_ == "websocket" else {},
+        "subprotocols": [],
+    }
+    if type_ == "http":
+        usual["method"] = "GET"
+    return {**usual, **changes}
+
+
+@contextmanager
+def client_of(shell: Shell) -> Iterator[Client]:
+    client = Client(shell)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def failure_of(answer: httpx.Response) -> dict[str, Any]:
+    """The envelope of a failure, checked to be whole."""
+    envelope = json.loads(answer.content)
+    assert set(envelope) == {"code", "message", "data", "timestamp", "error"}
+    assert envelope["code"] == answer.status_code >= 400
+    assert set(envelope["error"]) == {"code", "detail", "errors", "request_id"}
+    assert envelope["error"]["request_id"] == answer.headers["x-request-id"]
+    assert answer.headers["content-type"] == "application/json"
+    return envelope

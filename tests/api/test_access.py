@@ -1,0 +1,252 @@
+"""Who may address the service: names, origins, and the same for WebSockets."""
+
+import pytest
+
+from tests.api.client import Client, failure_of, scope
+from tests.api.conftest import World
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+PATHS = ["/api/v1/gpu/status", "/api/v1/gpu/tasks", "/health", "/api/v1/gpu/stream", "/nothing", "/metrics"]
+ALLOWED = "https://dashboard.example"
+FOREIGN = "https://evil.example"
+
+GOOD_HOSTS = [
+    b"127.0.0.1",
+    b"127.0.0.1:8080",
+    b"localhost",
+    b"LOCALHOST:1",
+    b"[::1]",
+    b"[::1]:8080",
+    b"127.0.0.1:",
+]
+BAD_HOSTS = [
+    b"evil.example",
+    b"evil.example:8080",
+    b"127.0.0.1.evil.example",
+    b"localhost.evil.example",
+    b"127.0.0.1@evil.example",
+    b"evil.example@127.0.0.1",
+    b"127.0.0.1:80@evil.example",
+    b"127.0.0.1:abc",
+    b"[::1]evil.example",
+    b"[::1",
+    b"::1",
+    b"0.0.0.0",
+    b"127.1",
+    b"2130706433",
+    b"localhost.",
+    b" 127.0.0.1",
+    b"127.0.0.1,evil.example",
+    b"\xff\xfe",
+    b"x" * 5000,
+]
+
+
+@pytest.mark.parametrize("host", GOOD_HOSTS)
+def test_own_name_is_answered(client: Client, host: bytes):
+    assert client.raw("GET", "/api/v1/gpu/status", [(b"host", host)]).status_code == 200
+
+
+@pytest.mark.parametrize("host", BAD_HOSTS, ids=lambda host: repr(host[:24]))
+def test_foreign_name_is_refused(client: Client, host: bytes):
+    answer = client.raw("GET", "/api/v1/gpu/status", [(b"host", host)])
+    assert answer.status_code == 403
+    assert failure_of(answer)["error"]["code"] == "host_not_allowed"
+    assert len(answer.content) < 1000
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("method", METHODS)
+def test_foreign_name_is_refused_for_every_method(client: Client, method: str, path: str):
+    assert client.ask(method, path, headers={"Host": "evil.example"}).status_code == 403
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_request_without_a_name_is_malformed(client: Client, path: str):
+    answer = client.raw("GET", path, [])
+    assert (answer.status_code, failure_of(answer)["error"]["code"]) == (400, "malformed_request")
+
+
+def test_request_with_an_empty_name_is_malformed(client: Client):
+    assert client.raw("GET", "/health", [(b"host", b"")]).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "hosts", [(b"127.0.0.1", b"evil.example"), (b"evil.example", b"127.0.0.1"), (b"127.0.0.1",) * 2]
+)
+def test_request_with_two_names_is_malformed(client: Client, hosts: tuple[bytes, ...]):
+    assert client.raw("GET", "/health", [(b"host", host) for host in hosts]).status_code == 400
+
+
+def test_name_that_was_allowed_is_answered(make_world):
+    client = make_world(allowed_hosts=("gpu.example", "[2001:db8::1]")).client
+    for host in ("gpu.example", "GPU.example:443", "[2001:db8::1]:8080"):
+        assert client.get("/health", headers={"Host": host}).status_code == 200
+    assert client.get("/health", headers={"Host": "sub.gpu.example"}).status_code == 403
+
+
+# -- origins -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("method", METHODS)
+def test_page_of_a_foreign_origin_is_refused_for_every_method(client: Client, method: str, path: str):
+    answer = client.ask(method, path, headers={"Origin": FOREIGN})
+    assert answer.status_code == 403
+    assert "access-control-allow-origin" not in answer.headers
+    if method != "HEAD":
+        assert failure_of(answer)["error"]["code"] == "origin_not_allowed"
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["null", "", "http://127.0.0.1:9999", "http://localhost", "https://127.0.0.1.evil.example", "file://", "x"],
+)
+def test_origin_that_is_not_its_own_is_refused(client: Client, origin: str):
+    assert client.get("/api/v1/gpu/status", headers={"Origin": origin}).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/api/v1/gpu/status", "/api/v1/gpu/available", "/health"])
+def test_page_of_its_own_origin_is_answered(client: Client, path: str):
+    answer = client.get(path, headers={"Origin": "http://127.0.0.1"})
+    assert answer.status_code == 200
+
+
+@pytest.fixture
+def crossing(make_world) -> Client:
+    return make_world(cors_origins=(ALLOWED,)).client
+
+
+@pytest.mark.parametrize("path", ["/api/v1/gpu/status", "/api/v1/gpu/available", "/health", "/metrics"])
+def test_page_of_an_allowed_origin_may_read(crossing: Client, path: str):
+    answer = crossing.get(path, headers={"Origin": ALLOWED})
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == ALLOWED
+    assert "origin" in answer.headers["vary"].lower()
+
+
+def test_page_of_an_allowed_origin_may_read_the_useful_headers(crossing: Client):
+    exposed = crossing.get("/api/v1/gpu/status", headers={"Origin": ALLOWED}).headers["access-control-expose-headers"]
+    assert {"etag", "age", "x-request-id", "location"} <= {name.strip().lower() for name in exposed.split(",")}
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "status"),
+    [
+        ("/nothing", {}, 404),
+        ("/api/v1/gpu/99", {}, 404),
+        ("/api/v1/gpu/available?count=0", {}, 422),
+        ("/api/v1/gpu/tasks", {"method": "POST", "content": b"{"}, 415),
+        ("/api/v1/gpu/tasks", {"method": "POST", "content": b" " * 2_000_000}, 413),
+        ("/api/v1/gpu/tasks", {"method": "PUT"}, 405),
+    ],
+)
+def test_page_of_an_allowed_origin_may_read_failures(crossing: Client, path: str, options: dict, status: int):
+    method = options.get("method", "GET")
+    answer = crossing.ask(method, path, headers={"Origin": ALLOWED}, content=options.get("content"))
+    assert answer.status_code == status
+    assert answer.headers.get_list("access-control-allow-origin") == [ALLOWED]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/api/v1/gpu/tasks"),
+        ("PATCH", "/api/v1/gpu/tasks/a"),
+        ("DELETE", "/api/v1/gpu/tasks/a"),
+        ("GET", "/api/v1/gpu/status"),
+    ],
+)
+def test_preflight_of_an_allowed_origin_is_granted(crossing: Client, method: str, path: str):
+    answer = crossing.ask(
+        "OPTIONS",
+        path,
+        headers={
+            "Origin": ALLOWED,
+            "Access-Control-Request-Method": method,
+            "Access-Control-Request-Headers": "content-type, idempotency-key, x-request-id",
+        },
+    )
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == ALLOWED
+    assert method in answer.headers["access-control-allow-methods"]
+    granted = {name.strip().lower() for name in answer.headers["access-control-allow-headers"].split(",")}
+    assert {"content-type", "idempotency-key", "x-request-id"} <= granted
+
+
+def test_preflight_of_a_foreign_origin_is_refused(crossing: Client):
+    headers = {"Origin": FOREIGN, "Access-Control-Request-Method": "POST"}
+    answer = crossing.ask("OPTIONS", "/api/v1/gpu/tasks", headers=headers)
+    assert answer.status_code == 403
+    assert "access-control-allow-origin" not in answer.headers
+
+
+def test_answer_to_no_page_allows_no_origin(crossing: Client):
+    assert "access-control-allow-origin" not in crossing.get("/api/v1/gpu/status").headers
+
+
+def test_allowed_origin_is_compared_without_case(crossing: Client):
+    assert crossing.get("/health", headers={"Origin": "HTTPS://Dashboard.Example"}).status_code == 200
+
+
+def test_credentials_are_never_allowed(crossing: Client):
+    answer = crossing.get("/health", headers={"Origin": ALLOWED})
+    assert "access-control-allow-credentials" not in answer.headers
+
+
+# -- WebSockets ----------------------------------------------------------------------------------------------------
+
+SOCKET = "/api/v1/ws/gpu"
+
+
+def upgrade(client: Client, path: str, headers: list[tuple[bytes, bytes]]) -> tuple[int, bytes]:
+    async def talk() -> tuple[int, bytes]:
+        async with client.connection(scope("websocket", path, headers)) as connection:
+            await connection.tell({"type": "websocket.connect"})
+            start = await connection.hear()
+            if start["type"] == "websocket.accept":
+                return 101, b""
+            assert start["type"] == "websocket.http.response.start"
+            return start["status"], (await connection.hear())["body"]
+
+    return client.run(talk())
+
+
+def test_socket_of_its_own_is_accepted(client: Client):
+    assert upgrade(client, SOCKET, [(b"host", b"127.0.0.1:8080")])[0] == 101
+
+
+def test_socket_of_its_own_page_is_accepted(client: Client):
+    headers = [(b"host", b"127.0.0.1:8080"), (b"origin", b"http://127.0.0.1:8080")]
+    assert upgrade(client, SOCKET, headers)[0] == 101
+
+
+def test_socket_of_an_allowed_page_is_accepted(crossing: Client):
+    assert upgrade(crossing, SOCKET, [(b"host", b"127.0.0.1"), (b"origin", ALLOWED.encode())])[0] == 101
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status", "code"),
+    [
+        (SOCKET, [], 400, b"malformed_request"),
+        (SOCKET, [(b"host", b"evil.example")], 403, b"host_not_allowed"),
+        (SOCKET, [(b"host", b"127.0.0.1"), (b"host", b"evil.example")], 400, b"malformed_request"),
+        (SOCKET, [(b"host", b"127.0.0.1"), (b"origin", FOREIGN.encode())], 403, b"origin_not_allowed"),
+        (SOCKET, [(b"host", b"127.0.0.1"), (b"origin", b"null")], 403, b"origin_not_allowed"),
+        ("/api/v1/ws/nothing", [(b"host", b"127.0.0.1")], 404, b"not_found"),
+        ("/api/v1/gpu/stream", [(b"host", b"127.0.0.1")], 404, b"not_found"),
+        (SOCKET + "/", [(b"host", b"127.0.0.1")], 404, b"not_found"),
+    ],
+)
+def test_socket_that_is_not_allowed_is_refused_in_the_envelope(
+    client: Client, path: str, headers: list[tuple[bytes, bytes]], status: int, code: bytes
+):
+    found, body = upgrade(client, path, headers)
+    assert found == status
+    assert b'"code":"%s"' % code in body
+
+
+def test_refused_sockets_are_logged(world: World):
+    upgrade(world.client, SOCKET, [(b"host", b"evil.example")])
+    (access,) = world.runtime.access_log._queue
+    assert (access.method, access.status) == ("WEBSOCKET", 403)

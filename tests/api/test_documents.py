@@ -1,0 +1,88 @@
+"""The layer of ready documents is an acceleration only: with it and without it the answers are the same."""
+
+import pytest
+
+import run
+from tests.api.client import Client, client_of
+from tests.api.conftest import World
+
+HEADERS: dict[str, dict[str, str]] = {
+    "plain": {},
+    "gzip": {"Accept-Encoding": "gzip"},
+    "browser": {"Accept-Encoding": "gzip, deflate, br;q=0.5", "Accept": "text/html"},
+    "no gzip": {"Accept-Encoding": "gzip;q=0, *;q=1"},
+    "other etag": {"If-None-Match": 'W/"other"'},
+    "any etag": {"If-None-Match": "*"},
+    "any etag, gzip": {"If-None-Match": "*", "Accept-Encoding": "gzip"},
+    "own request id": {"X-Request-ID": "mine"},
+    "range": {"Range": "bytes=0-9"},
+    "old date": {"If-Modified-Since": "Mon, 01 Jan 2024 00:00:00 GMT"},
+}
+
+#: Differ from request to request by nature.
+_PASSING = ("x-request-id", "date", "age")
+
+
+def comparable(answer: object) -> tuple[int, bytes, list[tuple[str, str]]]:
+    headers = sorted((name, value) for name, value in answer.headers.items() if name not in _PASSING)
+    return answer.status_code, answer.content, headers
+
+
+@pytest.fixture
+def without(world: World):
+    with client_of(run.create_shell(world.runtime, serves_documents=False)) as client:
+        yield client
+
+
+@pytest.fixture
+def paths(world: World) -> list[str]:
+    return list(world.gpus.documents.paths)
+
+
+def test_table_holds_what_is_asked_most(paths: list[str]):
+    assert {"/api/v1/gpu/status", "/api/v1/gpu/summary", "/metrics", "/api/v1/gpu/0", "/api/v1/gpu/3/details"} <= set(
+        paths
+    )
+
+
+@pytest.mark.parametrize("headers", HEADERS.values(), ids=HEADERS.keys())
+def test_answer_is_the_same_with_and_without_the_layer(
+    client: Client, without: Client, paths: list[str], headers: dict[str, str]
+):
+    for path in paths:
+        assert comparable(client.get(path, headers=headers)) == comparable(without.get(path, headers=headers)), path
+
+
+def test_answer_to_the_right_etag_is_the_same_with_and_without_the_layer(
+    client: Client, without: Client, paths: list[str]
+):
+    for path in paths:
+        held = {"If-None-Match": client.get(path).headers["etag"]}
+        with_layer = client.get(path, headers=held)
+        assert with_layer.status_code == 304
+        assert comparable(with_layer) == comparable(without.get(path, headers=held)), path
+
+
+@pytest.mark.parametrize("method", ["HEAD", "POST", "OPTIONS"])
+def test_other_method_is_the_same_with_and_without_the_layer(
+    client: Client, without: Client, paths: list[str], method: str
+):
+    for path in paths:
+        with_layer, other = client.ask(method, path), without.ask(method, path)
+        assert (with_layer.status_code, with_layer.headers["content-type"]) == (
+            other.status_code,
+            other.headers["content-type"],
+        ), path
+
+
+def test_both_answers_tell_an_age(client: Client, without: Client, paths: list[str]):
+    for path in paths:
+        assert abs(int(client.get(path).headers["age"]) - int(without.get(path).headers["age"])) <= 1
+
+
+def test_metrics_count_the_same_route_with_and_without_the_layer(world: World, without: Client):
+    for client in (world.client, without):
+        for path in ("/api/v1/gpu/status", "/api/v1/gpu/0", "/api/v1/gpu/0/details", "/api/v1/metrics", "/metrics"):
+            client.get(path)
+    routes = [access.route for access in world.runtime.access_log._queue]
+    assert routes[:5] == routes[5:]

@@ -1,0 +1,290 @@
+"""One shape for every answer, whatever goes wrong."""
+
+import json
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.api.client import Client, failure_of
+from tests.api.conftest import World
+
+JSON = {"Content-Type": "application/json"}
+TASKS = "/api/v1/gpu/tasks"
+BODIES = [("POST", TASKS), ("PATCH", f"{TASKS}/a")]
+
+READS = [
+    "/health",
+    "/health/ready",
+    "/api/v1/gpu/status",
+    "/api/v1/gpu/summary",
+    "/api/v1/gpu/available",
+    "/api/v1/gpu/events",
+    "/api/v1/gpu/tasks",
+    "/api/v1/gpu/0",
+    "/api/v1/gpu/0/details",
+    "/api/v1/gpu/0/processes",
+    "/api/v1/gpu/0/history",
+    "/api/v1/system/overview",
+]
+
+
+@pytest.mark.parametrize("path", READS)
+def test_success_is_an_envelope(client: Client, path: str):
+    before = int(time.time())
+    answer = client.get(path)
+    envelope = answer.json()
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+    assert set(envelope) == {"code", "message", "data", "timestamp"}
+    assert (envelope["code"], envelope["message"]) == (200, "success")
+    assert before - 5 <= envelope["timestamp"] <= time.time()
+
+
+@pytest.mark.parametrize("path", READS)
+def test_head_is_the_get_without_its_body(client: Client, path: str):
+    get, head = client.get(path), client.ask("HEAD", path)
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    assert head.headers["content-type"] == get.headers["content-type"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/api",
+        "/api/v1",
+        "/api/v1/gpu",
+        "/api/v1/gpu/",
+        "/api/v2/gpu/status",
+        "/api/v1/gpu/status/",
+        "//api/v1/gpu/status",
+        "/api/v1//gpu/status",
+        "/api/v1/gpu/0/nothing",
+        "/api/v1/gpu/0/details/more",
+        "/API/v1/gpu/status",
+        "/health/",
+        "/favicon.ico",
+        "/docs/assets/../../../../etc/passwd",
+        "/docs/assets/%2e%2e/%2e%2e/app.py",
+        "/docs/assets/absent.js",
+        "/%00",
+        "/é",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_unknown_address_is_not_found(client: Client, method: str, path: str):
+    answer = client.ask(method, path)
+    if answer.status_code == 405:
+        assert method != "GET"
+        failure_of(answer)
+        return
+    assert answer.status_code == 404
+    assert failure_of(answer)["error"]["code"] in ("not_found", "gpu_not_found")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("POST", "/api/v1/gpu/status", {"GET", "HEAD", "OPTIONS"}),
+        ("PUT", "/health", {"GET", "HEAD", "OPTIONS"}),
+        ("PUT", TASKS, {"GET", "HEAD", "OPTIONS", "POST"}),
+        ("POST", f"{TASKS}/a", {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH"}),
+        ("DELETE", "/metrics", {"GET", "HEAD", "OPTIONS"}),
+        ("POST", "/openapi.json", {"GET", "HEAD", "OPTIONS"}),
+        ("BREW", "/api/v1/gpu/0", {"GET", "HEAD", "OPTIONS"}),
+        ("TRACE", "/health", {"GET", "HEAD", "OPTIONS"}),
+    ],
+)
+def test_wrong_method_is_told_the_right_ones(client: Client, method: str, path: str, allowed: set[str]):
+    answer = client.ask(method, path)
+    assert answer.status_code == 405
+    assert failure_of(answer)["error"]["code"] == "method_not_allowed"
+    assert set(answer.headers["allow"].split(", ")) == allowed
+
+
+def test_wrong_method_for_the_stream_is_told_the_right_ones(client: Client):
+    answer = client.post("/api/v1/gpu/stream")
+    assert answer.status_code == 405
+    assert failure_of(answer)["error"]["code"] == "method_not_allowed"
+    assert "GET" in answer.headers["allow"]
+
+
+@pytest.mark.parametrize(("method", "path"), BODIES)
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"{'a': 1}",
+        b"nonsense",
+        b'{"progress": NaN}',
+        b'{"progress": Infinity}',
+        b'{"progress": 1,}',
+        b'{"task_id": "\\ud800"}',
+        b"\xff\xfe{}",
+        b"[" * 100_000,
+        b'{"a":' * 5000 + b"1" + b"}" * 5000,
+    ],
+    ids=lambda body: repr(body[:20]),
+)
+def test_body_that_is_no_json_is_malformed(client: Client, method: str, path: str, body: bytes):
+    answer = client.ask(method, path, content=body, headers=JSON)
+    assert answer.status_code == 400
+    assert failure_of(answer)["error"]["code"] == "malformed_request"
+
+
+@pytest.mark.parametrize(("method", "path"), BODIES)
+@pytest.mark.parametrize("body", [b"[]", b"null", b"1", b'"text"', b"true"])
+def test_json_that_is_no_object_is_refused(client: Client, method: str, path: str, body: bytes):
+    answer = client.ask(method, path, content=body, headers=JSON)
+    assert answer.status_code in (400, 422)
+    failure_of(answer)
+
+
+@pytest.mark.parametrize(("method", "path"), BODIES)
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        None,
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/xml",
+        "text/json",
+        "application/jsonx",
+    ],
+)
+def test_body_of_another_type_is_unsupported(client: Client, method: str, path: str, content_type: str | None):
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    answer = client.ask(method, path, content=b'{"gpu_ids": [0], "task_type": "training"}', headers=headers)
+    assert answer.status_code == 415
+    assert failure_of(answer)["error"]["code"] == "unsupported_media_type"
+
+
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON"])
+def test_json_type_may_have_parameters_and_any_case(client: Client, content_type: str):
+    body = b'{"gpu_ids": [0], "task_type": "training"}'
+    assert client.post(TASKS, content=body, headers={"Content-Type": content_type}).status_code == 201
+
+
+@pytest.mark.parametrize(("method", "path"), BODIES)
+def test_body_that_is_too_large_is_refused_by_its_length(client: Client, method: str, path: str):
+    answer = client.ask(method, path, content=b" " * (1024 * 1024 + 1), headers=JSON)
+    assert answer.status_code == 413
+    envelope = failure_of(answer)
+    assert (envelope["error"]["code"], envelope["data"]) == ("body_too_large", {"max_bytes": 1024 * 1024})
+
+
+def test_body_of_the_largest_size_is_read(client: Client):
+    answer = client.post(TASKS, content=b" " * (1024 * 1024), headers=JSON)
+    assert answer.status_code == 400
+
+
+def test_chunked_body_that_grows_too_large_is_refused(client: Client):
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(1025):
+            yield b" " * 1024
+
+    answer = client.post(TASKS, content=chunks(), headers=JSON)
+    assert answer.status_code == 413
+    assert failure_of(answer)["error"]["code"] == "body_too_large"
+
+
+def test_chunked_body_is_read(client: Client):
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b'{"gpu_ids": [0],'
+        yield b'"task_type": "training"}'
+
+    assert client.post(TASKS, content=chunks(), headers=JSON).status_code == 201
+
+
+def test_query_that_is_not_encoded_is_malformed(client: Client):
+    answer = client.raw("GET", "/api/v1/gpu/available", [(b"host", b"127.0.0.1")], "count=é".encode())
+    assert answer.status_code == 400
+    assert failure_of(answer)["error"]["code"] == "malformed_request"
+
+
+@pytest.mark.parametrize("path", ["/api/v1/gpu/available", "/api/v1/system/overview"])
+def test_unforeseen_exception_shows_nothing_of_itself(world: World, monkeypatch: pytest.MonkeyPatch, path: str):
+    def fail(*args: object, **options: object) -> None:
+        raise ZeroDivisionError("the secret of the house")
+
+    monkeypatch.setattr(world.gpus, "get_available_gpus", fail)
+    monkeypatch.setattr(world.runtime.services.system, "get_overview", fail)
+    answer = world.client.get(path)
+    assert answer.status_code == 500
+    assert failure_of(answer)["error"]["code"] == "internal_error"
+    assert not any(word in answer.text for word in ("secret", "Traceback", "ZeroDivision", ".py"))
+
+
+def test_exception_beside_flask_shows_nothing_of_itself(make_world, monkeypatch: pytest.MonkeyPatch):
+    world = make_world()
+
+    def fail(*args: object) -> None:
+        raise ZeroDivisionError("the secret of the house")
+
+    monkeypatch.setattr("api.server.reply_with", fail)
+    answer = world.client.get("/api/v1/gpu/status")
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+    assert failure_of(answer)["error"]["code"] == "internal_error"
+
+
+def test_every_answer_forbids_guessing_its_type(client: Client):
+    for path in ("/api/v1/gpu/status", "/health", "/nothing", "/metrics", "/docs"):
+        assert client.get(path).headers["x-content-type-options"] == "nosniff"
+
+
+# -- request ids ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/api/v1/gpu/status", "/health", "/nothing"])
+def test_given_request_id_is_taken_and_returned(client: Client, path: str):
+    assert client.get(path, headers={"X-Request-ID": "my-id.7:3_x"}).headers["x-request-id"] == "my-id.7:3_x"
+
+
+@pytest.mark.parametrize("path", ["/api/v1/gpu/status", "/health", "/nothing"])
+def test_request_without_an_id_gets_one_of_its_own(client: Client, path: str):
+    first, second = (client.get(path).headers["x-request-id"] for _ in range(2))
+    assert first != second
+    assert first
+
+
+@pytest.mark.parametrize(
+    "hostile", [b"", b"a b", b"a\x1b[31m", "é".encode(), b"x" * 129, b"<script>", b"../../etc", b'"', b"a;b", b"-a"]
+)
+def test_hostile_request_id_is_replaced(client: Client, hostile: bytes):
+    answer = client.raw("GET", "/api/v1/gpu/status", [(b"host", b"127.0.0.1"), (b"x-request-id", hostile)])
+    assert answer.headers["x-request-id"].encode() != hostile
+    assert len(answer.headers.get_list("x-request-id")) == 1
+
+
+def test_failure_repeats_the_given_request_id(client: Client):
+    answer = client.get("/api/v1/gpu/99", headers={"X-Request-ID": "mine"})
+    assert failure_of(answer)["error"]["request_id"] == "mine"
+
+
+def test_log_line_of_a_request_has_its_id(world: World, monkeypatch: pytest.MonkeyPatch):
+    seen = []
+    monkeypatch.setattr(world.runtime.access_log, "_writes_all", True)
+    monkeypatch.setattr(world.runtime.access_log, "_line", lambda access: seen.append(access) or "")
+    world.client.get("/api/v1/gpu/0", headers={"X-Request-ID": "mine"})
+    world.runtime.access_log.flush()
+    (access,) = seen
+    assert (access.request_id, access.status, access.method, access.path) == ("mine", 200, "GET", "/api/v1/gpu/0")
+    assert access.route == "/api/v1/gpu/<gpu_id>"
+
+
+def test_unknown_addresses_share_one_route_in_metrics(world: World):
+    for number in range(20):
+        world.client.get(f"/made/up/{number}")
+    world.runtime.access_log.flush()
+    world.sweep()
+    text = world.client.get("/metrics").text
+    assert 'route="unknown"' in text
+    assert "made" not in text
+
+
+def test_failure_is_the_same_json_for_every_reader(client: Client):
+    body = json.loads(client.get("/api/v1/gpu/99").content)
+    assert body["message"] == body["error"]["detail"]

@@ -1,0 +1,81 @@
+import pytest
+
+from api.hardware.source import FakeSource, GPUFault, SourceFault
+from api.models.reading import FaultKind
+from tests.api.client import Client, failure_of
+from tests.api.conftest import World
+
+
+def test_health_tells_version_and_uptime(client: Client):
+    data = client.data("/health")
+    assert (data["status"], set(data)) == ("ok", {"status", "version", "uptime"})
+
+
+def test_service_with_fresh_readings_is_ready(client: Client):
+    data = client.data("/health/ready")
+    assert (data["status"], data["reasons"], data["source"]) == ("ready", [], "simulated")
+    assert data["reading_age"] >= 0
+
+
+def test_service_whose_source_fails_is_not_ready_and_says_why(fake_world: World, source: FakeSource):
+    source.problem = SourceFault("driver not loaded", "load it", 9)
+    fake_world.sweep()
+    answer = fake_world.client.get("/health/ready")
+    assert answer.status_code == 503
+    envelope = failure_of(answer)
+    assert envelope["error"]["code"] == "unavailable"
+    assert envelope["data"]["status"] == "not_ready"
+    assert envelope["data"]["reasons"] == ["driver not loaded: load it"]
+    assert int(answer.headers["retry-after"]) > 0
+
+
+def test_service_that_is_not_ready_is_still_alive(fake_world: World, source: FakeSource):
+    source.problem = SourceFault("driver not loaded", "load it", 9)
+    fake_world.sweep()
+    assert fake_world.client.data("/health")["status"] == "ok"
+
+
+def test_service_with_old_readings_is_not_ready(fake_world: World, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("api.services.gpu_service.READY_SWEEPS", -1)
+    assert fake_world.client.get("/health/ready").status_code == 503
+
+
+def test_lost_gpu_does_not_make_the_service_unready(fake_world: World, source: FakeSource):
+    source.faults[0] = GPUFault(FaultKind.LOST, "fell off the bus")
+    fake_world.sweep()
+    assert fake_world.client.data("/health/ready")["status"] == "ready"
+
+
+def test_overview_counts_tasks_and_gpus(world: World):
+    world.gpus.register_task([0, 1], "training")
+    world.gpus.register_task([2], "external")
+    data = world.client.data("/api/v1/system/overview")
+    assert data["tasks"] == {"total": 2, "training": 1, "preprocessing": 0, "download": 0, "external": 1}
+    assert (data["gpus"]["total_gpus"], data["gpus"]["busy_gpus"], data["source"]) == (4, 3, "simulated")
+    assert data["system"]["memory"]["total"] > 0
+    assert data["version"]
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/api/v1/metrics"])
+def test_metrics_are_prometheus_text(client: Client, path: str):
+    answer = client.get(path)
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert "nvidia_smi_gpu_info{" in answer.text
+    assert "diffusion_pipe_build_info{" in answer.text
+    assert "process_resident_memory_bytes" in answer.text
+
+
+def test_dcgm_names_are_there_only_when_asked_for(make_world):
+    assert "DCGM_FI_DEV_GPU_TEMP" not in make_world().client.get("/metrics").text
+    assert "DCGM_FI_DEV_GPU_TEMP{" in make_world(dcgm_aliases=True).client.get("/metrics").text
+
+
+def test_page_of_the_document_loads_nothing_from_elsewhere(client: Client):
+    page = client.get("/docs")
+    assert page.status_code == 200
+    assert "http://" not in page.text
+    assert "https://" not in page.text
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    for path in ("/docs/start.js", "/docs/assets/swagger-ui.css", "/docs/assets/swagger-ui-bundle.js"):
+        assert path in page.text or "start" in path
+        assert client.get(path).status_code == 200

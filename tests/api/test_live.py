@@ -1,0 +1,157 @@
+"""Snapshots as they come: Server-Sent Events and WebSocket, in process."""
+
+import json
+from typing import Any
+
+from api.server import SOCKET_PATH, STREAM_PATH
+from tests.api.client import Client, Connection, scope
+from tests.api.conftest import World
+
+
+async def next_event(connection: Connection) -> tuple[int, Any]:
+    """The number and the JSON of the next Server-Sent Event."""
+    while True:
+        body = (await connection.hear()).get("body", b"")
+        if body.startswith(b"id: "):
+            head, data = body.decode().strip().split("\n")
+            return int(head.removeprefix("id: ")), json.loads(data.removeprefix("data: "))
+
+
+def test_stream_begins_with_the_latest_snapshot_and_goes_on(world: World):
+    client = world.client
+
+    async def talk() -> None:
+        async with client.live(), client.connection(scope("http", STREAM_PATH)) as connection:
+            start = await connection.hear()
+            headers = dict(start["headers"])
+            assert start["status"] == 200
+            assert headers[b"content-type"].startswith(b"text/event-stream")
+            assert headers[b"x-request-id"]
+            first, message = await next_event(connection)
+            assert message["type"] == "snapshot"
+            assert len(message["data"]["gpus"]) == 4
+            world.gpus.register_task([0], "training", "mine")
+            second, message = await next_event(connection)
+            assert second == first + 1
+            assert message["data"]["gpus"][0]["current_task"]["task_id"] == "mine"
+
+    client.run(talk())
+
+
+def test_message_of_the_stream_is_the_status(world: World):
+    client = world.client
+    status = client.data("/api/v1/gpu/status")
+
+    async def talk() -> Any:
+        async with client.live(), client.connection(scope("http", STREAM_PATH)) as connection:
+            return (await next_event(connection))[1]
+
+    message = client.run(talk())
+    assert message["data"] == status
+    assert message["timestamp"] == status["timestamp"]
+
+
+def test_socket_begins_with_the_latest_snapshot_and_goes_on(world: World):
+    client = world.client
+
+    async def talk() -> None:
+        async with client.live(), client.connection(scope("websocket", SOCKET_PATH)) as connection:
+            await connection.tell({"type": "websocket.connect"})
+            assert (await connection.hear())["type"] == "websocket.accept"
+            first = json.loads((await connection.hear())["text"])
+            assert (first["type"], len(first["data"]["gpus"])) == ("snapshot", 4)
+            world.gpus.register_task([0], "training", "mine")
+            second = json.loads((await connection.hear())["text"])
+            assert second["data"]["gpus"][0]["status"] == "training"
+
+    client.run(talk())
+
+
+def test_what_a_socket_says_is_of_no_interest(world: World):
+    client = world.client
+
+    async def talk() -> None:
+        async with client.live(), client.connection(scope("websocket", SOCKET_PATH)) as connection:
+            await connection.tell({"type": "websocket.connect"})
+            await connection.hear()
+            await connection.hear()
+            await connection.tell({"type": "websocket.receive", "text": "{}"})
+            await connection.tell({"type": "websocket.receive", "bytes": b"\xff"})
+            world.sweep()
+            assert (await connection.hear())["type"] == "websocket.send"
+
+    client.run(talk())
+
+
+def test_subscriber_that_leaves_is_forgotten(world: World):
+    client = world.client
+
+    async def talk() -> None:
+        async with client.live():
+            async with client.connection(scope("http", STREAM_PATH)) as connection:
+                await next_event(connection)
+                assert world.runtime.broker.subscribers == 1
+            async with client.connection(scope("websocket", SOCKET_PATH)) as connection:
+                await connection.tell({"type": "websocket.connect"})
+                await connection.hear()
+                await connection.hear()
+                assert world.runtime.broker.subscribers == 1
+
+    client.run(talk())
+    assert world.runtime.broker.subscribers == 0
+
+
+def test_stream_ends_when_the_server_ends(world: World):
+    client = world.client
+
+    async def talk() -> list[bool]:
+        async with client.live(), client.connection(scope("http", STREAM_PATH)) as connection:
+            await next_event(connection)
+            world.runtime.broker.close()
+            more = [True]
+            while more[-1]:
+                more.append((await connection.hear()).get("more_body", False))
+            return more
+
+    assert client.run(talk())[-1] is False
+
+
+def test_socket_is_told_that_the_server_goes_away(world: World):
+    client = world.client
+
+    async def talk() -> dict[str, Any]:
+        async with client.live(), client.connection(scope("websocket", SOCKET_PATH)) as connection:
+            await connection.tell({"type": "websocket.connect"})
+            await connection.hear()
+            await connection.hear()
+            world.runtime.broker.close()
+            return await connection.hear()
+
+    closed = client.run(talk())
+    assert (closed["type"], closed["code"]) == ("websocket.close", 1001)
+
+
+def test_stream_after_the_end_is_unavailable(world: World):
+    world.runtime.broker.close()
+    answer = world.client.get(STREAM_PATH)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
+    assert answer.headers["retry-after"]
+
+
+def test_one_subscriber_too_many_is_unavailable(world: World, monkeypatch):
+    monkeypatch.setattr("api.live.broker.MAX_SUBSCRIBERS", 0)
+    assert world.client.get(STREAM_PATH).status_code == 503
+
+
+def test_head_of_the_stream_ends(client: Client):
+    async def talk() -> list[dict[str, Any]]:
+        async with client.live(), client.connection(scope("http", STREAM_PATH, method="HEAD")) as connection:
+            heard = [await connection.hear()]
+            while heard[-1]["type"] == "http.response.start" or heard[-1].get("more_body"):
+                heard.append(await connection.hear())
+                assert len(heard) < 3, "a HEAD is answered with events"
+            return heard
+
+    start, end = client.run(talk())
+    assert start["status"] == 200
+    assert end.get("body", b"") == b""

@@ -1,0 +1,36 @@
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from api.hardware.source import FakeSource
+from api.services.gpu_service import GPUService
+from api.storage.tasks import MemoryTaskStore
+from api.utils.clock import FakeClock
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    left = [thread for thread in set(threading.enumerate()) - before if thread.is_alive()]
+    for thread in left:
+        thread.join(5)
+    assert [thread.name for thread in left if thread.is_alive()] == []
+
+
+@pytest.fixture
+def source() -> FakeSource:
+    return FakeSource(count=2)
+
+
+@pytest.fixture
+def service(source: FakeSource, clock: FakeClock) -> Iterator[GPUService]:
+    made = GPUService(source, MemoryTaskStore(), clock)
+    yield made
+    made.stop_monitoring()
+
+
+@pytest.fixture
+def sweep(service: GPUService) -> Callable[[], None]:
+    return service._monitor.sweep

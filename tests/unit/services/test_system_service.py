@@ -1,0 +1,37 @@
+from pathlib import Path
+
+import pytest
+
+from api import __version__
+from api.models.task import TaskType
+from api.services.gpu_service import GPUService
+from api.services.system_service import SystemService
+from api.utils.clock import FakeClock
+
+
+@pytest.fixture
+def system(service: GPUService, clock: FakeClock, tmp_path: Path) -> SystemService:
+    return SystemService(service, clock, tmp_path)
+
+
+def test_health_tells_version_and_whole_seconds(system: SystemService, clock: FakeClock):
+    clock.advance(61.9)
+    health = system.get_health()
+    assert (health.status, health.version, health.uptime) == ("ok", __version__, 61)
+
+
+def test_overview_counts_tasks_by_type(system: SystemService, service: GPUService, sweep):
+    sweep()
+    service.register_task([0], TaskType.TRAINING)
+    service.register_task([1], TaskType.DOWNLOAD)
+    tasks = system.get_overview().tasks
+    assert (tasks.total, tasks.training, tasks.preprocessing, tasks.download, tasks.external) == (2, 1, 0, 1, 0)
+
+
+def test_overview_shows_the_summary_of_the_status(system: SystemService, service: GPUService, sweep):
+    sweep()
+    assert system.get_overview().gpus == service.get_status().summary
+
+
+def test_overview_shows_the_disk_of_the_storage(system: SystemService, tmp_path: Path):
+    assert [disk.path for disk in system.get_overview().system.disks] == ["/", str(tmp_path)]

@@ -1,0 +1,147 @@
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from api.config import Config, ConfigError
+
+
+def read(environ: dict[str, str] | None = None, *argv: str, dotenv: Path | None = None) -> Config:
+    return Config.from_env(environ or {}, argv, dotenv)
+
+
+def test_defaults_are_those_of_the_table():
+    config = read()
+    assert (config.host, config.port, config.storage_root, config.gpu_source) == (
+        "127.0.0.1",
+        8080,
+        Path("data"),
+        "auto",
+    )
+    assert config.simulated_gpus == "4x NVIDIA GeForce RTX 4090"
+    assert (config.gpu_monitor_interval, config.gpu_status_check_timeout) == (5, 10)
+    assert (config.cors_origins, config.allowed_hosts, config.log_level) == ((), (), "INFO")
+
+
+def test_environment_goes_before_dotenv(tmp_path: Path):
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("API_PORT=1111\nLOG_LEVEL=DEBUG\n")
+    config = read({"API_PORT": "2222"}, dotenv=dotenv)
+    assert (config.port, config.log_level) == (2222, "DEBUG")
+
+
+def test_flag_goes_before_the_environment():
+    assert read({"API_PORT": "2222"}, "--port", "3333").port == 3333
+
+
+def test_missing_dotenv_is_no_failure(tmp_path: Path):
+    assert read(dotenv=tmp_path / "absent").port == 8080
+
+
+def test_empty_value_is_the_default():
+    assert read({"API_PORT": "", "API_HOST": ""}).port == 8080
+
+
+@pytest.mark.parametrize("setting", fields(Config), ids=lambda setting: setting.name)
+def test_every_setting_has_a_flag_of_its_name(setting):
+    flag = "--" + setting.metadata["env"].lower().replace("_", "-")
+    with pytest.raises(ConfigError, match="expected one argument"):
+        read({}, flag)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("API_PORT", "80x"),
+        ("API_PORT", "65536"),
+        ("API_PORT", "-1"),
+        ("API_PORT", "8080.5"),
+        ("GPU_SOURCE", "rocm"),
+        ("SIMULATED_SEED", "-1"),
+        ("GPU_MONITOR_INTERVAL", "0"),
+        ("GPU_MONITOR_INTERVAL", "nan"),
+        ("GPU_MONITOR_INTERVAL", "inf"),
+        ("GPU_STATUS_CHECK_TIMEOUT", "soon"),
+        ("METRICS_DCGM_ALIASES", "maybe"),
+        ("MAX_BODY_BYTES", "1"),
+        ("LOG_LEVEL", "LOUD"),
+        ("LOG_FORMAT", "xml"),
+        ("CORS_ORIGINS", "*"),
+        ("CORS_ORIGINS", "https://a.example, *"),
+        ("CORS_ORIGINS", "a.example"),
+        ("CORS_ORIGINS", "https://a.example/path"),
+        ("CORS_ORIGINS", "null"),
+    ],
+)
+def test_bad_value_is_refused_by_name(name: str, value: str):
+    with pytest.raises(ConfigError, match=f"^{name}="):
+        read({name: value})
+
+
+def test_every_mistake_is_told_at_once():
+    with pytest.raises(ConfigError) as refused:
+        read({"API_PORT": "x", "LOG_LEVEL": "LOUD", "GPU_SOURCE": "rocm"})
+    assert all(name in str(refused.value) for name in ("API_PORT", "LOG_LEVEL", "GPU_SOURCE"))
+
+
+def test_address_beyond_loopback_is_told_beside_other_mistakes():
+    with pytest.raises(ConfigError) as refused:
+        read({"API_HOST": "0.0.0.0", "LOG_LEVEL": "LOUD"})
+    assert all(name in str(refused.value) for name in ("API_HOST", "LOG_LEVEL"))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org", "[2001:db8::1]"])
+def test_address_beyond_loopback_is_refused(host: str):
+    with pytest.raises(ConfigError, match="ALLOW_UNAUTHENTICATED=1"):
+        read({"API_HOST": host})
+
+
+def test_address_beyond_loopback_can_be_permitted():
+    config = read({"API_HOST": "0.0.0.0", "ALLOW_UNAUTHENTICATED": "1"})
+    assert not config.is_loopback
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LOCALHOST", "::1", "[::1]", "127.8.9.10"])
+def test_loopback_address_is_taken(host: str):
+    assert read({"API_HOST": host}).is_loopback
+
+
+def test_unknown_flag_is_refused():
+    with pytest.raises(ConfigError, match="--prot"):
+        read({}, "--prot", "1")
+
+
+def test_abbreviated_flag_is_refused():
+    with pytest.raises(ConfigError):
+        read({}, "--por", "1")
+
+
+def test_help_lists_every_setting_with_its_default(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as ended:
+        read({}, "--help")
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert [s.name for s in fields(Config) if s.metadata["env"] not in text] == []
+
+
+@pytest.mark.parametrize("text", ["1", "true", "YES", "on"])
+def test_switch_can_be_put_on(text: str):
+    assert read({"METRICS_DCGM_ALIASES": text}).dcgm_aliases
+
+
+@pytest.mark.parametrize("text", ["0", "false", "No", "off"])
+def test_switch_can_be_put_off(text: str):
+    assert not read({"METRICS_DCGM_ALIASES": text}).dcgm_aliases
+
+
+def test_names_are_split_trimmed_and_lowered():
+    assert read({"ALLOWED_HOSTS": " GPU.example , ,other "}).allowed_hosts == ("gpu.example", "other")
+
+
+def test_origins_lose_their_last_slash():
+    assert read({"CORS_ORIGINS": "https://A.example/"}).cors_origins == ("https://a.example",)
+
+
+@pytest.mark.parametrize(("format_", "as_json"), [("json", True), ("text", False), ("TEXT", False)])
+def test_log_format_can_be_chosen(format_: str, as_json: bool):
+    assert read({"LOG_FORMAT": format_}).logs_json is as_json

@@ -1,0 +1,74 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.utils.formatting import COMMAND_LIMIT, shorten_command
+
+
+def test_command_line_is_shown_as_a_shell_would_take_it():
+    assert shorten_command(["python", "train.py", "--name", "two words"]) == "python train.py --name 'two words'"
+
+
+def test_title_of_one_piece_is_not_quoted():
+    assert shorten_command(["postgres: writer process   "]) == "postgres: writer process   "
+
+
+def test_empty_command_line_is_empty():
+    assert shorten_command([]) == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--wandb_api_key=s3cret"],
+        ["train", "--wandb-api-key", "s3cret"],
+        ["env", "HF_TOKEN=s3cret", "train"],
+        ["train", "--password", "s3cret"],
+        ["train", "-passwd", "s3cret"],
+        ["train", "--client-secret=s3cret"],
+        ["train", "--HUGGINGFACE_TOKEN", "s3cret"],
+        ["train", "--credentials", "s3cret"],
+        ["train --token=s3cret --epochs 3"],
+        ["sh", "-c", "HF_TOKEN=s3cret train"],
+    ],
+)
+def test_secret_is_masked(arguments: list[str]):
+    shown = shorten_command(arguments)
+    assert "s3cret" not in shown
+    assert "***" in shown
+
+
+def test_secret_with_blanks_is_masked_to_its_end():
+    assert "horse" not in shorten_command(["train", "--password=correct horse"])
+
+
+def test_secret_flag_inside_one_argument_masks_its_value():
+    assert "s3cret" not in shorten_command(["sh", "-c", "train --password s3cret"])
+
+
+def test_flags_after_a_secret_are_shown():
+    assert shorten_command(["train", "--token", "x", "--epochs", "3"]).endswith("--epochs 3")
+
+
+def test_command_line_of_256_characters_is_whole():
+    assert shorten_command(["x" * COMMAND_LIMIT]) == "x" * COMMAND_LIMIT
+
+
+def test_longer_command_line_is_cut_at_256_characters():
+    shown = shorten_command(["x" * (COMMAND_LIMIT + 1)])
+    assert len(shown) == COMMAND_LIMIT
+    assert shown.endswith("x…")
+
+
+@pytest.mark.parametrize("control", ["\n", "\r", "\x1b[2J", "\x00", "\u202e", "\x9b", "\udcff"])
+def test_control_characters_are_replaced(control: str):
+    shown = shorten_command(["train", f"a{control}b"])
+    assert shown.isprintable()
+    assert "\N{REPLACEMENT CHARACTER}" in shown
+
+
+@given(st.lists(st.text(st.characters(), max_size=400), max_size=30))
+def test_any_command_line_is_short_and_printable(arguments: list[str]):
+    shown = shorten_command(arguments)
+    assert len(shown) <= COMMAND_LIMIT
+    assert shown.isprintable()
