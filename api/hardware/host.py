@@ -98,9 +98,20 @@ def process_identity(pid: int) -> ProcessIdentity | None:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
             return None
-        return ProcessIdentity(pid=pid, started_at=process.create_time())
+        return ProcessIdentity(pid=pid, start=_start_of(process))
     except _NO_PROCESS:
         return None
+
+
+def _start_of(process: psutil.Process) -> float:
+    try:
+        # Field 22 of proc(5): clock ticks since boot. Unlike a time of day it does not move when the clock is set.
+        fields = (
+            Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        )
+        return float(fields[19])
+    except OSError:
+        return process.create_time()
 
 
 def is_running(process: ProcessIdentity) -> bool:

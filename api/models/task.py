@@ -31,10 +31,10 @@ class Keep(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
-    """A process, told apart from a later one with the same pid by its start time (Unix seconds)."""
+    """A process, told apart from a later one with the same pid by its start, in the host's own measure."""
 
     pid: int
-    started_at: float
+    start: float
 
 
 @dataclass(frozen=True, slots=True)
