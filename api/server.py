@@ -145,6 +145,9 @@ class Shell:
             current_request_id.reset(token)
 
     async def _ask_flask(self, scope: Scope, headers: Headers, receive: Receive, reply: "_Reply") -> None:
+        if scope["path"].startswith("//"):
+            # Werkzeug would drop the first slash and find a route.
+            raise NotFound
         if not scope["query_string"].isascii():
             raise MalformedRequest("The query string must be percent-encoded.")
         body = await self._read_body(headers, receive)

@@ -18,13 +18,16 @@ def create_gpu_stream(broker: Broker) -> Callable[[Request], Response]:
     """The endpoint of `/gpu/stream`: the latest snapshot at once, then each new one, and a comment as heartbeat."""
 
     def stream(request: Request) -> Response:
-        return EventSourceResponse(
+        response = EventSourceResponse(
             _events(broker),
             ping=HEARTBEAT_SECONDS,
             ping_message_factory=lambda: ServerSentEvent(comment="heartbeat"),
             send_timeout=SEND_SECONDS,
             sep="\n",
         )
+        # Whether the connection is kept is the server's to say.
+        del response.headers["Connection"]
+        return response
 
     return stream
 

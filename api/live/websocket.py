@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from api.errors import Unavailable
 from api.live.broker import Broker, Subscription
@@ -20,12 +21,14 @@ def create_gpu_socket(broker: Broker) -> Callable[[WebSocket], Awaitable[None]]:
     """The endpoint of `/ws/gpu`: the latest snapshot at once, then each new one, and a heartbeat in silence."""
 
     async def serve(socket: WebSocket) -> None:
-        await socket.accept()
-        try:
-            with broker.subscribe() as subscription:
-                await _serve(socket, broker, subscription)
-        except Unavailable:
-            await socket.close(_TRY_AGAIN_LATER)
+        # A client may be gone at any point, also before it is told that it is let in.
+        with suppress(WebSocketDisconnect):
+            await socket.accept()
+            try:
+                with broker.subscribe() as subscription:
+                    await _serve(socket, broker, subscription)
+            except Unavailable:
+                await socket.close(_TRY_AGAIN_LATER)
 
     return serve
 

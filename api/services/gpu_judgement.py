@@ -76,17 +76,24 @@ def _status(gpu: GPUReading, around: Circumstances, stale: bool, health: GPUHeal
     if around.task is not None:
         return _STATUS_BY_TASK.get(around.task.task_type, GPUStatus.BUSY), f"held by {around.task.task_id}"
     if gpu.vitals is None or gpu.vitals.memory_used_mb is None:
-        return GPUStatus.UNKNOWN, "how much of its memory is in use cannot be read"
+        return GPUStatus.UNKNOWN, _why_memory_is_unknown(gpu.vitals)
     use = _foreign_use(gpu)
+    if use is not None and around.draining_for is not None and around.draining_for < DRAINING_SECONDS:
+        return GPUStatus.DRAINING, f"its task has ended, but {gpu.vitals.memory_used_mb:,} MB are still in use"
     if use is not None:
-        if around.draining_for is not None and around.draining_for < DRAINING_SECONDS:
-            return GPUStatus.DRAINING, f"its task has ended, but {use}"
         return GPUStatus.BUSY, use
     if gpu.condition is not None and gpu.condition.compute_mode == "prohibited":
         return GPUStatus.BUSY, "its compute mode is prohibited: `nvidia-smi --compute-mode=DEFAULT` opens it"
     if health.verdict is Verdict.UNHEALTHY:
         return GPUStatus.UNKNOWN, "unhealthy: " + "; ".join(health.reasons)
     return GPUStatus.AVAILABLE, None
+
+
+def _why_memory_is_unknown(vitals: GPUVitals | None) -> str:
+    reason = "unsupported" if vitals is None else vitals.unavailable.get("memory.used", "unsupported")
+    if reason == "no_permission":
+        return "this user may not read how much of its memory is in use"
+    return f"how much of its memory is in use cannot be read ({reason})"
 
 
 def _why_unknown(gpu: GPUReading, around: Circumstances, stale: bool) -> tuple[GPUStatus, str] | None:

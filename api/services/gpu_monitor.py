@@ -44,7 +44,7 @@ class GPUMonitor:
 
     def stop(self) -> None:
         """Stops sweeping and ends the readers."""
-        self._pace.stop()
+        self._pace.stop(timeout=PATIENCE_SECONDS + 0.5)
         for reader in [self._driver, *(slot.reader for slot in [*self._slots, *self._left_behind])]:
             reader.stop()
 

@@ -101,8 +101,9 @@ class GPUService:
 
     def stop_monitoring(self) -> None:
         """Ends the sweeps. A call to the driver that is stuck is left behind."""
-        for part in (self._xids, self._freshness, self._monitor):
-            part.stop()
+        self._xids.stop(timeout=0.5)
+        self._freshness.stop(timeout=0.5)
+        self._monitor.stop()
         self._source.close()
 
     def subscribe(self, listener: Callable[[int, bytes], None]) -> None:

@@ -20,6 +20,13 @@ CHUNK_OVERHEAD = 8
 #: Seconds within which a request's headers must be complete.
 HEADER_SECONDS = 20.0
 
+#: Requests that may wait for their turn on one connection; uvicorn itself would take any number.
+MAX_PIPELINED = 64
+
+#: What a WebSocket client may send at once, and per second in the long run, in bytes.
+SPEECH_BYTES = 128 * 1024
+SPEECH_BYTES_A_SECOND = 8 * 1024
+
 #: What the kernel may hold for a stream's client that does not read, in bytes; with less than its default of megabytes
 #: a stalled client shows in seconds.
 STREAM_BUFFER_BYTES = 128 * 1024
@@ -74,6 +81,17 @@ class HTTPProtocol(HttpToolsProtocol):
         self.headers_since = None
         self._header_bytes = self._frame_bytes = self._body_bytes = 0
         super().on_headers_complete()
+        if len(self.pipeline) > MAX_PIPELINED:
+            self.transport.abort()
+
+    def handle_websocket_upgrade(self) -> None:
+        headers = dict(self.headers)
+        if self.scope["method"] != "GET" or not headers.get(b"sec-websocket-key"):
+            self._refuse(MalformedRequest("This is not a valid WebSocket handshake."))
+        elif headers.get(b"sec-websocket-version") != b"13":
+            self._refuse(MalformedRequest("Only version 13 of WebSocket is spoken here."))
+        else:
+            super().handle_websocket_upgrade()
 
     def on_body(self, body: bytes) -> None:
         self._frame_bytes -= len(body)
@@ -105,6 +123,19 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         limit_send_buffer(transport)
+        self._allowance = float(SPEECH_BYTES)
+        self._heard_at = self.loop.time()
+
+    def data_received(self, data: bytes) -> None:
+        # Subscribers have nothing to say but pongs; a flood of tiny frames would keep the event loop from all others.
+        now = self.loop.time()
+        refill = (now - self._heard_at) * SPEECH_BYTES_A_SECOND
+        self._allowance = min(SPEECH_BYTES, self._allowance + refill) - len(data)
+        self._heard_at = now
+        if self._allowance < 0:
+            self.transport.abort()
+            return
+        super().data_received(data)
 
 
 def limit_send_buffer(transport: Any) -> None:

@@ -61,7 +61,7 @@ def test_process_that_does_not_run_has_no_identity(pid: int):
 def test_later_process_with_the_same_pid_is_another():
     identity = host.process_identity(os.getpid())
     assert identity is not None
-    assert not host.is_running(replace(identity, started_at=identity.started_at - 1))
+    assert not host.is_running(replace(identity, start=identity.start - 1))
 
 
 def test_ended_process_does_not_run(child: subprocess.Popen[bytes]):

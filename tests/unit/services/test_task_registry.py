@@ -41,7 +41,7 @@ def test_given_id_is_taken(registry: Registry):
 def test_process_is_remembered_with_its_start(registry: Registry):
     task = registry.registry.register(["GPU-0"], TaskType.TRAINING, pid=os.getpid())
     assert task.process is not None
-    assert (task.process.pid, task.process.started_at > 0) == (os.getpid(), True)
+    assert (task.process.pid, task.process.start > 0) == (os.getpid(), True)
 
 
 def test_process_that_does_not_run_is_refused_before_anything_is_claimed(registry: Registry):

@@ -1,0 +1,64 @@
+"""`python -m benchmarks`: measures what is named, or everything, and prints one table."""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+
+from benchmarks import idle, metrics, status, streams, sweep
+from benchmarks.effort import FULL, QUICK, Effort
+from benchmarks.report import print_report
+from benchmarks.rows import Row, cannot_run
+from benchmarks.servers import CannotRunError
+
+BENCHMARKS: dict[str, Callable[[Effort], Iterator[Row]]] = {
+    "status": status.measure,
+    "sweep": sweep.measure,
+    "metrics": metrics.measure,
+    "streams": streams.measure,
+    "idle": idle.measure,
+}
+
+
+def main(argv: Sequence[str]) -> int:
+    """0 when everything was measured, missed limits included; 1 when something could not be."""
+    arguments = _parser().parse_args(argv)
+    unknown = sorted(set(arguments.names) - set(BENCHMARKS))
+    if unknown:
+        print(f"no benchmark is named {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
+        return 2
+    effort = QUICK if arguments.quick else FULL
+    load_before = os.getloadavg()[0]
+    rows = [row for name in arguments.names or BENCHMARKS for row in _measure(name, effort)]
+    print_report(rows, load_before)
+    return 1 if any(row.is_ok is None for row in rows) else 0
+
+
+def _measure(name: str, effort: Effort) -> Iterator[Row]:
+    print(f"measuring: {name}", file=sys.stderr, flush=True)
+    try:
+        yield from BENCHMARKS[name](effort)
+    except CannotRunError as error:
+        yield cannot_run(name, str(error))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measures the service on this machine, beside a peer or a bound in the same run.",
+        epilog="\n".join(f"{name:8} {sys.modules[found.__module__].__doc__}" for name, found in BENCHMARKS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(BENCHMARKS)}; all by default")
+    parser.add_argument("--quick", action="store_true", help="a smoke run: the figures mean little")
+    return parser
+
+
+if __name__ == "__main__":
+    # Told to end, it still ends the servers that it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,34 @@
+"""How long and how often to measure."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """Bounds of one run. Counts of sweeps are multiples of 6: after 30 s everything has been read once."""
+
+    rounds: int = 7
+    load_seconds: int = 3
+    sweeps: int = 240
+    sweeps_of_many: int = 60
+    scrapes: int = 200
+    renders: int = 40
+    clients: int = 1000
+    stream_seconds: int = 20
+    starts: int = 3
+    idle_seconds: int = 15
+
+
+FULL = Effort()
+QUICK = Effort(
+    rounds=2,
+    load_seconds=1,
+    sweeps=24,
+    sweeps_of_many=6,
+    scrapes=20,
+    renders=5,
+    clients=100,
+    stream_seconds=4,
+    starts=1,
+    idle_seconds=3,
+)

@@ -1,0 +1,158 @@
+"""Servers in processes of their own, on free ports of loopback: started, awaited, and ended by pid."""
+
+import http.client
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).resolve().parent.parent
+EIGHT_GPUS = "8x NVIDIA H100 80GB HBM3"
+MANY_GPUS = "256x NVIDIA H100 80GB HBM3"
+
+START_SECONDS = 30.0
+END_SECONDS = 10.0
+
+_KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
+_ADDRESS = re.compile(r"listening on http://127\.0\.0\.1:(\d+)")
+
+
+class CannotRunError(Exception):
+    """A benchmark cannot run here: why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that listens."""
+
+    port: int
+    process: psutil.Process
+    started: float
+
+    def url(self, path: str = "/") -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def cpu_seconds(self) -> float:
+        """The processor time that it has taken so far, in all its threads."""
+        times = self.process.cpu_times()
+        return times.user + times.system
+
+    def rss_mb(self) -> float:
+        """The memory that it holds."""
+        return self.process.memory_info().rss / 2**20
+
+
+@contextmanager
+def service(**settings: str) -> Iterator[Running]:
+    """The service as it is delivered, with settings such as GPU_MONITOR_INTERVAL; its log goes to a file."""
+    with _serve([str(ROOT / "run.py"), "--port", "0"], settings) as server:
+        yield server
+
+
+def simulated(boards: str, **settings: str) -> dict[str, str]:
+    """Settings for simulated GPUs."""
+    return {"GPU_SOURCE": "simulated", "SIMULATED_GPUS": boards, **settings}
+
+
+@contextmanager
+def peer(kind: str, body: bytes, *options: str) -> Iterator[Running]:
+    """One of the servers in `benchmarks.peers`, which answers with this body."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "body"
+        file.write_bytes(body)
+        with _serve(["-m", "benchmarks.peers", kind, str(file), *options], {"PYTHONPATH": str(ROOT)}) as server:
+            yield server
+
+
+@contextmanager
+def _serve(arguments: Sequence[str], settings: Mapping[str, str]) -> Iterator[Running]:
+    # Nothing of this shell's settings, and no .env: the folder is empty.
+    environment = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    with tempfile.TemporaryDirectory() as folder, (Path(folder) / "server.log").open("wb") as log:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=folder,
+            env={**environment, "STORAGE_ROOT": folder, **settings},
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            port = _await_port(process, Path(folder) / "server.log")
+            yield Running(port, psutil.Process(process.pid), started)
+        finally:
+            _end(process)
+
+
+def _await_port(process: subprocess.Popen[bytes], log: Path) -> int:
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until:
+        found = _ADDRESS.search(log.read_text())
+        if found:
+            return int(found[1])
+        if process.poll() is not None:
+            break
+        time.sleep(0.005)
+    raise CannotRunError(f"a server did not start: {log.read_text()[-300:].strip() or 'it said nothing'}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server said."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Client:
+    """One kept connection to a server."""
+
+    def __init__(self, server: Running) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+
+    def ask(
+        self, path: str, headers: Mapping[str, str] | None = None, method: str = "GET", body: bytes | None = None
+    ) -> Answer:
+        self._connection.request(method, path, body, dict(headers or {}))
+        response = self._connection.getresponse()
+        return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def ask(server: Running, path: str, headers: Mapping[str, str] | None = None) -> Answer:
+    """One GET that has to succeed; a server that does not listen yet is asked again."""
+    until = time.monotonic() + START_SECONDS
+    while True:
+        client = Client(server)
+        try:
+            answer = client.ask(path, headers)
+            if answer.status == 200:
+                return answer
+            why = f"HTTP {answer.status}"
+        except OSError as error:
+            why = str(error)
+        finally:
+            client.close()
+        if time.monotonic() > until:
+            raise CannotRunError(f"GET {path} fails: {why}")
+        time.sleep(0.005)

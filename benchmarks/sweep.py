@@ -1,0 +1,54 @@
+"""What a sweep costs: NVML read through the stand-in library, judged, encoded, published."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.effort import Effort
+from benchmarks.rows import MILLISECONDS, PERCENT, Row, below
+from benchmarks.servers import ROOT, CannotRunError
+from tests.standin import StandIn, compiler
+
+INTERVAL_SECONDS = 5.0
+
+
+def measure(effort: Effort) -> Iterator[Row]:
+    """8 and 256 GPUs, each beside the bare calls to NVML that the sweeps made."""
+    if compiler() is None:
+        raise CannotRunError("install a C compiler for the stand-in NVML: apt-get install gcc")
+    with tempfile.TemporaryDirectory() as folder:
+        few = _measure_inside(Path(folder), 8, effort.sweeps)
+        share = 100 * few["sweep_ms"] / 1000 / INTERVAL_SECONDS
+        bare_share = 100 * few["bare_ms"] / 1000 / INTERVAL_SECONDS
+        yield below("sweep of 8 GPUs: CPU", few["sweep_ms"], 3.0, MILLISECONDS, _bare(few))
+        yield below("the same every 5 s: share of a core", share, 0.2, PERCENT, f"{PERCENT.show(bare_share)} bare NVML")
+        many = _measure_inside(Path(folder), 256, effort.sweeps_of_many)
+        yield below("sweep of 256 GPUs: CPU", many["sweep_ms"], 100.0, MILLISECONDS, _bare(many))
+
+
+def _bare(found: dict[str, Any]) -> str:
+    return f"{MILLISECONDS.show(found['bare_ms'])} its {found['calls']:,.0f} NVML calls bare"
+
+
+def _measure_inside(folder: Path, gpus: int, sweeps: int) -> dict[str, Any]:
+    machine = StandIn(folder)
+    machine.add_gpus(gpus)
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.inside", "sweep", str(sweeps)],
+        cwd=ROOT,
+        env=machine.environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    if done.returncode:
+        raise CannotRunError(f"benchmarks.inside: {done.stderr.strip()[-300:]}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    if found["gpus"] != gpus:
+        raise CannotRunError(f"the stand-in shows {found['gpus']} GPUs instead of {gpus}")
+    return found

@@ -1,0 +1,31 @@
+"""A simulated server for the tests that need nothing of their own."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.server import ServerProcess
+
+Start = Callable[..., ServerProcess]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """One server for the tests of a module that leave it as they found it."""
+    with ServerProcess(tmp_path_factory.mktemp("server")) as started:
+        yield started
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts servers that end with the test."""
+    with ExitStack() as stack:
+
+        def start_one(*arguments: str, **settings: str) -> ServerProcess:
+            directory = tmp_path / f"server-{len(list(tmp_path.iterdir()))}"
+            directory.mkdir()
+            return stack.enter_context(ServerProcess(directory, settings, arguments))
+
+        yield start_one

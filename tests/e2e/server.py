@@ -1,0 +1,167 @@
+"""A server process of a test's own: run.py on a free port, its log in a file."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import httpx
+import orjson
+import psutil
+
+ROOT = Path(__file__).resolve().parents[2]
+BASE = "/api/v1"
+PATIENCE = 15.0
+
+_KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH")
+
+T = TypeVar("T")
+
+
+def until(look: Callable[[], T], timeout: float = PATIENCE, what: str = "") -> T:
+    """The first true value of `look`; fails when there is none in time."""
+    end = time.monotonic() + timeout
+    while not (value := look()):
+        assert time.monotonic() < end, f"waited {timeout} s in vain{what and f' for {what}'}; last: {value!r}"
+        time.sleep(0.02)
+    return value
+
+
+def environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """What a child process sees: no setting of the machine that the tests run on."""
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    return {**kept, "PYTHONUNBUFFERED": "1", **settings}
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, str(ROOT / "run.py"), *arguments]
+
+
+class ServerProcess:
+    """Started on entering, ended on leaving. Its settings are those of a test: quick sweeps of simulated GPUs."""
+
+    def __init__(
+        self, directory: Path, settings: Mapping[str, str] | None = None, arguments: Sequence[str] = ()
+    ) -> None:
+        self.directory = directory
+        self.log_path = directory / "server.log"
+        self._arguments = ["--port", "0", *arguments]
+        self._settings = {
+            "GPU_SOURCE": "simulated",
+            "GPU_MONITOR_INTERVAL": "0.2",
+            "GPU_STATUS_CHECK_TIMEOUT": "1",
+            "STORAGE_ROOT": str(directory / "data"),
+            **(settings or {}),
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+        self.port = 0
+        self._starts = 0
+        self.client = httpx.Client(timeout=10, trust_env=False)
+
+    def __enter__(self) -> "ServerProcess":
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.client.close()
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(10)
+
+    def start(self, port: int = 0) -> None:
+        if port:
+            self._arguments[1] = str(port)
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                command(*self._arguments),
+                cwd=self.directory,
+                env=environment(self._settings),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+            )
+        self._starts += 1
+        line = until(self._start_line, what="the server's first line")
+        self.port = int(line["message"].rsplit(":", 1)[1])
+        self.client.base_url = httpx.URL(f"http://127.0.0.1:{self.port}")
+
+    def _start_line(self) -> dict[str, Any] | None:
+        assert self.process is not None
+        assert self.process.poll() is None, f"it ended with {self.process.returncode}:\n{self.log_text()}"
+        lines = [line for line in self.log() if line["message"].startswith("listening on ")]
+        # A log that goes on over a restart holds a line of each start.
+        return lines[-1] if len(lines) == self._starts else None
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def send_signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def wait(self, timeout: float = PATIENCE) -> int:
+        assert self.process is not None
+        return self.process.wait(timeout)
+
+    def log_text(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    def log(self) -> list[dict[str, Any]]:
+        """Its whole log lines, each as a dictionary."""
+        whole, _, _ = self.log_path.read_bytes().rpartition(b"\n")
+        return [orjson.loads(line) for line in whole.split(b"\n") if line]
+
+    def get(self, path: str, **kwargs: Any) -> Any:
+        """The data of an answer that must be a success."""
+        response = self.client.get(path if path.startswith("/health") else BASE + path, **kwargs)
+        assert response.status_code == 200, response.text
+        return response.json()["data"]
+
+    def gpus(self) -> list[dict[str, Any]]:
+        gpus: list[dict[str, Any]] = self.get("/gpu/status")["gpus"]
+        return gpus
+
+    def gpu(self, index: int) -> dict[str, Any]:
+        return next(gpu for gpu in self.gpus() if gpu["gpu_id"] == index)
+
+    def details(self, gpu: int | str) -> dict[str, Any]:
+        details: dict[str, Any] = self.get(f"/gpu/{gpu}/details")
+        return details
+
+    def events(self, **query: str) -> list[dict[str, Any]]:
+        events: list[dict[str, Any]] = self.get("/gpu/events", params={"limit": "500", **query})["events"]
+        return events
+
+    def register(self, **body: Any) -> httpx.Response:
+        return self.client.post(f"{BASE}/gpu/tasks", json={"task_type": "training", **body})
+
+    def metrics(self) -> dict[str, float]:
+        """Samples by name and labels, as they are written."""
+        text = self.client.get("/metrics").text
+        return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in text.splitlines() if line[0] != "#"}
+
+    def threads(self) -> int:
+        return psutil.Process(self.pid).num_threads()
+
+    def memory(self) -> int:
+        return psutil.Process(self.pid).memory_info().rss
+
+    def files(self) -> int:
+        return psutil.Process(self.pid).num_fds()
+
+    def tracebacks(self) -> list[str]:
+        """Those in its log, the lines of which need not all be its own."""
+        return [line for line in self.log_text().splitlines() if "Traceback" in line]

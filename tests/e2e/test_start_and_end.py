@@ -1,0 +1,198 @@
+"""Starting, refusing to start, and ending."""
+
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from websockets.sync.client import connect
+
+from tests.e2e.conftest import Start
+from tests.e2e.server import ServerProcess, command, environment, until
+
+ENDS_WITHIN = 5.0
+
+
+def run(tmp_path: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments),
+        cwd=tmp_path,
+        env=environment({"GPU_SOURCE": "simulated", **settings}),
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+
+def test_the_first_line_says_where_it_listens_and_what_it_has(server: ServerProcess) -> None:
+    [line] = [line for line in server.log() if line["message"].startswith("listening on")]
+    assert line["message"] == f"listening on http://127.0.0.1:{server.port}"
+    assert line["docs"] == f"http://127.0.0.1:{server.port}/docs"
+    assert line["gpus"].startswith("simulated: 4")
+    assert {"version", "database", "log_level"} <= line.keys()
+
+
+def test_what_the_first_line_names_answers(server: ServerProcess) -> None:
+    [line] = [line for line in server.log() if line["message"].startswith("listening on")]
+    assert server.client.get(line["docs"]).status_code == 200
+
+
+def test_gpus_are_there_from_the_first_answer_on(server: ServerProcess) -> None:
+    assert len(server.gpus()) == 4
+
+
+def test_a_taken_port_is_said_in_one_line_with_code_1(server: ServerProcess, tmp_path: Path) -> None:
+    second = run(tmp_path, "--port", str(server.port))
+    assert (second.returncode, second.stderr.count("\n")) == (1, 1)
+    assert f"127.0.0.1:{server.port}" in second.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "named"),
+    [
+        (["--port", "70000"], {}, "API_PORT"),
+        (["--port", "http"], {}, "API_PORT"),
+        (["--no-such-flag"], {}, "--no-such-flag"),
+        ([], {"GPU_MONITOR_INTERVAL": "0"}, "GPU_MONITOR_INTERVAL"),
+        ([], {"GPU_MONITOR_INTERVAL": "nan"}, "GPU_MONITOR_INTERVAL"),
+        ([], {"GPU_SOURCE": "amd"}, "GPU_SOURCE"),
+        ([], {"SIMULATED_GPUS": "0x nothing"}, "GPU"),
+        ([], {"MAX_BODY_BYTES": "1"}, "MAX_BODY_BYTES"),
+        ([], {"LOG_LEVEL": "LOUD"}, "LOG_LEVEL"),
+        ([], {"CORS_ORIGINS": "*"}, "CORS_ORIGINS"),
+        (["--host", "0.0.0.0"], {}, "ALLOW_UNAUTHENTICATED"),
+        (["--host", "::"], {}, "ALLOW_UNAUTHENTICATED"),
+        (["--host", ""], {}, "API_HOST"),
+    ],
+)
+def test_a_wrong_setting_is_said_in_one_line_with_code_2(
+    tmp_path: Path, arguments: list[str], settings: dict[str, str], named: str
+) -> None:
+    ended = run(tmp_path, *arguments, **settings)
+    assert (ended.returncode, ended.stderr.count("\n"), ended.stdout) == (2, 1, "")
+    assert named in ended.stderr
+
+
+def test_all_wrong_settings_are_said_at_once(tmp_path: Path) -> None:
+    ended = run(tmp_path, "--port", "x", LOG_LEVEL="LOUD", GPU_SOURCE="amd")
+    assert all(name in ended.stderr for name in ("API_PORT", "LOG_LEVEL", "GPU_SOURCE"))
+
+
+def test_an_address_of_another_machine_is_said_in_one_line_with_code_1(tmp_path: Path) -> None:
+    ended = run(tmp_path, "--host", "192.0.2.1", "--port", "0", ALLOW_UNAUTHENTICATED="1")
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+
+
+def test_a_name_that_does_not_resolve_is_said_in_one_line_with_code_1(tmp_path: Path) -> None:
+    ended = run(tmp_path, "--host", "no-such-host.invalid", "--port", "0", ALLOW_UNAUTHENTICATED="1")
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+
+
+def test_help_names_every_setting_with_its_default(tmp_path: Path) -> None:
+    ended = run(tmp_path, "--help")
+    assert ended.returncode == 0
+    for name in ("API_PORT", "GPU_SOURCE", "GPU_MONITOR_INTERVAL", "MAX_BODY_BYTES", "default: 8080"):
+        assert name in ended.stdout
+
+
+def test_a_dotenv_file_is_read_and_a_flag_goes_before_it(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("LOG_LEVEL=LOUD\nGPU_MONITOR_INTERVAL=0\n")
+    ended = run(tmp_path, "--log-level", "INFO", "--port", "0")
+    assert "GPU_MONITOR_INTERVAL" in ended.stderr
+    assert "LOG_LEVEL" not in ended.stderr
+
+
+@contextmanager
+def open_streams(server: ServerProcess) -> Iterator[None]:
+    """Three subscribers of each kind, reading, and one request half sent."""
+    address = ("127.0.0.1", server.port)
+    with ExitStack() as stack:
+        half = stack.enter_context(socket.create_connection(address))
+        half.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n")
+        threads = []
+        for _ in range(3):
+            sse = stack.enter_context(socket.create_connection(address))
+            sse.sendall(b"GET /api/v1/gpu/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert sse.recv(16).startswith(b"HTTP/1.1 200")
+            web = stack.enter_context(connect(f"ws://127.0.0.1:{server.port}/api/v1/ws/gpu"))
+            web.recv(timeout=5)
+            threads.append(threading.Thread(target=drain, args=(sse,)))
+        for thread in threads:
+            thread.start()
+        yield
+        for thread in threads:
+            thread.join(10)
+
+
+def drain(sock: socket.socket) -> None:
+    try:
+        while sock.recv(65536):
+            pass
+    except OSError:
+        return
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_told_to_end_with_streams_open_it_ends_with_0_in_time(start: Start, number: signal.Signals) -> None:
+    server = start()
+    with open_streams(server):
+        server.send_signal(number)
+        assert server.wait(ENDS_WITHIN) == 0
+    assert server.tracebacks() == []
+    assert server.log()[-1]["message"] == "ended"
+
+
+def test_subscribers_are_told_the_end(start: Start) -> None:
+    server = start()
+    with connect(f"ws://127.0.0.1:{server.port}/api/v1/ws/gpu") as web:
+        web.recv(timeout=5)
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(ENDS_WITHIN) == 0
+        for _ in web:
+            pass
+        assert web.close_code == 1001
+
+
+def test_told_to_end_while_it_starts_it_ends_quietly(start: Start, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("wb") as file:
+        child = subprocess.Popen(
+            command("--port", "0"), cwd=tmp_path, env=environment({"GPU_SOURCE": "simulated"}), stderr=file
+        )
+        until(lambda: child.poll() is not None or "python" in Path(f"/proc/{child.pid}/comm").read_text())
+        child.terminate()
+        child.wait(ENDS_WITHIN)
+    assert "Traceback" not in log.read_text()
+
+
+def test_told_to_end_right_after_its_first_line_it_ends_with_0(start: Start) -> None:
+    # Several, as only some meet the moment between the line and the server's own handling of signals.
+    for _ in range(3):
+        server = start()
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(ENDS_WITHIN) == 0
+
+
+def test_a_killed_server_starts_again_on_the_same_port_at_once(start: Start) -> None:
+    server = start()
+    port = server.port
+    with open_streams(server):
+        server.send_signal(signal.SIGKILL)
+        server.wait()
+        server.start(port)
+    assert (server.port, server.client.get("/health").status_code) == (port, 200)
+
+
+def test_an_ended_server_starts_again_on_the_same_port_at_once(start: Start) -> None:
+    server = start()
+    port = server.port
+    with open_streams(server):
+        server.send_signal(signal.SIGTERM)
+        server.wait()
+        server.start(port)
+    assert server.client.get("/health").status_code == 200

@@ -1,0 +1,273 @@
+"""Server-Sent Events and WebSockets as clients receive them."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import orjson
+import psutil
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from tests.e2e.conftest import Start
+from tests.e2e.server import ServerProcess, until
+
+STREAM = "/api/v1/gpu/stream"
+#: 256 GPUs make a message of about 200 kB, five times a second: a buffer fills in seconds.
+MANY = {"SIMULATED_GPUS": "256x NVIDIA H100 80GB HBM3", "GPU_MONITOR_INTERVAL": "0.2"}
+DROPPED_WITHIN = 30.0
+
+
+def read_events(server: ServerProcess, count: int) -> list[dict[str, Any]]:
+    """The first events of a stream, each with its number and data."""
+    events: list[dict[str, Any]] = []
+    with server.client.stream("GET", STREAM) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        current: dict[str, Any] = {}
+        for line in response.iter_lines():
+            name, _, value = line.partition(": ")
+            if name == "id":
+                current["id"] = int(value)
+            elif name == "data":
+                current["data"] = orjson.loads(value)
+            elif not line and current:
+                events.append(current)
+                current = {}
+                if len(events) == count:
+                    break
+    return events
+
+
+@contextmanager
+def web_socket(server: ServerProcess, **kwargs: Any) -> Iterator[ClientConnection]:
+    with connect(f"ws://127.0.0.1:{server.port}/api/v1/ws/gpu", max_size=None, **kwargs) as web:
+        yield web
+
+
+def test_the_first_event_is_the_present_state(server: ServerProcess) -> None:
+    [event] = read_events(server, 1)
+    assert event["data"]["type"] == "snapshot"
+    assert [g["uuid"] for g in event["data"]["data"]["gpus"]] == [g["uuid"] for g in server.gpus()]
+
+
+def test_numbers_of_events_rise(server: ServerProcess) -> None:
+    numbers = [event["id"] for event in read_events(server, 6)]
+    assert numbers == sorted(set(numbers))
+
+
+def test_every_sweep_is_an_event(server: ServerProcess) -> None:
+    numbers = [event["id"] for event in read_events(server, 6)]
+    assert numbers == list(range(numbers[0], numbers[0] + 6))
+
+
+def test_a_change_of_the_registry_is_an_event_at_once(start: Start) -> None:
+    server = start(GPU_MONITOR_INTERVAL="60")
+    with web_socket(server) as web:
+        web.recv(timeout=5)
+        server.register(gpu_ids=[1], task_id="seen")
+        data = orjson.loads(web.recv(timeout=2))["data"]
+    assert data["gpus"][1]["current_task"]["task_id"] == "seen"
+
+
+def test_a_silent_stream_sends_heartbeats(start: Start) -> None:
+    server = start(GPU_MONITOR_INTERVAL="3600", GPU_STATUS_CHECK_TIMEOUT="3600")
+    with (
+        httpx.Client(base_url=server.client.base_url, timeout=20, trust_env=False) as client,
+        client.stream("GET", STREAM) as response,
+        web_socket(server) as web,
+    ):
+        web.recv(timeout=5)
+        lines = response.iter_lines()
+        comment = next(line for line in lines if line.startswith(":"))
+        message = orjson.loads(web.recv(timeout=20))
+    assert (comment, message["type"]) == (": heartbeat", "heartbeat")
+
+
+def test_a_web_socket_sends_the_present_state_and_then_each_new_one(server: ServerProcess) -> None:
+    with web_socket(server) as web:
+        messages = [orjson.loads(web.recv(timeout=5)) for _ in range(3)]
+    assert [m["type"] for m in messages] == ["snapshot"] * 3
+    assert len({m["timestamp"] for m in messages}) >= 1
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1.evil.example"])
+def test_a_web_socket_of_a_foreign_page_is_refused(server: ServerProcess, origin: str) -> None:
+    with pytest.raises(InvalidStatus) as refused, web_socket(server, origin=origin):
+        pass
+    assert refused.value.response.status_code == 403
+    assert orjson.loads(refused.value.response.body)["error"]["code"] == "origin_not_allowed"
+
+
+def test_a_web_socket_of_the_servers_own_page_is_taken(server: ServerProcess) -> None:
+    with web_socket(server, origin=f"http://127.0.0.1:{server.port}") as web:
+        assert web.recv(timeout=5)
+
+
+def test_a_web_socket_elsewhere_is_not_found_in_the_envelope(server: ServerProcess) -> None:
+    with pytest.raises(InvalidStatus) as refused, connect(f"ws://127.0.0.1:{server.port}/api/v1/ws/nothing"):
+        pass
+    assert refused.value.response.status_code == 404
+    assert orjson.loads(refused.value.response.body)["error"]["code"] == "not_found"
+
+
+@pytest.mark.parametrize("message", ["{not json", "x" * 5_000, b"\x00\xff" * 100, ""])
+def test_what_a_web_socket_client_says_disturbs_nobody(server: ServerProcess, message: str | bytes) -> None:
+    with web_socket(server) as other, web_socket(server) as web:
+        for _ in range(5):
+            web.send(message)
+        assert web.recv(timeout=5)
+        assert other.recv(timeout=5)
+
+
+def talk_until_closed(web: ClientConnection, message: str) -> None:
+    for _ in range(50):
+        web.send(message)
+        web.recv(timeout=5)
+
+
+def test_a_web_socket_client_that_sends_a_megabyte_is_closed_and_the_others_go_on(server: ServerProcess) -> None:
+    with web_socket(server) as other, web_socket(server) as web:
+        with pytest.raises(ConnectionClosed):
+            talk_until_closed(web, "x" * (1 << 20))
+        assert web.close_code == 1009
+        assert other.recv(timeout=5)
+
+
+def test_bytes_that_are_no_frames_end_only_that_web_socket(server: ServerProcess) -> None:
+    with web_socket(server) as other, socket.create_connection(("127.0.0.1", server.port)) as raw:
+        raw.settimeout(10)
+        raw.sendall(
+            b"GET /api/v1/ws/gpu HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        assert raw.recv(12) == b"HTTP/1.1 101"
+        raw.sendall(b"\xff" * 4096)
+        ended = until(lambda: raw.recv(65536) == b"" or None, timeout=10)
+        assert ended
+        assert other.recv(timeout=5)
+    assert server.tracebacks() == []
+
+
+def test_clients_that_come_and_go_leave_nothing_behind(server: ServerProcess) -> None:
+    until(lambda: server.metrics()["diffusion_pipe_stream_subscribers"] == 0)
+    before = server.files()
+    for _ in range(30):
+        with web_socket(server) as web:
+            web.recv(timeout=5)
+        read_events(server, 1)
+    server.client.get("/health")
+    until(lambda: server.metrics()["diffusion_pipe_stream_subscribers"] == 0)
+    until(lambda: server.files() <= before + 3)
+
+
+def test_head_on_a_stream_ends(server: ServerProcess) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)) as raw:
+        raw.settimeout(5)
+        raw.sendall(
+            f"HEAD {STREAM} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+            + b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        )
+        answers = b""
+        while part := raw.recv(65536):
+            answers += part
+    assert answers.count(b"HTTP/1.1 200") == 2
+
+
+@pytest.mark.parametrize(
+    "frame", [b"\x89\x80\0\0\0\0", b"\x81\x80\0\0\0\0", b"\x01\x80\0\0\0\0"], ids=["pings", "texts", "fragments"]
+)
+def test_a_flood_of_tiny_frames_does_not_keep_others_from_an_answer(start: Start, frame: bytes) -> None:
+    server = start()
+    ended = threading.Event()
+
+    def flood() -> None:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=5) as sock:
+            sock.sendall(WEB_SOCKET_REQUEST)
+            sock.recv(65536)
+            try:
+                sock.sendall(frame)
+                # A first fragment is followed by more of the same message.
+                more = b"\x00" + frame[1:] if frame[0] == 1 else frame
+                while not ended.is_set():
+                    sock.sendall(more * 1_000)
+            except OSError:
+                return
+
+    thread = threading.Thread(target=flood)
+    thread.start()
+    try:
+        with httpx.Client(base_url=server.client.base_url, timeout=2, trust_env=False) as client:
+            for _ in range(100):
+                assert client.get("/health").status_code == 200
+    finally:
+        ended.set()
+        thread.join(10)
+
+
+class Reader:
+    """A subscriber that reads all and keeps the numbers."""
+
+    def __init__(self, server: ServerProcess) -> None:
+        self.numbers: list[int] = []
+        self._sock = socket.create_connection(("127.0.0.1", server.port))
+        self._sock.sendall(f"GET {STREAM} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+
+    def _read(self) -> None:
+        try:
+            with self._sock.makefile("rb") as lines:
+                for line in lines:
+                    if line.startswith(b"id: "):
+                        self.numbers.append(int(line[4:]))
+        except OSError:
+            return
+
+    def close(self) -> None:
+        self._sock.shutdown(socket.SHUT_RDWR)
+        self._thread.join(10)
+        self._sock.close()
+
+
+def stalled(server: ServerProcess, request: bytes) -> socket.socket:
+    """A subscriber that asks and never reads."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.connect(("127.0.0.1", server.port))
+    sock.sendall(request)
+    return sock
+
+
+SSE_REQUEST = f"GET {STREAM} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+WEB_SOCKET_REQUEST = (
+    b"GET /api/v1/ws/gpu HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+def test_subscribers_that_stop_reading_are_dropped_and_the_others_get_every_event(start: Start) -> None:
+    server = start(**MANY)
+    reader = Reader(server)
+    until(lambda: reader.numbers)
+    dead = [stalled(server, request) for request in (SSE_REQUEST, WEB_SOCKET_REQUEST) * 3]
+    began = time.monotonic()
+    try:
+        until(lambda: server.metrics()["diffusion_pipe_stream_subscribers"] == 7, timeout=5)
+        until(lambda: server.metrics()["diffusion_pipe_stream_subscribers"] == 1, timeout=DROPPED_WITHIN)
+        until(lambda: len(connections(server)) <= 2, timeout=max(1.0, began + DROPPED_WITHIN - time.monotonic()))
+    finally:
+        for sock in dead:
+            sock.close()
+        reader.close()
+    assert reader.numbers == list(range(reader.numbers[0], reader.numbers[0] + len(reader.numbers)))
+    assert server.tracebacks() == []
+
+
+def connections(server: ServerProcess) -> list[Any]:
+    """Those that are open at the server's side."""
+    return [c for c in psutil.Process(server.pid).net_connections("tcp") if c.status == psutil.CONN_ESTABLISHED]

@@ -1,0 +1,262 @@
+"""Who is on a GPU: real processes of this machine, as NVML lists them."""
+
+import getpass
+import subprocess
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.e2e.server import ServerProcess, until
+from tests.nvml.conftest import Serve
+from tests.nvml.probe import Probe
+from tests.standin import StandIn
+
+GIB = 1 << 30
+#: More than any pid can be (PID_MAX_LIMIT of Linux is 2^22).
+NO_PID = 5_000_000
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that does nothing."""
+    child = subprocess.Popen(["sleep", "120"])
+    yield child
+    child.kill()
+    child.wait()
+
+
+@pytest.fixture
+def family(tmp_path: Path) -> Iterator[tuple[int, int]]:
+    """A parent that lives with its child, and both their pids."""
+    told = tmp_path / "child.pid"
+    parent = subprocess.Popen(["sh", "-c", 'sleep 120 & echo $! > "$0.new"; mv "$0.new" "$0"; wait', str(told)])
+    child = int(until(lambda: told.exists() and told.read_text().strip()))
+    yield parent.pid, child
+    parent.kill()
+    parent.wait()
+    psutil.Process(child).kill()
+
+
+@pytest.fixture
+def gpu(probe_machine: StandIn) -> StandIn:
+    """One idle GPU."""
+    if not probe_machine._gpus:
+        probe_machine.add_gpus(1)
+    # Errors are not listened for, so that a sweep costs no waiting.
+    probe_machine.fail("nvmlEventSetCreate", 3)
+    return occupy(probe_machine, 4 << 20, [])
+
+
+def occupy(machine: StandIn, used: int, compute: list, graphics: list | None = None, gpu: int = 0) -> StandIn:
+    """Puts processes on a GPU, with memory in use that asks for the list at once."""
+    with machine.together():
+        machine.set(gpu, "memory_used", used)
+        machine.set_processes(gpu, compute)
+        machine.set_processes(gpu, graphics or [], "graphics")
+    return machine
+
+
+def test_a_process_is_shown_with_its_memory_in_megabytes(
+    gpu: StandIn, probe: Probe, sleeper: subprocess.Popen[bytes]
+) -> None:
+    occupy(gpu, 3 * GIB, [(sleeper.pid, 2 * GIB)])
+    [process] = probe.details()["processes"]
+    assert (process["pid"], process["memory"], process["type"]) == (sleeper.pid, 2048, "compute")
+
+
+def test_a_process_is_shown_with_its_user(gpu: StandIn, probe: Probe, sleeper: subprocess.Popen[bytes]) -> None:
+    occupy(gpu, GIB, [(sleeper.pid, GIB)])
+    assert probe.details()["processes"][0]["user"] == getpass.getuser()
+
+
+def test_a_process_is_shown_with_its_command(gpu: StandIn, probe: Probe, sleeper: subprocess.Popen[bytes]) -> None:
+    occupy(gpu, GIB, [(sleeper.pid, GIB)])
+    assert probe.details()["processes"][0]["command"] == "sleep 120"
+
+
+def test_a_process_is_shown_with_its_start(gpu: StandIn, probe: Probe, sleeper: subprocess.Popen[bytes]) -> None:
+    occupy(gpu, GIB, [(sleeper.pid, GIB)])
+    started = datetime.fromisoformat(probe.details()["processes"][0]["started_at"]).timestamp()
+    assert abs(started - psutil.Process(sleeper.pid).create_time()) <= 1
+
+
+def test_a_process_that_cannot_be_seen_is_listed_with_nulls_and_the_reason(gpu: StandIn, probe: Probe) -> None:
+    occupy(gpu, GIB, [(NO_PID, GIB)])
+    [process] = probe.details()["processes"]
+    hidden = ("user", "command", "started_at", "host_memory")
+    assert {name: process[name] for name in hidden} == dict.fromkeys(hidden)
+    assert process["unavailable"] == dict.fromkeys(hidden, "process_not_visible")
+
+
+def test_memory_of_a_process_that_the_driver_does_not_tell_is_null(
+    gpu: StandIn, probe: Probe, sleeper: subprocess.Popen[bytes]
+) -> None:
+    occupy(gpu, GIB, [(sleeper.pid, None)])
+    [process] = probe.details()["processes"]
+    assert (process["memory"], process["unavailable"]) == (None, {"memory": "unsupported"})
+
+
+def test_a_process_that_computes_and_draws_is_listed_once(
+    gpu: StandIn, probe: Probe, sleeper: subprocess.Popen[bytes]
+) -> None:
+    occupy(gpu, GIB, [(sleeper.pid, GIB)], [(sleeper.pid, GIB)])
+    assert [(p["pid"], p["type"]) for p in probe.details()["processes"]] == [(sleeper.pid, "compute+graphics")]
+
+
+def test_memory_told_by_only_one_of_two_lists_is_taken(
+    gpu: StandIn, probe: Probe, sleeper: subprocess.Popen[bytes]
+) -> None:
+    occupy(gpu, GIB, [(sleeper.pid, None)], [(sleeper.pid, GIB)])
+    assert [p["memory"] for p in probe.details()["processes"]] == [1024]
+
+
+def test_memory_of_several_slices_of_one_process_is_not_lost(
+    gpu: StandIn, probe: Probe, sleeper: subprocess.Popen[bytes]
+) -> None:
+    # With MIG one process can hold two slices, and NVML lists it once for each.
+    occupy(gpu, 3 * GIB, [(sleeper.pid, GIB, 1, 0), (sleeper.pid, 2 * GIB, 2, 0)])
+    assert sum(process["memory"] for process in probe.details()["processes"]) == 3 * 1024
+
+
+def test_forty_processes_are_all_listed(gpu: StandIn, probe: Probe) -> None:
+    occupy(gpu, 40 * GIB, [(NO_PID + i, GIB) for i in range(40)])
+    assert len(probe.details()["processes"]) == 40
+
+
+@pytest.mark.parametrize("code", [3, 4])
+def test_processes_that_cannot_be_listed_are_null_not_none_there(gpu: StandIn, probe: Probe, code: int) -> None:
+    for kind in ("Compute", "Graphics"):
+        for version in (2, 3):
+            gpu.fail(f"nvmlDeviceGet{kind}RunningProcesses_v{version}", code)
+    try:
+        details = probe.details()
+    finally:
+        gpu.restore()
+        gpu.fail("nvmlEventSetCreate", 3)
+    assert details["processes"] is None
+    assert details["unavailable"]["processes"] == {3: "unsupported", 4: "no_permission"}[code]
+
+
+def test_an_older_driver_lists_processes_by_the_older_function(
+    gpu: StandIn, probe: Probe, sleeper: subprocess.Popen[bytes]
+) -> None:
+    for kind in ("Compute", "Graphics"):
+        gpu.fail(f"nvmlDeviceGet{kind}RunningProcesses_v3", 13)
+    occupy(gpu, GIB, [(sleeper.pid, GIB)])
+    try:
+        processes = probe.details()["processes"]
+    finally:
+        gpu.restore()
+        gpu.fail("nvmlEventSetCreate", 3)
+    assert [(p["pid"], p["memory"]) for p in processes or []] == [(sleeper.pid, 1024)]
+
+
+def test_a_desktop_does_not_make_a_gpu_busy(gpu: StandIn, probe: Probe) -> None:
+    occupy(gpu, 700 << 20, [], [(NO_PID, 650 << 20)])
+    assert probe.gpu()["status"] == "available"
+
+
+def test_memory_that_no_listed_process_explains_makes_a_gpu_busy(gpu: StandIn, probe: Probe) -> None:
+    occupy(gpu, 8 * GIB, [])
+    shown = probe.gpu()
+    assert (shown["status"], shown["is_available"]) == ("busy", False)
+
+
+def test_a_foreign_process_makes_a_gpu_busy_and_is_named(
+    gpu: StandIn, probe: Probe, sleeper: subprocess.Popen[bytes]
+) -> None:
+    occupy(gpu, 2 * GIB, [(sleeper.pid, 2 * GIB)])
+    shown = probe.gpu()
+    assert shown["status"] == "busy"
+    for part in (f"pid {sleeper.pid}", getpass.getuser(), "2,048 MB", "sleep 120"):
+        assert part in shown["status_reason"]
+
+
+# -- with tasks: a server that goes on sweeping ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def busy_server(machine: StandIn, serve: Serve) -> ServerProcess:
+    """Two idle GPUs, served."""
+    machine.add_gpus(2)
+    return serve()
+
+
+def test_a_foreign_process_takes_a_gpu_off_the_offer_within_three_sweeps(
+    machine: StandIn, busy_server: ServerProcess, sleeper: subprocess.Popen[bytes]
+) -> None:
+    occupy(machine, 2 * GIB, [(sleeper.pid, 2 * GIB)])
+    until(lambda: [g["gpu_id"] for g in busy_server.get("/gpu/available")["available_gpus"]] == [1], timeout=3)
+
+
+def test_a_gpu_comes_back_when_the_foreign_process_has_left(
+    machine: StandIn, busy_server: ServerProcess, sleeper: subprocess.Popen[bytes]
+) -> None:
+    occupy(machine, 2 * GIB, [(sleeper.pid, 2 * GIB)])
+    until(lambda: busy_server.gpu(0)["status"] == "busy")
+    occupy(machine, 4 << 20, [])
+    until(lambda: busy_server.gpu(0)["status"] == "available", timeout=3)
+
+
+def test_the_process_of_a_task_is_its_own(
+    machine: StandIn, busy_server: ServerProcess, sleeper: subprocess.Popen[bytes]
+) -> None:
+    task = busy_server.register(gpu_ids=[0], pid=sleeper.pid).json()["data"]
+    occupy(machine, 2 * GIB, [(sleeper.pid, 2 * GIB)])
+    [process] = until(lambda: busy_server.details(0)["processes"])
+    assert process["task_id"] == task["task_id"]
+    assert busy_server.gpu(0)["status"] == "training"
+
+
+def test_a_descendant_of_a_tasks_process_is_its_own(
+    machine: StandIn, busy_server: ServerProcess, family: tuple[int, int]
+) -> None:
+    parent, child = family
+    task = busy_server.register(gpu_ids=[0], pid=parent).json()["data"]
+    occupy(machine, 2 * GIB, [(child, 2 * GIB)])
+    [process] = until(lambda: busy_server.details(0)["processes"])
+    assert process["task_id"] == task["task_id"]
+
+
+def test_another_process_on_a_tasks_gpu_is_not_the_tasks(
+    machine: StandIn, busy_server: ServerProcess, sleeper: subprocess.Popen[bytes], family: tuple[int, int]
+) -> None:
+    busy_server.register(gpu_ids=[0], pid=sleeper.pid)
+    occupy(machine, 2 * GIB, [(family[1], 2 * GIB)])
+    [process] = until(lambda: busy_server.details(0)["processes"])
+    assert process["task_id"] is None
+
+
+def test_a_released_gpu_drains_until_its_memory_is_back(
+    machine: StandIn, busy_server: ServerProcess, sleeper: subprocess.Popen[bytes]
+) -> None:
+    task = busy_server.register(gpu_ids=[0], pid=sleeper.pid).json()["data"]
+    occupy(machine, 2 * GIB, [(sleeper.pid, 2 * GIB)])
+    until(lambda: busy_server.details(0)["processes"])
+    busy_server.client.delete(f"/api/v1/gpu/tasks/{task['task_id']}")
+    seen = busy_server.gpu(0)["status"]
+    occupy(machine, 4 << 20, [])
+    until(lambda: busy_server.gpu(0)["status"] == "available", timeout=3)
+    assert seen == "draining"
+
+
+def test_a_task_whose_process_dies_is_released_with_an_event(
+    busy_server: ServerProcess, sleeper: subprocess.Popen[bytes]
+) -> None:
+    task = busy_server.register(gpu_ids=[0, 1], pid=sleeper.pid).json()["data"]
+    sleeper.kill()
+    sleeper.wait()
+    until(lambda: busy_server.get("/gpu/tasks")["tasks"] == [], timeout=3)
+    assert [e["message"] for e in busy_server.events(type="task")] == [
+        f"{task['task_id']} was released: its process {sleeper.pid} has ended"
+    ]
+
+
+def test_a_zombie_does_not_keep_its_gpu(busy_server: ServerProcess, sleeper: subprocess.Popen[bytes]) -> None:
+    busy_server.register(gpu_ids=[0], pid=sleeper.pid)
+    sleeper.kill()
+    # Not waited for: it stays a zombie of this test.
+    until(lambda: busy_server.get("/gpu/tasks")["tasks"] == [], timeout=3)

@@ -1,0 +1,308 @@
+"""The library and the driver as a whole: absent, broken, refusing, empty, late, and back again."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.server import ServerProcess, until
+from tests.nvml.conftest import Serve
+from tests.standin import StandIn, compiler
+
+NVML_CODES = {
+    9: "modprobe",
+    4: "/dev/nvidia",
+    18: "reboot",
+    999: "code 999",
+}
+
+
+def status(server: ServerProcess) -> dict[str, Any]:
+    answer: dict[str, Any] = server.get("/gpu/status")
+    return answer
+
+
+def is_well(server: ServerProcess, gpus: int) -> bool:
+    """Whether every GPU of the machine is offered and nothing is wrong."""
+    answer = status(server)
+    return answer["source_problem"] is None and answer["summary"]["available_gpus"] == gpus == len(answer["gpus"])
+
+
+def empty_path(tmp_path: Path) -> dict[str, str]:
+    """The settings under which no library is found, until one is put there."""
+    folder = tmp_path / "lib"
+    folder.mkdir()
+    return {"LD_LIBRARY_PATH": str(folder), "STANDIN_NVML_STATE": str(tmp_path / "machine" / "state")}
+
+
+@pytest.fixture
+def needs_no_nvml() -> None:
+    """These tests are about a machine without the library."""
+    folders = (
+        "/usr/lib",
+        "/usr/lib64",
+        "/lib",
+        "/usr/lib/x86_64-linux-gnu",
+        "/usr/lib/wsl/lib",
+        "/usr/local/nvidia/lib64",
+    )
+    if any((Path(folder) / "libnvidia-ml.so.1").exists() for folder in folders):
+        pytest.skip("this machine has NVIDIA's own library")
+
+
+@pytest.mark.parametrize("code", NVML_CODES)
+def test_a_driver_that_refuses_at_the_start_is_reported_with_its_remedy(
+    machine: StandIn, serve: Serve, code: int
+) -> None:
+    machine.add_gpus(2)
+    machine.fail_driver(code)
+    server = serve()
+    problem = until(lambda: status(server)["source_problem"])
+    assert f"code {code}" in problem or f"({code})" in problem
+    assert NVML_CODES[code] in problem or "container" in problem
+
+
+@pytest.mark.parametrize("code", NVML_CODES)
+def test_a_driver_that_refuses_at_the_start_is_taken_up_when_it_works(
+    machine: StandIn, serve: Serve, code: int
+) -> None:
+    machine.add_gpus(2)
+    machine.fail_driver(code)
+    server = serve()
+    until(lambda: status(server)["source_problem"])
+    machine.restore()
+    until(lambda: is_well(server, 2), timeout=3)
+
+
+def test_a_driver_that_refuses_is_never_papered_over_with_simulated_gpus(machine: StandIn, serve: Serve) -> None:
+    machine.add_gpus(2)
+    machine.fail_driver(9)
+    server = serve(GPU_SOURCE="auto")
+    until(lambda: status(server)["source_problem"])
+    assert (status(server)["source"], status(server)["gpus"]) == ("nvml", [])
+
+
+def test_a_server_whose_driver_refuses_lives_and_is_not_ready(machine: StandIn, serve: Serve) -> None:
+    machine.add_gpus(1)
+    machine.fail_driver(9)
+    server = serve()
+    until(lambda: status(server)["source_problem"])
+    ready = server.client.get("/health/ready")
+    assert (server.client.get("/health").status_code, ready.status_code) == (200, 503)
+    assert "modprobe" in ready.json()["error"]["detail"]
+
+
+def test_a_driver_that_fails_later_takes_every_gpu_off_the_offer_and_says_why(machine: StandIn, serve: Serve) -> None:
+    machine.add_gpus(2)
+    server = serve()
+    until(lambda: is_well(server, 2))
+    machine.fail_driver(9)
+    until(lambda: status(server)["source_problem"], timeout=3)
+    gpus = server.gpus()
+    assert [g["is_available"] for g in gpus] == [False, False]
+    assert all("modprobe" in g["status_reason"] for g in gpus)
+
+
+def test_gpus_of_a_driver_that_fails_later_keep_their_names_and_uuids(machine: StandIn, serve: Serve) -> None:
+    machine.add_gpus(2)
+    server = serve()
+    until(lambda: is_well(server, 2))
+    before = [(g["gpu_id"], g["uuid"], g["name"]) for g in server.gpus()]
+    machine.fail_driver(9)
+    until(lambda: status(server)["source_problem"], timeout=3)
+    assert [(g["gpu_id"], g["uuid"], g["name"]) for g in server.gpus()] == before
+
+
+@pytest.mark.parametrize("code", [1, 9, 15, 18, 999])
+def test_a_driver_that_fails_later_is_taken_up_again_without_a_restart(
+    machine: StandIn, serve: Serve, code: int
+) -> None:
+    machine.add_gpus(2)
+    server = serve()
+    until(lambda: is_well(server, 2))
+    machine.fail_driver(code)
+    until(lambda: status(server)["source_problem"], timeout=3)
+    machine.restore()
+    until(lambda: is_well(server, 2), timeout=3)
+
+
+def test_failing_and_returning_are_two_events_however_long_it_fails(machine: StandIn, serve: Serve) -> None:
+    machine.add_gpus(1)
+    server = serve()
+    until(lambda: is_well(server, 1))
+    until(lambda: len(server.events(type="source")) in (0, 1))
+    before = len(server.events(type="source"))
+    machine.fail_driver(9)
+    until(lambda: status(server)["source_problem"], timeout=3)
+    taken = server.get("/gpu/status")["timestamp"]
+    until(lambda: server.get("/gpu/status")["timestamp"] != taken)
+    machine.restore()
+    until(lambda: is_well(server, 1), timeout=3)
+    new = server.events(type="source")[: len(server.events(type="source")) - before]
+    assert [(e["previous"], e["current"]) for e in new] == [("failing", "ok"), ("ok", "failing")]
+
+
+def test_the_drivers_code_is_in_the_metrics_while_it_fails(machine: StandIn, serve: Serve) -> None:
+    machine.add_gpus(1)
+    server = serve()
+    until(lambda: is_well(server, 1))
+    machine.fail_driver(9)
+    until(lambda: status(server)["source_problem"], timeout=3)
+    metrics = server.metrics()
+    assert metrics["nvidia_smi_nvml_return_code"] == 9
+    assert metrics["nvidia_smi_last_collect_success"] == 0
+
+
+def test_a_driver_without_gpus_is_a_failure_not_an_empty_machine(machine: StandIn, serve: Serve) -> None:
+    server = serve()
+    assert "no GPU" in until(lambda: status(server)["source_problem"])
+
+
+def test_gpus_that_appear_later_are_taken_up(machine: StandIn, serve: Serve) -> None:
+    server = serve()
+    until(lambda: status(server)["source_problem"])
+    machine.add_gpus(3)
+    until(lambda: is_well(server, 3), timeout=3)
+
+
+def test_a_count_that_falls_to_zero_keeps_the_gpus_as_unavailable(machine: StandIn, serve: Serve) -> None:
+    machine.add_gpus(2)
+    server = serve()
+    until(lambda: is_well(server, 2))
+    machine.set(None, "count", 0)
+    until(lambda: status(server)["source_problem"], timeout=3)
+    assert [(g["gpu_id"], g["is_available"]) for g in server.gpus()] == [(0, False), (1, False)]
+
+
+def remove_gpu(machine: StandIn, index: int) -> None:
+    """Takes a GPU out: those after it move down by one, as the driver numbers them anew."""
+    with machine.together():
+        del machine._gpus[index]
+        # What is rendered names its place in the list.
+        machine._rendered[:] = [None] * len(machine._gpus)
+
+
+def test_a_gpu_that_is_gone_from_the_list_is_lost_under_its_own_uuid(machine: StandIn, serve: Serve) -> None:
+    machine.add_gpus(3)
+    server = serve()
+    until(lambda: is_well(server, 3))
+    uuids = [g["uuid"] for g in server.gpus()]
+    remove_gpu(machine, 1)
+    until(lambda: server.details(uuids[1])["status"] == "lost", timeout=3)
+    assert server.details(uuids[1])["is_available"] is False
+
+
+def test_gpus_that_moved_up_in_the_list_keep_their_uuids_and_readings(machine: StandIn, serve: Serve) -> None:
+    machine.add_gpus(3)
+    for index in range(3):
+        machine.set(index, "temperature", 40 + index)
+    server = serve()
+    until(lambda: is_well(server, 3))
+    uuids = [g["uuid"] for g in server.gpus()]
+    remove_gpu(machine, 1)
+    until(lambda: server.details(uuids[1])["status"] == "lost", timeout=3)
+    until(lambda: server.details(uuids[2])["gpu_id"] == 1, timeout=3)
+    assert {g["uuid"]: g["temperature"]["gpu"] for g in server.gpus()} == {uuids[0]: 40, uuids[1]: None, uuids[2]: 42}
+
+
+def test_a_task_stays_with_its_gpu_when_the_numbers_move(machine: StandIn, serve: Serve) -> None:
+    machine.add_gpus(3)
+    server = serve()
+    until(lambda: is_well(server, 3))
+    uuids = [g["uuid"] for g in server.gpus()]
+    server.register(gpu_ids=[2], task_id="mine")
+    remove_gpu(machine, 0)
+    until(lambda: server.details(uuids[2])["gpu_id"] == 1, timeout=3)
+    assert {g["uuid"]: g["status"] for g in server.gpus()}[uuids[2]] == "training"
+
+
+def test_an_absent_library_means_simulated_gpus_that_are_labelled(
+    needs_no_nvml: None, machine: StandIn, serve: Serve, tmp_path: Path
+) -> None:
+    server = serve(GPU_SOURCE="auto", **empty_path(tmp_path))
+    answer = until(lambda: status(server) if status(server)["gpus"] else None)
+    assert (answer["source"], answer["gpus"][0]["driver_version"]) == ("simulated", "simulated")
+
+
+def test_an_absent_library_is_a_reason_and_no_simulation_when_nvml_is_asked_for(
+    needs_no_nvml: None, machine: StandIn, serve: Serve, tmp_path: Path
+) -> None:
+    server = serve(GPU_SOURCE="nvml", **empty_path(tmp_path))
+    problem = until(lambda: status(server)["source_problem"])
+    assert "libnvidia-ml.so.1" in problem
+    assert status(server)["gpus"] == []
+
+
+@pytest.mark.parametrize("source", ["auto", "nvml"])
+def test_a_corrupt_library_is_a_reason_and_never_a_simulation(
+    machine: StandIn, serve: Serve, tmp_path: Path, source: str
+) -> None:
+    settings = empty_path(tmp_path)
+    (tmp_path / "lib" / "libnvidia-ml.so.1").write_text("this is no library\n" * 100)
+    server = serve(GPU_SOURCE=source, **settings)
+    problem = until(lambda: status(server)["source_problem"])
+    assert "invalid ELF header" in problem
+    assert (status(server)["source"], status(server)["gpus"]) == ("nvml", [])
+
+
+def test_a_library_that_lacks_one_of_its_own_is_a_reason_and_never_a_simulation(
+    machine: StandIn, serve: Serve, tmp_path: Path
+) -> None:
+    settings = empty_path(tmp_path)
+    gcc = compiler()
+    assert gcc is not None
+    folder, needed = tmp_path / "lib", tmp_path / "libneeded.so"
+    subprocess.run([gcc, "-shared", "-o", needed, "-Wl,-soname,libneeded.so", "-xc", "/dev/null"], check=True)
+    subprocess.run(
+        [
+            gcc,
+            "-shared",
+            "-Wl,--no-as-needed",
+            "-o",
+            folder / "libnvidia-ml.so.1",
+            "-xc",
+            "/dev/null",
+            "-xnone",
+            needed,
+        ],
+        check=True,
+    )
+    needed.unlink()
+    server = serve(GPU_SOURCE="auto", **settings)
+    assert "libneeded.so" in until(lambda: status(server)["source_problem"])
+
+
+@pytest.mark.parametrize("source", ["auto", "nvml"])
+def test_a_library_that_is_installed_later_is_taken_up_without_a_restart(
+    needs_no_nvml: None, machine: StandIn, serve: Serve, tmp_path: Path, library: Path, source: str
+) -> None:
+    machine.add_gpus(2)
+    server = serve(GPU_SOURCE=source, **empty_path(tmp_path))
+    until(lambda: status(server)["source_problem"] or status(server)["gpus"])
+    (tmp_path / "lib" / "libnvidia-ml.so.1").symlink_to(library)
+    until(lambda: status(server)["source"] == "nvml" and is_well(server, 2), timeout=3)
+
+
+def test_simulated_gpus_leave_no_trace_when_real_ones_take_over(
+    needs_no_nvml: None, machine: StandIn, serve: Serve, tmp_path: Path, library: Path
+) -> None:
+    machine.add_gpus(2)
+    server = serve(GPU_SOURCE="auto", **empty_path(tmp_path))
+    until(lambda: status(server)["gpus"])
+    server.register(gpu_ids=[0], task_id="on-a-simulated-gpu")
+    (tmp_path / "lib" / "libnvidia-ml.so.1").symlink_to(library)
+    until(lambda: status(server)["source"] == "nvml" and is_well(server, 2), timeout=3)
+    assert server.get("/gpu/tasks")["tasks"] == []
+
+
+def test_a_failing_driver_causes_no_traceback(machine: StandIn, serve: Serve) -> None:
+    machine.add_gpus(2)
+    server = serve()
+    until(lambda: is_well(server, 2))
+    for code in (1, 9, 15, 18, 999):
+        machine.fail_driver(code)
+        until(lambda: status(server)["source_problem"], timeout=3)
+        machine.restore()
+        until(lambda: is_well(server, 2), timeout=3)
+    assert server.tracebacks() == []

@@ -1,0 +1,142 @@
+"""Errors that the driver reports by itself."""
+
+import pytest
+
+from tests.e2e.server import ServerProcess, until
+from tests.nvml.conftest import Serve
+from tests.standin import StandIn
+
+CRITICAL = (48, 62, 64, 74, 79, 95, 119, 120)
+OF_THE_APPLICATION = (13, 31, 43)
+
+
+@pytest.fixture
+def server(machine: StandIn, serve: Serve) -> ServerProcess:
+    """Two GPUs whose errors are listened for."""
+    machine.add_gpus(2)
+    started = serve()
+
+    def hears() -> bool:
+        machine.raise_xid(1, 999)
+        return bool(started.events(type="xid"))
+
+    until(lambda: len(started.get("/gpu/available")["available_gpus"]) == 2)
+    # Nothing tells when the listening begins, so a harmless error is raised until one is heard.
+    until(hears)
+    return started
+
+
+def heard(server: ServerProcess, gpu: int, xid: int) -> dict:
+    """The event of this error, once it is there."""
+    return until(
+        lambda: next((e for e in server.events(type="xid") if (e["gpu_id"], e["xid"]) == (gpu, xid)), None), timeout=4
+    )
+
+
+@pytest.mark.parametrize("xid", CRITICAL)
+def test_a_critical_error_makes_a_gpu_unhealthy(machine: StandIn, server: ServerProcess, xid: int) -> None:
+    machine.raise_xid(0, xid)
+    assert heard(server, 0, xid)["severity"] == "critical"
+    assert server.details(0)["health"]["verdict"] == "unhealthy"
+
+
+def test_a_gpu_with_a_critical_error_is_not_offered(machine: StandIn, server: ServerProcess) -> None:
+    machine.raise_xid(0, 79)
+    heard(server, 0, 79)
+    assert [g["gpu_id"] for g in server.get("/gpu/available")["available_gpus"]] == [1]
+
+
+def test_a_critical_error_is_said_with_what_to_do(machine: StandIn, server: ServerProcess) -> None:
+    machine.raise_xid(0, 79)
+    heard(server, 0, 79)
+    health = server.details(0)["health"]
+    assert "Xid 79" in health["reasons"][0]
+    assert health["suggested_actions"]
+
+
+def test_a_contained_memory_error_degrades_a_gpu_that_can_still_be_had(machine: StandIn, server: ServerProcess) -> None:
+    machine.raise_xid(0, 94)
+    assert heard(server, 0, 94)["severity"] == "warning"
+    shown = server.details(0)
+    assert (shown["health"]["verdict"], shown["is_available"]) == ("degraded", True)
+
+
+@pytest.mark.parametrize("xid", OF_THE_APPLICATION)
+def test_a_fault_of_an_application_is_told_and_changes_nothing(
+    machine: StandIn, server: ServerProcess, xid: int
+) -> None:
+    machine.raise_xid(0, xid)
+    assert heard(server, 0, xid)["severity"] == "info"
+    shown = server.details(0)
+    assert (shown["health"]["verdict"], shown["is_available"]) == ("healthy", True)
+
+
+def test_errors_are_counted_in_the_metrics_by_gpu_and_number(machine: StandIn, server: ServerProcess) -> None:
+    uuid = server.gpu(0)["uuid"]
+    for _ in range(3):
+        machine.raise_xid(0, 31)
+    machine.raise_xid(0, 79)
+
+    def counts() -> dict[str, float]:
+        return {
+            name: value
+            for name, value in server.metrics().items()
+            if name.startswith("nvidia_smi_xid_errors_total{") and uuid in name
+        }
+
+    until(lambda: len(counts()) == 2 and sum(counts().values()) == 4, timeout=4)
+    assert {name.split('xid="')[1].split('"')[0]: value for name, value in counts().items()} == {"31": 3, "79": 1}
+
+
+def test_an_error_is_forgiven_when_the_gpu_was_lost_and_has_returned(machine: StandIn, server: ServerProcess) -> None:
+    machine.raise_xid(0, 79)
+    heard(server, 0, 79)
+    machine.lose(0)
+    until(lambda: server.gpu(0)["status"] == "lost", timeout=3)
+    machine.restore(0)
+    until(lambda: server.gpu(0)["status"] == "available", timeout=5)
+    assert server.details(0)["health"]["verdict"] == "healthy"
+
+
+def test_errors_stay_counted_after_they_are_forgiven(machine: StandIn, server: ServerProcess) -> None:
+    uuid = server.gpu(0)["uuid"]
+    machine.raise_xid(0, 79)
+    heard(server, 0, 79)
+    machine.lose(0)
+    until(lambda: server.gpu(0)["status"] == "lost", timeout=3)
+    machine.restore(0)
+    until(lambda: server.gpu(0)["status"] == "available", timeout=5)
+    [count] = [v for name, v in server.metrics().items() if "xid_errors_total{" in name and uuid in name]
+    assert count == 1
+
+
+def test_errors_are_heard_after_a_new_initialisation(machine: StandIn, server: ServerProcess) -> None:
+    machine.fail_driver(9)
+    until(lambda: server.get("/gpu/status")["source_problem"], timeout=3)
+    machine.restore()
+    until(lambda: len(server.get("/gpu/available")["available_gpus"]) == 2, timeout=4)
+
+    def hears() -> bool:
+        machine.raise_xid(1, 998)
+        return any(e["xid"] == 998 for e in server.events(type="xid"))
+
+    until(hears, timeout=5)
+
+
+def test_a_burst_of_errors_is_heard_whole(machine: StandIn, server: ServerProcess) -> None:
+    with machine.together():
+        for _ in range(100):
+            machine.raise_xid(0, 31)
+    until(lambda: sum(e["xid"] == 31 for e in server.events(type="xid")) == 100, timeout=5)
+
+
+def test_a_gpu_without_events_does_not_deafen_the_others(machine: StandIn, serve: Serve) -> None:
+    machine.add_gpus(2)
+    machine.fail("nvmlDeviceRegisterEvents", 3, 0)
+    server = serve()
+
+    def hears() -> bool:
+        machine.raise_xid(1, 31)
+        return bool(server.events(type="xid"))
+
+    until(hears, timeout=5)
