@@ -9,7 +9,7 @@ from api.models.event import EventType, GPUEvent, Severity
 from api.models.gpu import GPUStatus, Verdict
 from api.models.snapshot import GPUSnapshot
 from api.services.gpu_judgement import CRITICAL_XIDS, WARNING_XIDS
-from api.services.gpu_view import JudgedGPU
+from api.services.judged_gpu import JudgedGPU
 
 #: Events kept, newest first to go last; older ones are forgotten.
 CAPACITY = 10_000

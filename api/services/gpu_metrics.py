@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from api.models.snapshot import GPUSnapshot
 from api.services.gpu_metric_families import DCGM_FAMILIES, MIB, SMI_FAMILIES, Family, scaled
-from api.services.gpu_view import JudgedGPU
+from api.services.judged_gpu import JudgedGPU
 
 
 @dataclass(frozen=True, slots=True)

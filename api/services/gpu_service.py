@@ -23,7 +23,8 @@ from api.services.gpu_events import GPUEvents
 from api.services.gpu_history import UNITS, GPUHistory, Metric
 from api.services.gpu_monitor import GPUMonitor
 from api.services.gpu_state import GPUState, GPUStateKeeper
-from api.services.gpu_view import JudgedGPU, show_available, show_processes
+from api.services.gpu_view import show_available, show_processes
+from api.services.judged_gpu import JudgedGPU
 from api.services.task_registry import TaskRegistry
 from api.storage.tasks import TaskStore
 from api.utils.clock import Clock

@@ -11,7 +11,7 @@ from api.models.task import RegisteredTask
 from api.services.gpu_events import GPUEvents, xid_severity
 from api.services.gpu_judgement import DRAINING_SECONDS, Circumstances, is_stale, judge
 from api.services.gpu_metrics import XidCount
-from api.services.gpu_view import JudgedGPU
+from api.services.judged_gpu import JudgedGPU
 from api.utils.clock import Clock
 
 

@@ -1,9 +1,7 @@
 """Readings, judgements and tasks put together into what the API shows. Pure functions."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
 
 from api.models.gpu import (
     GPUMIG,
@@ -26,45 +24,11 @@ from api.models.gpu import (
     ProcessOnGPU,
 )
 from api.models.model_memory import models_that_fit
-from api.models.reading import FaultKind, GPUCondition, GPUIdentity, GPUProcess, GPUVitals
-from api.models.snapshot import GPUReading, GPUSnapshot
+from api.models.reading import GPUProcess, GPUVitals
+from api.models.snapshot import GPUSnapshot
 from api.models.task import RegisteredTask
-from api.services.gpu_judgement import Judgement
-
-# Stand for what is not known, so that every field has one expression.
-_NO_IDENTITY = GPUIdentity(index=-1, uuid="")
-_NO_VITALS = GPUVitals()
-_NO_CONDITION = GPUCondition()
-
-# Fields that are null because those are from which they are computed.
-_MADE_FROM = {
-    "memory.utilization": ("memory.used", "memory.total"),
-    "memory.total_gb": ("memory.total",),
-    "memory.free_gb": ("memory.free",),
-    "power.limit": ("power.enforced_limit",),
-    "power.usage_percent": ("power.current", "power.limit", "power.enforced_limit"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class JudgedGPU:
-    """A GPU with everything that its answers are made from."""
-
-    reading: GPUReading
-    judgement: Judgement
-    task: RegisteredTask | None
-
-    @property
-    def identity(self) -> GPUIdentity:
-        return self.reading.identity or _NO_IDENTITY
-
-    @property
-    def vitals(self) -> GPUVitals:
-        return self.reading.vitals or _NO_VITALS
-
-    @property
-    def condition(self) -> GPUCondition:
-        return self.reading.condition or _NO_CONDITION
+from api.services.gpu_nulls import why_null
+from api.services.judged_gpu import JudgedGPU
 
 
 def show_status(snapshot: GPUSnapshot, gpus: Sequence[JudgedGPU], now: datetime) -> GPUStatusResponse:
@@ -82,7 +46,7 @@ def show_status(snapshot: GPUSnapshot, gpus: Sequence[JudgedGPU], now: datetime)
 def show_gpu(snapshot: GPUSnapshot, gpu: JudgedGPU) -> GPUInfo:
     """One GPU in `/gpu/status`."""
     vitals, reading = gpu.vitals, gpu.reading
-    limit = _limit(gpu.condition)
+    limit = gpu.power_limit
     return GPUInfo(
         gpu_id=reading.index,
         uuid=reading.uuid,
@@ -149,51 +113,48 @@ def show_available(snapshot: GPUSnapshot, gpu: JudgedGPU) -> AvailableGPU:
 def show_details(snapshot: GPUSnapshot, gpu: JudgedGPU) -> GPUDetails:
     """The answer of `/gpu/{id}/details`."""
     identity, vitals, condition = gpu.identity, gpu.vitals, gpu.condition
-    groups: dict[str, Any] = {
-        "gpu_id": gpu.reading.index,
-        "uuid": gpu.reading.uuid,
-        "name": identity.name,
-        "serial": identity.serial,
-        "architecture": identity.architecture,
-        "compute_capability": identity.compute_capability,
-        "memory": _memory(vitals),
-        "utilization": GPUUtilization(
+    return GPUDetails(
+        gpu_id=gpu.reading.index,
+        uuid=gpu.reading.uuid,
+        name=identity.name,
+        serial=identity.serial,
+        architecture=identity.architecture,
+        compute_capability=identity.compute_capability,
+        memory=_memory(vitals),
+        utilization=GPUUtilization(
             gpu=vitals.utilization_gpu,
             memory=vitals.utilization_memory,
             encoder=vitals.utilization_encoder,
             decoder=vitals.utilization_decoder,
         ),
-        "temperature": GPUTemperatureDetails(
+        temperature=GPUTemperatureDetails(
             gpu=vitals.temperature_gpu,
             memory=vitals.temperature_memory,
             slowdown=identity.temperature_slowdown,
             shutdown=identity.temperature_shutdown,
         ),
-        "power": _power(gpu),
-        "fan_speed": vitals.fan_percent,
-        "clocks": GPUClocks(current=vitals.clocks, max=identity.clocks_max),
-        "pstate": vitals.pstate,
-        "throttle_reasons": vitals.throttle_reasons,
-        "ecc": condition.ecc,
-        "memory_repair": condition.repair,
-        "pcie": GPUPCIe(
+        power=_power(gpu),
+        fan_speed=vitals.fan_percent,
+        clocks=GPUClocks(current=vitals.clocks, max=identity.clocks_max),
+        pstate=vitals.pstate,
+        throttle_reasons=vitals.throttle_reasons,
+        ecc=condition.ecc,
+        memory_repair=condition.repair,
+        pcie=GPUPCIe(
             bus_id=identity.pci_bus_id,
             generation=condition.pcie_generation,
             max_generation=identity.pcie_max_generation,
             width=condition.pcie_width,
             max_width=identity.pcie_max_width,
         ),
-        "nvlink": condition.nvlinks,
-        "mig": GPUMIG(enabled=condition.mig_enabled, pending=condition.mig_pending, slices=condition.mig_slices),
-        "compute_mode": condition.compute_mode,
-        "persistence_mode": condition.persistence_mode,
-        "processes": show_process_list(gpu),
-        "driver_version": snapshot.versions.driver,
-        "cuda_version": snapshot.versions.cuda,
-        "nvml_version": snapshot.versions.nvml,
-    }
-    return GPUDetails(
-        **groups,
+        nvlink=condition.nvlinks,
+        mig=GPUMIG(enabled=condition.mig_enabled, pending=condition.mig_pending, slices=condition.mig_slices),
+        compute_mode=condition.compute_mode,
+        persistence_mode=condition.persistence_mode,
+        processes=show_process_list(gpu),
+        driver_version=snapshot.versions.driver,
+        cuda_version=snapshot.versions.cuda,
+        nvml_version=snapshot.versions.nvml,
         health=gpu.judgement.health,
         status=gpu.judgement.status,
         status_reason=gpu.judgement.reason,
@@ -202,7 +163,7 @@ def show_details(snapshot: GPUSnapshot, gpu: JudgedGPU) -> GPUDetails:
         source=snapshot.source,
         stale=gpu.judgement.stale,
         timestamp=gpu.reading.read_at,
-        unavailable=why_null(snapshot, gpu, groups),
+        unavailable=why_null(snapshot, gpu),
     )
 
 
@@ -214,7 +175,7 @@ def show_processes(snapshot: GPUSnapshot, gpu: JudgedGPU, note: str | None) -> G
         uuid=gpu.reading.uuid,
         processes=processes,
         note=note,
-        unavailable=why_null(snapshot, gpu, {"processes": processes}),
+        unavailable={} if processes is not None else {"processes": why_null(snapshot, gpu)["processes"]},
         timestamp=gpu.reading.read_at,
         source=snapshot.source,
     )
@@ -225,55 +186,6 @@ def show_process_list(gpu: JudgedGPU) -> tuple[ProcessOnGPU, ...] | None:
     if gpu.reading.processes is None:
         return None
     return tuple(_process(process, gpu.task) for process in gpu.reading.processes)
-
-
-def why_null(snapshot: GPUSnapshot, gpu: JudgedGPU, groups: Mapping[str, Any]) -> dict[str, str]:
-    """For every null in the groups, by its path, the reason that the source gave, or what the fault implies."""
-    reasons = {
-        **snapshot.versions.unavailable,
-        **gpu.identity.unavailable,
-        **gpu.vitals.unavailable,
-        **gpu.condition.unavailable,
-    }
-    if gpu.reading.processes_unlisted is not None:
-        reasons["processes"] = gpu.reading.processes_unlisted
-    if gpu.reading.fault is FaultKind.LOST:
-        default = "lost"
-    elif gpu.reading.fault is FaultKind.NO_PERMISSION:
-        default = "no_permission"
-    elif gpu.reading.vitals is None:
-        default = "not_read"
-    else:
-        default = "unsupported"
-    return {path: _reason(path, reasons, default) for path in _null_paths("", groups.items())}
-
-
-def _reason(path: str, reasons: Mapping[str, str], default: str) -> str:
-    for origin in (*_MADE_FROM.get(path, ()), path):
-        # A reason for a whole group ("mig") or for several fields at once ("memory_repair.remapped_rows") is named by
-        # the beginning that they share.
-        found = [key for key in reasons if origin == key or origin.startswith((key + ".", key + "_"))]
-        if found:
-            return reasons[max(found, key=len)]
-    return default
-
-
-def _null_paths(prefix: str, items: Iterable[tuple[str, Any]]) -> Iterator[str]:
-    for name, value in items:
-        if value is None:
-            yield prefix + name
-        elif parts := _part_names(type(value)):
-            yield from _null_paths(f"{prefix}{name}.", ((part, getattr(value, part)) for part in parts))
-
-
-# The fields of each class, looked up for every GPU at every sweep.
-_PART_NAMES: dict[type, tuple[str, ...]] = {}
-
-
-def _part_names(kind: type) -> tuple[str, ...]:
-    if kind not in _PART_NAMES:
-        _PART_NAMES[kind] = tuple(f.name for f in fields(kind)) if is_dataclass(kind) else ()
-    return _PART_NAMES[kind]
 
 
 def _memory(vitals: GPUVitals) -> GPUMemory:
@@ -290,7 +202,7 @@ def _memory(vitals: GPUVitals) -> GPUMemory:
 
 
 def _power(gpu: JudgedGPU) -> GPUPower:
-    limit = _limit(gpu.condition)
+    limit = gpu.power_limit
     return GPUPower(
         current=gpu.vitals.power_watts,
         limit=limit,
@@ -300,12 +212,6 @@ def _power(gpu: JudgedGPU) -> GPUPower:
         usage_percent=_percent(gpu.vitals.power_watts, limit),
         energy_joules=gpu.vitals.energy_joules,
     )
-
-
-def _limit(condition: GPUCondition) -> float | None:
-    # The enforced limit is the one that holds: it is the lower of what was set and what the board must not pass.
-    enforced = condition.power_enforced_limit_watts
-    return condition.power_limit_watts if enforced is None else enforced
 
 
 def _task(task: RegisteredTask | None) -> CurrentTask | None:
