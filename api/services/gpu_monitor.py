@@ -1,6 +1,7 @@
 """Paces the sweeps: one monitor thread, a reader for the driver, a reader for each GPU, one snapshot a sweep."""
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -16,6 +17,9 @@ logger = logging.getLogger(__name__)
 
 #: Seconds that a sweep waits for readers; whoever is later is stuck, and later sweeps do not wait for it.
 PATIENCE_SECONDS = 1.0
+
+#: Seconds that a GPU is given before the next is asked as well; a reading takes a fifth of it.
+HEAD_START_SECONDS = 0.002
 
 
 class GPUMonitor:
@@ -120,10 +124,16 @@ class GPUMonitor:
                 slot.reader.stop()
 
     def _read_slots(self) -> None:
-        round_ = Round()
+        late = []
         for slot in self._slots:
-            slot.reader.ask(round_)
-        round_.wait(self._patience)
+            round_ = Round()
+            # One after the other as long as each is quick: woken all at once, the threads contend for the interpreter
+            # and take twice the CPU.
+            if slot.reader.ask(round_) and not round_.wait(HEAD_START_SECONDS):
+                late.append(round_)
+        deadline = time.monotonic() + self._patience
+        for round_ in late:
+            round_.wait(max(0.0, deadline - time.monotonic()))
 
     def _count_stuck(self) -> int:
         return sum(map(self._is_stuck, [*self._slots, *self._left_behind]))
