@@ -4,6 +4,7 @@ import contextlib
 import gc
 import logging
 import resource
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -37,14 +38,13 @@ def main(argv: Sequence[str]) -> int:
         print(f"run.py: {why}: stop what listens there, or choose another with --port", file=sys.stderr)
         return 1
     _raise_open_files()
-    server = Server(create_shell(runtime), runtime.broker)
+    port = listener.getsockname()[1]
+    server = Server(create_shell(runtime), runtime.broker, on_started=lambda: _announce(runtime, port))
     runtime.start()
     # What is loaded by now stays: without this, each full collection walks over it, for milliseconds.
     gc.collect()
     gc.freeze()
     try:
-        port = listener.getsockname()[1]
-        _announce(runtime, port)
         server.run(sockets=[listener])
     finally:
         runtime.stop()
@@ -97,8 +97,7 @@ def _raise_open_files() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        # Ctrl-C before the server took over the signals.
-        sys.exit(0)
+    # Until the server takes over the signals: to be told to end is no failure at any time.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(0))
+    sys.exit(main(sys.argv[1:]))

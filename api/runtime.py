@@ -4,7 +4,7 @@ import logging
 import socket
 from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, Gauge, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
 
 from api import __version__
 from api.config import LOOPBACK_NAMES, Config
@@ -97,7 +97,6 @@ def _create_registry(http_metrics: HTTPMetrics, broker: Broker) -> CollectorRegi
     registry = CollectorRegistry()
     registry.register(http_metrics)
     ProcessCollector(registry=registry)
-    PlatformCollector(registry=registry)
     Gauge("diffusion_pipe_build_info", "The version of the service.", ["version"], registry=registry).labels(
         __version__
     ).set(1)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import socket
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -317,7 +318,8 @@ def _replay(body: bytes) -> Receive:
 class Server(uvicorn.Server):
     """uvicorn's server, which ends the streams itself and exits with 0 when it is told to end."""
 
-    def __init__(self, shell: Shell, broker: Broker) -> None:
+    def __init__(self, shell: Shell, broker: Broker, on_started: Callable[[], None]) -> None:
+        """`on_started` is called once it listens, and answers signals."""
         super().__init__(
             uvicorn.Config(
                 shell,
@@ -336,6 +338,11 @@ class Server(uvicorn.Server):
             )
         )
         self._broker = broker
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_started()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)

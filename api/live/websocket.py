@@ -1,6 +1,7 @@
 """Snapshots over a WebSocket."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -11,6 +12,8 @@ from api.errors import Unavailable
 from api.live.broker import Broker, Subscription
 from api.live.sse import HEARTBEAT_SECONDS, SEND_SECONDS
 from api.utils.envelope import encode_json
+
+logger = logging.getLogger(__name__)
 
 # RFC 6455, 7.4.1, and the registry of close codes.
 _GOING_AWAY = 1001
@@ -41,8 +44,11 @@ async def _serve(socket: WebSocket, broker: Broker, subscription: Subscription) 
     finally:
         for task in (sending, listening):
             task.cancel()
-        await asyncio.gather(sending, listening, return_exceptions=True)
-    if listening not in done:
+        outcome, _ = await asyncio.gather(sending, listening, return_exceptions=True)
+    if subscription.has_lagged or isinstance(outcome, TimeoutError):
+        # No farewell to one who does not read; the server closes the connection, the kernel ends it.
+        logger.info("subscriber dropped: it has stopped reading", extra={"client": str(socket.client)})
+    elif listening not in done:
         await socket.close(_GOING_AWAY)
 
 

@@ -65,7 +65,8 @@ def _simple(lines: list[str], name: str, type_: str, help_: str, samples: Iterab
 
 
 def _number(value: float) -> str:
-    return str(int(value)) if value == int(value) else f"{value:.15g}"
+    whole = int(value)
+    return str(whole) if whole == value else f"{value:.15g}"
 
 
 def _escape(text: str | None) -> str:

@@ -9,7 +9,7 @@ from api.hardware.source import GPUSource, SourceFault
 from api.models.reading import FaultKind, SourceName
 from api.models.snapshot import GPUReading, GPUSnapshot
 from api.services.gpu_slots import GPUSlot
-from api.services.readers import Reader, Round
+from api.services.readers import Reader
 from api.utils.clock import Clock
 from api.utils.periodic import PeriodicThread
 
@@ -79,8 +79,7 @@ class GPUMonitor:
 
     def _refresh_source(self) -> bool:
         """Whether the driver answers; the problem is kept when it does not."""
-        round_ = Round()
-        if self._driver.ask(round_) and round_.wait(self._patience):
+        if self._driver.ask() and self._driver.wait(self._patience):
             return self._problem is None
         seconds = self._driver.busy_seconds
         if seconds is None:
@@ -124,16 +123,12 @@ class GPUMonitor:
                 slot.reader.stop()
 
     def _read_slots(self) -> None:
-        late = []
-        for slot in self._slots:
-            round_ = Round()
-            # One after the other as long as each is quick: woken all at once, the threads contend for the interpreter
-            # and take twice the CPU.
-            if slot.reader.ask(round_) and not round_.wait(HEAD_START_SECONDS):
-                late.append(round_)
+        # One after the other as long as each is quick: woken all at once, the threads contend for the interpreter and
+        # take twice the CPU.
+        late = [slot for slot in self._slots if slot.reader.ask() and not slot.reader.wait(HEAD_START_SECONDS)]
         deadline = time.monotonic() + self._patience
-        for round_ in late:
-            round_.wait(max(0.0, deadline - time.monotonic()))
+        for slot in late:
+            slot.reader.wait(max(0.0, deadline - time.monotonic()))
 
     def _count_stuck(self) -> int:
         return sum(map(self._is_stuck, [*self._slots, *self._left_behind]))

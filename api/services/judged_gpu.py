@@ -1,6 +1,6 @@
 """A GPU as everything above the monitor knows it: its reading, the judgement on it, and the task that holds it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from api.models.reading import GPUCondition, GPUIdentity, GPUVitals
 from api.models.snapshot import GPUReading
@@ -20,21 +20,18 @@ class JudgedGPU:
     reading: GPUReading
     judgement: Judgement
     task: RegisteredTask | None
+    identity: GPUIdentity = field(init=False)
+    vitals: GPUVitals = field(init=False)
+    condition: GPUCondition = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Looked up hundreds of times a sweep: as properties they would cost a call each time.
+        object.__setattr__(self, "identity", self.reading.identity or _NO_IDENTITY)
+        object.__setattr__(self, "vitals", self.reading.vitals or _NO_VITALS)
+        object.__setattr__(self, "condition", self.reading.condition or _NO_CONDITION)
 
     @property
     def power_limit(self) -> float | None:
         """The limit in W that holds: the lower of what was set and what the board must not pass."""
         enforced = self.condition.power_enforced_limit_watts
         return self.condition.power_limit_watts if enforced is None else enforced
-
-    @property
-    def identity(self) -> GPUIdentity:
-        return self.reading.identity or _NO_IDENTITY
-
-    @property
-    def vitals(self) -> GPUVitals:
-        return self.reading.vitals or _NO_VITALS
-
-    @property
-    def condition(self) -> GPUCondition:
-        return self.reading.condition or _NO_CONDITION

@@ -1,35 +1,35 @@
 import threading
 
-from api.services.readers import Reader, Round
+from api.services.readers import Reader
 from api.utils.clock import FakeClock
 
 
-def test_round_that_nobody_was_asked_for_is_over():
-    assert Round().wait(0.0)
-
-
-def test_round_ends_when_everyone_has_answered(clock: FakeClock):
+def test_reader_answers_each_time_it_is_asked(clock: FakeClock):
     ran: list[int] = []
-    readers = [Reader(f"test-{i}", lambda i=i: ran.append(i), clock) for i in range(4)]
-    round_ = Round()
-    assert [reader.ask(round_) for reader in readers] == [True] * 4
-    assert round_.wait(10)
-    assert sorted(ran) == [0, 1, 2, 3]
-    for reader in readers:
-        reader.stop()
+    reader = Reader("test", lambda: ran.append(1), clock)
+    for _ in range(3):
+        assert reader.ask()
+        assert reader.wait(10)
+    assert len(ran) == 3
+    reader.stop()
 
 
-def test_stuck_read_makes_the_round_late_and_refuses_the_next(clock: FakeClock):
+def test_reader_that_is_never_asked_starts_no_thread(clock: FakeClock):
+    before = threading.active_count()
+    Reader("test-idle", lambda: None, clock).stop()
+    assert threading.active_count() == before
+
+
+def test_stuck_read_is_late_and_refuses_the_next(clock: FakeClock):
     release = threading.Event()
-    reader = Reader("test-stuck", lambda: release.wait(30), clock)
-    round_ = Round()
-    reader.ask(round_)
-    assert not round_.wait(0.0)
-    assert not reader.ask(Round())
+    reader = Reader("test-stuck", lambda: release.wait(30) and None, clock)
+    assert reader.ask()
+    assert not reader.wait(0.0)
+    assert not reader.ask()
     clock.advance(7)
     assert reader.busy_seconds == 7
     release.set()
-    assert round_.wait(10)
+    assert reader.wait(10)
     assert reader.busy_seconds is None
     reader.stop()
 
@@ -40,19 +40,6 @@ def test_read_that_fails_still_answers(clock: FakeClock):
 
     reader = Reader("test-failing", fail, clock)
     for _ in range(2):
-        round_ = Round()
-        assert reader.ask(round_)
-        assert round_.wait(10)
-    reader.stop()
-
-
-def test_late_answer_of_a_stuck_read_does_not_count_for_a_later_round(clock: FakeClock):
-    release = threading.Event()
-    reader = Reader("test-stuck", lambda: release.wait(30), clock)
-    first, later = Round(), Round()
-    reader.ask(first)
-    assert not reader.ask(later)
-    assert later.wait(0.0)
-    release.set()
-    assert first.wait(10)
+        assert reader.ask()
+        assert reader.wait(10)
     reader.stop()
