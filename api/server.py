@@ -106,7 +106,6 @@ class Shell:
         headers = dict(scope["headers"])
         request_id = _request_id(headers.get(b"x-request-id"))
         reply = _Reply(send, request_id, self._common_headers)
-        origin = headers.get(b"origin")
         route = None
         try:
             self._check(scope, headers)
@@ -117,8 +116,8 @@ class Shell:
             else:
                 await self._think(scope, headers, receive, reply)
         except ServiceError as error:
-            if self._policy.allows_cross(origin):
-                reply.allow_origin(origin)
+            if self._policy.allows_cross(headers.get(b"origin")):
+                reply.allow_origin(headers[b"origin"])
             await reply.fail(error)
         except Exception:
             logger.exception("request failed", extra={"request_id": request_id, "path": scope["path"]})
@@ -189,9 +188,8 @@ class Shell:
         if scope["method"] not in ("GET", "HEAD"):
             raise MethodNotAllowed(headers={"Allow": _STREAM_METHODS})
         self._broker.require_room()
-        origin = headers.get(b"origin")
-        if self._policy.allows_cross(origin):
-            reply.allow_origin(origin)
+        if self._policy.allows_cross(headers.get(b"origin")):
+            reply.allow_origin(headers[b"origin"])
         connection = scope.get("extensions", {}).get("connection")
         if connection is not None:
             limit_send_buffer(connection)
@@ -210,14 +208,14 @@ class Shell:
     def _note(self, scope: Scope, began: float, request_id: str, status: int, route: str | None) -> None:
         self._record(
             Access(
-                ended=time.time(),
-                method=scope.get("method", "WEBSOCKET"),
-                path=scope["path"],
-                route=route or scope.get("state", {}).get("route", UNKNOWN_ROUTE),
-                status=status,
-                seconds=time.perf_counter() - began,
-                request_id=request_id,
-                client=_client(scope),
+                time.time(),
+                scope.get("method", "WEBSOCKET"),
+                scope["path"],
+                route or scope.get("state", {}).get("route", UNKNOWN_ROUTE),
+                status,
+                time.perf_counter() - began,
+                request_id,
+                _client(scope),
             )
         )
 
@@ -260,9 +258,9 @@ class _Reply:
         self.request_id = request_id
         self.status = 0
 
-    def allow_origin(self, origin: bytes | None) -> None:
+    def allow_origin(self, origin: bytes) -> None:
         """Lets a page of this origin read the answer; for what Flask does not answer, which does so itself."""
-        self._common_headers = [*self._common_headers, (b"access-control-allow-origin", origin or b"")]
+        self._common_headers = [*self._common_headers, (b"access-control-allow-origin", origin)]
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -272,10 +270,11 @@ class _Reply:
         await self._send(message)
 
     async def send_document(self, document: Document, headers: Headers, now: float) -> None:
+        if_none_match, accept_encoding = headers.get(b"if-none-match"), headers.get(b"accept-encoding")
         status, own, body = reply_with(
             document,
-            headers.get(b"if-none-match", b"").decode("latin-1"),
-            headers.get(b"accept-encoding", b"").decode("latin-1"),
+            if_none_match.decode("latin-1") if if_none_match else "",
+            accept_encoding.decode("latin-1") if accept_encoding else "",
             now,
         )
         own.append((b"x-request-id", self.request_id.encode()))

@@ -1,5 +1,6 @@
 """Answers that are ready as bytes: encoded once, sent many times."""
 
+import functools
 import hashlib
 import threading
 import zlib
@@ -17,6 +18,9 @@ _LEVEL = 1
 _GZIP_CONTAINER = 31
 
 
+HeaderList = list[tuple[bytes, bytes]]
+
+
 @dataclass(slots=True)
 class Document:
     """A body with its type and ETag; `read_monotonic` is when what it tells was read, None when it has no age."""
@@ -25,15 +29,23 @@ class Document:
     content_type: str = JSON
     read_monotonic: float | None = None
     etag: str = field(init=False)
-    etag_bytes: bytes = field(init=False)
-    content_type_bytes: bytes = field(init=False)
+    #: The headers of 304, and those that 200 adds to them: put together once, sent many times.
+    headers: HeaderList = field(init=False)
+    content_headers: HeaderList = field(init=False)
     _compressed: bytes | None = None
 
     def __post_init__(self) -> None:
         # Weak: the compressed form is the same document.
         self.etag = f'W/"{hashlib.blake2b(self.body, digest_size=12).hexdigest()}"'
-        self.etag_bytes = self.etag.encode()
-        self.content_type_bytes = self.content_type.encode()
+        self.headers = [
+            (b"etag", self.etag.encode()),
+            (b"cache-control", b"no-cache"),
+            (b"vary", b"Accept-Encoding"),
+        ]
+        self.content_headers = [
+            (b"content-type", self.content_type.encode()),
+            (b"content-length", b"%d" % len(self.body)),
+        ]
 
     @property
     def compressed(self) -> bytes | None:
@@ -55,6 +67,7 @@ class Document:
         return "*" in tags or self.etag.removeprefix("W/") in tags
 
 
+@functools.lru_cache(256)
 def accepts_gzip(accept_encoding: str) -> bool:
     """Whether an Accept-Encoding header allows gzip."""
     weights = {}
@@ -66,32 +79,23 @@ def accepts_gzip(accept_encoding: str) -> bool:
     return weight not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
 
 
-HeaderList = list[tuple[bytes, bytes]]
-
-
 def reply_with(
     document: Document, if_none_match: str, accept_encoding: str, now: float
 ) -> tuple[int, HeaderList, bytes]:
     """Status, headers and body that answer a GET of the document: the one place that decides them."""
-    headers: HeaderList = [
-        (b"etag", document.etag_bytes),
-        (b"cache-control", b"no-cache"),
-        (b"vary", b"Accept-Encoding"),
-    ]
     age = document.age(now)
-    if age is not None:
-        headers.append((b"age", b"%d" % age))
+    headers = document.headers.copy() if age is None else [*document.headers, (b"age", b"%d" % age)]
     if if_none_match and document.matches(if_none_match):
         return 304, headers, b""
-    headers.append((b"content-type", document.content_type_bytes))
-    body = document.body
     if accept_encoding and accepts_gzip(accept_encoding):
         compressed = document.compressed
         if compressed is not None:
+            headers.append(document.content_headers[0])
             headers.append((b"content-encoding", b"gzip"))
-            body = compressed
-    headers.append((b"content-length", b"%d" % len(body)))
-    return 200, headers, body
+            headers.append((b"content-length", b"%d" % len(compressed)))
+            return 200, headers, compressed
+    headers += document.content_headers
+    return 200, headers, document.body
 
 
 Maker = Callable[[], Document]

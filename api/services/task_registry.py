@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
-from api.errors import ProcessNotRunning
+from api.errors import ProcessNotRunning, TaskNotFound
 from api.hardware import host
 from api.models.task import TASK_ID_KINDS, Keep, ProcessIdentity, RegisteredTask, TaskType
 from api.storage.tasks import TaskStore
@@ -71,8 +72,13 @@ class TaskRegistry:
 
     def release_dead(self) -> list[RegisteredTask]:
         """Releases the tasks whose registered process has ended, and says which they were."""
-        dead = [task for task in self._store.list() if task.process is not None and not self._is_running(task.process)]
-        return [self.release(task.task_id) for task in dead]
+        released = []
+        for task in self._store.list():
+            if task.process is not None and not self._is_running(task.process):
+                # Somebody may have been first.
+                with suppress(TaskNotFound):
+                    released.append(self.release(task.task_id))
+        return released
 
     def get(self, task_id: str) -> RegisteredTask:
         """The task with this id. Raises TaskNotFound."""
