@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from api.models.reading import GPUProcess, ProcessKind
 from api.models.system import DiskUsage, HostMemory, SystemInfo
 from api.models.task import ProcessIdentity
 from api.utils.formatting import shorten_command
@@ -54,6 +55,31 @@ def describe_process(pid: int) -> ProcessDescription:
             )
     except _NO_PROCESS:
         return ProcessDescription()
+
+
+def describe_gpu_process(
+    pid: int, kind: ProcessKind, memory_mb: int | None, gpu_instance_id: int | None = None
+) -> GPUProcess:
+    """A process on a GPU, with what the host knows of it, and why not where it does not."""
+    known = describe_process(pid)
+    unavailable: dict[str, str] = {}
+    if memory_mb is None:
+        unavailable["memory"] = "unsupported"
+    if not known.visible:
+        unavailable.update(dict.fromkeys(("user", "command", "started_at", "host_memory"), "process_not_visible"))
+    return GPUProcess(
+        pid=pid,
+        kind=kind,
+        memory_mb=memory_mb,
+        user=known.user,
+        command=known.command,
+        started_at=known.started_at,
+        container_id=known.container_id,
+        host_memory_mb=known.host_memory_mb,
+        gpu_instance_id=gpu_instance_id,
+        ancestors=known.ancestors,
+        unavailable=unavailable,
+    )
 
 
 def _username(process: psutil.Process) -> str | None:

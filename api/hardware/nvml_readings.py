@@ -321,7 +321,10 @@ def read_processes(handle: Any) -> tuple[GPUProcess, ...]:
                 found[key] = (ProcessKind.BOTH, max((m for m in (known, memory) if m is not None), default=None))
             else:
                 found[key] = (kind, memory)
-    return tuple(_process(pid, instance, kind, memory) for (pid, instance), (kind, memory) in found.items())
+    return tuple(
+        host.describe_gpu_process(pid, kind, memory, None if instance == _NO_INSTANCE else instance)
+        for (pid, instance), (kind, memory) in found.items()
+    )
 
 
 def _running(
@@ -338,25 +341,3 @@ def _process_memory(raw: Any) -> int | None:
     # Windows and WSL report no memory per process; other platforms have been seen to report 2^64 - 1 bytes.
     memory = None if raw.usedGpuMemory is None else raw.usedGpuMemory >> 20
     return None if memory is None or memory > MAX_MEMORY_MB else memory
-
-
-def _process(pid: int, instance: int, kind: ProcessKind, memory_mb: int | None) -> GPUProcess:
-    known = host.describe_process(pid)
-    unavailable: dict[str, str] = {}
-    if memory_mb is None:
-        unavailable["memory"] = "unsupported"
-    if not known.visible:
-        unavailable.update(dict.fromkeys(("user", "command", "started_at", "host_memory"), "process_not_visible"))
-    return GPUProcess(
-        pid=pid,
-        kind=kind,
-        memory_mb=memory_mb,
-        user=known.user,
-        command=known.command,
-        started_at=known.started_at,
-        container_id=known.container_id,
-        host_memory_mb=known.host_memory_mb,
-        gpu_instance_id=None if instance == _NO_INSTANCE else instance,
-        ancestors=known.ancestors,
-        unavailable=unavailable,
-    )

@@ -64,20 +64,8 @@ class SimulatedSource:
         if task is None or task.process is None:
             # No process is invented: its pid could be that of a real one.
             return ()
-        known = host.describe_process(task.process.pid)
-        return (
-            GPUProcess(
-                pid=task.process.pid,
-                kind=ProcessKind.COMPUTE,
-                memory_mb=self._gpus[gpu.index].task_memory_mb,
-                user=known.user,
-                command=known.command,
-                started_at=known.started_at,
-                container_id=known.container_id,
-                host_memory_mb=known.host_memory_mb,
-                ancestors=known.ancestors,
-            ),
-        )
+        memory = self._gpus[gpu.index].task_memory_mb
+        return (host.describe_gpu_process(task.process.pid, ProcessKind.COMPUTE, memory),)
 
     def next_xid(self) -> XidEvent | None:
         return None
