@@ -1,0 +1,167 @@
+import gzip
+from datetime import datetime
+
+import pytest
+
+from api.hardware.source import FakeSource, GPUFault, SourceFault
+from api.models.reading import FaultKind
+from tests.api.client import Client, failure_of
+from tests.api.conftest import World
+
+GPU = "/api/v1/gpu"
+NOBODY = ["-1", "999999999999", "abc", "%2e%2e", "00", "0x0", "None", "1.0", "%20", "GPU-", "x" * 5000, "é", "0%00"]
+
+
+def test_status_shows_every_gpu_as_the_contract_says(client: Client):
+    data = client.data(f"{GPU}/status")
+    assert data["source"] == "simulated"
+    assert data["stale"] is False
+    assert [gpu["gpu_id"] for gpu in data["gpus"]] == [0, 1, 2, 3]
+    gpu = data["gpus"][0]
+    assert gpu["name"] == "NVIDIA GeForce RTX 4090"
+    assert (gpu["status"], gpu["is_available"], gpu["current_task"]) == ("available", True, None)
+    assert set(gpu) >= {
+        "gpu_id",
+        "uuid",
+        "name",
+        "memory",
+        "utilization_gpu",
+        "utilization_memory",
+        "temperature",
+        "power_usage",
+        "power_limit",
+        "power_utilization",
+        "status",
+        "status_reason",
+        "is_available",
+        "current_task",
+        "driver_version",
+        "cuda_version",
+    }
+    assert set(gpu["memory"]) >= {"total", "used", "free", "reserved", "utilization", "total_gb", "free_gb"}
+    assert all(isinstance(gpu["memory"][name], int) for name in ("total", "used", "free", "reserved"))
+
+
+def test_status_holds_the_summary(client: Client):
+    status, summary = client.data(f"{GPU}/status"), client.data(f"{GPU}/summary")
+    assert status["summary"] == summary
+    assert set(summary) >= {
+        "total_gpus",
+        "available_gpus",
+        "busy_gpus",
+        "total_memory",
+        "available_memory",
+        "memory_utilization",
+        "timestamp",
+        "updated_at",
+    }
+    assert (summary["total_gpus"], summary["available_gpus"], summary["busy_gpus"]) == (4, 4, 0)
+
+
+def test_times_are_utc_with_z(client: Client):
+    data = client.data(f"{GPU}/status")
+    for text in (data["timestamp"], data["summary"]["updated_at"], data["gpus"][0]["read_at"]):
+        assert text.endswith("Z")
+        datetime.fromisoformat(text)
+
+
+def test_status_of_a_failing_source_says_so_and_keeps_the_gpus(fake_world: World, source: FakeSource):
+    source.problem = SourceFault("driver not loaded", "load it", 9)
+    fake_world.sweep()
+    data = fake_world.client.data(f"{GPU}/status")
+    assert (data["source_problem"], data["stale"]) == ("driver not loaded: load it", True)
+    assert {gpu["status"] for gpu in data["gpus"]} == {"unknown"}
+    assert data["summary"]["available_gpus"] == 0
+
+
+def test_lost_gpu_leaves_the_others_right(fake_world: World, source: FakeSource):
+    uuid = source.identities[2].uuid
+    source.faults[2] = GPUFault(FaultKind.LOST, "fell off the bus")
+    fake_world.sweep()
+    gpus = fake_world.client.data(f"{GPU}/status")["gpus"]
+    assert [gpu["status"] for gpu in gpus] == ["available", "available", "lost", "available"]
+    assert (gpus[2]["uuid"], gpus[2]["name"], gpus[2]["status_reason"]) == (uuid, "NVIDIA Test", "fell off the bus")
+    assert gpus[2]["memory"]["used"] is None
+
+
+DOCUMENTS = ["/api/v1/gpu/status", "/api/v1/gpu/summary", "/api/v1/gpu/0", "/metrics", "/api/v1/metrics"]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS)
+def test_etag_of_what_is_held_spares_the_body(client: Client, path: str):
+    first = client.get(path)
+    again = client.get(path, headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["etag"] == first.headers["etag"]
+
+
+@pytest.mark.parametrize("form", ["{}", '{}, W/"x"', 'W/"x",{}', "*"])
+def test_etag_is_found_in_any_form(client: Client, form: str):
+    etag = client.get(DOCUMENTS[0]).headers["etag"]
+    assert client.get(DOCUMENTS[0], headers={"If-None-Match": form.format(etag)}).status_code == 304
+
+
+def test_strong_form_of_the_etag_matches(client: Client):
+    etag = client.get(DOCUMENTS[0]).headers["etag"].removeprefix("W/")
+    assert client.get(DOCUMENTS[0], headers={"If-None-Match": etag}).status_code == 304
+
+
+@pytest.mark.parametrize("held", ['W/"other"', '"', "", "W/", "nonsense"])
+def test_other_etag_gets_the_body(client: Client, held: str):
+    assert client.get(DOCUMENTS[0], headers={"If-None-Match": held}).status_code == 200
+
+
+def test_body_and_etag_stay_until_something_changes(world: World):
+    first, second = (world.client.get(DOCUMENTS[0]) for _ in range(2))
+    assert (first.content, first.headers["etag"]) == (second.content, second.headers["etag"])
+    world.gpus.register_task([0], "training", "t")
+    assert world.client.get(DOCUMENTS[0]).headers["etag"] != first.headers["etag"]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS)
+def test_reading_tells_its_age(client: Client, path: str):
+    assert 0 <= int(client.get(path).headers["age"]) < 60
+
+
+@pytest.mark.parametrize("path", ["/api/v1/gpu/status", "/metrics"])
+def test_large_document_is_compressed_when_asked_for(client: Client, path: str):
+    async def ask() -> tuple[bytes, dict[str, str]]:
+        # httpx unpacks what it gets; the raw bytes are in the stream.
+        request = client._http.build_request("GET", path, headers={"Accept-Encoding": "gzip"})
+        answer = await client._http.send(request, stream=True)
+        return b"".join([part async for part in answer.aiter_raw()]), dict(answer.headers)
+
+    packed, headers = client.run(ask())
+    plain = client.get(path)
+    assert headers["content-encoding"] == "gzip"
+    assert gzip.decompress(packed) == plain.content
+    assert int(headers["content-length"]) == len(packed) < len(plain.content)
+    assert headers["etag"] == plain.headers["etag"]
+
+
+@pytest.mark.parametrize("accepted", ["identity", "br", "gzip;q=0", "*;q=0", "deflate, gzip; q=0.0"])
+def test_document_is_not_compressed_against_the_client(client: Client, accepted: str):
+    assert "content-encoding" not in client.get("/api/v1/gpu/status", headers={"Accept-Encoding": accepted}).headers
+
+
+def test_small_document_is_not_compressed(client: Client):
+    answer = client.get("/api/v1/gpu/summary", headers={"Accept-Encoding": "gzip"})
+    assert "content-encoding" not in answer.headers
+
+
+@pytest.mark.parametrize("path", DOCUMENTS)
+def test_document_varies_with_the_encoding(client: Client, path: str):
+    assert "accept-encoding" in client.get(path).headers["vary"].lower()
+
+
+def test_lost_gpu_that_is_no_longer_listed_is_found_by_its_uuid(fake_world: World, source: FakeSource):
+    gone = source.identities.pop()
+    fake_world.sweep()
+    assert fake_world.client.data(f"{GPU}/{gone.uuid}")["status"] == "lost"
+
+
+def test_cursor_of_any_other_form_is_refused(client: Client):
+    for cursor in ("", "x", "-1", "1~a", "1" * 19, "1.5", "NaN"):
+        answer = client.get(f"{GPU}/tasks", params={"cursor": cursor})
+        assert answer.status_code == 422
+        assert failure_of(answer)["error"]["errors"][0]["pointer"] == "/cursor"
