@@ -16,6 +16,10 @@ Message = dict[str, Any]
 SECONDS = 20.0
 
 
+#: References that name no GPU.
+NOBODY = ["-1", "999999999999", "abc", "%2e%2e", "00", "0x0", "None", "1.0", "%20", "GPU-", "x" * 5000, "é", "0%00"]
+
+
 class Client:
     """Requests to one shell, in one event loop."""
 

@@ -2,11 +2,10 @@ import pytest
 
 from api.hardware.source import FakeSource, GPUFault, ProcessesUnlistedError
 from api.models.reading import FaultKind, GPUIdentity, GPUProcess, ProcessKind
-from tests.api.client import Client, failure_of
+from tests.api.client import NOBODY, Client, failure_of
 from tests.api.conftest import World
 
 GPU = "/api/v1/gpu"
-NOBODY = ["-1", "999999999999", "abc", "%2e%2e", "00", "0x0", "None", "1.0", "%20", "GPU-", "x" * 5000, "é", "0%00"]
 
 
 @pytest.mark.parametrize("suffix", ["", "/details", "/processes", "/history"])
