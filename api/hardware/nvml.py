@@ -4,6 +4,7 @@ import ctypes
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import pynvml
@@ -144,11 +145,12 @@ class NVMLSource:
         try:
             self._initialised = False
             event_set, self._event_set = self._event_set, None
-            if event_set is not None:
-                pynvml.nvmlEventSetFree(event_set)
-            pynvml.nvmlShutdown()
-        except pynvml.NVMLError as error:
-            logger.debug("the library did not shut down cleanly", extra={"error": str(error)})
+            # Each for itself: NVML counts initialisations, and one that is not taken back keeps the library as it is.
+            with suppress(pynvml.NVMLError):
+                if event_set is not None:
+                    pynvml.nvmlEventSetFree(event_set)
+            with suppress(pynvml.NVMLError):
+                pynvml.nvmlShutdown()
         finally:
             self._listening.release()
 

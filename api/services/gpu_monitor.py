@@ -55,7 +55,9 @@ class GPUMonitor:
     def sweep(self) -> None:
         """Reads everything that answers in time and hands on one snapshot."""
         began, began_at = self._clock.monotonic(), self._clock.now()
-        if self._refresh_source():
+        answers = self._refresh_source()
+        self._follow_source()
+        if answers:
             self._fit_slots()
             self._read_slots()
         gpus = self._assemble()
@@ -99,12 +101,14 @@ class GPUMonitor:
             logger.exception("refreshing the source failed")
             self._problem = SourceFault(f"the source fails: {error}", "see the log")
 
-    def _fit_slots(self) -> None:
+    def _follow_source(self) -> None:
         if self._source_name is not self._source.name:
-            # Simulated GPUs gave way to real ones: nothing that is known of them holds.
+            # Simulated GPUs gave way to real ones, whether these answer yet or not: nothing known of them holds.
             self._source_name = self._source.name
             self._known.clear()
             self._drop_slots(0)
+
+    def _fit_slots(self) -> None:
         self._drop_slots(self._count)
         while len(self._slots) < self._count:
             number = len(self._slots)

@@ -18,6 +18,8 @@ class Reader:
         self._clock = clock
         self._busy_since: float | None = None
         self._answered = threading.Event()
+        # Ended and answered are one step: an ask between the two would take this answer for its own.
+        self._lock = threading.Lock()
         self._thread = PeriodicThread(name, None, self._answer)
         self._is_started = False
 
@@ -29,10 +31,11 @@ class Reader:
 
     def ask(self) -> bool:
         """Starts a read; False while the previous one is still stuck."""
-        if self._busy_since is not None:
-            return False
-        self._busy_since = self._clock.monotonic()
-        self._answered.clear()
+        with self._lock:
+            if self._busy_since is not None:
+                return False
+            self._busy_since = self._clock.monotonic()
+            self._answered.clear()
         if not self._is_started:
             self._is_started = True
             self._thread.start()
@@ -54,5 +57,6 @@ class Reader:
         try:
             self._read()
         finally:
-            self._busy_since = None
-            self._answered.set()
+            with self._lock:
+                self._busy_since = None
+                self._answered.set()

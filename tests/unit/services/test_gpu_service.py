@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 
 from api.errors import GPUBusy, GPULost, GPUNotFound, TaskNotFound
+from api.hardware.auto import AutoSource
 from api.hardware.source import FakeSource, GPUFault, SourceFault
 from api.models.event import EventType
 from api.models.gpu import GPUStatus
@@ -17,6 +18,7 @@ from api.models.reading import FaultKind, SourceName, XidEvent
 from api.models.task import TaskType
 from api.services.gpu_history import Metric
 from api.services.gpu_service import GPUService
+from api.storage.tasks import MemoryTaskStore
 from api.utils.clock import FakeClock
 from api.utils.pagination import PageRequest
 from tests.unit.services.builders import process
@@ -310,3 +312,22 @@ def test_claims_at_once_from_many_threads_give_each_gpu_one_holder(service: GPUS
     assert len(won) == 2
     held = [gpu.current_task.task_id for gpu in service.get_all_gpus() if gpu.current_task]
     assert sorted(held) == sorted(won)
+
+
+def test_real_gpus_that_fail_do_not_leave_simulated_ones_standing(clock: FakeClock):
+    nvml, simulated, absent = FakeSource(count=2), FakeSource(count=4), [True]
+    simulated.name = SourceName.SIMULATED
+    nvml.problem = SourceFault("driver not loaded", "load it", 9)
+    service = GPUService(AutoSource(nvml, simulated, lambda: absent[0]), MemoryTaskStore(), clock)
+    service._monitor.sweep()
+    service.register_task([0], TaskType.TRAINING)
+    absent[0] = False
+    service._monitor.sweep()
+    status = service.get_status()
+    assert (status.source, status.gpus) == (SourceName.NVML, ())
+    assert "driver not loaded" in (status.source_problem or "")
+    assert service.get_tasks(ALL).rows == ()
+    nvml.problem = None
+    service._monitor.sweep()
+    assert len(service.get_all_gpus()) == 2
+    service.stop_monitoring()

@@ -43,3 +43,15 @@ def test_read_that_fails_still_answers(clock: FakeClock):
         assert reader.ask()
         assert reader.wait(10)
     reader.stop()
+
+
+def test_end_of_one_read_is_never_taken_for_the_end_of_the_next(clock: FakeClock):
+    gate = threading.Semaphore(0)
+    reader = Reader("test-next", lambda: gate.acquire(timeout=30) and None, clock)
+    for _ in range(200):
+        while not reader.ask():
+            pass
+        assert not reader.wait(0.0)
+        gate.release()
+    assert reader.wait(10)
+    reader.stop()
