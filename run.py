@@ -28,13 +28,13 @@ def main(argv: Sequence[str]) -> int:
         config = Config.from_env(argv=argv)
         set_up_logging(config.log_level, config.logs_json)
         runtime = Runtime(config)
-    except (ConfigError, ValueError) as error:
+    except ConfigError as error:
         print(f"run.py: {error}", file=sys.stderr)
         return 2
     try:
         listener = listen(config.host, config.port)
-    except OSError as error:
-        why = f"{config.host}:{config.port} cannot be listened on ({error.strerror})"
+    except (OSError, UnicodeError) as error:
+        why = f"{config.host}:{config.port} cannot be listened on ({getattr(error, 'strerror', None) or error})"
         print(f"run.py: {why}: stop what listens there, or choose another with --port", file=sys.stderr)
         return 1
     _raise_open_files()

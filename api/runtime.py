@@ -2,12 +2,14 @@
 
 import logging
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
 
 from api import __version__
-from api.config import LOOPBACK_NAMES, Config
+from api.config import LOOPBACK_NAMES, Config, ConfigError
 from api.hardware import host
 from api.hardware.auto import AutoSource
 from api.hardware.boards import parse_boards
@@ -73,10 +75,14 @@ class Runtime:
 
 
 def create_source(config: Config, clock: Clock) -> GPUSource:
-    """The source that GPU_SOURCE names. Raises ValueError when SIMULATED_GPUS cannot be read."""
+    """The source that GPU_SOURCE names. Raises ConfigError when SIMULATED_GPUS cannot be read."""
     if config.gpu_source == "nvml":
         return NVMLSource()
-    simulated = SimulatedSource(parse_boards(config.simulated_gpus), config.simulated_seed, clock)
+    try:
+        boards = parse_boards(config.simulated_gpus)
+    except ValueError as error:
+        raise ConfigError(f'SIMULATED_GPUS="{config.simulated_gpus}": {error}') from error
+    simulated = SimulatedSource(boards, config.simulated_seed, clock)
     if config.gpu_source == "simulated":
         return simulated
     return AutoSource(NVMLSource(), simulated, library_is_absent)
@@ -100,10 +106,20 @@ def _create_registry(http_metrics: HTTPMetrics, broker: Broker) -> CollectorRegi
     Gauge("diffusion_pipe_build_info", "The version of the service.", ["version"], registry=registry).labels(
         __version__
     ).set(1)
-    Gauge("diffusion_pipe_stream_subscribers", "Live subscribers.", registry=registry).set_function(
-        lambda: broker.subscribers
-    )
-    Gauge("diffusion_pipe_stream_dropped", "Subscribers dropped for not reading.", registry=registry).set_function(
-        lambda: broker.dropped
-    )
+    registry.register(_StreamMetrics(broker))
     return registry
+
+
+class _StreamMetrics:
+    """What the broker counts, for prometheus-client."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "diffusion_pipe_stream_subscribers", "Live subscribers.", value=self._broker.subscribers
+        )
+        yield CounterMetricFamily(
+            "diffusion_pipe_stream_dropped", "Subscribers dropped for not reading.", value=self._broker.dropped
+        )

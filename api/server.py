@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from types import FrameType
+from wsgiref.types import WSGIApplication
 
 import uvicorn
-from flask import Flask
 from starlette.routing import Route, Router, WebSocketRoute
 from starlette.types import Message, Receive, Scope, Send
 
@@ -57,7 +57,7 @@ class Shell:
 
     def __init__(
         self,
-        flask_app: Flask,
+        flask_app: WSGIApplication,
         policy: HostPolicy,
         access_log: AccessLog,
         broker: Broker,
@@ -230,6 +230,7 @@ class Shell:
             self._check(scope, headers)
             if scope["path"] != SOCKET_PATH:
                 raise NotFound
+            self._broker.require_room()
             scope.setdefault("state", {})["route"] = SOCKET_PATH
             await self._streams(scope, receive, send)
         except ServiceError as error:
@@ -242,7 +243,8 @@ class Shell:
 
 async def _deny(send: Send, error: ServiceError, request_id: str) -> None:
     body = encode_error(error, request_id)
-    headers = [_JSON_HEADER, (b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode())]
+    headers = [_JSON_HEADER, (b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode()), _NOSNIFF]
+    headers += [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
     await send({"type": "websocket.http.response.start", "status": error.status, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": body})
 

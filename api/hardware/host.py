@@ -3,6 +3,7 @@
 import os
 import re
 import socket
+import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -130,19 +131,25 @@ def process_identity(pid: int) -> ProcessIdentity | None:
 
 
 def _start_of(process: psutil.Process) -> float:
+    if sys.platform != "linux":
+        return process.create_time()
     try:
         # Field 22 of proc(5): clock ticks since boot. Unlike a time of day it does not move when the clock is set.
         fields = (
             Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
         )
         return float(fields[19])
-    except OSError:
-        return process.create_time()
+    except (FileNotFoundError, ProcessLookupError):
+        raise psutil.NoSuchProcess(process.pid) from None
 
 
 def is_running(process: ProcessIdentity) -> bool:
     """Whether this very process still runs; a later one with the same pid does not count."""
-    return process_identity(process.pid) == process
+    try:
+        return process_identity(process.pid) == process
+    except OSError:
+        # No file can be opened just now: that is no proof of an end.
+        return True
 
 
 def host_memory_mb() -> tuple[int, int, int]:

@@ -87,6 +87,7 @@ class NVMLSource:
         self.versions = DriverVersions()
         self._initialised = False
         self._handles: dict[int, Any] = {}
+        self._uuids: dict[int | None, str] = {}  # by the address behind the handle, which events name
         self._count = 0
         self._refreshes_since_fault: int | None = None
         # Held while looking for Xid errors, so that the library is never torn down under that call.
@@ -123,6 +124,7 @@ class NVMLSource:
         except pynvml.NVMLError as error:
             raise _source_fault(error) from error
         self._handles.clear()
+        self._uuids.clear()
         self.versions = _read_versions()
         try:
             self._event_set = pynvml.nvmlEventSetCreate()
@@ -171,6 +173,7 @@ class NVMLSource:
             handle = pynvml.nvmlDeviceGetHandleByIndex(slot)
             identity = read_identity(slot, handle)
             self._handles[slot] = handle
+            self._uuids[_address(handle)] = identity.uuid
             self._register_for_xids(handle)
             return identity
 
@@ -214,7 +217,9 @@ class NVMLSource:
                 if error.value != pynvml.NVML_ERROR_TIMEOUT:
                     logger.debug("looking for Xid errors failed", extra={"error": str(error)})
                 return None
-            return XidEvent(uuid=_uuid_of(event.device), xid=int(event.eventData))
+            # A GPU that has fallen off the bus cannot tell its UUID any more.
+            uuid = self._uuids.get(_address(event.device)) or _uuid_of(event.device)
+            return XidEvent(uuid=uuid, xid=int(event.eventData))
 
 
 def _source_fault(error: pynvml.NVMLError) -> SourceFault:
@@ -260,6 +265,10 @@ def _cuda_version() -> int:
         return int(pynvml.nvmlSystemGetCudaDriverVersion_v2())
     except pynvml.NVMLError:
         return int(pynvml.nvmlSystemGetCudaDriverVersion())
+
+
+def _address(handle: Any) -> int | None:
+    return ctypes.cast(handle, ctypes.c_void_p).value
 
 
 def _uuid_of(device: Any) -> str | None:

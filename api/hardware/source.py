@@ -96,7 +96,7 @@ class GPUSource(Protocol):
         ...
 
     def close(self) -> None:
-        """Lets the library go."""
+        """Ends the use of it; what is stuck in the driver is left behind."""
         ...
 
 

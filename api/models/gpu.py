@@ -18,7 +18,7 @@ class GPUStatus(StrEnum):
     BUSY = "busy"  #: used by a process, or held by a task, of another kind
     DRAINING = "draining"  #: its task has ended, the memory is not yet back
     LOST = "lost"  #: the driver cannot reach it any more
-    UNKNOWN = "unknown"  #: no fresh reading
+    UNKNOWN = "unknown"  #: nobody can say that it is free: no fresh reading, or it is unhealthy
 
 
 class Verdict(StrEnum):
@@ -190,7 +190,7 @@ class GPUInfo:
 
 @dataclass(frozen=True, slots=True)
 class GPUSummary:
-    """The machine in seven figures. Memory in MB over the GPUs whose memory is known; utilisation in %."""
+    """The machine in figures. Memory in MB over the GPUs whose memory is known; utilisation in %."""
 
     total_gpus: int
     available_gpus: int

@@ -1,7 +1,8 @@
 """What a source says about a GPU: identity once, vitals every sweep, condition and processes on slower beats.
 
 None means unknown; `unavailable` then says why, by the field's path in `/gpu/{id}/details` ("power.current"):
-`unsupported`, `no_permission`, `unified_memory`, `implausible`, `simulated`, or `nvml_error_<code>`.
+`unsupported`, `no_permission`, `unified_memory`, `implausible`, `disabled`, `process_not_visible`, `simulated`, or
+`nvml_error_<code>`.
 """
 
 from collections.abc import Mapping

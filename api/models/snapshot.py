@@ -43,8 +43,8 @@ class GPUReading:
 class GPUSnapshot:
     """All GPUs after one sweep.
 
-    `generation` counts the source's initialisations; `stuck` the calls that have not returned; `problem` says why the
-    source as a whole gives nothing, `problem_code` with NVML's number for it.
+    `stuck` counts the calls that have not returned; `problem` says why the source as a whole gives nothing,
+    `problem_code` with NVML's number for it.
     """
 
     sequence: int
@@ -54,7 +54,6 @@ class GPUSnapshot:
     taken_at: datetime
     taken_monotonic: float
     sweep_seconds: float
-    generation: int = 1
     stuck: int = 0
     problem: str | None = None
     problem_code: int | None = None

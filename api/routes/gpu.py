@@ -43,7 +43,7 @@ def get_status() -> Response:
 @gpu.output(GPUSummaryAnswer)
 @gpu.doc(responses={304: "Not changed since the ETag in If-None-Match."})
 def get_summary() -> Response:
-    """The machine's GPUs in seven figures"""
+    """The machine's GPUs in figures"""
     return answer_document(request.path)
 
 
@@ -140,7 +140,7 @@ def get_gpu(gpu_id: str) -> Response:
 def get_details(gpu_id: str) -> Response:
     """Everything about one GPU, by index or UUID
 
-    For every null field `unavailable` says why, by the field's path.
+    For every reading that is null `unavailable` says why, by its path.
     """
     return _answer_details(gpu_id)
 

@@ -71,11 +71,15 @@ class GPUDocuments:
         return make
 
     def _metrics(self) -> Document:
+        snapshot = self._state.snapshot
         text = render_gpu_metrics(
-            self._state.snapshot,
+            snapshot,
             self._state.gpus,
             self._state.xids,
-            CollectStats(failed_total=self._state.failed_sweeps, nvml_code=self._state.snapshot.problem_code or 0),
+            CollectStats(
+                failed_total=self._state.failed_sweeps,
+                nvml_code=0 if snapshot.problem is None else snapshot.problem_code,
+            ),
             self._clock.monotonic(),
             self._dcgm_hostname,
         )

@@ -149,7 +149,7 @@ def _describe(process: GPUProcess) -> str:
 
 
 def judge_health(gpu: GPUReading, around: Circumstances, stale: bool) -> GPUHealth:
-    """The verdict by what NVML reports and by the Xid errors since the last initialisation."""
+    """The verdict by what NVML reports and by the Xid errors since the GPU was last gone."""
     if gpu.fault is FaultKind.LOST:
         return GPUHealth(
             Verdict.UNHEALTHY,

@@ -21,10 +21,10 @@ XidCounts = Mapping[tuple[str, int], XidCount]
 
 @dataclass(frozen=True, slots=True)
 class CollectStats:
-    """What the monitor says of itself: whether and how long, and how many sweeps failed so far."""
+    """What the monitor says of itself: how many sweeps failed so far, and what NVML last answered (None: nothing)."""
 
     failed_total: int
-    nvml_code: int
+    nvml_code: int | None
 
 
 def render_gpu_metrics(
@@ -178,7 +178,7 @@ def _render_collect(lines: list[str], snapshot: GPUSnapshot, collect: CollectSta
         "nvidia_smi_nvml_return_code",
         "gauge",
         "What NVML last answered as a whole; 0 is success.",
-        [("", float(collect.nvml_code))],
+        [("", collect.nvml_code)],
     )
 
 

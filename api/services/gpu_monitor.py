@@ -56,23 +56,23 @@ class GPUMonitor:
         """Reads everything that answers in time and hands on one snapshot."""
         began, began_at = self._clock.monotonic(), self._clock.now()
         answers = self._refresh_source()
-        self._follow_source()
+        source = self._follow_source()
         if answers:
             self._fit_slots()
             self._read_slots()
         gpus = self._assemble()
-        if self._problem is None and all(gpu.fault is None for gpu in gpus):
+        if self._problem is None and not self._count_stuck() and all(gpu.fault is None for gpu in gpus):
             self._source.note_all_well()
         self._sequence += 1
         snapshot = GPUSnapshot(
             sequence=self._sequence,
             gpus=gpus,
-            source=self._source.name,
+            # Not asked again: a late refresh may have changed it meanwhile.
+            source=source,
             versions=self._source.versions,
             taken_at=began_at,
             taken_monotonic=began,
             sweep_seconds=self._clock.monotonic() - began,
-            generation=self._source.generation,
             stuck=self._count_stuck() + (self._driver.busy_seconds is not None),
             problem=None if self._problem is None else str(self._problem),
             problem_code=None if self._problem is None else self._problem.code,
@@ -101,12 +101,14 @@ class GPUMonitor:
             logger.exception("refreshing the source failed")
             self._problem = SourceFault(f"the source fails: {error}", "see the log")
 
-    def _follow_source(self) -> None:
-        if self._source_name is not self._source.name:
+    def _follow_source(self) -> SourceName:
+        source = self._source.name
+        if self._source_name is not source:
             # Simulated GPUs gave way to real ones, whether these answer yet or not: nothing known of them holds.
-            self._source_name = self._source.name
+            self._source_name = source
             self._known.clear()
             self._drop_slots(0)
+        return source
 
     def _fit_slots(self) -> None:
         self._drop_slots(self._count)

@@ -5,6 +5,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import islice
 
 from api.errors import GPUBusy, GPULost, GPUNotFound
 from api.hardware import host
@@ -40,6 +41,9 @@ FRESHNESS_SECONDS = 1.0
 READY_SWEEPS = 3
 
 _XID_SECONDS = 1.0
+
+#: Xid errors taken up at a time; the rest waits in the driver for the next second.
+_XID_BURST = 1000
 
 _NAMESPACE_NOTE = (
     "This service runs in a PID namespace of its own: NVML may report the host's pids, which name other processes here."
@@ -113,7 +117,11 @@ class GPUService:
 
     def publish(self, snapshot: GPUSnapshot) -> None:
         """Takes a sweep's result over: history, dead tasks, judgement, documents, streams."""
-        self._release_dead()
+        try:
+            self._release_dead()
+        except Exception:
+            # Readings go on whatever becomes of the registry.
+            logger.exception("releasing the tasks of ended processes failed")
         self._release_simulated(snapshot)
         began = snapshot.taken_monotonic
         self._history.record(
@@ -149,9 +157,12 @@ class GPUService:
 
     def listen_for_xid(self) -> None:
         """Takes up what the driver reports."""
-        while (event := self._source.next_xid()) is not None:
+        events = list(islice(iter(self._source.next_xid, None), _XID_BURST))
+        if events:
             with self._lock:
-                self._keeper.note_xid(event, self._state.gpus)
+                for event in events:
+                    self._keeper.note_xid(event, self._state.gpus)
+                # Once for all of them: a burst of messages would outrun the subscribers.
                 self._publish(self._state.snapshot)
 
     def _on_registry_change(self, released: Sequence[str]) -> None:

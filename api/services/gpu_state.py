@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from api.models.event import EventType
 from api.models.gpu import GPUStatus
-from api.models.reading import XidEvent
+from api.models.reading import FaultKind, XidEvent
 from api.models.snapshot import GPUReading, GPUSnapshot
 from api.models.task import RegisteredTask
 from api.services.gpu_events import GPUEvents, xid_severity
@@ -38,7 +38,7 @@ class GPUStateKeeper:
         self._released: dict[str, float] = {}
         self._xid_counts: dict[tuple[str, int], XidCount] = {}
         self._xids: dict[str, set[int]] = {}
-        self._faulty: set[str] = set()
+        self._gone: set[str] = set()
         self._failed_sweeps = 0
         self._last_sequence = 0
 
@@ -103,8 +103,9 @@ class GPUStateKeeper:
         for gpu in snapshot.gpus:
             if gpu.uuid is None:
                 continue
-            if gpu.fault is not None or snapshot.problem is not None:
-                self._faulty.add(gpu.uuid)
-            elif gpu.uuid in self._faulty:
-                self._faulty.discard(gpu.uuid)
+            # A call that hung or failed says nothing of a reset; being gone does, and so does a driver that was.
+            if gpu.fault is FaultKind.LOST or snapshot.problem_code is not None:
+                self._gone.add(gpu.uuid)
+            elif gpu.uuid in self._gone and gpu.fault is None and snapshot.problem is None:
+                self._gone.discard(gpu.uuid)
                 self._xids.pop(gpu.uuid, None)

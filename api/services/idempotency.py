@@ -72,10 +72,14 @@ class MemoryIdempotencyStore:
                 self._entries[scope].answer = answer
 
     def _forget_old(self, now: float) -> None:
-        # What is still being worked on is never forgotten; it is only ever as much as there are threads.
-        finished = [scope for scope, entry in self._entries.items() if entry.answer is not None]
         surplus = len(self._entries) + 1 - CAPACITY
-        for count, scope in enumerate(finished):
-            if now - self._entries[scope].began <= KEPT_SECONDS and count >= surplus:
-                return
+        forgotten: list[str] = []
+        for scope, entry in self._entries.items():
+            if entry.answer is None:
+                # What is still being worked on is never forgotten; it is only ever as much as there are threads.
+                continue
+            if now - entry.began <= KEPT_SECONDS and len(forgotten) >= surplus:
+                break
+            forgotten.append(scope)
+        for scope in forgotten:
             del self._entries[scope]

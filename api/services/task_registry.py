@@ -66,8 +66,8 @@ class TaskRegistry:
     def release(self, task_id: str) -> RegisteredTask:
         """Frees the task's GPUs. Raises TaskNotFound."""
         task = self._store.release(task_id)
-        logger.info("task released", extra={"task_id": task_id, "gpus": list(task.gpu_uuids)})
         self._on_change(task.gpu_uuids)
+        logger.info("task released", extra={"task_id": task_id, "gpus": list(task.gpu_uuids)})
         return task
 
     def release_dead(self) -> list[RegisteredTask]:
@@ -77,7 +77,10 @@ class TaskRegistry:
             if task.process is not None and not self._is_running(task.process):
                 # Somebody may have been first.
                 with suppress(TaskNotFound):
-                    released.append(self.release(task.task_id))
+                    released.append(self._store.release(task.task_id))
+        if released:
+            self._on_change([uuid for task in released for uuid in task.gpu_uuids])
+            logger.info("tasks of ended processes released", extra={"task_ids": [task.task_id for task in released]})
         return released
 
     def get(self, task_id: str) -> RegisteredTask:

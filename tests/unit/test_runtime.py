@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from api.config import Config
+from api.config import Config, ConfigError
 from api.hardware.auto import AutoSource
 from api.hardware.nvml import NVMLSource
 from api.hardware.simulated import SimulatedSource
@@ -18,7 +18,7 @@ def test_source_is_the_one_that_was_chosen(name: str, kind: type, clock: FakeClo
 
 
 def test_boards_that_cannot_be_read_are_refused(clock: FakeClock):
-    with pytest.raises(ValueError, match="GPU"):
+    with pytest.raises(ConfigError, match="GPU"):
         create_source(Config(gpu_source="simulated", simulated_gpus=""), clock)
 
 

@@ -331,3 +331,27 @@ def test_real_gpus_that_fail_do_not_leave_simulated_ones_standing(clock: FakeClo
     service._monitor.sweep()
     assert len(service.get_all_gpus()) == 2
     service.stop_monitoring()
+
+
+def test_burst_of_xids_is_one_message(service: GPUService, sweep: Sweep, source: FakeSource):
+    sweep()
+    numbers: list[int] = []
+    service.subscribe(lambda number, message: numbers.append(number))
+    uuid = source.identities[0].uuid
+    source.xids = [XidEvent(uuid, 13) for _ in range(60)]
+    service.listen_for_xid()
+    assert len(numbers) == 1
+    assert len(events(service, EventType.XID)) == 60
+
+
+def test_driver_that_was_slow_for_a_moment_does_not_forgive_an_xid(
+    service: GPUService, sweep: Sweep, source: FakeSource
+):
+    sweep()
+    source.xids = [XidEvent(source.identities[0].uuid, 48)]
+    service.listen_for_xid()
+    source.problem = SourceFault("a call to the driver has not returned for 2 s", "see dmesg")
+    sweep()
+    source.problem = None
+    sweep()
+    assert not service.get_all_gpus()[0].is_available
