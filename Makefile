@@ -44,7 +44,7 @@ background: install ## Serve in the background; see stop, status and logs
 	@mkdir -p $(RUN)
 	@if $(RUNNING); then echo "It runs already, with pid $$(cat $(PID))."; else \
 	  touch $(LOG); before=$$(wc -c < $(LOG)); \
-  nohup $(BIN)/python run.py $(ARGS) >> $(LOG) 2>&1 < /dev/null & echo $$! > $(PID); \
+	  nohup $(BIN)/python run.py $(ARGS) >> $(LOG) 2>&1 < /dev/null & echo $$! > $(PID); \
 	  sleep 2; \
 	  if $(RUNNING); then echo "It runs with pid $$(cat $(PID)); its log is $(LOG)."; \
 	  else echo "It did not start:" >&2; tail -c +$$((before + 1)) $(LOG) >&2; rm -f $(PID); exit 1; fi; fi
