@@ -32,7 +32,7 @@ from api.routes.health import health
 from api.routes.openapi import finish_document
 from api.routes.system import system
 from api.services.bundle import Services
-from api.utils.envelope import encode_json
+from api.utils.envelope import JSON, encode_json
 from api.utils.ids import current_request_id, new_request_id
 from api.utils.responses import answer_error
 
@@ -112,7 +112,7 @@ def _begin_request() -> None:
         # For the shell's log line and metrics.
         scope["state"]["route"] = rule.rule
     view = current_app.view_functions[rule.endpoint]
-    if "body" in getattr(view, "_spec", ()) and request.mimetype != "application/json":
+    if "body" in getattr(view, "_spec", ()) and request.mimetype != JSON:
         raise UnsupportedMediaType
 
 

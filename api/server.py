@@ -24,7 +24,7 @@ from api.shell.guard import HostPolicy
 from api.shell.protocol import HTTPProtocol, WebSocketProtocol, limit_send_buffer
 from api.shell.wsgi import FlaskBelow
 from api.utils.clock import Clock
-from api.utils.envelope import encode_error
+from api.utils.envelope import JSON, encode_error
 from api.utils.ids import SAFE_ID, current_request_id, new_request_id
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ UNKNOWN_ROUTE = "unknown"
 
 _STREAM_METHODS = "GET, HEAD, OPTIONS"
 
-_JSON_HEADER = (b"content-type", b"application/json")
+_JSON_HEADER = (b"content-type", JSON.encode())
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
 
 Headers = Mapping[bytes, bytes]

@@ -1,6 +1,7 @@
 """Servers in processes of their own, on free ports of loopback: started, awaited, and ended by pid."""
 
 import http.client
+import json
 import os
 import re
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -156,3 +158,20 @@ def ask(server: Running, path: str, headers: Mapping[str, str] | None = None) ->
         if time.monotonic() > until:
             raise CannotRunError(f"GET {path} fails: {why}")
         time.sleep(0.005)
+
+
+def measure_inside(what: str, count: int, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """What `python -m benchmarks.inside WHAT COUNT` finds, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.inside", what, str(count)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    if done.returncode:
+        raise CannotRunError(f"benchmarks.inside: {done.stderr.strip()[-300:]}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found

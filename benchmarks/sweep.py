@@ -1,8 +1,5 @@
 """What a sweep costs: NVML read through the stand-in library, judged, encoded, published."""
 
-import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +7,7 @@ from typing import Any
 
 from benchmarks.effort import Effort
 from benchmarks.rows import MILLISECONDS, PERCENT, Row, below
-from benchmarks.servers import ROOT, CannotRunError
+from benchmarks.servers import CannotRunError, measure_inside
 from tests.standin import StandIn, compiler
 
 INTERVAL_SECONDS = 5.0
@@ -21,12 +18,12 @@ def measure(effort: Effort) -> Iterator[Row]:
     if compiler() is None:
         raise CannotRunError("install a C compiler for the stand-in NVML: apt-get install gcc")
     with tempfile.TemporaryDirectory() as folder:
-        few = _measure_inside(Path(folder), 8, effort.sweeps)
+        few = _measure_sweeps(Path(folder), 8, effort.sweeps)
         share = 100 * few["sweep_ms"] / 1000 / INTERVAL_SECONDS
         bare_share = 100 * few["bare_ms"] / 1000 / INTERVAL_SECONDS
         yield below("sweep of 8 GPUs: CPU", few["sweep_ms"], 3.0, MILLISECONDS, _bare(few))
         yield below("the same every 5 s: share of a core", share, 0.2, PERCENT, f"{PERCENT.show(bare_share)} bare NVML")
-        many = _measure_inside(Path(folder), 256, effort.sweeps_of_many)
+        many = _measure_sweeps(Path(folder), 256, effort.sweeps_of_many)
         yield below("sweep of 256 GPUs: CPU", many["sweep_ms"], 100.0, MILLISECONDS, _bare(many))
 
 
@@ -34,21 +31,10 @@ def _bare(found: dict[str, Any]) -> str:
     return f"{MILLISECONDS.show(found['bare_ms'])} its {found['calls']:,.0f} NVML calls bare"
 
 
-def _measure_inside(folder: Path, gpus: int, sweeps: int) -> dict[str, Any]:
+def _measure_sweeps(folder: Path, gpus: int, sweeps: int) -> dict[str, Any]:
     machine = StandIn(folder)
     machine.add_gpus(gpus)
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.inside", "sweep", str(sweeps)],
-        cwd=ROOT,
-        env=machine.environment(),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    if done.returncode:
-        raise CannotRunError(f"benchmarks.inside: {done.stderr.strip()[-300:]}")
-    found: dict[str, Any] = json.loads(done.stdout)
+    found = measure_inside("sweep", sweeps, machine.environment())
     if found["gpus"] != gpus:
         raise CannotRunError(f"the stand-in shows {found['gpus']} GPUs instead of {gpus}")
     return found

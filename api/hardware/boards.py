@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-MAX_GPUS = 512  #: bound of the simulation: more than any machine holds
+from api.models.reading import MAX_GPUS
 
 
 @dataclass(frozen=True, slots=True)

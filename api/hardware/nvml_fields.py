@@ -6,7 +6,7 @@ from typing import Any
 import pynvml
 
 from api.hardware.source import GPUFault
-from api.models.reading import FaultKind
+from api.models.reading import MAX_MEMORY_MB, FaultKind
 
 _UNSUPPORTED = (pynvml.NVML_ERROR_NOT_SUPPORTED, pynvml.NVML_ERROR_FUNCTION_NOT_FOUND)
 
@@ -51,7 +51,6 @@ _ARCHITECTURES = {
 # Bounds outside of which a reading is an error of the driver: utilisation of 808,334,905 % and 17,179,869,184 GiB of
 # memory have been seen. No board draws 5 kW or holds 16 TiB.
 MAX_WATTS = 5_000
-MAX_MEMORY_MB = 1 << 24
 MAX_MEGAHERTZ = 20_000
 MAX_FAN_PERCENT = 200  # of the speed that the board was designed for
 MAX_PSTATE = 15

@@ -9,7 +9,6 @@ from api.hardware import host
 from api.hardware.nvml_fields import (
     MAX_FAN_PERCENT,
     MAX_MEGAHERTZ,
-    MAX_MEMORY_MB,
     MAX_MILLIJOULES,
     MAX_PCIE_GENERATION,
     MAX_PCIE_LANES,
@@ -24,6 +23,7 @@ from api.hardware.nvml_fields import (
 )
 from api.hardware.source import ProcessesUnlistedError
 from api.models.reading import (
+    MAX_MEMORY_MB,
     Clocks,
     ECCErrors,
     GPUCondition,

@@ -95,46 +95,8 @@ class _SimulatedGPU:
         self._energy = 0.0
         self._baseline_mb = self._random.randint(1, 18)
         self.task_memory_mb = 0
-        self.identity = GPUIdentity(
-            index=slot,
-            uuid=f"GPU-{uuid.UUID(int=self._random.getrandbits(128), version=4)}",
-            name=board.name,
-            pci_bus_id=f"{slot // 32:08X}:{slot % 32 + 1:02X}:00.0",
-            serial=None,
-            architecture=board.architecture,
-            compute_capability=board.compute_capability,
-            power_default_limit_watts=float(board.power_limit),
-            power_min_limit_watts=float(board.power_limit // 3),
-            power_max_limit_watts=float(board.power_limit * 11 // 10),
-            temperature_slowdown=90,
-            temperature_shutdown=95,
-            clocks_max=Clocks(board.sm_clock, board.sm_clock, board.memory_clock, int(board.sm_clock * 0.85)),
-            pcie_max_generation=5 if board.datacenter else 4,
-            pcie_max_width=16,
-            unavailable={"serial": "simulated"},
-        )
-        self.condition = GPUCondition(
-            power_limit_watts=float(board.power_limit),
-            power_enforced_limit_watts=float(board.power_limit),
-            ecc=ECCErrors(True, 0, 0, 0, 0) if board.datacenter else ECCErrors(enabled=False),
-            repair=MemoryRepair(
-                remapped_rows_corrected=0,
-                remapped_rows_uncorrected=0,
-                remapped_rows_pending=False,
-                remapped_rows_failure=False,
-            ),
-            pcie_generation=5 if board.datacenter else 4,
-            pcie_width=16,
-            compute_mode="default",
-            persistence_mode=True,
-            mig_enabled=False,
-            mig_pending=False,
-            unavailable={
-                "nvlink": "simulated",
-                "memory_repair.retired_pages": "simulated",
-                "memory_repair.retired_pages_pending": "simulated",
-            },
-        )
+        self.identity = _identity_of(slot, board, uuid.UUID(int=self._random.getrandbits(128), version=4))
+        self.condition = _condition_of(board)
 
     def vitals(self, task: RegisteredTask | None) -> GPUVitals:
         self._advance(task)
@@ -184,3 +146,49 @@ class _SimulatedGPU:
     def _watts(self) -> float:
         share = self._utilisation * (0.93 + 0.05 * self._random.random())
         return self._board.idle_watts + (self._board.power_limit - self._board.idle_watts) * share
+
+
+def _identity_of(slot: int, board: Board, name: uuid.UUID) -> GPUIdentity:
+    return GPUIdentity(
+        index=slot,
+        uuid=f"GPU-{name}",
+        name=board.name,
+        pci_bus_id=f"{slot // 32:08X}:{slot % 32 + 1:02X}:00.0",
+        serial=None,
+        architecture=board.architecture,
+        compute_capability=board.compute_capability,
+        power_default_limit_watts=float(board.power_limit),
+        power_min_limit_watts=float(board.power_limit // 3),
+        power_max_limit_watts=float(board.power_limit * 11 // 10),
+        temperature_slowdown=90,
+        temperature_shutdown=95,
+        clocks_max=Clocks(board.sm_clock, board.sm_clock, board.memory_clock, int(board.sm_clock * 0.85)),
+        pcie_max_generation=5 if board.datacenter else 4,
+        pcie_max_width=16,
+        unavailable={"serial": "simulated"},
+    )
+
+
+def _condition_of(board: Board) -> GPUCondition:
+    return GPUCondition(
+        power_limit_watts=float(board.power_limit),
+        power_enforced_limit_watts=float(board.power_limit),
+        ecc=ECCErrors(True, 0, 0, 0, 0) if board.datacenter else ECCErrors(enabled=False),
+        repair=MemoryRepair(
+            remapped_rows_corrected=0,
+            remapped_rows_uncorrected=0,
+            remapped_rows_pending=False,
+            remapped_rows_failure=False,
+        ),
+        pcie_generation=5 if board.datacenter else 4,
+        pcie_width=16,
+        compute_mode="default",
+        persistence_mode=True,
+        mig_enabled=False,
+        mig_pending=False,
+        unavailable={
+            "nvlink": "simulated",
+            "memory_repair.retired_pages": "simulated",
+            "memory_repair.retired_pages_pending": "simulated",
+        },
+    )

@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+#: Bounds of what a machine can have: no GPU holds 16 TiB, and no machine 512 GPUs.
+MAX_MEMORY_MB = 1 << 24
+MAX_GPUS = 512
+
 
 class SourceName(StrEnum):
     """Where readings come from."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 from api.routes.schemas import Failure
+from api.utils.envelope import JSON
 
 _DESCRIPTION = """GPUs and diffusion training by HTTP.
 
@@ -49,7 +50,7 @@ def _failure_schemas() -> dict[str, Any]:
 
 
 def _failure_response(description: str) -> dict[str, Any]:
-    content = {"application/json": {"schema": {"$ref": "#/components/schemas/Failure"}}}
+    content = {JSON: {"schema": {"$ref": "#/components/schemas/Failure"}}}
     return {"description": description, "content": content}
 
 

@@ -16,16 +16,13 @@ from api.models.gpu import (
 )
 from api.models.history import GPUHistoryResponse
 from api.models.model_memory import ModelType
+from api.models.reading import MAX_GPUS, MAX_MEMORY_MB
 from api.models.system import Health, Readiness, SystemOverview
 from api.models.task import TaskType, TaskView
 from api.services.gpu_history import Metric
 from api.utils.pagination import CURSOR, DEFAULT_LIMIT, PageRequest, Pagination
 
 T = TypeVar("T")
-
-#: No GPU holds 16 TiB, and no machine 512 GPUs.
-MAX_MEMORY_MB = 1 << 24
-MAX_GPUS = 512
 
 
 class Envelope(BaseModel, Generic[T]):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-JSON = "application/json"
+from api.utils.envelope import JSON
 
 #: Bodies below this many bytes fit a packet or two; compressing them gains nothing.
 COMPRESS_FROM = 860

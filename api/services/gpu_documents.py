@@ -5,13 +5,13 @@ from collections.abc import Callable
 import orjson
 
 from api.models.gpu import GPUStatusResponse
-from api.services.documents import JSON, Address, Document, DocumentTable, Maker
+from api.services.documents import Address, Document, DocumentTable, Maker
 from api.services.gpu_metrics import CollectStats, render_gpu_metrics
 from api.services.gpu_state import GPUState
 from api.services.gpu_view import show_details, show_status
 from api.services.judged_gpu import JudgedGPU
 from api.utils.clock import Clock
-from api.utils.envelope import encode_answer, encode_json
+from api.utils.envelope import JSON, encode_answer, encode_json
 
 BASE = "/api/v1"
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"

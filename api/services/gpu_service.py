@@ -308,7 +308,7 @@ class GPUService:
         try:
             task = self._registry.register(list(uuids), task_type, task_id, description, pid)
         except GPUBusy as error:
-            indices = {gpu.reading.uuid: gpu.reading.index for gpu in state.gpus}
+            indices = state.indices
             held = [f"GPU {indices.get(uuid)} is held by {task_id}" for uuid, task_id in error.data["held_by"].items()]
             error.detail = "; ".join(held) + "."
             error.data = {
@@ -354,7 +354,7 @@ class GPUService:
         return Counter(task.task_type for task in self._registry.list())
 
     def _show(self, task: RegisteredTask) -> TaskView:
-        indices = {gpu.reading.uuid: gpu.reading.index for gpu in self._state.gpus}
+        indices = self._state.indices
         return TaskView(
             task_id=task.task_id,
             task_type=task.task_type,

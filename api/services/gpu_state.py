@@ -24,6 +24,11 @@ class GPUState:
     xids: Mapping[tuple[str, int], XidCount]
     failed_sweeps: int
 
+    @property
+    def indices(self) -> dict[str | None, int | None]:
+        """The index of each GPU, by UUID."""
+        return {gpu.reading.uuid: gpu.reading.index for gpu in self.gpus}
+
 
 class GPUStateKeeper:
     """Judges each snapshot by the tasks, the Xid errors and the time, and remembers what the judgement needs.

@@ -7,6 +7,8 @@ import orjson
 
 from api.errors import ServiceError
 
+JSON = "application/json"
+
 _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC | orjson.OPT_OMIT_MICROSECONDS | orjson.OPT_NON_STR_KEYS
 
 

@@ -7,10 +7,8 @@ from flask import Response
 from werkzeug.datastructures import Headers
 
 from api.errors import ServiceError
-from api.utils.envelope import encode_answer, encode_error
+from api.utils.envelope import JSON, encode_answer, encode_error
 from api.utils.ids import current_request_id
-
-JSON = "application/json"
 
 
 def answer(data: Any, code: int = 200, message: str = "success", headers: Mapping[str, str] | None = None) -> Response:
