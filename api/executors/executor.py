@@ -1,0 +1,118 @@
+"""The seam to what runs attempts: one machine now. It says phase and placement; the outcome is the supervisor's."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+from api.models.task import ProcessIdentity
+from api.models.training import StopRung
+
+
+class Phase(StrEnum):
+    """Where an attempt is."""
+
+    ABSENT = "absent"  #: nothing runs and no outcome is recorded: it was never started, or its supervisor is gone
+    RUNNING = "running"
+    STOPPING = "stopping"
+    ENDED = "ended"  #: the outcome is recorded
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRef:
+    """An attempt, by its uid and the directory that its supervisor works in."""
+
+    uid: str
+    directory: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What a supervisor is told."""
+
+    ref: AttemptRef
+    argv: tuple[str, ...]
+    cwd: Path
+    env: Mapping[str, str]  #: the whole environment
+    log_directory: Path  #: the task's: one log over all its attempts
+    phrases: tuple[str, ...] = ()  #: looked for in the output, reported in the outcome
+    step_prefix: str = "steps: "
+    log_max_bytes: int = 2**30
+    leftover_seconds: float = 5.0  #: for what outlives the main process before it is terminated
+
+
+@dataclass(frozen=True, slots=True)
+class StopOrder:
+    """How an attempt is to be stopped. `signal_file` None leaves the first rung out."""
+
+    signal_file: Path | None = None
+    checkpoint_seconds: float = 120.0
+    terminate_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What `exit.json` says. `reason`: exited, could_not_start, supervisor_lost, machine_restarted."""
+
+    reason: str
+    exit_code: int | None
+    signal: int | None
+    error: str | None
+    stop_requested: bool
+    stop_rung: StopRung | None
+    last_step: int | None
+    phrases: frozenset[str]
+    started_at: float | None  #: Unix seconds
+    ended_at: float
+    survivors_killed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """An attempt as the executor sees it now."""
+
+    phase: Phase
+    node: str
+    process: ProcessIdentity | None = None  #: the trainer's main process
+    supervisor: ProcessIdentity | None = None
+    stop_rung: StopRung | None = None
+    outcome: Outcome | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    """A machine that runs attempts."""
+
+    name: str
+    state: str = "up"
+    reason: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Executor(Protocol):
+    """Every call is quick, and may be repeated."""
+
+    def nodes(self) -> Sequence[NodeState]:
+        """The machines."""
+        ...
+
+    def submit(self, submission: Submission) -> None:
+        """Starts the attempt's supervisor unless it runs or has ended; the same uid never starts twice.
+
+        Called again for an attempt whose supervisor is gone, it starts one that takes the attempt over. Raises OSError.
+        """
+        ...
+
+    def observe(self, attempts: Sequence[AttemptRef]) -> Mapping[str, Observation]:
+        """Each of these attempts, by uid."""
+        ...
+
+    def stop(self, ref: AttemptRef, order: StopOrder) -> None:
+        """Asks for a stop; a harder order replaces a softer one. An attempt that has ended stays as it is."""
+        ...
+
+    def read_log(self, ref: AttemptRef, offset: int, limit: int) -> tuple[int, bytes]:
+        """Up to `limit` bytes of the task's log from `offset`, and where they begin: later when older ones are gone."""
+        ...

@@ -1,0 +1,201 @@
+"""A training task and its attempts: words, states, and which state may follow which. No I/O."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class TaskStatus(StrEnum):
+    """Where a task is in its life."""
+
+    QUEUED = "queued"  #: waits for GPUs
+    STARTING = "starting"  #: holds its GPUs; its process is being started
+    RUNNING = "running"  #: its process runs
+    STOPPING = "stopping"  #: was asked to stop; its process still runs
+    COMPLETED = "completed"  #: the trainer said that it was done
+    FAILED = "failed"  #: it ended otherwise; the cause says how
+    STOPPED = "stopped"  #: it ended because it was asked to
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing more happens by itself."""
+        return self in (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.STOPPED)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it has an attempt that may hold GPUs."""
+        return self in (TaskStatus.STARTING, TaskStatus.RUNNING, TaskStatus.STOPPING)
+
+
+#: Which status may follow which; every change is guarded by it. From an active status back to `queued` leads a retry.
+TRANSITIONS: Mapping[TaskStatus, frozenset[TaskStatus]] = {
+    TaskStatus.QUEUED: frozenset({TaskStatus.STARTING, TaskStatus.STOPPED, TaskStatus.FAILED}),
+    TaskStatus.STARTING: frozenset(
+        {
+            TaskStatus.RUNNING,
+            TaskStatus.STOPPING,
+            TaskStatus.COMPLETED,
+            TaskStatus.FAILED,
+            TaskStatus.QUEUED,
+        }
+    ),
+    TaskStatus.RUNNING: frozenset(
+        {TaskStatus.STOPPING, TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.QUEUED}
+    ),
+    TaskStatus.STOPPING: frozenset({TaskStatus.STOPPED, TaskStatus.COMPLETED, TaskStatus.FAILED}),
+    TaskStatus.COMPLETED: frozenset({TaskStatus.QUEUED}),
+    TaskStatus.FAILED: frozenset({TaskStatus.QUEUED}),
+    TaskStatus.STOPPED: frozenset({TaskStatus.QUEUED}),
+}
+
+
+class Stage(StrEnum):
+    """What a running trainer is busy with."""
+
+    LOADING = "loading"
+    CACHING = "caching"
+    TRAINING = "training"
+    EVALUATING = "evaluating"
+    SAVING = "saving"
+
+
+class StopRung(StrEnum):
+    """How hard a stop is being asked for, from soft to hard."""
+
+    CHECKPOINT = "checkpoint"  #: the signal file asks the trainer to save a checkpoint and quit
+    TERMINATE = "terminate"  #: SIGTERM to the whole tree
+    KILL = "kill"  #: SIGKILL to the whole tree
+
+
+class CauseCode(StrEnum):
+    """Why an attempt failed."""
+
+    CUDA_OUT_OF_MEMORY = "cuda_out_of_memory"
+    HOST_OUT_OF_MEMORY = "host_out_of_memory"
+    PORT_IN_USE = "port_in_use"
+    NCCL_TIMEOUT = "nccl_timeout"
+    NAN_LOSS = "nan_loss"
+    MISSING_FILE = "missing_file"
+    DISK_FULL = "disk_full"
+    GPU_LOST = "gpu_lost"
+    HANG = "hang"
+    KILLED = "killed"  #: a signal from outside ended it
+    QUIT_UNASKED = "quit_unasked"  #: it found a signal file that this service did not write
+    DID_NOT_TRAIN = "did_not_train"  #: exit code 0 without the trainer's word that it was done
+    TRAINER_ERROR = "trainer_error"  #: an error of the trainer's own; the detail has its last words
+    COULD_NOT_START = "could_not_start"
+    SUPERVISOR_LOST = "supervisor_lost"
+    MACHINE_RESTARTED = "machine_restarted"
+
+
+#: Causes that lie outside the training: tried again without being asked, this many times in a row.
+RETRIED_BY_ITSELF: Mapping[CauseCode, int] = {
+    CauseCode.PORT_IN_USE: 5,
+    CauseCode.SUPERVISOR_LOST: 3,
+    CauseCode.MACHINE_RESTARTED: 3,
+}
+
+#: What `max_retries` covers unless `retry_on` says otherwise: causes that another try can get past.
+RETRIED_BY_DEFAULT = frozenset(
+    {
+        CauseCode.HOST_OUT_OF_MEMORY,
+        CauseCode.NCCL_TIMEOUT,
+        CauseCode.GPU_LOST,
+        CauseCode.HANG,
+        CauseCode.KILLED,
+        CauseCode.TRAINER_ERROR,
+        CauseCode.COULD_NOT_START,
+        *RETRIED_BY_ITSELF,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why an attempt failed, in words, and what to do about it."""
+
+    code: CauseCode
+    detail: str
+    remedy: str
+    last_lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GPURequest:
+    """Which GPUs a task wants: these, or any `count` with `min_memory` MB free."""
+
+    references: tuple[int | str, ...] = ()  #: indices or UUIDs
+    count: int = 1
+    min_memory: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRequest:
+    """What a user asked for. It holds no secrets: they are kept in a file of their own."""
+
+    model_type: str
+    gpus: GPURequest = field(default_factory=GPURequest)
+    name: str | None = None
+    description: str | None = None
+    priority: int = 0
+    queue: bool = True
+    config: Mapping[str, Any] = field(default_factory=dict)
+    dataset: Mapping[str, Any] = field(default_factory=dict)
+    config_toml: str | None = None
+    dataset_toml: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    max_retries: int = 0
+    retry_on: tuple[CauseCode, ...] | None = None
+    stop_on_hang: bool = False
+    keep_last_checkpoints: int | None = None
+    regenerate_cache: bool = False
+    trust_cache: bool = False
+
+    @property
+    def gpu_count(self) -> int:
+        """How many GPUs it needs."""
+        return len(self.gpus.references) or self.gpus.count
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPlan:
+    """What a request amounts to. Memory in MB for each GPU; unknown is None."""
+
+    trainer: str
+    model_type: str
+    gpu_count: int
+    epochs: int | None = None
+    steps_per_epoch: int | None = None
+    total_steps: int | None = None
+    global_batch_size: int | None = None  #: examples a step: micro batch × accumulation × data-parallel GPUs
+    dataset_items: int | None = None  #: images and videos that are used, once each
+    estimated_memory_mb: int | None = None
+    memory_basis: str | None = None  #: where that figure comes from
+    files: Mapping[str, str] = field(default_factory=dict)  #: by name: what the trainer will read
+    command: tuple[str, ...] = ()
+    caches: tuple[str, ...] = ()  #: cache directories that it writes; one task at a time may
+    evaluates: bool = False
+    notes: tuple[str, ...] = ()  #: what could not be known, and why
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Resumable state that the trainer wrote at a step."""
+
+    name: str  #: global_step100
+    step: int | None
+    size_bytes: int
+    created_at: datetime
+    is_complete: bool  #: `latest` named it, or something written after it
+    is_latest: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeOptions:
+    """How an attempt goes on from a checkpoint."""
+
+    checkpoint: str | None = None  #: None is the last complete one
+    reset_dataloader: bool = False
+    reset_optimizer: bool = False

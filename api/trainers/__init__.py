@@ -1,0 +1,1 @@
+"""What a trainer is told, and what its output means."""

@@ -1,0 +1,1 @@
+"""The trainer tdrussell/diffusion-pipe."""

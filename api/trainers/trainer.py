@@ -1,0 +1,103 @@
+"""The seam to a trainer: what would this request do, how is it started and asked to stop, what does its output mean."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from api.errors import Mistake
+from api.models.training import Cause, Checkpoint, ResumeOptions, TrainingPlan, TrainingRequest
+from api.trainers.output import OutputReader
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Everything that was found in a request; the plan is None when an error leaves none to make.
+
+    `secrets` are values that were in the request and reach the trainer by its environment only, by the variable's name.
+    """
+
+    errors: tuple[Mistake, ...] = ()
+    warnings: tuple[Mistake, ...] = ()
+    plan: TrainingPlan | None = None
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """The circumstances of one attempt."""
+
+    directory: Path  #: the attempt's own; the files of the command are written here
+    output_dir: Path  #: the task's; the trainer makes its run directory in it
+    gpu_indices: tuple[int, ...]  #: NVML's
+    master_port: int
+    run_dir: Path | None = None  #: to resume from
+    resume: ResumeOptions = field(default_factory=ResumeOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What is executed: an argument vector, never a shell. The environment is added to the allow-listed one."""
+
+    argv: tuple[str, ...]
+    cwd: Path
+    env: Mapping[str, str]
+    files: Mapping[str, str]  #: by name, written into the attempt's directory first
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an attempt's process ended, as its supervisor recorded it."""
+
+    exit_code: int | None  #: None when a signal ended it, or nobody saw
+    signal: int | None
+    stop_requested: bool
+    phrases: frozenset[str]  #: those of the trainer's own words that were seen
+    last_lines: Sequence[str]  #: of the log, oldest first
+    nan_in_a_row: int = 0  #: step lines at the end whose loss was nan
+
+
+class Trainer(Protocol):
+    """One trainer. Nothing here starts a process or changes the database."""
+
+    name: str
+    model_types: frozenset[str]
+    completed_phrase: str  #: what it prints when its work is done
+    stopped_phrase: str  #: what it prints when it quits because it was asked to
+    step_prefix: str  #: what a step line begins with; the number follows
+
+    def check(self, request: TrainingRequest, output_dir: Path) -> Check:
+        """Checks everything that can be checked without starting anything, and makes the plan."""
+        ...
+
+    def prepare(self, request: TrainingRequest, plan: TrainingPlan, launch: Launch) -> Command:
+        """The command and the files of one attempt."""
+        ...
+
+    def create_reader(self, plan: TrainingPlan) -> OutputReader:
+        """A reader of this task's output that has seen nothing yet."""
+        ...
+
+    def find_run_dir(self, output_dir: Path) -> Path | None:
+        """The newest run directory; None until the trainer has made one."""
+        ...
+
+    def checkpoints(self, run_dir: Path) -> tuple[Checkpoint, ...]:
+        """The checkpoints in a run directory, oldest first."""
+        ...
+
+    def signal_file(self, run_dir: Path) -> Path:
+        """The file whose presence asks it to save a checkpoint and quit."""
+        ...
+
+    def prepare_resume(self, run_dir: Path, checkpoint: str | None) -> None:
+        """Makes a run directory ready to be resumed from: no left-over signal files, `latest` on the checkpoint."""
+        ...
+
+    def prune(self, run_dir: Path, keep: int) -> tuple[str, ...]:
+        """Removes all but the newest `keep` complete checkpoints (at least one stays); the names of those removed."""
+        ...
+
+    def diagnose(self, ending: Ending) -> Cause:
+        """Why an attempt failed."""
+        ...
