@@ -21,10 +21,11 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AttemptRef:
-    """An attempt, by its uid and the directory that its supervisor works in."""
+    """An attempt, by its uid: the directory that its supervisor works in, and the log of its task."""
 
     uid: str
     directory: Path
+    log_directory: Path  #: the task's: one log over all its attempts
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,6 @@ class Submission:
     argv: tuple[str, ...]
     cwd: Path
     env: Mapping[str, str]  #: the whole environment
-    log_directory: Path  #: the task's: one log over all its attempts
     phrases: tuple[str, ...] = ()  #: looked for in the output, reported in the outcome
     step_prefix: str = "steps: "
     log_max_bytes: int = 2**30
