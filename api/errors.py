@@ -7,10 +7,11 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One mistake in a request: a JSON pointer to it ("/gpu_ids/0") and what is wrong there."""
+    """One mistake in a request: a JSON pointer to it ("/gpu_ids/0"), what is wrong there, and what to do about it."""
 
     pointer: str
     message: str
+    remedy: str | None = None
 
 
 class ServiceError(Exception):
@@ -107,6 +108,36 @@ class TaskExists(Conflict):
     code = "task_exists"
 
 
+class TaskNotFinished(Conflict):
+    """The task has not finished: stop it first."""
+
+    code = "task_not_finished"
+
+
+class TaskNotStoppable(Conflict):
+    """The task has finished already: there is nothing to stop."""
+
+    code = "task_finished"
+
+
+class TaskActive(Conflict):
+    """The task is queued or runs already."""
+
+    code = "task_active"
+
+
+class NoCheckpoint(Conflict):
+    """There is no complete checkpoint to go on from; restart begins anew."""
+
+    code = "no_checkpoint"
+
+
+class TaskIsTraining(Conflict):
+    """This task is held by the training routes: stop it there."""
+
+    code = "task_is_training"
+
+
 class ProcessNotRunning(Conflict):
     """No process with this pid runs on this machine."""
 
@@ -147,6 +178,30 @@ class HeadersTooLarge(ServiceError):
     """The request's headers are larger than this service takes."""
 
     code, status = "headers_too_large", 431
+
+
+class RangeNotSatisfiable(ServiceError):
+    """The range lies outside of the file."""
+
+    code, status = "range_not_satisfiable", 416
+
+
+class InsufficientGPUs(ServiceError):
+    """This machine can never serve the request."""
+
+    code, status = "insufficient_gpus", 507
+
+
+class InsufficientStorage(ServiceError):
+    """There is too little free disk space."""
+
+    code, status = "insufficient_storage", 507
+
+
+class DatabaseUnavailable(ServiceError):
+    """The database does not answer; nothing was changed. Ask again."""
+
+    code, status = "database_unavailable", 503
 
 
 class Unavailable(ServiceError):

@@ -39,6 +39,7 @@ class FailureMistake(BaseModel):
 
     pointer: str = Field(description="JSON pointer, or the parameter's name after a slash")
     message: str
+    remedy: str | None = Field(None, description="what to do about it")
 
 
 class FailureError(BaseModel):

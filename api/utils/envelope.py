@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from api.errors import ServiceError
+from api.errors import Mistake, ServiceError
 
 JSON = "application/json"
 
@@ -33,8 +33,13 @@ def encode_error(error: ServiceError, request_id: str) -> bytes:
             "error": {
                 "code": error.code,
                 "detail": error.detail,
-                "errors": error.mistakes,
+                "errors": [_show(mistake) for mistake in error.mistakes],
                 "request_id": request_id,
             },
         }
     )
+
+
+def _show(mistake: Mistake) -> dict[str, str]:
+    shown = {"pointer": mistake.pointer, "message": mistake.message}
+    return shown if mistake.remedy is None else {**shown, "remedy": mistake.remedy}
