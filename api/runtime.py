@@ -23,7 +23,7 @@ from api.services.idempotency import MemoryIdempotencyStore
 from api.services.system_service import SystemService
 from api.shell.access_log import AccessLog, HTTPMetrics
 from api.shell.guard import HostPolicy, host_name
-from api.storage.tasks import MemoryTaskStore
+from api.storage.registrations import MemoryRegistrations
 from api.utils.clock import Clock, SystemClock
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Runtime:
         self.source = create_source(config, clock)
         gpus = GPUService(
             self.source,
-            MemoryTaskStore(),
+            MemoryRegistrations(),
             clock,
             interval=config.gpu_monitor_interval,
             max_age=config.gpu_status_check_timeout,

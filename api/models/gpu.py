@@ -293,3 +293,18 @@ class GPUProcesses:
     unavailable: Mapping[str, str]
     timestamp: datetime | None
     source: SourceName
+
+
+@dataclass(frozen=True, slots=True)
+class GPUOffer:
+    """A GPU as the scheduler sees it. `held_by`: the task of ours that has it, so that it will come free."""
+
+    index: int
+    uuid: str
+    name: str | None
+    total_mb: int | None
+    free_mb: int | None
+    is_available: bool
+    status: GPUStatus
+    reason: str | None
+    held_by: str | None

@@ -51,6 +51,7 @@ class RegisteredTask:
     estimated_remaining_time: float | None = None
     updated_at: datetime | None = None
     serial: int = 0  #: given by the store: tasks are listed in its order
+    has_ended: bool = False  #: it holds its GPUs only until their memory is back
 
 
 @dataclass(frozen=True, slots=True)

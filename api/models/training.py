@@ -41,9 +41,7 @@ TRANSITIONS: Mapping[TaskStatus, frozenset[TaskStatus]] = {
             TaskStatus.QUEUED,
         }
     ),
-    TaskStatus.RUNNING: frozenset(
-        {TaskStatus.STOPPING, TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.QUEUED}
-    ),
+    TaskStatus.RUNNING: frozenset({TaskStatus.STOPPING, TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.QUEUED}),
     TaskStatus.STOPPING: frozenset({TaskStatus.STOPPED, TaskStatus.COMPLETED, TaskStatus.FAILED}),
     TaskStatus.COMPLETED: frozenset({TaskStatus.QUEUED}),
     TaskStatus.FAILED: frozenset({TaskStatus.QUEUED}),
@@ -169,7 +167,7 @@ class TrainingPlan:
     epochs: int | None = None
     steps_per_epoch: int | None = None
     total_steps: int | None = None
-    global_batch_size: int | None = None  #: examples a step: micro batch × accumulation × data-parallel GPUs
+    global_batch_size: int | None = None  #: examples a step: over all data-parallel GPUs
     dataset_items: int | None = None  #: images and videos that are used, once each
     estimated_memory_mb: int | None = None
     memory_basis: str | None = None  #: where that figure comes from
@@ -199,3 +197,132 @@ class ResumeOptions:
     checkpoint: str | None = None  #: None is the last complete one
     reset_dataloader: bool = False
     reset_optimizer: bool = False
+
+
+class EventKind(StrEnum):
+    """What an event of a task tells."""
+
+    STATUS = "status"  #: it went from one status to another
+    STOP = "stop"  #: a stop was asked for, or is being carried out harder
+    STAGE = "stage"  #: the trainer went on to something else
+    CHECKPOINT = "checkpoint"  #: a checkpoint was completed or removed
+    WARNING = "warning"  #: something needs attention: a hang, a full disk
+    CHANGE = "change"  #: somebody changed the task
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEvent:
+    """An append-only fact about a task; `id` grows with each."""
+
+    id: int
+    task_id: str
+    attempt: str | None
+    timestamp: datetime
+    type: EventKind
+    previous: str | None
+    current: str | None
+    actor: str  #: who: a user by way of the API, the scheduler, the supervisor, the service
+    message: str
+    details: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StopState:
+    """A stop that was asked for. `cause` is set when the service itself asked: the task then fails with it."""
+
+    requested_at: datetime
+    actor: str
+    force: bool
+    timeout_seconds: float
+    rung: StopRung | None = None  #: None until the supervisor has taken it up
+    cause: Cause | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSummary:
+    """A task without its request and plan: what lists and the scheduler need."""
+
+    serial: int
+    task_id: str
+    status: TaskStatus
+    model_type: str
+    trainer: str
+    name: str | None
+    description: str | None
+    priority: int
+    gpus: GPURequest
+    gpu_count: int
+    caches: tuple[str, ...]
+    created_at: datetime
+    queued_at: datetime
+    not_before: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    updated_at: datetime
+    attempts: int
+    retries: int
+    retries_in_a_row: int
+    restarted_from: str | None
+    gpu_uuids: tuple[str, ...]
+    progress: Mapping[str, Any] | None
+    cause: Cause | None
+    stop: StopState | None
+    resume: ResumeOptions | None
+    warning: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingTask(TaskSummary):
+    """A task with everything that is kept of it."""
+
+    request: TrainingRequest
+    plan: TrainingPlan
+
+
+@dataclass(frozen=True, slots=True)
+class NewTask:
+    """What a task begins with."""
+
+    task_id: str
+    trainer: str
+    request: TrainingRequest
+    plan: TrainingPlan
+    restarted_from: str | None = None
+    idempotency_key: str | None = None
+
+
+class AttemptStatus(StrEnum):
+    """Where an attempt is in its life."""
+
+    CLAIMED = "claimed"  #: it holds its GPUs; nothing was started
+    SUBMITTED = "submitted"  #: its supervisor is being started; from here on only an outcome ends it
+    RUNNING = "running"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at a task."""
+
+    uid: str
+    task_id: str
+    number: int
+    status: AttemptStatus
+    token: str
+    node: str
+    directory: str
+    gpu_uuids: tuple[str, ...]
+    gpu_indices: tuple[int, ...]
+    master_port: int | None
+    created_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    pid: int | None = None
+    run_dir: str | None = None
+    known_run_dirs: tuple[str, ...] = ()
+    resumed_from: str | None = None
+    first_step: int | None = None
+    last_step: int | None = None
+    peak_memory_mb: int | None = None
+    outcome: Mapping[str, Any] | None = None
+    cause: Cause | None = None

@@ -10,7 +10,7 @@ from flask import Response, request
 
 from api.errors import Invalid, Mistake
 from api.routes.access import services
-from api.services.idempotency import KeptAnswer
+from api.models.kept_answer import KeptAnswer
 
 P = ParamSpec("P")
 

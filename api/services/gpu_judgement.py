@@ -73,6 +73,8 @@ def _status(gpu: GPUReading, around: Circumstances, stale: bool, health: GPUHeal
     unknown = _why_unknown(gpu, around, stale)
     if unknown is not None:
         return unknown
+    if around.task is not None and around.task.has_ended:
+        return GPUStatus.DRAINING, f"{around.task.task_id} has ended; it is free when its memory is back"
     if around.task is not None:
         return _STATUS_BY_TASK.get(around.task.task_type, GPUStatus.BUSY), f"held by {around.task.task_id}"
     if gpu.vitals is None or gpu.vitals.memory_used_mb is None:
@@ -109,6 +111,11 @@ def _why_unknown(gpu: GPUReading, around: Circumstances, stale: bool) -> tuple[G
             return GPUStatus.UNKNOWN, f"it has not been read yet ({why})"
         return GPUStatus.UNKNOWN, f"its last reading is {around.now - gpu.read_monotonic:.0f} s old ({why})"
     return None
+
+
+def is_in_use(gpu: GPUReading) -> bool:
+    """Whether somebody works on a GPU, by what its reading shows alone."""
+    return _foreign_use(gpu) is not None
 
 
 def _foreign_use(gpu: GPUReading) -> str | None:

@@ -46,6 +46,10 @@ class GPUMonitor:
         """Starts sweeping, the first time at once."""
         self._pace.start()
 
+    def trigger(self) -> None:
+        """Sweeps as soon as possible."""
+        self._pace.trigger()
+
     def stop(self) -> None:
         """Stops sweeping and ends the readers."""
         self._pace.stop(timeout=PATIENCE_SECONDS + 0.5)

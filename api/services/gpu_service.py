@@ -11,7 +11,7 @@ from api.errors import GPUBusy, GPULost, GPUNotFound
 from api.hardware import host
 from api.hardware.source import GPUSource
 from api.models.event import EventType, GPUEvent, Severity
-from api.models.gpu import AvailableGPUResponse, GPUInfo, GPUProcesses, GPUStatusResponse
+from api.models.gpu import AvailableGPUResponse, GPUInfo, GPUOffer, GPUProcesses, GPUStatusResponse
 from api.models.history import GPUHistoryResponse
 from api.models.model_memory import TRAINING_MB, ModelType
 from api.models.reading import FaultKind
@@ -22,12 +22,13 @@ from api.services.documents import DocumentTable
 from api.services.gpu_documents import GPUDocuments
 from api.services.gpu_events import GPUEvents
 from api.services.gpu_history import UNITS, GPUHistory, Metric
+from api.services.gpu_judgement import is_in_use
 from api.services.gpu_monitor import GPUMonitor
 from api.services.gpu_state import GPUState, GPUStateKeeper
 from api.services.gpu_view import show_available, show_processes
 from api.services.judged_gpu import JudgedGPU
 from api.services.task_registry import TaskRegistry
-from api.storage.tasks import TaskStore
+from api.storage.registrations import Registrations
 from api.utils.clock import Clock
 from api.utils.pagination import Page, PageRequest, paginate
 from api.utils.periodic import PeriodicThread
@@ -56,7 +57,7 @@ class GPUService:
     def __init__(
         self,
         source: GPUSource,
-        store: TaskStore,
+        store: Registrations,
         clock: Clock,
         *,
         interval: float = 5.0,
@@ -138,7 +139,7 @@ class GPUService:
 
     def _publish(self, snapshot: GPUSnapshot) -> None:
         held = self._registry.holders()
-        self._source.observe_tasks(held)
+        self._source.observe_tasks({uuid: task for uuid, task in held.items() if not task.has_ended})
         self._state = self._keeper.judge(snapshot, held)
         self._documents = self._document(self._state)
         self._messages += 1
@@ -227,6 +228,48 @@ class GPUService:
             timestamp=state.snapshot.taken_at,
             source=state.snapshot.source,
         )
+
+    def get_offers(self) -> tuple[GPUOffer, ...]:
+        """Every GPU that could be given to a task now or later."""
+        return tuple(
+            GPUOffer(
+                index=gpu.reading.index,
+                uuid=gpu.reading.uuid,
+                name=gpu.identity.name,
+                total_mb=gpu.vitals.memory_total_mb,
+                free_mb=gpu.vitals.memory_free_mb,
+                is_available=gpu.judgement.is_available,
+                status=gpu.judgement.status,
+                reason=gpu.judgement.reason,
+                held_by=None if gpu.task is None else gpu.task.task_id,
+            )
+            for gpu in self._state.gpus
+            if gpu.reading.index is not None and gpu.reading.uuid is not None
+        )
+
+    def is_clear(self, uuid: str, since: float) -> bool:
+        """Whether a reading taken after the monotonic time `since` shows nobody at work on this GPU."""
+        for gpu in self._state.gpus:
+            if gpu.reading.uuid == uuid:
+                read = gpu.reading.read_monotonic
+                return read is not None and read > since and gpu.reading.fault is None and not is_in_use(gpu.reading)
+        return False
+
+    def lost(self) -> dict[str, str]:
+        """The GPUs that the driver has lost, with the reason, by UUID."""
+        return {
+            gpu.reading.uuid: gpu.judgement.reason or "the driver has lost this GPU"
+            for gpu in self._state.gpus
+            if gpu.reading.uuid is not None and gpu.reading.fault is FaultKind.LOST
+        }
+
+    def note_change(self) -> None:
+        """Publishes again: leases have changed."""
+        self._on_registry_change(())
+
+    def sweep_soon(self) -> None:
+        """Reads the GPUs again without waiting for the next sweep."""
+        self._monitor.trigger()
 
     def require(self, reference: str) -> None:
         """Raises GPUNotFound unless a GPU has this index or UUID."""
@@ -351,7 +394,7 @@ class GPUService:
 
     def count_tasks(self) -> Counter[TaskType]:
         """How many tasks of each type hold GPUs."""
-        return Counter(task.task_type for task in self._registry.list())
+        return Counter({task.task_id: task.task_type for task in self._registry.holders().values()}.values())
 
     def _show(self, task: RegisteredTask) -> TaskView:
         indices = self._state.indices

@@ -6,25 +6,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from api.errors import IdempotencyKeyReused, RequestInProgress
+from api.models.kept_answer import KEPT_SECONDS, KeptAnswer
 from api.utils.clock import Clock
-
-KEPT_SECONDS = 24 * 3600.0
 
 #: Answers kept at most; the oldest go first. Answers here are small (under 1 KB), so this is some 10 MB.
 CAPACITY = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class KeptAnswer:
-    """An answer to give again: status, body and the headers that belong to it."""
-
-    status: int
-    body: bytes
-    headers: tuple[tuple[str, str], ...] = ()
-
-
 class IdempotencyStore(Protocol):
-    """The seam: in memory for one process; a database keeps answers over a restart."""
+    """The seam: the database keeps answers over a restart, the fake beside it for one process."""
 
     def begin(self, scope: str, fingerprint: bytes) -> KeptAnswer | None:
         """The kept answer, or None and the work is the caller's. Raises RequestInProgress, IdempotencyKeyReused."""
@@ -43,7 +33,7 @@ class _Entry:
 
 
 class MemoryIdempotencyStore:
-    """Answers in memory, under one lock."""
+    """The fake: answers in memory, under one lock."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -7,7 +7,7 @@ from contextlib import suppress
 from api.errors import ProcessNotRunning, TaskNotFound
 from api.hardware import host
 from api.models.task import TASK_ID_KINDS, Keep, ProcessIdentity, RegisteredTask, TaskType
-from api.storage.tasks import TaskStore
+from api.storage.registrations import Registrations
 from api.utils.clock import Clock
 from api.utils.ids import new_task_id
 
@@ -15,14 +15,14 @@ logger = logging.getLogger(__name__)
 
 
 class TaskRegistry:
-    """The use cases around a TaskStore.
+    """The use cases around a Registrations.
 
     `on_change` is called after each change, outside of any lock, with the UUIDs of the GPUs that it released.
     """
 
     def __init__(
         self,
-        store: TaskStore,
+        store: Registrations,
         clock: Clock,
         on_change: Callable[[Sequence[str]], None] = lambda released: None,
         is_running: Callable[[ProcessIdentity], bool] = host.is_running,

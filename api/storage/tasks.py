@@ -1,109 +1,354 @@
-"""Tasks and the GPUs that they hold: claimed all at once or not at all."""
+"""Training tasks: made, found, listed, and moved from status to status by guarded statements."""
 
-import threading
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol
+from typing import Any
 
-from api.errors import GPUBusy, TaskExists, TaskNotFound
-from api.models.task import Keep, RegisteredTask
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
-
-class TaskStore(Protocol):
-    """The seam behind the registry: in memory now, in the database when training brings one."""
-
-    def claim(self, task: RegisteredTask) -> RegisteredTask:
-        """Records the task as holder of all its GPUs, and gives it its serial number.
-
-        Raises GPUBusy or TaskExists, and then changes nothing.
-        """
-        ...
-
-    def get(self, task_id: str) -> RegisteredTask:
-        """The task with this id. Raises TaskNotFound."""
-        ...
-
-    def update_progress(
-        self, task_id: str, progress: float | Keep | None, estimated_remaining_time: float | Keep | None, now: datetime
-    ) -> RegisteredTask:
-        """Changes what is not KEEP. Raises TaskNotFound."""
-        ...
-
-    def release(self, task_id: str) -> RegisteredTask:
-        """Forgets the task and frees its GPUs. Raises TaskNotFound."""
-        ...
-
-    def list(self) -> tuple[RegisteredTask, ...]:
-        """Every task, oldest first."""
-        ...
-
-    def holders(self) -> dict[str, RegisteredTask]:
-        """Who holds which GPU, by UUID."""
-        ...
+from api.errors import Conflict, TaskActive, TaskNotFinished, TaskNotFound
+from api.models.training import (
+    TRANSITIONS,
+    EventKind,
+    NewTask,
+    ResumeOptions,
+    StopState,
+    TaskEvent,
+    TaskStatus,
+    TaskSummary,
+    TrainingPlan,
+    TrainingRequest,
+    TrainingTask,
+)
+from api.storage import events
+from api.storage.database import Database
+from api.storage.rows import SUMMARY_COLUMNS, dump, read_summary, read_task, to_seconds
+from api.storage.tables import attempts, leases, task_gpus, tasks
+from api.storage.tables import events as event_table
 
 
-class MemoryTaskStore:
-    """Tasks in memory, under one lock; gone with the process."""
+@dataclass(frozen=True, slots=True)
+class TaskFilter:
+    """Which tasks a list shows; empty and None do not restrict it."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._tasks: dict[str, RegisteredTask] = {}
-        self._holders: dict[str, str] = {}
-        self._last_serial = 0
+    statuses: tuple[TaskStatus, ...] = ()
+    model_type: str | None = None
+    gpu_uuid: str | None = None
+    search: str | None = None  #: part of the id, name or description
 
-    def claim(self, task: RegisteredTask) -> RegisteredTask:
-        with self._lock:
-            if task.task_id in self._tasks:
-                raise TaskExists(f'A task with the id "{task.task_id}" exists already.', data={"task_id": task.task_id})
-            self._refuse_held(task.gpu_uuids)
-            self._last_serial += 1
-            task = self._tasks[task.task_id] = replace(task, serial=self._last_serial)
-            self._holders.update(dict.fromkeys(task.gpu_uuids, task.task_id))
-            return task
 
-    def _refuse_held(self, uuids: Iterable[str]) -> None:
-        held = {uuid: self._holders[uuid] for uuid in uuids if uuid in self._holders}
-        if held:
-            who = ", ".join(f"{uuid} is held by {task_id}" for uuid, task_id in held.items())
-            raise GPUBusy(f"{who}.", data={"held_by": held})
+def move(
+    connection: Connection,
+    task_id: str,
+    target: TaskStatus,
+    now: datetime,
+    actor: str,
+    message: str,
+    *,
+    attempt_uid: str | None = None,
+    **values: Any,
+) -> TaskStatus:
+    """Moves a task to a status that may follow its present one, and records it; the status that it had.
 
-    def get(self, task_id: str) -> RegisteredTask:
-        with self._lock:
-            return self._get(task_id)
+    Raises TaskNotFound, and Conflict when the table of transitions does not allow it.
+    """
+    previous = connection.scalar(select(tasks.c.status).where(tasks.c.task_id == task_id))
+    if previous is None:
+        raise TaskNotFound(f'No task has the id "{task_id}".')
+    if target not in TRANSITIONS[TaskStatus(previous)]:
+        raise Conflict(f"{task_id} is {previous}, and cannot become {target}.", data={"status": previous})
+    guarded = (tasks.c.task_id == task_id) & (tasks.c.status == previous)
+    changed = {"status": target, "updated_at": to_seconds(now), **values}
+    if connection.execute(update(tasks).where(guarded).values(changed)).rowcount == 0:
+        raise Conflict(f"{task_id} was changed by somebody else in this moment: ask again.")
+    events.append(
+        connection,
+        task_id,
+        now,
+        EventKind.STATUS,
+        actor,
+        message,
+        attempt_uid=attempt_uid,
+        previous=previous,
+        current=target,
+    )
+    return TaskStatus(previous)
 
-    def _get(self, task_id: str) -> RegisteredTask:
+
+def insert_task(connection: Connection, new: NewTask, now: datetime, actor: str) -> None:
+    """Puts a new task into the queue. Raises IntegrityError when its id or idempotency key is there already."""
+    request, seconds = new.request, to_seconds(now)
+    row = {
+        "task_id": new.task_id,
+        "status": TaskStatus.QUEUED,
+        "model_type": request.model_type,
+        "trainer": new.trainer,
+        "name": request.name,
+        "description": request.description,
+        "priority": request.priority,
+        **_wishes(request),
+        "caches": list(new.plan.caches),
+        **dict.fromkeys(("created_at", "queued_at", "updated_at"), seconds),
+        **dict.fromkeys(("not_before", "attempts", "retries", "retries_in_a_row"), 0),
+        "restarted_from": new.restarted_from,
+        "idempotency_key": new.idempotency_key,
+        "gpu_uuids": [],
+        "request": dump(request),
+        "plan": dump(new.plan),
+    }
+    connection.execute(insert(tasks).values(row))
+    message = (
+        "put into the queue" if new.restarted_from is None else f"put into the queue, as {new.restarted_from} anew"
+    )
+    events.append(connection, new.task_id, now, EventKind.STATUS, actor, message, current=TaskStatus.QUEUED)
+
+
+def _wishes(request: TrainingRequest) -> dict[str, Any]:
+    return {
+        "gpu_count": request.gpu_count,
+        "min_memory": request.gpus.min_memory,
+        "gpu_references": list(request.gpus.references),
+    }
+
+
+class TaskStore:
+    """Tasks in the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(self, new: NewTask, now: datetime, actor: str) -> TrainingTask:
+        """Puts a new task into the queue; a task that was made with the same idempotency key is given again."""
         try:
-            return self._tasks[task_id]
-        except KeyError:
-            raise TaskNotFound(f'No task has the id "{task_id}".') from None
+            with self._database.write() as connection:
+                insert_task(connection, new, now, actor)
+        except IntegrityError:
+            first = self.find_by_key(new.idempotency_key)
+            if first is None:
+                raise
+            return first
+        return self.get(new.task_id)
 
-    def update_progress(
-        self, task_id: str, progress: float | Keep | None, estimated_remaining_time: float | Keep | None, now: datetime
-    ) -> RegisteredTask:
-        with self._lock:
-            task = self._get(task_id)
-            remaining = estimated_remaining_time
-            task = self._tasks[task_id] = replace(
-                task,
-                progress=task.progress if progress is Keep.KEEP else progress,
-                estimated_remaining_time=task.estimated_remaining_time if remaining is Keep.KEEP else remaining,
-                updated_at=now,
-            )
-            return task
+    def find_by_key(self, key: str | None) -> TrainingTask | None:
+        """The task that was made with this idempotency key."""
+        if key is None:
+            return None
+        with self._database.read() as connection:
+            row = connection.execute(select(tasks).where(tasks.c.idempotency_key == key)).one_or_none()
+        return None if row is None else read_task(row)
 
-    def release(self, task_id: str) -> RegisteredTask:
-        with self._lock:
-            task = self._get(task_id)
-            del self._tasks[task_id]
-            for uuid in task.gpu_uuids:
-                del self._holders[uuid]
-            return task
+    def get(self, task_id: str) -> TrainingTask:
+        """A task with everything. Raises TaskNotFound."""
+        with self._database.read() as connection:
+            row = connection.execute(select(tasks).where(tasks.c.task_id == task_id)).one_or_none()
+        if row is None:
+            raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
+        return read_task(row)
 
-    def list(self) -> tuple[RegisteredTask, ...]:
-        with self._lock:
-            return tuple(self._tasks.values())
+    def get_summary(self, task_id: str) -> TaskSummary:
+        """A task without its request and plan. Raises TaskNotFound."""
+        with self._database.read() as connection:
+            row = connection.execute(select(*SUMMARY_COLUMNS).where(tasks.c.task_id == task_id)).one_or_none()
+        if row is None:
+            raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
+        return read_summary(row)
 
-    def holders(self) -> dict[str, RegisteredTask]:
-        with self._lock:
-            return {uuid: self._tasks[task_id] for uuid, task_id in self._holders.items()}
+    def get_many(self, task_ids: Iterable[str]) -> dict[str, TrainingTask]:
+        """Those of these tasks that exist, by id."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(tasks).where(tasks.c.task_id.in_(list(task_ids))))
+            return {row.task_id: read_task(row) for row in rows}
+
+    def page(
+        self, wanted: TaskFilter, limit: int, offset: int | None, cursor: int | None
+    ) -> tuple[list[TaskSummary], int]:
+        """Up to `limit` tasks, newest first, after the serial number `cursor` or after `offset` rows; and how many
+        there are in all.
+        """
+        conditions = _conditions(wanted)
+        query = select(*SUMMARY_COLUMNS).where(*conditions).order_by(tasks.c.serial.desc()).limit(limit)
+        if cursor is not None:
+            query = query.where(tasks.c.serial < cursor)
+        elif offset:
+            query = query.offset(offset)
+        with self._database.read() as connection:
+            total = connection.scalar(select(func.count()).select_from(tasks).where(*conditions)) or 0
+            return [read_summary(row) for row in connection.execute(query)], total
+
+    def queued(self) -> list[TaskSummary]:
+        """Every task that waits, in the order in which they are served: priority, then age."""
+        order = (tasks.c.priority.desc(), tasks.c.queued_at, tasks.c.serial)
+        query = select(*SUMMARY_COLUMNS).where(tasks.c.status == TaskStatus.QUEUED).order_by(*order)
+        with self._database.read() as connection:
+            return [read_summary(row) for row in connection.execute(query)]
+
+    def count_by_status(self) -> dict[TaskStatus, int]:
+        """How many tasks are in which status."""
+        query = select(tasks.c.status, func.count().label("number")).group_by(tasks.c.status)
+        with self._database.read() as connection:
+            return {TaskStatus(row.status): row.number for row in connection.execute(query)}
+
+    def request_stop(self, task_id: str, stop: StopState, now: datetime, message: str) -> TaskSummary:
+        """Records that the task is to stop: one that waits is stopped at once; asked again, the harder way holds.
+
+        Raises TaskNotFound, and Conflict when it has finished.
+        """
+        with self._database.write() as connection:
+            row = connection.execute(select(*SUMMARY_COLUMNS).where(tasks.c.task_id == task_id)).one_or_none()
+            if row is None:
+                raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
+            task = read_summary(row)
+            if task.status is TaskStatus.QUEUED:
+                seconds = to_seconds(now)
+                move(connection, task_id, TaskStatus.STOPPED, now, stop.actor, message, finished_at=seconds)
+            elif task.status is TaskStatus.STOPPING:
+                _harden(connection, task, stop, now, message)
+            else:
+                move(connection, task_id, TaskStatus.STOPPING, now, stop.actor, message, stop=dump(stop))
+        return self.get_summary(task_id)
+
+    def note_rung(self, task: TaskSummary, stop: StopState, attempt_uid: str, now: datetime) -> None:
+        """Records the rung that a stop is on."""
+        with self._database.write() as connection:
+            mine = (tasks.c.task_id == task.task_id) & (tasks.c.status == TaskStatus.STOPPING)
+            values = {"stop": dump(stop), "updated_at": to_seconds(now)}
+            if connection.execute(update(tasks).where(mine).values(values)).rowcount:
+                message, previous = f"the stop is on the rung {stop.rung}", task.stop.rung if task.stop else None
+                events.append(
+                    connection,
+                    task.task_id,
+                    now,
+                    EventKind.STOP,
+                    "supervisor",
+                    message,
+                    attempt_uid=attempt_uid,
+                    previous=previous,
+                    current=stop.rung,
+                )
+
+    def enqueue_again(
+        self,
+        task_id: str,
+        options: ResumeOptions,
+        request: TrainingRequest,
+        plan: TrainingPlan,
+        now: datetime,
+        actor: str,
+        message: str,
+    ) -> TrainingTask:
+        """Puts a finished task back into the queue, to go on from a checkpoint. Raises TaskNotFound, TaskActive."""
+        seconds = to_seconds(now)
+        values = {
+            **_wishes(request),
+            "caches": list(plan.caches),
+            "request": dump(request),
+            "plan": dump(plan),
+            "resume": dump(options),
+            "queued_at": seconds,
+            "not_before": 0.0,
+            "retries": 0,
+            "retries_in_a_row": 0,
+            **dict.fromkeys(("finished_at", "cause", "stop", "warning")),
+        }
+        with self._database.write() as connection:
+            status = connection.scalar(select(tasks.c.status).where(tasks.c.task_id == task_id))
+            if status is not None and not TaskStatus(status).is_finished:
+                raise TaskActive(f"{task_id} is {status}.", data={"status": status})
+            move(connection, task_id, TaskStatus.QUEUED, now, actor, message, **values)
+        return self.get(task_id)
+
+    def patch(self, task_id: str, changes: dict[str, Any], now: datetime, actor: str) -> TrainingTask:
+        """Changes name, description or priority. Raises TaskNotFound."""
+        with self._database.write() as connection:
+            values = {**changes, "updated_at": to_seconds(now)}
+            if connection.execute(update(tasks).where(tasks.c.task_id == task_id).values(values)).rowcount == 0:
+                raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
+            message = ", ".join(f"{name} is now {value!r}" for name, value in changes.items())
+            events.append(connection, task_id, now, EventKind.CHANGE, actor, message)
+        return self.get(task_id)
+
+    def set_warning(self, task_id: str, attempt_uid: str, warning: str | None, now: datetime, **details: Any) -> None:
+        """Sets or clears what needs attention; a new warning is an event as well."""
+        with self._database.write() as connection:
+            connection.execute(update(tasks).where(tasks.c.task_id == task_id).values(warning=warning))
+            if warning is not None:
+                events.append(
+                    connection,
+                    task_id,
+                    now,
+                    EventKind.WARNING,
+                    "service",
+                    warning,
+                    attempt_uid=attempt_uid,
+                    details=details or None,
+                )
+
+    def add_event(
+        self,
+        task_id: str,
+        kind: EventKind,
+        now: datetime,
+        actor: str,
+        message: str,
+        attempt_uid: str | None,
+        **more: Any,
+    ) -> None:
+        """Appends an event; `previous` and `current` may be given."""
+        with self._database.write() as connection:
+            events.append(connection, task_id, now, kind, actor, message, attempt_uid=attempt_uid, **more)
+
+    def events(self, task_id: str, after: int, limit: int) -> list[TaskEvent]:
+        """The events of a task with an id above `after`, oldest first."""
+        with self._database.read() as connection:
+            return events.list_events(connection, task_id, after, limit)
+
+    def count_events(self, task_id: str) -> int:
+        """How many events the task has."""
+        with self._database.read() as connection:
+            query = select(func.count()).select_from(event_table).where(event_table.c.task_id == task_id)
+            return connection.scalar(query) or 0
+
+    def delete(self, task_id: str) -> None:
+        """Forgets a finished task, its attempts and events. Raises TaskNotFound, TaskNotFinished."""
+        with self._database.write() as connection:
+            row = connection.execute(
+                select(tasks.c.status, tasks.c.serial).where(tasks.c.task_id == task_id)
+            ).one_or_none()
+            if row is None:
+                raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
+            if not TaskStatus(row.status).is_finished:
+                raise TaskNotFinished(f"{task_id} is {row.status}: stop it first.", data={"status": row.status})
+            if connection.scalar(select(func.count()).select_from(leases).where(leases.c.task_id == task_id)):
+                raise TaskNotFinished(f"A GPU of {task_id} is still draining: ask again in a moment.")
+            connection.execute(delete(task_gpus).where(task_gpus.c.serial == row.serial))
+            for table in (attempts, event_table, tasks):
+                connection.execute(delete(table).where(table.c.task_id == task_id))
+
+
+def _harden(connection: Connection, task: TaskSummary, stop: StopState, now: datetime, message: str) -> None:
+    before = task.stop
+    if before is not None and (before.force or not stop.force):
+        return
+    kept = stop if before is None else replace(before, force=True, actor=stop.actor)
+    connection.execute(
+        update(tasks).where(tasks.c.task_id == task.task_id).values(stop=dump(kept), updated_at=to_seconds(now))
+    )
+    events.append(connection, task.task_id, now, EventKind.STOP, stop.actor, message)
+
+
+def _conditions(wanted: TaskFilter) -> Sequence[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.statuses:
+        conditions.append(tasks.c.status.in_(wanted.statuses))
+    if wanted.model_type is not None:
+        conditions.append(tasks.c.model_type == wanted.model_type)
+    if wanted.gpu_uuid is not None:
+        of_gpu = select(task_gpus.c.serial).where(task_gpus.c.gpu_uuid == wanted.gpu_uuid)
+        conditions.append(tasks.c.serial.in_(of_gpu))
+    if wanted.search:
+        columns = (tasks.c.task_id, tasks.c.name, tasks.c.description)
+        found = [column.icontains(wanted.search, autoescape=True) for column in columns]
+        conditions.append(found[0] | found[1] | found[2])
+    return conditions

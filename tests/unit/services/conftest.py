@@ -5,7 +5,7 @@ import pytest
 
 from api.hardware.source import FakeSource
 from api.services.gpu_service import GPUService
-from api.storage.tasks import MemoryTaskStore
+from api.storage.registrations import MemoryRegistrations
 from api.utils.clock import FakeClock
 
 
@@ -26,7 +26,7 @@ def source() -> FakeSource:
 
 @pytest.fixture
 def service(source: FakeSource, clock: FakeClock) -> Iterator[GPUService]:
-    made = GPUService(source, MemoryTaskStore(), clock)
+    made = GPUService(source, MemoryRegistrations(), clock)
     yield made
     made.stop_monitoring()
 

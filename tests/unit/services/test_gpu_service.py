@@ -18,7 +18,7 @@ from api.models.reading import FaultKind, SourceName, XidEvent
 from api.models.task import TaskType
 from api.services.gpu_history import Metric
 from api.services.gpu_service import GPUService
-from api.storage.tasks import MemoryTaskStore
+from api.storage.registrations import MemoryRegistrations
 from api.utils.clock import FakeClock
 from api.utils.pagination import PageRequest
 from tests.unit.services.builders import process
@@ -318,7 +318,7 @@ def test_real_gpus_that_fail_do_not_leave_simulated_ones_standing(clock: FakeClo
     nvml, simulated, absent = FakeSource(count=2), FakeSource(count=4), [True]
     simulated.name = SourceName.SIMULATED
     nvml.problem = SourceFault("driver not loaded", "load it", 9)
-    service = GPUService(AutoSource(nvml, simulated, lambda: absent[0]), MemoryTaskStore(), clock)
+    service = GPUService(AutoSource(nvml, simulated, lambda: absent[0]), MemoryRegistrations(), clock)
     service._monitor.sweep()
     service.register_task([0], TaskType.TRAINING)
     absent[0] = False

@@ -6,7 +6,7 @@ import pytest
 from api.errors import GPUBusy, ProcessNotRunning, TaskNotFound
 from api.models.task import Keep, ProcessIdentity, TaskType
 from api.services.task_registry import TaskRegistry
-from api.storage.tasks import MemoryTaskStore
+from api.storage.registrations import MemoryRegistrations
 from api.utils.clock import FakeClock
 
 
@@ -16,7 +16,7 @@ class Registry:
     def __init__(self, clock: FakeClock) -> None:
         self.told: list[tuple[str, ...]] = []
         self.dead: set[int] = set()
-        self.registry = TaskRegistry(MemoryTaskStore(), clock, self.tell, lambda process: process.pid not in self.dead)
+        self.registry = TaskRegistry(MemoryRegistrations(), clock, self.tell, lambda process: process.pid not in self.dead)
 
     def tell(self, released: Sequence[str]) -> None:
         self.told.append(tuple(released))
@@ -72,7 +72,7 @@ def test_task_of_an_ended_process_is_released(registry: Registry):
 
 
 def test_later_process_with_the_same_pid_does_not_keep_the_task(clock: FakeClock):
-    registry = TaskRegistry(MemoryTaskStore(), clock)
+    registry = TaskRegistry(MemoryRegistrations(), clock)
     task = registry.register(["GPU-0"], TaskType.TRAINING, "mine", pid=os.getpid())
     assert registry.release_dead() == []
     earlier = ProcessIdentity(os.getpid(), task.process.start - 1 if task.process else 0.0)

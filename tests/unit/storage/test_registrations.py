@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from api.errors import GPUBusy, TaskExists, TaskNotFound
 from api.models.task import Keep, RegisteredTask, TaskType
-from api.storage.tasks import MemoryTaskStore
+from api.storage.registrations import MemoryRegistrations
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 GPUS = [f"GPU-{i}" for i in range(8)]
@@ -20,23 +20,23 @@ def task(task_id: str, *uuids: str) -> RegisteredTask:
 
 
 @pytest.fixture
-def store() -> MemoryTaskStore:
-    return MemoryTaskStore()
+def store() -> MemoryRegistrations:
+    return MemoryRegistrations()
 
 
-def test_claimed_gpus_have_their_holder(store: MemoryTaskStore):
+def test_claimed_gpus_have_their_holder(store: MemoryRegistrations):
     store.claim(task("a", "GPU-0", "GPU-1"))
     assert {uuid: holder.task_id for uuid, holder in store.holders().items()} == {"GPU-0": "a", "GPU-1": "a"}
 
 
-def test_claim_of_a_held_gpu_names_the_holder(store: MemoryTaskStore):
+def test_claim_of_a_held_gpu_names_the_holder(store: MemoryRegistrations):
     store.claim(task("a", "GPU-0"))
     with pytest.raises(GPUBusy) as busy:
         store.claim(task("b", "GPU-1", "GPU-0"))
     assert busy.value.data == {"held_by": {"GPU-0": "a"}}
 
 
-def test_refused_claim_changes_nothing(store: MemoryTaskStore):
+def test_refused_claim_changes_nothing(store: MemoryRegistrations):
     store.claim(task("a", "GPU-0"))
     with pytest.raises(GPUBusy):
         store.claim(task("b", "GPU-1", "GPU-0"))
@@ -44,7 +44,7 @@ def test_refused_claim_changes_nothing(store: MemoryTaskStore):
     assert list(store.holders()) == ["GPU-0"]
 
 
-def test_second_task_with_an_id_is_refused(store: MemoryTaskStore):
+def test_second_task_with_an_id_is_refused(store: MemoryRegistrations):
     store.claim(task("a", "GPU-0"))
     with pytest.raises(TaskExists) as exists:
         store.claim(task("a", "GPU-1"))
@@ -52,41 +52,41 @@ def test_second_task_with_an_id_is_refused(store: MemoryTaskStore):
     assert "GPU-1" not in store.holders()
 
 
-def test_released_gpus_can_be_claimed_again(store: MemoryTaskStore):
+def test_released_gpus_can_be_claimed_again(store: MemoryRegistrations):
     store.claim(task("a", "GPU-0"))
     assert store.release("a").gpu_uuids == ("GPU-0",)
     store.claim(task("b", "GPU-0"))
     assert store.holders()["GPU-0"].task_id == "b"
 
 
-def test_progress_changes_only_what_is_given(store: MemoryTaskStore):
+def test_progress_changes_only_what_is_given(store: MemoryRegistrations):
     store.claim(task("a", "GPU-0"))
     store.update_progress("a", 10.0, 600.0, NOW)
     changed = store.update_progress("a", 20.0, Keep.KEEP, NOW)
     assert (changed.progress, changed.estimated_remaining_time, changed.updated_at) == (20.0, 600.0, NOW)
 
 
-def test_progress_of_none_is_no_longer_known(store: MemoryTaskStore):
+def test_progress_of_none_is_no_longer_known(store: MemoryRegistrations):
     store.claim(task("a", "GPU-0"))
     store.update_progress("a", 10.0, 600.0, NOW)
     changed = store.update_progress("a", Keep.KEEP, None, NOW)
     assert (changed.progress, changed.estimated_remaining_time) == (10.0, None)
 
 
-def test_progress_of_zero_is_a_value(store: MemoryTaskStore):
+def test_progress_of_zero_is_a_value(store: MemoryRegistrations):
     store.claim(task("a", "GPU-0"))
     store.update_progress("a", 10.0, 600.0, NOW)
     changed = store.update_progress("a", 0.0, 0.0, NOW)
     assert (changed.progress, changed.estimated_remaining_time) == (0.0, 0.0)
 
 
-def test_holders_show_the_progress(store: MemoryTaskStore):
+def test_holders_show_the_progress(store: MemoryRegistrations):
     store.claim(task("a", "GPU-0"))
     store.update_progress("a", 10.0, None, NOW)
     assert store.holders()["GPU-0"].progress == 10.0
 
 
-def test_unknown_task_is_not_found(store: MemoryTaskStore):
+def test_unknown_task_is_not_found(store: MemoryRegistrations):
     with pytest.raises(TaskNotFound):
         store.get("a")
     with pytest.raises(TaskNotFound):
@@ -95,13 +95,13 @@ def test_unknown_task_is_not_found(store: MemoryTaskStore):
         store.update_progress("a", 1.0, None, NOW)
 
 
-def test_tasks_are_listed_oldest_first(store: MemoryTaskStore):
+def test_tasks_are_listed_oldest_first(store: MemoryRegistrations):
     for name in ("c", "a", "b"):
         store.claim(task(name, f"GPU-{name}"))
     assert [kept.task_id for kept in store.list()] == ["c", "a", "b"]
 
 
-def test_many_claims_at_once_give_each_gpu_one_holder(store: MemoryTaskStore):
+def test_many_claims_at_once_give_each_gpu_one_holder(store: MemoryRegistrations):
     together = threading.Barrier(16)
     won: list[str] = []
 
@@ -121,7 +121,7 @@ def test_many_claims_at_once_give_each_gpu_one_holder(store: MemoryTaskStore):
     assert sorted(holder.task_id for holder in store.holders().values()) == sorted(won)
 
 
-def test_overlapping_claims_at_once_never_split_a_pair(store: MemoryTaskStore):
+def test_overlapping_claims_at_once_never_split_a_pair(store: MemoryRegistrations):
     together = threading.Barrier(8)
 
     def claim_and_release(number: int) -> list[int]:
@@ -150,7 +150,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.store = MemoryTaskStore()
+        self.store = MemoryRegistrations()
         self.model: dict[str, tuple[str, ...]] = {}
         self.progress: dict[str, float] = {}
 

@@ -1,0 +1,14 @@
+"""An answer that is kept, to be given again to a retry of the same request."""
+
+from dataclasses import dataclass
+
+KEPT_SECONDS = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """Status, body and the headers that belong to it."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()

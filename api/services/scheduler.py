@@ -1,0 +1,153 @@
+"""Which waiting task gets which GPUs, and why the others wait. Pure functions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from api.models.gpu import GPUOffer
+from api.models.training import TaskSummary
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What bears on a pass besides the queue and the GPUs. `max_concurrent` 0 is as many as the GPUs allow."""
+
+    now: datetime
+    active: int = 0
+    max_concurrent: int = 0
+    cache_holders: Mapping[str, str] = field(default_factory=dict)
+    disk_problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """These GPUs for this task."""
+
+    task: TaskSummary
+    gpus: tuple[GPUOffer, ...]
+
+
+@dataclass(slots=True)
+class Pass:
+    """What one pass over the queue decided."""
+
+    assignments: list[Assignment] = field(default_factory=list)
+    waiting: dict[str, str] = field(default_factory=dict)  #: why each other task waits, in words, by id
+
+
+def plan_pass(queue: Sequence[TaskSummary], gpus: Sequence[GPUOffer], around: Circumstances) -> Pass:
+    """Goes over the queue in its order. What a task at the front is still short of is kept for it: GPUs that it could
+    use are not given to those behind it, as long as the rest of what it needs will come free.
+    """
+    return _Planner(gpus, around).run(queue)
+
+
+class _Planner:
+    def __init__(self, gpus: Sequence[GPUOffer], around: Circumstances) -> None:
+        self._gpus = gpus
+        self._around = around
+        self._free = {gpu.uuid: gpu for gpu in gpus if gpu.is_available}
+        self._reserved: dict[str, str] = {}
+        self._active = around.active
+        self._caches = dict(around.cache_holders)
+        self._result = Pass()
+
+    def run(self, queue: Sequence[TaskSummary]) -> Pass:
+        for task in queue:
+            reason = self._why_not_now(task) or self._assign(task)
+            if reason is not None:
+                self._result.waiting[task.task_id] = reason
+        return self._result
+
+    def _why_not_now(self, task: TaskSummary) -> str | None:
+        around = self._around
+        if task.not_before > around.now:
+            return f"tries again in {(task.not_before - around.now).total_seconds():.0f} s"
+        if around.disk_problem is not None:
+            return around.disk_problem
+        if around.max_concurrent and self._active >= around.max_concurrent:
+            return f"{self._active} tasks run, and MAX_CONCURRENT_TASKS is {around.max_concurrent}"
+        holders = {self._caches[cache] for cache in task.caches if cache in self._caches}
+        if holders:
+            return f"{', '.join(sorted(holders))} is caching the same dataset directory"
+        return None
+
+    def _assign(self, task: TaskSummary) -> str | None:
+        suitable = [gpu for gpu in self._gpus if _suits(gpu, task)]
+        free = [gpu for gpu in suitable if gpu.uuid in self._free and gpu.uuid not in self._reserved]
+        if len(free) < task.gpu_count:
+            self._reserve(task, suitable, free)
+            return self._say(task, free)
+        chosen = _choose(free, task)
+        for gpu in chosen:
+            del self._free[gpu.uuid]
+        self._active += 1
+        self._caches.update(dict.fromkeys(task.caches, task.task_id))
+        self._result.assignments.append(Assignment(task, tuple(chosen)))
+        return None
+
+    def _reserve(self, task: TaskSummary, suitable: Sequence[GPUOffer], free: Sequence[GPUOffer]) -> None:
+        # Only if the rest will come: a foreign process may stay for ever, and nobody waits for ever behind it.
+        coming = [gpu for gpu in suitable if gpu.held_by is not None and gpu.uuid not in self._reserved]
+        if len(free) + len(coming) >= task.gpu_count:
+            kept = [*_choose(free, task), *coming][: task.gpu_count]
+            self._reserved.update((gpu.uuid, task.task_id) for gpu in kept)
+
+    def _say(self, task: TaskSummary, free: Sequence[GPUOffer]) -> str:
+        wanted = [gpu for gpu in self._gpus if _is_wanted(gpu, task)]
+        ready = {gpu.uuid for gpu in free}
+        obstacles = [f"GPU {gpu.index} {self._obstacle(gpu, task)}" for gpu in wanted if gpu.uuid not in ready]
+        if task.gpus.references:
+            known = {reference for gpu in self._gpus for reference in (gpu.index, gpu.uuid)}
+            obstacles += [f"GPU {name} is not there" for name in task.gpus.references if name not in known]
+        return f"needs {describe_wish(task)}: {', '.join(obstacles) or 'there are too few'}"
+
+    def _obstacle(self, gpu: GPUOffer, task: TaskSummary) -> str:
+        if gpu.held_by is not None:
+            return f"is held by {gpu.held_by}"
+        if gpu.uuid in self._reserved and self._reserved[gpu.uuid] != task.task_id:
+            return f"is kept for {self._reserved[gpu.uuid]}"
+        taken = next((a.task.task_id for a in self._result.assignments if gpu in a.gpus), None)
+        if taken is not None:
+            return f"goes to {taken}"
+        if not gpu.is_available:
+            return f"is {gpu.status} ({gpu.reason})" if gpu.reason else f"is {gpu.status}"
+        if gpu.free_mb is not None and gpu.free_mb < task.gpus.min_memory:
+            return f"has {gpu.free_mb:,} MB free"
+        return "is not known well enough"
+
+
+def describe_wish(task: TaskSummary) -> str:
+    """What a task asks for, in words."""
+    references = task.gpus.references
+    if references:
+        return ("GPU " if len(references) == 1 else "GPUs ") + ", ".join(str(name) for name in references)
+    memory = f" with {task.gpus.min_memory:,} MB free" if task.gpus.min_memory else ""
+    return f"{task.gpu_count} GPU{'s' if task.gpu_count > 1 else ''}{memory}"
+
+
+def _is_wanted(gpu: GPUOffer, task: TaskSummary) -> bool:
+    references = task.gpus.references
+    return not references or gpu.uuid in references or gpu.index in references
+
+
+def _suits(gpu: GPUOffer, task: TaskSummary) -> bool:
+    """Whether it could serve the task, now or once it is free."""
+    if not _is_wanted(gpu, task):
+        return False
+    memory = gpu.free_mb if gpu.is_available else gpu.total_mb
+    return not task.gpus.min_memory or (memory is not None and memory >= task.gpus.min_memory)
+
+
+def _choose(free: Sequence[GPUOffer], task: TaskSummary) -> list[GPUOffer]:
+    """The smallest that suffice, of one kind where that is possible: large boards stay free for those who need them."""
+    if task.gpus.references:
+        return list(free)
+    by_kind: dict[tuple[int, str], list[GPUOffer]] = {}
+    for gpu in sorted(free, key=lambda gpu: gpu.index):
+        by_kind.setdefault((gpu.total_mb or 0, gpu.name or ""), []).append(gpu)
+    kinds = [by_kind[kind] for kind in sorted(by_kind)]
+    for alike in kinds:
+        if len(alike) >= task.gpu_count:
+            return alike[: task.gpu_count]
+    return [gpu for alike in kinds for gpu in alike][: task.gpu_count]

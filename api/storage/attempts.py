@@ -1,0 +1,299 @@
+"""Attempts: claimed with their GPUs in one transaction, renewed while they live, finished once."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from api.models.lease import Lease, LeaseKind
+from api.models.training import Attempt, AttemptStatus, Cause, NewTask, TaskStatus
+from api.storage import leases
+from api.storage.database import Database
+from api.storage.rows import dump, read_attempt, to_seconds
+from api.storage.tables import attempts, task_gpus, tasks
+from api.storage.tables import leases as lease_table
+from api.storage.tasks import insert_task, move
+
+
+@dataclass(frozen=True, slots=True)
+class NewAttempt:
+    """What an attempt begins with."""
+
+    task_id: str
+    token: str
+    node: str
+    gpu_uuids: tuple[str, ...]
+    gpu_indices: tuple[int, ...]
+    caches: tuple[str, ...]
+    master_port: int
+    directory_of: str  #: the directory of the task's attempts; each has its number in it
+    known_run_dirs: tuple[str, ...]
+    resumed_from: str | None
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """How an attempt ended, and what becomes of its task: a final status, or QUEUED for another try."""
+
+    status: TaskStatus
+    message: str
+    actor: str = "supervisor"
+    cause: Cause | None = None
+    outcome: Mapping[str, Any] | None = None
+    progress: Mapping[str, Any] | None = None
+    first_step: int | None = None
+    last_step: int | None = None
+    run_dir: str | None = None
+    retry_in: timedelta | None = None  #: seconds until the next try, for QUEUED
+    retry_counts: bool = False  #: whether it uses up one of max_retries
+    retries_in_a_row: int = 0  #: tries since one got further
+    resume: Mapping[str, Any] | None = None
+
+
+class AttemptStore:
+    """Attempts and leases in the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def claim(self, new: NewAttempt, now: datetime) -> Attempt:
+        """Takes the GPUs, the port and the caches for a task that waits, and begins an attempt.
+
+        Raises ResourceHeld or Conflict when somebody was first; then nothing has changed.
+        """
+        with self._database.write() as connection:
+            uid = _claim(connection, new, now)
+        return self.get(uid)
+
+    def create_and_claim(self, task: NewTask, new: NewAttempt, now: datetime, actor: str) -> Attempt | None:
+        """Makes a task that does not wait: with its GPUs at once, or not at all.
+
+        Raises ResourceHeld; None when a task was made with the same idempotency key before.
+        """
+        try:
+            with self._database.write() as connection:
+                insert_task(connection, task, now, actor)
+                uid = _claim(connection, new, now)
+        except IntegrityError:
+            return None
+        return self.get(uid)
+
+    def get(self, uid: str) -> Attempt:
+        """An attempt that exists."""
+        with self._database.read() as connection:
+            return read_attempt(connection.execute(select(attempts).where(attempts.c.uid == uid)).one())
+
+    def of_task(self, task_id: str) -> list[Attempt]:
+        """The attempts of a task, oldest first."""
+        query = select(attempts).where(attempts.c.task_id == task_id).order_by(attempts.c.number)
+        with self._database.read() as connection:
+            return [read_attempt(row) for row in connection.execute(query)]
+
+    def open(self, node: str) -> list[Attempt]:
+        """The attempts on this node that have not ended."""
+        query = select(attempts).where(attempts.c.status != AttemptStatus.ENDED, attempts.c.node == node)
+        with self._database.read() as connection:
+            return [read_attempt(row) for row in connection.execute(query.order_by(attempts.c.created_at))]
+
+    def note_submitted(self, attempt: Attempt) -> bool:
+        """Records that its supervisor is about to be started; False when it has ended meanwhile."""
+        return self._change(
+            attempt, {"status": AttemptStatus.SUBMITTED}, AttemptStatus.CLAIMED, AttemptStatus.SUBMITTED
+        )
+
+    def note_running(self, attempt: Attempt, pid: int | None, now: datetime) -> None:
+        """Records that its process runs; its task is then running, unless it is stopping already."""
+        seconds = to_seconds(now)
+        values = {"status": AttemptStatus.RUNNING, "started_at": seconds, "pid": pid}
+        with self._database.write() as connection:
+            mine = (attempts.c.uid == attempt.uid) & (attempts.c.status == AttemptStatus.SUBMITTED)
+            if connection.execute(update(attempts).where(mine).values(values)).rowcount == 0:
+                return
+            status = connection.scalar(select(tasks.c.status).where(tasks.c.task_id == attempt.task_id))
+            if status == TaskStatus.STARTING:
+                message = f"its process runs, with pid {pid}" if pid is not None else "its process runs"
+                more = {"started_at": func.coalesce(tasks.c.started_at, seconds)}
+                move(
+                    connection,
+                    attempt.task_id,
+                    TaskStatus.RUNNING,
+                    now,
+                    "supervisor",
+                    message,
+                    attempt_uid=attempt.uid,
+                    **more,
+                )
+
+    def note(self, attempt: Attempt, **values: Any) -> None:
+        """Records what became known of an open attempt: run_dir, first_step, last_step, peak_memory_mb."""
+        self._change(attempt, values, *(status for status in AttemptStatus if status is not AttemptStatus.ENDED))
+
+    def save_progress(self, task_id: str, progress: Mapping[str, Any], now: datetime) -> None:
+        """Keeps the latest progress of a task that runs."""
+        active = [status for status in TaskStatus if status.is_active]
+        mine = (tasks.c.task_id == task_id) & tasks.c.status.in_(active)
+        with self._database.write() as connection:
+            connection.execute(update(tasks).where(mine).values(progress=dict(progress), updated_at=to_seconds(now)))
+
+    def _change(self, attempt: Attempt, values: dict[str, Any], *statuses: AttemptStatus) -> bool:
+        mine = (attempts.c.uid == attempt.uid) & (attempts.c.token == attempt.token) & attempts.c.status.in_(statuses)
+        with self._database.write() as connection:
+            return connection.execute(update(attempts).where(mine).values(values)).rowcount == 1
+
+    def finish(self, attempt: Attempt, finish: Finish, now: datetime) -> bool:
+        """Ends an attempt and moves its task; its GPUs drain from here on. False when it had ended before."""
+        seconds = to_seconds(now)
+        with self._database.write() as connection:
+            mine = (attempts.c.uid == attempt.uid) & (attempts.c.token == attempt.token)
+            values: dict[str, Any] = {
+                "status": AttemptStatus.ENDED,
+                "ended_at": seconds,
+                "outcome": None if finish.outcome is None else dict(finish.outcome),
+                "cause": dump(finish.cause),
+                "last_step": finish.last_step,
+                "first_step": finish.first_step,
+            }
+            if finish.run_dir is not None:
+                values["run_dir"] = finish.run_dir
+            is_open = attempts.c.status != AttemptStatus.ENDED
+            if connection.execute(update(attempts).where(mine & is_open).values(values)).rowcount == 0:
+                return False
+            move(
+                connection,
+                attempt.task_id,
+                finish.status,
+                now,
+                finish.actor,
+                finish.message,
+                attempt_uid=attempt.uid,
+                **_fate(finish, now),
+            )
+            leases.drain(connection, attempt.token, now)
+        return True
+
+    # -- leases ----------------------------------------------------------------------------------------------------
+
+    def leases(self, kind: LeaseKind | None = None) -> list[Lease]:
+        """Every lease, or every one of a kind."""
+        with self._database.read() as connection:
+            return leases.list_leases(connection, kind)
+
+    def renew(self, open_attempts: Sequence[Attempt], expires_at: datetime) -> int:
+        """Moves the expiry of what these attempts hold; how many leases that were."""
+        if not open_attempts:
+            return 0
+        with self._database.write() as connection:
+            return leases.renew(connection, [attempt.token for attempt in open_attempts], expires_at)
+
+    def release_cache(self, attempt: Attempt) -> bool:
+        """Lets others write the caches that this attempt has filled; False when it held none any more."""
+        with self._database.write() as connection:
+            return leases.release(connection, attempt.token, LeaseKind.CACHE) > 0
+
+    def release_drained(self, lease: Lease) -> bool:
+        """Frees a GPU that shows nothing of its last holder any more."""
+        with self._database.write() as connection:
+            return leases.release(connection, lease.token, LeaseKind.GPU, lease.resource) > 0
+
+    def release_expired(self, now: datetime) -> list[Lease]:
+        """Frees what has expired and belongs to no open attempt: nobody is left who could renew it."""
+        with self._database.write() as connection:
+            still_open = select(attempts.c.token).where(attempts.c.status != AttemptStatus.ENDED)
+            expired = [
+                lease
+                for lease in leases.list_leases(connection)
+                if lease.expires_at is not None and lease.expires_at < now
+            ]
+            alive = set(connection.scalars(still_open.where(attempts.c.token.in_([lease.token for lease in expired]))))
+            gone = [lease for lease in expired if lease.token not in alive]
+            for lease in gone:
+                leases.release(connection, lease.token, resource=lease.resource)
+        return gone
+
+    def peak_memory(self, model_type: str) -> tuple[int, int] | None:
+        """The most MB of a GPU that completed runs of this model used here, and of how many runs."""
+        used = (attempts.c.peak_memory_mb.is_not(None)) & (tasks.c.status == TaskStatus.COMPLETED)
+        query = (
+            select(func.max(attempts.c.peak_memory_mb), func.count())
+            .join(tasks, tasks.c.task_id == attempts.c.task_id)
+            .where(used, tasks.c.model_type == model_type)
+        )
+        with self._database.read() as connection:
+            most, runs = connection.execute(query).one()
+        return None if most is None else (most, runs)
+
+    def held_ports(self) -> set[int]:
+        """The master ports that are held."""
+        with self._database.read() as connection:
+            query = select(lease_table.c.resource).where(lease_table.c.kind == LeaseKind.PORT)
+            return {int(resource.rpartition(":")[2]) for resource in connection.scalars(query)}
+
+
+def port_resource(node: str, port: int) -> str:
+    """How a port of a machine is named as a resource."""
+    return f"port:{node}:{port}"
+
+
+def _claim(connection: Connection, new: NewAttempt, now: datetime) -> str:
+    serial, made = connection.execute(
+        select(tasks.c.serial, tasks.c.attempts).where(tasks.c.task_id == new.task_id)
+    ).one_or_none() or (None, 0)
+    number = made + 1
+    uid = f"{new.task_id}.{number}"
+    gpus = ", ".join(f"GPU {index}" for index in new.gpu_indices)
+    values = {"attempts": number, "gpu_uuids": list(new.gpu_uuids), "resume": None}
+    move(connection, new.task_id, TaskStatus.STARTING, now, "scheduler", f"got {gpus}", attempt_uid=uid, **values)
+    holder = leases.Holder(new.task_id, new.token, uid, new.expires_at)
+    leases.claim(connection, _resources(new), holder, now)
+    connection.execute(insert(attempts).values(_row(new, uid, number, now)))
+    had = set(connection.scalars(select(task_gpus.c.gpu_uuid).where(task_gpus.c.serial == serial)))
+    fresh = [{"gpu_uuid": uuid, "serial": serial} for uuid in new.gpu_uuids if uuid not in had]
+    if fresh:
+        connection.execute(insert(task_gpus), fresh)
+    return uid
+
+
+def _resources(new: NewAttempt) -> Iterable[tuple[LeaseKind, str]]:
+    yield from ((LeaseKind.GPU, uuid) for uuid in new.gpu_uuids)
+    yield from ((LeaseKind.CACHE, cache) for cache in new.caches)
+    yield LeaseKind.PORT, port_resource(new.node, new.master_port)
+
+
+def _row(new: NewAttempt, uid: str, number: int, now: datetime) -> dict[str, Any]:
+    return {
+        "uid": uid,
+        "task_id": new.task_id,
+        "number": number,
+        "status": AttemptStatus.CLAIMED,
+        "token": new.token,
+        "node": new.node,
+        "directory": f"{new.directory_of}/{number}",
+        "gpu_uuids": list(new.gpu_uuids),
+        "gpu_indices": list(new.gpu_indices),
+        "master_port": new.master_port,
+        "created_at": to_seconds(now),
+        "known_run_dirs": list(new.known_run_dirs),
+        "resumed_from": new.resumed_from,
+    }
+
+
+def _fate(finish: Finish, now: datetime) -> dict[str, Any]:
+    values: dict[str, Any] = {"warning": None}
+    if finish.progress is not None:
+        values["progress"] = dict(finish.progress)
+    if finish.status is not TaskStatus.QUEUED:
+        return {**values, "cause": dump(finish.cause), "finished_at": to_seconds(now)}
+    wait = finish.retry_in or timedelta(0)
+    counted = {"retries": tasks.c.retries + 1} if finish.retry_counts else {}
+    return {
+        **values,
+        **counted,
+        "retries_in_a_row": finish.retries_in_a_row,
+        "not_before": to_seconds(now + wait),
+        "resume": None if finish.resume is None else dict(finish.resume),
+        "cause": dump(finish.cause),
+    }

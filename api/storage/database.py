@@ -1,0 +1,189 @@
+"""The database: SQLite in a file, or PostgreSQL; the same statements for both."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from api.errors import DatabaseUnavailable
+
+logger = logging.getLogger(__name__)
+
+#: Milliseconds that a statement waits for a lock; a caller gets its 503 within 5 s.
+LOCK_MS = 4000
+
+#: Milliseconds that a start waits for another server's migration.
+MIGRATION_LOCK_MS = 60_000
+
+#: Connections at most: the threads that answer requests, and the loops.
+POOL_SIZE = 16
+
+#: Any number, the same for every server: two starts take turns by it.
+_MIGRATION_LOCK = 0x6470_6970_65
+
+_RETRY_AFTER = {"Retry-After": "2"}
+
+
+class DatabaseError(Exception):
+    """The database cannot be used: which one, why, and what to do."""
+
+
+class Database:
+    """An engine and its two kinds of transaction. Building it connects to nothing."""
+
+    def __init__(self, url: str) -> None:
+        """Raises DatabaseError when the URL is none that is known here."""
+        self.url = _parse(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.engine = _create_engine(self.url)
+
+    @property
+    def shown(self) -> str:
+        """The URL without its password."""
+        return self.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection to read from, on one state of the database. Raises DatabaseUnavailable."""
+        with self._connect("DEFERRED") as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that commits at its end, or changes nothing. Raises DatabaseUnavailable.
+
+        On SQLite it takes the write lock at once: a transaction that reads first and writes later would fail.
+        """
+        with self._connect("IMMEDIATE") as connection:
+            yield connection
+
+    @contextmanager
+    def _connect(self, mode: str) -> Iterator[Connection]:
+        try:
+            with self.engine.connect() as connection:
+                connection.info["begin"] = mode
+                with connection.begin():
+                    yield connection
+        except PoolTimeout as error:
+            raise DatabaseUnavailable("Every connection to the database is in use.", headers=_RETRY_AFTER) from error
+        except (OperationalError, InterfaceError) as error:
+            raise DatabaseUnavailable(_say(error), headers=_RETRY_AFTER) from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise DatabaseUnavailable(_say(error), headers=_RETRY_AFTER) from error
+            raise
+
+    def migrate(self) -> None:
+        """Brings the tables to this version. Raises DatabaseError when they are of a newer one."""
+        scripts = AlembicConfig()
+        scripts.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        head = ScriptDirectory.from_config(scripts).get_current_head()
+        try:
+            with self.engine.connect() as connection:
+                self._wait_longer(connection, MIGRATION_LOCK_MS)
+                connection.info["begin"] = "IMMEDIATE"
+                with connection.begin():
+                    self._take_turns(connection)
+                    self._upgrade(connection, scripts, head)
+                self._wait_longer(connection, LOCK_MS)
+        except (OperationalError, InterfaceError, PoolTimeout) as error:
+            raise DatabaseError(f"the database {self.shown} cannot be used: {_say(error)}") from error
+
+    def _upgrade(self, connection: Connection, scripts: AlembicConfig, head: str | None) -> None:
+        current = MigrationContext.configure(connection).get_current_revision()
+        if current == head:
+            return
+        known = {script.revision for script in ScriptDirectory.from_config(scripts).walk_revisions()}
+        if current is not None and current not in known:
+            raise DatabaseError(
+                f"the database {self.shown} was made by a newer version of this service (revision {current}; this one "
+                f"knows {head}): start that version, or give another DATABASE_URL or STORAGE_ROOT"
+            )
+        scripts.attributes["connection"] = connection
+        command.upgrade(scripts, "head")
+        logger.info("database migrated", extra={"database": self.shown, "previous": current, "current": head})
+
+    def _wait_longer(self, connection: Connection, milliseconds: int) -> None:
+        driver = connection.connection.driver_connection
+        if self.is_sqlite and driver is not None:
+            driver.execute(f"PRAGMA busy_timeout = {milliseconds}")
+
+    def _take_turns(self, connection: Connection) -> None:
+        if not self.is_sqlite:
+            connection.execute(text(f"SET LOCAL lock_timeout = {MIGRATION_LOCK_MS}"))
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+
+    def close(self) -> None:
+        """Closes the connections that nobody uses."""
+        self.engine.dispose()
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of a SQLite file."""
+    return URL.create("sqlite+pysqlite", database=str(path)).render_as_string()
+
+
+def _parse(text_: str) -> URL:
+    try:
+        url = make_url(text_)
+    except ArgumentError:
+        raise DatabaseError("DATABASE_URL is no URL: it looks like postgresql://user:password@host/name") from None
+    backend = url.get_backend_name()
+    if backend in ("postgresql", "postgres"):
+        return url.set(drivername="postgresql+psycopg")
+    if backend == "sqlite" and url.database not in (None, "", ":memory:"):
+        return url.set(drivername="sqlite+pysqlite")
+    raise DatabaseError(
+        f"DATABASE_URL names {backend!r}: only postgresql://… and sqlite:///file are supported"
+        if backend != "sqlite"
+        else "DATABASE_URL must name a file: a database in memory would forget every task"
+    )
+
+
+def _create_engine(url: URL) -> Engine:
+    shared: dict[str, Any] = {
+        "json_serializer": lambda value: orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode(),
+        "json_deserializer": orjson.loads,
+        "pool_size": POOL_SIZE,
+        "max_overflow": 0,
+        "pool_timeout": LOCK_MS / 1000,
+    }
+    try:
+        if url.get_backend_name() == "sqlite":
+            engine = create_engine(url, **shared)
+            event.listen(engine, "connect", _prepare_sqlite)
+            event.listen(engine, "begin", _begin_sqlite)
+            return engine
+        options = f"-c statement_timeout={LOCK_MS} -c lock_timeout={LOCK_MS} -c timezone=UTC"
+        arguments = {"connect_timeout": 3, "options": options}
+        return create_engine(url, **shared, pool_pre_ping=True, connect_args=arguments)
+    except NoSuchModuleError as error:
+        raise DatabaseError(f"DATABASE_URL: {error}") from error
+
+
+def _prepare_sqlite(driver: Any, record: Any) -> None:
+    # Transactions are begun by us: the driver's own way defers the lock, and then fails instead of waiting.
+    driver.isolation_level = None
+    for pragma in (f"busy_timeout = {LOCK_MS}", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        driver.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql(f"BEGIN {connection.info.pop('begin', 'DEFERRED')}")
+
+
+def _say(error: Exception) -> str:
+    cause = getattr(error, "orig", None) or error
+    first = str(cause).strip().splitlines() or [type(cause).__name__]
+    return f"{first[0]}."

@@ -1,0 +1,59 @@
+"""First answers to requests with an Idempotency-Key, kept over a restart."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from api.errors import IdempotencyKeyReused, RequestInProgress
+from api.models.kept_answer import KEPT_SECONDS, KeptAnswer
+from api.storage.database import Database
+from api.storage.rows import to_seconds
+from api.storage.tables import kept_answers
+from api.utils.clock import Clock
+
+
+class DatabaseIdempotencyStore:
+    """Answers in the database. `owner` names this server process, `is_alive` says whether another's still runs."""
+
+    def __init__(self, database: Database, clock: Clock, owner: str, is_alive: Callable[[str], bool]) -> None:
+        self._database = database
+        self._clock = clock
+        self._owner = owner
+        self._is_alive = is_alive
+
+    def begin(self, scope: str, fingerprint: bytes) -> KeptAnswer | None:
+        """The kept answer, or None and the work is the caller's. Raises RequestInProgress, IdempotencyKeyReused."""
+        now = self._clock.now()
+        row = {"scope": scope, "fingerprint": fingerprint, "owner": self._owner, "began_at": to_seconds(now)}
+        try:
+            with self._database.write() as connection:
+                old = kept_answers.c.began_at < to_seconds(now - timedelta(seconds=KEPT_SECONDS))
+                connection.execute(delete(kept_answers).where(old))
+                found = connection.execute(select(kept_answers).where(kept_answers.c.scope == scope)).one_or_none()
+                if found is None:
+                    connection.execute(insert(kept_answers).values(row))
+                    return None
+                if found.fingerprint != fingerprint:
+                    raise IdempotencyKeyReused
+                if found.status is not None:
+                    return KeptAnswer(found.status, found.body, tuple((name, value) for name, value in found.headers))
+                if self._is_alive(found.owner):
+                    raise RequestInProgress(headers={"Retry-After": "1"})
+                # Whoever worked on it is gone without an answer: the work is done again, and what it had made is found.
+                connection.execute(update(kept_answers).where(kept_answers.c.scope == scope).values(owner=self._owner))
+                return None
+        except IntegrityError:
+            raise RequestInProgress(headers={"Retry-After": "1"}) from None
+
+    def finish(self, scope: str, answer: KeptAnswer | None) -> None:
+        """Keeps the answer; None lets go of the key, so that a retry does the work."""
+        mine = (kept_answers.c.scope == scope) & (kept_answers.c.owner == self._owner)
+        with self._database.write() as connection:
+            if answer is None:
+                connection.execute(delete(kept_answers).where(mine))
+            else:
+                headers = [list(header) for header in answer.headers]
+                values = {"status": answer.status, "body": answer.body, "headers": headers}
+                connection.execute(update(kept_answers).where(mine).values(values))

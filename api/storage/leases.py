@@ -1,0 +1,90 @@
+"""Exclusive holds: claimed all at once or not at all, by the primary key of the table."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from api.models.lease import Lease, LeaseKind, LeaseState
+from api.storage.rows import read_lease, to_seconds
+from api.storage.tables import leases
+
+
+class ResourceHeld(Exception):
+    """Somebody else was first: who holds what, by resource; empty when they came in the same moment."""
+
+    def __init__(self, held: Mapping[str, str]) -> None:
+        super().__init__(", ".join(f"{resource} is held by {task_id}" for resource, task_id in held.items()))
+        self.held = dict(held)
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """On whose behalf a claim is made. `expires_at` None holds until it is released."""
+
+    task_id: str
+    token: str
+    attempt_uid: str | None = None
+    expires_at: datetime | None = None
+
+
+def claim(connection: Connection, resources: Iterable[tuple[LeaseKind, str]], holder: Holder, now: datetime) -> None:
+    """Takes all of them. Raises ResourceHeld, and then the transaction must be given up."""
+    # Always in the same order: two claims for the same GPUs then wait for each other, and never in a circle.
+    wanted = sorted({(resource, kind) for kind, resource in resources})
+    names = [resource for resource, _ in wanted]
+    held = connection.execute(select(leases.c.resource, leases.c.task_id).where(leases.c.resource.in_(names)))
+    taken = {row.resource: row.task_id for row in held}
+    if taken:
+        raise ResourceHeld(taken)
+    rows = [
+        {
+            "resource": resource,
+            "kind": kind,
+            "task_id": holder.task_id,
+            "attempt_uid": holder.attempt_uid,
+            "token": holder.token,
+            "state": LeaseState.HELD,
+            "claimed_at": to_seconds(now),
+            "expires_at": None if holder.expires_at is None else to_seconds(holder.expires_at),
+        }
+        for resource, kind in wanted
+    ]
+    try:
+        connection.execute(insert(leases), rows)
+    except IntegrityError as error:
+        raise ResourceHeld({}) from error
+
+
+def list_leases(connection: Connection, kind: LeaseKind | None = None) -> list[Lease]:
+    """Every lease, or every one of a kind."""
+    query = select(leases).order_by(leases.c.resource)
+    return [
+        read_lease(row) for row in connection.execute(query if kind is None else query.where(leases.c.kind == kind))
+    ]
+
+
+def renew(connection: Connection, tokens: Sequence[str], expires_at: datetime) -> int:
+    """Moves the expiry of what is held with these tokens; how many leases that were."""
+    held = leases.c.token.in_(tokens) & (leases.c.state == LeaseState.HELD)
+    return connection.execute(update(leases).where(held).values(expires_at=to_seconds(expires_at))).rowcount
+
+
+def drain(connection: Connection, token: str, now: datetime) -> None:
+    """Its holder has ended: the GPUs drain, everything else is free at once."""
+    mine = leases.c.token == token
+    connection.execute(delete(leases).where(mine & (leases.c.kind != LeaseKind.GPU)))
+    draining = {"state": LeaseState.DRAINING, "draining_since": to_seconds(now), "expires_at": None}
+    connection.execute(update(leases).where(mine & (leases.c.state == LeaseState.HELD)).values(draining))
+
+
+def release(connection: Connection, token: str, kind: LeaseKind | None = None, resource: str | None = None) -> int:
+    """Gives up what is held with this token; how many leases that were."""
+    mine = leases.c.token == token
+    if kind is not None:
+        mine &= leases.c.kind == kind
+    if resource is not None:
+        mine &= leases.c.resource == resource
+    return connection.execute(delete(leases).where(mine)).rowcount

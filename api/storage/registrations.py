@@ -1,0 +1,257 @@
+"""Programs that were started outside, and who holds which GPU: claimed all at once or not at all."""
+
+import secrets
+import threading
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from api.errors import DatabaseUnavailable, GPUBusy, TaskExists, TaskIsTraining, TaskNotFound
+from api.models.lease import LeaseKind, LeaseState
+from api.models.task import Keep, ProcessIdentity, RegisteredTask, TaskType
+from api.storage import leases
+from api.storage.database import Database
+from api.storage.rows import to_seconds, to_time
+from api.storage.tables import leases as lease_table
+from api.storage.tables import registrations, tasks
+
+
+class Registrations(Protocol):
+    """The seam behind the registry."""
+
+    def claim(self, task: RegisteredTask) -> RegisteredTask:
+        """Records the task as holder of all its GPUs, and gives it its serial number.
+
+        Raises GPUBusy or TaskExists, and then changes nothing.
+        """
+        ...
+
+    def get(self, task_id: str) -> RegisteredTask:
+        """The task with this id. Raises TaskNotFound."""
+        ...
+
+    def update_progress(
+        self, task_id: str, progress: float | Keep | None, estimated_remaining_time: float | Keep | None, now: datetime
+    ) -> RegisteredTask:
+        """Changes what is not KEEP. Raises TaskNotFound."""
+        ...
+
+    def release(self, task_id: str) -> RegisteredTask:
+        """Forgets the task and frees its GPUs. Raises TaskNotFound, or TaskIsTraining for one of ours."""
+        ...
+
+    def list(self) -> tuple[RegisteredTask, ...]:
+        """Every registered task, oldest first."""
+        ...
+
+    def holders(self) -> dict[str, RegisteredTask]:
+        """Who holds which GPU, by UUID: registered tasks and trainings."""
+        ...
+
+
+class MemoryRegistrations:
+    """The fake beside the seam: in memory, under one lock."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._tasks: dict[str, RegisteredTask] = {}
+        self._holders: dict[str, str] = {}
+        self._last_serial = 0
+
+    def claim(self, task: RegisteredTask) -> RegisteredTask:
+        with self._lock:
+            if task.task_id in self._tasks:
+                raise TaskExists(f'A task with the id "{task.task_id}" exists already.', data={"task_id": task.task_id})
+            self._refuse_held(task.gpu_uuids)
+            self._last_serial += 1
+            task = self._tasks[task.task_id] = replace(task, serial=self._last_serial)
+            self._holders.update(dict.fromkeys(task.gpu_uuids, task.task_id))
+            return task
+
+    def _refuse_held(self, uuids: Iterable[str]) -> None:
+        held = {uuid: self._holders[uuid] for uuid in uuids if uuid in self._holders}
+        if held:
+            raise _busy(held)
+
+    def get(self, task_id: str) -> RegisteredTask:
+        with self._lock:
+            return self._get(task_id)
+
+    def _get(self, task_id: str) -> RegisteredTask:
+        try:
+            return self._tasks[task_id]
+        except KeyError:
+            raise TaskNotFound(f'No task has the id "{task_id}".') from None
+
+    def update_progress(
+        self, task_id: str, progress: float | Keep | None, estimated_remaining_time: float | Keep | None, now: datetime
+    ) -> RegisteredTask:
+        with self._lock:
+            task = self._get(task_id)
+            remaining = estimated_remaining_time
+            task = self._tasks[task_id] = replace(
+                task,
+                progress=task.progress if progress is Keep.KEEP else progress,
+                estimated_remaining_time=task.estimated_remaining_time if remaining is Keep.KEEP else remaining,
+                updated_at=now,
+            )
+            return task
+
+    def release(self, task_id: str) -> RegisteredTask:
+        with self._lock:
+            task = self._get(task_id)
+            del self._tasks[task_id]
+            for uuid in task.gpu_uuids:
+                del self._holders[uuid]
+            return task
+
+    def list(self) -> tuple[RegisteredTask, ...]:
+        with self._lock:
+            return tuple(self._tasks.values())
+
+    def holders(self) -> dict[str, RegisteredTask]:
+        with self._lock:
+            return {uuid: self._tasks[task_id] for uuid, task_id in self._holders.items()}
+
+
+class DatabaseRegistrations:
+    """Registered tasks in the database; each GPU that they hold is a lease, as those of trainings are."""
+
+    def __init__(self, database: Database, node: str) -> None:
+        """`node` is this machine: only here its tasks' processes can be looked at."""
+        self._database = database
+        self._node = node
+        self._last_holders: dict[str, RegisteredTask] = {}
+
+    def claim(self, task: RegisteredTask) -> RegisteredTask:
+        try:
+            with self._database.write() as connection:
+                if connection.scalar(select(tasks.c.serial).where(tasks.c.task_id == task.task_id)) is not None:
+                    raise _exists(task.task_id)
+                connection.execute(insert(registrations).values(self._row(task)))
+                holder = leases.Holder(task.task_id, secrets.token_hex(16))
+                leases.claim(connection, ((LeaseKind.GPU, uuid) for uuid in task.gpu_uuids), holder, task.started_at)
+        except IntegrityError:
+            raise _exists(task.task_id) from None
+        except leases.ResourceHeld as error:
+            raise _busy(error.held or self._held(task.gpu_uuids)) from None
+        return self.get(task.task_id)
+
+    def _row(self, task: RegisteredTask) -> dict[str, Any]:
+        return {
+            "task_id": task.task_id,
+            "task_type": task.task_type,
+            "gpu_uuids": list(task.gpu_uuids),
+            "description": task.description,
+            "pid": None if task.process is None else task.process.pid,
+            "pid_start": None if task.process is None else task.process.start,
+            "node": self._node,
+            "started_at": to_seconds(task.started_at),
+        }
+
+    def _held(self, uuids: Iterable[str]) -> dict[str, str]:
+        with self._database.read() as connection:
+            held = {lease.resource: lease.task_id for lease in leases.list_leases(connection, LeaseKind.GPU)}
+        return {uuid: held[uuid] for uuid in uuids if uuid in held}
+
+    def get(self, task_id: str) -> RegisteredTask:
+        with self._database.read() as connection:
+            return _get(connection, task_id)
+
+    def update_progress(
+        self, task_id: str, progress: float | Keep | None, estimated_remaining_time: float | Keep | None, now: datetime
+    ) -> RegisteredTask:
+        told = {"progress": progress, "estimated_remaining_time": estimated_remaining_time}
+        values = {name: value for name, value in told.items() if value is not Keep.KEEP}
+        with self._database.write() as connection:
+            mine = registrations.c.task_id == task_id
+            connection.execute(update(registrations).where(mine).values(**values, updated_at=to_seconds(now)))
+            return _get(connection, task_id)
+
+    def release(self, task_id: str) -> RegisteredTask:
+        with self._database.write() as connection:
+            task = _get(connection, task_id)
+            connection.execute(delete(registrations).where(registrations.c.task_id == task_id))
+            connection.execute(delete(lease_table).where(lease_table.c.task_id == task_id))
+        return task
+
+    def list(self) -> tuple[RegisteredTask, ...]:
+        query = select(registrations).where(registrations.c.node == self._node).order_by(registrations.c.serial)
+        with self._database.read() as connection:
+            return tuple(_read(row) for row in connection.execute(query))
+
+    def holders(self) -> dict[str, RegisteredTask]:
+        """While the database does not answer, who held them when it last did: readings go on."""
+        try:
+            with self._database.read() as connection:
+                self._last_holders = {**_held_by_programs(connection), **_held_by_trainings(connection)}
+        except DatabaseUnavailable:
+            pass
+        return self._last_holders
+
+
+def _busy(held: dict[str, str]) -> GPUBusy:
+    who = ", ".join(f"{uuid} is held by {task_id}" for uuid, task_id in held.items())
+    return GPUBusy(f"{who}." if who else None, data={"held_by": held})
+
+
+def _exists(task_id: str) -> TaskExists:
+    return TaskExists(f'A task with the id "{task_id}" exists already.', data={"task_id": task_id})
+
+
+def _get(connection: Connection, task_id: str) -> RegisteredTask:
+    row = connection.execute(select(registrations).where(registrations.c.task_id == task_id)).one_or_none()
+    if row is not None:
+        return _read(row)
+    if connection.scalar(select(func.count()).select_from(tasks).where(tasks.c.task_id == task_id)):
+        raise TaskIsTraining(f"{task_id} is a training of this service: see /api/v1/training/{task_id}.")
+    raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
+
+
+def _read(row: Row[Any]) -> RegisteredTask:
+    return RegisteredTask(
+        task_id=row.task_id,
+        task_type=TaskType(row.task_type),
+        gpu_uuids=tuple(row.gpu_uuids),
+        started_at=to_time(row.started_at),
+        description=row.description,
+        process=None if row.pid is None else ProcessIdentity(row.pid, row.pid_start),
+        progress=row.progress,
+        estimated_remaining_time=row.estimated_remaining_time,
+        updated_at=None if row.updated_at is None else to_time(row.updated_at),
+        serial=row.serial,
+    )
+
+
+def _held_by_programs(connection: Connection) -> dict[str, RegisteredTask]:
+    query = select(registrations, lease_table.c.resource).join(
+        lease_table, (lease_table.c.task_id == registrations.c.task_id) & (lease_table.c.kind == LeaseKind.GPU)
+    )
+    return {row.resource: _read(row) for row in connection.execute(query)}
+
+
+def _held_by_trainings(connection: Connection) -> dict[str, RegisteredTask]:
+    columns = [tasks.c[name] for name in ("task_id", "gpu_uuids", "description", "progress", "updated_at", "serial")]
+    query = select(*columns, lease_table.c.resource, lease_table.c.state, lease_table.c.claimed_at).join(
+        lease_table, (lease_table.c.task_id == tasks.c.task_id) & (lease_table.c.kind == LeaseKind.GPU)
+    )
+    held = {}
+    for row in connection.execute(query):
+        progress = (row.progress or {}).get("progress", {})
+        held[row.resource] = RegisteredTask(
+            task_id=row.task_id,
+            task_type=TaskType.TRAINING,
+            gpu_uuids=tuple(row.gpu_uuids),
+            started_at=to_time(row.claimed_at),
+            description=row.description,
+            progress=progress.get("overall_progress"),
+            estimated_remaining_time=progress.get("eta_seconds"),
+            updated_at=to_time(row.updated_at),
+            serial=row.serial,
+            has_ended=row.state == LeaseState.DRAINING,
+        )
+    return held

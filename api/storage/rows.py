@@ -1,0 +1,152 @@
+"""Rows to models and back: times are Unix seconds in the database and UTC datetimes outside."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import Row
+
+from api.models.lease import Lease, LeaseKind, LeaseState
+from api.models.training import (
+    Attempt,
+    AttemptStatus,
+    Cause,
+    EventKind,
+    GPURequest,
+    ResumeOptions,
+    StopState,
+    TaskEvent,
+    TaskStatus,
+    TaskSummary,
+    TrainingPlan,
+    TrainingRequest,
+    TrainingTask,
+)
+from api.storage.tables import tasks
+
+_CAUSE = TypeAdapter(Cause)
+_STOP = TypeAdapter(StopState)
+_RESUME = TypeAdapter(ResumeOptions)
+_REQUEST = TypeAdapter(TrainingRequest)
+_PLAN = TypeAdapter(TrainingPlan)
+
+#: Everything but what only the details of one task show.
+SUMMARY_COLUMNS = [column for column in tasks.c if column.name not in ("request", "plan", "idempotency_key")]
+
+
+def to_seconds(time: datetime) -> float:
+    """Unix seconds."""
+    return time.timestamp()
+
+
+def to_time(seconds: float) -> datetime:
+    """A UTC time."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _maybe_time(seconds: float | None) -> datetime | None:
+    return None if seconds is None else to_time(seconds)
+
+
+def dump(value: Any) -> Any:
+    """A dataclass as JSON; None stays None."""
+    return None if value is None else asdict(value)
+
+
+def read_summary(row: Row[Any]) -> TaskSummary:
+    """A task from a row with SUMMARY_COLUMNS."""
+    return TaskSummary(**_summary(row))
+
+
+def read_task(row: Row[Any]) -> TrainingTask:
+    """A task from a whole row."""
+    request = _REQUEST.validate_python(row.request)
+    return TrainingTask(**_summary(row), request=request, plan=_PLAN.validate_python(row.plan))
+
+
+def _summary(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "serial": row.serial,
+        "task_id": row.task_id,
+        "status": TaskStatus(row.status),
+        "model_type": row.model_type,
+        "trainer": row.trainer,
+        "name": row.name,
+        "description": row.description,
+        "priority": row.priority,
+        "gpus": GPURequest(tuple(row.gpu_references), row.gpu_count, row.min_memory),
+        "gpu_count": row.gpu_count,
+        "caches": tuple(row.caches),
+        "created_at": to_time(row.created_at),
+        "queued_at": to_time(row.queued_at),
+        "not_before": to_time(row.not_before),
+        "started_at": _maybe_time(row.started_at),
+        "finished_at": _maybe_time(row.finished_at),
+        "updated_at": to_time(row.updated_at),
+        "attempts": row.attempts,
+        "retries": row.retries,
+        "retries_in_a_row": row.retries_in_a_row,
+        "restarted_from": row.restarted_from,
+        "gpu_uuids": tuple(row.gpu_uuids),
+        "progress": row.progress,
+        "cause": read_cause(row.cause),
+        "stop": None if row.stop is None else _STOP.validate_python(row.stop),
+        "resume": None if row.resume is None else _RESUME.validate_python(row.resume),
+        "warning": row.warning,
+    }
+
+
+def read_cause(document: Any) -> Cause | None:
+    """A cause from its JSON."""
+    return None if document is None else _CAUSE.validate_python(document)
+
+
+def read_attempt(row: Row[Any]) -> Attempt:
+    """An attempt from its row."""
+    fields = row._asdict()
+    return Attempt(
+        **{
+            **fields,
+            "status": AttemptStatus(row.status),
+            "gpu_uuids": tuple(row.gpu_uuids),
+            "gpu_indices": tuple(row.gpu_indices),
+            "known_run_dirs": tuple(row.known_run_dirs),
+            "created_at": to_time(row.created_at),
+            "started_at": _maybe_time(row.started_at),
+            "ended_at": _maybe_time(row.ended_at),
+            "cause": read_cause(row.cause),
+        }
+    )
+
+
+def read_lease(row: Row[Any]) -> Lease:
+    """A lease from its row."""
+    return Lease(
+        resource=row.resource,
+        kind=LeaseKind(row.kind),
+        task_id=row.task_id,
+        attempt_uid=row.attempt_uid,
+        token=row.token,
+        state=LeaseState(row.state),
+        claimed_at=to_time(row.claimed_at),
+        expires_at=_maybe_time(row.expires_at),
+        draining_since=_maybe_time(row.draining_since),
+        reason=row.reason,
+    )
+
+
+def read_event(row: Row[Any]) -> TaskEvent:
+    """An event from its row."""
+    return TaskEvent(
+        id=row.id,
+        task_id=row.task_id,
+        attempt=row.attempt_uid,
+        timestamp=to_time(row.at),
+        type=EventKind(row.type),
+        previous=row.previous,
+        current=row.current,
+        actor=row.actor,
+        message=row.message,
+        details=row.details,
+    )

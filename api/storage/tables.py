@@ -1,0 +1,175 @@
+"""The tables, as SQLAlchemy Core knows them. Times are Unix seconds; the migrations make the same in the database."""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData()
+
+#: None is SQL NULL, not the JSON text "null".
+Document = JSON(none_as_null=True)
+
+# SQLite numbers rows by itself only in a column of the type INTEGER.
+_Serial = BigInteger().with_variant(Integer, "sqlite")
+
+#: Trainings. What lists and the scheduler read stands first, the large columns last.
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("serial", _Serial, primary_key=True, autoincrement=True),
+    Column("task_id", String(64), nullable=False, unique=True),
+    Column("status", String(16), nullable=False),
+    Column("model_type", String(64), nullable=False),
+    Column("trainer", String(64), nullable=False),
+    Column("name", String(200)),
+    Column("description", Text),
+    Column("priority", Integer, nullable=False),
+    Column("gpu_count", Integer, nullable=False),
+    Column("min_memory", Integer, nullable=False),
+    Column("gpu_references", Document, nullable=False),
+    Column("caches", Document, nullable=False),
+    Column("created_at", Float(53), nullable=False),
+    Column("queued_at", Float(53), nullable=False),
+    Column("not_before", Float(53), nullable=False),  #: no attempt before this time: a retry waits
+    Column("started_at", Float(53)),
+    Column("finished_at", Float(53)),
+    Column("updated_at", Float(53), nullable=False),
+    Column("attempts", Integer, nullable=False),  #: how many were made
+    Column("retries", Integer, nullable=False),  #: how many of max_retries are used up
+    Column("retries_in_a_row", Integer, nullable=False),  #: for one cause outside of the training
+    Column("restarted_from", String(64)),
+    Column("idempotency_key", String(320), unique=True),
+    Column("gpu_uuids", Document, nullable=False),  #: of the latest attempt
+    Column("progress", Document),  #: the latest that is known
+    Column("cause", Document),
+    Column("stop", Document),  #: what was asked for, by whom, and the rung that it is on
+    Column("resume", Document),  #: how the next attempt goes on
+    Column("warning", Text),  #: what needs attention while it runs
+    Column("request", Document, nullable=False),
+    Column("plan", Document, nullable=False),
+    sqlite_autoincrement=True,
+)
+Index("ix_tasks_status", tasks.c.status, tasks.c.serial)
+Index("ix_tasks_model_type", tasks.c.model_type, tasks.c.serial)
+
+#: The tries at a task.
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("uid", String(80), primary_key=True),
+    Column("task_id", String(64), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("token", String(64), nullable=False),
+    Column("node", String(255), nullable=False),
+    Column("directory", Text, nullable=False),
+    Column("gpu_uuids", Document, nullable=False),
+    Column("gpu_indices", Document, nullable=False),
+    Column("master_port", Integer),
+    Column("created_at", Float(53), nullable=False),
+    Column("started_at", Float(53)),
+    Column("ended_at", Float(53)),
+    Column("pid", Integer),
+    Column("run_dir", Text),
+    Column("known_run_dirs", Document, nullable=False),  #: those of earlier attempts, which are not this one's
+    Column("resumed_from", String(64)),
+    Column("first_step", Integer),
+    Column("last_step", Integer),
+    Column("peak_memory_mb", Integer),
+    Column("outcome", Document),
+    Column("cause", Document),
+)
+Index("ix_attempts_task", attempts.c.task_id, attempts.c.number)
+Index(
+    "ix_attempts_open",
+    attempts.c.status,
+    sqlite_where=text("status <> 'ended'"),
+    postgresql_where=text("status <> 'ended'"),
+)
+
+#: Exclusive holds: a GPU by UUID, a port, a cache directory. The primary key is what makes them exclusive.
+leases = Table(
+    "leases",
+    metadata,
+    Column("resource", String(512), primary_key=True),
+    Column("kind", String(8), nullable=False),
+    Column("task_id", String(128), nullable=False),
+    Column("attempt_uid", String(80)),
+    Column("token", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("claimed_at", Float(53), nullable=False),
+    Column("expires_at", Float(53)),
+    Column("draining_since", Float(53)),
+    Column("reason", Text),
+)
+Index("ix_leases_task", leases.c.task_id)
+
+#: Which GPUs a task had, for the filter of lists.
+task_gpus = Table(
+    "task_gpus",
+    metadata,
+    Column("gpu_uuid", String(128), primary_key=True),
+    Column("serial", BigInteger, primary_key=True),
+)
+
+#: What was registered by programs that were started outside.
+registrations = Table(
+    "registrations",
+    metadata,
+    Column("serial", _Serial, primary_key=True, autoincrement=True),
+    Column("task_id", String(128), nullable=False, unique=True),
+    Column("task_type", String(16), nullable=False),
+    Column("gpu_uuids", Document, nullable=False),
+    Column("description", Text),
+    Column("pid", Integer),
+    Column("pid_start", Float(53)),
+    Column("node", String(255), nullable=False),
+    Column("progress", Float(53)),
+    Column("estimated_remaining_time", Float(53)),
+    Column("started_at", Float(53), nullable=False),
+    Column("updated_at", Float(53)),
+    sqlite_autoincrement=True,
+)
+
+#: Append-only facts about tasks.
+events = Table(
+    "events",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("task_id", String(64), nullable=False),
+    Column("attempt_uid", String(80)),
+    Column("at", Float(53), nullable=False),
+    Column("type", String(16), nullable=False),
+    Column("previous", String(16)),
+    Column("current", String(16)),
+    Column("actor", String(64), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("details", Document),
+    sqlite_autoincrement=True,
+)
+Index("ix_events_task", events.c.task_id, events.c.id)
+
+#: The first answers to requests with an Idempotency-Key.
+kept_answers = Table(
+    "kept_answers",
+    metadata,
+    Column("scope", String(320), primary_key=True),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("owner", String(80), nullable=False),  #: the server process that works on it
+    Column("began_at", Float(53), nullable=False),
+    Column("status", Integer),
+    Column("body", LargeBinary),
+    Column("headers", Document),
+)
+Index("ix_kept_answers_began", kept_answers.c.began_at)
