@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from api import __version__
 from api.app import create_app
 from api.config import Config, ConfigError
-from api.runtime import Runtime
+from api.runtime import Runtime, StorageError
 from api.server import Server, Shell
 from api.shell.protocol import listen
+from api.storage.database import DatabaseError
 from api.utils.logs import set_up_logging
 
 logger = logging.getLogger("api")
@@ -28,9 +29,12 @@ def main(argv: Sequence[str]) -> int:
         config = Config.from_env(argv=argv)
         set_up_logging(config.log_level, config.logs_json)
         runtime = Runtime(config)
-    except ConfigError as error:
+    except (ConfigError, DatabaseError) as error:
         print(f"run.py: {error}", file=sys.stderr)
         return 2
+    except StorageError as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return 1
     try:
         listener = listen(config.host, config.port)
     except (OSError, UnicodeError) as error:
@@ -38,6 +42,11 @@ def main(argv: Sequence[str]) -> int:
         print(f"run.py: {why}: stop what listens there, or choose another with --port", file=sys.stderr)
         return 1
     _raise_open_files()
+    try:
+        runtime.prepare()
+    except DatabaseError as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return 1
     port = listener.getsockname()[1]
     server = Server(create_shell(runtime), runtime.broker, on_started=lambda: _announce(runtime, port))
     runtime.start()
@@ -78,7 +87,8 @@ def _announce(runtime: Runtime, port: int) -> None:
         "docs": f"{address}/docs",
         "gpus": f"{status.source}: {len(status.gpus)} ({', '.join(names)})" if names else f"{status.source}: none",
         "gpu_problem": status.source_problem,
-        "database": "none (tasks are kept in memory)",
+        "database": runtime.database.shown,
+        "storage": str(config.storage_root.absolute()),
         "log_level": config.log_level,
     }
     logger.info("listening on %s", address, extra={k: v for k, v in facts.items() if v is not None})

@@ -1,9 +1,8 @@
 """The Flask application: blueprints, one error handler, the OpenAPI document. It starts nothing."""
 
-import difflib
 import logging
-from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any
 
 import orjson
 from apiflask import APIFlask
@@ -19,18 +18,19 @@ from api.errors import (
     Invalid,
     MalformedRequest,
     MethodNotAllowed,
-    Mistake,
     NotFound,
     ServiceError,
     TooLarge,
     UnsupportedMediaType,
 )
-from api.routes import schemas
 from api.routes.docs import docs
 from api.routes.gpu import gpu
 from api.routes.health import health
+from api.routes.mistakes import mistakes_in
 from api.routes.openapi import finish_document
+from api.routes.optional_body import may_have_no_body
 from api.routes.system import system
+from api.routes.training import training
 from api.services.bundle import Services
 from api.utils.envelope import JSON, encode_json
 from api.utils.ids import current_request_id, new_request_id
@@ -59,7 +59,9 @@ class _StrictJSON(JSONProvider):
 class _Request(Request):
     """Says what is wrong with a body that is no JSON."""
 
-    def on_json_loading_failed(self, e: ValueError | None) -> NoReturn:
+    def on_json_loading_failed(self, e: ValueError | None) -> dict[str, Any]:
+        if self.endpoint is not None and _has_no_body(self, current_app.view_functions[self.endpoint]):
+            return {}
         raise MalformedRequest(f"The body is not valid JSON: {e}." if e is not None else None)
 
 
@@ -68,6 +70,10 @@ class _App(APIFlask):
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         return func
+
+
+def _has_no_body(asked: Request, view: Callable[..., Any]) -> bool:
+    return may_have_no_body(view) and not asked.content_length
 
 
 def create_app(services: Services) -> APIFlask:
@@ -87,7 +93,7 @@ def create_app(services: Services) -> APIFlask:
     # `//gpu/status` is an unknown address, not one to be redirected in HTML.
     app.url_map.merge_slashes = False
     app.before_request(_begin_request)
-    for blueprint in (health, gpu, system, docs):
+    for blueprint in (health, gpu, training, system, docs):
         app.register_blueprint(blueprint)
     for kind, handler in (
         (ServiceError, answer_error),
@@ -112,14 +118,14 @@ def _begin_request() -> None:
         # For the shell's log line and metrics.
         scope["state"]["route"] = rule.rule
     view = current_app.view_functions[rule.endpoint]
-    if "body" in getattr(view, "_spec", ()) and request.mimetype != JSON:
+    if "body" in getattr(view, "_spec", ()) and request.mimetype != JSON and not _has_no_body(request, view):
         raise UnsupportedMediaType
 
 
 def _answer_apiflask(error: HTTPError) -> Response:
     cause = error.__cause__
     if isinstance(cause, ValidationError):
-        return answer_error(Invalid(mistakes=_mistakes(cause)))
+        return answer_error(Invalid(mistakes=mistakes_in(cause)))
     return _answer_status(error.status_code, error.message)
 
 
@@ -145,29 +151,3 @@ def _answer_status(status: int, description: str | None) -> Response:
 def _answer_unforeseen(error: Exception) -> Response:
     logger.error("request failed", exc_info=error, extra={"method": request.method, "path": request.path})
     return answer_error(ServiceError("Something went wrong inside the service; its log has the details."))
-
-
-def _mistakes(error: ValidationError) -> list[Mistake]:
-    known: Sequence[str] = list(getattr(schemas, error.title).model_fields)
-    found: dict[str, list[str]] = {}
-    for detail in error.errors(include_url=False, include_context=False, include_input=False):
-        # Where a value may be of several types, the names of the types follow; they are no part of the request.
-        location = [part for at, part in enumerate(detail["loc"]) if at == 0 or isinstance(part, int)]
-        if detail["type"] == "extra_forbidden":
-            message = _unknown_field(str(location[-1]), known)
-        else:
-            message = detail["msg"].removeprefix("Value error, ")
-        messages = found.setdefault("".join(f"/{_pointer_part(part)}" for part in location), [])
-        if message not in messages:
-            messages.append(message)
-    # Several messages about one value are what each of its possible types asks for.
-    return [Mistake(pointer, "; or: ".join(messages)) for pointer, messages in found.items()]
-
-
-def _pointer_part(part: int | str) -> str:
-    return str(part).replace("~", "~0").replace("/", "~1")
-
-
-def _unknown_field(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f'unknown field; did you mean "{close[0]}"?' if close else f"unknown field; known are: {', '.join(known)}"

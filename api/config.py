@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -73,6 +74,36 @@ class Config:
     host: str = _setting("API_HOST", "127.0.0.1", str, "address to listen on")
     port: int = _setting("API_PORT", 8080, _number(0, 65535), "port to listen on; 0 takes a free one")
     storage_root: Path = _setting("STORAGE_ROOT", Path("data"), Path, "directory for everything that is kept", "./data")
+    database_url: str = _setting(
+        "DATABASE_URL", "", str, "postgresql://user:password@host/name, or sqlite:///file", "SQLite under STORAGE_ROOT"
+    )
+    diffusion_pipe_root: Path | None = _setting(
+        "DIFFUSION_PIPE_ROOT", None, Path, "the checkout of tdrussell/diffusion-pipe", "none"
+    )
+    diffusion_pipe_python: str | None = _setting(
+        "DIFFUSION_PIPE_PYTHON", None, str, "the Python of the environment that diffusion-pipe is installed in", "none"
+    )
+    max_concurrent_tasks: int = _setting(
+        "MAX_CONCURRENT_TASKS", 0, _number(0, 10_000), "trainings at a time; 0: as many as the GPUs allow"
+    )
+    stop_checkpoint_seconds: float = _setting(
+        "STOP_CHECKPOINT_SECONDS", 300.0, _number(0, 86_400, float), "how long a stop waits for a checkpoint", "300"
+    )
+    stop_terminate_seconds: float = _setting(
+        "STOP_TERMINATE_SECONDS", 30.0, _number(0, 3600, float), "and then for the end after SIGTERM", "30"
+    )
+    hang_step_seconds: float = _setting(
+        "HANG_STEP_SECONDS", 300.0, _number(1, 86_400, float), "no step for so long, at least, counts as a hang", "300"
+    )
+    hang_quiet_seconds: float = _setting(
+        "HANG_QUIET_SECONDS", 1800.0, _number(1, 86_400, float), "and no output while it loads or caches", "1800"
+    )
+    min_free_disk_mb: int = _setting(
+        "MIN_FREE_DISK_MB", 2048, _number(0, 2**40), "free disk in MB below which no training is started"
+    )
+    log_max_bytes: int = _setting(
+        "LOG_MAX_BYTES", 2**30, _number(2**20, 2**50), "the log of a task at most; the oldest part goes", "1 GiB"
+    )
     gpu_source: str = _setting(
         "GPU_SOURCE",
         "auto",
@@ -162,6 +193,20 @@ class Config:
     def logs_json(self) -> bool:
         """Whether log lines are JSON."""
         return self.log_format == "json" or (self.log_format == "auto" and not sys.stderr.isatty())
+
+
+#: Variables of the service's own environment that a trainer gets too; everything else stays here.
+_HANDED_ON = re.compile(
+    r"(PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_\w+|TZ|TMPDIR|LD_LIBRARY_PATH|XDG_CACHE_HOME|SSL_CERT_FILE|SSL_CERT_DIR"
+    r"|(?:https?|no|all)_proxy|HTTPS?_PROXY|NO_PROXY|ALL_PROXY|CUDA_HOME|CUDA_PATH|NVIDIA_\w+"
+    r"|(?:HF|HUGGINGFACE|TORCH|PYTORCH|TRITON|NCCL|OMP|MKL)_\w+|TOKENIZERS_PARALLELISM)"
+)
+
+
+def child_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The part of the environment that trainers are started with."""
+    given = os.environ if environ is None else environ
+    return {name: value for name, value in given.items() if _HANDED_ON.fullmatch(name)}
 
 
 class _Parser(argparse.ArgumentParser):

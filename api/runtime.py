@@ -3,6 +3,7 @@
 import logging
 import socket
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -10,6 +11,7 @@ from prometheus_client.metrics_core import Metric
 
 from api import __version__
 from api.config import LOOPBACK_NAMES, Config, ConfigError
+from api.errors import DatabaseUnavailable
 from api.hardware import host
 from api.hardware.auto import AutoSource
 from api.hardware.boards import parse_boards
@@ -17,13 +19,19 @@ from api.hardware.nvml import NVMLSource, library_is_absent
 from api.hardware.simulated import SimulatedSource
 from api.hardware.source import GPUSource
 from api.live.broker import Broker
+from api.models.training import TaskStatus
 from api.services.bundle import Services
 from api.services.gpu_service import GPUService
-from api.services.idempotency import MemoryIdempotencyStore
 from api.services.system_service import SystemService
+from api.services.training_files import write_private
 from api.shell.access_log import AccessLog, HTTPMetrics
 from api.shell.guard import HostPolicy, host_name
-from api.storage.registrations import MemoryRegistrations
+from api.storage.attempts import AttemptStore
+from api.storage.database import Database, sqlite_url
+from api.storage.kept_answers import DatabaseIdempotencyStore
+from api.storage.registrations import DatabaseRegistrations
+from api.storage.tasks import TaskStore
+from api.training_parts import build_training
 from api.utils.clock import Clock, SystemClock
 
 logger = logging.getLogger(__name__)
@@ -32,20 +40,29 @@ logger = logging.getLogger(__name__)
 FIRST_SWEEP_SECONDS = 1.0
 
 
+class StorageError(Exception):
+    """STORAGE_ROOT cannot be used: why, and what to do."""
+
+
 class Runtime:
     """The parts of one server. Building it starts nothing."""
 
     def __init__(self, config: Config, clock: Clock | None = None) -> None:
+        """Raises ConfigError, DatabaseError or StorageError when a part cannot be built."""
         self.config = config
         clock = clock or SystemClock()
+        root = config.storage_root.absolute()
+        node = _name_node(root)
         self.broker = Broker()
         http_metrics = HTTPMetrics()
         self.access_log = AccessLog(http_metrics, config.log_level, config.logs_json)
-        registry = _create_registry(http_metrics, self.broker)
+        self.database = Database(config.database_url or sqlite_url(root / "database.sqlite"))
+        tasks, attempts = TaskStore(self.database), AttemptStore(self.database)
+        registry = _create_registry(http_metrics, self.broker, tasks)
         self.source = create_source(config, clock)
         gpus = GPUService(
             self.source,
-            MemoryRegistrations(),
+            DatabaseRegistrations(self.database, node, clock),
             clock,
             interval=config.gpu_monitor_interval,
             max_age=config.gpu_status_check_timeout,
@@ -53,25 +70,50 @@ class Runtime:
             dcgm_hostname=socket.gethostname() if config.dcgm_aliases else None,
         )
         gpus.subscribe(self.broker.publish)
+        training = build_training(config, tasks, attempts, gpus, clock, node)
+        self.training_loop = training.loop
+        owner = host.own_identity(node)
         self.services = Services(
             gpus=gpus,
-            system=SystemService(gpus, clock, config.storage_root),
-            idempotency=MemoryIdempotencyStore(clock),
+            training=training.service,
+            system=SystemService(gpus, training.service, clock, config.storage_root),
+            idempotency=DatabaseIdempotencyStore(self.database, clock, owner, lambda other: host.is_alive(other, node)),
             clock=clock,
             cors_origins=config.cors_origins,
         )
         self.policy = HostPolicy(allowed_names(config), config.cors_origins)
+
+    def prepare(self) -> None:
+        """Brings the database to this version. Raises DatabaseError."""
+        self.database.migrate()
 
     def start(self) -> None:
         """Starts every loop, and gives the first sweep a moment to end."""
         self.access_log.start()
         self.services.gpus.start_monitoring()
         self.services.gpus.wait_for_first_sweep(FIRST_SWEEP_SECONDS)
+        self.training_loop.start()
 
     def stop(self) -> None:
-        """Stops them in reverse."""
+        """Stops them in reverse. Trainings go on."""
+        self.training_loop.stop()
         self.services.gpus.stop_monitoring()
         self.access_log.stop()
+        self.database.close()
+
+
+def _name_node(root: Path) -> str:
+    """The name of this machine, as it was called when the storage was made: a container gets a new one each time."""
+    path = root / "node"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            write_private(path, socket.gethostname().encode())
+        return path.read_text().strip() or socket.gethostname()
+    except OSError as error:
+        raise StorageError(
+            f"STORAGE_ROOT={root} cannot be used ({error.strerror}): make it writable, or choose another"
+        ) from error
 
 
 def create_source(config: Config, clock: Clock) -> GPUSource:
@@ -99,7 +141,7 @@ def allowed_names(config: Config) -> Iterable[str]:
     return names
 
 
-def _create_registry(http_metrics: HTTPMetrics, broker: Broker) -> CollectorRegistry:
+def _create_registry(http_metrics: HTTPMetrics, broker: Broker, tasks: TaskStore) -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(http_metrics)
     ProcessCollector(registry=registry)
@@ -107,6 +149,7 @@ def _create_registry(http_metrics: HTTPMetrics, broker: Broker) -> CollectorRegi
         __version__
     ).set(1)
     registry.register(_StreamMetrics(broker))
+    registry.register(_TaskMetrics(tasks))
     return registry
 
 
@@ -123,3 +166,20 @@ class _StreamMetrics:
         yield CounterMetricFamily(
             "diffusion_pipe_stream_dropped", "Subscribers dropped for not reading.", value=self._broker.dropped
         )
+
+
+class _TaskMetrics:
+    """How many trainings are in which status, for prometheus-client."""
+
+    def __init__(self, tasks: TaskStore) -> None:
+        self._tasks = tasks
+
+    def collect(self) -> Iterator[Metric]:
+        metric = GaugeMetricFamily("diffusion_pipe_trainings", "Trainings by status.", labels=["status"])
+        try:
+            counts = self._tasks.count_by_status()
+        except DatabaseUnavailable:
+            return
+        for status in TaskStatus:
+            metric.add_metric([status], counts.get(status, 0))
+        yield metric

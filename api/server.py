@@ -20,12 +20,14 @@ from api.live.sse import create_gpu_stream
 from api.live.websocket import create_gpu_socket
 from api.services.documents import Document, DocumentTable, HeaderList, ReadyDocument, reply_with
 from api.shell.access_log import Access, AccessLog
+from api.shell.downloads import send_file
 from api.shell.guard import HostPolicy
 from api.shell.protocol import HTTPProtocol, WebSocketProtocol, limit_send_buffer
 from api.shell.wsgi import FlaskBelow
 from api.utils.clock import Clock
 from api.utils.envelope import JSON, encode_error
 from api.utils.ids import SAFE_ID, current_request_id, new_request_id
+from api.utils.responses import FILE
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +157,15 @@ class Shell:
             # WSGI knows no chunks: without a length the body would count as empty.
             kept = [(name, value) for name, value in scope["headers"] if name != b"transfer-encoding"]
             scope["headers"] = [*kept, (b"content-length", b"%d" % len(body))]
-        await self._flask(scope, _replay(body), reply.send)
+        state = scope["state"]
+
+        async def send_unless_file(message: Message) -> None:
+            if FILE not in state:
+                await reply.send(message)
+
+        await self._flask(scope, _replay(body), send_unless_file)
+        if FILE in state:
+            await send_file(state[FILE], scope, receive, reply.send)
 
     async def _read_body(self, headers: Headers, receive: Receive) -> bytes:
         if b"content-length" not in headers and b"transfer-encoding" not in headers:

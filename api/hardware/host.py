@@ -152,6 +152,18 @@ def is_running(process: ProcessIdentity) -> bool:
         return True
 
 
+def own_identity(node: str) -> str:
+    """This process, as another server on the same database can know it."""
+    own = process_identity(os.getpid())
+    return f"{os.getpid()}@{0.0 if own is None else own.start}@{node}"
+
+
+def is_alive(identity: str, node: str) -> bool:
+    """Whether the process that `own_identity` named still runs; one on another node may."""
+    pid, start, where = identity.split("@", 2)
+    return where != node or is_running(ProcessIdentity(int(pid), float(start)))
+
+
 def host_memory_mb() -> tuple[int, int, int]:
     """Total, used and free memory of the host in MiB; free is what a program could get without swapping."""
     memory = psutil.virtual_memory()

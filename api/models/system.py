@@ -1,9 +1,11 @@
 """The machine and the service as the API shows them. Memory and disk in MB, times in seconds."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from api.models.gpu import GPUSummary
 from api.models.reading import SourceName
+from api.models.training import TaskStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class SystemOverview:
     gpus: GPUSummary
     source: SourceName
     tasks: TaskCounts
+    trainings: Mapping[TaskStatus, int]  #: how many there are in each status
     uptime: int
     version: str
 

@@ -42,7 +42,7 @@ TRANSITIONS: Mapping[TaskStatus, frozenset[TaskStatus]] = {
         }
     ),
     TaskStatus.RUNNING: frozenset({TaskStatus.STOPPING, TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.QUEUED}),
-    TaskStatus.STOPPING: frozenset({TaskStatus.STOPPED, TaskStatus.COMPLETED, TaskStatus.FAILED}),
+    TaskStatus.STOPPING: frozenset({TaskStatus.STOPPED, TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.QUEUED}),
     TaskStatus.COMPLETED: frozenset({TaskStatus.QUEUED}),
     TaskStatus.FAILED: frozenset({TaskStatus.QUEUED}),
     TaskStatus.STOPPED: frozenset({TaskStatus.QUEUED}),
@@ -233,7 +233,7 @@ class StopState:
     requested_at: datetime
     actor: str
     force: bool
-    timeout_seconds: float
+    timeout_seconds: float | None  #: for the checkpoint; None is the service's setting
     rung: StopRung | None = None  #: None until the supervisor has taken it up
     cause: Cause | None = None
 
@@ -326,3 +326,13 @@ class Attempt:
     peak_memory_mb: int | None = None
     outcome: Mapping[str, Any] | None = None
     cause: Cause | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFilter:
+    """Which tasks a list shows; empty and None do not restrict it."""
+
+    statuses: tuple[TaskStatus, ...] = ()
+    model_type: str | None = None
+    gpu_uuid: str | None = None
+    search: str | None = None  #: part of the id, name or description

@@ -9,8 +9,8 @@ from typing import ParamSpec
 from flask import Response, request
 
 from api.errors import Invalid, Mistake
-from api.routes.access import services
 from api.models.kept_answer import KeptAnswer
+from api.routes.access import services
 
 P = ParamSpec("P")
 
@@ -18,6 +18,12 @@ _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 #: Headers that belong to an answer and are given again with it.
 _KEPT_HEADERS = ("Location", "Content-Type")
+
+
+def idempotency_scope() -> str | None:
+    """The key of this request, as far as it reaches: a route has keys of its own."""
+    key = request.headers.get("Idempotency-Key")
+    return None if key is None else f"{request.endpoint} {key}"
 
 
 def idempotent(view: Callable[P, Response]) -> Callable[P, Response]:
@@ -30,7 +36,7 @@ def idempotent(view: Callable[P, Response]) -> Callable[P, Response]:
             return view(*args, **kwargs)
         if not _KEY.fullmatch(key):
             raise Invalid(mistakes=[Mistake("/Idempotency-Key", "must be 1 to 255 visible ASCII characters")])
-        store, scope = services().idempotency, f"{request.endpoint} {key}"
+        store, scope = services().idempotency, idempotency_scope() or ""
         kept = store.begin(scope, hashlib.sha256(request.get_data()).digest())
         if kept is not None:
             return Response(kept.body, status=kept.status, headers=[*kept.headers, ("Idempotent-Replayed", "true")])

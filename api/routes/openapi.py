@@ -23,6 +23,7 @@ _STREAMS = {
 
 _TAGS = [
     {"name": "GPUs", "description": "What they are, which can be had, who holds them."},
+    {"name": "Training", "description": "Validate, start, follow, stop, resume."},
     {"name": "System", "description": "The service and its machine."},
 ]
 

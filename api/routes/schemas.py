@@ -151,13 +151,13 @@ class EventQuery(PageQuery):
         )
 
 
-def _whole(value: object) -> object:
-    # JSON's 5.0 is the integer 5; its true and "5" are not.
+def whole(value: object) -> object:
+    """JSON's 5.0 is the integer 5; its true and "5" are not."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Pid = Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(_whole)]
-GPUIndex = Annotated[int, Field(ge=0, le=65_535), BeforeValidator(_whole)]
+Pid = Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(whole)]
+GPUIndex = Annotated[int, Field(ge=0, le=65_535), BeforeValidator(whole)]
 GPUReference = GPUIndex | Annotated[str, Field(pattern=r"^[0-9A-Za-z:.\-]{1,80}$")]
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from api.services.gpu_service import GPUService
 from api.services.idempotency import IdempotencyStore
 from api.services.system_service import SystemService
+from api.services.training_service import TrainingService
 from api.utils.clock import Clock
 
 
@@ -13,6 +14,7 @@ class Services:
     """The use cases, one a noun."""
 
     gpus: GPUService
+    training: TrainingService
     system: SystemService
     idempotency: IdempotencyStore
     clock: Clock

@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import islice
 
-from api.errors import GPUBusy, GPULost, GPUNotFound
+from api.errors import DatabaseUnavailable, GPUBusy, GPULost, GPUNotFound
 from api.hardware import host
 from api.hardware.source import GPUSource
 from api.models.event import EventType, GPUEvent, Severity
 from api.models.gpu import AvailableGPUResponse, GPUInfo, GPUOffer, GPUProcesses, GPUStatusResponse
 from api.models.history import GPUHistoryResponse
 from api.models.model_memory import TRAINING_MB, ModelType
-from api.models.reading import FaultKind
+from api.models.reading import FaultKind, SourceName
 from api.models.snapshot import GPUSnapshot
 from api.models.system import Readiness
 from api.models.task import Keep, RegisteredTask, TaskType, TaskView
@@ -120,10 +120,13 @@ class GPUService:
         """Takes a sweep's result over: history, dead tasks, judgement, documents, streams."""
         try:
             self._release_dead()
+            self._release_simulated(snapshot)
+        except DatabaseUnavailable:
+            # The next sweep tries again.
+            pass
         except Exception:
             # Readings go on whatever becomes of the registry.
             logger.exception("releasing the tasks of ended processes failed")
-        self._release_simulated(snapshot)
         began = snapshot.taken_monotonic
         self._history.record(
             snapshot.taken_at.timestamp(),
@@ -255,13 +258,21 @@ class GPUService:
                 return read is not None and read > since and gpu.reading.fault is None and not is_in_use(gpu.reading)
         return False
 
-    def lost(self) -> dict[str, str]:
+    def get_lost(self) -> dict[str, str]:
         """The GPUs that the driver has lost, with the reason, by UUID."""
         return {
             gpu.reading.uuid: gpu.judgement.reason or "the driver has lost this GPU"
             for gpu in self._state.gpus
             if gpu.reading.uuid is not None and gpu.reading.fault is FaultKind.LOST
         }
+
+    def get_memory_use(self, uuids: Sequence[str]) -> int | None:
+        """The most MB that is in use on any of these GPUs; None when that is not known, or only simulated."""
+        state = self._state
+        if state.snapshot.source is not SourceName.NVML:
+            return None
+        used = [gpu.vitals.memory_used_mb for gpu in state.gpus if gpu.reading.uuid in uuids]
+        return max((mb for mb in used if mb is not None), default=None)
 
     def note_change(self) -> None:
         """Publishes again: leases have changed."""

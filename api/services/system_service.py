@@ -7,14 +7,16 @@ from api.hardware import host
 from api.models.system import Health, SystemOverview, TaskCounts
 from api.models.task import TaskType
 from api.services.gpu_service import GPUService
+from api.services.training_service import TrainingService
 from api.utils.clock import Clock
 
 
 class SystemService:
     """What `/health` and `/system/overview` tell."""
 
-    def __init__(self, gpus: GPUService, clock: Clock, storage_root: Path) -> None:
+    def __init__(self, gpus: GPUService, training: TrainingService, clock: Clock, storage_root: Path) -> None:
         self._gpus = gpus
+        self._training = training
         self._clock = clock
         self._storage_root = storage_root
         self._started = clock.monotonic()
@@ -43,6 +45,7 @@ class SystemService:
                 download=tasks[TaskType.DOWNLOAD],
                 external=tasks[TaskType.EXTERNAL],
             ),
+            trainings=self._training.count(),
             uptime=self.uptime,
             version=__version__,
         )

@@ -31,7 +31,8 @@ class NewAttempt:
     master_port: int
     directory_of: str  #: the directory of the task's attempts; each has its number in it
     known_run_dirs: tuple[str, ...]
-    resumed_from: str | None
+    run_dir: str | None  #: the one that is resumed
+    resumed_from: str | None  #: the checkpoint in it
     expires_at: datetime
 
 
@@ -48,6 +49,7 @@ class Finish:
     first_step: int | None = None
     last_step: int | None = None
     run_dir: str | None = None
+    peak_memory_mb: int | None = None
     retry_in: timedelta | None = None  #: seconds until the next try, for QUEUED
     retry_counts: bool = False  #: whether it uses up one of max_retries
     retries_in_a_row: int = 0  #: tries since one got further
@@ -132,12 +134,14 @@ class AttemptStore:
         """Records what became known of an open attempt: run_dir, first_step, last_step, peak_memory_mb."""
         self._change(attempt, values, *(status for status in AttemptStatus if status is not AttemptStatus.ENDED))
 
-    def save_progress(self, task_id: str, progress: Mapping[str, Any], now: datetime) -> None:
-        """Keeps the latest progress of a task that runs."""
+    def save_progress(self, progress: Mapping[str, Mapping[str, Any]], now: datetime) -> None:
+        """Keeps the latest progress of tasks that run, by id."""
         active = [status for status in TaskStatus if status.is_active]
-        mine = (tasks.c.task_id == task_id) & tasks.c.status.in_(active)
         with self._database.write() as connection:
-            connection.execute(update(tasks).where(mine).values(progress=dict(progress), updated_at=to_seconds(now)))
+            for task_id, latest in progress.items():
+                mine = (tasks.c.task_id == task_id) & tasks.c.status.in_(active)
+                values = {"progress": dict(latest), "updated_at": to_seconds(now)}
+                connection.execute(update(tasks).where(mine).values(values))
 
     def _change(self, attempt: Attempt, values: dict[str, Any], *statuses: AttemptStatus) -> bool:
         mine = (attempts.c.uid == attempt.uid) & (attempts.c.token == attempt.token) & attempts.c.status.in_(statuses)
@@ -156,6 +160,7 @@ class AttemptStore:
                 "cause": dump(finish.cause),
                 "last_step": finish.last_step,
                 "first_step": finish.first_step,
+                "peak_memory_mb": finish.peak_memory_mb,
             }
             if finish.run_dir is not None:
                 values["run_dir"] = finish.run_dir
@@ -245,7 +250,7 @@ def _claim(connection: Connection, new: NewAttempt, now: datetime) -> str:
     number = made + 1
     uid = f"{new.task_id}.{number}"
     gpus = ", ".join(f"GPU {index}" for index in new.gpu_indices)
-    values = {"attempts": number, "gpu_uuids": list(new.gpu_uuids), "resume": None}
+    values = {"attempts": number, "gpu_uuids": list(new.gpu_uuids)}
     move(connection, new.task_id, TaskStatus.STARTING, now, "scheduler", f"got {gpus}", attempt_uid=uid, **values)
     holder = leases.Holder(new.task_id, new.token, uid, new.expires_at)
     leases.claim(connection, _resources(new), holder, now)
@@ -277,6 +282,7 @@ def _row(new: NewAttempt, uid: str, number: int, now: datetime) -> dict[str, Any
         "master_port": new.master_port,
         "created_at": to_seconds(now),
         "known_run_dirs": list(new.known_run_dirs),
+        "run_dir": new.run_dir,
         "resumed_from": new.resumed_from,
     }
 

@@ -101,6 +101,8 @@ class Database:
             raise DatabaseError(f"the database {self.shown} cannot be used: {_say(error)}") from error
 
     def _upgrade(self, connection: Connection, scripts: AlembicConfig, head: str | None) -> None:
+        # It tells of each context that it makes; what matters is said below.
+        logging.getLogger("alembic").setLevel(logging.WARNING)
         current = MigrationContext.configure(connection).get_current_revision()
         if current == head:
             return

@@ -18,6 +18,10 @@ from api.storage.database import Database
 from api.storage.rows import to_seconds, to_time
 from api.storage.tables import leases as lease_table
 from api.storage.tables import registrations, tasks
+from api.utils.clock import Clock
+
+#: Seconds for which a database that did not answer is left alone.
+PAUSE_SECONDS = 5.0
 
 
 class Registrations(Protocol):
@@ -121,10 +125,12 @@ class MemoryRegistrations:
 class DatabaseRegistrations:
     """Registered tasks in the database; each GPU that they hold is a lease, as those of trainings are."""
 
-    def __init__(self, database: Database, node: str) -> None:
+    def __init__(self, database: Database, node: str, clock: Clock) -> None:
         """`node` is this machine: only here its tasks' processes can be looked at."""
         self._database = database
         self._node = node
+        self._clock = clock
+        self._failed_at = float("-inf")
         self._last_holders: dict[str, RegisteredTask] = {}
 
     def claim(self, task: RegisteredTask) -> RegisteredTask:
@@ -186,11 +192,14 @@ class DatabaseRegistrations:
 
     def holders(self) -> dict[str, RegisteredTask]:
         """While the database does not answer, who held them when it last did: readings go on."""
+        # A database that is away may take seconds to say so; sweeps do not wait for it each time.
+        if self._clock.monotonic() - self._failed_at < PAUSE_SECONDS:
+            return self._last_holders
         try:
             with self._database.read() as connection:
                 self._last_holders = {**_held_by_programs(connection), **_held_by_trainings(connection)}
         except DatabaseUnavailable:
-            pass
+            self._failed_at = self._clock.monotonic()
         return self._last_holders
 
 

@@ -1,7 +1,7 @@
 """Training tasks: made, found, listed, and moved from status to status by guarded statements."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, 
 from sqlalchemy.exc import IntegrityError
 
 from api.errors import Conflict, TaskActive, TaskNotFinished, TaskNotFound
+from api.models.kept_answer import KEPT_SECONDS
 from api.models.training import (
     TRANSITIONS,
     EventKind,
@@ -16,6 +17,7 @@ from api.models.training import (
     ResumeOptions,
     StopState,
     TaskEvent,
+    TaskFilter,
     TaskStatus,
     TaskSummary,
     TrainingPlan,
@@ -27,16 +29,6 @@ from api.storage.database import Database
 from api.storage.rows import SUMMARY_COLUMNS, dump, read_summary, read_task, to_seconds
 from api.storage.tables import attempts, leases, task_gpus, tasks
 from api.storage.tables import events as event_table
-
-
-@dataclass(frozen=True, slots=True)
-class TaskFilter:
-    """Which tasks a list shows; empty and None do not restrict it."""
-
-    statuses: tuple[TaskStatus, ...] = ()
-    model_type: str | None = None
-    gpu_uuid: str | None = None
-    search: str | None = None  #: part of the id, name or description
 
 
 def move(
@@ -80,6 +72,10 @@ def move(
 def insert_task(connection: Connection, new: NewTask, now: datetime, actor: str) -> None:
     """Puts a new task into the queue. Raises IntegrityError when its id or idempotency key is there already."""
     request, seconds = new.request, to_seconds(now)
+    if new.idempotency_key is not None:
+        # A key that is no longer kept may be used for something else.
+        is_old = (tasks.c.idempotency_key == new.idempotency_key) & (tasks.c.created_at < seconds - KEPT_SECONDS)
+        connection.execute(update(tasks).where(is_old).values(idempotency_key=None))
     row = {
         "task_id": new.task_id,
         "status": TaskStatus.QUEUED,
@@ -155,11 +151,11 @@ class TaskStore:
             raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
         return read_summary(row)
 
-    def get_many(self, task_ids: Iterable[str]) -> dict[str, TrainingTask]:
+    def get_summaries(self, task_ids: Iterable[str]) -> dict[str, TaskSummary]:
         """Those of these tasks that exist, by id."""
         with self._database.read() as connection:
-            rows = connection.execute(select(tasks).where(tasks.c.task_id.in_(list(task_ids))))
-            return {row.task_id: read_task(row) for row in rows}
+            rows = connection.execute(select(*SUMMARY_COLUMNS).where(tasks.c.task_id.in_(list(task_ids))))
+            return {row.task_id: read_summary(row) for row in rows}
 
     def page(
         self, wanted: TaskFilter, limit: int, offset: int | None, cursor: int | None
@@ -328,13 +324,16 @@ class TaskStore:
 
 
 def _harden(connection: Connection, task: TaskSummary, stop: StopState, now: datetime, message: str) -> None:
-    before = task.stop
-    if before is not None and (before.force or not stop.force):
+    """A stop that is asked for again gets harder, never softer; a user's wish goes before the service's own."""
+    before = task.stop or stop
+    takes_over = before.cause is not None and stop.cause is None
+    if not takes_over and (before.force or not stop.force):
         return
-    kept = stop if before is None else replace(before, force=True, actor=stop.actor)
-    connection.execute(
-        update(tasks).where(tasks.c.task_id == task.task_id).values(stop=dump(kept), updated_at=to_seconds(now))
+    kept = replace(
+        before, force=before.force or stop.force, actor=stop.actor, cause=stop.cause if takes_over else before.cause
     )
+    mine = tasks.c.task_id == task.task_id
+    connection.execute(update(tasks).where(mine).values(stop=dump(kept), updated_at=to_seconds(now)))
     events.append(connection, task.task_id, now, EventKind.STOP, stop.actor, message)
 
 

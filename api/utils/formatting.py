@@ -1,4 +1,4 @@
-"""Text for people and files: command lines that can be shown."""
+"""Text for people and files: command lines that can be shown, durations."""
 
 import re
 import shlex
@@ -13,6 +13,19 @@ _WHOLE_PAIR = re.compile(rf"(-{{0,2}}{_SENSITIVE}=).*", re.IGNORECASE | re.DOTAL
 _PAIR = re.compile(rf"({_SENSITIVE}=)\S+", re.IGNORECASE)
 _FLAG = re.compile(rf"--?{_SENSITIVE}", re.IGNORECASE)
 _FLAG_AND_VALUE = re.compile(rf"(--?{_SENSITIVE}\s+)\S+", re.IGNORECASE)
+
+
+def format_duration(seconds: float) -> str:
+    """A duration in its two largest units: 45s, 3m 20s, 2h 05m, 4d 3h."""
+    whole = round(seconds)
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days}d {hours}h"
+    if hours:
+        return f"{hours}h {minutes:02}m"
+    return f"{minutes}m {rest:02}s" if minutes else f"{rest}s"
 
 
 def shorten_command(arguments: Sequence[str]) -> str:

@@ -10,6 +10,9 @@ from api.errors import ServiceError
 from api.utils.envelope import JSON, encode_answer, encode_error
 from api.utils.ids import current_request_id
 
+#: Where a route leaves a file for the shell to send, in the state of the request's ASGI scope.
+FILE = "file"
+
 
 def answer(data: Any, code: int = 200, message: str = "success", headers: Mapping[str, str] | None = None) -> Response:
     """The envelope of a success."""
@@ -29,3 +32,9 @@ def answer_bytes(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -
         # Flask gives every response a type; there is no content here to have one.
         del response.headers["Content-Type"]
     return response
+
+
+def answer_file(environ: Mapping[str, Any], file: Any) -> Response:
+    """Leaves an open file to the shell, which sends and closes it; what is returned here is not seen."""
+    environ["asgi.scope"]["state"][FILE] = file
+    return Response(status=200)

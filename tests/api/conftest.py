@@ -1,6 +1,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,17 +33,19 @@ MakeWorld = Callable[..., World]
 
 
 @pytest.fixture
-def make_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeWorld]:
+def make_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[MakeWorld]:
     """Servers by their settings, on simulated GPUs or on the source that is given."""
     with ExitStack() as stack:
 
         def make(source: FakeSource | None = None, serves_documents: bool = True, **settings: Any) -> World:
-            config = Config(**{"gpu_source": "simulated", "log_level": "WARNING", **settings})
+            defaults = {"gpu_source": "simulated", "log_level": "WARNING", "storage_root": tmp_path / "storage"}
+            config = Config(**{**defaults, "min_free_disk_mb": 0, **settings})
             with monkeypatch.context() as patched:
                 if source is not None:
                     patched.setattr("api.runtime.create_source", lambda config, clock: source)
                 runtime = Runtime(config)
-            stack.callback(runtime.services.gpus.stop_monitoring)
+            runtime.prepare()
+            stack.callback(runtime.stop)
             client = stack.enter_context(client_of(run.create_shell(runtime, serves_documents)))
             world = World(runtime, client)
             world.sweep()

@@ -1,0 +1,244 @@
+"""Trainings as the API shows them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from api.models.training import (
+    AttemptStatus,
+    Cause,
+    Checkpoint,
+    Stage,
+    StopRung,
+    TaskStatus,
+    TrainingPlan,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressView:
+    """How far a training is. Durations in seconds, progress 0 to 100."""
+
+    stage: Stage | None
+    current_epoch: int | None
+    total_epochs: int | None
+    current_step: int | None
+    total_steps: int | None
+    steps_per_epoch: int | None
+    epoch_progress: float | None
+    overall_progress: float | None
+    eta_seconds: float | None
+    eta_formatted: str | None
+    training_time: float | None
+    training_time_formatted: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsView:
+    """The latest values; a loss that is no number is null, and counted."""
+
+    current_loss: float | None
+    best_loss: float | None
+    learning_rate: float | None
+    grad_norm: float | None
+    epoch_loss: float | None
+    best_epoch: int | None
+    nan_steps: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SpeedView:
+    """How fast it is."""
+
+    steps_per_second: float | None
+    samples_per_second: float | None
+    time_per_step: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class StopView:
+    """A stop that was asked for."""
+
+    requested_at: datetime
+    actor: str
+    force: bool
+    timeout_seconds: float | None
+    rung: StopRung | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRow:
+    """A training in a list."""
+
+    task_id: str
+    name: str | None
+    description: str | None
+    model_type: str
+    trainer: str
+    status: TaskStatus
+    priority: int
+    gpu_count: int
+    gpu_ids: tuple[int | None, ...]
+    gpu_uuids: tuple[str, ...]
+    waiting_reason: str | None
+    warning: str | None
+    failure: Cause | None
+    stop: StopView | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    updated_at: datetime
+    attempt_count: int
+    retries: int
+    restarted_from: str | None
+    progress: ProgressView
+    metrics: MetricsView
+    speed: SpeedView
+
+
+@dataclass(frozen=True, slots=True)
+class GPUStats:
+    """What a GPU of a training shows now."""
+
+    gpu_id: int | None
+    uuid: str
+    name: str | None
+    utilization_gpu: int | None
+    memory_used: int | None
+    memory_total: int | None
+    temperature: int | None
+    power_usage: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptView:
+    """One try at a training."""
+
+    attempt: str
+    number: int
+    status: AttemptStatus
+    node: str
+    gpu_ids: tuple[int, ...]
+    gpu_uuids: tuple[str, ...]
+    master_port: int | None
+    pid: int | None
+    resumed_from: str | None
+    run_dir: str | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    first_step: int | None
+    last_step: int | None
+    exit_code: int | None
+    signal: int | None
+    failure: Cause | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskDetails(TaskRow):
+    """Everything about a training."""
+
+    request: Mapping[str, Any]
+    config: Mapping[str, Any]
+    plan: TrainingPlan
+    system_stats: tuple[GPUStats, ...]
+    checkpoints: tuple[Checkpoint, ...]
+    attempts: tuple[AttemptView, ...]
+    warnings: tuple[str, ...]
+    output_dir: str
+    run_dir: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskProgressView:
+    """How far a training is, and how well it goes."""
+
+    task_id: str
+    status: TaskStatus
+    waiting_reason: str | None
+    warning: str | None
+    updated_at: datetime
+    progress: ProgressView
+    metrics: MetricsView
+    speed: SpeedView
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedGPUs:
+    """The GPUs that a request would get now, or why it would wait."""
+
+    gpu_ids: tuple[int, ...]
+    gpu_uuids: tuple[str, ...]
+    waiting_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FindingView:
+    """Something about a request: where (a JSON pointer), what, and what to do about it."""
+
+    pointer: str
+    message: str
+    remedy: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """What starting a request would find and do."""
+
+    valid: bool
+    errors: tuple[FindingView, ...]
+    warnings: tuple[FindingView, ...]
+    plan: TrainingPlan | None
+    gpus: PlannedGPUs | None
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesPoint:
+    """One value; null is a value that was no number. One of `step` and `epoch` is null."""
+
+    step: int | None
+    epoch: int | None
+    value: float | None
+    timestamp: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesView:
+    """A metric over steps or epochs. `total`: how many values there are; `data` has at most `limit` of them."""
+
+    metric: str
+    type: str
+    data: tuple[SeriesPoint, ...]
+    total: int
+    nan_count: int
+    is_downsampled: bool
+    available: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointList:
+    """The checkpoints of a training, oldest first."""
+
+    run_dir: str | None
+    checkpoints: tuple[Checkpoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file that a training made; `path` is what a download names."""
+
+    path: str
+    kind: str  #: model, checkpoint, sample, events, config, other
+    size_bytes: int
+    modified_at: datetime
+    is_complete: bool  #: a checkpoint's file counts once the checkpoint does
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """What was deleted, and where the files are that were kept."""
+
+    task_id: str
+    files_deleted: bool
+    directory: str | None

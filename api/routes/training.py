@@ -1,0 +1,235 @@
+"""Trainings: validate, start, follow, stop, resume."""
+
+from typing import Any
+
+from apiflask import APIBlueprint
+from flask import Response, request
+
+from api.errors import Invalid, Mistake
+from api.models.training import ResumeOptions
+from api.routes.access import services
+from api.routes.idempotency import idempotency_scope, idempotent
+from api.routes.optional_body import body_is_optional
+from api.routes.schemas import PageQuery
+from api.routes.training_request import StartBody, read_start
+from api.routes.training_schemas import (
+    ArtifactsAnswer,
+    CheckpointsAnswer,
+    DeletedAnswer,
+    DeleteQuery,
+    ListQuery,
+    MetricsQuery,
+    PatchTraining,
+    ResumeTraining,
+    StopTraining,
+    TrainingAnswer,
+    TrainingEventsAnswer,
+    TrainingListAnswer,
+    TrainingMetricsAnswer,
+    TrainingProgressAnswer,
+    ValidationAnswer,
+)
+from api.utils.pagination import paginate
+from api.utils.responses import answer, answer_file
+
+training = APIBlueprint("training", __name__, url_prefix="/api/v1/training", tag="Training")
+
+#: Who asks. There are no keys yet: everybody is the same.
+ACTOR = "api"
+
+
+@training.post("/validate")
+@training.input(StartBody)
+@training.output(ValidationAnswer)
+@training.doc(responses=[400, 415])
+def validate(json_data: StartBody) -> Response:
+    """What starting this request would find and do
+
+    All findings at once, with the plan: the GPUs that it would get now, steps, estimated memory, and the trainer's
+    files exactly as they would be written. Nothing is started. The answer is 200 whatever is found: see `valid`.
+    """
+    parsed, mistakes = read_start(json_data.root)
+    return answer(services().training.validate(parsed, mistakes))
+
+
+@training.post("/start")
+@training.input(StartBody)
+@training.output(TrainingAnswer, status_code=201)
+@training.doc(responses=[400, 409, 415, 422, 507])
+@idempotent
+def start(json_data: StartBody) -> Response:
+    """Start a training
+
+    It waits in the queue for its GPUs; with `"queue": false` it has them at once or is refused with 409 `gpu_busy`.
+    What this machine can never serve is 507. `Idempotency-Key` makes a retry safe.
+    """
+    parsed, mistakes = read_start(json_data.root)
+    if mistakes:
+        found = services().training.validate(parsed, mistakes)
+        raise Invalid(mistakes=[Mistake(each.pointer, each.message, each.remedy) for each in found.errors])
+    return _created(services().training.start(parsed, ACTOR, idempotency_scope()))
+
+
+def _created(task: Any) -> Response:
+    return answer(task, 201, "created", {"Location": f"/api/v1/training/{task.task_id}"})
+
+
+@training.get("/list")
+@training.input(ListQuery, location="query")
+@training.output(TrainingListAnswer)
+@training.doc(responses=[422])
+def get_list(query_data: ListQuery) -> Response:
+    """Trainings, newest first"""
+    page = services().training.get_page(query_data.filter(), query_data.gpu_id, query_data.page())
+    return answer({"tasks": page.rows, "pagination": page.pagination})
+
+
+@training.post("/stop/<task_id>")
+@training.input(StopTraining)
+@training.output(TrainingAnswer, status_code=202)
+@training.doc(responses=[400, 404, 409, 415, 422])
+@body_is_optional
+def stop(task_id: str, json_data: StopTraining) -> Response:
+    """Stop a training
+
+    It is asked to save a checkpoint and quit; when that takes longer than `timeout_seconds`, it is terminated, and then
+    killed. `force` leaves the checkpoint out. `stop.rung` says how far that is. Asked again: the same answer.
+    """
+    return _stop(task_id, json_data)
+
+
+@training.post("/<task_id>/stop")
+@training.input(StopTraining)
+@training.output(TrainingAnswer, status_code=202)
+@training.doc(responses=[400, 404, 409, 415, 422])
+@body_is_optional
+def stop_task(task_id: str, json_data: StopTraining) -> Response:
+    """Stop a training
+
+    The same as `/training/stop/{task_id}`.
+    """
+    return _stop(task_id, json_data)
+
+
+def _stop(task_id: str, how: StopTraining) -> Response:
+    task = services().training.stop(task_id, how.force, how.timeout_seconds, ACTOR)
+    return answer(task, 202, str(task.status), {"Location": f"/api/v1/training/{task_id}"})
+
+
+@training.post("/resume/<task_id>")
+@training.input(ResumeTraining)
+@training.output(TrainingAnswer, status_code=202)
+@training.doc(responses=[400, 404, 409, 415, 422, 507])
+@body_is_optional
+def resume(task_id: str, json_data: ResumeTraining) -> Response:
+    """Let a finished training go on from a checkpoint
+
+    From the last complete one, unless `checkpoint` names another. `config` and `dataset` are merged into what it had
+    (null removes); TOML texts replace it. 409 `no_checkpoint` when there is none: then restart it.
+    """
+    service = services().training
+    options = ResumeOptions(json_data.checkpoint, json_data.reset_dataloader, json_data.reset_optimizer)
+    task = service.resume(task_id, options, json_data.changes, ACTOR)
+    return answer(task, 202, "queued", {"Location": f"/api/v1/training/{task_id}"})
+
+
+@training.post("/restart/<task_id>")
+@training.output(TrainingAnswer, status_code=201)
+@training.doc(responses=[404, 409, 422, 507])
+@idempotent
+def restart(task_id: str) -> Response:
+    """Start a finished training anew
+
+    A new task with the same request; `restarted_from` names the old one. It takes no body.
+    """
+    return _created(services().training.restart(task_id, ACTOR, idempotency_scope()))
+
+
+@training.get("/<task_id>")
+@training.output(TrainingAnswer)
+@training.doc(responses=[404])
+def get_task(task_id: str) -> Response:
+    """Everything about a training"""
+    return answer(services().training.get(task_id))
+
+
+@training.patch("/<task_id>")
+@training.input(PatchTraining)
+@training.output(TrainingAnswer)
+@training.doc(responses=[400, 404, 415, 422])
+def patch_task(task_id: str, json_data: PatchTraining) -> Response:
+    """Change priority, name or description"""
+    return answer(services().training.patch(task_id, json_data.model_dump(exclude_unset=True), ACTOR))
+
+
+@training.delete("/<task_id>")
+@training.input(DeleteQuery, location="query")
+@training.output(DeletedAnswer)
+@training.doc(responses=[404, 409, 422])
+def delete_task(task_id: str, query_data: DeleteQuery) -> Response:
+    """Delete a finished training
+
+    Its files stay, unless `files=true`.
+    """
+    return answer(services().training.delete(task_id, query_data.files), message="deleted")
+
+
+@training.get("/<task_id>/progress")
+@training.output(TrainingProgressAnswer)
+@training.doc(responses=[404])
+def get_progress(task_id: str) -> Response:
+    """How far a training is, and how well it goes"""
+    return answer(services().training.get_progress(task_id))
+
+
+@training.get("/<task_id>/metrics")
+@training.input(MetricsQuery, location="query")
+@training.output(TrainingMetricsAnswer)
+@training.doc(responses=[404, 422])
+def get_metrics(task_id: str, query_data: MetricsQuery) -> Response:
+    """A metric over steps or epochs
+
+    Thinned out to `limit` values so that no peak is lost. A value that was no number is null, and counted.
+    """
+    return answer(services().training.get_metrics(task_id, **dict(query_data)))
+
+
+@training.get("/<task_id>/checkpoints")
+@training.output(CheckpointsAnswer)
+@training.doc(responses=[404])
+def get_checkpoints(task_id: str) -> Response:
+    """The checkpoints of a training, oldest first"""
+    return answer(services().training.get_checkpoints(task_id))
+
+
+@training.get("/<task_id>/artifacts")
+@training.input(PageQuery, location="query")
+@training.output(ArtifactsAnswer)
+@training.doc(responses=[404, 422])
+def get_artifacts(task_id: str, query_data: PageQuery) -> Response:
+    """The files that a training made, by path"""
+    found = list(enumerate(services().training.get_artifacts(task_id), start=1))
+    page = paginate(found, lambda row: row[0], query_data.page())
+    total = sum(artifact.size_bytes for _, artifact in found)
+    rows = [artifact for _, artifact in page.rows]
+    return answer({"artifacts": rows, "total_bytes": total, "pagination": page.pagination})
+
+
+@training.get("/<task_id>/artifacts/<path:path>")
+@training.doc(responses={200: "The file.", 206: "A part of the file.", 404: "No such file.", 416: "No such part."})
+def get_artifact(task_id: str, path: str) -> Response:
+    """Download a file
+
+    Streamed; `Range` asks for a part, so that a download that broke off can be continued.
+    """
+    return answer_file(request.environ, services().training.open_artifact(task_id, path))
+
+
+@training.get("/<task_id>/events")
+@training.input(PageQuery, location="query")
+@training.output(TrainingEventsAnswer)
+@training.doc(responses=[404, 422])
+def get_events(task_id: str, query_data: PageQuery) -> Response:
+    """What happened to a training, oldest first: with who and why"""
+    page = services().training.get_events(task_id, query_data.page())
+    return answer({"events": page.rows, "pagination": page.pagination})

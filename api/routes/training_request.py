@@ -1,0 +1,42 @@
+"""The body of `validate` and `start`: read so far as it can be, with every mistake in its form."""
+
+from typing import Any
+
+from pydantic import GetJsonSchemaHandler, RootModel, ValidationError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from api.errors import Invalid, Mistake
+from api.models.training import TrainingRequest
+from api.routes.mistakes import mistakes_in
+from api.routes.training_schemas import StartTraining
+
+#: What a mistake about the body as a whole is about.
+_GPU_FIELDS = ("gpu_id", "gpu_ids", "gpu_count")
+
+
+class StartBody(RootModel[Any]):
+    """Any JSON, described as a training: its form is checked together with what is in it."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The schema of StartTraining."""
+        return handler.resolve_ref_schema(handler(StartTraining.__pydantic_core_schema__))
+
+
+def read_start(body: Any) -> tuple[TrainingRequest, list[Mistake]]:
+    """The request without the fields that are wrong, and what is wrong with them: the rest can be checked as well.
+
+    Raises Invalid when there is nothing left to check.
+    """
+    mistakes: list[Mistake] = []
+    while True:
+        try:
+            return StartTraining.model_validate(body).request(), mistakes
+        except ValidationError as error:
+            mistakes += mistakes_in(error)
+            wrong = {str(found["loc"][0]) for found in error.errors() if found["loc"]} or set(_GPU_FIELDS)
+            rest = {name: value for name, value in body.items() if name not in wrong} if isinstance(body, dict) else {}
+            if "model_type" not in rest or rest == body:
+                raise Invalid(mistakes=mistakes) from None
+            body = rest

@@ -1,0 +1,112 @@
+"""The files that a training made: listed, and opened so that nothing outside of its directory can be reached."""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+
+from api.errors import NotFound
+from api.models.training_view import Artifact
+
+#: Files listed at most; a run of weeks with a checkpoint an hour stays far below.
+MAX_FILES = 50_000
+
+_SIGNAL_FILES = frozenset({"save", "save_quit"})
+
+
+class ArtifactNotFound(NotFound):
+    """This training has no such file; its `/artifacts` lists those that it has."""
+
+    code = "artifact_not_found"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """A regular file that is open for reading; the one who takes it closes it."""
+
+    descriptor: int
+    name: str
+    size: int
+    modified_at: float
+
+
+def list_artifacts(root: Path, complete: Mapping[str, bool]) -> list[Artifact]:
+    """Every file under the output directory, by path. `complete`: of each checkpoint, by name, whether it is."""
+    found = [_describe(path, entry, complete) for path, entry in _walk(root, PurePosixPath())]
+    return sorted(found, key=lambda artifact: artifact.path)
+
+
+def _walk(directory: Path, below: PurePosixPath) -> Iterator[tuple[PurePosixPath, os.stat_result]]:
+    pending, count = [(directory, below)], 0
+    while pending:
+        here, path = pending.pop()
+        try:
+            entries = list(os.scandir(here))
+        except OSError:
+            continue
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                pending.append((here / entry.name, path / entry.name))
+            elif entry.is_file(follow_symlinks=False) and entry.name not in _SIGNAL_FILES:
+                try:
+                    yield path / entry.name, entry.stat(follow_symlinks=False)
+                except OSError:
+                    continue
+                count += 1
+                if count >= MAX_FILES:
+                    return
+
+
+def _describe(path: PurePosixPath, entry: os.stat_result, complete: Mapping[str, bool]) -> Artifact:
+    checkpoint = next((part for part in path.parts if part.startswith("global_step")), None)
+    return Artifact(
+        path=str(path).encode(errors="replace").decode(),
+        kind=_kind(path),
+        size_bytes=entry.st_size,
+        modified_at=datetime.fromtimestamp(entry.st_mtime, UTC),
+        is_complete=checkpoint is None or complete.get(checkpoint, False),
+    )
+
+
+def _kind(path: PurePosixPath) -> str:
+    if any(part.startswith("global_step") for part in path.parts) or path.name == "latest":
+        return "checkpoint"
+    if path.suffix in (".png", ".jpg", ".jpeg", ".webp", ".mp4", ".gif"):
+        return "sample"
+    if path.suffix == ".safetensors" or path.name == "adapter_config.json":
+        return "model"
+    if path.name.startswith("events.out.tfevents"):
+        return "events"
+    return "config" if path.suffix == ".toml" else "other"
+
+
+def open_artifact(root: Path, path: str) -> OpenFile:
+    """Opens a file by its path below the root, following no link. Raises ArtifactNotFound."""
+    parts = path.split("/")
+    if not path or any(part in ("", ".", "..") or "\0" in part for part in parts):
+        raise ArtifactNotFound
+    try:
+        descriptor = _open_below(root, parts)
+    except OSError:
+        raise ArtifactNotFound from None
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise ArtifactNotFound
+    return OpenFile(descriptor, parts[-1], status.st_size, status.st_mtime)
+
+
+def _open_below(root: Path, parts: list[str]) -> int:
+    # One directory after the other, each without following a link: no name can lead out, not even one that is
+    # exchanged meanwhile. Not blocking: a named pipe has no writer to wait for.
+    directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for part in parts[:-1]:
+            below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
+            os.close(directory)
+            directory = below
+        return os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
+    finally:
+        os.close(directory)

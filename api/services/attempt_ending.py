@@ -1,0 +1,122 @@
+"""Ends attempts: the verdict, the retry, and the GPUs, which are free only when they show it."""
+
+import logging
+from dataclasses import asdict
+from datetime import timedelta
+
+from api.executors.executor import Outcome
+from api.models.lease import Lease, LeaseKind, LeaseState
+from api.models.training import Attempt, EventKind, ResumeOptions, TaskStatus, TaskSummary
+from api.services.attempt_watch import AttemptWatch
+from api.services.gpu_service import GPUService
+from api.services.outcomes import Retry, Verdict, judge_outcome, plan_retry
+from api.services.training_progress import show_ended
+from api.storage.attempts import AttemptStore, Finish
+from api.storage.tasks import TaskStore
+from api.utils.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+#: Seconds that a GPU may drain; memory held longer belongs to somebody else.
+DRAIN_SECONDS = 60.0
+
+
+class AttemptEnding:
+    """What follows when an attempt is over."""
+
+    def __init__(self, tasks: TaskStore, attempts: AttemptStore, gpus: GPUService, clock: Clock) -> None:
+        self._tasks = tasks
+        self._attempts = attempts
+        self._gpus = gpus
+        self._clock = clock
+        self._drains: dict[str, float] = {}
+
+    def end(self, task: TaskSummary, watch: AttemptWatch, outcome: Outcome) -> bool:
+        """Records how an attempt ended, by its supervisor's word; False when that was done before."""
+        watch.finish()
+        verdict = judge_outcome(outcome, watch.trainer, task.stop, watch.progress, tuple(watch.last_lines))
+        return self._finish(task, watch.attempt, verdict, outcome, watch)
+
+    def give_up(self, task: TaskSummary, attempt: Attempt, verdict: Verdict) -> bool:
+        """Records the end of an attempt that nothing was started for; False when that was done before."""
+        return self._finish(task, attempt, verdict, None, None)
+
+    def _finish(
+        self,
+        task: TaskSummary,
+        attempt: Attempt,
+        verdict: Verdict,
+        outcome: Outcome | None,
+        watch: AttemptWatch | None,
+    ) -> bool:
+        progress = None if watch is None else watch.progress
+        got_further = progress is not None and progress.first_step is not None
+        retry = self._retry(task, verdict, got_further)
+        last_step = None if progress is None else progress.step
+        if last_step is None and outcome is not None:
+            last_step = outcome.last_step
+        finish = Finish(
+            status=verdict.status if retry is None else TaskStatus.QUEUED,
+            message=verdict.message if retry is None else f"{verdict.message} It is tried again.",
+            cause=verdict.cause,
+            outcome=None if outcome is None else _show_outcome(outcome),
+            progress=None if progress is None else show_ended(progress, attempt, self._clock.now()),
+            first_step=None if progress is None else progress.first_step,
+            last_step=last_step,
+            run_dir=None if watch is None or watch.run_dir is None else str(watch.run_dir),
+            peak_memory_mb=None if watch is None else watch.peak_memory_mb,
+            retry_in=None if retry is None else timedelta(seconds=retry.wait),
+            retry_counts=retry is not None and retry.counts,
+            retries_in_a_row=0 if retry is None else (0 if got_further else task.retries_in_a_row) + 1,
+            resume=None if retry is None else self._resume_of(watch),
+        )
+        is_first = self._attempts.finish(attempt, finish, self._clock.now())
+        if is_first:
+            code = None if verdict.cause is None else verdict.cause.code
+            logger.info("attempt ended", extra={"attempt": attempt.uid, "status": finish.status, "cause": code})
+            # The sooner the GPUs are read again, the sooner they are free.
+            self._gpus.note_change()
+            self._gpus.sweep_soon()
+        return is_first
+
+    def _retry(self, task: TaskSummary, verdict: Verdict, got_further: bool) -> Retry | None:
+        was_asked_to_stop = task.stop is not None and task.stop.cause is None
+        if verdict.status is not TaskStatus.FAILED or verdict.cause is None or was_asked_to_stop:
+            return None
+        return plan_retry(task, self._tasks.get(task.task_id).request, verdict.cause, got_further)
+
+    def _resume_of(self, watch: AttemptWatch | None) -> dict[str, object] | None:
+        """How the next try goes on: from the last complete checkpoint; None begins anew."""
+        if watch is None or not any(checkpoint.is_complete for checkpoint in watch.checkpoints):
+            return None
+        return asdict(ResumeOptions())
+
+    # -- draining --------------------------------------------------------------------------------------------------
+
+    def free_drained(self) -> bool:
+        """Frees the GPUs that show nothing of their last holder any more; True when there were any."""
+        draining = [lease for lease in self._attempts.leases(LeaseKind.GPU) if lease.state is LeaseState.DRAINING]
+        self._drains = {lease.resource: self._drains.get(lease.resource, self._clock.monotonic()) for lease in draining}
+        freed = [lease for lease in draining if self._is_drained(lease) and self._attempts.release_drained(lease)]
+        if freed:
+            self._gpus.note_change()
+        elif draining:
+            self._gpus.sweep_soon()
+        return bool(freed)
+
+    def _is_drained(self, lease: Lease) -> bool:
+        # By the monotonic clock: after a restart the bound begins anew.
+        since = self._drains[lease.resource]
+        if self._gpus.is_clear(lease.resource, since):
+            return True
+        if self._clock.monotonic() - since < DRAIN_SECONDS:
+            return False
+        message = f"{lease.resource} is let go after {DRAIN_SECONDS:.0f} s, although it does not look free"
+        self._tasks.add_event(
+            lease.task_id, EventKind.WARNING, self._clock.now(), "service", message, lease.attempt_uid
+        )
+        return True
+
+
+def _show_outcome(outcome: Outcome) -> dict[str, object]:
+    return {**asdict(outcome), "phrases": sorted(outcome.phrases)}

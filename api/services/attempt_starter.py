@@ -1,0 +1,79 @@
+"""Turns a claimed attempt into a submission: its files, its environment, its resume point."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from api.executors.executor import AttemptRef, Executor, Submission
+from api.models.training import Attempt, ResumeOptions, TrainingTask
+from api.services.training_files import TaskFiles, task_files, write_private
+from api.trainers.trainer import Command, Launch, Trainer
+
+logger = logging.getLogger(__name__)
+
+
+class CannotStart(Exception):
+    """An attempt cannot be started: why, in words."""
+
+
+class AttemptStarter:
+    """Prepares attempts and hands them to the executor. `environment` is the allow-listed part of the service's own."""
+
+    def __init__(
+        self, executor: Executor, storage_root: Path, environment: Mapping[str, str], log_max_bytes: int
+    ) -> None:
+        self._executor = executor
+        self._storage_root = storage_root
+        self._environment = dict(environment)
+        self._log_max_bytes = log_max_bytes
+
+    def files(self, task_id: str) -> TaskFiles:
+        """The directories of a task."""
+        return task_files(self._storage_root, task_id)
+
+    def ref(self, attempt: Attempt) -> AttemptRef:
+        """How the executor knows an attempt."""
+        return AttemptRef(attempt.uid, Path(attempt.directory), self.files(attempt.task_id).log)
+
+    def prepare(self, task: TrainingTask, attempt: Attempt, trainer: Trainer, is_new: bool) -> Submission:
+        """What a supervisor is told. For a new attempt its files are written, and the run directory is made ready to be
+        resumed; one that runs already is left alone. Raises CannotStart.
+        """
+        files, options = self.files(task.task_id), task.resume or ResumeOptions()
+        run_dir = None if attempt.run_dir is None else Path(attempt.run_dir)
+        launch = Launch(
+            directory=Path(attempt.directory),
+            output_dir=files.output,
+            gpu_indices=attempt.gpu_indices,
+            master_port=attempt.master_port or 0,
+            run_dir=run_dir,
+            resume=options,
+        )
+        try:
+            command = trainer.prepare(task.request, task.plan, launch)
+            if is_new:
+                self._write(files, launch, command)
+                if run_dir is not None:
+                    trainer.prepare_resume(run_dir, attempt.resumed_from)
+        except (OSError, ValueError) as error:
+            raise CannotStart(f"{error}") from error
+        return Submission(
+            ref=self.ref(attempt),
+            argv=command.argv,
+            cwd=command.cwd,
+            env={**self._environment, **command.env, **files.read_secrets()},
+            phrases=(trainer.completed_phrase, trainer.stopped_phrase),
+            step_prefix=trainer.step_prefix,
+            log_max_bytes=self._log_max_bytes,
+        )
+
+    @staticmethod
+    def _write(files: TaskFiles, launch: Launch, command: Command) -> None:
+        for directory in (launch.directory, files.output, files.log):
+            directory.mkdir(parents=True, exist_ok=True)
+        for name, text in command.files.items():
+            write_private(launch.directory / name, text.encode())
+
+    def submit(self, submission: Submission) -> None:
+        """Starts the attempt's supervisor, or one that takes it over. Raises OSError."""
+        self._executor.submit(submission)

@@ -1,0 +1,232 @@
+"""Follows one attempt: its log, its event files, its checkpoints. What it knows survives a restart of the service."""
+
+import logging
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from api.executors.executor import AttemptRef, Executor, StopOrder
+from api.models.training import Attempt, Checkpoint, Stage, TrainingTask
+from api.services.series import append_points
+from api.services.training_files import write_private
+from api.trainers.event_files import EventFileTail
+from api.trainers.output import Point, Progress
+from api.trainers.trainer import Trainer
+from api.utils.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+#: Bytes of the log that one look takes up; at 100 lines/s a look has 10 KB to read.
+LOG_BUDGET = 2**20
+
+#: Further behind than this it skips what lies between: a flood of output must not make the latest progress old.
+LOG_BACKLOG = 16 * 2**20
+
+#: A line is looked at up to here.
+LINE_BYTES = 64 * 2**10
+
+#: Lines kept for a diagnosis and for events.
+LAST_LINES = 200
+
+#: Seconds between two looks at the checkpoints, and between two notes of what is known.
+CHECKPOINT_SECONDS = 5.0
+SAVE_SECONDS = 10.0
+
+
+class AttemptWatch:
+    """One attempt under observation. One thread at a time."""
+
+    def __init__(
+        self, task: TrainingTask, attempt: Attempt, ref: AttemptRef, trainer: Trainer, executor: Executor, clock: Clock
+    ) -> None:
+        self.request = task.request
+        self.attempt = attempt
+        self.ref = ref
+        self.trainer = trainer
+        self._executor = executor
+        self._clock = clock
+        self._reader = trainer.create_reader(task.plan)
+        self._output_dir = ref.directory.parent.parent / "output"
+        self.log_start: int | None = None  #: where its lines begin; told once its supervisor has said so
+        self._offset: int | None = None
+        self._rest = b""
+        self._events: EventFileTail | None = None
+        self._positions: dict[str, int] = {}
+        self._points: list[Point] = []
+        self._checkpoints_at = self._saved_at = float("-inf")
+        self.run_dir: Path | None = None if attempt.run_dir is None else Path(attempt.run_dir)
+        self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
+        self.checkpoints: tuple[Checkpoint, ...] = ()
+        self.peak_memory_mb: int | None = None
+        self.run_dir_is_noted = attempt.run_dir is not None
+        self.is_warned = False  #: a hang was reported
+        self.has_filled_caches = False  #: and given their leases up
+        self.ordered: StopOrder | None = None  #: the stop that its supervisor was told
+        self._restore()
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is, as far as was read."""
+        return self._reader.progress
+
+    @property
+    def signal_file(self) -> Path | None:
+        """Where the trainer looks for the wish to save and quit; None while it does not look: loading, caching."""
+        listens = self.progress.stage in (Stage.TRAINING, Stage.EVALUATING, Stage.SAVING)
+        return self.trainer.signal_file(self.run_dir) if listens and self.run_dir is not None else None
+
+    def poll(self) -> None:
+        """Takes up what is new; what cannot be read now is tried again the next time."""
+        self._read_log()
+        self._find_run_dir()
+        self._read_events()
+        self._keep_points()
+        now = self._clock.monotonic()
+        if now - self._saved_at >= SAVE_SECONDS:
+            self.save()
+
+    def finish(self) -> None:
+        """Takes up everything that is left, after the attempt has ended."""
+        before = -1
+        while self._offset != before:
+            before = self._offset or 0
+            self._read_log()
+        if self._rest:
+            self._take(self._rest, self._clock.now().timestamp())
+            self._rest = b""
+        self._find_run_dir()
+        while self._read_events():
+            pass
+        self._keep_points()
+        self.look_for_checkpoints()
+        self.save()
+
+    # -- the log ---------------------------------------------------------------------------------------------------
+
+    def _read_log(self) -> None:
+        # The log is the task's: an earlier attempt's lines are none of this one's.
+        offset = self.log_start if self._offset is None else self._offset
+        if offset is None:
+            return
+        began, content = self._executor.read_log(self.ref, offset, LOG_BUDGET)
+        if began != offset:
+            # The oldest part of the log is gone already.
+            self._rest = b""
+        self._offset = began + len(content)
+        if not content:
+            return
+        at = self._clock.now().timestamp()
+        *lines, self._rest = (self._rest + content).replace(b"\r", b"\n").split(b"\n")
+        for line in lines:
+            self._take(line, at)
+        self._rest = self._rest[:LINE_BYTES]
+        self._skip_backlog(len(content))
+
+    def _skip_backlog(self, got: int) -> None:
+        if got < LOG_BUDGET or self._offset is None:
+            return
+        ahead, content = self._executor.read_log(self.ref, self._offset + LOG_BACKLOG, 1)
+        if content:
+            self._offset, self._rest = max(ahead, self._offset + LOG_BACKLOG - LOG_BUDGET), b""
+
+    def _take(self, line: bytes, at: float) -> None:
+        if not line:
+            return
+        text = line[:LINE_BYTES].decode(errors="replace")
+        self.last_lines.append(text)
+        point = self._reader.read(text, at)
+        if point is not None:
+            self._points.append(point)
+
+    # -- the run directory -----------------------------------------------------------------------------------------
+
+    def _find_run_dir(self) -> None:
+        if self.run_dir is not None:
+            return
+        found = self.trainer.find_run_dir(self._output_dir)
+        if found is not None and found.name not in self.attempt.known_run_dirs:
+            self.run_dir = found
+
+    def _read_events(self) -> bool:
+        """Whether there may be more at once."""
+        if self.run_dir is None:
+            return False
+        if self._events is None:
+            self._events = EventFileTail(self.run_dir, self._positions)
+        points = self._events.read()
+        for point in points:
+            self._reader.take_point(point)
+        self._points.extend(points)
+        return bool(points) and not self._events.is_caught_up
+
+    def _keep_points(self) -> None:
+        if not self._points:
+            return
+        try:
+            append_points(self.ref.directory / "series", self._points)
+        except OSError as error:
+            logger.warning("series cannot be written", extra={"attempt": self.ref.uid, "problem": str(error)})
+        self._points.clear()
+
+    def checkpoints_are_due(self) -> bool:
+        """Whether it is time to look for checkpoints again."""
+        return self._clock.monotonic() - self._checkpoints_at >= CHECKPOINT_SECONDS
+
+    def look_for_checkpoints(self) -> list[Checkpoint]:
+        """Looks again; the checkpoints that have become complete since the last look."""
+        self._checkpoints_at = self._clock.monotonic()
+        if self.run_dir is None:
+            return []
+        known = {checkpoint.name for checkpoint in self.checkpoints if checkpoint.is_complete}
+        self.checkpoints = self.trainer.checkpoints(self.run_dir)
+        return [found for found in self.checkpoints if found.is_complete and found.name not in known]
+
+    # -- over a restart --------------------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Notes where it is, so that a restarted service goes on from there."""
+        self._saved_at = self._clock.monotonic()
+        if self._events is not None:
+            self._positions = self._events.positions
+        note = {
+            "offset": self._offset,
+            "rest": self._rest.decode("latin-1"),
+            "positions": self._positions,
+            "run_dir": None if self.run_dir is None else str(self.run_dir),
+            "reader": self._reader.save(),
+            "last_lines": list(self.last_lines),
+            "checkpoints": [checkpoint.name for checkpoint in self.checkpoints if checkpoint.is_complete],
+            "peak_memory_mb": self.peak_memory_mb,
+        }
+        try:
+            write_private(self._note_path, orjson.dumps(note))
+        except OSError as error:
+            logger.warning("progress cannot be noted", extra={"attempt": self.ref.uid, "problem": str(error)})
+
+    @property
+    def _note_path(self) -> Path:
+        return self.ref.directory / "watch.json"
+
+    def _restore(self) -> None:
+        try:
+            note: dict[str, Any] = orjson.loads(self._note_path.read_bytes())
+            self._reader.restore(note["reader"])
+            self._offset, self._rest = note["offset"], note["rest"].encode("latin-1")
+            self._positions = note["positions"]
+            self.run_dir = None if note["run_dir"] is None else Path(note["run_dir"])
+            self.last_lines.extend(note["last_lines"])
+            self.peak_memory_mb = note["peak_memory_mb"]
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            logger.warning("the note of an attempt cannot be read: its log is read anew", extra={"problem": str(error)})
+            self._offset = None
+        else:
+            self._know(note["checkpoints"])
+
+    def _know(self, names: list[str]) -> None:
+        if self.run_dir is not None:
+            found = self.trainer.checkpoints(self.run_dir)
+            self.checkpoints = tuple(checkpoint for checkpoint in found if checkpoint.name in names)

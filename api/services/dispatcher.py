@@ -1,0 +1,170 @@
+"""Gives free GPUs to waiting tasks: a pass over the queue, and the claims that it leads to."""
+
+import logging
+import random
+import secrets
+import socket
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+from api.errors import Conflict
+from api.models.gpu import GPUOffer
+from api.models.lease import LeaseKind
+from api.models.training import (
+    Attempt,
+    NewTask,
+    TaskStatus,
+    TaskSummary,
+)
+from api.services.disk import describe_shortage
+from api.services.gpu_service import GPUService
+from api.services.reconciler import LEASE_SECONDS
+from api.services.scheduler import Circumstances, Pass, plan_pass
+from api.services.training_files import TaskFiles, task_files
+from api.storage.attempts import AttemptStore, NewAttempt
+from api.storage.leases import ResourceHeld
+from api.storage.tasks import TaskStore
+from api.trainers.trainer import Trainer
+from api.utils.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+#: Where master ports are taken from: from the trainer's own default on, below the kernel's ephemeral ports.
+FIRST_PORT, LAST_PORT = 29_500, 30_999
+
+
+class Dispatcher:
+    """The queue of this machine. One thread calls `dispatch`; anybody may ask why a task waits."""
+
+    def __init__(
+        self,
+        tasks: TaskStore,
+        attempts: AttemptStore,
+        gpus: GPUService,
+        trainers: Mapping[str, Trainer],
+        clock: Clock,
+        node: str,
+        storage_root: Path,
+        *,
+        max_concurrent: int = 0,
+        min_free_mb: int = 0,
+    ) -> None:
+        self._tasks = tasks
+        self._attempts = attempts
+        self._gpus = gpus
+        self._trainers = trainers
+        self._clock = clock
+        self._node = node
+        self._storage_root = storage_root
+        self._max_concurrent = max_concurrent
+        self._min_free_mb = min_free_mb
+        self._waiting: dict[str, str] = {}
+
+    def dispatch(self) -> int:
+        """One pass: claims for every task that can begin; how many there were."""
+        queue = self._tasks.queued()
+        decided = self.plan(queue) if queue else Pass()
+        self._waiting = decided.waiting
+        claimed = sum(self._claim(found.task, found.gpus) for found in decided.assignments)
+        if claimed:
+            self._gpus.note_change()
+        return claimed
+
+    def plan(self, queue: Sequence[TaskSummary]) -> Pass:
+        """What a pass over these tasks would decide now; nothing is changed."""
+        queue = sorted(queue, key=lambda task: (-task.priority, task.queued_at, task.serial))
+        counts = self._tasks.count_by_status()
+        caches = {lease.resource: lease.task_id for lease in self._attempts.leases(LeaseKind.CACHE)}
+        around = Circumstances(
+            now=self._clock.now(),
+            active=sum(number for status, number in counts.items() if status.is_active),
+            max_concurrent=self._max_concurrent,
+            cache_holders=caches,
+            disk_problem=describe_shortage(self._storage_root, self._min_free_mb),
+        )
+        return plan_pass(queue, self._gpus.get_offers(), around)
+
+    def why_waiting(self, task: TaskSummary) -> str | None:
+        """Why a queued task waits, in words."""
+        if task.status is not TaskStatus.QUEUED:
+            return None
+        return self._waiting.get(task.task_id) or "it has just been put into the queue"
+
+    def claim_at_once(self, new: NewTask, task: TaskSummary, actor: str) -> Attempt | None:
+        """Makes a task that does not wait, with its GPUs, unless others have a better right to them: then None."""
+        decided = self.plan([*self._tasks.queued(), task])
+        chosen = next((a for a in decided.assignments if a.task.task_id == task.task_id), None)
+        if chosen is None:
+            return None
+        try:
+            claim = self._new_attempt(task, chosen.gpus)
+            attempt = self._attempts.create_and_claim(new, claim, self._clock.now(), actor)
+        except ResourceHeld:
+            return None
+        self._gpus.note_change()
+        return attempt
+
+    def _claim(self, task: TaskSummary, gpus: Sequence[GPUOffer]) -> bool:
+        try:
+            attempt = self._attempts.claim(self._new_attempt(task, gpus), self._clock.now())
+        except (ResourceHeld, Conflict) as error:
+            logger.info("somebody was first", extra={"task_id": task.task_id, "what": str(error)})
+            return False
+        logger.info("attempt claimed", extra={"attempt": attempt.uid, "gpus": list(attempt.gpu_indices)})
+        return True
+
+    def _new_attempt(self, task: TaskSummary, gpus: Sequence[GPUOffer]) -> NewAttempt:
+        files = task_files(self._storage_root, task.task_id)
+        run_dir, checkpoint = self._resume_point(task, files)
+        ordered = sorted(gpus, key=lambda gpu: gpu.index)
+        return NewAttempt(
+            task_id=task.task_id,
+            token=secrets.token_hex(16),
+            node=self._node,
+            gpu_uuids=tuple(gpu.uuid for gpu in ordered),
+            gpu_indices=tuple(gpu.index for gpu in ordered),
+            caches=task.caches,
+            master_port=self._free_port(),
+            directory_of=str(files.attempts),
+            known_run_dirs=_names_in(files.output),
+            run_dir=run_dir,
+            resumed_from=checkpoint,
+            expires_at=self._clock.now() + timedelta(seconds=LEASE_SECONDS),
+        )
+
+    def _resume_point(self, task: TaskSummary, files: TaskFiles) -> tuple[str | None, str | None]:
+        """The run directory and the checkpoint to go on from; nothing begins anew."""
+        trainer = self._trainers.get(task.trainer)
+        if task.resume is None or trainer is None:
+            return None, None
+        run_dir = trainer.find_run_dir(files.output)
+        if run_dir is None:
+            return None, None
+        complete = [found.name for found in trainer.checkpoints(run_dir) if found.is_complete]
+        wanted = task.resume.checkpoint or (complete[-1] if complete else None)
+        return (None, None) if wanted is None else (str(run_dir), wanted)
+
+    def _free_port(self) -> int:
+        held = self._attempts.held_ports()
+        candidates = [port for port in range(FIRST_PORT, LAST_PORT + 1) if port not in held]
+        # In no order: a port that was just given up may linger.
+        random.shuffle(candidates)
+        return next((port for port in candidates if _is_free(port)), FIRST_PORT)
+
+
+def _is_free(port: int) -> bool:
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+        return True
+
+
+def _names_in(directory: Path) -> tuple[str, ...]:
+    try:
+        return tuple(sorted(entry.name for entry in directory.iterdir() if entry.is_dir()))
+    except OSError:
+        return ()

@@ -1,0 +1,203 @@
+"""The one tick that starts, watches, stops, adopts and ends attempts: observe, match by uid, apply what is wanted."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from api.errors import DatabaseUnavailable
+from api.executors.executor import AttemptRef, Executor, Observation, Phase, StopOrder
+from api.models.training import (
+    Attempt,
+    AttemptStatus,
+    Cause,
+    CauseCode,
+    StopState,
+    TaskStatus,
+    TaskSummary,
+)
+from api.services.attempt_checks import AttemptChecks
+from api.services.attempt_ending import AttemptEnding
+from api.services.attempt_starter import AttemptStarter, CannotStart
+from api.services.attempt_watch import AttemptWatch
+from api.services.outcomes import Verdict
+from api.services.training_progress import show_progress
+from api.storage.attempts import AttemptStore
+from api.storage.tasks import TaskStore
+from api.trainers.trainer import Trainer
+from api.utils.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+#: Leases expire this long after the last renewal, and are renewed that often.
+LEASE_SECONDS = 60.0
+RENEW_SECONDS = 15.0
+
+#: Seconds between two notes of the progress in the database.
+PROGRESS_SECONDS = 2.0
+
+#: Times in a row that a supervisor is started for one attempt before it counts as one that cannot be.
+SUBMISSIONS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class StopTimes:
+    """Seconds that a rung of the stop is given."""
+
+    checkpoint: float = 300.0
+    terminate: float = 30.0
+
+
+class Reconciler:
+    """The attempts of this machine. One thread calls `tick`."""
+
+    def __init__(
+        self,
+        tasks: TaskStore,
+        attempts: AttemptStore,
+        starter: AttemptStarter,
+        executor: Executor,
+        trainers: Mapping[str, Trainer],
+        checks: AttemptChecks,
+        ending: AttemptEnding,
+        clock: Clock,
+        node: str,
+        stop_times: StopTimes,
+    ) -> None:
+        self._tasks = tasks
+        self._attempts = attempts
+        self._starter = starter
+        self._executor = executor
+        self._trainers = trainers
+        self._checks = checks
+        self._ending = ending
+        self._clock = clock
+        self._node = node
+        self._stop_times = stop_times
+        self._watches: dict[str, AttemptWatch] = {}
+        self._submissions: dict[str, int] = {}
+        self._noted: dict[str, dict[str, Any]] = {}
+        self._renewed_at = self._noted_at = float("-inf")
+
+    def tick(self) -> int:
+        """One round; how many attempts are open after it."""
+        open_attempts = self._attempts.open(self._node)
+        self._renew(open_attempts)
+        refs = {attempt.uid: self._starter.ref(attempt) for attempt in open_attempts}
+        seen = self._executor.observe(list(refs.values()))
+        tasks = self._tasks.get_summaries(attempt.task_id for attempt in open_attempts)
+        ended = 0
+        for attempt in open_attempts:
+            try:
+                ended += self._reconcile(tasks[attempt.task_id], attempt, refs[attempt.uid], seen[attempt.uid])
+            except DatabaseUnavailable:
+                raise
+            except Exception:
+                # One attempt in trouble must not keep the others from being watched.
+                logger.exception("attempt cannot be reconciled", extra={"attempt": attempt.uid})
+        self._note_progress()
+        self._ending.free_drained()
+        return len(open_attempts) - ended
+
+    def get_watch(self, attempt_uid: str) -> AttemptWatch | None:
+        """The watch over an attempt that runs here."""
+        return self._watches.get(attempt_uid)
+
+    def _renew(self, open_attempts: Sequence[Attempt]) -> None:
+        now = self._clock.monotonic()
+        if now - self._renewed_at >= RENEW_SECONDS:
+            self._attempts.renew(open_attempts, self._clock.now() + timedelta(seconds=LEASE_SECONDS))
+            self._attempts.release_expired(self._clock.now())
+            self._renewed_at = now
+
+    def _reconcile(self, task: TaskSummary, attempt: Attempt, ref: AttemptRef, seen: Observation) -> bool:
+        """Brings one attempt nearer to what is wanted; True when it has ended."""
+        if seen.phase is Phase.ABSENT:
+            return self._start(task, attempt, ref)
+        watch = self._watch_over(attempt, ref, seen)
+        if seen.phase is Phase.ENDED and seen.outcome is not None:
+            if seen.outcome.started_at is not None:
+                self._note_running(attempt, seen)
+            self._ending.end(self._tasks.get_summary(task.task_id), watch, seen.outcome)
+            self._forget(attempt)
+            return True
+        self._submissions.pop(attempt.uid, None)
+        if seen.process is not None:
+            self._note_running(attempt, seen)
+        watch.poll()
+        self._checks.check(task, watch)
+        if task.status is TaskStatus.STOPPING and task.stop is not None:
+            self._stop(task, task.stop, watch, seen)
+        return False
+
+    def _start(self, task: TaskSummary, attempt: Attempt, ref: AttemptRef) -> bool:
+        """Starts an attempt that nobody watches over: the first time, or to be taken over from a lost supervisor."""
+        is_new = attempt.status is AttemptStatus.CLAIMED
+        if is_new and task.status is TaskStatus.STOPPING:
+            verdict = Verdict(TaskStatus.STOPPED, "stopped before it was started")
+            return self._ending.give_up(task, attempt, verdict)
+        tries = self._submissions[attempt.uid] = self._submissions.get(attempt.uid, 0) + 1
+        try:
+            if tries > SUBMISSIONS:
+                raise CannotStart(f"its supervisor was started {SUBMISSIONS} times in a row and is not there")
+            full = self._tasks.get(task.task_id)
+            submission = self._starter.prepare(full, attempt, self._trainers[full.trainer], is_new)
+            if self._attempts.note_submitted(attempt):
+                self._starter.submit(submission)
+        except (CannotStart, OSError) as error:
+            detail = f"The attempt could not be started: {error}."
+            cause = Cause(CauseCode.COULD_NOT_START, detail, "Look at what is named here; then resume or restart it.")
+            self._forget(attempt)
+            return self._ending.give_up(task, attempt, Verdict(TaskStatus.FAILED, detail, cause))
+        return False
+
+    def _watch_over(self, attempt: Attempt, ref: AttemptRef, seen: Observation) -> AttemptWatch:
+        watch = self._watches.get(attempt.uid)
+        if watch is None:
+            task = self._tasks.get(attempt.task_id)
+            watch = AttemptWatch(task, attempt, ref, self._trainers[task.trainer], self._executor, self._clock)
+            self._watches[attempt.uid] = watch
+        if watch.log_start is None:
+            watch.log_start = seen.log_start
+        return watch
+
+    def _note_running(self, attempt: Attempt, seen: Observation) -> None:
+        if attempt.status in (AttemptStatus.CLAIMED, AttemptStatus.SUBMITTED):
+            self._attempts.note_submitted(attempt)
+            pid = None if seen.process is None else seen.process.pid
+            self._attempts.note_running(attempt, pid, self._clock.now())
+
+    def _stop(self, task: TaskSummary, stop: StopState, watch: AttemptWatch, seen: Observation) -> None:
+        order = self._order(stop, watch)
+        # A softer way is never gone back to: the signal file stays offered even while the trainer looks away.
+        is_harder = watch.ordered is None or (watch.ordered.checkpoint_seconds > 0 and stop.force)
+        if is_harder:
+            self._executor.stop(watch.ref, order)
+            watch.ordered = order
+        if seen.stop_rung is not None and seen.stop_rung is not stop.rung:
+            self._tasks.note_rung(task, replace(stop, rung=seen.stop_rung), watch.attempt.uid, self._clock.now())
+
+    def _order(self, stop: StopState, watch: AttemptWatch) -> StopOrder:
+        signal_file = None if stop.force else watch.signal_file
+        seconds = self._stop_times.checkpoint if stop.timeout_seconds is None else stop.timeout_seconds
+        return StopOrder(
+            signal_file=signal_file,
+            checkpoint_seconds=0.0 if signal_file is None else seconds,
+            terminate_seconds=self._stop_times.terminate,
+        )
+
+    def _note_progress(self) -> None:
+        now = self._clock.monotonic()
+        if now - self._noted_at < PROGRESS_SECONDS:
+            return
+        self._noted_at = now
+        latest = {
+            watch.attempt.task_id: show_progress(watch.progress, watch.attempt, self._clock.now())
+            for watch in self._watches.values()
+        }
+        self._attempts.save_progress(latest, self._clock.now())
+
+    def _forget(self, attempt: Attempt) -> None:
+        self._watches.pop(attempt.uid, None)
+        self._submissions.pop(attempt.uid, None)

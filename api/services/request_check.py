@@ -1,0 +1,138 @@
+"""Checks a request for a training: everything at once, before anything is started."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from api.errors import InsufficientGPUs, InsufficientStorage, Invalid, Mistake, ServiceError
+from api.models.gpu import GPUOffer
+from api.models.training import TrainingPlan, TrainingRequest
+from api.services.disk import describe_shortage
+from api.services.gpu_service import GPUService
+from api.services.training_files import task_files
+from api.storage.attempts import AttemptStore
+from api.trainers.environment import check_env, split_secrets
+from api.trainers.trainer import Trainer
+
+#: Stands where a secret stood.
+MASK = "***"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedRequest:
+    """A request with what was found in it; `request` holds no secret any more."""
+
+    request: TrainingRequest
+    trainer: Trainer | None
+    errors: tuple[Mistake, ...] = ()
+    warnings: tuple[Mistake, ...] = ()
+    plan: TrainingPlan | None = None
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    problems: tuple[ServiceError, ...] = ()  #: what is right in itself, but more than this machine has
+
+    def require(self) -> tuple[Trainer, TrainingPlan]:
+        """The trainer and the plan. Raises Invalid, or the first problem of the machine."""
+        if self.errors or self.trainer is None or self.plan is None:
+            raise Invalid(mistakes=self.errors)
+        for problem in self.problems:
+            raise problem
+        return self.trainer, self.plan
+
+
+class RequestChecker:
+    """Finds what is wrong with a request; it changes nothing."""
+
+    def __init__(
+        self,
+        trainers: Mapping[str, Trainer],
+        gpus: GPUService,
+        attempts: AttemptStore,
+        storage_root: Path,
+        min_free_mb: int,
+    ) -> None:
+        self._trainers = trainers
+        self._gpus = gpus
+        self._attempts = attempts
+        self._storage_root = storage_root
+        self._min_free_mb = min_free_mb
+
+    @property
+    def model_types(self) -> list[str]:
+        """Every model type that some trainer knows."""
+        return sorted({name for trainer in self._trainers.values() for name in trainer.model_types})
+
+    def check(self, request: TrainingRequest, task_id: str) -> CheckedRequest:
+        """Everything that was found, and the plan where one can be made."""
+        mistakes = [*check_env(request.env), *self._gpu_mistakes(request)]
+        trainer = next((t for t in self._trainers.values() if request.model_type in t.model_types), None)
+        if trainer is None:
+            return CheckedRequest(request, None, errors=(self._unknown_type(request.model_type), *mistakes))
+        found = trainer.check(request, task_files(self._storage_root, task_id).output)
+        public, secret = split_secrets(request.env)
+        scrubbed = replace(trainer.without_secrets(request), env={**public, **dict.fromkeys(secret, MASK)})
+        secrets = {name: value for name, value in {**secret, **found.secrets}.items() if value != MASK}
+        return CheckedRequest(
+            request=scrubbed,
+            trainer=trainer,
+            errors=(*mistakes, *found.errors),
+            warnings=found.warnings,
+            plan=None if found.plan is None else self._with_measured_memory(found.plan),
+            secrets=secrets,
+            problems=tuple(self._problems(request)),
+        )
+
+    def _unknown_type(self, name: str) -> Mistake:
+        known = self.model_types
+        close = difflib.get_close_matches(name, known, n=1)
+        remedy = f'did you mean "{close[0]}"?' if close else f"known are: {', '.join(known)}"
+        return Mistake("/model_type", f'no trainer knows the model type "{name[:80]}"', remedy)
+
+    def _gpu_mistakes(self, request: TrainingRequest) -> list[Mistake]:
+        offers = self._gpus.get_offers()
+        known = {str(name) for gpu in offers for name in (gpu.index, gpu.uuid)}
+        indices = ", ".join(str(gpu.index) for gpu in offers)
+        mistakes, seen = [], set()
+        for at, reference in enumerate(request.gpus.references):
+            pointer = f"/gpu_ids/{at}"
+            if str(reference) not in known:
+                mistakes.append(Mistake(pointer, f"no GPU has the index or UUID {reference}", f"there are: {indices}"))
+                continue
+            uuid = next(gpu.uuid for gpu in offers if str(reference) in (str(gpu.index), gpu.uuid))
+            if uuid in seen:
+                mistakes.append(Mistake(pointer, "this GPU is named twice", "name each GPU once"))
+            seen.add(uuid)
+        return mistakes
+
+    def _problems(self, request: TrainingRequest) -> list[ServiceError]:
+        problems: list[ServiceError] = []
+        wish, offers = request.gpus, self._gpus.get_offers()
+        fit = [gpu for gpu in offers if _is_large_enough(gpu, wish.min_memory)]
+        if not wish.references and len(fit) < wish.count:
+            with_memory = f" with {wish.min_memory:,} MB" if wish.min_memory else ""
+            message = f"It needs {wish.count} GPUs{with_memory}; this machine has {len(fit)}."
+            sizes = [{"gpu_id": gpu.index, "memory_total": gpu.total_mb} for gpu in offers]
+            problems.append(InsufficientGPUs(message, data={"gpus": sizes}))
+        if wish.references and any(not _is_large_enough(gpu, wish.min_memory) for gpu in _named(offers, request)):
+            problems.append(InsufficientGPUs("A GPU that is named has less memory than min_memory asks for."))
+        shortage = describe_shortage(self._storage_root, self._min_free_mb)
+        if shortage is not None:
+            problems.append(InsufficientStorage(f"There is too little disk space: {shortage}."))
+        return problems
+
+    def _with_measured_memory(self, plan: TrainingPlan) -> TrainingPlan:
+        measured = self._attempts.peak_memory(plan.model_type)
+        if measured is None:
+            return plan
+        most, runs = measured
+        basis = f"the most that {runs} completed run{'s' if runs > 1 else ''} of this model type used here"
+        return replace(plan, estimated_memory_mb=most, memory_basis=basis)
+
+
+def _named(offers: Sequence[GPUOffer], request: TrainingRequest) -> list[GPUOffer]:
+    references = {str(reference) for reference in request.gpus.references}
+    return [gpu for gpu in offers if str(gpu.index) in references or gpu.uuid in references]
+
+
+def _is_large_enough(gpu: GPUOffer, min_memory: int) -> bool:
+    return not min_memory or (gpu.total_mb is not None and gpu.total_mb >= min_memory)

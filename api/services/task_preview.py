@@ -1,0 +1,41 @@
+"""A task that does not exist yet, as the scheduler would see it."""
+
+from datetime import datetime
+
+from api.models.training import TaskStatus, TaskSummary, TrainingPlan, TrainingRequest
+
+#: Behind every task that exists.
+_LAST = 2**62
+
+
+def preview(task_id: str, request: TrainingRequest, plan: TrainingPlan, now: datetime) -> TaskSummary:
+    """What the queue would hold."""
+    return TaskSummary(
+        serial=_LAST,
+        task_id=task_id,
+        status=TaskStatus.QUEUED,
+        model_type=request.model_type,
+        trainer=plan.trainer,
+        name=request.name,
+        description=request.description,
+        priority=request.priority,
+        gpus=request.gpus,
+        gpu_count=request.gpu_count,
+        caches=plan.caches,
+        created_at=now,
+        queued_at=now,
+        not_before=now,
+        started_at=None,
+        finished_at=None,
+        updated_at=now,
+        attempts=0,
+        retries=0,
+        retries_in_a_row=0,
+        restarted_from=None,
+        gpu_uuids=(),
+        progress=None,
+        cause=None,
+        stop=None,
+        resume=None,
+        warning=None,
+    )

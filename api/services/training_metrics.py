@@ -1,0 +1,60 @@
+"""A training's series as the API shows them."""
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+
+from api.models.training_view import SeriesPoint, SeriesView
+from api.services.series import list_tags, read_series, thin_out
+
+
+class XAxis(StrEnum):
+    """What a series is over."""
+
+    STEP = "step"
+    EPOCH = "epoch"
+
+
+#: The short names of the trainer's tags. Any other name is taken for a tag: `eval_data/loss`.
+TAGS = {
+    "loss": "train/loss",
+    "grad_norm": "train/grad_norm",
+    "learning_rate": "train/learning_rate",
+    "epoch_loss": "train/epoch_loss",
+}
+
+#: The tag whose x axis is the epoch.
+EPOCH_LOSS = "train/epoch_loss"
+
+
+def show_series(
+    directories: Sequence[Path], metric: str, axis: XAxis, limit: int, since_step: int | None
+) -> SeriesView:
+    """The values of a metric from `since_step` on, thinned out to `limit`. One without values gives none."""
+    tag = EPOCH_LOSS if axis is XAxis.EPOCH and metric in ("loss", "epoch_loss") else TAGS.get(metric, metric)
+    over_epochs = tag == EPOCH_LOSS
+    records = read_series(directories, tag)
+    if since_step is not None:
+        records = records[records["step"] >= since_step]
+    thinned = thin_out(records, limit)
+    points = tuple(
+        SeriesPoint(
+            step=None if over_epochs else step,
+            epoch=step if over_epochs else None,
+            value=value if math.isfinite(value) else None,
+            timestamp=datetime.fromtimestamp(at, UTC),
+        )
+        for step, value, at in thinned.records.tolist()
+    )
+    short = {tag: name for name, tag in TAGS.items()}
+    return SeriesView(
+        metric=metric,
+        type=XAxis.EPOCH if over_epochs else XAxis.STEP,
+        data=points,
+        total=thinned.total,
+        nan_count=thinned.nan_count,
+        is_downsampled=len(points) < thinned.total,
+        available=tuple(short.get(tag, tag) for tag in list_tags(directories)),
+    )

@@ -1,0 +1,93 @@
+"""Progress as the API shows it and the database keeps it."""
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from api.models.training import Attempt
+from api.trainers.output import Progress
+from api.utils.formatting import format_duration
+
+
+def show_progress(progress: Progress, attempt: Attempt, now: datetime) -> dict[str, Any]:
+    """The parts `progress`, `metrics` and `speed`, as plain JSON; NaN becomes null."""
+    eta = None if progress.eta_seconds is None else round(progress.eta_seconds, 1)
+    step_seconds = progress.seconds_per_step
+    return {
+        "progress": {
+            "stage": progress.stage,
+            "current_epoch": progress.epoch,
+            "total_epochs": progress.epochs,
+            "current_step": progress.step,
+            "total_steps": progress.total_steps,
+            "steps_per_epoch": progress.steps_per_epoch,
+            "epoch_progress": _round(progress.epoch_progress, 2),
+            "overall_progress": _round(progress.overall_progress, 2),
+            "eta_seconds": eta,
+            "eta_formatted": None if eta is None else format_duration(eta),
+            **show_time((now - (attempt.started_at or attempt.created_at)).total_seconds()),
+        },
+        "metrics": {
+            "current_loss": _finite(progress.loss),
+            "best_loss": _finite(progress.best_loss),
+            "learning_rate": _finite(progress.learning_rate),
+            "grad_norm": _finite(progress.grad_norm),
+            "epoch_loss": _finite(progress.epoch_loss),
+            "best_epoch": progress.best_epoch,
+            "nan_steps": progress.nan_steps,
+        },
+        "speed": {
+            "steps_per_second": _round(1 / step_seconds, 4) if step_seconds else None,
+            "samples_per_second": _round(progress.samples_per_second, 4),
+            "time_per_step": _round(step_seconds, 4),
+        },
+        "warnings": list(progress.warnings),
+    }
+
+
+def show_ended(progress: Progress, attempt: Attempt, now: datetime) -> dict[str, Any]:
+    """The same of an attempt that is over: it is in no stage, and nothing is left to wait for."""
+    shown = show_progress(progress, attempt, now)
+    shown["progress"].update(stage=None, eta_seconds=None, eta_formatted=None)
+    return shown
+
+
+def show_time(seconds: float) -> dict[str, Any]:
+    """How long it has been training, for a program and for a person."""
+    seconds = max(0.0, seconds)
+    return {"training_time": round(seconds, 1), "training_time_formatted": format_duration(seconds)}
+
+
+#: What is shown of a task that has said nothing yet.
+NOTHING_YET: Mapping[str, Any] = {
+    "progress": dict.fromkeys(
+        (
+            "stage",
+            "current_epoch",
+            "total_epochs",
+            "current_step",
+            "total_steps",
+            "steps_per_epoch",
+            "epoch_progress",
+            "overall_progress",
+            "eta_seconds",
+            "eta_formatted",
+            "training_time",
+            "training_time_formatted",
+        )
+    ),
+    "metrics": dict.fromkeys(
+        ("current_loss", "best_loss", "learning_rate", "grad_norm", "epoch_loss", "best_epoch", "nan_steps")
+    ),
+    "speed": dict.fromkeys(("steps_per_second", "samples_per_second", "time_per_step")),
+    "warnings": [],
+}
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _round(value: float | None, digits: int) -> float | None:
+    return round(value, digits) if value is not None and math.isfinite(value) else None

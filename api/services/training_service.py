@@ -1,0 +1,357 @@
+"""Trainings: checked, started, stopped, resumed, shown. What they do on their own is the training loop's."""
+
+import logging
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from api.errors import Conflict, GPUBusy, Mistake, NoCheckpoint, TaskActive, TaskNotFinished, TaskNotStoppable
+from api.models.training import (
+    Attempt,
+    Checkpoint,
+    NewTask,
+    ResumeOptions,
+    StopRung,
+    StopState,
+    TaskEvent,
+    TaskFilter,
+    TaskStatus,
+    TaskSummary,
+    TrainingPlan,
+    TrainingRequest,
+    TrainingTask,
+)
+from api.models.training_view import (
+    Artifact,
+    CheckpointList,
+    Deleted,
+    PlannedGPUs,
+    SeriesView,
+    TaskDetails,
+    TaskProgressView,
+    TaskRow,
+    Validation,
+)
+from api.services.artifacts import OpenFile, list_artifacts, open_artifact
+from api.services.dispatcher import Dispatcher
+from api.services.gpu_service import GPUService
+from api.services.reconciler import Reconciler
+from api.services.request_check import RequestChecker
+from api.services.task_preview import preview
+from api.services.training_files import TaskFiles, task_files
+from api.services.training_metrics import XAxis, show_series
+from api.services.training_progress import show_progress
+from api.services.training_view import show_details, show_findings, show_progress_of, show_row
+from api.storage.attempts import AttemptStore
+from api.storage.tasks import TaskStore
+from api.trainers.trainer import Trainer
+from api.utils.clock import Clock
+from api.utils.ids import new_task_id
+from api.utils.pagination import MAX_LIMIT, Page, PageRequest, Pagination
+
+logger = logging.getLogger(__name__)
+
+#: Stands in plans for the id that a task does not have yet.
+NO_TASK = "TASK_ID"
+
+#: Values of a series in one answer at most.
+MAX_VALUES = 10_000
+
+#: Stages in which the trainer looks for its signal file.
+_LISTENING = ("training", "evaluating", "saving")
+
+
+class TrainingService:
+    """The use cases of `/training`. `wake` makes the training loop look at once."""
+
+    def __init__(
+        self,
+        tasks: TaskStore,
+        attempts: AttemptStore,
+        checker: RequestChecker,
+        dispatcher: Dispatcher,
+        reconciler: Reconciler,
+        trainers: Mapping[str, Trainer],
+        gpus: GPUService,
+        clock: Clock,
+        storage_root: Path,
+        wake: Callable[[], None],
+    ) -> None:
+        self._tasks = tasks
+        self._attempts = attempts
+        self._checker = checker
+        self._dispatcher = dispatcher
+        self._reconciler = reconciler
+        self._trainers = trainers
+        self._gpus = gpus
+        self._clock = clock
+        self._storage_root = storage_root
+        self._wake = wake
+
+    # -- beginning -------------------------------------------------------------------------------------------------
+
+    def validate(self, request: TrainingRequest, mistakes: Sequence[Mistake] = ()) -> Validation:
+        """Everything that `start` would check, and what it would do. `mistakes`: what was found in its form already."""
+        checked = self._checker.check(request, NO_TASK)
+        problems = [Mistake("", problem.detail, None) for problem in checked.problems]
+        errors = show_findings([*mistakes, *checked.errors, *problems])
+        return Validation(
+            valid=not errors,
+            errors=errors,
+            warnings=show_findings(checked.warnings),
+            plan=checked.plan,
+            gpus=None if errors or checked.plan is None else self._planned_gpus(request, checked.plan),
+        )
+
+    def _planned_gpus(self, request: TrainingRequest, plan: TrainingPlan) -> PlannedGPUs:
+        task = preview(NO_TASK, request, plan, self._clock.now())
+        decided = self._dispatcher.plan([*self._tasks.queued(), task])
+        chosen = next((a.gpus for a in decided.assignments if a.task.task_id == NO_TASK), ())
+        return PlannedGPUs(
+            gpu_ids=tuple(gpu.index for gpu in chosen),
+            gpu_uuids=tuple(gpu.uuid for gpu in chosen),
+            waiting_reason=decided.waiting.get(NO_TASK),
+        )
+
+    def start(
+        self,
+        request: TrainingRequest,
+        actor: str,
+        idempotency_key: str | None = None,
+        restarted_from: TrainingTask | None = None,
+    ) -> TaskDetails:
+        """Makes a task: it waits for its GPUs, or with `queue` false has them at once.
+
+        Raises Invalid with every mistake, InsufficientGPUs, InsufficientStorage, GPUBusy.
+        """
+        now = self._clock.now()
+        task_id = new_task_id("train", now)
+        checked = self._checker.check(request, task_id)
+        trainer, plan = checked.require()
+        secrets = dict(checked.secrets)
+        if restarted_from is not None:
+            secrets = {**self._files(restarted_from.task_id).read_secrets(), **secrets}
+        new = NewTask(
+            task_id=task_id,
+            trainer=trainer.name,
+            request=checked.request,
+            plan=plan,
+            restarted_from=None if restarted_from is None else restarted_from.task_id,
+            idempotency_key=idempotency_key,
+        )
+        self._files(task_id).keep_secrets(secrets)
+        task = self._create(new, actor)
+        if task.task_id != task_id:
+            shutil.rmtree(self._files(task_id).root, ignore_errors=True)
+        logger.info("training submitted", extra={"task_id": task.task_id, "model_type": request.model_type})
+        self._wake()
+        return self.get(task.task_id)
+
+    def _create(self, new: NewTask, actor: str) -> TaskSummary:
+        now = self._clock.now()
+        if new.request.queue:
+            return self._tasks.create(new, now, actor)
+        first = self._tasks.find_by_key(new.idempotency_key)
+        if first is not None:
+            return first
+        task = preview(new.task_id, new.request, new.plan, now)
+        if self._dispatcher.claim_at_once(new, task, actor) is None:
+            shutil.rmtree(self._files(new.task_id).root, ignore_errors=True)
+            raise self._busy(task)
+        return self._tasks.get_summary(new.task_id)
+
+    def _busy(self, task: TaskSummary) -> GPUBusy:
+        decided = self._dispatcher.plan([*self._tasks.queued(), task])
+        available = [gpu.index for gpu in self._gpus.get_offers() if gpu.is_available]
+        time = self._estimate_free(task)
+        reason = decided.waiting.get(task.task_id, "somebody else was first")
+        return GPUBusy(
+            f'The task {reason}. With "queue": true it waits for them.',
+            data={"available_gpus": available, "estimated_available_time": time},
+        )
+
+    def _estimate_free(self, task: TaskSummary) -> datetime | None:
+        """When enough GPUs may be free, by what the trainings on them say; None when that is not known."""
+        active = self._tasks.page(TaskFilter(tuple(s for s in TaskStatus if s.is_active)), MAX_LIMIT, None, None)[0]
+        ends = sorted(
+            eta
+            for row in active
+            if (eta := ((row.progress or {}).get("progress") or {}).get("eta_seconds")) is not None
+        )
+        free = sum(gpu.is_available for gpu in self._gpus.get_offers())
+        short = max(1, task.gpu_count - free)
+        return self._clock.now() + timedelta(seconds=ends[short - 1]) if len(ends) >= short else None
+
+    # -- changing --------------------------------------------------------------------------------------------------
+
+    def stop(self, task_id: str, force: bool, timeout_seconds: float | None, actor: str) -> TaskDetails:
+        """Asks a task to stop: with a checkpoint, or with `force` without. Raises TaskNotFound, TaskNotStoppable."""
+        task = self._tasks.get_summary(task_id)
+        if task.status.is_finished:
+            raise TaskNotStoppable(f"{task_id} is {task.status} already.", data={"status": task.status})
+        now = self._clock.now()
+        stop = StopState(now, actor, force, timeout_seconds, self._first_rung(task, force))
+        how = "without a checkpoint" if force else "with a checkpoint"
+        try:
+            self._tasks.request_stop(task_id, stop, now, f"asked to stop {how}")
+        except Conflict:
+            # It has finished in this moment.
+            raise TaskNotStoppable(f"{task_id} has finished.") from None
+        self._wake()
+        return self.get(task_id)
+
+    @staticmethod
+    def _first_rung(task: TaskSummary, force: bool) -> StopRung:
+        stage = ((task.progress or {}).get("progress") or {}).get("stage")
+        return StopRung.CHECKPOINT if not force and stage in _LISTENING else StopRung.TERMINATE
+
+    def resume(
+        self,
+        task_id: str,
+        options: ResumeOptions,
+        change: Callable[[TrainingRequest], Mapping[str, Any]],
+        actor: str,
+    ) -> TaskDetails:
+        """Lets a finished task go on from a checkpoint; `change` says what is replaced in its request.
+
+        Raises TaskNotFound, TaskActive, NoCheckpoint, Invalid, InsufficientGPUs, InsufficientStorage.
+        """
+        task = self._tasks.get(task_id)
+        if not task.status.is_finished:
+            raise TaskActive(f"{task_id} is {task.status}.", data={"status": task.status})
+        checkpoint, changes = self._resumable(task, options.checkpoint), change(task.request)
+        checked = self._checker.check(replace(task.request, **changes), task_id)
+        _, plan = checked.require()
+        if task.status is TaskStatus.COMPLETED and not changes:
+            raise Conflict(
+                f"{task_id} has completed: to go on, change its config (more epochs, say); to begin anew, restart it."
+            )
+        files = self._files(task_id)
+        files.keep_secrets({**files.read_secrets(), **checked.secrets} if checked.secrets else {})
+        message = f"to be resumed from {checkpoint.name}"
+        self._tasks.enqueue_again(task_id, options, checked.request, plan, self._clock.now(), actor, message)
+        self._wake()
+        return self.get(task_id)
+
+    def _resumable(self, task: TrainingTask, wanted: str | None) -> Checkpoint:
+        complete = [found for found in self._checkpoints(task).checkpoints if found.is_complete]
+        if wanted is None and complete:
+            return complete[-1]
+        for checkpoint in complete:
+            if checkpoint.name == wanted:
+                return checkpoint
+        names = [checkpoint.name for checkpoint in complete]
+        what = "has no complete checkpoint" if wanted is None else f'has no complete checkpoint "{wanted}"'
+        raise NoCheckpoint(f"{task.task_id} {what}; restart begins anew.", data={"checkpoints": names})
+
+    def restart(self, task_id: str, actor: str, idempotency_key: str | None = None) -> TaskDetails:
+        """Makes a new task with the same request. Raises TaskNotFound, TaskNotFinished, and what `start` raises."""
+        task = self._tasks.get(task_id)
+        if not task.status.is_finished:
+            raise TaskNotFinished(f"{task_id} is {task.status}: stop it first.", data={"status": task.status})
+        return self.start(task.request, actor, idempotency_key, restarted_from=task)
+
+    def patch(self, task_id: str, changes: Mapping[str, Any], actor: str) -> TaskDetails:
+        """Changes name, description or priority. Raises TaskNotFound."""
+        self._tasks.patch(task_id, dict(changes), self._clock.now(), actor)
+        self._wake()
+        return self.get(task_id)
+
+    def delete(self, task_id: str, with_files: bool) -> Deleted:
+        """Forgets a finished task, and removes its files if that is wanted. Raises TaskNotFound, TaskNotFinished."""
+        self._tasks.delete(task_id)
+        root = self._files(task_id).root
+        if with_files:
+            shutil.rmtree(root, ignore_errors=True)
+        logger.info("training deleted", extra={"task_id": task_id, "with_files": with_files})
+        return Deleted(task_id, with_files, str(root) if root.exists() else None)
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def get(self, task_id: str) -> TaskDetails:
+        """Everything about a task. Raises TaskNotFound."""
+        task, attempts = self._tasks.get(task_id), self._attempts.of_task(task_id)
+        return show_details(
+            task,
+            attempts,
+            self._live(task, attempts),
+            self._checkpoints(task).checkpoints,
+            self._gpus.get_all_gpus(),
+            str(self._files(task_id).output),
+            self._clock.now(),
+            self._dispatcher.why_waiting(task),
+        )
+
+    def get_page(self, wanted: TaskFilter, gpu: str | None, page: PageRequest) -> Page[TaskRow]:
+        """Tasks, newest first. `gpu` is an index or a UUID; an unknown one had none."""
+        indices = {status.uuid: status.gpu_id for status in self._gpus.get_all_gpus()}
+        if gpu is not None:
+            by_index = {str(index): uuid for uuid, index in indices.items()}
+            wanted = replace(wanted, gpu_uuid=by_index.get(gpu) or gpu)
+        limit = min(page.limit, MAX_LIMIT)
+        cursor = None if page.cursor is None else int(page.cursor)
+        rows, total = self._tasks.page(wanted, limit + 1, page.offset, cursor)
+        has_more, rows = len(rows) > limit, rows[:limit]
+        shown = tuple(show_row(task, indices, self._dispatcher.why_waiting(task)) for task in rows)
+        next_cursor = str(rows[-1].serial) if has_more else None
+        offset = None if cursor is not None else page.offset or 0
+        return Page(shown, Pagination(total, limit, offset, has_more, next_cursor))
+
+    def get_progress(self, task_id: str) -> TaskProgressView:
+        """How far a task is. Raises TaskNotFound."""
+        task, attempts = self._tasks.get_summary(task_id), self._attempts.of_task(task_id)
+        live, reason = self._live(task, attempts), self._dispatcher.why_waiting(task)
+        return show_progress_of(task, attempts, live, self._clock.now(), reason)
+
+    def _live(self, task: TaskSummary, attempts: Sequence[Attempt]) -> dict[str, Any] | None:
+        watch = self._reconciler.get_watch(attempts[-1].uid) if attempts and task.status.is_active else None
+        return None if watch is None else show_progress(watch.progress, attempts[-1], self._clock.now())
+
+    def get_checkpoints(self, task_id: str) -> CheckpointList:
+        """The checkpoints of a task, oldest first. Raises TaskNotFound."""
+        return self._checkpoints(self._tasks.get_summary(task_id))
+
+    def _checkpoints(self, task: TaskSummary) -> CheckpointList:
+        trainer = self._trainers.get(task.trainer)
+        run_dir = None if trainer is None else trainer.find_run_dir(self._files(task.task_id).output)
+        if trainer is None or run_dir is None:
+            return CheckpointList(None, ())
+        return CheckpointList(str(run_dir), trainer.checkpoints(run_dir))
+
+    def get_artifacts(self, task_id: str) -> list[Artifact]:
+        """Every file that a task made, by path. Raises TaskNotFound."""
+        task = self._tasks.get_summary(task_id)
+        complete = {found.name: found.is_complete for found in self._checkpoints(task).checkpoints}
+        return list_artifacts(self._files(task_id).output, complete)
+
+    def open_artifact(self, task_id: str, path: str) -> OpenFile:
+        """One of these files, open for reading. Raises TaskNotFound, ArtifactNotFound."""
+        self._tasks.get_summary(task_id)
+        return open_artifact(self._files(task_id).output, path)
+
+    def get_events(self, task_id: str, page: PageRequest) -> Page[TaskEvent]:
+        """What happened to a task, oldest first. Raises TaskNotFound."""
+        self._tasks.get_summary(task_id)
+        limit, after = min(page.limit, MAX_LIMIT), int(page.cursor or 0)
+        skipped = 0 if page.cursor is not None else page.offset or 0
+        found = self._tasks.events(task_id, after, limit + 1 + skipped)[skipped:]
+        rows, has_more = tuple(found[:limit]), len(found) > limit
+        total, offset = self._tasks.count_events(task_id), None if page.cursor is not None else skipped
+        return Page(rows, Pagination(total, limit, offset, has_more, str(rows[-1].id) if has_more else None))
+
+    def get_metrics(self, task_id: str, metric: str, type: XAxis, limit: int, since_step: int | None) -> SeriesView:  # noqa: A002
+        """A metric over steps or epochs. Raises TaskNotFound."""
+        self._tasks.get_summary(task_id)
+        directories = [Path(attempt.directory) / "series" for attempt in self._attempts.of_task(task_id)]
+        return show_series(directories, metric, type, min(limit, MAX_VALUES), since_step)
+
+    def count(self) -> dict[TaskStatus, int]:
+        """How many tasks are in which status."""
+        counts = self._tasks.count_by_status()
+        return {status: counts.get(status, 0) for status in TaskStatus}
+
+    def _files(self, task_id: str) -> TaskFiles:
+        return task_files(self._storage_root, task_id)

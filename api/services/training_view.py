@@ -1,0 +1,174 @@
+"""Tasks and attempts put together into what the API shows. Pure functions."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from api.errors import Mistake
+from api.models.gpu import GPUInfo
+from api.models.training import Attempt, Checkpoint, TaskStatus, TaskSummary, TrainingTask
+from api.models.training_view import (
+    AttemptView,
+    FindingView,
+    GPUStats,
+    MetricsView,
+    ProgressView,
+    SpeedView,
+    StopView,
+    TaskDetails,
+    TaskProgressView,
+    TaskRow,
+)
+from api.services.training_progress import NOTHING_YET, show_time
+
+Indices = Mapping[str | None, int | None]
+
+
+def show_row(task: TaskSummary, indices: Indices, waiting_reason: str | None) -> TaskRow:
+    """A task in a list."""
+    return TaskRow(**_row(task, indices, waiting_reason, task.progress or NOTHING_YET))
+
+
+def _row(
+    task: TaskSummary, indices: Indices, waiting_reason: str | None, progress: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {
+        "task_id": task.task_id,
+        "name": task.name,
+        "description": task.description,
+        "model_type": task.model_type,
+        "trainer": task.trainer,
+        "status": task.status,
+        "priority": task.priority,
+        "gpu_count": task.gpu_count,
+        "gpu_ids": tuple(indices.get(uuid) for uuid in task.gpu_uuids),
+        "gpu_uuids": task.gpu_uuids,
+        "waiting_reason": waiting_reason,
+        "warning": task.warning,
+        "failure": task.cause if task.status is TaskStatus.FAILED else None,
+        "stop": _stop(task),
+        "created_at": task.created_at,
+        "started_at": task.started_at,
+        "finished_at": task.finished_at,
+        "updated_at": task.updated_at,
+        "attempt_count": task.attempts,
+        "retries": task.retries,
+        "restarted_from": task.restarted_from,
+        "progress": ProgressView(**progress["progress"]),
+        "metrics": MetricsView(**progress["metrics"]),
+        "speed": SpeedView(**progress["speed"]),
+    }
+
+
+def _stop(task: TaskSummary) -> StopView | None:
+    stop = task.stop
+    if stop is None:
+        return None
+    return StopView(stop.requested_at, stop.actor, stop.force, stop.timeout_seconds, stop.rung)
+
+
+def show_progress_of(
+    task: TaskSummary, attempts: Sequence[Attempt], live: Mapping[str, Any] | None, now: datetime, reason: str | None
+) -> TaskProgressView:
+    """How far a task is; `live` is fresher than what the database keeps."""
+    progress = with_time(live or task.progress or NOTHING_YET, attempts, now)
+    return TaskProgressView(
+        task_id=task.task_id,
+        status=task.status,
+        waiting_reason=reason,
+        warning=task.warning,
+        updated_at=now if live is not None else task.updated_at,
+        progress=ProgressView(**progress["progress"]),
+        metrics=MetricsView(**progress["metrics"]),
+        speed=SpeedView(**progress["speed"]),
+    )
+
+
+def with_time(progress: Mapping[str, Any], attempts: Sequence[Attempt], now: datetime) -> Mapping[str, Any]:
+    """The same progress with the time of all attempts together."""
+    spans = [(attempt.ended_at or now) - attempt.started_at for attempt in attempts if attempt.started_at is not None]
+    if not spans:
+        return progress
+    seconds = sum(span.total_seconds() for span in spans)
+    return {**progress, "progress": {**progress["progress"], **show_time(seconds)}}
+
+
+def show_details(
+    task: TrainingTask,
+    attempts: Sequence[Attempt],
+    live: Mapping[str, Any] | None,
+    checkpoints: Sequence[Checkpoint],
+    gpus: Sequence[GPUInfo],
+    output_dir: str,
+    now: datetime,
+    waiting_reason: str | None,
+) -> TaskDetails:
+    """Everything about a task."""
+    progress = with_time(live or task.progress or NOTHING_YET, attempts, now)
+    indices: Indices = {gpu.uuid: gpu.gpu_id for gpu in gpus}
+    return TaskDetails(
+        **_row(task, indices, waiting_reason, progress),
+        request=asdict(task.request),
+        config=_config(task),
+        plan=task.plan,
+        system_stats=tuple(_stats(gpu) for gpu in gpus if gpu.uuid in task.gpu_uuids and task.status.is_active),
+        checkpoints=tuple(checkpoints),
+        attempts=tuple(show_attempt(attempt) for attempt in attempts),
+        warnings=tuple(progress["warnings"]),
+        output_dir=output_dir,
+        run_dir=next((attempt.run_dir for attempt in reversed(attempts) if attempt.run_dir is not None), None),
+    )
+
+
+def _config(task: TrainingTask) -> Mapping[str, Any]:
+    if task.request.config_toml is None:
+        return task.request.config
+    try:
+        return tomllib.loads(task.request.config_toml)
+    except tomllib.TOMLDecodeError:
+        return {}
+
+
+def _stats(gpu: GPUInfo) -> GPUStats:
+    return GPUStats(
+        gpu_id=gpu.gpu_id,
+        uuid=gpu.uuid or "",
+        name=gpu.name,
+        utilization_gpu=gpu.utilization_gpu,
+        memory_used=gpu.memory.used,
+        memory_total=gpu.memory.total,
+        temperature=gpu.temperature.gpu,
+        power_usage=gpu.power_usage,
+    )
+
+
+def show_attempt(attempt: Attempt) -> AttemptView:
+    """One try."""
+    outcome = attempt.outcome or {}
+    return AttemptView(
+        attempt=attempt.uid,
+        number=attempt.number,
+        status=attempt.status,
+        node=attempt.node,
+        gpu_ids=attempt.gpu_indices,
+        gpu_uuids=attempt.gpu_uuids,
+        master_port=attempt.master_port,
+        pid=attempt.pid,
+        resumed_from=attempt.resumed_from,
+        run_dir=attempt.run_dir,
+        created_at=attempt.created_at,
+        started_at=attempt.started_at,
+        ended_at=attempt.ended_at,
+        first_step=attempt.first_step,
+        last_step=attempt.last_step,
+        exit_code=outcome.get("exit_code"),
+        signal=outcome.get("signal"),
+        failure=attempt.cause,
+    )
+
+
+def show_findings(mistakes: Sequence[Mistake]) -> tuple[FindingView, ...]:
+    """Findings in a request."""
+    return tuple(FindingView(mistake.pointer, mistake.message, mistake.remedy) for mistake in mistakes)

@@ -1,0 +1,72 @@
+"""The parts that trainings need, put together; a part of the composition root."""
+
+import sys
+from dataclasses import dataclass
+
+from api.config import Config, child_environment
+from api.executors.local import LocalExecutor
+from api.services.attempt_checks import AttemptChecks
+from api.services.attempt_ending import AttemptEnding
+from api.services.attempt_starter import AttemptStarter
+from api.services.dispatcher import Dispatcher
+from api.services.gpu_service import GPUService
+from api.services.hangs import HangLimits
+from api.services.reconciler import Reconciler, StopTimes
+from api.services.request_check import RequestChecker
+from api.services.training_loop import TrainingLoop
+from api.services.training_service import TrainingService
+from api.storage.attempts import AttemptStore
+from api.storage.file_lock import FileLock
+from api.storage.tasks import TaskStore
+from api.trainers.diffusion_pipe.trainer import DiffusionPipe
+from api.trainers.toy.trainer import Toy
+from api.trainers.trainer import Trainer
+from api.utils.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """The use cases, and the loop behind them."""
+
+    service: TrainingService
+    loop: TrainingLoop
+
+
+def build_training(
+    config: Config, tasks: TaskStore, attempts: AttemptStore, gpus: GPUService, clock: Clock, node: str
+) -> Training:
+    """Builds every part once; starts nothing."""
+    root = config.storage_root.absolute()
+    known: list[Trainer] = [
+        DiffusionPipe(config.diffusion_pipe_root, config.diffusion_pipe_python),
+        Toy(sys.executable),
+    ]
+    trainers = {trainer.name: trainer for trainer in known}
+    executor = LocalExecutor(sys.executable, node)
+    reconciler = Reconciler(
+        tasks,
+        attempts,
+        AttemptStarter(executor, root, child_environment(), config.log_max_bytes),
+        executor,
+        trainers,
+        AttemptChecks(tasks, attempts, gpus, clock, HangLimits(config.hang_step_seconds, config.hang_quiet_seconds)),
+        AttemptEnding(tasks, attempts, gpus, clock),
+        clock,
+        node,
+        StopTimes(config.stop_checkpoint_seconds, config.stop_terminate_seconds),
+    )
+    dispatcher = Dispatcher(
+        tasks,
+        attempts,
+        gpus,
+        trainers,
+        clock,
+        node,
+        root,
+        max_concurrent=config.max_concurrent_tasks,
+        min_free_mb=config.min_free_disk_mb,
+    )
+    loop = TrainingLoop(reconciler, dispatcher, FileLock(root / "trainings.lock"))
+    checker = RequestChecker(trainers, gpus, attempts, root, config.min_free_disk_mb)
+    service = TrainingService(tasks, attempts, checker, dispatcher, reconciler, trainers, gpus, clock, root, loop.wake)
+    return Training(service, loop)
