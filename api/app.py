@@ -20,6 +20,7 @@ from api.errors import (
     MethodNotAllowed,
     NotFound,
     ServiceError,
+    TaskNotFound,
     TooLarge,
     UnsupportedMediaType,
 )
@@ -33,7 +34,7 @@ from api.routes.system import system
 from api.routes.training import training
 from api.services.bundle import Services
 from api.utils.envelope import JSON, encode_json
-from api.utils.ids import current_request_id, new_request_id
+from api.utils.ids import SAFE_ID, current_request_id, new_request_id
 from api.utils.responses import answer_error
 
 logger = logging.getLogger(__name__)
@@ -117,6 +118,10 @@ def _begin_request() -> None:
     if scope is not None:
         # For the shell's log line and metrics.
         scope["state"]["route"] = rule.rule
+    task_id = (request.view_args or {}).get("task_id")
+    if task_id is not None and not SAFE_ID.fullmatch(task_id):
+        # No task was ever given such an id, and nothing below needs to know it.
+        raise TaskNotFound
     view = current_app.view_functions[rule.endpoint]
     if "body" in getattr(view, "_spec", ()) and request.mimetype != JSON and not _has_no_body(request, view):
         raise UnsupportedMediaType

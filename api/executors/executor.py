@@ -53,19 +53,26 @@ class StopOrder:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What `exit.json` says. `reason`: exited, could_not_start, supervisor_lost, machine_restarted."""
+    """What `exit.json` says.
+
+    `reason`: exited, could_not_start, stopped_before_start (the order to stop was there first), supervisor_lost (nobody
+    saw how it ended), machine_restarted.
+    """
 
     reason: str
     exit_code: int | None
-    signal: int | None
+    signal: int | None  #: what ended it, when no exit code did
     error: str | None
     stop_requested: bool
-    stop_rung: StopRung | None
+    stop_rung: StopRung | None  #: where the stop was when the main process ended
     last_step: int | None
     phrases: frozenset[str]
     started_at: float | None  #: Unix seconds
     ended_at: float
-    survivors_killed: int = 0
+    survivors_killed: int = 0  #: what outlived the main process and had to be ended
+    log_offset: int | None = None  #: where in the task's log this attempt's output begins
+    log_bytes: int = 0  #: what it put there
+    log_lost_bytes: int = 0  #: what the disk did not take
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +86,7 @@ class Observation:
     stop_rung: StopRung | None = None
     outcome: Outcome | None = None
     reason: str | None = None
+    log_start: int | None = None  #: where in the task's log this attempt's lines begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +119,10 @@ class Executor(Protocol):
 
     def stop(self, ref: AttemptRef, order: StopOrder) -> None:
         """Asks for a stop; a harder order replaces a softer one. An attempt that has ended stays as it is."""
+        ...
+
+    def survivors(self, ref: AttemptRef) -> Sequence[int]:
+        """The pids that still carry the attempt's marker: none may be left when its GPUs are given to others."""
         ...
 
     def read_log(self, ref: AttemptRef, offset: int, limit: int) -> tuple[int, bytes]:

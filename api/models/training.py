@@ -167,6 +167,7 @@ class TrainingPlan:
     epochs: int | None = None
     steps_per_epoch: int | None = None
     total_steps: int | None = None
+    max_steps: int | None = None  #: a bound that the request itself sets
     global_batch_size: int | None = None  #: examples a step: over all data-parallel GPUs
     dataset_items: int | None = None  #: images and videos that are used, once each
     estimated_memory_mb: int | None = None

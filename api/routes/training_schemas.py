@@ -188,9 +188,13 @@ class ListQuery(PageQuery):
     """Which trainings."""
 
     status: str | None = Field(None, max_length=100, description="one or more, by comma: queued,running")
-    model_type: str | None = Field(None, max_length=64, description="only this model type")
-    gpu_id: str | None = Field(None, max_length=80, description="only those that had this GPU, by index or UUID")
-    search: str | None = Field(None, max_length=200, description="part of the id, the name or the description")
+    model_type: str | None = Field(None, pattern=r"^[\w.\-]{1,64}$", description="only this model type")
+    gpu_id: str | None = Field(
+        None, pattern=r"^[\w:.\-]{1,80}$", description="only those that had this GPU, by index or UUID"
+    )
+    search: str | None = Field(
+        None, max_length=200, pattern=r"^[^\x00]*$", description="part of the id, the name or the description"
+    )
 
     @model_validator(mode="after")
     def _known_statuses(self) -> "ListQuery":

@@ -159,7 +159,7 @@ class AttemptWatch:
         for point in points:
             self._reader.take_point(point)
         self._points.extend(points)
-        return bool(points) and not self._events.is_caught_up
+        return not self._events.is_caught_up
 
     def _keep_points(self) -> None:
         if not self._points:

@@ -70,6 +70,10 @@ class Trainer(Protocol):
         """Checks everything that can be checked without starting anything, and makes the plan."""
         ...
 
+    def without_secrets(self, request: TrainingRequest) -> TrainingRequest:
+        """The same request with *** where `check` found secrets; it can be checked and prepared again."""
+        ...
+
     def prepare(self, request: TrainingRequest, plan: TrainingPlan, launch: Launch) -> Command:
         """The command and the files of one attempt."""
         ...

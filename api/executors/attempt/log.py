@@ -1,0 +1,278 @@
+"""The writer of a task's log."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+from .files import remove, truncate, write_all
+from .segments import TIME_RECORD, count_newlines, last_time, read_log, segment_starts
+
+CHUNK = 128 * 1024  #: bytes taken from the output at a time
+TAIL_BYTES = 256 * 1024  #: read again by a supervisor that takes over
+RETRY_SECONDS = 1.0
+RECORD_SECONDS = 0.01
+DENSE_BYTES = 2**20  #: of times, beyond which a segment that grows by single bytes gets one record a second
+
+
+class LogWriter:
+    """Appends to the log of a task: segments named by the offset at which they begin, each with its times.
+
+    A full disk is no error here: what cannot be written is dropped and counted.
+    """
+
+    def __init__(self, directory: str, max_bytes: int, segment_bytes: int) -> None:
+        self.lost_bytes = 0
+        self._directory = directory
+        self._max_bytes = max_bytes
+        # Small enough for the cap to be kept by removing whole segments.
+        self._segment_bytes = max(1, min(segment_bytes, max_bytes // 4))
+        self._chunk = min(CHUNK, max(4096, self._segment_bytes))
+        self._starts: list[int] = []
+        self._size = 0  # of the last segment
+        self._newlines = 0
+        self._ends_line = True
+        self._log = self._times = -1
+        self._times_size = 0
+        self._recorded_at = 0.0
+        self._unsaid_bytes = 0
+        self._why = ""
+        self._retry_at = 0.0
+        self._can_splice = hasattr(os, "splice")
+
+    @property
+    def end(self) -> int:
+        """The offset behind the last byte."""
+        return self._starts[-1] + self._size if self._starts else 0
+
+    def open(self) -> None:
+        """Goes on at the end of the log, and mends what a crash left half done. Raises OSError."""
+        try:
+            self._open()
+        except OSError:
+            self._let_go()
+            raise
+
+    def _open(self) -> None:
+        os.makedirs(self._directory, exist_ok=True)
+        self._starts = segment_starts(self._directory)
+        if not self._starts:
+            self._begin(0, b"")
+            return
+        start = self._starts[-1]
+        if len(self._starts) > 1:
+            self._cut(self._starts[-2], start)
+        self._log = os.open(self._path(start, ".log"), os.O_RDWR)
+        self._times = os.open(self._path(start, ".times"), os.O_RDWR | os.O_CREAT, 0o600)
+        self._size = os.fstat(self._log).st_size
+        self._ends_line = self._size == 0 or os.pread(self._log, 1, self._size - 1) == b"\n"
+        self._resume_times(start)
+
+    def _resume_times(self, start: int) -> None:
+        last = last_time(self._times, start, self.end)
+        self._times_size = 0 if last is None else (last[0] + 1) * TIME_RECORD.size
+        os.ftruncate(self._times, self._times_size)
+        self._newlines = self._newlines_before(start) if last is None else last[2]
+        if last is None:
+            self._record(start, os.fstat(self._log).st_mtime)
+        offset = start if last is None else last[1]
+        self._newlines += count_newlines(self._log, offset - start, self._size)
+
+    def _newlines_before(self, start: int) -> int:
+        """By the segment before the last, whose times are whole."""
+        if len(self._starts) < 2:
+            return 0
+        previous = self._starts[-2]
+        log = times = -1
+        try:
+            log = os.open(self._path(previous, ".log"), os.O_RDONLY)
+            times = os.open(self._path(previous, ".times"), os.O_RDONLY | os.O_CREAT, 0o600)
+            _, offset, newlines = last_time(times, previous, start) or (0, previous, 0)
+            return newlines + count_newlines(log, offset - previous, start - previous)
+        finally:
+            self._close(log, times)
+
+    def _cut(self, start: int, end: int) -> None:
+        path = self._path(start, ".log")
+        if os.stat(path).st_size > end - start:
+            os.truncate(path, end - start)
+
+    def _path(self, start: int, suffix: str) -> str:
+        return f"{self._directory}/{start:020d}{suffix}"
+
+    def take(self, source: int) -> bytes:
+        """Moves what waits in the pipe, a chunk at most, into the log; what it was, also when it had to be dropped."""
+        try:
+            if not self._is_writable():
+                return self._drop(os.read(source, self._chunk))
+            if self._can_splice:
+                return self._splice(source)
+            data = os.read(source, self._chunk)
+        except BlockingIOError:
+            return b""
+        self._append(data)
+        return data
+
+    def _splice(self, source: int) -> bytes:
+        """Moves the bytes inside the kernel, so that no kill can come between reading and writing them."""
+        self._record_now()
+        try:
+            moved = os.splice(source, self._log, self._chunk, offset_dst=self._size, flags=os.SPLICE_F_NONBLOCK)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            if error.errno in (errno.EINVAL, errno.ENOSYS, errno.EPERM):
+                self._can_splice = False  # a file system that cannot
+                return self.take(source)
+            self._fail(error)
+            return self._drop(os.read(source, self._chunk))
+        data = self._read_back(moved)
+        self._grew(data)
+        return data
+
+    def _read_back(self, count: int) -> bytes:
+        try:
+            return os.pread(self._log, count, self._size).ljust(count, b"\0")
+        except OSError:
+            return bytes(count)  # a broken disk; what is counted must still be what was moved
+
+    def _append(self, data: bytes) -> None:
+        """Writes what was read; drops what the disk does not take."""
+        self._record_now()
+        while data:
+            try:
+                written = os.pwrite(self._log, data, self._size)
+            except OSError as error:
+                self._fail(error)
+                self._drop(data)
+                return
+            self._grew(data[:written])
+            data = data[written:]
+
+    def _is_writable(self) -> bool:
+        if self._log >= 0 and not self._unsaid_bytes:
+            return True
+        now = time.monotonic()
+        if now < self._retry_at:
+            return False
+        try:
+            if self._log < 0:
+                self.open()
+            if self._unsaid_bytes:
+                self._say_what_was_lost()
+        except OSError as error:
+            self._fail(error)
+            return False
+        return True
+
+    def say_what_was_lost(self) -> None:
+        """Puts the line about lost bytes into the log, when there is one to put and the disk takes it."""
+        if self._unsaid_bytes:
+            self._is_writable()
+
+    def _say_what_was_lost(self) -> None:
+        start = b"" if self._ends_line else b"\n"
+        line = start + f"[{self._unsaid_bytes} bytes of output were lost: {self._why}]\n".encode()
+        try:
+            write_all(self._log, line, self._size)
+        except OSError:
+            truncate(self._log, self._size)
+            raise
+        self._record_now()
+        self._unsaid_bytes = 0
+        self._grew(line)
+
+    def _fail(self, error: OSError) -> None:
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        self._why = "the disk was full" if is_full else error.strerror or "they could not be written"
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+
+    def _drop(self, data: bytes) -> bytes:
+        self.lost_bytes += len(data)
+        self._unsaid_bytes += len(data)
+        return data
+
+    def _grew(self, data: bytes) -> None:
+        if not data:
+            return
+        self._size += len(data)
+        self._newlines += data.count(b"\n")
+        self._ends_line = data.endswith(b"\n")
+        if self._size >= self._segment_bytes:
+            self._roll(data)
+        while len(self._starts) > 1 and self.end - self._starts[0] > self._max_bytes:
+            oldest = self._starts.pop(0)
+            remove(self._path(oldest, ".log"))
+            remove(self._path(oldest, ".times"))
+
+    def _roll(self, data: bytes) -> None:
+        """Begins a segment behind the last newline; without one, behind the last byte, when that becomes urgent."""
+        cut = data.rfind(b"\n") + 1
+        if not cut and self._size < self._segment_bytes + self._segment_bytes // 4:
+            return
+        tail = data[cut:] if cut else b""
+        try:
+            self._begin(self.end - len(tail), tail)
+        except OSError:
+            return  # the segment grows on; the next output tries again
+
+    def _begin(self, start: int, tail: bytes) -> None:
+        times = log = -1
+        new = self._path(start, ".new")
+        try:
+            times = os.open(self._path(start, ".times"), os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+            write_all(times, TIME_RECORD.pack(start, self._newlines, time.time()), 0)
+            log = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+            write_all(log, tail, 0)
+            os.rename(new, self._path(start, ".log"))
+        except OSError:
+            self._close(times, log)
+            remove(new)
+            remove(self._path(start, ".times"))
+            raise
+        # A crash before this leaves the tail in both segments; readers stop at the start of the later one.
+        if self._starts and tail:
+            truncate(self._log, start - self._starts[-1])
+        self._close(self._times, self._log)
+        self._starts.append(start)
+        self._times, self._log = times, log
+        self._times_size, self._size = TIME_RECORD.size, len(tail)
+        self._recorded_at = time.monotonic()
+
+    def _record_now(self) -> None:
+        now = time.monotonic()
+        is_sparse = self._times_size < max(self._segment_bytes // 4, DENSE_BYTES)
+        if now - self._recorded_at >= (RECORD_SECONDS if is_sparse else 1.0):
+            self._recorded_at = now
+            self._record(self.end, time.time())
+
+    def _record(self, offset: int, at: float) -> None:
+        """Notes the time; it comes before its bytes, so that no kill leaves bytes without one."""
+        record = TIME_RECORD.pack(offset, self._newlines, at)
+        try:
+            write_all(self._times, record, self._times_size)
+        except OSError:
+            truncate(self._times, self._times_size)
+        else:
+            self._times_size += len(record)
+
+    def tail(self, offset: int) -> tuple[int, bytes]:
+        """The newest 256 KiB from an offset on, and where they begin. Raises OSError."""
+        return read_log(self._directory, max(offset, self.end - TAIL_BYTES), TAIL_BYTES)
+
+    def close(self) -> None:
+        """Says what was lost, if the disk takes it, and lets go of the files."""
+        self._retry_at = 0.0
+        self.say_what_was_lost()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self._close(self._log, self._times)
+        self._log = self._times = -1
+
+    @staticmethod
+    def _close(*handles: int) -> None:
+        for handle in handles:
+            if handle >= 0:
+                os.close(handle)

@@ -1,0 +1,212 @@
+"""Processes: who they are, which belong to an attempt, and signals that reach no other one."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+from .files import read_file
+
+MARKER = "DPIPE_ATTEMPT_UID"  #: the variable by which every process of an attempt is known
+
+
+CHASES = 200  #: looks at newborn processes after each list of all
+
+
+class Stat:
+    """A process: who it is, whose child, and whether it still runs. `start` is in clock ticks since boot."""
+
+    __slots__ = ("is_alive", "pgid", "pid", "ppid", "sid", "start")
+
+    def __init__(self, pid: int, fields: list[bytes]) -> None:
+        self.pid = pid
+        self.ppid, self.pgid, self.sid = int(fields[1]), int(fields[2]), int(fields[3])
+        self.start = int(fields[19])
+        # The main thread of a live process can be a zombie while other threads run.
+        self.is_alive = fields[0] not in (b"Z", b"X", b"x") or int(fields[17]) > 1
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        return self.pid, self.start
+
+    def send(self, signum: int) -> None:
+        """Signals this very process: never another one that was given its pid meanwhile."""
+        try:
+            handle = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return
+        except OSError:
+            handle = -1  # an old or a fenced-in kernel
+        try:
+            now = read_stat(self.pid)
+            if now is None or now.start != self.start:
+                return
+            if handle >= 0:
+                signal.pidfd_send_signal(handle, signum)
+            else:
+                os.kill(self.pid, signum)
+        except OSError:
+            return
+        finally:
+            if handle >= 0:
+                os.close(handle)
+
+
+def read_stat(pid: int) -> Stat | None:
+    """The process with this pid, as /proc has it; None when there is none."""
+    try:
+        text = read_file(f"/proc/{pid}/stat")
+    except OSError:
+        return None
+    # The name is in parentheses and may hold any character, parentheses too.
+    fields = text[text.rfind(b")") + 1 :].split()
+    return Stat(pid, fields) if len(fields) > 19 else None
+
+
+def is_alive(pid: int, start: float) -> bool:
+    """Whether this very process still runs; neither its zombie nor a later process with its pid does."""
+    stat = read_stat(pid)
+    return stat is not None and stat.start == start and stat.is_alive
+
+
+def boot_id() -> str:
+    """What tells this run of the machine from every other."""
+    return read_file("/proc/sys/kernel/random/boot_id").decode().strip()
+
+
+def all_pids() -> Iterator[int]:
+    """Every process there is."""
+    return (int(name) for name in os.listdir("/proc") if name.isdigit())
+
+
+def has_marker(pid: int, marker: bytes) -> bool:
+    """Whether the environment that this process was started with holds the marker."""
+    try:
+        return marker in b"\0" + read_file(f"/proc/{pid}/environ") + b"\0"
+    except OSError:
+        return False
+
+
+def marker_of(uid: str) -> bytes:
+    """The marker of an attempt as it stands in an environment."""
+    return b"\0" + os.fsencode(f"{MARKER}={uid}") + b"\0"
+
+
+def marked_processes(uid: str) -> tuple[int, ...]:
+    """The pids of the processes that carry the marker of this attempt."""
+    marker = marker_of(uid)
+    return tuple(pid for pid in all_pids() if has_marker(pid, marker))
+
+
+def last_pid() -> int:
+    """The pid that was given last: when it is still the same, no process was born meanwhile. 0 when it is not told."""
+    try:
+        return int(read_file("/proc/loadavg").split()[4])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def has_children() -> bool:
+    """Whether this process has any, zombies too. To a subreaper no descendant can be lost, so this is exact."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+class Tree:
+    """The processes of an attempt: the supervisor's descendants, those that carry the marker, and their descendants.
+
+    A process once seen belongs to it for good: by then it may have lost its parents.
+    """
+
+    def __init__(self, uid: str) -> None:
+        self.main: tuple[int, int] | None = None
+        self.is_settled = True  #: the last scan missed nobody
+        self._marker = marker_of(uid)
+        self._known: set[tuple[int, int]] = set()
+        self._examined_to = 0
+
+    def scan(self, by_marker: bool = True) -> list[Stat]:
+        """Those that run now."""
+        members = self._list(by_marker)
+        return members + self._chase(0) if by_marker else members
+
+    def kill(self) -> list[Stat]:
+        """One sweep of SIGKILL; those that it met. Their groups too, because a group cannot fork away from a signal."""
+        members = self._list(by_marker=True)
+        for stat in members:
+            stat.send(signal.SIGKILL)
+        members += self._chase(signal.SIGKILL)
+        own = os.getsid(0)
+        for group in {stat.pgid for stat in members if stat.sid != own and stat.pgid > 1}:
+            leader = read_stat(group)
+            if leader is None or leader.identity in self._known:
+                try:
+                    os.killpg(group, signal.SIGKILL)
+                except OSError:
+                    continue
+        return members
+
+    def _list(self, by_marker: bool) -> list[Stat]:
+        own, self._examined_to = os.getpid(), last_pid()
+        found = {pid: stat for pid in all_pids() if pid != own and (stat := read_stat(pid)) is not None}
+        children: dict[int, list[Stat]] = {}
+        for stat in found.values():
+            children.setdefault(stat.ppid, []).append(stat)
+        members: dict[int, Stat] = {}
+        self._add(children.get(own, []), children, members)
+        if by_marker:
+            self._add(self._orphans(found), children, members)
+            rest = [s for s in found.values() if s.pid not in members and s.is_alive]
+            self._add([s for s in rest if has_marker(s.pid, self._marker)], children, members)
+        self._known = {stat.identity for stat in members.values()}
+        return [stat for stat in members.values() if stat.is_alive]
+
+    def _orphans(self, found: dict[int, Stat]) -> list[Stat]:
+        main = found.get(self.main[0]) if self.main is not None else None
+        is_there = main is not None and main.identity == self.main
+        # While the main process is there, its pid names its session; afterwards another could have been given it.
+        session = main.pid if main is not None and is_there else None
+        return [stat for stat in found.values() if stat.identity in self._known or stat.sid == session]
+
+    @staticmethod
+    def _add(roots: list[Stat], children: dict[int, list[Stat]], members: dict[int, Stat]) -> None:
+        waiting = list(roots)
+        for stat in waiting:
+            if stat.pid not in members:
+                members[stat.pid] = stat
+                waiting.extend(children.get(stat.pid, ()))
+
+    def _chase(self, signum: int) -> list[Stat]:
+        """Members that were born since the list was begun, each signalled at once: they may be fleeing by forking."""
+        caught: list[Stat] = []
+        for _ in range(CHASES):
+            newest = last_pid()
+            self.is_settled = newest == self._examined_to
+            if self.is_settled:
+                break
+            for stat in self._newborn(newest):
+                if self._belongs(stat):
+                    if signum:
+                        stat.send(signum)
+                    self._known.add(stat.identity)
+                    caught.append(stat)
+        return caught
+
+    def _newborn(self, newest: int) -> Iterator[Stat]:
+        first, self._examined_to = self._examined_to + 1, newest
+        # Pids begin anew at the end of their range; then whoever is there is looked at.
+        pids = range(first, newest + 1) if 0 <= newest - first < 4096 else all_pids()
+        for pid in pids:
+            stat = read_stat(pid)
+            if stat is not None and stat.is_alive and stat.identity not in self._known and pid != os.getpid():
+                yield stat
+
+    def _belongs(self, stat: Stat) -> bool:
+        if stat.ppid == os.getpid() or has_marker(stat.pid, self._marker):
+            return True
+        parent = read_stat(stat.ppid)
+        return parent is not None and parent.identity in self._known

@@ -1,0 +1,55 @@
+"""A task's log on the disk: raw bytes in segments named by the offset at which they begin, each with its times."""
+
+from __future__ import annotations
+
+import os
+import struct
+
+TIME_RECORD = struct.Struct("<QQd")  #: offset in the log, newlines before it, Unix seconds
+
+
+def segment_starts(directory: str) -> list[int]:
+    """The offsets at which the segments of a log begin, ascending. Raises OSError."""
+    names = [name for name in os.listdir(directory) if len(name) == 24 and name.endswith(".log")]
+    return sorted(int(name[:20]) for name in names if name[:20].isdigit())
+
+
+def read_log(directory: str, offset: int, limit: int) -> tuple[int, bytes]:
+    """Up to `limit` bytes from `offset`, and where they begin: later when older ones are gone. Raises OSError."""
+    starts = segment_starts(directory)
+    begin = offset = max(offset, starts[0]) if starts else offset
+    parts = []
+    for start, end in zip(starts, [*starts, 2**63][1:], strict=True):
+        wanted = min(limit, end - offset)
+        if wanted <= 0 or offset < start:
+            continue
+        part = _read_part(f"{directory}/{start:020d}.log", offset - start, wanted)
+        parts.append(part)
+        offset, limit = offset + len(part), limit - len(part)
+    return begin, b"".join(parts)
+
+
+def _read_part(path: str, offset: int, limit: int) -> bytes:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        return os.pread(handle, max(0, min(limit, os.fstat(handle).st_size - offset)), offset)
+    finally:
+        os.close(handle)
+
+
+def last_time(handle: int, start: int, end: int) -> tuple[int, int, int] | None:
+    """The last whole record about this stretch of the log: its place in the file, its offset, the newlines before."""
+    for place in range(os.fstat(handle).st_size // TIME_RECORD.size - 1, -1, -1):
+        offset, newlines, _ = TIME_RECORD.unpack(os.pread(handle, TIME_RECORD.size, place * TIME_RECORD.size))
+        if start <= offset <= end:
+            return place, offset, newlines
+    return None
+
+
+def count_newlines(handle: int, first: int, end: int) -> int:
+    """The newlines in a part of a file."""
+    count = 0
+    while first < end and (part := os.pread(handle, min(65536, end - first), first)):
+        count += part.count(b"\n")
+        first += len(part)
+    return count

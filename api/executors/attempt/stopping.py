@@ -1,0 +1,164 @@
+"""The ladder of a stop, and the end of what outlives the main process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+from .files import complain, number
+from .orders import CHECKPOINT, KILL, RUNGS, TERMINATE, Order
+from .processes import Stat, Tree, has_children
+
+CHORE_SECONDS = 0.4
+HASTE_SECONDS = 0.1  #: between two looks at what outlives the main process
+KILL_SECONDS = 0.02  #: between two sweeps of SIGKILL
+HASTY_SECONDS = 2.0  #: what SIGKILL has not ended by then waits in the kernel, and haste does not help it
+
+
+class Stopping:
+    """Carries out orders: a rung after the other while the main process lives, then ends what it left behind.
+
+    Each change is told by `on_change`, after its rung is set and before it is carried out. Times are monotonic.
+    """
+
+    def __init__(self, tree: Tree, leftover_seconds: float, on_change: Callable[[], None]) -> None:
+        self.order: Order | None = None
+        self.rung: str | None = None
+        self.rung_since = 0.0
+        self.is_ending = False  #: the main process is gone, others are not
+        self._tree = tree
+        self._leftover_seconds = leftover_seconds
+        self._on_change = on_change
+        self._main_gone_at: float | None = None
+        self._cleaning: str | None = None
+        self._cleaning_since = 0.0
+        self._asked: set[tuple[int, int]] = set()
+        self._hit: set[tuple[int, int]] = set()
+        self._survivors: set[tuple[int, int]] = set()
+
+    @property
+    def phase(self) -> str:
+        """Where the attempt is: running, stopping or ending."""
+        if self.is_ending:
+            return "ending"
+        return "running" if self.rung is None else "stopping"
+
+    @property
+    def survivors_killed(self) -> int:
+        """How many had to be ended after the main process was gone."""
+        return len(self._survivors)
+
+    @property
+    def pace(self) -> float:
+        """Seconds until `advance` should be called again."""
+        if KILL in (self.rung, self._cleaning):
+            since = self._cleaning_since if self._cleaning == KILL else self.rung_since
+            return KILL_SECONDS if time.monotonic() - since < HASTY_SECONDS else CHORE_SECONDS
+        return CHORE_SECONDS if self._main_gone_at is None else HASTE_SECONDS
+
+    def restore(self, record: dict[str, object]) -> None:
+        """Goes on where an earlier supervisor was."""
+        rung, order = record.get("rung"), record.get("order")
+        if isinstance(rung, str) and rung in RUNGS and isinstance(order, dict):
+            self.order, self.rung = Order.parse(order), rung
+            self.rung_since = number(record.get("rung_since_monotonic")) or time.monotonic()
+
+    def as_json(self) -> dict[str, object]:
+        """What `restore` reads, and since when in Unix seconds."""
+        is_on = self.rung is not None
+        return {
+            "rung": self.rung,
+            "rung_since": time.time() - (time.monotonic() - self.rung_since) if is_on else None,
+            "rung_since_monotonic": self.rung_since if is_on else None,
+            "order": None if self.order is None else self.order.as_json(),
+        }
+
+    def take(self, order: Order) -> None:
+        """Begins to carry out an order, or makes the one that is being carried out harder."""
+        self.order = order if self.order is None else self.order.hardened_by(order)
+        first = self.order.first_rung
+        if self._main_gone_at is not None:
+            # Only what was left behind remains, and no signal file reaches it.
+            if first != CHECKPOINT:
+                self._clean(first)
+        elif self.rung is None or RUNGS.index(first) > RUNGS.index(self.rung):
+            self._enter(first, self.order)
+
+    def _enter(self, rung: str, order: Order) -> None:
+        self.rung, self.rung_since = rung, time.monotonic()
+        self._on_change()
+        if rung == CHECKPOINT and not _create(order.signal_file):
+            self._enter_next(order)
+
+    def _enter_next(self, order: Order) -> None:
+        self._enter(TERMINATE if self.rung == CHECKPOINT and order.terminate_seconds > 0 else KILL, order)
+
+    def advance(self, is_main_alive: bool) -> bool:
+        """Moves the stop or the cleaning on; whether nothing is left of the tree."""
+        if not is_main_alive:
+            return self._advance_cleaning()
+        if self.order is not None and self.rung is not None:
+            self._advance_stop(self.rung, self.order)
+        return False
+
+    def _advance_stop(self, rung: str, order: Order) -> None:
+        if rung != KILL and time.monotonic() - self.rung_since >= order.seconds(rung):
+            self._enter_next(order)
+        if self.rung == KILL:
+            self._hit.update(stat.identity for stat in self._tree.kill())
+        elif self.rung == TERMINATE:
+            self._ask(self._tree.scan())
+
+    def _ask(self, members: list[Stat]) -> None:
+        """SIGTERM, once to each; SIGCONT, so that what is suspended hears it."""
+        for member in members:
+            if member.identity not in self._asked:
+                self._asked.add(member.identity)
+                if self._main_gone_at is not None:
+                    self._survivors.add(member.identity)
+                member.send(signal.SIGTERM)
+                member.send(signal.SIGCONT)
+
+    def _advance_cleaning(self) -> bool:
+        if self._main_gone_at is None:
+            self._main_gone_at = time.monotonic()
+            # What was asked together with the main process needs no second time to go by itself.
+            if self.rung in (TERMINATE, KILL):
+                self._cleaning, self._cleaning_since = self.rung, self.rung_since
+        members = self._tree.kill() if self._cleaning == KILL else self._tree.scan()
+        if not members and self._tree.is_settled and not has_children():
+            return True
+        if not self.is_ending:
+            self.is_ending = True
+            self._on_change()
+        if self._cleaning == KILL:
+            self._survivors.update({member.identity for member in members} - self._hit)
+            return False
+        if self._cleaning == TERMINATE:
+            self._ask(members)
+        if time.monotonic() >= self._patient_until(self._main_gone_at):
+            self._clean(TERMINATE if self._cleaning is None else KILL)
+        return False
+
+    def _clean(self, rung: str) -> None:
+        if self._cleaning is None or RUNGS.index(rung) > RUNGS.index(self._cleaning):
+            self._cleaning, self._cleaning_since = rung, time.monotonic()
+
+    def _patient_until(self, main_gone_at: float) -> float:
+        if self._cleaning is None:
+            return main_gone_at + self._leftover_seconds
+        until = max(main_gone_at, self._cleaning_since) + self._leftover_seconds
+        return until if self.order is None else min(until, self._cleaning_since + self.order.terminate_seconds)
+
+
+def _create(signal_file: str | None) -> bool:
+    if signal_file is None:
+        return False
+    try:
+        os.close(os.open(signal_file, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK, 0o666))
+    except OSError as error:
+        complain(f"the signal file cannot be created, so SIGTERM is next: {error}")
+        return False
+    return True

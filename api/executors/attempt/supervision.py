@@ -1,0 +1,384 @@
+"""One attempt from its start, or from where an earlier supervisor was killed, to `exit.json`."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+
+from .directory import AttemptDirectory, Surpassed, own_identity
+from .files import complain, identity_of, number, read_json, remove, write_json
+from .log import CHUNK, LogWriter
+from .orders import DEFAULT_TERMINATE_SECONDS, Order, Spec
+from .processes import Tree, boot_id, is_alive
+from .scanner import Scanner
+from .spawning import become_subreaper, give_memory_back, spawn
+from .stopping import KILL_SECONDS, Stopping
+
+#: Exit codes of the supervisor itself; 1 is a crash.
+ENDED, LOCK_HELD, SURPASSED = 0, 3, 4
+
+SETTLING_BYTES = 16 * 1024  #: less than this at a time, and it waits a little: a chatty trainer must not cost much
+SETTLE_SECONDS = 0.01
+HEARTBEAT_SECONDS = 2.0
+SEARCH_SECONDS = 1.0  #: a process that has just been executed shows its environment late
+YIELD_SECONDS = 10.0
+RETRY_SECONDS = 1.0
+DRAIN_BYTES = 2**20  #: at the end: somebody who is not of the tree may have opened the pipe
+
+
+class Supervisor:
+    """What holds an attempt together. Files are named in the words of this package's description."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = AttemptDirectory(directory)
+        self._boot_id = boot_id()
+        self._spec: Spec | None = None
+        self._tree = Tree("")
+        self._stopping = Stopping(self._tree, 0.0, self._record_if_possible)
+        self._scanner = Scanner((), "")
+        self._log: LogWriter | None = None
+        self._log_offset = 0
+        self._fifo = -1
+        self._poll = select.poll()
+        self._wake = -1
+        self._was_told_to_end = False
+        self._order_seen: tuple[int, int, int] | None = None
+        self._started_at: float | None = None
+        self._status: int | None = None  # of the trainer, as wait() gives it
+        self._is_adopted = False
+        self._record_is_due = False
+
+    def run(self) -> int:
+        """Does everything; the exit code of this process."""
+        self._catch_signals()
+        lock = self._directory.take_lock()
+        if lock < 0:
+            # The holder may have ended, and removed the secrets, just before they were written again.
+            if self._directory.has("exit.json"):
+                self._directory.remove_secrets()
+            return LOCK_HELD
+        try:
+            return self._run_alone(lock)
+        except Surpassed:
+            self._yield()
+            return SURPASSED
+
+    def _catch_signals(self) -> None:
+        for signum in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(signum, signal.SIG_IGN)
+        self._wake, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, self._note_signal)
+        self._poll.register(self._wake, select.POLLIN)
+
+    def _note_signal(self, *_: object) -> None:
+        self._was_told_to_end = True
+
+    def _run_alone(self, lock: int) -> int:
+        if self._directory.has("exit.json"):
+            self._directory.remove_secrets()
+            return ENDED
+        self._directory.claim(lock)
+        self._directory.remove_abandoned_secrets()
+        try:
+            previous = read_json(self._directory.path("runner.json"))
+        except FileNotFoundError:
+            return self._start_afresh()
+        except (OSError, ValueError) as error:
+            # A start was recorded, and nothing may ever start twice.
+            complain(f"runner.json cannot be read: {error}")
+            previous = {"boot_id": self._boot_id}
+        return self._take_over(previous)
+
+    def _read_spec(self) -> Spec:
+        """Raises OSError, ValueError."""
+        self._spec = spec = Spec(read_json(self._directory.path("spec.json")))
+        self._use_tree(spec.uid, spec.leftover_seconds)
+        self._scanner = Scanner(spec.phrases, spec.step_prefix)
+        self._log = LogWriter(spec.log_directory, spec.log_max_bytes, spec.log_segment_bytes)
+        return spec
+
+    def _use_tree(self, uid: str, leftover_seconds: float) -> None:
+        self._tree = Tree(uid)
+        self._stopping = Stopping(self._tree, leftover_seconds, self._record_if_possible)
+
+    def _open_fifo(self) -> None:
+        self._fifo = self._directory.open_fifo()
+        self._poll.register(self._fifo, select.POLLIN)
+
+    def _yield(self) -> None:
+        """Ends its own trainer, unless the later supervisor has taken over this very process; leaves no outcome."""
+        complain("a later supervisor has this attempt")
+        give_up_at = time.monotonic() + YIELD_SECONDS
+        while time.monotonic() < give_up_at:
+            try:
+                record = read_json(self._directory.path("runner.json"))
+            except (OSError, ValueError):
+                record = {}
+            if (number(record.get("fence")) or 0) > self._directory.fence:
+                if identity_of(record.get("trainer")) == self._tree.main:
+                    return
+                break
+            time.sleep(0.1)
+        while members := self._tree.scan(by_marker=False):
+            for member in members:
+                member.send(signal.SIGKILL)
+            self._reap()
+            time.sleep(KILL_SECONDS)
+
+    # Beginning
+
+    def _start_afresh(self) -> int:
+        try:
+            spec = self._read_spec()
+            self._directory.beat()
+            if self._directory.has("stop.json"):
+                return self._finish("stopped_before_start")
+            environment = {
+                name: str(value) for name, value in read_json(self._directory.path("environment.json")).items()
+            }
+            self._open_log()
+            self._open_fifo()
+            become_subreaper()
+            self._started_at = time.time()
+            self._record()
+            self._tree.main = spawn(spec, environment, self._directory.path("output.fifo"))
+        except (OSError, ValueError) as error:
+            return self._finish("could_not_start", error=str(error))
+        self._record_if_possible()
+        self._directory.remove_secrets()
+        return self._watch("exited")
+
+    def _open_log(self) -> None:
+        if self._log is None:
+            return
+        try:
+            self._log.open()
+        except OSError as error:
+            complain(f"the log cannot be written yet: {error}")
+        self._log_offset = self._log.end
+
+    # Taking over
+
+    def _take_over(self, previous: dict[str, object]) -> int:
+        self._is_adopted = True
+        last_beat = self._directory.last_beat()
+        try:
+            self._read_spec()
+        except (OSError, ValueError) as error:
+            complain(f"spec.json cannot be read: {error}")
+            self._use_tree(str(previous.get("uid") or self._directory.name), 0.0)
+        self._directory.remove_secrets()
+        self._restore(previous)
+        if previous.get("boot_id") != self._boot_id:
+            return self._finish("machine_restarted", ended_at=last_beat)
+        self._directory.beat()
+        if self._tree.main is None:
+            self._tree.main = self._search_main()
+        if self._tree.main is None:
+            return self._finish("supervisor_lost")
+        become_subreaper()
+        self._open_fifo()
+        self._record_if_possible()
+        return self._watch("supervisor_lost")
+
+    def _restore(self, previous: dict[str, object]) -> None:
+        self._tree.main = identity_of(previous.get("trainer"))
+        self._started_at = number(previous.get("started_at"))
+        self._stopping.restore(previous)
+        self._open_log()
+        offset = number(previous.get("log_offset"))
+        self._log_offset = self._log_offset if offset is None else int(offset)
+        tail, first = b"", self._log_offset
+        try:
+            if self._log is not None:
+                first, tail = self._log.tail(self._log_offset)
+        except OSError as error:
+            complain(f"the log cannot be read: {error}")
+        self._scanner.restore(previous.get("phrases"), previous.get("last_step"), tail, first == self._log_offset)
+
+    def _search_main(self) -> tuple[int, int] | None:
+        """The trainer that was started but not recorded: the oldest process of the attempt."""
+        give_up_at = time.monotonic() + SEARCH_SECONDS
+        while time.monotonic() < give_up_at:
+            if members := self._tree.scan():
+                return min(members, key=lambda stat: (stat.pid != stat.sid, stat.start, stat.pid)).identity
+            time.sleep(0.05)
+        return None
+
+    # Running
+
+    def _watch(self, reason: str) -> int:
+        """Goes on until nothing of the tree is left."""
+        chores_at = 0.0
+        while True:
+            if self._is_signalled() or time.monotonic() >= chores_at:
+                self._reap()
+                self._look_for_order()
+                if self._stopping.advance(self._is_main_alive()):
+                    return self._finish(reason)
+                self._do_chores()
+                chores_at = time.monotonic() + self._stopping.pace
+            self._take_output(chores_at)
+
+    def _is_signalled(self) -> bool:
+        try:
+            return bool(os.read(self._wake, 512))
+        except BlockingIOError:
+            return False
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if self._tree.main is not None and pid == self._tree.main[0]:
+                self._status = status
+
+    def _is_main_alive(self) -> bool:
+        if not self._is_adopted:
+            return self._status is None
+        return self._tree.main is not None and is_alive(*self._tree.main)
+
+    def _do_chores(self) -> None:
+        if time.monotonic() - self._directory.beat_at >= HEARTBEAT_SECONDS:
+            self._directory.beat()
+            self._directory.check_fence()
+            self._directory.remove_secrets()
+            if self._log is not None:
+                self._log.say_what_was_lost()
+            if self._record_is_due:
+                self._record_if_possible()
+
+    def _look_for_order(self) -> None:
+        if self._was_told_to_end:
+            self._was_told_to_end = False
+            order = self._stopping.order
+            self._stopping.take(
+                Order(None, 0.0, DEFAULT_TERMINATE_SECONDS if order is None else order.terminate_seconds)
+            )
+        try:
+            stat = os.stat(self._directory.path("stop.json"))
+        except OSError:
+            return
+        seen = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+        if seen == self._order_seen:
+            return
+        self._order_seen = seen
+        try:
+            given = read_json(self._directory.path("stop.json"))
+        except (OSError, ValueError) as error:
+            complain(f"stop.json cannot be read and counts as SIGTERM: {error}")
+            given = {}
+        self._stopping.take(Order.parse(given))
+
+    def _take_output(self, until: float) -> None:
+        """Waits for output or a signal, and takes a good part of what there is."""
+        timeout = max(0.0, until - time.monotonic())
+        ready = [handle for handle, _ in self._poll.poll(timeout * 1000 + 1)]
+        if self._fifo not in ready:
+            return
+        taken = 0
+        while taken < 8 * CHUNK and (data := self._take_chunk()):
+            taken += len(data)
+            if len(data) < 4096:
+                break
+        if taken < SETTLING_BYTES:
+            time.sleep(SETTLE_SECONDS)
+
+    def _take_chunk(self) -> bytes:
+        try:
+            data = os.read(self._fifo, CHUNK) if self._log is None else self._log.take(self._fifo)
+        except BlockingIOError:
+            return b""
+        if self._scanner.feed(data):
+            self._record_is_due = True
+        return data
+
+    # Records
+
+    def _record(self) -> None:
+        """Says who runs. Raises OSError."""
+        main = self._tree.main
+        record = {
+            "uid": None if self._spec is None else self._spec.uid,
+            "fence": self._directory.fence,
+            "boot_id": self._boot_id,
+            "supervisor": own_identity(),
+            "trainer": None if main is None else {"pid": main[0], "start": main[1]},
+            "phase": "starting" if main is None else self._stopping.phase,
+            "started_at": self._started_at,
+            **self._stopping.as_json(),
+            "phrases": sorted(self._scanner.seen),
+            "last_step": self._scanner.last_step,
+            "log_offset": self._log_offset,
+        }
+        write_json(self._directory.path("runner.json"), record)
+
+    def _record_if_possible(self) -> None:
+        """The same, again later where the disk does not take it."""
+        try:
+            self._record()
+            self._record_is_due = False
+        except OSError as error:
+            self._record_is_due = True
+            complain(f"runner.json cannot be written: {error}")
+
+    def _finish(self, reason: str, error: str | None = None, ended_at: float | None = None) -> int:
+        """Writes the outcome, however long the disk refuses it."""
+        ended_at = ended_at or time.time()
+        taken = 0
+        while self._fifo >= 0 and taken < DRAIN_BYTES and (data := self._take_chunk()):
+            taken += len(data)
+        self._scanner.finish()
+        if self._log is not None:
+            self._log.close()
+        outcome = self._outcome(reason, error, ended_at)
+        while self._directory.is_there():
+            self._directory.check_fence()
+            self._directory.beat()
+            try:
+                self._directory.write_outcome(outcome)
+                break
+            except OSError as failure:
+                complain(f"exit.json cannot be written: {failure}")
+                time.sleep(RETRY_SECONDS)
+        self._directory.remove_secrets()
+        self._directory.remove_abandoned_secrets()
+        remove(self._directory.path("output.fifo"))
+        self._reap()
+        return ENDED
+
+    def _outcome(self, reason: str, error: str | None, ended_at: float) -> dict[str, object]:
+        code = None if self._status is None or self._is_adopted else os.waitstatus_to_exitcode(self._status)
+        log = self._log
+        return {
+            "uid": None if self._spec is None else self._spec.uid,
+            "fence": self._directory.fence,
+            "reason": reason,
+            "exit_code": code if code is not None and code >= 0 else None,
+            "signal": -code if code is not None and code < 0 else None,
+            "error": None if error is None else error[:2000],
+            "stop_requested": self._stopping.order is not None or self._directory.has("stop.json"),
+            "stop_rung": self._stopping.rung,
+            "last_step": self._scanner.last_step,
+            "phrases": sorted(self._scanner.seen),
+            "started_at": self._started_at,
+            "ended_at": ended_at,
+            "survivors_killed": self._stopping.survivors_killed,
+            "log_offset": self._log_offset,
+            "log_bytes": 0 if log is None else max(0, log.end - self._log_offset),
+            "log_lost_bytes": 0 if log is None else log.lost_bytes,
+        }
+
+
+def main(directory: str) -> int:
+    """Supervises the attempt in this directory; the exit code."""
+    give_memory_back()
+    return Supervisor(directory).run()

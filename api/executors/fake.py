@@ -1,0 +1,108 @@
+"""An executor that runs nothing: tests say what happens to each attempt, and read what was asked for."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from api.executors.executor import AttemptRef, NodeState, Observation, Outcome, Phase, StopOrder, Submission
+from api.models.task import ProcessIdentity
+from api.models.training import StopRung
+
+
+def outcome(
+    reason: str = "exited",
+    exit_code: int | None = 0,
+    signal: int | None = None,
+    error: str | None = None,
+    stop_rung: StopRung | None = None,
+    last_step: int | None = None,
+    phrases: Iterable[str] = (),
+    started_at: float | None = 0.0,
+    ended_at: float = 0.0,
+) -> Outcome:
+    """An outcome, where only what matters is said. With a rung it was asked to stop."""
+    return Outcome(
+        reason=reason,
+        exit_code=exit_code,
+        signal=signal,
+        error=error,
+        stop_requested=stop_rung is not None,
+        stop_rung=stop_rung,
+        last_step=last_step,
+        phrases=frozenset(phrases),
+        started_at=started_at,
+        ended_at=ended_at,
+    )
+
+
+class FakeExecutor:
+    """Keeps what it was told in `submissions` and `orders`, every call of it.
+
+    An attempt that was submitted runs, without a process, until the test says otherwise.
+    """
+
+    def __init__(self, node: str = "here") -> None:
+        self.submissions: list[Submission] = []
+        self.orders: list[tuple[AttemptRef, StopOrder]] = []
+        self.refusal: OSError | None = None  #: raised by submit and stop while it is set
+        self._node = node
+        self._observations: dict[str, Observation] = {}
+        self._logs: dict[Path, bytes] = {}
+        self._survivors: dict[str, tuple[int, ...]] = {}
+
+    # What a test says
+
+    def runs(self, uid: str, process: ProcessIdentity | None = None, log_start: int | None = 0) -> None:
+        """The attempt runs now."""
+        self._observations[uid] = Observation(Phase.RUNNING, self._node, process=process, log_start=log_start)
+
+    def is_stopping(self, uid: str, rung: StopRung = StopRung.CHECKPOINT) -> None:
+        """The attempt is being stopped, and has got to this rung."""
+        known = self._observe(uid)
+        self._observations[uid] = replace(known, phase=Phase.STOPPING, stop_rung=rung)
+
+    def ends(self, uid: str, with_outcome: Outcome | None = None) -> None:
+        """The attempt has ended; by itself with exit code 0 unless an outcome says otherwise."""
+        ended = with_outcome or outcome()
+        self._observations[uid] = Observation(Phase.ENDED, self._node, stop_rung=ended.stop_rung, outcome=ended)
+
+    def is_absent(self, uid: str, reason: str | None = None) -> None:
+        """Nothing of the attempt runs, and no outcome is recorded."""
+        self._observations[uid] = Observation(Phase.ABSENT, self._node, reason=reason)
+
+    def prints(self, log_directory: Path, content: bytes) -> None:
+        """Output arrives in a task's log."""
+        self._logs[log_directory] = self._logs.get(log_directory, b"") + content
+
+    def leaves_behind(self, uid: str, *pids: int) -> None:
+        """These processes still carry the attempt's marker."""
+        self._survivors[uid] = pids
+
+    # What the services call
+
+    def nodes(self) -> Sequence[NodeState]:
+        return (NodeState(self._node),)
+
+    def submit(self, submission: Submission) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self.submissions.append(submission)
+        if self._observe(submission.ref.uid).phase is Phase.ABSENT:
+            self.runs(submission.ref.uid)
+
+    def observe(self, attempts: Sequence[AttemptRef]) -> Mapping[str, Observation]:
+        return {attempt.uid: self._observe(attempt.uid) for attempt in attempts}
+
+    def stop(self, ref: AttemptRef, order: StopOrder) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self.orders.append((ref, order))
+
+    def survivors(self, ref: AttemptRef) -> Sequence[int]:
+        return self._survivors.get(ref.uid, ())
+
+    def read_log(self, ref: AttemptRef, offset: int, limit: int) -> tuple[int, bytes]:
+        return offset, self._logs.get(ref.log_directory, b"")[offset : offset + limit]
+
+    def _observe(self, uid: str) -> Observation:
+        return self._observations.get(uid) or Observation(Phase.ABSENT, self._node, reason="it was never started")

@@ -1,0 +1,301 @@
+"""Attempts on this machine: a detached supervisor for each, which neither needs nor notices this service."""
+
+import contextlib
+import fcntl
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from api.executors import supervisor
+from api.executors.attempt.files import read_file, read_json, write_json
+from api.executors.attempt.orders import Order
+from api.executors.attempt.processes import boot_id, is_alive, marked_processes
+from api.executors.executor import AttemptRef, NodeState, Observation, Phase, StopOrder, Submission
+from api.executors.log_files import LogFiles
+from api.executors.records import Runner, parse_lock, parse_outcome, parse_runner
+from api.models.task import ProcessIdentity
+
+#: Seconds that a supervisor has to record itself; until then it counts as running.
+GRACE_SECONDS = 10.0
+
+LOG_SEGMENT_BYTES = 16 * 2**20
+
+#: Outcomes never change; more than these are read again.
+_REMEMBERED_OUTCOMES = 4096
+
+#: Pipes of attempts that are held open here; with more, the oldest is let go.
+_HELD_PIPES = 256
+
+_LOCK_HELD = 3  # the supervisor's exit code when another one has the attempt
+
+
+@dataclass(frozen=True, slots=True)
+class _Started:
+    process: subprocess.Popen[bytes]
+    at: float  # monotonic
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    version: tuple[int, int, int]
+    runner: Runner | None
+
+
+class LocalExecutor:
+    """The executor of one machine.
+
+    `env` is the environment of the supervisors themselves. They need none, unless their Python needs LD_LIBRARY_PATH.
+    """
+
+    def __init__(
+        self, python: str = sys.executable, node: str | None = None, env: Mapping[str, str] | None = None
+    ) -> None:
+        self._python = python
+        self._node = node or socket.gethostname()
+        self._env = dict(env or {})
+        self._boot_id = boot_id()
+        self._submitting = threading.Lock()
+        self._lock = threading.Lock()  # of what follows
+        self._started: dict[Path, _Started] = {}
+        self._read: dict[Path, _Read] = {}
+        self._ended: dict[Path, Observation] = {}
+        self._pipes: dict[Path, int] = {}
+
+    def nodes(self) -> Sequence[NodeState]:
+        return (NodeState(self._node),)
+
+    # Starting
+
+    def submit(self, submission: Submission) -> None:
+        directory = submission.ref.directory
+        with self._submitting:
+            if self._has_ended(directory) or self._is_supervised(directory):
+                return
+            directory.mkdir(parents=True, exist_ok=True)
+            submission.ref.log_directory.mkdir(parents=True, exist_ok=True)
+            if not (directory / "runner.json").exists():
+                # A supervisor that takes over finds what it needs; the secrets stay off the disk.
+                _write(directory / "spec.json", _spec(submission))
+                _write(directory / "environment.json", dict(submission.env))
+            self._start(directory)
+
+    def _start(self, directory: Path) -> None:
+        with (directory / "supervisor.log").open("ab") as log:
+            process = subprocess.Popen(
+                [self._python, "-I", "-S", os.path.abspath(supervisor.__file__), str(directory.absolute())],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                env=self._env,
+                close_fds=True,
+                start_new_session=True,
+            )
+        with self._lock:
+            self._started[directory] = _Started(process, time.monotonic())
+
+    def _has_ended(self, directory: Path) -> bool:
+        return (directory / "exit.json").exists()
+
+    def _is_supervised(self, directory: Path) -> bool:
+        with self._lock:
+            self._reap()
+            started = self._started.get(directory)
+            runner = self._runner(directory)
+        if started is not None and started.process.poll() is None:
+            return True
+        return (runner is not None and self._is_live(runner)) or self._lock_holder(directory) is not None
+
+    def _is_live(self, runner: Runner) -> bool:
+        return runner.boot_id == self._boot_id and runner.supervisor is not None and _runs(runner.supervisor)
+
+    def _lock_holder(self, directory: Path) -> ProcessIdentity | None:
+        """Who has the lock by its own word, which it gives before it records itself."""
+        try:
+            holder = parse_lock(read_file(str(directory / "lock")), self._boot_id)
+        except OSError:
+            return None
+        return holder if holder is not None and _runs(holder) else None
+
+    def _reap(self) -> None:
+        now = time.monotonic()
+        for directory, started in list(self._started.items()):
+            if started.process.poll() is not None and now - started.at > GRACE_SECONDS:
+                del self._started[directory]
+
+    # Observing
+
+    def observe(self, attempts: Sequence[AttemptRef]) -> Mapping[str, Observation]:
+        with self._lock:
+            self._reap()
+            return {attempt.uid: self._observe(attempt.directory) for attempt in attempts}
+
+    def _observe(self, directory: Path) -> Observation:
+        ended = self._outcome(directory)
+        if ended is not None:
+            return ended
+        runner = self._runner(directory)
+        if runner is not None and self._is_live(runner):
+            self._hold_pipe(directory)
+            return self._running(runner)
+        # It may have ended between the two looks.
+        return self._outcome(directory) or self._unsupervised(directory, runner)
+
+    def _running(self, runner: Runner) -> Observation:
+        return Observation(
+            phase=Phase.RUNNING if runner.stop_rung is None else Phase.STOPPING,
+            node=self._node,
+            process=runner.trainer,
+            supervisor=runner.supervisor,
+            stop_rung=runner.stop_rung,
+            log_start=runner.log_offset,
+        )
+
+    def _unsupervised(self, directory: Path, runner: Runner | None) -> Observation:
+        holder = self._lock_holder(directory)
+        if holder is not None:
+            return Observation(Phase.RUNNING, self._node, supervisor=holder, reason="its supervisor is starting")
+        started = self._started.get(directory)
+        if started is None:
+            return Observation(Phase.ABSENT, self._node, reason=self._why_absent(directory, runner))
+        code = started.process.poll()
+        if code in (None, _LOCK_HELD) and time.monotonic() - started.at < GRACE_SECONDS:
+            return Observation(Phase.RUNNING, self._node, reason="its supervisor is starting")
+        ended = self._outcome(directory)
+        if ended is not None:
+            return ended
+        return Observation(Phase.ABSENT, self._node, reason=self._why_absent(directory, runner))
+
+    def _why_absent(self, directory: Path, runner: Runner | None) -> str:
+        if runner is not None and runner.boot_id not in (None, self._boot_id):
+            return "the machine was restarted"
+        if runner is not None:
+            return f"its supervisor is gone: see {directory / 'supervisor.log'}"
+        if (directory / "runner.json").exists():
+            return "runner.json cannot be read: it is damaged"
+        return "it was never started"
+
+    def _outcome(self, directory: Path) -> Observation | None:
+        known = self._ended.get(directory)
+        if known is not None:
+            return known
+        path = str(directory / "exit.json")
+        try:
+            outcome = parse_outcome(read_file(path), os.stat(path).st_mtime)
+        except OSError:
+            return None
+        observation = Observation(
+            Phase.ENDED, self._node, stop_rung=outcome.stop_rung, outcome=outcome, log_start=outcome.log_offset
+        )
+        if len(self._ended) >= _REMEMBERED_OUTCOMES:
+            self._ended.clear()
+        self._ended[directory] = observation
+        self._read.pop(directory, None)
+        self._let_pipe_go(directory)
+        return observation
+
+    def _hold_pipe(self, directory: Path) -> None:
+        """Keeps what is in the pipe when supervisor and trainer are killed together: the next supervisor finds it."""
+        if directory in self._pipes:
+            return
+        try:
+            self._pipes[directory] = os.open(directory / "output.fifo", os.O_RDONLY | os.O_NONBLOCK)
+        except OSError:
+            return
+        if len(self._pipes) > _HELD_PIPES:
+            self._let_pipe_go(next(iter(self._pipes)))
+
+    def _let_pipe_go(self, directory: Path) -> None:
+        handle = self._pipes.pop(directory, None)
+        if handle is not None:
+            os.close(handle)
+
+    def _runner(self, directory: Path) -> Runner | None:
+        path = str(directory / "runner.json")
+        try:
+            stat = os.stat(path)
+            version = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+            known = self._read.get(directory)
+            if known is None or known.version != version:
+                known = self._read[directory] = _Read(version, parse_runner(read_file(path)))
+        except OSError:
+            return None
+        return known.runner
+
+    # Stopping
+
+    def stop(self, ref: AttemptRef, order: StopOrder) -> None:
+        """Raises OSError."""
+        if self._has_ended(ref.directory):
+            return
+        ref.directory.mkdir(parents=True, exist_ok=True)
+        file = None if order.signal_file is None else str(order.signal_file.absolute())
+        wanted = Order(file, order.checkpoint_seconds, order.terminate_seconds)
+        with _alone(ref.directory):
+            known = _known_order(ref.directory)
+            hardened = wanted if known is None else known.hardened_by(wanted)
+            if known is None or hardened.as_json() != known.as_json():
+                _write(ref.directory / "stop.json", {**hardened.as_json(), "requested_at": time.time()})
+
+    # Looking closer
+
+    def read_log(self, ref: AttemptRef, offset: int, limit: int) -> tuple[int, bytes]:
+        """Raises OSError."""
+        return LogFiles(ref.log_directory).read(offset, limit)
+
+    def survivors(self, ref: AttemptRef) -> Sequence[int]:
+        return marked_processes(ref.uid)
+
+
+def _runs(process: ProcessIdentity) -> bool:
+    return is_alive(process.pid, process.start)
+
+
+def _spec(submission: Submission) -> dict[str, object]:
+    return {
+        "uid": submission.ref.uid,
+        "argv": list(submission.argv),
+        "cwd": str(submission.cwd.absolute()),
+        "log_directory": str(submission.ref.log_directory.absolute()),
+        "phrases": list(submission.phrases),
+        "step_prefix": submission.step_prefix,
+        "log_max_bytes": submission.log_max_bytes,
+        "log_segment_bytes": LOG_SEGMENT_BYTES,
+        "leftover_seconds": submission.leftover_seconds,
+    }
+
+
+def _write(path: Path, content: dict[str, object]) -> None:
+    """Under a name of its own first, because another process may be writing the same file."""
+    temporary = f"{path}.{uuid.uuid4().hex}"
+    try:
+        write_json(str(path), content, temporary)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def _known_order(directory: Path) -> Order | None:
+    try:
+        return Order.parse(read_json(str(directory / "stop.json")))
+    except (OSError, ValueError):
+        return None
+
+
+@contextlib.contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """One at a time, over all processes."""
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

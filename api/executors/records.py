@@ -1,0 +1,119 @@
+"""What a supervisor wrote down: who runs, and how it ended. Whatever else stands there raises nothing."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from api.executors.attempt.files import number
+from api.executors.executor import Outcome
+from api.models.task import ProcessIdentity
+from api.models.training import StopRung
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """`runner.json`: who supervised, and what, when it was last written."""
+
+    boot_id: str | None
+    supervisor: ProcessIdentity | None
+    trainer: ProcessIdentity | None
+    stop_rung: StopRung | None
+    fence: int
+    phase: str
+    log_offset: int | None
+
+
+def parse_runner(content: bytes) -> Runner | None:
+    """The record; None when it cannot be understood."""
+    record = _object(content)
+    if record is None:
+        return None
+    boot_id, phase = record.get("boot_id"), record.get("phase")
+    return Runner(
+        boot_id=boot_id if isinstance(boot_id, str) else None,
+        supervisor=parse_identity(record.get("supervisor")),
+        trainer=parse_identity(record.get("trainer")),
+        stop_rung=_rung(record.get("rung")),
+        fence=_whole(record.get("fence")) or 0,
+        phase=phase if isinstance(phase, str) else "",
+        log_offset=_whole(record.get("log_offset")),
+    )
+
+
+def parse_lock(content: bytes, boot_id: str) -> ProcessIdentity | None:
+    """The supervisor that has, or had, the lock since this start of the machine."""
+    record = _object(content)
+    return None if record is None or record.get("boot_id") != boot_id else parse_identity(record)
+
+
+def parse_outcome(content: bytes, written_at: float) -> Outcome:
+    """The outcome. One that cannot be understood is the outcome of a lost supervisor, at the time of its file."""
+    record = _object(content)
+    reason = None if record is None else record.get("reason")
+    if record is None or not isinstance(reason, str):
+        return _lost("exit.json cannot be read: it is damaged", written_at)
+    error, phrases = record.get("error"), record.get("phrases")
+    return Outcome(
+        reason=reason,
+        exit_code=_whole(record.get("exit_code")),
+        signal=_whole(record.get("signal")),
+        error=error if isinstance(error, str) else None,
+        stop_requested=record.get("stop_requested") is True,
+        stop_rung=_rung(record.get("stop_rung")),
+        last_step=_whole(record.get("last_step")),
+        phrases=frozenset(p for p in phrases if isinstance(p, str)) if isinstance(phrases, list) else frozenset(),
+        started_at=number(record.get("started_at")),
+        ended_at=_or(number(record.get("ended_at")), written_at),
+        survivors_killed=_whole(record.get("survivors_killed")) or 0,
+        log_offset=_whole(record.get("log_offset")),
+        log_bytes=_whole(record.get("log_bytes")) or 0,
+        log_lost_bytes=_whole(record.get("log_lost_bytes")) or 0,
+    )
+
+
+def parse_identity(given: object) -> ProcessIdentity | None:
+    """A process in a record."""
+    if not isinstance(given, dict):
+        return None
+    pid, start = _whole(given.get("pid")), number(given.get("start"))
+    return None if pid is None or pid <= 0 or start is None else ProcessIdentity(pid, start)
+
+
+def _lost(error: str, at: float) -> Outcome:
+    return Outcome(
+        reason="supervisor_lost",
+        exit_code=None,
+        signal=None,
+        error=error,
+        stop_requested=False,
+        stop_rung=None,
+        last_step=None,
+        phrases=frozenset(),
+        started_at=None,
+        ended_at=at,
+    )
+
+
+def _object(content: bytes) -> Mapping[str, Any] | None:
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _whole(value: object) -> int | None:
+    figure = number(value)
+    return None if figure is None or not figure.is_integer() else int(figure)
+
+
+def _or(value: float | None, default: float) -> float:
+    return default if value is None else value
+
+
+def _rung(value: object) -> StopRung | None:
+    try:
+        return StopRung(str(value))
+    except ValueError:
+        return None

@@ -1,0 +1,85 @@
+"""How many examples go into one step."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+from api.trainers.diffusion_pipe.document import Document, number, positive, whole
+from api.trainers.diffusion_pipe.findings import Findings
+from api.trainers.pointers import pointer
+
+#: The trainer multiplies and loops over it; nobody's GPU takes more.
+_MOST = 1_000_000
+
+Sizes = tuple[tuple[float, int], ...]
+
+_FORM = "Write a whole number from 1, or a list of [resolution, size] pairs: [[512, 4], [1024, 1]]."
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """The micro batch of a GPU by resolution (one entry counts for all), and what multiplies it."""
+
+    videos: Sizes = ((0, 1),)
+    images: Sizes = ((0, 1),)
+    accumulation: int = 1
+    replicas: int = 1  #: data-parallel copies: GPUs / pipeline stages
+
+    @property
+    def global_size(self) -> int:
+        """The examples of one step, as the trainer prints it: by the first micro batch that is given."""
+        return self.videos[0][1] * self.accumulation * self.replicas
+
+    def size_for(self, width: int, height: int, frames: int) -> int:
+        """The examples of one step from a size bucket: by the nearest resolution, the first of two equally near."""
+        sizes = self.images if frames == 1 else self.videos
+        side = math.sqrt(width * height)
+        micro = min(sizes, key=lambda entry: abs(entry[0] - side))[1]
+        return micro * self.accumulation * self.replicas
+
+
+def read_batches(config: Document, gpu_count: int, findings: Findings) -> tuple[Batches, Batches]:
+    """The batches of training and of evaluation; what cannot be read counts as 1 and is said."""
+    values = config.values
+    stages = positive(values.get("pipeline_stages", 1), 1)
+    videos = _read(config, "micro_batch_size_per_gpu", ((0, 1),), findings)
+    training = Batches(
+        videos=videos,
+        images=_read(config, "image_micro_batch_size_per_gpu", videos, findings),
+        accumulation=positive(values.get("gradient_accumulation_steps", 1), 1),
+        replicas=max(gpu_count // stages, 1),
+    )
+    eval_videos = _read(config, "eval_micro_batch_size_per_gpu", videos, findings)
+    return training, replace(
+        training,
+        videos=eval_videos,
+        images=_read(config, "eval_image_micro_batch_size_per_gpu", eval_videos, findings),
+        accumulation=positive(values.get("eval_gradient_accumulation_steps", 1), 1),
+    )
+
+
+def _read(config: Document, name: str, default: Sizes, findings: Findings) -> Sizes:
+    if name not in config.values:
+        return default
+    value = config.values[name]
+    if isinstance(value, list) and value:
+        pairs = [_read_pair(pair, config.at(name) + pointer(i), findings) for i, pair in enumerate(value)]
+        # As in a dict: of two sizes for one resolution the later counts, at the place of the first.
+        return tuple(dict(pair for pair in pairs if pair is not None).items()) or ((0, 1),)
+    if _is_size(value):
+        return ((0, value),)
+    findings.error(config.at(name), "This is no batch size.", _FORM)
+    return default
+
+
+def _read_pair(pair: Any, at: str, findings: Findings) -> tuple[float, int] | None:
+    side = number(pair[0]) if isinstance(pair, list) and len(pair) == 2 else None
+    if side is not None and 0 < side <= _MOST and _is_size(pair[1]):
+        return side, pair[1]
+    findings.error(at, "This is no pair of a resolution and a batch size.", _FORM)
+    return None
+
+
+def _is_size(value: Any) -> bool:
+    size = whole(value)
+    return size is not None and 1 <= size <= _MOST

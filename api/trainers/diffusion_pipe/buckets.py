@@ -1,0 +1,265 @@
+"""Into which size bucket the trainer puts an image or a video: its own arithmetic, as `utils/dataset.py` has it."""
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from api.trainers.diffusion_pipe.document import Document, number, whole
+from api.trainers.diffusion_pipe.findings import Findings
+
+#: A size bucket; with its aspect ratio first where the trainer makes it from one. Width, height and frames stand last.
+Bucket = tuple[float, ...]
+
+_DIGITS = 3  #: to which the trainer rounds aspect ratios and resolutions
+
+MAX_RESOLUTIONS = 3
+
+#: The sizes that Cosmos knows; the trainer quits on any other.
+_COSMOS_SIDES = ((960, 960), (960, 704), (704, 960), (1280, 704), (704, 1280))
+_COSMOS_SIZES = [[*sides, frames] for frames in (1, 121) for sides in _COSMOS_SIDES]
+
+_SIDE_RANGE = (16, 16_384)
+_FRAMES_RANGE = (1, 100_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Bucketing:
+    """How one directory's files are sorted. `sizes` is None when resolutions and aspect ratios decide."""
+
+    sizes: tuple[tuple[int, int, int], ...] | None = None  #: the longest first
+    resolutions: tuple[float, ...] = ()
+    ratios: tuple[float, ...] = (1.0,)
+    frames: tuple[int, ...] = (1,)
+    round_to: int = 16
+
+    def sort(self, width: int, height: int, frames: int) -> tuple[Bucket, ...]:
+        """The buckets of a file, one a resolution; none when it is too short for any."""
+        if frames < 1:
+            return ()
+        ratio = math.log(width / height)
+        if self.sizes is not None:
+            size = self._nearest_size(ratio, frames)
+            return () if size is None else (size,)
+        length = max((bucket for bucket in self.frames if bucket <= frames), default=1)
+        if frames > 1 and length == 1:
+            return ()
+        nearest = min(self.ratios, key=lambda candidate: abs(ratio - math.log(candidate)))
+        return tuple((nearest, *self._sides(side, nearest), length) for side in self.resolutions)
+
+    def _nearest_size(self, ratio: float, frames: int) -> tuple[int, int, int] | None:
+        # The trainer sorts and merges the ratios but not the buckets, and then indexes one by the other.
+        sizes = self.sizes or ()
+        order = sorted(range(len(self.ratios)), key=lambda i: abs(ratio - math.log(self.ratios[i])))
+        for size in (sizes[i] for i in order):
+            if frames >= size[2] and not (frames > 1 and size[2] == 1):
+                return size
+        return None
+
+    def _sides(self, side: float, ratio: float) -> tuple[int, int]:
+        area = side**2
+        width = math.sqrt(area * ratio)
+        return round(width / self.round_to) * self.round_to, round(area / width / self.round_to) * self.round_to
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of one directory: its own before those of the dataset."""
+
+    document: Document
+    index: int
+
+    @property
+    def own(self) -> dict[str, Any]:
+        directory = self.document.values["directory"][self.index]
+        return directory if isinstance(directory, dict) else {}
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self.own.get(name, self.document.values.get(name, default))
+
+    def at(self, name: str, *path: str | int) -> str:
+        """Where the setting stands; at the top level when it stands nowhere."""
+        if name in self.own:
+            return self.document.at("directory", self.index, name, *path)
+        return self.document.at(name, *path)
+
+
+def read_bucketing(settings: Settings, model_type: str, round_to: int, findings: Findings) -> Bucketing | None:
+    """The bucketing of one directory; None when something about it is wrong, which is then said."""
+    before = len(findings.errors)
+    if model_type == "cosmos":
+        _check_cosmos(settings, findings)
+    resolutions = settings.get("resolutions", [])
+    if isinstance(resolutions, list) and len(resolutions) > MAX_RESOLUTIONS:
+        findings.error(
+            settings.at("resolutions"),
+            f"These are {len(resolutions)} resolutions; with more than {MAX_RESOLUTIONS} the trainer quits without"
+            " a word of failure. Every image is trained in every one of them.",
+            f"Give {MAX_RESOLUTIONS} at most.",
+        )
+    if settings.get("size_buckets") is not None:
+        found = _sized(settings, round_to, findings)
+    else:
+        found = Bucketing(
+            resolutions=_read_resolutions(settings, findings),
+            ratios=_read_ratios(settings, findings),
+            frames=_read_frames(settings, findings),
+            round_to=round_to,
+        )
+    return found if len(findings.errors) == before else None
+
+
+def _sized(settings: Settings, round_to: int, findings: Findings) -> Bucketing:
+    values = settings.get("size_buckets")
+    sizes = [tuple(size) for size in values if _is_size(size)] if isinstance(values, list) else []
+    if not sizes or len(sizes) != len(values):
+        findings.error(
+            settings.at("size_buckets"),
+            "These are no size buckets.",
+            "Write [[width, height, frames], …]: [[512, 512, 1]].",
+        )
+        return Bucketing()
+    sizes.sort(key=lambda size: size[2], reverse=True)
+    ratios = _round([width / height for width, height, _ in sizes])
+    if [round(width / height, _DIGITS) for width, height, _ in sizes] != list(ratios):
+        findings.warn(
+            settings.at("size_buckets"),
+            "The trainer mixes these buckets up: it matches the sorted aspect ratios to buckets that it does not sort.",
+            "Order them by rising width / height, no ratio twice and all of one length; or use resolutions.",
+        )
+    return Bucketing(sizes=tuple(sizes), ratios=ratios, round_to=round_to)
+
+
+def _is_size(size: Any) -> bool:
+    if not isinstance(size, list) or len(size) != 3:
+        return False
+    return all(_is_side(side) and whole(side) is not None for side in size[:2]) and _is_length(size[2])
+
+
+def _is_side(value: Any) -> bool:
+    side = number(value)
+    return side is not None and _SIDE_RANGE[0] <= side <= _SIDE_RANGE[1]
+
+
+def _is_length(value: Any) -> bool:
+    length = whole(value)
+    return length is not None and _FRAMES_RANGE[0] <= length <= _FRAMES_RANGE[1]
+
+
+def _read_resolutions(settings: Settings, findings: Findings) -> tuple[float, ...]:
+    values = settings.get("resolutions")
+    if values is None:
+        findings.error(
+            settings.document.at("resolutions"),
+            "`resolutions` is missing.",
+            "Set resolutions = [512], or size_buckets.",
+        )
+        return ()
+    if "resolutions" not in settings.document.values:
+        _only_here(settings, "resolutions", findings)
+    if not isinstance(values, list) or not values:
+        findings.error(settings.at("resolutions"), "This is no list of resolutions.", "Write [512], say.")
+        return ()
+    found = []
+    for index, value in enumerate(values):
+        is_pair = isinstance(value, list) and len(value) == 2 and all(map(_is_side, value))
+        if not is_pair and not _is_side(value):
+            findings.error(
+                settings.at("resolutions", index),
+                "This is no resolution.",
+                f"Write a side in pixels ({_SIDE_RANGE[0]} to {_SIDE_RANGE[1]}), or [width, height].",
+            )
+        else:
+            found.append(math.sqrt(value[0] * value[1]) if is_pair else value)
+    return _round(found)
+
+
+def _read_ratios(settings: Settings, findings: Findings) -> tuple[float, ...]:
+    if settings.get("enable_ar_bucket", False) is not True:
+        return (1.0,)
+    if values := settings.get("ar_buckets"):
+        return _read_given_ratios(settings, values, findings)
+    names = ("min_ar", "max_ar", "num_ar_buckets")
+    missing = [name for name in names if settings.get(name) is None]
+    for name in missing:
+        findings.error(
+            settings.document.at(name), f"`{name}` is missing.", "Set it, or ar_buckets, or leave enable_ar_bucket out."
+        )
+    for name in names:
+        if name in settings.own and name not in settings.document.values:
+            _only_here(settings, name, findings)
+    low, high, count = (
+        number(settings.get("min_ar")),
+        number(settings.get("max_ar")),
+        whole(settings.get("num_ar_buckets")),
+    )
+    if (
+        low is None
+        or high is None
+        or count is None
+        or not (0.001 <= low <= 1000 and 0.001 <= high <= 1000 and count >= 1)
+    ):
+        return (1.0,)
+    if low > high:
+        findings.error(settings.at("min_ar"), "min_ar is above max_ar.", "Exchange them.")
+        return (1.0,)
+    return _round([low * (high / low) ** (i / max(count - 1, 1)) for i in range(min(count, 1000))])
+
+
+def _read_given_ratios(settings: Settings, values: Any, findings: Findings) -> tuple[float, ...]:
+    if not isinstance(values, list):
+        findings.error(settings.at("ar_buckets"), "This is no list of aspect ratios.", "Write [1.0, 1.5], say.")
+        return (1.0,)
+    found = []
+    for index, value in enumerate(values):
+        is_pair = isinstance(value, list) and len(value) == 2 and all(map(_is_positive, value))
+        ratio = value[0] / value[1] if is_pair else value
+        if not _is_positive(ratio) or not 0.001 <= ratio <= 1000:
+            findings.error(
+                settings.at("ar_buckets", index),
+                "This is no aspect ratio.",
+                "Write width / height, or [width, height].",
+            )
+        else:
+            found.append(ratio)
+    return _round(found) or (1.0,)
+
+
+def _read_frames(settings: Settings, findings: Findings) -> tuple[int, ...]:
+    values = settings.get("frame_buckets", [1])
+    if not isinstance(values, list) or not all(map(_is_length, values)):
+        findings.error(settings.at("frame_buckets"), "These are no frame counts.", "Write [1, 33], say.")
+        return (1,)
+    return tuple(sorted({1, *values}))
+
+
+def _only_here(settings: Settings, name: str, findings: Findings) -> None:
+    findings.error(
+        settings.at(name),
+        f"`{name}` stands in this directory only; the trainer then fails with a KeyError.",
+        f"Set `{name}` at the top level of the dataset, too.",
+    )
+
+
+def _check_cosmos(settings: Settings, findings: Findings) -> None:
+    directory = partial(settings.document.at, "directory", settings.index)
+    for values, at in ((settings.document.values, settings.document.at), (settings.own, directory)):
+        sizes = values.get("size_buckets")
+        if not isinstance(sizes, list) or not sizes or any(size not in _COSMOS_SIZES for size in sizes):
+            findings.error(
+                at("size_buckets"),
+                "Cosmos takes a few sizes only, at the top level and in every directory; else the trainer quits.",
+                "Set size_buckets in both places, from these: " + ", ".join(map(str, _COSMOS_SIZES)) + ".",
+            )
+        for name in ("resolutions", "min_ar", "max_ar", "num_ar_buckets"):
+            if name in values:
+                findings.error(at(name), f"The trainer quits on `{name}` for Cosmos.", "Leave it out.")
+
+
+def _is_positive(value: Any) -> bool:
+    found = number(value)
+    return found is not None and 0 < found <= 1_000_000
+
+
+def _round(values: list[Any]) -> tuple[float, ...]:
+    return tuple(sorted({round(float(value), _DIGITS) for value in values}))

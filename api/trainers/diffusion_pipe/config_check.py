@@ -1,0 +1,187 @@
+"""Checks the training configuration as a whole: what must be there, and what does not go together."""
+
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+from api.trainers.diffusion_pipe.batches import Batches
+from api.trainers.diffusion_pipe.document import Document, positive, whole
+from api.trainers.diffusion_pipe.findings import Findings
+from api.trainers.diffusion_pipe.key_check import check_names, check_values
+from api.trainers.diffusion_pipe.keys import ADAPTER, MODEL, MONITORING, OPTIMIZERS, TOP
+from api.trainers.diffusion_pipe.model_types import MODELS, ModelFacts
+from api.trainers.pointers import shown
+
+_SAVES = ("save_every_n_epochs", "save_every_n_steps", "save_every_n_examples")
+_CHECKPOINTS = ("checkpoint_every_n_epochs", "checkpoint_every_n_minutes")
+_EVALUATIONS = ("eval_every_n_epochs", "eval_every_n_steps", "eval_every_n_examples")
+_PARTITION_METHODS = ("parameters", "uniform", "manual")
+
+#: Where a key belongs that stands at the wrong place.
+_ELSEWHERE = {
+    **dict.fromkeys(MODEL, "[model]"),
+    **dict.fromkeys(MONITORING, "[monitoring]"),
+    **{name: "[optimizer]" for known in OPTIMIZERS.values() for name in known},
+    **{name: "[adapter]" for name in ADAPTER if name not in ("type", "dtype")},
+    **{name: "[model]" for facts in MODELS.values() for name in facts.kinds},
+}
+
+
+def check_config(config: Document, batches: Batches, findings: Findings) -> None:
+    """Checks the top level and [monitoring]; the other tables have modules of their own."""
+    check_names(config.values, TOP, config.at, findings, _ELSEWHERE)
+    check_values(config.values, TOP, config.at, findings)
+    _check_required(config, findings)
+    _check_saves(config, batches, findings)
+    _check_evaluations(config, batches, findings)
+    _check_odds(config, findings)
+    _check_monitoring(config, findings)
+
+
+def check_parallelism(config: Document, gpu_count: int, facts: ModelFacts | None, findings: Findings) -> None:
+    """Whether the GPUs divide into pipelines, and what pipelines exclude."""
+    stages = positive(config.values.get("pipeline_stages", 1), 1)
+    if gpu_count % stages:
+        findings.error(
+            config.at("pipeline_stages"),
+            f"{gpu_count} GPUs do not divide into pipelines of {stages}.",
+            f"Ask for a multiple of {stages} GPUs, or set pipeline_stages to a divisor of {gpu_count}.",
+        )
+    if config.table("optimizer").get("gradient_release") is True and gpu_count > stages:
+        findings.error(
+            config.at("optimizer", "gradient_release"),
+            "gradient_release works with one pipeline only.",
+            f"Set pipeline_stages to the number of GPUs ({gpu_count}), or leave gradient_release out.",
+        )
+    _check_partition(config, stages, findings)
+    _check_block_swap(config, stages, facts, findings)
+
+
+def _check_required(config: Document, findings: Findings) -> None:
+    for name, what in (("epochs", "the number of epochs"), ("model", "the model"), ("optimizer", "the optimizer")):
+        if name not in config.values:
+            findings.error(config.at(name), f"`{name}` is missing.", f"Give {what}.")
+    if "resume_from_checkpoint" in config.values:
+        findings.warn(
+            config.at("resume_from_checkpoint"),
+            "The service removes this key: a new task begins anew, and a resumed one gets its run directory by itself.",
+            "Resume the earlier task instead.",
+        )
+
+
+def _check_saves(config: Document, batches: Batches, findings: Findings) -> None:
+    if not any(name in config.values for name in _SAVES):
+        findings.error(
+            config.at("save_every_n_epochs"),
+            "Nothing says how often the model is saved.",
+            "Set save_every_n_epochs, save_every_n_steps or save_every_n_examples.",
+        )
+    examples = whole(config.values.get("save_every_n_examples"))
+    if examples is not None and 0 < examples < batches.global_size:
+        findings.error(
+            config.at("save_every_n_examples"),
+            f"This is below the {batches.global_size} examples of one step; the trainer then divides by zero.",
+            f"Set it to {batches.global_size} or more.",
+        )
+    if not any(name in config.values for name in _CHECKPOINTS):
+        findings.warn(
+            config.at("checkpoint_every_n_minutes"),
+            "No checkpoints are made on the way: a crash loses everything since the start."
+            " A stop through the service still saves one.",
+            "Set checkpoint_every_n_minutes (120, say) or checkpoint_every_n_epochs.",
+        )
+
+
+def _check_evaluations(config: Document, batches: Batches, findings: Findings) -> None:
+    values = config.values
+    examples = whole(values.get("eval_every_n_examples"))
+    if examples is not None and 0 < examples < batches.global_size:
+        findings.warn(
+            config.at("eval_every_n_examples"),
+            f"This is below the {batches.global_size} examples of one step; the trainer then never evaluates by it.",
+            f"Set it to {batches.global_size} or more.",
+        )
+    if values.get("eval_datasets") and not any(name in values for name in _EVALUATIONS):
+        findings.warn(
+            config.at("eval_datasets"),
+            "Nothing says how often it is evaluated; it happens before the first step only.",
+            "Set eval_every_n_epochs, eval_every_n_steps or eval_every_n_examples.",
+        )
+
+
+def _check_odds(config: Document, findings: Findings) -> None:
+    checkpointing = config.values.get("activation_checkpointing", False)
+    if not isinstance(checkpointing, bool) and checkpointing != "unsloth":
+        findings.error(
+            config.at("activation_checkpointing"),
+            "This is neither true, false nor 'unsloth'.",
+            "Write true, false or 'unsloth'.",
+        )
+    if positive(config.values.get("steps_per_print"), 1) != 1:
+        findings.warn(
+            config.at("steps_per_print"),
+            "Progress is read from the printed steps, and not each is printed.",
+            "Set steps_per_print to 1.",
+        )
+    if "huber_delta" in config.values and "smooth_l1_beta" in config.values:
+        findings.warn(
+            config.at("smooth_l1_beta"), "`huber_delta` is set as well and takes precedence.", "Leave one of them out."
+        )
+
+
+def _check_monitoring(config: Document, findings: Findings) -> None:
+    monitoring = config.table("monitoring")
+    at = partial(config.at, "monitoring")
+    check_names(monitoring, MONITORING, at, findings)
+    check_values(monitoring, MONITORING, at, findings)
+    if monitoring.get("enable_wandb") is not True:
+        return
+    for name in ("wandb_api_key", "wandb_tracker_name", "wandb_run_name"):
+        if name not in monitoring:
+            findings.error(config.at("monitoring", name), f"Weights & Biases needs `{name}`.", f"Set `{name}`.")
+        elif name != "wandb_api_key" and monitoring[name] == "":
+            findings.warn(config.at("monitoring", name), f"`{name}` is empty.", "Give it a name.")
+
+
+def _check_partition(config: Document, stages: int, findings: Findings) -> None:
+    method = config.values.get("partition_method", "parameters")
+    split = config.values.get("partition_split")
+    if not isinstance(method, str):
+        return
+    if method.lower() not in _PARTITION_METHODS and not method.lower().startswith("type:"):
+        findings.error(
+            config.at("partition_method"),
+            f"`{shown(method)}` is not known here.",
+            "Write 'parameters', or 'manual' with partition_split.",
+        )
+    elif method.lower() != "manual":
+        if split is not None:
+            findings.warn(
+                config.at("partition_split"), "It is ignored without partition_method = 'manual'.", "Set both, or none."
+            )
+    elif not isinstance(split, list) or not _is_rising(split) or len(split) != stages - 1:
+        findings.error(
+            config.at("partition_split"),
+            f"{stages} pipeline stages are split at {stages - 1} layers.",
+            f"List {stages - 1} rising layer numbers, pipeline_stages - 1 of them.",
+        )
+
+
+def _is_rising(split: list[Any]) -> bool:
+    numbers = [whole(layer) for layer in split]
+    if any(layer is None or layer < 1 for layer in numbers):
+        return False
+    return all(a < b for a, b in pairwise(split))
+
+
+def _check_block_swap(config: Document, stages: int, facts: ModelFacts | None, findings: Findings) -> None:
+    swapped = whole(config.values.get("blocks_to_swap"))
+    if not swapped:
+        return
+    at = config.at("blocks_to_swap")
+    if facts is not None and not facts.block_swap:
+        findings.error(at, "The trainer cannot swap blocks of this model type.", "Leave blocks_to_swap out.")
+    if "adapter" not in config.values:
+        findings.error(at, "Blocks are swapped only when an adapter is trained.", "Leave it out, or add [adapter].")
+    if stages > 1:
+        findings.error(at, "Blocks are swapped only with pipeline_stages = 1.", "Leave one of the two out.")

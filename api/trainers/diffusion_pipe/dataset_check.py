@@ -1,0 +1,224 @@
+"""Checks a dataset: its settings, its directories, and what the trainer will make of them."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from api.trainers.diffusion_pipe import paths
+from api.trainers.diffusion_pipe.batches import Batches
+from api.trainers.diffusion_pipe.buckets import Settings, read_bucketing
+from api.trainers.diffusion_pipe.dataset_scan import Found, Scan, Scanner
+from api.trainers.diffusion_pipe.document import Document, number, whole
+from api.trainers.diffusion_pipe.findings import Findings
+from api.trainers.diffusion_pipe.key_check import check_names, check_values
+from api.trainers.diffusion_pipe.keys import ADAPTER, DATASET, DIRECTORY, MODEL, TOP
+from api.trainers.diffusion_pipe.media import Budget, Looks
+from api.trainers.diffusion_pipe.model_check import Variant
+from api.trainers.diffusion_pipe.totals import Share, count_steps
+
+_ELSEWHERE = {
+    **dict.fromkeys((*TOP, *MODEL, *ADAPTER), "the training configuration"),
+    "subsample_ratio": "the top level of the dataset",
+    **dict.fromkeys(DIRECTORY.keys() - DATASET.keys(), "the entry of a directory"),
+}
+
+MAX_DIRECTORIES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What bears on the check of a dataset besides its text."""
+
+    variant: Variant | None  #: None when the model is not known
+    batches: Batches
+    root: Path | None  #: the trainer's, from which it opens relative paths
+    looks: Looks
+    budget: Budget
+    names_keys: bool = True  #: whether unknown keys are named; not those of a file that the request only points to
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What is known of a dataset after the check; unknown is None."""
+
+    steps_per_epoch: int | None = None
+    items: int | None = None
+    directories: list[Path] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def check_dataset(document: Document, around: Circumstances, findings: Findings) -> Outcome:
+    """Checks everything about a dataset that can be checked without the trainer."""
+    outcome, errors = Outcome(), len(findings.errors)
+    if around.names_keys:
+        check_names(document.values, DATASET, document.at, findings, _ELSEWHERE)
+    check_values(document.values, DATASET, document.at, findings)
+    directories = document.values.get("directory")
+    if not isinstance(directories, list) or not directories:
+        if directories is None or isinstance(directories, list):
+            findings.error(
+                document.at("directory"), "The dataset has no directories.", "Give at least one, with its path."
+            )
+        return outcome
+    if len(directories) > MAX_DIRECTORIES:
+        findings.error(document.at("directory"), f"These are more than {MAX_DIRECTORIES} directories.", "Merge some.")
+        return outcome
+    scanner = None
+    if around.variant is not None:
+        scanner = Scanner(around.looks, around.budget, around.variant, findings)
+    shares = [
+        _check_directory(Settings(document, i), around, scanner, outcome, findings) for i in range(len(directories))
+    ]
+    _check_twice(document, outcome.directories, findings)
+    if around.variant is None:
+        outcome.notes.append("The totals are not known, because the model type is not.")
+    elif len(findings.errors) == errors:
+        _count(document, [share for share in shares if share is not None], around, outcome, findings)
+    return outcome
+
+
+def _check_directory(
+    settings: Settings, around: Circumstances, scanner: Scanner | None, outcome: Outcome, findings: Findings
+) -> Share | None:
+    at = partial(settings.document.at, "directory", settings.index)
+    if not isinstance(settings.document.values["directory"][settings.index], dict):
+        findings.error(at(), "This is not a table.", "Write {path = '…'}.")
+        return None
+    if around.names_keys:
+        check_names((name for name in settings.own if name != "dataset"), DIRECTORY, at, findings, _ELSEWHERE)
+    check_values(settings.own, DIRECTORY, at, findings)
+    if "dataset" in settings.own:
+        findings.error(at("dataset"), "Named datasets are not known yet.", "Give the directory's `path`.")
+    variant = around.variant
+    bucketing = read_bucketing(settings, variant.type if variant else "", variant.round_to if variant else 16, findings)
+    path = _check_paths(settings, around.root, findings)
+    if path is None:
+        return None
+    outcome.directories.append(path)
+    if scanner is None:
+        return None
+    found = scanner.scan(_scan(settings, path, around.root))
+    if found.unknown is not None:
+        outcome.notes.append(f"The totals are not known: {found.unknown}.")
+    if bucketing is None or found.unknown is not None:
+        return None
+    share = Share(bucketing, found.items, number(settings.get("num_repeats", 1)) or 1)
+    _check_fit(share, found, at("path"), findings)
+    return share
+
+
+def _check_paths(settings: Settings, root: Path | None, findings: Findings) -> Path | None:
+    at = partial(settings.document.at, "directory", settings.index)
+    path = _directory(settings.own, "path", at("path"), root, findings)
+    if "path" not in settings.own and "dataset" not in settings.own:
+        findings.error(at("path"), "`path` is missing.", "Give the directory of the images.")
+    for name in ("mask_path", "control_path"):
+        _directory(settings.own, name, at(name), root, findings)
+    default = settings.own.get("default_mask_file")
+    if isinstance(default, str):
+        file = paths.check_exists(default, at("default_mask_file"), root, findings)
+        if file is not None and file.is_dir():
+            findings.error(at("default_mask_file"), "This is a directory.", "Name an image.")
+    if path is not None and not _can_cache(path):
+        findings.error(
+            at("path"),
+            "The trainer cannot write its cache into this directory.",
+            "Give the service's user the permission to write there.",
+        )
+        return None
+    return path
+
+
+def _directory(own: Mapping[str, Any], name: str, at: str, root: Path | None, findings: Findings) -> Path | None:
+    text = own.get(name)
+    if not isinstance(text, str):
+        return None
+    path = paths.check_exists(text, at, root, findings)
+    if path is not None and not path.is_dir():
+        findings.error(at, "This is a file.", "Name a directory.")
+        return None
+    return path
+
+
+def _can_cache(path: Path) -> bool:
+    cache = path / "cache"
+    return os.access(cache if cache.is_dir() else path, os.W_OK | os.X_OK)
+
+
+def _scan(settings: Settings, path: Path, root: Path | None) -> Scan:
+    shuffles = whole(settings.get("cache_shuffle_num", 0)) or 0
+    if shuffles == 0 and settings.get("shuffle_tags", False) is True:
+        shuffles = 1
+    return Scan(
+        path=path,
+        at=lambda name: settings.at(name) if name == "online_captions" else _own(settings, name),
+        skip_uncaptioned=settings.get("skip_empty_caption", True) is not False,
+        captions_each=max(shuffles, 1),
+        needs_captions_json=settings.get("online_captions", False) is True,
+        masks=_existing(settings, "mask_path", root),
+        default_mask=_existing(settings, "default_mask_file", root),
+        controls=_existing(settings, "control_path", root),
+    )
+
+
+def _own(settings: Settings, name: str) -> str:
+    return settings.document.at("directory", settings.index, name)
+
+
+def _existing(settings: Settings, name: str, root: Path | None) -> Path | None:
+    text = settings.own.get(name)
+    path = paths.resolve(text, root) if isinstance(text, str) and text else None
+    return path if path is not None and paths.mode_of(path) is not None else None
+
+
+def _check_fit(share: Share, found: Found, at: str, findings: Findings) -> None:
+    unfit = sum(1 for item in found.items if not share.bucketing.sort(item.width, item.height, item.frames))
+    if not unfit:
+        return
+    message = (
+        f"{unfit} of {len(found.items)} files fit into no bucket (too short for the frames asked for) and are skipped."
+    )
+    remedy = "Set shorter frame_buckets; videos never go into the bucket of one frame."
+    (findings.error if unfit == len(found.items) else findings.warn)(at, message, remedy)
+
+
+def _check_twice(document: Document, directories: list[Path], findings: Findings) -> None:
+    seen: dict[str, int] = {}
+    for index, path in enumerate(directories):
+        first = seen.setdefault(os.path.realpath(path), index)
+        if first != index:
+            findings.warn(
+                document.at("directory"),
+                f"Directories {first} and {index} are the same; both use one cache and may spoil it for each other.",
+                "Name it once, with num_repeats; or copy it.",
+            )
+
+
+def _count(
+    document: Document, shares: list[Share], around: Circumstances, outcome: Outcome, findings: Findings
+) -> None:
+    if len(shares) < len(outcome.directories):
+        return
+    ratio = number(document.values.get("subsample_ratio"))
+    totals = count_steps(shares, around.batches, ratio)
+    outcome.steps_per_epoch = totals.steps_per_epoch
+    outcome.items = sum(
+        1 for share in shares for item in share.items if share.bucketing.sort(item.width, item.height, item.frames)
+    )
+    if totals.steps_per_epoch == 0:
+        findings.error(
+            document.at("directory"),
+            "No size bucket has enough files for a single step, so that nothing is left to train on.",
+            "Lower the batch size or gradient_accumulation_steps, raise num_repeats, or use fewer buckets.",
+        )
+    elif totals.dropped:
+        sizes = ", ".join("×".join(f"{part:g}" for part in bucket[-3:]) for bucket in totals.dropped[:5])
+        findings.warn(
+            document.at("directory"),
+            f"{len(totals.dropped)} size buckets have too few files for one step and are dropped"
+            f" (width×height×frames: {sizes}).",
+            "Lower the batch size or gradient_accumulation_steps, raise num_repeats, or use fewer buckets.",
+        )

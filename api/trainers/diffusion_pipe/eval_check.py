@@ -1,0 +1,82 @@
+"""Checks the evaluation datasets: their list, and each file that it names."""
+
+import stat
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from api.trainers.diffusion_pipe import paths, toml_files
+from api.trainers.diffusion_pipe.dataset_check import Circumstances, check_dataset
+from api.trainers.diffusion_pipe.document import Document
+from api.trainers.diffusion_pipe.findings import Findings
+from api.trainers.pointers import shown
+
+MAX_DATASETS = 50
+
+
+@dataclass(slots=True)
+class Evaluations:
+    """What was learnt of them: the directories that they use, and notes on what was not looked at."""
+
+    directories: list[Path] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)
+
+
+def check_eval_datasets(config: Document, around: Circumstances, findings: Findings) -> Evaluations:
+    """Checks them all; `around` has the batches of evaluation."""
+    found = Evaluations()
+    listed = config.values.get("eval_datasets")
+    if not isinstance(listed, list):
+        return found
+    if len(listed) > MAX_DATASETS:
+        findings.error(config.at("eval_datasets"), f"These are more than {MAX_DATASETS} datasets.", "Name fewer.")
+        return found
+    for index, entry in enumerate(listed):
+        _check_entry(entry, config.at("eval_datasets", index), around, found, findings)
+    return found
+
+
+def _check_entry(entry: Any, at: str, around: Circumstances, found: Evaluations, findings: Findings) -> None:
+    if not isinstance(entry, dict):
+        findings.error(
+            at, "This is not a table; the trainer fails on it after loading.", "Write {name = '…', config = 'x.toml'}."
+        )
+        return
+    name, file = entry.get("name"), entry.get("config")
+    if not isinstance(name, str) or not name:
+        findings.error(f"{at}/name", "The name of the dataset is missing.", "Give it a short name.")
+    elif name in found.names:
+        findings.error(f"{at}/name", f"The name `{shown(name)}` is given twice.", "Give each its own name.")
+    found.names.add(str(name))
+    if not isinstance(file, str):
+        findings.error(f"{at}/config", "The path of the dataset's TOML file is missing.", "Set `config`.")
+        return
+    document = _read(file, f"{at}/config", around.root, findings)
+    if document is None:
+        return
+    inner = Findings()
+    outcome = check_dataset(document, replace(around, names_keys=False), inner)
+    findings.take(inner, f"{at}/config", "In the evaluation dataset ")
+    found.directories += outcome.directories
+    found.notes += [f"Evaluation dataset {shown(name)}: {note}" for note in outcome.notes]
+
+
+def _read(file: str, at: str, root: Path | None, findings: Findings) -> Document | None:
+    path = paths.check_exists(file, at, root, findings)
+    if path is None:
+        return None
+    # Findings tell of what a file says; so no other files than those made for this are read.
+    if path.suffix != ".toml" or not stat.S_ISREG(paths.mode_of(path) or 0):
+        findings.error(at, "This is no .toml file.", "Name the TOML file of a dataset.")
+        return None
+    text = paths.read_start(path, toml_files.MAX_CHARACTERS + 1)
+    try:
+        decoded = text.decode()
+    except UnicodeDecodeError:
+        findings.error(at, "This file is not UTF-8.", "Save it as UTF-8.")
+        return None
+    inner = Findings()
+    values = toml_files.parse(decoded.replace("\r\n", "\n"), "", inner)
+    findings.take(inner, at, "In the evaluation dataset ")
+    return None if values is None else Document(values, "")

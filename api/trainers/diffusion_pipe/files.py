@@ -1,0 +1,111 @@
+"""The two TOML files that the trainer reads: the request's, with the service's own keys, and without secrets."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from api.models.training import TrainingRequest
+from api.trainers.diffusion_pipe import toml_files
+from api.trainers.diffusion_pipe.document import Document
+from api.trainers.diffusion_pipe.findings import Findings
+from api.trainers.diffusion_pipe.request import read
+from api.trainers.environment import split_secrets
+
+CONFIG = "config.toml"
+DATASET = "dataset.toml"
+
+#: Weights & Biases takes its key from here when the one in the configuration is empty.
+WANDB_VARIABLE = "WANDB_API_KEY"
+
+#: Stands for a secret in a request that is kept.
+MASK = "***"
+
+_WANDB_PATH: toml_files.Path = ("monitoring", "wandb_api_key")
+
+#: Shorter secrets are not searched for in the rest of a text: they would be found everywhere.
+_SHORTEST_SECRET = 8
+
+
+def find_secrets(request: TrainingRequest) -> dict[str, str]:
+    """The secrets of a request by the variables that carry them to the trainer; a mask is none."""
+    key = _wandb_key(request)
+    found = {**split_secrets(request.env)[1], **({WANDB_VARIABLE: key} if key else {})}
+    return {name: value for name, value in found.items() if value != MASK}
+
+
+def without_secrets(request: TrainingRequest) -> TrainingRequest:
+    """The request with its secrets masked. A text that cannot be edited is left out: it could not be started, either."""
+    public, secret = split_secrets(request.env)
+    masked = replace(request, env={**public, **dict.fromkeys(secret, MASK)})
+    key = _wandb_key(request)
+    if not key or key == MASK:
+        return masked
+    if request.config_toml is not None:
+        edited = toml_files.edit(request.config_toml, {_WANDB_PATH: MASK})
+        return replace(masked, config_toml=_without(edited, key) or "")
+    monitoring = {**request.config["monitoring"], "wandb_api_key": MASK}
+    return replace(masked, config={**request.config, "monitoring": monitoring})
+
+
+def write_files(
+    request: TrainingRequest, config: Document, dataset: Document, output_dir: Path, directory: Path
+) -> dict[str, str] | None:
+    """The files of an attempt in this directory, by name; None when the trainer's parser could not read them."""
+    owned: dict[toml_files.Path, Any] = {
+        ("output_dir",): str(output_dir),
+        ("dataset",): str(directory / DATASET),
+    }
+    key = config.table("monitoring").get("wandb_api_key")
+    if isinstance(key, str) and key:
+        owned[_WANDB_PATH] = ""
+    if request.config_toml is not None and request.dataset_toml is not None:
+        removed = tuple(name for name in ("resume_from_checkpoint",) if name in config.values)
+        edited = toml_files.edit(request.config_toml, owned, removed)
+        written = None if edited is None else _without(edited, key if isinstance(key, str) else "")
+        return None if written is None else {CONFIG: written, DATASET: request.dataset_toml}
+    values = _owned_values(config.values, owned)
+    texts = toml_files.write(values), toml_files.write(dataset.values)
+    if texts[0] is None or texts[1] is None:
+        return None
+    return {CONFIG: texts[0], DATASET: texts[1]}
+
+
+def read_again(request: TrainingRequest) -> tuple[Document, Document]:
+    """The documents of a request that was checked before. Raises ValueError when it cannot be read after all."""
+    reading = read(request, Findings())
+    if reading.config is None or reading.dataset is None:
+        raise ValueError("The configuration cannot be read; check the request first.")
+    return reading.config, reading.dataset
+
+
+def _owned_values(values: Mapping[str, Any], owned: Mapping[toml_files.Path, Any]) -> dict[str, Any]:
+    result = {name: value for name, value in values.items() if name != "resume_from_checkpoint"}
+    for path, value in owned.items():
+        if len(path) == 1:
+            result[str(path[0])] = value
+        else:
+            result[str(path[0])] = {**result[str(path[0])], str(path[1]): value}
+    return result
+
+
+def _wandb_key(request: TrainingRequest) -> str:
+    try:
+        config = request.config if request.config_toml is None else tomllib.loads(request.config_toml)
+        monitoring = config.get("monitoring", {})
+        key = monitoring.get("wandb_api_key", "")
+    except (ValueError, RecursionError, AttributeError, TypeError):
+        return ""
+    return key if isinstance(key, str) else ""
+
+
+def _without(text: str | None, secret: str) -> str | None:
+    # It may stand in a comment, too.
+    if text is None or len(secret) < _SHORTEST_SECRET or secret not in text:
+        return text
+    cleaned = text.replace(secret, "")
+    try:
+        return cleaned if tomllib.loads(cleaned) == tomllib.loads(text) else None
+    except ValueError:
+        return None

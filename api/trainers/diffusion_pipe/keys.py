@@ -1,0 +1,288 @@
+"""Every key that the trainer reads, table by table, with what it may hold.
+
+Read from the trainer's `train.py`, `utils/dataset.py`, `utils/saver.py` and `models/base.py`, commit 8f83dbf.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+DTYPES = ("float32", "float16", "bfloat16", "float8", "float8_e4m3fn", "float8_e5m2")
+
+
+class Kind(StrEnum):
+    """What a key holds, as a message calls it."""
+
+    WHOLE = "a whole number"
+    NUMBER = "a number"
+    TEXT = "a text"
+    SWITCH = "true or false"
+    LIST = "a list"
+    TABLE = "a table"
+    OTHER = "something that is checked elsewhere"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What one key may hold; the bounds are inclusive, `above` is not."""
+
+    kind: Kind
+    least: float | None = None
+    above: float | None = None
+    most: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+#: No count that the trainer takes is larger; beyond it, a number is a slip, and torch's integers end at 2**63.
+MOST = 2**31 - 1
+
+_COUNT = Key(Kind.WHOLE, least=1, most=MOST)
+_COUNT_OR_NONE = Key(Kind.WHOLE, least=0, most=MOST)
+_SWITCH = Key(Kind.SWITCH)
+_TEXT = Key(Kind.TEXT)
+_TABLE = Key(Kind.TABLE)
+_LIST = Key(Kind.LIST)
+_OTHER = Key(Kind.OTHER)
+_DTYPE = Key(Kind.TEXT, choices=DTYPES)
+_SHARE = Key(Kind.NUMBER, least=0, most=1)
+_RATE = Key(Kind.NUMBER, least=0)
+_POSITIVE = Key(Kind.NUMBER, above=0)
+_RATIO = Key(Kind.NUMBER, least=0.001, most=1000)
+
+TOP: Mapping[str, Key] = {
+    "output_dir": _TEXT,
+    "dataset": _TEXT,
+    "epochs": _COUNT,
+    "max_steps": _COUNT,
+    "micro_batch_size_per_gpu": _OTHER,
+    "image_micro_batch_size_per_gpu": _OTHER,
+    "eval_micro_batch_size_per_gpu": _OTHER,
+    "eval_image_micro_batch_size_per_gpu": _OTHER,
+    "gradient_accumulation_steps": _COUNT,
+    "gradient_clipping": _RATE,
+    "pipeline_stages": _COUNT,
+    "partition_method": _TEXT,
+    "partition_split": _LIST,
+    "warmup_steps": _COUNT_OR_NONE,
+    "lr_scheduler": Key(Kind.TEXT, choices=("constant", "linear", "cosine")),
+    "force_constant_lr": _RATE,
+    "blocks_to_swap": _COUNT_OR_NONE,
+    "disable_block_swap_for_eval": _SWITCH,
+    "activation_checkpointing": _OTHER,
+    "reentrant_activation_checkpointing": _SWITCH,
+    "compile": _SWITCH,
+    "save_every_n_epochs": _COUNT,
+    "save_every_n_steps": _COUNT,
+    "save_every_n_examples": _COUNT,
+    "checkpoint_every_n_epochs": _COUNT,
+    "checkpoint_every_n_minutes": _POSITIVE,
+    "eval_datasets": _LIST,
+    "eval_every_n_steps": _COUNT,
+    "eval_every_n_epochs": _COUNT,
+    "eval_every_n_examples": _COUNT,
+    "eval_before_first_step": _SWITCH,
+    "eval_gradient_accumulation_steps": _COUNT,
+    "save_dtype": _DTYPE,
+    "caching_batch_size": _COUNT,
+    "map_num_proc": Key(Kind.WHOLE, least=1, most=1024),
+    "steps_per_print": _COUNT,
+    "logging_steps": _COUNT,
+    "x_axis_examples": _SWITCH,
+    "video_clip_mode": Key(Kind.TEXT, choices=("single_beginning", "single_middle")),
+    "uncond_fraction": _SHARE,
+    "huber_delta": _POSITIVE,
+    "smooth_l1_beta": _RATE,
+    "resume_from_checkpoint": _OTHER,
+    "model": _TABLE,
+    "adapter": _TABLE,
+    "optimizer": _TABLE,
+    "monitoring": _TABLE,
+}
+
+ADAPTER: Mapping[str, Key] = {
+    "type": Key(Kind.TEXT, choices=("lora", "lokr")),
+    "rank": Key(Kind.NUMBER, above=0, most=MOST),
+    "dtype": _DTYPE,
+    "dropout": _SHARE,
+    "exclude_modules": _OTHER,
+    "init_from_existing": _TEXT,
+    "fuse_adapters": _LIST,
+    "decompose_factor": Key(Kind.WHOLE, least=-1, most=MOST),
+    "rank_dropout": _SHARE,
+}
+
+MONITORING: Mapping[str, Key] = {
+    "enable_wandb": _SWITCH,
+    "wandb_api_key": _TEXT,
+    "wandb_tracker_name": _TEXT,
+    "wandb_run_name": _TEXT,
+}
+
+#: Keys of [model] that all types share, and those that some have; which type has which stands in `model_types`.
+MODEL: Mapping[str, Key] = {
+    "type": _TEXT,
+    "dtype": _DTYPE,
+    "transformer_dtype": _DTYPE,
+    "diffusion_model_dtype": _DTYPE,
+    "guidance": _RATE,
+    "timestep_sample_method": Key(Kind.TEXT, choices=("logit_normal", "uniform")),
+    "sigmoid_scale": _POSITIVE,
+    "shift": _POSITIVE,
+    "image_shift": _POSITIVE,
+    "flux_shift": _SWITCH,
+    "lumina_shift": _SWITCH,
+    "cache_text_embeddings": _SWITCH,
+    "v_pred": _SWITCH,
+    "min_snr_gamma": _POSITIVE,
+    "debiased_estimation_loss": _SWITCH,
+    "unet_lr": _RATE,
+    "text_encoder_1_lr": _RATE,
+    "text_encoder_2_lr": _RATE,
+    "bypass_guidance_embedding": _SWITCH,
+    "first_frame_conditioning_p": _SHARE,
+    "llama3_4bit": _SWITCH,
+    "max_llama3_sequence_length": _COUNT,
+    "max_sequence_length": _COUNT,
+    "min_t": _SHARE,
+    "max_t": _SHARE,
+    "text_encoder_fp8": _SWITCH,
+    "text_encoder_nf4": _SWITCH,
+    "multiscale_loss_weight": _RATE,
+    "self_attn_lr": _RATE,
+    "cross_attn_lr": _RATE,
+    "mlp_lr": _RATE,
+    "mod_lr": _RATE,
+    "llm_adapter_lr": _RATE,
+    "cfg": _RATE,
+    "merge_adapters": _LIST,
+    "text_encoders": _LIST,
+}
+
+#: Those of [model] that every type takes.
+MODEL_COMMON = frozenset(
+    {
+        "type",
+        "dtype",
+        "guidance",
+        "timestep_sample_method",
+        "sigmoid_scale",
+        "shift",
+        "flux_shift",
+        "cache_text_embeddings",
+    }
+)
+
+_BUCKETS: Mapping[str, Key] = {
+    "resolutions": _OTHER,
+    "size_buckets": _OTHER,
+    "enable_ar_bucket": _SWITCH,
+    "ar_buckets": _OTHER,
+    "min_ar": _RATIO,
+    "max_ar": _RATIO,
+    "num_ar_buckets": Key(Kind.WHOLE, least=1, most=1000),
+    "frame_buckets": _OTHER,
+    "num_repeats": Key(Kind.NUMBER, above=0, most=MOST),
+    "caption_prefix": _TEXT,
+    "shuffle_tags": _SWITCH,
+    "cache_shuffle_num": Key(Kind.WHOLE, least=0, most=10_000),
+    "cache_shuffle_delimiter": _TEXT,
+    "skip_empty_caption": _SWITCH,
+    "shuffle_metadata": _SWITCH,
+    "online_captions": _SWITCH,
+}
+
+DATASET: Mapping[str, Key] = {**_BUCKETS, "subsample_ratio": Key(Kind.NUMBER, above=0, most=1), "directory": _LIST}
+
+DIRECTORY: Mapping[str, Key] = {
+    **_BUCKETS,
+    "path": _TEXT,
+    "mask_path": _TEXT,
+    "control_path": _TEXT,
+    "default_mask_file": _TEXT,
+}
+
+#: Keys that look right and do nothing, with what to write instead.
+IGNORED: Mapping[str, str] = {
+    "regenerate_cache": "Set `regenerate_cache` beside the configuration, in the request itself.",
+    "trust_cache": "Set `trust_cache` beside the configuration, in the request itself.",
+    "reset_dataloader": "Give it when you resume the task.",
+    "reset_optimizer": "Give it when you resume the task.",
+    "pseudo_huber_c": "Write `huber_delta` (or `smooth_l1_beta`).",
+    "image_eval_micro_batch_size_per_gpu": "Write `eval_image_micro_batch_size_per_gpu`.",
+    "master_port": "Leave it out: the service gives each run a free port.",
+    "lora": "Write [adapter] with type = 'lora'.",
+}
+
+#: Optimizers that the trainer knows itself, in lower case, with the arguments they take.
+_ADAM = frozenset({"lr", "betas", "eps", "weight_decay"})
+_TORCH = frozenset({"maximize", "foreach", "differentiable", "fused"})
+_BITSANDBYTES = _ADAM | {
+    "amsgrad",
+    "optim_bits",
+    "args",
+    "min_8bit_size",
+    "percentile_clipping",
+    "block_wise",
+    "is_paged",
+}
+_OPTIMI = _ADAM | {"max_lr", "decouple_lr", "kahan_sum", "foreach", "triton"}
+OPTIMIZERS: Mapping[str, frozenset[str]] = {
+    "adamw": _ADAM | _TORCH | {"amsgrad", "capturable"},
+    "adamw8bit": _BITSANDBYTES,
+    "adamw_optimi": _OPTIMI,
+    "stableadamw": _OPTIMI,
+    "sgd": _TORCH | {"lr", "momentum", "dampening", "weight_decay", "nesterov"},
+    "adamw8bitkahan": _BITSANDBYTES | {"stabilize"},
+    "offload": _ADAM | _TORCH | {"amsgrad", "capturable", "offload_gradients", "minimal_size"},
+    "automagic": frozenset(
+        {
+            "lr",
+            "min_lr",
+            "max_lr",
+            "lr_bump",
+            "eps",
+            "clip_threshold",
+            "beta2",
+            "weight_decay",
+            "do_paramiter_swapping",
+            "paramiter_swapping_factor",
+        }
+    ),
+    "genericoptim": _ADAM
+    | {
+        "correct_bias",
+        "momentum_type",
+        "second_moment_type",
+        "correct_dim",
+        "cpu_offload",
+        "kahan_buffer_offload",
+        "muon",
+        "adamuon",
+        "normuon",
+        "polar_express",
+        "compile",
+        "automagic",
+        "min_lr",
+        "max_lr",
+        "lr_bump",
+        "lr_decrease_factor",
+        "skip_invalid_grads",
+        "rank",
+        "proj_type",
+        "update_proj_gap",
+    },
+}
+
+#: Classes of pytorch_optimizer that people use, to recognise a slip; its full list is the trainer's.
+KNOWN_CLASSES = (
+    "Prodigy",
+    "Lion",
+    "CAME",
+    "AdaFactor",
+    "Adan",
+    "ScheduleFreeAdamW",
+    "Muon",
+    "SOAP",
+    "Sophia",
+    "LaProp",
+)

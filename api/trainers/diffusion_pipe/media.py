@@ -1,0 +1,186 @@
+"""Sizes of images and videos, from their headers alone, remembered."""
+
+import os
+import stat
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import BinaryIO
+
+import av
+from PIL import Image
+
+#: Suffixes that the trainer takes for videos: those of imageio, in lower and in upper case only.
+_VIDEO_NAMES = """
+264 265 3g2 3gp a64 A64 adp amr amv asf avc avi avr avs avs2 avs3 bmv cavs cdg cdxl cgi chk cif cpk dat dav dif dnxhd
+dnxhr drc dv dvd f4v flm flv gsm gxf h261 h263 h264 h265 h26l hevc idf ifv imx ipu ism isma ismv ivf ivr j2k kux lvf
+m1v m2t m2ts m2v m4a m4b m4v mj2 mjpeg mjpg mk3d mka mks mkv mods moflex mov mp4 mpc mpd mpeg mpg mpo mts mvi mxf mxg
+nut obu ogg ogv psp qcif rcv rgb rm roq sdr2 ser sga svag svs ts ty ty+ v v210 vb vc1 vc2 viv vob webm wmv wtv xl xmv
+y4m yop yuv yuv10
+"""
+VIDEO_SUFFIXES = frozenset(f".{cased}" for name in _VIDEO_NAMES.split() for cased in (name, name.upper()))
+
+#: Formats that name no other files, whatever their content says: a playlist would make the reader open addresses.
+_VIDEO_FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,asf,mpeg,mpegts,mpegvideo,h264,hevc,m4v,ogg,mjpeg,nut,ivf"
+)
+
+#: Suffixes of images, to tell a picture from a stray file; the trainer itself tries to open anything.
+IMAGE_SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".jxl", ".heic", ".heif"}
+)
+
+_MOST_CHUNKS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a header tells. An animated image has more than one frame; None is a video whose length it does not tell."""
+
+    width: int
+    height: int
+    frames: int | None = 1
+    frames_per_second: float | None = None  #: of a video
+
+
+class Unreadable(Exception):
+    """The file is no image or video that can be read."""
+
+
+class Looks:
+    """Remembers what was seen, by path, time of change and size; forgets the oldest beyond its capacity."""
+
+    def __init__(self, capacity: int = 100_000) -> None:
+        self._capacity = capacity
+        self._lock = threading.Lock()
+        self._seen: OrderedDict[tuple[str, int, int], Look | None] = OrderedDict()
+
+    def look(self, path: Path) -> Look:
+        """Looks at a file, or remembers it. Raises Unreadable."""
+        try:
+            found = path.stat()
+        except (OSError, ValueError) as error:
+            raise Unreadable from error
+        key = (os.fspath(path), found.st_mtime_ns, found.st_size)
+        with self._lock:
+            if key in self._seen:
+                self._seen.move_to_end(key)
+                return _told(self._seen[key])
+        try:
+            seen: Look | None = look_at(path)
+        except Unreadable:
+            seen = None
+        with self._lock:
+            self._seen[key] = seen
+            while len(self._seen) > self._capacity:
+                self._seen.popitem(last=False)
+        return _told(seen)
+
+
+class Budget:
+    """How long may be looked into files, and how many directory entries may be read."""
+
+    def __init__(self, seconds: float, entries: int = 200_000, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._until = monotonic() + seconds
+        self.entries = entries
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the time is over."""
+        return self._monotonic() >= self._until
+
+
+def is_video(name: str) -> bool:
+    """Whether the trainer takes a file for a video."""
+    return os.path.splitext(name)[1] in VIDEO_SUFFIXES
+
+
+def look_at(path: Path) -> Look:
+    """Looks at the header of a regular file; never waits for a pipe, never decodes. Raises Unreadable."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        raise Unreadable from error
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise Unreadable
+        # Both libraries raise nearly anything on a file that is made to.
+        try:
+            found = _video(file) if is_video(path.name) else _image(file, path.suffix)
+        except Unreadable:
+            raise
+        except Exception as error:
+            raise Unreadable from error
+    if found.width <= 0 or found.height <= 0:
+        raise Unreadable
+    return found
+
+
+def _told(seen: Look | None) -> Look:
+    if seen is None:
+        raise Unreadable
+    return seen
+
+
+def _image(file: BinaryIO, suffix: str) -> Look:
+    if suffix.lower() == ".webp":
+        return _webp(file)
+    with Image.open(file) as image:
+        return Look(*image.size)
+
+
+def _webp(file: BinaryIO) -> Look:
+    # Pillow reads a WebP whole to open it; its size stands in the first 30 bytes.
+    start = file.read(30)
+    if len(start) < 30 or start[:4] != b"RIFF" or start[8:12] != b"WEBP":
+        raise Unreadable
+    kind = start[12:16]
+    if kind == b"VP8X":
+        width, height = (1 + int.from_bytes(start[i : i + 3], "little") for i in (24, 27))
+        is_animated = bool(start[20] & 0x02)
+        return Look(width, height, _count_webp_frames(file) if is_animated else 1)
+    if kind == b"VP8L" and start[20] == 0x2F:
+        bits = int.from_bytes(start[21:25], "little")
+        return Look(1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF))
+    if kind == b"VP8 " and start[23:26] == b"\x9d\x01\x2a":
+        return Look(*(int.from_bytes(start[i : i + 2], "little") & 0x3FFF for i in (26, 28)))
+    raise Unreadable
+
+
+def _count_webp_frames(file: BinaryIO) -> int:
+    # Two are enough to know; the chunks before the first frame are few.
+    frames, position = 0, 12
+    for _ in range(_MOST_CHUNKS):
+        file.seek(position)
+        header = file.read(8)
+        if len(header) < 8:
+            break
+        frames += header[:4] == b"ANMF"
+        if frames > 1:
+            break
+        size = int.from_bytes(header[4:], "little")
+        position += 8 + size + size % 2
+    return max(frames, 1)
+
+
+def _video(file: BinaryIO) -> Look:
+    options = {"format_whitelist": _VIDEO_FORMATS, "protocol_whitelist": "", "probesize": str(4 * 1024 * 1024)}
+    with av.open(file, mode="r", options=options, metadata_errors="replace") as container:
+        stream = container.streams.video[0]
+        rate = stream.average_rate
+        if not rate:
+            raise Unreadable
+        return Look(stream.width, stream.height, _frames(stream.frames, container.duration, rate), float(rate))
+
+
+def _frames(stated: int, duration: int | None, rate: Fraction) -> int | None:
+    # In the order in which the trainer's reader asks: the stated count, then length times rate.
+    if stated > 0:
+        return stated
+    estimated = 0 if duration is None else round(float(duration / av.time_base) * float(rate))
+    return estimated if estimated > 0 else None

@@ -1,0 +1,273 @@
+"""Checks [model]: the type, its paths and its keys; finds out which variant of a model it is."""
+
+import json
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from api.trainers.diffusion_pipe import paths
+from api.trainers.diffusion_pipe.document import Document, number, positive
+from api.trainers.diffusion_pipe.findings import Findings
+from api.trainers.diffusion_pipe.key_check import check_names, check_values, did_you_mean
+from api.trainers.diffusion_pipe.keys import MODEL, MODEL_COMMON
+from api.trainers.diffusion_pipe.model_types import MODELS, ModelFacts, PathKind
+from api.trainers.pointers import shown
+
+#: What of a model's config.json is read, in bytes.
+_MOST_CONFIG_BYTES = 1024 * 1024
+
+_I2V_MARK = b'blocks.0.cross_attn.k_img.weight"'
+
+#: The width of Flux 2's first layer, by variant: it decides the name of the cache.
+_FLUX2_CACHES = {6144: "flux2", 3072: "flux2_klein_4b", 4096: "flux2_klein_9b"}
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """What bears on the dataset: which frame rate, which multiple of pixels, which caches (several: one of them)."""
+
+    caches: tuple[str, ...]
+    framerate: int | None = None
+    round_to: int = 16
+    videos_only: bool = False
+    type: str = ""
+
+
+def read_type(config: Document | None, requested: str, findings: Findings) -> str | None:
+    """The model type, which request and configuration must agree on; None when it is unknown."""
+    written = config.table("model").get("type") if config is not None else None
+    if config is not None and isinstance(config.values.get("model"), dict) and not isinstance(written, str):
+        message = "`type` is missing." if written is None else "This is not a text."
+        findings.error(config.at("model", "type"), message, f"Write type = '{shown(requested) or 'flux'}'.")
+    if config is not None and isinstance(written, str) and requested and written != requested:
+        findings.error(
+            config.at("model", "type"),
+            f"The configuration says `{shown(written)}`, the request says `{shown(requested)}`.",
+            "Give the same type in both places.",
+        )
+    name = written if isinstance(written, str) else requested
+    if name in MODELS:
+        return name
+    at = config.at("model", "type") if config is not None and isinstance(written, str) else "/model_type"
+    known = ", ".join(sorted(MODELS))
+    findings.error(
+        at, f"The trainer knows no model type `{shown(name)}`.", f"{did_you_mean(name, MODELS)} Known: {known}."
+    )
+    return None
+
+
+def check_model(config: Document, model_type: str, root: Path | None, findings: Findings) -> None:
+    """Checks the keys and the paths of [model]."""
+    if not isinstance(config.values.get("model"), dict):
+        return
+    model, facts = config.table("model"), MODELS[model_type]
+    at = partial(config.at, "model")
+    known = MODEL_COMMON | facts.keys | facts.kinds.keys() | {facts.dtype_key}
+    check_names(model, sorted(known), at, findings)
+    # The type has been checked already, against that of the request.
+    check_values({name: value for name, value in model.items() if name in known - {"type"}}, MODEL, at, findings)
+    for name in ("dtype", *facts.required):
+        if name not in model:
+            findings.error(at(name), f"`{name}` is missing.", _ADVICE.get(name, f"Set `{name}`."))
+    _check_paths(config, facts, root, findings)
+    _check_comfy(config, facts, root, findings)
+    _check_ranges(config, model_type, findings)
+
+
+_ADVICE = {"dtype": "Write dtype = 'bfloat16'.", "max_sequence_length": "Write 256; 768 for Pony V7."}
+
+
+def find_variant(config: Document | None, model_type: str, root: Path | None) -> Variant:
+    """What the dataset needs to know of the model. What its files do not tell is as for the plainest variant."""
+    facts = MODELS[model_type]
+    plain = Variant((facts.cache_name or model_type,), facts.framerate, facts.round_to, type=model_type)
+    if config is None:
+        return plain
+    model = config.table("model")
+    match model_type:
+        case "wan":
+            return _wan(model, plain, root)
+        case "flux2":
+            return Variant(_flux2_caches(model, root), type=model_type)
+        case "ltx-video" if isinstance(single := model.get("single_file_path"), str) and single:
+            return Variant((Path(single).stem,), facts.framerate, facts.round_to, type=model_type)
+        case "cosmos_predict2" | "anima":
+            cache = "cosmos_predict2" if "t5_path" in model else "anima"
+            return Variant((cache,), facts.framerate, facts.round_to, type=model_type)
+    return plain
+
+
+def _check_paths(config: Document, facts: ModelFacts, root: Path | None, findings: Findings) -> None:
+    model = config.table("model")
+    if not any(all(name in model for name in names) for names in facts.alternatives):
+        best = max(facts.alternatives, key=lambda names: sum(name in model for name in names))
+        others = [" + ".join(names) for names in facts.alternatives]
+        for name in best:
+            if name not in model:
+                findings.error(
+                    config.at("model", name), f"`{name}` is missing.", f"This type needs {', or '.join(others)}."
+                )
+    for name, kind in facts.kinds.items():
+        if name in model:
+            _check_text_path(model[name], kind, config.at("model", name), root, findings)
+    _check_wan(config, root, findings)
+    _check_flux(config, root, findings)
+
+
+def _check_text_path(value: Any, kind: PathKind, at: str, root: Path | None, findings: Findings) -> None:
+    if isinstance(value, str):
+        paths.check_path(value, kind, at, root, findings)
+    else:
+        findings.error(at, "This is not a text.", "Write the path in quotes.")
+
+
+def _check_wan(config: Document, root: Path | None, findings: Findings) -> None:
+    model = config.table("model")
+    checkpoint = model.get("ckpt_path")
+    if model.get("type") != "wan" or not isinstance(checkpoint, str):
+        return
+    directory = paths.resolve(checkpoint, root)
+    if directory is None or not _is_directory(directory):
+        return
+    if _wan_config(model, root) is None:
+        findings.error(
+            config.at("model", "ckpt_path"),
+            "This directory has no config.json of a Wan model.",
+            "Name the original checkpoint's directory; for Wan 2.2 also set transformer_path to its sub-directory.",
+        )
+
+
+def _check_flux(config: Document, root: Path | None, findings: Findings) -> None:
+    model = config.table("model")
+    diffusers = model.get("diffusers_path")
+    if model.get("type") != "flux" or not isinstance(diffusers, str) or model.get("transformer_path"):
+        return
+    directory = paths.resolve(diffusers, root)
+    is_whole = directory is None or not _is_directory(directory) or _is_directory(directory / "transformer")
+    if is_whole and not paths.is_hub_name(diffusers, root):
+        return
+    findings.error(
+        config.at("model", "transformer_path"),
+        "diffusers_path has no directory `transformer` here, and transformer_path is missing.",
+        "Give a complete local model, or set transformer_path.",
+    )
+
+
+def _check_comfy(config: Document, facts: ModelFacts, root: Path | None, findings: Findings) -> None:
+    model = config.table("model")
+    merged = model.get("merge_adapters")
+    if "merge_adapters" in facts.keys and isinstance(merged, list):
+        for index, path in enumerate(merged):
+            _check_text_path(path, PathKind.FILE, config.at("model", "merge_adapters", index), root, findings)
+    encoders = model.get("text_encoders")
+    if "text_encoders" not in facts.keys or not isinstance(encoders, list):
+        return
+    if not encoders:
+        findings.error(config.at("model", "text_encoders"), "The list is empty.", "Name a text encoder.")
+    for index, encoder in enumerate(encoders):
+        _check_encoder(encoder, config.at("model", "text_encoders", index), root, findings)
+
+
+def _check_encoder(encoder: Any, at: str, root: Path | None, findings: Findings) -> None:
+    if not isinstance(encoder, dict):
+        findings.error(at, "This is not a table.", "Write {path = '…', type = '…'}.")
+        return
+    if not isinstance(encoder.get("type"), str):
+        findings.error(f"{at}/type", "The type of the text encoder is missing.", "Write type = 'flux2', say.")
+    name = "paths" if "paths" in encoder else "path"
+    found = encoder.get(name)
+    if isinstance(found, str):
+        paths.check_path(found, PathKind.FILE, f"{at}/{name}", root, findings)
+    elif isinstance(found, list) and found:
+        for index, path in enumerate(found):
+            _check_text_path(path, PathKind.FILE, f"{at}/{name}/{index}", root, findings)
+    else:
+        findings.error(f"{at}/{name}", "The path of the text encoder is missing.", "Set `path` (or `paths`, a list).")
+
+
+def _check_ranges(config: Document, model_type: str, findings: Findings) -> None:
+    model = config.table("model")
+    low, high = number(model.get("min_t", 0)), number(model.get("max_t", 1))
+    if model_type == "wan" and low is not None and high is not None and low >= high:
+        findings.error(config.at("model", "min_t"), "min_t is not below max_t.", "Write 0 ≤ min_t < max_t ≤ 1.")
+    cfg = number(model.get("cfg", 1))
+    stages = positive(config.values.get("pipeline_stages", 1), 1)
+    if model_type == "minimax_h3" and cfg is not None and cfg > 1 and stages > 1:
+        findings.error(
+            config.at("model", "cfg"), "`cfg` above 1 needs pipeline_stages = 1.", "Leave `cfg` out, or use one stage."
+        )
+
+
+def _wan(model: dict[str, Any], plain: Variant, root: Path | None) -> Variant:
+    known = _wan_config(model, root) or {}
+    checkpoint = model.get("ckpt_path")
+    is_skyreels = isinstance(checkpoint, str) and "skyreels" in Path(checkpoint).name.lower()
+    framerate = 24 if is_skyreels else plain.framerate
+    match known.get("model_type"):
+        case "t2v":
+            return Variant(("skyreels_v2" if is_skyreels else "wan",), framerate, type="wan")
+        case "i2v":
+            first = "skyreels_v2_i2v" if is_skyreels else "wan_i2v"
+            headers = _wan_headers(model, root)
+            if not all(headers):
+                return Variant((first, "wan2.2_i2v"), framerate, videos_only=True, type="wan")
+            cache = first if any(_I2V_MARK in header for header in headers) else "wan2.2_i2v"
+            return Variant((cache,), framerate, videos_only=True, type="wan")
+        case "flf2v":
+            return Variant(("wan_flf2v",), framerate, videos_only=True, type="wan")
+        case "ti2v":
+            return Variant(("wan2.2_5b",), 24, 32, type="wan")
+    return Variant(("skyreels_v2",) if is_skyreels else ("wan",), framerate, type="wan")
+
+
+def _wan_config(model: dict[str, Any], root: Path | None) -> dict[str, Any] | None:
+    checkpoint = model.get("ckpt_path")
+    directory = paths.resolve(checkpoint, root) if isinstance(checkpoint, str) else None
+    if directory is None:
+        return None
+    transformer = _wan_transformer(model, root)
+    if transformer is not None and _is_directory(transformer):
+        candidates = [transformer / "config.json"]
+    else:
+        candidates = [directory / "config.json", directory / "low_noise_model" / "config.json"]
+    for candidate in candidates:
+        try:
+            found = json.loads(paths.read_start(candidate, _MOST_CONFIG_BYTES))
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(found, dict):
+            return found
+    return None
+
+
+def _wan_transformer(model: dict[str, Any], root: Path | None) -> Path | None:
+    text = model.get("transformer_path", model.get("ckpt_path"))
+    return paths.resolve(text, root) if isinstance(text, str) else None
+
+
+def _wan_headers(model: dict[str, Any], root: Path | None) -> list[bytes]:
+    transformer = _wan_transformer(model, root)
+    if transformer is None:
+        return [b""]
+    if not _is_directory(transformer):
+        return [paths.safetensors_header(transformer)]
+    return [paths.safetensors_header(transformer / name) for name in paths.safetensors_in(transformer)[:64]] or [b""]
+
+
+def _flux2_caches(model: dict[str, Any], root: Path | None) -> tuple[str, ...]:
+    text = model.get("diffusion_model")
+    path = paths.resolve(text, root) if isinstance(text, str) else None
+    try:
+        header = json.loads(paths.safetensors_header(path)) if path is not None else {}
+        width = next(entry["shape"][0] for key, entry in header.items() if "img_in.weight" in key)
+        return (_FLUX2_CACHES[width],)
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError, StopIteration):
+        return tuple(_FLUX2_CACHES.values())
+
+
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,150 @@
+"""Whether paths that a configuration names are there; their content is never shown."""
+
+import os
+import stat
+from pathlib import Path
+
+from api.trainers.diffusion_pipe.findings import Findings
+from api.trainers.diffusion_pipe.model_types import PathKind
+from api.trainers.pointers import shown
+
+#: A torch file is a zip archive, or a bare pickle (protocol 2 to 5); both can hold instructions.
+_PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+
+#: Directory entries that are looked at in search of weights.
+_MOST_ENTRIES = 10_000
+
+#: Bytes of a header that are searched; those of the largest models are below 1 MB.
+_MOST_HEADER_BYTES = 16 * 1024 * 1024
+
+
+def resolve(text: str, root: Path | None) -> Path | None:
+    """The path as the trainer, which runs in its root, opens it; None when that cannot be told."""
+    path = Path(text)
+    if path.is_absolute():
+        return path
+    return None if root is None else root / path
+
+
+def check_path(text: str, kind: PathKind, at: str, root: Path | None, findings: Findings) -> None:
+    """Checks one path of [model]."""
+    if kind is PathKind.PRETRAINED and is_hub_name(text, root):
+        findings.warn(
+            at,
+            "This is no directory here; the trainer will take it as a name on Hugging Face and download it.",
+            "Give the directory of a downloaded model to be sure of it.",
+        )
+        return
+    path = check_exists(text, at, root, findings)
+    if path is None:
+        return
+    is_directory = path.is_dir()
+    if kind in (PathKind.FILE, PathKind.SAFETENSORS) and is_directory:
+        findings.error(at, "This is a directory, and the trainer needs a file.", "Name the weights file in it.")
+    elif kind in (PathKind.DIRECTORY, PathKind.PRETRAINED) and not is_directory:
+        findings.error(at, "This is a file, and the trainer needs a directory.", "Name the model's directory.")
+    elif kind is PathKind.WEIGHTS and is_directory and not safetensors_in(path):
+        findings.error(at, "This directory has no .safetensors files.", "Name the directory that has the weights.")
+    elif kind in (PathKind.WEIGHTS, PathKind.SAFETENSORS) and not is_directory and path.suffix != ".safetensors":
+        findings.error(at, "The trainer needs a .safetensors file here.", "Convert the weights to safetensors.")
+    elif not is_directory:
+        _check_weights(path, at, findings)
+
+
+def check_exists(text: str, at: str, root: Path | None, findings: Findings) -> Path | None:
+    """The path when it names a readable file or directory; says what is wrong otherwise."""
+    if not text:
+        findings.error(at, "The path is empty.", "Give the path.")
+        return None
+    path = resolve(text, root)
+    if path is None:
+        findings.error(at, "The path is relative, and the trainer's directory is not known.", "Give an absolute path.")
+        return None
+    mode = mode_of(path)
+    if mode is None:
+        advice = "Write the home directory out; `~` is not resolved." if text.startswith("~") else "Correct the path."
+        findings.error(at, "This path does not exist.", advice)
+        return None
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        findings.error(at, "This is neither a file nor a directory.", "Name a file or a directory.")
+        return None
+    if not os.access(path, os.R_OK | (os.X_OK if stat.S_ISDIR(mode) else 0)):
+        findings.error(at, "This path cannot be read.", "Give the service's user the permission to read it.")
+        return None
+    return path
+
+
+def check_adapter_directory(text: str, at: str, root: Path | None, findings: Findings) -> None:
+    """Checks a directory from which an adapter is continued: it must hold exactly one .safetensors file."""
+    path = check_exists(text, at, root, findings)
+    if path is None:
+        return
+    count = len(safetensors_in(path)) if path.is_dir() else 0
+    if not path.is_dir():
+        findings.error(at, "This is a file, and the trainer needs a directory.", "Name the directory of the adapter.")
+    elif count != 1:
+        findings.error(
+            at,
+            f"This directory has {count} .safetensors files; the trainer needs exactly one.",
+            "Name one saved adapter.",
+        )
+
+
+def is_hub_name(text: str, root: Path | None) -> bool:
+    """Whether a text is no path here, but `owner/name` as Hugging Face has them."""
+    path = resolve(text, root)
+    if path is not None and mode_of(path) is not None:
+        return False
+    owner, slash, name = text.partition("/")
+    return bool(slash and owner and name) and "/" not in name and not text.startswith((".", "~"))
+
+
+def mode_of(path: Path) -> int | None:
+    """The mode of what a path leads to; None when it leads nowhere, or may not be followed."""
+    try:
+        return path.stat().st_mode
+    except (OSError, ValueError):
+        return None
+
+
+def safetensors_in(directory: Path) -> list[str]:
+    """The names of the .safetensors files directly in a directory, of its first 10,000 entries."""
+    try:
+        with os.scandir(directory) as entries:
+            names = [entry.name for _, entry in zip(range(_MOST_ENTRIES), entries, strict=False)]
+    except OSError:
+        return []
+    return sorted(name for name in names if name.endswith(".safetensors"))
+
+
+def read_start(path: Path, size: int) -> bytes:
+    """The first bytes of a regular file; none when it is no such file, or cannot be read. Never waits for a pipe."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        return b""
+    with os.fdopen(descriptor, "rb") as file:
+        try:
+            return file.read(size) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+        except OSError:
+            return b""
+
+
+def safetensors_header(path: Path) -> bytes:
+    """The header of a .safetensors file, JSON as it is written; empty when there is none, or one above 16 MB."""
+    length = int.from_bytes(read_start(path, 8), "little")
+    if not 0 < length <= _MOST_HEADER_BYTES:
+        return b""
+    return read_start(path, 8 + length)[8:]
+
+
+def _check_weights(path: Path, at: str, findings: Findings) -> None:
+    start = read_start(path, 16)
+    if not start:
+        findings.error(at, "This file is empty.", "Download it again.")
+    elif start.startswith(_PICKLE_STARTS):
+        findings.warn(
+            at,
+            f"{shown(path.name)} holds pickled Python, which can run code when it is loaded.",
+            "Convert it to safetensors, or use it only if you trust where it is from.",
+        )

@@ -1,0 +1,90 @@
+"""The plan of a training: totals, caches, memory, files, and the command as it would be."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from api.models.model_memory import TRAINING_MB, ModelType
+from api.models.training import TrainingPlan, TrainingRequest
+from api.trainers.diffusion_pipe.batches import Batches
+from api.trainers.diffusion_pipe.dataset_check import Outcome
+from api.trainers.diffusion_pipe.document import Document, positive, whole
+from api.trainers.diffusion_pipe.eval_check import Evaluations
+from api.trainers.diffusion_pipe.model_check import Variant
+
+#: The part of the table's figures that does not shrink with the number of pipeline stages, in MB.
+_ACTIVATIONS_MB = 4_000
+
+
+def build(
+    request: TrainingRequest,
+    config: Document,
+    variant: Variant,
+    batches: Batches,
+    outcome: Outcome,
+    evaluations: Evaluations,
+    files: Mapping[str, str],
+    command: tuple[str, ...],
+    trainer: str,
+) -> TrainingPlan:
+    """Puts together what the checks found."""
+    epochs = whole(config.values.get("epochs"))
+    memory, basis = estimate_memory(config, variant.type)
+    directories = [*outcome.directories, *evaluations.directories]
+    return TrainingPlan(
+        trainer=trainer,
+        model_type=variant.type,
+        gpu_count=request.gpu_count,
+        epochs=epochs,
+        steps_per_epoch=outcome.steps_per_epoch,
+        total_steps=_total(epochs, outcome.steps_per_epoch, whole(config.values.get("max_steps"))),
+        global_batch_size=batches.global_size,
+        dataset_items=outcome.items,
+        estimated_memory_mb=memory,
+        memory_basis=basis,
+        files=dict(files),
+        command=command,
+        caches=caches(directories, variant),
+        evaluates=bool(config.values.get("eval_datasets")),
+        notes=tuple(dict.fromkeys([*outcome.notes, *evaluations.notes, *_remarks(config, variant)])),
+    )
+
+
+def caches(directories: Iterable[Path], variant: Variant) -> tuple[str, ...]:
+    """The cache directories that may be written; through links, so that one cache has one name."""
+    found = {str(directory.resolve() / "cache" / name) for directory in directories for name in variant.caches}
+    return tuple(sorted(found))
+
+
+def estimate_memory(config: Document, model_type: str) -> tuple[int | None, str]:
+    """MB that each GPU needs, and where the figure comes from."""
+    if "adapter" not in config.values:
+        return None, "Not known: the table of this service has figures for adapters, not for full fine-tuning."
+    known = TRAINING_MB[ModelType(model_type)]
+    stages = positive(config.values.get("pipeline_stages", 1), 1)
+    if stages == 1:
+        return (
+            known,
+            f"{known:,} MB, from the table for a LoRA of {model_type}; batch, resolution and blocks not counted.",
+        )
+    shared = max(known - _ACTIVATIONS_MB, 0)
+    estimate = min(known, _ACTIVATIONS_MB) + -(-shared // stages)
+    return estimate, (
+        f"4,000 MB + ({known:,} MB - 4,000 MB) / {stages} stages, from the table for a LoRA of {model_type};"
+        " batch, resolution and blocks not counted."
+    )
+
+
+def _total(epochs: int | None, steps_per_epoch: int | None, max_steps: int | None) -> int | None:
+    if epochs is None or steps_per_epoch is None:
+        return None
+    total = epochs * steps_per_epoch
+    return total if max_steps is None else min(total, max_steps)
+
+
+def _remarks(config: Document, variant: Variant) -> list[str]:
+    remarks = []
+    if len(variant.caches) > 1:
+        remarks.append("Which of the caches is used cannot be told from the model's files; all of them are reserved.")
+    if whole(config.values.get("blocks_to_swap")):
+        remarks.append("Whether blocks_to_swap is too large for the model is known only when it has loaded.")
+    return remarks

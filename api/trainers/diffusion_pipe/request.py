@@ -1,0 +1,150 @@
+"""Reads a request's two forms, structured and text, into what the trainer will read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from api.models.training import TrainingRequest
+from api.trainers.diffusion_pipe import toml_files
+from api.trainers.diffusion_pipe.document import Document
+from api.trainers.diffusion_pipe.findings import Findings
+from api.trainers.diffusion_pipe.keys import TOP
+from api.trainers.pointers import pointer, shown
+
+#: Groups of the structured form whose keys stand at the trainer's top level, with the prefix that may be left out.
+GROUPS: Mapping[str, str] = {"eval": "eval_", "save": "save_", "optimization": ""}
+
+_TWO_FORMS = "Give `config` and `dataset`, or `config_toml` and `dataset_toml`."
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The two documents of a request; one that cannot be read is None."""
+
+    config: Document | None = None
+    dataset: Document | None = None
+
+
+def read(request: TrainingRequest, findings: Findings) -> Reading:
+    """Reads whichever form the request has, and says what is wrong with the form."""
+    is_text = request.config_toml is not None or request.dataset_toml is not None
+    is_structured = bool(request.config) or bool(request.dataset)
+    if is_text and is_structured:
+        findings.error("", "The request gives its configuration both as text and structured.", _TWO_FORMS)
+        return Reading()
+    if not is_text and not is_structured:
+        findings.error("", "The request has no configuration.", _TWO_FORMS)
+        return Reading()
+    return _read_text(request, findings) if is_text else _read_structured(request, findings)
+
+
+def _read_text(request: TrainingRequest, findings: Findings) -> Reading:
+    found: list[Document | None] = []
+    for name, text in (("config_toml", request.config_toml), ("dataset_toml", request.dataset_toml)):
+        if not isinstance(text, str):
+            findings.error(pointer(name), f"`{name}` is missing.", _TWO_FORMS)
+            found.append(None)
+            continue
+        values = toml_files.parse(text, pointer(name), findings)
+        found.append(None if values is None else Document(values, pointer(name)))
+    return Reading(*found)
+
+
+def _read_structured(request: TrainingRequest, findings: Findings) -> Reading:
+    config = _structured(request.config, "config", findings)
+    dataset = _structured(request.dataset, "dataset", findings)
+    return Reading(
+        config=None if config is None else _flatten(config, request.model_type, findings),
+        dataset=None if dataset is None else _rename_directories(dataset, findings),
+    )
+
+
+def _structured(values: Any, name: str, findings: Findings) -> dict[str, Any] | None:
+    at = pointer(name)
+    if not isinstance(values, Mapping):
+        findings.error(at, f"`{name}` is not an object.", _TWO_FORMS)
+        return None
+    if not values:
+        findings.error(at, f"`{name}` is missing.", _TWO_FORMS)
+        return None
+    copied = dict(values)
+    if not toml_files.fits(copied, at, findings):
+        return None
+    copied = _widen(copied)
+    return copied if _is_writable(copied, at, findings) else None
+
+
+def _widen(value: Any) -> Any:
+    # JSON does not tell 1 from 1.0, the trainer's parser does: in a list that has a fraction, all become floats.
+    if isinstance(value, dict):
+        return {key: _widen(child) for key, child in value.items()}
+    if not isinstance(value, list | tuple):
+        return value
+    children = [_widen(child) for child in value]
+    kinds = {type(child) for child in children}
+    if kinds == {int, float} and all(-(2**53) <= child <= 2**53 for child in children if isinstance(child, int)):
+        return [float(child) for child in children]
+    return children
+
+
+def _is_writable(values: dict[str, Any], at: str, findings: Findings) -> bool:
+    if toml_files.write(values) is not None:
+        return True
+    mixed = list(toml_files.mixed_arrays(values))
+    for path in mixed:
+        findings.error(
+            at + pointer(*path),
+            "This list mixes kinds of values, which the trainer's TOML parser refuses.",
+            "Write all of them alike: all numbers, or all texts.",
+        )
+    found = len(mixed)
+    for path, value in toml_files.leaves(values):
+        if value is None:
+            findings.error(at + pointer(*path), "null cannot be written in TOML.", "Leave the key out.")
+        elif all(toml_files.write({str(part): value}) is not None for part in ("value", path[-1])):
+            continue
+        else:
+            findings.error(at + pointer(*path), "The trainer's TOML parser cannot read this.", "Write it more plainly.")
+        found += 1
+    if not found:
+        findings.error(at, "The trainer's TOML parser cannot read this configuration.", "Write it more plainly.")
+    return False
+
+
+def _flatten(config: dict[str, Any], model_type: str, findings: Findings) -> Document:
+    values = {key: value for key, value in config.items() if key not in GROUPS}
+    moved: dict[str, str] = {}
+    for group in GROUPS.keys() & config.keys():
+        if not isinstance(config[group], dict):
+            findings.error(pointer("config", group), "This is not an object.", f"Put the keys of `{group}` into one.")
+            continue
+        for key, value in config[group].items():
+            name = _full_name(group, key)
+            if name in values:
+                findings.error(
+                    pointer("config", group, key), f"`{shown(name)}` is given twice.", "Give it in one place only."
+                )
+                continue
+            values[name] = value
+            moved[name] = pointer("config", group, key)
+    model = values.get("model")
+    if isinstance(model, dict) and "type" not in model and model_type:
+        values["model"] = {"type": model_type, **model}
+    return Document(values, "/config", moved)
+
+
+def _full_name(group: str, key: str) -> str:
+    prefixed = GROUPS[group] + key
+    return prefixed if prefixed in TOP else key
+
+
+def _rename_directories(dataset: dict[str, Any], findings: Findings) -> Document:
+    if "directories" not in dataset:
+        return Document(dataset, "/dataset", {} if "directory" in dataset else {"directory": "/dataset/directories"})
+    if "directory" in dataset:
+        findings.error(
+            "/dataset/directory", "`directory` and `directories` are both given.", "Give `directories` only."
+        )
+    values = {key: value for key, value in dataset.items() if key != "directories"}
+    values["directory"] = dataset["directories"]
+    return Document(values, "/dataset", {"directory": "/dataset/directories"})

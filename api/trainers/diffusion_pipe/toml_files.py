@@ -1,0 +1,195 @@
+"""TOML as the trainer reads and writes it: parsed by the same package, edited with comments and order kept."""
+
+import math
+import tomllib
+from collections.abc import Iterator
+from typing import Any
+
+import toml
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+
+from api.trainers.diffusion_pipe.findings import Findings
+from api.trainers.pointers import pointer, shown
+
+#: Bounds of what is parsed: the trainer's own parser is slow, and both recurse.
+MAX_CHARACTERS = 131_072
+MAX_DEPTH = 16
+MAX_VALUES = 20_000
+
+Path = tuple[str | int, ...]
+
+
+def parse(text: str, base: str, findings: Findings) -> dict[str, Any] | None:
+    """What the trainer will read; None when no parser can read it. What its own parser refuses is an error, too."""
+    if len(text) > MAX_CHARACTERS:
+        findings.error(base, f"The text is longer than {MAX_CHARACTERS} characters.", "Shorten it.")
+        return None
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as mistake:
+        findings.error(base, f"This is not valid TOML: {shown(mistake)}.", "Correct the text there.")
+        return None
+    except (ValueError, RecursionError, OverflowError):
+        findings.error(
+            base, "This TOML cannot be read: a number is too long, or it is nested too deeply.", "Simplify it."
+        )
+        return None
+    if not fits(values, base, findings):
+        return None
+    _check_dates(values, base, findings)
+    _compare(text, values, base, findings)
+    return values
+
+
+def fits(values: Any, base: str, findings: Findings) -> bool:
+    """Whether the values are few and flat enough to be looked at; says so otherwise."""
+    count = 0
+    pending: list[tuple[Any, int]] = [(values, 0)]
+    while pending:
+        value, depth = pending.pop()
+        count += 1
+        if depth > MAX_DEPTH:
+            findings.error(base, f"This is nested more than {MAX_DEPTH} levels deep.", "Flatten it.")
+            return False
+        if count > MAX_VALUES:
+            findings.error(base, f"These are more than {MAX_VALUES} values.", "Leave some out.")
+            return False
+        children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        pending.extend((child, depth + 1) for child in children)
+    return True
+
+
+def write(values: dict[str, Any]) -> str | None:
+    """The text that the trainer's parser reads as exactly these values; None when there is none."""
+    try:
+        text = tomlkit.dumps(values)
+    except (TOMLKitError, ValueError, TypeError, RecursionError):
+        return None
+    return text if _reads_as(text, values) else None
+
+
+def edit(text: str, changes: dict[Path, Any], removed: tuple[str, ...] = ()) -> str | None:
+    """The text with values set (in tables that are there) and keys removed; all else stays. None when it cannot be."""
+    try:
+        document = tomlkit.parse(text)
+        wanted = tomllib.loads(text)
+        for path, value in changes.items():
+            _set(document, path, value)
+            _set(wanted, path, value)
+        for key in removed:
+            document.pop(key, None)
+            wanted.pop(key, None)
+        edited = tomlkit.dumps(document)
+    except (TOMLKitError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return edited if _reads_as(edited, wanted) else None
+
+
+def mixed_arrays(values: Any, path: Path = ()) -> Iterator[Path]:
+    """Where arrays hold values of different kinds, which the trainer's parser refuses."""
+    if isinstance(values, dict):
+        for key, value in values.items():
+            yield from mixed_arrays(value, (*path, key))
+    elif isinstance(values, list):
+        if len({_kind(value) for value in values}) > 1:
+            yield path
+        for index, value in enumerate(values):
+            yield from mixed_arrays(value, (*path, index))
+
+
+def leaves(values: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Every value that holds no others, with its path; empty tables and arrays are such values."""
+    if isinstance(values, dict) and values:
+        for key, value in values.items():
+            yield from leaves(value, (*path, key))
+    elif isinstance(values, list) and values:
+        for index, value in enumerate(values):
+            yield from leaves(value, (*path, index))
+    else:
+        yield path, values
+
+
+def _check_dates(values: dict[str, Any], base: str, findings: Findings) -> None:
+    for path, value in leaves(values):
+        if not isinstance(value, str | int | float | dict | list):
+            findings.error(base + pointer(*path), "The trainer takes no dates or times.", "Write it in quotes.")
+
+
+def _compare(text: str, values: dict[str, Any], base: str, findings: Findings) -> None:
+    mixed = list(mixed_arrays(values))
+    for path in mixed:
+        findings.error(
+            base + pointer(*path),
+            "This array mixes kinds of values, which the trainer's TOML parser refuses.",
+            "Write all of them alike: [1.0, 2.5] instead of [1, 2.5].",
+        )
+    if mixed:
+        return
+    # It raises nearly anything (IndexError, TypeError, KeyError) on what it does not understand.
+    try:
+        read = toml.loads(text)
+    except Exception as refusal:
+        line = getattr(refusal, "lineno", None)
+        where = f" (line {line})" if line is not None else ""
+        findings.error(
+            base, f"The trainer's TOML parser refuses this{where}.", "Write it more plainly; it knows TOML 0.5 only."
+        )
+        return
+    for path in _inline_tables(read):
+        # The trainer turns those of its configuration into plain tables, those of a dataset it hands to processes.
+        if path[0] == "directory":
+            findings.warn(
+                base + pointer(*path),
+                "Tables of a dataset within braces are known to trouble the trainer's caching.",
+                "Write [[directory]] with a line for each key.",
+            )
+    if not _same(read, values):
+        findings.error(
+            base,
+            "The trainer's TOML parser reads other values here than are written.",
+            "Write it more plainly; it knows TOML 0.5 only.",
+        )
+
+
+def _inline_tables(values: Any, path: Path = ()) -> Iterator[Path]:
+    # The package makes a class of its own for each.
+    if isinstance(values, dict):
+        if type(values) is not dict:
+            yield path
+        for key, value in values.items():
+            yield from _inline_tables(value, (*path, key))
+    elif isinstance(values, list):
+        for index, value in enumerate(values):
+            yield from _inline_tables(value, (*path, index))
+
+
+def _reads_as(text: str, values: dict[str, Any]) -> bool:
+    try:
+        text.encode()
+        return _same(toml.loads(text), values) and _same(tomllib.loads(text), values)
+    except Exception:
+        return False
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return one == other or (math.isnan(one) and math.isnan(other))
+    if isinstance(one, str | bool | int | float):
+        return type(one) is type(other) and bool(one == other)
+    # Dates: both packages have types of their own, and the trainer takes none of them.
+    return one is not None and not isinstance(other, str | int | float | dict | list)
+
+
+def _kind(value: Any) -> type:
+    return dict if isinstance(value, dict) else type(value)
+
+
+def _set(target: Any, path: Path, value: Any) -> None:
+    for part in path[:-1]:
+        target = target[part]
+    target[path[-1]] = value

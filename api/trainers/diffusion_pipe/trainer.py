@@ -1,0 +1,174 @@
+"""The trainer `tdrussell/diffusion-pipe` behind the seam: checks a request, plans it, and says how it is started."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from api.models.training import TrainingPlan, TrainingRequest
+from api.trainers.diffusion_pipe import command, files, plan
+from api.trainers.diffusion_pipe.batches import Batches, read_batches
+from api.trainers.diffusion_pipe.config_check import check_config, check_parallelism
+from api.trainers.diffusion_pipe.dataset_check import Circumstances, Outcome, check_dataset
+from api.trainers.diffusion_pipe.document import Document
+from api.trainers.diffusion_pipe.eval_check import Evaluations, check_eval_datasets
+from api.trainers.diffusion_pipe.findings import Findings
+from api.trainers.diffusion_pipe.media import Budget, Looks
+from api.trainers.diffusion_pipe.model_check import Variant, check_model, find_variant, read_type
+from api.trainers.diffusion_pipe.model_types import MODELS
+from api.trainers.diffusion_pipe.request import Reading, read
+from api.trainers.diffusion_pipe.tables_check import check_adapter, check_optimizer
+from api.trainers.environment import check_env
+from api.trainers.run_protocol import RunProtocol
+from api.trainers.trainer import Check, Command, Launch
+
+#: Stands in a plan's command where only the start tells the port: DeepSpeed's own default.
+_PLANNED_PORT = 29500
+
+
+@dataclass(slots=True)
+class _Known:
+    """What the checks have found out so far."""
+
+    model_type: str | None
+    variant: Variant | None
+    training: Batches
+    evaluation: Batches
+    outcome: Outcome
+    evaluations: Evaluations
+
+
+class DiffusionPipe(RunProtocol):
+    """Checks and plans without starting anything; `root` is the trainer's checkout, `python` its interpreter."""
+
+    name = "diffusion_pipe"
+    model_types = frozenset(MODELS)
+
+    def __init__(self, root: Path | None, python: str | None, budget_seconds: float = 3.0) -> None:
+        """`budget_seconds` bounds how long one check looks into the files of datasets."""
+        self._root = root.absolute() if root is not None else None
+        self._python = python
+        self._budget_seconds = budget_seconds
+        self._looks = Looks()
+
+    def check(self, request: TrainingRequest, output_dir: Path) -> Check:
+        """Everything that can be found without starting anything, all at once."""
+        findings = Findings()
+        self._check_installation(findings)
+        for mistake in check_env(request.env):
+            findings.error(mistake.pointer, mistake.message, mistake.remedy)
+        reading = read(request, findings)
+        known = self._check_documents(request, reading, findings)
+        made = None
+        if not findings.errors:
+            made = self._plan(request, reading, known, output_dir.absolute(), findings)
+        return Check(
+            errors=findings.errors,
+            warnings=findings.warnings,
+            plan=made,
+            secrets=files.find_secrets(request),
+        )
+
+    def without_secrets(self, request: TrainingRequest) -> TrainingRequest:
+        """The same request with *** where `check` found secrets; it can be checked and prepared again."""
+        return files.without_secrets(request)
+
+    def prepare(self, request: TrainingRequest, plan: TrainingPlan, launch: Launch) -> Command:
+        """The command and the files of one attempt of a request that was checked. Raises ValueError when it was not."""
+        config, dataset = files.read_again(request)
+        written = files.write_files(request, config, dataset, launch.output_dir.absolute(), launch.directory.absolute())
+        if written is None or self._root is None or self._python is None:
+            raise ValueError("This request cannot be prepared; check it first.")
+        return command.build(self._python, self._root, request, launch, written)
+
+    def _check_installation(self, findings: Findings) -> None:
+        if self._root is None or not _is_file(self._root / "train.py"):
+            findings.error(
+                "/model_type",
+                "The trainer diffusion-pipe is not set up on this machine.",
+                "Set DIFFUSION_PIPE_ROOT to the directory of its checkout, the one that has train.py.",
+            )
+        if self._python is None or not _is_executable(self._python):
+            findings.error(
+                "/model_type",
+                "The Python interpreter of the trainer diffusion-pipe is not known.",
+                "Set DIFFUSION_PIPE_PYTHON to the interpreter of its environment, …/bin/python.",
+            )
+
+    def _check_documents(self, request: TrainingRequest, reading: Reading, findings: Findings) -> _Known:
+        config = reading.config
+        model_type = read_type(config, request.model_type, findings)
+        variant = find_variant(config, model_type, self._root) if model_type is not None else None
+        training, evaluation = read_batches(config or Document({}, ""), request.gpu_count, findings)
+        known = _Known(model_type, variant, training, evaluation, Outcome(), Evaluations())
+        if config is not None:
+            self._check_config(config, request, known, findings)
+        around = Circumstances(variant, training, self._root, self._looks, Budget(self._budget_seconds))
+        if reading.dataset is not None:
+            known.outcome = check_dataset(reading.dataset, around, findings)
+        if config is not None:
+            around = Circumstances(variant, evaluation, self._root, self._looks, around.budget)
+            known.evaluations = check_eval_datasets(config, around, findings)
+        return known
+
+    def _check_config(self, config: Document, request: TrainingRequest, known: _Known, findings: Findings) -> None:
+        facts = MODELS[known.model_type] if known.model_type is not None else None
+        check_config(config, known.training, findings)
+        check_parallelism(config, request.gpu_count, facts, findings)
+        if known.model_type is not None:
+            check_model(config, known.model_type, self._root, findings)
+        check_adapter(config, known.model_type or "This model", facts, self._root, findings)
+        check_optimizer(config, findings)
+
+    def _plan(
+        self, request: TrainingRequest, reading: Reading, known: _Known, output_dir: Path, findings: Findings
+    ) -> TrainingPlan | None:
+        config, dataset, variant = reading.config, reading.dataset, known.variant
+        if config is None or dataset is None or variant is None or self._root is None or self._python is None:
+            return None
+        # Which attempt it will be, on which GPUs, by which port, is known at the start only.
+        launch = Launch(
+            directory=output_dir.parent / "attempts" / "1",
+            output_dir=output_dir,
+            gpu_indices=_planned_gpus(request),
+            master_port=_PLANNED_PORT,
+        )
+        written = files.write_files(request, config, dataset, output_dir, launch.directory)
+        if written is None:
+            findings.error(
+                config.base,
+                "The service cannot put its own keys (output_dir, dataset) into this configuration.",
+                "Write the configuration more plainly, each table once.",
+            )
+            return None
+        started = command.build(self._python, self._root, request, launch, written)
+        return plan.build(
+            request,
+            config,
+            variant,
+            known.training,
+            known.outcome,
+            known.evaluations,
+            files=written,
+            command=started.argv,
+            trainer=self.name,
+        )
+
+
+def _planned_gpus(request: TrainingRequest) -> tuple[int, ...]:
+    references = request.gpus.references
+    indices = tuple(reference for reference in references if isinstance(reference, int))
+    return indices if references and len(indices) == len(references) else tuple(range(request.gpu_count))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _is_executable(python: str) -> bool:
+    try:
+        return os.path.isfile(python) and os.access(python, os.X_OK)
+    except ValueError:
+        return False

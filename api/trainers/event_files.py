@@ -1,0 +1,127 @@
+"""Reads the scalars of TensorBoard event files while they grow.
+
+The framing of the records is read here, because tensorboard's own reader cannot start in the middle of a file.
+"""
+
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from google.protobuf.message import DecodeError
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
+
+from api.trainers.progress import Point
+
+_PREFIX = "events.out.tfevents."
+_HEADER = struct.Struct("<QI")
+_CHECKSUM = struct.Struct("<I")
+
+#: A longer record is not believed: the longest that a trainer writes, a histogram, has a few KB.
+LONGEST_RECORD = 16 * 2**20
+
+#: Bytes of one call: about 30 ms.
+BUDGET = 256 * 2**10
+
+#: The x axis of this one is the epoch, whatever that of the others is.
+EPOCH_LOSS = "train/epoch_loss"
+
+#: The position in a file that cannot be read any further.
+STOPPED = -1
+
+
+@dataclass(slots=True)
+class EventFileTail:
+    """All event files of a run directory, oldest first; each call gives what is new.
+
+    `positions` (bytes read, by file name) can be kept and given to another tail, which goes on from there. With
+    `examples_per_step` the x axis in the files counts examples, and is turned back into steps.
+    """
+
+    run_dir: Path
+    positions: dict[str, int] = field(default_factory=dict)
+    examples_per_step: int | None = None
+    notes: list[str] = field(default_factory=list)  #: what could not be read, and why
+    is_caught_up: bool = False  #: the latest call left nothing for the next one
+
+    def read(self, budget: int = BUDGET) -> list[Point]:
+        """The new points, from about `budget` bytes at most. Never raises for what the files hold."""
+        points: list[Point] = []
+        self.is_caught_up = True
+        for name in self._names():
+            if budget <= 0:
+                self.is_caught_up = False
+                break
+            budget -= self._read_file(name, budget, points)
+        return points
+
+    def _names(self) -> list[str]:
+        try:
+            with os.scandir(self.run_dir) as entries:
+                return sorted(
+                    e.name for e in entries if e.name.startswith(_PREFIX) and e.is_file(follow_symlinks=False)
+                )
+        except OSError:
+            return []
+
+    def _read_file(self, name: str, budget: int, points: list[Point]) -> int:
+        """Bytes that were read."""
+        start = position = self.positions.get(name, 0)
+        if position == STOPPED:
+            return 0
+        try:
+            with (self.run_dir / name).open("rb") as file:
+                file.seek(position)
+                while position - start < budget:
+                    record = self._next_record(file, name)
+                    if record is None:
+                        break
+                    points.extend(self._points(record))
+                    position = file.tell()
+                else:
+                    self.is_caught_up = False
+        except OSError as error:
+            self._note(f"{name} cannot be read: {error.strerror or error}")
+        if self.positions.get(name) != STOPPED:
+            self.positions[name] = position
+        return position - start
+
+    def _next_record(self, file: BinaryIO, name: str) -> bytes | None:
+        """The next whole record, empty when it is damaged; None when there is none (yet)."""
+        header = file.read(_HEADER.size)
+        if len(header) < _HEADER.size:
+            return None
+        length, checksum = _HEADER.unpack(header)
+        if masked_crc32c(header[:8]) != checksum or length > LONGEST_RECORD:
+            # Without a length nobody can tell where the next record begins.
+            self.positions[name] = STOPPED
+            self._note(f"{name} is damaged after {file.tell() - len(header)} bytes: the rest of it is not read")
+            return None
+        body = file.read(length + _CHECKSUM.size)
+        if len(body) < length + _CHECKSUM.size:
+            return None
+        record = body[:length]
+        if masked_crc32c(record) != _CHECKSUM.unpack_from(body, length)[0]:
+            self._note(f"{name} has a damaged record, which is left out")
+            return b""
+        return record
+
+    def _points(self, record: bytes) -> Iterator[Point]:
+        try:
+            event = Event.FromString(record)
+        except DecodeError:
+            self._note("a record is no event, and is left out")
+            return
+        for value in event.summary.value:
+            if value.WhichOneof("value") == "simple_value":
+                step = event.step
+                if self.examples_per_step and value.tag != EPOCH_LOSS:
+                    step //= self.examples_per_step
+                yield Point(value.tag, step, value.simple_value, event.wall_time)
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes and len(self.notes) < 20:
+            self.notes.append(text)

@@ -1,0 +1,71 @@
+"""How far an attempt is, and the points of its series."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from api.models.training import Stage
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far an attempt is, as its output told so far. Times are Unix seconds; unknown is None."""
+
+    stage: Stage = Stage.LOADING
+    epoch: int | None = None  #: from 1
+    step: int | None = None
+    first_step: int | None = None  #: the first step that this attempt made
+    epochs: int | None = None
+    steps_per_epoch: int | None = None  #: as planned, then as seen
+    total_steps: int | None = None
+    loss: float | None = None  #: NaN is a value: the trainer said so
+    best_loss: float | None = None
+    learning_rate: float | None = None
+    grad_norm: float | None = None
+    epoch_loss: float | None = None
+    best_epoch: int | None = None
+    samples_per_second: float | None = None
+    seconds_per_step: float | None = None  #: the median of the latest steps
+    longest_step: float | None = None
+    nan_in_a_row: int = 0
+    nan_steps: int = 0
+    stage_since: float | None = None
+    last_step_at: float | None = None
+    last_line_at: float | None = None
+    phrases: set[str] = field(default_factory=set)
+    warnings: deque[str] = field(default_factory=lambda: deque(maxlen=20))
+    epoch_began_after: int | None = None  #: the last step before this epoch, where that is certain
+
+    @property
+    def overall_progress(self) -> float | None:
+        """How much of the whole is done, 0 to 100."""
+        if self.step is None or not self.total_steps:
+            return None
+        return min(100.0, 100.0 * self.step / self.total_steps)
+
+    @property
+    def epoch_progress(self) -> float | None:
+        """How much of this epoch is done, 0 to 100. After a resume it takes the epochs before for whole ones."""
+        if self.step is None or self.epoch is None or not self.steps_per_epoch:
+            return None
+        before = self.epoch_began_after
+        done = self.step - ((self.epoch - 1) * self.steps_per_epoch if before is None else before)
+        if before is None and not 0 <= done <= self.steps_per_epoch:
+            return None
+        return min(100.0, max(0.0, 100.0 * done / self.steps_per_epoch))
+
+    @property
+    def eta_seconds(self) -> float | None:
+        """Seconds of training left at the present pace; evaluations and saves come on top."""
+        if self.step is None or self.total_steps is None or self.seconds_per_step is None:
+            return None
+        return max(0, self.total_steps - self.step) * self.seconds_per_step
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One value of a series: `train/loss` at a step, at a time in Unix seconds."""
+
+    tag: str
+    step: int
+    value: float
+    at: float

@@ -1,0 +1,81 @@
+"""The pictures that a toy training may be given instead of those that it draws itself."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from api.errors import Mistake
+from api.trainers.pointers import pointer, shown
+from api.trainers.toy.settings import write_toml
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+
+#: More than these would not fit the toy's memory comfortably.
+MOST_PICTURES = 20_000
+
+_FORM = 'Give {"directories": [{"path": "/…"}]}, or leave the dataset out: the toy draws its own pictures.'
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """The directories of a request, and how many pictures they have; None where there are none to count."""
+
+    mistakes: tuple[Mistake, ...] = ()
+    items: int | None = None
+    toml: str | None = None
+
+
+def read_dataset(dataset: Mapping[str, Any], dataset_toml: str | None) -> Dataset:
+    """Takes up whichever form the request has."""
+    if dataset_toml is None:
+        return _check(dataset, "directories", "/dataset") if dataset else Dataset()
+    try:
+        return _check(tomllib.loads(dataset_toml), "directory", "/dataset_toml")
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        return Dataset((Mistake("/dataset_toml", f"This is not TOML: {error}.", "Correct the line."),))
+
+
+def _check(values: Mapping[str, Any], key: str, root: str) -> Dataset:
+    mistakes = [
+        Mistake(root + pointer(name), f"The toy trainer has no dataset setting `{shown(name)}`.", _FORM)
+        for name in values
+        if name != key
+    ]
+    directories = values.get(key)
+    if not isinstance(directories, list | tuple) or not directories:
+        return Dataset((*mistakes, Mistake(f"{root}/{key}", "The dataset names no directory.", _FORM)))
+    items, blocks = 0, []
+    for index, directory in enumerate(directories):
+        at = f"{root}/{key}/{index}"
+        found, count = _check_directory(directory, at)
+        mistakes += found
+        items += count
+        if not found:
+            blocks.append("[[directory]]\n" + write_toml({"path": directory["path"]}))
+    if items > MOST_PICTURES:
+        mistakes.append(Mistake(root, f"These are {items} pictures; the toy takes {MOST_PICTURES}.", "Give it fewer."))
+    return Dataset(tuple(mistakes), items or None, "\n".join(blocks))
+
+
+def _check_directory(directory: Any, at: str) -> tuple[list[Mistake], int]:
+    if not isinstance(directory, Mapping) or not isinstance(directory.get("path"), str):
+        return [Mistake(f"{at}/path", "The directory has no `path`.", _FORM)], 0
+    unknown = [
+        Mistake(at + pointer(name), f"The toy trainer has no directory setting `{shown(name)}`.", "Leave it out.")
+        for name in directory
+        if name != "path"
+    ]
+    path = directory["path"]
+    try:
+        if not Path(path).is_absolute():
+            return [*unknown, Mistake(f"{at}/path", "The path is not absolute.", "Begin it with `/`.")], 0
+        count = sum(1 for entry in Path(path).iterdir() if entry.suffix.lower() in PICTURE_SUFFIXES)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        return [*unknown, Mistake(f"{at}/path", f"{shown(path)} cannot be read: {reason}.", "Correct the path.")], 0
+    if not count:
+        endings = ", ".join(PICTURE_SUFFIXES)
+        return [*unknown, Mistake(f"{at}/path", f"{shown(path)} has no pictures.", f"Put some there: {endings}.")], 0
+    return unknown, count

@@ -1,0 +1,161 @@
+"""The settings of the toy trainer: which there are, what they may be, and how they are written down."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from api.errors import Mistake
+from api.trainers.pointers import pointer, shown
+from api.trainers.toy.mishaps import ERRORS, SIGNALS
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a value may be: a whole number, a number or a text with these bounds or choices, or true and false."""
+
+    kind: type
+    low: float = 0
+    high: float = 0
+    choices: tuple[str, ...] = ()
+
+    def describe(self) -> str:
+        """What may be written, in words."""
+        if self.kind is bool:
+            return "true or false"
+        if self.choices:
+            return " or ".join(f'"{choice}"' for choice in self.choices)
+        return f"a {'whole ' if self.kind is int else ''}number from {self.low:g} to {self.high:g}"
+
+    def allows(self, value: Any) -> bool:
+        """Whether it may have this value."""
+        if self.kind is bool or isinstance(value, bool):
+            return self.kind is bool and isinstance(value, bool)
+        if self.kind is str:
+            return value in self.choices
+        kinds = (int,) if self.kind is int else (int, float)
+        return isinstance(value, kinds) and self.low <= value <= self.high
+
+
+COUNT = Setting(int, 1, 1_000_000)
+SECONDS = Setting(float, 0, 3600)
+FLAG = Setting(bool)
+
+TOP: Mapping[str, Setting] = {
+    "epochs": Setting(int, 1, 100_000),
+    "max_steps": COUNT,
+    "micro_batch_size_per_gpu": Setting(int, 1, 4096),
+    "save_every_n_epochs": COUNT,
+    "save_every_n_steps": COUNT,
+    "checkpoint_every_n_epochs": COUNT,
+    "checkpoint_every_n_minutes": Setting(float, 0.001, 100_000),
+    "eval_every_n_epochs": COUNT,
+    "eval_every_n_steps": COUNT,
+    "eval_before_first_step": FLAG,
+}
+
+TABLES: Mapping[str, Mapping[str, Setting]] = {
+    "model": {"type": Setting(str, choices=("toy",))},
+    "optimizer": {"type": Setting(str, choices=("adam",)), "lr": Setting(float, 1e-9, 1)},
+    "toy": {
+        "steps_per_epoch": Setting(int, 1, 1_000_000),
+        "step_seconds": SECONDS,
+        "load_seconds": SECONDS,
+        "cache_seconds": SECONDS,
+        "checkpoint_every_n_steps": COUNT,
+        "log_lines_per_step": Setting(int, 0, 100_000),
+        "seed": Setting(int, 0, 2**31 - 1),
+        "size": Setting(int, 4, 64),
+        "fail_at_step": Setting(int, 0, 100_000_000),
+        "fail_with": Setting(str, choices=(*ERRORS, *SIGNALS, "nan", "quit", "exit_zero")),
+        "fail_once": FLAG,
+        "hang_at_step": COUNT,
+        "hang_in": Setting(str, choices=("loading", "caching", "training")),
+        "ignore_sigterm": FLAG,
+        "spawn_children": Setting(int, 0, 64),
+        "nasty_children": FLAG,
+        "children_hold_on": FLAG,
+    },
+}
+
+#: Groups of the structured form whose settings stand at the top level, with the beginning that may be left out.
+GROUPS: Mapping[str, str] = {"save": "save_", "eval": "eval_", "optimization": ""}
+
+#: What the service fills in, whatever the request says.
+FILLED_IN = ("output_dir", "dataset")
+
+STEPS_PER_EPOCH = 40
+MICRO_BATCH_SIZE = 64
+
+
+def flatten(config: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
+    """The values at the top level, those of the groups included, each with the pointer to it in the request."""
+    found: dict[str, tuple[str, Any]] = {}
+    for name, value in config.items():
+        if name in GROUPS and isinstance(value, Mapping):
+            for inner, inner_value in value.items():
+                key = inner if inner in TOP else GROUPS[name] + inner
+                found[key] = (pointer(name, inner), inner_value)
+        else:
+            found[name] = (pointer(name), value)
+    return found
+
+
+def check(values: Mapping[str, tuple[str, Any]], root: str) -> list[Mistake]:
+    """Every mistake in the values at the top level and in the tables; `root` is the pointer to all of them."""
+    mistakes = []
+    for name, (at, value) in values.items():
+        if name in TABLES:
+            mistakes += _check_table(name, value, root + at)
+        elif name not in FILLED_IN:
+            mistakes += _check_value(name, value, TOP, root + at, (*TOP, *TABLES, *GROUPS))
+    if "epochs" not in values:
+        mistakes.append(Mistake(f"{root}/epochs", "`epochs` is missing.", f"Write {TOP['epochs'].describe()}."))
+    return mistakes
+
+
+def _check_table(name: str, table: Any, at: str) -> list[Mistake]:
+    if not isinstance(table, Mapping):
+        return [Mistake(at, f"`{name}` is not a table.", f"Put its settings into it: {', '.join(TABLES[name])}.")]
+    known = TABLES[name]
+    return [m for key, value in table.items() for m in _check_value(key, value, known, at + pointer(key), tuple(known))]
+
+
+def _check_value(name: str, value: Any, known: Mapping[str, Setting], at: str, names: tuple[str, ...]) -> list[Mistake]:
+    setting = known.get(name)
+    if setting is None:
+        owner = next((table for table, inside in TABLES.items() if known is TOP and name in inside), None)
+        close = [f"{owner}.{name}"] if owner else get_close_matches(name, names, n=1)
+        remedy = f"Did you mean `{close[0]}`?" if close else f"Known are: {', '.join(names)}."
+        return [Mistake(at, f"The toy trainer has no setting `{shown(name)}`.", remedy)]
+    if not setting.allows(value):
+        return [
+            Mistake(at, f"`{name}` cannot be {shown(json.dumps(value, default=str))}.", f"Write {setting.describe()}.")
+        ]
+    return []
+
+
+def with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Checked values; where nothing says when to save, a model and a checkpoint are saved after every epoch."""
+    completed = dict(values)
+    if not any(name.startswith("save_every_n_") for name in values):
+        completed["save_every_n_epochs"] = 1
+    steps = values.get("toy", {}).get("checkpoint_every_n_steps")
+    if steps is None and not any(name.startswith("checkpoint_every_n_") for name in values):
+        completed["checkpoint_every_n_epochs"] = 1
+    return completed
+
+
+def write_toml(values: Mapping[str, Any]) -> str:
+    """Checked values as TOML: plain ones first, then the tables."""
+    lines = [f"{name} = {_write(value)}" for name, value in values.items() if not isinstance(value, Mapping)]
+    for name, table in values.items():
+        if isinstance(table, Mapping):
+            lines += ["", f"[{name}]", *(f"{key} = {_write(value)}" for key, value in table.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _write(value: Any) -> str:
+    # A JSON text is a TOML text, but for the one control character that JSON leaves as it is.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,108 @@
+"""What the toy trainer reads and writes: pictures, run directory, checkpoints, saved models, event files."""
+
+import json
+import os
+import shutil
+import socket
+import time
+import tomllib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from safetensors.numpy import load_file, save_file
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+Array = npt.NDArray[np.float32]
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+SAMPLE_ZOOM = 8
+
+
+def read_pictures(dataset: Path, size: int) -> Array:
+    """The pictures of a dataset file's directories, grey and small: from -1 to 1, one a row."""
+    directories = tomllib.loads(dataset.read_text(encoding="utf-8"))["directory"]
+    rows = []
+    for directory in directories:
+        for path in sorted(Path(directory["path"]).iterdir()):
+            if path.suffix.lower() in PICTURE_SUFFIXES:
+                with Image.open(path) as picture:
+                    small = picture.convert("L").resize((size, size))
+                rows.append(np.asarray(small, dtype=np.float32).ravel() / 127.5 - 1)
+    if not rows:
+        raise RuntimeError(f"Processed dataset was empty: {dataset} names no pictures.")
+    return np.stack(rows)
+
+
+def make_run_dir(output_dir: Path, files: list[Path]) -> Path:
+    """A directory named by the time, with copies of these files."""
+    run_dir = output_dir / datetime.now(UTC).strftime("%Y%m%d_%H-%M-%S")
+    run_dir.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        shutil.copy(file, run_dir)
+    return run_dir
+
+
+def save_checkpoint(run_dir: Path, step: int, tensors: dict[str, dict[str, Array]], state: dict[str, Any]) -> None:
+    """Writes a checkpoint; `latest` names it when all its files are there."""
+    directory = run_dir / f"global_step{step}"
+    directory.mkdir(exist_ok=True)
+    for name, part in tensors.items():
+        save_file(part, directory / f"{name}.safetensors")
+    (directory / "state.json").write_text(json.dumps(state), encoding="utf-8")
+    (run_dir / "latest").write_text(directory.name, encoding="utf-8")
+
+
+def load_checkpoint(run_dir: Path) -> tuple[dict[str, dict[str, Array]], dict[str, Any]]:
+    """The checkpoint that `latest` names."""
+    latest = run_dir / "latest"
+    assert latest.exists(), f"{run_dir} has no file `latest`: there is nothing to resume from"  # noqa: S101
+    directory = run_dir / latest.read_text(encoding="utf-8").strip()
+    tensors = {path.stem: load_file(path) for path in directory.glob("*.safetensors")}
+    return tensors, json.loads((directory / "state.json").read_text(encoding="utf-8"))
+
+
+def save_model(run_dir: Path, name: str, weights: dict[str, Array], config: Path) -> None:
+    """Writes the model as others would load it, by way of a directory `tmp` that must not be there yet."""
+    directory = run_dir / name
+    temporary = directory / "tmp"
+    temporary.mkdir(parents=True)
+    save_file(weights, temporary / "adapter_model.safetensors", metadata={"format": "np"})
+    (temporary / "adapter_model.safetensors").replace(directory / "adapter_model.safetensors")
+    description = {"peft_type": "TOY", "base_model_name_or_path": "toy", "target_modules": sorted(weights)}
+    (directory / "adapter_config.json").write_text(json.dumps(description, indent=2), encoding="utf-8")
+    shutil.copy(config, directory)
+    shutil.rmtree(temporary)
+
+
+def save_samples(run_dir: Path, name: str, pictures: Array, size: int) -> None:
+    """Writes generated pictures as one PNG, four by four."""
+    grid = pictures.reshape(4, 4, size, size).transpose(0, 2, 1, 3).reshape(4 * size, 4 * size)
+    image = Image.fromarray(((grid + 1) * 127.5).astype(np.uint8))
+    (run_dir / "samples").mkdir(exist_ok=True)
+    edge = 4 * size * SAMPLE_ZOOM
+    image.resize((edge, edge), Image.Resampling.NEAREST).save(run_dir / "samples" / f"{name}.png")
+
+
+class EventWriter:
+    """Writes scalars to a TensorBoard event file of its own."""
+
+    def __init__(self, run_dir: Path) -> None:
+        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.0"
+        # Open as long as the process lives.
+        self._records = RecordWriter((run_dir / name).open("wb"))
+        self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
+
+    def add_scalars(self, step: int, values: dict[str, float]) -> None:
+        """Writes values, by tag, at a step."""
+        summary = Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()])
+        self._write(Event(wall_time=time.time(), step=step, summary=summary))
+
+    def _write(self, event: Event) -> None:
+        self._records.write(event.SerializeToString())
+        self._records.flush()

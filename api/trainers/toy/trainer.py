@@ -1,0 +1,123 @@
+"""The toy as a trainer of this service: a stand-in that really trains, needs no GPU, and fails when it is asked to."""
+
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from api.errors import Mistake
+from api.models.training import TrainingPlan, TrainingRequest
+from api.trainers.pointers import pointer
+from api.trainers.run_protocol import RunProtocol
+from api.trainers.toy import settings
+from api.trainers.toy.dataset import Dataset, read_dataset
+from api.trainers.trainer import Check, Command, Launch
+
+PROGRAM = Path(__file__).resolve().parent / "train.py"
+PICTURES = 512
+
+
+class Toy(RunProtocol):
+    """Trains a tiny diffusion model on the CPU. A whole request: `{"model_type": "toy", "config": {"epochs": 3}}`."""
+
+    name = "toy"
+    model_types = frozenset({"toy"})
+
+    def __init__(self, python: str = sys.executable) -> None:
+        self._python = python
+
+    def check(self, request: TrainingRequest, output_dir: Path) -> Check:
+        """Checks every setting, and makes the plan."""
+        root = "/config" if request.config_toml is None else "/config_toml"
+        if request.config_toml is not None and request.config:
+            return Check((Mistake("", "The configuration is given both as text and structured.", "Give one of them."),))
+        try:
+            config = request.config if request.config_toml is None else tomllib.loads(request.config_toml)
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            return Check((Mistake(root, f"This is not TOML: {error}.", "Correct the line."),))
+        values = settings.flatten(config) if request.config_toml is None else _as_they_stand(config)
+        dataset = read_dataset(request.dataset, request.dataset_toml)
+        errors = (*settings.check(values, root), *dataset.mistakes)
+        plan = (
+            None
+            if errors
+            else _plan(request, {name: value for name, (_, value) in values.items()}, dataset, output_dir)
+        )
+        return Check(errors, _warnings(request, values, root), plan)
+
+    def without_secrets(self, request: TrainingRequest) -> TrainingRequest:
+        """The request as it is: no setting of the toy is a secret."""
+        return request
+
+    def prepare(self, request: TrainingRequest, plan: TrainingPlan, launch: Launch) -> Command:
+        """The command of one attempt; its files are those of the plan."""
+        config = tomllib.loads(plan.files["config.toml"]) | {"output_dir": str(launch.output_dir)}
+        return Command(
+            argv=(self._python, *_arguments(launch)),
+            cwd=launch.directory,
+            env={
+                "CUDA_VISIBLE_DEVICES": ",".join(map(str, launch.gpu_indices)),
+                "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+                # Its matrices are too small for more threads, and a run is then the same every time.
+                "OPENBLAS_NUM_THREADS": "1",
+                "OMP_NUM_THREADS": "1",
+            },
+            files={**plan.files, "config.toml": settings.write_toml(config)},
+        )
+
+
+def _arguments(launch: Launch) -> list[str]:
+    arguments = ["-u", str(PROGRAM), "--config", str(launch.directory / "config.toml")]
+    arguments += ["--master_port", str(launch.master_port), "--ranks", str(max(1, len(launch.gpu_indices)))]
+    if launch.run_dir is not None:
+        arguments += ["--resume_from_checkpoint", str(launch.run_dir)]
+        arguments += ["--reset_dataloader"] if launch.resume.reset_dataloader else []
+        arguments += ["--reset_optimizer"] if launch.resume.reset_optimizer else []
+    return arguments
+
+
+def _as_they_stand(config: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
+    return {name: (pointer(name), value) for name, value in config.items()}
+
+
+def _warnings(request: TrainingRequest, values: Mapping[str, tuple[str, Any]], root: str) -> tuple[Mistake, ...]:
+    replaced = [
+        Mistake(root + values[name][0], f"`{name}` is chosen by the service; this value is not used.", "Leave it out.")
+        for name in settings.FILLED_IN
+        if name in values
+    ]
+    cache = [
+        Mistake(f"/{name}", "The toy trainer keeps no cache; this changes nothing.", "Leave it out.")
+        for name in ("regenerate_cache", "trust_cache")
+        if getattr(request, name)
+    ]
+    return (*replaced, *cache)
+
+
+def _plan(request: TrainingRequest, values: dict[str, Any], dataset: Dataset, output_dir: Path) -> TrainingPlan:
+    config: dict[str, Any] = {"output_dir": str(output_dir)}
+    files: dict[str, str] = {}
+    if dataset.toml is not None:
+        config["dataset"] = "dataset.toml"
+        files["dataset.toml"] = dataset.toml
+    chosen = {name: value for name, value in values.items() if name not in settings.FILLED_IN}
+    config |= settings.with_defaults(chosen)
+    toy = config.get("toy", {})
+    steps = int(toy.get("steps_per_epoch", settings.STEPS_PER_EPOCH))
+    total = config["epochs"] * steps
+    micro_batch = config.get("micro_batch_size_per_gpu", settings.MICRO_BATCH_SIZE)
+    return TrainingPlan(
+        trainer=Toy.name,
+        model_type="toy",
+        gpu_count=request.gpu_count,
+        epochs=config["epochs"],
+        steps_per_epoch=steps,
+        total_steps=min(total, config.get("max_steps", total)),
+        global_batch_size=micro_batch * request.gpu_count,
+        dataset_items=PICTURES if dataset.items is None else dataset.items,
+        memory_basis="the toy computes on the CPU",
+        files={"config.toml": settings.write_toml(config), **files},
+        command=("python", "-u", PROGRAM.name, "--config", "config.toml", "--ranks", str(request.gpu_count)),
+        evaluates=bool(config.get("eval_every_n_epochs") or config.get("eval_every_n_steps")),
+    )

@@ -1,0 +1,208 @@
+import json
+import struct
+import sys
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from api.models.training import GPURequest, TrainingRequest
+from api.trainers.diffusion_pipe.trainer import DiffusionPipe
+from api.trainers.trainer import Check
+
+PYTHON = sys.executable
+
+
+def make_root(tmp_path: Path) -> Path:
+    root = tmp_path / "trainer"
+    root.mkdir(exist_ok=True)
+    (root / "train.py").write_text("")
+    return root
+
+
+def make_trainer(tmp_path: Path, budget_seconds: float = 60.0) -> DiffusionPipe:
+    return DiffusionPipe(make_root(tmp_path), PYTHON, budget_seconds)
+
+
+def write_image(path: Path, size: tuple[int, int] = (512, 512), caption: str | None = "a thing") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", size).save(path)
+    if caption is not None:
+        path.with_suffix(".txt").write_text(caption)
+    return path
+
+
+def make_images(directory: Path, count: int = 4, size: tuple[int, int] = (512, 512)) -> Path:
+    for index in range(count):
+        write_image(directory / f"{index}.png", size)
+    return directory
+
+
+def write_safetensors(path: Path, tensors: dict[str, list[int]] | None = None) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    entries = {
+        name: {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]} for name, shape in (tensors or {}).items()
+    }
+    header = json.dumps(entries).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header)
+    return str(path)
+
+
+#: What a complete [model] of each type names: files, and directories with what must be in them.
+FILES = {
+    "sdxl": "checkpoint_path",
+    "ltx-video": "single_file_path",
+    "cosmos": "transformer_path vae_path text_encoder_path",
+    "lumina_2": "transformer_path llm_path vae_path",
+    "chroma": "transformer_path",
+    "cosmos_predict2": "transformer_path vae_path t5_path",
+    "anima": "transformer_path vae_path llm_path",
+    "qwen_image": "transformer_path text_encoder_path vae_path",
+    "hunyuan_image": "transformer_path vae_path text_encoder_path byt5_path",
+    "auraflow": "transformer_path text_encoder_path vae_path",
+    "ltx2": "diffusion_model text_encoder",
+    "minimax_h3": "diffusion_model vae audio_vae",
+    **dict.fromkeys(
+        ("z_image", "hunyuan_video_15", "flux2", "ernie_image", "ideogram4", "krea2"), "diffusion_model vae"
+    ),
+}
+DIRECTORIES = {
+    "flux": "diffusers_path",
+    "ltx-video": "diffusers_path",
+    "hunyuan-video": "ckpt_path",
+    "wan": "ckpt_path",
+    "chroma": "diffusers_path",
+    "hidream": "diffusers_path llama3_path",
+    "sd3": "diffusers_path",
+    "omnigen2": "diffusers_path",
+}
+
+
+def make_model(model_type: str, directory: Path) -> dict[str, Any]:
+    """A complete [model] of each type, with files of no weight."""
+    model: dict[str, Any] = {"type": model_type, "dtype": "bfloat16"}
+    for name in FILES.get(model_type, "").split():
+        model[name] = write_safetensors(directory / f"{name}.safetensors")
+    for name in DIRECTORIES.get(model_type, "").split():
+        (directory / name / "transformer").mkdir(parents=True, exist_ok=True)
+        model[name] = str(directory / name)
+    if model_type == "wan":
+        (directory / "ckpt_path" / "config.json").write_text('{"model_type": "t2v", "dim": 1536}')
+    if model_type == "auraflow":
+        model["max_sequence_length"] = 256
+    if "vae" in model:
+        encoder = write_safetensors(directory / "text_encoder.safetensors")
+        model["text_encoders"] = [{"path": encoder, "type": model_type}]
+    return model
+
+
+def make_config(model: dict[str, Any]) -> dict[str, Any]:
+    """A configuration about which there is nothing to say."""
+    return {
+        "epochs": 10,
+        "micro_batch_size_per_gpu": 1,
+        "pipeline_stages": 1,
+        "gradient_accumulation_steps": 1,
+        "save": {"every_n_epochs": 1, "checkpoint_every_n_minutes": 60},
+        "model": model,
+        "adapter": {"type": "lora", "rank": 16, "dtype": "bfloat16"},
+        "optimizer": {"type": "adamw_optimi", "lr": 2e-5, "betas": [0.9, 0.99]},
+    }
+
+
+def make_dataset(directory: Path) -> dict[str, Any]:
+    return {"resolutions": [512], "directories": [{"path": str(directory), "num_repeats": 1}]}
+
+
+class Case:
+    """A request that can be changed before it is checked, and the trainer that checks it."""
+
+    def __init__(self, tmp_path: Path, model_type: str = "sdxl") -> None:
+        self.tmp_path = tmp_path
+        self.images = make_images(tmp_path / "images")
+        self.model_type = model_type
+        self.config = make_config(make_model(model_type, tmp_path / "models"))
+        self.dataset = make_dataset(self.images)
+        if model_type == "cosmos":
+            self.dataset = {
+                "size_buckets": [[960, 960, 1]],
+                "directories": [{"path": str(self.images), "size_buckets": [[960, 960, 1]]}],
+            }
+        self.gpus = 1
+        self.output_dir = tmp_path / "task" / "output"
+        self.trainer = make_trainer(tmp_path)
+
+    def request(self, **others: Any) -> TrainingRequest:
+        return TrainingRequest(
+            model_type=self.model_type,
+            gpus=GPURequest(count=self.gpus),
+            config=deepcopy(self.config),
+            dataset=deepcopy(self.dataset),
+            **others,
+        )
+
+    def check(self, **others: Any) -> Check:
+        return self.trainer.check(self.request(**others), self.output_dir)
+
+    def errors(self) -> list[str]:
+        """The pointers of the errors."""
+        return [mistake.pointer for mistake in self.check().errors]
+
+    def warnings(self) -> list[str]:
+        """The pointers of the warnings of a request without errors."""
+        found = self.check()
+        assert found.errors == ()
+        return [mistake.pointer for mistake in found.warnings]
+
+
+CONFIG_TOML = """\
+# how it was done last time
+output_dir = '/elsewhere'  # not here
+dataset = '/elsewhere/dataset.toml'
+epochs = 3
+save_every_n_epochs = 1
+checkpoint_every_n_minutes = 60
+
+[model]
+type = 'sdxl'
+checkpoint_path = '{checkpoint}'
+dtype = 'bfloat16'
+
+[adapter]
+type = 'lora'
+rank = 16
+
+[optimizer]   # as in the paper
+type = 'adamw_optimi'
+lr = 2e-5
+betas = [0.9, 0.99]
+"""
+
+DATASET_TOML = """\
+resolutions = [512]
+
+[[directory]]
+path = '{images}'  # all of them
+"""
+
+
+class TextCase:
+    """The same in the text form."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.images = make_images(tmp_path / "images")
+        checkpoint = write_safetensors(tmp_path / "models" / "xl.safetensors")
+        self.config = CONFIG_TOML.format(checkpoint=checkpoint)
+        self.dataset = DATASET_TOML.format(images=self.images)
+        self.output_dir = tmp_path / "task" / "output"
+        self.trainer = make_trainer(tmp_path)
+
+    def request(self, **others: Any) -> TrainingRequest:
+        return TrainingRequest(model_type="sdxl", config_toml=self.config, dataset_toml=self.dataset, **others)
+
+    def check(self, **others: Any) -> Check:
+        return self.trainer.check(self.request(**others), self.output_dir)
+
+    def errors(self) -> list[str]:
+        return [mistake.pointer for mistake in self.check().errors]

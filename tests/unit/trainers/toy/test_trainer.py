@@ -1,0 +1,194 @@
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.models.training import GPURequest, ResumeOptions, TrainingRequest
+from api.trainers.toy.settings import TABLES, TOP
+from api.trainers.toy.trainer import Toy
+from api.trainers.trainer import Check, Launch, Trainer
+
+TOY: Trainer = Toy("python")
+OUTPUT = Path("/data/task/output")
+
+
+def check(config: dict | None = None, gpus: int = 1, **changes) -> Check:
+    request = TrainingRequest(model_type="toy", gpus=GPURequest(count=gpus), config=config or {}, **changes)
+    return TOY.check(request, OUTPUT)
+
+
+def pointers(checked: Check) -> list[str]:
+    return [mistake.pointer for mistake in checked.errors]
+
+
+def test_epochs_alone_are_a_whole_request():
+    checked = check({"epochs": 3})
+    assert (checked.errors, checked.warnings) == ((), ())
+    plan = checked.plan
+    assert (plan.epochs, plan.steps_per_epoch, plan.total_steps, plan.global_batch_size) == (3, 40, 120, 64)
+    assert (plan.estimated_memory_mb, plan.memory_basis, plan.caches) == (None, "the toy computes on the CPU", ())
+
+
+def test_plan_holds_the_file_that_the_toy_will_read():
+    plan = check({"epochs": 2, "save": {"every_n_epochs": 2}, "toy": {"steps_per_epoch": 7, "seed": 1}}).plan
+    assert tomllib.loads(plan.files["config.toml"]) == {
+        "output_dir": str(OUTPUT),
+        "epochs": 2,
+        "save_every_n_epochs": 2,
+        "checkpoint_every_n_epochs": 1,
+        "toy": {"steps_per_epoch": 7, "seed": 1},
+    }
+
+
+def test_text_is_taken_as_well():
+    plan = check(config_toml='epochs = 2\noutput_dir = "/x"\n[toy]\nsteps_per_epoch = 7\n').plan
+    assert plan.total_steps == 14
+    assert tomllib.loads(plan.files["config.toml"])["output_dir"] == str(OUTPUT)
+
+
+def test_value_that_the_service_fills_in_is_warned_of():
+    assert [mistake.pointer for mistake in check(config_toml='epochs = 2\noutput_dir = "/x"').warnings] == [
+        "/config_toml/output_dir"
+    ]
+
+
+def test_max_steps_bounds_the_total():
+    assert check({"epochs": 3, "max_steps": 50}).plan.total_steps == 50
+
+
+def test_every_gpu_adds_to_the_batch():
+    assert check({"epochs": 1}, gpus=4).plan.global_batch_size == 256
+
+
+def test_all_mistakes_are_found_at_once_each_at_its_place():
+    checked = check(
+        {
+            "epochs": 0,
+            "epoch": 1,
+            "save": {"every_n_epochs": "x"},
+            "optimizer": {"lr": True},
+            "model": 3,
+            "toy": {"step_seconds": -1, "fail_with": "oom", "a/b~c": 1},
+        }
+    )
+    assert checked.plan is None
+    assert pointers(checked) == [
+        "/config/epochs",
+        "/config/epoch",
+        "/config/save/every_n_epochs",
+        "/config/optimizer/lr",
+        "/config/model",
+        "/config/toy/step_seconds",
+        "/config/toy/fail_with",
+        "/config/toy/a~1b~0c",
+    ]
+    assert all(mistake.remedy for mistake in checked.errors)
+
+
+@pytest.mark.parametrize(
+    ("config", "remedy"),
+    [
+        ({"epochs": 1, "max_step": 3}, "Did you mean `max_steps`?"),
+        ({"epochs": 1, "steps_per_epoch": 3}, "Did you mean `toy.steps_per_epoch`?"),
+        ({"epochs": 1, "toy": {"step_second": 3}}, "Did you mean `step_seconds`?"),
+    ],
+)
+def test_unknown_setting_comes_with_the_one_that_was_meant(config: dict, remedy: str):
+    (mistake,) = check(config).errors
+    assert mistake.remedy == remedy
+
+
+def test_missing_epochs_are_told():
+    assert pointers(check()) == ["/config/epochs"]
+
+
+@pytest.mark.parametrize("text", ["epochs = = 2", "x = " + "[" * 100_000])
+def test_text_that_is_no_toml_is_told(text: str):
+    assert pointers(check(config_toml=text)) == ["/config_toml"]
+
+
+def test_two_forms_at_once_are_refused():
+    assert pointers(check({"epochs": 1}, config_toml="epochs = 1")) == [""]
+
+
+def test_dataset_is_counted_and_written_down(tmp_path: Path):
+    for name in ("a.png", "b.JPG", "notes.txt"):
+        (tmp_path / name).touch()
+    plan = check({"epochs": 1}, dataset={"directories": [{"path": str(tmp_path)}]}).plan
+    assert plan.dataset_items == 2
+    assert tomllib.loads(plan.files["dataset.toml"]) == {"directory": [{"path": str(tmp_path)}]}
+    assert tomllib.loads(plan.files["config.toml"])["dataset"] == "dataset.toml"
+
+
+def test_dataset_as_text_is_taken_as_well(tmp_path: Path):
+    (tmp_path / "a.png").touch()
+    plan = check(config_toml="epochs = 1", dataset_toml=f'[[directory]]\npath = "{tmp_path}"').plan
+    assert plan.dataset_items == 1
+
+
+@pytest.mark.parametrize(
+    ("dataset", "pointer"),
+    [
+        ({"directories": []}, "/dataset/directories"),
+        ({"directories": [{"path": "relative"}]}, "/dataset/directories/0/path"),
+        ({"directories": [{"path": "/nowhere/at/all"}]}, "/dataset/directories/0/path"),
+        ({"directories": [{"path": "/\0"}]}, "/dataset/directories/0/path"),
+        ({"directories": [{"path": "/\ud800"}]}, "/dataset/directories/0/path"),
+        ({"directories": [3]}, "/dataset/directories/0/path"),
+        ({"directories": [{"path": "/", "num_repeats": 2}]}, "/dataset/directories/0/num_repeats"),
+        ({"resolutions": [512]}, "/dataset/resolutions"),
+    ],
+)
+def test_dataset_that_cannot_be_used_is_told(dataset: dict, pointer: str):
+    assert pointer in pointers(check({"epochs": 1}, dataset=dataset))
+
+
+def test_command_is_that_of_the_attempt(tmp_path: Path):
+    request = TrainingRequest(model_type="toy", config={"epochs": 1})
+    plan = TOY.check(request, OUTPUT).plan
+    command = TOY.prepare(request, plan, Launch(tmp_path, tmp_path / "out", (2, 3), 29511))
+    assert command.argv[:2] == ("python", "-u")
+    assert Path(command.argv[2]).is_file()
+    assert command.argv[3:] == ("--config", str(tmp_path / "config.toml"), "--master_port", "29511", "--ranks", "2")
+    assert (command.env["CUDA_VISIBLE_DEVICES"], command.env["CUDA_DEVICE_ORDER"]) == ("2,3", "PCI_BUS_ID")
+    assert tomllib.loads(command.files["config.toml"])["output_dir"] == str(tmp_path / "out")
+
+
+def test_resume_names_the_run_directory(tmp_path: Path):
+    request = TrainingRequest(model_type="toy", config={"epochs": 1})
+    plan = TOY.check(request, OUTPUT).plan
+    options = ResumeOptions(reset_dataloader=True, reset_optimizer=True)
+    command = TOY.prepare(request, plan, Launch(tmp_path, OUTPUT, (0,), 1, OUTPUT / "run", options))
+    assert command.argv[-4:] == (
+        "--resume_from_checkpoint",
+        str(OUTPUT / "run"),
+        "--reset_dataloader",
+        "--reset_optimizer",
+    )
+
+
+def test_no_setting_is_a_secret():
+    request = TrainingRequest(model_type="toy", config={"epochs": 1})
+    assert TOY.without_secrets(request) == request
+    assert check({"epochs": 1}).secrets == {}
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+    max_leaves=8,
+)
+NAMES = st.sampled_from([*TOP, *TABLES, "save", "eval", "optimization", "output_dir"]) | st.text(max_size=10)
+
+
+@given(
+    config=st.dictionaries(NAMES, JSON | st.dictionaries(st.sampled_from(list(TABLES["toy"])), JSON)),
+    dataset=st.dictionaries(st.just("directories") | st.text(max_size=5), JSON, max_size=2),
+)
+def test_any_request_is_judged_and_what_passes_can_be_read_back(config: dict, dataset: dict):
+    checked = check(config, dataset=dataset)
+    assert (checked.plan is None) == bool(checked.errors)
+    if checked.plan is not None:
+        assert tomllib.loads(checked.plan.files["config.toml"])["epochs"] == config["epochs"]
