@@ -89,7 +89,7 @@ class Run:
     def read(self) -> tuple[OutputReader, list[Point]]:
         reader = TOY.create_reader(self.plan)
         points = [reader.read(line, float(count)) for count, line in enumerate(self.lines())]
-        return reader, [point for point in points if point is not None]
+        return reader, [point for point in points if point is not None and point.tag == "train/loss"]
 
     def diagnose(self):
         code, (reader, _) = self.wait(), self.read()

@@ -1,0 +1,1 @@
+"""The supervisor and the local executor, with real processes."""

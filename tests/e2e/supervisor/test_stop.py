@@ -1,0 +1,244 @@
+"""Stops: the ladder, its orders, and trees that do not want to end."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from api.executors.attempt.processes import read_stat
+from api.executors.executor import Phase
+from api.models.training import StopRung
+from tests.e2e.server import until
+from tests.e2e.supervisor.attempts import PATIENCE, Attempt, Attempts, zombies_of
+
+IGNORES_TERM = (
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
+)
+
+#: Starts children of every kind, each of which writes its pid to a file, and none of which wants to end.
+HOSTILE = """
+    import os, signal, subprocess, sys, time
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def stay():
+        with open("pids", "a") as file:
+            file.write(f"{os.getpid()}\\n")
+        while True:
+            time.sleep(600)
+
+    def child(*steps):
+        if os.fork() == 0:
+            for step in steps:
+                step()
+            stay()
+
+    def die_as_parent():
+        if os.fork():
+            os._exit(0)
+
+    def forget_environment():
+        os.execve(sys.executable, [sys.executable, "-c", NAMELESS], {})
+
+    NAMELESS = "import os,signal,time; signal.signal(15, signal.SIG_IGN); open('pids','a').write(f'{os.getpid()}\\\\n'); time.sleep(600)"
+    child()
+    child(os.setsid)
+    child(die_as_parent)
+    child(os.setsid, die_as_parent)
+    child(die_as_parent, os.setsid, die_as_parent)
+    child(os.setpgrp)
+    child(lambda: os.close(1), lambda: os.close(2))
+    child(forget_environment)
+    child(os.setsid, die_as_parent, forget_environment)
+    child(lambda: os.kill(os.getpid(), signal.SIGSTOP))
+    while len(open("pids").read().split()) < 9 if os.path.exists("pids") else True:
+        time.sleep(0.01)
+    END
+"""
+
+
+def hostile(attempts: Attempts, end: str) -> Attempt:
+    """An attempt whose nine children have written themselves down; a tenth is suspended."""
+    attempt = attempts.start(HOSTILE.replace("END", end))
+    until(lambda: len(pids_of(attempt)) >= 9, PATIENCE, "the children")
+    return attempt
+
+
+def pids_of(attempt: Attempt) -> list[int]:
+    file = attempt.directory / "pids"
+    return [int(pid) for pid in file.read_text().split()] if file.exists() else []
+
+
+def assert_nothing_is_left(attempt: Attempt, pids: list[int]) -> None:
+    stats = [read_stat(pid) for pid in pids]
+    assert [stat.pid for stat in stats if stat is not None and stat.is_alive] == []
+    assert zombies_of(*pids) == []
+    assert list(attempt.executor.survivors(attempt.ref)) == []
+
+
+def test_a_hostile_tree_ends_within_the_grace_and_leaves_nothing(attempts: Attempts) -> None:
+    attempt = hostile(attempts, "stay()")
+    trainer = attempt.trainer_pid()
+    attempt.stop(terminate=1.0)
+    asked_at = time.time()
+    outcome = attempt.outcome()
+    assert outcome.ended_at - asked_at < 1.0 + 5.0
+    assert (outcome.signal, outcome.stop_rung) == (signal.SIGKILL, StopRung.KILL)
+    assert_nothing_is_left(attempt, [trainer, *pids_of(attempt)])
+
+
+def test_a_hostile_tree_is_killed_at_once_when_that_is_asked(attempts: Attempts) -> None:
+    attempt = hostile(attempts, "stay()")
+    attempt.stop(terminate=0.0)
+    assert attempt.outcome().stop_rung is StopRung.KILL
+    assert_nothing_is_left(attempt, pids_of(attempt))
+
+
+def test_what_outlives_the_main_process_is_ended(attempts: Attempts) -> None:
+    attempt = hostile(attempts, "raise SystemExit(7)")
+    outcome = attempt.outcome()
+    assert (outcome.exit_code, outcome.stop_requested, outcome.stop_rung) == (7, False, None)
+    assert outcome.survivors_killed == 10
+    assert_nothing_is_left(attempt, pids_of(attempt))
+
+
+def test_what_outlives_the_main_process_may_end_by_itself(attempts: Attempts) -> None:
+    script = "import os, time\nif os.fork() == 0: time.sleep(1); print('done', flush=True)"
+    attempt = attempts.start(script, leftover_seconds=60.0)
+    outcome = attempt.outcome()
+    assert (outcome.survivors_killed, attempt.log()) == (0, b"done\n")
+
+
+def test_an_attempt_that_only_leftovers_keep_is_still_running(attempts: Attempts) -> None:
+    attempt = attempts.start("import os, time\nif os.fork() == 0: time.sleep(600)", leftover_seconds=60.0)
+    until(lambda: attempt.runner().get("phase") == "ending", PATIENCE, "the end of the main process")
+    assert attempt.observe().phase is Phase.RUNNING
+    attempt.stop(terminate=0.0)
+    assert attempt.outcome().survivors_killed == 1
+
+
+@pytest.mark.parametrize("leaves_session", ["", "os.setsid()"])
+def test_a_process_that_flees_by_forking_is_caught(attempts: Attempts, leaves_session: str) -> None:
+    script = f"""
+        import os, signal
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        print("up", flush=True)
+        while True:
+            if os.fork():
+                os._exit(0)
+            {leaves_session}
+    """
+    attempt = attempts.start(script, leftover_seconds=0.2)
+    attempt.outcome()
+    assert list(attempt.executor.survivors(attempt.ref)) == []
+
+
+def test_a_suspended_trainer_hears_the_stop(attempts: Attempts) -> None:
+    script = "import os, signal; print('up', flush=True); os.kill(os.getpid(), signal.SIGSTOP)"
+    attempt = attempts.start(script)
+    attempt.waits_for(b"up")
+    attempt.stop()
+    assert attempt.outcome().signal == signal.SIGTERM
+
+
+def test_the_signal_file_alone_is_enough_for_a_trainer_that_heeds_it(attempts: Attempts, tmp_path: Path) -> None:
+    file = tmp_path / "save_quit"
+    attempt = attempts.start(f"""
+        import os, time
+        print("up", flush=True)
+        while not os.path.exists({str(file)!r}):
+            time.sleep(0.02)
+        print("Manually quitting")
+    """, phrases=("Manually quitting",))  # fmt: skip
+    attempt.waits_for(b"up")
+    assert not file.exists()
+    attempt.stop(file, checkpoint=60.0)
+    outcome = attempt.outcome()
+    assert (outcome.exit_code, outcome.stop_rung, outcome.stop_requested) == (0, StopRung.CHECKPOINT, True)
+    assert outcome.phrases == {"Manually quitting"}
+
+
+def test_the_rungs_follow_each_other(attempts: Attempts, tmp_path: Path) -> None:
+    attempt = attempts.start(IGNORES_TERM)
+    attempt.waits_for(b"up")
+    attempt.stop(tmp_path / "save_quit", checkpoint=1.5, terminate=1.5)
+    seen: list[StopRung | None] = []
+    while (now := attempt.observe()).phase is not Phase.ENDED:
+        assert (now.phase is Phase.STOPPING) is (now.stop_rung is not None)
+        if now.stop_rung not in seen:
+            seen.append(now.stop_rung)
+        time.sleep(0.02)
+    # The last one may be over before anybody looks.
+    assert seen[:3] == [None, StopRung.CHECKPOINT, StopRung.TERMINATE]
+    assert attempt.outcome().stop_rung is StopRung.KILL
+
+
+def test_a_signal_file_that_cannot_be_created_is_passed_over(attempts: Attempts, tmp_path: Path) -> None:
+    attempt = attempts.start("import time; print('up', flush=True); time.sleep(600)")
+    attempt.waits_for(b"up")
+    attempt.stop(tmp_path / "no run directory yet" / "save_quit", checkpoint=600.0)
+    assert attempt.outcome().stop_rung is StopRung.TERMINATE
+
+
+def test_a_harder_order_replaces_a_softer_one(attempts: Attempts, tmp_path: Path) -> None:
+    attempt = attempts.start(IGNORES_TERM)
+    attempt.waits_for(b"up")
+    attempt.stop(tmp_path / "save_quit", checkpoint=600.0, terminate=600.0)
+    until(lambda: attempt.observe().stop_rung is StopRung.CHECKPOINT, PATIENCE, "the first rung")
+    attempt.stop(terminate=600.0)
+    until(lambda: attempt.observe().stop_rung is StopRung.TERMINATE, PATIENCE, "the second rung")
+    attempt.stop(terminate=0.0)
+    assert attempt.outcome().stop_rung is StopRung.KILL
+
+
+def test_a_softer_order_changes_nothing(attempts: Attempts, tmp_path: Path) -> None:
+    attempt = attempts.start(IGNORES_TERM)
+    attempt.waits_for(b"up")
+    attempt.stop(terminate=600.0)
+    order = attempt.file("stop.json")
+    attempt.stop(tmp_path / "save_quit", checkpoint=600.0, terminate=6000.0)
+    assert attempt.file("stop.json") == order
+
+
+def test_a_softer_order_that_reaches_the_supervisor_changes_nothing(attempts: Attempts, tmp_path: Path) -> None:
+    attempt = attempts.start(IGNORES_TERM)
+    attempt.waits_for(b"up")
+    attempt.stop(terminate=2.0)
+    until(lambda: attempt.observe().stop_rung is StopRung.TERMINATE, PATIENCE, "the rung")
+    (attempt.directory / "stop.json").unlink()
+    attempt.stop(tmp_path / "save_quit", checkpoint=600.0, terminate=600.0)
+    assert attempt.outcome().stop_rung is StopRung.KILL
+    assert not (tmp_path / "save_quit").exists()
+
+
+def test_sigterm_to_the_supervisor_is_a_stop(attempts: Attempts) -> None:
+    attempt = attempts.start("import time; print('up', flush=True); time.sleep(600)")
+    attempt.waits_for(b"up")
+    os.kill(attempt.runner()["supervisor"]["pid"], signal.SIGTERM)
+    outcome = attempt.outcome()
+    assert (outcome.signal, outcome.stop_rung, outcome.stop_requested) == (signal.SIGTERM, StopRung.TERMINATE, True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGPIPE])
+def test_other_signals_do_nothing_to_the_supervisor(attempts: Attempts, number: int) -> None:
+    attempt = attempts.start("import time; print('up', flush=True); time.sleep(1)")
+    attempt.waits_for(b"up")
+    os.kill(attempt.runner()["supervisor"]["pid"], number)
+    assert attempt.outcome().exit_code == 0
+
+
+def test_an_order_that_cannot_be_read_is_a_stop(attempts: Attempts) -> None:
+    attempt = attempts.start("import time; print('up', flush=True); time.sleep(600)")
+    attempt.waits_for(b"up")
+    (attempt.directory / "stop.json").write_bytes(b"{")
+    assert attempt.outcome().stop_rung is StopRung.TERMINATE
+
+
+def test_a_stop_of_what_has_ended_leaves_it_as_it_is(attempts: Attempts) -> None:
+    attempt = attempts.start("")
+    outcome = attempt.outcome()
+    attempt.stop()
+    assert attempt.outcome() == outcome
+    assert not (attempt.directory / "stop.json").exists()

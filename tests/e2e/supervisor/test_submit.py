@@ -1,0 +1,143 @@
+"""Submitting, observing, and what is left where."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from api.executors.executor import Phase
+from tests.e2e.server import until
+from tests.e2e.supervisor.attempts import PATIENCE, Attempts, rss_kb, run_python, zombies_of
+
+SECRET = "hf_planted-0123456789"
+
+
+def test_what_was_submitted_runs_until_it_ends(attempts: Attempts) -> None:
+    attempt = attempts.start("import time; time.sleep(600)")
+    assert attempt.observe().phase is Phase.RUNNING
+    pid = attempt.trainer_pid()
+    seen = attempt.observe()
+    assert (seen.phase, seen.process and seen.process.pid) == (Phase.RUNNING, pid)
+    os.kill(pid, signal.SIGKILL)
+    assert attempt.outcome().signal == signal.SIGKILL
+
+
+def test_an_attempt_that_was_never_submitted_is_absent(attempts: Attempts) -> None:
+    seen = attempts.prepare("").observe()
+    assert (seen.phase, seen.reason) == (Phase.ABSENT, "it was never started")
+
+
+def test_submitting_again_starts_nothing(attempts: Attempts, tmp_path: Path) -> None:
+    starts = tmp_path / "starts"
+    attempt = attempts.start(f"open({str(starts)!r}, 'a').write('x'); print('up', flush=True); input() or 1")
+    for _ in range(3):
+        attempt.submit()
+    attempt.outcome()
+    attempt.submit()
+    assert (starts.read_text(), attempt.runner()["fence"]) == ("x", 1)
+
+
+def test_two_processes_that_submit_at_once_start_one_trainer(attempts: Attempts, tmp_path: Path) -> None:
+    starts = tmp_path / "starts"
+    attempt = attempts.prepare(f"open({str(starts)!r}, 'a').write('x'); import time; time.sleep(1)")
+    submit = f"""
+        from pathlib import Path
+        from api.executors.executor import *
+        from api.executors.local import LocalExecutor
+        ref = AttemptRef({attempt.ref.uid!r}, Path({str(attempt.directory)!r}), Path({str(attempt.ref.log_directory)!r}))
+        LocalExecutor().submit(Submission(ref, {attempt.submission.argv!r}, Path("/"), {{"KEY": {SECRET!r}}}))
+    """
+    others = [run_python(submit) for _ in range(4)]
+    assert [other.wait(60) for other in others] == [0, 0, 0, 0]
+    assert attempt.outcome().exit_code == 0
+    assert starts.read_text() == "x"
+    until(lambda: not (attempt.directory / "environment.json").exists(), PATIENCE, "the end of the secrets")
+
+
+def test_the_trainer_outlives_a_server_that_is_killed(attempts: Attempts, tmp_path: Path) -> None:
+    attempt = attempts.prepare(
+        f"import time\nwhile not __import__('os').path.exists({str(tmp_path / 'go')!r}): time.sleep(0.05)"
+    )
+    server = run_python(f"""
+        import time
+        from pathlib import Path
+        from api.executors.executor import *
+        from api.executors.local import LocalExecutor
+        ref = AttemptRef({attempt.ref.uid!r}, Path({str(attempt.directory)!r}), Path({str(attempt.ref.log_directory)!r}))
+        LocalExecutor().submit(Submission(ref, {attempt.submission.argv!r}, Path("/"), {{}}))
+        time.sleep(600)
+    """)
+    try:
+        attempt.trainer_pid()
+    finally:
+        server.kill()
+        server.wait()
+    assert attempt.observe().phase is Phase.RUNNING
+    (tmp_path / "go").touch()
+    outcome = attempt.outcome()
+    assert (outcome.reason, outcome.exit_code) == ("exited", 0)
+
+
+def test_secrets_are_gone_from_the_disk_once_the_trainer_has_them(attempts: Attempts) -> None:
+    attempt = attempts.start(
+        "import os, time; print(len(os.environ['KEY']), flush=True); time.sleep(600)", env={"KEY": SECRET}
+    )
+    attempt.waits_for(str(len(SECRET)).encode())
+    until(lambda: not (attempt.directory / "environment.json").exists(), PATIENCE, "the end of the secrets")
+    held = [path for path in attempt.directory.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
+    assert held == []
+
+
+def test_secrets_are_for_the_owner_only_and_in_no_command_line(attempts: Attempts) -> None:
+    attempt = attempts.prepare("", env={"KEY": SECRET})
+    attempt.executor._start = lambda directory: None  # type: ignore[method-assign]
+    attempt.submit()
+    assert (attempt.directory / "environment.json").stat().st_mode & 0o777 == 0o600
+    assert (attempt.directory / "spec.json").stat().st_mode & 0o777 == 0o600
+    assert SECRET not in (attempt.directory / "spec.json").read_text()
+
+
+def test_the_supervisor_is_small_and_shows_nothing_but_its_directory(attempts: Attempts) -> None:
+    attempt = attempts.start("import time; print('up', flush=True); time.sleep(600)", env={"KEY": SECRET})
+    attempt.waits_for(b"up")
+    pid = attempt.runner()["supervisor"]["pid"]
+    command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    assert command[-2] == str(attempt.directory).encode()
+    assert SECRET.encode() not in Path(f"/proc/{pid}/environ").read_bytes()
+    assert rss_kb(pid) < 12 * 1024
+
+
+def test_neither_process_is_left_as_a_zombie(attempts: Attempts) -> None:
+    attempt = attempts.start("import time; time.sleep(0.3)")
+    pids = attempt.trainer_pid(), attempt.runner()["supervisor"]["pid"]
+    attempt.outcome()
+    until(lambda: attempt.observe() and zombies_of(*pids) == [], PATIENCE, "reaping")
+
+
+@pytest.mark.parametrize("name", ["runner.json", "lock"])
+@pytest.mark.parametrize("garbage", [b"", b"{", b"[]", b'{"supervisor": {"pid": "x"}}', b"\xff" * 100, b"[" * 100_000])
+def test_a_damaged_record_is_absent_with_a_reason(attempts: Attempts, name: str, garbage: bytes) -> None:
+    attempt = attempts.prepare("")
+    (attempt.directory / name).write_bytes(garbage)
+    seen = attempt.observe()
+    assert seen.phase is Phase.ABSENT
+    assert seen.reason
+
+
+def test_a_damaged_outcome_is_that_of_a_lost_supervisor(attempts: Attempts) -> None:
+    attempt = attempts.prepare("")
+    (attempt.directory / "exit.json").write_bytes(b"{")
+    outcome = attempt.outcome()
+    assert outcome.reason == "supervisor_lost"
+    assert outcome.error
+
+
+def test_a_supervisor_that_cannot_run_is_absent_with_a_reason(attempts: Attempts) -> None:
+    attempt = attempts.prepare("")
+    attempt.executor._python = sys.executable
+    (attempt.directory / "lock").mkdir()
+    attempt.submit()
+    until(lambda: attempt.observe().phase is Phase.ABSENT, PATIENCE, "the end of the supervisor")
+    assert attempt.observe().reason

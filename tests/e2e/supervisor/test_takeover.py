@@ -1,0 +1,267 @@
+"""A supervisor that is killed, and the one that takes over."""
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from api.executors.attempt.files import write_json
+from api.executors.executor import Phase
+from api.models.training import StopRung
+from tests.e2e.server import until
+from tests.e2e.supervisor.attempts import PATIENCE, Attempts
+
+#: Prints numbered lines as fast as the pipe takes them; its phrase comes early, its last step late.
+NUMBERED = """
+    import os, time
+    with open("starts", "a") as file:
+        file.write("x")
+    print("EARLY PHRASE")
+    for number in range({count}):
+        print(f"steps: {{number}} loss: 0.5")
+    print("LATE PHRASE")
+    open("written", "w").close()
+    while not os.path.exists("go"):
+        time.sleep(0.02)
+"""
+
+
+def test_an_attempt_whose_supervisor_was_killed_is_absent_and_its_trainer_lives(attempts: Attempts) -> None:
+    attempt = attempts.start("import time; print('up', flush=True); time.sleep(600)")
+    attempt.waits_for(b"up")
+    pid = attempt.trainer_pid()
+    attempt.kill_supervisor()
+    seen = attempt.observe()
+    assert seen.phase is Phase.ABSENT
+    assert "supervisor" in (seen.reason or "")
+    os.kill(pid, 0)
+
+
+def test_a_supervisor_that_takes_over_watches_the_same_trainer(attempts: Attempts, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    attempt = attempts.start(f"""
+        import os, time
+        open("starts", "a").write("x")
+        print("steps: 4", flush=True)
+        while not os.path.exists({str(go)!r}):
+            time.sleep(0.02)
+        print("steps: 5")
+        raise SystemExit(3)
+    """)
+    attempt.waits_for(b"steps: 4")
+    pid = attempt.trainer_pid()
+    attempt.kill_supervisor()
+    attempt.submit()
+    until(lambda: attempt.runner()["fence"] == 2, PATIENCE, "the second supervisor")
+    seen = attempt.observe()
+    assert (seen.phase, seen.process and seen.process.pid) == (Phase.RUNNING, pid)
+    go.touch()
+    outcome = attempt.outcome()
+    assert (outcome.reason, outcome.exit_code, outcome.signal) == ("supervisor_lost", None, None)
+    assert (outcome.last_step, attempt.log()) == (5, b"steps: 4\nsteps: 5\n")
+    assert (attempt.directory / "starts").read_text() == "x"
+
+
+def test_no_line_is_lost_or_doubled_by_supervisors_that_are_killed(attempts: Attempts) -> None:
+    count = 400_000
+    attempt = attempts.start(NUMBERED.format(count=count), phrases=("EARLY PHRASE", "LATE PHRASE"))
+    attempt.trainer_pid()
+    chance = random.Random(5)
+    killed = 0
+    while not (attempt.directory / "written").exists():
+        time.sleep(chance.uniform(0.0, 0.15))
+        attempt.kill_supervisor()
+        killed += 1
+        attempt.submit()
+        until(lambda: attempt.observe().supervisor, PATIENCE, "the next supervisor")
+    (attempt.directory / "go").touch()
+    outcome = attempt.outcome()
+    lines = attempt.log().decode().splitlines()
+    assert lines == ["EARLY PHRASE", *(f"steps: {number} loss: 0.5" for number in range(count)), "LATE PHRASE"]
+    assert outcome.last_step == count - 1
+    assert outcome.phrases == {"EARLY PHRASE", "LATE PHRASE"}
+    assert (attempt.directory / "starts").read_text() == "x"
+    assert killed > 2
+
+
+def test_the_last_words_of_a_trainer_that_ends_unwatched_are_kept(attempts: Attempts, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    attempt = attempts.start(f"""
+        import os, time
+        while not os.path.exists({str(go)!r}):
+            time.sleep(0.02)
+        print("Traceback: the end")
+    """)
+    pid = attempt.trainer_pid()
+    assert attempt.observe().process
+    attempt.kill_supervisor()
+    go.touch()
+    until(lambda: not Path(f"/proc/{pid}").exists(), PATIENCE, "the end of the trainer")
+    attempt.submit()
+    assert attempt.outcome().reason == "supervisor_lost"
+    assert attempt.log() == b"Traceback: the end\n"
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_trainer_starts_once_however_early_its_supervisor_is_killed(attempts: Attempts, seed: int) -> None:
+    chance = random.Random(seed)
+    attempt = attempts.start("open('starts', 'a').write('x'); import time; print('up', flush=True); time.sleep(0.5)")
+    for _ in range(3):
+        time.sleep(chance.uniform(0.0, 0.06))
+        started = attempt.executor._started[attempt.directory].process
+        started.kill()
+        started.wait()
+        if attempt.observe().phase is Phase.ENDED:
+            break
+        attempt.submit()
+    outcome = attempt.outcome()
+    starts = attempt.directory / "starts"
+    assert (starts.read_text() if starts.exists() else "") in ("", "x")
+    if outcome.reason == "exited":
+        assert (outcome.exit_code, starts.read_text()) == (0, "x")
+    else:
+        assert (outcome.reason, outcome.exit_code) == ("supervisor_lost", None)
+    assert list(attempt.executor.survivors(attempt.ref)) == []
+
+
+def test_a_trainer_that_was_started_but_not_recorded_is_found(attempts: Attempts) -> None:
+    attempt = attempts.start("open('starts', 'a').write('x'); import time; print('up', flush=True); time.sleep(600)")
+    attempt.waits_for(b"up")
+    pid = attempt.trainer_pid()
+    attempt.kill_supervisor()
+    write_json(str(attempt.directory / "runner.json"), {**attempt.runner(), "trainer": None, "phase": "starting"})
+    attempt.submit()
+    assert attempt.trainer_pid() == pid
+    attempt.stop()
+    assert attempt.outcome().reason == "supervisor_lost"
+    assert (attempt.directory / "starts").read_text() == "x"
+
+
+def test_a_start_that_left_no_process_is_lost_and_not_repeated(attempts: Attempts) -> None:
+    attempt = attempts.start("open('starts', 'a').write('x'); import time; print('up', flush=True); time.sleep(600)")
+    attempt.waits_for(b"up")
+    pid = attempt.trainer_pid()
+    attempt.kill_supervisor()
+    os.kill(pid, signal.SIGKILL)
+    write_json(str(attempt.directory / "runner.json"), {**attempt.runner(), "trainer": None, "phase": "starting"})
+    attempt.submit()
+    assert attempt.outcome().reason == "supervisor_lost"
+    assert (attempt.directory / "starts").read_text() == "x"
+
+
+@pytest.mark.parametrize("garbage", [b"", b"{", b"[]", b"\xff"])
+def test_a_damaged_record_starts_nothing_twice(attempts: Attempts, garbage: bytes) -> None:
+    attempt = attempts.start("open('starts', 'a').write('x'); import time; print('up', flush=True); time.sleep(600)")
+    attempt.waits_for(b"up")
+    pid = attempt.trainer_pid()
+    attempt.kill_supervisor()
+    (attempt.directory / "runner.json").write_bytes(garbage)
+    attempt.submit()
+    until(lambda: attempt.observe().process, PATIENCE, "the takeover")
+    process = attempt.observe().process
+    assert process is not None
+    assert process.pid == pid
+    attempt.stop()
+    attempt.outcome()
+    assert (attempt.directory / "starts").read_text() == "x"
+
+
+def test_a_trainer_that_ended_meanwhile_is_lost(attempts: Attempts) -> None:
+    attempt = attempts.start("print('steps: 7', flush=True); import time; time.sleep(600)", phrases=("steps",))
+    attempt.waits_for(b"steps: 7")
+    pid = attempt.trainer_pid()
+    attempt.kill_supervisor()
+    os.kill(pid, signal.SIGKILL)
+    attempt.submit()
+    outcome = attempt.outcome()
+    assert (outcome.reason, outcome.last_step, outcome.phrases) == ("supervisor_lost", 7, {"steps"})
+
+
+def test_after_a_restart_of_the_machine_nothing_is_signalled(attempts: Attempts) -> None:
+    attempt = attempts.start("import time; print('steps: 2\\nup', flush=True); time.sleep(600)")
+    attempt.waits_for(b"up")
+    pid = attempt.trainer_pid()
+    attempt.kill_supervisor()
+    write_json(str(attempt.directory / "runner.json"), {**attempt.runner(), "boot_id": "another"})
+    assert attempt.observe().reason == "the machine was restarted"
+    attempt.submit()
+    outcome = attempt.outcome()
+    assert (outcome.reason, outcome.last_step, outcome.exit_code) == ("machine_restarted", 2, None)
+    os.kill(pid, 0)
+
+
+def test_another_process_with_the_pid_of_the_trainer_is_left_alone(attempts: Attempts) -> None:
+    attempt = attempts.start("import time; print('up', flush=True); time.sleep(600)")
+    attempt.waits_for(b"up")
+    attempt.kill_supervisor()
+    bystander = attempts.start("import time; print('up', flush=True); time.sleep(600)")
+    bystander.waits_for(b"up")
+    trainer = attempt.runner()["trainer"]
+    os.kill(trainer["pid"], signal.SIGKILL)
+    forged = {"pid": bystander.trainer_pid(), "start": trainer["start"]}
+    write_json(str(attempt.directory / "runner.json"), {**attempt.runner(), "trainer": forged})
+    attempt.stop(terminate=0.0)
+    attempt.submit()
+    assert attempt.outcome().reason == "supervisor_lost"
+    assert bystander.observe().phase is Phase.RUNNING
+
+
+def test_a_stop_goes_on_with_the_next_supervisor(attempts: Attempts, tmp_path: Path) -> None:
+    attempt = attempts.start(
+        "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
+    )
+    attempt.waits_for(b"up")
+    attempt.stop(tmp_path / "save_quit", checkpoint=2.0, terminate=1.0)
+    until(lambda: attempt.observe().stop_rung is StopRung.CHECKPOINT, PATIENCE, "the first rung")
+    attempt.kill_supervisor()
+    attempt.submit()
+    outcome = attempt.outcome()
+    assert (outcome.reason, outcome.stop_rung, outcome.stop_requested) == ("supervisor_lost", StopRung.KILL, True)
+
+
+def test_a_tree_that_was_taken_over_ends_too(attempts: Attempts) -> None:
+    attempt = attempts.start("""
+        import os, signal, time
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for _ in range(3):
+            if os.fork() == 0:
+                os.setsid()
+                if os.fork():
+                    os._exit(0)
+                time.sleep(600)
+        print("up", flush=True)
+        time.sleep(600)
+    """)
+    attempt.waits_for(b"up")
+    attempt.kill_supervisor()
+    attempt.submit()
+    until(lambda: attempt.runner()["fence"] == 2, PATIENCE, "the second supervisor")
+    attempt.stop(terminate=0.5)
+    attempt.outcome()
+    assert list(attempt.executor.survivors(attempt.ref)) == []
+
+
+def test_a_supervisor_that_was_surpassed_ends_its_trainer_and_leaves_no_outcome(attempts: Attempts) -> None:
+    attempt = attempts.start("import time; print('up', flush=True); time.sleep(600)")
+    attempt.waits_for(b"up")
+    (attempt.directory / "fence").write_text("7")
+    write_json(str(attempt.directory / "runner.json"), {**attempt.runner(), "fence": 7, "trainer": None})
+    until(lambda: not attempt.executor.survivors(attempt.ref), PATIENCE, "the end of the trainer")
+    process = attempt.executor._started[attempt.directory].process
+    assert process.wait(PATIENCE) == 4
+    assert not (attempt.directory / "exit.json").exists()
+
+
+def test_a_supervisor_that_was_surpassed_leaves_a_trainer_that_has_passed_to_the_next(attempts: Attempts) -> None:
+    attempt = attempts.start("import time; print('up', flush=True); time.sleep(600)")
+    attempt.waits_for(b"up")
+    pid = attempt.trainer_pid()
+    process = attempt.executor._started[attempt.directory].process
+    write_json(str(attempt.directory / "runner.json"), {**attempt.runner(), "fence": 7})
+    (attempt.directory / "fence").write_text("7")
+    assert process.wait(PATIENCE) == 4
+    os.kill(pid, 0)
+    assert not (attempt.directory / "exit.json").exists()
