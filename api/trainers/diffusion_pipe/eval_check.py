@@ -57,7 +57,7 @@ def _check_entry(entry: Any, at: str, around: Circumstances, found: Evaluations,
         return
     inner = Findings()
     outcome = check_dataset(document, replace(around, names_keys=False), inner)
-    findings.take(inner, f"{at}/config", "In the evaluation dataset ")
+    findings.take(inner, f"{at}/config", "In the evaluation dataset")
     found.directories += outcome.directories
     found.notes += [f"Evaluation dataset {shown(name)}: {note}" for note in outcome.notes]
 
@@ -78,5 +78,5 @@ def _read(file: str, at: str, root: Path | None, findings: Findings) -> Document
         return None
     inner = Findings()
     values = toml_files.parse(decoded.replace("\r\n", "\n"), "", inner)
-    findings.take(inner, at, "In the evaluation dataset ")
+    findings.take(inner, at, "In the evaluation dataset")
     return None if values is None else Document(values, "")

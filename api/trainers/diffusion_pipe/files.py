@@ -36,7 +36,7 @@ def find_secrets(request: TrainingRequest) -> dict[str, str]:
 
 
 def without_secrets(request: TrainingRequest) -> TrainingRequest:
-    """The request with its secrets masked. A text that cannot be edited is left out: it could not be started, either."""
+    """The request with its secrets masked. A text that cannot be edited is left out; nor could it start."""
     public, secret = split_secrets(request.env)
     masked = replace(request, env={**public, **dict.fromkeys(secret, MASK)})
     key = _wandb_key(request)

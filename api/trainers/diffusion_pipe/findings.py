@@ -32,9 +32,13 @@ class Findings:
     def take(self, inner: "Findings", at: str, label: str) -> None:
         """Takes up the findings in another file: all at the place that names the file; the label says which it is."""
         for mistake in inner.errors:
-            self.error(at, f"{label}{mistake.pointer}: {mistake.message}", mistake.remedy)
+            self.error(at, _labelled(label, mistake), mistake.remedy)
         for mistake in inner.warnings:
-            self.warn(at, f"{label}{mistake.pointer}: {mistake.message}", mistake.remedy)
+            self.warn(at, _labelled(label, mistake), mistake.remedy)
+
+
+def _labelled(label: str, mistake: Mistake) -> str:
+    return f"{label}{', at ' + mistake.pointer if mistake.pointer else ''}: {mistake.message}"
 
 
 def _add(found: dict[Mistake, None], mistake: Mistake) -> None:

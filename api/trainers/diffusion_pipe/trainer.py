@@ -17,7 +17,6 @@ from api.trainers.diffusion_pipe.model_check import Variant, check_model, find_v
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.request import Reading, read
 from api.trainers.diffusion_pipe.tables_check import check_adapter, check_optimizer
-from api.trainers.environment import check_env
 from api.trainers.run_protocol import RunProtocol
 from api.trainers.trainer import Check, Command, Launch
 
@@ -51,11 +50,9 @@ class DiffusionPipe(RunProtocol):
         self._looks = Looks()
 
     def check(self, request: TrainingRequest, output_dir: Path) -> Check:
-        """Everything that can be found without starting anything, all at once."""
+        """Everything that can be found without starting anything, all at once; `env` is checked by `check_env`."""
         findings = Findings()
         self._check_installation(findings)
-        for mistake in check_env(request.env):
-            findings.error(mistake.pointer, mistake.message, mistake.remedy)
         reading = read(request, findings)
         known = self._check_documents(request, reading, findings)
         made = None
