@@ -3,6 +3,7 @@
 from api.models.training import Cause, CauseCode, EventKind, Stage, StopState, TaskStatus, TaskSummary
 from api.services.attempt_watch import AttemptWatch
 from api.services.gpu_service import GPUService
+from api.services.gpu_supply import find_lost, measure_memory
 from api.services.hangs import HangLimits, describe_hang
 from api.storage.attempts import AttemptStore
 from api.storage.tasks import TaskStore
@@ -62,12 +63,12 @@ class AttemptChecks:
             watch.has_filled_caches = True
 
     def _measure_memory(self, watch: AttemptWatch) -> None:
-        used = self._gpus.get_memory_use(watch.attempt.gpu_uuids)
+        used = measure_memory(self._gpus.state, watch.attempt.gpu_uuids)
         if used is not None:
             watch.peak_memory_mb = max(watch.peak_memory_mb or 0, used)
 
     def _look_at_gpus(self, task: TaskSummary, watch: AttemptWatch) -> None:
-        lost = [why for uuid, why in self._gpus.get_lost().items() if uuid in watch.attempt.gpu_uuids]
+        lost = [why for uuid, why in find_lost(self._gpus.state).items() if uuid in watch.attempt.gpu_uuids]
         if lost:
             remedy = "Reset the GPU or reboot the machine, then resume it; the last complete checkpoint is kept."
             detail = f"A GPU that it ran on is lost: {lost[0]}."

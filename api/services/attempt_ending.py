@@ -9,6 +9,7 @@ from api.models.lease import Lease, LeaseKind, LeaseState
 from api.models.training import Attempt, EventKind, ResumeOptions, TaskStatus, TaskSummary
 from api.services.attempt_watch import AttemptWatch
 from api.services.gpu_service import GPUService
+from api.services.gpu_supply import is_clear
 from api.services.outcomes import Retry, Verdict, judge_outcome, plan_retry
 from api.services.training_progress import show_ended
 from api.storage.attempts import AttemptStore, Finish
@@ -107,7 +108,7 @@ class AttemptEnding:
     def _is_drained(self, lease: Lease) -> bool:
         # By the monotonic clock: after a restart the bound begins anew.
         since = self._drains[lease.resource]
-        if self._gpus.is_clear(lease.resource, since):
+        if is_clear(self._gpus.state, lease.resource, since):
             return True
         if self._clock.monotonic() - since < DRAIN_SECONDS:
             return False

@@ -20,6 +20,7 @@ from api.models.training import (
 )
 from api.services.disk import describe_shortage
 from api.services.gpu_service import GPUService
+from api.services.gpu_supply import list_offers
 from api.services.reconciler import LEASE_SECONDS
 from api.services.scheduler import Circumstances, Pass, plan_pass
 from api.services.training_files import TaskFiles, task_files
@@ -84,7 +85,7 @@ class Dispatcher:
             cache_holders=caches,
             disk_problem=describe_shortage(self._storage_root, self._min_free_mb),
         )
-        return plan_pass(queue, self._gpus.get_offers(), around)
+        return plan_pass(queue, list_offers(self._gpus.state), around)
 
     def why_waiting(self, task: TaskSummary) -> str | None:
         """Why a queued task waits, in words."""

@@ -11,10 +11,10 @@ from api.errors import DatabaseUnavailable, GPUBusy, GPULost, GPUNotFound
 from api.hardware import host
 from api.hardware.source import GPUSource
 from api.models.event import EventType, GPUEvent, Severity
-from api.models.gpu import AvailableGPUResponse, GPUInfo, GPUOffer, GPUProcesses, GPUStatusResponse
+from api.models.gpu import AvailableGPUResponse, GPUInfo, GPUProcesses, GPUStatusResponse
 from api.models.history import GPUHistoryResponse
 from api.models.model_memory import TRAINING_MB, ModelType
-from api.models.reading import FaultKind, SourceName
+from api.models.reading import FaultKind
 from api.models.snapshot import GPUSnapshot
 from api.models.system import Readiness
 from api.models.task import Keep, RegisteredTask, TaskType, TaskView
@@ -22,7 +22,6 @@ from api.services.documents import DocumentTable
 from api.services.gpu_documents import GPUDocuments
 from api.services.gpu_events import GPUEvents
 from api.services.gpu_history import UNITS, GPUHistory, Metric
-from api.services.gpu_judgement import is_in_use
 from api.services.gpu_monitor import GPUMonitor
 from api.services.gpu_state import GPUState, GPUStateKeeper
 from api.services.gpu_view import show_available, show_processes
@@ -232,48 +231,6 @@ class GPUService:
             source=state.snapshot.source,
         )
 
-    def get_offers(self) -> tuple[GPUOffer, ...]:
-        """Every GPU that could be given to a task now or later."""
-        return tuple(
-            GPUOffer(
-                index=gpu.reading.index,
-                uuid=gpu.reading.uuid,
-                name=gpu.identity.name,
-                total_mb=gpu.vitals.memory_total_mb,
-                free_mb=gpu.vitals.memory_free_mb,
-                is_available=gpu.judgement.is_available,
-                status=gpu.judgement.status,
-                reason=gpu.judgement.reason,
-                held_by=None if gpu.task is None else gpu.task.task_id,
-            )
-            for gpu in self._state.gpus
-            if gpu.reading.index is not None and gpu.reading.uuid is not None
-        )
-
-    def is_clear(self, uuid: str, since: float) -> bool:
-        """Whether a reading taken after the monotonic time `since` shows nobody at work on this GPU."""
-        for gpu in self._state.gpus:
-            if gpu.reading.uuid == uuid:
-                read = gpu.reading.read_monotonic
-                return read is not None and read > since and gpu.reading.fault is None and not is_in_use(gpu.reading)
-        return False
-
-    def get_lost(self) -> dict[str, str]:
-        """The GPUs that the driver has lost, with the reason, by UUID."""
-        return {
-            gpu.reading.uuid: gpu.judgement.reason or "the driver has lost this GPU"
-            for gpu in self._state.gpus
-            if gpu.reading.uuid is not None and gpu.reading.fault is FaultKind.LOST
-        }
-
-    def get_memory_use(self, uuids: Sequence[str]) -> int | None:
-        """The most MB that is in use on any of these GPUs; None when that is not known, or only simulated."""
-        state = self._state
-        if state.snapshot.source is not SourceName.NVML:
-            return None
-        used = [gpu.vitals.memory_used_mb for gpu in state.gpus if gpu.reading.uuid in uuids]
-        return max((mb for mb in used if mb is not None), default=None)
-
     def note_change(self) -> None:
         """Publishes again: leases have changed."""
         self._on_registry_change(())
@@ -281,6 +238,11 @@ class GPUService:
     def sweep_soon(self) -> None:
         """Reads the GPUs again without waiting for the next sweep."""
         self._monitor.trigger()
+
+    @property
+    def state(self) -> GPUState:
+        """All GPUs of one moment: what the scheduler decides by."""
+        return self._state
 
     def require(self, reference: str) -> None:
         """Raises GPUNotFound unless a GPU has this index or UUID."""

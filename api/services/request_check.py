@@ -10,6 +10,7 @@ from api.models.gpu import GPUOffer
 from api.models.training import TrainingPlan, TrainingRequest
 from api.services.disk import describe_shortage
 from api.services.gpu_service import GPUService
+from api.services.gpu_supply import list_offers
 from api.services.training_files import task_files
 from api.storage.attempts import AttemptStore
 from api.trainers.environment import check_env, split_secrets
@@ -89,7 +90,7 @@ class RequestChecker:
         return Mistake("/model_type", f'no trainer knows the model type "{name[:80]}"', remedy)
 
     def _gpu_mistakes(self, request: TrainingRequest) -> list[Mistake]:
-        offers = self._gpus.get_offers()
+        offers = list_offers(self._gpus.state)
         known = {str(name) for gpu in offers for name in (gpu.index, gpu.uuid)}
         indices = ", ".join(str(gpu.index) for gpu in offers)
         mistakes, seen = [], set()
@@ -106,7 +107,7 @@ class RequestChecker:
 
     def _problems(self, request: TrainingRequest) -> list[ServiceError]:
         problems: list[ServiceError] = []
-        wish, offers = request.gpus, self._gpus.get_offers()
+        wish, offers = request.gpus, list_offers(self._gpus.state)
         fit = [gpu for gpu in offers if _is_large_enough(gpu, wish.min_memory)]
         if not wish.references and len(fit) < wish.count:
             with_memory = f" with {wish.min_memory:,} MB" if wish.min_memory else ""

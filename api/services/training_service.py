@@ -38,6 +38,7 @@ from api.models.training_view import (
 from api.services.artifacts import OpenFile, list_artifacts, open_artifact
 from api.services.dispatcher import Dispatcher
 from api.services.gpu_service import GPUService
+from api.services.gpu_supply import list_offers
 from api.services.reconciler import Reconciler
 from api.services.request_check import RequestChecker
 from api.services.task_preview import preview
@@ -165,7 +166,7 @@ class TrainingService:
 
     def _busy(self, task: TaskSummary) -> GPUBusy:
         decided = self._dispatcher.plan([*self._tasks.queued(), task])
-        available = [gpu.index for gpu in self._gpus.get_offers() if gpu.is_available]
+        available = [gpu.index for gpu in list_offers(self._gpus.state) if gpu.is_available]
         time = self._estimate_free(task)
         reason = decided.waiting.get(task.task_id, "somebody else was first")
         return GPUBusy(
@@ -181,7 +182,7 @@ class TrainingService:
             for row in active
             if (eta := ((row.progress or {}).get("progress") or {}).get("eta_seconds")) is not None
         )
-        free = sum(gpu.is_available for gpu in self._gpus.get_offers())
+        free = sum(gpu.is_available for gpu in list_offers(self._gpus.state))
         short = max(1, task.gpu_count - free)
         return self._clock.now() + timedelta(seconds=ends[short - 1]) if len(ends) >= short else None
 
