@@ -12,6 +12,7 @@ from prometheus_client.metrics_core import Metric
 from api import __version__
 from api.config import LOOPBACK_NAMES, Config, ConfigError
 from api.errors import DatabaseUnavailable
+from api.executors.executor import Executor
 from api.hardware import host
 from api.hardware.auto import AutoSource
 from api.hardware.boards import parse_boards
@@ -47,7 +48,7 @@ class StorageError(Exception):
 class Runtime:
     """The parts of one server. Building it starts nothing."""
 
-    def __init__(self, config: Config, clock: Clock | None = None) -> None:
+    def __init__(self, config: Config, clock: Clock | None = None, executor: Executor | None = None) -> None:
         """Raises ConfigError, DatabaseError or StorageError when a part cannot be built."""
         self.config = config
         clock = clock or SystemClock()
@@ -70,7 +71,7 @@ class Runtime:
             dcgm_hostname=socket.gethostname() if config.dcgm_aliases else None,
         )
         gpus.subscribe(self.broker.publish)
-        training = build_training(config, tasks, attempts, gpus, clock, node)
+        training = build_training(config, tasks, attempts, gpus, clock, node, executor)
         self.training_loop = training.loop
         owner = host.own_identity(node)
         self.services = Services(

@@ -4,6 +4,7 @@ import sys
 from dataclasses import dataclass
 
 from api.config import Config, child_environment
+from api.executors.executor import Executor
 from api.executors.local import LocalExecutor
 from api.services.attempt_checks import AttemptChecks
 from api.services.attempt_ending import AttemptEnding
@@ -33,16 +34,22 @@ class Training:
 
 
 def build_training(
-    config: Config, tasks: TaskStore, attempts: AttemptStore, gpus: GPUService, clock: Clock, node: str
+    config: Config,
+    tasks: TaskStore,
+    attempts: AttemptStore,
+    gpus: GPUService,
+    clock: Clock,
+    node: str,
+    executor: Executor | None = None,
 ) -> Training:
-    """Builds every part once; starts nothing."""
+    """Builds every part once; starts nothing. Unless an executor is given, attempts run on this machine."""
     root = config.storage_root.absolute()
     known: list[Trainer] = [
         DiffusionPipe(config.diffusion_pipe_root, config.diffusion_pipe_python),
         Toy(sys.executable),
     ]
     trainers = {trainer.name: trainer for trainer in known}
-    executor = LocalExecutor(sys.executable, node)
+    executor = executor or LocalExecutor(sys.executable, node)
     reconciler = Reconciler(
         tasks,
         attempts,

@@ -51,7 +51,7 @@ def parse_outcome(content: bytes, written_at: float) -> Outcome:
     """The outcome. One that cannot be understood is the outcome of a lost supervisor, at the time of its file."""
     record = _object(content)
     reason = None if record is None else record.get("reason")
-    if record is None or not isinstance(reason, str):
+    if record is None or not isinstance(reason, str) or not reason:
         return _lost("exit.json cannot be read: it is damaged", written_at)
     error, phrases = record.get("error"), record.get("phrases")
     return Outcome(

@@ -40,7 +40,7 @@ def finish_document(document: dict[str, Any]) -> dict[str, Any]:
     components["responses"] = {"Failure": _failure_response("Any failure, in the envelope.")}
     for path in document["paths"].values():
         for operation in path.values():
-            _finish_operation(operation)
+            _finish_operation(operation, components["schemas"])
     return document
 
 
@@ -55,20 +55,27 @@ def _failure_response(description: str) -> dict[str, Any]:
     return {"description": description, "content": content}
 
 
-def _finish_operation(operation: dict[str, Any]) -> None:
+def _finish_operation(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
     for parameter in operation.get("parameters", []):
         schema = parameter.get("schema", {})
         if "description" in schema:
             parameter["description"] = schema.pop("description")
         _drop_null(schema)
     if "requestBody" in operation:
-        operation["requestBody"]["required"] = True
+        body = operation["requestBody"]
+        body["required"] = not _may_be_empty(body["content"][JSON]["schema"], schemas)
     for status, response in operation["responses"].items():
         if int(status) >= 400:
             operation["responses"][status] = _failure_response(response["description"])
         elif int(status) == 304:
             response.pop("content", None)
     operation["responses"]["default"] = {"$ref": "#/components/responses/Failure"}
+
+
+def _may_be_empty(schema: dict[str, Any], schemas: dict[str, Any]) -> bool:
+    """Whether {} is a whole body; then it may be left out: see body_is_optional."""
+    full = schemas.get(schema.get("$ref", "").rpartition("/")[2], schema)
+    return not full.get("required") and not full.get("minProperties")
 
 
 def _drop_null(schema: dict[str, Any]) -> None:

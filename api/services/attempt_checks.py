@@ -44,17 +44,15 @@ class AttemptChecks:
         if not watch.checkpoints_are_due():
             return
         for found in watch.look_for_checkpoints():
-            self._note(watch, "trainer", f"{found.name} is complete", current=found.name)
+            self._tasks.note_checkpoint(watch.attempt, found.name, self._clock.now())
         keep = watch.request.keep_last_checkpoints
         complete = sum(checkpoint.is_complete for checkpoint in watch.checkpoints)
         if keep is None or watch.run_dir is None or complete <= keep or watch.progress.stage is Stage.SAVING:
             return
+        uid, task_id, now = watch.attempt.uid, watch.attempt.task_id, self._clock.now()
         for name in watch.trainer.prune(watch.run_dir, keep):
-            self._note(watch, "service", f"{name} was removed: keep_last_checkpoints is {keep}", previous=name)
-
-    def _note(self, watch: AttemptWatch, actor: str, message: str, **change: str) -> None:
-        uid, task_id = watch.attempt.uid, watch.attempt.task_id
-        self._tasks.add_event(task_id, EventKind.CHECKPOINT, self._clock.now(), actor, message, uid, **change)
+            message = f"{name} was removed: keep_last_checkpoints is {keep}"
+            self._tasks.add_event(task_id, EventKind.CHECKPOINT, now, "service", message, uid, previous=name)
 
     def _give_caches_up(self, watch: AttemptWatch) -> None:
         """Once it trains, others may write the caches that it has filled."""

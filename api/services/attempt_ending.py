@@ -34,7 +34,8 @@ class AttemptEnding:
 
     def end(self, task: TaskSummary, watch: AttemptWatch, outcome: Outcome) -> bool:
         """Records how an attempt ended, by its supervisor's word; False when that was done before."""
-        watch.finish()
+        for found in watch.finish():
+            self._tasks.note_checkpoint(watch.attempt, found.name, self._clock.now())
         verdict = judge_outcome(outcome, watch.trainer, task.stop, watch.progress, tuple(watch.last_lines))
         return self._finish(task, watch.attempt, verdict, outcome, watch)
 
@@ -51,7 +52,7 @@ class AttemptEnding:
         watch: AttemptWatch | None,
     ) -> bool:
         progress = None if watch is None else watch.progress
-        got_further = progress is not None and progress.first_step is not None
+        got_further = verdict.cause is not None and self._got_further(watch)
         retry = self._retry(task, verdict, got_further)
         last_step = None if progress is None else progress.step
         if last_step is None and outcome is not None:
@@ -85,6 +86,14 @@ class AttemptEnding:
         if verdict.status is not TaskStatus.FAILED or verdict.cause is None or was_asked_to_stop:
             return None
         return plan_retry(task, self._tasks.get(task.task_id).request, verdict.cause, got_further)
+
+    def _got_further(self, watch: AttemptWatch | None) -> bool:
+        """Whether it came further than every attempt before: then what happened is not what happened before."""
+        reached = None if watch is None else watch.progress.step
+        if watch is None or reached is None:
+            return False
+        earlier = self._attempts.of_task(watch.attempt.task_id)
+        return all(reached > (attempt.last_step or 0) for attempt in earlier if attempt.uid != watch.attempt.uid)
 
     def _resume_of(self, watch: AttemptWatch | None) -> dict[str, object] | None:
         """How the next try goes on: from the last complete checkpoint; None begins anew."""

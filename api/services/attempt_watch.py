@@ -87,8 +87,8 @@ class AttemptWatch:
         if now - self._saved_at >= SAVE_SECONDS:
             self.save()
 
-    def finish(self) -> None:
-        """Takes up everything that is left, after the attempt has ended."""
+    def finish(self) -> list[Checkpoint]:
+        """Takes up everything that is left, after the attempt has ended; the checkpoints that were not seen before."""
         before = -1
         while self._offset != before:
             before = self._offset or 0
@@ -100,8 +100,9 @@ class AttemptWatch:
         while self._read_events():
             pass
         self._keep_points()
-        self.look_for_checkpoints()
+        fresh = self.look_for_checkpoints()
         self.save()
+        return fresh
 
     # -- the log ---------------------------------------------------------------------------------------------------
 
@@ -219,7 +220,9 @@ class AttemptWatch:
             self.last_lines.extend(note["last_lines"])
             self.peak_memory_mb = note["peak_memory_mb"]
         except FileNotFoundError:
-            return
+            # A run directory that is resumed has checkpoints already; they are no news.
+            self.look_for_checkpoints()
+            self._checkpoints_at = float("-inf")
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             logger.warning("the note of an attempt cannot be read: its log is read anew", extra={"problem": str(error)})
             self._offset = None

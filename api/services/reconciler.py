@@ -4,7 +4,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
 
 from api.errors import DatabaseUnavailable
 from api.executors.executor import AttemptRef, Executor, Observation, Phase, StopOrder
@@ -77,7 +76,7 @@ class Reconciler:
         self._stop_times = stop_times
         self._watches: dict[str, AttemptWatch] = {}
         self._submissions: dict[str, int] = {}
-        self._noted: dict[str, dict[str, Any]] = {}
+        self._troubled: set[str] = set()
         self._renewed_at = self._noted_at = float("-inf")
 
     def tick(self) -> int:
@@ -91,11 +90,14 @@ class Reconciler:
         for attempt in open_attempts:
             try:
                 ended += self._reconcile(tasks[attempt.task_id], attempt, refs[attempt.uid], seen[attempt.uid])
+                self._troubled.discard(attempt.uid)
             except DatabaseUnavailable:
                 raise
             except Exception:
-                # One attempt in trouble must not keep the others from being watched.
-                logger.exception("attempt cannot be reconciled", extra={"attempt": attempt.uid})
+                # One attempt in trouble must not keep the others from being watched; it is said once.
+                if attempt.uid not in self._troubled:
+                    logger.exception("attempt cannot be reconciled", extra={"attempt": attempt.uid})
+                self._troubled.add(attempt.uid)
         self._note_progress()
         self._ending.free_drained()
         return len(open_attempts) - ended

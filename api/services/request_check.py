@@ -86,8 +86,8 @@ class RequestChecker:
     def _unknown_type(self, name: str) -> Mistake:
         known = self.model_types
         close = difflib.get_close_matches(name, known, n=1)
-        remedy = f'did you mean "{close[0]}"?' if close else f"known are: {', '.join(known)}"
-        return Mistake("/model_type", f'no trainer knows the model type "{name[:80]}"', remedy)
+        remedy = f'Did you mean "{close[0]}"?' if close else f"Known are: {', '.join(known)}."
+        return Mistake("/model_type", f'No trainer knows the model type "{name[:80]}".', remedy)
 
     def _gpu_mistakes(self, request: TrainingRequest) -> list[Mistake]:
         offers = list_offers(self._gpus.state)
@@ -97,11 +97,13 @@ class RequestChecker:
         for at, reference in enumerate(request.gpus.references):
             pointer = f"/gpu_ids/{at}"
             if str(reference) not in known:
-                mistakes.append(Mistake(pointer, f"no GPU has the index or UUID {reference}", f"there are: {indices}"))
+                mistakes.append(
+                    Mistake(pointer, f"No GPU has the index or UUID {reference}.", f"There are: {indices}.")
+                )
                 continue
             uuid = next(gpu.uuid for gpu in offers if str(reference) in (str(gpu.index), gpu.uuid))
             if uuid in seen:
-                mistakes.append(Mistake(pointer, "this GPU is named twice", "name each GPU once"))
+                mistakes.append(Mistake(pointer, "This GPU is named twice.", "Name each GPU once."))
             seen.add(uuid)
         return mistakes
 

@@ -1,7 +1,7 @@
 """Attempts: claimed with their GPUs in one transaction, renewed while they live, finished once."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -68,8 +68,7 @@ class AttemptStore:
         Raises ResourceHeld or Conflict when somebody was first; then nothing has changed.
         """
         with self._database.write() as connection:
-            uid = _claim(connection, new, now)
-        return self.get(uid)
+            return _get(connection, _claim(connection, new, now))
 
     def create_and_claim(self, task: NewTask, new: NewAttempt, now: datetime, actor: str) -> Attempt | None:
         """Makes a task that does not wait: with its GPUs at once, or not at all.
@@ -79,15 +78,14 @@ class AttemptStore:
         try:
             with self._database.write() as connection:
                 insert_task(connection, task, now, actor)
-                uid = _claim(connection, new, now)
+                return _get(connection, _claim(connection, new, now))
         except IntegrityError:
             return None
-        return self.get(uid)
 
     def get(self, uid: str) -> Attempt:
         """An attempt that exists."""
         with self._database.read() as connection:
-            return read_attempt(connection.execute(select(attempts).where(attempts.c.uid == uid)).one())
+            return _get(connection, uid)
 
     def of_task(self, task_id: str) -> list[Attempt]:
         """The attempts of a task, oldest first."""
@@ -115,8 +113,8 @@ class AttemptStore:
             mine = (attempts.c.uid == attempt.uid) & (attempts.c.status == AttemptStatus.SUBMITTED)
             if connection.execute(update(attempts).where(mine).values(values)).rowcount == 0:
                 return
-            status = connection.scalar(select(tasks.c.status).where(tasks.c.task_id == attempt.task_id))
-            if status == TaskStatus.STARTING:
+            wanted = select(tasks.c.status).where(tasks.c.task_id == attempt.task_id).with_for_update()
+            if connection.scalar(wanted) == TaskStatus.STARTING:
                 message = f"its process runs, with pid {pid}" if pid is not None else "its process runs"
                 more = {"started_at": func.coalesce(tasks.c.started_at, seconds)}
                 move(
@@ -158,24 +156,24 @@ class AttemptStore:
                 "ended_at": seconds,
                 "outcome": None if finish.outcome is None else dict(finish.outcome),
                 "cause": dump(finish.cause),
-                "last_step": finish.last_step,
-                "first_step": finish.first_step,
-                "peak_memory_mb": finish.peak_memory_mb,
             }
-            if finish.run_dir is not None:
-                values["run_dir"] = finish.run_dir
+            for name in ("run_dir", "first_step", "last_step", "peak_memory_mb"):
+                # What was noted while it ran stays, unless more is known now.
+                if getattr(finish, name) is not None:
+                    values[name] = getattr(finish, name)
             is_open = attempts.c.status != AttemptStatus.ENDED
             if connection.execute(update(attempts).where(mine & is_open).values(values)).rowcount == 0:
                 return False
+            fate = _heed_stop(connection, attempt.task_id, finish)
             move(
                 connection,
                 attempt.task_id,
-                finish.status,
+                fate.status,
                 now,
-                finish.actor,
-                finish.message,
+                fate.actor,
+                fate.message,
                 attempt_uid=attempt.uid,
-                **_fate(finish, now),
+                **_fate(fate, now),
             )
             leases.drain(connection, attempt.token, now)
         return True
@@ -202,22 +200,13 @@ class AttemptStore:
     def release_drained(self, lease: Lease) -> bool:
         """Frees a GPU that shows nothing of its last holder any more."""
         with self._database.write() as connection:
-            return leases.release(connection, lease.token, LeaseKind.GPU, lease.resource) > 0
+            return leases.release_drained(connection, lease.token, lease.resource)
 
     def release_expired(self, now: datetime) -> list[Lease]:
         """Frees what has expired and belongs to no open attempt: nobody is left who could renew it."""
         with self._database.write() as connection:
             still_open = select(attempts.c.token).where(attempts.c.status != AttemptStatus.ENDED)
-            expired = [
-                lease
-                for lease in leases.list_leases(connection)
-                if lease.expires_at is not None and lease.expires_at < now
-            ]
-            alive = set(connection.scalars(still_open.where(attempts.c.token.in_([lease.token for lease in expired]))))
-            gone = [lease for lease in expired if lease.token not in alive]
-            for lease in gone:
-                leases.release(connection, lease.token, resource=lease.resource)
-        return gone
+            return leases.release_expired(connection, now, still_open)
 
     def peak_memory(self, model_type: str) -> tuple[int, int] | None:
         """The most MB of a GPU that completed runs of this model used here, and of how many runs."""
@@ -243,9 +232,13 @@ def port_resource(node: str, port: int) -> str:
     return f"port:{node}:{port}"
 
 
+def _get(connection: Connection, uid: str) -> Attempt:
+    return read_attempt(connection.execute(select(attempts).where(attempts.c.uid == uid)).one())
+
+
 def _claim(connection: Connection, new: NewAttempt, now: datetime) -> str:
     serial, made = connection.execute(
-        select(tasks.c.serial, tasks.c.attempts).where(tasks.c.task_id == new.task_id)
+        select(tasks.c.serial, tasks.c.attempts).where(tasks.c.task_id == new.task_id).with_for_update()
     ).one_or_none() or (None, 0)
     number = made + 1
     uid = f"{new.task_id}.{number}"
@@ -287,6 +280,16 @@ def _row(new: NewAttempt, uid: str, number: int, now: datetime) -> dict[str, Any
     }
 
 
+def _heed_stop(connection: Connection, task_id: str, finish: Finish) -> Finish:
+    """What becomes of the task: another try only if no user has asked it to stop, in this very moment, say."""
+    stop = connection.scalar(select(tasks.c.stop).where(tasks.c.task_id == task_id).with_for_update())
+    if finish.status is not TaskStatus.QUEUED or stop is None or stop["cause"] is not None:
+        return finish
+    return replace(
+        finish, status=TaskStatus.STOPPED, message="it ended by itself after it was asked to stop", cause=None
+    )
+
+
 def _fate(finish: Finish, now: datetime) -> dict[str, Any]:
     values: dict[str, Any] = {"warning": None}
     if finish.progress is not None:
@@ -302,4 +305,5 @@ def _fate(finish: Finish, now: datetime) -> dict[str, Any]:
         "not_before": to_seconds(now + wait),
         "resume": None if finish.resume is None else dict(finish.resume),
         "cause": dump(finish.cause),
+        "stop": None,  # it was for the try that has ended
     }

@@ -73,6 +73,9 @@ class Database:
         try:
             with self.engine.connect() as connection:
                 connection.info["begin"] = mode
+                if mode == "DEFERRED" and not self.is_sqlite:
+                    # What a read on SQLite has by itself: all its statements see one state.
+                    connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
                 with connection.begin():
                     yield connection
         except PoolTimeout as error:
@@ -97,7 +100,7 @@ class Database:
                     self._take_turns(connection)
                     self._upgrade(connection, scripts, head)
                 self._wait_longer(connection, LOCK_MS)
-        except (OperationalError, InterfaceError, PoolTimeout) as error:
+        except (DBAPIError, PoolTimeout) as error:
             raise DatabaseError(f"the database {self.shown} cannot be used: {_say(error)}") from error
 
     def _upgrade(self, connection: Connection, scripts: AlembicConfig, head: str | None) -> None:
@@ -123,6 +126,8 @@ class Database:
 
     def _take_turns(self, connection: Connection) -> None:
         if not self.is_sqlite:
+            # The wait is a statement, and a migration of large tables takes longer than a request may.
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
             connection.execute(text(f"SET LOCAL lock_timeout = {MIGRATION_LOCK_MS}"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
 
@@ -139,7 +144,7 @@ def sqlite_url(path: Path) -> str:
 def _parse(text_: str) -> URL:
     try:
         url = make_url(text_)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # ValueError: its port is no number
         raise DatabaseError("DATABASE_URL is no URL: it looks like postgresql://user:password@host/name") from None
     backend = url.get_backend_name()
     if backend in ("postgresql", "postgres"):

@@ -42,7 +42,9 @@ class DatabaseIdempotencyStore:
                 if self._is_alive(found.owner):
                     raise RequestInProgress(headers={"Retry-After": "1"})
                 # Whoever worked on it is gone without an answer: the work is done again, and what it had made is found.
-                connection.execute(update(kept_answers).where(kept_answers.c.scope == scope).values(owner=self._owner))
+                abandoned = (kept_answers.c.scope == scope) & (kept_answers.c.owner == found.owner)
+                if connection.execute(update(kept_answers).where(abandoned).values(owner=self._owner)).rowcount == 0:
+                    raise RequestInProgress(headers={"Retry-After": "1"})
                 return None
         except IntegrityError:
             raise RequestInProgress(headers={"Retry-After": "1"}) from None

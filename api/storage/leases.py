@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Select, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.models.lease import Lease, LeaseKind, LeaseState
@@ -80,11 +80,21 @@ def drain(connection: Connection, token: str, now: datetime) -> None:
     connection.execute(update(leases).where(mine & (leases.c.state == LeaseState.HELD)).values(draining))
 
 
-def release(connection: Connection, token: str, kind: LeaseKind | None = None, resource: str | None = None) -> int:
-    """Gives up what is held with this token; how many leases that were."""
-    mine = leases.c.token == token
-    if kind is not None:
-        mine &= leases.c.kind == kind
-    if resource is not None:
-        mine &= leases.c.resource == resource
+def release_drained(connection: Connection, token: str, resource: str) -> bool:
+    """Frees a resource whose last holder has ended; False when that was done before."""
+    drained = (leases.c.resource == resource) & (leases.c.token == token) & (leases.c.state == LeaseState.DRAINING)
+    return connection.execute(delete(leases).where(drained)).rowcount > 0
+
+
+def release_expired(connection: Connection, now: datetime, tokens_in_use: Select[tuple[str]]) -> list[Lease]:
+    """Frees what has expired, except what is held with a token in use; what that was."""
+    expired = (leases.c.expires_at < to_seconds(now)) & leases.c.token.not_in(tokens_in_use)
+    # One statement: an attempt that ends in this moment keeps its GPUs draining.
+    gone = connection.execute(delete(leases).where(expired).returning(leases))
+    return sorted((read_lease(row) for row in gone), key=lambda lease: lease.resource)
+
+
+def release(connection: Connection, token: str, kind: LeaseKind) -> int:
+    """Gives up what of this kind is held with this token; how many leases that were."""
+    mine = (leases.c.token == token) & (leases.c.kind == kind)
     return connection.execute(delete(leases).where(mine)).rowcount

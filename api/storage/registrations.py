@@ -181,7 +181,8 @@ class DatabaseRegistrations:
     def release(self, task_id: str) -> RegisteredTask:
         with self._database.write() as connection:
             task = _get(connection, task_id)
-            connection.execute(delete(registrations).where(registrations.c.task_id == task_id))
+            if connection.execute(delete(registrations).where(registrations.c.serial == task.serial)).rowcount == 0:
+                raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
             connection.execute(delete(lease_table).where(lease_table.c.task_id == task_id))
         return task
 

@@ -12,6 +12,7 @@ from api.errors import Conflict, TaskActive, TaskNotFinished, TaskNotFound
 from api.models.kept_answer import KEPT_SECONDS
 from api.models.training import (
     TRANSITIONS,
+    Attempt,
     EventKind,
     NewTask,
     ResumeOptions,
@@ -46,7 +47,7 @@ def move(
 
     Raises TaskNotFound, and Conflict when the table of transitions does not allow it.
     """
-    previous = connection.scalar(select(tasks.c.status).where(tasks.c.task_id == task_id))
+    previous = connection.scalar(select(tasks.c.status).where(tasks.c.task_id == task_id).with_for_update())
     if previous is None:
         raise TaskNotFound(f'No task has the id "{task_id}".')
     if target not in TRANSITIONS[TaskStatus(previous)]:
@@ -120,12 +121,12 @@ class TaskStore:
         try:
             with self._database.write() as connection:
                 insert_task(connection, new, now, actor)
+                return _get(connection, new.task_id)
         except IntegrityError:
             first = self.find_by_key(new.idempotency_key)
             if first is None:
                 raise
             return first
-        return self.get(new.task_id)
 
     def find_by_key(self, key: str | None) -> TrainingTask | None:
         """The task that was made with this idempotency key."""
@@ -138,18 +139,12 @@ class TaskStore:
     def get(self, task_id: str) -> TrainingTask:
         """A task with everything. Raises TaskNotFound."""
         with self._database.read() as connection:
-            row = connection.execute(select(tasks).where(tasks.c.task_id == task_id)).one_or_none()
-        if row is None:
-            raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
-        return read_task(row)
+            return _get(connection, task_id)
 
     def get_summary(self, task_id: str) -> TaskSummary:
         """A task without its request and plan. Raises TaskNotFound."""
         with self._database.read() as connection:
-            row = connection.execute(select(*SUMMARY_COLUMNS).where(tasks.c.task_id == task_id)).one_or_none()
-        if row is None:
-            raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
-        return read_summary(row)
+            return _get_summary(connection, task_id)
 
     def get_summaries(self, task_ids: Iterable[str]) -> dict[str, TaskSummary]:
         """Those of these tasks that exist, by id."""
@@ -192,10 +187,7 @@ class TaskStore:
         Raises TaskNotFound, and Conflict when it has finished.
         """
         with self._database.write() as connection:
-            row = connection.execute(select(*SUMMARY_COLUMNS).where(tasks.c.task_id == task_id)).one_or_none()
-            if row is None:
-                raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
-            task = read_summary(row)
+            task = _get_summary(connection, task_id, lock=True)
             if task.status is TaskStatus.QUEUED:
                 seconds = to_seconds(now)
                 move(connection, task_id, TaskStatus.STOPPED, now, stop.actor, message, finished_at=seconds)
@@ -203,26 +195,28 @@ class TaskStore:
                 _harden(connection, task, stop, now, message)
             else:
                 move(connection, task_id, TaskStatus.STOPPING, now, stop.actor, message, stop=dump(stop))
-        return self.get_summary(task_id)
+            return _get_summary(connection, task_id)
 
     def note_rung(self, task: TaskSummary, stop: StopState, attempt_uid: str, now: datetime) -> None:
         """Records the rung that a stop is on."""
         with self._database.write() as connection:
-            mine = (tasks.c.task_id == task.task_id) & (tasks.c.status == TaskStatus.STOPPING)
-            values = {"stop": dump(stop), "updated_at": to_seconds(now)}
-            if connection.execute(update(tasks).where(mine).values(values)).rowcount:
-                message, previous = f"the stop is on the rung {stop.rung}", task.stop.rung if task.stop else None
-                events.append(
-                    connection,
-                    task.task_id,
-                    now,
-                    EventKind.STOP,
-                    "supervisor",
-                    message,
-                    attempt_uid=attempt_uid,
-                    previous=previous,
-                    current=stop.rung,
-                )
+            before = _get_summary(connection, task.task_id, lock=True)
+            if before.status is not TaskStatus.STOPPING or before.stop is None:
+                return
+            # Only the rung: the stop may have been asked for again, harder, since `task` was read.
+            values = {"stop": dump(replace(before.stop, rung=stop.rung)), "updated_at": to_seconds(now)}
+            connection.execute(update(tasks).where(tasks.c.task_id == task.task_id).values(values))
+            events.append(
+                connection,
+                task.task_id,
+                now,
+                EventKind.STOP,
+                "supervisor",
+                f"the stop is on the rung {stop.rung}",
+                attempt_uid=attempt_uid,
+                previous=before.stop.rung,
+                current=stop.rung,
+            )
 
     def enqueue_again(
         self,
@@ -249,11 +243,11 @@ class TaskStore:
             **dict.fromkeys(("finished_at", "cause", "stop", "warning")),
         }
         with self._database.write() as connection:
-            status = connection.scalar(select(tasks.c.status).where(tasks.c.task_id == task_id))
+            status = connection.scalar(select(tasks.c.status).where(tasks.c.task_id == task_id).with_for_update())
             if status is not None and not TaskStatus(status).is_finished:
                 raise TaskActive(f"{task_id} is {status}.", data={"status": status})
             move(connection, task_id, TaskStatus.QUEUED, now, actor, message, **values)
-        return self.get(task_id)
+            return _get(connection, task_id)
 
     def patch(self, task_id: str, changes: dict[str, Any], now: datetime, actor: str) -> TrainingTask:
         """Changes name, description or priority. Raises TaskNotFound."""
@@ -263,7 +257,7 @@ class TaskStore:
                 raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
             message = ", ".join(f"{name} is now {value!r}" for name, value in changes.items())
             events.append(connection, task_id, now, EventKind.CHANGE, actor, message)
-        return self.get(task_id)
+            return _get(connection, task_id)
 
     def set_warning(self, task_id: str, attempt_uid: str, warning: str | None, now: datetime, **details: Any) -> None:
         """Sets or clears what needs attention; a new warning is an event as well."""
@@ -293,7 +287,14 @@ class TaskStore:
     ) -> None:
         """Appends an event; `previous` and `current` may be given."""
         with self._database.write() as connection:
+            # Under the task's lock its events become visible in the order of their ids: a reader misses none.
+            connection.execute(select(tasks.c.serial).where(tasks.c.task_id == task_id).with_for_update())
             events.append(connection, task_id, now, kind, actor, message, attempt_uid=attempt_uid, **more)
+
+    def note_checkpoint(self, attempt: Attempt, name: str, now: datetime) -> None:
+        """Records that a checkpoint has become complete."""
+        message = f"{name} is complete"
+        self.add_event(attempt.task_id, EventKind.CHECKPOINT, now, "trainer", message, attempt.uid, current=name)
 
     def events(self, task_id: str, after: int, limit: int) -> list[TaskEvent]:
         """The events of a task with an id above `after`, oldest first."""
@@ -310,7 +311,7 @@ class TaskStore:
         """Forgets a finished task, its attempts and events. Raises TaskNotFound, TaskNotFinished."""
         with self._database.write() as connection:
             row = connection.execute(
-                select(tasks.c.status, tasks.c.serial).where(tasks.c.task_id == task_id)
+                select(tasks.c.status, tasks.c.serial).where(tasks.c.task_id == task_id).with_for_update()
             ).one_or_none()
             if row is None:
                 raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
@@ -321,6 +322,22 @@ class TaskStore:
             connection.execute(delete(task_gpus).where(task_gpus.c.serial == row.serial))
             for table in (attempts, event_table, tasks):
                 connection.execute(delete(table).where(table.c.task_id == task_id))
+
+
+def _get(connection: Connection, task_id: str) -> TrainingTask:
+    row = connection.execute(select(tasks).where(tasks.c.task_id == task_id)).one_or_none()
+    if row is None:
+        raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
+    return read_task(row)
+
+
+def _get_summary(connection: Connection, task_id: str, lock: bool = False) -> TaskSummary:
+    """With `lock` nobody else changes the task before this transaction ends."""
+    query = select(*SUMMARY_COLUMNS).where(tasks.c.task_id == task_id)
+    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    if row is None:
+        raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
+    return read_summary(row)
 
 
 def _harden(connection: Connection, task: TaskSummary, stop: StopState, now: datetime, message: str) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from api.models.training import Cause, Checkpoint, TrainingPlan, TrainingRequest
@@ -9,6 +10,7 @@ from api.trainers import checkpoints
 from api.trainers.diagnosis import diagnose
 from api.trainers.output import STEP_PREFIX, OutputReader
 from api.trainers.trainer import Ending
+from api.utils.formatting import as_sentence
 
 _RUN_DIR = re.compile(r"\d{8}_\d{2}-\d{2}-\d{2}", re.ASCII)
 
@@ -55,4 +57,5 @@ class RunProtocol:
 
     def diagnose(self, ending: Ending) -> Cause:
         """Why an attempt failed."""
-        return diagnose(ending, stopped_phrase=self.stopped_phrase)
+        found = diagnose(ending, stopped_phrase=self.stopped_phrase)
+        return replace(found, detail=as_sentence(found.detail), remedy=as_sentence(found.remedy))

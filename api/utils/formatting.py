@@ -28,6 +28,13 @@ def format_duration(seconds: float) -> str:
     return f"{minutes}m {rest:02}s" if minutes else f"{rest}s"
 
 
+def as_sentence(text: str) -> str:
+    """The text with a capital at its beginning and a full stop at its end; a name in lower case keeps its own form."""
+    text = text.strip()
+    beginning = text[:1].upper() + text[1:] if text[:1].islower() and text.split(" ", 1)[0].isalpha() else text
+    return beginning if beginning.endswith((".", "!", "?", "…")) else f"{beginning}."
+
+
 def shorten_command(arguments: Sequence[str]) -> str:
     """A command line with the values of secrets masked, control characters removed, cut at 256 characters."""
     shown: list[str] = []

@@ -67,6 +67,7 @@ class LogWriter:
         self._times = os.open(self._path(start, ".times"), os.O_RDWR | os.O_CREAT, 0o600)
         self._size = os.fstat(self._log).st_size
         self._ends_line = self._size == 0 or os.pread(self._log, 1, self._size - 1) == b"\n"
+        self._recorded_at = 0.0
         self._resume_times(start)
 
     def _resume_times(self, start: int) -> None:

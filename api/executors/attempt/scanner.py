@@ -54,7 +54,7 @@ class Scanner:
         for phrase in found:
             self.seen.add(phrase)
             del self._wanted[phrase]
-        self._before = text[len(text) - self._overlap :] if self._overlap else b""
+        self._before = text[max(0, len(text) - self._overlap) :]
         return bool(found)
 
     def restore(self, phrases: object, last_step: object, tail: bytes, is_line_start: bool) -> None:

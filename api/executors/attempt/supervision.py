@@ -297,8 +297,9 @@ class Supervisor:
             data = os.read(self._fifo, CHUNK) if self._log is None else self._log.take(self._fifo)
         except BlockingIOError:
             return b""
-        if self._scanner.feed(data):
-            self._record_is_due = True
+        if self._scanner.feed(data) and self._tree.main is not None:
+            # At once: a later supervisor reads only the end of the log again.
+            self._record_if_possible()
         return data
 
     # Records

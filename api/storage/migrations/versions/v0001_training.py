@@ -51,8 +51,8 @@ def upgrade() -> None:
         sa.Column("attempt_uid", sa.String(length=80), nullable=True),
         sa.Column("at", sa.Float(precision=53), nullable=False),
         sa.Column("type", sa.String(length=16), nullable=False),
-        sa.Column("previous", sa.String(length=16), nullable=True),
-        sa.Column("current", sa.String(length=16), nullable=True),
+        sa.Column("previous", sa.String(length=255), nullable=True),
+        sa.Column("current", sa.String(length=255), nullable=True),
         sa.Column("actor", sa.String(length=64), nullable=False),
         sa.Column("message", sa.Text(), nullable=False),
         sa.Column("details", sa.JSON(none_as_null=True), nullable=True),
@@ -74,7 +74,7 @@ def upgrade() -> None:
     op.create_index("ix_kept_answers_began", "kept_answers", ["began_at"], unique=False)
     op.create_table(
         "leases",
-        sa.Column("resource", sa.String(length=512), nullable=False),
+        sa.Column("resource", sa.String(length=2048), nullable=False),
         sa.Column("kind", sa.String(length=8), nullable=False),
         sa.Column("task_id", sa.String(length=128), nullable=False),
         sa.Column("attempt_uid", sa.String(length=80), nullable=True),
