@@ -127,6 +127,7 @@ class GPURequest:
     references: tuple[int | str, ...] = ()  #: indices or UUIDs
     count: int = 1
     min_memory: int = 0
+    is_single: bool = False  #: asked for as gpu_id, and not in a list
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +320,7 @@ class Attempt:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     pid: int | None = None
+    pid_start: float | None = None
     run_dir: str | None = None
     known_run_dirs: tuple[str, ...] = ()
     resumed_from: str | None = None

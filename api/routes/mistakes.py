@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterator, Sequence
+from typing import get_args, get_origin
 
 from pydantic import ValidationError
 
@@ -11,13 +12,12 @@ from api.routes.schemas import Strict
 
 def mistakes_in(error: ValidationError) -> list[Mistake]:
     """Each with its JSON pointer; what is said about one value is said once."""
-    known = _fields_of(error.title)
+    model = next(model for model in _requests(Strict) if model.__name__ == error.title)
     found: dict[str, list[str]] = {}
     for detail in error.errors(include_url=False, include_context=False, include_input=False):
-        # Where a value may be of several types, the names of the types follow; they are no part of the request.
-        location = [part for at, part in enumerate(detail["loc"]) if at == 0 or isinstance(part, int)]
+        location = _location(model, detail["loc"])
         if detail["type"] == "extra_forbidden":
-            message = _unknown_field(str(location[-1]), known)
+            message = _unknown_field(str(location[-1]), list(model.model_fields))
         else:
             message = detail["msg"].removeprefix("Value error, ")
         messages = found.setdefault("".join(f"/{_pointer_part(part)}" for part in location), [])
@@ -27,6 +27,17 @@ def mistakes_in(error: ValidationError) -> list[Mistake]:
     return [Mistake(pointer, "; or: ".join(messages)) for pointer, messages in found.items()]
 
 
+def _location(model: type[Strict], parts: Sequence[int | str]) -> list[int | str]:
+    # Where a value may be of several types, the names of the types follow; they are no part of the request.
+    names = 2 if parts and _is_mapping(model, str(parts[0])) else 1
+    return [part for at, part in enumerate(parts) if at < names or isinstance(part, int)]
+
+
+def _is_mapping(model: type[Strict], name: str) -> bool:
+    field = model.model_fields.get(name)
+    return field is not None and any(get_origin(kind) is dict for kind in get_args(field.annotation))
+
+
 def _pointer_part(part: int | str) -> str:
     return str(part).replace("~", "~0").replace("/", "~1")
 
@@ -34,10 +45,6 @@ def _pointer_part(part: int | str) -> str:
 def _unknown_field(name: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1)
     return f'unknown field; did you mean "{close[0]}"?' if close else f"unknown field; known are: {', '.join(known)}"
-
-
-def _fields_of(title: str) -> Sequence[str]:
-    return next(list(model.model_fields) for model in _requests(Strict) if model.__name__ == title)
 
 
 def _requests(model: type[Strict]) -> Iterator[type[Strict]]:

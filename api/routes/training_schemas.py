@@ -58,7 +58,8 @@ class GPUWish(Strict):
     def gpus(self) -> GPURequest:
         """The wish as the scheduler takes it."""
         named = [self.gpu_id] if self.gpu_id is not None else self.gpu_ids or []
-        return GPURequest(tuple(named), self.gpu_count or len(named) or 1, self.min_memory or 0)
+        count = self.gpu_count or len(named) or 1
+        return GPURequest(tuple(named), count, self.min_memory or 0, is_single=self.gpu_id is not None)
 
 
 class TrainerFiles(GPUWish):

@@ -167,8 +167,7 @@ class Reconciler:
     def _note_running(self, attempt: Attempt, seen: Observation) -> None:
         if attempt.status in (AttemptStatus.CLAIMED, AttemptStatus.SUBMITTED):
             self._attempts.note_submitted(attempt)
-            pid = None if seen.process is None else seen.process.pid
-            self._attempts.note_running(attempt, pid, self._clock.now())
+            self._attempts.note_running(attempt, seen.process, self._clock.now())
 
     def _stop(self, task: TaskSummary, stop: StopState, watch: AttemptWatch, seen: Observation) -> None:
         order = self._order(stop, watch)

@@ -95,7 +95,7 @@ class RequestChecker:
         indices = ", ".join(str(gpu.index) for gpu in offers)
         mistakes, seen = [], set()
         for at, reference in enumerate(request.gpus.references):
-            pointer = f"/gpu_ids/{at}"
+            pointer = "/gpu_id" if request.gpus.is_single else f"/gpu_ids/{at}"
             if str(reference) not in known:
                 mistakes.append(
                     Mistake(pointer, f"No GPU has the index or UUID {reference}.", f"There are: {indices}.")

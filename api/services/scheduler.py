@@ -98,8 +98,8 @@ class _Planner:
         ready = {gpu.uuid for gpu in free}
         obstacles = [f"GPU {gpu.index} {self._obstacle(gpu, task)}" for gpu in wanted if gpu.uuid not in ready]
         if task.gpus.references:
-            known = {reference for gpu in self._gpus for reference in (gpu.index, gpu.uuid)}
-            obstacles += [f"GPU {name} is not there" for name in task.gpus.references if name not in known]
+            known = {name for gpu in self._gpus for name in _names(gpu)}
+            obstacles += [f"GPU {name} is not there" for name in task.gpus.references if str(name) not in known]
         return f"needs {describe_wish(task)}: {', '.join(obstacles) or 'there are too few'}"
 
     def _obstacle(self, gpu: GPUOffer, task: TaskSummary) -> str:
@@ -127,8 +127,13 @@ def describe_wish(task: TaskSummary) -> str:
 
 
 def _is_wanted(gpu: GPUOffer, task: TaskSummary) -> bool:
-    references = task.gpus.references
-    return not references or gpu.uuid in references or gpu.index in references
+    references = {str(reference) for reference in task.gpus.references}
+    return not references or not references.isdisjoint(_names(gpu))
+
+
+def _names(gpu: GPUOffer) -> tuple[str, str]:
+    """What it can be asked for by: an index may come as text."""
+    return str(gpu.index), gpu.uuid
 
 
 def _suits(gpu: GPUOffer, task: TaskSummary) -> bool:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.models.lease import Lease, LeaseKind
+from api.models.task import ProcessIdentity
 from api.models.training import Attempt, AttemptStatus, Cause, NewTask, TaskStatus
 from api.storage import leases
 from api.storage.database import Database
@@ -105,10 +106,11 @@ class AttemptStore:
             attempt, {"status": AttemptStatus.SUBMITTED}, AttemptStatus.CLAIMED, AttemptStatus.SUBMITTED
         )
 
-    def note_running(self, attempt: Attempt, pid: int | None, now: datetime) -> None:
+    def note_running(self, attempt: Attempt, process: ProcessIdentity | None, now: datetime) -> None:
         """Records that its process runs; its task is then running, unless it is stopping already."""
         seconds = to_seconds(now)
-        values = {"status": AttemptStatus.RUNNING, "started_at": seconds, "pid": pid}
+        pid, start = (None, None) if process is None else (process.pid, process.start)
+        values = {"status": AttemptStatus.RUNNING, "started_at": seconds, "pid": pid, "pid_start": start}
         with self._database.write() as connection:
             mine = (attempts.c.uid == attempt.uid) & (attempts.c.status == AttemptStatus.SUBMITTED)
             if connection.execute(update(attempts).where(mine).values(values)).rowcount == 0:

@@ -16,8 +16,8 @@ from api.models.task import Keep, ProcessIdentity, RegisteredTask, TaskType
 from api.storage import leases
 from api.storage.database import Database
 from api.storage.rows import to_seconds, to_time
+from api.storage.tables import attempts, registrations, tasks
 from api.storage.tables import leases as lease_table
-from api.storage.tables import registrations, tasks
 from api.utils.clock import Clock
 
 #: Seconds for which a database that did not answer is left alone.
@@ -246,8 +246,11 @@ def _held_by_programs(connection: Connection) -> dict[str, RegisteredTask]:
 
 def _held_by_trainings(connection: Connection) -> dict[str, RegisteredTask]:
     columns = [tasks.c[name] for name in ("task_id", "gpu_uuids", "description", "progress", "updated_at", "serial")]
-    query = select(*columns, lease_table.c.resource, lease_table.c.state, lease_table.c.claimed_at).join(
-        lease_table, (lease_table.c.task_id == tasks.c.task_id) & (lease_table.c.kind == LeaseKind.GPU)
+    lease_columns = (lease_table.c.resource, lease_table.c.state, lease_table.c.claimed_at)
+    query = (
+        select(*columns, *lease_columns, attempts.c.pid, attempts.c.pid_start)
+        .join(lease_table, (lease_table.c.task_id == tasks.c.task_id) & (lease_table.c.kind == LeaseKind.GPU))
+        .join(attempts, attempts.c.uid == lease_table.c.attempt_uid)
     )
     held = {}
     for row in connection.execute(query):
@@ -258,6 +261,7 @@ def _held_by_trainings(connection: Connection) -> dict[str, RegisteredTask]:
             gpu_uuids=tuple(row.gpu_uuids),
             started_at=to_time(row.claimed_at),
             description=row.description,
+            process=None if row.pid is None else ProcessIdentity(row.pid, row.pid_start or 0.0),
             progress=progress.get("overall_progress"),
             estimated_remaining_time=progress.get("eta_seconds"),
             updated_at=to_time(row.updated_at),

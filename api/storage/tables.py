@@ -81,6 +81,7 @@ attempts = Table(
     Column("started_at", Float(53)),
     Column("ended_at", Float(53)),
     Column("pid", Integer),
+    Column("pid_start", Float(53)),  #: clock ticks since boot: tells a later process with the same pid apart
     Column("run_dir", Text),
     Column("known_run_dirs", Document, nullable=False),  #: those of earlier attempts, which are not this one's
     Column("resumed_from", String(64)),

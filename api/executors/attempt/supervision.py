@@ -46,7 +46,7 @@ class Supervisor:
         self._was_told_to_end = False
         self._order_seen: tuple[int, int, int] | None = None
         self._started_at: float | None = None
-        self._status: int | None = None  # of the trainer, as wait() gives it
+        self._status: int | None = None  # of the trainer, as wait() gives it; None until one saw it end
         self._is_adopted = False
         self._record_is_due = False
 
@@ -188,6 +188,8 @@ class Supervisor:
     def _restore(self, previous: dict[str, object]) -> None:
         self._tree.main = identity_of(previous.get("trainer"))
         self._started_at = number(previous.get("started_at"))
+        status = number(previous.get("status"))
+        self._status = None if status is None else int(status)
         self._stopping.restore(previous)
         self._open_log()
         offset = number(previous.get("log_offset"))
@@ -315,6 +317,7 @@ class Supervisor:
             "trainer": None if main is None else {"pid": main[0], "start": main[1]},
             "phase": "starting" if main is None else self._stopping.phase,
             "started_at": self._started_at,
+            "status": self._status,
             **self._stopping.as_json(),
             "phrases": sorted(self._scanner.seen),
             "last_step": self._scanner.last_step,
@@ -333,6 +336,8 @@ class Supervisor:
 
     def _finish(self, reason: str, error: str | None = None, ended_at: float | None = None) -> int:
         """Writes the outcome, however long the disk refuses it."""
+        if self._status is not None:
+            reason = "exited"  # an earlier supervisor saw it
         ended_at = ended_at or time.time()
         taken = 0
         while self._fifo >= 0 and taken < DRAIN_BYTES and (data := self._take_chunk()):
@@ -357,7 +362,7 @@ class Supervisor:
         return ENDED
 
     def _outcome(self, reason: str, error: str | None, ended_at: float) -> dict[str, object]:
-        code = None if self._status is None or self._is_adopted else os.waitstatus_to_exitcode(self._status)
+        code = None if self._status is None else os.waitstatus_to_exitcode(self._status)
         log = self._log
         return {
             "uid": None if self._spec is None else self._spec.uid,

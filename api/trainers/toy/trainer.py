@@ -8,6 +8,7 @@ from typing import Any
 
 from api.errors import Mistake
 from api.models.training import TrainingPlan, TrainingRequest
+from api.trainers.environment import split_secrets
 from api.trainers.pointers import pointer
 from api.trainers.run_protocol import RunProtocol
 from api.trainers.toy import settings
@@ -57,6 +58,7 @@ class Toy(RunProtocol):
             argv=(self._python, *_arguments(launch)),
             cwd=launch.directory,
             env={
+                **split_secrets(request.env)[0],
                 "CUDA_VISIBLE_DEVICES": ",".join(map(str, launch.gpu_indices)),
                 "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
                 # Its matrices are too small for more threads, and a run is then the same every time.

@@ -25,6 +25,7 @@ def upgrade() -> None:
         sa.Column("started_at", sa.Float(precision=53), nullable=True),
         sa.Column("ended_at", sa.Float(precision=53), nullable=True),
         sa.Column("pid", sa.Integer(), nullable=True),
+        sa.Column("pid_start", sa.Float(precision=53), nullable=True),
         sa.Column("run_dir", sa.Text(), nullable=True),
         sa.Column("known_run_dirs", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("resumed_from", sa.String(length=64), nullable=True),

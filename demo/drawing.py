@@ -1,0 +1,109 @@
+"""Bars, curves and pictures made of characters."""
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from PIL import Image
+from rich.console import Console
+from rich.live import Live
+from rich.style import Style
+from rich.text import Text
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+class Line(Protocol):
+    """A line that is written again and again."""
+
+    def __call__(self, text: str) -> None: ...
+
+
+@contextmanager
+def changing_line(console: Console, every: int) -> Iterator[Line]:
+    """On a terminal one line that changes; elsewhere each `every`th text on a line of its own, and the last one."""
+    if console.is_terminal:
+        with Live(console=console, auto_refresh=False) as live:
+            yield lambda text: live.update(Text(text, no_wrap=True, overflow="crop"), refresh=True)
+        return
+    texts: list[str] = []
+
+    def write(text: str) -> None:
+        if len(texts) % every == 0:
+            console.print(Text(text), soft_wrap=True)
+        texts.append(text)
+
+    yield write
+    if len(texts) % every != 1:
+        console.print(Text(texts[-1]), soft_wrap=True)
+
+
+def bar(share: float, width: int) -> str:
+    """A bar that is filled to a share between 0 and 1."""
+    filled = round(width * min(max(share, 0.0), 1.0))
+    return f"{'█' * filled}{'░' * (width - filled)}"
+
+
+def memory(figures: Mapping[str, Any], width: int = 10) -> str:
+    """Used and total memory in MB as a bar with figures."""
+    used, total = figures["used"], figures["total"]
+    if used is None or not total:
+        return "?"
+    return f"{bar(used / total, width)} {used / 1024:5.1f}/{total / 1024:.0f} GB"
+
+
+def known(value: Any, unit: str = "") -> str:
+    """A value with its unit; what is not known is a question mark."""
+    return "?" if value is None else f"{value}{unit}"
+
+
+def sparkline(values: Sequence[float | None]) -> str:
+    """A curve between its own least and greatest value; what is not known is a point."""
+    there = [value for value in values if value is not None]
+    low, span = min(there), (max(there) - min(there)) or 1.0
+    marks = ["·" if value is None else BLOCKS[int((value - low) / span * (len(BLOCKS) - 1))] for value in values]
+    return "".join(marks)
+
+
+def means(values: Sequence[float], parts: int) -> list[float]:
+    """The mean of each of `parts` stretches of about the same length."""
+    parts = min(parts, len(values))
+    bounds = [len(values) * part // parts for part in range(parts + 1)]
+    return [sum(values[start:end]) / (end - start) for start, end in zip(bounds[:-1], bounds[1:], strict=True)]
+
+
+def picture(content: bytes, width: int, height: int) -> Text:
+    """The upper part of a picture, `width` by `height` points of half a character each."""
+    with Image.open(io.BytesIO(content)) as image:
+        rows = round(image.height * width / image.width)
+        small = image.convert("L").resize((width, rows), Image.Resampling.BOX)
+    text = Text(no_wrap=True, overflow="crop")
+    for upper in range(0, min(height, rows - 1), 2):
+        for column in range(width):
+            text.append("▀", Style(color=_grey(small, column, upper), bgcolor=_grey(small, column, upper + 1)))
+        text.append("\n")
+    text.rstrip()
+    return text
+
+
+def shades(content: bytes, width: int, height: int) -> str:
+    """The same for where there are no colours: a character for two points, the denser the brighter."""
+    with Image.open(io.BytesIO(content)) as image:
+        rows = round(image.height * width / image.width)
+        small = image.convert("L").resize((width, rows // 2), Image.Resampling.BOX)
+    lines = [[_shade(small, column, row) for column in range(width)] for row in range(min(height, rows) // 2)]
+    return "\n".join("".join(line).rstrip() for line in lines)
+
+
+def _shade(image: Image.Image, column: int, row: int) -> str:
+    return " ░▒▓█"[_brightness(image, column, row) * 5 // 256]
+
+
+def _grey(image: Image.Image, column: int, row: int) -> str:
+    return "#" + f"{_brightness(image, column, row):02x}" * 3
+
+
+def _brightness(image: Image.Image, column: int, row: int) -> int:
+    value = image.getpixel((column, row))
+    return value if isinstance(value, int) else 0
