@@ -49,11 +49,13 @@ def build_training(
         Toy(sys.executable),
     ]
     trainers = {trainer.name: trainer for trainer in known}
-    executor = executor or LocalExecutor(sys.executable, node)
+    environment = child_environment()
+    own = {name: environment[name] for name in ("LD_LIBRARY_PATH",) if name in environment}
+    executor = executor or LocalExecutor(sys.executable, node, own)
     reconciler = Reconciler(
         tasks,
         attempts,
-        AttemptStarter(executor, root, child_environment(), config.log_max_bytes),
+        AttemptStarter(executor, root, environment, config.log_max_bytes),
         executor,
         trainers,
         AttemptChecks(tasks, attempts, gpus, clock, HangLimits(config.hang_step_seconds, config.hang_quiet_seconds)),

@@ -37,7 +37,8 @@ def idempotent(view: Callable[P, Response]) -> Callable[P, Response]:
         if not _KEY.fullmatch(key):
             raise Invalid(mistakes=[Mistake("/Idempotency-Key", "must be 1 to 255 visible ASCII characters")])
         store, scope = services().idempotency, idempotency_scope() or ""
-        kept = store.begin(scope, hashlib.sha256(request.get_data()).digest())
+        # The path belongs to the request: a restart of another task is not this one again.
+        kept = store.begin(scope, hashlib.sha256(request.path.encode() + b"\0" + request.get_data()).digest())
         if kept is not None:
             return Response(kept.body, status=kept.status, headers=[*kept.headers, ("Idempotent-Replayed", "true")])
         answer: KeptAnswer | None = None

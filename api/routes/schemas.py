@@ -28,6 +28,9 @@ T = TypeVar("T")
 class Envelope(BaseModel, Generic[T]):
     """The shape of every success."""
 
+    # Only the OpenAPI document needs them: until it is asked for, 16 MB are not taken.
+    model_config = ConfigDict(defer_build=True)
+
     code: int
     message: str
     data: T

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from api.models.reading import MAX_GPUS, MAX_MEMORY_MB
 from api.models.training import CauseCode, GPURequest, TaskEvent, TaskFilter, TaskStatus, TrainingRequest
@@ -28,6 +28,7 @@ Count = Annotated[int, Field(ge=1, le=MAX_GPUS), BeforeValidator(whole)]
 Memory = Annotated[int, Field(ge=0, le=MAX_MEMORY_MB), BeforeValidator(whole)]
 Priority = Annotated[int, Field(ge=-1000, le=1000), BeforeValidator(whole)]
 TOML = Annotated[str, Field(max_length=512 * 1024)]
+RetriedCause = Annotated[CauseCode, Field(strict=False)]
 Step = Annotated[int, Field(ge=0, le=2**53)]
 
 
@@ -85,7 +86,7 @@ class StartTraining(TrainerFiles):
     max_retries: Annotated[int, Field(ge=0, le=100), BeforeValidator(whole)] = Field(
         0, description="tries again after a failure, from the last complete checkpoint"
     )
-    retry_on: list[CauseCode] | None = Field(None, strict=False, description="which causes that covers")
+    retry_on: list[RetriedCause] | None = Field(None, description="which causes that covers")
     stop_on_hang: bool = Field(False, description="stop it when it seems to hang, instead of only warning")
     keep_last_checkpoints: Annotated[int, Field(ge=1, le=10_000), BeforeValidator(whole)] | None = Field(
         None, description="older complete checkpoints are removed; by default all are kept"
@@ -145,12 +146,13 @@ class ResumeTraining(TrainerFiles):
 
     def changes(self, task: TrainingRequest) -> dict[str, Any]:
         """What is changed in the task's request."""
-        changed: dict[str, Any] = {
-            name: getattr(self, name) for name in ("config_toml", "dataset_toml") if getattr(self, name) is not None
-        }
+        changed: dict[str, Any] = {}
+        for name, text in (("config", self.config_toml), ("dataset", self.dataset_toml)):
+            if text is not None:
+                changed |= {f"{name}_toml": text, name: {}}
         for name, given in (("config", self.config), ("dataset", self.dataset), ("env", self.env)):
             if given is not None:
-                changed[name] = _merge(getattr(task, name), given)
+                changed[name] = _merge(changed.get(name, getattr(task, name)), given)
         if self.names_gpus:
             changed["gpus"] = self.gpus()
         return changed
@@ -197,18 +199,23 @@ class ListQuery(PageQuery):
         None, max_length=200, pattern=r"^[^\x00]*$", description="part of the id, the name or the description"
     )
 
-    @model_validator(mode="after")
-    def _known_statuses(self) -> "ListQuery":
+    @field_validator("status")
+    @classmethod
+    def _known_statuses(cls, text: str | None) -> str | None:
         known = [status.value for status in TaskStatus]
-        unknown = [name for name in (self.status or "").split(",") if name and name not in known]
+        unknown = [name for name in _names(text) if name not in known]
         if unknown:
             raise ValueError(f"status has no {', '.join(unknown)}; it is one or more of {', '.join(known)}")
-        return self
+        return text
 
     def filter(self) -> TaskFilter:
         """The filter as the store takes it; the GPU is the service's to find."""
-        statuses = tuple(TaskStatus(name) for name in (self.status or "").split(",") if name)
+        statuses = tuple(TaskStatus(name) for name in _names(self.status))
         return TaskFilter(statuses, self.model_type, None, self.search)
+
+
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
 class MetricsQuery(Strict):

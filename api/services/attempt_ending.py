@@ -70,7 +70,7 @@ class AttemptEnding:
             retry_in=None if retry is None else timedelta(seconds=retry.wait),
             retry_counts=retry is not None and retry.counts,
             retries_in_a_row=0 if retry is None else (0 if got_further else task.retries_in_a_row) + 1,
-            resume=None if retry is None else self._resume_of(watch),
+            resume=None if retry is None else self._resume_of(task, watch),
         )
         is_first = self._attempts.finish(attempt, finish, self._clock.now())
         if is_first:
@@ -95,8 +95,13 @@ class AttemptEnding:
         earlier = self._attempts.of_task(watch.attempt.task_id)
         return all(reached > (attempt.last_step or 0) for attempt in earlier if attempt.uid != watch.attempt.uid)
 
-    def _resume_of(self, watch: AttemptWatch | None) -> dict[str, object] | None:
-        """How the next try goes on: from the last complete checkpoint; None begins anew."""
+    @staticmethod
+    def _resume_of(task: TaskSummary, watch: AttemptWatch | None) -> dict[str, object] | None:
+        """How the next try goes on: as this one was to if it made no step, or from the last complete checkpoint; None
+        begins anew.
+        """
+        if task.resume is not None and (watch is None or watch.progress.first_step is None):
+            return asdict(task.resume)
         if watch is None or not any(checkpoint.is_complete for checkpoint in watch.checkpoints):
             return None
         return asdict(ResumeOptions())

@@ -22,6 +22,7 @@ from api.services.disk import describe_shortage
 from api.services.gpu_service import GPUService
 from api.services.gpu_supply import list_offers
 from api.services.reconciler import LEASE_SECONDS
+from api.services.resume_points import last_complete
 from api.services.scheduler import Circumstances, Pass, plan_pass
 from api.services.training_files import TaskFiles, task_files
 from api.storage.attempts import AttemptStore, NewAttempt
@@ -143,8 +144,8 @@ class Dispatcher:
         run_dir = trainer.find_run_dir(files.output)
         if run_dir is None:
             return None, None
-        complete = [found.name for found in trainer.checkpoints(run_dir) if found.is_complete]
-        wanted = task.resume.checkpoint or (complete[-1] if complete else None)
+        last = last_complete(trainer.checkpoints(run_dir))
+        wanted = task.resume.checkpoint or (None if last is None else last.name)
         return (None, None) if wanted is None else (str(run_dir), wanted)
 
     def _free_port(self) -> int:

@@ -141,13 +141,17 @@ class Reconciler:
             return self._ending.give_up(task, attempt, verdict)
         tries = self._submissions[attempt.uid] = self._submissions.get(attempt.uid, 0) + 1
         try:
-            if tries > SUBMISSIONS:
+            if tries > SUBMISSIONS and not self._executor.survivors(ref):
                 raise CannotStart(f"its supervisor was started {SUBMISSIONS} times in a row and is not there")
             full = self._tasks.get(task.task_id)
             submission = self._starter.prepare(full, attempt, self._trainers[full.trainer], is_new)
-            if self._attempts.note_submitted(attempt):
+            # One that runs already is submitted to be taken over.
+            if attempt.status is AttemptStatus.RUNNING or self._attempts.note_submitted(attempt):
                 self._starter.submit(submission)
         except (CannotStart, OSError) as error:
+            if self._executor.survivors(ref):
+                # Its GPUs are in use for as long as it lives; it is tried again.
+                return False
             detail = f"The attempt could not be started: {error}."
             cause = Cause(CauseCode.COULD_NOT_START, detail, "Look at what is named here; then resume or restart it.")
             self._forget(attempt)

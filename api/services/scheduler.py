@@ -7,6 +7,8 @@ from datetime import datetime
 from api.models.gpu import GPUOffer
 from api.models.training import TaskSummary
 
+_Wish = tuple[tuple[int | str, ...], int]  # the references, and the MB
+
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
@@ -46,8 +48,12 @@ class _Planner:
     def __init__(self, gpus: Sequence[GPUOffer], around: Circumstances) -> None:
         self._gpus = gpus
         self._around = around
-        self._free = {gpu.uuid: gpu for gpu in gpus if gpu.is_available}
+        #: Neither taken nor kept: most passes find none, and then look at no GPU once for each task.
+        self._open = {gpu.uuid for gpu in gpus if gpu.is_available}
         self._reserved: dict[str, str] = {}
+        self._taken: dict[str, str] = {}
+        self._suitable: dict[_Wish, list[GPUOffer]] = {}
+        self._reasons: dict[tuple[_Wish, int], str] = {}  #: as long as nothing is taken or kept
         self._active = around.active
         self._caches = dict(around.cache_holders)
         self._result = Pass()
@@ -73,25 +79,39 @@ class _Planner:
         return None
 
     def _assign(self, task: TaskSummary) -> str | None:
-        suitable = [gpu for gpu in self._gpus if _suits(gpu, task)]
-        free = [gpu for gpu in suitable if gpu.uuid in self._free and gpu.uuid not in self._reserved]
+        wish = (task.gpus.references, task.gpus.min_memory)
+        if wish not in self._suitable:
+            self._suitable[wish] = [gpu for gpu in self._gpus if _suits(gpu, task)]
+        suitable = self._suitable[wish]
+        free = [gpu for gpu in suitable if gpu.uuid in self._open] if self._open else []
         if len(free) < task.gpu_count:
-            self._reserve(task, suitable, free)
-            return self._say(task, free)
+            if self._reserve(task, suitable, free):
+                return self._say(task, free)
+            # Those who want the same are short of the same.
+            key = (wish, task.gpu_count)
+            if key not in self._reasons:
+                self._reasons[key] = self._say(task, free)
+            return self._reasons[key]
         chosen = _choose(free, task)
-        for gpu in chosen:
-            del self._free[gpu.uuid]
+        self._open.difference_update(gpu.uuid for gpu in chosen)
+        self._taken.update((gpu.uuid, task.task_id) for gpu in chosen)
+        self._reasons.clear()
         self._active += 1
         self._caches.update(dict.fromkeys(task.caches, task.task_id))
         self._result.assignments.append(Assignment(task, tuple(chosen)))
         return None
 
-    def _reserve(self, task: TaskSummary, suitable: Sequence[GPUOffer], free: Sequence[GPUOffer]) -> None:
+    def _reserve(self, task: TaskSummary, suitable: Sequence[GPUOffer], free: Sequence[GPUOffer]) -> bool:
+        """Whether it keeps any."""
         # Only if the rest will come: a foreign process may stay for ever, and nobody waits for ever behind it.
         coming = [gpu for gpu in suitable if gpu.held_by is not None and gpu.uuid not in self._reserved]
-        if len(free) + len(coming) >= task.gpu_count:
-            kept = [*_choose(free, task), *coming][: task.gpu_count]
-            self._reserved.update((gpu.uuid, task.task_id) for gpu in kept)
+        if len(free) + len(coming) < task.gpu_count:
+            return False
+        kept = [*_choose(free, task), *coming][: task.gpu_count]
+        self._reserved.update((gpu.uuid, task.task_id) for gpu in kept)
+        self._open.difference_update(gpu.uuid for gpu in kept)
+        self._reasons.clear()
+        return True
 
     def _say(self, task: TaskSummary, free: Sequence[GPUOffer]) -> str:
         wanted = [gpu for gpu in self._gpus if _is_wanted(gpu, task)]
@@ -107,9 +127,8 @@ class _Planner:
             return f"is held by {gpu.held_by}"
         if gpu.uuid in self._reserved and self._reserved[gpu.uuid] != task.task_id:
             return f"is kept for {self._reserved[gpu.uuid]}"
-        taken = next((a.task.task_id for a in self._result.assignments if gpu in a.gpus), None)
-        if taken is not None:
-            return f"goes to {taken}"
+        if gpu.uuid in self._taken:
+            return f"goes to {self._taken[gpu.uuid]}"
         if not gpu.is_available:
             return f"is {gpu.status} ({gpu.reason})" if gpu.reason else f"is {gpu.status}"
         if gpu.free_mb is not None and gpu.free_mb < task.gpus.min_memory:

@@ -41,6 +41,7 @@ from api.services.gpu_service import GPUService
 from api.services.gpu_supply import list_offers
 from api.services.reconciler import Reconciler
 from api.services.request_check import RequestChecker
+from api.services.resume_points import last_complete
 from api.services.task_preview import preview
 from api.services.training_files import TaskFiles, task_files
 from api.services.training_metrics import XAxis, show_series
@@ -239,8 +240,9 @@ class TrainingService:
 
     def _resumable(self, task: TrainingTask, wanted: str | None) -> Checkpoint:
         complete = [found for found in self._checkpoints(task).checkpoints if found.is_complete]
-        if wanted is None and complete:
-            return complete[-1]
+        last = last_complete(complete)
+        if wanted is None and last is not None:
+            return last
         for checkpoint in complete:
             if checkpoint.name == wanted:
                 return checkpoint
@@ -264,9 +266,13 @@ class TrainingService:
     def delete(self, task_id: str, with_files: bool) -> Deleted:
         """Forgets a finished task, and removes its files if that is wanted. Raises TaskNotFound, TaskNotFinished."""
         self._tasks.delete(task_id)
-        root = self._files(task_id).root
+        files = self._files(task_id)
+        root = files.root
         if with_files:
             shutil.rmtree(root, ignore_errors=True)
+        else:
+            # Nobody can resume or restart it any more.
+            files.secrets.unlink(missing_ok=True)
         logger.info("training deleted", extra={"task_id": task_id, "with_files": with_files})
         return Deleted(task_id, with_files, str(root) if root.exists() else None)
 

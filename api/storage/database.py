@@ -1,5 +1,6 @@
 """The database: SQLite in a file, or PostgreSQL; the same statements for both."""
 
+import importlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,16 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from alembic import command
-from alembic.config import Config as AlembicConfig
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, create_engine, event, inspect, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from api.errors import DatabaseUnavailable
+from api.storage.tables import REVISION, metadata
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +29,9 @@ POOL_SIZE = 16
 
 #: Any number, the same for every server: two starts take turns by it.
 _MIGRATION_LOCK = 0x6470_6970_65
+
+#: Where Alembic keeps the revision of the tables.
+_revision = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
 
 _RETRY_AFTER = {"Retry-After": "2"}
 
@@ -89,35 +90,38 @@ class Database:
 
     def migrate(self) -> None:
         """Brings the tables to this version. Raises DatabaseError when they are of a newer one."""
-        scripts = AlembicConfig()
-        scripts.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        head = ScriptDirectory.from_config(scripts).get_current_head()
         try:
             with self.engine.connect() as connection:
                 self._wait_longer(connection, MIGRATION_LOCK_MS)
                 connection.info["begin"] = "IMMEDIATE"
                 with connection.begin():
                     self._take_turns(connection)
-                    self._upgrade(connection, scripts, head)
+                    self._upgrade(connection)
                 self._wait_longer(connection, LOCK_MS)
         except (DBAPIError, PoolTimeout) as error:
             raise DatabaseError(f"the database {self.shown} cannot be used: {_say(error)}") from error
 
-    def _upgrade(self, connection: Connection, scripts: AlembicConfig, head: str | None) -> None:
-        # It tells of each context that it makes; what matters is said below.
-        logging.getLogger("alembic").setLevel(logging.WARNING)
-        current = MigrationContext.configure(connection).get_current_revision()
-        if current == head:
+    def _upgrade(self, connection: Connection) -> None:
+        tables = set(inspect(connection).get_table_names())
+        current = connection.scalar(select(_revision.c.version_num)) if _revision.name in tables else None
+        if current == REVISION:
             return
-        known = {script.revision for script in ScriptDirectory.from_config(scripts).walk_revisions()}
-        if current is not None and current not in known:
-            raise DatabaseError(
-                f"the database {self.shown} was made by a newer version of this service (revision {current}; this one "
-                f"knows {head}): start that version, or give another DATABASE_URL or STORAGE_ROOT"
-            )
-        scripts.attributes["connection"] = connection
-        command.upgrade(scripts, "head")
-        logger.info("database migrated", extra={"database": self.shown, "previous": current, "current": head})
+        if current is None and tables.isdisjoint(metadata.tables):
+            # Nothing is there to be changed: the tables are made as they are now.
+            metadata.create_all(connection)
+            _revision.create(connection, checkfirst=True)
+            connection.execute(_revision.insert().values(version_num=REVISION))
+        else:
+            # Loaded only when it is needed, which is seldom: it takes 12 MB.
+            migrations = importlib.import_module("api.storage.migrations.upgrading")
+            try:
+                migrations.upgrade(connection)
+            except migrations.UnknownRevision as error:
+                raise DatabaseError(
+                    f"the database {self.shown} was made by a newer version of this service (revision {error}; this "
+                    f"one knows {REVISION}): start that version, or give another DATABASE_URL or STORAGE_ROOT"
+                ) from None
+        logger.info("tables made", extra={"database": self.shown, "previous": current, "current": REVISION})
 
     def _wait_longer(self, connection: Connection, milliseconds: int) -> None:
         driver = connection.connection.driver_connection

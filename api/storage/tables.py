@@ -15,6 +15,9 @@ from sqlalchemy import (
     text,
 )
 
+#: The latest migration: what the tables below are.
+REVISION = "0001"
+
 metadata = MetaData()
 
 #: None is SQL NULL, not the JSON text "null".

@@ -31,6 +31,8 @@ from api.storage.rows import SUMMARY_COLUMNS, dump, read_summary, read_task, to_
 from api.storage.tables import attempts, leases, task_gpus, tasks
 from api.storage.tables import events as event_table
 
+_OF_GPU = task_gpus.join(tasks, tasks.c.serial == task_gpus.c.serial)
+
 
 def move(
     connection: Connection,
@@ -159,13 +161,17 @@ class TaskStore:
         there are in all.
         """
         conditions = _conditions(wanted)
-        query = select(*SUMMARY_COLUMNS).where(*conditions).order_by(tasks.c.serial.desc()).limit(limit)
+        # By the index of a GPU's tasks when there is a GPU: it has them in their order, and often few of them.
+        source, serial = (tasks, tasks.c.serial) if wanted.gpu_uuid is None else (_OF_GPU, task_gpus.c.serial)
+        query = select(*SUMMARY_COLUMNS).select_from(source).where(*conditions).order_by(serial.desc()).limit(limit)
         if cursor is not None:
-            query = query.where(tasks.c.serial < cursor)
+            query = query.where(serial < cursor)
         elif offset:
             query = query.offset(offset)
+        is_gpu_only = wanted == TaskFilter(gpu_uuid=wanted.gpu_uuid) and wanted.gpu_uuid is not None
+        counted = select(func.count()).select_from(task_gpus if is_gpu_only else source).where(*conditions)
         with self._database.read() as connection:
-            total = connection.scalar(select(func.count()).select_from(tasks).where(*conditions)) or 0
+            total = connection.scalar(counted) or 0
             return [read_summary(row) for row in connection.execute(query)], total
 
     def queued(self) -> list[TaskSummary]:
@@ -361,8 +367,7 @@ def _conditions(wanted: TaskFilter) -> Sequence[ColumnElement[bool]]:
     if wanted.model_type is not None:
         conditions.append(tasks.c.model_type == wanted.model_type)
     if wanted.gpu_uuid is not None:
-        of_gpu = select(task_gpus.c.serial).where(task_gpus.c.gpu_uuid == wanted.gpu_uuid)
-        conditions.append(tasks.c.serial.in_(of_gpu))
+        conditions.append(task_gpus.c.gpu_uuid == wanted.gpu_uuid)
     if wanted.search:
         columns = (tasks.c.task_id, tasks.c.name, tasks.c.description)
         found = [column.icontains(wanted.search, autoescape=True) for column in columns]

@@ -48,7 +48,7 @@ _RULES = (
     _Rule.of(
         CauseCode.DISK_FULL,
         r"No space left on device|\[Errno 28\]|ENOSPC|PytorchStreamWriter failed writing file|\[Errno 122\]"
-        r"|[Dd]isk quota exceeded",
+        r"|[Dd]isk quota exceeded|basic_ios::clear: iostream error|inline_container\.cc:\d+\] ?\. unexpected pos",
         "the disk was full",
         "free disk space (old checkpoints, caches), set keep_last_checkpoints, then resume",
     ),

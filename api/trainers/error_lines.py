@@ -8,6 +8,9 @@ LINE_LIMIT = 500
 TRACEBACK_LIMIT = 30
 
 _RANK = re.compile(r"\[rank(\d{1,6})\]:\s?", re.ASCII)
+
+#: Not only at the beginning of a line: a progress bar before it has no end of its own.
+_TRACEBACK = re.compile(r"(?:\[rank(\d{1,6})\]:\s?)?(Traceback \(most recent call last\).*)", re.ASCII)
 _EXCEPTION = re.compile(r"([A-Za-z_][\w.]{0,200})(?::\s|$)", re.ASCII)
 _STEP = re.compile(r"steps: \d")
 
@@ -56,8 +59,9 @@ def _scan(lines: Iterable[str]) -> Iterable[ErrorLine]:
     for position, whole in enumerate(lines):
         prefix = _RANK.match(whole)
         rank, text = (prefix[1], whole[prefix.end() :]) if prefix else (None, whole)
-        if text.startswith("Traceback (most recent call last)"):
-            open_by_rank[rank] = _Open([text], before.startswith("Exception ignored in"))
+        begun = _TRACEBACK.search(text)
+        if begun is not None:
+            open_by_rank[begun[1] or rank] = _Open([begun[2]], before.startswith("Exception ignored in"))
         elif rank in open_by_rank:
             error = _continue(open_by_rank, rank, text, position)
             if error is not None:

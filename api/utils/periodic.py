@@ -56,8 +56,10 @@ class PeriodicThread:
             self._wake.clear()
             if self._stopping.is_set():
                 return
-            # A late run moves the beat instead of being followed by a burst of runs.
-            due = max(due, time.monotonic()) + (self._interval or 0.0)
+            now = time.monotonic()
+            if now >= due:
+                # A late run moves the beat instead of being followed by a burst of runs; a triggered one leaves it.
+                due = now + (self._interval or 0.0)
             try:
                 self._body()
             except Exception:

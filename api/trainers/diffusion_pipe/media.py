@@ -1,5 +1,6 @@
 """Sizes of images and videos, from their headers alone, remembered."""
 
+import importlib
 import os
 import stat
 import threading
@@ -11,7 +12,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
 
-import av
 from PIL import Image
 
 #: Suffixes that the trainer takes for videos: those of imageio, in lower and in upper case only.
@@ -169,18 +169,22 @@ def _count_webp_frames(file: BinaryIO) -> int:
 
 
 def _video(file: BinaryIO) -> Look:
+    # Loaded only when there is a video: it takes 15 MB.
+    av = importlib.import_module("av")
     options = {"format_whitelist": _VIDEO_FORMATS, "protocol_whitelist": "", "probesize": str(4 * 1024 * 1024)}
     with av.open(file, mode="r", options=options, metadata_errors="replace") as container:
         stream = container.streams.video[0]
         rate = stream.average_rate
         if not rate:
             raise Unreadable
-        return Look(stream.width, stream.height, _frames(stream.frames, container.duration, rate), float(rate))
+        return Look(
+            stream.width, stream.height, _frames(stream.frames, container.duration, av.time_base, rate), float(rate)
+        )
 
 
-def _frames(stated: int, duration: int | None, rate: Fraction) -> int | None:
+def _frames(stated: int, duration: int | None, time_base: int, rate: Fraction) -> int | None:
     # In the order in which the trainer's reader asks: the stated count, then length times rate.
     if stated > 0:
         return stated
-    estimated = 0 if duration is None else round(float(duration / av.time_base) * float(rate))
+    estimated = 0 if duration is None else round(float(duration / time_base) * float(rate))
     return estimated if estimated > 0 else None

@@ -99,3 +99,15 @@ def test_second_start_is_refused():
     with pytest.raises(RuntimeError, match="test-loop"):
         thread.start()
     assert thread.stop()
+
+
+def test_triggers_do_not_put_off_the_next_beat():
+    runs = threading.Semaphore(0)
+    thread = PeriodicThread("test-loop", 0.5, runs.release)
+    thread.start()
+    for _ in range(20):
+        thread.trigger()
+        assert runs.acquire(timeout=10)
+    # Were each trigger to add an interval, the next run would be ten seconds away.
+    assert runs.acquire(timeout=5)
+    assert thread.stop()

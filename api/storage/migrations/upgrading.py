@@ -1,0 +1,28 @@
+"""Brings tables of an earlier version to this one, by Alembic."""
+
+import logging
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+
+
+class UnknownRevision(Exception):
+    """The tables are of a revision that this version does not know."""
+
+
+def upgrade(connection: Connection) -> None:
+    """Runs what is missing, in the transaction of this connection. Raises UnknownRevision."""
+    # It tells of each context that it makes; what matters is said by the database.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    scripts = Config()
+    scripts.set_main_option("script_location", str(Path(__file__).parent))
+    current = MigrationContext.configure(connection).get_current_revision()
+    known = {script.revision for script in ScriptDirectory.from_config(scripts).walk_revisions()}
+    if current is not None and current not in known:
+        raise UnknownRevision(current)
+    scripts.attributes["connection"] = connection
+    command.upgrade(scripts, "head")
