@@ -17,6 +17,12 @@ class Effort:
     stream_seconds: int = 20
     starts: int = 3
     idle_seconds: int = 15
+    trainings: int = 20
+    passes: int = 20
+    tasks: int = 100_000
+    requests: int = 100
+    claims: int = 4000
+    watch_seconds: int = 20
 
 
 FULL = Effort()
@@ -31,4 +37,10 @@ QUICK = Effort(
     stream_seconds=4,
     starts=1,
     idle_seconds=3,
+    trainings=4,
+    passes=3,
+    tasks=5000,
+    requests=20,
+    claims=320,
+    watch_seconds=5,
 )

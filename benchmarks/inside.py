@@ -3,6 +3,7 @@
 import argparse
 import gc
 import json
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -41,11 +42,14 @@ def main() -> None:
 
 
 class _Sweeps:
-    """A runtime whose sweeps are called by hand, 5 s of its own clock apart."""
+    """A runtime whose sweeps are called by hand, 5 s of its own clock apart; what it keeps goes with this process."""
 
     def __init__(self, **settings: str) -> None:
         self._clock = FakeClock()
+        self._storage = tempfile.TemporaryDirectory()
+        settings["STORAGE_ROOT"] = self._storage.name
         self.runtime = Runtime(Config.from_env(environ=settings, dotenv_path=None), self._clock)
+        self.runtime.prepare()
         publish = self.runtime.services.gpus.publish
         self._monitor = GPUMonitor(self.runtime.source, INTERVAL_SECONDS, self._clock, publish)
         self.run(SWEEPS_A_CYCLE)

@@ -8,16 +8,17 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from api import __version__
-from benchmarks.rows import Row
+from benchmarks.rows import Row, Verdict
 
-PACKAGES = ("uvicorn", "starlette", "flask", "nvidia-ml-py")
+PACKAGES = ("uvicorn", "starlette", "flask", "nvidia-ml-py", "sqlalchemy", "psycopg")
 
 #: Columns when the output is no terminal.
 FILE_WIDTH = 150
 
-_VERDICTS = {True: "[green]ok[/]", False: "[red]missed[/]", None: "[yellow]not run[/]"}
+_COLOURS = {Verdict.OK: "green", Verdict.MISSED: "red", Verdict.NOT_RUN: "yellow", Verdict.NO_LIMIT: ""}
 
 
 def print_report(rows: Sequence[Row], load_before: float) -> None:
@@ -35,7 +36,7 @@ def print_report(rows: Sequence[Row], load_before: float) -> None:
     for title in ("what", "figure", "limit", "measured beside it", ""):
         table.add_column(title, overflow="fold")
     for row in rows:
-        table.add_row(row.what, row.figure, row.limit, row.beside, _VERDICTS[row.is_ok])
+        table.add_row(row.what, row.figure, row.limit, row.beside, Text(row.verdict, _COLOURS[row.verdict]))
     console.print(table)
 
 

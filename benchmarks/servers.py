@@ -23,6 +23,9 @@ MANY_GPUS = "256x NVIDIA H100 80GB HBM3"
 START_SECONDS = 30.0
 END_SECONDS = 10.0
 
+#: A connection that was quiet for longer may be closed by the server in any moment: another one is opened.
+KEPT_SECONDS = 2.0
+
 _KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
 _ADDRESS = re.compile(r"listening on http://127\.0\.0\.1:(\d+)")
 
@@ -123,19 +126,28 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes
 
+    def json(self) -> Any:
+        """The body's JSON."""
+        return json.loads(self.body)
+
 
 class Client:
     """One kept connection to a server."""
 
     def __init__(self, server: Running) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        self._asked_at = time.monotonic()
 
     def ask(
         self, path: str, headers: Mapping[str, str] | None = None, method: str = "GET", body: bytes | None = None
     ) -> Answer:
+        if time.monotonic() - self._asked_at > KEPT_SECONDS:
+            self._connection.close()
         self._connection.request(method, path, body, dict(headers or {}))
         response = self._connection.getresponse()
-        return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+        answer = Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+        self._asked_at = time.monotonic()
+        return answer
 
     def close(self) -> None:
         self._connection.close()

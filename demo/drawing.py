@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any, Protocol
 
 from PIL import Image
@@ -70,7 +71,7 @@ def means(values: Sequence[float], parts: int) -> list[float]:
     """The mean of each of `parts` stretches of about the same length."""
     parts = min(parts, len(values))
     bounds = [len(values) * part // parts for part in range(parts + 1)]
-    return [sum(values[start:end]) / (end - start) for start, end in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [sum(values[start:end]) / (end - start) for start, end in pairwise(bounds)]
 
 
 def picture(content: bytes, width: int, height: int) -> Text:

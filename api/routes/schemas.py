@@ -25,11 +25,15 @@ from api.utils.pagination import CURSOR, DEFAULT_LIMIT, PageRequest, Pagination
 T = TypeVar("T")
 
 
-class Envelope(BaseModel, Generic[T]):
-    """The shape of every success."""
+class Shown(BaseModel):
+    """A part of an answer."""
 
-    # Only the OpenAPI document needs them: until it is asked for, 16 MB are not taken.
+    # Only the OpenAPI document needs these: until it is asked for, 16 MB are not taken.
     model_config = ConfigDict(defer_build=True)
+
+
+class Envelope(Shown, Generic[T]):
+    """The shape of every success."""
 
     code: int
     message: str
@@ -196,14 +200,14 @@ class TaskProgress(Strict):
         return self
 
 
-class TaskList(BaseModel):
+class TaskList(Shown):
     """Registered tasks, oldest first."""
 
     tasks: list[TaskView]
     pagination: Pagination
 
 
-class EventList(BaseModel):
+class EventList(Shown):
     """Events, newest first."""
 
     events: list[GPUEvent]

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from api.models.reading import MAX_GPUS, MAX_MEMORY_MB
 from api.models.training import CauseCode, GPURequest, TaskEvent, TaskFilter, TaskStatus, TrainingRequest
@@ -16,7 +16,7 @@ from api.models.training_view import (
     TaskRow,
     Validation,
 )
-from api.routes.schemas import Envelope, GPUReference, PageQuery, Strict, whole
+from api.routes.schemas import Envelope, GPUReference, PageQuery, Shown, Strict, whole
 from api.services.training_metrics import XAxis
 from api.utils.pagination import Pagination
 
@@ -191,9 +191,9 @@ class ListQuery(PageQuery):
     """Which trainings."""
 
     status: str | None = Field(None, max_length=100, description="one or more, by comma: queued,running")
-    model_type: str | None = Field(None, pattern=r"^[\w.\-]{1,64}$", description="only this model type")
+    model_type: str | None = Field(None, pattern=r"^[A-Za-z0-9_.\-]{1,64}$", description="only this model type")
     gpu_id: str | None = Field(
-        None, pattern=r"^[\w:.\-]{1,80}$", description="only those that had this GPU, by index or UUID"
+        None, pattern=r"^[A-Za-z0-9_:.\-]{1,80}$", description="only those that had this GPU, by index or UUID"
     )
     search: str | None = Field(
         None, max_length=200, pattern=r"^[^\x00]*$", description="part of the id, the name or the description"
@@ -235,21 +235,21 @@ class DeleteQuery(Strict):
     files: bool = Field(False, description="its files too: checkpoints, models, logs")
 
 
-class TrainingList(BaseModel):
+class TrainingList(Shown):
     """Trainings, newest first."""
 
     tasks: list[TaskRow]
     pagination: Pagination
 
 
-class TrainingEventList(BaseModel):
+class TrainingEventList(Shown):
     """Events, oldest first."""
 
     events: list[TaskEvent]
     pagination: Pagination
 
 
-class ArtifactList(BaseModel):
+class ArtifactList(Shown):
     """Files, by path."""
 
     artifacts: list[Artifact]

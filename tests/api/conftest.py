@@ -1,3 +1,5 @@
+"""Servers without their threads, for tests that say themselves when time passes and what happens to a training."""
+
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -8,25 +10,110 @@ import pytest
 
 import run
 from api.config import Config
+from api.executors.executor import Outcome
+from api.executors.fake import FakeExecutor, outcome
 from api.hardware.source import FakeSource
+from api.models.task import ProcessIdentity
 from api.runtime import Runtime
 from api.services.gpu_service import GPUService
+from api.utils.clock import Clock
 from tests.api.client import Client, client_of
+
+TRAINING = "/api/v1/training"
+RUN_DIR = "20260101_00-00-00"
+
+#: A whole request.
+TOY: dict[str, Any] = {"model_type": "toy", "config": {"epochs": 3}}
+
+COMPLETED = outcome(phrases=["TRAINING COMPLETE!"])
 
 
 @dataclass(frozen=True)
 class World:
-    """One server without its threads: a test sweeps when it wants to."""
+    """One server without its threads: a test sweeps when it wants to, and its trainings run as it says."""
 
     runtime: Runtime
     client: Client
+    executor: FakeExecutor
 
     @property
     def gpus(self) -> GPUService:
         return self.runtime.services.gpus
 
+    @property
+    def storage(self) -> Path:
+        return self.runtime.config.storage_root
+
     def sweep(self) -> None:
         self.gpus._monitor.sweep()
+
+    def train(self) -> None:
+        """One round of the training loop."""
+        self.runtime.training_loop.run_once()
+
+    def start(self, **fields: Any) -> str:
+        """Puts a toy training into the queue; its id."""
+        made = self.client.post(f"{TRAINING}/start", json={**TOY, **fields})
+        assert made.status_code == 201, made.text
+        task_id: str = made.json()["data"]["task_id"]
+        return task_id
+
+    def run(self, task_id: str | None = None, **fields: Any) -> str:
+        """The same, or a task that is there, until it runs."""
+        task_id = task_id or self.start(**fields)
+        self.train()
+        self.executor.runs(self.uid(task_id), ProcessIdentity(4711, 1.0))
+        self.train()
+        assert self.get(task_id)["status"] == "running"
+        return task_id
+
+    def end(self, task_id: str, how: Outcome = COMPLETED) -> str:
+        """Lets its latest attempt end, and its GPUs be free again."""
+        self.executor.ends(self.uid(task_id), how)
+        self.train()
+        self.free_gpus()
+        return task_id
+
+    def free_gpus(self) -> None:
+        """Reads the GPUs again, so that those that are draining show that nobody uses them."""
+        self.sweep()
+        self.train()
+
+    def finish(self, how: Outcome = COMPLETED, **fields: Any) -> str:
+        """A training that has run and ended."""
+        return self.end(self.run(**fields), how)
+
+    def get(self, task_id: str) -> Any:
+        return self.client.data(f"{TRAINING}/{task_id}")
+
+    def uid(self, task_id: str) -> str:
+        uid: str = self.get(task_id)["attempts"][-1]["attempt"]
+        return uid
+
+    def prints(self, task_id: str, text: str) -> None:
+        """Output of its trainer, which the next round reads."""
+        self.executor.prints(self.storage / "tasks" / task_id / "log", text.encode())
+
+    def note_progress(self) -> None:
+        """A round that keeps the progress in the database, which it does every 2 s."""
+        self.runtime.training_loop._reconciler._noted_at = float("-inf")
+        self.train()
+
+    def output(self, task_id: str) -> Path:
+        directory = self.storage / "tasks" / task_id / "output"
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory
+
+    def make_checkpoints(self, task_id: str, *steps: int, complete: bool = True) -> Path:
+        """Checkpoints as a trainer leaves them; with `complete=False` the last is still being written."""
+        run_dir = self.output(task_id) / RUN_DIR
+        for number, step in enumerate(steps, start=1):
+            directory = run_dir / f"global_step{step}"
+            directory.mkdir(parents=True)
+            (directory / "state.json").write_text("{}")
+            if complete or number < len(steps):
+                (run_dir / "latest").write_text(directory.name)
+        return run_dir
 
 
 MakeWorld = Callable[..., World]
@@ -34,20 +121,27 @@ MakeWorld = Callable[..., World]
 
 @pytest.fixture
 def make_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[MakeWorld]:
-    """Servers by their settings, on simulated GPUs or on the source that is given."""
+    """Servers by their settings, on simulated GPUs or on the source that is given; all on one storage."""
     with ExitStack() as stack:
 
-        def make(source: FakeSource | None = None, serves_documents: bool = True, **settings: Any) -> World:
+        def make(
+            source: FakeSource | None = None,
+            serves_documents: bool = True,
+            clock: Clock | None = None,
+            executor: FakeExecutor | None = None,
+            **settings: Any,
+        ) -> World:
             defaults = {"gpu_source": "simulated", "log_level": "WARNING", "storage_root": tmp_path / "storage"}
             config = Config(**{**defaults, "min_free_disk_mb": 0, **settings})
+            executor = executor or FakeExecutor()
             with monkeypatch.context() as patched:
                 if source is not None:
                     patched.setattr("api.runtime.create_source", lambda config, clock: source)
-                runtime = Runtime(config)
+                runtime = Runtime(config, clock, executor)
             runtime.prepare()
             stack.callback(runtime.stop)
             client = stack.enter_context(client_of(run.create_shell(runtime, serves_documents)))
-            world = World(runtime, client)
+            world = World(runtime, client, executor)
             world.sweep()
             return world
 

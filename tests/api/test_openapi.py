@@ -9,10 +9,11 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 import run
 from api.app import create_app
+from api.executors.fake import outcome
 from api.hardware.source import FakeSource, GPUFault, SourceFault
 from api.models.reading import FaultKind, GPUProcess, ProcessKind
 from tests.api.client import Client
-from tests.api.conftest import World
+from tests.api.conftest import TOY, TRAINING, World
 
 
 @pytest.fixture
@@ -64,34 +65,66 @@ def check(document: dict[str, Any], path: str, method: str, answer: Any) -> None
     jsonschema.Draft202012Validator(schema).validate(answer.json())
 
 
-def walk(client: Client, document: dict[str, Any]) -> None:
-    """One request to every operation, each answer against its schema."""
-    body = {"gpu_ids": [0], "task_type": "training", "task_id": "walked", "description": "a walk"}
-    bodies = {"post": body, "patch": {"progress": 5.5}}
-    order = ["post", "patch", "get", "delete"]
-    for method in order:
+def walk(client: Client, document: dict[str, Any], training: str = "walked") -> set[int]:
+    """One request to every operation, each answer against its schema; the statuses."""
+    registration = {"gpu_ids": [0], "task_type": "training", "task_id": "walked", "description": "a walk"}
+    bodies = {"patch": {"progress": 5.5}, "post": {}}
+    own = {
+        ("/api/v1/gpu/tasks", "post"): registration,
+        ("/api/v1/training/start", "post"): TOY,
+        ("/api/v1/training/validate", "post"): TOY,
+        ("/api/v1/training/{task_id}", "patch"): {"priority": 3},
+    }
+    statuses = set()
+    for method in ["post", "patch", "get", "delete"]:
         for path, operations in document["paths"].items():
-            if method not in operations or path.endswith("/metrics"):
+            if method not in operations or path.endswith("/metrics") and "training" not in path:
                 continue
-            address = path.replace("{task_id}", "walked").replace("{gpu_id}", "0")
-            answer = client.ask(method.upper(), address, json=bodies.get(method))
+            task_id = training if "/training/" in path else "walked"
+            address = path.replace("{task_id}", task_id).replace("{gpu_id}", "0").replace("{path}", "absent")
+            answer = client.ask(method.upper(), address, json=own.get((path, method), bodies.get(method)))
             check(document, path, method, answer)
+            statuses.add(answer.status_code)
+    return statuses
 
 
 def test_every_answer_of_a_walk_is_of_its_declared_form(client: Client, document: dict[str, Any]):
-    walk(client, document)
+    assert 422 not in walk(client, document)
+
+
+def test_answers_about_a_training_are_of_their_declared_form(world: World, document: dict[str, Any]):
+    running, stopping, failed, done = (world.run() for _ in range(4))
+    waiting = world.start(gpu_count=4)
+    for task_id in (running, done):
+        world.prints(task_id, "[CACHE] x\nWARNING: y\nsteps: 1 loss: nan\nsteps: 2 loss: 0.5 iter time (s): 1.5\n")
+        world.make_checkpoints(task_id, 10, 20, complete=False)
+    world.train()
+    world.client.post(f"{TRAINING}/stop/{stopping}")
+    world.end(failed, outcome(exit_code=1))
+    world.end(done)
+    found = [world.get(task_id) for task_id in (waiting, running, stopping, failed, done)]
+    assert [task["status"] for task in found] == ["queued", "running", "stopping", "failed", "completed"]
+    for task in found:
+        for part in ("", "/progress", "/metrics", "/checkpoints", "/artifacts", "/events"):
+            path = "/api/v1/training/{task_id}" + part
+            answer = world.client.get(path.replace("{task_id}", task["task_id"]))
+            assert answer.status_code == 200
+            check(document, path, "get", answer)
+    walk(world.client, document, done)
 
 
 def test_answers_about_broken_gpus_are_of_their_declared_form(fake_world: World, source: FakeSource):
     document = fake_world.client.get("/openapi.json").json()
+    training = fake_world.run(gpu_id=0)
     source.faults[0] = GPUFault(FaultKind.LOST, "fell off the bus")
     source.faults[1] = GPUFault(FaultKind.NO_PERMISSION, "not allowed")
     source.processes[2] = (GPUProcess(1, ProcessKind.BOTH, None, None, None, None, None, None),)
     fake_world.sweep()
-    walk(fake_world.client, document)
+    fake_world.train()
+    walk(fake_world.client, document, training)
     source.problem = SourceFault("driver not loaded", "load it", 9)
     fake_world.sweep()
-    walk(fake_world.client, document)
+    walk(fake_world.client, document, training)
 
 
 def test_answers_before_any_gpu_was_found_are_of_their_declared_form(make_world):
@@ -105,6 +138,16 @@ def test_answers_before_any_gpu_was_found_are_of_their_declared_form(make_world)
 def test_answers_of_any_board_are_of_their_declared_form(make_world, boards: str):
     client = make_world(simulated_gpus=boards).client
     walk(client, client.get("/openapi.json").json())
+
+
+def test_bodies_that_may_be_left_out_are_not_required(document: dict[str, Any]):
+    required = {
+        path: operations["post"]["requestBody"]["required"]
+        for path, operations in document["paths"].items()
+        if "requestBody" in operations.get("post", {})
+    }
+    optional = {path for path, is_required in required.items() if not is_required}
+    assert optional == {f"{TRAINING}/stop/{{task_id}}", f"{TRAINING}/{{task_id}}/stop", f"{TRAINING}/resume/{{task_id}}"}
 
 
 def test_documents_are_made_without_a_request(world: World):

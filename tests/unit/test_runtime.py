@@ -1,12 +1,16 @@
 import threading
+from pathlib import Path
 
 import pytest
 
 from api.config import Config, ConfigError
+from api.executors.fake import FakeExecutor
 from api.hardware.auto import AutoSource
 from api.hardware.nvml import NVMLSource
 from api.hardware.simulated import SimulatedSource
-from api.runtime import Runtime, allowed_names, create_source
+from api.models.training import TrainingRequest
+from api.runtime import Runtime, StorageError, allowed_names, create_source
+from api.storage.database import DatabaseError
 from api.utils.clock import FakeClock
 
 
@@ -33,15 +37,18 @@ def test_service_beyond_loopback_answers_to_its_own_addresses(monkeypatch: pytes
     assert {"box", "192.168.1.5", "[fe80::1]", "localhost"} <= names
 
 
-def test_building_starts_no_thread():
+def test_building_starts_no_thread_and_makes_no_database(tmp_path: Path):
     before = threading.active_count()
-    Runtime(Config(gpu_source="simulated"))
+    Runtime(Config(gpu_source="simulated", storage_root=tmp_path))
     assert threading.active_count() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["node"]
 
 
-def test_start_gives_the_first_answers_and_stop_leaves_no_thread():
+def test_start_gives_the_first_answers_and_stop_leaves_no_thread(tmp_path: Path):
     before = set(threading.enumerate())
-    runtime = Runtime(Config(gpu_source="simulated", simulated_gpus="3x L40S", log_level="WARNING"))
+    config = Config(gpu_source="simulated", simulated_gpus="3x L40S", log_level="WARNING", storage_root=tmp_path)
+    runtime = Runtime(config)
+    runtime.prepare()
     runtime.start()
     try:
         assert runtime.services.gpus.wait_for_first_sweep(20)
@@ -49,3 +56,46 @@ def test_start_gives_the_first_answers_and_stop_leaves_no_thread():
     finally:
         runtime.stop()
     assert [thread.name for thread in set(threading.enumerate()) - before if thread.is_alive()] == []
+
+
+def test_machine_keeps_the_name_that_it_had_when_the_storage_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    Runtime(Config(gpu_source="simulated", storage_root=tmp_path))
+    first = (tmp_path / "node").read_text()
+    monkeypatch.setattr("socket.gethostname", lambda: "a-new-container")
+    Runtime(Config(gpu_source="simulated", storage_root=tmp_path))
+    assert (tmp_path / "node").read_text() == first != "a-new-container"
+
+
+def test_storage_that_is_no_directory_is_refused_by_name(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="STORAGE_ROOT=.*file"):
+        Runtime(Config(gpu_source="simulated", storage_root=tmp_path / "file"))
+
+
+@pytest.mark.parametrize("url", ["mysql://a/b", "sqlite://", "nonsense", "sqlite:///:memory:"])
+def test_database_that_is_none_is_refused_by_name(tmp_path: Path, url: str):
+    with pytest.raises(DatabaseError, match="DATABASE_URL"):
+        Runtime(Config(gpu_source="simulated", storage_root=tmp_path, database_url=url))
+
+
+def test_second_server_on_a_storage_leaves_the_trainings_to_the_first(tmp_path: Path):
+    config = Config(gpu_source="simulated", log_level="WARNING", storage_root=tmp_path)
+    executors = FakeExecutor(), FakeExecutor()
+    first, second = (Runtime(config, executor=executor) for executor in executors)
+    try:
+        first.prepare()
+        first.training_loop.run_once()
+        first.services.gpus._monitor.sweep()
+        request = TrainingRequest(model_type="toy", config={"epochs": 1})
+        first.services.training.start(request, "api")
+        second.services.gpus._monitor.sweep()
+        second.training_loop.run_once()
+        assert executors[1].submissions == []
+        first.training_loop.run_once()
+        assert len(executors[0].submissions) == 1
+    finally:
+        first.stop()
+        second.training_loop.run_once()
+        second.stop()

@@ -18,7 +18,12 @@ def test_the_exit_code_is_in_the_outcome(attempts: Attempts, code: int) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL, signal.SIGHUP, signal.SIGINT, signal.SIGPIPE])
 def test_the_signal_is_in_the_outcome(attempts: Attempts, number: int) -> None:
-    script = f"import os, signal; signal.signal({number}, signal.SIG_DFL) if {number} != 9 else 0; os.kill(os.getpid(), {number})"
+    script = f"""
+        import os, signal
+        if {int(number)} != signal.SIGKILL:
+            signal.signal({int(number)}, signal.SIG_DFL)
+        os.kill(os.getpid(), {int(number)})
+    """
     outcome = attempts.start(script).outcome()
     assert (outcome.exit_code, outcome.signal) == (None, number)
 

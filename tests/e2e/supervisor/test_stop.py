@@ -42,7 +42,10 @@ HOSTILE = """
     def forget_environment():
         os.execve(sys.executable, [sys.executable, "-c", NAMELESS], {})
 
-    NAMELESS = "import os,signal,time; signal.signal(15, signal.SIG_IGN); open('pids','a').write(f'{os.getpid()}\\\\n'); time.sleep(600)"
+    NAMELESS = (
+        "import os, signal, time; signal.signal(15, signal.SIG_IGN)\\n"
+        "open('pids', 'a').write(f'{os.getpid()}\\\\n'); time.sleep(600)"
+    )
     child()
     child(os.setsid)
     child(die_as_parent)

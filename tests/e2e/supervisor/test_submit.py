@@ -9,7 +9,7 @@ import pytest
 
 from api.executors.executor import Phase
 from tests.e2e.server import until
-from tests.e2e.supervisor.attempts import PATIENCE, Attempts, rss_kb, run_python, zombies_of
+from tests.e2e.supervisor.attempts import PATIENCE, Attempts, rss_kb, submit_elsewhere, zombies_of
 
 SECRET = "hf_planted-0123456789"
 
@@ -42,14 +42,7 @@ def test_submitting_again_starts_nothing(attempts: Attempts, tmp_path: Path) -> 
 def test_two_processes_that_submit_at_once_start_one_trainer(attempts: Attempts, tmp_path: Path) -> None:
     starts = tmp_path / "starts"
     attempt = attempts.prepare(f"open({str(starts)!r}, 'a').write('x'); import time; time.sleep(1)")
-    submit = f"""
-        from pathlib import Path
-        from api.executors.executor import *
-        from api.executors.local import LocalExecutor
-        ref = AttemptRef({attempt.ref.uid!r}, Path({str(attempt.directory)!r}), Path({str(attempt.ref.log_directory)!r}))
-        LocalExecutor().submit(Submission(ref, {attempt.submission.argv!r}, Path("/"), {{"KEY": {SECRET!r}}}))
-    """
-    others = [run_python(submit) for _ in range(4)]
+    others = [submit_elsewhere(attempt, {"KEY": SECRET}) for _ in range(4)]
     assert [other.wait(60) for other in others] == [0, 0, 0, 0]
     assert attempt.outcome().exit_code == 0
     assert starts.read_text() == "x"
@@ -60,15 +53,7 @@ def test_the_trainer_outlives_a_server_that_is_killed(attempts: Attempts, tmp_pa
     attempt = attempts.prepare(
         f"import time\nwhile not __import__('os').path.exists({str(tmp_path / 'go')!r}): time.sleep(0.05)"
     )
-    server = run_python(f"""
-        import time
-        from pathlib import Path
-        from api.executors.executor import *
-        from api.executors.local import LocalExecutor
-        ref = AttemptRef({attempt.ref.uid!r}, Path({str(attempt.directory)!r}), Path({str(attempt.ref.log_directory)!r}))
-        LocalExecutor().submit(Submission(ref, {attempt.submission.argv!r}, Path("/"), {{}}))
-        time.sleep(600)
-    """)
+    server = submit_elsewhere(attempt, {}, "time.sleep(600)")
     try:
         attempt.trainer_pid()
     finally:

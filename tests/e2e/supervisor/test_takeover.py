@@ -180,6 +180,17 @@ def test_a_trainer_that_ended_meanwhile_is_lost(attempts: Attempts) -> None:
     assert (outcome.reason, outcome.last_step, outcome.phrases) == ("supervisor_lost", 7, {"steps"})
 
 
+def test_an_exit_code_that_the_killed_supervisor_saw_is_not_lost(attempts: Attempts) -> None:
+    script = "import os, time\nif os.fork() == 0: time.sleep(600)\nraise SystemExit(7)"
+    attempt = attempts.start(script, leftover_seconds=60.0)
+    until(lambda: attempt.runner().get("phase") == "ending", PATIENCE, "the end of the main process")
+    attempt.kill_supervisor()
+    attempt.submit()
+    attempt.stop(terminate=0.0)
+    outcome = attempt.outcome()
+    assert (outcome.reason, outcome.exit_code, outcome.survivors_killed) == ("exited", 7, 1)
+
+
 def test_after_a_restart_of_the_machine_nothing_is_signalled(attempts: Attempts) -> None:
     attempt = attempts.start("import time; print('steps: 2\\nup', flush=True); time.sleep(600)")
     attempt.waits_for(b"up")

@@ -4,14 +4,22 @@ import pytest
 
 from api import __version__
 from api.models.task import TaskType
+from api.models.training import TaskStatus
 from api.services.gpu_service import GPUService
 from api.services.system_service import SystemService
 from api.utils.clock import FakeClock
 
 
+class FakeTrainings:
+    """Trainings of which only the numbers are asked for."""
+
+    def count(self) -> dict[TaskStatus, int]:
+        return {**dict.fromkeys(TaskStatus, 0), TaskStatus.RUNNING: 2, TaskStatus.FAILED: 1}
+
+
 @pytest.fixture
 def system(service: GPUService, clock: FakeClock, tmp_path: Path) -> SystemService:
-    return SystemService(service, clock, tmp_path)
+    return SystemService(service, FakeTrainings(), clock, tmp_path)
 
 
 def test_health_tells_version_and_whole_seconds(system: SystemService, clock: FakeClock):
@@ -35,3 +43,8 @@ def test_overview_shows_the_summary_of_the_status(system: SystemService, service
 
 def test_overview_shows_the_disk_of_the_storage(system: SystemService, tmp_path: Path):
     assert [disk.path for disk in system.get_overview().system.disks] == ["/", str(tmp_path)]
+
+
+def test_overview_counts_trainings_by_status(system: SystemService):
+    counts = system.get_overview().trainings
+    assert counts == {**dict.fromkeys(TaskStatus, 0), TaskStatus.RUNNING: 2, TaskStatus.FAILED: 1}

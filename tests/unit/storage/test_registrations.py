@@ -1,17 +1,23 @@
+"""What every store of registrations does, in memory and in the database."""
+
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from dataclasses import replace
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from api.errors import GPUBusy, TaskExists, TaskNotFound
-from api.models.task import Keep, RegisteredTask, TaskType
-from api.storage.registrations import MemoryRegistrations
+from api.models.task import Keep, ProcessIdentity, RegisteredTask, TaskType
+from api.storage.database import Database
+from api.storage.registrations import DatabaseRegistrations, MemoryRegistrations, Registrations
+from api.utils.clock import FakeClock
+from tests.databases import BACKENDS, empty
+from tests.unit.storage.builders import NODE, NOW
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 GPUS = [f"GPU-{i}" for i in range(8)]
 
 
@@ -19,24 +25,44 @@ def task(task_id: str, *uuids: str) -> RegisteredTask:
     return RegisteredTask(task_id=task_id, task_type=TaskType.TRAINING, gpu_uuids=uuids, started_at=NOW)
 
 
+@pytest.fixture(params=["memory", *BACKENDS])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Where the registrations are kept."""
+    return str(request.param)
+
+
 @pytest.fixture
-def store() -> MemoryRegistrations:
-    return MemoryRegistrations()
+def new_store(backend: str, request: pytest.FixtureRequest) -> Callable[[], Registrations]:
+    """Makes an empty store."""
+    if backend == "memory":
+        return MemoryRegistrations
+    database: Database = request.getfixturevalue("database")
+
+    def make() -> Registrations:
+        empty(database)
+        return DatabaseRegistrations(database, NODE, FakeClock())
+
+    return make
 
 
-def test_claimed_gpus_have_their_holder(store: MemoryRegistrations):
+@pytest.fixture
+def store(new_store: Callable[[], Registrations]) -> Registrations:
+    return new_store()
+
+
+def test_claimed_gpus_have_their_holder(store: Registrations):
     store.claim(task("a", "GPU-0", "GPU-1"))
     assert {uuid: holder.task_id for uuid, holder in store.holders().items()} == {"GPU-0": "a", "GPU-1": "a"}
 
 
-def test_claim_of_a_held_gpu_names_the_holder(store: MemoryRegistrations):
+def test_claim_of_a_held_gpu_names_the_holder(store: Registrations):
     store.claim(task("a", "GPU-0"))
     with pytest.raises(GPUBusy) as busy:
         store.claim(task("b", "GPU-1", "GPU-0"))
     assert busy.value.data == {"held_by": {"GPU-0": "a"}}
 
 
-def test_refused_claim_changes_nothing(store: MemoryRegistrations):
+def test_refused_claim_changes_nothing(store: Registrations):
     store.claim(task("a", "GPU-0"))
     with pytest.raises(GPUBusy):
         store.claim(task("b", "GPU-1", "GPU-0"))
@@ -44,7 +70,7 @@ def test_refused_claim_changes_nothing(store: MemoryRegistrations):
     assert list(store.holders()) == ["GPU-0"]
 
 
-def test_second_task_with_an_id_is_refused(store: MemoryRegistrations):
+def test_second_task_with_an_id_is_refused(store: Registrations):
     store.claim(task("a", "GPU-0"))
     with pytest.raises(TaskExists) as exists:
         store.claim(task("a", "GPU-1"))
@@ -52,41 +78,41 @@ def test_second_task_with_an_id_is_refused(store: MemoryRegistrations):
     assert "GPU-1" not in store.holders()
 
 
-def test_released_gpus_can_be_claimed_again(store: MemoryRegistrations):
+def test_released_gpus_can_be_claimed_again(store: Registrations):
     store.claim(task("a", "GPU-0"))
     assert store.release("a").gpu_uuids == ("GPU-0",)
     store.claim(task("b", "GPU-0"))
     assert store.holders()["GPU-0"].task_id == "b"
 
 
-def test_progress_changes_only_what_is_given(store: MemoryRegistrations):
+def test_progress_changes_only_what_is_given(store: Registrations):
     store.claim(task("a", "GPU-0"))
     store.update_progress("a", 10.0, 600.0, NOW)
     changed = store.update_progress("a", 20.0, Keep.KEEP, NOW)
     assert (changed.progress, changed.estimated_remaining_time, changed.updated_at) == (20.0, 600.0, NOW)
 
 
-def test_progress_of_none_is_no_longer_known(store: MemoryRegistrations):
+def test_progress_of_none_is_no_longer_known(store: Registrations):
     store.claim(task("a", "GPU-0"))
     store.update_progress("a", 10.0, 600.0, NOW)
     changed = store.update_progress("a", Keep.KEEP, None, NOW)
     assert (changed.progress, changed.estimated_remaining_time) == (10.0, None)
 
 
-def test_progress_of_zero_is_a_value(store: MemoryRegistrations):
+def test_progress_of_zero_is_a_value(store: Registrations):
     store.claim(task("a", "GPU-0"))
     store.update_progress("a", 10.0, 600.0, NOW)
     changed = store.update_progress("a", 0.0, 0.0, NOW)
     assert (changed.progress, changed.estimated_remaining_time) == (0.0, 0.0)
 
 
-def test_holders_show_the_progress(store: MemoryRegistrations):
+def test_holders_show_the_progress(store: Registrations):
     store.claim(task("a", "GPU-0"))
     store.update_progress("a", 10.0, None, NOW)
     assert store.holders()["GPU-0"].progress == 10.0
 
 
-def test_unknown_task_is_not_found(store: MemoryRegistrations):
+def test_unknown_task_is_not_found(store: Registrations):
     with pytest.raises(TaskNotFound):
         store.get("a")
     with pytest.raises(TaskNotFound):
@@ -95,19 +121,62 @@ def test_unknown_task_is_not_found(store: MemoryRegistrations):
         store.update_progress("a", 1.0, None, NOW)
 
 
-def test_tasks_are_listed_oldest_first(store: MemoryRegistrations):
+def test_everything_that_was_registered_comes_back(store: Registrations):
+    given = RegisteredTask(
+        "a", TaskType.EXTERNAL, ("GPU-1", "GPU-0"), NOW, description="mine", process=ProcessIdentity(7, 1.5)
+    )
+    kept = store.claim(given)
+    assert kept == replace(given, serial=kept.serial)
+    assert (store.get("a"), store.list()) == (kept, (kept,))
+    assert store.holders() == {"GPU-0": kept, "GPU-1": kept}
+    assert store.release("a") == kept
+
+
+def test_serial_numbers_are_never_given_again(store: Registrations):
+    serials = []
+    for name in ("a", "b", "c"):
+        serials.append(store.claim(task(name, "GPU-0")).serial)
+        store.release(name)
+    assert serials == sorted(set(serials))
+
+
+def test_id_of_a_released_task_can_be_used_again(store: Registrations):
+    store.claim(task("a", "GPU-0"))
+    store.update_progress("a", 10.0, None, NOW)
+    store.release("a")
+    assert store.claim(task("a", "GPU-1")).progress is None
+
+
+def test_one_of_many_releases_at_once_is_the_first(store: Registrations):
+    store.claim(task("a", "GPU-0"))
+    together = threading.Barrier(8)
+
+    def release(_: int) -> bool:
+        together.wait()
+        try:
+            store.release("a")
+        except TaskNotFound:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(release, range(8))) == [False] * 7 + [True]
+
+
+def test_tasks_are_listed_oldest_first(store: Registrations):
     for name in ("c", "a", "b"):
         store.claim(task(name, f"GPU-{name}"))
     assert [kept.task_id for kept in store.list()] == ["c", "a", "b"]
 
 
-def test_many_claims_at_once_give_each_gpu_one_holder(store: MemoryRegistrations):
+def test_many_claims_at_once_give_each_gpu_one_holder(store: Registrations, backend: str):
+    claims = 2000 if backend == "memory" else 96
     together = threading.Barrier(16)
     won: list[str] = []
 
     def claim_many(first: int) -> None:
         together.wait()
-        for number in range(first, 2000, 16):
+        for number in range(first, claims, 16):
             try:
                 store.claim(task(f"t{number}", GPUS[number % 8]))
             except GPUBusy:
@@ -121,13 +190,14 @@ def test_many_claims_at_once_give_each_gpu_one_holder(store: MemoryRegistrations
     assert sorted(holder.task_id for holder in store.holders().values()) == sorted(won)
 
 
-def test_overlapping_claims_at_once_never_split_a_pair(store: MemoryRegistrations):
+def test_overlapping_claims_at_once_never_split_a_pair(store: Registrations, backend: str):
+    turns = 200 if backend == "memory" else 8
     together = threading.Barrier(8)
 
     def claim_and_release(number: int) -> list[int]:
         sizes = []
         together.wait()
-        for turn in range(200):
+        for turn in range(turns):
             name = f"t{number}-{turn}"
             try:
                 store.claim(task(name, GPUS[number], GPUS[(number + 1) % 8]))
@@ -148,9 +218,9 @@ class StoreMachine(RuleBasedStateMachine):
 
     names = st.sampled_from(["a", "b", "c", "d"])
 
-    def __init__(self) -> None:
+    def __init__(self, store: Registrations) -> None:
         super().__init__()
-        self.store = MemoryRegistrations()
+        self.store = store
         self.model: dict[str, tuple[str, ...]] = {}
         self.progress: dict[str, float] = {}
 
@@ -199,5 +269,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert set(claimed) == set(self.store.holders())
 
 
-TestStoreMachine = StoreMachine.TestCase
-TestStoreMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+def test_any_sequence_is_as_in_a_dictionary(new_store: Callable[[], Registrations], backend: str):
+    examples, steps = {"memory": (60, 30), "sqlite": (12, 20), "postgresql": (6, 20)}[backend]
+    how = settings(max_examples=examples, stateful_step_count=steps, deadline=None)
+    run_state_machine_as_test(lambda: StoreMachine(new_store()), settings=how)

@@ -54,6 +54,8 @@ def diagnose(
             "RuntimeError: PytorchStreamWriter failed writing file data/3: file write failed",
             CauseCode.DISK_FULL,
         ),
+        ("RuntimeError: basic_ios::clear: iostream error", CauseCode.DISK_FULL),
+        ("RuntimeError: [enforce fail at inline_container.cc:672] . unexpected pos 768 vs 662", CauseCode.DISK_FULL),
         ("torch.distributed.DistNetworkError: EADDRINUSE, address already in use", CauseCode.PORT_IN_USE),
         ("RuntimeError: CUDA error: uncorrectable ECC error encountered", CauseCode.GPU_LOST),
         ("RuntimeError: No CUDA GPUs are available", CauseCode.GPU_LOST),
@@ -227,3 +229,11 @@ def test_every_ending_has_a_cause(lines, code, number, asked, nan):
     assert cause.detail
     assert cause.remedy
     assert len(cause.last_lines) <= 30
+
+
+@pytest.mark.parametrize("rank", [None, 0])
+def test_traceback_behind_a_progress_bar_is_read(rank: int | None):
+    first, *rest = traceback("torch.OutOfMemoryError: CUDA out of memory.", rank)
+    cause = diagnose(f" 25%|██        | 2/8 [00:00<00:00, 9.00it/s]{first}", *rest)
+    assert cause.code is CauseCode.CUDA_OUT_OF_MEMORY
+    assert cause.last_lines[0] == "Traceback (most recent call last):"
