@@ -165,6 +165,8 @@ class Shell:
 
         await self._flask(scope, _replay(body), send_unless_file)
         if FILE in state:
+            if self._policy.allows_cross(headers.get(b"origin")):
+                reply.allow_origin(headers[b"origin"])
             await send_file(state[FILE], scope, receive, reply.send)
 
     async def _read_body(self, headers: Headers, receive: Receive) -> bytes:
@@ -272,7 +274,8 @@ class _Reply:
 
     def allow_origin(self, origin: bytes) -> None:
         """Lets a page of this origin read the answer; for what Flask does not answer, which does so itself."""
-        self._common_headers = [*self._common_headers, (b"access-control-allow-origin", origin)]
+        allowed = (b"access-control-allow-origin", origin)
+        self._common_headers = [*(header for header in self._common_headers if header != allowed), allowed]
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from api.models.training import (
@@ -191,6 +192,13 @@ class Validation:
     warnings: tuple[FindingView, ...]
     plan: TrainingPlan | None
     gpus: PlannedGPUs | None
+
+
+class XAxis(StrEnum):
+    """What a series is over."""
+
+    STEP = "step"
+    EPOCH = "epoch"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ from api.models.training_view import (
     TaskProgressView,
     TaskRow,
     Validation,
+    XAxis,
 )
 from api.routes.schemas import Envelope, GPUReference, PageQuery, Shown, Strict, whole
-from api.services.training_metrics import XAxis
 from api.utils.pagination import Pagination
 
 _EXAMPLE: dict[str, Any] = {"model_type": "toy", "gpu_count": 1, "config": {"epochs": 3}}

@@ -34,6 +34,8 @@ class OpenFile:
 
 def list_artifacts(root: Path, complete: Mapping[str, bool]) -> list[Artifact]:
     """Every file under the output directory, by path. `complete`: of each checkpoint, by name, whether it is."""
+    if root.is_symlink():
+        return []
     found = [_describe(path, entry, complete) for path, entry in _walk(root, PurePosixPath())]
     return sorted(found, key=lambda artifact: artifact.path)
 
@@ -101,7 +103,7 @@ def open_artifact(root: Path, path: str) -> OpenFile:
 def _open_below(root: Path, parts: list[str]) -> int:
     # One directory after the other, each without following a link: no name can lead out, not even one that is
     # exchanged meanwhile. Not blocking: a named pipe has no writer to wait for.
-    directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         for part in parts[:-1]:
             below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)

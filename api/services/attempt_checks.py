@@ -1,7 +1,8 @@
 """What is looked at while an attempt runs: its checkpoints, caches, GPUs, and whether it hangs."""
 
-from api.models.training import Cause, CauseCode, EventKind, Stage, StopState, TaskStatus, TaskSummary
+from api.models.training import Cause, CauseCode, Stage, StopState, TaskStatus, TaskSummary
 from api.services.attempt_watch import AttemptWatch
+from api.services.checkpoint_pruning import prune_checkpoints
 from api.services.gpu_service import GPUService
 from api.services.gpu_supply import find_lost, measure_memory
 from api.services.hangs import HangLimits, describe_hang
@@ -45,14 +46,8 @@ class AttemptChecks:
             return
         for found in watch.look_for_checkpoints():
             self._tasks.note_checkpoint(watch.attempt, found.name, self._clock.now())
-        keep = watch.request.keep_last_checkpoints
-        complete = sum(checkpoint.is_complete for checkpoint in watch.checkpoints)
-        if keep is None or watch.run_dir is None or complete <= keep or watch.progress.stage is Stage.SAVING:
-            return
-        uid, task_id, now = watch.attempt.uid, watch.attempt.task_id, self._clock.now()
-        for name in watch.trainer.prune(watch.run_dir, keep):
-            message = f"{name} was removed: keep_last_checkpoints is {keep}"
-            self._tasks.add_event(task_id, EventKind.CHECKPOINT, now, "service", message, uid, previous=name)
+        if watch.progress.stage is not Stage.SAVING:
+            prune_checkpoints(self._tasks, watch, self._clock.now())
 
     def _give_caches_up(self, watch: AttemptWatch) -> None:
         """Once it trains, others may write the caches that it has filled."""

@@ -8,6 +8,7 @@ from api.executors.executor import Outcome
 from api.models.lease import Lease, LeaseKind, LeaseState
 from api.models.training import Attempt, EventKind, ResumeOptions, TaskStatus, TaskSummary
 from api.services.attempt_watch import AttemptWatch
+from api.services.checkpoint_pruning import prune_checkpoints
 from api.services.gpu_service import GPUService
 from api.services.gpu_supply import is_clear
 from api.services.outcomes import Retry, Verdict, judge_outcome, plan_retry
@@ -36,6 +37,7 @@ class AttemptEnding:
         """Records how an attempt ended, by its supervisor's word; False when that was done before."""
         for found in watch.finish():
             self._tasks.note_checkpoint(watch.attempt, found.name, self._clock.now())
+        prune_checkpoints(self._tasks, watch, self._clock.now())
         verdict = judge_outcome(outcome, watch.trainer, task.stop, watch.progress, tuple(watch.last_lines))
         return self._finish(task, watch.attempt, verdict, outcome, watch)
 

@@ -1,9 +1,10 @@
 """Follows one attempt: its log, its event files, its checkpoints. What it knows survives a restart of the service."""
 
+import importlib
 import logging
 from collections import deque
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -11,10 +12,12 @@ from api.executors.executor import AttemptRef, Executor, StopOrder
 from api.models.training import Attempt, Checkpoint, Stage, TrainingTask
 from api.services.series import append_points
 from api.services.training_files import write_private
-from api.trainers.event_files import EventFileTail
 from api.trainers.output import Point, Progress
 from api.trainers.trainer import Trainer
 from api.utils.clock import Clock
+
+if TYPE_CHECKING:
+    from api.trainers.event_files import EventFileTail
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +158,9 @@ class AttemptWatch:
         if self.run_dir is None:
             return False
         if self._events is None:
-            self._events = EventFileTail(self.run_dir, self._positions)
+            # Loaded with the first run directory: with what it needs of tensorboard it takes 15 MB.
+            event_files = importlib.import_module("api.trainers.event_files")
+            self._events = event_files.EventFileTail(self.run_dir, self._positions)
         points = self._events.read()
         for point in points:
             self._reader.take_point(point)

@@ -36,6 +36,9 @@ logger = logging.getLogger(__name__)
 #: Where master ports are taken from: from the trainer's own default on, below the kernel's ephemeral ports.
 FIRST_PORT, LAST_PORT = 29_500, 30_999
 
+#: Seconds after which the reasons of a pass are not given any more: the loop makes two a second.
+DECISION_SECONDS = 2.0
+
 
 class Dispatcher:
     """The queue of this machine. One thread calls `dispatch`; anybody may ask why a task waits."""
@@ -63,12 +66,13 @@ class Dispatcher:
         self._max_concurrent = max_concurrent
         self._min_free_mb = min_free_mb
         self._waiting: dict[str, str] = {}
+        self._decided_at = float("-inf")
 
     def dispatch(self) -> int:
         """One pass: claims for every task that can begin; how many there were."""
         queue = self._tasks.queued()
         decided = self.plan(queue) if queue else Pass()
-        self._waiting = decided.waiting
+        self._note(decided)
         claimed = sum(self._claim(found.task, found.gpus) for found in decided.assignments)
         if claimed:
             self._gpus.note_change()
@@ -92,7 +96,13 @@ class Dispatcher:
         """Why a queued task waits, in words."""
         if task.status is not TaskStatus.QUEUED:
             return None
+        if self._clock.monotonic() - self._decided_at > DECISION_SECONDS:
+            # Another server gives the GPUs away, or none; what it would decide is the same.
+            self._note(self.plan(self._tasks.queued()))
         return self._waiting.get(task.task_id) or "it has just been put into the queue"
+
+    def _note(self, decided: Pass) -> None:
+        self._waiting, self._decided_at = decided.waiting, self._clock.monotonic()
 
     def claim_at_once(self, new: NewTask, task: TaskSummary, actor: str) -> Attempt | None:
         """Makes a task that does not wait, with its GPUs, unless others have a better right to them: then None."""

@@ -3,19 +3,10 @@
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 
-from api.models.training_view import SeriesPoint, SeriesView
-from api.services.series import list_tags, read_series, thin_out
-
-
-class XAxis(StrEnum):
-    """What a series is over."""
-
-    STEP = "step"
-    EPOCH = "epoch"
-
+from api.models.training_view import SeriesPoint, SeriesView, XAxis
+from api.services.series_reading import list_tags, read_series, thin_out
 
 #: The short names of the trainer's tags. Any other name is taken for a tag: `eval_data/loss`.
 TAGS = {

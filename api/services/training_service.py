@@ -1,5 +1,6 @@
 """Trainings: checked, started, stopped, resumed, shown. What they do on their own is the training loop's."""
 
+import importlib
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +35,7 @@ from api.models.training_view import (
     TaskProgressView,
     TaskRow,
     Validation,
+    XAxis,
 )
 from api.services.artifacts import OpenFile, list_artifacts, open_artifact
 from api.services.dispatcher import Dispatcher
@@ -44,7 +46,6 @@ from api.services.request_check import RequestChecker
 from api.services.resume_points import last_complete
 from api.services.task_preview import preview
 from api.services.training_files import TaskFiles, task_files
-from api.services.training_metrics import XAxis, show_series
 from api.services.training_progress import show_progress
 from api.services.training_view import show_details, show_findings, show_progress_of, show_row
 from api.storage.attempts import AttemptStore
@@ -353,7 +354,10 @@ class TrainingService:
         """A metric over steps or epochs. Raises TaskNotFound."""
         self._tasks.get_summary(task_id)
         directories = [Path(attempt.directory) / "series" for attempt in self._attempts.of_task(task_id)]
-        return show_series(directories, metric, type, min(limit, MAX_VALUES), since_step)
+        # Loaded with the first question: NumPy takes 12 MB.
+        metrics = importlib.import_module("api.services.training_metrics")
+        view: SeriesView = metrics.show_series(directories, metric, type, min(limit, MAX_VALUES), since_step)
+        return view
 
     def count(self) -> dict[TaskStatus, int]:
         """How many tasks are in which status."""

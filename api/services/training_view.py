@@ -126,9 +126,19 @@ def _config(task: TrainingTask) -> Mapping[str, Any]:
     if task.request.config_toml is None:
         return task.request.config
     try:
-        return tomllib.loads(task.request.config_toml)
+        shown: Mapping[str, Any] = _as_json(tomllib.loads(task.request.config_toml))
     except tomllib.TOMLDecodeError:
         return {}
+    return shown
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _as_json(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_as_json(inner) for inner in value]
+    # A whole number of more than 64 bits cannot be encoded.
+    return str(value) if isinstance(value, int) and not -(2**63) <= value < 2**64 else value
 
 
 def _stats(gpu: GPUInfo) -> GPUStats:

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from api.models.training import EventKind, TaskEvent
-from api.storage.rows import read_event, to_seconds
+from api.storage.rows import clean, read_event, to_seconds
 from api.storage.tables import events
 
 
@@ -32,7 +32,7 @@ def append(
         "previous": previous,
         "current": current,
         "actor": actor,
-        "message": message,
+        "message": clean(message),
         "details": details,
     }
     connection.execute(insert(events).values(row))

@@ -53,7 +53,8 @@ def claim(connection: Connection, resources: Iterable[tuple[LeaseKind, str]], ho
         for resource, kind in wanted
     ]
     try:
-        connection.execute(insert(leases), rows)
+        # In one statement: the driver would send several as a pipeline, and log each that is refused.
+        connection.execute(insert(leases).values(rows))
     except IntegrityError as error:
         raise ResourceHeld({}) from error
 

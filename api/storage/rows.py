@@ -49,6 +49,11 @@ def _maybe_time(seconds: float | None) -> datetime | None:
     return None if seconds is None else to_time(seconds)
 
 
+def clean(text: str) -> str:
+    """Text that every database takes: it may quote a program. PostgreSQL takes no NUL, none takes half a character."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+
+
 def dump(value: Any) -> Any:
     """A dataclass as JSON; None stays None."""
     return None if value is None else asdict(value)

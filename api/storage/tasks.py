@@ -27,7 +27,7 @@ from api.models.training import (
 )
 from api.storage import events
 from api.storage.database import Database
-from api.storage.rows import SUMMARY_COLUMNS, dump, read_summary, read_task, to_seconds
+from api.storage.rows import SUMMARY_COLUMNS, clean, dump, read_summary, read_task, to_seconds
 from api.storage.tables import attempts, leases, task_gpus, tasks
 from api.storage.tables import events as event_table
 
@@ -267,8 +267,9 @@ class TaskStore:
 
     def set_warning(self, task_id: str, attempt_uid: str, warning: str | None, now: datetime, **details: Any) -> None:
         """Sets or clears what needs attention; a new warning is an event as well."""
+        shown = None if warning is None else clean(warning)
         with self._database.write() as connection:
-            connection.execute(update(tasks).where(tasks.c.task_id == task_id).values(warning=warning))
+            connection.execute(update(tasks).where(tasks.c.task_id == task_id).values(warning=shown))
             if warning is not None:
                 events.append(
                     connection,
