@@ -8,7 +8,13 @@ from api.services.gpu_supply import find_lost, measure_memory
 from api.services.hangs import HangLimits, describe_hang
 from api.storage.attempts import AttemptStore
 from api.storage.tasks import TaskStore
+from api.trainers.diagnosis import NAN_IN_A_ROW
+from api.trainers.error_lines import find_errors
 from api.utils.clock import Clock
+from api.utils.formatting import as_sentence
+
+_HANG = "It seems to hang"
+_NAN = f"Its last {NAN_IN_A_ROW} losses or more were no numbers (NaN)"
 
 #: Lines shown with a warning or a cause.
 SHOWN_LINES = 20
@@ -34,7 +40,7 @@ class AttemptChecks:
         self._measure_memory(watch)
         if task.status is not TaskStatus.STOPPING:
             self._look_at_gpus(task, watch)
-            self._look_for_hang(task, watch)
+            self._look_for_trouble(task, watch)
 
     def _note_run_dir(self, watch: AttemptWatch) -> None:
         if watch.run_dir is not None and not watch.run_dir_is_noted:
@@ -67,30 +73,35 @@ class AttemptChecks:
             detail = f"A GPU that it ran on is lost: {lost[0]}."
             self._stop(task, Cause(CauseCode.GPU_LOST, detail, remedy, _last_lines(watch)), force=True)
 
-    def _look_for_hang(self, task: TaskSummary, watch: AttemptWatch) -> None:
+    def _look_for_trouble(self, task: TaskSummary, watch: AttemptWatch) -> None:
         now, uid = self._clock.now(), watch.attempt.uid
         started = watch.attempt.started_at or watch.attempt.created_at
-        reason = describe_hang(watch.progress, started.timestamp(), now.timestamp(), self._hang_limits)
-        if reason is None:
-            if watch.is_warned:
-                self._tasks.set_warning(task.task_id, uid, None, now)
-            watch.is_warned = False
-            return
-        if watch.is_warned:
-            return
-        watch.is_warned = True
-        lines = _last_lines(watch)
-        self._tasks.set_warning(task.task_id, uid, f"It seems to hang: {reason}.", now, last_lines=lines)
-        if watch.request.stop_on_hang:
+        hang = describe_hang(watch.progress, started.timestamp(), now.timestamp(), self._hang_limits)
+        warning = None
+        if hang is not None:
+            warning = f"{_HANG}: {hang}.{_last_error(watch)}"
+        elif watch.progress.nan_in_a_row >= NAN_IN_A_ROW:
+            warning = f"{_NAN}: a checkpoint from before is worth more than what is learnt now."
+        # The task keeps it over a restart of the service: then it is neither given twice nor kept for ever.
+        if (task.warning or "").partition(":")[0] != (warning or "").partition(":")[0]:
+            self._tasks.set_warning(task.task_id, uid, warning, now, last_lines=_last_lines(watch))
+        if hang is not None and watch.request.stop_on_hang:
+            detail = f"It hung: {hang}.{_last_error(watch)}"
             remedy = (
-                "Read the last lines (an error while caching hangs the trainer for ever), then resume or restart it."
+                "Read the last lines; an error while caching hangs the trainer for ever. Then resume or restart it."
             )
-            self._stop(task, Cause(CauseCode.HANG, f"It hung: {reason}.", remedy, lines), force=False)
+            self._stop(task, Cause(CauseCode.HANG, detail, remedy, _last_lines(watch)), force=False)
 
     def _stop(self, task: TaskSummary, cause: Cause, force: bool) -> None:
         now = self._clock.now()
         stop = StopState(requested_at=now, actor="service", force=force, timeout_seconds=None, cause=cause)
         self._tasks.request_stop(task.task_id, stop, now, cause.detail)
+
+
+def _last_error(watch: AttemptWatch) -> str:
+    """What it said before it fell silent: a trainer whose cache cannot be made hangs after a traceback."""
+    errors = [error.text for error in find_errors(watch.last_lines) if error.exception is not None]
+    return f" Its last error: {as_sentence(errors[-1])}" if errors else ""
 
 
 def _last_lines(watch: AttemptWatch) -> tuple[str, ...]:

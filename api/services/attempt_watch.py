@@ -64,7 +64,6 @@ class AttemptWatch:
         self.checkpoints: tuple[Checkpoint, ...] = ()
         self.peak_memory_mb: int | None = None
         self.run_dir_is_noted = attempt.run_dir is not None
-        self.is_warned = False  #: a hang was reported
         self.has_filled_caches = False  #: and given their leases up
         self.ordered: StopOrder | None = None  #: the stop that its supervisor was told
         self._restore()

@@ -1,10 +1,13 @@
 """Removes the checkpoints that a training need not keep, while it runs and once it has ended."""
 
+import logging
 from datetime import datetime
 
 from api.models.training import EventKind
 from api.services.attempt_watch import AttemptWatch
 from api.storage.tasks import TaskStore
+
+logger = logging.getLogger(__name__)
 
 
 def prune_checkpoints(tasks: TaskStore, watch: AttemptWatch, now: datetime) -> None:
@@ -14,6 +17,12 @@ def prune_checkpoints(tasks: TaskStore, watch: AttemptWatch, now: datetime) -> N
     if keep is None or watch.run_dir is None or complete <= keep:
         return
     uid, task_id = watch.attempt.uid, watch.attempt.task_id
-    for name in watch.trainer.prune(watch.run_dir, keep):
+    try:
+        removed = watch.trainer.prune(watch.run_dir, keep)
+    except OSError as error:
+        # It is tried again at the next look; nothing else may wait for it.
+        logger.warning("checkpoints cannot be removed", extra={"attempt": uid, "problem": str(error)})
+        return
+    for name in removed:
         message = f"{name} was removed: keep_last_checkpoints is {keep}"
         tasks.add_event(task_id, EventKind.CHECKPOINT, now, "service", message, uid, previous=name)

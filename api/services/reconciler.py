@@ -12,6 +12,7 @@ from api.models.training import (
     AttemptStatus,
     Cause,
     CauseCode,
+    StopRung,
     StopState,
     TaskStatus,
     TaskSummary,
@@ -121,6 +122,7 @@ class Reconciler:
         if seen.phase is Phase.ENDED and seen.outcome is not None:
             if seen.outcome.started_at is not None:
                 self._note_running(attempt, seen)
+            self._note_rung(task, watch, seen.outcome.stop_rung)
             self._ending.end(self._tasks.get_summary(task.task_id), watch, seen.outcome)
             self._forget(attempt)
             return True
@@ -180,8 +182,11 @@ class Reconciler:
         if is_harder:
             self._executor.stop(watch.ref, order)
             watch.ordered = order
-        if seen.stop_rung is not None and seen.stop_rung is not stop.rung:
-            self._tasks.note_rung(task, replace(stop, rung=seen.stop_rung), watch.attempt.uid, self._clock.now())
+        self._note_rung(task, watch, seen.stop_rung)
+
+    def _note_rung(self, task: TaskSummary, watch: AttemptWatch, rung: StopRung | None) -> None:
+        if task.stop is not None and rung is not None and rung is not task.stop.rung:
+            self._tasks.note_rung(task, replace(task.stop, rung=rung), watch.attempt.uid, self._clock.now())
 
     def _order(self, stop: StopState, watch: AttemptWatch) -> StopOrder:
         signal_file = None if stop.force else watch.signal_file

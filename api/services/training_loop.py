@@ -35,8 +35,9 @@ class TrainingLoop:
 
     def stop(self) -> None:
         """Ends the loop. Trainings go on."""
-        self._thread.stop(timeout=5.0)
-        self._lock.release()
+        if self._thread.stop(timeout=5.0):
+            # Otherwise a round is still under way, and the lock goes with this process.
+            self._lock.release()
 
     def run_once(self) -> None:
         """One round. Before the first the database is brought into line with what really runs."""

@@ -46,7 +46,7 @@ from api.services.request_check import RequestChecker
 from api.services.resume_points import last_complete
 from api.services.task_preview import preview
 from api.services.training_files import TaskFiles, task_files
-from api.services.training_progress import show_progress
+from api.services.training_progress import NOTHING_YET, show_progress
 from api.services.training_view import show_details, show_findings, show_progress_of, show_row
 from api.storage.attempts import AttemptStore
 from api.storage.tasks import TaskStore
@@ -206,10 +206,11 @@ class TrainingService:
         self._wake()
         return self.get(task_id)
 
-    @staticmethod
-    def _first_rung(task: TaskSummary, force: bool) -> StopRung:
-        stage = ((task.progress or {}).get("progress") or {}).get("stage")
-        return StopRung.CHECKPOINT if not force and stage in _LISTENING else StopRung.TERMINATE
+    def _first_rung(self, task: TaskSummary, force: bool) -> StopRung:
+        """The rung that a stop will begin with, as far as that can be told now."""
+        attempts = self._attempts.of_task(task.task_id)
+        live = self._live(task, attempts) or task.progress or NOTHING_YET
+        return StopRung.CHECKPOINT if not force and live["progress"]["stage"] in _LISTENING else StopRung.TERMINATE
 
     def resume(
         self,
