@@ -29,10 +29,11 @@ def format_duration(seconds: float) -> str:
 
 
 def as_sentence(text: str) -> str:
-    """The text with a capital at its beginning and a full stop at its end; a name in lower case keeps its own form."""
-    text = text.strip()
-    beginning = text[:1].upper() + text[1:] if text[:1].islower() and text.split(" ", 1)[0].isalpha() else text
-    return beginning if beginning.endswith((".", "!", "?", "…")) else f"{beginning}."
+    """Words of ours as a sentence: with a capital and a full stop. What begins otherwise (KeyError: …) is a quotation."""
+    if not text[:1].islower() or not text.split(" ", 1)[0].isalpha():
+        return text
+    sentence = text[:1].upper() + text[1:]
+    return sentence if sentence.endswith((".", "!", "?", "…")) else f"{sentence}."
 
 
 def shorten_command(arguments: Sequence[str]) -> str:

@@ -190,7 +190,7 @@ def test_quitting_without_being_asked_is_named():
 
 
 def test_missing_key_comes_with_what_to_do():
-    assert "set `epochs`" in diagnose(*traceback("KeyError: 'epochs'")).remedy
+    assert "Set `epochs`" in diagnose(*traceback("KeyError: 'epochs'")).remedy
     assert "`rank`" in diagnose(*traceback("KeyError: 'rank'")).remedy
 
 
