@@ -50,8 +50,12 @@ class AttemptChecks:
     def _look_at_checkpoints(self, watch: AttemptWatch) -> None:
         if not watch.checkpoints_are_due():
             return
-        for found in watch.look_for_checkpoints():
+        fresh = watch.look_for_checkpoints()
+        for found in fresh:
             self._tasks.note_checkpoint(watch.attempt, found.name, self._clock.now())
+        if fresh:
+            # A restarted service must not tell of them again.
+            watch.save()
         if watch.progress.stage is not Stage.SAVING:
             prune_checkpoints(self._tasks, watch, self._clock.now())
 
