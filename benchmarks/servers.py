@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,7 @@ def _serve(arguments: Sequence[str], settings: Mapping[str, str]) -> Iterator[Ru
             yield Running(port, psutil.Process(process.pid), started)
         finally:
             _end(process)
+            _end_trainings(folder)
 
 
 def _await_port(process: subprocess.Popen[bytes], log: Path) -> int:
@@ -116,6 +117,19 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def _end_trainings(folder: str) -> None:
+    """Trainings outlive their server: whoever still works in its folder is ended here, supervisors and trainers."""
+    processes = psutil.process_iter(["cmdline"])
+    left = [found for found in processes if any(folder in part for part in found.info["cmdline"] or ())]
+    for process in left:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, left = psutil.wait_procs(left, timeout=END_SECONDS)
+    for process in left:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ def _walk(directory: Path, below: PurePosixPath) -> Iterator[tuple[PurePosixPath
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 pending.append((here / entry.name, path / entry.name))
-            elif entry.is_file(follow_symlinks=False) and entry.name not in _SIGNAL_FILES:
+            elif entry.is_file(follow_symlinks=False) and not _is_hidden(entry.name):
                 try:
                     yield path / entry.name, entry.stat(follow_symlinks=False)
                 except OSError:
@@ -59,6 +59,11 @@ def _walk(directory: Path, below: PurePosixPath) -> Iterator[tuple[PurePosixPath
                 count += 1
                 if count >= MAX_FILES:
                     return
+
+
+def _is_hidden(name: str) -> bool:
+    # Notes of the service, and files that are being written.
+    return name.startswith(".") or name in _SIGNAL_FILES
 
 
 def _describe(path: PurePosixPath, entry: os.stat_result, complete: Mapping[str, bool]) -> Artifact:

@@ -36,8 +36,15 @@ logger = logging.getLogger(__name__)
 #: Where master ports are taken from: from the trainer's own default on, below the kernel's ephemeral ports.
 FIRST_PORT, LAST_PORT = 29_500, 30_999
 
+#: Times that a claim which cannot wait looks for GPUs again because somebody was first.
+CLAIM_TRIES = 16
+
 #: Seconds after which the reasons of a pass are not given any more: the loop makes two a second.
-DECISION_SECONDS = 2.0
+DECISION_SECONDS = 5.0
+
+#: Without news a pass is followed by a rest so many times as long: 1,000 waiting tasks then cost 2 % of a core.
+REST_SHARE = 50.0
+LONGEST_REST = 3.0
 
 
 class Dispatcher:
@@ -67,12 +74,20 @@ class Dispatcher:
         self._min_free_mb = min_free_mb
         self._waiting: dict[str, str] = {}
         self._decided_at = float("-inf")
+        self._rests_until = float("-inf")
 
-    def dispatch(self) -> int:
-        """One pass: claims for every task that can begin; how many there were."""
+    def dispatch(self, news: bool = True) -> int:
+        """One pass: claims for every task that can begin; how many there were. Without news a long queue is gone over
+        less often.
+        """
+        began = self._clock.monotonic()
+        if not news and began < self._rests_until:
+            return 0
         queue = self._tasks.queued()
         decided = self.plan(queue) if queue else Pass()
         self._note(decided)
+        now = self._clock.monotonic()
+        self._rests_until = now + min(LONGEST_REST, REST_SHARE * (now - began))
         claimed = sum(self._claim(found.task, found.gpus) for found in decided.assignments)
         if claimed:
             self._gpus.note_change()
@@ -106,17 +121,21 @@ class Dispatcher:
 
     def claim_at_once(self, new: NewTask, task: TaskSummary, actor: str) -> Attempt | None:
         """Makes a task that does not wait, with its GPUs, unless others have a better right to them: then None."""
-        decided = self.plan([*self._tasks.queued(), task])
-        chosen = next((a for a in decided.assignments if a.task.task_id == task.task_id), None)
-        if chosen is None:
-            return None
-        try:
-            claim = self._new_attempt(task, chosen.gpus)
-            attempt = self._attempts.create_and_claim(new, claim, self._clock.now(), actor)
-        except ResourceHeld:
-            return None
-        self._gpus.note_change()
-        return attempt
+        for _ in range(CLAIM_TRIES):
+            decided = self.plan([*self._tasks.queued(), task])
+            chosen = next((a for a in decided.assignments if a.task.task_id == task.task_id), None)
+            if chosen is None:
+                return None
+            try:
+                claim = self._new_attempt(task, chosen.gpus)
+                attempt = self._attempts.create_and_claim(new, claim, self._clock.now(), actor)
+            except ResourceHeld:
+                # Somebody was first, perhaps a moment ago; other GPUs may still be free.
+                self._gpus.note_change()
+                continue
+            self._gpus.note_change()
+            return attempt
+        return None
 
     def _claim(self, task: TaskSummary, gpus: Sequence[GPUOffer]) -> bool:
         try:

@@ -80,17 +80,17 @@ class Reconciler:
         self._troubled: set[str] = set()
         self._renewed_at = self._noted_at = float("-inf")
 
-    def tick(self) -> int:
-        """One round; how many attempts are open after it."""
+    def tick(self) -> bool:
+        """One round; True when something was given up, so that others may have it."""
         open_attempts = self._attempts.open(self._node)
         self._renew(open_attempts)
         refs = {attempt.uid: self._starter.ref(attempt) for attempt in open_attempts}
         seen = self._executor.observe(list(refs.values()))
         tasks = self._tasks.get_summaries(attempt.task_id for attempt in open_attempts)
-        ended = 0
+        freed = False
         for attempt in open_attempts:
             try:
-                ended += self._reconcile(tasks[attempt.task_id], attempt, refs[attempt.uid], seen[attempt.uid])
+                freed |= self._reconcile(tasks[attempt.task_id], attempt, refs[attempt.uid], seen[attempt.uid])
                 self._troubled.discard(attempt.uid)
             except DatabaseUnavailable:
                 raise
@@ -100,8 +100,7 @@ class Reconciler:
                     logger.exception("attempt cannot be reconciled", extra={"attempt": attempt.uid})
                 self._troubled.add(attempt.uid)
         self._note_progress()
-        self._ending.free_drained()
-        return len(open_attempts) - ended
+        return self._ending.free_drained() or freed
 
     def get_watch(self, attempt_uid: str) -> AttemptWatch | None:
         """The watch over an attempt that runs here."""

@@ -22,6 +22,7 @@ class TrainingLoop:
         self._dispatcher = dispatcher
         self._lock = lock
         self._has_lock = False
+        self._has_news = False
         self._is_failing = False
         self._thread = PeriodicThread("training", ROUND_SECONDS, self.run_once)
 
@@ -31,6 +32,7 @@ class TrainingLoop:
 
     def wake(self) -> None:
         """Makes it look at once."""
+        self._has_news = True
         self._thread.trigger()
 
     def stop(self) -> None:
@@ -47,8 +49,9 @@ class TrainingLoop:
             self._has_lock = True
             logger.info("this server looks after the trainings")
         try:
-            self._reconciler.tick()
-            if self._dispatcher.dispatch():
+            news, self._has_news = self._has_news, False
+            news |= self._reconciler.tick()
+            if self._dispatcher.dispatch(news):
                 # What was just claimed is started at once, and not a round later.
                 self._reconciler.tick()
         except DatabaseUnavailable as error:

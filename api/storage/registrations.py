@@ -198,10 +198,13 @@ class DatabaseRegistrations:
             return self._last_holders
         try:
             with self._database.read() as connection:
-                self._last_holders = {**_held_by_programs(connection), **_held_by_trainings(connection)}
+                holders = {**_held_by_programs(connection), **_held_by_trainings(connection)}
         except DatabaseUnavailable:
             self._failed_at = self._clock.monotonic()
-        return self._last_holders
+            return self._last_holders
+        # Not read back from here: another thread may have put there what it saw earlier.
+        self._last_holders = holders
+        return holders
 
 
 def _busy(held: dict[str, str]) -> GPUBusy:

@@ -1,0 +1,115 @@
+"""Tables full of trainings: one is made by the service's own code, and its row is multiplied."""
+
+import random
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import delete, insert, select
+
+from api.models.training import AttemptStatus, GPURequest, NewTask, TaskStatus, TrainingRequest
+from api.services.training_progress import NOTHING_YET
+from api.storage.database import Database
+from api.storage.tables import attempts, events, task_gpus, tasks
+from api.storage.tasks import TaskStore
+from api.trainers.toy.trainer import Toy
+
+AT_ONCE = 5000
+
+#: Of every hundred finished tasks; none waits or runs, because a server that finds those would begin to work.
+STATUSES = {TaskStatus.COMPLETED: 90, TaskStatus.STOPPED: 7, TaskStatus.FAILED: 3}
+
+_START = 1_700_000_000.0
+
+
+def template(database: Database) -> dict[str, Any]:
+    """The row of a new task, taken out of the table again."""
+    request = TrainingRequest(model_type="toy", name="a training", config={"epochs": 3, "toy": {"step_seconds": 0.05}})
+    plan = Toy("python").check(request, Path("/data/tasks/TASK_ID/output")).plan
+    assert plan is not None
+    TaskStore(database).create(NewTask("template", "toy", request, plan), datetime.now(UTC), "api")
+    with database.write() as connection:
+        row = connection.execute(select(tasks).where(tasks.c.task_id == "template")).one()._asdict()
+        for table in (tasks, events):
+            connection.execute(delete(table).where(table.c.task_id == "template"))
+    del row["serial"]
+    return row
+
+
+def fill_finished(database: Database, count: int, gpu_uuids: Sequence[str]) -> list[str]:
+    """So many finished tasks with an attempt each, spread over the GPUs; their ids, oldest first."""
+    row, chance = template(database), random.Random(0)
+    statuses = chance.choices(list(STATUSES), list(STATUSES.values()), k=count)
+    made = [_finished(row, number, status, chance.choice(gpu_uuids)) for number, status in enumerate(statuses)]
+    for start in range(0, count, AT_ONCE):
+        some = made[start : start + AT_ONCE]
+        with database.write() as connection:
+            connection.execute(insert(tasks), some)
+            connection.execute(insert(attempts), [_attempt(task) for task in some])
+            first = str(some[0]["task_id"])
+            serial = connection.scalar(select(tasks.c.serial).where(tasks.c.task_id == first)) or 0
+            had = [{"gpu_uuid": task["gpu_uuids"][0], "serial": serial + at} for at, task in enumerate(some)]
+            connection.execute(insert(task_gpus), had)
+    return [task["task_id"] for task in made]
+
+
+def _finished(row: dict[str, Any], number: int, status: TaskStatus, gpu_uuid: str) -> dict[str, Any]:
+    at = _START + number
+    figures = {name: dict.fromkeys(part, 12.5) for name, part in NOTHING_YET.items() if isinstance(part, dict)}
+    return {
+        **row,
+        "task_id": f"train_20260101_{number:08d}",
+        "status": status,
+        **dict.fromkeys(("created_at", "queued_at", "started_at"), at),
+        **dict.fromkeys(("finished_at", "updated_at"), at + 3600),
+        "attempts": 1,
+        "gpu_uuids": [gpu_uuid],
+        "progress": {**figures, "warnings": []},
+    }
+
+
+def _attempt(task: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "uid": f"{task['task_id']}.1",
+        "task_id": task["task_id"],
+        "number": 1,
+        "status": AttemptStatus.ENDED,
+        "token": task["task_id"],
+        "node": "node",
+        "directory": f"/data/tasks/{task['task_id']}/attempts/1",
+        "gpu_uuids": task["gpu_uuids"],
+        "gpu_indices": [0],
+        "created_at": task["created_at"],
+        "started_at": task["started_at"],
+        "ended_at": task["finished_at"],
+        "known_run_dirs": [],
+    }
+
+
+def fill_queue(database: Database, count: int, gpus: int) -> list[str]:
+    """So many tasks that wait, with wishes of every kind; their ids."""
+    row = template(database)
+    made = [
+        {**row, **wish, "task_id": f"train_20260101_{number:08d}", "queued_at": _START + number}
+        for number, wish in zip(range(count), _wishes(gpus), strict=False)
+    ]
+    with database.write() as connection:
+        connection.execute(insert(tasks), made)
+    return [str(task["task_id"]) for task in made]
+
+
+def _wishes(gpus: int) -> Iterator[dict[str, Any]]:
+    """Of ten: six want any GPU, one four of them, one much memory, one a certain GPU, one two certain ones."""
+    chance = random.Random(0)
+    any_one = GPURequest()
+    while True:
+        one, other = chance.sample(range(gpus), 2)
+        wishes = [any_one] * 6
+        wishes += [GPURequest(count=4), GPURequest(min_memory=60_000), GPURequest((one,)), GPURequest((one, other), 2)]
+        for wish in wishes:
+            yield {
+                "gpu_count": len(wish.references) or wish.count,
+                "min_memory": wish.min_memory,
+                "gpu_references": list(wish.references),
+            }

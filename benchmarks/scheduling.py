@@ -1,0 +1,123 @@
+"""A scheduling pass over 1,000 waiting trainings, by itself and with the database."""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from api.config import Config
+from api.executors.fake import FakeExecutor
+from api.hardware.simulated import SimulatedSource
+from api.models.task import TaskType
+from api.runtime import Runtime
+from api.services.dispatcher import Dispatcher
+from api.services.gpu_monitor import GPUMonitor
+from api.services.gpu_supply import list_offers
+from api.services.scheduler import Circumstances, plan_pass
+from api.storage.attempts import AttemptStore
+from api.storage.tasks import TaskStore
+from api.utils.clock import FakeClock
+from benchmarks.databases import KINDS, bare, fresh, why_not
+from benchmarks.effort import Effort
+from benchmarks.filling import fill_queue
+from benchmarks.rows import MILLISECONDS, Row, below, cannot_run, without_limit
+
+QUEUE = 1000
+LIMIT_MS = 100.0
+
+
+def measure(effort: Effort) -> Iterator[Row]:
+    """With every GPU held, as in most passes, and with every GPU free."""
+    for gpus in (8, 64):
+        for kind in KINDS:
+            reason = why_not(kind)
+            if reason is not None:
+                yield cannot_run(f"dispatch, {gpus} GPUs, {kind}", reason)
+                continue
+            with tempfile.TemporaryDirectory() as folder, fresh(kind, Path(folder)) as url:
+                yield from _measure(effort, gpus, kind, url, Path(folder))
+
+
+def _measure(effort: Effort, gpus: int, kind: str, url: str, folder: Path) -> Iterator[Row]:
+    queue = f"{QUEUE:,} waiting, {gpus} GPUs"
+    machine = _Machine(url, folder, gpus)
+    try:
+        fill_queue(machine.runtime.database, QUEUE, gpus)
+        if kind == KINDS[0]:
+            yield from _plans(effort, machine, queue, "all free")
+        machine.hold_all()
+        if kind == KINDS[0]:
+            yield from _plans(effort, machine, queue, "all held")
+        with bare(url) as driver:
+            select = "SELECT * FROM tasks WHERE status = 'queued' ORDER BY priority DESC, queued_at, serial"
+            floor, _ = _measure_call(lambda: driver.run(select), effort.passes)
+        taken, note = _measure_call(machine.dispatcher.dispatch, effort.passes)
+        beside = f"{MILLISECONDS.show(floor)} bare SELECT of the queue"
+        yield below(f"dispatch, {queue}, all held, {kind}", taken, LIMIT_MS, MILLISECONDS, beside, note)
+        machine.release_all()
+        began = time.perf_counter()
+        claimed = machine.dispatcher.dispatch()
+        taken = 1000 * (time.perf_counter() - began)
+        note = f"{taken / max(1, claimed):.1f} ms a claim"
+        yield without_limit(f"the same, all free: {claimed} claims", taken, MILLISECONDS, "", note)
+    finally:
+        machine.runtime.database.close()
+
+
+def _plans(effort: Effort, machine: "_Machine", queue: str, state: str) -> Iterator[Row]:
+    tasks = machine.tasks.queued()
+    offers = list_offers(machine.runtime.services.gpus.state)
+    around = Circumstances(machine.clock.now())
+    taken, note = _measure_call(lambda: plan_pass(tasks, offers, around), effort.passes)
+    floor, _ = _measure_call(lambda: [gpu.uuid for _ in tasks for gpu in offers], effort.passes)
+    beside = f"{MILLISECONDS.show(floor)} a loop over tasks and GPUs"
+    yield below(f"plan_pass, {queue}, {state}", taken, LIMIT_MS, MILLISECONDS, beside, note)
+
+
+class _Machine:
+    """A runtime whose loops do not run: its dispatcher is called by hand."""
+
+    def __init__(self, url: str, folder: Path, gpus: int) -> None:
+        self.clock = FakeClock()
+        settings = {
+            "GPU_SOURCE": "simulated",
+            "SIMULATED_GPUS": f"{gpus}x NVIDIA H100 80GB HBM3",
+            "DATABASE_URL": url,
+            "STORAGE_ROOT": str(folder),
+            "MIN_FREE_DISK_MB": "0",
+        }
+        self.runtime = Runtime(Config.from_env(environ=settings, dotenv_path=None), self.clock, FakeExecutor())
+        self.runtime.prepare()
+        self.gpus = self.runtime.services.gpus
+        self.tasks = TaskStore(self.runtime.database)
+        attempts = AttemptStore(self.runtime.database)
+        self.dispatcher = Dispatcher(self.tasks, attempts, self.gpus, {}, self.clock, "node", folder)
+        assert isinstance(self.runtime.source, SimulatedSource)
+        self._monitor = GPUMonitor(self.runtime.source, 5.0, self.clock, self.gpus.publish)
+        self._held: list[str] = []
+        self._monitor.sweep()
+
+    def hold_all(self) -> None:
+        indices = [gpu.gpu_id for gpu in self.gpus.get_all_gpus() if gpu.gpu_id is not None]
+        self._held = [self.gpus.register_task([index], TaskType.EXTERNAL).task_id for index in indices]
+        self._monitor.sweep()
+
+    def release_all(self) -> None:
+        for task_id in self._held:
+            self.gpus.unregister_task(task_id)
+        # Drained, and read once more.
+        self.clock.advance(120.0)
+        self._monitor.sweep()
+
+
+def _measure_call(call: Callable[[], object], count: int) -> tuple[float, str]:
+    """The median of its milliseconds, and in words those in which this thread had a core."""
+    call()
+    taken, cpu = [], []
+    for _ in range(count):
+        began, cpu_began = time.perf_counter(), time.thread_time()
+        call()
+        taken.append(1000 * (time.perf_counter() - began))
+        cpu.append(1000 * (time.thread_time() - cpu_began))
+    return statistics.median(taken), f"CPU {statistics.median(cpu):.1f} ms"

@@ -1,0 +1,186 @@
+"""16 running trainings that print 100 lines/s each: what watching them costs, and what their supervisors are."""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.effort import Effort
+from benchmarks.rows import PERCENT, SMALL_MEGABYTES, Row, below, without_limit
+from benchmarks.servers import CannotRunError, Client, Running, ask, service, simulated
+from benchmarks.starting import JSON, TRAINING, has_ended, stop, until_told
+
+ATTEMPTS = 16
+BOARDS = f"{ATTEMPTS}x NVIDIA H100 80GB HBM3"
+
+#: Two steps a second, with two lines of their own each.
+STEP_SECONDS = 0.5
+LINES_PER_STEP = 48
+LINES_PER_SECOND = (LINES_PER_STEP + 2) / STEP_SECONDS
+
+SERVER_LIMIT_PERCENT = 10.0
+MEMORY_LIMIT_MB = 12.0
+
+#: Seconds until what a start leaves behind has been done.
+SETTLE_SECONDS = 3.0
+
+TOY = {
+    "model_type": "toy",
+    "config": {
+        "epochs": 1,
+        "micro_batch_size_per_gpu": 1,
+        "toy": {
+            "size": 4,
+            "steps_per_epoch": 1_000_000,
+            "step_seconds": STEP_SECONDS,
+            "log_lines_per_step": LINES_PER_STEP,
+            "cache_seconds": 0,
+            "load_seconds": 0,
+        },
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Shares of a core in %, memory in MB."""
+
+    idle: float
+    busy: float
+    supervisors: Sequence[float]
+    trainers: float
+    lines: float
+    rss: Sequence[float]
+    pss: Sequence[float]
+    bare: tuple[float, float]
+
+
+def measure(effort: Effort) -> Iterator[Row]:
+    """The server alone before and while they run; the supervisors beside it, and a bare interpreter."""
+    with service(**simulated(BOARDS)) as server:
+        ask(server, "/api/v1/gpu/status")
+        time.sleep(SETTLE_SECONDS)
+        idle = _shares([server.process], effort.watch_seconds)[0]
+        with _trainings(server) as ids:
+            found = _watch(server, ids, effort.watch_seconds, idle)
+    what = f"watching {ATTEMPTS} attempts of {LINES_PER_SECOND:.0f} lines/s: server, share of a core"
+    beside = f"{PERCENT.show(found.idle)} idle just before, subtracted; {PERCENT.show(found.trainers)} the trainers"
+    note = f"{found.lines:.0f} lines/s each were written"
+    yield below(what, found.busy - found.idle, SERVER_LIMIT_PERCENT, PERCENT, beside, note)
+    mean = statistics.mean(found.supervisors)
+    beside = f"{PERCENT.show(sum(found.supervisors))} all {ATTEMPTS} together"
+    yield without_limit(
+        "the same: a supervisor, share of a core", mean, PERCENT, beside, f"most: {max(found.supervisors):.2f} %"
+    )
+    for name, values, bare_mb in zip(("RSS", "PSS"), (found.rss, found.pss), found.bare, strict=True):
+        beside = f"{SMALL_MEGABYTES.show(bare_mb)} python -I -S that only waits"
+        yield below(f"a supervisor: {name}, most of {ATTEMPTS}", max(values), MEMORY_LIMIT_MB, SMALL_MEGABYTES, beside)
+
+
+@contextmanager
+def _trainings(server: Running) -> Iterator[list[str]]:
+    ids: list[str] = []
+    try:
+        with closing(Client(server)) as client:
+            for _ in range(ATTEMPTS):
+                answer = client.ask(f"{TRAINING}/start", JSON, "POST", json.dumps(TOY).encode())
+                if answer.status != 201:
+                    raise CannotRunError(f"POST {TRAINING}/start: HTTP {answer.status} {answer.body[:200]!r}")
+                ids.append(answer.json()["data"]["task_id"])
+            for task_id in ids:
+                until_told(client, f"{TRAINING}/{task_id}/progress", _trains)
+        yield ids
+    finally:
+        with closing(Client(server)) as client:
+            for task_id in ids:
+                stop(client, task_id)
+            for task_id in ids:
+                until_told(client, f"{TRAINING}/{task_id}", has_ended)
+
+
+def _trains(told: Mapping[str, Any]) -> bool:
+    return (told["progress"]["current_step"] or 0) > 1
+
+
+def _watch(server: Running, ids: Sequence[str], seconds: int, idle: float) -> _Found:
+    supervisors, trainers = _processes(ids)
+    time.sleep(SETTLE_SECONDS)
+    logs = [_log_lines(supervisor) for supervisor in supervisors]
+    busy, *others = _shares([server.process, *supervisors, *trainers], seconds)
+    written = [_log_lines(supervisor) - before for supervisor, before in zip(supervisors, logs, strict=True)]
+    memory = [_memory_mb(supervisor.pid) for supervisor in supervisors]
+    with _bare_python() as bare:
+        bare_mb = _memory_mb(bare.pid)
+    return _Found(
+        idle=idle,
+        busy=busy,
+        supervisors=others[:ATTEMPTS],
+        trainers=sum(others[ATTEMPTS:]),
+        lines=statistics.mean(written) / seconds,
+        rss=[rss for rss, _ in memory],
+        pss=[pss for _, pss in memory],
+        bare=bare_mb,
+    )
+
+
+def _processes(ids: Sequence[str]) -> tuple[list[psutil.Process], list[psutil.Process]]:
+    """The supervisors and the trainers of these tasks."""
+    supervisors: list[psutil.Process] = []
+    trainers: list[psutil.Process] = []
+    for process in psutil.process_iter(["cmdline"]):
+        line = process.info["cmdline"] or []
+        if not any(f"/{task_id}/" in part for part in line for task_id in ids):
+            continue
+        (trainers if any(part.endswith("train.py") for part in line) else supervisors).append(process)
+    if (len(supervisors), len(trainers)) != (ATTEMPTS, ATTEMPTS):
+        raise CannotRunError(f"{len(supervisors)} supervisors and {len(trainers)} trainers run, not {ATTEMPTS} each")
+    return supervisors, trainers
+
+
+def _shares(processes: Sequence[psutil.Process], seconds: int) -> list[float]:
+    """Percent of a core that each takes for so long."""
+    began, before = time.perf_counter(), [_cpu_seconds(process) for process in processes]
+    time.sleep(seconds)
+    taken = time.perf_counter() - began
+    return [100 * (_cpu_seconds(process) - cpu) / taken for process, cpu in zip(processes, before, strict=True)]
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+def _log_lines(supervisor: psutil.Process) -> float:
+    """Lines in the log of its task."""
+    log = Path(supervisor.cmdline()[-1]).parent.parent / "log"
+    return float(sum(path.read_bytes().count(b"\n") for path in log.glob("*.log")))
+
+
+def _memory_mb(pid: int) -> tuple[float, float]:
+    """Resident, and with shared pages counted in parts."""
+    found = dict[str, float]()
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
+        name, value, *_ = line.split()
+        with suppress(ValueError):
+            found[name.rstrip(":")] = int(value) / 1024
+    return found["Rss"], found["Pss"]
+
+
+@contextmanager
+def _bare_python() -> Iterator[psutil.Popen]:
+    command = [sys.executable, "-I", "-S", "-c", "print(flush=True); input()"]
+    process = psutil.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        process.stdout.readline()
+        yield process
+    finally:
+        process.kill()
+        process.wait()

@@ -1,0 +1,293 @@
+"""Runs of the stand-in under DeepSpeed's launcher: many at once in one server, each looked at when it has ended."""
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+from PIL import Image
+
+from tests.e2e.server import BASE, ROOT, ServerProcess
+from tests.e2e.toy_tasks import log_of
+
+TRAINER = ROOT / "tests" / "standin" / "trainer"
+
+#: Seconds that a run may take from its request to its end: it waits for its turn, and two cores do all the work.
+PATIENCE = 400.0
+
+#: Seconds between two looks.
+LOOK_SECONDS = 0.3
+
+#: Images of a dataset: so many steps has an epoch on one GPU.
+IMAGES = 8
+
+FINISHED = ("completed", "failed", "stopped")
+
+#: Seconds; the names are those of the settings.
+SETTINGS = {
+    "SIMULATED_GPUS": "16x NVIDIA H100 80GB HBM3",
+    "MAX_CONCURRENT_TASKS": "9",
+    "HANG_QUIET_SECONDS": "30",
+    "HANG_STEP_SECONDS": "120",
+    "STOP_CHECKPOINT_SECONDS": "60",
+    "STOP_TERMINATE_SECONDS": "20",
+    "MIN_FREE_DISK_MB": "0",
+}
+
+
+def why_not(python: str | None) -> str | None:
+    """Why there is no launcher to test with; None when there is one."""
+    if not python:
+        return "DEEPSPEED_PYTHON is not set: it names the Python of an environment with deepspeed, torch and toml"
+    try:
+        asked = [python, "-c", "import deepspeed.launcher.launch, toml"]
+        done = subprocess.run(asked, capture_output=True, text=True, timeout=120, check=False)
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"DEEPSPEED_PYTHON={python} cannot be run: {error}"
+    if done.returncode:
+        return f"DEEPSPEED_PYTHON={python} lacks what is needed: {done.stderr.strip().splitlines()[-1]}"
+    return None
+
+
+def settings_for(python: str) -> dict[str, str]:
+    """Those of a server that trains with the stand-in."""
+    return {**SETTINGS, "DIFFUSION_PIPE_ROOT": str(TRAINER), "DIFFUSION_PIPE_PYTHON": python}
+
+
+class Run:
+    """One training, from its request to its end. `trap` and what follows it: see tests/standin/trainer/traps.py."""
+
+    def __init__(self, server: ServerProcess, directory: Path, trap: str, pace: float, **more: Any) -> None:
+        self._server = server
+        self._client = httpx.Client(base_url=server.client.base_url, timeout=60, trust_env=False)
+        self.directory = directory
+        self.model = directory / "model.safetensors"
+        self._make_files()
+        given: dict[str, Any] = dict(more.pop("env", {}))
+        env = {"TRAP": trap, "PACE": pace, **given}
+        self.body: dict[str, Any] = {
+            "model_type": "sdxl",
+            "name": directory.name,
+            "env": {f"WANDB_STANDIN_{name}": str(value) for name, value in env.items()},
+            "config": {**self._config(more.pop("epochs", 2)), **more.pop("config", {})},
+            "dataset": {"resolutions": [512], "directories": [{"path": str(directory / "images")}]},
+            **more,
+        }
+        self.task_id = ""
+        self.survivors: list[int] = []  #: at the moment at which it was said to have ended
+
+    def _make_files(self) -> None:
+        images = self.directory / "images"
+        images.mkdir(parents=True)
+        for number in range(IMAGES):
+            Image.new("L", (512, 512), number).save(images / f"{number}.png")
+            (images / f"{number}.txt").write_text("a square")
+        held_out = f"resolutions = [512]\n[[directory]]\npath = '{images}'\n"
+        (self.directory / "held_out.toml").write_text(held_out)
+        header = b"{}"
+        self.model.write_bytes(struct.pack("<Q", len(header)) + header)
+
+    def _config(self, epochs: int) -> dict[str, Any]:
+        return {
+            "epochs": epochs,
+            "eval": {"datasets": [{"name": "held_out", "config": str(self.directory / "held_out.toml")}]},
+            "save": {"every_n_epochs": 1, "checkpoint_every_n_epochs": 1},
+            "eval_every_n_epochs": 1,
+            "model": {"dtype": "bfloat16", "checkpoint_path": str(self.model)},
+            "adapter": {"type": "lora", "rank": 16, "dtype": "bfloat16"},
+            "optimizer": {"type": "adamw", "lr": 0.0002},
+        }
+
+    # -- what a user does ------------------------------------------------------------------------------------------
+
+    def _post(self, path: str, body: Mapping[str, Any], expected: int) -> Any:
+        answer = self._client.post(f"{BASE}/training{path}", json=body)
+        assert answer.status_code == expected, answer.text
+        return answer.json()["data"]
+
+    def start(self) -> None:
+        self.task_id = self._post("/start", self.body, 201)["task_id"]
+
+    def stop(self, **how: Any) -> None:
+        self._post(f"/stop/{self.task_id}", how, 202)
+
+    def resume(self, **how: Any) -> None:
+        self._post(f"/resume/{self.task_id}", how, 202)
+
+    def refused_resume(self) -> str:
+        """The code of the error that a resume is answered with."""
+        answer = self._client.post(f"{BASE}/training/resume/{self.task_id}", json={})
+        code: str = answer.json()["error"]["code"]
+        return code
+
+    def get(self, path: str = "", **query: Any) -> Any:
+        answer = self._client.get(f"{BASE}/training/{self.task_id}{path}", params=query)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["data"]
+
+    # -- waiting ---------------------------------------------------------------------------------------------------
+
+    def wait(self) -> None:
+        """Until it has ended; who is left of it in that moment."""
+        self._until(lambda: self.get()["status"] in FINISHED, "the end")
+        self.survivors = [process.pid for process in self.processes()]
+
+    def wait_for(self, text: str, times: int = 1) -> None:
+        """Until its log has a text so often."""
+        self._until(lambda: self.log.count(text) >= times or self._has_ended(), repr(text))
+        assert self.log.count(text) >= times, f"it ended without {text!r}:\n{self.log[-2000:]}"
+
+    def wait_for_step(self, step: int) -> None:
+        """Until the service knows of a step."""
+        self._until(lambda: (self.get("/progress")["progress"]["current_step"] or 0) >= step, f"step {step}")
+
+    def wait_for_warning(self) -> str:
+        """Until the service warns, and its words."""
+        warning: str = self._until(lambda: self.get()["warning"], "a warning")
+        return warning
+
+    def wait_for_port(self) -> int:
+        """Until its ranks have been given a port, which none of them has opened yet."""
+        port: int = self._until(lambda: [one["master_port"] for one in self.get()["attempts"]], "a port")[0]
+        return port
+
+    def _until(self, look: Callable[[], Any], what: str) -> Any:
+        end = time.monotonic() + PATIENCE
+        while not (value := look()):
+            assert time.monotonic() < end, f"waited in vain for {what}; its log ends with:\n{self.log[-3000:]}"
+            # Many look at the same server at once.
+            time.sleep(LOOK_SECONDS)
+        return value
+
+    def _has_ended(self) -> bool:
+        return self.get()["status"] in FINISHED
+
+    # -- what is seen from outside -----------------------------------------------------------------------------------
+
+    @property
+    def log(self) -> str:
+        return log_of(self._server.directory / "data", self.task_id) if self.task_id else ""
+
+    @property
+    def run_dir(self) -> Path:
+        return Path(self._until(lambda: self.get()["run_dir"], "the run directory"))
+
+    def processes(self) -> list[psutil.Process]:
+        """The live processes that carry the marker of one of its attempts."""
+        marked = {f"DPIPE_ATTEMPT_UID={one['attempt']}" for one in self.get()["attempts"]}
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                environment = Path(f"/proc/{process.pid}/environ").read_bytes().decode(errors="replace")
+                if marked & set(environment.split("\0")) and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
+
+    def signal_launcher(self, signum: signal.Signals) -> None:
+        """As somebody outside of the service would."""
+        os.kill(self.get()["attempts"][-1]["pid"], signum)
+
+    @property
+    def orphans(self) -> list[int]:
+        """Those that the trap left behind and that still live."""
+        told = [int(pid) for pid in re.findall(r"stand-in: left (\d+) behind", self.log)]
+        return [pid for pid in told if _runs(pid, "sleep")]
+
+    @property
+    def devices(self) -> list[str]:
+        """CUDA_VISIBLE_DEVICES as each rank saw it."""
+        return re.findall(r"stand-in: rank \d+ of \d+, local \d+, devices (\S+)", self.log)
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps that were told, over all attempts."""
+        return [int(step) for step in re.findall(r"^steps: (\d+) ", self.log, re.MULTILINE)]
+
+
+def _runs(pid: int, name: str) -> bool:
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        return process.name() == name and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+@contextlib.contextmanager
+def listening_on(port: int) -> Iterator[None]:
+    """Somebody else on a port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("", port))
+        other.listen()
+        yield
+
+
+@dataclass(frozen=True)
+class Play:
+    """What happens in a run: its trap, and what is done to it meanwhile. Those that take long begin first."""
+
+    trap: str = ""
+    deed: Callable[[Run], None] = Run.wait
+    pace: float = 0.02
+    first: bool = False
+    partner: str | None = None  #: a run that it waits for
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Stage:
+    """Plays plays in one server, any number of them at once."""
+
+    def __init__(self, directory: Path, python: str, plays: Mapping[str, Play]) -> None:
+        self._directory = directory
+        self._plays = plays
+        self.server = ServerProcess(directory, settings_for(python))
+        self._pool = ThreadPoolExecutor(max_workers=len(plays))
+        self._futures: dict[str, Future[Run]] = {}
+
+    def __enter__(self) -> "Stage":
+        self.server.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        # A run whose test has failed may go on: whoever waits for it gets no answer any more.
+        self.server.__exit__(None, None, None)
+        self._pool.shutdown(cancel_futures=True)
+
+    def begin_all(self, names: Iterable[str]) -> None:
+        """Begins these, the longest first."""
+        for name in sorted(set(names), key=lambda name: (not self._plays[name].first, list(self._plays).index(name))):
+            self._begin(name)
+
+    def _begin(self, name: str) -> None:
+        if name in self._futures:
+            return
+        play = self._plays[name]
+        run = Run(self.server, self._directory / name, play.trap, play.pace, **play.more)
+        run.start()
+        self._futures[name] = self._pool.submit(_play, play.deed, run)
+        if play.partner is not None:
+            self._begin(play.partner)
+
+    def see(self, name: str) -> Run:
+        """A run that is over."""
+        self._begin(name)
+        return self._futures[name].result(timeout=PATIENCE)
+
+    def see_all(self) -> Sequence[Run]:
+        """All that were begun, when the last one is over."""
+        return [self.see(name) for name in self._futures]
+
+
+def _play(deed: Callable[[Run], None], run: Run) -> Run:
+    deed(run)
+    return run

@@ -1,0 +1,141 @@
+"""What may go wrong in the stand-in, chosen by environment variables that a request may set.
+
+WANDB_STANDIN_TRAP     which: a name below
+WANDB_STANDIN_STEP     before or in which step (5)
+WANDB_STANDIN_RANK     in which rank (the last one)
+WANDB_STANDIN_PACE     seconds a step takes (0.02)
+WANDB_STANDIN_SECONDS  how long `slow_end` takes to follow SIGTERM (60)
+WANDB_STANDIN_GRIEF    1: a rank that loses the others says so and ends, where NCCL would wait
+"""
+
+# ruff: noqa: T201 - it speaks by what it prints
+
+import os
+import resource
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import NoReturn
+
+import torch
+
+#: A process that holds on ends by itself after this many seconds, lest one stays on a machine for ever.
+HOLD_SECONDS = 600
+
+NAME = os.environ.get("WANDB_STANDIN_TRAP", "")
+STEP = int(os.environ.get("WANDB_STANDIN_STEP", "5"))
+PACE = float(os.environ.get("WANDB_STANDIN_PACE", "0.02"))
+SECONDS = float(os.environ.get("WANDB_STANDIN_SECONDS", "60"))
+GRIEVES = os.environ.get("WANDB_STANDIN_GRIEF") == "1"
+RANK = int(os.environ.get("RANK", "0"))
+IS_HERE = int(os.environ.get("WANDB_STANDIN_RANK", int(os.environ.get("WORLD_SIZE", "1")) - 1)) == RANK
+
+_OUT_OF_MEMORY = (
+    "CUDA out of memory. Tried to allocate 2.25 GiB. GPU 0 has a total capacity of 23.64 GiB of which 1.12 GiB is "
+    "free. Including non-PyTorch memory, this process has 22.50 GiB memory in use. Of the allocated memory 21.70 GiB "
+    "is allocated by PyTorch, and 312.45 MiB is reserved by PyTorch but unallocated."
+)
+_SIGNALS = {"killed": signal.SIGKILL, "segfault": signal.SIGSEGV, "terminated": signal.SIGTERM}
+_WORK = "WorkNCCL(SeqNum=17, OpType=ALLREDUCE, NumelIn=1, NumelOut=1, Timeout(ms)=1800000)"
+
+
+def is_set(name: str) -> bool:
+    """Whether this trap is set, and for this rank."""
+    return name == NAME and IS_HERE
+
+
+def begin() -> None:
+    """What is prepared at the start."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if NAME == "slow_end":
+        signal.signal(signal.SIGTERM, _end_slowly)
+
+
+def before_step(step: int) -> None:
+    """What happens before a step."""
+    if not IS_HERE or step != STEP:
+        return
+    if NAME == "error":
+        raise RuntimeError("The size of tensor a (64) must match the size of tensor b (128) at dimension 1")
+    if NAME == "cuda_oom":
+        raise torch.OutOfMemoryError(_OUT_OF_MEMORY)
+    if NAME == "nccl_timeout":
+        _time_out()
+    if NAME == "orphan":
+        _leave_orphan()
+    if NAME in _SIGNALS:
+        os.kill(os.getpid(), _SIGNALS[NAME])
+
+
+def loss_at(step: int, loss: float) -> float:
+    """The loss, or NaN from a step on."""
+    if NAME == "nan_then_error" and step == STEP + 15:
+        raise RuntimeError("Current loss scale already at minimum - cannot decrease scale anymore. Exiting run.")
+    return float("nan") if NAME.startswith("nan") and step >= STEP else loss
+
+
+def in_cache_process() -> None:
+    """What happens in the process that reads the dataset."""
+    if NAME == "cache_process_fails":
+        raise ValueError("mask shape (512, 512) does not match image shape (768, 512)")
+
+
+def in_cached_item() -> None:
+    """What happens where an item is encoded on the GPU."""
+    if NAME == "cache_cuda_oom" and RANK == 0:
+        raise torch.OutOfMemoryError(_OUT_OF_MEMORY)
+
+
+def in_evaluation(step: int) -> None:
+    """What happens while it evaluates, after the first step."""
+    if is_set("eval_cuda_oom") and step > 1:
+        raise torch.OutOfMemoryError(_OUT_OF_MEMORY)
+
+
+def fill_disk(path: Path) -> None:
+    """Puts a file on a disk that is full."""
+    if NAME == "disk_full":
+        path.symlink_to("/dev/full")
+
+
+def after_all() -> None:
+    """What happens when everything is done and said."""
+    if is_set("crash_at_exit"):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def _end_slowly(*_: object) -> NoReturn:
+    print(f"stand-in: rank {RANK} is told to end", flush=True)
+    time.sleep(SECONDS)
+    os._exit(1)
+
+
+def _time_out() -> NoReturn:
+    place = f"[rank{RANK}]:[E{time.strftime('%m%d %H:%M:%S')}.103528571 ProcessGroupNCCL.cpp:"
+    said = f"[Rank {RANK}] Watchdog caught collective operation timeout: {_WORK} ran for 1800029 milliseconds"
+    group = f"[PG ID 0 PG GUID 0(default_pg) Rank {RANK}]"
+    for line in (
+        f"{place}629] {said} before timing out.",
+        f"{place}681] {group} Some NCCL operations have failed or timed out. Due to the asynchronous nature of CUDA",
+        f"{place}695] {group} To avoid data inconsistency, we are taking the entire process down.",
+        "terminate called after throwing an instance of 'c10::DistBackendError'",
+        f"  what():  {group} Process group watchdog thread terminated with exception: {said} before timing out.",
+    ):
+        print(line, file=sys.stderr, flush=True)
+    os.abort()
+
+
+def _leave_orphan() -> None:
+    """A process of another session, without a parent, without the environment, that ignores SIGTERM."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        if (orphan := os.fork()) != 0:
+            os.write(writer, str(orphan).encode())
+            os._exit(0)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.execve("/bin/sleep", ["sleep", str(HOLD_SECONDS)], {})
+    os.waitpid(child, 0)
+    print(f"stand-in: left {os.read(reader, 20).decode()} behind", flush=True)
