@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,9 @@ from api.utils.formatting import format_duration
 
 def show_progress(progress: Progress, attempt: Attempt, now: datetime) -> dict[str, Any]:
     """The parts `progress`, `metrics` and `speed`, as plain JSON; NaN becomes null."""
+    if progress.step is None and attempt.resumed_from is not None:
+        # While it loads it is as far as the checkpoint that it goes on from.
+        progress = replace(progress, step=_step_of(attempt.resumed_from))
     eta = None if progress.eta_seconds is None else round(progress.eta_seconds, 1)
     step_seconds = progress.seconds_per_step
     return {
@@ -83,6 +87,11 @@ NOTHING_YET: Mapping[str, Any] = {
     "speed": dict.fromkeys(("steps_per_second", "samples_per_second", "time_per_step")),
     "warnings": [],
 }
+
+
+def _step_of(checkpoint: str) -> int | None:
+    digits = checkpoint.removeprefix("global_step")
+    return int(digits) if digits.isdecimal() else None
 
 
 def _finite(value: float | None) -> float | None:

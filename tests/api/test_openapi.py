@@ -78,7 +78,7 @@ def walk(client: Client, document: dict[str, Any], training: str = "walked") -> 
     statuses = set()
     for method in ["post", "patch", "get", "delete"]:
         for path, operations in document["paths"].items():
-            if method not in operations or path.endswith("/metrics") and "training" not in path:
+            if method not in operations or (path.endswith("/metrics") and "training" not in path):
                 continue
             task_id = training if "/training/" in path else "walked"
             address = path.replace("{task_id}", task_id).replace("{gpu_id}", "0").replace("{path}", "absent")
@@ -147,7 +147,11 @@ def test_bodies_that_may_be_left_out_are_not_required(document: dict[str, Any]):
         if "requestBody" in operations.get("post", {})
     }
     optional = {path for path, is_required in required.items() if not is_required}
-    assert optional == {f"{TRAINING}/stop/{{task_id}}", f"{TRAINING}/{{task_id}}/stop", f"{TRAINING}/resume/{{task_id}}"}
+    assert optional == {
+        f"{TRAINING}/stop/{{task_id}}",
+        f"{TRAINING}/{{task_id}}/stop",
+        f"{TRAINING}/resume/{{task_id}}",
+    }
 
 
 def test_documents_are_made_without_a_request(world: World):

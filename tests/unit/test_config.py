@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from api.config import Config, ConfigError
+from api.config import Config, ConfigError, child_environment
 
 
 def read(environ: dict[str, str] | None = None, *argv: str, dotenv: Path | None = None) -> Config:
@@ -21,6 +21,10 @@ def test_defaults_are_those_of_the_table():
     assert config.simulated_gpus == "4x NVIDIA GeForce RTX 4090"
     assert (config.gpu_monitor_interval, config.gpu_status_check_timeout) == (5, 10)
     assert (config.cors_origins, config.allowed_hosts, config.log_level) == ((), (), "INFO")
+    assert (config.database_url, config.diffusion_pipe_root, config.diffusion_pipe_python) == ("", None, None)
+    assert (config.max_concurrent_tasks, config.min_free_disk_mb, config.log_max_bytes) == (0, 2048, 2**30)
+    assert (config.stop_checkpoint_seconds, config.stop_terminate_seconds) == (300, 30)
+    assert (config.hang_step_seconds, config.hang_quiet_seconds) == (300, 1800)
 
 
 def test_environment_goes_before_dotenv(tmp_path: Path):
@@ -71,6 +75,13 @@ def test_every_setting_has_a_flag_of_its_name(setting):
         ("CORS_ORIGINS", "a.example"),
         ("CORS_ORIGINS", "https://a.example/path"),
         ("CORS_ORIGINS", "null"),
+        ("MAX_CONCURRENT_TASKS", "-1"),
+        ("MIN_FREE_DISK_MB", "2G"),
+        ("LOG_MAX_BYTES", "1000"),
+        ("STOP_CHECKPOINT_SECONDS", "-1"),
+        ("STOP_TERMINATE_SECONDS", "inf"),
+        ("HANG_STEP_SECONDS", "0"),
+        ("HANG_QUIET_SECONDS", "nan"),
     ],
 )
 def test_bad_value_is_refused_by_name(name: str, value: str):
@@ -145,3 +156,18 @@ def test_origins_lose_their_last_slash():
 @pytest.mark.parametrize(("format_", "as_json"), [("json", True), ("text", False), ("TEXT", False)])
 def test_log_format_can_be_chosen(format_: str, as_json: bool):
     assert read({"LOG_FORMAT": format_}).logs_json is as_json
+
+
+@pytest.mark.parametrize(
+    "name", ["PATH", "HOME", "LD_LIBRARY_PATH", "HF_HOME", "NCCL_P2P_DISABLE", "CUDA_HOME", "https_proxy", "LC_ALL"]
+)
+def test_trainer_gets_what_it_needs_of_the_environment(name: str):
+    assert child_environment({name: "x"}) == {name: "x"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["DATABASE_URL", "REDIS_URL", "AWS_SECRET_ACCESS_KEY", "PYTHONPATH", "LD_PRELOAD", "CUDA_VISIBLE_DEVICES", "XHOME"],
+)
+def test_rest_of_the_environment_stays_with_the_service(name: str):
+    assert child_environment({name: "x"}) == {}

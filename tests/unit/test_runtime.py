@@ -58,9 +58,7 @@ def test_start_gives_the_first_answers_and_stop_leaves_no_thread(tmp_path: Path)
     assert [thread.name for thread in set(threading.enumerate()) - before if thread.is_alive()] == []
 
 
-def test_machine_keeps_the_name_that_it_had_when_the_storage_was_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_machine_keeps_the_name_that_it_had_when_the_storage_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     Runtime(Config(gpu_source="simulated", storage_root=tmp_path))
     first = (tmp_path / "node").read_text()
     monkeypatch.setattr("socket.gethostname", lambda: "a-new-container")
@@ -70,7 +68,7 @@ def test_machine_keeps_the_name_that_it_had_when_the_storage_was_made(
 
 def test_storage_that_is_no_directory_is_refused_by_name(tmp_path: Path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="STORAGE_ROOT=.*file"):
+    with pytest.raises(StorageError, match=r"STORAGE_ROOT=.*file"):
         Runtime(Config(gpu_source="simulated", storage_root=tmp_path / "file"))
 
 

@@ -16,7 +16,9 @@ class Registry:
     def __init__(self, clock: FakeClock) -> None:
         self.told: list[tuple[str, ...]] = []
         self.dead: set[int] = set()
-        self.registry = TaskRegistry(MemoryRegistrations(), clock, self.tell, lambda process: process.pid not in self.dead)
+        self.registry = TaskRegistry(
+            MemoryRegistrations(), clock, self.tell, lambda process: process.pid not in self.dead
+        )
 
     def tell(self, released: Sequence[str]) -> None:
         self.told.append(tuple(released))
