@@ -163,9 +163,11 @@ class AttemptWatch:
         points = self._events.read()
         for point in points:
             self._reader.take_point(point)
-        # A resumed run directory has the event files of earlier attempts too: those points are in their series.
-        began = self.attempt.created_at.timestamp()
-        self._points.extend(point for point in points if point.at >= began)
+        if self.attempt.resumed_from is not None:
+            # Its run directory has the event files of earlier attempts too: those points are in their series.
+            began = self.attempt.created_at.timestamp()
+            points = [point for point in points if point.at >= began]
+        self._points.extend(points)
         return not self._events.is_caught_up
 
     def _keep_points(self) -> None:

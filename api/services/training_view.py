@@ -141,6 +141,15 @@ def _as_json(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not -(2**63) <= value < 2**64 else value
 
 
+def _plain(value: Any) -> Any:
+    """A value of a TOML text as JSON can have it: a number beyond 64 bits as its digits."""
+    if isinstance(value, dict):
+        return {name: _plain(below) for name, below in value.items()}
+    if isinstance(value, list):
+        return [_plain(below) for below in value]
+    return str(value) if isinstance(value, int) and not -(2**63) <= value < 2**64 else value
+
+
 def _stats(gpu: GPUInfo) -> GPUStats:
     return GPUStats(
         gpu_id=gpu.gpu_id,

@@ -1,17 +1,20 @@
 """First answers to requests with an Idempotency-Key, kept over a restart."""
 
+import logging
 from collections.abc import Callable
 from datetime import timedelta
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from api.errors import IdempotencyKeyReused, RequestInProgress
+from api.errors import DatabaseUnavailable, IdempotencyKeyReused, RequestInProgress
 from api.models.kept_answer import KEPT_SECONDS, KeptAnswer
 from api.storage.database import Database
 from api.storage.rows import to_seconds
 from api.storage.tables import kept_answers
 from api.utils.clock import Clock
+
+logger = logging.getLogger(__name__)
 
 
 class DatabaseIdempotencyStore:
@@ -22,9 +25,11 @@ class DatabaseIdempotencyStore:
         self._clock = clock
         self._owner = owner
         self._is_alive = is_alive
+        self._unwritten: dict[str, KeptAnswer | None] = {}
 
     def begin(self, scope: str, fingerprint: bytes) -> KeptAnswer | None:
         """The kept answer, or None and the work is the caller's. Raises RequestInProgress, IdempotencyKeyReused."""
+        self._write_rest()
         now = self._clock.now()
         row = {"scope": scope, "fingerprint": fingerprint, "owner": self._owner, "began_at": to_seconds(now)}
         try:
@@ -50,7 +55,22 @@ class DatabaseIdempotencyStore:
             raise RequestInProgress(headers={"Retry-After": "1"}) from None
 
     def finish(self, scope: str, answer: KeptAnswer | None) -> None:
-        """Keeps the answer; None lets go of the key, so that a retry does the work."""
+        """Keeps the answer; None lets go of the key, so that a retry does the work.
+
+        While the database is away the answer waits here: the request is answered all the same, and so is its retry.
+        """
+        self._unwritten[scope] = answer
+        try:
+            self._write_rest()
+        except DatabaseUnavailable as error:
+            logger.warning("an answer waits for the database", extra={"problem": error.detail})
+
+    def _write_rest(self) -> None:
+        for scope, answer in list(self._unwritten.items()):
+            self._write(scope, answer)
+            self._unwritten.pop(scope, None)
+
+    def _write(self, scope: str, answer: KeptAnswer | None) -> None:
         mine = (kept_answers.c.scope == scope) & (kept_answers.c.owner == self._owner)
         with self._database.write() as connection:
             if answer is None:

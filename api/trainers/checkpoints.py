@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -131,7 +132,9 @@ def _find(run_dir: Path) -> list[_Found]:
     for entry in _entries(run_dir):
         match = _NAME.fullmatch(entry.name)
         if match is not None and entry.is_dir(follow_symlinks=False):
-            found.append(_measure(entry, int(match[1])))
+            # One that is pruned in this moment is not there any more.
+            with suppress(FileNotFoundError):
+                found.append(_measure(entry, int(match[1])))
     return sorted(found, key=lambda one: one.step)
 
 

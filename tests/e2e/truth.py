@@ -1,0 +1,149 @@
+"""What must hold once everything has ended: the service's words against files, logs, processes and the database."""
+
+import re
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.e2e.toy_tasks import COMPLETED, KINDS, QUIT, AttemptFiles, attempts_of
+from tests.e2e.witness import Processes
+
+if TYPE_CHECKING:
+    from tests.e2e.chaos import Client
+
+FREE_SECONDS = 30.0
+
+#: What the kill of one of its processes may make of a training, besides what would have become of it anyway.
+STRUCK = {"killed", "host_out_of_memory", "supervisor_lost", "trainer_error", "did_not_train"}
+
+
+def find_untruths(root: Path, client: "Client", struck: set[str]) -> list[str]:
+    """Everything that is not as it should be; empty when all is well."""
+    found = list(_left_behind(root))
+    rows = client.tasks()
+    if rows.keys() != client.known.keys():
+        found.append(f"tasks that nobody acknowledged: {rows.keys() - client.known.keys()}")
+    for task_id in client.known:
+        task = client.ask("GET", f"/training/{task_id}").json()["data"]
+        events = list(_events(client, task_id))
+        series = client.ask("GET", f"/training/{task_id}/metrics", params={"limit": "10000"}).json()["data"]["data"]
+        found += [f"{task_id} ({client.known[task_id].kind}): {what}" for what in _task(root, client, task, struck)]
+        found += [f"{task_id}: {what}" for what in check_events(events, task["status"])]
+        found += [f"{task_id}: {what}" for what in _series(task, [point["step"] for point in series])]
+    return found
+
+
+def _events(client: "Client", task_id: str) -> Iterator[dict[str, Any]]:
+    """All of them, page by page."""
+    query: dict[str, str] = {"limit": "500"}
+    while True:
+        page = client.ask("GET", f"/training/{task_id}/events", params=query).json()["data"]
+        yield from page["events"]
+        if not page["pagination"]["has_more"]:
+            return
+        query["cursor"] = page["pagination"]["next_cursor"]
+
+
+def _left_behind(root: Path) -> Iterator[str]:
+    """Leases and processes that should be gone."""
+    processes = Processes(root)
+    give_up = time.monotonic() + FREE_SECONDS
+    while True:
+        left = [f"a lease is left: {lease}" for lease in leases(root)]
+        left += [f"a process is left: {process}" for process in processes.trainers()]
+        left += [f"a supervisor is left: {directory}" for directory in processes.supervisors().values()]
+        if not left or time.monotonic() > give_up:
+            return iter(left)
+        time.sleep(0.1)
+
+
+def leases(root: Path) -> list[tuple[Any, ...]]:
+    """Every lease in the database."""
+    with closing(sqlite3.connect(f"file:{root / 'database.sqlite'}?mode=ro", uri=True, timeout=10)) as database:
+        return database.execute("SELECT resource, attempt_uid, state FROM leases").fetchall()
+
+
+def check_events(events: list[dict[str, Any]], status: str) -> Iterator[str]:
+    """The chain of statuses has no gap, and after a stop nothing begins by itself."""
+    before, was_stopped = None, False
+    for event in events:
+        if event["type"] != "status":
+            continue
+        if event["previous"] != before:
+            yield f"a gap in the chain: from {before} to {event}"
+        before = event["current"]
+        if before == "stopping" and event["actor"] == "api":
+            was_stopped = True
+        elif before == "queued":
+            if was_stopped and event["actor"] != "api":
+                yield f"it went on although it was asked to stop: {event}"
+            was_stopped = False
+    if before != status:
+        yield f"it is {status}, and its last event says {before}"
+    if [event["id"] for event in events] != sorted({event["id"] for event in events}):
+        yield "its events are not in order"
+
+
+def _task(root: Path, client: "Client", task: dict[str, Any], struck: set[str]) -> Iterator[str]:
+    attempts = attempts_of(root, task["task_id"])
+    for attempt in attempts:
+        yield from _attempt(attempt, task)
+    was_struck = any(f"{task['task_id']}.{attempt.number}" in struck for attempt in attempts)
+    yield from _status(task, attempts, client.known[task["task_id"]].stops)
+    kind = KINDS[client.known[task["task_id"]].kind]
+    expected = {kind.ends}
+    if client.known[task["task_id"]].stops and kind.body["config"]["toy"].get("fail_once"):
+        # It failed by itself in the moment of the stop, and then there is no retry.
+        expected |= {"trainer_error", "port_in_use"}
+    code = (task["failure"] or {}).get("code")
+    if task["status"] == "failed" and code not in expected | (STRUCK if was_struck else set()):
+        yield f"it failed with {task['failure']}"
+    if task["status"] == "completed" and not expected & {"completed", "stopped"}:
+        yield "it completed and should have failed"
+
+
+def _status(task: dict[str, Any], attempts: list[AttemptFiles], stops: int) -> Iterator[str]:
+    latest = next((a.log for a in attempts if a.number == task["attempt_count"]), "")
+    status = task["status"]
+    if (status == "completed") != (COMPLETED in latest):
+        yield f"it is {status}, and its log ends with {latest[-200:]!r}"
+    if QUIT in latest and status not in ("stopped", "completed"):
+        yield f"it quit as it was asked to, and is {status}"
+    if status == "stopped" and not stops:
+        yield "it is stopped, and nobody asked"
+    checkpoints = [checkpoint for checkpoint in task["checkpoints"] if checkpoint["is_complete"]]
+    if QUIT in latest and not checkpoints:
+        yield "it quit with a checkpoint, and none is complete"
+    if status == "completed" and not checkpoints:
+        yield "it completed, and no complete checkpoint is there"
+
+
+def _attempt(attempt: AttemptFiles, task: dict[str, Any]) -> Iterator[str]:
+    number, steps = attempt.number, attempt.steps
+    told = next((each for each in task["attempts"] if each["number"] == number), None)
+    if told is None:
+        yield f"attempt {number} has files, and the service does not know it"
+        return
+    if attempt.outcome is None:
+        yield f"attempt {number} has no exit.json"
+    if attempt.starts > 1:
+        yield f"attempt {number} was started {attempt.starts} times"
+    if steps and steps != list(range(steps[0], steps[-1] + 1)):
+        yield f"attempt {number} has a gap in its steps: {steps}"
+    resumed = re.fullmatch(r"global_step(\d+)", told["resumed_from"] or "")
+    first = 1 if resumed is None else int(resumed[1]) + 1
+    if steps and (steps[0], steps[-1]) != (first, told["last_step"]):
+        yield f"attempt {number} went from step {steps[0]} to {steps[-1]}, and {first} to {told['last_step']} was told"
+    outcome = attempt.outcome or {}
+    if outcome.get("reason") == "exited" and COMPLETED in attempt.log and told["exit_code"] != 0:
+        yield f"attempt {number} completed with exit code {told['exit_code']}"
+
+
+def _series(task: dict[str, Any], steps: list[int]) -> Iterator[str]:
+    last = task["attempts"][-1]["last_step"] if task["attempts"] else None
+    if last is not None and steps != list(range(1, last + 1)):
+        missing = sorted(set(range(1, last + 1)) - set(steps))
+        yield f"its curve should go from 1 to {last}: missing {missing[:20]}, last {steps[-3:]}"

@@ -1,0 +1,155 @@
+"""What the processes of trainings say themselves: who uses which GPU, and how often an attempt was started."""
+
+import os
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MARKER = b"DPIPE_ATTEMPT_UID="
+GPUS = b"CUDA_VISIBLE_DEVICES="
+FORKED_ONLY = 0x40  #: PF_FORKNOEXEC in the kernel: a copy of its parent, and no program of its own
+LOOK_SECONDS = 0.03
+
+Identity = tuple[int, int]  #: pid, and start in clock ticks since boot
+
+
+@dataclass(frozen=True, slots=True)
+class TrainerProcess:
+    """A live process of an attempt. The main one was executed; ranks and children are its copies."""
+
+    pid: int
+    start: int
+    uid: str
+    gpus: tuple[int, ...]
+    is_main: bool
+
+    @property
+    def identity(self) -> Identity:
+        return self.pid, self.start
+
+
+def _read(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        return b""
+
+
+def _stat(pid: int) -> list[bytes]:
+    """The fields behind the name: state, parent, …; none when it is gone."""
+    return _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+
+
+def runs(identity: Identity) -> bool:
+    """Whether this very process still runs; its zombie does not."""
+    fields = _stat(identity[0])
+    return bool(fields) and int(fields[19]) == identity[1] and fields[0] not in (b"Z", b"X")
+
+
+class Processes:
+    """The processes of the trainings under one STORAGE_ROOT."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = os.fsencode(root.resolve())
+        self._known: dict[Identity, TrainerProcess] = {}
+        self._strangers: set[Identity] = set()
+
+    def trainers(self) -> list[TrainerProcess]:
+        """Every live process that carries the marker of an attempt here."""
+        found = []
+        for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+            fields = _stat(pid)
+            if not fields or fields[0] in (b"Z", b"X"):
+                continue
+            identity = pid, int(fields[19])
+            if identity in self._strangers:
+                continue
+            process = self._known.get(identity) or self._look(identity, fields)
+            if process is not None:
+                self._known[identity] = process
+                found.append(process)
+        return found
+
+    def _look(self, identity: Identity, fields: list[bytes]) -> TrainerProcess | None:
+        pid, start = identity
+        command = _read(f"/proc/{pid}/cmdline")
+        if self._root not in command:
+            # A young one may be about to execute something else.
+            if time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK") - start > 500:
+                self._strangers.add(identity)
+            return None
+        values = {name: _value(_read(f"/proc/{pid}/environ"), name) for name in (MARKER, GPUS)}
+        if not values[MARKER]:
+            return None
+        gpus = tuple(int(index) for index in values[GPUS].split(",") if index)
+        return TrainerProcess(pid, start, values[MARKER], gpus, not int(fields[6]) & FORKED_ONLY)
+
+    def supervisors(self) -> dict[int, Path]:
+        """The directory of the attempt that each supervisor watches over, by its pid."""
+        found = {}
+        for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+            command = _read(f"/proc/{pid}/cmdline").split(b"\0")
+            if len(command) > 4 and command[3].endswith(b"supervisor.py") and command[4].startswith(self._root):
+                found[pid] = Path(os.fsdecode(command[4]))
+        return found
+
+    def zombies_of(self, identities: set[Identity]) -> list[Identity]:
+        """Those that have ended and were not taken leave of."""
+        return [each for each in identities if (f := _stat(each[0])) and int(f[19]) == each[1] and f[0] == b"Z"]
+
+    @property
+    def seen(self) -> set[Identity]:
+        return set(self._known)
+
+
+def _value(environment: bytes, name: bytes) -> str:
+    for line in environment.split(b"\0"):
+        if line.startswith(name):
+            return os.fsdecode(line.removeprefix(name))
+    return ""
+
+
+@dataclass
+class Witness:
+    """Looks all the time, from a thread of its own, and keeps what must not be."""
+
+    processes: Processes
+    violations: list[str] = field(default_factory=list)
+    looks: int = 0
+    mains: Mapping[str, set[Identity]] = field(default_factory=lambda: defaultdict(set))
+
+    def __post_init__(self) -> None:
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="witness", daemon=True)
+
+    def __enter__(self) -> "Witness":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(LOOK_SECONDS):
+            self.look()
+
+    def look(self) -> None:
+        """One look at every process."""
+        users: dict[int, dict[str, TrainerProcess]] = defaultdict(dict)
+        for process in self.processes.trainers():
+            for gpu in process.gpus:
+                users[gpu][process.uid] = process
+            if process.is_main and process.identity not in self.mains[process.uid]:
+                self.mains[process.uid].add(process.identity)
+                if len(self.mains[process.uid]) > 1:
+                    self.violations.append(f"{process.uid} was started twice: {self.mains[process.uid]}")
+        for gpu, by_uid in users.items():
+            # The look took some milliseconds: they must still be there together now.
+            together = [process for process in by_uid.values() if runs(process.identity)]
+            if len(together) > 1:
+                self.violations.append(f"GPU {gpu} is used by {sorted(process.uid for process in together)} at once")
+        self.looks += 1

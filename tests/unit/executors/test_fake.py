@@ -1,0 +1,74 @@
+from pathlib import Path
+
+import pytest
+
+from api.executors.executor import AttemptRef, Executor, Phase, StopOrder, Submission
+from api.executors.fake import FakeExecutor, outcome
+from api.models.training import StopRung
+
+REF = AttemptRef("a", Path("/attempts/a"), Path("/logs/a"))
+SUBMISSION = Submission(REF, ("python",), Path("/"), {})
+
+
+@pytest.fixture
+def executor() -> FakeExecutor:
+    return FakeExecutor()
+
+
+def phase(executor: Executor) -> Phase:
+    return executor.observe([REF])["a"].phase
+
+
+def test_an_attempt_is_absent_until_it_is_submitted(executor: FakeExecutor) -> None:
+    assert phase(executor) is Phase.ABSENT
+    executor.submit(SUBMISSION)
+    assert phase(executor) is Phase.RUNNING
+
+
+def test_it_goes_the_way_that_the_test_says(executor: FakeExecutor) -> None:
+    executor.submit(SUBMISSION)
+    executor.is_stopping("a", StopRung.TERMINATE)
+    assert executor.observe([REF])["a"].stop_rung is StopRung.TERMINATE
+    executor.ends("a", outcome(exit_code=None, signal=15, stop_rung=StopRung.TERMINATE))
+    seen = executor.observe([REF])["a"].outcome
+    assert seen is not None
+    assert (seen.signal, seen.stop_requested) == (15, True)
+
+
+def test_an_attempt_that_has_ended_does_not_start_again(executor: FakeExecutor) -> None:
+    executor.ends("a")
+    executor.submit(SUBMISSION)
+    assert phase(executor) is Phase.ENDED
+
+
+def test_what_vanished_can_be_submitted_again(executor: FakeExecutor) -> None:
+    executor.submit(SUBMISSION)
+    executor.is_absent("a", "its supervisor is gone")
+    assert phase(executor) is Phase.ABSENT
+    executor.submit(SUBMISSION)
+    assert (phase(executor), len(executor.submissions)) == (Phase.RUNNING, 2)
+
+
+def test_orders_are_kept(executor: FakeExecutor) -> None:
+    executor.stop(REF, StopOrder())
+    assert executor.orders == [(REF, StopOrder())]
+
+
+def test_it_refuses_when_it_is_told_to(executor: FakeExecutor) -> None:
+    executor.refusal = OSError("the disk is full")
+    with pytest.raises(OSError, match="full"):
+        executor.submit(SUBMISSION)
+    with pytest.raises(OSError, match="full"):
+        executor.stop(REF, StopOrder())
+    assert (executor.submissions, executor.orders) == ([], [])
+
+
+def test_its_log_is_read_by_offset(executor: FakeExecutor) -> None:
+    executor.prints(REF.log_directory, b"one\n")
+    executor.prints(REF.log_directory, b"two\n")
+    assert executor.read_log(REF, 4, 100) == (4, b"two\n")
+
+
+def test_it_has_the_survivors_that_the_test_gives_it(executor: FakeExecutor) -> None:
+    executor.leaves_behind("a", 5, 6)
+    assert list(executor.survivors(REF)) == [5, 6]

@@ -1,0 +1,79 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.executors.records import parse_lock, parse_outcome, parse_runner
+from api.models.task import ProcessIdentity
+from api.models.training import StopRung
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+NAMES = ["reason", "exit_code", "phrases", "stop_rung", "ended_at", "supervisor", "trainer", "rung", "pid", "start"]
+RECORDS = st.binary() | st.dictionaries(st.sampled_from(NAMES), JSON).map(lambda made: json.dumps(made).encode())
+
+
+@given(RECORDS)
+def test_no_record_raises(content: bytes) -> None:
+    parse_runner(content)
+    parse_lock(content, "boot")
+    assert parse_outcome(content, 5.0).reason
+
+
+def test_an_outcome_that_cannot_be_read_says_so_and_when() -> None:
+    outcome = parse_outcome(b"{", 5.0)
+    assert (outcome.reason, outcome.ended_at) == ("supervisor_lost", 5.0)
+    assert "exit.json" in (outcome.error or "")
+
+
+def test_an_outcome_is_read_whole() -> None:
+    written = {
+        "reason": "exited",
+        "exit_code": 3,
+        "signal": None,
+        "error": None,
+        "stop_requested": True,
+        "stop_rung": "terminate",
+        "last_step": 17,
+        "phrases": ["a", 3],
+        "started_at": 1.5,
+        "ended_at": 2.5,
+        "survivors_killed": 2,
+        "log_offset": 10,
+        "log_bytes": 20,
+        "log_lost_bytes": 5,
+    }
+    outcome = parse_outcome(json.dumps(written).encode(), 0.0)
+    assert (outcome.exit_code, outcome.stop_rung, outcome.last_step) == (3, StopRung.TERMINATE, 17)
+    assert (outcome.phrases, outcome.started_at, outcome.ended_at) == ({"a"}, 1.5, 2.5)
+    assert (outcome.survivors_killed, outcome.log_offset, outcome.log_bytes, outcome.log_lost_bytes) == (2, 10, 20, 5)
+
+
+def test_a_runner_names_its_processes() -> None:
+    written = {
+        "boot_id": "b",
+        "supervisor": {"pid": 5, "start": 9},
+        "trainer": None,
+        "rung": "kill",
+        "phase": "stopping",
+    }
+    runner = parse_runner(json.dumps(written).encode())
+    assert runner is not None
+    assert (runner.supervisor, runner.trainer, runner.stop_rung) == (ProcessIdentity(5, 9.0), None, StopRung.KILL)
+
+
+@pytest.mark.parametrize("pid", [0, -1, 1.5, "5", True, None])
+def test_what_is_no_pid_names_nobody(pid: object) -> None:
+    runner = parse_runner(json.dumps({"supervisor": {"pid": pid, "start": 9}}).encode())
+    assert runner is not None
+    assert runner.supervisor is None
+
+
+def test_the_lock_of_an_earlier_start_of_the_machine_is_nobodys() -> None:
+    content = json.dumps({"boot_id": "old", "pid": 5, "start": 9}).encode()
+    assert parse_lock(content, "new") is None
+    assert parse_lock(content, "old") == ProcessIdentity(5, 9.0)

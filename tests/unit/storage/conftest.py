@@ -1,0 +1,70 @@
+"""A database of each kind, with empty tables."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from api.storage.database import Database, sqlite_url
+from tests.databases import BACKENDS, empty, fresh_postgres, hurry
+from tests.unit.storage.builders import Stores
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with empty tables, to be copied: that is quicker than a migration."""
+    path = tmp_path_factory.mktemp("migrated") / "database.sqlite"
+    database = Database(sqlite_url(path))
+    database.migrate()
+    # The last connection takes the write-ahead log back into the file.
+    database.close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres() -> Iterator[Database]:
+    """One PostgreSQL database with tables for each process that runs tests."""
+    with fresh_postgres() as url:
+        database = Database(url)
+        hurry(database)
+        database.migrate()
+        yield database
+        database.close()
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> str:
+    """The name of a kind of database."""
+    return str(request.param)
+
+
+@pytest.fixture
+def database(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database with empty tables."""
+    if backend == "postgresql":
+        shared: Database = request.getfixturevalue("migrated_postgres")
+        empty(shared)
+        yield shared
+        return
+    path = tmp_path / "database.sqlite"
+    shutil.copy(request.getfixturevalue("migrated_file"), path)
+    own = Database(sqlite_url(path))
+    hurry(own)
+    yield own
+    own.close()
+
+
+@pytest.fixture
+def url(backend: str, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database without any table."""
+    if backend == "postgresql":
+        with fresh_postgres() as fresh:
+            yield fresh
+    else:
+        yield sqlite_url(tmp_path / "database.sqlite")
+
+
+@pytest.fixture
+def stores(database: Database) -> Stores:
+    return Stores(database)

@@ -1,0 +1,246 @@
+"""Transactions, locks, and what a database that does not answer says."""
+
+import re
+import sqlite3
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import func, insert, select, text
+
+from api.errors import DatabaseUnavailable
+from api.models.training import EventKind
+from api.storage import database as database_module
+from api.storage import events
+from api.storage.database import Database, DatabaseError, sqlite_url
+from api.storage.tables import events as event_table
+from tests.unit.storage.builders import NOW
+
+SECRET = "hunter2"
+
+
+def append(connection: Any, message: str = "a") -> None:
+    events.append(connection, "t1", NOW, EventKind.CHANGE, "ann", message)
+
+
+def append_and_fail(connection: Any) -> None:
+    append(connection)
+    raise RuntimeError
+
+
+def count_events(database: Database) -> int:
+    with database.read() as connection:
+        return connection.scalar(select(func.count()).select_from(event_table)) or 0
+
+
+def cut_and_append(database: Database, connection: Any) -> None:
+    append(connection)
+    pid = connection.scalar(text("SELECT pg_backend_pid()"))
+    with database.write() as other:
+        other.execute(text(f"SELECT pg_terminate_backend({pid})"))
+    append(connection)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch, database: Database) -> Iterator[Database]:
+    """The same database, from a server that waits 0.3 s for a lock or a connection, with two connections."""
+    monkeypatch.setattr(database_module, "LOCK_MS", 300)
+    monkeypatch.setattr(database_module, "POOL_SIZE", 2)
+    own = Database(database.url.render_as_string(hide_password=False))
+    yield own
+    own.close()
+
+
+# -- transactions ------------------------------------------------------------------------------------------------------
+
+
+def test_write_is_kept(database: Database):
+    with database.write() as connection:
+        append(connection)
+    assert count_events(database) == 1
+
+
+def test_write_that_fails_changes_nothing(database: Database):
+    with pytest.raises(RuntimeError), database.write() as connection:
+        append_and_fail(connection)
+    assert count_events(database) == 0
+
+
+def test_connection_can_be_used_again_after_a_failure(database: Database):
+    for _ in range(database_module.POOL_SIZE + 1):
+        with pytest.raises(RuntimeError), database.write():
+            raise RuntimeError
+    with database.write() as connection:
+        append(connection)
+    assert count_events(database) == 1
+
+
+def test_read_sees_one_state_while_others_write(database: Database):
+    with database.read() as connection:
+        before = connection.scalar(select(func.count()).select_from(event_table))
+        with database.write() as other:
+            append(other)
+        assert connection.scalar(select(func.count()).select_from(event_table)) == before
+    assert count_events(database) == 1
+
+
+def test_read_does_not_wait_for_a_writer(impatient: Database):
+    with impatient.write() as connection:
+        append(connection)
+        assert count_events(impatient) == 0
+
+
+def test_connection_that_has_read_can_write(impatient: Database):
+    for _ in range(3):
+        count_events(impatient)
+        with impatient.write() as connection:
+            append(connection)
+    assert count_events(impatient) == 3
+
+
+def test_mistakes_in_statements_are_not_hidden(database: Database):
+    with pytest.raises(Exception, match=r"null|NULL"), database.write() as connection:
+        connection.execute(insert(event_table).values(task_id=None))
+
+
+def test_times_come_back_to_the_microsecond(database: Database):
+    now = datetime(2026, 11, 25, 13, 14, 15, 123456, tzinfo=UTC)
+    with database.write() as connection:
+        events.append(connection, "t1", now, EventKind.CHANGE, "ann", "a")
+    with database.read() as connection:
+        assert events.list_events(connection, "t1", 0, 1)[0].timestamp == now
+
+
+# -- a database that does not answer -----------------------------------------------------------------------------------
+
+
+def test_database_that_is_locked_says_so_within_five_seconds(tmp_path: Path):
+    database = Database(sqlite_url(tmp_path / "database.sqlite"))
+    database.migrate()
+    with closing(sqlite3.connect(tmp_path / "database.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        with pytest.raises(DatabaseUnavailable, match="locked") as refused, database.write():
+            pass
+        assert time.monotonic() - began < 5
+        assert "Retry-After" in refused.value.headers
+        other.execute("ROLLBACK")
+    with database.write() as connection:
+        append(connection)
+    database.close()
+
+
+def test_row_that_is_locked_is_not_waited_for_long(impatient: Database, backend: str):
+    with impatient.write() as connection:
+        append(connection)
+    lock = "SELECT 1" if backend == "sqlite" else "LOCK TABLE events IN EXCLUSIVE MODE"
+    with impatient.write() as connection:
+        connection.execute(text(lock))
+        with pytest.raises(DatabaseUnavailable) as refused, impatient.write() as other:
+            append(other)
+    assert refused.value.headers == {"Retry-After": "2"}
+    assert count_events(impatient) == 1
+
+
+def test_database_without_a_free_connection_says_so(impatient: Database):
+    with impatient.read(), impatient.read(), pytest.raises(DatabaseUnavailable, match="Every connection") as refused:
+        count_events(impatient)
+    assert refused.value.headers == {"Retry-After": "2"}
+    assert count_events(impatient) == 0
+
+
+def test_file_in_a_missing_directory_is_unavailable(tmp_path: Path):
+    database = Database(sqlite_url(tmp_path / "missing" / "database.sqlite"))
+    with pytest.raises(DatabaseUnavailable, match="unable to open"), database.read():
+        pass
+
+
+def test_server_that_is_away_is_unavailable():
+    database = Database("postgresql://u@127.0.0.1:1/x")
+    with pytest.raises(DatabaseUnavailable, match=r"127\.0\.0\.1"), database.read():
+        pass
+    with pytest.raises(DatabaseError, match="cannot be used"):
+        database.migrate()
+
+
+def test_connections_that_the_server_cut_are_made_anew(database: Database):
+    if database.is_sqlite:
+        pytest.skip("a file has no server")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: count_events(database), range(16)))
+    with database.write() as connection:
+        others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        connection.execute(text(f"SELECT pg_terminate_backend(pid) {others}"))
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(lambda _: count_events(database), range(16))) == {0}
+
+
+def test_connection_that_is_cut_within_a_transaction_is_unavailable(database: Database):
+    if database.is_sqlite:
+        pytest.skip("a file has no server")
+    with pytest.raises(DatabaseUnavailable), database.write() as connection:
+        cut_and_append(database, connection)
+    assert count_events(database) == 0
+
+
+# -- URLs --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg2"])
+def test_every_name_of_postgresql_is_understood(scheme: str):
+    database = Database(f"{scheme}://user:{SECRET}@host:5433/name?sslmode=require")
+    assert (database.is_sqlite, database.url.drivername) == (False, "postgresql+psycopg")
+    assert (database.url.host, database.url.port, database.url.database) == ("host", 5433, "name")
+
+
+@pytest.mark.parametrize("url", ["sqlite:///a/b.sqlite", "sqlite+pysqlite:///a/b.sqlite"])
+def test_every_name_of_sqlite_is_understood(url: str):
+    database = Database(url)
+    assert (database.is_sqlite, database.url.database) == (True, "a/b.sqlite")
+
+
+@pytest.mark.parametrize("url", ["", "nonsense", "host/name", "postgresql://u@host:port/name", "://"])
+def test_what_is_no_url_is_refused_with_an_example(url: str):
+    with pytest.raises(DatabaseError, match="it looks like postgresql://user:password@host/name"):
+        Database(url)
+
+
+@pytest.mark.parametrize("url", ["mysql://u@h/x", "oracle://u@h/x", "http://host/x"])
+def test_other_databases_are_refused_by_name(url: str):
+    with pytest.raises(DatabaseError, match=f"names '{url.partition(':')[0]}': only postgresql://"):
+        Database(url)
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:"])
+def test_database_in_memory_is_refused(url: str):
+    with pytest.raises(DatabaseError, match="must name a file"):
+        Database(url)
+
+
+def test_password_is_not_shown():
+    database = Database(f"postgresql://user:{SECRET}@127.0.0.1:1/name")
+    assert SECRET not in database.shown
+    assert re.fullmatch(r"postgresql\+psycopg://user:\*+@127\.0\.0\.1:1/name", database.shown)
+
+
+def test_password_is_not_in_errors():
+    database = Database(f"postgresql://user:{SECRET}@127.0.0.1:1/name")
+    with pytest.raises(DatabaseError) as refused:
+        database.migrate()
+    assert SECRET not in str(refused.value)
+    with pytest.raises(DatabaseUnavailable) as away, database.read():
+        pass
+    assert SECRET not in away.value.detail
+
+
+@given(path=st.text(st.characters(exclude_characters="/\x00", exclude_categories=["Cs"]), min_size=1))
+def test_every_file_name_survives_its_url(path: str):
+    file = Path("/data") / path / "database.sqlite"
+    assert Database(sqlite_url(file)).url.database == str(file)

@@ -1,0 +1,387 @@
+"""Tasks: made, found, listed, changed, forgotten."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+
+from api.errors import TaskNotFinished, TaskNotFound
+from api.models.kept_answer import KEPT_SECONDS
+from api.models.training import EventKind, GPURequest, TaskFilter, TaskStatus
+from api.storage.attempts import Finish
+from api.storage.tables import attempts, events, metadata, task_gpus
+from tests.unit.storage.builders import NOW, Stores, a_stop, later, new_attempt, new_task
+
+EVERYTHING = TaskFilter()
+
+
+def names(stores: Stores, wanted: TaskFilter = EVERYTHING, limit: int = 50, **more: Any) -> list[str]:
+    rows, _ = stores.tasks.page(wanted, limit, more.get("offset"), more.get("cursor"))
+    return [row.task_id for row in rows]
+
+
+# -- making ------------------------------------------------------------------------------------------------------------
+
+
+def test_new_task_waits(stores: Stores):
+    made = stores.tasks.create(new_task("t1", priority=5, name="first"), NOW, "ann")
+    assert (made.status, made.priority, made.name, made.attempts) == (TaskStatus.QUEUED, 5, "first", 0)
+    assert (made.created_at, made.queued_at, made.updated_at) == (NOW, NOW, NOW)
+    assert (made.started_at, made.finished_at, made.progress, made.stop) == (None, None, None, None)
+
+
+def test_new_task_begins_with_an_event(stores: Stores):
+    stores.tasks.create(new_task(), NOW, "ann")
+    (event,) = stores.tasks.events("t1", 0, 10)
+    assert (event.type, event.previous, event.current, event.actor) == (EventKind.STATUS, None, "queued", "ann")
+
+
+def test_task_that_is_made_anew_names_the_first(stores: Stores):
+    made = stores.tasks.create(replace(new_task("t2"), restarted_from="t1"), NOW, "ann")
+    assert made.restarted_from == "t1"
+    assert "t1" in stores.tasks.events("t2", 0, 10)[0].message
+
+
+def test_second_task_with_an_id_is_refused(stores: Stores):
+    stores.tasks.create(new_task("t1"), NOW, "ann")
+    with pytest.raises(IntegrityError):
+        stores.tasks.create(new_task("t1"), NOW, "ann")
+
+
+def test_task_with_the_same_key_is_given_again(stores: Stores):
+    first = stores.tasks.create(new_task("t1", key="k"), NOW, "ann")
+    assert stores.tasks.create(new_task("t2", key="k"), later(60), "ann") == first
+    assert names(stores) == ["t1"]
+
+
+def test_key_can_be_used_again_after_a_day(stores: Stores):
+    stores.tasks.create(new_task("t1", key="k"), NOW, "ann")
+    stores.tasks.create(new_task("t2", key="k"), later(KEPT_SECONDS), "ann")
+    assert names(stores) == ["t1"]
+    assert stores.tasks.create(new_task("t3", key="k"), later(KEPT_SECONDS + 1), "ann").task_id == "t3"
+    found = stores.tasks.find_by_key("k")
+    assert found is not None
+    assert found.task_id == "t3"
+
+
+def test_unknown_key_finds_nothing(stores: Stores):
+    stores.tasks.create(new_task("t1"), NOW, "ann")
+    assert stores.tasks.find_by_key(None) is None
+    assert stores.tasks.find_by_key("k") is None
+
+
+def test_many_tasks_at_once_with_one_key_are_one_task(stores: Stores):
+    together = threading.Barrier(12)
+
+    def create(number: int) -> str:
+        together.wait()
+        return stores.tasks.create(new_task(f"t{number}", key="k"), NOW, "ann").task_id
+
+    with ThreadPoolExecutor(12) as pool:
+        given_back = set(pool.map(create, range(12)))
+    assert given_back == set(names(stores))
+    assert len(given_back) == 1
+
+
+# -- what was kept -----------------------------------------------------------------------------------------------------
+
+#: What a config can hold, as far as a JSON document of this service does.
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc._\"'\\é", max_size=5), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(config=st.dictionaries(st.text("abcé", max_size=5), values, max_size=4), number=st.integers(0, 2**40))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_request_comes_back_as_it_was_given(stores: Stores, config: dict[str, Any], number: int):
+    task_id = f"t{number}-{len(names(stores, limit=500))}"
+    new = new_task(task_id, config=config, env={"A": "b"}, gpus=GPURequest(("0", 0, "GPU-1")), caches=("/c",))
+    made = stores.tasks.create(new, NOW, "ann")
+    assert (made.request, made.plan) == (new.request, new.plan)
+    assert repr(made.request.config) == repr(config)
+
+
+def test_task_is_found_by_id(stores: Stores):
+    made = stores.tasks.create(new_task("t1"), NOW, "ann")
+    assert stores.tasks.get("t1") == made
+    assert stores.tasks.get_summary("t1").serial == made.serial
+
+
+def test_summaries_are_of_those_that_exist(stores: Stores):
+    for task_id in ("t1", "t2", "t3"):
+        stores.tasks.create(new_task(task_id), NOW, "ann")
+    found = stores.tasks.get_summaries(["t1", "t3", "t9"])
+    assert {task_id: summary.task_id for task_id, summary in found.items()} == {"t1": "t1", "t3": "t3"}
+    assert stores.tasks.get_summaries([]) == {}
+
+
+def test_unknown_task_is_not_found(stores: Stores):
+    for ask in (stores.tasks.get, stores.tasks.get_summary, stores.tasks.delete):
+        with pytest.raises(TaskNotFound):
+            ask("t1")
+    with pytest.raises(TaskNotFound):
+        stores.tasks.patch("t1", {"priority": 1}, NOW, "ann")
+
+
+# -- lists -------------------------------------------------------------------------------------------------------------
+
+
+def test_newest_task_is_listed_first(stores: Stores):
+    for task_id in ("t1", "t2", "t3"):
+        stores.tasks.create(new_task(task_id), NOW, "ann")
+    assert names(stores) == ["t3", "t2", "t1"]
+
+
+def test_page_says_how_many_there_are_in_all(stores: Stores):
+    for number in range(5):
+        stores.tasks.create(new_task(f"t{number}"), NOW, "ann")
+    rows, total = stores.tasks.page(EVERYTHING, 2, 3, None)
+    assert ([row.task_id for row in rows], total) == (["t1", "t0"], 5)
+
+
+def test_pages_by_cursor_show_each_task_once_while_others_are_made(stores: Stores):
+    for number in range(6):
+        stores.tasks.create(new_task(f"old{number}"), NOW, "ann")
+    seen: list[str] = []
+    cursor = None
+    while True:
+        rows, _ = stores.tasks.page(EVERYTHING, 2, None, cursor)
+        if not rows:
+            break
+        seen += [row.task_id for row in rows]
+        cursor = rows[-1].serial
+        stores.tasks.create(new_task(f"new{len(seen)}"), NOW, "ann")
+    assert seen == [f"old{number}" for number in reversed(range(6))]
+
+
+def test_list_can_be_of_some_statuses(stores: Stores):
+    for status in (TaskStatus.QUEUED, TaskStatus.FAILED, TaskStatus.COMPLETED):
+        stores.in_status(status, f"is-{status}")
+        for lease in stores.attempts.leases():
+            stores.attempts.release_drained(lease)
+    assert names(stores, TaskFilter(statuses=(TaskStatus.FAILED,))) == ["is-failed"]
+    assert names(stores, TaskFilter(statuses=(TaskStatus.QUEUED, TaskStatus.COMPLETED))) == [
+        "is-completed",
+        "is-queued",
+    ]
+
+
+def test_list_can_be_of_a_model_type(stores: Stores):
+    stores.tasks.create(new_task("t1", model_type="flux"), NOW, "ann")
+    stores.tasks.create(new_task("t2", model_type="wan"), NOW, "ann")
+    assert names(stores, TaskFilter(model_type="wan")) == ["t2"]
+
+
+def test_list_of_a_gpu_has_the_tasks_that_were_on_it(stores: Stores):
+    attempt = stores.running("t1", 0, 1)
+    stores.finish(attempt, TaskStatus.QUEUED)
+    stores.attempts.claim(new_attempt("t1", 2), NOW)
+    stores.running("t2", 3)
+    assert [names(stores, TaskFilter(gpu_uuid=f"GPU-{gpu}")) for gpu in range(5)] == [
+        ["t1"],
+        ["t1"],
+        ["t1"],
+        ["t2"],
+        [],
+    ]
+
+
+def test_task_that_has_the_same_gpu_twice_is_listed_once(stores: Stores):
+    stores.finish(stores.running("t1", 0), TaskStatus.QUEUED)
+    for lease in stores.attempts.leases():
+        stores.attempts.release_drained(lease)
+    stores.attempts.claim(new_attempt("t1", 0), NOW)
+    assert names(stores, TaskFilter(gpu_uuid="GPU-0")) == ["t1"]
+
+
+def test_search_looks_into_id_name_and_description(stores: Stores):
+    stores.tasks.create(new_task("has-apple"), NOW, "ann")
+    stores.tasks.create(new_task("t2", name="An Apple"), NOW, "ann")
+    stores.tasks.create(new_task("t3", description="two apples"), NOW, "ann")
+    stores.tasks.create(new_task("t4", name="a pear"), NOW, "ann")
+    assert names(stores, TaskFilter(search="aPPle")) == ["t3", "t2", "has-apple"]
+
+
+@pytest.mark.parametrize("letter", ["%", "_", "/", "\\", "'", '"'])
+def test_search_takes_every_letter_for_itself(stores: Stores, letter: str):
+    stores.tasks.create(new_task("t1", name=f"50{letter}off"), NOW, "ann")
+    stores.tasks.create(new_task("t2", name="50-off"), NOW, "ann")
+    assert names(stores, TaskFilter(search=f"0{letter}o")) == ["t1"]
+
+
+def test_filters_hold_together(stores: Stores):
+    stores.tasks.create(new_task("t1", model_type="wan", name="x"), NOW, "ann")
+    stores.tasks.create(new_task("t2", model_type="wan"), NOW, "ann")
+    stores.tasks.create(new_task("t3", model_type="flux", name="x"), NOW, "ann")
+    wanted = TaskFilter(statuses=(TaskStatus.QUEUED,), model_type="wan", search="x")
+    rows, total = stores.tasks.page(wanted, 50, None, None)
+    assert ([row.task_id for row in rows], total) == (["t1"], 1)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"statuses": (TaskStatus.RUNNING,)}, {"model_type": "toy"}, {"search": "t3"}],
+    ids=lambda more: next(iter(more)),
+)
+def test_filter_of_a_gpu_holds_with_others(stores: Stores, more: dict[str, Any]):
+    stores.finish(stores.running("t1", 0), TaskStatus.COMPLETED)
+    for lease in stores.attempts.leases():
+        stores.attempts.release_drained(lease)
+    stores.running("t3", 0, 1)
+    stores.running("t2", 2)
+    rows, total = stores.tasks.page(TaskFilter(gpu_uuid="GPU-0", **more), 1, None, None)
+    assert [row.task_id for row in rows] == ["t3"]
+    assert total == (2 if "model_type" in more else 1)
+
+
+def test_pages_of_a_gpu_go_on_after_a_cursor(stores: Stores):
+    for number in range(5):
+        stores.finish(stores.running(f"t{number}", 0), TaskStatus.COMPLETED)
+        stores.attempts.release_drained(stores.attempts.leases()[0])
+    first, total = stores.tasks.page(TaskFilter(gpu_uuid="GPU-0"), 2, None, None)
+    rest = names(stores, TaskFilter(gpu_uuid="GPU-0"), cursor=first[-1].serial)
+    assert ([row.task_id for row in first], rest, total) == (["t4", "t3"], ["t2", "t1", "t0"], 5)
+
+
+def test_queue_is_by_priority_then_age(stores: Stores):
+    for task_id, priority, at in (("low", -1, 0), ("old", 0, 1), ("young", 0, 2), ("high", 9, 3), ("tie", 0, 2)):
+        stores.tasks.create(new_task(task_id, priority=priority), later(at), "ann")
+    stores.attempts.claim(new_attempt("old"), NOW)
+    assert [task.task_id for task in stores.tasks.queued()] == ["high", "young", "tie", "low"]
+
+
+def test_tasks_are_counted_by_status(stores: Stores):
+    stores.tasks.create(new_task("t1"), NOW, "ann")
+    stores.tasks.create(new_task("t2"), NOW, "ann")
+    stores.running("t3")
+    assert stores.tasks.count_by_status() == {TaskStatus.QUEUED: 2, TaskStatus.RUNNING: 1}
+
+
+# -- changes and events ------------------------------------------------------------------------------------------------
+
+
+def test_change_is_kept_and_told(stores: Stores):
+    stores.tasks.create(new_task("t1", name="a"), NOW, "ann")
+    changed = stores.tasks.patch("t1", {"name": "b", "priority": 7}, later(1), "bob")
+    assert (changed.name, changed.priority, changed.updated_at) == ("b", 7, later(1))
+    event = stores.tasks.events("t1", 0, 10)[-1]
+    assert (event.type, event.actor, event.message) == (EventKind.CHANGE, "bob", "name is now 'b', priority is now 7")
+
+
+def test_warning_is_shown_told_and_cleared(stores: Stores):
+    attempt = stores.running()
+    stores.tasks.set_warning("t1", attempt.uid, "It seems to hang.", NOW, last_lines=["x"])
+    assert stores.tasks.get("t1").warning == "It seems to hang."
+    event = stores.tasks.events("t1", 0, 10)[-1]
+    assert (event.type, event.attempt, event.details) == (EventKind.WARNING, attempt.uid, {"last_lines": ["x"]})
+    before = stores.tasks.count_events("t1")
+    stores.tasks.set_warning("t1", attempt.uid, None, NOW)
+    assert stores.tasks.get("t1").warning is None
+    assert stores.tasks.count_events("t1") == before
+
+
+@pytest.mark.parametrize("letter", ["\0", "\ud800"], ids=["NUL", "half a character"])
+def test_words_of_a_program_can_be_told_whatever_they_are(stores: Stores, letter: str):
+    attempt = stores.running()
+    stores.tasks.set_warning("t1", attempt.uid, f"It said {letter}.", NOW)
+    stores.finish(attempt, TaskStatus.QUEUED)
+    stores.attempts.finish(stores.attempts.claim(new_attempt("t1", 1), NOW), Finish(TaskStatus.FAILED, letter), NOW)
+    assert [event.message[:7] for event in stores.tasks.events("t1", 0, 100)].count("It said") == 1
+    assert stores.status() is TaskStatus.FAILED
+
+
+def test_events_are_read_on_from_an_id(stores: Stores):
+    stores.tasks.create(new_task("t1"), NOW, "ann")
+    stores.tasks.create(new_task("t2"), NOW, "ann")
+    for number in range(4):
+        stores.tasks.add_event("t1", EventKind.CHECKPOINT, later(number), "trainer", f"{number}", "t1.1")
+    first = stores.tasks.events("t1", 0, 3)
+    rest = stores.tasks.events("t1", first[-1].id, 10)
+    assert [event.message for event in [*first, *rest][1:]] == ["0", "1", "2", "3"]
+    assert stores.tasks.count_events("t1") == 5
+    assert stores.tasks.events("t1", rest[-1].id, 10) == []
+
+
+def test_event_can_name_a_checkpoint_with_a_long_name(stores: Stores):
+    stores.tasks.create(new_task(), NOW, "ann")
+    name = "global_step" + "9" * 20
+    stores.tasks.add_event("t1", EventKind.CHECKPOINT, NOW, "trainer", "complete", "t1.1", current=name)
+    assert stores.tasks.events("t1", 0, 10)[-1].current == name
+
+
+def test_events_of_many_writers_are_seen_in_the_order_of_their_ids(stores: Stores):
+    stores.tasks.create(new_task(), NOW, "ann")
+    done = threading.Event()
+
+    def append(writer: int) -> None:
+        for number in range(15):
+            stores.tasks.add_event("t1", EventKind.CHANGE, NOW, "ann", f"{writer}.{number}", None)
+
+    def follow() -> list[str]:
+        seen, last = [], 0
+        while True:
+            is_last = done.is_set()
+            for event in stores.tasks.events("t1", last, 100):
+                seen.append(event.message)
+                last = event.id
+            if is_last:
+                return seen
+
+    with ThreadPoolExecutor(5) as pool:
+        reader = pool.submit(follow)
+        list(pool.map(append, range(4)))
+        done.set()
+        assert len(reader.result()) == 1 + 4 * 15
+
+
+# -- forgetting --------------------------------------------------------------------------------------------------------
+
+
+def test_forgotten_task_leaves_nothing_behind(stores: Stores):
+    stores.finish(stores.running("t1", 0, 1), TaskStatus.COMPLETED)
+    for lease in stores.attempts.leases():
+        stores.attempts.release_drained(lease)
+    stores.tasks.delete("t1")
+    with pytest.raises(TaskNotFound):
+        stores.tasks.get("t1")
+    with stores.database.read() as connection:
+        left = {
+            table.name: connection.scalar(select(func.count()).select_from(table)) for table in metadata.tables.values()
+        }
+    assert set(left.values()) == {0}
+
+
+def test_others_stay_when_a_task_is_forgotten(stores: Stores):
+    stores.running("t2", 5)
+    stores.tasks.create(new_task("t1"), NOW, "ann")
+    stores.tasks.request_stop("t1", a_stop(), NOW, "stop")
+    stores.tasks.delete("t1")
+    with stores.database.read() as connection:
+        for table in (attempts, events, task_gpus):
+            assert connection.scalar(select(func.count()).select_from(table)) > 0
+
+
+@pytest.mark.parametrize("status", [status for status in TaskStatus if not status.is_finished])
+def test_task_that_has_not_finished_is_not_forgotten(stores: Stores, status: TaskStatus):
+    stores.in_status(status)
+    with pytest.raises(TaskNotFinished) as refused:
+        stores.tasks.delete("t1")
+    assert refused.value.data == {"status": status}
+
+
+def test_task_whose_gpu_drains_is_not_forgotten_yet(stores: Stores):
+    stores.finish(stores.running(), TaskStatus.FAILED)
+    with pytest.raises(TaskNotFinished, match="draining"):
+        stores.tasks.delete("t1")
