@@ -64,7 +64,7 @@ def start(json_data: StartBody) -> Response:
     What this machine can never serve is 507. `Idempotency-Key` makes a retry safe.
     """
     parsed, mistakes = read_start(json_data.root)
-    if mistakes:
+    if mistakes or parsed is None:
         found = services().training.validate(parsed, mistakes)
         raise Invalid(mistakes=[Mistake(each.pointer, each.message, each.remedy) for each in found.errors])
     return _created(services().training.start(parsed, ACTOR, idempotency_scope()))

@@ -6,7 +6,7 @@ from pydantic import GetJsonSchemaHandler, RootModel, ValidationError
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from api.errors import Invalid, Mistake
+from api.errors import Mistake
 from api.models.training import TrainingRequest
 from api.routes.mistakes import mistakes_in
 from api.routes.training_schemas import StartTraining
@@ -24,10 +24,10 @@ class StartBody(RootModel[Any]):
         return handler.resolve_ref_schema(handler(StartTraining.__pydantic_core_schema__))
 
 
-def read_start(body: Any) -> tuple[TrainingRequest, list[Mistake]]:
+def read_start(body: Any) -> tuple[TrainingRequest | None, list[Mistake]]:
     """The request without the fields that are wrong, and what is wrong with them: the rest can be checked as well.
 
-    Raises Invalid when there is nothing left to check.
+    None when nothing is left that could be.
     """
     mistakes: list[Mistake] = []
     while True:
@@ -38,5 +38,5 @@ def read_start(body: Any) -> tuple[TrainingRequest, list[Mistake]]:
             wrong = {str(found["loc"][0]) for found in error.errors() if found["loc"]} or set(_GPU_FIELDS)
             rest = {name: value for name, value in body.items() if name not in wrong} if isinstance(body, dict) else {}
             if "model_type" not in rest or rest == body:
-                raise Invalid(mistakes=mistakes) from None
+                return None, mistakes
             body = rest

@@ -27,7 +27,6 @@ Description = Annotated[str, Field(max_length=4000, pattern=r"^[^\x00]*$")]
 Count = Annotated[int, Field(ge=1, le=MAX_GPUS), BeforeValidator(whole)]
 Memory = Annotated[int, Field(ge=0, le=MAX_MEMORY_MB), BeforeValidator(whole)]
 Priority = Annotated[int, Field(ge=-1000, le=1000), BeforeValidator(whole)]
-TOML = Annotated[str, Field(max_length=512 * 1024)]
 RetriedCause = Annotated[CauseCode, Field(strict=False)]
 Step = Annotated[int, Field(ge=0, le=2**53)]
 
@@ -66,8 +65,8 @@ class GPUWish(Strict):
 class TrainerFiles(GPUWish):
     """What the trainer is to do: its own files as text, or the structured form."""
 
-    config_toml: TOML | None = Field(None, description="the trainer's configuration, as text")
-    dataset_toml: TOML | None = Field(None, description="the dataset's configuration, as text")
+    config_toml: str | None = Field(None, description="the trainer's configuration, as text")
+    dataset_toml: str | None = Field(None, description="the dataset's configuration, as text")
     config: dict[str, Any] | None = Field(None, description="the configuration in structured form")
     dataset: dict[str, Any] | None = Field(None, description="the dataset in structured form")
     env: dict[str, str] | None = Field(None, max_length=64, description="environment variables (allow-listed)")
@@ -138,6 +137,9 @@ class ResumeTraining(TrainerFiles):
 
     model_config = ConfigDict(strict=True, json_schema_extra={"example": {"config": {"epochs": 6}}})
 
+    env: dict[str, str | None] | None = Field(  # type: ignore[assignment]
+        None, max_length=64, description="environment variables; null takes one away"
+    )
     checkpoint: str | None = Field(
         None, max_length=64, pattern=r"^[A-Za-z0-9_]+$", description="global_step100; the last complete one by default"
     )

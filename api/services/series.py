@@ -12,6 +12,9 @@ RECORD = struct.Struct("<qdd")
 
 SUFFIX = ".series"
 
+#: A file name has at most 255 bytes.
+LONGEST_NAME = 240
+
 
 def append_points(directory: Path, points: Iterable[Point]) -> None:
     """Adds points to the series of an attempt, one file a tag. Raises OSError."""
@@ -30,5 +33,5 @@ def append_points(directory: Path, points: Iterable[Point]) -> None:
 
 
 def path_of(directory: Path, tag: str) -> Path:
-    """The file of a series."""
-    return directory / (quote(tag, safe="") + SUFFIX)
+    """The file of a series; of a name that is too long for one, the beginning."""
+    return directory / (quote(tag, safe="")[:LONGEST_NAME] + SUFFIX)

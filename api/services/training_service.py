@@ -96,8 +96,12 @@ class TrainingService:
 
     # -- beginning -------------------------------------------------------------------------------------------------
 
-    def validate(self, request: TrainingRequest, mistakes: Sequence[Mistake] = ()) -> Validation:
-        """Everything that `start` would check, and what it would do. `mistakes`: what was found in its form already."""
+    def validate(self, request: TrainingRequest | None, mistakes: Sequence[Mistake] = ()) -> Validation:
+        """Everything that `start` would check, and what it would do. `mistakes`: what was found in its form already;
+        None when that left nothing to check.
+        """
+        if request is None:
+            return Validation(False, show_findings(mistakes), (), None, None)
         checked = self._checker.check(request, NO_TASK)
         problems = [Mistake("", problem.detail, None) for problem in checked.problems]
         errors = show_findings([*mistakes, *checked.errors, *problems])
@@ -191,8 +195,13 @@ class TrainingService:
     # -- changing --------------------------------------------------------------------------------------------------
 
     def stop(self, task_id: str, force: bool, timeout_seconds: float | None, actor: str) -> TaskDetails:
-        """Asks a task to stop: with a checkpoint, or with `force` without. Raises TaskNotFound, TaskNotStoppable."""
+        """Asks a task to stop: with a checkpoint, or with `force` without. One that was stopped stays as it is.
+
+        Raises TaskNotFound, TaskNotStoppable.
+        """
         task = self._tasks.get_summary(task_id)
+        if task.status is TaskStatus.STOPPED:
+            return self.get(task_id)
         if task.status.is_finished:
             raise TaskNotStoppable(f"{task_id} is {task.status} already.", data={"status": task.status})
         now = self._clock.now()

@@ -8,7 +8,7 @@ from typing import Any
 
 from api.errors import Mistake
 from api.models.gpu import GPUInfo
-from api.models.training import Attempt, Checkpoint, TaskStatus, TaskSummary, TrainingTask
+from api.models.training import Attempt, Checkpoint, TaskStatus, TaskSummary, TrainingRequest, TrainingTask
 from api.models.training_view import (
     AttemptView,
     FindingView,
@@ -110,7 +110,7 @@ def show_details(
     indices: Indices = {gpu.uuid: gpu.gpu_id for gpu in gpus}
     return TaskDetails(
         **_row(task, indices, waiting_reason, progress),
-        request=asdict(task.request),
+        request=_request(task.request),
         config=_config(task),
         plan=task.plan,
         system_stats=tuple(_stats(gpu) for gpu in gpus if gpu.uuid in task.gpu_uuids and task.status.is_active),
@@ -120,6 +120,18 @@ def show_details(
         output_dir=output_dir,
         run_dir=next((attempt.run_dir for attempt in reversed(attempts) if attempt.run_dir is not None), None),
     )
+
+
+def _request(request: TrainingRequest) -> dict[str, Any]:
+    """The request in the form in which it was sent: it can be sent again."""
+    shown = asdict(request)
+    wish = shown.pop("gpus")
+    named = list(wish["references"])
+    return {
+        **shown,
+        **({"gpu_ids": named} if named else {"gpu_count": wish["count"]}),
+        "min_memory": wish["min_memory"],
+    }
 
 
 def _config(task: TrainingTask) -> Mapping[str, Any]:
@@ -138,15 +150,6 @@ def _as_json(value: Any) -> Any:
     if isinstance(value, list):
         return [_as_json(inner) for inner in value]
     # A whole number of more than 64 bits cannot be encoded.
-    return str(value) if isinstance(value, int) and not -(2**63) <= value < 2**64 else value
-
-
-def _plain(value: Any) -> Any:
-    """A value of a TOML text as JSON can have it: a number beyond 64 bits as its digits."""
-    if isinstance(value, dict):
-        return {name: _plain(below) for name, below in value.items()}
-    if isinstance(value, list):
-        return [_plain(below) for below in value]
     return str(value) if isinstance(value, int) and not -(2**63) <= value < 2**64 else value
 
 

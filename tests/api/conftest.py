@@ -48,7 +48,8 @@ class World:
         self.gpus._monitor.sweep()
 
     def train(self) -> None:
-        """One round of the training loop."""
+        """One round of the training loop, which looks at the whole queue as after news."""
+        self.runtime.training_loop.wake()
         self.runtime.training_loop.run_once()
 
     def start(self, **fields: Any) -> str:

@@ -1,0 +1,319 @@
+"""The files of a training: listed, downloaded whole and in parts, and nothing beside them."""
+
+import asyncio
+import os
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.api.client import failure_of, scope
+from tests.api.conftest import RUN_DIR, TRAINING, MakeWorld, World
+
+HOST = [(b"host", b"127.0.0.1")]
+CONTENT = bytes(range(256)) * 10
+MODEL = f"{RUN_DIR}/epoch1/adapter_model.safetensors"
+
+
+@pytest.fixture
+def training(world: World) -> str:
+    """One with a file of each kind."""
+    task_id = world.run()
+    run_dir = world.make_checkpoints(task_id, 10, 20, complete=False)
+    for name in ("epoch1", "samples"):
+        (run_dir / name).mkdir()
+    (run_dir / "epoch1" / "adapter_model.safetensors").write_bytes(CONTENT)
+    (run_dir / "samples" / "epoch1.png").write_bytes(b"png")
+    (run_dir / "config.toml").write_text("epochs = 3\n")
+    (run_dir / "events.out.tfevents.1.host.1.0").write_bytes(b"e")
+    (run_dir / "notes é #1?.txt").write_text("notes")
+    (run_dir / "save").touch()
+    return task_id
+
+
+def path_of(task_id: str, path: str = MODEL) -> str:
+    return f"{TRAINING}/{task_id}/artifacts/{path}"
+
+
+def download(world: World, task_id: str, path: str = MODEL, **headers: str) -> httpx.Response:
+    return world.client.get(path_of(task_id, path), headers=headers)
+
+
+def raw(world: World, task_id: str, path: str, method: str = "GET") -> httpx.Response:
+    """The path as a server hands it on, without what a client would tidy up."""
+    return world.client.raw(method, path_of(task_id, path), HOST)
+
+
+# -- the list ------------------------------------------------------------------------------------------------------
+
+
+def test_files_are_listed_with_kind_and_completeness(world: World, training: str):
+    page = world.client.data(f"{TRAINING}/{training}/artifacts")
+    shown = {one["path"].removeprefix(f"{RUN_DIR}/"): (one["kind"], one["is_complete"]) for one in page["artifacts"]}
+    assert shown == {
+        "config.toml": ("config", True),
+        "epoch1/adapter_model.safetensors": ("model", True),
+        "events.out.tfevents.1.host.1.0": ("events", True),
+        "global_step10/state.json": ("checkpoint", True),
+        "global_step20/state.json": ("checkpoint", False),
+        "latest": ("checkpoint", True),
+        "notes é #1?.txt": ("other", True),
+        "samples/epoch1.png": ("sample", True),
+    }
+    sizes = {one["path"]: one["size_bytes"] for one in page["artifacts"]}
+    assert sizes[MODEL] == len(CONTENT)
+    assert page["total_bytes"] == sum(sizes.values())
+    assert all(one["modified_at"].endswith("Z") for one in page["artifacts"])
+
+
+def test_every_file_that_is_listed_can_be_downloaded(world: World, training: str):
+    for one in world.client.data(f"{TRAINING}/{training}/artifacts")["artifacts"]:
+        answer = raw(world, training, one["path"])
+        assert (answer.status_code, len(answer.content)) == (200, one["size_bytes"])
+
+
+def test_files_come_in_pages(world: World, training: str):
+    url = f"{TRAINING}/{training}/artifacts"
+    page = world.client.data(url, params={"limit": 3})
+    seen = page["artifacts"]
+    assert (page["pagination"]["total"], page["pagination"]["has_more"]) == (8, True)
+    while page["pagination"]["next_cursor"]:
+        page = world.client.data(url, params={"limit": 3, "cursor": page["pagination"]["next_cursor"]})
+        seen += page["artifacts"]
+    assert seen == world.client.data(url)["artifacts"]
+    assert page["total_bytes"] == sum(one["size_bytes"] for one in seen)
+
+
+def test_training_without_files_has_an_empty_list(world: World):
+    page = world.client.data(f"{TRAINING}/{world.start()}/artifacts")
+    assert (page["artifacts"], page["total_bytes"], page["pagination"]["total"]) == ([], 0, 0)
+
+
+def test_links_pipes_and_secrets_are_not_listed(world: World, training: str):
+    output = world.output(training)
+    (output / "link").symlink_to("/etc/passwd")
+    (output / "directory").symlink_to("/etc")
+    os.mkfifo(output / "pipe")
+    assert world.client.data(f"{TRAINING}/{training}/artifacts")["pagination"]["total"] == 8
+
+
+# -- downloads -----------------------------------------------------------------------------------------------------
+
+
+def test_file_is_downloaded_whole(world: World, training: str):
+    answer = download(world, training)
+    assert (answer.status_code, answer.content) == (200, CONTENT)
+    assert answer.headers["content-length"] == str(len(CONTENT))
+    assert answer.headers["accept-ranges"] == "bytes"
+    assert answer.headers["content-disposition"].startswith("attachment")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["x-request-id"]
+    assert answer.headers["etag"]
+
+
+def test_head_is_the_same_without_the_content(world: World, training: str):
+    get, head = download(world, training), world.client.ask("HEAD", path_of(training))
+    assert (head.status_code, head.content) == (200, b"")
+    assert {**head.headers, "x-request-id": ""} == {**get.headers, "x-request-id": ""}
+
+
+@pytest.mark.parametrize(
+    ("asked", "first", "last"),
+    [
+        ("bytes=0-0", 0, 0),
+        ("bytes=100-199", 100, 199),
+        ("bytes=2500-", 2500, 2559),
+        ("bytes=2500-99999", 2500, 2559),
+        ("bytes=-10", 2550, 2559),
+        ("bytes=-99999", 0, 2559),
+        ("bytes=0-2559", 0, 2559),
+    ],
+)
+def test_part_of_a_file_is_downloaded(world: World, training: str, asked: str, first: int, last: int):
+    answer = download(world, training, Range=asked)
+    assert (answer.status_code, answer.content) == (206, CONTENT[first : last + 1])
+    assert answer.headers["content-range"] == f"bytes {first}-{last}/2560"
+    assert answer.headers["content-length"] == str(last - first + 1)
+
+
+def test_several_parts_are_downloaded_at_once(world: World, training: str):
+    answer = download(world, training, Range="bytes=0-9,100-109,-5")
+    assert answer.status_code == 206
+    assert answer.headers["content-type"].startswith("multipart/byteranges; boundary=")
+    for part in (CONTENT[:10], CONTENT[100:110], CONTENT[-5:]):
+        assert part in answer.content
+    assert answer.content.count(b"Content-Range: bytes ") == 3
+    assert len(answer.content) == int(answer.headers["content-length"])
+
+
+@pytest.mark.parametrize("asked", ["bytes=2560-", "bytes=9999-99999", "bytes=-0"])
+def test_part_that_is_not_there_is_told_the_size(world: World, training: str, asked: str):
+    answer = download(world, training, Range=asked)
+    assert answer.status_code == 416
+    assert failure_of(answer)["error"]["code"] == "range_not_satisfiable"
+    assert answer.headers["content-range"] == "bytes */2560"
+
+
+@pytest.mark.parametrize("asked", ["bytes=a-b", "bytes=", "bytes=5-2", "bytes=--5", "0-5", "bytes=1-2-3", "bytes=,"])
+def test_part_that_cannot_be_read_is_no_failure_of_the_service(world: World, training: str, asked: str):
+    answer = download(world, training, Range=asked)
+    assert answer.status_code in (200, 400, 416)
+    if answer.status_code == 200:
+        assert answer.content == CONTENT
+    else:
+        failure_of(answer)
+
+
+def test_many_small_parts_are_no_burden(world: World, training: str):
+    asked = "bytes=" + ",".join(f"{n}-{n}" for n in range(0, 2000, 2))
+    answer = download(world, training, Range=asked)
+    assert answer.status_code in (200, 206, 400, 416)
+    assert len(answer.content) < 1_000_000
+
+
+def test_part_is_given_only_of_the_file_that_was_begun(world: World, training: str):
+    etag = download(world, training).headers["etag"]
+    same = download(world, training, Range="bytes=0-9", **{"If-Range": etag})
+    assert (same.status_code, same.content) == (206, CONTENT[:10])
+    file = world.output(training) / MODEL
+    file.write_bytes(b"another" * 500)
+    os.utime(file, (1, 1))
+    other = download(world, training, Range="bytes=0-9", **{"If-Range": etag})
+    assert (other.status_code, other.content) == (200, b"another" * 500)
+
+
+def test_empty_file_is_downloaded(world: World, training: str):
+    (world.output(training) / "empty").touch()
+    answer = download(world, training, "empty")
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
+def test_name_with_strange_characters_is_downloaded(world: World, training: str):
+    answer = raw(world, training, f"{RUN_DIR}/notes é #1?.txt")
+    assert (answer.status_code, answer.content) == (200, b"notes")
+    assert "\n" not in answer.headers["content-disposition"]
+
+
+def test_page_among_the_files_is_never_shown(world: World, training: str):
+    (world.output(training) / "x.html").write_text("<script>alert(1)</script>")
+    answer = download(world, training, "x.html")
+    assert answer.headers["content-disposition"].startswith("attachment")
+
+
+def test_page_of_an_allowed_origin_may_read_a_file_and_its_failures(make_world: MakeWorld):
+    origin = "https://dashboard.example"
+    world = make_world(cors_origins=(origin,))
+    task_id = world.run()
+    (world.output(task_id) / "a").write_text("a")
+    for path, headers, status in (("a", {}, 200), ("a", {"Range": "bytes=9-"}, 416), ("b", {}, 404)):
+        answer = download(world, task_id, path, Origin=origin, **headers)
+        assert answer.status_code == status
+        assert answer.headers.get_list("access-control-allow-origin") == [origin]
+
+
+def test_large_file_is_streamed(world: World, training: str):
+    size = 64 * 2**20
+    with (world.output(training) / "large").open("wb") as file:
+        file.truncate(size)
+    got = 0
+
+    async def take(message: dict[str, Any]) -> None:
+        nonlocal got
+        got += len(message.get("body", b""))
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(3600)
+        return {}
+
+    tracemalloc.start()
+    try:
+        world.client.run(world.client._shell(scope("http", path_of(training, "large")), receive, take))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert got == size
+    assert peak < 8 * 2**20
+
+
+def test_download_leaves_no_file_open(world: World, training: str):
+    before = len(os.listdir("/proc/self/fd"))
+    for headers in ({}, {"Range": "bytes=0-9"}, {"Range": "bytes=9999-"}, {"Range": "x"}):
+        for _ in range(5):
+            download(world, training, **headers)
+            world.client.ask("HEAD", path_of(training), headers=headers)
+    assert len(os.listdir("/proc/self/fd")) <= before + 2
+
+
+# -- what lies beside ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def outside(world: World, training: str, tmp_path: Path) -> Path:
+    """Files that must not be read: beside the output directory, and elsewhere."""
+    (world.storage / "tasks" / training / "secrets.json").write_text("SECRET")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "file").write_text("SECRET")
+    return tmp_path / "outside"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../secrets.json", "..", ".", "", "/", "../../../node", "x/../../secrets.json", f"{RUN_DIR}/../../secrets.json",
+        f"./{MODEL}", f"{RUN_DIR}//config.toml", f"{RUN_DIR}/", RUN_DIR, f"{RUN_DIR}/epoch1", f"/{MODEL}",
+        "/etc/passwd", "//etc/passwd", "..\\secrets.json", "%2e%2e/secrets.json", "%252e%252e/secrets.json",
+        "..%2fsecrets.json", "\0", f"{MODEL}\0", f"{MODEL}\0.png", "a\nb", "~/x", "x" * 300, "x/" * 3000, "é", "\udcff",
+        "secrets.json", "absent", f"{MODEL}/x", f"{RUN_DIR}/absent/x",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_path_that_is_none_of_its_files_is_not_found(
+    world: World, training: str, outside: Path, path: str, method: str
+):
+    del outside
+    if path == "\udcff":
+        path = b"\xff".decode("latin-1")
+    answer = raw(world, training, path, method)
+    assert answer.status_code == 404
+    assert b"SECRET" not in answer.content
+    if method == "GET":
+        assert failure_of(answer)["error"]["code"] in ("artifact_not_found", "not_found")
+
+
+def test_link_is_not_followed(world: World, training: str, outside: Path):
+    output = world.output(training)
+    (output / "file").symlink_to(outside / "file")
+    (output / "directory").symlink_to(outside)
+    (output / "up").symlink_to("../secrets.json")
+    (output / "inside").symlink_to(MODEL)
+    for path in ("file", "directory/file", "up", "inside", "directory"):
+        assert download(world, training, path).status_code == 404
+
+
+def test_output_directory_that_is_a_link_is_not_followed(world: World, outside: Path):
+    task_id = world.start()
+    output = world.output(task_id)
+    output.rmdir()
+    output.symlink_to(outside)
+    assert download(world, task_id, "file").status_code == 404
+    assert world.client.data(f"{TRAINING}/{task_id}/artifacts")["artifacts"] == []
+
+
+def test_pipe_and_directory_are_no_files(world: World, training: str):
+    os.mkfifo(world.output(training) / "pipe")
+    for path in ("pipe", RUN_DIR):
+        assert download(world, training, path).status_code == 404
+
+
+def test_file_of_another_training_is_not_reached(world: World, training: str):
+    other = world.start()
+    assert download(world, other).status_code == 404
+    assert raw(world, other, f"../../{training}/output/{MODEL}").status_code == 404
+
+
+@pytest.mark.parametrize("task_id", ["train_20260101_00000000", "..", ".", "a%00", "x" * 300])
+def test_file_of_an_unknown_training_is_not_found(world: World, training: str, task_id: str):
+    del training
+    assert raw(world, task_id, MODEL).status_code == 404

@@ -1,0 +1,247 @@
+"""Requests about trainings that nobody should send, and a database that does not answer."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import pytest
+
+from api.storage import database
+from tests.api.client import Client, failure_of
+from tests.api.conftest import TOY, TRAINING, MakeWorld, World
+from tests.unit.trainers.diffusion_pipe.builders import PYTHON, Case, TextCase
+
+JSON = {"Content-Type": "application/json"}
+ID = "train_20260101_00000000"
+WITH_BODY = [
+    ("POST", "/validate"), ("POST", "/start"), ("POST", f"/stop/{ID}"), ("POST", f"/{ID}/stop"),
+    ("POST", f"/resume/{ID}"), ("PATCH", f"/{ID}"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/start", None),
+        ("GET", "/validate", None),
+        ("POST", "/list", None),
+        ("PUT", f"/stop/{ID}", {"POST"}),
+        ("DELETE", f"/resume/{ID}", {"POST"}),
+        ("PUT", f"/{ID}", {"GET", "HEAD", "PATCH", "DELETE"}),
+        ("POST", f"/{ID}/progress", {"GET", "HEAD"}),
+        ("DELETE", f"/{ID}/artifacts/x", {"GET", "HEAD"}),
+        ("PATCH", f"/{ID}/events", {"GET", "HEAD"}),
+        ("BREW", f"/{ID}/metrics", {"GET", "HEAD"}),
+    ],
+)
+def test_wrong_method_is_refused(client: Client, method: str, path: str, allowed: set[str] | None):
+    answer = client.ask(method, TRAINING + path)
+    assert answer.status_code in ((405,) if allowed else (404, 405))
+    failure_of(answer)
+    if allowed:
+        assert set(answer.headers["allow"].split(", ")) == allowed | {"OPTIONS"}
+
+
+@pytest.mark.parametrize(("method", "path"), WITH_BODY)
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
+def test_body_of_another_type_is_refused(client: Client, method: str, path: str, content_type: str):
+    answer = client.ask(method, TRAINING + path, content=b'{"a": 1}', headers={"Content-Type": content_type})
+    assert answer.status_code == 415
+    failure_of(answer)
+
+
+@pytest.mark.parametrize(("method", "path"), WITH_BODY)
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{", b"{'a': 1}", b'{"a": NaN}', b'{"a": "\\ud800"}', b"\xff\xfe", b"{}{}", b"[" * 100_000,
+        b'{"a":' * 100_000 + b"1" + b"}" * 100_000, b"\0",
+    ],
+    ids=lambda body: repr(body[:12]),
+)  # fmt: skip
+def test_body_that_is_no_json_is_malformed(client: Client, method: str, path: str, body: bytes):
+    answer = client.ask(method, TRAINING + path, content=body, headers=JSON)
+    assert answer.status_code == 400
+    failure_of(answer)
+
+
+@pytest.mark.parametrize(("method", "path"), WITH_BODY)
+def test_body_that_is_too_large_is_refused(client: Client, method: str, path: str):
+    answer = client.ask(method, TRAINING + path, content=b"{" + b" " * (1024 * 1024) + b"}", headers=JSON)
+    assert answer.status_code == 413
+    failure_of(answer)
+
+
+def test_body_as_large_as_is_taken_is_taken(client: Client):
+    answer = client.post(f"{TRAINING}/validate", json={**TOY, "description": "x" * 1_000_000})
+    assert answer.status_code == 200
+    assert [error["pointer"] for error in answer.json()["data"]["errors"]] == ["/description"]
+
+
+def nested(depth: int, kind: str) -> str:
+    return '{"a":' * depth + "1" + "}" * depth if kind == "object" else "[" * depth + "1" + "]" * depth
+
+
+@pytest.fixture
+def diffusion(make_world: MakeWorld, tmp_path: Any) -> tuple[World, dict[str, Any]]:
+    case = Case(tmp_path / "files")
+    world = make_world(diffusion_pipe_root=tmp_path / "files" / "trainer", diffusion_pipe_python=PYTHON)
+    return world, {"model_type": "sdxl", "config": case.config, "dataset": case.dataset}
+
+
+@pytest.mark.parametrize("depth", [60, 400, 1000])
+@pytest.mark.parametrize("kind", ["object", "list"])
+@pytest.mark.parametrize("place", ["optimizer", "model", "adapter", "monitoring", "own"])
+def test_deep_nesting_is_refused_or_taken(diffusion: tuple[World, dict[str, Any]], place: str, kind: str, depth: int):
+    world, body = diffusion
+    mark = "@deep@"
+    if place == "own":
+        body["config"]["deep"] = mark
+    else:
+        body["config"].setdefault(place, {})["deep"] = mark
+    text = database.orjson.dumps(body).decode().replace(f'"{mark}"', nested(depth, kind))
+    for path in ("validate", "start"):
+        answer = world.client.post(f"{TRAINING}/{path}", content=text, headers=JSON)
+        assert answer.status_code < 500, answer.text[:500]
+        if answer.status_code == 201:
+            assert world.client.get(answer.headers["location"]).status_code == 200
+            assert world.client.get(f"{TRAINING}/list").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "value",
+    [2**63, 2**64 - 1, -(2**63), 1e308, 5e-324, -0.0, "", "\u0000", "\u2028", "é" * 1000, [], {}, [[]], None, True],
+    ids=repr,
+)
+@pytest.mark.parametrize("place", ["optimizer", "own", "dataset"])
+def test_strange_values_are_refused_or_taken(diffusion: tuple[World, dict[str, Any]], place: str, value: Any):
+    world, body = diffusion
+    target = {"optimizer": body["config"]["optimizer"], "own": body["config"], "dataset": body["dataset"]}[place]
+    target["weight_decay" if place == "optimizer" else "x"] = value
+    for path in ("validate", "start"):
+        answer = world.client.post(f"{TRAINING}/{path}", json=body)
+        assert answer.status_code < 500, answer.text[:500]
+        if answer.status_code == 201:
+            assert world.client.get(answer.headers["location"]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x = 99999999999999999999999999", "x = nan", "x = -inf", "x = 2026-01-01", "x = 07:32:00",
+        "x = 2026-01-01T00:00:00Z", "x = [1, 2.5]", "x = " + "[" * 300 + "]" * 300, 'x = "\\u0000"', "x.y.z = 1",
+        '"" = 1',
+    ],
+)  # fmt: skip
+def test_strange_toml_is_refused_or_taken(make_world: MakeWorld, tmp_path: Any, line: str):
+    case = TextCase(tmp_path / "files")
+    world = make_world(diffusion_pipe_root=tmp_path / "files" / "trainer", diffusion_pipe_python=PYTHON)
+    body = {"model_type": "sdxl", "config_toml": case.config + line + "\n", "dataset_toml": case.dataset}
+    for path in ("validate", "start"):
+        answer = world.client.post(f"{TRAINING}/{path}", json=body)
+        assert answer.status_code < 500, answer.text[:500]
+        if answer.status_code == 201:
+            assert world.client.get(answer.headers["location"]).status_code == 200
+
+
+def test_terminal_codes_and_markup_come_back_as_they_went(world: World):
+    text = "<script>alert(1)</script> \u202e \u001b[31m"
+    task = world.get(world.start(description=text))
+    assert task["description"] == text
+
+
+# -- a database that does not answer -------------------------------------------------------------------------------
+
+
+@contextmanager
+def locked(world: World) -> Iterator[None]:
+    """Somebody else holds the database, and does not let go."""
+    with closing(sqlite3.connect(world.storage / "database.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        yield
+        other.execute("ROLLBACK")
+
+
+@pytest.fixture
+def impatient(make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A server whose statements wait shortly for a lock."""
+    monkeypatch.setattr(database, "LOCK_MS", 100)
+    return make_world()
+
+
+def test_statement_gives_up_early_enough_for_an_answer_within_5_s():
+    assert database.LOCK_MS < 5000
+
+
+def test_write_while_the_database_is_locked_is_to_be_asked_again(impatient: World):
+    world, done, running = impatient, impatient.finish(), impatient.run()
+    world.make_checkpoints(done, 10)
+    writes = [
+        ("POST", "/start", TOY),
+        ("POST", "/start", {**TOY, "queue": False}),
+        ("POST", f"/stop/{running}", None),
+        ("POST", f"/resume/{done}", {"config": {"epochs": 9}}),
+        ("POST", f"/restart/{done}", None),
+        ("PATCH", f"/{running}", {"priority": 3}),
+        ("DELETE", f"/{done}?files=true", None),
+    ]
+    with locked(world):
+        for method, path, body in writes:
+            for headers in ({}, {"Idempotency-Key": "k"}):
+                answer = world.client.ask(method, TRAINING + path, json=body, headers=headers)
+                assert answer.status_code == 503
+                assert failure_of(answer)["error"]["code"] == "database_unavailable"
+                assert int(answer.headers["retry-after"]) > 0
+    assert [(world.get(task)["status"], world.get(task)["priority"]) for task in (done, running)] == [
+        ("completed", 0),
+        ("running", 0),
+    ]
+    assert world.client.data(f"{TRAINING}/list")["pagination"]["total"] == 2
+    assert (world.storage / "tasks" / done / "output").is_dir()
+    assert world.client.post(f"{TRAINING}/start", json=TOY, headers={"Idempotency-Key": "k"}).status_code == 201
+
+
+def test_reads_go_on_while_the_database_is_locked(impatient: World):
+    running = impatient.run()
+    with locked(impatient):
+        for path in ("/gpu/status", "/gpu/available", f"/training/{running}", "/training/list", "/system/overview"):
+            assert impatient.client.get(f"/api/v1{path}").status_code == 200
+        assert impatient.client.get("/health").status_code == 200
+
+
+def test_trainings_go_on_when_the_database_answers_again(impatient: World):
+    waiting = impatient.start()
+    with locked(impatient):
+        impatient.train()
+        impatient.sweep()
+    assert impatient.get(impatient.run(waiting))["status"] == "running"
+    with locked(impatient):
+        impatient.executor.ends(f"{waiting}.1")
+        impatient.train()
+    assert impatient.get(waiting)["status"] == "running"
+    impatient.train()
+    assert impatient.get(waiting)["status"] == "failed"
+
+
+def test_database_that_is_away_takes_nothing_else_with_it(world: World, monkeypatch: pytest.MonkeyPatch):
+    running = world.run(gpu_id=0)
+
+    @contextmanager
+    def away(self: database.Database, mode: str) -> Iterator[None]:
+        raise database.DatabaseUnavailable("It is away.", headers={"Retry-After": "2"})
+        yield
+
+    with monkeypatch.context() as patched:
+        patched.setattr(database.Database, "_connect", away)
+        for path in ("/training/list", f"/training/{running}", f"/training/{running}/artifacts", "/gpu/tasks"):
+            answer = world.client.get(f"/api/v1{path}")
+            assert (answer.status_code, failure_of(answer)["error"]["code"]) == (503, "database_unavailable")
+        world.sweep()
+        world.train()
+        gpus = world.client.data("/api/v1/gpu/status")["gpus"]
+        assert [gpu["status"] for gpu in gpus] == ["training", "available", "available", "available"]
+        for path in ("/health", "/health/ready", "/metrics", "/api/v1/gpu/available", "/api/v1/gpu/0"):
+            assert world.client.get(path).status_code == 200
+    world.train()
+    assert world.get(running)["status"] == "running"

@@ -1,0 +1,221 @@
+"""Going on from a checkpoint, and beginning anew."""
+
+from typing import Any
+
+import pytest
+
+from api.executors.fake import outcome
+from api.utils.clock import FakeClock
+from tests.api.client import failure_of
+from tests.api.conftest import TRAINING, MakeWorld, World
+
+FAILED = outcome(exit_code=1)
+
+
+@pytest.fixture
+def stopped(world: World) -> str:
+    """One with two complete checkpoints and one that is not."""
+    task_id = world.run(config={"epochs": 3, "toy": {"steps_per_epoch": 10, "seed": 1}}, gpu_id=1)
+    world.make_checkpoints(task_id, 10, 20, 30, complete=False)
+    return world.end(task_id, FAILED)
+
+
+def resume(world: World, task_id: str, **body: Any) -> dict[str, Any]:
+    answer = world.client.post(f"{TRAINING}/resume/{task_id}", json=body)
+    assert answer.status_code == 202, answer.text
+    assert answer.headers["location"] == f"{TRAINING}/{task_id}"
+    task: dict[str, Any] = answer.json()["data"]
+    return task
+
+
+def refused(world: World, task_id: str, status: int, **body: Any) -> dict[str, Any]:
+    before = world.get(task_id)
+    answer = world.client.post(f"{TRAINING}/resume/{task_id}", json=body)
+    assert answer.status_code == status, answer.text
+    assert world.get(task_id) == before
+    return failure_of(answer)
+
+
+# -- resume --------------------------------------------------------------------------------------------------------
+
+
+def test_resumed_training_goes_on_from_the_last_complete_checkpoint(world: World, stopped: str):
+    task = resume(world, stopped)
+    assert (task["task_id"], task["status"], task["failure"], task["finished_at"]) == (stopped, "queued", None, None)
+    task = world.get(world.run(stopped))
+    assert (task["attempt_count"], task["status"]) == (2, "running")
+    assert task["attempts"][1]["resumed_from"] == "global_step20"
+    submission = world.executor.submissions[-1]
+    assert submission.ref.uid == f"{stopped}.2"
+    assert task["run_dir"] in submission.argv
+
+
+def test_resume_without_a_body_is_the_same(world: World, stopped: str):
+    answer = world.client.post(f"{TRAINING}/resume/{stopped}")
+    assert answer.status_code == 202
+
+
+def test_checkpoint_can_be_named(world: World, stopped: str):
+    resume(world, stopped, checkpoint="global_step10", reset_dataloader=True, reset_optimizer=True)
+    task = world.get(world.run(stopped))
+    assert task["attempts"][1]["resumed_from"] == "global_step10"
+    assert (world.output(stopped) / "20260101_00-00-00" / "latest").read_text() == "global_step10"
+    assert {"--reset_dataloader", "--reset_optimizer"} <= set(world.executor.submissions[-1].argv)
+
+
+@pytest.mark.parametrize("checkpoint", ["global_step30", "global_step99", "latest"])
+def test_checkpoint_that_is_not_complete_or_not_there_is_refused(world: World, stopped: str, checkpoint: str):
+    envelope = refused(world, stopped, 409, checkpoint=checkpoint)
+    assert envelope["error"]["code"] == "no_checkpoint"
+    assert envelope["data"]["checkpoints"] == ["global_step10", "global_step20"]
+
+
+@pytest.mark.parametrize("checkpoint", ["", "../x", "a/b", "a b", ".", "x" * 65, 5, True])
+def test_checkpoint_that_is_no_name_is_refused(world: World, stopped: str, checkpoint: Any):
+    refused(world, stopped, 422, checkpoint=checkpoint)
+
+
+def test_training_without_a_checkpoint_cannot_be_resumed(world: World):
+    task_id = world.finish(FAILED)
+    envelope = refused(world, task_id, 409)
+    assert envelope["error"]["code"] == "no_checkpoint"
+    assert envelope["data"]["checkpoints"] == []
+
+
+def test_training_that_waits_or_runs_cannot_be_resumed(world: World):
+    running = world.run()
+    waiting = world.start(gpu_count=4)
+    for task_id, status in ((running, "running"), (waiting, "queued")):
+        envelope = refused(world, task_id, 409)
+        assert (envelope["error"]["code"], envelope["data"]["status"]) == ("task_active", status)
+
+
+def test_completed_training_is_resumed_with_a_change_only(world: World):
+    task_id = world.run()
+    world.make_checkpoints(task_id, 120)
+    world.end(task_id)
+    envelope = refused(world, task_id, 409)
+    assert envelope["error"]["code"] == "conflict"
+    assert resume(world, task_id, config={"epochs": 6})["plan"]["total_steps"] == 240
+
+
+def test_changes_are_merged_into_the_configuration(world: World, stopped: str):
+    task = resume(world, stopped, config={"epochs": 6, "toy": {"seed": None, "size": 8}})
+    assert task["config"] == {"epochs": 6, "toy": {"steps_per_epoch": 10, "size": 8}}
+    assert task["plan"]["total_steps"] == 60
+    world.run(stopped)
+    written = (world.storage / "tasks" / stopped / "attempts" / "2" / "config.toml").read_text()
+    assert "epochs = 6" in written
+    assert "seed" not in written
+
+
+def test_null_for_what_is_not_there_changes_nothing(world: World, stopped: str):
+    assert resume(world, stopped, config={"max_steps": None})["config"]["epochs"] == 3
+
+
+def test_text_takes_the_place_of_the_structured_form(world: World, stopped: str):
+    task = resume(world, stopped, config_toml="epochs = 9\n")
+    assert task["config"] == {"epochs": 9}
+    assert (task["request"]["config"], task["plan"]["epochs"]) == ({}, 9)
+
+
+def test_text_and_structured_form_together_are_refused(world: World, stopped: str):
+    refused(world, stopped, 422, config_toml="epochs = 9\n", config={"epochs": 5})
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"config": {"epochs": None}}, "/config/epochs"),
+        ({"config": {"epocs": 1}}, "/config/epocs"),
+        ({"config": "epochs"}, "/config"),
+        ({"config_toml": "epochs ="}, "/config_toml"),
+        ({"env": {"LD_PRELOAD": "x"}}, "/env/LD_PRELOAD"),
+        ({"gpu_id": 9}, "/gpu_id"),
+        ({"gpu_id": 0, "gpu_count": 1}, ""),
+        ({"model_type": "flux"}, "/model_type"),
+        ({"priority": 1}, "/priority"),
+    ],
+    ids=str,
+)
+def test_change_that_is_wrong_is_refused(world: World, stopped: str, body: dict[str, Any], pointer: str):
+    envelope = refused(world, stopped, 422, **body)
+    assert pointer in [mistake["pointer"] for mistake in envelope["error"]["errors"]]
+
+
+def test_other_gpus_can_be_asked_for(world: World, stopped: str):
+    resume(world, stopped, gpu_count=2)
+    assert len(world.get(world.run(stopped))["gpu_ids"]) == 2
+
+
+def test_gpus_stay_those_that_were_asked_for(world: World, stopped: str):
+    resume(world, stopped)
+    assert world.get(world.run(stopped))["gpu_ids"] == [1]
+
+
+def test_more_gpus_than_there_are_is_refused(world: World, stopped: str):
+    assert refused(world, stopped, 507, gpu_count=9)["error"]["code"] == "insufficient_gpus"
+
+
+def test_resumed_training_has_all_its_retries_again(make_world: MakeWorld, clock: FakeClock):
+    world = make_world(clock=clock)
+    task_id = world.run(max_retries=1)
+    world.make_checkpoints(task_id, 10)
+    world.end(task_id, FAILED)
+    assert (world.get(task_id)["status"], world.get(task_id)["retries"]) == ("queued", 1)
+    clock.advance(10)
+    world.end(world.run(task_id), FAILED)
+    assert (world.get(task_id)["status"], world.get(task_id)["retries"]) == ("failed", 1)
+    assert resume(world, task_id)["retries"] == 0
+
+
+def test_checkpoints_can_be_resumed_again_and_again(world: World, stopped: str):
+    for number in range(2, 5):
+        resume(world, stopped)
+        world.end(world.run(stopped), FAILED)
+        assert world.get(stopped)["attempt_count"] == number
+
+
+# -- restart -------------------------------------------------------------------------------------------------------
+
+
+def test_restart_is_a_new_training_with_the_same_request(world: World, stopped: str):
+    answer = world.client.post(f"{TRAINING}/restart/{stopped}")
+    task, old = answer.json()["data"], world.get(stopped)
+    assert answer.status_code == 201
+    assert answer.headers["location"] == f"{TRAINING}/{task['task_id']}"
+    assert task["task_id"] != stopped
+    assert (task["restarted_from"], task["status"], task["checkpoints"]) == (stopped, "queued", [])
+    assert task["request"] == old["request"]
+    assert old["status"] == "failed"
+    assert task["output_dir"] != old["output_dir"]
+
+
+def test_completed_training_can_be_restarted(world: World):
+    assert world.client.post(f"{TRAINING}/restart/{world.finish()}").status_code == 201
+
+
+def test_training_that_waits_or_runs_cannot_be_restarted(world: World):
+    running = world.run()
+    waiting = world.start(gpu_count=4)
+    for task_id in (running, waiting):
+        answer = world.client.post(f"{TRAINING}/restart/{task_id}")
+        assert answer.status_code == 409
+        assert failure_of(answer)["error"]["code"] == "task_not_finished"
+
+
+def test_restart_that_does_not_wait_is_refused_while_its_gpus_are_held(world: World):
+    task_id = world.start(queue=False, gpu_id=0)
+    world.end(world.run(task_id), FAILED)
+    holder = world.run(gpu_id=0)
+    answer = world.client.post(f"{TRAINING}/restart/{task_id}")
+    assert answer.status_code == 409
+    assert holder in failure_of(answer)["error"]["detail"]
+
+
+@pytest.mark.parametrize("route", ["resume", "restart"])
+@pytest.mark.parametrize("task_id", ["train_20260101_00000000", "x", "a%00b", "é"])
+def test_unknown_training_is_not_found(world: World, route: str, task_id: str):
+    answer = world.client.post(f"{TRAINING}/{route}/{task_id}")
+    assert answer.status_code == 404
+    assert failure_of(answer)["error"]["code"] == "task_not_found"

@@ -1,0 +1,204 @@
+"""Stopping a training, wherever it is."""
+
+from typing import Any
+
+import pytest
+
+from api.executors.fake import outcome
+from api.models.training import StopRung
+from tests.api.client import failure_of
+from tests.api.conftest import TRAINING, World
+
+ADDRESSES = [f"{TRAINING}/stop/{{}}", f"{TRAINING}/{{}}/stop"]
+
+
+def stop(world: World, task_id: str, body: dict[str, Any] | None = None, address: str = ADDRESSES[0]) -> dict[str, Any]:
+    answer = world.client.post(address.format(task_id), json=body)
+    assert answer.status_code == 202, answer.text
+    assert answer.headers["location"] == f"{TRAINING}/{task_id}"
+    task: dict[str, Any] = answer.json()["data"]
+    return task
+
+
+def refused(world: World, task_id: str) -> dict[str, Any]:
+    answer = world.client.post(f"{TRAINING}/stop/{task_id}")
+    assert answer.status_code == 409
+    return failure_of(answer)
+
+
+@pytest.fixture
+def training(world: World) -> str:
+    """One that makes steps."""
+    task_id = world.run()
+    world.prints(task_id, "steps: 1 loss: 0.5 iter time (s): 1.0 samples/sec: 64.0\n")
+    world.make_checkpoints(task_id, 1)
+    world.note_progress()
+    return task_id
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_training_is_asked_for_a_checkpoint_first(world: World, training: str, address: str):
+    task = stop(world, training, address=address)
+    assert (task["status"], task["stop"]["rung"], task["stop"]["force"]) == ("stopping", "checkpoint", False)
+    assert task["stop"]["actor"] == "api"
+    world.train()
+    ((ref, order),) = world.executor.orders
+    assert ref.uid == f"{training}.1"
+    assert order.signal_file.name == "save_quit"
+    assert order.checkpoint_seconds == 300
+
+
+def test_stop_by_force_leaves_the_checkpoint_out(world: World, training: str):
+    task = stop(world, training, {"force": True})
+    assert (task["status"], task["stop"]["rung"], task["stop"]["force"]) == ("stopping", "terminate", True)
+    world.train()
+    ((_, order),) = world.executor.orders
+    assert (order.signal_file, order.checkpoint_seconds) == (None, 0)
+
+
+def test_time_for_the_checkpoint_can_be_given(world: World, training: str):
+    stop(world, training, {"timeout_seconds": 7.5})
+    world.train()
+    assert world.executor.orders[0][1].checkpoint_seconds == 7.5
+
+
+def test_training_that_does_not_listen_yet_is_terminated(world: World):
+    loading = world.run()
+    assert stop(world, loading)["stop"]["rung"] == "terminate"
+    world.train()
+    assert world.executor.orders[0][1].signal_file is None
+
+
+def test_stop_that_is_repeated_answers_the_same(world: World, training: str):
+    first = stop(world, training)
+    world.train()
+    again = stop(world, training, address=ADDRESSES[1])
+    assert (again["status"], again["stop"]) == (first["status"], first["stop"])
+    world.train()
+    assert len(world.executor.orders) == 1
+
+
+def test_stop_that_is_repeated_by_force_gets_harder(world: World, training: str):
+    stop(world, training)
+    world.train()
+    assert stop(world, training, {"force": True})["stop"]["force"] is True
+    world.train()
+    assert [order.signal_file is None for _, order in world.executor.orders] == [False, True]
+
+
+def test_stop_never_gets_softer(world: World, training: str):
+    stop(world, training, {"force": True})
+    assert stop(world, training)["stop"]["force"] is True
+    world.train()
+    world.train()
+    assert len(world.executor.orders) == 1
+
+
+def test_rung_that_is_reached_is_shown(world: World, training: str):
+    stop(world, training)
+    world.train()
+    for rung in StopRung:
+        world.executor.is_stopping(world.uid(training), rung)
+        world.train()
+        assert world.get(training)["stop"]["rung"] == rung
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        (outcome(phrases=["Manually quitting"], stop_rung=StopRung.CHECKPOINT), "with a checkpoint"),
+        (outcome(exit_code=None, signal=15, stop_rung=StopRung.TERMINATE), "SIGTERM"),
+        (outcome(exit_code=None, signal=9, stop_rung=StopRung.KILL), "SIGKILL"),
+    ],
+)
+def test_stopped_training_is_stopped_and_frees_its_gpu(world: World, training: str, how: Any, message: str):
+    stop(world, training)
+    world.end(training, how)
+    task = world.get(training)
+    assert (task["status"], task["failure"], task["progress"]["stage"]) == ("stopped", None, None)
+    assert task["finished_at"] is not None
+    last = world.client.data(f"{TRAINING}/{training}/events")["events"][-1]
+    assert message in last["message"]
+    assert world.client.data("/api/v1/gpu/0")["is_available"]
+
+
+def test_training_that_completes_while_it_is_stopped_has_completed(world: World, training: str):
+    stop(world, training)
+    world.end(training)
+    assert world.get(training)["status"] == "completed"
+
+
+def test_waiting_training_is_stopped_at_once(world: World):
+    task_id = world.start()
+    assert stop(world, task_id)["status"] == "stopped"
+    world.train()
+    assert world.executor.submissions == []
+
+
+def test_training_that_has_its_gpus_but_no_process_is_never_started(world: World):
+    task_id = world.start(queue=False)
+    assert stop(world, task_id)["status"] == "stopping"
+    world.train()
+    assert world.get(task_id)["status"] == "stopped"
+    assert world.executor.submissions == []
+    world.free_gpus()
+    assert world.client.data("/api/v1/gpu/0")["is_available"]
+
+
+@pytest.mark.parametrize(
+    ("how", "status"),
+    [(outcome(phrases=["TRAINING COMPLETE!"]), "completed"), (outcome(exit_code=1), "failed")],
+)
+def test_finished_training_cannot_be_stopped(world: World, how: Any, status: str):
+    task_id = world.finish(how)
+    envelope = refused(world, task_id)
+    assert (envelope["error"]["code"], envelope["data"]["status"]) == ("task_finished", status)
+    assert world.get(task_id)["status"] == status
+
+
+def test_training_that_waits_for_another_try_is_stopped_at_once(world: World):
+    task_id = world.finish(outcome(exit_code=1), max_retries=3)
+    task = world.get(task_id)
+    assert (task["status"], task["retries"]) == ("queued", 1)
+    assert "tries again in" in task["waiting_reason"]
+    assert stop(world, task_id)["status"] == "stopped"
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content-Type": "application/json"}, {"Content-Type": "text/plain"}])
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_body_may_be_left_out(world: World, training: str, address: str, headers: dict[str, str]):
+    answer = world.client.post(address.format(training), headers=headers)
+    assert answer.status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type", "status"),
+    [
+        (b"{", "application/json", 400),
+        (b"{}", "text/plain", 415),
+        (b"force=true", "application/x-www-form-urlencoded", 415),
+        (b"[]", "application/json", 422),
+        (b'{"force": "yes"}', "application/json", 422),
+        (b'{"force": 1}', "application/json", 422),
+        (b'{"timeout_seconds": -1}', "application/json", 422),
+        (b'{"timeout_seconds": 1e9}', "application/json", 422),
+        (b'{"timeout_seconds": NaN}', "application/json", 400),
+        (b'{"now": true}', "application/json", 422),
+    ],
+)
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_body_that_is_wrong_stops_nothing(
+    world: World, training: str, address: str, content: bytes, content_type: str, status: int
+):
+    answer = world.client.post(address.format(training), content=content, headers={"Content-Type": content_type})
+    assert answer.status_code == status
+    failure_of(answer)
+    assert world.get(training)["status"] == "running"
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize("task_id", ["train_20260101_00000000", "x", "..", "a%00b", "é", "x" * 500, "-"])
+def test_unknown_training_cannot_be_stopped(world: World, address: str, task_id: str):
+    answer = world.client.post(address.format(task_id))
+    assert answer.status_code == 404
+    assert failure_of(answer)["error"]["code"] in ("task_not_found", "not_found")

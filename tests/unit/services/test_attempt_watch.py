@@ -1,0 +1,261 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+from api.executors.executor import AttemptRef
+from api.executors.fake import FakeExecutor
+from api.models.training import Attempt, AttemptStatus, Stage, TrainingPlan, TrainingRequest, TrainingTask
+from api.services import attempt_watch
+from api.services.attempt_watch import LINE_BYTES, SAVE_SECONDS, AttemptWatch
+from api.services.series_reading import read_series
+from api.services.task_preview import preview
+from api.trainers.toy.trainer import Toy
+from api.utils.clock import FakeClock
+from tests.unit.services.builders import NOW
+
+PLAN = TrainingPlan("toy", "toy", 1, epochs=3, steps_per_epoch=10, total_steps=30)
+
+
+class Watched:
+    """An attempt's directory and log, and watches over it that come and go."""
+
+    def __init__(self, root: Path, clock: FakeClock) -> None:
+        self.directory = root / "attempts" / "1"
+        self.output = root / "output"
+        for directory in (self.directory, self.output):
+            directory.mkdir(parents=True)
+        self.ref = AttemptRef("t.1", self.directory, root / "log")
+        self.executor = FakeExecutor()
+        self.clock = clock
+
+    def watch(self, log_start: int | None = 0, **changes: Any) -> AttemptWatch:
+        """A new one, as after a restart of the service."""
+        asked = TrainingRequest("toy")
+        shown = preview("t", asked, PLAN, NOW)
+        task = TrainingTask(**{name: getattr(shown, name) for name in shown.__slots__}, request=asked, plan=PLAN)
+        plain = Attempt("t.1", "t", 1, AttemptStatus.RUNNING, "x", "here", str(self.directory), (), (), None, NOW)
+        made = AttemptWatch(task, replace(plain, **changes), self.ref, Toy(), self.executor, self.clock)
+        if made.log_start is None:
+            made.log_start = log_start
+        return made
+
+    def prints(self, text: str | bytes) -> None:
+        self.executor.prints(self.ref.log_directory, text.encode() if isinstance(text, str) else text)
+
+    def run_dir(self, name: str = "20260101_00-00-00", *steps: int) -> Path:
+        directory = self.output / name
+        directory.mkdir(exist_ok=True)
+        for step in steps:
+            (directory / f"global_step{step}").mkdir()
+            (directory / f"global_step{step}" / "state").write_text("x")
+            (directory / "latest").write_text(f"global_step{step}")
+        return directory
+
+    def losses(self) -> dict[int, float]:
+        series = read_series([self.directory / "series"], "train/loss")
+        return {int(step): float(value) for step, value, _ in series.tolist()}
+
+
+@pytest.fixture
+def watched(tmp_path: Path, clock: FakeClock) -> Watched:
+    return Watched(tmp_path / "task", clock)
+
+
+def step(number: int, loss: float = 0.5) -> str:
+    return f"steps: {number} loss: {loss} iter time (s): 1.0 samples/sec: 2.0\n"
+
+
+def test_lines_become_progress_and_points(watched: Watched):
+    watch = watched.watch()
+    watched.prints(step(1, 0.5) + step(2, 0.25))
+    watch.poll()
+    assert (watch.progress.step, watch.progress.loss, watch.progress.stage) == (2, 0.25, Stage.TRAINING)
+    assert watched.losses() == {1: 0.5, 2: 0.25}
+    assert list(watch.last_lines) == [line for line in (step(1, 0.5) + step(2, 0.25)).split("\n") if line]
+
+
+def test_line_that_is_not_whole_yet_waits_for_its_rest(watched: Watched):
+    watch = watched.watch()
+    watched.prints(step(1)[:20])
+    watch.poll()
+    assert watch.progress.step is None
+    watched.prints(step(1)[20:])
+    watch.poll()
+    assert watch.progress.step == 1
+
+
+def test_last_line_counts_without_its_end_once_the_attempt_has_ended(watched: Watched):
+    watch = watched.watch()
+    watched.prints("TRAINING COMPLETE!")
+    watch.finish()
+    assert watch.progress.phrases == {"TRAINING COMPLETE!"}
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\0\x80\n", b"\r\r\r\n", b"\n\n", b"x" * 200_000 + b"\n", b"\x1b[2J\n"])
+def test_strange_output_is_borne(watched: Watched, content: bytes):
+    watch = watched.watch()
+    watched.prints(content + step(1).encode())
+    watch.poll()
+    assert watch.progress.step == 1
+    assert all(len(line) <= LINE_BYTES for line in watch.last_lines)
+
+
+def test_bars_are_lines_of_their_own(watched: Watched):
+    watch = watched.watch()
+    watched.prints("10%|#\r20%|##\r" + step(1))
+    watch.poll()
+    assert watch.progress.step == 1
+
+
+def test_lines_of_earlier_attempts_are_none_of_this_one(watched: Watched):
+    watched.prints(step(99))
+    watch = watched.watch(log_start=len(step(99)))
+    watched.prints(step(1))
+    watch.poll()
+    assert (watch.progress.step, watched.losses()) == (1, {1: 0.5})
+
+
+def test_nothing_is_read_before_it_is_known_where_to_begin(watched: Watched):
+    watched.prints(step(99))
+    watch = watched.watch(log_start=None)
+    watch.poll()
+    assert watch.progress.step is None
+
+
+def test_flood_is_skipped_and_the_latest_is_seen(watched: Watched, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(attempt_watch, "LOG_BUDGET", 1000)
+    monkeypatch.setattr(attempt_watch, "LOG_BACKLOG", 5000)
+    watch = watched.watch()
+    watched.prints("".join(step(number) for number in range(1, 1001)))
+    for _ in range(30):
+        watch.poll()
+    assert watch.progress.step == 1000
+
+
+def test_run_directory_is_found_and_earlier_ones_are_not_taken(watched: Watched):
+    watched.run_dir("20250101_00-00-00")
+    watch = watched.watch(known_run_dirs=("20250101_00-00-00",))
+    watch.poll()
+    assert watch.run_dir is None
+    watched.run_dir("20260101_00-00-00")
+    watch.poll()
+    assert watch.run_dir == watched.output / "20260101_00-00-00"
+
+
+def test_event_files_become_points(watched: Watched):
+    directory = watched.run_dir()
+    writer = EventFileWriter(str(directory))
+    summary = Summary(value=[Summary.Value(tag="train/grad_norm", simple_value=2.0)])
+    writer.add_event(Event(wall_time=1.0, step=5, summary=summary))
+    writer.flush()
+    watch = watched.watch()
+    watch.poll()
+    writer.close()
+    assert watch.progress.grad_norm == 2.0
+    assert len(read_series([watched.directory / "series"], "train/grad_norm")) == 1
+    watch.poll()
+    watched.watch().finish()
+    assert len(read_series([watched.directory / "series"], "train/grad_norm")) == 1
+
+
+def test_completed_checkpoints_are_told_once(watched: Watched):
+    directory = watched.run_dir("20260101_00-00-00", 10)
+    watch = watched.watch()
+    watch.poll()
+    assert [one.name for one in watch.look_for_checkpoints()] == ["global_step10"]
+    assert watch.look_for_checkpoints() == []
+    (directory / "global_step20").mkdir()
+    (directory / "global_step20" / "state").write_text("x")
+    assert watch.look_for_checkpoints() == []
+    (directory / "latest").write_text("global_step20")
+    assert [one.name for one in watch.look_for_checkpoints()] == ["global_step20"]
+
+
+def test_checkpoints_of_a_resumed_run_are_no_news(watched: Watched):
+    directory = watched.run_dir("20260101_00-00-00", 10)
+    watch = watched.watch(run_dir=str(directory))
+    assert watch.look_for_checkpoints() == []
+    assert [one.name for one in watch.checkpoints] == ["global_step10"]
+
+
+def test_signal_file_is_offered_only_while_the_trainer_looks(watched: Watched):
+    watched.run_dir()
+    watch = watched.watch()
+    watch.poll()
+    assert watch.signal_file is None
+    watched.prints(step(1))
+    watch.poll()
+    assert watch.signal_file == watched.output / "20260101_00-00-00" / "save_quit"
+
+
+def test_restarted_service_goes_on_where_it_was(watched: Watched):
+    watched.run_dir("20260101_00-00-00", 1)
+    watch = watched.watch()
+    watched.prints(step(1, 0.5) + step(2, 0.25)[:10])
+    watch.poll()
+    watch.look_for_checkpoints()
+    watch.peak_memory_mb = 123
+    watch.save()
+    watched.prints(step(2, 0.25)[10:])
+    again = watched.watch()
+    assert (again.progress.step, again.run_dir, again.peak_memory_mb) == (1, watch.run_dir, 123)
+    assert again.look_for_checkpoints() == []
+    again.poll()
+    assert (again.progress.step, again.progress.best_loss) == (2, 0.25)
+    assert watched.losses() == {1: 0.5, 2: 0.25}
+
+
+def test_service_that_was_killed_before_its_note_shows_nothing_twice(watched: Watched):
+    watch = watched.watch()
+    watched.prints(step(1))
+    watch.poll()
+    watched.prints(step(2) + step(3))
+    watch.poll()
+    again = watched.watch()
+    again.poll()
+    assert again.progress.step == 3
+    assert watched.losses() == {1: 0.5, 2: 0.5, 3: 0.5}
+
+
+@pytest.mark.parametrize(
+    "note", [b"", b"{", b"[]", b"null", b"{}", b'{"reader": 5}', b"\xff", b'{"reader": {}, "offset": 5}']
+)
+def test_note_that_is_damaged_is_read_anew(watched: Watched, note: bytes):
+    (watched.directory / "watch.json").write_bytes(note)
+    watched.prints(step(1))
+    watch = watched.watch()
+    watch.poll()
+    assert watch.progress.step == 1
+
+
+def test_note_is_written_now_and_then(watched: Watched):
+    watch = watched.watch()
+    path = watched.directory / "watch.json"
+    watched.prints(step(1))
+    watch.poll()
+    first = json.loads(path.read_bytes())["offset"]
+    watched.prints(step(2))
+    watch.poll()
+    assert json.loads(path.read_bytes())["offset"] == first
+    watched.clock.advance(SAVE_SECONDS)
+    watch.poll()
+    assert json.loads(path.read_bytes())["offset"] == len(step(1) + step(2))
+
+
+def test_disk_that_takes_nothing_stops_no_watch(watched: Watched, monkeypatch: pytest.MonkeyPatch):
+    def full(*args: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(attempt_watch, "append_points", full)
+    monkeypatch.setattr(attempt_watch, "write_private", full)
+    watch = watched.watch()
+    watched.prints(step(1))
+    watch.poll()
+    watch.finish()
+    assert watch.progress.step == 1
