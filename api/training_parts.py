@@ -75,7 +75,7 @@ def build_training(
         max_concurrent=config.max_concurrent_tasks,
         min_free_mb=config.min_free_disk_mb,
     )
-    loop = TrainingLoop(reconciler, dispatcher, FileLock(root / "trainings.lock"))
+    loop = TrainingLoop(reconciler, dispatcher, attempts.has_work, FileLock(root / "trainings.lock"))
     checker = RequestChecker(trainers, gpus, attempts, root, config.min_free_disk_mb)
     service = TrainingService(tasks, attempts, checker, dispatcher, reconciler, trainers, gpus, clock, root, loop.wake)
     return Training(service, loop)

@@ -1,6 +1,7 @@
 """The loop that all trainings of this machine depend on: one server process at a time runs it."""
 
 import logging
+from collections.abc import Callable
 
 from api.errors import DatabaseUnavailable
 from api.services.dispatcher import Dispatcher
@@ -17,9 +18,13 @@ ROUND_SECONDS = 0.5
 class TrainingLoop:
     """Reconciles, then gives free GPUs away. A second server on the same storage waits until the first has ended."""
 
-    def __init__(self, reconciler: Reconciler, dispatcher: Dispatcher, lock: FileLock) -> None:
+    def __init__(
+        self, reconciler: Reconciler, dispatcher: Dispatcher, has_work: Callable[[], bool], lock: FileLock
+    ) -> None:
+        """`has_work` says cheaply whether a round would find anything to do."""
         self._reconciler = reconciler
         self._dispatcher = dispatcher
+        self._has_work = has_work
         self._lock = lock
         self._has_lock = False
         self._has_news = False
@@ -50,6 +55,9 @@ class TrainingLoop:
             logger.info("this server looks after the trainings")
         try:
             news, self._has_news = self._has_news, False
+            if not news and not self._has_work():
+                self._note_answer()
+                return
             news |= self._reconciler.tick()
             if self._dispatcher.dispatch(news):
                 # What was just claimed is started at once, and not a round later.
@@ -59,6 +67,9 @@ class TrainingLoop:
                 logger.warning("the database does not answer; trainings go on", extra={"problem": error.detail})
             self._is_failing = True
         else:
-            if self._is_failing:
-                logger.info("the database answers again")
-            self._is_failing = False
+            self._note_answer()
+
+    def _note_answer(self) -> None:
+        if self._is_failing:
+            logger.info("the database answers again")
+        self._is_failing = False

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.models.lease import Lease, LeaseKind
@@ -99,6 +99,14 @@ class AttemptStore:
         query = select(attempts).where(attempts.c.status != AttemptStatus.ENDED, attempts.c.node == node)
         with self._database.read() as connection:
             return [read_attempt(row) for row in connection.execute(query.order_by(attempts.c.created_at))]
+
+    def has_work(self) -> bool:
+        """Whether anything is there for the training loop: a task that waits, an open attempt, a lease that ends."""
+        waits = exists().where(tasks.c.status == TaskStatus.QUEUED)
+        runs = exists().where(attempts.c.status != AttemptStatus.ENDED)
+        ends = exists().where(lease_table.c.attempt_uid.is_not(None))
+        with self._database.read() as connection:
+            return bool(connection.scalar(select(waits | runs | ends)))
 
     def note_submitted(self, attempt: Attempt) -> bool:
         """Records that its supervisor is about to be started; False when it has ended meanwhile."""

@@ -375,3 +375,18 @@ def test_events_of_an_attempt_name_it(stores: Stores):
         ("running", "stopping", None),
         ("stopping", "stopped", "t1.1"),
     ]
+
+
+# -- work for the loop -------------------------------------------------------------------------------------------------
+
+
+def test_there_is_work_from_the_queue_until_the_last_gpu_is_drained(stores: Stores):
+    assert not stores.attempts.has_work()
+    stores.tasks.create(new_task(), NOW, "ann")
+    assert stores.attempts.has_work()
+    attempt = stores.attempts.claim(new_attempt(), NOW)
+    assert stores.attempts.has_work()
+    stores.finish(attempt, TaskStatus.FAILED)
+    assert stores.attempts.has_work()
+    free(stores)
+    assert not stores.attempts.has_work()
