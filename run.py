@@ -48,7 +48,8 @@ def main(argv: Sequence[str]) -> int:
         print(f"run.py: {error}", file=sys.stderr)
         return 1
     port = listener.getsockname()[1]
-    server = Server(create_shell(runtime), runtime.broker, on_started=lambda: _announce(runtime, port))
+    shell = create_shell(runtime)
+    server = Server(shell, runtime.broker, runtime.log_feeds, on_started=lambda: _announce(runtime, port))
     runtime.start()
     # What is loaded by now stays: without this, each full collection walks over it, for milliseconds.
     gc.collect()
@@ -72,6 +73,8 @@ def create_shell(runtime: Runtime, serves_documents: bool = True) -> Shell:
         lambda: gpus.documents,
         runtime.services.clock,
         runtime.config.max_body_bytes,
+        runtime.services.logs,
+        runtime.log_feeds,
         serves_documents,
     )
 

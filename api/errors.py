@@ -42,6 +42,12 @@ class MalformedRequest(ServiceError):
     code, status = "malformed_request", 400
 
 
+class InvalidPattern(ServiceError):
+    """The pattern is no regular expression that RE2 takes."""
+
+    code, status = "invalid_pattern", 400
+
+
 class HostNotAllowed(ServiceError):
     """The Host header names a machine that this service does not answer for."""
 
@@ -208,3 +214,9 @@ class Unavailable(ServiceError):
     """The service cannot answer this now."""
 
     code, status = "unavailable", 503
+
+
+class SearchBusy(Unavailable):
+    """As many searches are running as are allowed at a time: ask again in a moment."""
+
+    code = "search_busy"

@@ -23,6 +23,9 @@ from api.live.broker import Broker
 from api.models.training import TaskStatus
 from api.services.bundle import Services
 from api.services.gpu_service import GPUService
+from api.services.log_follower import LogFeeds
+from api.services.log_service import LogService
+from api.services.server_log import ServerLog
 from api.services.system_service import SystemService
 from api.services.training_files import write_private
 from api.shell.access_log import AccessLog, HTTPMetrics
@@ -56,7 +59,9 @@ class Runtime:
         node = _name_node(root)
         self.broker = Broker()
         http_metrics = HTTPMetrics()
-        self.access_log = AccessLog(http_metrics, config.log_level, config.logs_json)
+        self.server_log = ServerLog(root / "server-log", config.server_log_max_bytes, config.logs_json)
+        self.access_log = AccessLog(http_metrics, config.log_level, config.logs_json, copy=self.server_log.write)
+        self.log_feeds = LogFeeds()
         self.database = Database(config.database_url or sqlite_url(root / "database.sqlite"))
         tasks, attempts = TaskStore(self.database), AttemptStore(self.database)
         registry = _create_registry(http_metrics, self.broker, tasks)
@@ -77,6 +82,7 @@ class Runtime:
         self.services = Services(
             gpus=gpus,
             training=training.service,
+            logs=LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source),
             system=SystemService(gpus, training.service, clock, config.storage_root),
             idempotency=DatabaseIdempotencyStore(self.database, clock, owner, lambda other: host.is_alive(other, node)),
             clock=clock,
@@ -90,6 +96,7 @@ class Runtime:
 
     def start(self) -> None:
         """Starts every loop, and gives the first sweep a moment to end."""
+        self.server_log.start()
         self.access_log.start()
         self.services.gpus.start_monitoring()
         self.services.gpus.wait_for_first_sweep(FIRST_SWEEP_SECONDS)
@@ -99,7 +106,9 @@ class Runtime:
         """Stops them in reverse. Trainings go on."""
         self.training_loop.stop()
         self.services.gpus.stop_monitoring()
+        self.log_feeds.stop()
         self.access_log.stop()
+        self.server_log.stop()
         self.database.close()
 
 

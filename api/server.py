@@ -16,11 +16,14 @@ from starlette.types import Message, Receive, Scope, Send
 
 from api.errors import MalformedRequest, MethodNotAllowed, NotFound, RequestTimeout, ServiceError, TooLarge
 from api.live.broker import Broker
+from api.live.log_stream import log_stream_at, log_stream_routes
 from api.live.sse import create_gpu_stream
 from api.live.websocket import create_gpu_socket
 from api.services.documents import Document, DocumentTable, HeaderList, ReadyDocument, reply_with
+from api.services.log_follower import LogFeeds
+from api.services.log_service import LogService
 from api.shell.access_log import Access, AccessLog
-from api.shell.downloads import send_file
+from api.shell.downloads import send_download
 from api.shell.guard import HostPolicy
 from api.shell.protocol import HTTPProtocol, WebSocketProtocol, limit_send_buffer
 from api.shell.wsgi import FlaskBelow
@@ -66,6 +69,8 @@ class Shell:
         documents: Callable[[], DocumentTable],
         clock: Clock,
         max_body_bytes: int,
+        logs: LogService,
+        feeds: LogFeeds,
         serves_documents: bool = True,
     ) -> None:
         """`serves_documents=False` leaves every document to its Flask route: slower, and the same in all else."""
@@ -82,6 +87,7 @@ class Shell:
         self._streams = Router(
             routes=[
                 Route(STREAM_PATH, create_gpu_stream(broker), methods=["GET"]),
+                *log_stream_routes(logs, feeds),
                 WebSocketRoute(SOCKET_PATH, create_gpu_socket(broker)),
             ]
         )
@@ -139,8 +145,9 @@ class Shell:
     async def _think(self, scope: Scope, headers: Headers, receive: Receive, reply: "_Reply") -> None:
         token = current_request_id.set(reply.request_id)
         try:
-            if scope["path"] == STREAM_PATH:
-                await self._stream(scope, headers, receive, reply)
+            route = STREAM_PATH if scope["path"] == STREAM_PATH else log_stream_at(scope["path"])
+            if route is not None:
+                await self._stream(route, scope, headers, receive, reply)
             else:
                 await self._ask_flask(scope, headers, receive, reply)
         finally:
@@ -167,7 +174,7 @@ class Shell:
         if FILE in state:
             if self._policy.allows_cross(headers.get(b"origin")):
                 reply.allow_origin(headers[b"origin"])
-            await send_file(state[FILE], scope, receive, reply.send)
+            await send_download(state[FILE], scope, receive, reply.send)
 
     async def _read_body(self, headers: Headers, receive: Receive) -> bytes:
         if b"content-length" not in headers and b"transfer-encoding" not in headers:
@@ -190,8 +197,8 @@ class Shell:
             raise RequestTimeout(headers={"Connection": "close"}) from None
         return bytes(body)
 
-    async def _stream(self, scope: Scope, headers: Headers, receive: Receive, reply: "_Reply") -> None:
-        scope["state"]["route"] = STREAM_PATH
+    async def _stream(self, route: str, scope: Scope, headers: Headers, receive: Receive, reply: "_Reply") -> None:
+        scope["state"]["route"] = route
         if scope["method"] == "OPTIONS":
             headers_out = [(b"allow", _STREAM_METHODS.encode()), (b"content-length", b"0")]
             await reply.send({"type": "http.response.start", "status": 200, "headers": headers_out})
@@ -332,7 +339,7 @@ def _replay(body: bytes) -> Receive:
 class Server(uvicorn.Server):
     """uvicorn's server, which ends the streams itself and exits with 0 when it is told to end."""
 
-    def __init__(self, shell: Shell, broker: Broker, on_started: Callable[[], None]) -> None:
+    def __init__(self, shell: Shell, broker: Broker, feeds: LogFeeds, on_started: Callable[[], None]) -> None:
         """`on_started` is called once it listens, and answers signals."""
         super().__init__(
             uvicorn.Config(
@@ -352,6 +359,7 @@ class Server(uvicorn.Server):
             )
         )
         self._broker = broker
+        self._feeds = feeds
         self._on_started = on_started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -361,6 +369,7 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
         self._broker.close_soon()
+        self._feeds.close_soon()
 
     async def on_tick(self, counter: int) -> bool:
         # A tick is 0.1 s; who has not sent a whole header in 20 s is looked for every 2 s.

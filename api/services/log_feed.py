@@ -12,16 +12,15 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from contextlib import suppress
-from dataclasses import dataclass
 from time import monotonic
 from typing import Any, TypeVar
 
 from api.errors import DatabaseUnavailable
-from api.executors.log_files import LogFiles
 from api.models.log import LogEnd
-from api.services.line_stream import CreateClassifier, LineStream
+from api.services.line_stream import LineStream
 from api.services.log_batches import LogBatch, batches_of, dropped_of, end_of, partial_of
 from api.services.log_reader import LogReader
+from api.services.log_source import LogSource
 from api.services.log_watcher import LogWatcher
 
 logger = logging.getLogger(__name__)
@@ -34,6 +33,7 @@ RING_BYTES = 2**20
 
 GATHER_SECONDS = 0.05  #: between two reads of a log that grows: at most so long a line waits for its batch
 PARTIAL_SECONDS = 0.5  #: between two looks of an unfinished line
+UNFINISHED_SECONDS = 0.2  #: after which a line is shown unfinished: many are written in two parts
 QUIET_SECONDS = 1.0  #: after which a log without news is looked at all the same, and whether its task has ended
 ASK_SECONDS = 0.5  #: between two questions whether the task has ended
 UNWATCHED_SECONDS = 0.2  #: the same of a log that cannot be watched, because it has not begun
@@ -41,21 +41,10 @@ UNWATCHED_SECONDS = 0.2  #: the same of a log that cannot be watched, because it
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class FollowedLog:
-    """A log, and what is needed to follow it."""
-
-    key: str
-    task_id: str | None  #: None for the server's own
-    files: LogFiles
-    create_classifier: CreateClassifier
-    look_up_end: Callable[[], LogEnd | None]  #: how its task has ended; None while more may come
-
-
 class LogFeed:
     """Reads one log onward while somebody follows it. All but what runs in `threads` happens in the event loop."""
 
-    def __init__(self, log: FollowedLog, watcher: LogWatcher, threads: Executor) -> None:
+    def __init__(self, log: LogSource, watcher: LogWatcher, threads: Executor) -> None:
         self.log = log
         self.position: int | None = None  #: up to where it has read; None until it has begun
         self.partial: LogBatch | None = None
@@ -73,6 +62,7 @@ class LogFeed:
         self._is_watched = False
         self._partial_at = float("-inf")
         self._partial_end = -1
+        self._line_start, self._line_since = -1, float("-inf")
         self._asked_at = float("-inf")
 
     # -- for followers ---------------------------------------------------------------------------------------------
@@ -161,7 +151,9 @@ class LogFeed:
 
     async def _show_partial(self, stream: LineStream) -> None:
         now = monotonic()
-        if stream.read_to == self._partial_end or now - self._partial_at < PARTIAL_SECONDS:
+        if stream.offset != self._line_start:
+            self._line_start, self._line_since = stream.offset, now
+        if stream.read_to == self._partial_end or now < self._partial_due():
             return
         line = await self._in_thread(stream.partial)
         self._partial_end = stream.read_to
@@ -169,6 +161,10 @@ class LogFeed:
             self._partial_at = now
             self.partial = partial_of(self.log.task_id, line)
             self._tell()
+
+    def _partial_due(self) -> float:
+        """From when on the unfinished line may be shown as it is now."""
+        return max(self._line_since + UNFINISHED_SECONDS, self._partial_at + PARTIAL_SECONDS)
 
     async def _look_up_end(self) -> LogEnd | None:
         """How the task has ended, asked for now and then only."""
@@ -184,8 +180,8 @@ class LogFeed:
 
     async def _wait(self, stream: LineStream) -> None:
         seconds = QUIET_SECONDS if self._is_watched else UNWATCHED_SECONDS
-        if stream.read_to != self._partial_end:
-            seconds = min(seconds, PARTIAL_SECONDS)
+        if stream.read_to not in (stream.offset, self._partial_end):
+            seconds = max(0.01, min(seconds, self._partial_due() - monotonic()))
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._woken.wait()

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from api.models.log import EVERYTHING, Gap, LineFilter
 from api.services.line_stream import LineStream
 from api.services.log_batches import LogBatch, batches_of, dropped_of
-from api.services.log_feed import READ_BYTES, FollowedLog, LogFeed
+from api.services.log_feed import READ_BYTES, LogFeed
 from api.services.log_reader import LogReader
+from api.services.log_source import LogSource
 from api.services.log_watcher import LogWatcher
 
 logger = logging.getLogger(__name__)
@@ -145,7 +146,7 @@ class LogFeeds:
 
     @asynccontextmanager
     async def follow(
-        self, log: FollowedLog, start: int | Tail, wanted: LineFilter = EVERYTHING
+        self, log: LogSource, start: int | Tail, wanted: LineFilter = EVERYTHING
     ) -> AsyncIterator[Follower]:
         """A follower that begins at this offset, or so many lines before the end, for the length of an `async with`."""
         self._loop = asyncio.get_running_loop()
@@ -161,13 +162,13 @@ class LogFeeds:
             if feed.followers == 0:
                 self._drop(feed)
 
-    async def _find(self, log: FollowedLog, lines: int) -> int:
+    async def _find(self, log: LogSource, lines: int) -> int:
         def find() -> int:
             return LogReader(log.files, log.create_classifier, is_finished=False).find_tail(log.files.end(), lines)
 
         return await asyncio.get_running_loop().run_in_executor(self._follower_threads, find)
 
-    def _feed(self, log: FollowedLog) -> LogFeed:
+    def _feed(self, log: LogSource) -> LogFeed:
         feed = self._feeds.get(log.key)
         # One that has ended knows nothing of a task that was resumed since.
         if feed is None or feed.end is not None or feed.is_closed:

@@ -7,9 +7,9 @@ from api.executors.attempt.log import LogWriter
 from api.executors.log_files import LogFiles
 from api.models.log import EVERYTHING, LineFilter, LogEnd
 from api.services.log_batches import LogBatch
-from api.services.log_feed import FollowedLog
 from api.services.log_follower import Follower, LogFeeds, Tail
 from api.services.log_reader import LogReader
+from api.services.log_source import LogSource
 from api.trainers.log_lines import LineClassifier
 
 SECONDS = 20.0
@@ -34,8 +34,8 @@ class MadeLog:
         return self.files.read(0, 2**40)[1]
 
     @property
-    def followed(self) -> FollowedLog:
-        return FollowedLog(str(self.files.directory), "task", self.files, LineClassifier, lambda: self.ended)
+    def followed(self) -> LogSource:
+        return LogSource(str(self.files.directory), "task", self.files, LineClassifier, lambda: self.ended)
 
 
 async def take(follower: Follower) -> LogBatch:
