@@ -18,11 +18,13 @@ from api.live.reading import ReadingThreads
 from api.live.routing import LiveRoute, LiveRoutes, Transport
 from api.live.serving import LiveServing
 from api.live.task_stream import create_task_stream
+from api.models.event import GPUEvent
 from api.models.live import Topic
 from api.services.event_tail import EventTail
 from api.services.log_follower import LogFeeds
 from api.services.log_service import LogService
 from api.services.task_following import TaskFollowing
+from api.services.task_messages import system_message
 from api.services.task_news import Outlet, TaskNews
 from api.services.training_news import NewsDesk
 from api.services.training_service import TrainingService
@@ -67,7 +69,8 @@ class Live:
             following,
             self.link or broker,
             clock,
-            lambda: loop_is_here() or (self.link is not None and self.link.is_listening),
+            is_told=lambda: loop_is_here() or (self.link is not None and self.link.is_listening),
+            count_dropped=broker.dropped.total,
         )
         database.on_append(self._announce)
         gpu = create_gpu_stream(broker)
@@ -97,6 +100,11 @@ class Live:
     def publish_snapshot(self, number: int, json: bytes) -> None:
         """A new state of the GPUs, for this process alone."""
         self.broker.publish(snapshot_message(number, json))
+
+    def tell_source(self, event: GPUEvent) -> None:
+        """The driver of the GPUs has come, failed or gone."""
+        facts = {"previous": event.previous, "current": event.current}
+        self.outlet.publish(system_message(event.severity, event.message, event.timestamp, **facts))
 
     def _wake(self) -> None:
         self.news.wake()

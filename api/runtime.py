@@ -20,8 +20,10 @@ from api.hardware.nvml import NVMLSource, library_is_absent
 from api.hardware.simulated import SimulatedSource
 from api.hardware.source import GPUSource
 from api.live_parts import Live
+from api.models.event import GPUEvent
 from api.models.training import TaskStatus
 from api.services.bundle import Services
+from api.services.gpu_events import GPUEvents
 from api.services.gpu_service import GPUService
 from api.services.log_service import LogService
 from api.services.server_log import ServerLog
@@ -72,6 +74,7 @@ class Runtime:
             max_age=config.gpu_status_check_timeout,
             process_metrics=lambda: generate_latest(registry),
             dcgm_hostname=socket.gethostname() if config.dcgm_aliases else None,
+            events=GPUEvents(self._tell_source),
         )
         desk = NewsDesk()
         training = build_training(config, tasks, attempts, gpus, clock, node, desk, executor)
@@ -91,6 +94,9 @@ class Runtime:
             cors_origins=config.cors_origins,
         )
         self.policy = HostPolicy(allowed_names(config), config.cors_origins)
+
+    def _tell_source(self, event: GPUEvent) -> None:
+        self.live.tell_source(event)
 
     def prepare(self) -> None:
         """Brings the database to this version. Raises DatabaseError."""
