@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 FEED_THREADS = 2
 FOLLOWER_THREADS = 2
 
-#: Bytes that one who is behind reads at a time. As JSON and as objects they are many times as many, and wait for the client.
+#: Bytes that one who is behind reads at a time: as JSON and as objects they are many times as many until they are sent.
 READ_BYTES = 8 * 1024
 
 
