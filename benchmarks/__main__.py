@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
-from benchmarks import claims, idle, lists, live, metrics, scheduling, starting, status, streams, sweep, watching
+from benchmarks import claims, idle, lists, live, logs, metrics, scheduling, starting, status, streams, sweep, watching
 from benchmarks.effort import FULL, QUICK, Effort
 from benchmarks.report import print_report
 from benchmarks.rows import Row, Verdict, cannot_run
@@ -24,6 +24,7 @@ BENCHMARKS: dict[str, Callable[[Effort], Iterator[Row]]] = {
     "claims": claims.measure,
     "watching": watching.measure,
     "live": live.measure,
+    "logs": logs.measure,
 }
 
 

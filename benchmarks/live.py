@@ -90,7 +90,7 @@ def _is_training(shown: Any) -> bool:
 @contextmanager
 def _listeners(server: Running, count: int, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
     """They listen for the length of the block; what they have seen is there behind it."""
-    command = [sys.executable, "-m", "benchmarks.followers", str(server.port), str(count), *ids]
+    command = [sys.executable, "-m", "benchmarks.listeners", str(server.port), str(count), *ids]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     found: dict[str, Any] = {}
     try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from api.models.log import EVERYTHING, Gap, LineFilter
 from api.services.line_stream import LineStream
 from api.services.log_batches import LogBatch, batches_of, dropped_of
-from api.services.log_feed import READ_BYTES, LogFeed
+from api.services.log_feed import LogFeed
 from api.services.log_reader import LogReader
 from api.services.log_source import LogSource
 from api.services.log_watcher import LogWatcher
@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 #: Threads that read for the feeds, and for followers that are behind: these may be many, and hold nobody else up.
 FEED_THREADS = 2
 FOLLOWER_THREADS = 2
+
+#: Bytes that one who is behind reads at a time: as JSON and as objects they are many times as many until they are sent.
+READ_BYTES = 8 * 1024
 
 
 @dataclass(frozen=True, slots=True)
