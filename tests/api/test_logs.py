@@ -394,7 +394,7 @@ def test_streams_end_when_the_server_does_and_say_so(world: World, task_id: str)
             return event
 
     closing = client.run(talk())
-    assert (closing["event"], closing["data"]) == ("closing", {"reason": "server_ending"})
+    assert (closing["event"], closing["data"]["data"]) == ("closing", {"reason": "server_ending"})
 
 
 # -- the server's own --------------------------------------------------------------------------------------------------
