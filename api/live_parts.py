@@ -78,7 +78,7 @@ class Live:
         task = create_task_stream(broker, following, self._reading, follow_task_log(logs, feeds, self._reading))
         log, own_log = create_log_stream(logs, feeds, self._reading), create_own_log_stream(logs, feeds)
         events_, socket = Transport.EVENTS, Transport.WEB_SOCKET
-        routes = LiveRoutes(
+        self.routes = LiveRoutes(
             [
                 LiveRoute(f"{BASE}/gpu/stream", events_, gpu),
                 LiveRoute(f"{BASE}/ws/gpu", socket, gpu),
@@ -90,7 +90,7 @@ class Live:
                 LiveRoute(f"{BASE}/system/logs/stream", events_, own_log),
             ]
         )
-        self.serving = LiveServing(routes, broker, self.admission)
+        self.serving = LiveServing(self.routes, broker, self.admission)
 
     @property
     def outlet(self) -> Outlet:
