@@ -93,6 +93,11 @@ class Live:
         self.serving = LiveServing(self.routes, broker, self.admission)
 
     @property
+    def count(self) -> int:
+        """How many streams there are."""
+        return self.admission.streams
+
+    @property
     def outlet(self) -> Outlet:
         """Where messages go."""
         return self.link or self.broker
