@@ -64,7 +64,7 @@ class Runtime:
         self.log_feeds = LogFeeds()
         self.database = Database(config.database_url or sqlite_url(root / "database.sqlite"))
         tasks, attempts = TaskStore(self.database), AttemptStore(self.database)
-        registry = _create_registry(http_metrics, self.broker, tasks)
+        registry = _create_registry(http_metrics, self.broker, self.log_feeds, tasks)
         self.source = create_source(config, clock)
         gpus = GPUService(
             self.source,
@@ -151,23 +151,24 @@ def allowed_names(config: Config) -> Iterable[str]:
     return names
 
 
-def _create_registry(http_metrics: HTTPMetrics, broker: Broker, tasks: TaskStore) -> CollectorRegistry:
+def _create_registry(http_metrics: HTTPMetrics, broker: Broker, feeds: LogFeeds, tasks: TaskStore) -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(http_metrics)
     ProcessCollector(registry=registry)
     Gauge("diffusion_pipe_build_info", "The version of the service.", ["version"], registry=registry).labels(
         __version__
     ).set(1)
-    registry.register(_StreamMetrics(broker))
+    registry.register(_StreamMetrics(broker, feeds))
     registry.register(_TaskMetrics(tasks))
     return registry
 
 
 class _StreamMetrics:
-    """What the broker counts, for prometheus-client."""
+    """How many are live, and how many were dropped, for prometheus-client."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, feeds: LogFeeds) -> None:
         self._broker = broker
+        self._feeds = feeds
 
     def collect(self) -> Iterator[Metric]:
         yield GaugeMetricFamily(
@@ -176,6 +177,7 @@ class _StreamMetrics:
         yield CounterMetricFamily(
             "diffusion_pipe_stream_dropped", "Subscribers dropped for not reading.", value=self._broker.dropped
         )
+        yield GaugeMetricFamily("diffusion_pipe_log_followers", "Who follows logs.", value=self._feeds.followers)
 
 
 class _TaskMetrics:

@@ -34,10 +34,10 @@ def log_stream_routes(logs: LogService, feeds: LogFeeds) -> list[Route]:
 
 
 def log_stream_at(path: str) -> str | None:
-    """The route of the stream at this path; None when there is none."""
+    """The route of the stream at this path, as log lines and metrics name routes; None when there is none."""
     if path == OWN_LOG_STREAM_PATH:
         return path
-    return LOG_STREAM_PATH if _LOG_STREAM.fullmatch(path) else None
+    return LOG_STREAM_PATH.replace("{", "<").replace("}", ">") if _LOG_STREAM.fullmatch(path) else None
 
 
 def create_log_stream(logs: LogService, feeds: LogFeeds) -> Endpoint:
