@@ -146,6 +146,7 @@ class Live:
             "Streams refused because there were too many.",
             value=self.admission.refused,
         )
+        yield GaugeMetricFamily("diffusion_pipe_log_followers", "Who follows logs.", value=self._feeds.followers)
         by_topic = (
             ("diffusion_pipe_stream_messages", "Messages published.", self.broker.published),
             ("diffusion_pipe_stream_dropped", "Subscribers dropped for not reading.", self.broker.dropped),

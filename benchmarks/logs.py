@@ -88,7 +88,7 @@ def _log_of(server: Running, task_id: str) -> Path:
     return Path(server.process.environ()["STORAGE_ROOT"]) / "tasks" / task_id / "log"
 
 
-# -- the end of a large log --------------------------------------------------------------------------------------------
+# -- the end of a large log ---------------------------------------------------------------------------------------
 
 
 def _measure_tail(server: Running, task_id: str, effort: Effort) -> Iterator[Row]:
@@ -117,7 +117,7 @@ def _ask_ms(server: Running, task_id: str, path: str, size: int, written: int, e
     return taken
 
 
-# -- searching ---------------------------------------------------------------------------------------------------------
+# -- searching ----------------------------------------------------------------------------------------------------
 
 
 def _measure_search(server: Running, task_id: str, effort: Effort) -> Iterator[Row]:
@@ -182,7 +182,7 @@ def _others_ms(server: Running, path: str | None, effort: Effort) -> float:
     return sorted(taken)[int(0.99 * len(taken))]
 
 
-# -- following ---------------------------------------------------------------------------------------------------------
+# -- following ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)

@@ -94,10 +94,13 @@ class Follower:
         if self._reading is None:
             loop = asyncio.get_running_loop()
             self._reading = loop.run_in_executor(self._threads, self._read_batches, target)
-        # A call that is cancelled leaves the reading alone; the next call takes its result.
-        found = await asyncio.shield(self._reading)
-        self._reading = None
-        return found
+        reading = self._reading
+        try:
+            # A call that is cancelled leaves the reading alone; the next call takes its result.
+            return await asyncio.shield(reading)
+        finally:
+            if reading.done():
+                self._reading = None
 
     def _read_batches(self, target: int) -> list[LogBatch]:
         """At least one batch on the way to the target."""

@@ -123,6 +123,27 @@ def test_a_failure_is_told_with_its_cause(tmp_path: Path):
     assert "error" in {line["level"] for line in seen.lines}
 
 
+def test_those_who_come_and_go_leave_nothing_behind(tmp_path: Path):
+    with TrainingServer(tmp_path / "server") as server:
+        task_id = server.start_task(toy(2000, step_seconds=0.05, every=None))
+        server.await_step(task_id, 3)
+        seen = Seen(f"/training/{task_id}/logs/stream?offset=0")
+        seen.read(server, 0.2)
+        until(lambda: followers(server) == 0)
+        before = server.files()
+        for _ in range(30):
+            seen.read(server, 0.02)
+        until(lambda: followers(server) == 0)
+        until(lambda: server.files() <= before + 3)
+        assert server.tracebacks() == []
+        server.stop_task(task_id, force=True)
+        server.await_status(task_id, "stopped")
+
+
+def followers(server: TrainingServer) -> float:
+    return server.metrics()["diffusion_pipe_log_followers"]
+
+
 def stalled(server: TrainingServer, path: str) -> socket.socket:
     """One who asks and never reads."""
     sock = socket.socket()

@@ -36,7 +36,7 @@ class MadeLog:
         return self.files.read(0, 2**40)[1]
 
     @property
-    def followed(self) -> LogSource:
+    def source(self) -> LogSource:
         return LogSource(str(self.files.directory), "task", self.files, LineClassifier, lambda: self.ended)
 
 
@@ -46,7 +46,7 @@ async def take(follower: Follower) -> LogBatch:
 
 async def follow_to_the_end(feeds: LogFeeds, log: MadeLog, start: int | Tail, wanted: LineFilter = EVERYTHING):
     """Every batch until the end."""
-    async with feeds.follow(log.followed, start, wanted) as follower:
+    async with feeds.follow(log.source, start, wanted) as follower:
         return [batch async for batch in follower]
 
 

@@ -36,7 +36,7 @@ def search(source: LogSource, pattern: LogPattern, offset: int = 0, **how) -> tu
 
 
 def found(log: MadeLog, pattern: LogPattern, **how) -> list[str]:
-    return [hit.message for hit in search(log.followed, pattern, **how)[0].hits]
+    return [hit.message for hit in search(log.source, pattern, **how)[0].hits]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_patterns_are_matched_line_by_line(log: MadeLog, pattern: LogPattern, ex
 
 def test_a_place_is_told_in_characters_of_the_message(log: MadeLog):
     log.write("äö needle\nold needle\rnew\n\x1b[31mnee\x1b[0mdle needle\n".encode())
-    hits = search(log.followed, word("needle"))[0].hits
+    hits = search(log.source, word("needle"))[0].hits
     assert [(hit.match_start, hit.match_end, hit.matched_text) for hit in hits] == [
         (3, 9, "needle"),
         (None, None, "needle"),
@@ -72,7 +72,7 @@ def test_a_place_is_told_in_characters_of_the_message(log: MadeLog):
 
 def test_lines_around_a_hit_overlap_with_those_of_the_next(log: MadeLog):
     log.write(b"".join(b"%d\n" % number for number in range(3000)))
-    hits = search(log.followed, regex("^(0|5|6|2998|2999)$"), context=2)[0].hits
+    hits = search(log.source, regex("^(0|5|6|2998|2999)$"), context=2)[0].hits
     around = [([line.message for line in hit.before], [line.message for line in hit.after]) for hit in hits]
     assert around == [
         ([], ["1", "2"]),
@@ -90,9 +90,9 @@ def test_a_line_that_has_not_ended_is_found(log: MadeLog):
 
 def test_it_stops_at_the_limit_and_goes_on_behind_the_last_hit(log: MadeLog):
     log.write(b"needle needle\nx\nneedle\n")
-    run, next_offset = search(log.followed, word("needle"), limit=1)
+    run, next_offset = search(log.source, word("needle"), limit=1)
     assert (run.stopped, next_offset, len(run.hits)) == (StopReason.LIMIT, 14, 1)
-    run, next_offset = search(log.followed, word("needle"), next_offset)
+    run, next_offset = search(log.source, word("needle"), next_offset)
     assert ([hit.line_number for hit in run.hits], run.stopped, next_offset) == ([3], None, None)
 
 
@@ -101,7 +101,7 @@ def test_it_stops_when_enough_was_read(log: MadeLog, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(log_search, "BLOCK", 500)
     log.write(b"x" * 99 + b"\n")
     log.write(b"x" * 99 + b"\n" * 1000)
-    run, next_offset = search(log.followed, word("needle"))
+    run, next_offset = search(log.source, word("needle"))
     assert run.stopped is StopReason.BYTES
     assert next_offset == run.searched_bytes < log.files.end()
 
@@ -112,7 +112,7 @@ def test_it_stops_when_its_time_is_over(log: MadeLog, monkeypatch: pytest.Monkey
     clock = FakeClock()
     run = SearchRun.begin(LogQuery(word("needle")), clock)
     clock.advance(log_search.MAX_SECONDS + 1)
-    assert run.search(log.followed, 0) == run.searched_bytes <= 500
+    assert run.search(log.source, 0) == run.searched_bytes <= 500
     assert run.stopped is StopReason.TIME
 
 
@@ -121,13 +121,13 @@ def test_time_counts_where_everything_matches_and_nothing_is_wanted(log: MadeLog
     clock = FakeClock()
     run = SearchRun.begin(LogQuery(regex("."), wanted=LineFilter(level=LogLevel.ERROR)), clock)
     clock.advance(log_search.MAX_SECONDS + 1)
-    assert run.search(log.followed, 0) == 5
+    assert run.search(log.source, 0) == 5
 
 
 def test_what_is_shown_is_bounded(log: MadeLog, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(log_search, "MAX_SHOWN", 10_000)
     log.write((b"x" * 2000 + b"\n") * 20)
-    run, next_offset = search(log.followed, regex("x"), limit=20)
+    run, next_offset = search(log.source, regex("x"), limit=20)
     assert (run.stopped, len(run.hits), next_offset) == (StopReason.BYTES, 5, 5 * 2001)
 
 
@@ -141,7 +141,7 @@ def test_a_line_that_is_too_long_is_searched_in_its_parts(log: MadeLog, monkeypa
         monkeypatch.setattr(module, "LINE_BYTES", 64)
     monkeypatch.setattr(log_search, "BLOCK", 100)
     log.write(b"head\n" + b"x" * 75 + b"needle" + b"x" * 75 + b"needle" + b"x" * 300 + b"needle\nneedle\n")
-    hits = search(log.followed, word("needle"))[0].hits
+    hits = search(log.source, word("needle"))[0].hits
     assert [(hit.line_number, hit.offset) for hit in hits] == [(2, 64), (2, 128), (2, 448), (3, 474)]
 
 
@@ -161,7 +161,7 @@ def test_page_by_page_it_finds_what_looking_at_each_line_finds(tmp_path_factory,
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(log_search, "BLOCK", block)
         while offset is not None:
-            run, offset = search(log.followed, regex(pattern), offset, limit=limit)
+            run, offset = search(log.source, regex(pattern), offset, limit=limit)
             numbers += [hit.line_number for hit in run.hits]
     assert numbers == [number for number, line in enumerate(lines, start=1) if re.search(pattern, line)]
 
