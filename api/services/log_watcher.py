@@ -27,6 +27,7 @@ class LogWatcher:
         self._inotify: Inotify | None = None
         self._changes: Any = None  #: which kinds of change are of interest
         self._listening: asyncio.Task[None] | None = None
+        self._has_complained = False
         self._wakes: dict[Path, set[Wake]] = {}
         self._watches: dict[Path, Watch] = {}
 
@@ -35,13 +36,14 @@ class LogWatcher:
         try:
             if self._inotify is None:
                 self._inotify = self._begin()
-                self._listening = asyncio.create_task(self._listen(self._inotify))
             if directory not in self._watches:
                 self._watches[directory] = self._inotify.add_watch(directory, self._changes)
         except FileNotFoundError:
             return False
         except OSError as error:
-            logger.warning("a log cannot be watched: it is looked at instead", extra={"problem": str(error)})
+            if not self._has_complained:
+                self._has_complained = True
+                logger.warning("logs cannot be watched: they are looked at instead", extra={"problem": str(error)})
             return False
         self._wakes.setdefault(directory, set()).add(wake)
         return True
@@ -52,6 +54,9 @@ class LogWatcher:
         mask = library.Mask
         self._changes = mask.MODIFY | mask.CREATE | mask.MOVED_TO | mask.ONLYDIR
         begun: Inotify = library.Inotify()
+        self._listening = asyncio.create_task(self._listen(begun))
+        # Not before it has ended: it takes its descriptor out of the loop.
+        self._listening.add_done_callback(lambda _: begun.close())
         return begun
 
     def unwatch(self, directory: Path, wake: Wake) -> None:
@@ -72,8 +77,6 @@ class LogWatcher:
     def _close(self) -> None:
         if self._listening is not None:
             self._listening.cancel()
-        if self._inotify is not None:
-            self._inotify.close()
         self._inotify = self._listening = None
 
     async def _listen(self, inotify: "Inotify") -> None:
