@@ -3,9 +3,9 @@
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 from api.models.training_view import SeriesPoint, SeriesView, XAxis
+from api.services.series import EPOCH_LOSS, Stretch
 from api.services.series_reading import list_tags, read_series, thin_out
 
 #: The short names of the trainer's tags. Any other name is taken for a tag: `eval_data/loss`.
@@ -13,20 +13,17 @@ TAGS = {
     "loss": "train/loss",
     "grad_norm": "train/grad_norm",
     "learning_rate": "train/learning_rate",
-    "epoch_loss": "train/epoch_loss",
+    "epoch_loss": EPOCH_LOSS,
 }
-
-#: The tag whose x axis is the epoch.
-EPOCH_LOSS = "train/epoch_loss"
 
 
 def show_series(
-    directories: Sequence[Path], metric: str, axis: XAxis, limit: int, since_step: int | None
+    stretches: Sequence[Stretch], metric: str, axis: XAxis, limit: int, since_step: int | None
 ) -> SeriesView:
     """The values of a metric from `since_step` on, thinned out to `limit`. One without values gives none."""
     tag = EPOCH_LOSS if axis is XAxis.EPOCH and metric in ("loss", "epoch_loss") else TAGS.get(metric, metric)
     over_epochs = tag == EPOCH_LOSS
-    records = read_series(directories, tag)
+    records = read_series(stretches, tag)
     if since_step is not None:
         records = records[records["step"] >= since_step]
     thinned = thin_out(records, limit)
@@ -47,5 +44,5 @@ def show_series(
         total=thinned.total,
         nan_count=thinned.nan_count,
         is_downsampled=len(points) < thinned.total,
-        available=tuple(short.get(tag, tag) for tag in list_tags(directories)),
+        available=tuple(short.get(tag, tag) for tag in list_tags(stretches)),
     )
