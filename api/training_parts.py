@@ -52,14 +52,15 @@ def build_training(
     environment = child_environment()
     own = {name: environment[name] for name in ("LD_LIBRARY_PATH",) if name in environment}
     executor = executor or LocalExecutor(sys.executable, node, own)
+    starter = AttemptStarter(executor, root, environment, config.log_max_bytes)
     reconciler = Reconciler(
         tasks,
         attempts,
-        AttemptStarter(executor, root, environment, config.log_max_bytes),
+        starter,
         executor,
         trainers,
         AttemptChecks(tasks, attempts, gpus, clock, HangLimits(config.hang_step_seconds, config.hang_quiet_seconds)),
-        AttemptEnding(tasks, attempts, gpus, clock),
+        AttemptEnding(tasks, attempts, gpus, starter, executor, clock),
         clock,
         node,
         StopTimes(config.stop_checkpoint_seconds, config.stop_terminate_seconds),

@@ -214,6 +214,13 @@ class AttemptWatch:
         except OSError as error:
             logger.warning("progress cannot be noted", extra={"attempt": self.ref.uid, "problem": str(error)})
 
+    def forget(self) -> None:
+        """Removes the note: the next watch reads the log anew."""
+        try:
+            self._note_path.unlink(missing_ok=True)
+        except OSError as error:
+            logger.warning("the note of an attempt cannot be removed", extra={"problem": str(error)})
+
     @property
     def _note_path(self) -> Path:
         return self.ref.directory / "watch.json"

@@ -119,6 +119,19 @@ def test_a_damaged_outcome_is_that_of_a_lost_supervisor(attempts: Attempts) -> N
     assert outcome.error
 
 
+@pytest.mark.parametrize("garbage", [b"", b"{", b"[]", b"{}", b"\xff" * 100, b"[" * 100_000])
+def test_a_damaged_outcome_is_not_believed_while_the_supervisor_lives(attempts: Attempts, garbage: bytes) -> None:
+    attempt = attempts.start("import time; time.sleep(600)")
+    pid = attempt.trainer_pid()
+    (attempt.directory / "exit.json").write_bytes(garbage)
+    assert attempt.observe().phase is Phase.RUNNING
+    attempt.submit()
+    assert attempt.trainer_pid() == pid
+    attempt.stop(terminate=5.0)
+    outcome = attempt.outcome()
+    assert (outcome.reason, outcome.signal, outcome.stop_requested) == ("exited", signal.SIGTERM, True)
+
+
 def test_a_supervisor_that_cannot_run_is_absent_with_a_reason(attempts: Attempts) -> None:
     attempt = attempts.prepare("")
     attempt.executor._python = sys.executable
