@@ -59,6 +59,7 @@ class AttemptWatch:
         self._positions: dict[str, int] = {}
         self._points: list[Point] = []
         self._checkpoints_at = self._saved_at = float("-inf")
+        self._cannot_save = False
         self.run_dir: Path | None = None if attempt.run_dir is None else Path(attempt.run_dir)
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self.checkpoints: tuple[Checkpoint, ...] = ()
@@ -211,8 +212,12 @@ class AttemptWatch:
         }
         try:
             write_private(self._note_path, orjson.dumps(note))
+            self._cannot_save = False
         except OSError as error:
-            logger.warning("progress cannot be noted", extra={"attempt": self.ref.uid, "problem": str(error)})
+            # Said once: a full disk may stay full for days.
+            if not self._cannot_save:
+                logger.warning("progress cannot be noted", extra={"attempt": self.ref.uid, "problem": str(error)})
+            self._cannot_save = True
 
     def forget(self) -> None:
         """Removes the note: the next watch reads the log anew."""
