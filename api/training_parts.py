@@ -45,7 +45,11 @@ def build_training(
     """Builds every part once; starts nothing. Unless an executor is given, attempts run on this machine."""
     root = config.storage_root.absolute()
     known: list[Trainer] = [
-        DiffusionPipe(config.diffusion_pipe_root, config.diffusion_pipe_python),
+        DiffusionPipe(
+            config.diffusion_pipe_root,
+            config.diffusion_pipe_python,
+            allow_pickled_weights=config.allow_pickled_weights,
+        ),
         Toy(sys.executable),
     ]
     trainers = {trainer.name: trainer for trainer in known}

@@ -152,7 +152,7 @@ def test_wait_for_ones_turn_counts_as_a_wait_for_the_lock(impatient: Database, m
             return time.monotonic() - began
 
         with ThreadPoolExecutor(4) as pool:
-            # Each has waited for two turns when its own comes.
+            # Who waits for the turn and then for the lock waits once, not twice.
             assert max(pool.map(write, (0, 0.1, 0.2, 0.3))) < 2 * 2
 
 
