@@ -33,6 +33,9 @@ LINE_BYTES = 64 * 2**10
 #: Lines kept for a diagnosis and for events.
 LAST_LINES = 200
 
+#: Seconds between wall clock and monotonic time that only a clock that was set can put there from one look to the next.
+CLOCK_JUMP = 2.0
+
 #: Seconds between two looks at the checkpoints, and between two notes of what is known.
 CHECKPOINT_SECONDS = 5.0
 SAVE_SECONDS = 10.0
@@ -60,6 +63,8 @@ class AttemptWatch:
         self._points: list[Point] = []
         self._checkpoints_at = self._saved_at = float("-inf")
         self._cannot_save = False
+        self._clock_offset = self._measure_clocks()
+        self.began_at = (attempt.started_at or attempt.created_at).timestamp()  #: Unix seconds
         self.run_dir: Path | None = None if attempt.run_dir is None else Path(attempt.run_dir)
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self.checkpoints: tuple[Checkpoint, ...] = ()
@@ -82,6 +87,7 @@ class AttemptWatch:
 
     def poll(self) -> None:
         """Takes up what is new; what cannot be read now is tried again the next time."""
+        self._heed_clock()
         self._read_log()
         self._find_run_dir()
         self._read_events()
@@ -106,6 +112,17 @@ class AttemptWatch:
         fresh = self.look_for_checkpoints()
         self.save()
         return fresh
+
+    def _heed_clock(self) -> None:
+        """A clock that was set, or a machine that slept, must not make a hang of a training."""
+        offset = self._measure_clocks()
+        jump, self._clock_offset = offset - self._clock_offset, offset
+        if abs(jump) >= CLOCK_JUMP:
+            self._reader.progress.shift(jump)
+            self.began_at += jump
+
+    def _measure_clocks(self) -> float:
+        return self._clock.now().timestamp() - self._clock.monotonic()
 
     # -- the log ---------------------------------------------------------------------------------------------------
 

@@ -94,3 +94,41 @@ def test_damaged_note_of_a_training_keeps_it_from_nothing(make_world: MakeWorld,
     assert later.get(task_id)["progress"]["current_step"] == 2
     later.end(task_id)
     assert later.get(task_id)["status"] == "completed"
+
+
+STEPS = "".join(f"steps: {step} loss: 0.5 iter time (s): 1.0 samples/sec: 64.0\n" for step in range(1, 11))
+
+
+def test_training_that_makes_no_step_is_told_and_stopped_where_that_is_wanted(make_world: MakeWorld):
+    clock = FakeClock()
+    world = make_world(clock=clock)
+    told, stopped = world.run(), world.run(stop_on_hang=True)
+    for task_id in (told, stopped):
+        world.prints(task_id, STEPS)
+    world.train()
+    clock.advance(299)
+    world.train()
+    assert [world.get(task_id)["warning"] for task_id in (told, stopped)] == [None, None]
+    clock.advance(2)
+    world.train()
+    assert "no step for 301 s" in world.get(told)["warning"]
+    assert world.get(told)["status"] == "running"
+    assert world.get(stopped)["status"] == "stopping"
+
+
+@pytest.mark.parametrize("seconds", [86_400, -86_400])
+def test_clock_that_is_set_makes_no_hang_and_hides_none(make_world: MakeWorld, seconds: float):
+    clock = FakeClock()
+    world = make_world(clock=clock)
+    trains, loads = world.run(), world.run()
+    world.prints(trains, STEPS)
+    world.train()
+    clock.jump(seconds)
+    world.train()
+    assert [world.get(task_id)["warning"] for task_id in (trains, loads)] == [None, None]
+    clock.advance(301)
+    world.train()
+    assert "no step for 301 s" in world.get(trains)["warning"]
+    clock.advance(1500)
+    world.train()
+    assert "has said nothing for 1801 s" in world.get(loads)["warning"]
