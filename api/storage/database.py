@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModu
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from api.errors import DatabaseUnavailable
+from api.storage.postgresql import create_postgres_engine, wait_for_answers
 from api.storage.tables import REVISION, metadata
 
 logger = logging.getLogger(__name__)
@@ -156,8 +157,12 @@ class Database:
 
     def _wait_longer(self, connection: Connection, milliseconds: int) -> None:
         driver = connection.connection.driver_connection
-        if self.is_sqlite and driver is not None:
+        if driver is None:
+            return
+        if self.is_sqlite:
             driver.execute(f"PRAGMA busy_timeout = {milliseconds}")
+        else:
+            wait_for_answers(driver, None if milliseconds > LOCK_MS else milliseconds)
 
     def _take_turns(self, connection: Connection) -> None:
         if not self.is_sqlite:
@@ -207,10 +212,7 @@ def _create_engine(url: URL) -> Engine:
             event.listen(engine, "connect", _prepare_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
             return engine
-        options = f"-c statement_timeout={LOCK_MS} -c lock_timeout={LOCK_MS} -c timezone=UTC"
-        # The network's own bound: one that drops packets would else hold a thread for minutes.
-        arguments = {"connect_timeout": 3, "options": options, "tcp_user_timeout": LOCK_MS}
-        return create_engine(url, **shared, pool_pre_ping=True, connect_args=arguments)
+        return create_postgres_engine(url, LOCK_MS, **shared)
     except NoSuchModuleError as error:
         raise DatabaseError(f"DATABASE_URL: {error}") from error
 

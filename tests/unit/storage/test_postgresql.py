@@ -1,0 +1,129 @@
+"""A PostgreSQL that is there and says nothing: a frozen server keeps its connections, and the kernel takes new ones."""
+
+import select
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+
+from api.errors import DatabaseUnavailable
+from api.storage import database as database_module
+from api.storage import postgresql
+from api.storage.database import Database
+from tests.databases import fresh_postgres
+
+
+class Relay:
+    """Passes bytes between its clients and a server, until it is told to keep them to itself."""
+
+    def __init__(self, url: str) -> None:
+        server = make_url(url)
+        self._server = (server.host or "127.0.0.1", server.port or 5432)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        own = server.set(host="127.0.0.1", port=self._listener.getsockname()[1])
+        self.url = own.render_as_string(hide_password=False)
+        self._peers: dict[socket.socket, socket.socket] = {}
+        self._passes = threading.Event()
+        self._passes.set()
+        self._is_ending = False
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def freeze(self) -> None:
+        self._passes.clear()
+
+    def thaw(self) -> None:
+        self._passes.set()
+
+    def close(self) -> None:
+        self._is_ending = True
+        self.thaw()
+        self._thread.join(5)
+        for each in (self._listener, *self._peers):
+            each.close()
+
+    def _run(self) -> None:
+        while not self._is_ending:
+            ready, _, _ = select.select([self._listener, *self._peers], [], [], 0.05)
+            self._passes.wait()
+            for each in ready:
+                if each is self._listener:
+                    client, server = self._listener.accept()[0], socket.create_connection(self._server)
+                    self._peers |= {client: server, server: client}
+                elif each in self._peers:
+                    self._pass_on(each)
+
+    def _pass_on(self, source: socket.socket) -> None:
+        content = b""
+        with suppress(OSError):
+            content = source.recv(65536)
+            self._peers[source].sendall(content)
+        if not content:
+            for each in (source, self._peers[source]):
+                del self._peers[each]
+                each.close()
+
+
+@pytest.fixture
+def relay() -> Iterator[Relay]:
+    with fresh_postgres() as url:
+        relay = Relay(url)
+        yield relay
+        relay.close()
+
+
+@pytest.fixture
+def database(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    monkeypatch.setattr(database_module, "LOCK_MS", 300)
+    monkeypatch.setattr(postgresql, "GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(postgresql, "PING_SECONDS", 0.3)
+    monkeypatch.setattr(postgresql, "CONNECT_SECONDS", 2)  # the least that libpq knows
+    database = Database(relay.url)
+    database.migrate()
+    yield database
+    database.close()
+
+
+def ask(database: Database) -> int:
+    with database.read() as connection:
+        answer: int = connection.execute(text("SELECT 1")).scalar_one()
+        return answer
+
+
+def freeze_and_ask(relay: Relay, database: Database) -> None:
+    with database.read() as connection:
+        connection.execute(text("SELECT 1"))
+        relay.freeze()
+        connection.execute(text("SELECT 2"))
+
+
+def test_server_that_freezes_during_a_transaction_is_unavailable(relay: Relay, database: Database):
+    with pytest.raises(DatabaseUnavailable, match="has not answered"):
+        freeze_and_ask(relay, database)
+
+
+def test_server_that_froze_before_is_unavailable(relay: Relay, database: Database):
+    assert ask(database) == 1
+    relay.freeze()
+    with pytest.raises(DatabaseUnavailable):
+        ask(database)
+
+
+def test_server_that_goes_on_is_used_again(relay: Relay, database: Database):
+    assert ask(database) == 1
+    relay.freeze()
+    with pytest.raises(DatabaseUnavailable):
+        ask(database)
+    relay.thaw()
+    assert ask(database) == 1
+
+
+def test_migration_may_take_its_time(relay: Relay, database: Database):
+    with database.engine.connect() as connection:
+        database._wait_longer(connection, database_module.MIGRATION_LOCK_MS)
+        connection.execute(text("SET statement_timeout = 0"))
+        assert connection.execute(text("SELECT 1 FROM pg_sleep(0.8)")).scalar_one() == 1
