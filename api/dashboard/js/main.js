@@ -96,8 +96,10 @@ export class App {
   }
 
   async #refetch(screen) {
-    const [snapshot] = await Promise.all([api.gpus(), screen.refetch()]);
-    if (screen === this.screen) take(snapshot);
+    const [snapshot, rest] = await Promise.allSettled([api.gpus(), screen.refetch()]);
+    if (screen !== this.screen) return;
+    if (snapshot.status === "fulfilled") take(snapshot.value);
+    for (const each of [snapshot, rest]) if (each.status === "rejected") throw each.reason;
   }
 
   #skip(event) {

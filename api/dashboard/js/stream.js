@@ -1,6 +1,6 @@
 // One live connection a tab. It heals by itself, rests while nobody looks, and asks its screen to fetch anew after a gap.
 
-import { streamURL } from "./api.js";
+import { Refused, streamURL } from "./api.js";
 import { Store } from "./store.js";
 
 const FIRST_WAIT_MS = 500;
@@ -79,8 +79,9 @@ export class Stream {
     try {
       await watching.refetch();
     } catch (error) {
-      if (isCurrent()) this.#lose(error);
-      return;
+      if (!isCurrent()) return;
+      // A refusal is an answer: the service lives. What it refused, the next round asks for again.
+      if (!(error instanceof Refused) || error.status >= 500) return void this.#lose();
     }
     if (isCurrent()) this.#connect(watching, isCurrent);
   }

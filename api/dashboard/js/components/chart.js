@@ -1,7 +1,7 @@
 // A chart by uPlot; where it could not be fetched at install time, a table of the same figures.
 
 import { fill, h } from "../dom.js";
-import { figure, isKnown } from "../format.js";
+import { clockTime, count, figure, isKnown } from "../format.js";
 import { t } from "../i18n.js";
 import { swatch } from "../icons.js";
 
@@ -118,7 +118,7 @@ export class Chart {
       cursor: { drag: { x: true, y: false }, points: { size: 7 }, y: false },
       scales: { x: { time: Boolean(this.how.isTime) }, y: this.#isLog ? { distr: 3 } : high ? { range: [low, high] } : {} },
       axes: [
-        { ...axis, values: this.how.isTime ? undefined : (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? String(tick) : "")) },
+        { ...axis, size: 2 * rem(), space: 5 * rem(), values: (_, ticks) => ticks.map((tick) => this.#sayX(tick)) },
         { ...axis, size: 4.1 * rem(), values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : figure(tick))) },
       ],
       series: [{}, ...this.how.series.map((each) => this.#series(each))],
@@ -128,6 +128,11 @@ export class Chart {
         drawAxes: [(plot) => this.#drawMarks(plot)],
       },
     };
+  }
+
+  #sayX(tick) {
+    if (this.how.isTime) return clockTime(tick * 1000);
+    return Number.isInteger(tick) ? count(tick) : "";
   }
 
   #series({ colour, faint, dots }) {
@@ -149,6 +154,7 @@ export class Chart {
     pen.strokeStyle = css("--line-strong");
     pen.fillStyle = css("--faint");
     pen.font = `${Math.round(0.72 * rem() * ratio)}px ${css("--sans")}`;
+    pen.textAlign = "left";
     pen.setLineDash([3 * ratio, 4 * ratio]);
     let free = -Infinity;
     for (const { x, label } of this.#marks) {

@@ -18,23 +18,24 @@ import { staleness } from "./staleness.js";
 const DETAILS_SECONDS = 15;
 
 function readingRow(reading) {
-  const value = h("span", { class: "value" });
+  const [value, whole] = [h("b"), h("span", { class: "faint small" })];
   const bar = meter(reading.label);
-  const line = new Sparkline(reading.colour);
+  const line = new Sparkline("--fill");
   const element = h(
     "div",
     { class: "reading", data: { metric: reading.metric } },
-    h("div", { class: "reading-head" }, h("span", { class: "label" }, reading.label), value),
+    h("div", { class: "reading-head" }, h("span", { class: "label" }, reading.label), h("span", { class: "value" }, value, " ", whole)),
     h("div", { class: "spark" }, line.element),
     bar.element,
   );
-  bar.element.style.setProperty("--fill", `var(${reading.colour})`);
   return {
     element,
     close: () => line.close(),
     update(gpu, history) {
       setText(value, reading.value(gpu));
+      setText(whole, reading.whole(gpu));
       bar.update(reading.bar(gpu), reading.level(gpu));
+      setAttribute(element, "data-level", reading.level(gpu));
       line.top = reading.top(gpu);
       line.update(history.get(reading.metric), now() - history.seconds, now());
     },

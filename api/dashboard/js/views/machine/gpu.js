@@ -3,14 +3,14 @@
 import { api } from "../../api.js";
 import { fill, h } from "../../dom.js";
 import { clockTime, isKnown, seconds, UNKNOWN } from "../../format.js";
-import { t, word } from "../../i18n.js";
+import { t } from "../../i18n.js";
 import { Chart } from "../../components/chart.js";
 import { segments } from "../../components/segments.js";
 import { note } from "../../components/status.js";
-import { time } from "../../components/time.js";
 import { machine, now } from "../../machine.js";
 import { recall, remember } from "../../settings.js";
 import { gpuCard } from "./card.js";
+import { eventTable } from "./events.js";
 import { RANGES } from "./history.js";
 import { processTable } from "./holders.js";
 import { READINGS } from "./readings.js";
@@ -32,7 +32,7 @@ export function openGPU(app, place) {
       showX: (x) => clockTime(x * 1000),
       xLabel: "",
       top: reading.metric === "utilization_gpu" ? 100 : undefined,
-      series: [{ label: reading.label, colour: reading.colour }],
+      series: [{ label: reading.label, colour: "--series-1" }],
     }),
   }));
   const ranges = segments(t("range"), Object.keys(RANGES).map((value) => ({ value, label: t(`range.${value}`) })), range, (value) => {
@@ -112,14 +112,4 @@ function factList(gpu) {
     mig: isKnown(gpu.mig?.enabled) ? t(gpu.mig.enabled ? "yes" : "no") : null,
   };
   return h("dl", { class: "facts" }, Object.entries(rows).map(([name, value]) => [h("dt", {}, t(`fact.${name}`)), h("dd", {}, value || UNKNOWN)]));
-}
-
-function eventTable(events) {
-  if (!events.length) return h("p", { class: "faint small" }, t("events.none"));
-  const tones = { critical: "bad", warning: "warn" };
-  return h(
-    "div",
-    { class: "table-scroll" },
-    h("table", { class: "table" }, h("tbody", {}, events.map((event) => h("tr", {}, h("td", {}, time(event.timestamp)), h("td", { class: tones[event.severity] ?? "soft" }, word("event", event.type)), h("td", { class: "foreign" }, event.message))))),
-  );
 }

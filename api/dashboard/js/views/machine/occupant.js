@@ -7,15 +7,29 @@ import { t, word } from "../../i18n.js";
 import { meter } from "../../components/meter.js";
 import { taskAddress } from "../../router.js";
 
+/** @type {Map<string, {name?: string|null, isForeign?: boolean}>} */
 const names = new Map();
+/** @type {Map<string, (() => void)[]>} */
+const waiting = new Map();
 
 /** Ids are what the snapshot knows; a training's name is asked for once. Programs from elsewhere have none. */
 export function nameOf(taskId, ready) {
-  if (!names.has(taskId)) {
-    names.set(taskId, null);
-    api.task(taskId).then((task) => (names.set(taskId, { name: task.name }), ready()), () => names.set(taskId, { isForeign: true }));
+  if (names.has(taskId)) return names.get(taskId);
+  if (waiting.has(taskId)) waiting.get(taskId).push(ready);
+  else {
+    waiting.set(taskId, [ready]);
+    api.task(taskId).then(
+      (task) => learn(taskId, { name: task.name }),
+      () => learn(taskId, { isForeign: true }),
+    );
   }
-  return names.get(taskId);
+  return undefined;
+}
+
+function learn(taskId, known) {
+  names.set(taskId, known);
+  for (const ready of waiting.get(taskId)) ready();
+  waiting.delete(taskId);
 }
 
 export function occupant() {

@@ -1,6 +1,6 @@
 // The four figures of a GPU: how they are written, and from when on they are worth a second look.
 
-import { gigabytes, isKnown, percent, UNKNOWN, unit } from "../../format.js";
+import { count, gigabytes, isKnown, percent, UNKNOWN, unit } from "../../format.js";
 import { t } from "../../i18n.js";
 
 // Where most boards begin to slow down; the board's own limit is in its details.
@@ -9,14 +9,13 @@ const HOT = 90;
 
 const share = (part, whole) => (isKnown(part) && isKnown(whole) && whole > 0 ? (100 * part) / whole : null);
 
-/** One description a reading: label, value, bar, level, and the line's upper edge. */
+/** One description a reading: label, value and of what, bar, level, and the line's upper edge. */
 export const READINGS = [
   {
     metric: "utilization_gpu",
     label: t("gpu.utilization"),
-    short: t("gpu.utilization.short"),
-    colour: "--series-1",
     value: (gpu) => percent(gpu.utilization_gpu),
+    whole: () => "",
     bar: (gpu) => gpu.utilization_gpu,
     level: () => null,
     top: () => 100,
@@ -24,9 +23,8 @@ export const READINGS = [
   {
     metric: "memory_used",
     label: t("gpu.memory"),
-    short: t("gpu.memory.short"),
-    colour: "--series-4",
-    value: (gpu) => (isKnown(gpu.memory.used) ? `${gigabytes(gpu.memory.used)} / ${gigabytes(gpu.memory.total)} GB` : UNKNOWN),
+    value: (gpu) => (isKnown(gpu.memory.used) ? `${gigabytes(gpu.memory.used)} GB` : UNKNOWN),
+    whole: (gpu) => (isKnown(gpu.memory.total) ? `/ ${gigabytes(gpu.memory.total)}` : ""),
     bar: (gpu) => gpu.memory.utilization,
     level: () => null,
     top: (gpu) => gpu.memory.total ?? null,
@@ -34,9 +32,8 @@ export const READINGS = [
   {
     metric: "temperature_gpu",
     label: t("gpu.temperature"),
-    short: t("gpu.temperature.short"),
-    colour: "--series-2",
     value: (gpu) => unit(gpu.temperature.gpu, "°C"),
+    whole: () => "",
     bar: (gpu) => gpu.temperature.gpu,
     level: (gpu) => (gpu.temperature.gpu >= HOT ? "bad" : gpu.temperature.gpu >= WARM ? "warn" : null),
     top: () => 100,
@@ -44,9 +41,8 @@ export const READINGS = [
   {
     metric: "power_usage",
     label: t("gpu.power"),
-    short: t("gpu.power.short"),
-    colour: "--series-3",
-    value: (gpu) => (isKnown(gpu.power_limit) ? `${unit(gpu.power_usage, "").trim()} / ${unit(gpu.power_limit, "W")}` : unit(gpu.power_usage, "W")),
+    value: (gpu) => unit(gpu.power_usage, "W"),
+    whole: (gpu) => (isKnown(gpu.power_limit) ? `/ ${count(gpu.power_limit)}` : ""),
     bar: (gpu) => gpu.power_utilization ?? share(gpu.power_usage, gpu.power_limit),
     level: () => null,
     top: (gpu) => gpu.power_limit ?? null,

@@ -16,10 +16,9 @@ const METRIC = "utilization_gpu";
 
 export function gpuTile(first, range) {
   const history = new History(first.uuid ?? first.gpu_id, range, [METRIC]);
-  const line = new Sparkline("--series-1");
+  const line = new Sparkline("--fill");
   const [chip, age] = [statusChip("gpu"), staleness()];
   const memory = meter(t("gpu.memory"));
-  memory.element.style.setProperty("--fill", "var(--series-4)");
   const [number, use, heat, power, held, task] = ["number", "use", "heat", "power", "held", "task clip foreign"].map((name) => h("span", { class: name }));
   const element = h(
     "a",

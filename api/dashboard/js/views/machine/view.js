@@ -1,13 +1,16 @@
 // The machine: what its GPUs are, do, and are held by.
 
+import { api } from "../../api.js";
 import { fill, h, reconcile } from "../../dom.js";
 import { t } from "../../i18n.js";
 import { icon } from "../../icons.js";
-import { note } from "../../components/status.js";
+import { isFinished, note } from "../../components/status.js";
 import { segments } from "../../components/segments.js";
 import { machine } from "../../machine.js";
 import { recall, remember } from "../../settings.js";
+import { TaskList } from "../tasks/list.js";
 import { gpuCard } from "./card.js";
+import { eventTable } from "./events.js";
 import { RANGES } from "./history.js";
 import { summary } from "./summary.js";
 import { gpuTile } from "./tile.js";
@@ -16,8 +19,32 @@ import { gpuTile } from "./tile.js";
 const MANY = 12;
 const ORDER = ["training", "preprocessing", "busy", "draining", "available", "unknown", "lost"];
 
+const TASKS = 6;
+const EVENTS = 12;
+const PAUSE_MS = 250;
+
 /** @param {import("../../main.js").App} app */
 export function openMachine(app) {
+  const tasks = new TaskList({
+    title: t("tasks.active"),
+    limit: TASKS,
+    values: () => ({ status: "queued,starting,running,stopping" }),
+    empty: () => h("p", { class: "none faint small" }, t("tasks.none.active")),
+    changed: () => refetchSoon(),
+  });
+  const events = h("div", { class: "body" });
+  let waiting = 0;
+
+  async function refetch() {
+    const [happened] = await Promise.all([api.gpuEvents({ limit: EVENTS }), tasks.refetch(), figures.refresh()]);
+    fill(events, eventTable(happened.events, true));
+  }
+
+  function refetchSoon() {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => refetch().catch(() => app.stream.retry()), PAUSE_MS);
+  }
+
   const figures = summary();
   const grid = h("section", { class: "gpu-grid", "aria-label": t("gpus") });
   const problem = h("div");
@@ -78,6 +105,7 @@ export function openMachine(app) {
     figures.element,
     problem,
     grid,
+    h("div", { class: "machine-below" }, tasks.element, h("section", { class: "panel", "aria-label": t("events") }, h("header", {}, h("h2", {}, t("events"))), events)),
   );
   const unwatch = machine.watch(draw);
   // Ages and the right edge of the lines move on while nothing new comes.
@@ -85,13 +113,21 @@ export function openMachine(app) {
   return {
     element,
     title: () => t("machine"),
-    topics: "gpu,system",
-    on: {},
-    refetch: () => figures.refresh(),
+    topics: "gpu,task,system",
+    on: {
+      progress: (told) => {
+        const row = tasks.row(told.task_id);
+        if (row) row.progress(told);
+        else if (!isFinished(told.status)) refetchSoon();
+      },
+      status: refetchSoon,
+    },
+    refetch,
     keys: {},
     close() {
       unwatch();
       clearInterval(ticking);
+      clearTimeout(waiting);
       for (const part of parts.values()) part.close?.();
     },
   };

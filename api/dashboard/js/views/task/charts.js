@@ -78,7 +78,7 @@ function epochMarks(progress, last) {
 /** Learning rate, gradient norm, speed. */
 export function smallCharts(store) {
   const make = (key, colour, pick) => {
-    const chart = new Chart({ label: t(key), height: 8.2, xLabel: t("step"), showX: count, series: [{ label: t(key), colour }] });
+    const chart = new Chart({ label: t(key), height: 8.6, xLabel: t("step"), showX: count, series: [{ label: t(key), colour }] });
     return { chart, pick, element: h("section", { class: "panel small-chart", "aria-label": t(key) }, h("div", { class: "body top" }, chart.element)) };
   };
   const charts = [
@@ -97,7 +97,7 @@ export function smallCharts(store) {
 
 /** What its GPUs did while it ran. */
 export function gpuUseChart() {
-  const chart = new Chart({ label: t("gpu.use"), height: 8.2, isTime: true, top: 100, showX: (x) => clockTime(x * 1000), series: [] });
+  const chart = new Chart({ label: t("gpu.use"), height: 8.6, isTime: true, top: 100, showX: (x) => clockTime(x * 1000), series: [] });
   return {
     element: h("section", { class: "panel small-chart", "aria-label": t("gpu.use") }, h("div", { class: "body top" }, chart.element)),
     async load(task) {

@@ -9,17 +9,21 @@ export function failureView() {
   return {
     element,
     update(failure) {
+      const lines = h("pre", { class: "file foreign", tabindex: 0 }, failure?.last_lines?.join("\n"));
+      const title = failure && word("cause", failure.code);
       fill(
         element,
         failure &&
           note(
             "bad",
-            h("strong", {}, word("cause", failure.code)),
+            !failure.detail.startsWith(title) && h("strong", {}, title),
             h("p", { class: "foreign" }, failure.detail),
             failure.remedy && h("p", { class: "foreign" }, h("b", {}, t("remedy")), " ", failure.remedy),
-            failure.last_lines?.length > 0 && h("details", { open: true }, h("summary", { class: "soft" }, t("last.lines")), h("pre", { class: "file foreign" }, failure.last_lines.join("\n"))),
+            failure.last_lines?.length > 0 && h("details", { open: true }, h("summary", { class: "soft" }, t("last.lines")), lines),
           ),
       );
+      // What went wrong stands at the end.
+      lines.scrollTop = lines.scrollHeight;
     },
   };
 }

@@ -75,7 +75,7 @@ export function logPanel(taskId) {
     shift = 0;
     none.hidden = lines.length > 0;
     setText(none, t(log.level ? "log.none.level" : "log.none"));
-    setText(state, log.end > 0 ? t("log.size", { size: bytes(log.end - log.first), lines: count(log.lines.at(-1)?.line_number) }) : "");
+    setText(state, log.end > 0 ? t("log.size", { size: bytes(log.end - log.first), lines: count(log.total) }) : "");
     newer.hidden = isFollowing && log.isLive && !held.length;
     setText(newer, isPaused && held.length ? t("log.held", { n: count(held.length) }) : t("log.newest"));
     setAttribute(followButton, "aria-pressed", String(isFollowing && !isPaused));
@@ -108,8 +108,8 @@ export function logPanel(taskId) {
   }
 
   function add(lines, next) {
-    shift -= isFollowing ? 0 : log.append(lines, next);
-    if (isFollowing) log.append(lines, next);
+    const dropped = log.append(lines, next);
+    if (!isFollowing) shift -= dropped;
     drawSoon();
   }
 
@@ -128,6 +128,15 @@ export function logPanel(taskId) {
     const came = await log.loadOlder().catch(() => 0);
     shift += came;
     if (came) drawSoon();
+  }
+
+  /** What came while nobody was connected; when it is too much, only the end of it. */
+  async function catchUp() {
+    for (let round = 0; round < 4; round += 1) {
+      await log.loadNewer();
+      if (log.isLive) return;
+    }
+    await log.loadTail();
   }
 
   async function setLevel(level) {
@@ -218,8 +227,8 @@ export function logPanel(taskId) {
     },
     /** The newest lines at first; later whatever came while nobody was connected. */
     async refetch() {
-      if (!log.next || !log.lines.length) await log.loadTail();
-      else if (log.isLive) while (await log.loadNewer(), !log.isLive);
+      if (!log.isLoaded) await log.loadTail();
+      else if (log.isLive) await catchUp();
       drawSoon();
     },
     add({ logs, next_offset: next }) {
