@@ -68,7 +68,7 @@ def create_shell(runtime: Runtime, serves_documents: bool = True) -> Shell:
         create_app(runtime.services),
         runtime.policy,
         runtime.access_log,
-        runtime.broker,
+        runtime.live.serving,
         lambda: gpus.documents,
         runtime.services.clock,
         runtime.config.max_body_bytes,

@@ -62,6 +62,12 @@ def _origins(text: str) -> tuple[str, ...]:
     return origins
 
 
+def _redis_url(text: str) -> str:
+    if not text.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("is no URL of a Redis: redis://host:6379/0, rediss:// with TLS, or unix:// a socket")
+    return text
+
+
 def _setting(env: str, default: Any, parse: Callable[[str], Any], text: str, shown: str | None = None) -> Any:
     metadata = {"env": env, "parse": parse, "help": text, "shown": shown if shown is not None else str(default)}
     return field(default=default, metadata=metadata)
@@ -137,6 +143,13 @@ class Config:
     )
     max_body_bytes: int = _setting(
         "MAX_BODY_BYTES", 1024 * 1024, _number(1024, 2**30), "largest JSON body that is taken, in bytes"
+    )
+    redis_url: str = _setting(
+        "REDIS_URL", "", _redis_url, "redis://host:6379/0, to share live messages between servers", "none"
+    )
+    max_streams: int = _setting("MAX_STREAMS", 5_000, _number(1, 1_000_000), "live streams in all")
+    max_streams_per_client: int = _setting(
+        "MAX_STREAMS_PER_CLIENT", 2_000, _number(1, 1_000_000), "live streams of one address"
     )
     log_level: str = _setting("LOG_LEVEL", "INFO", _choice("DEBUG", "INFO", "WARNING", "ERROR"), "how much is logged")
     log_format: str = _setting(

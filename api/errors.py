@@ -208,3 +208,9 @@ class Unavailable(ServiceError):
     """The service cannot answer this now."""
 
     code, status = "unavailable", 503
+
+
+class TooManyStreams(ServiceError):
+    """There are too many live streams."""
+
+    code, status = "too_many_streams", 503

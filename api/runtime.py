@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from api import __version__
@@ -20,11 +20,15 @@ from api.hardware.nvml import NVMLSource, library_is_absent
 from api.hardware.simulated import SimulatedSource
 from api.hardware.source import GPUSource
 from api.live.broker import Broker
+from api.live.following_log import FakeLog
+from api.live.gpu_stream import snapshot_message
+from api.live_parts import Live
 from api.models.training import TaskStatus
 from api.services.bundle import Services
 from api.services.gpu_service import GPUService
 from api.services.system_service import SystemService
 from api.services.training_files import write_private
+from api.services.training_news import NewsDesk
 from api.shell.access_log import AccessLog, HTTPMetrics
 from api.shell.guard import HostPolicy, host_name
 from api.storage.attempts import AttemptStore
@@ -59,7 +63,7 @@ class Runtime:
         self.access_log = AccessLog(http_metrics, config.log_level, config.logs_json)
         self.database = Database(config.database_url or sqlite_url(root / "database.sqlite"))
         tasks, attempts = TaskStore(self.database), AttemptStore(self.database)
-        registry = _create_registry(http_metrics, self.broker, tasks)
+        registry = _create_registry(http_metrics, tasks)
         self.source = create_source(config, clock)
         gpus = GPUService(
             self.source,
@@ -70,9 +74,21 @@ class Runtime:
             process_metrics=lambda: generate_latest(registry),
             dcgm_hostname=socket.gethostname() if config.dcgm_aliases else None,
         )
-        gpus.subscribe(self.broker.publish)
-        training = build_training(config, tasks, attempts, gpus, clock, node, executor)
+        desk = NewsDesk()
+        training = build_training(config, tasks, attempts, gpus, clock, node, desk, executor)
         self.training_loop = training.loop
+        self.live = Live(
+            config,
+            self.database,
+            self.broker,
+            desk,
+            training.service,
+            FakeLog().follow,
+            lambda: training.loop.is_here,
+            clock,
+        )
+        registry.register(self.live)
+        gpus.subscribe(lambda number, json: self.broker.publish(snapshot_message(number, json)))
         owner = host.own_identity(node)
         self.services = Services(
             gpus=gpus,
@@ -93,11 +109,13 @@ class Runtime:
         self.access_log.start()
         self.services.gpus.start_monitoring()
         self.services.gpus.wait_for_first_sweep(FIRST_SWEEP_SECONDS)
+        self.live.start()
         self.training_loop.start()
 
     def stop(self) -> None:
         """Stops them in reverse. Trainings go on."""
         self.training_loop.stop()
+        self.live.stop()
         self.services.gpus.stop_monitoring()
         self.access_log.stop()
         self.database.close()
@@ -142,31 +160,15 @@ def allowed_names(config: Config) -> Iterable[str]:
     return names
 
 
-def _create_registry(http_metrics: HTTPMetrics, broker: Broker, tasks: TaskStore) -> CollectorRegistry:
+def _create_registry(http_metrics: HTTPMetrics, tasks: TaskStore) -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(http_metrics)
     ProcessCollector(registry=registry)
     Gauge("diffusion_pipe_build_info", "The version of the service.", ["version"], registry=registry).labels(
         __version__
     ).set(1)
-    registry.register(_StreamMetrics(broker))
     registry.register(_TaskMetrics(tasks))
     return registry
-
-
-class _StreamMetrics:
-    """What the broker counts, for prometheus-client."""
-
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
-
-    def collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily(
-            "diffusion_pipe_stream_subscribers", "Live subscribers.", value=self._broker.subscribers
-        )
-        yield CounterMetricFamily(
-            "diffusion_pipe_stream_dropped", "Subscribers dropped for not reading.", value=self._broker.dropped
-        )
 
 
 class _TaskMetrics:

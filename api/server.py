@@ -6,18 +6,17 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from wsgiref.types import WSGIApplication
 
 import uvicorn
-from starlette.routing import Route, Router, WebSocketRoute
 from starlette.types import Message, Receive, Scope, Send
 
 from api.errors import MalformedRequest, MethodNotAllowed, NotFound, RequestTimeout, ServiceError, TooLarge
 from api.live.broker import Broker
-from api.live.sse import create_gpu_stream
-from api.live.websocket import create_gpu_socket
+from api.live.routing import Found
+from api.live.serving import LiveServing
 from api.services.documents import Document, DocumentTable, HeaderList, ReadyDocument, reply_with
 from api.shell.access_log import Access, AccessLog
 from api.shell.downloads import send_file
@@ -40,11 +39,11 @@ BODY_SECONDS = 30.0
 #: Seconds that a shutdown waits for what is being answered. Streams are ended by ourselves, at once.
 GRACE_SECONDS = 3
 
-STREAM_PATH = "/api/v1/gpu/stream"
-SOCKET_PATH = "/api/v1/ws/gpu"
-
 #: The route of every address that does not exist: one for all, or clients could make metrics without end.
 UNKNOWN_ROUTE = "unknown"
+
+#: RFC 6455, 7.4.1: the server cannot go on with the stream; the client may come again.
+_INTERNAL_ERROR = 1011
 
 _STREAM_METHODS = "GET, HEAD, OPTIONS"
 
@@ -62,7 +61,7 @@ class Shell:
         flask_app: WSGIApplication,
         policy: HostPolicy,
         access_log: AccessLog,
-        broker: Broker,
+        live: LiveServing,
         documents: Callable[[], DocumentTable],
         clock: Clock,
         max_body_bytes: int,
@@ -72,19 +71,13 @@ class Shell:
         self._flask = FlaskBelow(flask_app, workers=FLASK_THREADS)  # type: ignore[arg-type]
         self._policy = policy
         self._record = access_log.record
-        self._broker = broker
+        self._live = live
         self._documents = documents
         self._clock = clock
         self._max_body_bytes = max_body_bytes
         # With origins allowed, an answer differs by Origin even where the request has none.
         self._common_headers = [_NOSNIFF, *([(b"vary", b"Origin")] if policy.has_origins else [])]
         self._serves_documents = serves_documents
-        self._streams = Router(
-            routes=[
-                Route(STREAM_PATH, create_gpu_stream(broker), methods=["GET"]),
-                WebSocketRoute(SOCKET_PATH, create_gpu_socket(broker)),
-            ]
-        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -96,7 +89,7 @@ class Shell:
 
     async def _serve_lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
-        self._broker.attach(asyncio.get_running_loop())
+        self._live.attach(asyncio.get_running_loop())
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await send({"type": "lifespan.shutdown.complete"})
@@ -139,8 +132,9 @@ class Shell:
     async def _think(self, scope: Scope, headers: Headers, receive: Receive, reply: "_Reply") -> None:
         token = current_request_id.set(reply.request_id)
         try:
-            if scope["path"] == STREAM_PATH:
-                await self._stream(scope, headers, receive, reply)
+            found = self._live.find_events(scope["path"])
+            if found is not None:
+                await self._stream(found, scope, headers, receive, reply)
             else:
                 await self._ask_flask(scope, headers, receive, reply)
         finally:
@@ -190,8 +184,8 @@ class Shell:
             raise RequestTimeout(headers={"Connection": "close"}) from None
         return bytes(body)
 
-    async def _stream(self, scope: Scope, headers: Headers, receive: Receive, reply: "_Reply") -> None:
-        scope["state"]["route"] = STREAM_PATH
+    async def _stream(self, found: Found, scope: Scope, headers: Headers, receive: Receive, reply: "_Reply") -> None:
+        scope["state"]["route"] = found.route.pattern
         if scope["method"] == "OPTIONS":
             headers_out = [(b"allow", _STREAM_METHODS.encode()), (b"content-length", b"0")]
             await reply.send({"type": "http.response.start", "status": 200, "headers": headers_out})
@@ -199,18 +193,12 @@ class Shell:
             return
         if scope["method"] not in ("GET", "HEAD"):
             raise MethodNotAllowed(headers={"Allow": _STREAM_METHODS})
-        self._broker.require_room()
         if self._policy.allows_cross(headers.get(b"origin")):
             reply.allow_origin(headers[b"origin"])
         connection = scope.get("extensions", {}).get("connection")
         if connection is not None:
             limit_send_buffer(connection)
-        try:
-            await self._streams(scope, receive, reply.send)
-        except TimeoutError:
-            logger.info("subscriber dropped: it has stopped reading", extra={"client": _client(scope)})
-            if connection is not None:
-                connection.abort()
+        await self._live.send_events(found, scope, receive, reply.send)
 
     def note_refusal(self, status: int, request_id: str, client: tuple[str, int] | None) -> None:
         """Logs and counts what the protocol refused because it is no request at all."""
@@ -237,28 +225,47 @@ class Shell:
         began = time.perf_counter()
         headers = dict(scope["headers"])
         request_id = _request_id(headers.get(b"x-request-id"))
-        status = 101
+        handshake, status = _Handshake(send), 101
         try:
             self._check(scope, headers)
-            if scope["path"] != SOCKET_PATH:
+            found = self._live.find_socket(scope["path"])
+            if found is None:
                 raise NotFound
-            self._broker.require_room()
-            scope.setdefault("state", {})["route"] = SOCKET_PATH
-            await self._streams(scope, receive, send)
+            scope.setdefault("state", {})["route"] = found.route.pattern
+            await self._live.send_texts(found, scope, receive, handshake.send)
         except ServiceError as error:
             status = error.status
-            await receive()
-            await _deny(send, error, request_id)
+            await handshake.refuse(receive, error, request_id)
+        except Exception:
+            status = 500
+            logger.exception("stream failed", extra={"request_id": request_id, "path": scope["path"]})
+            await handshake.refuse(receive, ServiceError(), request_id)
         finally:
             self._note(scope, began, request_id, status, None)
 
 
-async def _deny(send: Send, error: ServiceError, request_id: str) -> None:
-    body = encode_error(error, request_id)
-    headers = [_JSON_HEADER, (b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode()), _NOSNIFF]
-    headers += [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
-    await send({"type": "websocket.http.response.start", "status": error.status, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": body})
+class _Handshake:
+    """A WebSocket, which can be refused in the envelope until the client was let in."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._is_done = False
+
+    async def send(self, message: Message) -> None:
+        self._is_done = True
+        await self._send(message)
+
+    async def refuse(self, receive: Receive, error: ServiceError, request_id: str) -> None:
+        if self._is_done:
+            with suppress(Exception):
+                await self._send({"type": "websocket.close", "code": _INTERNAL_ERROR})
+            return
+        body = encode_error(error, request_id)
+        headers = [_JSON_HEADER, (b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode())]
+        headers += [_NOSNIFF, *((name.lower().encode(), value.encode()) for name, value in error.headers.items())]
+        await receive()
+        await self._send({"type": "websocket.http.response.start", "status": error.status, "headers": headers})
+        await self._send({"type": "websocket.http.response.body", "body": body})
 
 
 class _Reply:

@@ -15,6 +15,7 @@ from api.services.hangs import HangLimits
 from api.services.reconciler import Reconciler, StopTimes
 from api.services.request_check import RequestChecker
 from api.services.training_loop import TrainingLoop
+from api.services.training_news import TrainingNews
 from api.services.training_service import TrainingService
 from api.storage.attempts import AttemptStore
 from api.storage.file_lock import FileLock
@@ -40,6 +41,7 @@ def build_training(
     gpus: GPUService,
     clock: Clock,
     node: str,
+    news: TrainingNews,
     executor: Executor | None = None,
 ) -> Training:
     """Builds every part once; starts nothing. Unless an executor is given, attempts run on this machine."""
@@ -63,6 +65,7 @@ def build_training(
         clock,
         node,
         StopTimes(config.stop_checkpoint_seconds, config.stop_terminate_seconds),
+        news,
     )
     dispatcher = Dispatcher(
         tasks,

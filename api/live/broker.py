@@ -1,69 +1,56 @@
-"""From the thread that makes messages to the subscribers of the event loop: bounded, and nobody waits for anybody."""
+"""From the threads that make messages to the subscribers of the event loop: bounded, and nobody waits for anybody."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+import secrets
+import threading
+from collections import Counter, deque
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from api.errors import Unavailable
+from api.live.subscription import QUEUE_MESSAGES, Published, Subscription, TooSlow
+from api.models.live import Message, MessageType, Topic
 
-#: Messages that a subscriber may be behind; one that is further behind has stopped reading and is dropped.
-QUEUE_MESSAGES = 16
+#: Messages of a topic that are kept for who comes back. Eight trainings make about 16 a second.
+HISTORY: Mapping[Topic, int] = {Topic.GPU: 1, Topic.TASK: 1024, Topic.LOG: 0, Topic.SYSTEM: 128}
 
-#: Subscribers at most; each takes about 50 KB.
-MAX_SUBSCRIBERS = 5_000
+#: Digits of a number that a client may come back with.
+_DIGITS = 18
+
+_Address = tuple[Topic, str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """One message, framed once for all: its number, its JSON, and the Server-Sent Event around it."""
+class Missed:
+    """What a subscriber gets first."""
 
-    number: int
-    json: bytes
-    event: bytes
-
-    @classmethod
-    def of(cls, number: int, json: bytes) -> "Message":
-        return cls(number, json, b"id: %d\ndata: %b\n\n" % (number, json))
-
-
-class Subscription:
-    """One subscriber's queue. It ends when the broker closes or the subscriber has fallen too far behind."""
-
-    def __init__(self) -> None:
-        self._queue: asyncio.Queue[Message | None] = asyncio.Queue(QUEUE_MESSAGES + 1)
-        self.has_lagged = False
-
-    def put(self, message: Message) -> bool:
-        """False when the subscriber is too far behind."""
-        if self._queue.qsize() >= QUEUE_MESSAGES:
-            self.has_lagged = True
-            return False
-        self._queue.put_nowait(message)
-        return True
-
-    def end(self) -> None:
-        """Ends it after what is queued; there is always room for the end."""
-        if not self._queue.full():
-            self._queue.put_nowait(None)
-
-    async def get(self) -> Message | None:
-        """The next message; None at the end."""
-        return await self._queue.get()
+    messages: tuple[Published, ...]
+    number: int  #: of the latest message that there was
+    is_continued: bool  #: they are what it missed; otherwise they are the present state
+    is_reset: bool  #: it has come back, and what it missed is not known
 
 
 class Broker:
-    """Hands each message to every subscriber. `publish` may be called from any thread, the rest in the loop."""
+    """Hands each message to those who want it. `publish` may be called from any thread, the rest in the loop."""
 
     def __init__(self) -> None:
+        self.boot = secrets.token_hex(4)  #: tells the numbers of this process from those of any other
+        self.published: Counter[Topic] = Counter()
+        self.dropped: Counter[Topic] = Counter()  #: subscribers, by what did not fit any more
+        self.lost: Counter[Topic] = Counter()  #: messages thrown away with them
+        self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._subscriptions: set[Subscription] = set()
+        self._subscriptions: dict[Subscription, tuple[_Address, ...]] = {}
+        self._wanted: dict[_Address, set[Subscription]] = {}
+        self._history: dict[Topic, deque[Published]] = {topic: deque() for topic in Topic}
+        self._forgotten: Counter[Topic] = Counter()  # the number of the latest that a history has lost
+        self._progress: dict[str, Published] = {}  # the latest of each active task
+        self._number = 0
         self._closed = False
-        self.latest: Message | None = None
-        self.dropped = 0
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Names the loop that the subscribers live in; messages from before are nobody's."""
+        """Names the loop that the subscribers live in."""
         self._loop = loop
 
     @property
@@ -71,36 +58,144 @@ class Broker:
         """How many there are."""
         return len(self._subscriptions)
 
-    def publish(self, number: int, json: bytes) -> None:
+    def count_subscribers(self, topic: Topic) -> int:
+        """How many there are of a topic."""
+        return sum(any(of is topic for of, _ in wanted) for wanted in self._subscriptions.values())
+
+    # -- publishing ------------------------------------------------------------------------------------------------
+
+    def publish(self, message: Message) -> None:
         """Hands a message on; returns at once."""
-        # The latest is set before the subscribers are looked at, and a subscriber looks at the latest after it has
-        # joined them: so none misses a message, and one that it gets twice shows by its number.
-        message = self.latest = Message.of(number, json)
-        loop = self._loop
-        if loop is not None and self._subscriptions and not loop.is_closed():
-            loop.call_soon_threadsafe(self._fan_out, message)
+        # It is remembered before the subscribers are looked at, and a subscriber looks at what is remembered after it
+        # has joined them: so none misses a message, and one that it gets twice shows by its number.
+        with self._lock:
+            self._number += 1
+            published = Published(self._number, message, self.boot)
+            self.published[message.topic] += 1
+            self._remember(published)
+            if self._loop is not None and self._subscriptions:
+                with suppress(RuntimeError):  # the loop has ended
+                    self._loop.call_soon_threadsafe(self._fan_out, published)
 
-    def _fan_out(self, message: Message) -> None:
-        for subscription in [s for s in self._subscriptions if not s.put(message)]:
-            self.dropped += 1
-            self._subscriptions.discard(subscription)
-            subscription.end()
+    def _remember(self, published: Published) -> None:
+        message = published.message
+        if message.task_id is not None and message.status is not None:
+            if message.type is MessageType.PROGRESS and message.status.is_active:
+                self._progress[message.task_id] = published
+            elif not message.status.is_active:
+                self._progress.pop(message.task_id, None)
+        if message.is_detail:
+            return
+        history = self._history[message.topic]
+        history.append(published)
+        if len(history) > HISTORY[message.topic]:
+            self._forgotten[message.topic] = history.popleft().number
 
-    def require_room(self) -> None:
-        """Raises Unavailable when no subscriber more can be taken."""
-        if self._closed or len(self._subscriptions) >= MAX_SUBSCRIBERS:
-            raise Unavailable("There are too many live subscribers.", headers={"Retry-After": "10"})
+    def keep_progress(self, task_ids: Collection[str]) -> None:
+        """Forgets the progress of all other tasks: they are not active any more."""
+        with self._lock:
+            for task_id in self._progress.keys() - set(task_ids):
+                del self._progress[task_id]
+
+    def _fan_out(self, published: Published) -> None:
+        message = published.message
+        wanting = [] if message.is_detail else [*self._wanted.get((message.topic, None), ())]
+        if message.task_id is not None:
+            wanting += self._wanted.get((message.topic, message.task_id), ())
+        for subscription in wanting:
+            if not subscription.put(published):
+                self.lost[message.topic] += 1
+                self._drop(subscription, message.topic)
+
+    def _drop(self, subscription: Subscription, topic: Topic) -> None:
+        self.dropped[topic] += 1
+        self.lost.update(subscription.drop())
+        self._forget(subscription)
+
+    # -- subscribing -----------------------------------------------------------------------------------------------
+
+    def require_open(self) -> None:
+        """Raises Unavailable when the server is about to end."""
+        if self._closed:
+            raise Unavailable("The server is ending.", headers={"Retry-After": "5"})
 
     @contextmanager
-    def subscribe(self) -> Iterator[Subscription]:
-        """A subscription for the length of a `with`. Raises Unavailable when there are too many, or at the end."""
-        self.require_room()
-        subscription = Subscription()
-        self._subscriptions.add(subscription)
+    def subscribe(
+        self,
+        topics: Collection[Topic],
+        task_id: str | None = None,
+        *,
+        capacity: int = QUEUE_MESSAGES,
+        keeps_latest_snapshot: bool = False,
+    ) -> Iterator[Subscription]:
+        """A subscription for the length of a `with`; with a task's id it gets that task's messages and details.
+
+        Without topics it only learns that the server ends. Raises Unavailable at the end.
+        """
+        self.require_open()
+        subscription = Subscription(capacity, keeps_latest_snapshot=keeps_latest_snapshot)
+        wanted = tuple((topic, task_id) for topic in topics)
+        self._subscriptions[subscription] = wanted
+        for address in wanted:
+            self._wanted.setdefault(address, set()).add(subscription)
         try:
             yield subscription
+        except TooSlow:
+            if subscription in self._subscriptions:
+                # A message could not be sent in time, before too many waited.
+                self._drop(subscription, next(iter(topics), Topic.SYSTEM))
+            raise
         finally:
-            self._subscriptions.discard(subscription)
+            self._forget(subscription)
+
+    def _forget(self, subscription: Subscription) -> None:
+        for address in self._subscriptions.pop(subscription, ()):
+            self._wanted[address].discard(subscription)
+            if not self._wanted[address]:
+                del self._wanted[address]
+
+    # -- what was before -------------------------------------------------------------------------------------------
+
+    def catch_up(self, topics: Collection[Topic], last_id: str | None) -> Missed:
+        """What came after `last_id`; the present state when there is none, or it is not known here any more."""
+        with self._lock:
+            number = None if last_id is None else self._number_of(last_id, topics)
+            if number is None:
+                return Missed(
+                    tuple(self._present(topics)), self._number, is_continued=False, is_reset=last_id is not None
+                )
+            kept = [each for topic in topics for each in self._history[topic] if each.number > number]
+            kept.sort(key=lambda published: published.number)
+            return Missed(tuple(kept), self._number, is_continued=True, is_reset=False)
+
+    def _number_of(self, last_id: str, topics: Collection[Topic]) -> int | None:
+        boot, _, digits = last_id.partition("-")
+        if boot != self.boot or not (digits.isascii() and digits.isdecimal()) or len(digits) > _DIGITS:
+            return None
+        number = int(digits)
+        # Of the snapshots nobody misses any but the latest.
+        forgotten = max((self._forgotten[topic] for topic in topics if topic is not Topic.GPU), default=0)
+        return number if forgotten <= number <= self._number else None
+
+    def _present(self, topics: Collection[Topic]) -> list[Published]:
+        present: list[Published] = []
+        if Topic.GPU in topics:
+            present += self._history[Topic.GPU]
+        if Topic.TASK in topics:
+            present += self._progress.values()
+        return sorted(present, key=lambda published: published.number)
+
+    def latest_snapshot(self) -> Published | None:
+        """The latest state of the GPUs."""
+        with self._lock:
+            return self._history[Topic.GPU][-1] if self._history[Topic.GPU] else None
+
+    def latest_progress(self, task_id: str) -> Published | None:
+        """How far an active task is, as it was last told."""
+        with self._lock:
+            return self._progress.get(task_id)
+
+    # -- the end ---------------------------------------------------------------------------------------------------
 
     def close_soon(self) -> None:
         """Ends every subscription; may be called from a signal handler."""
@@ -108,8 +203,8 @@ class Broker:
             self._loop.call_soon_threadsafe(self.close)
 
     def close(self) -> None:
-        """Ends every subscription."""
+        """Ends every subscription after what waits for it."""
         self._closed = True
-        for subscription in self._subscriptions:
+        for subscription in [*self._subscriptions]:
             subscription.end()
-        self._subscriptions.clear()
+            self._forget(subscription)

@@ -1,45 +1,38 @@
-"""Snapshots as Server-Sent Events."""
+"""Streams as Server-Sent Events."""
 
-from collections.abc import AsyncIterator, Callable
+from starlette.types import Receive, Send
 
-from sse_starlette import EventSourceResponse, ServerSentEvent
-from starlette.requests import Request
-from starlette.responses import Response
+from api.live.carrying import Frames, carry
 
-from api.live.broker import Broker
+_HEADERS = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    # nginx would collect events until its buffer is full.
+    (b"x-accel-buffering", b"no"),
+)
 
-HEARTBEAT_SECONDS = 15
-
-#: Seconds that one message may take to be sent before the subscriber counts as gone.
-SEND_SECONDS = 20
+_HEARTBEAT = b": heartbeat\n\n"
 
 
-def create_gpu_stream(broker: Broker) -> Callable[[Request], Response]:
-    """The endpoint of `/gpu/stream`: the latest snapshot at once, then each new one, and a comment as heartbeat."""
-
-    def stream(request: Request) -> Response:
-        response = EventSourceResponse(
-            _events(broker),
-            ping=HEARTBEAT_SECONDS,
-            ping_message_factory=lambda: ServerSentEvent(comment="heartbeat"),
-            send_timeout=SEND_SECONDS,
-            sep="\n",
+async def send_events(frames: Frames, receive: Receive, send: Send, *, is_head: bool) -> None:
+    """Answers with the events. Raises TooSlow when the client does not read."""
+    await send({"type": "http.response.start", "status": 200, "headers": list(_HEADERS)})
+    if not is_head:
+        has_ended = await carry(
+            frames,
+            lambda frame: _send_part(send, frame.event),
+            lambda: _send_part(send, _HEARTBEAT),
+            _until_gone(receive),
         )
-        # Whether the connection is kept is the server's to say.
-        del response.headers["Connection"]
-        return response
-
-    return stream
+        if not has_ended:
+            return
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _events(broker: Broker) -> AsyncIterator[bytes]:
-    with broker.subscribe() as subscription:
-        seen = 0
-        if broker.latest is not None:
-            seen = broker.latest.number
-            yield broker.latest.event
-        while (message := await subscription.get()) is not None:
-            if message.number > seen:
-                yield message.event
-        if subscription.has_lagged:
-            raise TimeoutError("the subscriber has stopped reading")
+async def _send_part(send: Send, part: bytes) -> None:
+    await send({"type": "http.response.body", "body": part, "more_body": True})
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -12,6 +12,7 @@ from api.executors.executor import AttemptRef, Executor, StopOrder
 from api.models.training import Attempt, Checkpoint, Stage, TrainingTask
 from api.services.series import append_points
 from api.services.training_files import write_private
+from api.services.training_news import TrainingNews
 from api.trainers.output import Point, Progress
 from api.trainers.trainer import Trainer
 from api.utils.clock import Clock
@@ -42,7 +43,14 @@ class AttemptWatch:
     """One attempt under observation. One thread at a time."""
 
     def __init__(
-        self, task: TrainingTask, attempt: Attempt, ref: AttemptRef, trainer: Trainer, executor: Executor, clock: Clock
+        self,
+        task: TrainingTask,
+        attempt: Attempt,
+        ref: AttemptRef,
+        trainer: Trainer,
+        executor: Executor,
+        clock: Clock,
+        news: TrainingNews,
     ) -> None:
         self.request = task.request
         self.attempt = attempt
@@ -50,6 +58,7 @@ class AttemptWatch:
         self.trainer = trainer
         self._executor = executor
         self._clock = clock
+        self._news = news
         self._reader = trainer.create_reader(task.plan)
         self._output_dir = ref.directory.parent.parent / "output"
         self.log_start: int | None = None  #: where its lines begin; told once its supervisor has said so
@@ -81,9 +90,12 @@ class AttemptWatch:
 
     def poll(self) -> None:
         """Takes up what is new; what cannot be read now is tried again the next time."""
+        before = self._offset
         self._read_log()
         self._find_run_dir()
         self._read_events()
+        if self._points or self._offset != before:
+            self._news.note_progress(self.attempt.task_id)
         self._keep_points()
         now = self._clock.monotonic()
         if now - self._saved_at >= SAVE_SECONDS:
@@ -177,6 +189,7 @@ class AttemptWatch:
             append_points(self.ref.directory / "series", self._points)
         except OSError as error:
             logger.warning("series cannot be written", extra={"attempt": self.ref.uid, "problem": str(error)})
+        self._news.note_points(self.attempt.task_id, tuple(self._points))
         self._points.clear()
 
     def checkpoints_are_due(self) -> bool:

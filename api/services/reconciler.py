@@ -22,6 +22,7 @@ from api.services.attempt_ending import AttemptEnding
 from api.services.attempt_starter import AttemptStarter, CannotStart
 from api.services.attempt_watch import AttemptWatch
 from api.services.outcomes import Verdict
+from api.services.training_news import TrainingNews
 from api.services.training_progress import show_progress
 from api.storage.attempts import AttemptStore
 from api.storage.tasks import TaskStore
@@ -64,6 +65,7 @@ class Reconciler:
         clock: Clock,
         node: str,
         stop_times: StopTimes,
+        news: TrainingNews,
     ) -> None:
         self._tasks = tasks
         self._attempts = attempts
@@ -75,6 +77,7 @@ class Reconciler:
         self._clock = clock
         self._node = node
         self._stop_times = stop_times
+        self._news = news
         self._watches: dict[str, AttemptWatch] = {}
         self._submissions: dict[str, int] = {}
         self._troubled: set[str] = set()
@@ -163,7 +166,8 @@ class Reconciler:
         watch = self._watches.get(attempt.uid)
         if watch is None:
             task = self._tasks.get(attempt.task_id)
-            watch = AttemptWatch(task, attempt, ref, self._trainers[task.trainer], self._executor, self._clock)
+            trainer = self._trainers[task.trainer]
+            watch = AttemptWatch(task, attempt, ref, trainer, self._executor, self._clock, self._news)
             self._watches[attempt.uid] = watch
         if watch.log_start is None:
             watch.log_start = seen.log_start

@@ -12,6 +12,17 @@ RECORD = struct.Struct("<qdd")
 
 SUFFIX = ".series"
 
+#: The short names of the trainer's tags. Any other name is taken for a tag: `eval_data/loss`.
+TAGS = {
+    "loss": "train/loss",
+    "grad_norm": "train/grad_norm",
+    "learning_rate": "train/learning_rate",
+    "epoch_loss": "train/epoch_loss",
+}
+
+#: The tag whose x axis is the epoch.
+EPOCH_LOSS = "train/epoch_loss"
+
 #: A file name has at most 255 bytes.
 LONGEST_NAME = 240
 

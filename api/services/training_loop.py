@@ -46,6 +46,11 @@ class TrainingLoop:
             # Otherwise a round is still under way, and the lock goes with this process.
             self._lock.release()
 
+    @property
+    def is_here(self) -> bool:
+        """Whether this server is the one that looks after the trainings."""
+        return self._has_lock
+
     def run_once(self) -> None:
         """One round. Before the first the database is brought into line with what really runs."""
         if not self._lock.acquire():

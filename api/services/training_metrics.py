@@ -6,18 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from api.models.training_view import SeriesPoint, SeriesView, XAxis
+from api.services.series import EPOCH_LOSS, TAGS
 from api.services.series_reading import list_tags, read_series, thin_out
-
-#: The short names of the trainer's tags. Any other name is taken for a tag: `eval_data/loss`.
-TAGS = {
-    "loss": "train/loss",
-    "grad_norm": "train/grad_norm",
-    "learning_rate": "train/learning_rate",
-    "epoch_loss": "train/epoch_loss",
-}
-
-#: The tag whose x axis is the epoch.
-EPOCH_LOSS = "train/epoch_loss"
 
 
 def show_series(

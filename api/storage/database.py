@@ -3,7 +3,7 @@
 import importlib
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,9 @@ _MIGRATION_LOCK = 0x6470_6970_65
 #: Where Alembic keeps the revision of the tables.
 _revision = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
 
+#: Marks a connection whose transaction has appended an event.
+APPENDED = "appended"
+
 _RETRY_AFTER = {"Retry-After": "2"}
 
 
@@ -50,6 +53,7 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = _create_engine(self.url)
         self._turn = threading.Lock()
+        self._on_append: Callable[[], None] = lambda: None
 
     @property
     def shown(self) -> str:
@@ -69,7 +73,16 @@ class Database:
         On SQLite it takes the write lock at once: a transaction that reads first and writes later would fail.
         """
         with self._take_turn(), self._connect("IMMEDIATE") as connection:
+            # What a transaction left behind that was rolled back.
+            connection.info.pop(APPENDED, None)
             yield connection
+            has_appended = connection.info.pop(APPENDED, False)
+        if has_appended:
+            self._on_append()
+
+    def on_append(self, listener: Callable[[], None]) -> None:
+        """Calls it after each commit that made events of tasks; in the writer's thread, so it must return at once."""
+        self._on_append = listener
 
     @contextmanager
     def _take_turn(self) -> Iterator[None]:

@@ -1,13 +1,17 @@
 """Events of tasks: appended, never changed."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Label, func, insert, select
 
-from api.models.training import EventKind, TaskEvent
+from api.errors import TaskNotFound
+from api.models.live import EventPosition, ToldEvent
+from api.models.training import EventKind, TaskEvent, TaskStatus
+from api.storage.database import APPENDED, Database
 from api.storage.rows import clean, read_event, to_seconds
-from api.storage.tables import events
+from api.storage.tables import events, tasks
 
 
 def append(
@@ -36,9 +40,71 @@ def append(
         "details": details,
     }
     connection.execute(insert(events).values(row))
+    connection.info[APPENDED] = True
 
 
 def list_events(connection: Connection, task_id: str, after: int, limit: int) -> list[TaskEvent]:
     """The events of a task with an id above `after`, oldest first."""
     query = select(events).where(events.c.task_id == task_id, events.c.id > after).order_by(events.c.id).limit(limit)
     return [read_event(row) for row in connection.execute(query)]
+
+
+class EventStore:
+    """The events of all tasks, for those who follow them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def latest_id(self) -> int:
+        """The highest id that there is; 0 when there is none."""
+        with self._database.read() as connection:
+            return connection.scalar(select(func.max(events.c.id))) or 0
+
+    def ids_above(self, id_: int, limit: int) -> list[int]:
+        """Ids above this one, in order."""
+        with self._database.read() as connection:
+            return list(
+                connection.scalars(select(events.c.id).where(events.c.id > id_).order_by(events.c.id).limit(limit))
+            )
+
+    def get(self, ids: Sequence[int]) -> list[ToldEvent]:
+        """Those of these events that exist, in order."""
+        with self._database.read() as connection:
+            query = select(events, _status_by_then()).where(events.c.id.in_(ids)).order_by(events.c.id)
+            return [_told(row) for row in connection.execute(query)]
+
+    def position(self, task_id: str, after: int | None, limit: int) -> EventPosition:
+        """The events of a task with an id above `after`; without one, or with one that is not reached yet, the event
+        that gave it its present status. Raises TaskNotFound.
+        """
+        with self._database.read() as connection:
+            status = connection.scalar(select(tasks.c.status).where(tasks.c.task_id == task_id))
+            if status is None:
+                raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
+            mine = select(events, _status_by_then()).where(events.c.task_id == task_id)
+            latest = connection.scalar(select(func.max(events.c.id)).where(events.c.task_id == task_id)) or 0
+            if after is None or after > latest:
+                wanted = mine.where(events.c.type == EventKind.STATUS).order_by(events.c.id.desc()).limit(1)
+                found = tuple(_told(row) for row in connection.execute(wanted))
+                return EventPosition(TaskStatus(status), found, latest, has_more=False)
+            rows = connection.execute(mine.where(events.c.id > after).order_by(events.c.id).limit(limit))
+            found = tuple(_told(row) for row in rows)
+            last_id = found[-1].event.id if found else after
+            return EventPosition(TaskStatus(status), found, last_id, has_more=last_id < latest)
+
+
+def _status_by_then() -> Label[str | None]:
+    before = events.alias()
+    return (
+        select(before.c.current)
+        .where(before.c.task_id == events.c.task_id, before.c.type == EventKind.STATUS, before.c.id <= events.c.id)
+        .order_by(before.c.id.desc())
+        .limit(1)
+        .scalar_subquery()
+        .label("status_by_then")
+    )
+
+
+def _told(row: Any) -> ToldEvent:
+    # The first event of every task gives it a status.
+    return ToldEvent(read_event(row), TaskStatus(row.status_by_then or TaskStatus.QUEUED))

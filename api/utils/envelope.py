@@ -1,6 +1,7 @@
-"""The one shape of every JSON answer."""
+"""The one shape of every JSON answer, and of every message of a stream."""
 
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -38,6 +39,11 @@ def encode_error(error: ServiceError, request_id: str) -> bytes:
             },
         }
     )
+
+
+def encode_message(type_: str, data: Any, timestamp: datetime | None = None) -> bytes:
+    """The one shape of every message of a stream; the timestamp is now unless it is given."""
+    return encode_json({"type": type_, "timestamp": timestamp or datetime.now(UTC), "data": data})
 
 
 def _show(mistake: Mistake) -> dict[str, str]:

@@ -59,5 +59,5 @@ def set_up_logging(level: str, as_json: bool) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     # Their news is told by our own lines.
-    for name in ("uvicorn", "uvicorn.error", "asyncio", "sse_starlette", "websockets"):
+    for name in ("uvicorn", "uvicorn.error", "asyncio", "websockets"):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))

@@ -52,6 +52,11 @@ class World:
         self.runtime.training_loop.wake()
         self.runtime.training_loop.run_once()
 
+    def tell(self) -> None:
+        """Tells the streams what is new about trainings."""
+        self.runtime.live.news.wake()
+        self.runtime.live.news.run_once()
+
     def start(self, **fields: Any) -> str:
         """Puts a toy training into the queue; its id."""
         made = self.client.post(f"{TRAINING}/start", json={**TOY, **fields})
@@ -140,6 +145,7 @@ def make_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Make
                     patched.setattr("api.runtime.create_source", lambda config, clock: source)
                 runtime = Runtime(config, clock, executor)
             runtime.prepare()
+            runtime.live.news.begin()
             stack.callback(runtime.stop)
             client = stack.enter_context(client_of(run.create_shell(runtime, serves_documents)))
             world = World(runtime, client, executor)

@@ -3,9 +3,11 @@
 import json
 from typing import Any
 
-from api.server import SOCKET_PATH, STREAM_PATH
 from tests.api.client import Client, Connection, scope
-from tests.api.conftest import World
+from tests.api.conftest import MakeWorld, World
+from tests.api.streams import GPU_SOCKET as SOCKET_PATH
+from tests.api.streams import GPU_STREAM as STREAM_PATH
+from tests.api.streams import listen
 
 
 async def next_event(connection: Connection) -> tuple[int, Any]:
@@ -90,45 +92,41 @@ def test_subscriber_that_leaves_is_forgotten(world: World):
         async with client.live():
             async with client.connection(scope("http", STREAM_PATH)) as connection:
                 await next_event(connection)
-                assert world.runtime.broker.subscribers == 1
+                assert world.runtime.live.admission.streams == 1
             async with client.connection(scope("websocket", SOCKET_PATH)) as connection:
                 await connection.tell({"type": "websocket.connect"})
                 await connection.hear()
                 await connection.hear()
-                assert world.runtime.broker.subscribers == 1
+                assert world.runtime.live.admission.streams == 1
 
     client.run(talk())
-    assert world.runtime.broker.subscribers == 0
+    assert world.runtime.live.admission.streams == 0
 
 
 def test_stream_ends_when_the_server_ends(world: World):
     client = world.client
 
-    async def talk() -> list[bool]:
-        async with client.live(), client.connection(scope("http", STREAM_PATH)) as connection:
-            await next_event(connection)
+    async def talk() -> Any:
+        async with client.live(), listen(client, STREAM_PATH) as stream:
+            await stream.next()
             world.runtime.broker.close()
-            more = [True]
-            while more[-1]:
-                more.append((await connection.hear()).get("more_body", False))
-            return more
+            return await stream.rest()
 
-    assert client.run(talk())[-1] is False
+    [closing] = client.run(talk())
+    assert (closing.name, closing.type, closing.data) == ("closing", "closing", {"reason": "server_ending"})
 
 
 def test_socket_is_told_that_the_server_goes_away(world: World):
     client = world.client
 
-    async def talk() -> dict[str, Any]:
-        async with client.live(), client.connection(scope("websocket", SOCKET_PATH)) as connection:
-            await connection.tell({"type": "websocket.connect"})
-            await connection.hear()
-            await connection.hear()
+    async def talk() -> Any:
+        async with client.live(), listen(client, SOCKET_PATH) as stream:
+            await stream.next()
             world.runtime.broker.close()
-            return await connection.hear()
+            return await stream.rest(), stream.code
 
-    closed = client.run(talk())
-    assert (closed["type"], closed["code"]) == ("websocket.close", 1001)
+    [closing], code = client.run(talk())
+    assert (closing.type, closing.data, code) == ("closing", {"reason": "server_ending"}, 1001)
 
 
 def test_stream_after_the_end_is_unavailable(world: World):
@@ -138,9 +136,40 @@ def test_stream_after_the_end_is_unavailable(world: World):
     assert answer.headers["retry-after"]
 
 
-def test_one_subscriber_too_many_is_unavailable(world: World, monkeypatch):
-    monkeypatch.setattr("api.live.broker.MAX_SUBSCRIBERS", 0)
-    assert world.client.get(STREAM_PATH).status_code == 503
+def test_one_stream_too_many_is_refused(make_world: MakeWorld):
+    client = make_world(max_streams_per_client=2).client
+
+    async def talk() -> Any:
+        async with client.live(), listen(client, STREAM_PATH), listen(client, SOCKET_PATH):
+            answer = await client.send("GET", STREAM_PATH)
+        return answer, await client.send("HEAD", STREAM_PATH)
+
+    answer, later = client.run(talk())
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "too_many_streams")
+    assert answer.headers["retry-after"]
+    assert later.status_code == 200
+
+
+def test_one_socket_too_many_is_refused_before_it_is_let_in(make_world: MakeWorld):
+    client = make_world(max_streams=1).client
+
+    async def talk() -> None:
+        async with client.live(), listen(client, STREAM_PATH):
+            async with client.connection(scope("websocket", SOCKET_PATH)) as connection:
+                await connection.tell({"type": "websocket.connect"})
+                start = await connection.hear()
+                assert start["status"] == 503
+                assert dict(start["headers"])[b"retry-after"]
+
+    client.run(talk())
+
+
+def test_gpu_stream_takes_no_notice_of_a_query(world: World):
+    async def talk() -> None:
+        async with world.client.live(), listen(world.client, STREAM_PATH, "t=1") as stream:
+            assert await stream.next() is not None
+
+    world.client.run(talk())
 
 
 def test_head_of_the_stream_ends(client: Client):

@@ -1,69 +1,152 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Coroutine
-from typing import Any
 
 import pytest
 
 from api.errors import Unavailable
 from api.live import broker as broker_module
-from api.live.broker import QUEUE_MESSAGES, Broker, Message, Subscription
+from api.live.broker import Broker
+from api.live.subscription import TooSlow
+from api.models.live import Ending, Topic
+from api.models.training import TaskStatus
+from tests.unit.live.builders import drain, end, metrics, play, progress, settle, snapshot, status, system
 
-Play = Callable[[Broker], Coroutine[Any, Any, Any]]
-
-
-def play(scene: Play) -> Any:
-    async def run() -> Any:
-        broker = Broker()
-        broker.attach(asyncio.get_running_loop())
-        return await asyncio.wait_for(scene(broker), 20)
-
-    return asyncio.run(run())
+CAPACITY = 4
 
 
-async def settle() -> None:
-    # Twice: once for what was called soon, once for what that woke.
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-
-
-async def drain(subscription: Subscription) -> list[int | None]:
-    seen: list[int | None] = []
-    while not subscription._queue.empty():
-        message = await subscription.get()
-        seen.append(None if message is None else message.number)
-    return seen
-
-
-def test_message_is_framed_as_an_event():
-    assert Message.of(7, b'{"a":1}').event == b'id: 7\ndata: {"a":1}\n\n'
+def numbers(broker: Broker, topics: list[Topic], last_id: str | None) -> list[int]:
+    return [published.number for published in broker.catch_up(topics, last_id).messages]
 
 
 def test_every_subscriber_gets_every_message():
     async def scene(broker: Broker) -> None:
-        with broker.subscribe() as first, broker.subscribe() as second:
-            for number in (1, 2, 3):
-                broker.publish(number, b"{}")
+        with broker.subscribe([Topic.GPU]) as first, broker.subscribe([Topic.GPU]) as second:
+            for position in (1, 2, 3):
+                broker.publish(snapshot(position))
             await settle()
-            assert await drain(first) == await drain(second) == [1, 2, 3]
+            assert drain(first) == drain(second) == [1, 2, 3]
 
     play(scene)
 
 
-def test_latest_message_is_kept_for_who_comes_later():
+def test_subscriber_gets_only_its_topics():
     async def scene(broker: Broker) -> None:
-        broker.publish(1, b"{}")
-        assert broker.latest is not None
-        assert broker.latest.number == 1
+        with broker.subscribe([Topic.TASK, Topic.SYSTEM]) as subscription:
+            for message in (snapshot(), status(), system()):
+                broker.publish(message)
+            await settle()
+            assert drain(subscription) == [2, 3]
 
     play(scene)
 
 
-def test_message_before_there_is_a_loop_is_nobodys():
+def test_follower_of_a_task_gets_only_its_messages_and_its_details():
+    async def scene(broker: Broker) -> None:
+        with broker.subscribe([Topic.TASK], "mine") as mine, broker.subscribe([Topic.TASK]) as all_:
+            for message in (status("mine"), status("other"), metrics("mine"), metrics("other"), end("mine")):
+                broker.publish(message)
+            await settle()
+            assert drain(mine) == [1, 3, 5]
+            assert drain(all_) == [1, 2]
+
+    play(scene)
+
+
+def test_latest_snapshot_and_progress_are_kept_for_who_comes_later():
+    async def scene(broker: Broker) -> None:
+        for message in (snapshot(1), snapshot(2), progress("a"), progress("b"), progress("a")):
+            broker.publish(message)
+        latest, of_a = broker.latest_snapshot(), broker.latest_progress("a")
+        assert latest is not None
+        assert of_a is not None
+        assert (latest.number, of_a.number) == (2, 5)
+        assert numbers(broker, [Topic.GPU, Topic.TASK], None) == [2, 4, 5]
+
+    play(scene)
+
+
+@pytest.mark.parametrize(
+    "message", [end("a"), status("a", current=TaskStatus.FAILED), progress("a", TaskStatus.COMPLETED)]
+)
+def test_progress_of_a_task_that_is_not_active_any_more_is_forgotten(message):
+    async def scene(broker: Broker) -> None:
+        broker.publish(progress("a"))
+        broker.publish(message)
+        assert broker.latest_progress("a") is None
+
+    play(scene)
+
+
+def test_progress_of_tasks_that_nobody_told_the_end_of_is_forgotten_on_request():
+    async def scene(broker: Broker) -> None:
+        broker.publish(progress("a"))
+        broker.publish(progress("b"))
+        broker.keep_progress({"b"})
+        assert broker.latest_progress("a") is None
+        assert broker.latest_progress("b") is not None
+
+    play(scene)
+
+
+def test_who_comes_back_gets_what_it_missed_in_order():
+    async def scene(broker: Broker) -> None:
+        for message in (status("a", 1), system("b"), status("a", 2), snapshot(), metrics("a"), system("c")):
+            broker.publish(message)
+        missed = broker.catch_up([Topic.TASK, Topic.SYSTEM], f"{broker.boot}-1")
+        assert [published.number for published in missed.messages] == [2, 3, 6]
+        assert (missed.is_continued, missed.is_reset, missed.number) == (True, False, 6)
+
+    play(scene)
+
+
+def test_who_missed_nothing_gets_nothing_again():
+    async def scene(broker: Broker) -> None:
+        broker.publish(progress("a"))
+        missed = broker.catch_up([Topic.TASK], f"{broker.boot}-1")
+        assert (missed.messages, missed.is_continued) == ((), True)
+
+    play(scene)
+
+
+@pytest.mark.parametrize(
+    "last_id", ["other-1", "1", "", "-", "x" * 500, "{boot}-", "{boot}--1", "{boot}-2", "{boot}-1.0", "{boot}-٣"]
+)
+def test_id_that_is_not_known_gets_the_present_state_and_a_reset(last_id):
+    async def scene(broker: Broker) -> None:
+        broker.publish(progress("a"))
+        missed = broker.catch_up([Topic.TASK], last_id.replace("{boot}", broker.boot))
+        assert (len(missed.messages), missed.is_continued, missed.is_reset) == (1, False, True)
+
+    play(scene)
+
+
+def test_id_from_before_the_history_is_not_known(monkeypatch):
+    monkeypatch.setattr(broker_module, "HISTORY", dict.fromkeys(Topic, 2))
+
+    async def scene(broker: Broker) -> None:
+        for position in range(1, 5):
+            broker.publish(status("a", position))
+        assert broker.catch_up([Topic.TASK], f"{broker.boot}-1").is_reset
+        assert numbers(broker, [Topic.TASK], f"{broker.boot}-2") == [3, 4]
+
+    play(scene)
+
+
+def test_snapshots_that_were_missed_are_no_gap():
+    async def scene(broker: Broker) -> None:
+        for position in range(1, 10):
+            broker.publish(snapshot(position))
+        missed = broker.catch_up([Topic.GPU], f"{broker.boot}-3")
+        assert ([published.number for published in missed.messages], missed.is_reset) == ([9], False)
+
+    play(scene)
+
+
+def test_message_before_there_is_a_loop_is_remembered():
     broker = Broker()
-    broker.publish(1, b"{}")
-    assert broker.latest is not None
+    broker.publish(snapshot())
+    assert broker.latest_snapshot() is not None
 
 
 def test_message_after_the_loop_has_ended_is_nobodys():
@@ -71,72 +154,96 @@ def test_message_after_the_loop_has_ended_is_nobodys():
 
     async def scene() -> None:
         broker.attach(asyncio.get_running_loop())
-        broker._subscriptions.add(Subscription())
+        broker.subscribe([Topic.GPU]).__enter__()
 
     asyncio.run(scene())
-    broker.publish(1, b"{}")
-    assert broker.latest is not None
+    broker.publish(snapshot())
+    assert broker.latest_snapshot() is not None
 
 
 def test_lagging_subscriber_is_dropped_and_the_others_are_not():
     async def scene(broker: Broker) -> None:
-        with broker.subscribe() as lagging, broker.subscribe() as reading:
-            seen: list[int | None] = []
-            for number in range(QUEUE_MESSAGES + 5):
-                broker.publish(number, b"{}")
+        with (
+            broker.subscribe([Topic.TASK], capacity=CAPACITY) as lagging,
+            broker.subscribe([Topic.TASK], capacity=CAPACITY) as reading,
+        ):
+            seen: list[int] = []
+            for position in range(CAPACITY + 5):
+                broker.publish(status("a", position))
                 await settle()
-                seen += await drain(reading)
-            assert (broker.subscribers, broker.dropped) == (1, 1)
-            assert lagging.has_lagged
-            assert await drain(lagging) == [*range(QUEUE_MESSAGES), None]
-            assert (seen, reading.has_lagged) == (list(range(QUEUE_MESSAGES + 5)), False)
+                seen += drain(reading)
+            assert broker.subscribers == 1
+            assert (lagging.ending, drain(lagging)) == (Ending.TOO_SLOW, [])
+            assert (seen, reading.ending) == (list(range(1, CAPACITY + 6)), None)
+            assert (broker.dropped[Topic.TASK], broker.lost[Topic.TASK]) == (1, CAPACITY + 1)
 
     play(scene)
 
 
 def test_subscriber_that_is_just_not_too_far_behind_stays():
     async def scene(broker: Broker) -> None:
-        with broker.subscribe() as slow:
-            for number in range(QUEUE_MESSAGES):
-                broker.publish(number, b"{}")
+        with broker.subscribe([Topic.TASK], capacity=CAPACITY) as slow:
+            for position in range(CAPACITY):
+                broker.publish(status("a", position))
             await settle()
-            assert (broker.subscribers, slow.has_lagged) == (1, False)
+            assert (broker.subscribers, slow.ending) == (1, None)
+
+    play(scene)
+
+
+def test_snapshot_that_was_not_fetched_gives_way_to_the_next_one():
+    async def scene(broker: Broker) -> None:
+        with broker.subscribe([Topic.GPU, Topic.TASK], capacity=CAPACITY, keeps_latest_snapshot=True) as slow:
+            broker.publish(snapshot(1))
+            broker.publish(status())
+            for position in range(2, 20):
+                broker.publish(snapshot(position))
+            await settle()
+            assert (slow.ending, drain(slow)) == (None, [2, 20])
+
+    play(scene)
+
+
+def test_subscriber_that_cannot_be_sent_to_is_counted_as_dropped():
+    async def scene(broker: Broker) -> None:
+        with contextlib.suppress(TooSlow), broker.subscribe([Topic.GPU]):
+            raise TooSlow
+        assert (broker.dropped[Topic.GPU], broker.subscribers) == (1, 0)
+
+    play(scene)
+
+
+def test_subscriber_that_was_dropped_for_lagging_is_counted_once():
+    async def scene(broker: Broker) -> None:
+        with contextlib.suppress(TooSlow), broker.subscribe([Topic.GPU], capacity=1):
+            for position in range(3):
+                broker.publish(snapshot(position))
+            await settle()
+            raise TooSlow
+        assert broker.dropped[Topic.GPU] == 1
 
     play(scene)
 
 
 def test_subscription_ends_with_its_block():
     async def scene(broker: Broker) -> None:
-        with contextlib.suppress(ZeroDivisionError), broker.subscribe():
+        with contextlib.suppress(ZeroDivisionError), broker.subscribe([Topic.GPU], "a"):
             assert broker.subscribers == 1
             raise ZeroDivisionError
-        assert broker.subscribers == 0
-
-    play(scene)
-
-
-def test_one_subscriber_too_many_is_refused(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(broker_module, "MAX_SUBSCRIBERS", 1)
-
-    async def scene(broker: Broker) -> None:
-        with broker.subscribe():
-            with pytest.raises(Unavailable) as refused, broker.subscribe():
-                pass
-            assert refused.value.headers["Retry-After"]
-        with broker.subscribe():
-            assert broker.subscribers == 1
+        assert (broker.subscribers, broker._wanted) == (0, {})
 
     play(scene)
 
 
 def test_close_ends_every_subscription_after_what_is_queued():
     async def scene(broker: Broker) -> None:
-        with broker.subscribe() as subscription:
-            broker.publish(1, b"{}")
+        with broker.subscribe([Topic.GPU]) as subscription:
+            broker.publish(snapshot())
             await settle()
             broker.close()
-            assert await drain(subscription) == [1, None]
-            with pytest.raises(Unavailable), broker.subscribe():
+            assert [published.number async for published in subscription.after(0)] == [1]
+            assert subscription.ending is Ending.SERVER_ENDING
+            with pytest.raises(Unavailable), broker.subscribe([Topic.GPU]):
                 pass
 
     play(scene)
@@ -144,21 +251,21 @@ def test_close_ends_every_subscription_after_what_is_queued():
 
 def test_close_can_be_asked_for_from_another_thread():
     async def scene(broker: Broker) -> None:
-        with broker.subscribe() as subscription:
+        with broker.subscribe([]) as subscription:
             threading.Thread(target=broker.close_soon).start()
             assert await subscription.get() is None
 
     play(scene)
 
 
-def test_full_queue_still_ends():
+def test_subscriber_that_lagged_stays_one_that_lagged_when_the_server_ends():
     async def scene(broker: Broker) -> None:
-        with broker.subscribe() as subscription:
-            for number in range(QUEUE_MESSAGES):
-                broker.publish(number, b"{}")
+        with broker.subscribe([Topic.GPU], capacity=1) as subscription:
+            for position in range(3):
+                broker.publish(snapshot(position))
             await settle()
             broker.close()
-            assert (await drain(subscription))[-1] is None
+            assert subscription.ending is Ending.TOO_SLOW
 
     play(scene)
 
@@ -168,22 +275,22 @@ LAST = 3000
 
 async def follow(broker: Broker) -> list[int]:
     """What a subscriber sees that looks at the latest first, as the streams do."""
-    with broker.subscribe() as subscription:
-        seen = [] if broker.latest is None else [broker.latest.number]
-        while not seen or seen[-1] < LAST:
-            message = await subscription.get()
-            assert message is not None
-            if not seen or message.number > seen[-1]:
-                seen.append(message.number)
+    with broker.subscribe([Topic.GPU]) as subscription:
+        latest = broker.latest_snapshot()
+        seen = [] if latest is None else [latest.number]
+        async for published in subscription.after(seen[-1] if seen else 0):
+            seen.append(published.number)
+            if seen[-1] == LAST:
+                break
         return seen
 
 
 def publish_all(broker: Broker, loop: asyncio.AbstractEventLoop) -> None:
     # The loop gives room back, so that nobody is dropped for lagging.
     room = threading.Semaphore(4)
-    for number in range(1, LAST + 1):
+    for position in range(1, LAST + 1):
         room.acquire(timeout=20)
-        broker.publish(number, b"{}")
+        broker.publish(snapshot(position))
         loop.call_soon_threadsafe(room.release)
 
 

@@ -15,6 +15,7 @@ from api.services import attempt_watch
 from api.services.attempt_watch import LINE_BYTES, SAVE_SECONDS, AttemptWatch
 from api.services.series_reading import read_series
 from api.services.task_preview import preview
+from api.services.training_news import FakeNews
 from api.trainers.toy.trainer import Toy
 from api.utils.clock import FakeClock
 from tests.unit.services.builders import NOW
@@ -33,6 +34,7 @@ class Watched:
         self.ref = AttemptRef("t.1", self.directory, root / "log")
         self.executor = FakeExecutor()
         self.clock = clock
+        self.news = FakeNews()
 
     def watch(self, log_start: int | None = 0, **changes: Any) -> AttemptWatch:
         """A new one, as after a restart of the service."""
@@ -40,7 +42,7 @@ class Watched:
         shown = preview("t", asked, PLAN, NOW)
         task = TrainingTask(**{name: getattr(shown, name) for name in shown.__slots__}, request=asked, plan=PLAN)
         plain = Attempt("t.1", "t", 1, AttemptStatus.RUNNING, "x", "here", str(self.directory), (), (), None, NOW)
-        made = AttemptWatch(task, replace(plain, **changes), self.ref, Toy(), self.executor, self.clock)
+        made = AttemptWatch(task, replace(plain, **changes), self.ref, Toy(), self.executor, self.clock, self.news)
         if made.log_start is None:
             made.log_start = log_start
         return made
@@ -259,3 +261,27 @@ def test_disk_that_takes_nothing_stops_no_watch(watched: Watched, monkeypatch: p
     watch.poll()
     watch.finish()
     assert watch.progress.step == 1
+
+
+def test_new_points_and_progress_are_told(watched: Watched):
+    watch = watched.watch()
+    watched.prints(step(1, 0.5))
+    watch.poll()
+    assert watched.news.progress == ["t"]
+    assert [(task_id, point.tag, point.step) for task_id, point in watched.news.points] == [("t", "train/loss", 1)]
+
+
+def test_look_that_finds_nothing_tells_nothing(watched: Watched):
+    watch = watched.watch()
+    watched.prints(step(1))
+    watch.poll()
+    told = len(watched.news.progress)
+    watch.poll()
+    assert len(watched.news.progress) == told
+
+
+def test_last_points_are_told_before_the_end(watched: Watched):
+    watch = watched.watch()
+    watched.prints(step(1))
+    watch.finish()
+    assert len(watched.news.points) == 1

@@ -1,0 +1,70 @@
+"""Carries the frames of a stream to one client, whatever the transport."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+from api.live.frames import Frame
+from api.live.subscription import TooSlow
+from api.models.live import MessageType
+
+#: The frames of one stream; closed when the client has gone.
+Frames = AsyncGenerator[Frame, None]
+
+#: Seconds between two signs of life.
+HEARTBEAT_SECONDS = 15.0
+
+#: Seconds that one message may take to be sent before the subscriber counts as gone.
+SEND_SECONDS = 20.0
+
+#: And the farewell to one who is too slow: after it the connection is cut.
+FAREWELL_SECONDS = 3.0
+
+
+async def carry(
+    frames: Frames,
+    send: Callable[[Frame], Awaitable[None]],
+    beat: Callable[[], Awaitable[None]],
+    leave: Coroutine[Any, Any, None],
+) -> bool:
+    """Until the frames end, or the client leaves: whether they ended. Raises TooSlow when it does not read."""
+    turn = asyncio.Lock()
+    carrying = asyncio.create_task(_carry(frames, send, turn))
+    beating = asyncio.create_task(_beat(beat, turn))
+    leaving = asyncio.create_task(leave)
+    tasks = (carrying, beating, leaving)
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in (carrying, beating):
+            if task.done():
+                task.result()
+        return carrying.done()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _carry(frames: Frames, send: Callable[[Frame], Awaitable[None]], turn: asyncio.Lock) -> None:
+    async with aclosing(frames):
+        async for frame in frames:
+            seconds = FAREWELL_SECONDS if frame.type is MessageType.CLOSING else SEND_SECONDS
+            async with turn, _within(seconds):
+                await send(frame)
+
+
+async def _beat(beat: Callable[[], Awaitable[None]], turn: asyncio.Lock) -> None:
+    while True:
+        await asyncio.sleep(HEARTBEAT_SECONDS)
+        async with turn, _within(SEND_SECONDS):
+            await beat()
+
+
+@asynccontextmanager
+async def _within(seconds: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise TooSlow from None

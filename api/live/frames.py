@@ -1,0 +1,49 @@
+"""Messages as they go over the wire: framed once, however many subscribers get them."""
+
+from api.models.live import Ending, MessageType
+from api.utils.envelope import encode_message
+
+#: What EventSource hands to listeners of that name instead of `onmessage`.
+_NAMED = (MessageType.END, MessageType.CLOSING)
+
+
+class Frame:
+    """One message to one or many: JSON, and the id that a client comes back with."""
+
+    __slots__ = ("_event", "_shows_id", "_text", "id", "json", "type")
+
+    def __init__(self, type_: MessageType, json: bytes, id_: str | None = None, *, shows_id: bool = True) -> None:
+        """`shows_id`: a WebSocket, which has no place for an id, gets it as a field of the JSON."""
+        self.type = type_
+        self.json = json
+        self.id = id_
+        self._shows_id = shows_id
+        self._event: bytes | None = None
+        self._text: str | None = None
+
+    @property
+    def event(self) -> bytes:
+        """The Server-Sent Event."""
+        if self._event is None:
+            name = b"event: %b\n" % self.type.encode() if self.type in _NAMED else b""
+            number = b"" if self.id is None else b"id: %b\n" % self.id.encode()
+            self._event = b"%b%bdata: %b\n\n" % (name, number, self.json)
+        return self._event
+
+    @property
+    def text(self) -> str:
+        """The text of a WebSocket."""
+        if self._text is None:
+            text = self.json.decode()
+            self._text = text if self.id is None or not self._shows_id else f'{{"id":"{self.id}",{text[1:]}'
+        return self._text
+
+
+def closing_frame(reason: Ending) -> Frame:
+    """The last word of a stream that the server ends by itself."""
+    return Frame(MessageType.CLOSING, encode_message(MessageType.CLOSING, {"reason": reason}))
+
+
+def reset_frame(id_: str | None = None) -> Frame:
+    """Tells a client that the id it came back with is not known: what was between is not sent."""
+    return Frame(MessageType.RESET, encode_message(MessageType.RESET, None), id_)

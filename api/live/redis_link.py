@@ -1,0 +1,225 @@
+"""Carries messages between the servers of one storage, by Redis. While it is away each server has its own alone."""
+
+import contextlib
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection
+from typing import Any
+
+import orjson
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.client import PubSub
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from api.live.broker import Broker
+from api.models.live import Message, MessageType, Topic
+from api.models.training import TaskStatus
+from api.utils.ids import SAFE_ID
+from api.utils.periodic import PeriodicThread
+
+logger = logging.getLogger(__name__)
+
+#: What others cannot read from the database themselves. Of new events they are only told that there are some.
+CARRIED = frozenset({MessageType.PROGRESS, MessageType.METRICS, MessageType.SYSTEM})
+
+#: Messages that wait to be sent; of more the oldest are lost, and counted.
+CAPACITY = 1_000
+
+#: A larger one is none of ours.
+LONGEST_MESSAGE = 2**20
+
+#: Seconds for a call, between two tries, and between two looks at whether to end.
+CALL_SECONDS = 2.0
+RETRY_SECONDS = 1.0
+WAIT_SECONDS = 0.5
+
+#: Seconds of silence after which the connection is tried.
+PING_SECONDS = 5
+
+
+class RedisLink:
+    """Two threads, which alone wait for Redis: one sends, one listens. `publish` returns at once and never fails."""
+
+    def __init__(self, url: str, channel: str, broker: Broker, on_events: Callable[[], None]) -> None:
+        """`on_events` is called when another server has new events of tasks. Raises ValueError for a bad URL."""
+        self._client: Redis = Redis.from_url(
+            url,
+            socket_timeout=CALL_SECONDS,
+            socket_connect_timeout=CALL_SECONDS,
+            health_check_interval=PING_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._channel = channel
+        self._broker = broker
+        self._on_events = on_events
+        self._waiting: deque[bytes] = deque()
+        self._lock = threading.Lock()
+        self._pubsub: PubSub | None = None
+        self._is_failing = False
+        self._is_ending = False
+        self._retry_at = float("-inf")
+        self.lost = 0  #: messages that others did not get
+        self.received = 0
+        self.refused = 0  #: what came and was none of ours
+        self._sender = PeriodicThread("redis-out", RETRY_SECONDS, self.send)
+        self._listener = PeriodicThread("redis-in", 0.05, self.listen)
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether what others say is heard."""
+        return self._pubsub is not None
+
+    def start(self) -> None:
+        """Begins to send and to listen."""
+        self._sender.start()
+        self._listener.start()
+
+    def stop(self) -> None:
+        """Ends both."""
+        self._is_ending = True
+        self._sender.stop()
+        self._listener.stop()
+        self._drop_connection()
+        self._client.close()
+
+    # -- sending ---------------------------------------------------------------------------------------------------
+
+    def publish(self, message: Message) -> None:
+        """To the subscribers of this process, and to the others."""
+        self._broker.publish(message)
+        if message.type in CARRIED:
+            self._enqueue(_encode(self._broker.boot, message))
+
+    def keep_progress(self, task_ids: Collection[str]) -> None:
+        """Each process for itself."""
+        self._broker.keep_progress(task_ids)
+
+    def announce_events(self) -> None:
+        """There are new events of tasks in the database."""
+        self._enqueue(orjson.dumps({"from": self._broker.boot}))
+
+    def _enqueue(self, packet: bytes) -> None:
+        with self._lock:
+            self._waiting.append(packet)
+            if len(self._waiting) > CAPACITY:
+                self._waiting.popleft()
+                self.lost += 1
+        self._sender.trigger()
+
+    def send(self) -> None:
+        """Sends what waits. What cannot be sent is lost: late, it would be old."""
+        while (packet := self._next()) is not None:
+            try:
+                self._client.publish(self._channel, packet)
+            except RedisError as error:
+                with self._lock:
+                    self.lost += 1 + len(self._waiting)
+                    self._waiting.clear()
+                self._note_failure(error)
+                return
+
+    def _next(self) -> bytes | None:
+        with self._lock:
+            return self._waiting.popleft() if self._waiting and not self._is_ending else None
+
+    # -- listening -------------------------------------------------------------------------------------------------
+
+    def listen(self) -> None:
+        """Takes up what comes, until it is silent for a moment."""
+        if time.monotonic() < self._retry_at:
+            return
+        try:
+            pubsub = self._pubsub or self._subscribe()
+            while not self._is_ending:
+                packet = pubsub.get_message(ignore_subscribe_messages=True, timeout=WAIT_SECONDS)
+                if packet is None:
+                    return
+                self.take(packet["data"])
+        except RedisError as error:
+            self._drop_connection()
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+            self._note_failure(error)
+
+    def _subscribe(self) -> PubSub:
+        pubsub: PubSub = self._client.pubsub()  # type: ignore[no-untyped-call]
+        try:
+            pubsub.subscribe(self._channel)  # type: ignore[no-untyped-call]
+            pubsub.ping()
+        except RedisError:
+            pubsub.close()
+            raise
+        self._pubsub = pubsub
+        # What was announced meanwhile was not heard.
+        self._on_events()
+        if self._is_failing:
+            self._is_failing = False
+            logger.info("Redis answers again")
+        return pubsub
+
+    def _drop_connection(self) -> None:
+        pubsub, self._pubsub = self._pubsub, None
+        if pubsub is not None:
+            with contextlib.suppress(RedisError, OSError):
+                pubsub.close()
+
+    def take(self, packet: bytes) -> None:
+        """Takes a packet up, unless it is this process's own or none of ours."""
+        try:
+            found = _decode(packet)
+        except (ValueError, TypeError, KeyError):
+            self.refused += 1
+            return
+        sender, message = found
+        if sender == self._broker.boot:
+            return
+        self.received += 1
+        if message is None:
+            self._on_events()
+        else:
+            self._broker.publish(message)
+
+    def _note_failure(self, error: RedisError) -> None:
+        if not self._is_failing:
+            why = str(error) or type(error).__name__
+            logger.warning("Redis does not answer; live messages stay in this process", extra={"problem": why})
+        self._is_failing = True
+
+
+def _encode(boot: str, message: Message) -> bytes:
+    shown: dict[str, Any] = {
+        "from": boot,
+        "topic": message.topic,
+        "type": message.type,
+        "task_id": message.task_id,
+        "status": message.status,
+        "is_detail": message.is_detail,
+        "message": orjson.Fragment(message.json),
+    }
+    return orjson.dumps(shown)
+
+
+def _decode(packet: bytes) -> tuple[str, Message | None]:
+    """Who sent it, and the message; None tells of new events. Raises ValueError, TypeError or KeyError."""
+    if len(packet) > LONGEST_MESSAGE:
+        raise ValueError("too long")
+    found = orjson.loads(packet)
+    sender = str(found["from"])
+    if "type" not in found:
+        return sender, None
+    type_, task_id, content = MessageType(found["type"]), found["task_id"], found["message"]
+    if type_ not in CARRIED or content["type"] != type_ or not isinstance(content["data"], dict):
+        raise ValueError("not carried")
+    if task_id is not None and not SAFE_ID.fullmatch(task_id):
+        raise ValueError("no task")
+    return sender, Message(
+        Topic(found["topic"]),
+        type_,
+        orjson.dumps(content),
+        task_id=task_id,
+        status=None if found["status"] is None else TaskStatus(found["status"]),
+        is_detail=bool(found["is_detail"]),
+    )

@@ -1,0 +1,89 @@
+"""One subscriber's queue: bounded, and nobody waits for it."""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncGenerator
+
+from api.live.frames import Frame
+from api.models.live import Ending, Message, Topic
+
+#: Messages that a subscriber may be behind; one that is further behind has stopped reading and is dropped.
+QUEUE_MESSAGES = 256
+
+
+class TooSlow(Exception):
+    """The subscriber has stopped reading."""
+
+
+class Published:
+    """A message, its number in this process, and its frames, which all who get it share."""
+
+    __slots__ = ("frame", "message", "number", "snapshot_frame")
+
+    def __init__(self, number: int, message: Message, boot: str) -> None:
+        self.number = number
+        self.message = message
+        self.frame = Frame(message.type, message.json, f"{boot}-{number}")
+        #: With the snapshot's own number, for those who get nothing else.
+        self.snapshot_frame = Frame(message.type, message.json, str(message.position or 0), shows_id=False)
+
+
+class Subscription:
+    """What waits for one subscriber. It ends when the broker does, or when the subscriber is too far behind."""
+
+    def __init__(self, capacity: int = QUEUE_MESSAGES, *, keeps_latest_snapshot: bool = False) -> None:
+        """`keeps_latest_snapshot`: a snapshot that was not fetched yet gives way to the next one."""
+        self._queue: deque[Published] = deque()
+        self._capacity = capacity
+        self._keeps_latest = keeps_latest_snapshot
+        self.news = asyncio.Event()  #: set whenever there may be something to take
+        self.ending: Ending | None = None  #: why there will be no more
+
+    def put(self, published: Published) -> bool:
+        """False when the subscriber is too far behind."""
+        if self._keeps_latest and published.message.topic is Topic.GPU:
+            self._forget_snapshot()
+        if len(self._queue) >= self._capacity:
+            return False
+        self._queue.append(published)
+        self.news.set()
+        return True
+
+    def _forget_snapshot(self) -> None:
+        for waiting in self._queue:
+            if waiting.message.topic is Topic.GPU:
+                # There is one at most.
+                self._queue.remove(waiting)
+                return
+
+    def end(self) -> None:
+        """Ends it after what waits."""
+        self._end(Ending.SERVER_ENDING)
+
+    def drop(self) -> Counter[Topic]:
+        """Ends it at once: what waits is thrown away, and counted."""
+        lost = Counter(published.message.topic for published in self._queue)
+        self._queue.clear()
+        self._end(Ending.TOO_SLOW)
+        return lost
+
+    def _end(self, why: Ending) -> None:
+        self.ending = self.ending or why
+        self.news.set()
+
+    def take(self) -> Published | None:
+        """The next message, if there is one."""
+        return self._queue.popleft() if self._queue else None
+
+    async def get(self) -> Published | None:
+        """The next message; None at the end."""
+        while (published := self.take()) is None and self.ending is None:
+            self.news.clear()
+            await self.news.wait()
+        return published
+
+    async def after(self, number: int) -> AsyncGenerator[Published, None]:
+        """What comes, without what has a number up to `number`."""
+        while (published := await self.get()) is not None:
+            if published.number > number:
+                yield published

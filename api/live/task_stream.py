@@ -1,0 +1,208 @@
+"""The stream of one task: its events, progress, metrics and output, and at last its end."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+
+import orjson
+
+from api.live.broker import Broker
+from api.live.carrying import Frames
+from api.live.following_log import FollowingLog, FollowLog, LogStart
+from api.live.frames import Frame, closing_frame, reset_frame
+from api.live.query import Query
+from api.live.reading import ReadingThreads
+from api.live.routing import Asked, Opener
+from api.live.subscription import Published, Subscription, TooSlow
+from api.models.live import Ending, EventPosition, Message, MessageType, Topic
+from api.services.task_following import TaskFollowing
+from api.utils.envelope import encode_message
+
+#: Lines of the log that come first, unless something else is asked for; and as many as may be asked for.
+FIRST_LINES = 100
+MOST_LINES = 10_000
+
+_MOST_BYTES = 2**62
+_ID = re.compile(r"(\d{1,18}):(\d{0,18})", re.ASCII)
+
+
+class TaskMessages(StrEnum):
+    """What can be asked for."""
+
+    PROGRESS = "progress"
+    METRICS = "metrics"
+    STATUS = "status"
+    LOG = "log"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What one subscriber asks for, and where it goes on."""
+
+    types: frozenset[TaskMessages]
+    after: int | None  #: the event that it has seen
+    log: LogStart
+    is_reset: bool  #: it came back with an id that is none of ours
+
+
+def create_task_stream(
+    broker: Broker, following: TaskFollowing, reading: ReadingThreads, follow_log: FollowLog
+) -> Opener:
+    """Opens it for one subscriber."""
+
+    @asynccontextmanager
+    async def open_stream(asked: Asked) -> AsyncIterator[Frames]:
+        wanted = read_wanted(asked)
+        task_id = asked.arguments["task_id"]
+        # Subscribed first: what happens while the database is read is not missed.
+        with broker.subscribe([Topic.TASK], task_id) as subscription:
+            position = await reading.read(following.position, task_id, wanted.after)
+            yield _TaskStream(task_id, wanted, broker, subscription, following, reading, follow_log).frames(position)
+
+    return open_stream
+
+
+def read_wanted(asked: Asked) -> Wanted:
+    """Raises Invalid with every mistake in the query. An id that cannot be read is no mistake: it is an old one."""
+    query = Query(asked.query, ("types", "offset", "tail", "last_event_id"))
+    types = query.choices("types", tuple(TaskMessages))
+    query.exclude("offset", "tail")
+    offset, tail = query.number("offset", _MOST_BYTES), query.number("tail", MOST_LINES)
+    query.check()
+    given = asked.last_event_id or query.text("last_event_id") or None
+    last = None if given is None else _ID.fullmatch(given)
+    if last is not None and last[2]:
+        offset, tail = int(last[2]), None
+    if offset is None and tail is None:
+        tail = FIRST_LINES
+    after = None if last is None else int(last[1])
+    return Wanted(frozenset(types), after, LogStart(offset, tail), is_reset=given is not None and last is None)
+
+
+class _TaskStream:
+    """One subscriber's."""
+
+    def __init__(
+        self,
+        task_id: str,
+        wanted: Wanted,
+        broker: Broker,
+        subscription: Subscription,
+        following: TaskFollowing,
+        reading: ReadingThreads,
+        follow_log: FollowLog,
+    ) -> None:
+        self._task_id = task_id
+        self._wanted = wanted
+        self._broker = broker
+        self._subscription = subscription
+        self._following = following
+        self._reading = reading
+        self._log = FollowingLog(task_id, wanted.log, follow_log, subscription.news)
+        self._follows_log = TaskMessages.LOG in wanted.types
+        self._event_id = 0
+        self._told = 0  # the number of the latest progress
+        self._end: Message | None = None
+
+    async def frames(self, position: EventPosition) -> Frames:
+        """Everything, from the events of `position` on."""
+        async with aclosing(self._log):
+            async for frame in self._first(position):
+                yield frame
+            if self._follows_log:
+                self._log.start()
+            while (frames := await self._next()) is not None:
+                for frame in frames:
+                    yield frame
+            for frame in self._last():
+                yield frame
+        if self._subscription.ending is Ending.TOO_SLOW:
+            raise TooSlow
+
+    # -- the beginning ---------------------------------------------------------------------------------------------
+
+    async def _first(self, position: EventPosition) -> Frames:
+        after = self._wanted.after
+        if self._wanted.is_reset or (after is not None and position.last_id < after):
+            yield reset_frame()
+        while True:
+            self._event_id = position.last_id
+            for message in self._following.missed(position):
+                if TaskMessages.STATUS in self._wanted.types:
+                    yield Frame(message.type, message.json, self._id(message.position))
+            if not position.has_more:
+                break
+            position = await self._reading.read(self._following.position, self._task_id, position.last_id)
+        if TaskMessages.PROGRESS in self._wanted.types:
+            yield Frame(MessageType.PROGRESS, await self._progress(), self._id())
+        if position.status.is_finished:
+            self._end = await self._reading.read(self._following.end, self._task_id, position.last_id)
+
+    async def _progress(self) -> bytes:
+        latest = self._broker.latest_progress(self._task_id)
+        if latest is None:
+            return (await self._reading.read(self._following.progress, self._task_id)).json
+        self._told = latest.number
+        return latest.message.json
+
+    # -- what comes ------------------------------------------------------------------------------------------------
+
+    async def _next(self) -> list[Frame] | None:
+        """The frames of the next message, and of the next piece of the log; None when it is over."""
+        while True:
+            self._subscription.news.clear()
+            published, piece = self._subscription.take(), self._log.take()
+            frames = [] if published is None else self._show(published)
+            if piece is not None:
+                frames.append(Frame(piece.type, piece.json, None if piece.type is MessageType.PARTIAL else self._id()))
+            if published is not None or piece is not None:
+                return frames
+            if self._is_over():
+                return None
+            await self._subscription.news.wait()
+
+    def _show(self, published: Published) -> list[Frame]:
+        message = published.message
+        if message.type is MessageType.STATUS:
+            return self._show_status(message)
+        if message.type is MessageType.END:
+            if (message.position or 0) >= self._event_id:
+                self._end = message
+            return []
+        if message.type.value not in self._wanted.types:
+            return []
+        if message.type is MessageType.PROGRESS and published.number <= self._told:
+            return []
+        return [Frame(message.type, message.json, self._id())]
+
+    def _show_status(self, message: Message) -> list[Frame]:
+        if (message.position or 0) <= self._event_id:
+            return []
+        self._event_id = message.position or 0
+        if message.status is not None and not message.status.is_finished:
+            # It was resumed.
+            self._end = None
+            if self._follows_log and self._log.has_ended:
+                self._log.start()
+        return [Frame(message.type, message.json, self._id())] if TaskMessages.STATUS in self._wanted.types else []
+
+    def _id(self, event_id: int | None = None) -> str:
+        offset = self._log.next_offset
+        return f"{self._event_id if event_id is None else event_id}:{'' if offset is None else offset}"
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def _is_over(self) -> bool:
+        if self._subscription.ending is not None:
+            return True
+        return self._end is not None and (not self._follows_log or self._log.has_ended)
+
+    def _last(self) -> list[Frame]:
+        if self._subscription.ending is not None:
+            return [closing_frame(self._subscription.ending)]
+        if self._end is None:
+            return []
+        end = orjson.loads(self._end.json)["data"] | {"next_offset": self._log.next_offset}
+        return [Frame(MessageType.END, encode_message(MessageType.END, end), self._id())]

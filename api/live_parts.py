@@ -1,0 +1,153 @@
+"""The parts that live streams need, put together; a part of the composition root."""
+
+import hashlib
+import importlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from api.config import Config, ConfigError
+from api.live.admission import Admission
+from api.live.broker import Broker
+from api.live.events_stream import create_events_stream
+from api.live.following_log import FollowLog
+from api.live.gpu_stream import create_gpu_stream
+from api.live.reading import ReadingThreads
+from api.live.routing import LiveRoute, LiveRoutes, Transport
+from api.live.serving import LiveServing
+from api.live.task_stream import create_task_stream
+from api.models.live import Topic
+from api.services.event_tail import EventTail
+from api.services.task_following import TaskFollowing
+from api.services.task_news import Outlet, TaskNews
+from api.services.training_news import NewsDesk
+from api.services.training_service import TrainingService
+from api.storage.attempts import AttemptStore
+from api.storage.database import Database
+from api.storage.events import EventStore
+from api.storage.tasks import TaskStore
+from api.utils.clock import Clock
+
+if TYPE_CHECKING:
+    from api.live.redis_link import RedisLink
+
+BASE = "/api/v1"
+
+
+class Live:
+    """The streams, and what feeds them. Building it starts nothing."""
+
+    def __init__(
+        self,
+        config: Config,
+        database: Database,
+        broker: Broker,
+        desk: NewsDesk,
+        training: TrainingService,
+        follow_log: FollowLog,
+        loop_is_here: Callable[[], bool],
+        clock: Clock,
+    ) -> None:
+        """Raises ConfigError when REDIS_URL cannot be used."""
+        self.broker = broker
+        self.admission = Admission(config.max_streams, config.max_streams_per_client)
+        self._reading = ReadingThreads()
+        tasks, attempts, events = TaskStore(database), AttemptStore(database), EventStore(database)
+        following = TaskFollowing(tasks, attempts, events, training, clock)
+        self.link = None if not config.redis_url else _create_link(config.redis_url, database, broker, self._wake)
+        self.news = TaskNews(
+            desk,
+            EventTail(events),
+            tasks,
+            training,
+            following,
+            self.link or broker,
+            clock,
+            lambda: loop_is_here() or (self.link is not None and self.link.is_listening),
+        )
+        database.on_append(self._announce)
+        gpu = create_gpu_stream(broker)
+        everything = create_events_stream(broker)
+        task = create_task_stream(broker, following, self._reading, follow_log)
+        events_, socket = Transport.EVENTS, Transport.WEB_SOCKET
+        routes = LiveRoutes(
+            [
+                LiveRoute(f"{BASE}/gpu/stream", events_, gpu),
+                LiveRoute(f"{BASE}/ws/gpu", socket, gpu),
+                LiveRoute(f"{BASE}/events/stream", events_, everything),
+                LiveRoute(f"{BASE}/ws/events", socket, everything),
+                LiveRoute(f"{BASE}/training/<task_id>/events/stream", events_, task),
+                LiveRoute(f"{BASE}/ws/training/<task_id>", socket, task),
+            ]
+        )
+        self.serving = LiveServing(routes, broker, self.admission)
+
+    @property
+    def outlet(self) -> Outlet:
+        """Where messages go."""
+        return self.link or self.broker
+
+    def _wake(self) -> None:
+        self.news.wake()
+
+    def _announce(self) -> None:
+        self.news.wake()
+        if self.link is not None:
+            self.link.announce_events()
+
+    def start(self) -> None:
+        """Starts every loop."""
+        self.news.start()
+        if self.link is not None:
+            self.link.start()
+
+    def stop(self) -> None:
+        """Stops them in reverse."""
+        if self.link is not None:
+            self.link.stop()
+        self.news.stop()
+        self._reading.stop()
+
+    def collect(self) -> Iterator[Metric]:
+        """What prometheus-client asks for."""
+        yield GaugeMetricFamily("diffusion_pipe_stream_subscribers", "Live streams.", value=self.admission.streams)
+        yield CounterMetricFamily(
+            "diffusion_pipe_stream_refused",
+            "Streams refused because there were too many.",
+            value=self.admission.refused,
+        )
+        by_topic = (
+            ("diffusion_pipe_stream_messages", "Messages published.", self.broker.published),
+            ("diffusion_pipe_stream_dropped", "Subscribers dropped for not reading.", self.broker.dropped),
+            ("diffusion_pipe_stream_lost_messages", "Messages thrown away with them.", self.broker.lost),
+        )
+        for name, text, counts in by_topic:
+            metric = CounterMetricFamily(name, text, labels=["topic"])
+            for topic in Topic:
+                metric.add_metric([topic], counts[topic])
+            yield metric
+        if self.link is not None:
+            yield from _redis_metrics(self.link)
+
+
+def _redis_metrics(link: "RedisLink") -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "diffusion_pipe_redis_connected", "Whether messages of other servers are heard.", value=link.is_listening
+    )
+    yield CounterMetricFamily("diffusion_pipe_redis_received", "Messages of other servers.", value=link.received)
+    yield CounterMetricFamily("diffusion_pipe_redis_lost", "Messages that could not be sent.", value=link.lost)
+    yield CounterMetricFamily("diffusion_pipe_redis_refused", "What came and could not be read.", value=link.refused)
+
+
+def _create_link(url: str, database: Database, broker: Broker, on_events: Callable[[], None]) -> "RedisLink":
+    # Loaded only where it is used.
+    module = importlib.import_module("api.live.redis_link")
+    # Servers on other storages may use the same Redis.
+    channel = f"diffusion-pipe:live:{hashlib.blake2b(database.shown.encode(), digest_size=8).hexdigest()}"
+    try:
+        link: RedisLink = module.RedisLink(url, channel, broker, on_events)
+    except ValueError as error:
+        raise ConfigError(f"REDIS_URL cannot be used: {error}") from error
+    return link

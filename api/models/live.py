@@ -1,0 +1,80 @@
+"""What live streams carry, before anybody frames it. No I/O."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from api.models.training import Cause, TaskEvent, TaskStatus
+
+
+class Topic(StrEnum):
+    """What a message is about."""
+
+    GPU = "gpu"  #: snapshots of this machine's GPUs: only the latest matters
+    TASK = "task"  #: what happens to trainings
+    LOG = "log"  #: what trainings, and this server, print: from files, at each reader's own pace
+    SYSTEM = "system"  #: the service itself
+
+
+class MessageType(StrEnum):
+    """What a message says; the word that clients compare."""
+
+    SNAPSHOT = "snapshot"
+    STATUS = "status"
+    PROGRESS = "progress"
+    METRICS = "metrics"
+    LOG = "log"
+    PARTIAL = "partial"
+    DROPPED = "dropped"
+    END = "end"
+    SYSTEM = "system"
+    RESET = "reset"
+    CLOSING = "closing"
+
+
+class Ending(StrEnum):
+    """Why the server ends a stream by itself."""
+
+    TOO_SLOW = "too_slow"
+    SERVER_ENDING = "server_ending"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message: its whole JSON `{"type", "timestamp", "data"}`, and what decides who gets it."""
+
+    topic: Topic
+    type: MessageType
+    json: bytes
+    task_id: str | None = None
+    position: int | None = None  #: its number where it comes from: of the snapshot, of the task's (latest) event
+    status: TaskStatus | None = None  #: that the task has by it; None where it tells of something else
+    is_detail: bool = False  #: only for those who follow this one task
+
+
+@dataclass(frozen=True, slots=True)
+class ToldEvent:
+    """An event, and the status that its task had by then."""
+
+    event: TaskEvent
+    status: TaskStatus
+
+
+@dataclass(frozen=True, slots=True)
+class EventPosition:
+    """Events of a task up to `last_id`, and the status that it has now. All of one moment."""
+
+    status: TaskStatus
+    events: tuple[ToldEvent, ...]
+    last_id: int  #: the latest that this tells of
+    has_more: bool  #: whether there are later ones already
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEnd:
+    """How a task ended."""
+
+    task_id: str
+    status: TaskStatus
+    failure: Cause | None
+    exit_code: int | None
+    next_offset: int | None = None  #: where its log goes on, should it be resumed; None where the log was not followed

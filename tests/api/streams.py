@@ -1,0 +1,117 @@
+"""Streams as their clients see them, in process."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tests.api.client import Client, Connection, scope
+
+BASE = "/api/v1"
+GPU_STREAM, GPU_SOCKET = f"{BASE}/gpu/stream", f"{BASE}/ws/gpu"
+EVENTS_STREAM, EVENTS_SOCKET = f"{BASE}/events/stream", f"{BASE}/ws/events"
+
+
+def task_stream(task_id: str) -> str:
+    return f"{BASE}/training/{task_id}/events/stream"
+
+
+def task_socket(task_id: str) -> str:
+    return f"{BASE}/ws/training/{task_id}"
+
+
+@dataclass(frozen=True)
+class Event:
+    """One message: by Server-Sent Events `name` and `id` stand beside its JSON."""
+
+    id: str | None
+    name: str | None
+    message: dict[str, Any]
+
+    @property
+    def type(self) -> str:
+        return str(self.message["type"])
+
+    @property
+    def data(self) -> Any:
+        return self.message["data"]
+
+
+class Stream:
+    """A stream of either transport."""
+
+    def __init__(self, connection: Connection, is_socket: bool) -> None:
+        self._connection = connection
+        self._is_socket = is_socket
+
+    async def next(self) -> Event | None:
+        """The next message; None at the end of the stream."""
+        while True:
+            heard = await self._connection.hear()
+            if self._is_socket:
+                return self._of_text(heard)
+            if not heard.get("more_body", False):
+                return None
+            if not heard["body"].startswith(b":"):
+                return _parse(heard["body"])
+
+    def _of_text(self, heard: dict[str, Any]) -> Event | None:
+        if heard["type"] == "websocket.close":
+            self.code = heard["code"]
+            return None
+        message = json.loads(heard["text"])
+        return Event(message.get("id"), None, message)
+
+    async def until(self, *types: str) -> Event:
+        """The first message of one of these types."""
+        while (event := await self.next()) is not None:
+            if event.type in types:
+                return event
+        raise AssertionError(f"it ended without {types}")
+
+    async def rest(self) -> list[Event]:
+        """Everything up to the end."""
+        events = []
+        while (event := await self.next()) is not None:
+            events.append(event)
+        return events
+
+
+def _parse(body: bytes) -> Event:
+    assert body.endswith(b"\n\n")
+    fields = dict(line.split(": ", 1) for line in body.decode().strip().split("\n"))
+    return Event(fields.get("id"), fields.get("event"), json.loads(fields["data"]))
+
+
+@asynccontextmanager
+async def listen(
+    client: Client, path: str, query: str = "", headers: dict[str, str] | None = None
+) -> AsyncIterator[Stream]:
+    """Opens a stream; a path with /ws/ is a WebSocket. The client must be live."""
+    is_socket = "/ws/" in path
+    sent = [(b"host", b"127.0.0.1"), *((n.lower().encode(), v.encode()) for n, v in (headers or {}).items())]
+    asked = scope("websocket" if is_socket else "http", path, sent, query_string=query.encode())
+    async with client.connection(asked) as connection:
+        if is_socket:
+            await connection.tell({"type": "websocket.connect"})
+        start = await connection.hear()
+        assert start["type"] == ("websocket.accept" if is_socket else "http.response.start"), start
+        assert is_socket or start["status"] == 200, start
+        yield Stream(connection, is_socket)
+
+
+def refusal(client: Client, path: str, query: str = "") -> tuple[int, dict[str, Any]]:
+    """Status and envelope of a stream that is not opened."""
+
+    async def talk() -> tuple[int, dict[str, Any]]:
+        is_socket = "/ws/" in path
+        asked = scope("websocket" if is_socket else "http", path, query_string=query.encode())
+        async with client.connection(asked) as connection:
+            if is_socket:
+                await connection.tell({"type": "websocket.connect"})
+            start = await connection.hear()
+            body = await connection.hear()
+            return start["status"], json.loads(body["body"])
+
+    return client.run(talk())

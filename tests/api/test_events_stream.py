@@ -1,0 +1,199 @@
+"""The stream for a whole page, by both transports."""
+
+from typing import Any
+
+import pytest
+
+from api.executors.fake import outcome
+from api.models.training import TrainingRequest
+from api.services.task_messages import system_message
+from tests.api.client import failure_of
+from tests.api.conftest import MakeWorld, World
+from tests.api.streams import EVENTS_SOCKET, EVENTS_STREAM, listen, refusal
+
+FAILED = outcome(exit_code=1)
+
+BOTH = pytest.mark.parametrize("path", [EVENTS_STREAM, EVENTS_SOCKET])
+
+
+@BOTH
+def test_it_begins_with_the_present_state_and_goes_on(world: World, path: str):
+    client, task_id = world.client, world.run()
+    world.tell()
+
+    async def talk() -> Any:
+        async with client.live(), listen(client, path) as stream:
+            first = {event.type: event for event in [await stream.next(), await stream.next()] if event is not None}
+            world.executor.ends(f"{task_id}.1", FAILED)
+            world.train()
+            world.tell()
+            return first, [await stream.until("progress"), await stream.until("status")]
+
+    first, (after, ended) = world.client.run(talk())
+    assert first.keys() == {"snapshot", "progress"}
+    assert first["progress"].data["task_id"] == task_id
+    assert first["progress"].data["status"] == "running"
+    assert (after.type, after.data["status"]) == ("progress", "failed")
+    assert (ended.data["status"], ended.data["event"]["current"]) == ("failed", "failed")
+    assert ended.data["event"].keys() == {
+        "id",
+        "type",
+        "previous",
+        "current",
+        "actor",
+        "message",
+        "attempt",
+        "details",
+        "timestamp",
+    }
+
+
+@BOTH
+def test_only_the_topics_that_were_asked_for_come(world: World, path: str):
+    client = world.client
+
+    async def talk() -> Any:
+        async with client.live(), listen(client, path, "topics=task") as stream:
+            world.sweep()
+            task_id = submit(world)
+            world.tell()
+            return task_id, await stream.next()
+
+    task_id, event = client.run(talk())
+    assert (event.type, event.data["task_id"], event.data["status"]) == ("status", task_id, "queued")
+
+
+@BOTH
+def test_who_comes_back_gets_what_it_missed_and_nothing_twice(world: World, path: str):
+    client = world.client
+
+    async def talk() -> Any:
+        async with client.live():
+            async with listen(client, path, "topics=system") as stream:
+                say(world, "1")
+                last = (await stream.until("system")).id
+            say(world, "2")
+            say(world, "3")
+            query = f"topics=system&last_event_id={last}"
+            async with listen(client, path, query) as stream:
+                say(world, "4")
+                return [(await stream.next()).data["message"] for _ in range(3)]
+
+    assert client.run(talk()) == ["2", "3", "4"]
+
+
+def submit(world: World) -> str:
+    """A task, made without a request: the event loop is in use."""
+    return world.runtime.services.training.start(TrainingRequest("toy", config={"epochs": 3}), "api").task_id
+
+
+def say(world: World, text: str) -> None:
+    world.runtime.live.outlet.publish(system_message("info", text, world.runtime.services.clock.now()))
+
+
+def test_the_header_of_event_source_is_the_id(world: World):
+    client = world.client
+
+    async def talk() -> Any:
+        async with client.live():
+            async with listen(client, EVENTS_STREAM, "topics=system") as stream:
+                say(world, "1")
+                last = (await stream.until("system")).id
+            say(world, "2")
+            async with listen(client, EVENTS_STREAM, "topics=system", {"Last-Event-ID": str(last)}) as stream:
+                return await stream.next()
+
+    assert client.run(talk()).data["message"] == "2"
+
+
+@BOTH
+@pytest.mark.parametrize("last_id", ["abc", "0-0", "-1", "99999999999999999999", "%00", "x" * 4000, "%F0%9F%92%A9"])
+def test_id_that_is_not_known_gets_a_reset_and_the_present_state(world: World, path: str, last_id: str):
+    client = world.client
+
+    async def talk() -> Any:
+        async with client.live(), listen(client, path, f"topics=gpu&last_event_id={last_id}") as stream:
+            return await stream.next(), await stream.next()
+
+    reset, now = client.run(talk())
+    assert (reset.type, reset.id, now.type) == ("reset", None, "snapshot")
+    assert now.id
+
+
+def test_only_with_the_whole_present_state_has_a_client_an_id_to_go_on_from(world: World):
+    client = world.client
+    for _ in range(2):
+        world.run()
+    world.tell()
+
+    async def talk() -> Any:
+        async with client.live():
+            async with listen(client, EVENTS_STREAM) as stream:
+                first = [await stream.next() for _ in range(3)]
+            async with listen(client, EVENTS_STREAM, f"last_event_id={first[-1].id}") as stream:
+                say(world, "next")
+                return first, await stream.next()
+
+    first, following = client.run(talk())
+    assert [event.id is None for event in first] == [True, True, False]
+    assert following.type == "system"
+
+
+@BOTH
+def test_all_mistakes_are_told_at_once(world: World, path: str):
+    status, envelope = refusal(world.client, path, "topics=gpu,pigs&topic=x")
+    assert (status, envelope["error"]["code"]) == (422, "validation_failed")
+    assert {mistake["pointer"] for mistake in envelope["error"]["errors"]} == {"/topics", "/topic"}
+
+
+def test_refusal_is_a_whole_envelope(world: World):
+    failure_of(world.client.get(f"{EVENTS_STREAM}?topics="))
+
+
+def test_other_methods_are_not_allowed(world: World):
+    answer = world.client.post(EVENTS_STREAM)
+    assert failure_of(answer)["error"]["code"] == "method_not_allowed"
+    assert answer.headers["allow"] == "GET, HEAD, OPTIONS"
+
+
+def test_options_says_what_is_allowed(world: World):
+    answer = world.client.ask("OPTIONS", EVENTS_STREAM)
+    assert (answer.status_code, answer.headers["allow"]) == (200, "GET, HEAD, OPTIONS")
+
+
+def test_head_is_answered_without_events(world: World):
+    answer = world.client.ask("HEAD", EVENTS_STREAM)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+
+
+def test_origin_that_is_allowed_may_read(make_world: MakeWorld):
+    client = make_world(cors_origins=("https://dashboard.example",)).client
+    answer = client.ask("HEAD", EVENTS_STREAM, headers={"Origin": "https://dashboard.example"})
+    assert answer.headers["access-control-allow-origin"] == "https://dashboard.example"
+
+
+def test_refusal_too_may_be_read_by_an_origin_that_is_allowed(make_world: MakeWorld):
+    client = make_world(cors_origins=("https://dashboard.example",)).client
+    answer = client.get(f"{EVENTS_STREAM}?topics=x", headers={"Origin": "https://dashboard.example"})
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (422, "https://dashboard.example")
+
+
+def test_foreign_origin_is_refused(world: World):
+    assert world.client.get(EVENTS_STREAM, headers={"Origin": "https://evil.example"}).status_code == 403
+
+
+def test_query_that_is_not_encoded_is_malformed(world: World):
+    answer = world.client.raw("GET", EVENTS_STREAM, [(b"host", b"127.0.0.1")], query=b"topics=\xff")
+    assert answer.status_code == 400
+
+
+def test_route_is_counted_under_its_pattern(world: World):
+    world.client.get("/api/v1/training/train_1/events/stream")
+    world.client.ask("HEAD", EVENTS_STREAM)
+    world.runtime.access_log.flush()
+    world.sweep()
+    text = world.client.get("/metrics").text
+    assert 'route="/api/v1/training/<task_id>/events/stream",status="404"' in text
+    assert 'method="HEAD",route="/api/v1/events/stream",status="200"' in text
+    assert "train_1" not in text
