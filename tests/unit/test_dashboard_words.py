@@ -7,7 +7,7 @@ import pytest
 
 from api.models.gpu import GPUStatus
 from api.models.training import CauseCode, Stage, StopRung, TaskStatus
-from api.trainers.diffusion_pipe.model_types import MODEL_TYPES
+from api.trainers.diffusion_pipe.model_types import MODELS
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "api" / "dashboard" / "js"
 SOURCES = {path.relative_to(SCRIPTS).as_posix(): path.read_text() for path in SCRIPTS.rglob("*.js")}
@@ -42,7 +42,7 @@ def test_every_status_of_the_service_has_a_word(group: str, names: type):
 
 def test_every_model_type_can_be_chosen():
     listed = re.findall(r'"([^"]+)"', SOURCES["model_types.js"].split("= [")[1])
-    assert set(listed) == {"toy", *MODEL_TYPES}
+    assert set(listed) == {"toy", *MODELS}
 
 
 def test_no_script_makes_markup_of_text():

@@ -30,7 +30,7 @@ def test_hostile_names_and_lines_are_text(open_page: Open, server: TrainingServe
     expect(page.locator("h1")).to_have_text(ATTACK)
     expect(page.locator(".log-text", has_text=ATTACK)).to_have_count(1)
     expect(page.locator("main img[src=x], main script")).to_have_count(0)
-    assert "owned" not in page.title()
+    assert page.title() != "owned"
     assert int(page.evaluate("document.documentElement.scrollWidth - window.innerWidth")) <= 0
 
 

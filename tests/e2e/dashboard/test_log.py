@@ -3,13 +3,18 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.dashboard.conftest import Open, has_charts
+from tests.e2e.dashboard.conftest import Complaints, Open, has_charts
+from tests.e2e.server import until
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import TrainingServer
 
 
 def lines_in_page(page: Page) -> int:
     return page.locator(".log-line").count()
+
+
+def height(page: Page) -> int:
+    return int(page.locator(".log-scroll").evaluate("element => element.scrollHeight"))
 
 
 @pytest.fixture(scope="module")
@@ -25,13 +30,16 @@ def test_only_what_can_be_seen_is_in_the_page(open_page: Open, talkative: str) -
     page = open_page(f"#/tasks/{talkative}")
     expect(page.locator(".log-line").first).to_be_visible()
     assert lines_in_page(page) < 120
-    before = int(page.evaluate("document.querySelector('.log-scroll').scrollHeight"))
+    before = height(page)
     page.locator(".log-scroll").evaluate("element => (element.scrollTop = 0)")
-    page.wait_for_function(f"document.querySelector('.log-scroll').scrollHeight > {before}")
+    # What lies above comes when it is scrolled to.
+    until(lambda: page.wait_for_timeout(50) or height(page) > before, what="older lines")
     assert lines_in_page(page) < 120
 
 
-def test_search_finds_what_is_far_above(open_page: Open, talkative: str) -> None:
+def test_search_finds_what_is_far_above(open_page: Open, talkative: str, complaints: Complaints) -> None:
+    # A browser tells its console of every refusal, such as that of a pattern.
+    complaints.allowed = ("status of 400",)
     page = open_page(f"#/tasks/{talkative}")
     expect(page.locator(".log-line").first).to_be_visible()
     page.get_by_label("Search the log").fill("steps: 3 loss")

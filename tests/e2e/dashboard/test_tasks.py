@@ -3,6 +3,7 @@
 from playwright.sync_api import Page, expect
 
 from tests.e2e.dashboard.conftest import Open
+from tests.e2e.server import until
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import TrainingServer
 
@@ -48,22 +49,22 @@ def test_findings_stand_at_their_place(open_page: Open) -> None:
     field = page.locator(".field", has=page.get_by_label("Steps per epoch"))
     expect(field).to_contain_text("cannot be 0")
     page.get_by_role("button", name="TOML files").click()
-    page.get_by_label("Configuration (TOML)").fill(CONFIG)
-    page.get_by_label("Dataset (TOML)").fill(DATASET)
+    page.get_by_role("textbox", name="Configuration (TOML)").fill(CONFIG)
+    page.get_by_role("textbox", name="Dataset (TOML)").fill(DATASET)
     page.get_by_role("button", name="Validate").click()
     expect(page.locator(".editor-field").first).to_contain_text("Did you mean `dtype`?")
     expect(page.locator(".editor-field").first.locator(".gutter .warning")).to_contain_text(["7"])
     expect(page.locator(".editor-field").nth(1).locator(".gutter .error")).to_have_text(["4"])
     page.get_by_role("button", name="line 4").click()
-    expect(page.get_by_label("Dataset (TOML)")).to_be_focused()
+    expect(page.get_by_role("textbox", name="Dataset (TOML)")).to_be_focused()
 
 
 def test_what_was_written_survives_a_reload(open_page: Open) -> None:
     page = open_page("#/start")
     page.get_by_role("button", name="TOML files").click()
-    page.get_by_label("Configuration (TOML)").fill(CONFIG)
+    page.get_by_role("textbox", name="Configuration (TOML)").fill(CONFIG)
     page.reload()
-    expect(page.get_by_label("Configuration (TOML)")).to_have_value(CONFIG)
+    expect(page.get_by_role("textbox", name="Configuration (TOML)")).to_have_value(CONFIG)
 
 
 def test_a_task_is_stopped_resumed_forced_and_deleted(open_page: Open, server: TrainingServer) -> None:
@@ -88,6 +89,8 @@ def test_a_task_is_stopped_resumed_forced_and_deleted(open_page: Open, server: T
     page.get_by_role("button", name="End it now").click()
     expect(status).to_have_text("stopped", timeout=40_000)
 
+    held = server.task(task_id)["attempts"][-1]["gpu_ids"][0]
+    until(lambda: server.gpu(held)["status"] == "available", what="the GPU to be free again")
     choose(page, "Delete")
     page.get_by_role("button", name="Delete with its files").click()
     expect(page.get_by_role("heading", name="Tasks", level=1)).to_be_visible()
