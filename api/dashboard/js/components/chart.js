@@ -30,7 +30,7 @@ export class Chart {
   #marks = [];
 
   /**
-   * @param {{label: string, height: number, series: ChartSeries[], showX?: (x: number) => string, isTime?: boolean, top?: number,
+   * @param {{label: string, height: number, series: ChartSeries[], showX?: (x: number) => string, showY?: (y: number) => string, isTime?: boolean, top?: number,
    *   hasLegend?: boolean, xLabel?: string}} how `height` in rem
    */
   constructor(how) {
@@ -119,7 +119,7 @@ export class Chart {
       scales: { x: { time: Boolean(this.how.isTime) }, y: this.#isLog ? { distr: 3 } : high ? { range: [low, high] } : {} },
       axes: [
         { ...axis, size: 2 * rem(), space: 5 * rem(), values: (_, ticks) => ticks.map((tick) => this.#sayX(tick)) },
-        { ...axis, size: 4.1 * rem(), values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : figure(tick))) },
+        { ...axis, size: 4.1 * rem(), values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : (this.how.showY ?? figure)(tick))) },
       ],
       series: [{}, ...this.how.series.map((each) => this.#series(each))],
       hooks: {

@@ -17,7 +17,7 @@ export function eventTable(events, namesGPU = false) {
       {},
       h("td", { class: "faint" }, time(event.timestamp)),
       namesGPU && h("td", { class: "nowrap" }, isKnown(event.gpu_id) && h("a", { href: gpuAddress(event.gpu_id) }, t("gpu.n", { n: event.gpu_id }))),
-      h("td", { class: TONES[event.severity] ?? "soft" }, word("event", event.type)),
+      h("td", { class: `nowrap ${TONES[event.severity] ?? "soft"}` }, word("event", event.type)),
       h("td", { class: "foreign" }, event.message),
     );
   return h("div", { class: "table-scroll" }, h("table", { class: "table" }, h("tbody", {}, events.map(row))));

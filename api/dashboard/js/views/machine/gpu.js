@@ -2,7 +2,7 @@
 
 import { api } from "../../api.js";
 import { fill, h } from "../../dom.js";
-import { clockTime, isKnown, seconds, UNKNOWN } from "../../format.js";
+import { clockTime, gigabytes, isKnown, seconds, UNKNOWN } from "../../format.js";
 import { t } from "../../i18n.js";
 import { Chart } from "../../components/chart.js";
 import { segments } from "../../components/segments.js";
@@ -32,7 +32,8 @@ export function openGPU(app, place) {
       showX: (x) => clockTime(x * 1000),
       xLabel: "",
       top: reading.metric === "utilization_gpu" ? 100 : undefined,
-      series: [{ label: reading.label, colour: "--series-1" }],
+      showY: reading.metric === "memory_used" ? gigabytes : undefined,
+      series: [{ label: reading.label, colour: "--series-1", show: reading.show }],
     }),
   }));
   const ranges = segments(t("range"), Object.keys(RANGES).map((value) => ({ value, label: t(`range.${value}`) })), range, (value) => {

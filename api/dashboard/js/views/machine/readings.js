@@ -9,13 +9,14 @@ const HOT = 90;
 
 const share = (part, whole) => (isKnown(part) && isKnown(whole) && whole > 0 ? (100 * part) / whole : null);
 
-/** One description a reading: label, value and of what, bar, level, and the line's upper edge. */
+/** One description a reading: label, value and of what, how any value is written, bar, level, and the line's upper edge. */
 export const READINGS = [
   {
     metric: "utilization_gpu",
     label: t("gpu.utilization"),
     value: (gpu) => percent(gpu.utilization_gpu),
     whole: () => "",
+    show: percent,
     bar: (gpu) => gpu.utilization_gpu,
     level: () => null,
     top: () => 100,
@@ -25,6 +26,7 @@ export const READINGS = [
     label: t("gpu.memory"),
     value: (gpu) => (isKnown(gpu.memory.used) ? `${gigabytes(gpu.memory.used)} GB` : UNKNOWN),
     whole: (gpu) => (isKnown(gpu.memory.total) ? `/ ${gigabytes(gpu.memory.total)}` : ""),
+    show: (mb) => `${gigabytes(mb)} GB`,
     bar: (gpu) => gpu.memory.utilization,
     level: () => null,
     top: (gpu) => gpu.memory.total ?? null,
@@ -34,6 +36,7 @@ export const READINGS = [
     label: t("gpu.temperature"),
     value: (gpu) => unit(gpu.temperature.gpu, "°C"),
     whole: () => "",
+    show: (degrees) => unit(degrees, "°C"),
     bar: (gpu) => gpu.temperature.gpu,
     level: (gpu) => (gpu.temperature.gpu >= HOT ? "bad" : gpu.temperature.gpu >= WARM ? "warn" : null),
     top: () => 100,
@@ -43,6 +46,7 @@ export const READINGS = [
     label: t("gpu.power"),
     value: (gpu) => unit(gpu.power_usage, "W"),
     whole: (gpu) => (isKnown(gpu.power_limit) ? `/ ${count(gpu.power_limit)}` : ""),
+    show: (watts) => unit(watts, "W"),
     bar: (gpu) => gpu.power_utilization ?? share(gpu.power_usage, gpu.power_limit),
     level: () => null,
     top: (gpu) => gpu.power_limit ?? null,

@@ -58,7 +58,7 @@ function fileTable(taskId, artifacts) {
     { class: "table-scroll" },
     h(
       "table",
-      { class: "table" },
+      { class: "table file-table" },
       h("thead", {}, h("tr", {}, h("th", {}, t("name")), h("th", {}, t("kind")), h("th", { class: "num" }, t("size")), h("th", {}, t("time")))),
       h(
         "tbody",

@@ -72,11 +72,11 @@ export function smooth(values, weight) {
  * Steps a second, from when the steps were: their times have whole seconds, so a value is the mean over a stretch.
  * @param {[number, {time: number}][]} points by step
  */
-export function speed(points, pieces = 120) {
+export function speed(points, pieces = 60) {
   const found = new Map();
   if (points.length < 2) return found;
   const total = points.at(-1)[1].time - points[0][1].time;
-  const stretch = Math.max(3, total / pieces);
+  const stretch = Math.max(5, total / pieces);
   let [fromStep, fromTime] = [points[0][0], points[0][1].time];
   for (const [step, { time }] of points) {
     // Time went back: an attempt began anew.
