@@ -48,7 +48,8 @@ def main(argv: Sequence[str]) -> int:
         print(f"run.py: {error}", file=sys.stderr)
         return 1
     port = listener.getsockname()[1]
-    server = Server(create_shell(runtime), runtime.broker, on_started=lambda: _announce(runtime, port))
+    shell = create_shell(runtime)
+    server = Server(shell, runtime.live.close_soon, on_started=lambda: _announce(runtime, port))
     runtime.start()
     # What is loaded by now stays: without this, each full collection walks over it, for milliseconds.
     gc.collect()

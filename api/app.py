@@ -28,6 +28,7 @@ from api.routes.dashboard import dashboard
 from api.routes.docs import docs
 from api.routes.gpu import gpu
 from api.routes.health import health
+from api.routes.logs import logs
 from api.routes.mistakes import mistakes_in
 from api.routes.openapi import finish_document
 from api.routes.optional_body import may_have_no_body
@@ -95,7 +96,7 @@ def create_app(services: Services) -> APIFlask:
     # `//gpu/status` is an unknown address, not one to be redirected in HTML.
     app.url_map.merge_slashes = False
     app.before_request(_begin_request)
-    for blueprint in (health, gpu, training, system, docs, dashboard):
+    for blueprint in (health, gpu, training, logs, system, docs, dashboard):
         app.register_blueprint(blueprint)
     for kind, handler in (
         (ServiceError, answer_error),
@@ -106,7 +107,11 @@ def create_app(services: Services) -> APIFlask:
         app.register_error_handler(kind, handler)
     app.spec_processor(finish_document)  # type: ignore[arg-type]
     if services.cors_origins:
-        CORS(app, origins=list(services.cors_origins), expose_headers=["ETag", "Age", "X-Request-ID", "Location"])
+        CORS(
+            app,
+            origins=list(services.cors_origins),
+            expose_headers=["ETag", "Age", "X-Request-ID", "Location", "X-Next-Offset"],
+        )
     return app
 
 

@@ -110,6 +110,13 @@ class Config:
     log_max_bytes: int = _setting(
         "LOG_MAX_BYTES", 2**30, _number(2**20, 2**50), "the log of a task at most; the oldest part goes", "1 GiB"
     )
+    server_log_max_bytes: int = _setting(
+        "SERVER_LOG_MAX_BYTES",
+        2**26,
+        _number(2**20, 2**50),
+        "the server's own log at most; the oldest part goes",
+        "64 MiB",
+    )
     gpu_source: str = _setting(
         "GPU_SOURCE",
         "auto",

@@ -42,6 +42,12 @@ class MalformedRequest(ServiceError):
     code, status = "malformed_request", 400
 
 
+class InvalidPattern(ServiceError):
+    """The pattern is no regular expression that RE2 takes."""
+
+    code, status = "invalid_pattern", 400
+
+
 class HostNotAllowed(ServiceError):
     """The Host header names a machine that this service does not answer for."""
 
@@ -214,3 +220,9 @@ class TooManyStreams(ServiceError):
     """There are too many live streams."""
 
     code, status = "too_many_streams", 503
+
+
+class SearchBusy(Unavailable):
+    """As many searches are running as are allowed at a time: ask again in a moment."""
+
+    code = "search_busy"

@@ -12,15 +12,19 @@ from api.config import Config, ConfigError
 from api.live.admission import Admission
 from api.live.broker import Broker
 from api.live.events_stream import create_events_stream
-from api.live.following_log import FollowLog
-from api.live.gpu_stream import create_gpu_stream
+from api.live.gpu_stream import create_gpu_stream, snapshot_message
+from api.live.log_stream import create_log_stream, create_own_log_stream, follow_task_log
 from api.live.reading import ReadingThreads
 from api.live.routing import LiveRoute, LiveRoutes, Transport
 from api.live.serving import LiveServing
 from api.live.task_stream import create_task_stream
+from api.models.event import GPUEvent
 from api.models.live import Topic
 from api.services.event_tail import EventTail
+from api.services.log_follower import LogFeeds
+from api.services.log_service import LogService
 from api.services.task_following import TaskFollowing
+from api.services.task_messages import system_message
 from api.services.task_news import Outlet, TaskNews
 from api.services.training_news import NewsDesk
 from api.services.training_service import TrainingService
@@ -43,15 +47,15 @@ class Live:
         self,
         config: Config,
         database: Database,
-        broker: Broker,
         desk: NewsDesk,
         training: TrainingService,
-        follow_log: FollowLog,
+        logs: LogService,
         loop_is_here: Callable[[], bool],
         clock: Clock,
     ) -> None:
         """Raises ConfigError when REDIS_URL cannot be used."""
-        self.broker = broker
+        broker = self.broker = Broker()
+        feeds = self._feeds = LogFeeds()
         self.admission = Admission(config.max_streams, config.max_streams_per_client)
         self._reading = ReadingThreads()
         tasks, attempts, events = TaskStore(database), AttemptStore(database), EventStore(database)
@@ -65,12 +69,14 @@ class Live:
             following,
             self.link or broker,
             clock,
-            lambda: loop_is_here() or (self.link is not None and self.link.is_listening),
+            is_told=lambda: loop_is_here() or (self.link is not None and self.link.is_listening),
+            count_dropped=broker.dropped.total,
         )
         database.on_append(self._announce)
         gpu = create_gpu_stream(broker)
         everything = create_events_stream(broker)
-        task = create_task_stream(broker, following, self._reading, follow_log)
+        task = create_task_stream(broker, following, self._reading, follow_task_log(logs, feeds, self._reading))
+        log, own_log = create_log_stream(logs, feeds, self._reading), create_own_log_stream(logs, feeds)
         events_, socket = Transport.EVENTS, Transport.WEB_SOCKET
         routes = LiveRoutes(
             [
@@ -80,6 +86,8 @@ class Live:
                 LiveRoute(f"{BASE}/ws/events", socket, everything),
                 LiveRoute(f"{BASE}/training/<task_id>/events/stream", events_, task),
                 LiveRoute(f"{BASE}/ws/training/<task_id>", socket, task),
+                LiveRoute(f"{BASE}/training/<task_id>/logs/stream", events_, log),
+                LiveRoute(f"{BASE}/system/logs/stream", events_, own_log),
             ]
         )
         self.serving = LiveServing(routes, broker, self.admission)
@@ -88,6 +96,15 @@ class Live:
     def outlet(self) -> Outlet:
         """Where messages go."""
         return self.link or self.broker
+
+    def publish_snapshot(self, number: int, json: bytes) -> None:
+        """A new state of the GPUs, for this process alone."""
+        self.broker.publish(snapshot_message(number, json))
+
+    def tell_source(self, event: GPUEvent) -> None:
+        """The driver of the GPUs has come, failed or gone."""
+        facts = {"previous": event.previous, "current": event.current}
+        self.outlet.publish(system_message(event.severity, event.message, event.timestamp, **facts))
 
     def _wake(self) -> None:
         self.news.wake()
@@ -103,11 +120,17 @@ class Live:
         if self.link is not None:
             self.link.start()
 
+    def close_soon(self) -> None:
+        """Ends every stream; may be called from a signal handler."""
+        self.broker.close_soon()
+        self._feeds.close_soon()
+
     def stop(self) -> None:
         """Stops them in reverse."""
         if self.link is not None:
             self.link.stop()
         self.news.stop()
+        self._feeds.stop()
         self._reading.stop()
 
     def collect(self) -> Iterator[Metric]:

@@ -19,13 +19,14 @@ from api.hardware.boards import parse_boards
 from api.hardware.nvml import NVMLSource, library_is_absent
 from api.hardware.simulated import SimulatedSource
 from api.hardware.source import GPUSource
-from api.live.broker import Broker
-from api.live.following_log import FakeLog
-from api.live.gpu_stream import snapshot_message
 from api.live_parts import Live
+from api.models.event import GPUEvent
 from api.models.training import TaskStatus
 from api.services.bundle import Services
+from api.services.gpu_events import GPUEvents
 from api.services.gpu_service import GPUService
+from api.services.log_service import LogService
+from api.services.server_log import ServerLog
 from api.services.system_service import SystemService
 from api.services.training_files import write_private
 from api.services.training_news import NewsDesk
@@ -58,9 +59,9 @@ class Runtime:
         clock = clock or SystemClock()
         root = config.storage_root.absolute()
         node = _name_node(root)
-        self.broker = Broker()
         http_metrics = HTTPMetrics()
-        self.access_log = AccessLog(http_metrics, config.log_level, config.logs_json)
+        self.server_log = ServerLog(root / "server-log", config.server_log_max_bytes, config.logs_json)
+        self.access_log = AccessLog(http_metrics, config.log_level, config.logs_json, copy=self.server_log.write)
         self.database = Database(config.database_url or sqlite_url(root / "database.sqlite"))
         tasks, attempts = TaskStore(self.database), AttemptStore(self.database)
         registry = _create_registry(http_metrics, tasks)
@@ -73,26 +74,20 @@ class Runtime:
             max_age=config.gpu_status_check_timeout,
             process_metrics=lambda: generate_latest(registry),
             dcgm_hostname=socket.gethostname() if config.dcgm_aliases else None,
+            events=GPUEvents(self._tell_source),
         )
         desk = NewsDesk()
         training = build_training(config, tasks, attempts, gpus, clock, node, desk, executor)
         self.training_loop = training.loop
-        self.live = Live(
-            config,
-            self.database,
-            self.broker,
-            desk,
-            training.service,
-            FakeLog().follow,
-            lambda: training.loop.is_here,
-            clock,
-        )
+        logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source)
+        self.live = Live(config, self.database, desk, training.service, logs, lambda: training.loop.is_here, clock)
         registry.register(self.live)
-        gpus.subscribe(lambda number, json: self.broker.publish(snapshot_message(number, json)))
+        gpus.subscribe(self.live.publish_snapshot)
         owner = host.own_identity(node)
         self.services = Services(
             gpus=gpus,
             training=training.service,
+            logs=logs,
             system=SystemService(gpus, training.service, clock, config.storage_root),
             idempotency=DatabaseIdempotencyStore(self.database, clock, owner, lambda other: host.is_alive(other, node)),
             clock=clock,
@@ -100,12 +95,16 @@ class Runtime:
         )
         self.policy = HostPolicy(allowed_names(config), config.cors_origins)
 
+    def _tell_source(self, event: GPUEvent) -> None:
+        self.live.tell_source(event)
+
     def prepare(self) -> None:
         """Brings the database to this version. Raises DatabaseError."""
         self.database.migrate()
 
     def start(self) -> None:
         """Starts every loop, and gives the first sweep a moment to end."""
+        self.server_log.start()
         self.access_log.start()
         self.services.gpus.start_monitoring()
         self.services.gpus.wait_for_first_sweep(FIRST_SWEEP_SECONDS)
@@ -118,6 +117,7 @@ class Runtime:
         self.live.stop()
         self.services.gpus.stop_monitoring()
         self.access_log.stop()
+        self.server_log.stop()
         self.database.close()
 
 

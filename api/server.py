@@ -14,12 +14,11 @@ import uvicorn
 from starlette.types import Message, Receive, Scope, Send
 
 from api.errors import MalformedRequest, MethodNotAllowed, NotFound, RequestTimeout, ServiceError, TooLarge
-from api.live.broker import Broker
 from api.live.routing import Found
 from api.live.serving import LiveServing
 from api.services.documents import Document, DocumentTable, HeaderList, ReadyDocument, reply_with
 from api.shell.access_log import Access, AccessLog
-from api.shell.downloads import send_file
+from api.shell.downloads import send_download
 from api.shell.guard import HostPolicy
 from api.shell.protocol import HTTPProtocol, WebSocketProtocol, limit_send_buffer
 from api.shell.wsgi import FlaskBelow
@@ -161,7 +160,7 @@ class Shell:
         if FILE in state:
             if self._policy.allows_cross(headers.get(b"origin")):
                 reply.allow_origin(headers[b"origin"])
-            await send_file(state[FILE], scope, receive, reply.send)
+            await send_download(state[FILE], scope, receive, reply.send)
 
     async def _read_body(self, headers: Headers, receive: Receive) -> bytes:
         if b"content-length" not in headers and b"transfer-encoding" not in headers:
@@ -339,8 +338,8 @@ def _replay(body: bytes) -> Receive:
 class Server(uvicorn.Server):
     """uvicorn's server, which ends the streams itself and exits with 0 when it is told to end."""
 
-    def __init__(self, shell: Shell, broker: Broker, on_started: Callable[[], None]) -> None:
-        """`on_started` is called once it listens, and answers signals."""
+    def __init__(self, shell: Shell, end_streams: Callable[[], None], on_started: Callable[[], None]) -> None:
+        """`end_streams` is called from a signal handler; `on_started` once it listens, and answers signals."""
         super().__init__(
             uvicorn.Config(
                 shell,
@@ -358,7 +357,7 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=GRACE_SECONDS,
             )
         )
-        self._broker = broker
+        self._end_streams = end_streams
         self._on_started = on_started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -367,7 +366,7 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
-        self._broker.close_soon()
+        self._end_streams()
 
     async def on_tick(self, counter: int) -> bool:
         # A tick is 0.1 s; who has not sent a whole header in 20 s is looked for every 2 s.

@@ -1,6 +1,7 @@
 """The parts that trainings need, put together; a part of the composition root."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from api.config import Config, child_environment
@@ -28,10 +29,11 @@ from api.utils.clock import Clock
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """The use cases, and the loop behind them."""
+    """The use cases, the loop behind them, and the trainers by name."""
 
     service: TrainingService
     loop: TrainingLoop
+    trainers: Mapping[str, Trainer]
 
 
 def build_training(
@@ -81,4 +83,4 @@ def build_training(
     loop = TrainingLoop(reconciler, dispatcher, attempts.has_work, FileLock(root / "trainings.lock"))
     checker = RequestChecker(trainers, gpus, attempts, root, config.min_free_disk_mb)
     service = TrainingService(tasks, attempts, checker, dispatcher, reconciler, trainers, gpus, clock, root, loop.wake)
-    return Training(service, loop)
+    return Training(service, loop, trainers)

@@ -1,13 +1,16 @@
 """A task's log as its readers see it: bytes by offset, and the times at which they came."""
 
 import os
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from api.executors.attempt.segments import TIME_RECORD, read_log, segment_starts
 
 _ATTEMPTS = 3  # to read while the oldest segments are being removed
+_BLOCK = 256 * 1024  # bytes in which newlines are counted at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,44 +22,237 @@ class LogTime:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class LogSpan:
+    """What there is of a log: bytes and lines since it began, and how much of that is gone."""
+
+    first: int  #: the first byte that is still there
+    end: int  #: behind the last byte
+    lines_before: int  #: newlines before `first`
+    newlines: int  #: before `end`
+
+
 class LogFiles:
     """The log of a task, which may grow and lose its oldest segments meanwhile; one that is not there is empty."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
+        self.directory = directory
 
     def starts(self) -> Sequence[int]:
         """The offsets at which its segments begin, ascending."""
         try:
-            return segment_starts(str(self._directory))
+            return segment_starts(str(self.directory))
         except FileNotFoundError:
             return ()
 
+    def first(self) -> int:
+        """The first byte that is still there."""
+        starts = self.starts()
+        return starts[0] if starts else 0
+
     def end(self) -> int:
         """The offset behind the last byte."""
-        starts = self.starts()
-        return starts[-1] + os.stat(self._path(starts[-1], ".log")).st_size if starts else 0
+        for _ in range(_ATTEMPTS):
+            starts = self.starts()
+            if not starts:
+                return 0
+            try:
+                return starts[-1] + os.stat(self.path(starts[-1])).st_size
+            except FileNotFoundError:
+                continue
+        return 0
+
+    def span(self) -> LogSpan:
+        """How much there is."""
+        first, end = self.first(), self.end()
+        return LogSpan(first, end, self.newlines_before(first), self.newlines_before(end))
 
     def read(self, offset: int, limit: int) -> tuple[int, bytes]:
         """Up to `limit` bytes from `offset`, and where they begin: later when older ones are gone. Raises OSError."""
         for _ in range(_ATTEMPTS):
             try:
-                return read_log(str(self._directory), max(0, offset), max(0, limit))
+                return read_log(str(self.directory), max(0, offset), max(0, limit))
             except FileNotFoundError:
                 continue
         return offset, b""
+
+    # -- times -----------------------------------------------------------------------------------------------------
 
     def times(self, start: int) -> Sequence[LogTime]:
         """The times in the segment that begins at `start`, by ascending offset; none when it is gone.
 
         Of two with the same offset the later one counts: nothing came between them.
         """
-        try:
-            content = self._path(start, ".times").read_bytes()
-        except FileNotFoundError:
-            return ()
-        whole = len(content) // TIME_RECORD.size * TIME_RECORD.size
-        return [LogTime(*fields) for fields in TIME_RECORD.iter_unpack(content[:whole])]
+        with self._open_times(start) as records:
+            return [] if records is None else list(records.slice(0, len(records)))
 
-    def _path(self, start: int, suffix: str) -> Path:
-        return self._directory / f"{start:020d}{suffix}"
+    def times_between(self, offset: int, end: int) -> list[LogTime]:
+        """The times of these bytes: the last one at or before `offset`, and those up to `end`, ascending."""
+        starts = self.starts()
+        begin = max(0, bisect_right(starts, offset) - 1)
+        found: list[LogTime] = []
+        for start in starts[begin:]:
+            if start >= end and found:
+                break
+            with self._open_times(start) as records:
+                if records is not None:
+                    at = max(0, records.find(offset)) if start <= offset else 0
+                    found += records.slice(at, records.find(max(start, end)) + 1)
+        return found
+
+    def time_at(self, offset: int) -> LogTime | None:
+        """The last time at or before this byte; the first there is for what is gone."""
+        starts = self.starts()
+        index = max(0, bisect_right(starts, offset) - 1)
+        for start in reversed(starts[: index + 1]):
+            with self._open_times(start) as records:
+                if records is not None and len(records):
+                    return records[max(0, records.find(offset))]
+        return None
+
+    def newlines_before(self, offset: int) -> int:
+        """The newlines before this byte since the log began; before the first that is there for one that is gone."""
+        if offset <= 0:
+            return 0
+        known = self.time_at(offset)
+        if known is None:
+            return self._count_newlines(self.first(), offset)
+        return known.newlines + self._count_newlines(known.offset, offset)
+
+    def _count_newlines(self, offset: int, end: int) -> int:
+        count = 0
+        while offset < end:
+            began, content = self.read(offset, min(_BLOCK, end - offset))
+            if not content:
+                break
+            count += content.count(b"\n")
+            offset = began + len(content)
+        return count
+
+    def offset_at(self, at: float) -> int:
+        """The first byte that came at or after this time (Unix seconds); the end when none has."""
+        starts = self.starts()
+        index = bisect_right(starts, at, key=self._began) - 1
+        if index < 0:
+            return starts[0] if starts else 0
+        with self._open_times(starts[index]) as records:
+            place = 0 if records is None else records.find_time(at)
+            if records is not None and place < len(records):
+                return records[place].offset
+        return starts[index + 1] if index + 1 < len(starts) else self.end()
+
+    def _began(self, start: int) -> float:
+        with self._open_times(start) as records:
+            return records[0].at if records is not None and len(records) else 0.0
+
+    @contextmanager
+    def _open_times(self, start: int) -> Iterator["_Times | None"]:
+        try:
+            handle = os.open(self.path(start, ".times"), os.O_RDONLY)
+        except FileNotFoundError:
+            yield None
+            return
+        try:
+            yield _Times(handle)
+        finally:
+            os.close(handle)
+
+    def path(self, start: int, suffix: str = ".log") -> str:
+        """The file of the segment that begins at `start`."""
+        return f"{self.directory}/{start:020d}{suffix}"
+
+
+class _Times(Sequence[LogTime]):
+    """The records of one segment, read one by one: a search looks at few of up to 100,000."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+        self._count = os.fstat(handle).st_size // TIME_RECORD.size
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, place: int) -> LogTime:  # type: ignore[override]
+        record = os.pread(self._handle, TIME_RECORD.size, place * TIME_RECORD.size)
+        if len(record) < TIME_RECORD.size:
+            raise IndexError(place)
+        return LogTime(*TIME_RECORD.unpack(record))
+
+    def find(self, offset: int) -> int:
+        """The place of the last record at or before this byte; -1 when there is none."""
+        return bisect_right(range(self._count), offset, key=lambda place: self[place].offset) - 1
+
+    def find_time(self, at: float) -> int:
+        """The place of the first record at or after this time."""
+        # Of those with one offset the last counts: the first may be from before a long silence.
+        place = bisect_right(range(self._count), at, key=lambda place: self[place].at)
+        while place > 0 and self[place - 1].at >= at:
+            place -= 1
+        return place
+
+    def slice(self, begin: int, end: int) -> Iterator[LogTime]:
+        """These records, as far as they are there."""
+        size = TIME_RECORD.size
+        content = os.pread(self._handle, max(0, end - begin) * size, begin * size)
+        for fields in TIME_RECORD.iter_unpack(content[: len(content) // size * size]):
+            yield LogTime(*fields)
+
+
+class LogCursor:
+    """Reads a log onward, and holds its present segment open: to look for news costs no listing of the directory."""
+
+    def __init__(self, files: LogFiles, offset: int) -> None:
+        self.offset = offset
+        self._files = files
+        self._handle = -1
+        self._start = 0
+
+    def read(self, limit: int) -> tuple[int, bytes]:
+        """Up to `limit` bytes more, and where they begin: later when older ones are gone. Raises OSError."""
+        content = self._read_on(limit)
+        if content or (self._handle >= 0 and not self._has_lost_its_place()):
+            self.offset += len(content)
+            return self.offset - len(content), content
+        began, content = self._files.read(self.offset, limit)
+        if content:
+            self._open_at(began + len(content) - 1)
+            self.offset = began + len(content)
+            return began, content
+        return self.offset, b""
+
+    def _read_on(self, limit: int) -> bytes:
+        if self._handle < 0:
+            return b""
+        content = os.pread(self._handle, limit, self.offset - self._start)
+        if content:
+            return content
+        # A segment begins where the one before it ends.
+        return os.pread(self._handle, limit, 0) if self._open(self.offset) else b""
+
+    def _has_lost_its_place(self) -> bool:
+        """Whether its segment was removed, or cut before its place because the next one begins there."""
+        status = os.fstat(self._handle)
+        return status.st_nlink == 0 or status.st_size < self.offset - self._start
+
+    def _open_at(self, offset: int) -> None:
+        starts = self._files.starts()
+        if starts and starts[0] <= offset:
+            self._open(starts[bisect_right(starts, offset) - 1])
+
+    def _open(self, start: int) -> bool:
+        try:
+            handle = os.open(self._files.path(start), os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        if self._handle >= 0 and start == self._start and os.path.samestat(os.fstat(handle), os.fstat(self._handle)):
+            os.close(handle)  # an empty segment: the same one again
+            return False
+        self.close()
+        self._handle, self._start = handle, start
+        return True
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1

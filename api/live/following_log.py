@@ -6,33 +6,29 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Protocol
 
-from api.models.live import MessageType
-
-
-@dataclass(frozen=True, slots=True)
-class LogStart:
-    """Where to begin: at a byte, or with the last lines. One of them is None."""
-
-    offset: int | None
-    tail: int | None
+from api.services.log_follower import Tail
 
 
 class LogPiece(Protocol):
-    """Some output: lines, an unfinished line, or what is gone from the disk."""
+    """Some output; `kind` is `log`, `partial`, `dropped`, or `end` when the task has finished."""
 
     @property
-    def type(self) -> MessageType: ...
+    def kind(self) -> str: ...
     @property
     def json(self) -> bytes: ...  # the whole message
     @property
     def next_offset(self) -> int: ...
 
 
+#: Follows the output of a task from a byte on, or from some lines before its end, until the task has finished.
+FollowLog = Callable[[str, int | Tail], AsyncGenerator[LogPiece, None]]
+
+
 @dataclass(frozen=True, slots=True)
 class FakePiece:
     """A piece of a test's."""
 
-    type: MessageType
+    kind: str
     json: bytes
     next_offset: int
 
@@ -40,29 +36,27 @@ class FakePiece:
 class FakeLog:
     """Gives the pieces that it was given, and ends when it is told to."""
 
-    def __init__(self, *pieces: FakePiece, has_ended: bool = True) -> None:
+    def __init__(self, *pieces: FakePiece) -> None:
         self.pieces = list(pieces)
-        self.starts: list[LogStart] = []
+        self.starts: list[int | Tail] = []
         self.ended = asyncio.Event()
-        if has_ended:
-            self.ended.set()
 
-    async def follow(self, task_id: str, start: LogStart) -> AsyncGenerator[LogPiece, None]:
+    async def follow(self, task_id: str, start: int | Tail) -> AsyncGenerator[LogPiece, None]:
+        """The pieces behind the start."""
         self.starts.append(start)
+        last = 0
         for piece in self.pieces:
-            if start.offset is None or piece.next_offset > start.offset:
+            last = piece.next_offset
+            if isinstance(start, Tail) or last > start:
                 yield piece
         await self.ended.wait()
-
-
-#: Follows the output of a task until the task has finished.
-FollowLog = Callable[[str, LogStart], AsyncGenerator[LogPiece, None]]
+        yield FakePiece("end", b"", last)
 
 
 class FollowingLog:
     """One reader. `news` is set when there is a piece, or the end."""
 
-    def __init__(self, task_id: str, start: LogStart, follow: FollowLog, news: asyncio.Event) -> None:
+    def __init__(self, task_id: str, start: int | Tail, follow: FollowLog, news: asyncio.Event) -> None:
         self._task_id = task_id
         self._start = start
         self._follow = follow
@@ -70,10 +64,13 @@ class FollowingLog:
         self._piece: LogPiece | None = None
         self._taken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self.next_offset = start.offset  #: where a reader goes on that has all pieces up to now; None is unknown yet
+        self._saw_end = False
+        #: Where a reader goes on that has all pieces up to now; None is unknown yet.
+        self.next_offset = start if isinstance(start, int) else None
 
     def start(self) -> None:
         """Begins to follow, or goes on after an end."""
+        self._saw_end = False
         self._task = asyncio.create_task(self._run())
         self._task.add_done_callback(lambda _: self._news.set())
 
@@ -81,6 +78,11 @@ class FollowingLog:
     def has_ended(self) -> bool:
         """Whether everything was taken, and no more comes."""
         return self._piece is None and self._task is not None and self._task.done()
+
+    @property
+    def was_cut_off(self) -> bool:
+        """Whether it ended although the task has not."""
+        return self.has_ended and not self._saw_end
 
     def take(self) -> LogPiece | None:
         """The next piece, if there is one. Raises what went wrong with following."""
@@ -93,9 +95,12 @@ class FollowingLog:
         return piece
 
     async def _run(self) -> None:
-        start = self._start if self.next_offset is None else LogStart(self.next_offset, None)
+        start = self._start if self.next_offset is None else self.next_offset
         async with aclosing(self._follow(self._task_id, start)) as pieces:
             async for piece in pieces:
+                if piece.kind == "end":
+                    self.next_offset, self._saw_end = piece.next_offset, True
+                    return
                 self._piece = piece
                 self._taken.clear()
                 self._news.set()

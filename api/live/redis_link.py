@@ -138,7 +138,8 @@ class RedisLink:
                 packet = pubsub.get_message(ignore_subscribe_messages=True, timeout=WAIT_SECONDS)
                 if packet is None:
                     return
-                self.take(packet["data"])
+                if packet["type"] == "message":  # and not the answer to a ping
+                    self.take(packet["data"])
         except RedisError as error:
             self._drop_connection()
             self._retry_at = time.monotonic() + RETRY_SECONDS

@@ -10,21 +10,18 @@ import orjson
 
 from api.live.broker import Broker
 from api.live.carrying import Frames
-from api.live.following_log import FollowingLog, FollowLog, LogStart
+from api.live.following_log import FollowingLog, FollowLog, LogPiece
 from api.live.frames import Frame, closing_frame, reset_frame
+from api.live.log_query import read_start
 from api.live.query import Query
 from api.live.reading import ReadingThreads
 from api.live.routing import Asked, Opener
 from api.live.subscription import Published, Subscription, TooSlow
 from api.models.live import Ending, EventPosition, Message, MessageType, Topic
+from api.services.log_follower import Tail
 from api.services.task_following import TaskFollowing
 from api.utils.envelope import encode_message
 
-#: Lines of the log that come first, unless something else is asked for; and as many as may be asked for.
-FIRST_LINES = 100
-MOST_LINES = 10_000
-
-_MOST_BYTES = 2**62
 _ID = re.compile(r"(\d{1,18}):(\d{0,18})", re.ASCII)
 
 
@@ -43,7 +40,7 @@ class Wanted:
 
     types: frozenset[TaskMessages]
     after: int | None  #: the event that it has seen
-    log: LogStart
+    start: int | Tail  #: of its log
     is_reset: bool  #: it came back with an id that is none of ours
 
 
@@ -68,17 +65,14 @@ def read_wanted(asked: Asked) -> Wanted:
     """Raises Invalid with every mistake in the query. An id that cannot be read is no mistake: it is an old one."""
     query = Query(asked.query, ("types", "offset", "tail", "last_event_id"))
     types = query.choices("types", tuple(TaskMessages))
-    query.exclude("offset", "tail")
-    offset, tail = query.number("offset", _MOST_BYTES), query.number("tail", MOST_LINES)
+    start = read_start(query)
     query.check()
     given = asked.last_event_id or query.text("last_event_id") or None
     last = None if given is None else _ID.fullmatch(given)
     if last is not None and last[2]:
-        offset, tail = int(last[2]), None
-    if offset is None and tail is None:
-        tail = FIRST_LINES
+        start = int(last[2])
     after = None if last is None else int(last[1])
-    return Wanted(frozenset(types), after, LogStart(offset, tail), is_reset=given is not None and last is None)
+    return Wanted(frozenset(types), after, start, is_reset=given is not None and last is None)
 
 
 class _TaskStream:
@@ -100,7 +94,7 @@ class _TaskStream:
         self._subscription = subscription
         self._following = following
         self._reading = reading
-        self._log = FollowingLog(task_id, wanted.log, follow_log, subscription.news)
+        self._log = FollowingLog(task_id, wanted.start, follow_log, subscription.news)
         self._follows_log = TaskMessages.LOG in wanted.types
         self._event_id = 0
         self._told = 0  # the number of the latest progress
@@ -156,7 +150,7 @@ class _TaskStream:
             published, piece = self._subscription.take(), self._log.take()
             frames = [] if published is None else self._show(published)
             if piece is not None:
-                frames.append(Frame(piece.type, piece.json, None if piece.type is MessageType.PARTIAL else self._id()))
+                frames.append(self._show_piece(piece))
             if published is not None or piece is not None:
                 return frames
             if self._is_over():
@@ -188,6 +182,11 @@ class _TaskStream:
                 self._log.start()
         return [Frame(message.type, message.json, self._id())] if TaskMessages.STATUS in self._wanted.types else []
 
+    def _show_piece(self, piece: LogPiece) -> Frame:
+        # The reader of an unfinished line is still before it.
+        id_ = None if piece.kind == MessageType.PARTIAL else self._id()
+        return Frame(MessageType(piece.kind), piece.json, id_)
+
     def _id(self, event_id: int | None = None) -> str:
         offset = self._log.next_offset
         return f"{self._event_id if event_id is None else event_id}:{'' if offset is None else offset}"
@@ -195,7 +194,7 @@ class _TaskStream:
     # -- the end ---------------------------------------------------------------------------------------------------
 
     def _is_over(self) -> bool:
-        if self._subscription.ending is not None:
+        if self._subscription.ending is not None or self._log.was_cut_off:
             return True
         return self._end is not None and (not self._follows_log or self._log.has_ended)
 

@@ -17,6 +17,22 @@ Live, besides the routes below: `GET /api/v1/gpu/stream` (Server-Sent Events) an
 
 _STREAMS = {
     "/api/v1/gpu/stream": {"transport": "sse", "content": "text/event-stream", "message": "GPUStatusAnswer.data"},
+    "/api/v1/training/{task_id}/logs/stream": {
+        "transport": "sse",
+        "content": "text/event-stream",
+        "query": ["offset", "tail", "level", "type"],
+        "messages": ["log", "partial", "dropped", "end"],
+        "message": "LogsAnswer.data",
+        "id": "the byte offset to go on from; taken as Last-Event-ID",
+    },
+    "/api/v1/system/logs/stream": {
+        "transport": "sse",
+        "content": "text/event-stream",
+        "query": ["offset", "tail", "level", "type"],
+        "messages": ["log", "partial", "dropped"],
+        "message": "OwnLogsAnswer.data",
+        "id": "the byte offset to go on from; taken as Last-Event-ID",
+    },
     "/api/v1/ws/gpu": {"transport": "websocket", "message": "GPUStatusAnswer.data"},
 }
 
@@ -24,6 +40,7 @@ _STREAMS = {
 _TAGS = [
     {"name": "GPUs", "description": "What they are, which can be had, who holds them."},
     {"name": "Training", "description": "Validate, start, follow, stop, resume."},
+    {"name": "Logs", "description": "Read, search, download; follow by the streams."},
     {"name": "System", "description": "The service and its machine."},
 ]
 

@@ -121,8 +121,12 @@ class HistoryQuery(Strict):
 
     def period(self, now: datetime) -> tuple[datetime, datetime]:
         """The beginning and the end in UTC."""
-        since = now - _seconds(self.since) if isinstance(self.since, str) else self.since
-        return _utc(since), _utc(self.until or now)
+        return moment(self.since, now), _utc(self.until or now)
+
+
+def moment(since: datetime | str, now: datetime) -> datetime:
+    """A time, or so long ago, in UTC."""
+    return _utc(now - _seconds(since) if isinstance(since, str) else since)
 
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}

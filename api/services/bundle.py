@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from api.services.gpu_service import GPUService
 from api.services.idempotency import IdempotencyStore
+from api.services.log_service import LogService
 from api.services.system_service import SystemService
 from api.services.training_service import TrainingService
 from api.utils.clock import Clock
@@ -15,6 +16,7 @@ class Services:
 
     gpus: GPUService
     training: TrainingService
+    logs: LogService
     system: SystemService
     idempotency: IdempotencyStore
     clock: Clock

@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from api.models.event import EventType, GPUEvent, Severity
@@ -32,7 +32,9 @@ def xid_severity(xid: int) -> Severity:
 class GPUEvents:
     """An append-only record, bounded, in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_source: Callable[[GPUEvent], None] = lambda event: None) -> None:
+        """`on_source` is told when the driver comes, fails or goes; it must return at once."""
+        self._on_source = on_source
         self._lock = threading.Lock()
         self._events: deque[GPUEvent] = deque(maxlen=CAPACITY)
         self._last_id = 0
@@ -67,7 +69,9 @@ class GPUEvents:
                 xid=xid,
             )
             self._events.append(event)
-            return event
+        if type_ is EventType.SOURCE:
+            self._on_source(event)
+        return event
 
     def compare(self, now: datetime, snapshot: GPUSnapshot, gpus: Sequence[JudgedGPU]) -> None:
         """Appends what changed since it was last asked: the source, each GPU's status and health."""

@@ -41,7 +41,6 @@ FRESHNESS_SECONDS = 1.0
 READY_SWEEPS = 3
 
 _XID_SECONDS = 1.0
-
 #: Xid errors taken up at a time; the rest waits in the driver for the next second.
 _XID_BURST = 1000
 
@@ -63,13 +62,14 @@ class GPUService:
         max_age: float = 10.0,
         process_metrics: Callable[[], bytes] = lambda: b"",
         dcgm_hostname: str | None = None,
+        events: GPUEvents | None = None,
     ) -> None:
         self._source = source
         self._clock = clock
         self._interval = interval
         self._process_metrics = process_metrics
         self._dcgm_hostname = dcgm_hostname
-        self._events = GPUEvents()
+        self._events = events or GPUEvents()
         self._history = GPUHistory(interval)
         self._keeper = GPUStateKeeper(clock, max_age, self._events)
         self._registry = TaskRegistry(store, clock, on_change=self._on_registry_change)

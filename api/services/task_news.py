@@ -11,7 +11,7 @@ from api.models.training import TaskFilter, TaskStatus
 from api.models.training_view import TaskProgressView
 from api.services.event_tail import EventTail
 from api.services.task_following import TaskFollowing
-from api.services.task_messages import points_message, progress_message, status_message
+from api.services.task_messages import points_message, progress_message, status_message, system_message
 from api.services.training_news import NewsDesk
 from api.services.training_service import TrainingService
 from api.storage.tasks import TaskStore
@@ -39,6 +39,20 @@ class Outlet(Protocol):
     def keep_progress(self, task_ids: Collection[str]) -> None: ...
 
 
+class FakeOutlet:
+    """Keeps what it was given."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.kept: set[str] = set()
+
+    def publish(self, message: Message) -> None:
+        self.messages.append(message)
+
+    def keep_progress(self, task_ids: Collection[str]) -> None:
+        self.kept = set(task_ids)
+
+
 class TaskNews:
     """Turns notes and events into messages."""
 
@@ -51,10 +65,12 @@ class TaskNews:
         following: TaskFollowing,
         outlet: Outlet,
         clock: Clock,
+        *,
         is_told: Callable[[], bool],
+        count_dropped: Callable[[], int],
     ) -> None:
         """`is_told` says whether the progress of trainings comes by itself: from the loop here, or from another
-        server; otherwise the database is looked at now and then.
+        server; otherwise the database is looked at now and then. `count_dropped`: subscribers dropped up to now.
         """
         self._desk = desk
         self._tail = tail
@@ -64,6 +80,8 @@ class TaskNews:
         self._outlet = outlet
         self._clock = clock
         self._is_told = is_told
+        self._count_dropped = count_dropped
+        self._dropped = 0
         self._untold: deque[ToldEvent] = deque()
         self._due: set[str] = set()
         self._told: dict[str, tuple[float, TaskProgressView]] = {}
@@ -120,6 +138,7 @@ class TaskNews:
     def _read_events(self, now: float) -> list[ToldEvent]:
         if now - self._looked_at >= LOOK_SECONDS:
             self._look_at_active()
+            self._tell_dropped()
             self._looked_at = now
         elif not self._has_news:
             return []
@@ -133,6 +152,15 @@ class TaskNews:
         self._told = {task_id: told for task_id, told in self._told.items() if task_id in task_ids}
         if not self._is_told():
             self._due |= task_ids
+
+    def _tell_dropped(self) -> None:
+        # Once for all of them: a message for each would drop the next.
+        before, self._dropped = self._dropped, self._count_dropped()
+        count = self._dropped - before
+        if count > 0:
+            what = "A subscriber was" if count == 1 else f"{count:,} subscribers were"
+            message = f"{what} dropped for not reading."
+            self._outlet.publish(system_message("warning", message, self._clock.now(), dropped=count))
 
     def _tell_event(self, told: ToldEvent, now: float) -> None:
         message, task_id = status_message(told), told.event.task_id

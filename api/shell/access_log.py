@@ -9,7 +9,7 @@ import threading
 import time
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple, TextIO
 
@@ -47,11 +47,20 @@ class Access(NamedTuple):
 class AccessLog:
     """Takes requests from the event loop, writes and counts them in its own thread."""
 
-    def __init__(self, metrics: "HTTPMetrics", level: str, as_json: bool, stream: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        metrics: "HTTPMetrics",
+        level: str,
+        as_json: bool,
+        stream: TextIO | None = None,
+        copy: Callable[[str], None] | None = None,
+    ) -> None:
+        """`copy` gets every line that is written, too."""
         self._metrics = metrics
         self._writes_all = level in ("DEBUG", "INFO")
         self._as_json = as_json
         self._stream = stream
+        self._copy = copy
         self._queue: deque[Access] = deque()
         self._lost = 0
         self._thread = PeriodicThread("access-log", _FLUSH_SECONDS, self.flush)
@@ -91,8 +100,11 @@ class AccessLog:
             message = "request lines were lost"
             lines.append(format_line(self._as_json, batch[-1].ended, "WARNING", message, {"lost": lost}))
         if lines:
+            text = "\n".join(lines) + "\n"
+            if self._copy is not None:
+                self._copy(text)
             stream = self._stream or sys.stderr
-            stream.write("\n".join(lines) + "\n")
+            stream.write(text)
             stream.flush()
 
     def _line(self, access: Access) -> str:

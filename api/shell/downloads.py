@@ -1,12 +1,24 @@
 """Files as answers: streamed by the event loop, whole or in part. No thread waits for a slow client."""
 
+import asyncio
+import logging
 import os
+import re
 from typing import Protocol
 
 from starlette.responses import FileResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from api.errors import MalformedRequest, RangeNotSatisfiable
+from api.services.log_download import LogDownload
+
+logger = logging.getLogger(__name__)
+
+#: Bytes of a log read and sent at a time, and seconds that a client may take for them before it counts as gone.
+CHUNK = 256 * 1024
+SEND_SECONDS = 60.0
+
+_RANGE = re.compile(rb"bytes=(\d{0,18})-(\d{0,18})")
 
 
 class File(Protocol):
@@ -18,6 +30,23 @@ class File(Protocol):
     def name(self) -> str: ...
     @property
     def size(self) -> int: ...
+
+
+async def send_download(file: File | LogDownload, scope: Scope, receive: Receive, send: Send) -> None:
+    """Sends a file or a log, or the part that Range names, and closes it. Raises RangeNotSatisfiable, MalformedRequest.
+
+    The connection of a client that has stopped reading a log is ended.
+    """
+    if not isinstance(file, LogDownload):
+        await send_file(file, scope, receive, send)
+        return
+    try:
+        await send_log(file, scope, send)
+    except TimeoutError as error:
+        logger.info("download given up: %s", str(error) or "the client has stopped reading")
+        connection = scope.get("extensions", {}).get("connection")
+        if connection is not None:
+            connection.abort()
 
 
 async def send_file(file: File, scope: Scope, receive: Receive, send: Send) -> None:
@@ -39,3 +68,60 @@ async def send_file(file: File, scope: Scope, receive: Receive, send: Send) -> N
         await response(scope, receive, refuse_plain_text)
     finally:
         os.close(file.descriptor)
+
+
+async def send_log(log: LogDownload, scope: Scope, send: Send) -> None:
+    """Sends a log's bytes, or the part that Range names, and closes it. Raises RangeNotSatisfiable, MalformedRequest.
+
+    Raises TimeoutError when the client has stopped reading.
+    """
+    try:
+        headers = dict(scope["headers"])
+        part = _part(headers, log)
+        begin, end = part or (0, log.size)
+        await send({"type": "http.response.start", "status": 206 if part else 200, "headers": _headers(log, part)})
+        if scope["method"] == "HEAD" or begin == end:
+            await send({"type": "http.response.body", "body": b""})
+            return
+        while begin < end:
+            content = await asyncio.to_thread(log.read, begin, min(CHUNK, end - begin))
+            if not content:
+                # The length that was promised cannot be kept.
+                raise TimeoutError("the log has become shorter")
+            begin += len(content)
+            message = {"type": "http.response.body", "body": content, "more_body": begin < end}
+            await asyncio.wait_for(send(message), SEND_SECONDS)
+    finally:
+        log.close()
+
+
+def _headers(log: LogDownload, part: tuple[int, int] | None) -> list[tuple[bytes, bytes]]:
+    begin, end = part or (0, log.size)
+    kind = "text/plain; charset=utf-8" if log.is_inline else "application/octet-stream"
+    place = "inline" if log.is_inline else "attachment"
+    headers = {
+        "content-type": kind,
+        "content-length": str(end - begin),
+        "content-disposition": f'{place}; filename="{log.name}"',
+        "accept-ranges": "bytes",
+        "etag": log.tag,
+        **({} if part is None else {"content-range": f"bytes {begin}-{end - 1}/{log.size}"}),
+    }
+    return [(name.encode(), value.encode()) for name, value in headers.items()]
+
+
+def _part(headers: dict[bytes, bytes], log: LogDownload) -> tuple[int, int] | None:
+    """Which bytes are asked for: from, and up to before; None for all. Of several parts, all are sent."""
+    wanted = headers.get(b"range", b"").replace(b" ", b"")
+    if not wanted or b"," in wanted or headers.get(b"if-range", log.tag.encode()) != log.tag.encode():
+        return None
+    found = _RANGE.fullmatch(wanted)
+    if found is None or found[1] == found[2] == b"":
+        raise MalformedRequest("The Range header cannot be read: bytes=0-1023 asks for the first 1,024 bytes.")
+    if found[1] == b"":
+        begin, end = max(0, log.size - int(found[2])), log.size
+    else:
+        begin, end = int(found[1]), min(log.size, int(found[2] or log.size) + 1)
+    if begin >= end:
+        raise RangeNotSatisfiable(f"The log has {log.size:,} bytes.", headers={"Content-Range": f"bytes */{log.size}"})
+    return begin, end

@@ -7,15 +7,17 @@ from dataclasses import dataclass, field
 LINE_LIMIT = 500
 TRACEBACK_LIMIT = 30
 
-_RANK = re.compile(r"\[rank(\d{1,6})\]:\s?", re.ASCII)
+#: What torch puts before each line of a rank's traceback.
+RANK = re.compile(r"\[rank(\d{1,6})\]:\s?", re.ASCII)
 
-#: Not only at the beginning of a line: a progress bar before it has no end of its own.
-_TRACEBACK = re.compile(r"(?:\[rank(\d{1,6})\]:\s?)?(Traceback \(most recent call last\).*)", re.ASCII)
-_EXCEPTION = re.compile(r"([A-Za-z_][\w.]{0,200})(?::\s|$)", re.ASCII)
+#: The first line of a traceback. Not only at the beginning of a line: a progress bar before it has no end of its own.
+TRACEBACK = re.compile(r"(?:\[rank(\d{1,6})\]:\s?)?(Traceback \(most recent call last\).*)", re.ASCII)
+#: The last line of a traceback.
+EXCEPTION = re.compile(r"([A-Za-z_][\w.]{0,200})(?::\s|$)", re.ASCII)
 _STEP = re.compile(r"steps: \d")
 
 #: Fatal signs that programs print without a Python traceback.
-_SIGN = re.compile(
+SIGN = re.compile(
     r"Watchdog caught collective operation timeout|EADDRINUSE|[Aa]ddress already in use|fallen off the bus"
     r"|No space left on device|terminate called after throwing|Main process received SIG|: error: "
     r"|killed by signal: |exits with return code = |have set a lot of resolutions"
@@ -57,16 +59,16 @@ def _scan(lines: Iterable[str]) -> Iterable[ErrorLine]:
     open_by_rank: dict[str | None, _Open] = {}
     before = ""
     for position, whole in enumerate(lines):
-        prefix = _RANK.match(whole)
+        prefix = RANK.match(whole)
         rank, text = (prefix[1], whole[prefix.end() :]) if prefix else (None, whole)
-        begun = _TRACEBACK.search(text)
+        begun = TRACEBACK.search(text)
         if begun is not None:
             open_by_rank[begun[1] or rank] = _Open([begun[2]], before.startswith("Exception ignored in"))
         elif rank in open_by_rank:
             error = _continue(open_by_rank, rank, text, position)
             if error is not None:
                 yield error
-        elif _SIGN.search(text):
+        elif SIGN.search(text):
             yield ErrorLine(text.strip(), position, rank)
         before = text
 
@@ -74,12 +76,12 @@ def _scan(lines: Iterable[str]) -> Iterable[ErrorLine]:
 def _continue(open_by_rank: dict[str | None, _Open], rank: str | None, text: str, position: int) -> ErrorLine | None:
     """Adds a line to a traceback; the exception when the line is it."""
     traceback = open_by_rank[rank]
-    named = _EXCEPTION.match(text)
+    named = EXCEPTION.match(text)
     if named is None:
         # Indented lines belong to it; others are another process's words in between.
         if text[:1] in (" ", "\t") and len(traceback.lines) < TRACEBACK_LIMIT * 4:
             traceback.lines.append(text)
-        return ErrorLine(text.strip(), position, rank) if _SIGN.search(text) else None
+        return ErrorLine(text.strip(), position, rank) if SIGN.search(text) else None
     del open_by_rank[rank]
     if traceback.is_ignored:
         return None

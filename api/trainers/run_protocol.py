@@ -8,6 +8,7 @@ from pathlib import Path
 from api.models.training import Cause, Checkpoint, TrainingPlan, TrainingRequest
 from api.trainers import checkpoints
 from api.trainers.diagnosis import diagnose
+from api.trainers.log_lines import LineClassifier
 from api.trainers.output import STEP_PREFIX, OutputReader
 from api.trainers.trainer import Ending
 from api.utils.formatting import as_sentence
@@ -25,6 +26,10 @@ class RunProtocol:
     def create_reader(self, plan: TrainingPlan) -> OutputReader:
         """A reader of this task's output that has seen nothing yet."""
         return OutputReader(plan, self.completed_phrase, self.stopped_phrase)
+
+    def create_classifier(self, steps_per_epoch: int | None) -> LineClassifier:
+        """A reader of lines from anywhere in a log, for those who look at it."""
+        return LineClassifier(steps_per_epoch)
 
     def without_secrets(self, request: TrainingRequest) -> TrainingRequest:
         """The same request: a trainer whose requests may hold secrets has a way of its own."""

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from api.errors import Mistake
 from api.models.training import Cause, Checkpoint, ResumeOptions, TrainingPlan, TrainingRequest
+from api.trainers.log_lines import LineClassifier
 from api.trainers.output import OutputReader
 
 
@@ -80,6 +81,10 @@ class Trainer(Protocol):
 
     def create_reader(self, plan: TrainingPlan) -> OutputReader:
         """A reader of this task's output that has seen nothing yet."""
+        ...
+
+    def create_classifier(self, steps_per_epoch: int | None) -> LineClassifier:
+        """A reader of lines from anywhere in a log, for those who look at it."""
         ...
 
     def find_run_dir(self, output_dir: Path) -> Path | None:

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -49,6 +50,18 @@ class LineFormatter(logging.Formatter):
             facts["traceback"] = trace
         line = format_line(self._as_json, record.created, record.levelname, record.getMessage(), facts)
         return line if trace is None or self._as_json else f"{line}\n{trace}"
+
+
+class LineHandler(logging.Handler):
+    """Hands each record on as a line, newline included."""
+
+    def __init__(self, write: Callable[[str], None], as_json: bool) -> None:
+        super().__init__()
+        self._write = write
+        self.setFormatter(LineFormatter(as_json))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._write(self.format(record) + "\n")
 
 
 def set_up_logging(level: str, as_json: bool) -> None:

@@ -109,7 +109,7 @@ def test_stream_ends_when_the_server_ends(world: World):
     async def talk() -> Any:
         async with client.live(), listen(client, STREAM_PATH) as stream:
             await stream.next()
-            world.runtime.broker.close()
+            world.runtime.live.broker.close()
             return await stream.rest()
 
     [closing] = client.run(talk())
@@ -122,7 +122,7 @@ def test_socket_is_told_that_the_server_goes_away(world: World):
     async def talk() -> Any:
         async with client.live(), listen(client, SOCKET_PATH) as stream:
             await stream.next()
-            world.runtime.broker.close()
+            world.runtime.live.broker.close()
             return await stream.rest(), stream.code
 
     [closing], code = client.run(talk())
@@ -130,7 +130,7 @@ def test_socket_is_told_that_the_server_goes_away(world: World):
 
 
 def test_stream_after_the_end_is_unavailable(world: World):
-    world.runtime.broker.close()
+    world.runtime.live.broker.close()
     answer = world.client.get(STREAM_PATH)
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
     assert answer.headers["retry-after"]
@@ -154,12 +154,15 @@ def test_one_socket_too_many_is_refused_before_it_is_let_in(make_world: MakeWorl
     client = make_world(max_streams=1).client
 
     async def talk() -> None:
-        async with client.live(), listen(client, STREAM_PATH):
-            async with client.connection(scope("websocket", SOCKET_PATH)) as connection:
-                await connection.tell({"type": "websocket.connect"})
-                start = await connection.hear()
-                assert start["status"] == 503
-                assert dict(start["headers"])[b"retry-after"]
+        async with (
+            client.live(),
+            listen(client, STREAM_PATH),
+            client.connection(scope("websocket", SOCKET_PATH)) as connection,
+        ):
+            await connection.tell({"type": "websocket.connect"})
+            start = await connection.hear()
+            assert start["status"] == 503
+            assert dict(start["headers"])[b"retry-after"]
 
     client.run(talk())
 

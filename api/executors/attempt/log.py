@@ -115,6 +115,13 @@ class LogWriter:
         self._append(data)
         return data
 
+    def write(self, data: bytes) -> None:
+        """Appends this; what the disk does not take is dropped and counted."""
+        if self._is_writable():
+            self._append(data)
+        else:
+            self._drop(data)
+
     def _splice(self, source: int) -> bytes:
         """Moves the bytes inside the kernel, so that no kill can come between reading and writing them."""
         self._record_now()

@@ -36,7 +36,7 @@ def system(text: str = "") -> Message:
 
 
 def progress(task_id: str = "t", status: TaskStatus = TaskStatus.RUNNING) -> Message:
-    return Message(Topic.TASK, MessageType.PROGRESS, b'{"type":"progress"}', task_id, status=status)
+    return Message(Topic.TASK, MessageType.PROGRESS, b'{"type":"progress","data":{}}', task_id, status=status)
 
 
 def status(
@@ -52,7 +52,7 @@ def end(task_id: str = "t", position: int = 1) -> Message:
 
 
 def metrics(task_id: str = "t") -> Message:
-    return Message(Topic.TASK, MessageType.METRICS, b'{"type":"metrics"}', task_id, is_detail=True)
+    return Message(Topic.TASK, MessageType.METRICS, b'{"type":"metrics","data":{}}', task_id, is_detail=True)
 
 
 def drain(subscription: Subscription) -> list[int]:

@@ -1,0 +1,90 @@
+"""Tells when files in a directory change, by inotify in the event loop."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from asyncinotify import Event, Inotify, Mask, Watch
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks at what the kernel has noted: it counts equal changes as one meanwhile.
+GATHER_SECONDS = 0.02
+GATHERED_EVENTS = 256  #: taken up at a stretch, in 2 ms
+
+_CHANGES = Mask.MODIFY | Mask.CREATE | Mask.MOVED_TO | Mask.ONLYDIR
+
+Wake = Callable[[], None]
+
+
+class LogWatcher:
+    """Watches directories while somebody wants to know. Everything here is called in one event loop."""
+
+    def __init__(self) -> None:
+        self._inotify: Inotify | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self._wakes: dict[Path, set[Wake]] = {}
+        self._watches: dict[Path, Watch] = {}
+
+    def watch(self, directory: Path, wake: Wake) -> bool:
+        """Calls `wake` whenever something changes there; False when that cannot be: then the caller has to look."""
+        try:
+            if self._inotify is None:
+                self._inotify = Inotify()
+                self._listening = asyncio.create_task(self._listen(self._inotify))
+            if directory not in self._watches:
+                self._watches[directory] = self._inotify.add_watch(directory, _CHANGES)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            logger.warning("a log cannot be watched: it is looked at instead", extra={"problem": str(error)})
+            return False
+        self._wakes.setdefault(directory, set()).add(wake)
+        return True
+
+    def unwatch(self, directory: Path, wake: Wake) -> None:
+        """Stops calling it."""
+        wakes = self._wakes.get(directory, set())
+        wakes.discard(wake)
+        if wakes:
+            return
+        self._wakes.pop(directory, None)
+        watch = self._watches.pop(directory, None)
+        if watch is not None and self._inotify is not None:
+            # The kernel has taken the watch of a directory that is gone.
+            with suppress(OSError, KeyError, ValueError):
+                self._inotify.rm_watch(watch)
+
+    async def _listen(self, inotify: Inotify) -> None:
+        inotify.sync_timeout = 0
+        while True:
+            self._tell(await inotify.get())
+            for _ in range(GATHERED_EVENTS):
+                event = inotify.sync_get()
+                if event is None:
+                    break
+                self._tell(event)
+            await asyncio.sleep(GATHER_SECONDS)
+
+    def _tell(self, event: Event) -> None:
+        if event.watch is None:
+            # The kernel's queue was full: anything may have changed.
+            woken = [wake for wakes in self._wakes.values() for wake in wakes]
+        else:
+            woken = list(self._wakes.get(Path(event.watch.path), ()))
+        for wake in woken:
+            wake()
+
+    async def close(self) -> None:
+        """Forgets everything."""
+        if self._listening is not None:
+            self._listening.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._listening
+        if self._inotify is not None:
+            self._inotify.close()
+        self._inotify = self._listening = None
+        self._wakes.clear()
+        self._watches.clear()

@@ -1,0 +1,149 @@
+"""The stream of one task through the whole shell, by both transports."""
+
+from typing import Any
+
+import pytest
+
+from api.errors import DatabaseUnavailable
+from api.executors.fake import outcome
+from api.storage.events import EventStore
+from tests.api.client import failure_of
+from tests.api.conftest import TRAINING, World
+from tests.api.streams import listen, refusal, task_socket, task_stream
+
+FAILED = outcome(exit_code=1)
+
+BOTH = pytest.mark.parametrize("path_of", [task_stream, task_socket])
+
+
+@BOTH
+def test_it_tells_a_training_from_its_status_to_its_end(world: World, path_of: Any):
+    client, task_id = world.client, world.run()
+    world.tell()
+
+    async def talk() -> Any:
+        async with client.live(), listen(client, path_of(task_id)) as stream:
+            first = [await stream.next(), await stream.next()]
+            world.prints(task_id, "steps: 1 loss: 0.5 iter time (s): 1.0 samples/sec: 2.0\n")
+            world.train()
+            world.tell()
+            metrics = await stream.until("metrics")
+            world.executor.ends(f"{task_id}.1", FAILED)
+            world.train()
+            world.tell()
+            return first, metrics, await stream.rest()
+
+    first, metrics, rest = client.run(talk())
+    assert [event.type for event in first] == ["status", "progress"]
+    assert metrics.data["points"][0]["value"] == 0.5
+    assert [event.type for event in rest if event.type in ("status", "end")] == ["status", "end"]
+    end = rest[-1]
+    assert (end.data["status"], end.data["exit_code"], end.data["task_id"]) == ("failed", 1, task_id)
+    assert "next_offset" in end.data
+
+
+def test_end_is_an_event_of_that_name(world: World):
+    task_id = world.finish()
+
+    async def talk() -> Any:
+        async with world.client.live(), listen(world.client, task_stream(task_id)) as stream:
+            return await stream.rest()
+
+    events = world.client.run(talk())
+    assert [event.name for event in events if event.name] == ["end"]
+
+
+@BOTH
+def test_who_comes_back_after_the_end_gets_it_again(world: World, path_of: Any):
+    task_id = world.finish()
+
+    async def talk() -> Any:
+        async with world.client.live():
+            async with listen(world.client, path_of(task_id)) as stream:
+                last = (await stream.rest())[-1]
+            async with listen(world.client, path_of(task_id), f"last_event_id={last.id}") as stream:
+                return last, await stream.rest()
+
+    last, again = world.client.run(talk())
+    assert [event.type for event in again] == ["progress", "end"]
+    assert (again[-1].id, again[-1].data) == (last.id, last.data)
+
+
+@BOTH
+def test_who_comes_back_after_a_restart_of_the_server_misses_no_event(make_world: Any, path_of: Any):
+    before = make_world()
+    task_id = before.run()
+
+    async def first() -> Any:
+        async with before.client.live(), listen(before.client, path_of(task_id), "types=status") as stream:
+            return (await stream.next()).id
+
+    last = before.client.run(first())
+    before.end(task_id, FAILED)
+    before.runtime.stop()
+    after = make_world()
+
+    async def second() -> Any:
+        query = f"types=status&last_event_id={last}"
+        async with after.client.live(), listen(after.client, path_of(task_id), query) as stream:
+            return await stream.rest()
+
+    told = after.client.run(second())
+    assert [(event.type, event.data["status"]) for event in told] == [("status", "failed"), ("end", "failed")]
+
+
+@BOTH
+@pytest.mark.parametrize("task_id", ["train_1", "nobody", "..", "%2e%2e", "a%00b", "-1", "x" * 300, "é"])
+def test_task_that_nobody_knows_is_not_found_in_the_envelope(world: World, path_of: Any, task_id: str):
+    status, envelope = refusal(world.client, path_of(task_id))
+    assert (status, envelope["code"], envelope["error"]["code"]) == (404, 404, "task_not_found")
+
+
+@BOTH
+def test_all_mistakes_are_told_at_once(world: World, path_of: Any):
+    status, envelope = refusal(world.client, path_of(world.start()), "types=status,x&tail=-1&offset=y&topics=gpu")
+    assert (status, envelope["error"]["code"]) == (422, "validation_failed")
+    assert {mistake["pointer"] for mistake in envelope["error"]["errors"]} == {"/types", "/tail", "/offset", "/topics"}
+
+
+@BOTH
+def test_database_that_does_not_answer_is_a_503(world: World, path_of: Any, monkeypatch: pytest.MonkeyPatch):
+    task_id = world.start()
+
+    def fail(*_: object) -> None:
+        raise DatabaseUnavailable
+
+    monkeypatch.setattr(EventStore, "position", fail)
+    status, envelope = refusal(world.client, path_of(task_id))
+    assert (status, envelope["error"]["code"]) == (503, "database_unavailable")
+
+
+def test_what_goes_wrong_in_a_stream_cuts_it(world: World, monkeypatch: pytest.MonkeyPatch):
+    task_id = world.start()
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("api.services.task_following.TaskFollowing.progress", fail)
+
+    async def talk() -> Any:
+        client = world.client
+        async with client.live(), listen(client, task_socket(task_id)) as stream:
+            return await stream.rest(), stream.code
+
+    events, code = world.client.run(talk())
+    assert ([event.type for event in events], code) == (["status"], 1011)
+
+
+def test_head_says_whether_there_is_such_a_task(world: World):
+    assert world.client.ask("HEAD", task_stream(world.start())).status_code == 200
+    assert world.client.ask("HEAD", task_stream("train_1")).status_code == 404
+
+
+def test_other_methods_are_not_allowed(world: World):
+    assert failure_of(world.client.delete(task_stream("train_1")))["error"]["code"] == "method_not_allowed"
+
+
+def test_events_of_a_task_are_still_listed_beside_the_stream(world: World):
+    task_id = world.start()
+    assert world.client.data(f"{TRAINING}/{task_id}/events")["events"]

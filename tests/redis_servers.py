@@ -1,0 +1,103 @@
+"""The Redis that tests run against: one that is there, and processes of a test's own that it may kill."""
+
+import functools
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+#: A server on which tests may publish under names of their own.
+SERVER = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/0")
+
+
+def _connect(url: str) -> Redis:
+    return Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2, retry=Retry(NoBackoff(), 0))
+
+
+@functools.cache
+def _why_unreachable() -> str | None:
+    try:
+        _connect(SERVER).ping()
+    except RedisError as error:
+        return f"Redis is not reachable at {SERVER.rpartition('@')[2]}: {error}"
+    return None
+
+
+def _skip(reason: str) -> None:
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def require_redis() -> str:
+    """The URL of a Redis; skips the test when there is none, which in CI is a failure."""
+    reason = _why_unreachable()
+    if reason is not None:
+        _skip(reason)
+    return SERVER
+
+
+def private_channel() -> str:
+    """A channel that nobody else uses."""
+    return f"diffusion-pipe:test:{os.getpid()}:{secrets.token_hex(8)}"
+
+
+class OwnRedis:
+    """A Redis process of a test's own, on a port of its own. Skips the test where the program is missing."""
+
+    def __init__(self, directory: Path) -> None:
+        found = shutil.which("redis-server")
+        if found is None:
+            _skip("redis-server is not installed")
+        self._program = found or ""
+        self._directory = directory
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Waits until it answers."""
+        command = [self._program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        self._process = subprocess.Popen(
+            [*command, "--dir", str(self._directory)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        end = time.monotonic() + 10
+        while True:
+            try:
+                _connect(self.url).ping()
+            except RedisError:
+                assert time.monotonic() < end, "its own Redis does not answer"
+                time.sleep(0.02)
+            else:
+                return
+
+    def kill(self) -> None:
+        """As a crash would."""
+        self._signal(signal.SIGCONT)
+        self._signal(signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait(10)
+            self._process = None
+
+    def freeze(self) -> None:
+        """It keeps its connections, and does not answer."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)

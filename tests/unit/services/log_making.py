@@ -1,0 +1,48 @@
+"""Logs on the disk, as a supervisor leaves them, and what following them yields."""
+
+import asyncio
+from pathlib import Path
+
+from api.executors.attempt.log import LogWriter
+from api.executors.log_files import LogFiles
+from api.models.log import EVERYTHING, LineFilter, LogEnd
+from api.services.log_batches import LogBatch
+from api.services.log_follower import Follower, LogFeeds, Tail
+from api.services.log_reader import LogReader
+from api.services.log_source import LogSource
+from api.trainers.log_lines import LineClassifier
+
+SECONDS = 20.0
+
+
+class MadeLog:
+    """A log that a test writes."""
+
+    def __init__(self, directory: Path, max_bytes: int = 2**40, segment_bytes: int = 2**24) -> None:
+        self.files = LogFiles(directory)
+        self.ended: LogEnd | None = None
+        self.writer = LogWriter(str(directory), max_bytes, segment_bytes)
+        self.writer.open()
+
+    def write(self, content: bytes) -> None:
+        self.writer.write(content)
+
+    def reader(self, is_finished: bool = False) -> LogReader:
+        return LogReader(self.files, LineClassifier, is_finished)
+
+    def content(self) -> bytes:
+        return self.files.read(0, 2**40)[1]
+
+    @property
+    def followed(self) -> LogSource:
+        return LogSource(str(self.files.directory), "task", self.files, LineClassifier, lambda: self.ended)
+
+
+async def take(follower: Follower) -> LogBatch:
+    return await asyncio.wait_for(anext(follower), SECONDS)
+
+
+async def follow_to_the_end(feeds: LogFeeds, log: MadeLog, start: int | Tail, wanted: LineFilter = EVERYTHING):
+    """Every batch until the end."""
+    async with feeds.follow(log.followed, start, wanted) as follower:
+        return [batch async for batch in follower]
