@@ -1,5 +1,7 @@
 """Logs: read, searched, downloaded. Following them is the streams' part."""
 
+from typing import Any
+
 from apiflask import APIBlueprint
 from flask import Response, request
 
@@ -16,6 +18,14 @@ from api.routes.log_schemas import (
 )
 from api.services.log_source import LogSource
 from api.utils.responses import answer, answer_file
+
+_BYTES = {"schema": {"type": "string", "format": "binary"}}
+_FILE: dict[int | str, Any] = {
+    200: {"description": "The log.", "content": {"application/octet-stream": _BYTES, "text/plain": _BYTES}},
+    206: {"description": "A part of it.", "content": {"application/octet-stream": _BYTES, "text/plain": _BYTES}},
+    404: "No such training.",
+    416: "No such part.",
+}
 
 logs = APIBlueprint("logs", __name__, url_prefix="/api/v1", tag="Logs")
 
@@ -48,7 +58,7 @@ def search_task(task_id: str, query_data: SearchQuery) -> Response:
 
 @logs.get("/training/<task_id>/logs/download")
 @logs.input(DownloadQuery, location="query")
-@logs.doc(responses={200: "The log.", 206: "A part of it.", 404: "No such training.", 416: "No such part."})
+@logs.doc(responses=_FILE)
 def download(task_id: str, query_data: DownloadQuery) -> Response:
     """Download a training's log
 

@@ -78,6 +78,8 @@ def _finish_operation(operation: dict[str, Any], schemas: dict[str, Any]) -> Non
         if "description" in schema:
             parameter["description"] = schema.pop("description")
         _drop_null(schema)
+        if parameter["name"] == "format":
+            operation["responses"]["200"]["content"]["text/plain"] = {"schema": {"type": "string"}}
     if "requestBody" in operation:
         body = operation["requestBody"]
         body["required"] = not _may_be_empty(body["content"][JSON]["schema"], schemas)

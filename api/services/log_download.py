@@ -69,7 +69,7 @@ def _open(files: LogFiles, name: str, is_inline: bool) -> LogDownload:
     try:
         descriptors.extend(os.open(files.path(start), os.O_RDONLY | os.O_NOFOLLOW) for start in starts)
         # A segment counts up to where the next one begins, as for every reader.
-        ends = [*starts[1:], 2**63]
+        ends = [*starts, 2**63][1:]
         sizes = [os.fstat(descriptor).st_size for descriptor in descriptors]
     except OSError:
         for descriptor in descriptors:

@@ -62,12 +62,21 @@ WITH_INPUT = [
     ("GET", "/api/v1/training/{task_id}/metrics"),
     ("GET", "/api/v1/training/{task_id}/artifacts"),
     ("GET", "/api/v1/training/{task_id}/events"),
+    ("GET", "/api/v1/training/{task_id}/logs"),
+    ("GET", "/api/v1/training/{task_id}/logs/search"),
+    ("GET", "/api/v1/training/{task_id}/logs/download"),
+    ("GET", "/api/v1/logs/search"),
+    ("GET", "/api/v1/system/logs"),
+    ("GET", "/api/v1/system/logs/search"),
 ]
 
 VALIDATE, START = "/api/v1/training/validate", "/api/v1/training/start"
 
 #: What is right by the document may still name a model, a GPU or a setting that is not there.
 KNOWS_MORE = {START, VALIDATE, "/api/v1/training/resume/{task_id}", "/api/v1/training/list"}
+
+#: Of some parameters one is to be given, and no pattern of JSON Schema says what RE2 takes.
+KNOWS_MORE |= {path for _, path in WITH_INPUT if "/logs" in path}
 
 
 class Stateful:
