@@ -29,9 +29,12 @@ GONE = ("net::ERR_CONNECTION_REFUSED", "net::ERR_CONNECTION_RESET", "net::ERR_IN
 Open = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium as the system has it: none is downloaded."""
+    """Chromium as the system has it: none is downloaded.
+
+    Not for the whole session: Playwright's event loop stays in the thread, where other tests have loops of their own.
+    """
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         message = f"none of {', '.join(NAMES)} is installed"

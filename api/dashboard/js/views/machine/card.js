@@ -14,8 +14,10 @@ import { occupant } from "./occupant.js";
 import { READINGS } from "./readings.js";
 import { staleness } from "./staleness.js";
 
-// The service reads processes every 15 s.
+// The service reads processes every 15 s, and at once when the memory that is used moves.
 const DETAILS_SECONDS = 15;
+const MOVED_MB = 256;
+const SOON_SECONDS = 3;
 
 function readingRow(reading) {
   const [value, whole] = [h("b"), h("span", { class: "faint small" })];
@@ -65,10 +67,18 @@ export function gpuCard(first, range, { isPage = false } = {}) {
   let gpu = first;
   let askedAt = -Infinity;
   let askedStatus = null;
+  let askedMemory = null;
+
+  function isDue() {
+    const age = (performance.now() - askedAt) / 1000;
+    const hasMoved = Math.abs((gpu.memory.used ?? 0) - (askedMemory ?? 0)) > MOVED_MB;
+    return askedStatus !== gpu.status || age > DETAILS_SECONDS || (hasMoved && age > SOON_SECONDS);
+  }
 
   async function askDetails() {
     askedAt = performance.now();
     askedStatus = gpu.status;
+    askedMemory = gpu.memory.used;
     try {
       const details = await api.gpu(id);
       fill(health, healthNote(details.health));
@@ -95,7 +105,7 @@ export function gpuCard(first, range, { isPage = false } = {}) {
       setText(reason, gpu.current_task ? "" : gpu.status_reason ?? "");
       task.update(gpu.current_task);
       redraw();
-      if (askedStatus !== gpu.status || performance.now() - askedAt > DETAILS_SECONDS * 1000) askDetails();
+      if (isDue()) askDetails();
     },
     close() {
       history.close();
