@@ -49,10 +49,11 @@ def get_file(digest: str, name: str) -> Response:
 
 
 def _answer(file: DashboardFile, headers: dict[str, str]) -> Response:
-    zipped = "gzip" in request.accept_encodings
+    zipped = request.accept_encodings.quality("gzip") > 0
     response = Response(file.compressed if zipped else file.content, content_type=file.content_type, headers=headers)
     response.headers["Vary"] = "Accept-Encoding"
     if zipped:
         response.headers["Content-Encoding"] = "gzip"
     response.set_etag(file.etag, weak=True)
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response

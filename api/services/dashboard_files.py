@@ -1,6 +1,7 @@
 """The files of the dashboard: read once, compressed once, and addressed by what is in them.
 
-The page names its files below a digest of all of them, so that a browser keeps them for good and never mixes two versions.
+The page names its files below a digest of all of them, so that a browser keeps them for good and never mixes two
+versions.
 """
 
 import gzip

@@ -51,4 +51,6 @@ def test_no_script_makes_markup_of_text():
 
 
 def test_no_script_asks_another_server():
-    assert {name for name, source in SOURCES.items() if re.search(r"https?://(?!www\.w3\.org/2000/svg)", source)} == set()
+    assert {
+        name for name, source in SOURCES.items() if re.search(r"https?://(?!www\.w3\.org/2000/svg)", source)
+    } == set()

@@ -16,7 +16,12 @@ const nameOf = (task) => h("strong", { class: "foreign" }, task.name ?? task.tas
  * @param {() => void} changed called when something was done
  */
 export function actionsFor(task, changed) {
-  const act = (label, icon, run, danger = false) => ({ label, icon, danger, run: () => attempt(() => run(task, changed)) });
+  const act = (label, icon, run, danger = false) => ({
+    label,
+    icon,
+    danger,
+    run: () => attempt(() => run(task, changed)),
+  });
   if (!isFinished(task.status)) {
     return [
       act(t(task.status === "stopping" ? "stop.harder" : "stop"), "stop", stop, true),
@@ -41,7 +46,11 @@ async function stop(task, changed) {
 
 function askHow(task) {
   if (task.status === "queued") {
-    return askWhich({ title: t("stop.queued.title"), text: nameOf(task), choices: [{ label: t("stop.queued.do"), value: "soft", kind: "danger" }] });
+    return askWhich({
+      title: t("stop.queued.title"),
+      text: nameOf(task),
+      choices: [{ label: t("stop.queued.do"), value: "soft", kind: "danger" }],
+    });
   }
   return askWhich({
     title: t("stop.title"),

@@ -43,5 +43,8 @@ export class Keys {
 }
 
 function isWriting(element) {
-  return element instanceof HTMLElement && element.matches("input:not([type=checkbox]):not([type=radio]):not([type=range]), textarea, select");
+  return (
+    element instanceof HTMLElement &&
+    element.matches("input:not([type=checkbox]):not([type=radio]):not([type=range]), textarea, select")
+  );
 }

@@ -44,7 +44,13 @@ export class App {
     this.banners = banners(this);
     /** @type {Screen|null} */
     this.screen = null;
-    fill(root, h("a", { class: "skip", href: "#main", on: { click: (event) => this.#skip(event) } }, t("skip")), this.bar.element, this.banners.element, this.main);
+    fill(
+      root,
+      h("a", { class: "skip", href: "#main", on: { click: (event) => this.#skip(event) } }, t("skip")),
+      this.bar.element,
+      this.banners.element,
+      this.main,
+    );
     this.keys.bind({
       "?": () => openHelp(),
       "g m": () => go("/"),
@@ -92,7 +98,11 @@ export class App {
       reset: () => this.#refetch(screen),
     };
     const on = { ...common, ...screen.on };
-    return { path: screen.path ?? (() => `/events/stream?topics=${screen.topics}`), on, refetch: () => this.#refetch(screen) };
+    return {
+      path: screen.path ?? (() => `/events/stream?topics=${screen.topics}`),
+      on,
+      refetch: () => this.#refetch(screen),
+    };
   }
 
   async #refetch(screen) {

@@ -48,7 +48,8 @@ export class Chart {
 
   /** Other series, with their values. @param {ChartSeries[]} series */
   reshape(series) {
-    const same = JSON.stringify(series.map(({ label }) => label)) === JSON.stringify(this.how.series.map(({ label }) => label));
+    const same =
+      JSON.stringify(series.map(({ label }) => label)) === JSON.stringify(this.how.series.map(({ label }) => label));
     this.how.series = series;
     if (!same) this.#destroy();
   }
@@ -60,7 +61,7 @@ export class Chart {
       this.#destroy();
       fill(this.place, h("div", { class: "chart-empty" }, t("chart.empty")));
     } else if (!canDraw()) fill(this.place, this.#table());
-    else if (this.#plot) this.#plot.setData(this.#data, !this.#isZoomed), this.#isZoomed && this.#plot.redraw();
+    else if (this.#plot) (this.#plot.setData(this.#data, !this.#isZoomed), this.#isZoomed && this.#plot.redraw());
     else this.#build();
     this.#sayLegend(null);
   }
@@ -94,7 +95,8 @@ export class Chart {
 
   #resize() {
     const width = this.place.clientWidth;
-    if (this.#plot && width && width !== this.#plot.width) this.#plot.setSize({ width, height: this.how.height * rem() });
+    if (this.#plot && width && width !== this.#plot.width)
+      this.#plot.setSize({ width, height: this.how.height * rem() });
   }
 
   #build() {
@@ -108,7 +110,13 @@ export class Chart {
 
   #options(width) {
     const font = `${Math.round(0.78 * rem())}px ${css("--sans")}`;
-    const axis = { stroke: css("--faint"), font, grid: { stroke: css("--line"), width: 1 }, ticks: { show: false }, gap: 6 };
+    const axis = {
+      stroke: css("--faint"),
+      font,
+      grid: { stroke: css("--line"), width: 1 },
+      ticks: { show: false },
+      gap: 6,
+    };
     const [low, high] = [0, this.how.top];
     return {
       width,
@@ -116,10 +124,17 @@ export class Chart {
       padding: [10, 10, 0, 0],
       legend: { show: false },
       cursor: { drag: { x: true, y: false }, points: { size: 7 }, y: false },
-      scales: { x: { time: Boolean(this.how.isTime) }, y: this.#isLog ? { distr: 3 } : high ? { range: [low, high] } : {} },
+      scales: {
+        x: { time: Boolean(this.how.isTime) },
+        y: this.#isLog ? { distr: 3 } : high ? { range: [low, high] } : {},
+      },
       axes: [
         { ...axis, size: 2 * rem(), space: 5 * rem(), values: (_, ticks) => ticks.map((tick) => this.#sayX(tick)) },
-        { ...axis, size: 4.1 * rem(), values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : (this.how.showY ?? figure)(tick))) },
+        {
+          ...axis,
+          size: 4.1 * rem(),
+          values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : (this.how.showY ?? figure)(tick))),
+        },
       ],
       series: [{}, ...this.how.series.map((each) => this.#series(each))],
       hooks: {
@@ -201,12 +216,28 @@ export class Chart {
       h(
         "table",
         { class: "table" },
-        h("thead", {}, h("tr", {}, h("th", { class: "num" }, this.how.xLabel ?? t("time")), this.how.series.map(({ label }) => h("th", { class: "num" }, label)))),
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            h("th", { class: "num" }, this.how.xLabel ?? t("time")),
+            this.how.series.map(({ label }) => h("th", { class: "num" }, label)),
+          ),
+        ),
         h(
           "tbody",
           {},
           rows.reverse().map(([x, i]) =>
-            h("tr", {}, h("td", { class: "num" }, (this.how.showX ?? String)(x)), this.how.series.map(({ show = figure }, s) => h("td", { class: "num" }, isKnown(this.#data[s + 1][i]) ? show(this.#data[s + 1][i]) : "–"))),
+            h(
+              "tr",
+              {},
+              h("td", { class: "num" }, (this.how.showX ?? String)(x)),
+              this.how.series.map(({ show = figure }, s) =>
+                h("td", { class: "num" }, isKnown(this.#data[s + 1][i]) ? show(this.#data[s + 1][i]) : "–"),
+              ),
+            ),
           ),
         ),
       ),
@@ -215,7 +246,10 @@ export class Chart {
 }
 
 /** A logarithm knows only what is above 0. */
-const positive = ([xs, ...series]) => [xs, ...series.map((values) => values.map((value) => (value > 0 ? value : null)))];
+const positive = ([xs, ...series]) => [
+  xs,
+  ...series.map((values) => values.map((value) => (value > 0 ? value : null))),
+];
 
 /**
  * Series with points of their own on one x axis.

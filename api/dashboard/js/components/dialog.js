@@ -37,7 +37,12 @@ export function askWhich({ title, text, choices }) {
         { class: "inside" },
         h("h2", {}, title),
         text && h("div", { class: "soft" }, text),
-        h("div", { class: "choices" }, h("button", { class: "button", autofocus: true, on: { click: close } }, t("cancel")), buttons),
+        h(
+          "div",
+          { class: "choices" },
+          h("button", { class: "button", autofocus: true, on: { click: close } }, t("cancel")),
+          buttons,
+        ),
       );
     });
     dialog.addEventListener("close", () => resolve(chosen));
@@ -48,7 +53,17 @@ export function askWhich({ title, text, choices }) {
 export function askNumber({ title, text, value, min, max, action }) {
   return new Promise((resolve) => {
     let given = null;
-    const input = h("input", { class: "input", type: "number", value, min, max, step: 1, required: true, "aria-label": title, autofocus: true });
+    const input = h("input", {
+      class: "input",
+      type: "number",
+      value,
+      min,
+      max,
+      step: 1,
+      required: true,
+      "aria-label": title,
+      autofocus: true,
+    });
     const dialog = openDialog(title, (close) => {
       const submit = (event) => {
         event.preventDefault();

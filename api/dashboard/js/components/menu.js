@@ -6,7 +6,11 @@ import { icon } from "../icons.js";
 
 /** @param {() => {label: string, icon: string, run: () => void, danger?: boolean}[]} choices asked when it opens */
 export function menuButton(label, choices) {
-  const button = h("button", { class: "icon-button small", "aria-haspopup": "menu", "aria-label": label, title: t("actions") }, icon("more"));
+  const button = h(
+    "button",
+    { class: "icon-button small", "aria-haspopup": "menu", "aria-label": label, title: t("actions") },
+    icon("more"),
+  );
   button.addEventListener("click", (event) => {
     event.stopPropagation();
     event.preventDefault();
@@ -27,7 +31,12 @@ function open(button, choices) {
       close();
       choice.run();
     };
-    return h("button", { role: "menuitem", class: choice.danger ? "danger" : "", on: { click: run } }, icon(choice.icon), choice.label);
+    return h(
+      "button",
+      { role: "menuitem", class: choice.danger ? "danger" : "", on: { click: run } },
+      icon(choice.icon),
+      choice.label,
+    );
   });
   const menu = h("div", { class: "menu", role: "menu" }, items);
   menu.addEventListener("keydown", (event) => {

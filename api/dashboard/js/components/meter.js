@@ -6,7 +6,11 @@ import { isKnown } from "../format.js";
 /** @param {string} label what it measures, for those who cannot see it */
 export function meter(label) {
   const fill = h("i");
-  const element = h("span", { class: "meter", role: "meter", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100 }, fill);
+  const element = h(
+    "span",
+    { class: "meter", role: "meter", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100 },
+    fill,
+  );
   return {
     element,
     /** @param {number|null} value @param {string} [level] warn, bad, ok or idle */

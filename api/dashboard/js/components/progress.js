@@ -9,7 +9,8 @@ const LEVELS = { completed: "ok", failed: "bad", stopped: "idle", stopping: "war
 
 /** What stands beside the bar: time left while it runs, the stage where there is no time yet. */
 export function timeLeft(status, progress) {
-  if (status === "running" && isKnown(progress?.eta_seconds)) return t("left", { time: duration(progress.eta_seconds) });
+  if (status === "running" && isKnown(progress?.eta_seconds))
+    return t("left", { time: duration(progress.eta_seconds) });
   if (status === "running" && progress?.stage) return word("stage", progress.stage);
   return "";
 }
@@ -17,7 +18,10 @@ export function timeLeft(status, progress) {
 /** 66 / 120 */
 export function stepsOf(progress) {
   if (!isKnown(progress?.current_step)) return "";
-  return t("steps", { step: count(progress.current_step), total: isKnown(progress.total_steps) ? count(progress.total_steps) : UNKNOWN });
+  return t("steps", {
+    step: count(progress.current_step),
+    total: isKnown(progress.total_steps) ? count(progress.total_steps) : UNKNOWN,
+  });
 }
 
 export function progressBar() {

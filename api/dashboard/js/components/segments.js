@@ -13,7 +13,12 @@ export function segments(label, choices, chosen, choose) {
   const buttons = choices.map((choice) => {
     const number = h("span", { class: "count" });
     counts.set(choice.value, number);
-    return h("button", { type: "button", data: { value: choice.value }, on: { click: () => select(choice.value, true) } }, choice.label, number);
+    return h(
+      "button",
+      { type: "button", data: { value: choice.value }, on: { click: () => select(choice.value, true) } },
+      choice.label,
+      number,
+    );
   });
   const element = h("div", { class: "segments", role: "group", "aria-label": label }, buttons);
   function select(value, isChoice = false) {

@@ -84,7 +84,10 @@ export class Sparkline {
 
 /** The line breaks where nothing was read: at a null, and where far more time lies between two points than usual. */
 function parts(points) {
-  const steps = points.slice(1).map(([time], i) => time - points[i][0]).sort((a, b) => a - b);
+  const steps = points
+    .slice(1)
+    .map(([time], i) => time - points[i][0])
+    .sort((a, b) => a - b);
   const longest = (steps[steps.length >> 1] || 1) * GAP_FACTOR;
   const found = [];
   let part = [];

@@ -24,7 +24,12 @@ const GPU = {
   unknown: ["warn", "question"],
 };
 
-const HEALTH = { healthy: ["ok", "check"], degraded: ["warn", "warn"], unhealthy: ["bad", "cross"], unknown: ["idle", "question"] };
+const HEALTH = {
+  healthy: ["ok", "check"],
+  degraded: ["warn", "warn"],
+  unhealthy: ["bad", "cross"],
+  unknown: ["idle", "question"],
+};
 
 const KINDS = { task: TASK, gpu: GPU, health: HEALTH };
 

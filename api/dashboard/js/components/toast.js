@@ -31,7 +31,9 @@ export function toastError(error) {
 
 export function sayError(error) {
   if (error instanceof Unreachable) return t("error.unreachable");
-  return error.errors?.length ? `${error.message} ${error.errors.map((each) => each.message).join(" ")}` : error.message;
+  return error.errors?.length
+    ? `${error.message} ${error.errors.map((each) => each.message).join(" ")}`
+    : error.message;
 }
 
 /** Runs what a button does; a failure is told. @returns what it gave, or undefined */

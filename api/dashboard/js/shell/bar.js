@@ -15,7 +15,14 @@ const ENTRIES = [
 
 /** @param {import("../main.js").App} app */
 export function bar(app) {
-  const links = ENTRIES.map((entry) => h("a", { href: entry.address, "aria-label": t(`nav.${entry.name}`) }, icon(entry.icon), h("span", { class: "only-wide" }, t(`nav.${entry.name}`))));
+  const links = ENTRIES.map((entry) =>
+    h(
+      "a",
+      { href: entry.address, "aria-label": t(`nav.${entry.name}`) },
+      icon(entry.icon),
+      h("span", { class: "only-wide" }, t(`nav.${entry.name}`)),
+    ),
+  );
   const theme = h("button", { class: "icon-button", on: { click: switchTheme } });
   const words = language === "zh" ? "EN" : "中文";
   const element = h(
@@ -27,9 +34,27 @@ export function bar(app) {
       "div",
       { class: "bar-end" },
       connectionSign(app),
-      h("button", { class: "text-button", lang: language === "zh" ? "en" : "zh-CN", title: t("language"), on: { click: switchLanguage } }, words),
+      h(
+        "button",
+        {
+          class: "text-button",
+          lang: language === "zh" ? "en" : "zh-CN",
+          title: t("language"),
+          on: { click: switchLanguage },
+        },
+        words,
+      ),
       theme,
-      h("button", { class: "icon-button only-wide", title: `${t("keys")} (?)`, "aria-label": t("keys"), on: { click: () => openHelp() } }, icon("help")),
+      h(
+        "button",
+        {
+          class: "icon-button only-wide",
+          title: `${t("keys")} (?)`,
+          "aria-label": t("keys"),
+          on: { click: () => openHelp() },
+        },
+        icon("help"),
+      ),
     ),
   );
   showTheme(theme);
@@ -43,7 +68,9 @@ export function bar(app) {
   return {
     element,
     mark(name) {
-      links.forEach((link, i) => setAttribute(link, "aria-current", ENTRIES[i].name === name || ENTRIES[i].also.includes(name) ? "page" : null));
+      links.forEach((link, i) =>
+        setAttribute(link, "aria-current", ENTRIES[i].name === name || ENTRIES[i].also.includes(name) ? "page" : null),
+      );
     },
   };
 }
@@ -59,7 +86,12 @@ function showTheme(button) {
 
 function connectionSign(app) {
   const words = h("span", { class: "words" });
-  const element = h("span", { class: "connection", role: "status", "aria-live": "polite" }, h("span", { class: "dot" }), words);
+  const element = h(
+    "span",
+    { class: "connection", role: "status", "aria-live": "polite" },
+    h("span", { class: "dot" }),
+    words,
+  );
   connection.watch(({ state }) => {
     setAttribute(element, "data-state", state);
     setText(words, t(`connection.${state}`));

@@ -23,9 +23,24 @@ export function openHelp() {
       "div",
       { class: "inside" },
       h("h2", {}, t("keys")),
-      h("dl", { class: "keys" }, KEYS.map(([keys, key]) => [h("dt", {}, keys.map((name) => h("kbd", {}, name))), h("dd", { class: "soft" }, t(key))])),
+      h(
+        "dl",
+        { class: "keys" },
+        KEYS.map(([keys, key]) => [
+          h(
+            "dt",
+            {},
+            keys.map((name) => h("kbd", {}, name)),
+          ),
+          h("dd", { class: "soft" }, t(key)),
+        ]),
+      ),
       h("p", { class: "small soft" }, h("a", { href: "/docs", target: "_blank", rel: "noopener" }, t("api.docs"))),
-      h("div", { class: "choices" }, h("button", { class: "button primary", autofocus: true, on: { click: close } }, t("close"))),
+      h(
+        "div",
+        { class: "choices" },
+        h("button", { class: "button primary", autofocus: true, on: { click: close } }, t("close")),
+      ),
     ),
   );
 }

@@ -26,7 +26,12 @@ function readingRow(reading) {
   const element = h(
     "div",
     { class: "reading", data: { metric: reading.metric } },
-    h("div", { class: "reading-head" }, h("span", { class: "label" }, reading.label), h("span", { class: "value" }, value, " ", whole)),
+    h(
+      "div",
+      { class: "reading-head" },
+      h("span", { class: "label" }, reading.label),
+      h("span", { class: "value" }, value, " ", whole),
+    ),
     h("div", { class: "spark" }, line.element),
     bar.element,
   );
@@ -51,9 +56,19 @@ function readingRow(reading) {
  */
 export function gpuCard(first, range, { isPage = false } = {}) {
   const id = first.uuid ?? first.gpu_id;
-  const history = new History(id, range, READINGS.map((reading) => reading.metric));
+  const history = new History(
+    id,
+    range,
+    READINGS.map((reading) => reading.metric),
+  );
   const [chip, age, task, held] = [statusChip("gpu"), staleness(), occupant(), holders()];
-  const title = h("h2", {}, isPage ? t("gpu.n", { n: first.gpu_id }) : h("a", { href: gpuAddress(first.gpu_id) }, t("gpu.n", { n: first.gpu_id })));
+  const title = h(
+    "h2",
+    {},
+    isPage
+      ? t("gpu.n", { n: first.gpu_id })
+      : h("a", { href: gpuAddress(first.gpu_id) }, t("gpu.n", { n: first.gpu_id })),
+  );
   const name = h("p", { class: "faint small clip" });
   const reason = h("p", { class: "reason small soft foreign" });
   const health = h("div", { class: "health" });
@@ -62,7 +77,19 @@ export function gpuCard(first, range, { isPage = false } = {}) {
     "article",
     { class: "panel gpu-card", "aria-label": t("gpu.n", { n: first.gpu_id }) },
     h("header", {}, h("div", { class: "grow" }, title, name), age.element, chip.element),
-    h("div", { class: "body" }, h("div", { class: "readings" }, rows.map((row) => row.element)), reason, health, task.element, held.element),
+    h(
+      "div",
+      { class: "body" },
+      h(
+        "div",
+        { class: "readings" },
+        rows.map((row) => row.element),
+      ),
+      reason,
+      health,
+      task.element,
+      held.element,
+    ),
   );
   let gpu = first;
   let askedAt = -Infinity;
@@ -102,7 +129,7 @@ export function gpuCard(first, range, { isPage = false } = {}) {
       chip.update(gpu.status);
       setAttribute(element, "data-tone", toneOf("gpu", gpu.status));
       element.classList.toggle("stale", age.update(gpu));
-      setText(reason, gpu.current_task ? "" : gpu.status_reason ?? "");
+      setText(reason, gpu.current_task ? "" : (gpu.status_reason ?? ""));
       task.update(gpu.current_task);
       redraw();
       if (isDue()) askDetails();

@@ -16,7 +16,12 @@ export function eventTable(events, namesGPU = false) {
       "tr",
       {},
       h("td", { class: "faint" }, time(event.timestamp)),
-      namesGPU && h("td", { class: "nowrap" }, isKnown(event.gpu_id) && h("a", { href: gpuAddress(event.gpu_id) }, t("gpu.n", { n: event.gpu_id }))),
+      namesGPU &&
+        h(
+          "td",
+          { class: "nowrap" },
+          isKnown(event.gpu_id) && h("a", { href: gpuAddress(event.gpu_id) }, t("gpu.n", { n: event.gpu_id })),
+        ),
       h("td", { class: `nowrap ${TONES[event.severity] ?? "soft"}` }, word("event", event.type)),
       h("td", { class: "foreign" }, event.message),
     );

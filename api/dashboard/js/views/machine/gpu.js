@@ -36,14 +36,19 @@ export function openGPU(app, place) {
       series: [{ label: reading.label, colour: "--series-1", show: reading.show }],
     }),
   }));
-  const ranges = segments(t("range"), Object.keys(RANGES).map((value) => ({ value, label: t(`range.${value}`) })), range, (value) => {
-    range = value;
-    remember("range", value);
-    card?.close();
-    card = null;
-    draw(machine.value);
-    refetch().catch(() => app.stream.retry());
-  });
+  const ranges = segments(
+    t("range"),
+    Object.keys(RANGES).map((value) => ({ value, label: t(`range.${value}`) })),
+    range,
+    (value) => {
+      range = value;
+      remember("range", value);
+      card?.close();
+      card = null;
+      draw(machine.value);
+      refetch().catch(() => app.stream.retry());
+    },
+  );
   let card = null;
 
   function draw(snapshot) {
@@ -60,7 +65,11 @@ export function openGPU(app, place) {
   async function refetch() {
     const since = new Date((now() - RANGES[range]) * 1000).toISOString();
     const step = Math.max(1, Math.round(RANGES[range] / CHART_POINTS));
-    const [details, held, happened] = await Promise.all([api.gpu(place.id), api.gpuProcesses(place.id), api.gpuEvents({ gpu_id: place.id, limit: 50 })]);
+    const [details, held, happened] = await Promise.all([
+      api.gpu(place.id),
+      api.gpuProcesses(place.id),
+      api.gpuEvents({ gpu_id: place.id, limit: 50 }),
+    ]);
     fill(processes, processTable(held));
     fill(facts, factList(details));
     fill(events, eventTable(happened.events));
@@ -70,15 +79,32 @@ export function openGPU(app, place) {
     }
   }
 
-  const panel = (title, ...body) => h("section", { class: "panel" }, h("header", {}, h("h2", {}, title)), h("div", { class: "body" }, body));
+  const panel = (title, ...body) =>
+    h("section", { class: "panel" }, h("header", {}, h("h2", {}, title)), h("div", { class: "body" }, body));
   const unwatch = machine.watch(draw);
   const ticking = setInterval(() => document.hidden || refetch().catch(() => {}), REFETCH_MS);
   return {
     element: h(
       "div",
       { class: "screen" },
-      h("div", { class: "screen-head" }, h("a", { class: "soft", href: "#/" }, t("machine")), h("span", { class: "faint" }, "/"), h("h1", {}, t("gpu.n", { n: place.id })), h("div", { class: "tools" }, ranges.element)),
-      h("div", { class: "gpu-page" }, cardPlace, h("div", { class: "gpu-charts" }, charts.map(({ chart }) => h("section", { class: "panel" }, h("div", { class: "body top" }, chart.element))))),
+      h(
+        "div",
+        { class: "screen-head" },
+        h("a", { class: "soft", href: "#/" }, t("machine")),
+        h("span", { class: "faint" }, "/"),
+        h("h1", {}, t("gpu.n", { n: place.id })),
+        h("div", { class: "tools" }, ranges.element),
+      ),
+      h(
+        "div",
+        { class: "gpu-page" },
+        cardPlace,
+        h(
+          "div",
+          { class: "gpu-charts" },
+          charts.map(({ chart }) => h("section", { class: "panel" }, h("div", { class: "body top" }, chart.element))),
+        ),
+      ),
       panel(t("holders"), processes),
       h("div", { class: "two" }, panel(t("gpu.facts"), facts), panel(t("events"), events)),
     ),
@@ -112,5 +138,9 @@ function factList(gpu) {
     ecc: isKnown(gpu.ecc?.uncorrected_volatile) ? t("ecc.errors", { n: gpu.ecc.uncorrected_volatile }) : null,
     mig: isKnown(gpu.mig?.enabled) ? t(gpu.mig.enabled ? "yes" : "no") : null,
   };
-  return h("dl", { class: "facts" }, Object.entries(rows).map(([name, value]) => [h("dt", {}, t(`fact.${name}`)), h("dd", {}, value || UNKNOWN)]));
+  return h(
+    "dl",
+    { class: "facts" },
+    Object.entries(rows).map(([name, value]) => [h("dt", {}, t(`fact.${name}`)), h("dd", {}, value || UNKNOWN)]),
+  );
 }

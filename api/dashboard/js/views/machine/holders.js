@@ -16,21 +16,39 @@ export function holders() {
     element,
     /** @param {any[]} processes */
     update(processes) {
-      const rows = processes.slice(0, SHOWN).map((process) =>
-        h(
-          "li",
-          { title: process.command ?? "" },
-          h("span", { class: "mono num" }, process.memory === null ? UNKNOWN : `${gigabytes(process.memory)} GB`),
-          h("span", { class: "clip foreign" }, process.command ?? t("process.unknown")),
-          h("span", { class: "faint nowrap" }, [process.user, process.pid].filter((part) => part !== null).join(" · ")),
-        ),
-      );
+      const rows = processes
+        .slice(0, SHOWN)
+        .map((process) =>
+          h(
+            "li",
+            { title: process.command ?? "" },
+            h("span", { class: "mono num" }, process.memory === null ? UNKNOWN : `${gigabytes(process.memory)} GB`),
+            h(
+              "span",
+              { class: "clip foreign" },
+              process.command === null ? t("process.unknown") : shorten(process.command),
+            ),
+            h(
+              "span",
+              { class: "faint nowrap" },
+              [process.user, process.pid].filter((part) => part !== null).join(" · "),
+            ),
+          ),
+        );
       const more = processes.length - SHOWN;
-      fill(element, rows.length > 0 && h("h3", {}, t("holders")), h("ul", {}, rows), more > 0 && h("p", { class: "faint tiny" }, t("more", { n: more })));
+      fill(
+        element,
+        rows.length > 0 && h("h3", {}, t("holders")),
+        h("ul", {}, rows),
+        more > 0 && h("p", { class: "faint tiny" }, t("more", { n: more })),
+      );
       element.hidden = rows.length === 0;
     },
   };
 }
+
+/** A command without the directories of its paths: python -u …/train.py */
+const shorten = (command) => command.replace(/^\S*\//, "").replace(/(^|[\s=])\/\S*\/(?=[^\s/])/g, "$1…/");
 
 /** All of them, with everything that is known. */
 export function processTable(found) {
@@ -51,7 +69,20 @@ export function processTable(found) {
   return h(
     "div",
     { class: "table-scroll" },
-    h("table", { class: "table" }, h("thead", {}, h("tr", {}, heads.map((key, i) => h("th", { class: i < 2 ? "num" : "" }, t(key))))), h("tbody", {}, rows)),
+    h(
+      "table",
+      { class: "table" },
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          heads.map((key, i) => h("th", { class: i < 2 ? "num" : "" }, t(key))),
+        ),
+      ),
+      h("tbody", {}, rows),
+    ),
     found.note && h("p", { class: "faint small" }, found.note),
   );
 }

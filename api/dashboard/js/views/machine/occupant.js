@@ -36,7 +36,12 @@ export function occupant() {
   const link = h("a", { class: "clip foreign" });
   const figures = h("span", { class: "soft small nowrap" });
   const bar = meter(t("progress"));
-  const element = h("div", { class: "occupant", hidden: true }, h("div", { class: "occupant-line" }, link, figures), bar.element);
+  const element = h(
+    "div",
+    { class: "occupant", hidden: true },
+    h("div", { class: "occupant-line" }, link, figures),
+    bar.element,
+  );
   let last = null;
   function update(task) {
     last = task;
@@ -46,7 +51,9 @@ export function occupant() {
     setText(link, known?.name || task.task_id);
     setAttribute(link, "href", known?.isForeign ? null : taskAddress(task.task_id));
     setAttribute(link, "title", `${word("tasktype", task.task_type)} · ${task.task_id}`);
-    const left = isKnown(task.estimated_remaining_time) ? ` · ${t("left", { time: duration(task.estimated_remaining_time) })}` : "";
+    const left = isKnown(task.estimated_remaining_time)
+      ? ` · ${t("left", { time: duration(task.estimated_remaining_time) })}`
+      : "";
     setText(figures, isKnown(task.progress) ? percent(task.progress) + left : UNKNOWN);
     bar.update(task.progress);
   }

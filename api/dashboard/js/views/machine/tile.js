@@ -19,7 +19,9 @@ export function gpuTile(first, range) {
   const line = new Sparkline("--fill");
   const [chip, age] = [statusChip("gpu"), staleness()];
   const memory = meter(t("gpu.memory"));
-  const [number, use, heat, power, held, task] = ["number", "use", "heat", "power", "held", "task clip foreign"].map((name) => h("span", { class: name }));
+  const [number, use, heat, power, held, task] = ["number", "use", "heat", "power", "held", "task clip foreign"].map(
+    (name) => h("span", { class: name }),
+  );
   const element = h(
     "a",
     { class: "gpu-tile panel", href: gpuAddress(first.gpu_id) },

@@ -53,11 +53,16 @@ export function openMachine(app) {
   let density = recall("density", "auto");
   let drawnAs = "";
 
-  const ranges = segments(t("range"), Object.keys(RANGES).map((value) => ({ value, label: t(`range.${value}`) })), range, (value) => {
-    range = value;
-    remember("range", value);
-    redraw();
-  });
+  const ranges = segments(
+    t("range"),
+    Object.keys(RANGES).map((value) => ({ value, label: t(`range.${value}`) })),
+    range,
+    (value) => {
+      range = value;
+      remember("range", value);
+      redraw();
+    },
+  );
   const densities = segments(
     t("density"),
     [
@@ -71,7 +76,8 @@ export function openMachine(app) {
       redraw();
     },
   );
-  for (const button of densities.element.children) button.setAttribute("aria-label", t(`density.${button.dataset.value}`));
+  for (const button of densities.element.children)
+    button.setAttribute("aria-label", t(`density.${button.dataset.value}`));
   const counts = h("p", { class: "soft small", "aria-live": "polite" });
 
   function redraw() {
@@ -92,20 +98,41 @@ export function openMachine(app) {
       grid.classList.toggle("dense", isDense);
       densities.select(isDense ? "tiles" : "cards");
     }
-    reconcile(grid, parts, gpus, (gpu) => gpu.uuid ?? gpu.gpu_id, (gpu) => (isDense ? gpuTile(gpu, range) : gpuCard(gpu, range)));
+    reconcile(
+      grid,
+      parts,
+      gpus,
+      (gpu) => gpu.uuid ?? gpu.gpu_id,
+      (gpu) => (isDense ? gpuTile(gpu, range) : gpuCard(gpu, range)),
+    );
     figures.update(snapshot);
-    fill(problem, snapshot.source_problem && note("bad", h("strong", {}, t("driver.problem")), h("p", {}, snapshot.source_problem)), !gpus.length && nothing());
+    fill(
+      problem,
+      snapshot.source_problem && note("bad", h("strong", {}, t("driver.problem")), h("p", {}, snapshot.source_problem)),
+      !gpus.length && nothing(),
+    );
     counts.textContent = sayCounts(gpus);
   }
 
   const element = h(
     "div",
     { class: "screen" },
-    h("div", { class: "screen-head" }, h("h1", {}, t("machine")), counts, h("div", { class: "tools" }, ranges.element, densities.element)),
+    h(
+      "div",
+      { class: "screen-head" },
+      h("h1", {}, t("machine")),
+      counts,
+      h("div", { class: "tools" }, ranges.element, densities.element),
+    ),
     figures.element,
     problem,
     grid,
-    h("div", { class: "machine-below" }, tasks.element, h("section", { class: "panel", "aria-label": t("events") }, h("header", {}, h("h2", {}, t("events"))), events)),
+    h(
+      "div",
+      { class: "machine-below" },
+      tasks.element,
+      h("section", { class: "panel", "aria-label": t("events") }, h("header", {}, h("h2", {}, t("events"))), events),
+    ),
   );
   const unwatch = machine.watch(draw);
   // Ages and the right edge of the lines move on while nothing new comes.
@@ -135,7 +162,9 @@ export function openMachine(app) {
 
 function sayCounts(gpus) {
   const by = group(gpus);
-  return ORDER.filter((status) => by.has(status)).map((status) => `${by.get(status).length} ${t(`gpu.${status}`)}`).join(" · ");
+  return ORDER.filter((status) => by.has(status))
+    .map((status) => `${by.get(status).length} ${t(`gpu.${status}`)}`)
+    .join(" · ");
 }
 
 function group(gpus) {

@@ -8,13 +8,31 @@ import { lineInMessage, lineOf } from "./toml.js";
 /** @param {string} name config_toml or dataset_toml @param {string} label @param {string} placeholder */
 export function tomlEditor(name, label, placeholder, changed) {
   const gutter = h("div", { class: "gutter", "aria-hidden": "true" });
-  const area = h("textarea", { id: name, spellcheck: "false", autocapitalize: "off", autocomplete: "off", wrap: "off", placeholder, rows: 14 });
+  const area = h("textarea", {
+    id: name,
+    spellcheck: "false",
+    autocapitalize: "off",
+    autocomplete: "off",
+    wrap: "off",
+    placeholder,
+    rows: 14,
+  });
   const list = h("ul", { class: "findings" });
-  const file = h("input", { type: "file", accept: ".toml,text/plain", class: "visually-hidden", "aria-label": t("file.open", { name: label }) });
+  const file = h("input", {
+    type: "file",
+    accept: ".toml,text/plain",
+    class: "visually-hidden",
+    "aria-label": t("file.open", { name: label }),
+  });
   const element = h(
     "div",
     { class: "field editor-field" },
-    h("div", { class: "editor-head" }, h("label", { for: name }, label), h("label", { class: "text-button file-button" }, t("file.choose"), file)),
+    h(
+      "div",
+      { class: "editor-head" },
+      h("label", { for: name }, label),
+      h("label", { class: "text-button file-button" }, t("file.choose"), file),
+    ),
     h("div", { class: "editor" }, gutter, area),
     list,
   );

@@ -21,15 +21,29 @@ export function formField({ name, label, pointers, input, hint, wide }) {
     element,
     input,
     show(findings) {
-      const own = findings.filter(({ pointer }) => pointers.some((mine) => pointer === mine || pointer.startsWith(`${mine}/`)));
-      input.classList.toggle("wrong", own.some(({ severity }) => severity === "error"));
-      fill(list, own.map((finding) => findingItem(finding, "", null)));
+      const own = findings.filter(({ pointer }) =>
+        pointers.some((mine) => pointer === mine || pointer.startsWith(`${mine}/`)),
+      );
+      input.classList.toggle(
+        "wrong",
+        own.some(({ severity }) => severity === "error"),
+      );
+      fill(
+        list,
+        own.map((finding) => findingItem(finding, "", null)),
+      );
       return own;
     },
   };
 }
 
-export const textInput = (attributes) => h("input", { class: "input", type: "text", autocomplete: "off", ...attributes });
-export const numberInput = (attributes) => h("input", { class: "input", type: "number", inputmode: "decimal", step: "any", ...attributes });
+export const textInput = (attributes) =>
+  h("input", { class: "input", type: "text", autocomplete: "off", ...attributes });
+export const numberInput = (attributes) =>
+  h("input", { class: "input", type: "number", inputmode: "decimal", step: "any", ...attributes });
 export const selectInput = (options, attributes) =>
-  h("select", { class: "input", ...attributes }, options.map(([value, label]) => h("option", { value }, label)));
+  h(
+    "select",
+    { class: "input", ...attributes },
+    options.map(([value, label]) => h("option", { value }, label)),
+  );

@@ -6,7 +6,9 @@ import { icon } from "../../icons.js";
 
 /** @param {{severity: "error"|"warning", message: string, remedy: string|null}} finding */
 export function findingItem(finding, where, line, goTo) {
-  const place = line ? h("button", { type: "button", class: "place", on: { click: goTo } }, t("line", { n: line })) : null;
+  const place = line
+    ? h("button", { type: "button", class: "place", on: { click: goTo } }, t("line", { n: line }))
+    : null;
   return h(
     "li",
     { class: "finding", data: { tone: finding.severity === "error" ? "bad" : "warn" } },

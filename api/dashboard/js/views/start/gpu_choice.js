@@ -32,7 +32,15 @@ export function gpuChoice() {
     const chip = statusChip("gpu");
     const box = h("input", { type: "checkbox", value: gpu.gpu_id });
     const free = h("span", { class: "faint small" });
-    const label = h("label", { class: "gpu-pick" }, box, h("b", {}, gpu.gpu_id), h("span", { class: "clip grow" }, gpu.name ?? ""), free, chip.element);
+    const label = h(
+      "label",
+      { class: "gpu-pick" },
+      box,
+      h("b", {}, gpu.gpu_id),
+      h("span", { class: "clip grow" }, gpu.name ?? ""),
+      free,
+      chip.element,
+    );
     chips.set(gpu.gpu_id, { box, chip, free });
     return label;
   }

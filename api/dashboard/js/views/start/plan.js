@@ -9,7 +9,9 @@ import { note } from "../../components/status.js";
 export function planView({ plan, gpus }) {
   if (!plan) return null;
   const fact = (key, value) => value !== null && value !== undefined && [h("dt", {}, t(key)), h("dd", {}, value)];
-  const memory = isKnown(plan.estimated_memory_mb) ? t("plan.memory.each", { gb: gigabytes(plan.estimated_memory_mb) }) : t("unknown");
+  const memory = isKnown(plan.estimated_memory_mb)
+    ? t("plan.memory.each", { gb: gigabytes(plan.estimated_memory_mb) })
+    : t("unknown");
   return [
     gpus?.waiting_reason ? note("idle", h("strong", {}, t("plan.waits")), h("p", {}, gpus.waiting_reason)) : null,
     h(
@@ -25,7 +27,14 @@ export function planView({ plan, gpus }) {
       fact("plan.basis", plan.memory_basis),
     ),
     plan.notes.map((text) => note("idle", h("p", {}, text))),
-    Object.entries(plan.files).map(([name, text]) => h("details", {}, h("summary", { class: "small soft" }, name), h("pre", { class: "file" }, text))),
-    h("details", {}, h("summary", { class: "small soft" }, t("plan.command")), h("pre", { class: "file" }, plan.command.join(" "))),
+    Object.entries(plan.files).map(([name, text]) =>
+      h("details", {}, h("summary", { class: "small soft" }, name), h("pre", { class: "file" }, text)),
+    ),
+    h(
+      "details",
+      {},
+      h("summary", { class: "small soft" }, t("plan.command")),
+      h("pre", { class: "file" }, plan.command.join(" ")),
+    ),
   ];
 }

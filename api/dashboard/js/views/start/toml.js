@@ -7,7 +7,10 @@
  * @param {string} pointer JSON pointer inside the document
  */
 export function lineOf(text, pointer) {
-  const wanted = pointer.split("/").slice(1).map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
+  const wanted = pointer
+    .split("/")
+    .slice(1)
+    .map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
   if (!wanted.length) return null;
   let best = { line: null, depth: 0 };
   for (const { path, line } of keysOf(text)) {

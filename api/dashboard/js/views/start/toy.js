@@ -23,7 +23,12 @@ export function toyForm() {
       input: numberInput({ min: field.min, step: field.step ?? "any", value: field.value }),
     }),
   }));
-  const element = h("div", { class: "form-grid" }, h("p", { class: "soft small wide" }, t("toy.text")), fields.map(({ form }) => form.element));
+  const element = h(
+    "div",
+    { class: "form-grid" },
+    h("p", { class: "soft small wide" }, t("toy.text")),
+    fields.map(({ form }) => form.element),
+  );
   return {
     element,
     config() {

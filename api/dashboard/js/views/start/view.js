@@ -30,15 +30,35 @@ export function openStart(app, place) {
   };
   const gpus = gpuChoice();
   const toy = toyForm();
-  const model = formField({ name: "model", label: t("model"), pointers: ["/model_type"], input: selectInput(MODEL_TYPES.filter((name) => name !== "toy").map((name) => [name, name])) });
+  const model = formField({
+    name: "model",
+    label: t("model"),
+    pointers: ["/model_type"],
+    input: selectInput(MODEL_TYPES.filter((name) => name !== "toy").map((name) => [name, name])),
+  });
   model.input.value = "flux";
   const config = tomlEditor("config_toml", t("config.toml"), CONFIG_HINT, changed);
   const dataset = tomlEditor("dataset_toml", t("dataset.toml"), DATASET_HINT, changed);
   const files = h("div", { class: "stack" }, model.element, config.element, dataset.element);
-  const name = formField({ name: "name", label: t("name"), pointers: ["/name"], input: textInput({ maxlength: 200, placeholder: t("optional") }) });
-  const priority = formField({ name: "priority", label: t("priority"), pointers: ["/priority"], input: numberInput({ min: -1000, max: 1000, step: 1, value: 0 }) });
+  const name = formField({
+    name: "name",
+    label: t("name"),
+    pointers: ["/name"],
+    input: textInput({ maxlength: 200, placeholder: t("optional") }),
+  });
+  const priority = formField({
+    name: "priority",
+    label: t("priority"),
+    pointers: ["/priority"],
+    input: numberInput({ min: -1000, max: 1000, step: 1, value: 0 }),
+  });
   const [findings, plan] = [h("div", { class: "stack" }), h("div", { class: "stack" })];
-  const validateButton = h("button", { class: "button", type: "button", on: { click: () => attempt(validate) } }, icon("check"), t("validate"));
+  const validateButton = h(
+    "button",
+    { class: "button", type: "button", on: { click: () => attempt(validate) } },
+    icon("check"),
+    t("validate"),
+  );
   const startButton = h("button", { class: "button primary", type: "submit" }, icon("play"), t("start.do"));
 
   const modes = segments(
@@ -59,8 +79,16 @@ export function openStart(app, place) {
   }
 
   function request() {
-    const what = mode === "toy" ? { model_type: "toy", config: toy.config() } : { model_type: model.input.value, config_toml: config.value, dataset_toml: dataset.value };
-    return { ...what, ...gpus.wish(), ...(name.input.value.trim() && { name: name.input.value.trim() }), priority: priority.input.valueAsNumber || 0 };
+    const what =
+      mode === "toy"
+        ? { model_type: "toy", config: toy.config() }
+        : { model_type: model.input.value, config_toml: config.value, dataset_toml: dataset.value };
+    return {
+      ...what,
+      ...gpus.wish(),
+      ...(name.input.value.trim() && { name: name.input.value.trim() }),
+      priority: priority.input.valueAsNumber || 0,
+    };
   }
 
   /** Each finding at its place; what has none stands beside the form. */
@@ -74,14 +102,23 @@ export function openStart(app, place) {
     const errors = all.filter(({ severity }) => severity === "error").length;
     fill(
       findings,
-      errors ? note("bad", h("strong", {}, t("found.errors", { n: errors })), h("p", {}, t("found.places"))) : note("ok", h("strong", {}, t("found.none"))),
-      rest.length > 0 && h("ul", { class: "findings" }, rest.map((finding) => findingItem(finding, finding.pointer, null))),
+      errors
+        ? note("bad", h("strong", {}, t("found.errors", { n: errors })), h("p", {}, t("found.places")))
+        : note("ok", h("strong", {}, t("found.none"))),
+      rest.length > 0 &&
+        h(
+          "ul",
+          { class: "findings" },
+          rest.map((finding) => findingItem(finding, finding.pointer, null)),
+        ),
     );
   }
 
   function isPlaced(pointer) {
     if (mode === "toml") return /^\/(config_toml|dataset_toml|model_type|name|priority)(\/|$)/.test(pointer);
-    return /^\/(name|priority)$|^\/config\/(epochs|eval_every_n_epochs|toy\/(steps_per_epoch|step_seconds|log_lines_per_step|fail_at_step))$/.test(pointer);
+    return /^\/(name|priority)$|^\/config\/(epochs|eval_every_n_epochs|toy\/(steps_per_epoch|step_seconds|log_lines_per_step|fail_at_step))$/.test(
+      pointer,
+    );
   }
 
   async function validate() {
@@ -142,12 +179,22 @@ export function openStart(app, place) {
       h("div", { class: "choices" }, validateButton, startButton),
     ),
   );
-  const side = h("aside", { class: "panel start-side", "aria-label": t("plan"), "aria-live": "polite" }, h("header", {}, h("h2", {}, t("plan"))), h("div", { class: "body stack" }, findings, plan));
+  const side = h(
+    "aside",
+    { class: "panel start-side", "aria-label": t("plan"), "aria-live": "polite" },
+    h("header", {}, h("h2", {}, t("plan"))),
+    h("div", { class: "body stack" }, findings, plan),
+  );
   fill(plan, h("p", { class: "faint small" }, t("plan.hint")));
   setMode(mode);
   prefill(place.query.get("from"), choose);
   return {
-    element: h("div", { class: "screen" }, h("div", { class: "screen-head" }, h("h1", {}, t("nav.start"))), h("div", { class: "start-columns" }, form, side)),
+    element: h(
+      "div",
+      { class: "screen" },
+      h("div", { class: "screen-head" }, h("h1", {}, t("nav.start"))),
+      h("div", { class: "start-columns" }, form, side),
+    ),
     title: () => t("nav.start"),
     topics: "gpu,system",
     on: {},
@@ -171,7 +218,15 @@ async function prefill(taskId, choose) {
     if (!found) return;
     const { request, plan, model_type: model } = found;
     if (model === "toy" && !request.config_toml) choose({ mode: "toy", request });
-    else choose({ mode: "toml", request: { ...request, config_toml: request.config_toml ?? plan.files["config.toml"], dataset_toml: request.dataset_toml ?? plan.files["dataset.toml"] } });
+    else
+      choose({
+        mode: "toml",
+        request: {
+          ...request,
+          config_toml: request.config_toml ?? plan.files["config.toml"],
+          dataset_toml: request.dataset_toml ?? plan.files["dataset.toml"],
+        },
+      });
     return;
   }
   try {

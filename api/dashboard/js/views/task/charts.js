@@ -20,7 +20,14 @@ export function lossPanel(store) {
   let weight = Number(recall("smoothing", SMOOTHING));
   let isLog = recall("log-scale", "") === "1";
   const chart = new Chart({ label: t("loss"), height: 21, xLabel: t("step"), showX: count, series: [] });
-  const slider = h("input", { type: "range", min: 0, max: 0.99, step: 0.01, value: weight, "aria-label": t("smoothing") });
+  const slider = h("input", {
+    type: "range",
+    min: 0,
+    max: 0.99,
+    step: 0.01,
+    value: weight,
+    "aria-label": t("smoothing"),
+  });
   const box = h("input", { type: "checkbox", checked: isLog });
   const summary = h("p", { class: "visually-hidden" });
   let progress = null;
@@ -54,7 +61,17 @@ export function lossPanel(store) {
     element: h(
       "section",
       { class: "panel loss-panel", "aria-label": t("loss") },
-      h("header", {}, h("h2", {}, t("loss")), h("div", { class: "tools" }, h("label", { class: "check" }, t("smoothing"), slider), h("label", { class: "check" }, box, t("log.scale")))),
+      h(
+        "header",
+        {},
+        h("h2", {}, t("loss")),
+        h(
+          "div",
+          { class: "tools" },
+          h("label", { class: "check" }, t("smoothing"), slider),
+          h("label", { class: "check" }, box, t("log.scale")),
+        ),
+      ),
       h("div", { class: "body" }, chart.element, summary),
     ),
     draw: lazily(draw),
@@ -71,15 +88,30 @@ function epochMarks(progress, last) {
   const epochs = Math.floor(last / every);
   const stride = Math.max(1, Math.ceil(epochs / MOST_MARKS));
   const marks = [];
-  for (let epoch = stride; epoch <= epochs; epoch += stride) marks.push({ x: epoch * every, label: t("epoch.n", { n: epoch }) });
+  for (let epoch = stride; epoch <= epochs; epoch += stride)
+    marks.push({ x: epoch * every, label: t("epoch.n", { n: epoch }) });
   return marks;
 }
 
 /** Learning rate, gradient norm, speed. */
 export function smallCharts(store) {
   const make = (key, colour, pick) => {
-    const chart = new Chart({ label: t(key), height: 8.6, xLabel: t("step"), showX: count, series: [{ label: t(key), colour }] });
-    return { chart, pick, element: h("section", { class: "panel small-chart", "aria-label": t(key) }, h("div", { class: "body top" }, chart.element)) };
+    const chart = new Chart({
+      label: t(key),
+      height: 9.6,
+      xLabel: t("step"),
+      showX: count,
+      series: [{ label: t(key), colour }],
+    });
+    return {
+      chart,
+      pick,
+      element: h(
+        "section",
+        { class: "panel small-chart", "aria-label": t(key) },
+        h("div", { class: "body top" }, chart.element),
+      ),
+    };
   };
   const charts = [
     make("learning_rate", "--series-3", () => store.values("learning_rate")),
@@ -97,17 +129,39 @@ export function smallCharts(store) {
 
 /** What its GPUs did while it ran. */
 export function gpuUseChart() {
-  const chart = new Chart({ label: t("gpu.use"), height: 8.6, isTime: true, top: 100, showX: (x) => clockTime(x * 1000), series: [] });
+  const chart = new Chart({
+    label: t("gpu.use"),
+    height: 9.6,
+    isTime: true,
+    top: 100,
+    showX: (x) => clockTime(x * 1000),
+    series: [],
+  });
   return {
-    element: h("section", { class: "panel small-chart", "aria-label": t("gpu.use") }, h("div", { class: "body top" }, chart.element)),
+    element: h(
+      "section",
+      { class: "panel small-chart", "aria-label": t("gpu.use") },
+      h("div", { class: "body top" }, chart.element),
+    ),
     async load(task) {
       const start = seconds(task.started_at);
       if (start === null || !task.gpu_ids.length) return chart.set([[]]);
       const end = seconds(task.finished_at) ?? now();
       const step = Math.max(1, Math.round((end - start) / 300));
       const shown = task.gpu_uuids.slice(0, GPU_COLOURS.length);
-      const found = await Promise.all(shown.map((uuid) => api.gpuHistory(uuid, { metric: "utilization_gpu", since: new Date(start * 1000).toISOString(), until: new Date(end * 1000).toISOString(), step })));
-      chart.reshape(shown.map((_, i) => ({ label: `${t("gpu.n", { n: task.gpu_ids[i] ?? "–" })} %`, colour: GPU_COLOURS[i] })));
+      const found = await Promise.all(
+        shown.map((uuid) =>
+          api.gpuHistory(uuid, {
+            metric: "utilization_gpu",
+            since: new Date(start * 1000).toISOString(),
+            until: new Date(end * 1000).toISOString(),
+            step,
+          }),
+        ),
+      );
+      chart.reshape(
+        shown.map((_, i) => ({ label: `${t("gpu.n", { n: task.gpu_ids[i] ?? "–" })} %`, colour: GPU_COLOURS[i] })),
+      );
       chart.set(join(found.map(({ data }) => new Map(data.map((point) => [seconds(point.timestamp), point.value])))));
     },
     close: () => chart.close(),

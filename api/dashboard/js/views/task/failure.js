@@ -19,7 +19,8 @@ export function failureView() {
             !failure.detail.startsWith(title) && h("strong", {}, title),
             h("p", { class: "foreign" }, failure.detail),
             failure.remedy && h("p", { class: "foreign" }, h("b", {}, t("remedy")), " ", failure.remedy),
-            failure.last_lines?.length > 0 && h("details", { open: true }, h("summary", { class: "soft" }, t("last.lines")), lines),
+            failure.last_lines?.length > 0 &&
+              h("details", { open: true }, h("summary", { class: "soft" }, t("last.lines")), lines),
           ),
       );
       // What went wrong stands at the end.

@@ -32,7 +32,12 @@ export function taskHeader(changed) {
   const bar = meter(t("progress"));
   const [share, stage, left] = [h("b", { class: "share" }), h("span", { class: "soft" }), h("span", { class: "soft" })];
   const notes = h("div", { class: "stack" });
-  const stats = Object.fromEntries(["epoch", "step", "loss", "best", "grad_norm", "learning_rate", "speed", "elapsed"].map((key) => [key, stat(`stat.${key}`)]));
+  const stats = Object.fromEntries(
+    ["epoch", "step", "loss", "best", "grad_norm", "learning_rate", "speed", "elapsed"].map((key) => [
+      key,
+      stat(`stat.${key}`),
+    ]),
+  );
   let drawn = "";
 
   function showActions(task) {
@@ -42,15 +47,30 @@ export function taskHeader(changed) {
     drawn = key;
     fill(
       actions,
-      choices.map((choice) => h("button", { class: `button ${choice.danger ? "danger" : ""}`, on: { click: choice.run } }, icon(choice.icon), choice.label)),
-      h("a", { class: "button", href: `#/start?from=${encodeURIComponent(task.task_id)}` }, icon("copy"), h("span", { class: "only-wide" }, t("copy.start"))),
+      choices.map((choice) =>
+        h(
+          "button",
+          { class: `button ${choice.danger ? "danger" : ""}`, on: { click: choice.run } },
+          icon(choice.icon),
+          choice.label,
+        ),
+      ),
+      h(
+        "a",
+        { class: "button", href: `#/start?from=${encodeURIComponent(task.task_id)}` },
+        icon("copy"),
+        h("span", { class: "only-wide" }, t("copy.start")),
+      ),
     );
   }
 
   function showSub(task) {
     const created = time(task.created_at);
     setTime(created, task.started_at ?? task.created_at);
-    const links = task.gpu_ids.map((id, i) => [i > 0 && ", ", isKnown(id) ? h("a", { href: gpuAddress(id) }, id) : UNKNOWN]);
+    const links = task.gpu_ids.map((id, i) => [
+      i > 0 && ", ",
+      isKnown(id) ? h("a", { href: gpuAddress(id) }, id) : UNKNOWN,
+    ]);
     fill(
       sub,
       h("span", { class: "mono" }, task.task_id),
@@ -67,7 +87,9 @@ export function taskHeader(changed) {
     fill(
       notes,
       task.waiting_reason && note("idle", h("strong", {}, t("waits")), h("p", {}, task.waiting_reason)),
-      task.stop && !isFinished(task.status) && note("warn", h("strong", {}, t("stopping.rung")), h("p", {}, word("rung", task.stop.rung))),
+      task.stop &&
+        !isFinished(task.status) &&
+        note("warn", h("strong", {}, t("stopping.rung")), h("p", {}, word("rung", task.stop.rung))),
       task.warning && note("warn", h("strong", {}, t("warning")), h("p", { class: "foreign" }, task.warning)),
       task.metrics.nan_steps > 0 && note("warn", h("p", {}, t("nan", { n: count(task.metrics.nan_steps) }))),
     );
@@ -80,15 +102,35 @@ export function taskHeader(changed) {
     bar.update(progress.overall_progress ?? (task.status === "queued" ? 0 : null), LEVELS[task.status]);
     setText(share, percent(progress.overall_progress));
     setText(stage, isFinished(task.status) ? "" : progress.stage ? word("stage", progress.stage) : "");
-    setText(left, task.status === "running" && isKnown(progress.eta_seconds) ? t("left", { time: duration(progress.eta_seconds) }) : "");
-    stats.epoch.say(isKnown(progress.current_epoch) ? `${count(progress.current_epoch)} / ${count(progress.total_epochs)}` : UNKNOWN, isKnown(progress.epoch_progress) ? percent(progress.epoch_progress) : "");
+    setText(
+      left,
+      task.status === "running" && isKnown(progress.eta_seconds)
+        ? t("left", { time: duration(progress.eta_seconds) })
+        : "",
+    );
+    stats.epoch.say(
+      isKnown(progress.current_epoch) ? `${count(progress.current_epoch)} / ${count(progress.total_epochs)}` : UNKNOWN,
+      isKnown(progress.epoch_progress) ? percent(progress.epoch_progress) : "",
+    );
     stats.step.say(stepsOf(progress) || UNKNOWN);
-    stats.loss.say(figure(metrics.current_loss), isKnown(metrics.epoch_loss) ? t("epoch.mean", { value: figure(metrics.epoch_loss) }) : "");
-    stats.best.say(figure(metrics.best_loss), isKnown(metrics.best_epoch) ? t("epoch.n", { n: metrics.best_epoch }) : "");
+    stats.loss.say(
+      figure(metrics.current_loss),
+      isKnown(metrics.epoch_loss) ? t("epoch.mean", { value: figure(metrics.epoch_loss) }) : "",
+    );
+    stats.best.say(
+      figure(metrics.best_loss),
+      isKnown(metrics.best_epoch) ? t("epoch.n", { n: metrics.best_epoch }) : "",
+    );
     stats.grad_norm.say(figure(metrics.grad_norm));
     stats.learning_rate.say(figure(metrics.learning_rate));
-    stats.speed.say(isKnown(speed.steps_per_second) ? unit(speed.steps_per_second, t("per.second"), 1) : UNKNOWN, isKnown(speed.samples_per_second) ? t("samples.second", { n: figure(speed.samples_per_second) }) : "");
-    stats.elapsed.say(duration(progress.training_time), task.attempt_count > 1 ? t("attempts.n", { n: task.attempt_count }) : "");
+    stats.speed.say(
+      isKnown(speed.steps_per_second) ? unit(speed.steps_per_second, t("per.second"), 1) : UNKNOWN,
+      isKnown(speed.samples_per_second) ? t("samples.second", { n: figure(speed.samples_per_second) }) : "",
+    );
+    stats.elapsed.say(
+      duration(progress.training_time),
+      task.attempt_count > 1 ? t("attempts.n", { n: task.attempt_count }) : "",
+    );
     showActions(task);
     showSub(task);
     showNotes(task);
@@ -98,9 +140,26 @@ export function taskHeader(changed) {
     element: h(
       "header",
       { class: "task-head" },
-      h("div", { class: "screen-head" }, h("a", { class: "soft back", href: "#/tasks", "aria-label": t("tasks") }, icon("left")), title, chip.element, actions),
+      h(
+        "div",
+        { class: "screen-head" },
+        h("a", { class: "soft back", href: "#/tasks", "aria-label": t("tasks") }, icon("left")),
+        title,
+        chip.element,
+        actions,
+      ),
       sub,
-      h("div", { class: "panel task-progress" }, h("div", { class: "progress-line" }, share, stage, left), bar.element, h("div", { class: "stats" }, Object.values(stats).map(({ element }) => element))),
+      h(
+        "div",
+        { class: "panel task-progress" },
+        h("div", { class: "progress-line" }, share, stage, left),
+        bar.element,
+        h(
+          "div",
+          { class: "stats" },
+          Object.values(stats).map(({ element }) => element),
+        ),
+      ),
       notes,
     ),
     update,

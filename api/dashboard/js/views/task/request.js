@@ -12,20 +12,38 @@ export function requestView() {
   return {
     element,
     update(task) {
-      const files = { ...task.plan.files, [t("request")]: JSON.stringify(task.request, null, 2), [t("plan.command")]: task.plan.command.join(" \\\n  ") };
+      const files = {
+        ...task.plan.files,
+        [t("request")]: JSON.stringify(task.request, null, 2),
+        [t("plan.command")]: task.plan.command.join(" \\\n  "),
+      };
       if (JSON.stringify(files) === drawn) return;
       drawn = JSON.stringify(files);
       const names = Object.keys(files);
       const shown = h("pre", { class: "file foreign", tabindex: 0 }, files[names[0]]);
-      const choice = segments(t("files"), names.map((name) => ({ value: name, label: name })), names[0], (name) => (shown.textContent = files[name]));
-      fill(element, h("header", {}, h("h2", {}, t("request")), h("div", { class: "tools" }, choice.element)), h("div", { class: "body" }, shown));
+      const choice = segments(
+        t("files"),
+        names.map((name) => ({ value: name, label: name })),
+        names[0],
+        (name) => (shown.textContent = files[name]),
+      );
+      fill(
+        element,
+        h("header", {}, h("h2", {}, t("request")), h("div", { class: "tools" }, choice.element)),
+        h("div", { class: "body" }, shown),
+      );
     },
   };
 }
 
 export function attemptsView() {
   const body = h("div", { class: "body" });
-  const element = h("section", { class: "panel", "aria-label": t("attempts") }, h("header", {}, h("h2", {}, t("attempts"))), body);
+  const element = h(
+    "section",
+    { class: "panel", "aria-label": t("attempts") },
+    h("header", {}, h("h2", {}, t("attempts"))),
+    body,
+  );
   return {
     element,
     update(attempts) {
@@ -38,7 +56,17 @@ export function attemptsView() {
           h(
             "table",
             { class: "table" },
-            h("thead", {}, h("tr", {}, ["attempt", "status", "gpus", "started", "duration", "steps.range", "attempt.end"].map((key) => h("th", {}, t(key))))),
+            h(
+              "thead",
+              {},
+              h(
+                "tr",
+                {},
+                ["attempt", "status", "gpus", "started", "duration", "steps.range", "attempt.end"].map((key) =>
+                  h("th", {}, t(key)),
+                ),
+              ),
+            ),
             h("tbody", {}, [...attempts].reverse().map(attemptRow)),
           ),
         ),
@@ -50,7 +78,13 @@ export function attemptsView() {
 function attemptRow(attempt) {
   const [from, to] = [seconds(attempt.started_at), seconds(attempt.ended_at)];
   const steps = isKnown(attempt.first_step) ? `${count(attempt.first_step)} – ${count(attempt.last_step)}` : UNKNOWN;
-  const end = attempt.failure ? word("cause", attempt.failure.code) : isKnown(attempt.signal) ? t("signal", { n: attempt.signal }) : isKnown(attempt.exit_code) ? t("exit.code", { n: attempt.exit_code }) : UNKNOWN;
+  const end = attempt.failure
+    ? word("cause", attempt.failure.code)
+    : isKnown(attempt.signal)
+      ? t("signal", { n: attempt.signal })
+      : isKnown(attempt.exit_code)
+        ? t("exit.code", { n: attempt.exit_code })
+        : UNKNOWN;
   return h(
     "tr",
     {},

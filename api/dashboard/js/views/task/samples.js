@@ -11,11 +11,19 @@ const MOST = 200;
 
 export function samplesView(taskId) {
   const grid = h("div", { class: "samples" });
-  const element = h("section", { class: "panel samples-panel", "aria-label": t("samples"), hidden: true }, h("header", {}, h("h2", {}, t("samples"))), h("div", { class: "body" }, grid));
+  const element = h(
+    "section",
+    { class: "panel samples-panel", "aria-label": t("samples"), hidden: true },
+    h("header", {}, h("h2", {}, t("samples"))),
+    h("div", { class: "body" }, grid),
+  );
   let drawn = "";
 
   function update(artifacts) {
-    const pictures = artifacts.filter(({ kind, path }) => kind === "sample" && PICTURES.test(path)).sort((a, b) => b.modified_at.localeCompare(a.modified_at)).slice(0, MOST);
+    const pictures = artifacts
+      .filter(({ kind, path }) => kind === "sample" && PICTURES.test(path))
+      .sort((a, b) => b.modified_at.localeCompare(a.modified_at))
+      .slice(0, MOST);
     // A picture that is written anew has another time, and so another address.
     const urls = pictures.map((each) => `${artifactURL(taskId, each.path)}?v=${Date.parse(each.modified_at)}`);
     if (urls.join() === drawn) return;
@@ -25,7 +33,12 @@ export function samplesView(taskId) {
       grid,
       pictures.map(({ path }, i) => {
         const name = path.split("/").at(-1);
-        return h("button", { class: "sample", title: path, on: { click: () => openLightbox(pictures, urls, i) } }, h("img", { src: urls[i], alt: name, loading: "lazy", decoding: "async" }), h("span", { class: "clip tiny soft foreign" }, name));
+        return h(
+          "button",
+          { class: "sample", title: path, on: { click: () => openLightbox(pictures, urls, i) } },
+          h("img", { src: urls[i], alt: name, loading: "lazy", decoding: "async" }),
+          h("span", { class: "clip tiny soft foreign" }, name),
+        );
       }),
     );
   }
@@ -46,10 +59,25 @@ function openLightbox(pictures, urls, first) {
     save.href = urls[at];
     save.download = file;
   };
-  const button = (key, sign, run) => h("button", { class: "icon-button", "aria-label": t(key), title: t(key), on: { click: run } }, icon(sign));
+  const button = (key, sign, run) =>
+    h("button", { class: "icon-button", "aria-label": t(key), title: t(key), on: { click: run } }, icon(sign));
   const dialog = openDialog(
     t("samples"),
-    (close) => h("div", {}, image, h("div", { class: "under" }, button("picture.back", "left", () => show(at - 1)), button("picture.on", "right", () => show(at + 1)), name, save, button("close", "close", close))),
+    (close) =>
+      h(
+        "div",
+        {},
+        image,
+        h(
+          "div",
+          { class: "under" },
+          button("picture.back", "left", () => show(at - 1)),
+          button("picture.on", "right", () => show(at + 1)),
+          name,
+          save,
+          button("close", "close", close),
+        ),
+      ),
     "lightbox",
   );
   dialog.addEventListener("keydown", (event) => {

@@ -19,7 +19,8 @@ export class SeriesStore {
     const found = await api.metrics(this.taskId, { metric, limit: LIMIT });
     this.available = found.available;
     const points = new Map();
-    for (const { step, epoch, value, timestamp } of found.data) points.set(step ?? epoch, { value, time: seconds(timestamp) });
+    for (const { step, epoch, value, timestamp } of found.data)
+      points.set(step ?? epoch, { value, time: seconds(timestamp) });
     this.#points.set(metric, points);
   }
 

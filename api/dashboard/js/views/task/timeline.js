@@ -18,7 +18,12 @@ function stretches(events, end) {
     if (found.length) found.at(-1).to = at;
     if (event.type === "status" && isFinished(event.current)) continue;
     const isRunning = event.type === "status" && event.current === "running";
-    found.push({ name: event.current, label: event.type === "stage" || isRunning ? word("stage", event.current) : word("task", event.current), from: at, to: end });
+    found.push({
+      name: event.current,
+      label: event.type === "stage" || isRunning ? word("stage", event.current) : word("task", event.current),
+      from: at,
+      to: end,
+    });
   }
   return found.filter(({ from, to }) => to > from);
 }
@@ -27,7 +32,12 @@ export function timeline() {
   const band = h("div", { class: "band" });
   const legend = h("div", { class: "legend band-legend" });
   const list = h("ol", { class: "event-list" });
-  const element = h("section", { class: "panel timeline", "aria-label": t("timeline") }, h("header", {}, h("h2", {}, t("timeline"))), h("div", { class: "body" }, band, legend, h("div", { class: "table-scroll" }, list)));
+  const element = h(
+    "section",
+    { class: "panel timeline", "aria-label": t("timeline") },
+    h("header", {}, h("h2", {}, t("timeline"))),
+    h("div", { class: "body" }, band, legend, h("div", { class: "table-scroll" }, list)),
+  );
   return {
     element,
     update(events, task) {
@@ -39,7 +49,10 @@ export function timeline() {
       fill(
         band,
         parts.map((part) => {
-          const piece = h("span", { class: `stretch stage-${part.name}`, title: `${part.label} · ${duration(part.to - part.from)}` });
+          const piece = h("span", {
+            class: `stretch stage-${part.name}`,
+            title: `${part.label} · ${duration(part.to - part.from)}`,
+          });
           piece.style.left = `${(100 * (part.from - start)) / whole}%`;
           piece.style.width = `${(100 * (part.to - part.from)) / whole}%`;
           return piece;
@@ -50,17 +63,30 @@ export function timeline() {
           return tick;
         }),
       );
-      fill(legend, sums(parts).map(([name, label, length]) => h("span", {}, h("i", { class: `key stage-${name}` }), label, h("b", {}, duration(length)))), marks.length > 0 && h("span", {}, h("i", { class: "key tick" }), t("checkpoints.n", { n: marks.length })));
+      fill(
+        legend,
+        sums(parts).map(([name, label, length]) =>
+          h("span", {}, h("i", { class: `key stage-${name}` }), label, h("b", {}, duration(length))),
+        ),
+        marks.length > 0 && h("span", {}, h("i", { class: "key tick" }), t("checkpoints.n", { n: marks.length })),
+      );
       fill(
         list,
-        [...events].reverse().map((event) =>
-          h(
-            "li",
-            { data: { tone: TONES[event.current] ?? TONES[event.type] ?? "idle" } },
-            time(event.timestamp),
-            h("div", { class: "grow" }, h("p", { class: "foreign" }, event.message), h("p", { class: "faint tiny" }, [word("event", event.type), event.actor].filter(Boolean).join(" · "))),
+        [...events]
+          .reverse()
+          .map((event) =>
+            h(
+              "li",
+              { data: { tone: TONES[event.current] ?? TONES[event.type] ?? "idle" } },
+              time(event.timestamp),
+              h(
+                "div",
+                { class: "grow" },
+                h("p", { class: "foreign" }, event.message),
+                h("p", { class: "faint tiny" }, [word("event", event.type), event.actor].filter(Boolean).join(" · ")),
+              ),
+            ),
           ),
-        ),
       );
     },
   };

@@ -28,8 +28,21 @@ export function openTask(app, { id }) {
   let task = null;
   const store = new SeriesStore(id);
   const changed = (what) => (what === "deleted" ? go("/tasks") : app.reload());
-  const [header, loss, small, use, log] = [taskHeader(changed), lossPanel(store), smallCharts(store), gpuUseChart(), logPanel(id)];
-  const [failure, band, files, samples, request, attempts] = [failureView(), timeline(), filesView(id), samplesView(id), requestView(), attemptsView()];
+  const [header, loss, small, use, log] = [
+    taskHeader(changed),
+    lossPanel(store),
+    smallCharts(store),
+    gpuUseChart(),
+    logPanel(id),
+  ];
+  const [failure, band, files, samples, request, attempts] = [
+    failureView(),
+    timeline(),
+    filesView(id),
+    samplesView(id),
+    requestView(),
+    attemptsView(),
+  ];
   const missing = h("div");
   const body = h(
     "div",
@@ -70,7 +83,10 @@ export function openTask(app, { id }) {
   }
 
   async function refetchHappened() {
-    const [happened, made] = await Promise.all([api.events(id, { limit: MOST_EVENTS }), api.artifacts(id, { limit: MOST_FILES })]);
+    const [happened, made] = await Promise.all([
+      api.events(id, { limit: MOST_EVENTS }),
+      api.artifacts(id, { limit: MOST_FILES }),
+    ]);
     band.update(happened.events, task);
     files.update(task, made);
     samples.update(made.artifacts);
@@ -99,24 +115,39 @@ export function openTask(app, { id }) {
     const wasFinished = isFinished(task.status);
     refetchTask()
       // Somebody else has resumed it.
-      .then(() => (wasFinished && !isFinished(task.status) ? app.reload() : Promise.all([refetchHappened(), !wasFinished && use.load(task)])))
+      .then(() =>
+        wasFinished && !isFinished(task.status)
+          ? app.reload()
+          : Promise.all([refetchHappened(), !wasFinished && use.load(task)]),
+      )
       .catch(() => {});
   }, SLOW_MS);
 
   const title = () => {
     if (!task) return id;
     const name = task.name || id;
-    return isFinished(task.status) ? `${word("task", task.status)} · ${name}` : `${percent(task.progress.overall_progress)} ${name}`;
+    return isFinished(task.status)
+      ? `${word("task", task.status)} · ${name}`
+      : `${percent(task.progress.overall_progress)} ${name}`;
   };
 
   return {
     element: h("div", { class: "screen" }, missing, body),
     title,
-    path: () => `/training/${encodeURIComponent(id)}/events/stream?types=progress,metrics,status,log&offset=${log.next}`,
+    path: () =>
+      `/training/${encodeURIComponent(id)}/events/stream?types=progress,metrics,status,log&offset=${log.next}`,
     on: {
       progress: (told) => {
         if (!task) return;
-        task = { ...task, status: told.status, progress: told.progress, metrics: told.metrics, speed: told.speed, waiting_reason: told.waiting_reason, warning: told.warning };
+        task = {
+          ...task,
+          status: told.status,
+          progress: told.progress,
+          metrics: told.metrics,
+          speed: told.speed,
+          waiting_reason: told.waiting_reason,
+          warning: told.warning,
+        };
         show();
       },
       metrics: ({ points }) => {

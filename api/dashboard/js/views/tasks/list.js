@@ -19,7 +19,14 @@ export class TaskList {
     this.foot = h("div", { class: "pager" });
     this.total = h("span", { class: "count-badge" });
     this.none = h("div");
-    this.element = h("section", { class: "panel tasks", "aria-label": how.title }, h("header", {}, h("h2", {}, how.title), this.total), this.rows, this.none, this.foot);
+    this.element = h(
+      "section",
+      { class: "panel tasks", "aria-label": how.title },
+      h("header", {}, h("h2", {}, how.title), this.total),
+      this.rows,
+      this.none,
+      this.foot,
+    );
   }
 
   /** Back to the first page: after a filter changed. */
@@ -35,7 +42,13 @@ export class TaskList {
       this.#offset = Math.max(0, this.#offset - this.how.limit);
       return this.refetch();
     }
-    reconcile(this.rows, this.#parts, found.tasks, (task) => task.task_id, (task) => taskRow(task, this.how.changed));
+    reconcile(
+      this.rows,
+      this.#parts,
+      found.tasks,
+      (task) => task.task_id,
+      (task) => taskRow(task, this.how.changed),
+    );
     fill(this.none, found.tasks.length === 0 && this.how.empty());
     fill(this.total, count(found.pagination.total));
     fill(this.foot, found.pagination.total > this.how.limit && this.#pager(found.pagination, found.tasks.length));
@@ -47,9 +60,31 @@ export class TaskList {
       this.refetch().catch(() => {});
     };
     return [
-      h("span", { class: "soft small" }, t("page.of", { from: count(this.#offset + 1), to: count(this.#offset + shown), total: count(total) })),
-      h("button", { class: "icon-button small", "aria-label": t("page.back"), disabled: this.#offset === 0, on: { click: () => turn(-this.how.limit) } }, icon("left")),
-      h("button", { class: "icon-button small", "aria-label": t("page.on"), disabled: !hasMore, on: { click: () => turn(this.how.limit) } }, icon("right")),
+      h(
+        "span",
+        { class: "soft small" },
+        t("page.of", { from: count(this.#offset + 1), to: count(this.#offset + shown), total: count(total) }),
+      ),
+      h(
+        "button",
+        {
+          class: "icon-button small",
+          "aria-label": t("page.back"),
+          disabled: this.#offset === 0,
+          on: { click: () => turn(-this.how.limit) },
+        },
+        icon("left"),
+      ),
+      h(
+        "button",
+        {
+          class: "icon-button small",
+          "aria-label": t("page.on"),
+          disabled: !hasMore,
+          on: { click: () => turn(this.how.limit) },
+        },
+        icon("right"),
+      ),
     ];
   }
 

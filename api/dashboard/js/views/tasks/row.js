@@ -29,7 +29,7 @@ export function taskRow(first, changed) {
   const [gpus, loss] = [h("span"), h("span", { class: "num" })];
   const bar = progressBar();
   const when = time(first.created_at);
-  const took = h("span", { class: "faint tiny" });
+  const [whenLabel, took] = [h("span", { class: "faint tiny" }), h("span", { class: "faint tiny" })];
   let task = first;
   const menu = menuButton(t("actions.of", { name: first.name ?? first.task_id }), () => actionsFor(task, changed));
   const element = h(
@@ -40,7 +40,7 @@ export function taskRow(first, changed) {
     h("div", { class: "cell gpu-cell small" }, h("span", { class: "cell-label" }, t("gpus")), gpus),
     h("div", { class: "cell progress-cell" }, bar.element),
     h("div", { class: "cell loss-cell" }, h("span", { class: "cell-label" }, t("loss")), loss),
-    h("div", { class: "cell time-cell small" }, when, took),
+    h("div", { class: "cell time-cell small" }, whenLabel, when, took),
     h("div", { class: "cell menu-cell" }, menu),
   );
   // The whole row leads to the task; links and buttons in it lead where they lead.
@@ -57,7 +57,12 @@ export function taskRow(first, changed) {
       task = next;
       chip.update(task.status);
       setText(link, task.name || task.task_id);
-      setText(under, [task.model_type, task.name ? task.task_id : "", task.priority ? t("priority.n", { n: task.priority }) : ""].filter(Boolean).join(" · "));
+      setText(
+        under,
+        [task.model_type, task.name ? task.task_id : "", task.priority ? t("priority.n", { n: task.priority }) : ""]
+          .filter(Boolean)
+          .join(" · "),
+      );
       const reason = task.waiting_reason ?? task.failure?.detail ?? task.warning ?? "";
       why.hidden = !reason;
       why.dataset.tone = task.failure ? "bad" : task.warning ? "warn" : "idle";
@@ -65,8 +70,12 @@ export function taskRow(first, changed) {
       fill(gpus, gpusOf(task));
       setText(loss, figure(task.metrics.current_loss));
       bar.update(task.status, task.progress);
+      setText(whenLabel, t(task.finished_at ? "ended" : task.started_at ? "started" : "created"));
       setTime(when, task.finished_at ?? task.started_at ?? task.created_at);
-      setText(took, isFinished(task.status) && lasted(task) !== null ? t("took", { time: duration(lasted(task)) }) : "");
+      setText(
+        took,
+        isFinished(task.status) && lasted(task) !== null ? t("took", { time: duration(lasted(task)) }) : "",
+      );
     },
     /** What a progress message tells. */
     progress(told) {

@@ -12,7 +12,14 @@ import { TaskList } from "./list.js";
 
 const ACTIVE = ["queued", "starting", "running", "stopping"];
 const FINISHED = ["completed", "failed", "stopped"];
-const FILTERS = { all: [...ACTIVE, ...FINISHED], queued: ["queued"], active: ["starting", "running", "stopping"], completed: ["completed"], failed: ["failed"], stopped: ["stopped"] };
+const FILTERS = {
+  all: [...ACTIVE, ...FINISHED],
+  queued: ["queued"],
+  active: ["starting", "running", "stopping"],
+  completed: ["completed"],
+  failed: ["failed"],
+  stopped: ["stopped"],
+};
 
 const SEARCH_PAUSE_MS = 200;
 // Several events of one change come together.
@@ -20,7 +27,11 @@ const REFETCH_PAUSE_MS = 250;
 
 /** @param {import("../../main.js").App} app @param {import("../../router.js").Place} place */
 export function openTasks(app, place) {
-  const wanted = { status: place.query.get("status") ?? "all", search: place.query.get("search") ?? "", model: place.query.get("model") ?? "" };
+  const wanted = {
+    status: place.query.get("status") ?? "all",
+    search: place.query.get("search") ?? "",
+    model: place.query.get("model") ?? "",
+  };
   if (!(wanted.status in FILTERS)) wanted.status = "all";
   const changed = () => refetchSoon();
   const filter = (among) => ({
@@ -28,10 +39,30 @@ export function openTasks(app, place) {
     search: wanted.search,
     model_type: wanted.model,
   });
-  const active = new TaskList({ title: t("tasks.active"), limit: 100, values: () => filter(ACTIVE), empty: () => nothing("tasks.none.active", true), changed });
-  const finished = new TaskList({ title: t("tasks.finished"), limit: 25, values: () => filter(FINISHED), empty: () => nothing("tasks.none.finished"), changed });
+  const active = new TaskList({
+    title: t("tasks.active"),
+    limit: 100,
+    values: () => filter(ACTIVE),
+    empty: () => nothing("tasks.none.active", true),
+    changed,
+  });
+  const finished = new TaskList({
+    title: t("tasks.finished"),
+    limit: 25,
+    values: () => filter(FINISHED),
+    empty: () => nothing("tasks.none.finished"),
+    changed,
+  });
 
-  const search = h("input", { class: "input", type: "search", value: wanted.search, placeholder: t("tasks.search"), "aria-label": t("tasks.search"), maxlength: 200, data: { search: "" } });
+  const search = h("input", {
+    class: "input",
+    type: "search",
+    value: wanted.search,
+    placeholder: t("tasks.search"),
+    "aria-label": t("tasks.search"),
+    maxlength: 200,
+    data: { search: "" },
+  });
   let typing = 0;
   search.addEventListener("input", () => {
     clearTimeout(typing);
@@ -45,7 +76,10 @@ export function openTasks(app, place) {
   );
   const filters = segments(
     t("status"),
-    Object.keys(FILTERS).map((value) => ({ value, label: value === "all" || value === "active" ? t(`filter.${value}`) : word("task", value) })),
+    Object.keys(FILTERS).map((value) => ({
+      value,
+      label: value === "all" || value === "active" ? t(`filter.${value}`) : word("task", value),
+    })),
     wanted.status,
     (status) => apply({ status }),
   );
@@ -89,7 +123,13 @@ export function openTasks(app, place) {
       h("h1", {}, t("tasks")),
       h("div", { class: "tools" }, h("a", { class: "button primary", href: "#/start" }, icon("plus"), t("nav.start"))),
     ),
-    h("div", { class: "filters" }, h("div", { class: "search grow" }, icon("search"), search, h("kbd", { class: "only-wide" }, "/")), model, filters.element),
+    h(
+      "div",
+      { class: "filters" },
+      h("div", { class: "search grow" }, icon("search"), search, h("kbd", { class: "only-wide" }, "/")),
+      model,
+      filters.element,
+    ),
     active.element,
     finished.element,
   );
@@ -103,7 +143,10 @@ export function openTasks(app, place) {
         if (row) row.progress(told);
         else if (!isFinished(told.status)) refetchSoon();
       },
-      status: (told) => told.event?.type === "status" || told.event?.type === "change" || told.event?.type === "stop" ? refetchSoon() : undefined,
+      status: (told) =>
+        told.event?.type === "status" || told.event?.type === "change" || told.event?.type === "stop"
+          ? refetchSoon()
+          : undefined,
     },
     refetch,
     keys: { j: () => move(1), k: () => move(-1), ArrowDown: () => move(1), ArrowUp: () => move(-1) },
@@ -116,7 +159,9 @@ export function openTasks(app, place) {
 
 /** The progress of what runs, for a tab in the background. */
 function title(active) {
-  const running = active.links.map((link) => active.row(link.closest(".task-row").dataset.task).task).filter((task) => task.status === "running");
+  const running = active.links
+    .map((link) => active.row(link.closest(".task-row").dataset.task).task)
+    .filter((task) => task.status === "running");
   const [first] = running;
   return first ? `${percent(first.progress.overall_progress)} ${first.name ?? first.task_id}` : t("tasks");
 }

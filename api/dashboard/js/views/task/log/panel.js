@@ -26,15 +26,33 @@ export function logPanel(taskId) {
 
   const rows = new Rows(onScroll);
   rows.isMarked = (line) => finds.marks.get(line.offset) ?? null;
-  const input = h("input", { class: "input", type: "search", placeholder: t("log.search"), "aria-label": t("log.search"), maxlength: 1000, data: { search: "" } });
+  const input = h("input", {
+    class: "input",
+    type: "search",
+    placeholder: t("log.search"),
+    "aria-label": t("log.search"),
+    maxlength: 1000,
+    data: { search: "" },
+  });
   const isRegex = h("input", { type: "checkbox" });
   const found = h("span", { class: "soft small finds", "aria-live": "polite" });
   const state = h("span", { class: "faint small", "aria-live": "off" });
   const newer = h("button", { class: "button small newer", hidden: true, on: { click: () => follow(true) } });
-  const button = (key, sign, run, label = null) => h("button", { class: label ? "button small" : "icon-button small", title: t(key), "aria-label": t(key), on: { click: run } }, icon(sign), label);
+  const button = (key, sign, run, label = null) =>
+    h(
+      "button",
+      { class: label ? "button small" : "icon-button small", title: t(key), "aria-label": t(key), on: { click: run } },
+      icon(sign),
+      label,
+    );
   const followButton = button("log.follow", "follow", () => follow(!isFollowing), t("log.follow.short"));
   const pauseButton = button("log.pause", "pause", () => pause(!isPaused));
-  const levels = segments(t("log.level"), LEVELS.map((value) => ({ value, label: t(`level.${value || "all"}`) })), "", (level) => attempt(() => setLevel(level)));
+  const levels = segments(
+    t("log.level"),
+    LEVELS.map((value) => ({ value, label: t(`level.${value || "all"}`) })),
+    "",
+    (level) => attempt(() => setLevel(level)),
+  );
   const none = h("div", { class: "log-none faint small" });
 
   const element = h(
@@ -53,7 +71,17 @@ export function logPanel(taskId) {
         button("log.error.on", "chevron", () => toError(1), t("log.errors")),
         pauseButton,
         followButton,
-        h("a", { class: "icon-button small", href: logDownloadURL(taskId), download: `${taskId}.log`, title: t("log.download"), "aria-label": t("log.download") }, icon("down")),
+        h(
+          "a",
+          {
+            class: "icon-button small",
+            href: logDownloadURL(taskId),
+            download: `${taskId}.log`,
+            title: t("log.download"),
+            "aria-label": t("log.download"),
+          },
+          icon("down"),
+        ),
       ),
     ),
     h(
@@ -186,7 +214,14 @@ export function logPanel(taskId) {
   function sayFinds() {
     const { length } = finds.results;
     const total = count(length) + (finds.isComplete ? "" : "+");
-    setText(found, length ? (finds.at < 0 ? t("log.finds", { n: total }) : `${count(finds.at + 1)} / ${total}`) : t("log.finds.none"));
+    setText(
+      found,
+      length
+        ? finds.at < 0
+          ? t("log.finds", { n: total })
+          : `${count(finds.at + 1)} / ${total}`
+        : t("log.finds.none"),
+    );
   }
 
   async function toFind(by) {
@@ -232,7 +267,7 @@ export function logPanel(taskId) {
       drawSoon();
     },
     add({ logs, next_offset: next }) {
-      if (isPaused) held.push({ lines: logs, next }), drawSoon();
+      if (isPaused) (held.push({ lines: logs, next }), drawSoon());
       else add(logs, next);
     },
     setPartial(line) {

@@ -100,7 +100,11 @@ export class Rows {
       "div",
       { class: `log-line${line.offset === this.current ? " current" : ""}`, data: { level: line.level } },
       h("span", { class: "log-number" }, line.line_number === null ? "" : count(line.line_number)),
-      h("time", { class: "log-time", title: line.timestamp ? utcTime(line.timestamp) : "" }, line.timestamp ? clockTime(line.timestamp) : ""),
+      h(
+        "time",
+        { class: "log-time", title: line.timestamp ? utcTime(line.timestamp) : "" },
+        line.timestamp ? clockTime(line.timestamp) : "",
+      ),
       h("span", { class: "log-level", "aria-label": line.level }, SIGNS[line.level] ?? ""),
       h("span", { class: "log-text" }, marked(line, this.isMarked(line))),
       line.truncated && h("span", { class: "faint" }, " …"),
@@ -116,5 +120,9 @@ function marked(line, place) {
   const [from, to] = place;
   // Positions count characters as people do, strings here count in halves of some.
   const characters = Array.from(line.message);
-  return [characters.slice(0, from).join(""), h("mark", {}, characters.slice(from, to).join("")), characters.slice(to).join("")];
+  return [
+    characters.slice(0, from).join(""),
+    h("mark", {}, characters.slice(from, to).join("")),
+    characters.slice(to).join(""),
+  ];
 }

@@ -34,7 +34,8 @@ export class LogSearch {
     this.results = found.results;
     this.isComplete = found.complete;
     for (const each of found.results) {
-      if (each.match_start !== null && each.match_end > each.match_start) this.marks.set(each.offset, [each.match_start, each.match_end]);
+      if (each.match_start !== null && each.match_end > each.match_start)
+        this.marks.set(each.offset, [each.match_start, each.match_end]);
     }
   }
 
