@@ -3,8 +3,8 @@
 /**
  * Makes an element.
  * @param {string} tag
- * @param {Record<string, any>|null} [props] attributes; `on` holds listeners, `data` the data attributes; null, undefined and
- *   false leave an attribute out, true sets it empty
+ * @param {Record<string, any>|null} [props] attributes; `on` holds listeners, `data` the data attributes; null,
+ *   undefined and false leave an attribute out, true sets it empty
  * @param {...(Node|string|number|null|undefined|false|Array)} children
  * @returns {HTMLElement}
  */
@@ -47,13 +47,15 @@ export function setAttribute(element, name, value) {
   } else if (element.getAttribute(name) !== String(value)) element.setAttribute(name, String(value));
 }
 
+/** @typedef {{element: HTMLElement, update: (model: any) => void, close?: () => void}} Part */
+
 /**
  * Brings the children of an element to a list of models: each key has one component, which is made once, then updated.
  * @param {HTMLElement} parent
- * @param {Map<any, {element: HTMLElement, update: (model: any) => void, close?: () => void}>} parts what is there, by key
+ * @param {Map<any, Part>} parts what is there, by key
  * @param {any[]} models
  * @param {(model: any) => any} keyOf
- * @param {(model: any) => {element: HTMLElement, update: (model: any) => void, close?: () => void}} make
+ * @param {(model: any) => Part} make
  */
 export function reconcile(parent, parts, models, keyOf, make) {
   const wanted = new Set(models.map(keyOf));

@@ -1,11 +1,11 @@
-// One live connection a tab. It heals by itself, rests while nobody looks, and asks its screen to fetch anew after a gap.
+// One live connection a tab. It heals by itself, rests while nobody looks, and has its screen fetch anew after a gap.
 
 import { Refused, streamURL } from "./api.js";
 import { Store } from "./store.js";
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15_000;
-// The service sends a comment every 15 s, which a page cannot see: after so long without news it is asked whether it lives.
+// The service sends a comment every 15 s, which a page cannot see: after so long without news it is asked if it lives.
 const QUIET_MS = 20_000;
 const PROBE_MS = 5_000;
 const POLL_MS = 5_000;
@@ -15,7 +15,7 @@ export const connection = new Store({ state: "connecting", retryAt: null });
 
 /**
  * @typedef {object} Watching
- * @property {() => string} path of the stream below /api/v1: asked anew for each connection, so that it can name an offset
+ * @property {() => string} path of the stream below /api/v1: asked for each connection, so that it can name an offset
  * @property {Record<string, (data: any, message: any) => void>} on what to do by a message's type
  * @property {() => Promise<void>} refetch brings the present state: at first, after each gap, and instead of a stream
  */

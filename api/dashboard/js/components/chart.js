@@ -30,8 +30,16 @@ export class Chart {
   #marks = [];
 
   /**
-   * @param {{label: string, height: number, series: ChartSeries[], showX?: (x: number) => string, showY?: (y: number) => string, isTime?: boolean, top?: number,
-   *   hasLegend?: boolean, xLabel?: string}} how `height` in rem
+   * @param {object} how
+   * @param {string} how.label
+   * @param {number} how.height in rem
+   * @param {ChartSeries[]} how.series
+   * @param {(x: number) => string} [how.showX]
+   * @param {(y: number) => string} [how.showY]
+   * @param {boolean} [how.isTime] x is in Unix seconds
+   * @param {number} [how.top] the upper edge; the highest value otherwise
+   * @param {boolean} [how.hasLegend]
+   * @param {string} [how.xLabel]
    */
   constructor(how) {
     this.how = how;
@@ -157,7 +165,8 @@ export class Chart {
       stroke: faint ? `${stroke}60` : stroke,
       width: faint ? 1 : 2,
       spanGaps: Boolean(dots),
-      points: { show: Boolean(dots), size: 6, fill: stroke },
+      // By itself uPlot marks values only where they stand far apart, such as a single one.
+      points: { ...(dots && { show: true }), size: 6, fill: stroke },
     };
   }
 

@@ -26,7 +26,10 @@ export class Sparkline {
   #from = 0;
   #to = 1;
 
-  /** @param {string} colour the name of a custom property @param {number|null} top the value at the upper edge; null: the highest */
+  /**
+   * @param {string} colour the name of a custom property
+   * @param {number|null} top the value at the upper edge; null: the highest
+   */
   constructor(colour, top = 100) {
     this.element = h("canvas", { class: "sparkline", "aria-hidden": "true" });
     this.element.sparkline = this;
@@ -36,7 +39,11 @@ export class Sparkline {
     sized.observe(this.element);
   }
 
-  /** @param {Array<[number, number|null]>} points by time in seconds @param {number} from @param {number} to the times at both edges */
+  /**
+   * @param {Array<[number, number|null]>} points by time in seconds
+   * @param {number} from the time at the left edge
+   * @param {number} to the time at the right edge
+   */
   update(points, from, to) {
     this.#points = points;
     this.#from = from;

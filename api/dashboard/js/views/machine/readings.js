@@ -9,7 +9,7 @@ const HOT = 90;
 
 const share = (part, whole) => (isKnown(part) && isKnown(whole) && whole > 0 ? (100 * part) / whole : null);
 
-/** One description a reading: label, value and of what, how any value is written, bar, level, and the line's upper edge. */
+/** One description a reading: its value, of what, how any value is written, bar, level, and the line's upper edge. */
 export const READINGS = [
   {
     metric: "utilization_gpu",

@@ -81,7 +81,7 @@ export function tomlEditor(name, label, placeholder, changed) {
       area.value = text;
       number();
     },
-    /** Shows the findings that point into this file; gives back how many these were. */
+    /** Shows the findings that point into this file, and gives these back. */
     show(findings) {
       marked = new Map();
       const own = findings.filter(({ pointer }) => pointer === `/${name}` || pointer.startsWith(`/${name}/`));
@@ -93,7 +93,7 @@ export function tomlEditor(name, label, placeholder, changed) {
       });
       fill(list, items);
       number();
-      return own.length;
+      return own;
     },
   };
 }

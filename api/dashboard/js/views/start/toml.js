@@ -1,8 +1,8 @@
-// Where in a TOML text a finding points to. It does not parse: it knows tables, keys and lines, which is enough to find a place.
+// Where in a TOML text a finding points to. It does not parse: tables, keys and lines are enough to find a place.
 
 /**
- * The line (from 1) that a pointer such as `/model/dtype` or `/directory/0/path` means in this text, or null. When the key itself is
- * missing it is the line of the nearest table around it.
+ * The line (from 1) that a pointer such as `/model/dtype` or `/directory/0/path` means in this text, or null. When the
+ * key itself is missing it is the line of the nearest table around it.
  * @param {string} text
  * @param {string} pointer JSON pointer inside the document
  */

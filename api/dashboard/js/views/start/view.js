@@ -95,10 +95,8 @@ export function openStart(app, place) {
   function show(found) {
     const all = findingsOf(found);
     const parts = mode === "toy" ? [toy] : [model, config, dataset];
-    const before = new Set();
-    for (const part of [...parts, name, priority]) part.show(all);
-    for (const { pointer } of all) if (isPlaced(pointer)) before.add(pointer);
-    const rest = all.filter(({ pointer }) => !before.has(pointer));
+    const placed = new Set([...parts, name, priority].flatMap((part) => part.show(all)));
+    const rest = all.filter((finding) => !placed.has(finding));
     const errors = all.filter(({ severity }) => severity === "error").length;
     fill(
       findings,
@@ -111,13 +109,6 @@ export function openStart(app, place) {
           { class: "findings" },
           rest.map((finding) => findingItem(finding, finding.pointer, null)),
         ),
-    );
-  }
-
-  function isPlaced(pointer) {
-    if (mode === "toml") return /^\/(config_toml|dataset_toml|model_type|name|priority)(\/|$)/.test(pointer);
-    return /^\/(name|priority)$|^\/config\/(epochs|eval_every_n_epochs|toy\/(steps_per_epoch|step_seconds|log_lines_per_step|fail_at_step))$/.test(
-      pointer,
     );
   }
 

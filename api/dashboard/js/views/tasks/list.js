@@ -12,7 +12,14 @@ export class TaskList {
   #offset = 0;
   #asked = 0;
 
-  /** @param {{title: string, limit: number, values: () => Record<string, string>, empty: () => Node, changed: () => void}} how */
+  /**
+   * @param {object} how
+   * @param {string} how.title
+   * @param {number} how.limit rows a page
+   * @param {() => Record<string, string>} how.values the filter
+   * @param {() => Node} how.empty what is shown when there are none
+   * @param {() => void} how.changed called when something was done to a task
+   */
   constructor(how) {
     this.how = how;
     this.rows = h("ul", { class: "task-rows" });

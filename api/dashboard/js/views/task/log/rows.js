@@ -24,7 +24,12 @@ export class Rows {
     this.sized.observe(this.element);
   }
 
-  /** Shows these lines. @param {any[]} lines @param {boolean} stays keep to the end @param {number} shift lines that came in above */
+  /**
+   * Shows these lines.
+   * @param {any[]} lines
+   * @param {boolean} stays keep to the end
+   * @param {number} shift lines that came in above
+   */
   show(lines, stays, shift = 0) {
     this.lines = lines;
     this.#measure();
