@@ -14,7 +14,7 @@ SOURCES = {path.relative_to(SCRIPTS).as_posix(): path.read_text() for path in SC
 
 
 def words(language: str) -> dict[str, str]:
-    return dict(re.findall(r'^  "([^"]+)": "(.*)",$', SOURCES[f"i18n/{language}.js"], re.MULTILINE))
+    return dict(re.findall(r'^  "?([\w.]+)"?:\s+"(.*)",$', SOURCES[f"i18n/{language}.js"], re.MULTILINE))
 
 
 def places(text: str) -> set[str]:

@@ -22,7 +22,6 @@ export function logPanel(taskId) {
   let held = [];
   let isScheduled = false;
   let shift = 0;
-  let last = [];
 
   const rows = new Rows(onScroll);
   rows.isMarked = (line) => finds.marks.get(line.offset) ?? null;
@@ -141,18 +140,18 @@ export function logPanel(taskId) {
     drawSoon();
   }
 
-  function onScroll(edge, isAtEnd) {
-    if (isAtEnd !== isFollowing && last.length === rows.lines.length) {
-      isFollowing = isAtEnd && log.isLive;
+  /** A person who scrolls up wants to read; one who scrolls to the end wants to follow. */
+  function onScroll({ isUp, isAtEnd, isAtStart }) {
+    const wanted = !isUp && isAtEnd && log.isLive;
+    if (isFollowing !== wanted && (isUp || wanted)) {
+      isFollowing = wanted;
       drawSoon();
     }
-    last = rows.lines;
-    if (edge === "top" && log.hasOlder) older();
+    if (isUp && isAtStart && log.hasOlder) older();
     else if (isAtEnd && !log.isLive) log.loadNewer().then(drawSoon, () => {});
   }
 
   async function older() {
-    isFollowing = false;
     const came = await log.loadOlder().catch(() => 0);
     shift += came;
     if (came) drawSoon();

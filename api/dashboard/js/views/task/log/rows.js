@@ -9,8 +9,10 @@ export class Rows {
   /** Height of a line in pixels; measured once, and again when the window changes. */
   #height = 0;
   #drawn = "";
+  #top = 0;
+  #stays = true;
 
-  /** @param {(edge: "top"|"bottom", isAtEnd: boolean) => void} scrolled */
+  /** @param {(how: {isUp: boolean, isAtEnd: boolean, isAtStart: boolean}) => void} scrolled by a person */
   constructor(scrolled) {
     this.inner = h("div", { class: "log-rows" });
     this.spacer = h("div", { class: "log-spacer" }, this.inner);
@@ -34,8 +36,9 @@ export class Rows {
     this.lines = lines;
     this.#measure();
     this.spacer.style.height = `${lines.length * this.#height}px`;
-    if (shift) this.element.scrollTop += shift * this.#height;
-    if (stays) this.element.scrollTop = this.element.scrollHeight;
+    this.#stays = stays;
+    if (stays) this.#scrollTo(this.element.scrollHeight);
+    else this.#scrollTo(this.element.scrollTop + shift * this.#height);
     this.#drawn = "";
     this.#draw();
   }
@@ -45,14 +48,10 @@ export class Rows {
     return scrollHeight - scrollTop - clientHeight < this.#height * 1.5;
   }
 
-  toEnd() {
-    this.element.scrollTop = this.element.scrollHeight;
-  }
-
   /** Brings a line into the middle. */
   reveal(index) {
     this.current = this.lines[index]?.offset ?? null;
-    this.element.scrollTop = Math.max(0, index * this.#height - this.element.clientHeight / 2);
+    this.#scrollTo(Math.max(0, index * this.#height - this.element.clientHeight / 2));
     this.redraw();
   }
 
@@ -74,16 +73,22 @@ export class Rows {
   }
 
   #onResize() {
-    const isAtEnd = this.isAtEnd;
     this.#height = 0;
-    this.show(this.lines, isAtEnd);
+    this.show(this.lines, this.#stays);
   }
 
   #onScroll() {
     this.#draw();
-    const { scrollTop } = this.element;
-    if (scrollTop < this.element.clientHeight) this.scrolled("top", this.isAtEnd);
-    else this.scrolled("bottom", this.isAtEnd);
+    const { scrollTop, clientHeight } = this.element;
+    const moved = scrollTop - this.#top;
+    this.#top = scrollTop;
+    // What this list scrolls itself was noted when it did; and lines that go or come move nobody upwards.
+    if (moved) this.scrolled({ isUp: moved < 0, isAtEnd: this.isAtEnd, isAtStart: scrollTop < clientHeight });
+  }
+
+  #scrollTo(top) {
+    this.element.scrollTop = top;
+    this.#top = this.element.scrollTop;
   }
 
   #draw() {
