@@ -49,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
         return 1
     port = listener.getsockname()[1]
     shell = create_shell(runtime)
-    server = Server(shell, runtime.live.close_soon, on_started=lambda: _announce(runtime, port))
+    server = Server(shell, runtime.live, on_started=lambda: _announce(runtime, port))
     runtime.start()
     # What is loaded by now stays: without this, each full collection walks over it, for milliseconds.
     gc.collect()

@@ -78,7 +78,7 @@ class Live:
         task = create_task_stream(broker, following, self._reading, follow_task_log(logs, feeds, self._reading))
         log, own_log = create_log_stream(logs, feeds, self._reading), create_own_log_stream(logs, feeds)
         events_, socket = Transport.EVENTS, Transport.WEB_SOCKET
-        routes = LiveRoutes(
+        self.routes = LiveRoutes(
             [
                 LiveRoute(f"{BASE}/gpu/stream", events_, gpu),
                 LiveRoute(f"{BASE}/ws/gpu", socket, gpu),
@@ -90,7 +90,12 @@ class Live:
                 LiveRoute(f"{BASE}/system/logs/stream", events_, own_log),
             ]
         )
-        self.serving = LiveServing(routes, broker, self.admission)
+        self.serving = LiveServing(self.routes, broker, self.admission)
+
+    @property
+    def count(self) -> int:
+        """How many streams there are."""
+        return self.admission.streams
 
     @property
     def outlet(self) -> Outlet:
@@ -141,6 +146,7 @@ class Live:
             "Streams refused because there were too many.",
             value=self.admission.refused,
         )
+        yield GaugeMetricFamily("diffusion_pipe_log_followers", "Who follows logs.", value=self._feeds.followers)
         by_topic = (
             ("diffusion_pipe_stream_messages", "Messages published.", self.broker.published),
             ("diffusion_pipe_stream_dropped", "Subscribers dropped for not reading.", self.broker.dropped),

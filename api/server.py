@@ -5,9 +5,10 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from types import FrameType
+from typing import Protocol
 from wsgiref.types import WSGIApplication
 
 import uvicorn
@@ -16,14 +17,14 @@ from starlette.types import Message, Receive, Scope, Send
 from api.errors import MalformedRequest, MethodNotAllowed, NotFound, RequestTimeout, ServiceError, TooLarge
 from api.live.routing import Found
 from api.live.serving import LiveServing
-from api.services.documents import Document, DocumentTable, HeaderList, ReadyDocument, reply_with
+from api.services.documents import DocumentTable, ReadyDocument
 from api.shell.access_log import Access, AccessLog
 from api.shell.downloads import send_download
 from api.shell.guard import HostPolicy
 from api.shell.protocol import HTTPProtocol, WebSocketProtocol, limit_send_buffer
+from api.shell.reply import NOSNIFF, Handshake, Headers, Reply
 from api.shell.wsgi import FlaskBelow
 from api.utils.clock import Clock
-from api.utils.envelope import JSON, encode_error
 from api.utils.ids import SAFE_ID, current_request_id, new_request_id
 from api.utils.responses import FILE
 
@@ -38,18 +39,13 @@ BODY_SECONDS = 30.0
 #: Seconds that a shutdown waits for what is being answered. Streams are ended by ourselves, at once.
 GRACE_SECONDS = 3
 
+#: Rounds of 0.05 s in which streams may say that the server ends.
+FAREWELL_ROUNDS = 20
+
 #: The route of every address that does not exist: one for all, or clients could make metrics without end.
 UNKNOWN_ROUTE = "unknown"
 
-#: RFC 6455, 7.4.1: the server cannot go on with the stream; the client may come again.
-_INTERNAL_ERROR = 1011
-
 _STREAM_METHODS = "GET, HEAD, OPTIONS"
-
-_JSON_HEADER = (b"content-type", JSON.encode())
-_NOSNIFF = (b"x-content-type-options", b"nosniff")
-
-Headers = Mapping[bytes, bytes]
 
 
 class Shell:
@@ -75,7 +71,7 @@ class Shell:
         self._clock = clock
         self._max_body_bytes = max_body_bytes
         # With origins allowed, an answer differs by Origin even where the request has none.
-        self._common_headers = [_NOSNIFF, *([(b"vary", b"Origin")] if policy.has_origins else [])]
+        self._common_headers = [NOSNIFF, *([(b"vary", b"Origin")] if policy.has_origins else [])]
         self._serves_documents = serves_documents
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,7 +95,7 @@ class Shell:
         began = time.perf_counter()
         headers = dict(scope["headers"])
         request_id = _request_id(headers.get(b"x-request-id"))
-        reply = _Reply(send, request_id, self._common_headers)
+        reply = Reply(send, request_id, self._common_headers)
         route = None
         try:
             self._check(scope, headers)
@@ -128,7 +124,7 @@ class Shell:
         is_plain = scope["method"] == "GET" and not scope["query_string"] and b"origin" not in headers
         return self._documents().ready(scope["path"]) if is_plain and self._serves_documents else None
 
-    async def _think(self, scope: Scope, headers: Headers, receive: Receive, reply: "_Reply") -> None:
+    async def _think(self, scope: Scope, headers: Headers, receive: Receive, reply: Reply) -> None:
         token = current_request_id.set(reply.request_id)
         try:
             found = self._live.find_events(scope["path"])
@@ -139,7 +135,7 @@ class Shell:
         finally:
             current_request_id.reset(token)
 
-    async def _ask_flask(self, scope: Scope, headers: Headers, receive: Receive, reply: "_Reply") -> None:
+    async def _ask_flask(self, scope: Scope, headers: Headers, receive: Receive, reply: Reply) -> None:
         if scope["path"].startswith("//"):
             # Werkzeug would drop the first slash and find a route.
             raise NotFound
@@ -183,7 +179,7 @@ class Shell:
             raise RequestTimeout(headers={"Connection": "close"}) from None
         return bytes(body)
 
-    async def _stream(self, found: Found, scope: Scope, headers: Headers, receive: Receive, reply: "_Reply") -> None:
+    async def _stream(self, found: Found, scope: Scope, headers: Headers, receive: Receive, reply: Reply) -> None:
         scope["state"]["route"] = found.route.pattern
         if scope["method"] == "OPTIONS":
             headers_out = [(b"allow", _STREAM_METHODS.encode()), (b"content-length", b"0")]
@@ -224,7 +220,7 @@ class Shell:
         began = time.perf_counter()
         headers = dict(scope["headers"])
         request_id = _request_id(headers.get(b"x-request-id"))
-        handshake, status = _Handshake(send), 101
+        handshake, status = Handshake(send), 101
         try:
             self._check(scope, headers)
             found = self._live.find_socket(scope["path"])
@@ -241,78 +237,6 @@ class Shell:
             await handshake.refuse(receive, ServiceError(), request_id)
         finally:
             self._note(scope, began, request_id, status, None)
-
-
-class _Handshake:
-    """A WebSocket, which can be refused in the envelope until the client was let in."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self._is_done = False
-
-    async def send(self, message: Message) -> None:
-        self._is_done = True
-        await self._send(message)
-
-    async def refuse(self, receive: Receive, error: ServiceError, request_id: str) -> None:
-        if self._is_done:
-            with suppress(Exception):
-                await self._send({"type": "websocket.close", "code": _INTERNAL_ERROR})
-            return
-        body = encode_error(error, request_id)
-        headers = [_JSON_HEADER, (b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode())]
-        headers += [_NOSNIFF, *((name.lower().encode(), value.encode()) for name, value in error.headers.items())]
-        await receive()
-        await self._send({"type": "websocket.http.response.start", "status": error.status, "headers": headers})
-        await self._send({"type": "websocket.http.response.body", "body": body})
-
-
-class _Reply:
-    """What goes back: adds the headers that every answer has, and remembers the status."""
-
-    __slots__ = ("_common_headers", "_send", "request_id", "status")
-
-    def __init__(self, send: Send, request_id: str, common_headers: HeaderList) -> None:
-        self._send = send
-        self._common_headers = common_headers
-        self.request_id = request_id
-        self.status = 0
-
-    def allow_origin(self, origin: bytes) -> None:
-        """Lets a page of this origin read the answer; for what Flask does not answer, which does so itself."""
-        allowed = (b"access-control-allow-origin", origin)
-        self._common_headers = [*(header for header in self._common_headers if header != allowed), allowed]
-
-    async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            own = [(b"x-request-id", self.request_id.encode()), *self._common_headers]
-            message = {**message, "headers": [*message["headers"], *own]}
-        await self._send(message)
-
-    async def send_document(self, document: Document, headers: Headers, now: float) -> None:
-        if_none_match, accept_encoding = headers.get(b"if-none-match"), headers.get(b"accept-encoding")
-        status, own, body = reply_with(
-            document,
-            if_none_match.decode("latin-1") if if_none_match else "",
-            accept_encoding.decode("latin-1") if accept_encoding else "",
-            now,
-        )
-        own.append((b"x-request-id", self.request_id.encode()))
-        own += self._common_headers
-        self.status = status
-        await self._send({"type": "http.response.start", "status": status, "headers": own})
-        await self._send({"type": "http.response.body", "body": body})
-
-    async def fail(self, error: ServiceError) -> None:
-        """Sends the failure, unless an answer is already on its way."""
-        if self.status:
-            return
-        body = encode_error(error, self.request_id)
-        headers = [_JSON_HEADER, (b"content-length", b"%d" % len(body))]
-        headers += [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
-        await self.send({"type": "http.response.start", "status": error.status, "headers": headers})
-        await self.send({"type": "http.response.body", "body": body})
 
 
 def _request_id(given: bytes | None) -> str:
@@ -335,11 +259,19 @@ def _replay(body: bytes) -> Receive:
     return receive
 
 
+class Streams(Protocol):
+    """The live streams, as their server sees them."""
+
+    @property
+    def count(self) -> int: ...
+    def close_soon(self) -> None: ...  # may be called from a signal handler
+
+
 class Server(uvicorn.Server):
     """uvicorn's server, which ends the streams itself and exits with 0 when it is told to end."""
 
-    def __init__(self, shell: Shell, end_streams: Callable[[], None], on_started: Callable[[], None]) -> None:
-        """`end_streams` is called from a signal handler; `on_started` once it listens, and answers signals."""
+    def __init__(self, shell: Shell, streams: Streams, on_started: Callable[[], None]) -> None:
+        """`on_started` is called once it listens, and answers signals."""
         super().__init__(
             uvicorn.Config(
                 shell,
@@ -357,7 +289,7 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=GRACE_SECONDS,
             )
         )
-        self._end_streams = end_streams
+        self._streams = streams
         self._on_started = on_started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -366,7 +298,17 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
-        self._end_streams()
+        self._streams.close_soon()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # uvicorn would cut WebSockets off before they have said their last word.
+        for server in self.servers:
+            server.close()
+        for _ in range(FAREWELL_ROUNDS):
+            if self._streams.count == 0:
+                break
+            await asyncio.sleep(0.05)
+        await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
         # A tick is 0.1 s; who has not sent a whole header in 20 s is looked for every 2 s.

@@ -23,6 +23,8 @@ class Effort:
     requests: int = 100
     claims: int = 4000
     watch_seconds: int = 20
+    followers: int = 500
+    live_seconds: int = 20
 
 
 FULL = Effort()
@@ -43,4 +45,6 @@ QUICK = Effort(
     requests=20,
     claims=320,
     watch_seconds=5,
+    followers=50,
+    live_seconds=5,
 )

@@ -148,8 +148,8 @@ class Answer:
 class Client:
     """One kept connection to a server."""
 
-    def __init__(self, server: Running) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    def __init__(self, server: Running, timeout: float = 10) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=timeout)
         self._asked_at = time.monotonic()
 
     def ask(

@@ -42,7 +42,7 @@ class LogFiles:
         """The offsets at which its segments begin, ascending."""
         try:
             return segment_starts(str(self.directory))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return ()
 
     def first(self) -> int:
@@ -72,7 +72,7 @@ class LogFiles:
         for _ in range(_ATTEMPTS):
             try:
                 return read_log(str(self.directory), max(0, offset), max(0, limit))
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 continue
         return offset, b""
 

@@ -1,7 +1,7 @@
 """Carries the frames of a stream to one client, whatever the transport."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
@@ -9,13 +9,15 @@ from api.live.frames import Frame
 from api.live.subscription import TooSlow
 from api.models.live import MessageType
 
-#: The frames of one stream; closed when the client has gone.
-Frames = AsyncGenerator[Frame, None]
+#: The frames of one stream, as many at a time as there are: sent together they cost little more than one.
+Frames = AsyncGenerator[Sequence[Frame], None]
+
+Send = Callable[[Sequence[Frame]], Awaitable[None]]
 
 #: Seconds between two signs of life.
 HEARTBEAT_SECONDS = 15.0
 
-#: Seconds that one message may take to be sent before the subscriber counts as gone.
+#: Seconds that what is sent together may take to be sent before the subscriber counts as gone.
 SEND_SECONDS = 20.0
 
 #: And the farewell to one who is too slow: after it the connection is cut.
@@ -24,7 +26,7 @@ FAREWELL_SECONDS = 3.0
 
 async def carry(
     frames: Frames,
-    send: Callable[[Frame], Awaitable[None]],
+    send: Send,
     beat: Callable[[], Awaitable[None]],
     leave: Coroutine[Any, Any, None],
 ) -> bool:
@@ -46,12 +48,14 @@ async def carry(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _carry(frames: Frames, send: Callable[[Frame], Awaitable[None]], turn: asyncio.Lock) -> None:
+async def _carry(frames: Frames, send: Send, turn: asyncio.Lock) -> None:
     async with aclosing(frames):
-        async for frame in frames:
-            seconds = FAREWELL_SECONDS if frame.type is MessageType.CLOSING else SEND_SECONDS
-            async with turn, _within(seconds):
-                await send(frame)
+        async for some in frames:
+            if not some:
+                continue
+            is_farewell = some[-1].type is MessageType.CLOSING
+            async with turn, _within(FAREWELL_SECONDS if is_farewell else SEND_SECONDS):
+                await send(some)
 
 
 async def _beat(beat: Callable[[], Awaitable[None]], turn: asyncio.Lock) -> None:

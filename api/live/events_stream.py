@@ -32,12 +32,11 @@ def create_events_stream(broker: Broker) -> Opener:
 
 
 async def _frames(subscription: Subscription, missed: Missed, boot: str) -> Frames:
-    for frame in _first(missed, f"{boot}-{missed.number}"):
-        yield frame
-    async for published in subscription.after(missed.number):
-        yield published.frame
+    yield _first(missed, f"{boot}-{missed.number}")
+    async for some in subscription.after(missed.number):
+        yield [published.frame for published in some]
     if subscription.ending is not None:
-        yield closing_frame(subscription.ending)
+        yield [closing_frame(subscription.ending)]
     if subscription.ending is Ending.TOO_SLOW:
         raise TooSlow
 

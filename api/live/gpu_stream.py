@@ -34,10 +34,10 @@ async def _frames(subscription: Subscription, latest: Published | None) -> Frame
     seen = 0
     if latest is not None:
         seen = latest.number
-        yield latest.snapshot_frame
-    async for published in subscription.after(seen):
-        yield published.snapshot_frame
+        yield [latest.snapshot_frame]
+    async for some in subscription.after(seen):
+        yield [published.snapshot_frame for published in some]
     if subscription.ending is not None:
-        yield closing_frame(subscription.ending)
+        yield [closing_frame(subscription.ending)]
     if subscription.ending is Ending.TOO_SLOW:
         raise TooSlow

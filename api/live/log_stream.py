@@ -42,9 +42,9 @@ def create_own_log_stream(logs: LogService, feeds: LogFeeds) -> Opener:
 
 async def _frames(follower: Follower) -> Frames:
     async for batch in follower:
-        yield frame(batch)
+        yield [frame(batch)]
     if follower.was_cut_off:
-        yield closing_frame(Ending.SERVER_ENDING)
+        yield [closing_frame(Ending.SERVER_ENDING)]
 
 
 def frame(batch: LogBatch) -> Frame:

@@ -72,7 +72,7 @@ class Query:
         """At most one of these may be given."""
         given = [name for name in names if name in self._given]
         if len(given) > 1:
-            self._refuse(given[1], f"give one of {' and '.join(names)}, not {' and '.join(given)}")
+            self._mistakes.append(Mistake("", f"give one of {' and '.join(names)}, not {' and '.join(given)}"))
 
     def _refuse(self, name: str, why: str) -> None:
         self._mistakes.append(Mistake(f"/{name}", why))

@@ -74,6 +74,11 @@ class LiveRoutes:
         for route in routes:
             self._by_transport[route.transport].append(route)
 
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """Where there are streams."""
+        return tuple(route.pattern for routes in self._by_transport.values() for route in routes)
+
     def find(self, transport: Transport, path: str) -> Found | None:
         """The route of a path."""
         for route in self._by_transport[transport]:

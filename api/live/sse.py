@@ -20,7 +20,7 @@ async def send_events(frames: Frames, receive: Receive, send: Send, *, is_head: 
     if not is_head:
         has_ended = await carry(
             frames,
-            lambda frame: _send_part(send, frame.event),
+            lambda some: _send_part(send, b"".join([frame.event for frame in some])),
             lambda: _send_part(send, _HEARTBEAT),
             _until_gone(receive),
         )

@@ -10,6 +10,9 @@ from api.models.live import Ending, Message, Topic
 #: Messages that a subscriber may be behind; one that is further behind has stopped reading and is dropped.
 QUEUE_MESSAGES = 256
 
+#: Bytes of messages that are sent together: a subscriber that falls behind shall not make copies of all that waits.
+TOGETHER_BYTES = 64 * 1024
+
 
 class TooSlow(Exception):
     """The subscriber has stopped reading."""
@@ -71,19 +74,23 @@ class Subscription:
         self.ending = self.ending or why
         self.news.set()
 
-    def take(self) -> Published | None:
-        """The next message, if there is one."""
-        return self._queue.popleft() if self._queue else None
+    def take(self) -> list[Published]:
+        """What waits: as much as is worth sending together, or nothing."""
+        taken: list[Published] = []
+        size = 0
+        while self._queue and size < TOGETHER_BYTES:
+            taken.append(self._queue.popleft())
+            size += len(taken[-1].message.json)
+        return taken
 
-    async def get(self) -> Published | None:
-        """The next message; None at the end."""
-        while (published := self.take()) is None and self.ending is None:
+    async def after(self, number: int) -> AsyncGenerator[list[Published], None]:
+        """What comes, as much at a time as there is, without what has a number up to `number`."""
+        while True:
             self.news.clear()
-            await self.news.wait()
-        return published
-
-    async def after(self, number: int) -> AsyncGenerator[Published, None]:
-        """What comes, without what has a number up to `number`."""
-        while (published := await self.get()) is not None:
-            if published.number > number:
-                yield published
+            taken = self.take()
+            if taken:
+                yield [published for published in taken if published.number > number]
+            elif self.ending is not None:
+                return
+            else:
+                await self.news.wait()

@@ -103,15 +103,13 @@ class _TaskStream:
     async def frames(self, position: EventPosition) -> Frames:
         """Everything, from the events of `position` on."""
         async with aclosing(self._log):
-            async for frame in self._first(position):
-                yield frame
+            async for frames in self._first(position):
+                yield frames
             if self._follows_log:
                 self._log.start()
-            while (frames := await self._next()) is not None:
-                for frame in frames:
-                    yield frame
-            for frame in self._last():
-                yield frame
+            while (following := await self._next()) is not None:
+                yield following
+            yield self._last()
         if self._subscription.ending is Ending.TOO_SLOW:
             raise TooSlow
 
@@ -120,17 +118,17 @@ class _TaskStream:
     async def _first(self, position: EventPosition) -> Frames:
         after = self._wanted.after
         if self._wanted.is_reset or (after is not None and position.last_id < after):
-            yield reset_frame()
+            yield [reset_frame()]
         while True:
             self._event_id = position.last_id
-            for message in self._following.missed(position):
-                if TaskMessages.STATUS in self._wanted.types:
-                    yield Frame(message.type, message.json, self._id(message.position))
+            if TaskMessages.STATUS in self._wanted.types:
+                missed = self._following.missed(position)
+                yield [Frame(message.type, message.json, self._id(message.position)) for message in missed]
             if not position.has_more:
                 break
             position = await self._reading.read(self._following.position, self._task_id, position.last_id)
         if TaskMessages.PROGRESS in self._wanted.types:
-            yield Frame(MessageType.PROGRESS, await self._progress(), self._id())
+            yield [Frame(MessageType.PROGRESS, await self._progress(), self._id())]
         if position.status.is_finished:
             self._end = await self._reading.read(self._following.end, self._task_id, position.last_id)
 
@@ -144,15 +142,19 @@ class _TaskStream:
     # -- what comes ------------------------------------------------------------------------------------------------
 
     async def _next(self) -> list[Frame] | None:
-        """The frames of the next message, and of the next piece of the log; None when it is over."""
+        """The frames of what waits; None when it is over."""
         while True:
             self._subscription.news.clear()
-            published, piece = self._subscription.take(), self._log.take()
-            frames = [] if published is None else self._show(published)
+            taken = self._subscription.take()
+            frames = [frame for published in taken for frame in self._show(published)]
+            piece = self._log.take()
             if piece is not None:
                 frames.append(self._show_piece(piece))
-            if published is not None or piece is not None:
+            if frames:
                 return frames
+            if taken:
+                # Nothing of it was wanted; there may be more.
+                continue
             if self._is_over():
                 return None
             await self._subscription.news.wait()

@@ -1,5 +1,6 @@
 """Streams over a WebSocket."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -21,19 +22,28 @@ async def send_texts(frames: Frames, scope: Scope, receive: Receive, send: Send)
     socket = WebSocket(scope, receive, send)
     last: MessageType | None = None
 
-    async def send_frame(frame: Frame) -> None:
+    async def send_some(some: Sequence[Frame]) -> None:
         nonlocal last
-        last = frame.type
-        await socket.send_text(frame.text)
+        for frame in some:
+            last = frame.type
+            await _say(socket, frame.text)
 
     async def beat() -> None:
-        await socket.send_text(encode_json({"type": "heartbeat", "timestamp": datetime.now(UTC)}).decode())
+        await _say(socket, encode_json({"type": "heartbeat", "timestamp": datetime.now(UTC)}).decode())
 
     # A client may be gone at any point, also before it is told that it is let in.
     with suppress(WebSocketDisconnect):
         await socket.accept()
-        if await carry(frames, send_frame, beat, _until_gone(socket)):
+        if await carry(frames, send_some, beat, _until_gone(socket)):
             await socket.close(_GOING_AWAY if last is MessageType.CLOSING else _NORMAL)
+
+
+async def _say(socket: WebSocket, text: str) -> None:
+    try:
+        await socket.send_text(text)
+    except RuntimeError:
+        # The protocol has closed it, because the client sent what is no frame.
+        raise WebSocketDisconnect from None
 
 
 async def _until_gone(socket: WebSocket) -> None:

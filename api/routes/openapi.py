@@ -3,6 +3,7 @@
 from typing import Any
 
 from api.routes.schemas import Failure
+from api.routes.streams import STREAMS
 from api.utils.envelope import JSON
 
 _DESCRIPTION = """GPUs and diffusion training by HTTP.
@@ -11,31 +12,9 @@ Every JSON answer is one envelope, `{code, message, data, timestamp}`; a failure
 every mistake by JSON pointer, and the `request_id` of the log. Times are UTC with `Z`; memory is in MB (MiB, as
 nvidia-smi counts); unknown is `null`, never 0.
 
-Live, besides the routes below: `GET /api/v1/gpu/stream` (Server-Sent Events) and WebSocket `/api/v1/ws/gpu` send
-`{"type": "snapshot", "timestamp": …, "data": {the data of /gpu/status}}` for each new state.
+Live, besides the routes below: streams of Server-Sent Events and WebSockets, listed under `x-streams`. Every message is
+`{"type", "timestamp", "data"}`.
 """
-
-_STREAMS = {
-    "/api/v1/gpu/stream": {"transport": "sse", "content": "text/event-stream", "message": "GPUStatusAnswer.data"},
-    "/api/v1/training/{task_id}/logs/stream": {
-        "transport": "sse",
-        "content": "text/event-stream",
-        "query": ["offset", "tail", "level", "type"],
-        "messages": ["log", "partial", "dropped", "end"],
-        "message": "LogsAnswer.data",
-        "id": "the byte offset to go on from; taken as Last-Event-ID",
-    },
-    "/api/v1/system/logs/stream": {
-        "transport": "sse",
-        "content": "text/event-stream",
-        "query": ["offset", "tail", "level", "type"],
-        "messages": ["log", "partial", "dropped"],
-        "message": "OwnLogsAnswer.data",
-        "id": "the byte offset to go on from; taken as Last-Event-ID",
-    },
-    "/api/v1/ws/gpu": {"transport": "websocket", "message": "GPUStatusAnswer.data"},
-}
-
 
 _TAGS = [
     {"name": "GPUs", "description": "What they are, which can be had, who holds them."},
@@ -48,7 +27,7 @@ _TAGS = [
 def finish_document(document: dict[str, Any]) -> dict[str, Any]:
     """Adds the failure that every operation may answer, and makes parameters plain."""
     document["info"]["description"] = _DESCRIPTION
-    document["x-streams"] = _STREAMS
+    document["x-streams"] = STREAMS
     document["tags"] = _TAGS
     components = document.setdefault("components", {})
     components.setdefault("schemas", {}).update(_failure_schemas())

@@ -67,6 +67,7 @@ class AttemptWatch:
         self._events: EventFileTail | None = None
         self._positions: dict[str, int] = {}
         self._points: list[Point] = []
+        self._told: dict[str, int] = {}  # the last step of each series that was told
         self._checkpoints_at = self._saved_at = float("-inf")
         self.run_dir: Path | None = None if attempt.run_dir is None else Path(attempt.run_dir)
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
@@ -190,8 +191,17 @@ class AttemptWatch:
             append_points(self.ref.directory / "series", self._points)
         except OSError as error:
             logger.warning("series cannot be written", extra={"attempt": self.ref.uid, "problem": str(error)})
-        self._news.note_points(self.attempt.task_id, tuple(self._points))
+        self._tell_points()
         self._points.clear()
+
+    def _tell_points(self) -> None:
+        # Of most points both the log and the event files tell.
+        fresh = []
+        for point in self._points:
+            if point.step > self._told.get(point.tag, -1):
+                self._told[point.tag] = point.step
+                fresh.append(point)
+        self._news.note_points(self.attempt.task_id, fresh)
 
     def checkpoints_are_due(self) -> bool:
         """Whether it is time to look for checkpoints again."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from api.models.log import EVERYTHING, Gap, LineFilter
 from api.services.line_stream import LineStream
 from api.services.log_batches import LogBatch, batches_of, dropped_of
-from api.services.log_feed import READ_BYTES, LogFeed
+from api.services.log_feed import LogFeed
 from api.services.log_reader import LogReader
 from api.services.log_source import LogSource
 from api.services.log_watcher import LogWatcher
@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 #: Threads that read for the feeds, and for followers that are behind: these may be many, and hold nobody else up.
 FEED_THREADS = 2
 FOLLOWER_THREADS = 2
+
+#: Bytes that one who is behind reads at a time: as JSON and as objects they are many times as many until they are sent.
+READ_BYTES = 8 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +94,13 @@ class Follower:
         if self._reading is None:
             loop = asyncio.get_running_loop()
             self._reading = loop.run_in_executor(self._threads, self._read_batches, target)
-        # A call that is cancelled leaves the reading alone; the next call takes its result.
-        found = await asyncio.shield(self._reading)
-        self._reading = None
-        return found
+        reading = self._reading
+        try:
+            # A call that is cancelled leaves the reading alone; the next call takes its result.
+            return await asyncio.shield(reading)
+        finally:
+            if reading.done():
+                self._reading = None
 
     def _read_batches(self, target: int) -> list[LogBatch]:
         """At least one batch on the way to the target."""

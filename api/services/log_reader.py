@@ -12,6 +12,7 @@ MAX_PAGE_BYTES = 4 * 2**20
 MAX_PAGE_LINES = 10_000
 
 _BLOCK = 64 * 1024
+_SMALL_BLOCK = 4 * 1024
 
 
 class LogReader:
@@ -25,13 +26,16 @@ class LogReader:
     def tail(self, count: int, limit_bytes: int = MAX_PAGE_BYTES, wanted: LineFilter = EVERYTHING) -> LogPage:
         """The last `count` lines of those that are wanted, as far as the last `limit_bytes` hold them."""
         end = self._files.end()
-        limit = limit_bytes if wanted.selects_all else min(limit_bytes, _BLOCK)
+        if wanted.selects_all:
+            begin = self.find_tail(end, count, limit_bytes)
+            lines, next_offset = self._read_lines(begin, MAX_PAGE_BYTES, MAX_PAGE_LINES, wanted)
+            return self._page(lines[max(0, len(lines) - count) :], next_offset)
+        limit, begin = min(limit_bytes, _BLOCK), end + 1
         while True:
-            begin = self.find_tail(end, MAX_PAGE_LINES if not wanted.selects_all else count, limit)
-            lines, next_offset = self._read_lines(begin, max(limit, end - begin), MAX_PAGE_LINES, wanted)
-            is_enough = len(lines) >= count or wanted.selects_all
-            if is_enough or limit >= limit_bytes or begin <= self._files.first():
-                return self._page(lines[-count:], next_offset)
+            before, begin = begin, self.find_tail(end, MAX_PAGE_LINES, limit)
+            lines, next_offset = self._read_lines(begin, MAX_PAGE_BYTES, MAX_PAGE_LINES, wanted)
+            if len(lines) >= count or limit >= limit_bytes or begin == before:
+                return self._page(lines[max(0, len(lines) - count) :], next_offset)
             limit = min(limit_bytes, 4 * limit)
 
     def read_from(
@@ -59,6 +63,9 @@ class LogReader:
             newlines += block.count(b"\n")
             begin = start
         content = b"".join(reversed(blocks))
+        if count == 0:
+            # From now on, and so the line that has begun.
+            return begin + content.rfind(b"\n") + 1
         place = len(content) - content.endswith(b"\n")
         for _ in range(count):
             place = content.rfind(b"\n", 0, place)
@@ -96,28 +103,21 @@ class LogReader:
     def _read_lines(
         self, offset: int, limit_bytes: int, max_lines: int, wanted: LineFilter
     ) -> tuple[list[LogLine], int]:
-        """The wanted ones, and where the next call goes on."""
+        """The wanted ones of those that begin within the limit, and where the next call goes on."""
         kept: list[LogLine] = []
         with self.open_stream(min(offset, self._files.end())) as stream:
-            begin = stream.offset
-            while True:
-                # A line that has begun is read to its end; but behind the limit no other one.
-                left = limit_bytes - (stream.read_to - begin)
+            end = stream.offset + limit_bytes
+            while stream.offset < end:
                 before = stream.read_to
-                lines, _ = stream.read(min(_BLOCK, left) if left > 0 else _BLOCK)
-                is_over = left <= 0 and bool(lines)
-                for line in lines[:1] if is_over else lines:
+                lines, _ = stream.read(min(_BLOCK, max(_SMALL_BLOCK, end - before)))
+                for line in lines:
+                    if line.offset >= end or len(kept) == max_lines:
+                        return kept, line.offset
                     if wanted.selects(line):
-                        if len(kept) == max_lines:
-                            return kept, line.offset
                         kept.append(line)
-                if is_over:
-                    return kept, lines[1].offset if len(lines) > 1 else stream.offset
                 if stream.read_to == before:
-                    kept += self._last(stream, wanted)
-                    return kept, stream.offset
-                if left <= _BLOCK and stream.offset > begin:
-                    return kept, stream.offset
+                    return [*kept, *self._last(stream, wanted)], stream.offset
+            return kept, stream.offset
 
     def _last(self, stream: LineStream, wanted: LineFilter) -> list[LogLine]:
         """The line behind the last newline, if there is one."""

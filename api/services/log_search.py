@@ -44,7 +44,7 @@ class SearchRun:
     clock: Clock
     began: float
     searched_bytes: int = 0
-    shown_left: int = MAX_SHOWN
+    shown: int = 0
     hits: list[SearchHit] = field(default_factory=list)
     stopped: StopReason | None = None
 
@@ -126,10 +126,11 @@ class SearchRun:
         return True
 
     def _count(self, hit: SearchHit) -> None:
-        self.shown_left -= sum(len(line.message) for line in (*hit.before, *hit.after)) + 2 * len(hit.message)
+        self.shown += sum(len(line.message) for line in (*hit.before, *hit.after))
+        self.shown += len(hit.message) + len(hit.matched_text)
         if len(self.hits) >= self.query.limit:
             self.stopped = StopReason.LIMIT
-        elif self.shown_left <= 0:
+        elif self.shown >= MAX_SHOWN:
             self.stopped = StopReason.BYTES
 
     def _spend(self, count: int) -> bool:

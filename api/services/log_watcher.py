@@ -56,6 +56,15 @@ class LogWatcher:
             # The kernel has taken the watch of a directory that is gone.
             with suppress(OSError, KeyError, ValueError):
                 self._inotify.rm_watch(watch)
+        if not self._wakes:
+            self._close()
+
+    def _close(self) -> None:
+        if self._listening is not None:
+            self._listening.cancel()
+        if self._inotify is not None:
+            self._inotify.close()
+        self._inotify = self._listening = None
 
     async def _listen(self, inotify: Inotify) -> None:
         inotify.sync_timeout = 0
@@ -76,15 +85,3 @@ class LogWatcher:
             woken = list(self._wakes.get(Path(event.watch.path), ()))
         for wake in woken:
             wake()
-
-    async def close(self) -> None:
-        """Forgets everything."""
-        if self._listening is not None:
-            self._listening.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._listening
-        if self._inotify is not None:
-            self._inotify.close()
-        self._inotify = self._listening = None
-        self._wakes.clear()
-        self._watches.clear()

@@ -49,6 +49,8 @@ class NewsDesk:
 
     def note_points(self, task_id: str, points: Sequence[Point]) -> None:
         """A task's series have become longer."""
+        if not points:
+            return
         with self._lock:
             self._points[task_id] += points
             del self._points[task_id][:-MOST_POINTS]

@@ -44,17 +44,19 @@ class Stream:
     def __init__(self, connection: Connection, is_socket: bool) -> None:
         self._connection = connection
         self._is_socket = is_socket
+        self._parts: list[bytes] = []
 
     async def next(self) -> Event | None:
         """The next message; None at the end of the stream."""
-        while True:
+        while not self._parts:
             heard = await self._connection.hear()
             if self._is_socket:
                 return self._of_text(heard)
             if not heard.get("more_body", False):
                 return None
-            if not heard["body"].startswith(b":"):
-                return _parse(heard["body"])
+            assert heard["body"].endswith(b"\n\n")
+            self._parts += [part for part in heard["body"].split(b"\n\n") if part and not part.startswith(b":")]
+        return _parse(self._parts.pop(0))
 
     def _of_text(self, heard: dict[str, Any]) -> Event | None:
         if heard["type"] == "websocket.close":
@@ -79,7 +81,6 @@ class Stream:
 
 
 def _parse(body: bytes) -> Event:
-    assert body.endswith(b"\n\n")
     fields = dict(line.split(": ", 1) for line in body.decode().strip().split("\n"))
     return Event(fields.get("id"), fields.get("event"), json.loads(fields["data"]))
 

@@ -388,13 +388,13 @@ def test_streams_end_when_the_server_does_and_say_so(world: World, task_id: str)
         path = f"{TRAINING}/{task_id}/logs/stream"
         async with client.live(), client.connection(scope("http", path)) as connection:
             event = await next_event(connection)
-            world.runtime.log_feeds.close()
+            world.runtime.live.close_soon()
             while "event" not in event:
                 event = await next_event(connection)
             return event
 
     closing = client.run(talk())
-    assert (closing["event"], closing["data"]) == ("closing", {"reason": "server_ending"})
+    assert (closing["event"], closing["data"]["data"]) == ("closing", {"reason": "server_ending"})
 
 
 # -- the server's own --------------------------------------------------------------------------------------------------

@@ -241,7 +241,7 @@ def test_close_ends_every_subscription_after_what_is_queued():
             broker.publish(snapshot())
             await settle()
             broker.close()
-            assert [published.number async for published in subscription.after(0)] == [1]
+            assert [published.number async for some in subscription.after(0) for published in some] == [1]
             assert subscription.ending is Ending.SERVER_ENDING
             with pytest.raises(Unavailable), broker.subscribe([Topic.GPU]):
                 pass
@@ -253,7 +253,7 @@ def test_close_can_be_asked_for_from_another_thread():
     async def scene(broker: Broker) -> None:
         with broker.subscribe([]) as subscription:
             threading.Thread(target=broker.close_soon).start()
-            assert await subscription.get() is None
+            assert [some async for some in subscription.after(0)] == []
 
     play(scene)
 
@@ -278,8 +278,8 @@ async def follow(broker: Broker) -> list[int]:
     with broker.subscribe([Topic.GPU]) as subscription:
         latest = broker.latest_snapshot()
         seen = [] if latest is None else [latest.number]
-        async for published in subscription.after(seen[-1] if seen else 0):
-            seen.append(published.number)
+        async for some in subscription.after(seen[-1] if seen else 0):
+            seen += [published.number for published in some]
             if seen[-1] == LAST:
                 break
         return seen
@@ -308,3 +308,16 @@ def test_no_message_is_lost_or_doubled_at_subscribing():
 
     for seen in play(scene):
         assert seen == list(range(seen[0], LAST + 1))
+
+
+def test_what_waits_is_taken_in_parts_that_are_worth_sending_together(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("api.live.subscription.TOGETHER_BYTES", 50)
+
+    async def scene(broker: Broker) -> None:
+        with broker.subscribe([Topic.SYSTEM]) as subscription:
+            for _ in range(5):
+                broker.publish(system("x" * 10))
+            await settle()
+            assert [len(subscription.take()) for _ in range(4)] == [2, 2, 1, 0]
+
+    play(scene)

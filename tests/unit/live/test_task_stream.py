@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -75,11 +75,14 @@ class Stream:
 
     def __init__(self, frames: Frames) -> None:
         self._frames = frames
-        self._waiting: asyncio.Future[Frame] | None = None
+        self._waiting: asyncio.Future[Sequence[Frame]] | None = None
+        self._some: list[Frame] = []
 
     async def frame(self) -> Frame:
-        waiting, self._waiting = self._waiting or asyncio.ensure_future(anext(self._frames)), None
-        return await asyncio.wait_for(waiting, 5)
+        while not self._some:
+            waiting, self._waiting = self._waiting or asyncio.ensure_future(anext(self._frames)), None
+            self._some += await asyncio.wait_for(waiting, 5)
+        return self._some.pop(0)
 
     async def next(self) -> tuple[str, str | None]:
         frame = await self.frame()
@@ -96,6 +99,7 @@ class Stream:
         return found
 
     async def is_silent(self) -> bool:
+        assert not self._some
         self._waiting = asyncio.ensure_future(anext(self._frames))
         done, _ = await asyncio.wait({self._waiting}, timeout=0.05)
         return not done
@@ -151,6 +155,18 @@ def test_only_what_was_asked_for_comes():
             for message in (status(position=2), progress(), metrics()):
                 broker.publish(message)
             assert await stream.next() == ("metrics", "2:")
+
+    play(scene)
+
+
+def test_messages_that_are_not_wanted_keep_nothing_up(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("api.live.subscription.TOGETHER_BYTES", 1)
+
+    async def scene(broker: Broker) -> None:
+        async with follow(broker, Following((1, RUNNING)), "types=metrics") as stream:
+            for message in (progress(), progress(), metrics()):
+                broker.publish(message)
+            assert await stream.next() == ("metrics", "1:")
 
     play(scene)
 
@@ -398,4 +414,4 @@ def test_reader_that_is_too_slow_is_told_so_and_dropped():
 def test_all_mistakes_are_told_at_once():
     with pytest.raises(Invalid) as refused:
         read_wanted(Asked({}, "types=x&offset=1&tail=2&level=info", None))
-    assert {mistake.pointer for mistake in refused.value.mistakes} == {"/types", "/tail", "/level"}
+    assert {mistake.pointer for mistake in refused.value.mistakes} == {"/types", "", "/level"}

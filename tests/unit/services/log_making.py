@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from api.executors.attempt.log import LogWriter
 from api.executors.log_files import LogFiles
 from api.models.log import EVERYTHING, LineFilter, LogEnd
@@ -34,7 +36,7 @@ class MadeLog:
         return self.files.read(0, 2**40)[1]
 
     @property
-    def followed(self) -> LogSource:
+    def source(self) -> LogSource:
         return LogSource(str(self.files.directory), "task", self.files, LineClassifier, lambda: self.ended)
 
 
@@ -44,5 +46,18 @@ async def take(follower: Follower) -> LogBatch:
 
 async def follow_to_the_end(feeds: LogFeeds, log: MadeLog, start: int | Tail, wanted: LineFilter = EVERYTHING):
     """Every batch until the end."""
-    async with feeds.follow(log.followed, start, wanted) as follower:
+    async with feeds.follow(log.source, start, wanted) as follower:
         return [batch async for batch in follower]
+
+
+def timed_log(directory: Path, lines: int) -> MadeLog:
+    """A log whose line `n` says n and came at 1,000 + n seconds."""
+    now = 1000.0
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("api.executors.attempt.log.time.time", lambda: now)
+        patched.setattr("api.executors.attempt.log.time.monotonic", lambda: now)
+        log = MadeLog(directory)
+        for number in range(lines):
+            now = 1000.0 + number
+            log.write(b"%d\n" % number)
+    return log

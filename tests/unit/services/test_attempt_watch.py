@@ -280,6 +280,15 @@ def test_look_that_finds_nothing_tells_nothing(watched: Watched):
     assert len(watched.news.progress) == told
 
 
+def test_point_that_comes_again_is_told_once(watched: Watched):
+    watch = watched.watch()
+    watched.prints(step(1) + step(2) + step(2))
+    watch.poll()
+    watched.prints(step(2) + step(3))
+    watch.poll()
+    assert [point.step for _, point in watched.news.points] == [1, 2, 3]
+
+
 def test_last_points_are_told_before_the_end(watched: Watched):
     watch = watched.watch()
     watched.prints(step(1))

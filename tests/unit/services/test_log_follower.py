@@ -1,8 +1,11 @@
 """Following: what is written is seen once, in order, by everybody, wherever they begin."""
 
 import asyncio
+import errno
+import shutil
 import tempfile
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from api.errors import DatabaseUnavailable
 from api.models.log import LineFilter, LogEnd, LogLevel
 from api.models.training import TaskStatus
 from api.services import line_stream, log_feed
@@ -18,10 +22,6 @@ from api.services.log_follower import LogFeeds, Tail
 from tests.unit.services.log_making import MadeLog, follow_to_the_end, take
 
 COMPLETED = LogEnd(TaskStatus.COMPLETED, None, 0)
-
-
-def run(work: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(work)
 
 
 def with_feeds(work: Callable[[LogFeeds], Coroutine[Any, Any, Any]]) -> Any:
@@ -54,7 +54,7 @@ def test_what_was_there_and_what_comes_is_seen_once_and_then_the_end(log: MadeLo
     log.write(b"one\ntwo\n")
 
     async def go(feeds: LogFeeds) -> Any:
-        async with feeds.follow(log.followed, 0) as follower:
+        async with feeds.follow(log.source, 0) as follower:
             seen = [await take(follower)]
             log.write(b"three\n")
             seen.append(await take(follower))
@@ -128,7 +128,7 @@ def test_a_follower_that_is_far_behind_reads_the_file_up_to_where_the_others_are
     monkeypatch.setattr(log_feed, "READ_BYTES", 1000)
 
     async def go(feeds: LogFeeds) -> Any:
-        async with feeds.follow(log.followed, 0) as slow, feeds.follow(log.followed, 0) as quick:
+        async with feeds.follow(log.source, 0) as slow, feeds.follow(log.source, 0) as quick:
             log.write(b"0\n")
             assert messages([await take(slow)]) == ["0"]
             fast = []
@@ -159,7 +159,7 @@ def test_what_was_dropped_is_told(tmp_path: Path):
 
 def test_an_unfinished_line_is_shown_as_it_changes(log: MadeLog):
     async def go(feeds: LogFeeds) -> Any:
-        async with feeds.follow(log.followed, 0) as follower:
+        async with feeds.follow(log.source, 0) as follower:
             log.write(b"10%")
             first = await take(follower)
             log.write(b"\r20%")
@@ -196,7 +196,7 @@ def test_a_log_that_begins_later_is_followed(tmp_path: Path):
 
     async def go(feeds: LogFeeds) -> Any:
         log.files.directory = later
-        async with feeds.follow(log.followed, Tail(10)) as follower:
+        async with feeds.follow(log.source, Tail(10)) as follower:
             waiting = asyncio.ensure_future(take(follower))
             await asyncio.sleep(0.05)
             other = MadeLog(later)
@@ -208,7 +208,7 @@ def test_a_log_that_begins_later_is_followed(tmp_path: Path):
 
 def test_a_call_that_was_cancelled_loses_nothing(log: MadeLog):
     async def go(feeds: LogFeeds) -> Any:
-        async with feeds.follow(log.followed, 0) as follower:
+        async with feeds.follow(log.source, 0) as follower:
             seen: list[Any] = []
             for number in range(200):
                 log.write(b"%d\n" % number)
@@ -224,8 +224,8 @@ def test_a_call_that_was_cancelled_loses_nothing(log: MadeLog):
 
 def test_the_feed_goes_with_its_last_follower(log: MadeLog):
     async def go(feeds: LogFeeds) -> Any:
-        async with feeds.follow(log.followed, 0):
-            async with feeds.follow(log.followed, 0):
+        async with feeds.follow(log.source, 0):
+            async with feeds.follow(log.source, 0):
                 assert (feeds.followers, len(feeds._feeds)) == (2, 1)
             assert feeds.followers == 1
         assert (feeds.followers, len(feeds._feeds), len(feeds._watcher._wakes)) == (0, 0, 0)
@@ -240,16 +240,94 @@ def test_a_resumed_task_is_followed_on(log: MadeLog):
     async def go(feeds: LogFeeds) -> Any:
         first = await follow_to_the_end(feeds, log, 0)
         log.ended = None
-        async with feeds.follow(log.followed, first[-1].next_offset) as follower:
+        async with feeds.follow(log.source, first[-1].next_offset) as follower:
             log.write(b"two\n")
             return await take(follower)
 
     assert messages([with_feeds(go)]) == ["two"]
 
 
+def test_a_log_that_cannot_be_watched_is_looked_at(log: MadeLog, monkeypatch: pytest.MonkeyPatch):
+    def refuse() -> None:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr("api.services.log_watcher.Inotify", refuse)
+
+    async def go(feeds: LogFeeds) -> Any:
+        async with feeds.follow(log.source, 0) as follower:
+            await asyncio.sleep(0.01)
+            log.write(b"one\n")
+            return await take(follower)
+
+    assert messages([with_feeds(go)]) == ["one"]
+
+
+def test_a_database_that_does_not_answer_is_asked_again(log: MadeLog, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(log_feed, "QUIET_SECONDS", 0.01)
+    answers = iter([DatabaseUnavailable(), DatabaseUnavailable(), COMPLETED])
+
+    def look_up_end() -> LogEnd:
+        answer = next(answers)
+        if isinstance(answer, DatabaseUnavailable):
+            raise answer
+        return answer
+
+    async def go(feeds: LogFeeds) -> Any:
+        async with feeds.follow(replace(log.source, look_up_end=look_up_end), 0) as follower:
+            return await take(follower)
+
+    assert with_feeds(go).kind == "end"
+
+
+def test_a_log_whose_files_are_removed_ends_with_its_task(log: MadeLog):
+    log.write(b"one\n" * 1000)
+
+    async def go(feeds: LogFeeds) -> Any:
+        async with feeds.follow(log.source, 2000) as late, feeds.follow(log.source, 4000) as follower:
+            await asyncio.sleep(0.05)
+            shutil.rmtree(log.files.directory)
+            log.ended = LogEnd(None)
+            return [await take(follower)], [batch async for batch in late]
+
+    [end], batches = with_feeds(go)
+    assert (end.kind, orjson.loads(end.json)["data"]["status"]) == ("end", None)
+    assert [batch.kind for batch in batches][-1] == "end"
+
+
+@given(
+    lines=st.lists(st.integers(0, 60), min_size=1, max_size=200),
+    kept=st.integers(200, 2000),
+    start=st.integers(0, 3000),
+)
+@settings(max_examples=40, deadline=None)
+def test_what_is_seen_and_what_is_dropped_is_everything(lines, kept, start):
+    written = b"".join(b"%d " % number + b"x" * size + b"\n" for number, size in enumerate(lines))
+    start = min(start, len(written))
+    with tempfile.TemporaryDirectory() as directory:
+        log = MadeLog(Path(directory) / "log", max_bytes=kept, segment_bytes=kept // 4)
+
+        async def go(feeds: LogFeeds) -> Any:
+            following = asyncio.create_task(follow_to_the_end(feeds, log, start))
+            for line in written.splitlines(keepends=True):
+                log.write(line)
+                await asyncio.sleep(0)
+            log.ended = COMPLETED
+            return await following
+
+        batches = [batch for batch in with_feeds(go) if batch.kind != "partial"]
+    position = start
+    for batch in batches:
+        assert batch.start == position
+        position = batch.next_offset
+        for line in batch.lines:
+            assert line.message == written[line.offset :].partition(b"\n")[0].decode()
+            assert line.line_number == written[: line.offset].count(b"\n") + 1
+    assert position == len(written)
+
+
 def test_followers_end_when_the_server_does(log: MadeLog):
     async def go(feeds: LogFeeds) -> Any:
-        async with feeds.follow(log.followed, 0) as follower:
+        async with feeds.follow(log.source, 0) as follower:
             feeds.close_soon()
             with pytest.raises(StopAsyncIteration):
                 await take(follower)

@@ -1,0 +1,72 @@
+"""The live streams, as the OpenAPI document describes them."""
+
+from typing import Any
+
+_GPU: dict[str, Any] = {"messages": {"snapshot": "GPUStatusAnswer.data", "closing": "{reason}"}}
+
+_EVENTS: dict[str, Any] = {
+    "query": {"topics": "gpu, task, system, by comma; all by default", "last_event_id": "as Last-Event-ID"},
+    "messages": {
+        "snapshot": "GPUStatusAnswer.data",
+        "status": "{task_id, status, event: TaskEvent}",
+        "progress": "TrainingProgressAnswer.data",
+        "system": "{level, message}",
+        "reset": "null: the id that the client came back with is not known; the present state follows",
+        "closing": "{reason}",
+    },
+    "id": "<boot>-<number>",
+}
+
+_TASK: dict[str, Any] = {
+    "query": {
+        "types": "progress, metrics, status, log, by comma; all by default",
+        "offset": "the byte of the log to begin at",
+        "tail": "or so many lines before its end; 100 by default",
+        "last_event_id": "as Last-Event-ID",
+    },
+    "messages": {
+        "status": "{task_id, status, event: TaskEvent}",
+        "progress": "TrainingProgressAnswer.data",
+        "metrics": "{task_id, points: [{metric, step, epoch, value, timestamp}]}",
+        "log": "{task_id, logs: [LogLine], next_offset}",
+        "partial": "{task_id, line: LogLine}",
+        "dropped": "{task_id, from, to, bytes, lines}",
+        "end": "{task_id, status, failure, exit_code, next_offset}",
+        "reset": "null: the id that the client came back with is not known",
+        "closing": "{reason}",
+    },
+    "id": "<event id>:<byte offset>",
+}
+
+_LOG: dict[str, Any] = {
+    "query": {
+        "offset": "the byte to begin at",
+        "tail": "or so many lines before the end; 100 by default",
+        "level": "debug, info, warning or error: this and what matters more",
+        "type": "train, eval, system or all",
+    },
+    "messages": {
+        "log": "{task_id, logs: [LogLine], next_offset}",
+        "partial": "{task_id, line: LogLine}",
+        "dropped": "{task_id, from, to, bytes, lines}",
+        "closing": "{reason}",
+    },
+    "id": "the byte offset to go on from",
+}
+
+_END = {"end": "{task_id, status, failure, exit_code, next_offset}"}
+_SSE = {"transport": "sse", "content": "text/event-stream"}
+_SOCKET = {"transport": "websocket"}
+
+#: By path. `end` and `closing` are Server-Sent Events of that name; all others have none. An id is taken as
+#: Last-Event-ID; a WebSocket has it as a field of the message.
+STREAMS: dict[str, dict[str, Any]] = {
+    "/api/v1/gpu/stream": {**_SSE, **_GPU},
+    "/api/v1/ws/gpu": {**_SOCKET, **_GPU},
+    "/api/v1/events/stream": {**_SSE, **_EVENTS},
+    "/api/v1/ws/events": {**_SOCKET, **_EVENTS},
+    "/api/v1/training/{task_id}/events/stream": {**_SSE, **_TASK},
+    "/api/v1/ws/training/{task_id}": {**_SOCKET, **_TASK},
+    "/api/v1/training/{task_id}/logs/stream": {**_SSE, **_LOG, "messages": {**_LOG["messages"], **_END}},
+    "/api/v1/system/logs/stream": {**_SSE, **_LOG},
+}

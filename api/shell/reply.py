@@ -1,0 +1,91 @@
+"""What goes back to a client: the headers that every answer has, and failures in the envelope."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+
+from starlette.types import Message, Receive, Send
+
+from api.errors import ServiceError
+from api.services.documents import Document, HeaderList, reply_with
+from api.utils.envelope import JSON, encode_error
+
+#: RFC 6455, 7.4.1: the server cannot go on with the stream; the client may come again.
+_INTERNAL_ERROR = 1011
+
+NOSNIFF = (b"x-content-type-options", b"nosniff")
+
+_JSON_HEADER = (b"content-type", JSON.encode())
+
+Headers = Mapping[bytes, bytes]
+
+
+class Reply:
+    """What goes back: adds the headers that every answer has, and remembers the status."""
+
+    __slots__ = ("_common_headers", "_send", "request_id", "status")
+
+    def __init__(self, send: Send, request_id: str, common_headers: HeaderList) -> None:
+        self._send = send
+        self._common_headers = common_headers
+        self.request_id = request_id
+        self.status = 0
+
+    def allow_origin(self, origin: bytes) -> None:
+        """Lets a page of this origin read the answer; for what Flask does not answer, which does so itself."""
+        allowed = (b"access-control-allow-origin", origin)
+        self._common_headers = [*(header for header in self._common_headers if header != allowed), allowed]
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            own = [(b"x-request-id", self.request_id.encode()), *self._common_headers]
+            message = {**message, "headers": [*message["headers"], *own]}
+        await self._send(message)
+
+    async def send_document(self, document: Document, headers: Headers, now: float) -> None:
+        if_none_match, accept_encoding = headers.get(b"if-none-match"), headers.get(b"accept-encoding")
+        status, own, body = reply_with(
+            document,
+            if_none_match.decode("latin-1") if if_none_match else "",
+            accept_encoding.decode("latin-1") if accept_encoding else "",
+            now,
+        )
+        own.append((b"x-request-id", self.request_id.encode()))
+        own += self._common_headers
+        self.status = status
+        await self._send({"type": "http.response.start", "status": status, "headers": own})
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def fail(self, error: ServiceError) -> None:
+        """Sends the failure, unless an answer is already on its way."""
+        if self.status:
+            return
+        body = encode_error(error, self.request_id)
+        headers = [_JSON_HEADER, (b"content-length", b"%d" % len(body))]
+        headers += [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
+        await self.send({"type": "http.response.start", "status": error.status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})
+
+
+class Handshake:
+    """A WebSocket, which can be refused in the envelope until the client was let in."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._is_done = False
+
+    async def send(self, message: Message) -> None:
+        self._is_done = True
+        await self._send(message)
+
+    async def refuse(self, receive: Receive, error: ServiceError, request_id: str) -> None:
+        if self._is_done:
+            with suppress(Exception):
+                await self._send({"type": "websocket.close", "code": _INTERNAL_ERROR})
+            return
+        body = encode_error(error, request_id)
+        headers = [_JSON_HEADER, (b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode())]
+        headers += [NOSNIFF, *((name.lower().encode(), value.encode()) for name, value in error.headers.items())]
+        await receive()
+        await self._send({"type": "websocket.http.response.start", "status": error.status, "headers": headers})
+        await self._send({"type": "websocket.http.response.body", "body": body})

@@ -1,0 +1,118 @@
+"""Followers of running trainings and dashboards, all at once: how late they hear, and what others notice."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from benchmarks.effort import Effort
+from benchmarks.rows import MEGABYTES, MILLISECONDS, PERCENT, Row, Unit, below, without_limit
+from benchmarks.servers import EIGHT_GPUS, ROOT, CannotRunError, Client, Running, ask, service, simulated
+from benchmarks.starting import JSON, TRAINING, stop, until_told
+
+TASKS = 8
+STEP_SECONDS = 0.5
+LINES_PER_STEP = 3
+
+#: Seconds between two questions by HTTP, in turn to a ready document, to Flask and to the database.
+ASK_SECONDS = 0.05
+
+TOY = {
+    "model_type": "toy",
+    "config": {
+        "epochs": 1,
+        "micro_batch_size_per_gpu": 1,
+        "toy": {
+            "size": 4,
+            "steps_per_epoch": 1_000_000,
+            "step_seconds": STEP_SECONDS,
+            "log_lines_per_step": LINES_PER_STEP,
+            "cache_seconds": 0,
+            "load_seconds": 0,
+        },
+    },
+}
+
+
+def measure(effort: Effort) -> Iterator[Row]:
+    """500 followers of eight trainings and 500 dashboards."""
+    with service(**simulated(EIGHT_GPUS, MIN_FREE_DISK_MB="0")) as server:
+        ask(server, "/api/v1/gpu/status")
+        with _trainings(server) as ids:
+            paths = ("/api/v1/gpu/status", f"{TRAINING}/list", f"{TRAINING}/{ids[0]}/progress")
+            quiet = _ask_in_turn(server, paths, effort.live_seconds / 2)
+            before_mb = server.rss_mb()
+            with _listeners(server, effort.followers, ids) as found:
+                began, cpu = time.perf_counter(), server.cpu_seconds()
+                asked = _ask_in_turn(server, paths, effort.live_seconds)
+                share = 100 * (server.cpu_seconds() - cpu) / (time.perf_counter() - began)
+                grown = server.rss_mb() - before_mb
+    who = f"{effort.followers} followers, {effort.followers} dashboards"
+    note = f"median {MILLISECONDS.show(found['line_p50'])}; {found['lines']:,} lines"
+    yield below(f"{who}: print to follower, 99th percentile", found["line_p99"], 1000.0, MILLISECONDS, "", note)
+    note = f"median {MILLISECONDS.show(found['spread_p50'])}; {found['messages']:,} messages to all"
+    yield below(
+        "the same: first to last dashboard, 99th percentile", found["spread_p99"], 1000.0, MILLISECONDS, "", note
+    )
+    beside = f"{MILLISECONDS.show(quiet)} without them"
+    yield below("the same: REST, 99th percentile", asked, 200.0, MILLISECONDS, beside)
+    yield below("the same: lines missing, clients lost", found["missing"] + found["closed"], 1, Unit("{:.0f}"))
+    yield without_limit("the same: share of a core", share, PERCENT)
+    yield without_limit("the same: growth of memory", grown, MEGABYTES)
+
+
+@contextmanager
+def _trainings(server: Running) -> Iterator[Sequence[str]]:
+    client = Client(server)
+    ids: list[str] = []
+    try:
+        for _ in range(TASKS):
+            answer = client.ask(f"{TRAINING}/start", JSON, "POST", json.dumps(TOY).encode())
+            if answer.status != 201:
+                raise CannotRunError(f"a training could not be started: {answer.body[:300].decode()}")
+            ids.append(answer.json()["data"]["task_id"])
+        for task_id in ids:
+            until_told(client, f"{TRAINING}/{task_id}/progress", _is_training)
+        yield ids
+    finally:
+        for task_id in ids:
+            stop(client, task_id)
+        client.close()
+
+
+def _is_training(shown: Any) -> bool:
+    return bool(shown["progress"]["current_step"])
+
+
+@contextmanager
+def _listeners(server: Running, count: int, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """They listen for the length of the block; what they have seen is there behind it."""
+    command = [sys.executable, "-m", "benchmarks.listeners", str(server.port), str(count), *ids]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    found: dict[str, Any] = {}
+    try:
+        assert process.stdout is not None
+        if process.stdout.readline().strip() != "connected":
+            raise CannotRunError(f"{2 * count:,} clients could not be connected: see above")
+        yield found
+        found.update(json.loads(process.communicate(timeout=60)[0]))
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _ask_in_turn(server: Running, paths: Sequence[str], seconds: float) -> float:
+    """The 99th percentile in milliseconds."""
+    client, taken = Client(server), []
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        for path in paths:
+            began = time.perf_counter()
+            client.ask(path)
+            taken.append(1000 * (time.perf_counter() - began))
+            time.sleep(ASK_SECONDS)
+    client.close()
+    return sorted(taken)[int(0.99 * len(taken))]

@@ -1,0 +1,199 @@
+"""Following a training's log while everything goes wrong: nothing is missing, nothing is doubled."""
+
+import random
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import psutil
+import pytest
+
+from tests.e2e.server import BASE, until
+from tests.e2e.toy_tasks import toy
+from tests.e2e.training_server import LONG, TrainingServer
+
+CUTS, KILLS = 50, 10
+
+
+@dataclass
+class Seen:
+    """What one reader has seen over all its connections."""
+
+    path: str
+    last_id: str | None = None
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    dropped: list[dict[str, Any]] = field(default_factory=list)
+    end: dict[str, Any] | None = None
+    connections: int = 0
+
+    def read(self, server: TrainingServer, seconds: float) -> None:
+        """Connects, goes on where it was, and is cut after so long; sooner when the server goes."""
+        headers = {} if self.last_id is None else {"Last-Event-ID": self.last_id}
+        url = f"http://127.0.0.1:{server.port}{BASE}{self.path}"
+        until_then = time.monotonic() + seconds
+        try:
+            with httpx.stream("GET", url, headers=headers, timeout=20, trust_env=False) as answer:
+                assert answer.status_code == 200, answer.read()
+                self.connections += 1
+                for event in events(answer.iter_lines()):
+                    self._take(event)
+                    if self.end is not None or time.monotonic() > until_then:
+                        return
+        except httpx.TransportError:
+            return
+
+    def _take(self, event: dict[str, str]) -> None:
+        message = orjson.loads(event["data"])
+        if event.get("event") == "end":
+            self.end = message["data"]
+        elif message.get("type") == "log":
+            self.lines += message["data"]["logs"]
+        elif message.get("type") == "dropped":
+            self.dropped.append(message["data"])
+        self.last_id = event.get("id", self.last_id)
+
+
+def events(lines: Iterator[str]) -> Iterator[dict[str, str]]:
+    event: dict[str, str] = {}
+    for line in lines:
+        name, _, value = line.partition(": ")
+        if name:
+            event[name] = value
+        elif "data" in event:
+            yield event
+            event = {}
+        else:
+            event = {}
+
+
+@pytest.mark.timeout(300)
+def test_no_line_is_missing_or_doubled_over_cuts_kills_and_segments(tmp_path: Path):
+    # Segments of 1 MiB; two or three of them are filled.
+    with TrainingServer(tmp_path / "server", LOG_MAX_BYTES=str(4 * 2**20)) as server:
+        task_id = server.start_task(toy(450, step_seconds=0.1, every=None, knobs={"log_lines_per_step": 200}))
+        server.await_status(task_id, "running")
+        seen, chance = Seen(f"/training/{task_id}/logs/stream?offset=0"), random.Random(4)
+        for kill in range(KILLS):
+            for _ in range(CUTS // KILLS):
+                seen.read(server, chance.uniform(0.0, 0.4))
+            reading = threading.Thread(target=seen.read, args=(server, 5.0))
+            reading.start()
+            time.sleep(chance.uniform(0.0, 0.3))
+            server.kill()
+            reading.join()
+            assert seen.end is None, f"it has ended before kill {kill + 1}"
+            server.start()
+        until(lambda: seen.read(server, 10.0) or seen.end, LONG, "the end")
+        content = server.log_of(task_id)
+        assert len(list((server.root / "tasks" / task_id / "log").glob("*.log"))) > 1
+    assert seen.connections > CUTS
+    assert seen.end is not None
+    assert (seen.end["status"], seen.end["next_offset"]) == ("completed", len(content.encode()))
+    assert seen.dropped == []
+    assert [line["line_number"] for line in seen.lines] == list(range(1, content.count("\n") + 1))
+    numbered = [line["message"] for line in seen.lines if line["message"].startswith("toy: step")]
+    assert numbered == [f"toy: step {step}, line {line} of 200" for step in range(1, 451) for line in range(1, 201)]
+
+
+def test_one_who_comes_after_the_end_gets_everything_and_the_end(tmp_path: Path):
+    with TrainingServer(tmp_path / "server") as server:
+        task_id = server.start_task(toy(5))
+        server.await_status(task_id, "completed")
+        seen = Seen(f"/training/{task_id}/logs/stream?offset=0")
+        seen.read(server, 10.0)
+        again = Seen(f"/training/{task_id}/logs/stream", last_id=seen.last_id)
+        again.read(server, 10.0)
+    assert seen.lines[-1]["message"] == "TRAINING COMPLETE!"
+    assert (again.lines, again.end) == ([], seen.end)
+
+
+def test_a_failure_is_told_with_its_cause(tmp_path: Path):
+    with TrainingServer(tmp_path / "server") as server:
+        task_id = server.start_task(toy(20, knobs={"fail_at_step": 3}))
+        seen = Seen(f"/training/{task_id}/logs/stream?offset=0")
+        seen.read(server, LONG)
+    assert seen.end is not None
+    assert (seen.end["status"], seen.end["failure"]["code"], seen.end["exit_code"]) == ("failed", "trainer_error", 1)
+    assert "error" in {line["level"] for line in seen.lines}
+
+
+def test_those_who_come_and_go_leave_nothing_behind(tmp_path: Path):
+    with TrainingServer(tmp_path / "server") as server:
+        task_id = server.start_task(toy(2000, step_seconds=0.05, every=None))
+        server.await_step(task_id, 3)
+        seen = Seen(f"/training/{task_id}/logs/stream?offset=0")
+        seen.read(server, 0.2)
+        until(lambda: followers(server) == 0)
+        before = server.files()
+        for _ in range(30):
+            seen.read(server, 0.02)
+        until(lambda: followers(server) == 0)
+        until(lambda: server.files() <= before + 3)
+        assert server.tracebacks() == []
+        server.stop_task(task_id, force=True)
+        server.await_status(task_id, "stopped")
+
+
+def followers(server: TrainingServer) -> float:
+    return server.metrics()["diffusion_pipe_log_followers"]
+
+
+def stalled(server: TrainingServer, path: str) -> socket.socket:
+    """One who asks and never reads."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.connect(("127.0.0.1", server.port))
+    sock.sendall(f"GET {BASE}{path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    return sock
+
+
+def connections(server: TrainingServer) -> int:
+    found = psutil.Process(server.pid).net_connections("tcp")
+    return sum(connection.status == psutil.CONN_ESTABLISHED for connection in found)
+
+
+@pytest.mark.timeout(180)
+def test_200_who_never_read_are_dropped_and_take_no_memory(tmp_path: Path):
+    with TrainingServer(tmp_path / "server") as server:
+        task_id = server.start_task(toy(3000, step_seconds=0.1, every=None, knobs={"log_lines_per_step": 400}))
+        server.await_step(task_id, 30)
+        path = f"/training/{task_id}/logs/stream?offset=0"
+        Seen(path).read(server, 1.0)
+        before = server.memory()
+        dead = [stalled(server, path) for _ in range(200)]
+        try:
+            until(lambda: connections(server) >= 200, LONG)
+            began, most = time.monotonic(), 0
+            while connections(server) > 5:
+                most = max(most, server.memory())
+                assert time.monotonic() - began < 30, f"{connections(server)} are still connected"
+                time.sleep(0.5)
+        finally:
+            for sock in dead:
+                sock.close()
+        assert most - before < 64 * 2**20
+        reader = Seen(path)
+        reader.read(server, 2.0)
+        assert reader.lines
+        assert server.tracebacks() == []
+        server.stop_task(task_id, force=True)
+        server.await_status(task_id, "stopped")
+
+
+def test_the_servers_own_log_goes_on_over_a_restart(tmp_path: Path):
+    with TrainingServer(tmp_path / "server") as server:
+        server.client.get("/health", headers={"X-Request-ID": "before-1"})
+        until(lambda: server.get("/system/logs/search", params={"keyword": "before-1"})["results"])
+        server.kill()
+        server.start()
+        found = server.get("/system/logs/search", params={"regex": '"(listening on|request_id":"before-1)'})["results"]
+        page = server.get("/system/logs", params={"offset": 0})
+    assert len(found) >= 2
+    assert [line["line_number"] for line in page["logs"]] == list(range(1, len(page["logs"]) + 1))
+    assert sum("listening on" in line["message"] for line in page["logs"]) == 2

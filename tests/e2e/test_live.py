@@ -1,0 +1,352 @@
+"""Live streams of trainings over real sockets: two servers, hostile clients, and the end of the server."""
+
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from tests.e2e.server import BASE, ServerProcess, until
+from tests.e2e.test_streams import DROPPED_WITHIN, connections, stalled
+from tests.e2e.toy_tasks import toy
+from tests.e2e.training_server import TrainingServer
+from tests.redis_servers import OwnRedis, require_redis
+
+EVENTS = f"{BASE}/events/stream"
+
+
+def task_stream(task_id: str) -> str:
+    return f"{BASE}/training/{task_id}/events/stream"
+
+
+class Listener:
+    """Reads a stream of Server-Sent Events in a thread of its own, and comes back where it was when it is cut."""
+
+    def __init__(self, server: ServerProcess, path: str) -> None:
+        self.messages: list[dict[str, Any]] = []
+        self.names: list[str] = []
+        self.last_id: str | None = None
+        self._server = server
+        self._path = path
+        self._socket: socket.socket | None = None
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> "Listener":
+        self.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cut()
+
+    def open(self, server: ServerProcess | None = None) -> None:
+        self._server = server or self._server
+        self._socket = socket.create_connection(("127.0.0.1", self._server.port), timeout=60)
+        again = "" if self.last_id is None else f"Last-Event-ID: {self.last_id}\r\n"
+        self._socket.sendall(f"GET {self._path} HTTP/1.1\r\nHost: localhost\r\n{again}\r\n".encode())
+        self._thread = threading.Thread(target=self._read, args=(self._socket,))
+        self._thread.start()
+
+    def cut(self) -> None:
+        if self._socket is not None and self._thread is not None:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+            self._thread.join(10)
+            self._socket.close()
+            self._socket = None
+
+    def _read(self, sock: socket.socket) -> None:
+        try:
+            with sock.makefile("rb") as lines:
+                for line in lines:
+                    name, _, value = line.rstrip(b"\n").partition(b": ")
+                    if name == b"event":
+                        self.names.append(value.decode())
+                    elif name == b"id":
+                        self.last_id = value.decode()
+                    elif name == b"data":
+                        self.messages.append(orjson.loads(value))
+        except OSError:
+            return
+
+    def of(self, *types: str) -> list[dict[str, Any]]:
+        return [message for message in self.messages if message["type"] in types]
+
+    @property
+    def is_over(self) -> bool:
+        return self._thread is not None and not self._thread.is_alive()
+
+
+@contextmanager
+def web_socket(server: ServerProcess, path: str, **kwargs: Any) -> Iterator[ClientConnection]:
+    with connect(f"ws://127.0.0.1:{server.port}{BASE}{path}", max_size=None, **kwargs) as web:
+        yield web
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingServer]:
+    with TrainingServer(tmp_path_factory.mktemp("live")) as started:
+        yield started
+
+
+def event_ids(listener: Listener) -> list[int]:
+    return [message["data"]["event"]["id"] for message in listener.of("status")]
+
+
+def logged(listener: Listener) -> list[int]:
+    return [line["line_number"] for message in listener.of("log") for line in message["data"]["logs"]]
+
+
+def test_a_training_is_told_from_its_beginning_to_its_end(server: TrainingServer) -> None:
+    task_id = server.start_task(toy(20))
+    with Listener(server, task_stream(task_id) + "?offset=0") as follower, Listener(server, EVENTS) as dashboard:
+        until(lambda: follower.is_over, 60)
+        until(lambda: any(m["data"]["status"] == "completed" for m in dashboard.of("status")))
+    assert (follower.names, follower.messages[-1]["data"]["status"]) == (["end"], "completed")
+    points = [p for message in follower.of("metrics") for p in message["data"]["points"] if p["metric"] == "loss"]
+    assert [point["step"] for point in points] == list(range(1, 21))
+    assert follower.of("progress")[-1]["data"]["progress"]["current_step"] == 20
+    assert logged(follower) == list(range(1, len(logged(follower)) + 1))
+    assert not dashboard.of("metrics", "log", "end")
+    known = [event["id"] for event in server.task_events(task_id)]
+    assert event_ids(follower) == known[-len(event_ids(follower)) :]
+
+
+def test_a_web_socket_tells_the_same(server: TrainingServer) -> None:
+    task_id = server.start_task(toy(10))
+    messages: list[dict[str, Any]] = []
+    with web_socket(server, f"/ws/training/{task_id}?types=status,log") as web:
+        for text in web:
+            messages.append(orjson.loads(text))
+    assert (messages[-1]["type"], messages[-1]["data"]["status"], web.close_code) == ("end", "completed", 1000)
+    assert messages[-1]["id"]
+    assert {message["type"] for message in messages} <= {"status", "log", "partial", "end"}
+
+
+def test_a_web_socket_of_an_unknown_task_is_not_found_in_the_envelope(server: TrainingServer) -> None:
+    for path, status, code in (
+        ("/ws/training/nobody", 404, "task_not_found"),
+        ("/ws/training/..%2f..", 404, "not_found"),
+        ("/ws/events?topics=x", 422, "validation_failed"),
+    ):
+        with pytest.raises(InvalidStatus) as refused, web_socket(server, path):
+            pass
+        assert refused.value.response.status_code == status
+        assert orjson.loads(refused.value.response.body)["error"]["code"] == code
+
+
+def test_nothing_is_missed_or_doubled_over_cuts_and_kills_of_the_server(tmp_path: Path) -> None:
+    with TrainingServer(tmp_path / "server") as server:
+        task_id = server.start_task(toy(100, every=5, step_seconds=0.1))
+        listener = Listener(server, task_stream(task_id) + "?offset=0")
+        listener.open()
+        for round_ in range(6):
+            time.sleep(0.7)
+            if round_ % 3 == 2:
+                server.kill()
+                listener.cut()
+                server.start(server.port)
+            listener.cut()
+            listener.open()
+        until(lambda: "end" in listener.names, 60)
+        listener.cut()
+        known = [event["id"] for event in server.task_events(task_id)]
+        assert event_ids(listener) == known[-len(event_ids(listener)) :]
+        assert len(set(event_ids(listener))) > 15
+        assert logged(listener) == list(range(1, len(logged(listener)) + 1))
+
+
+def test_a_resumed_training_goes_on_for_who_comes_back(server: TrainingServer) -> None:
+    task_id = server.start_task(toy(400, every=5))
+    server.await_step(task_id, 12)
+    with Listener(server, task_stream(task_id)) as listener:
+        server.stop_task(task_id)
+        until(lambda: listener.is_over, 60)
+        assert listener.messages[-1]["data"]["status"] == "stopped"
+        server.post(f"/training/resume/{task_id}", 202, json={})
+        listener.cut()
+        listener.open()
+        until(lambda: any(m["data"]["status"] == "running" for m in listener.of("status")[-3:]), 60)
+        assert not listener.is_over
+        server.stop_task(task_id, force=True)
+        until(lambda: listener.names == ["end", "end"], 60)
+    known = [event["id"] for event in server.task_events(task_id)]
+    assert event_ids(listener) == known[-len(event_ids(listener)) :]
+
+
+def test_streams_are_closed_by_the_server_that_ends(tmp_path: Path) -> None:
+    with TrainingServer(tmp_path / "server") as server:
+        task_id = server.start_task(toy(3000))
+        with (
+            Listener(server, task_stream(task_id)) as follower,
+            Listener(server, EVENTS) as dashboard,
+            Listener(server, f"{BASE}/gpu/stream") as gpus,
+            web_socket(server, f"/ws/training/{task_id}?types=status") as web,
+        ):
+            dead = [stalled(server, request(path)) for path in (EVENTS, task_stream(task_id)) * 5]
+            until(lambda: follower.messages and dashboard.messages and gpus.messages)
+            began = time.monotonic()
+            server.send_signal(signal.SIGTERM)
+            texts = [orjson.loads(text) for text in web]
+            assert server.wait(15) == 0
+            assert time.monotonic() - began < 10
+            for listener in (follower, dashboard, gpus):
+                until(lambda listener=listener: listener.is_over)
+                assert listener.names == ["closing"]
+                assert listener.messages[-1]["data"] == {"reason": "server_ending"}
+            assert (texts[-1]["type"], web.close_code) == ("closing", 1001)
+            for sock in dead:
+                sock.close()
+        assert server.tracebacks() == []
+        server.start()
+
+
+def request(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+
+
+# -- several servers -------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def two_servers(directory: Path, **settings: str) -> Iterator[tuple[TrainingServer, TrainingServer]]:
+    """On one storage: the first runs the trainings."""
+    root = str(directory / "data")
+    with ExitStack() as stack:
+        first = stack.enter_context(TrainingServer(directory / "first", STORAGE_ROOT=root, **settings))
+        yield first, stack.enter_context(TrainingServer(directory / "second", STORAGE_ROOT=root, **settings))
+
+
+def test_messages_reach_the_subscribers_of_another_server(tmp_path: Path) -> None:
+    with two_servers(tmp_path, REDIS_URL=require_redis()) as (first, second):
+        until(lambda: second.metrics()["diffusion_pipe_redis_connected"] == 1)
+        task_id = first.start_task(toy(20))
+        with Listener(second, task_stream(task_id)) as follower, Listener(second, EVENTS) as dashboard:
+            until(lambda: follower.is_over, 60)
+            until(lambda: any(m["data"]["status"] == "completed" for m in dashboard.of("status")))
+    assert follower.messages[-1]["data"]["status"] == "completed"
+    assert follower.of("metrics")
+    assert len(dashboard.of("progress")) > 1
+    assert len(set(event_ids(follower))) == len(event_ids(follower))
+
+
+def test_events_reach_another_server_without_a_redis_too(tmp_path: Path) -> None:
+    with two_servers(tmp_path) as (first, second):
+        task_id = first.start_task(toy(10))
+        with Listener(second, task_stream(task_id) + "?types=status,progress") as follower:
+            until(lambda: follower.is_over, 60)
+    assert follower.messages[-1]["data"]["status"] == "completed"
+
+
+def test_a_redis_that_flaps_hurts_nobody(tmp_path: Path) -> None:
+    own = OwnRedis(tmp_path)
+    own.start()
+    try:
+        with two_servers(tmp_path, REDIS_URL=own.url) as (first, second):
+            task_id = first.start_task(toy(100, step_seconds=0.1))
+            with Listener(second, task_stream(task_id)) as follower:
+                for _ in range(2):
+                    time.sleep(0.5)
+                    own.kill()
+                    began = time.monotonic()
+                    assert first.client.get(f"{BASE}/training/{task_id}").status_code == 200
+                    first.post("/training/start", 201, json=toy(5))
+                    assert time.monotonic() - began < 2
+                    own.start()
+                    time.sleep(0.5)
+                    own.freeze()
+                    first.post("/training/start", 201, json=toy(5))
+                    own.thaw()
+                until(lambda: follower.is_over, 90)
+            assert follower.messages[-1]["data"]["status"] == "completed"
+            known = [event["id"] for event in first.task_events(task_id)]
+            assert event_ids(follower) == known[-len(event_ids(follower)) :]
+            until(lambda: second.metrics()["diffusion_pipe_redis_connected"] == 1)
+            assert first.tracebacks() == second.tracebacks() == []
+    finally:
+        own.kill()
+
+
+# -- hostile clients -------------------------------------------------------------------------------------------------
+
+#: 64 GPUs make a message of 50 kB, five times a second.
+BUSY = {"SIMULATED_GPUS": "64x NVIDIA H100 80GB HBM3", "GPU_MONITOR_INTERVAL": "0.2"}
+
+
+def test_subscribers_that_never_read_are_dropped_and_take_no_memory(tmp_path: Path) -> None:
+    with TrainingServer(tmp_path / "server", **BUSY) as server, Listener(server, EVENTS) as reader:
+        task_id = server.start_task(toy(3000, knobs={"log_lines_per_step": 200}))
+        server.await_status(task_id, "running")
+        before = server.memory()
+        paths = (EVENTS, task_stream(task_id), f"{BASE}/gpu/stream", f"{BASE}/training/{task_id}/logs/stream")
+        began = time.monotonic()
+        dead = [stalled(server, request(path)) for path in paths * 50]
+        highest = before
+        try:
+            until(lambda: server.metrics()["diffusion_pipe_stream_subscribers"] > 150, timeout=10)
+            while server.metrics()["diffusion_pipe_stream_subscribers"] > 1:
+                highest = max(highest, server.memory())
+                assert time.monotonic() - began < DROPPED_WITHIN + 5, server.metrics()
+                time.sleep(0.2)
+            until(lambda: len(connections(server)) <= 2, timeout=10)
+        finally:
+            for sock in dead:
+                sock.close()
+        assert highest - before < 200 * 2**20
+        assert not reader.is_over
+        until(lambda: any("dropped" in m["data"]["message"] for m in reader.of("system")))
+        assert server.tracebacks() == []
+
+
+def test_a_client_may_not_have_more_streams_than_the_setting(tmp_path: Path) -> None:
+    with TrainingServer(tmp_path / "server", MAX_STREAMS_PER_CLIENT="3") as server, ExitStack() as stack:
+        held = [stack.enter_context(Listener(server, EVENTS)) for _ in range(3)]
+        until(lambda: all(listener.messages for listener in held))
+        answer = server.client.get(EVENTS)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "too_many_streams")
+        assert int(answer.headers["retry-after"]) > 0
+        with pytest.raises(InvalidStatus) as refused, web_socket(server, "/ws/events"):
+            pass
+        assert refused.value.response.status_code == 503
+        held[0].cut()
+        until(lambda: server.metrics()["diffusion_pipe_stream_subscribers"] == 2)
+        with web_socket(server, "/ws/events") as web:
+            assert web.recv(timeout=5)
+
+
+def test_a_flood_of_connects_leaves_nothing_behind(server: TrainingServer) -> None:
+    until(lambda: server.metrics()["diffusion_pipe_stream_subscribers"] == 0)
+    task_id, before = server.start_task(toy(3000)), server.files()
+    for _ in range(10):
+        socks = []
+        for path in (EVENTS, task_stream(task_id), task_stream("nobody"), f"{EVENTS}?topics=x") * 10:
+            sock = socket.create_connection(("127.0.0.1", server.port))
+            sock.sendall(request(path))
+            socks.append(sock)
+        for sock in socks:
+            # Some go before they are answered, with a reset.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+            sock.close()
+    assert httpx.get(f"http://127.0.0.1:{server.port}/health", timeout=2, trust_env=False).status_code == 200
+    until(lambda: server.metrics()["diffusion_pipe_stream_subscribers"] == 0, 30)
+    until(lambda: server.files() <= before + 12)
+    server.stop_task(task_id, force=True)
+    assert server.tracebacks() == []
+
+
+@pytest.mark.parametrize("message", ["x" * 65_536, b"\xff" * 65_536, "{}" * 10])
+def test_what_a_web_socket_client_says_disturbs_no_follower(server: TrainingServer, message: str | bytes) -> None:
+    with web_socket(server, "/ws/events") as other, web_socket(server, "/ws/events") as web:
+        web.send(message)
+        assert other.recv(timeout=5)
+        server.start_task(toy(2))
+        assert other.recv(timeout=5)
+    assert server.tracebacks() == []
