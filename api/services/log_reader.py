@@ -63,11 +63,9 @@ class LogReader:
             newlines += block.count(b"\n")
             begin = start
         content = b"".join(reversed(blocks))
-        if count == 0:
-            # From now on, and so the line that has begun.
-            return begin + content.rfind(b"\n") + 1
-        place = len(content) - content.endswith(b"\n")
-        for _ in range(count):
+        # None are from now on, and so begin with the line that has not ended.
+        place = len(content) - (content.endswith(b"\n") and count > 0)
+        for _ in range(max(1, count)):
             place = content.rfind(b"\n", 0, place)
             if place < 0:
                 return self.find_line(begin)

@@ -381,6 +381,20 @@ def test_a_stream_that_is_asked_for_wrongly_is_refused(world: World, task_id: st
     assert {mistake["pointer"] for mistake in failure_of(answer)["error"]["errors"]} == pointers
 
 
+def test_head_of_a_stream_ends(world: World, task_id: str):
+    async def talk() -> list[dict[str, Any]]:
+        asked = scope("http", f"{TRAINING}/{task_id}/logs/stream", method="HEAD")
+        async with world.client.live(), world.client.connection(asked) as connection:
+            heard = [await connection.hear()]
+            while heard[-1]["type"] == "http.response.start" or heard[-1].get("more_body"):
+                heard.append(await connection.hear())
+                assert len(heard) < 3, "a HEAD is answered with events"
+            return heard
+
+    start, end = world.client.run(talk())
+    assert (start["status"], end.get("body", b"")) == (200, b"")
+
+
 def test_streams_end_when_the_server_does_and_say_so(world: World, task_id: str):
     client = world.client
 
