@@ -68,5 +68,5 @@ def thin_out(records: Records, limit: int) -> Thinned:
     for stretch in np.array_split(inner, stretches):
         values = records["value"][stretch]
         low, high = np.where(np.isnan(values), np.inf, values), np.where(np.isnan(values), -np.inf, values)
-        chosen.append(stretch[[int(low.argmin()), int(high.argmax())]])
+        chosen.append(stretch[[int(np.argmin(low)), int(np.argmax(high))]])
     return Thinned(records[np.unique(np.concatenate(chosen))], total, nan_count)
