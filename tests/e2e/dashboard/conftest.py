@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.e2e.training_server import TrainingServer
 
@@ -25,6 +25,10 @@ FLAGS = (
 
 #: What a browser says by itself about a server that is gone; everything else on the console is a fault.
 GONE = ("net::ERR_CONNECTION_REFUSED", "net::ERR_CONNECTION_RESET", "net::ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_EMPTY")
+
+#: Other work may share the cores.
+PATIENCE_MS = 25_000
+expect.set_options(timeout=PATIENCE_MS)
 
 Open = Callable[..., Page]
 
@@ -89,7 +93,7 @@ def open_page(browser: Browser, server: TrainingServer, complaints: Complaints) 
         contexts.append(context)
         complaints.listen(context)
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(PATIENCE_MS)
         page.goto(f"http://127.0.0.1:{at.port}/{address}")
         return page
 

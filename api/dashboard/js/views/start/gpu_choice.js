@@ -6,12 +6,14 @@ import { t } from "../../i18n.js";
 import { statusChip } from "../../components/status.js";
 import { machine } from "../../machine.js";
 import { numberInput } from "./fields.js";
+import { findingItem } from "./findings.js";
 
 export function gpuChoice() {
   const any = h("input", { type: "radio", name: "gpus", value: "any", checked: true, id: "gpus-any" });
   const these = h("input", { type: "radio", name: "gpus", value: "these", id: "gpus-these" });
   const count = numberInput({ min: 1, max: 64, step: 1, value: 1, "aria-label": t("gpu.count") });
   const list = h("div", { class: "gpu-picks" });
+  const wrong = h("ul", { class: "findings" });
   const chips = new Map();
   const element = h(
     "fieldset",
@@ -20,6 +22,7 @@ export function gpuChoice() {
     h("div", { class: "choice-line" }, h("label", { class: "check" }, any, t("gpus.any")), count),
     h("label", { class: "check" }, these, t("gpus.these")),
     list,
+    wrong,
   );
   const showList = () => {
     list.hidden = !these.checked;
@@ -61,6 +64,14 @@ export function gpuChoice() {
   return {
     element,
     close: unwatch,
+    show(findings) {
+      const own = findings.filter(({ pointer }) => /^\/(gpu_ids?|gpu_count)(\/|$)/.test(pointer));
+      fill(
+        wrong,
+        own.map((finding) => findingItem(finding, "", null)),
+      );
+      return own;
+    },
     /** The part of the request. */
     wish() {
       if (any.checked) return { gpu_count: count.valueAsNumber || 1 };

@@ -95,7 +95,7 @@ export function openStart(app, place) {
   function show(found) {
     const all = findingsOf(found);
     const parts = mode === "toy" ? [toy] : [model, config, dataset];
-    const placed = new Set([...parts, name, priority].flatMap((part) => part.show(all)));
+    const placed = new Set([...parts, name, priority, gpus].flatMap((part) => part.show(all)));
     const rest = all.filter((finding) => !placed.has(finding));
     const errors = all.filter(({ severity }) => severity === "error").length;
     fill(
