@@ -89,6 +89,13 @@ class Config:
     diffusion_pipe_python: str | None = _setting(
         "DIFFUSION_PIPE_PYTHON", None, str, "the Python of the environment that diffusion-pipe is installed in", "none"
     )
+    allow_pickled_weights: bool = _setting(
+        "ALLOW_PICKLED_WEIGHTS",
+        False,
+        _flag,
+        "1 lets trainings load weights that can hold code (.ckpt, .pt, .bin)",
+        "0",
+    )
     max_concurrent_tasks: int = _setting(
         "MAX_CONCURRENT_TASKS", 0, _number(0, 10_000), "trainings at a time; 0: as many as the GPUs allow"
     )

@@ -49,21 +49,26 @@ def build_training(
     """Builds every part once; starts nothing. Unless an executor is given, attempts run on this machine."""
     root = config.storage_root.absolute()
     known: list[Trainer] = [
-        DiffusionPipe(config.diffusion_pipe_root, config.diffusion_pipe_python),
+        DiffusionPipe(
+            config.diffusion_pipe_root,
+            config.diffusion_pipe_python,
+            allow_pickled_weights=config.allow_pickled_weights,
+        ),
         Toy(sys.executable),
     ]
     trainers = {trainer.name: trainer for trainer in known}
     environment = child_environment()
     own = {name: environment[name] for name in ("LD_LIBRARY_PATH",) if name in environment}
     executor = executor or LocalExecutor(sys.executable, node, own)
+    starter = AttemptStarter(executor, root, environment, config.log_max_bytes)
     reconciler = Reconciler(
         tasks,
         attempts,
-        AttemptStarter(executor, root, environment, config.log_max_bytes),
+        starter,
         executor,
         trainers,
         AttemptChecks(tasks, attempts, gpus, clock, HangLimits(config.hang_step_seconds, config.hang_quiet_seconds)),
-        AttemptEnding(tasks, attempts, gpus, clock),
+        AttemptEnding(tasks, attempts, gpus, starter, executor, clock),
         clock,
         node,
         StopTimes(config.stop_checkpoint_seconds, config.stop_terminate_seconds),

@@ -19,6 +19,7 @@ def outcome(
     phrases: Iterable[str] = (),
     started_at: float | None = 0.0,
     ended_at: float = 0.0,
+    log_lost_bytes: int = 0,
 ) -> Outcome:
     """An outcome, where only what matters is said. With a rung it was asked to stop."""
     return Outcome(
@@ -32,6 +33,7 @@ def outcome(
         phrases=frozenset(phrases),
         started_at=started_at,
         ended_at=ended_at,
+        log_lost_bytes=log_lost_bytes,
     )
 
 

@@ -19,7 +19,7 @@ from api.executors.attempt.orders import Order
 from api.executors.attempt.processes import boot_id, is_alive, marked_processes
 from api.executors.executor import AttemptRef, NodeState, Observation, Phase, StopOrder, Submission
 from api.executors.log_files import LogFiles
-from api.executors.records import Runner, parse_lock, parse_outcome, parse_runner
+from api.executors.records import Runner, damaged_outcome, parse_lock, parse_outcome, parse_runner
 from api.models.task import ProcessIdentity
 
 #: Seconds that a supervisor has to record itself; until then it counts as running.
@@ -102,15 +102,19 @@ class LocalExecutor:
             self._started[directory] = _Started(process, time.monotonic())
 
     def _has_ended(self, directory: Path) -> bool:
-        return (directory / "exit.json").exists()
+        with self._lock:
+            return self._outcome(directory) is not None
 
     def _is_supervised(self, directory: Path) -> bool:
         with self._lock:
             self._reap()
             started = self._started.get(directory)
-            runner = self._runner(directory)
-        if started is not None and started.process.poll() is None:
-            return True
+            if started is not None and started.process.poll() is None:
+                return True
+            return self._has_supervisor(directory)
+
+    def _has_supervisor(self, directory: Path) -> bool:
+        runner = self._runner(directory)
         return (runner is not None and self._is_live(runner)) or self._lock_holder(directory) is not None
 
     def _is_live(self, runner: Runner) -> bool:
@@ -188,9 +192,15 @@ class LocalExecutor:
             return known
         path = str(directory / "exit.json")
         try:
-            outcome = parse_outcome(read_file(path), os.stat(path).st_mtime)
+            written_at = os.stat(path).st_mtime
+            outcome = parse_outcome(read_file(path), written_at)
         except OSError:
             return None
+        if outcome is None:
+            if self._has_supervisor(directory):
+                # It writes the true one over this in the end.
+                return None
+            outcome = damaged_outcome(written_at)
         observation = Observation(
             Phase.ENDED, self._node, stop_rung=outcome.stop_rung, outcome=outcome, log_start=outcome.log_offset
         )

@@ -47,12 +47,12 @@ def parse_lock(content: bytes, boot_id: str) -> ProcessIdentity | None:
     return None if record is None or record.get("boot_id") != boot_id else parse_identity(record)
 
 
-def parse_outcome(content: bytes, written_at: float) -> Outcome:
-    """The outcome. One that cannot be understood is the outcome of a lost supervisor, at the time of its file."""
+def parse_outcome(content: bytes, written_at: float) -> Outcome | None:
+    """The outcome; None when it cannot be understood. `written_at` is the time of its file."""
     record = _object(content)
     reason = None if record is None else record.get("reason")
     if record is None or not isinstance(reason, str) or not reason:
-        return _lost("exit.json cannot be read: it is damaged", written_at)
+        return None
     error, phrases = record.get("error"), record.get("phrases")
     return Outcome(
         reason=reason,
@@ -72,20 +72,13 @@ def parse_outcome(content: bytes, written_at: float) -> Outcome:
     )
 
 
-def parse_identity(given: object) -> ProcessIdentity | None:
-    """A process in a record."""
-    if not isinstance(given, dict):
-        return None
-    pid, start = _whole(given.get("pid")), number(given.get("start"))
-    return None if pid is None or pid <= 0 or start is None else ProcessIdentity(pid, start)
-
-
-def _lost(error: str, at: float) -> Outcome:
+def damaged_outcome(at: float) -> Outcome:
+    """What an `exit.json` of this time that cannot be understood amounts to when no supervisor is left."""
     return Outcome(
         reason="supervisor_lost",
         exit_code=None,
         signal=None,
-        error=error,
+        error="exit.json cannot be read: it is damaged",
         stop_requested=False,
         stop_rung=None,
         last_step=None,
@@ -93,6 +86,14 @@ def _lost(error: str, at: float) -> Outcome:
         started_at=None,
         ended_at=at,
     )
+
+
+def parse_identity(given: object) -> ProcessIdentity | None:
+    """A process in a record."""
+    if not isinstance(given, dict):
+        return None
+    pid, start = _whole(given.get("pid")), number(given.get("start"))
+    return None if pid is None or pid <= 0 or start is None else ProcessIdentity(pid, start)
 
 
 def _object(content: bytes) -> Mapping[str, Any] | None:

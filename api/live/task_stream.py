@@ -18,6 +18,7 @@ from api.live.reading import ReadingThreads
 from api.live.routing import Asked, Opener
 from api.live.subscription import Published, Subscription, TooSlow
 from api.models.live import Ending, EventPosition, Message, MessageType, Topic
+from api.models.training import TaskStatus
 from api.services.log_follower import Tail
 from api.services.task_following import TaskFollowing
 from api.utils.envelope import encode_message
@@ -99,6 +100,7 @@ class _TaskStream:
         self._event_id = 0
         self._told = 0  # the number of the latest progress
         self._end: Message | None = None
+        self._was_queued_again = False  # and its log not yet followed on
 
     async def frames(self, position: EventPosition) -> Frames:
         """Everything, from the events of `position` on."""
@@ -150,6 +152,10 @@ class _TaskStream:
             piece = self._log.take()
             if piece is not None:
                 frames.append(self._show_piece(piece))
+            if self._was_queued_again and self._follows_log and self._log.has_ended:
+                # What has ended was its log up to then.
+                self._was_queued_again = False
+                self._log.start()
             if frames:
                 return frames
             if taken:
@@ -178,10 +184,8 @@ class _TaskStream:
             return []
         self._event_id = message.position or 0
         if message.status is not None and not message.status.is_finished:
-            # It was resumed.
             self._end = None
-            if self._follows_log and self._log.has_ended:
-                self._log.start()
+            self._was_queued_again |= message.status is TaskStatus.QUEUED
         return [Frame(message.type, message.json, self._id())] if TaskMessages.STATUS in self._wanted.types else []
 
     def _show_piece(self, piece: LogPiece) -> Frame:

@@ -18,6 +18,9 @@ def mistakes_in(error: ValidationError) -> list[Mistake]:
         location = _location(model, detail["loc"])
         if detail["type"] == "extra_forbidden":
             message = _unknown_field(str(location[-1]), list(model.model_fields))
+        elif detail["type"] == "model_type":
+            # Pydantic names the class, which means nothing to a client.
+            message = "Input should be an object"
         else:
             message = detail["msg"].removeprefix("Value error, ")
         messages = found.setdefault("".join(f"/{_pointer_part(part)}" for part in location), [])

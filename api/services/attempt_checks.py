@@ -105,8 +105,7 @@ class AttemptChecks:
 
     def _look_for_trouble(self, task: TaskSummary, watch: AttemptWatch) -> None:
         now, uid = self._clock.now(), watch.attempt.uid
-        started = watch.attempt.started_at or watch.attempt.created_at
-        hang = describe_hang(watch.progress, started.timestamp(), now.timestamp(), self._hang_limits)
+        hang = describe_hang(watch.progress, watch.began_at, now.timestamp(), self._hang_limits)
         warning = None
         if hang is not None:
             warning = f"{_HANG}: {hang}.{_last_error(watch)}"

@@ -1,12 +1,14 @@
 """Ends attempts: the verdict, the retry, and the GPUs, which are free only when they show it."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
 
-from api.executors.executor import Outcome
+from api.executors.executor import Executor, Outcome
 from api.models.lease import Lease, LeaseKind, LeaseState
 from api.models.training import Attempt, EventKind, ResumeOptions, TaskStatus, TaskSummary
+from api.services.attempt_starter import AttemptStarter
 from api.services.attempt_watch import AttemptWatch
 from api.services.checkpoint_pruning import prune_checkpoints
 from api.services.gpu_service import GPUService
@@ -26,12 +28,23 @@ DRAIN_SECONDS = 60.0
 class AttemptEnding:
     """What follows when an attempt is over."""
 
-    def __init__(self, tasks: TaskStore, attempts: AttemptStore, gpus: GPUService, clock: Clock) -> None:
+    def __init__(
+        self,
+        tasks: TaskStore,
+        attempts: AttemptStore,
+        gpus: GPUService,
+        starter: AttemptStarter,
+        executor: Executor,
+        clock: Clock,
+    ) -> None:
         self._tasks = tasks
         self._attempts = attempts
         self._gpus = gpus
         self._clock = clock
+        self._starter = starter
+        self._executor = executor
         self._drains: dict[str, float] = {}
+        self._told: set[str] = set()  #: the GPUs of which it was said what keeps them
 
     def end(self, task: TaskSummary, watch: AttemptWatch, outcome: Outcome) -> bool:
         """Records how an attempt ended, by its supervisor's word; False when that was done before."""
@@ -114,6 +127,7 @@ class AttemptEnding:
         """Frees the GPUs that show nothing of their last holder any more; True when there were any."""
         draining = [lease for lease in self._attempts.leases(LeaseKind.GPU) if lease.state is LeaseState.DRAINING]
         self._drains = {lease.resource: self._drains.get(lease.resource, self._clock.monotonic()) for lease in draining}
+        self._told.intersection_update(self._drains)
         freed = [lease for lease in draining if self._is_drained(lease) and self._attempts.release_drained(lease)]
         if freed:
             self._gpus.note_change()
@@ -124,15 +138,32 @@ class AttemptEnding:
     def _is_drained(self, lease: Lease) -> bool:
         # By the monotonic clock: after a restart the bound begins anew.
         since = self._drains[lease.resource]
-        if is_clear(self._gpus.state, lease.resource, since):
-            return True
-        if self._clock.monotonic() - since < DRAIN_SECONDS:
+        looks_free = is_clear(self._gpus.state, lease.resource, since)
+        is_overdue = self._clock.monotonic() - since >= DRAIN_SECONDS
+        if not looks_free and not is_overdue:
             return False
-        message = f"{lease.resource} is let go after {DRAIN_SECONDS:.0f} s, although it does not look free"
-        self._tasks.add_event(
-            lease.task_id, EventKind.WARNING, self._clock.now(), "service", message, lease.attempt_uid
-        )
-        return True
+        pids = self._survivors(lease)
+        if pids and is_overdue and lease.resource not in self._told:
+            self._told.add(lease.resource)
+            self._warn(lease, f"{lease.resource} stays draining: of its last attempt {_name_pids(pids)} still there")
+        elif not pids and not looks_free:
+            self._warn(lease, f"{lease.resource} is let go after {DRAIN_SECONDS:.0f} s, although it does not look free")
+        return not pids
+
+    def _survivors(self, lease: Lease) -> Sequence[int]:
+        """What is left of its attempt uses the GPU, whatever the readings show."""
+        if lease.attempt_uid is None:
+            return ()
+        return self._executor.survivors(self._starter.ref(self._attempts.get(lease.attempt_uid)))
+
+    def _warn(self, lease: Lease, message: str) -> None:
+        now, uid = self._clock.now(), lease.attempt_uid
+        self._tasks.add_event(lease.task_id, EventKind.WARNING, now, "service", message, uid)
+
+
+def _name_pids(pids: Sequence[int]) -> str:
+    shown = ", ".join(str(pid) for pid in pids[:5])
+    return f"process {shown} is" if len(pids) == 1 else f"processes {shown} are"
 
 
 def _show_outcome(outcome: Outcome) -> dict[str, object]:

@@ -34,6 +34,9 @@ LINE_BYTES = 64 * 2**10
 #: Lines kept for a diagnosis and for events.
 LAST_LINES = 200
 
+#: Seconds between wall clock and monotonic time that only a clock that was set can put there from one look to the next.
+CLOCK_JUMP = 2.0
+
 #: Seconds between two looks at the checkpoints, and between two notes of what is known.
 CHECKPOINT_SECONDS = 5.0
 SAVE_SECONDS = 10.0
@@ -69,6 +72,9 @@ class AttemptWatch:
         self._points: list[Point] = []
         self._told: dict[str, int] = {}  # the last step of each series that was told
         self._checkpoints_at = self._saved_at = float("-inf")
+        self._cannot_save = False
+        self._clock_offset = self._measure_clocks()
+        self.began_at = (attempt.started_at or attempt.created_at).timestamp()  #: Unix seconds
         self.run_dir: Path | None = None if attempt.run_dir is None else Path(attempt.run_dir)
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self.checkpoints: tuple[Checkpoint, ...] = ()
@@ -93,6 +99,7 @@ class AttemptWatch:
     def poll(self) -> None:
         """Takes up what is new; what cannot be read now is tried again the next time."""
         before = self._offset
+        self._heed_clock()
         self._read_log()
         self._find_run_dir()
         self._read_events()
@@ -119,6 +126,17 @@ class AttemptWatch:
         fresh = self.look_for_checkpoints()
         self.save()
         return fresh
+
+    def _heed_clock(self) -> None:
+        """A clock that was set, or a machine that slept, must not make a hang of a training."""
+        offset = self._measure_clocks()
+        jump, self._clock_offset = offset - self._clock_offset, offset
+        if abs(jump) >= CLOCK_JUMP:
+            self._reader.progress.shift(jump)
+            self.began_at += jump
+
+    def _measure_clocks(self) -> float:
+        return self._clock.now().timestamp() - self._clock.monotonic()
 
     # -- the log ---------------------------------------------------------------------------------------------------
 
@@ -236,8 +254,19 @@ class AttemptWatch:
         }
         try:
             write_private(self._note_path, orjson.dumps(note))
+            self._cannot_save = False
         except OSError as error:
-            logger.warning("progress cannot be noted", extra={"attempt": self.ref.uid, "problem": str(error)})
+            # Said once: a full disk may stay full for days.
+            if not self._cannot_save:
+                logger.warning("progress cannot be noted", extra={"attempt": self.ref.uid, "problem": str(error)})
+            self._cannot_save = True
+
+    def forget(self) -> None:
+        """Removes the note: the next watch reads the log anew."""
+        try:
+            self._note_path.unlink(missing_ok=True)
+        except OSError as error:
+            logger.warning("the note of an attempt cannot be removed", extra={"problem": str(error)})
 
     @property
     def _note_path(self) -> Path:

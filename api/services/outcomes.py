@@ -15,6 +15,7 @@ from api.models.training import (
     TaskSummary,
     TrainingRequest,
 )
+from api.trainers.error_lines import find_errors
 from api.trainers.output import Progress
 from api.trainers.trainer import Ending, Trainer
 
@@ -105,6 +106,14 @@ def _cause(
             "The process that watched over the trainer was killed, and how the trainer ended was not seen.",
             "It is tried again by itself; look for what kills processes of this user (the out-of-memory killer?).",
             tuple(last_lines),
+        )
+    if outcome.log_lost_bytes and is_vague and not find_errors(last_lines):
+        # Its last words are lost, and what kept the log from being written kept it from writing as well.
+        return Cause(
+            CauseCode.DISK_FULL,
+            f"The disk did not take the last {outcome.log_lost_bytes:,} bytes of its output: most likely it was full.",
+            "Free disk space (old checkpoints, caches), set keep_last_checkpoints, then resume.",
+            found.last_lines,
         )
     return found
 

@@ -98,12 +98,20 @@ class Reconciler:
             except DatabaseUnavailable:
                 raise
             except Exception:
-                # One attempt in trouble must not keep the others from being watched; it is said once.
-                if attempt.uid not in self._troubled:
-                    logger.exception("attempt cannot be reconciled", extra={"attempt": attempt.uid})
-                self._troubled.add(attempt.uid)
+                # One attempt in trouble must not keep the others from being watched.
+                self._note_trouble(attempt)
         self._note_progress()
         return self._ending.free_drained() or freed
+
+    def _note_trouble(self, attempt: Attempt) -> None:
+        """Says once what happened, and begins the watch anew: what was noted of the attempt may be damaged."""
+        if attempt.uid in self._troubled:
+            return
+        self._troubled.add(attempt.uid)
+        logger.exception("attempt cannot be reconciled", extra={"attempt": attempt.uid})
+        watch = self._watches.pop(attempt.uid, None)
+        if watch is not None:
+            watch.forget()
 
     def get_watch(self, attempt_uid: str) -> AttemptWatch | None:
         """The watch over an attempt that runs here."""

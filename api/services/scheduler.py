@@ -6,6 +6,7 @@ from datetime import datetime
 
 from api.models.gpu import GPUOffer
 from api.models.training import TaskSummary
+from api.services.outcomes import LONGEST_WAIT
 
 _Wish = tuple[tuple[int | str, ...], int]  # the references, and the MB
 
@@ -67,8 +68,10 @@ class _Planner:
 
     def _why_not_now(self, task: TaskSummary) -> str | None:
         around = self._around
-        if task.not_before > around.now:
-            return f"tries again in {(task.not_before - around.now).total_seconds():.0f} s"
+        wait = (task.not_before - around.now).total_seconds()
+        # No retry waits longer: then the clock was set back meanwhile.
+        if 0 < wait <= LONGEST_WAIT:
+            return f"tries again in {wait:.0f} s"
         if around.disk_problem is not None:
             return around.disk_problem
         if around.max_concurrent and self._active >= around.max_concurrent:

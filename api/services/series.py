@@ -2,9 +2,12 @@
 
 import struct
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from api.models.training import Attempt
+from api.services.training_progress import step_of
 from api.trainers.progress import Point
 
 #: One value: its step, the value, its time in Unix seconds.
@@ -25,6 +28,25 @@ EPOCH_LOSS = "train/epoch_loss"
 
 #: A file name has at most 255 bytes.
 LONGEST_NAME = 240
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What one attempt wrote. `after_step`: it went on from there, and what was made beyond that step is lost."""
+
+    directory: Path
+    after_step: int | None = None
+
+
+def list_stretches(attempts: Iterable[Attempt]) -> list[Stretch]:
+    """Where the series of a task are: one stretch an attempt, oldest first."""
+    return [Stretch(Path(attempt.directory) / "series", _began_after(attempt)) for attempt in attempts]
+
+
+def _began_after(attempt: Attempt) -> int | None:
+    if attempt.started_at is None:
+        return None
+    return 0 if attempt.resumed_from is None else step_of(attempt.resumed_from)
 
 
 def append_points(directory: Path, points: Iterable[Point]) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import numpy as np
 import numpy.typing as npt
 
-from api.services.series import SUFFIX, path_of
+from api.services.series import EPOCH_LOSS, SUFFIX, Stretch, path_of
 
 #: The same as `series.RECORD`.
 RECORD = np.dtype([("step", "<i8"), ("value", "<f8"), ("at", "<f8")])
@@ -17,16 +17,20 @@ RECORD = np.dtype([("step", "<i8"), ("value", "<f8"), ("at", "<f8")])
 Records = npt.NDArray[np.void]
 
 
-def list_tags(directories: Sequence[Path]) -> list[str]:
+def list_tags(stretches: Sequence[Stretch]) -> list[str]:
     """The tags that any of these attempts has a series of."""
-    return sorted({unquote(path.name.removesuffix(SUFFIX)) for d in directories for path in d.glob(f"*{SUFFIX}")})
+    files = (path for stretch in stretches for path in stretch.directory.glob(f"*{SUFFIX}"))
+    return sorted({unquote(path.name.removesuffix(SUFFIX)) for path in files})
 
 
-def read_series(directories: Sequence[Path], tag: str) -> Records:
+def read_series(stretches: Sequence[Stretch], tag: str) -> Records:
     """One series over the attempts of a task, by step. Where an attempt went over steps again, the later one holds."""
     kept = np.empty(0, dtype=RECORD)
-    for directory in directories:
-        records = _read(path_of(directory, tag))
+    for stretch in stretches:
+        # The x axis of an epoch's loss is the epoch: no step says which of them are lost.
+        if stretch.after_step is not None and tag != EPOCH_LOSS:
+            kept = kept[kept["step"] <= stretch.after_step]
+        records = _read(path_of(stretch.directory, tag))
         if len(records):
             kept = np.concatenate([kept[kept["step"] < records["step"][0]], records])
     return kept

@@ -3,20 +3,19 @@
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 from api.models.training_view import SeriesPoint, SeriesView, XAxis
-from api.services.series import EPOCH_LOSS, TAGS
+from api.services.series import EPOCH_LOSS, TAGS, Stretch
 from api.services.series_reading import list_tags, read_series, thin_out
 
 
 def show_series(
-    directories: Sequence[Path], metric: str, axis: XAxis, limit: int, since_step: int | None
+    stretches: Sequence[Stretch], metric: str, axis: XAxis, limit: int, since_step: int | None
 ) -> SeriesView:
     """The values of a metric from `since_step` on, thinned out to `limit`. One without values gives none."""
     tag = EPOCH_LOSS if axis is XAxis.EPOCH and metric in ("loss", "epoch_loss") else TAGS.get(metric, metric)
     over_epochs = tag == EPOCH_LOSS
-    records = read_series(directories, tag)
+    records = read_series(stretches, tag)
     if since_step is not None:
         records = records[records["step"] >= since_step]
     thinned = thin_out(records, limit)
@@ -37,5 +36,5 @@ def show_series(
         total=thinned.total,
         nan_count=thinned.nan_count,
         is_downsampled=len(points) < thinned.total,
-        available=tuple(short.get(tag, tag) for tag in list_tags(directories)),
+        available=tuple(short.get(tag, tag) for tag in list_tags(stretches)),
     )

@@ -15,7 +15,7 @@ def show_progress(progress: Progress, attempt: Attempt, now: datetime) -> dict[s
     """The parts `progress`, `metrics` and `speed`, as plain JSON; NaN becomes null."""
     if progress.step is None and attempt.resumed_from is not None:
         # While it loads it is as far as the checkpoint that it goes on from.
-        progress = replace(progress, step=_step_of(attempt.resumed_from))
+        progress = replace(progress, step=step_of(attempt.resumed_from))
     eta = None if progress.eta_seconds is None else round(progress.eta_seconds, 1)
     step_seconds = progress.seconds_per_step
     return {
@@ -89,7 +89,8 @@ NOTHING_YET: Mapping[str, Any] = {
 }
 
 
-def _step_of(checkpoint: str) -> int | None:
+def step_of(checkpoint: str) -> int | None:
+    """The step that a checkpoint is named after."""
     digits = checkpoint.removeprefix("global_step")
     return int(digits) if digits.isdecimal() else None
 

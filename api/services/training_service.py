@@ -44,6 +44,7 @@ from api.services.gpu_supply import list_offers
 from api.services.reconciler import Reconciler
 from api.services.request_check import RequestChecker
 from api.services.resume_points import last_complete
+from api.services.series import list_stretches
 from api.services.task_preview import preview
 from api.services.training_files import TaskFiles, task_files
 from api.services.training_progress import NOTHING_YET, show_progress
@@ -363,10 +364,10 @@ class TrainingService:
     def get_metrics(self, task_id: str, metric: str, type: XAxis, limit: int, since_step: int | None) -> SeriesView:  # noqa: A002
         """A metric over steps or epochs. Raises TaskNotFound."""
         self._tasks.get_summary(task_id)
-        directories = [Path(attempt.directory) / "series" for attempt in self._attempts.of_task(task_id)]
+        stretches = list_stretches(self._attempts.of_task(task_id))
         # Loaded with the first question: NumPy takes 12 MB.
         metrics = importlib.import_module("api.services.training_metrics")
-        view: SeriesView = metrics.show_series(directories, metric, type, min(limit, MAX_VALUES), since_step)
+        view: SeriesView = metrics.show_series(stretches, metric, type, min(limit, MAX_VALUES), since_step)
         return view
 
     def count(self) -> dict[TaskStatus, int]:

@@ -3,6 +3,7 @@
 import importlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,7 +73,7 @@ class Database:
 
         On SQLite it takes the write lock at once: a transaction that reads first and writes later would fail.
         """
-        with self._take_turn(), self._connect("IMMEDIATE") as connection:
+        with self._take_turn() as left_ms, self._connect("IMMEDIATE", left_ms) as connection:
             # What a transaction left behind that was rolled back.
             connection.info.pop(APPENDED, None)
             yield connection
@@ -85,23 +86,25 @@ class Database:
         self._on_append = listener
 
     @contextmanager
-    def _take_turn(self) -> Iterator[None]:
+    def _take_turn(self) -> Iterator[int]:
+        """Gives the milliseconds that are left to wait for the lock itself."""
         # SQLite's waiters poll, and the unlucky one starves; in this process they take turns instead.
         if not self.is_sqlite:
-            yield
+            yield LOCK_MS
             return
+        began = time.monotonic()
         if not self._turn.acquire(timeout=LOCK_MS / 1000):
             raise DatabaseUnavailable("Other writers keep the database busy.", headers=_RETRY_AFTER)
         try:
-            yield
+            yield max(1, LOCK_MS - round(1000 * (time.monotonic() - began)))
         finally:
             self._turn.release()
 
     @contextmanager
-    def _connect(self, mode: str) -> Iterator[Connection]:
+    def _connect(self, mode: str, lock_ms: int | None = None) -> Iterator[Connection]:
         try:
             with self.engine.connect() as connection:
-                connection.info["begin"] = mode
+                connection.info.update(begin=mode, lock_ms=lock_ms or LOCK_MS)
                 if mode == "DEFERRED" and not self.is_sqlite:
                     # What a read on SQLite has by itself: all its statements see one state.
                     connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -220,6 +223,9 @@ def _prepare_sqlite(driver: Any, record: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
+    lock_ms = connection.info.pop("lock_ms", None)
+    if lock_ms is not None:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {lock_ms}")
     connection.exec_driver_sql(f"BEGIN {connection.info.pop('begin', 'DEFERRED')}")
 
 

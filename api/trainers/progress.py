@@ -35,6 +35,13 @@ class Progress:
     warnings: deque[str] = field(default_factory=lambda: deque(maxlen=20))
     epoch_began_after: int | None = None  #: the last step before this epoch, where that is certain
 
+    def shift(self, seconds: float) -> None:
+        """The wall clock was set by so much: what happened is as long ago as before."""
+        for name in ("stage_since", "last_step_at", "last_line_at"):
+            at = getattr(self, name)
+            if at is not None:
+                setattr(self, name, at + seconds)
+
     @property
     def overall_progress(self) -> float | None:
         """How much of the whole is done, 0 to 100."""

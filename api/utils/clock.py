@@ -42,3 +42,7 @@ class FakeClock:
 
     def advance(self, seconds: float) -> None:
         self._elapsed += seconds
+
+    def jump(self, seconds: float) -> None:
+        """The wall clock is set anew; no time passes."""
+        self._start += timedelta(seconds=seconds)

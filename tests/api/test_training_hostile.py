@@ -245,3 +245,13 @@ def test_database_that_is_away_takes_nothing_else_with_it(world: World, monkeypa
             assert world.client.get(path).status_code == 200
     world.train()
     assert world.get(running)["status"] == "running"
+
+
+@pytest.mark.parametrize("body", ["[]", "1", '"x"', "true"])
+@pytest.mark.parametrize("path", ["start", "stop/train_20261125_00000000", "resume/train_20261125_00000000"])
+def test_body_that_is_no_object_is_told_in_plain_words(client: Client, path: str, body: str):
+    headers = {"Content-Type": "application/json"}
+    answer = client.post(f"{TRAINING}/{path}", content=body, headers=headers)
+    assert answer.status_code in (400, 422), answer.text
+    assert "an object" in answer.text
+    assert "instance of" not in answer.text

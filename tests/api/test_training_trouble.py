@@ -1,7 +1,13 @@
 """What needs attention is said while a training runs; what it shows can be sent again."""
 
+import json
+
+import pytest
+
+from api.services.attempt_ending import DRAIN_SECONDS
+from api.utils.clock import FakeClock
 from tests.api.client import Client
-from tests.api.conftest import TRAINING, World
+from tests.api.conftest import TRAINING, MakeWorld, World
 from tests.api.test_training_stop import stop
 
 NAN = "".join(f"steps: {step} loss: nan iter time (s): 1.0 samples/sec: 64.0\n" for step in range(1, 11))
@@ -41,3 +47,88 @@ def test_resume_takes_an_environment_variable_away(world: World, client: Client)
     body = {"env": {"NCCL_DEBUG": None}, "config": {"epochs": 9}}
     assert client.post(f"{TRAINING}/resume/{task_id}", json=body).status_code == 202
     assert world.get(task_id)["request"]["env"] == {"HF_HOME": "/hf"}
+
+
+def test_gpu_is_not_given_away_while_a_process_of_its_last_holder_is_left(make_world: MakeWorld):
+    clock = FakeClock()
+    world = make_world(clock=clock)
+    task_id = world.run(gpu_ids=[0])
+    uid = world.uid(task_id)
+    world.executor.leaves_behind(uid, 4711)
+    world.end(task_id)
+    for _ in range(2):
+        clock.advance(DRAIN_SECONDS + 1)
+        world.free_gpus()
+    waiting = world.start(gpu_ids=[0])
+    world.train()
+    assert world.get(waiting)["status"] == "queued"
+    events = world.client.data(f"{TRAINING}/{task_id}/events")["events"]
+    warnings = [event["message"] for event in events if event["type"] == "warning"]
+    assert len(warnings) == 1
+    assert "process 4711 is still there" in warnings[0]
+    world.executor.leaves_behind(uid)
+    world.free_gpus()
+    world.train()
+    assert world.get(waiting)["status"] == "starting"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("offset", "x"), ("offset", -1.5), ("positions", [1]), ("last_lines", [1, None]), ("peak_memory_mb", "x")],
+)
+def test_damaged_note_of_a_training_keeps_it_from_nothing(make_world: MakeWorld, name: str, value: object):
+    world = make_world()
+    task_id = world.run()
+    world.prints(task_id, "steps: 1 loss: 0.5 iter time (s): 1.0 samples/sec: 64.0\n")
+    world.train()
+    watch = world.runtime.training_loop._reconciler.get_watch(world.uid(task_id))
+    assert watch is not None
+    watch.save()
+    world.runtime.training_loop.stop()
+    note = watch.ref.directory / "watch.json"
+    note.write_text(json.dumps({**json.loads(note.read_bytes()), name: value}))
+    later = make_world(executor=world.executor)
+    later.prints(task_id, "steps: 2 loss: 0.25 iter time (s): 1.0 samples/sec: 64.0\nTRAINING COMPLETE!\n")
+    later.train()
+    later.train()
+    assert later.get(task_id)["progress"]["current_step"] == 2
+    later.end(task_id)
+    assert later.get(task_id)["status"] == "completed"
+
+
+STEPS = "".join(f"steps: {step} loss: 0.5 iter time (s): 1.0 samples/sec: 64.0\n" for step in range(1, 11))
+
+
+def test_training_that_makes_no_step_is_told_and_stopped_where_that_is_wanted(make_world: MakeWorld):
+    clock = FakeClock()
+    world = make_world(clock=clock)
+    told, stopped = world.run(), world.run(stop_on_hang=True)
+    for task_id in (told, stopped):
+        world.prints(task_id, STEPS)
+    world.train()
+    clock.advance(299)
+    world.train()
+    assert [world.get(task_id)["warning"] for task_id in (told, stopped)] == [None, None]
+    clock.advance(2)
+    world.train()
+    assert "no step for 301 s" in world.get(told)["warning"]
+    assert world.get(told)["status"] == "running"
+    assert world.get(stopped)["status"] == "stopping"
+
+
+@pytest.mark.parametrize("seconds", [86_400, -86_400])
+def test_clock_that_is_set_makes_no_hang_and_hides_none(make_world: MakeWorld, seconds: float):
+    clock = FakeClock()
+    world = make_world(clock=clock)
+    trains, loads = world.run(), world.run()
+    world.prints(trains, STEPS)
+    world.train()
+    clock.jump(seconds)
+    world.train()
+    assert [world.get(task_id)["warning"] for task_id in (trains, loads)] == [None, None]
+    clock.advance(301)
+    world.train()
+    assert "no step for 301 s" in world.get(trains)["warning"]
+    clock.advance(1500)
+    world.train()
+    assert "has said nothing for 1801 s" in world.get(loads)["warning"]

@@ -1,16 +1,12 @@
-"""Starting the trainer, and what the supervisor asks of the kernel and the C library."""
+"""Starting the trainer."""
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 
-from .files import complain
 from .orders import Spec
 from .processes import MARKER, read_stat
-
-PR_SET_CHILD_SUBREAPER = 36
 
 
 def spawn(spec: Spec, environment: dict[str, str], fifo: str) -> tuple[int, int]:
@@ -50,17 +46,3 @@ def find_program(name: str, path: str) -> str:
         if os.path.isfile(candidate) and os.access(candidate, os.X_OK):
             return candidate
     return name
-
-
-def become_subreaper() -> None:
-    """Has orphans among its descendants become its children."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        complain(f"orphans will not come here: {os.strerror(ctypes.get_errno())}")
-
-
-def give_memory_back() -> None:
-    """Has the C library return what loading took; a supervisor lives for days."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)

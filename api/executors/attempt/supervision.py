@@ -13,7 +13,7 @@ from .log import CHUNK, LogWriter
 from .orders import DEFAULT_TERMINATE_SECONDS, Order, Spec
 from .processes import Tree, boot_id, is_alive
 from .scanner import Scanner
-from .spawning import become_subreaper, give_memory_back, spawn
+from .spawning import spawn
 from .stopping import KILL_SECONDS, Stopping
 
 #: Exit codes of the supervisor itself; 1 is a crash.
@@ -142,7 +142,6 @@ class Supervisor:
             }
             self._open_log()
             self._open_fifo()
-            become_subreaper()
             self._started_at = time.time()
             self._record()
             self._tree.main = spawn(spec, environment, self._directory.path("output.fifo"))
@@ -180,7 +179,6 @@ class Supervisor:
             self._tree.main = self._search_main()
         if self._tree.main is None:
             return self._finish("supervisor_lost")
-        become_subreaper()
         self._open_fifo()
         self._record_if_possible()
         return self._watch("supervisor_lost")
@@ -386,5 +384,4 @@ class Supervisor:
 
 def main(directory: str) -> int:
     """Supervises the attempt in this directory; the exit code."""
-    give_memory_back()
     return Supervisor(directory).run()

@@ -9,7 +9,9 @@ MAX_FINDINGS = 200
 class Findings:
     """Errors, which prevent a start, and warnings, which do not. The same finding counts once."""
 
-    def __init__(self) -> None:
+    def __init__(self, accepts_risks: bool = False) -> None:
+        """`accepts_risks`: what is a risk to the machine is a warning only."""
+        self._accepts_risks = accepts_risks
         self._errors: dict[Mistake, None] = {}
         self._warnings: dict[Mistake, None] = {}
 
@@ -28,6 +30,13 @@ class Findings:
     def warn(self, at: str, message: str, remedy: str | None = None) -> None:
         """Records what a start can do without, but its owner should know."""
         _add(self._warnings, Mistake(at, message, remedy))
+
+    def risk(self, at: str, message: str, remedy: str | None = None) -> None:
+        """Records what its owner may want, and what could harm the machine."""
+        if self._accepts_risks:
+            self.warn(at, message, remedy)
+        else:
+            self.error(at, message, remedy)
 
     def take(self, inner: "Findings", at: str, label: str) -> None:
         """Takes up the findings in another file: all at the place that names the file; the label says which it is."""

@@ -8,11 +8,11 @@ from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.model_types import PathKind
 from api.trainers.pointers import shown
 
-#: A torch file is a zip archive, or a bare pickle (protocol 2 to 5); both can hold instructions.
-_PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-
 #: Directory entries that are looked at in search of weights.
 _MOST_ENTRIES = 10_000
+
+#: The format's own bound of a header.
+_LONGEST_HEADER_BYTES = 100_000_000
 
 #: Bytes of a header that are searched; those of the largest models are below 1 MB.
 _MOST_HEADER_BYTES = 16 * 1024 * 1024
@@ -48,7 +48,7 @@ def check_path(text: str, kind: PathKind, at: str, root: Path | None, findings: 
     elif kind in (PathKind.WEIGHTS, PathKind.SAFETENSORS) and not is_directory and path.suffix != ".safetensors":
         findings.error(at, "The trainer needs a .safetensors file here.", "Convert the weights to safetensors.")
     elif not is_directory:
-        _check_weights(path, at, findings)
+        check_weights(path, at, findings)
 
 
 def check_exists(text: str, at: str, root: Path | None, findings: Findings) -> Path | None:
@@ -79,14 +79,29 @@ def check_adapter_directory(text: str, at: str, root: Path | None, findings: Fin
     path = check_exists(text, at, root, findings)
     if path is None:
         return
-    count = len(safetensors_in(path)) if path.is_dir() else 0
+    names = safetensors_in(path) if path.is_dir() else []
     if not path.is_dir():
         findings.error(at, "This is a file, and the trainer needs a directory.", "Name the directory of the adapter.")
-    elif count != 1:
+    elif len(names) == 1:
+        check_weights(path / names[0], at, findings)
+    else:
         findings.error(
             at,
-            f"This directory has {count} .safetensors files; the trainer needs exactly one.",
+            f"This directory has {len(names)} .safetensors files; the trainer needs exactly one.",
             "Name one saved adapter.",
+        )
+
+
+def check_weights(path: Path, at: str, findings: Findings) -> None:
+    """Checks by its content, whatever it is called, that a file is safetensors: torch unpickles nearly all else."""
+    start = read_start(path, 9)
+    if not start:
+        findings.error(at, "This file is empty.", "Download it again.")
+    elif not _starts_as_safetensors(start):
+        findings.risk(
+            at,
+            f"{shown(path.name)} is no safetensors file; what else the trainer loads can hold code, and run it.",
+            "Convert it to safetensors, or let the service run with ALLOW_PICKLED_WEIGHTS=1 if you trust its source.",
         )
 
 
@@ -130,21 +145,13 @@ def read_start(path: Path, size: int) -> bytes:
             return b""
 
 
+def _starts_as_safetensors(start: bytes) -> bool:
+    return 0 < int.from_bytes(start[:8], "little") <= _LONGEST_HEADER_BYTES and start[8:9] == b"{"
+
+
 def safetensors_header(path: Path) -> bytes:
     """The header of a .safetensors file, JSON as it is written; empty when there is none, or one above 16 MB."""
     length = int.from_bytes(read_start(path, 8), "little")
     if not 0 < length <= _MOST_HEADER_BYTES:
         return b""
     return read_start(path, 8 + length)[8:]
-
-
-def _check_weights(path: Path, at: str, findings: Findings) -> None:
-    start = read_start(path, 16)
-    if not start:
-        findings.error(at, "This file is empty.", "Download it again.")
-    elif start.startswith(_PICKLE_STARTS):
-        findings.warn(
-            at,
-            f"{shown(path.name)} holds pickled Python, which can run code when it is loaded.",
-            "Convert it to safetensors, or use it only if you trust where it is from.",
-        )

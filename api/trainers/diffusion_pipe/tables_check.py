@@ -96,7 +96,9 @@ def _check_adapter_paths(config: Document, adapter: dict[str, Any], root: Path |
         if not isinstance(entry, dict) or not isinstance(entry.get("path"), str):
             found.error(at, "This is not a table with a path.", "Write {path = '…', weight = 1.0}.")
         else:
-            paths.check_exists(entry["path"], f"{at}/path", root, found)
+            path = paths.check_exists(entry["path"], f"{at}/path", root, found)
+            if path is not None and path.is_file():
+                paths.check_weights(path, f"{at}/path", found)
 
 
 def _check_class(name: str, at: str, found: Findings) -> None:

@@ -42,16 +42,24 @@ class DiffusionPipe(RunProtocol):
     name = "diffusion_pipe"
     model_types = frozenset(MODELS)
 
-    def __init__(self, root: Path | None, python: str | None, budget_seconds: float = 3.0) -> None:
+    def __init__(
+        self,
+        root: Path | None,
+        python: str | None,
+        budget_seconds: float = 3.0,
+        *,
+        allow_pickled_weights: bool = False,
+    ) -> None:
         """`budget_seconds` bounds how long one check looks into the files of datasets."""
         self._root = root.absolute() if root is not None else None
         self._python = python
         self._budget_seconds = budget_seconds
+        self._allow_pickled_weights = allow_pickled_weights
         self._looks = Looks()
 
     def check(self, request: TrainingRequest, output_dir: Path) -> Check:
         """Everything that can be found without starting anything, all at once; `env` is checked by `check_env`."""
-        findings = Findings()
+        findings = Findings(accepts_risks=self._allow_pickled_weights)
         self._check_installation(findings)
         reading = read(request, findings)
         known = self._check_documents(request, reading, findings)

@@ -89,9 +89,9 @@ def test_the_supervisor_is_small_and_shows_nothing_but_its_directory(attempts: A
     attempt.waits_for(b"up")
     pid = attempt.runner()["supervisor"]["pid"]
     command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    assert command[-2] == str(attempt.directory).encode()
+    assert command[4:] == [str(attempt.directory).encode(), b"--again", b""]
     assert SECRET.encode() not in Path(f"/proc/{pid}/environ").read_bytes()
-    assert rss_kb(pid) < 12 * 1024
+    until(lambda: rss_kb(pid) < 12 * 1024, PATIENCE, "the memory that loading took to be given back")
 
 
 def test_neither_process_is_left_as_a_zombie(attempts: Attempts) -> None:
@@ -117,6 +117,19 @@ def test_a_damaged_outcome_is_that_of_a_lost_supervisor(attempts: Attempts) -> N
     outcome = attempt.outcome()
     assert outcome.reason == "supervisor_lost"
     assert outcome.error
+
+
+@pytest.mark.parametrize("garbage", [b"", b"{", b"[]", b"{}", b"\xff" * 100, b"[" * 100_000])
+def test_a_damaged_outcome_is_not_believed_while_the_supervisor_lives(attempts: Attempts, garbage: bytes) -> None:
+    attempt = attempts.start("import time; time.sleep(600)")
+    pid = attempt.trainer_pid()
+    (attempt.directory / "exit.json").write_bytes(garbage)
+    assert attempt.observe().phase is Phase.RUNNING
+    attempt.submit()
+    assert attempt.trainer_pid() == pid
+    attempt.stop(terminate=5.0)
+    outcome = attempt.outcome()
+    assert (outcome.reason, outcome.signal, outcome.stop_requested) == ("exited", signal.SIGTERM, True)
 
 
 def test_a_supervisor_that_cannot_run_is_absent_with_a_reason(attempts: Attempts) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.executors.records import parse_lock, parse_outcome, parse_runner
+from api.executors.records import damaged_outcome, parse_lock, parse_outcome, parse_runner
 from api.models.task import ProcessIdentity
 from api.models.training import StopRung
 
@@ -21,11 +21,13 @@ RECORDS = st.binary() | st.dictionaries(st.sampled_from(NAMES), JSON).map(lambda
 def test_no_record_raises(content: bytes) -> None:
     parse_runner(content)
     parse_lock(content, "boot")
-    assert parse_outcome(content, 5.0).reason
+    outcome = parse_outcome(content, 5.0)
+    assert outcome is None or outcome.reason
 
 
 def test_an_outcome_that_cannot_be_read_says_so_and_when() -> None:
-    outcome = parse_outcome(b"{", 5.0)
+    assert parse_outcome(b"{", 5.0) is None
+    outcome = damaged_outcome(5.0)
     assert (outcome.reason, outcome.ended_at) == ("supervisor_lost", 5.0)
     assert "exit.json" in (outcome.error or "")
 
@@ -48,6 +50,7 @@ def test_an_outcome_is_read_whole() -> None:
         "log_lost_bytes": 5,
     }
     outcome = parse_outcome(json.dumps(written).encode(), 0.0)
+    assert outcome is not None
     assert (outcome.exit_code, outcome.stop_rung, outcome.last_step) == (3, StopRung.TERMINATE, 17)
     assert (outcome.phrases, outcome.started_at, outcome.ended_at) == ({"a"}, 1.5, 2.5)
     assert (outcome.survivors_killed, outcome.log_offset, outcome.log_bytes, outcome.log_lost_bytes) == (2, 10, 20, 5)

@@ -1,7 +1,7 @@
 """Frames on their way to one client."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import pytest
@@ -36,12 +36,14 @@ class Client:
     async def leave(self) -> None:
         await self.gone.wait()
 
-    async def frames(self, *some: Sequence[Frame], then: Coroutine[Any, Any, Any] | None = None) -> Frames:
+    async def frames(
+        self, *some: Sequence[Frame], then: Callable[[], Coroutine[Any, Any, Any]] | None = None
+    ) -> Frames:
         try:
             for each in some:
                 yield each
             if then is not None:
-                await then
+                await then()
         finally:
             self.was_closed = True
 
@@ -62,7 +64,7 @@ def test_client_that_leaves_is_followed_no_more():
     async def scene() -> None:
         client = Client()
         asyncio.get_running_loop().call_later(0.02, client.gone.set)
-        assert not await client.carry(client.frames([ONE], then=asyncio.sleep(60)))
+        assert not await client.carry(client.frames([ONE], then=lambda: asyncio.sleep(60)))
         assert client.was_closed
 
     asyncio.run(scene())
@@ -73,7 +75,7 @@ def test_silence_is_broken_by_a_heartbeat(monkeypatch: pytest.MonkeyPatch):
 
     async def scene() -> None:
         client = Client()
-        await client.carry(client.frames([ONE], then=asyncio.sleep(0.1)))
+        await client.carry(client.frames([ONE], then=lambda: asyncio.sleep(0.1)))
         assert client.got[:3] == ["system", "heartbeat", "heartbeat"]
 
     asyncio.run(scene())
@@ -86,7 +88,7 @@ def test_client_that_does_not_read_is_too_slow(monkeypatch: pytest.MonkeyPatch):
         client = Client()
         client.reads.clear()
         with pytest.raises(TooSlow):
-            await client.carry(client.frames([ONE], then=asyncio.sleep(60)))
+            await client.carry(client.frames([ONE], then=lambda: asyncio.sleep(60)))
         assert client.was_closed
 
     asyncio.run(scene())
@@ -100,7 +102,7 @@ def test_client_that_does_not_take_a_heartbeat_is_too_slow(monkeypatch: pytest.M
         client = Client()
         client.reads.clear()
         with pytest.raises(TooSlow):
-            await client.carry(client.frames(then=asyncio.sleep(60)))
+            await client.carry(client.frames(then=lambda: asyncio.sleep(60)))
 
     asyncio.run(scene())
 
@@ -124,7 +126,7 @@ def test_what_goes_wrong_with_the_frames_is_raised():
     async def scene() -> None:
         client = Client()
         with pytest.raises(ZeroDivisionError):
-            await client.carry(client.frames([ONE], then=fail()))
+            await client.carry(client.frames([ONE], then=fail))
         assert client.got == ["system"]
 
     asyncio.run(scene())

@@ -355,6 +355,21 @@ def test_log_of_a_task_that_was_resumed_is_followed_on():
     play(scene)
 
 
+def test_log_whose_end_comes_after_the_task_was_resumed_is_followed_on():
+    async def scene(broker: Broker) -> None:
+        log = FakeLog(LINES[0])
+        async with follow(broker, Following((1, RUNNING)), "types=log,status", log=log) as stream:
+            await stream.some(2)
+            broker.publish(status(position=2, current=COMPLETED))
+            broker.publish(status(position=3, current=QUEUED))
+            assert await stream.some(2) == [("status", "2:10"), ("status", "3:10")]
+            log.pieces.append(LINES[1])
+            log.ended.set()
+            assert await stream.next() == ("log", "3:20")
+
+    play(scene)
+
+
 def test_log_that_cannot_be_followed_any_more_ends_the_stream_without_an_end():
     class Torn(FakeLog):
         async def follow(self, task_id: str, start: Any) -> Any:

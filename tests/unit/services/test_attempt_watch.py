@@ -13,6 +13,7 @@ from api.executors.fake import FakeExecutor
 from api.models.training import Attempt, AttemptStatus, Stage, TrainingPlan, TrainingRequest, TrainingTask
 from api.services import attempt_watch
 from api.services.attempt_watch import LINE_BYTES, SAVE_SECONDS, AttemptWatch
+from api.services.series import Stretch
 from api.services.series_reading import read_series
 from api.services.task_preview import preview
 from api.services.training_news import FakeNews
@@ -60,7 +61,7 @@ class Watched:
         return directory
 
     def losses(self) -> dict[int, float]:
-        series = read_series([self.directory / "series"], "train/loss")
+        series = read_series([Stretch(self.directory / "series")], "train/loss")
         return {int(step): float(value) for step, value, _ in series.tolist()}
 
 
@@ -160,10 +161,10 @@ def test_event_files_become_points(watched: Watched):
     watch.poll()
     writer.close()
     assert watch.progress.grad_norm == 2.0
-    assert len(read_series([watched.directory / "series"], "train/grad_norm")) == 1
+    assert len(read_series([Stretch(watched.directory / "series")], "train/grad_norm")) == 1
     watch.poll()
     watched.watch().finish()
-    assert len(read_series([watched.directory / "series"], "train/grad_norm")) == 1
+    assert len(read_series([Stretch(watched.directory / "series")], "train/grad_norm")) == 1
 
 
 def test_completed_checkpoints_are_told_once(watched: Watched):

@@ -80,6 +80,7 @@ def test_exit_code_0_alone_is_no_success():
         ({"exit_code": 0, "phrases": [QUIT]}, CauseCode.QUIT_UNASKED),
         ({"exit_code": None, "signal": 15}, CauseCode.KILLED),
         ({"exit_code": 1}, CauseCode.TRAINER_ERROR),
+        ({"exit_code": 1, "log_lost_bytes": 5}, CauseCode.DISK_FULL),
     ],
 )
 def test_cause_is_named(how: dict[str, Any], code: CauseCode):
@@ -99,6 +100,11 @@ def test_error_in_the_log_goes_before_a_lost_supervisor():
         "[rank0]: torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.",
     )
     assert judge(reason="supervisor_lost", exit_code=None, lines=lines).cause.code is CauseCode.CUDA_OUT_OF_MEMORY
+
+
+def test_error_in_the_log_goes_before_output_that_was_lost():
+    lines = ("Traceback (most recent call last):", "ValueError: no such bucket")
+    assert judge(exit_code=1, log_lost_bytes=5, lines=lines).cause.code is CauseCode.TRAINER_ERROR
 
 
 def test_stop_by_the_service_itself_fails_with_its_cause():

@@ -126,6 +126,11 @@ def test_retry_waits_for_its_time_and_keeps_nothing():
     assert result.waiting["a"] == "tries again in 7 s"
 
 
+def test_retry_does_not_wait_for_a_clock_that_was_set_back():
+    later = task("a", not_before=NOW + timedelta(days=1))
+    assert given_to(plan_pass([later], [offer(0)], AROUND)) == {"a": [0]}
+
+
 def test_gpu_that_is_gone_is_named():
     assert "GPU 9 is not there" in plan_pass([task("a", 1, 9)], [offer(0)], AROUND).waiting["a"]
 

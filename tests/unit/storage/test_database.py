@@ -137,6 +137,25 @@ def test_database_that_is_locked_says_so_within_five_seconds(tmp_path: Path):
     database.close()
 
 
+def test_wait_for_ones_turn_counts_as_a_wait_for_the_lock(impatient: Database, monkeypatch: pytest.MonkeyPatch):
+    if not impatient.is_sqlite:
+        pytest.skip("PostgreSQL's writers take no turns")
+    with closing(sqlite3.connect(str(impatient.url.database), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        monkeypatch.setattr(database_module, "LOCK_MS", 2000)
+        began = time.monotonic()
+
+        def write(pause: float) -> float:
+            time.sleep(pause)
+            with pytest.raises(DatabaseUnavailable), impatient.write():
+                pass
+            return time.monotonic() - began
+
+        with ThreadPoolExecutor(4) as pool:
+            # Who waits for the turn and then for the lock waits once, not twice.
+            assert max(pool.map(write, (0, 0.1, 0.2, 0.3))) < 2 * 2
+
+
 def test_row_that_is_locked_is_not_waited_for_long(impatient: Database, backend: str):
     with impatient.write() as connection:
         append(connection)

@@ -10,8 +10,10 @@ from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
     consumes,
+    initialize,
     invariant,
     multiple,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -32,6 +34,7 @@ from tests.unit.storage.builders import HANG, NODE, NOW, PROCESS, Stores, a_stop
 GPUS = range(3)
 ENDS = [*(status for status in TaskStatus if status.is_finished), TaskStatus.QUEUED]
 CACHES = [(), ("/cache-a",), ("/cache-a", "/cache-b")]
+a_number = st.integers(0, 99)  #: one of what is there at that moment, however much that is
 some_gpus = st.lists(st.sampled_from(GPUS), min_size=1, max_size=2, unique=True)
 
 
@@ -59,9 +62,24 @@ class Trainings(RuleBasedStateMachine):
         self.registrations = DatabaseRegistrations(self.database, NODE, FakeClock())
         self.remembered = {attempt.task_id: attempt for attempt in self.stores.attempts.open(NODE)}
 
+    @property
+    def remembers(self) -> bool:
+        """Whether there is any attempt that a deed could be done with: else most steps would do nothing."""
+        return bool(self.remembered)
+
+    def attempt(self, number: int) -> Attempt:
+        return list(self.remembered.values())[number % len(self.remembered)]
+
     # -- users ---------------------------------------------------------------------------------------------------------
 
+    @initialize(target=tasks)
+    def submit_some(self) -> object:
+        return multiple(*(self.submit(caches) for caches in CACHES))
+
     @rule(target=tasks, caches=st.sampled_from(CACHES))
+    def submit_one(self, caches: tuple[str, ...]) -> str:
+        return self.submit(caches)
+
     def submit(self, caches: tuple[str, ...]) -> str:
         self.made += 1
         task_id = f"t{self.made}"
@@ -69,6 +87,9 @@ class Trainings(RuleBasedStateMachine):
         return task_id
 
     @rule(task_id=tasks, force=st.booleans(), by_service=st.booleans())
+    def stop_any(self, task_id: str, force: bool, by_service: bool) -> None:
+        self.stop(task_id, force, by_service)
+
     def stop(self, task_id: str, force: bool, by_service: bool) -> None:
         before = self.stores.tasks.get_summary(task_id)
         stop = a_stop("service", force=force, cause=HANG) if by_service else a_stop(force=force)
@@ -83,6 +104,12 @@ class Trainings(RuleBasedStateMachine):
             assert after.stop.force == (was_forced or force)
         if not by_service and after.status is TaskStatus.STOPPING:
             self.asked_to_stop.add(task_id)
+
+    @precondition(lambda self: self.remembers)
+    @rule(number=a_number, force=st.booleans())
+    def stop_what_was_claimed(self, number: int, force: bool) -> None:
+        task_id = self.attempt(number).task_id
+        self.stop(task_id, force, by_service=False)
 
     @rule(task_id=tasks)
     def resume(self, task_id: str) -> None:
@@ -109,7 +136,16 @@ class Trainings(RuleBasedStateMachine):
 
     # -- the scheduler and the supervisors -----------------------------------------------------------------------------
 
+    @rule(number=a_number, gpus=some_gpus)
+    def claim_what_waits(self, number: int, gpus: list[int]) -> None:
+        queued = self.stores.tasks.queued()
+        if queued:
+            self.claim(queued[number % len(queued)].task_id, gpus)
+
     @rule(task_id=tasks, gpus=some_gpus)
+    def claim_any(self, task_id: str, gpus: list[int]) -> None:
+        self.claim(task_id, gpus)
+
     def claim(self, task_id: str, gpus: list[int]) -> None:
         task = self.stores.tasks.get_summary(task_id)
         wanted = {*(f"GPU-{gpu}" for gpu in gpus), *task.caches}
@@ -127,26 +163,26 @@ class Trainings(RuleBasedStateMachine):
             assert not wanted & set(held)
             self.remembered[task_id] = attempt
 
-    @rule(task_id=tasks)
-    def note_submitted(self, task_id: str) -> None:
-        if task_id in self.remembered:
-            self.stores.attempts.note_submitted(self.remembered[task_id])
+    @precondition(lambda self: self.remembers)
+    @rule(number=a_number)
+    def note_submitted(self, number: int) -> None:
+        self.stores.attempts.note_submitted(self.attempt(number))
 
-    @rule(task_id=tasks)
-    def note_running(self, task_id: str) -> None:
-        if task_id in self.remembered:
-            self.stores.attempts.note_running(self.remembered[task_id], PROCESS, self.now)
+    @precondition(lambda self: self.remembers)
+    @rule(number=a_number)
+    def note_running(self, number: int) -> None:
+        self.stores.attempts.note_running(self.attempt(number), PROCESS, self.now)
 
-    @rule(task_id=tasks)
-    def fill_caches(self, task_id: str) -> None:
-        if task_id in self.remembered:
-            self.stores.attempts.release_cache(self.remembered[task_id])
+    @precondition(lambda self: self.remembers)
+    @rule(number=a_number)
+    def fill_caches(self, number: int) -> None:
+        self.stores.attempts.release_cache(self.attempt(number))
 
-    @rule(task_id=tasks, end=st.sampled_from(ENDS), counts=st.booleans())
-    def exit(self, task_id: str, end: TaskStatus, counts: bool) -> None:
-        attempt = self.remembered.get(task_id)
-        if attempt is None:
-            return
+    @precondition(lambda self: self.remembers)
+    @rule(number=a_number, end=st.sampled_from(ENDS), counts=st.booleans())
+    def exit(self, number: int, end: TaskStatus, counts: bool) -> None:
+        attempt = self.attempt(number)
+        task_id = attempt.task_id
         before = self.stores.tasks.get_summary(task_id)
         was_open = self.stores.attempts.get(attempt.uid).status is not AttemptStatus.ENDED
         finish = Finish(end, f"it is {end} now", retry_in=timedelta(seconds=5), retry_counts=counts)
@@ -162,8 +198,11 @@ class Trainings(RuleBasedStateMachine):
             is_stopped = task_id in self.asked_to_stop and end is TaskStatus.QUEUED
             assert self.stores.status(task_id) is (TaskStatus.STOPPED if is_stopped else end)
             self.asked_to_stop.discard(task_id)
+            left = {lease.resource for lease in self.stores.attempts.leases() if lease.attempt_uid == attempt.uid}
+            assert left == set(attempt.gpu_uuids)
 
-    @rule(number=st.integers(0, 5))
+    @precondition(lambda self: self.remembers)
+    @rule(number=a_number)
     def release_drained(self, number: int) -> None:
         leases = self.stores.attempts.leases(LeaseKind.GPU)
         if leases:
@@ -270,7 +309,7 @@ def check_events(tasks: TaskStore, task: TaskSummary) -> None:
 
 
 def test_whatever_happens_everything_fits_together(database: Database, backend: str):
-    examples, steps = (50, 30) if backend == "sqlite" else (8, 25)
+    examples, steps = (60, 50) if backend == "sqlite" else (10, 50)
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large]
     how = settings(max_examples=examples, stateful_step_count=steps, deadline=None, suppress_health_check=checks)
     run_state_machine_as_test(lambda: Trainings(database), settings=how)

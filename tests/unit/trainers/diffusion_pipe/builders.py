@@ -21,8 +21,9 @@ def make_root(tmp_path: Path) -> Path:
     return root
 
 
-def make_trainer(tmp_path: Path, budget_seconds: float = 60.0) -> DiffusionPipe:
-    return DiffusionPipe(make_root(tmp_path), PYTHON, budget_seconds)
+def make_trainer(tmp_path: Path, budget_seconds: float = 60.0, allow_pickled_weights: bool = False) -> DiffusionPipe:
+    root = make_root(tmp_path)
+    return DiffusionPipe(root, PYTHON, budget_seconds, allow_pickled_weights=allow_pickled_weights)
 
 
 def write_image(path: Path, size: tuple[int, int] = (512, 512), caption: str | None = "a thing") -> Path:

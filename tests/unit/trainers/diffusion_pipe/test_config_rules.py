@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
-from tests.unit.trainers.diffusion_pipe.builders import Case
+from tests.unit.trainers.diffusion_pipe.builders import Case, write_safetensors
 
 Change = Callable[[dict[str, Any]], Any]
 
@@ -246,7 +246,20 @@ def test_adapter_to_go_on_from_holds_one_safetensors_file(tmp_path: Path):
     adapter.mkdir()
     case.config["adapter"]["init_from_existing"] = str(adapter)
     assert case.errors() == ["/config/adapter/init_from_existing"]
-    (adapter / "adapter_model.safetensors").write_bytes(b"12345678")
+    weights = adapter / "adapter_model.safetensors"
+    weights.write_bytes(b"\x80\x02}q\x00.123")
+    assert case.errors() == ["/config/adapter/init_from_existing"]
+    write_safetensors(weights)
+    assert case.errors() == []
+
+
+def test_adapter_to_fuse_is_a_safetensors_file(tmp_path: Path):
+    case = Case(tmp_path, "chroma")
+    adapter = tmp_path / "adapter.safetensors"
+    adapter.write_bytes(b"PK\x03\x04" + bytes(60))
+    case.config["adapter"]["fuse_adapters"] = [{"path": str(adapter), "weight": 1.0}]
+    assert case.errors() == ["/config/adapter/fuse_adapters/0/path"]
+    write_safetensors(adapter)
     assert case.errors() == []
 
 

@@ -6,7 +6,7 @@ import pytest
 from api.models.model_memory import TRAINING_MB, ModelType
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
-from tests.unit.trainers.diffusion_pipe.builders import Case, make_model, write_safetensors
+from tests.unit.trainers.diffusion_pipe.builders import Case, make_model, make_trainer, write_safetensors
 
 LORA_ONLY = {"ltx-video", "hunyuan-video", "cosmos", "hidream", "sd3", "omnigen2", "auraflow"}
 NO_BLOCK_SWAP = {"sdxl", "ltx-video", "cosmos", "lumina_2", "sd3", "omnigen2"}
@@ -168,10 +168,14 @@ def test_cosmos_predict2_with_a_language_model_uses_the_cache_of_anima(tmp_path:
     assert [Path(path).name for path in plan.caches] == ["anima"]
 
 
-@pytest.mark.parametrize("start", [b"PK\x03\x04" + b"\0" * 60, b"\x80\x02}q\x00." + b"\0" * 60])
-def test_pickled_weights_are_told_by_their_content(tmp_path: Path, start: bytes):
+@pytest.mark.parametrize(
+    "start", [b"PK\x03\x04" + b"\0" * 60, b"\x80\x02}q\x00." + b"\0" * 60, b"cos\nsystem\n(S'true'\ntR.", b"x" * 60]
+)
+def test_weights_that_can_hold_code_are_told_by_their_content(tmp_path: Path, start: bytes):
     case = Case(tmp_path, "cosmos_predict2")
     Path(case.config["model"]["transformer_path"]).write_bytes(start)
+    assert case.errors() == ["/config/model/transformer_path"]
+    case.trainer = make_trainer(tmp_path, allow_pickled_weights=True)
     assert case.warnings() == ["/config/model/transformer_path"]
 
 
