@@ -1,11 +1,12 @@
 """The page's own arithmetic, run where it runs."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
-from tests.e2e.dashboard.conftest import Open
+from tests.e2e.training_server import TrainingServer
 
 TOML = """epochs = 3
 note = '''
@@ -23,9 +24,12 @@ path = '/b'
 """
 
 
-@pytest.fixture
-def page(open_page: Open) -> Page:
-    return open_page("#/start")
+@pytest.fixture(scope="module")
+def page(browser: Browser, server: TrainingServer) -> Iterator[Page]:
+    opened = browser.new_page(locale="en-GB")
+    opened.goto(f"http://127.0.0.1:{server.port}/#/start")
+    yield opened
+    opened.close()
 
 
 def call(page: Page, module: str, expression: str, value: Any = None) -> Any:
