@@ -1,6 +1,7 @@
 """A task's log as its readers see it: bytes by offset, and the times at which they came."""
 
 import os
+import time
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,10 @@ from pathlib import Path
 from api.executors.attempt.segments import TIME_RECORD, read_log, segment_starts
 
 _ATTEMPTS = 3  # to read while the oldest segments are being removed
+
+#: Since its last change, after which a listing of a directory can be relied on until the next one shows.
+SETTLED_NANOSECONDS = 2 * 10**9
+
 _BLOCK = 256 * 1024  # bytes in which newlines are counted at a time
 
 
@@ -37,13 +42,21 @@ class LogFiles:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._listed: tuple[int, list[int]] | None = None  #: the directory's time of change, and what was in it
 
-    def starts(self) -> Sequence[int]:
+    def starts(self) -> list[int]:
         """The offsets at which its segments begin, ascending."""
         try:
-            return segment_starts(str(self.directory))
+            changed_at = os.stat(self.directory).st_mtime_ns
+            if self._listed is not None and self._listed[0] == changed_at:
+                return self._listed[1]
+            listed_at = time.time_ns()
+            starts = segment_starts(str(self.directory))
         except (FileNotFoundError, NotADirectoryError):
-            return ()
+            return []
+        # A change in the same tick of the file system's clock would not show: what has just changed is listed again.
+        self._listed = (changed_at, starts) if listed_at - changed_at > SETTLED_NANOSECONDS else None
+        return starts
 
     def first(self) -> int:
         """The first byte that is still there."""
@@ -71,8 +84,8 @@ class LogFiles:
         """Up to `limit` bytes from `offset`, and where they begin: later when older ones are gone. Raises OSError."""
         for _ in range(_ATTEMPTS):
             try:
-                return read_log(str(self.directory), max(0, offset), max(0, limit))
-            except (FileNotFoundError, NotADirectoryError):
+                return read_log(str(self.directory), max(0, offset), max(0, limit), self.starts())
+            except FileNotFoundError:
                 continue
         return offset, b""
 

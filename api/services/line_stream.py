@@ -43,6 +43,7 @@ class LineStream:
         """Finds out what only the bytes before tell: the number of lines, their context, whether one is cut here."""
         self.offset, self._rest = offset, b""
         self._newlines = self._files.newlines_before(offset)
+        # Asked afterwards: what is still there now was there while it was counted.
         self._is_counted = offset == 0 or offset >= self._files.first()
         self._classifier = self._create_classifier()
         began, before = self._files.read(max(0, offset - CONTEXT_BYTES), min(offset, CONTEXT_BYTES))
@@ -63,13 +64,18 @@ class LineStream:
         if not content:
             return [], None
         gap = self._skip_to(began) if began != self.read_to else None
+        if gap is not None and not self._is_counted:
+            # Gone meanwhile, too: nobody could number these lines any more.
+            self._cursor.close()
+            self._cursor = LogCursor(self._files, began)
+            return [], gap
         return self._decode((self._rest + content).split(b"\n")), gap
 
     def _skip_to(self, offset: int) -> Gap:
         """Goes on behind what is gone; the beginning of a line whose end is gone goes with it."""
         start, newlines, is_counted = self.offset, self._newlines, self._is_counted
         self._place(offset)
-        return Gap(start, offset, self._newlines - newlines if is_counted else None)
+        return Gap(start, offset, self._newlines - newlines if is_counted and self._is_counted else None)
 
     def _decode(self, pieces: list[bytes]) -> list[LogLine]:
         """Lines from what was split at its newlines; the last piece has not ended."""

@@ -14,9 +14,12 @@ def segment_starts(directory: str) -> list[int]:
     return sorted(int(name[:20]) for name in names if name[:20].isdigit())
 
 
-def read_log(directory: str, offset: int, limit: int) -> tuple[int, bytes]:
-    """Up to `limit` bytes from `offset`, and where they begin: later when older ones are gone. Raises OSError."""
-    starts = segment_starts(directory)
+def read_log(directory: str, offset: int, limit: int, starts: list[int] | None = None) -> tuple[int, bytes]:
+    """Up to `limit` bytes from `offset`, and where they begin: later when older ones are gone. Raises OSError.
+
+    `starts` are those of its segments, where they are known.
+    """
+    starts = segment_starts(directory) if starts is None else starts
     begin = offset = max(offset, starts[0]) if starts else offset
     parts = []
     for start, end in zip(starts, [*starts, 2**63][1:], strict=True):

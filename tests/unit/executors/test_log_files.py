@@ -1,10 +1,13 @@
 """Reading a log while it is written, rolled and cut."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from api.executors import log_files
 from api.executors.attempt.log import LogWriter
+from api.executors.attempt.segments import segment_starts
 from api.executors.log_files import LogCursor, LogFiles
 
 
@@ -87,3 +90,27 @@ def test_written_at_once_or_in_parts_it_is_the_same(files: LogFiles, writer: Log
     writer.write(b"one\ntw")
     writer.write(b"o\n")
     assert files.read(0, 100) == (0, b"one\ntwo\n")
+
+
+def test_a_listing_is_kept_until_the_directory_changes(
+    files: LogFiles, writer: LogWriter, monkeypatch: pytest.MonkeyPatch
+):
+    for number in range(200):
+        writer.write(line(number))
+    os.utime(files.directory, (0, 0))
+    listings = []
+    monkeypatch.setattr(log_files, "segment_starts", lambda path: listings.append(path) or segment_starts(path))
+    assert files.starts() is files.starts()
+    assert len(listings) == 1
+    for number in range(200, 400):
+        writer.write(line(number))
+    assert files.starts() == segment_starts(str(files.directory))
+
+
+def test_a_listing_that_has_just_changed_is_not_kept(files: LogFiles, writer: LogWriter):
+    # Both changes may be in the same tick of the file system's clock.
+    changed_at = os.stat(files.directory).st_mtime_ns
+    assert files.starts() == [0]
+    writer.write(line(0) * 200)
+    os.utime(files.directory, ns=(changed_at, changed_at))
+    assert files.starts() == segment_starts(str(files.directory)) != [0]

@@ -299,7 +299,7 @@ def test_a_log_whose_files_are_removed_ends_with_its_task(log: MadeLog):
     kept=st.integers(200, 2000),
     start=st.integers(0, 3000),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_what_is_seen_and_what_is_dropped_is_everything(lines, kept, start):
     written = b"".join(b"%d " % number + b"x" * size + b"\n" for number, size in enumerate(lines))
     start = min(start, len(written))

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from api.models.log import LineFilter, LogLevel
 from api.services import line_stream, log_reader
+from api.trainers.log_lines import LineClassifier
 from tests.unit.services.log_making import MadeLog, timed_log
 
 
@@ -155,3 +156,27 @@ def test_pages_hold_every_line_once_with_its_number(tmp_path_factory, parts, seg
     assert [line.offset for line in lines] == offsets[: len(lines)]
     assert page.total_lines == len(pieces) + bool(rest)
     assert offset == (len(content) if is_finished else offsets[-1])
+
+
+def test_what_goes_while_it_is_read_is_not_numbered_wrongly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    log = MadeLog(tmp_path / "log", max_bytes=4000, segment_bytes=1000)
+    for line in numbered(1000).splitlines(keepends=True):
+        log.write(line)
+    stream = line_stream.LineStream(log.files, 1, LineClassifier)
+    counted = log.files.newlines_before
+
+    def count_late(offset: int) -> int:
+        monkeypatch.undo()
+        for number in range(1000, 3000):
+            log.write(b"line %d\n" % number)
+        return counted(offset)
+
+    monkeypatch.setattr(log.files, "newlines_before", count_late)
+    lines, gaps = [], []
+    for _ in range(10):
+        found, gap = stream.read(2000)
+        lines += found
+        gaps += [gap] if gap is not None else []
+    assert [line.message for line in lines] == [f"line {line.line_number - 1}" for line in lines]
+    assert (gaps[0].start, gaps[-1].end) == (1, lines[0].offset)
+    stream.close()
