@@ -34,7 +34,7 @@ def test_a_lost_connection_is_shown_and_heals_by_itself(
 def test_a_tab_that_nobody_looks_at_holds_no_connection(open_page: Open, server: TrainingServer) -> None:
     page = open_page()
     expect(page.locator(".connection")).to_have_attribute("data-state", "live")
-    assert streams(server) == 1
+    until(lambda: streams(server) == 1, what="its stream to be counted")
     look_away(page, True)
     expect(page.locator(".connection")).to_have_attribute("data-state", "resting")
     until(lambda: streams(server) == 0, what="its stream to end")
