@@ -21,7 +21,7 @@ export const en = {
   "connection.lost.title": "The service does not answer; click to try now",
   "connection.resting": "Resting",
   "connection.resting.title": "Nobody looks at this tab",
-  lost: "The connection to the service is lost. What is shown is old. Next try in {time}.",
+  lost: "The connection to the service is lost. What is shown is {age} old. Next try in {time}.",
   retry: "Try now",
   simulated: "Simulated GPUs: these readings are made up. Trainings are real.",
   "stale.all": "These readings are old: the last is from {age} ago.",

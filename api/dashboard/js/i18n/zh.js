@@ -21,7 +21,7 @@ export const zh = {
   "connection.lost.title": "服务没有响应;点击立即重试",
   "connection.resting": "休息中",
   "connection.resting.title": "此标签页不在前台",
-  lost: "与服务的连接已断开,显示的是旧数据。{time}后重试。",
+  lost: "与服务的连接已断开,显示的是{age}前的数据。{time}后重试。",
   retry: "立即重试",
   simulated: "模拟 GPU:这些读数是虚构的,训练是真实的。",
   "stale.all": "读数已过时:最近一次在 {age}前。",

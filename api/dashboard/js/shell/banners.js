@@ -32,7 +32,10 @@ export function banners(app) {
   function showLost() {
     const { state, retryAt } = connection.value;
     lost.hidden = state !== "lost";
-    if (state === "lost") setText(lostText, t("lost", { time: duration(Math.max(0, (retryAt - Date.now()) / 1000)) }));
+    if (state === "lost") {
+      const time = duration(Math.max(0, (retryAt - Date.now()) / 1000));
+      setText(lostText, t("lost", { age: duration(ageOf(machine.value?.timestamp)), time }));
+    }
     showStale();
   }
 
