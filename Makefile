@@ -12,7 +12,7 @@ RUNNING := test -s $(PID) && ps -o args= -p "$$(cat $(PID))" 2>/dev/null | grep 
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev dev background stop status logs test lint format check bench demo clean
+.PHONY: help install install-dev charts dev background stop status logs test lint format check bench demo clean
 
 help: ## This list
 	@echo "Diffusion-Pipe API: GPUs and diffusion training by HTTP"
@@ -21,9 +21,9 @@ help: ## This list
 	@echo
 	@echo '  ARGS="..." is handed on: make dev ARGS="--port 9000", make test ARGS="tests/unit -k history"'
 
-install: $(BIN)/.installed ## Make .venv and install what the service needs
+install: $(BIN)/.installed $(BIN)/.charts ## Make .venv and install what the service needs
 
-install-dev: $(BIN)/.installed-dev ## The same, and what tests, checks and benchmarks need
+install-dev: $(BIN)/.installed-dev $(BIN)/.charts ## The same, and what tests, checks and benchmarks need
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none was found on PATH." >&2; exit 1; }
@@ -36,6 +36,14 @@ $(BIN)/.installed: requirements.txt | $(BIN)/python
 $(BIN)/.installed-dev: requirements-dev.txt requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ $(BIN)/.installed
+
+# Fetched once: what could not be had then is not asked for again at each start.
+$(BIN)/.charts: api/dashboard/package.json | $(BIN)/python
+	@sh api/dashboard/fetch.sh $(BIN)/python
+	@touch $@
+
+charts: | $(BIN)/python ## Fetch the dashboard's charts again
+	@sh api/dashboard/fetch.sh $(BIN)/python
 
 dev: install ## Serve on 127.0.0.1:8080 in this terminal; Ctrl-C ends it
 	@$(BIN)/python run.py $(ARGS)
@@ -84,5 +92,5 @@ demo: install ## A guided walk; starts a server of its own unless ARGS="--url ht
 	@$(BIN)/python demo.py $(ARGS)
 
 clean: ## Remove .venv and caches; keep data/
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) api/dashboard/vendor .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

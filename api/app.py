@@ -24,6 +24,7 @@ from api.errors import (
     TooLarge,
     UnsupportedMediaType,
 )
+from api.routes.dashboard import dashboard
 from api.routes.docs import docs
 from api.routes.gpu import gpu
 from api.routes.health import health
@@ -95,7 +96,7 @@ def create_app(services: Services) -> APIFlask:
     # `//gpu/status` is an unknown address, not one to be redirected in HTML.
     app.url_map.merge_slashes = False
     app.before_request(_begin_request)
-    for blueprint in (health, gpu, training, logs, system, docs):
+    for blueprint in (health, gpu, training, logs, system, docs, dashboard):
         app.register_blueprint(blueprint)
     for kind, handler in (
         (ServiceError, answer_error),

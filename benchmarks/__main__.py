@@ -6,7 +6,21 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
-from benchmarks import claims, idle, lists, live, logs, metrics, scheduling, starting, status, streams, sweep, watching
+from benchmarks import (
+    claims,
+    dashboard,
+    idle,
+    lists,
+    live,
+    logs,
+    metrics,
+    scheduling,
+    starting,
+    status,
+    streams,
+    sweep,
+    watching,
+)
 from benchmarks.effort import FULL, QUICK, Effort
 from benchmarks.report import print_report
 from benchmarks.rows import Row, Verdict, cannot_run
@@ -25,6 +39,7 @@ BENCHMARKS: dict[str, Callable[[Effort], Iterator[Row]]] = {
     "watching": watching.measure,
     "live": live.measure,
     "logs": logs.measure,
+    "dashboard": dashboard.measure,
 }
 
 

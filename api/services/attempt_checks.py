@@ -1,6 +1,6 @@
 """What is looked at while an attempt runs: its checkpoints, caches, GPUs, and whether it hangs."""
 
-from api.models.training import Cause, CauseCode, Stage, StopState, TaskStatus, TaskSummary
+from api.models.training import Cause, CauseCode, EventKind, Stage, StopState, TaskStatus, TaskSummary
 from api.services.attempt_watch import AttemptWatch
 from api.services.checkpoint_pruning import prune_checkpoints
 from api.services.gpu_service import GPUService
@@ -15,6 +15,13 @@ from api.utils.formatting import as_sentence
 
 _HANG = "It seems to hang"
 _NAN = f"Its last {NAN_IN_A_ROW} losses or more were no numbers (NaN)"
+
+#: Its way to the steps. Evaluating and saving come and go among them, too often for an event each time.
+_STAGES = {
+    Stage.LOADING: "it loads the model",
+    Stage.CACHING: "it caches the dataset",
+    Stage.TRAINING: "it trains",
+}
 
 #: Lines shown with a warning or a cause.
 SHOWN_LINES = 20
@@ -35,6 +42,7 @@ class AttemptChecks:
     def check(self, task: TaskSummary, watch: AttemptWatch) -> None:
         """Everything that needs attention becomes an event; what cannot go on is stopped."""
         self._note_run_dir(watch)
+        self._note_stage(watch)
         self._look_at_checkpoints(watch)
         self._give_caches_up(watch)
         self._measure_memory(watch)
@@ -46,6 +54,24 @@ class AttemptChecks:
         if watch.run_dir is not None and not watch.run_dir_is_noted:
             self._attempts.note(watch.attempt, run_dir=str(watch.run_dir))
             watch.run_dir_is_noted = True
+
+    def _note_stage(self, watch: AttemptWatch) -> None:
+        stage = watch.progress.stage if watch.progress.stage in _STAGES else Stage.TRAINING
+        if stage is watch.noted_stage:
+            return
+        self._tasks.add_event(
+            watch.attempt.task_id,
+            EventKind.STAGE,
+            self._clock.now(),
+            "trainer",
+            _STAGES[stage],
+            watch.attempt.uid,
+            previous=watch.noted_stage,
+            current=stage,
+        )
+        watch.noted_stage = stage
+        # A restarted service must not tell of it again.
+        watch.save()
 
     def _look_at_checkpoints(self, watch: AttemptWatch) -> None:
         if not watch.checkpoints_are_due():

@@ -80,6 +80,7 @@ class AttemptWatch:
         self.checkpoints: tuple[Checkpoint, ...] = ()
         self.peak_memory_mb: int | None = None
         self.run_dir_is_noted = attempt.run_dir is not None
+        self.noted_stage: Stage | None = None  #: the last of which an event tells
         self.has_filled_caches = False  #: and given their leases up
         self.ordered: StopOrder | None = None  #: the stop that its supervisor was told
         self._restore()
@@ -249,6 +250,7 @@ class AttemptWatch:
             "last_lines": list(self.last_lines),
             "checkpoints": [checkpoint.name for checkpoint in self.checkpoints if checkpoint.is_complete],
             "peak_memory_mb": self.peak_memory_mb,
+            "noted_stage": self.noted_stage,
         }
         try:
             write_private(self._note_path, orjson.dumps(note))
@@ -279,6 +281,9 @@ class AttemptWatch:
             self.run_dir = None if note["run_dir"] is None else Path(note["run_dir"])
             self.last_lines.extend(note["last_lines"])
             self.peak_memory_mb = note["peak_memory_mb"]
+            # A note of an older version has none.
+            noted = note.get("noted_stage")
+            self.noted_stage = None if noted is None else Stage(noted)
         except FileNotFoundError:
             # A run directory that is resumed has checkpoints already; they are no news.
             self.look_for_checkpoints()

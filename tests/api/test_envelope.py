@@ -50,7 +50,9 @@ def test_head_is_the_get_without_its_body(client: Client, path: str):
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
+        "/dashboard",
+        "/dashboard/",
+        "/dashboard/absent/js/main.js",
         "/api",
         "/api/v1",
         "/api/v1/gpu",
@@ -63,7 +65,6 @@ def test_head_is_the_get_without_its_body(client: Client, path: str):
         "/api/v1/gpu/0/details/more",
         "/API/v1/gpu/status",
         "/health/",
-        "/favicon.ico",
         "/docs/assets/../../../../etc/passwd",
         "/docs/assets/%2e%2e/%2e%2e/app.py",
         "/docs/assets/absent.js",

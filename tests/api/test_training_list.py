@@ -153,6 +153,7 @@ def test_events_tell_what_happened_in_order_with_who_and_why(world: World):
         ("status", None, "queued", "api"),
         ("status", "queued", "starting", "scheduler"),
         ("status", "starting", "running", "supervisor"),
+        ("stage", None, "loading", "trainer"),
         ("change", None, None, "api"),
         ("status", "running", "stopping", "api"),
         ("status", "stopping", "stopped", "supervisor"),

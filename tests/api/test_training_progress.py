@@ -63,6 +63,16 @@ def test_progress_follows_the_output(make_world: MakeWorld, clock: FakeClock):
     assert gpu["task_id"] == task_id
 
 
+def test_the_way_to_the_steps_is_told_once(world: World):
+    task_id = world.run(config={"epochs": 3, "toy": {"steps_per_epoch": 10}})
+    for step in (1, 2):
+        world.prints(task_id, step_line(step, 0.5) + "Running eval\n")
+        world.train()
+    told = world.client.data(f"{TRAINING}/{task_id}/events")["events"]
+    stages = [(event["previous"], event["current"]) for event in told if event["type"] == "stage"]
+    assert stages == [(None, "loading"), ("loading", "training")]
+
+
 def test_progress_of_a_waiting_training_says_why_it_waits(world: World):
     holder = world.run(gpu_id=0)
     task_id = world.start(gpu_id=0)

@@ -1,0 +1,113 @@
+// What can be done to a task, with the questions that come before it.
+
+import { api } from "./api.js";
+import { askNumber, askWhich } from "./components/dialog.js";
+import { isFinished } from "./components/status.js";
+import { attempt, toast } from "./components/toast.js";
+import { h } from "./dom.js";
+import { t } from "./i18n.js";
+import { go, taskAddress } from "./router.js";
+
+const nameOf = (task) => h("strong", { class: "foreign" }, task.name ?? task.task_id);
+
+/**
+ * The actions that make sense for a task now.
+ * @param {any} task a row or the details of a task
+ * @param {() => void} changed called when something was done
+ */
+export function actionsFor(task, changed) {
+  const act = (label, icon, run, danger = false) => ({
+    label,
+    icon,
+    danger,
+    run: () => attempt(() => run(task, changed)),
+  });
+  if (!isFinished(task.status)) {
+    return [
+      act(t(task.status === "stopping" ? "stop.harder" : "stop"), "stop", stop, true),
+      act(t("priority.change"), "priority", changePriority),
+    ];
+  }
+  return [
+    act(t("resume"), "resume", resume),
+    act(t("restart"), "redo", restart),
+    act(t("delete"), "trash", remove, true),
+  ];
+}
+
+async function stop(task, changed) {
+  const how = task.status === "stopping" ? "force" : await askHow(task);
+  if (how === "force" && !(await isSure(task))) return;
+  if (!how) return;
+  await api.stop(task.task_id, { force: how === "force" });
+  toast("ok", t("stop.asked"));
+  changed();
+}
+
+function askHow(task) {
+  if (task.status === "queued") {
+    return askWhich({
+      title: t("stop.queued.title"),
+      text: nameOf(task),
+      choices: [{ label: t("stop.queued.do"), value: "soft", kind: "danger" }],
+    });
+  }
+  return askWhich({
+    title: t("stop.title"),
+    text: [h("p", {}, nameOf(task)), h("p", {}, t("stop.text"))],
+    choices: [
+      { label: t("stop.force"), value: "force", kind: "danger" },
+      { label: t("stop.save"), value: "soft", kind: "primary" },
+    ],
+  });
+}
+
+async function isSure(task) {
+  const choice = await askWhich({
+    title: t("force.title"),
+    text: [h("p", {}, nameOf(task)), h("p", {}, t("force.text"))],
+    choices: [{ label: t("force.do"), value: "yes", kind: "danger sure" }],
+  });
+  return choice === "yes";
+}
+
+async function resume(task, changed) {
+  await api.resume(task.task_id, {});
+  toast("ok", t("resume.done"));
+  changed();
+}
+
+async function restart(task) {
+  const anew = await api.restart(task.task_id, crypto.randomUUID?.());
+  toast("ok", t("restart.done"));
+  go(taskAddress(anew.task_id));
+}
+
+async function remove(task, changed) {
+  const choice = await askWhich({
+    title: t("delete.title"),
+    text: [h("p", {}, nameOf(task)), h("p", {}, t("delete.text"))],
+    choices: [
+      { label: t("delete.files"), value: "files", kind: "danger" },
+      { label: t("delete.keep"), value: "keep", kind: "primary" },
+    ],
+  });
+  if (!choice) return;
+  await api.remove(task.task_id, choice === "files");
+  toast("ok", t("delete.done"));
+  changed("deleted");
+}
+
+async function changePriority(task, changed) {
+  const priority = await askNumber({
+    title: t("priority.change"),
+    text: t("priority.text"),
+    value: task.priority,
+    min: -1000,
+    max: 1000,
+    action: t("save"),
+  });
+  if (priority === null) return;
+  await api.change(task.task_id, { priority });
+  changed();
+}

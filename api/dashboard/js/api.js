@@ -1,0 +1,87 @@
+// The public API, and nothing else.
+
+const BASE = "/api/v1";
+const PATIENCE_MS = 20_000;
+
+/** What the service said no to: its words, its code, and every mistake by pointer. */
+export class Refused extends Error {
+  constructor(status, body) {
+    super(body?.error?.detail ?? `HTTP ${status}`);
+    this.status = status;
+    this.code = body?.error?.code ?? "";
+    this.errors = body?.error?.errors ?? [];
+    this.data = body?.data ?? null;
+  }
+}
+
+/** The service did not answer. */
+export class Unreachable extends Error {}
+
+/**
+ * Asks, and gives the envelope's data. Throws Refused or Unreachable.
+ * @param {string} path below /api/v1
+ * @param {{method?: string, body?: any, key?: string, signal?: AbortSignal}} [how]
+ */
+export async function ask(path, { method = "GET", body, key, signal } = {}) {
+  const headers = { Accept: "application/json" };
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (key) headers["Idempotency-Key"] = key;
+  const limit = AbortSignal.timeout(PATIENCE_MS);
+  let response, answer;
+  try {
+    response = await fetch(BASE + path, {
+      method,
+      headers,
+      body: body === undefined ? undefined : JSON.stringify(body),
+      signal: signal ? AbortSignal.any([signal, limit]) : limit,
+      cache: "no-store",
+      credentials: "same-origin",
+    });
+    answer = await response.json();
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    if (response) throw new Refused(response.status, null);
+    throw new Unreachable(error.message);
+  }
+  if (!response.ok) throw new Refused(response.status, answer);
+  return answer.data;
+}
+
+/** A query string of what is known. */
+export function query(values) {
+  const known = Object.entries(values).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  return known.length ? `?${new URLSearchParams(known)}` : "";
+}
+
+const task = (id) => `/training/${encodeURIComponent(id)}`;
+
+export const api = {
+  gpus: () => ask("/gpu/status"),
+  gpu: (id) => ask(`/gpu/${encodeURIComponent(id)}`),
+  gpuHistory: (id, values, signal) => ask(`/gpu/${encodeURIComponent(id)}/history${query(values)}`, { signal }),
+  gpuProcesses: (id) => ask(`/gpu/${encodeURIComponent(id)}/processes`),
+  gpuEvents: (values) => ask(`/gpu/events${query(values)}`),
+  overview: () => ask("/system/overview"),
+  tasks: (values) => ask(`/training/list${query(values)}`),
+  task: (id) => ask(task(id)),
+  progress: (id) => ask(`${task(id)}/progress`),
+  metrics: (id, values) => ask(`${task(id)}/metrics${query(values)}`),
+  events: (id, values) => ask(`${task(id)}/events${query(values)}`),
+  artifacts: (id, values) => ask(`${task(id)}/artifacts${query(values)}`),
+  validate: (body) => ask("/training/validate", { method: "POST", body }),
+  start: (body, key) => ask("/training/start", { method: "POST", body, key }),
+  stop: (id, body) => ask(`${task(id)}/stop`, { method: "POST", body }),
+  resume: (id, body) => ask(`/training/resume/${encodeURIComponent(id)}`, { method: "POST", body }),
+  restart: (id, key) => ask(`/training/restart/${encodeURIComponent(id)}`, { method: "POST", key }),
+  change: (id, body) => ask(task(id), { method: "PATCH", body }),
+  remove: (id, files) => ask(`${task(id)}${query({ files: files ? "true" : "" })}`, { method: "DELETE" }),
+  logs: (id, values, signal) => ask(`${task(id)}/logs${query(values)}`, { signal }),
+  searchLogs: (id, values, signal) => ask(`${task(id)}/logs/search${query(values)}`, { signal }),
+};
+
+/** The address of a file of a task. */
+export const artifactURL = (id, path) =>
+  `${BASE}${task(id)}/artifacts/${path.split("/").map(encodeURIComponent).join("/")}`;
+
+export const logDownloadURL = (id) => `${BASE}${task(id)}/logs/download`;
+export const streamURL = (path) => BASE + path;

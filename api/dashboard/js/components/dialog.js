@@ -1,0 +1,90 @@
+// Questions before something is done. The browser keeps the focus inside, and Esc closes.
+
+import { h } from "../dom.js";
+import { t } from "../i18n.js";
+
+/** Opens a dialog with this content; it is gone when it is closed. */
+export function openDialog(label, build, className = "") {
+  const dialog = h("dialog", { "aria-label": label, class: className });
+  const close = () => dialog.close();
+  dialog.append(build(close));
+  dialog.addEventListener("close", () => dialog.remove());
+  // A click beside it is a way out as well.
+  dialog.addEventListener("click", (event) => event.target === dialog && close());
+  document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
+}
+
+/**
+ * Asks; gives the value of the choice, or null.
+ * @param {{title: string, text?: any, choices: {label: string, value: string, kind?: string}[]}} question
+ * @returns {Promise<string|null>}
+ */
+export function askWhich({ title, text, choices }) {
+  return new Promise((resolve) => {
+    let chosen = null;
+    const dialog = openDialog(title, (close) => {
+      const choose = (value) => {
+        chosen = value;
+        close();
+      };
+      const buttons = choices.map(({ label, value, kind }) =>
+        h("button", { class: `button ${kind ?? ""}`, on: { click: () => choose(value) } }, label),
+      );
+      return h(
+        "div",
+        { class: "inside" },
+        h("h2", {}, title),
+        text && h("div", { class: "soft" }, text),
+        h(
+          "div",
+          { class: "choices" },
+          h("button", { class: "button", autofocus: true, on: { click: close } }, t("cancel")),
+          buttons,
+        ),
+      );
+    });
+    dialog.addEventListener("close", () => resolve(chosen));
+  });
+}
+
+/** Asks for a number; gives it, or null. */
+export function askNumber({ title, text, value, min, max, action }) {
+  return new Promise((resolve) => {
+    let given = null;
+    const input = h("input", {
+      class: "input",
+      type: "number",
+      value,
+      min,
+      max,
+      step: 1,
+      required: true,
+      "aria-label": title,
+      autofocus: true,
+    });
+    const dialog = openDialog(title, (close) => {
+      const submit = (event) => {
+        event.preventDefault();
+        if (!input.reportValidity()) return;
+        given = input.valueAsNumber;
+        close();
+      };
+      return h(
+        "form",
+        { class: "inside", on: { submit } },
+        h("h2", {}, title),
+        h("div", { class: "soft" }, text),
+        input,
+        h(
+          "div",
+          { class: "choices" },
+          h("button", { class: "button", type: "button", on: { click: close } }, t("cancel")),
+          h("button", { class: "button primary", type: "submit" }, action),
+        ),
+      );
+    });
+    dialog.addEventListener("close", () => resolve(given));
+  });
+}

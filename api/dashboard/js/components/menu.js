@@ -1,0 +1,61 @@
+// What can be done with something, behind one button.
+
+import { h } from "../dom.js";
+import { t } from "../i18n.js";
+import { icon } from "../icons.js";
+
+/** @param {() => {label: string, icon: string, run: () => void, danger?: boolean}[]} choices asked when it opens */
+export function menuButton(label, choices) {
+  const button = h(
+    "button",
+    { class: "icon-button small", "aria-haspopup": "menu", "aria-label": label, title: t("actions") },
+    icon("more"),
+  );
+  button.addEventListener("click", (event) => {
+    event.stopPropagation();
+    event.preventDefault();
+    open(button, choices());
+  });
+  return button;
+}
+
+function open(button, choices) {
+  const close = () => {
+    menu.remove();
+    removeEventListener("scroll", close, true);
+    document.removeEventListener("pointerdown", leave, true);
+  };
+  const leave = (event) => menu.contains(event.target) || close();
+  const items = choices.map((choice) => {
+    const run = () => {
+      close();
+      choice.run();
+    };
+    return h(
+      "button",
+      { role: "menuitem", class: choice.danger ? "danger" : "", on: { click: run } },
+      icon(choice.icon),
+      choice.label,
+    );
+  });
+  const menu = h("div", { class: "menu", role: "menu" }, items);
+  menu.addEventListener("keydown", (event) => {
+    const at = items.indexOf(document.activeElement);
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (step) items[(at + step + items.length) % items.length].focus();
+    else if (event.key === "Escape" || event.key === "Tab") {
+      close();
+      button.focus();
+    } else return;
+    event.preventDefault();
+    event.stopPropagation();
+  });
+  document.body.append(menu);
+  const at = button.getBoundingClientRect();
+  const up = at.bottom + menu.offsetHeight + 8 > innerHeight && at.top > menu.offsetHeight;
+  menu.style.top = `${(up ? at.top - menu.offsetHeight - 4 : at.bottom + 4) + scrollY}px`;
+  menu.style.left = `${Math.max(8, at.right - menu.offsetWidth) + scrollX}px`;
+  items[0]?.focus();
+  addEventListener("scroll", close, true);
+  document.addEventListener("pointerdown", leave, true);
+}

@@ -1,0 +1,40 @@
+// How far a training is: a bar with its figures.
+
+import { h, setText } from "../dom.js";
+import { count, duration, isKnown, percent, UNKNOWN } from "../format.js";
+import { t, word } from "../i18n.js";
+import { meter } from "./meter.js";
+
+const LEVELS = { completed: "ok", failed: "bad", stopped: "idle", stopping: "warn" };
+
+/** What stands beside the bar: time left while it runs, the stage where there is no time yet. */
+export function timeLeft(status, progress) {
+  if (status === "running" && isKnown(progress?.eta_seconds))
+    return t("left", { time: duration(progress.eta_seconds) });
+  if (status === "running" && progress?.stage) return word("stage", progress.stage);
+  return "";
+}
+
+/** 66 / 120 */
+export function stepsOf(progress) {
+  if (!isKnown(progress?.current_step)) return "";
+  return t("steps", {
+    step: count(progress.current_step),
+    total: isKnown(progress.total_steps) ? count(progress.total_steps) : UNKNOWN,
+  });
+}
+
+export function progressBar() {
+  const bar = meter(t("progress"));
+  const [value, middle, left] = [h("b"), h("span", { class: "clip" }), h("span")];
+  const element = h("div", { class: "progress" }, h("div", { class: "figures" }, value, middle, left), bar.element);
+  return {
+    element,
+    update(status, progress) {
+      bar.update(progress?.overall_progress ?? (status === "queued" ? 0 : null), LEVELS[status]);
+      setText(value, percent(progress?.overall_progress));
+      setText(middle, stepsOf(progress));
+      setText(left, timeLeft(status, progress));
+    },
+  };
+}

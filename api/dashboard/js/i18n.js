@@ -1,0 +1,40 @@
+// The words of the page, in the browser's language or the one that was chosen.
+
+import { en } from "./i18n/en.js";
+import { zh } from "./i18n/zh.js";
+import { recall, remember } from "./settings.js";
+
+const LANGUAGES = { en, zh };
+
+/** `en` or `zh`. */
+export const language = choose();
+
+const words = LANGUAGES[language];
+document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
+
+function choose() {
+  const chosen = recall("language", "");
+  if (chosen in LANGUAGES) return chosen;
+  return navigator.language?.toLowerCase().startsWith("zh") ? "zh" : "en";
+}
+
+/**
+ * The text of a key; `{name}` in it is replaced.
+ * @param {keyof typeof en} key
+ * @param {Record<string, string|number>} [values]
+ */
+export function t(key, values) {
+  const text = words[key] ?? en[key] ?? key;
+  return values ? text.replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole)) : text;
+}
+
+/** The text of a key that may not be known, such as a status of a newer service: then the word itself. */
+export function word(group, name) {
+  return words[`${group}.${name}`] ?? en[`${group}.${name}`] ?? String(name ?? "–").replaceAll("_", " ");
+}
+
+/** Takes the other language; the page draws itself anew. */
+export function switchLanguage() {
+  remember("language", language === "zh" ? "en" : "zh");
+  location.reload();
+}

@@ -1,0 +1,80 @@
+// The icons: strokes on a grid of 24, drawn in the colour of the text around them.
+
+const PATHS = {
+  gpu: "M4 7h16v10H4zM8 17v3M12 17v3M16 17v3M8 4v3M12 4v3M16 4v3M9 12h6",
+  list: "M8 6h12M8 12h12M8 18h12M4 6h.01M4 12h.01M4 18h.01",
+  plus: "M12 5v14M5 12h14",
+  search: "M11 4a7 7 0 1 0 0 14a7 7 0 0 0 0-14zM16.2 16.2L20 20",
+  sun: "M12 8a4 4 0 1 0 0 8a4 4 0 0 0 0-8zM12 2v2M12 20v2M4.9 4.9l1.4 1.4M17.7 17.7l1.4 1.4M2 12h2M20 12h2M4.9 19.1l1.4-1.4M17.7 6.3l1.4-1.4",
+  moon: "M20 14.5A8.5 8.5 0 0 1 9.5 4a8.5 8.5 0 1 0 10.5 10.5z",
+  help: "M12 3a9 9 0 1 0 0 18a9 9 0 0 0 0-18zM9.6 9.2a2.5 2.5 0 1 1 3.4 2.9c-.7.3-1 .8-1 1.6M12 17h.01",
+  check: "M12 3a9 9 0 1 0 0 18a9 9 0 0 0 0-18zM8 12.2l2.8 2.8L16 9.5",
+  cross: "M8.3 3h7.4L21 8.3v7.4L15.7 21H8.3L3 15.7V8.3zM9 9l6 6M15 9l-6 6",
+  warn: "M12 4L2.5 20h19zM12 10v4M12 17h.01",
+  play: "M7 5l12 7l-12 7z",
+  spin: "M12 3v4M12 17v4M3 12h4M17 12h4M5.6 5.6l2.9 2.9M15.5 15.5l2.9 2.9M5.6 18.4l2.9-2.9M15.5 8.5l2.9-2.9",
+  clock: "M12 3a9 9 0 1 0 0 18a9 9 0 0 0 0-18zM12 7.5V12l3 2",
+  stop: "M6 6h12v12H6z",
+  circle: "M12 4a8 8 0 1 0 0 16a8 8 0 0 0 0-16z",
+  square: "M5 5h14v14H5z",
+  diamond: "M12 3l9 9l-9 9l-9-9z",
+  question: "M12 3l9 9l-9 9l-9-9zM10.3 10.2a1.8 1.8 0 1 1 2.5 2c-.6.3-.8.6-.8 1.1M12 15.8h.01",
+  drain: "M12 3c4 5 6 7.6 6 11a6 6 0 0 1-12 0c0-3.400 2-6 6-11z",
+  down: "M12 4v11M7 11l5 5l5-5M5 20h14",
+  up: "M6 15l6-6l6 6",
+  chevron: "M6 9l6 6l6-6",
+  left: "M15 6l-6 6l6 6",
+  right: "M9 6l6 6l-6 6",
+  pause: "M9 5v14M15 5v14",
+  follow: "M12 4v12M7 12l5 5l5-5M5 21h14",
+  more: "M12 5h.01M12 12h.01M12 19h.01",
+  trash: "M4 7h16M9 7V4h6v3M6 7l1 13h10l1-13M10 11v5M14 11v5",
+  redo: "M20 5v6h-6M20 11a8 8 0 1 0-2.300 6.700",
+  resume: "M5 5v14M9 5l11 7l-11 7z",
+  priority: "M7 20V5M3 9l4-4l4 4M14 6h7M14 12h5M14 18h3",
+  close: "M6 6l12 12M18 6L6 18",
+  copy: "M9 9h11v11H9zM5 15H4V4h11v1",
+  wrap: "M4 6h16M4 12h13a3 3 0 0 1 0 6h-4M15 15.500l-2.500 2.500l2.500 2.500M4 18h4",
+  rows: "M4 5h16v6H4zM4 14h16v6H4z",
+  tiles: "M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 13h7v7h-7z",
+  file: "M6 3h8l4 4v14H6zM14 3v4h4",
+  unplug: "M9 3v5M15 3v5M6 8h12v3a6 6 0 0 1-12 0zM12 17v4M3 3l18 18",
+  flask: "M9 3h6M10 3v6l-5.500 9.500A1.700 1.700 0 0 0 6 21h12a1.700 1.700 0 0 0 1.500-2.500L14 9V3M7.500 15h9",
+};
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** An icon by its name. It is decoration: whoever uses it says the same in words. */
+export function icon(name, className = "") {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("aria-hidden", "true");
+  svg.setAttribute("class", className);
+  // Outside of a style sheet's reach an icon still has a size.
+  svg.setAttribute("width", "16");
+  svg.setAttribute("height", "16");
+  const path = document.createElementNS(SVG, "path");
+  path.setAttribute("d", PATHS[name]);
+  path.setAttribute("fill", "none");
+  path.setAttribute("stroke", "currentColor");
+  path.setAttribute("stroke-width", "2");
+  path.setAttribute("stroke-linecap", "round");
+  path.setAttribute("stroke-linejoin", "round");
+  svg.append(path);
+  return svg;
+}
+
+/** A short line in the colour of a series, for legends. */
+export function swatch(colour, dashed = false) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("viewBox", "0 0 24 8");
+  svg.setAttribute("aria-hidden", "true");
+  const line = document.createElementNS(SVG, "path");
+  line.setAttribute("d", "M1 4h22");
+  line.setAttribute("stroke", colour);
+  line.setAttribute("stroke-width", "3");
+  line.setAttribute("stroke-linecap", "round");
+  if (dashed) line.setAttribute("stroke-dasharray", "1 6");
+  svg.append(line);
+  return svg;
+}

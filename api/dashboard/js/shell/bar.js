@@ -1,0 +1,102 @@
+// The bar on top: where one is, whether the connection lives, language and colours.
+
+import { h, fill, setAttribute, setText } from "../dom.js";
+import { language, switchLanguage, t } from "../i18n.js";
+import { icon } from "../icons.js";
+import { remember } from "../settings.js";
+import { connection } from "../stream.js";
+import { openHelp } from "./help.js";
+
+const ENTRIES = [
+  { name: "machine", address: "#/", icon: "gpu", also: ["gpu"] },
+  { name: "tasks", address: "#/tasks", icon: "list", also: ["task"] },
+  { name: "start", address: "#/start", icon: "plus", also: [] },
+];
+
+/** @param {import("../main.js").App} app */
+export function bar(app) {
+  const links = ENTRIES.map((entry) =>
+    h(
+      "a",
+      { href: entry.address, "aria-label": t(`nav.${entry.name}`) },
+      icon(entry.icon),
+      h("span", { class: "only-wide" }, t(`nav.${entry.name}`)),
+    ),
+  );
+  const theme = h("button", { class: "icon-button", on: { click: switchTheme } });
+  const words = language === "zh" ? "EN" : "中文";
+  const element = h(
+    "header",
+    { class: "bar" },
+    h("a", { class: "brand", href: "#/" }, h("img", { src: iconURL(), alt: "" }), h("span", {}, "Diffusion-Pipe")),
+    h("nav", { class: "nav", "aria-label": t("nav") }, links),
+    h(
+      "div",
+      { class: "bar-end" },
+      connectionSign(app),
+      h(
+        "button",
+        {
+          class: "text-button",
+          lang: language === "zh" ? "en" : "zh-CN",
+          title: t("language"),
+          on: { click: switchLanguage },
+        },
+        words,
+      ),
+      theme,
+      h(
+        "button",
+        {
+          class: "icon-button only-wide",
+          title: `${t("keys")} (?)`,
+          "aria-label": t("keys"),
+          on: { click: () => openHelp() },
+        },
+        icon("help"),
+      ),
+    ),
+  );
+  showTheme(theme);
+  function switchTheme() {
+    const chosen = document.documentElement.dataset.theme === "light" ? "dark" : "light";
+    document.documentElement.dataset.theme = chosen;
+    remember("theme", chosen);
+    showTheme(theme);
+    dispatchEvent(new Event("themechange"));
+  }
+  return {
+    element,
+    mark(name) {
+      links.forEach((link, i) =>
+        setAttribute(link, "aria-current", ENTRIES[i].name === name || ENTRIES[i].also.includes(name) ? "page" : null),
+      );
+    },
+  };
+}
+
+const iconURL = () => document.querySelector("link[rel=icon]").href;
+
+function showTheme(button) {
+  const other = document.documentElement.dataset.theme === "light" ? "dark" : "light";
+  fill(button, icon(other === "light" ? "sun" : "moon"));
+  button.title = t(`theme.${other}`);
+  button.setAttribute("aria-label", t(`theme.${other}`));
+}
+
+function connectionSign(app) {
+  const words = h("span", { class: "words" });
+  const element = h(
+    "span",
+    { class: "connection", role: "status", "aria-live": "polite" },
+    h("span", { class: "dot" }),
+    words,
+  );
+  connection.watch(({ state }) => {
+    setAttribute(element, "data-state", state);
+    setText(words, t(`connection.${state}`));
+    element.title = t(`connection.${state}.title`);
+  });
+  element.addEventListener("click", () => app.stream.retry());
+  return element;
+}

@@ -1,0 +1,46 @@
+// The keys.
+
+import { openDialog } from "../components/dialog.js";
+import { h } from "../dom.js";
+import { t } from "../i18n.js";
+
+const KEYS = [
+  [["g", "m"], "keys.machine"],
+  [["g", "t"], "keys.tasks"],
+  [["g", "n"], "keys.start"],
+  [["/"], "keys.search"],
+  [["j", "k"], "keys.move"],
+  [["Enter"], "keys.open"],
+  [["e", "E"], "keys.errors"],
+  [["f"], "keys.follow"],
+  [["Esc"], "keys.leave"],
+  [["?"], "keys.help"],
+];
+
+export function openHelp() {
+  openDialog(t("keys"), (close) =>
+    h(
+      "div",
+      { class: "inside" },
+      h("h2", {}, t("keys")),
+      h(
+        "dl",
+        { class: "keys" },
+        KEYS.map(([keys, key]) => [
+          h(
+            "dt",
+            {},
+            keys.map((name) => h("kbd", {}, name)),
+          ),
+          h("dd", { class: "soft" }, t(key)),
+        ]),
+      ),
+      h("p", { class: "small soft" }, h("a", { href: "/docs", target: "_blank", rel: "noopener" }, t("api.docs"))),
+      h(
+        "div",
+        { class: "choices" },
+        h("button", { class: "button primary", autofocus: true, on: { click: close } }, t("close")),
+      ),
+    ),
+  );
+}

@@ -1,0 +1,29 @@
+// A value that is watched.
+
+/** @template T */
+export class Store {
+  #value;
+  #watchers = new Set();
+
+  /** @param {T} value */
+  constructor(value) {
+    this.#value = value;
+  }
+
+  /** @returns {T} */
+  get value() {
+    return this.#value;
+  }
+
+  set(value) {
+    this.#value = value;
+    for (const watcher of [...this.#watchers]) watcher(value);
+  }
+
+  /** Tells now and after each change; what it returns ends that. */
+  watch(watcher) {
+    this.#watchers.add(watcher);
+    watcher(this.#value);
+    return () => this.#watchers.delete(watcher);
+  }
+}

@@ -1,0 +1,29 @@
+// What happened to GPUs: changes of status and health, Xid errors.
+
+import { h } from "../../dom.js";
+import { isKnown } from "../../format.js";
+import { t, word } from "../../i18n.js";
+import { time } from "../../components/time.js";
+import { gpuAddress } from "../../router.js";
+
+const TONES = { critical: "bad", warning: "warn" };
+
+/** @param {any[]} events newest first @param {boolean} [namesGPU] whether each says which GPU it is about */
+export function eventTable(events, namesGPU = false) {
+  if (!events.length) return h("p", { class: "faint small" }, t("events.none"));
+  const row = (event) =>
+    h(
+      "tr",
+      {},
+      h("td", { class: "faint" }, time(event.timestamp)),
+      namesGPU &&
+        h(
+          "td",
+          { class: "nowrap" },
+          isKnown(event.gpu_id) && h("a", { href: gpuAddress(event.gpu_id) }, t("gpu.n", { n: event.gpu_id })),
+        ),
+      h("td", { class: `nowrap ${TONES[event.severity] ?? "soft"}` }, word("event", event.type)),
+      h("td", { class: "foreign" }, event.message),
+    );
+  return h("div", { class: "table-scroll" }, h("table", { class: "table" }, h("tbody", {}, events.map(row))));
+}

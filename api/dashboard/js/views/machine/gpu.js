@@ -1,0 +1,146 @@
+// One GPU: its card, its lines in full, who is on it, and what is known about it.
+
+import { api } from "../../api.js";
+import { fill, h } from "../../dom.js";
+import { clockTime, gigabytes, isKnown, seconds, UNKNOWN } from "../../format.js";
+import { t } from "../../i18n.js";
+import { Chart } from "../../components/chart.js";
+import { segments } from "../../components/segments.js";
+import { note } from "../../components/status.js";
+import { machine, now } from "../../machine.js";
+import { recall, remember } from "../../settings.js";
+import { gpuCard } from "./card.js";
+import { eventTable } from "./events.js";
+import { RANGES } from "./history.js";
+import { processTable } from "./holders.js";
+import { READINGS } from "./readings.js";
+
+const CHART_POINTS = 300;
+const REFETCH_MS = 15_000;
+
+/** @param {import("../../main.js").App} app @param {import("../../router.js").Place} place */
+export function openGPU(app, place) {
+  let range = recall("range", "5m") in RANGES ? recall("range", "5m") : "5m";
+  const cardPlace = h("div");
+  const [processes, facts, events] = [h("div"), h("div"), h("div")];
+  const charts = READINGS.map((reading) => ({
+    metric: reading.metric,
+    chart: new Chart({
+      label: reading.label,
+      height: 11,
+      isTime: true,
+      showX: (x) => clockTime(x * 1000),
+      xLabel: "",
+      top: reading.metric === "utilization_gpu" ? 100 : undefined,
+      showY: reading.metric === "memory_used" ? gigabytes : undefined,
+      series: [{ label: reading.label, colour: "--series-1", show: reading.show }],
+    }),
+  }));
+  const ranges = segments(
+    t("range"),
+    Object.keys(RANGES).map((value) => ({ value, label: t(`range.${value}`) })),
+    range,
+    (value) => {
+      range = value;
+      remember("range", value);
+      card?.close();
+      card = null;
+      draw(machine.value);
+      refetch().catch(() => app.stream.retry());
+    },
+  );
+  let card = null;
+
+  function draw(snapshot) {
+    if (!snapshot) return;
+    const gpu = snapshot.gpus.find(({ gpu_id: index, uuid }) => String(index) === place.id || uuid === place.id);
+    if (!gpu) return void fill(cardPlace, note("bad", h("p", {}, t("gpu.missing", { n: place.id }))));
+    if (!card) {
+      card = gpuCard(gpu, range, { isPage: true });
+      fill(cardPlace, card.element);
+    }
+    card.update(gpu);
+  }
+
+  async function refetch() {
+    const since = new Date((now() - RANGES[range]) * 1000).toISOString();
+    const step = Math.max(1, Math.round(RANGES[range] / CHART_POINTS));
+    const [details, held, happened] = await Promise.all([
+      api.gpu(place.id),
+      api.gpuProcesses(place.id),
+      api.gpuEvents({ gpu_id: place.id, limit: 50 }),
+    ]);
+    fill(processes, processTable(held));
+    fill(facts, factList(details));
+    fill(events, eventTable(happened.events));
+    for (const { metric, chart } of charts) {
+      const { data } = await api.gpuHistory(place.id, { metric, since, step });
+      chart.set([data.map((point) => seconds(point.timestamp)), data.map((point) => point.value)]);
+    }
+  }
+
+  const panel = (title, ...body) =>
+    h("section", { class: "panel" }, h("header", {}, h("h2", {}, title)), h("div", { class: "body" }, body));
+  const unwatch = machine.watch(draw);
+  const ticking = setInterval(() => document.hidden || refetch().catch(() => {}), REFETCH_MS);
+  return {
+    element: h(
+      "div",
+      { class: "screen" },
+      h(
+        "div",
+        { class: "screen-head" },
+        h("a", { class: "soft", href: "#/" }, t("machine")),
+        h("span", { class: "faint" }, "/"),
+        h("h1", {}, t("gpu.n", { n: place.id })),
+        h("div", { class: "tools" }, ranges.element),
+      ),
+      h(
+        "div",
+        { class: "gpu-page" },
+        cardPlace,
+        h(
+          "div",
+          { class: "gpu-charts" },
+          charts.map(({ chart }) => h("section", { class: "panel" }, h("div", { class: "body top" }, chart.element))),
+        ),
+      ),
+      panel(t("holders"), processes),
+      h("div", { class: "two" }, panel(t("gpu.facts"), facts), panel(t("events"), events)),
+    ),
+    title: () => t("gpu.n", { n: place.id }),
+    topics: "gpu,system",
+    on: {},
+    refetch: () => refetch().catch((error) => (error.status === 404 ? undefined : Promise.reject(error))),
+    close() {
+      unwatch();
+      clearInterval(ticking);
+      card?.close();
+      for (const { chart } of charts) chart.close();
+    },
+  };
+}
+
+function factList(gpu) {
+  const rows = {
+    name: gpu.name,
+    uuid: gpu.uuid,
+    serial: gpu.serial,
+    architecture: [gpu.architecture, gpu.compute_capability].filter(Boolean).join(" · "),
+    driver: [gpu.driver_version, gpu.cuda_version && `CUDA ${gpu.cuda_version}`].filter(Boolean).join(" · "),
+    pcie: isKnown(gpu.pcie?.generation) ? `${gpu.pcie.bus_id} · Gen ${gpu.pcie.generation} ×${gpu.pcie.width}` : null,
+    clocks: isKnown(gpu.clocks?.current.sm) ? `${gpu.clocks.current.sm} / ${gpu.clocks.max.sm ?? UNKNOWN} MHz` : null,
+    pstate: isKnown(gpu.pstate) ? `P${gpu.pstate}` : null,
+    throttle: gpu.throttle_reasons?.map((reason) => reason.replaceAll("_", " ")).join(", "),
+    slowdown: isKnown(gpu.temperature.slowdown) ? `${gpu.temperature.slowdown} °C` : null,
+    memtemp: isKnown(gpu.temperature.memory) ? `${gpu.temperature.memory} °C` : null,
+    fan: isKnown(gpu.fan_speed) ? `${gpu.fan_speed} %` : null,
+    ecc: isKnown(gpu.ecc?.uncorrected_volatile) ? t("ecc.errors", { n: gpu.ecc.uncorrected_volatile }) : null,
+    mig: isKnown(gpu.mig?.enabled) ? t(gpu.mig.enabled ? "yes" : "no") : null,
+  };
+  return h(
+    "dl",
+    { class: "facts" },
+    Object.entries(rows).map(([name, value]) => [h("dt", {}, t(`fact.${name}`)), h("dd", {}, value || UNKNOWN)]),
+  );
+}

@@ -1,0 +1,91 @@
+// What the GPUs did in the last minutes or hours: fetched once for a range, then continued by each snapshot.
+
+import { api } from "../../api.js";
+import { seconds } from "../../format.js";
+import { now } from "../../machine.js";
+
+export const RANGES = { "5m": 300, "1h": 3600, "24h": 86_400 };
+
+const POINTS = 120;
+const AT_ONCE = 3;
+
+/** How a metric is found in a snapshot. */
+export const METRICS = {
+  utilization_gpu: (gpu) => gpu.utilization_gpu,
+  memory_used: (gpu) => gpu.memory.used,
+  temperature_gpu: (gpu) => gpu.temperature.gpu,
+  power_usage: (gpu) => gpu.power_usage,
+};
+
+const waiting = [];
+let working = 0;
+
+async function work() {
+  if (working >= AT_ONCE) return;
+  working += 1;
+  while (waiting.length) await waiting.shift()();
+  working -= 1;
+}
+
+/** A queue: 64 GPUs with four lines each are asked for few at a time, those that are seen first. */
+function soon(task) {
+  return new Promise((resolve, reject) => {
+    waiting.push(() => task().then(resolve, reject));
+    work();
+  });
+}
+
+export class History {
+  #points = new Map();
+  #abort = new AbortController();
+  #step = 1;
+
+  /** @param {string} gpu UUID or index @param {keyof RANGES} range @param {string[]} metrics */
+  constructor(gpu, range, metrics) {
+    this.gpu = gpu;
+    this.seconds = RANGES[range];
+    this.metrics = metrics;
+  }
+
+  /** Fetches all metrics; `ready` is called after each. */
+  load(ready) {
+    const step = Math.max(1, Math.round(this.seconds / POINTS));
+    for (const metric of this.metrics) {
+      soon(() => this.#fetch(metric, step)).then(ready, () => {});
+    }
+  }
+
+  async #fetch(metric, step) {
+    const signal = this.#abort.signal;
+    if (signal.aborted) return;
+    const since = new Date((now() - this.seconds) * 1000).toISOString();
+    const found = await api.gpuHistory(this.gpu, { metric, since, step }, signal);
+    this.#step = Math.max(found.step, 1);
+    const last = found.data.length ? seconds(found.data.at(-1).timestamp) : 0;
+    const later = (this.#points.get(metric) ?? []).filter(([time]) => time > last);
+    this.#points.set(metric, [...found.data.map((point) => [seconds(point.timestamp), point.value]), ...later]);
+  }
+
+  /** Goes on with a reading: a new point when the last is a step old. */
+  add(gpu) {
+    const time = seconds(gpu.read_at);
+    if (time === null) return;
+    for (const metric of this.metrics) {
+      const points = this.#points.get(metric) ?? [];
+      const last = points.at(-1)?.[0] ?? 0;
+      const value = gpu.stale ? null : METRICS[metric](gpu);
+      if (time - last >= this.#step * 0.9) points.push([time, value]);
+      else if (time > last && points.length) points[points.length - 1] = [last, value];
+      while (points.length && points[0][0] < time - this.seconds * 1.05) points.shift();
+      this.#points.set(metric, points);
+    }
+  }
+
+  get(metric) {
+    return this.#points.get(metric) ?? [];
+  }
+
+  close() {
+    this.#abort.abort();
+  }
+}

@@ -1,0 +1,100 @@
+// Who holds a GPU's memory, and how healthy it is: from its details, which the snapshot does not carry.
+
+import { h, fill } from "../../dom.js";
+import { gigabytes, UNKNOWN } from "../../format.js";
+import { t } from "../../i18n.js";
+import { note } from "../../components/status.js";
+import { time } from "../../components/time.js";
+import { taskAddress } from "../../router.js";
+
+const SHOWN = 4;
+
+/** A short list for a card. */
+export function holders() {
+  const element = h("div", { class: "holders" });
+  return {
+    element,
+    /** @param {any[]} processes */
+    update(processes) {
+      const rows = processes
+        .slice(0, SHOWN)
+        .map((process) =>
+          h(
+            "li",
+            { title: process.command ?? "" },
+            h("span", { class: "mono num" }, process.memory === null ? UNKNOWN : `${gigabytes(process.memory)} GB`),
+            h(
+              "span",
+              { class: "clip foreign" },
+              process.command === null ? t("process.unknown") : shorten(process.command),
+            ),
+            h(
+              "span",
+              { class: "faint nowrap" },
+              [process.user, process.pid].filter((part) => part !== null).join(" · "),
+            ),
+          ),
+        );
+      const more = processes.length - SHOWN;
+      fill(
+        element,
+        rows.length > 0 && h("h3", {}, t("holders")),
+        h("ul", {}, rows),
+        more > 0 && h("p", { class: "faint tiny" }, t("more", { n: more })),
+      );
+      element.hidden = rows.length === 0;
+    },
+  };
+}
+
+/** A command without the directories of its paths: python -u …/train.py */
+const shorten = (command) => command.replace(/^\S*\//, "").replace(/(^|[\s=])\/\S*\/(?=[^\s/])/g, "$1…/");
+
+/** All of them, with everything that is known. */
+export function processTable(found) {
+  if (!found.processes.length) return h("p", { class: "faint small" }, t("process.none"), " ", found.note ?? "");
+  const rows = found.processes.map((process) =>
+    h(
+      "tr",
+      {},
+      h("td", { class: "num" }, process.pid),
+      h("td", { class: "num" }, process.memory === null ? UNKNOWN : `${gigabytes(process.memory)} GB`),
+      h("td", {}, process.user ?? UNKNOWN),
+      h("td", {}, process.task_id ? h("a", { href: taskAddress(process.task_id) }, process.task_id) : UNKNOWN),
+      h("td", {}, process.started_at ? time(process.started_at) : UNKNOWN),
+      h("td", { class: "mono foreign" }, process.command ?? UNKNOWN),
+    ),
+  );
+  const heads = ["process.pid", "gpu.memory", "process.user", "task", "process.since", "process.command"];
+  return h(
+    "div",
+    { class: "table-scroll" },
+    h(
+      "table",
+      { class: "table" },
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          heads.map((key, i) => h("th", { class: i < 2 ? "num" : "" }, t(key))),
+        ),
+      ),
+      h("tbody", {}, rows),
+    ),
+    found.note && h("p", { class: "faint small" }, found.note),
+  );
+}
+
+/** What is wrong with a GPU and what to do; null while it is healthy. */
+export function healthNote(health) {
+  if (!health || health.verdict === "healthy") return null;
+  const tone = { degraded: "warn", unhealthy: "bad" }[health.verdict] ?? "idle";
+  return note(
+    tone,
+    h("strong", {}, t(`health.${health.verdict}`)),
+    health.reasons.map((reason) => h("p", {}, reason)),
+    health.suggested_actions.map((action) => h("p", {}, `→ ${action}`)),
+  );
+}

@@ -1,0 +1,61 @@
+// The task on a GPU: its name as a link, and how far it is.
+
+import { api } from "../../api.js";
+import { h, setAttribute, setText } from "../../dom.js";
+import { duration, isKnown, percent, UNKNOWN } from "../../format.js";
+import { t, word } from "../../i18n.js";
+import { meter } from "../../components/meter.js";
+import { taskAddress } from "../../router.js";
+
+/** @type {Map<string, {name?: string|null, isForeign?: boolean}>} */
+const names = new Map();
+/** @type {Map<string, (() => void)[]>} */
+const waiting = new Map();
+
+/** Ids are what the snapshot knows; a training's name is asked for once. Programs from elsewhere have none. */
+export function nameOf(taskId, ready) {
+  if (names.has(taskId)) return names.get(taskId);
+  if (waiting.has(taskId)) waiting.get(taskId).push(ready);
+  else {
+    waiting.set(taskId, [ready]);
+    api.task(taskId).then(
+      (task) => learn(taskId, { name: task.name }),
+      () => learn(taskId, { isForeign: true }),
+    );
+  }
+  return undefined;
+}
+
+function learn(taskId, known) {
+  names.set(taskId, known);
+  for (const ready of waiting.get(taskId)) ready();
+  waiting.delete(taskId);
+}
+
+export function occupant() {
+  const link = h("a", { class: "clip foreign" });
+  const figures = h("span", { class: "soft small nowrap" });
+  const bar = meter(t("progress"));
+  const element = h(
+    "div",
+    { class: "occupant", hidden: true },
+    h("div", { class: "occupant-line" }, link, figures),
+    bar.element,
+  );
+  let last = null;
+  function update(task) {
+    last = task;
+    element.hidden = !task;
+    if (!task) return;
+    const known = nameOf(task.task_id, () => last && update(last));
+    setText(link, known?.name || task.task_id);
+    setAttribute(link, "href", known?.isForeign ? null : taskAddress(task.task_id));
+    setAttribute(link, "title", `${word("tasktype", task.task_type)} · ${task.task_id}`);
+    const left = isKnown(task.estimated_remaining_time)
+      ? ` · ${t("left", { time: duration(task.estimated_remaining_time) })}`
+      : "";
+    setText(figures, isKnown(task.progress) ? percent(task.progress) + left : UNKNOWN);
+    bar.update(task.progress);
+  }
+  return { element, update };
+}

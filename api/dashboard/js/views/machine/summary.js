@@ -1,0 +1,101 @@
+// The machine in a few figures.
+
+import { api } from "../../api.js";
+import { h, setText } from "../../dom.js";
+import { count, duration, gigabytes, isKnown, percent, UNKNOWN } from "../../format.js";
+import { t } from "../../i18n.js";
+import { meter } from "../../components/meter.js";
+
+const OVERVIEW_SECONDS = 15;
+
+function figure(key, hasBar = true) {
+  const [value, under] = [h("b"), h("span", { class: "faint small clip" })];
+  const bar = meter(t(key));
+  return {
+    element: h("div", { class: "figure" }, h("span", { class: "label" }, t(key)), value, under, hasBar && bar.element),
+    say(text, more, share, level) {
+      setText(value, text);
+      setText(under, more ?? "");
+      under.title = more ?? "";
+      bar.update(share, level);
+    },
+  };
+}
+
+const sum = (values) => {
+  const known = values.filter(isKnown);
+  return known.length ? known.reduce((total, value) => total + value, 0) : null;
+};
+
+const share = (part, whole) => (isKnown(part) && whole ? (100 * part) / whole : null);
+
+export function summary() {
+  const parts = ["sum.gpus", "sum.use", "sum.memory", "sum.power", "sum.trainings", "sum.host", "sum.disk"];
+  const [gpus, use, memory, power, trainings, host, disk] = parts.map((key) => figure(key, key !== "sum.trainings"));
+  const element = h(
+    "section",
+    { class: "figures-row panel", "aria-label": t("machine") },
+    [gpus, use, memory, power, trainings, host, disk].map((part) => part.element),
+  );
+  let askedAt = -Infinity;
+
+  function showGPUs({ gpus: all, summary: told }) {
+    gpus.say(
+      `${told.available_gpus} / ${told.total_gpus}`,
+      t("sum.busy", { n: told.busy_gpus }),
+      share(told.available_gpus, told.total_gpus),
+      "ok",
+    );
+    const loads = all.map((gpu) => gpu.utilization_gpu).filter(isKnown);
+    const mean = loads.length ? loads.reduce((a, b) => a + b, 0) / loads.length : null;
+    use.say(percent(mean), t("sum.mean", { n: loads.length }), mean);
+    const used = sum(all.map((gpu) => gpu.memory.used));
+    memory.say(
+      isKnown(used) ? `${gigabytes(used)} GB` : UNKNOWN,
+      t("of", { whole: `${gigabytes(told.total_memory)} GB` }),
+      share(used, told.total_memory),
+    );
+    const [drawn, limit] = [sum(all.map((gpu) => gpu.power_usage)), sum(all.map((gpu) => gpu.power_limit))];
+    power.say(watts(drawn), isKnown(limit) ? t("of", { whole: watts(limit) }) : "", share(drawn, limit));
+  }
+
+  function showOverview({ system, trainings: by, uptime }) {
+    const active = by.starting + by.running + by.stopping;
+    trainings.say(count(active), t("sum.queued", { n: count(by.queued) }), null);
+    host.say(
+      percent(system.cpu_percent),
+      t("sum.ram", { used: gigabytes(system.memory.used), total: gigabytes(system.memory.total) }),
+      system.cpu_percent,
+    );
+    host.element.title = `${system.hostname} · ${system.os} · ${t("sum.up", { time: duration(uptime) })}`;
+    const last = system.disks.at(-1);
+    if (last)
+      disk.say(
+        `${gigabytes(last.free)} GB`,
+        t("sum.free", { path: last.path }),
+        last.percent,
+        last.percent > 95 ? "bad" : last.percent > 85 ? "warn" : null,
+      );
+  }
+
+  async function askOverview() {
+    askedAt = performance.now();
+    try {
+      showOverview(await api.overview());
+    } catch {
+      // The connection's own sign says that the service does not answer.
+    }
+  }
+
+  return {
+    element,
+    update(snapshot) {
+      showGPUs(snapshot);
+      if (performance.now() - askedAt > OVERVIEW_SECONDS * 1000) askOverview();
+    },
+    refresh: askOverview,
+  };
+}
+
+const watts = (value) =>
+  !isKnown(value) ? UNKNOWN : value >= 10_000 ? `${(value / 1000).toFixed(1)} kW` : `${count(value)} W`;

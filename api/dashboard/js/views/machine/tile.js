@@ -1,0 +1,77 @@
+// A GPU as a tile, for machines with many: one line, one bar, three figures. Its page has the rest.
+
+import { h, setAttribute, setText } from "../../dom.js";
+import { percent, unit, isKnown, gigabytes, UNKNOWN } from "../../format.js";
+import { t, word } from "../../i18n.js";
+import { meter } from "../../components/meter.js";
+import { Sparkline } from "../../components/sparkline.js";
+import { statusChip, toneOf } from "../../components/status.js";
+import { now } from "../../machine.js";
+import { gpuAddress } from "../../router.js";
+import { History } from "./history.js";
+import { nameOf } from "./occupant.js";
+import { staleness } from "./staleness.js";
+
+const METRIC = "utilization_gpu";
+
+export function gpuTile(first, range) {
+  const history = new History(first.uuid ?? first.gpu_id, range, [METRIC]);
+  const line = new Sparkline("--fill");
+  const [chip, age] = [statusChip("gpu"), staleness()];
+  const memory = meter(t("gpu.memory"));
+  const [number, use, heat, power, held, task] = ["number", "use", "heat", "power", "held", "task clip foreign"].map(
+    (name) => h("span", { class: name }),
+  );
+  const element = h(
+    "a",
+    { class: "gpu-tile panel", href: gpuAddress(first.gpu_id) },
+    h("span", { class: "tile-head" }, number, chip.element),
+    h("span", { class: "tile-main" }, use, h("span", { class: "spark" }, line.element)),
+    memory.element,
+    h("span", { class: "tile-foot" }, held, heat, power),
+    h("span", { class: "tile-task" }, task, age.element),
+  );
+  let gpu = first;
+  let isLoaded = false;
+
+  const redraw = () => line.update(history.get(METRIC), now() - history.seconds, now());
+
+  function sayTask() {
+    if (!gpu.current_task) return gpu.status_reason ?? "";
+    return nameOf(gpu.current_task.task_id, () => setText(task, sayTask()))?.name || gpu.current_task.task_id;
+  }
+
+  // What is far below is asked for when it comes into sight.
+  const sight = new IntersectionObserver(([entry]) => {
+    if (!entry.isIntersecting || isLoaded) return;
+    isLoaded = true;
+    sight.disconnect();
+    history.load(redraw);
+  });
+  sight.observe(element);
+
+  return {
+    element,
+    update(reading) {
+      gpu = reading;
+      history.add(gpu);
+      setText(number, gpu.gpu_id ?? UNKNOWN);
+      chip.update(gpu.status);
+      setText(use, percent(gpu.utilization_gpu));
+      setText(held, isKnown(gpu.memory.used) ? `${gigabytes(gpu.memory.used)} GB` : UNKNOWN);
+      setText(heat, unit(gpu.temperature.gpu, "°C"));
+      setText(power, unit(gpu.power_usage, "W"));
+      setText(task, sayTask());
+      memory.update(gpu.memory.utilization);
+      setAttribute(element, "data-tone", toneOf("gpu", gpu.status));
+      setAttribute(element, "aria-label", `${t("gpu.n", { n: gpu.gpu_id })}, ${word("gpu", gpu.status)}`);
+      element.classList.toggle("stale", age.update(gpu));
+      redraw();
+    },
+    close() {
+      sight.disconnect();
+      history.close();
+      line.close();
+    },
+  };
+}

@@ -1,0 +1,178 @@
+// The machine: what its GPUs are, do, and are held by.
+
+import { api } from "../../api.js";
+import { fill, h, reconcile } from "../../dom.js";
+import { t } from "../../i18n.js";
+import { icon } from "../../icons.js";
+import { isFinished, note } from "../../components/status.js";
+import { segments } from "../../components/segments.js";
+import { machine } from "../../machine.js";
+import { recall, remember } from "../../settings.js";
+import { TaskList } from "../tasks/list.js";
+import { gpuCard } from "./card.js";
+import { eventTable } from "./events.js";
+import { RANGES } from "./history.js";
+import { summary } from "./summary.js";
+import { gpuTile } from "./tile.js";
+
+// More cards than this are more than a screen.
+const MANY = 12;
+const ORDER = ["training", "preprocessing", "busy", "draining", "available", "unknown", "lost"];
+
+const TASKS = 6;
+const EVENTS = 12;
+const PAUSE_MS = 250;
+
+/** @param {import("../../main.js").App} app */
+export function openMachine(app) {
+  const tasks = new TaskList({
+    title: t("tasks.active"),
+    limit: TASKS,
+    values: () => ({ status: "queued,starting,running,stopping" }),
+    empty: () => h("p", { class: "none faint small" }, t("tasks.none.active")),
+    changed: () => refetchSoon(),
+  });
+  const events = h("div", { class: "body" });
+  let waiting = 0;
+
+  async function refetch() {
+    const [happened] = await Promise.all([api.gpuEvents({ limit: EVENTS }), tasks.refetch(), figures.refresh()]);
+    fill(events, eventTable(happened.events, true));
+  }
+
+  function refetchSoon() {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => refetch().catch(() => app.stream.retry()), PAUSE_MS);
+  }
+
+  const figures = summary();
+  const grid = h("section", { class: "gpu-grid", "aria-label": t("gpus") });
+  const problem = h("div");
+  const parts = new Map();
+  let range = recall("range", "5m") in RANGES ? recall("range", "5m") : "5m";
+  let density = recall("density", "auto");
+  let drawnAs = "";
+
+  const ranges = segments(
+    t("range"),
+    Object.keys(RANGES).map((value) => ({ value, label: t(`range.${value}`) })),
+    range,
+    (value) => {
+      range = value;
+      remember("range", value);
+      redraw();
+    },
+  );
+  const densities = segments(
+    t("density"),
+    [
+      { value: "cards", label: icon("rows") },
+      { value: "tiles", label: icon("tiles") },
+    ],
+    "",
+    (value) => {
+      density = value;
+      remember("density", value);
+      redraw();
+    },
+  );
+  for (const button of densities.element.children)
+    button.setAttribute("aria-label", t(`density.${button.dataset.value}`));
+  const counts = h("p", { class: "soft small", "aria-live": "polite" });
+
+  function redraw() {
+    drawnAs = "";
+    if (machine.value) draw(machine.value);
+  }
+
+  function draw(snapshot) {
+    if (!snapshot) return;
+    const gpus = snapshot.gpus;
+    const isDense = density === "tiles" || (density !== "cards" && gpus.length > MANY);
+    const form = `${isDense} ${range}`;
+    if (form !== drawnAs) {
+      for (const part of parts.values()) part.close?.();
+      parts.clear();
+      grid.textContent = "";
+      drawnAs = form;
+      grid.classList.toggle("dense", isDense);
+      densities.select(isDense ? "tiles" : "cards");
+    }
+    reconcile(
+      grid,
+      parts,
+      gpus,
+      (gpu) => gpu.uuid ?? gpu.gpu_id,
+      (gpu) => (isDense ? gpuTile(gpu, range) : gpuCard(gpu, range)),
+    );
+    figures.update(snapshot);
+    fill(
+      problem,
+      snapshot.source_problem && note("bad", h("strong", {}, t("driver.problem")), h("p", {}, snapshot.source_problem)),
+      !gpus.length && nothing(),
+    );
+    counts.textContent = sayCounts(gpus);
+  }
+
+  const element = h(
+    "div",
+    { class: "screen" },
+    h(
+      "div",
+      { class: "screen-head" },
+      h("h1", {}, t("machine")),
+      counts,
+      h("div", { class: "tools" }, ranges.element, densities.element),
+    ),
+    figures.element,
+    problem,
+    grid,
+    h(
+      "div",
+      { class: "machine-below" },
+      tasks.element,
+      h("section", { class: "panel", "aria-label": t("events") }, h("header", {}, h("h2", {}, t("events"))), events),
+    ),
+  );
+  const unwatch = machine.watch(draw);
+  // Ages and the right edge of the lines move on while nothing new comes.
+  const ticking = setInterval(() => machine.value && app.isStale() && draw(machine.value), 1000);
+  return {
+    element,
+    title: () => t("machine"),
+    topics: "gpu,task,system",
+    on: {
+      progress: (told) => {
+        const row = tasks.row(told.task_id);
+        if (row) row.progress(told);
+        else if (!isFinished(told.status)) refetchSoon();
+      },
+      status: refetchSoon,
+    },
+    refetch,
+    keys: {},
+    close() {
+      unwatch();
+      clearInterval(ticking);
+      clearTimeout(waiting);
+      for (const part of parts.values()) part.close?.();
+    },
+  };
+}
+
+function sayCounts(gpus) {
+  const by = group(gpus);
+  return ORDER.filter((status) => by.has(status))
+    .map((status) => `${by.get(status).length} ${t(`gpu.${status}`)}`)
+    .join(" · ");
+}
+
+function group(gpus) {
+  const by = new Map();
+  for (const gpu of gpus) by.set(gpu.status, [...(by.get(gpu.status) ?? []), gpu]);
+  return by;
+}
+
+function nothing() {
+  return h("div", { class: "panel empty" }, icon("gpu"), h("p", {}, t("gpus.none")));
+}

@@ -1,0 +1,99 @@
+// A text area for a TOML file: numbered lines, and findings at their line.
+
+import { fill, h } from "../../dom.js";
+import { t } from "../../i18n.js";
+import { findingItem } from "./findings.js";
+import { lineInMessage, lineOf } from "./toml.js";
+
+/** @param {string} name config_toml or dataset_toml @param {string} label @param {string} placeholder */
+export function tomlEditor(name, label, placeholder, changed) {
+  const gutter = h("div", { class: "gutter", "aria-hidden": "true" });
+  const area = h("textarea", {
+    id: name,
+    spellcheck: "false",
+    autocapitalize: "off",
+    autocomplete: "off",
+    wrap: "off",
+    placeholder,
+    rows: 14,
+  });
+  const list = h("ul", { class: "findings" });
+  const file = h("input", {
+    type: "file",
+    accept: ".toml,text/plain",
+    class: "visually-hidden",
+    "aria-label": t("file.open", { name: label }),
+  });
+  const element = h(
+    "div",
+    { class: "field editor-field" },
+    h(
+      "div",
+      { class: "editor-head" },
+      h("label", { for: name }, label),
+      h("label", { class: "text-button file-button" }, t("file.choose"), file),
+    ),
+    h("div", { class: "editor" }, gutter, area),
+    list,
+  );
+  let marked = new Map();
+
+  function number() {
+    const lines = area.value.split("\n").length;
+    fill(
+      gutter,
+      Array.from({ length: lines }, (_, i) => h("span", { class: marked.get(i + 1) ?? "" }, i + 1)),
+    );
+    gutter.scrollTop = area.scrollTop;
+  }
+
+  function take(text) {
+    area.value = text;
+    number();
+    changed();
+  }
+
+  area.addEventListener("input", () => (number(), changed()));
+  area.addEventListener("scroll", () => (gutter.scrollTop = area.scrollTop));
+  file.addEventListener("change", async () => file.files[0] && take(await file.files[0].text()));
+  element.addEventListener("dragover", (event) => event.preventDefault());
+  element.addEventListener("drop", async (event) => {
+    event.preventDefault();
+    const [dropped] = event.dataTransfer.files;
+    if (dropped) take(await dropped.text());
+  });
+
+  function goTo(line) {
+    const lines = area.value.split("\n");
+    const from = lines.slice(0, line - 1).join("\n").length + (line > 1 ? 1 : 0);
+    area.focus();
+    area.setSelectionRange(from, from + (lines[line - 1] ?? "").length);
+    area.scrollTop = Math.max(0, (line - 4) * parseFloat(getComputedStyle(area).lineHeight));
+  }
+
+  number();
+  return {
+    element,
+    get value() {
+      return area.value;
+    },
+    set value(text) {
+      area.value = text;
+      number();
+    },
+    /** Shows the findings that point into this file, and gives these back. */
+    show(findings) {
+      marked = new Map();
+      const own = findings.filter(({ pointer }) => pointer === `/${name}` || pointer.startsWith(`/${name}/`));
+      const items = own.map((finding) => {
+        const inside = finding.pointer.slice(name.length + 1);
+        const line = inside ? lineOf(area.value, inside) : lineInMessage(finding.message);
+        if (line && marked.get(line) !== "error") marked.set(line, finding.severity);
+        return findingItem(finding, inside, line, () => goTo(line));
+      });
+      fill(list, items);
+      number();
+      return own;
+    },
+  };
+}

@@ -1,0 +1,49 @@
+// A field of the form with the findings that point to it.
+
+import { fill, h } from "../../dom.js";
+import { findingItem } from "./findings.js";
+
+/**
+ * @param {{name: string, label: string, pointers: string[], input: HTMLElement, hint?: string, wide?: boolean}} field
+ */
+export function formField({ name, label, pointers, input, hint, wide }) {
+  input.id = `field-${name}`;
+  const list = h("ul", { class: "findings" });
+  const element = h(
+    "div",
+    { class: `field ${wide ? "wide" : ""}` },
+    h("label", { for: input.id }, label),
+    input,
+    hint && h("p", { class: "faint tiny" }, hint),
+    list,
+  );
+  return {
+    element,
+    input,
+    show(findings) {
+      const own = findings.filter(({ pointer }) =>
+        pointers.some((mine) => pointer === mine || pointer.startsWith(`${mine}/`)),
+      );
+      input.classList.toggle(
+        "wrong",
+        own.some(({ severity }) => severity === "error"),
+      );
+      fill(
+        list,
+        own.map((finding) => findingItem(finding, "", null)),
+      );
+      return own;
+    },
+  };
+}
+
+export const textInput = (attributes) =>
+  h("input", { class: "input", type: "text", autocomplete: "off", ...attributes });
+export const numberInput = (attributes) =>
+  h("input", { class: "input", type: "number", inputmode: "decimal", step: "any", ...attributes });
+export const selectInput = (options, attributes) =>
+  h(
+    "select",
+    { class: "input", ...attributes },
+    options.map(([value, label]) => h("option", { value }, label)),
+  );

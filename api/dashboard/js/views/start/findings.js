@@ -1,0 +1,29 @@
+// What was found in a request, at its place.
+
+import { h } from "../../dom.js";
+import { t } from "../../i18n.js";
+import { icon } from "../../icons.js";
+
+/** @param {{severity: "error"|"warning", message: string, remedy: string|null}} finding */
+export function findingItem(finding, where, line, goTo) {
+  const place = line
+    ? h("button", { type: "button", class: "place", on: { click: goTo } }, t("line", { n: line }))
+    : null;
+  return h(
+    "li",
+    { class: "finding", data: { tone: finding.severity === "error" ? "bad" : "warn" } },
+    icon(finding.severity === "error" ? "cross" : "warn"),
+    h(
+      "div",
+      { class: "grow foreign" },
+      h("p", {}, place, where && h("code", { class: "faint" }, where), " ", finding.message),
+      finding.remedy && h("p", { class: "soft" }, `→ ${finding.remedy}`),
+    ),
+  );
+}
+
+/** Errors and warnings of an answer in one list, errors first. */
+export const findingsOf = ({ errors, warnings }) => [
+  ...errors.map((finding) => ({ ...finding, severity: "error" })),
+  ...warnings.map((finding) => ({ ...finding, severity: "warning" })),
+];

@@ -1,0 +1,40 @@
+// What a start would do.
+
+import { h } from "../../dom.js";
+import { count, gigabytes, isKnown } from "../../format.js";
+import { t } from "../../i18n.js";
+import { note } from "../../components/status.js";
+
+/** @param {any} found the answer of validate */
+export function planView({ plan, gpus }) {
+  if (!plan) return null;
+  const fact = (key, value) => value !== null && value !== undefined && [h("dt", {}, t(key)), h("dd", {}, value)];
+  const memory = isKnown(plan.estimated_memory_mb)
+    ? t("plan.memory.each", { gb: gigabytes(plan.estimated_memory_mb) })
+    : t("unknown");
+  return [
+    gpus?.waiting_reason ? note("idle", h("strong", {}, t("plan.waits")), h("p", {}, gpus.waiting_reason)) : null,
+    h(
+      "dl",
+      { class: "facts" },
+      fact("gpus", gpus?.gpu_ids?.length ? gpus.gpu_ids.join(", ") : null),
+      fact("plan.epochs", count(plan.epochs)),
+      fact("plan.steps", count(plan.total_steps)),
+      fact("plan.epoch", count(plan.steps_per_epoch)),
+      fact("plan.batch", count(plan.global_batch_size)),
+      fact("plan.items", count(plan.dataset_items)),
+      fact("plan.memory", memory),
+      fact("plan.basis", plan.memory_basis),
+    ),
+    plan.notes.map((text) => note("idle", h("p", {}, text))),
+    Object.entries(plan.files).map(([name, text]) =>
+      h("details", {}, h("summary", { class: "small soft" }, name), h("pre", { class: "file" }, text)),
+    ),
+    h(
+      "details",
+      {},
+      h("summary", { class: "small soft" }, t("plan.command")),
+      h("pre", { class: "file" }, plan.command.join(" ")),
+    ),
+  ];
+}

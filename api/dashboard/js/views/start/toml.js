@@ -1,0 +1,61 @@
+// Where in a TOML text a finding points to. It does not parse: tables, keys and lines are enough to find a place.
+
+/**
+ * The line (from 1) that a pointer such as `/model/dtype` or `/directory/0/path` means in this text, or null. When the
+ * key itself is missing it is the line of the nearest table around it.
+ * @param {string} text
+ * @param {string} pointer JSON pointer inside the document
+ */
+export function lineOf(text, pointer) {
+  const wanted = pointer
+    .split("/")
+    .slice(1)
+    .map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
+  if (!wanted.length) return null;
+  let best = { line: null, depth: 0 };
+  for (const { path, line } of keysOf(text)) {
+    let depth = 0;
+    while (depth < wanted.length && depth < path.length && path[depth] === wanted[depth]) depth += 1;
+    if (depth === path.length && depth > best.depth) best = { line, depth };
+  }
+  return best.line;
+}
+
+/** Every table and key with its whole path; the tables of an array are counted from 0. */
+function* keysOf(text) {
+  let table = [];
+  const counts = new Map();
+  let fence = null;
+  for (const [index, raw] of text.split("\n").entries()) {
+    const line = index + 1;
+    if (fence) {
+      if (raw.includes(fence)) fence = null;
+      continue;
+    }
+    const array = /^\s*\[\[\s*([^\]]+?)\s*\]\]/.exec(raw);
+    const plain = /^\s*\[\s*([^[\]]+?)\s*\]\s*(#.*)?$/.exec(raw);
+    const key = /^\s*([A-Za-z0-9_.\-"' ]+?)\s*=\s*(.*)$/.exec(raw);
+    if (array) {
+      const names = split(array[1]);
+      const number = counts.get(array[1]) ?? 0;
+      counts.set(array[1], number + 1);
+      table = [...names, String(number)];
+      yield { path: table, line };
+    } else if (plain) {
+      table = split(plain[1]);
+      yield { path: table, line };
+    } else if (key) {
+      yield { path: [...table, ...split(key[1])], line };
+      const opened = /^('''|""")/.exec(key[2]);
+      if (opened && !key[2].slice(3).includes(opened[1])) fence = opened[1];
+    }
+  }
+}
+
+const split = (name) => name.split(".").map((part) => part.trim().replace(/^["']|["']$/g, ""));
+
+/** The line that a message of a TOML parser names. */
+export function lineInMessage(message) {
+  const found = /\bline (\d+)/.exec(message);
+  return found ? Number(found[1]) : null;
+}

@@ -1,0 +1,46 @@
+// The toy trainer's few fields: a training that needs neither a GPU nor data.
+
+import { h } from "../../dom.js";
+import { t } from "../../i18n.js";
+import { formField, numberInput } from "./fields.js";
+
+const FIELDS = [
+  { name: "epochs", value: 3, min: 1, step: 1, pointer: "/config/epochs" },
+  { name: "steps_per_epoch", value: 40, min: 1, step: 1, pointer: "/config/toy/steps_per_epoch", isToy: true },
+  { name: "step_seconds", value: 0.1, min: 0, pointer: "/config/toy/step_seconds", isToy: true },
+  { name: "eval_every_n_epochs", value: 1, min: 1, step: 1, pointer: "/config/eval_every_n_epochs" },
+  { name: "log_lines_per_step", value: "", min: 0, step: 1, pointer: "/config/toy/log_lines_per_step", isToy: true },
+  { name: "fail_at_step", value: "", min: 0, step: 1, pointer: "/config/toy/fail_at_step", isToy: true },
+];
+
+export function toyForm() {
+  const fields = FIELDS.map((field) => ({
+    ...field,
+    form: formField({
+      name: field.name,
+      label: t(`toy.${field.name}`),
+      pointers: [field.pointer],
+      input: numberInput({ min: field.min, step: field.step ?? "any", value: field.value }),
+    }),
+  }));
+  const element = h(
+    "div",
+    { class: "form-grid" },
+    h("p", { class: "soft small wide" }, t("toy.text")),
+    fields.map(({ form }) => form.element),
+  );
+  return {
+    element,
+    config() {
+      const config = { toy: {} };
+      for (const { name, isToy, form } of fields) {
+        if (form.input.value !== "") (isToy ? config.toy : config)[name] = form.input.valueAsNumber;
+      }
+      return config;
+    },
+    choose(config) {
+      for (const { name, isToy, form } of fields) form.input.value = (isToy ? config.toy?.[name] : config[name]) ?? "";
+    },
+    show: (findings) => fields.flatMap(({ form }) => form.show(findings)),
+  };
+}

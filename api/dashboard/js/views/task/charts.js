@@ -1,0 +1,184 @@
+// The curves of a training.
+
+import { api } from "../../api.js";
+import { h } from "../../dom.js";
+import { clockTime, count, isKnown, seconds } from "../../format.js";
+import { t } from "../../i18n.js";
+import { Chart, join } from "../../components/chart.js";
+import { now } from "../../machine.js";
+import { recall, remember } from "../../settings.js";
+import { smooth, speed } from "./series.js";
+
+const SMOOTHING = 0.8;
+// New points come every second; a chart need not be drawn more often than an eye sees.
+const REDRAW_MS = 500;
+const MOST_MARKS = 60;
+const GPU_COLOURS = ["--series-1", "--series-2", "--series-3", "--series-4", "--series-5"];
+
+/** @param {import("./series.js").SeriesStore} store */
+export function lossPanel(store) {
+  let weight = Number(recall("smoothing", SMOOTHING));
+  let isLog = recall("log-scale", "") === "1";
+  const chart = new Chart({ label: t("loss"), height: 21, xLabel: t("step"), showX: count, series: [] });
+  const slider = h("input", {
+    type: "range",
+    min: 0,
+    max: 0.99,
+    step: 0.01,
+    value: weight,
+    "aria-label": t("smoothing"),
+  });
+  const box = h("input", { type: "checkbox", checked: isLog });
+  const summary = h("p", { class: "visually-hidden" });
+  let progress = null;
+
+  function draw() {
+    const raw = store.values("loss");
+    const tests = store.evaluations;
+    const series = [
+      { label: t("loss.step"), colour: "--series-1", faint: weight > 0 },
+      ...(weight > 0 ? [{ label: t("loss.smooth"), colour: "--series-1" }] : []),
+      ...tests.map((name, i) => ({ label: name, colour: GPU_COLOURS[1 + (i % 4)], dots: true })),
+    ];
+    chart.reshape(series);
+    chart.mark(epochMarks(progress, [...raw.keys()].at(-1)));
+    chart.set(join([raw, ...(weight > 0 ? [smooth(raw, weight)] : []), ...tests.map((name) => store.values(name))]));
+  }
+
+  slider.addEventListener("input", () => {
+    weight = Number(slider.value);
+    remember("smoothing", weight);
+    draw();
+  });
+  box.addEventListener("change", () => {
+    isLog = box.checked;
+    remember("log-scale", isLog ? "1" : "");
+    chart.isLog = isLog;
+    draw();
+  });
+  chart.isLog = isLog;
+  return {
+    element: h(
+      "section",
+      { class: "panel loss-panel", "aria-label": t("loss") },
+      h(
+        "header",
+        {},
+        h("h2", {}, t("loss")),
+        h(
+          "div",
+          { class: "tools" },
+          h("label", { class: "check" }, t("smoothing"), slider),
+          h("label", { class: "check" }, box, t("log.scale")),
+        ),
+      ),
+      h("div", { class: "body" }, chart.element, summary),
+    ),
+    draw: lazily(draw),
+    setProgress(told) {
+      progress = told;
+    },
+    close: () => chart.close(),
+  };
+}
+
+function epochMarks(progress, last) {
+  const every = progress?.steps_per_epoch;
+  if (!isKnown(every) || !last) return [];
+  const epochs = Math.floor(last / every);
+  const stride = Math.max(1, Math.ceil(epochs / MOST_MARKS));
+  const marks = [];
+  for (let epoch = stride; epoch <= epochs; epoch += stride)
+    marks.push({ x: epoch * every, label: t("epoch.n", { n: epoch }) });
+  return marks;
+}
+
+/** Learning rate, gradient norm, speed. */
+export function smallCharts(store) {
+  const make = (key, colour, pick) => {
+    const chart = new Chart({
+      label: t(key),
+      height: 9.6,
+      xLabel: t("step"),
+      showX: count,
+      series: [{ label: t(key), colour }],
+    });
+    return {
+      chart,
+      pick,
+      element: h(
+        "section",
+        { class: "panel small-chart", "aria-label": t(key) },
+        h("div", { class: "body top" }, chart.element),
+      ),
+    };
+  };
+  const charts = [
+    make("learning_rate", "--series-3", () => store.values("learning_rate")),
+    make("grad_norm", "--series-4", () => store.values("grad_norm")),
+    make("speed.steps", "--series-5", () => speed(store.sorted("loss"))),
+  ];
+  return {
+    elements: charts.map(({ element }) => element),
+    draw: lazily(() => {
+      for (const { chart, pick } of charts) chart.set(join([pick()]));
+    }),
+    close: () => charts.forEach(({ chart }) => chart.close()),
+  };
+}
+
+/** What its GPUs did while it ran. */
+export function gpuUseChart() {
+  const chart = new Chart({
+    label: t("gpu.use"),
+    height: 9.6,
+    isTime: true,
+    top: 100,
+    showX: (x) => clockTime(x * 1000),
+    series: [],
+  });
+  return {
+    element: h(
+      "section",
+      { class: "panel small-chart", "aria-label": t("gpu.use") },
+      h("div", { class: "body top" }, chart.element),
+    ),
+    async load(task) {
+      const start = seconds(task.started_at);
+      if (start === null || !task.gpu_ids.length) return chart.set([[]]);
+      const end = seconds(task.finished_at) ?? now();
+      const step = Math.max(1, Math.round((end - start) / 300));
+      const shown = task.gpu_uuids.slice(0, GPU_COLOURS.length);
+      const found = await Promise.all(
+        shown.map((uuid) =>
+          api.gpuHistory(uuid, {
+            metric: "utilization_gpu",
+            since: new Date(start * 1000).toISOString(),
+            until: new Date(end * 1000).toISOString(),
+            step,
+          }),
+        ),
+      );
+      chart.reshape(
+        shown.map((_, i) => ({ label: `${t("gpu.n", { n: task.gpu_ids[i] ?? "–" })} %`, colour: GPU_COLOURS[i] })),
+      );
+      chart.set(join(found.map(({ data }) => new Map(data.map((point) => [seconds(point.timestamp), point.value])))));
+    },
+    close: () => chart.close(),
+  };
+}
+
+/** Draws soon, and not again within the pause. */
+function lazily(draw) {
+  let timer = 0;
+  let last = -Infinity;
+  return () => {
+    if (timer) return;
+    const wait = Math.max(0, last + REDRAW_MS - performance.now());
+    timer = setTimeout(() => {
+      timer = 0;
+      last = performance.now();
+      draw();
+    }, wait);
+  };
+}

@@ -1,0 +1,30 @@
+// Why a training failed, what to do about it, and the last that it said.
+
+import { fill, h } from "../../dom.js";
+import { t, word } from "../../i18n.js";
+import { note } from "../../components/status.js";
+
+export function failureView() {
+  const element = h("div");
+  return {
+    element,
+    update(failure) {
+      const lines = h("pre", { class: "file foreign", tabindex: 0 }, failure?.last_lines?.join("\n"));
+      const title = failure && word("cause", failure.code);
+      fill(
+        element,
+        failure &&
+          note(
+            "bad",
+            !failure.detail.startsWith(title) && h("strong", {}, title),
+            h("p", { class: "foreign" }, failure.detail),
+            failure.remedy && h("p", { class: "foreign" }, h("b", {}, t("remedy")), " ", failure.remedy),
+            failure.last_lines?.length > 0 &&
+              h("details", { open: true }, h("summary", { class: "soft" }, t("last.lines")), lines),
+          ),
+      );
+      // What went wrong stands at the end.
+      lines.scrollTop = lines.scrollHeight;
+    },
+  };
+}

@@ -1,0 +1,143 @@
+// What a training made: checkpoints and files, to download.
+
+import { artifactURL } from "../../api.js";
+import { fill, h } from "../../dom.js";
+import { bytes, count } from "../../format.js";
+import { t, word } from "../../i18n.js";
+import { icon } from "../../icons.js";
+import { time } from "../../components/time.js";
+
+const fileName = (path) => path.split("/").slice(-2).join("/");
+
+export function filesView(taskId) {
+  const [checkpoints, files] = [h("div"), h("div")];
+  const total = h("span", { class: "soft small tools" });
+  const panel = (key, body, extra) =>
+    h(
+      "section",
+      { class: "panel", "aria-label": t(key) },
+      h("header", {}, h("h2", {}, t(key)), extra),
+      h("div", { class: "body" }, body),
+    );
+  return {
+    elements: [panel("checkpoints", checkpoints), panel("files", files, total)],
+    update(task, found) {
+      fill(
+        checkpoints,
+        task.checkpoints.length
+          ? checkpointTable(task.checkpoints)
+          : h("p", { class: "faint small" }, t("checkpoints.none")),
+      );
+      // A checkpoint is one thing to a person, and a dozen files to a disk.
+      const shown = found.artifacts.filter(({ kind }) => kind !== "checkpoint");
+      fill(
+        total,
+        found.artifacts.length > 0 &&
+          t("files.total", { n: count(found.pagination.total), size: bytes(found.total_bytes) }),
+      );
+      fill(files, shown.length ? fileTable(taskId, shown) : h("p", { class: "faint small" }, t("files.none")));
+    },
+  };
+}
+
+function checkpointTable(checkpoints) {
+  return h(
+    "div",
+    { class: "table-scroll" },
+    h(
+      "table",
+      { class: "table" },
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          h("th", {}, t("name")),
+          h("th", { class: "num" }, t("step")),
+          h("th", { class: "num" }, t("size")),
+          h("th", {}, t("time")),
+          h("th"),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        [...checkpoints]
+          .reverse()
+          .map((each) =>
+            h(
+              "tr",
+              {},
+              h("td", { class: "mono" }, each.name),
+              h("td", { class: "num" }, count(each.step)),
+              h("td", { class: "num" }, bytes(each.size_bytes)),
+              h("td", {}, time(each.created_at)),
+              h(
+                "td",
+                { class: each.is_complete ? "ok" : "warn" },
+                t(
+                  each.is_latest
+                    ? "checkpoint.latest"
+                    : each.is_complete
+                      ? "checkpoint.complete"
+                      : "checkpoint.partial",
+                ),
+              ),
+            ),
+          ),
+      ),
+    ),
+  );
+}
+
+function fileTable(taskId, artifacts) {
+  return h(
+    "div",
+    { class: "table-scroll" },
+    h(
+      "table",
+      { class: "table file-table" },
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          h("th", {}, t("name")),
+          h("th", {}, t("kind")),
+          h("th", { class: "num" }, t("size")),
+          h("th", {}, t("time")),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        artifacts.map((each) =>
+          h(
+            "tr",
+            {},
+            h(
+              "td",
+              {},
+              h(
+                "a",
+                {
+                  class: "download foreign",
+                  href: artifactURL(taskId, each.path),
+                  download: each.path.split("/").at(-1),
+                  title: each.path,
+                },
+                icon("down"),
+                fileName(each.path),
+              ),
+            ),
+            h("td", { class: "soft" }, word("filekind", each.kind)),
+            h("td", { class: "num" }, bytes(each.size_bytes)),
+            h("td", {}, time(each.modified_at)),
+          ),
+        ),
+      ),
+    ),
+  );
+}

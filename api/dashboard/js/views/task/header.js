@@ -1,0 +1,167 @@
+// What a training is, how far it is, and what can be done with it.
+
+import { actionsFor } from "../../actions.js";
+import { fill, h, setText } from "../../dom.js";
+import { count, duration, figure, isKnown, percent, UNKNOWN, unit } from "../../format.js";
+import { t, word } from "../../i18n.js";
+import { icon } from "../../icons.js";
+import { meter } from "../../components/meter.js";
+import { stepsOf } from "../../components/progress.js";
+import { isFinished, note, statusChip } from "../../components/status.js";
+import { setTime, time } from "../../components/time.js";
+import { gpuAddress, taskAddress } from "../../router.js";
+
+const LEVELS = { completed: "ok", failed: "bad", stopped: "idle", stopping: "warn" };
+
+function stat(key) {
+  const [value, under] = [h("b"), h("span", { class: "faint tiny clip" })];
+  return {
+    element: h("div", { class: "stat" }, h("span", { class: "label" }, t(key)), value, under),
+    say(text, more = "") {
+      setText(value, text);
+      setText(under, more);
+    },
+  };
+}
+
+export function taskHeader(changed) {
+  const chip = statusChip("task");
+  const title = h("h1", { class: "foreign" });
+  const sub = h("p", { class: "soft small task-sub" });
+  const actions = h("div", { class: "tools" });
+  const bar = meter(t("progress"));
+  const [share, stage, left] = [h("b", { class: "share" }), h("span", { class: "soft" }), h("span", { class: "soft" })];
+  const notes = h("div", { class: "stack" });
+  const stats = Object.fromEntries(
+    ["epoch", "step", "loss", "best", "grad_norm", "learning_rate", "speed", "elapsed"].map((key) => [
+      key,
+      stat(`stat.${key}`),
+    ]),
+  );
+  let drawn = "";
+
+  function showActions(task) {
+    const choices = actionsFor(task, changed);
+    const key = task.status + task.priority;
+    if (key === drawn) return;
+    drawn = key;
+    fill(
+      actions,
+      choices.map((choice) =>
+        h(
+          "button",
+          { class: `button ${choice.danger ? "danger" : ""}`, on: { click: choice.run } },
+          icon(choice.icon),
+          choice.label,
+        ),
+      ),
+      h(
+        "a",
+        { class: "button", href: `#/start?from=${encodeURIComponent(task.task_id)}` },
+        icon("copy"),
+        h("span", { class: "only-wide" }, t("copy.start")),
+      ),
+    );
+  }
+
+  function showSub(task) {
+    const created = time(task.created_at);
+    setTime(created, task.started_at ?? task.created_at);
+    const links = task.gpu_ids.map((id, i) => [
+      i > 0 && ", ",
+      isKnown(id) ? h("a", { href: gpuAddress(id) }, id) : UNKNOWN,
+    ]);
+    fill(
+      sub,
+      h("span", { class: "mono" }, task.task_id),
+      h("span", {}, task.model_type),
+      h("span", {}, t("gpus"), " ", links.length ? links : t("gpus.wanted", { n: task.gpu_count })),
+      task.priority !== 0 && h("span", {}, t("priority.n", { n: task.priority })),
+      h("span", {}, t(task.started_at ? "started" : "created"), " ", created),
+      task.restarted_from && h("a", { href: taskAddress(task.restarted_from) }, t("restarted.from")),
+      task.description && h("span", { class: "foreign" }, task.description),
+    );
+  }
+
+  function showNotes(task) {
+    fill(
+      notes,
+      task.waiting_reason && note("idle", h("strong", {}, t("waits")), h("p", {}, task.waiting_reason)),
+      task.stop &&
+        !isFinished(task.status) &&
+        note("warn", h("strong", {}, t("stopping.rung")), h("p", {}, word("rung", task.stop.rung))),
+      task.warning && note("warn", h("strong", {}, t("warning")), h("p", { class: "foreign" }, task.warning)),
+      task.metrics.nan_steps > 0 && note("warn", h("p", {}, t("nan", { n: count(task.metrics.nan_steps) }))),
+    );
+  }
+
+  function update(task) {
+    const { progress, metrics, speed } = task;
+    chip.update(task.status);
+    setText(title, task.name || task.task_id);
+    bar.update(progress.overall_progress ?? (task.status === "queued" ? 0 : null), LEVELS[task.status]);
+    setText(share, percent(progress.overall_progress));
+    setText(stage, isFinished(task.status) ? "" : progress.stage ? word("stage", progress.stage) : "");
+    setText(
+      left,
+      task.status === "running" && isKnown(progress.eta_seconds)
+        ? t("left", { time: duration(progress.eta_seconds) })
+        : "",
+    );
+    stats.epoch.say(
+      isKnown(progress.current_epoch) ? `${count(progress.current_epoch)} / ${count(progress.total_epochs)}` : UNKNOWN,
+      isKnown(progress.epoch_progress) ? percent(progress.epoch_progress) : "",
+    );
+    stats.step.say(stepsOf(progress) || UNKNOWN);
+    stats.loss.say(
+      figure(metrics.current_loss),
+      isKnown(metrics.epoch_loss) ? t("epoch.mean", { value: figure(metrics.epoch_loss) }) : "",
+    );
+    stats.best.say(
+      figure(metrics.best_loss),
+      isKnown(metrics.best_epoch) ? t("epoch.n", { n: metrics.best_epoch }) : "",
+    );
+    stats.grad_norm.say(figure(metrics.grad_norm));
+    stats.learning_rate.say(figure(metrics.learning_rate));
+    stats.speed.say(
+      isKnown(speed.steps_per_second) ? unit(speed.steps_per_second, t("per.second"), 1) : UNKNOWN,
+      isKnown(speed.samples_per_second) ? t("samples.second", { n: figure(speed.samples_per_second) }) : "",
+    );
+    stats.elapsed.say(
+      duration(progress.training_time),
+      task.attempt_count > 1 ? t("attempts.n", { n: task.attempt_count }) : "",
+    );
+    showActions(task);
+    showSub(task);
+    showNotes(task);
+  }
+
+  return {
+    element: h(
+      "header",
+      { class: "task-head" },
+      h(
+        "div",
+        { class: "screen-head" },
+        h("a", { class: "soft back", href: "#/tasks", "aria-label": t("tasks") }, icon("left")),
+        title,
+        chip.element,
+        actions,
+      ),
+      sub,
+      h(
+        "div",
+        { class: "panel task-progress" },
+        h("div", { class: "progress-line" }, share, stage, left),
+        bar.element,
+        h(
+          "div",
+          { class: "stats" },
+          Object.values(stats).map(({ element }) => element),
+        ),
+      ),
+      notes,
+    ),
+    update,
+  };
+}

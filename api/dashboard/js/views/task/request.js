@@ -1,0 +1,99 @@
+// What was asked for, and the files that the trainer reads; its attempts.
+
+import { fill, h } from "../../dom.js";
+import { count, duration, isKnown, seconds, UNKNOWN } from "../../format.js";
+import { t, word } from "../../i18n.js";
+import { time } from "../../components/time.js";
+import { segments } from "../../components/segments.js";
+
+export function requestView() {
+  const element = h("section", { class: "panel", "aria-label": t("request") });
+  let drawn = "";
+  return {
+    element,
+    update(task) {
+      const files = {
+        ...task.plan.files,
+        [t("request")]: JSON.stringify(task.request, null, 2),
+        [t("plan.command")]: task.plan.command.join(" \\\n  "),
+      };
+      if (JSON.stringify(files) === drawn) return;
+      drawn = JSON.stringify(files);
+      const names = Object.keys(files);
+      const shown = h("pre", { class: "file foreign", tabindex: 0 }, files[names[0]]);
+      const choice = segments(
+        t("files"),
+        names.map((name) => ({ value: name, label: name })),
+        names[0],
+        (name) => (shown.textContent = files[name]),
+      );
+      fill(
+        element,
+        h("header", {}, h("h2", {}, t("request")), h("div", { class: "tools" }, choice.element)),
+        h("div", { class: "body" }, shown),
+      );
+    },
+  };
+}
+
+export function attemptsView() {
+  const body = h("div", { class: "body" });
+  const element = h(
+    "section",
+    { class: "panel", "aria-label": t("attempts") },
+    h("header", {}, h("h2", {}, t("attempts"))),
+    body,
+  );
+  return {
+    element,
+    update(attempts) {
+      element.hidden = attempts.length === 0;
+      fill(
+        body,
+        h(
+          "div",
+          { class: "table-scroll" },
+          h(
+            "table",
+            { class: "table" },
+            h(
+              "thead",
+              {},
+              h(
+                "tr",
+                {},
+                ["attempt", "status", "gpus", "started", "duration", "steps.range", "attempt.end"].map((key) =>
+                  h("th", {}, t(key)),
+                ),
+              ),
+            ),
+            h("tbody", {}, [...attempts].reverse().map(attemptRow)),
+          ),
+        ),
+      );
+    },
+  };
+}
+
+function attemptRow(attempt) {
+  const [from, to] = [seconds(attempt.started_at), seconds(attempt.ended_at)];
+  const steps = isKnown(attempt.first_step) ? `${count(attempt.first_step)} – ${count(attempt.last_step)}` : UNKNOWN;
+  const end = attempt.failure
+    ? word("cause", attempt.failure.code)
+    : isKnown(attempt.signal)
+      ? t("signal", { n: attempt.signal })
+      : isKnown(attempt.exit_code)
+        ? t("exit.code", { n: attempt.exit_code })
+        : UNKNOWN;
+  return h(
+    "tr",
+    {},
+    h("td", {}, attempt.number, attempt.resumed_from && h("span", { class: "faint" }, ` ← ${attempt.resumed_from}`)),
+    h("td", {}, word("task", attempt.status)),
+    h("td", {}, attempt.gpu_ids.join(", ") || UNKNOWN),
+    h("td", {}, attempt.started_at ? time(attempt.started_at) : UNKNOWN),
+    h("td", {}, from !== null && to !== null ? duration(to - from) : UNKNOWN),
+    h("td", {}, steps),
+    h("td", { class: attempt.failure ? "bad" : "soft" }, end),
+  );
+}

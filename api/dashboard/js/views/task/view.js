@@ -1,0 +1,179 @@
+// One training: how it goes, what it says, what it made, and what became of it.
+
+import { api } from "../../api.js";
+import { fill, h } from "../../dom.js";
+import { percent } from "../../format.js";
+import { t, word } from "../../i18n.js";
+import { isFinished, note } from "../../components/status.js";
+import { go } from "../../router.js";
+import { gpuUseChart, lossPanel, smallCharts } from "./charts.js";
+import { failureView } from "./failure.js";
+import { filesView } from "./files.js";
+import { taskHeader } from "./header.js";
+import { logPanel } from "./log/panel.js";
+import { attemptsView, requestView } from "./request.js";
+import { samplesView } from "./samples.js";
+import { SeriesStore } from "./series.js";
+import { timeline } from "./timeline.js";
+
+const METRICS = ["loss", "learning_rate", "grad_norm"];
+const MOST_FILES = 500;
+const MOST_EVENTS = 500;
+// Files come without a word; after an event they are looked at soon, otherwise now and then.
+const SLOW_MS = 10_000;
+const SOON_MS = 400;
+
+/** @param {import("../../main.js").App} app @param {import("../../router.js").Place} place */
+export function openTask(app, { id }) {
+  let task = null;
+  const store = new SeriesStore(id);
+  const changed = (what) => (what === "deleted" ? go("/tasks") : app.reload());
+  const [header, loss, small, use, log] = [
+    taskHeader(changed),
+    lossPanel(store),
+    smallCharts(store),
+    gpuUseChart(),
+    logPanel(id),
+  ];
+  const [failure, band, files, samples, request, attempts] = [
+    failureView(),
+    timeline(),
+    filesView(id),
+    samplesView(id),
+    requestView(),
+    attemptsView(),
+  ];
+  const missing = h("div");
+  const body = h(
+    "div",
+    { class: "task-body" },
+    header.element,
+    failure.element,
+    h("div", { class: "task-charts" }, loss.element, h("div", { class: "small-charts" }, small.elements, use.element)),
+    h("div", { class: "task-middle" }, log.element, band.element),
+    samples.element,
+    h("div", { class: "two" }, files.elements),
+    attempts.element,
+    request.element,
+  );
+
+  function show() {
+    header.update(task);
+    failure.update(task.failure);
+    request.update(task);
+    attempts.update(task.attempts);
+    loss.setProgress(task.progress);
+    app.retitle();
+  }
+
+  async function refetchTask() {
+    task = await api.task(id);
+    show();
+  }
+
+  async function refetchSeries() {
+    await Promise.all(METRICS.map((metric) => store.load(metric).catch(ignoreMissing)));
+    await Promise.all(store.evaluations.map((name) => store.load(name)));
+    drawSeries();
+  }
+
+  function drawSeries() {
+    loss.draw();
+    small.draw();
+  }
+
+  async function refetchHappened() {
+    const [happened, made] = await Promise.all([
+      api.events(id, { limit: MOST_EVENTS }),
+      api.artifacts(id, { limit: MOST_FILES }),
+    ]);
+    band.update(happened.events, task);
+    files.update(task, made);
+    samples.update(made.artifacts);
+  }
+
+  async function refetch() {
+    try {
+      await refetchTask();
+    } catch (error) {
+      if (error.status !== 404) throw error;
+      fill(missing, note("bad", h("p", {}, t("task.missing", { id }))));
+      body.hidden = true;
+      return;
+    }
+    await Promise.all([refetchSeries(), refetchHappened(), log.refetch(), use.load(task).catch(() => {})]);
+  }
+
+  let soon = 0;
+  function refetchSoon() {
+    clearTimeout(soon);
+    soon = setTimeout(() => Promise.all([refetchTask(), refetchHappened()]).catch(() => app.stream.retry()), SOON_MS);
+  }
+
+  const slow = setInterval(() => {
+    if (document.hidden || !task) return;
+    const wasFinished = isFinished(task.status);
+    refetchTask()
+      // Somebody else has resumed it.
+      .then(() =>
+        wasFinished && !isFinished(task.status)
+          ? app.reload()
+          : Promise.all([refetchHappened(), !wasFinished && use.load(task)]),
+      )
+      .catch(() => {});
+  }, SLOW_MS);
+
+  const title = () => {
+    if (!task) return id;
+    const name = task.name || id;
+    return isFinished(task.status)
+      ? `${word("task", task.status)} · ${name}`
+      : `${percent(task.progress.overall_progress)} ${name}`;
+  };
+
+  return {
+    element: h("div", { class: "screen" }, missing, body),
+    title,
+    path: () =>
+      `/training/${encodeURIComponent(id)}/events/stream?types=progress,metrics,status,log&offset=${log.next}`,
+    on: {
+      progress: (told) => {
+        if (!task) return;
+        task = {
+          ...task,
+          status: told.status,
+          progress: told.progress,
+          metrics: told.metrics,
+          speed: told.speed,
+          waiting_reason: told.waiting_reason,
+          warning: told.warning,
+        };
+        show();
+      },
+      metrics: ({ points }) => {
+        store.add(points);
+        drawSeries();
+      },
+      status: refetchSoon,
+      log: (told) => log.add(told),
+      partial: ({ line }) => log.setPartial(line),
+      dropped: () => log.refetch().catch(() => {}),
+      end: () => {
+        app.stream.finish();
+        refetch().catch(() => {});
+      },
+    },
+    refetch,
+    keys: { f: () => log.follow(), e: () => log.toError(1), E: () => log.toError(-1) },
+    close() {
+      clearInterval(slow);
+      clearTimeout(soon);
+      for (const part of [loss, small, use, log]) part.close();
+    },
+  };
+}
+
+/** A training that has not begun has no metrics. */
+function ignoreMissing(error) {
+  if (error.status !== 404 && error.status !== 422) throw error;
+}

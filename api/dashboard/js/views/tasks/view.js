@@ -1,0 +1,177 @@
+// All tasks: what waits and runs above, what has ended below.
+
+import { h } from "../../dom.js";
+import { percent } from "../../format.js";
+import { t, word } from "../../i18n.js";
+import { icon } from "../../icons.js";
+import { segments } from "../../components/segments.js";
+import { isFinished } from "../../components/status.js";
+import { MODEL_TYPES } from "../../model_types.js";
+import { note } from "../../router.js";
+import { TaskList } from "./list.js";
+
+const ACTIVE = ["queued", "starting", "running", "stopping"];
+const FINISHED = ["completed", "failed", "stopped"];
+const FILTERS = {
+  all: [...ACTIVE, ...FINISHED],
+  queued: ["queued"],
+  active: ["starting", "running", "stopping"],
+  completed: ["completed"],
+  failed: ["failed"],
+  stopped: ["stopped"],
+};
+
+const SEARCH_PAUSE_MS = 200;
+// Several events of one change come together.
+const REFETCH_PAUSE_MS = 250;
+
+/** @param {import("../../main.js").App} app @param {import("../../router.js").Place} place */
+export function openTasks(app, place) {
+  const wanted = {
+    status: place.query.get("status") ?? "all",
+    search: place.query.get("search") ?? "",
+    model: place.query.get("model") ?? "",
+  };
+  if (!(wanted.status in FILTERS)) wanted.status = "all";
+  const changed = () => refetchSoon();
+  const filter = (among) => ({
+    status: FILTERS[wanted.status].filter((status) => among.includes(status)).join(","),
+    search: wanted.search,
+    model_type: wanted.model,
+  });
+  const active = new TaskList({
+    title: t("tasks.active"),
+    limit: 100,
+    values: () => filter(ACTIVE),
+    empty: () => nothing("tasks.none.active", true),
+    changed,
+  });
+  const finished = new TaskList({
+    title: t("tasks.finished"),
+    limit: 25,
+    values: () => filter(FINISHED),
+    empty: () => nothing("tasks.none.finished"),
+    changed,
+  });
+
+  const search = h("input", {
+    class: "input",
+    type: "search",
+    value: wanted.search,
+    placeholder: t("tasks.search"),
+    "aria-label": t("tasks.search"),
+    maxlength: 200,
+    data: { search: "" },
+  });
+  let typing = 0;
+  search.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(() => apply({ search: search.value.trim() }), SEARCH_PAUSE_MS);
+  });
+  const model = h(
+    "select",
+    { class: "input model-filter", "aria-label": t("model"), on: { change: () => apply({ model: model.value }) } },
+    h("option", { value: "" }, t("model.all")),
+    MODEL_TYPES.map((name) => h("option", { value: name, selected: name === wanted.model }, name)),
+  );
+  const filters = segments(
+    t("status"),
+    Object.keys(FILTERS).map((value) => ({
+      value,
+      label: value === "all" || value === "active" ? t(`filter.${value}`) : word("task", value),
+    })),
+    wanted.status,
+    (status) => apply({ status }),
+  );
+
+  function apply(change) {
+    Object.assign(wanted, change);
+    note("/tasks", { ...wanted, status: wanted.status === "all" ? "" : wanted.status });
+    active.reset();
+    finished.reset();
+    refetchSoon(0);
+  }
+
+  let waiting = 0;
+  function refetchSoon(pause = REFETCH_PAUSE_MS) {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => refetch().catch(() => app.stream.retry()), pause);
+  }
+
+  async function refetch() {
+    const has = (among) => FILTERS[wanted.status].some((status) => among.includes(status));
+    active.element.hidden = !has(ACTIVE);
+    finished.element.hidden = !has(FINISHED);
+    await Promise.all([has(ACTIVE) && active.refetch(), has(FINISHED) && finished.refetch()]);
+    app.retitle();
+  }
+
+  function move(step) {
+    const links = [...(active.element.hidden ? [] : active.links), ...(finished.element.hidden ? [] : finished.links)];
+    const at = links.indexOf(document.activeElement);
+    const next = links[at < 0 ? (step > 0 ? 0 : links.length - 1) : Math.min(links.length - 1, Math.max(0, at + step))];
+    next?.focus();
+    next?.closest(".task-row").scrollIntoView({ block: "nearest" });
+  }
+
+  const element = h(
+    "div",
+    { class: "screen" },
+    h(
+      "div",
+      { class: "screen-head" },
+      h("h1", {}, t("tasks")),
+      h("div", { class: "tools" }, h("a", { class: "button primary", href: "#/start" }, icon("plus"), t("nav.start"))),
+    ),
+    h(
+      "div",
+      { class: "filters" },
+      h("div", { class: "search grow" }, icon("search"), search, h("kbd", { class: "only-wide" }, "/")),
+      model,
+      filters.element,
+    ),
+    active.element,
+    finished.element,
+  );
+  return {
+    element,
+    title: () => title(active),
+    topics: "gpu,task,system",
+    on: {
+      progress: (told) => {
+        const row = active.row(told.task_id);
+        if (row) row.progress(told);
+        else if (!isFinished(told.status)) refetchSoon();
+      },
+      status: (told) =>
+        told.event?.type === "status" || told.event?.type === "change" || told.event?.type === "stop"
+          ? refetchSoon()
+          : undefined,
+    },
+    refetch,
+    keys: { j: () => move(1), k: () => move(-1), ArrowDown: () => move(1), ArrowUp: () => move(-1) },
+    close() {
+      clearTimeout(typing);
+      clearTimeout(waiting);
+    },
+  };
+}
+
+/** The progress of what runs, for a tab in the background. */
+function title(active) {
+  const running = active.links
+    .map((link) => active.row(link.closest(".task-row").dataset.task).task)
+    .filter((task) => task.status === "running");
+  const [first] = running;
+  return first ? `${percent(first.progress.overall_progress)} ${first.name ?? first.task_id}` : t("tasks");
+}
+
+function nothing(key, canStart = false) {
+  return h(
+    "div",
+    { class: "empty" },
+    icon("list"),
+    h("p", {}, t(key)),
+    canStart && h("a", { class: "button", href: "#/start" }, icon("plus"), t("nav.start")),
+  );
+}

@@ -1,0 +1,77 @@
+"""The dashboard's page and files."""
+
+import gzip
+import re
+
+import pytest
+
+from tests.api.client import Client, failure_of
+
+#: Page, scripts and styles as they travel.
+BUDGET_BYTES = 250_000
+
+
+def files_of(client: Client) -> list[str]:
+    """The addresses that the page names."""
+    return re.findall(r'(?:href|src)="(/dashboard/[^"]+)"', client.get("/").text)
+
+
+def test_page_forbids_everything_that_it_does_not_need(client: Client):
+    answer = client.get("/")
+    policy = answer.headers["content-security-policy"]
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert policy.startswith("default-src 'none'; ")
+    assert "unsafe" not in policy
+    assert "require-trusted-types-for 'script'" in policy
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_page_has_nothing_inline_and_nothing_from_elsewhere(client: Client):
+    page = client.get("/").text
+    assert re.findall(r"<style|style=|\son\w+=|<script>|https?://", page) == []
+
+
+def test_every_file_that_the_page_names_is_there_and_kept_for_good(client: Client):
+    found = {path: client.get(path) for path in files_of(client)}
+    assert len(found) > 40
+    assert {answer.status_code for answer in found.values()} == {200}
+    assert {answer.headers["cache-control"] for answer in found.values()} == {"public, max-age=31536000, immutable"}
+
+
+def test_page_and_files_are_light(client: Client):
+    zipped = {"Accept-Encoding": "gzip"}
+    sizes = [client.get(path, headers=zipped).headers["content-length"] for path in {"/", *files_of(client)}]
+    assert sum(map(int, sizes)) < BUDGET_BYTES
+
+
+def test_page_is_asked_for_each_time_but_sent_only_when_it_changed(client: Client):
+    answer = client.get("/")
+    assert answer.headers["cache-control"] == "no-cache"
+    assert client.get("/", headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
+
+
+def test_files_are_compressed_for_those_who_take_it(client: Client):
+    path = next(path for path in files_of(client) if path.endswith("main.js"))
+    plain = client.get(path)
+    zipped = client.get(path, headers={"Accept-Encoding": "gzip"})
+    assert "content-encoding" not in plain.headers
+    assert zipped.headers["content-encoding"] == "gzip"
+    assert zipped.content == plain.content
+    assert int(zipped.headers["content-length"]) == len(gzip.compress(plain.content, 9, mtime=0))
+
+
+@pytest.mark.parametrize(
+    "name", ["js/nothing.js", "package.json", "fetch.sh", "index.html", "../app.py", "%2e%2e/app.py", "js"]
+)
+def test_other_files_are_not_there(client: Client, name: str):
+    digest = files_of(client)[0].split("/")[2]
+    assert failure_of(client.get(f"/dashboard/{digest}/{name}"))["error"]["code"] == "not_found"
+
+
+def test_files_of_another_version_are_not_there(client: Client):
+    assert client.get("/dashboard/0123456789abcdef/js/main.js").status_code == 404
+
+
+def test_icon_is_also_at_its_old_name(client: Client):
+    assert client.get("/favicon.ico").headers["content-type"].startswith("image/svg+xml")

@@ -1,0 +1,107 @@
+"""A browser of the system, and pages that may not complain."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+
+from tests.e2e.training_server import TrainingServer
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+#: What a browser says by itself about a server that is gone; everything else on the console is a fault.
+GONE = ("net::ERR_CONNECTION_REFUSED", "net::ERR_CONNECTION_RESET", "net::ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_EMPTY")
+
+#: Other work may share the cores.
+PATIENCE_MS = 25_000
+expect.set_options(timeout=PATIENCE_MS)
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium as the system has it: none is downloaded.
+
+    Not for the whole session: Playwright's event loop stays in the thread, where other tests have loops of their own.
+    """
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        message = f"none of {', '.join(NAMES)} is installed"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    with sync_playwright() as play:
+        started = play.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingServer]:
+    """Four simulated GPUs, for the tests of a module."""
+    settings = {"SIMULATED_GPUS": "4x NVIDIA GeForce RTX 4090"}
+    with TrainingServer(tmp_path_factory.mktemp("dashboard"), **settings) as started:
+        yield started
+
+
+class Complaints:
+    """Everything on the console that is no fault of the network, and every uncaught error."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+        self.allowed: tuple[str, ...] = ()
+
+    def listen(self, context: BrowserContext) -> None:
+        context.on("console", self._hear)
+        context.on("weberror", lambda error: self.found.append(str(error.error)))
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning") and not any(part in message.text for part in self.allowed):
+            self.found.append(f"{message.type}: {message.text}")
+
+
+@pytest.fixture
+def complaints() -> Iterator[Complaints]:
+    """What pages complained of; a test that ends with any fails."""
+    heard = Complaints()
+    yield heard
+    assert heard.found == []
+
+
+@pytest.fixture
+def open_page(browser: Browser, server: TrainingServer, complaints: Complaints) -> Iterator[Open]:
+    """Opens the dashboard in a browser that has never been there."""
+    contexts = []
+
+    def open_one(address: str = "#/", at: TrainingServer = server, **options: Any) -> Page:
+        context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, "locale": "en-GB", **options})
+        contexts.append(context)
+        complaints.listen(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        page.goto(f"http://127.0.0.1:{at.port}/{address}")
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+
+
+def has_charts() -> bool:
+    """Whether `make install` could fetch them."""
+    return (Path(__file__).resolve().parents[3] / "api/dashboard/vendor/uPlot.iife.min.js").exists()

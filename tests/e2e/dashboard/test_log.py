@@ -1,0 +1,95 @@
+"""The log of a training in a browser."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.dashboard.conftest import Complaints, Open, has_charts
+from tests.e2e.server import until
+from tests.e2e.toy_tasks import toy
+from tests.e2e.training_server import TrainingServer
+
+
+def lines_in_page(page: Page) -> int:
+    return page.locator(".log-line").count()
+
+
+def height(page: Page) -> int:
+    return int(page.locator(".log-scroll").evaluate("element => element.scrollHeight"))
+
+
+@pytest.fixture(scope="module")
+def talkative(server: TrainingServer) -> str:
+    """A training that said 20,000 lines, and failed."""
+    knobs = {"log_lines_per_step": 1000, "fail_at_step": 20}
+    task_id = server.start_task(toy(40, name="talkative", step_seconds=0.01, knobs=knobs))
+    server.await_status(task_id, "failed")
+    return task_id
+
+
+def test_only_what_can_be_seen_is_in_the_page(open_page: Open, talkative: str) -> None:
+    page = open_page(f"#/tasks/{talkative}")
+    expect(page.locator(".log-line").first).to_be_visible()
+    assert lines_in_page(page) < 120
+    before = height(page)
+    page.locator(".log-scroll").evaluate("element => (element.scrollTop = 0)")
+    # What lies above comes when it is scrolled to.
+    until(lambda: page.wait_for_timeout(50) or height(page) > before, what="older lines")
+    assert lines_in_page(page) < 120
+
+
+def test_search_finds_what_is_far_above(open_page: Open, talkative: str, complaints: Complaints) -> None:
+    # A browser tells its console of every refusal, such as that of a pattern.
+    complaints.allowed = ("status of 400",)
+    page = open_page(f"#/tasks/{talkative}")
+    expect(page.locator(".log-line").first).to_be_visible()
+    page.get_by_label("Search the log").fill("steps: 3 loss")
+    expect(page.locator(".finds")).to_have_text("1 / 1")
+    expect(page.locator(".log-line.current mark")).to_have_text("steps: 3 loss")
+    page.get_by_label("Regex").check()
+    page.get_by_label("Search the log").fill("(")
+    expect(page.get_by_label("Search the log")).to_have_class("input wrong")
+
+
+def test_errors_are_jumped_to_and_filtered(open_page: Open, talkative: str) -> None:
+    page = open_page(f"#/tasks/{talkative}")
+    expect(page.locator(".log-line").first).to_be_visible()
+    page.locator("h1").click()
+    page.keyboard.press("e")
+    expect(page.locator(".log-line.current")).to_have_attribute("data-level", "error")
+    page.get_by_role("button", name="Errors", exact=True).click()
+    expect(page.locator(".log-line:not([data-level=error])")).to_have_count(0)
+    expect(page.locator(".log-line[data-level=error]")).not_to_have_count(0)
+    expect(page.locator(".note[data-tone=bad]")).to_contain_text("What to do:")
+
+
+def test_what_is_said_is_followed_and_can_be_paused(open_page: Open, server: TrainingServer) -> None:
+    task_id = server.start_task(toy(3000, name="goes on", step_seconds=0.1, knobs={"log_lines_per_step": 3}))
+    server.await_step(task_id, 5)
+    page = open_page(f"#/tasks/{task_id}")
+    last = page.locator(".log-line .log-number").last
+    expect(last).to_be_visible()
+    before = last.text_content() or ""
+    expect(last).not_to_have_text(before)
+    page.get_by_role("button", name="Pause").click()
+    page.wait_for_timeout(300)
+    held = last.text_content() or ""
+    page.wait_for_timeout(1200)
+    assert last.text_content() == held
+    page.get_by_role("button", name="Pause").click()
+    expect(last).not_to_have_text(held)
+    server.stop_task(task_id, force=True)
+
+
+@pytest.mark.skipif(not has_charts(), reason="the charts could not be fetched: make charts")
+def test_curves_are_drawn(open_page: Open, talkative: str) -> None:
+    page = open_page(f"#/tasks/{talkative}")
+    expect(page.locator(".loss-panel canvas")).to_be_visible()
+    expect(page.locator(".loss-panel .legend")).to_contain_text("smoothed")
+
+
+def test_without_charts_there_are_tables(open_page: Open, talkative: str) -> None:
+    page = open_page()
+    page.route("**/vendor/*.js", lambda route: route.fulfill(status=200, content_type="text/javascript", body=""))
+    page.goto(page.url.split("#")[0] + f"#/tasks/{talkative}")
+    page.reload()
+    expect(page.locator(".loss-panel table")).to_be_visible()

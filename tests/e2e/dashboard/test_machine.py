@@ -1,0 +1,82 @@
+"""The machine's screen in a browser."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.dashboard.conftest import Open
+from tests.e2e.toy_tasks import toy
+from tests.e2e.training_server import TrainingServer
+
+
+def overflow(page: Page) -> int:
+    """Pixels that can be scrolled to the side."""
+    return int(page.evaluate("document.documentElement.scrollWidth - window.innerWidth"))
+
+
+def test_shows_each_gpu_with_its_readings(open_page: Open) -> None:
+    page = open_page()
+    expect(page.locator(".gpu-card")).to_have_count(4)
+    first = page.locator(".gpu-card").first
+    expect(first).to_contain_text("NVIDIA GeForce RTX 4090")
+    expect(first.locator("[data-metric=temperature_gpu]")).to_contain_text("°C")
+    expect(page.locator(".banner.simulated")).to_be_visible()
+    expect(page).to_have_title("Machine · Diffusion-Pipe")
+
+
+def test_shows_the_task_on_a_gpu_and_who_holds_its_memory(open_page: Open, server: TrainingServer) -> None:
+    task_id = server.start_task(toy(2000, name="on a GPU", gpus=[2]))
+    page = open_page()
+    card = page.locator(".gpu-card").nth(2)
+    expect(card.get_by_role("link", name="on a GPU")).to_have_attribute("href", f"#/tasks/{task_id}")
+    expect(card.locator(".holders li").first).to_contain_text("python", timeout=30_000)
+    server.stop_task(task_id, force=True)
+
+
+def test_a_gpu_has_a_page_of_its_own(open_page: Open) -> None:
+    page = open_page()
+    page.get_by_role("link", name="GPU 1", exact=True).click()
+    expect(page.get_by_role("heading", name="GPU 1", level=1)).to_be_visible()
+    expect(page.get_by_text("Architecture")).to_be_visible()
+    expect(page.locator(".gpu-charts .panel")).to_have_count(4)
+
+
+def test_many_gpus_are_tiles(open_page: Open, tmp_path: Path) -> None:
+    settings = {"SIMULATED_GPUS": "64x NVIDIA H100 80GB HBM3"}
+    with TrainingServer(tmp_path / "many", **settings) as many:
+        page = open_page(at=many)
+        expect(page.locator(".gpu-tile")).to_have_count(64)
+        assert overflow(page) <= 0
+        page.get_by_role("button", name="Cards").click()
+        expect(page.locator(".gpu-card")).to_have_count(64)
+        page.close()
+
+
+@pytest.mark.parametrize("address", ["#/", "#/tasks", "#/start", "#/gpu/0"])
+def test_a_narrow_screen_is_not_scrolled_to_the_side(open_page: Open, address: str) -> None:
+    page = open_page(address, viewport={"width": 360, "height": 780})
+    expect(page.locator("h1")).to_be_visible()
+    expect(page.locator(".banner.simulated")).to_be_visible()
+    assert overflow(page) <= 0
+
+
+def test_speaks_chinese_and_remembers_what_was_chosen(open_page: Open) -> None:
+    page = open_page(locale="zh-CN", color_scheme="dark")
+    expect(page.get_by_role("heading", name="机器", level=1)).to_be_visible()
+    page.get_by_role("button", name="浅色").click()
+    page.get_by_role("button", name="EN", exact=True).click()
+    expect(page.get_by_role("heading", name="Machine", level=1)).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("heading", name="Machine", level=1)).to_be_visible()
+    expect(page.locator("html")).to_have_attribute("data-theme", "light")
+
+
+def test_asks_nobody_but_its_own_service(open_page: Open, server: TrainingServer) -> None:
+    asked: list[str] = []
+    page = open_page()
+    page.on("request", lambda request: asked.append(request.url))
+    page.reload()
+    expect(page.locator(".gpu-card")).to_have_count(4)
+    assert asked
+    assert [url for url in asked if not url.startswith(f"http://127.0.0.1:{server.port}/")] == []

@@ -1,0 +1,81 @@
+"""The page's own arithmetic, run where it runs."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.e2e.training_server import TrainingServer
+
+TOML = """epochs = 3
+note = '''
+epochs = 4
+'''
+
+[model]
+type = 'flux'
+
+[[directory]]
+path = '/a'
+
+[[directory]]
+path = '/b'
+"""
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, server: TrainingServer) -> Iterator[Page]:
+    opened = browser.new_page(locale="en-GB")
+    opened.goto(f"http://127.0.0.1:{server.port}/#/start")
+    yield opened
+    opened.close()
+
+
+def call(page: Page, module: str, expression: str, value: Any = None) -> Any:
+    """An expression of what the module exports (`m`) and a value (`v`)."""
+    script = f"""async (v) => {{
+        const base = new URL("./", document.querySelector("script[type=module]").src);
+        const m = await import(new URL({module!r}, base).href);
+        return {expression};
+    }}"""
+    return page.evaluate(script, value)
+
+
+@pytest.mark.parametrize(
+    ("pointer", "line"),
+    [
+        ("/epochs", 1),
+        ("/model/type", 7),
+        ("/model/dtype", 6),
+        ("/directory/0/path", 10),
+        ("/directory/1/path", 13),
+        ("/optimizer", None),
+    ],
+)
+def test_a_pointer_leads_to_its_line(page: Page, pointer: str, line: int | None) -> None:
+    assert call(page, "views/start/toml.js", "m.lineOf(v[0], v[1])", [TOML, pointer]) == line
+
+
+@pytest.mark.parametrize(
+    ("expression", "shown"),
+    [
+        ("m.bytes(null)", "–"),
+        ("m.bytes(1651910)", "1.6 MB"),
+        ("m.percent(null)", "–"),
+        ("m.percent(0)", "0 %"),
+        ("m.duration(null)", "–"),
+        ("m.duration(93784)", "1 d 2 h"),
+        ("m.duration(250)", "4 min 10 s"),
+        ("m.figure(0.00002)", "2.00e-5"),
+        ("m.figure(0.123456)", "0.1235"),
+        ("m.utcTime('2026-11-25T09:00:00.123Z')", "2026-11-25 09:00:00 UTC"),
+    ],
+)
+def test_figures_are_written_for_people(page: Page, expression: str, shown: str) -> None:
+    assert call(page, "format.js", expression) == shown
+
+
+def test_smoothing_leaves_the_first_value_and_skips_gaps(page: Page) -> None:
+    expression = "[...m.smooth(new Map([[1, 4], [2, null], [3, 2]]), 0.5).values()]"
+    assert call(page, "views/task/series.js", expression) == [4, None, pytest.approx(8 / 3)]

@@ -1,0 +1,145 @@
+"""Starting, finding and ending trainings in a browser."""
+
+from playwright.sync_api import Page, expect
+
+from tests.e2e.dashboard.conftest import Open
+from tests.e2e.server import until
+from tests.e2e.toy_tasks import toy
+from tests.e2e.training_server import TrainingServer
+
+CONFIG = """epochs = 3
+micro_batch_size_per_gpu = 1
+save_every_n_epochs = 1
+
+[model]
+type = 'flux'
+dtyp = 'bfloat16'
+"""
+DATASET = "resolutions = [512]\n\n[[directory]]\npath = '/does/not/exist'\n"
+
+
+def choose(page: Page, action: str) -> None:
+    """An action of the open task's header."""
+    page.locator(".task-head").get_by_role("button", name=action).click()
+
+
+def test_a_toy_started_from_the_form_is_watched_to_its_end(open_page: Open) -> None:
+    page = open_page("#/start")
+    page.get_by_label("Epochs", exact=True).fill("2")
+    page.get_by_label("Steps per epoch").fill("20")
+    page.get_by_label("Seconds per step").fill("0.05")
+    page.get_by_label("Name").fill("from the form")
+    page.get_by_role("button", name="Validate").click()
+    expect(page.locator(".start-side")).to_contain_text("Nothing is wrong.")
+    expect(page.locator(".start-side")).to_contain_text("Steps in all")
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.get_by_role("heading", name="from the form")).to_be_visible()
+    expect(page.locator(".task-head .status")).to_have_text("completed", timeout=40_000)
+    expect(page.locator(".stats")).to_contain_text("40 / 40")
+    expect(page.locator(".sample")).not_to_have_count(0)
+    expect(page.get_by_text("complete, the latest")).to_be_visible()
+    expect(page.locator(".log-scroll")).to_contain_text("TRAINING COMPLETE!")
+    expect(page).to_have_title("completed · from the form · Diffusion-Pipe")
+
+
+def test_findings_stand_at_their_place(open_page: Open) -> None:
+    page = open_page("#/start")
+    page.get_by_label("Steps per epoch").fill("0")
+    page.get_by_role("button", name="Validate").click()
+    field = page.locator(".field", has=page.get_by_label("Steps per epoch"))
+    expect(field).to_contain_text("cannot be 0")
+    page.get_by_role("button", name="TOML files").click()
+    page.get_by_role("textbox", name="Configuration (TOML)").fill(CONFIG)
+    page.get_by_role("textbox", name="Dataset (TOML)").fill(DATASET)
+    page.get_by_role("button", name="Validate").click()
+    expect(page.locator(".editor-field").first).to_contain_text("Did you mean `dtype`?")
+    expect(page.locator(".editor-field").first.locator(".gutter .warning")).to_contain_text(["7"])
+    expect(page.locator(".editor-field").nth(1).locator(".gutter .error")).to_have_text(["4"])
+    page.get_by_role("button", name="line 4").click()
+    expect(page.get_by_role("textbox", name="Dataset (TOML)")).to_be_focused()
+
+
+def test_what_was_written_survives_a_reload(open_page: Open) -> None:
+    page = open_page("#/start")
+    page.get_by_role("button", name="TOML files").click()
+    page.get_by_role("textbox", name="Configuration (TOML)").fill(CONFIG)
+    page.reload()
+    expect(page.get_by_role("textbox", name="Configuration (TOML)")).to_have_value(CONFIG)
+
+
+def test_a_task_is_stopped_resumed_forced_and_deleted(open_page: Open, server: TrainingServer) -> None:
+    task_id = server.start_task(toy(3000, name="to and fro", step_seconds=0.05))
+    server.await_step(task_id, 12)
+    page = open_page(f"#/tasks/{task_id}")
+    status = page.locator(".task-head .status")
+    choose(page, "Stop")
+    page.get_by_role("button", name="Save a checkpoint, then stop").click()
+    expect(status).to_have_text("stopped", timeout=40_000)
+    assert server.task(task_id)["checkpoints"]
+
+    choose(page, "Resume")
+    expect(status).to_have_text("running", timeout=40_000)
+    choose(page, "Stop")
+    page.get_by_role("button", name="Force…").click()
+    expect(page.get_by_role("dialog")).to_contain_text("End it without a checkpoint?")
+    page.keyboard.press("Escape")
+    assert server.task(task_id)["stop"] is None
+    choose(page, "Stop")
+    page.get_by_role("button", name="Force…").click()
+    page.get_by_role("button", name="End it now").click()
+    expect(status).to_have_text("stopped", timeout=40_000)
+
+    held = server.task(task_id)["attempts"][-1]["gpu_ids"][0]
+    until(lambda: server.gpu(held)["status"] == "available", what="the GPU to be free again")
+    choose(page, "Delete")
+    page.get_by_role("button", name="Delete with its files").click()
+    expect(page.get_by_role("heading", name="Tasks", level=1)).to_be_visible()
+    assert task_id not in server.task_ids()
+
+
+def test_the_list_says_why_a_task_waits_and_finds_it(open_page: Open, server: TrainingServer) -> None:
+    holding = server.start_task(toy(3000, name="holds all", gpus=4))
+    waiting = server.start_task(toy(20, name="waits for two", gpus=2))
+    page = open_page("#/tasks")
+    row = page.locator(f"[data-task={waiting}]")
+    expect(row).to_contain_text("queued")
+    expect(row.locator(".why")).to_contain_text("is held by")
+    page.get_by_role("searchbox").fill("holds all")
+    expect(page.locator(".task-row")).to_have_count(1)
+    page.get_by_role("searchbox").fill("")
+    page.get_by_role("button", name="queued", exact=True).click()
+    expect(page.locator(".task-row")).to_have_count(1)
+    assert "status=queued" in page.url
+
+    row.get_by_role("button", name="Actions").click()
+    page.get_by_role("menuitem", name="Change priority").click()
+    page.get_by_role("spinbutton").fill("7")
+    page.keyboard.press("Enter")
+    expect(row).to_contain_text("priority 7")
+    for task_id in (waiting, holding):
+        server.stop_task(task_id, force=True)
+
+
+def test_the_keyboard_is_enough(open_page: Open, server: TrainingServer) -> None:
+    task_id = server.start_task(toy(5, name="by keys"))
+    server.await_status(task_id, "completed")
+    page = open_page()
+    page.keyboard.press("g")
+    page.keyboard.press("t")
+    expect(page.locator(f"[data-task={task_id}]")).to_be_visible()
+    page.keyboard.press("/")
+    expect(page.get_by_role("searchbox")).to_be_focused()
+    page.keyboard.type("by keys")
+    expect(page.locator(".task-row")).to_have_count(1)
+    page.keyboard.press("Escape")
+    page.keyboard.press("j")
+    expect(page.locator(".task-name").first).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="by keys")).to_be_visible()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_contain_text("Follow the log")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.keyboard.press("g")
+    page.keyboard.press("m")
+    expect(page.get_by_role("heading", name="Machine", level=1)).to_be_visible()
