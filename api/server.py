@@ -30,8 +30,8 @@ from api.utils.responses import FILE
 
 logger = logging.getLogger(__name__)
 
-#: Threads for Flask; its routes only read memory, so that more would not answer more.
-FLASK_THREADS = 8
+#: Threads for Flask. What reads memory needs few; those that wait for a locked database, 4 s at most, must leave some.
+FLASK_THREADS = 16
 
 #: Seconds within which a request's body must have arrived; slow senders hold no thread meanwhile.
 BODY_SECONDS = 30.0

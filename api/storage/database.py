@@ -28,7 +28,7 @@ LOCK_MS = 4000
 MIGRATION_LOCK_MS = 60_000
 
 #: Connections at most: the threads that answer requests, and the loops.
-POOL_SIZE = 16
+POOL_SIZE = 24
 
 #: Any number, the same for every server: two starts take turns by it.
 _MIGRATION_LOCK = 0x6470_6970_65
