@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -35,6 +36,8 @@ _MIGRATION_LOCK = 0x6470_6970_65
 
 #: Where Alembic keeps the revision of the tables.
 _revision = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
+
+_WAL_RETRY_SECONDS = 0.02
 
 #: Marks a connection whose transaction has appended an event.
 APPENDED = "appended"
@@ -220,8 +223,24 @@ def _create_engine(url: URL) -> Engine:
 def _prepare_sqlite(driver: Any, record: Any) -> None:
     # Transactions are begun by us: the driver's own way defers the lock, and then fails instead of waiting.
     driver.isolation_level = None
-    for pragma in (f"busy_timeout = {LOCK_MS}", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+    driver.execute(f"PRAGMA busy_timeout = {LOCK_MS}")
+    _use_wal(driver)
+    for pragma in ("synchronous = FULL", "foreign_keys = ON"):
         driver.execute(f"PRAGMA {pragma}")
+
+
+def _use_wal(driver: Any) -> None:
+    # Where another server makes the file in this moment, SQLite refuses the change at once instead of waiting.
+    give_up_at = time.monotonic() + LOCK_MS / 1000
+    while True:
+        try:
+            driver.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() >= give_up_at:
+                raise
+            time.sleep(_WAL_RETRY_SECONDS)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:

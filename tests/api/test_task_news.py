@@ -32,6 +32,14 @@ class Told:
         self.news.run_once()
         return [*self.outlet.messages]
 
+    def run(self) -> str:
+        """A task that trains; its way there is told."""
+        task_id = self.world.run()
+        self.world.prints(task_id, step(1))
+        self.world.train()
+        self.round()
+        return task_id
+
     def types(self, seconds: float = 0.0) -> list[str]:
         return [message.type.value for message in self.round(seconds)]
 
@@ -51,8 +59,8 @@ def told(make_world: MakeWorld, clock: FakeClock) -> Told:
 
 def test_every_event_is_told_in_order(told: Told):
     task_id = told.world.run()
-    statuses = [data(message)["event"]["current"] for message in told.round() if message.type == "status"]
-    assert statuses == ["queued", "starting", "running"]
+    events = [data(message)["event"]["current"] for message in told.round() if message.type == "status"]
+    assert events == ["queued", "starting", "running", "loading"]
     assert told.world.end(task_id, FAILED)
     last = [message for message in told.round() if message.type == "status"]
     assert [data(message)["status"] for message in last] == ["failed"]
@@ -72,9 +80,8 @@ def test_progress_is_what_the_route_shows(told: Told):
 
 
 def test_progress_is_told_when_it_has_changed_and_once_a_second_at_most(told: Told):
-    task_id = told.world.run()
-    told.round()
-    for number in range(1, 4):
+    task_id = told.run()
+    for number in range(2, 5):
         told.world.prints(task_id, step(number))
         told.world.train()
         assert told.types(0.1) == ["metrics"]
@@ -138,10 +145,9 @@ def test_event_of_another_server_is_found_without_being_told(told: Told):
 
 
 def test_progress_of_another_servers_trainings_is_looked_for(told: Told):
-    task_id = told.world.run()
-    told.round()
+    task_id = told.run()
     told.news._is_told = lambda: False
-    told.world.prints(task_id, step(1))
+    told.world.prints(task_id, step(2))
     told.world.runtime.live.news._desk.take()
     told.world.note_progress()
     told.world.runtime.live.news._desk.take()
@@ -149,9 +155,8 @@ def test_progress_of_another_servers_trainings_is_looked_for(told: Told):
 
 
 def test_progress_that_comes_by_itself_is_not_looked_for(told: Told):
-    task_id = told.world.run()
-    told.round()
-    told.world.prints(task_id, step(1))
+    task_id = told.run()
+    told.world.prints(task_id, step(2))
     told.world.train()
     told.world.runtime.live.news._desk.take()
     assert told.types(LOOK_SECONDS) == []

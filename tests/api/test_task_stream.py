@@ -36,7 +36,8 @@ def test_it_tells_a_training_from_its_status_to_its_end(world: World, path_of: A
     first, metrics, rest = client.run(talk())
     assert [event.type for event in first] == ["status", "progress"]
     assert metrics.data["points"][0]["value"] == 0.5
-    assert [event.type for event in rest if event.type in ("status", "end")] == ["status", "end"]
+    told = [event.data["status"] for event in rest if event.type in ("status", "end")]
+    assert told == ["running", "failed", "failed"]
     end = rest[-1]
     assert (end.data["status"], end.data["exit_code"], end.data["task_id"]) == ("failed", 1, task_id)
     assert "next_offset" in end.data
@@ -89,7 +90,11 @@ def test_who_comes_back_after_a_restart_of_the_server_misses_no_event(make_world
             return await stream.rest()
 
     told = after.client.run(second())
-    assert [(event.type, event.data["status"]) for event in told] == [("status", "failed"), ("end", "failed")]
+    assert [(event.type, event.data["status"]) for event in told] == [
+        ("status", "running"),
+        ("status", "failed"),
+        ("end", "failed"),
+    ]
 
 
 @BOTH

@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -263,3 +264,16 @@ def test_password_is_not_in_errors():
 def test_every_file_name_survives_its_url(path: str):
     file = Path("/data") / path / "database.sqlite"
     assert Database(sqlite_url(file)).url.database == str(file)
+
+
+def test_file_that_another_server_makes_in_this_moment_is_waited_for(tmp_path: Path):
+    path = tmp_path / "database.sqlite"
+    database = Database(sqlite_url(path))
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        release = threading.Timer(0.2, lambda: other.execute("COMMIT"))
+        release.start()
+        database.migrate()
+        release.join()
+    assert count_events(database) == 0
+    database.close()
