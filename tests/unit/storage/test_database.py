@@ -270,7 +270,7 @@ def test_file_that_another_server_makes_in_this_moment_is_waited_for(tmp_path: P
     path = tmp_path / "database.sqlite"
     database = Database(sqlite_url(path))
     with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
-        other.execute("BEGIN EXCLUSIVE")
+        other.execute("BEGIN IMMEDIATE")
         release = threading.Timer(0.2, lambda: other.execute("COMMIT"))
         release.start()
         database.migrate()
