@@ -12,12 +12,12 @@ RUNNING := test -s $(PID) && ps -o args= -p "$$(cat $(PID))" 2>/dev/null | grep 
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev charts dev background stop status logs test lint format check bench demo clean
+.PHONY: help install install-dev charts dev background stop status logs test test-launcher lint format check bench demo clean
 
 help: ## This list
 	@echo "Diffusion-Pipe API: GPUs and diffusion training by HTTP"
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo '  ARGS="..." is handed on: make dev ARGS="--port 9000", make test ARGS="tests/unit -k history"'
 
@@ -72,6 +72,12 @@ logs: ## Follow the log of the server in the background
 
 test: install-dev ## Install what they need and run all tests
 	$(BIN)/python -m pytest -n auto $(ARGS)
+
+# The version that the trainer pins; torch comes with it: 900 MB, and minutes.
+test-launcher: install-dev ## The tests that start DeepSpeed's own launcher, in an environment of its own
+	@test -x build/deepspeed/bin/python || $(PYTHON) -m venv build/deepspeed
+	DS_BUILD_OPS=0 build/deepspeed/bin/python -m pip install --quiet --disable-pip-version-check torch 'deepspeed==0.18.4' toml
+	DEEPSPEED_PYTHON=$(CURDIR)/build/deepspeed/bin/python $(BIN)/python -m pytest -n 0 tests/e2e/test_deepspeed.py $(ARGS)
 
 lint: install-dev ## Formatting, rules, types, import layers
 	$(BIN)/ruff format --check .

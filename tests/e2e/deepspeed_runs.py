@@ -49,7 +49,7 @@ SETTINGS = {
 def why_not(python: str | None) -> str | None:
     """Why there is no launcher to test with; None when there is one."""
     if not python:
-        return "DEEPSPEED_PYTHON is not set: it names the Python of an environment with deepspeed, torch and toml"
+        return "no environment with deepspeed is named: make test-launcher makes one"
     try:
         asked = [python, "-c", "import deepspeed.launcher.launch, toml"]
         done = subprocess.run(asked, capture_output=True, text=True, timeout=120, check=False)

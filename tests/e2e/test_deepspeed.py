@@ -4,7 +4,7 @@ It needs an environment with deepspeed, torch and toml, some hundred MB, which n
 need. Without DEEPSPEED_PYTHON, the Python of such an environment, everything here is skipped, in CI too. All runs
 begin at once in one server, so one process should have them all:
 
-    DEEPSPEED_PYTHON=…/bin/python python -m pytest -n 0 tests/e2e/test_deepspeed.py
+    make test-launcher
 """
 
 import json
