@@ -12,6 +12,7 @@ from benchmarks.effort import Effort
 from benchmarks.rows import MEGABYTES, MILLISECONDS, PERCENT, Row, Unit, below, without_limit
 from benchmarks.servers import EIGHT_GPUS, ROOT, CannotRunError, Client, Running, ask, service, simulated
 from benchmarks.starting import JSON, TRAINING, stop, until_told
+from benchmarks.toys import chatty_toy
 
 TASKS = 8
 STEP_SECONDS = 0.5
@@ -20,21 +21,7 @@ LINES_PER_STEP = 3
 #: Seconds between two questions by HTTP, in turn to a ready document, to Flask and to the database.
 ASK_SECONDS = 0.05
 
-TOY = {
-    "model_type": "toy",
-    "config": {
-        "epochs": 1,
-        "micro_batch_size_per_gpu": 1,
-        "toy": {
-            "size": 4,
-            "steps_per_epoch": 1_000_000,
-            "step_seconds": STEP_SECONDS,
-            "log_lines_per_step": LINES_PER_STEP,
-            "cache_seconds": 0,
-            "load_seconds": 0,
-        },
-    },
-}
+TOY = chatty_toy(STEP_SECONDS, LINES_PER_STEP)
 
 
 def measure(effort: Effort) -> Iterator[Row]:

@@ -17,6 +17,7 @@ from benchmarks.log_files import make_log
 from benchmarks.rows import MEGABYTES, MILLISECONDS, PERCENT, SECONDS, TIMES, Row, Unit, below, without_limit
 from benchmarks.servers import EIGHT_GPUS, ROOT, CannotRunError, Client, Running, service, simulated
 from benchmarks.starting import JSON, TRAINING, has_ended, stop, until_told
+from benchmarks.toys import chatty_toy
 
 COUNT = Unit("{:,.0f}")
 
@@ -57,16 +58,7 @@ def measure(effort: Effort) -> Iterator[Row]:
 
 
 def _toy(steps: int, lines: int, load_seconds: float = 0) -> bytes:
-    table = {
-        "size": 4,
-        "steps_per_epoch": steps,
-        "step_seconds": STEP_SECONDS,
-        "log_lines_per_step": lines,
-        "cache_seconds": 0,
-        "load_seconds": load_seconds,
-    }
-    config = {"epochs": 1, "micro_batch_size_per_gpu": 1, "toy": table}
-    return json.dumps({"model_type": "toy", "config": config}).encode()
+    return json.dumps(chatty_toy(STEP_SECONDS, lines, steps, load_seconds)).encode()
 
 
 def _start(client: Client, body: bytes) -> str:

@@ -17,6 +17,7 @@ from benchmarks.effort import Effort
 from benchmarks.rows import PERCENT, SMALL_MEGABYTES, Row, below, without_limit
 from benchmarks.servers import CannotRunError, Client, Running, ask, service, simulated
 from benchmarks.starting import JSON, TRAINING, has_ended, stop, until_told
+from benchmarks.toys import chatty_toy
 
 ATTEMPTS = 16
 BOARDS = f"{ATTEMPTS}x NVIDIA H100 80GB HBM3"
@@ -32,21 +33,7 @@ MEMORY_LIMIT_MB = 12.0
 #: Seconds until what a start leaves behind has been done.
 SETTLE_SECONDS = 3.0
 
-TOY = {
-    "model_type": "toy",
-    "config": {
-        "epochs": 1,
-        "micro_batch_size_per_gpu": 1,
-        "toy": {
-            "size": 4,
-            "steps_per_epoch": 1_000_000,
-            "step_seconds": STEP_SECONDS,
-            "log_lines_per_step": LINES_PER_STEP,
-            "cache_seconds": 0,
-            "load_seconds": 0,
-        },
-    },
-}
+TOY = chatty_toy(STEP_SECONDS, LINES_PER_STEP)
 
 
 @dataclass(frozen=True, slots=True)
