@@ -85,11 +85,3 @@ def test_curves_are_drawn(open_page: Open, talkative: str) -> None:
     page = open_page(f"#/tasks/{talkative}")
     expect(page.locator(".loss-panel canvas")).to_be_visible()
     expect(page.locator(".loss-panel .legend")).to_contain_text("smoothed")
-
-
-def test_without_charts_there_are_tables(open_page: Open, talkative: str) -> None:
-    page = open_page()
-    page.route("**/vendor/*.js", lambda route: route.fulfill(status=200, content_type="text/javascript", body=""))
-    page.goto(page.url.split("#")[0] + f"#/tasks/{talkative}")
-    page.reload()
-    expect(page.locator(".loss-panel table")).to_be_visible()

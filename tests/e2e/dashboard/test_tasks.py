@@ -124,6 +124,7 @@ def test_the_keyboard_is_enough(open_page: Open, server: TrainingServer) -> None
     task_id = server.start_task(toy(5, name="by keys"))
     server.await_status(task_id, "completed")
     page = open_page()
+    expect(page.get_by_role("heading", name="Machine", level=1)).to_be_visible()
     page.keyboard.press("g")
     page.keyboard.press("t")
     expect(page.locator(f"[data-task={task_id}]")).to_be_visible()

@@ -4,11 +4,9 @@ import { fill, h } from "../dom.js";
 import { clockTime, count, figure, isKnown } from "../format.js";
 import { t } from "../i18n.js";
 import { swatch } from "../icons.js";
+import { canPlot, loadPlot } from "./plot.js";
 
 const ROWS = 40;
-
-/** Whether charts can be drawn. */
-export const canDraw = () => typeof window.uPlot === "function";
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const rem = () => parseFloat(getComputedStyle(document.documentElement).fontSize);
@@ -68,7 +66,7 @@ export class Chart {
     if (data[0].length === 0) {
       this.#destroy();
       fill(this.place, h("div", { class: "chart-empty" }, t("chart.empty")));
-    } else if (!canDraw()) fill(this.place, this.#table());
+    } else if (!canPlot) fill(this.place, this.#table());
     else if (this.#plot) (this.#plot.setData(this.#data, !this.#isZoomed), this.#isZoomed && this.#plot.redraw());
     else this.#build();
     this.#sayLegend(null);
@@ -107,11 +105,14 @@ export class Chart {
       this.#plot.setSize({ width, height: this.how.height * rem() });
   }
 
-  #build() {
+  async #build() {
+    // Without an answer the next values try again.
+    const uPlot = await loadPlot().catch(() => null);
     const width = this.place.clientWidth;
-    if (!width) return;
+    // Meanwhile another call may have drawn it, its values may be gone, or it may be out of the page.
+    if (!uPlot || this.#plot || !this.#data[0].length || !width) return;
     this.place.textContent = "";
-    this.#plot = new window.uPlot(this.#options(width), this.#data, this.place);
+    this.#plot = new uPlot(this.#options(width), this.#data, this.place);
     // A double click takes the zoom back.
     this.#plot.over.addEventListener("dblclick", () => (this.#isZoomed = false));
   }

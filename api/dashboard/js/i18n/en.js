@@ -1,6 +1,6 @@
 // The words in English.
 
-export const en = {
+export const words = {
   nav: "Screens",
   "nav.machine": "Machine",
   "nav.tasks": "Tasks",
@@ -27,6 +27,7 @@ export const en = {
   "stale.all": "These readings are old: the last is from {age} ago.",
   "stale.age": "{age} old",
   "error.unreachable": "The service does not answer.",
+  "screen.missing": "This screen cannot be loaded: a file of the page is missing on the server.",
 
   "unit.d": "d",
   "unit.h": "h",

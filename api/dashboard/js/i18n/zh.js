@@ -1,6 +1,6 @@
 // The words in Chinese.
 
-export const zh = {
+export const words = {
   nav: "页面",
   "nav.machine": "机器",
   "nav.tasks": "任务",
@@ -27,6 +27,7 @@ export const zh = {
   "stale.all": "读数已过时:最近一次在 {age}前。",
   "stale.age": "{age}前",
   "error.unreachable": "服务没有响应。",
+  "screen.missing": "无法加载此页面：服务器上缺少页面文件。",
 
   "unit.d": "天",
   "unit.h": "小时",

@@ -19,7 +19,7 @@ const CHART_POINTS = 300;
 const REFETCH_MS = 15_000;
 
 /** @param {import("../../main.js").App} app @param {import("../../router.js").Place} place */
-export function openGPU(app, place) {
+export function open(app, place) {
   let range = recall("range", "5m") in RANGES ? recall("range", "5m") : "5m";
   const cardPlace = h("div");
   const [processes, facts, events] = [h("div"), h("div"), h("div")];

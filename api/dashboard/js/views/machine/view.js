@@ -24,7 +24,7 @@ const EVENTS = 12;
 const PAUSE_MS = 250;
 
 /** @param {import("../../main.js").App} app */
-export function openMachine(app) {
+export function open(app) {
   const tasks = new TaskList({
     title: t("tasks.active"),
     limit: TASKS,

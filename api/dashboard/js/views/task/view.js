@@ -24,7 +24,7 @@ const SLOW_MS = 10_000;
 const SOON_MS = 400;
 
 /** @param {import("../../main.js").App} app @param {import("../../router.js").Place} place */
-export function openTask(app, { id }) {
+export function open(app, { id }) {
   let task = null;
   const store = new SeriesStore(id);
   const changed = (what) => (what === "deleted" ? go("/tasks") : app.reload());

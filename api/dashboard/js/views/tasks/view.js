@@ -26,7 +26,7 @@ const SEARCH_PAUSE_MS = 200;
 const REFETCH_PAUSE_MS = 250;
 
 /** @param {import("../../main.js").App} app @param {import("../../router.js").Place} place */
-export function openTasks(app, place) {
+export function open(app, place) {
   const wanted = {
     status: place.query.get("status") ?? "all",
     search: place.query.get("search") ?? "",
