@@ -5,7 +5,7 @@ import { toast } from "./components/toast.js";
 import { fill, h, setAttribute } from "./dom.js";
 import { t } from "./i18n.js";
 import { Keys } from "./keys.js";
-import { ageOf, machine, take } from "./machine.js";
+import { ageOfReadings, machine, take } from "./machine.js";
 import { forgetReload, reloadOnce } from "./reload.js";
 import { go, place } from "./router.js";
 import { banners } from "./shell/banners.js";
@@ -78,10 +78,12 @@ export class App {
     this.#show();
   }
 
-  /** Whether the readings that are shown are old, because nothing new comes. */
+  /** Whether all readings that are shown are old, because nothing new comes. A single old one is told on its GPU. */
   isStale() {
     const snapshot = machine.value;
-    return Boolean(snapshot) && (snapshot.stale || ageOf(snapshot.timestamp) > OLD_SECONDS);
+    if (!snapshot) return false;
+    const read = snapshot.gpus.filter(({ status }) => status !== "lost");
+    return (read.length > 0 && read.every(({ stale }) => stale)) || ageOfReadings(snapshot) > OLD_SECONDS;
   }
 
   /** Tells the tab's title again. */

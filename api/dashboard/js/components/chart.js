@@ -25,6 +25,7 @@ export class Chart {
   #data = [[]];
   #isZoomed = false;
   #isLog = false;
+  #top = null;
   #marks = [];
 
   /**
@@ -35,8 +36,7 @@ export class Chart {
    * @param {(x: number) => string} [how.showX]
    * @param {(y: number) => string} [how.showY]
    * @param {boolean} [how.isTime] x is in Unix seconds
-   * @param {number} [how.top] the upper edge; the highest value otherwise
-   * @param {boolean} [how.hasLegend]
+     * @param {boolean} [how.hasLegend]
    * @param {string} [how.xLabel]
    */
   constructor(how) {
@@ -75,6 +75,11 @@ export class Chart {
   /** Lines across the chart. @param {{x: number, label: string}[]} marks */
   mark(marks) {
     this.#marks = marks;
+  }
+
+  /** The upper edge, from 0 on; null: what the values need. Asked for when the values are set. */
+  set top(value) {
+    this.#top = value;
   }
 
   set isLog(isLog) {
@@ -126,7 +131,6 @@ export class Chart {
       ticks: { show: false },
       gap: 6,
     };
-    const [low, high] = [0, this.how.top];
     return {
       width,
       height: this.how.height * rem(),
@@ -135,7 +139,7 @@ export class Chart {
       cursor: { drag: { x: true, y: false }, points: { size: 7 }, y: false },
       scales: {
         x: { time: Boolean(this.how.isTime) },
-        y: this.#isLog ? { distr: 3 } : high ? { range: [low, high] } : {},
+        y: this.#isLog ? { distr: 3 } : this.#top ? { range: () => [0, this.#top] } : {},
       },
       axes: [
         { ...axis, size: 2 * rem(), space: 5 * rem(), values: (_, ticks) => ticks.map((tick) => this.#sayX(tick)) },

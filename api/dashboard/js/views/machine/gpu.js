@@ -24,14 +24,13 @@ export function open(app, place) {
   const cardPlace = h("div");
   const [processes, facts, events] = [h("div"), h("div"), h("div")];
   const charts = READINGS.map((reading) => ({
-    metric: reading.metric,
+    reading,
     chart: new Chart({
       label: reading.label,
       height: 11,
       isTime: true,
       showX: (x) => clockTime(x * 1000),
       xLabel: "",
-      top: reading.metric === "utilization_gpu" ? 100 : undefined,
       showY: reading.metric === "memory_used" ? gigabytes : undefined,
       series: [{ label: reading.label, colour: "--series-1", show: reading.show }],
     }),
@@ -70,11 +69,12 @@ export function open(app, place) {
       api.gpuProcesses(place.id),
       api.gpuEvents({ gpu_id: place.id, limit: 50 }),
     ]);
-    fill(processes, processTable(held));
+    fill(processes, processTable(held, details));
     fill(facts, factList(details));
     fill(events, eventTable(happened.events));
-    for (const { metric, chart } of charts) {
-      const { data } = await api.gpuHistory(place.id, { metric, since, step });
+    for (const { reading, chart } of charts) {
+      const { data } = await api.gpuHistory(place.id, { metric: reading.metric, since, step });
+      chart.top = reading.top(details);
       chart.set([data.map((point) => seconds(point.timestamp)), data.map((point) => point.value)]);
     }
   }
@@ -131,7 +131,8 @@ function factList(gpu) {
     pcie: isKnown(gpu.pcie?.generation) ? `${gpu.pcie.bus_id} · Gen ${gpu.pcie.generation} ×${gpu.pcie.width}` : null,
     clocks: isKnown(gpu.clocks?.current.sm) ? `${gpu.clocks.current.sm} / ${gpu.clocks.max.sm ?? UNKNOWN} MHz` : null,
     pstate: isKnown(gpu.pstate) ? `P${gpu.pstate}` : null,
-    throttle: gpu.throttle_reasons?.map((reason) => reason.replaceAll("_", " ")).join(", "),
+    // An idle GPU runs slowly because nobody asks it to do more.
+    throttle: gpu.throttle_reasons?.filter((reason) => reason !== "gpu_idle").map((reason) => reason.replaceAll("_", " ")).join(", "),
     slowdown: isKnown(gpu.temperature.slowdown) ? `${gpu.temperature.slowdown} °C` : null,
     memtemp: isKnown(gpu.temperature.memory) ? `${gpu.temperature.memory} °C` : null,
     fan: isKnown(gpu.fan_speed) ? `${gpu.fan_speed} %` : null,

@@ -4,6 +4,7 @@ import { api } from "../../api.js";
 import { fill, h, reconcile } from "../../dom.js";
 import { t } from "../../i18n.js";
 import { icon } from "../../icons.js";
+import { prose } from "../../components/prose.js";
 import { isFinished, note } from "../../components/status.js";
 import { segments } from "../../components/segments.js";
 import { machine } from "../../machine.js";
@@ -108,7 +109,7 @@ export function open(app) {
     figures.update(snapshot);
     fill(
       problem,
-      snapshot.source_problem && note("bad", h("strong", {}, t("driver.problem")), h("p", {}, snapshot.source_problem)),
+      snapshot.source_problem && note("bad", h("strong", {}, t("driver.problem")), h("p", {}, prose(snapshot.source_problem))),
       !gpus.length && nothing(),
     );
     counts.textContent = sayCounts(gpus);
