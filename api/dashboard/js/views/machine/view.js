@@ -5,10 +5,11 @@ import { fill, h, reconcile } from "../../dom.js";
 import { t } from "../../i18n.js";
 import { icon } from "../../icons.js";
 import { prose } from "../../components/prose.js";
-import { isFinished, note } from "../../components/status.js";
+import { note } from "../../components/status.js";
 import { segments } from "../../components/segments.js";
 import { machine } from "../../machine.js";
 import { recall, remember } from "../../settings.js";
+import { soon } from "../../soon.js";
 import { TaskList } from "../tasks/list.js";
 import { gpuCard } from "./card.js";
 import { eventTable } from "./events.js";
@@ -34,17 +35,13 @@ export function open(app) {
     changed: () => refetchSoon(),
   });
   const events = h("div", { class: "body" });
-  let waiting = 0;
 
   async function refetch() {
     const [happened] = await Promise.all([api.gpuEvents({ limit: EVENTS }), tasks.refetch(), figures.refresh()]);
     fill(events, eventTable(happened.events, true));
   }
 
-  function refetchSoon() {
-    clearTimeout(waiting);
-    waiting = setTimeout(() => refetch().catch(() => app.stream.retry()), PAUSE_MS);
-  }
+  const refetchSoon = soon(() => refetch().catch(() => app.stream.retry()), PAUSE_MS);
 
   const figures = summary();
   const grid = h("section", { class: "gpu-grid", "aria-label": t("gpus") });
@@ -143,11 +140,7 @@ export function open(app) {
     title: () => t("machine"),
     topics: "gpu,task,system",
     on: {
-      progress: (told) => {
-        const row = tasks.row(told.task_id);
-        if (row) row.progress(told);
-        else if (!isFinished(told.status)) refetchSoon();
-      },
+      progress: (told) => tasks.progress(told),
       status: refetchSoon,
     },
     refetch,
@@ -155,7 +148,8 @@ export function open(app) {
     close() {
       unwatch();
       clearInterval(ticking);
-      clearTimeout(waiting);
+      refetchSoon.cancel();
+      tasks.close();
       for (const part of parts.values()) part.close?.();
     },
   };
