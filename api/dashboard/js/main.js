@@ -54,7 +54,7 @@ export class App {
   constructor(root) {
     this.stream = new Stream();
     this.keys = new Keys();
-    this.main = h("main", { id: "main" });
+    this.main = h("main", { id: "main", tabindex: -1 });
     this.bar = bar(this);
     this.banners = banners(this);
     /** @type {Screen|null} */
@@ -114,10 +114,13 @@ export class App {
   }
 
   #enter(here, screen) {
+    const hadFocus = this.main.contains(document.activeElement);
     this.screen?.close();
     this.screen = screen;
     setAttribute(this.main, "aria-busy", null);
     fill(this.main, screen.element);
+    // What led here is gone: the keyboard goes on at the beginning of the new screen.
+    if (hadFocus) this.main.focus({ preventScroll: true });
     this.keys.bindScreen(screen.keys);
     this.bar.mark(here.name);
     this.retitle();
@@ -162,7 +165,6 @@ export class App {
 
   #skip(event) {
     event.preventDefault();
-    this.main.tabIndex = -1;
     this.main.focus();
   }
 }

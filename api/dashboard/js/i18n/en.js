@@ -5,6 +5,7 @@ export const words = {
   "nav.machine": "Machine",
   "nav.tasks": "Tasks",
   "nav.start": "New training",
+  notices: "Notices",
   skip: "Skip to the content",
   language: "中文",
   "theme.light": "Light colours",

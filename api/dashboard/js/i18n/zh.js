@@ -5,6 +5,7 @@ export const words = {
   "nav.machine": "机器",
   "nav.tasks": "任务",
   "nav.start": "新建训练",
+  notices: "提示",
   skip: "跳到内容",
   language: "English",
   "theme.light": "浅色",

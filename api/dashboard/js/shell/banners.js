@@ -45,5 +45,5 @@ export function banners(app) {
   });
   connection.watch(() => app.banners && showLost());
   setInterval(showLost, 1000);
-  return { element: h("div", {}, lost, stale, simulated) };
+  return { element: h("aside", { "aria-label": t("notices") }, lost, stale, simulated) };
 }

@@ -57,7 +57,7 @@ function checkpointTable(checkpoints) {
           h("th", { class: "num" }, t("step")),
           h("th", { class: "num" }, t("size")),
           h("th", {}, t("time")),
-          h("th"),
+          h("th", {}, t("status")),
         ),
       ),
       h(

@@ -115,7 +115,7 @@ export class Rows {
         { class: "log-time", title: line.timestamp ? utcTime(line.timestamp) : "" },
         line.timestamp ? clockTime(line.timestamp) : "",
       ),
-      h("span", { class: "log-level", "aria-label": line.level }, SIGNS[line.level] ?? ""),
+      h("span", { class: "log-level", title: line.level }, SIGNS[line.level] ?? ""),
       h("span", { class: "log-text" }, marked(line, this.isMarked(line))),
       line.truncated && h("span", { class: "faint" }, " …"),
     );
