@@ -304,6 +304,7 @@ export const words = {
   "level.info": "Info",
   "level.warning": "Warnings",
   "level.error": "Errors",
+  "log.wrap": "Break long lines",
   "log.follow": "Follow what is new (f)",
   "log.follow.short": "Follow",
   "log.pause": "Pause: what is new waits",

@@ -303,6 +303,7 @@ export const words = {
   "level.info": "信息",
   "level.warning": "警告",
   "level.error": "错误",
+  "log.wrap": "长行换行",
   "log.follow": "跟随最新(f)",
   "log.follow.short": "跟随",
   "log.pause": "暂停:新内容等待",
