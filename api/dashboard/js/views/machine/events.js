@@ -4,6 +4,7 @@ import { h } from "../../dom.js";
 import { isKnown } from "../../format.js";
 import { t, word } from "../../i18n.js";
 import { prose } from "../../components/prose.js";
+import { table } from "../../components/table.js";
 import { time } from "../../components/time.js";
 import { gpuAddress } from "../../router.js";
 
@@ -26,5 +27,5 @@ export function eventTable(events, namesGPU = false) {
       h("td", { class: `nowrap ${TONES[event.severity] ?? "soft"}` }, word("event", event.type)),
       h("td", { class: "foreign" }, prose(event.message)),
     );
-  return h("div", { class: "table-scroll" }, h("table", { class: "table" }, h("tbody", {}, events.map(row))));
+  return table(null, events.map(row));
 }

@@ -5,14 +5,13 @@ import { fill, h } from "../../dom.js";
 import { clockTime, gigabytes, isKnown, seconds, UNKNOWN } from "../../format.js";
 import { t } from "../../i18n.js";
 import { Chart } from "../../components/chart.js";
-import { segments } from "../../components/segments.js";
 import { note } from "../../components/status.js";
 import { machine, now } from "../../machine.js";
-import { recall, remember } from "../../settings.js";
 import { gpuCard } from "./card.js";
 import { eventTable } from "./events.js";
 import { RANGES } from "./history.js";
 import { processTable } from "./holders.js";
+import { rangeChoice } from "./range.js";
 import { READINGS } from "./readings.js";
 
 const CHART_POINTS = 300;
@@ -20,7 +19,6 @@ const REFETCH_MS = 15_000;
 
 /** @param {import("../../main.js").App} app @param {import("../../router.js").Place} place */
 export function open(app, place) {
-  let range = recall("range", "5m") in RANGES ? recall("range", "5m") : "5m";
   const cardPlace = h("div");
   const [processes, facts, events] = [h("div"), h("div"), h("div")];
   const charts = READINGS.map((reading) => ({
@@ -35,19 +33,12 @@ export function open(app, place) {
       series: [{ label: reading.label, colour: "--series-1", show: reading.show }],
     }),
   }));
-  const ranges = segments(
-    t("range"),
-    Object.keys(RANGES).map((value) => ({ value, label: t(`range.${value}`) })),
-    range,
-    (value) => {
-      range = value;
-      remember("range", value);
-      card?.close();
-      card = null;
-      draw(machine.value);
-      refetch().catch(() => app.stream.retry());
-    },
-  );
+  const range = rangeChoice(() => {
+    card?.close();
+    card = null;
+    draw(machine.value);
+    refetch().catch(() => app.stream.retry());
+  });
   let card = null;
 
   function draw(snapshot) {
@@ -55,15 +46,15 @@ export function open(app, place) {
     const gpu = snapshot.gpus.find(({ gpu_id: index, uuid }) => String(index) === place.id || uuid === place.id);
     if (!gpu) return void fill(cardPlace, note("bad", h("p", {}, t("gpu.missing", { n: place.id }))));
     if (!card) {
-      card = gpuCard(gpu, range, { isPage: true });
+      card = gpuCard(gpu, range.value, { isPage: true });
       fill(cardPlace, card.element);
     }
     card.update(gpu);
   }
 
   async function refetch() {
-    const since = new Date((now() - RANGES[range]) * 1000).toISOString();
-    const step = Math.max(1, Math.round(RANGES[range] / CHART_POINTS));
+    const since = new Date((now() - RANGES[range.value]) * 1000).toISOString();
+    const step = Math.max(1, Math.round(RANGES[range.value] / CHART_POINTS));
     const [details, held, happened] = await Promise.all([
       api.gpu(place.id),
       api.gpuProcesses(place.id),
@@ -93,7 +84,7 @@ export function open(app, place) {
         h("a", { class: "soft", href: "#/" }, t("machine")),
         h("span", { class: "faint" }, "/"),
         h("h1", {}, t("gpu.n", { n: place.id })),
-        h("div", { class: "tools" }, ranges.element),
+        h("div", { class: "tools" }, range.element),
       ),
       h(
         "div",

@@ -3,6 +3,7 @@
 import { h, fill } from "../../dom.js";
 import { gigabytes, UNKNOWN } from "../../format.js";
 import { t } from "../../i18n.js";
+import { table } from "../../components/table.js";
 import { time } from "../../components/time.js";
 import { taskAddress } from "../../router.js";
 
@@ -68,20 +69,10 @@ export function processTable(found, gpu) {
   const heads = ["process.pid", "gpu.memory", "process.user", "task", "process.since", "process.command"];
   return h(
     "div",
-    { class: "table-scroll" },
-    h(
-      "table",
-      { class: "table" },
-      h(
-        "thead",
-        {},
-        h(
-          "tr",
-          {},
-          heads.map((key, i) => h("th", { class: i < 2 ? "num" : "" }, t(key))),
-        ),
-      ),
-      h("tbody", {}, rows),
+    {},
+    table(
+      heads.map((key, i) => ({ label: t(key), isNumber: i < 2 })),
+      rows,
     ),
     found.note && h("p", { class: "faint small" }, found.note),
   );

@@ -13,7 +13,7 @@ import { soon } from "../../soon.js";
 import { TaskList } from "../tasks/list.js";
 import { gpuCard } from "./card.js";
 import { eventTable } from "./events.js";
-import { RANGES } from "./history.js";
+import { rangeChoice } from "./range.js";
 import { summary } from "./summary.js";
 import { gpuTile } from "./tile.js";
 
@@ -47,20 +47,10 @@ export function open(app) {
   const grid = h("section", { class: "gpu-grid", "aria-label": t("gpus") });
   const problem = h("div");
   const parts = new Map();
-  let range = recall("range", "5m") in RANGES ? recall("range", "5m") : "5m";
   let density = recall("density", "auto");
   let drawnAs = "";
 
-  const ranges = segments(
-    t("range"),
-    Object.keys(RANGES).map((value) => ({ value, label: t(`range.${value}`) })),
-    range,
-    (value) => {
-      range = value;
-      remember("range", value);
-      redraw();
-    },
-  );
+  const range = rangeChoice(redraw);
   const densities = segments(
     t("density"),
     [
@@ -87,7 +77,7 @@ export function open(app) {
     if (!snapshot) return;
     const gpus = snapshot.gpus;
     const isDense = density === "tiles" || (density !== "cards" && gpus.length > MANY);
-    const form = `${isDense} ${range}`;
+    const form = `${isDense} ${range.value}`;
     if (form !== drawnAs) {
       for (const part of parts.values()) part.close?.();
       parts.clear();
@@ -101,7 +91,7 @@ export function open(app) {
       parts,
       gpus,
       (gpu) => gpu.uuid ?? gpu.gpu_id,
-      (gpu) => (isDense ? gpuTile(gpu, range) : gpuCard(gpu, range)),
+      (gpu) => (isDense ? gpuTile(gpu, range.value) : gpuCard(gpu, range.value)),
     );
     figures.update(snapshot);
     fill(
@@ -120,7 +110,7 @@ export function open(app) {
       { class: "screen-head" },
       h("h1", {}, t("machine")),
       counts,
-      h("div", { class: "tools" }, ranges.element, densities.element),
+      h("div", { class: "tools" }, range.element, densities.element),
     ),
     figures.element,
     problem,

@@ -28,7 +28,7 @@ const SOON_MS = 400;
 export function open(app, { id }) {
   let task = null;
   const store = new SeriesStore(id);
-  const changed = (what) => (what === "deleted" ? go("/tasks") : app.reload());
+  const changed = (what) => (what === "deleted" ? leave() : app.reload());
   const [header, loss, small, use, log] = [
     taskHeader(changed),
     lossPanel(store),
@@ -123,6 +123,19 @@ export function open(app, { id }) {
       .catch(() => {});
   }, SLOW_MS);
 
+  /** It is gone: nothing is asked for it while the other screen comes. */
+  function leave() {
+    close();
+    app.stream.watch(null);
+    go("/tasks");
+  }
+
+  function close() {
+    clearInterval(slow);
+    refetchSoon.cancel();
+    for (const part of [loss, small, use, log]) part.close();
+  }
+
   const title = () => {
     if (!task) return id;
     const name = task.name || id;
@@ -165,11 +178,7 @@ export function open(app, { id }) {
     },
     refetch,
     keys: { f: () => log.follow(), e: () => log.toError(1), E: () => log.toError(-1) },
-    close() {
-      clearInterval(slow);
-      refetchSoon.cancel();
-      for (const part of [loss, small, use, log]) part.close();
-    },
+    close,
   };
 }
 
