@@ -6,24 +6,34 @@ versions.
 
 import gzip
 import hashlib
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from posixpath import normpath
 
 from api.errors import NotFound
 
 FOLDER = Path(__file__).resolve().parent.parent / "dashboard"
 PAGE = "index.html"
 
-#: The one script that is no module: it runs before anything is painted.
-_EARLY = "js/early.js"
+#: The module that the page begins with. It imports a screen when that is shown, one language, and charts when needed.
+_MAIN = "js/main.js"
+
+#: `import … from "./there.js";` and `import "./there.js";`: what a module cannot run without.
+_IMPORT = re.compile(rb'^(?:import|export)\s+(?:[\w*{},\s]+?\s+from\s+)?"(\.[^"]+)";', re.MULTILINE)
 
 #: Where the page says that its files go: replaced by the digest.
 _PLACE = b"/dashboard/@/"
-#: Where the page says which modules it needs: a browser that knows them all at once asks for them at once.
-_PRELOADS = b"<!-- modulepreload -->"
+#: Where the page says what it needs: a browser that knows all its modules at once asks for them at once.
+_LINKS = b"<!-- links -->"
+
 #: What `make install` fetches; without it the page shows tables instead of charts.
-_CHARTS = ("vendor/uPlot.min.css", "vendor/uPlot.iife.min.js")
+_CHART_STYLE = "vendor/uPlot.min.css"
+_CHART_SCRIPT = "vendor/uPlot.iife.min.js"
+#: The same script as a module, which the page imports: as it comes it only sets a variable.
+_CHART_MODULE = "vendor/uPlot.js"
+_CHART_EXPORT = b"\nexport default uPlot;\n"
 
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -48,6 +58,8 @@ class DashboardFiles:
 
     def __init__(self, folder: Path = FOLDER) -> None:
         found = {name: path.read_bytes() for name, path in _walk(folder)}
+        if _CHART_SCRIPT in found:
+            found[_CHART_MODULE] = found.pop(_CHART_SCRIPT) + _CHART_EXPORT
         self.digest = _digest(found)
         page = found.pop(PAGE)
         self.page = _file(PAGE, _finish_page(page, self.digest, found))
@@ -59,11 +71,6 @@ class DashboardFiles:
         if digest != self.digest or found is None:
             raise NotFound
         return found
-
-    @property
-    def weight(self) -> Mapping[str, int]:
-        """The bytes of each file, uncompressed."""
-        return {PAGE: len(self.page.content), **{name: len(file.content) for name, file in self._files.items()}}
 
 
 def _walk(folder: Path) -> list[tuple[str, Path]]:
@@ -79,14 +86,21 @@ def _digest(files: Mapping[str, bytes]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _finish_page(page: bytes, digest: str, names: Collection[str]) -> bytes:
-    modules = [name for name in names if name.startswith("js/") and name != _EARLY]
-    links = [f'<link rel="modulepreload" href="/dashboard/@/{name}">' for name in modules]
-    style, script = _CHARTS
-    if style in names and script in names:
-        links.append(f'<link rel="stylesheet" href="/dashboard/@/{style}">')
-        links.append(f'<script defer src="/dashboard/@/{script}"></script>')
-    return page.replace(_PRELOADS, "\n".join(links).encode()).replace(_PLACE, f"/dashboard/{digest}/".encode())
+def _finish_page(page: bytes, digest: str, files: Mapping[str, bytes]) -> bytes:
+    links = [f'<link rel="modulepreload" href="/dashboard/@/{name}">' for name in _modules(files)]
+    if _CHART_STYLE in files and _CHART_MODULE in files:
+        links.append(f'<meta name="charts" content="/dashboard/@/{_CHART_STYLE}">')
+    return page.replace(_LINKS, "\n".join(links).encode()).replace(_PLACE, f"/dashboard/{digest}/".encode())
+
+
+def _modules(files: Mapping[str, bytes]) -> list[str]:
+    """The first module and all that it imports, and these import, before anything runs."""
+    found = [_MAIN] if _MAIN in files else []
+    for name in found:
+        folder = PurePosixPath(name).parent
+        imported = (normpath(folder / path.decode()) for path in _IMPORT.findall(files[name]))
+        found += [each for each in dict.fromkeys(imported) if each in files and each not in found]
+    return found
 
 
 def _file(name: str, content: bytes) -> DashboardFile:

@@ -23,6 +23,9 @@ DRAINING_SECONDS = 60.0
 CRITICAL_XIDS = frozenset({48, 62, 64, 74, 79, 95, 119, 120})
 WARNING_XIDS = frozenset({94})
 
+#: For a GPU that was read before and does not answer any more.
+_HANGING = ("look for it in `nvidia-smi` and `dmesg`; when it does not answer there either, reboot",)
+
 _STATUS_BY_TASK = {TaskType.TRAINING: GPUStatus.TRAINING, TaskType.PREPROCESSING: GPUStatus.PREPROCESSING}
 
 
@@ -164,7 +167,9 @@ def judge_health(gpu: GPUReading, around: Circumstances, stale: bool) -> GPUHeal
             ("reboot; if it happens again, check power, seating and cooling of the board",),
         )
     if around.problem is not None or gpu.fault is not None or stale or gpu.vitals is None:
-        return GPUHealth(Verdict.UNKNOWN, (around.problem or gpu.fault_reason or "no fresh reading",))
+        reasons = (around.problem or gpu.fault_reason or "no fresh reading",)
+        hangs = stale and around.problem is None and gpu.fault is None and gpu.vitals is not None
+        return GPUHealth(Verdict.UNKNOWN, reasons, _HANGING if hangs else ())
     findings = [*_xid_findings(around.xids), *_memory_findings(gpu), *_heat_findings(gpu)]
     if not findings:
         return GPUHealth(Verdict.HEALTHY)

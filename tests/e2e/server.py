@@ -38,8 +38,8 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "PYTHONUNBUFFERED": "1", **settings}
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, str(ROOT / "run.py"), *arguments]
+def command(*arguments: str, root: Path = ROOT) -> list[str]:
+    return [sys.executable, str(root / "run.py"), *arguments]
 
 
 class ServerProcess:
@@ -50,6 +50,8 @@ class ServerProcess:
     ) -> None:
         self.directory = directory
         self.log_path = directory / "server.log"
+        #: Where its code lies: a test may give it a changed copy before a start.
+        self.code = ROOT
         self._arguments = ["--port", "0", *arguments]
         self._settings = {
             "GPU_SOURCE": "simulated",
@@ -84,7 +86,7 @@ class ServerProcess:
             self._arguments[1] = str(port)
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                command(*self._arguments),
+                command(*self._arguments, root=self.code),
                 cwd=self.directory,
                 env=environment(self._settings),
                 stdin=subprocess.DEVNULL,

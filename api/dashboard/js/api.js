@@ -2,6 +2,7 @@
 
 const BASE = "/api/v1";
 const PATIENCE_MS = 20_000;
+const PROBE_MS = 5_000;
 
 /** What the service said no to: its words, its code, and every mistake by pointer. */
 export class Refused extends Error {
@@ -45,6 +46,14 @@ export async function ask(path, { method = "GET", body, key, signal } = {}) {
   }
   if (!response.ok) throw new Refused(response.status, answer);
   return answer.data;
+}
+
+/** Whether the service answers at all. */
+export function lives() {
+  return fetch("/health", { cache: "no-store", signal: AbortSignal.timeout(PROBE_MS) }).then(
+    (response) => response.ok,
+    () => false,
+  );
 }
 
 /** A query string of what is known. */

@@ -1,36 +1,35 @@
 // The words of the page, in the browser's language or the one that was chosen.
 
-import { en } from "./i18n/en.js";
-import { zh } from "./i18n/zh.js";
 import { recall, remember } from "./settings.js";
 
-const LANGUAGES = { en, zh };
+const LANGUAGES = ["en", "zh"];
 
 /** `en` or `zh`. */
 export const language = choose();
 
-const words = LANGUAGES[language];
+// One of them is enough: both have the same keys.
+const { words } = await import(`./i18n/${language}.js`);
 document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
 
 function choose() {
   const chosen = recall("language", "");
-  if (chosen in LANGUAGES) return chosen;
+  if (LANGUAGES.includes(chosen)) return chosen;
   return navigator.language?.toLowerCase().startsWith("zh") ? "zh" : "en";
 }
 
 /**
  * The text of a key; `{name}` in it is replaced.
- * @param {keyof typeof en} key
+ * @param {keyof typeof import("./i18n/en.js").words} key
  * @param {Record<string, string|number>} [values]
  */
 export function t(key, values) {
-  const text = words[key] ?? en[key] ?? key;
+  const text = words[key] ?? key;
   return values ? text.replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole)) : text;
 }
 
 /** The text of a key that may not be known, such as a status of a newer service: then the word itself. */
 export function word(group, name) {
-  return words[`${group}.${name}`] ?? en[`${group}.${name}`] ?? String(name ?? "–").replaceAll("_", " ");
+  return words[`${group}.${name}`] ?? String(name ?? "–").replaceAll("_", " ");
 }
 
 /** Takes the other language; the page draws itself anew. */

@@ -17,7 +17,6 @@ const PATHS = {
   stop: "M6 6h12v12H6z",
   circle: "M12 4a8 8 0 1 0 0 16a8 8 0 0 0 0-16z",
   square: "M5 5h14v14H5z",
-  diamond: "M12 3l9 9l-9 9l-9-9z",
   question: "M12 3l9 9l-9 9l-9-9zM10.3 10.2a1.8 1.8 0 1 1 2.5 2c-.6.3-.8.6-.8 1.1M12 15.8h.01",
   drain: "M12 3c4 5 6 7.6 6 11a6 6 0 0 1-12 0c0-3.400 2-6 6-11z",
   down: "M12 4v11M7 11l5 5l5-5M5 20h14",
@@ -65,7 +64,7 @@ export function icon(name, className = "") {
 }
 
 /** A short line in the colour of a series, for legends. */
-export function swatch(colour, dashed = false) {
+export function swatch(colour) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", "0 0 24 8");
   svg.setAttribute("aria-hidden", "true");
@@ -74,7 +73,6 @@ export function swatch(colour, dashed = false) {
   line.setAttribute("stroke", colour);
   line.setAttribute("stroke-width", "3");
   line.setAttribute("stroke-linecap", "round");
-  if (dashed) line.setAttribute("stroke-dasharray", "1 6");
   svg.append(line);
   return svg;
 }

@@ -19,6 +19,12 @@ export function take(snapshot, sentAt) {
 /** The service's time, in seconds. */
 export const now = () => Date.now() / 1000 + ahead;
 
+/** Seconds since the newest reading of a snapshot; null when nothing has been read. */
+export function ageOfReadings({ gpus, timestamp }) {
+  const ages = gpus.map((gpu) => ageOf(gpu.read_at)).filter((age) => age !== null);
+  return ages.length ? Math.min(...ages) : ageOf(timestamp);
+}
+
 /** Seconds since this time, by the service's clock; null when it is unknown. */
 export function ageOf(iso) {
   const time = seconds(iso);

@@ -1,26 +1,33 @@
 // The page: its bar, its banners, and the screen that the address names.
 
-import { api } from "./api.js";
-import { fill, h } from "./dom.js";
+import { api, lives } from "./api.js";
+import { toast } from "./components/toast.js";
+import { fill, h, setAttribute } from "./dom.js";
 import { t } from "./i18n.js";
 import { Keys } from "./keys.js";
-import { ageOf, machine, take } from "./machine.js";
+import { ageOfReadings, machine, take } from "./machine.js";
+import { forgetReload, reloadOnce } from "./reload.js";
 import { go, place } from "./router.js";
 import { banners } from "./shell/banners.js";
 import { bar } from "./shell/bar.js";
 import { openHelp } from "./shell/help.js";
-import { Stream } from "./stream.js";
-import { openGPU } from "./views/machine/gpu.js";
-import { openMachine } from "./views/machine/view.js";
-import { openStart } from "./views/start/view.js";
-import { openTask } from "./views/task/view.js";
-import { openTasks } from "./views/tasks/view.js";
+import { connection, Stream } from "./stream.js";
 
-const SCREENS = { machine: openMachine, gpu: openGPU, tasks: openTasks, task: openTask, start: openStart };
+// Each is loaded when it is shown first.
+const SCREENS = {
+  machine: () => import("./views/machine/view.js"),
+  gpu: () => import("./views/machine/gpu.js"),
+  tasks: () => import("./views/tasks/view.js"),
+  task: () => import("./views/task/view.js"),
+  start: () => import("./views/start/view.js"),
+};
 const PRODUCT = "Diffusion-Pipe";
 
 // Readings come every 5 s: after three that did not come, what is shown is old.
 const OLD_SECONDS = 15;
+
+/** States of a connection to a service that answers. */
+const ANSWERS = ["live", "polling"];
 
 /**
  * What a screen gives.
@@ -35,11 +42,19 @@ const OLD_SECONDS = 15;
  * @property {() => void} close
  */
 
+/** Before the first is there. @type {Partial<Screen>} */
+const NO_SCREEN = { topics: "gpu,system", on: {}, refetch: async () => {} };
+
 export class App {
+  /** Where the address leads: while that screen loads, another is still shown. @type {import("./router.js").Place} */
+  #wanted;
+  /** How often in a row the wanted screen could not be loaded. */
+  #failures = 0;
+
   constructor(root) {
     this.stream = new Stream();
     this.keys = new Keys();
-    this.main = h("main", { id: "main" });
+    this.main = h("main", { id: "main", tabindex: -1 });
     this.bar = bar(this);
     this.banners = banners(this);
     /** @type {Screen|null} */
@@ -59,13 +74,16 @@ export class App {
       "/": () => document.querySelector("[data-search]")?.focus(),
     });
     addEventListener("hashchange", () => this.#show());
+    connection.watch(({ state }) => this.#failures && ANSWERS.includes(state) && this.#show());
     this.#show();
   }
 
-  /** Whether the readings that are shown are old, because nothing new comes. */
+  /** Whether all readings that are shown are old, because nothing new comes. A single old one is told on its GPU. */
   isStale() {
     const snapshot = machine.value;
-    return Boolean(snapshot) && (snapshot.stale || ageOf(snapshot.timestamp) > OLD_SECONDS);
+    if (!snapshot) return false;
+    const read = snapshot.gpus.filter(({ status }) => status !== "lost");
+    return (read.length > 0 && read.every(({ stale }) => stale)) || ageOfReadings(snapshot) > OLD_SECONDS;
   }
 
   /** Tells the tab's title again. */
@@ -78,17 +96,50 @@ export class App {
     this.stream.watch(this.#watching(this.screen));
   }
 
-  #show() {
-    this.screen?.close();
+  async #show() {
     const here = place();
-    const screen = SCREENS[here.name](this, here);
+    this.#wanted = here;
+    setAttribute(this.main, "aria-busy", "true");
+    let open;
+    try {
+      ({ open } = await SCREENS[here.name]());
+    } catch {
+      if (here === this.#wanted) this.#waitForService();
+      return;
+    }
+    if (here !== this.#wanted) return;
+    this.#failures = 0;
+    forgetReload();
+    this.#enter(here, open(this, here));
+  }
+
+  #enter(here, screen) {
+    const hadFocus = this.main.contains(document.activeElement);
+    this.screen?.close();
     this.screen = screen;
+    setAttribute(this.main, "aria-busy", null);
     fill(this.main, screen.element);
+    // What led here is gone: the keyboard goes on at the beginning of the new screen.
+    if (hadFocus) this.main.focus({ preventScroll: true });
     this.keys.bindScreen(screen.keys);
     this.bar.mark(here.name);
     this.retitle();
     scrollTo(0, 0);
     this.stream.watch(this.#watching(screen));
+  }
+
+  /**
+   * A screen that could not be loaded: the present one stays, and the service is asked whether it lives. When it does,
+   * the screen is tried again; what then cannot be had is of another version than this page.
+   */
+  async #waitForService() {
+    this.#failures += 1;
+    if (this.#failures > 1 && (await lives())) {
+      this.#failures = 0;
+      setAttribute(this.main, "aria-busy", null);
+      return reloadOnce() || toast("bad", t("screen.missing"));
+    }
+    this.stream.watch(this.#watching(this.screen ?? NO_SCREEN));
   }
 
   #watching(screen) {
@@ -107,14 +158,13 @@ export class App {
 
   async #refetch(screen) {
     const [snapshot, rest] = await Promise.allSettled([api.gpus(), screen.refetch()]);
-    if (screen !== this.screen) return;
+    if (this.screen && screen !== this.screen) return;
     if (snapshot.status === "fulfilled") take(snapshot.value);
     for (const each of [snapshot, rest]) if (each.status === "rejected") throw each.reason;
   }
 
   #skip(event) {
     event.preventDefault();
-    this.main.tabIndex = -1;
     this.main.focus();
   }
 }

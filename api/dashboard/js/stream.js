@@ -1,13 +1,12 @@
 // One live connection a tab. It heals by itself, rests while nobody looks, and has its screen fetch anew after a gap.
 
-import { Refused, streamURL } from "./api.js";
+import { lives, Refused, streamURL } from "./api.js";
 import { Store } from "./store.js";
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15_000;
 // The service sends a comment every 15 s, which a page cannot see: after so long without news it is asked if it lives.
 const QUIET_MS = 20_000;
-const PROBE_MS = 5_000;
 const POLL_MS = 5_000;
 
 /** `connecting`, `live`, `polling` (the service has no stream to spare), `lost` (with `retryAt`), `resting`. */
@@ -133,12 +132,9 @@ export class Stream {
     clearTimeout(this.#quiet);
     this.#quiet = setTimeout(async () => {
       if (Date.now() - this.#heardAt >= QUIET_MS) {
-        const lives = await fetch("/health", { cache: "no-store", signal: AbortSignal.timeout(PROBE_MS) }).then(
-          (response) => response.ok,
-          () => false,
-        );
+        const isThere = await lives();
         if (generation !== this.#generation) return;
-        if (!lives) return this.#lose();
+        if (!isThere) return this.#lose();
       }
       this.#watchQuiet(generation);
     }, QUIET_MS);

@@ -1,23 +1,13 @@
 """Names and log lines that mean harm, in a browser."""
 
-from pathlib import Path
-
 from playwright.sync_api import expect
 
-from tests.e2e.dashboard.conftest import Open
+from tests.e2e.dashboard.conftest import Open, append_to_log
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import TrainingServer
 
 ATTACK = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 BIDI = "abc\u202egnp.exe\u2066"
-
-
-def append_to_log(server: TrainingServer, task_id: str, content: bytes) -> None:
-    """As if the trainer had said it last."""
-    directory: Path = server.root / "tasks" / task_id / "log"
-    segment = sorted(path for path in directory.iterdir() if path.suffix == ".log")[-1]
-    with segment.open("ab") as log:
-        log.write(content)
 
 
 def test_hostile_names_and_lines_are_text(open_page: Open, server: TrainingServer) -> None:

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.dashboard.conftest import Complaints, Open, has_charts
+from tests.e2e.dashboard.conftest import Complaints, Open, append_to_log, has_charts
 from tests.e2e.server import until
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import TrainingServer
@@ -87,9 +87,32 @@ def test_curves_are_drawn(open_page: Open, talkative: str) -> None:
     expect(page.locator(".loss-panel .legend")).to_contain_text("smoothed")
 
 
-def test_without_charts_there_are_tables(open_page: Open, talkative: str) -> None:
-    page = open_page()
-    page.route("**/vendor/*.js", lambda route: route.fulfill(status=200, content_type="text/javascript", body=""))
-    page.goto(page.url.split("#")[0] + f"#/tasks/{talkative}")
+def test_long_lines_are_broken_on_request_and_it_is_remembered(open_page: Open, server: TrainingServer) -> None:
+    task_id = server.start_task(toy(5, name="long lines"))
+    server.await_status(task_id, "completed")
+    long = "".join(f"{n:09} " for n in range(100))
+    wide = "像素" * 300
+    append_to_log(server, task_id, f"{long}\n{wide}\nthe end\n".encode())
+    page = open_page(f"#/tasks/{task_id}")
+    scroll = page.locator(".log-scroll")
+    expect(scroll).to_contain_text("the end")
+    before = height(page)
+    page.get_by_role("button", name="Break long lines").click()
+    expect(page.get_by_role("button", name="Break long lines")).to_have_attribute("aria-pressed", "true")
+    assert height(page) > before
+    assert scroll.evaluate("element => element.scrollWidth - element.clientWidth") == 0
     page.reload()
-    expect(page.locator(".loss-panel table")).to_be_visible()
+    expect(scroll).to_contain_text("the end")
+    # Each line is as high as its text needs, or a little more, and ends where the next one begins.
+    assert scroll.evaluate(_ILL_FITTING) == []
+
+
+_ILL_FITTING = """(element) => {
+    const lines = [...element.querySelectorAll(".log-line")];
+    const height = (each) => each.getBoundingClientRect().height;
+    const row = Math.min(...lines.map(height));
+    return lines.filter((line) => {
+        const spare = height(line) - height(line.querySelector(".log-text"));
+        return spare < -1 || spare > 2 * row;
+    }).map((line) => line.textContent.slice(0, 80));
+}"""

@@ -124,6 +124,7 @@ def test_the_keyboard_is_enough(open_page: Open, server: TrainingServer) -> None
     task_id = server.start_task(toy(5, name="by keys"))
     server.await_status(task_id, "completed")
     page = open_page()
+    expect(page.get_by_role("heading", name="Machine", level=1)).to_be_visible()
     page.keyboard.press("g")
     page.keyboard.press("t")
     expect(page.locator(f"[data-task={task_id}]")).to_be_visible()
@@ -143,3 +144,19 @@ def test_the_keyboard_is_enough(open_page: Open, server: TrainingServer) -> None
     page.keyboard.press("g")
     page.keyboard.press("m")
     expect(page.get_by_role("heading", name="Machine", level=1)).to_be_visible()
+
+
+def test_why_a_task_waits_is_kept_up_to_date(open_page: Open, server: TrainingServer) -> None:
+    for gpu, name in enumerate(("first-outsider", "second-outsider")):
+        assert server.register(gpu_ids=[gpu], task_id=name).status_code == 201
+    waiting = server.start_task(toy(20, name="waits for outsiders", gpus=[0, 1]))
+    pages = [open_page(address) for address in ("#/tasks", "#/", f"#/tasks/{waiting}")]
+    for page in pages:
+        expect(page.get_by_text("held by first-outsider").last).to_be_visible()
+    # No event tells of this one: the task waits as before.
+    assert server.client.delete("/api/v1/gpu/tasks/first-outsider").status_code == 200
+    for page in pages:
+        expect(page.locator(".why, .task-head .note").first).not_to_contain_text("first-outsider")
+        expect(page.locator(".why, .task-head .note").first).to_contain_text("second-outsider")
+    server.client.delete("/api/v1/gpu/tasks/second-outsider")
+    server.await_status(waiting, "completed")

@@ -163,7 +163,13 @@ def test_health_with(changes: dict[str, Any], around: dict[str, Any], verdict: V
     health = judge(reading(**changes), circumstances(**around)).health
     assert health.verdict is verdict
     assert bool(health.reasons) == (verdict is not Verdict.HEALTHY)
-    assert bool(health.suggested_actions) == (verdict in (Verdict.DEGRADED, Verdict.UNHEALTHY))
+    assert bool(health.suggested_actions) or verdict not in (Verdict.DEGRADED, Verdict.UNHEALTHY)
+
+
+def test_only_a_gpu_that_answered_before_is_said_to_hang():
+    old, never = {"read_monotonic": MONOTONIC - 11}, {"read_monotonic": None, "vitals": None}
+    assert judge(reading(**old), circumstances()).health.suggested_actions
+    assert not judge(reading(**never), circumstances()).health.suggested_actions
 
 
 def test_tiers_of_xid_are_those_of_the_field():

@@ -4,11 +4,9 @@ import { fill, h } from "../dom.js";
 import { clockTime, count, figure, isKnown } from "../format.js";
 import { t } from "../i18n.js";
 import { swatch } from "../icons.js";
+import { canPlot, loadPlot } from "./plot.js";
 
 const ROWS = 40;
-
-/** Whether charts can be drawn. */
-export const canDraw = () => typeof window.uPlot === "function";
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const rem = () => parseFloat(getComputedStyle(document.documentElement).fontSize);
@@ -27,6 +25,7 @@ export class Chart {
   #data = [[]];
   #isZoomed = false;
   #isLog = false;
+  #top = null;
   #marks = [];
 
   /**
@@ -37,8 +36,7 @@ export class Chart {
    * @param {(x: number) => string} [how.showX]
    * @param {(y: number) => string} [how.showY]
    * @param {boolean} [how.isTime] x is in Unix seconds
-   * @param {number} [how.top] the upper edge; the highest value otherwise
-   * @param {boolean} [how.hasLegend]
+     * @param {boolean} [how.hasLegend]
    * @param {string} [how.xLabel]
    */
   constructor(how) {
@@ -68,7 +66,7 @@ export class Chart {
     if (data[0].length === 0) {
       this.#destroy();
       fill(this.place, h("div", { class: "chart-empty" }, t("chart.empty")));
-    } else if (!canDraw()) fill(this.place, this.#table());
+    } else if (!canPlot) fill(this.place, this.#table());
     else if (this.#plot) (this.#plot.setData(this.#data, !this.#isZoomed), this.#isZoomed && this.#plot.redraw());
     else this.#build();
     this.#sayLegend(null);
@@ -77,6 +75,11 @@ export class Chart {
   /** Lines across the chart. @param {{x: number, label: string}[]} marks */
   mark(marks) {
     this.#marks = marks;
+  }
+
+  /** The upper edge, from 0 on; null: what the values need. Asked for when the values are set. */
+  set top(value) {
+    this.#top = value;
   }
 
   set isLog(isLog) {
@@ -107,11 +110,14 @@ export class Chart {
       this.#plot.setSize({ width, height: this.how.height * rem() });
   }
 
-  #build() {
+  async #build() {
+    // Without an answer the next values try again.
+    const uPlot = await loadPlot().catch(() => null);
     const width = this.place.clientWidth;
-    if (!width) return;
+    // Meanwhile another call may have drawn it, its values may be gone, or it may be out of the page.
+    if (!uPlot || this.#plot || !this.#data[0].length || !width) return;
     this.place.textContent = "";
-    this.#plot = new window.uPlot(this.#options(width), this.#data, this.place);
+    this.#plot = new uPlot(this.#options(width), this.#data, this.place);
     // A double click takes the zoom back.
     this.#plot.over.addEventListener("dblclick", () => (this.#isZoomed = false));
   }
@@ -125,7 +131,6 @@ export class Chart {
       ticks: { show: false },
       gap: 6,
     };
-    const [low, high] = [0, this.how.top];
     return {
       width,
       height: this.how.height * rem(),
@@ -134,7 +139,7 @@ export class Chart {
       cursor: { drag: { x: true, y: false }, points: { size: 7 }, y: false },
       scales: {
         x: { time: Boolean(this.how.isTime) },
-        y: this.#isLog ? { distr: 3 } : high ? { range: [low, high] } : {},
+        y: this.#isLog ? { distr: 3 } : this.#top ? { range: () => [0, this.#top] } : {},
       },
       axes: [
         { ...axis, size: 2 * rem(), space: 5 * rem(), values: (_, ticks) => ticks.map((tick) => this.#sayX(tick)) },

@@ -8,7 +8,7 @@ export function meter(label) {
   const fill = h("i");
   const element = h(
     "span",
-    { class: "meter", role: "meter", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100 },
+    { class: "meter", role: "meter", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": 0 },
     fill,
   );
   return {
@@ -18,7 +18,8 @@ export function meter(label) {
       const known = isKnown(value);
       const percent = known ? Math.min(100, Math.max(0, value)) : 0;
       element.classList.toggle("unknown", !known);
-      setAttribute(element, "aria-valuenow", known ? Math.round(percent) : null);
+      // A meter has to have a number; the text beside it says that it is unknown.
+      setAttribute(element, "aria-valuenow", Math.round(percent));
       setAttribute(element, "aria-valuetext", known ? `${Math.round(percent)} %` : "–");
       setAttribute(element, "data-level", level);
       fill.style.transform = `scaleX(${percent / 100})`;

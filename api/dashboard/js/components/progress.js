@@ -5,10 +5,11 @@ import { count, duration, isKnown, percent, UNKNOWN } from "../format.js";
 import { t, word } from "../i18n.js";
 import { meter } from "./meter.js";
 
-const LEVELS = { completed: "ok", failed: "bad", stopped: "idle", stopping: "warn" };
+/** The colour of a bar by the status of its task. */
+export const LEVELS = { completed: "ok", failed: "bad", stopped: "idle", stopping: "warn" };
 
 /** What stands beside the bar: time left while it runs, the stage where there is no time yet. */
-export function timeLeft(status, progress) {
+function timeLeft(status, progress) {
   if (status === "running" && isKnown(progress?.eta_seconds))
     return t("left", { time: duration(progress.eta_seconds) });
   if (status === "running" && progress?.stage) return word("stage", progress.stage);

@@ -24,21 +24,14 @@ const GPU = {
   unknown: ["warn", "question"],
 };
 
-const HEALTH = {
-  healthy: ["ok", "check"],
-  degraded: ["warn", "warn"],
-  unhealthy: ["bad", "cross"],
-  unknown: ["idle", "question"],
-};
-
-const KINDS = { task: TASK, gpu: GPU, health: HEALTH };
+const KINDS = { task: TASK, gpu: GPU };
 
 /** Statuses of a task after which nothing changes by itself. */
 export const isFinished = (status) => status === "completed" || status === "stopped" || status === "failed";
 
 export const toneOf = (kind, status) => (KINDS[kind][status] ?? ["idle"])[0];
 
-/** @param {"task"|"gpu"|"health"} kind */
+/** @param {"task"|"gpu"} kind */
 export function statusChip(kind) {
   const text = h("span");
   const element = h("span", { class: "status chip" }, icon("circle"), text);

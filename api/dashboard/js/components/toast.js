@@ -29,7 +29,7 @@ export function toastError(error) {
   toast("bad", sayError(error));
 }
 
-export function sayError(error) {
+function sayError(error) {
   if (error instanceof Unreachable) return t("error.unreachable");
   return error.errors?.length
     ? `${error.message} ${error.errors.map((each) => each.message).join(" ")}`

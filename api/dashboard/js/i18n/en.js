@@ -1,10 +1,11 @@
 // The words in English.
 
-export const en = {
+export const words = {
   nav: "Screens",
   "nav.machine": "Machine",
   "nav.tasks": "Tasks",
   "nav.start": "New training",
+  notices: "Notices",
   skip: "Skip to the content",
   language: "中文",
   "theme.light": "Light colours",
@@ -27,6 +28,7 @@ export const en = {
   "stale.all": "These readings are old: the last is from {age} ago.",
   "stale.age": "{age} old",
   "error.unreachable": "The service does not answer.",
+  "screen.missing": "This screen cannot be loaded: a file of the page is missing on the server.",
 
   "unit.d": "d",
   "unit.h": "h",
@@ -102,15 +104,14 @@ export const en = {
   "driver.problem": "The driver gives no readings.",
   holders: "Who holds its memory",
   "process.unknown": "a process that cannot be seen",
+  "process.unread": "Who holds its memory cannot be read now.",
   "process.none": "No process holds its memory.",
   "process.pid": "Pid",
   "process.user": "User",
   "process.since": "Since",
   "process.command": "Command",
-  "health.healthy": "Healthy",
   "health.degraded": "Degraded",
   "health.unhealthy": "Unhealthy",
-  "health.unknown": "Health unknown",
   "fact.name": "Model",
   "fact.uuid": "UUID",
   "fact.serial": "Serial number",
@@ -303,6 +304,7 @@ export const en = {
   "level.info": "Info",
   "level.warning": "Warnings",
   "level.error": "Errors",
+  "log.wrap": "Break long lines",
   "log.follow": "Follow what is new (f)",
   "log.follow.short": "Follow",
   "log.pause": "Pause: what is new waits",

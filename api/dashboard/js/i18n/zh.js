@@ -1,10 +1,11 @@
 // The words in Chinese.
 
-export const zh = {
+export const words = {
   nav: "页面",
   "nav.machine": "机器",
   "nav.tasks": "任务",
   "nav.start": "新建训练",
+  notices: "提示",
   skip: "跳到内容",
   language: "English",
   "theme.light": "浅色",
@@ -27,6 +28,7 @@ export const zh = {
   "stale.all": "读数已过时:最近一次在 {age}前。",
   "stale.age": "{age}前",
   "error.unreachable": "服务没有响应。",
+  "screen.missing": "无法加载此页面：服务器上缺少页面文件。",
 
   "unit.d": "天",
   "unit.h": "小时",
@@ -102,15 +104,14 @@ export const zh = {
   "driver.problem": "驱动没有给出读数。",
   holders: "谁占用显存",
   "process.unknown": "不可见的进程",
+  "process.unread": "目前无法读取谁在占用其显存。",
   "process.none": "没有进程占用显存。",
   "process.pid": "进程号",
   "process.user": "用户",
   "process.since": "开始于",
   "process.command": "命令",
-  "health.healthy": "健康",
   "health.degraded": "降级",
   "health.unhealthy": "不健康",
-  "health.unknown": "健康状况未知",
   "fact.name": "型号",
   "fact.uuid": "UUID",
   "fact.serial": "序列号",
@@ -302,6 +303,7 @@ export const zh = {
   "level.info": "信息",
   "level.warning": "警告",
   "level.error": "错误",
+  "log.wrap": "长行换行",
   "log.follow": "跟随最新(f)",
   "log.follow.short": "跟随",
   "log.pause": "暂停:新内容等待",

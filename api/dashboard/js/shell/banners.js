@@ -4,7 +4,7 @@ import { h, setText } from "../dom.js";
 import { duration } from "../format.js";
 import { t } from "../i18n.js";
 import { icon } from "../icons.js";
-import { ageOf, machine } from "../machine.js";
+import { ageOf, ageOfReadings, machine } from "../machine.js";
 import { connection } from "../stream.js";
 
 /** @param {import("../main.js").App} app */
@@ -26,7 +26,7 @@ export function banners(app) {
     const isStale = app.isStale();
     stale.hidden = !isStale || !lost.hidden;
     document.body.classList.toggle("old", isStale);
-    if (isStale) setText(staleText, t("stale.all", { age: duration(ageOf(snapshot.timestamp)) }));
+    if (isStale) setText(staleText, t("stale.all", { age: duration(ageOfReadings(snapshot)) }));
   }
 
   function showLost() {
@@ -45,5 +45,5 @@ export function banners(app) {
   });
   connection.watch(() => app.banners && showLost());
   setInterval(showLost, 1000);
-  return { element: h("div", {}, lost, stale, simulated) };
+  return { element: h("aside", { "aria-label": t("notices") }, lost, stale, simulated) };
 }

@@ -1,15 +1,16 @@
 // A GPU as a card: four readings with bars and lines, the task on it, who holds its memory, what is wrong with it.
 
 import { api } from "../../api.js";
-import { fill, h, setAttribute, setText } from "../../dom.js";
+import { h, setAttribute, setText } from "../../dom.js";
 import { t } from "../../i18n.js";
 import { meter } from "../../components/meter.js";
 import { Sparkline } from "../../components/sparkline.js";
 import { statusChip, toneOf } from "../../components/status.js";
 import { now } from "../../machine.js";
 import { gpuAddress } from "../../router.js";
-import { healthNote, holders } from "./holders.js";
+import { condition } from "./condition.js";
 import { History } from "./history.js";
+import { holders } from "./holders.js";
 import { occupant } from "./occupant.js";
 import { READINGS } from "./readings.js";
 import { staleness } from "./staleness.js";
@@ -49,6 +50,9 @@ function readingRow(reading) {
   };
 }
 
+/** Its status with the reason, but not the seconds and megabytes in it, which change all the time. */
+const statusOf = (gpu) => `${gpu.status} ${gpu.status_reason?.replace(/[\d,]+/g, "")}`;
+
 /**
  * @param {any} first the GPU as it is now
  * @param {string} range of the lines
@@ -70,8 +74,7 @@ export function gpuCard(first, range, { isPage = false } = {}) {
       : h("a", { href: gpuAddress(first.gpu_id) }, t("gpu.n", { n: first.gpu_id })),
   );
   const name = h("p", { class: "faint small clip" });
-  const reason = h("p", { class: "reason small soft foreign" });
-  const health = h("div", { class: "health" });
+  const why = condition(isPage);
   const rows = READINGS.map(readingRow);
   const element = h(
     "article",
@@ -85,8 +88,7 @@ export function gpuCard(first, range, { isPage = false } = {}) {
         { class: "readings" },
         rows.map((row) => row.element),
       ),
-      reason,
-      health,
+      why.element,
       task.element,
       held.element,
     ),
@@ -95,20 +97,22 @@ export function gpuCard(first, range, { isPage = false } = {}) {
   let askedAt = -Infinity;
   let askedStatus = null;
   let askedMemory = null;
+  let health = null;
 
   function isDue() {
     const age = (performance.now() - askedAt) / 1000;
     const hasMoved = Math.abs((gpu.memory.used ?? 0) - (askedMemory ?? 0)) > MOVED_MB;
-    return askedStatus !== gpu.status || age > DETAILS_SECONDS || (hasMoved && age > SOON_SECONDS);
+    return askedStatus !== statusOf(gpu) || age > DETAILS_SECONDS || (hasMoved && age > SOON_SECONDS);
   }
 
   async function askDetails() {
     askedAt = performance.now();
-    askedStatus = gpu.status;
+    askedStatus = statusOf(gpu);
     askedMemory = gpu.memory.used;
     try {
       const details = await api.gpu(id);
-      fill(health, healthNote(details.health));
+      health = details.health;
+      why.update(gpu, health);
       held.update(details.processes);
     } catch {
       // The next round asks again.
@@ -129,7 +133,7 @@ export function gpuCard(first, range, { isPage = false } = {}) {
       chip.update(gpu.status);
       setAttribute(element, "data-tone", toneOf("gpu", gpu.status));
       element.classList.toggle("stale", age.update(gpu));
-      setText(reason, gpu.current_task ? "" : (gpu.status_reason ?? ""));
+      why.update(gpu, health);
       task.update(gpu.current_task);
       redraw();
       if (isDue()) askDetails();

@@ -3,6 +3,8 @@
 import { h } from "../../dom.js";
 import { isKnown } from "../../format.js";
 import { t, word } from "../../i18n.js";
+import { prose } from "../../components/prose.js";
+import { table } from "../../components/table.js";
 import { time } from "../../components/time.js";
 import { gpuAddress } from "../../router.js";
 
@@ -23,7 +25,7 @@ export function eventTable(events, namesGPU = false) {
           isKnown(event.gpu_id) && h("a", { href: gpuAddress(event.gpu_id) }, t("gpu.n", { n: event.gpu_id })),
         ),
       h("td", { class: `nowrap ${TONES[event.severity] ?? "soft"}` }, word("event", event.type)),
-      h("td", { class: "foreign" }, event.message),
+      h("td", { class: "foreign" }, prose(event.message)),
     );
-  return h("div", { class: "table-scroll" }, h("table", { class: "table" }, h("tbody", {}, events.map(row))));
+  return table(null, events.map(row));
 }

@@ -5,50 +5,40 @@ import { fill, h } from "../../dom.js";
 import { clockTime, gigabytes, isKnown, seconds, UNKNOWN } from "../../format.js";
 import { t } from "../../i18n.js";
 import { Chart } from "../../components/chart.js";
-import { segments } from "../../components/segments.js";
 import { note } from "../../components/status.js";
 import { machine, now } from "../../machine.js";
-import { recall, remember } from "../../settings.js";
 import { gpuCard } from "./card.js";
 import { eventTable } from "./events.js";
 import { RANGES } from "./history.js";
 import { processTable } from "./holders.js";
+import { rangeChoice } from "./range.js";
 import { READINGS } from "./readings.js";
 
 const CHART_POINTS = 300;
 const REFETCH_MS = 15_000;
 
 /** @param {import("../../main.js").App} app @param {import("../../router.js").Place} place */
-export function openGPU(app, place) {
-  let range = recall("range", "5m") in RANGES ? recall("range", "5m") : "5m";
+export function open(app, place) {
   const cardPlace = h("div");
   const [processes, facts, events] = [h("div"), h("div"), h("div")];
   const charts = READINGS.map((reading) => ({
-    metric: reading.metric,
+    reading,
     chart: new Chart({
       label: reading.label,
       height: 11,
       isTime: true,
       showX: (x) => clockTime(x * 1000),
       xLabel: "",
-      top: reading.metric === "utilization_gpu" ? 100 : undefined,
       showY: reading.metric === "memory_used" ? gigabytes : undefined,
       series: [{ label: reading.label, colour: "--series-1", show: reading.show }],
     }),
   }));
-  const ranges = segments(
-    t("range"),
-    Object.keys(RANGES).map((value) => ({ value, label: t(`range.${value}`) })),
-    range,
-    (value) => {
-      range = value;
-      remember("range", value);
-      card?.close();
-      card = null;
-      draw(machine.value);
-      refetch().catch(() => app.stream.retry());
-    },
-  );
+  const range = rangeChoice(() => {
+    card?.close();
+    card = null;
+    draw(machine.value);
+    refetch().catch(() => app.stream.retry());
+  });
   let card = null;
 
   function draw(snapshot) {
@@ -56,25 +46,26 @@ export function openGPU(app, place) {
     const gpu = snapshot.gpus.find(({ gpu_id: index, uuid }) => String(index) === place.id || uuid === place.id);
     if (!gpu) return void fill(cardPlace, note("bad", h("p", {}, t("gpu.missing", { n: place.id }))));
     if (!card) {
-      card = gpuCard(gpu, range, { isPage: true });
+      card = gpuCard(gpu, range.value, { isPage: true });
       fill(cardPlace, card.element);
     }
     card.update(gpu);
   }
 
   async function refetch() {
-    const since = new Date((now() - RANGES[range]) * 1000).toISOString();
-    const step = Math.max(1, Math.round(RANGES[range] / CHART_POINTS));
+    const since = new Date((now() - RANGES[range.value]) * 1000).toISOString();
+    const step = Math.max(1, Math.round(RANGES[range.value] / CHART_POINTS));
     const [details, held, happened] = await Promise.all([
       api.gpu(place.id),
       api.gpuProcesses(place.id),
       api.gpuEvents({ gpu_id: place.id, limit: 50 }),
     ]);
-    fill(processes, processTable(held));
+    fill(processes, processTable(held, details));
     fill(facts, factList(details));
     fill(events, eventTable(happened.events));
-    for (const { metric, chart } of charts) {
-      const { data } = await api.gpuHistory(place.id, { metric, since, step });
+    for (const { reading, chart } of charts) {
+      const { data } = await api.gpuHistory(place.id, { metric: reading.metric, since, step });
+      chart.top = reading.top(details);
       chart.set([data.map((point) => seconds(point.timestamp)), data.map((point) => point.value)]);
     }
   }
@@ -93,7 +84,7 @@ export function openGPU(app, place) {
         h("a", { class: "soft", href: "#/" }, t("machine")),
         h("span", { class: "faint" }, "/"),
         h("h1", {}, t("gpu.n", { n: place.id })),
-        h("div", { class: "tools" }, ranges.element),
+        h("div", { class: "tools" }, range.element),
       ),
       h(
         "div",
@@ -131,7 +122,8 @@ function factList(gpu) {
     pcie: isKnown(gpu.pcie?.generation) ? `${gpu.pcie.bus_id} · Gen ${gpu.pcie.generation} ×${gpu.pcie.width}` : null,
     clocks: isKnown(gpu.clocks?.current.sm) ? `${gpu.clocks.current.sm} / ${gpu.clocks.max.sm ?? UNKNOWN} MHz` : null,
     pstate: isKnown(gpu.pstate) ? `P${gpu.pstate}` : null,
-    throttle: gpu.throttle_reasons?.map((reason) => reason.replaceAll("_", " ")).join(", "),
+    // An idle GPU runs slowly because nobody asks it to do more.
+    throttle: gpu.throttle_reasons?.filter((reason) => reason !== "gpu_idle").map((reason) => reason.replaceAll("_", " ")).join(", "),
     slowdown: isKnown(gpu.temperature.slowdown) ? `${gpu.temperature.slowdown} °C` : null,
     memtemp: isKnown(gpu.temperature.memory) ? `${gpu.temperature.memory} °C` : null,
     fan: isKnown(gpu.fan_speed) ? `${gpu.fan_speed} %` : null,

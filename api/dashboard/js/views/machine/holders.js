@@ -1,9 +1,9 @@
-// Who holds a GPU's memory, and how healthy it is: from its details, which the snapshot does not carry.
+// Who holds a GPU's memory: from its details, which the snapshot does not carry.
 
 import { h, fill } from "../../dom.js";
 import { gigabytes, UNKNOWN } from "../../format.js";
 import { t } from "../../i18n.js";
-import { note } from "../../components/status.js";
+import { table } from "../../components/table.js";
 import { time } from "../../components/time.js";
 import { taskAddress } from "../../router.js";
 
@@ -50,8 +50,9 @@ export function holders() {
 /** A command without the directories of its paths: python -u …/train.py */
 const shorten = (command) => command.replace(/^\S*\//, "").replace(/(^|[\s=])\/\S*\/(?=[^\s/])/g, "$1…/");
 
-/** All of them, with everything that is known. */
-export function processTable(found) {
+/** All of them, with everything that is known. @param {any} gpu its details */
+export function processTable(found, gpu) {
+  if (gpu.stale || gpu.status === "lost") return h("p", { class: "faint small" }, t("process.unread"));
   if (!found.processes.length) return h("p", { class: "faint small" }, t("process.none"), " ", found.note ?? "");
   const rows = found.processes.map((process) =>
     h(
@@ -68,33 +69,11 @@ export function processTable(found) {
   const heads = ["process.pid", "gpu.memory", "process.user", "task", "process.since", "process.command"];
   return h(
     "div",
-    { class: "table-scroll" },
-    h(
-      "table",
-      { class: "table" },
-      h(
-        "thead",
-        {},
-        h(
-          "tr",
-          {},
-          heads.map((key, i) => h("th", { class: i < 2 ? "num" : "" }, t(key))),
-        ),
-      ),
-      h("tbody", {}, rows),
+    {},
+    table(
+      heads.map((key, i) => ({ label: t(key), isNumber: i < 2 })),
+      rows,
     ),
     found.note && h("p", { class: "faint small" }, found.note),
-  );
-}
-
-/** What is wrong with a GPU and what to do; null while it is healthy. */
-export function healthNote(health) {
-  if (!health || health.verdict === "healthy") return null;
-  const tone = { degraded: "warn", unhealthy: "bad" }[health.verdict] ?? "idle";
-  return note(
-    tone,
-    h("strong", {}, t(`health.${health.verdict}`)),
-    health.reasons.map((reason) => h("p", {}, reason)),
-    health.suggested_actions.map((action) => h("p", {}, `→ ${action}`)),
   );
 }

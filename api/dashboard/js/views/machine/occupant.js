@@ -7,20 +7,26 @@ import { t, word } from "../../i18n.js";
 import { meter } from "../../components/meter.js";
 import { taskAddress } from "../../router.js";
 
+const FOREIGN = { isForeign: true };
+
 /** @type {Map<string, {name?: string|null, isForeign?: boolean}>} */
 const names = new Map();
 /** @type {Map<string, (() => void)[]>} */
 const waiting = new Map();
 
+/** Ids of this service's own trainings. */
+const OWN = /^train_/;
+
 /** Ids are what the snapshot knows; a training's name is asked for once. Programs from elsewhere have none. */
 export function nameOf(taskId, ready) {
+  if (!OWN.test(taskId)) return FOREIGN;
   if (names.has(taskId)) return names.get(taskId);
   if (waiting.has(taskId)) waiting.get(taskId).push(ready);
   else {
     waiting.set(taskId, [ready]);
     api.task(taskId).then(
       (task) => learn(taskId, { name: task.name }),
-      () => learn(taskId, { isForeign: true }),
+      () => learn(taskId, FOREIGN),
     );
   }
   return undefined;

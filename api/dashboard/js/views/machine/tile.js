@@ -2,7 +2,7 @@
 
 import { h, setAttribute, setText } from "../../dom.js";
 import { percent, unit, isKnown, gigabytes, UNKNOWN } from "../../format.js";
-import { t, word } from "../../i18n.js";
+import { t } from "../../i18n.js";
 import { meter } from "../../components/meter.js";
 import { Sparkline } from "../../components/sparkline.js";
 import { statusChip, toneOf } from "../../components/status.js";
@@ -22,10 +22,12 @@ export function gpuTile(first, range) {
   const [number, use, heat, power, held, task] = ["number", "use", "heat", "power", "held", "task clip foreign"].map(
     (name) => h("span", { class: name }),
   );
+  const name = t("gpu.n", { n: first.gpu_id });
+  number.ariaHidden = "true";
   const element = h(
     "a",
     { class: "gpu-tile panel", href: gpuAddress(first.gpu_id) },
-    h("span", { class: "tile-head" }, number, chip.element),
+    h("span", { class: "tile-head" }, h("span", { class: "visually-hidden" }, name), number, chip.element),
     h("span", { class: "tile-main" }, use, h("span", { class: "spark" }, line.element)),
     memory.element,
     h("span", { class: "tile-foot" }, held, heat, power),
@@ -64,7 +66,6 @@ export function gpuTile(first, range) {
       setText(task, sayTask());
       memory.update(gpu.memory.utilization);
       setAttribute(element, "data-tone", toneOf("gpu", gpu.status));
-      setAttribute(element, "aria-label", `${t("gpu.n", { n: gpu.gpu_id })}, ${word("gpu", gpu.status)}`);
       element.classList.toggle("stale", age.update(gpu));
       redraw();
     },

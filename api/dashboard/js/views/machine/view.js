@@ -4,14 +4,16 @@ import { api } from "../../api.js";
 import { fill, h, reconcile } from "../../dom.js";
 import { t } from "../../i18n.js";
 import { icon } from "../../icons.js";
-import { isFinished, note } from "../../components/status.js";
+import { prose } from "../../components/prose.js";
+import { note } from "../../components/status.js";
 import { segments } from "../../components/segments.js";
 import { machine } from "../../machine.js";
 import { recall, remember } from "../../settings.js";
+import { soon } from "../../soon.js";
 import { TaskList } from "../tasks/list.js";
 import { gpuCard } from "./card.js";
 import { eventTable } from "./events.js";
-import { RANGES } from "./history.js";
+import { rangeChoice } from "./range.js";
 import { summary } from "./summary.js";
 import { gpuTile } from "./tile.js";
 
@@ -24,7 +26,7 @@ const EVENTS = 12;
 const PAUSE_MS = 250;
 
 /** @param {import("../../main.js").App} app */
-export function openMachine(app) {
+export function open(app) {
   const tasks = new TaskList({
     title: t("tasks.active"),
     limit: TASKS,
@@ -33,36 +35,22 @@ export function openMachine(app) {
     changed: () => refetchSoon(),
   });
   const events = h("div", { class: "body" });
-  let waiting = 0;
 
   async function refetch() {
     const [happened] = await Promise.all([api.gpuEvents({ limit: EVENTS }), tasks.refetch(), figures.refresh()]);
     fill(events, eventTable(happened.events, true));
   }
 
-  function refetchSoon() {
-    clearTimeout(waiting);
-    waiting = setTimeout(() => refetch().catch(() => app.stream.retry()), PAUSE_MS);
-  }
+  const refetchSoon = soon(() => refetch().catch(() => app.stream.retry()), PAUSE_MS);
 
   const figures = summary();
   const grid = h("section", { class: "gpu-grid", "aria-label": t("gpus") });
   const problem = h("div");
   const parts = new Map();
-  let range = recall("range", "5m") in RANGES ? recall("range", "5m") : "5m";
   let density = recall("density", "auto");
   let drawnAs = "";
 
-  const ranges = segments(
-    t("range"),
-    Object.keys(RANGES).map((value) => ({ value, label: t(`range.${value}`) })),
-    range,
-    (value) => {
-      range = value;
-      remember("range", value);
-      redraw();
-    },
-  );
+  const range = rangeChoice(redraw);
   const densities = segments(
     t("density"),
     [
@@ -89,7 +77,7 @@ export function openMachine(app) {
     if (!snapshot) return;
     const gpus = snapshot.gpus;
     const isDense = density === "tiles" || (density !== "cards" && gpus.length > MANY);
-    const form = `${isDense} ${range}`;
+    const form = `${isDense} ${range.value}`;
     if (form !== drawnAs) {
       for (const part of parts.values()) part.close?.();
       parts.clear();
@@ -103,12 +91,12 @@ export function openMachine(app) {
       parts,
       gpus,
       (gpu) => gpu.uuid ?? gpu.gpu_id,
-      (gpu) => (isDense ? gpuTile(gpu, range) : gpuCard(gpu, range)),
+      (gpu) => (isDense ? gpuTile(gpu, range.value) : gpuCard(gpu, range.value)),
     );
     figures.update(snapshot);
     fill(
       problem,
-      snapshot.source_problem && note("bad", h("strong", {}, t("driver.problem")), h("p", {}, snapshot.source_problem)),
+      snapshot.source_problem && note("bad", h("strong", {}, t("driver.problem")), h("p", {}, prose(snapshot.source_problem))),
       !gpus.length && nothing(),
     );
     counts.textContent = sayCounts(gpus);
@@ -122,7 +110,7 @@ export function openMachine(app) {
       { class: "screen-head" },
       h("h1", {}, t("machine")),
       counts,
-      h("div", { class: "tools" }, ranges.element, densities.element),
+      h("div", { class: "tools" }, range.element, densities.element),
     ),
     figures.element,
     problem,
@@ -142,11 +130,7 @@ export function openMachine(app) {
     title: () => t("machine"),
     topics: "gpu,task,system",
     on: {
-      progress: (told) => {
-        const row = tasks.row(told.task_id);
-        if (row) row.progress(told);
-        else if (!isFinished(told.status)) refetchSoon();
-      },
+      progress: (told) => tasks.progress(told),
       status: refetchSoon,
     },
     refetch,
@@ -154,7 +138,8 @@ export function openMachine(app) {
     close() {
       unwatch();
       clearInterval(ticking);
-      clearTimeout(waiting);
+      refetchSoon.cancel();
+      tasks.close();
       for (const part of parts.values()) part.close?.();
     },
   };

@@ -21,7 +21,7 @@ const DATASET_HINT = 'resolutions = [512]\n\n[[directory]]\npath = "/data/cats"\
 const DRAFT = "draft";
 
 /** @param {import("../../main.js").App} app @param {import("../../router.js").Place} place */
-export function openStart(app, place) {
+export function open(app, place) {
   let mode = "toy";
   let key = newKey();
   const changed = () => {

@@ -133,10 +133,10 @@ export function gpuUseChart() {
     label: t("gpu.use"),
     height: 9.6,
     isTime: true,
-    top: 100,
     showX: (x) => clockTime(x * 1000),
     series: [],
   });
+  chart.top = 100;
   return {
     element: h(
       "section",

@@ -2,6 +2,7 @@
 
 import { fill, h } from "../../dom.js";
 import { t, word } from "../../i18n.js";
+import { prose } from "../../components/prose.js";
 import { note } from "../../components/status.js";
 
 export function failureView() {
@@ -17,8 +18,8 @@ export function failureView() {
           note(
             "bad",
             !failure.detail.startsWith(title) && h("strong", {}, title),
-            h("p", { class: "foreign" }, failure.detail),
-            failure.remedy && h("p", { class: "foreign" }, h("b", {}, t("remedy")), " ", failure.remedy),
+            h("p", { class: "foreign" }, prose(failure.detail)),
+            failure.remedy && h("p", { class: "foreign" }, h("b", {}, t("remedy")), " ", prose(failure.remedy)),
             failure.last_lines?.length > 0 &&
               h("details", { open: true }, h("summary", { class: "soft" }, t("last.lines")), lines),
           ),

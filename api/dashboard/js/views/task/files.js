@@ -5,6 +5,7 @@ import { fill, h } from "../../dom.js";
 import { bytes, count } from "../../format.js";
 import { t, word } from "../../i18n.js";
 import { icon } from "../../icons.js";
+import { table } from "../../components/table.js";
 import { time } from "../../components/time.js";
 
 const fileName = (path) => path.split("/").slice(-2).join("/");
@@ -41,103 +42,54 @@ export function filesView(taskId) {
 }
 
 function checkpointTable(checkpoints) {
-  return h(
-    "div",
-    { class: "table-scroll" },
+  const state = (each) => (each.is_latest ? "latest" : each.is_complete ? "complete" : "partial");
+  const row = (each) =>
     h(
-      "table",
-      { class: "table" },
-      h(
-        "thead",
-        {},
-        h(
-          "tr",
-          {},
-          h("th", {}, t("name")),
-          h("th", { class: "num" }, t("step")),
-          h("th", { class: "num" }, t("size")),
-          h("th", {}, t("time")),
-          h("th"),
-        ),
-      ),
-      h(
-        "tbody",
-        {},
-        [...checkpoints]
-          .reverse()
-          .map((each) =>
-            h(
-              "tr",
-              {},
-              h("td", { class: "mono" }, each.name),
-              h("td", { class: "num" }, count(each.step)),
-              h("td", { class: "num" }, bytes(each.size_bytes)),
-              h("td", {}, time(each.created_at)),
-              h(
-                "td",
-                { class: each.is_complete ? "ok" : "warn" },
-                t(
-                  each.is_latest
-                    ? "checkpoint.latest"
-                    : each.is_complete
-                      ? "checkpoint.complete"
-                      : "checkpoint.partial",
-                ),
-              ),
-            ),
-          ),
-      ),
-    ),
+      "tr",
+      {},
+      h("td", { class: "mono" }, each.name),
+      h("td", { class: "num" }, count(each.step)),
+      h("td", { class: "num" }, bytes(each.size_bytes)),
+      h("td", {}, time(each.created_at)),
+      h("td", { class: each.is_complete ? "ok" : "warn" }, t(`checkpoint.${state(each)}`)),
+    );
+  return table(
+    [
+      { label: t("name") },
+      { label: t("step"), isNumber: true },
+      { label: t("size"), isNumber: true },
+      { label: t("time") },
+      { label: t("status") },
+    ],
+    [...checkpoints].reverse().map(row),
   );
 }
 
 function fileTable(taskId, artifacts) {
-  return h(
-    "div",
-    { class: "table-scroll" },
+  const link = (each) =>
     h(
-      "table",
-      { class: "table file-table" },
-      h(
-        "thead",
-        {},
-        h(
-          "tr",
-          {},
-          h("th", {}, t("name")),
-          h("th", {}, t("kind")),
-          h("th", { class: "num" }, t("size")),
-          h("th", {}, t("time")),
-        ),
-      ),
-      h(
-        "tbody",
-        {},
-        artifacts.map((each) =>
-          h(
-            "tr",
-            {},
-            h(
-              "td",
-              {},
-              h(
-                "a",
-                {
-                  class: "download foreign",
-                  href: artifactURL(taskId, each.path),
-                  download: each.path.split("/").at(-1),
-                  title: each.path,
-                },
-                icon("down"),
-                fileName(each.path),
-              ),
-            ),
-            h("td", { class: "soft" }, word("filekind", each.kind)),
-            h("td", { class: "num" }, bytes(each.size_bytes)),
-            h("td", {}, time(each.modified_at)),
-          ),
-        ),
-      ),
-    ),
+      "a",
+      {
+        class: "download foreign",
+        href: artifactURL(taskId, each.path),
+        download: each.path.split("/").at(-1),
+        title: each.path,
+      },
+      icon("down"),
+      fileName(each.path),
+    );
+  const row = (each) =>
+    h(
+      "tr",
+      {},
+      h("td", {}, link(each)),
+      h("td", { class: "soft" }, word("filekind", each.kind)),
+      h("td", { class: "num" }, bytes(each.size_bytes)),
+      h("td", {}, time(each.modified_at)),
+    );
+  return table(
+    [{ label: t("name") }, { label: t("kind") }, { label: t("size"), isNumber: true }, { label: t("time") }],
+    artifacts.map(row),
+    "file-table",
   );
 }

@@ -6,12 +6,10 @@ import { count, duration, figure, isKnown, percent, UNKNOWN, unit } from "../../
 import { t, word } from "../../i18n.js";
 import { icon } from "../../icons.js";
 import { meter } from "../../components/meter.js";
-import { stepsOf } from "../../components/progress.js";
+import { LEVELS, stepsOf } from "../../components/progress.js";
 import { isFinished, note, statusChip } from "../../components/status.js";
 import { setTime, time } from "../../components/time.js";
 import { gpuAddress, taskAddress } from "../../router.js";
-
-const LEVELS = { completed: "ok", failed: "bad", stopped: "idle", stopping: "warn" };
 
 function stat(key) {
   const [value, under] = [h("b"), h("span", { class: "faint tiny clip" })];

@@ -5,6 +5,7 @@ import { count, duration, isKnown, seconds, UNKNOWN } from "../../format.js";
 import { t, word } from "../../i18n.js";
 import { time } from "../../components/time.js";
 import { segments } from "../../components/segments.js";
+import { table } from "../../components/table.js";
 
 export function requestView() {
   const element = h("section", { class: "panel", "aria-label": t("request") });
@@ -48,29 +49,9 @@ export function attemptsView() {
     element,
     update(attempts) {
       element.hidden = attempts.length === 0;
-      fill(
-        body,
-        h(
-          "div",
-          { class: "table-scroll" },
-          h(
-            "table",
-            { class: "table" },
-            h(
-              "thead",
-              {},
-              h(
-                "tr",
-                {},
-                ["attempt", "status", "gpus", "started", "duration", "steps.range", "attempt.end"].map((key) =>
-                  h("th", {}, t(key)),
-                ),
-              ),
-            ),
-            h("tbody", {}, [...attempts].reverse().map(attemptRow)),
-          ),
-        ),
-      );
+      const keys = ["attempt", "status", "gpus", "started", "duration", "steps.range", "attempt.end"];
+      const heads = keys.map((key) => ({ label: t(key) }));
+      fill(body, table(heads, [...attempts].reverse().map(attemptRow)));
     },
   };
 }

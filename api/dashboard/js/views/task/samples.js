@@ -36,7 +36,7 @@ export function samplesView(taskId) {
         return h(
           "button",
           { class: "sample", title: path, on: { click: () => openLightbox(pictures, urls, i) } },
-          h("img", { src: urls[i], alt: name, loading: "lazy", decoding: "async" }),
+          h("img", { src: urls[i], alt: "", loading: "lazy", decoding: "async" }),
           h("span", { class: "clip tiny soft foreign" }, name),
         );
       }),

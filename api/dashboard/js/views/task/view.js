@@ -6,6 +6,7 @@ import { percent } from "../../format.js";
 import { t, word } from "../../i18n.js";
 import { isFinished, note } from "../../components/status.js";
 import { go } from "../../router.js";
+import { soon } from "../../soon.js";
 import { gpuUseChart, lossPanel, smallCharts } from "./charts.js";
 import { failureView } from "./failure.js";
 import { filesView } from "./files.js";
@@ -19,15 +20,15 @@ import { timeline } from "./timeline.js";
 const METRICS = ["loss", "learning_rate", "grad_norm"];
 const MOST_FILES = 500;
 const MOST_EVENTS = 500;
-// Files come without a word; after an event they are looked at soon, otherwise now and then.
+// Files come, and the reason to wait changes, without a word: they are looked at soon after an event, and now and then.
 const SLOW_MS = 10_000;
 const SOON_MS = 400;
 
 /** @param {import("../../main.js").App} app @param {import("../../router.js").Place} place */
-export function openTask(app, { id }) {
+export function open(app, { id }) {
   let task = null;
   const store = new SeriesStore(id);
-  const changed = (what) => (what === "deleted" ? go("/tasks") : app.reload());
+  const changed = (what) => (what === "deleted" ? leave() : app.reload());
   const [header, loss, small, use, log] = [
     taskHeader(changed),
     lossPanel(store),
@@ -104,11 +105,10 @@ export function openTask(app, { id }) {
     await Promise.all([refetchSeries(), refetchHappened(), log.refetch(), use.load(task).catch(() => {})]);
   }
 
-  let soon = 0;
-  function refetchSoon() {
-    clearTimeout(soon);
-    soon = setTimeout(() => Promise.all([refetchTask(), refetchHappened()]).catch(() => app.stream.retry()), SOON_MS);
-  }
+  const refetchSoon = soon(
+    () => Promise.all([refetchTask(), refetchHappened()]).catch(() => app.stream.retry()),
+    SOON_MS,
+  );
 
   const slow = setInterval(() => {
     if (document.hidden || !task) return;
@@ -122,6 +122,19 @@ export function openTask(app, { id }) {
       )
       .catch(() => {});
   }, SLOW_MS);
+
+  /** It is gone: nothing is asked for it while the other screen comes. */
+  function leave() {
+    close();
+    app.stream.watch(null);
+    go("/tasks");
+  }
+
+  function close() {
+    clearInterval(slow);
+    refetchSoon.cancel();
+    for (const part of [loss, small, use, log]) part.close();
+  }
 
   const title = () => {
     if (!task) return id;
@@ -165,11 +178,7 @@ export function openTask(app, { id }) {
     },
     refetch,
     keys: { f: () => log.follow(), e: () => log.toError(1), E: () => log.toError(-1) },
-    close() {
-      clearInterval(slow);
-      clearTimeout(soon);
-      for (const part of [loss, small, use, log]) part.close();
-    },
+    close,
   };
 }
 

@@ -5,12 +5,19 @@ import { fill, h, reconcile } from "../../dom.js";
 import { count } from "../../format.js";
 import { t } from "../../i18n.js";
 import { icon } from "../../icons.js";
+import { isFinished } from "../../components/status.js";
 import { taskRow } from "./row.js";
+
+// Why a task waits changes without a word.
+const REASONS_MS = 10_000;
 
 export class TaskList {
   #parts = new Map();
   #offset = 0;
   #asked = 0;
+  #refreshing = 0;
+  /** Tasks that are known to be on another page, or not to pass the filter. */
+  #elsewhere = new Set();
 
   /**
    * @param {object} how
@@ -34,11 +41,31 @@ export class TaskList {
       this.none,
       this.foot,
     );
+    this.#refreshing = setInterval(() => this.#refreshReasons(), REASONS_MS);
   }
 
   /** Back to the first page: after a filter changed. */
   reset() {
     this.#offset = 0;
+    this.#elsewhere.clear();
+  }
+
+  close() {
+    clearInterval(this.#refreshing);
+  }
+
+  /** What a progress message tells. A task that is not here is looked for once: it may have begun unheard. */
+  progress(told) {
+    const row = this.#parts.get(told.task_id);
+    if (row) return row.progress(told);
+    if (isFinished(told.status) || this.#elsewhere.has(told.task_id)) return;
+    this.#elsewhere.add(told.task_id);
+    this.how.changed();
+  }
+
+  #refreshReasons() {
+    const waits = [...this.#parts.values()].some((row) => row.task.status === "queued");
+    if (waits && !document.hidden) this.refetch().catch(() => {});
   }
 
   async refetch() {
@@ -95,12 +122,9 @@ export class TaskList {
     ];
   }
 
-  get size() {
-    return this.#parts.size;
-  }
-
-  row(taskId) {
-    return this.#parts.get(taskId);
+  /** The tasks as they are shown. */
+  get tasks() {
+    return [...this.#parts.values()].map((row) => row.task);
   }
 
   get links() {

@@ -49,7 +49,6 @@ export function taskRow(first, changed) {
   });
   return {
     element,
-    link,
     get task() {
       return task;
     },

@@ -5,9 +5,9 @@ import { percent } from "../../format.js";
 import { t, word } from "../../i18n.js";
 import { icon } from "../../icons.js";
 import { segments } from "../../components/segments.js";
-import { isFinished } from "../../components/status.js";
 import { MODEL_TYPES } from "../../model_types.js";
 import { note } from "../../router.js";
+import { soon } from "../../soon.js";
 import { TaskList } from "./list.js";
 
 const ACTIVE = ["queued", "starting", "running", "stopping"];
@@ -26,14 +26,13 @@ const SEARCH_PAUSE_MS = 200;
 const REFETCH_PAUSE_MS = 250;
 
 /** @param {import("../../main.js").App} app @param {import("../../router.js").Place} place */
-export function openTasks(app, place) {
+export function open(app, place) {
   const wanted = {
     status: place.query.get("status") ?? "all",
     search: place.query.get("search") ?? "",
     model: place.query.get("model") ?? "",
   };
   if (!(wanted.status in FILTERS)) wanted.status = "all";
-  const changed = () => refetchSoon();
   const filter = (among) => ({
     status: FILTERS[wanted.status].filter((status) => among.includes(status)).join(","),
     search: wanted.search,
@@ -44,14 +43,14 @@ export function openTasks(app, place) {
     limit: 100,
     values: () => filter(ACTIVE),
     empty: () => nothing("tasks.none.active", true),
-    changed,
+    changed: () => refetchSoon(),
   });
   const finished = new TaskList({
     title: t("tasks.finished"),
     limit: 25,
     values: () => filter(FINISHED),
     empty: () => nothing("tasks.none.finished"),
-    changed,
+    changed: () => refetchSoon(),
   });
 
   const search = h("input", {
@@ -89,14 +88,11 @@ export function openTasks(app, place) {
     note("/tasks", { ...wanted, status: wanted.status === "all" ? "" : wanted.status });
     active.reset();
     finished.reset();
-    refetchSoon(0);
+    refetchOrRetry();
   }
 
-  let waiting = 0;
-  function refetchSoon(pause = REFETCH_PAUSE_MS) {
-    clearTimeout(waiting);
-    waiting = setTimeout(() => refetch().catch(() => app.stream.retry()), pause);
-  }
+  const refetchOrRetry = () => refetch().catch(() => app.stream.retry());
+  const refetchSoon = soon(refetchOrRetry, REFETCH_PAUSE_MS);
 
   async function refetch() {
     const has = (among) => FILTERS[wanted.status].some((status) => among.includes(status));
@@ -138,11 +134,7 @@ export function openTasks(app, place) {
     title: () => title(active),
     topics: "gpu,task,system",
     on: {
-      progress: (told) => {
-        const row = active.row(told.task_id);
-        if (row) row.progress(told);
-        else if (!isFinished(told.status)) refetchSoon();
-      },
+      progress: (told) => active.progress(told),
       status: (told) =>
         told.event?.type === "status" || told.event?.type === "change" || told.event?.type === "stop"
           ? refetchSoon()
@@ -152,17 +144,16 @@ export function openTasks(app, place) {
     keys: { j: () => move(1), k: () => move(-1), ArrowDown: () => move(1), ArrowUp: () => move(-1) },
     close() {
       clearTimeout(typing);
-      clearTimeout(waiting);
+      refetchSoon.cancel();
+      active.close();
+      finished.close();
     },
   };
 }
 
 /** The progress of what runs, for a tab in the background. */
 function title(active) {
-  const running = active.links
-    .map((link) => active.row(link.closest(".task-row").dataset.task).task)
-    .filter((task) => task.status === "running");
-  const [first] = running;
+  const first = active.tasks.find((task) => task.status === "running");
   return first ? `${percent(first.progress.overall_progress)} ${first.name ?? first.task_id}` : t("tasks");
 }
 

@@ -9,7 +9,7 @@ const MOST_BYTES = 4_194_304;
 const MOST_STRETCHES = 8;
 
 /** More lines are not kept: what is far above is fetched again when it is wanted. */
-export const MOST_LINES = 100_000;
+const MOST_LINES = 100_000;
 
 export class LogLines {
   /** @type {any[]} */
@@ -157,4 +157,4 @@ function whole(lines, from, first) {
 const LEVELS = ["debug", "info", "warning", "error"];
 
 /** Whether a line is at least of this level; no level lets all through. */
-export const passes = (line, level) => !level || LEVELS.indexOf(line.level) >= LEVELS.indexOf(level);
+const passes = (line, level) => !level || LEVELS.indexOf(line.level) >= LEVELS.indexOf(level);

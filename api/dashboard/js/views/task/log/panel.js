@@ -7,6 +7,7 @@ import { t } from "../../../i18n.js";
 import { icon } from "../../../icons.js";
 import { segments } from "../../../components/segments.js";
 import { attempt } from "../../../components/toast.js";
+import { recall, remember } from "../../../settings.js";
 import { LogLines } from "./lines.js";
 import { Rows } from "./rows.js";
 import { LogSearch } from "./search.js";
@@ -19,6 +20,7 @@ export function logPanel(taskId) {
   const [finds, errors] = [new LogSearch(taskId), new LogSearch(taskId)];
   let isFollowing = true;
   let isPaused = false;
+  let isWrapped = recall("log-wrap", "") === "1";
   let held = [];
   let isScheduled = false;
   let shift = 0;
@@ -45,6 +47,7 @@ export function logPanel(taskId) {
       label,
     );
   const followButton = button("log.follow", "follow", () => follow(!isFollowing), t("log.follow.short"));
+  const wrapButton = button("log.wrap", "wrap", () => wrap(!isWrapped));
   const pauseButton = button("log.pause", "pause", () => pause(!isPaused));
   const levels = segments(
     t("log.level"),
@@ -68,6 +71,7 @@ export function logPanel(taskId) {
         levels.element,
         button("log.error.back", "up", () => toError(-1)),
         button("log.error.on", "chevron", () => toError(1), t("log.errors")),
+        wrapButton,
         pauseButton,
         followButton,
         h(
@@ -113,6 +117,13 @@ export function logPanel(taskId) {
     if (isScheduled) return;
     isScheduled = true;
     requestAnimationFrame(draw);
+  }
+
+  function wrap(wanted) {
+    isWrapped = wanted;
+    remember("log-wrap", wanted ? "1" : "");
+    setAttribute(wrapButton, "aria-pressed", String(wanted));
+    rows.wrap(wanted);
   }
 
   async function follow(wanted) {
@@ -253,6 +264,7 @@ export function logPanel(taskId) {
     drawSoon();
   }
 
+  wrap(isWrapped);
   return {
     element,
     /** Where the stream has to go on. */

@@ -2,15 +2,26 @@
 
 import { fill, h } from "../../../dom.js";
 import { clockTime, count, utcTime } from "../../../format.js";
+import { Layout } from "./layout.js";
 
 const BEYOND = 12;
+// Characters by which the width of one is measured.
+const PROBE = 80;
+const MIN_COLUMNS = 10;
+// Pixels at the end of a line: the bar to scroll by may lie there.
+const END_SPACE = 24;
 
 export class Rows {
   /** Height of a line in pixels; measured once, and again when the window changes. */
   #height = 0;
+  /** Width of a character, and of what stands before the text, in pixels. */
+  #character = 8;
+  #margin = 0;
   #drawn = "";
   #top = 0;
   #stays = true;
+  #wraps = false;
+  #layout = new Layout([], null);
 
   /** @param {(how: {isUp: boolean, isAtEnd: boolean, isAtStart: boolean}) => void} scrolled by a person */
   constructor(scrolled) {
@@ -30,17 +41,30 @@ export class Rows {
    * Shows these lines.
    * @param {any[]} lines
    * @param {boolean} stays keep to the end
-   * @param {number} shift lines that came in above
+   * @param {number} shift lines that came in above; those that went are negative
    */
   show(lines, stays, shift = 0) {
-    this.lines = lines;
     this.#measure();
-    this.spacer.style.height = `${lines.length * this.#height}px`;
+    const before = this.#layout;
+    this.lines = lines;
+    this.#layout = new Layout(lines, this.#wraps ? this.#columns() : null);
+    this.spacer.style.height = `${this.#layout.rows * this.#height}px`;
     this.#stays = stays;
+    const rows = shift < 0 ? -before.above(-shift) : this.#layout.above(shift);
     if (stays) this.#scrollTo(this.element.scrollHeight);
-    else this.#scrollTo(this.element.scrollTop + shift * this.#height);
+    else this.#scrollTo(this.element.scrollTop + rows * this.#height);
     this.#drawn = "";
     this.#draw();
+  }
+
+  /** Whether long lines are broken; what stands on top stays there. */
+  wrap(isOn) {
+    const top = this.#layout.lineAt(Math.floor(this.element.scrollTop / (this.#height || 1)));
+    this.#wraps = isOn;
+    this.element.classList.toggle("wraps", isOn);
+    if (!this.lines.length) return;
+    this.show(this.lines, this.#stays);
+    if (!this.#stays) this.#scrollTo(this.#layout.above(top) * this.#height);
   }
 
   get isAtEnd() {
@@ -51,7 +75,7 @@ export class Rows {
   /** Brings a line into the middle. */
   reveal(index) {
     this.current = this.lines[index]?.offset ?? null;
-    this.#scrollTo(Math.max(0, index * this.#height - this.element.clientHeight / 2));
+    this.#scrollTo(Math.max(0, this.#layout.above(index) * this.#height - this.element.clientHeight / 2));
     this.redraw();
   }
 
@@ -66,10 +90,20 @@ export class Rows {
 
   #measure() {
     if (this.#height) return;
-    const probe = h("div", { class: "log-line" }, "x");
+    const probe = this.#row({ message: "", timestamp: null, line_number: null, level: "info" }, 1);
     this.inner.append(probe);
+    // The text itself: wrapped, its element is as wide as there is room.
+    const text = h("span", {}, "x".repeat(PROBE));
+    probe.querySelector(".log-text").style.whiteSpace = "pre";
+    fill(probe.querySelector(".log-text"), text);
     this.#height = probe.getBoundingClientRect().height || 18;
+    this.#character = text.getBoundingClientRect().width / PROBE || 8;
+    this.#margin = text.getBoundingClientRect().left - probe.getBoundingClientRect().left;
     probe.remove();
+  }
+
+  #columns() {
+    return Math.max(MIN_COLUMNS, Math.floor((this.element.clientWidth - this.#margin - END_SPACE) / this.#character));
   }
 
   #onResize() {
@@ -93,20 +127,21 @@ export class Rows {
 
   #draw() {
     const { scrollTop, clientHeight } = this.element;
-    const from = Math.max(0, Math.floor(scrollTop / this.#height) - BEYOND);
-    const to = Math.min(this.lines.length, Math.ceil((scrollTop + clientHeight) / this.#height) + BEYOND);
+    const from = Math.max(0, this.#layout.lineAt(Math.floor(scrollTop / this.#height)) - BEYOND);
+    const last = this.#layout.lineAt(Math.ceil((scrollTop + clientHeight) / this.#height));
+    const to = Math.min(this.lines.length, last + BEYOND);
     const key = `${from} ${to}`;
     if (key === this.#drawn) return;
     this.#drawn = key;
-    this.inner.style.transform = `translateY(${from * this.#height}px)`;
+    this.inner.style.transform = `translateY(${this.#layout.above(from) * this.#height}px)`;
     fill(
       this.inner,
-      this.lines.slice(from, to).map((line) => this.#row(line)),
+      this.lines.slice(from, to).map((line, i) => this.#row(line, this.#layout.of(from + i))),
     );
   }
 
-  #row(line) {
-    return h(
+  #row(line, rows) {
+    const element = h(
       "div",
       { class: `log-line${line.offset === this.current ? " current" : ""}`, data: { level: line.level } },
       h("span", { class: "log-number" }, line.line_number === null ? "" : count(line.line_number)),
@@ -115,10 +150,12 @@ export class Rows {
         { class: "log-time", title: line.timestamp ? utcTime(line.timestamp) : "" },
         line.timestamp ? clockTime(line.timestamp) : "",
       ),
-      h("span", { class: "log-level", "aria-label": line.level }, SIGNS[line.level] ?? ""),
+      h("span", { class: "log-level", title: line.level }, SIGNS[line.level] ?? ""),
       h("span", { class: "log-text" }, marked(line, this.isMarked(line))),
       line.truncated && h("span", { class: "faint" }, " …"),
     );
+    if (rows > 1) element.style.height = `${rows * this.#height}px`;
+    return element;
   }
 }
 

@@ -1,0 +1,59 @@
+// Why a GPU is in its status, what is wrong with it, and what to do.
+
+import { fill, h } from "../../dom.js";
+import { t } from "../../i18n.js";
+import { prose } from "../../components/prose.js";
+import { note } from "../../components/status.js";
+import { machine } from "../../machine.js";
+
+const TONES = { degraded: "warn", unhealthy: "bad" };
+/** Statuses of a GPU whose task says by itself who holds it. */
+const HELD = ["training", "preprocessing", "busy"];
+
+/** @param {boolean} isAlone whether nothing else on the screen tells of a driver that fails as a whole */
+export function condition(isAlone) {
+  const element = h("div", { class: "condition" });
+  let drawn = "";
+  return {
+    element,
+    /** @param {any} gpu its reading @param {any} health of its details, or null while they are not known */
+    update(gpu, health) {
+      const reason = reasonOf(gpu, isAlone);
+      const found = !health || health.verdict === "healthy" ? null : health;
+      const key = JSON.stringify([reason, found]);
+      if (key === drawn) return;
+      drawn = key;
+      if (!found) return void fill(element, reason && h("p", { class: "small soft foreign" }, prose(reason)));
+      if (found.verdict === "unknown") return void fill(element, reason && unknownNote(reason, found));
+      const isTold = !reason || found.reasons.some((each) => reason.includes(each));
+      fill(element, !isTold && h("p", { class: "small soft foreign" }, prose(reason)), healthNote(found));
+    },
+  };
+}
+
+function reasonOf(gpu, isAlone) {
+  if (gpu.current_task && HELD.includes(gpu.status)) return "";
+  const reason = gpu.status_reason ?? "";
+  return !isAlone && reason === machine.value?.source_problem ? "" : reason;
+}
+
+/** It cannot be read: the status says why, and by the second for how long. */
+const unknownNote = (reason, health) => note("warn", h("p", {}, prose(reason)), actions(health));
+
+const healthNote = (health) =>
+  note(
+    TONES[health.verdict] ?? "idle",
+    h("strong", {}, t(`health.${health.verdict}`)),
+    health.reasons.map((reason) => h("p", {}, prose(reason))),
+    actions(health),
+  );
+
+const actions = (health) =>
+  health.suggested_actions.length > 0 && [
+    h("p", { class: "what-to-do" }, t("remedy")),
+    h(
+      "ul",
+      {},
+      health.suggested_actions.map((action) => h("li", {}, prose(action))),
+    ),
+  ];

@@ -1,0 +1,126 @@
+"""What a browser loads for a screen, and screens that cannot be loaded."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.dashboard.conftest import GONE, Complaints, Open, has_charts
+from tests.e2e.server import ROOT
+from tests.e2e.toy_tasks import toy
+from tests.e2e.training_server import TrainingServer
+
+#: Page, scripts and styles of one screen, as a browser reads them.
+BUDGET_BYTES = 250_000
+
+_LOADED = """() => {
+    const all = [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")];
+    const named = all.map((each) => [new URL(each.name).pathname, each.decodedBodySize]);
+    return Object.fromEntries(named.filter(([path]) => /^\\/$|\\.(js|css)$/.test(path)));
+}"""
+
+
+def loaded(page: Page) -> dict[str, int]:
+    """The bytes of page, scripts and styles that a page has asked for, unpacked, by path."""
+    found: dict[str, int] = page.evaluate(_LOADED)
+    return found
+
+
+def copy_of_the_code(directory: Path) -> Path:
+    """The service's code, to be changed; without the charts."""
+    ignored = shutil.ignore_patterns("__pycache__", "vendor")
+    shutil.copytree(ROOT / "api", directory / "api", ignore=ignored)
+    shutil.copy(ROOT / "run.py", directory)
+    return directory
+
+
+def heading(page: Page, name: str) -> None:
+    expect(page.get_by_role("heading", name=name, level=1)).to_be_visible()
+
+
+def open_tasks(page: Page) -> None:
+    page.get_by_role("navigation").get_by_role("link", name="Tasks").click()
+
+
+@pytest.fixture(scope="module")
+def ended(server: TrainingServer) -> str:
+    """A training that has ended."""
+    task_id = server.start_task(toy(20, name="small"))
+    server.await_status(task_id, "completed")
+    return task_id
+
+
+@pytest.mark.parametrize(
+    ("address", "awaited"),
+    [
+        ("#/", ".gpu-card"),
+        ("#/gpu/0", ".chart canvas, .chart table"),
+        ("#/tasks", ".task-row"),
+        ("#/tasks/{}", ".loss-panel canvas, .loss-panel table"),
+        ("#/start", ".start-form"),
+    ],
+)
+def test_a_screen_is_light(open_page: Open, ended: str, address: str, awaited: str) -> None:
+    page = open_page(address.format(ended))
+    expect(page.locator(awaited).first).to_be_visible()
+    assert sum(loaded(page).values()) < BUDGET_BYTES
+
+
+def test_a_page_loads_one_language_and_no_charts_before_it_draws_one(open_page: Open) -> None:
+    page = open_page(locale="zh-CN")
+    expect(page.locator(".gpu-card")).to_have_count(4)
+    names = {path.split("/", 3)[-1] for path in loaded(page)}
+    assert "js/i18n/zh.js" in names
+    assert names.isdisjoint({"js/i18n/en.js", "js/views/task/view.js", "vendor/uPlot.js", "vendor/uPlot.min.css"})
+
+
+@pytest.mark.skipif(not has_charts(), reason="the charts could not be fetched: make charts")
+def test_charts_come_when_they_are_drawn_first(open_page: Open) -> None:
+    page = open_page("#/gpu/0")
+    expect(page.locator(".gpu-charts canvas")).to_have_count(4)
+
+
+def test_where_charts_could_not_be_fetched_there_are_tables(open_page: Open, tmp_path: Path) -> None:
+    bare = TrainingServer(tmp_path / "bare")
+    bare.code = copy_of_the_code(tmp_path / "code")
+    with bare:
+        task_id = bare.start_task(toy(20, name="small"))
+        bare.await_status(task_id, "completed")
+        page = open_page(f"#/tasks/{task_id}", at=bare)
+        expect(page.locator(".loss-panel table")).to_be_visible()
+        page.close()
+
+
+def test_a_screen_that_cannot_be_loaded_opens_when_the_service_is_back(
+    open_page: Open, tmp_path: Path, complaints: Complaints
+) -> None:
+    complaints.allowed = GONE
+    with TrainingServer(tmp_path / "mortal") as mortal:
+        page = open_page(at=mortal)
+        expect(page.locator(".connection")).to_have_attribute("data-state", "live")
+        mortal.kill()
+        open_tasks(page)
+        expect(page.locator(".banner.lost")).to_be_visible()
+        heading(page, "Machine")
+        mortal.start(port=mortal.port)
+        heading(page, "Tasks")
+        expect(page.locator(".banner.lost")).to_be_hidden()
+        page.close()
+
+
+def test_a_page_of_another_version_of_the_service_is_loaded_anew(
+    open_page: Open, tmp_path: Path, complaints: Complaints
+) -> None:
+    complaints.allowed = (*GONE, "status of 404")
+    with TrainingServer(tmp_path / "renewed") as renewed:
+        page = open_page(at=renewed)
+        expect(page.locator(".connection")).to_have_attribute("data-state", "live")
+        before = set(loaded(page))
+        renewed.kill()
+        renewed.code = copy_of_the_code(tmp_path / "code")
+        renewed.start(port=renewed.port)
+        open_tasks(page)
+        heading(page, "Tasks")
+        assert before.isdisjoint(set(loaded(page)) - {"/"})
+        page.close()
