@@ -287,8 +287,8 @@ class Server(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,
                 timeout_graceful_shutdown=GRACE_SECONDS,
-                # Longer than clients and proxies keep an idle connection (60 s at most, usually): who closes first shall
-                # be they, or a request that is sent in that very moment is lost.
+                # Longer than clients and proxies keep an idle connection (60 s, usually): they shall close it first, or
+                # a request that is sent in that very moment is lost.
                 timeout_keep_alive=75,
             )
         )

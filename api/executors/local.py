@@ -17,7 +17,7 @@ from api.executors import supervisor
 from api.executors.attempt.files import read_file, read_json, write_json
 from api.executors.attempt.orders import Order
 from api.executors.attempt.processes import boot_id, is_alive, marked_processes
-from api.executors.executor import AttemptRef, NodeState, Observation, Phase, StopOrder, Submission
+from api.executors.executor import AttemptRef, NodeState, Observation, Outcome, Phase, StopOrder, Submission
 from api.executors.log_files import LogFiles
 from api.executors.records import Runner, damaged_outcome, parse_lock, parse_outcome, parse_runner
 from api.models.task import ProcessIdentity
@@ -192,15 +192,15 @@ class LocalExecutor:
             return known
         path = str(directory / "exit.json")
         try:
-            written_at = os.stat(path).st_mtime
-            outcome = parse_outcome(read_file(path), written_at)
+            outcome = _read_outcome(path)
+            if outcome is None:
+                if self._has_supervisor(directory):
+                    # It writes the true one over this in the end.
+                    return None
+                # It may have done so just before it was gone.
+                outcome = _read_outcome(path) or damaged_outcome(os.stat(path).st_mtime)
         except OSError:
             return None
-        if outcome is None:
-            if self._has_supervisor(directory):
-                # It writes the true one over this in the end.
-                return None
-            outcome = damaged_outcome(written_at)
         observation = Observation(
             Phase.ENDED, self._node, stop_rung=outcome.stop_rung, outcome=outcome, log_start=outcome.log_offset
         )
@@ -262,6 +262,11 @@ class LocalExecutor:
 
     def survivors(self, ref: AttemptRef) -> Sequence[int]:
         return marked_processes(ref.uid)
+
+
+def _read_outcome(path: str) -> Outcome | None:
+    """None when it is damaged. Raises OSError."""
+    return parse_outcome(read_file(path), os.stat(path).st_mtime)
 
 
 def _runs(process: ProcessIdentity) -> bool:

@@ -11,12 +11,16 @@ _HEADERS = (
     (b"x-accel-buffering", b"no"),
 )
 
+#: When it has ended the client comes back later, or never: nobody waits on this connection.
+_CLOSE = (b"connection", b"close")
+
 _HEARTBEAT = b": heartbeat\n\n"
 
 
 async def send_events(frames: Frames, receive: Receive, send: Send, *, is_head: bool) -> None:
     """Answers with the events. Raises TooSlow when the client does not read."""
-    await send({"type": "http.response.start", "status": 200, "headers": list(_HEADERS)})
+    headers = list(_HEADERS) if is_head else [*_HEADERS, _CLOSE]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
     if not is_head:
         has_ended = await carry(
             frames,

@@ -1,0 +1,25 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from api.executors.executor import AttemptRef
+from api.executors.local import LocalExecutor
+
+
+def test_outcome_that_was_mended_just_before_its_supervisor_was_gone_is_the_true_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    executor = LocalExecutor(sys.executable, "here", {})
+    ref = AttemptRef("train_1.1", tmp_path, tmp_path / "log")
+    (tmp_path / "exit.json").write_bytes(b"")
+
+    def write_and_go(directory: Path) -> bool:
+        (directory / "exit.json").write_text(json.dumps({"reason": "exited", "exit_code": 0}))
+        return False
+
+    monkeypatch.setattr(executor, "_has_supervisor", write_and_go)
+    outcome = executor.observe([ref])[ref.uid].outcome
+    assert outcome is not None
+    assert (outcome.reason, outcome.exit_code) == ("exited", 0)
