@@ -24,7 +24,13 @@ FLAGS = (
 )
 
 #: What a browser says by itself about a server that is gone; everything else on the console is a fault.
-GONE = ("net::ERR_CONNECTION_REFUSED", "net::ERR_CONNECTION_RESET", "net::ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_EMPTY")
+GONE = (
+    "net::ERR_CONNECTION_REFUSED",
+    "net::ERR_CONNECTION_RESET",
+    "net::ERR_CONTENT_LENGTH_MISMATCH",
+    "net::ERR_INCOMPLETE_CHUNKED_ENCODING",
+    "ERR_EMPTY",
+)
 
 #: Other work may share the cores.
 PATIENCE_MS = 25_000
