@@ -1,6 +1,5 @@
 """How soon the dashboard is painted in a browser, and what it weighs."""
 
-import shutil
 import statistics
 import time
 from collections.abc import Iterator
@@ -12,24 +11,13 @@ from playwright.sync_api import Browser, Error, Page, sync_playwright
 from benchmarks.effort import Effort
 from benchmarks.rows import SECONDS, Row, Unit, below, without_limit
 from benchmarks.servers import EIGHT_GPUS, CannotRunError, Running, service, simulated
+from tests.browser import ABSENT, find_browser, launch
 
 PAINT_LIMIT_SECONDS = 1.0
 WEIGHT_LIMIT_KB = 250.0
 TRAINING_SECONDS = 60.0
 
 KILOBYTES = Unit("{:.0f} KB")
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
 
 _PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null"
 #: Of page, scripts and styles: what a browser has to read before a screen is there.
@@ -43,11 +31,11 @@ _SIZES = """() => {
 
 def measure(effort: Effort) -> Iterator[Row]:
     """Each visit by a browser that has never been there; beside it the page of the OpenAPI document."""
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    path = find_browser()
     if path is None:
-        raise CannotRunError(f"none of {', '.join(BROWSERS)} is installed")
+        raise CannotRunError(ABSENT)
     with service(**simulated(EIGHT_GPUS)) as server, sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=path, args=list(FLAGS))
+        browser = launch(play, path)
         try:
             screens = _screens(server)
             found = [_visit(browser, server.url(), ".gpu-card") for _ in range(effort.rounds)]

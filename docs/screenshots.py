@@ -3,7 +3,6 @@
 It needs Chromium and what requirements-dev.txt names; the pictures are those of the system's fonts (Inter is best).
 """
 
-import shutil
 import sys
 import tempfile
 import time
@@ -17,7 +16,7 @@ from playwright.sync_api import Page, sync_playwright
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.dashboard import BROWSERS, FLAGS  # noqa: E402
+from tests.browser import ABSENT, find_browser, launch  # noqa: E402
 from tests.e2e.training_server import TrainingServer  # noqa: E402
 
 SIZE = {"width": 1440, "height": 900}
@@ -36,15 +35,15 @@ def toy(name: str, gpus: int | list[int], epochs: int, step_seconds: float, **mo
 
 def main() -> int:
     """Takes all of them."""
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    path = find_browser()
     if path is None:
-        print(f"none of {', '.join(BROWSERS)} is installed", file=sys.stderr)
+        print(ABSENT, file=sys.stderr)
         return 1
     settings = {"SIMULATED_GPUS": "8x NVIDIA H100 80GB HBM3", "GPU_MONITOR_INTERVAL": "1"}
     with tempfile.TemporaryDirectory() as folder, TrainingServer(Path(folder), **settings) as server:
         shown = _start(server)
         with sync_playwright() as play:
-            browser = play.chromium.launch(executable_path=path, args=list(FLAGS))
+            browser = launch(play, path)
             page = browser.new_page(viewport=SIZE, color_scheme="dark", locale="en-GB")
             for name, address in shown.items():
                 _take(page, f"http://127.0.0.1:{server.port}/{address}", name)

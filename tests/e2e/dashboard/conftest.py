@@ -1,7 +1,6 @@
 """A browser of the system, and pages that may not complain."""
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,19 +8,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
+from tests.browser import ABSENT, find_browser, launch
 from tests.e2e.training_server import TrainingServer
-
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
 
 #: What a browser says by itself about a server that is gone; everything else on the console is a fault.
 GONE = (
@@ -45,14 +33,13 @@ def browser() -> Iterator[Browser]:
 
     Not for the whole session: Playwright's event loop stays in the thread, where other tests have loops of their own.
     """
-    path = next(filter(None, map(shutil.which, NAMES)), None)
+    path = find_browser()
     if path is None:
-        message = f"none of {', '.join(NAMES)} is installed"
         if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
+            pytest.fail(ABSENT)
+        pytest.skip(ABSENT)
     with sync_playwright() as play:
-        started = play.chromium.launch(executable_path=path, args=list(FLAGS))
+        started = launch(play, path)
         yield started
         started.close()
 
