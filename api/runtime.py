@@ -62,7 +62,7 @@ class Runtime:
         http_metrics = HTTPMetrics()
         self.server_log = ServerLog(root / "server-log", config.server_log_max_bytes, config.logs_json)
         self.access_log = AccessLog(http_metrics, config.log_level, config.logs_json, copy=self.server_log.write)
-        self.database = Database(config.database_url or sqlite_url(root / "database.sqlite"))
+        self.database = Database(config.database_url or sqlite_url(root / "database.sqlite"), root)
         tasks, attempts = TaskStore(self.database), AttemptStore(self.database)
         registry = _create_registry(http_metrics, tasks)
         self.source = create_source(config, clock)
