@@ -8,8 +8,8 @@ _PLACE = "#/components/schemas/"
 def share_components(document: dict[str, Any]) -> None:
     """Makes one component of the many that APIFlask keeps of a type, one for each answer that holds it.
 
-    A component's title is its name, and no other schema has one: generators of clients name their types by titles. Raises
-    ValueError when two different types have one name.
+    A component's title is its name, and no other schema has one: generators of clients name their types by
+    titles. Raises ValueError when two different types have one name.
     """
     schemas: dict[str, Any] = document["components"]["schemas"]
     shared: dict[str, Any] = {}
@@ -28,7 +28,7 @@ def _own_name(name: str) -> str:
 
 
 def _plain(node: Any, is_schema: bool = True) -> Any:
-    """The same, with references to the shared components and without titles. `is_schema`: its keys are JSON Schema's words."""
+    """The same with references to the shared components and without titles; `is_schema`: keys are JSON Schema's words."""
     if isinstance(node, list):
         return [_plain(each) for each in node]
     if not isinstance(node, dict):

@@ -171,8 +171,8 @@ def _answer_details(gpu_id: str) -> Response:
 def get_processes(gpu_id: str) -> Response:
     """Who holds a GPU's memory
 
-    Each process with its user, command (secrets masked), memory in MB, since when, and the task that it belongs to. Null
-    instead of a list when the driver does not say.
+    Each process with its user, command (secrets masked), memory in MB, since when, and the task that it belongs to.
+    Null instead of a list when the driver does not say.
     """
     return answer(services().gpus.get_processes(gpu_id))
 

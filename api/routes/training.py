@@ -189,7 +189,8 @@ def delete_task(task_id: str, query_data: DeleteQuery) -> Response:
 def get_progress(task_id: str) -> Response:
     """How far a training is, and how well it goes
 
-    Stage, epoch, step, progress in %, speed, time left and the latest metrics; null where the trainer has not said it yet.
+    Stage, epoch, step, progress in %, speed, time left and the latest metrics; null where the trainer has not
+    said it yet.
     """
     return answer(services().training.get_progress(task_id))
 

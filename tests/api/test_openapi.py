@@ -61,7 +61,7 @@ def test_fields_that_exclude_each_other_do_so_in_the_schema(document: dict[str, 
     schema = {"$ref": "#/components/schemas/StartBody", "components": document["components"]}
     validator = jsonschema.Draft202012Validator(schema)
     assert not validator.is_valid(TOY | wish)
-    assert validator.is_valid(TOY | {name: None for name in wish} | {"gpu_id": 0})
+    assert validator.is_valid(TOY | dict.fromkeys(wish) | {"gpu_id": 0})
 
 
 def test_every_creation_takes_an_idempotency_key(document: dict[str, Any]):
