@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from api.models.reading import MAX_GPUS, MAX_MEMORY_MB
 from api.models.training import CauseCode, GPURequest, TaskEvent, TaskFilter, TaskStatus, TrainingRequest
@@ -24,7 +24,7 @@ _EXAMPLE: dict[str, Any] = {"model_type": "toy", "gpu_count": 1, "config": {"epo
 
 #: What a start may not say twice: which GPUs, and the trainer's files as text and in structured form.
 _ONE_WISH = at_most_one("gpu_id", "gpu_ids", "gpu_count")
-_RULES = [_ONE_WISH, at_most_one("config", "config_toml"), at_most_one("dataset", "dataset_toml")]
+_RULES: list[JsonValue] = [_ONE_WISH, at_most_one("config", "config_toml"), at_most_one("dataset", "dataset_toml")]
 
 Name = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Description = Annotated[str, Field(max_length=4000, pattern=r"^[^\x00]*$")]
