@@ -188,7 +188,8 @@ class PatchTraining(Strict):
 
     name: Name | None = None
     description: Description | None = None
-    priority: Priority = 0
+    # It has no default to tell: what is not given stays as it is.
+    priority: Priority = Field(0, json_schema_extra=lambda schema: schema.pop("default"))
 
     @model_validator(mode="after")
     def _something(self) -> "PatchTraining":
