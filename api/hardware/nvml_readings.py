@@ -104,7 +104,7 @@ def _threshold(read: FieldReader, handle: Any, field: str, threshold: int) -> in
 
 
 def read_vitals(handle: Any, is_integrated: bool) -> GPUVitals:
-    """The fast readings; an integrated GPU may share the host's memory. Raises NVMLError when the GPU itself is gone."""
+    """The fast readings; an integrated GPU may show the host's memory. Raises NVMLError when the GPU is gone."""
     read = FieldReader()
     total, used, free, reserved, unified = _memory(handle, read, is_integrated)
     rates = read.field("utilization.gpu", pynvml.nvmlDeviceGetUtilizationRates, handle)
