@@ -70,6 +70,9 @@ def _open_at(directory: int, name: str, flags: int, mode: int = 0o600) -> int:
     try:
         handle = os.open(name, flags | _PLAIN, mode, dir_fd=directory)
     except OSError as error:
+        if error.errno == errno.EACCES and flags & os.O_ACCMODE == os.O_RDONLY:
+            # The directory could be entered: a file that is closed to us in it is none of ours.
+            raise ForeignFile(errno.EINVAL, "it is closed to us", name) from None
         raise _told(error, name) from None
     status = os.fstat(handle)
     # Another name of the same file may be somebody else's: it is read, and not written to.

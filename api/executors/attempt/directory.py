@@ -9,7 +9,7 @@ import time
 
 from api.utils.foreign_files import ForeignFile, Space, open_own, read, remove, remove_temporaries, status_of, write_all
 
-from .files import complain
+from .files import complain, write_json
 from .processes import boot_id, read_stat
 
 PIPE_BYTES = 256 * 1024  #: 64 such pipes stay below the share that the kernel grants one user
@@ -33,6 +33,7 @@ class AttemptDirectory:
         self.fence = 0
         self.beat_at = 0.0  #: monotonic
         self._space: Space | None = None  #: of the outcome
+        self._lock = -1
 
     @property
     def name(self) -> str:
@@ -62,6 +63,7 @@ class AttemptDirectory:
 
     def claim(self, lock: int) -> None:
         """Says who has the lock, raises the fence, and reserves the space of the outcome."""
+        self._lock = lock
         try:
             write_all(lock, json.dumps({"boot_id": boot_id(), **own_identity()}).encode().ljust(160), 0)
             self.fence = self._read_fence() + 1
@@ -72,6 +74,29 @@ class AttemptDirectory:
             self._space = Space(self.path("exit.json"), RESERVED_BYTES)
         except OSError as error:
             complain(f"no space could be reserved for the outcome: {error}")
+
+    def make_again(self, spec: dict[str, object]) -> None:
+        """Makes what somebody removed under a supervisor that lives. Raises OSError, and Surpassed when another one has
+        come into its place.
+        """
+        os.makedirs(self.directory, exist_ok=True)
+        if not self._has_own_lock():
+            lock = self.take_lock()
+            if lock < 0:
+                raise Surpassed
+            self.check_fence()
+            os.close(self._lock)
+            self._lock = lock
+            write_all(lock, json.dumps({"boot_id": boot_id(), **own_identity()}).encode().ljust(160), 0)
+            self._write_fence()
+        if not self.has("spec.json"):
+            write_json(self.path("spec.json"), spec)
+
+    def _has_own_lock(self) -> bool:
+        try:
+            return os.path.samestat(status_of(self.path("lock")), os.fstat(self._lock))
+        except OSError:
+            return False
 
     def _read_fence(self) -> int:
         try:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
-
-from api.utils.foreign_files import ForeignFile, read
+from api.utils.foreign_files import ForeignFile, read, status_of
 
 from .files import identity_of, number, parse_json
 from .processes import boot_id, is_alive
 
-#: What a trainer may have put there, or closed to us: nobody else does, so that waiting does not help.
-DAMAGES = (ForeignFile, PermissionError)
-
 
 def has_outcome(directory: str) -> bool:
     """Whether anything stands where the outcome belongs."""
-    return os.path.lexists(f"{directory}/exit.json")
+    try:
+        status_of(f"{directory}/exit.json")
+    except OSError:
+        return False
+    return True
 
 
 def has_ended(directory: str) -> bool:
@@ -40,7 +39,7 @@ def has_ended(directory: str) -> bool:
 def _object(path: str) -> dict[str, object] | None:
     try:
         return parse_json(read(path))
-    except (FileNotFoundError, *DAMAGES):
+    except (FileNotFoundError, ForeignFile):
         return None
 
 

@@ -107,7 +107,7 @@ def test_an_unreadable_file_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         return whole(path, *args, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(foreign_files.os, "open", refuse)  # root may read everything
-    with pytest.raises(PermissionError):
+    with pytest.raises(ForeignFile, match="closed"):
         read(str(tmp_path / "name"))
 
 
