@@ -13,7 +13,10 @@ health = APIBlueprint("health", __name__, url_prefix="/health", tag="System")
 @health.get("")
 @health.output(HealthAnswer)
 def get_health() -> Response:
-    """The service is alive"""
+    """The service is alive
+
+    Open to all, and asked without touching GPUs or trainings. Whether answers can be relied on: `/health/ready`.
+    """
     return answer(services().system.get_health())
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from api.routes.components import share_components
 from api.routes.schemas import Failure
 from api.routes.streams import STREAMS
 from api.utils.envelope import JSON
@@ -16,6 +17,25 @@ Live, besides the routes below: streams of Server-Sent Events and WebSockets, li
 `{"type", "timestamp", "data"}`.
 """
 
+_CONTACT = {"name": "Diffusion-Pipe API"}
+_LICENCE = {"name": "MIT", "identifier": "MIT"}
+
+#: The header that a client may send, by the status that answers it.
+_HEADERS = {
+    "201": {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "Makes a retry safe: the same key and body get the first answer again, for 24 h.",
+        "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+    },
+    "304": {
+        "name": "If-None-Match",
+        "in": "header",
+        "description": "The ETag of an earlier answer: 304 without a body while nothing has changed.",
+        "schema": {"type": "string", "maxLength": 1000},
+    },
+}
+
 _TAGS = [
     {"name": "GPUs", "description": "What they are, which can be had, who holds them."},
     {"name": "Training", "description": "Validate, start, follow, stop, resume."},
@@ -26,13 +46,14 @@ _TAGS = [
 
 def finish_document(document: dict[str, Any]) -> dict[str, Any]:
     """Adds the failure that every operation may answer, and makes parameters plain."""
-    document["info"]["description"] = _DESCRIPTION
+    document["info"] |= {"description": _DESCRIPTION, "contact": _CONTACT, "license": _LICENCE}
     document["x-streams"] = STREAMS
     document["tags"] = _TAGS
     components = document.setdefault("components", {})
     components.setdefault("schemas", {}).update(_failure_schemas())
     # APIFlask's own shape of an error, which no answer here has.
     components["schemas"].pop("HTTPError", None)
+    share_components(document)
     components["responses"] = {"Failure": _failure_response("Any failure, in the envelope.")}
     for path in document["paths"].values():
         for operation in path.values():
@@ -59,6 +80,9 @@ def _finish_operation(operation: dict[str, Any], schemas: dict[str, Any]) -> Non
         _drop_null(schema)
         if parameter["name"] == "format":
             operation["responses"]["200"]["content"]["text/plain"] = {"schema": {"type": "string"}}
+    for status, header in _HEADERS.items():
+        if status in operation["responses"]:
+            operation.setdefault("parameters", []).append(header)
     if "requestBody" in operation:
         body = operation["requestBody"]
         body["required"] = not _may_be_empty(body["content"][JSON]["schema"], schemas)

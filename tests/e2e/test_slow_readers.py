@@ -44,7 +44,7 @@ def test_forty_who_do_not_read_a_large_file_hold_no_thread(server: ServerProcess
     with ExitStack() as stack:
         for _ in range(40):
             stack.enter_context(deaf(server, BUNDLE))
-        assert slowest(server, "/health", "/api/v1/system/overview", "/api/v1/gpu/available") < 2.0
+        assert slowest(server, "/health", "/api/v1/system/overview", "/api/v1/gpu/available") < 5.0
 
 
 def test_who_asks_three_at_once_and_leaves_without_reading_leaves_nothing_behind(server: ServerProcess) -> None:
@@ -52,7 +52,7 @@ def test_who_asks_three_at_once_and_leaves_without_reading_leaves_nothing_behind
         for _ in range(40):
             stack.enter_context(deaf(server, BUNDLE, times=3))
         time.sleep(0.5)
-    assert slowest(server, "/health", "/api/v1/system/overview", "/api/v1/gpu/available") < 2.0
+    assert slowest(server, "/health", "/api/v1/system/overview", "/api/v1/gpu/available") < 5.0
 
 
 def test_stream_ends_with_its_client_although_another_request_waits_behind_it(server: ServerProcess) -> None:

@@ -27,6 +27,7 @@ class AttemptDirectory:
         self.directory = os.path.abspath(directory)
         self.fence = 0
         self.beat_at = 0.0  #: monotonic
+        self._lock = -1
 
     @property
     def name(self) -> str:
@@ -56,6 +57,7 @@ class AttemptDirectory:
 
     def claim(self, lock: int) -> None:
         """Says who has the lock, raises the fence, and reserves the space of the outcome."""
+        self._lock = lock
         try:
             write_all(lock, json.dumps({"boot_id": boot_id(), **own_identity()}).encode().ljust(160), 0)
             self.fence = self._read_fence() + 1
@@ -66,6 +68,29 @@ class AttemptDirectory:
             self._reserve_space()
         except OSError as error:
             complain(f"no space could be reserved for the outcome: {error}")
+
+    def make_again(self, spec: dict[str, object]) -> None:
+        """Makes what somebody removed under a supervisor that lives. Raises OSError, and Surpassed when another one has
+        come into its place.
+        """
+        os.makedirs(self.directory, exist_ok=True)
+        if not self._has_own_lock():
+            lock = self.take_lock()
+            if lock < 0:
+                raise Surpassed
+            self.check_fence()
+            os.close(self._lock)
+            self._lock = lock
+            write_all(lock, json.dumps({"boot_id": boot_id(), **own_identity()}).encode().ljust(160), 0)
+            self._write_fence()
+        if not self.has("spec.json"):
+            write_json(self.path("spec.json"), spec)
+
+    def _has_own_lock(self) -> bool:
+        try:
+            return os.path.samestat(os.stat(self.path("lock")), os.fstat(self._lock))
+        except OSError:
+            return False
 
     def _read_fence(self) -> int:
         try:

@@ -63,7 +63,9 @@ class Stopping:
         rung, order = record.get("rung"), record.get("order")
         if isinstance(rung, str) and rung in RUNGS and isinstance(order, dict):
             self.order, self.rung = Order.parse(order), rung
-            self.rung_since = number(record.get("rung_since_monotonic")) or time.monotonic()
+            # Never in the future, where another run of the machine may have put it.
+            since = number(record.get("rung_since_monotonic"))
+            self.rung_since = time.monotonic() if since is None else min(since, time.monotonic())
 
     def as_json(self) -> dict[str, object]:
         """What `restore` reads, and since when in Unix seconds."""
