@@ -11,14 +11,14 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from api.executors import supervisor
-from api.executors.attempt.files import read_file, read_json, write_json
+from api.executors.attempt.ended import has_ended, has_outcome
+from api.executors.attempt.files import read_json, write_json
 from api.executors.attempt.orders import Order
 from api.executors.attempt.processes import is_alive, marked_processes, read_stat
 from api.executors.executor import AttemptRef, NodeState, Observation, Outcome, Phase, StopOrder, Submission
@@ -29,11 +29,15 @@ from api.executors.records import Runner, damaged_outcome, parse_lock, parse_out
 from api.executors.spec import describe
 from api.executors.survey import Survey, survey
 from api.models.task import ProcessIdentity
+from api.utils.foreign_files import ForeignFile, open_directory, open_own, read, read_with_status, status_of
 
 logger = logging.getLogger(__name__)
 
 #: Seconds that a supervisor has to record itself; until then it counts as running.
 GRACE_SECONDS = 10.0
+
+#: Seconds that an order to stop waits for another one that is being written.
+ALONE_SECONDS = 0.5
 
 #: Outcomes never change; more than these are read again.
 _REMEMBERED_OUTCOMES = 4096
@@ -101,7 +105,7 @@ class LocalExecutor:
             if self._has_ended(directory) or self._is_supervised(directory):
                 return
             # A supervisor that takes over finds what it needs; the secrets stay off the disk.
-            is_recorded = (directory / "runner.json").exists()
+            is_recorded = os.path.lexists(directory / "runner.json")
             found = None if is_recorded else survey()
             if found is not None and directory.absolute() in found.supervisors:
                 return
@@ -114,16 +118,16 @@ class LocalExecutor:
     def _describe(self, submission: Submission, is_running: bool) -> None:
         """Says what to start, or, where that was done before, that there is something to be taken over."""
         directory = submission.ref.directory
-        _write(directory / "spec.json", describe(submission, self._node))
+        write_json(str(directory / "spec.json"), describe(submission, self._node))
         if not is_running and not submission.has_run:
-            _write(directory / "environment.json", dict(submission.env))
+            write_json(str(directory / "environment.json"), dict(submission.env))
             return
         place = self._place
         record = {"node": place.node, "boot_id": place.boot_id, "pid_namespace": place.pid_namespace}
-        _write(directory / "runner.json", {"uid": submission.ref.uid, **record})
+        write_json(str(directory / "runner.json"), {"uid": submission.ref.uid, **record})
 
     def _start(self, directory: Path) -> None:
-        with (directory / "supervisor.log").open("ab") as log:
+        with open(open_own(str(directory / "supervisor.log"), os.O_WRONLY | os.O_APPEND), "ab") as log:
             process = subprocess.Popen(
                 [self._python, "-I", "-S", os.path.abspath(supervisor.__file__), str(directory.absolute())],
                 stdin=subprocess.DEVNULL,
@@ -161,7 +165,7 @@ class LocalExecutor:
     def _lock_holder(self, directory: Path) -> ProcessIdentity | None:
         """Who has the lock by its own word, which it gives before it records itself."""
         try:
-            holder = parse_lock(read_file(str(directory / "lock")), self._place.boot_id)
+            holder = parse_lock(read(str(directory / "lock")), self._place.boot_id)
         except OSError:
             return None
         return holder if holder is not None and _runs(holder) else None
@@ -267,7 +271,7 @@ class LocalExecutor:
             return "the machine was restarted"
         if runner is not None:
             return f"its supervisor is gone: see {directory / 'supervisor.log'}"
-        if (directory / "runner.json").exists():
+        if os.path.lexists(directory / "runner.json"):
             return "runner.json cannot be read: it is damaged"
         return "it was never started"
 
@@ -275,15 +279,11 @@ class LocalExecutor:
         known = self._ended.get(directory)
         if known is not None:
             return known
-        path = str(directory / "exit.json")
         try:
-            outcome = _read_outcome(path)
-            if outcome is None:
-                if self._has_supervisor(directory):
-                    # It writes the true one over this in the end.
-                    return None
-                # It may have done so just before it was gone.
-                outcome = _read_outcome(path) or damaged_outcome(os.stat(path).st_mtime)
+            # A living supervisor writes the true one over this in the end; and a gone one has written it.
+            if not has_outcome(str(directory)) or self._has_supervisor(directory) or not has_ended(str(directory)):
+                return None
+            outcome = _read_outcome(str(directory / "exit.json"))
         except OSError as error:
             _check_absent(error)
             return None
@@ -317,11 +317,11 @@ class LocalExecutor:
     def _runner(self, directory: Path) -> Runner | None:
         path = str(directory / "runner.json")
         try:
-            stat = os.stat(path)
+            stat = status_of(path)
             version = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
             known = self._read.get(directory)
             if known is None or known.version != version:
-                known = self._read[directory] = _Read(version, parse_runner(read_file(path)))
+                known = self._read[directory] = _Read(version, parse_runner(read(path)))
         except OSError as error:
             _check_absent(error)
             return None
@@ -340,7 +340,8 @@ class LocalExecutor:
             known = _known_order(ref.directory)
             hardened = wanted if known is None else known.hardened_by(wanted)
             if known is None or hardened.as_json() != known.as_json():
-                _write(ref.directory / "stop.json", {**hardened.as_json(), "requested_at": time.time()})
+                order_file = str(ref.directory / "stop.json")
+                write_json(order_file, {**hardened.as_json(), "requested_at": time.time()})
 
     # Looking closer
 
@@ -358,24 +359,17 @@ def _check_absent(error: OSError) -> None:
         raise error
 
 
-def _read_outcome(path: str) -> Outcome | None:
-    """None when it is damaged. Raises OSError."""
-    return parse_outcome(read_file(path), os.stat(path).st_mtime)
+def _read_outcome(path: str) -> Outcome:
+    """Raises OSError."""
+    try:
+        content, status = read_with_status(path)
+        return parse_outcome(content, status.st_mtime) or damaged_outcome(status.st_mtime)
+    except ForeignFile:
+        return damaged_outcome(status_of(path).st_mtime)
 
 
 def _runs(process: ProcessIdentity) -> bool:
     return is_alive(process.pid, process.start)
-
-
-def _write(path: Path, content: dict[str, object]) -> None:
-    """Under a name of its own first, because another process may be writing the same file."""
-    temporary = f"{path}.{uuid.uuid4().hex}"
-    try:
-        write_json(str(path), content, temporary)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
 
 
 def _known_order(directory: Path) -> Order | None:
@@ -387,10 +381,19 @@ def _known_order(directory: Path) -> Order | None:
 
 @contextlib.contextmanager
 def _alone(directory: Path) -> Iterator[None]:
-    """One at a time, over all processes."""
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    """One at a time, over all processes; but nobody who keeps others from it for longer than a moment."""
+    handle = open_directory(str(directory))
+    give_up_at = time.monotonic() + ALONE_SECONDS
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                # A trainer may hold it for ever; to lose what two servers order at once is the lesser evil.
+                if time.monotonic() >= give_up_at:
+                    break
+                time.sleep(0.01)
         yield
     finally:
         os.close(handle)

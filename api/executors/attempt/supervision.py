@@ -7,8 +7,11 @@ import select
 import signal
 import time
 
+from api.utils.foreign_files import put_aside, remove, status_of
+
 from .directory import AttemptDirectory, Surpassed, own_identity
-from .files import complain, identity_of, number, read_json, remove, write_json
+from .ended import has_ended, has_outcome
+from .files import complain, identity_of, number, read_json, write_json
 from .log import CHUNK, LogWriter
 from .orders import DEFAULT_TERMINATE_SECONDS, Order, Spec
 from .processes import Tree, boot_id, is_alive, pid_namespace
@@ -78,11 +81,11 @@ class Supervisor:
         self._was_told_to_end = True
 
     def _run_alone(self, lock: int) -> int:
-        if self._directory.has("exit.json"):
+        if self._has_ended():
             self._directory.remove_secrets()
             return ENDED
         self._directory.claim(lock)
-        self._directory.remove_abandoned_secrets()
+        self._directory.remove_leftovers()
         try:
             previous = read_json(self._directory.path("runner.json"))
         except FileNotFoundError:
@@ -92,6 +95,16 @@ class Supervisor:
             complain(f"runner.json cannot be read: {error}")
             previous = {"boot_id": self._boot_id}
         return self._take_over(previous)
+
+    def _has_ended(self) -> bool:
+        directory = self._directory.directory
+        if not has_outcome(directory):
+            return False
+        if has_ended(directory):
+            return True
+        complain("exit.json is not its supervisor's work and is put aside")
+        put_aside(self._directory.path("exit.json"))
+        return False
 
     def _read_spec(self) -> Spec:
         """Raises OSError, ValueError."""
@@ -276,7 +289,7 @@ class Supervisor:
                 Order(None, 0.0, DEFAULT_TERMINATE_SECONDS if order is None else order.terminate_seconds)
             )
         try:
-            stat = os.stat(self._directory.path("stop.json"))
+            stat = status_of(self._directory.path("stop.json"))
         except OSError:
             return
         seen = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
@@ -368,7 +381,7 @@ class Supervisor:
                 complain(f"exit.json cannot be written: {failure}")
                 time.sleep(RETRY_SECONDS)
         self._directory.remove_secrets()
-        self._directory.remove_abandoned_secrets()
+        self._directory.remove_leftovers()
         remove(self._directory.path("output.fifo"))
         self._reap()
         return ENDED
