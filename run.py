@@ -67,13 +67,14 @@ def main(argv: Sequence[str]) -> int:
 
 def create_shell(runtime: Runtime, serves_documents: bool = True) -> Shell:
     """The application around the runtime's parts, for the server and for tests."""
-    gpus = runtime.services.gpus
+    gpus, system = runtime.services.gpus, runtime.services.system
     return Shell(
         create_app(runtime.services),
         runtime.policy,
         runtime.access_log,
         runtime.live.serving,
         lambda: gpus.documents,
+        {"/health": system.get_health, "/health/ready": system.get_readiness},
         runtime.services.clock,
         runtime.config.max_body_bytes,
         serves_documents,

@@ -30,9 +30,14 @@ class Scanner:
         self.feed(b"\n")
 
     def _look_for_step(self, text: bytes) -> None:
-        at = max(text.rfind(b"\n" + self._prefix), text.rfind(b"\r" + self._prefix))
-        while at >= 0 and not self._take_step(text, at + 1 + len(self._prefix)):
-            at = max(text.rfind(b"\n" + self._prefix, 0, at), text.rfind(b"\r" + self._prefix, 0, at))
+        # Each of the two goes back from where it was found itself: nothing is looked through twice.
+        newline, carriage_return = b"\n" + self._prefix, b"\r" + self._prefix
+        by_newline, by_return = text.rfind(newline), text.rfind(carriage_return)
+        while (at := max(by_newline, by_return)) >= 0 and not self._take_step(text, at + len(newline)):
+            if at == by_newline:
+                by_newline = text.rfind(newline, 0, at)
+            else:
+                by_return = text.rfind(carriage_return, 0, at)
         last_line = max(text.rfind(b"\n"), text.rfind(b"\r"))
         self._line = text[last_line : last_line + len(self._prefix) + 24]
 
