@@ -13,28 +13,8 @@ UMASK = 0o077
 #: SQLite's files beside the database itself.
 _SQLITE_SUFFIXES = ("", "-wal", "-shm", "-journal")
 
-#: Directories of the machine that root may have named as the storage.
-_SYSTEM = frozenset(
-    [
-        "/",
-        "/bin",
-        "/boot",
-        "/dev",
-        "/etc",
-        "/home",
-        "/lib",
-        "/media",
-        "/mnt",
-        "/opt",
-        "/run",
-        "/sbin",
-        "/srv",
-        "/tmp",
-        "/usr",
-        "/var",
-        "/var/lib",
-    ]
-)
+#: Directories of the machine at its root, which root may have named as the storage.
+_SYSTEM = {"", "bin", "boot", "dev", "etc", "home", "lib", "media", "mnt", "opt", "run", "sbin", "srv", "usr", "var"}
 
 
 def make_private_directory(path: Path) -> None:
@@ -74,7 +54,8 @@ def _tighten(path: Path, found: os.stat_result) -> None:
 def _why_not_ours(path: Path, found: os.stat_result) -> str | None:
     if found.st_uid != os.geteuid():
         return "it belongs to another user"
-    if found.st_mode & stat.S_ISVTX or str(path.resolve()) in _SYSTEM:
+    real = path.resolve()
+    if found.st_mode & stat.S_ISVTX or (real.parent == Path("/") and real.name in _SYSTEM):
         # Closing /tmp or /var would lock out everybody else.
         return "it is a place that all share"
     return None

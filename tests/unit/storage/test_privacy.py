@@ -63,3 +63,10 @@ def test_link_in_the_place_of_a_database_is_not_followed(tmp_path: Path):
     (tmp_path / "database.sqlite-wal").symlink_to(target)
     tighten_sqlite(tmp_path / "database.sqlite")
     assert mode_of(target) == 0o644
+
+
+def test_directory_of_the_machine_is_never_closed(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+    monkeypatch.setattr(os, "geteuid", lambda: Path("/srv").stat().st_uid)
+    monkeypatch.setattr(Path, "chmod", lambda path, mode: pytest.fail("it was closed"))
+    make_private_directory(Path("/srv"))
+    assert "all share" in caplog.records[0].message
