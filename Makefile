@@ -23,7 +23,7 @@ help: ## This list
 
 install: $(BIN)/.installed $(BIN)/.charts ## Make .venv and install what the service needs
 
-install-dev: $(BIN)/.installed-dev $(BIN)/.charts ## The same, and what tests, checks and benchmarks need
+install-dev: $(BIN)/.installed-dev $(BIN)/.charts $(BIN)/.clients ## The same, and what tests, checks and benchmarks need
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none was found on PATH." >&2; exit 1; }
@@ -40,6 +40,12 @@ $(BIN)/.installed-dev: requirements-dev.txt requirements.txt | $(BIN)/python
 # Fetched once: what could not be had then is not asked for again at each start.
 $(BIN)/.charts: api/dashboard/package.json | $(BIN)/python
 	@sh api/dashboard/fetch.sh $(BIN)/python
+	@touch $@
+
+# What the tests make and check clients with. Without it those tests are skipped, so a failure is told and no more.
+$(BIN)/.clients: tests/clients/package.json | $(BIN)/.installed-dev
+	@sh tools/npm.sh $(BIN)/python install --prefix tests/clients --no-package-lock --ignore-scripts --no-audit --no-fund \
+	  --loglevel=error || echo "The generators of clients could not be fetched: their tests are skipped." >&2
 	@touch $@
 
 charts: | $(BIN)/python ## Fetch the dashboard's charts again
@@ -98,5 +104,5 @@ demo: install ## A guided walk; starts a server of its own unless ARGS="--url ht
 	@$(BIN)/python demo.py $(ARGS)
 
 clean: ## Remove .venv and caches; keep data/
-	rm -rf $(VENV) api/dashboard/vendor .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) api/dashboard/vendor tests/clients/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
