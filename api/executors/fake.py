@@ -72,6 +72,10 @@ class FakeExecutor:
         """Nothing of the attempt runs, and no outcome is recorded."""
         self._observations[uid] = Observation(Phase.ABSENT, self._node, reason=reason)
 
+    def is_unknown(self, uid: str, reason: str, age: float = 0.0) -> None:
+        """The attempt cannot be seen."""
+        self._observations[uid] = Observation(Phase.UNKNOWN, self._node, reason=reason, age=age)
+
     def prints(self, log_directory: Path, content: bytes) -> None:
         """Output arrives in a task's log."""
         self._logs[log_directory] = self._logs.get(log_directory, b"") + content

@@ -70,8 +70,12 @@ class LogsQuery(LineQuery):
 
 
 class _SearchQuery(LineQuery):
-    keyword: str | None = Field(None, min_length=1, max_length=1000, description="a word, as it is written")
-    regex: str | None = Field(None, min_length=1, max_length=1000, description="a regular expression of RE2's syntax")
+    keyword: str | None = Field(
+        None, min_length=1, max_length=1000, description="a word, as it is written; this or regex is needed, not both"
+    )
+    regex: str | None = Field(
+        None, min_length=1, max_length=1000, description="a regular expression of RE2's syntax, instead of keyword"
+    )
     ignore_case: bool = Field(False, description="upper and lower case are the same")
     start_time: Time | Duration | None = Field(None, description="only what came since: a time, or how long ago")
     end_time: Time | Duration | None = Field(None, description="only what came before")

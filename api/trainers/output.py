@@ -201,7 +201,8 @@ class OutputReader:
         elif line.startswith("[CACHE] "):
             self._read_caching(line, at)
         elif "[WARNING]" in line[:100]:
-            self._warn(_LOG_PREFIX.sub("", line, count=1))
+            prefix = _LOG_PREFIX.match(line)
+            self._warn(line if prefix is None else line[prefix.end() :])
         elif self.progress.stage is Stage.CACHING and "DeepSpeed info: " in line:
             self._enter(Stage.LOADING, at)
         return None

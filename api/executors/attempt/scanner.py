@@ -39,9 +39,14 @@ class Scanner:
 
     def _look_for_step(self, text: bytes) -> int:
         """Where the last step line begins, -1 if there is none."""
-        at = _rfind_line(text, self._prefix, len(text))
-        while at >= 0 and not self._take_step(text, at + 1 + len(self._prefix)):
-            at = _rfind_line(text, self._prefix, at)
+        # Each of the two goes back from where it was found itself: nothing is looked through twice.
+        newline, carriage_return = b"\n" + self._prefix, b"\r" + self._prefix
+        by_newline, by_return = text.rfind(newline), text.rfind(carriage_return)
+        while (at := max(by_newline, by_return)) >= 0 and not self._take_step(text, at + len(newline)):
+            if at == by_newline:
+                by_newline = text.rfind(newline, 0, at)
+            else:
+                by_return = text.rfind(carriage_return, 0, at)
         return at
 
     def _take_step(self, text: bytes, at: int) -> bool:
@@ -78,10 +83,6 @@ class Scanner:
 def _line_of(phrase: bytes) -> re.Pattern[bytes]:
     """A finished line that is the phrase, once or several times."""
     return re.compile(rb"[\r\n](?:%s)+(?=[\r\n])" % re.escape(phrase))
-
-
-def _rfind_line(text: bytes, beginning: bytes, end: int) -> int:
-    return max(text.rfind(b"\n" + beginning, 0, end), text.rfind(b"\r" + beginning, 0, end))
 
 
 def _last_separator(text: bytes) -> int:

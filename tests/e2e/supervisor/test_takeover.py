@@ -191,19 +191,6 @@ def test_an_exit_code_that_the_killed_supervisor_saw_is_not_lost(attempts: Attem
     assert (outcome.reason, outcome.exit_code, outcome.survivors_killed) == ("exited", 7, 1)
 
 
-def test_after_a_restart_of_the_machine_nothing_is_signalled(attempts: Attempts) -> None:
-    attempt = attempts.start("import time; print('steps: 2\\nup', flush=True); time.sleep(600)")
-    attempt.waits_for(b"up")
-    pid = attempt.trainer_pid()
-    attempt.kill_supervisor()
-    write_json(str(attempt.directory / "runner.json"), {**attempt.runner(), "boot_id": "another"})
-    assert attempt.observe().reason == "the machine was restarted"
-    attempt.submit()
-    outcome = attempt.outcome()
-    assert (outcome.reason, outcome.last_step, outcome.exit_code) == ("machine_restarted", 2, None)
-    os.kill(pid, 0)
-
-
 def test_another_process_with_the_pid_of_the_trainer_is_left_alone(attempts: Attempts) -> None:
     attempt = attempts.start("import time; print('up', flush=True); time.sleep(600)")
     attempt.waits_for(b"up")
