@@ -5,7 +5,6 @@ from enum import StrEnum
 
 from api.models.training import Cause, TaskStatus
 
-
 #: Other programs' words for the levels.
 _LEVEL_WORDS = {"trace": "debug", "warn": "warning", "err": "error", "critical": "error", "fatal": "error"}
 
