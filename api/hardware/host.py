@@ -189,7 +189,7 @@ def read_system(disk_paths: Iterable[Path]) -> SystemInfo:
         os=f"{os.uname().sysname} {os.uname().release}",
         cpu_count=psutil.cpu_count(),
         cpu_percent=psutil.cpu_percent(interval=None),
-        load_average=(load[0], load[1], load[2]),
+        load_average=tuple(load),
         memory=HostMemory(
             total=memory.total // _MIB,
             used=(memory.total - memory.available) // _MIB,

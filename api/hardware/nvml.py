@@ -180,7 +180,7 @@ class NVMLSource:
         return self._guarded(read)
 
     def read_vitals(self, gpu: GPUIdentity) -> GPUVitals:
-        return self._guarded(lambda: read_vitals(self._handles[gpu.index]))
+        return self._guarded(lambda: read_vitals(self._handles[gpu.index], gpu.is_integrated))
 
     def read_condition(self, gpu: GPUIdentity) -> GPUCondition:
         return self._guarded(lambda: read_condition(self._handles[gpu.index]))

@@ -1,5 +1,6 @@
 """One NVML call at a time: a value, or the reason why there is none."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -47,6 +48,11 @@ _ARCHITECTURES = {
     pynvml.NVML_DEVICE_ARCH_HOPPER: "Hopper",
     pynvml.NVML_DEVICE_ARCH_BLACKWELL: "Blackwell",
 }
+
+# Chips whose GPU shares the host's memory, as NVML names them. Grace with Hopper or Blackwell is none: its GPU has a
+# memory of its own.
+_INTEGRATED = re.compile(r"\b(GB10|N1X|Thor|Orin|Xavier|Tegra|Jetson|nvgpu)\b", re.IGNORECASE)
+_TEGRA_ORIN = 11  # NVML_DEVICE_ARCH_T23X of nvml.h, which the binding does not name
 
 # Bounds outside of which a reading is an error of the driver: utilisation of 808,334,905 % and 17,179,869,184 GiB of
 # memory have been seen. No board draws 5 kW or holds 16 TiB.
@@ -107,6 +113,11 @@ def throttle_names(bits: int) -> tuple[str, ...]:
 def name_of_architecture(number: int | None) -> str | None:
     """The name of the GPU's generation."""
     return None if number is None else _ARCHITECTURES.get(number)
+
+
+def is_integrated(name: str | None, architecture: int | None, has_no_pci: bool) -> bool:
+    """Whether a GPU is known to be a part of the host's own chip and to share its memory."""
+    return has_no_pci or architecture == _TEGRA_ORIN or (name is not None and bool(_INTEGRATED.search(name)))
 
 
 def text_or_none(value: str | bytes | None) -> str | None:

@@ -15,6 +15,7 @@ from api.hardware.nvml_fields import (
     MAX_PSTATE,
     MAX_WATTS,
     FieldReader,
+    is_integrated,
     memory_in_mb,
     name_of_architecture,
     text_or_none,
@@ -52,14 +53,16 @@ def read_identity(slot: int, handle: Any) -> GPUIdentity:
     bus_id = None if pci is None else text_or_none(pci.busId)
     capability = read.field("compute_capability", pynvml.nvmlDeviceGetCudaComputeCapability, handle)
     lowest, highest = _power_limits(read, handle)
+    name = text_or_none(read.field("name", pynvml.nvmlDeviceGetName, handle))
+    architecture = read.field("architecture", pynvml.nvmlDeviceGetArchitecture, handle)
     return GPUIdentity(
         index=slot,
         # Very old boards have no UUID; the place on the bus is the next best thing that stays.
         uuid=text_or_none(read.field("uuid", pynvml.nvmlDeviceGetUUID, handle)) or f"PCI-{bus_id or slot}",
-        name=text_or_none(read.field("name", pynvml.nvmlDeviceGetName, handle)),
+        name=name,
         pci_bus_id=bus_id,
         serial=text_or_none(read.field("serial", pynvml.nvmlDeviceGetSerial, handle)),
-        architecture=name_of_architecture(read.field("architecture", pynvml.nvmlDeviceGetArchitecture, handle)),
+        architecture=name_of_architecture(architecture),
         compute_capability=None if capability is None else f"{capability[0]}.{capability[1]}",
         power_default_limit_watts=read.watts(
             "power.default_limit", pynvml.nvmlDeviceGetPowerManagementDefaultLimit, handle
@@ -77,6 +80,7 @@ def read_identity(slot: int, handle: Any) -> GPUIdentity:
             "pcie.max_generation", MAX_PCIE_GENERATION, pynvml.nvmlDeviceGetMaxPcieLinkGeneration, handle
         ),
         pcie_max_width=read.bounded("pcie.max_width", MAX_PCIE_LANES, pynvml.nvmlDeviceGetMaxPcieLinkWidth, handle),
+        is_integrated=is_integrated(name, architecture, read.unavailable.get("pcie.bus_id") == "unsupported"),
         unavailable=read.unavailable,
     )
 
@@ -99,10 +103,10 @@ def _threshold(read: FieldReader, handle: Any, field: str, threshold: int) -> in
     return checked
 
 
-def read_vitals(handle: Any) -> GPUVitals:
-    """The fast readings. Raises NVMLError when the GPU itself is gone."""
+def read_vitals(handle: Any, is_integrated: bool) -> GPUVitals:
+    """The fast readings; an integrated GPU may show the host's memory. Raises NVMLError when the GPU is gone."""
     read = FieldReader()
-    total, used, free, reserved, unified = _memory(handle, read)
+    total, used, free, reserved, unified = _memory(handle, read, is_integrated)
     rates = read.field("utilization.gpu", pynvml.nvmlDeviceGetUtilizationRates, handle)
     if rates is None:
         read.unavailable["utilization.memory"] = read.unavailable["utilization.gpu"]
@@ -132,11 +136,13 @@ def read_vitals(handle: Any) -> GPUVitals:
     )
 
 
-def _memory(handle: Any, read: FieldReader) -> tuple[int | None, int | None, int | None, int | None, bool]:
+def _memory(
+    handle: Any, read: FieldReader, is_integrated: bool
+) -> tuple[int | None, int | None, int | None, int | None, bool]:
     try:
         memory, reserved = _memory_info(handle)
     except pynvml.NVMLError as error:
-        if error.value == pynvml.NVML_ERROR_NOT_SUPPORTED:
+        if error.value == pynvml.NVML_ERROR_NOT_SUPPORTED and is_integrated:
             # GB10 and Thor share the host's memory and have none of their own to report.
             read.unavailable["memory.reserved"] = "unified_memory"
             return (*host.host_memory_mb(), None, True)
@@ -303,13 +309,23 @@ def read_processes(handle: Any) -> tuple[GPUProcess, ...]:
     """Who holds memory. Raises NVMLError when the GPU itself is gone, ProcessesUnlistedError when it cannot say."""
     read = FieldReader()
     compute = _running(
-        read, handle, pynvml.nvmlDeviceGetComputeRunningProcesses_v3, pynvml.nvmlDeviceGetComputeRunningProcesses_v2
+        read,
+        "compute",
+        handle,
+        pynvml.nvmlDeviceGetComputeRunningProcesses_v3,
+        pynvml.nvmlDeviceGetComputeRunningProcesses_v2,
     )
     graphics = _running(
-        read, handle, pynvml.nvmlDeviceGetGraphicsRunningProcesses_v3, pynvml.nvmlDeviceGetGraphicsRunningProcesses_v2
+        read,
+        "graphics",
+        handle,
+        pynvml.nvmlDeviceGetGraphicsRunningProcesses_v3,
+        pynvml.nvmlDeviceGetGraphicsRunningProcesses_v2,
     )
-    if compute is None and graphics is None:
-        raise ProcessesUnlistedError(read.unavailable["processes"])
+    # A list that is not known is not empty. Only boards without graphics may have no list of windows.
+    unknown = read.unavailable.get("compute") or read.unavailable.get("graphics")
+    if compute is None or (graphics is None and unknown != "unsupported"):
+        raise ProcessesUnlistedError(unknown or "unsupported")
     # A process may be listed once for each MIG slice, and in both lists.
     found: dict[tuple[int, int], tuple[ProcessKind, int | None]] = {}
     for kind, listed in ((ProcessKind.COMPUTE, compute or ()), (ProcessKind.GRAPHICS, graphics or ())):
@@ -328,12 +344,12 @@ def read_processes(handle: Any) -> tuple[GPUProcess, ...]:
 
 
 def _running(
-    read: FieldReader, handle: Any, call: Callable[[Any], list[Any]], older: Callable[[Any], list[Any]]
+    read: FieldReader, kind: str, handle: Any, call: Callable[[Any], list[Any]], older: Callable[[Any], list[Any]]
 ) -> list[Any] | None:
-    found: list[Any] | None = read.field("processes", call, handle)
+    found: list[Any] | None = read.field(kind, call, handle)
     if found is None and read.missing_function:
         # Drivers before 510 know only the second form.
-        found = read.field("processes", older, handle)
+        found = read.field(kind, older, handle)
     return found
 
 

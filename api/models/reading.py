@@ -69,6 +69,7 @@ class GPUIdentity:
     clocks_max: Clocks = Clocks()
     pcie_max_generation: int | None = None
     pcie_max_width: int | None = None
+    is_integrated: bool = False  #: known to be a part of the host's chip, and to share its memory
     unavailable: Mapping[str, str] = field(default_factory=dict)
 
 

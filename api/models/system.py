@@ -37,7 +37,7 @@ class SystemInfo:
     os: str
     cpu_count: int | None
     cpu_percent: float
-    load_average: tuple[float, float, float]
+    load_average: tuple[float, ...]
     memory: HostMemory
     disks: tuple[DiskUsage, ...]
     uptime: int

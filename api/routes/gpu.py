@@ -43,7 +43,10 @@ def get_status() -> Response:
 @gpu.output(GPUSummaryAnswer)
 @gpu.doc(responses={304: "Not changed since the ETag in If-None-Match."})
 def get_summary() -> Response:
-    """The machine's GPUs in figures"""
+    """The machine's GPUs in figures
+
+    How many there are, can be had and are busy, and their memory in MB. `ETag` and `If-None-Match` spare the body.
+    """
     return answer_document(request.path)
 
 
@@ -64,7 +67,10 @@ def get_available(query_data: AvailableQuery) -> Response:
 @gpu.output(GPUEventsAnswer)
 @gpu.doc(responses=[422])
 def get_events(query_data: EventQuery) -> Response:
-    """Xid errors, changes of status and health, the driver's coming and going, newest first"""
+    """Xid errors, changes of status and health, the driver's coming and going, newest first
+
+    What each means and what to do about it. Filters are joined by and.
+    """
     page = services().gpus.get_events(query_data.selects, query_data.page())
     return answer({"events": page.rows, "pagination": page.pagination})
 
@@ -74,7 +80,10 @@ def get_events(query_data: EventQuery) -> Response:
 @gpu.output(TaskListAnswer)
 @gpu.doc(responses=[422])
 def get_tasks(query_data: PageQuery) -> Response:
-    """The tasks that hold GPUs, oldest first"""
+    """The tasks that hold GPUs, oldest first
+
+    Trainings of this service and programs that registered themselves.
+    """
     page = services().gpus.get_tasks(query_data.page())
     return answer({"tasks": page.rows, "pagination": page.pagination})
 
@@ -98,7 +107,10 @@ def register_task(json_data: RegisterTask) -> Response:
 @gpu.output(TaskAnswer)
 @gpu.doc(responses=[404])
 def get_task(task_id: str) -> Response:
-    """A task that holds GPUs"""
+    """A task that holds GPUs
+
+    Which GPUs, since when, and how far it is as far as it told.
+    """
     return answer(services().gpus.get_task(task_id))
 
 
@@ -107,7 +119,10 @@ def get_task(task_id: str) -> Response:
 @gpu.output(TaskAnswer)
 @gpu.doc(responses=[400, 404, 415, 422])
 def update_task(task_id: str, json_data: TaskProgress) -> Response:
-    """Tell how far a task is"""
+    """Tell how far a task is
+
+    What is given replaces what was known; null says that it is no longer known.
+    """
     given = json_data.model_dump(exclude_unset=True)
     return answer(services().gpus.update_task_progress(task_id, **given))
 
@@ -154,7 +169,11 @@ def _answer_details(gpu_id: str) -> Response:
 @gpu.output(GPUProcessesAnswer)
 @gpu.doc(responses=[404])
 def get_processes(gpu_id: str) -> Response:
-    """Who holds a GPU's memory"""
+    """Who holds a GPU's memory
+
+    Each process with its user, command (secrets masked), memory in MB, since when, and the task that it belongs to.
+    Null instead of a list when the driver does not say.
+    """
     return answer(services().gpus.get_processes(gpu_id))
 
 

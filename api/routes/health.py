@@ -3,7 +3,6 @@
 from apiflask import APIBlueprint
 from flask import Response
 
-from api.errors import Unavailable
 from api.routes.access import services
 from api.routes.schemas import HealthAnswer, ReadinessAnswer
 from api.utils.responses import answer
@@ -14,7 +13,10 @@ health = APIBlueprint("health", __name__, url_prefix="/health", tag="System")
 @health.get("")
 @health.output(HealthAnswer)
 def get_health() -> Response:
-    """The service is alive"""
+    """The service is alive
+
+    Open to all, and asked without touching GPUs or trainings. Whether answers can be relied on: `/health/ready`.
+    """
     return answer(services().system.get_health())
 
 
@@ -26,7 +28,4 @@ def get_readiness() -> Response:
 
     503 with the reasons when readings are older than 3 sweeps, or NVML fails on a machine that has it.
     """
-    readiness = services().gpus.get_readiness()
-    if readiness.reasons:
-        raise Unavailable("; ".join(readiness.reasons), data=readiness, headers={"Retry-After": "5"})
-    return answer(readiness)
+    return answer(services().system.get_readiness())

@@ -1,7 +1,5 @@
 """Logs: read, searched, downloaded. Following them is the streams' part."""
 
-from typing import Any
-
 from apiflask import APIBlueprint
 from flask import Response, request
 
@@ -16,16 +14,9 @@ from api.routes.log_schemas import (
     SearchAnswer,
     SearchQuery,
 )
+from api.routes.schemas import file_responses
 from api.services.log_source import LogSource
 from api.utils.responses import answer, answer_file
-
-_BYTES = {"schema": {"type": "string", "format": "binary"}}
-_FILE: dict[int | str, Any] = {
-    200: {"description": "The log.", "content": {"application/octet-stream": _BYTES, "text/plain": _BYTES}},
-    206: {"description": "A part of it.", "content": {"application/octet-stream": _BYTES, "text/plain": _BYTES}},
-    404: "No such training.",
-    416: "No such part.",
-}
 
 logs = APIBlueprint("logs", __name__, url_prefix="/api/v1", tag="Logs")
 
@@ -58,7 +49,7 @@ def search_task(task_id: str, query_data: SearchQuery) -> Response:
 
 @logs.get("/training/<task_id>/logs/download")
 @logs.input(DownloadQuery, location="query")
-@logs.doc(responses=_FILE)
+@logs.doc(responses=file_responses("The log.", "No such training.", "application/octet-stream", "text/plain"))
 def download(task_id: str, query_data: DownloadQuery) -> Response:
     """Download a training's log
 
@@ -85,7 +76,10 @@ def search_all(query_data: SearchAllQuery) -> Response:
 @logs.output(OwnLogsAnswer)
 @logs.doc(responses=[422])
 def get_own_logs(query_data: LogsQuery) -> Response:
-    """Lines of the server's own log"""
+    """Lines of the server's own log
+
+    As for a training's log: the last 200 unless `tail`, `offset` or `since` say otherwise.
+    """
     return _page(services().logs.own, query_data)
 
 
@@ -94,7 +88,10 @@ def get_own_logs(query_data: LogsQuery) -> Response:
 @logs.output(SearchAnswer)
 @logs.doc(responses=[400, 422, 503])
 def search_own(query_data: SearchQuery) -> Response:
-    """Search the server's own log"""
+    """Search the server's own log
+
+    As in a training's log, with the same bounds.
+    """
     return _search(services().logs.own, query_data)
 
 

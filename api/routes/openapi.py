@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import orjson
+
+from api.routes.components import share_components
 from api.routes.schemas import Failure
 from api.routes.streams import STREAMS
 from api.utils.envelope import JSON
@@ -16,6 +19,25 @@ Live, besides the routes below: streams of Server-Sent Events and WebSockets, li
 `{"type", "timestamp", "data"}`.
 """
 
+_CONTACT = {"name": "Diffusion-Pipe API"}
+_LICENCE = {"name": "MIT", "identifier": "MIT"}
+
+#: The header that a client may send, by the status that answers it.
+_HEADERS = {
+    "201": {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "Makes a retry safe: the same key and body get the first answer again, for 24 h.",
+        "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+    },
+    "304": {
+        "name": "If-None-Match",
+        "in": "header",
+        "description": "The ETag of an earlier answer: 304 without a body while nothing has changed.",
+        "schema": {"type": "string", "maxLength": 1000},
+    },
+}
+
 _TAGS = [
     {"name": "GPUs", "description": "What they are, which can be had, who holds them."},
     {"name": "Training", "description": "Validate, start, follow, stop, resume."},
@@ -26,13 +48,14 @@ _TAGS = [
 
 def finish_document(document: dict[str, Any]) -> dict[str, Any]:
     """Adds the failure that every operation may answer, and makes parameters plain."""
-    document["info"]["description"] = _DESCRIPTION
+    document["info"] |= {"description": _DESCRIPTION, "contact": _CONTACT, "license": _LICENCE}
     document["x-streams"] = STREAMS
     document["tags"] = _TAGS
     components = document.setdefault("components", {})
     components.setdefault("schemas", {}).update(_failure_schemas())
     # APIFlask's own shape of an error, which no answer here has.
     components["schemas"].pop("HTTPError", None)
+    share_components(document)
     components["responses"] = {"Failure": _failure_response("Any failure, in the envelope.")}
     for path in document["paths"].values():
         for operation in path.values():
@@ -59,9 +82,15 @@ def _finish_operation(operation: dict[str, Any], schemas: dict[str, Any]) -> Non
         _drop_null(schema)
         if parameter["name"] == "format":
             operation["responses"]["200"]["content"]["text/plain"] = {"schema": {"type": "string"}}
+    for status, header in _HEADERS.items():
+        if status in operation["responses"]:
+            operation.setdefault("parameters", []).append(header)
     if "requestBody" in operation:
         body = operation["requestBody"]
-        body["required"] = not _may_be_empty(body["content"][JSON]["schema"], schemas)
+        schema = _resolved(body["content"][JSON]["schema"], schemas)
+        # {} is then a whole body, which may be left out: see body_is_optional.
+        body["required"] = bool(schema.get("required") or schema.get("minProperties"))
+        _tell_defaults(schema)
     for status, response in operation["responses"].items():
         if int(status) >= 400:
             operation["responses"][status] = _failure_response(response["description"])
@@ -70,10 +99,21 @@ def _finish_operation(operation: dict[str, Any], schemas: dict[str, Any]) -> Non
     operation["responses"]["default"] = {"$ref": "#/components/responses/Failure"}
 
 
-def _may_be_empty(schema: dict[str, Any], schemas: dict[str, Any]) -> bool:
-    """Whether {} is a whole body; then it may be left out: see body_is_optional."""
-    full = schemas.get(schema.get("$ref", "").rpartition("/")[2], schema)
-    return not full.get("required") and not full.get("minProperties")
+def _resolved(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = schemas.get(schema.get("$ref", "").rpartition("/")[2], schema)
+    return found
+
+
+def _tell_defaults(body: dict[str, Any]) -> None:
+    """Says in words what a field is when it is left out.
+
+    openapi-typescript takes a field that has a `default` for one that is always there, in what is asked too.
+    """
+    for field in body.get("properties", {}).values():
+        default = field.pop("default", None)
+        if default is not None:
+            told = f"{orjson.dumps(default).decode()} by default"
+            field["description"] = f"{field['description']}; {told}" if "description" in field else told
 
 
 def _drop_null(schema: dict[str, Any]) -> None:

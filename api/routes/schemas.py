@@ -74,6 +74,24 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
+def file_responses(whole: str, missing: str, *types: str) -> dict[int | str, Any]:
+    """The answers of a download that takes ranges; `types` are the media types that it may have."""
+    content = {each: {"schema": {"type": "string", "format": "binary"}} for each in types}
+    return {
+        200: {"description": whole, "content": content},
+        206: {"description": "The part that Range asks for.", "content": content},
+        404: missing,
+        416: "No such part.",
+    }
+
+
+def at_most_one(*names: str) -> dict[str, Any]:
+    """The rule, in JSON Schema's words, that at most one of these fields has a value."""
+    given = [{"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in names]
+    pairs = [{"allOf": [one, other]} for place, one in enumerate(given) for other in given[place + 1 :]]
+    return {"not": pairs[0] if len(pairs) == 1 else {"anyOf": pairs}}
+
+
 class PageQuery(Strict):
     """Which page of a list."""
 

@@ -19,7 +19,10 @@ _METRICS: dict[int | str, dict[str, str | dict[str, dict[str, Any]]]] = {
 @system.get("/api/v1/system/overview")
 @system.output(SystemOverviewAnswer)
 def get_overview() -> Response:
-    """The machine, its GPUs and tasks at a glance"""
+    """The machine, its GPUs and tasks at a glance
+
+    CPU, memory and disks, GPUs in figures, tasks by status, and how long the service has run.
+    """
     return answer(services().system.get_overview())
 
 
@@ -36,5 +39,8 @@ def get_metrics() -> Response:
 @system.get("/metrics")
 @system.doc(responses=_METRICS)
 def get_metrics_at_root() -> Response:
-    """Metrics for Prometheus, where it looks by default"""
+    """Metrics for Prometheus, where it looks by default
+
+    The same as `/api/v1/metrics`.
+    """
     return answer_document(request.path)

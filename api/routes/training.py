@@ -10,7 +10,7 @@ from api.models.training import ResumeOptions
 from api.routes.access import services
 from api.routes.idempotency import idempotency_scope, idempotent
 from api.routes.optional_body import body_is_optional
-from api.routes.schemas import PageQuery
+from api.routes.schemas import PageQuery, file_responses
 from api.routes.training_request import StartBody, read_start
 from api.routes.training_schemas import (
     ArtifactsAnswer,
@@ -79,7 +79,10 @@ def _created(task: Any) -> Response:
 @training.output(TrainingListAnswer)
 @training.doc(responses=[422])
 def get_list(query_data: ListQuery) -> Response:
-    """Trainings, newest first"""
+    """Trainings, newest first
+
+    Filters are joined by and. Each row has what a list shows; the rest is under `/training/{task_id}`.
+    """
     page = services().training.get_page(query_data.filter(), query_data.gpu_id, query_data.page())
     return answer({"tasks": page.rows, "pagination": page.pagination})
 
@@ -149,7 +152,10 @@ def restart(task_id: str) -> Response:
 @training.output(TrainingAnswer)
 @training.doc(responses=[404])
 def get_task(task_id: str) -> Response:
-    """Everything about a training"""
+    """Everything about a training
+
+    Its request, attempts, progress, speed, memory, cause and remedy of a failure, and what it waits for.
+    """
     return answer(services().training.get(task_id))
 
 
@@ -158,7 +164,10 @@ def get_task(task_id: str) -> Response:
 @training.output(TrainingAnswer)
 @training.doc(responses=[400, 404, 415, 422])
 def patch_task(task_id: str, json_data: PatchTraining) -> Response:
-    """Change priority, name or description"""
+    """Change priority, name or description
+
+    At any time; a new priority counts at the next look at the queue.
+    """
     return answer(services().training.patch(task_id, json_data.model_dump(exclude_unset=True), ACTOR))
 
 
@@ -178,7 +187,11 @@ def delete_task(task_id: str, query_data: DeleteQuery) -> Response:
 @training.output(TrainingProgressAnswer)
 @training.doc(responses=[404])
 def get_progress(task_id: str) -> Response:
-    """How far a training is, and how well it goes"""
+    """How far a training is, and how well it goes
+
+    Stage, epoch, step, progress in %, speed, time left and the latest metrics; null where the trainer has not
+    said it yet.
+    """
     return answer(services().training.get_progress(task_id))
 
 
@@ -198,7 +211,10 @@ def get_metrics(task_id: str, query_data: MetricsQuery) -> Response:
 @training.output(CheckpointsAnswer)
 @training.doc(responses=[404])
 def get_checkpoints(task_id: str) -> Response:
-    """The checkpoints of a training, oldest first"""
+    """The checkpoints of a training, oldest first
+
+    What can be resumed from; `complete` says whether a checkpoint is whole.
+    """
     return answer(services().training.get_checkpoints(task_id))
 
 
@@ -207,7 +223,10 @@ def get_checkpoints(task_id: str) -> Response:
 @training.output(ArtifactsAnswer)
 @training.doc(responses=[404, 422])
 def get_artifacts(task_id: str, query_data: PageQuery) -> Response:
-    """The files that a training made, by path"""
+    """The files that a training made, by path
+
+    Saved models, checkpoints, samples and configurations of its output directory, with their sizes.
+    """
     found = list(enumerate(services().training.get_artifacts(task_id), start=1))
     page = paginate(found, lambda row: row[0], query_data.page())
     total = sum(artifact.size_bytes for _, artifact in found)
@@ -216,7 +235,7 @@ def get_artifacts(task_id: str, query_data: PageQuery) -> Response:
 
 
 @training.get("/<task_id>/artifacts/<path:path>")
-@training.doc(responses={200: "The file.", 206: "A part of the file.", 404: "No such file.", 416: "No such part."})
+@training.doc(responses=file_responses("The file.", "No such file.", "application/octet-stream"))
 def get_artifact(task_id: str, path: str) -> Response:
     """Download a file
 
@@ -230,6 +249,9 @@ def get_artifact(task_id: str, path: str) -> Response:
 @training.output(TrainingEventsAnswer)
 @training.doc(responses=[404, 422])
 def get_events(task_id: str, query_data: PageQuery) -> Response:
-    """What happened to a training, oldest first: with who and why"""
+    """What happened to a training, oldest first: with who and why
+
+    Each change of its state and each notable moment; an event is never changed.
+    """
     page = services().training.get_events(task_id, query_data.page())
     return answer({"events": page.rows, "pagination": page.pagination})

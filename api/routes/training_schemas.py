@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from api.models.reading import MAX_GPUS, MAX_MEMORY_MB
 from api.models.training import CauseCode, GPURequest, TaskEvent, TaskFilter, TaskStatus, TrainingRequest
@@ -17,10 +17,14 @@ from api.models.training_view import (
     Validation,
     XAxis,
 )
-from api.routes.schemas import Envelope, GPUReference, PageQuery, Shown, Strict, whole
+from api.routes.schemas import Envelope, GPUReference, PageQuery, Shown, Strict, at_most_one, whole
 from api.utils.pagination import Pagination
 
 _EXAMPLE: dict[str, Any] = {"model_type": "toy", "gpu_count": 1, "config": {"epochs": 3}}
+
+#: What a start may not say twice: which GPUs, and the trainer's files as text and in structured form.
+_ONE_WISH = at_most_one("gpu_id", "gpu_ids", "gpu_count")
+_RULES: list[JsonValue] = [_ONE_WISH, at_most_one("config", "config_toml"), at_most_one("dataset", "dataset_toml")]
 
 Name = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Description = Annotated[str, Field(max_length=4000, pattern=r"^[^\x00]*$")]
@@ -36,11 +40,13 @@ class GPUWish(Strict):
 
     model_config = ConfigDict(strict=True)
 
-    gpu_id: GPUReference | None = Field(None, description="one GPU, by index or UUID")
+    gpu_id: GPUReference | None = Field(None, description="one GPU, by index or UUID; instead of gpu_ids and gpu_count")
     gpu_ids: list[GPUReference] | None = Field(
-        None, min_length=1, max_length=MAX_GPUS, description="exactly these GPUs"
+        None, min_length=1, max_length=MAX_GPUS, description="exactly these GPUs; instead of gpu_id and gpu_count"
     )
-    gpu_count: Count | None = Field(None, description="any so many GPUs; 1 when nothing is said")
+    gpu_count: Count | None = Field(
+        None, description="any so many GPUs, instead of gpu_id and gpu_ids; 1 when nothing is said"
+    )
     min_memory: Memory | None = Field(None, description="free memory in MB that each must have")
 
     @model_validator(mode="after")
@@ -65,8 +71,8 @@ class GPUWish(Strict):
 class TrainerFiles(GPUWish):
     """What the trainer is to do: its own files as text, or the structured form."""
 
-    config_toml: str | None = Field(None, description="the trainer's configuration, as text")
-    dataset_toml: str | None = Field(None, description="the dataset's configuration, as text")
+    config_toml: str | None = Field(None, description="the trainer's configuration, as text; instead of config")
+    dataset_toml: str | None = Field(None, description="the dataset's configuration, as text; instead of dataset")
     config: dict[str, Any] | None = Field(None, description="the configuration in structured form")
     dataset: dict[str, Any] | None = Field(None, description="the dataset in structured form")
     env: dict[str, str] | None = Field(None, max_length=64, description="environment variables (allow-listed)")
@@ -75,7 +81,7 @@ class TrainerFiles(GPUWish):
 class StartTraining(TrainerFiles):
     """A training."""
 
-    model_config = ConfigDict(strict=True, json_schema_extra={"example": _EXAMPLE})
+    model_config = ConfigDict(strict=True, json_schema_extra={"example": _EXAMPLE, "allOf": _RULES})
 
     model_type: str = Field(min_length=1, max_length=64, description="what is trained: flux, wan, sdxl, … or toy")
     name: Name | None = None
@@ -135,7 +141,9 @@ class StopTraining(Strict):
 class ResumeTraining(TrainerFiles):
     """How to go on. What is given replaces what the task had; `config` and `dataset` are merged into it."""
 
-    model_config = ConfigDict(strict=True, json_schema_extra={"example": {"config": {"epochs": 6}}})
+    model_config = ConfigDict(
+        strict=True, json_schema_extra={"example": {"config": {"epochs": 6}}, "allOf": [_ONE_WISH]}
+    )
 
     env: dict[str, str | None] | None = Field(  # type: ignore[assignment]
         None, max_length=64, description="environment variables; null takes one away"
@@ -173,6 +181,10 @@ def _merge(base: Any, patch: Any) -> Any:
     return merged
 
 
+def _without_default(schema: dict[str, Any]) -> None:
+    del schema["default"]
+
+
 class PatchTraining(Strict):
     """What can be changed of a task at any time; null takes a name or description away."""
 
@@ -180,7 +192,8 @@ class PatchTraining(Strict):
 
     name: Name | None = None
     description: Description | None = None
-    priority: Priority = 0
+    # It has no default to tell: what is not given stays as it is.
+    priority: Priority = Field(0, json_schema_extra=_without_default)
 
     @model_validator(mode="after")
     def _something(self) -> "PatchTraining":

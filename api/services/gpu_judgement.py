@@ -87,6 +87,9 @@ def _status(gpu: GPUReading, around: Circumstances, stale: bool, health: GPUHeal
         return GPUStatus.DRAINING, f"its task has ended, but {gpu.vitals.memory_used_mb:,} MB are still in use"
     if use is not None:
         return GPUStatus.BUSY, use
+    if gpu.processes is None:
+        # Nobody seen is not nobody there: a small model leaves little trace in the memory.
+        return GPUStatus.UNKNOWN, f"who uses it cannot be read ({gpu.processes_unlisted or 'not read yet'})"
     if gpu.condition is not None and gpu.condition.compute_mode == "prohibited":
         return GPUStatus.BUSY, "its compute mode is prohibited: `nvidia-smi --compute-mode=DEFAULT` opens it"
     if health.verdict is Verdict.UNHEALTHY:

@@ -45,6 +45,32 @@ def test_every_operation_has_a_name_of_its_own_and_a_summary(document: dict[str,
     assert all(operation["summary"] and operation["tags"] for operation in operations)
 
 
+def test_every_operation_is_described(document: dict[str, Any]):
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    assert [each["operationId"] for each in operations if not each.get("description")] == []
+
+
+def test_each_type_is_one_component_under_its_own_title(document: dict[str, Any]):
+    schemas = document["components"]["schemas"]
+    assert {name: schema["title"] for name, schema in schemas.items()} == {name: name for name in schemas}
+    assert [name for name in schemas if "." in name] == []
+
+
+@pytest.mark.parametrize("wish", [{"gpu_id": 0, "gpu_count": 2}, {"gpu_ids": [0], "gpu_count": 1}])
+def test_fields_that_exclude_each_other_do_so_in_the_schema(document: dict[str, Any], wish: dict[str, Any]):
+    schema = {"$ref": "#/components/schemas/StartBody", "components": document["components"]}
+    validator = jsonschema.Draft202012Validator(schema)
+    assert not validator.is_valid(TOY | wish)
+    assert validator.is_valid(TOY | dict.fromkeys(wish) | {"gpu_id": 0})
+
+
+def test_every_creation_takes_an_idempotency_key(document: dict[str, Any]):
+    creations = [each for path in document["paths"].values() for each in path.values() if "201" in each["responses"]]
+    assert creations
+    for operation in creations:
+        assert "Idempotency-Key" in [parameter["name"] for parameter in operation["parameters"]]
+
+
 def test_every_operation_says_what_a_failure_looks_like(document: dict[str, Any]):
     for path in document["paths"].values():
         for operation in path.values():

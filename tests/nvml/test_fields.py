@@ -335,6 +335,7 @@ def test_memory_that_may_not_be_read_is_null_with_the_reason(gpus: StandIn, prob
 @pytest.fixture
 def unified(gpus: StandIn) -> StandIn:
     """The first GPU has no memory of its own, as GB10 and Thor have none."""
+    gpus.set(0, "name", "NVIDIA GB10")
     gpus.fail("nvmlDeviceGetMemoryInfo_v2", 3, 0)
     gpus.fail("nvmlDeviceGetMemoryInfo", 3, 0)
     return gpus
@@ -359,6 +360,15 @@ def test_unified_memory_has_no_reserved_part_and_says_why(unified: StandIn, prob
 def test_a_gpu_with_unified_memory_can_be_had_although_the_host_uses_much(unified: StandIn, probe: Probe) -> None:
     unified.set(0, "remapped_rows_failure", 0)
     assert probe.details()["is_available"]
+
+
+def test_a_discrete_board_that_cannot_tell_its_memory_does_not_show_the_hosts(gpus: StandIn, probe: Probe) -> None:
+    gpus.fail("nvmlDeviceGetMemoryInfo_v2", 3, 0)
+    gpus.fail("nvmlDeviceGetMemoryInfo", 3, 0)
+    details = probe.details()
+    assert (details["memory"]["unified"], details["memory"]["total"], details["is_available"]) == (False, None, False)
+    assert details["unavailable"]["memory.total"] == "unsupported"
+    assert "memory" in details["status_reason"]
 
 
 @pytest.mark.parametrize(

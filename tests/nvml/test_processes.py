@@ -140,6 +140,44 @@ def test_processes_that_cannot_be_listed_are_null_not_none_there(gpu: StandIn, p
     assert details["unavailable"]["processes"] == {3: "unsupported", 4: "no_permission"}[code]
 
 
+@pytest.mark.parametrize(("code", "reason"), [(3, "unsupported"), (4, "no_permission"), (999, "nvml_error_999")])
+def test_a_failing_list_of_compute_processes_alone_is_not_an_empty_one(
+    gpu: StandIn, probe: Probe, code: int, reason: str
+) -> None:
+    for version in (2, 3):
+        gpu.fail(f"nvmlDeviceGetComputeRunningProcesses_v{version}", code)
+    try:
+        details = probe.details()
+    finally:
+        gpu.restore()
+        gpu.fail("nvmlEventSetCreate", 3)
+    assert details["processes"] is None
+    assert details["unavailable"]["processes"] == reason
+    assert not details["is_available"]
+    assert reason in details["status_reason"]
+
+
+def test_a_failing_list_of_windows_alone_is_not_an_empty_one(gpu: StandIn, probe: Probe) -> None:
+    gpu.fail("nvmlDeviceGetGraphicsRunningProcesses_v3", 4)
+    try:
+        details = probe.details()
+    finally:
+        gpu.restore()
+        gpu.fail("nvmlEventSetCreate", 3)
+    assert (details["processes"], details["is_available"]) == (None, False)
+
+
+def test_a_board_without_graphics_needs_no_list_of_windows(gpu: StandIn, probe: Probe) -> None:
+    for version in (2, 3):
+        gpu.fail(f"nvmlDeviceGetGraphicsRunningProcesses_v{version}", 3)
+    try:
+        details = probe.details()
+    finally:
+        gpu.restore()
+        gpu.fail("nvmlEventSetCreate", 3)
+    assert (details["processes"], details["is_available"]) == ([], True)
+
+
 def test_an_older_driver_lists_processes_by_the_older_function(
     gpu: StandIn, probe: Probe, sleeper: subprocess.Popen[bytes]
 ) -> None:

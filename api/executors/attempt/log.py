@@ -6,7 +6,9 @@ import errno
 import os
 import time
 
-from .files import remove, truncate, write_all
+from api.utils.foreign_files import remove, write_all
+
+from .files import truncate
 from .segments import TIME_RECORD, count_newlines, last_time, read_log, segment_starts
 
 CHUNK = 128 * 1024  #: bytes taken from the output at a time

@@ -27,7 +27,8 @@ PROHIBITED = GPUCondition(compute_mode="prohibited")
 
 STATUSES: dict[str, tuple[dict[str, Any], dict[str, Any], GPUStatus]] = {
     "a free GPU": ({}, {}, GPUStatus.AVAILABLE),
-    "nothing known of its processes": ({"processes": None}, {}, GPUStatus.AVAILABLE),
+    "nothing known of its processes": ({"processes": None}, {}, GPUStatus.UNKNOWN),
+    "nothing known of its processes under its task": ({"processes": None}, {"task": task()}, GPUStatus.TRAINING),
     "a small process": ({"processes": (SMALL,)}, {}, GPUStatus.AVAILABLE),
     "a desktop": ({"processes": (WINDOWS,), "vitals": vitals(memory_used_mb=1100)}, {}, GPUStatus.AVAILABLE),
     "a process at work": ({"processes": (SMALL, LARGE)}, {}, GPUStatus.BUSY),
@@ -92,6 +93,12 @@ def test_gpu_of_another_status_is_never_available(status: GPUStatus):
 def test_every_gpu_that_is_not_available_says_why():
     cases = [judge(reading(**changes), circumstances(**around)) for changes, around, _ in STATUSES.values()]
     assert all(case.reason for case in cases if not case.is_available)
+
+
+def test_gpu_whose_processes_cannot_be_listed_says_why_it_is_not_offered():
+    judgement = judge(reading(processes=None, processes_unlisted="no_permission"), circumstances())
+    assert not judgement.is_available
+    assert judgement.reason == "who uses it cannot be read (no_permission)"
 
 
 def test_busy_gpu_names_the_process():
