@@ -51,6 +51,7 @@ class Circumstances:
     max_age: float
     problem: str | None = None
     task: RegisteredTask | None = None
+    holders_known: bool = True
     draining_for: float | None = None
     xids: Sequence[int] = ()
 
@@ -76,10 +77,9 @@ def _status(gpu: GPUReading, around: Circumstances, stale: bool, health: GPUHeal
     unknown = _why_unknown(gpu, around, stale)
     if unknown is not None:
         return unknown
-    if around.task is not None and around.task.has_ended:
-        return GPUStatus.DRAINING, f"{around.task.task_id} has ended; it is free when its memory is back"
-    if around.task is not None:
-        return _STATUS_BY_TASK.get(around.task.task_type, GPUStatus.BUSY), f"held by {around.task.task_id}"
+    held = _held_status(around)
+    if held is not None:
+        return held
     if gpu.vitals is None or gpu.vitals.memory_used_mb is None:
         return GPUStatus.UNKNOWN, _why_memory_is_unknown(gpu.vitals)
     use = _foreign_use(gpu)
@@ -95,6 +95,17 @@ def _status(gpu: GPUReading, around: Circumstances, stale: bool, health: GPUHeal
     if health.verdict is Verdict.UNHEALTHY:
         return GPUStatus.UNKNOWN, "unhealthy: " + "; ".join(health.reasons)
     return GPUStatus.AVAILABLE, None
+
+
+def _held_status(around: Circumstances) -> tuple[GPUStatus, str] | None:
+    """The status of a GPU that a task holds, or may hold; None when none does."""
+    if not around.holders_known:
+        return GPUStatus.UNKNOWN, "who holds it is not known: the database cannot be read"
+    if around.task is None:
+        return None
+    if around.task.has_ended:
+        return GPUStatus.DRAINING, f"{around.task.task_id} has ended; it is free when its memory is back"
+    return _STATUS_BY_TASK.get(around.task.task_type, GPUStatus.BUSY), f"held by {around.task.task_id}"
 
 
 def _why_memory_is_unknown(vitals: GPUVitals | None) -> str:

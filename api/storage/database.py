@@ -143,6 +143,9 @@ class Database:
             translated = translate(error)
             if translated is None:
                 raise
+            if isinstance(translated, DatabaseDamaged) and self._file is not None:
+                rescue = f"{translated.detail.rstrip('.')}: {describe_rescue(self._file)}."
+                translated = DatabaseDamaged(rescue, headers=translated.headers)
             self._note_trouble(translated)
             raise translated from error
         except DatabaseUnavailable as error:
@@ -151,18 +154,19 @@ class Database:
         self._note_success(mode)
 
     def _note_success(self, mode: str) -> None:
-        # A full disk can be read; only a write tells that there is room again.
+        # A full disk can be read, and a log that was removed too; only a write tells that all is well again.
         if self._trouble is None or isinstance(self._trouble, DatabaseDamaged):
             return
-        if mode != "DEFERRED" or not isinstance(self._trouble, StorageFull):
+        if mode != "DEFERRED" or not isinstance(self._trouble, StorageFull | StorageGone):
             self._trouble = None
 
     def _note_trouble(self, error: DatabaseUnavailable) -> None:
         if isinstance(self._trouble, DatabaseDamaged):
             return
+        if isinstance(error, StorageGone) and any(self._places.problems()):
+            # That is looked at again each time, so that it ends when they are back.
+            return
         if isinstance(error, DatabaseDamaged):
-            if self._file is not None:
-                error.detail = f"{error.detail.rstrip('.')}: {describe_rescue(self._file)}."
             logger.error("the database is damaged", extra={"database": self.shown, "problem": error.detail})
         self._trouble = error
 

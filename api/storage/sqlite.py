@@ -102,4 +102,8 @@ def _begin(connection: Connection) -> None:
     lock_ms = connection.info.pop("lock_ms", None)
     if lock_ms is not None:
         connection.exec_driver_sql(f"PRAGMA busy_timeout = {lock_ms}")
-    connection.exec_driver_sql(f"BEGIN {connection.info.pop('begin', 'DEFERRED')}")
+    mode = connection.info.pop("begin", "DEFERRED")
+    connection.exec_driver_sql(f"BEGIN {mode}")
+    if mode == "IMMEDIATE" and connection.info.get(_WAL) is None:
+        # The first connection of all makes the log with its first transaction.
+        connection.info[_WAL] = identify(f"{connection.engine.url.database}-wal")
