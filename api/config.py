@@ -68,6 +68,13 @@ def _redis_url(text: str) -> str:
     return text
 
 
+def _directories(text: str) -> tuple[Path, ...]:
+    paths = tuple(Path(part) for part in text.split(":") if part)
+    if not all(path.is_absolute() for path in paths):
+        raise ValueError("holds a path that does not begin with /")
+    return paths
+
+
 def _setting(env: str, default: Any, parse: Callable[[str], Any], text: str, shown: str | None = None) -> Any:
     metadata = {"env": env, "parse": parse, "help": text, "shown": shown if shown is not None else str(default)}
     return field(default=default, metadata=metadata)
@@ -95,6 +102,13 @@ class Config:
         _flag,
         "1 lets trainings load weights that can hold code (.ckpt, .pt, .bin)",
         "0",
+    )
+    trainer_cache_roots: tuple[Path, ...] = _setting(
+        "TRAINER_CACHE_ROOTS",
+        (),
+        _directories,
+        "directories, by colon, below which requests may have trainers cache, besides STORAGE_ROOT/caches",
+        "the service's own caches",
     )
     max_concurrent_tasks: int = _setting(
         "MAX_CONCURRENT_TASKS", 0, _number(0, 10_000), "trainings at a time; 0: as many as the GPUs allow"
@@ -225,8 +239,8 @@ class Config:
 #: Variables of the service's own environment that a trainer gets too; everything else stays here.
 _HANDED_ON = re.compile(
     r"(PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_\w+|TZ|TMPDIR|LD_LIBRARY_PATH|XDG_CACHE_HOME|SSL_CERT_FILE|SSL_CERT_DIR"
-    r"|(?:https?|no|all)_proxy|HTTPS?_PROXY|NO_PROXY|ALL_PROXY|CUDA_HOME|CUDA_PATH|NVIDIA_\w+"
-    r"|(?:HF|HUGGINGFACE|TORCH|PYTORCH|TRITON|NCCL|OMP|MKL)_\w+|TOKENIZERS_PARALLELISM)"
+    r"|(?:https?|no|all)_proxy|HTTPS?_PROXY|NO_PROXY|ALL_PROXY|CUDA_HOME|CUDA_PATH|CUDA_CACHE_PATH|NVIDIA_\w+"
+    r"|(?:HF|HUGGINGFACE|TORCH|PYTORCH|TRITON|NCCL|OMP|MKL)_\w+|TOKENIZERS_PARALLELISM|WANDB_BASE_URL)"
 )
 
 
@@ -234,6 +248,18 @@ def child_environment(environ: Mapping[str, str] | None = None) -> dict[str, str
     """The part of the environment that trainers are started with."""
     given = os.environ if environ is None else environ
     return {name: value for name, value in given.items() if _HANDED_ON.fullmatch(name)}
+
+
+#: Variables of the service's environment that name a cache.
+_CACHES = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TORCH_HOME", "TRITON_CACHE_DIR", "XDG_CACHE_HOME")
+
+
+def cache_roots(config: Config, environ: Mapping[str, str]) -> tuple[Path, ...]:
+    """The directories below which a request may let its trainer cache."""
+    own = [environ[name] for name in _CACHES if environ.get(name)]
+    home = [f"{environ['HOME']}/.cache"] if environ.get("HOME") else []
+    found = [config.storage_root.absolute() / "caches", *config.trainer_cache_roots, *map(Path, [*own, *home])]
+    return tuple(dict.fromkeys(path for path in found if path.is_absolute()))
 
 
 class _Parser(argparse.ArgumentParser):

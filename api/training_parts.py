@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from api.config import Config, child_environment
+from api.config import Config, cache_roots, child_environment
 from api.executors.executor import Executor
 from api.executors.local import LocalExecutor
 from api.services.attempt_checks import AttemptChecks
@@ -86,6 +86,6 @@ def build_training(
         min_free_mb=config.min_free_disk_mb,
     )
     loop = TrainingLoop(reconciler, dispatcher, attempts.has_work, FileLock(root / "trainings.lock"))
-    checker = RequestChecker(trainers, gpus, attempts, root, config.min_free_disk_mb)
+    checker = RequestChecker(trainers, gpus, attempts, root, config.min_free_disk_mb, cache_roots(config, environment))
     service = TrainingService(tasks, attempts, checker, dispatcher, reconciler, trainers, gpus, clock, root, loop.wake)
     return Training(service, loop, trainers)

@@ -1,4 +1,7 @@
-"""The seam to what runs attempts: one machine now. It says phase and placement; the outcome is the supervisor's."""
+"""The seam to what runs attempts: one machine now. It says phase and placement; the outcome is the supervisor's.
+
+Absent, unknown and dead are three things: only an outcome, or the proof that nothing of an attempt lives, ends it.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +16,10 @@ from api.models.training import StopRung
 class Phase(StrEnum):
     """Where an attempt is."""
 
-    ABSENT = "absent"  #: nothing runs and no outcome is recorded: it was never started, or its supervisor is gone
+    ABSENT = (
+        "absent"  #: nothing watches over it and no outcome is recorded: it was never started, or is to be taken over
+    )
+    UNKNOWN = "unknown"  #: it cannot be seen from here: another pid namespace or machine, an unreadable directory
     RUNNING = "running"
     STOPPING = "stopping"
     ENDED = "ended"  #: the outcome is recorded
@@ -40,6 +46,8 @@ class Submission:
     step_prefix: str = "steps: "
     log_max_bytes: int = 2**30
     leftover_seconds: float = 5.0  #: for what outlives the main process before it is terminated
+    gpu_uuids: tuple[str, ...] = ()  #: recorded, so that whoever finds the attempt knows what it occupies
+    has_run: bool = False  #: it was seen running: whatever its directory says, it is never started anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +95,7 @@ class Observation:
     outcome: Outcome | None = None
     reason: str | None = None
     log_start: int | None = None  #: where in the task's log this attempt's lines begin
+    age: float = 0.0  #: seconds since it was last seen; 0 while it is seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +116,10 @@ class Executor(Protocol):
         ...
 
     def submit(self, submission: Submission) -> None:
-        """Starts the attempt's supervisor unless it runs or has ended; the same uid never starts twice.
+        """Starts the attempt's supervisor unless it runs, has ended or cannot be seen; the same uid never starts twice.
 
-        Called again for an attempt whose supervisor is gone, it starts one that takes the attempt over. Raises OSError.
+        Called again for an attempt whose supervisor is gone, it starts one that takes the attempt over, also when the
+        attempt's directory is gone with it. Raises OSError.
         """
         ...
 

@@ -72,9 +72,17 @@ class FakeExecutor:
         """Nothing of the attempt runs, and no outcome is recorded."""
         self._observations[uid] = Observation(Phase.ABSENT, self._node, reason=reason)
 
+    def is_unknown(self, uid: str, reason: str, age: float = 0.0) -> None:
+        """The attempt cannot be seen."""
+        self._observations[uid] = Observation(Phase.UNKNOWN, self._node, reason=reason, age=age)
+
     def prints(self, log_directory: Path, content: bytes) -> None:
         """Output arrives in a task's log."""
         self._logs[log_directory] = self._logs.get(log_directory, b"") + content
+
+    def printed(self, log_directory: Path) -> bytes:
+        """All that a task's attempts have printed."""
+        return self._logs.get(log_directory, b"")
 
     def leaves_behind(self, uid: str, *pids: int) -> None:
         """These processes still carry the attempt's marker."""

@@ -1,31 +1,43 @@
 """Attempts on this machine: a detached supervisor for each, which neither needs nor notices this service."""
 
 import contextlib
+import errno
 import fcntl
+import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from api.executors import supervisor
-from api.executors.attempt.files import read_file, read_json, write_json
+from api.executors.attempt.ended import has_ended, has_outcome
+from api.executors.attempt.files import read_json, write_json
 from api.executors.attempt.orders import Order
-from api.executors.attempt.processes import boot_id, is_alive, marked_processes
+from api.executors.attempt.processes import is_alive, marked_processes, read_stat
 from api.executors.executor import AttemptRef, NodeState, Observation, Outcome, Phase, StopOrder, Submission
 from api.executors.log_files import LogFiles
+from api.executors.place import Place, is_held_open, is_locked
+from api.executors.pulse import FROZEN_SECONDS, Pulses
 from api.executors.records import Runner, damaged_outcome, parse_lock, parse_outcome, parse_runner
+from api.executors.spec import describe
+from api.executors.survey import Survey, survey
 from api.models.task import ProcessIdentity
+from api.utils.foreign_files import ForeignFile, open_directory, open_own, read, read_with_status, status_of
+
+logger = logging.getLogger(__name__)
 
 #: Seconds that a supervisor has to record itself; until then it counts as running.
 GRACE_SECONDS = 10.0
 
-LOG_SEGMENT_BYTES = 16 * 2**20
+#: Seconds that an order to stop waits for another one that is being written.
+ALONE_SECONDS = 0.5
 
 #: Outcomes never change; more than these are read again.
 _REMEMBERED_OUTCOMES = 4096
@@ -34,6 +46,12 @@ _REMEMBERED_OUTCOMES = 4096
 _HELD_PIPES = 256
 
 _LOCK_HELD = 3  # the supervisor's exit code when another one has the attempt
+
+#: What keeps a directory from being looked into; anything else says something about its files.
+_BLINDING = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN}
+    | {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +70,29 @@ class LocalExecutor:
     """The executor of one machine.
 
     `env` is the environment of the supervisors themselves. They need none, unless their Python needs LD_LIBRARY_PATH.
+    One without a sign of life for `frozen_seconds` is ended, and so replaced by the next.
     """
 
     def __init__(
-        self, python: str = sys.executable, node: str | None = None, env: Mapping[str, str] | None = None
+        self,
+        python: str = sys.executable,
+        node: str | None = None,
+        env: Mapping[str, str] | None = None,
+        frozen_seconds: float = FROZEN_SECONDS,
     ) -> None:
         self._python = python
         self._node = node or socket.gethostname()
         self._env = dict(env or {})
-        self._boot_id = boot_id()
+        self._place = Place.here(self._node)
+        self._frozen_seconds = frozen_seconds
         self._submitting = threading.Lock()
         self._lock = threading.Lock()  # of what follows
         self._started: dict[Path, _Started] = {}
         self._read: dict[Path, _Read] = {}
         self._ended: dict[Path, Observation] = {}
         self._pipes: dict[Path, int] = {}
+        self._pulses = Pulses()
+        self._seen_at: dict[Path, float] = {}  # monotonic, of those that cannot be seen now
 
     def nodes(self) -> Sequence[NodeState]:
         return (NodeState(self._node),)
@@ -78,16 +104,30 @@ class LocalExecutor:
         with self._submitting:
             if self._has_ended(directory) or self._is_supervised(directory):
                 return
+            # A supervisor that takes over finds what it needs; the secrets stay off the disk.
+            is_recorded = os.path.lexists(directory / "runner.json")
+            found = None if is_recorded else survey()
+            if found is not None and directory.absolute() in found.supervisors:
+                return
             directory.mkdir(parents=True, exist_ok=True)
             submission.ref.log_directory.mkdir(parents=True, exist_ok=True)
-            if not (directory / "runner.json").exists():
-                # A supervisor that takes over finds what it needs; the secrets stay off the disk.
-                _write(directory / "spec.json", _spec(submission))
-                _write(directory / "environment.json", dict(submission.env))
+            if found is not None:
+                self._describe(submission, is_running=submission.ref.uid in found.members)
             self._start(directory)
 
+    def _describe(self, submission: Submission, is_running: bool) -> None:
+        """Says what to start, or, where that was done before, that there is something to be taken over."""
+        directory = submission.ref.directory
+        write_json(str(directory / "spec.json"), describe(submission, self._node))
+        if not is_running and not submission.has_run:
+            write_json(str(directory / "environment.json"), dict(submission.env))
+            return
+        place = self._place
+        record = {"node": place.node, "boot_id": place.boot_id, "pid_namespace": place.pid_namespace}
+        write_json(str(directory / "runner.json"), {"uid": submission.ref.uid, **record})
+
     def _start(self, directory: Path) -> None:
-        with (directory / "supervisor.log").open("ab") as log:
+        with open(open_own(str(directory / "supervisor.log"), os.O_WRONLY | os.O_APPEND), "ab") as log:
             process = subprocess.Popen(
                 [self._python, "-I", "-S", os.path.abspath(supervisor.__file__), str(directory.absolute())],
                 stdin=subprocess.DEVNULL,
@@ -111,19 +151,21 @@ class LocalExecutor:
             started = self._started.get(directory)
             if started is not None and started.process.poll() is None:
                 return True
-            return self._has_supervisor(directory)
+            runner = self._runner(directory)
+            is_hidden = runner is not None and self._hidden(directory, runner) is not None
+            return is_hidden or self._has_supervisor(directory)
 
     def _has_supervisor(self, directory: Path) -> bool:
         runner = self._runner(directory)
         return (runner is not None and self._is_live(runner)) or self._lock_holder(directory) is not None
 
     def _is_live(self, runner: Runner) -> bool:
-        return runner.boot_id == self._boot_id and runner.supervisor is not None and _runs(runner.supervisor)
+        return self._place.is_of(runner) and runner.supervisor is not None and _runs(runner.supervisor)
 
     def _lock_holder(self, directory: Path) -> ProcessIdentity | None:
         """Who has the lock by its own word, which it gives before it records itself."""
         try:
-            holder = parse_lock(read_file(str(directory / "lock")), self._boot_id)
+            holder = parse_lock(read(str(directory / "lock")), self._place.boot_id)
         except OSError:
             return None
         return holder if holder is not None and _runs(holder) else None
@@ -139,18 +181,63 @@ class LocalExecutor:
     def observe(self, attempts: Sequence[AttemptRef]) -> Mapping[str, Observation]:
         with self._lock:
             self._reap()
-            return {attempt.uid: self._observe(attempt.directory) for attempt in attempts}
+            look = cache(survey)  # at most once, and only where a record is missing
+            return {attempt.uid: self._look_at(attempt.directory, look) for attempt in attempts}
 
-    def _observe(self, directory: Path) -> Observation:
+    def _look_at(self, directory: Path, look: Callable[[], Survey]) -> Observation:
+        try:
+            seen = self._observe(directory, look)
+        except OSError as error:
+            seen = Observation(Phase.UNKNOWN, self._node, reason=f"{directory} cannot be read: {error.strerror}")
+        now = time.monotonic()
+        if seen.phase is not Phase.UNKNOWN:
+            self._seen_at.pop(directory, None)
+            return seen
+        return replace(seen, age=now - self._seen_at.setdefault(directory, now))
+
+    def _observe(self, directory: Path, look: Callable[[], Survey]) -> Observation:
         ended = self._outcome(directory)
         if ended is not None:
             return ended
         runner = self._runner(directory)
+        hidden = None if runner is None else self._hidden(directory, runner)
+        if hidden is not None:
+            return hidden
         if runner is not None and self._is_live(runner):
             self._hold_pipe(directory)
-            return self._running(runner)
+            return self._alive(directory, self._running(runner))
         # It may have ended between the two looks.
-        return self._outcome(directory) or self._unsupervised(directory, runner)
+        return self._outcome(directory) or self._unsupervised(directory, runner, look)
+
+    def _hidden(self, directory: Path, runner: Runner) -> Observation | None:
+        """An attempt whose processes cannot be seen from here; None when they can, or when none is left."""
+        why = self._place.why_hidden(runner)
+        if why is None:
+            return None
+        if runner.boot_id == self._place.boot_id:
+            # Locks and pipes are the kernel's, and the same for all its pid namespaces.
+            if is_locked(directory / "lock"):
+                seen = replace(self._running(runner), process=None, supervisor=None, reason=why)
+                if self._pulses.measure(directory, None) < self._frozen_seconds:
+                    return seen
+                return replace(seen, phase=Phase.UNKNOWN, reason=f"{why}, and its supervisor shows no sign of life")
+            output = directory / ("output" if os.path.lexists(directory / "output") else "output.fifo")
+            if not is_held_open(output):
+                return None
+        return Observation(Phase.UNKNOWN, self._node, stop_rung=runner.stop_rung, reason=f"{why}: it may live")
+
+    def _alive(self, directory: Path, seen: Observation) -> Observation:
+        """What was seen of an attempt whose supervisor is there; one that is frozen is ended."""
+        supervisor = seen.supervisor
+        if supervisor is None or self._pulses.measure(directory, supervisor) < self._frozen_seconds:
+            return seen
+        stat = read_stat(supervisor.pid)
+        if stat is not None and stat.start == supervisor.start:
+            logger.warning("a supervisor is frozen, and is replaced", extra={"directory": str(directory)})
+            stat.send(signal.SIGKILL)
+        # Until it is gone the next one could not take the lock; where the kernel keeps it, it is tried again.
+        self._pulses.forget(directory)
+        return replace(seen, reason="its supervisor is frozen, and is replaced")
 
     def _running(self, runner: Runner) -> Observation:
         return Observation(
@@ -162,27 +249,30 @@ class LocalExecutor:
             log_start=runner.log_offset,
         )
 
-    def _unsupervised(self, directory: Path, runner: Runner | None) -> Observation:
+    def _unsupervised(self, directory: Path, runner: Runner | None, look: Callable[[], Survey]) -> Observation:
         holder = self._lock_holder(directory)
         if holder is not None:
-            return Observation(Phase.RUNNING, self._node, supervisor=holder, reason="its supervisor is starting")
+            seen = Observation(Phase.RUNNING, self._node, supervisor=holder, reason="its supervisor is starting")
+            return self._alive(directory, seen)
         started = self._started.get(directory)
-        if started is None:
-            return Observation(Phase.ABSENT, self._node, reason=self._why_absent(directory, runner))
-        code = started.process.poll()
-        if code in (None, _LOCK_HELD) and time.monotonic() - started.at < GRACE_SECONDS:
+        is_young = started is not None and time.monotonic() - started.at < GRACE_SECONDS
+        if started is not None and is_young and started.process.poll() in (None, _LOCK_HELD):
             return Observation(Phase.RUNNING, self._node, reason="its supervisor is starting")
-        ended = self._outcome(directory)
+        ended = None if started is None else self._outcome(directory)
         if ended is not None:
             return ended
+        holder = look().supervisors.get(directory.absolute()) if runner is None else None
+        if holder is not None:
+            reason = "its directory was removed, and its supervisor makes it again"
+            return self._alive(directory, Observation(Phase.RUNNING, self._node, supervisor=holder, reason=reason))
         return Observation(Phase.ABSENT, self._node, reason=self._why_absent(directory, runner))
 
     def _why_absent(self, directory: Path, runner: Runner | None) -> str:
-        if runner is not None and runner.boot_id not in (None, self._boot_id):
+        if runner is not None and runner.boot_id not in (None, self._place.boot_id):
             return "the machine was restarted"
         if runner is not None:
             return f"its supervisor is gone: see {directory / 'supervisor.log'}"
-        if (directory / "runner.json").exists():
+        if os.path.lexists(directory / "runner.json"):
             return "runner.json cannot be read: it is damaged"
         return "it was never started"
 
@@ -190,16 +280,13 @@ class LocalExecutor:
         known = self._ended.get(directory)
         if known is not None:
             return known
-        path = str(directory / "exit.json")
         try:
-            outcome = _read_outcome(path)
-            if outcome is None:
-                if self._has_supervisor(directory):
-                    # It writes the true one over this in the end.
-                    return None
-                # It may have done so just before it was gone.
-                outcome = _read_outcome(path) or damaged_outcome(os.stat(path).st_mtime)
-        except OSError:
+            # A living supervisor writes the true one over this in the end; and a gone one has written it.
+            if not has_outcome(str(directory)) or self._has_supervisor(directory) or not has_ended(str(directory)):
+                return None
+            outcome = _read_outcome(str(directory / "exit.json"))
+        except OSError as error:
+            _check_absent(error)
             return None
         observation = Observation(
             Phase.ENDED, self._node, stop_rung=outcome.stop_rung, outcome=outcome, log_start=outcome.log_offset
@@ -208,6 +295,7 @@ class LocalExecutor:
             self._ended.clear()
         self._ended[directory] = observation
         self._read.pop(directory, None)
+        self._pulses.forget(directory)
         self._let_pipe_go(directory)
         return observation
 
@@ -230,12 +318,13 @@ class LocalExecutor:
     def _runner(self, directory: Path) -> Runner | None:
         path = str(directory / "runner.json")
         try:
-            stat = os.stat(path)
+            stat = status_of(path)
             version = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
             known = self._read.get(directory)
             if known is None or known.version != version:
-                known = self._read[directory] = _Read(version, parse_runner(read_file(path)))
-        except OSError:
+                known = self._read[directory] = _Read(version, parse_runner(read(path)))
+        except OSError as error:
+            _check_absent(error)
             return None
         return known.runner
 
@@ -252,7 +341,8 @@ class LocalExecutor:
             known = _known_order(ref.directory)
             hardened = wanted if known is None else known.hardened_by(wanted)
             if known is None or hardened.as_json() != known.as_json():
-                _write(ref.directory / "stop.json", {**hardened.as_json(), "requested_at": time.time()})
+                order_file = str(ref.directory / "stop.json")
+                write_json(order_file, {**hardened.as_json(), "requested_at": time.time()})
 
     # Looking closer
 
@@ -264,38 +354,23 @@ class LocalExecutor:
         return marked_processes(ref.uid)
 
 
-def _read_outcome(path: str) -> Outcome | None:
-    """None when it is damaged. Raises OSError."""
-    return parse_outcome(read_file(path), os.stat(path).st_mtime)
+def _check_absent(error: OSError) -> None:
+    """Raises the error again where it does not say that a file is not there."""
+    if error.errno in _BLINDING:
+        raise error
+
+
+def _read_outcome(path: str) -> Outcome:
+    """Raises OSError."""
+    try:
+        content, status = read_with_status(path)
+        return parse_outcome(content, status.st_mtime) or damaged_outcome(status.st_mtime)
+    except ForeignFile:
+        return damaged_outcome(status_of(path).st_mtime)
 
 
 def _runs(process: ProcessIdentity) -> bool:
     return is_alive(process.pid, process.start)
-
-
-def _spec(submission: Submission) -> dict[str, object]:
-    return {
-        "uid": submission.ref.uid,
-        "argv": list(submission.argv),
-        "cwd": str(submission.cwd.absolute()),
-        "log_directory": str(submission.ref.log_directory.absolute()),
-        "phrases": list(submission.phrases),
-        "step_prefix": submission.step_prefix,
-        "log_max_bytes": submission.log_max_bytes,
-        "log_segment_bytes": LOG_SEGMENT_BYTES,
-        "leftover_seconds": submission.leftover_seconds,
-    }
-
-
-def _write(path: Path, content: dict[str, object]) -> None:
-    """Under a name of its own first, because another process may be writing the same file."""
-    temporary = f"{path}.{uuid.uuid4().hex}"
-    try:
-        write_json(str(path), content, temporary)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
 
 
 def _known_order(directory: Path) -> Order | None:
@@ -307,10 +382,19 @@ def _known_order(directory: Path) -> Order | None:
 
 @contextlib.contextmanager
 def _alone(directory: Path) -> Iterator[None]:
-    """One at a time, over all processes."""
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    """One at a time, over all processes; but nobody who keeps others from it for longer than a moment."""
+    handle = open_directory(str(directory))
+    give_up_at = time.monotonic() + ALONE_SECONDS
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                # A trainer may hold it for ever; to lose what two servers order at once is the lesser evil.
+                if time.monotonic() >= give_up_at:
+                    break
+                time.sleep(0.01)
         yield
     finally:
         os.close(handle)

@@ -22,6 +22,8 @@ class Runner:
     fence: int
     phase: str
     log_offset: int | None
+    node: str | None = None  #: the machine that it was written on
+    pid_namespace: int | None = None  #: the one of its pids; None in a record of an older version
 
 
 def parse_runner(content: bytes) -> Runner | None:
@@ -29,7 +31,7 @@ def parse_runner(content: bytes) -> Runner | None:
     record = _object(content)
     if record is None:
         return None
-    boot_id, phase = record.get("boot_id"), record.get("phase")
+    boot_id, phase, node = record.get("boot_id"), record.get("phase"), record.get("node")
     return Runner(
         boot_id=boot_id if isinstance(boot_id, str) else None,
         supervisor=parse_identity(record.get("supervisor")),
@@ -38,6 +40,8 @@ def parse_runner(content: bytes) -> Runner | None:
         fence=_whole(record.get("fence")) or 0,
         phase=phase if isinstance(phase, str) else "",
         log_offset=_whole(record.get("log_offset")),
+        node=node if isinstance(node, str) else None,
+        pid_namespace=_whole(record.get("pid_namespace")) or None,
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from api.executors.executor import AttemptRef, Executor, Submission
-from api.models.training import Attempt, ResumeOptions, TrainingTask
+from api.models.training import Attempt, AttemptStatus, ResumeOptions, TrainingTask
 from api.services.training_files import TaskFiles, task_files, write_private
 from api.trainers.trainer import Command, Launch, Trainer
 
@@ -65,6 +65,8 @@ class AttemptStarter:
             phrases=(trainer.completed_phrase, trainer.stopped_phrase),
             step_prefix=trainer.step_prefix,
             log_max_bytes=self._log_max_bytes,
+            gpu_uuids=attempt.gpu_uuids,
+            has_run=attempt.status is AttemptStatus.RUNNING,
         )
 
     @staticmethod

@@ -38,6 +38,10 @@ RENEW_SECONDS = 15.0
 #: Seconds between two notes of the progress in the database.
 PROGRESS_SECONDS = 2.0
 
+#: Seconds that an attempt cannot be seen before its task says so, and how it begins to.
+UNKNOWN_SECONDS = 5.0
+UNKNOWN = "How it is cannot be seen from here"
+
 #: Times in a row that a supervisor is started for one attempt before it counts as one that cannot be.
 SUBMISSIONS = 5
 
@@ -126,6 +130,9 @@ class Reconciler:
 
     def _reconcile(self, task: TaskSummary, attempt: Attempt, ref: AttemptRef, seen: Observation) -> bool:
         """Brings one attempt nearer to what is wanted; True when it has ended."""
+        if seen.phase is Phase.UNKNOWN:
+            self._note_unknown(task, attempt, seen)
+            return False
         if seen.phase is Phase.ABSENT:
             return self._start(task, attempt, ref)
         watch = self._watch_over(attempt, ref, seen)
@@ -145,6 +152,13 @@ class Reconciler:
             self._stop(task, task.stop, watch, seen)
         return False
 
+    def _note_unknown(self, task: TaskSummary, attempt: Attempt, seen: Observation) -> None:
+        """Nothing is done to what cannot be seen: it may live. Its GPUs stay with it, and people are told why."""
+        if seen.age >= UNKNOWN_SECONDS and not (task.warning or "").startswith(UNKNOWN):
+            logger.warning("attempt cannot be seen", extra={"attempt": attempt.uid, "reason": seen.reason})
+            warning = f"{UNKNOWN}: {seen.reason}. Neither is it ended nor are its GPUs given away."
+            self._tasks.set_warning(task.task_id, attempt.uid, warning, self._clock.now())
+
     def _start(self, task: TaskSummary, attempt: Attempt, ref: AttemptRef) -> bool:
         """Starts an attempt that nobody watches over: the first time, or to be taken over from a lost supervisor."""
         is_new = attempt.status is AttemptStatus.CLAIMED
@@ -161,8 +175,9 @@ class Reconciler:
             if attempt.status is AttemptStatus.RUNNING or self._attempts.note_submitted(attempt):
                 self._starter.submit(submission)
         except (CannotStart, OSError) as error:
-            if self._executor.survivors(ref):
-                # Its GPUs are in use for as long as it lives; it is tried again.
+            is_passing = isinstance(error, OSError) and tries <= SUBMISSIONS
+            if is_passing or self._executor.survivors(ref):
+                # A disk that refuses once says little; and for as long as it lives its GPUs are in use.
                 return False
             detail = f"The attempt could not be started: {error}."
             cause = Cause(CauseCode.COULD_NOT_START, detail, "Look at what is named here; then resume or restart it.")

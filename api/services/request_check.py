@@ -51,12 +51,14 @@ class RequestChecker:
         attempts: AttemptStore,
         storage_root: Path,
         min_free_mb: int,
+        cache_roots: Sequence[Path] = (),
     ) -> None:
         self._trainers = trainers
         self._gpus = gpus
         self._attempts = attempts
         self._storage_root = storage_root
         self._min_free_mb = min_free_mb
+        self._cache_roots = cache_roots
 
     @property
     def model_types(self) -> list[str]:
@@ -65,7 +67,7 @@ class RequestChecker:
 
     def check(self, request: TrainingRequest, task_id: str) -> CheckedRequest:
         """Everything that was found, and the plan where one can be made."""
-        mistakes = [*check_env(request.env), *self._gpu_mistakes(request)]
+        mistakes = [*check_env(request.env, self._cache_roots), *self._gpu_mistakes(request)]
         trainer = next((t for t in self._trainers.values() if request.model_type in t.model_types), None)
         if trainer is None:
             return CheckedRequest(request, None, errors=(self._unknown_type(request.model_type), *mistakes))

@@ -1,88 +1,84 @@
 """Which environment variables a request may set for its trainer, and which of them are secrets."""
 
+import difflib
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from api.errors import Mistake
 from api.trainers.pointers import pointer, shown
+from api.trainers.variables import ENDPOINTS, FORMS, VARIABLES, Kind, Variable
 
-#: A name may be one of these, or begin with one of the prefixes below. All the rest belongs to the service and the
-#: machine: LD_* and PYTHON* would run foreign code, CUDA_VISIBLE_DEVICES would contradict the lease.
-ALLOWED_NAMES = frozenset(
-    {
-        "CUDA_DEVICE_MAX_CONNECTIONS",
-        "CUDA_LAUNCH_BLOCKING",
-        "CUDA_MODULE_LOADING",
-        "KMP_AFFINITY",
-        "LOGLEVEL",
-        "LOG_LEVEL",
-        "MKL_NUM_THREADS",
-        "NUMEXPR_NUM_THREADS",
-        "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "TOKENIZERS_PARALLELISM",
-    }
-)
-ALLOWED_PREFIXES = (
-    "DEEPSPEED_",
-    "DIFFUSERS_",
-    "FLASH_ATTENTION_",
-    "HF_",
-    "HUGGINGFACE_",
-    "NCCL_",
-    "PYTORCH_",
-    "TORCH_",
-    "TRANSFORMERS_",
-    "TRITON_",
-    "WANDB_",
-    "XFORMERS_",
-)
-
-#: Within the prefixes above, what names a program or a library that would be run.
-_RUNS_CODE = re.compile(
-    r"^(NCCL_\w*PLUGIN\w*|NCCL_CONF_FILE|TRITON_\w+_PATH|TORCH_\w*EXTENSION\w*|WANDB__\w*|\w*TRUST_REMOTE_CODE\w*)$"
-)
-
-_NAME = re.compile(r"^[A-Z][A-Z0-9_]{0,98}[A-Z0-9]$")
 _SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSWORD")
 
 MAX_VARIABLES = 64
 MAX_VALUE_CHARACTERS = 4096
 
-_ALLOWED = (
-    "Allowed are " + ", ".join(f"{prefix}*" for prefix in ALLOWED_PREFIXES) + ", " + ", ".join(sorted(ALLOWED_NAMES))
-)
+_ALLOWED = f"Allowed are {', '.join(VARIABLES)}."
+#: The list is written once: with each of 64 names it would be 150 kB.
+_ALLOWED_ABOVE = "The allowed ones are listed with the first refused variable."
 
 
-def check_env(env: Mapping[str, str]) -> list[Mistake]:
-    """What is wrong with the variables of a request; a value is never repeated in a message."""
+def check_env(env: Mapping[str, str], cache_roots: Sequence[Path] = ()) -> list[Mistake]:
+    """What is wrong with the variables of a request; a value is never repeated in a message.
+
+    The directories that variables name must lie below one of the roots.
+    """
     if len(env) > MAX_VARIABLES:
         return [
             Mistake("/env", f"These are {len(env)} variables; at most {MAX_VARIABLES} are taken.", "Leave some out.")
         ]
-    return [mistake for name, value in env.items() if (mistake := _mistake_in(name, value)) is not None]
+    mistakes: list[Mistake] = []
+    refused = False
+    for name, value in env.items():
+        variable = VARIABLES.get(name)
+        if variable is None:
+            mistakes.append(_refuse(name, with_list=not refused))
+            refused = True
+        elif (mistake := _mistake_in(variable, value, cache_roots)) is not None:
+            mistakes.append(mistake)
+    return mistakes
 
 
 def split_secrets(env: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """The public variables and the secret ones, known by their names."""
-    secret = {name: value for name, value in env.items() if _SECRET.search(name.upper())}
+    """The public variables and the secret ones, known by the table or else by their names."""
+    secret = {name: value for name, value in env.items() if _is_secret(name)}
     return {name: value for name, value in env.items() if name not in secret}, secret
 
 
-def _mistake_in(name: str, value: str) -> Mistake | None:
-    at = pointer("env", name)
-    if not _is_allowed(name):
-        return Mistake(at, f"The variable {shown(name)} may not be set.", f"{_ALLOWED}.")
+def _is_secret(name: str) -> bool:
+    known = VARIABLES.get(name)
+    return bool(_SECRET.search(name.upper())) if known is None else known.kind is Kind.SECRET
+
+
+def _refuse(name: str, with_list: bool) -> Mistake:
+    remedy = _ALLOWED if with_list else _ALLOWED_ABOVE
+    if ENDPOINTS.fullmatch(name):
+        remedy = f"Where things are sent is set in the service's own environment only. {remedy}"
+    elif close := difflib.get_close_matches(name[:100], VARIABLES, n=1, cutoff=0.85):
+        remedy = f"Did you mean {close[0]}? {remedy}"
+    return Mistake(pointer("env", name), f"The variable {shown(name)} may not be set.", remedy)
+
+
+def _mistake_in(variable: Variable, value: str, cache_roots: Sequence[Path]) -> Mistake | None:
+    at = pointer("env", variable.name)
     if not isinstance(value, str):
         return Mistake(at, "The value is not a text.", "Write it in quotes.")
     if len(value) > MAX_VALUE_CHARACTERS:
         return Mistake(at, f"The value is longer than {MAX_VALUE_CHARACTERS} characters.", "Shorten it.")
     if not value.isprintable():
         return Mistake(at, "The value holds a control character or a line break.", "Write it on one line.")
+    if not FORMS[variable.kind].fullmatch(value):
+        return Mistake(at, f"The value is not {variable.kind}.", f"{variable.name} is {variable.meaning}.")
+    if variable.kind is Kind.PATH and not _lies_below(value, cache_roots):
+        below = ", ".join(map(str, cache_roots)) or "no directory"
+        remedy = "TRAINER_CACHE_ROOTS in the service's settings adds roots."
+        return Mistake(at, f"The directory is not below {below}.", remedy)
     return None
 
 
-def _is_allowed(name: str) -> bool:
-    if not _NAME.fullmatch(name) or _RUNS_CODE.match(name):
-        return False
-    return name in ALLOWED_NAMES or name.startswith(ALLOWED_PREFIXES)
+def _lies_below(path: str, roots: Sequence[Path]) -> bool:
+    # Links are followed on both sides: what counts is where the trainer would write.
+    real = Path(os.path.realpath(path))
+    return any(real.is_relative_to(os.path.realpath(root)) for root in roots)

@@ -2,6 +2,8 @@
 
 import re
 
+from api.trainers.error_lines import LINE_LIMIT
+
 #: The first that matches the exception's line; `{}` is its first group.
 _HINTS = tuple(
     (re.compile(pattern), hint)
@@ -43,6 +45,7 @@ _HINTS = tuple(
 
 def hint_for(text: str) -> str:
     """What to do about an exception's line."""
+    text = text[:LINE_LIMIT]
     for pattern, hint in _HINTS:
         found = pattern.search(text)
         if found is not None:

@@ -7,12 +7,16 @@ from collections.abc import Sequence
 #: A command line can be megabytes long and hold anything; this much tells which program it is.
 COMMAND_LIMIT = 256
 
-# --wandb_api_key=…, HF_TOKEN=…, --password … : the value is nobody's business.
-_SENSITIVE = r"[\w-]*(?:api[_-]?key|token|secret|passw(?:or)?d|credential)[\w-]*"
-_WHOLE_PAIR = re.compile(rf"(-{{0,2}}{_SENSITIVE}=).*", re.IGNORECASE | re.DOTALL)
-_PAIR = re.compile(rf"({_SENSITIVE}=)\S+", re.IGNORECASE)
-_FLAG = re.compile(rf"--?{_SENSITIVE}", re.IGNORECASE)
-_FLAG_AND_VALUE = re.compile(rf"(--?{_SENSITIVE}\s+)\S+", re.IGNORECASE)
+#: Characters of one argument that are looked at. What is masked makes room for what follows, but not for more.
+_ARGUMENT_LIMIT = 16 * COMMAND_LIMIT
+
+# --wandb_api_key=…, HF_TOKEN=…, --password … : the value is nobody's business. A word is looked at once, from its
+# beginning, and nothing is given back: linear.
+_WORD = r"(?=[\w-]*?(?:api[_-]?key|token|secret|passw(?:or)?d|credential))[\w-]++"
+_WHOLE_PAIR = re.compile(rf"({_WORD}=).*", re.IGNORECASE | re.DOTALL)
+_PAIR = re.compile(rf"(?<![\w-])({_WORD}=)\S++", re.IGNORECASE)
+_FLAG = re.compile(rf"-{_WORD}", re.IGNORECASE)
+_FLAG_AND_VALUE = re.compile(rf"(?<![\w-])(-{_WORD}\s++)\S++", re.IGNORECASE)
 
 
 def format_duration(seconds: float) -> str:
@@ -39,19 +43,22 @@ def as_sentence(text: str) -> str:
 def shorten_command(arguments: Sequence[str]) -> str:
     """A command line with the values of secrets masked, control characters removed, cut at 256 characters."""
     shown: list[str] = []
+    length = 0
     after_secret_flag = False
     for argument in arguments:
-        shown.append("***" if after_secret_flag else _mask(argument, whole=len(arguments) > 1))
-        after_secret_flag = _FLAG.fullmatch(argument) is not None
-        if sum(map(len, shown)) > COMMAND_LIMIT:
+        looked_at = argument[:_ARGUMENT_LIMIT]
+        shown.append("***" if after_secret_flag else _mask(looked_at, whole=len(arguments) > 1))
+        after_secret_flag = _FLAG.fullmatch(looked_at) is not None
+        length += len(shown[-1]) + 1
+        if length > COMMAND_LIMIT + 1:
             break
     line = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in _join(shown)[: COMMAND_LIMIT + 1])
     return line if len(line) <= COMMAND_LIMIT else line[: COMMAND_LIMIT - 1] + "…"
 
 
 def _mask(argument: str, whole: bool) -> str:
-    if whole and _WHOLE_PAIR.fullmatch(argument):
-        return _WHOLE_PAIR.sub(r"\1***", argument)
+    if whole and (pair := _WHOLE_PAIR.fullmatch(argument)) is not None:
+        return f"{pair[1]}***"
     return _FLAG_AND_VALUE.sub(r"\1***", _PAIR.sub(r"\1***", argument))
 
 

@@ -6,11 +6,13 @@ import re
 MESSAGE_LIMIT = 16_384
 
 # ECMA-48: CSI and OSC sequences, the other strings (DCS, SOS, PM, APC), and the two-character escapes; also as C1
-# controls. A string that does not end is no sequence: hiding the rest of a line would be worse than showing it.
+# controls. A string that does not end is no sequence: hiding the rest of a line would be worse than showing it. Nor
+# does a string go on over another control that could begin one: so no character is looked at for two strings, and
+# the time is linear.
 _ESCAPES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*+[ -/]*+[@-~]"
-    r"|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*+(?:\x07|\x1b\\|\x9c)"
-    r"|(?:\x1b[PX^_]|[\x90\x98\x9e\x9f])[^\x1b\x9c]*+(?:\x1b\\|\x9c)"
+    r"|(?:\x1b\]|\x9d)[^\x07\x1b\x80-\x9f]*+(?:\x07|\x1b\\|\x9c)"
+    r"|(?:\x1b[PX^_]|[\x90\x98\x9e\x9f])[^\x1b\x80-\x9f]*+(?:\x1b\\|\x9c)"
     r"|\x1b[ -/]*+[0-OQ-WYZ\\`-~]"
 )
 

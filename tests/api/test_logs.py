@@ -334,7 +334,7 @@ def test_a_stream_sends_the_log_as_it_grows_and_how_the_task_ended(world: World,
             seen = [await next_event(connection)]
             write(world, task_id, b"more\n")
             seen.append(await next_event(connection))
-            world.executor.ends(uid, COMPLETED)
+            world.executor.ends(uid, world.bear_out(task_id, COMPLETED))
             world.train()
             return [*seen, await next_event(connection)]
 

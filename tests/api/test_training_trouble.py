@@ -41,12 +41,12 @@ def test_request_that_is_shown_can_be_sent_again(world: World, client: Client):
 
 
 def test_resume_takes_an_environment_variable_away(world: World, client: Client):
-    task_id = world.run(env={"NCCL_DEBUG": "INFO", "HF_HOME": "/hf"})
+    task_id = world.run(env={"NCCL_DEBUG": "INFO", "HF_HUB_OFFLINE": "1"})
     world.make_checkpoints(task_id, 10)
     world.end(task_id)
     body = {"env": {"NCCL_DEBUG": None}, "config": {"epochs": 9}}
     assert client.post(f"{TRAINING}/resume/{task_id}", json=body).status_code == 202
-    assert world.get(task_id)["request"]["env"] == {"HF_HOME": "/hf"}
+    assert world.get(task_id)["request"]["env"] == {"HF_HUB_OFFLINE": "1"}
 
 
 def test_gpu_is_not_given_away_while_a_process_of_its_last_holder_is_left(make_world: MakeWorld):

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from api.config import Config, ConfigError, child_environment
+from api.config import Config, ConfigError, cache_roots, child_environment
 
 
 def read(environ: dict[str, str] | None = None, *argv: str, dotenv: Path | None = None) -> Config:
@@ -159,7 +159,19 @@ def test_log_format_can_be_chosen(format_: str, as_json: bool):
 
 
 @pytest.mark.parametrize(
-    "name", ["PATH", "HOME", "LD_LIBRARY_PATH", "HF_HOME", "NCCL_P2P_DISABLE", "CUDA_HOME", "https_proxy", "LC_ALL"]
+    "name",
+    [
+        "PATH",
+        "HOME",
+        "LD_LIBRARY_PATH",
+        "HF_HOME",
+        "NCCL_P2P_DISABLE",
+        "CUDA_HOME",
+        "https_proxy",
+        "LC_ALL",
+        "HF_ENDPOINT",
+        "WANDB_BASE_URL",
+    ],
 )
 def test_trainer_gets_what_it_needs_of_the_environment(name: str):
     assert child_environment({name: "x"}) == {name: "x"}
@@ -171,3 +183,14 @@ def test_trainer_gets_what_it_needs_of_the_environment(name: str):
 )
 def test_rest_of_the_environment_stays_with_the_service(name: str):
     assert child_environment({name: "x"}) == {}
+
+
+def test_trainers_may_cache_below_the_storage_the_configured_roots_and_the_services_caches(tmp_path: Path):
+    config = read({"STORAGE_ROOT": str(tmp_path), "TRAINER_CACHE_ROOTS": "/nvme/cache:/models"})
+    roots = cache_roots(config, {"HOME": "/home/ada", "HF_HOME": "/hf", "TORCH_HOME": ""})
+    assert [str(root) for root in roots] == [f"{tmp_path}/caches", "/nvme/cache", "/models", "/hf", "/home/ada/.cache"]
+
+
+def test_cache_root_that_is_not_absolute_is_refused():
+    with pytest.raises(ConfigError, match="TRAINER_CACHE_ROOTS"):
+        read({"TRAINER_CACHE_ROOTS": "/a:b"})

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
+from api.utils.foreign_files import status_of
+
 from .files import complain, read_json
 from .orders import DEFAULT_TERMINATE_SECONDS, Order
 
@@ -44,7 +46,7 @@ class Inbox:
             seconds = DEFAULT_TERMINATE_SECONDS if current is None else current.terminate_seconds
             found.append(Order(None, 0.0, seconds))
         try:
-            stat = os.stat(self._stop_file)
+            stat = status_of(self._stop_file)
         except OSError:
             return found
         seen = (stat.st_mtime_ns, stat.st_ino, stat.st_size)

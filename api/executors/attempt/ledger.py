@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import struct
 
-from .files import complain, remove, write_all
+from api.utils.foreign_files import open_own, remove, write_all
+
+from .files import complain
 
 UNKNOWN = 2**63  #: the end of a log that cannot be opened: nothing is concluded from what it proves to be
 
@@ -30,17 +32,21 @@ class Ledger:
         self._line_end = 0  # where it will end with the line that is just being put in
         self._restored_taken: int | None = None
 
-    def open(self) -> None:
-        """Reads what an earlier supervisor left. Raises OSError, also when there is no room for a record."""
+    def open(self) -> bool:
+        """Reads what an earlier supervisor left; whether there was anything.
+
+        Raises OSError, also when there is no room for a record.
+        """
         if not self.path:
-            return
-        self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+            return False
+        self._handle = open_own(self.path, os.O_RDWR)
         content = os.pread(self._handle, _RECORD.size, 0)
         if len(content) == _RECORD.size:
             self.taken, self._log_end, self.lost, self.unsaid, self._line_end = _RECORD.unpack(content)
             self._restored_taken = self.taken
-        else:
-            write_all(self._handle, self._record(), 0)
+            return True
+        write_all(self._handle, self._record(), 0)
+        return False
 
     def settle(self, log_end: int) -> int:
         """Concludes from where the log ends how far an earlier supervisor came; where the log should end."""

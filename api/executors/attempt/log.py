@@ -6,7 +6,9 @@ import errno
 import os
 import time
 
-from .files import remove, truncate, write_all
+from api.utils.foreign_files import remove, write_all
+
+from .files import truncate
 from .ledger import UNKNOWN, Ledger
 from .segments import TIME_RECORD, count_newlines, last_time, read_log, segment_starts
 

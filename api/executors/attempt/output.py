@@ -14,9 +14,12 @@ import os
 import stat
 import struct
 
-from .files import complain, remove
+from api.utils.foreign_files import open_there, remove
+
+from .files import complain
 from .ledger import UNKNOWN, Ledger
 from .log import CHUNK, LogWriter
+from .processes import is_alive
 
 OUTPUT, PIPE = "output", "output.fifo"
 PIPE_BYTES = 256 * 1024  #: 64 such pipes stay below the share that the kernel grants one user
@@ -53,7 +56,7 @@ class OutputFile:
     @classmethod
     def create(cls, path: str, ledger: Ledger) -> OutputFile:
         """A new one. Raises OSError where blocks can be neither reserved nor given back."""
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        handle = open_there(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
             _fallocate(handle, _RESERVE, 0, RESERVE_BYTES)
             if os.fstat(handle).st_blocks * 512 < RESERVE_BYTES:
@@ -70,14 +73,17 @@ class OutputFile:
         return made
 
     @classmethod
-    def resume(cls, path: str, ledger: Ledger) -> OutputFile:
-        """The one that an earlier supervisor made. Raises OSError."""
-        handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
-            os.close(handle)
-            raise OSError(errno.EINVAL, "somebody put something else in the place of the output")
-        ledger.open()
+    def resume(cls, path: str, ledger: Ledger, trainer: int | None = None) -> OutputFile:
+        """The one that an earlier supervisor made; that of a trainer whose directory is gone, too. Raises OSError."""
+        try:
+            handle = open_there(path, os.O_RDWR)
+        except FileNotFoundError:
+            if trainer is None:
+                raise
+            handle = _open_of(trainer)
+        if not ledger.open():
+            # What is no longer there is in the log.
+            ledger.taken = _first_byte(handle)
         return cls(path, handle, ledger)
 
     def take(self, log: LogWriter | None) -> bytes:
@@ -139,6 +145,23 @@ class OutputFile:
         remove(self.path)
 
 
+def _open_of(trainer: int) -> int:
+    """What a live trainer writes into, although its name is gone. Raises OSError."""
+    handle = os.open(f"/proc/{trainer}/fd/1", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    found = os.fstat(handle)
+    if stat.S_ISREG(found.st_mode) and not found.st_nlink:
+        return handle
+    os.close(handle)
+    raise OSError(errno.EINVAL, "the trainer writes into something else")
+
+
+def _first_byte(handle: int) -> int:
+    try:
+        return os.lseek(handle, 0, os.SEEK_DATA)
+    except OSError:
+        return os.fstat(handle).st_size
+
+
 def _note(log: LogWriter | None) -> None:
     if log is not None:
         log.note_taken()
@@ -191,11 +214,12 @@ def make_output(directory: str, ledger: Ledger) -> OutputFile | OutputPipe:
     return OutputPipe(pipe)
 
 
-def find_output(directory: str, ledger: Ledger) -> OutputFile | OutputPipe | None:
+def find_output(directory: str, ledger: Ledger, trainer: tuple[int, int] | None) -> OutputFile | OutputPipe | None:
     """What a trainer that was started earlier writes into, or wrote."""
     path, pipe = f"{directory}/{OUTPUT}", f"{directory}/{PIPE}"
+    pid = trainer[0] if trainer is not None and is_alive(*trainer) else None
     try:
-        return OutputPipe(pipe) if os.path.lexists(pipe) else OutputFile.resume(path, ledger)
+        return OutputPipe(pipe) if os.path.lexists(pipe) else OutputFile.resume(path, ledger, pid)
     except OSError as error:
         complain(f"the output cannot be followed: {error}")
     return None

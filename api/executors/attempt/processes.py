@@ -75,6 +75,14 @@ def boot_id() -> str:
     return read_file("/proc/sys/kernel/random/boot_id").decode().strip()
 
 
+def pid_namespace() -> int:
+    """What tells the pids of this process from those of other containers; 0 when the kernel does not say."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return 0
+
+
 def all_pids() -> Iterator[int]:
     """Every process there is."""
     return (int(name) for name in os.listdir("/proc") if name.isdigit())

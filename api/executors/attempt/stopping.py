@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Callable
+
+from api.utils.foreign_files import put_empty
 
 from .files import complain, number
 from .orders import CHECKPOINT, KILL, RUNGS, TERMINATE, Order
@@ -63,7 +64,9 @@ class Stopping:
         rung, order = record.get("rung"), record.get("order")
         if isinstance(rung, str) and rung in RUNGS and isinstance(order, dict):
             self.order, self.rung = Order.parse(order), rung
-            self.rung_since = number(record.get("rung_since_monotonic")) or time.monotonic()
+            # Never in the future, where another run of the machine may have put it.
+            since = number(record.get("rung_since_monotonic"))
+            self.rung_since = time.monotonic() if since is None else min(since, time.monotonic())
 
     def as_json(self) -> dict[str, object]:
         """What `restore` reads, and since when in Unix seconds."""
@@ -157,7 +160,7 @@ def _create(signal_file: str | None) -> bool:
     if signal_file is None:
         return False
     try:
-        os.close(os.open(signal_file, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK, 0o666))
+        put_empty(signal_file)
     except OSError as error:
         complain(f"the signal file cannot be created, so SIGTERM is next: {error}")
         return False

@@ -7,14 +7,17 @@ import select
 import signal
 import time
 
+from api.utils.foreign_files import put_aside
+
 from .directory import HEARTBEAT_SECONDS, AttemptDirectory, Surpassed, own_identity
+from .ended import has_ended, has_outcome
 from .files import complain, identity_of, number, read_json, write_json
 from .inbox import Inbox
 from .ledger import Ledger
 from .log import CHUNK, LogWriter
 from .orders import Spec
 from .output import OutputFile, OutputPipe, find_output, make_output
-from .processes import Tree, boot_id, is_alive
+from .processes import Tree, boot_id, is_alive, pid_namespace
 from .scanner import Scanner
 from .spawning import spawn
 from .stopping import KILL_SECONDS, Stopping
@@ -70,11 +73,11 @@ class Supervisor:
             return SURPASSED
 
     def _run_alone(self, lock: int) -> int:
-        if self._directory.has("exit.json"):
+        if self._has_ended():
             self._directory.remove_secrets()
             return ENDED
         self._directory.claim(lock)
-        self._directory.remove_abandoned_secrets()
+        self._directory.remove_leftovers()
         try:
             previous = read_json(self._directory.path("runner.json"))
         except FileNotFoundError:
@@ -84,6 +87,16 @@ class Supervisor:
             complain(f"runner.json cannot be read: {error}")
             previous = {"boot_id": self._boot_id}
         return self._take_over(previous)
+
+    def _has_ended(self) -> bool:
+        directory = self._directory.directory
+        if not has_outcome(directory):
+            return False
+        if has_ended(directory):
+            return True
+        complain("exit.json is not its supervisor's work and is put aside")
+        put_aside(self._directory.path("exit.json"))
+        return False
 
     def _read_spec(self) -> Spec:
         """Raises OSError, ValueError."""
@@ -133,9 +146,8 @@ class Supervisor:
             self._directory.beat()
             if self._directory.has("stop.json"):
                 return self._finish("stopped_before_start")
-            environment = {
-                name: str(value) for name, value in read_json(self._directory.path("environment.json")).items()
-            }
+            given = read_json(self._directory.path("environment.json"))
+            environment = {name: str(value) for name, value in given.items()}
             output = make_output(self._directory.directory, self._ledger)
             self._use_output(output)
             self._open_log()
@@ -168,20 +180,24 @@ class Supervisor:
             complain(f"spec.json cannot be read: {error}")
             self._use_tree(str(previous.get("uid") or self._directory.name), 0.0)
         self._directory.remove_secrets()
-        self._use_output(find_output(self._directory.directory, self._ledger))
+        self._tree.main = identity_of(previous.get("trainer"))
+        self._use_output(find_output(self._directory.directory, self._ledger, self._tree.main))
         self._restore(previous)
+        gone = "supervisor_lost"
         if previous.get("boot_id") != self._boot_id:
-            return self._finish("machine_restarted", ended_at=last_beat)
-        self._directory.beat()
+            # Its pids are others' now; but what carries the marker lives: a container can have a boot id of its own.
+            gone, self._tree.main = "machine_restarted", None
         if self._tree.main is None:
             self._tree.main = self._search_main()
         if self._tree.main is None:
-            return self._finish("supervisor_lost")
+            return self._finish(gone, ended_at=last_beat if gone == "machine_restarted" else None)
+        self._directory.beat()
+        if self._output is None:
+            self._use_output(find_output(self._directory.directory, self._ledger, self._tree.main))
         self._record_if_possible()
         return self._watch("supervisor_lost")
 
     def _restore(self, previous: dict[str, object]) -> None:
-        self._tree.main = identity_of(previous.get("trainer"))
         self._started_at = number(previous.get("started_at"))
         status = number(previous.get("status"))
         self._status = None if status is None else int(status)
@@ -240,6 +256,7 @@ class Supervisor:
 
     def _do_chores(self) -> None:
         if time.monotonic() - self._directory.beat_at >= HEARTBEAT_SECONDS:
+            self._heed_directory()
             self._directory.beat()
             self._directory.check_fence()
             self._directory.remove_secrets()
@@ -247,6 +264,16 @@ class Supervisor:
                 self._log.say_what_was_lost()
             if self._record_is_due:
                 self._record_if_possible()
+
+    def _heed_directory(self) -> None:
+        """A directory that was removed or moved away ends no training: it is made again, with the record in it."""
+        if self._directory.has("runner.json") or self._spec is None:
+            return
+        try:
+            self._directory.make_again(self._spec.given)
+            self._record()
+        except OSError as error:
+            complain(f"the directory cannot be made again: {error}")
 
     def _take_output(self, until: float) -> None:
         """Waits for output or a signal, and takes a good part of what there is."""
@@ -280,7 +307,9 @@ class Supervisor:
         record = {
             "uid": None if self._spec is None else self._spec.uid,
             "fence": self._directory.fence,
+            "node": None if self._spec is None else self._spec.given.get("node"),
             "boot_id": self._boot_id,
+            "pid_namespace": pid_namespace(),
             "supervisor": own_identity(),
             "trainer": None if main is None else {"pid": main[0], "start": main[1]},
             "phase": "starting" if main is None else self._stopping.phase,
@@ -325,7 +354,7 @@ class Supervisor:
                 complain(f"exit.json cannot be written: {failure}")
                 time.sleep(RETRY_SECONDS)
         self._directory.remove_secrets()
-        self._directory.remove_abandoned_secrets()
+        self._directory.remove_leftovers()
         if self._output is not None:
             self._output.remove()
         self._ledger.remove()

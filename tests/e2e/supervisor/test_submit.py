@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from pathlib import Path
 
 import pytest
@@ -134,8 +133,7 @@ def test_a_damaged_outcome_is_not_believed_while_the_supervisor_lives(attempts: 
 
 def test_a_supervisor_that_cannot_run_is_absent_with_a_reason(attempts: Attempts) -> None:
     attempt = attempts.prepare("")
-    attempt.executor._python = sys.executable
-    (attempt.directory / "lock").mkdir()
+    attempt.executor._python = "/bin/false"
     attempt.submit()
     until(lambda: attempt.observe().phase is Phase.ABSENT, PATIENCE, "the end of the supervisor")
     assert attempt.observe().reason

@@ -32,7 +32,7 @@ class Work:
 
     def again(self) -> "Work":
         later = Work(self.directory)
-        found = find_output(str(self.directory), later.ledger)
+        found = find_output(str(self.directory), later.ledger, None)
         assert isinstance(found, OutputFile)
         later.output = found
         later.log.open()
@@ -203,5 +203,5 @@ def test_something_else_in_its_place_is_not_followed(tmp_path: Path, what: str) 
         path.mkdir()
     elif what == "hard link":
         path.hardlink_to(victim)
-    assert find_output(str(tmp_path), Ledger()) is None
+    assert find_output(str(tmp_path), Ledger(), None) is None
     assert victim.read_bytes() == b"mine"

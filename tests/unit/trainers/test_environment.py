@@ -1,32 +1,40 @@
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from api.trainers.environment import check_env, split_secrets
+from api.trainers.variables import VARIABLES, Kind, Variable
+
+GOOD = {
+    Kind.FLAG: "1",
+    Kind.NUMBER: "30",
+    Kind.WORD: "expandable_segments:True,a-b",
+    Kind.TEXT: "a run of mine: 50 %",
+    Kind.SECRET: "hf_abc",
+}
+BAD = {
+    Kind.FLAG: "maybe",
+    Kind.NUMBER: "1e9999",
+    Kind.WORD: "a/../b",
+    Kind.TEXT: "a\nb",
+    Kind.SECRET: "a b",
+    Kind.PATH: "hf",
+}
+PATHS = sorted(name for name, variable in VARIABLES.items() if variable.kind is Kind.PATH)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "NCCL_P2P_DISABLE",
-        "TORCH_NCCL_BLOCKING_WAIT",
-        "PYTORCH_CUDA_ALLOC_CONF",
-        "HF_HOME",
-        "HF_TOKEN",
-        "HUGGINGFACE_HUB_CACHE",
-        "DEEPSPEED_TIMEOUT",
-        "TRITON_CACHE_DIR",
-        "OMP_NUM_THREADS",
-        "WANDB_API_KEY",
-        "CUDA_LAUNCH_BLOCKING",
-        "CUDA_MODULE_LOADING",
-        "TOKENIZERS_PARALLELISM",
-        "TRANSFORMERS_OFFLINE",
-        "LOG_LEVEL",
-    ],
-)
-def test_variable_of_the_trainers_libraries_may_be_set(name: str):
-    assert check_env({name: "1"}) == []
+@pytest.mark.parametrize("variable", VARIABLES.values(), ids=VARIABLES)
+def test_variable_of_the_trainers_libraries_may_be_set(variable: Variable, tmp_path: Path):
+    value = GOOD.get(variable.kind, str(tmp_path / "hf"))
+    assert check_env({variable.name: value}, [tmp_path]) == []
+
+
+@pytest.mark.parametrize("variable", VARIABLES.values(), ids=VARIABLES)
+def test_value_of_another_kind_may_not(variable: Variable, tmp_path: Path):
+    (mistake,) = check_env({variable.name: BAD[variable.kind]}, [tmp_path])
+    assert (mistake.pointer, bool(mistake.remedy)) == (f"/env/{variable.name}", True)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +60,23 @@ def test_variable_of_the_trainers_libraries_may_be_set(name: str):
         "TORCH_EXTENSIONS_DIR",
         "WANDB__EXECUTABLE",
         "HF_TRUST_REMOTE_CODE",
+        "TRITON_CACHE_MANAGER",
+        "TRITON_REMOTE_CACHE_BACKEND",
+        "TRITON_OVERRIDE_DIR",
+        "NCCL_DEBUG_FILE",
+        "NCCL_TOPO_DUMP_FILE",
+        "NCCL_TUNER_CONFIG_PATH",
+        "NCCL_NET",
+        "TORCH_TRACE",
+        "TORCH_LOGS",
+        "TORCH_LOGS_OUT",
+        "TORCH_NCCL_DEBUG_INFO_TEMP_FILE",
+        "HF_TOKEN_PATH",
+        "HF_MODULES_CACHE",
+        "WANDB_DIR",
+        "WANDB_CONFIG_DIR",
+        "PYTHONBREAKPOINT",
+        "DEEPSPEED_ENV_FILE",
         "",
         "A" * 1000,
         "\ud800",
@@ -62,6 +87,42 @@ def test_other_variable_may_not(name: str):
     assert mistake.pointer.startswith("/env/")
     assert mistake.remedy
     mistake.message.encode()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["HF_ENDPOINT", "WANDB_BASE_URL", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "NO_PROXY", "NCCL_COMM_ID",
+     "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"],
+)  # fmt: skip
+def test_where_things_are_sent_is_not_for_a_request_to_say(name: str):
+    (mistake,) = check_env({name: "http://collector.example"})
+    assert "service's own environment only" in mistake.remedy
+
+
+@pytest.mark.parametrize("name", PATHS)
+@pytest.mark.parametrize("path", ["/etc", "{root}/../elsewhere", "{root}-beside", "{root}/link/deep", "relative"])
+def test_directory_outside_the_roots_may_not(name: str, path: str, tmp_path: Path):
+    root = tmp_path / "caches"
+    root.mkdir()
+    (root / "link").symlink_to(tmp_path)
+    assert check_env({name: path.format(root=root)}, [root])
+
+
+def test_without_roots_no_directory_may_be_named(tmp_path: Path):
+    assert check_env({"HF_HOME": str(tmp_path)})
+
+
+def test_refused_name_is_told_what_is_allowed_once():
+    first, second = check_env({"NCCL_DEBUGG": "INFO", "LD_PRELOAD": "x"})
+    assert first.remedy.startswith("Did you mean NCCL_DEBUG?")
+    assert all(name in first.remedy for name in VARIABLES)
+    assert len(second.remedy) < 100
+
+
+def test_every_variable_is_in_the_documentation():
+    text = (Path(__file__).parents[3] / "TRAINING_API.md").read_text()
+    assert [name for name, variable in VARIABLES.items() if f"| `{name}` |" not in text] == []
+    assert [v.name for v in VARIABLES.values() if v.meaning not in text] == []
 
 
 @pytest.mark.parametrize("value", ["a\0b", "a\nb", "a\rb", "x" * 5000, "\x1b[31m"])
@@ -81,6 +142,10 @@ def test_secrets_are_told_by_their_names():
     public, secret = split_secrets(env)
     assert public == {"HF_HOME": "c"}
     assert secret == {"HF_TOKEN": "a", "WANDB_API_KEY": "b", "WANDB_PASSWORD": "d", "HF_SECRET": "e"}
+
+
+def test_variable_that_only_sounds_like_a_secret_is_none():
+    assert split_secrets({"TOKENIZERS_PARALLELISM": "false"}) == ({"TOKENIZERS_PARALLELISM": "false"}, {})
 
 
 @given(st.dictionaries(st.text(), st.text(), max_size=5))

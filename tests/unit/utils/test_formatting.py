@@ -72,3 +72,16 @@ def test_any_command_line_is_short_and_printable(arguments: list[str]):
     shown = shorten_command(arguments)
     assert len(shown) <= COMMAND_LIMIT
     assert shown.isprintable()
+
+
+def test_a_secret_is_masked_however_long_what_is_around_it():
+    for arguments in (
+        ["a" * 5000 + "-token=s3cret"],
+        ["--" + "token-" * 30 + "=s3cret"],
+        ["x " * 100 + "--token s3cret"],
+    ):
+        assert "s3cret" not in shorten_command(arguments)
+
+
+def test_what_follows_a_masked_secret_is_still_shown():
+    assert shorten_command(["run --token " + "x" * 3000 + " --epochs 3"]) == "run --token *** --epochs 3"

@@ -27,6 +27,7 @@ from api.utils.terminal_text import MESSAGE_LIMIT, clean
         ("\u0085".encode(), "\ufffd"),
         (b"unfinished \x1b[31", "unfinished \u241b[31"),
         (b"unfinished \x1b]0;title", "unfinished \u241b]0;title"),
+        ("one\u0090 broken off by\u009d another\u009cafter".encode(), "one\ufffd broken off byafter"),
         (b"<script>alert(1)</script>", "<script>alert(1)</script>"),
     ],
 )

@@ -1,0 +1,53 @@
+"""What cannot be seen is neither ended nor started again, and its GPUs stay with it."""
+
+from tests.api.conftest import World
+
+WHY = "it was started on elsewhere, and this is here"
+
+
+def test_training_that_cannot_be_seen_keeps_its_status_and_its_gpus(world: World):
+    task_id = world.run(gpu_ids=[0])
+    submitted = len(world.executor.submissions)
+    world.executor.is_unknown(world.uid(task_id), WHY, age=3600.0)
+    for _ in range(3):
+        world.train()
+    task = world.get(task_id)
+    assert task["status"] == "running"
+    assert WHY in task["warning"]
+    assert len(world.executor.submissions) == submitted
+    waiting = world.start(gpu_ids=[0])
+    world.train()
+    assert world.get(waiting)["status"] == "queued"
+
+
+def test_warning_goes_when_the_training_is_seen_again(world: World):
+    task_id = world.run()
+    world.executor.is_unknown(world.uid(task_id), WHY, age=3600.0)
+    world.train()
+    world.executor.runs(world.uid(task_id))
+    world.train()
+    assert world.get(task_id)["warning"] is None
+
+
+def test_short_blindness_is_no_news(world: World):
+    task_id = world.run()
+    world.executor.is_unknown(world.uid(task_id), WHY, age=1.0)
+    world.train()
+    assert world.get(task_id)["warning"] is None
+
+
+def test_training_that_was_seen_running_is_never_submitted_as_a_new_one(world: World):
+    task_id = world.run()
+    world.executor.is_absent(world.uid(task_id), "it was never started")
+    world.train()
+    assert [submission.has_run for submission in world.executor.submissions] == [False, True]
+
+
+def test_disk_that_refuses_a_start_once_does_not_fail_the_training(world: World):
+    task_id = world.start()
+    world.executor.refusal = OSError(28, "No space left on device")
+    world.train()
+    world.executor.refusal = None
+    world.train()
+    assert world.get(task_id)["status"] in ("starting", "running")
+    assert len(world.executor.submissions) == 1

@@ -1,0 +1,144 @@
+"""Whatever a program writes is read in linear time: 64 KiB of the worst bytes cost no more than those of the best."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from api.errors import InvalidPattern
+from api.executors.attempt.scanner import Scanner
+from api.hardware.boards import parse_boards
+from api.models.training import TrainingPlan
+from api.services.log_pattern import LogPattern
+from api.services.server_log import ServerLines
+from api.trainers.diagnosis import diagnose
+from api.trainers.diffusion_pipe.media import is_video
+from api.trainers.environment import check_env, split_secrets
+from api.trainers.error_lines import find_errors
+from api.trainers.hints import hint_for
+from api.trainers.log_lines import LineClassifier
+from api.trainers.output import OutputReader
+from api.trainers.pointers import shown
+from api.trainers.trainer import Ending
+from api.utils.formatting import shorten_command
+from api.utils.terminal_text import clean
+
+SIZE = 64 * 1024
+
+#: CPU time of one reader for 64 KiB.
+LIMIT_SECONDS = 0.050
+
+PARTS = (
+    *(bytes([value]) for value in range(256)),
+    # what opens a sequence of a terminal and does not end it, also as C1 controls
+    *(f"{chr(control)}".encode() for control in range(0x80, 0xA0)),
+    *(b"\x1b[", b"\x1b]", b"\x1bP", b"\x1bX", b"\x1b^", b"\x1b_", b"\x1b[1;", b"\x1b(", b"\x1b ", b"\x1b\\"),
+    *(b"\x1b\x1b", b"\x1b]\x1bP", b"\xc2\x90\x1b", b"\xc2\x9d\x07", b"\xc2\x90\xc2\x9d"),
+    *(b"\x1b]a\xc2\x90b", b"\x1b[\x1b]\xc2\x9b"),
+    # bytes that are half a character
+    *(b"\xc2", b"\xe2\x82", b"\xf0\x9f\x92", b"\xed\xa0\x80"),
+    # names of secrets, flags, pairs
+    *(b"token", b"token-", b"--token", b"--token ", b"token=", b"api_key", b"passwd", b"secretsecret=", b"--", b"- "),
+    *(b"=", b"%", b"|", b":", b"://", b"a@", b"://a:", b"1e", b"1e9 ", b"1.", b"+-", b"\\\\", b"\\A"),
+    # a trainer's words, begun and not ended
+    *(b"step=", b"] step=", b"] step=1, skipped=1, lr=", b"steps: ", b"\nsteps: ", b"\rsteps: ", b"steps: 1 loss: "),
+    *(b"\nsteps: \rsteps: ", b"[a] ", b"[[", b"[WARNING]", b"[rank0]: ", b"Traceback (most recent call last)"),
+    *(b"Error", b"a.Error", b"a.", b"aError.", b"x: error: ", b"FileExistsError: ", b"NotImplementedError: "),
+    *(b"ImportError: '", b"/dev/shm", b"shared memory", b"Unable to find ", b"wait timeout after 1", b"TRAINING "),
+    *(b"Cuda failure 1", b"exits with return code = ", b'{"time":"', b"2026-", b"global_step1", b"Saved global_step"),
+    # TOML, begun and not ended
+    *(b"a.", b'"a".', b"a=[", b"a={", b"[a", b"[[a]]\n", b'"""', b"'''", b'\\"""', b"#\n", b"a=1\n", b"a=1,"),
+    *(b"GB ", b"1 GB", b"4x ", b"\n", b"\r\n", b" \n", b"\t ", b"a b", b'"\'', b"()[]{}", b"a\r", b'["', b"[],"),
+)  # fmt: skip
+
+
+def read_output(raw: bytes) -> None:
+    reader = OutputReader(TrainingPlan("toy", "toy", 1), "TRAINING COMPLETE!", "Manually quitting")
+    for line in lines_of(raw):
+        reader.read(line, 0.0)
+
+
+def classify(raw: bytes) -> None:
+    reader = LineClassifier()
+    for line in lines_of(raw):
+        reader.read(line)
+
+
+def scan(raw: bytes) -> None:
+    scanner = Scanner(["TRAINING COMPLETE!"], "steps: ")
+    scanner.feed(raw)
+    scanner.finish()
+
+
+def diagnose_lines(raw: bytes) -> None:
+    lines = lines_of(raw)[-200:]
+    diagnose(Ending(1, None, False, frozenset(), ["Traceback (most recent call last):", *lines]), "Manually quitting")
+    # The same as what an exception says.
+    diagnose(Ending(1, None, False, frozenset(), [f"Traceback (most recent call last)\nX: {lines[0]}"]), "quitting")
+
+
+def search(raw: bytes) -> None:
+    pattern = LogPattern("a.*b|token", is_regex=True, ignore_case=True)
+    pattern.find(raw, 0, len(raw))
+    try:
+        LogPattern(text_of(raw)[:1000], is_regex=True, ignore_case=False)
+    except InvalidPattern:
+        return
+
+
+def boards(raw: bytes) -> None:
+    try:
+        parse_boards(text_of(raw))
+    except ValueError:
+        return
+
+
+def text_of(raw: bytes) -> str:
+    return raw.decode(errors="replace")
+
+
+def lines_of(raw: bytes) -> list[str]:
+    return text_of(raw).replace("\r", "\n").split("\n")
+
+
+READERS: dict[str, Callable[[bytes], object]] = {
+    "clean": clean,
+    "clean, many lines": lambda raw: [clean(line) for line in raw.split(b"\n")],
+    "command line, one argument": lambda raw: shorten_command([text_of(raw)]),
+    "command line, second argument": lambda raw: shorten_command(["python", text_of(raw)]),
+    "command line, many arguments": lambda raw: shorten_command(text_of(raw).split(" ")),
+    "command line, nothing but empty arguments": lambda raw: shorten_command([""] * len(raw)),
+    "output": read_output,
+    "log lines": classify,
+    "the server's own log lines": lambda raw: ServerLines().read(text_of(raw)),
+    "scanner": scan,
+    "errors": lambda raw: find_errors(lines_of(raw)[-200:]),
+    "diagnosis": diagnose_lines,
+    "hints": lambda raw: hint_for(text_of(raw)),
+    "environment": lambda raw: check_env({text_of(raw): "1", "HF_X": text_of(raw)}),
+    "environment, secrets": lambda raw: split_secrets({text_of(raw): ""}),
+    "pointers": lambda raw: shown(text_of(raw)),
+    "media names": lambda raw: is_video(text_of(raw)),
+    "boards": boards,
+    "search": search,
+}  # fmt: skip
+
+
+def nasty() -> Iterator[bytes]:
+    for part in PARTS:
+        yield (part * (SIZE // len(part) + 1))[:SIZE]
+        yield (b"x" + part * (SIZE // len(part)))[:SIZE]
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_64_kib_of_anything_take_less_than_50_ms(name: str):
+    read = READERS[name]
+    read(b"warm")
+    slow = [raw[:40] for raw in nasty() if min(cpu_seconds(read, raw), cpu_seconds(read, raw)) > LIMIT_SECONDS]
+    assert slow == []
+
+
+def cpu_seconds(read: Callable[[bytes], object], raw: bytes) -> float:
+    began = time.thread_time()
+    read(raw)
+    return time.thread_time() - began
