@@ -92,7 +92,6 @@ class Runtime:
             system=SystemService(gpus, training.service, clock, config.storage_root),
             idempotency=DatabaseIdempotencyStore(self.database, clock, owner, lambda other: host.is_alive(other, node)),
             clock=clock,
-            cors_origins=config.cors_origins,
         )
         self.policy = HostPolicy(allowed_names(config), config.cors_origins)
 

@@ -20,4 +20,3 @@ class Services:
     system: SystemService
     idempotency: IdempotencyStore
     clock: Clock
-    cors_origins: tuple[str, ...] = ()
