@@ -127,7 +127,7 @@ def _name_node(root: Path) -> str:
     try:
         root.mkdir(parents=True, exist_ok=True)
         if not path.exists():
-            write_private(path, socket.gethostname().encode())
+            write_private(path, socket.gethostname().encode(), levels=0)
         return path.read_text().strip() or socket.gethostname()
     except OSError as error:
         raise StorageError(
