@@ -5,14 +5,14 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from types import FrameType
-from typing import Protocol
+from typing import Any, Protocol
 from wsgiref.types import WSGIApplication
 
 import uvicorn
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from api.errors import MalformedRequest, MethodNotAllowed, NotFound, RequestTimeout, ServiceError, TooLarge
 from api.live.routing import Found
@@ -22,9 +22,10 @@ from api.shell.access_log import Access, AccessLog
 from api.shell.downloads import send_download
 from api.shell.guard import HostPolicy
 from api.shell.protocol import HTTPProtocol, WebSocketProtocol, limit_send_buffer
-from api.shell.reply import NOSNIFF, Handshake, Headers, Reply
+from api.shell.reply import NOSNIFF, ClientGone, Connection, Handshake, Headers, Reply
 from api.shell.wsgi import FlaskBelow
 from api.utils.clock import Clock
+from api.utils.envelope import encode_answer
 from api.utils.ids import SAFE_ID, current_request_id, new_request_id
 from api.utils.responses import FILE
 
@@ -45,6 +46,9 @@ FAREWELL_ROUNDS = 20
 #: The route of every address that does not exist: one for all, or clients could make metrics without end.
 UNKNOWN_ROUTE = "unknown"
 
+#: The status in log and metrics of a request whose client left before it was answered; nginx's word for it.
+CLIENT_GONE = 499
+
 _STREAM_METHODS = "GET, HEAD, OPTIONS"
 
 
@@ -58,16 +62,21 @@ class Shell:
         access_log: AccessLog,
         live: LiveServing,
         documents: Callable[[], DocumentTable],
+        instant: Mapping[str, Callable[[], Any]],
         clock: Clock,
         max_body_bytes: int,
         serves_documents: bool = True,
     ) -> None:
-        """`serves_documents=False` leaves every document to its Flask route: slower, and the same in all else."""
-        self._flask = FlaskBelow(flask_app, workers=FLASK_THREADS)  # type: ignore[arg-type]
+        """`instant` is answered by the event loop, by path: it may read memory only.
+
+        `serves_documents=False` leaves every document to its Flask route: slower, and the same in all else.
+        """
+        self._flask = FlaskBelow(flask_app, FLASK_THREADS)
         self._policy = policy
         self._record = access_log.record
         self._live = live
         self._documents = documents
+        self._instant = instant
         self._clock = clock
         self._max_body_bytes = max_body_bytes
         # With origins allowed, an answer differs by Origin even where the request has none.
@@ -95,7 +104,7 @@ class Shell:
         began = time.perf_counter()
         headers = dict(scope["headers"])
         request_id = _request_id(headers.get(b"x-request-id"))
-        reply = Reply(send, request_id, self._common_headers)
+        reply = Reply(send, request_id, self._common_headers, _connection(scope))
         route = None
         try:
             self._check(scope, headers)
@@ -109,6 +118,8 @@ class Shell:
             if self._policy.allows_cross(headers.get(b"origin")):
                 reply.allow_origin(headers[b"origin"])
             await reply.fail(error)
+        except ClientGone:
+            reply.status = reply.status or CLIENT_GONE
         except Exception:
             logger.exception("request failed", extra={"request_id": request_id, "path": scope["path"]})
             await reply.fail(ServiceError())
@@ -130,6 +141,11 @@ class Shell:
             found = self._live.find_events(scope["path"])
             if found is not None:
                 await self._stream(found, scope, headers, receive, reply)
+            elif scope["path"] in self._instant and scope["method"] in ("GET", "HEAD"):
+                scope["state"]["route"] = scope["path"]
+                if self._policy.allows_cross(headers.get(b"origin")):
+                    reply.allow_origin(headers[b"origin"])
+                await reply.send_json(encode_answer(self._instant[scope["path"]]()))
             else:
                 await self._ask_flask(scope, headers, receive, reply)
         finally:
@@ -146,17 +162,15 @@ class Shell:
             # WSGI knows no chunks: without a length the body would count as empty.
             kept = [(name, value) for name, value in scope["headers"] if name != b"transfer-encoding"]
             scope["headers"] = [*kept, (b"content-length", b"%d" % len(body))]
-        state = scope["state"]
-
-        async def send_unless_file(message: Message) -> None:
-            if FILE not in state:
-                await reply.send(message)
-
-        await self._flask(scope, _replay(body), send_unless_file)
-        if FILE in state:
-            if self._policy.allows_cross(headers.get(b"origin")):
-                reply.allow_origin(headers[b"origin"])
-            await send_download(state[FILE], scope, receive, reply.send)
+        answer = await self._flask.ask(scope, body)
+        file = scope["state"].pop(FILE, None)
+        if file is None:
+            await reply.send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+            await reply.send({"type": "http.response.body", "body": answer.body})
+            return
+        if self._policy.allows_cross(headers.get(b"origin")):
+            reply.allow_origin(headers[b"origin"])
+        await send_download(file, scope, receive, reply.send)
 
     async def _read_body(self, headers: Headers, receive: Receive) -> bytes:
         if b"content-length" not in headers and b"transfer-encoding" not in headers:
@@ -190,7 +204,7 @@ class Shell:
             raise MethodNotAllowed(headers={"Allow": _STREAM_METHODS})
         if self._policy.allows_cross(headers.get(b"origin")):
             reply.allow_origin(headers[b"origin"])
-        connection = scope.get("extensions", {}).get("connection")
+        connection = _connection(scope)
         if connection is not None:
             limit_send_buffer(connection)
         await self._live.send_events(found, scope, receive, reply.send)
@@ -252,11 +266,9 @@ def _client(scope: Scope) -> str | None:
     return None if client is None else str(client[0])
 
 
-def _replay(body: bytes) -> Receive:
-    async def receive() -> Message:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return receive
+def _connection(scope: Scope) -> Connection | None:
+    connection: Connection | None = scope.get("extensions", {}).get("connection")
+    return connection
 
 
 class Streams(Protocol):

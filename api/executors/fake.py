@@ -80,6 +80,10 @@ class FakeExecutor:
         """Output arrives in a task's log."""
         self._logs[log_directory] = self._logs.get(log_directory, b"") + content
 
+    def printed(self, log_directory: Path) -> bytes:
+        """All that a task's attempts have printed."""
+        return self._logs.get(log_directory, b"")
+
     def leaves_behind(self, uid: str, *pids: int) -> None:
         """These processes still carry the attempt's marker."""
         self._survivors[uid] = pids

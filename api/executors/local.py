@@ -3,7 +3,9 @@
 import contextlib
 import errno
 import fcntl
+import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -18,22 +20,24 @@ from api.executors import supervisor
 from api.executors.attempt.ended import has_ended, has_outcome
 from api.executors.attempt.files import read_json, write_json
 from api.executors.attempt.orders import Order
-from api.executors.attempt.processes import is_alive, marked_processes
+from api.executors.attempt.processes import is_alive, marked_processes, read_stat
 from api.executors.executor import AttemptRef, NodeState, Observation, Outcome, Phase, StopOrder, Submission
 from api.executors.log_files import LogFiles
 from api.executors.place import Place, is_held_open, is_locked
+from api.executors.pulse import FROZEN_SECONDS, Pulses
 from api.executors.records import Runner, damaged_outcome, parse_lock, parse_outcome, parse_runner
+from api.executors.spec import describe
 from api.executors.survey import Survey, survey
 from api.models.task import ProcessIdentity
 from api.utils.foreign_files import ForeignFile, open_directory, open_own, read, read_with_status, status_of
+
+logger = logging.getLogger(__name__)
 
 #: Seconds that a supervisor has to record itself; until then it counts as running.
 GRACE_SECONDS = 10.0
 
 #: Seconds that an order to stop waits for another one that is being written.
 ALONE_SECONDS = 0.5
-
-LOG_SEGMENT_BYTES = 16 * 2**20
 
 #: Outcomes never change; more than these are read again.
 _REMEMBERED_OUTCOMES = 4096
@@ -66,21 +70,28 @@ class LocalExecutor:
     """The executor of one machine.
 
     `env` is the environment of the supervisors themselves. They need none, unless their Python needs LD_LIBRARY_PATH.
+    One without a sign of life for `frozen_seconds` is ended, and so replaced by the next.
     """
 
     def __init__(
-        self, python: str = sys.executable, node: str | None = None, env: Mapping[str, str] | None = None
+        self,
+        python: str = sys.executable,
+        node: str | None = None,
+        env: Mapping[str, str] | None = None,
+        frozen_seconds: float = FROZEN_SECONDS,
     ) -> None:
         self._python = python
         self._node = node or socket.gethostname()
         self._env = dict(env or {})
         self._place = Place.here(self._node)
+        self._frozen_seconds = frozen_seconds
         self._submitting = threading.Lock()
         self._lock = threading.Lock()  # of what follows
         self._started: dict[Path, _Started] = {}
         self._read: dict[Path, _Read] = {}
         self._ended: dict[Path, Observation] = {}
         self._pipes: dict[Path, int] = {}
+        self._pulses = Pulses()
         self._seen_at: dict[Path, float] = {}  # monotonic, of those that cannot be seen now
 
     def nodes(self) -> Sequence[NodeState]:
@@ -107,7 +118,7 @@ class LocalExecutor:
     def _describe(self, submission: Submission, is_running: bool) -> None:
         """Says what to start, or, where that was done before, that there is something to be taken over."""
         directory = submission.ref.directory
-        write_json(str(directory / "spec.json"), {**_spec(submission), "node": self._node})
+        write_json(str(directory / "spec.json"), describe(submission, self._node))
         if not is_running and not submission.has_run:
             write_json(str(directory / "environment.json"), dict(submission.env))
             return
@@ -194,7 +205,7 @@ class LocalExecutor:
             return hidden
         if runner is not None and self._is_live(runner):
             self._hold_pipe(directory)
-            return self._running(runner)
+            return self._alive(directory, self._running(runner))
         # It may have ended between the two looks.
         return self._outcome(directory) or self._unsupervised(directory, runner, look)
 
@@ -206,10 +217,26 @@ class LocalExecutor:
         if runner.boot_id == self._place.boot_id:
             # Locks and pipes are the kernel's, and the same for all its pid namespaces.
             if is_locked(directory / "lock"):
-                return replace(self._running(runner), process=None, supervisor=None, reason=why)
+                seen = replace(self._running(runner), process=None, supervisor=None, reason=why)
+                if self._pulses.measure(directory, None) < self._frozen_seconds:
+                    return seen
+                return replace(seen, phase=Phase.UNKNOWN, reason=f"{why}, and its supervisor shows no sign of life")
             if not is_held_open(directory / "output.fifo"):
                 return None
         return Observation(Phase.UNKNOWN, self._node, stop_rung=runner.stop_rung, reason=f"{why}: it may live")
+
+    def _alive(self, directory: Path, seen: Observation) -> Observation:
+        """What was seen of an attempt whose supervisor is there; one that is frozen is ended."""
+        supervisor = seen.supervisor
+        if supervisor is None or self._pulses.measure(directory, supervisor) < self._frozen_seconds:
+            return seen
+        stat = read_stat(supervisor.pid)
+        if stat is not None and stat.start == supervisor.start:
+            logger.warning("a supervisor is frozen, and is replaced", extra={"directory": str(directory)})
+            stat.send(signal.SIGKILL)
+        # Until it is gone the next one could not take the lock; where the kernel keeps it, it is tried again.
+        self._pulses.forget(directory)
+        return replace(seen, reason="its supervisor is frozen, and is replaced")
 
     def _running(self, runner: Runner) -> Observation:
         return Observation(
@@ -224,7 +251,8 @@ class LocalExecutor:
     def _unsupervised(self, directory: Path, runner: Runner | None, look: Callable[[], Survey]) -> Observation:
         holder = self._lock_holder(directory)
         if holder is not None:
-            return Observation(Phase.RUNNING, self._node, supervisor=holder, reason="its supervisor is starting")
+            seen = Observation(Phase.RUNNING, self._node, supervisor=holder, reason="its supervisor is starting")
+            return self._alive(directory, seen)
         started = self._started.get(directory)
         is_young = started is not None and time.monotonic() - started.at < GRACE_SECONDS
         if started is not None and is_young and started.process.poll() in (None, _LOCK_HELD):
@@ -235,7 +263,7 @@ class LocalExecutor:
         holder = look().supervisors.get(directory.absolute()) if runner is None else None
         if holder is not None:
             reason = "its directory was removed, and its supervisor makes it again"
-            return Observation(Phase.RUNNING, self._node, supervisor=holder, reason=reason)
+            return self._alive(directory, Observation(Phase.RUNNING, self._node, supervisor=holder, reason=reason))
         return Observation(Phase.ABSENT, self._node, reason=self._why_absent(directory, runner))
 
     def _why_absent(self, directory: Path, runner: Runner | None) -> str:
@@ -266,6 +294,7 @@ class LocalExecutor:
             self._ended.clear()
         self._ended[directory] = observation
         self._read.pop(directory, None)
+        self._pulses.forget(directory)
         self._let_pipe_go(directory)
         return observation
 
@@ -341,21 +370,6 @@ def _read_outcome(path: str) -> Outcome:
 
 def _runs(process: ProcessIdentity) -> bool:
     return is_alive(process.pid, process.start)
-
-
-def _spec(submission: Submission) -> dict[str, object]:
-    return {
-        "uid": submission.ref.uid,
-        "argv": list(submission.argv),
-        "cwd": str(submission.cwd.absolute()),
-        "log_directory": str(submission.ref.log_directory.absolute()),
-        "phrases": list(submission.phrases),
-        "step_prefix": submission.step_prefix,
-        "log_max_bytes": submission.log_max_bytes,
-        "log_segment_bytes": LOG_SEGMENT_BYTES,
-        "leftover_seconds": submission.leftover_seconds,
-        "gpu_uuids": list(submission.gpu_uuids),
-    }
 
 
 def _known_order(directory: Path) -> Order | None:

@@ -51,7 +51,9 @@ class AttemptEnding:
         for found in watch.finish():
             self._tasks.note_checkpoint(watch.attempt, found.name, self._clock.now())
         prune_checkpoints(self._tasks, watch, self._clock.now())
-        verdict = judge_outcome(outcome, watch.trainer, task.stop, watch.progress, tuple(watch.last_lines))
+        verdict = judge_outcome(
+            outcome, watch.trainer, task.stop, watch.progress, tuple(watch.last_lines), watch.checkpoints
+        )
         return self._finish(task, watch.attempt, verdict, outcome, watch)
 
     def give_up(self, task: TaskSummary, attempt: Attempt, verdict: Verdict) -> bool:

@@ -1,7 +1,8 @@
-"""What the end of an attempt amounts to: the trainer's own words decide, the exit code alone never does."""
+"""What the end of an attempt amounts to: the trainer's own words, weighed against its exit and its checkpoints."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from api.executors.executor import Outcome
 from api.models.training import (
@@ -9,6 +10,7 @@ from api.models.training import (
     RETRIED_BY_ITSELF,
     Cause,
     CauseCode,
+    Checkpoint,
     StopRung,
     StopState,
     TaskStatus,
@@ -42,20 +44,49 @@ class Retry:
 
 
 def judge_outcome(
-    outcome: Outcome, trainer: Trainer, stop: StopState | None, progress: Progress, last_lines: Sequence[str]
+    outcome: Outcome,
+    trainer: Trainer,
+    stop: StopState | None,
+    progress: Progress,
+    last_lines: Sequence[str],
+    checkpoints: Sequence[Checkpoint],
 ) -> Verdict:
-    """The verdict on an attempt that has ended."""
-    phrases = outcome.phrases | progress.phrases
-    if trainer.completed_phrase in phrases:
+    """The verdict on an attempt that has ended. `checkpoints` are those of its run directory.
+
+    Both phrases are said after a checkpoint of the last step was saved, so they count for nothing without one.
+    """
+    said = outcome.phrases | progress.phrases
+    phrases: frozenset[str] = said if _is_borne_out(outcome, progress, checkpoints) else frozenset()
+    if trainer.completed_phrase in phrases and _ended_well(outcome, progress):
         return Verdict(TaskStatus.COMPLETED, f'the trainer said "{trainer.completed_phrase}"')
-    stopped = None if stop is None else _judge_stop(outcome, trainer, stop, phrases)
+    stopped = None if stop is None else _judge_stop(outcome, trainer, stop, said, phrases)
     if stopped is not None:
         return stopped
     cause = _cause(outcome, trainer, stop, progress, last_lines, phrases)
+    if cause.code is CauseCode.DID_NOT_TRAIN and trainer.completed_phrase in said:
+        detail = f'Its output has the words "{trainer.completed_phrase}", but it left no checkpoint of its last step.'
+        cause = replace(cause, detail=detail)
     return Verdict(TaskStatus.FAILED, cause.detail, cause)
 
 
-def _judge_stop(outcome: Outcome, trainer: Trainer, stop: StopState, phrases: frozenset[str]) -> Verdict | None:
+def _is_borne_out(outcome: Outcome, progress: Progress, checkpoints: Sequence[Checkpoint]) -> bool:
+    """Whether it made steps and left a whole checkpoint of its last, or of a later one: not every step is printed."""
+    steps = [step for step in (progress.step, outcome.last_step) if step is not None]
+    return any(one.is_complete and steps and (one.step is None or one.step >= max(steps)) for one in checkpoints)
+
+
+def _ended_well(outcome: Outcome, progress: Progress) -> bool:
+    """Whether it ended as a training that is done: after all its steps a rank may still crash while it is torn down."""
+    if outcome.exit_code == 0:
+        return True
+    if outcome.exit_code is None and outcome.signal is None:
+        return progress.total_steps is None or (progress.step or 0) >= progress.total_steps
+    return progress.step is not None and progress.step >= (progress.total_steps or math.inf)
+
+
+def _judge_stop(
+    outcome: Outcome, trainer: Trainer, stop: StopState, said: frozenset[str], phrases: frozenset[str]
+) -> Verdict | None:
     """The verdict on a stop that was carried out; None when the attempt ended by itself meanwhile."""
     if stop.cause is not None:
         return Verdict(TaskStatus.FAILED, stop.cause.detail, stop.cause)
@@ -66,6 +97,8 @@ def _judge_stop(outcome: Outcome, trainer: Trainer, stop: StopState, phrases: fr
     if outcome.stop_rung in (StopRung.TERMINATE, StopRung.KILL):
         how = "SIGTERM" if outcome.stop_rung is StopRung.TERMINATE else "SIGKILL"
         return Verdict(TaskStatus.STOPPED, f"stopped by {how}, without a new checkpoint")
+    if trainer.stopped_phrase in said and outcome.exit_code == 0:
+        return Verdict(TaskStatus.STOPPED, "it quit as it was asked to, but left no checkpoint of its last step")
     return None
 
 

@@ -4,7 +4,8 @@ import asyncio
 import socket
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from api.errors import HeadersTooLarge, MalformedRequest, ServiceError
@@ -40,6 +41,7 @@ class HTTPProtocol(HttpToolsProtocol):
 
     headers_since: float | None = None
     _header_bytes = 0
+    _answering: RequestResponseCycle | None = None
     # After the headers: bytes that came and are no body (the frames of chunks, trailers), and bytes of the body.
     _frame_bytes = 0
     _body_bytes = 0
@@ -47,6 +49,19 @@ class HTTPProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.headers_since = self.loop.time()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        # uvicorn tells the request that came last; the one that is being answered may be another.
+        answering = self._answering
+        if answering is not None and not answering.response_complete:
+            answering.disconnected = True
+            answering.message_event.set()
+        self.pipeline.clear()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
         if self.headers_since is not None:

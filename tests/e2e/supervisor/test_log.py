@@ -18,7 +18,7 @@ SEGMENT = 64 * 1024
 
 @pytest.fixture
 def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.executors.local.LOG_SEGMENT_BYTES", SEGMENT)
+    monkeypatch.setattr("api.executors.spec.LOG_SEGMENT_BYTES", SEGMENT)
 
 
 @pytest.mark.parametrize(
