@@ -189,6 +189,11 @@ class LocalExecutor:
             seen = self._observe(directory, look)
         except OSError as error:
             seen = Observation(Phase.UNKNOWN, self._node, reason=f"{directory} cannot be read: {error.strerror}")
+        except Exception as error:
+            # What one trainer wrote keeps nobody from seeing the others.
+            if directory not in self._seen_at:
+                logger.exception("an attempt cannot be looked at", extra={"directory": str(directory)})
+            seen = Observation(Phase.UNKNOWN, self._node, reason=f"{directory} cannot be understood: {error}")
         now = time.monotonic()
         if seen.phase is not Phase.UNKNOWN:
             self._seen_at.pop(directory, None)

@@ -11,7 +11,7 @@ from api.utils.foreign_files import put_aside, remove, status_of
 
 from .directory import AttemptDirectory, Surpassed, own_identity
 from .ended import has_ended, has_outcome
-from .files import complain, identity_of, number, read_json, write_json
+from .files import complain, exit_status_of, identity_of, number, read_json, write_json
 from .log import CHUNK, LogWriter
 from .orders import DEFAULT_TERMINATE_SECONDS, Order, Spec
 from .processes import Tree, boot_id, is_alive, pid_namespace
@@ -200,12 +200,11 @@ class Supervisor:
     def _restore(self, previous: dict[str, object]) -> None:
         self._tree.main = identity_of(previous.get("trainer"))
         self._started_at = number(previous.get("started_at"))
-        status = number(previous.get("status"))
-        self._status = None if status is None else int(status)
+        self._status = exit_status_of(previous.get("status"))
         self._stopping.restore(previous)
         self._open_log()
         offset = number(previous.get("log_offset"))
-        self._log_offset = self._log_offset if offset is None else int(offset)
+        self._log_offset = self._log_offset if offset is None else min(max(0, int(offset)), self._log_offset)
         tail, first = b"", self._log_offset
         try:
             if self._log is not None:
