@@ -23,6 +23,8 @@ class Runner:
     phase: str
     log_offset: int | None
     node: str | None = None  #: the machine that it was written on
+    cgroup: str | None = None  #: the control group of its processes
+    log_lost_bytes: int | None = None  #: what of its output is nowhere; None in a record of an older version
     pid_namespace: int | None = None  #: the one of its pids; None in a record of an older version
 
 
@@ -32,6 +34,7 @@ def parse_runner(content: bytes) -> Runner | None:
     if record is None:
         return None
     boot_id, phase, node = record.get("boot_id"), record.get("phase"), record.get("node")
+    cgroup = record.get("cgroup")
     return Runner(
         boot_id=boot_id if isinstance(boot_id, str) else None,
         supervisor=parse_identity(record.get("supervisor")),
@@ -41,6 +44,8 @@ def parse_runner(content: bytes) -> Runner | None:
         phase=phase if isinstance(phase, str) else "",
         log_offset=_whole(record.get("log_offset")),
         node=node if isinstance(node, str) else None,
+        cgroup=cgroup if isinstance(cgroup, str) else None,
+        log_lost_bytes=_whole(record.get("log_lost_bytes")),
         pid_namespace=_whole(record.get("pid_namespace")) or None,
     )
 
