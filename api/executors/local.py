@@ -21,7 +21,8 @@ from api.executors.attempt.ended import has_ended, has_outcome
 from api.executors.attempt.files import read_json, write_json
 from api.executors.attempt.orders import Order
 from api.executors.attempt.processes import is_alive, marked_processes, read_stat
-from api.executors.executor import AttemptRef, NodeState, Observation, Outcome, Phase, StopOrder, Submission
+from api.executors.executor import AttemptRef, Living, NodeState, Observation, Outcome, Phase, StopOrder, Submission
+from api.executors.living import list_living
 from api.executors.log_files import LogFiles
 from api.executors.place import Place, is_held_open, is_locked
 from api.executors.pulse import FROZEN_SECONDS, Pulses
@@ -348,6 +349,9 @@ class LocalExecutor:
     def read_log(self, ref: AttemptRef, offset: int, limit: int) -> tuple[int, bytes]:
         """Raises OSError."""
         return LogFiles(ref.log_directory).read(offset, limit)
+
+    def living(self, root: Path, locate: Callable[[str], Path | None]) -> Sequence[Living]:
+        return list_living(survey(), root, locate)
 
     def survivors(self, ref: AttemptRef) -> Sequence[int]:
         return marked_processes(ref.uid)
