@@ -6,8 +6,8 @@ BIN    := $(VENV)/bin
 RUN    := data/run
 PID    := $(RUN)/server.pid
 LOG    := $(RUN)/server.log
-# The pid in the file counts only while that process is a run.py: pids are given to others in time.
-RUNNING := test -s $(PID) && ps -o args= -p "$$(cat $(PID))" 2>/dev/null | grep -q 'run\.py'
+# The file holds pid and start time, as pids are given to others in time; and the process must be this checkout's run.py.
+SERVER := sh deploy/server-process.sh $(PID)
 # Arguments for run.py, demo.py, pytest or the benchmarks: make dev ARGS="--port 9000"
 ARGS   ?=
 
@@ -23,7 +23,7 @@ help: ## This list
 
 install: $(BIN)/.installed $(BIN)/.charts ## Make .venv and install what the service needs
 
-install-dev: $(BIN)/.installed-dev $(BIN)/.charts ## The same, and what tests, checks and benchmarks need
+install-dev: $(BIN)/.installed-dev $(BIN)/.charts $(BIN)/.clients ## The same, and what tests, checks and benchmarks need
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none was found on PATH." >&2; exit 1; }
@@ -42,6 +42,12 @@ $(BIN)/.charts: api/dashboard/package.json | $(BIN)/python
 	@sh api/dashboard/fetch.sh $(BIN)/python
 	@touch $@
 
+# What the tests make and check clients with. Without it those tests are skipped, so a failure is told and no more.
+$(BIN)/.clients: tests/clients/package.json | $(BIN)/.installed-dev
+	@sh tools/npm.sh $(BIN)/python install --prefix tests/clients --no-package-lock --ignore-scripts --no-audit --no-fund \
+	  --loglevel=error || echo "The generators of clients could not be fetched: their tests are skipped." >&2
+	@touch $@
+
 charts: | $(BIN)/python ## Fetch the dashboard's charts again
 	@sh api/dashboard/fetch.sh $(BIN)/python
 
@@ -49,22 +55,22 @@ dev: install ## Serve on 127.0.0.1:8080 in this terminal; Ctrl-C ends it
 	@$(BIN)/python run.py $(ARGS)
 
 background: install ## Serve in the background; see stop, status and logs
-	@mkdir -p $(RUN)
-	@if $(RUNNING); then echo "It runs already, with pid $$(cat $(PID))."; else \
-	  touch $(LOG); before=$$(wc -c < $(LOG)); \
-	  nohup $(BIN)/python run.py $(ARGS) >> $(LOG) 2>&1 < /dev/null & echo $$! > $(PID); \
+	@umask 077; mkdir -p $(RUN)
+	@if pid=$$($(SERVER) find); then echo "It runs already, with pid $$pid."; else \
+	  umask 077; touch $(LOG); before=$$(wc -c < $(LOG)); \
+	  nohup $(BIN)/python run.py $(ARGS) >> $(LOG) 2>&1 < /dev/null & $(SERVER) note $$!; \
 	  sleep 2; \
-	  if $(RUNNING); then echo "It runs with pid $$(cat $(PID)); its log is $(LOG)."; \
+	  if pid=$$($(SERVER) find); then echo "It runs with pid $$pid; its log is $(LOG)."; \
 	  else echo "It did not start:" >&2; tail -c +$$((before + 1)) $(LOG) >&2; rm -f $(PID); exit 1; fi; fi
 
 stop: ## End the server in the background
-	@if $(RUNNING); then pid=$$(cat $(PID)); kill $$pid; \
-	  for i in $$(seq 100); do kill -0 $$pid 2>/dev/null || break; sleep 0.1; done; \
-	  if kill -0 $$pid 2>/dev/null; then echo "Pid $$pid has not ended in 10 s." >&2; exit 1; fi; \
+	@if pid=$$($(SERVER) find); then kill $$pid; \
+	  for i in $$(seq 100); do $(SERVER) find > /dev/null || break; sleep 0.1; done; \
+	  if $(SERVER) find > /dev/null; then echo "Pid $$pid has not ended in 10 s." >&2; exit 1; fi; \
 	  rm -f $(PID); echo "Ended."; else rm -f $(PID); echo "Nothing runs in the background."; fi
 
 status: ## Whether the server in the background runs
-	@if $(RUNNING); then echo "It runs with pid $$(cat $(PID)); its log is $(LOG)."; else echo "Nothing runs in the background."; fi
+	@if pid=$$($(SERVER) find); then echo "It runs with pid $$pid; its log is $(LOG)."; else echo "Nothing runs in the background."; fi
 
 logs: ## Follow the log of the server in the background
 	@test -f $(LOG) || { echo "There is no log yet: make background starts the server." >&2; exit 1; }
@@ -98,5 +104,5 @@ demo: install ## A guided walk; starts a server of its own unless ARGS="--url ht
 	@$(BIN)/python demo.py $(ARGS)
 
 clean: ## Remove .venv and caches; keep data/
-	rm -rf $(VENV) api/dashboard/vendor .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) api/dashboard/vendor tests/clients/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import logging
+import os
 import resource
 import signal
 import sys
@@ -15,6 +16,7 @@ from api.runtime import Runtime, StorageError
 from api.server import Server, Shell
 from api.shell.protocol import listen
 from api.storage.database import DatabaseError
+from api.storage.privacy import UMASK
 from api.utils.logs import set_up_logging
 
 logger = logging.getLogger("api")
@@ -25,6 +27,7 @@ OPEN_FILES = 65_536
 
 def main(argv: Sequence[str]) -> int:
     """Runs until it is told to end; 0 then, 1 when it cannot start, 2 when a setting is wrong."""
+    os.umask(UMASK)
     try:
         config = Config.from_env(argv=argv)
         set_up_logging(config.log_level, config.logs_json)
@@ -64,13 +67,14 @@ def main(argv: Sequence[str]) -> int:
 
 def create_shell(runtime: Runtime, serves_documents: bool = True) -> Shell:
     """The application around the runtime's parts, for the server and for tests."""
-    gpus = runtime.services.gpus
+    gpus, system = runtime.services.gpus, runtime.services.system
     return Shell(
         create_app(runtime.services),
         runtime.policy,
         runtime.access_log,
         runtime.live.serving,
         lambda: gpus.documents,
+        {"/health": system.get_health, "/health/ready": system.get_readiness},
         runtime.services.clock,
         runtime.config.max_body_bytes,
         serves_documents,

@@ -81,7 +81,13 @@ def _has_no_body(asked: Request, view: Callable[..., Any]) -> bool:
 
 def create_app(services: Services) -> APIFlask:
     """The app around these services."""
-    app = _App("api", title="Diffusion-Pipe API", version=__version__, docs_path=None, json_errors=False)
+    options: dict[str, Any] = {
+        "docs_path": None,
+        "json_errors": False,
+        # Flask's own route for files would stream them.
+        "static_folder": None,
+    }
+    app = _App("api", title="Diffusion-Pipe API", version=__version__, **options)
     app.json = _StrictJSON(app)
     app.request_class = _Request
     app.extensions["services"] = services

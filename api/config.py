@@ -239,7 +239,7 @@ class Config:
 #: Variables of the service's own environment that a trainer gets too; everything else stays here.
 _HANDED_ON = re.compile(
     r"(PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_\w+|TZ|TMPDIR|LD_LIBRARY_PATH|XDG_CACHE_HOME|SSL_CERT_FILE|SSL_CERT_DIR"
-    r"|(?:https?|no|all)_proxy|HTTPS?_PROXY|NO_PROXY|ALL_PROXY|CUDA_HOME|CUDA_PATH|NVIDIA_\w+"
+    r"|(?:https?|no|all)_proxy|HTTPS?_PROXY|NO_PROXY|ALL_PROXY|CUDA_HOME|CUDA_PATH|CUDA_CACHE_PATH|NVIDIA_\w+"
     r"|(?:HF|HUGGINGFACE|TORCH|PYTORCH|TRITON|NCCL|OMP|MKL)_\w+|TOKENIZERS_PARALLELISM|WANDB_BASE_URL)"
 )
 

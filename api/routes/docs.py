@@ -1,13 +1,22 @@
 """The page that shows the OpenAPI document; everything that it loads comes from this service."""
 
+from functools import cache
 from pathlib import Path
 
 import flask_swagger_ui
-from flask import Blueprint, Response, send_from_directory
+from flask import Blueprint, Response
+
+from api.errors import NotFound
+from api.routes.packed import answer_packed
+from api.services.packed_files import PackedFile, pack
 
 docs = Blueprint("docs", __name__)
 
-_ASSETS = Path(flask_swagger_ui.__file__).parent / "dist"
+_FOLDER = Path(flask_swagger_ui.__file__).parent / "dist"
+
+#: The files of Swagger UI that the page names; it has others.
+_NAMES = frozenset({"swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"})
+_FILE_HEADERS = {"Cache-Control": "public, max-age=86400"}
 
 # Swagger UI sets styles on elements; scripts come from files only.
 _POLICY = (
@@ -50,4 +59,12 @@ def get_start() -> Response:
 @docs.get("/docs/assets/<path:name>")
 def get_asset(name: str) -> Response:
     """A file of Swagger UI."""
-    return send_from_directory(_ASSETS, name, max_age=86_400)
+    if name not in _NAMES:
+        raise NotFound
+    return answer_packed(_packed(name), _FILE_HEADERS)
+
+
+@cache
+def _packed(name: str) -> PackedFile:
+    # Read and compressed when the first browser asks.
+    return pack(name, (_FOLDER / name).read_bytes())

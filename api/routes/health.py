@@ -3,7 +3,6 @@
 from apiflask import APIBlueprint
 from flask import Response
 
-from api.errors import Unavailable
 from api.routes.access import services
 from api.routes.schemas import HealthAnswer, ReadinessAnswer
 from api.utils.responses import answer
@@ -29,7 +28,4 @@ def get_readiness() -> Response:
 
     503 with the reasons when readings are older than 3 sweeps, or NVML fails on a machine that has it.
     """
-    readiness = services().gpus.get_readiness()
-    if readiness.reasons:
-        raise Unavailable("; ".join(readiness.reasons), data=readiness, headers={"Retry-After": "5"})
-    return answer(readiness)
+    return answer(services().system.get_readiness())

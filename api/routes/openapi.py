@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import orjson
+
 from api.routes.components import share_components
 from api.routes.schemas import Failure
 from api.routes.streams import STREAMS
@@ -85,7 +87,10 @@ def _finish_operation(operation: dict[str, Any], schemas: dict[str, Any]) -> Non
             operation.setdefault("parameters", []).append(header)
     if "requestBody" in operation:
         body = operation["requestBody"]
-        body["required"] = not _may_be_empty(body["content"][JSON]["schema"], schemas)
+        schema = _resolved(body["content"][JSON]["schema"], schemas)
+        # {} is then a whole body, which may be left out: see body_is_optional.
+        body["required"] = bool(schema.get("required") or schema.get("minProperties"))
+        _tell_defaults(schema)
     for status, response in operation["responses"].items():
         if int(status) >= 400:
             operation["responses"][status] = _failure_response(response["description"])
@@ -94,10 +99,21 @@ def _finish_operation(operation: dict[str, Any], schemas: dict[str, Any]) -> Non
     operation["responses"]["default"] = {"$ref": "#/components/responses/Failure"}
 
 
-def _may_be_empty(schema: dict[str, Any], schemas: dict[str, Any]) -> bool:
-    """Whether {} is a whole body; then it may be left out: see body_is_optional."""
-    full = schemas.get(schema.get("$ref", "").rpartition("/")[2], schema)
-    return not full.get("required") and not full.get("minProperties")
+def _resolved(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = schemas.get(schema.get("$ref", "").rpartition("/")[2], schema)
+    return found
+
+
+def _tell_defaults(body: dict[str, Any]) -> None:
+    """Says in words what a field is when it is left out.
+
+    openapi-typescript takes a field that has a `default` for one that is always there, in what is asked too.
+    """
+    for field in body.get("properties", {}).values():
+        default = field.pop("default", None)
+        if default is not None:
+            told = f"{orjson.dumps(default).decode()} by default"
+            field["description"] = f"{field['description']}; {told}" if "description" in field else told
 
 
 def _drop_null(schema: dict[str, Any]) -> None:

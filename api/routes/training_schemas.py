@@ -181,6 +181,10 @@ def _merge(base: Any, patch: Any) -> Any:
     return merged
 
 
+def _without_default(schema: dict[str, Any]) -> None:
+    del schema["default"]
+
+
 class PatchTraining(Strict):
     """What can be changed of a task at any time; null takes a name or description away."""
 
@@ -188,7 +192,8 @@ class PatchTraining(Strict):
 
     name: Name | None = None
     description: Description | None = None
-    priority: Priority = 0
+    # It has no default to tell: what is not given stays as it is.
+    priority: Priority = Field(0, json_schema_extra=_without_default)
 
     @model_validator(mode="after")
     def _something(self) -> "PatchTraining":

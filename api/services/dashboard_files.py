@@ -4,15 +4,14 @@ The page names its files below a digest of all of them, so that a browser keeps 
 versions.
 """
 
-import gzip
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from posixpath import normpath
 
 from api.errors import NotFound
+from api.services.packed_files import CONTENT_TYPES, PackedFile, pack
 
 FOLDER = Path(__file__).resolve().parent.parent / "dashboard"
 PAGE = "index.html"
@@ -35,23 +34,6 @@ _CHART_SCRIPT = "vendor/uPlot.iife.min.js"
 _CHART_MODULE = "vendor/uPlot.js"
 _CHART_EXPORT = b"\nexport default uPlot;\n"
 
-_TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml; charset=utf-8",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class DashboardFile:
-    """A file as it is sent; `compressed` by gzip."""
-
-    content_type: str
-    content: bytes
-    compressed: bytes
-    etag: str
-
 
 class DashboardFiles:
     """All files below a folder whose kind is known; others are not there."""
@@ -62,10 +44,10 @@ class DashboardFiles:
             found[_CHART_MODULE] = found.pop(_CHART_SCRIPT) + _CHART_EXPORT
         self.digest = _digest(found)
         page = found.pop(PAGE)
-        self.page = _file(PAGE, _finish_page(page, self.digest, found))
-        self._files: Mapping[str, DashboardFile] = {name: _file(name, content) for name, content in found.items()}
+        self.page = pack(PAGE, _finish_page(page, self.digest, found))
+        self._files: Mapping[str, PackedFile] = {name: pack(name, content) for name, content in found.items()}
 
-    def get(self, digest: str, name: str) -> DashboardFile:
+    def get(self, digest: str, name: str) -> PackedFile:
         """A file of this version. Raises NotFound."""
         found = self._files.get(name)
         if digest != self.digest or found is None:
@@ -74,7 +56,7 @@ class DashboardFiles:
 
 
 def _walk(folder: Path) -> list[tuple[str, Path]]:
-    files = sorted(path for path in folder.rglob("*") if path.suffix in _TYPES and path.is_file())
+    files = sorted(path for path in folder.rglob("*") if path.suffix in CONTENT_TYPES and path.is_file())
     return [(path.relative_to(folder).as_posix(), path) for path in files]
 
 
@@ -101,10 +83,3 @@ def _modules(files: Mapping[str, bytes]) -> list[str]:
         imported = (normpath(folder / path.decode()) for path in _IMPORT.findall(files[name]))
         found += [each for each in dict.fromkeys(imported) if each in files and each not in found]
     return found
-
-
-def _file(name: str, content: bytes) -> DashboardFile:
-    # mtime=0: the same content is the same bytes, whenever it was compressed.
-    compressed = gzip.compress(content, compresslevel=9, mtime=0)
-    etag = hashlib.sha256(content).hexdigest()[:24]
-    return DashboardFile(_TYPES[Path(name).suffix], content, compressed, etag)

@@ -1,5 +1,6 @@
 """What happened to the GPUs: Xid errors, changes of status and health, the driver's coming and going."""
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -10,6 +11,8 @@ from api.models.gpu import GPUStatus, Verdict
 from api.models.snapshot import GPUSnapshot
 from api.services.gpu_judgement import CRITICAL_XIDS, WARNING_XIDS
 from api.services.judged_gpu import JudgedGPU
+
+logger = logging.getLogger(__name__)
 
 #: Events kept, newest first to go last; older ones are forgotten.
 CAPACITY = 10_000
@@ -39,6 +42,7 @@ class GPUEvents:
         self._events: deque[GPUEvent] = deque(maxlen=CAPACITY)
         self._last_id = 0
         self._seen: dict[str, tuple[GPUStatus, Verdict]] = {}
+        self._said: dict[str, tuple[GPUStatus | None, Verdict]] = {}
         self._problem: str | None = None
 
     def add(
@@ -71,6 +75,8 @@ class GPUEvents:
             self._events.append(event)
         if type_ is EventType.SOURCE:
             self._on_source(event)
+        if type_ not in (EventType.STATUS, EventType.HEALTH):
+            _log(severity, message, gpu)
         return event
 
     def compare(self, now: datetime, snapshot: GPUSnapshot, gpus: Sequence[JudgedGPU]) -> None:
@@ -85,6 +91,26 @@ class GPUEvents:
             self._seen[uuid] = current
             if previous is not None and previous != current:
                 self._add_changes(now, gpu, previous, current)
+            if snapshot.problem is None:
+                # While the driver as a whole fails, that is said once and not for each GPU.
+                self._say(uuid, gpu)
+
+    def _say(self, uuid: str, gpu: JudgedGPU) -> None:
+        """A line in the service's own log for what operators watch: loss, return, age and health, once a change."""
+        judgement = gpu.judgement
+        trouble = judgement.status if judgement.status in _STATUS_SEVERITY else None
+        before = self._said.get(uuid, (None, Verdict.HEALTHY))
+        current = self._said[uuid] = (trouble, judgement.health.verdict)
+        if current == before:
+            return
+        severity = _STATUS_SEVERITY.get(judgement.status, Severity.INFO)
+        if severity is not Severity.CRITICAL:
+            severity = _HEALTH_SEVERITY.get(judgement.health.verdict, severity)
+        reasons = dict.fromkeys(
+            [*([judgement.reason] if trouble and judgement.reason else []), *judgement.health.reasons]
+        )
+        why = "; ".join(reasons) or ("it can be used again" if before != (None, Verdict.HEALTHY) else "")
+        _log(severity, f"it is {judgement.status} and {judgement.health.verdict}: {why}", gpu)
 
     def _compare_source(self, now: datetime, snapshot: GPUSnapshot) -> None:
         # Compared by the fact, not by the text: a text that counts seconds would be an event a sweep.
@@ -113,3 +139,12 @@ class GPUEvents:
         """Every event that is kept, newest first."""
         with self._lock:
             return tuple(reversed(self._events))
+
+
+def _log(severity: Severity, message: str, gpu: JudgedGPU | None) -> None:
+    """Critical is an error. What comes to an end is a warning, too: an alarm's end must reach whoever got the alarm."""
+    level = logging.ERROR if severity is Severity.CRITICAL else logging.WARNING
+    if gpu is None:
+        logger.log(level, "%s", message)
+    else:
+        logger.log(level, "GPU %s: %s", gpu.reading.index, message, extra={"uuid": gpu.reading.uuid})

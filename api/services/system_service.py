@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from api import __version__
+from api.errors import Unavailable
 from api.hardware import host
-from api.models.system import Health, SystemOverview, TaskCounts
+from api.models.system import Health, Readiness, SystemOverview, TaskCounts
 from api.models.task import TaskType
 from api.services.gpu_service import GPUService
 from api.services.training_service import TrainingService
@@ -27,8 +28,15 @@ class SystemService:
         return int(self._clock.monotonic() - self._started)
 
     def get_health(self) -> Health:
-        """That the service is alive."""
+        """That the service is alive. Reads memory only: the event loop itself asks."""
         return Health(status="ok", version=__version__, uptime=self.uptime)
+
+    def get_readiness(self) -> Readiness:
+        """That the readings can be relied on. Raises Unavailable. Reads memory only: the event loop itself asks."""
+        readiness = self._gpus.get_readiness()
+        if readiness.reasons:
+            raise Unavailable("; ".join(readiness.reasons), data=readiness, headers={"Retry-After": "5"})
+        return readiness
 
     def get_overview(self) -> SystemOverview:
         """The machine, its GPUs and tasks."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Protocol
 
 from starlette.types import Message, Receive, Send
 
@@ -19,13 +20,28 @@ _JSON_HEADER = (b"content-type", JSON.encode())
 Headers = Mapping[bytes, bytes]
 
 
+class ClientGone(Exception):
+    """The client has closed the connection: nobody is there to be answered."""
+
+
+class Connection(Protocol):
+    """What an answer goes through."""
+
+    def is_closing(self) -> bool: ...
+    def abort(self) -> None: ...
+    def get_write_buffer_size(self) -> int: ...
+
+
 class Reply:
     """What goes back: adds the headers that every answer has, and remembers the status."""
 
-    __slots__ = ("_common_headers", "_send", "request_id", "status")
+    __slots__ = ("_common_headers", "_connection", "_send", "request_id", "status")
 
-    def __init__(self, send: Send, request_id: str, common_headers: HeaderList) -> None:
+    def __init__(
+        self, send: Send, request_id: str, common_headers: HeaderList, connection: Connection | None = None
+    ) -> None:
         self._send = send
+        self._connection = connection
         self._common_headers = common_headers
         self.request_id = request_id
         self.status = 0
@@ -35,7 +51,14 @@ class Reply:
         allowed = (b"access-control-allow-origin", origin)
         self._common_headers = [*(header for header in self._common_headers if header != allowed), allowed]
 
+    def require_client(self) -> None:
+        """Raises ClientGone when there is nobody to work for any more."""
+        if self._connection is not None and self._connection.is_closing():
+            raise ClientGone
+
     async def send(self, message: Message) -> None:
+        """Sends a part of the answer once the client takes it. Raises ClientGone."""
+        self.require_client()
         if message["type"] == "http.response.start":
             self.status = message["status"]
             own = [(b"x-request-id", self.request_id.encode()), *self._common_headers]
@@ -56,10 +79,20 @@ class Reply:
         await self._send({"type": "http.response.start", "status": status, "headers": own})
         await self._send({"type": "http.response.body", "body": body})
 
+    async def send_json(self, body: bytes) -> None:
+        """Sends a success that is worked out in no time."""
+        headers = [_JSON_HEADER, (b"content-length", b"%d" % len(body))]
+        await self.send({"type": "http.response.start", "status": 200, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})
+
     async def fail(self, error: ServiceError) -> None:
-        """Sends the failure, unless an answer is already on its way."""
+        """Sends the failure, unless an answer is already on its way or nobody is there."""
         if self.status:
             return
+        with suppress(ClientGone):
+            await self._fail(error)
+
+    async def _fail(self, error: ServiceError) -> None:
         body = encode_error(error, self.request_id)
         headers = [_JSON_HEADER, (b"content-length", b"%d" % len(body))]
         headers += [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]

@@ -1,30 +1,62 @@
-"""Flask below the event loop, by a2wsgi, without a round trip between the threads for each part of an answer."""
+"""Flask below the event loop: a thread works an answer out whole, and only the event loop waits for a client."""
 
-from a2wsgi.asgi_typing import SendEvent
-from a2wsgi.wsgi import WSGIMiddleware, WSGIResponder
-from starlette.types import Receive, Scope, Send
+import asyncio
+import contextvars
+import functools
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from typing import Any, NamedTuple, cast
+from wsgiref.types import WSGIApplication, WSGIEnvironment
 
-# An answer is three messages: its start, its body, its end. They are handed over at once; what an answer has beyond
-# that waits for the event loop to take it, as every message does in a2wsgi. Must be below the responder's queue (10).
-_AT_ONCE = 4
+from a2wsgi.wsgi import build_environ
+from starlette.types import Scope
 
-
-class _Responder(WSGIResponder):
-    """Where a2wsgi blocks its thread until the event loop has taken each message, hands the first few over at once."""
-
-    _handed_over = 0
-
-    def send(self, message: SendEvent | None) -> None:
-        if self._handed_over >= _AT_ONCE:
-            super().send(message)
-            return
-        self._handed_over += 1
-        # The loop runs what it is handed in order, and the queue has room for these.
-        self.loop.call_soon_threadsafe(self.send_queue.put_nowait, message)
+from api.services.documents import HeaderList
 
 
-class FlaskBelow(WSGIMiddleware):
-    """The ASGI side of a WSGI application; for HTTP only."""
+class WSGIAnswer(NamedTuple):
+    """A whole answer."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
-        await _Responder(self.app, self.executor, self.send_queue_size)(scope, receive, send)  # type: ignore[arg-type]
+    status: int
+    headers: HeaderList
+    body: bytes
+
+
+class FlaskBelow:
+    """A WSGI application in threads of its own. No thread ever waits for a client, in neither direction."""
+
+    def __init__(self, app: WSGIApplication, workers: int) -> None:
+        self._app = app
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="WSGI")
+
+    async def ask(self, scope: Scope, body: bytes) -> WSGIAnswer:
+        """The answer to a request whose body is here."""
+        environ = cast(WSGIEnvironment, build_environ(_without_twins(scope), BytesIO(body)))  # type: ignore[arg-type]
+        work = functools.partial(contextvars.copy_context().run, self._answer, environ)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def _answer(self, environ: WSGIEnvironment) -> WSGIAnswer:
+        heads: list[tuple[str, list[tuple[str, str]]]] = []
+        parts: list[bytes] = []
+
+        def start(status: str, headers: list[tuple[str, str]], failure: object = None) -> Callable[[bytes], Any]:
+            heads.append((status, headers))
+            return parts.append
+
+        produced: Iterable[bytes] = self._app(environ, start)
+        try:
+            parts.extend(produced)
+        finally:
+            getattr(produced, "close", lambda: None)()
+        # An application that failed after it began says so by beginning anew (PEP 3333).
+        status, headers = heads[-1]
+        encoded = [(name.strip().lower().encode("latin-1"), value.strip().encode("latin-1")) for name, value in headers]
+        return WSGIAnswer(int(status[:3]), encoded, b"".join(parts))
+
+
+def _without_twins(scope: Scope) -> Scope:
+    """The request without headers that WSGI would take for others: it knows `a_b` and `a-b` by one name."""
+    if any(b"_" in name for name, _ in scope["headers"]):
+        scope["headers"] = [(name, value) for name, value in scope["headers"] if b"_" not in name]
+    return scope

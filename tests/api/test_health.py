@@ -1,3 +1,6 @@
+import asyncio
+import threading
+
 import pytest
 
 from api.hardware.source import FakeSource, GPUFault, SourceFault
@@ -9,6 +12,24 @@ from tests.api.conftest import World
 def test_health_tells_version_and_uptime(client: Client):
     data = client.data("/health")
     assert (data["status"], set(data)) == ("ok", {"status", "version", "uptime"})
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/ready", "/api/v1/gpu/status"])
+def test_answer_comes_although_every_thread_of_flask_waits(world: World, monkeypatch: pytest.MonkeyPatch, path: str):
+    go_on = threading.Event()
+    monkeypatch.setattr(type(world.runtime.services.system), "get_overview", lambda self: go_on.wait(20) and None)
+
+    async def ask() -> int:
+        waiting = [asyncio.create_task(world.client.send("GET", "/api/v1/system/overview")) for _ in range(40)]
+        try:
+            await asyncio.sleep(0.1)
+            answer = await asyncio.wait_for(world.client.send("GET", path), 10)
+        finally:
+            go_on.set()
+            await asyncio.gather(*waiting)
+        return answer.status_code
+
+    assert world.client.run(ask()) == 200
 
 
 def test_service_with_fresh_readings_is_ready(client: Client):

@@ -196,3 +196,12 @@ def test_an_ended_server_starts_again_on_the_same_port_at_once(start: Start) -> 
         server.wait()
         server.start(port)
     assert server.client.get("/health").status_code == 200
+
+
+def test_what_is_stored_is_its_users_alone(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir(mode=0o755)
+    with ServerProcess(tmp_path) as server:
+        server.gpus()
+        kept = [tmp_path / "data", *(tmp_path / "data").rglob("*")]
+        assert any(path.name == "database.sqlite" for path in kept)
+        assert [str(path) for path in kept if path.lstat().st_mode & 0o077] == []

@@ -7,13 +7,18 @@ import json
 import os
 import time
 
-from .files import complain, read_file, remove, write_all, write_json
+from api.utils.foreign_files import ForeignFile, Space, open_own, read, remove, remove_temporaries, status_of, write_all
+
+from .files import complain, write_json
 from .processes import boot_id, read_stat
 
-PIPE_BYTES = 256 * 1024  #: 64 such pipes stay below the share that the kernel grants one user
+HEARTBEAT_SECONDS = 2.0  #: between two changes of the time of `heartbeat`
 LOCK_SECONDS = 2.0  #: a killed predecessor's half-started child holds the lock until it has executed
 RESERVED_BYTES = 16 * 1024
-ABANDONED_SECONDS = 60.0  #: after which a half-written file of secrets has lost its writer
+ABANDONED_SECONDS = 60.0  #: after which a half-written file has lost its writer
+
+#: How files in the making were named before, some of them with secrets.
+_FORMER_TEMPORARIES = ("environment.json.", "spec.json.", "runner.json.new", "exit.json.new")
 
 
 class Surpassed(Exception):
@@ -27,6 +32,7 @@ class AttemptDirectory:
         self.directory = os.path.abspath(directory)
         self.fence = 0
         self.beat_at = 0.0  #: monotonic
+        self._space: Space | None = None  #: of the outcome
         self._lock = -1
 
     @property
@@ -37,14 +43,14 @@ class AttemptDirectory:
         return f"{self.directory}/{name}"
 
     def has(self, name: str) -> bool:
-        return os.path.exists(self.path(name))
+        return os.path.lexists(self.path(name))
 
     def is_there(self) -> bool:
         return os.path.isdir(self.directory)
 
     def take_lock(self) -> int:
         """The lock, for as long as this process lives; -1 when another supervisor has it. Raises OSError."""
-        handle = os.open(self.path("lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        handle = open_own(self.path("lock"), os.O_RDWR)
         give_up_at = time.monotonic() + LOCK_SECONDS
         while True:
             try:
@@ -65,7 +71,7 @@ class AttemptDirectory:
         except OSError as error:
             complain(f"who runs cannot be recorded: {error}")
         try:
-            self._reserve_space()
+            self._space = Space(self.path("exit.json"), RESERVED_BYTES)
         except OSError as error:
             complain(f"no space could be reserved for the outcome: {error}")
 
@@ -88,18 +94,18 @@ class AttemptDirectory:
 
     def _has_own_lock(self) -> bool:
         try:
-            return os.path.samestat(os.stat(self.path("lock")), os.fstat(self._lock))
+            return os.path.samestat(status_of(self.path("lock")), os.fstat(self._lock))
         except OSError:
             return False
 
     def _read_fence(self) -> int:
         try:
-            return int(read_file(self.path("fence")))
+            return int(read(self.path("fence"), 64))
         except (OSError, ValueError):
             return 0
 
     def _write_fence(self) -> None:
-        handle = os.open(self.path("fence"), os.O_WRONLY | os.O_CREAT, 0o600)
+        handle = open_own(self.path("fence"), os.O_WRONLY)
         try:
             write_all(handle, b"%020d\n" % self.fence, 0)
             os.fsync(handle)
@@ -111,30 +117,39 @@ class AttemptDirectory:
         if self._read_fence() > self.fence:
             raise Surpassed
 
-    def _reserve_space(self) -> None:
-        handle = os.open(self.path("exit.json.new"), os.O_WRONLY | os.O_CREAT, 0o600)
-        try:
-            os.posix_fallocate(handle, 0, RESERVED_BYTES)
-        finally:
-            os.close(handle)
-
     def write_outcome(self, outcome: dict[str, object]) -> None:
         """Uses the reserved space. Raises OSError."""
-        write_json(self.path("exit.json"), outcome, self.path("exit.json.new"))
+        if self._space is None:
+            self._space = Space(self.path("exit.json"), 0)
+        try:
+            self._space.fill(json.dumps(outcome).encode())
+        except (FileNotFoundError, ForeignFile):
+            # Somebody took the file in the making away: another one.
+            self._drop_space()
+            raise
+        self._drop_space()
+
+    def _drop_space(self) -> None:
+        if self._space is not None:
+            self._space.close()
+        self._space = None
 
     def beat(self) -> None:
         """Shows that the supervisor lives."""
         self.beat_at = time.monotonic()
         try:
-            os.close(os.open(self.path("heartbeat"), os.O_WRONLY | os.O_CREAT, 0o600))
-            os.utime(self.path("heartbeat"))
+            handle = open_own(self.path("heartbeat"), os.O_WRONLY)
+            try:
+                os.utime(handle)
+            finally:
+                os.close(handle)
         except OSError as error:
             complain(f"no heartbeat: {error}")
 
     def last_beat(self) -> float | None:
         """When one was last there, in Unix seconds."""
         try:
-            return os.stat(self.path("heartbeat")).st_mtime
+            return status_of(self.path("heartbeat")).st_mtime
         except OSError:
             return None
 
@@ -142,28 +157,9 @@ class AttemptDirectory:
         """Removes the trainer's environment."""
         remove(self.path("environment.json"))
 
-    def remove_abandoned_secrets(self) -> None:
-        """Removes what a killed writer left of the trainer's environment."""
-        try:
-            names = [name for name in os.listdir(self.directory) if name.startswith("environment.json.")]
-            for name in names:
-                if time.time() - os.stat(self.path(name)).st_mtime > ABANDONED_SECONDS:
-                    remove(self.path(name))
-        except OSError:
-            return
-
-    def open_fifo(self) -> int:
-        """The pipe of the output. Raises OSError."""
-        path = self.path("output.fifo")
-        if not os.path.exists(path):
-            os.mkfifo(path, 0o600)
-        # Open for both, as the trainer has it: neither ever sees the other's end.
-        handle = os.open(path, os.O_RDWR | os.O_NONBLOCK)
-        try:
-            fcntl.fcntl(handle, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        except OSError as error:
-            complain(f"the pipe keeps its size: {error}")
-        return handle
+    def remove_leftovers(self) -> None:
+        """Removes what killed writers left, of the trainer's environment too."""
+        remove_temporaries(self.directory, ABANDONED_SECONDS, _FORMER_TEMPORARIES)
 
 
 def own_identity() -> dict[str, object]:

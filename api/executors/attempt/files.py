@@ -6,11 +6,13 @@ import json
 import os
 import time
 
+from api.utils.foreign_files import read, write
+
 _last_complaint = [""]
 
 
 def read_file(path: str) -> bytes:
-    """What a file holds. Raises OSError."""
+    """What a file of the kernel's holds. Raises OSError."""
     handle = os.open(path, os.O_RDONLY)
     try:
         parts = []
@@ -23,56 +25,30 @@ def read_file(path: str) -> bytes:
 
 def read_json(path: str) -> dict[str, object]:
     """The object in a JSON file. Raises OSError, or ValueError when there is something else in it."""
-    try:
-        found: object = json.loads(read_file(path))
-    except RecursionError:
-        found = None
-    if not isinstance(found, dict):
+    found = parse_json(read(path))
+    if found is None:
         raise ValueError(f"{os.path.basename(path)} holds no object")
     return found
 
 
-def write_all(handle: int, content: bytes, offset: int) -> None:
-    """Writes every byte at an offset. Raises OSError."""
-    while content:
-        written = os.pwrite(handle, content, offset)
-        content, offset = content[written:], offset + written
-
-
-def write_json(path: str, content: object, temporary: str | None = None) -> None:
-    """Puts a JSON file in its place, whole and for good, or leaves what was there. Raises OSError.
-
-    A temporary file that is there already is written over in its own blocks: space reserved for it is used.
-    """
-    temporary = temporary or f"{path}.new"
-    encoded = json.dumps(content).encode()
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT, 0o600)
+def parse_json(content: bytes) -> dict[str, object] | None:
+    """The object that this is; None for anything else."""
     try:
-        write_all(handle, encoded, 0)
-        os.ftruncate(handle, len(encoded))
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    os.rename(temporary, path)
-    directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+        found: object = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def write_json(path: str, content: object) -> None:
+    """Puts a JSON file in its place, whole and for good, or leaves what was there. Raises OSError."""
+    write(path, json.dumps(content).encode())
 
 
 def truncate(handle: int, size: int) -> None:
     """Cuts a file off, where the disk still does that."""
     try:
         os.ftruncate(handle, size)
-    except OSError:
-        return
-
-
-def remove(path: str) -> None:
-    """Removes a file that may be gone already."""
-    try:
-        os.unlink(path)
     except OSError:
         return
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Callable
+
+from api.utils.foreign_files import put_empty
 
 from .files import complain, number
 from .orders import CHECKPOINT, KILL, RUNGS, TERMINATE, Order
@@ -159,7 +160,7 @@ def _create(signal_file: str | None) -> bool:
     if signal_file is None:
         return False
     try:
-        os.close(os.open(signal_file, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK, 0o666))
+        put_empty(signal_file)
     except OSError as error:
         complain(f"the signal file cannot be created, so SIGTERM is next: {error}")
         return False

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from pathlib import Path
 
 import pytest
@@ -89,7 +88,7 @@ def test_the_supervisor_is_small_and_shows_nothing_but_its_directory(attempts: A
     attempt.waits_for(b"up")
     pid = attempt.runner()["supervisor"]["pid"]
     command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    assert command[4:] == [str(attempt.directory).encode(), b"--again", b""]
+    assert command[4:6] == [str(attempt.directory).encode(), b"--again=3"]
     assert SECRET.encode() not in Path(f"/proc/{pid}/environ").read_bytes()
     until(lambda: rss_kb(pid) < 12 * 1024, PATIENCE, "the memory that loading took to be given back")
 
@@ -134,8 +133,7 @@ def test_a_damaged_outcome_is_not_believed_while_the_supervisor_lives(attempts: 
 
 def test_a_supervisor_that_cannot_run_is_absent_with_a_reason(attempts: Attempts) -> None:
     attempt = attempts.prepare("")
-    attempt.executor._python = sys.executable
-    (attempt.directory / "lock").mkdir()
+    attempt.executor._python = "/bin/false"
     attempt.submit()
     until(lambda: attempt.observe().phase is Phase.ABSENT, PATIENCE, "the end of the supervisor")
     assert attempt.observe().reason

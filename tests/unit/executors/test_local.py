@@ -35,7 +35,7 @@ def test_directory_that_cannot_be_read_is_unknown_and_says_since_when(tmp_path: 
         raise OSError(errno.ESTALE, "Stale file handle", str(path))
 
     monkeypatch.setattr("api.executors.local.os.stat", refuse)
-    monkeypatch.setattr("api.executors.local.read_file", refuse)
+    monkeypatch.setattr("api.executors.local.status_of", refuse)
     first = executor.observe([ref])[ref.uid]
     monkeypatch.setattr("api.executors.local.time.monotonic", lambda: 1e9)
     later = executor.observe([ref])[ref.uid]

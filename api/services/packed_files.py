@@ -1,0 +1,33 @@
+"""Files that are served from memory: read once, compressed once."""
+
+import gzip
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+#: The kinds of files that pages are made of. Others are not served.
+CONTENT_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml; charset=utf-8",
+    ".png": "image/png",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PackedFile:
+    """A file as it is sent; `compressed` by gzip."""
+
+    content_type: str
+    content: bytes
+    compressed: bytes
+    etag: str
+
+
+def pack(name: str, content: bytes) -> PackedFile:
+    """The file of this name. Raises KeyError when its kind is none that is served."""
+    # mtime=0: the same content is the same bytes, whenever it was compressed.
+    compressed = gzip.compress(content, compresslevel=9, mtime=0)
+    etag = hashlib.sha256(content).hexdigest()[:24]
+    return PackedFile(CONTENT_TYPES[Path(name).suffix], content, compressed, etag)

@@ -1,0 +1,61 @@
+"""Keeps what the service stores to its own user: requests, logs and the database are nobody else's."""
+
+import logging
+import os
+import stat
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+#: For the whole process: what it makes, and what its trainings make, is its user's alone.
+UMASK = 0o077
+
+#: SQLite's files beside the database itself.
+_SQLITE_SUFFIXES = ("", "-wal", "-shm", "-journal")
+
+#: Directories of the machine at its root, which root may have named as the storage.
+_SYSTEM = {"", "bin", "boot", "dev", "etc", "home", "lib", "media", "mnt", "opt", "run", "sbin", "srv", "usr", "var"}
+
+
+def make_private_directory(path: Path) -> None:
+    """Makes a directory that only its owner can enter, or makes one that is there so. Raises OSError."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _tighten(path, path.stat())
+
+
+def tighten_sqlite(path: Path) -> None:
+    """Takes the others' rights from the files of a database, as an older version may have given them."""
+    for suffix in _SQLITE_SUFFIXES:
+        file = path.with_name(path.name + suffix)
+        try:
+            found = file.lstat()
+        except OSError:
+            continue
+        if stat.S_ISREG(found.st_mode):
+            _tighten(file, found)
+
+
+def _tighten(path: Path, found: os.stat_result) -> None:
+    mode = stat.S_IMODE(found.st_mode)
+    if not mode & UMASK:
+        return
+    why = _why_not_ours(path, found)
+    if why is not None:
+        logger.warning("%s can be entered or read by other users, and %s: `chmod go= %s`", path, why, path)
+        return
+    try:
+        path.chmod(mode & ~UMASK)
+    except OSError as error:
+        logger.warning("%s can be entered or read by other users (%s)", path, error.strerror)
+        return
+    logger.warning("%s could be entered or read by other users (mode %04o); now only by its owner", path, mode)
+
+
+def _why_not_ours(path: Path, found: os.stat_result) -> str | None:
+    if found.st_uid != os.geteuid():
+        return "it belongs to another user"
+    real = path.resolve()
+    if found.st_mode & stat.S_ISVTX or (real.parent == Path("/") and real.name in _SYSTEM):
+        # Closing /tmp or /var would lock out everybody else.
+        return "it is a place that all share"
+    return None

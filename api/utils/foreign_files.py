@@ -1,0 +1,307 @@
+"""Files in places that a trainer can write to: its run directory, and those of its attempt and its task.
+
+Whatever stands there under a name that we read or write may be a link out, a named pipe, a device, a directory, or a
+file without end. So nothing here follows a link, waits for a peer, or reads more than was asked for; what is written
+gets a name that nobody can foresee first, and then takes the place of whatever stands at the right one.
+
+The standard library only: a supervisor loads this too.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from collections.abc import Iterator
+
+MAX_BYTES = 2**20  #: of a file that is read as a whole
+MAX_NAMES = 20_000  #: looked at in one directory
+
+#: So many last parts of a directory's path are entered without following a link: a task's, and two below it. What is
+#: above is the administrator's, who may use links.
+OWN_LEVELS = 3
+
+TEMPORARY_SUFFIX = ".new"
+_ASIDE_SUFFIX = ".foreign"
+_TOKEN_CHARACTERS = 16
+_DIRECTORY = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_PLAIN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+
+#: What opening a link, a socket, or a directory for writing answers.
+_FOREIGN_ERRORS = (errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.ENOTDIR, errno.EMLINK)
+
+
+class ForeignFile(OSError):
+    """What stands under this name is not a plain file of ours, and is neither read nor written."""
+
+
+def open_directory(path: str, levels: int = OWN_LEVELS) -> int:
+    """A directory, its last parts entered without following a link. Raises OSError."""
+    parts = [part for part in os.path.abspath(path).split("/") if part]
+    handle = os.open("/" + "/".join(parts[:-levels] if levels else parts), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part in parts[len(parts) - min(levels, len(parts)) :]:
+            below = os.open(part, os.O_PATH | _DIRECTORY, dir_fd=handle)
+            os.close(handle)
+            handle = below
+        return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=handle)
+    except OSError as error:
+        raise _told(error, path) from None
+    finally:
+        os.close(handle)
+
+
+def open_plain(path: str, levels: int = OWN_LEVELS) -> int:
+    """A regular file, open for reading. Raises OSError."""
+    directory = open_directory(os.path.dirname(path), levels)
+    try:
+        return open_plain_at(directory, os.path.basename(path))
+    finally:
+        os.close(directory)
+
+
+def open_plain_at(directory: int, name: str) -> int:
+    """A regular file in this directory, open for reading. Raises OSError."""
+    return _open_at(directory, name, os.O_RDONLY)
+
+
+def _open_at(directory: int, name: str, flags: int, mode: int = 0o600) -> int:
+    try:
+        handle = os.open(name, flags | _PLAIN, mode, dir_fd=directory)
+    except OSError as error:
+        if error.errno == errno.EACCES and flags & os.O_ACCMODE == os.O_RDONLY:
+            # The directory could be entered: a file that is closed to us in it is none of ours.
+            raise ForeignFile(errno.EINVAL, "it is closed to us", name) from None
+        raise _told(error, name) from None
+    status = os.fstat(handle)
+    # Another name of the same file may be somebody else's: it is read, and not written to.
+    if stat.S_ISREG(status.st_mode) and (status.st_nlink <= 1 or flags & os.O_ACCMODE == os.O_RDONLY):
+        return handle
+    os.close(handle)
+    raise ForeignFile(errno.EINVAL, "it is not a plain file", name)
+
+
+def _told(error: OSError, name: str) -> OSError:
+    if error.errno in _FOREIGN_ERRORS:
+        return ForeignFile(error.errno, f"it is not a plain file ({error.strerror})", name)
+    return error
+
+
+def read(path: str, most: int = MAX_BYTES, levels: int = OWN_LEVELS) -> bytes:
+    """What a file holds. Raises OSError; ForeignFile for one that is no regular file or longer than `most` bytes."""
+    return read_with_status(path, most, levels)[0]
+
+
+def read_with_status(path: str, most: int = MAX_BYTES, levels: int = OWN_LEVELS) -> tuple[bytes, os.stat_result]:
+    """The same, and what the file system says about that very file."""
+    handle = open_plain(path, levels)
+    try:
+        status = os.fstat(handle)
+        if status.st_size > most:
+            raise ForeignFile(errno.EFBIG, f"it is longer than {most} bytes", path)
+        parts: list[bytes] = []
+        size = 0
+        while part := os.read(handle, most + 1 - size):
+            parts.append(part)
+            size += len(part)
+            if size > most:  # it grew meanwhile
+                raise ForeignFile(errno.EFBIG, f"it is longer than {most} bytes", path)
+        return b"".join(parts), status
+    finally:
+        os.close(handle)
+
+
+def status_of(path: str, levels: int = OWN_LEVELS) -> os.stat_result:
+    """What the file system says about a name, a link not followed. Raises OSError."""
+    directory = open_directory(os.path.dirname(path), levels)
+    try:
+        return os.stat(os.path.basename(path), dir_fd=directory, follow_symlinks=False)
+    finally:
+        os.close(directory)
+
+
+def write(path: str, content: bytes, levels: int = OWN_LEVELS) -> None:
+    """Puts a file in its place, whole and for good, for its owner only; or leaves what was there. Raises OSError."""
+    space = Space(path, 0, levels)
+    try:
+        space.fill(content)
+    finally:
+        space.close()
+
+
+def put_empty(path: str, levels: int = OWN_LEVELS) -> None:
+    """An empty file that everybody may read, in the place of whatever stands there. Raises OSError."""
+    directory = open_directory(os.path.dirname(path), levels)
+    name = os.path.basename(path)
+    try:
+        if _is_plain_at(directory, name):
+            return
+        temporary = _temporary(name)
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _PLAIN, 0o666, dir_fd=directory))
+        _put(directory, temporary, name)
+    finally:
+        os.close(directory)
+
+
+def _is_plain_at(directory: int, name: str) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
+
+
+class Space:
+    """A file in the making, under a name that nobody can foresee, with its blocks reserved. Raises OSError."""
+
+    def __init__(self, path: str, size: int, levels: int = OWN_LEVELS) -> None:
+        self._path = path
+        self._name = os.path.basename(path)
+        self._temporary = _temporary(self._name)
+        self._handle = -1
+        self._directory = open_directory(os.path.dirname(path), levels)
+        try:
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _PLAIN
+            self._handle = os.open(self._temporary, flags, 0o600, dir_fd=self._directory)
+            if size:
+                os.posix_fallocate(self._handle, 0, size)
+        except OSError:
+            self.close()
+            raise
+
+    def fill(self, content: bytes) -> None:
+        """Writes into it and puts it in its place, for good. After a failure it can be tried again. Raises OSError."""
+        write_all(self._handle, content, 0)
+        os.ftruncate(self._handle, len(content))
+        os.fsync(self._handle)
+        here = os.stat(self._temporary, dir_fd=self._directory, follow_symlinks=False)
+        if not os.path.samestat(here, os.fstat(self._handle)):
+            raise ForeignFile(errno.EINVAL, "somebody else has put a file in its place", self._path)
+        _put(self._directory, self._temporary, self._name)
+        self._temporary = ""
+        os.fsync(self._directory)
+
+    def close(self) -> None:
+        """Gives up what has not been put in its place."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            if self._temporary:
+                remove_at(self._directory, self._temporary)
+            self._handle = -1
+        if self._directory >= 0:
+            os.close(self._directory)
+            self._directory = -1
+
+
+def _temporary(name: str) -> str:
+    return f".{name}.{os.urandom(_TOKEN_CHARACTERS // 2).hex()}{TEMPORARY_SUFFIX}"
+
+
+def _put(directory: int, temporary: str, name: str) -> None:
+    try:
+        os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except IsADirectoryError:
+        _put_aside(directory, name)
+        os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+
+
+def _put_aside(directory: int, name: str) -> None:
+    # Renamed and not removed: whose it is, and what is in it, is not known.
+    aside = f".{name}.{os.urandom(_TOKEN_CHARACTERS // 2).hex()}{_ASIDE_SUFFIX}"
+    os.rename(name, aside, src_dir_fd=directory, dst_dir_fd=directory)
+
+
+def put_aside(path: str, levels: int = OWN_LEVELS) -> None:
+    """Renames what stands in the way of a file of ours. Raises OSError."""
+    directory = open_directory(os.path.dirname(path), levels)
+    try:
+        _put_aside(directory, os.path.basename(path))
+    finally:
+        os.close(directory)
+
+
+def open_own(path: str, flags: int, levels: int = OWN_LEVELS) -> int:
+    """A plain file of ours that is written in its place, made where it is not there. Raises OSError.
+
+    What stands there instead (a link, a pipe, a second name of another file) is put aside.
+    """
+    directory = open_directory(os.path.dirname(path), levels)
+    name = os.path.basename(path)
+    try:
+        try:
+            return _open_at(directory, name, flags | os.O_CREAT)
+        except ForeignFile:
+            _put_aside(directory, name)
+            return _open_at(directory, name, flags | os.O_CREAT)
+    finally:
+        os.close(directory)
+
+
+def open_there(path: str, flags: int, levels: int = OWN_LEVELS) -> int:
+    """A plain file with these flags, which may ask for a new one; nothing is put aside. Raises OSError."""
+    directory = open_directory(os.path.dirname(path), levels)
+    try:
+        return _open_at(directory, os.path.basename(path), flags)
+    finally:
+        os.close(directory)
+
+
+def remove(path: str, levels: int = OWN_LEVELS) -> None:
+    """Removes a file, or the link itself, that may be gone already; what cannot be removed stays."""
+    try:
+        directory = open_directory(os.path.dirname(path), levels)
+    except OSError:
+        return
+    try:
+        remove_at(directory, os.path.basename(path))
+    finally:
+        os.close(directory)
+
+
+def remove_at(directory: int, name: str) -> None:
+    """The same, in this directory."""
+    try:
+        os.unlink(name, dir_fd=directory)
+    except OSError:
+        return
+
+
+def entries(directory: int, most: int = MAX_NAMES) -> Iterator[os.DirEntry[str]]:
+    """What is in a directory, so many entries of it at most. Raises OSError."""
+    with os.scandir(directory) as found:
+        for count, entry in enumerate(found, 1):
+            yield entry
+            if count >= most:
+                return
+
+
+def remove_temporaries(path: str, seconds: float, names: tuple[str, ...] = (), levels: int = OWN_LEVELS) -> None:
+    """Removes from a directory what killed writers left half written, once it is so many seconds old.
+
+    `names` are beginnings of further names that count as such.
+    """
+    try:
+        directory = open_directory(path, levels)
+    except OSError:
+        return
+    try:
+        for name in [entry.name for entry in entries(directory) if _is_temporary(entry.name, names)]:
+            if abs(time.time() - os.stat(name, dir_fd=directory, follow_symlinks=False).st_mtime) >= seconds:
+                remove_at(directory, name)
+    except OSError:
+        return
+    finally:
+        os.close(directory)
+
+
+def _is_temporary(name: str, names: tuple[str, ...]) -> bool:
+    token = name.removesuffix(TEMPORARY_SUFFIX)[-_TOKEN_CHARACTERS:]
+    is_ours = name.startswith(".") and name.endswith(TEMPORARY_SUFFIX) and not set(token) - set("0123456789abcdef")
+    return is_ours or name.startswith(names or ("\0",))
+
+
+def write_all(handle: int, content: bytes, offset: int) -> None:
+    """Writes every byte at an offset. Raises OSError."""
+    while content:
+        written = os.pwrite(handle, content, offset)
+        content, offset = content[written:], offset + written

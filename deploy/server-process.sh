@@ -1,0 +1,40 @@
+#!/bin/sh
+# The server in the background, by a file with its pid and the time of its start, for the Makefile:
+#   server-process.sh FILE note PID    writes down who it is
+#   server-process.sh FILE find        prints its pid, and fails unless that very process runs, from this directory
+# Start times are those of /proc/PID/stat (ticks since boot), or of ps where there is no /proc.
+file=$1
+
+start_of() {
+    if [ -r "/proc/$1/stat" ]; then
+        # The second field is the program's name in brackets, which may itself hold spaces and brackets.
+        sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20
+    else
+        ps -o lstart= -p "$1" 2>/dev/null | tr -s ' ' _
+    fi
+}
+
+# Of this checkout: it was started in this directory, and no program but ours is called so there.
+is_ours() {
+    if [ -d "/proc/$1" ]; then
+        [ "$(readlink "/proc/$1/cwd")" = "$(pwd -P)" ] || return 1
+    fi
+    ps -o args= -p "$1" 2>/dev/null | grep -Eq '^[^ ]*python[0-9.]* run\.py( |$)'
+}
+
+case $2 in
+note)
+    # A whole file or none: a reader in between finds the one before.
+    printf '%s %s\n' "$3" "$(start_of "$3")" > "$file.new" && mv "$file.new" "$file"
+    ;;
+find)
+    [ -f "$file" ] || exit 1
+    read -r pid start rest < "$file" || exit 1
+    case $pid in '' | *[!0-9]* | 0 | 1) exit 1 ;; esac
+    [ -n "$start" ] && [ -z "$rest" ] && [ "$(start_of "$pid")" = "$start" ] && is_ours "$pid" && echo "$pid"
+    ;;
+*)
+    echo "usage: server-process.sh FILE note PID | find" >&2
+    exit 2
+    ;;
+esac

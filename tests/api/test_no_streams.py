@@ -1,0 +1,75 @@
+"""No answer of Flask is streamed: what is sent in parts would outlive its client, and hold a thread."""
+
+from collections.abc import Iterator
+
+import pytest
+from flask import Response, request
+from flask.testing import FlaskClient
+from werkzeug.routing import Rule
+
+import run
+from api.app import create_app
+from tests.api.client import client_of
+from tests.api.conftest import TOY, World
+
+
+@pytest.fixture
+def arguments(world: World) -> dict[str, str]:
+    """What leads to something that is there."""
+    task_id = world.run()
+    world.make_checkpoints(task_id, 10)
+    digest, name = world.client.get("/").text.partition('="/dashboard/')[2].partition('"')[0].split("/", 1)
+    return {"task_id": task_id, "gpu_id": "0", "digest": digest, "name": name, "path": "absent"}
+
+
+@pytest.fixture
+def streamed(world: World) -> Iterator[tuple[FlaskClient, list[str]]]:
+    """A client of Flask alone, and the addresses whose answers it streamed."""
+    app, found = create_app(world.runtime.services), []
+
+    @app.after_request
+    def look(response: Response) -> Response:
+        if response.is_streamed or response.direct_passthrough:
+            found.append(f"{request.method} {request.path}")
+        return response
+
+    with app.test_client() as client:
+        yield client, found
+
+
+def test_no_route_answers_in_parts_by_any_method(streamed: tuple[FlaskClient, list[str]], arguments: dict[str, str]):
+    client, found = streamed
+    asked = 0
+    for rule in client.application.url_map.iter_rules():
+        for method in sorted(rule.methods or ()):
+            client.open(
+                _path(rule, arguments),
+                method=method,
+                json=TOY if method in ("POST", "PATCH") else None,
+                environ_overrides={"asgi.scope": {"state": {}}},
+            )
+            asked += 1
+    assert (found, asked > 100) == ([], True)
+
+
+@pytest.mark.parametrize("name", ["swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"])
+def test_files_of_the_docs_are_whole_answers(streamed: tuple[FlaskClient, list[str]], name: str):
+    client, found = streamed
+    assert (client.get(f"/docs/assets/{name}").status_code, found) == (200, [])
+
+
+def test_files_of_the_docs_are_compressed_and_known_by_their_tag(world: World):
+    with client_of(run.create_shell(world.runtime)) as client:
+        plain = client.get("/docs/assets/swagger-ui-bundle.js")
+        zipped = client.get("/docs/assets/swagger-ui-bundle.js", headers={"Accept-Encoding": "gzip"})
+        held = client.get("/docs/assets/swagger-ui-bundle.js", headers={"If-None-Match": plain.headers["etag"]})
+    assert int(zipped.headers["content-length"]) < len(plain.content) / 3
+    assert (zipped.content == plain.content, held.status_code) == (True, 304)
+
+
+def _path(rule: Rule, arguments: dict[str, str]) -> str:
+    path = rule.rule.replace("<path:", "<")
+    for name, value in arguments.items():
+        path = path.replace(f"<{name}>", value)
+    assert "<" not in path
+    return path

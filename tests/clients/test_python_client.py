@@ -1,0 +1,140 @@
+"""A client that openapi-python-client makes of the document calls every operation and understands each answer."""
+
+import importlib
+import pkgutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tests.clients.conftest import run
+from tests.e2e.server import until
+from tests.e2e.toy_tasks import toy
+from tests.e2e.training_server import TrainingServer
+
+PACKAGE = "made_client"
+
+#: Operations whose success is text or bytes; every other one answers with a type of the document.
+AS_THEY_ARE = {
+    "get_system_get_metrics",
+    "get_system_get_metrics_at_root",
+    "get_logs_download",
+    "get_training_get_artifact",
+}
+
+
+@pytest.fixture(scope="module")
+def made(document_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
+    root = tmp_path_factory.mktemp("made")
+    program = Path(sys.executable).with_name("openapi-python-client")
+    said = run(program, "generate", "--path", document_file, "--meta", "none", "--output-path", root / PACKAGE)
+    assert "Unable to parse" not in said
+    sys.path.insert(0, str(root))
+    yield importlib.import_module(PACKAGE)
+    sys.path.remove(str(root))
+
+
+class Walk:
+    """Calls operations by their names and remembers which."""
+
+    def __init__(self, made: ModuleType, address: str) -> None:
+        api = importlib.import_module(f"{PACKAGE}.api")
+        self.operations = {
+            name.rpartition(".")[2]: importlib.import_module(name)
+            for _, name, is_package in pkgutil.walk_packages(api.__path__, f"{PACKAGE}.api.")
+            if not is_package
+        }
+        self.models = importlib.import_module(f"{PACKAGE}.models")
+        self.client = made.Client(base_url=address, raise_on_unexpected_status=True)
+        self.called: set[str] = set()
+
+    def body(self, model: str, content: dict[str, Any]) -> Any:
+        return getattr(self.models, model).from_dict(content)
+
+    def ask(self, name: str, *path: str, **given: Any) -> tuple[int, Any]:
+        answer = self.operations[name].sync_detailed(*path, client=self.client, **given)
+        return int(answer.status_code), answer.parsed
+
+    def call(self, name: str, *path: str, expected: int = 200, **given: Any) -> Any:
+        """The data of an answer that has this status and the declared type."""
+        status, parsed = self.ask(name, *path, **given)
+        assert status == expected, (name, status, parsed)
+        assert parsed is not None, f"{name} does not know the type of its answer"
+        self.called.add(name)
+        return parsed if name in AS_THEY_ARE else parsed.data
+
+
+def test_made_client_calls_every_operation(made: ModuleType, server: TrainingServer):
+    walk = Walk(made, str(server.client.base_url))
+    _ask_about_the_machine(walk)
+    _hold_a_gpu(walk)
+    done = _train(walk, server)
+    _read_what_it_made(walk, done)
+    _go_on_and_clear_up(walk, server, done)
+    assert walk.called == set(walk.operations)
+
+
+def _ask_about_the_machine(walk: Walk) -> None:
+    for name in ("get_health_get_health", "get_health_get_readiness", "get_system_get_overview"):
+        walk.call(name)
+    for name in ("get_gpu_get_summary", "get_gpu_get_events", "get_logs_get_own_logs"):
+        walk.call(name)
+    assert "nvidia_smi" in walk.call("get_system_get_metrics")
+    assert "nvidia_smi" in walk.call("get_system_get_metrics_at_root")
+    assert len(walk.call("get_gpu_get_status").gpus) == 8
+    assert len(walk.call("get_gpu_get_available", count=2).available_gpus) == 2
+    walk.call("get_logs_search_own", keyword="listening")
+    for name in ("get_gpu_get_gpu", "get_gpu_get_details", "get_gpu_get_processes", "get_gpu_get_history"):
+        walk.call(name, "0")
+
+
+def _hold_a_gpu(walk: Walk) -> None:
+    body = walk.body("RegisterTask", {"gpu_ids": [7], "task_type": "training", "task_id": "mine"})
+    assert walk.call("post_gpu_register_task", body=body, expected=201, idempotency_key="once").task_id == "mine"
+    assert walk.call("get_gpu_get_tasks").tasks
+    walk.call("get_gpu_get_task", "mine")
+    walk.call("patch_gpu_update_task", "mine", body=walk.body("TaskProgress", {"progress": 5.5}))
+    walk.call("delete_gpu_release_task", "mine")
+
+
+def _train(walk: Walk, server: TrainingServer) -> str:
+    """A toy that is stopped, resumed and runs to its end; its id."""
+    body = walk.body("StartBody", toy(60, step_seconds=0.1))
+    assert walk.call("post_training_validate", body=body).valid
+    task_id = str(walk.call("post_training_start", body=body, expected=201).task_id)
+    server.await_step(task_id, 15)
+    how = walk.body("StopTraining", {"timeout_seconds": 20})
+    walk.call("post_training_stop", task_id, body=how, expected=202)
+    walk.call("post_training_stop_task", task_id, body=how, expected=202)
+    server.await_status(task_id, "stopped")
+    walk.call("post_training_resume", task_id, body=walk.body("ResumeTraining", {}), expected=202)
+    server.await_status(task_id, "completed")
+    return task_id
+
+
+def _read_what_it_made(walk: Walk, task_id: str) -> None:
+    assert walk.call("get_training_get_task", task_id).status.value == "completed"
+    assert walk.call("get_training_get_progress", task_id).status.value == "completed"
+    assert [row.task_id for row in walk.call("get_training_get_list").tasks] == [task_id]
+    assert walk.call("get_training_get_metrics", task_id).data
+    assert walk.call("get_training_get_checkpoints", task_id).checkpoints
+    assert walk.call("get_training_get_events", task_id).events
+    artifacts = walk.call("get_training_get_artifacts", task_id).artifacts
+    assert walk.call("get_training_get_artifact", task_id, artifacts[0].path).payload.read()
+    assert walk.call("get_logs_get_logs", task_id).logs
+    assert walk.call("get_logs_search_task", task_id, keyword="TRAINING COMPLETE").results
+    assert walk.call("get_logs_search_all", keyword="TRAINING COMPLETE").results
+    assert b"TRAINING COMPLETE" in walk.call("get_logs_download", task_id).payload.read()
+
+
+def _go_on_and_clear_up(walk: Walk, server: TrainingServer, task_id: str) -> None:
+    walk.call("patch_training_patch_task", task_id, body=walk.body("PatchTraining", {"priority": 3}))
+    again = walk.call("post_training_restart", task_id, expected=201).task_id
+    server.await_status(str(again), "completed")
+    # A training whose GPU is draining still holds it: 409 until its memory is back.
+    until(lambda: walk.ask("delete_training_delete_task", str(again), files=True)[0] == 200, what="its GPU")
+    until(lambda: server.client.get(f"/api/v1/training/{again}").status_code == 404)
+    walk.call("delete_training_delete_task", task_id, files=True)

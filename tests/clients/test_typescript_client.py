@@ -1,0 +1,20 @@
+"""Types that openapi-typescript makes of the document fit what is asked and answered."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.clients.conftest import HERE, run
+from tests.e2e.training_server import TrainingServer
+
+
+def test_typed_client_calls_every_operation(
+    tools: Path, document: dict[str, Any], document_file: Path, server: TrainingServer, tmp_path: Path
+):
+    for name in ("walk.ts", "tsconfig.json", "package.json"):
+        (tmp_path / name).write_text((HERE / name).read_text())
+    (tmp_path / "node_modules").symlink_to(HERE / "node_modules")
+    run(tools / "openapi-typescript", document_file, "--output", tmp_path / "schema.d.ts")
+    run(tools / "tsc", "--project", tmp_path)
+    called = json.loads(run("node", tmp_path / "walk.js", str(server.client.base_url)))
+    assert set(called) == {f"{method} {path}" for path, ways in document["paths"].items() for method in ways}

@@ -1,0 +1,130 @@
+// Calls every operation through types that openapi-typescript made of the document (schema.d.ts), and prints which.
+// tsc checks what is asked and what is read; the address of the server is the first argument.
+
+import createClient, { type Middleware } from "openapi-fetch";
+import type { components, paths } from "./schema.js";
+
+const address = process.argv[2];
+if (address === undefined) throw new Error("give the address of a server");
+
+const called = new Set<string>();
+const remember: Middleware = {
+  onResponse({ request, response, schemaPath }) {
+    if (response.ok) called.add(`${request.method.toLowerCase()} ${schemaPath}`);
+    return undefined;
+  },
+};
+
+const api = createClient<paths>({ baseUrl: address });
+api.use(remember);
+
+/** The data of a success; anything else ends the walk. */
+function data<T>(answer: { data?: { data: T } | string; error?: unknown; response: Response }): T {
+  if (answer.data === undefined || typeof answer.data === "string") throw new Error(`${answer.response.url}: ${JSON.stringify(answer.error)}`);
+  return answer.data.data;
+}
+
+/** What is no envelope: text and bytes. */
+function text(answer: { data?: unknown; error?: unknown; response: Response }): string {
+  if (typeof answer.data !== "string" || answer.data === "") throw new Error(`${answer.response.url}: ${JSON.stringify(answer.error)}`);
+  return answer.data;
+}
+
+async function until(look: () => Promise<boolean>): Promise<void> {
+  for (let tries = 0; tries < 600; tries += 1) {
+    if (await look()) return;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  throw new Error("waited in vain");
+}
+
+async function askAboutTheMachine(): Promise<void> {
+  data(await api.GET("/health"));
+  data(await api.GET("/health/ready"));
+  data(await api.GET("/api/v1/system/overview"));
+  data(await api.GET("/api/v1/system/logs"));
+  data(await api.GET("/api/v1/system/logs/search", { params: { query: { keyword: "listening" } } }));
+  text(await api.GET("/metrics", { parseAs: "text" }));
+  text(await api.GET("/api/v1/metrics", { parseAs: "text" }));
+  const gpus: components["schemas"]["GPUInfo"][] = data(await api.GET("/api/v1/gpu/status")).gpus;
+  if (gpus.length !== 8) throw new Error(`there are ${gpus.length} GPUs`);
+  data(await api.GET("/api/v1/gpu/summary"));
+  data(await api.GET("/api/v1/gpu/events"));
+  data(await api.GET("/api/v1/gpu/available", { params: { query: { count: 2, task_type: "training" } } }));
+  const path = { gpu_id: "0" };
+  data(await api.GET("/api/v1/gpu/{gpu_id}", { params: { path } }));
+  data(await api.GET("/api/v1/gpu/{gpu_id}/details", { params: { path } }));
+  data(await api.GET("/api/v1/gpu/{gpu_id}/processes", { params: { path } }));
+  data(await api.GET("/api/v1/gpu/{gpu_id}/history", { params: { path, query: { metric: "temperature_gpu" } } }));
+}
+
+async function holdAGPU(): Promise<void> {
+  const header = { "Idempotency-Key": "typed" };
+  const body = { gpu_ids: [7], task_type: "training" as const };
+  const task = data(await api.POST("/api/v1/gpu/tasks", { body, params: { header } }));
+  const params = { path: { task_id: task.task_id } };
+  data(await api.GET("/api/v1/gpu/tasks"));
+  data(await api.GET("/api/v1/gpu/tasks/{task_id}", { params }));
+  data(await api.PATCH("/api/v1/gpu/tasks/{task_id}", { params, body: { progress: 5.5 } }));
+  data(await api.DELETE("/api/v1/gpu/tasks/{task_id}", { params }));
+}
+
+async function ends(taskId: string, status: components["schemas"]["TaskStatus"]): Promise<void> {
+  const params = { path: { task_id: taskId } };
+  await until(async () => data(await api.GET("/api/v1/training/{task_id}/progress", { params })).status === status);
+}
+
+async function train(): Promise<string> {
+  const toy = { steps_per_epoch: 60, step_seconds: 0.1, checkpoint_every_n_steps: 10 };
+  const body = { model_type: "toy", gpu_count: 1, config: { epochs: 1, toy } };
+  if (!data(await api.POST("/api/v1/training/validate", { body })).valid) throw new Error("the toy is not valid");
+  const taskId = data(await api.POST("/api/v1/training/start", { body })).task_id;
+  const params = { path: { task_id: taskId } };
+  await until(async () => {
+    const shown = data(await api.GET("/api/v1/training/{task_id}/progress", { params }));
+    return (shown.progress.current_step ?? 0) >= 15;
+  });
+  data(await api.POST("/api/v1/training/stop/{task_id}", { params, body: { timeout_seconds: 20 } }));
+  data(await api.POST("/api/v1/training/{task_id}/stop", { params }));
+  await ends(taskId, "stopped");
+  data(await api.POST("/api/v1/training/resume/{task_id}", { params }));
+  await ends(taskId, "completed");
+  return taskId;
+}
+
+async function readWhatItMade(taskId: string): Promise<void> {
+  const params = { path: { task_id: taskId } };
+  const query = { keyword: "TRAINING COMPLETE" };
+  data(await api.GET("/api/v1/training/{task_id}", { params }));
+  data(await api.GET("/api/v1/training/list", { params: { query: { status: "completed" } } }));
+  data(await api.GET("/api/v1/training/{task_id}/metrics", { params: { ...params, query: { metric: "loss" } } }));
+  data(await api.GET("/api/v1/training/{task_id}/checkpoints", { params }));
+  data(await api.GET("/api/v1/training/{task_id}/events", { params }));
+  data(await api.GET("/api/v1/training/{task_id}/logs", { params: { ...params, query: { tail: 5 } } }));
+  data(await api.GET("/api/v1/training/{task_id}/logs/search", { params: { ...params, query } }));
+  data(await api.GET("/api/v1/logs/search", { params: { query } }));
+  text(await api.GET("/api/v1/training/{task_id}/logs/download", { params, parseAs: "text" }));
+  const [made] = data(await api.GET("/api/v1/training/{task_id}/artifacts", { params })).artifacts;
+  if (made === undefined) throw new Error("it made nothing");
+  const file = { path: { task_id: taskId, path: made.path } };
+  text(await api.GET("/api/v1/training/{task_id}/artifacts/{path}", { params: file, parseAs: "text" }));
+}
+
+async function clearUp(taskId: string): Promise<void> {
+  const params = { path: { task_id: taskId } };
+  data(await api.PATCH("/api/v1/training/{task_id}", { params, body: { priority: 3 } }));
+  const again = data(await api.POST("/api/v1/training/restart/{task_id}", { params })).task_id;
+  await ends(again, "completed");
+  // While its GPU is draining it cannot be deleted.
+  await until(async () => {
+    const asked = { params: { path: { task_id: again }, query: { files: true } } };
+    return (await api.DELETE("/api/v1/training/{task_id}", asked)).response.ok;
+  });
+}
+
+await askAboutTheMachine();
+await holdAGPU();
+const done = await train();
+await readWhatItMade(done);
+await clearUp(done);
+console.log(JSON.stringify([...called].sort()));

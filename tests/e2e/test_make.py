@@ -1,0 +1,107 @@
+"""The server in the background, by the Makefile: a checkout of a test's own, with a program that only waits."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.e2e.server import ROOT
+
+pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not on PATH")
+
+WAITS = "import time\ntime.sleep(60)\n"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Iterator[Path]:
+    """Looks installed; what it started is ended with the test."""
+    made = make_checkout(tmp_path / "checkout")
+    yield made
+    make(made, "stop")
+
+
+def make_checkout(root: Path) -> Path:
+    (root / ".venv" / "bin").mkdir(parents=True)
+    (root / "deploy").mkdir()
+    (root / "api" / "dashboard").mkdir(parents=True)
+    shutil.copy(ROOT / "Makefile", root)
+    shutil.copy(ROOT / "deploy" / "server-process.sh", root / "deploy")
+    (root / "run.py").write_text(WAITS)
+    (root / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    for name in ("requirements.txt", "api/dashboard/package.json", ".venv/bin/.installed", ".venv/bin/.charts"):
+        (root / name).touch()
+    return root
+
+
+def make(root: Path, target: str) -> str:
+    done = subprocess.run(
+        ["make", "-s", target],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    return done.stdout + done.stderr
+
+
+def start_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Another checkout's run.py."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "run.py").write_text(WAITS)
+    child = subprocess.Popen([sys.executable, "run.py"], cwd=tmp_path / "other")
+    yield child
+    child.kill()
+    child.wait()
+
+
+def name_in_file(checkout: Path, text: str) -> None:
+    (checkout / "data" / "run").mkdir(parents=True, exist_ok=True)
+    (checkout / "data" / "run" / "server.pid").write_text(text)
+
+
+def test_server_is_started_told_of_and_ended(checkout: Path) -> None:
+    assert "It runs with pid" in make(checkout, "background")
+    pid = int((checkout / "data" / "run" / "server.pid").read_text().split()[0])
+    assert f"with pid {pid}" in make(checkout, "status")
+    assert "runs already" in make(checkout, "background")
+    assert "Ended." in make(checkout, "stop")
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    assert "Nothing runs" in make(checkout, "status")
+
+
+def test_log_in_the_background_is_its_users_alone(checkout: Path) -> None:
+    make(checkout, "background")
+    kept = [checkout / "data" / "run", *(checkout / "data" / "run").iterdir()]
+    assert [str(path) for path in kept if path.stat().st_mode & 0o077] == []
+
+
+@pytest.mark.parametrize(
+    "told", ["{pid}\n", "{pid} {start}\n", "{pid} 1\n", "{pid} {start} 0\n", "0 0\n", "-1 5\n", "", "x y\n"]
+)
+def test_another_checkouts_server_is_not_ended(checkout: Path, other: subprocess.Popen[bytes], told: str) -> None:
+    name_in_file(checkout, told.format(pid=other.pid, start=start_of(other.pid)))
+    assert "Nothing runs" in make(checkout, "status")
+    assert "Nothing runs" in make(checkout, "stop")
+    assert other.poll() is None
+
+
+def test_process_that_got_the_servers_pid_later_is_not_ended(checkout: Path) -> None:
+    child = subprocess.Popen([sys.executable, "run.py"], cwd=checkout)
+    try:
+        name_in_file(checkout, f"{child.pid} {int(start_of(child.pid)) - 1}\n")
+        assert "Nothing runs" in make(checkout, "stop")
+        assert child.poll() is None
+    finally:
+        child.kill()
+        child.wait()

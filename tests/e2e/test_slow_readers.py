@@ -1,0 +1,93 @@
+"""Clients that ask and do not read, over real sockets: whom they may keep waiting, and what they may hold."""
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import httpx
+
+from tests.e2e.conftest import Start
+from tests.e2e.server import ServerProcess, until
+
+MEGABYTE = 1 << 20
+BUNDLE = "/docs/assets/swagger-ui-bundle.js"
+PAGE = "/api/v1/system/logs?tail=1000"
+
+
+@contextmanager
+def deaf(server: ServerProcess, path: str, times: int = 1) -> Iterator[socket.socket]:
+    """A client that has asked and never reads."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    sock.settimeout(10)
+    sock.connect(("127.0.0.1", server.port))
+    with sock:
+        sock.sendall(b"GET %b HTTP/1.1\r\nHost: localhost\r\n\r\n" % path.encode() * times)
+        yield sock
+
+
+def slowest(server: ServerProcess, *paths: str, rounds: int = 5) -> float:
+    """Seconds that the slowest answer took."""
+    took = []
+    with httpx.Client(base_url=server.client.base_url, trust_env=False, timeout=10) as client:
+        for path in paths * rounds:
+            began = time.perf_counter()
+            assert client.get(path).status_code == 200
+            took.append(time.perf_counter() - began)
+    return max(took)
+
+
+def test_forty_who_do_not_read_a_large_file_hold_no_thread(server: ServerProcess) -> None:
+    with ExitStack() as stack:
+        for _ in range(40):
+            stack.enter_context(deaf(server, BUNDLE))
+        assert slowest(server, "/health", "/api/v1/system/overview", "/api/v1/gpu/available") < 5.0
+
+
+def test_who_asks_three_at_once_and_leaves_without_reading_leaves_nothing_behind(server: ServerProcess) -> None:
+    with ExitStack() as stack:
+        for _ in range(40):
+            stack.enter_context(deaf(server, BUNDLE, times=3))
+        time.sleep(0.5)
+    assert slowest(server, "/health", "/api/v1/system/overview", "/api/v1/gpu/available") < 5.0
+
+
+def test_stream_ends_with_its_client_although_another_request_waits_behind_it(server: ServerProcess) -> None:
+    stream, later = "/api/v1/gpu/stream", b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as sock:
+        sock.sendall(f"GET {stream} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() + later)
+        until(lambda: server.metrics()["diffusion_pipe_stream_subscribers"] == 1)
+    until(lambda: server.metrics()["diffusion_pipe_stream_subscribers"] == 0)
+
+
+def answer_of(server: ServerProcess, path: str) -> int:
+    """The status; a 503 says when to come again."""
+    with httpx.Client(base_url=server.client.base_url, trust_env=False, timeout=15) as client:
+        answer = client.get(path)
+    assert answer.status_code == 200 or int(answer.headers["retry-after"]) > 0
+    return answer.status_code
+
+
+def fill_own_log(server: ServerProcess) -> None:
+    """2 MiB of request lines."""
+    for _ in range(450):
+        assert server.client.get(f"/{'x' * 5_000}").status_code == 404
+    until(lambda: len(server.client.get(PAGE).content) > 2_000_000)
+
+
+def test_many_who_ask_for_long_pages_and_do_not_read_take_little_memory_and_keep_nobody_waiting(start: Start) -> None:
+    server = start()
+    fill_own_log(server)
+    before = server.memory()
+    with ExitStack() as stack:
+        for _ in range(150):
+            stack.enter_context(deaf(server, PAGE))
+        seconds = slowest(server, "/health", rounds=20)
+        time.sleep(1)
+        seconds = max(seconds, slowest(server, "/health", rounds=5))
+        # Who does not read makes room for who does.
+        assert answer_of(server, "/api/v1/system/overview") in (200, 503)
+        until(lambda: answer_of(server, "/api/v1/system/overview") == 200, timeout=40)
+        highest = server.memory()
+    assert (seconds < 1.5, highest - before < 200 * MEGABYTE) == (True, True), (seconds, highest - before)
