@@ -20,6 +20,7 @@ def outcome(
     started_at: float | None = 0.0,
     ended_at: float = 0.0,
     log_lost_bytes: int = 0,
+    error_number: int | None = None,
 ) -> Outcome:
     """An outcome, where only what matters is said. With a rung it was asked to stop."""
     return Outcome(
@@ -34,6 +35,7 @@ def outcome(
         started_at=started_at,
         ended_at=ended_at,
         log_lost_bytes=log_lost_bytes,
+        error_number=error_number,
     )
 
 
