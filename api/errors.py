@@ -232,3 +232,9 @@ class SearchBusy(Unavailable):
     """As many searches are running as are allowed at a time: ask again in a moment."""
 
     code = "search_busy"
+
+
+class CheckBusy(Unavailable):
+    """As many requests are being checked as are at a time: ask again in a moment."""
+
+    code = "check_busy"

@@ -81,6 +81,7 @@ class Outcome:
     log_offset: int | None = None  #: where in the task's log this attempt's output begins
     log_bytes: int = 0  #: what it put there
     log_lost_bytes: int = 0  #: what the disk did not take
+    error_number: int | None = None  #: the errno of `error`, where it has one
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ def outcome(
     started_at: float | None = 0.0,
     ended_at: float = 0.0,
     log_lost_bytes: int = 0,
+    error_number: int | None = None,
 ) -> Outcome:
     """An outcome, where only what matters is said. With a rung it was asked to stop."""
     return Outcome(
@@ -34,6 +35,7 @@ def outcome(
         started_at=started_at,
         ended_at=ended_at,
         log_lost_bytes=log_lost_bytes,
+        error_number=error_number,
     )
 
 
@@ -80,6 +82,10 @@ class FakeExecutor:
     def prints(self, log_directory: Path, content: bytes) -> None:
         """Output arrives in a task's log."""
         self._logs[log_directory] = self._logs.get(log_directory, b"") + content
+
+    def printed(self, log_directory: Path) -> bytes:
+        """All that a task's attempts have printed."""
+        return self._logs.get(log_directory, b"")
 
     def leaves_behind(self, uid: str, *pids: int) -> None:
         """These processes still carry the attempt's marker."""

@@ -222,7 +222,8 @@ class LocalExecutor:
                 if self._pulses.measure(directory, None) < self._frozen_seconds:
                     return seen
                 return replace(seen, phase=Phase.UNKNOWN, reason=f"{why}, and its supervisor shows no sign of life")
-            if not is_held_open(directory / "output.fifo"):
+            output = directory / ("output" if os.path.lexists(directory / "output") else "output.fifo")
+            if not is_held_open(output):
                 return None
         return Observation(Phase.UNKNOWN, self._node, stop_rung=runner.stop_rung, reason=f"{why}: it may live")
 

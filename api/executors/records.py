@@ -98,6 +98,7 @@ def parse_outcome(content: bytes, written_at: float) -> Outcome | None:
         log_offset=_whole(record.get("log_offset")),
         log_bytes=_whole(record.get("log_bytes")) or 0,
         log_lost_bytes=_whole(record.get("log_lost_bytes")) or 0,
+        error_number=_whole(record.get("error_number")),
     )
 
 

@@ -28,8 +28,8 @@ def parse_follow_query(asked: Asked) -> FollowQuery:
     """The last id that a client has seen goes before its query. Raises Invalid with every mistake."""
     query = Query(asked.query, ("offset", "tail", "level", "type"))
     start = read_start(query)
-    level = query.choice("level", tuple(LogLevel))
-    kind = None if query.text("type") == "all" else query.choice("type", tuple(LogType))
+    level = query.choice("level", LogLevel)
+    kind = None if query.text("type") == "all" else query.choice("type", LogType)
     query.check()
     last = asked.last_event_id or ""
     if last.isascii() and last.isdecimal() and len(last) <= _DIGITS:

@@ -1,7 +1,7 @@
 """The parameters of a request for a stream: all mistakes at once."""
 
 import difflib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import TypeVar
 from urllib.parse import parse_qsl
@@ -47,15 +47,16 @@ class Query:
         self._refuse(name, f"must be a whole number from 0 to {most:,}")
         return None
 
-    def choice(self, name: str, allowed: Collection[Choice]) -> Choice | None:
+    def choice(self, name: str, allowed: type[Choice]) -> Choice | None:
         """One of these words."""
         text = self._given.get(name)
         if text is None:
             return None
-        found = next((choice for choice in allowed if choice == text), None)
-        if found is None:
+        try:
+            return allowed(text)
+        except ValueError:
             self._refuse(name, f"must be one of {', '.join(allowed)}")
-        return found
+            return None
 
     def choices(self, name: str, allowed: Sequence[Choice]) -> tuple[Choice, ...]:
         """Some of these words, by comma; all of them when nothing is said."""

@@ -5,14 +5,23 @@ from enum import StrEnum
 
 from api.models.training import Cause, TaskStatus
 
+#: Other programs' words for the levels.
+_LEVEL_WORDS = {"trace": "debug", "warn": "warning", "err": "error", "critical": "error", "fatal": "error"}
+
 
 class LogLevel(StrEnum):
-    """How much a line matters."""
+    """How much a line matters. It is also found by other programs' words, in any case: INFO, Warn."""
 
     DEBUG = "debug"
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "LogLevel | None":
+        word = value.lower() if isinstance(value, str) else ""
+        word = _LEVEL_WORDS.get(word, word)
+        return next((level for level in cls if level.value == word), None)
 
 
 class LogType(StrEnum):
@@ -135,6 +144,9 @@ class StopReason(StrEnum):
 class SearchResult:
     """What a search found, how far it came, and where it can go on."""
 
+    task_id: str | None  #: whose log it was; None of the server's own, or of all tasks
+    query: str  #: the word or the pattern
+    total_matches: int | None  #: lines that match, from where it began; None when it did not come to the end
     results: tuple[SearchHit, ...]
     searched_bytes: int
     complete: bool

@@ -36,7 +36,9 @@ class Form(StrEnum):
 class LineQuery(Strict):
     """Which lines."""
 
-    level: LogLevel | None = Field(None, description="this level and what matters more")
+    level: LogLevel | None = Field(
+        None, description="this level and what matters more; INFO and WARN are taken as well"
+    )
     type: WantedType = Field(WantedType.ALL, description="what they are about")
 
     def wanted(self) -> LineFilter:
@@ -45,13 +47,15 @@ class LineQuery(Strict):
 
 
 class LogsQuery(LineQuery):
-    """Which part of a log: the last lines, those from an offset on, or those since a time."""
+    """Which part of a log: the last lines, those from an offset on, or those since a time; `tail` may join the last."""
 
     tail: int | None = Field(
         None, ge=0, description="the last so many lines; 200 when nothing else is asked for; more than 10000 is 10000"
     )
     offset: Offset | None = Field(None, description="from this byte of the whole log on: `next_offset` of before")
-    since: Time | Duration | None = Field(None, description="from a time on, or from so long ago")
+    since: Time | Duration | None = Field(
+        None, description="from a time on, or from so long ago; with `tail` the last of these"
+    )
     limit_bytes: int | None = Field(
         None, ge=1, description="bytes of the log at most; by default 262144, and 4194304 for `tail`; no more than that"
     )
@@ -59,9 +63,9 @@ class LogsQuery(LineQuery):
 
     @model_validator(mode="after")
     def _one_place(self) -> "LogsQuery":
-        given = [name for name in ("tail", "offset", "since") if getattr(self, name) is not None]
-        if len(given) > 1:
-            raise ValueError(f"give one of tail, offset and since, not {' and '.join(given)}")
+        given = [name for name in ("tail", "since") if getattr(self, name) is not None]
+        if self.offset is not None and given:
+            raise ValueError(f"offset goes alone, not with {' and '.join(given)}")
         return self
 
     def since_at(self, now: datetime) -> datetime | None:

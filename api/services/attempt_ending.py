@@ -51,7 +51,9 @@ class AttemptEnding:
         for found in watch.finish():
             self._tasks.note_checkpoint(watch.attempt, found.name, self._clock.now())
         prune_checkpoints(self._tasks, watch, self._clock.now())
-        verdict = judge_outcome(outcome, watch.trainer, task.stop, watch.progress, tuple(watch.last_lines))
+        verdict = judge_outcome(
+            outcome, watch.trainer, task.stop, watch.progress, tuple(watch.last_lines), watch.checkpoints
+        )
         return self._finish(task, watch.attempt, verdict, outcome, watch)
 
     def give_up(self, task: TaskSummary, attempt: Attempt, verdict: Verdict) -> bool:
@@ -100,7 +102,7 @@ class AttemptEnding:
         was_asked_to_stop = task.stop is not None and task.stop.cause is None
         if verdict.status is not TaskStatus.FAILED or verdict.cause is None or was_asked_to_stop:
             return None
-        return plan_retry(task, self._tasks.get(task.task_id).request, verdict.cause, got_further)
+        return plan_retry(task, self._tasks.get(task.task_id).request, verdict.cause, got_further, verdict.is_passing)
 
     def _got_further(self, watch: AttemptWatch | None) -> bool:
         """Whether it came further than every attempt before: then what happened is not what happened before."""

@@ -1,5 +1,6 @@
 """What happened to the GPUs: Xid errors, changes of status and health, the driver's coming and going."""
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -8,25 +9,36 @@ from datetime import datetime
 from api.models.event import EventType, GPUEvent, Severity
 from api.models.gpu import GPUStatus, Verdict
 from api.models.snapshot import GPUSnapshot
-from api.services.gpu_judgement import CRITICAL_XIDS, WARNING_XIDS
+from api.models.xids import XidClass, look_up
 from api.services.judged_gpu import JudgedGPU
+
+logger = logging.getLogger(__name__)
 
 #: Events kept, newest first to go last; older ones are forgotten.
 CAPACITY = 10_000
 
 _STATUS_SEVERITY = {GPUStatus.LOST: Severity.CRITICAL, GPUStatus.UNKNOWN: Severity.WARNING}
+_XID_SEVERITY = {XidClass.FATAL: Severity.CRITICAL, XidClass.DEGRADED: Severity.WARNING}
 _HEALTH_SEVERITY = {
     Verdict.UNHEALTHY: Severity.CRITICAL,
     Verdict.DEGRADED: Severity.WARNING,
     Verdict.UNKNOWN: Severity.WARNING,
 }
 
+#: Status, verdict, and what the driver asks for.
+_Seen = tuple[GPUStatus, Verdict, int]
+
 
 def xid_severity(xid: int) -> Severity:
     """How much an Xid matters for the GPU; 13, 31 and 43 are faults of the application."""
-    if xid in CRITICAL_XIDS:
-        return Severity.CRITICAL
-    return Severity.WARNING if xid in WARNING_XIDS else Severity.INFO
+    return _XID_SEVERITY.get(look_up(xid).kind, Severity.INFO)
+
+
+def describe_xid(code: int, task_id: str | None) -> str:
+    """What the driver reported, what it means and what to do; for the task that was on the GPU, too."""
+    xid = look_up(code)
+    text = f"the driver reported Xid {code} ({xid.meaning}): {xid.advice}"
+    return text if task_id is None else f"{text}; {task_id} was on it: {xid.retry}"
 
 
 class GPUEvents:
@@ -38,7 +50,8 @@ class GPUEvents:
         self._lock = threading.Lock()
         self._events: deque[GPUEvent] = deque(maxlen=CAPACITY)
         self._last_id = 0
-        self._seen: dict[str, tuple[GPUStatus, Verdict]] = {}
+        self._seen: dict[str, _Seen] = {}
+        self._said: dict[str, tuple[GPUStatus | None, Verdict]] = {}
         self._problem: str | None = None
 
     def add(
@@ -71,6 +84,8 @@ class GPUEvents:
             self._events.append(event)
         if type_ is EventType.SOURCE:
             self._on_source(event)
+        if type_ not in (EventType.STATUS, EventType.HEALTH):
+            _log(severity, message, gpu)
         return event
 
     def compare(self, now: datetime, snapshot: GPUSnapshot, gpus: Sequence[JudgedGPU]) -> None:
@@ -80,11 +95,31 @@ class GPUEvents:
             uuid = gpu.reading.uuid
             if uuid is None:
                 continue
-            current = (gpu.judgement.status, gpu.judgement.health.verdict)
+            current = (gpu.judgement.status, gpu.judgement.health.verdict, gpu.vitals.recovery_action or 0)
             previous = self._seen.get(uuid)
             self._seen[uuid] = current
             if previous is not None and previous != current:
                 self._add_changes(now, gpu, previous, current)
+            if snapshot.problem is None:
+                # While the driver as a whole fails, that is said once and not for each GPU.
+                self._say(uuid, gpu)
+
+    def _say(self, uuid: str, gpu: JudgedGPU) -> None:
+        """A line in the service's own log for what operators watch: loss, return, age and health, once a change."""
+        judgement = gpu.judgement
+        trouble = judgement.status if judgement.status in _STATUS_SEVERITY else None
+        before = self._said.get(uuid, (None, Verdict.HEALTHY))
+        current = self._said[uuid] = (trouble, judgement.health.verdict)
+        if current == before:
+            return
+        severity = _STATUS_SEVERITY.get(judgement.status, Severity.INFO)
+        if severity is not Severity.CRITICAL:
+            severity = _HEALTH_SEVERITY.get(judgement.health.verdict, severity)
+        reasons = dict.fromkeys(
+            [*([judgement.reason] if trouble and judgement.reason else []), *judgement.health.reasons]
+        )
+        why = "; ".join(reasons) or ("it can be used again" if before != (None, Verdict.HEALTHY) else "")
+        _log(severity, f"it is {judgement.status} and {judgement.health.verdict}: {why}", gpu)
 
     def _compare_source(self, now: datetime, snapshot: GPUSnapshot) -> None:
         # Compared by the fact, not by the text: a text that counts seconds would be an event a sweep.
@@ -97,14 +132,13 @@ class GPUEvents:
             message = f"{snapshot.source} gives readings again; before: {before}"
             self.add(now, EventType.SOURCE, Severity.INFO, message, previous="failing", current="ok")
 
-    def _add_changes(
-        self, now: datetime, gpu: JudgedGPU, previous: tuple[GPUStatus, Verdict], current: tuple[GPUStatus, Verdict]
-    ) -> None:
+    def _add_changes(self, now: datetime, gpu: JudgedGPU, previous: _Seen, current: _Seen) -> None:
         if previous[0] is not current[0]:
             message = gpu.judgement.reason or f"is {current[0]}"
             severity = _STATUS_SEVERITY.get(current[0], Severity.INFO)
             self.add(now, EventType.STATUS, severity, message, gpu=gpu, previous=previous[0], current=current[0])
-        if previous[1] is not current[1]:
+        # Another thing that the driver asks for is news, even of a GPU that was unhealthy before.
+        if previous[1] is not current[1] or (current[2] and previous[2] != current[2]):
             message = "; ".join(gpu.judgement.health.reasons) or f"is {current[1]}"
             severity = _HEALTH_SEVERITY.get(current[1], Severity.INFO)
             self.add(now, EventType.HEALTH, severity, message, gpu=gpu, previous=previous[1], current=current[1])
@@ -113,3 +147,12 @@ class GPUEvents:
         """Every event that is kept, newest first."""
         with self._lock:
             return tuple(reversed(self._events))
+
+
+def _log(severity: Severity, message: str, gpu: JudgedGPU | None) -> None:
+    """Critical is an error. What comes to an end is a warning, too: an alarm's end must reach whoever got the alarm."""
+    level = logging.ERROR if severity is Severity.CRITICAL else logging.WARNING
+    if gpu is None:
+        logger.log(level, "%s", message)
+    else:
+        logger.log(level, "GPU %s: %s", gpu.reading.index, message, extra={"uuid": gpu.reading.uuid})

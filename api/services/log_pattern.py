@@ -26,6 +26,7 @@ class LogPattern:
 
     def __init__(self, text: str, is_regex: bool, ignore_case: bool) -> None:
         """Raises InvalidPattern with RE2's reason."""
+        self.text = text
         if is_regex and _ABSOLUTE_ANCHOR.search(text):
             raise InvalidPattern("\\A and \\z mean nothing in a log: use ^ and $ for the ends of a line.")
         # Loaded with the first search: it takes 2 MB.

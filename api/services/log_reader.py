@@ -23,16 +23,26 @@ class LogReader:
         self._create_classifier = create_classifier
         self._is_finished = is_finished
 
-    def tail(self, count: int, limit_bytes: int = MAX_PAGE_BYTES, wanted: LineFilter = EVERYTHING) -> LogPage:
-        """The last `count` lines of those that are wanted, as far as the last `limit_bytes` hold them."""
+    def tail(
+        self,
+        count: int,
+        limit_bytes: int = MAX_PAGE_BYTES,
+        wanted: LineFilter = EVERYTHING,
+        since: float | None = None,
+    ) -> LogPage:
+        """The last `count` lines of those that are wanted, as far as the last `limit_bytes` hold them.
+
+        `since`: only of those that came since this time (Unix seconds).
+        """
         end = self._files.end()
+        first = 0 if since is None else self.find_time(since)
         if wanted.selects_all:
-            begin = self.find_tail(end, count, limit_bytes)
+            begin = max(first, self.find_tail(end, count, limit_bytes))
             lines, next_offset = self._read_lines(begin, MAX_PAGE_BYTES, MAX_PAGE_LINES, wanted)
             return self._page(lines[max(0, len(lines) - count) :], next_offset)
         limit, begin = min(limit_bytes, _BLOCK), end + 1
         while True:
-            before, begin = begin, self.find_tail(end, MAX_PAGE_LINES, limit)
+            before, begin = begin, max(first, self.find_tail(end, MAX_PAGE_LINES, limit))
             lines, next_offset = self._read_lines(begin, MAX_PAGE_BYTES, MAX_PAGE_LINES, wanted)
             if len(lines) >= count or limit >= limit_bytes or begin == before:
                 return self._page(lines[max(0, len(lines) - count) :], next_offset)

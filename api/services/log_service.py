@@ -88,16 +88,17 @@ class LogService:
         limit_bytes: int | None = None,
         wanted: LineFilter,
     ) -> LogPage | TaskLogPage:
-        """The last lines, those from an offset on, or those since a time."""
+        """The last lines, those from an offset on, or those since a time: with `tail` the last of these."""
         reader = source.reader()
         limit = min(limit_bytes or DEFAULT_BYTES, MAX_PAGE_BYTES)
         if offset is not None:
             page = reader.read_from(offset, limit, wanted)
-        elif since is not None:
+        elif since is not None and tail is None:
             page = reader.since(since.timestamp(), limit, wanted)
         else:
             count = min(DEFAULT_TAIL if tail is None else tail, MAX_PAGE_LINES)
-            page = reader.tail(count, min(limit_bytes or MAX_PAGE_BYTES, MAX_PAGE_BYTES), wanted)
+            at = None if since is None else since.timestamp()
+            page = reader.tail(count, min(limit_bytes or MAX_PAGE_BYTES, MAX_PAGE_BYTES), wanted, at)
         if source.task_id is None:
             return page
         return TaskLogPage(**{name: getattr(page, name) for name in LogPage.__slots__}, task_id=source.task_id)
@@ -112,12 +113,12 @@ class LogService:
         """Searches one log, from an offset on. Raises SearchBusy."""
         with self._search(query) as run:
             next_offset = run.search(source, offset or 0)
-            return self._result(run, next_offset, None)
+            return self._result(run, source.task_id, next_offset, None)
 
     def search_all(self, query: LogQuery, cursor: str | None) -> SearchResult:
         """Searches the logs of all tasks, the newest task first. Raises SearchBusy."""
         with self._search(query) as run:
-            return self._result(run, None, self._search_tasks(run, cursor))
+            return self._result(run, None, None, self._search_tasks(run, cursor))
 
     def _search_tasks(self, run: SearchRun, cursor: str | None) -> str | None:
         """Where to go on when it had to stop: the task's serial number, and the offset in its log."""
@@ -154,8 +155,13 @@ class LogService:
         finally:
             self._searches.release()
 
-    def _result(self, run: SearchRun, next_offset: int | None, next_cursor: str | None) -> SearchResult:
+    def _result(
+        self, run: SearchRun, task_id: str | None, next_offset: int | None, next_cursor: str | None
+    ) -> SearchResult:
         return SearchResult(
+            task_id=task_id,
+            query=run.query.pattern.text,
+            total_matches=len(run.hits) if run.stopped is None else None,
             results=tuple(run.hits),
             searched_bytes=run.searched_bytes,
             complete=run.stopped is None,

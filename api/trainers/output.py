@@ -85,9 +85,9 @@ class OutputReader:
             progress.stage_since = at
         if len(line) > LINE_LIMIT:
             line = line[:LINE_LIMIT]
-        # Ranks share one output, so a phrase may follow upon what another rank had begun to print.
         for phrase in self._phrases:
-            if line.startswith(phrase) or line.rstrip().endswith(phrase):
+            # Every rank may print it, and their line ends may come after both.
+            if line.startswith(phrase) and not line.replace(phrase, ""):
                 self._take_phrase(phrase)
         handler = self._handlers.get(line[:1])
         return None if handler is None else handler(line, at)
@@ -138,6 +138,8 @@ class OutputReader:
         step = int(found[1])
         if not 1 <= step <= LARGEST_COUNT:
             return None
+        # What was said before a further step was not the trainer's last word.
+        self.progress.phrases.clear()
         self._take_step(step, at)
         self._take_duration(_positive(found[3]), at)
         self.progress.last_step_at = at

@@ -104,6 +104,15 @@ def test_tail_level_type_and_since_choose_lines(world: World, task_id: str):
     assert messages(logs(world, task_id, since="1m")) == list(LINES)
     future = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
     assert messages(logs(world, task_id, since=future)) == []
+    assert messages(logs(world, task_id, since="1m", tail=2)) == list(LINES[-2:])
+    assert messages(logs(world, task_id, since=future, tail=2)) == []
+
+
+@pytest.mark.parametrize(
+    ("word", "level"), [("WARN", "warning"), ("Warning", "warning"), ("ERROR", "error"), ("Info", "info")]
+)
+def test_levels_are_known_by_other_programs_words(world: World, task_id: str, word: str, level: str):
+    assert messages(logs(world, task_id, level=word)) == messages(logs(world, task_id, level=level))
 
 
 def test_a_line_without_its_end_is_complete_once_the_task_has_finished(world: World):
@@ -184,6 +193,12 @@ def test_a_word_is_found_with_its_place_and_the_lines_around_it(world: World, ta
     assert hit["task_id"] == task_id
     assert (found["complete"], found["stopped_because"], found["next_offset"]) == (True, None, None)
     assert found["searched_bytes"] == len(CONTENT)
+    assert (found["task_id"], found["query"], found["total_matches"]) == (task_id, "Traceback", 1)
+
+
+def test_matches_are_not_counted_when_the_search_stops_before_the_end(world: World, task_id: str):
+    found = search(world, f"{TRAINING}/{task_id}/logs/search", regex="[a-z]", limit=1)
+    assert (len(found["results"]), found["query"], found["total_matches"]) == (1, "[a-z]", None)
 
 
 def test_a_search_goes_on_where_it_stopped(world: World, task_id: str):
@@ -334,7 +349,7 @@ def test_a_stream_sends_the_log_as_it_grows_and_how_the_task_ended(world: World,
             seen = [await next_event(connection)]
             write(world, task_id, b"more\n")
             seen.append(await next_event(connection))
-            world.executor.ends(uid, COMPLETED)
+            world.executor.ends(uid, world.bear_out(task_id, COMPLETED))
             world.train()
             return [*seen, await next_event(connection)]
 

@@ -82,7 +82,7 @@ def test_no_line_is_lost_or_doubled_by_supervisors_that_are_killed(attempts: Att
     lines = attempt.log().decode().splitlines()
     assert lines == ["EARLY PHRASE", *(f"steps: {number} loss: 0.5" for number in range(count)), "LATE PHRASE"]
     assert outcome.last_step == count - 1
-    assert outcome.phrases == {"EARLY PHRASE", "LATE PHRASE"}
+    assert outcome.phrases == {"LATE PHRASE"}
     assert (attempt.directory / "starts").read_text() == "x"
     assert killed > 2
 
@@ -103,6 +103,50 @@ def test_the_last_words_of_a_trainer_that_ends_unwatched_are_kept(attempts: Atte
     attempt.submit()
     assert attempt.outcome().reason == "supervisor_lost"
     assert attempt.log() == b"Traceback: the end\n"
+
+
+def test_last_words_need_nobody_who_holds_them(attempts: Attempts, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    attempt = attempts.start(
+        f"""
+        import os, time
+        while not os.path.exists({str(go)!r}):
+            time.sleep(0.02)
+        for step in range(34):
+            print(f"steps: {{step}}")
+        print("TRAINING COMPLETE!")
+    """,
+        phrases=("TRAINING COMPLETE!",),
+    )
+    pid = attempt.trainer_pid()
+    attempt.kill_supervisor()
+    go.touch()
+    until(lambda: not Path(f"/proc/{pid}").exists(), PATIENCE, "the end of the trainer")
+    attempt.submit()
+    outcome = attempt.outcome()
+    assert (outcome.reason, outcome.phrases, outcome.last_step) == ("supervisor_lost", {"TRAINING COMPLETE!"}, 33)
+    assert attempt.log().decode().splitlines() == [*(f"steps: {n}" for n in range(34)), "TRAINING COMPLETE!"]
+
+
+def test_nobodys_death_blocks_a_print(attempts: Attempts, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    attempt = attempts.start(f"""
+        import os, time
+        while not os.path.exists({str(go)!r}):
+            time.sleep(0.02)
+        for number in range(200_000):
+            print(f"line {{number}} of more than any pipe holds")
+        open("written", "w").close()
+    """)
+    attempt.trainer_pid()
+    attempt.kill_supervisor()
+    go.touch()
+    until((attempt.directory / "written").exists, PATIENCE, "the end of the writing")
+    attempt.submit()
+    outcome = attempt.outcome()
+    lines = attempt.log().decode().splitlines()
+    assert lines == [f"line {number} of more than any pipe holds" for number in range(200_000)]
+    assert outcome.log_lost_bytes == 0
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -170,7 +214,7 @@ def test_a_damaged_record_starts_nothing_twice(attempts: Attempts, garbage: byte
 
 
 def test_a_trainer_that_ended_meanwhile_is_lost(attempts: Attempts) -> None:
-    attempt = attempts.start("print('steps: 7', flush=True); import time; time.sleep(600)", phrases=("steps",))
+    attempt = attempts.start("print('steps: 7\\nsteps', flush=True); import time; time.sleep(600)", phrases=("steps",))
     attempt.waits_for(b"steps: 7")
     pid = attempt.trainer_pid()
     attempt.kill_supervisor()

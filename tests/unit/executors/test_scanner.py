@@ -1,5 +1,6 @@
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,10 +22,38 @@ def scan(*parts: bytes) -> Scanner:
 @given(st.lists(PIECES, max_size=40))
 def test_it_sees_the_same_however_the_bytes_are_cut(pieces: list[bytes]) -> None:
     whole = b"".join(pieces)
-    steps = re.findall(rb"(?:^|[\r\n])steps: (\d+)", whole)
+    steps, is_done = [], False
+    for line in re.split(b"[\r\n]", whole):
+        if found := re.match(rb"steps: (\d+)", line):
+            steps.append(found[1])
+        is_done = (is_done and not found) or re.fullmatch(b"(DONE)+", line) is not None
     for scanner in (scan(*pieces), scan(whole), scan(*(whole[i : i + 1] for i in range(len(whole))))):
         assert scanner.last_step == (int(steps[-1]) if steps else None)
-        assert scanner.seen == ({"DONE"} if b"DONE" in whole else set())
+        assert scanner.seen == ({"DONE"} if is_done else set())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"caption: DONE\n",
+        b"DONE.\n",
+        b" DONE\n",
+        b"[rank1]: DONE\n",
+        b"not DONE",
+        b"DONE, as they say\n",
+        b"DONE\nsteps: 3 loss: 0.5\n",
+        b"DO\nNE\n",
+        b"DONE DONE\n",
+        b"x" * 5000 + b"DONE\n",
+    ],
+)
+def test_words_inside_other_words_and_words_before_a_step_are_not_the_trainers(text: bytes) -> None:
+    for size in (1, 7, len(text)):
+        assert scan(*(text[at : at + size] for at in range(0, len(text), size))).seen == set()
+
+
+def test_ranks_that_say_it_together_are_heard() -> None:
+    assert scan(b"steps: 3 loss\nDONEDONE\n\n").seen == {"DONE"}
 
 
 def test_a_number_that_goes_on_in_the_next_bytes_is_one_number() -> None:
@@ -52,13 +81,13 @@ def test_a_phrase_is_new_once() -> None:
 
 
 def test_a_phrase_may_hold_any_letter() -> None:
-    assert scan("so: ü!".encode()).seen == {"ü!"}
+    assert scan("ü!".encode()).seen == {"ü!"}
 
 
 def test_what_was_seen_before_is_taken_up() -> None:
     scanner = Scanner(("DONE", "LATE"), "steps: ")
     scanner.restore(["DONE", "unknown"], 12, b"cut off steps: 3\nLA", is_line_start=False)
-    scanner.feed(b"TE")
+    scanner.feed(b"TE\n")
     assert (scanner.seen, scanner.last_step) == ({"DONE", "LATE"}, 12)
 
 

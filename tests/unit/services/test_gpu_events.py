@@ -4,7 +4,7 @@ from api.models.event import EventType, GPUEvent, Severity
 from api.models.gpu import GPUStatus
 from api.models.snapshot import GPUReading
 from api.services.gpu_events import CAPACITY, GPUEvents, xid_severity
-from tests.unit.services.builders import NOW, judged, lost, process, reading, snapshot, task
+from tests.unit.services.builders import MONOTONIC, NOW, judged, lost, process, reading, snapshot, task, vitals
 
 
 @pytest.fixture
@@ -109,3 +109,74 @@ def test_oldest_events_are_forgotten(events: GPUEvents):
 )
 def test_xid_weighs_as_its_tier(xid: int, severity: Severity):
     assert xid_severity(xid) is severity
+
+
+def test_what_the_driver_asks_for_anew_is_an_event_of_an_unhealthy_gpu(events: GPUEvents):
+    see(events, reading(), xids=(79,))
+    asked = reading(vitals=vitals(recovery_action=2))
+    (event,) = see(events, asked, xids=(79,))
+    assert (event.type, event.previous, event.current) == (EventType.HEALTH, "unhealthy", "unhealthy")
+    assert "asks for a reboot" in event.message
+    assert see(events, asked, xids=(79,)) == []
+
+
+# -- the service's own log -----------------------------------------------------------------------------------------
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    """Level and text of what was logged since the last look."""
+    found = [(record.levelname, record.getMessage()) for record in caplog.records]
+    caplog.clear()
+    return found
+
+
+def test_loss_and_return_of_a_gpu_are_said_once_each(events: GPUEvents, caplog: pytest.LogCaptureFixture):
+    see(events, reading())
+    assert lines(caplog) == []
+    for _ in range(3):
+        see(events, lost())
+    assert lines(caplog) == [("ERROR", "GPU 0: it is lost and unhealthy: off the bus")]
+    for _ in range(3):
+        see(events, reading())
+    assert lines(caplog) == [("WARNING", "GPU 0: it is available and healthy: it can be used again")]
+
+
+def test_reading_that_turns_stale_is_said_once(events: GPUEvents, caplog: pytest.LogCaptureFixture):
+    see(events, reading())
+    for age in (11, 12, 13):
+        see(events, reading(read_monotonic=MONOTONIC - age))
+    [(level, message)] = lines(caplog)
+    assert level == "WARNING"
+    assert "its last reading is 11 s old" in message
+
+
+def test_change_of_health_is_said(events: GPUEvents, caplog: pytest.LogCaptureFixture):
+    see(events, reading())
+    see(events, reading(), xids=(94,))
+    see(events, reading(), xids=(94, 79))
+    (degraded, unhealthy) = lines(caplog)
+    assert (degraded[0], unhealthy[0]) == ("WARNING", "ERROR")
+    assert "Xid 94" in degraded[1]
+    assert "Xid 79" in unhealthy[1]
+
+
+def test_what_is_wrong_from_the_start_is_said(events: GPUEvents, caplog: pytest.LogCaptureFixture):
+    see(events, lost())
+    assert [level for level, _ in lines(caplog)] == ["ERROR"]
+
+
+def test_work_that_comes_and_goes_is_not_said(events: GPUEvents, caplog: pytest.LogCaptureFixture):
+    see(events, reading())
+    see(events, reading(), task=task())
+    see(events, reading())
+    assert lines(caplog) == []
+
+
+def test_driver_that_fails_is_said_once_for_all_gpus(events: GPUEvents, caplog: pytest.LogCaptureFixture):
+    see(events, reading(), reading(1))
+    for _ in range(3):
+        see(events, reading(), reading(1), problem="the NVIDIA driver is not loaded")
+    assert lines(caplog) == [("ERROR", "the NVIDIA driver is not loaded")]
+    see(events, reading(), reading(1))
+    [(level, message)] = lines(caplog)
+    assert (level, "gives readings again" in message) == ("WARNING", True)

@@ -83,6 +83,10 @@ def test_since_begins_with_the_first_line_of_that_time(tmp_path: Path):
     assert messages(reader.since(0.0, 2**20))[0] == "0"
     assert messages(reader.since(2000.0, 2**20)) == []
     assert reader.since(1050.0, 2**20).logs[0].timestamp == "1970-01-01T00:17:30.000Z"
+    assert messages(reader.tail(3, since=1050.0)) == ["97", "98", "99"]
+    assert messages(reader.tail(3, since=1098.0)) == ["98", "99"]
+    assert messages(reader.tail(3, since=1098.0, wanted=LineFilter(level=LogLevel.INFO))) == ["98", "99"]
+    assert messages(reader.tail(3, since=2000.0)) == []
 
 
 @pytest.mark.usefixtures("short_lines")

@@ -1,3 +1,4 @@
+import errno
 import itertools
 from dataclasses import replace
 from typing import Any
@@ -12,13 +13,14 @@ from api.models.training import (
     RETRIED_BY_ITSELF,
     Cause,
     CauseCode,
+    Checkpoint,
     StopRung,
     StopState,
     TaskStatus,
     TrainingPlan,
     TrainingRequest,
 )
-from api.services.outcomes import FIRST_WAIT, LONGEST_WAIT, judge_outcome, plan_retry
+from api.services.outcomes import FIRST_WAIT, LONGEST_WAIT, PASSING_TRIES, could_not_start, judge_outcome, plan_retry
 from api.services.task_preview import preview
 from api.trainers.progress import Progress
 from api.trainers.toy.trainer import Toy
@@ -34,13 +36,29 @@ REASONS = ["exited", "could_not_start", "stopped_before_start", "supervisor_lost
 PHRASES = [(), (QUIT,), (DONE,), (QUIT, DONE)]
 
 
-def judge(stop: StopState | None = None, progress: Progress | None = None, lines: tuple[str, ...] = (), **how: Any):
-    return judge_outcome(outcome(**how), TOY, stop, progress or Progress(), lines)
+LAST = Progress(step=20, total_steps=20)
+HALFWAY = Progress(step=10, total_steps=20)
 
 
-def expected(reason: str, phrases: tuple[str, ...], stop: StopState | None, rung: StopRung | None) -> TaskStatus:
+def saved(step: int, is_complete: bool = True) -> Checkpoint:
+    return Checkpoint(f"global_step{step}", step, 1, NOW, is_complete, is_latest=is_complete)
+
+
+def judge(
+    stop: StopState | None = None,
+    progress: Progress | None = None,
+    lines: tuple[str, ...] = (),
+    checkpoints: tuple[Checkpoint, ...] = (),
+    **how: Any,
+):
+    return judge_outcome(outcome(**how), TOY, stop, progress or Progress(), lines, checkpoints)
+
+
+def expected(
+    reason: str, phrases: tuple[str, ...], stop: StopState | None, rung: StopRung | None, fits: bool
+) -> TaskStatus:
     """The table, in other words than the code's."""
-    if DONE in phrases:
+    if DONE in phrases and fits:
         return TaskStatus.COMPLETED
     if stop is None or stop.cause is not None:
         return TaskStatus.FAILED
@@ -52,18 +70,61 @@ def expected(reason: str, phrases: tuple[str, ...], stop: StopState | None, rung
     ("reason", "phrases", "stop", "rung"),
     list(itertools.product(REASONS, PHRASES, [None, USER, SERVICE], [None, *StopRung])),
 )
-@pytest.mark.parametrize("exit_code", [0, 1, None])
-def test_words_of_the_trainer_decide(
-    reason: str, phrases: tuple[str, ...], stop: StopState | None, rung: StopRung | None, exit_code: int | None
+@pytest.mark.parametrize(
+    ("exit_code", "progress", "fits"),
+    [(0, HALFWAY, True), (1, HALFWAY, False), (None, HALFWAY, False), (1, LAST, True), (None, LAST, True)],
+)
+def test_words_of_the_trainer_count_where_they_fit_to_its_exit(
+    reason: str,
+    phrases: tuple[str, ...],
+    stop: StopState | None,
+    rung: StopRung | None,
+    exit_code: int | None,
+    progress: Progress,
+    fits: bool,
 ):
-    verdict = judge(stop, reason=reason, phrases=phrases, stop_rung=rung, exit_code=exit_code)
-    assert verdict.status is expected(reason, phrases, stop, rung)
+    verdict = judge(
+        stop,
+        progress,
+        checkpoints=(saved(progress.step or 0),),
+        reason=reason,
+        phrases=phrases,
+        stop_rung=rung,
+        exit_code=exit_code,
+    )
+    assert verdict.status is expected(reason, phrases, stop, rung, fits)
     assert (verdict.cause is not None) == (verdict.status is TaskStatus.FAILED)
     assert verdict.message
 
 
 def test_phrase_that_only_the_log_had_counts_as_well():
-    assert judge(progress=Progress(phrases={DONE}), exit_code=1).status is TaskStatus.COMPLETED
+    assert judge(progress=replace(LAST, phrases={DONE}), checkpoints=(saved(20),)).status is TaskStatus.COMPLETED
+
+
+@pytest.mark.parametrize("checkpoints", [(), (saved(19),), (saved(20, is_complete=False),)])
+def test_words_count_for_nothing_without_the_checkpoint_that_goes_before_them(checkpoints: tuple[Checkpoint, ...]):
+    for progress, how in ((LAST, {}), (Progress(), {"last_step": 20})):
+        done = judge(progress=progress, checkpoints=checkpoints, phrases=[DONE], **how)
+        quit_ = judge(USER, progress, checkpoints=checkpoints, phrases=[QUIT], exit_code=1, **how)
+        assert (done.status, done.cause.code) == (TaskStatus.FAILED, CauseCode.DID_NOT_TRAIN)
+        assert "no checkpoint" in done.message
+        assert quit_.status is TaskStatus.FAILED
+
+
+def test_words_before_the_first_step_count_for_nothing_though_an_earlier_attempt_left_a_checkpoint():
+    assert judge(checkpoints=(saved(20),), phrases=[DONE]).status is TaskStatus.FAILED
+
+
+@pytest.mark.parametrize("how", [{"exit_code": 1}, {"exit_code": 247}, {"exit_code": None, "signal": 9}])
+def test_caption_before_a_violent_end_is_no_success(how: dict[str, Any]):
+    for progress in (HALFWAY, replace(HALFWAY, total_steps=None)):
+        verdict = judge(progress=progress, checkpoints=(saved(10),), phrases=[DONE], **how)
+        assert verdict.status is TaskStatus.FAILED
+
+
+def test_quitting_as_asked_without_a_checkpoint_says_so():
+    verdict = judge(USER, HALFWAY, phrases=[QUIT])
+    assert (verdict.status, "no checkpoint" in verdict.message) == (TaskStatus.STOPPED, True)
 
 
 def test_exit_code_0_alone_is_no_success():
@@ -77,7 +138,7 @@ def test_exit_code_0_alone_is_no_success():
         ({"reason": "machine_restarted", "exit_code": None}, CauseCode.MACHINE_RESTARTED),
         ({"reason": "could_not_start", "exit_code": None, "error": "no such file"}, CauseCode.COULD_NOT_START),
         ({"reason": "supervisor_lost", "exit_code": None}, CauseCode.SUPERVISOR_LOST),
-        ({"exit_code": 0, "phrases": [QUIT]}, CauseCode.QUIT_UNASKED),
+        ({"exit_code": 0, "phrases": [QUIT], "checkpoints": (saved(3),), "last_step": 3}, CauseCode.QUIT_UNASKED),
         ({"exit_code": None, "signal": 15}, CauseCode.KILLED),
         ({"exit_code": 1}, CauseCode.TRAINER_ERROR),
         ({"exit_code": 1, "log_lost_bytes": 5}, CauseCode.DISK_FULL),
@@ -153,6 +214,25 @@ def test_causes_can_be_chosen():
     chosen = {"max_retries": 1, "retry_on": (CauseCode.CUDA_OUT_OF_MEMORY,)}
     assert retry(CauseCode.CUDA_OUT_OF_MEMORY, **chosen) is not None
     assert retry(CauseCode.TRAINER_ERROR, **chosen) is None
+
+
+def test_start_that_failed_for_a_passing_fault_is_tried_again_with_a_bound():
+    verdict = could_not_start(OSError(errno.ENOSPC, "No space left on device"))
+    assert verdict.is_passing
+    asked = TrainingRequest("toy")
+    task = preview("a", asked, TrainingPlan("toy", "toy", 1), NOW)
+    tries = [
+        plan_retry(replace(task, retries_in_a_row=count), asked, verdict.cause, False, verdict.is_passing)
+        for count in range(PASSING_TRIES + 1)
+    ]
+    assert tries[-1] is None
+    assert [retry.wait for retry in tries[:-1]] == [5, 10, 20, 40, 80, 160]
+    assert not any(retry.counts for retry in tries[:-1])
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOENT, "No such file"), OSError("?"), ValueError("no such bucket")])
+def test_start_that_failed_for_a_lasting_fault_is_not(error: Exception):
+    assert not could_not_start(error).is_passing
 
 
 def test_port_that_was_taken_is_tried_again_at_once():

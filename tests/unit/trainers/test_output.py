@@ -159,13 +159,28 @@ def test_stage_knows_since_when(reader: OutputReader):
     assert (reader.progress.stage_since, reader.progress.last_line_at) == (11.0, 12.0)
 
 
-def test_phrase_is_seen_behind_what_another_rank_printed(reader: OutputReader):
-    feed(reader, "Manually quittingManually quitting", "some bar TRAINING COMPLETE!")
+def test_phrase_is_seen_when_ranks_say_it_together(reader: OutputReader):
+    feed(reader, "Manually quittingManually quitting", "", "TRAINING COMPLETE!")
     assert reader.progress.phrases == {"Manually quitting", "TRAINING COMPLETE!"}
 
 
-def test_caption_with_a_phrase_inside_is_no_phrase(reader: OutputReader):
-    reader.read("Cound not find caption for /d/TRAINING COMPLETE!.png. Skipping image.", 1.0)
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Cound not find caption for /d/TRAINING COMPLETE!.png. Skipping image.",
+        "a sign that says TRAINING COMPLETE!",
+        "TRAINING COMPLETE! she wrote",
+        "[rank1]: TRAINING COMPLETE!",
+        "Manually quitting smoking",
+    ],
+)
+def test_line_with_a_phrase_inside_is_no_phrase(reader: OutputReader, line: str):
+    reader.read(line, 1.0)
+    assert reader.progress.phrases == set()
+
+
+def test_phrase_before_a_further_step_was_not_the_trainers(reader: OutputReader):
+    feed(reader, "TRAINING COMPLETE!", "steps: 5 loss: 0.5 iter time (s): 1.0 samples/sec: 1.0")
     assert reader.progress.phrases == set()
 
 
