@@ -17,14 +17,14 @@ from functools import cache
 from pathlib import Path
 
 from api.executors import supervisor
-from api.executors.attempt.cgroup import find_cgroup
 from api.executors.attempt.ended import has_ended, has_outcome
-from api.executors.attempt.family import read_family
 from api.executors.attempt.files import read_json, write_json
 from api.executors.attempt.orders import Order
-from api.executors.attempt.processes import is_alive, marked_processes, read_stat
-from api.executors.executor import AttemptRef, NodeState, Observation, Outcome, Phase, StopOrder, Submission
+from api.executors.attempt.processes import is_alive, read_stat
+from api.executors.executor import AttemptRef, Living, NodeState, Observation, Outcome, Phase, StopOrder, Submission
 from api.executors.held_pipes import HeldPipes
+from api.executors.left import list_left
+from api.executors.living import list_living
 from api.executors.log_files import LogFiles
 from api.executors.place import Place, is_held_open, is_locked
 from api.executors.pulse import FROZEN_SECONDS, Pulses
@@ -337,16 +337,13 @@ class LocalExecutor:
         """Raises OSError."""
         return LogFiles(ref.log_directory).read(offset, limit)
 
-    def survivors(self, ref: AttemptRef) -> Sequence[int]:
-        return sorted({*marked_processes(ref.uid), *self._unmarked(ref)})
+    def living(self, root: Path, locate: Callable[[str], Path | None]) -> Sequence[Living]:
+        return list_living(survey(), root, locate)
 
-    def _unmarked(self, ref: AttemptRef) -> set[int]:
-        """Those that are known only by the list of their supervisor, or by their control group."""
-        listed = {pid for pid, start in read_family(str(ref.directory)) if is_alive(pid, start)}
+    def survivors(self, ref: AttemptRef) -> Sequence[int]:
         with self._lock:
             runner = self._runner(ref.directory)
-        group = find_cgroup(None if runner is None else runner.cgroup, ref.uid)
-        return listed if group is None else listed | group.pids()
+        return list_left(ref.uid, ref.directory, None if runner is None else runner.cgroup)
 
 
 def _check_absent(error: OSError) -> None:

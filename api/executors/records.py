@@ -10,6 +10,9 @@ from api.executors.executor import Outcome
 from api.models.task import ProcessIdentity
 from api.models.training import StopRung
 
+#: GPUs that one attempt can have, and characters of a UUID.
+MAX_GPUS, MAX_UUID = 64, 128
+
 
 @dataclass(frozen=True, slots=True)
 class Runner:
@@ -50,6 +53,28 @@ def parse_runner(content: bytes) -> Runner | None:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Described:
+    """`spec.json`: which attempt a directory belongs to, and what it occupies."""
+
+    uid: str
+    log_directory: str
+    gpu_uuids: tuple[str, ...]
+
+
+def parse_spec(content: bytes) -> Described | None:
+    """The description; None when it cannot be understood."""
+    record = _object(content)
+    if record is None:
+        return None
+    uid, log, uuids = record.get("uid"), record.get("log_directory"), record.get("gpu_uuids")
+    if not isinstance(uid, str) or not isinstance(log, str):
+        return None
+    # A description of an older version names no GPUs.
+    named = uuids[:MAX_GPUS] if isinstance(uuids, list) else []
+    return Described(uid, log, tuple(each for each in named if isinstance(each, str) and len(each) <= MAX_UUID))
+
+
 def parse_lock(content: bytes, boot_id: str) -> ProcessIdentity | None:
     """The supervisor that has, or had, the lock since this start of the machine."""
     record = _object(content)
@@ -78,6 +103,7 @@ def parse_outcome(content: bytes, written_at: float) -> Outcome | None:
         log_offset=_whole(record.get("log_offset")),
         log_bytes=_whole(record.get("log_bytes")) or 0,
         log_lost_bytes=_whole(record.get("log_lost_bytes")) or 0,
+        error_number=_whole(record.get("error_number")),
     )
 
 

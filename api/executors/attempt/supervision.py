@@ -159,7 +159,7 @@ class Supervisor:
             self._record()
             self._tree.main = self._containment.spawn(lambda: spawn(spec, environment, output.path, output.flags))
         except (OSError, ValueError) as error:
-            return self._finish("could_not_start", error=str(error))
+            return self._finish("could_not_start", error=error)
         self._record_if_possible()
         self._directory.remove_secrets()
         return self._watch("exited")
@@ -341,7 +341,7 @@ class Supervisor:
             self._record_is_due = True
             complain(f"runner.json cannot be written: {error}")
 
-    def _finish(self, reason: str, error: str | None = None, ended_at: float | None = None) -> int:
+    def _finish(self, reason: str, error: Exception | None = None, ended_at: float | None = None) -> int:
         """Writes the outcome, however long the disk refuses it."""
         if self._status is not None:
             reason = "exited"  # an earlier supervisor saw it
@@ -371,7 +371,7 @@ class Supervisor:
         self._reap()
         return ENDED
 
-    def _outcome(self, reason: str, error: str | None, ended_at: float) -> dict[str, object]:
+    def _outcome(self, reason: str, error: Exception | None, ended_at: float) -> dict[str, object]:
         code = None if self._status is None else os.waitstatus_to_exitcode(self._status)
         log = self._log
         return {
@@ -380,7 +380,8 @@ class Supervisor:
             "reason": reason,
             "exit_code": code if code is not None and code >= 0 else None,
             "signal": -code if code is not None and code < 0 else None,
-            "error": None if error is None else error[:2000],
+            "error": None if error is None else str(error)[:2000],
+            "error_number": getattr(error, "errno", None),
             "stop_requested": self._stopping.order is not None or self._directory.has("stop.json"),
             "stop_rung": self._stopping.rung,
             "last_step": self._scanner.last_step,
