@@ -5,8 +5,8 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
 from typing import Any, Protocol
 from wsgiref.types import WSGIApplication
@@ -14,28 +14,27 @@ from wsgiref.types import WSGIApplication
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from api.errors import MalformedRequest, MethodNotAllowed, NotFound, RequestTimeout, ServiceError, TooLarge
+from api.errors import MalformedRequest, MethodNotAllowed, NotFound, ServiceError, Unavailable
 from api.live.routing import Found
 from api.live.serving import LiveServing
 from api.services.documents import DocumentTable, ReadyDocument
 from api.shell.access_log import Access, AccessLog
+from api.shell.body import Bodies
 from api.shell.downloads import send_download
-from api.shell.guard import HostPolicy
+from api.shell.guard import HostPolicy, join_headers, request_id_of
 from api.shell.protocol import HTTPProtocol, WebSocketProtocol, limit_send_buffer
 from api.shell.reply import NOSNIFF, ClientGone, Connection, Handshake, Headers, Reply
+from api.shell.unread import PATIENCE_SECONDS, Unread
 from api.shell.wsgi import FlaskBelow
 from api.utils.clock import Clock
 from api.utils.envelope import encode_answer
-from api.utils.ids import SAFE_ID, current_request_id, new_request_id
+from api.utils.ids import current_request_id
 from api.utils.responses import FILE
 
 logger = logging.getLogger(__name__)
 
 #: Threads for Flask. What reads memory needs few; those that wait for a locked database, 4 s at most, must leave some.
 FLASK_THREADS = 16
-
-#: Seconds within which a request's body must have arrived; slow senders hold no thread meanwhile.
-BODY_SECONDS = 30.0
 
 #: Seconds that a shutdown waits for what is being answered. Streams are ended by ourselves, at once.
 GRACE_SECONDS = 3
@@ -72,13 +71,15 @@ class Shell:
         `serves_documents=False` leaves every document to its Flask route: slower, and the same in all else.
         """
         self._flask = FlaskBelow(flask_app, FLASK_THREADS)
+        self._places = asyncio.Semaphore(FLASK_THREADS)
+        self.unread = Unread()  #: what has been answered and not been read
         self._policy = policy
         self._record = access_log.record
         self._live = live
         self._documents = documents
         self._instant = instant
         self._clock = clock
-        self._max_body_bytes = max_body_bytes
+        self._bodies = Bodies(max_body_bytes)
         # With origins allowed, an answer differs by Origin even where the request has none.
         self._common_headers = [NOSNIFF, *([(b"vary", b"Origin")] if policy.has_origins else [])]
         self._serves_documents = serves_documents
@@ -103,7 +104,7 @@ class Shell:
     async def _serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
         headers = dict(scope["headers"])
-        request_id = _request_id(headers.get(b"x-request-id"))
+        request_id = request_id_of(headers)
         reply = Reply(send, request_id, self._common_headers, _connection(scope))
         route = None
         try:
@@ -126,9 +127,9 @@ class Shell:
         finally:
             self._note(scope, began, request_id, reply.status, route)
 
-    def _check(self, scope: Scope, headers: Headers) -> None:
-        if len(headers) != len(scope["headers"]) and sum(name == b"host" for name, _ in scope["headers"]) > 1:
-            raise MalformedRequest("The request has more than one Host header.")
+    def _check(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
+        if len(headers) != len(scope["headers"]):
+            headers.update(join_headers(scope["headers"]))
         self._policy.check(headers.get(b"host"), headers.get(b"origin"))
 
     def _ready_document(self, scope: Scope, headers: Headers) -> ReadyDocument | None:
@@ -157,12 +158,15 @@ class Shell:
             raise NotFound
         if not scope["query_string"].isascii():
             raise MalformedRequest("The query string must be percent-encoded.")
-        body = await self._read_body(headers, receive)
+        await _until_taken(scope)
+        body = await self._bodies.read(headers, receive)
         if b"transfer-encoding" in headers:
             # WSGI knows no chunks: without a length the body would count as empty.
             kept = [(name, value) for name, value in scope["headers"] if name != b"transfer-encoding"]
             scope["headers"] = [*kept, (b"content-length", b"%d" % len(body))]
-        answer = await self._flask.ask(scope, body)
+        async with self._place():
+            reply.require_client()
+            answer = await self._flask.ask(scope, body)
         file = scope["state"].pop(FILE, None)
         if file is None:
             await reply.send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
@@ -172,26 +176,18 @@ class Shell:
             reply.allow_origin(headers[b"origin"])
         await send_download(file, scope, receive, reply.send)
 
-    async def _read_body(self, headers: Headers, receive: Receive) -> bytes:
-        if b"content-length" not in headers and b"transfer-encoding" not in headers:
-            return b""
-        limit = self._max_body_bytes
-        too_large = TooLarge(f"The body is larger than {limit:,} bytes.", data={"max_bytes": limit})
-        if int(headers.get(b"content-length", b"0")) > limit:
-            raise too_large
-        body = bytearray()
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        """A thread of Flask, once there is room for what it will answer. Raises Unavailable."""
         try:
-            async with asyncio.timeout(BODY_SECONDS):
-                more = True
-                while more:
-                    message = await receive()
-                    body += message.get("body", b"")
-                    more = message.get("more_body", False)
-                    if len(body) > limit:
-                        raise too_large
+            await asyncio.wait_for(self._places.acquire(), PATIENCE_SECONDS)
         except TimeoutError:
-            raise RequestTimeout(headers={"Connection": "close"}) from None
-        return bytes(body)
+            raise Unavailable("Too many requests wait for their turn.", headers={"Retry-After": "5"}) from None
+        try:
+            await self.unread.wait_for_room()
+            yield
+        finally:
+            self._places.release()
 
     async def _stream(self, found: Found, scope: Scope, headers: Headers, receive: Receive, reply: Reply) -> None:
         scope["state"]["route"] = found.route.pattern
@@ -233,7 +229,7 @@ class Shell:
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
         headers = dict(scope["headers"])
-        request_id = _request_id(headers.get(b"x-request-id"))
+        request_id = request_id_of(headers)
         handshake, status = Handshake(send), 101
         try:
             self._check(scope, headers)
@@ -253,17 +249,16 @@ class Shell:
             self._note(scope, began, request_id, status, None)
 
 
-def _request_id(given: bytes | None) -> str:
-    if given is not None:
-        text = given.decode("latin-1")
-        if SAFE_ID.fullmatch(text):
-            return text
-    return new_request_id()
-
-
 def _client(scope: Scope) -> str | None:
     client = scope.get("client")
     return None if client is None else str(client[0])
+
+
+async def _until_taken(scope: Scope) -> None:
+    """Nothing is worked out for a client that has not yet taken what it asked for before."""
+    taken = scope.get("extensions", {}).get("taken")
+    if taken is not None:
+        await taken()
 
 
 def _connection(scope: Scope) -> Connection | None:
@@ -305,6 +300,7 @@ class Server(uvicorn.Server):
             )
         )
         self._streams = streams
+        self._unread = shell.unread
         self._on_started = on_started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -333,6 +329,7 @@ class Server(uvicorn.Server):
                 c for c in self.server_state.connections if isinstance(c, HTTPProtocol) and c.is_late(now)
             ]:
                 connection.transport.abort()
+            self._unread.end_slow(now)
         return await super().on_tick(counter)
 
     @contextmanager

@@ -122,7 +122,7 @@ class AttemptEnding:
         was_asked_to_stop = task.stop is not None and task.stop.cause is None
         if verdict.status is not TaskStatus.FAILED or verdict.cause is None or was_asked_to_stop:
             return None
-        return plan_retry(task, self._tasks.get(task.task_id).request, verdict.cause, got_further)
+        return plan_retry(task, self._tasks.get(task.task_id).request, verdict.cause, got_further, verdict.is_passing)
 
     def _got_further(self, watch: AttemptWatch | None) -> bool:
         """Whether it came further than every attempt before: then what happened is not what happened before."""

@@ -10,8 +10,6 @@ from api.executors.executor import AttemptRef, Executor, Observation, Phase, Sto
 from api.models.training import (
     Attempt,
     AttemptStatus,
-    Cause,
-    CauseCode,
     StopRung,
     StopState,
     TaskStatus,
@@ -21,7 +19,7 @@ from api.services.attempt_checks import AttemptChecks
 from api.services.attempt_ending import AttemptEnding
 from api.services.attempt_starter import AttemptStarter, CannotStart
 from api.services.attempt_watch import AttemptWatch
-from api.services.outcomes import Verdict
+from api.services.outcomes import Verdict, could_not_start
 from api.services.training_news import TrainingNews
 from api.services.training_progress import show_progress
 from api.storage.attempts import AttemptStore
@@ -84,6 +82,7 @@ class Reconciler:
         self._news = news
         self._watches: dict[str, AttemptWatch] = {}
         self._submissions: dict[str, int] = {}
+        self._refusals: dict[str, OSError] = {}  #: why the latest submission failed
         self._troubled: set[str] = set()
         self._renewed_at = self._noted_at = float("-inf")
 
@@ -149,6 +148,7 @@ class Reconciler:
             self._forget(attempt)
             return True
         self._submissions.pop(attempt.uid, None)
+        self._refusals.pop(attempt.uid, None)
         if seen.process is not None:
             self._note_running(attempt, seen)
         try:
@@ -176,21 +176,22 @@ class Reconciler:
         tries = self._submissions[attempt.uid] = self._submissions.get(attempt.uid, 0) + 1
         try:
             if tries > SUBMISSIONS and not self._executor.survivors(ref):
-                raise CannotStart(f"its supervisor was started {SUBMISSIONS} times in a row and is not there")
+                never = f"its supervisor was started {SUBMISSIONS} times in a row and is not there"
+                raise self._refusals.get(attempt.uid) or CannotStart(never)
             full = self._tasks.get(task.task_id)
             submission = self._starter.prepare(full, attempt, self._trainers[full.trainer], is_new)
             # One that runs already is submitted to be taken over.
             if attempt.status is AttemptStatus.RUNNING or self._attempts.note_submitted(attempt):
                 self._starter.submit(submission)
         except (CannotStart, OSError) as error:
+            if isinstance(error, OSError):
+                self._refusals[attempt.uid] = error
             is_passing = isinstance(error, OSError) and tries <= SUBMISSIONS
             if is_passing or self._executor.survivors(ref):
                 # A disk that refuses once says little; and for as long as it lives its GPUs are in use.
                 return False
-            detail = f"The attempt could not be started: {error}."
-            cause = Cause(CauseCode.COULD_NOT_START, detail, "Look at what is named here; then resume or restart it.")
             self._forget(attempt)
-            return self._ending.give_up(task, attempt, Verdict(TaskStatus.FAILED, detail, cause))
+            return self._ending.give_up(task, attempt, could_not_start(error))
         return False
 
     def _watch_over(self, attempt: Attempt, ref: AttemptRef, seen: Observation) -> AttemptWatch:
@@ -247,3 +248,4 @@ class Reconciler:
     def _forget(self, attempt: Attempt) -> None:
         self._watches.pop(attempt.uid, None)
         self._submissions.pop(attempt.uid, None)
+        self._refusals.pop(attempt.uid, None)

@@ -262,6 +262,15 @@ def open_own(path: str, flags: int, levels: int = OWN_LEVELS) -> int:
         os.close(directory)
 
 
+def open_there(path: str, flags: int, levels: int = OWN_LEVELS) -> int:
+    """A plain file with these flags, which may ask for a new one; nothing is put aside. Raises OSError."""
+    directory = open_directory(os.path.dirname(path), levels)
+    try:
+        return _open_at(directory, os.path.basename(path), flags)
+    finally:
+        os.close(directory)
+
+
 def remove(path: str, levels: int = OWN_LEVELS) -> None:
     """Removes a file, or the link itself, that may be gone already; what cannot be removed stays."""
     try:

@@ -78,6 +78,28 @@ def test_request_with_two_names_is_malformed(client: Client, hosts: tuple[bytes,
     assert client.raw("GET", "/health", [(b"host", host) for host in hosts]).status_code == 400
 
 
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("origins", [(ALLOWED, ALLOWED), (ALLOWED, FOREIGN), (FOREIGN, ALLOWED)])
+def test_request_with_two_origins_is_malformed(crossing: Client, origins: tuple[str, str], path: str):
+    answer = crossing.raw("GET", path, [(b"host", b"127.0.0.1"), *((b"origin", one.encode()) for one in origins)])
+    assert (answer.status_code, failure_of(answer)["error"]["code"]) == (400, "malformed_request")
+
+
+@pytest.mark.parametrize(
+    "name", ["authorization", "content-type", "idempotency-key", "last-event-id", "range", "x-request-id"]
+)
+def test_request_with_two_of_what_may_stand_once_is_malformed(client: Client, name: str):
+    answer = client.raw("GET", "/api/v1/gpu/status", [(b"host", b"127.0.0.1"), *[(name.encode(), b"x")] * 2])
+    assert (answer.status_code, failure_of(answer)["error"]["code"]) == (400, "malformed_request")
+
+
+def test_tag_in_the_second_of_two_lists_is_seen(client: Client):
+    tag = client.get("/api/v1/gpu/status").headers["etag"].encode()
+    for tags in ((tag, b'"x"'), (b'"x"', tag)):
+        headers = [(b"host", b"127.0.0.1"), *((b"if-none-match", one) for one in tags)]
+        assert client.raw("GET", "/api/v1/gpu/status", headers).status_code == 304
+
+
 def test_name_that_was_allowed_is_answered(make_world):
     client = make_world(allowed_hosts=("gpu.example", "[2001:db8::1]")).client
     for host in ("gpu.example", "GPU.example:443", "[2001:db8::1]:8080"):

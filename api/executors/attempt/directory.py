@@ -12,7 +12,7 @@ from api.utils.foreign_files import ForeignFile, Space, open_own, read, remove, 
 from .files import complain, write_json
 from .processes import boot_id, read_stat
 
-PIPE_BYTES = 256 * 1024  #: 64 such pipes stay below the share that the kernel grants one user
+HEARTBEAT_SECONDS = 2.0  #: between two changes of the time of `heartbeat`
 LOCK_SECONDS = 2.0  #: a killed predecessor's half-started child holds the lock until it has executed
 LOCK_BYTES = 160
 RESERVED_BYTES = 16 * 1024
@@ -162,19 +162,6 @@ class AttemptDirectory:
     def remove_leftovers(self) -> None:
         """Removes what killed writers left, of the trainer's environment too."""
         remove_temporaries(self.directory, ABANDONED_SECONDS, _FORMER_TEMPORARIES)
-
-    def open_fifo(self) -> int:
-        """The pipe of the output. Raises OSError."""
-        path = self.path("output.fifo")
-        if not os.path.exists(path):
-            os.mkfifo(path, 0o600)
-        # Open for both, as the trainer has it: neither ever sees the other's end.
-        handle = os.open(path, os.O_RDWR | os.O_NONBLOCK)
-        try:
-            fcntl.fcntl(handle, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        except OSError as error:
-            complain(f"the pipe keeps its size: {error}")
-        return handle
 
 
 def _sign(lock: int) -> None:

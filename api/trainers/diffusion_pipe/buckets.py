@@ -1,6 +1,7 @@
 """Into which size bucket the trainer puts an image or a video: its own arithmetic, as `utils/dataset.py` has it."""
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,6 +15,10 @@ Bucket = tuple[float, ...]
 _DIGITS = 3  #: to which the trainer rounds aspect ratios and resolutions
 
 MAX_RESOLUTIONS = 3
+
+#: Entries of one list: each file of each directory is compared with all of them.
+MAX_BUCKETS = 128
+_LISTS = ("resolutions", "ar_buckets", "size_buckets", "frame_buckets")
 
 #: The sizes that Cosmos knows; the trainer quits on any other.
 _COSMOS_SIDES = ((960, 960), (960, 704), (704, 960), (1280, 704), (704, 1280))
@@ -44,7 +49,10 @@ class Bucketing:
         length = max((bucket for bucket in self.frames if bucket <= frames), default=1)
         if frames > 1 and length == 1:
             return ()
-        nearest = min(self.ratios, key=lambda candidate: abs(ratio - math.log(candidate)))
+        # They are sorted: the nearest is one of the two around it, of two equally near the first.
+        place = bisect_left(self.ratios, ratio, key=math.log)
+        around = self.ratios[max(place - 1, 0) : place + 1]
+        nearest = min(around, key=lambda candidate: abs(ratio - math.log(candidate)))
         return tuple((nearest, *self._sides(side, nearest), length) for side in self.resolutions)
 
     def _nearest_size(self, ratio: float, frames: int) -> tuple[int, int, int] | None:
@@ -86,7 +94,12 @@ class Settings:
 
 def read_bucketing(settings: Settings, model_type: str, round_to: int, findings: Findings) -> Bucketing | None:
     """The bucketing of one directory; None when something about it is wrong, which is then said."""
-    before = len(findings.errors)
+    for name in _LISTS:
+        values = settings.get(name)
+        if isinstance(values, list) and len(values) > MAX_BUCKETS:
+            findings.error(settings.at(name), f"These are more than {MAX_BUCKETS} entries.", "Leave some out.")
+            return None
+    before = findings.error_count
     if model_type == "cosmos":
         _check_cosmos(settings, findings)
     resolutions = settings.get("resolutions", [])
@@ -106,7 +119,7 @@ def read_bucketing(settings: Settings, model_type: str, round_to: int, findings:
             frames=_read_frames(settings, findings),
             round_to=round_to,
         )
-    return found if len(findings.errors) == before else None
+    return found if findings.error_count == before else None
 
 
 def _sized(settings: Settings, round_to: int, findings: Findings) -> Bucketing:

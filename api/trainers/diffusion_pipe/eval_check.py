@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from api.trainers import toml_text
 from api.trainers.diffusion_pipe import paths, toml_files
 from api.trainers.diffusion_pipe.dataset_check import Circumstances, check_dataset
 from api.trainers.diffusion_pipe.document import Document
@@ -33,6 +34,7 @@ def check_eval_datasets(config: Document, around: Circumstances, findings: Findi
         findings.error(config.at("eval_datasets"), f"These are more than {MAX_DATASETS} datasets.", "Name fewer.")
         return found
     for index, entry in enumerate(listed):
+        around.budget.require()
         _check_entry(entry, config.at("eval_datasets", index), around, found, findings)
     return found
 
@@ -70,7 +72,7 @@ def _read(file: str, at: str, root: Path | None, findings: Findings) -> Document
     if path.suffix != ".toml" or not stat.S_ISREG(paths.mode_of(path) or 0):
         findings.error(at, "This is no .toml file.", "Name the TOML file of a dataset.")
         return None
-    text = paths.read_start(path, toml_files.MAX_CHARACTERS + 1)
+    text = paths.read_start(path, toml_text.MAX_CHARACTERS + 1)
     try:
         decoded = text.decode()
     except UnicodeDecodeError:

@@ -9,6 +9,8 @@ from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.keys import IGNORED, Key, Kind
 from api.trainers.pointers import shown
 
+LEAVE_OUT = "Correct the name, or leave it out."
+
 #: The pointer of a key in the table that is being checked.
 At = Callable[[str], str]
 
@@ -48,16 +50,15 @@ def check_names(
         elif elsewhere and name in elsewhere:
             findings.warn(place, f"The trainer ignores `{shown(name)}` here.", f"It belongs into {elsewhere[name]}.")
         else:
-            findings.warn(
-                place, f"The trainer does not know `{shown(name)}` and ignores it.", did_you_mean(name, names)
-            )
+            advice = did_you_mean(name, names) if findings.takes_warnings else LEAVE_OUT
+            findings.warn(place, f"The trainer does not know `{shown(name)}` and ignores it.", advice)
 
 
 def did_you_mean(name: Any, names: Iterable[str]) -> str:
     """The nearest known name as advice, or the advice to leave it out."""
     lower = {known.lower(): known for known in names}
     near = get_close_matches(str(name)[:100].lower(), lower, n=1)
-    return f"Did you mean `{lower[near[0]]}`?" if near else "Correct the name, or leave it out."
+    return f"Did you mean `{lower[near[0]]}`?" if near else LEAVE_OUT
 
 
 def _is_kind(value: Any, kind: Kind) -> bool:
