@@ -20,7 +20,8 @@ def list_offers(state: GPUState) -> tuple[GPUOffer, ...]:
             is_available=gpu.judgement.is_available,
             status=gpu.judgement.status,
             reason=gpu.judgement.reason,
-            held_by=None if gpu.task is None else gpu.task.task_id,
+            # Nobody waits behind what may stay for ever.
+            held_by=None if gpu.task is None or gpu.task.quarantine is not None else gpu.task.task_id,
         )
         for gpu in state.gpus
         if gpu.reading.index is not None and gpu.reading.uuid is not None
