@@ -78,6 +78,12 @@ class TaskNotFound(NotFound):
     code = "task_not_found"
 
 
+class StrayNotFound(NotFound):
+    """No attempt that the database does not know has this name."""
+
+    code = "stray_not_found"
+
+
 class MethodNotAllowed(ServiceError):
     """This address does not take this method."""
 

@@ -3,7 +3,7 @@
 Absent, unknown and dead are three things: only an outcome, or the proof that nothing of an attempt lives, ends it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -100,6 +100,16 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
+class Living:
+    """An attempt of which something lives, by what the machine itself says."""
+
+    ref: AttemptRef
+    gpu_uuids: tuple[str, ...]
+    supervisor: ProcessIdentity | None
+    members: tuple[ProcessIdentity, ...]  #: its processes, as far as they carry its marker
+
+
+@dataclass(frozen=True, slots=True)
 class NodeState:
     """A machine that runs attempts."""
 
@@ -134,6 +144,10 @@ class Executor(Protocol):
 
     def survivors(self, ref: AttemptRef) -> Sequence[int]:
         """The pids that still carry the attempt's marker: none may be left when its GPUs are given to others."""
+        ...
+
+    def living(self, root: Path, locate: Callable[[str], Path | None]) -> Sequence[Living]:
+        """All that lives in directories below `root`, whoever knows of it. `locate` says where a uid's would be."""
         ...
 
     def read_log(self, ref: AttemptRef, offset: int, limit: int) -> tuple[int, bytes]:

@@ -10,6 +10,9 @@ from api.executors.executor import Outcome
 from api.models.task import ProcessIdentity
 from api.models.training import StopRung
 
+#: GPUs that one attempt can have, and characters of a UUID.
+MAX_GPUS, MAX_UUID = 64, 128
+
 
 @dataclass(frozen=True, slots=True)
 class Runner:
@@ -23,6 +26,8 @@ class Runner:
     phase: str
     log_offset: int | None
     node: str | None = None  #: the machine that it was written on
+    cgroup: str | None = None  #: the control group of its processes
+    log_lost_bytes: int | None = None  #: what of its output is nowhere; None in a record of an older version
     pid_namespace: int | None = None  #: the one of its pids; None in a record of an older version
 
 
@@ -32,6 +37,7 @@ def parse_runner(content: bytes) -> Runner | None:
     if record is None:
         return None
     boot_id, phase, node = record.get("boot_id"), record.get("phase"), record.get("node")
+    cgroup = record.get("cgroup")
     return Runner(
         boot_id=boot_id if isinstance(boot_id, str) else None,
         supervisor=parse_identity(record.get("supervisor")),
@@ -41,8 +47,32 @@ def parse_runner(content: bytes) -> Runner | None:
         phase=phase if isinstance(phase, str) else "",
         log_offset=_whole(record.get("log_offset")),
         node=node if isinstance(node, str) else None,
+        cgroup=cgroup if isinstance(cgroup, str) else None,
+        log_lost_bytes=_whole(record.get("log_lost_bytes")),
         pid_namespace=_whole(record.get("pid_namespace")) or None,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """`spec.json`: which attempt a directory belongs to, and what it occupies."""
+
+    uid: str
+    log_directory: str
+    gpu_uuids: tuple[str, ...]
+
+
+def parse_spec(content: bytes) -> Described | None:
+    """The description; None when it cannot be understood."""
+    record = _object(content)
+    if record is None:
+        return None
+    uid, log, uuids = record.get("uid"), record.get("log_directory"), record.get("gpu_uuids")
+    if not isinstance(uid, str) or not isinstance(log, str):
+        return None
+    # A description of an older version names no GPUs.
+    named = uuids[:MAX_GPUS] if isinstance(uuids, list) else []
+    return Described(uid, log, tuple(each for each in named if isinstance(each, str) and len(each) <= MAX_UUID))
 
 
 def parse_lock(content: bytes, boot_id: str) -> ProcessIdentity | None:

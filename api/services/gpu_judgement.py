@@ -78,10 +78,8 @@ def _status(gpu: GPUReading, around: Circumstances, stale: bool, health: GPUHeal
     unknown = _why_unknown(gpu, around, stale)
     if unknown is not None:
         return unknown
-    if around.task is not None and around.task.has_ended:
-        return GPUStatus.DRAINING, f"{around.task.task_id} has ended; it is free when its memory is back"
     if around.task is not None:
-        return _STATUS_BY_TASK.get(around.task.task_type, GPUStatus.BUSY), f"held by {around.task.task_id}"
+        return _held(around.task)
     if gpu.vitals is None or gpu.vitals.memory_used_mb is None:
         return GPUStatus.UNKNOWN, _why_memory_is_unknown(gpu.vitals)
     use = _foreign_use(gpu)
@@ -97,6 +95,14 @@ def _status(gpu: GPUReading, around: Circumstances, stale: bool, health: GPUHeal
     if health.verdict is Verdict.UNHEALTHY:
         return GPUStatus.UNKNOWN, "unhealthy: " + "; ".join(health.reasons)
     return GPUStatus.AVAILABLE, None
+
+
+def _held(task: RegisteredTask) -> tuple[GPUStatus, str]:
+    if task.quarantine is not None:
+        return GPUStatus.BUSY, task.quarantine
+    if task.has_ended:
+        return GPUStatus.DRAINING, f"{task.task_id} has ended; it is free when its memory is back"
+    return _STATUS_BY_TASK.get(task.task_type, GPUStatus.BUSY), f"held by {task.task_id}"
 
 
 def _why_memory_is_unknown(vitals: GPUVitals | None) -> str:
