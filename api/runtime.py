@@ -89,11 +89,13 @@ class Runtime:
         registry.register(self.live)
         gpus.subscribe(self.live.publish_snapshot)
         owner = host.own_identity(node)
+        system = SystemService(gpus, training.service, clock, config.storage_root)
+        gpus.subscribe(system.note_state)
         self.services = Services(
             gpus=gpus,
             training=training.service,
             logs=logs,
-            system=SystemService(gpus, training.service, clock, config.storage_root),
+            system=system,
             strays=training.strays,
             idempotency=DatabaseIdempotencyStore(self.database, clock, owner, lambda other: host.is_alive(other, node)),
             clock=clock,

@@ -1,7 +1,7 @@
 """Turns a claimed attempt into a submission: its files, its environment, its resume point."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from api.executors.executor import AttemptRef, Executor, Submission
@@ -21,12 +21,19 @@ class AttemptStarter:
     """Prepares attempts and hands them to the executor. `environment` is the allow-listed part of the service's own."""
 
     def __init__(
-        self, executor: Executor, storage_root: Path, environment: Mapping[str, str], log_max_bytes: int
+        self,
+        executor: Executor,
+        storage_root: Path,
+        environment: Mapping[str, str],
+        log_max_bytes: int,
+        name_gpus: Callable[[Sequence[str]], tuple[str | None, ...]] = lambda uuids: (),
     ) -> None:
+        """`name_gpus` gives the names of boards by their UUIDs."""
         self._executor = executor
         self._storage_root = storage_root
         self._environment = dict(environment)
         self._log_max_bytes = log_max_bytes
+        self._name_gpus = name_gpus
 
     def files(self, task_id: str) -> TaskFiles:
         """The directories of a task."""
@@ -49,6 +56,7 @@ class AttemptStarter:
             master_port=attempt.master_port or 0,
             run_dir=run_dir,
             resume=options,
+            gpu_names=self._name_gpus(attempt.gpu_uuids),
         )
         try:
             command = trainer.prepare(task.request, task.plan, launch)
