@@ -15,7 +15,7 @@ def spawn(spec: Spec, environment: dict[str, str], output: str, flags: int) -> t
     try:
         os.chdir(spec.cwd)
     except OSError as error:
-        raise OSError(f"the working directory cannot be entered: {error}") from None
+        raise OSError(error.errno, f"the working directory cannot be entered: {error.strerror}", spec.cwd) from None
     try:
         pid = os.posix_spawn(
             find_program(spec.argv[0], environment.get("PATH", os.defpath)),

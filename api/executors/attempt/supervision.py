@@ -9,9 +9,10 @@ import time
 
 from api.utils.foreign_files import put_aside
 
+from .containment import BIRTH_SECONDS, Containment
 from .directory import HEARTBEAT_SECONDS, AttemptDirectory, Surpassed, own_identity
 from .ended import has_ended, has_outcome
-from .files import complain, identity_of, number, read_json, write_json
+from .files import complain, exit_status_of, identity_of, number, read_json, write_json
 from .inbox import Inbox
 from .ledger import Ledger
 from .log import CHUNK, LogWriter
@@ -47,6 +48,7 @@ class Supervisor:
         self._scanner = Scanner((), "")
         self._log: LogWriter | None = None
         self._log_offset = 0
+        self._containment = Containment(self._directory.directory)
         self._ledger = Ledger(self._directory.path("output.ledger"))
         self._output: OutputFile | OutputPipe | None = None
         self._has_more_output = False
@@ -152,10 +154,12 @@ class Supervisor:
             self._use_output(output)
             self._open_log()
             self._started_at = time.time()
+            if spec.may_use_cgroup:
+                self._containment.prepare(self._tree, spec.uid)
             self._record()
-            self._tree.main = spawn(spec, environment, output.path, output.flags)
+            self._tree.main = self._containment.spawn(lambda: spawn(spec, environment, output.path, output.flags))
         except (OSError, ValueError) as error:
-            return self._finish("could_not_start", error=str(error))
+            return self._finish("could_not_start", error=error)
         self._record_if_possible()
         self._directory.remove_secrets()
         return self._watch("exited")
@@ -183,8 +187,11 @@ class Supervisor:
         self._tree.main = identity_of(previous.get("trainer"))
         self._use_output(find_output(self._directory.directory, self._ledger, self._tree.main))
         self._restore(previous)
+        is_same_boot = previous.get("boot_id") == self._boot_id
+        uid = self._directory.name if self._spec is None else self._spec.uid
+        self._containment.resume(self._tree, previous.get("cgroup"), uid, is_same_boot)
         gone = "supervisor_lost"
-        if previous.get("boot_id") != self._boot_id:
+        if not is_same_boot:
             # Its pids are others' now; but what carries the marker lives: a container can have a boot id of its own.
             gone, self._tree.main = "machine_restarted", None
         if self._tree.main is None:
@@ -199,12 +206,11 @@ class Supervisor:
 
     def _restore(self, previous: dict[str, object]) -> None:
         self._started_at = number(previous.get("started_at"))
-        status = number(previous.get("status"))
-        self._status = None if status is None else int(status)
+        self._status = exit_status_of(previous.get("status"))
         self._stopping.restore(previous)
         self._open_log()
         offset = number(previous.get("log_offset"))
-        self._log_offset = self._log_offset if offset is None else int(offset)
+        self._log_offset = self._log_offset if offset is None else min(max(0, int(offset)), self._log_offset)
         tail, first = b"", self._log_offset
         try:
             if self._log is not None:
@@ -236,6 +242,7 @@ class Supervisor:
                     return self._finish(reason)
                 self._do_chores()
                 chores_at = time.monotonic() + self._stopping.pace
+            self._containment.look(self._tree)
             self._take_output(chores_at)
 
     def _reap(self) -> None:
@@ -277,7 +284,7 @@ class Supervisor:
 
     def _take_output(self, until: float) -> None:
         """Waits for output or a signal, and takes a good part of what there is."""
-        timeout = max(0.0, until - time.monotonic())
+        timeout = min(BIRTH_SECONDS, max(0.0, until - time.monotonic()))
         if self._has_more_output:
             timeout = 0.0
         elif self._watch_handle < 0 and not isinstance(self._output, OutputPipe):
@@ -320,6 +327,7 @@ class Supervisor:
             "last_step": self._scanner.last_step,
             "log_offset": self._log_offset,
             "log_lost_bytes": self._ledger.lost,
+            "cgroup": self._containment.path,
         }
         write_json(self._directory.path("runner.json"), record)
 
@@ -332,7 +340,7 @@ class Supervisor:
             self._record_is_due = True
             complain(f"runner.json cannot be written: {error}")
 
-    def _finish(self, reason: str, error: str | None = None, ended_at: float | None = None) -> int:
+    def _finish(self, reason: str, error: Exception | None = None, ended_at: float | None = None) -> int:
         """Writes the outcome, however long the disk refuses it."""
         if self._status is not None:
             reason = "exited"  # an earlier supervisor saw it
@@ -358,10 +366,11 @@ class Supervisor:
         if self._output is not None:
             self._output.remove()
         self._ledger.remove()
+        self._containment.remove()
         self._reap()
         return ENDED
 
-    def _outcome(self, reason: str, error: str | None, ended_at: float) -> dict[str, object]:
+    def _outcome(self, reason: str, error: Exception | None, ended_at: float) -> dict[str, object]:
         code = None if self._status is None else os.waitstatus_to_exitcode(self._status)
         log = self._log
         return {
@@ -370,7 +379,8 @@ class Supervisor:
             "reason": reason,
             "exit_code": code if code is not None and code >= 0 else None,
             "signal": -code if code is not None and code < 0 else None,
-            "error": None if error is None else error[:2000],
+            "error": None if error is None else str(error)[:2000],
+            "error_number": getattr(error, "errno", None),
             "stop_requested": self._stopping.order is not None or self._directory.has("stop.json"),
             "stop_rung": self._stopping.rung,
             "last_step": self._scanner.last_step,
