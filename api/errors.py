@@ -78,6 +78,12 @@ class TaskNotFound(NotFound):
     code = "task_not_found"
 
 
+class StrayNotFound(NotFound):
+    """No attempt that the database does not know has this name."""
+
+    code = "stray_not_found"
+
+
 class MethodNotAllowed(ServiceError):
     """This address does not take this method."""
 
@@ -244,3 +250,9 @@ class SearchBusy(Unavailable):
     """As many searches are running as are allowed at a time: ask again in a moment."""
 
     code = "search_busy"
+
+
+class CheckBusy(Unavailable):
+    """As many requests are being checked as are at a time: ask again in a moment."""
+
+    code = "check_busy"

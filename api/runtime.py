@@ -38,6 +38,7 @@ from api.storage.database import Database, sqlite_url
 from api.storage.kept_answers import DatabaseIdempotencyStore
 from api.storage.privacy import make_private_directory, tighten_sqlite
 from api.storage.registrations import DatabaseRegistrations
+from api.storage.strays import StrayStore
 from api.storage.tasks import TaskStore
 from api.training_parts import build_training
 from api.utils.clock import Clock, SystemClock
@@ -69,6 +70,7 @@ class Runtime:
         tasks, attempts = TaskStore(self.database), AttemptStore(self.database)
         registry = _create_registry(http_metrics, tasks)
         self.source = create_source(config, clock)
+        events = GPUEvents(self._tell_source)
         gpus = GPUService(
             self.source,
             DatabaseRegistrations(self.database, node, clock),
@@ -77,26 +79,28 @@ class Runtime:
             max_age=config.gpu_status_check_timeout,
             process_metrics=lambda: generate_latest(registry),
             dcgm_hostname=socket.gethostname() if config.dcgm_aliases else None,
-            events=GPUEvents(self._tell_source),
+            events=events,
         )
         desk = NewsDesk()
-        training = build_training(config, tasks, attempts, gpus, clock, node, desk, executor)
+        training = build_training(
+            config, tasks, attempts, gpus, clock, node, desk, executor, strays=StrayStore(self.database), events=events
+        )
         self.training_loop = training.loop
         logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source)
         self.live = Live(config, self.database, desk, training.service, logs, lambda: training.loop.is_here, clock)
         registry.register(self.live)
         gpus.subscribe(self.live.publish_snapshot)
         owner = host.own_identity(node)
+        system = SystemService(gpus, training.service, clock, config.storage_root, lambda: self.storage_watch.trouble)
+        gpus.subscribe(system.note_state)
         self.services = Services(
             gpus=gpus,
             training=training.service,
             logs=logs,
-            system=SystemService(
-                gpus, training.service, clock, config.storage_root, lambda: self.storage_watch.trouble
-            ),
+            system=system,
+            strays=training.strays,
             idempotency=DatabaseIdempotencyStore(self.database, clock, owner, lambda other: host.is_alive(other, node)),
             clock=clock,
-            cors_origins=config.cors_origins,
         )
         self.policy = HostPolicy(allowed_names(config), config.cors_origins)
 
@@ -136,7 +140,7 @@ def _name_node(root: Path) -> str:
     try:
         make_private_directory(root)
         if not path.exists():
-            write_private(path, socket.gethostname().encode())
+            write_private(path, socket.gethostname().encode(), levels=0)
         return path.read_text().strip() or socket.gethostname()
     except OSError as error:
         raise StorageError(

@@ -3,7 +3,7 @@
 Absent, unknown and dead are three things: only an outcome, or the proof that nothing of an attempt lives, ends it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -81,6 +81,7 @@ class Outcome:
     log_offset: int | None = None  #: where in the task's log this attempt's output begins
     log_bytes: int = 0  #: what it put there
     log_lost_bytes: int = 0  #: what the disk did not take
+    error_number: int | None = None  #: the errno of `error`, where it has one
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,16 @@ class Observation:
     reason: str | None = None
     log_start: int | None = None  #: where in the task's log this attempt's lines begin
     age: float = 0.0  #: seconds since it was last seen; 0 while it is seen
+
+
+@dataclass(frozen=True, slots=True)
+class Living:
+    """An attempt of which something lives, by what the machine itself says."""
+
+    ref: AttemptRef
+    gpu_uuids: tuple[str, ...]
+    supervisor: ProcessIdentity | None
+    members: tuple[ProcessIdentity, ...]  #: its processes, as far as they carry its marker
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +144,10 @@ class Executor(Protocol):
 
     def survivors(self, ref: AttemptRef) -> Sequence[int]:
         """The pids that still carry the attempt's marker: none may be left when its GPUs are given to others."""
+        ...
+
+    def living(self, root: Path, locate: Callable[[str], Path | None]) -> Sequence[Living]:
+        """All that lives in directories below `root`, whoever knows of it. `locate` says where a uid's would be."""
         ...
 
     def read_log(self, ref: AttemptRef, offset: int, limit: int) -> tuple[int, bytes]:

@@ -30,6 +30,7 @@ from api.storage.leases import ResourceHeld
 from api.storage.tasks import TaskStore
 from api.trainers.trainer import Trainer
 from api.utils.clock import Clock
+from api.utils.foreign_trees import list_names
 
 logger = logging.getLogger(__name__)
 
@@ -195,7 +196,4 @@ def _is_free(port: int) -> bool:
 
 
 def _names_in(directory: Path) -> tuple[str, ...]:
-    try:
-        return tuple(sorted(entry.name for entry in directory.iterdir() if entry.is_dir()))
-    except OSError:
-        return ()
+    return tuple(sorted(list_names(str(directory), levels=2)[0]))

@@ -35,6 +35,15 @@ class SystemService:
         self._storage_root = storage_root
         self._find_trouble = find_trouble
         self._started = clock.monotonic()
+        self._cpu = host.CPUMeter()
+        self._measured_sweep = 0
+
+    def note_state(self, number: int, message: bytes) -> None:
+        """Told of each state of the GPUs: once a sweep the processors are measured, whoever asks for it and when."""
+        sweep = self._gpus.state.snapshot.sequence
+        if sweep != self._measured_sweep:
+            self._measured_sweep = sweep
+            self._cpu.measure()
 
     @property
     def uptime(self) -> int:
@@ -74,7 +83,7 @@ class SystemService:
         status = self._gpus.get_status()
         tasks = self._gpus.count_tasks()
         return SystemOverview(
-            system=host.read_system([Path("/"), self._storage_root]),
+            system=host.read_system([Path("/"), self._storage_root], self._cpu.percent),
             gpus=status.summary,
             source=status.source,
             tasks=TaskCounts(

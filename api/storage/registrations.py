@@ -201,7 +201,8 @@ class DatabaseRegistrations:
             return self._known()
         try:
             with self._database.read() as connection:
-                holders = {**_held_by_programs(connection), **_held_by_trainings(connection)}
+                held = (_held_by_programs(connection), _held_by_trainings(connection), _held_by_strays(connection))
+                holders = {uuid: task for each in held for uuid, task in each.items()}
         except DatabaseUnavailable:
             self._failed_at = self._clock.monotonic()
             return self._known()
@@ -253,6 +254,21 @@ def _held_by_programs(connection: Connection) -> dict[str, RegisteredTask]:
         lease_table, (lease_table.c.task_id == registrations.c.task_id) & (lease_table.c.kind == LeaseKind.GPU)
     )
     return {row.resource: _read(row) for row in connection.execute(query)}
+
+
+def _held_by_strays(connection: Connection) -> dict[str, RegisteredTask]:
+    """GPUs kept from everybody, because an attempt lives on them that no row tells of."""
+    kept = lease_table.c.reason.is_not(None) & (lease_table.c.kind == LeaseKind.GPU)
+    return {
+        row.resource: RegisteredTask(
+            task_id=row.task_id,
+            task_type=TaskType.TRAINING,
+            gpu_uuids=(row.resource,),
+            started_at=to_time(row.claimed_at),
+            quarantine=row.reason,
+        )
+        for row in connection.execute(select(lease_table).where(kept))
+    }
 
 
 def _held_by_trainings(connection: Connection) -> dict[str, RegisteredTask]:
