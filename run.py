@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from api import __version__
 from api.app import create_app
 from api.config import Config, ConfigError
+from api.routes.paths import Paths
 from api.runtime import Runtime, StorageError
 from api.server import Server, Shell
 from api.shell.protocol import listen
@@ -68,8 +69,10 @@ def main(argv: Sequence[str]) -> int:
 def create_shell(runtime: Runtime, serves_documents: bool = True) -> Shell:
     """The application around the runtime's parts, for the server and for tests."""
     gpus, system = runtime.services.gpus, runtime.services.system
+    app = create_app(runtime.services)
     return Shell(
-        create_app(runtime.services),
+        app,
+        Paths(app.url_map),
         runtime.policy,
         runtime.access_log,
         runtime.live.serving,

@@ -99,7 +99,6 @@ class Runtime:
             strays=training.strays,
             idempotency=DatabaseIdempotencyStore(self.database, clock, owner, lambda other: host.is_alive(other, node)),
             clock=clock,
-            cors_origins=config.cors_origins,
         )
         self.policy = HostPolicy(allowed_names(config), config.cors_origins)
 
