@@ -328,7 +328,7 @@ class TrainingService:
 
     def _live(self, task: TaskSummary, attempts: Sequence[Attempt]) -> dict[str, Any] | None:
         watch = self._reconciler.get_watch(attempts[-1].uid) if attempts and task.status.is_active else None
-        return None if watch is None else show_progress(watch.progress, attempts[-1], self._clock.now())
+        return None if watch is None else show_progress(watch.progress, attempts[-1], watch.seconds)
 
     def get_checkpoints(self, task_id: str) -> CheckpointList:
         """The checkpoints of a task, oldest first. Raises TaskNotFound."""
