@@ -10,6 +10,7 @@ from api.executors.local import LocalExecutor
 from api.services.attempt_checks import AttemptChecks
 from api.services.attempt_ending import AttemptEnding
 from api.services.attempt_starter import AttemptStarter
+from api.services.disk import DiskReserve
 from api.services.dispatcher import Dispatcher
 from api.services.gpu_events import GPUEvents
 from api.services.gpu_service import GPUService
@@ -17,6 +18,7 @@ from api.services.gpu_supply import name_gpus
 from api.services.hangs import HangLimits
 from api.services.reconciler import Reconciler, StopTimes
 from api.services.request_check import RequestChecker
+from api.services.stop_wishes import StopWishes
 from api.services.strays import Strays
 from api.services.training_loop import TrainingLoop
 from api.services.training_news import TrainingNews
@@ -49,6 +51,7 @@ def build_training(
     clock: Clock,
     node: str,
     news: TrainingNews,
+    reserve: DiskReserve,
     executor: Executor | None = None,
     *,
     strays: StrayStore,
@@ -72,6 +75,7 @@ def build_training(
         executor, root, environment, config.log_max_bytes, lambda uuids: name_gpus(gpus.state, uuids)
     )
     stop_times = StopTimes(config.stop_checkpoint_seconds, config.stop_terminate_seconds)
+    wishes = StopWishes(reserve)
     reconciler = Reconciler(
         tasks,
         attempts,
@@ -84,6 +88,7 @@ def build_training(
         node,
         stop_times,
         news,
+        wishes,
     )
     found = Strays(strays, executor, trainers, gpus, events, clock, node, root, stop_times)
     dispatcher = Dispatcher(
@@ -99,5 +104,7 @@ def build_training(
     )
     loop = TrainingLoop(reconciler, dispatcher, found, attempts.has_work, FileLock(root / "trainings.lock"))
     checker = RequestChecker(trainers, gpus, attempts, root, config.min_free_disk_mb, cache_roots(config, environment))
-    service = TrainingService(tasks, attempts, checker, dispatcher, reconciler, trainers, gpus, clock, root, loop.wake)
+    service = TrainingService(
+        tasks, attempts, checker, dispatcher, reconciler, trainers, gpus, clock, root, loop.wake, wishes
+    )
     return Training(service, loop, found, trainers)
