@@ -78,6 +78,12 @@ class TaskNotFound(NotFound):
     code = "task_not_found"
 
 
+class StrayNotFound(NotFound):
+    """No attempt that the database does not know has this name."""
+
+    code = "stray_not_found"
+
+
 class MethodNotAllowed(ServiceError):
     """This address does not take this method."""
 
@@ -210,6 +216,24 @@ class DatabaseUnavailable(ServiceError):
     code, status = "database_unavailable", 503
 
 
+class StorageGone(DatabaseUnavailable):
+    """What this service keeps has been moved, deleted or replaced under it; nothing was changed."""
+
+    code = "storage_gone"
+
+
+class DatabaseDamaged(DatabaseUnavailable):
+    """The database is damaged; nothing was changed. Restore it from a backup."""
+
+    code = "database_damaged"
+
+
+class StorageFull(DatabaseUnavailable):
+    """The disk of the database is full; nothing was changed."""
+
+    code = "storage_full"
+
+
 class Unavailable(ServiceError):
     """The service cannot answer this now."""
 
@@ -226,3 +250,9 @@ class SearchBusy(Unavailable):
     """As many searches are running as are allowed at a time: ask again in a moment."""
 
     code = "search_busy"
+
+
+class CheckBusy(Unavailable):
+    """As many requests are being checked as are at a time: ask again in a moment."""
+
+    code = "check_busy"

@@ -5,8 +5,8 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
 from typing import Any, Protocol
 from wsgiref.types import WSGIApplication
@@ -14,28 +14,28 @@ from wsgiref.types import WSGIApplication
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from api.errors import MalformedRequest, MethodNotAllowed, NotFound, RequestTimeout, ServiceError, TooLarge
+from api.errors import MalformedRequest, MethodNotAllowed, NotFound, ServiceError, Unavailable
 from api.live.routing import Found
 from api.live.serving import LiveServing
 from api.services.documents import DocumentTable, ReadyDocument
 from api.shell.access_log import Access, AccessLog
+from api.shell.body import Bodies
+from api.shell.crossing import is_preflight, preflight_headers
 from api.shell.downloads import send_download
-from api.shell.guard import HostPolicy
+from api.shell.guard import HostPolicy, join_headers, request_id_of
 from api.shell.protocol import HTTPProtocol, WebSocketProtocol, limit_send_buffer
 from api.shell.reply import NOSNIFF, ClientGone, Connection, Handshake, Headers, Reply
+from api.shell.unread import PATIENCE_SECONDS, Unread
 from api.shell.wsgi import FlaskBelow
 from api.utils.clock import Clock
 from api.utils.envelope import encode_answer
-from api.utils.ids import SAFE_ID, current_request_id, new_request_id
+from api.utils.ids import current_request_id
 from api.utils.responses import FILE
 
 logger = logging.getLogger(__name__)
 
 #: Threads for Flask. What reads memory needs few; those that wait for a locked database, 4 s at most, must leave some.
 FLASK_THREADS = 16
-
-#: Seconds within which a request's body must have arrived; slow senders hold no thread meanwhile.
-BODY_SECONDS = 30.0
 
 #: Seconds that a shutdown waits for what is being answered. Streams are ended by ourselves, at once.
 GRACE_SECONDS = 3
@@ -49,7 +49,13 @@ UNKNOWN_ROUTE = "unknown"
 #: The status in log and metrics of a request whose client left before it was answered; nginx's word for it.
 CLIENT_GONE = 499
 
-_STREAM_METHODS = "GET, HEAD, OPTIONS"
+_STREAM_METHODS = ("GET", "HEAD", "OPTIONS")
+
+
+class Paths(Protocol):
+    """The addresses of what lies below."""
+
+    def methods(self, path: str) -> tuple[str, ...]: ...  # none: there is nothing at this address
 
 
 class Shell:
@@ -58,6 +64,7 @@ class Shell:
     def __init__(
         self,
         flask_app: WSGIApplication,
+        paths: Paths,
         policy: HostPolicy,
         access_log: AccessLog,
         live: LiveServing,
@@ -72,13 +79,16 @@ class Shell:
         `serves_documents=False` leaves every document to its Flask route: slower, and the same in all else.
         """
         self._flask = FlaskBelow(flask_app, FLASK_THREADS)
+        self._paths = paths
+        self._places = asyncio.Semaphore(FLASK_THREADS)
+        self.unread = Unread()  #: what has been answered and not been read
         self._policy = policy
         self._record = access_log.record
         self._live = live
         self._documents = documents
         self._instant = instant
         self._clock = clock
-        self._max_body_bytes = max_body_bytes
+        self._bodies = Bodies(max_body_bytes)
         # With origins allowed, an answer differs by Origin even where the request has none.
         self._common_headers = [NOSNIFF, *([(b"vary", b"Origin")] if policy.has_origins else [])]
         self._serves_documents = serves_documents
@@ -103,20 +113,20 @@ class Shell:
     async def _serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
         headers = dict(scope["headers"])
-        request_id = _request_id(headers.get(b"x-request-id"))
+        request_id = request_id_of(headers)
         reply = Reply(send, request_id, self._common_headers, _connection(scope))
         route = None
         try:
             self._check(scope, headers)
-            ready = self._ready_document(scope, headers)
+            if self._policy.allows_cross(headers.get(b"origin")):
+                reply.allow_origin(headers[b"origin"])
+            ready = self._ready_document(scope)
             if ready is not None:
                 route = ready.route
                 await reply.send_document(ready.document, headers, self._clock.monotonic())
             else:
                 await self._think(scope, headers, receive, reply)
         except ServiceError as error:
-            if self._policy.allows_cross(headers.get(b"origin")):
-                reply.allow_origin(headers[b"origin"])
             await reply.fail(error)
         except ClientGone:
             reply.status = reply.status or CLIENT_GONE
@@ -126,84 +136,85 @@ class Shell:
         finally:
             self._note(scope, began, request_id, reply.status, route)
 
-    def _check(self, scope: Scope, headers: Headers) -> None:
-        if len(headers) != len(scope["headers"]) and sum(name == b"host" for name, _ in scope["headers"]) > 1:
-            raise MalformedRequest("The request has more than one Host header.")
+    def _check(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
+        if len(headers) != len(scope["headers"]):
+            headers.update(join_headers(scope["headers"]))
         self._policy.check(headers.get(b"host"), headers.get(b"origin"))
 
-    def _ready_document(self, scope: Scope, headers: Headers) -> ReadyDocument | None:
-        is_plain = scope["method"] == "GET" and not scope["query_string"] and b"origin" not in headers
+    def _ready_document(self, scope: Scope) -> ReadyDocument | None:
+        is_plain = scope["method"] == "GET" and not scope["query_string"]
         return self._documents().ready(scope["path"]) if is_plain and self._serves_documents else None
 
-    async def _think(self, scope: Scope, headers: Headers, receive: Receive, reply: Reply) -> None:
+    async def _think(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, reply: Reply) -> None:
         token = current_request_id.set(reply.request_id)
+        path, method = scope["path"], scope["method"]
         try:
-            found = self._live.find_events(scope["path"])
-            if found is not None:
-                await self._stream(found, scope, headers, receive, reply)
-            elif scope["path"] in self._instant and scope["method"] in ("GET", "HEAD"):
-                scope["state"]["route"] = scope["path"]
-                if self._policy.allows_cross(headers.get(b"origin")):
-                    reply.allow_origin(headers[b"origin"])
-                await reply.send_json(encode_answer(self._instant[scope["path"]]()))
+            if is_preflight(method, headers):
+                await reply.send_empty(200, preflight_headers(headers))
+                return
+            found = self._live.find_events(path)
+            methods = _STREAM_METHODS if found is not None else self._paths.methods(path)
+            if not methods:
+                await self._send_on(scope, reply)
+            elif method == "OPTIONS":
+                await reply.send_empty(200, [(b"allow", ", ".join(methods).encode())])
+            elif method not in methods:
+                raise MethodNotAllowed(headers={"Allow": ", ".join(methods)})
+            elif found is not None:
+                await self._stream(found, scope, receive, reply)
+            elif path in self._instant:
+                scope["state"]["route"] = path
+                await reply.send_json(encode_answer(self._instant[path]()))
             else:
                 await self._ask_flask(scope, headers, receive, reply)
         finally:
             current_request_id.reset(token)
 
-    async def _ask_flask(self, scope: Scope, headers: Headers, receive: Receive, reply: Reply) -> None:
-        if scope["path"].startswith("//"):
-            # Werkzeug would drop the first slash and find a route.
+    async def _send_on(self, scope: Scope, reply: Reply) -> None:
+        """To the address without a slash at its end, where there is one. Raises NotFound."""
+        path, raw = scope["path"], scope.get("raw_path") or b""
+        shorter = path[:-1]
+        is_there = path.endswith("/") and (self._paths.methods(shorter) or self._live.find_events(shorter) is not None)
+        # An encoded slash is none that somebody has typed.
+        if not is_there or not raw.endswith(b"/"):
             raise NotFound
+        query: bytes = scope["query_string"]
+        await reply.send_empty(308, [(b"location", raw[:-1] + (b"?" + query if query else b""))])
+
+    async def _ask_flask(self, scope: Scope, headers: Headers, receive: Receive, reply: Reply) -> None:
         if not scope["query_string"].isascii():
             raise MalformedRequest("The query string must be percent-encoded.")
-        body = await self._read_body(headers, receive)
+        await _until_taken(scope)
+        body = await self._bodies.read(headers, receive)
         if b"transfer-encoding" in headers:
             # WSGI knows no chunks: without a length the body would count as empty.
             kept = [(name, value) for name, value in scope["headers"] if name != b"transfer-encoding"]
             scope["headers"] = [*kept, (b"content-length", b"%d" % len(body))]
-        answer = await self._flask.ask(scope, body)
+        async with self._place():
+            reply.require_client()
+            answer = await self._flask.ask(scope, body)
         file = scope["state"].pop(FILE, None)
         if file is None:
             await reply.send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
             await reply.send({"type": "http.response.body", "body": answer.body})
             return
-        if self._policy.allows_cross(headers.get(b"origin")):
-            reply.allow_origin(headers[b"origin"])
         await send_download(file, scope, receive, reply.send)
 
-    async def _read_body(self, headers: Headers, receive: Receive) -> bytes:
-        if b"content-length" not in headers and b"transfer-encoding" not in headers:
-            return b""
-        limit = self._max_body_bytes
-        too_large = TooLarge(f"The body is larger than {limit:,} bytes.", data={"max_bytes": limit})
-        if int(headers.get(b"content-length", b"0")) > limit:
-            raise too_large
-        body = bytearray()
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        """A thread of Flask, once there is room for what it will answer. Raises Unavailable."""
         try:
-            async with asyncio.timeout(BODY_SECONDS):
-                more = True
-                while more:
-                    message = await receive()
-                    body += message.get("body", b"")
-                    more = message.get("more_body", False)
-                    if len(body) > limit:
-                        raise too_large
+            await asyncio.wait_for(self._places.acquire(), PATIENCE_SECONDS)
         except TimeoutError:
-            raise RequestTimeout(headers={"Connection": "close"}) from None
-        return bytes(body)
+            raise Unavailable("Too many requests wait for their turn.", headers={"Retry-After": "5"}) from None
+        try:
+            await self.unread.wait_for_room()
+            yield
+        finally:
+            self._places.release()
 
-    async def _stream(self, found: Found, scope: Scope, headers: Headers, receive: Receive, reply: Reply) -> None:
+    async def _stream(self, found: Found, scope: Scope, receive: Receive, reply: Reply) -> None:
         scope["state"]["route"] = found.route.pattern
-        if scope["method"] == "OPTIONS":
-            headers_out = [(b"allow", _STREAM_METHODS.encode()), (b"content-length", b"0")]
-            await reply.send({"type": "http.response.start", "status": 200, "headers": headers_out})
-            await reply.send({"type": "http.response.body", "body": b""})
-            return
-        if scope["method"] not in ("GET", "HEAD"):
-            raise MethodNotAllowed(headers={"Allow": _STREAM_METHODS})
-        if self._policy.allows_cross(headers.get(b"origin")):
-            reply.allow_origin(headers[b"origin"])
         connection = _connection(scope)
         if connection is not None:
             limit_send_buffer(connection)
@@ -233,7 +244,7 @@ class Shell:
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
         headers = dict(scope["headers"])
-        request_id = _request_id(headers.get(b"x-request-id"))
+        request_id = request_id_of(headers)
         handshake, status = Handshake(send), 101
         try:
             self._check(scope, headers)
@@ -253,17 +264,16 @@ class Shell:
             self._note(scope, began, request_id, status, None)
 
 
-def _request_id(given: bytes | None) -> str:
-    if given is not None:
-        text = given.decode("latin-1")
-        if SAFE_ID.fullmatch(text):
-            return text
-    return new_request_id()
-
-
 def _client(scope: Scope) -> str | None:
     client = scope.get("client")
     return None if client is None else str(client[0])
+
+
+async def _until_taken(scope: Scope) -> None:
+    """Nothing is worked out for a client that has not yet taken what it asked for before."""
+    taken = scope.get("extensions", {}).get("taken")
+    if taken is not None:
+        await taken()
 
 
 def _connection(scope: Scope) -> Connection | None:
@@ -305,6 +315,7 @@ class Server(uvicorn.Server):
             )
         )
         self._streams = streams
+        self._unread = shell.unread
         self._on_started = on_started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -333,6 +344,7 @@ class Server(uvicorn.Server):
                 c for c in self.server_state.connections if isinstance(c, HTTPProtocol) and c.is_late(now)
             ]:
                 connection.transport.abort()
+            self._unread.end_slow(now)
         return await super().on_tick(counter)
 
     @contextmanager

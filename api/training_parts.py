@@ -11,15 +11,19 @@ from api.services.attempt_checks import AttemptChecks
 from api.services.attempt_ending import AttemptEnding
 from api.services.attempt_starter import AttemptStarter
 from api.services.dispatcher import Dispatcher
+from api.services.gpu_events import GPUEvents
 from api.services.gpu_service import GPUService
+from api.services.gpu_supply import name_gpus
 from api.services.hangs import HangLimits
 from api.services.reconciler import Reconciler, StopTimes
 from api.services.request_check import RequestChecker
+from api.services.strays import Strays
 from api.services.training_loop import TrainingLoop
 from api.services.training_news import TrainingNews
 from api.services.training_service import TrainingService
 from api.storage.attempts import AttemptStore
 from api.storage.file_lock import FileLock
+from api.storage.strays import StrayStore
 from api.storage.tasks import TaskStore
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from api.trainers.toy.trainer import Toy
@@ -33,6 +37,7 @@ class Training:
 
     service: TrainingService
     loop: TrainingLoop
+    strays: Strays
     trainers: Mapping[str, Trainer]
 
 
@@ -45,6 +50,9 @@ def build_training(
     node: str,
     news: TrainingNews,
     executor: Executor | None = None,
+    *,
+    strays: StrayStore,
+    events: GPUEvents,
 ) -> Training:
     """Builds every part once; starts nothing. Unless an executor is given, attempts run on this machine."""
     root = config.storage_root.absolute()
@@ -60,7 +68,10 @@ def build_training(
     environment = child_environment()
     own = {name: environment[name] for name in ("LD_LIBRARY_PATH",) if name in environment}
     executor = executor or LocalExecutor(sys.executable, node, own)
-    starter = AttemptStarter(executor, root, environment, config.log_max_bytes)
+    starter = AttemptStarter(
+        executor, root, environment, config.log_max_bytes, lambda uuids: name_gpus(gpus.state, uuids)
+    )
+    stop_times = StopTimes(config.stop_checkpoint_seconds, config.stop_terminate_seconds)
     reconciler = Reconciler(
         tasks,
         attempts,
@@ -71,9 +82,10 @@ def build_training(
         AttemptEnding(tasks, attempts, gpus, starter, executor, clock),
         clock,
         node,
-        StopTimes(config.stop_checkpoint_seconds, config.stop_terminate_seconds),
+        stop_times,
         news,
     )
+    found = Strays(strays, executor, trainers, gpus, events, clock, node, root, stop_times)
     dispatcher = Dispatcher(
         tasks,
         attempts,
@@ -85,7 +97,7 @@ def build_training(
         max_concurrent=config.max_concurrent_tasks,
         min_free_mb=config.min_free_disk_mb,
     )
-    loop = TrainingLoop(reconciler, dispatcher, attempts.has_work, FileLock(root / "trainings.lock"))
+    loop = TrainingLoop(reconciler, dispatcher, found, attempts.has_work, FileLock(root / "trainings.lock"))
     checker = RequestChecker(trainers, gpus, attempts, root, config.min_free_disk_mb, cache_roots(config, environment))
     service = TrainingService(tasks, attempts, checker, dispatcher, reconciler, trainers, gpus, clock, root, loop.wake)
-    return Training(service, loop, trainers)
+    return Training(service, loop, found, trainers)

@@ -3,7 +3,7 @@
 Absent, unknown and dead are three things: only an outcome, or the proof that nothing of an attempt lives, ends it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -80,7 +80,9 @@ class Outcome:
     survivors_killed: int = 0  #: what outlived the main process and had to be ended
     log_offset: int | None = None  #: where in the task's log this attempt's output begins
     log_bytes: int = 0  #: what it put there
+    seconds: float | None = None  #: how long the trainer ran, whatever was done to the wall clock
     log_lost_bytes: int = 0  #: what the disk did not take
+    error_number: int | None = None  #: the errno of `error`, where it has one
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,18 @@ class Observation:
     outcome: Outcome | None = None
     reason: str | None = None
     log_start: int | None = None  #: where in the task's log this attempt's lines begin
+    seconds: float | None = None  #: how long the trainer has run, whatever was done to the wall clock
     age: float = 0.0  #: seconds since it was last seen; 0 while it is seen
+
+
+@dataclass(frozen=True, slots=True)
+class Living:
+    """An attempt of which something lives, by what the machine itself says."""
+
+    ref: AttemptRef
+    gpu_uuids: tuple[str, ...]
+    supervisor: ProcessIdentity | None
+    members: tuple[ProcessIdentity, ...]  #: its processes, as far as they carry its marker
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +146,10 @@ class Executor(Protocol):
 
     def survivors(self, ref: AttemptRef) -> Sequence[int]:
         """The pids that still carry the attempt's marker: none may be left when its GPUs are given to others."""
+        ...
+
+    def living(self, root: Path, locate: Callable[[str], Path | None]) -> Sequence[Living]:
+        """All that lives in directories below `root`, whoever knows of it. `locate` says where a uid's would be."""
         ...
 
     def read_log(self, ref: AttemptRef, offset: int, limit: int) -> tuple[int, bytes]:

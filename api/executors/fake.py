@@ -1,10 +1,10 @@
 """An executor that runs nothing: tests say what happens to each attempt, and read what was asked for."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from api.executors.executor import AttemptRef, NodeState, Observation, Outcome, Phase, StopOrder, Submission
+from api.executors.executor import AttemptRef, Living, NodeState, Observation, Outcome, Phase, StopOrder, Submission
 from api.models.task import ProcessIdentity
 from api.models.training import StopRung
 
@@ -20,6 +20,7 @@ def outcome(
     started_at: float | None = 0.0,
     ended_at: float = 0.0,
     log_lost_bytes: int = 0,
+    error_number: int | None = None,
 ) -> Outcome:
     """An outcome, where only what matters is said. With a rung it was asked to stop."""
     return Outcome(
@@ -34,6 +35,7 @@ def outcome(
         started_at=started_at,
         ended_at=ended_at,
         log_lost_bytes=log_lost_bytes,
+        error_number=error_number,
     )
 
 
@@ -50,6 +52,7 @@ class FakeExecutor:
         self._node = node
         self._observations: dict[str, Observation] = {}
         self._logs: dict[Path, bytes] = {}
+        self._living: tuple[Living, ...] = ()
         self._survivors: dict[str, tuple[int, ...]] = {}
 
     # What a test says
@@ -88,6 +91,10 @@ class FakeExecutor:
         """These processes still carry the attempt's marker."""
         self._survivors[uid] = pids
 
+    def finds(self, *living: Living) -> None:
+        """These live, whoever knows of them."""
+        self._living = living
+
     # What the services call
 
     def nodes(self) -> Sequence[NodeState]:
@@ -110,6 +117,9 @@ class FakeExecutor:
 
     def survivors(self, ref: AttemptRef) -> Sequence[int]:
         return self._survivors.get(ref.uid, ())
+
+    def living(self, root: Path, locate: Callable[[str], Path | None]) -> Sequence[Living]:
+        return self._living
 
     def read_log(self, ref: AttemptRef, offset: int, limit: int) -> tuple[int, bytes]:
         return offset, self._logs.get(ref.log_directory, b"")[offset : offset + limit]

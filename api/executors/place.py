@@ -55,13 +55,27 @@ def is_locked(path: Path) -> bool:
 
 
 def is_held_open(path: Path) -> bool:
-    """Whether any process of this machine, in whichever pid namespace, has the pipe open to read; also when it cannot
-    be told.
+    """Whether any process of this machine, in whichever pid namespace, has the file open to write, or the pipe to read;
+    also when it cannot be told.
     """
     try:
+        if stat.S_ISREG(os.lstat(path).st_mode):
+            return _is_written(path)
         if not stat.S_ISFIFO(os.lstat(path).st_mode):
             return True
         os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC))
     except OSError as error:
         return error.errno != errno.ENXIO
     return True
+
+
+def _is_written(path: Path) -> bool:
+    """By the kernel's word: a lease to read is given only where nobody can write. Raises OSError."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+    return False

@@ -6,14 +6,17 @@ It outlives the service and loads nothing but the standard library and a few mod
 import os
 import sys
 
-#: Behind the directory, once the kernel has been asked for what must be asked for only once.
-_AGAIN = "--again"
+#: Behind the directory, once the kernel has been asked for what must be asked for only once: the handle it gave.
+_AGAIN = "--again="
 
 if __name__ == "__main__":
     # Last, so that no module of the standard library is hidden.
     sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-    if _AGAIN not in sys.argv:
+    if len(sys.argv) < 3 or not sys.argv[2].startswith(_AGAIN):
         # What that takes stays loaded, 0.7 MB for as long as a training lasts: it executes itself anew without it.
-        __import__("api.executors.attempt.subreaper", fromlist=["become_subreaper"]).become_subreaper()
-        os.execv(sys.executable, [*sys.orig_argv, _AGAIN])  # noqa: S606 - itself, and no shell is wanted
-    sys.exit(__import__("api.executors.attempt.supervision", fromlist=["main"]).main(sys.argv[1]))
+        kernel = __import__("api.executors.attempt.subreaper", fromlist=["become_subreaper", "watch"])
+        kernel.become_subreaper()
+        again = f"{_AGAIN}{kernel.watch(sys.argv[1])}"
+        os.execv(sys.executable, [*sys.orig_argv, again])  # noqa: S606 - itself, and no shell is wanted
+    given = int(sys.argv[2].removeprefix(_AGAIN))
+    sys.exit(__import__("api.executors.attempt.supervision", fromlist=["main"]).main(sys.argv[1], given))

@@ -60,6 +60,7 @@ MAX_WATTS = 5_000
 MAX_MEGAHERTZ = 20_000
 MAX_FAN_PERCENT = 200  # of the speed that the board was designed for
 MAX_PSTATE = 15
+MAX_RECOVERY_ACTION = 255
 MAX_PCIE_GENERATION = 10
 MAX_PCIE_LANES = 32
 MAX_MILLIJOULES = MAX_WATTS * 1000 * 10 * 365 * 86_400  # ten years at full power

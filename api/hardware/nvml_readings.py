@@ -1,11 +1,13 @@
 """What is read of one GPU through nvidia-ml-py: identity, vitals, condition and processes, by its handle."""
 
+import ctypes
 from collections.abc import Callable
 from typing import Any
 
 import pynvml
 
 from api.hardware import host
+from api.hardware.nvml_field_values import FieldValues
 from api.hardware.nvml_fields import (
     MAX_FAN_PERCENT,
     MAX_MEGAHERTZ,
@@ -13,6 +15,7 @@ from api.hardware.nvml_fields import (
     MAX_PCIE_GENERATION,
     MAX_PCIE_LANES,
     MAX_PSTATE,
+    MAX_RECOVERY_ACTION,
     MAX_WATTS,
     FieldReader,
     is_integrated,
@@ -111,6 +114,7 @@ def read_vitals(handle: Any, is_integrated: bool) -> GPUVitals:
     if rates is None:
         read.unavailable["utilization.memory"] = read.unavailable["utilization.gpu"]
     reasons = read.field("throttle_reasons", _throttle_bits, handle)
+    fields = FieldValues(handle)
     energy = read.bounded("power.energy_joules", MAX_MILLIJOULES, pynvml.nvmlDeviceGetTotalEnergyConsumption, handle)
     return GPUVitals(
         memory_total_mb=total,
@@ -125,13 +129,18 @@ def read_vitals(handle: Any, is_integrated: bool) -> GPUVitals:
         temperature_gpu=read.temperature(
             "temperature.gpu", pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU
         ),
-        temperature_memory=read.temperature("temperature.memory", _memory_temperature, handle),
+        temperature_memory=read.temperature("temperature.memory", fields.get, pynvml.NVML_FI_DEV_MEMORY_TEMP),
         power_watts=read.watts("power.current", pynvml.nvmlDeviceGetPowerUsage, handle),
         energy_joules=None if energy is None else energy / 1000,
         fan_percent=read.bounded("fan_speed", MAX_FAN_PERCENT, pynvml.nvmlDeviceGetFanSpeed, handle),
         clocks=_clocks(read, "clocks.current", pynvml.nvmlDeviceGetClockInfo, handle),
         pstate=read.bounded("pstate", MAX_PSTATE, pynvml.nvmlDeviceGetPerformanceState, handle),
         throttle_reasons=None if reasons is None else throttle_names(reasons),
+        recovery_action=read.bounded(
+            "recovery_action", MAX_RECOVERY_ACTION, fields.get, pynvml.NVML_FI_DEV_GET_GPU_RECOVERY_ACTION
+        ),
+        pcie_rx_bytes=read.field("pcie.rx_bytes", fields.get, pynvml.NVML_FI_DEV_PCIE_COUNT_RX_BYTES),
+        pcie_tx_bytes=read.field("pcie.tx_bytes", fields.get, pynvml.NVML_FI_DEV_PCIE_COUNT_TX_BYTES),
         unavailable=read.unavailable,
     )
 
@@ -178,6 +187,7 @@ def read_condition(handle: Any) -> GPUCondition:
         persistence_mode=None if persistence is None else bool(persistence),
         mig_enabled=None if mig is None else bool(mig[0]),
         mig_pending=None if mig is None else bool(mig[1]),
+        fabric_state=read.field("fabric_state", _fabric_state, handle),
         mig_slices=_mig_slices(handle) if mig is not None and mig[0] else (),
         unavailable=read.unavailable,
     )
@@ -204,12 +214,14 @@ def _throttle_bits(handle: Any) -> int:
     return int(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
 
 
-def _memory_temperature(handle: Any) -> int:
-    # There is no second temperature sensor: memory temperature is a field value.
-    [value] = pynvml.nvmlDeviceGetFieldValues(handle, [pynvml.NVML_FI_DEV_MEMORY_TEMP])
-    if value.nvmlReturn != pynvml.NVML_SUCCESS:
-        raise pynvml.NVMLError(value.nvmlReturn)
-    return int(value.value.uiVal)
+def _fabric_state(handle: Any) -> int:
+    info = pynvml.c_nvmlGpuFabricInfo_v2_t()
+    info.version = pynvml.nvmlGpuFabricInfo_v2
+    pynvml.nvmlDeviceGetGpuFabricInfoV(handle, ctypes.byref(info))
+    state = int(info.state) & 0xFF  # one byte of it, whatever the binding says
+    if state == pynvml.NVML_GPU_FABRIC_STATE_NOT_SUPPORTED:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+    return state
 
 
 def _clocks(read: FieldReader, prefix: str, call: Callable[[Any, int], int], handle: Any) -> Clocks:

@@ -94,6 +94,11 @@ class GPUVitals:
     clocks: Clocks = Clocks()
     pstate: int | None = None
     throttle_reasons: tuple[str, ...] | None = None
+    recovery_action: int | None = None  #: what the driver asks for, by NVML's number; 0 is nothing
+    pcie_rx_bytes: int | None = None  #: counters that may wrap
+    pcie_tx_bytes: int | None = None
+    pcie_rx_bytes_per_second: float | None = None  #: since the reading before
+    pcie_tx_bytes_per_second: float | None = None
     unavailable: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -158,6 +163,7 @@ class GPUCondition:
     mig_enabled: bool | None = None
     mig_pending: bool | None = None
     mig_slices: tuple[MIGSlice, ...] = ()
+    fabric_state: int | None = None  #: NVML's number: 1 not started, 2 in progress, 3 completed
     unavailable: Mapping[str, str] = field(default_factory=dict)
 
 

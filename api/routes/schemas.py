@@ -17,6 +17,7 @@ from api.models.gpu import (
 from api.models.history import GPUHistoryResponse
 from api.models.model_memory import ModelType
 from api.models.reading import MAX_GPUS, MAX_MEMORY_MB
+from api.models.stray import Stray
 from api.models.system import Health, Readiness, SystemOverview
 from api.models.task import TaskType, TaskView
 from api.services.gpu_history import Metric
@@ -275,6 +276,28 @@ class TaskListAnswer(Envelope[TaskList]):
 
 class SystemOverviewAnswer(Envelope[SystemOverview]):
     """The machine at a glance."""
+
+
+class StopStray(Strict):
+    """How to stop a stray attempt."""
+
+    model_config = ConfigDict(strict=True, json_schema_extra={"example": {"force": False}})
+
+    force: bool = Field(False, description="do not wait for a checkpoint")
+
+
+class StrayList(Shown):
+    """Attempts that live here although the database does not know them."""
+
+    strays: list[Stray]
+
+
+class StrayListAnswer(Envelope[StrayList]):
+    """Attempts that live here although the database does not know them."""
+
+
+class StrayAnswer(Envelope[Stray]):
+    """One of them."""
 
 
 class HealthAnswer(Envelope[Health]):

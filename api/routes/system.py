@@ -6,7 +6,8 @@ from apiflask import APIBlueprint
 from flask import Response, request
 
 from api.routes.access import answer_document, services
-from api.routes.schemas import SystemOverviewAnswer
+from api.routes.optional_body import body_is_optional
+from api.routes.schemas import StopStray, StrayAnswer, StrayListAnswer, SystemOverviewAnswer
 from api.utils.responses import answer
 
 system = APIBlueprint("system", __name__, tag="System")
@@ -24,6 +25,31 @@ def get_overview() -> Response:
     CPU, memory and disks, GPUs in figures, tasks by status, and how long the service has run.
     """
     return answer(services().system.get_overview())
+
+
+@system.get("/api/v1/system/strays")
+@system.output(StrayListAnswer)
+@system.doc(responses=[503])
+def list_strays() -> Response:
+    """Attempts that live here although the database does not know them
+
+    After a database was restored or replaced. Their GPUs are `busy` until they end; those of a task that waits are
+    taken up again and are not in this list.
+    """
+    return answer({"strays": services().strays.list()})
+
+
+@system.post("/api/v1/system/strays/<attempt_uid>/stop")
+@system.input(StopStray)
+@system.output(StrayAnswer, status_code=202)
+@system.doc(responses=[400, 404, 415, 503])
+@body_is_optional
+def stop_stray(attempt_uid: str, json_data: StopStray) -> Response:
+    """Stop an attempt that the database does not know
+
+    With a checkpoint where its trainer can make one; `force` leaves it out. Its GPUs are free soon after it has ended.
+    """
+    return answer(services().strays.stop(attempt_uid, json_data.force), 202, "stopping")
 
 
 @system.get("/api/v1/metrics")

@@ -53,7 +53,7 @@ ACTOR = "api"
 @training.post("/validate")
 @training.input(StartBody)
 @training.output(ValidationAnswer)
-@training.doc(responses=[400, 415])
+@training.doc(responses=[400, 415, 503])
 def validate(json_data: StartBody) -> Response:
     """What starting this request would find and do
 
@@ -67,7 +67,7 @@ def validate(json_data: StartBody) -> Response:
 @training.post("/start")
 @training.input(StartBody)
 @training.output(TrainingAnswer, status_code=201)
-@training.doc(responses=[400, 409, 415, 422, 507])
+@training.doc(responses=[400, 409, 415, 422, 503, 507])
 @idempotent
 def start(json_data: StartBody) -> Response:
     """Start a training
@@ -138,7 +138,7 @@ def _stop(task_id: str, how: StopTraining, wait: float) -> Response:
 @training.post("/resume/<task_id>")
 @training.input(ResumeTraining)
 @training.output(TrainingAnswer, status_code=202)
-@training.doc(responses=[400, 404, 409, 415, 422, 507])
+@training.doc(responses=[400, 404, 409, 415, 422, 503, 507])
 @body_is_optional
 def resume(task_id: str, json_data: ResumeTraining) -> Response:
     """Let a finished training go on from a checkpoint
@@ -154,7 +154,7 @@ def resume(task_id: str, json_data: ResumeTraining) -> Response:
 
 @training.post("/restart/<task_id>")
 @training.output(TrainingAnswer, status_code=201)
-@training.doc(responses=[404, 409, 422, 507])
+@training.doc(responses=[404, 409, 422, 503, 507])
 @idempotent
 def restart(task_id: str) -> Response:
     """Start a finished training anew

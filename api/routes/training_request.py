@@ -8,8 +8,13 @@ from pydantic_core import CoreSchema
 
 from api.errors import Mistake
 from api.models.training import TrainingRequest
-from api.routes.mistakes import mistakes_in
+from api.routes.mistakes import details_of, mistakes_in
 from api.routes.training_schemas import StartTraining
+from api.utils.bounds import excess
+
+#: Far above what a trainer takes; what is in it is bounded there.
+MAX_VALUES = 20_000
+MAX_DEPTH = 64
 
 #: What a mistake about the body as a whole is about.
 _GPU_FIELDS = ("gpu_id", "gpu_ids", "gpu_count")
@@ -30,12 +35,15 @@ def read_start(body: Any) -> tuple[TrainingRequest | None, list[Mistake]]:
     None when nothing is left that could be.
     """
     mistakes: list[Mistake] = []
+    too_much = excess(body, depth=MAX_DEPTH, count=MAX_VALUES)
+    if too_much is not None:
+        return None, [Mistake("", too_much, "Leave some out.")]
     while True:
         try:
             return StartTraining.model_validate(body).request(), mistakes
         except ValidationError as error:
             mistakes += mistakes_in(error)
-            wrong = {str(found["loc"][0]) for found in error.errors() if found["loc"]} or set(_GPU_FIELDS)
+            wrong = {str(found["loc"][0]) for found in details_of(error) if found["loc"]} or set(_GPU_FIELDS)
             rest = {name: value for name, value in body.items() if name not in wrong} if isinstance(body, dict) else {}
             if "model_type" not in rest or rest == body:
                 return None, mistakes

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from api.services.gpu_service import GPUService
 from api.services.idempotency import IdempotencyStore
 from api.services.log_service import LogService
+from api.services.strays import Strays
 from api.services.system_service import SystemService
 from api.services.training_service import TrainingService
 from api.utils.clock import Clock
@@ -18,6 +19,6 @@ class Services:
     training: TrainingService
     logs: LogService
     system: SystemService
+    strays: Strays
     idempotency: IdempotencyStore
     clock: Clock
-    cors_origins: tuple[str, ...] = ()

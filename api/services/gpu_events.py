@@ -9,7 +9,7 @@ from datetime import datetime
 from api.models.event import EventType, GPUEvent, Severity
 from api.models.gpu import GPUStatus, Verdict
 from api.models.snapshot import GPUSnapshot
-from api.services.gpu_judgement import CRITICAL_XIDS, WARNING_XIDS
+from api.models.xids import XidClass, look_up
 from api.services.judged_gpu import JudgedGPU
 
 logger = logging.getLogger(__name__)
@@ -18,18 +18,27 @@ logger = logging.getLogger(__name__)
 CAPACITY = 10_000
 
 _STATUS_SEVERITY = {GPUStatus.LOST: Severity.CRITICAL, GPUStatus.UNKNOWN: Severity.WARNING}
+_XID_SEVERITY = {XidClass.FATAL: Severity.CRITICAL, XidClass.DEGRADED: Severity.WARNING}
 _HEALTH_SEVERITY = {
     Verdict.UNHEALTHY: Severity.CRITICAL,
     Verdict.DEGRADED: Severity.WARNING,
     Verdict.UNKNOWN: Severity.WARNING,
 }
 
+#: Status, verdict, and what the driver asks for.
+_Seen = tuple[GPUStatus, Verdict, int]
+
 
 def xid_severity(xid: int) -> Severity:
     """How much an Xid matters for the GPU; 13, 31 and 43 are faults of the application."""
-    if xid in CRITICAL_XIDS:
-        return Severity.CRITICAL
-    return Severity.WARNING if xid in WARNING_XIDS else Severity.INFO
+    return _XID_SEVERITY.get(look_up(xid).kind, Severity.INFO)
+
+
+def describe_xid(code: int, task_id: str | None) -> str:
+    """What the driver reported, what it means and what to do; for the task that was on the GPU, too."""
+    xid = look_up(code)
+    text = f"the driver reported Xid {code} ({xid.meaning}): {xid.advice}"
+    return text if task_id is None else f"{text}; {task_id} was on it: {xid.retry}"
 
 
 class GPUEvents:
@@ -41,7 +50,7 @@ class GPUEvents:
         self._lock = threading.Lock()
         self._events: deque[GPUEvent] = deque(maxlen=CAPACITY)
         self._last_id = 0
-        self._seen: dict[str, tuple[GPUStatus, Verdict]] = {}
+        self._seen: dict[str, _Seen] = {}
         self._said: dict[str, tuple[GPUStatus | None, Verdict]] = {}
         self._problem: str | None = None
 
@@ -86,7 +95,7 @@ class GPUEvents:
             uuid = gpu.reading.uuid
             if uuid is None:
                 continue
-            current = (gpu.judgement.status, gpu.judgement.health.verdict)
+            current = (gpu.judgement.status, gpu.judgement.health.verdict, gpu.vitals.recovery_action or 0)
             previous = self._seen.get(uuid)
             self._seen[uuid] = current
             if previous is not None and previous != current:
@@ -123,14 +132,13 @@ class GPUEvents:
             message = f"{snapshot.source} gives readings again; before: {before}"
             self.add(now, EventType.SOURCE, Severity.INFO, message, previous="failing", current="ok")
 
-    def _add_changes(
-        self, now: datetime, gpu: JudgedGPU, previous: tuple[GPUStatus, Verdict], current: tuple[GPUStatus, Verdict]
-    ) -> None:
+    def _add_changes(self, now: datetime, gpu: JudgedGPU, previous: _Seen, current: _Seen) -> None:
         if previous[0] is not current[0]:
             message = gpu.judgement.reason or f"is {current[0]}"
             severity = _STATUS_SEVERITY.get(current[0], Severity.INFO)
             self.add(now, EventType.STATUS, severity, message, gpu=gpu, previous=previous[0], current=current[0])
-        if previous[1] is not current[1]:
+        # Another thing that the driver asks for is news, even of a GPU that was unhealthy before.
+        if previous[1] is not current[1] or (current[2] and previous[2] != current[2]):
             message = "; ".join(gpu.judgement.health.reasons) or f"is {current[1]}"
             severity = _HEALTH_SEVERITY.get(current[1], Severity.INFO)
             self.add(now, EventType.HEALTH, severity, message, gpu=gpu, previous=previous[1], current=current[1])

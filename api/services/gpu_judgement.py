@@ -1,5 +1,6 @@
 """What a GPU's reading amounts to: its status, whether it can be had, and how well it is. Pure functions."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ from api.models.gpu import GPUHealth, GPUStatus, Verdict
 from api.models.reading import FaultKind, GPUProcess, GPUVitals, ProcessKind
 from api.models.snapshot import GPUReading
 from api.models.task import RegisteredTask, TaskType
+from api.models.xids import XidClass, look_up, look_up_action
 
 #: Foreign memory below which a GPU still counts as free, in MB. A CUDA context alone takes 300 to 500, so a compute
 #: process above 100 is at work; a desktop's windows take several hundred and are no reason to refuse training.
@@ -18,10 +20,6 @@ UNEXPLAINED_MB = 1024
 
 #: Seconds for which a GPU counts as draining after its task ended; memory held longer belongs to somebody.
 DRAINING_SECONDS = 60.0
-
-#: Xid errors by what they mean for the GPU; the others are faults of the application (13, 31, 43) or of no concern.
-CRITICAL_XIDS = frozenset({48, 62, 64, 74, 79, 95, 119, 120})
-WARNING_XIDS = frozenset({94})
 
 #: For a GPU that was read before and does not answer any more.
 _HANGING = ("look for it in `nvidia-smi` and `dmesg`; when it does not answer there either, reboot",)
@@ -45,14 +43,19 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What bears on a GPU besides its reading. `draining_for`: seconds since its task ended, None when none did."""
+    """What bears on a GPU besides its reading. `draining_for`: seconds since its task ended, None when none did.
+
+    `xids`: a code as often as it was seen within a day; `last_xid_at`: the monotonic time of the last one.
+    """
 
     now: float
     max_age: float
     problem: str | None = None
     task: RegisteredTask | None = None
+    holders_known: bool = True
     draining_for: float | None = None
     xids: Sequence[int] = ()
+    last_xid_at: float = float("-inf")
 
 
 def judge(gpu: GPUReading, around: Circumstances) -> Judgement:
@@ -76,10 +79,10 @@ def _status(gpu: GPUReading, around: Circumstances, stale: bool, health: GPUHeal
     unknown = _why_unknown(gpu, around, stale)
     if unknown is not None:
         return unknown
-    if around.task is not None and around.task.has_ended:
-        return GPUStatus.DRAINING, f"{around.task.task_id} has ended; it is free when its memory is back"
+    if not around.holders_known:
+        return GPUStatus.UNKNOWN, "who holds it is not known: the database cannot be read"
     if around.task is not None:
-        return _STATUS_BY_TASK.get(around.task.task_type, GPUStatus.BUSY), f"held by {around.task.task_id}"
+        return _held(around.task)
     if gpu.vitals is None or gpu.vitals.memory_used_mb is None:
         return GPUStatus.UNKNOWN, _why_memory_is_unknown(gpu.vitals)
     use = _foreign_use(gpu)
@@ -95,6 +98,14 @@ def _status(gpu: GPUReading, around: Circumstances, stale: bool, health: GPUHeal
     if health.verdict is Verdict.UNHEALTHY:
         return GPUStatus.UNKNOWN, "unhealthy: " + "; ".join(health.reasons)
     return GPUStatus.AVAILABLE, None
+
+
+def _held(task: RegisteredTask) -> tuple[GPUStatus, str]:
+    if task.quarantine is not None:
+        return GPUStatus.BUSY, task.quarantine
+    if task.has_ended:
+        return GPUStatus.DRAINING, f"{task.task_id} has ended; it is free when its memory is back"
+    return _STATUS_BY_TASK.get(task.task_type, GPUStatus.BUSY), f"held by {task.task_id}"
 
 
 def _why_memory_is_unknown(vitals: GPUVitals | None) -> str:
@@ -173,7 +184,7 @@ def judge_health(gpu: GPUReading, around: Circumstances, stale: bool) -> GPUHeal
         reasons = (around.problem or gpu.fault_reason or "no fresh reading",)
         hangs = stale and around.problem is None and gpu.fault is None and gpu.vitals is not None
         return GPUHealth(Verdict.UNKNOWN, reasons, _HANGING if hangs else ())
-    findings = [*_xid_findings(around.xids), *_memory_findings(gpu), *_heat_findings(gpu)]
+    findings = [*_recovery_findings(gpu), *_xid_findings(gpu, around), *_memory_findings(gpu), *_heat_findings(gpu)]
     if not findings:
         return GPUHealth(Verdict.HEALTHY)
     worst = Verdict.UNHEALTHY if any(f[0] is Verdict.UNHEALTHY for f in findings) else Verdict.DEGRADED
@@ -184,16 +195,42 @@ def judge_health(gpu: GPUReading, around: Circumstances, stale: bool) -> GPUHeal
 Finding = tuple[Verdict, str, str]
 
 
-def _xid_findings(xids: Sequence[int]) -> list[Finding]:
+_VERDICT_BY_CLASS = {XidClass.FATAL: Verdict.UNHEALTHY, XidClass.DEGRADED: Verdict.DEGRADED}
+
+#: Of a link between GPUs: without such links in use it is no reason to leave the GPU alone.
+_NVLINK_XIDS = frozenset({74, 136})
+#: A hung kernel, after which the driver itself knows whether the GPU must be reset.
+_DRIVER_DECIDES = frozenset({109})
+
+
+def _xid_findings(gpu: GPUReading, around: Circumstances) -> list[Finding]:
     findings: list[Finding] = []
-    for xid in sorted(set(xids)):
-        if xid in CRITICAL_XIDS:
-            action = "stop what runs on it and reset it (`nvidia-smi --gpu-reset`) or reboot; replace it if it returns"
-            findings.append((Verdict.UNHEALTHY, f"the driver reported Xid {xid}", action))
-        elif xid in WARNING_XIDS:
-            action = "a memory error was contained; the program that met it should be started again"
-            findings.append((Verdict.DEGRADED, f"the driver reported Xid {xid}", action))
+    for code, times in sorted(Counter(around.xids).items()):
+        xid = look_up(code)
+        verdict = _VERDICT_BY_CLASS.get(xid.kind_after(times))
+        if verdict is Verdict.UNHEALTHY and _is_milder_here(code, gpu, around):
+            verdict = Verdict.DEGRADED
+        if verdict is not None:
+            findings.append((verdict, f"the driver reported Xid {code} ({xid.meaning})", xid.advice))
     return findings
+
+
+def _is_milder_here(code: int, gpu: GPUReading, around: Circumstances) -> bool:
+    if code in _NVLINK_XIDS:
+        links = None if gpu.condition is None else gpu.condition.nvlinks
+        return not any(link.active for link in links or ())
+    if code in _DRIVER_DECIDES and gpu.vitals is not None and gpu.read_monotonic is not None:
+        # Only what was read after the error can tell.
+        return gpu.vitals.recovery_action == 0 and gpu.read_monotonic > around.last_xid_at
+    return False
+
+
+def _recovery_findings(gpu: GPUReading) -> list[Finding]:
+    number = None if gpu.vitals is None else gpu.vitals.recovery_action
+    action = None if number is None else look_up_action(number)
+    if action is None:
+        return []
+    return [(Verdict.UNHEALTHY, f"the driver asks for {action.wants} (recovery action {number})", action.advice)]
 
 
 def _memory_findings(gpu: GPUReading) -> list[Finding]:

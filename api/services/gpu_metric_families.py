@@ -6,7 +6,7 @@ The first table has the names of nvidia_gpu_exporter (prefix `nvidia_smi_`), the
 from collections.abc import Callable
 from typing import NamedTuple
 
-from api.models.reading import ECCErrors, MemoryRepair
+from api.models.reading import ECCErrors, MemoryRepair, ProcessKind
 from api.services.judged_gpu import JudgedGPU
 
 MIB = 1024 * 1024
@@ -21,6 +21,7 @@ _CLOCK_REASONS = (
     "sync_boost",
     "applications_clocks_setting",
 )
+_GRAPHICS = ProcessKind.GRAPHICS
 _NO_ECC = ECCErrors()
 _NO_REPAIR = MemoryRepair()
 
@@ -195,6 +196,38 @@ SMI_FAMILIES: tuple[Family, ...] = (
         "gauge",
         "Whether a page retirement waits for a reset.",
         lambda g: _repair(g).retired_pages_pending,
+    ),
+    Family(
+        "gpu_recovery_action",
+        "gauge",
+        "What the driver asks for: 0 nothing, 1 reset, 2 reboot, 3 drain P2P, 4 drain and reset, 5 IMEX, 6 bus, 7 all.",
+        lambda g: g.vitals.recovery_action,
+    ),
+    Family(
+        "fabric_state",
+        "gauge",
+        "State of the NVLink fabric: 1 not started, 2 in progress, 3 completed.",
+        lambda g: g.condition.fabric_state,
+    ),
+    Family(
+        "pcie_throughput_rx_bytes_per_second",
+        "gauge",
+        "What the GPU received by PCIe since the reading before.",
+        lambda g: g.vitals.pcie_rx_bytes_per_second,
+    ),
+    Family(
+        "pcie_throughput_tx_bytes_per_second",
+        "gauge",
+        "What the GPU sent by PCIe since the reading before.",
+        lambda g: g.vitals.pcie_tx_bytes_per_second,
+    ),
+    Family("mig_mode_current", "gauge", "Whether MIG is on.", lambda g: g.condition.mig_enabled),
+    Family("mig_mode_pending", "gauge", "Whether MIG is on after a reset.", lambda g: g.condition.mig_pending),
+    Family(
+        "compute_apps",
+        "gauge",
+        "Processes that compute on the GPU.",
+        lambda g: None if g.reading.processes is None else sum(p.kind is not _GRAPHICS for p in g.reading.processes),
     ),
     Family("pcie_link_gen_current", "gauge", "Generation of the PCIe link.", lambda g: g.condition.pcie_generation),
     Family("pcie_link_width_current", "gauge", "Lanes of the PCIe link.", lambda g: g.condition.pcie_width),

@@ -1,11 +1,15 @@
 """The GPU series of `/metrics`, in the names that existing dashboards query; unknown values are left out."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from api.models.reading import MIGSlice
 from api.models.snapshot import GPUSnapshot
 from api.services.gpu_metric_families import DCGM_FAMILIES, MIB, SMI_FAMILIES, Family, scaled
 from api.services.judged_gpu import JudgedGPU
+
+_VERSION_NUMBER = re.compile(r"\d{1,6}(?:\.\d{1,6})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +43,12 @@ def render_gpu_metrics(
     shown = [gpu for gpu in gpus if gpu.reading.uuid is not None]
     lines: list[str] = []
     _render_info(lines, snapshot, shown)
+    _render_driver(lines, snapshot, shown)
     labels = [f'{{uuid="{_escape(gpu.reading.uuid)}"}}' for gpu in shown]
     for family in SMI_FAMILIES:
         _render(lines, "nvidia_smi_" + family.name, family, zip(labels, map(family.value, shown), strict=True))
     _render_processes(lines, shown)
+    _render_mig(lines, shown)
     _render_xids(lines, xids)
     _render_own(lines, snapshot, gpus, shown, now)
     _render_collect(lines, snapshot, collect)
@@ -113,6 +119,62 @@ def _render_processes(lines: list[str], gpus: Sequence[JudgedGPU]) -> None:
             memory.append((_labels(uuid=uuid, pid=process.pid), scaled(process.memory_mb, MIB)))
     _simple(lines, "nvidia_smi_compute_app_info", "gauge", "A process that holds memory of the GPU.", infos)
     _simple(lines, "nvidia_smi_compute_app_used_memory_bytes", "gauge", "Memory that the process holds.", memory)
+    # A list that failed must not look like an idle GPU.
+    all_listed = all(gpu.reading.processes is not None for gpu in gpus if gpu.reading.fault is None)
+    _simple(
+        lines,
+        "nvidia_smi_compute_apps_last_collect_success",
+        "gauge",
+        "Whether the processes of every GPU could be listed.",
+        [("", float(all_listed))],
+    )
+
+
+def _render_mig(lines: list[str], gpus: Sequence[JudgedGPU]) -> None:
+    slices = [(gpu.reading.uuid, part) for gpu in gpus for part in gpu.condition.mig_slices]
+    infos = [
+        (
+            _labels(
+                uuid=uuid,
+                mig_uuid=part.uuid,
+                gpu_instance_id=part.gpu_instance_id,
+                compute_instance_id=part.compute_instance_id,
+                profile=part.name,
+            ),
+            1.0,
+        )
+        for uuid, part in slices
+    ]
+    _simple(lines, "nvidia_smi_mig_info", "gauge", "A MIG slice.", infos)
+    # Memory is that of the GPU instance: its compute instances share it, and it is told once.
+    instances = {_labels(uuid=uuid, gpu_instance_id=part.gpu_instance_id): part for uuid, part in slices}
+    for name, read in _MIG_MEMORY.items():
+        samples = [(labels, scaled(read(part), MIB)) for labels, part in instances.items()]
+        _simple(lines, f"nvidia_smi_mig_memory_{name}_bytes", "gauge", f"Memory of the GPU instance: {name}.", samples)
+
+
+def _mig_reserved(part: MIGSlice) -> int | None:
+    if part.memory_total_mb is None or part.memory_used_mb is None or part.memory_free_mb is None:
+        return None
+    return part.memory_total_mb - part.memory_used_mb - part.memory_free_mb
+
+
+_MIG_MEMORY: dict[str, Callable[[MIGSlice], int | None]] = {
+    "total": lambda part: part.memory_total_mb,
+    "used": lambda part: part.memory_used_mb,
+    "free": lambda part: part.memory_free_mb,
+    "reserved": _mig_reserved,
+}
+
+
+def _render_driver(lines: list[str], snapshot: GPUSnapshot, gpus: Sequence[JudgedGPU]) -> None:
+    version = snapshot.versions.driver
+    # The exporter's older versions had a number here, and 580.95.05 is none: the text is in the label.
+    found = _VERSION_NUMBER.match(version or "")
+    samples = [
+        (_labels(uuid=gpu.reading.uuid, driver_version=version), float(found[0])) for gpu in gpus if found is not None
+    ]
+    _simple(lines, "nvidia_smi_driver_version", "gauge", "Version of the driver: its first two numbers.", samples)
 
 
 def _render_xids(lines: list[str], xids: XidCounts) -> None:

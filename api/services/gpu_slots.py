@@ -59,7 +59,7 @@ class GPUSlot:
             self._forget()
             self._identity = self._source.identify(self.number)
             self._generation = generation
-        vitals = self._source.read_vitals(self._identity)
+        vitals = _with_rates(self._source.read_vitals(self._identity), self.latest, began)
         if began - self._condition_at >= CONDITION_SECONDS - _EARLY:
             self._condition = self._source.read_condition(self._identity)
             self._condition_at = began
@@ -93,3 +93,20 @@ class GPUSlot:
     def _forget(self) -> None:
         self._identity = None
         self._condition_at = self._processes_at = float("-inf")
+
+
+def _with_rates(vitals: GPUVitals, before: GPUReading, now: float) -> GPUVitals:
+    """Bytes a second by the counters of two readings: asking the driver for a rate makes it measure for 40 ms."""
+    last, at = before.vitals, before.read_monotonic
+    if last is None or at is None or before.fault is not None or now <= at or vitals.pcie_rx_bytes is None:
+        return vitals
+    return replace(
+        vitals,
+        pcie_rx_bytes_per_second=_rate(last.pcie_rx_bytes, vitals.pcie_rx_bytes, now - at),
+        pcie_tx_bytes_per_second=_rate(last.pcie_tx_bytes, vitals.pcie_tx_bytes, now - at),
+    )
+
+
+def _rate(before: int | None, now: int | None, seconds: float) -> float | None:
+    # A counter that has wrapped, or begun anew, tells nothing of the time in between.
+    return None if before is None or now is None or now < before else (now - before) / seconds

@@ -8,10 +8,11 @@ from api.models.gpu import GPUStatus
 from api.models.reading import FaultKind, XidEvent
 from api.models.snapshot import GPUReading, GPUSnapshot
 from api.models.task import RegisteredTask
-from api.services.gpu_events import GPUEvents, xid_severity
+from api.services.gpu_events import GPUEvents, describe_xid, xid_severity
 from api.services.gpu_judgement import DRAINING_SECONDS, Circumstances, is_stale, judge
 from api.services.gpu_metrics import XidCount
 from api.services.judged_gpu import JudgedGPU
+from api.services.xid_history import XidHistory
 from api.utils.clock import Clock
 
 
@@ -42,32 +43,41 @@ class GPUStateKeeper:
         self._events = events
         self._released: dict[str, float] = {}
         self._xid_counts: dict[tuple[str, int], XidCount] = {}
-        self._xids: dict[str, set[int]] = {}
+        self._xids: dict[str, XidHistory] = {}
         self._gone: set[str] = set()
         self._failed_sweeps = 0
         self._last_sequence = 0
 
-    def judge(self, snapshot: GPUSnapshot, held: Mapping[str, RegisteredTask]) -> GPUState:
-        """The state that this snapshot amounts to now; changes since the last one become events."""
+    def judge(self, snapshot: GPUSnapshot, held: Mapping[str, RegisteredTask] | None) -> GPUState:
+        """The state that this snapshot amounts to now; changes since the last one become events.
+
+        `held` None: who holds them is not known.
+        """
         if snapshot.sequence != self._last_sequence:
             self._last_sequence = snapshot.sequence
             self._failed_sweeps += snapshot.problem is not None
             self._forgive_returned(snapshot)
         now = self._clock.monotonic()
-        gpus = tuple(self._judge(gpu, snapshot, held.get(gpu.uuid or ""), now) for gpu in snapshot.gpus)
+        gpus = tuple(self._judge(gpu, snapshot, held, now) for gpu in snapshot.gpus)
         self._end_draining(gpus, now)
         self._events.compare(self._clock.now(), snapshot, gpus)
         return GPUState(snapshot=snapshot, gpus=gpus, xids=dict(self._xid_counts), failed_sweeps=self._failed_sweeps)
 
-    def _judge(self, gpu: GPUReading, snapshot: GPUSnapshot, task: RegisteredTask | None, now: float) -> JudgedGPU:
+    def _judge(
+        self, gpu: GPUReading, snapshot: GPUSnapshot, held: Mapping[str, RegisteredTask] | None, now: float
+    ) -> JudgedGPU:
+        task = None if held is None else held.get(gpu.uuid or "")
         released = self._released.get(gpu.uuid or "")
+        history = self._xids.get(gpu.uuid or "")
         around = Circumstances(
             now=now,
             max_age=self._max_age,
             problem=snapshot.problem,
             task=task,
+            holders_known=held is not None,
             draining_for=None if released is None else now - released,
-            xids=tuple(self._xids.get(gpu.uuid or "", ())),
+            xids=() if history is None else history.codes(now),
+            last_xid_at=float("-inf") if history is None else history.last_at,
         )
         return JudgedGPU(reading=gpu, judgement=judge(gpu, around), task=task)
 
@@ -91,17 +101,25 @@ class GPUStateKeeper:
                 del self._released[gpu.reading.uuid or ""]
 
     def note_xid(self, event: XidEvent, gpus: Iterable[JudgedGPU]) -> None:
-        """Counts an error that the driver reported, and lets it bear on the GPU's health."""
-        now = self._clock.now()
+        """Counts an error that the driver reported, and lets it bear on the GPU's health.
+
+        The same error of the same GPU again within INCIDENT_SECONDS is the same incident: the driver tells of one in
+        several ways.
+        """
+        now, monotonic = self._clock.now(), self._clock.monotonic()
         gpu = next((gpu for gpu in gpus if gpu.reading.uuid == event.uuid), None)
-        message = f"the driver reported Xid {event.xid}"
-        self._events.add(now, EventType.XID, xid_severity(event.xid), message, gpu=gpu, xid=event.xid)
+        task_id = None if gpu is None or gpu.task is None else gpu.task.task_id
+        history = self._xids.setdefault(event.uuid or "", XidHistory())
+        is_news = history.add(event.xid, monotonic, task_id)
+        if is_news:
+            message = describe_xid(event.xid, task_id)
+            self._events.add(now, EventType.XID, xid_severity(event.xid), message, gpu=gpu, xid=event.xid)
         if event.uuid is None:
             return
         key = (event.uuid, event.xid)
         seen = self._xid_counts.get(key)
-        self._xid_counts[key] = XidCount(count=1 if seen is None else seen.count + 1, last_at=now.timestamp())
-        self._xids.setdefault(event.uuid, set()).add(event.xid)
+        count = (0 if seen is None else seen.count) + is_news
+        self._xid_counts[key] = XidCount(count=count, last_at=now.timestamp())
 
     def _forgive_returned(self, snapshot: GPUSnapshot) -> None:
         """A GPU that was gone and answers again has been reset: its earlier Xid errors no longer bear on it."""

@@ -20,7 +20,8 @@ def list_offers(state: GPUState) -> tuple[GPUOffer, ...]:
             is_available=gpu.judgement.is_available,
             status=gpu.judgement.status,
             reason=gpu.judgement.reason,
-            held_by=None if gpu.task is None else gpu.task.task_id,
+            # Nobody waits behind what may stay for ever.
+            held_by=None if gpu.task is None or gpu.task.quarantine is not None else gpu.task.task_id,
         )
         for gpu in state.gpus
         if gpu.reading.index is not None and gpu.reading.uuid is not None
@@ -43,6 +44,12 @@ def find_lost(state: GPUState) -> dict[str, str]:
         for gpu in state.gpus
         if gpu.reading.uuid is not None and gpu.reading.fault is FaultKind.LOST
     }
+
+
+def name_gpus(state: GPUState, uuids: Sequence[str]) -> tuple[str | None, ...]:
+    """The names of boards in the order of their UUIDs; None for one that nobody knows."""
+    names = {gpu.reading.uuid: gpu.identity.name for gpu in state.gpus}
+    return tuple(names.get(uuid) for uuid in uuids)
 
 
 def measure_memory(state: GPUState, uuids: Sequence[str]) -> int | None:

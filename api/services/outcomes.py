@@ -1,5 +1,6 @@
 """What the end of an attempt amounts to: the trainer's own words, weighed against its exit and its checkpoints."""
 
+import errno
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,15 @@ from api.trainers.trainer import Ending, Trainer
 FIRST_WAIT = 5.0
 LONGEST_WAIT = 300.0
 
+#: What a machine says when it is short of something or stumbles: the next start may well succeed.
+PASSING = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR}
+    | {errno.EBUSY, errno.ETXTBSY, errno.ESTALE, errno.ETIMEDOUT}
+)
+
+#: Starts in a row that such a fault is given, with growing waits: five minutes in all.
+PASSING_TRIES = 6
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -33,6 +43,7 @@ class Verdict:
     status: TaskStatus
     message: str
     cause: Cause | None = None
+    is_passing: bool = False  #: it could not be started for a reason that may be gone by the next try
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +77,15 @@ def judge_outcome(
     if cause.code is CauseCode.DID_NOT_TRAIN and trainer.completed_phrase in said:
         detail = f'Its output has the words "{trainer.completed_phrase}", but it left no checkpoint of its last step.'
         cause = replace(cause, detail=detail)
-    return Verdict(TaskStatus.FAILED, cause.detail, cause)
+    return Verdict(TaskStatus.FAILED, cause.detail, cause, outcome.error_number in PASSING)
+
+
+def could_not_start(error: Exception) -> Verdict:
+    """The verdict on an attempt whose supervisor could not be started."""
+    reason = error if isinstance(error, OSError) else error.__cause__
+    detail = f"The attempt could not be started: {error}."
+    cause = Cause(CauseCode.COULD_NOT_START, detail, "Look at what is named here; then resume or restart it.")
+    return Verdict(TaskStatus.FAILED, detail, cause, isinstance(reason, OSError) and reason.errno in PASSING)
 
 
 def _is_borne_out(outcome: Outcome, progress: Progress, checkpoints: Sequence[Checkpoint]) -> bool:
@@ -151,11 +170,13 @@ def _cause(
     return found
 
 
-def plan_retry(task: TaskSummary, request: TrainingRequest, cause: Cause, got_further: bool) -> Retry | None:
+def plan_retry(
+    task: TaskSummary, request: TrainingRequest, cause: Cause, got_further: bool, is_passing: bool = False
+) -> Retry | None:
     """Whether and when a failed task is tried again. `got_further`: the attempt made steps."""
     in_a_row = 0 if got_further else task.retries_in_a_row
     wait = min(LONGEST_WAIT, FIRST_WAIT * 2.0**in_a_row)
-    if in_a_row < RETRIED_BY_ITSELF.get(cause.code, 0):
+    if in_a_row < (PASSING_TRIES if is_passing else RETRIED_BY_ITSELF.get(cause.code, 0)):
         return Retry(0.0 if cause.code is CauseCode.PORT_IN_USE else wait, counts=False)
     causes = RETRIED_BY_DEFAULT if request.retry_on is None else frozenset(request.retry_on)
     if task.retries < request.max_retries and cause.code in causes:

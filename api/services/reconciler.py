@@ -10,8 +10,6 @@ from api.executors.executor import AttemptRef, Executor, Observation, Phase, Sto
 from api.models.training import (
     Attempt,
     AttemptStatus,
-    Cause,
-    CauseCode,
     StopRung,
     StopState,
     TaskStatus,
@@ -21,7 +19,7 @@ from api.services.attempt_checks import AttemptChecks
 from api.services.attempt_ending import AttemptEnding
 from api.services.attempt_starter import AttemptStarter, CannotStart
 from api.services.attempt_watch import AttemptWatch
-from api.services.outcomes import Verdict
+from api.services.outcomes import Verdict, could_not_start
 from api.services.training_news import TrainingNews
 from api.services.training_progress import show_progress
 from api.storage.attempts import AttemptStore
@@ -84,6 +82,7 @@ class Reconciler:
         self._news = news
         self._watches: dict[str, AttemptWatch] = {}
         self._submissions: dict[str, int] = {}
+        self._refusals: dict[str, OSError] = {}  #: why the latest submission failed
         self._troubled: set[str] = set()
         self._renewed_at = self._noted_at = float("-inf")
 
@@ -109,13 +108,18 @@ class Reconciler:
 
     def _note_trouble(self, attempt: Attempt) -> None:
         """Says once what happened, and begins the watch anew: what was noted of the attempt may be damaged."""
-        if attempt.uid in self._troubled:
+        if not self._say_trouble(attempt):
             return
-        self._troubled.add(attempt.uid)
-        logger.exception("attempt cannot be reconciled", extra={"attempt": attempt.uid})
         watch = self._watches.pop(attempt.uid, None)
         if watch is not None:
             watch.forget()
+
+    def _say_trouble(self, attempt: Attempt) -> bool:
+        if attempt.uid in self._troubled:
+            return False
+        self._troubled.add(attempt.uid)
+        logger.exception("attempt cannot be reconciled", extra={"attempt": attempt.uid})
+        return True
 
     def get_watch(self, attempt_uid: str) -> AttemptWatch | None:
         """The watch over an attempt that runs here."""
@@ -144,12 +148,16 @@ class Reconciler:
             self._forget(attempt)
             return True
         self._submissions.pop(attempt.uid, None)
+        self._refusals.pop(attempt.uid, None)
         if seen.process is not None:
             self._note_running(attempt, seen)
-        watch.poll()
-        self._checks.check(task, watch)
-        if task.status is TaskStatus.STOPPING and task.stop is not None:
-            self._stop(task, task.stop, watch, seen)
+        try:
+            watch.poll()
+            self._checks.check(task, watch)
+        finally:
+            # Whatever its files look like, it can be stopped.
+            if task.status is TaskStatus.STOPPING and task.stop is not None:
+                self._stop(task, task.stop, watch, seen)
         return False
 
     def _note_unknown(self, task: TaskSummary, attempt: Attempt, seen: Observation) -> None:
@@ -168,21 +176,22 @@ class Reconciler:
         tries = self._submissions[attempt.uid] = self._submissions.get(attempt.uid, 0) + 1
         try:
             if tries > SUBMISSIONS and not self._executor.survivors(ref):
-                raise CannotStart(f"its supervisor was started {SUBMISSIONS} times in a row and is not there")
+                never = f"its supervisor was started {SUBMISSIONS} times in a row and is not there"
+                raise self._refusals.get(attempt.uid) or CannotStart(never)
             full = self._tasks.get(task.task_id)
             submission = self._starter.prepare(full, attempt, self._trainers[full.trainer], is_new)
             # One that runs already is submitted to be taken over.
             if attempt.status is AttemptStatus.RUNNING or self._attempts.note_submitted(attempt):
                 self._starter.submit(submission)
         except (CannotStart, OSError) as error:
+            if isinstance(error, OSError):
+                self._refusals[attempt.uid] = error
             is_passing = isinstance(error, OSError) and tries <= SUBMISSIONS
             if is_passing or self._executor.survivors(ref):
                 # A disk that refuses once says little; and for as long as it lives its GPUs are in use.
                 return False
-            detail = f"The attempt could not be started: {error}."
-            cause = Cause(CauseCode.COULD_NOT_START, detail, "Look at what is named here; then resume or restart it.")
             self._forget(attempt)
-            return self._ending.give_up(task, attempt, Verdict(TaskStatus.FAILED, detail, cause))
+            return self._ending.give_up(task, attempt, could_not_start(error))
         return False
 
     def _watch_over(self, attempt: Attempt, ref: AttemptRef, seen: Observation) -> AttemptWatch:
@@ -194,6 +203,7 @@ class Reconciler:
             self._watches[attempt.uid] = watch
         if watch.log_start is None:
             watch.log_start = seen.log_start
+        watch.heed_seconds(seen.seconds if seen.outcome is None else seen.outcome.seconds)
         return watch
 
     def _note_running(self, attempt: Attempt, seen: Observation) -> None:
@@ -228,12 +238,15 @@ class Reconciler:
         if now - self._noted_at < PROGRESS_SECONDS:
             return
         self._noted_at = now
-        latest = {
-            watch.attempt.task_id: show_progress(watch.progress, watch.attempt, self._clock.now())
-            for watch in self._watches.values()
-        }
+        latest = {}
+        for watch in self._watches.values():
+            try:
+                latest[watch.attempt.task_id] = show_progress(watch.progress, watch.attempt, watch.seconds)
+            except Exception:
+                self._say_trouble(watch.attempt)
         self._attempts.save_progress(latest, self._clock.now())
 
     def _forget(self, attempt: Attempt) -> None:
         self._watches.pop(attempt.uid, None)
         self._submissions.pop(attempt.uid, None)
+        self._refusals.pop(attempt.uid, None)

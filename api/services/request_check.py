@@ -1,11 +1,13 @@
 """Checks a request for a training: everything at once, before anything is started."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from api.errors import InsufficientGPUs, InsufficientStorage, Invalid, Mistake, ServiceError
+from api.errors import CheckBusy, InsufficientGPUs, InsufficientStorage, Invalid, Mistake, ServiceError
 from api.models.gpu import GPUOffer
 from api.models.training import TrainingPlan, TrainingRequest
 from api.services.disk import describe_shortage
@@ -15,6 +17,12 @@ from api.services.training_files import task_files
 from api.storage.attempts import AttemptStore
 from api.trainers.environment import check_env, split_secrets
 from api.trainers.trainer import Trainer
+from api.utils.bounds import capped
+
+#: Checks at a time, those that wait for one of them to end, and for how long: of 16 threads most stay free.
+MAX_CHECKS = 4
+MAX_WAITING = 2
+WAIT_SECONDS = 2.0
 
 #: Stands where a secret stood.
 MASK = "***"
@@ -58,6 +66,8 @@ class RequestChecker:
         self._attempts = attempts
         self._storage_root = storage_root
         self._min_free_mb = min_free_mb
+        self._checking = threading.BoundedSemaphore(MAX_CHECKS)
+        self._waiting = threading.BoundedSemaphore(MAX_WAITING)
         self._cache_roots = cache_roots
 
     @property
@@ -66,7 +76,28 @@ class RequestChecker:
         return sorted({name for trainer in self._trainers.values() for name in trainer.model_types})
 
     def check(self, request: TrainingRequest, task_id: str) -> CheckedRequest:
-        """Everything that was found, and the plan where one can be made."""
+        """Everything that was found, and the plan where one can be made. Raises CheckBusy."""
+        with self._gate():
+            found = self._check(request, task_id)
+        return replace(found, errors=tuple(capped(found.errors)), warnings=tuple(capped(found.warnings)))
+
+    @contextmanager
+    def _gate(self) -> Iterator[None]:
+        """Holds a place among those who check. Those who wait for one are few, too: the other threads stay free."""
+        if not self._waiting.acquire(blocking=False):
+            raise CheckBusy(headers={"Retry-After": "1"})
+        try:
+            has_place = self._checking.acquire(timeout=WAIT_SECONDS)
+        finally:
+            self._waiting.release()
+        if not has_place:
+            raise CheckBusy(headers={"Retry-After": "1"})
+        try:
+            yield
+        finally:
+            self._checking.release()
+
+    def _check(self, request: TrainingRequest, task_id: str) -> CheckedRequest:
         mistakes = [*check_env(request.env, self._cache_roots), *self._gpu_mistakes(request)]
         trainer = next((t for t in self._trainers.values() if request.model_type in t.model_types), None)
         if trainer is None:

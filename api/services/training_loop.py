@@ -6,6 +6,7 @@ from collections.abc import Callable
 from api.errors import DatabaseUnavailable
 from api.services.dispatcher import Dispatcher
 from api.services.reconciler import Reconciler
+from api.services.strays import Strays
 from api.storage.file_lock import FileLock
 from api.utils.periodic import PeriodicThread
 
@@ -19,11 +20,17 @@ class TrainingLoop:
     """Reconciles, then gives free GPUs away. A second server on the same storage waits until the first has ended."""
 
     def __init__(
-        self, reconciler: Reconciler, dispatcher: Dispatcher, has_work: Callable[[], bool], lock: FileLock
+        self,
+        reconciler: Reconciler,
+        dispatcher: Dispatcher,
+        strays: Strays,
+        has_work: Callable[[], bool],
+        lock: FileLock,
     ) -> None:
         """`has_work` says cheaply whether a round would find anything to do."""
         self._reconciler = reconciler
         self._dispatcher = dispatcher
+        self._strays = strays
         self._has_work = has_work
         self._lock = lock
         self._has_lock = False
@@ -59,6 +66,8 @@ class TrainingLoop:
             self._has_lock = True
             logger.info("this server looks after the trainings")
         try:
+            # Before anything is given away: what lives may be more than what the database knows.
+            self._strays.look()
             news, self._has_news = self._has_news, False
             if not news and not self._has_work():
                 self._note_answer()

@@ -2,7 +2,6 @@
 
 import importlib
 import logging
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -55,6 +54,8 @@ from api.storage.attempts import AttemptStore
 from api.storage.tasks import TaskStore
 from api.trainers.trainer import Trainer
 from api.utils.clock import Clock
+from api.utils.foreign_files import remove
+from api.utils.foreign_trees import remove_tree
 from api.utils.ids import new_task_id
 from api.utils.pagination import MAX_LIMIT, Page, PageRequest, Pagination
 
@@ -157,7 +158,7 @@ class TrainingService:
         self._files(task_id).keep_secrets(secrets)
         task = self._create(new, actor)
         if task.task_id != task_id:
-            shutil.rmtree(self._files(task_id).root, ignore_errors=True)
+            remove_tree(str(self._files(task_id).root), levels=0)
         logger.info("training submitted", extra={"task_id": task.task_id, "model_type": request.model_type})
         self._wake()
         return self.get(task.task_id)
@@ -171,7 +172,7 @@ class TrainingService:
             return first
         task = preview(new.task_id, new.request, new.plan, now)
         if self._dispatcher.claim_at_once(new, task, actor) is None:
-            shutil.rmtree(self._files(new.task_id).root, ignore_errors=True)
+            remove_tree(str(self._files(new.task_id).root), levels=0)
             raise self._busy(task)
         return self._tasks.get_summary(new.task_id)
 
@@ -280,10 +281,10 @@ class TrainingService:
         files = self._files(task_id)
         root = files.root
         if with_files:
-            shutil.rmtree(root, ignore_errors=True)
+            remove_tree(str(root), levels=0)
         else:
             # Nobody can resume or restart it any more.
-            files.secrets.unlink(missing_ok=True)
+            remove(str(files.secrets), levels=1)
         logger.info("training deleted", extra={"task_id": task_id, "with_files": with_files})
         return Deleted(task_id, with_files, str(root) if root.exists() else None)
 
@@ -329,7 +330,7 @@ class TrainingService:
 
     def _live(self, task: TaskSummary, attempts: Sequence[Attempt]) -> dict[str, Any] | None:
         watch = self._reconciler.get_watch(attempts[-1].uid) if attempts and task.status.is_active else None
-        return None if watch is None else show_progress(watch.progress, attempts[-1], self._clock.now())
+        return None if watch is None else show_progress(watch.progress, attempts[-1], watch.seconds)
 
     def get_checkpoints(self, task_id: str) -> CheckpointList:
         """The checkpoints of a task, oldest first. Raises TaskNotFound."""

@@ -15,7 +15,7 @@ from api.services.log_download import LogDownload
 logger = logging.getLogger(__name__)
 
 #: Bytes of a log read and sent at a time, and seconds that a client may take for them before it counts as gone.
-CHUNK = 256 * 1024
+CHUNK = 128 * 1024
 SEND_SECONDS = 60.0
 
 _RANGE = re.compile(rb"bytes=(\d{0,18})-(\d{0,18})")

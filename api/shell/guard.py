@@ -4,9 +4,23 @@ A web page can make a browser talk to a loopback service, under a name of its ow
 rebinding) or across origins. The first shows in Host, the second in Origin.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from api.errors import HostNotAllowed, MalformedRequest, OriginNotAllowed
+from api.utils.ids import SAFE_ID, new_request_id
+
+#: Headers of which a request has one: of two, a proxy before us might read one and we the other.
+_SINGLE = frozenset(
+    b"host origin referer content-length content-type authorization idempotency-key last-event-id range if-range "
+    b"if-modified-since if-unmodified-since x-request-id access-control-request-method sec-websocket-key "
+    b"sec-websocket-version".split()
+)
+
+#: Headers that are lists and count as one (RFC 9110, 5.3).
+_LISTS = frozenset(
+    b"accept accept-encoding accept-language if-match if-none-match connection upgrade content-encoding "
+    b"transfer-encoding access-control-request-headers sec-websocket-protocol".split()
+)
 
 # Host headers that have passed, so that the usual ones cost a look-up; bounded, since clients choose them.
 _REMEMBERED = 256
@@ -69,3 +83,22 @@ def host_name(host: str) -> str:
     else:
         name, _, port = host.partition(":")
     return name if port == "" or (port.isascii() and port.isdigit()) else ""
+
+
+def join_headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """The headers by name, those that are lists joined. Raises MalformedRequest when one stands twice that may not."""
+    joined: dict[bytes, bytes] = {}
+    for name, value in pairs:
+        if name not in joined:
+            joined[name] = value
+        elif name in _LISTS:
+            joined[name] += b", " + value
+        elif name in _SINGLE:
+            raise MalformedRequest(f"The request has more than one {name.decode().title()} header.")
+    return joined
+
+
+def request_id_of(headers: Mapping[bytes, bytes]) -> str:
+    """The id that the client gave the request, when it is one; else a new one."""
+    text = headers.get(b"x-request-id", b"").decode("latin-1")
+    return text if SAFE_ID.fullmatch(text) else new_request_id()

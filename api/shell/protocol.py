@@ -9,6 +9,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from api.errors import HeadersTooLarge, MalformedRequest, ServiceError
+from api.shell.unread import Unread
 from api.utils.envelope import encode_error
 from api.utils.ids import new_request_id
 
@@ -32,6 +33,10 @@ SPEECH_BYTES_A_SECOND = 8 * 1024
 #: a stalled client shows in seconds.
 STREAM_BUFFER_BYTES = 128 * 1024
 
+#: Bytes that the kernel may hold for a client without having sent them: what a client does not read shows in our own
+#: count, and not first after the megabytes that the kernel would take.
+UNSENT_BYTES = 128 * 1024
+
 #: Seconds for which sent data may stay unacknowledged before the kernel ends the connection.
 UNREAD_SECONDS = 20
 
@@ -52,12 +57,27 @@ class HTTPProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._unread.remove(self.transport)
         # uvicorn tells the request that came last; the one that is being answered may be another.
         answering = self._answering
         if answering is not None and not answering.response_complete:
             answering.disconnected = True
             answering.message_event.set()
         self.pipeline.clear()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread.add(self.transport, self.loop.time())
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._unread.remove(self.transport)
+
+    @property
+    def _unread(self) -> Unread:
+        # The application is the shell.
+        unread: Unread = self.config.app.unread  # type: ignore[union-attr]
+        return unread
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answering = cycle
@@ -85,7 +105,8 @@ class HTTPProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.headers_since = self.loop.time()
-        self.scope["extensions"] = {"connection": self.transport}  # type: ignore[dict-item]
+        extensions = {"connection": self.transport, "taken": self.flow.drain}
+        self.scope["extensions"] = extensions  # type: ignore[typeddict-item]
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # Trailers would be added to the headers of a request that is being answered.
@@ -122,7 +143,7 @@ class HTTPProtocol(HttpToolsProtocol):
 
     def _refuse(self, error: ServiceError) -> None:
         request_id = new_request_id()
-        # The application is the shell; it logs and counts what never became a request.
+        # The shell logs and counts what never became a request.
         self.config.app.note_refusal(error.status, request_id, self.client)  # type: ignore[union-attr]
         body = encode_error(error, request_id)
         head = STATUS_LINE[error.status] + (
@@ -169,6 +190,8 @@ def listen(host: str, port: int) -> socket.socket:
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             # Accepted sockets inherit it: the kernel drops who neither reads nor answers, wherever we are stuck.
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_SECONDS * 1000)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         listener.bind(address)
         listener.listen(2048)
     except OSError:

@@ -20,8 +20,12 @@ _STEP = re.compile(r"steps: \d")
 SIGN = re.compile(
     r"Watchdog caught collective operation timeout|EADDRINUSE|[Aa]ddress already in use|fallen off the bus"
     r"|No space left on device|terminate called after throwing|Main process received SIG|: error: "
-    r"|killed by signal: |exits with return code = |have set a lot of resolutions"
+    r"|killed by signal: |exits with return code = |have set a lot of resolutions|CUDA out of memory|HIP out of memory"
+    r"|^(?:torch(?:\.cuda)?\.)?OutOfMemoryError\b"
 )
+
+#: The last line of a traceback whose other lines are not there: what prints it may have gone on.
+_BARE = re.compile(r"(?:[A-Za-z_]\w{0,60}\.){0,6}([A-Z]\w{0,60}(?:Error|Exception|Interrupt))(?::\s|$)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class ErrorLine:
     rank: str | None = None
     exception: str | None = None  #: the last part of its class's name; None for a sign without a traceback
     traceback: tuple[str, ...] = ()
+    is_bare: bool = False  #: an exception's line without its traceback
 
 
 @dataclass(slots=True)
@@ -47,9 +52,11 @@ def find_errors(lines: Sequence[str]) -> tuple[ErrorLine, ...]:
     """Every exception and fatal sign, in the order of the lines.
 
     What stands before the last step line was survived, and is left out unless nothing stands after it: ranks share
-    one output, so that a step line may come late.
+    one output, so that a step line may come late. An exception's line without a traceback counts where
+    nothing else was said.
     """
-    errors = tuple(_scan(line[:LINE_LIMIT] for line in lines))
+    every = tuple(_scan(line[:LINE_LIMIT] for line in lines))
+    errors = tuple(error for error in every if not error.is_bare) or every
     last_step = max((position for position, line in enumerate(lines) if _STEP.match(line)), default=-1)
     fatal = tuple(error for error in errors if error.position > last_step)
     return fatal or errors
@@ -70,6 +77,8 @@ def _scan(lines: Iterable[str]) -> Iterable[ErrorLine]:
                 yield error
         elif SIGN.search(text):
             yield ErrorLine(text.strip(), position, rank)
+        elif (bare := _BARE.match(text)) is not None:
+            yield ErrorLine(text.strip(), position, rank, bare[1], (text,), is_bare=True)
         before = text
 
 

@@ -1,7 +1,10 @@
 """Who may address the service: names, origins, and the same for WebSockets."""
 
+import re
+
 import pytest
 
+from api.app import create_app
 from tests.api.client import Client, failure_of, scope
 from tests.api.conftest import World
 
@@ -78,6 +81,28 @@ def test_request_with_two_names_is_malformed(client: Client, hosts: tuple[bytes,
     assert client.raw("GET", "/health", [(b"host", host) for host in hosts]).status_code == 400
 
 
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("origins", [(ALLOWED, ALLOWED), (ALLOWED, FOREIGN), (FOREIGN, ALLOWED)])
+def test_request_with_two_origins_is_malformed(crossing: Client, origins: tuple[str, str], path: str):
+    answer = crossing.raw("GET", path, [(b"host", b"127.0.0.1"), *((b"origin", one.encode()) for one in origins)])
+    assert (answer.status_code, failure_of(answer)["error"]["code"]) == (400, "malformed_request")
+
+
+@pytest.mark.parametrize(
+    "name", ["authorization", "content-type", "idempotency-key", "last-event-id", "range", "x-request-id"]
+)
+def test_request_with_two_of_what_may_stand_once_is_malformed(client: Client, name: str):
+    answer = client.raw("GET", "/api/v1/gpu/status", [(b"host", b"127.0.0.1"), *[(name.encode(), b"x")] * 2])
+    assert (answer.status_code, failure_of(answer)["error"]["code"]) == (400, "malformed_request")
+
+
+def test_tag_in_the_second_of_two_lists_is_seen(client: Client):
+    tag = client.get("/api/v1/gpu/status").headers["etag"].encode()
+    for tags in ((tag, b'"x"'), (b'"x"', tag)):
+        headers = [(b"host", b"127.0.0.1"), *((b"if-none-match", one) for one in tags)]
+        assert client.raw("GET", "/api/v1/gpu/status", headers).status_code == 304
+
+
 def test_name_that_was_allowed_is_answered(make_world):
     client = make_world(allowed_hosts=("gpu.example", "[2001:db8::1]")).client
     for host in ("gpu.example", "GPU.example:443", "[2001:db8::1]:8080"):
@@ -127,7 +152,10 @@ def test_page_of_an_allowed_origin_may_read(crossing: Client, path: str):
 
 def test_page_of_an_allowed_origin_may_read_the_useful_headers(crossing: Client):
     exposed = crossing.get("/api/v1/gpu/status", headers={"Origin": ALLOWED}).headers["access-control-expose-headers"]
-    assert {"etag", "age", "x-request-id", "location"} <= {name.strip().lower() for name in exposed.split(",")}
+    assert {
+        *("etag", "age", "x-request-id", "location", "retry-after", "idempotent-replayed", "content-range"),
+        *("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"),
+    } <= {name.strip().lower() for name in exposed.split(",")}
 
 
 @pytest.mark.parametrize(
@@ -171,7 +199,38 @@ def test_preflight_of_an_allowed_origin_is_granted(crossing: Client, method: str
     assert answer.headers["access-control-allow-origin"] == ALLOWED
     assert method in answer.headers["access-control-allow-methods"]
     granted = {name.strip().lower() for name in answer.headers["access-control-allow-headers"].split(",")}
-    assert {"content-type", "idempotency-key", "x-request-id"} <= granted
+    assert {
+        *("content-type", "idempotency-key", "x-request-id", "authorization", "if-none-match", "last-event-id", "range")
+    } <= granted
+    assert int(answer.headers["access-control-max-age"]) > 0
+    assert answer.content == b""
+
+
+def test_preflight_of_every_route_that_takes_json_is_granted(make_world):
+    world = make_world(cors_origins=(ALLOWED,))
+    asked = [
+        (method, re.sub(r"<[^>]+>", "x", rule.rule))
+        for rule in create_app(world.runtime.services).url_map.iter_rules()
+        for method in {"POST", "PATCH", "DELETE"} & rule.methods
+    ]
+    assert len(asked) > 8
+    for method, path in asked:
+        headers = {
+            "Origin": ALLOWED,
+            "Access-Control-Request-Method": method,
+            "Access-Control-Request-Headers": "content-type",
+        }
+        answer = world.client.ask("OPTIONS", path, headers=headers)
+        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, ALLOWED), path
+        assert method in answer.headers["access-control-allow-methods"].split(", "), path
+
+
+def test_page_of_the_internet_may_ask_a_machine_of_the_local_network_when_it_is_allowed(crossing: Client):
+    headers = {"Origin": ALLOWED, "Access-Control-Request-Method": "GET"}
+    asked = {**headers, "Access-Control-Request-Private-Network": "true"}
+    granted = "access-control-allow-private-network"
+    assert crossing.ask("OPTIONS", "/health", headers=asked).headers[granted] == "true"
+    assert granted not in crossing.ask("OPTIONS", "/health", headers=headers).headers
 
 
 def test_preflight_of_a_foreign_origin_is_refused(crossing: Client):

@@ -29,6 +29,7 @@ BY_NAME = [
     ("GET", "/metrics"),
     ("GET", "/api/v1/metrics"),
     ("GET", "/api/v1/system/overview"),
+    ("GET", "/api/v1/system/strays"),
     ("GET", "/api/v1/gpu/status"),
     ("GET", "/api/v1/gpu/summary"),
     ("GET", "/api/v1/gpu/{gpu_id}"),
@@ -66,6 +67,7 @@ WITH_INPUT = [
     ("GET", "/api/v1/training/{task_id}/logs/search"),
     ("GET", "/api/v1/training/{task_id}/logs/download"),
     ("GET", "/api/v1/logs/search"),
+    ("POST", "/api/v1/system/strays/{attempt_uid}/stop"),
     ("GET", "/api/v1/system/logs"),
     ("GET", "/api/v1/system/logs/search"),
 ]

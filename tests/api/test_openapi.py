@@ -181,6 +181,7 @@ def test_bodies_that_may_be_left_out_are_not_required(document: dict[str, Any]):
         f"{TRAINING}/stop/{{task_id}}",
         f"{TRAINING}/{{task_id}}/stop",
         f"{TRAINING}/resume/{{task_id}}",
+        "/api/v1/system/strays/{attempt_uid}/stop",
     }
 
 

@@ -1,5 +1,12 @@
 """What cannot be seen is neither ended nor started again, and its GPUs stay with it."""
 
+import errno
+import os
+
+import pytest
+
+from api.executors.fake import outcome
+from api.services.reconciler import SUBMISSIONS
 from tests.api.conftest import World
 
 WHY = "it was started on elsewhere, and this is here"
@@ -51,3 +58,22 @@ def test_disk_that_refuses_a_start_once_does_not_fail_the_training(world: World)
     world.train()
     assert world.get(task_id)["status"] in ("starting", "running")
     assert len(world.executor.submissions) == 1
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EMFILE])
+def test_fault_that_passes_is_tried_again_later_and_not_for_ever(world: World, number: int):
+    task_id = world.start()
+    world.executor.refusal = OSError(number, os.strerror(number))
+    for _ in range(SUBMISSIONS + 2):
+        world.train()
+    assert world.get(task_id)["status"] == "queued"
+    assert len(world.get(task_id)["attempts"]) == 1
+
+
+def test_supervisor_that_cannot_start_its_trainer_for_now_is_tried_again(world: World):
+    task_id = world.run()
+    world.end(task_id, outcome("could_not_start", exit_code=None, error="[Errno 5] I/O", error_number=errno.EIO))
+    assert world.get(task_id)["status"] == "queued"
+    other = world.run()
+    world.end(other, outcome("could_not_start", exit_code=None, error="[Errno 2] missing", error_number=errno.ENOENT))
+    assert world.get(other)["status"] == "failed"

@@ -25,7 +25,7 @@ import httpx
 
 from tests.e2e.server import BASE, command, environment
 from tests.e2e.toy_tasks import KINDS
-from tests.e2e.truth import find_untruths
+from tests.e2e.truth import find_lost_words, find_untruths
 from tests.e2e.witness import Processes, Witness
 
 SETTINGS = {
@@ -190,12 +190,16 @@ class Client:
 
 @dataclass
 class Killer:
-    """Who kills what, and how often it was done. `struck`: the attempts whose own processes were hit."""
+    """Who kills what, and how often it was done.
+
+    `struck`: the attempts whose own processes were hit; `orphaned`: those that lost supervisor and server at once.
+    """
 
     server: Server
     processes: Processes
     random: random.Random
     struck: set[str] = field(default_factory=set)
+    orphaned: set[str] = field(default_factory=set)
     figures: Counter[str] = field(default_factory=Counter)
 
     def kill(self) -> None:
@@ -203,12 +207,25 @@ class Killer:
         self._wait_for_a_moment()
         if self.random.random() < 0.15:
             self._strike()
+        if self.random.random() < 0.25:
+            self._orphan()
         self.server.end()
         self.figures["kills"] += 1
         if self.random.random() < 0.15:
             self._strike()
         time.sleep(self.random.choice((0.0, 0.0, 0.3, self.random.uniform(0.0, 3.0))))
         self.server.start()
+
+    def _orphan(self) -> None:
+        """Kills every supervisor, and the server before it can start others: trainings may end with nobody there."""
+        if self.server.process is not None:
+            self.server.process.send_signal(signal.SIGSTOP)
+        supervisors = self.processes.supervisors()
+        for pid, directory in supervisors.items():
+            self.orphaned.add(f"{directory.parent.parent.name}.{directory.name}")
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.figures["supervisors and server killed together"] += bool(supervisors)
 
     def _wait_for_a_moment(self) -> None:
         began = time.monotonic()
@@ -287,6 +304,7 @@ def run(directory: Path, kills: int, seed: int, seconds: float = float("inf")) -
             hectic.join(END_SECONDS)
             client.let_end()
             untruths = find_untruths(root, client, killer.struck)
+            untruths += find_lost_words(root, client, killer.orphaned - killer.struck)
         figures = client.figures + killer.figures
         figures["looks"], figures["seconds"] = witness.looks, int(time.monotonic() - began)
         figures["tasks"] = len(client.known)

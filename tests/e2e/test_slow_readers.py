@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import httpx
-import psutil
 
+from tests.e2e.conftest import Start
 from tests.e2e.server import ServerProcess, until
 
+MEGABYTE = 1 << 20
 BUNDLE = "/docs/assets/swagger-ui-bundle.js"
+PAGE = "/api/v1/system/logs?tail=1000"
 
 
 @contextmanager
@@ -36,10 +38,6 @@ def slowest(server: ServerProcess, *paths: str, rounds: int = 5) -> float:
     return max(took)
 
 
-def waiting_threads(server: ServerProcess) -> int:
-    return len(psutil.Process(server.pid).threads())
-
-
 def test_forty_who_do_not_read_a_large_file_hold_no_thread(server: ServerProcess) -> None:
     with ExitStack() as stack:
         for _ in range(40):
@@ -61,3 +59,35 @@ def test_stream_ends_with_its_client_although_another_request_waits_behind_it(se
         sock.sendall(f"GET {stream} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() + later)
         until(lambda: server.metrics()["diffusion_pipe_stream_subscribers"] == 1)
     until(lambda: server.metrics()["diffusion_pipe_stream_subscribers"] == 0)
+
+
+def answer_of(server: ServerProcess, path: str) -> int:
+    """The status; a 503 says when to come again."""
+    with httpx.Client(base_url=server.client.base_url, trust_env=False, timeout=15) as client:
+        answer = client.get(path)
+    assert answer.status_code == 200 or int(answer.headers["retry-after"]) > 0
+    return answer.status_code
+
+
+def fill_own_log(server: ServerProcess) -> None:
+    """2 MiB of request lines."""
+    for _ in range(450):
+        assert server.client.get(f"/{'x' * 5_000}").status_code == 404
+    until(lambda: len(server.client.get(PAGE).content) > 2_000_000)
+
+
+def test_many_who_ask_for_long_pages_and_do_not_read_take_little_memory_and_keep_nobody_waiting(start: Start) -> None:
+    server = start()
+    fill_own_log(server)
+    before = server.memory()
+    with ExitStack() as stack:
+        for _ in range(150):
+            stack.enter_context(deaf(server, PAGE))
+        seconds = slowest(server, "/health", rounds=20)
+        time.sleep(1)
+        seconds = max(seconds, slowest(server, "/health", rounds=5))
+        # Who does not read makes room for who does.
+        assert answer_of(server, "/api/v1/system/overview") in (200, 503)
+        until(lambda: answer_of(server, "/api/v1/system/overview") == 200, timeout=40)
+        highest = server.memory()
+    assert (seconds < 1.5, highest - before < 200 * MEGABYTE) == (True, True), (seconds, highest - before)

@@ -123,6 +123,23 @@ def test_a_supervisor_that_is_killed_is_replaced(killed: Killed) -> None:
     assert _complete(task)
 
 
+def test_last_words_are_kept_when_server_and_supervisor_are_killed_together(tmp_path: Path) -> None:
+    with TrainingServer(tmp_path / "orphaned") as server:
+        task_id = server.start_task(toy(60, step_seconds=0.1))
+        server.await_step(task_id, 40)
+        main = server.main_of(task_id)
+        supervisors = server.processes.supervisors()
+        server.kill()
+        for pid in supervisors:
+            kill(pid)
+        until(lambda: not runs(main.identity), LONG, "the end of the trainer")
+        server.start()
+        task = server.await_status(task_id, "completed")
+        assert task["attempt_count"] == 1
+        assert server.attempts_of(task_id)[0].steps == list(range(1, 61))
+        assert COMPLETED in server.log_of(task_id)
+
+
 def test_sigterm_ends_the_server_and_no_training(killed: Killed) -> None:
     server, task_id = killed.server, killed.long
     main = server.main_of(task_id)

@@ -36,6 +36,20 @@ def find_untruths(root: Path, client: "Client", struck: set[str]) -> list[str]:
     return found
 
 
+def find_lost_words(root: Path, client: "Client", orphaned: set[str]) -> Iterator[str]:
+    """Attempts of which nobody saw the end, that nobody hit or killed, and whose last words are not in the log."""
+    for uid in orphaned:
+        task_id, _, number = uid.rpartition(".")
+        known = client.known.get(task_id)
+        if known is None or known.kind not in ("plain", "two", "three", "nasty"):
+            continue
+        for attempt in attempts_of(root, task_id):
+            outcome = attempt.outcome or {}
+            by_itself = outcome.get("reason") == "supervisor_lost" and outcome.get("stop_rung") in (None, "checkpoint")
+            if attempt.number == int(number) and by_itself and not (COMPLETED in attempt.log or QUIT in attempt.log):
+                yield f"{uid} ended with nobody there, and its last words are lost: {attempt.log[-200:]!r}"
+
+
 def _events(client: "Client", task_id: str) -> Iterator[dict[str, Any]]:
     """All of them, page by page."""
     query: dict[str, str] = {"limit": "500"}

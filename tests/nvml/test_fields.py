@@ -491,3 +491,17 @@ def test_an_unusual_code_of_a_driver_version_costs_only_the_version(gpus: StandI
     gpus.fail("nvmlSystemGetDriverVersion", code)
     details = probe.details()
     assert (details["driver_version"], details["utilization"]["gpu"]) == (None, 11)
+
+
+def test_series_of_the_numbered_fields_are_there(gpus: StandIn, probe: Probe) -> None:
+    gpus.set(0, "recovery_action", 4)
+    gpus.set(0, "fabric_state", 3)
+    text = probe.metrics()
+    assert text.count("nvidia_smi_gpu_recovery_action{") >= 1
+    assert "} 4\n" in text.partition("nvidia_smi_gpu_recovery_action{")[2]
+    assert "} 3\n" in text.partition("nvidia_smi_fabric_state{")[2]
+
+
+def test_fabric_that_the_board_has_not_is_left_out(gpus: StandIn, probe: Probe) -> None:
+    gpus.set(0, "fabric_state", 0)
+    assert "nvidia_smi_fabric_state" not in probe.metrics()

@@ -6,7 +6,7 @@ from tests.e2e.server import ServerProcess, until
 from tests.nvml.conftest import Serve
 from tests.standin import StandIn
 
-CRITICAL = (48, 62, 64, 74, 79, 95, 119, 120)
+CRITICAL = (46, 48, 74, 79, 95, 109, 143)
 OF_THE_APPLICATION = (13, 31, 43)
 
 
@@ -74,6 +74,7 @@ def test_a_fault_of_an_application_is_told_and_changes_nothing(
 def test_errors_are_counted_in_the_metrics_by_gpu_and_number(machine: StandIn, server: ServerProcess) -> None:
     uuid = server.gpu(0)["uuid"]
     for _ in range(3):
+        # One incident, however often the driver tells of it.
         machine.raise_xid(0, 31)
     machine.raise_xid(0, 79)
 
@@ -84,8 +85,8 @@ def test_errors_are_counted_in_the_metrics_by_gpu_and_number(machine: StandIn, s
             if name.startswith("nvidia_smi_xid_errors_total{") and uuid in name
         }
 
-    until(lambda: len(counts()) == 2 and sum(counts().values()) == 4, timeout=4)
-    assert {name.split('xid="')[1].split('"')[0]: value for name, value in counts().items()} == {"31": 3, "79": 1}
+    until(lambda: len(counts()) == 2, timeout=4)
+    assert {name.split('xid="')[1].split('"')[0]: value for name, value in counts().items()} == {"31": 1, "79": 1}
 
 
 def test_an_error_is_forgiven_when_the_gpu_was_lost_and_has_returned(machine: StandIn, server: ServerProcess) -> None:
@@ -125,9 +126,22 @@ def test_errors_are_heard_after_a_new_initialisation(machine: StandIn, server: S
 
 def test_a_burst_of_errors_is_heard_whole(machine: StandIn, server: ServerProcess) -> None:
     with machine.together():
-        for _ in range(100):
-            machine.raise_xid(0, 31)
-    until(lambda: sum(e["xid"] == 31 for e in server.events(type="xid")) == 100, timeout=5)
+        for xid in range(1, 101):
+            machine.raise_xid(0, xid)
+    until(lambda: {e["xid"] for e in server.events(type="xid") if e["gpu_id"] == 0} == set(range(1, 101)), timeout=5)
+
+
+def test_what_the_driver_asks_for_keeps_a_gpu_from_being_offered(machine: StandIn, server: ServerProcess) -> None:
+    machine.set(0, "recovery_action", 1)
+    until(lambda: server.gpu(0)["status"] == "unknown", timeout=4)
+    health = server.details(0)["health"]
+    assert "recovery action 1" in health["reasons"][0]
+    [asked] = [
+        v for name, v in server.metrics().items() if "gpu_recovery_action{" in name and server.gpu(0)["uuid"] in name
+    ]
+    assert asked == 1
+    machine.set(0, "recovery_action", 0)
+    until(lambda: server.gpu(0)["status"] == "available", timeout=4)
 
 
 def test_a_gpu_without_events_does_not_deafen_the_others(machine: StandIn, serve: Serve) -> None:

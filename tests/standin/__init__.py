@@ -123,6 +123,9 @@ def _h100(index: int, name: str, memory_total_mb: int) -> dict[str, Value]:
         "nvlink_version": 4,
         "nvlink_state": [1] * 18,
         "supported_event_types": 0x1F1F,
+        "recovery_action": 0,
+        "pcie_rx_bytes": 1_000_000,
+        "pcie_tx_bytes": 2_000_000,
         "compute_processes": [],
         "graphics_processes": [],
     }

@@ -65,7 +65,7 @@ enum {
     FUNCTION(nvmlDeviceGetMigDeviceHandleByIndex) FUNCTION(nvmlDeviceGetDeviceHandleFromMigDeviceHandle) \
     FUNCTION(nvmlDeviceGetGpuInstanceId) FUNCTION(nvmlDeviceGetComputeInstanceId) \
     FUNCTION(nvmlDeviceIsMigDeviceHandle) FUNCTION(nvmlDeviceGetAttributes_v2) FUNCTION(nvmlDeviceGetNvLinkState) \
-    FUNCTION(nvmlDeviceGetNvLinkVersion) \
+    FUNCTION(nvmlDeviceGetNvLinkVersion) FUNCTION(nvmlDeviceGetGpuFabricInfoV) \
     FUNCTION(nvmlDeviceGetComputeRunningProcesses_v2) FUNCTION(nvmlDeviceGetComputeRunningProcesses_v3) \
     FUNCTION(nvmlDeviceGetGraphicsRunningProcesses_v2) FUNCTION(nvmlDeviceGetGraphicsRunningProcesses_v3) \
     FUNCTION(nvmlDeviceGetSupportedEventTypes) FUNCTION(nvmlEventSetCreate) FUNCTION(nvmlDeviceRegisterEvents) \
@@ -91,7 +91,8 @@ enum {
     NUMBER(gpu_instance_id) NUMBER(compute_instance_id) NUMBER(multiprocessors) NUMBER(gpu_slices) \
     NUMBER(compute_slices) NUMBER(architecture) NUMBER(brand) NUMBER(minor_number) NUMBER(compute_capability_major) \
     NUMBER(compute_capability_minor) NUMBER(pci_device_id) NUMBER(pci_subsystem_id) NUMBER(nvlink_version) \
-    NUMBER(supported_event_types)
+    NUMBER(supported_event_types) NUMBER(recovery_action) NUMBER(pcie_rx_bytes) NUMBER(pcie_tx_bytes) \
+    NUMBER(fabric_state)
 
 #define TEXTS(TEXT) TEXT(uuid) TEXT(name) TEXT(serial) TEXT(pci_bus_id)
 
@@ -1078,6 +1079,9 @@ int nvmlDeviceGetFieldValues(handle where, int count, struct field_value *values
         {82, UINT_TYPE, N_memory_temperature},
         {83, LONG_TYPE, N_energy},
         {186, UINT_TYPE, N_power_usage},
+        {197, LONG_TYPE, N_pcie_tx_bytes},
+        {198, LONG_TYPE, N_pcie_rx_bytes},
+        {230, UINT_TYPE, N_recovery_action},
     };
     struct call call;
     struct timespec now;
@@ -1252,6 +1256,30 @@ int nvmlDeviceGetNvLinkVersion(handle where, unsigned link, unsigned *out)
     if (link >= call.device->lists[L_nvlink_state].count)
         return leave(&call, NOT_SUPPORTED);
     return leave(&call, give_uint(&call, N_nvlink_version, out));
+}
+
+struct fabric_info {
+    unsigned version;
+    unsigned char cluster[16];
+    int status;
+    unsigned clique;
+    unsigned char state;
+    unsigned health;
+};
+
+int nvmlDeviceGetGpuFabricInfoV(handle where, struct fabric_info *out)
+{
+    struct call call;
+    unsigned state;
+    int code = enter(&call, F_nvmlDeviceGetGpuFabricInfoV, where);
+    if (code)
+        return code;
+    if (!out || out->version != (sizeof *out | 2 << 24))
+        return leave(&call, VERSION_MISMATCH);
+    code = give_uint(&call, N_fabric_state, &state);
+    if (!code)
+        *out = (struct fabric_info){.version = out->version, .state = (unsigned char)state};
+    return leave(&call, code);
 }
 
 // Processes.

@@ -12,13 +12,17 @@ from api.models.training import TrainingPlan
 from api.services.log_pattern import LogPattern
 from api.services.server_log import ServerLines
 from api.trainers.diagnosis import diagnose
+from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.media import is_video
+from api.trainers.diffusion_pipe.toml_files import parse
 from api.trainers.environment import check_env, split_secrets
 from api.trainers.error_lines import find_errors
 from api.trainers.hints import hint_for
 from api.trainers.log_lines import LineClassifier
 from api.trainers.output import OutputReader
 from api.trainers.pointers import shown
+from api.trainers.toml_text import text_excess
+from api.trainers.toy.dataset import read_dataset
 from api.trainers.trainer import Ending
 from api.utils.formatting import shorten_command
 from api.utils.terminal_text import clean
@@ -121,6 +125,10 @@ READERS: dict[str, Callable[[bytes], object]] = {
     "media names": lambda raw: is_video(text_of(raw)),
     "boards": boards,
     "search": search,
+    "TOML of diffusion-pipe": lambda raw: parse(text_of(raw), "", Findings()),
+    "TOML text in diffusion-pipe": lambda raw: parse(f"a = '''{text_of(raw)}'''", "", Findings()),
+    "TOML of the toy": lambda raw: read_dataset({}, text_of(raw)),
+    "bounds of TOML": lambda raw: text_excess(text_of(raw)),
 }  # fmt: skip
 
 

@@ -6,14 +6,16 @@ import errno
 import os
 import time
 
-from api.utils.foreign_files import remove, write_all
+from api.utils.foreign_files import open_own, open_plain, remove, write_all
 
 from .files import truncate
-from .segments import TIME_RECORD, count_newlines, last_time, read_log, segment_starts
+from .ledger import UNKNOWN, Ledger
+from .segments import LOG_LEVELS, TIME_RECORD, count_newlines, last_time, read_log, segment_starts
 
 CHUNK = 128 * 1024  #: bytes taken from the output at a time
 TAIL_BYTES = 256 * 1024  #: read again by a supervisor that takes over
 RETRY_SECONDS = 1.0
+FULL = "the disk was full"
 RECORD_SECONDS = 0.01
 DENSE_BYTES = 2**20  #: of times, beyond which a segment that grows by single bytes gets one record a second
 
@@ -24,8 +26,9 @@ class LogWriter:
     A full disk is no error here: what cannot be written is dropped and counted.
     """
 
-    def __init__(self, directory: str, max_bytes: int, segment_bytes: int) -> None:
-        self.lost_bytes = 0
+    def __init__(self, directory: str, max_bytes: int, segment_bytes: int, ledger: Ledger | None = None) -> None:
+        self.is_to_spare = False  #: what is left of the disk is needed elsewhere
+        self._ledger = ledger or Ledger()
         self._directory = directory
         self._max_bytes = max_bytes
         # Small enough for the cap to be kept by removing whole segments.
@@ -38,15 +41,23 @@ class LogWriter:
         self._log = self._times = -1
         self._times_size = 0
         self._recorded_at = 0.0
-        self._unsaid_bytes = 0
-        self._why = ""
+        self._why = "nobody could keep them"
         self._retry_at = 0.0
         self._can_splice = hasattr(os, "splice")
+
+    @property
+    def lost_bytes(self) -> int:
+        """What was dropped of this attempt's output."""
+        return self._ledger.lost
 
     @property
     def end(self) -> int:
         """The offset behind the last byte."""
         return self._starts[-1] + self._size if self._starts else 0
+
+    @property
+    def _known_end(self) -> int:
+        return self.end if self._log >= 0 else UNKNOWN
 
     def open(self) -> None:
         """Goes on at the end of the log, and mends what a crash left half done. Raises OSError."""
@@ -61,13 +72,18 @@ class LogWriter:
         self._starts = segment_starts(self._directory)
         if not self._starts:
             self._begin(0, b"")
+            self._ledger.settle(0)
             return
         start = self._starts[-1]
         if len(self._starts) > 1:
             self._cut(self._starts[-2], start)
-        self._log = os.open(self._path(start, ".log"), os.O_RDWR)
-        self._times = os.open(self._path(start, ".times"), os.O_RDWR | os.O_CREAT, 0o600)
+        self._log = open_own(self._path(start, ".log"), os.O_RDWR, LOG_LEVELS)
+        self._times = open_own(self._path(start, ".times"), os.O_RDWR, LOG_LEVELS)
         self._size = os.fstat(self._log).st_size
+        settled = self._ledger.settle(self.end)
+        if settled < self.end:
+            os.ftruncate(self._log, settled - start)
+            self._size = settled - start
         self._ends_line = self._size == 0 or os.pread(self._log, 1, self._size - 1) == b"\n"
         self._recorded_at = 0.0
         self._resume_times(start)
@@ -89,8 +105,8 @@ class LogWriter:
         previous = self._starts[-2]
         log = times = -1
         try:
-            log = os.open(self._path(previous, ".log"), os.O_RDONLY)
-            times = os.open(self._path(previous, ".times"), os.O_RDONLY | os.O_CREAT, 0o600)
+            log = open_plain(self._path(previous, ".log"), LOG_LEVELS)
+            times = open_own(self._path(previous, ".times"), os.O_RDWR, LOG_LEVELS)
             _, offset, newlines = last_time(times, previous, start) or (0, previous, 0)
             return newlines + count_newlines(log, offset - previous, start - previous)
         finally:
@@ -98,8 +114,12 @@ class LogWriter:
 
     def _cut(self, start: int, end: int) -> None:
         path = self._path(start, ".log")
-        if os.stat(path).st_size > end - start:
-            os.truncate(path, end - start)
+        handle = open_own(path, os.O_RDWR, LOG_LEVELS)
+        try:
+            if os.fstat(handle).st_size > end - start:
+                os.ftruncate(handle, end - start)
+        finally:
+            os.close(handle)
 
     def _path(self, start: int, suffix: str) -> str:
         return f"{self._directory}/{start:020d}{suffix}"
@@ -138,6 +158,7 @@ class LogWriter:
             self._fail(error)
             return self._drop(os.read(source, self._chunk))
         data = self._read_back(moved)
+        self._ledger.taken += moved
         self._grew(data)
         return data
 
@@ -157,11 +178,15 @@ class LogWriter:
                 self._fail(error)
                 self._drop(data)
                 return
+            self._ledger.taken += written
             self._grew(data[:written])
             data = data[written:]
 
     def _is_writable(self) -> bool:
-        if self._log >= 0 and not self._unsaid_bytes:
+        if self.is_to_spare:
+            self._why = FULL
+            return False
+        if self._log >= 0 and not self._ledger.unsaid:
             return True
         now = time.monotonic()
         if now < self._retry_at:
@@ -169,7 +194,7 @@ class LogWriter:
         try:
             if self._log < 0:
                 self.open()
-            if self._unsaid_bytes:
+            if self._ledger.unsaid:
                 self._say_what_was_lost()
         except OSError as error:
             self._fail(error)
@@ -178,29 +203,40 @@ class LogWriter:
 
     def say_what_was_lost(self) -> None:
         """Puts the line about lost bytes into the log, when there is one to put and the disk takes it."""
-        if self._unsaid_bytes:
+        if self._ledger.unsaid:
             self._is_writable()
+
+    def skip(self, count: int, why: str) -> None:
+        """So many bytes of the output are passed over."""
+        self._why = why
+        self._ledger.drop(count, self._known_end)
+
+    def note_taken(self) -> None:
+        """Records how far the output was taken: its blocks are about to be given back."""
+        self._ledger.save(self._known_end)
 
     def _say_what_was_lost(self) -> None:
         start = b"" if self._ends_line else b"\n"
-        line = start + f"[{self._unsaid_bytes} bytes of output were lost: {self._why}]\n".encode()
+        line = start + f"[{self._ledger.unsaid} bytes of output were lost: {self._why}]\n".encode()
+        self._ledger.begin_line(self.end, len(line))
         try:
             write_all(self._log, line, self._size)
         except OSError:
             truncate(self._log, self._size)
+            self._ledger.save(self.end)
             raise
         self._record_now()
-        self._unsaid_bytes = 0
+        self._ledger.unsaid = 0
+        self._ledger.save(self.end + len(line))
         self._grew(line)
 
     def _fail(self, error: OSError) -> None:
         is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        self._why = "the disk was full" if is_full else error.strerror or "they could not be written"
+        self._why = FULL if is_full else error.strerror or "they could not be written"
         self._retry_at = time.monotonic() + RETRY_SECONDS
 
     def _drop(self, data: bytes) -> bytes:
-        self.lost_bytes += len(data)
-        self._unsaid_bytes += len(data)
+        self._ledger.drop(len(data), self._known_end)
         return data
 
     def _grew(self, data: bytes) -> None:
@@ -213,8 +249,8 @@ class LogWriter:
             self._roll(data)
         while len(self._starts) > 1 and self.end - self._starts[0] > self._max_bytes:
             oldest = self._starts.pop(0)
-            remove(self._path(oldest, ".log"))
-            remove(self._path(oldest, ".times"))
+            remove(self._path(oldest, ".log"), LOG_LEVELS)
+            remove(self._path(oldest, ".times"), LOG_LEVELS)
 
     def _roll(self, data: bytes) -> None:
         """Begins a segment behind the last newline; without one, behind the last byte, when that becomes urgent."""
@@ -231,15 +267,17 @@ class LogWriter:
         times = log = -1
         new = self._path(start, ".new")
         try:
-            times = os.open(self._path(start, ".times"), os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+            times = open_own(self._path(start, ".times"), os.O_RDWR, LOG_LEVELS)
+            os.ftruncate(times, 0)
             write_all(times, TIME_RECORD.pack(start, self._newlines, time.time()), 0)
-            log = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+            log = open_own(new, os.O_RDWR, LOG_LEVELS)
+            os.ftruncate(log, 0)
             write_all(log, tail, 0)
             os.rename(new, self._path(start, ".log"))
         except OSError:
             self._close(times, log)
-            remove(new)
-            remove(self._path(start, ".times"))
+            remove(new, LOG_LEVELS)
+            remove(self._path(start, ".times"), LOG_LEVELS)
             raise
         # A crash before this leaves the tail in both segments; readers stop at the start of the later one.
         if self._starts and tail:
@@ -273,7 +311,7 @@ class LogWriter:
 
     def close(self) -> None:
         """Says what was lost, if the disk takes it, and lets go of the files."""
-        self._retry_at = 0.0
+        self._retry_at, self.is_to_spare = 0.0, False
         self.say_what_was_lost()
         self._let_go()
 

@@ -9,13 +9,13 @@ from .orders import Spec
 from .processes import MARKER, read_stat
 
 
-def spawn(spec: Spec, environment: dict[str, str], fifo: str) -> tuple[int, int]:
+def spawn(spec: Spec, environment: dict[str, str], output: str, flags: int) -> tuple[int, int]:
     """Starts the trainer in a session of its own; its identity. Raises OSError, ValueError."""
     environment = {**environment, MARKER: spec.uid}
     try:
         os.chdir(spec.cwd)
     except OSError as error:
-        raise OSError(f"the working directory cannot be entered: {error}") from None
+        raise OSError(error.errno, f"the working directory cannot be entered: {error.strerror}", spec.cwd) from None
     try:
         pid = os.posix_spawn(
             find_program(spec.argv[0], environment.get("PATH", os.defpath)),
@@ -23,7 +23,7 @@ def spawn(spec: Spec, environment: dict[str, str], fifo: str) -> tuple[int, int]
             environment,
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 1, fifo, os.O_RDWR, 0),
+                (os.POSIX_SPAWN_OPEN, 1, output, flags, 0),
                 (os.POSIX_SPAWN_DUP2, 1, 2),
             ],
             setsid=True,

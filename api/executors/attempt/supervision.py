@@ -7,15 +7,20 @@ import select
 import signal
 import time
 
-from api.utils.foreign_files import put_aside, remove, status_of
+from api.utils.foreign_files import put_aside
 
-from .directory import AttemptDirectory, Surpassed, own_identity
+from .containment import BIRTH_SECONDS, Containment
+from .directory import HEARTBEAT_SECONDS, AttemptDirectory, Surpassed, own_identity
 from .ended import has_ended, has_outcome
-from .files import complain, identity_of, number, read_json, write_json
+from .files import complain, exit_status_of, identity_of, number, read_json, write_json
+from .inbox import Inbox
+from .ledger import Ledger
 from .log import CHUNK, LogWriter
-from .orders import DEFAULT_TERMINATE_SECONDS, Order, Spec
+from .orders import Spec
+from .output import OutputFile, OutputPipe, find_output, make_output
 from .processes import Tree, boot_id, is_alive, pid_namespace
 from .scanner import Scanner
+from .span import Span
 from .spawning import spawn
 from .stopping import KILL_SECONDS, Stopping
 
@@ -24,18 +29,19 @@ ENDED, LOCK_HELD, SURPASSED = 0, 3, 4
 
 SETTLING_BYTES = 16 * 1024  #: less than this at a time, and it waits a little: a chatty trainer must not cost much
 SETTLE_SECONDS = 0.01
-HEARTBEAT_SECONDS = 2.0
 SEARCH_SECONDS = 1.0  #: a process that has just been executed shows its environment late
 YIELD_SECONDS = 10.0
 RETRY_SECONDS = 1.0
-DRAIN_BYTES = 2**20  #: at the end: somebody who is not of the tree may have opened the pipe
+LOOK_SECONDS = 0.05  #: between two looks for output, where nothing tells of it
 
 
 class Supervisor:
     """What holds an attempt together. Files are named in the words of this package's description."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, watch: int) -> None:
         self._directory = AttemptDirectory(directory)
+        self._inbox = Inbox(self._directory.path("stop.json"))
+        self._watch_handle = watch  # readable when something in the directory changed; -1 without
         self._boot_id = boot_id()
         self._spec: Spec | None = None
         self._tree = Tree("")
@@ -43,19 +49,20 @@ class Supervisor:
         self._scanner = Scanner((), "")
         self._log: LogWriter | None = None
         self._log_offset = 0
-        self._fifo = -1
+        self._containment = Containment(self._directory.directory)
+        self._ledger = Ledger(self._directory.path("output.ledger"))
+        self._output: OutputFile | OutputPipe | None = None
+        self._has_more_output = False
         self._poll = select.poll()
-        self._wake = -1
-        self._was_told_to_end = False
-        self._order_seen: tuple[int, int, int] | None = None
-        self._started_at: float | None = None
+        self._span = Span()
         self._status: int | None = None  # of the trainer, as wait() gives it; None until one saw it end
         self._is_adopted = False
         self._record_is_due = False
 
     def run(self) -> int:
         """Does everything; the exit code of this process."""
-        self._catch_signals()
+        self._inbox.catch_signals()
+        self._poll.register(self._inbox.handle, select.POLLIN)
         lock = self._directory.take_lock()
         if lock < 0:
             # The holder may have ended, and removed the secrets, just before they were written again.
@@ -67,18 +74,6 @@ class Supervisor:
         except Surpassed:
             self._yield()
             return SURPASSED
-
-    def _catch_signals(self) -> None:
-        for signum in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
-            signal.signal(signum, signal.SIG_IGN)
-        self._wake, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.signal(signal.SIGTERM, self._note_signal)
-        self._poll.register(self._wake, select.POLLIN)
-
-    def _note_signal(self, *_: object) -> None:
-        self._was_told_to_end = True
 
     def _run_alone(self, lock: int) -> int:
         if self._has_ended():
@@ -98,10 +93,8 @@ class Supervisor:
 
     def _has_ended(self) -> bool:
         directory = self._directory.directory
-        if not has_outcome(directory):
-            return False
-        if has_ended(directory):
-            return True
+        if not has_outcome(directory) or has_ended(directory):
+            return has_outcome(directory)
         complain("exit.json is not its supervisor's work and is put aside")
         put_aside(self._directory.path("exit.json"))
         return False
@@ -111,16 +104,20 @@ class Supervisor:
         self._spec = spec = Spec(read_json(self._directory.path("spec.json")))
         self._use_tree(spec.uid, spec.leftover_seconds)
         self._scanner = Scanner(spec.phrases, spec.step_prefix)
-        self._log = LogWriter(spec.log_directory, spec.log_max_bytes, spec.log_segment_bytes)
+        self._log = LogWriter(spec.log_directory, spec.log_max_bytes, spec.log_segment_bytes, self._ledger)
         return spec
 
     def _use_tree(self, uid: str, leftover_seconds: float) -> None:
         self._tree = Tree(uid)
         self._stopping = Stopping(self._tree, leftover_seconds, self._record_if_possible)
 
-    def _open_fifo(self) -> None:
-        self._fifo = self._directory.open_fifo()
-        self._poll.register(self._fifo, select.POLLIN)
+    def _use_output(self, output: OutputFile | OutputPipe | None) -> None:
+        self._output = output
+        if isinstance(output, OutputPipe):
+            self._poll.register(output.handle, select.POLLIN)
+        elif self._watch_handle >= 0:
+            os.set_inheritable(self._watch_handle, False)
+            self._poll.register(self._watch_handle, select.POLLIN)
 
     def _yield(self) -> None:
         """Ends its own trainer, unless the later supervisor has taken over this very process; leaves no outcome."""
@@ -152,13 +149,16 @@ class Supervisor:
                 return self._finish("stopped_before_start")
             given = read_json(self._directory.path("environment.json"))
             environment = {name: str(value) for name, value in given.items()}
+            output = make_output(self._directory.directory, self._ledger)
+            self._use_output(output)
             self._open_log()
-            self._open_fifo()
-            self._started_at = time.time()
+            self._span.begin()
+            if spec.may_use_cgroup:
+                self._containment.prepare(self._tree, spec.uid)
             self._record()
-            self._tree.main = spawn(spec, environment, self._directory.path("output.fifo"))
+            self._tree.main = self._containment.spawn(lambda: spawn(spec, environment, output.path, output.flags))
         except (OSError, ValueError) as error:
-            return self._finish("could_not_start", error=str(error))
+            return self._finish("could_not_start", error=error)
         self._record_if_possible()
         self._directory.remove_secrets()
         return self._watch("exited")
@@ -183,9 +183,14 @@ class Supervisor:
             complain(f"spec.json cannot be read: {error}")
             self._use_tree(str(previous.get("uid") or self._directory.name), 0.0)
         self._directory.remove_secrets()
+        self._tree.main = identity_of(previous.get("trainer"))
+        self._use_output(find_output(self._directory.directory, self._ledger, self._tree.main))
         self._restore(previous)
+        is_same_boot = previous.get("boot_id") == self._boot_id
+        uid = self._directory.name if self._spec is None else self._spec.uid
+        self._containment.resume(self._tree, previous.get("cgroup"), uid, is_same_boot)
         gone = "supervisor_lost"
-        if previous.get("boot_id") != self._boot_id:
+        if not is_same_boot:
             # Its pids are others' now; but what carries the marker lives: a container can have a boot id of its own.
             gone, self._tree.main = "machine_restarted", None
         if self._tree.main is None:
@@ -193,19 +198,18 @@ class Supervisor:
         if self._tree.main is None:
             return self._finish(gone, ended_at=last_beat if gone == "machine_restarted" else None)
         self._directory.beat()
-        self._open_fifo()
+        if self._output is None:
+            self._use_output(find_output(self._directory.directory, self._ledger, self._tree.main))
         self._record_if_possible()
         return self._watch("supervisor_lost")
 
     def _restore(self, previous: dict[str, object]) -> None:
-        self._tree.main = identity_of(previous.get("trainer"))
-        self._started_at = number(previous.get("started_at"))
-        status = number(previous.get("status"))
-        self._status = None if status is None else int(status)
+        self._span.restore(previous, previous.get("boot_id") == self._boot_id)
+        self._status = exit_status_of(previous.get("status"))
         self._stopping.restore(previous)
         self._open_log()
         offset = number(previous.get("log_offset"))
-        self._log_offset = self._log_offset if offset is None else int(offset)
+        self._log_offset = self._log_offset if offset is None else min(max(0, int(offset)), self._log_offset)
         tail, first = b"", self._log_offset
         try:
             if self._log is not None:
@@ -229,20 +233,16 @@ class Supervisor:
         """Goes on until nothing of the tree is left."""
         chores_at = 0.0
         while True:
-            if self._is_signalled() or time.monotonic() >= chores_at:
+            if self._inbox.was_signalled() or time.monotonic() >= chores_at:
                 self._reap()
-                self._look_for_order()
+                for order in self._inbox.orders(self._stopping.order):
+                    self._stopping.take(order)
                 if self._stopping.advance(self._is_main_alive()):
                     return self._finish(reason)
                 self._do_chores()
                 chores_at = time.monotonic() + self._stopping.pace
+            self._containment.look(self._tree)
             self._take_output(chores_at)
-
-    def _is_signalled(self) -> bool:
-        try:
-            return bool(os.read(self._wake, 512))
-        except BlockingIOError:
-            return False
 
     def _reap(self) -> None:
         while True:
@@ -281,47 +281,25 @@ class Supervisor:
         except OSError as error:
             complain(f"the directory cannot be made again: {error}")
 
-    def _look_for_order(self) -> None:
-        if self._was_told_to_end:
-            self._was_told_to_end = False
-            order = self._stopping.order
-            self._stopping.take(
-                Order(None, 0.0, DEFAULT_TERMINATE_SECONDS if order is None else order.terminate_seconds)
-            )
-        try:
-            stat = status_of(self._directory.path("stop.json"))
-        except OSError:
-            return
-        seen = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
-        if seen == self._order_seen:
-            return
-        self._order_seen = seen
-        try:
-            given = read_json(self._directory.path("stop.json"))
-        except (OSError, ValueError) as error:
-            complain(f"stop.json cannot be read and counts as SIGTERM: {error}")
-            given = {}
-        self._stopping.take(Order.parse(given))
-
     def _take_output(self, until: float) -> None:
         """Waits for output or a signal, and takes a good part of what there is."""
-        timeout = max(0.0, until - time.monotonic())
-        ready = [handle for handle, _ in self._poll.poll(timeout * 1000 + 1)]
-        if self._fifo not in ready:
-            return
-        taken = 0
-        while taken < 8 * CHUNK and (data := self._take_chunk()):
-            taken += len(data)
-            if len(data) < 4096:
-                break
-        if taken < SETTLING_BYTES:
+        timeout = min(BIRTH_SECONDS, max(0.0, until - time.monotonic()))
+        if self._has_more_output:
+            timeout = 0.0
+        elif self._watch_handle < 0 and not isinstance(self._output, OutputPipe):
+            timeout = min(timeout, LOOK_SECONDS)
+        if self._watch_handle in [handle for handle, _ in self._poll.poll(timeout * 1000 + 1)]:
+            os.read(self._watch_handle, 65536)
+        taken, size = 0, CHUNK
+        while taken < 8 * CHUNK and size >= 4096:
+            size = len(self._take_chunk())
+            taken += size
+        self._has_more_output = size >= 4096
+        if 0 < taken < SETTLING_BYTES:
             time.sleep(SETTLE_SECONDS)
 
     def _take_chunk(self) -> bytes:
-        try:
-            data = os.read(self._fifo, CHUNK) if self._log is None else self._log.take(self._fifo)
-        except BlockingIOError:
-            return b""
+        data = b"" if self._output is None else self._output.take(self._log)
         if self._scanner.feed(data) and self._tree.main is not None:
             # At once: a later supervisor reads only the end of the log again.
             self._record_if_possible()
@@ -341,12 +319,14 @@ class Supervisor:
             "supervisor": own_identity(),
             "trainer": None if main is None else {"pid": main[0], "start": main[1]},
             "phase": "starting" if main is None else self._stopping.phase,
-            "started_at": self._started_at,
+            **self._span.as_json(),
             "status": self._status,
             **self._stopping.as_json(),
             "phrases": sorted(self._scanner.seen),
             "last_step": self._scanner.last_step,
             "log_offset": self._log_offset,
+            "log_lost_bytes": self._ledger.lost,
+            "cgroup": self._containment.path,
         }
         write_json(self._directory.path("runner.json"), record)
 
@@ -359,14 +339,14 @@ class Supervisor:
             self._record_is_due = True
             complain(f"runner.json cannot be written: {error}")
 
-    def _finish(self, reason: str, error: str | None = None, ended_at: float | None = None) -> int:
+    def _finish(self, reason: str, error: Exception | None = None, ended_at: float | None = None) -> int:
         """Writes the outcome, however long the disk refuses it."""
         if self._status is not None:
             reason = "exited"  # an earlier supervisor saw it
         ended_at = ended_at or time.time()
-        taken = 0
-        while self._fifo >= 0 and taken < DRAIN_BYTES and (data := self._take_chunk()):
-            taken += len(data)
+        left = 0 if self._output is None else self._output.begin_to_end(self._log)
+        while left > 0 and (data := self._take_chunk()):
+            left -= len(data)
         self._scanner.finish()
         if self._log is not None:
             self._log.close()
@@ -382,11 +362,14 @@ class Supervisor:
                 time.sleep(RETRY_SECONDS)
         self._directory.remove_secrets()
         self._directory.remove_leftovers()
-        remove(self._directory.path("output.fifo"))
+        if self._output is not None:
+            self._output.remove()
+        self._ledger.remove()
+        self._containment.remove()
         self._reap()
         return ENDED
 
-    def _outcome(self, reason: str, error: str | None, ended_at: float) -> dict[str, object]:
+    def _outcome(self, reason: str, error: Exception | None, ended_at: float) -> dict[str, object]:
         code = None if self._status is None else os.waitstatus_to_exitcode(self._status)
         log = self._log
         return {
@@ -395,20 +378,22 @@ class Supervisor:
             "reason": reason,
             "exit_code": code if code is not None and code >= 0 else None,
             "signal": -code if code is not None and code < 0 else None,
-            "error": None if error is None else error[:2000],
+            "error": None if error is None else str(error)[:2000],
+            "error_number": getattr(error, "errno", None),
             "stop_requested": self._stopping.order is not None or self._directory.has("stop.json"),
             "stop_rung": self._stopping.rung,
             "last_step": self._scanner.last_step,
             "phrases": sorted(self._scanner.seen),
-            "started_at": self._started_at,
+            "started_at": self._span.started_at,
             "ended_at": ended_at,
+            "seconds": self._span.seconds(ended_at),
             "survivors_killed": self._stopping.survivors_killed,
             "log_offset": self._log_offset,
             "log_bytes": 0 if log is None else max(0, log.end - self._log_offset),
-            "log_lost_bytes": 0 if log is None else log.lost_bytes,
+            "log_lost_bytes": self._ledger.lost,
         }
 
 
-def main(directory: str) -> int:
-    """Supervises the attempt in this directory; the exit code."""
-    return Supervisor(directory).run()
+def main(directory: str, watch: int = -1) -> int:
+    """Supervises the attempt in this directory; the exit code. `watch` tells of changes in it."""
+    return Supervisor(directory, watch).run()

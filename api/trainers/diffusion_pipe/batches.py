@@ -11,6 +11,9 @@ from api.trainers.pointers import pointer
 #: The trainer multiplies and loops over it; nobody's GPU takes more.
 _MOST = 1_000_000
 
+#: Pairs in one list: each size bucket is compared with all of them.
+MAX_PAIRS = 64
+
 Sizes = tuple[tuple[float, int], ...]
 
 _FORM = "Write a whole number from 1, or a list of [resolution, size] pairs: [[512, 4], [1024, 1]]."
@@ -62,6 +65,9 @@ def _read(config: Document, name: str, default: Sizes, findings: Findings) -> Si
     if name not in config.values:
         return default
     value = config.values[name]
+    if isinstance(value, list) and len(value) > MAX_PAIRS:
+        findings.error(config.at(name), f"These are more than {MAX_PAIRS} pairs.", "Leave some out.")
+        return default
     if isinstance(value, list) and value:
         pairs = [_read_pair(pair, config.at(name) + pointer(i), findings) for i, pair in enumerate(value)]
         # As in a dict: of two sizes for one resolution the later counts, at the place of the first.

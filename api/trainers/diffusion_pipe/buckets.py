@@ -1,6 +1,7 @@
 """Into which size bucket the trainer puts an image or a video: its own arithmetic, as `utils/dataset.py` has it."""
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,6 +15,10 @@ Bucket = tuple[float, ...]
 _DIGITS = 3  #: to which the trainer rounds aspect ratios and resolutions
 
 MAX_RESOLUTIONS = 3
+
+#: Entries of one list: each file of each directory is compared with all of them.
+MAX_BUCKETS = 128
+_LISTS = ("resolutions", "ar_buckets", "size_buckets", "frame_buckets")
 
 #: The sizes that Cosmos knows; the trainer quits on any other.
 _COSMOS_SIDES = ((960, 960), (960, 704), (704, 960), (1280, 704), (704, 1280))
@@ -44,7 +49,10 @@ class Bucketing:
         length = max((bucket for bucket in self.frames if bucket <= frames), default=1)
         if frames > 1 and length == 1:
             return ()
-        nearest = min(self.ratios, key=lambda candidate: abs(ratio - math.log(candidate)))
+        # They are sorted: the nearest is one of the two around it, of two equally near the first.
+        place = bisect_left(self.ratios, ratio, key=math.log)
+        around = self.ratios[max(place - 1, 0) : place + 1]
+        nearest = min(around, key=lambda candidate: abs(ratio - math.log(candidate)))
         return tuple((nearest, *self._sides(side, nearest), length) for side in self.resolutions)
 
     def _nearest_size(self, ratio: float, frames: int) -> tuple[int, int, int] | None:
@@ -86,7 +94,12 @@ class Settings:
 
 def read_bucketing(settings: Settings, model_type: str, round_to: int, findings: Findings) -> Bucketing | None:
     """The bucketing of one directory; None when something about it is wrong, which is then said."""
-    before = len(findings.errors)
+    for name in _LISTS:
+        values = settings.get(name)
+        if isinstance(values, list) and len(values) > MAX_BUCKETS:
+            findings.error(settings.at(name), f"These are more than {MAX_BUCKETS} entries.", "Leave some out.")
+            return None
+    before = findings.error_count
     if model_type == "cosmos":
         _check_cosmos(settings, findings)
     resolutions = settings.get("resolutions", [])
@@ -106,12 +119,12 @@ def read_bucketing(settings: Settings, model_type: str, round_to: int, findings:
             frames=_read_frames(settings, findings),
             round_to=round_to,
         )
-    return found if len(findings.errors) == before else None
+    return found if findings.error_count == before else None
 
 
 def _sized(settings: Settings, round_to: int, findings: Findings) -> Bucketing:
     values = settings.get("size_buckets")
-    sizes = [tuple(size) for size in values if _is_size(size)] if isinstance(values, list) else []
+    sizes = [(size[0], size[1], int(size[2])) for size in values if _is_size(size)] if isinstance(values, list) else []
     if not sizes or len(sizes) != len(values):
         findings.error(
             settings.at("size_buckets"),
@@ -133,7 +146,7 @@ def _sized(settings: Settings, round_to: int, findings: Findings) -> Bucketing:
 def _is_size(size: Any) -> bool:
     if not isinstance(size, list) or len(size) != 3:
         return False
-    return all(_is_side(side) and whole(side) is not None for side in size[:2]) and _is_length(size[2])
+    return all(map(_is_side, size[:2])) and _is_length(size[2])
 
 
 def _is_side(value: Any) -> bool:
@@ -142,7 +155,7 @@ def _is_side(value: Any) -> bool:
 
 
 def _is_length(value: Any) -> bool:
-    length = whole(value)
+    length = number(value)
     return length is not None and _FRAMES_RANGE[0] <= length <= _FRAMES_RANGE[1]
 
 
@@ -175,7 +188,7 @@ def _read_resolutions(settings: Settings, findings: Findings) -> tuple[float, ..
 
 
 def _read_ratios(settings: Settings, findings: Findings) -> tuple[float, ...]:
-    if settings.get("enable_ar_bucket", False) is not True:
+    if not settings.get("enable_ar_bucket", False):
         return (1.0,)
     if values := settings.get("ar_buckets"):
         return _read_given_ratios(settings, values, findings)
@@ -199,9 +212,6 @@ def _read_ratios(settings: Settings, findings: Findings) -> tuple[float, ...]:
         or count is None
         or not (0.001 <= low <= 1000 and 0.001 <= high <= 1000 and count >= 1)
     ):
-        return (1.0,)
-    if low > high:
-        findings.error(settings.at("min_ar"), "min_ar is above max_ar.", "Exchange them.")
         return (1.0,)
     return _round([low * (high / low) ** (i / max(count - 1, 1)) for i in range(min(count, 1000))])
 
@@ -230,7 +240,7 @@ def _read_frames(settings: Settings, findings: Findings) -> tuple[int, ...]:
     if not isinstance(values, list) or not all(map(_is_length, values)):
         findings.error(settings.at("frame_buckets"), "These are no frame counts.", "Write [1, 33], say.")
         return (1,)
-    return tuple(sorted({1, *values}))
+    return tuple(sorted({1, *map(int, values)}))
 
 
 def _only_here(settings: Settings, name: str, findings: Findings) -> None:

@@ -52,7 +52,7 @@ class Outcome:
 
 def check_dataset(document: Document, around: Circumstances, findings: Findings) -> Outcome:
     """Checks everything about a dataset that can be checked without the trainer."""
-    outcome, errors = Outcome(), len(findings.errors)
+    outcome, errors = Outcome(), findings.error_count
     if around.names_keys:
         check_names(document.values, DATASET, document.at, findings, _ELSEWHERE)
     check_values(document.values, DATASET, document.at, findings)
@@ -75,7 +75,7 @@ def check_dataset(document: Document, around: Circumstances, findings: Findings)
     _check_twice(document, outcome.directories, findings)
     if around.variant is None:
         outcome.notes.append("The totals are not known, because the model type is not.")
-    elif len(findings.errors) == errors:
+    elif findings.error_count == errors:
         _count(document, [share for share in shares if share is not None], around, outcome, findings)
     return outcome
 
@@ -83,6 +83,7 @@ def check_dataset(document: Document, around: Circumstances, findings: Findings)
 def _check_directory(
     settings: Settings, around: Circumstances, scanner: Scanner | None, outcome: Outcome, findings: Findings
 ) -> Share | None:
+    around.budget.require()
     at = partial(settings.document.at, "directory", settings.index)
     if not isinstance(settings.document.values["directory"][settings.index], dict):
         findings.error(at(), "This is not a table.", "Write {path = '…'}.")
@@ -150,14 +151,14 @@ def _can_cache(path: Path) -> bool:
 
 def _scan(settings: Settings, path: Path, root: Path | None) -> Scan:
     shuffles = whole(settings.get("cache_shuffle_num", 0)) or 0
-    if shuffles == 0 and settings.get("shuffle_tags", False) is True:
+    if shuffles == 0 and settings.get("shuffle_tags", False):
         shuffles = 1
     return Scan(
         path=path,
         at=lambda name: settings.at(name) if name == "online_captions" else _own(settings, name),
-        skip_uncaptioned=settings.get("skip_empty_caption", True) is not False,
+        skip_uncaptioned=bool(settings.get("skip_empty_caption", True)),
         captions_each=max(shuffles, 1),
-        needs_captions_json=settings.get("online_captions", False) is True,
+        needs_captions_json=bool(settings.get("online_captions", False)),
         masks=_existing(settings, "mask_path", root),
         default_mask=_existing(settings, "default_mask_file", root),
         controls=_existing(settings, "control_path", root),
@@ -203,7 +204,7 @@ def _count(
     if len(shares) < len(outcome.directories):
         return
     ratio = number(document.values.get("subsample_ratio"))
-    totals = count_steps(shares, around.batches, ratio)
+    totals = count_steps(shares, around.batches, ratio, around.budget.require)
     outcome.steps_per_epoch = totals.steps_per_epoch
     outcome.items = sum(
         1 for share in shares for item in share.items if share.bucketing.sort(item.width, item.height, item.frames)

@@ -66,6 +66,10 @@ class Scanner:
     def scan(self, scan: Scan) -> Found:
         """Lists a directory and looks at its files while the budget lasts."""
         found = Found()
+        if self._budget.is_spent:
+            found.unknown = "a directory was not looked at for lack of time"
+            found.captions_unknown = True
+            return found
         names = self._list(scan.path, found)
         found.captions_unknown = found.unknown is not None
         captions = self._read_captions(scan, names, found)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from api.trainers import toml_text
 from api.trainers.diffusion_pipe import paths, toml_files
 from api.trainers.diffusion_pipe.dataset_check import Circumstances, check_dataset
 from api.trainers.diffusion_pipe.document import Document
@@ -33,6 +34,7 @@ def check_eval_datasets(config: Document, around: Circumstances, findings: Findi
         findings.error(config.at("eval_datasets"), f"These are more than {MAX_DATASETS} datasets.", "Name fewer.")
         return found
     for index, entry in enumerate(listed):
+        around.budget.require()
         _check_entry(entry, config.at("eval_datasets", index), around, found, findings)
     return found
 
@@ -44,10 +46,12 @@ def _check_entry(entry: Any, at: str, around: Circumstances, found: Evaluations,
         )
         return
     name, file = entry.get("name"), entry.get("config")
-    if not isinstance(name, str) or not name:
+    if name is None:
         findings.error(f"{at}/name", "The name of the dataset is missing.", "Give it a short name.")
-    elif name in found.names:
-        findings.error(f"{at}/name", f"The name `{shown(name)}` is given twice.", "Give each its own name.")
+    elif str(name) in found.names:
+        findings.warn(
+            f"{at}/name", f"The name `{shown(name)}` is given twice; only the last is evaluated.", "Give each its own."
+        )
     found.names.add(str(name))
     if not isinstance(file, str):
         findings.error(f"{at}/config", "The path of the dataset's TOML file is missing.", "Set `config`.")
@@ -66,11 +70,10 @@ def _read(file: str, at: str, root: Path | None, findings: Findings) -> Document
     path = paths.check_exists(file, at, root, findings)
     if path is None:
         return None
-    # Findings tell of what a file says; so no other files than those made for this are read.
-    if path.suffix != ".toml" or not stat.S_ISREG(paths.mode_of(path) or 0):
-        findings.error(at, "This is no .toml file.", "Name the TOML file of a dataset.")
+    if not stat.S_ISREG(paths.mode_of(path) or 0):
+        findings.error(at, "This is no file.", "Name the TOML file of a dataset.")
         return None
-    text = paths.read_start(path, toml_files.MAX_CHARACTERS + 1)
+    text = paths.read_start(path, toml_text.MAX_CHARACTERS + 1)
     try:
         decoded = text.decode()
     except UnicodeDecodeError:
@@ -78,5 +81,9 @@ def _read(file: str, at: str, root: Path | None, findings: Findings) -> Document
         return None
     inner = Findings()
     values = toml_files.parse(decoded.replace("\r\n", "\n"), "", inner)
+    if path.suffix != ".toml" and (values is None or "directory" not in values):
+        # Findings tell of what a file says, and this one was hardly made to be a dataset.
+        findings.error(at, "This is no TOML file of a dataset.", "Name one, with its [[directory]].")
+        return None
     findings.take(inner, at, "In the evaluation dataset")
     return None if values is None else Document(values, "")

@@ -12,6 +12,7 @@ from api.trainers.diffusion_pipe.document import Document
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.request import read
 from api.trainers.environment import split_secrets
+from api.trainers.toml_text import text_excess
 
 CONFIG = "config.toml"
 DATASET = "dataset.toml"
@@ -91,6 +92,8 @@ def _owned_values(values: Mapping[str, Any], owned: Mapping[toml_files.Path, Any
 
 
 def _wandb_key(request: TrainingRequest) -> str:
+    if request.config_toml is not None and text_excess(request.config_toml) is not None:
+        return ""
     try:
         config = request.config if request.config_toml is None else tomllib.loads(request.config_toml)
         monitoring = config.get("monitoring", {})

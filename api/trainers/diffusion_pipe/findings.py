@@ -1,9 +1,7 @@
 """What a check finds: mistakes with their places, collected, never raised."""
 
 from api.errors import Mistake
-
-#: More findings than this help nobody; the last one says that there are more.
-MAX_FINDINGS = 200
+from api.utils.bounds import MAX_MISTAKES, capped
 
 
 class Findings:
@@ -14,22 +12,33 @@ class Findings:
         self._accepts_risks = accepts_risks
         self._errors: dict[Mistake, None] = {}
         self._warnings: dict[Mistake, None] = {}
+        self._more_errors = self._more_warnings = 0  #: found besides those that are kept
 
     @property
     def errors(self) -> tuple[Mistake, ...]:
-        return tuple(self._errors)
+        return tuple(capped(tuple(self._errors), self._more_errors))
 
     @property
     def warnings(self) -> tuple[Mistake, ...]:
-        return tuple(self._warnings)
+        return tuple(capped(tuple(self._warnings), self._more_warnings))
+
+    @property
+    def error_count(self) -> int:
+        """How many errors there are: those that are only counted, too."""
+        return len(self._errors) + self._more_errors
+
+    @property
+    def takes_warnings(self) -> bool:
+        """Whether another warning would be kept, and not only counted: it can do without good advice otherwise."""
+        return len(self._warnings) < MAX_MISTAKES
 
     def error(self, at: str, message: str, remedy: str | None = None) -> None:
         """Records what prevents a start."""
-        _add(self._errors, Mistake(at, message, remedy))
+        self._more_errors += _add(self._errors, Mistake(at, message, remedy))
 
     def warn(self, at: str, message: str, remedy: str | None = None) -> None:
         """Records what a start can do without, but its owner should know."""
-        _add(self._warnings, Mistake(at, message, remedy))
+        self._more_warnings += _add(self._warnings, Mistake(at, message, remedy))
 
     def risk(self, at: str, message: str, remedy: str | None = None) -> None:
         """Records what its owner may want, and what could harm the machine."""
@@ -50,8 +59,11 @@ def _labelled(label: str, mistake: Mistake) -> str:
     return f"{label}{', at ' + mistake.pointer if mistake.pointer else ''}: {mistake.message}"
 
 
-def _add(found: dict[Mistake, None], mistake: Mistake) -> None:
-    if len(found) < MAX_FINDINGS:
-        found.setdefault(mistake)
-    elif len(found) == MAX_FINDINGS:
-        found.setdefault(Mistake("", "There are more findings than these.", "Mend these, then check again."))
+def _add(found: dict[Mistake, None], mistake: Mistake) -> bool:
+    """Whether it is one too many, and not kept."""
+    if mistake in found:
+        return False
+    if len(found) >= MAX_MISTAKES:
+        return True
+    found[mistake] = None
+    return False

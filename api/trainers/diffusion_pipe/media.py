@@ -81,18 +81,32 @@ class Looks:
         return _told(seen)
 
 
+class TooLong(Exception):
+    """A check takes longer than any check may."""
+
+
+#: Seconds of a check besides those in which it looks into files.
+REASONING_SECONDS = 5.0
+
+
 class Budget:
-    """How long may be looked into files, and how many directory entries may be read."""
+    """How long may be looked into files, how many directory entries may be read, and when it all must have ended."""
 
     def __init__(self, seconds: float, entries: int = 200_000, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._until = monotonic() + seconds
+        self._deadline = self._until + REASONING_SECONDS
         self.entries = entries
 
     @property
     def is_spent(self) -> bool:
         """Whether the time is over."""
         return self._monotonic() >= self._until
+
+    def require(self) -> None:
+        """Raises TooLong when the check must end."""
+        if self._monotonic() >= self._deadline:
+            raise TooLong
 
 
 def is_video(name: str) -> bool:

@@ -9,21 +9,20 @@ import toml
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
+from api.trainers import toml_text
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.pointers import pointer, shown
 
-#: Bounds of what is parsed: the trainer's own parser is slow, and both recurse.
-MAX_CHARACTERS = 131_072
-MAX_DEPTH = 16
-MAX_VALUES = 20_000
-
 Path = tuple[str | int, ...]
+
+_SIMPLIFY = "Leave some out, or write it more plainly."
 
 
 def parse(text: str, base: str, findings: Findings) -> dict[str, Any] | None:
     """What the trainer will read; None when no parser can read it. What its own parser refuses is an error, too."""
-    if len(text) > MAX_CHARACTERS:
-        findings.error(base, f"The text is longer than {MAX_CHARACTERS} characters.", "Shorten it.")
+    too_much = toml_text.text_excess(text)
+    if too_much is not None:
+        findings.error(base, too_much, _SIMPLIFY)
         return None
     try:
         values = tomllib.loads(text)
@@ -44,27 +43,17 @@ def parse(text: str, base: str, findings: Findings) -> dict[str, Any] | None:
 
 def fits(values: Any, base: str, findings: Findings) -> bool:
     """Whether the values are few and flat enough to be looked at; says so otherwise."""
-    count = 0
-    pending: list[tuple[Any, int]] = [(values, 0)]
-    while pending:
-        value, depth = pending.pop()
-        count += 1
-        if depth > MAX_DEPTH:
-            findings.error(base, f"This is nested more than {MAX_DEPTH} levels deep.", "Flatten it.")
-            return False
-        if count > MAX_VALUES:
-            findings.error(base, f"These are more than {MAX_VALUES} values.", "Leave some out.")
-            return False
-        children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-        pending.extend((child, depth + 1) for child in children)
-    return True
+    too_much = toml_text.values_excess(values)
+    if too_much is not None:
+        findings.error(base, too_much, _SIMPLIFY)
+    return too_much is None
 
 
 def write(values: dict[str, Any]) -> str | None:
     """The text that the trainer's parser reads as exactly these values; None when there is none."""
     try:
-        text = tomlkit.dumps(values)
-    except (TOMLKitError, ValueError, TypeError, RecursionError):
+        text = toml_text.write(values)
+    except (ValueError, TypeError, RecursionError):
         return None
     return text if _reads_as(text, values) else None
 

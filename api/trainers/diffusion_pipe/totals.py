@@ -1,7 +1,7 @@
 """How many steps an epoch has: the trainer's own counting over its size buckets."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from api.trainers.diffusion_pipe.batches import Batches
@@ -35,14 +35,23 @@ class Totals:
     dropped: tuple[Bucket, ...]
 
 
-def count_steps(shares: Sequence[Share], batches: Batches, subsample_ratio: float | None = None) -> Totals:
-    """Counts: a bucket's items, repeated, of all directories together, in whole steps; what remains is dropped."""
+def count_steps(
+    shares: Sequence[Share],
+    batches: Batches,
+    subsample_ratio: float | None = None,
+    require_time: Callable[[], None] = lambda: None,
+) -> Totals:
+    """Counts: a bucket's items, repeated, of all directories together, in whole steps; what remains is dropped.
+
+    `require_time` raises when it has taken too long.
+    """
     sizes: defaultdict[Bucket, int] = defaultdict(int)
     for share in shares:
-        for bucket, count in _count_captions(share).items():
+        for bucket, count in _count_captions(share, require_time).items():
             sizes[bucket] += int(count * share.num_repeats)
     steps, dropped = 0, []
     for bucket, size in sizes.items():
+        require_time()
         width, height, frames = (int(part) for part in bucket[-3:])
         whole_steps = size // batches.size_for(width, height, frames)
         steps += whole_steps
@@ -53,12 +62,13 @@ def count_steps(shares: Sequence[Share], batches: Batches, subsample_ratio: floa
     return Totals(steps, tuple(dropped))
 
 
-def _count_captions(share: Share) -> dict[Bucket, int]:
+def _count_captions(share: Share, require_time: Callable[[], None]) -> dict[Bucket, int]:
     counts: defaultdict[Bucket, int] = defaultdict(int)
     shapes: defaultdict[tuple[int, int, int], int] = defaultdict(int)
     for item in share.items:
         shapes[item.width, item.height, item.frames] += item.captions
     for shape, captions in shapes.items():
+        require_time()
         for bucket in share.bucketing.sort(*shape):
             counts[bucket] += captions
     return counts

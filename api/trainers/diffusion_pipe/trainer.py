@@ -12,7 +12,7 @@ from api.trainers.diffusion_pipe.dataset_check import Circumstances, Outcome, ch
 from api.trainers.diffusion_pipe.document import Document
 from api.trainers.diffusion_pipe.eval_check import Evaluations, check_eval_datasets
 from api.trainers.diffusion_pipe.findings import Findings
-from api.trainers.diffusion_pipe.media import Budget, Looks
+from api.trainers.diffusion_pipe.media import REASONING_SECONDS, Budget, Looks, TooLong
 from api.trainers.diffusion_pipe.model_check import Variant, check_model, find_variant, read_type
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.request import Reading, read
@@ -61,11 +61,18 @@ class DiffusionPipe(RunProtocol):
         """Everything that can be found without starting anything, all at once; `env` is checked by `check_env`."""
         findings = Findings(accepts_risks=self._allow_pickled_weights)
         self._check_installation(findings)
-        reading = read(request, findings)
-        known = self._check_documents(request, reading, findings)
         made = None
-        if not findings.errors:
-            made = self._plan(request, reading, known, output_dir.absolute(), findings)
+        try:
+            reading = read(request, findings)
+            known = self._check_documents(request, reading, findings)
+            if not findings.errors:
+                made = self._plan(request, reading, known, output_dir.absolute(), findings)
+        except TooLong:
+            findings.error(
+                "",
+                f"The check took longer than {self._budget_seconds + REASONING_SECONDS:g} s and was given up.",
+                "Name fewer directories, sizes or files.",
+            )
         return Check(
             errors=findings.errors,
             warnings=findings.warnings,

@@ -1,19 +1,25 @@
 """The pictures that a toy training may be given instead of those that it draws itself."""
 
-import tomllib
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from api.errors import Mistake
 from api.trainers.pointers import pointer, shown
 from api.trainers.toy.settings import write_toml
+from api.trainers.toy.values import read_values
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 #: More than these would not fit the toy's memory comfortably.
 MOST_PICTURES = 20_000
+MOST_DIRECTORIES = 50
+
+#: Names of one directory that are looked at.
+MOST_NAMES = 100_000
 
 _FORM = 'Give {"directories": [{"path": "/…"}]}, or leave the dataset out: the toy draws its own pictures.'
 
@@ -29,12 +35,13 @@ class Dataset:
 
 def read_dataset(dataset: Mapping[str, Any], dataset_toml: str | None) -> Dataset:
     """Takes up whichever form the request has."""
-    if dataset_toml is None:
-        return _check(dataset, "directories", "/dataset") if dataset else Dataset()
+    if dataset_toml is None and not dataset:
+        return Dataset()
+    key, root = ("directories", "/dataset") if dataset_toml is None else ("directory", "/dataset_toml")
     try:
-        return _check(tomllib.loads(dataset_toml), "directory", "/dataset_toml")
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        return Dataset((Mistake("/dataset_toml", f"This is not TOML: {error}.", "Correct the line."),))
+        return _check(read_values(dataset, dataset_toml), key, root)
+    except ValueError as error:
+        return Dataset((Mistake(root, str(error), "Correct it."),))
 
 
 def _check(values: Mapping[str, Any], key: str, root: str) -> Dataset:
@@ -46,6 +53,9 @@ def _check(values: Mapping[str, Any], key: str, root: str) -> Dataset:
     directories = values.get(key)
     if not isinstance(directories, list | tuple) or not directories:
         return Dataset((*mistakes, Mistake(f"{root}/{key}", "The dataset names no directory.", _FORM)))
+    if len(directories) > MOST_DIRECTORIES:
+        too_many = f"These are more than {MOST_DIRECTORIES} directories."
+        return Dataset((*mistakes, Mistake(f"{root}/{key}", too_many, "Give it fewer.")))
     items, blocks = 0, []
     for index, directory in enumerate(directories):
         at = f"{root}/{key}/{index}"
@@ -71,7 +81,7 @@ def _check_directory(directory: Any, at: str) -> tuple[list[Mistake], int]:
     try:
         if not Path(path).is_absolute():
             return [*unknown, Mistake(f"{at}/path", "The path is not absolute.", "Begin it with `/`.")], 0
-        count = sum(1 for entry in Path(path).iterdir() if entry.suffix.lower() in PICTURE_SUFFIXES)
+        count = sum(1 for name in islice(_names(path), MOST_NAMES) if name.lower().endswith(PICTURE_SUFFIXES))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         return [*unknown, Mistake(f"{at}/path", f"{shown(path)} cannot be read: {reason}.", "Correct the path.")], 0
@@ -79,3 +89,9 @@ def _check_directory(directory: Any, at: str) -> tuple[list[Mistake], int]:
         endings = ", ".join(PICTURE_SUFFIXES)
         return [*unknown, Mistake(f"{at}/path", f"{shown(path)} has no pictures.", f"Put some there: {endings}.")], 0
     return unknown, count
+
+
+def _names(path: str) -> Iterator[str]:
+    with os.scandir(path) as entries:
+        for entry in entries:
+            yield entry.name

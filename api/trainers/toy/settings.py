@@ -9,6 +9,7 @@ from typing import Any
 from api.errors import Mistake
 from api.trainers.pointers import pointer, shown
 from api.trainers.toy.mishaps import ERRORS, SIGNALS
+from api.utils.bounds import MAX_MISTAKES
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +105,13 @@ def flatten(config: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
 
 def check(values: Mapping[str, tuple[str, Any]], root: str) -> list[Mistake]:
     """Every mistake in the values at the top level and in the tables; `root` is the pointer to all of them."""
-    mistakes = []
+    mistakes: list[Mistake] = []
     for name, (at, value) in values.items():
+        advises = len(mistakes) < MAX_MISTAKES
         if name in TABLES:
             mistakes += _check_table(name, value, root + at)
         elif name not in FILLED_IN:
-            mistakes += _check_value(name, value, TOP, root + at, (*TOP, *TABLES, *GROUPS))
+            mistakes += _check_value(name, value, TOP, root + at, (*TOP, *TABLES, *GROUPS), advises)
     if "epochs" not in values:
         mistakes.append(Mistake(f"{root}/epochs", "`epochs` is missing.", f"Write {TOP['epochs'].describe()}."))
     return mistakes
@@ -118,15 +120,21 @@ def check(values: Mapping[str, tuple[str, Any]], root: str) -> list[Mistake]:
 def _check_table(name: str, table: Any, at: str) -> list[Mistake]:
     if not isinstance(table, Mapping):
         return [Mistake(at, f"`{name}` is not a table.", f"Put its settings into it: {', '.join(TABLES[name])}.")]
-    known = TABLES[name]
-    return [m for key, value in table.items() for m in _check_value(key, value, known, at + pointer(key), tuple(known))]
+    known, mistakes = TABLES[name], list[Mistake]()
+    for key, value in table.items():
+        advises = len(mistakes) < MAX_MISTAKES
+        mistakes += _check_value(key, value, known, at + pointer(key), tuple(known), advises)
+    return mistakes
 
 
-def _check_value(name: str, value: Any, known: Mapping[str, Setting], at: str, names: tuple[str, ...]) -> list[Mistake]:
+def _check_value(
+    name: str, value: Any, known: Mapping[str, Setting], at: str, names: tuple[str, ...], advises: bool
+) -> list[Mistake]:
+    """`advises`: whether the nearest name is looked for, which takes a while; what is only counted needs none."""
     setting = known.get(name)
     if setting is None:
         owner = next((table for table, inside in TABLES.items() if known is TOP and name in inside), None)
-        close = [f"{owner}.{name}"] if owner else get_close_matches(name, names, n=1)
+        close = [f"{owner}.{name}"] if owner else get_close_matches(name[:100], names, n=1) if advises else []
         remedy = f"Did you mean `{close[0]}`?" if close else f"Known are: {', '.join(names)}."
         return [Mistake(at, f"The toy trainer has no setting `{shown(name)}`.", remedy)]
     if not setting.allows(value):

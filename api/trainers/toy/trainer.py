@@ -13,7 +13,9 @@ from api.trainers.pointers import pointer
 from api.trainers.run_protocol import RunProtocol
 from api.trainers.toy import settings
 from api.trainers.toy.dataset import Dataset, read_dataset
+from api.trainers.toy.values import read_values
 from api.trainers.trainer import Check, Command, Launch
+from api.utils.bounds import capped
 
 PROGRAM = Path(__file__).resolve().parent / "train.py"
 PICTURES = 512
@@ -34,12 +36,12 @@ class Toy(RunProtocol):
         if request.config_toml is not None and request.config:
             return Check((Mistake("", "The configuration is given both as text and structured.", "Give one of them."),))
         try:
-            config = request.config if request.config_toml is None else tomllib.loads(request.config_toml)
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
-            return Check((Mistake(root, f"This is not TOML: {error}.", "Correct the line."),))
+            config = read_values(request.config, request.config_toml)
+        except ValueError as error:
+            return Check((Mistake(root, str(error), "Correct it."),))
         values = settings.flatten(config) if request.config_toml is None else _as_they_stand(config)
         dataset = read_dataset(request.dataset, request.dataset_toml)
-        errors = (*settings.check(values, root), *dataset.mistakes)
+        errors = tuple(capped((*settings.check(values, root), *dataset.mistakes)))
         plan = (
             None
             if errors

@@ -139,10 +139,20 @@ def test_a_killed_writer_leaves_a_log_that_goes_on(attempts: Attempts) -> None:
 
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 1 MB, where the machine lets tests mount one."""
+    """A disk of 1 MB, where the machine lets tests mount one: too small for a reserve, so that a pipe is used."""
+    yield from _disk(tmp_path, "1m")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 48 MB, likewise: the output has its reserve on it."""
+    yield from _disk(tmp_path, "48m")
+
+
+def _disk(tmp_path: Path, size: str) -> Iterator[Path]:
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)]
     try:
         done = subprocess.run(mount, capture_output=True, check=False)
     except OSError:
@@ -205,3 +215,45 @@ def test_the_outcome_is_written_to_a_disk_that_stays_full(tiny_disk: Path) -> No
         assert outcome.log_lost_bytes > 3_000_000
     finally:
         attempts.clean_up()
+
+
+def test_a_full_disk_takes_more_than_a_day_of_prints_and_the_loss_is_told(small_disk: Path) -> None:
+    attempts = Attempts(small_disk)
+    ballast = small_disk / "ballast"
+    try:
+        attempt = attempts.start("""
+            import os, sys, time
+            print("first line", flush=True)
+            while not os.path.exists("../ballast"):
+                time.sleep(0.02)
+            for _ in range(80):
+                sys.stdout.write("x" * 2**20 + "\\n")
+                sys.stdout.flush()
+                time.sleep(0.01)
+            os.unlink("../ballast")
+            time.sleep(1.5)
+            print("last line")
+        """, phrases=("last line",))  # fmt: skip
+        attempt.waits_for(b"first line")
+        assert (attempt.directory / "output").exists()
+        _fill(ballast)
+        outcome = attempt.outcome()
+        assert (outcome.reason, outcome.exit_code, outcome.phrases) == ("exited", 0, {"last line"})
+        assert outcome.log_lost_bytes > 60 * 2**20
+        lines = attempt.log().splitlines()
+        assert lines[0] == b"first line"
+        assert lines[-1] == b"last line"
+        assert b"[%d bytes of output were lost: the disk was full]" % outcome.log_lost_bytes in lines
+    finally:
+        attempts.clean_up()
+
+
+def _fill(ballast: Path) -> None:
+    """Takes what is left of a disk."""
+    temporary = ballast.with_suffix(".new")
+    with temporary.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(65536))
+        except OSError:
+            temporary.rename(ballast)

@@ -1,5 +1,6 @@
 """An attempt from its start to its outcome, with real processes."""
 
+import errno
 import signal
 from pathlib import Path
 
@@ -98,6 +99,7 @@ def test_a_missing_interpreter_is_told(attempts: Attempts) -> None:
     outcome = attempts.start("", argv=("/nowhere/python", "train.py")).outcome()
     assert (outcome.reason, outcome.exit_code) == ("could_not_start", None)
     assert "/nowhere/python" in (outcome.error or "")
+    assert outcome.error_number == errno.ENOENT
 
 
 def test_a_missing_working_directory_is_told(attempts: Attempts, tmp_path: Path) -> None:

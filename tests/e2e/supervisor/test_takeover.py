@@ -105,6 +105,50 @@ def test_the_last_words_of_a_trainer_that_ends_unwatched_are_kept(attempts: Atte
     assert attempt.log() == b"Traceback: the end\n"
 
 
+def test_last_words_need_nobody_who_holds_them(attempts: Attempts, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    attempt = attempts.start(
+        f"""
+        import os, time
+        while not os.path.exists({str(go)!r}):
+            time.sleep(0.02)
+        for step in range(34):
+            print(f"steps: {{step}}")
+        print("TRAINING COMPLETE!")
+    """,
+        phrases=("TRAINING COMPLETE!",),
+    )
+    pid = attempt.trainer_pid()
+    attempt.kill_supervisor()
+    go.touch()
+    until(lambda: not Path(f"/proc/{pid}").exists(), PATIENCE, "the end of the trainer")
+    attempt.submit()
+    outcome = attempt.outcome()
+    assert (outcome.reason, outcome.phrases, outcome.last_step) == ("supervisor_lost", {"TRAINING COMPLETE!"}, 33)
+    assert attempt.log().decode().splitlines() == [*(f"steps: {n}" for n in range(34)), "TRAINING COMPLETE!"]
+
+
+def test_nobodys_death_blocks_a_print(attempts: Attempts, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    attempt = attempts.start(f"""
+        import os, time
+        while not os.path.exists({str(go)!r}):
+            time.sleep(0.02)
+        for number in range(200_000):
+            print(f"line {{number}} of more than any pipe holds")
+        open("written", "w").close()
+    """)
+    attempt.trainer_pid()
+    attempt.kill_supervisor()
+    go.touch()
+    until((attempt.directory / "written").exists, PATIENCE, "the end of the writing")
+    attempt.submit()
+    outcome = attempt.outcome()
+    lines = attempt.log().decode().splitlines()
+    assert lines == [f"line {number} of more than any pipe holds" for number in range(200_000)]
+    assert outcome.log_lost_bytes == 0
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_a_trainer_starts_once_however_early_its_supervisor_is_killed(attempts: Attempts, seed: int) -> None:
     chance = random.Random(seed)

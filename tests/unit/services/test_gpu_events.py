@@ -4,7 +4,7 @@ from api.models.event import EventType, GPUEvent, Severity
 from api.models.gpu import GPUStatus
 from api.models.snapshot import GPUReading
 from api.services.gpu_events import CAPACITY, GPUEvents, xid_severity
-from tests.unit.services.builders import MONOTONIC, NOW, judged, lost, process, reading, snapshot, task
+from tests.unit.services.builders import MONOTONIC, NOW, judged, lost, process, reading, snapshot, task, vitals
 
 
 @pytest.fixture
@@ -109,6 +109,15 @@ def test_oldest_events_are_forgotten(events: GPUEvents):
 )
 def test_xid_weighs_as_its_tier(xid: int, severity: Severity):
     assert xid_severity(xid) is severity
+
+
+def test_what_the_driver_asks_for_anew_is_an_event_of_an_unhealthy_gpu(events: GPUEvents):
+    see(events, reading(), xids=(79,))
+    asked = reading(vitals=vitals(recovery_action=2))
+    (event,) = see(events, asked, xids=(79,))
+    assert (event.type, event.previous, event.current) == (EventType.HEALTH, "unhealthy", "unhealthy")
+    assert "asks for a reboot" in event.message
+    assert see(events, asked, xids=(79,)) == []
 
 
 # -- the service's own log -----------------------------------------------------------------------------------------

@@ -3,15 +3,14 @@ from typing import Any
 import pytest
 
 from api.models.gpu import GPUStatus, Verdict
-from api.models.reading import ECCErrors, FaultKind, GPUCondition, MemoryRepair, ProcessKind
+from api.models.reading import ECCErrors, FaultKind, GPUCondition, MemoryRepair, NVLink, ProcessKind
 from api.models.task import TaskType
+from api.models.xids import RECOVERY_ACTIONS
 from api.services.gpu_judgement import (
-    CRITICAL_XIDS,
     DRAINING_SECONDS,
     FOREIGN_COMPUTE_MB,
     FOREIGN_GRAPHICS_MB,
     UNEXPLAINED_MB,
-    WARNING_XIDS,
     is_stale,
     judge,
 )
@@ -160,8 +159,33 @@ HEALTH: dict[str, tuple[dict[str, Any], dict[str, Any], Verdict]] = {
     "a fault": (UNREADABLE, {}, Verdict.UNKNOWN),
     "a failing source": ({}, {"problem": "driver not loaded"}, Verdict.UNKNOWN),
     "a stale reading": ({"read_monotonic": MONOTONIC - 11}, {}, Verdict.UNKNOWN),
-    **{f"critical Xid {xid}": ({}, {"xids": (xid,)}, Verdict.UNHEALTHY) for xid in CRITICAL_XIDS},
-    **{f"warning Xid {xid}": ({}, {"xids": (xid,)}, Verdict.DEGRADED) for xid in WARNING_XIDS},
+    "a hung kernel": ({}, {"xids": (109,)}, Verdict.UNHEALTHY),
+    "a hung kernel of which the driver asks for nothing": (
+        {"vitals": vitals(recovery_action=0)},
+        {"xids": (109,), "last_xid_at": MONOTONIC - 1},
+        Verdict.DEGRADED,
+    ),
+    "a hung kernel, read before it": (
+        {"vitals": vitals(recovery_action=0)},
+        {"xids": (109,), "last_xid_at": MONOTONIC + 1},
+        Verdict.UNHEALTHY,
+    ),
+    "an NVLink error of linked GPUs": (
+        {"condition": GPUCondition(nvlinks=(NVLink(0, True),))},
+        {"xids": (74,)},
+        Verdict.UNHEALTHY,
+    ),
+    "an NVLink error without links": ({}, {"xids": (74,)}, Verdict.DEGRADED),
+    "one DMA fault": ({}, {"xids": (32,)}, Verdict.DEGRADED),
+    "two DMA faults": ({}, {"xids": (32, 32)}, Verdict.UNHEALTHY),
+    "two idle time-outs": ({}, {"xids": (8, 8)}, Verdict.HEALTHY),
+    "three idle time-outs": ({}, {"xids": (8, 8, 8)}, Verdict.DEGRADED),
+    "an Xid that no catalogue has": ({}, {"xids": (5000,)}, Verdict.DEGRADED),
+    "nothing that the driver asks for": ({"vitals": vitals(recovery_action=0)}, {}, Verdict.HEALTHY),
+    **{
+        f"recovery action {number}": ({"vitals": vitals(recovery_action=number)}, {}, Verdict.UNHEALTHY)
+        for number in (*RECOVERY_ACTIONS, 99)
+    },
 }
 
 
@@ -179,9 +203,10 @@ def test_only_a_gpu_that_answered_before_is_said_to_hang():
     assert not judge(reading(**never), circumstances()).health.suggested_actions
 
 
-def test_tiers_of_xid_are_those_of_the_field():
-    assert {48, 62, 64, 74, 79, 95, 119, 120} == CRITICAL_XIDS
-    assert {94} == WARNING_XIDS
+def test_what_the_driver_asks_for_is_said_with_what_to_do():
+    health = judge(reading(vitals=vitals(recovery_action=1)), circumstances()).health
+    assert health.reasons == ("the driver asks for a reset of the GPU (recovery action 1)",)
+    assert "nvidia-smi --gpu-reset" in health.suggested_actions[0]
 
 
 def test_lost_gpu_is_unhealthy_with_a_remedy():
@@ -193,7 +218,7 @@ def test_lost_gpu_is_unhealthy_with_a_remedy():
 def test_degraded_gpu_that_can_be_had_says_what_is_wrong():
     judgement = judge(reading(), circumstances(xids=(94,)))
     assert judgement.is_available
-    assert judgement.reason == "the driver reported Xid 94"
+    assert judgement.reason == "the driver reported Xid 94 (contained memory error)"
 
 
 def test_action_for_two_findings_is_suggested_once():

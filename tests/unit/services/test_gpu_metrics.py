@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.models.reading import Clocks, ECCErrors, GPUCondition, MemoryRepair
+from api.models.reading import Clocks, ECCErrors, GPUCondition, MemoryRepair, MIGSlice
 from api.services.gpu_metrics import CollectStats, XidCount, render_gpu_metrics
 from tests.unit.services.builders import (
     MONOTONIC,
@@ -64,6 +64,19 @@ SMI = [
     "xid_last_timestamp_seconds",
     "compute_app_info",
     "compute_app_used_memory_bytes",
+    "gpu_recovery_action",
+    "fabric_state",
+    "pcie_throughput_rx_bytes_per_second",
+    "pcie_throughput_tx_bytes_per_second",
+    "compute_apps",
+    "compute_apps_last_collect_success",
+    "mig_info",
+    "mig_memory_total_bytes",
+    "mig_memory_used_bytes",
+    "mig_memory_free_bytes",
+    "mig_memory_reserved_bytes",
+    "mig_mode_current",
+    "driver_version",
     "last_collect_success",
     "last_collect_duration_seconds",
     "failed_scrapes_total",
@@ -88,7 +101,13 @@ DCGM = [
 ]
 
 XIDS = {(uuid_of(0), 79): XidCount(2, 1_700_000_000.5)}
-BUSY = replace(FULL, processes=(process(user='a"b\\c\nd'),))
+PART = MIGSlice("MIG-1", "1g.10gb", 1, 0, 9_984, 84, 9_800)
+BUSY = replace(
+    FULL,
+    processes=(process(user='a"b\\c\nd'),),
+    vitals=replace(FULL.vitals, recovery_action=0, pcie_rx_bytes_per_second=0.0, pcie_tx_bytes_per_second=1.5e9),
+    condition=replace(FULL.condition, fabric_state=3, mig_slices=(PART,)),
+)
 
 
 def render(
@@ -159,6 +178,25 @@ def test_unknown_value_is_left_out():
         "nvidia_smi_compute_mode",
         "nvidia_smi_pstate",
     }
+
+
+def test_list_of_processes_that_failed_does_not_look_like_an_idle_gpu():
+    text = render(reading(processes=None), reading(1))
+    assert value(text, "nvidia_smi_compute_apps_last_collect_success ") == 0
+    assert text.count("nvidia_smi_compute_apps{") == 1
+    assert value(render(reading(), lost(1)), "nvidia_smi_compute_apps_last_collect_success ") == 1
+
+
+def test_memory_of_a_gpu_instance_is_told_once_for_all_its_slices():
+    parts = tuple(MIGSlice(f"MIG-{n}", "1g.10gb", 1, n, 10_000, 100, 9_800) for n in range(2))
+    text = render(reading(condition=GPUCondition(mig_enabled=True, mig_slices=parts)))
+    assert text.count("nvidia_smi_mig_info{") == 2
+    assert value(text, "nvidia_smi_mig_memory_reserved_bytes{") == 100 << 20
+
+
+def test_version_of_the_driver_is_a_number_with_its_text_beside_it():
+    assert value(render(BUSY), "nvidia_smi_driver_version{") == 580.65
+    assert 'driver_version="580.65.06"} 580.65' in render(BUSY)
 
 
 def test_family_without_a_sample_has_no_header():

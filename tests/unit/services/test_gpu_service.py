@@ -338,7 +338,7 @@ def test_burst_of_xids_is_one_message(service: GPUService, sweep: Sweep, source:
     numbers: list[int] = []
     service.subscribe(lambda number, message: numbers.append(number))
     uuid = source.identities[0].uuid
-    source.xids = [XidEvent(uuid, 13) for _ in range(60)]
+    source.xids = [XidEvent(uuid, xid) for xid in range(1, 61)]
     service.listen_for_xid()
     assert len(numbers) == 1
     assert len(events(service, EventType.XID)) == 60

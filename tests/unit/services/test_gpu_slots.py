@@ -141,3 +141,32 @@ def test_gpu_that_returns_is_identified_and_listed_anew(slot: GPUSlot, counting:
     assert (slot.latest.fault, slot.latest.fault_reason) == (None, None)
     assert slot.latest.vitals is not None
     assert (counting.identifications, counting.process_reads) == (2, 2)
+
+
+def count_pcie(counting: CountingSource, received: int | None, sent: int | None) -> None:
+    counting.vitals[0] = replace(counting.vitals[0], pcie_rx_bytes=received, pcie_tx_bytes=sent)
+
+
+def test_pcie_traffic_is_told_by_the_counters_of_two_readings(
+    slot: GPUSlot, counting: CountingSource, clock: FakeClock
+):
+    count_pcie(counting, 1000, 5000)
+    slot.read()
+    assert slot.latest.vitals.pcie_rx_bytes_per_second is None
+    clock.advance(5)
+    count_pcie(counting, 2000, 5000)
+    slot.read()
+    assert slot.latest.vitals.pcie_rx_bytes_per_second == 200.0
+    assert slot.latest.vitals.pcie_tx_bytes_per_second == 0.0
+
+
+@pytest.mark.parametrize("received", [None, 10])
+def test_counter_that_wrapped_or_went_tells_no_traffic(
+    slot: GPUSlot, counting: CountingSource, clock: FakeClock, received: int | None
+):
+    count_pcie(counting, 1000, 5000)
+    slot.read()
+    clock.advance(5)
+    count_pcie(counting, received, 6000)
+    slot.read()
+    assert slot.latest.vitals.pcie_rx_bytes_per_second is None

@@ -115,6 +115,34 @@ def test_xids_are_counted_with_their_last_time(keeper: Keeper, clock: FakeClock)
     assert (count.count, count.last_at) == (2, clock.now().timestamp())
 
 
+def test_xid_delivered_twice_is_one_event_and_one_error(keeper: Keeper, clock: FakeClock):
+    keeper.sweep()
+    keeper.hear(79)
+    clock.advance(3)
+    keeper.hear(79)
+    (count,) = keeper.sweep().xids.values()
+    assert (count.count, count.last_at) == (1, clock.now().timestamp())
+    assert len([event for event in keeper.events.list() if event.xid == 79]) == 1
+
+
+def test_xid_says_what_it_means_what_to_do_and_what_of_the_training(keeper: Keeper):
+    keeper.sweep(held=task("mine"))
+    keeper.hear(79)
+    message = keeper.events.list()[0].message
+    assert "Xid 79 (fell off the PCIe bus): reboot" in message
+    assert message.endswith("mine was on it: start it again on another GPU")
+
+
+def test_illegal_accesses_of_three_trainings_degrade_the_gpu(keeper: Keeper, clock: FakeClock):
+    verdicts = []
+    for name in ("a", "b", "b", "c"):
+        keeper.sweep(held=task(name))
+        keeper.hear(31)
+        clock.advance(60)
+        verdicts.append(keeper.verdict(held=task(name)))
+    assert verdicts == [Verdict.HEALTHY] * 3 + [Verdict.DEGRADED]
+
+
 def test_xid_is_an_event_of_its_gpu(keeper: Keeper):
     keeper.sweep()
     keeper.hear(79)

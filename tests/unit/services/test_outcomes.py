@@ -1,3 +1,4 @@
+import errno
 import itertools
 from dataclasses import replace
 from typing import Any
@@ -19,7 +20,7 @@ from api.models.training import (
     TrainingPlan,
     TrainingRequest,
 )
-from api.services.outcomes import FIRST_WAIT, LONGEST_WAIT, judge_outcome, plan_retry
+from api.services.outcomes import FIRST_WAIT, LONGEST_WAIT, PASSING_TRIES, could_not_start, judge_outcome, plan_retry
 from api.services.task_preview import preview
 from api.trainers.progress import Progress
 from api.trainers.toy.trainer import Toy
@@ -213,6 +214,25 @@ def test_causes_can_be_chosen():
     chosen = {"max_retries": 1, "retry_on": (CauseCode.CUDA_OUT_OF_MEMORY,)}
     assert retry(CauseCode.CUDA_OUT_OF_MEMORY, **chosen) is not None
     assert retry(CauseCode.TRAINER_ERROR, **chosen) is None
+
+
+def test_start_that_failed_for_a_passing_fault_is_tried_again_with_a_bound():
+    verdict = could_not_start(OSError(errno.ENOSPC, "No space left on device"))
+    assert verdict.is_passing
+    asked = TrainingRequest("toy")
+    task = preview("a", asked, TrainingPlan("toy", "toy", 1), NOW)
+    tries = [
+        plan_retry(replace(task, retries_in_a_row=count), asked, verdict.cause, False, verdict.is_passing)
+        for count in range(PASSING_TRIES + 1)
+    ]
+    assert tries[-1] is None
+    assert [retry.wait for retry in tries[:-1]] == [5, 10, 20, 40, 80, 160]
+    assert not any(retry.counts for retry in tries[:-1])
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOENT, "No such file"), OSError("?"), ValueError("no such bucket")])
+def test_start_that_failed_for_a_lasting_fault_is_not(error: Exception):
+    assert not could_not_start(error).is_passing
 
 
 def test_port_that_was_taken_is_tried_again_at_once():

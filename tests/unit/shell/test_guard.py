@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.errors import HostNotAllowed, MalformedRequest, OriginNotAllowed
-from api.shell.guard import HostPolicy, host_name
+from api.shell.guard import HostPolicy, host_name, join_headers
 
 NAMES = ("localhost", "127.0.0.1", "[::1]", "gpu.example")
 ALLOWED = "https://dashboard.example"
@@ -121,3 +121,16 @@ def test_any_other_host_is_refused(host: bytes):
         return
     with pytest.raises((HostNotAllowed, MalformedRequest)):
         policy.check(host, None)
+
+
+@pytest.mark.parametrize(
+    "name", [b"host", b"origin", b"content-length", b"authorization", b"idempotency-key", b"range"]
+)
+def test_header_that_stands_twice_is_refused(name: bytes):
+    with pytest.raises(MalformedRequest, match=f"more than one {name.decode().title()} header"):
+        join_headers([(name, b"x"), (b"accept", b"*/*"), (name, b"x")])
+
+
+def test_list_in_two_headers_is_one_list():
+    headers = [(b"if-none-match", b'"a"'), (b"x", b"1"), (b"if-none-match", b'"b"'), (b"x", b"2")]
+    assert join_headers(headers) == {b"if-none-match": b'"a", "b"', b"x": b"1"}

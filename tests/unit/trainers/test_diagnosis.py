@@ -90,6 +90,28 @@ def test_what_came_first_wins_over_what_follows_from_it():
     assert cause.code is CauseCode.CUDA_OUT_OF_MEMORY
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.",
+        "torch.OutOfMemoryError",
+        "torch.cuda.OutOfMemoryError: CUDA out of memory.",
+        "[rank1]: torch.OutOfMemoryError: CUDA out of memory.",
+        "OutOfMemoryError: CUDA out of memory",
+        "RuntimeError: CUDA error: out of memory",
+    ],
+)
+def test_lack_of_memory_is_told_by_a_bare_line(line: str):
+    found = diagnose("steps: 3 loss: 0.5", line, code=1)
+    assert (found.code, "micro_batch_size" in found.remedy) == (CauseCode.CUDA_OUT_OF_MEMORY, True)
+
+
+def test_bare_exception_is_the_cause_where_nothing_else_was_said():
+    assert diagnose("FileNotFoundError: no such model").code is CauseCode.MISSING_FILE
+    traceback = ("Traceback (most recent call last):", '  File "a.py", line 1', "KeyError: 'epochs'")
+    assert "epochs" in diagnose("ValueError: caught, and told", *traceback).detail
+
+
 def test_aftermath_that_was_printed_first_is_not_the_cause():
     cause = diagnose(
         *traceback("ConnectionResetError: [Errno 104] Connection reset by peer", 0),

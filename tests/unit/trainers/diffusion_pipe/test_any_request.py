@@ -135,4 +135,4 @@ def test_very_many_mistakes_are_cut_off(tmp_path: Path):
     case.dataset["directories"] = [{"path": f"/nowhere/{index}"} for index in range(900)]
     errors = case.check().errors
     assert len(errors) == 201
-    assert errors[-1].message == "There are more findings than these."
+    assert errors[-1].message == "There are 700 more findings than these."

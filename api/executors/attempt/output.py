@@ -1,0 +1,225 @@
+"""Where the trainer's output is until it is in the log.
+
+It must be lost by nobody's death, block at nobody's death, and a full disk must not let the trainer's own `print` fail.
+So it is a file that the trainer appends to: its blocks are reserved ahead, and given back behind once they are in the
+log. Where the file system cannot do that, or the disk is full already, it is a pipe that the trainer itself holds open:
+then the last words wait for as long as somebody has the pipe, and a trainer that nobody reads waits in the end.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+import struct
+
+from api.utils.foreign_files import open_there, remove
+
+from .files import complain
+from .ledger import UNKNOWN, Ledger
+from .log import CHUNK, LogWriter
+from .processes import is_alive
+
+OUTPUT, PIPE = "output", "output.fifo"
+PIPE_BYTES = 256 * 1024  #: 64 such pipes stay below the share that the kernel grants one user
+RESERVE_BYTES = 32 * 2**20  #: what fits when a full disk takes nothing more: days of steps, seconds of a flood
+STEP_BYTES = 2**20  #: blocks are given back and reserved in such portions
+BACKLOG_BYTES = 256 * 2**20  #: what may wait; a trainer that writes faster than it can be copied loses the oldest
+KEPT_BYTES = 2**20  #: what is kept when the backlog is passed over
+DRAIN_BYTES = 2**20  #: of a pipe at the end: somebody who is not of the tree may have opened it
+
+# The kernel's own fallocate(FALLOC_FL_KEEP_SIZE) and its PUNCH_HOLE (linux/falloc.h), by a call that needs no ctypes.
+_RESERVE = 0x4030582A  # FS_IOC_RESVSP64
+_PUNCH = 0x4030582B  # FS_IOC_UNRESVSP64
+_SPACE = struct.Struct("=hhxxxxqqiI16x")  # struct space_resv
+
+
+def _fallocate(handle: int, request: int, start: int, length: int) -> None:
+    if length > 0:
+        fcntl.ioctl(handle, request, _SPACE.pack(0, os.SEEK_SET, start, length, 0, 0))
+
+
+class OutputFile:
+    """A file that the trainer appends to."""
+
+    flags = os.O_WRONLY | os.O_APPEND  #: with which the trainer opens it
+
+    def __init__(self, path: str, handle: int, ledger: Ledger) -> None:
+        self.path = path
+        self._handle = handle
+        self._ledger = ledger
+        self._freed_to = 0
+        self._reserved_to = 0
+        self._is_ending = False
+
+    @classmethod
+    def create(cls, path: str, ledger: Ledger) -> OutputFile:
+        """A new one. Raises OSError where blocks can be neither reserved nor given back."""
+        handle = open_there(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        try:
+            _fallocate(handle, _RESERVE, 0, RESERVE_BYTES)
+            if os.fstat(handle).st_blocks * 512 < RESERVE_BYTES:
+                raise OSError(errno.EOPNOTSUPP, "the file system reserves nothing")
+            _fallocate(handle, _PUNCH, 0, STEP_BYTES)
+            _fallocate(handle, _RESERVE, 0, STEP_BYTES)
+            ledger.open()
+        except OSError:
+            os.close(handle)
+            remove(path)
+            raise
+        made = cls(path, handle, ledger)
+        made._reserved_to = RESERVE_BYTES
+        return made
+
+    @classmethod
+    def resume(cls, path: str, ledger: Ledger, trainer: int | None = None) -> OutputFile:
+        """The one that an earlier supervisor made; that of a trainer whose directory is gone, too. Raises OSError."""
+        try:
+            handle = open_there(path, os.O_RDWR)
+        except FileNotFoundError:
+            if trainer is None:
+                raise
+            handle = _open_of(trainer)
+        if not ledger.open():
+            # What is no longer there is in the log.
+            ledger.taken = _first_byte(handle)
+        return cls(path, handle, ledger)
+
+    def take(self, log: LogWriter | None) -> bytes:
+        """Copies what waits, a chunk at most, into the log; what it was, also when it had to be dropped."""
+        size = os.fstat(self._handle).st_size
+        if size < self._ledger.taken:
+            # A program of the trainer's opened /dev/stdout anew and cut it off.
+            self._ledger.taken, self._freed_to, self._reserved_to = 0, 0, 0
+            _note(log)
+        waiting = size - self._ledger.taken
+        if waiting > BACKLOG_BYTES:
+            self._drop(log, waiting - KEPT_BYTES)
+        data = os.pread(self._handle, CHUNK, self._ledger.taken)
+        if data and log is not None:
+            log.write(data)
+        elif data:
+            self._drop(log, len(data))
+        self._tend(log, size)
+        return data
+
+    def _drop(self, log: LogWriter | None, count: int) -> None:
+        if log is None:
+            self._ledger.drop(count, UNKNOWN)
+        else:
+            log.skip(count, "they came faster than they could be kept")
+
+    def _tend(self, log: LogWriter | None, size: int) -> None:
+        """Gives back what was taken, and reserves anew; the log has what the reserve does not need."""
+        done = self._ledger.taken // STEP_BYTES * STEP_BYTES
+        try:
+            if done > self._freed_to:
+                _note(log)
+                _fallocate(self._handle, _PUNCH, self._freed_to, done - self._freed_to)
+                self._freed_to = done
+            if self._is_ending:
+                return
+            self._reserved_to = max(self._reserved_to, size // STEP_BYTES * STEP_BYTES)
+            while self._reserved_to < size + RESERVE_BYTES:
+                _fallocate(self._handle, _RESERVE, self._reserved_to, STEP_BYTES)
+                self._reserved_to += STEP_BYTES
+        except OSError as error:
+            complain(f"no more can be reserved for the output: {error}")
+        if log is not None:
+            log.is_to_spare = self._reserved_to - size < RESERVE_BYTES // 2
+
+    def begin_to_end(self, log: LogWriter | None) -> int:
+        """Gives the reserve to the log: nobody is left to write; how many bytes should still be taken at most."""
+        self._is_ending = True
+        if log is not None:
+            log.is_to_spare = False
+        try:
+            os.ftruncate(self._handle, os.fstat(self._handle).st_size)
+        except OSError as error:
+            complain(f"the reserve cannot be given back: {error}")
+        return 2 * BACKLOG_BYTES
+
+    def remove(self) -> None:
+        os.close(self._handle)
+        remove(self.path)
+
+
+def _open_of(trainer: int) -> int:
+    """What a live trainer writes into, although its name is gone. Raises OSError."""
+    handle = os.open(f"/proc/{trainer}/fd/1", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    found = os.fstat(handle)
+    if stat.S_ISREG(found.st_mode) and not found.st_nlink:
+        return handle
+    os.close(handle)
+    raise OSError(errno.EINVAL, "the trainer writes into something else")
+
+
+def _first_byte(handle: int) -> int:
+    try:
+        return os.lseek(handle, 0, os.SEEK_DATA)
+    except OSError:
+        return os.fstat(handle).st_size
+
+
+def _note(log: LogWriter | None) -> None:
+    if log is not None:
+        log.note_taken()
+
+
+class OutputPipe:
+    """A pipe that the trainer holds open for both, so that neither sees the other's end."""
+
+    flags = os.O_RDWR
+
+    def __init__(self, path: str) -> None:
+        """Makes it where it is not there. Raises OSError."""
+        self.path = path
+        if not os.path.lexists(path):
+            os.mkfifo(path, 0o600)
+        self.handle = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW)
+        if not stat.S_ISFIFO(os.fstat(self.handle).st_mode):
+            os.close(self.handle)
+            raise OSError(errno.EINVAL, "somebody put something else in the place of the pipe")
+        try:
+            fcntl.fcntl(self.handle, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        except OSError as error:
+            complain(f"the pipe keeps its size: {error}")
+
+    def take(self, log: LogWriter | None) -> bytes:
+        """Moves what waits, a chunk at most, into the log; what it was, also when it had to be dropped."""
+        try:
+            return os.read(self.handle, CHUNK) if log is None else log.take(self.handle)
+        except BlockingIOError:
+            return b""
+
+    def begin_to_end(self, _: LogWriter | None) -> int:
+        """How many bytes should still be taken at most: somebody who is not of the tree may have opened it."""
+        return DRAIN_BYTES
+
+    def remove(self) -> None:
+        os.close(self.handle)
+        remove(self.path)
+
+
+def make_output(directory: str, ledger: Ledger) -> OutputFile | OutputPipe:
+    """What a trainer that is about to start writes into. Raises OSError."""
+    path, pipe = f"{directory}/{OUTPUT}", f"{directory}/{PIPE}"
+    for leftover in (path, pipe, ledger.path):
+        remove(leftover)
+    try:
+        return OutputFile.create(path, ledger)
+    except OSError as error:
+        complain(f"the output goes through a pipe: {error}")
+    return OutputPipe(pipe)
+
+
+def find_output(directory: str, ledger: Ledger, trainer: tuple[int, int] | None) -> OutputFile | OutputPipe | None:
+    """What a trainer that was started earlier writes into, or wrote."""
+    path, pipe = f"{directory}/{OUTPUT}", f"{directory}/{PIPE}"
+    pid = trainer[0] if trainer is not None and is_alive(*trainer) else None
+    try:
+        return OutputPipe(pipe) if os.path.lexists(pipe) else OutputFile.resume(path, ledger, pid)
+    except OSError as error:
+        complain(f"the output cannot be followed: {error}")
+    return None

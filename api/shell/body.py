@@ -1,0 +1,66 @@
+"""The bodies of requests: read whole by the event loop before a thread is taken, within bounds of bytes and time."""
+
+import asyncio
+from collections.abc import Mapping
+
+from starlette.types import Receive
+
+from api.errors import RequestTimeout, TooLarge, Unavailable, UnsupportedMediaType
+
+#: Seconds within which a request's body must have arrived; slow senders hold no thread meanwhile.
+BODY_SECONDS = 30.0
+
+#: Bytes of bodies that may be here at a time, over all requests; and those of one that do not count, so that a flood
+#: of large bodies keeps no ordinary request away.
+MAX_BODIES_BYTES = 64 * 1024 * 1024
+SMALL_BODY_BYTES = 32 * 1024
+
+_AS_IT_IS = "The body must not be compressed: send it as it is, without Content-Encoding."
+
+
+class Bodies:
+    """Reads bodies, and knows how much of them is here. Lives in the event loop."""
+
+    def __init__(self, limit: int, limit_together: int = MAX_BODIES_BYTES) -> None:
+        """`limit` is for one body."""
+        self._limit = limit
+        self._limit_together = max(limit, limit_together)
+        self._bytes = 0
+
+    async def read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+        """The body, b"" when there is none. Raises UnsupportedMediaType, TooLarge, RequestTimeout or Unavailable."""
+        if b"content-length" not in headers and b"transfer-encoding" not in headers:
+            return b""
+        if headers.get(b"content-encoding", b"identity").strip().lower() not in (b"identity", b""):
+            raise UnsupportedMediaType(_AS_IT_IS, headers={"Accept-Encoding": "identity"})
+        if int(headers.get(b"content-length", b"0")) > self._limit:
+            raise self._too_large()
+        body = bytearray()
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                await self._fill(body, receive)
+        except TimeoutError:
+            raise RequestTimeout(headers={"Connection": "close"}) from None
+        finally:
+            self._bytes -= _counted(body)
+        return bytes(body)
+
+    async def _fill(self, body: bytearray, receive: Receive) -> None:
+        more = True
+        while more:
+            message = await receive()
+            before = _counted(body)
+            body += message.get("body", b"")
+            self._bytes += _counted(body) - before
+            more = message.get("more_body", False)
+            if len(body) > self._limit:
+                raise self._too_large()
+            if self._bytes > self._limit_together and _counted(body):
+                raise Unavailable("Too many large bodies are being sent at a time.", headers={"Retry-After": "10"})
+
+    def _too_large(self) -> TooLarge:
+        return TooLarge(f"The body is larger than {self._limit:,} bytes.", data={"max_bytes": self._limit})
+
+
+def _counted(body: bytearray) -> int:
+    return len(body) if len(body) > SMALL_BODY_BYTES else 0

@@ -1,0 +1,114 @@
+"""Bounds of a TOML text before any parser gets it, and a writer: no parser or writer at hand is linear by itself."""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from itertools import accumulate
+from typing import Any
+
+from api.utils.bounds import excess
+
+#: The largest configuration of a thousand directories has half of these.
+MAX_CHARACTERS = 131_072
+MAX_VALUES = 6_000
+MAX_DEPTH = 16
+
+#: Characters of one text within it; the trainer's own parser takes quadratic time for the quotes in one.
+MAX_STRING = 4_096
+
+#: What opens or joins something: each costs a parser some work, the parts of a dotted key more than that.
+MAX_MARKS = 20_000
+
+# Texts and comments, the unfinished ones, too: each begins where it begins and gives nothing back, so this is linear.
+_OPAQUE = re.compile(
+    r'"""(?:[^"\\]++|\\[\s\S]|"(?!""))*+(?:"{3,5})?'
+    r"|'''(?:[^']++|'(?!''))*+(?:'{3,5})?"
+    r'|"(?:[^"\\\n]++|\\[^\n])*+"?'
+    r"|'[^'\n]*+'?"
+    r"|#[^\n]*+"
+)
+_MARK = re.compile(r"[=,.\[{]")
+_BRACKET = re.compile(r"[\[\]{}]")
+_DOTTED = re.compile(rf"(?:\.[^.=,\[\]{{}}\n]*+){{{MAX_DEPTH + 1}}}")
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def text_excess(text: str) -> str | None:
+    """What a TOML text has too much of to be parsed, as a sentence; None when it may be."""
+    if len(text) > MAX_CHARACTERS:
+        return f"The text is longer than {MAX_CHARACTERS:,} characters."
+    longest = 0
+
+    def hide(found: re.Match[str]) -> str:
+        nonlocal longest
+        if text[found.start()] == "#":
+            return ""
+        longest = max(longest, found.end() - found.start())
+        return '"'
+
+    structure = _OPAQUE.sub(hide, text)
+    if longest > MAX_STRING:
+        return f"A text in it is longer than {MAX_STRING:,} characters."
+    if len(_MARK.findall(structure)) > MAX_MARKS:
+        return f"These are more than {MAX_VALUES:,} values."
+    levels = accumulate((1 if bracket in "[{" else -1) for bracket in _BRACKET.findall(structure))
+    if max(levels, default=0) > MAX_DEPTH or _DOTTED.search(structure) is not None:
+        return f"This is nested more than {MAX_DEPTH} levels deep."
+    return None
+
+
+def values_excess(values: Any) -> str | None:
+    """What values have too much of to be a configuration, as a sentence; None when they may be one."""
+    return excess(values, depth=MAX_DEPTH, count=MAX_VALUES, characters=MAX_CHARACTERS)
+
+
+def write(values: Mapping[str, Any]) -> str:
+    """Values as TOML: plain ones first, then the tables. Raises TypeError for what TOML has no form for."""
+    lines: list[str] = []
+    _write_table(values, (), lines)
+    return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def _write_table(table: Mapping[str, Any], path: tuple[str, ...], lines: list[str]) -> None:
+    inner = {name: value for name, value in table.items() if _is_table(value) or _is_tables(value)}
+    lines += [f"{_key(name)} = {_value(value)}" for name, value in table.items() if name not in inner]
+    for name, value in inner.items():
+        place = (*path, name)
+        header = ".".join(map(_key, place))
+        for each in [value] if _is_table(value) else value:
+            lines += ["", f"[{header}]" if _is_table(value) else f"[[{header}]]"]
+            _write_table(each, place, lines)
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _is_tables(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_table, value))
+
+
+def _key(name: str) -> str:
+    return name if _BARE_KEY.fullmatch(name) else _text(name)
+
+
+def _text(text: str) -> str:
+    # A JSON text is a TOML text, but for the one control character that JSON leaves as it is.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return repr(value) if math.isfinite(value) else str(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_key(name)} = {_value(inner)}" for name, inner in value.items()) + "}"
+    raise TypeError(f"TOML has no form for {type(value).__name__}")

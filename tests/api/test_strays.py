@@ -1,0 +1,132 @@
+"""A database that forgets gives no occupied GPU away."""
+
+from pathlib import Path
+
+import pytest
+
+from api.executors.executor import AttemptRef, Living
+from api.models.task import ProcessIdentity
+from api.utils.clock import FakeClock
+from tests.api.conftest import MakeWorld, World
+
+STRAYS = "/api/v1/system/strays"
+
+
+def living(world: World, task_id: str, *gpus: int, number: int = 1, supervisor: bool = True) -> Living:
+    root = world.storage.absolute() / "tasks" / task_id
+    status = world.client.data("/api/v1/gpu/status")
+    uuids = tuple(gpu["uuid"] for gpu in status["gpus"] if gpu["gpu_id"] in gpus)
+    ref = AttemptRef(f"{task_id}.{number}", root / "attempts" / str(number), root / "log")
+    return Living(ref, uuids, ProcessIdentity(50, 1.0) if supervisor else None, (ProcessIdentity(51, 1.0),))
+
+
+def look(world: World) -> None:
+    world.runtime.services.strays.look(at_once=True)
+    world.train()
+
+
+def gpu(world: World, index: int) -> dict[str, object]:
+    found: dict[str, object] = world.client.data(f"/api/v1/gpu/{index}")
+    return found
+
+
+def test_gpus_of_an_attempt_that_nobody_knows_are_busy_and_say_how_to_end_it(world: World):
+    world.executor.finds(living(world, "train_x", 0, 1))
+    look(world)
+    for index in (0, 1):
+        shown = gpu(world, index)
+        assert shown["status"] == "busy"
+        assert f"POST {STRAYS}/train_x.1/stop" in str(shown["status_reason"])
+    assert gpu(world, 2)["status"] == "available"
+    events = world.client.data("/api/v1/gpu/events")["events"]
+    assert sum("train_x.1" in event["message"] and event["type"] == "task" for event in events) == 1
+
+
+def test_they_are_given_to_nobody(world: World):
+    world.executor.finds(living(world, "train_x", 0, 1, 2, 3))
+    look(world)
+    waiting = world.start()
+    world.train()
+    assert world.get(waiting)["status"] == "queued"
+    assert "train_x.1" in world.get(waiting)["waiting_reason"]
+
+
+def test_they_are_free_when_nothing_of_it_lives(world: World):
+    world.executor.finds(living(world, "train_x", 0))
+    look(world)
+    world.executor.finds()
+    look(world)
+    assert gpu(world, 0)["status"] == "available"
+    assert world.client.data(STRAYS) == {"strays": []}
+
+
+def test_attempt_of_a_task_that_waits_is_taken_up_again(world: World):
+    task_id = world.start(gpu_ids=[3])
+    world.executor.finds(living(world, task_id, 3))
+    world.executor.runs(f"{task_id}.1", ProcessIdentity(51, 1.0))
+    look(world)
+    task = world.get(task_id)
+    assert (task["status"], task["attempt_count"], task["attempts"][0]["gpu_ids"]) == ("running", 1, [3])
+    assert world.executor.submissions == []
+    assert world.client.data(STRAYS) == {"strays": []}
+
+
+def test_what_the_database_knows_is_no_stray(world: World):
+    task_id = world.run(gpu_ids=[0])
+    world.executor.finds(living(world, task_id, 0))
+    look(world)
+    assert gpu(world, 0)["status"] == "training"
+    assert world.client.data(STRAYS) == {"strays": []}
+
+
+def test_stray_is_shown_with_its_processes(world: World):
+    world.executor.finds(living(world, "train_x", 1))
+    shown = world.client.data(STRAYS)["strays"]
+    assert [(s["attempt"], s["gpu_ids"], s["supervisor_pid"], s["pids"]) for s in shown] == [
+        ("train_x.1", [1], 50, [51])
+    ]
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_stop_asks_for_a_checkpoint_unless_it_is_forced(world: World, force: bool):
+    world.executor.finds(living(world, "train_x", 1))
+    world.make_checkpoints("train_x", 10)
+    answer = world.client.post(f"{STRAYS}/train_x.1/stop", json={"force": force})
+    assert answer.status_code == 202, answer.text
+    ref, order = world.executor.orders[-1]
+    assert ref.uid == "train_x.1"
+    assert (order.signal_file is None, order.checkpoint_seconds == 0.0) == (force, force)
+
+
+def test_stray_without_supervisor_gets_one_before_it_is_stopped(world: World):
+    world.executor.finds(living(world, "train_x", 1, supervisor=False))
+    assert world.client.post(f"{STRAYS}/train_x.1/stop").status_code == 202
+    assert [submission.has_run for submission in world.executor.submissions] == [True]
+    assert len(world.executor.orders) == 1
+
+
+def test_stop_of_what_is_no_stray_is_not_found(world: World):
+    task_id = world.run()
+    answer = world.client.post(f"{STRAYS}/{task_id}.1/stop", json={"force": True})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "stray_not_found")
+    assert world.executor.orders == []
+
+
+def test_its_name_is_that_of_its_directory_whatever_it_says_of_itself(world: World):
+    found = living(world, "train_x", 1)
+    forged = Living(AttemptRef("train_y.9", found.ref.directory, Path("/log")), found.gpu_uuids, None, found.members)
+    world.executor.finds(forged)
+    assert [stray["attempt"] for stray in world.client.data(STRAYS)["strays"]] == ["train_x.1"]
+
+
+def test_loop_looks_again_after_a_while_though_the_database_has_nothing_to_do(make_world: MakeWorld):
+    clock = FakeClock()
+    world = make_world(clock=clock)
+    world.train()
+    world.executor.finds(living(world, "train_x", 0))
+    world.runtime.training_loop.run_once()
+    assert gpu(world, 0)["status"] == "available"
+    clock.advance(31.0)
+    world.sweep()
+    world.runtime.training_loop.run_once()
+    assert gpu(world, 0)["status"] == "busy"

@@ -1,0 +1,207 @@
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from api.executors.attempt import output as output_module
+from api.executors.attempt.ledger import Ledger
+from api.executors.attempt.log import LogWriter
+from api.executors.attempt.output import OutputFile, OutputPipe, find_output, make_output
+from api.executors.log_files import LogFiles
+
+MIB = 2**20
+
+
+class Work:
+    """What a supervisor has of an attempt's output; `again` is the next supervisor's."""
+
+    def __init__(self, directory: Path, max_bytes: int = 2**30) -> None:
+        self.directory = directory
+        self.ledger = Ledger(str(directory / "output.ledger"))
+        self.log = LogWriter(str(directory / "log"), max_bytes, 2**24, self.ledger)
+
+    def begin(self) -> OutputFile:
+        made = make_output(str(self.directory), self.ledger)
+        assert isinstance(made, OutputFile)
+        self.output = made
+        self.log.open()
+        self.trainer = os.open(made.path, made.flags)
+        return made
+
+    def again(self) -> "Work":
+        later = Work(self.directory)
+        found = find_output(str(self.directory), later.ledger, None)
+        assert isinstance(found, OutputFile)
+        later.output = found
+        later.log.open()
+        return later
+
+    def copy(self) -> None:
+        while self.output.take(self.log):
+            continue
+
+    def kept(self) -> bytes:
+        return LogFiles(self.directory / "log").read(0, 2**31)[1]
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Work:
+    made = Work(tmp_path)
+    try:
+        made.begin()
+    except AssertionError:
+        pytest.skip("this file system can neither reserve nor give back blocks")
+    return made
+
+
+def test_what_nobody_has_copied_waits_for_the_next(work: Work) -> None:
+    os.write(work.trainer, b"one\n")
+    work.copy()
+    os.write(work.trainer, b"two\n")
+    os.close(work.trainer)
+    later = work.again()
+    later.copy()
+    assert later.kept() == b"one\ntwo\n"
+
+
+def test_what_was_copied_in_the_moment_of_a_kill_is_not_doubled(work: Work) -> None:
+    os.write(work.trainer, b"one\ntwo\n")
+    os.pwrite(work.log._log, b"one\n", 0)
+    later = work.again()
+    later.copy()
+    assert later.kept() == b"one\ntwo\n"
+
+
+def test_what_was_dropped_before_a_kill_stays_dropped_and_counted(work: Work) -> None:
+    work.log.is_to_spare = True
+    os.write(work.trainer, b"lost\n")
+    data = os.pread(work.output._handle, 99, 0)
+    work.log.write(data)
+    later = work.again()
+    os.write(work.trainer, b"kept\n")
+    later.copy()
+    assert later.kept() == b"[5 bytes of output were lost: nobody could keep them]\nkept\n"
+    assert later.ledger.lost == 5
+
+
+@pytest.mark.parametrize("written", range(0, 60, 7))
+def test_a_kill_while_the_loss_is_told_neither_loses_nor_doubles(work: Work, written: int) -> None:
+    os.write(work.trainer, b"before\nlost\nafter\n")
+    work.log.write(b"before\n")
+    work.log.skip(5, "why")
+    line = b"[5 bytes of output were lost: nobody could keep them]\n"
+    work.ledger.begin_line(7, len(line))
+    os.pwrite(work.log._log, line[:written], 7)
+    later = work.again()
+    later.copy()
+    assert later.kept() == b"before\n" + line + b"after\n"
+
+
+def test_a_task_that_has_a_log_already_goes_on_in_it(tmp_path: Path) -> None:
+    earlier = LogWriter(str(tmp_path / "log"), 2**30, 2**24)
+    earlier.write(b"first attempt\n")
+    earlier.close()
+    work = Work(tmp_path)
+    work.begin()
+    os.write(work.trainer, b"second\n")
+    work.copy()
+    os.write(work.trainer, b"third\n")
+    later = work.again()
+    later.copy()
+    assert later.kept() == b"first attempt\nsecond\nthird\n"
+
+
+def test_a_log_that_is_gone_gives_nothing_a_second_time(work: Work) -> None:
+    os.write(work.trainer, b"x" * 2 * MIB)
+    work.copy()
+    for file in (work.directory / "log").iterdir():
+        file.unlink()
+    later = work.again()
+    os.write(work.trainer, b"after\n")
+    later.copy()
+    assert later.kept().endswith(b"after\n")
+    assert b"\0" not in later.kept()
+
+
+def test_blocks_are_given_back_once_they_are_in_the_log(work: Work) -> None:
+    for _ in range(96):
+        os.write(work.trainer, b"x" * MIB)
+        work.copy()
+    blocks = os.stat(work.output.path).st_blocks * 512
+    assert blocks <= output_module.RESERVE_BYTES + 4 * MIB
+    assert len(work.kept()) == 96 * MIB
+
+
+def test_a_flood_loses_the_oldest_and_says_how_much(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output_module, "BACKLOG_BYTES", 4 * MIB)
+    for _ in range(9):
+        os.write(work.trainer, b"x" * MIB)
+    work.copy()
+    assert work.ledger.lost == 8 * MIB
+    assert work.kept().startswith(b"[%d bytes of output were lost: they came faster" % (8 * MIB))
+    assert work.kept().endswith(b"x" * MIB)
+    assert os.stat(work.output.path).st_blocks * 512 <= output_module.RESERVE_BYTES + 4 * MIB
+
+
+def test_a_program_that_opens_dev_stdout_anew_is_read_on(work: Work) -> None:
+    os.write(work.trainer, b"before\n")
+    work.copy()
+    os.close(os.open(work.output.path, os.O_WRONLY | os.O_TRUNC))
+    os.write(work.trainer, b"new\n")
+    work.copy()
+    assert work.kept() == b"before\nnew\n"
+    later = work.again()
+    later.copy()
+    assert later.kept() == b"before\nnew\n"
+
+
+def _refuse(code: int) -> Callable[..., None]:
+    def refuse(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    return refuse
+
+
+@pytest.mark.parametrize("code", [errno.EOPNOTSUPP, errno.ENOTTY, errno.ENOSPC, errno.EINVAL])
+def test_a_file_system_that_reserves_nothing_gets_a_pipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    monkeypatch.setattr(output_module, "_fallocate", _refuse(code))
+    assert isinstance(make_output(str(tmp_path), Ledger(str(tmp_path / "output.ledger"))), OutputPipe)
+    assert [path.name for path in tmp_path.iterdir()] == ["output.fifo"]
+
+
+def test_a_disk_that_only_says_that_it_reserves_gets_a_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output_module, "_fallocate", lambda *_: None)
+    assert isinstance(make_output(str(tmp_path), Ledger()), OutputPipe)
+
+
+def test_the_log_spares_the_disk_when_the_reserve_runs_out(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output_module, "_fallocate", _refuse(errno.ENOSPC))
+    os.write(work.trainer, b"x" * (output_module.RESERVE_BYTES // 2 + MIB))
+    work.copy()
+    os.write(work.trainer, b"lost\n")
+    work.copy()
+    assert work.ledger.lost > 0
+    work.output.begin_to_end(work.log)
+    os.write(work.trainer, b"last words\n")
+    work.copy()
+    assert b"bytes of output were lost: the disk was full]\nlast words\n" in work.kept()
+
+
+@pytest.mark.parametrize("what", ["link", "pipe", "directory", "hard link", "nothing"])
+def test_something_else_in_its_place_is_not_followed(tmp_path: Path, what: str) -> None:
+    victim, path = tmp_path / "victim", tmp_path / "output"
+    victim.write_bytes(b"mine")
+    if what == "link":
+        path.symlink_to(victim)
+    elif what == "pipe":
+        os.mkfifo(path)
+    elif what == "directory":
+        path.mkdir()
+    elif what == "hard link":
+        path.hardlink_to(victim)
+    assert find_output(str(tmp_path), Ledger(), None) is None
+    assert victim.read_bytes() == b"mine"
