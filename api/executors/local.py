@@ -21,6 +21,7 @@ from api.executors.attempt.ended import has_ended, has_outcome
 from api.executors.attempt.files import read_json, write_json
 from api.executors.attempt.orders import Order
 from api.executors.attempt.processes import is_alive, read_stat
+from api.executors.attempt.span import steady_seconds
 from api.executors.executor import AttemptRef, Living, NodeState, Observation, Outcome, Phase, StopOrder, Submission
 from api.executors.held_pipes import HeldPipes
 from api.executors.left import list_left
@@ -248,6 +249,7 @@ class LocalExecutor:
         return replace(seen, reason="its supervisor is frozen, and is replaced")
 
     def _running(self, runner: Runner) -> Observation:
+        since = runner.started_steady if runner.boot_id == self._place.boot_id else None
         return Observation(
             phase=Phase.RUNNING if runner.stop_rung is None else Phase.STOPPING,
             node=self._node,
@@ -255,6 +257,7 @@ class LocalExecutor:
             supervisor=runner.supervisor,
             stop_rung=runner.stop_rung,
             log_start=runner.log_offset,
+            seconds=None if since is None else max(0.0, steady_seconds() - since),
         )
 
     def _unsupervised(self, directory: Path, runner: Runner | None, look: Callable[[], Survey]) -> Observation:

@@ -33,6 +33,7 @@ class Runner:
     phase: str
     log_offset: int | None
     node: str | None = None  #: the machine that it was written on
+    started_steady: float | None = None  #: when the trainer was started, in seconds since the machine was
     cgroup: str | None = None  #: the control group of its processes
     log_lost_bytes: int | None = None  #: what of its output is nowhere; None in a record of an older version
     pid_namespace: int | None = None  #: the one of its pids; None in a record of an older version
@@ -55,6 +56,7 @@ def parse_runner(content: bytes) -> Runner | None:
         log_offset=_whole(record.get("log_offset")),
         node=node if isinstance(node, str) else None,
         cgroup=cgroup if isinstance(cgroup, str) else None,
+        started_steady=_moment(record.get("started_steady")),
         log_lost_bytes=_whole(record.get("log_lost_bytes")),
         pid_namespace=_whole(record.get("pid_namespace")) or None,
     )
@@ -107,6 +109,7 @@ def parse_outcome(content: bytes, written_at: float) -> Outcome | None:
         started_at=_moment(record.get("started_at")),
         ended_at=_ended_at(record, written_at),
         survivors_killed=_whole(record.get("survivors_killed")) or 0,
+        seconds=_moment(record.get("seconds")),
         log_offset=_whole(record.get("log_offset")),
         log_bytes=_whole(record.get("log_bytes")) or 0,
         log_lost_bytes=_whole(record.get("log_lost_bytes")) or 0,

@@ -225,7 +225,7 @@ def read_system(disk_paths: Iterable[Path], cpu_percent: float | None = None) ->
             percent=memory.percent,
         ),
         disks=tuple(_disk(path) for path in disk_paths),
-        uptime=int(time.time() - psutil.boot_time()),
+        uptime=int(time.clock_gettime(time.CLOCK_BOOTTIME)),
     )
 
 

@@ -98,8 +98,8 @@ class AttemptEnding:
             status=verdict.status if retry is None else TaskStatus.QUEUED,
             message=verdict.message if retry is None else f"{verdict.message} It is tried again.",
             cause=verdict.cause,
-            outcome=None if outcome is None else _show_outcome(outcome),
-            progress=None if progress is None else show_ended(progress, attempt, self._clock.now()),
+            outcome=None if outcome is None else _show_outcome(outcome, watch),
+            progress=None if progress is None or watch is None else show_ended(progress, attempt, watch.seconds),
             first_step=None if progress is None else progress.first_step,
             last_step=last_step,
             run_dir=None if watch is None or watch.run_dir is None else str(watch.run_dir),
@@ -201,5 +201,6 @@ def _name_pids(pids: Sequence[int]) -> str:
     return f"process {shown} is" if len(pids) == 1 else f"processes {shown} are"
 
 
-def _show_outcome(outcome: Outcome) -> dict[str, object]:
-    return {**asdict(outcome), "phrases": sorted(outcome.phrases)}
+def _show_outcome(outcome: Outcome, watch: AttemptWatch | None) -> dict[str, object]:
+    seconds = watch.seconds if outcome.seconds is None and watch is not None else outcome.seconds
+    return {**asdict(outcome), "phrases": sorted(outcome.phrases), "seconds": seconds}

@@ -3,6 +3,7 @@
 import importlib
 import logging
 from collections import deque
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from api.services.training_files import write_private
 from api.services.training_news import TrainingNews
 from api.trainers.output import Point, Progress
 from api.trainers.trainer import Trainer
-from api.utils.clock import Clock
+from api.utils.clock import Clock, Mark
 from api.utils.foreign_files import MAX_BYTES, read, remove
 
 if TYPE_CHECKING:
@@ -79,6 +80,9 @@ class AttemptWatch:
         self._checkpoints_at = self._saved_at = float("-inf")
         self._cannot_save = False
         self._clock_offset = self._measure_clocks()
+        self._seconds = max(0.0, (clock.now() - (attempt.started_at or attempt.created_at)).total_seconds())
+        self._seconds_at = clock.monotonic()
+        self._made_at = attempt.created_at.timestamp()
         self.began_at = (attempt.started_at or attempt.created_at).timestamp()  #: Unix seconds
         self.run_dir: Path | None = None if attempt.run_dir is None else Path(attempt.run_dir)
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
@@ -100,6 +104,16 @@ class AttemptWatch:
         """Where the trainer looks for the wish to save and quit; None while it does not look: loading, caching."""
         listens = self.progress.stage in (Stage.TRAINING, Stage.EVALUATING, Stage.SAVING)
         return self.trainer.signal_file(self.run_dir) if listens and self.run_dir is not None else None
+
+    @property
+    def seconds(self) -> float:
+        """How long it has trained, whatever was done to the wall clock."""
+        return self._seconds + self._clock.monotonic() - self._seconds_at
+
+    def heed_seconds(self, told: float | None) -> None:
+        """Its supervisor's word for how long it has trained, which goes further back than this watch."""
+        if told is not None:
+            self._seconds, self._seconds_at = told, self._clock.monotonic()
 
     def poll(self) -> None:
         """Takes up what is new; what cannot be read now is tried again the next time."""
@@ -138,9 +152,13 @@ class AttemptWatch:
         """A clock that was set, or a machine that slept, must not make a hang of a training."""
         offset = self._measure_clocks()
         jump, self._clock_offset = offset - self._clock_offset, offset
+        self._shift(jump)
+
+    def _shift(self, jump: float) -> None:
         if abs(jump) >= CLOCK_JUMP:
             self._reader.progress.shift(jump)
             self.began_at += jump
+            self._made_at += jump
 
     def _measure_clocks(self) -> float:
         return self._clock.now().timestamp() - self._clock.monotonic()
@@ -204,8 +222,7 @@ class AttemptWatch:
             self._reader.take_point(point)
         if self.attempt.resumed_from is not None:
             # Its run directory has the event files of earlier attempts too: those points are in their series.
-            began = self.attempt.created_at.timestamp()
-            points = [point for point in points if point.at >= began]
+            points = [point for point in points if point.at >= self._made_at]
         self._points.extend(points)
         return not self._events.is_caught_up
 
@@ -258,6 +275,10 @@ class AttemptWatch:
             "checkpoints": [checkpoint.name for checkpoint in self.checkpoints if checkpoint.is_complete],
             "peak_memory_mb": self.peak_memory_mb,
             "noted_stage": self.noted_stage,
+            "seconds": self.seconds,
+            "noted_at": self._clock.now().timestamp(),
+            "mark": asdict(self._clock.mark()),
+            "shift": self._made_at - self.attempt.created_at.timestamp(),
         }
         try:
             write_private(self._note_path, _encode(note))
@@ -284,6 +305,7 @@ class AttemptWatch:
             self.run_dir = note.run_dir
             self.last_lines.extend(note.last_lines)
             self.peak_memory_mb, self.noted_stage = note.peak_memory_mb, note.noted_stage
+            self._take_up_time(note)
         except FileNotFoundError:
             # A run directory that is resumed has checkpoints already; they are no news.
             self.look_for_checkpoints()
@@ -294,6 +316,17 @@ class AttemptWatch:
             self._offset = None
         else:
             self._know(note.checkpoints)
+
+    def _take_up_time(self, note: "_Note") -> None:
+        """Goes on by the steady clock: the wall clock may have been set while nobody looked."""
+        mark = self._clock.mark()
+        if note.mark is None or note.mark.boot_id != mark.boot_id:
+            return
+        passed = max(0.0, mark.seconds - note.mark.seconds)
+        self._seconds, self._seconds_at = note.seconds + passed, self._clock.monotonic()
+        self.began_at += note.shift
+        self._made_at += note.shift
+        self._shift(self._clock.now().timestamp() - note.noted_at - passed)
 
     def _know(self, names: list[str]) -> None:
         if self.run_dir is not None:
@@ -316,6 +349,18 @@ class _Note:
         self.peak_memory_mb = _whole(given["peak_memory_mb"])
         noted = given.get("noted_stage")  # a note of an older version has none
         self.noted_stage = None if noted is None else Stage(noted)
+        # Nor has one of a version that knew no steady clock.
+        mark = given.get("mark")
+        self.mark = None if mark is None else Mark(str(mark["boot_id"]), float(mark["seconds"]))
+        self.seconds, self.noted_at, self.shift = (
+            _finite(given.get(name, 0.0)) for name in ("seconds", "noted_at", "shift")
+        )
+
+
+def _finite(value: object) -> float:
+    if not isinstance(value, (int, float)) or not abs(value) < 2**53:
+        raise ValueError("a note holds what is no figure")
+    return float(value)
 
 
 def _whole(value: object) -> int | None:

@@ -203,6 +203,7 @@ class Reconciler:
             self._watches[attempt.uid] = watch
         if watch.log_start is None:
             watch.log_start = seen.log_start
+        watch.heed_seconds(seen.seconds if seen.outcome is None else seen.outcome.seconds)
         return watch
 
     def _note_running(self, attempt: Attempt, seen: Observation) -> None:
@@ -240,7 +241,7 @@ class Reconciler:
         latest = {}
         for watch in self._watches.values():
             try:
-                latest[watch.attempt.task_id] = show_progress(watch.progress, watch.attempt, self._clock.now())
+                latest[watch.attempt.task_id] = show_progress(watch.progress, watch.attempt, watch.seconds)
             except Exception:
                 self._say_trouble(watch.attempt)
         self._attempts.save_progress(latest, self._clock.now())

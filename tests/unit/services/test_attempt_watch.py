@@ -380,3 +380,54 @@ def test_a_note_of_many_long_lines_can_be_read_again(watched: Watched):
     watch.finish()
     assert (watched.directory / "watch.json").stat().st_size <= 2**20
     assert watched.watch().last_lines[-1].endswith("59")
+
+
+@pytest.mark.parametrize("jump", [86_400.0, -86_400.0])
+def test_time_of_a_training_does_not_follow_the_wall_clock(watched: Watched, jump: float):
+    watch = watched.watch(started_at=NOW)
+    before = watch.seconds
+    watched.clock.advance(10)
+    watched.clock.jump(jump)
+    watch.poll()
+    assert watch.seconds == before + 10
+
+
+@pytest.mark.parametrize("jump", [86_400.0, -86_400.0])
+def test_clock_that_is_set_while_nobody_looks_changes_no_duration(watched: Watched, jump: float):
+    watch = watched.watch(started_at=NOW)
+    before, began_at = watch.seconds, watch.began_at
+    watched.prints(step(1))
+    watch.poll()
+    said_at = watch.progress.last_line_at
+    watch.save()
+    watched.clock.jump(jump)
+    watched.clock.advance(13)
+    again = watched.watch(started_at=NOW)
+    assert again.seconds == before + 13
+    assert again.began_at == pytest.approx(began_at + jump)
+    assert said_at is not None
+    assert again.progress.last_line_at == pytest.approx(said_at + jump)
+    again.save()
+    assert watched.watch(started_at=NOW).began_at == pytest.approx(began_at + jump)
+
+
+def test_supervisors_word_for_the_time_goes_further_back(watched: Watched):
+    watch = watched.watch(started_at=NOW)
+    watch.heed_seconds(500.0)
+    watched.clock.advance(1)
+    watch.heed_seconds(None)
+    assert watch.seconds == 501.0
+
+
+def test_event_of_a_resumed_run_after_the_clock_was_set_back_is_its_own(watched: Watched):
+    run_dir = watched.run_dir()
+    watch = watched.watch(resumed_from="global_step5", created_at=watched.clock.now())
+    watched.clock.jump(-86_400.0)
+    watch.poll()
+    writer = EventFileWriter(str(run_dir))
+    event = Event(wall_time=watched.clock.now().timestamp() + 1, step=6)
+    event.summary.CopyFrom(Summary(value=[Summary.Value(tag="train/loss", simple_value=0.5)]))
+    writer.add_event(event)
+    writer.close()
+    watch.poll()
+    assert list(watched.losses()) == [6]
