@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from api import __version__
 from api.app import create_app
 from api.config import Config, ConfigError
+from api.errors import ServiceError
 from api.routes.paths import Paths
 from api.runtime import Runtime, StorageError
 from api.server import Server, Shell
@@ -54,7 +55,11 @@ def main(argv: Sequence[str]) -> int:
     port = listener.getsockname()[1]
     shell = create_shell(runtime)
     server = Server(shell, runtime.live, on_started=lambda: _announce(runtime, port))
-    runtime.start()
+    try:
+        runtime.start()
+    except ServiceError as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return 1
     # What is loaded by now stays: without this, each full collection walks over it, for milliseconds.
     gc.collect()
     gc.freeze()

@@ -69,11 +69,14 @@ class SystemOverview:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The service is alive."""
+    """The service is alive. `status`: `ok`; `degraded`: it works, without what `problems` names; `failing`: nothing
+    is kept any more.
+    """
 
     status: str
     version: str
     uptime: int
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
