@@ -18,6 +18,7 @@ from api.models.reading import FaultKind
 from api.models.snapshot import GPUSnapshot
 from api.models.system import Readiness
 from api.models.task import Keep, RegisteredTask, TaskType, TaskView
+from api.services.busy_gpus import describe_busy
 from api.services.documents import DocumentTable
 from api.services.gpu_documents import GPUDocuments
 from api.services.gpu_events import GPUEvents
@@ -307,10 +308,7 @@ class GPUService:
             indices = state.indices
             held = [f"GPU {indices.get(uuid)} is held by {task_id}" for uuid, task_id in error.data["held_by"].items()]
             error.detail = "; ".join(held) + "."
-            error.data = {
-                **error.data,
-                "available_gpus": [gpu.reading.index for gpu in state.gpus if gpu.judgement.is_available],
-            }
+            error.data = {**error.data, **describe_busy(self.get_all_gpus(), error.data["held_by"])}
             raise
         return self._show(task)
 

@@ -29,7 +29,8 @@ def show_progress(progress: Progress, attempt: Attempt, seconds: float) -> dict[
             "total_steps": progress.total_steps,
             "steps_per_epoch": progress.steps_per_epoch,
             "epoch_progress": _round(progress.epoch_progress, 2),
-            "overall_progress": _round(progress.overall_progress, 2),
+            # Without a step nothing is done yet; with one and no known end it is not known how much.
+            "overall_progress": 0.0 if progress.step is None else _round(progress.overall_progress, 2),
             "eta_seconds": eta,
             "eta_formatted": None if eta is None else format_duration(eta),
             **show_time(seconds),
@@ -83,7 +84,8 @@ NOTHING_YET: Mapping[str, Any] = {
             "training_time",
             "training_time_formatted",
         )
-    ),
+    )
+    | {"overall_progress": 0.0},
     "metrics": dict.fromkeys(
         ("current_loss", "best_loss", "learning_rate", "grad_norm", "epoch_loss", "best_epoch", "nan_steps")
     ),

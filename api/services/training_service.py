@@ -4,7 +4,6 @@ import importlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from api.models.training_view import (
     Deleted,
     PlannedGPUs,
     SeriesView,
+    StoppedTask,
     TaskDetails,
     TaskProgressView,
     TaskRow,
@@ -38,18 +38,20 @@ from api.models.training_view import (
 )
 from api.services.artifacts import OpenFile, list_artifacts, open_artifact
 from api.services.attempt_watch import AttemptWatch
+from api.services.busy_gpus import describe_busy
 from api.services.dispatcher import Dispatcher
+from api.services.forecast import QueueForecast
 from api.services.gpu_service import GPUService
-from api.services.gpu_supply import list_offers
 from api.services.reconciler import Reconciler
 from api.services.request_check import RequestChecker
 from api.services.resume_points import last_complete
 from api.services.series import list_stretches
+from api.services.stop_waiting import StopWaiting
 from api.services.stop_wishes import StopWishes, Wish
 from api.services.task_preview import preview
 from api.services.training_files import TaskFiles, task_files
 from api.services.training_progress import NOTHING_YET, show_progress
-from api.services.training_view import show_details, show_findings, show_progress_of, show_row
+from api.services.training_view import Waiting, show_details, show_findings, show_progress_of, show_row, show_stopped
 from api.storage.attempts import AttemptStore
 from api.storage.tasks import TaskStore
 from api.trainers.trainer import Trainer
@@ -99,6 +101,8 @@ class TrainingService:
         self._clock = clock
         self._storage_root = storage_root
         self._wake = wake
+        self._forecast = QueueForecast(tasks, gpus, clock)
+        self._waiting = StopWaiting()
 
     # -- beginning -------------------------------------------------------------------------------------------------
 
@@ -178,38 +182,32 @@ class TrainingService:
 
     def _busy(self, task: TaskSummary) -> GPUBusy:
         decided = self._dispatcher.plan([*self._tasks.queued(), task])
-        available = [gpu.index for gpu in list_offers(self._gpus.state) if gpu.is_available]
-        time = self._estimate_free(task)
         reason = decided.waiting.get(task.task_id, "somebody else was first")
         return GPUBusy(
             f'The task {reason}. With "queue": true it waits for them.',
-            data={"available_gpus": available, "estimated_available_time": time},
+            data={
+                **describe_busy(self._gpus.get_all_gpus(), [str(name) for name in task.gpus.references]),
+                "estimated_available_time": self._forecast.starts_at(task),
+            },
         )
-
-    def _estimate_free(self, task: TaskSummary) -> datetime | None:
-        """When enough GPUs may be free, by what the trainings on them say; None when that is not known."""
-        active = self._tasks.page(TaskFilter(tuple(s for s in TaskStatus if s.is_active)), MAX_LIMIT, None, None)[0]
-        ends = sorted(
-            eta
-            for row in active
-            if (eta := ((row.progress or {}).get("progress") or {}).get("eta_seconds")) is not None
-        )
-        free = sum(gpu.is_available for gpu in list_offers(self._gpus.state))
-        short = max(1, task.gpu_count - free)
-        return self._clock.now() + timedelta(seconds=ends[short - 1]) if len(ends) >= short else None
 
     # -- changing --------------------------------------------------------------------------------------------------
 
-    def stop(self, task_id: str, force: bool, timeout_seconds: float | None, actor: str) -> TaskDetails:
+    def stop(
+        self, task_id: str, force: bool, timeout_seconds: float | None, actor: str, wait: float = 0
+    ) -> StoppedTask:
         """Asks a task to stop: with a checkpoint, or with `force` without. One that was stopped stays as it is.
 
-        Raises TaskNotFound, TaskNotStoppable.
+        Returns after `wait` seconds at most, earlier when it has ended. Raises TaskNotFound, TaskNotStoppable.
         """
         stop = StopState(self._clock.now(), actor, force, timeout_seconds, StopRung.TERMINATE)
         wish = Wish(stop, f"asked to stop {'without' if force else 'with'} a checkpoint", "")
         watch = self._wishes.record(lambda: self._note_stop(task_id, wish), task_id, wish, self._reconciler)
         self._wake()
-        return self.get(task_id) if watch is None else self._show_from_memory(watch)
+        if watch is not None:
+            return show_stopped(self._show_from_memory(watch))
+        self._waiting.wait(lambda: self._tasks.get_summary(task_id).status.is_finished, wait)
+        return show_stopped(self.get(task_id))
 
     def _note_stop(self, task_id: str, wish: Wish) -> None:
         task, stop = self._tasks.get_summary(task_id), wish.stop
@@ -226,16 +224,10 @@ class TrainingService:
 
     def _show_from_memory(self, watch: AttemptWatch) -> TaskDetails:
         """A task whose stop is carried out although the database cannot be used."""
-        return show_details(
-            self._wishes.show(watch.task),
-            (watch.attempt,),
-            show_progress(watch.progress, watch.attempt, watch.seconds),
-            watch.checkpoints,
-            self._gpus.get_all_gpus(),
-            str(self._files(watch.task.task_id).output),
-            self._clock.now(),
-            None,
-        )
+        attempt, task = watch.attempt, self._wishes.show(watch.task)
+        live, files = show_progress(watch.progress, attempt, watch.seconds), self._files(task.task_id)
+        gpus, places, idle = self._gpus.get_all_gpus(), (files.output, files.log), Waiting(None, None)
+        return show_details(task, (attempt,), live, watch.checkpoints, gpus, places, self._clock.now(), idle)
 
     def _first_rung(self, task: TaskSummary, force: bool) -> StopRung:
         """The rung that a stop will begin with, as far as that can be told now."""
@@ -320,22 +312,25 @@ class TrainingService:
             self._live(task, attempts),
             self._checkpoints(task).checkpoints,
             self._gpus.get_all_gpus(),
-            str(self._files(task_id).output),
+            (self._files(task_id).output, self._files(task_id).log),
             self._clock.now(),
-            self._dispatcher.why_waiting(task),
+            self._waits(task),
         )
+
+    def _waits(self, task: TaskSummary) -> Waiting:
+        return Waiting(self._dispatcher.why_waiting(task), self._forecast.of(task))
 
     def get_page(self, wanted: TaskFilter, gpu: str | None, page: PageRequest) -> Page[TaskRow]:
         """Tasks, newest first. `gpu` is an index or a UUID; an unknown one had none."""
-        indices = {status.uuid: status.gpu_id for status in self._gpus.get_all_gpus()}
+        gpus = {one.uuid: one for one in self._gpus.get_all_gpus()}
         if gpu is not None:
-            by_index = {str(index): uuid for uuid, index in indices.items()}
+            by_index = {str(one.gpu_id): one.uuid for one in gpus.values()}
             wanted = replace(wanted, gpu_uuid=by_index.get(gpu) or gpu)
         limit = min(page.limit, MAX_LIMIT)
         cursor = None if page.cursor is None else int(page.cursor)
         rows, total = self._tasks.page(wanted, limit + 1, page.offset, cursor)
         has_more, rows = len(rows) > limit, rows[:limit]
-        shown = tuple(show_row(task, indices, self._dispatcher.why_waiting(task)) for task in rows)
+        shown = tuple(show_row(task, gpus, self._waits(task)) for task in rows)
         next_cursor = str(rows[-1].serial) if has_more else None
         offset = None if cursor is not None else page.offset or 0
         return Page(shown, Pagination(total, limit, offset, has_more, next_cursor))
