@@ -37,7 +37,6 @@ from api.storage.database import Database, sqlite_url
 from api.storage.kept_answers import DatabaseIdempotencyStore
 from api.storage.privacy import make_private_directory, tighten_sqlite
 from api.storage.registrations import DatabaseRegistrations
-from api.storage.strays import StrayStore
 from api.storage.tasks import TaskStore
 from api.training_parts import build_training
 from api.utils.clock import Clock, SystemClock
@@ -81,7 +80,7 @@ class Runtime:
         )
         desk = NewsDesk()
         training = build_training(
-            config, tasks, attempts, gpus, clock, node, desk, executor, strays=StrayStore(self.database), events=events
+            config, tasks, attempts, gpus, clock, node, desk, executor, database=self.database, events=events
         )
         self.training_loop = training.loop
         logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source)

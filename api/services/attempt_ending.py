@@ -4,9 +4,10 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
+from pathlib import Path
 
 from api.executors.executor import Executor, Outcome
-from api.models.lease import Lease, LeaseKind, LeaseState
+from api.models.lease import Lease
 from api.models.training import Attempt, EventKind, ResumeOptions, TaskStatus, TaskSummary
 from api.services.attempt_starter import AttemptStarter
 from api.services.attempt_watch import AttemptWatch
@@ -36,11 +37,15 @@ class AttemptEnding:
         starter: AttemptStarter,
         executor: Executor,
         clock: Clock,
+        node: str,
+        root: Path,
     ) -> None:
         self._tasks = tasks
         self._attempts = attempts
         self._gpus = gpus
         self._clock = clock
+        self._node = node
+        self._root = root
         self._starter = starter
         self._executor = executor
         self._drains: dict[str, float] = {}
@@ -127,7 +132,7 @@ class AttemptEnding:
 
     def free_drained(self) -> bool:
         """Frees the GPUs that show nothing of their last holder any more; True when there were any."""
-        draining = [lease for lease in self._attempts.leases(LeaseKind.GPU) if lease.state is LeaseState.DRAINING]
+        draining = self._attempts.draining(self._node, self._root)
         self._drains = {lease.resource: self._drains.get(lease.resource, self._clock.monotonic()) for lease in draining}
         self._told.intersection_update(self._drains)
         freed = [lease for lease in draining if self._is_drained(lease) and self._attempts.release_drained(lease)]
