@@ -4,11 +4,11 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from api.errors import NotFound
 from api.models.training_view import Artifact
+from api.utils.clock import time_of
 
 #: Files listed at most; a run of weeks with a checkpoint an hour stays far below.
 MAX_FILES = 50_000
@@ -66,13 +66,18 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name in _SIGNAL_FILES
 
 
+def _shown(name: str) -> str:
+    """A name as an answer can hold it: what is no UTF-8 has a mark in its place."""
+    return os.fsencode(name).decode(errors="replace")
+
+
 def _describe(path: PurePosixPath, entry: os.stat_result, complete: Mapping[str, bool]) -> Artifact:
     checkpoint = next((part for part in path.parts if part.startswith("global_step")), None)
     return Artifact(
-        path=str(path).encode(errors="replace").decode(),
+        path=_shown(str(path)),
         kind=_kind(path),
         size_bytes=entry.st_size,
-        modified_at=datetime.fromtimestamp(entry.st_mtime, UTC),
+        modified_at=time_of(entry.st_mtime),
         is_complete=checkpoint is None or complete.get(checkpoint, False),
     )
 
@@ -111,9 +116,16 @@ def _open_below(root: Path, parts: list[str]) -> int:
     directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         for part in parts[:-1]:
-            below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
+            below = os.open(_real(directory, part), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
             os.close(directory)
             directory = below
-        return os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
+        return os.open(_real(directory, parts[-1]), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
     finally:
         os.close(directory)
+
+
+def _real(directory: int, shown: str) -> str:
+    """The name in a directory that is shown like this: one with a mark in it may be another's."""
+    if "\N{REPLACEMENT CHARACTER}" not in shown:
+        return shown
+    return next((name for name in sorted(os.listdir(directory)) if _shown(name) == shown), shown)

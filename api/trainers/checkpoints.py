@@ -6,11 +6,11 @@ import re
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from api.models.training import Checkpoint
+from api.utils.clock import time_of
 
 _NAME = re.compile(r"global_step(\d{1,12})", re.ASCII)
 _SAVED_MODEL = re.compile(r"(?:epoch|step)\d{1,12}", re.ASCII)
@@ -49,7 +49,7 @@ def list_checkpoints(run_dir: Path) -> tuple[Checkpoint, ...]:
             name=one.name,
             step=one.step,
             size_bytes=one.size_bytes,
-            created_at=datetime.fromtimestamp(one.written_at, UTC),
+            created_at=time_of(one.written_at),
             is_complete=one.size_bytes > 0 and _is_whole(one, latest, judged),
             is_latest=one.name == latest,
         )
