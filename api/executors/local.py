@@ -20,8 +20,11 @@ from api.executors import supervisor
 from api.executors.attempt.ended import has_ended, has_outcome
 from api.executors.attempt.files import read_json, write_json
 from api.executors.attempt.orders import Order
-from api.executors.attempt.processes import is_alive, marked_processes, read_stat
+from api.executors.attempt.processes import is_alive, read_stat
+from api.executors.attempt.span import steady_seconds
 from api.executors.executor import AttemptRef, Living, NodeState, Observation, Outcome, Phase, StopOrder, Submission
+from api.executors.held_pipes import HeldPipes
+from api.executors.left import list_left
 from api.executors.living import list_living
 from api.executors.log_files import LogFiles
 from api.executors.place import Place, is_held_open, is_locked
@@ -42,9 +45,6 @@ ALONE_SECONDS = 0.5
 
 #: Outcomes never change; more than these are read again.
 _REMEMBERED_OUTCOMES = 4096
-
-#: Pipes of attempts that are held open here; with more, the oldest is let go.
-_HELD_PIPES = 256
 
 _LOCK_HELD = 3  # the supervisor's exit code when another one has the attempt
 
@@ -71,7 +71,8 @@ class LocalExecutor:
     """The executor of one machine.
 
     `env` is the environment of the supervisors themselves. They need none, unless their Python needs LD_LIBRARY_PATH.
-    One without a sign of life for `frozen_seconds` is ended, and so replaced by the next.
+    One without a sign of life for `frozen_seconds` is ended, and so replaced by the next. Attempts get a control group
+    each, where that is permitted and wanted.
     """
 
     def __init__(
@@ -80,18 +81,20 @@ class LocalExecutor:
         node: str | None = None,
         env: Mapping[str, str] | None = None,
         frozen_seconds: float = FROZEN_SECONDS,
+        use_cgroups: bool = True,
     ) -> None:
         self._python = python
         self._node = node or socket.gethostname()
         self._env = dict(env or {})
         self._place = Place.here(self._node)
         self._frozen_seconds = frozen_seconds
+        self._use_cgroups = use_cgroups
         self._submitting = threading.Lock()
         self._lock = threading.Lock()  # of what follows
         self._started: dict[Path, _Started] = {}
         self._read: dict[Path, _Read] = {}
         self._ended: dict[Path, Observation] = {}
-        self._pipes: dict[Path, int] = {}
+        self._pipes = HeldPipes()
         self._pulses = Pulses()
         self._seen_at: dict[Path, float] = {}  # monotonic, of those that cannot be seen now
 
@@ -119,7 +122,7 @@ class LocalExecutor:
     def _describe(self, submission: Submission, is_running: bool) -> None:
         """Says what to start, or, where that was done before, that there is something to be taken over."""
         directory = submission.ref.directory
-        write_json(str(directory / "spec.json"), describe(submission, self._node))
+        write_json(str(directory / "spec.json"), describe(submission, self._node, self._use_cgroups))
         if not is_running and not submission.has_run:
             write_json(str(directory / "environment.json"), dict(submission.env))
             return
@@ -190,6 +193,11 @@ class LocalExecutor:
             seen = self._observe(directory, look)
         except OSError as error:
             seen = Observation(Phase.UNKNOWN, self._node, reason=f"{directory} cannot be read: {error.strerror}")
+        except Exception as error:
+            # What one trainer wrote keeps nobody from seeing the others.
+            if directory not in self._seen_at:
+                logger.exception("an attempt cannot be looked at", extra={"directory": str(directory)})
+            seen = Observation(Phase.UNKNOWN, self._node, reason=f"{directory} cannot be understood: {error}")
         now = time.monotonic()
         if seen.phase is not Phase.UNKNOWN:
             self._seen_at.pop(directory, None)
@@ -205,7 +213,7 @@ class LocalExecutor:
         if hidden is not None:
             return hidden
         if runner is not None and self._is_live(runner):
-            self._hold_pipe(directory)
+            self._pipes.hold(directory)
             return self._alive(directory, self._running(runner))
         # It may have ended between the two looks.
         return self._outcome(directory) or self._unsupervised(directory, runner, look)
@@ -241,6 +249,7 @@ class LocalExecutor:
         return replace(seen, reason="its supervisor is frozen, and is replaced")
 
     def _running(self, runner: Runner) -> Observation:
+        since = runner.started_steady if runner.boot_id == self._place.boot_id else None
         return Observation(
             phase=Phase.RUNNING if runner.stop_rung is None else Phase.STOPPING,
             node=self._node,
@@ -248,6 +257,7 @@ class LocalExecutor:
             supervisor=runner.supervisor,
             stop_rung=runner.stop_rung,
             log_start=runner.log_offset,
+            seconds=None if since is None else max(0.0, steady_seconds() - since),
         )
 
     def _unsupervised(self, directory: Path, runner: Runner | None, look: Callable[[], Survey]) -> Observation:
@@ -297,24 +307,8 @@ class LocalExecutor:
         self._ended[directory] = observation
         self._read.pop(directory, None)
         self._pulses.forget(directory)
-        self._let_pipe_go(directory)
+        self._pipes.let_go(directory)
         return observation
-
-    def _hold_pipe(self, directory: Path) -> None:
-        """Keeps what is in the pipe when supervisor and trainer are killed together: the next supervisor finds it."""
-        if directory in self._pipes:
-            return
-        try:
-            self._pipes[directory] = os.open(directory / "output.fifo", os.O_RDONLY | os.O_NONBLOCK)
-        except OSError:
-            return
-        if len(self._pipes) > _HELD_PIPES:
-            self._let_pipe_go(next(iter(self._pipes)))
-
-    def _let_pipe_go(self, directory: Path) -> None:
-        handle = self._pipes.pop(directory, None)
-        if handle is not None:
-            os.close(handle)
 
     def _runner(self, directory: Path) -> Runner | None:
         path = str(directory / "runner.json")
@@ -355,7 +349,9 @@ class LocalExecutor:
         return list_living(survey(), root, locate)
 
     def survivors(self, ref: AttemptRef) -> Sequence[int]:
-        return marked_processes(ref.uid)
+        with self._lock:
+            runner = self._runner(ref.directory)
+        return list_left(ref.uid, ref.directory, None if runner is None else runner.cgroup)
 
 
 def _check_absent(error: OSError) -> None:

@@ -5,7 +5,7 @@ from api.executors.executor import Submission
 LOG_SEGMENT_BYTES = 16 * 2**20
 
 
-def describe(submission: Submission, node: str) -> dict[str, object]:
+def describe(submission: Submission, node: str, use_cgroup: bool = True) -> dict[str, object]:
     """What `spec.json` says, on the machine of this name."""
     return {
         "uid": submission.ref.uid,
@@ -17,6 +17,7 @@ def describe(submission: Submission, node: str) -> dict[str, object]:
         "log_max_bytes": submission.log_max_bytes,
         "log_segment_bytes": LOG_SEGMENT_BYTES,
         "leftover_seconds": submission.leftover_seconds,
+        "cgroup": use_cgroup,
         "node": node,
         "gpu_uuids": list(submission.gpu_uuids),
     }

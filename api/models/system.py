@@ -31,12 +31,12 @@ class DiskUsage:
 
 @dataclass(frozen=True, slots=True)
 class SystemInfo:
-    """The machine. `cpu_percent` is over the time since it was last asked; load over 1, 5 and 15 minutes."""
+    """The machine. `cpu_percent` is over the last sweep of the GPUs; load over 1, 5 and 15 minutes."""
 
     hostname: str
     os: str
     cpu_count: int | None
-    cpu_percent: float
+    cpu_percent: float | None
     load_average: tuple[float, ...]
     memory: HostMemory
     disks: tuple[DiskUsage, ...]
@@ -69,11 +69,14 @@ class SystemOverview:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The service is alive."""
+    """The service is alive. `status`: `ok`; `degraded`: it works, without what `problems` names; `failing`: nothing
+    is kept any more.
+    """
 
     status: str
     version: str
     uptime: int
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

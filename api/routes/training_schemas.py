@@ -11,6 +11,7 @@ from api.models.training_view import (
     CheckpointList,
     Deleted,
     SeriesView,
+    StoppedTask,
     TaskDetails,
     TaskProgressView,
     TaskRow,
@@ -135,6 +136,14 @@ class StopTraining(Strict):
     force: bool = Field(False, description="do not wait for a checkpoint")
     timeout_seconds: float | None = Field(
         None, ge=0, le=86_400, description="how long the checkpoint may take before it is terminated"
+    )
+
+
+class StopQuery(Strict):
+    """How long to wait for the end."""
+
+    wait: float = Field(
+        0, ge=0, le=60, description="seconds for which the answer may wait: 200 when it has ended by then"
     )
 
 
@@ -278,6 +287,10 @@ class ValidationAnswer(Envelope[Validation]):
 
 class TrainingAnswer(Envelope[TaskDetails]):
     """One training."""
+
+
+class StoppedTrainingAnswer(Envelope[StoppedTask]):
+    """A training that was asked to stop."""
 
 
 class TrainingListAnswer(Envelope[TrainingList]):

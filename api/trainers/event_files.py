@@ -16,6 +16,8 @@ from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
 from api.trainers.progress import Point
 from api.utils.clock import LAST_SECOND
+from api.utils.foreign_files import open_plain
+from api.utils.foreign_trees import list_names
 
 _PREFIX = "events.out.tfevents."
 _HEADER = struct.Struct("<QI")
@@ -32,6 +34,8 @@ MOST_VALUES = 1_000
 MOST_TAGS = 500
 LONGEST_TAG = 200
 LARGEST_STEP = 10**12
+#: Event files of one run directory that are read: each start of the trainer makes one.
+MAX_FILES = 1000
 
 #: Bytes of one call: about 30 ms.
 BUDGET = 256 * 2**10
@@ -70,13 +74,8 @@ class EventFileTail:
         return points
 
     def _names(self) -> list[str]:
-        try:
-            with os.scandir(self.run_dir) as entries:
-                return sorted(
-                    e.name for e in entries if e.name.startswith(_PREFIX) and e.is_file(follow_symlinks=False)
-                )
-        except OSError:
-            return []
+        files = list_names(str(self.run_dir))[1]
+        return sorted(name for name in files if name.startswith(_PREFIX))[:MAX_FILES]
 
     def _read_file(self, name: str, budget: int, points: list[Point]) -> int:
         """Bytes that were read."""
@@ -84,7 +83,7 @@ class EventFileTail:
         if position == STOPPED:
             return 0
         try:
-            with (self.run_dir / name).open("rb") as file:
+            with open(open_plain(str(self.run_dir / name)), "rb") as file:
                 file.seek(position)
                 while position - start < budget:
                     record = self._next_record(file, name)

@@ -23,6 +23,7 @@ class Spec:
         self.log_max_bytes = int(self._figure(given, "log_max_bytes"))
         self.log_segment_bytes = int(self._figure(given, "log_segment_bytes"))
         self.leftover_seconds = self._figure(given, "leftover_seconds")
+        self.may_use_cgroup = given.get("cgroup") is not False
         self.given = given
         if not self.argv:
             raise ValueError("spec.json: argv is empty")

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 
+from .cgroup import Cgroup
 from .files import read_file
 
 MARKER = "DPIPE_ATTEMPT_UID"  #: the variable by which every process of an attempt is known
 
+
+WHOLE_RANGE = 4096  #: so many newborn processes at most are looked at one by one
+LIST_SECONDS = 1.0  #: between two lists of all where the kernel does not tell who is new
 
 CHASES = 200  #: looks at newborn processes after each list of all
 
@@ -17,13 +22,14 @@ CHASES = 200  #: looks at newborn processes after each list of all
 class Stat:
     """A process: who it is, whose child, and whether it still runs. `start` is in clock ticks since boot."""
 
-    __slots__ = ("is_alive", "pgid", "pid", "ppid", "sid", "start")
+    __slots__ = ("is_alive", "is_thread", "pgid", "pid", "ppid", "sid", "start")
 
     def __init__(self, pid: int, fields: list[bytes]) -> None:
         self.pid = pid
         self.ppid, self.pgid, self.sid = int(fields[1]), int(fields[2]), int(fields[3])
         self.start = int(fields[19])
         # The main thread of a live process can be a zombie while other threads run.
+        self.is_thread = len(fields) > 35 and fields[35] == b"-1"
         self.is_alive = fields[0] not in (b"Z", b"X", b"x") or int(fields[17]) > 1
 
     @property
@@ -127,15 +133,44 @@ def has_children() -> bool:
 class Tree:
     """The processes of an attempt: the supervisor's descendants, those that carry the marker, and their descendants.
 
-    A process once seen belongs to it for good: by then it may have lost its parents.
+    A process once seen belongs to it for good: by then it may have lost its parents. Where there is a control group,
+    whoever is in it belongs to it.
     """
 
     def __init__(self, uid: str) -> None:
         self.main: tuple[int, int] | None = None
+        self.cgroup: Cgroup | None = None
         self.is_settled = True  #: the last scan missed nobody
         self._marker = marker_of(uid)
         self._known: set[tuple[int, int]] = set()
         self._examined_to = 0
+        self._listed_at = 0.0
+
+    @property
+    def known(self) -> set[tuple[int, int]]:
+        """Who was seen to belong to it, as far as they are not known to have ended."""
+        return self._known
+
+    def restore(self, members: set[tuple[int, int]]) -> None:
+        """Adds those that an earlier supervisor saw."""
+        self._known |= members
+
+    def look(self) -> None:
+        """Sees who was born since the last look; cheap, so that it can be done often."""
+        if self.main is not None:
+            self._known.add(self.main)
+        newest = last_pid()
+        if newest == self._examined_to and newest:
+            return
+        if newest and self._examined_to and newest - self._examined_to < WHOLE_RANGE:
+            parents = {pid for pid, _ in self._known} | {os.getpid()}
+            for stat in self._newborn(newest):
+                if stat.ppid in parents and self._is_child(stat):
+                    self._known.add(stat.identity)
+                    parents.add(stat.pid)
+        elif time.monotonic() - self._listed_at >= LIST_SECONDS:
+            self._listed_at = time.monotonic()
+            self._list(by_marker=True)
 
     def scan(self, by_marker: bool = True) -> list[Stat]:
         """Those that run now."""
@@ -148,6 +183,8 @@ class Tree:
         for stat in members:
             stat.send(signal.SIGKILL)
         members += self._chase(signal.SIGKILL)
+        if self.cgroup is not None:
+            self.cgroup.kill()
         own = os.getsid(0)
         for group in {stat.pgid for stat in members if stat.sid != own and stat.pgid > 1}:
             leader = read_stat(group)
@@ -166,11 +203,14 @@ class Tree:
             children.setdefault(stat.ppid, []).append(stat)
         members: dict[int, Stat] = {}
         self._add(children.get(own, []), children, members)
+        if by_marker and self.cgroup is not None:
+            self._add([found[pid] for pid in self.cgroup.pids() if pid in found], children, members)
         if by_marker:
             self._add(self._orphans(found), children, members)
             rest = [s for s in found.values() if s.pid not in members and s.is_alive]
             self._add([s for s in rest if has_marker(s.pid, self._marker)], children, members)
-        self._known = {stat.identity for stat in members.values()}
+        self._known &= {stat.identity for stat in found.values()}
+        self._known |= {stat.identity for stat in members.values()}
         return [stat for stat in members.values() if stat.is_alive]
 
     def _orphans(self, found: dict[int, Stat]) -> list[Stat]:
@@ -207,14 +247,23 @@ class Tree:
     def _newborn(self, newest: int) -> Iterator[Stat]:
         first, self._examined_to = self._examined_to + 1, newest
         # Pids begin anew at the end of their range; then whoever is there is looked at.
-        pids = range(first, newest + 1) if 0 <= newest - first < 4096 else all_pids()
+        pids = range(first, newest + 1) if 0 <= newest - first < WHOLE_RANGE else all_pids()
         for pid in pids:
             stat = read_stat(pid)
-            if stat is not None and stat.is_alive and stat.identity not in self._known and pid != os.getpid():
+            if (
+                stat is not None
+                and stat.is_alive
+                and not stat.is_thread
+                and stat.identity not in self._known
+                and pid != os.getpid()
+            ):
                 yield stat
 
     def _belongs(self, stat: Stat) -> bool:
-        if stat.ppid == os.getpid() or has_marker(stat.pid, self._marker):
+        return has_marker(stat.pid, self._marker) or self._is_child(stat)
+
+    def _is_child(self, stat: Stat) -> bool:
+        if stat.ppid == os.getpid():
             return True
         parent = read_stat(stat.ppid)
         return parent is not None and parent.identity in self._known

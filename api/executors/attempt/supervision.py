@@ -9,9 +9,10 @@ import time
 
 from api.utils.foreign_files import put_aside
 
+from .containment import BIRTH_SECONDS, Containment
 from .directory import HEARTBEAT_SECONDS, AttemptDirectory, Surpassed, own_identity
 from .ended import has_ended, has_outcome
-from .files import complain, identity_of, number, read_json, write_json
+from .files import complain, exit_status_of, identity_of, number, read_json, write_json
 from .inbox import Inbox
 from .ledger import Ledger
 from .log import CHUNK, LogWriter
@@ -19,6 +20,7 @@ from .orders import Spec
 from .output import OutputFile, OutputPipe, find_output, make_output
 from .processes import Tree, boot_id, is_alive, pid_namespace
 from .scanner import Scanner
+from .span import Span
 from .spawning import spawn
 from .stopping import KILL_SECONDS, Stopping
 
@@ -47,11 +49,12 @@ class Supervisor:
         self._scanner = Scanner((), "")
         self._log: LogWriter | None = None
         self._log_offset = 0
+        self._containment = Containment(self._directory.directory)
         self._ledger = Ledger(self._directory.path("output.ledger"))
         self._output: OutputFile | OutputPipe | None = None
         self._has_more_output = False
         self._poll = select.poll()
-        self._started_at: float | None = None
+        self._span = Span()
         self._status: int | None = None  # of the trainer, as wait() gives it; None until one saw it end
         self._is_adopted = False
         self._record_is_due = False
@@ -90,10 +93,8 @@ class Supervisor:
 
     def _has_ended(self) -> bool:
         directory = self._directory.directory
-        if not has_outcome(directory):
-            return False
-        if has_ended(directory):
-            return True
+        if not has_outcome(directory) or has_ended(directory):
+            return has_outcome(directory)
         complain("exit.json is not its supervisor's work and is put aside")
         put_aside(self._directory.path("exit.json"))
         return False
@@ -151,9 +152,11 @@ class Supervisor:
             output = make_output(self._directory.directory, self._ledger)
             self._use_output(output)
             self._open_log()
-            self._started_at = time.time()
+            self._span.begin()
+            if spec.may_use_cgroup:
+                self._containment.prepare(self._tree, spec.uid)
             self._record()
-            self._tree.main = spawn(spec, environment, output.path, output.flags)
+            self._tree.main = self._containment.spawn(lambda: spawn(spec, environment, output.path, output.flags))
         except (OSError, ValueError) as error:
             return self._finish("could_not_start", error=error)
         self._record_if_possible()
@@ -183,8 +186,11 @@ class Supervisor:
         self._tree.main = identity_of(previous.get("trainer"))
         self._use_output(find_output(self._directory.directory, self._ledger, self._tree.main))
         self._restore(previous)
+        is_same_boot = previous.get("boot_id") == self._boot_id
+        uid = self._directory.name if self._spec is None else self._spec.uid
+        self._containment.resume(self._tree, previous.get("cgroup"), uid, is_same_boot)
         gone = "supervisor_lost"
-        if previous.get("boot_id") != self._boot_id:
+        if not is_same_boot:
             # Its pids are others' now; but what carries the marker lives: a container can have a boot id of its own.
             gone, self._tree.main = "machine_restarted", None
         if self._tree.main is None:
@@ -198,13 +204,12 @@ class Supervisor:
         return self._watch("supervisor_lost")
 
     def _restore(self, previous: dict[str, object]) -> None:
-        self._started_at = number(previous.get("started_at"))
-        status = number(previous.get("status"))
-        self._status = None if status is None else int(status)
+        self._span.restore(previous, previous.get("boot_id") == self._boot_id)
+        self._status = exit_status_of(previous.get("status"))
         self._stopping.restore(previous)
         self._open_log()
         offset = number(previous.get("log_offset"))
-        self._log_offset = self._log_offset if offset is None else int(offset)
+        self._log_offset = self._log_offset if offset is None else min(max(0, int(offset)), self._log_offset)
         tail, first = b"", self._log_offset
         try:
             if self._log is not None:
@@ -236,6 +241,7 @@ class Supervisor:
                     return self._finish(reason)
                 self._do_chores()
                 chores_at = time.monotonic() + self._stopping.pace
+            self._containment.look(self._tree)
             self._take_output(chores_at)
 
     def _reap(self) -> None:
@@ -277,7 +283,7 @@ class Supervisor:
 
     def _take_output(self, until: float) -> None:
         """Waits for output or a signal, and takes a good part of what there is."""
-        timeout = max(0.0, until - time.monotonic())
+        timeout = min(BIRTH_SECONDS, max(0.0, until - time.monotonic()))
         if self._has_more_output:
             timeout = 0.0
         elif self._watch_handle < 0 and not isinstance(self._output, OutputPipe):
@@ -313,13 +319,14 @@ class Supervisor:
             "supervisor": own_identity(),
             "trainer": None if main is None else {"pid": main[0], "start": main[1]},
             "phase": "starting" if main is None else self._stopping.phase,
-            "started_at": self._started_at,
+            **self._span.as_json(),
             "status": self._status,
             **self._stopping.as_json(),
             "phrases": sorted(self._scanner.seen),
             "last_step": self._scanner.last_step,
             "log_offset": self._log_offset,
             "log_lost_bytes": self._ledger.lost,
+            "cgroup": self._containment.path,
         }
         write_json(self._directory.path("runner.json"), record)
 
@@ -358,6 +365,7 @@ class Supervisor:
         if self._output is not None:
             self._output.remove()
         self._ledger.remove()
+        self._containment.remove()
         self._reap()
         return ENDED
 
@@ -376,8 +384,9 @@ class Supervisor:
             "stop_rung": self._stopping.rung,
             "last_step": self._scanner.last_step,
             "phrases": sorted(self._scanner.seen),
-            "started_at": self._started_at,
+            "started_at": self._span.started_at,
             "ended_at": ended_at,
+            "seconds": self._span.seconds(ended_at),
             "survivors_killed": self._stopping.survivors_killed,
             "log_offset": self._log_offset,
             "log_bytes": 0 if log is None else max(0, log.end - self._log_offset),

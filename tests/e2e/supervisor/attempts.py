@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from api.executors.attempt.cgroup import find_cgroup
 from api.executors.attempt.processes import is_alive, marked_processes, read_stat
 from api.executors.executor import AttemptRef, Observation, Outcome, Phase, StopOrder, Submission
 from api.executors.local import LocalExecutor
@@ -87,6 +88,7 @@ class Attempt:
             who = record.get("supervisor", record)
             if who and who.get("start") is not None:
                 kill(who["pid"], who["start"])
+        group = find_cgroup(self._group(), self.ref.uid)
         end = time.monotonic() + 20
         while (left := marked_processes(self.ref.uid)) and time.monotonic() < end:
             for pid in left:
@@ -94,6 +96,16 @@ class Attempt:
                 if stat is not None:
                     stat.send(signal.SIGKILL)
             time.sleep(0.01)
+        if group is not None:
+            group.kill()
+            until(lambda: not group.pids(), PATIENCE, "the end of its control group")
+            group.remove()
+
+    def _group(self) -> object:
+        try:
+            return self.runner().get("cgroup")
+        except (OSError, ValueError, AssertionError, RecursionError):
+            return None
 
 
 def kill(pid: int, start: float) -> None:
@@ -120,6 +132,7 @@ class Attempts:
         directory.mkdir()
         program = directory / "trainer.py"
         program.write_text(textwrap.dedent(script))
+        executor = settings.pop("executor", self.executor)
         given: dict[str, Any] = {
             "argv": (sys.executable, "-u", str(program)),
             "cwd": directory,
@@ -127,9 +140,7 @@ class Attempts:
             "leftover_seconds": 2.0,
             **settings,
         }
-        attempt = Attempt(
-            settings.pop("executor", self.executor), Submission(AttemptRef(uid, directory, task / "log"), **given)
-        )
+        attempt = Attempt(executor, Submission(AttemptRef(uid, directory, task / "log"), **given))
         self.made.append(attempt)
         return attempt
 

@@ -48,3 +48,18 @@ def test_overview_shows_the_disk_of_the_storage(system: SystemService, tmp_path:
 def test_overview_counts_trainings_by_status(system: SystemService):
     counts = system.get_overview().trainings
     assert counts == {**dict.fromkeys(TaskStatus, 0), TaskStatus.RUNNING: 2, TaskStatus.FAILED: 1}
+
+
+def test_cpu_use_is_measured_once_a_sweep_and_not_when_somebody_asks(
+    system: SystemService, service: GPUService, sweep, monkeypatch: pytest.MonkeyPatch
+):
+    measured: list[int] = []
+    monkeypatch.setattr(system._cpu, "measure", lambda: measured.append(1))
+    service.subscribe(system.note_state)
+    sweep()
+    for _ in range(3):
+        system.get_overview()
+        service.note_change()
+    assert len(measured) == 1
+    sweep()
+    assert len(measured) == 2

@@ -1,0 +1,66 @@
+"""What keeps an attempt's processes from getting lost, whatever becomes of their parents and of their supervisor."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from .cgroup import Cgroup, find_cgroup, make_cgroup, own_cgroup
+from .family import Family
+from .files import complain
+from .processes import Tree, is_alive
+
+BIRTH_SECONDS = 0.1  #: between two looks for processes that were born
+
+
+class Containment:
+    """A control group where that is permitted, and a list on the disk of everybody who was seen."""
+
+    def __init__(self, directory: str) -> None:
+        self._family = Family(directory)
+        self._looked_at = 0.0
+        self._own: Cgroup | None = None
+        self._group: Cgroup | None = None
+
+    @property
+    def path(self) -> str | None:
+        """Of the control group."""
+        return None if self._group is None else self._group.path
+
+    def prepare(self, tree: Tree, uid: str) -> None:
+        """Makes the control group of an attempt that is about to start."""
+        self._own = own_cgroup()
+        self._group = tree.cgroup = None if self._own is None else make_cgroup(self._own, uid)
+
+    def spawn(self, start: Callable[[], tuple[int, int]]) -> tuple[int, int]:
+        """Has something started in the control group. Raises OSError, ValueError."""
+        if self._group is None or self._own is None:
+            return start()
+        self._group.move_here()
+        try:
+            return start()
+        finally:
+            try:
+                self._own.move_here()
+            except OSError as error:
+                complain(f"the supervisor is in the control group of its trainer: {error}")
+
+    def resume(self, tree: Tree, path: object, uid: str, is_same_boot: bool) -> None:
+        """Takes over what an earlier supervisor knew."""
+        trainer = tree.main[0] if is_same_boot and tree.main is not None and is_alive(*tree.main) else None
+        self._group = tree.cgroup = find_cgroup(path, uid, trainer)
+        if is_same_boot:
+            tree.restore(self._family.restore())
+
+    def look(self, tree: Tree) -> None:
+        """Sees who was born, and has it on the disk before it can be missed."""
+        if time.monotonic() - self._looked_at >= BIRTH_SECONDS / 2:
+            self._looked_at = time.monotonic()
+            tree.look()
+            self._family.note(tree.known)
+
+    def remove(self) -> None:
+        """Nothing of the tree is left."""
+        self._family.remove()
+        if self._group is not None:
+            self._group.remove()
