@@ -90,7 +90,9 @@ class Runtime:
         registry.register(self.live)
         gpus.subscribe(self.live.publish_snapshot)
         owner = host.own_identity(node)
-        system = SystemService(gpus, training.service, clock, config.storage_root, lambda: self.storage_watch.trouble)
+        system = SystemService(
+            gpus, training.service, clock, config.storage_root, node, lambda: self.storage_watch.trouble
+        )
         gpus.subscribe(system.note_state)
         self.services = Services(
             gpus=gpus,

@@ -29,7 +29,7 @@ _RULES: list[JsonValue] = [_ONE_WISH, at_most_one("config", "config_toml"), at_m
 
 Name = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Description = Annotated[str, Field(max_length=4000, pattern=r"^[^\x00]*$")]
-Count = Annotated[int, Field(ge=1, le=MAX_GPUS), BeforeValidator(whole)]
+Count = Annotated[int, Field(ge=1, le=65_535), BeforeValidator(whole)]
 Memory = Annotated[int, Field(ge=0, le=MAX_MEMORY_MB), BeforeValidator(whole)]
 Priority = Annotated[int, Field(ge=-1000, le=1000), BeforeValidator(whole)]
 RetriedCause = Annotated[CauseCode, Field(strict=False)]

@@ -1,13 +1,22 @@
 """The machine and the service at a glance."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 from api import __version__
 from api.errors import DatabaseDamaged, DatabaseUnavailable, StorageGone, Unavailable
 from api.hardware import host
-from api.models.system import Health, Readiness, SystemOverview, TaskCounts
+from api.models.gpu import GPUSummary
+from api.models.system import (
+    GPUTotals,
+    Health,
+    HolderCounts,
+    NodeAtAGlance,
+    Readiness,
+    SystemOverview,
+    TaskTotals,
+)
 from api.models.task import TaskType
 from api.services.gpu_service import GPUService
 from api.services.training_service import TrainingService
@@ -26,13 +35,15 @@ class SystemService:
         training: TrainingService,
         clock: Clock,
         storage_root: Path,
+        node: str,
         find_trouble: Callable[[], DatabaseUnavailable | None] = lambda: None,
     ) -> None:
-        """`find_trouble` says from memory why nothing can be kept now."""
+        """`node` is this machine's name. `find_trouble` says from memory why nothing can be kept now."""
         self._gpus = gpus
         self._training = training
         self._clock = clock
         self._storage_root = storage_root
+        self._node = node
         self._find_trouble = find_trouble
         self._started = clock.monotonic()
         self._cpu = host.CPUMeter()
@@ -81,19 +92,26 @@ class SystemService:
     def get_overview(self) -> SystemOverview:
         """The machine, its GPUs and tasks."""
         status = self._gpus.get_status()
-        tasks = self._gpus.count_tasks()
+        holders, trainings = self._gpus.count_tasks(), self._training.count()
         return SystemOverview(
             system=host.read_system([Path("/"), self._storage_root], self._cpu.percent),
-            gpus=status.summary,
+            gpus=_totals(status.summary),
             source=status.source,
-            tasks=TaskCounts(
-                total=tasks.total(),
-                training=tasks[TaskType.TRAINING],
-                preprocessing=tasks[TaskType.PREPROCESSING],
-                download=tasks[TaskType.DOWNLOAD],
-                external=tasks[TaskType.EXTERNAL],
+            tasks=TaskTotals(total=sum(trainings.values()), **{status.value: n for status, n in trainings.items()}),
+            trainings=trainings,
+            holders=HolderCounts(
+                total=holders.total(),
+                training=holders[TaskType.TRAINING],
+                preprocessing=holders[TaskType.PREPROCESSING],
+                download=holders[TaskType.DOWNLOAD],
+                external=holders[TaskType.EXTERNAL],
             ),
-            trainings=self._training.count(),
+            nodes=(NodeAtAGlance(self._node, "up", status.summary.total_gpus),),
             uptime=self.uptime,
             version=__version__,
         )
+
+
+def _totals(summary: GPUSummary) -> GPUTotals:
+    known = {field.name: getattr(summary, field.name) for field in fields(summary)}
+    return GPUTotals(**known, total=summary.total_gpus, available=summary.available_gpus, busy=summary.busy_gpus)

@@ -21,6 +21,7 @@ from api.storage.identity import KeptPlaces
 from api.storage.postgresql import create_postgres_engine, wait_for_answers
 from api.storage.sqlite import check_log, create_sqlite_engine, describe_rescue, find_damage
 from api.storage.tables import REVISION, metadata
+from api.utils.masking import is_secret_name
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +84,8 @@ class Database:
     @property
     def shown(self) -> str:
         """The URL without its password."""
-        return self.url.render_as_string(hide_password=True)
+        shown = self.url.difference_update_query([name for name in self.url.query if is_secret_name(name)])
+        return shown.render_as_string(hide_password=True)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -277,6 +279,9 @@ def _parse(text_: str) -> URL:
         url = make_url(text_)
     except (ArgumentError, ValueError):  # ValueError: its port is no number
         raise DatabaseError("DATABASE_URL is no URL: it looks like postgresql://user:password@host/name") from None
+    if "@" in (url.host or ""):
+        # What was read as the host begins with the end of a password, and would be shown.
+        raise DatabaseError("DATABASE_URL has an @ in its name or password: write it as %40")
     backend = url.get_backend_name()
     if backend in ("postgresql", "postgres"):
         return url.set(drivername="postgresql+psycopg")

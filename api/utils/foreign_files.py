@@ -56,7 +56,8 @@ def make_directory(path: str, levels: int = OWN_LEVELS) -> None:
     """Makes a directory that may be there, and those above it, through none of the trainer's links. Raises OSError."""
     parts = [part for part in os.path.abspath(path).split("/") if part]
     above = "/" + "/".join(parts[: len(parts) - levels])
-    os.makedirs(above, exist_ok=True)
+    if not os.path.exists(above):
+        os.makedirs(above, exist_ok=True)
     handle = os.open(above, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for part in parts[len(parts) - levels :]:

@@ -7,7 +7,17 @@ import json
 import os
 import time
 
-from api.utils.foreign_files import ForeignFile, Space, open_own, read, remove, remove_temporaries, status_of, write_all
+from api.utils.foreign_files import (
+    ForeignFile,
+    Space,
+    make_directory,
+    open_own,
+    read,
+    remove,
+    remove_temporaries,
+    status_of,
+    write_all,
+)
 
 from .files import complain, write_json
 from .processes import boot_id, read_stat
@@ -80,7 +90,7 @@ class AttemptDirectory:
         """Makes what somebody removed under a supervisor that lives. Raises OSError, and Surpassed when another one has
         come into its place.
         """
-        os.makedirs(self.directory, exist_ok=True)
+        make_directory(self.directory)
         if not self._has_own_lock():
             lock = self.take_lock()
             if lock < 0:

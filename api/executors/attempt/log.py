@@ -6,7 +6,7 @@ import errno
 import os
 import time
 
-from api.utils.foreign_files import open_own, open_plain, remove, write_all
+from api.utils.foreign_files import make_directory, open_own, open_plain, remove, write_all
 
 from .files import truncate
 from .ledger import UNKNOWN, Ledger
@@ -68,7 +68,7 @@ class LogWriter:
             raise
 
     def _open(self) -> None:
-        os.makedirs(self._directory, exist_ok=True)
+        make_directory(self._directory, LOG_LEVELS)
         self._starts = segment_starts(self._directory)
         if not self._starts:
             self._begin(0, b"")

@@ -110,7 +110,7 @@ def test_an_outcome_whose_reserved_space_was_taken_away_is_written_nevertheless(
 def test_an_order_is_written_though_somebody_holds_the_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.executors.local.ALONE_SECONDS", 0.0)
+    monkeypatch.setattr("api.executors.order_files.ALONE_SECONDS", 0.0)
     handle = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_EX)
     try:
