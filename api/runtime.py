@@ -39,7 +39,6 @@ from api.storage.database import Database, sqlite_url
 from api.storage.kept_answers import DatabaseIdempotencyStore
 from api.storage.privacy import make_private_directory, tighten_sqlite
 from api.storage.registrations import DatabaseRegistrations
-from api.storage.strays import StrayStore
 from api.storage.tasks import TaskStore
 from api.training_parts import build_training
 from api.utils.clock import Clock, SystemClock
@@ -94,7 +93,7 @@ class Runtime:
             desk,
             reserve,
             executor,
-            strays=StrayStore(self.database),
+            database=self.database,
             events=events,
         )
         self.training_loop = training.loop

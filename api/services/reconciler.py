@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 
 from api.errors import Conflict, DatabaseUnavailable, TaskNotFound
 from api.executors.executor import AttemptRef, Executor, Observation, Phase, StopOrder
@@ -25,6 +26,7 @@ from api.services.stop_wishes import StopWishes, Wish
 from api.services.training_news import TrainingNews
 from api.services.training_progress import show_progress
 from api.storage.attempts import AttemptStore
+from api.storage.leadership import LeadershipLost
 from api.storage.tasks import TaskStore
 from api.trainers.trainer import Trainer
 from api.utils.clock import Clock
@@ -55,7 +57,7 @@ class StopTimes:
 
 
 class Reconciler:
-    """The attempts of this machine. One thread calls `tick`."""
+    """The attempts of this machine and storage. One thread calls `tick`."""
 
     def __init__(
         self,
@@ -68,6 +70,7 @@ class Reconciler:
         ending: AttemptEnding,
         clock: Clock,
         node: str,
+        root: Path,
         stop_times: StopTimes,
         news: TrainingNews,
         wishes: StopWishes,
@@ -82,6 +85,7 @@ class Reconciler:
         self._ending = ending
         self._clock = clock
         self._node = node
+        self._root = root
         self._stop_times = stop_times
         self._news = news
         self._watches: dict[str, AttemptWatch] = {}
@@ -94,7 +98,7 @@ class Reconciler:
         """One round; True when something was given up, so that others may have it."""
         # First of all: the end of one that was stopped is no failure.
         self._wishes.note(self._note_wish)
-        open_attempts = self._attempts.open(self._node)
+        open_attempts = self._attempts.open(self._node, self._root)
         self._renew(open_attempts)
         refs = {attempt.uid: self._starter.ref(attempt) for attempt in open_attempts}
         seen = self._executor.observe(list(refs.values()))
@@ -104,7 +108,7 @@ class Reconciler:
             try:
                 freed |= self._reconcile(tasks[attempt.task_id], attempt, refs[attempt.uid], seen[attempt.uid])
                 self._troubled.discard(attempt.uid)
-            except DatabaseUnavailable:
+            except (DatabaseUnavailable, LeadershipLost):
                 raise
             except Exception:
                 # One attempt in trouble must not keep the others from being watched.
@@ -119,6 +123,13 @@ class Reconciler:
         watch = self._watches.pop(attempt.uid, None)
         if watch is not None:
             watch.forget()
+
+    def stand_down(self) -> None:
+        """Forgets what it knows: somebody else goes on, and writes it down."""
+        self._watches.clear()
+        self._submissions.clear()
+        self._refusals.clear()
+        self._renewed_at = float("-inf")
 
     def _say_trouble(self, attempt: Attempt) -> bool:
         if attempt.uid in self._troubled:
