@@ -9,15 +9,16 @@ from apiflask import APIFlask
 from apiflask.exceptions import HTTPError
 from flask import Request, Response, current_app, request
 from flask.json.provider import JSONProvider
-from flask_cors import CORS
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import PathConverter
 
 from api import __version__
 from api.errors import (
     Invalid,
     MalformedRequest,
     MethodNotAllowed,
+    Mistake,
     NotFound,
     ServiceError,
     TaskNotFound,
@@ -47,6 +48,12 @@ _KNOWN_STATUSES: dict[int, type[ServiceError]] = {
     413: TooLarge,
     415: UnsupportedMediaType,
 }
+
+
+class _AnyPath(PathConverter):
+    """A path of any characters: the library's own knows no line breaks, which a file's name may have."""
+
+    regex = r"[^/](?s:.*?)"
 
 
 class _StrictJSON(JSONProvider):
@@ -101,6 +108,7 @@ def create_app(services: Services) -> APIFlask:
     )
     # `//gpu/status` is an unknown address, not one to be redirected in HTML.
     app.url_map.merge_slashes = False
+    app.url_map.converters["path"] = _AnyPath
     app.before_request(_begin_request)
     for blueprint in (health, gpu, training, logs, system, docs, dashboard):
         app.register_blueprint(blueprint)
@@ -112,12 +120,6 @@ def create_app(services: Services) -> APIFlask:
     ):
         app.register_error_handler(kind, handler)
     app.spec_processor(finish_document)  # type: ignore[arg-type]
-    if services.cors_origins:
-        CORS(
-            app,
-            origins=list(services.cors_origins),
-            expose_headers=["ETag", "Age", "X-Request-ID", "Location", "X-Next-Offset"],
-        )
     return app
 
 
@@ -135,8 +137,16 @@ def _begin_request() -> None:
         # No task was ever given such an id, and nothing below needs to know it.
         raise TaskNotFound
     view = current_app.view_functions[rule.endpoint]
-    if "body" in getattr(view, "_spec", ()) and request.mimetype != JSON and not _has_no_body(request, view):
+    if "body" in getattr(view, "_spec", ()):
+        _check_body(view)
+
+
+def _check_body(view: Callable[..., Any]) -> None:
+    if request.mimetype != JSON and not _has_no_body(request, view):
         raise UnsupportedMediaType
+    if not isinstance(request.get_json(), dict):
+        # Said once and here: below, each shape would have its own words for it.
+        raise Invalid(mistakes=[Mistake("", "The body must be an object of JSON, in braces.")])
 
 
 def _answer_apiflask(error: HTTPError) -> Response:

@@ -1,8 +1,6 @@
 """Attempts on this machine: a detached supervisor for each, which neither needs nor notices this service."""
 
-import contextlib
 import errno
-import fcntl
 import logging
 import os
 import signal
@@ -11,36 +9,35 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from api.executors import supervisor
 from api.executors.attempt.ended import has_ended, has_outcome
-from api.executors.attempt.files import read_json, write_json
+from api.executors.attempt.files import write_json
 from api.executors.attempt.orders import Order
 from api.executors.attempt.processes import is_alive, read_stat
+from api.executors.attempt.span import steady_seconds
 from api.executors.executor import AttemptRef, Living, NodeState, Observation, Outcome, Phase, StopOrder, Submission
 from api.executors.held_pipes import HeldPipes
 from api.executors.left import list_left
 from api.executors.living import list_living
 from api.executors.log_files import LogFiles
+from api.executors.order_files import write_order
 from api.executors.place import Place, is_held_open, is_locked
 from api.executors.pulse import FROZEN_SECONDS, Pulses
 from api.executors.records import Runner, damaged_outcome, parse_lock, parse_outcome, parse_runner
 from api.executors.spec import describe
 from api.executors.survey import Survey, survey
 from api.models.task import ProcessIdentity
-from api.utils.foreign_files import ForeignFile, open_directory, open_own, read, read_with_status, status_of
+from api.utils.foreign_files import ForeignFile, make_directory, open_own, read, read_with_status, status_of
 
 logger = logging.getLogger(__name__)
 
 #: Seconds that a supervisor has to record itself; until then it counts as running.
 GRACE_SECONDS = 10.0
-
-#: Seconds that an order to stop waits for another one that is being written.
-ALONE_SECONDS = 0.5
 
 #: Outcomes never change; more than these are read again.
 _REMEMBERED_OUTCOMES = 4096
@@ -112,8 +109,8 @@ class LocalExecutor:
             found = None if is_recorded else survey()
             if found is not None and directory.absolute() in found.supervisors:
                 return
-            directory.mkdir(parents=True, exist_ok=True)
-            submission.ref.log_directory.mkdir(parents=True, exist_ok=True)
+            make_directory(str(directory))
+            make_directory(str(submission.ref.log_directory), levels=2)
             if found is not None:
                 self._describe(submission, is_running=submission.ref.uid in found.members)
             self._start(directory)
@@ -192,6 +189,11 @@ class LocalExecutor:
             seen = self._observe(directory, look)
         except OSError as error:
             seen = Observation(Phase.UNKNOWN, self._node, reason=f"{directory} cannot be read: {error.strerror}")
+        except Exception as error:
+            # What one trainer wrote keeps nobody from seeing the others.
+            if directory not in self._seen_at:
+                logger.exception("an attempt cannot be looked at", extra={"directory": str(directory)})
+            seen = Observation(Phase.UNKNOWN, self._node, reason=f"{directory} cannot be understood: {error}")
         now = time.monotonic()
         if seen.phase is not Phase.UNKNOWN:
             self._seen_at.pop(directory, None)
@@ -243,6 +245,7 @@ class LocalExecutor:
         return replace(seen, reason="its supervisor is frozen, and is replaced")
 
     def _running(self, runner: Runner) -> Observation:
+        since = runner.started_steady if runner.boot_id == self._place.boot_id else None
         return Observation(
             phase=Phase.RUNNING if runner.stop_rung is None else Phase.STOPPING,
             node=self._node,
@@ -250,6 +253,7 @@ class LocalExecutor:
             supervisor=runner.supervisor,
             stop_rung=runner.stop_rung,
             log_start=runner.log_offset,
+            seconds=None if since is None else max(0.0, steady_seconds() - since),
         )
 
     def _unsupervised(self, directory: Path, runner: Runner | None, look: Callable[[], Survey]) -> Observation:
@@ -321,15 +325,9 @@ class LocalExecutor:
         """Raises OSError."""
         if self._has_ended(ref.directory):
             return
-        ref.directory.mkdir(parents=True, exist_ok=True)
+        make_directory(str(ref.directory))
         file = None if order.signal_file is None else str(order.signal_file.absolute())
-        wanted = Order(file, order.checkpoint_seconds, order.terminate_seconds)
-        with _alone(ref.directory):
-            known = _known_order(ref.directory)
-            hardened = wanted if known is None else known.hardened_by(wanted)
-            if known is None or hardened.as_json() != known.as_json():
-                order_file = str(ref.directory / "stop.json")
-                write_json(order_file, {**hardened.as_json(), "requested_at": time.time()})
+        write_order(ref.directory, Order(file, order.checkpoint_seconds, order.terminate_seconds))
 
     # Looking closer
 
@@ -363,30 +361,3 @@ def _read_outcome(path: str) -> Outcome:
 
 def _runs(process: ProcessIdentity) -> bool:
     return is_alive(process.pid, process.start)
-
-
-def _known_order(directory: Path) -> Order | None:
-    try:
-        return Order.parse(read_json(str(directory / "stop.json")))
-    except (OSError, ValueError):
-        return None
-
-
-@contextlib.contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    """One at a time, over all processes; but nobody who keeps others from it for longer than a moment."""
-    handle = open_directory(str(directory))
-    give_up_at = time.monotonic() + ALONE_SECONDS
-    try:
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                # A trainer may hold it for ever; to lose what two servers order at once is the lesser evil.
-                if time.monotonic() >= give_up_at:
-                    break
-                time.sleep(0.01)
-        yield
-    finally:
-        os.close(handle)

@@ -5,7 +5,7 @@ import re
 import socket
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -208,10 +208,13 @@ def _idle_seconds(times: Any) -> float:
     return float(times.idle) + getattr(times, "iowait", 0.0)
 
 
-def read_system(disk_paths: Iterable[Path], cpu_percent: float | None = None) -> SystemInfo:
-    """The machine now, with a CPU use that was measured before."""
-    memory = psutil.virtual_memory()
-    load = os.getloadavg()
+def read_system(disk_paths: Sequence[Path], cpu_percent: float | None = None) -> SystemInfo:
+    """The machine now, with a CPU use that was measured before. The last path is that of the storage."""
+    memory, load = psutil.virtual_memory(), os.getloadavg()
+    total, available = memory.total // _MIB, memory.available // _MIB
+    used = (memory.total - memory.available) // _MIB
+    disks = tuple(_disk(path) for path in disk_paths)
+    storage = disks[-1]
     return SystemInfo(
         hostname=socket.gethostname(),
         os=f"{os.uname().sysname} {os.uname().release}",
@@ -219,13 +222,20 @@ def read_system(disk_paths: Iterable[Path], cpu_percent: float | None = None) ->
         cpu_percent=cpu_percent,
         load_average=tuple(load),
         memory=HostMemory(
-            total=memory.total // _MIB,
-            used=(memory.total - memory.available) // _MIB,
-            available=memory.available // _MIB,
+            total=total,
+            used=used,
+            available=available,
             percent=memory.percent,
         ),
-        disks=tuple(_disk(path) for path in disk_paths),
-        uptime=int(time.time() - psutil.boot_time()),
+        disks=disks,
+        uptime=int(time.clock_gettime(time.CLOCK_BOOTTIME)),
+        cpu_usage=cpu_percent,
+        memory_total=total,
+        memory_used=used,
+        memory_available=available,
+        disk_total=storage.total,
+        disk_used=storage.used,
+        disk_free=storage.free,
     )
 
 

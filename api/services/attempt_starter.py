@@ -8,6 +8,7 @@ from api.executors.executor import AttemptRef, Executor, Submission
 from api.models.training import Attempt, AttemptStatus, ResumeOptions, TrainingTask
 from api.services.training_files import TaskFiles, task_files, write_private
 from api.trainers.trainer import Command, Launch, Trainer
+from api.utils.foreign_files import make_directory
 
 logger = logging.getLogger(__name__)
 
@@ -79,8 +80,8 @@ class AttemptStarter:
 
     @staticmethod
     def _write(files: TaskFiles, launch: Launch, command: Command) -> None:
-        for directory in (launch.directory, files.output, files.log):
-            directory.mkdir(parents=True, exist_ok=True)
+        for directory, levels in ((launch.directory, 3), (files.output, 2), (files.log, 2)):
+            make_directory(str(directory), levels)
         for name, text in command.files.items():
             write_private(launch.directory / name, text.encode())
 

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 
 from api.errors import DatabaseUnavailable
 from api.executors.executor import AttemptRef, Executor, Observation, Phase, StopOrder
@@ -23,6 +24,7 @@ from api.services.outcomes import Verdict, could_not_start
 from api.services.training_news import TrainingNews
 from api.services.training_progress import show_progress
 from api.storage.attempts import AttemptStore
+from api.storage.leadership import LeadershipLost
 from api.storage.tasks import TaskStore
 from api.trainers.trainer import Trainer
 from api.utils.clock import Clock
@@ -53,7 +55,7 @@ class StopTimes:
 
 
 class Reconciler:
-    """The attempts of this machine. One thread calls `tick`."""
+    """The attempts of this machine and storage. One thread calls `tick`."""
 
     def __init__(
         self,
@@ -66,6 +68,7 @@ class Reconciler:
         ending: AttemptEnding,
         clock: Clock,
         node: str,
+        root: Path,
         stop_times: StopTimes,
         news: TrainingNews,
     ) -> None:
@@ -78,6 +81,7 @@ class Reconciler:
         self._ending = ending
         self._clock = clock
         self._node = node
+        self._root = root
         self._stop_times = stop_times
         self._news = news
         self._watches: dict[str, AttemptWatch] = {}
@@ -88,7 +92,7 @@ class Reconciler:
 
     def tick(self) -> bool:
         """One round; True when something was given up, so that others may have it."""
-        open_attempts = self._attempts.open(self._node)
+        open_attempts = self._attempts.open(self._node, self._root)
         self._renew(open_attempts)
         refs = {attempt.uid: self._starter.ref(attempt) for attempt in open_attempts}
         seen = self._executor.observe(list(refs.values()))
@@ -98,7 +102,7 @@ class Reconciler:
             try:
                 freed |= self._reconcile(tasks[attempt.task_id], attempt, refs[attempt.uid], seen[attempt.uid])
                 self._troubled.discard(attempt.uid)
-            except DatabaseUnavailable:
+            except (DatabaseUnavailable, LeadershipLost):
                 raise
             except Exception:
                 # One attempt in trouble must not keep the others from being watched.
@@ -108,13 +112,25 @@ class Reconciler:
 
     def _note_trouble(self, attempt: Attempt) -> None:
         """Says once what happened, and begins the watch anew: what was noted of the attempt may be damaged."""
-        if attempt.uid in self._troubled:
+        if not self._say_trouble(attempt):
             return
-        self._troubled.add(attempt.uid)
-        logger.exception("attempt cannot be reconciled", extra={"attempt": attempt.uid})
         watch = self._watches.pop(attempt.uid, None)
         if watch is not None:
             watch.forget()
+
+    def stand_down(self) -> None:
+        """Forgets what it knows: somebody else goes on, and writes it down."""
+        self._watches.clear()
+        self._submissions.clear()
+        self._refusals.clear()
+        self._renewed_at = float("-inf")
+
+    def _say_trouble(self, attempt: Attempt) -> bool:
+        if attempt.uid in self._troubled:
+            return False
+        self._troubled.add(attempt.uid)
+        logger.exception("attempt cannot be reconciled", extra={"attempt": attempt.uid})
+        return True
 
     def get_watch(self, attempt_uid: str) -> AttemptWatch | None:
         """The watch over an attempt that runs here."""
@@ -146,10 +162,13 @@ class Reconciler:
         self._refusals.pop(attempt.uid, None)
         if seen.process is not None:
             self._note_running(attempt, seen)
-        watch.poll()
-        self._checks.check(task, watch)
-        if task.status is TaskStatus.STOPPING and task.stop is not None:
-            self._stop(task, task.stop, watch, seen)
+        try:
+            watch.poll()
+            self._checks.check(task, watch)
+        finally:
+            # Whatever its files look like, it can be stopped.
+            if task.status is TaskStatus.STOPPING and task.stop is not None:
+                self._stop(task, task.stop, watch, seen)
         return False
 
     def _note_unknown(self, task: TaskSummary, attempt: Attempt, seen: Observation) -> None:
@@ -195,6 +214,7 @@ class Reconciler:
             self._watches[attempt.uid] = watch
         if watch.log_start is None:
             watch.log_start = seen.log_start
+        watch.heed_seconds(seen.seconds if seen.outcome is None else seen.outcome.seconds)
         return watch
 
     def _note_running(self, attempt: Attempt, seen: Observation) -> None:
@@ -229,10 +249,12 @@ class Reconciler:
         if now - self._noted_at < PROGRESS_SECONDS:
             return
         self._noted_at = now
-        latest = {
-            watch.attempt.task_id: show_progress(watch.progress, watch.attempt, self._clock.now())
-            for watch in self._watches.values()
-        }
+        latest = {}
+        for watch in self._watches.values():
+            try:
+                latest[watch.attempt.task_id] = show_progress(watch.progress, watch.attempt, watch.seconds)
+            except Exception:
+                self._say_trouble(watch.attempt)
         self._attempts.save_progress(latest, self._clock.now())
 
     def _forget(self, attempt: Attempt) -> None:

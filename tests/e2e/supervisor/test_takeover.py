@@ -307,3 +307,20 @@ def test_a_supervisor_that_was_surpassed_leaves_a_trainer_that_has_passed_to_the
     assert process.wait(PATIENCE) == 4
     os.kill(pid, 0)
     assert not (attempt.directory / "exit.json").exists()
+
+
+def test_an_outcome_that_the_trainer_wrote_itself_is_put_aside_and_the_trainer_taken_over(attempts: Attempts) -> None:
+    attempt = attempts.start("import time; print('up', flush=True); time.sleep(600)")
+    attempt.waits_for(b"up")
+    pid = attempt.trainer_pid()
+    write_json(str(attempt.directory / "exit.json"), {"reason": "exited", "exit_code": 0, "fence": 1})
+    assert attempt.observe().phase is Phase.RUNNING
+    attempt.kill_supervisor()
+    assert attempt.observe().phase is Phase.ABSENT
+    attempt.submit()
+    until(lambda: attempt.runner()["fence"] == 2, PATIENCE, "the second supervisor")
+    assert attempt.trainer_pid() == pid
+    attempt.stop(terminate=5.0)
+    outcome = attempt.outcome()
+    assert (outcome.exit_code, outcome.stop_requested) == (None, True)
+    assert len(list(attempt.directory.glob(".exit.json.*.foreign"))) == 1

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from api.services import artifacts
 from api.services.artifacts import ArtifactNotFound, list_artifacts, open_artifact
+from tests.unit.utils.foreign import Plant, each_plant
 
 
 @pytest.fixture(scope="module")
@@ -95,9 +96,19 @@ def test_kind_of_a_file_is_known_by_its_name(tmp_path: Path, path: str, kind: st
     assert [one.kind for one in list_artifacts(tmp_path, {})] == [kind]
 
 
-def test_name_that_is_no_text_is_listed_all_the_same(tmp_path: Path):
-    (tmp_path / os.fsdecode(b"\xff")).touch()
-    assert len(list_artifacts(tmp_path, {})) == 1
+def test_name_that_is_no_text_is_listed_and_opened_all_the_same(tmp_path: Path):
+    (tmp_path / os.fsdecode(b"\xff")).mkdir()
+    (tmp_path / os.fsdecode(b"\xff") / os.fsdecode(b"a\xfe")).write_bytes(b"inside")
+    (shown,) = [one.path for one in list_artifacts(tmp_path, {})]
+    assert shown == "\ufffd/a\ufffd"
+    assert content(tmp_path, shown) == b"inside"
+
+
+def test_time_that_no_calendar_has_is_listed_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    # Only some file systems keep such a time.
+    status = os.stat_result((0o100644, 0, 0, 1, 0, 0, 5, 0, 10**15, 0))
+    monkeypatch.setattr(artifacts, "walk", lambda root, levels, most: [("a", status)])
+    assert list_artifacts(tmp_path, {})[0].modified_at.year == 9999
 
 
 def test_list_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -110,3 +121,27 @@ def test_list_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def test_directory_that_is_not_there_has_no_files(tmp_path: Path):
     assert list_artifacts(tmp_path / "absent", {}) == []
     assert content(tmp_path / "absent", "x") is None
+
+
+@each_plant
+def test_what_is_no_file_is_no_artifact(tmp_path: Path, plant: Plant):
+    (tmp_path / "run").mkdir()
+    plant(tmp_path / "run" / "sample.png")
+    listed = {artifact.path for artifact in list_artifacts(tmp_path, {})}
+    if "run/sample.png" not in listed:
+        with pytest.raises(ArtifactNotFound):
+            open_artifact(tmp_path, "run/sample.png")
+
+
+def test_directories_without_end_are_listed_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(artifacts, "MAX_ENTRIES", 50)
+    for number in range(100):
+        (tmp_path / str(number) / "below").mkdir(parents=True)
+    (tmp_path / "file").touch()
+    assert len(list_artifacts(tmp_path, {})) <= 1
+
+
+def test_file_with_a_time_that_no_calendar_has_is_listed(tmp_path: Path):
+    (tmp_path / "file").touch()
+    os.utime(tmp_path / "file", ns=(-(10**18), -(10**18)))
+    assert [artifact.modified_at.year for artifact in list_artifacts(tmp_path, {})] == [1970]

@@ -62,6 +62,12 @@ def impatient(monkeypatch: pytest.MonkeyPatch, database: Database) -> Iterator[D
 # -- transactions ------------------------------------------------------------------------------------------------------
 
 
+def test_pages_that_connections_keep_are_bounded_over_all_of_them(tmp_path: Path):
+    with closing(Database(sqlite_url(tmp_path / "database.sqlite"))) as database, database.read() as connection:
+        kept_kib = -connection.execute(text("PRAGMA cache_size")).scalar_one()
+    assert 0 < kept_kib * database_module.POOL_SIZE <= 16 * 1024
+
+
 def test_write_is_kept(database: Database):
     with database.write() as connection:
         append(connection)
@@ -248,6 +254,17 @@ def test_password_is_not_shown():
     database = Database(f"postgresql://user:{SECRET}@127.0.0.1:1/name")
     assert SECRET not in database.shown
     assert re.fullmatch(r"postgresql\+psycopg://user:\*+@127\.0\.0\.1:1/name", database.shown)
+
+
+def test_password_in_the_query_is_not_shown_either():
+    assert SECRET not in Database(f"postgresql://user@127.0.0.1:1/name?password={SECRET}&sslmode=disable").shown
+
+
+@pytest.mark.parametrize("password", [f"x@{SECRET}", f"{SECRET}@", f"x:{SECRET}@y", f"x/{SECRET}@y"])
+def test_a_password_that_cannot_be_told_from_the_host_is_refused_without_it(password: str):
+    with pytest.raises(DatabaseError) as refused:
+        Database(f"postgresql://user:{password}@127.0.0.1:1/name").migrate()
+    assert SECRET not in str(refused.value)
 
 
 def test_password_is_not_in_errors():
