@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,9 @@ _revision = Table("alembic_version", MetaData(), Column("version_num", String(32
 #: Marks a connection whose transaction has appended an event.
 APPENDED = "appended"
 
+#: What must be true for what is written in this context.
+_condition: ContextVar[Callable[[Connection], None] | None] = ContextVar("condition", default=None)
+
 _RETRY_AFTER = {"Retry-After": "2"}
 
 
@@ -50,6 +54,16 @@ _TAKE_ANOTHER = "name another one by STORAGE_ROOT or DATABASE_URL"
 
 class DatabaseError(Exception):
     """The database cannot be used: which one, why, and what to do."""
+
+
+@contextmanager
+def writing_only_if(condition: Callable[[Connection], None]) -> Iterator[None]:
+    """Every transaction that is begun here to write begins with this condition, which raises when it does not hold."""
+    before = _condition.set(condition)
+    try:
+        yield
+    finally:
+        _condition.reset(before)
 
 
 class Database:
@@ -89,6 +103,9 @@ class Database:
             self._check_places(connection)
             # What a transaction left behind that was rolled back.
             connection.info.pop(APPENDED, None)
+            condition = _condition.get()
+            if condition is not None:
+                condition(connection)
             yield connection
             has_appended = connection.info.pop(APPENDED, False)
             self._check_places(connection)
