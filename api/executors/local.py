@@ -1,8 +1,6 @@
 """Attempts on this machine: a detached supervisor for each, which neither needs nor notices this service."""
 
-import contextlib
 import errno
-import fcntl
 import logging
 import os
 import signal
@@ -11,14 +9,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from api.executors import supervisor
 from api.executors.attempt.ended import has_ended, has_outcome
-from api.executors.attempt.files import read_json, write_json
+from api.executors.attempt.files import write_json
 from api.executors.attempt.orders import Order
 from api.executors.attempt.processes import is_alive, read_stat
 from api.executors.executor import AttemptRef, Living, NodeState, Observation, Outcome, Phase, StopOrder, Submission
@@ -26,21 +24,19 @@ from api.executors.held_pipes import HeldPipes
 from api.executors.left import list_left
 from api.executors.living import list_living
 from api.executors.log_files import LogFiles
+from api.executors.ordering import give_order
 from api.executors.place import Place, is_held_open, is_locked
 from api.executors.pulse import FROZEN_SECONDS, Pulses
 from api.executors.records import Runner, damaged_outcome, parse_lock, parse_outcome, parse_runner
 from api.executors.spec import describe
-from api.executors.survey import Survey, survey
+from api.executors.survey import Survey, supervises, survey
 from api.models.task import ProcessIdentity
-from api.utils.foreign_files import ForeignFile, open_directory, open_own, read, read_with_status, status_of
+from api.utils.foreign_files import ForeignFile, open_own, read, read_with_status, status_of
 
 logger = logging.getLogger(__name__)
 
 #: Seconds that a supervisor has to record itself; until then it counts as running.
 GRACE_SECONDS = 10.0
-
-#: Seconds that an order to stop waits for another one that is being written.
-ALONE_SECONDS = 0.5
 
 #: Outcomes never change; more than these are read again.
 _REMEMBERED_OUTCOMES = 4096
@@ -160,10 +156,10 @@ class LocalExecutor:
 
     def _has_supervisor(self, directory: Path) -> bool:
         runner = self._runner(directory)
-        return (runner is not None and self._is_live(runner)) or self._lock_holder(directory) is not None
+        return (runner is not None and self._is_live(directory, runner)) or self._lock_holder(directory) is not None
 
-    def _is_live(self, runner: Runner) -> bool:
-        return self._place.is_of(runner) and runner.supervisor is not None and _runs(runner.supervisor)
+    def _is_live(self, directory: Path, runner: Runner) -> bool:
+        return self._place.is_of(runner) and runner.supervisor is not None and _runs(runner.supervisor, directory)
 
     def _lock_holder(self, directory: Path) -> ProcessIdentity | None:
         """Who has the lock by its own word, which it gives before it records itself."""
@@ -171,7 +167,7 @@ class LocalExecutor:
             holder = parse_lock(read(str(directory / "lock")), self._place.boot_id)
         except OSError:
             return None
-        return holder if holder is not None and _runs(holder) else None
+        return holder if holder is not None and _runs(holder, directory) else None
 
     def _reap(self) -> None:
         now = time.monotonic()
@@ -206,7 +202,7 @@ class LocalExecutor:
         hidden = None if runner is None else self._hidden(directory, runner)
         if hidden is not None:
             return hidden
-        if runner is not None and self._is_live(runner):
+        if runner is not None and self._is_live(directory, runner):
             self._pipes.hold(directory)
             return self._alive(directory, self._running(runner))
         # It may have ended between the two looks.
@@ -250,6 +246,7 @@ class LocalExecutor:
             supervisor=runner.supervisor,
             stop_rung=runner.stop_rung,
             log_start=runner.log_offset,
+            log_lost_bytes=runner.log_lost_bytes,
         )
 
     def _unsupervised(self, directory: Path, runner: Runner | None, look: Callable[[], Survey]) -> Observation:
@@ -292,7 +289,12 @@ class LocalExecutor:
             _check_absent(error)
             return None
         observation = Observation(
-            Phase.ENDED, self._node, stop_rung=outcome.stop_rung, outcome=outcome, log_start=outcome.log_offset
+            Phase.ENDED,
+            self._node,
+            stop_rung=outcome.stop_rung,
+            outcome=outcome,
+            log_start=outcome.log_offset,
+            log_lost_bytes=outcome.log_lost_bytes,
         )
         if len(self._ended) >= _REMEMBERED_OUTCOMES:
             self._ended.clear()
@@ -321,15 +323,12 @@ class LocalExecutor:
         """Raises OSError."""
         if self._has_ended(ref.directory):
             return
-        ref.directory.mkdir(parents=True, exist_ok=True)
         file = None if order.signal_file is None else str(order.signal_file.absolute())
-        wanted = Order(file, order.checkpoint_seconds, order.terminate_seconds)
-        with _alone(ref.directory):
-            known = _known_order(ref.directory)
-            hardened = wanted if known is None else known.hardened_by(wanted)
-            if known is None or hardened.as_json() != known.as_json():
-                order_file = str(ref.directory / "stop.json")
-                write_json(order_file, {**hardened.as_json(), "requested_at": time.time()})
+        with self._lock:
+            runner = self._runner(ref.directory)
+            is_there = runner is not None and self._is_live(ref.directory, runner)
+        supervisor = runner.supervisor if runner is not None and is_there else None
+        give_order(ref.directory, Order(file, order.checkpoint_seconds, order.terminate_seconds), supervisor)
 
     # Looking closer
 
@@ -361,32 +360,6 @@ def _read_outcome(path: str) -> Outcome:
         return damaged_outcome(status_of(path).st_mtime)
 
 
-def _runs(process: ProcessIdentity) -> bool:
-    return is_alive(process.pid, process.start)
-
-
-def _known_order(directory: Path) -> Order | None:
-    try:
-        return Order.parse(read_json(str(directory / "stop.json")))
-    except (OSError, ValueError):
-        return None
-
-
-@contextlib.contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    """One at a time, over all processes; but nobody who keeps others from it for longer than a moment."""
-    handle = open_directory(str(directory))
-    give_up_at = time.monotonic() + ALONE_SECONDS
-    try:
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                # A trainer may hold it for ever; to lose what two servers order at once is the lesser evil.
-                if time.monotonic() >= give_up_at:
-                    break
-                time.sleep(0.01)
-        yield
-    finally:
-        os.close(handle)
+def _runs(supervisor: ProcessIdentity, directory: Path) -> bool:
+    """Whether this is a live supervisor of this attempt: a trainer can write any pid into its record."""
+    return is_alive(supervisor.pid, supervisor.start) and supervises(supervisor.pid, directory)

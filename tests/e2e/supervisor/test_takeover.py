@@ -307,3 +307,35 @@ def test_a_supervisor_that_was_surpassed_leaves_a_trainer_that_has_passed_to_the
     assert process.wait(PATIENCE) == 4
     os.kill(pid, 0)
     assert not (attempt.directory / "exit.json").exists()
+
+
+#: What killed writers leave, the server's and an older version's.
+LEFT = (
+    ".environment.json.0123456789abcdef.new",
+    ".spec.json.0123456789abcdef.new",
+    ".runner.json.0123456789abcdef.new",
+    ".exit.json.0123456789abcdef.new",
+    "environment.json.0123456789abcdef",
+    "spec.json.0123456789abcdef",
+    "runner.json.new",
+)
+
+
+def test_nothing_half_written_is_left_by_a_takeover(attempts: Attempts) -> None:
+    attempt = attempts.start("import time; print('up', flush=True); time.sleep(600)")
+    attempt.waits_for(b"up")
+    attempt.trainer_pid()
+    attempt.kill_supervisor()
+    for name in LEFT:
+        (attempt.directory / name).write_text("secret")
+    attempt.submit()
+    until(lambda: attempt.runner()["fence"] == 2, PATIENCE, "the second supervisor")
+    left = [path.name for path in attempt.directory.iterdir() if path.is_file() and path.read_bytes() == b"secret"]
+    assert left == []
+
+
+def test_only_records_are_left_at_the_end(attempts: Attempts) -> None:
+    attempt = attempts.start("print('up')")
+    attempt.outcome()
+    records = {"spec.json", "runner.json", "exit.json", "lock", "fence", "heartbeat", "supervisor.log", "trainer.py"}
+    until(lambda: {path.name for path in attempt.directory.iterdir()} <= records, PATIENCE, "the end of the supervisor")
