@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from api import __version__
 from api.app import create_app
 from api.config import Config, ConfigError
+from api.errors import ServiceError
+from api.routes.paths import Paths
 from api.runtime import Runtime, StorageError
 from api.server import Server, Shell
 from api.shell.protocol import listen
@@ -53,7 +55,11 @@ def main(argv: Sequence[str]) -> int:
     port = listener.getsockname()[1]
     shell = create_shell(runtime)
     server = Server(shell, runtime.live, on_started=lambda: _announce(runtime, port))
-    runtime.start()
+    try:
+        runtime.start()
+    except ServiceError as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return 1
     # What is loaded by now stays: without this, each full collection walks over it, for milliseconds.
     gc.collect()
     gc.freeze()
@@ -68,8 +74,10 @@ def main(argv: Sequence[str]) -> int:
 def create_shell(runtime: Runtime, serves_documents: bool = True) -> Shell:
     """The application around the runtime's parts, for the server and for tests."""
     gpus, system = runtime.services.gpus, runtime.services.system
+    app = create_app(runtime.services)
     return Shell(
-        create_app(runtime.services),
+        app,
+        Paths(app.url_map),
         runtime.policy,
         runtime.access_log,
         runtime.live.serving,

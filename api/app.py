@@ -9,7 +9,6 @@ from apiflask import APIFlask
 from apiflask.exceptions import HTTPError
 from flask import Request, Response, current_app, request
 from flask.json.provider import JSONProvider
-from flask_cors import CORS
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 
@@ -18,6 +17,7 @@ from api.errors import (
     Invalid,
     MalformedRequest,
     MethodNotAllowed,
+    Mistake,
     NotFound,
     ServiceError,
     TaskNotFound,
@@ -112,12 +112,6 @@ def create_app(services: Services) -> APIFlask:
     ):
         app.register_error_handler(kind, handler)
     app.spec_processor(finish_document)  # type: ignore[arg-type]
-    if services.cors_origins:
-        CORS(
-            app,
-            origins=list(services.cors_origins),
-            expose_headers=["ETag", "Age", "X-Request-ID", "Location", "X-Next-Offset"],
-        )
     return app
 
 
@@ -135,8 +129,16 @@ def _begin_request() -> None:
         # No task was ever given such an id, and nothing below needs to know it.
         raise TaskNotFound
     view = current_app.view_functions[rule.endpoint]
-    if "body" in getattr(view, "_spec", ()) and request.mimetype != JSON and not _has_no_body(request, view):
+    if "body" in getattr(view, "_spec", ()):
+        _check_body(view)
+
+
+def _check_body(view: Callable[..., Any]) -> None:
+    if request.mimetype != JSON and not _has_no_body(request, view):
         raise UnsupportedMediaType
+    if not isinstance(request.get_json(), dict):
+        # Said once and here: below, each shape would have its own words for it.
+        raise Invalid(mistakes=[Mistake("", "The body must be an object of JSON, in braces.")])
 
 
 def _answer_apiflask(error: HTTPError) -> Response:

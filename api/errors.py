@@ -216,6 +216,24 @@ class DatabaseUnavailable(ServiceError):
     code, status = "database_unavailable", 503
 
 
+class StorageGone(DatabaseUnavailable):
+    """What this service keeps has been moved, deleted or replaced under it; nothing was changed."""
+
+    code = "storage_gone"
+
+
+class DatabaseDamaged(DatabaseUnavailable):
+    """The database is damaged; nothing was changed. Restore it from a backup."""
+
+    code = "database_damaged"
+
+
+class StorageFull(DatabaseUnavailable):
+    """The disk of the database is full; nothing was changed."""
+
+    code = "storage_full"
+
+
 class Unavailable(ServiceError):
     """The service cannot answer this now."""
 

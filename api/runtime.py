@@ -27,6 +27,7 @@ from api.services.gpu_events import GPUEvents
 from api.services.gpu_service import GPUService
 from api.services.log_service import LogService
 from api.services.server_log import ServerLog
+from api.services.storage_watch import StorageWatch
 from api.services.system_service import SystemService
 from api.services.training_files import write_private
 from api.services.training_news import NewsDesk
@@ -64,7 +65,8 @@ class Runtime:
         http_metrics = HTTPMetrics()
         self.server_log = ServerLog(root / "server-log", config.server_log_max_bytes, config.logs_json)
         self.access_log = AccessLog(http_metrics, config.log_level, config.logs_json, copy=self.server_log.write)
-        self.database = Database(config.database_url or sqlite_url(root / "database.sqlite"))
+        self.database = Database(config.database_url or sqlite_url(root / "database.sqlite"), root)
+        self.storage_watch = StorageWatch(self.database)
         tasks, attempts = TaskStore(self.database), AttemptStore(self.database)
         registry = _create_registry(http_metrics, tasks)
         self.source = create_source(config, clock)
@@ -89,15 +91,18 @@ class Runtime:
         registry.register(self.live)
         gpus.subscribe(self.live.publish_snapshot)
         owner = host.own_identity(node)
+        system = SystemService(
+            gpus, training.service, clock, config.storage_root, node, lambda: self.storage_watch.trouble
+        )
+        gpus.subscribe(system.note_state)
         self.services = Services(
             gpus=gpus,
             training=training.service,
             logs=logs,
-            system=SystemService(gpus, training.service, clock, config.storage_root),
+            system=system,
             strays=training.strays,
             idempotency=DatabaseIdempotencyStore(self.database, clock, owner, lambda other: host.is_alive(other, node)),
             clock=clock,
-            cors_origins=config.cors_origins,
         )
         self.policy = HostPolicy(allowed_names(config), config.cors_origins)
 
@@ -114,6 +119,7 @@ class Runtime:
         """Starts every loop, and gives the first sweep a moment to end."""
         self.server_log.start()
         self.access_log.start()
+        self.storage_watch.start()
         self.services.gpus.start_monitoring()
         self.services.gpus.wait_for_first_sweep(FIRST_SWEEP_SECONDS)
         self.live.start()
@@ -124,6 +130,7 @@ class Runtime:
         self.training_loop.stop()
         self.live.stop()
         self.services.gpus.stop_monitoring()
+        self.storage_watch.stop()
         self.access_log.stop()
         self.server_log.stop()
         self.database.close()
@@ -135,7 +142,7 @@ def _name_node(root: Path) -> str:
     try:
         make_private_directory(root)
         if not path.exists():
-            write_private(path, socket.gethostname().encode())
+            write_private(path, socket.gethostname().encode(), levels=0)
         return path.read_text().strip() or socket.gethostname()
     except OSError as error:
         raise StorageError(

@@ -20,6 +20,7 @@ from api.live.serving import LiveServing
 from api.services.documents import DocumentTable, ReadyDocument
 from api.shell.access_log import Access, AccessLog
 from api.shell.body import Bodies
+from api.shell.crossing import is_preflight, preflight_headers
 from api.shell.downloads import send_download
 from api.shell.guard import HostPolicy, join_headers, request_id_of
 from api.shell.protocol import HTTPProtocol, WebSocketProtocol, limit_send_buffer
@@ -48,7 +49,13 @@ UNKNOWN_ROUTE = "unknown"
 #: The status in log and metrics of a request whose client left before it was answered; nginx's word for it.
 CLIENT_GONE = 499
 
-_STREAM_METHODS = "GET, HEAD, OPTIONS"
+_STREAM_METHODS = ("GET", "HEAD", "OPTIONS")
+
+
+class Paths(Protocol):
+    """The addresses of what lies below."""
+
+    def methods(self, path: str) -> tuple[str, ...]: ...  # none: there is nothing at this address
 
 
 class Shell:
@@ -57,6 +64,7 @@ class Shell:
     def __init__(
         self,
         flask_app: WSGIApplication,
+        paths: Paths,
         policy: HostPolicy,
         access_log: AccessLog,
         live: LiveServing,
@@ -71,6 +79,7 @@ class Shell:
         `serves_documents=False` leaves every document to its Flask route: slower, and the same in all else.
         """
         self._flask = FlaskBelow(flask_app, FLASK_THREADS)
+        self._paths = paths
         self._places = asyncio.Semaphore(FLASK_THREADS)
         self.unread = Unread()  #: what has been answered and not been read
         self._policy = policy
@@ -109,15 +118,15 @@ class Shell:
         route = None
         try:
             self._check(scope, headers)
-            ready = self._ready_document(scope, headers)
+            if self._policy.allows_cross(headers.get(b"origin")):
+                reply.allow_origin(headers[b"origin"])
+            ready = self._ready_document(scope)
             if ready is not None:
                 route = ready.route
                 await reply.send_document(ready.document, headers, self._clock.monotonic())
             else:
                 await self._think(scope, headers, receive, reply)
         except ServiceError as error:
-            if self._policy.allows_cross(headers.get(b"origin")):
-                reply.allow_origin(headers[b"origin"])
             await reply.fail(error)
         except ClientGone:
             reply.status = reply.status or CLIENT_GONE
@@ -132,30 +141,47 @@ class Shell:
             headers.update(join_headers(scope["headers"]))
         self._policy.check(headers.get(b"host"), headers.get(b"origin"))
 
-    def _ready_document(self, scope: Scope, headers: Headers) -> ReadyDocument | None:
-        is_plain = scope["method"] == "GET" and not scope["query_string"] and b"origin" not in headers
+    def _ready_document(self, scope: Scope) -> ReadyDocument | None:
+        is_plain = scope["method"] == "GET" and not scope["query_string"]
         return self._documents().ready(scope["path"]) if is_plain and self._serves_documents else None
 
-    async def _think(self, scope: Scope, headers: Headers, receive: Receive, reply: Reply) -> None:
+    async def _think(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, reply: Reply) -> None:
         token = current_request_id.set(reply.request_id)
+        path, method = scope["path"], scope["method"]
         try:
-            found = self._live.find_events(scope["path"])
-            if found is not None:
-                await self._stream(found, scope, headers, receive, reply)
-            elif scope["path"] in self._instant and scope["method"] in ("GET", "HEAD"):
-                scope["state"]["route"] = scope["path"]
-                if self._policy.allows_cross(headers.get(b"origin")):
-                    reply.allow_origin(headers[b"origin"])
-                await reply.send_json(encode_answer(self._instant[scope["path"]]()))
+            if is_preflight(method, headers):
+                await reply.send_empty(200, preflight_headers(headers))
+                return
+            found = self._live.find_events(path)
+            methods = _STREAM_METHODS if found is not None else self._paths.methods(path)
+            if not methods:
+                await self._send_on(scope, reply)
+            elif method == "OPTIONS":
+                await reply.send_empty(200, [(b"allow", ", ".join(methods).encode())])
+            elif method not in methods:
+                raise MethodNotAllowed(headers={"Allow": ", ".join(methods)})
+            elif found is not None:
+                await self._stream(found, scope, receive, reply)
+            elif path in self._instant:
+                scope["state"]["route"] = path
+                await reply.send_json(encode_answer(self._instant[path]()))
             else:
                 await self._ask_flask(scope, headers, receive, reply)
         finally:
             current_request_id.reset(token)
 
-    async def _ask_flask(self, scope: Scope, headers: Headers, receive: Receive, reply: Reply) -> None:
-        if scope["path"].startswith("//"):
-            # Werkzeug would drop the first slash and find a route.
+    async def _send_on(self, scope: Scope, reply: Reply) -> None:
+        """To the address without a slash at its end, where there is one. Raises NotFound."""
+        path, raw = scope["path"], scope.get("raw_path") or b""
+        shorter = path[:-1]
+        is_there = path.endswith("/") and (self._paths.methods(shorter) or self._live.find_events(shorter) is not None)
+        # An encoded slash is none that somebody has typed.
+        if not is_there or not raw.endswith(b"/"):
             raise NotFound
+        query: bytes = scope["query_string"]
+        await reply.send_empty(308, [(b"location", raw[:-1] + (b"?" + query if query else b""))])
+
+    async def _ask_flask(self, scope: Scope, headers: Headers, receive: Receive, reply: Reply) -> None:
         if not scope["query_string"].isascii():
             raise MalformedRequest("The query string must be percent-encoded.")
         await _until_taken(scope)
@@ -172,8 +198,6 @@ class Shell:
             await reply.send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
             await reply.send({"type": "http.response.body", "body": answer.body})
             return
-        if self._policy.allows_cross(headers.get(b"origin")):
-            reply.allow_origin(headers[b"origin"])
         await send_download(file, scope, receive, reply.send)
 
     @asynccontextmanager
@@ -189,17 +213,8 @@ class Shell:
         finally:
             self._places.release()
 
-    async def _stream(self, found: Found, scope: Scope, headers: Headers, receive: Receive, reply: Reply) -> None:
+    async def _stream(self, found: Found, scope: Scope, receive: Receive, reply: Reply) -> None:
         scope["state"]["route"] = found.route.pattern
-        if scope["method"] == "OPTIONS":
-            headers_out = [(b"allow", _STREAM_METHODS.encode()), (b"content-length", b"0")]
-            await reply.send({"type": "http.response.start", "status": 200, "headers": headers_out})
-            await reply.send({"type": "http.response.body", "body": b""})
-            return
-        if scope["method"] not in ("GET", "HEAD"):
-            raise MethodNotAllowed(headers={"Allow": _STREAM_METHODS})
-        if self._policy.allows_cross(headers.get(b"origin")):
-            reply.allow_origin(headers[b"origin"])
         connection = _connection(scope)
         if connection is not None:
             limit_send_buffer(connection)

@@ -13,6 +13,7 @@ from api.services.attempt_starter import AttemptStarter
 from api.services.dispatcher import Dispatcher
 from api.services.gpu_events import GPUEvents
 from api.services.gpu_service import GPUService
+from api.services.gpu_supply import name_gpus
 from api.services.hangs import HangLimits
 from api.services.reconciler import Reconciler, StopTimes
 from api.services.request_check import RequestChecker
@@ -67,7 +68,9 @@ def build_training(
     environment = child_environment()
     own = {name: environment[name] for name in ("LD_LIBRARY_PATH",) if name in environment}
     executor = executor or LocalExecutor(sys.executable, node, own)
-    starter = AttemptStarter(executor, root, environment, config.log_max_bytes)
+    starter = AttemptStarter(
+        executor, root, environment, config.log_max_bytes, lambda uuids: name_gpus(gpus.state, uuids)
+    )
     stop_times = StopTimes(config.stop_checkpoint_seconds, config.stop_terminate_seconds)
     reconciler = Reconciler(
         tasks,

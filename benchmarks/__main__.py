@@ -15,6 +15,7 @@ from benchmarks import (
     logs,
     metrics,
     scheduling,
+    soak,
     starting,
     status,
     streams,
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, Callable[[Effort], Iterator[Row]]] = {
     "live": live.measure,
     "logs": logs.measure,
     "dashboard": dashboard.measure,
+    "soak": soak.measure,
 }
 
 

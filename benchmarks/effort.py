@@ -25,6 +25,7 @@ class Effort:
     watch_seconds: int = 20
     followers: int = 500
     live_seconds: int = 20
+    soak_requests: int = 30_000
 
 
 FULL = Effort()
@@ -47,4 +48,5 @@ QUICK = Effort(
     watch_seconds=5,
     followers=50,
     live_seconds=5,
+    soak_requests=1_200,
 )

@@ -80,6 +80,7 @@ class Outcome:
     survivors_killed: int = 0  #: what outlived the main process and had to be ended
     log_offset: int | None = None  #: where in the task's log this attempt's output begins
     log_bytes: int = 0  #: what it put there
+    seconds: float | None = None  #: how long the trainer ran, whatever was done to the wall clock
     log_lost_bytes: int = 0  #: what the disk did not take
     error_number: int | None = None  #: the errno of `error`, where it has one
 
@@ -97,6 +98,7 @@ class Observation:
     reason: str | None = None
     log_start: int | None = None  #: where in the task's log this attempt's lines begin
     log_lost_bytes: int | None = None  #: what of its output is not in the log: the disk was full, or it came too fast
+    seconds: float | None = None  #: how long the trainer has run, whatever was done to the wall clock
     age: float = 0.0  #: seconds since it was last seen; 0 while it is seen
 
 

@@ -19,6 +19,7 @@ from api.executors.attempt.ended import has_ended, has_outcome
 from api.executors.attempt.files import write_json
 from api.executors.attempt.orders import Order
 from api.executors.attempt.processes import is_alive, read_stat
+from api.executors.attempt.span import steady_seconds
 from api.executors.executor import AttemptRef, Living, NodeState, Observation, Outcome, Phase, StopOrder, Submission
 from api.executors.held_pipes import HeldPipes
 from api.executors.left import list_left
@@ -31,7 +32,7 @@ from api.executors.records import Runner, damaged_outcome, parse_lock, parse_out
 from api.executors.spec import describe
 from api.executors.survey import Survey, supervises, survey
 from api.models.task import ProcessIdentity
-from api.utils.foreign_files import ForeignFile, open_own, read, read_with_status, status_of
+from api.utils.foreign_files import ForeignFile, make_directory, open_own, read, read_with_status, status_of
 
 logger = logging.getLogger(__name__)
 
@@ -108,8 +109,8 @@ class LocalExecutor:
             found = None if is_recorded else survey()
             if found is not None and directory.absolute() in found.supervisors:
                 return
-            directory.mkdir(parents=True, exist_ok=True)
-            submission.ref.log_directory.mkdir(parents=True, exist_ok=True)
+            make_directory(str(directory))
+            make_directory(str(submission.ref.log_directory), levels=2)
             if found is not None:
                 self._describe(submission, is_running=submission.ref.uid in found.members)
             self._start(directory)
@@ -188,6 +189,11 @@ class LocalExecutor:
             seen = self._observe(directory, look)
         except OSError as error:
             seen = Observation(Phase.UNKNOWN, self._node, reason=f"{directory} cannot be read: {error.strerror}")
+        except Exception as error:
+            # What one trainer wrote keeps nobody from seeing the others.
+            if directory not in self._seen_at:
+                logger.exception("an attempt cannot be looked at", extra={"directory": str(directory)})
+            seen = Observation(Phase.UNKNOWN, self._node, reason=f"{directory} cannot be understood: {error}")
         now = time.monotonic()
         if seen.phase is not Phase.UNKNOWN:
             self._seen_at.pop(directory, None)
@@ -239,6 +245,7 @@ class LocalExecutor:
         return replace(seen, reason="its supervisor is frozen, and is replaced")
 
     def _running(self, runner: Runner) -> Observation:
+        since = runner.started_steady if runner.boot_id == self._place.boot_id else None
         return Observation(
             phase=Phase.RUNNING if runner.stop_rung is None else Phase.STOPPING,
             node=self._node,
@@ -247,6 +254,7 @@ class LocalExecutor:
             stop_rung=runner.stop_rung,
             log_start=runner.log_offset,
             log_lost_bytes=runner.log_lost_bytes,
+            seconds=None if since is None else max(0.0, steady_seconds() - since),
         )
 
     def _unsupervised(self, directory: Path, runner: Runner | None, look: Callable[[], Survey]) -> Observation:

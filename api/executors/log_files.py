@@ -8,9 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.executors.attempt.segments import TIME_RECORD, read_log, segment_starts
+from api.executors.attempt.segments import LOG_LEVELS, TIME_RECORD, read_log, segment_starts
+from api.utils.foreign_files import open_plain
 
 _ATTEMPTS = 3  # to read while the oldest segments are being removed
+
+__all__ = ["LOG_LEVELS", "LogCursor", "LogFiles", "LogSpan", "LogTime"]
 
 #: Since its last change, after which a listing of a directory can be relied on until the next one shows.
 SETTLED_NANOSECONDS = 2 * 10**9
@@ -161,7 +164,7 @@ class LogFiles:
     @contextmanager
     def _open_times(self, start: int) -> Iterator["_Times | None"]:
         try:
-            handle = os.open(self.path(start, ".times"), os.O_RDONLY)
+            handle = open_plain(self.path(start, ".times"), LOG_LEVELS)
         except FileNotFoundError:
             yield None
             return
@@ -254,7 +257,7 @@ class LogCursor:
 
     def _open(self, start: int) -> bool:
         try:
-            handle = os.open(self._files.path(start), os.O_RDONLY)
+            handle = open_plain(self._files.path(start), LOG_LEVELS)
         except FileNotFoundError:
             return False
         if self._handle >= 0 and start == self._start and os.path.samestat(os.fstat(handle), os.fstat(self._handle)):

@@ -10,6 +10,13 @@ from api.executors.executor import Outcome
 from api.models.task import ProcessIdentity
 from api.models.training import StopRung
 
+#: How an attempt can end: see Outcome.
+REASONS = frozenset({"exited", "could_not_start", "stopped_before_start", "supervisor_lost", "machine_restarted"})
+
+_LONGEST_TEXT = 2000
+_MOST_TEXTS = 64
+_LAST_PID = 2**31 - 1
+_LAST_SECOND = 253_402_300_799.0  #: of the year 9999
 #: GPUs that one attempt can have, and characters of a UUID.
 MAX_GPUS, MAX_UUID = 64, 128
 
@@ -26,6 +33,7 @@ class Runner:
     phase: str
     log_offset: int | None
     node: str | None = None  #: the machine that it was written on
+    started_steady: float | None = None  #: when the trainer was started, in seconds since the machine was
     cgroup: str | None = None  #: the control group of its processes
     log_lost_bytes: int | None = None  #: what of its output is nowhere; None in a record of an older version
     pid_namespace: int | None = None  #: the one of its pids; None in a record of an older version
@@ -48,6 +56,7 @@ def parse_runner(content: bytes) -> Runner | None:
         log_offset=_whole(record.get("log_offset")),
         node=node if isinstance(node, str) else None,
         cgroup=cgroup if isinstance(cgroup, str) else None,
+        started_steady=_moment(record.get("started_steady")),
         log_lost_bytes=_whole(record.get("log_lost_bytes")),
         pid_namespace=_whole(record.get("pid_namespace")) or None,
     )
@@ -85,21 +94,22 @@ def parse_outcome(content: bytes, written_at: float) -> Outcome | None:
     """The outcome; None when it cannot be understood. `written_at` is the time of its file."""
     record = _object(content)
     reason = None if record is None else record.get("reason")
-    if record is None or not isinstance(reason, str) or not reason:
+    if record is None or not isinstance(reason, str) or reason not in REASONS:
         return None
     error, phrases = record.get("error"), record.get("phrases")
     return Outcome(
         reason=reason,
-        exit_code=_whole(record.get("exit_code")),
-        signal=_whole(record.get("signal")),
-        error=error if isinstance(error, str) else None,
+        exit_code=_whole(record.get("exit_code"), 255),
+        signal=_whole(record.get("signal"), 64),
+        error=error[:_LONGEST_TEXT] if isinstance(error, str) else None,
         stop_requested=record.get("stop_requested") is True,
         stop_rung=_rung(record.get("stop_rung")),
         last_step=_whole(record.get("last_step")),
-        phrases=frozenset(p for p in phrases if isinstance(p, str)) if isinstance(phrases, list) else frozenset(),
-        started_at=number(record.get("started_at")),
-        ended_at=_or(number(record.get("ended_at")), written_at),
+        phrases=_texts(phrases),
+        started_at=_moment(record.get("started_at")),
+        ended_at=_ended_at(record, written_at),
         survivors_killed=_whole(record.get("survivors_killed")) or 0,
+        seconds=_moment(record.get("seconds")),
         log_offset=_whole(record.get("log_offset")),
         log_bytes=_whole(record.get("log_bytes")) or 0,
         log_lost_bytes=_whole(record.get("log_lost_bytes")) or 0,
@@ -119,7 +129,7 @@ def damaged_outcome(at: float) -> Outcome:
         last_step=None,
         phrases=frozenset(),
         started_at=None,
-        ended_at=at,
+        ended_at=min(max(0.0, at), _LAST_SECOND),
     )
 
 
@@ -128,7 +138,7 @@ def parse_identity(given: object) -> ProcessIdentity | None:
     if not isinstance(given, dict):
         return None
     pid, start = _whole(given.get("pid")), number(given.get("start"))
-    return None if pid is None or pid <= 0 or start is None else ProcessIdentity(pid, start)
+    return None if not pid or pid > _LAST_PID or start is None else ProcessIdentity(pid, start)
 
 
 def _object(content: bytes) -> Mapping[str, Any] | None:
@@ -139,13 +149,25 @@ def _object(content: bytes) -> Mapping[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _whole(value: object) -> int | None:
+def _whole(value: object, most: int = 2**53) -> int | None:
     figure = number(value)
-    return None if figure is None or not figure.is_integer() else int(figure)
+    return None if figure is None or not figure.is_integer() or not 0 <= figure <= most else int(figure)
 
 
-def _or(value: float | None, default: float) -> float:
-    return default if value is None else value
+def _moment(value: object) -> float | None:
+    figure = number(value)
+    return figure if figure is not None and 0 <= figure <= _LAST_SECOND else None
+
+
+def _ended_at(record: Mapping[str, Any], written_at: float) -> float:
+    told = _moment(record.get("ended_at"))
+    return min(max(0.0, written_at), _LAST_SECOND) if told is None else told
+
+
+def _texts(given: object) -> frozenset[str]:
+    if not isinstance(given, list):
+        return frozenset()
+    return frozenset(text[:_LONGEST_TEXT] for text in given[:_MOST_TEXTS] if isinstance(text, str))
 
 
 def _rung(value: object) -> StopRung | None:

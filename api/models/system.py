@@ -31,20 +31,62 @@ class DiskUsage:
 
 @dataclass(frozen=True, slots=True)
 class SystemInfo:
-    """The machine. `cpu_percent` is over the time since it was last asked; load over 1, 5 and 15 minutes."""
+    """The machine. `cpu_percent` is over the last sweep of the GPUs; load over 1, 5 and 15 minutes.
+
+    The flat fields say the same for programs that know no others; `disk_*` is the disk of the storage.
+    """
 
     hostname: str
     os: str
     cpu_count: int | None
-    cpu_percent: float
+    cpu_percent: float | None
     load_average: tuple[float, ...]
     memory: HostMemory
     disks: tuple[DiskUsage, ...]
     uptime: int
+    cpu_usage: float | None
+    memory_total: int
+    memory_used: int
+    memory_available: int
+    disk_total: int | None
+    disk_used: int | None
+    disk_free: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class TaskCounts:
+class GPUTotals(GPUSummary):
+    """The GPUs in figures; the short names say how many there are, can be had, and are busy."""
+
+    total: int
+    available: int
+    busy: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskTotals:
+    """How many trainings there are, and in each status."""
+
+    total: int
+    queued: int
+    starting: int
+    running: int
+    stopping: int
+    completed: int
+    failed: int
+    stopped: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeAtAGlance:
+    """A machine of this service."""
+
+    name: str
+    state: str  #: up: it answers
+    gpus: int
+
+
+@dataclass(frozen=True, slots=True)
+class HolderCounts:
     """How many tasks hold GPUs, by type."""
 
     total: int
@@ -59,21 +101,26 @@ class SystemOverview:
     """The machine, its GPUs and tasks at a glance; `uptime` is the service's."""
 
     system: SystemInfo
-    gpus: GPUSummary
+    gpus: GPUTotals
     source: SourceName
-    tasks: TaskCounts
+    tasks: TaskTotals
     trainings: Mapping[TaskStatus, int]  #: how many there are in each status
+    holders: HolderCounts
+    nodes: tuple[NodeAtAGlance, ...]
     uptime: int
     version: str
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The service is alive."""
+    """The service is alive. `status`: `ok`; `degraded`: it works, without what `problems` names; `failing`: nothing
+    is kept any more.
+    """
 
     status: str
     version: str
     uptime: int
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

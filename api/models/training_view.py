@@ -80,9 +80,13 @@ class TaskRow:
     status: TaskStatus
     priority: int
     gpu_count: int
+    gpu_id: int | None  #: the first of its GPUs
+    gpu_name: str | None
     gpu_ids: tuple[int | None, ...]
     gpu_uuids: tuple[str, ...]
     waiting_reason: str | None
+    queue_position: int | None  #: of one that waits, from 1
+    estimated_start: datetime | None  #: of one that waits
     warning: str | None
     failure: Cause | None
     stop: StopView | None
@@ -143,12 +147,24 @@ class TaskDetails(TaskRow):
     request: Mapping[str, Any]
     config: Mapping[str, Any]
     plan: TrainingPlan
+    estimated_duration: float | None  #: seconds from its start to its end
     system_stats: tuple[GPUStats, ...]
     checkpoints: tuple[Checkpoint, ...]
     attempts: tuple[AttemptView, ...]
     warnings: tuple[str, ...]
     output_dir: str
+    logs_path: str
     run_dir: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoppedTask(TaskDetails):
+    """A training that was asked to stop; unknown until it has ended."""
+
+    stopped_at: datetime | None
+    checkpoint_saved: bool | None  #: whether a whole checkpoint was written since it was asked
+    last_checkpoint: str | None  #: the name of the last whole one
+    training_time: float | None  #: seconds, over all attempts
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,13 @@ health = APIBlueprint("health", __name__, url_prefix="/health", tag="System")
 
 @health.get("")
 @health.output(HealthAnswer)
+@health.doc(responses=[503])
 def get_health() -> Response:
     """The service is alive
 
     Open to all, and asked without touching GPUs or trainings. Whether answers can be relied on: `/health/ready`.
+    `degraded` names what does not work for now, such as a database that does not answer. 503 (`storage_gone`,
+    `database_damaged`) when only a person can make the service keep anything again, with what to do.
     """
     return answer(services().system.get_health())
 
@@ -26,6 +29,7 @@ def get_health() -> Response:
 def get_readiness() -> Response:
     """Its readings can be relied on
 
-    503 with the reasons when readings are older than 3 sweeps, or NVML fails on a machine that has it.
+    503 with the reasons when readings are older than 3 sweeps, NVML fails on a machine that has it, or nothing can be
+    kept: the database does not answer, is damaged, or is not the one of the start any more.
     """
     return answer(services().system.get_readiness())

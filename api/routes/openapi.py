@@ -75,6 +75,17 @@ def _failure_response(description: str) -> dict[str, Any]:
 
 
 def _finish_operation(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    _finish_parameters(operation)
+    if "requestBody" in operation:
+        body = operation["requestBody"]
+        schema = _resolved(body["content"][JSON]["schema"], schemas)
+        # {} is then a whole body, which may be left out: see body_is_optional.
+        body["required"] = bool(schema.get("required") or schema.get("minProperties"))
+        _tell_defaults(schema)
+    _finish_responses(operation["responses"])
+
+
+def _finish_parameters(operation: dict[str, Any]) -> None:
     for parameter in operation.get("parameters", []):
         schema = parameter.get("schema", {})
         if "description" in schema:
@@ -85,18 +96,18 @@ def _finish_operation(operation: dict[str, Any], schemas: dict[str, Any]) -> Non
     for status, header in _HEADERS.items():
         if status in operation["responses"]:
             operation.setdefault("parameters", []).append(header)
-    if "requestBody" in operation:
-        body = operation["requestBody"]
-        schema = _resolved(body["content"][JSON]["schema"], schemas)
-        # {} is then a whole body, which may be left out: see body_is_optional.
-        body["required"] = bool(schema.get("required") or schema.get("minProperties"))
-        _tell_defaults(schema)
-    for status, response in operation["responses"].items():
+
+
+def _finish_responses(responses: dict[str, Any]) -> None:
+    if {"200", "202"} <= responses.keys():
+        # What is done at once is answered as what is under way.
+        responses["200"]["content"] = responses["202"]["content"]
+    for status, response in responses.items():
         if int(status) >= 400:
-            operation["responses"][status] = _failure_response(response["description"])
+            responses[status] = _failure_response(response["description"])
         elif int(status) == 304:
             response.pop("content", None)
-    operation["responses"]["default"] = {"$ref": "#/components/responses/Failure"}
+    responses["default"] = {"$ref": "#/components/responses/Failure"}
 
 
 def _resolved(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,8 @@ from api.routes.training_schemas import (
     MetricsQuery,
     PatchTraining,
     ResumeTraining,
+    StoppedTrainingAnswer,
+    StopQuery,
     StopTraining,
     TrainingAnswer,
     TrainingEventsAnswer,
@@ -33,6 +35,16 @@ from api.utils.pagination import paginate
 from api.utils.responses import answer, answer_file
 
 training = APIBlueprint("training", __name__, url_prefix="/api/v1/training", tag="Training")
+
+#: A stop's 200 looks as its 202 does.
+_STOPPED: dict[int, str] = {
+    200: "It has ended.",
+    400: "Bad request",
+    404: "Not found",
+    409: "Conflict",
+    415: "Unsupported media type",
+    422: "Unprocessable entity",
+}
 
 #: Who asks. There are no keys yet: everybody is the same.
 ACTOR = "api"
@@ -89,34 +101,38 @@ def get_list(query_data: ListQuery) -> Response:
 
 @training.post("/stop/<task_id>")
 @training.input(StopTraining)
-@training.output(TrainingAnswer, status_code=202)
-@training.doc(responses=[400, 404, 409, 415, 422])
+@training.input(StopQuery, location="query")
+@training.output(StoppedTrainingAnswer, status_code=202)
+@training.doc(responses=_STOPPED)
 @body_is_optional
-def stop(task_id: str, json_data: StopTraining) -> Response:
+def stop(task_id: str, json_data: StopTraining, query_data: StopQuery) -> Response:
     """Stop a training
 
     It is asked to save a checkpoint and quit; when that takes longer than `timeout_seconds`, it is terminated, and then
-    killed. `force` leaves the checkpoint out. `stop.rung` says how far that is. Asked again: the same answer.
+    killed. `force` leaves the checkpoint out. `stop.rung` says how far that is. Asked again: the same answer. With
+    `wait` the answer comes when it has ended, or after so many seconds. What has ended is 200, what is under way 202.
     """
-    return _stop(task_id, json_data)
+    return _stop(task_id, json_data, query_data.wait)
 
 
 @training.post("/<task_id>/stop")
 @training.input(StopTraining)
-@training.output(TrainingAnswer, status_code=202)
-@training.doc(responses=[400, 404, 409, 415, 422])
+@training.input(StopQuery, location="query")
+@training.output(StoppedTrainingAnswer, status_code=202)
+@training.doc(responses=_STOPPED)
 @body_is_optional
-def stop_task(task_id: str, json_data: StopTraining) -> Response:
+def stop_task(task_id: str, json_data: StopTraining, query_data: StopQuery) -> Response:
     """Stop a training
 
     The same as `/training/stop/{task_id}`.
     """
-    return _stop(task_id, json_data)
+    return _stop(task_id, json_data, query_data.wait)
 
 
-def _stop(task_id: str, how: StopTraining) -> Response:
-    task = services().training.stop(task_id, how.force, how.timeout_seconds, ACTOR)
-    return answer(task, 202, str(task.status), {"Location": f"/api/v1/training/{task_id}"})
+def _stop(task_id: str, how: StopTraining, wait: float) -> Response:
+    task = services().training.stop(task_id, how.force, how.timeout_seconds, ACTOR, wait)
+    status = 200 if task.status.is_finished else 202
+    return answer(task, status, str(task.status), {"Location": f"/api/v1/training/{task_id}"})
 
 
 @training.post("/resume/<task_id>")

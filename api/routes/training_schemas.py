@@ -11,6 +11,7 @@ from api.models.training_view import (
     CheckpointList,
     Deleted,
     SeriesView,
+    StoppedTask,
     TaskDetails,
     TaskProgressView,
     TaskRow,
@@ -28,7 +29,7 @@ _RULES: list[JsonValue] = [_ONE_WISH, at_most_one("config", "config_toml"), at_m
 
 Name = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Description = Annotated[str, Field(max_length=4000, pattern=r"^[^\x00]*$")]
-Count = Annotated[int, Field(ge=1, le=MAX_GPUS), BeforeValidator(whole)]
+Count = Annotated[int, Field(ge=1, le=65_535), BeforeValidator(whole)]
 Memory = Annotated[int, Field(ge=0, le=MAX_MEMORY_MB), BeforeValidator(whole)]
 Priority = Annotated[int, Field(ge=-1000, le=1000), BeforeValidator(whole)]
 RetriedCause = Annotated[CauseCode, Field(strict=False)]
@@ -135,6 +136,14 @@ class StopTraining(Strict):
     force: bool = Field(False, description="do not wait for a checkpoint")
     timeout_seconds: float | None = Field(
         None, ge=0, le=86_400, description="how long the checkpoint may take before it is terminated"
+    )
+
+
+class StopQuery(Strict):
+    """How long to wait for the end."""
+
+    wait: float = Field(
+        0, ge=0, le=60, description="seconds for which the answer may wait: 200 when it has ended by then"
     )
 
 
@@ -278,6 +287,10 @@ class ValidationAnswer(Envelope[Validation]):
 
 class TrainingAnswer(Envelope[TaskDetails]):
     """One training."""
+
+
+class StoppedTrainingAnswer(Envelope[StoppedTask]):
+    """A training that was asked to stop."""
 
 
 class TrainingListAnswer(Envelope[TrainingList]):

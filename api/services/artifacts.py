@@ -1,17 +1,24 @@
 """The files that a training made: listed, and opened so that nothing outside of its directory can be reached."""
 
 import os
-import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from api.errors import NotFound
 from api.models.training_view import Artifact
+from api.utils.foreign_files import open_directory, open_plain_at
+from api.utils.foreign_trees import moment_of, walk
 
 #: Files listed at most; a run of weeks with a checkpoint an hour stays far below.
 MAX_FILES = 50_000
+
+#: Entries looked at for that, directories and what is hidden too.
+MAX_ENTRIES = 200_000
+
+#: The output directory and the task's own are entered without following a link.
+_OUTPUT_LEVELS = 2
 
 _SIGNAL_FILES = frozenset({"save", "save_quit"})
 
@@ -34,31 +41,10 @@ class OpenFile:
 
 def list_artifacts(root: Path, complete: Mapping[str, bool]) -> list[Artifact]:
     """Every file under the output directory, by path. `complete`: of each checkpoint, by name, whether it is."""
-    if root.is_symlink():
-        return []
-    found = [_describe(path, entry, complete) for path, entry in _walk(root, PurePosixPath())]
+    below = walk(str(root), _OUTPUT_LEVELS, MAX_ENTRIES)
+    shown = ((PurePosixPath(path), status) for path, status in below if not _is_hidden(path.rsplit("/", 1)[-1]))
+    found = [_describe(path, status, complete) for path, status in islice(shown, MAX_FILES)]
     return sorted(found, key=lambda artifact: artifact.path)
-
-
-def _walk(directory: Path, below: PurePosixPath) -> Iterator[tuple[PurePosixPath, os.stat_result]]:
-    pending, count = [(directory, below)], 0
-    while pending:
-        here, path = pending.pop()
-        try:
-            entries = list(os.scandir(here))
-        except OSError:
-            continue
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                pending.append((here / entry.name, path / entry.name))
-            elif entry.is_file(follow_symlinks=False) and not _is_hidden(entry.name):
-                try:
-                    yield path / entry.name, entry.stat(follow_symlinks=False)
-                except OSError:
-                    continue
-                count += 1
-                if count >= MAX_FILES:
-                    return
 
 
 def _is_hidden(name: str) -> bool:
@@ -72,7 +58,7 @@ def _describe(path: PurePosixPath, entry: os.stat_result, complete: Mapping[str,
         path=str(path).encode(errors="replace").decode(),
         kind=_kind(path),
         size_bytes=entry.st_size,
-        modified_at=datetime.fromtimestamp(entry.st_mtime, UTC),
+        modified_at=moment_of(entry.st_mtime),
         is_complete=checkpoint is None or complete.get(checkpoint, False),
     )
 
@@ -99,21 +85,18 @@ def open_artifact(root: Path, path: str) -> OpenFile:
     except OSError:
         raise ArtifactNotFound from None
     status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
-        os.close(descriptor)
-        raise ArtifactNotFound
     return OpenFile(descriptor, parts[-1], status.st_size, status.st_mtime)
 
 
 def _open_below(root: Path, parts: list[str]) -> int:
     # One directory after the other, each without following a link: no name can lead out, not even one that is
-    # exchanged meanwhile. Not blocking: a named pipe has no writer to wait for.
-    directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    # exchanged meanwhile.
+    directory = open_directory(str(root), _OUTPUT_LEVELS)
     try:
         for part in parts[:-1]:
             below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
             os.close(directory)
             directory = below
-        return os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
+        return open_plain_at(directory, parts[-1])
     finally:
         os.close(directory)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
 
+from api.errors import DatabaseUnavailable
 from api.executors.executor import Executor, Outcome
 from api.models.lease import Lease, LeaseKind, LeaseState
 from api.models.training import Attempt, EventKind, ResumeOptions, TaskStatus, TaskSummary
@@ -20,6 +21,9 @@ from api.storage.tasks import TaskStore
 from api.utils.clock import Clock
 
 logger = logging.getLogger(__name__)
+
+#: Times that it is tried to take up what an ended attempt left.
+FINISH_TRIES = 3
 
 #: Seconds that a GPU may drain; memory held longer belongs to somebody else.
 DRAIN_SECONDS = 60.0
@@ -44,17 +48,33 @@ class AttemptEnding:
         self._starter = starter
         self._executor = executor
         self._drains: dict[str, float] = {}
+        self._failures: dict[str, int] = {}  #: to take up what an attempt left, by its uid
+        self._unclear: set[str] = set()  #: the GPUs of which it was said that nobody can tell what keeps them
         self._told: set[str] = set()  #: the GPUs of which it was said what keeps them
 
     def end(self, task: TaskSummary, watch: AttemptWatch, outcome: Outcome) -> bool:
         """Records how an attempt ended, by its supervisor's word; False when that was done before."""
-        for found in watch.finish():
-            self._tasks.note_checkpoint(watch.attempt, found.name, self._clock.now())
-        prune_checkpoints(self._tasks, watch, self._clock.now())
+        self._take_up_the_rest(watch)
         verdict = judge_outcome(
             outcome, watch.trainer, task.stop, watch.progress, tuple(watch.last_lines), watch.checkpoints
         )
         return self._finish(task, watch.attempt, verdict, outcome, watch)
+
+    def _take_up_the_rest(self, watch: AttemptWatch) -> None:
+        """What cannot be read at first is tried again; but no file keeps an attempt from ending."""
+        uid = watch.attempt.uid
+        try:
+            for found in watch.finish():
+                self._tasks.note_checkpoint(watch.attempt, found.name, self._clock.now())
+            prune_checkpoints(self._tasks, watch, self._clock.now())
+        except DatabaseUnavailable:
+            raise
+        except Exception:
+            tries = self._failures[uid] = self._failures.get(uid, 0) + 1
+            if tries < FINISH_TRIES:
+                raise
+            logger.exception("the end of an attempt cannot be read: it is judged without", extra={"attempt": uid})
+        self._failures.pop(uid, None)
 
     def give_up(self, task: TaskSummary, attempt: Attempt, verdict: Verdict) -> bool:
         """Records the end of an attempt that nothing was started for; False when that was done before."""
@@ -78,8 +98,8 @@ class AttemptEnding:
             status=verdict.status if retry is None else TaskStatus.QUEUED,
             message=verdict.message if retry is None else f"{verdict.message} It is tried again.",
             cause=verdict.cause,
-            outcome=None if outcome is None else _show_outcome(outcome),
-            progress=None if progress is None else show_ended(progress, attempt, self._clock.now()),
+            outcome=None if outcome is None else _show_outcome(outcome, watch),
+            progress=None if progress is None or watch is None else show_ended(progress, attempt, watch.seconds),
             first_step=None if progress is None else progress.first_step,
             last_step=last_step,
             run_dir=None if watch is None or watch.run_dir is None else str(watch.run_dir),
@@ -130,12 +150,25 @@ class AttemptEnding:
         draining = [lease for lease in self._attempts.leases(LeaseKind.GPU) if lease.state is LeaseState.DRAINING]
         self._drains = {lease.resource: self._drains.get(lease.resource, self._clock.monotonic()) for lease in draining}
         self._told.intersection_update(self._drains)
-        freed = [lease for lease in draining if self._is_drained(lease) and self._attempts.release_drained(lease)]
+        self._unclear.intersection_update(self._drains)
+        freed = [lease for lease in draining if self._can_be_freed(lease) and self._attempts.release_drained(lease)]
         if freed:
             self._gpus.note_change()
         elif draining:
             self._gpus.sweep_soon()
         return bool(freed)
+
+    def _can_be_freed(self, lease: Lease) -> bool:
+        try:
+            return self._is_drained(lease)
+        except DatabaseUnavailable:
+            raise
+        except Exception:
+            # One that nobody can tell of stays, and keeps no other one.
+            if lease.resource not in self._unclear:
+                self._unclear.add(lease.resource)
+                logger.exception("a GPU that drains cannot be looked at", extra={"gpu": lease.resource})
+            return False
 
     def _is_drained(self, lease: Lease) -> bool:
         # By the monotonic clock: after a restart the bound begins anew.
@@ -168,5 +201,6 @@ def _name_pids(pids: Sequence[int]) -> str:
     return f"process {shown} is" if len(pids) == 1 else f"processes {shown} are"
 
 
-def _show_outcome(outcome: Outcome) -> dict[str, object]:
-    return {**asdict(outcome), "phrases": sorted(outcome.phrases)}
+def _show_outcome(outcome: Outcome, watch: AttemptWatch | None) -> dict[str, object]:
+    seconds = watch.seconds if outcome.seconds is None and watch is not None else outcome.seconds
+    return {**asdict(outcome), "phrases": sorted(outcome.phrases), "seconds": seconds}

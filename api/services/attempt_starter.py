@@ -1,13 +1,14 @@
 """Turns a claimed attempt into a submission: its files, its environment, its resume point."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from api.executors.executor import AttemptRef, Executor, Submission
 from api.models.training import Attempt, AttemptStatus, ResumeOptions, TrainingTask
 from api.services.training_files import TaskFiles, task_files, write_private
 from api.trainers.trainer import Command, Launch, Trainer
+from api.utils.foreign_files import make_directory
 
 logger = logging.getLogger(__name__)
 
@@ -20,12 +21,19 @@ class AttemptStarter:
     """Prepares attempts and hands them to the executor. `environment` is the allow-listed part of the service's own."""
 
     def __init__(
-        self, executor: Executor, storage_root: Path, environment: Mapping[str, str], log_max_bytes: int
+        self,
+        executor: Executor,
+        storage_root: Path,
+        environment: Mapping[str, str],
+        log_max_bytes: int,
+        name_gpus: Callable[[Sequence[str]], tuple[str | None, ...]] = lambda uuids: (),
     ) -> None:
+        """`name_gpus` gives the names of boards by their UUIDs."""
         self._executor = executor
         self._storage_root = storage_root
         self._environment = dict(environment)
         self._log_max_bytes = log_max_bytes
+        self._name_gpus = name_gpus
 
     def files(self, task_id: str) -> TaskFiles:
         """The directories of a task."""
@@ -48,6 +56,7 @@ class AttemptStarter:
             master_port=attempt.master_port or 0,
             run_dir=run_dir,
             resume=options,
+            gpu_names=self._name_gpus(attempt.gpu_uuids),
         )
         try:
             command = trainer.prepare(task.request, task.plan, launch)
@@ -71,8 +80,8 @@ class AttemptStarter:
 
     @staticmethod
     def _write(files: TaskFiles, launch: Launch, command: Command) -> None:
-        for directory in (launch.directory, files.output, files.log):
-            directory.mkdir(parents=True, exist_ok=True)
+        for directory, levels in ((launch.directory, 3), (files.output, 2), (files.log, 2)):
+            make_directory(str(directory), levels)
         for name, text in command.files.items():
             write_private(launch.directory / name, text.encode())
 

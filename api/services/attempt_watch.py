@@ -3,6 +3,7 @@
 import importlib
 import logging
 from collections import deque
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,8 @@ from api.services.training_files import write_private
 from api.services.training_news import TrainingNews
 from api.trainers.output import Point, Progress
 from api.trainers.trainer import Trainer
-from api.utils.clock import Clock
+from api.utils.clock import Clock, Mark
+from api.utils.foreign_files import MAX_BYTES, read, remove
 
 if TYPE_CHECKING:
     from api.trainers.event_files import EventFileTail
@@ -27,6 +29,9 @@ LOG_BUDGET = 2**20
 
 #: Further behind than this it skips what lies between: a flood of output must not make the latest progress old.
 LOG_BACKLOG = 16 * 2**20
+
+#: Looks at the log, and at the event files, once an attempt has ended: somebody else may go on writing there.
+FINISH_ROUNDS = 500
 
 #: A line is looked at up to here.
 LINE_BYTES = 64 * 2**10
@@ -62,6 +67,7 @@ class AttemptWatch:
         self._executor = executor
         self._clock = clock
         self._news = news
+        self._plan = task.plan
         self._reader = trainer.create_reader(task.plan)
         self._output_dir = ref.directory.parent.parent / "output"
         self.log_start: int | None = None  #: where its lines begin; told once its supervisor has said so
@@ -74,6 +80,9 @@ class AttemptWatch:
         self._checkpoints_at = self._saved_at = float("-inf")
         self._cannot_save = False
         self._clock_offset = self._measure_clocks()
+        self._seconds = max(0.0, (clock.now() - (attempt.started_at or attempt.created_at)).total_seconds())
+        self._seconds_at = clock.monotonic()
+        self._made_at = attempt.created_at.timestamp()
         self.began_at = (attempt.started_at or attempt.created_at).timestamp()  #: Unix seconds
         self.run_dir: Path | None = None if attempt.run_dir is None else Path(attempt.run_dir)
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
@@ -96,6 +105,16 @@ class AttemptWatch:
         listens = self.progress.stage in (Stage.TRAINING, Stage.EVALUATING, Stage.SAVING)
         return self.trainer.signal_file(self.run_dir) if listens and self.run_dir is not None else None
 
+    @property
+    def seconds(self) -> float:
+        """How long it has trained, whatever was done to the wall clock."""
+        return self._seconds + self._clock.monotonic() - self._seconds_at
+
+    def heed_seconds(self, told: float | None) -> None:
+        """Its supervisor's word for how long it has trained, which goes further back than this watch."""
+        if told is not None:
+            self._seconds, self._seconds_at = told, self._clock.monotonic()
+
     def poll(self) -> None:
         """Takes up what is new; what cannot be read now is tried again the next time."""
         before = self._offset
@@ -112,16 +131,18 @@ class AttemptWatch:
 
     def finish(self) -> list[Checkpoint]:
         """Takes up everything that is left, after the attempt has ended; the checkpoints that were not seen before."""
-        before = -1
-        while self._offset != before:
-            before = self._offset or 0
+        for _ in range(FINISH_ROUNDS):
+            before = self._offset
             self._read_log()
+            if self._offset == before:
+                break
         if self._rest:
             self._take(self._rest, self._clock.now().timestamp())
             self._rest = b""
         self._find_run_dir()
-        while self._read_events():
-            pass
+        for _ in range(FINISH_ROUNDS):
+            if not self._read_events():
+                break
         self._keep_points()
         fresh = self.look_for_checkpoints()
         self.save()
@@ -131,9 +152,13 @@ class AttemptWatch:
         """A clock that was set, or a machine that slept, must not make a hang of a training."""
         offset = self._measure_clocks()
         jump, self._clock_offset = offset - self._clock_offset, offset
+        self._shift(jump)
+
+    def _shift(self, jump: float) -> None:
         if abs(jump) >= CLOCK_JUMP:
             self._reader.progress.shift(jump)
             self.began_at += jump
+            self._made_at += jump
 
     def _measure_clocks(self) -> float:
         return self._clock.now().timestamp() - self._clock.monotonic()
@@ -197,8 +222,7 @@ class AttemptWatch:
             self._reader.take_point(point)
         if self.attempt.resumed_from is not None:
             # Its run directory has the event files of earlier attempts too: those points are in their series.
-            began = self.attempt.created_at.timestamp()
-            points = [point for point in points if point.at >= began]
+            points = [point for point in points if point.at >= self._made_at]
         self._points.extend(points)
         return not self._events.is_caught_up
 
@@ -251,9 +275,13 @@ class AttemptWatch:
             "checkpoints": [checkpoint.name for checkpoint in self.checkpoints if checkpoint.is_complete],
             "peak_memory_mb": self.peak_memory_mb,
             "noted_stage": self.noted_stage,
+            "seconds": self.seconds,
+            "noted_at": self._clock.now().timestamp(),
+            "mark": asdict(self._clock.mark()),
+            "shift": self._made_at - self.attempt.created_at.timestamp(),
         }
         try:
-            write_private(self._note_path, orjson.dumps(note))
+            write_private(self._note_path, _encode(note))
             self._cannot_save = False
         except OSError as error:
             # Said once: a full disk may stay full for days.
@@ -263,10 +291,7 @@ class AttemptWatch:
 
     def forget(self) -> None:
         """Removes the note: the next watch reads the log anew."""
-        try:
-            self._note_path.unlink(missing_ok=True)
-        except OSError as error:
-            logger.warning("the note of an attempt cannot be removed", extra={"problem": str(error)})
+        remove(str(self._note_path))
 
     @property
     def _note_path(self) -> Path:
@@ -274,27 +299,82 @@ class AttemptWatch:
 
     def _restore(self) -> None:
         try:
-            note: dict[str, Any] = orjson.loads(self._note_path.read_bytes())
-            self._reader.restore(note["reader"])
-            self._offset, self._rest = note["offset"], note["rest"].encode("latin-1")
-            self._positions = note["positions"]
-            self.run_dir = None if note["run_dir"] is None else Path(note["run_dir"])
-            self.last_lines.extend(note["last_lines"])
-            self.peak_memory_mb = note["peak_memory_mb"]
-            # A note of an older version has none.
-            noted = note.get("noted_stage")
-            self.noted_stage = None if noted is None else Stage(noted)
+            note = _Note(orjson.loads(read(str(self._note_path))), self._output_dir)
+            self._reader.restore(note.reader)
+            self._offset, self._rest, self._positions = note.offset, note.rest, note.positions
+            self.run_dir = note.run_dir
+            self.last_lines.extend(note.last_lines)
+            self.peak_memory_mb, self.noted_stage = note.peak_memory_mb, note.noted_stage
+            self._take_up_time(note)
         except FileNotFoundError:
             # A run directory that is resumed has checkpoints already; they are no news.
             self.look_for_checkpoints()
             self._checkpoints_at = float("-inf")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
             logger.warning("the note of an attempt cannot be read: its log is read anew", extra={"problem": str(error)})
+            self._reader = self.trainer.create_reader(self._plan)
             self._offset = None
         else:
-            self._know(note["checkpoints"])
+            self._know(note.checkpoints)
+
+    def _take_up_time(self, note: "_Note") -> None:
+        """Goes on by the steady clock: the wall clock may have been set while nobody looked."""
+        mark = self._clock.mark()
+        if note.mark is None or note.mark.boot_id != mark.boot_id:
+            return
+        passed = max(0.0, mark.seconds - note.mark.seconds)
+        self._seconds, self._seconds_at = note.seconds + passed, self._clock.monotonic()
+        self.began_at += note.shift
+        self._made_at += note.shift
+        self._shift(self._clock.now().timestamp() - note.noted_at - passed)
 
     def _know(self, names: list[str]) -> None:
         if self.run_dir is not None:
             found = self.trainer.checkpoints(self.run_dir)
             self.checkpoints = tuple(checkpoint for checkpoint in found if checkpoint.name in names)
+
+
+class _Note:
+    """A note of an earlier watch, every part of it checked. Raises ValueError, TypeError, LookupError."""
+
+    def __init__(self, given: dict[str, Any], output_dir: Path) -> None:
+        self.reader: dict[str, Any] = given["reader"]
+        self.offset = _whole(given["offset"])
+        self.rest: bytes = given["rest"].encode("latin-1")
+        self.positions = {str(name): int(at) for name, at in given["positions"].items() if _whole(at + 1) is not None}
+        # Files are written and removed there: no note leads out.
+        self.run_dir = None if given["run_dir"] is None else output_dir / Path(given["run_dir"]).name
+        self.last_lines = [str(line) for line in given["last_lines"]]
+        self.checkpoints = [str(name) for name in given["checkpoints"]]
+        self.peak_memory_mb = _whole(given["peak_memory_mb"])
+        noted = given.get("noted_stage")  # a note of an older version has none
+        self.noted_stage = None if noted is None else Stage(noted)
+        # Nor has one of a version that knew no steady clock.
+        mark = given.get("mark")
+        self.mark = None if mark is None else Mark(str(mark["boot_id"]), float(mark["seconds"]))
+        self.seconds, self.noted_at, self.shift = (
+            _finite(given.get(name, 0.0)) for name in ("seconds", "noted_at", "shift")
+        )
+
+
+def _finite(value: object) -> float:
+    if not isinstance(value, (int, float)) or not abs(value) < 2**53:
+        raise ValueError("a note holds what is no figure")
+    return float(value)
+
+
+def _whole(value: object) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+        raise ValueError("a note holds what is no whole number")
+    return value
+
+
+def _encode(note: dict[str, Any]) -> bytes:
+    """As much as is read again: of many long lines the last ones."""
+    content = orjson.dumps(note)
+    while len(content) > MAX_BYTES and note["last_lines"]:
+        note["last_lines"] = note["last_lines"][len(note["last_lines"]) // 2 + 1 :]
+        content = orjson.dumps(note)
+    return content

@@ -22,4 +22,3 @@ class Services:
     strays: Strays
     idempotency: IdempotencyStore
     clock: Clock
-    cors_origins: tuple[str, ...] = ()

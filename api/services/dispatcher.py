@@ -23,6 +23,7 @@ from api.services.gpu_service import GPUService
 from api.services.gpu_supply import list_offers
 from api.services.reconciler import LEASE_SECONDS
 from api.services.resume_points import last_complete
+from api.services.retry_waits import RetryWaits
 from api.services.scheduler import Circumstances, Pass, plan_pass
 from api.services.training_files import TaskFiles, task_files
 from api.storage.attempts import AttemptStore, NewAttempt
@@ -30,6 +31,7 @@ from api.storage.leases import ResourceHeld
 from api.storage.tasks import TaskStore
 from api.trainers.trainer import Trainer
 from api.utils.clock import Clock
+from api.utils.foreign_trees import list_names
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +74,7 @@ class Dispatcher:
         self._storage_root = storage_root
         self._max_concurrent = max_concurrent
         self._min_free_mb = min_free_mb
+        self._waits = RetryWaits(clock)
         self._waiting: dict[str, str] = {}
         self._decided_at = float("-inf")
         self._rests_until = float("-inf")
@@ -95,7 +98,7 @@ class Dispatcher:
 
     def plan(self, queue: Sequence[TaskSummary]) -> Pass:
         """What a pass over these tasks would decide now; nothing is changed."""
-        queue = sorted(queue, key=lambda task: (-task.priority, task.queued_at, task.serial))
+        queue = sorted(self._waits.steady(queue), key=lambda task: (-task.priority, task.queued_at, task.serial))
         counts = self._tasks.count_by_status()
         caches = {lease.resource: lease.task_id for lease in self._attempts.leases(LeaseKind.CACHE)}
         around = Circumstances(
@@ -195,7 +198,4 @@ def _is_free(port: int) -> bool:
 
 
 def _names_in(directory: Path) -> tuple[str, ...]:
-    try:
-        return tuple(sorted(entry.name for entry in directory.iterdir() if entry.is_dir()))
-    except OSError:
-        return ()
+    return tuple(sorted(list_names(str(directory), levels=2)[0]))

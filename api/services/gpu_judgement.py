@@ -52,6 +52,7 @@ class Circumstances:
     max_age: float
     problem: str | None = None
     task: RegisteredTask | None = None
+    holders_known: bool = True
     draining_for: float | None = None
     xids: Sequence[int] = ()
     last_xid_at: float = float("-inf")
@@ -78,6 +79,8 @@ def _status(gpu: GPUReading, around: Circumstances, stale: bool, health: GPUHeal
     unknown = _why_unknown(gpu, around, stale)
     if unknown is not None:
         return unknown
+    if not around.holders_known:
+        return GPUStatus.UNKNOWN, "who holds it is not known: the database cannot be read"
     if around.task is not None:
         return _held(around.task)
     if gpu.vitals is None or gpu.vitals.memory_used_mb is None:

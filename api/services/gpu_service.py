@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import islice
 
-from api.errors import DatabaseUnavailable, GPUBusy, GPULost, GPUNotFound
+from api.errors import GPUBusy, GPULost, GPUNotFound
 from api.hardware import host
 from api.hardware.source import GPUSource
 from api.models.event import EventType, GPUEvent, Severity
@@ -18,10 +18,12 @@ from api.models.reading import FaultKind
 from api.models.snapshot import GPUSnapshot
 from api.models.system import Readiness
 from api.models.task import Keep, RegisteredTask, TaskType, TaskView
+from api.services.busy_gpus import describe_busy
 from api.services.documents import DocumentTable
 from api.services.gpu_documents import GPUDocuments
 from api.services.gpu_events import GPUEvents
 from api.services.gpu_history import UNITS, GPUHistory, Metric
+from api.services.gpu_holders import GPUHolders
 from api.services.gpu_monitor import GPUMonitor
 from api.services.gpu_state import GPUState, GPUStateKeeper
 from api.services.gpu_view import show_available, show_processes
@@ -73,6 +75,7 @@ class GPUService:
         self._history = GPUHistory(interval)
         self._keeper = GPUStateKeeper(clock, max_age, self._events)
         self._registry = TaskRegistry(store, clock, on_change=self._on_registry_change)
+        self._holders = GPUHolders(self._registry, self._note_release)
         self._monitor = GPUMonitor(source, interval, clock, self.publish)
         self._freshness = PeriodicThread("gpu-freshness", FRESHNESS_SECONDS, self.check_freshness)
         self._xids = PeriodicThread("gpu-xid", _XID_SECONDS, self.listen_for_xid)
@@ -117,15 +120,7 @@ class GPUService:
 
     def publish(self, snapshot: GPUSnapshot) -> None:
         """Takes a sweep's result over: history, dead tasks, judgement, documents, streams."""
-        try:
-            self._release_dead()
-            self._release_simulated(snapshot)
-        except DatabaseUnavailable:
-            # The next sweep tries again.
-            pass
-        except Exception:
-            # Readings go on whatever becomes of the registry.
-            logger.exception("releasing the tasks of ended processes failed")
+        self._holders.release_ended(snapshot, has_changed_source=snapshot.source is not self._state.snapshot.source)
         began = snapshot.taken_monotonic
         self._history.record(
             snapshot.taken_at.timestamp(),
@@ -140,8 +135,8 @@ class GPUService:
         self._swept.set()
 
     def _publish(self, snapshot: GPUSnapshot) -> None:
-        held = self._registry.holders()
-        self._source.observe_tasks({uuid: task for uuid, task in held.items() if not task.has_ended})
+        held = self._holders.read()
+        self._source.observe_tasks({uuid: task for uuid, task in (held or {}).items() if not task.has_ended})
         self._state = self._keeper.judge(snapshot, held)
         self._documents = self._document(self._state)
         self._messages += 1
@@ -172,20 +167,6 @@ class GPUService:
         with self._lock:
             self._keeper.note_released(released)
             self._publish(self._state.snapshot)
-
-    def _release_dead(self) -> None:
-        for task in self._registry.release_dead():
-            pid = None if task.process is None else task.process.pid
-            self._note_release(task, f"its process {pid} has ended")
-
-    def _release_simulated(self, snapshot: GPUSnapshot) -> None:
-        """Real GPUs have taken the place of simulated ones: nothing holds what never was."""
-        if snapshot.source is self._state.snapshot.source:
-            return
-        present = {gpu.uuid for gpu in snapshot.gpus}
-        for task in self._registry.list():
-            if present.isdisjoint(task.gpu_uuids):
-                self._note_release(self._registry.release(task.task_id), "its simulated GPUs gave way to real ones")
 
     def _note_release(self, task: RegisteredTask, why: str) -> None:
         self._events.add(self._clock.now(), EventType.TASK, Severity.WARNING, f"{task.task_id} was released: {why}")
@@ -327,10 +308,7 @@ class GPUService:
             indices = state.indices
             held = [f"GPU {indices.get(uuid)} is held by {task_id}" for uuid, task_id in error.data["held_by"].items()]
             error.detail = "; ".join(held) + "."
-            error.data = {
-                **error.data,
-                "available_gpus": [gpu.reading.index for gpu in state.gpus if gpu.judgement.is_available],
-            }
+            error.data = {**error.data, **describe_busy(self.get_all_gpus(), error.data["held_by"])}
             raise
         return self._show(task)
 

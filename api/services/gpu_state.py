@@ -48,19 +48,25 @@ class GPUStateKeeper:
         self._failed_sweeps = 0
         self._last_sequence = 0
 
-    def judge(self, snapshot: GPUSnapshot, held: Mapping[str, RegisteredTask]) -> GPUState:
-        """The state that this snapshot amounts to now; changes since the last one become events."""
+    def judge(self, snapshot: GPUSnapshot, held: Mapping[str, RegisteredTask] | None) -> GPUState:
+        """The state that this snapshot amounts to now; changes since the last one become events.
+
+        `held` None: who holds them is not known.
+        """
         if snapshot.sequence != self._last_sequence:
             self._last_sequence = snapshot.sequence
             self._failed_sweeps += snapshot.problem is not None
             self._forgive_returned(snapshot)
         now = self._clock.monotonic()
-        gpus = tuple(self._judge(gpu, snapshot, held.get(gpu.uuid or ""), now) for gpu in snapshot.gpus)
+        gpus = tuple(self._judge(gpu, snapshot, held, now) for gpu in snapshot.gpus)
         self._end_draining(gpus, now)
         self._events.compare(self._clock.now(), snapshot, gpus)
         return GPUState(snapshot=snapshot, gpus=gpus, xids=dict(self._xid_counts), failed_sweeps=self._failed_sweeps)
 
-    def _judge(self, gpu: GPUReading, snapshot: GPUSnapshot, task: RegisteredTask | None, now: float) -> JudgedGPU:
+    def _judge(
+        self, gpu: GPUReading, snapshot: GPUSnapshot, held: Mapping[str, RegisteredTask] | None, now: float
+    ) -> JudgedGPU:
+        task = None if held is None else held.get(gpu.uuid or "")
         released = self._released.get(gpu.uuid or "")
         history = self._xids.get(gpu.uuid or "")
         around = Circumstances(
@@ -68,6 +74,7 @@ class GPUStateKeeper:
             max_age=self._max_age,
             problem=snapshot.problem,
             task=task,
+            holders_known=held is not None,
             draining_for=None if released is None else now - released,
             xids=() if history is None else history.codes(now),
             last_xid_at=float("-inf") if history is None else history.last_at,

@@ -46,6 +46,12 @@ def find_lost(state: GPUState) -> dict[str, str]:
     }
 
 
+def name_gpus(state: GPUState, uuids: Sequence[str]) -> tuple[str | None, ...]:
+    """The names of boards in the order of their UUIDs; None for one that nobody knows."""
+    names = {gpu.reading.uuid: gpu.identity.name for gpu in state.gpus}
+    return tuple(names.get(uuid) for uuid in uuids)
+
+
 def measure_memory(state: GPUState, uuids: Sequence[str]) -> int | None:
     """The most MB that is in use on any of these GPUs; None when that is not known, or only simulated."""
     if state.snapshot.source is not SourceName.NVML:

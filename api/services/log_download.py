@@ -5,7 +5,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from api.errors import Unavailable
-from api.executors.log_files import LogFiles
+from api.executors.log_files import LOG_LEVELS, LogFiles
+from api.utils.foreign_files import open_plain
 
 _ATTEMPTS = 3  # to open them while the oldest are being removed
 
@@ -67,7 +68,7 @@ def _open(files: LogFiles, name: str, is_inline: bool) -> LogDownload:
     starts = files.starts()
     descriptors: list[int] = []
     try:
-        descriptors.extend(os.open(files.path(start), os.O_RDONLY | os.O_NOFOLLOW) for start in starts)
+        descriptors.extend(open_plain(files.path(start), LOG_LEVELS) for start in starts)
         # A segment counts up to where the next one begins, as for every reader.
         ends = [*starts, 2**63][1:]
         sizes = [os.fstat(descriptor).st_size for descriptor in descriptors]

@@ -108,13 +108,18 @@ class Reconciler:
 
     def _note_trouble(self, attempt: Attempt) -> None:
         """Says once what happened, and begins the watch anew: what was noted of the attempt may be damaged."""
-        if attempt.uid in self._troubled:
+        if not self._say_trouble(attempt):
             return
-        self._troubled.add(attempt.uid)
-        logger.exception("attempt cannot be reconciled", extra={"attempt": attempt.uid})
         watch = self._watches.pop(attempt.uid, None)
         if watch is not None:
             watch.forget()
+
+    def _say_trouble(self, attempt: Attempt) -> bool:
+        if attempt.uid in self._troubled:
+            return False
+        self._troubled.add(attempt.uid)
+        logger.exception("attempt cannot be reconciled", extra={"attempt": attempt.uid})
+        return True
 
     def get_watch(self, attempt_uid: str) -> AttemptWatch | None:
         """The watch over an attempt that runs here."""
@@ -146,10 +151,13 @@ class Reconciler:
         self._refusals.pop(attempt.uid, None)
         if seen.process is not None:
             self._note_running(attempt, seen)
-        watch.poll()
-        self._checks.check(task, watch)
-        if task.status is TaskStatus.STOPPING and task.stop is not None:
-            self._stop(task, task.stop, watch, seen)
+        try:
+            watch.poll()
+            self._checks.check(task, watch)
+        finally:
+            # Whatever its files look like, it can be stopped.
+            if task.status is TaskStatus.STOPPING and task.stop is not None:
+                self._stop(task, task.stop, watch, seen)
         return False
 
     def _note_unknown(self, task: TaskSummary, attempt: Attempt, seen: Observation) -> None:
@@ -195,6 +203,7 @@ class Reconciler:
             self._watches[attempt.uid] = watch
         if watch.log_start is None:
             watch.log_start = seen.log_start
+        watch.heed_seconds(seen.seconds if seen.outcome is None else seen.outcome.seconds)
         return watch
 
     def _note_running(self, attempt: Attempt, seen: Observation) -> None:
@@ -229,10 +238,12 @@ class Reconciler:
         if now - self._noted_at < PROGRESS_SECONDS:
             return
         self._noted_at = now
-        latest = {
-            watch.attempt.task_id: show_progress(watch.progress, watch.attempt, self._clock.now())
-            for watch in self._watches.values()
-        }
+        latest = {}
+        for watch in self._watches.values():
+            try:
+                latest[watch.attempt.task_id] = show_progress(watch.progress, watch.attempt, watch.seconds)
+            except Exception:
+                self._say_trouble(watch.attempt)
         self._attempts.save_progress(latest, self._clock.now())
 
     def _forget(self, attempt: Attempt) -> None:

@@ -84,7 +84,7 @@ class _Planner:
     def _assign(self, task: TaskSummary) -> str | None:
         wish = (task.gpus.references, task.gpus.min_memory)
         if wish not in self._suitable:
-            self._suitable[wish] = [gpu for gpu in self._gpus if _suits(gpu, task)]
+            self._suitable[wish] = [gpu for gpu in self._gpus if suits(gpu, task)]
         suitable = self._suitable[wish]
         free = [gpu for gpu in suitable if gpu.uuid in self._open] if self._open else []
         if len(free) < task.gpu_count:
@@ -158,7 +158,7 @@ def _names(gpu: GPUOffer) -> tuple[str, str]:
     return str(gpu.index), gpu.uuid
 
 
-def _suits(gpu: GPUOffer, task: TaskSummary) -> bool:
+def suits(gpu: GPUOffer, task: TaskSummary) -> bool:
     """Whether it could serve the task, now or once it is free."""
     if not _is_wanted(gpu, task):
         return False

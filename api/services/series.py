@@ -1,5 +1,6 @@
 """Series of values over steps: appended while a training runs. `series_reading` reads them."""
 
+import os
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,11 +10,19 @@ from urllib.parse import quote
 from api.models.training import Attempt
 from api.services.training_progress import step_of
 from api.trainers.progress import Point
+from api.utils.foreign_files import OWN_LEVELS, make_directory, open_own
+from api.utils.foreign_trees import list_names
 
 #: One value: its step, the value, its time in Unix seconds.
 RECORD = struct.Struct("<qdd")
 
 SUFFIX = ".series"
+
+#: Of an attempt's directory, and this one below it.
+LEVELS = OWN_LEVELS + 1
+
+#: Series of one attempt: event files may name as many as they like.
+MAX_TAGS = 1000
 
 #: The short names of the trainer's tags. Any other name is taken for a tag: `eval_data/loss`.
 TAGS = {
@@ -54,10 +63,16 @@ def append_points(directory: Path, points: Iterable[Point]) -> None:
     by_tag: dict[str, bytearray] = {}
     for point in points:
         by_tag.setdefault(point.tag, bytearray()).extend(RECORD.pack(point.step, point.value, point.at))
-    if by_tag:
-        directory.mkdir(exist_ok=True)
+    if not by_tag:
+        return
+    make_directory(str(directory), LEVELS)
+    known = set(list_names(str(directory), LEVELS)[1])
     for tag, records in by_tag.items():
-        with path_of(directory, tag).open("ab") as file:
+        path = path_of(directory, tag)
+        known.add(path.name)
+        if len(known) > MAX_TAGS and not path.exists():
+            continue
+        with open(open_own(str(path), os.O_WRONLY | os.O_APPEND, LEVELS), "ab") as file:
             # A write that was cut off left a part of a record behind.
             surplus = file.tell() % RECORD.size
             if surplus:

@@ -9,18 +9,23 @@ from urllib.parse import unquote
 import numpy as np
 import numpy.typing as npt
 
-from api.services.series import EPOCH_LOSS, SUFFIX, Stretch, path_of
+from api.services.series import EPOCH_LOSS, LEVELS, SUFFIX, Stretch, path_of
+from api.utils.foreign_files import ForeignFile, read
+from api.utils.foreign_trees import list_names
 
 #: The same as `series.RECORD`.
 RECORD = np.dtype([("step", "<i8"), ("value", "<f8"), ("at", "<f8")])
+
+#: A value each of 2.8 million steps.
+LONGEST_SERIES = 64 * 2**20
 
 Records = npt.NDArray[np.void]
 
 
 def list_tags(stretches: Sequence[Stretch]) -> list[str]:
     """The tags that any of these attempts has a series of."""
-    files = (path for stretch in stretches for path in stretch.directory.glob(f"*{SUFFIX}"))
-    return sorted({unquote(path.name.removesuffix(SUFFIX)) for path in files})
+    names = {name for stretch in stretches for name in list_names(str(stretch.directory), LEVELS)[1]}
+    return sorted({unquote(name.removesuffix(SUFFIX)) for name in names if name.endswith(SUFFIX)})
 
 
 def read_series(stretches: Sequence[Stretch], tag: str) -> Records:
@@ -38,7 +43,9 @@ def read_series(stretches: Sequence[Stretch], tag: str) -> Records:
 
 def _read(path: Path) -> Records:
     try:
-        content = path.read_bytes()
+        content = read(str(path), LONGEST_SERIES, LEVELS)
+    except ForeignFile:
+        return np.empty(0, dtype=RECORD)
     except OSError as error:
         # No series has a name that is too long for a file.
         if error.errno not in (errno.ENOENT, errno.ENAMETOOLONG):

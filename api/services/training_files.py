@@ -1,12 +1,15 @@
 """Where the files of a task lie under STORAGE_ROOT."""
 
-import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
+
+from api.utils.foreign_files import OWN_LEVELS, make_directory, read, write
+
+#: A task's own directory is entered without following a link; those above it are the administrator's.
+_ROOT_LEVELS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +41,16 @@ class TaskFiles:
     def keep_secrets(self, values: Mapping[str, str]) -> None:
         """Writes them for the owner's eyes only. Raises OSError."""
         if values:
-            self.root.mkdir(parents=True, exist_ok=True)
-            write_private(self.secrets, orjson.dumps(dict(values)))
+            make_directory(str(self.root), _ROOT_LEVELS)
+            write_private(self.secrets, orjson.dumps(dict(values)), _ROOT_LEVELS)
 
     def read_secrets(self) -> dict[str, str]:
         """What was kept; nothing when nothing was."""
         try:
-            kept = orjson.loads(self.secrets.read_bytes())
+            kept = orjson.loads(read(str(self.secrets), levels=_ROOT_LEVELS))
         except (FileNotFoundError, orjson.JSONDecodeError):
+            return {}
+        if not isinstance(kept, dict):
             return {}
         return {str(name): str(value) for name, value in kept.items()}
 
@@ -55,15 +60,6 @@ def task_files(storage_root: Path, task_id: str) -> TaskFiles:
     return TaskFiles(storage_root.absolute() / "tasks" / task_id)
 
 
-def write_private(path: Path, content: bytes) -> None:
+def write_private(path: Path, content: bytes, levels: int = OWN_LEVELS) -> None:
     """Writes a whole file, for its owner only, or leaves what was there. Raises OSError."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    write(str(path), content, levels)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from api.models.training import Attempt
@@ -11,8 +10,11 @@ from api.trainers.output import Progress
 from api.utils.formatting import format_duration
 
 
-def show_progress(progress: Progress, attempt: Attempt, now: datetime) -> dict[str, Any]:
-    """The parts `progress`, `metrics` and `speed`, as plain JSON; NaN becomes null."""
+def show_progress(progress: Progress, attempt: Attempt, seconds: float) -> dict[str, Any]:
+    """The parts `progress`, `metrics` and `speed`, as plain JSON; NaN becomes null. `seconds`: how long it has trained.
+
+    `attempt` says whose they are.
+    """
     if progress.step is None and attempt.resumed_from is not None:
         # While it loads it is as far as the checkpoint that it goes on from.
         progress = replace(progress, step=step_of(attempt.resumed_from))
@@ -27,10 +29,11 @@ def show_progress(progress: Progress, attempt: Attempt, now: datetime) -> dict[s
             "total_steps": progress.total_steps,
             "steps_per_epoch": progress.steps_per_epoch,
             "epoch_progress": _round(progress.epoch_progress, 2),
-            "overall_progress": _round(progress.overall_progress, 2),
+            # Without a step nothing is done yet; with one and no known end it is not known how much.
+            "overall_progress": 0.0 if progress.step is None else _round(progress.overall_progress, 2),
             "eta_seconds": eta,
             "eta_formatted": None if eta is None else format_duration(eta),
-            **show_time((now - (attempt.started_at or attempt.created_at)).total_seconds()),
+            **show_time(seconds),
         },
         "metrics": {
             "current_loss": _finite(progress.loss),
@@ -47,12 +50,13 @@ def show_progress(progress: Progress, attempt: Attempt, now: datetime) -> dict[s
             "time_per_step": _round(step_seconds, 4),
         },
         "warnings": list(progress.warnings),
+        "attempt": attempt.uid,
     }
 
 
-def show_ended(progress: Progress, attempt: Attempt, now: datetime) -> dict[str, Any]:
+def show_ended(progress: Progress, attempt: Attempt, seconds: float) -> dict[str, Any]:
     """The same of an attempt that is over: it is in no stage, and nothing is left to wait for."""
-    shown = show_progress(progress, attempt, now)
+    shown = show_progress(progress, attempt, seconds)
     shown["progress"].update(stage=None, eta_seconds=None, eta_formatted=None)
     return shown
 
@@ -80,7 +84,8 @@ NOTHING_YET: Mapping[str, Any] = {
             "training_time",
             "training_time_formatted",
         )
-    ),
+    )
+    | {"overall_progress": 0.0},
     "metrics": dict.fromkeys(
         ("current_loss", "best_loss", "learning_rate", "grad_norm", "epoch_loss", "best_epoch", "nan_steps")
     ),

@@ -2,10 +2,8 @@
 
 import importlib
 import logging
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +29,7 @@ from api.models.training_view import (
     Deleted,
     PlannedGPUs,
     SeriesView,
+    StoppedTask,
     TaskDetails,
     TaskProgressView,
     TaskRow,
@@ -38,21 +37,25 @@ from api.models.training_view import (
     XAxis,
 )
 from api.services.artifacts import OpenFile, list_artifacts, open_artifact
+from api.services.busy_gpus import describe_busy
 from api.services.dispatcher import Dispatcher
+from api.services.forecast import QueueForecast
 from api.services.gpu_service import GPUService
-from api.services.gpu_supply import list_offers
 from api.services.reconciler import Reconciler
 from api.services.request_check import RequestChecker
 from api.services.resume_points import last_complete
 from api.services.series import list_stretches
+from api.services.stop_waiting import StopWaiting
 from api.services.task_preview import preview
 from api.services.training_files import TaskFiles, task_files
 from api.services.training_progress import NOTHING_YET, show_progress
-from api.services.training_view import show_details, show_findings, show_progress_of, show_row
+from api.services.training_view import Waiting, show_details, show_findings, show_progress_of, show_row, show_stopped
 from api.storage.attempts import AttemptStore
 from api.storage.tasks import TaskStore
 from api.trainers.trainer import Trainer
 from api.utils.clock import Clock
+from api.utils.foreign_files import remove
+from api.utils.foreign_trees import remove_tree
 from api.utils.ids import new_task_id
 from api.utils.pagination import MAX_LIMIT, Page, PageRequest, Pagination
 
@@ -94,6 +97,8 @@ class TrainingService:
         self._clock = clock
         self._storage_root = storage_root
         self._wake = wake
+        self._forecast = QueueForecast(tasks, gpus, clock)
+        self._waiting = StopWaiting()
 
     # -- beginning -------------------------------------------------------------------------------------------------
 
@@ -153,7 +158,7 @@ class TrainingService:
         self._files(task_id).keep_secrets(secrets)
         task = self._create(new, actor)
         if task.task_id != task_id:
-            shutil.rmtree(self._files(task_id).root, ignore_errors=True)
+            remove_tree(str(self._files(task_id).root), levels=0)
         logger.info("training submitted", extra={"task_id": task.task_id, "model_type": request.model_type})
         self._wake()
         return self.get(task.task_id)
@@ -167,42 +172,38 @@ class TrainingService:
             return first
         task = preview(new.task_id, new.request, new.plan, now)
         if self._dispatcher.claim_at_once(new, task, actor) is None:
-            shutil.rmtree(self._files(new.task_id).root, ignore_errors=True)
+            remove_tree(str(self._files(new.task_id).root), levels=0)
             raise self._busy(task)
         return self._tasks.get_summary(new.task_id)
 
     def _busy(self, task: TaskSummary) -> GPUBusy:
         decided = self._dispatcher.plan([*self._tasks.queued(), task])
-        available = [gpu.index for gpu in list_offers(self._gpus.state) if gpu.is_available]
-        time = self._estimate_free(task)
         reason = decided.waiting.get(task.task_id, "somebody else was first")
         return GPUBusy(
             f'The task {reason}. With "queue": true it waits for them.',
-            data={"available_gpus": available, "estimated_available_time": time},
+            data={
+                **describe_busy(self._gpus.get_all_gpus(), [str(name) for name in task.gpus.references]),
+                "estimated_available_time": self._forecast.starts_at(task),
+            },
         )
-
-    def _estimate_free(self, task: TaskSummary) -> datetime | None:
-        """When enough GPUs may be free, by what the trainings on them say; None when that is not known."""
-        active = self._tasks.page(TaskFilter(tuple(s for s in TaskStatus if s.is_active)), MAX_LIMIT, None, None)[0]
-        ends = sorted(
-            eta
-            for row in active
-            if (eta := ((row.progress or {}).get("progress") or {}).get("eta_seconds")) is not None
-        )
-        free = sum(gpu.is_available for gpu in list_offers(self._gpus.state))
-        short = max(1, task.gpu_count - free)
-        return self._clock.now() + timedelta(seconds=ends[short - 1]) if len(ends) >= short else None
 
     # -- changing --------------------------------------------------------------------------------------------------
 
-    def stop(self, task_id: str, force: bool, timeout_seconds: float | None, actor: str) -> TaskDetails:
+    def stop(
+        self, task_id: str, force: bool, timeout_seconds: float | None, actor: str, wait: float = 0
+    ) -> StoppedTask:
         """Asks a task to stop: with a checkpoint, or with `force` without. One that was stopped stays as it is.
 
-        Raises TaskNotFound, TaskNotStoppable.
+        Returns after `wait` seconds at most, earlier when it has ended. Raises TaskNotFound, TaskNotStoppable.
         """
+        self._ask_to_stop(task_id, force, timeout_seconds, actor)
+        self._waiting.wait(lambda: self._tasks.get_summary(task_id).status.is_finished, wait)
+        return show_stopped(self.get(task_id))
+
+    def _ask_to_stop(self, task_id: str, force: bool, timeout_seconds: float | None, actor: str) -> None:
         task = self._tasks.get_summary(task_id)
         if task.status is TaskStatus.STOPPED:
-            return self.get(task_id)
+            return
         if task.status.is_finished:
             raise TaskNotStoppable(f"{task_id} is {task.status} already.", data={"status": task.status})
         now = self._clock.now()
@@ -214,7 +215,6 @@ class TrainingService:
             # It has finished in this moment.
             raise TaskNotStoppable(f"{task_id} has finished.") from None
         self._wake()
-        return self.get(task_id)
 
     def _first_rung(self, task: TaskSummary, force: bool) -> StopRung:
         """The rung that a stop will begin with, as far as that can be told now."""
@@ -281,10 +281,10 @@ class TrainingService:
         files = self._files(task_id)
         root = files.root
         if with_files:
-            shutil.rmtree(root, ignore_errors=True)
+            remove_tree(str(root), levels=0)
         else:
             # Nobody can resume or restart it any more.
-            files.secrets.unlink(missing_ok=True)
+            remove(str(files.secrets), levels=1)
         logger.info("training deleted", extra={"task_id": task_id, "with_files": with_files})
         return Deleted(task_id, with_files, str(root) if root.exists() else None)
 
@@ -299,22 +299,25 @@ class TrainingService:
             self._live(task, attempts),
             self._checkpoints(task).checkpoints,
             self._gpus.get_all_gpus(),
-            str(self._files(task_id).output),
+            (self._files(task_id).output, self._files(task_id).log),
             self._clock.now(),
-            self._dispatcher.why_waiting(task),
+            self._waits(task),
         )
+
+    def _waits(self, task: TaskSummary) -> Waiting:
+        return Waiting(self._dispatcher.why_waiting(task), self._forecast.of(task))
 
     def get_page(self, wanted: TaskFilter, gpu: str | None, page: PageRequest) -> Page[TaskRow]:
         """Tasks, newest first. `gpu` is an index or a UUID; an unknown one had none."""
-        indices = {status.uuid: status.gpu_id for status in self._gpus.get_all_gpus()}
+        gpus = {one.uuid: one for one in self._gpus.get_all_gpus()}
         if gpu is not None:
-            by_index = {str(index): uuid for uuid, index in indices.items()}
+            by_index = {str(one.gpu_id): one.uuid for one in gpus.values()}
             wanted = replace(wanted, gpu_uuid=by_index.get(gpu) or gpu)
         limit = min(page.limit, MAX_LIMIT)
         cursor = None if page.cursor is None else int(page.cursor)
         rows, total = self._tasks.page(wanted, limit + 1, page.offset, cursor)
         has_more, rows = len(rows) > limit, rows[:limit]
-        shown = tuple(show_row(task, indices, self._dispatcher.why_waiting(task)) for task in rows)
+        shown = tuple(show_row(task, gpus, self._waits(task)) for task in rows)
         next_cursor = str(rows[-1].serial) if has_more else None
         offset = None if cursor is not None else page.offset or 0
         return Page(shown, Pagination(total, limit, offset, has_more, next_cursor))
@@ -327,7 +330,7 @@ class TrainingService:
 
     def _live(self, task: TaskSummary, attempts: Sequence[Attempt]) -> dict[str, Any] | None:
         watch = self._reconciler.get_watch(attempts[-1].uid) if attempts and task.status.is_active else None
-        return None if watch is None else show_progress(watch.progress, attempts[-1], self._clock.now())
+        return None if watch is None else show_progress(watch.progress, attempts[-1], watch.seconds)
 
     def get_checkpoints(self, task_id: str) -> CheckpointList:
         """The checkpoints of a task, oldest first. Raises TaskNotFound."""

@@ -2,8 +2,9 @@
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from api.errors import Mistake
@@ -16,24 +17,35 @@ from api.models.training_view import (
     MetricsView,
     ProgressView,
     SpeedView,
+    StoppedTask,
     StopView,
     TaskDetails,
     TaskProgressView,
     TaskRow,
 )
+from api.services.forecast import Forecast
 from api.services.training_progress import NOTHING_YET, show_time
 
-Indices = Mapping[str | None, int | None]
+GPUs = Mapping[str | None, GPUInfo]
 
 
-def show_row(task: TaskSummary, indices: Indices, waiting_reason: str | None) -> TaskRow:
-    """A task in a list."""
-    return TaskRow(**_row(task, indices, waiting_reason, task.progress or NOTHING_YET))
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Why a task waits, in words, and what is to be expected; None of one that does not."""
+
+    reason: str | None
+    forecast: Forecast | None
 
 
-def _row(
-    task: TaskSummary, indices: Indices, waiting_reason: str | None, progress: Mapping[str, Any]
-) -> dict[str, Any]:
+def show_row(task: TaskSummary, gpus: GPUs, waiting: Waiting) -> TaskRow:
+    """A task in a list. `gpus`: by UUID."""
+    return TaskRow(**_row(task, gpus, waiting, task.progress or NOTHING_YET))
+
+
+def _row(task: TaskSummary, gpus: GPUs, waiting: Waiting, progress: Mapping[str, Any]) -> dict[str, Any]:
+    own = [gpus.get(uuid) for uuid in task.gpu_uuids]
+    first = own[0] if own else None
+    forecast = waiting.forecast
     return {
         "task_id": task.task_id,
         "name": task.name,
@@ -43,9 +55,13 @@ def _row(
         "status": task.status,
         "priority": task.priority,
         "gpu_count": task.gpu_count,
-        "gpu_ids": tuple(indices.get(uuid) for uuid in task.gpu_uuids),
+        "gpu_id": None if first is None else first.gpu_id,
+        "gpu_name": None if first is None else first.name,
+        "gpu_ids": tuple(None if gpu is None else gpu.gpu_id for gpu in own),
         "gpu_uuids": task.gpu_uuids,
-        "waiting_reason": waiting_reason,
+        "waiting_reason": waiting.reason,
+        "queue_position": None if forecast is None else forecast.position,
+        "estimated_start": None if forecast is None else forecast.starts_at,
         "warning": task.warning,
         "failure": task.cause if task.status is TaskStatus.FAILED else None,
         "stop": _stop(task),
@@ -88,11 +104,21 @@ def show_progress_of(
 
 def with_time(progress: Mapping[str, Any], attempts: Sequence[Attempt], now: datetime) -> Mapping[str, Any]:
     """The same progress with the time of all attempts together."""
-    spans = [(attempt.ended_at or now) - attempt.started_at for attempt in attempts if attempt.started_at is not None]
-    if not spans:
+    known = [_seconds(attempt, progress, now) for attempt in attempts if attempt.started_at is not None]
+    if not known:
         return progress
-    seconds = sum(span.total_seconds() for span in spans)
-    return {**progress, "progress": {**progress["progress"], **show_time(seconds)}}
+    return {**progress, "progress": {**progress["progress"], **show_time(sum(known))}}
+
+
+def _seconds(attempt: Attempt, progress: Mapping[str, Any], now: datetime) -> float:
+    """How long it has trained: by its supervisor's steady clock, or by that of whoever watches over it."""
+    told = (attempt.outcome or {}).get("seconds")
+    if told is None and attempt.ended_at is None and progress.get("attempt") == attempt.uid:
+        told = progress["progress"]["training_time"]
+    if told is not None:
+        return float(told)
+    span = (attempt.ended_at or now) - (attempt.started_at or now)
+    return max(0.0, span.total_seconds())
 
 
 def show_details(
@@ -101,25 +127,52 @@ def show_details(
     live: Mapping[str, Any] | None,
     checkpoints: Sequence[Checkpoint],
     gpus: Sequence[GPUInfo],
-    output_dir: str,
+    directories: tuple[Path, Path],
     now: datetime,
-    waiting_reason: str | None,
+    waiting: Waiting,
 ) -> TaskDetails:
-    """Everything about a task."""
+    """Everything about a task. `directories`: of its output and of its log."""
     progress = with_time(live or task.progress or NOTHING_YET, attempts, now)
-    indices: Indices = {gpu.uuid: gpu.gpu_id for gpu in gpus}
+    output, log = directories
     return TaskDetails(
-        **_row(task, indices, waiting_reason, progress),
+        **_row(task, {gpu.uuid: gpu for gpu in gpus}, waiting, progress),
         request=_request(task.request),
         config=_config(task),
         plan=task.plan,
+        estimated_duration=_duration(task, progress["progress"], waiting.forecast),
         system_stats=tuple(_stats(gpu) for gpu in gpus if gpu.uuid in task.gpu_uuids and task.status.is_active),
         checkpoints=tuple(checkpoints),
         attempts=tuple(show_attempt(attempt) for attempt in attempts),
         warnings=tuple(progress["warnings"]),
-        output_dir=output_dir,
+        output_dir=str(output),
+        logs_path=str(log),
         run_dir=next((attempt.run_dir for attempt in reversed(attempts) if attempt.run_dir is not None), None),
     )
+
+
+def _duration(task: TaskSummary, progress: Mapping[str, Any], forecast: Forecast | None) -> float | None:
+    if forecast is not None:
+        return forecast.seconds
+    so_far, left = progress["training_time"], progress["eta_seconds"]
+    return so_far + left if task.status.is_active and so_far is not None and left is not None else None
+
+
+def show_stopped(task: TaskDetails) -> StoppedTask:
+    """A task that was asked to stop, with what has become of it."""
+    complete = [found for found in task.checkpoints if found.is_complete]
+    last = max(complete, key=lambda found: found.created_at, default=None)
+    asked_at = None if task.stop is None else task.stop.requested_at
+    return StoppedTask(
+        **{field.name: getattr(task, field.name) for field in fields(task)},
+        stopped_at=task.finished_at,
+        checkpoint_saved=_is_saved(last, asked_at) if task.status.is_finished else None,
+        last_checkpoint=None if last is None else last.name,
+        training_time=task.progress.training_time,
+    )
+
+
+def _is_saved(last: Checkpoint | None, asked_at: datetime | None) -> bool:
+    return last is not None and asked_at is not None and last.created_at >= asked_at
 
 
 def _request(request: TrainingRequest) -> dict[str, Any]:

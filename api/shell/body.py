@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from starlette.types import Receive
 
-from api.errors import RequestTimeout, TooLarge, Unavailable
+from api.errors import RequestTimeout, TooLarge, Unavailable, UnsupportedMediaType
 
 #: Seconds within which a request's body must have arrived; slow senders hold no thread meanwhile.
 BODY_SECONDS = 30.0
@@ -14,6 +14,8 @@ BODY_SECONDS = 30.0
 #: of large bodies keeps no ordinary request away.
 MAX_BODIES_BYTES = 64 * 1024 * 1024
 SMALL_BODY_BYTES = 32 * 1024
+
+_AS_IT_IS = "The body must not be compressed: send it as it is, without Content-Encoding."
 
 
 class Bodies:
@@ -26,9 +28,11 @@ class Bodies:
         self._bytes = 0
 
     async def read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
-        """The body, b"" when there is none. Raises TooLarge, RequestTimeout or Unavailable."""
+        """The body, b"" when there is none. Raises UnsupportedMediaType, TooLarge, RequestTimeout or Unavailable."""
         if b"content-length" not in headers and b"transfer-encoding" not in headers:
             return b""
+        if headers.get(b"content-encoding", b"identity").strip().lower() not in (b"identity", b""):
+            raise UnsupportedMediaType(_AS_IT_IS, headers={"Accept-Encoding": "identity"})
         if int(headers.get(b"content-length", b"0")) > self._limit:
             raise self._too_large()
         body = bytearray()

@@ -8,6 +8,7 @@ from starlette.types import Message, Receive, Send
 
 from api.errors import ServiceError
 from api.services.documents import Document, HeaderList, reply_with
+from api.shell.crossing import reading_headers
 from api.utils.envelope import JSON, encode_error
 
 #: RFC 6455, 7.4.1: the server cannot go on with the stream; the client may come again.
@@ -47,9 +48,8 @@ class Reply:
         self.status = 0
 
     def allow_origin(self, origin: bytes) -> None:
-        """Lets a page of this origin read the answer; for what Flask does not answer, which does so itself."""
-        allowed = (b"access-control-allow-origin", origin)
-        self._common_headers = [*(header for header in self._common_headers if header != allowed), allowed]
+        """Lets a page of this origin read the answer."""
+        self._common_headers = [*self._common_headers, *reading_headers(origin)]
 
     def require_client(self) -> None:
         """Raises ClientGone when there is nobody to work for any more."""
@@ -78,6 +78,12 @@ class Reply:
         self.status = status
         await self._send({"type": "http.response.start", "status": status, "headers": own})
         await self._send({"type": "http.response.body", "body": body})
+
+    async def send_empty(self, status: int, headers: HeaderList) -> None:
+        """Sends an answer that has no content."""
+        headers = [*headers, (b"content-length", b"0")]
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": b""})
 
     async def send_json(self, body: bytes) -> None:
         """Sends a success that is worked out in no time."""

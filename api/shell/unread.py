@@ -5,10 +5,13 @@ clients may be many; so what they hold together is bounded as well.
 """
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from typing import Protocol
 
 from api.errors import Unavailable
+
+logger = logging.getLogger(__name__)
 
 #: Bytes that may wait for their clients, over all connections. What is being worked out meanwhile comes on top of it.
 MAX_UNREAD_BYTES = 48 * 1024 * 1024
@@ -50,7 +53,6 @@ class Unread:
         self._held: dict[Connection, _Held] = {}
         self._bytes = 0
         self._counted_at = float("-inf")
-        self.ended = 0  #: connections that were ended because their clients did not read
 
     def add(self, connection: Connection, now: float) -> None:
         """This connection has more to send than it can at once."""
@@ -99,6 +101,6 @@ class Unread:
             self._end(connection)
 
     def _end(self, connection: Connection) -> None:
-        self.ended += 1
+        logger.info("connection ended: its client does not read what it asked for")
         self.remove(connection)
         connection.abort()

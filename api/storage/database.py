@@ -2,7 +2,6 @@
 
 import importlib
 import logging
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, create_engine, event, inspect, select, text
+from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, inspect, select, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from api.errors import DatabaseUnavailable
+from api.errors import DatabaseDamaged, DatabaseUnavailable, StorageFull, StorageGone
+from api.storage.database_errors import DRIVER_ERRORS, is_access, is_damage, say, translate
+from api.storage.identity import KeptPlaces
 from api.storage.postgresql import create_postgres_engine, wait_for_answers
+from api.storage.sqlite import check_log, create_sqlite_engine, describe_rescue, find_damage
 from api.storage.tables import REVISION, metadata
 
 logger = logging.getLogger(__name__)
@@ -37,12 +38,13 @@ _MIGRATION_LOCK = 0x6470_6970_65
 #: Where Alembic keeps the revision of the tables.
 _revision = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
 
-_WAL_RETRY_SECONDS = 0.02
-
 #: Marks a connection whose transaction has appended an event.
 APPENDED = "appended"
 
 _RETRY_AFTER = {"Retry-After": "2"}
+
+
+_TAKE_ANOTHER = "name another one by STORAGE_ROOT or DATABASE_URL"
 
 
 class DatabaseError(Exception):
@@ -52,11 +54,15 @@ class DatabaseError(Exception):
 class Database:
     """An engine and its two kinds of transaction. Building it connects to nothing."""
 
-    def __init__(self, url: str) -> None:
-        """Raises DatabaseError when the URL is none that is known here."""
+    def __init__(self, url: str, root: Path | None = None) -> None:
+        """`root` is the directory that goes with it. Raises DatabaseError when the URL is none that is known here."""
         self.url = _parse(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.engine = _create_engine(self.url)
+        kept = [] if root is None else [root]
+        self._file = Path(self.url.database or "") if self.is_sqlite else None
+        self._places = KeptPlaces(*kept, *([] if self._file is None else [self._file]))
+        self.engine = _create_engine(self.url, self._places.check)
+        self._trouble: DatabaseUnavailable | None = None
         self._turn = threading.Lock()
         self._on_append: Callable[[], None] = lambda: None
 
@@ -78,12 +84,31 @@ class Database:
         On SQLite it takes the write lock at once: a transaction that reads first and writes later would fail.
         """
         with self._take_turn() as left_ms, self._connect("IMMEDIATE", left_ms) as connection:
+            self._check_places(connection)
             # What a transaction left behind that was rolled back.
             connection.info.pop(APPENDED, None)
             yield connection
             has_appended = connection.info.pop(APPENDED, False)
+            self._check_places(connection)
+        # Nothing is acknowledged that went into a file on its way out.
+        self._check_places()
         if has_appended:
             self._on_append()
+
+    def _check_places(self, connection: Connection | None = None) -> None:
+        self._places.check()
+        if self.is_sqlite and connection is not None:
+            check_log(connection)
+
+    def find_trouble(self) -> DatabaseUnavailable | None:
+        """Why nothing can be kept now: the places are looked at, and the last transaction is remembered; None when
+        all is well. Damage is remembered until the service is started again.
+        """
+        try:
+            self._places.check()
+        except StorageGone as error:
+            return error
+        return self._trouble
 
     def on_append(self, listener: Callable[[], None]) -> None:
         """Calls it after each commit that made events of tasks; in the writer's thread, so it must return at once."""
@@ -114,14 +139,36 @@ class Database:
                     connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
                 with connection.begin():
                     yield connection
-        except PoolTimeout as error:
-            raise DatabaseUnavailable("Every connection to the database is in use.", headers=_RETRY_AFTER) from error
-        except (OperationalError, InterfaceError) as error:
-            raise DatabaseUnavailable(_say(error), headers=_RETRY_AFTER) from error
-        except DBAPIError as error:
-            if error.connection_invalidated:
-                raise DatabaseUnavailable(_say(error), headers=_RETRY_AFTER) from error
+        except DRIVER_ERRORS as error:
+            translated = translate(error)
+            if translated is None:
+                raise
+            if isinstance(translated, DatabaseDamaged) and self._file is not None:
+                rescue = f"{translated.detail.rstrip('.')}: {describe_rescue(self._file)}."
+                translated = DatabaseDamaged(rescue, headers=translated.headers)
+            self._note_trouble(translated)
+            raise translated from error
+        except DatabaseUnavailable as error:
+            self._note_trouble(error)
             raise
+        self._note_success(mode)
+
+    def _note_success(self, mode: str) -> None:
+        # A full disk can be read, and a log that was removed too; only a write tells that all is well again.
+        if self._trouble is None or isinstance(self._trouble, DatabaseDamaged):
+            return
+        if mode != "DEFERRED" or not isinstance(self._trouble, StorageFull | StorageGone):
+            self._trouble = None
+
+    def _note_trouble(self, error: DatabaseUnavailable) -> None:
+        if isinstance(self._trouble, DatabaseDamaged):
+            return
+        if isinstance(error, StorageGone) and any(self._places.problems()):
+            # That is looked at again each time, so that it ends when they are back.
+            return
+        if isinstance(error, DatabaseDamaged):
+            logger.error("the database is damaged", extra={"database": self.shown, "problem": error.detail})
+        self._trouble = error
 
     def migrate(self) -> None:
         """Brings the tables to this version. Raises DatabaseError when they are of a newer one."""
@@ -133,8 +180,32 @@ class Database:
                     self._take_turns(connection)
                     self._upgrade(connection)
                 self._wait_longer(connection, LOCK_MS)
-        except (DBAPIError, PoolTimeout) as error:
-            raise DatabaseError(f"the database {self.shown} cannot be used: {_say(error)}") from error
+                self._look_for_damage(connection)
+                self._places.note()
+        except DRIVER_ERRORS as error:
+            raise DatabaseError(self._why_unusable(error)) from error
+
+    def _look_for_damage(self, connection: Connection) -> None:
+        driver = connection.connection.driver_connection
+        damage = find_damage(driver) if self.is_sqlite and driver is not None else None
+        if damage is not None:
+            raise DatabaseError(self._describe_damage(damage))
+
+    def _why_unusable(self, error: Exception) -> str:
+        if is_damage(error):
+            return self._describe_damage(say(error).rstrip("."))
+        if self._file is not None:
+            why, what = say(error).rstrip("."), _advise(self._file) if is_access(error) else _TAKE_ANOTHER
+            return f"the database {self._file.absolute()} cannot be used ({why}): {what}"
+        return (
+            f"the database {self.shown} cannot be used: {say(error)} Look whether PostgreSQL runs there, whether the "
+            "database and the user exist, and whether DATABASE_URL names them rightly"
+        )
+
+    def _describe_damage(self, why: str) -> str:
+        if self._file is None:
+            return f"the database {self.shown} is damaged ({why}): restore it from a backup"
+        return f"the database {self._file.absolute()} is damaged ({why}): {describe_rescue(self._file.absolute())}"
 
     def _upgrade(self, connection: Connection) -> None:
         tables = set(inspect(connection).get_table_names())
@@ -201,7 +272,19 @@ def _parse(text_: str) -> URL:
     )
 
 
-def _create_engine(url: URL) -> Engine:
+def _advise(file: Path) -> str:
+    """What to do about a file that cannot be opened or made."""
+    directory = file.absolute().parent
+    if file.is_dir():
+        return "it is a directory: name a file in DATABASE_URL"
+    if not directory.is_dir():
+        return f"make the directory {directory}, or name another file in DATABASE_URL"
+    if file.exists():
+        return "let this user read and write it, its -wal and -shm beside it, and its directory"
+    return f"let this user write into {directory} and make room on its disk, or {_TAKE_ANOTHER}"
+
+
+def _create_engine(url: URL, check: Callable[[], None]) -> Engine:
     shared: dict[str, Any] = {
         "json_serializer": lambda value: orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode(),
         "json_deserializer": orjson.loads,
@@ -211,46 +294,7 @@ def _create_engine(url: URL) -> Engine:
     }
     try:
         if url.get_backend_name() == "sqlite":
-            engine = create_engine(url, **shared)
-            event.listen(engine, "connect", _prepare_sqlite)
-            event.listen(engine, "begin", _begin_sqlite)
-            return engine
+            return create_sqlite_engine(url, LOCK_MS, check, **shared)
         return create_postgres_engine(url, LOCK_MS, **shared)
     except NoSuchModuleError as error:
         raise DatabaseError(f"DATABASE_URL: {error}") from error
-
-
-def _prepare_sqlite(driver: Any, record: Any) -> None:
-    # Transactions are begun by us: the driver's own way defers the lock, and then fails instead of waiting.
-    driver.isolation_level = None
-    driver.execute(f"PRAGMA busy_timeout = {LOCK_MS}")
-    _use_wal(driver)
-    for pragma in ("synchronous = FULL", "foreign_keys = ON"):
-        driver.execute(f"PRAGMA {pragma}")
-
-
-def _use_wal(driver: Any) -> None:
-    # Where another server makes the file in this moment, SQLite refuses the change at once instead of waiting.
-    give_up_at = time.monotonic() + LOCK_MS / 1000
-    while True:
-        try:
-            driver.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError:
-            if time.monotonic() >= give_up_at:
-                raise
-            time.sleep(_WAL_RETRY_SECONDS)
-        else:
-            return
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    lock_ms = connection.info.pop("lock_ms", None)
-    if lock_ms is not None:
-        connection.exec_driver_sql(f"PRAGMA busy_timeout = {lock_ms}")
-    connection.exec_driver_sql(f"BEGIN {connection.info.pop('begin', 'DEFERRED')}")
-
-
-def _say(error: Exception) -> str:
-    cause = getattr(error, "orig", None) or error
-    first = str(cause).strip().splitlines() or [type(cause).__name__]
-    return f"{first[0]}."

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from datetime import timedelta
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -26,6 +25,15 @@ class DatabaseIdempotencyStore:
         self._owner = owner
         self._is_alive = is_alive
         self._unwritten: dict[str, KeptAnswer | None] = {}
+        self._offset = self._measure_clocks()
+
+    def _measure_clocks(self) -> float:
+        return to_seconds(self._clock.now()) - self._clock.monotonic()
+
+    def _oldest(self) -> float:
+        """When what is forgotten now began. A clock that was set forward makes nothing older than it is."""
+        set_forward = max(0.0, self._measure_clocks() - self._offset)
+        return to_seconds(self._clock.now()) - KEPT_SECONDS - set_forward
 
     def begin(self, scope: str, fingerprint: bytes) -> KeptAnswer | None:
         """The kept answer, or None and the work is the caller's. Raises RequestInProgress, IdempotencyKeyReused."""
@@ -34,7 +42,7 @@ class DatabaseIdempotencyStore:
         row = {"scope": scope, "fingerprint": fingerprint, "owner": self._owner, "began_at": to_seconds(now)}
         try:
             with self._database.write() as connection:
-                old = kept_answers.c.began_at < to_seconds(now - timedelta(seconds=KEPT_SECONDS))
+                old = kept_answers.c.began_at < self._oldest()
                 connection.execute(delete(kept_answers).where(old))
                 found = connection.execute(select(kept_answers).where(kept_answers.c.scope == scope)).one_or_none()
                 if found is None:

@@ -53,7 +53,10 @@ class Registrations(Protocol):
         ...
 
     def holders(self) -> dict[str, RegisteredTask]:
-        """Who holds which GPU, by UUID: registered tasks and trainings."""
+        """Who holds which GPU, by UUID: registered tasks and trainings.
+
+        Raises DatabaseUnavailable when that was never known.
+        """
         ...
 
 
@@ -131,7 +134,7 @@ class DatabaseRegistrations:
         self._node = node
         self._clock = clock
         self._failed_at = float("-inf")
-        self._last_holders: dict[str, RegisteredTask] = {}
+        self._last_holders: dict[str, RegisteredTask] | None = None
 
     def claim(self, task: RegisteredTask) -> RegisteredTask:
         try:
@@ -195,17 +198,22 @@ class DatabaseRegistrations:
         """While the database does not answer, who held them when it last did: readings go on."""
         # A database that is away may take seconds to say so; sweeps do not wait for it each time.
         if self._clock.monotonic() - self._failed_at < PAUSE_SECONDS:
-            return self._last_holders
+            return self._known()
         try:
             with self._database.read() as connection:
                 held = (_held_by_programs(connection), _held_by_trainings(connection), _held_by_strays(connection))
                 holders = {uuid: task for each in held for uuid, task in each.items()}
         except DatabaseUnavailable:
             self._failed_at = self._clock.monotonic()
-            return self._last_holders
+            return self._known()
         # Not read back from here: another thread may have put there what it saw earlier.
         self._last_holders = holders
         return holders
+
+    def _known(self) -> dict[str, RegisteredTask]:
+        if self._last_holders is None:
+            raise DatabaseUnavailable("Who holds which GPU is not known: the database has not answered yet.")
+        return self._last_holders
 
 
 def _busy(held: dict[str, str]) -> GPUBusy:

@@ -31,6 +31,9 @@ from api.storage.rows import SUMMARY_COLUMNS, clean, dump, read_summary, read_ta
 from api.storage.tables import attempts, leases, task_gpus, tasks
 from api.storage.tables import events as event_table
 
+#: Completed trainings that are looked at for how fast the next ones may be.
+_PACE_ROWS = 200
+
 _OF_GPU = task_gpus.join(tasks, tasks.c.serial == task_gpus.c.serial)
 
 
@@ -180,6 +183,26 @@ class TaskStore:
         query = select(*SUMMARY_COLUMNS).where(tasks.c.status == TaskStatus.QUEUED).order_by(*order)
         with self._database.read() as connection:
             return [read_summary(row) for row in connection.execute(query)]
+
+    def queued_steps(self) -> dict[str, int]:
+        """How many steps each waiting task is planned to make, by id, where that is known."""
+        steps = tasks.c.plan["total_steps"].as_integer()
+        query = select(tasks.c.task_id, steps.label("steps")).where(tasks.c.status == TaskStatus.QUEUED)
+        with self._database.read() as connection:
+            return {row.task_id: row.steps for row in connection.execute(query) if row.steps}
+
+    def usual_step_seconds(self) -> dict[tuple[str, int], float]:
+        """Seconds a step by model type and number of GPUs, of the latest training of each that has completed."""
+        pace = tasks.c.progress["speed"]["time_per_step"].as_float()
+        query = (
+            select(tasks.c.model_type, tasks.c.gpu_count, pace.label("pace"))
+            .where(tasks.c.status == TaskStatus.COMPLETED)
+            .order_by(tasks.c.serial.desc())
+            .limit(_PACE_ROWS)
+        )
+        with self._database.read() as connection:
+            rows = [row for row in connection.execute(query) if row.pace]
+        return {(row.model_type, row.gpu_count): row.pace for row in reversed(rows)}
 
     def count_by_status(self) -> dict[TaskStatus, int]:
         """How many tasks are in which status."""

@@ -1,16 +1,16 @@
 """The checkpoints in a run directory: which are whole, how to go back to one, and how to remove old ones."""
 
+import hashlib
 import json
 import os
 import re
-import shutil
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from api.models.training import Checkpoint
+from api.utils.foreign_files import OWN_LEVELS, open_directory, read, remove, write
+from api.utils.foreign_trees import list_names, moment_of, remove_tree, remove_tree_at, walk
 
 _NAME = re.compile(r"global_step(\d{1,12})", re.ASCII)
 _SAVED_MODEL = re.compile(r"(?:epoch|step)\d{1,12}", re.ASCII)
@@ -20,6 +20,9 @@ SIGNAL_FILES = ("save", "save_quit")
 
 #: What a checkpoint's directory is called while it is being removed.
 _REMOVED = re.compile(r"\.global_step\d{1,12}\.removed", re.ASCII)
+
+#: A checkpoint is one level below its run directory, and no link leads to it.
+_CHECKPOINT_LEVELS = OWN_LEVELS + 1
 
 #: Which were whole and which broken when a resume began: from then on `latest` alone no longer tells.
 _JUDGED = ".judged_checkpoints.json"
@@ -32,6 +35,11 @@ class _Found:
     size_bytes: int
     written_at: float
     files: list[list[Any]]  #: name, bytes and time of each: other ones when the trainer writes it again
+
+    @property
+    def digest(self) -> str:
+        """Another one when the trainer writes it again."""
+        return hashlib.sha256(json.dumps(self.files).encode()).hexdigest()
 
 
 def list_checkpoints(run_dir: Path) -> tuple[Checkpoint, ...]:
@@ -49,7 +57,7 @@ def list_checkpoints(run_dir: Path) -> tuple[Checkpoint, ...]:
             name=one.name,
             step=one.step,
             size_bytes=one.size_bytes,
-            created_at=datetime.fromtimestamp(one.written_at, UTC),
+            created_at=moment_of(one.written_at),
             is_complete=one.size_bytes > 0 and _is_whole(one, latest, judged),
             is_latest=one.name == latest,
         )
@@ -67,9 +75,9 @@ def prepare_resume(run_dir: Path, checkpoint: str | None) -> None:
     chosen = _choose(checkpoints, checkpoint)
     _remove_leftovers(run_dir)
     whole = {one.name for one in checkpoints if one.is_complete}
-    verdicts = {one.name: {"whole": one.name in whole, "files": one.files} for one in _find(run_dir)}
-    _write_atomically(run_dir / _JUDGED, json.dumps(verdicts))
-    _write_atomically(run_dir / LATEST, chosen.name)
+    verdicts = {one.name: {"whole": one.name in whole, "files": one.digest} for one in _find(run_dir)}
+    write(str(run_dir / _JUDGED), json.dumps(verdicts).encode())
+    write(str(run_dir / LATEST), chosen.name.encode())
 
 
 def prune(run_dir: Path, keep: int) -> tuple[str, ...]:
@@ -77,9 +85,9 @@ def prune(run_dir: Path, keep: int) -> tuple[str, ...]:
 
     Incomplete ones stay: the trainer may be writing them.
     """
-    for entry in _entries(run_dir):
-        if _REMOVED.fullmatch(entry.name):
-            shutil.rmtree(entry.path, ignore_errors=True)
+    for name in _directories(run_dir):
+        if _REMOVED.fullmatch(name):
+            remove_tree(str(run_dir / name))
     # By time, not by step: after going back to an older one, what was written then is newer.
     complete = [one for one in list_checkpoints(run_dir) if one.is_complete]
     complete.sort(key=lambda one: (one.created_at, one.step))
@@ -104,59 +112,51 @@ def _choose(checkpoints: tuple[Checkpoint, ...], name: str | None) -> Checkpoint
 
 def _remove_leftovers(run_dir: Path) -> None:
     for name in SIGNAL_FILES:
-        path = run_dir / name
-        if path.is_symlink() or path.is_file():
-            path.unlink(missing_ok=True)
-    for entry in _entries(run_dir):
+        remove(str(run_dir / name))
+    for name in _directories(run_dir):
         # The trainer makes `epochN/tmp` when it saves a model, and fails when it is there already.
-        remains = Path(entry.path, "tmp")
-        if _SAVED_MODEL.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False) and not remains.is_symlink():
-            shutil.rmtree(remains, ignore_errors=True)
+        if _SAVED_MODEL.fullmatch(name):
+            remove_tree(str(run_dir / name / "tmp"), _CHECKPOINT_LEVELS)
 
 
 def _remove(run_dir: Path, name: str) -> bool:
     """Takes it away at once under its name, then bit by bit: never is there half a checkpoint under that name."""
-    hidden = run_dir / f".{name}.removed"
+    hidden = f".{name}.removed"
     try:
-        if hidden.exists():
-            shutil.rmtree(hidden)
-        (run_dir / name).rename(hidden)
+        directory = open_directory(str(run_dir))
     except OSError:
         return False
-    shutil.rmtree(hidden, ignore_errors=True)
+    try:
+        remove_tree_at(directory, hidden)
+        os.rename(name, hidden, src_dir_fd=directory, dst_dir_fd=directory)
+        remove_tree_at(directory, hidden)
+    except OSError:
+        return False
+    finally:
+        os.close(directory)
     return True
 
 
 def _find(run_dir: Path) -> list[_Found]:
     found = []
-    for entry in _entries(run_dir):
-        match = _NAME.fullmatch(entry.name)
-        if match is not None and entry.is_dir(follow_symlinks=False):
-            # One that is pruned in this moment is not there any more.
-            with suppress(FileNotFoundError):
-                found.append(_measure(entry, int(match[1])))
+    for name in _directories(run_dir):
+        match = _NAME.fullmatch(name)
+        if match is not None:
+            found.append(_measure(run_dir / name, int(match[1])))
     return sorted(found, key=lambda one: one.step)
 
 
-def _measure(entry: os.DirEntry[str], step: int) -> _Found:
-    files: list[list[Any]] = []
-    for folder, _, names in os.walk(entry.path):
-        for name in names:
-            path = Path(folder, name)
-            try:
-                status = path.lstat()
-            except OSError:  # removed meanwhile
-                continue
-            files.append([str(path.relative_to(entry.path)), status.st_size, status.st_mtime_ns])
-    times = [file[2] / 1e9 for file in files] or [entry.stat(follow_symlinks=False).st_mtime]
-    return _Found(entry.name, step, sum(file[1] for file in files), max(times), sorted(files))
+def _measure(directory: Path, step: int) -> _Found:
+    below = walk(str(directory), _CHECKPOINT_LEVELS)
+    files: list[list[Any]] = sorted([path, status.st_size, status.st_mtime_ns] for path, status in below)
+    written_at = max((file[2] / 1e9 for file in files), default=0.0)
+    return _Found(directory.name, step, sum(file[1] for file in files), written_at, files)
 
 
 def _latest(run_dir: Path, found: list[_Found]) -> str | None:
     """The name that `latest` gives, whether it is there or not."""
     try:
-        with (run_dir / LATEST).open("rb") as file:
-            name = file.read(100).decode("ascii", "replace").strip()
+        name = read(str(run_dir / LATEST))[:100].decode("ascii", "replace").strip()
     except OSError:
         return None
     if _NAME.fullmatch(name):
@@ -168,7 +168,7 @@ def _latest(run_dir: Path, found: list[_Found]) -> str | None:
 
 def _is_whole(one: _Found, latest: str | None, judged: dict[str, Any]) -> bool:
     verdict = judged.get(one.name)
-    if isinstance(verdict, dict) and verdict.get("files") == one.files:
+    if isinstance(verdict, dict) and verdict.get("files") in (one.digest, one.files):
         return verdict.get("whole") is True
     match = _NAME.fullmatch(latest or "")
     return match is not None and one.step <= int(match[1])
@@ -176,24 +176,11 @@ def _is_whole(one: _Found, latest: str | None, judged: dict[str, Any]) -> bool:
 
 def _read_judged(run_dir: Path) -> dict[str, Any]:
     try:
-        content = json.loads((run_dir / _JUDGED).read_bytes())
-    except (OSError, ValueError):
+        content = json.loads(read(str(run_dir / _JUDGED)))
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 
 
-def _entries(run_dir: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(run_dir) as entries:
-            return list(entries)
-    except OSError:
-        return []
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name.lstrip('.')}.new")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+def _directories(run_dir: Path) -> list[str]:
+    return list_names(str(run_dir))[0]

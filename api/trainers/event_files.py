@@ -3,7 +3,6 @@
 The framing of the records is read here, because tensorboard's own reader cannot start in the middle of a file.
 """
 
-import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +14,8 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
 from api.trainers.progress import Point
+from api.utils.foreign_files import open_plain
+from api.utils.foreign_trees import list_names
 
 _PREFIX = "events.out.tfevents."
 _HEADER = struct.Struct("<QI")
@@ -22,6 +23,9 @@ _CHECKSUM = struct.Struct("<I")
 
 #: A longer record is not believed: the longest that a trainer writes, a histogram, has a few KB.
 LONGEST_RECORD = 16 * 2**20
+
+#: Event files of one run directory that are read: each start of the trainer makes one.
+MAX_FILES = 1000
 
 #: Bytes of one call: about 30 ms.
 BUDGET = 256 * 2**10
@@ -59,13 +63,8 @@ class EventFileTail:
         return points
 
     def _names(self) -> list[str]:
-        try:
-            with os.scandir(self.run_dir) as entries:
-                return sorted(
-                    e.name for e in entries if e.name.startswith(_PREFIX) and e.is_file(follow_symlinks=False)
-                )
-        except OSError:
-            return []
+        files = list_names(str(self.run_dir))[1]
+        return sorted(name for name in files if name.startswith(_PREFIX))[:MAX_FILES]
 
     def _read_file(self, name: str, budget: int, points: list[Point]) -> int:
         """Bytes that were read."""
@@ -73,7 +72,7 @@ class EventFileTail:
         if position == STOPPED:
             return 0
         try:
-            with (self.run_dir / name).open("rb") as file:
+            with open(open_plain(str(self.run_dir / name)), "rb") as file:
                 file.seek(position)
                 while position - start < budget:
                     record = self._next_record(file, name)

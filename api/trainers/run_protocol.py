@@ -1,6 +1,5 @@
 """What every trainer of diffusion-pipe's kind shares: its words, its run directory, and why it ended."""
 
-import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from api.trainers.diagnosis import diagnose
 from api.trainers.log_lines import LineClassifier
 from api.trainers.output import STEP_PREFIX, OutputReader
 from api.trainers.trainer import Ending
+from api.utils.foreign_trees import list_names
 from api.utils.formatting import as_sentence
 
 _RUN_DIR = re.compile(r"\d{8}_\d{2}-\d{2}-\d{2}", re.ASCII)
@@ -37,11 +37,7 @@ class RunProtocol:
 
     def find_run_dir(self, output_dir: Path) -> Path | None:
         """The newest run directory by its time stamp; None until the trainer has made one."""
-        try:
-            with os.scandir(output_dir) as entries:
-                names = [e.name for e in entries if _RUN_DIR.fullmatch(e.name) and e.is_dir(follow_symlinks=False)]
-        except OSError:
-            return None
+        names = [name for name in list_names(str(output_dir), levels=2)[0] if _RUN_DIR.fullmatch(name)]
         return output_dir / max(names) if names else None
 
     def checkpoints(self, run_dir: Path) -> tuple[Checkpoint, ...]:

@@ -34,6 +34,7 @@ class Launch:
     master_port: int
     run_dir: Path | None = None  #: to resume from
     resume: ResumeOptions = field(default_factory=ResumeOptions)
+    gpu_names: tuple[str | None, ...] = ()  #: of the boards, as NVML names them
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,19 @@
 """Time as a value that is passed in, so that tests own it."""
 
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
 from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A moment that can be compared after a restart of the service, by a clock that nobody sets."""
+
+    boot_id: str  #: the run of the machine that it belongs to
+    seconds: float  #: since that run began, its sleep included
 
 
 class Clock(Protocol):
@@ -16,6 +27,10 @@ class Clock(Protocol):
         """Seconds since an arbitrary start; never jumps."""
         ...
 
+    def mark(self) -> Mark:
+        """This moment, for whoever reads it after a restart of the service."""
+        ...
+
 
 class SystemClock:
     """The machine's clocks."""
@@ -25,6 +40,17 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+    def mark(self) -> Mark:
+        return Mark(_boot_id(), time.clock_gettime(time.CLOCK_BOOTTIME))
+
+
+@cache
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 class FakeClock:
@@ -39,6 +65,9 @@ class FakeClock:
 
     def monotonic(self) -> float:
         return 1000.0 + self._elapsed
+
+    def mark(self) -> Mark:
+        return Mark("boot", 5000.0 + self._elapsed)
 
     def advance(self, seconds: float) -> None:
         self._elapsed += seconds

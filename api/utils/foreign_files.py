@@ -52,6 +52,32 @@ def open_directory(path: str, levels: int = OWN_LEVELS) -> int:
         os.close(handle)
 
 
+def make_directory(path: str, levels: int = OWN_LEVELS) -> None:
+    """Makes a directory that may be there, and those above it, through none of the trainer's links. Raises OSError."""
+    parts = [part for part in os.path.abspath(path).split("/") if part]
+    above = "/" + "/".join(parts[: len(parts) - levels])
+    if not os.path.exists(above):
+        os.makedirs(above, exist_ok=True)
+    handle = os.open(above, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part in parts[len(parts) - levels :]:
+            _make_at(handle, part)
+            below = os.open(part, os.O_PATH | _DIRECTORY, dir_fd=handle)
+            os.close(handle)
+            handle = below
+    except OSError as error:
+        raise _told(error, path) from None
+    finally:
+        os.close(handle)
+
+
+def _make_at(directory: int, name: str) -> None:
+    try:
+        os.mkdir(name, dir_fd=directory)
+    except FileExistsError:
+        return
+
+
 def open_plain(path: str, levels: int = OWN_LEVELS) -> int:
     """A regular file, open for reading. Raises OSError."""
     directory = open_directory(os.path.dirname(path), levels)

@@ -1,7 +1,10 @@
 """Who may address the service: names, origins, and the same for WebSockets."""
 
+import re
+
 import pytest
 
+from api.app import create_app
 from tests.api.client import Client, failure_of, scope
 from tests.api.conftest import World
 
@@ -149,7 +152,10 @@ def test_page_of_an_allowed_origin_may_read(crossing: Client, path: str):
 
 def test_page_of_an_allowed_origin_may_read_the_useful_headers(crossing: Client):
     exposed = crossing.get("/api/v1/gpu/status", headers={"Origin": ALLOWED}).headers["access-control-expose-headers"]
-    assert {"etag", "age", "x-request-id", "location"} <= {name.strip().lower() for name in exposed.split(",")}
+    assert {
+        *("etag", "age", "x-request-id", "location", "retry-after", "idempotent-replayed", "content-range"),
+        *("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"),
+    } <= {name.strip().lower() for name in exposed.split(",")}
 
 
 @pytest.mark.parametrize(
@@ -193,7 +199,38 @@ def test_preflight_of_an_allowed_origin_is_granted(crossing: Client, method: str
     assert answer.headers["access-control-allow-origin"] == ALLOWED
     assert method in answer.headers["access-control-allow-methods"]
     granted = {name.strip().lower() for name in answer.headers["access-control-allow-headers"].split(",")}
-    assert {"content-type", "idempotency-key", "x-request-id"} <= granted
+    assert {
+        *("content-type", "idempotency-key", "x-request-id", "authorization", "if-none-match", "last-event-id", "range")
+    } <= granted
+    assert int(answer.headers["access-control-max-age"]) > 0
+    assert answer.content == b""
+
+
+def test_preflight_of_every_route_that_takes_json_is_granted(make_world):
+    world = make_world(cors_origins=(ALLOWED,))
+    asked = [
+        (method, re.sub(r"<[^>]+>", "x", rule.rule))
+        for rule in create_app(world.runtime.services).url_map.iter_rules()
+        for method in {"POST", "PATCH", "DELETE"} & rule.methods
+    ]
+    assert len(asked) > 8
+    for method, path in asked:
+        headers = {
+            "Origin": ALLOWED,
+            "Access-Control-Request-Method": method,
+            "Access-Control-Request-Headers": "content-type",
+        }
+        answer = world.client.ask("OPTIONS", path, headers=headers)
+        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, ALLOWED), path
+        assert method in answer.headers["access-control-allow-methods"].split(", "), path
+
+
+def test_page_of_the_internet_may_ask_a_machine_of_the_local_network_when_it_is_allowed(crossing: Client):
+    headers = {"Origin": ALLOWED, "Access-Control-Request-Method": "GET"}
+    asked = {**headers, "Access-Control-Request-Private-Network": "true"}
+    granted = "access-control-allow-private-network"
+    assert crossing.ask("OPTIONS", "/health", headers=asked).headers[granted] == "true"
+    assert granted not in crossing.ask("OPTIONS", "/health", headers=headers).headers
 
 
 def test_preflight_of_a_foreign_origin_is_refused(crossing: Client):

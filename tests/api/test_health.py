@@ -3,15 +3,17 @@ import threading
 
 import pytest
 
+from api.errors import DatabaseUnavailable
 from api.hardware.source import FakeSource, GPUFault, SourceFault
 from api.models.reading import FaultKind
+from api.storage.registrations import DatabaseRegistrations
 from tests.api.client import Client, failure_of
-from tests.api.conftest import World
+from tests.api.conftest import TOY, World
 
 
 def test_health_tells_version_and_uptime(client: Client):
     data = client.data("/health")
-    assert (data["status"], set(data)) == ("ok", {"status", "version", "uptime"})
+    assert (data["status"], set(data)) == ("ok", {"status", "version", "uptime", "problems"})
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/ready", "/api/v1/gpu/status"])
@@ -71,7 +73,8 @@ def test_overview_counts_tasks_and_gpus(world: World):
     world.gpus.register_task([0, 1], "training")
     world.gpus.register_task([2], "external")
     data = world.client.data("/api/v1/system/overview")
-    assert data["tasks"] == {"total": 2, "training": 1, "preprocessing": 0, "download": 0, "external": 1}
+    assert data["holders"] == {"total": 2, "training": 1, "preprocessing": 0, "download": 0, "external": 1}
+    assert (data["gpus"]["total"], data["gpus"]["available"], data["gpus"]["busy"]) == (4, 1, 3)
     assert (data["gpus"]["total_gpus"], data["gpus"]["busy_gpus"], data["source"]) == (4, 3, "simulated")
     assert data["system"]["memory"]["total"] > 0
     assert data["version"]
@@ -100,3 +103,52 @@ def test_page_of_the_document_loads_nothing_from_elsewhere(client: Client):
     for path in ("/docs/start.js", "/docs/assets/swagger-ui.css", "/docs/assets/swagger-ui-bundle.js"):
         assert path in page.text or "start" in path
         assert client.get(path).status_code == 200
+
+
+def test_database_that_was_replaced_is_told_until_the_same_one_is_back(world: World):
+    file = world.storage / "database.sqlite"
+    file.rename(file.with_name("moved"))
+    file.touch()
+    world.runtime.storage_watch.look()
+    for path, status in (("/health", "failing"), ("/health/ready", "not_ready")):
+        answer = world.client.get(path)
+        envelope = failure_of(answer)
+        assert (answer.status_code, envelope["error"]["code"], envelope["data"]["status"]) == (
+            503,
+            "storage_gone",
+            status,
+        )
+        assert "put the former back, or restart" in envelope["error"]["detail"]
+    refused = world.client.post("/api/v1/training/start", json=TOY)
+    assert (refused.status_code, failure_of(refused)["error"]["code"]) == (503, "storage_gone")
+    file.with_name("moved").rename(file)
+    world.runtime.storage_watch.look()
+    assert world.client.data("/health")["status"] == "ok"
+    world.start()
+
+
+def test_sweeps_go_on_over_a_database_that_fails_in_any_way(world: World, monkeypatch: pytest.MonkeyPatch):
+    def fail(self: object) -> None:
+        raise ValueError("a row that cannot be read")
+
+    world.gpus.register_task([0], "external")
+    for name in ("holders", "list"):
+        monkeypatch.setattr(DatabaseRegistrations, name, fail)
+    before = world.client.data("/api/v1/gpu/status")["timestamp"]
+    world.sweep()
+    status = world.client.data("/api/v1/gpu/status")
+    assert [gpu["status"] for gpu in status["gpus"]] == ["busy", *["available"] * 3]
+    assert status["timestamp"] >= before
+
+
+def test_gpus_are_not_offered_while_their_holders_were_never_known(make_world, monkeypatch: pytest.MonkeyPatch):
+    def fail(self: object) -> None:
+        raise DatabaseUnavailable
+
+    monkeypatch.setattr(DatabaseRegistrations, "holders", fail)
+    world = make_world()
+    world.sweep()
+    gpus = world.client.data("/api/v1/gpu/status")["gpus"]
+    assert {(gpu["status"], gpu["status_reason"]) for gpu in gpus} == {
+        ("unknown", "who holds it is not known: the database cannot be read")
+    }

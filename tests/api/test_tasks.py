@@ -90,7 +90,9 @@ def test_held_gpu_is_a_conflict_that_names_what_is_free(client: Client):
     assert answer.status_code == 409
     envelope = failure_of(answer)
     assert envelope["error"]["code"] == "gpu_busy"
-    assert envelope["data"] == {"held_by": {uuid: "first"}, "available_gpus": [0, 2, 3]}
+    assert envelope["data"]["held_by"] == {uuid: "first"}
+    assert envelope["data"]["available_gpus"] == [0, 2, 3]
+    assert (envelope["data"]["gpu_id"], envelope["data"]["current_task"]["task_id"]) == (1, "first")
     assert statuses(client) == ["available", "training", "available", "available"]
 
 

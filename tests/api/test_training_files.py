@@ -261,7 +261,7 @@ def outside(world: World, training: str, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "path",
     [
-        "../secrets.json", "..", ".", "", "/", "../../../node", "x/../../secrets.json", f"{RUN_DIR}/../../secrets.json",
+        "../secrets.json", "..", ".", "/", "../../../node", "x/../../secrets.json", f"{RUN_DIR}/../../secrets.json",
         f"./{MODEL}", f"{RUN_DIR}//config.toml", f"{RUN_DIR}/", RUN_DIR, f"{RUN_DIR}/epoch1", f"/{MODEL}",
         "/etc/passwd", "//etc/passwd", "..\\secrets.json", "%2e%2e/secrets.json", "%252e%252e/secrets.json",
         "..%2fsecrets.json", "\0", f"{MODEL}\0", f"{MODEL}\0.png", "a\nb", "~/x", "x" * 300, "x/" * 3000, "é", "\udcff",

@@ -289,7 +289,8 @@ def test_overview_counts_trainings_by_status(world: World):
     overview = world.client.data("/api/v1/system/overview")
     counts = {"queued": 1, "starting": 0, "running": 1, "stopping": 0, "completed": 1, "failed": 1, "stopped": 0}
     assert overview["trainings"] == counts
-    assert (overview["tasks"]["total"], overview["tasks"]["training"]) == (1, 1)
+    assert overview["tasks"] == {"total": 4, **counts}
+    assert (overview["holders"]["total"], overview["holders"]["training"]) == (1, 1)
     assert overview["gpus"]["busy_gpus"] == 2
     assert 'diffusion_pipe_trainings{status="failed"} 1.0' in world.client.get("/metrics").text
 

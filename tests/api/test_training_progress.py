@@ -249,3 +249,19 @@ def test_completed_checkpoint_is_an_event(world: World, training: str):
     world.end(training)
     events = world.client.data(f"{TRAINING}/{training}/events")["events"]
     assert [event["current"] for event in events if event["type"] == "checkpoint"] == ["global_step10"]
+
+
+@pytest.mark.parametrize("jump", [86_400.0, -86_400.0])
+def test_training_time_does_not_follow_the_wall_clock(make_world: MakeWorld, jump: float):
+    clock = FakeClock()
+    world = make_world(clock=clock)
+    task_id = world.run(gpu_ids=[0])
+    clock.advance(5)
+    clock.jump(jump)
+    clock.advance(8)
+    world.train()
+    assert world.client.data(f"{TRAINING}/{task_id}/progress")["progress"]["training_time"] == 13
+    world.end(task_id)
+    clock.advance(100)
+    assert world.client.data(f"{TRAINING}/{task_id}/progress")["progress"]["training_time"] == 13
+    assert world.get(task_id)["progress"]["training_time"] == 13

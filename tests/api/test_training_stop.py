@@ -14,9 +14,9 @@ ADDRESSES = [f"{TRAINING}/stop/{{}}", f"{TRAINING}/{{}}/stop"]
 
 def stop(world: World, task_id: str, body: dict[str, Any] | None = None, address: str = ADDRESSES[0]) -> dict[str, Any]:
     answer = world.client.post(address.format(task_id), json=body)
-    assert answer.status_code == 202, answer.text
     assert answer.headers["location"] == f"{TRAINING}/{task_id}"
     task: dict[str, Any] = answer.json()["data"]
+    assert answer.status_code == (200 if task["status"] == "stopped" else 202), answer.text
     return task
 
 
@@ -67,6 +67,37 @@ def test_training_that_does_not_listen_yet_is_terminated(world: World):
     assert stop(world, loading)["stop"]["rung"] == "terminate"
     world.train()
     assert world.executor.orders[0][1].signal_file is None
+
+
+def test_stop_says_what_is_known_of_the_end(world: World, training: str):
+    task = stop(world, training)
+    assert (task["stopped_at"], task["checkpoint_saved"], task["last_checkpoint"]) == (None, None, "global_step1")
+    assert task["training_time"] is not None
+
+
+@pytest.mark.parametrize("saves", [True, False])
+def test_one_that_has_stopped_answers_200_with_how_it_ended(world: World, training: str, saves: bool):
+    stop(world, training, {"force": not saves})
+    if saves:
+        world.make_checkpoints(training, 2)
+    rung = StopRung.CHECKPOINT if saves else StopRung.TERMINATE
+    world.end(training, outcome(exit_code=0, stop_rung=rung, phrases=frozenset({"Manually quitting"})))
+    answer = world.client.post(f"{TRAINING}/stop/{training}")
+    task = answer.json()["data"]
+    assert (answer.status_code, task["status"]) == (200, "stopped")
+    assert task["stopped_at"] == task["finished_at"] is not None
+    assert (task["checkpoint_saved"], task["last_checkpoint"]) == (saves, "global_step2" if saves else "global_step1")
+
+
+def test_one_that_waits_in_the_queue_has_stopped_at_once(world: World):
+    world.run(gpu_count=4)
+    answer = world.client.post(f"{TRAINING}/{world.start()}/stop")
+    assert (answer.status_code, answer.json()["data"]["checkpoint_saved"]) == (200, False)
+
+
+@pytest.mark.parametrize(("wait", "status"), [(0, 202), (0.2, 202), (61, 422), (-1, 422), ("x", 422)])
+def test_answer_comes_after_the_wait_at_the_latest(world: World, training: str, wait: Any, status: int):
+    assert world.client.post(f"{TRAINING}/stop/{training}?wait={wait}").status_code == status
 
 
 def test_stop_that_is_repeated_answers_the_same(world: World, training: str):

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from api.services.attempt_ending import DRAIN_SECONDS
+from api.services.attempt_watch import AttemptWatch
 from api.utils.clock import FakeClock
 from tests.api.client import Client
 from tests.api.conftest import TRAINING, MakeWorld, World
@@ -132,3 +133,38 @@ def test_clock_that_is_set_makes_no_hang_and_hides_none(make_world: MakeWorld, s
     clock.advance(1500)
     world.train()
     assert "has said nothing for 1801 s" in world.get(loads)["warning"]
+
+
+def test_an_attempt_in_trouble_keeps_no_other_from_being_watched_and_is_told_once(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    bad, good = world.run(gpu_ids=[0]), world.run(gpu_ids=[1])
+    whole = AttemptWatch.poll
+
+    def trip(watch: AttemptWatch) -> None:
+        if watch.attempt.task_id == bad:
+            raise OverflowError("too large")
+        whole(watch)
+
+    monkeypatch.setattr(AttemptWatch, "poll", trip)
+    for _ in range(4):
+        world.train()
+    assert sum("cannot be reconciled" in record.message for record in caplog.records) == 1
+    assert world.end(good) == good
+    assert world.get(good)["status"] == "completed"
+    assert stop(world, bad)["status"] == "stopping"
+    world.train()
+    assert [ref.uid for ref, _ in world.executor.orders] == [world.uid(bad)]
+
+
+def test_an_attempt_whose_end_cannot_be_read_ends(world: World, monkeypatch: pytest.MonkeyPatch):
+    task_id = world.run(gpu_ids=[0])
+
+    def trip(_: AttemptWatch) -> None:
+        raise OverflowError("too large")
+
+    monkeypatch.setattr(AttemptWatch, "finish", trip)
+    world.end(task_id)
+    for _ in range(3):
+        world.train()
+    assert world.get(task_id)["status"] in ("completed", "failed")

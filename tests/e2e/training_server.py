@@ -62,7 +62,11 @@ class TrainingServer(ServerProcess):
         return str(self.post("/training/start", 201, json=body, headers=headers)["task_id"])
 
     def stop_task(self, task_id: str, **how: Any) -> dict[str, Any]:
-        return self.post(f"/training/{task_id}/stop", 202, json=how)
+        """One that has ended is answered with 200, else with 202."""
+        answer = self.client.post(f"{BASE}/training/{task_id}/stop", json=how)
+        assert answer.status_code in (200, 202), answer.text
+        stopped: dict[str, Any] = answer.json()["data"]
+        return stopped
 
     def task(self, task_id: str) -> dict[str, Any]:
         task: dict[str, Any] = self.get(f"/training/{task_id}")

@@ -7,13 +7,24 @@ import json
 import os
 import time
 
-from api.utils.foreign_files import ForeignFile, Space, open_own, read, remove, remove_temporaries, status_of, write_all
+from api.utils.foreign_files import (
+    ForeignFile,
+    Space,
+    make_directory,
+    open_own,
+    read,
+    remove,
+    remove_temporaries,
+    status_of,
+    write_all,
+)
 
 from .files import complain, write_json
 from .processes import boot_id, read_stat
 
 HEARTBEAT_SECONDS = 2.0  #: between two changes of the time of `heartbeat`
 LOCK_SECONDS = 2.0  #: a killed predecessor's half-started child holds the lock until it has executed
+LOCK_BYTES = 160
 RESERVED_BYTES = 16 * 1024
 RECORD_BYTES = 8 * 1024
 ABANDONED_SECONDS = 60.0  #: after which a half-written file has lost its writer
@@ -71,7 +82,7 @@ class AttemptDirectory:
         """Says who has the lock, raises the fence, and reserves the space of the outcome."""
         self._lock = lock
         try:
-            write_all(lock, json.dumps({"boot_id": boot_id(), **own_identity()}).encode().ljust(160), 0)
+            _sign(lock)
             self.fence = self._read_fence() + 1
             self._write_fence()
         except OSError as error:
@@ -85,7 +96,7 @@ class AttemptDirectory:
         """Makes what somebody removed under a supervisor that lives. Raises OSError, and Surpassed when another one has
         come into its place.
         """
-        os.makedirs(self.directory, exist_ok=True)
+        make_directory(self.directory)
         if not self._has_own_lock():
             lock = self.take_lock()
             if lock < 0:
@@ -93,7 +104,7 @@ class AttemptDirectory:
             self.check_fence()
             os.close(self._lock)
             self._lock = lock
-            write_all(lock, json.dumps({"boot_id": boot_id(), **own_identity()}).encode().ljust(160), 0)
+            _sign(lock)
             self._write_fence()
         if not self.has("spec.json"):
             write_json(self.path("spec.json"), spec)
@@ -114,6 +125,7 @@ class AttemptDirectory:
         handle = open_own(self.path("fence"), os.O_WRONLY)
         try:
             write_all(handle, b"%020d\n" % self.fence, 0)
+            os.ftruncate(handle, 21)
             os.fsync(handle)
         finally:
             os.close(handle)
@@ -187,6 +199,11 @@ class AttemptDirectory:
             own = _OWN if self._space is None else _OWN[:-1]  # that is ours
             remove_temporaries(self.directory, 0.0, _FORMER_TEMPORARIES, only=own)
         remove_temporaries(self.directory, ABANDONED_SECONDS, _FORMER_TEMPORARIES)
+
+
+def _sign(lock: int) -> None:
+    write_all(lock, json.dumps({"boot_id": boot_id(), **own_identity()}).encode().ljust(LOCK_BYTES), 0)
+    os.ftruncate(lock, LOCK_BYTES)
 
 
 def own_identity() -> dict[str, object]:

@@ -65,7 +65,16 @@ def identity_of(given: object) -> tuple[int, int] | None:
     if not isinstance(given, dict):
         return None
     pid, start = number(given.get("pid")), number(given.get("start"))
-    return None if pid is None or start is None else (int(pid), int(start))
+    return None if pid is None or start is None or not 0 < pid < 2**31 else (int(pid), int(start))
+
+
+def exit_status_of(given: object) -> int | None:
+    """How a process ended, as wait() gave it; None for anything else."""
+    figure = number(given)
+    try:
+        return None if figure is None or os.waitstatus_to_exitcode(int(figure)) is None else int(figure)
+    except (ValueError, OverflowError):
+        return None
 
 
 def complain(text: str) -> None:

@@ -6,11 +6,11 @@ import errno
 import os
 import time
 
-from api.utils.foreign_files import remove, write_all
+from api.utils.foreign_files import make_directory, open_own, open_plain, remove, write_all
 
 from .files import truncate
 from .ledger import UNKNOWN, Ledger
-from .segments import TIME_RECORD, count_newlines, last_time, read_log, segment_starts
+from .segments import LOG_LEVELS, TIME_RECORD, count_newlines, last_time, read_log, segment_starts
 
 CHUNK = 128 * 1024  #: bytes taken from the output at a time
 TAIL_BYTES = 256 * 1024  #: read again by a supervisor that takes over
@@ -68,7 +68,7 @@ class LogWriter:
             raise
 
     def _open(self) -> None:
-        os.makedirs(self._directory, exist_ok=True)
+        make_directory(self._directory, LOG_LEVELS)
         self._starts = segment_starts(self._directory)
         if not self._starts:
             self._begin(0, b"")
@@ -77,8 +77,8 @@ class LogWriter:
         start = self._starts[-1]
         if len(self._starts) > 1:
             self._cut(self._starts[-2], start)
-        self._log = os.open(self._path(start, ".log"), os.O_RDWR)
-        self._times = os.open(self._path(start, ".times"), os.O_RDWR | os.O_CREAT, 0o600)
+        self._log = open_own(self._path(start, ".log"), os.O_RDWR, LOG_LEVELS)
+        self._times = open_own(self._path(start, ".times"), os.O_RDWR, LOG_LEVELS)
         self._size = os.fstat(self._log).st_size
         settled = self._ledger.settle(self.end)
         if settled < self.end:
@@ -105,8 +105,8 @@ class LogWriter:
         previous = self._starts[-2]
         log = times = -1
         try:
-            log = os.open(self._path(previous, ".log"), os.O_RDONLY)
-            times = os.open(self._path(previous, ".times"), os.O_RDONLY | os.O_CREAT, 0o600)
+            log = open_plain(self._path(previous, ".log"), LOG_LEVELS)
+            times = open_own(self._path(previous, ".times"), os.O_RDWR, LOG_LEVELS)
             _, offset, newlines = last_time(times, previous, start) or (0, previous, 0)
             return newlines + count_newlines(log, offset - previous, start - previous)
         finally:
@@ -114,8 +114,12 @@ class LogWriter:
 
     def _cut(self, start: int, end: int) -> None:
         path = self._path(start, ".log")
-        if os.stat(path).st_size > end - start:
-            os.truncate(path, end - start)
+        handle = open_own(path, os.O_RDWR, LOG_LEVELS)
+        try:
+            if os.fstat(handle).st_size > end - start:
+                os.ftruncate(handle, end - start)
+        finally:
+            os.close(handle)
 
     def _path(self, start: int, suffix: str) -> str:
         return f"{self._directory}/{start:020d}{suffix}"
@@ -245,8 +249,8 @@ class LogWriter:
             self._roll(data)
         while len(self._starts) > 1 and self.end - self._starts[0] > self._max_bytes:
             oldest = self._starts.pop(0)
-            remove(self._path(oldest, ".log"))
-            remove(self._path(oldest, ".times"))
+            remove(self._path(oldest, ".log"), LOG_LEVELS)
+            remove(self._path(oldest, ".times"), LOG_LEVELS)
 
     def _roll(self, data: bytes) -> None:
         """Begins a segment behind the last newline; without one, behind the last byte, when that becomes urgent."""
@@ -263,15 +267,17 @@ class LogWriter:
         times = log = -1
         new = self._path(start, ".new")
         try:
-            times = os.open(self._path(start, ".times"), os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+            times = open_own(self._path(start, ".times"), os.O_RDWR, LOG_LEVELS)
+            os.ftruncate(times, 0)
             write_all(times, TIME_RECORD.pack(start, self._newlines, time.time()), 0)
-            log = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+            log = open_own(new, os.O_RDWR, LOG_LEVELS)
+            os.ftruncate(log, 0)
             write_all(log, tail, 0)
             os.rename(new, self._path(start, ".log"))
         except OSError:
             self._close(times, log)
-            remove(new)
-            remove(self._path(start, ".times"))
+            remove(new, LOG_LEVELS)
+            remove(self._path(start, ".times"), LOG_LEVELS)
             raise
         # A crash before this leaves the tail in both segments; readers stop at the start of the later one.
         if self._starts and tail:

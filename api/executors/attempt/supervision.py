@@ -12,7 +12,7 @@ from api.utils.foreign_files import put_aside
 from .containment import BIRTH_SECONDS, Containment
 from .directory import HEARTBEAT_SECONDS, AttemptDirectory, Surpassed, own_identity
 from .ended import has_ended, has_outcome
-from .files import complain, identity_of, number, read_json
+from .files import complain, exit_status_of, identity_of, number, read_json
 from .inbox import Inbox
 from .ledger import Ledger
 from .log import CHUNK, LogWriter
@@ -20,6 +20,7 @@ from .orders import Spec
 from .output import OutputFile, OutputPipe, find_output, make_output
 from .processes import Tree, boot_id, is_alive, pid_namespace
 from .scanner import Scanner
+from .span import Span
 from .spawning import spawn
 from .stopping import KILL_SECONDS, Stopping
 
@@ -52,7 +53,7 @@ class Supervisor:
         self._output: OutputFile | OutputPipe | None = None
         self._has_more_output = False
         self._poll = select.poll()
-        self._started_at: float | None = None
+        self._span = Span()
         self._status: int | None = None  # of the trainer, as wait() gives it; None until one saw it end
         self._is_adopted = False
         self._record_is_due = False
@@ -92,10 +93,8 @@ class Supervisor:
 
     def _has_ended(self) -> bool:
         directory = self._directory.directory
-        if not has_outcome(directory):
-            return False
-        if has_ended(directory):
-            return True
+        if not has_outcome(directory) or has_ended(directory):
+            return has_outcome(directory)
         complain("exit.json is not its supervisor's work and is put aside")
         put_aside(self._directory.path("exit.json"))
         return False
@@ -153,7 +152,7 @@ class Supervisor:
             output = make_output(self._directory.directory, self._ledger)
             self._use_output(output)
             self._open_log()
-            self._started_at = time.time()
+            self._span.begin()
             if spec.may_use_cgroup:
                 self._containment.prepare(self._tree)
             self._record()
@@ -206,14 +205,13 @@ class Supervisor:
         return self._watch("supervisor_lost")
 
     def _restore(self, previous: dict[str, object]) -> None:
-        self._started_at = number(previous.get("started_at"))
-        status = number(previous.get("status"))
-        self._status = None if status is None else int(status)
+        self._span.restore(previous, previous.get("boot_id") == self._boot_id)
+        self._status = exit_status_of(previous.get("status"))
         self._stopping.restore(previous)
         self._ledger.lost = max(self._ledger.lost, int(number(previous.get("log_lost_bytes")) or 0))
         self._open_log()
         offset = number(previous.get("log_offset"))
-        self._log_offset = self._log_offset if offset is None else int(offset)
+        self._log_offset = self._log_offset if offset is None else min(max(0, int(offset)), self._log_offset)
         tail, first = b"", self._log_offset
         try:
             if self._log is not None:
@@ -314,7 +312,7 @@ class Supervisor:
             "supervisor": own_identity(),
             "trainer": None if main is None else {"pid": main[0], "start": main[1]},
             "phase": "starting" if main is None else self._stopping.phase,
-            "started_at": self._started_at,
+            **self._span.as_json(),
             "status": self._status,
             **self._stopping.as_json(),
             "phrases": sorted(self._scanner.seen),
@@ -386,8 +384,9 @@ class Supervisor:
             "stop_rung": self._stopping.rung,
             "last_step": self._scanner.last_step,
             "phrases": sorted(self._scanner.seen),
-            "started_at": self._started_at,
+            "started_at": self._span.started_at,
             "ended_at": ended_at,
+            "seconds": self._span.seconds(ended_at),
             "survivors_killed": self._stopping.survivors_killed,
             "log_offset": self._log_offset,
             "log_bytes": 0 if log is None else max(0, log.end - self._log_offset),

@@ -124,7 +124,7 @@ def read_bucketing(settings: Settings, model_type: str, round_to: int, findings:
 
 def _sized(settings: Settings, round_to: int, findings: Findings) -> Bucketing:
     values = settings.get("size_buckets")
-    sizes = [tuple(size) for size in values if _is_size(size)] if isinstance(values, list) else []
+    sizes = [(size[0], size[1], int(size[2])) for size in values if _is_size(size)] if isinstance(values, list) else []
     if not sizes or len(sizes) != len(values):
         findings.error(
             settings.at("size_buckets"),
@@ -146,7 +146,7 @@ def _sized(settings: Settings, round_to: int, findings: Findings) -> Bucketing:
 def _is_size(size: Any) -> bool:
     if not isinstance(size, list) or len(size) != 3:
         return False
-    return all(_is_side(side) and whole(side) is not None for side in size[:2]) and _is_length(size[2])
+    return all(map(_is_side, size[:2])) and _is_length(size[2])
 
 
 def _is_side(value: Any) -> bool:
@@ -155,7 +155,7 @@ def _is_side(value: Any) -> bool:
 
 
 def _is_length(value: Any) -> bool:
-    length = whole(value)
+    length = number(value)
     return length is not None and _FRAMES_RANGE[0] <= length <= _FRAMES_RANGE[1]
 
 
@@ -188,7 +188,7 @@ def _read_resolutions(settings: Settings, findings: Findings) -> tuple[float, ..
 
 
 def _read_ratios(settings: Settings, findings: Findings) -> tuple[float, ...]:
-    if settings.get("enable_ar_bucket", False) is not True:
+    if not settings.get("enable_ar_bucket", False):
         return (1.0,)
     if values := settings.get("ar_buckets"):
         return _read_given_ratios(settings, values, findings)
@@ -212,9 +212,6 @@ def _read_ratios(settings: Settings, findings: Findings) -> tuple[float, ...]:
         or count is None
         or not (0.001 <= low <= 1000 and 0.001 <= high <= 1000 and count >= 1)
     ):
-        return (1.0,)
-    if low > high:
-        findings.error(settings.at("min_ar"), "min_ar is above max_ar.", "Exchange them.")
         return (1.0,)
     return _round([low * (high / low) ** (i / max(count - 1, 1)) for i in range(min(count, 1000))])
 
@@ -243,7 +240,7 @@ def _read_frames(settings: Settings, findings: Findings) -> tuple[int, ...]:
     if not isinstance(values, list) or not all(map(_is_length, values)):
         findings.error(settings.at("frame_buckets"), "These are no frame counts.", "Write [1, 33], say.")
         return (1,)
-    return tuple(sorted({1, *values}))
+    return tuple(sorted({1, *map(int, values)}))
 
 
 def _only_here(settings: Settings, name: str, findings: Findings) -> None:

@@ -2,7 +2,8 @@
 
 import base64
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from api.models.training import TrainingRequest
@@ -10,8 +11,10 @@ from api.trainers.diffusion_pipe.files import CONFIG
 from api.trainers.environment import split_secrets
 from api.trainers.trainer import Command, Launch
 
-#: Unless the request says otherwise. Both NCCL variables are needed on boards of the RTX 4000 series.
-_ENVIRONMENT = {"NCCL_P2P_DISABLE": "1", "NCCL_IB_DISABLE": "1"}
+#: Unless the request says otherwise, and only on boards of the GeForce RTX 40 series, which have no direct way between
+#: GPUs: anywhere else it would take NVLink away.
+_WITHOUT_P2P = {"NCCL_P2P_DISABLE": "1", "NCCL_IB_DISABLE": "1"}
+_HAS_NO_P2P = re.compile(r"\bGeForce RTX 40\d\d\b")
 
 #: Always: the launcher's indices are NVML's, and every printed line arrives at once.
 _FIXED = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "PYTHONUNBUFFERED": "1"}
@@ -23,9 +26,13 @@ def build(python: str, root: Path, request: TrainingRequest, launch: Launch, fil
     return Command(
         argv=(python, *_arguments(request, launch)),
         cwd=root,
-        env={**_ENVIRONMENT, **public, **_FIXED},
+        env={**_nccl(launch.gpu_names), **public, **_FIXED},
         files=dict(files),
     )
+
+
+def _nccl(gpu_names: Sequence[str | None]) -> dict[str, str]:
+    return _WITHOUT_P2P if any(_HAS_NO_P2P.search(name or "") for name in gpu_names) else {}
 
 
 def _arguments(request: TrainingRequest, launch: Launch) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 from api.trainers.diffusion_pipe.batches import Batches
-from api.trainers.diffusion_pipe.document import Document, positive, whole
+from api.trainers.diffusion_pipe.document import Document, number, positive, whole
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.key_check import check_names, check_values
 from api.trainers.diffusion_pipe.keys import ADAPTER, MODEL, MONITORING, OPTIMIZERS, TOP
@@ -15,6 +15,7 @@ from api.trainers.pointers import shown
 _SAVES = ("save_every_n_epochs", "save_every_n_steps", "save_every_n_examples")
 _CHECKPOINTS = ("checkpoint_every_n_epochs", "checkpoint_every_n_minutes")
 _EVALUATIONS = ("eval_every_n_epochs", "eval_every_n_steps", "eval_every_n_examples")
+_CLIP_MODES = ("single_beginning", "single_middle")
 _PARTITION_METHODS = ("parameters", "uniform", "manual")
 
 #: Where a key belongs that stands at the wrong place.
@@ -47,12 +48,16 @@ def check_parallelism(config: Document, gpu_count: int, facts: ModelFacts | None
             f"{gpu_count} GPUs do not divide into pipelines of {stages}.",
             f"Ask for a multiple of {stages} GPUs, or set pipeline_stages to a divisor of {gpu_count}.",
         )
-    if config.table("optimizer").get("gradient_release") is True and gpu_count > stages:
+    if config.table("optimizer").get("gradient_release") and gpu_count > stages:
         findings.error(
             config.at("optimizer", "gradient_release"),
             "gradient_release works with one pipeline only.",
             f"Set pipeline_stages to the number of GPUs ({gpu_count}), or leave gradient_release out.",
         )
+    mode = config.values.get("video_clip_mode", "single_beginning")
+    if mode not in _CLIP_MODES and (facts is None or facts.framerate is not None):
+        advice = "Write 'single_beginning' or 'single_middle'."
+        findings.error(config.at("video_clip_mode"), "The trainer hangs on any other mode.", advice)
     _check_partition(config, stages, findings)
     _check_block_swap(config, stages, facts, findings)
 
@@ -61,6 +66,14 @@ def _check_required(config: Document, findings: Findings) -> None:
     for name, what in (("epochs", "the number of epochs"), ("model", "the model"), ("optimizer", "the optimizer")):
         if name not in config.values:
             findings.error(config.at(name), f"`{name}` is missing.", f"Give {what}.")
+    if (epochs := number(config.values.get("epochs"))) is not None and epochs < 1:
+        findings.warn(config.at("epochs"), "The trainer trains one epoch all the same.", "Write epochs = 1.")
+    if "lora" in config.values:
+        findings.error(
+            config.at("lora"),
+            "The trainer takes [lora] for the place of a data type of an older version, and fails on it.",
+            "Write [adapter] with type = 'lora'.",
+        )
     if "resume_from_checkpoint" in config.values:
         findings.warn(
             config.at("resume_from_checkpoint"),
@@ -76,7 +89,7 @@ def _check_saves(config: Document, batches: Batches, findings: Findings) -> None
             "Nothing says how often the model is saved.",
             "Set save_every_n_epochs, save_every_n_steps or save_every_n_examples.",
         )
-    examples = whole(config.values.get("save_every_n_examples"))
+    examples = number(config.values.get("save_every_n_examples"))
     if examples is not None and 0 < examples < batches.global_size:
         findings.error(
             config.at("save_every_n_examples"),
@@ -94,14 +107,14 @@ def _check_saves(config: Document, batches: Batches, findings: Findings) -> None
 
 def _check_evaluations(config: Document, batches: Batches, findings: Findings) -> None:
     values = config.values
-    examples = whole(values.get("eval_every_n_examples"))
+    examples = number(values.get("eval_every_n_examples"))
     if examples is not None and 0 < examples < batches.global_size:
         findings.warn(
             config.at("eval_every_n_examples"),
             f"This is below the {batches.global_size} examples of one step; the trainer then never evaluates by it.",
             f"Set it to {batches.global_size} or more.",
         )
-    if values.get("eval_datasets") and not any(name in values for name in _EVALUATIONS):
+    if values.get("eval_datasets") and not any(values.get(name) for name in _EVALUATIONS):
         findings.warn(
             config.at("eval_datasets"),
             "Nothing says how often it is evaluated; it happens before the first step only.",
@@ -111,7 +124,7 @@ def _check_evaluations(config: Document, batches: Batches, findings: Findings) -
 
 def _check_odds(config: Document, findings: Findings) -> None:
     checkpointing = config.values.get("activation_checkpointing", False)
-    if not isinstance(checkpointing, bool) and checkpointing != "unsloth":
+    if checkpointing and checkpointing not in (True, "unsloth"):
         findings.error(
             config.at("activation_checkpointing"),
             "This is neither true, false nor 'unsloth'.",
@@ -134,7 +147,7 @@ def _check_monitoring(config: Document, findings: Findings) -> None:
     at = partial(config.at, "monitoring")
     check_names(monitoring, MONITORING, at, findings)
     check_values(monitoring, MONITORING, at, findings)
-    if monitoring.get("enable_wandb") is not True:
+    if not monitoring.get("enable_wandb"):
         return
     for name in ("wandb_api_key", "wandb_tracker_name", "wandb_run_name"):
         if name not in monitoring:

@@ -151,14 +151,14 @@ def _can_cache(path: Path) -> bool:
 
 def _scan(settings: Settings, path: Path, root: Path | None) -> Scan:
     shuffles = whole(settings.get("cache_shuffle_num", 0)) or 0
-    if shuffles == 0 and settings.get("shuffle_tags", False) is True:
+    if shuffles == 0 and settings.get("shuffle_tags", False):
         shuffles = 1
     return Scan(
         path=path,
         at=lambda name: settings.at(name) if name == "online_captions" else _own(settings, name),
-        skip_uncaptioned=settings.get("skip_empty_caption", True) is not False,
+        skip_uncaptioned=bool(settings.get("skip_empty_caption", True)),
         captions_each=max(shuffles, 1),
-        needs_captions_json=settings.get("online_captions", False) is True,
+        needs_captions_json=bool(settings.get("online_captions", False)),
         masks=_existing(settings, "mask_path", root),
         default_mask=_existing(settings, "default_mask_file", root),
         controls=_existing(settings, "control_path", root),

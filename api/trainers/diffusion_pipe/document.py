@@ -40,6 +40,12 @@ def number(value: Any) -> float | int | None:
     return whole(value)
 
 
+def count(value: Any) -> int | None:
+    """How many whole ones a number holds, one at least; None where it is no number."""
+    found = number(value)
+    return None if found is None else max(1, int(found))
+
+
 def positive(value: Any, default: int) -> int:
     """A positive integer, or the default where there is none; what is wrong with it is said elsewhere."""
     found = whole(value)

@@ -46,10 +46,12 @@ def _check_entry(entry: Any, at: str, around: Circumstances, found: Evaluations,
         )
         return
     name, file = entry.get("name"), entry.get("config")
-    if not isinstance(name, str) or not name:
+    if name is None:
         findings.error(f"{at}/name", "The name of the dataset is missing.", "Give it a short name.")
-    elif name in found.names:
-        findings.error(f"{at}/name", f"The name `{shown(name)}` is given twice.", "Give each its own name.")
+    elif str(name) in found.names:
+        findings.warn(
+            f"{at}/name", f"The name `{shown(name)}` is given twice; only the last is evaluated.", "Give each its own."
+        )
     found.names.add(str(name))
     if not isinstance(file, str):
         findings.error(f"{at}/config", "The path of the dataset's TOML file is missing.", "Set `config`.")
@@ -68,9 +70,8 @@ def _read(file: str, at: str, root: Path | None, findings: Findings) -> Document
     path = paths.check_exists(file, at, root, findings)
     if path is None:
         return None
-    # Findings tell of what a file says; so no other files than those made for this are read.
-    if path.suffix != ".toml" or not stat.S_ISREG(paths.mode_of(path) or 0):
-        findings.error(at, "This is no .toml file.", "Name the TOML file of a dataset.")
+    if not stat.S_ISREG(paths.mode_of(path) or 0):
+        findings.error(at, "This is no file.", "Name the TOML file of a dataset.")
         return None
     text = paths.read_start(path, toml_text.MAX_CHARACTERS + 1)
     try:
@@ -80,5 +81,9 @@ def _read(file: str, at: str, root: Path | None, findings: Findings) -> Document
         return None
     inner = Findings()
     values = toml_files.parse(decoded.replace("\r\n", "\n"), "", inner)
+    if path.suffix != ".toml" and (values is None or "directory" not in values):
+        # Findings tell of what a file says, and this one was hardly made to be a dataset.
+        findings.error(at, "This is no TOML file of a dataset.", "Name one, with its [[directory]].")
+        return None
     findings.take(inner, at, "In the evaluation dataset")
     return None if values is None else Document(values, "")

@@ -1,5 +1,6 @@
 """Checks keys one by one: is it known, is its value of the right kind, does it lie within its bounds."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -30,6 +31,8 @@ def check_value(value: Any, key: Key, at: str, findings: Findings) -> bool:
     if key.choices and value not in key.choices:
         findings.error(at, f"`{shown(value)}` is not known here.", f"Write {_wanted(key)}.")
         return False
+    if key.kind is Kind.SWITCH and isinstance(value, str) and value:
+        findings.warn(at, "This is a text, and to the trainer any text means true.", "Write true or false.")
     if key.kind in (Kind.WHOLE, Kind.NUMBER) and not _is_within(value, key):
         findings.error(at, "The number is out of range.", f"Write {_wanted(key)}.")
         return False
@@ -66,11 +69,11 @@ def _is_kind(value: Any, kind: Kind) -> bool:
         case Kind.WHOLE:
             return whole(value) is not None
         case Kind.NUMBER:
-            return number(value) is not None
+            return number(value) is not None or value == math.inf
         case Kind.TEXT:
             return isinstance(value, str)
         case Kind.SWITCH:
-            return isinstance(value, bool)
+            return isinstance(value, bool | int | float | str)
         case Kind.LIST:
             return isinstance(value, list)
         case Kind.TABLE:
@@ -80,6 +83,8 @@ def _is_kind(value: Any, kind: Kind) -> bool:
 
 
 def _is_within(value: float, key: Key) -> bool:
+    if value == math.inf:
+        return key.infinite
     if key.least is not None and value < key.least:
         return False
     if key.above is not None and value <= key.above:

@@ -31,6 +31,7 @@ class Key:
     above: float | None = None
     most: float | None = None
     choices: tuple[str, ...] = ()
+    infinite: bool = False  #: infinity is a number, too
 
 
 #: No count that the trainer takes is larger; beyond it, a number is a slip, and torch's integers end at 2**63.
@@ -38,6 +39,9 @@ MOST = 2**31 - 1
 
 _COUNT = Key(Kind.WHOLE, least=1, most=MOST)
 _COUNT_OR_NONE = Key(Kind.WHOLE, least=0, most=MOST)
+# What is only compared with, or divided by, may have a fraction; 0 means never where the trainer asks for truth first.
+_EVERY = Key(Kind.NUMBER, above=0, most=MOST)
+_EVERY_OR_NEVER = Key(Kind.NUMBER, least=0, most=MOST)
 _SWITCH = Key(Kind.SWITCH)
 _TEXT = Key(Kind.TEXT)
 _TABLE = Key(Kind.TABLE)
@@ -52,18 +56,18 @@ _RATIO = Key(Kind.NUMBER, least=0.001, most=1000)
 TOP: Mapping[str, Key] = {
     "output_dir": _TEXT,
     "dataset": _TEXT,
-    "epochs": _COUNT,
-    "max_steps": _COUNT,
+    "epochs": _EVERY_OR_NEVER,
+    "max_steps": _EVERY_OR_NEVER,
     "micro_batch_size_per_gpu": _OTHER,
     "image_micro_batch_size_per_gpu": _OTHER,
     "eval_micro_batch_size_per_gpu": _OTHER,
     "eval_image_micro_batch_size_per_gpu": _OTHER,
     "gradient_accumulation_steps": _COUNT,
-    "gradient_clipping": _RATE,
+    "gradient_clipping": Key(Kind.NUMBER, least=0, infinite=True),
     "pipeline_stages": _COUNT,
     "partition_method": _TEXT,
     "partition_split": _LIST,
-    "warmup_steps": _COUNT_OR_NONE,
+    "warmup_steps": Key(Kind.NUMBER, most=MOST),
     "lr_scheduler": Key(Kind.TEXT, choices=("constant", "linear", "cosine")),
     "force_constant_lr": _RATE,
     "blocks_to_swap": _COUNT_OR_NONE,
@@ -71,28 +75,29 @@ TOP: Mapping[str, Key] = {
     "activation_checkpointing": _OTHER,
     "reentrant_activation_checkpointing": _SWITCH,
     "compile": _SWITCH,
-    "save_every_n_epochs": _COUNT,
-    "save_every_n_steps": _COUNT,
-    "save_every_n_examples": _COUNT,
-    "checkpoint_every_n_epochs": _COUNT,
-    "checkpoint_every_n_minutes": _POSITIVE,
+    "save_every_n_epochs": _EVERY,
+    "save_every_n_steps": _EVERY,
+    "save_every_n_examples": _EVERY_OR_NEVER,
+    "checkpoint_every_n_epochs": _EVERY,
+    "checkpoint_every_n_minutes": _RATE,
     "eval_datasets": _LIST,
-    "eval_every_n_steps": _COUNT,
-    "eval_every_n_epochs": _COUNT,
-    "eval_every_n_examples": _COUNT,
+    "eval_every_n_steps": _EVERY_OR_NEVER,
+    "eval_every_n_epochs": _EVERY_OR_NEVER,
+    "eval_every_n_examples": _EVERY_OR_NEVER,
     "eval_before_first_step": _SWITCH,
     "eval_gradient_accumulation_steps": _COUNT,
     "save_dtype": _DTYPE,
     "caching_batch_size": _COUNT,
-    "map_num_proc": Key(Kind.WHOLE, least=1, most=1024),
+    "map_num_proc": Key(Kind.WHOLE, least=0, most=1024),
     "steps_per_print": _COUNT,
-    "logging_steps": _COUNT,
+    "logging_steps": _EVERY,
     "x_axis_examples": _SWITCH,
-    "video_clip_mode": Key(Kind.TEXT, choices=("single_beginning", "single_middle")),
+    "video_clip_mode": _OTHER,
     "uncond_fraction": _SHARE,
     "huber_delta": _POSITIVE,
     "smooth_l1_beta": _RATE,
     "resume_from_checkpoint": _OTHER,
+    "lora": _OTHER,
     "model": _TABLE,
     "adapter": _TABLE,
     "optimizer": _TABLE,
@@ -126,14 +131,14 @@ MODEL: Mapping[str, Key] = {
     "diffusion_model_dtype": _DTYPE,
     "guidance": _RATE,
     "timestep_sample_method": Key(Kind.TEXT, choices=("logit_normal", "uniform")),
-    "sigmoid_scale": _POSITIVE,
-    "shift": _POSITIVE,
-    "image_shift": _POSITIVE,
+    "sigmoid_scale": Key(Kind.NUMBER),
+    "shift": _RATE,
+    "image_shift": _RATE,
     "flux_shift": _SWITCH,
     "lumina_shift": _SWITCH,
     "cache_text_embeddings": _SWITCH,
     "v_pred": _SWITCH,
-    "min_snr_gamma": _POSITIVE,
+    "min_snr_gamma": _RATE,
     "debiased_estimation_loss": _SWITCH,
     "unet_lr": _RATE,
     "text_encoder_1_lr": _RATE,
@@ -191,7 +196,7 @@ _BUCKETS: Mapping[str, Key] = {
     "online_captions": _SWITCH,
 }
 
-DATASET: Mapping[str, Key] = {**_BUCKETS, "subsample_ratio": Key(Kind.NUMBER, above=0, most=1), "directory": _LIST}
+DATASET: Mapping[str, Key] = {**_BUCKETS, "subsample_ratio": Key(Kind.NUMBER, least=0), "directory": _LIST}
 
 DIRECTORY: Mapping[str, Key] = {
     **_BUCKETS,
@@ -210,7 +215,6 @@ IGNORED: Mapping[str, str] = {
     "pseudo_huber_c": "Write `huber_delta` (or `smooth_l1_beta`).",
     "image_eval_micro_batch_size_per_gpu": "Write `eval_image_micro_batch_size_per_gpu`.",
     "master_port": "Leave it out: the service gives each run a free port.",
-    "lora": "Write [adapter] with type = 'lora'.",
 }
 
 #: Optimizers that the trainer knows itself, in lower case, with the arguments they take.

@@ -75,6 +75,9 @@ def check_model(config: Document, model_type: str, root: Path | None, findings: 
     _check_ranges(config, model_type, findings)
 
 
+#: With all three, qwen_image never opens its `diffusers_path`.
+_SINGLE_FILES = frozenset({"transformer_path", "text_encoder_path", "vae_path"})
+
 _ADVICE = {"dtype": "Write dtype = 'bfloat16'.", "max_sequence_length": "Write 256; 768 for Pony V7."}
 
 
@@ -99,7 +102,8 @@ def find_variant(config: Document | None, model_type: str, root: Path | None) ->
 
 
 def _check_paths(config: Document, facts: ModelFacts, root: Path | None, findings: Findings) -> None:
-    model = config.table("model")
+    given = config.table("model")
+    model = {name: value for name, value in given.items() if value != "" or name not in facts.may_be_empty}
     if not any(all(name in model for name in names) for names in facts.alternatives):
         best = max(facts.alternatives, key=lambda names: sum(name in model for name in names))
         others = [" + ".join(names) for names in facts.alternatives]
@@ -108,8 +112,10 @@ def _check_paths(config: Document, facts: ModelFacts, root: Path | None, finding
                 findings.error(
                     config.at("model", name), f"`{name}` is missing.", f"This type needs {', or '.join(others)}."
                 )
+    # One that has each of its parts from elsewhere is not opened.
+    is_unused = "diffusers_path" in facts.kinds and model.keys() >= _SINGLE_FILES
     for name, kind in facts.kinds.items():
-        if name in model:
+        if name in model and not (name == "diffusers_path" and is_unused):
             _check_text_path(model[name], kind, config.at("model", name), root, findings)
     _check_wan(config, root, findings)
     _check_flux(config, root, findings)

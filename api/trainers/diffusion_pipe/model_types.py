@@ -33,6 +33,7 @@ class ModelFacts:
     cache_name: str | None = None  #: the directory below `cache`; None is the type itself
     keys: frozenset[str] = frozenset()  #: further keys of [model]
     required: tuple[str, ...] = ()  #: keys of [model] that are no paths
+    may_be_empty: frozenset[str] = frozenset()  #: paths whose empty text means that they are not given
     dtype_key: str = "transformer_dtype"
 
 
@@ -82,6 +83,7 @@ MODELS: Mapping[str, ModelFacts] = {
     "flux": ModelFacts(
         alternatives=(("diffusers_path",),),
         kinds={"diffusers_path": P, "transformer_path": F},
+        may_be_empty=frozenset({"transformer_path"}),
         lokr=False,
         keys=frozenset({"bypass_guidance_embedding"}),
     ),
@@ -97,6 +99,7 @@ MODELS: Mapping[str, ModelFacts] = {
     "hunyuan-video": ModelFacts(
         alternatives=(("ckpt_path",), ("transformer_path", "vae_path", "llm_path", "clip_path")),
         kinds={"ckpt_path": D, "transformer_path": S, "vae_path": S, "llm_path": P, "clip_path": P},
+        may_be_empty=frozenset({"transformer_path", "vae_path"}),
         lora_only=True,
         framerate=24,
     ),
@@ -116,6 +119,7 @@ MODELS: Mapping[str, ModelFacts] = {
     "wan": ModelFacts(
         alternatives=(("ckpt_path",),),
         kinds={"ckpt_path": D, "transformer_path": W, "llm_path": F},
+        may_be_empty=frozenset({"llm_path"}),
         framerate=16,
         keys=frozenset({"min_t", "max_t", "text_encoder_fp8"}),
     ),

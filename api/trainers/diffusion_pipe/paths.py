@@ -74,10 +74,15 @@ def check_exists(text: str, at: str, root: Path | None, findings: Findings) -> P
     return path
 
 
-def check_adapter_directory(text: str, at: str, root: Path | None, findings: Findings) -> None:
+def check_adapter_directory(
+    text: str, at: str, root: Path | None, findings: Findings, *, takes_files: bool = False
+) -> None:
     """Checks a directory from which an adapter is continued: it must hold exactly one .safetensors file."""
     path = check_exists(text, at, root, findings)
     if path is None:
+        return
+    if takes_files and text.endswith(".safetensors") and not path.is_dir():
+        check_weights(path, at, findings)
         return
     names = safetensors_in(path) if path.is_dir() else []
     if not path.is_dir():

@@ -1,13 +1,15 @@
 """The plan of a training: totals, caches, memory, files, and the command as it would be."""
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from api.models.model_memory import TRAINING_MB, ModelType
 from api.models.training import TrainingPlan, TrainingRequest
 from api.trainers.diffusion_pipe.batches import Batches
 from api.trainers.diffusion_pipe.dataset_check import Outcome
-from api.trainers.diffusion_pipe.document import Document, positive, whole
+from api.trainers.diffusion_pipe.document import Document, count, number, positive, whole
 from api.trainers.diffusion_pipe.eval_check import Evaluations
 from api.trainers.diffusion_pipe.model_check import Variant
 
@@ -27,7 +29,7 @@ def build(
     trainer: str,
 ) -> TrainingPlan:
     """Puts together what the checks found."""
-    epochs = whole(config.values.get("epochs"))
+    epochs = count(config.values.get("epochs"))
     memory, basis = estimate_memory(config, variant.type)
     directories = [*outcome.directories, *evaluations.directories]
     return TrainingPlan(
@@ -36,7 +38,7 @@ def build(
         gpu_count=request.gpu_count,
         epochs=epochs,
         steps_per_epoch=outcome.steps_per_epoch,
-        total_steps=_total(epochs, outcome.steps_per_epoch, whole(config.values.get("max_steps"))),
+        total_steps=_total(epochs, outcome.steps_per_epoch, _ceiling(config.values.get("max_steps"))),
         global_batch_size=batches.global_size,
         dataset_items=outcome.items,
         estimated_memory_mb=memory,
@@ -79,6 +81,11 @@ def _total(epochs: int | None, steps_per_epoch: int | None, max_steps: int | Non
         return None
     total = epochs * steps_per_epoch
     return total if max_steps is None else min(total, max_steps)
+
+
+def _ceiling(value: Any) -> int | None:
+    found = number(value)
+    return None if found is None else max(1, math.ceil(found))
 
 
 def _remarks(config: Document, variant: Variant) -> list[str]:

@@ -45,7 +45,7 @@ def check_adapter(
             if name not in adapter:
                 found.error(at(name), f"`{name}` is missing.", "Write type = 'lora' and a rank, 32 say.")
     _check_kind(config, adapter, model_type, facts, found)
-    _check_adapter_paths(config, adapter, root, found)
+    _check_adapter_paths(config, adapter, model_type, root, found)
 
 
 def check_optimizer(config: Document, found: Findings) -> None:
@@ -86,10 +86,13 @@ def _check_kind(
         found.warn(config.at("adapter", "fuse_adapters"), f"It is ignored for {model_type}.", "Leave it out.")
 
 
-def _check_adapter_paths(config: Document, adapter: dict[str, Any], root: Path | None, found: Findings) -> None:
+def _check_adapter_paths(
+    config: Document, adapter: dict[str, Any], model_type: str, root: Path | None, found: Findings
+) -> None:
     existing = adapter.get("init_from_existing")
     if isinstance(existing, str) and existing:
-        paths.check_adapter_directory(existing, config.at("adapter", "init_from_existing"), root, found)
+        at = config.at("adapter", "init_from_existing")
+        paths.check_adapter_directory(existing, at, root, found, takes_files=model_type == "flux")
     fused = adapter.get("fuse_adapters")
     for index, entry in enumerate(fused if isinstance(fused, list) else []):
         at = config.at("adapter", "fuse_adapters", index)
@@ -129,14 +132,12 @@ def _check_arguments(config: Document, optimizer: dict[str, Any], name: str, fou
     betas = optimizer.get("betas")
     if betas is not None and not _are_betas(betas):
         found.error(at("betas"), "These are not betas.", "Write numbers from 0 to below 1: [0.9, 0.99].")
-    if "beta2_half_life" in optimizer:
+    if optimizer.get("beta2_half_life"):
         half_life = number(optimizer["beta2_half_life"])
         if half_life is None or half_life <= 0:
             found.error(at("beta2_half_life"), "This is not a number above 0.", "Write the number of examples.")
         if not isinstance(betas, list) or len(betas) != 2:
             found.error(at("betas"), "`beta2_half_life` needs `betas`, two of them.", "Write betas = [0.9, 0.99].")
-    if not isinstance(optimizer.get("gradient_release", False), bool):
-        found.error(at("gradient_release"), "This is not true or false.", "Write true or false.")
 
 
 def _are_betas(betas: Any) -> bool:

@@ -309,6 +309,23 @@ def test_a_supervisor_that_was_surpassed_leaves_a_trainer_that_has_passed_to_the
     assert not (attempt.directory / "exit.json").exists()
 
 
+def test_an_outcome_that_the_trainer_wrote_itself_is_put_aside_and_the_trainer_taken_over(attempts: Attempts) -> None:
+    attempt = attempts.start("import time; print('up', flush=True); time.sleep(600)")
+    attempt.waits_for(b"up")
+    pid = attempt.trainer_pid()
+    write_json(str(attempt.directory / "exit.json"), {"reason": "exited", "exit_code": 0, "fence": 1})
+    assert attempt.observe().phase is Phase.RUNNING
+    attempt.kill_supervisor()
+    assert attempt.observe().phase is Phase.ABSENT
+    attempt.submit()
+    until(lambda: attempt.runner()["fence"] == 2, PATIENCE, "the second supervisor")
+    assert attempt.trainer_pid() == pid
+    attempt.stop(terminate=5.0)
+    outcome = attempt.outcome()
+    assert (outcome.exit_code, outcome.stop_requested) == (None, True)
+    assert len(list(attempt.directory.glob(".exit.json.*.foreign"))) == 1
+
+
 #: What killed writers leave, the server's and an older version's.
 LEFT = (
     ".environment.json.0123456789abcdef.new",
@@ -337,5 +354,6 @@ def test_nothing_half_written_is_left_by_a_takeover(attempts: Attempts) -> None:
 def test_only_records_are_left_at_the_end(attempts: Attempts) -> None:
     attempt = attempts.start("print('up')")
     attempt.outcome()
-    records = {"spec.json", "runner.json", "exit.json", "lock", "fence", "heartbeat", "supervisor.log", "trainer.py"}
-    until(lambda: {path.name for path in attempt.directory.iterdir()} <= records, PATIENCE, "the end of the supervisor")
+    records = {"spec.json", "runner.json", "exit.json", "lock", "fence", "heartbeat", "supervisor.log"}
+    tests = {"log", "trainer.py"}
+    until(lambda: {path.name for path in attempt.directory.iterdir()} <= records | tests, PATIENCE, "the tidying up")

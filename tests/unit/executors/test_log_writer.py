@@ -1,6 +1,7 @@
 import errno
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from api.executors.attempt import log as log_module
 from api.executors.attempt.log import LogWriter
 from api.executors.attempt.segments import TIME_RECORD
 from api.executors.log_files import LogFiles
+from tests.unit.utils.foreign import Plant, each_plant
 
 
 class Pipe:
@@ -276,3 +278,18 @@ def test_any_output_is_whole_and_counted(
         times = log.times(start)
         assert times[0].offset == start
         assert [one.newlines for one in times] == [whole.count(b"\n", 0, one.offset) for one in times]
+
+
+@each_plant
+@pytest.mark.parametrize("name", ["0" * 20 + ".log", "0" * 20 + ".times", "0" * 20 + ".new"])
+def test_log_is_written_and_read_through_nothing_that_somebody_put_there(tmp_path: Path, plant: Plant, name: str):
+    plant(tmp_path / name)
+    kept = {path: path.read_bytes() for path in tmp_path.glob("outside-of-*")}
+    with suppress(OSError):
+        LogFiles(tmp_path).read(0, 100)
+    writer = LogWriter(str(tmp_path), 2**20, 2**16)
+    with suppress(OSError):
+        writer.open()
+    writer.close()
+    assert {path: path.read_bytes() for path in kept} == kept
+    assert not (tmp_path / "made-by-following").exists()

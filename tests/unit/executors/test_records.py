@@ -1,4 +1,5 @@
 import json
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -56,6 +57,32 @@ def test_an_outcome_is_read_whole() -> None:
     assert (outcome.phrases, outcome.started_at, outcome.ended_at) == ({"a"}, 1.5, 2.5)
     assert (outcome.survivors_killed, outcome.log_offset, outcome.log_bytes, outcome.log_lost_bytes) == (2, 10, 20, 5)
     assert outcome.error_number == 28
+
+
+@pytest.mark.parametrize("value", [-1, 1e300, float("nan"), float("inf"), 2**70, 1.5, "1", True, [], {}, None])
+@pytest.mark.parametrize("name", ["exit_code", "signal", "last_step", "log_offset", "started_at"])
+def test_a_figure_that_makes_no_sense_is_none(name: str, value: object) -> None:
+    outcome = parse_outcome(json.dumps({"reason": "exited", "ended_at": 2.5, name: value}).encode(), 0.0)
+    assert outcome is not None
+    assert getattr(outcome, name) is None or (name, value) == ("started_at", 1.5)
+
+
+@pytest.mark.parametrize("written_at", [-5.0, 1e18])
+def test_a_time_of_the_file_that_no_calendar_has_is_none_of_the_end(written_at: float) -> None:
+    outcome = parse_outcome(json.dumps({"reason": "exited", "ended_at": -1}).encode(), written_at)
+    assert outcome is not None
+    assert datetime.fromtimestamp(outcome.ended_at, UTC)
+
+
+def test_an_outcome_with_a_reason_that_no_supervisor_gives_is_damaged() -> None:
+    assert parse_outcome(b'{"reason": "success"}', 5.0) is None
+
+
+def test_texts_of_an_outcome_are_bounded() -> None:
+    content = {"reason": "exited", "error": "x" * 10**5, "phrases": [f"{n}" + "x" * 10**4 for n in range(500)]}
+    outcome = parse_outcome(json.dumps(content).encode(), 5.0)
+    assert outcome is not None
+    assert len(outcome.error or "") + sum(map(len, outcome.phrases)) < 200_000
 
 
 def test_a_runner_names_its_processes() -> None:

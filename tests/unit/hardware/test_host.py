@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 import pytest
@@ -121,3 +122,37 @@ def test_disk_that_cannot_be_read_is_unknown(monkeypatch: pytest.MonkeyPatch, tm
 def test_own_addresses_hold_the_loopback():
     assert "127.0.0.1" in host.own_addresses()
     assert "" not in host.own_addresses()
+
+
+class Times(NamedTuple):
+    user: float = 0.0
+    idle: float = 0.0
+    iowait: float = 0.0
+    guest: float = 0.0
+
+
+@pytest.fixture
+def cpu(monkeypatch: pytest.MonkeyPatch) -> list[Times]:
+    """What the kernel has counted: the last one holds."""
+    counted = [Times()]
+    monkeypatch.setattr("psutil.cpu_times", lambda: counted[-1])
+    return counted
+
+
+def test_cpu_use_is_that_of_the_time_between_two_measurements(cpu: list[Times]):
+    meter = host.CPUMeter()
+    assert meter.percent is None
+    cpu.append(Times(user=3.0, idle=5.0, iowait=2.0, guest=1.0))
+    meter.measure()
+    assert meter.percent == 30.0
+    cpu.append(Times(user=13.0, idle=5.0, iowait=2.0, guest=1.0))
+    meter.measure()
+    assert meter.percent == 100.0
+
+
+def test_measurement_within_one_tick_of_the_kernel_changes_nothing(cpu: list[Times]):
+    meter = host.CPUMeter()
+    cpu.append(Times(user=1.0, idle=1.0))
+    meter.measure()
+    meter.measure()
+    assert meter.percent == 50.0

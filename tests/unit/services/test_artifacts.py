@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from api.services import artifacts
 from api.services.artifacts import ArtifactNotFound, list_artifacts, open_artifact
+from tests.unit.utils.foreign import Plant, each_plant
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +111,27 @@ def test_list_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def test_directory_that_is_not_there_has_no_files(tmp_path: Path):
     assert list_artifacts(tmp_path / "absent", {}) == []
     assert content(tmp_path / "absent", "x") is None
+
+
+@each_plant
+def test_what_is_no_file_is_no_artifact(tmp_path: Path, plant: Plant):
+    (tmp_path / "run").mkdir()
+    plant(tmp_path / "run" / "sample.png")
+    listed = {artifact.path for artifact in list_artifacts(tmp_path, {})}
+    if "run/sample.png" not in listed:
+        with pytest.raises(ArtifactNotFound):
+            open_artifact(tmp_path, "run/sample.png")
+
+
+def test_directories_without_end_are_listed_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(artifacts, "MAX_ENTRIES", 50)
+    for number in range(100):
+        (tmp_path / str(number) / "below").mkdir(parents=True)
+    (tmp_path / "file").touch()
+    assert len(list_artifacts(tmp_path, {})) <= 1
+
+
+def test_file_with_a_time_that_no_calendar_has_is_listed(tmp_path: Path):
+    (tmp_path / "file").touch()
+    os.utime(tmp_path / "file", ns=(-(10**18), -(10**18)))
+    assert [artifact.modified_at.year for artifact in list_artifacts(tmp_path, {})] == [1970]

@@ -20,6 +20,7 @@ from api.services.training_news import FakeNews
 from api.trainers.toy.trainer import Toy
 from api.utils.clock import FakeClock
 from tests.unit.services.builders import NOW
+from tests.unit.utils.foreign import Plant, each_plant
 
 PLAN = TrainingPlan("toy", "toy", 1, epochs=3, steps_per_epoch=10, total_steps=30)
 
@@ -295,3 +296,138 @@ def test_last_points_are_told_before_the_end(watched: Watched):
     watched.prints(step(1))
     watch.finish()
     assert len(watched.news.points) == 1
+
+
+def test_an_attempt_whose_log_nobody_knows_the_start_of_ends(watched: Watched):
+    watch = watched.watch(log_start=None)
+    watched.prints(step(1))
+    watch.finish()
+    assert watch.progress.step is None
+
+
+def test_event_files_that_somebody_goes_on_writing_do_not_keep_an_attempt_from_ending(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+):
+    watch = watched.watch()
+    monkeypatch.setattr(attempt_watch, "FINISH_ROUNDS", 3)
+    monkeypatch.setattr(watch, "_read_events", lambda: True)
+    watch.finish()
+
+
+@each_plant
+@pytest.mark.parametrize("name", ["watch.json", "series"])
+def test_no_name_in_its_directory_hangs_a_watch(watched: Watched, plant: Plant, name: str):
+    plant(watched.directory / name)
+    watch = watched.watch()
+    watched.prints(step(1))
+    watch.poll()
+    watch.save()
+    assert json.loads((watched.directory / "watch.json").read_bytes())["offset"] > 0
+    assert watched.watch().progress.step == 1
+    assert not (watched.directory / "made-by-following").exists()
+
+
+@each_plant
+def test_no_run_directory_hangs_a_watch(watched: Watched, plant: Plant):
+    plant(watched.output / "20260101_00-00-00")
+    watch = watched.watch()
+    watch.poll()
+    watch.look_for_checkpoints()
+    watch.finish()
+
+
+@each_plant
+def test_no_event_file_hangs_a_watch(watched: Watched, plant: Plant):
+    plant(watched.run_dir() / "events.out.tfevents.1.x.0")
+    watch = watched.watch()
+    watch.poll()
+    watch.finish()
+
+
+@pytest.mark.parametrize("run_dir", ["/etc", "../..", "/outside/20260101_00-00-00"])
+def test_a_note_does_not_lead_out_of_the_output_directory(watched: Watched, run_dir: str):
+    watched.run_dir()
+    watch = watched.watch()
+    watch.poll()
+    watch.save()
+    path = watched.directory / "watch.json"
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), "run_dir": run_dir}))
+    found = watched.watch().run_dir
+    assert found is None or found.parent == watched.output
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"offset": "5"}, {"offset": -1}, {"positions": []}, {"positions": {"a": "b"}}, {"last_lines": 3}, {"rest": None}],
+)
+def test_a_note_that_makes_no_sense_is_not_gone_on_from(watched: Watched, change: dict[str, object]):
+    watched.prints(step(1))
+    watch = watched.watch()
+    watch.poll()
+    watch.save()
+    path = watched.directory / "watch.json"
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), **change}))
+    again = watched.watch()
+    assert again.progress.step is None
+    again.poll()
+    assert again.progress.step == 1
+
+
+def test_a_note_of_many_long_lines_can_be_read_again(watched: Watched):
+    watch = watched.watch()
+    for number in range(60):
+        watched.prints("x" * 60_000 + f"{number}\n")
+    watch.finish()
+    assert (watched.directory / "watch.json").stat().st_size <= 2**20
+    assert watched.watch().last_lines[-1].endswith("59")
+
+
+@pytest.mark.parametrize("jump", [86_400.0, -86_400.0])
+def test_time_of_a_training_does_not_follow_the_wall_clock(watched: Watched, jump: float):
+    watch = watched.watch(started_at=NOW)
+    before = watch.seconds
+    watched.clock.advance(10)
+    watched.clock.jump(jump)
+    watch.poll()
+    assert watch.seconds == before + 10
+
+
+@pytest.mark.parametrize("jump", [86_400.0, -86_400.0])
+def test_clock_that_is_set_while_nobody_looks_changes_no_duration(watched: Watched, jump: float):
+    watch = watched.watch(started_at=NOW)
+    before, began_at = watch.seconds, watch.began_at
+    watched.prints(step(1))
+    watch.poll()
+    said_at = watch.progress.last_line_at
+    watch.save()
+    watched.clock.jump(jump)
+    watched.clock.advance(13)
+    again = watched.watch(started_at=NOW)
+    assert again.seconds == before + 13
+    assert again.began_at == pytest.approx(began_at + jump)
+    assert said_at is not None
+    assert again.progress.last_line_at == pytest.approx(said_at + jump)
+    again.save()
+    assert watched.watch(started_at=NOW).began_at == pytest.approx(began_at + jump)
+
+
+def test_supervisors_word_for_the_time_goes_further_back(watched: Watched):
+    watch = watched.watch(started_at=NOW)
+    watch.heed_seconds(500.0)
+    watched.clock.advance(1)
+    watch.heed_seconds(None)
+    assert watch.seconds == 501.0
+
+
+def test_event_of_a_resumed_run_after_the_clock_was_set_back_is_its_own(watched: Watched):
+    run_dir = watched.run_dir()
+    watch = watched.watch(resumed_from="global_step5", created_at=watched.clock.now())
+    watched.clock.jump(-86_400.0)
+    watch.poll()
+    writer = EventFileWriter(str(run_dir))
+    event = Event(wall_time=watched.clock.now().timestamp() + 1, step=6)
+    event.summary.CopyFrom(Summary(value=[Summary.Value(tag="train/loss", simple_value=0.5)]))
+    writer.add_event(event)
+    writer.close()
+    watch.poll()
+    assert list(watched.losses()) == [6]

@@ -19,7 +19,7 @@ class FakeTrainings:
 
 @pytest.fixture
 def system(service: GPUService, clock: FakeClock, tmp_path: Path) -> SystemService:
-    return SystemService(service, FakeTrainings(), clock, tmp_path)
+    return SystemService(service, FakeTrainings(), clock, tmp_path, "here")
 
 
 def test_health_tells_version_and_whole_seconds(system: SystemService, clock: FakeClock):
@@ -28,17 +28,19 @@ def test_health_tells_version_and_whole_seconds(system: SystemService, clock: Fa
     assert (health.status, health.version, health.uptime) == ("ok", __version__, 61)
 
 
-def test_overview_counts_tasks_by_type(system: SystemService, service: GPUService, sweep):
+def test_overview_counts_holders_by_type(system: SystemService, service: GPUService, sweep):
     sweep()
     service.register_task([0], TaskType.TRAINING)
     service.register_task([1], TaskType.DOWNLOAD)
-    tasks = system.get_overview().tasks
-    assert (tasks.total, tasks.training, tasks.preprocessing, tasks.download, tasks.external) == (2, 1, 0, 1, 0)
+    holders = system.get_overview().holders
+    assert (holders.total, holders.training, holders.download, holders.external) == (2, 1, 1, 0)
 
 
 def test_overview_shows_the_summary_of_the_status(system: SystemService, service: GPUService, sweep):
     sweep()
-    assert system.get_overview().gpus == service.get_status().summary
+    shown, summary = system.get_overview().gpus, service.get_status().summary
+    assert (shown.total, shown.available, shown.busy) == (2, summary.available_gpus, summary.busy_gpus)
+    assert (shown.total_memory, shown.available_memory) == (summary.total_memory, summary.available_memory)
 
 
 def test_overview_shows_the_disk_of_the_storage(system: SystemService, tmp_path: Path):
@@ -46,5 +48,31 @@ def test_overview_shows_the_disk_of_the_storage(system: SystemService, tmp_path:
 
 
 def test_overview_counts_trainings_by_status(system: SystemService):
-    counts = system.get_overview().trainings
-    assert counts == {**dict.fromkeys(TaskStatus, 0), TaskStatus.RUNNING: 2, TaskStatus.FAILED: 1}
+    overview = system.get_overview()
+    assert overview.trainings == {**dict.fromkeys(TaskStatus, 0), TaskStatus.RUNNING: 2, TaskStatus.FAILED: 1}
+    assert (overview.tasks.total, overview.tasks.running, overview.tasks.failed, overview.tasks.queued) == (3, 2, 1, 0)
+
+
+def test_overview_says_the_same_in_flat_fields(system: SystemService):
+    shown = system.get_overview().system
+    assert (shown.memory_total, shown.memory_used) == (shown.memory.total, shown.memory.used)
+    assert (shown.disk_total, shown.cpu_usage) == (shown.disks[-1].total, shown.cpu_percent)
+
+
+def test_overview_names_its_machine(system: SystemService):
+    assert [(node.name, node.state) for node in system.get_overview().nodes] == [("here", "up")]
+
+
+def test_cpu_use_is_measured_once_a_sweep_and_not_when_somebody_asks(
+    system: SystemService, service: GPUService, sweep, monkeypatch: pytest.MonkeyPatch
+):
+    measured: list[int] = []
+    monkeypatch.setattr(system._cpu, "measure", lambda: measured.append(1))
+    service.subscribe(system.note_state)
+    sweep()
+    for _ in range(3):
+        system.get_overview()
+        service.note_change()
+    assert len(measured) == 1
+    sweep()
+    assert len(measured) == 2

@@ -62,6 +62,12 @@ def impatient(monkeypatch: pytest.MonkeyPatch, database: Database) -> Iterator[D
 # -- transactions ------------------------------------------------------------------------------------------------------
 
 
+def test_pages_that_connections_keep_are_bounded_over_all_of_them(tmp_path: Path):
+    with closing(Database(sqlite_url(tmp_path / "database.sqlite"))) as database, database.read() as connection:
+        kept_kib = -connection.execute(text("PRAGMA cache_size")).scalar_one()
+    assert 0 < kept_kib * database_module.POOL_SIZE <= 16 * 1024
+
+
 def test_write_is_kept(database: Database):
     with database.write() as connection:
         append(connection)

@@ -138,14 +138,25 @@ def test_holders_are_the_last_ones_while_the_database_is_away(database: Database
     assert list(before) == ["GPU-0"]
 
 
+def test_holders_that_were_never_known_are_not_nobody(database: Database, clock: FakeClock):
+    away = Away(database)
+    away.is_away = True
+    registrations = DatabaseRegistrations(away, NODE, clock)  # type: ignore[arg-type]
+    for _ in range(2):
+        with pytest.raises(DatabaseUnavailable):
+            registrations.holders()
+    assert away.asked == 1
+
+
 def test_database_that_is_away_is_left_alone_for_a_while(database: Database, clock: FakeClock):
     away = Away(database)
     registrations = DatabaseRegistrations(away, NODE, clock)  # type: ignore[arg-type]
+    assert registrations.holders() == {}
     away.is_away = True
     registrations.holders()
     away.is_away = False
     DatabaseRegistrations(database, NODE, clock).claim(program("a", "GPU-0"))
     clock.advance(PAUSE_SECONDS - 0.1)
-    assert (registrations.holders(), away.asked) == ({}, 1)
+    assert (registrations.holders(), away.asked) == ({}, 2)
     clock.advance(0.1)
-    assert (list(registrations.holders()), away.asked) == (["GPU-0"], 2)
+    assert (list(registrations.holders()), away.asked) == (["GPU-0"], 3)

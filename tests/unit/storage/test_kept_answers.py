@@ -90,6 +90,14 @@ def test_answer_is_kept_for_a_day(store: IdempotencyStore, clock: FakeClock):
     assert store.begin("k", b"2") is None
 
 
+@pytest.mark.parametrize("jump", [10.0 * KEPT_SECONDS, -10.0 * KEPT_SECONDS])
+def test_clock_that_is_set_makes_no_answer_forgotten(store: IdempotencyStore, clock: FakeClock, jump: float):
+    store.begin("k", b"1")
+    store.finish("k", ANSWER)
+    clock.jump(jump)
+    assert store.begin("k", b"1") == ANSWER
+
+
 def test_end_of_what_was_never_begun_changes_nothing(store: IdempotencyStore):
     store.finish("k", ANSWER)
     store.finish("k", None)

@@ -1,3 +1,4 @@
+import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -5,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from api.trainers.checkpoints import list_checkpoints, prepare_resume, prune
+from tests.unit.utils.foreign import Plant, each_plant, outside_of
 
 
 def write(run_dir: Path, step: int, at: float | None = None, is_latest: bool = True) -> None:
@@ -179,3 +181,68 @@ def test_prune_finishes_what_an_earlier_one_began(tmp_path: Path):
 def test_missing_run_directory_has_no_checkpoints(tmp_path: Path):
     assert list_checkpoints(tmp_path / "nowhere") == ()
     assert prune(tmp_path / "nowhere", 1) == ()
+
+
+@each_plant
+@pytest.mark.parametrize("name", ["latest", ".judged_checkpoints.json", "save_quit", "save", "global_step30"])
+def test_no_name_in_a_run_directory_hangs_or_leads_out(tmp_path: Path, plant: Plant, name: str):
+    write(tmp_path, 20)
+    (tmp_path / name).unlink(missing_ok=True)
+    plant(tmp_path / name)
+    outside = outside_of(tmp_path / name)
+    kept = outside.read_bytes() if outside.exists() else None
+    assert "global_step20" in [one.name for one in list_checkpoints(tmp_path)]
+    prune(tmp_path, 1)
+    if name != "latest":
+        prepare_resume(tmp_path, "global_step20")
+        assert latest(tmp_path) == "global_step20"
+    assert kept is None or outside.read_bytes() == kept
+    assert not (tmp_path / "made-by-following").exists()
+
+
+@each_plant
+def test_what_is_written_for_a_resume_goes_through_no_name_that_can_be_foreseen(tmp_path: Path, plant: Plant):
+    write(tmp_path, 20)
+    for name in (".latest.new", ".judged_checkpoints.json.new"):
+        plant(tmp_path / name)
+    prepare_resume(tmp_path, None)
+    assert latest(tmp_path) == "global_step20"
+    assert complete(tmp_path) == [20]
+    assert not (tmp_path / "made-by-following").exists()
+
+
+def test_what_a_removed_checkpoint_links_to_stays(tmp_path: Path):
+    for step in (10, 20):
+        write(tmp_path, step)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").touch()
+    (tmp_path / "global_step10" / "link").symlink_to(outside)
+    (tmp_path / ".global_step10.removed").symlink_to(outside)
+    assert prune(tmp_path, 1) == ("global_step10",)
+    assert (outside / "kept").exists()
+
+
+def test_checkpoint_with_a_time_that_no_calendar_has_is_listed(tmp_path: Path):
+    write(tmp_path, 20)
+    for path in (tmp_path / "global_step20").iterdir():
+        os.utime(path, ns=(-(10**18), -(10**18)))
+    assert [one.created_at.year for one in list_checkpoints(tmp_path)] == [1970]
+
+
+def test_run_directory_with_more_entries_than_are_looked_at_is_listed_in_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("api.utils.foreign_trees.list_names.__defaults__", (3, 5))
+    for step in range(20):
+        write(tmp_path, step + 1)
+    assert 0 < len(list_checkpoints(tmp_path)) <= 5
+
+
+def test_judgement_of_an_earlier_version_holds(tmp_path: Path):
+    write(tmp_path, 20)
+    write(tmp_path, 40, is_latest=False)
+    directory = tmp_path / "global_step40"
+    files = sorted([path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in directory.iterdir())
+    (tmp_path / ".judged_checkpoints.json").write_text(json.dumps({"global_step40": {"whole": True, "files": files}}))
+    assert complete(tmp_path) == [20, 40]

@@ -40,9 +40,7 @@ def only_warning(case: Case) -> Any:
         ({"resolutions": [-1]}, "/dataset/resolutions/0"),
         ({"resolutions": [[512]]}, "/dataset/resolutions/0"),
         ({"resolutions": ["512"]}, "/dataset/resolutions/0"),
-        ({"enable_ar_bucket": "yes"}, "/dataset/enable_ar_bucket"),
         ({"enable_ar_bucket": True, "min_ar": 0.5, "max_ar": 2.0}, "/dataset/num_ar_buckets"),
-        ({"enable_ar_bucket": True, "min_ar": 2.0, "max_ar": 0.5, "num_ar_buckets": 3}, "/dataset/min_ar"),
         ({"enable_ar_bucket": True, "min_ar": 0, "max_ar": 2.0, "num_ar_buckets": 3}, "/dataset/min_ar"),
         ({"enable_ar_bucket": True, "ar_buckets": [[512, 0]]}, "/dataset/ar_buckets/0"),
         ({"enable_ar_bucket": True, "ar_buckets": 1.5}, "/dataset/ar_buckets"),
@@ -53,7 +51,6 @@ def only_warning(case: Case) -> Any:
         ({"size_buckets": []}, "/dataset/size_buckets"),
         ({"num_repeats": 0}, "/dataset/num_repeats"),
         ({"num_repeats": -1.5}, "/dataset/num_repeats"),
-        ({"subsample_ratio": 2}, "/dataset/subsample_ratio"),
         ({"caption_prefix": 3}, "/dataset/caption_prefix"),
         ({"directories": []}, "/dataset/directories"),
         ({"directories": "/data"}, "/dataset/directories"),
@@ -369,11 +366,11 @@ def test_other_files_are_not_read_as_evaluation_datasets(case: Case, tmp_path: P
     file = tmp_path / "eval.conf"
     file.write_text("password = 'x")
     case.config["eval"] = {"datasets": [{"name": "held out", "config": str(file)}], "every_n_epochs": 1}
-    assert "no .toml file" in only(case).message
+    assert "no TOML file" in only(case).message
 
 
-def test_two_evaluation_datasets_of_one_name_are_an_error(case: Case, tmp_path: Path):
+def test_of_two_evaluation_datasets_of_one_name_the_last_counts(case: Case, tmp_path: Path):
     directory = make_images(tmp_path / "held", 2)
     make_eval(case, tmp_path, f"resolutions = [512]\n[[directory]]\npath = '{directory}'\n")
     case.config["eval"]["datasets"] *= 2
-    assert only(case).pointer == "/config/eval/datasets/1/name"
+    assert only_warning(case).pointer == "/config/eval/datasets/1/name"

@@ -77,14 +77,30 @@ def test_cache_flags_are_those_of_the_request(tmp_path: Path):
 
 def test_environment_can_be_overridden_but_not_the_order_of_gpus(tmp_path: Path):
     case = TextCase(tmp_path)
-    assert dict(prepare(case).env) == {
-        "NCCL_P2P_DISABLE": "1",
-        "NCCL_IB_DISABLE": "1",
-        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
-        "PYTHONUNBUFFERED": "1",
-    }
-    env = prepare(case, case.request(env={"NCCL_P2P_DISABLE": "0", "HF_HOME": "/hf"})).env
+    assert dict(prepare(case).env) == {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "PYTHONUNBUFFERED": "1"}
+    request = case.request(env={"NCCL_P2P_DISABLE": "0", "HF_HOME": "/hf"})
+    env = prepare(case, request, gpu_names=("NVIDIA GeForce RTX 4090",)).env
     assert (env["NCCL_P2P_DISABLE"], env["NCCL_IB_DISABLE"], env["HF_HOME"]) == ("0", "1", "/hf")
+
+
+@pytest.mark.parametrize(
+    ("names", "disabled"),
+    [
+        (("NVIDIA GeForce RTX 4090", "NVIDIA GeForce RTX 4090"), True),
+        (("NVIDIA GeForce RTX 4070 Ti SUPER",), True),
+        (("NVIDIA GeForce RTX 4080 Laptop GPU",), True),
+        (("NVIDIA H100 80GB HBM3", "NVIDIA GeForce RTX 4060"), True),
+        (("NVIDIA H100 80GB HBM3", "NVIDIA H100 80GB HBM3"), False),
+        (("NVIDIA A100-SXM4-40GB",), False),
+        (("NVIDIA GeForce RTX 3090", "NVIDIA GeForce RTX 5090"), False),
+        (("NVIDIA RTX 4000 Ada Generation", "Quadro RTX 4000"), False),
+        ((None,), False),
+        ((), False),
+    ],
+)
+def test_direct_way_between_gpus_is_closed_only_on_boards_that_have_none(tmp_path: Path, names, disabled: bool):
+    env = prepare(TextCase(tmp_path), gpu_names=names).env
+    assert ("NCCL_P2P_DISABLE" in env, "NCCL_IB_DISABLE" in env) == (disabled, disabled)
 
 
 def test_secret_variables_are_kept_apart(tmp_path: Path):

@@ -1,0 +1,22 @@
+"""What one who cannot have a GPU is told besides. Pure functions."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from api.models.gpu import GPUInfo
+
+
+def describe_busy(gpus: Sequence[GPUInfo], wanted: Collection[str]) -> dict[str, Any]:
+    """The first of these GPUs that cannot be had, who holds it, and those that can.
+
+    `wanted` are indices and UUIDs as text; when it is empty any GPU would do.
+    """
+    busy = [gpu for gpu in gpus if not gpu.is_available]
+    named = [gpu for gpu in busy if not wanted or str(gpu.gpu_id) in wanted or gpu.uuid in wanted]
+    # Who is held by a task can say when it will be over.
+    first = next((gpu for gpu in named if gpu.current_task is not None), named[0] if named else None)
+    return {
+        "gpu_id": None if first is None else first.gpu_id,
+        "current_task": None if first is None else first.current_task,
+        "available_gpus": [gpu.gpu_id for gpu in gpus if gpu.is_available],
+    }

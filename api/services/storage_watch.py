@@ -1,0 +1,43 @@
+"""Looks whether what is acknowledged is kept: the place, the database and its disk."""
+
+import logging
+
+from api.errors import DatabaseUnavailable
+from api.storage.database import Database
+from api.utils.periodic import PeriodicThread
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks.
+LOOK_SECONDS = 1.0
+
+
+class StorageWatch:
+    """What is wrong with the storage, as of a second ago. Asking it reads memory only."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._trouble: DatabaseUnavailable | None = None
+        self._thread = PeriodicThread("storage-watch", LOOK_SECONDS, self.look)
+
+    def start(self) -> None:
+        """Starts to look."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends it. A look at a file system that hangs is left behind."""
+        self._thread.stop(timeout=0.5)
+
+    @property
+    def trouble(self) -> DatabaseUnavailable | None:
+        """Why nothing can be kept now; None when all is well."""
+        return self._trouble
+
+    def look(self) -> None:
+        """One look; a change is logged."""
+        before, self._trouble = self._trouble, self._database.find_trouble()
+        now = self._trouble
+        if now is not None and (before is None or before.code != now.code):
+            logger.error("nothing new can be kept", extra={"code": now.code, "problem": now.detail})
+        elif now is None and before is not None:
+            logger.info("what is acknowledged is kept again")

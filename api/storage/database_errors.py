@@ -1,0 +1,76 @@
+"""What the drivers of both databases raise, in the service's own errors."""
+
+import sqlite3
+
+import psycopg
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from api.errors import DatabaseDamaged, DatabaseUnavailable, StorageFull
+
+#: What a driver, or the library around it, raises.
+DRIVER_ERRORS = (SQLAlchemyError, sqlite3.Error, psycopg.Error)
+
+_RETRY_AFTER = {"Retry-After": "2"}
+
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_NO_ACCESS = {
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+}
+#: PostgreSQL's: a full disk, damaged data, a damaged index.
+_PG_FULL, _PG_DAMAGED = "53100", {"XX001", "XX002"}
+
+#: The statement itself was refused: its caller knows what that means, or is wrong.
+_CALLERS = (IntegrityError, DataError)
+
+
+def translate(error: Exception) -> DatabaseUnavailable | None:
+    """The service's error for one of a driver; None for what a statement's caller has to answer for."""
+    if isinstance(error, PoolTimeout):
+        return DatabaseUnavailable("Every connection to the database is in use.", headers=_RETRY_AFTER)
+    if isinstance(error, _CALLERS) and not error.connection_invalidated:
+        return None
+    kind, text = DatabaseUnavailable, say(error)
+    if is_damage(error):
+        kind, text = DatabaseDamaged, f"The database is damaged ({text.rstrip('.')}): restore it from a backup."
+    elif is_full(error):
+        kind, text = StorageFull, f"The disk of the database is full ({text.rstrip('.')}): nothing was changed."
+    return kind(text, headers=_RETRY_AFTER)
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether it says that what is stored cannot be read any more."""
+    cause = _cause(error)
+    return _sqlite_code(cause) in _DAMAGED or getattr(cause, "sqlstate", None) in _PG_DAMAGED
+
+
+def is_full(error: Exception) -> bool:
+    """Whether it says that there is no room to write."""
+    cause = _cause(error)
+    return _sqlite_code(cause) == sqlite3.SQLITE_FULL or getattr(cause, "sqlstate", None) == _PG_FULL
+
+
+def is_access(error: Exception) -> bool:
+    """Whether it says that a SQLite file cannot be opened, made or written here."""
+    return _sqlite_code(_cause(error)) in _NO_ACCESS
+
+
+def say(error: Exception) -> str:
+    """The driver's own first line, as a sentence."""
+    cause = _cause(error)
+    first = str(cause).strip().splitlines() or [type(cause).__name__]
+    return f"{first[0]}."
+
+
+def _cause(error: Exception) -> BaseException:
+    return (error.orig if isinstance(error, DBAPIError) else None) or error
+
+
+def _sqlite_code(cause: BaseException) -> int | None:
+    code = getattr(cause, "sqlite_errorcode", None)
+    # The upper bytes tell the particular case of the same code.
+    return None if code is None else code & 0xFF

@@ -1,0 +1,113 @@
+"""Connections to a SQLite file that take their locks themselves, and know which file they have open."""
+
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL
+
+from api.storage.identity import describe_loss, gone, identify
+
+#: Milliseconds for which a start looks for damage: a file that takes longer is looked at as far as that goes.
+CHECK_MS = 3000
+
+#: KiB of pages that one connection may keep. SQLite's own 2 MB fill while the file grows, in each of up to 24; the
+#: kernel has the same pages anyway.
+CACHE_KIB = 512
+
+_WAL_RETRY_SECONDS = 0.02
+
+#: Virtual instructions of SQLite between two looks at the time.
+_STEPS = 10_000
+
+_WAL = "wal"  # in a connection's info: who its write-ahead log is
+
+
+def create_sqlite_engine(url: URL, lock_ms: int, check: Callable[[], None], **shared: Any) -> Engine:
+    """An engine whose transactions begin as their `info` says; `check` raises where the file is another one."""
+    engine = create_engine(url, **shared)
+    log = f"{url.database}-wal"
+
+    def before(dialect: Any, record: Any, args: Any, kwargs: Any) -> None:
+        # SQLite would make an empty file where the one that it had is gone.
+        check()
+
+    def prepare(driver: Any, record: Any) -> None:
+        _prepare(driver, lock_ms)
+        record.info[_WAL] = identify(log)
+
+    event.listen(engine, "do_connect", before)
+    event.listen(engine, "connect", prepare)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def check_log(connection: Connection) -> None:
+    """Raises StorageGone when this connection's write-ahead log is not the one beside the file any more."""
+    noted = connection.info.get(_WAL)
+    if noted is None:
+        return
+    log = f"{connection.engine.url.database}-wal"
+    now = identify(log)
+    if now != noted:
+        raise gone(describe_loss(log, now))
+
+
+def find_damage(driver: Any) -> str | None:
+    """What SQLite's own check says is wrong with the file, in words; None when it found nothing in the time it has."""
+    give_up_at = time.monotonic() + CHECK_MS / 1000
+    driver.set_progress_handler(lambda: time.monotonic() > give_up_at, _STEPS)
+    try:
+        found = driver.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+            raise
+        return None
+    finally:
+        driver.set_progress_handler(None, 0)
+    return None if found == "ok" else str(found).strip()
+
+
+def describe_rescue(file: Path) -> str:
+    """What to do about a damaged file."""
+    return (
+        f"move it away together with {file.name}-wal and {file.name}-shm and put a backup in its place, or save what "
+        f"can be read: `sqlite3 {file} .recover | sqlite3 {file}.new`, then let the new file take its place"
+    )
+
+
+def _prepare(driver: Any, lock_ms: int) -> None:
+    # Transactions are begun by us: the driver's own way defers the lock, and then fails instead of waiting.
+    driver.isolation_level = None
+    driver.execute(f"PRAGMA busy_timeout = {lock_ms}")
+    _use_wal(driver, lock_ms)
+    for pragma in ("synchronous = FULL", "foreign_keys = ON", f"cache_size = -{CACHE_KIB}"):
+        driver.execute(f"PRAGMA {pragma}")
+
+
+def _use_wal(driver: Any, lock_ms: int) -> None:
+    # Where another server makes the file in this moment, SQLite refuses the change at once instead of waiting.
+    give_up_at = time.monotonic() + lock_ms / 1000
+    while True:
+        try:
+            driver.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() >= give_up_at:
+                raise
+            time.sleep(_WAL_RETRY_SECONDS)
+        else:
+            return
+
+
+def _begin(connection: Connection) -> None:
+    lock_ms = connection.info.pop("lock_ms", None)
+    if lock_ms is not None:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {lock_ms}")
+    mode = connection.info.pop("begin", "DEFERRED")
+    connection.exec_driver_sql(f"BEGIN {mode}")
+    if mode == "IMMEDIATE" and connection.info.get(_WAL) is None:
+        # The first connection of all makes the log with its first transaction.
+        connection.info[_WAL] = identify(f"{connection.engine.url.database}-wal")

@@ -1,0 +1,119 @@
+"""Directories that a trainer can write to: walked and removed without following a link, and not without end."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from api.utils.foreign_files import MAX_NAMES, OWN_LEVELS, entries, open_directory, remove_at
+
+#: A trainer's own directories are a handful deep.
+MAX_DEPTH = 32
+
+#: What a time of a file can be told as; file systems hold other ones too.
+_FIRST_SECOND, _LAST_SECOND = 0.0, 253_402_300_799.0
+
+
+def list_names(path: str, levels: int = OWN_LEVELS, most: int = MAX_NAMES) -> tuple[list[str], list[str]]:
+    """The names of the directories and of the regular files in a directory, so many entries at most; none if it cannot
+    be read.
+    """
+    directories: list[str] = []
+    files: list[str] = []
+    try:
+        handle = open_directory(path, levels)
+    except OSError:
+        return directories, files
+    try:
+        for entry in entries(handle, most):
+            if entry.is_dir(follow_symlinks=False):
+                directories.append(entry.name)
+            elif entry.is_file(follow_symlinks=False):
+                files.append(entry.name)
+    except OSError:
+        return directories, files
+    finally:
+        os.close(handle)
+    return directories, files
+
+
+def walk(path: str, levels: int = OWN_LEVELS, most: int = MAX_NAMES) -> Iterator[tuple[str, os.stat_result]]:
+    """The regular files below a directory, by their path below it, from so many entries at most.
+
+    What cannot be read, or goes away meanwhile, is left out.
+    """
+    try:
+        root = open_directory(path, levels)
+    except OSError:
+        return
+    try:
+        pending: list[tuple[str, ...]] = [()]
+        while pending and most > 0:
+            parts = pending.pop()
+            for is_directory, name, status in _look(root, parts, most):
+                most -= 1
+                if is_directory and len(parts) < MAX_DEPTH:
+                    pending.append((*parts, name))
+                elif status is not None:
+                    yield "/".join((*parts, name)), status
+    finally:
+        os.close(root)
+
+
+def _look(root: int, parts: tuple[str, ...], most: int) -> Iterator[tuple[bool, str, os.stat_result | None]]:
+    """Of each entry whether it is a directory, its name, and for a regular file what the file system says of it."""
+    try:
+        handle = _enter(root, parts)
+    except OSError:
+        return
+    try:
+        for entry in entries(handle, most):
+            try:
+                is_file = entry.is_file(follow_symlinks=False)
+                status = entry.stat(follow_symlinks=False) if is_file else None
+                yield entry.is_dir(follow_symlinks=False), entry.name, status
+            except OSError:
+                continue
+    except OSError:
+        return
+    finally:
+        os.close(handle)
+
+
+def _enter(root: int, parts: tuple[str, ...]) -> int:
+    handle = os.dup(root)
+    try:
+        for part in parts:
+            below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=handle)
+            os.close(handle)
+            handle = below
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
+
+
+def remove_tree(path: str, levels: int = OWN_LEVELS) -> None:
+    """Removes a directory with what is in it, or the link itself; what cannot be removed stays."""
+    try:
+        directory = open_directory(os.path.dirname(path), levels)
+    except OSError:
+        return
+    try:
+        remove_tree_at(directory, os.path.basename(path))
+    finally:
+        os.close(directory)
+
+
+def remove_tree_at(directory: int, name: str) -> None:
+    """The same, in this directory."""
+    # Before Python 3.13 it cannot go a thousand directories deep. It follows no link where there is `dir_fd`, as here.
+    with suppress(RecursionError):
+        shutil.rmtree(name, ignore_errors=True, dir_fd=directory)
+    remove_at(directory, name)
+
+
+def moment_of(seconds: float) -> datetime:
+    """A file's time as one that can be told."""
+    return datetime.fromtimestamp(min(max(seconds, _FIRST_SECOND), _LAST_SECOND), UTC)

@@ -1,0 +1,78 @@
+"""The service under varied requests for a while: whether what it holds ends somewhere."""
+
+import json
+import random
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from benchmarks.effort import Effort
+from benchmarks.rows import SMALL_MEGABYTES, Row, below, without_limit
+from benchmarks.servers import Client, Running, service, simulated
+
+CLIENTS = 6
+TASKS = "/api/v1/gpu/tasks"
+VALIDATE = "/api/v1/training/validate"
+JSON = {"Content-Type": "application/json"}
+
+#: What is read over and over; each `{}` is another number each time.
+READS = (
+    "/health",
+    "/health/ready",
+    "/metrics",
+    "/openapi.json",
+    "/docs",
+    "/",
+    "/api/v1/gpu/status",
+    "/api/v1/gpu/0/details",
+    "/api/v1/gpu/0/history?metric=temperature_gpu",
+    "/api/v1/gpu/available?min_memory={}",
+    "/api/v1/gpu/events",
+    "/api/v1/gpu/tasks",
+    "/api/v1/system/overview",
+    "/api/v1/system/logs?tail=500",
+    "/api/v1/system/logs/search?q=r{}",
+    "/api/v1/training/list",
+    "/api/v1/training/nobody-{}",
+    "/api/v1/nothing/{}",
+)
+
+
+def measure(effort: Effort) -> Iterator[Row]:
+    """Memory after a warm-up, and what as many requests again add to it: less, or it would never end."""
+    with service(**simulated("4x NVIDIA GeForce RTX 4090", GPU_MONITOR_INTERVAL="1")) as server:
+        began = server.rss_mb()
+        _drive(server, effort.soak_requests, seed=1)
+        warm, files = server.rss_mb(), server.process.num_fds()
+        _drive(server, effort.soak_requests, seed=2)
+        gained, opened = server.rss_mb() - warm, server.process.num_fds() - files
+    what = f"{effort.soak_requests:,} varied requests"
+    yield without_limit(f"soak: memory gained by {what}", warm - began, SMALL_MEGABYTES)
+    note = f"{opened:+d} open files"
+    yield below("soak: and by as many again", gained, 6.0, SMALL_MEGABYTES, note=note)
+
+
+def _drive(server: Running, requests: int, seed: int) -> None:
+    with ThreadPoolExecutor(CLIENTS) as threads:
+        list(threads.map(lambda number: _ask(server, requests // CLIENTS, seed * 1000 + number), range(CLIENTS)))
+
+
+def _ask(server: Running, requests: int, seed: int) -> None:
+    chance = random.Random(seed)
+    client = Client(server)
+    try:
+        for _ in range(requests // 10):
+            _hold_and_release(client, chance)
+            body = {"model_type": "toy", "config": {"epochs": chance.randrange(1, 9), f"x{chance.randrange(10**6)}": 1}}
+            client.ask(VALIDATE, JSON, "POST", json.dumps(body).encode())
+            for _ in range(7):
+                client.ask(chance.choice(READS).format(chance.randrange(10**6)))
+    finally:
+        client.close()
+
+
+def _hold_and_release(client: Client, chance: random.Random) -> None:
+    body = {"gpu_ids": [chance.randrange(4)], "task_type": "external"}
+    key = f"{chance.getrandbits(60):x}"
+    made = client.ask(TASKS, {**JSON, "Idempotency-Key": key}, "POST", json.dumps(body).encode())
+    if made.status == 201:
+        client.ask(f"{TASKS}/{json.loads(made.body)['data']['task_id']}", method="DELETE")

@@ -1,0 +1,110 @@
+"""Which methods an address takes, a slash too many, and bodies in a form that is not taken."""
+
+import gzip
+import re
+
+import pytest
+
+from api.app import create_app
+from tests.api.client import Client, failure_of
+from tests.api.conftest import TOY, TRAINING, World
+
+READ = "GET, HEAD, OPTIONS"
+
+ALLOWED = [
+    ("/api/v1/gpu/status", READ),
+    ("/api/v1/gpu/0", READ),
+    ("/metrics", READ),
+    ("/health", READ),
+    ("/health/ready", READ),
+    ("/docs/start.js", READ),
+    ("/api/v1/gpu/stream", READ),
+    ("/api/v1/training/a/events/stream", READ),
+    ("/api/v1/gpu/tasks", "GET, HEAD, OPTIONS, POST"),
+    (f"{TRAINING}/a", "DELETE, GET, HEAD, OPTIONS, PATCH"),
+    (f"{TRAINING}/list", READ),
+    (f"{TRAINING}/start", "OPTIONS, POST"),
+    (f"{TRAINING}/validate", "OPTIONS, POST"),
+    (f"{TRAINING}/a/stop", "OPTIONS, POST"),
+]
+
+
+@pytest.mark.parametrize(("path", "allowed"), ALLOWED)
+def test_options_name_what_the_path_takes_and_nothing_else(client: Client, path: str, allowed: str):
+    answer = client.ask("OPTIONS", path)
+    assert (answer.status_code, answer.headers["allow"], answer.content) == (200, allowed, b"")
+
+
+@pytest.mark.parametrize(("path", "allowed"), ALLOWED)
+def test_every_other_method_is_refused_with_the_same_names(client: Client, path: str, allowed: str):
+    for method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"} - set(allowed.split(", ")):
+        answer = client.ask(method, path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, allowed), method
+        if method != "HEAD":
+            assert failure_of(answer)["error"]["code"] == "method_not_allowed"
+
+
+def test_every_method_that_is_named_is_taken(world: World):
+    for rule in create_app(world.runtime.services).url_map.iter_rules():
+        path = re.sub(r"<[^>]+>", "x", rule.rule)
+        for method in world.client.ask("OPTIONS", path).headers["allow"].split(", "):
+            assert world.client.ask(method, path).status_code != 405, (method, path)
+
+
+@pytest.mark.parametrize(
+    ("path", "there"),
+    [
+        ("/api/v1/gpu/status/", "/api/v1/gpu/status"),
+        ("/api/v1/gpu/available/?count=2", "/api/v1/gpu/available?count=2"),
+        ("/api/v1/gpu/0/details/", "/api/v1/gpu/0/details"),
+        ("/api/v1/gpu/stream/", "/api/v1/gpu/stream"),
+        (f"{TRAINING}/start/", f"{TRAINING}/start"),
+        ("/api/v1/gpu/%C3%A9%0d%0aX/", "/api/v1/gpu/%C3%A9%0d%0aX"),
+        ("/health/", "/health"),
+        ("/docs/", "/docs"),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
+def test_slash_at_the_end_leads_to_the_address_without_it(client: Client, method: str, path: str, there: str):
+    answer = client.ask(method, path)
+    assert (answer.status_code, answer.headers["location"], answer.content) == (308, there, b"")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//evil.example/",
+        "//evil.example//",
+        "/api/v1/gpu/status//",
+        "/api/v1/gpu/status%2f",
+        "/nothing/",
+        "/dashboard/",
+    ],
+)
+def test_slash_at_the_end_of_what_is_not_there_is_not_found(client: Client, path: str):
+    answer = client.ask("GET", f"http://127.0.0.1{path}")
+    assert (answer.status_code, "location" in answer.headers) == (404, False)
+
+
+def test_request_that_follows_the_address_is_the_same_request(client: Client):
+    answer = client.post(f"{TRAINING}/start/", json=TOY, follow_redirects=True)
+    assert (answer.status_code, answer.request.method) == (201, "POST")
+
+
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "deflate", "br", "gzip, identity", "x"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", f"{TRAINING}/start"), ("POST", f"{TRAINING}/validate"), ("PATCH", f"{TRAINING}/a")],
+)
+def test_body_that_is_compressed_is_refused_and_says_how_it_is_taken(
+    client: Client, method: str, path: str, coding: str
+):
+    headers = {"Content-Type": "application/json", "Content-Encoding": coding}
+    answer = client.ask(method, path, content=gzip.compress(b'{"model_type": "toy"}'), headers=headers)
+    assert (answer.status_code, answer.headers["accept-encoding"]) == (415, "identity")
+    assert failure_of(answer)["error"]["code"] == "unsupported_media_type"
+
+
+def test_body_that_says_that_it_is_not_compressed_is_taken(client: Client):
+    answer = client.post(f"{TRAINING}/validate", json=TOY, headers={"Content-Encoding": "identity"})
+    assert answer.status_code == 200

@@ -1,0 +1,79 @@
+"""A damaged SQLite file is named, with how to restore; nothing about it is an unforeseen error."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from api.errors import DatabaseDamaged, DatabaseUnavailable, StorageFull
+from api.storage.database import Database, DatabaseError, sqlite_url
+from api.storage.database_errors import translate
+from tests.unit.storage.test_database import append
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "database.sqlite"
+    database = Database(sqlite_url(path))
+    database.migrate()
+    with database.write() as connection:
+        for _ in range(200):
+            append(connection, "a" * 500)
+    database.close()
+    with closing(sqlite3.connect(path)) as driver:
+        driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return path
+
+
+def damage(path: Path) -> None:
+    """Everything but the first page, which holds the schema, so that it opens well."""
+    content = bytearray(path.read_bytes())
+    content[3 * 4096 :] = b"\xa5" * (len(content) - 3 * 4096)
+    path.write_bytes(content)
+
+
+def read_all(connection: Connection) -> None:
+    connection.execute(text("PRAGMA cache_size = 0"))
+    connection.execute(text("SELECT sum(length(message)) FROM events")).all()
+
+
+def test_damaged_file_is_refused_at_start_with_what_to_do(path: Path):
+    damage(path)
+    with pytest.raises(DatabaseError, match=r"database\.sqlite is damaged \(.*backup in its place.*\.recover"):
+        Database(sqlite_url(path)).migrate()
+
+
+def test_damage_that_comes_later_is_told_until_the_next_start(path: Path):
+    database = Database(sqlite_url(path))
+    database.migrate()
+    damage(path)
+    with pytest.raises(DatabaseDamaged, match=r"damaged .*\.recover"), database.read() as connection:
+        read_all(connection)
+    assert isinstance(database.find_trouble(), DatabaseDamaged)
+    database.close()
+
+
+@pytest.mark.parametrize("kind", [sqlite3.DatabaseError, psycopg.InternalError, psycopg.ProgrammingError])
+def test_every_error_of_a_driver_is_the_databases(kind: type[Exception]):
+    assert type(translate(DBAPIError("SELECT", None, kind("odd")))) is DatabaseUnavailable  # type: ignore[arg-type]
+    assert type(translate(kind("odd"))) is DatabaseUnavailable
+
+
+def test_refused_values_are_their_callers():
+    assert translate(IntegrityError("INSERT", None, sqlite3.IntegrityError("UNIQUE"))) is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (psycopg.errors.DiskFull("no space"), StorageFull),
+        (psycopg.errors.DataCorrupted("page"), DatabaseDamaged),
+        (psycopg.errors.IndexCorrupted("index"), DatabaseDamaged),
+    ],
+)
+def test_trouble_of_postgresql_is_told_by_its_kind(error: Exception, expected: type[Exception]):
+    assert type(translate(error)) is expected

@@ -1,0 +1,149 @@
+"""What the trainer takes although it looks odd: falsy means off, whole numbers may be written as fractions."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.trainers.diffusion_pipe.builders import Case, make_images, write_image, write_safetensors
+
+CONFIGS: list[dict[str, Any]] = [
+    {"eval_every_n_epochs": 0, "eval_every_n_steps": 0, "eval_every_n_examples": 0},
+    {"save_every_n_examples": 0},
+    {"map_num_proc": 0},
+    {"epochs": 100.0},
+    {"epochs": 2.5, "max_steps": 7.5},
+    {"max_steps": 0},
+    {"warmup_steps": 0},
+    {"warmup_steps": -1},
+    {"warmup_steps": 3.0},
+    {"gradient_clipping": math.inf},
+    {"gradient_clipping": 0},
+    {"save": {"every_n_epochs": 1.0, "checkpoint_every_n_minutes": 0}},
+    {"checkpoint_every_n_epochs": 1.0, "logging_steps": 2.0},
+    {"activation_checkpointing": 1},
+    {"activation_checkpointing": 0},
+    {"activation_checkpointing": ""},
+    {"activation_checkpointing": 1.0},
+    {"compile": 1},
+    {"eval_before_first_step": 0},
+    {"reentrant_activation_checkpointing": 0},
+    {"video_clip_mode": "whole"},  # of a model that takes no videos
+    {"blocks_to_swap": 0},
+    {"eval_datasets": []},
+    {"monitoring": {"enable_wandb": 0}},
+    {"partition_method": "type:Layer"},
+    {"partition_method": "Uniform"},
+]
+MODELS: list[tuple[str, dict[str, Any]]] = [
+    ("flux", {"transformer_path": ""}),
+    ("flux", {"shift": 0}),
+    ("flux", {"sigmoid_scale": -1.5}),
+    ("flux", {"flux_shift": 1}),
+    ("wan", {"llm_path": ""}),
+    ("hunyuan-video", {"transformer_path": "", "vae_path": ""}),
+    ("sdxl", {"min_snr_gamma": 0, "v_pred": 1}),
+    ("qwen_image", {"diffusers_path": "/never/opened"}),
+]
+OPTIMIZERS: list[dict[str, Any]] = [
+    {"gradient_release": 0},
+    {"beta2_half_life": 0},
+    {"type": "ADAMW_OPTIMI"},
+    {"lr": 0},
+    {"lr": 1},
+]
+DATASETS: list[dict[str, Any]] = [
+    {"subsample_ratio": 0},
+    {"subsample_ratio": 1.5},
+    {"enable_ar_bucket": 1, "ar_buckets": [1.0, 1.5]},
+    {"enable_ar_bucket": 0},
+    {"enable_ar_bucket": True, "min_ar": 2.0, "max_ar": 0.5, "num_ar_buckets": 3},
+    {"enable_ar_bucket": True, "min_ar": 0.5, "max_ar": 2.0, "num_ar_buckets": 1},
+    {"frame_buckets": [1.0, 33.0]},
+    {"frame_buckets": []},
+    {"size_buckets": [[512.0, 512.0, 1.0]]},
+    {"resolutions": [[512, 768], [640, 640]]},
+    {"resolutions": [512.0]},
+    {"resolutions": [500]},
+    {"shuffle_tags": 1},
+    {"num_repeats": 1.5},
+    {"skip_empty_caption": 0},
+    {"cache_shuffle_num": 0},
+]
+
+
+@pytest.mark.parametrize("values", CONFIGS, ids=str)
+def test_odd_setting_is_taken(tmp_path: Path, values: dict[str, Any]):
+    case = Case(tmp_path)
+    case.config.update(values)
+    assert case.errors() == []
+
+
+@pytest.mark.parametrize(("model_type", "values"), MODELS, ids=str)
+def test_odd_model_is_taken(tmp_path: Path, model_type: str, values: dict[str, Any]):
+    case = Case(tmp_path, model_type)
+    case.config["model"].update(values)
+    assert case.errors() == []
+
+
+@pytest.mark.parametrize("values", OPTIMIZERS, ids=str)
+def test_odd_optimizer_is_taken(tmp_path: Path, values: dict[str, Any]):
+    case = Case(tmp_path)
+    case.config["optimizer"].update(values)
+    assert case.errors() == []
+
+
+@pytest.mark.parametrize("values", DATASETS, ids=str)
+def test_odd_dataset_is_taken(tmp_path: Path, values: dict[str, Any]):
+    case = Case(tmp_path)
+    case.dataset.update(values)
+    assert case.errors() == []
+
+
+@pytest.mark.parametrize("name", ["", "a/b", 7, "eval set"])
+@pytest.mark.parametrize("file", ["eval.toml", "eval.txt", "eval"])
+def test_evaluation_dataset_may_have_any_name(tmp_path: Path, name: Any, file: str):
+    case = Case(tmp_path)
+    images = make_images(tmp_path / "held out")
+    (tmp_path / file).write_text(f"resolutions = [512]\n[[directory]]\npath = '{images}'\n")
+    case.config["eval_datasets"] = [{"name": name, "config": str(tmp_path / file)}]
+    case.config["eval_every_n_epochs"] = 1
+    assert case.errors() == []
+
+
+def test_file_that_is_no_dataset_is_not_told_of(tmp_path: Path):
+    case = Case(tmp_path)
+    (tmp_path / "secret").write_text("password = 'hunter2'\nresolutions = 'x'\n")
+    case.config["eval_datasets"] = [{"name": "a", "config": str(tmp_path / "secret")}]
+    found = case.check()
+    assert [mistake.pointer for mistake in found.errors] == ["/config/eval_datasets/0/config"]
+    assert "resolutions" not in str(found)
+
+
+def test_flux_goes_on_from_a_file_too(tmp_path: Path):
+    case = Case(tmp_path, "flux")
+    case.config["adapter"]["init_from_existing"] = write_safetensors(tmp_path / "lora.safetensors")
+    assert case.errors() == []
+
+
+def test_video_mode_matters_to_models_of_videos(tmp_path: Path):
+    case = Case(tmp_path, "hunyuan-video")
+    case.config["video_clip_mode"] = "multiple_overlapping"
+    assert case.errors() == ["/config/video_clip_mode"]
+
+
+def test_text_for_a_switch_means_true_and_is_told(tmp_path: Path):
+    case = Case(tmp_path)
+    case.config["compile"] = "false"
+    assert case.warnings() == ["/config/compile"]
+
+
+@pytest.mark.parametrize("write", [lambda path: write_image(path / "0.png", caption=None)])
+def test_image_without_a_caption_is_taken_where_that_is_wished(tmp_path: Path, write: Callable[[Path], Any]):
+    case = Case(tmp_path)
+    directory = tmp_path / "bare"
+    write(directory)
+    case.dataset["directories"][0].update(path=str(directory), skip_empty_caption=False)
+    assert case.errors() == []
