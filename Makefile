@@ -10,9 +10,12 @@ LOG    := $(RUN)/server.log
 SERVER := sh deploy/server-process.sh $(PID)
 # Arguments for run.py, demo.py, pytest or the benchmarks: make dev ARGS="--port 9000"
 ARGS   ?=
+# The server that make smoke asks; with WRITE=1 it may start a training there.
+URL    ?= http://127.0.0.1:8080
+WRITE  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev charts dev background stop status logs test test-launcher lint format check bench demo clean
+.PHONY: help install install-dev charts dev background stop status logs test test-launcher smoke lint format check bench demo clean
 
 help: ## This list
 	@echo "Diffusion-Pipe API: GPUs and diffusion training by HTTP"
@@ -84,6 +87,9 @@ test-launcher: install-dev ## The tests that start DeepSpeed's own launcher, in 
 	@test -x build/deepspeed/bin/python || $(PYTHON) -m venv build/deepspeed
 	DS_BUILD_OPS=0 build/deepspeed/bin/python -m pip install --quiet --disable-pip-version-check torch 'deepspeed==0.18.4' toml
 	DEEPSPEED_PYTHON=$(CURDIR)/build/deepspeed/bin/python $(BIN)/python -m pytest -n 0 tests/e2e/test_deepspeed.py $(ARGS)
+
+smoke: install-dev ## Whether a running server keeps its word: URL=http://host:8080, and WRITE=1 to start a training there
+	@SMOKE_URL="$(URL)" WRITE="$(WRITE)" $(BIN)/python -m pytest -n 0 tests/smoke $(ARGS)
 
 lint: install-dev ## Formatting, rules, types, import layers
 	$(BIN)/ruff format --check .

@@ -11,6 +11,7 @@ from flask import Request, Response, current_app, request
 from flask.json.provider import JSONProvider
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import PathConverter
 
 from api import __version__
 from api.errors import (
@@ -49,6 +50,12 @@ _KNOWN_STATUSES: dict[int, type[ServiceError]] = {
 }
 
 
+class _AnyPath(PathConverter):
+    """A path of any characters: the library's own knows no line breaks, which a file's name may have."""
+
+    regex = r"[^/](?s:.*?)"
+
+
 class _StrictJSON(JSONProvider):
     """JSON by orjson, which refuses what JSON does not have (NaN, lone surrogates, endless nesting)."""
 
@@ -83,6 +90,8 @@ def create_app(services: Services) -> APIFlask:
     """The app around these services."""
     options: dict[str, Any] = {
         "docs_path": None,
+        # The document is served by routes/docs, compressed and with an ETag.
+        "spec_path": None,
         "json_errors": False,
         # Flask's own route for files would stream them.
         "static_folder": None,
@@ -101,6 +110,7 @@ def create_app(services: Services) -> APIFlask:
     )
     # `//gpu/status` is an unknown address, not one to be redirected in HTML.
     app.url_map.merge_slashes = False
+    app.url_map.converters["path"] = _AnyPath
     app.before_request(_begin_request)
     for blueprint in (health, gpu, training, logs, system, docs, dashboard):
         app.register_blueprint(blueprint)

@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 
 from dotenv import dotenv_values
 
+from api.utils.masking import mask_secrets
+
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -205,7 +207,9 @@ class Config:
             try:
                 values[setting.name] = setting.metadata["parse"](text)
             except ValueError as error:
-                mistakes.append(f'{setting.metadata["env"]}="{text}" {error}')
+                # Of an address that cannot be read nobody knows where its password is.
+                shown = "" if setting.metadata["env"].endswith("_URL") else f'="{mask_secrets(text)}"'
+                mistakes.append(f"{setting.metadata['env']}{shown} {error}")
         config = cls(**values)
         mistakes.extend(config._contradictions())
         if mistakes:
@@ -264,7 +268,7 @@ def cache_roots(config: Config, environ: Mapping[str, str]) -> tuple[Path, ...]:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}; `python run.py --help` lists the flags")
+        raise ConfigError(f"{mask_secrets(message)}; `python run.py --help` lists the flags")
 
 
 def _parser() -> argparse.ArgumentParser:

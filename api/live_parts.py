@@ -177,6 +177,10 @@ def _create_link(url: str, database: Database, broker: Broker, on_events: Callab
     channel = f"diffusion-pipe:live:{hashlib.blake2b(database.shown.encode(), digest_size=8).hexdigest()}"
     try:
         link: RedisLink = module.RedisLink(url, channel, broker, on_events)
-    except ValueError as error:
-        raise ConfigError(f"REDIS_URL cannot be used: {error}") from error
+    except ValueError:
+        # The library's reasons repeat parts of the address, its password among them.
+        raise ConfigError(
+            "REDIS_URL cannot be used: it looks like redis://:password@host:6379/0, with %2F, %3A, %40 for the "
+            "characters / : @ in a name or password"
+        ) from None
     return link

@@ -23,6 +23,7 @@ from api.live_parts import Live
 from api.models.event import GPUEvent
 from api.models.training import TaskStatus
 from api.services.bundle import Services
+from api.services.disk import DiskReserve
 from api.services.gpu_events import GPUEvents
 from api.services.gpu_service import GPUService
 from api.services.log_service import LogService
@@ -38,7 +39,6 @@ from api.storage.database import Database, sqlite_url
 from api.storage.kept_answers import DatabaseIdempotencyStore
 from api.storage.privacy import make_private_directory, tighten_sqlite
 from api.storage.registrations import DatabaseRegistrations
-from api.storage.strays import StrayStore
 from api.storage.tasks import TaskStore
 from api.training_parts import build_training
 from api.utils.clock import Clock, SystemClock
@@ -66,7 +66,8 @@ class Runtime:
         self.server_log = ServerLog(root / "server-log", config.server_log_max_bytes, config.logs_json)
         self.access_log = AccessLog(http_metrics, config.log_level, config.logs_json, copy=self.server_log.write)
         self.database = Database(config.database_url or sqlite_url(root / "database.sqlite"), root)
-        self.storage_watch = StorageWatch(self.database)
+        reserve = DiskReserve(root / "reserve")
+        self.storage_watch = StorageWatch(self.database, reserve)
         tasks, attempts = TaskStore(self.database), AttemptStore(self.database)
         registry = _create_registry(http_metrics, tasks)
         self.source = create_source(config, clock)
@@ -83,7 +84,17 @@ class Runtime:
         )
         desk = NewsDesk()
         training = build_training(
-            config, tasks, attempts, gpus, clock, node, desk, executor, strays=StrayStore(self.database), events=events
+            config,
+            tasks,
+            attempts,
+            gpus,
+            clock,
+            node,
+            desk,
+            reserve,
+            executor,
+            database=self.database,
+            events=events,
         )
         self.training_loop = training.loop
         logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source)

@@ -10,6 +10,7 @@ from api.executors.local import LocalExecutor
 from api.services.attempt_checks import AttemptChecks
 from api.services.attempt_ending import AttemptEnding
 from api.services.attempt_starter import AttemptStarter
+from api.services.disk import DiskReserve
 from api.services.dispatcher import Dispatcher
 from api.services.gpu_events import GPUEvents
 from api.services.gpu_service import GPUService
@@ -17,12 +18,16 @@ from api.services.gpu_supply import name_gpus
 from api.services.hangs import HangLimits
 from api.services.reconciler import Reconciler, StopTimes
 from api.services.request_check import RequestChecker
+from api.services.server_identity import ServerIdentity
+from api.services.stop_wishes import StopWishes
 from api.services.strays import Strays
 from api.services.training_loop import TrainingLoop
 from api.services.training_news import TrainingNews
 from api.services.training_service import TrainingService
 from api.storage.attempts import AttemptStore
+from api.storage.database import Database
 from api.storage.file_lock import FileLock
+from api.storage.leadership import Leadership
 from api.storage.strays import StrayStore
 from api.storage.tasks import TaskStore
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
@@ -49,9 +54,10 @@ def build_training(
     clock: Clock,
     node: str,
     news: TrainingNews,
+    reserve: DiskReserve,
     executor: Executor | None = None,
     *,
-    strays: StrayStore,
+    database: Database,
     events: GPUEvents,
 ) -> Training:
     """Builds every part once; starts nothing. Unless an executor is given, attempts run on this machine."""
@@ -72,6 +78,7 @@ def build_training(
         executor, root, environment, config.log_max_bytes, lambda uuids: name_gpus(gpus.state, uuids)
     )
     stop_times = StopTimes(config.stop_checkpoint_seconds, config.stop_terminate_seconds)
+    wishes = StopWishes(reserve)
     reconciler = Reconciler(
         tasks,
         attempts,
@@ -79,13 +86,15 @@ def build_training(
         executor,
         trainers,
         AttemptChecks(tasks, attempts, gpus, clock, HangLimits(config.hang_step_seconds, config.hang_quiet_seconds)),
-        AttemptEnding(tasks, attempts, gpus, starter, executor, clock),
+        AttemptEnding(tasks, attempts, gpus, starter, executor, clock, node, root),
         clock,
         node,
+        root,
         stop_times,
         news,
+        wishes,
     )
-    found = Strays(strays, executor, trainers, gpus, events, clock, node, root, stop_times)
+    found = Strays(StrayStore(database), executor, trainers, gpus, events, clock, node, root, stop_times)
     dispatcher = Dispatcher(
         tasks,
         attempts,
@@ -97,7 +106,34 @@ def build_training(
         max_concurrent=config.max_concurrent_tasks,
         min_free_mb=config.min_free_disk_mb,
     )
-    loop = TrainingLoop(reconciler, dispatcher, found, attempts.has_work, FileLock(root / "trainings.lock"))
+    lock = FileLock(root / "trainings.lock")
+    watching, leading = _build_leaderships(database, ServerIdentity.own(node, root), lock, clock)
+    loop = TrainingLoop(reconciler, dispatcher, found, attempts.has_work, watching, leading, lock)
     checker = RequestChecker(trainers, gpus, attempts, root, config.min_free_disk_mb, cache_roots(config, environment))
-    service = TrainingService(tasks, attempts, checker, dispatcher, reconciler, trainers, gpus, clock, root, loop.wake)
+    service = TrainingService(
+        tasks, attempts, checker, dispatcher, reconciler, trainers, gpus, clock, root, loop.wake, wishes
+    )
     return Training(service, loop, found, trainers)
+
+
+def _build_leaderships(
+    database: Database, own: ServerIdentity, lock: FileLock, clock: Clock
+) -> tuple[Leadership, Leadership]:
+    """Over the attempts of this machine and storage, and over the queue of everybody on the database."""
+
+    def name() -> str:
+        return own.as_leader(_has(lock))
+
+    def is_gone(holder: str) -> bool:
+        return own.knows_gone(holder, lambda: _has(lock))
+
+    watching, leading = (Leadership(database, scope, name, clock, is_gone) for scope in (own.scope, "queue"))
+    return watching, leading
+
+
+def _has(lock: FileLock) -> bool:
+    """Whether this process has the lock; where there are none it knows nothing."""
+    try:
+        return lock.acquire()
+    except OSError:
+        return False

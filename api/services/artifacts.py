@@ -8,8 +8,9 @@ from pathlib import Path, PurePosixPath
 
 from api.errors import NotFound
 from api.models.training_view import Artifact
+from api.utils.clock import time_of
 from api.utils.foreign_files import open_directory, open_plain_at
-from api.utils.foreign_trees import moment_of, walk
+from api.utils.foreign_trees import walk
 
 #: Files listed at most; a run of weeks with a checkpoint an hour stays far below.
 MAX_FILES = 50_000
@@ -52,13 +53,18 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name in _SIGNAL_FILES
 
 
+def _shown(name: str) -> str:
+    """A name as an answer can hold it: what is no UTF-8 has a mark in its place."""
+    return os.fsencode(name).decode(errors="replace")
+
+
 def _describe(path: PurePosixPath, entry: os.stat_result, complete: Mapping[str, bool]) -> Artifact:
     checkpoint = next((part for part in path.parts if part.startswith("global_step")), None)
     return Artifact(
-        path=str(path).encode(errors="replace").decode(),
+        path=_shown(str(path)),
         kind=_kind(path),
         size_bytes=entry.st_size,
-        modified_at=moment_of(entry.st_mtime),
+        modified_at=time_of(entry.st_mtime),
         is_complete=checkpoint is None or complete.get(checkpoint, False),
     )
 
@@ -94,9 +100,17 @@ def _open_below(root: Path, parts: list[str]) -> int:
     directory = open_directory(str(root), _OUTPUT_LEVELS)
     try:
         for part in parts[:-1]:
-            below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
+            below = os.open(_real(directory, part), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
             os.close(directory)
             directory = below
-        return open_plain_at(directory, parts[-1])
+        return open_plain_at(directory, _real(directory, parts[-1]))
     finally:
         os.close(directory)
+
+
+def _real(directory: int, shown: str) -> str:
+    """The name in a directory that is shown like this: one with a mark in it may be another's."""
+    if "\N{REPLACEMENT CHARACTER}" not in shown:
+        return shown
+    with os.scandir(directory) as entries:
+        return next((entry.name for entry in islice(entries, MAX_ENTRIES) if _shown(entry.name) == shown), shown)

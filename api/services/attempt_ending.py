@@ -4,10 +4,11 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
+from pathlib import Path
 
 from api.errors import DatabaseUnavailable
 from api.executors.executor import Executor, Outcome
-from api.models.lease import Lease, LeaseKind, LeaseState
+from api.models.lease import Lease
 from api.models.training import Attempt, EventKind, ResumeOptions, TaskStatus, TaskSummary
 from api.services.attempt_starter import AttemptStarter
 from api.services.attempt_watch import AttemptWatch
@@ -17,6 +18,7 @@ from api.services.gpu_supply import is_clear
 from api.services.outcomes import Retry, Verdict, judge_outcome, plan_retry
 from api.services.training_progress import show_ended
 from api.storage.attempts import AttemptStore, Finish
+from api.storage.leadership import LeadershipLost
 from api.storage.tasks import TaskStore
 from api.utils.clock import Clock
 
@@ -40,11 +42,15 @@ class AttemptEnding:
         starter: AttemptStarter,
         executor: Executor,
         clock: Clock,
+        node: str,
+        root: Path,
     ) -> None:
         self._tasks = tasks
         self._attempts = attempts
         self._gpus = gpus
         self._clock = clock
+        self._node = node
+        self._root = root
         self._starter = starter
         self._executor = executor
         self._drains: dict[str, float] = {}
@@ -67,7 +73,7 @@ class AttemptEnding:
             for found in watch.finish():
                 self._tasks.note_checkpoint(watch.attempt, found.name, self._clock.now())
             prune_checkpoints(self._tasks, watch, self._clock.now())
-        except DatabaseUnavailable:
+        except (DatabaseUnavailable, LeadershipLost):
             raise
         except Exception:
             tries = self._failures[uid] = self._failures.get(uid, 0) + 1
@@ -147,7 +153,7 @@ class AttemptEnding:
 
     def free_drained(self) -> bool:
         """Frees the GPUs that show nothing of their last holder any more; True when there were any."""
-        draining = [lease for lease in self._attempts.leases(LeaseKind.GPU) if lease.state is LeaseState.DRAINING]
+        draining = self._attempts.draining(self._node, self._root)
         self._drains = {lease.resource: self._drains.get(lease.resource, self._clock.monotonic()) for lease in draining}
         self._told.intersection_update(self._drains)
         self._unclear.intersection_update(self._drains)
@@ -161,7 +167,7 @@ class AttemptEnding:
     def _can_be_freed(self, lease: Lease) -> bool:
         try:
             return self._is_drained(lease)
-        except DatabaseUnavailable:
+        except (DatabaseUnavailable, LeadershipLost):
             raise
         except Exception:
             # One that nobody can tell of stays, and keeps no other one.

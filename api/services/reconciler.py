@@ -2,10 +2,12 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 
-from api.errors import DatabaseUnavailable
+from api.errors import Conflict, DatabaseUnavailable, TaskNotFound
 from api.executors.executor import AttemptRef, Executor, Observation, Phase, StopOrder
 from api.models.training import (
     Attempt,
@@ -20,9 +22,11 @@ from api.services.attempt_ending import AttemptEnding
 from api.services.attempt_starter import AttemptStarter, CannotStart
 from api.services.attempt_watch import AttemptWatch
 from api.services.outcomes import Verdict, could_not_start
+from api.services.stop_wishes import StopWishes, Wish
 from api.services.training_news import TrainingNews
 from api.services.training_progress import show_progress
 from api.storage.attempts import AttemptStore
+from api.storage.leadership import LeadershipLost
 from api.storage.tasks import TaskStore
 from api.trainers.trainer import Trainer
 from api.utils.clock import Clock
@@ -53,7 +57,7 @@ class StopTimes:
 
 
 class Reconciler:
-    """The attempts of this machine. One thread calls `tick`."""
+    """The attempts of this machine and storage. One thread calls `tick`."""
 
     def __init__(
         self,
@@ -66,9 +70,12 @@ class Reconciler:
         ending: AttemptEnding,
         clock: Clock,
         node: str,
+        root: Path,
         stop_times: StopTimes,
         news: TrainingNews,
+        wishes: StopWishes,
     ) -> None:
+        self._wishes = wishes
         self._tasks = tasks
         self._attempts = attempts
         self._starter = starter
@@ -78,6 +85,7 @@ class Reconciler:
         self._ending = ending
         self._clock = clock
         self._node = node
+        self._root = root
         self._stop_times = stop_times
         self._news = news
         self._watches: dict[str, AttemptWatch] = {}
@@ -88,7 +96,9 @@ class Reconciler:
 
     def tick(self) -> bool:
         """One round; True when something was given up, so that others may have it."""
-        open_attempts = self._attempts.open(self._node)
+        # First of all: the end of one that was stopped is no failure.
+        self._wishes.note(self._note_wish)
+        open_attempts = self._attempts.open(self._node, self._root)
         self._renew(open_attempts)
         refs = {attempt.uid: self._starter.ref(attempt) for attempt in open_attempts}
         seen = self._executor.observe(list(refs.values()))
@@ -98,7 +108,7 @@ class Reconciler:
             try:
                 freed |= self._reconcile(tasks[attempt.task_id], attempt, refs[attempt.uid], seen[attempt.uid])
                 self._troubled.discard(attempt.uid)
-            except DatabaseUnavailable:
+            except (DatabaseUnavailable, LeadershipLost):
                 raise
             except Exception:
                 # One attempt in trouble must not keep the others from being watched.
@@ -114,12 +124,34 @@ class Reconciler:
         if watch is not None:
             watch.forget()
 
+    def stand_down(self) -> None:
+        """Forgets what it knows: somebody else goes on, and writes it down."""
+        self._watches.clear()
+        self._submissions.clear()
+        self._refusals.clear()
+        self._renewed_at = float("-inf")
+
     def _say_trouble(self, attempt: Attempt) -> bool:
         if attempt.uid in self._troubled:
             return False
         self._troubled.add(attempt.uid)
         logger.exception("attempt cannot be reconciled", extra={"attempt": attempt.uid})
         return True
+
+    def find_watch(self, task_id: str) -> AttemptWatch | None:
+        """The watch over the attempt of a task that runs here."""
+        return next((watch for watch in list(self._watches.values()) if watch.attempt.task_id == task_id), None)
+
+    def stop_now(self, watch: AttemptWatch, stop: StopState) -> None:
+        """Passes a stop on without a look into the database. Raises OSError."""
+        order = self._order(stop, watch)
+        self._executor.stop(watch.ref, order)
+        watch.ordered = order
+
+    def _note_wish(self, task_id: str, wish: Wish) -> None:
+        # One that has finished needs no stop any more.
+        with suppress(Conflict, TaskNotFound):
+            self._tasks.request_stop(task_id, wish.stop, self._clock.now(), wish.message)
 
     def get_watch(self, attempt_uid: str) -> AttemptWatch | None:
         """The watch over an attempt that runs here."""

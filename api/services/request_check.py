@@ -16,12 +16,13 @@ from api.services.gpu_supply import list_offers
 from api.services.training_files import task_files
 from api.storage.attempts import AttemptStore
 from api.trainers.environment import check_env, split_secrets
+from api.trainers.stray_secrets import find_userinfo, without_secret_comments
 from api.trainers.trainer import Trainer
 from api.utils.bounds import capped
 
-#: Checks at a time, those that wait for one of them to end, and for how long: of 16 threads most stay free.
+#: Checks at a time, those that wait for one of them to end, and for how long: of 16 threads some always stay free.
 MAX_CHECKS = 4
-MAX_WAITING = 2
+MAX_WAITING = 8
 WAIT_SECONDS = 2.0
 
 #: Stands where a secret stood.
@@ -84,24 +85,29 @@ class RequestChecker:
     @contextmanager
     def _gate(self) -> Iterator[None]:
         """Holds a place among those who check. Those who wait for one are few, too: the other threads stay free."""
-        if not self._waiting.acquire(blocking=False):
-            raise CheckBusy(headers={"Retry-After": "1"})
-        try:
-            has_place = self._checking.acquire(timeout=WAIT_SECONDS)
-        finally:
-            self._waiting.release()
-        if not has_place:
+        if not (self._checking.acquire(blocking=False) or self._wait_for_place()):
             raise CheckBusy(headers={"Retry-After": "1"})
         try:
             yield
         finally:
             self._checking.release()
 
+    def _wait_for_place(self) -> bool:
+        if not self._waiting.acquire(blocking=False):
+            return False
+        try:
+            return self._checking.acquire(timeout=WAIT_SECONDS)
+        finally:
+            self._waiting.release()
+
     def _check(self, request: TrainingRequest, task_id: str) -> CheckedRequest:
         mistakes = [*check_env(request.env, self._cache_roots), *self._gpu_mistakes(request)]
         trainer = next((t for t in self._trainers.values() if request.model_type in t.model_types), None)
         if trainer is None:
             return CheckedRequest(request, None, errors=(self._unknown_type(request.model_type), *mistakes))
+        # Before anything is made of it: files and plans are written from what is kept.
+        request = without_secret_comments(request)
+        mistakes += find_userinfo(request)
         found = trainer.check(request, task_files(self._storage_root, task_id).output)
         public, secret = split_secrets(request.env)
         scrubbed = replace(trainer.without_secrets(request), env={**public, **dict.fromkeys(secret, MASK)})

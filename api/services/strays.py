@@ -58,13 +58,13 @@ class Strays:
         self._due_at = float("-inf")
         self._told: set[str] = set()
 
-    def look(self, at_once: bool = False) -> None:
+    def look(self) -> None:
         """Adopts what is unknown of a task that waits, and keeps the GPUs of everything else unknown; every 30 s.
 
         Raises DatabaseUnavailable.
         """
         now = self._clock.monotonic()
-        if now < self._due_at and not at_once:
+        if now < self._due_at:
             return
         unknown = self._find()
         kept = {lease.attempt_uid for lease in self._store.quarantined(self._token)}
@@ -78,6 +78,10 @@ class Strays:
         self._due_at = now + (NEXT_LOOK_SECONDS if unknown else LOOK_SECONDS)
         if has_changed:
             self._gpus.note_change()
+
+    def look_soon(self) -> None:
+        """Lets the next look be at once: what is known may have changed."""
+        self._due_at = float("-inf")
 
     def _find(self) -> list[Living]:
         living = [_by_place(each) for each in self._executor.living(self._root, self._locate)]

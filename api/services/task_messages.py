@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from api.models.live import Message, MessageType, TaskEnd, ToldEvent, Topic
@@ -10,6 +10,7 @@ from api.models.training import EventKind
 from api.models.training_view import TaskProgressView
 from api.services.series import EPOCH_LOSS, TAGS
 from api.trainers.progress import Point
+from api.utils.clock import time_of
 from api.utils.envelope import encode_message
 
 _SHORT = {tag: name for name, tag in TAGS.items()}
@@ -59,7 +60,7 @@ def _show(point: Point) -> dict[str, Any]:
         "step": None if over_epochs else point.step,
         "epoch": point.step if over_epochs else None,
         "value": point.value if math.isfinite(point.value) else None,
-        "timestamp": datetime.fromtimestamp(point.at, UTC),
+        "timestamp": time_of(point.at),
     }
 
 

@@ -1,13 +1,17 @@
-"""The loop that all trainings of this machine depend on: one server process at a time runs it."""
+"""The loop that all trainings of this machine depend on: of all servers on a storage one runs it, of all on a database
+one gives GPUs away.
+"""
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 
 from api.errors import DatabaseUnavailable
 from api.services.dispatcher import Dispatcher
 from api.services.reconciler import Reconciler
 from api.services.strays import Strays
 from api.storage.file_lock import FileLock
+from api.storage.leadership import Leadership, LeadershipLost
 from api.utils.periodic import PeriodicThread
 
 logger = logging.getLogger(__name__)
@@ -17,7 +21,11 @@ ROUND_SECONDS = 0.5
 
 
 class TrainingLoop:
-    """Reconciles, then gives free GPUs away. A second server on the same storage waits until the first has ended."""
+    """Reconciles, then gives free GPUs away.
+
+    `watching` is about the attempts of this machine and storage: only here their processes and files can be seen.
+    `leading` is about the queue, which all servers on the database share; who does not watch does not lead.
+    """
 
     def __init__(
         self,
@@ -25,15 +33,22 @@ class TrainingLoop:
         dispatcher: Dispatcher,
         strays: Strays,
         has_work: Callable[[], bool],
+        watching: Leadership,
+        leading: Leadership,
         lock: FileLock,
     ) -> None:
-        """`has_work` says cheaply whether a round would find anything to do."""
+        """`has_work` says cheaply whether a round would find anything to do. `lock` is that of the storage: who can
+        have it knows that whoever led with it has ended.
+        """
         self._reconciler = reconciler
         self._dispatcher = dispatcher
         self._strays = strays
         self._has_work = has_work
+        self._watching = watching
+        self._leading = leading
         self._lock = lock
-        self._has_lock = False
+        self._is_watching = False
+        self._is_leading = False
         self._has_news = False
         self._is_failing = False
         self._thread = PeriodicThread("training", ROUND_SECONDS, self.run_once)
@@ -50,38 +65,71 @@ class TrainingLoop:
     def stop(self) -> None:
         """Ends the loop. Trainings go on."""
         if self._thread.stop(timeout=5.0):
-            # Otherwise a round is still under way, and the lock goes with this process.
+            # Otherwise a round is still under way, and others find out by themselves that this process has ended.
+            with suppress(DatabaseUnavailable):
+                self._leading.release()
+                self._watching.release()
             self._lock.release()
 
     @property
     def is_here(self) -> bool:
         """Whether this server is the one that looks after the trainings."""
-        return self._has_lock
+        return self._is_watching
 
     def run_once(self) -> None:
         """One round. Before the first the database is brought into line with what really runs."""
-        if not self._lock.acquire():
-            return
-        if not self._has_lock:
-            self._has_lock = True
-            logger.info("this server looks after the trainings")
         try:
-            # Before anything is given away: what lives may be more than what the database knows.
-            self._strays.look()
-            news, self._has_news = self._has_news, False
-            if not news and not self._has_work():
-                self._note_answer()
-                return
-            news |= self._reconciler.tick()
-            if self._dispatcher.dispatch(news):
-                # What was just claimed is started at once, and not a round later.
-                self._reconciler.tick()
+            if self._watches():
+                self._go_round(self._leads())
+        except LeadershipLost:
+            # What others have done since is not known here; the next round asks who leads.
+            self._stand_down()
         except DatabaseUnavailable as error:
             if not self._is_failing:
                 logger.warning("the database does not answer; trainings go on", extra={"problem": error.detail})
             self._is_failing = True
         else:
             self._note_answer()
+
+    def _watches(self) -> bool:
+        if not self._watching.hold():
+            self._stand_down()
+            return False
+        if not self._is_watching:
+            self._is_watching = True
+            self._strays.look_soon()
+        return True
+
+    def _leads(self) -> bool:
+        leads = self._leading.hold()
+        if leads is not self._is_leading:
+            self._is_leading = leads
+            logger.info("this server looks after the trainings" if leads else "another server has the queue")
+        return leads
+
+    def _stand_down(self) -> None:
+        if self._is_watching:
+            logger.warning("another server looks after the trainings now")
+            self._is_watching = self._is_leading = False
+            self._reconciler.stand_down()
+
+    def _go_round(self, leads: bool) -> None:
+        with self._watching.guarding():
+            # Before anything is given away: what lives may be more than what the database knows.
+            self._strays.look()
+        news, self._has_news = self._has_news, False
+        if not news and not self._has_work():
+            return
+        with self._watching.guarding():
+            news |= self._reconciler.tick()
+        if not leads:
+            return
+        with self._leading.guarding():
+            claimed = self._dispatcher.dispatch(news)
+        if claimed:
+            # What was just claimed is started at once, and not a round later.
+            with self._watching.guarding():
+                self._reconciler.tick()
 
     def _note_answer(self) -> None:
         if self._is_failing:

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from api.models.training_view import SeriesPoint, SeriesView, XAxis
 from api.services.series import EPOCH_LOSS, TAGS, Stretch
 from api.services.series_reading import list_tags, read_series, thin_out
+from api.utils.clock import time_of
 
 
 def show_series(
@@ -24,7 +24,7 @@ def show_series(
             step=None if over_epochs else step,
             epoch=step if over_epochs else None,
             value=value if math.isfinite(value) else None,
-            timestamp=datetime.fromtimestamp(at, UTC),
+            timestamp=time_of(at),
         )
         for step, value, at in thinned.records.tolist()
     )

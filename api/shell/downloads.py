@@ -11,6 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from api.errors import MalformedRequest, RangeNotSatisfiable
 from api.services.log_download import LogDownload
+from api.utils.clock import time_of
 
 logger = logging.getLogger(__name__)
 
@@ -64,10 +65,22 @@ async def send_file(file: File, scope: Scope, receive: Receive, send: Send) -> N
     try:
         # By its descriptor: the name may be another file by now.
         path = f"/proc/self/fd/{file.descriptor}"
-        response = FileResponse(path, filename=file.name, stat_result=os.fstat(file.descriptor))
+        response = FileResponse(path, filename=_shown_name(file.name), stat_result=_status(file.descriptor))
         await response(scope, receive, refuse_plain_text)
     finally:
         os.close(file.descriptor)
+
+
+def _shown_name(name: str) -> str:
+    """The name that a client may give the file: a control character in it would steer its terminal."""
+    return "".join(c if c.isprintable() else "_" for c in name)
+
+
+def _status(descriptor: int) -> os.stat_result:
+    """Its size and time; the time is one that a header can tell, whatever was set."""
+    found = os.fstat(descriptor)
+    seconds = time_of(found.st_mtime).timestamp()
+    return os.stat_result((*found[:7], found.st_atime, seconds, found.st_ctime))
 
 
 async def send_log(log: LogDownload, scope: Scope, send: Send) -> None:

@@ -3,17 +3,18 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from api.models.lease import Lease, LeaseKind
+from api.models.lease import Lease, LeaseKind, LeaseState
 from api.models.task import ProcessIdentity
 from api.models.training import Attempt, AttemptStatus, Cause, NewTask, TaskStatus
 from api.storage import leases
 from api.storage.database import Database
-from api.storage.rows import dump, read_attempt, to_seconds
+from api.storage.rows import dump, read_attempt, read_lease, to_seconds
 from api.storage.tables import attempts, task_gpus, tasks
 from api.storage.tables import leases as lease_table
 from api.storage.tasks import insert_task, move
@@ -94,9 +95,9 @@ class AttemptStore:
         with self._database.read() as connection:
             return [read_attempt(row) for row in connection.execute(query)]
 
-    def open(self, node: str) -> list[Attempt]:
-        """The attempts on this node that have not ended."""
-        query = select(attempts).where(attempts.c.status != AttemptStatus.ENDED, attempts.c.node == node)
+    def open(self, node: str, root: Path) -> list[Attempt]:
+        """The attempts of this node, below this directory, that have not ended."""
+        query = select(attempts).where(attempts.c.status != AttemptStatus.ENDED, _of(node, root))
         with self._database.read() as connection:
             return [read_attempt(row) for row in connection.execute(query.order_by(attempts.c.created_at))]
 
@@ -195,6 +196,14 @@ class AttemptStore:
         with self._database.read() as connection:
             return leases.list_leases(connection, kind)
 
+    def draining(self, node: str, root: Path) -> list[Lease]:
+        """The GPUs of this node whose holders, below this directory, have ended and may not have left them yet."""
+        mine = select(attempts.c.uid).where(_of(node, root))
+        drains = (lease_table.c.kind == LeaseKind.GPU) & (lease_table.c.state == LeaseState.DRAINING)
+        query = select(lease_table).where(drains & lease_table.c.attempt_uid.in_(mine))
+        with self._database.read() as connection:
+            return [read_lease(row) for row in connection.execute(query.order_by(lease_table.c.resource))]
+
     def renew(self, open_attempts: Sequence[Attempt], expires_at: datetime) -> int:
         """Moves the expiry of what these attempts hold; how many leases that were."""
         if not open_attempts:
@@ -240,6 +249,10 @@ class AttemptStore:
 def port_resource(node: str, port: int) -> str:
     """How a port of a machine is named as a resource."""
     return f"port:{node}:{port}"
+
+
+def _of(node: str, root: Path) -> ColumnElement[bool]:
+    return (attempts.c.node == node) & attempts.c.directory.startswith(f"{root}/", autoescape=True)
 
 
 def _get(connection: Connection, uid: str) -> Attempt:

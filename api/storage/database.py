@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from api.storage.identity import KeptPlaces
 from api.storage.postgresql import create_postgres_engine, wait_for_answers
 from api.storage.sqlite import check_log, create_sqlite_engine, describe_rescue, find_damage
 from api.storage.tables import REVISION, metadata
+from api.utils.masking import is_secret_name
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +43,9 @@ _revision = Table("alembic_version", MetaData(), Column("version_num", String(32
 #: Marks a connection whose transaction has appended an event.
 APPENDED = "appended"
 
+#: What must be true for what is written in this context.
+_condition: ContextVar[Callable[[Connection], None] | None] = ContextVar("condition", default=None)
+
 _RETRY_AFTER = {"Retry-After": "2"}
 
 
@@ -49,6 +54,16 @@ _TAKE_ANOTHER = "name another one by STORAGE_ROOT or DATABASE_URL"
 
 class DatabaseError(Exception):
     """The database cannot be used: which one, why, and what to do."""
+
+
+@contextmanager
+def writing_only_if(condition: Callable[[Connection], None]) -> Iterator[None]:
+    """Every transaction that is begun here to write begins with this condition, which raises when it does not hold."""
+    before = _condition.set(condition)
+    try:
+        yield
+    finally:
+        _condition.reset(before)
 
 
 class Database:
@@ -69,7 +84,8 @@ class Database:
     @property
     def shown(self) -> str:
         """The URL without its password."""
-        return self.url.render_as_string(hide_password=True)
+        shown = self.url.difference_update_query([name for name in self.url.query if is_secret_name(name)])
+        return shown.render_as_string(hide_password=True)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -87,6 +103,9 @@ class Database:
             self._check_places(connection)
             # What a transaction left behind that was rolled back.
             connection.info.pop(APPENDED, None)
+            condition = _condition.get()
+            if condition is not None:
+                condition(connection)
             yield connection
             has_appended = connection.info.pop(APPENDED, False)
             self._check_places(connection)
@@ -260,6 +279,9 @@ def _parse(text_: str) -> URL:
         url = make_url(text_)
     except (ArgumentError, ValueError):  # ValueError: its port is no number
         raise DatabaseError("DATABASE_URL is no URL: it looks like postgresql://user:password@host/name") from None
+    if "@" in (url.host or ""):
+        # What was read as the host begins with the end of a password, and would be shown.
+        raise DatabaseError("DATABASE_URL has an @ in its name or password: write it as %40")
     backend = url.get_backend_name()
     if backend in ("postgresql", "postgres"):
         return url.set(drivername="postgresql+psycopg")

@@ -16,7 +16,7 @@ from sqlalchemy import (
 )
 
 #: The latest migration: what the tables below are.
-REVISION = "0001"
+REVISION = "0002"
 
 metadata = MetaData()
 
@@ -163,6 +163,24 @@ events = Table(
     sqlite_autoincrement=True,
 )
 Index("ix_events_task", events.c.task_id, events.c.id)
+
+#: Who leads in what, by a number that is raised each time somebody else does: every write of a leader names it.
+leadership = Table(
+    "leadership",
+    metadata,
+    Column("scope", String(64), primary_key=True),
+    Column("fence", BigInteger, nullable=False),
+    Column("holder", String(512), nullable=False),  #: empty when the last one has stood down
+    Column("expires_at", Float(53), nullable=False),  #: moved on while the holder lives; by its own clock
+)
+
+#: The names of machines.
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("machine", String(64), nullable=False),  #: what tells machines of one name apart
+)
 
 #: The first answers to requests with an Idempotency-Key.
 kept_answers = Table(

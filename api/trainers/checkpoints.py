@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from api.models.training import Checkpoint
+from api.utils.clock import time_of
 from api.utils.foreign_files import OWN_LEVELS, open_directory, read, remove, write
-from api.utils.foreign_trees import list_names, moment_of, remove_tree, remove_tree_at, walk
+from api.utils.foreign_trees import list_names, remove_tree, remove_tree_at, walk
 
 _NAME = re.compile(r"global_step(\d{1,12})", re.ASCII)
 _SAVED_MODEL = re.compile(r"(?:epoch|step)\d{1,12}", re.ASCII)
@@ -57,7 +58,7 @@ def list_checkpoints(run_dir: Path) -> tuple[Checkpoint, ...]:
             name=one.name,
             step=one.step,
             size_bytes=one.size_bytes,
-            created_at=moment_of(one.written_at),
+            created_at=time_of(one.written_at),
             is_complete=one.size_bytes > 0 and _is_whole(one, latest, judged),
             is_latest=one.name == latest,
         )

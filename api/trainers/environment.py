@@ -9,6 +9,7 @@ from pathlib import Path
 from api.errors import Mistake
 from api.trainers.pointers import pointer, shown
 from api.trainers.variables import ENDPOINTS, FORMS, VARIABLES, Kind, Variable
+from api.utils.masking import has_userinfo
 
 _SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSWORD")
 
@@ -42,8 +43,8 @@ def check_env(env: Mapping[str, str], cache_roots: Sequence[Path] = ()) -> list[
 
 
 def split_secrets(env: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """The public variables and the secret ones, known by the table or else by their names."""
-    secret = {name: value for name, value in env.items() if _is_secret(name)}
+    """The public variables and the secret ones: known by the table or else by their names, or by a password within."""
+    secret = {name: value for name, value in env.items() if _is_secret(name) or has_userinfo(str(value))}
     return {name: value for name, value in env.items() if name not in secret}, secret
 
 

@@ -3,6 +3,7 @@
 The framing of the records is read here, because tensorboard's own reader cannot start in the middle of a file.
 """
 
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
 from api.trainers.progress import Point
+from api.utils.clock import LAST_SECOND
 from api.utils.foreign_files import open_plain
 from api.utils.foreign_trees import list_names
 
@@ -24,6 +26,14 @@ _CHECKSUM = struct.Struct("<I")
 #: A longer record is not believed: the longest that a trainer writes, a histogram, has a few KB.
 LONGEST_RECORD = 16 * 2**20
 
+#: A longer one holds pictures or the like: nothing of it is wanted, and to check its sum would take seconds.
+LONGEST_READ = 2**20
+
+#: What a trainer has of values in a record and of tags, generously; and the largest step, in examples.
+MOST_VALUES = 1_000
+MOST_TAGS = 500
+LONGEST_TAG = 200
+LARGEST_STEP = 10**12
 #: Event files of one run directory that are read: each start of the trainer makes one.
 MAX_FILES = 1000
 
@@ -49,6 +59,7 @@ class EventFileTail:
     positions: dict[str, int] = field(default_factory=dict)
     examples_per_step: int | None = None
     notes: list[str] = field(default_factory=list)  #: what could not be read, and why
+    _tags: set[str] = field(default_factory=set)
     is_caught_up: bool = False  #: the latest call left nothing for the next one
 
     def read(self, budget: int = BUDGET) -> list[Point]:
@@ -99,6 +110,8 @@ class EventFileTail:
             self.positions[name] = STOPPED
             self._note(f"{name} is damaged after {file.tell() - len(header)} bytes: the rest of it is not read")
             return None
+        if length > LONGEST_READ:
+            return self._pass_over(file, length + _CHECKSUM.size)
         body = file.read(length + _CHECKSUM.size)
         if len(body) < length + _CHECKSUM.size:
             return None
@@ -108,18 +121,38 @@ class EventFileTail:
             return b""
         return record
 
+    def _pass_over(self, file: BinaryIO, size: int) -> bytes | None:
+        """An empty record in its place; None while it is not whole."""
+        if file.tell() + size > os.fstat(file.fileno()).st_size:
+            return None
+        file.seek(size, os.SEEK_CUR)
+        return b""
+
     def _points(self, record: bytes) -> Iterator[Point]:
         try:
             event = Event.FromString(record)
         except DecodeError:
             self._note("a record is no event, and is left out")
             return
-        for value in event.summary.value:
-            if value.WhichOneof("value") == "simple_value":
+        if not (0 <= event.wall_time <= LAST_SECOND and 0 <= event.step <= LARGEST_STEP):
+            self._note("a record has no possible time or step, and is left out")
+            return
+        for value in event.summary.value[:MOST_VALUES]:
+            if value.WhichOneof("value") == "simple_value" and self._takes(value.tag):
                 step = event.step
                 if self.examples_per_step and value.tag != EPOCH_LOSS:
                     step //= self.examples_per_step
                 yield Point(value.tag, step, value.simple_value, event.wall_time)
+
+    def _takes(self, tag: str) -> bool:
+        """Whether a series may have this name, and there are not too many of them already: each is a file."""
+        if tag in self._tags:
+            return True
+        if len(self._tags) >= MOST_TAGS or not 0 < len(tag) <= LONGEST_TAG or not tag.isprintable():
+            self._note("there are too many tags, or some that are no names; their values are left out")
+            return False
+        self._tags.add(tag)
+        return True
 
     def _note(self, text: str) -> None:
         if text not in self.notes and len(self.notes) < 20:

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import accumulate
 from typing import Any
 
@@ -56,6 +56,18 @@ def text_excess(text: str) -> str | None:
     if max(levels, default=0) > MAX_DEPTH or _DOTTED.search(structure) is not None:
         return f"This is nested more than {MAX_DEPTH} levels deep."
     return None
+
+
+def mask_comments(text: str, mask: Callable[[str], str]) -> str:
+    """The text with its comments masked; one that is too long for a configuration stays as it is."""
+    if "#" not in text or len(text) > MAX_CHARACTERS:
+        return text
+    return _OPAQUE.sub(lambda found: mask(found[0]) if found[0][:1] == "#" else found[0], text)
+
+
+def without_comments(text: str) -> str:
+    """The text without its comments; nothing of one that is too long for a configuration."""
+    return "" if len(text) > MAX_CHARACTERS else mask_comments(text, lambda comment: "")
 
 
 def values_excess(values: Any) -> str | None:

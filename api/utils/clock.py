@@ -7,6 +7,14 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
+#: The last second of which a calendar tells.
+LAST_SECOND = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
+
+
+def time_of(seconds: float) -> datetime:
+    """A time in Unix seconds, whoever wrote it: what no calendar has becomes the nearest that one has, NaN 1970."""
+    return datetime.fromtimestamp(seconds if 0 <= seconds <= LAST_SECOND else LAST_SECOND * (seconds > 0), UTC)
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:

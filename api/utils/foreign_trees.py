@@ -4,15 +4,11 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
 
 from api.utils.foreign_files import MAX_NAMES, OWN_LEVELS, entries, open_directory, remove_at
 
 #: A trainer's own directories are a handful deep.
 MAX_DEPTH = 32
-
-#: What a time of a file can be told as; file systems hold other ones too.
-_FIRST_SECOND, _LAST_SECOND = 0.0, 253_402_300_799.0
 
 
 def list_names(path: str, levels: int = OWN_LEVELS, most: int = MAX_NAMES) -> tuple[list[str], list[str]]:
@@ -112,8 +108,3 @@ def remove_tree_at(directory: int, name: str) -> None:
     with suppress(RecursionError):
         shutil.rmtree(name, ignore_errors=True, dir_fd=directory)
     remove_at(directory, name)
-
-
-def moment_of(seconds: float) -> datetime:
-    """A file's time as one that can be told."""
-    return datetime.fromtimestamp(min(max(seconds, _FIRST_SECOND), _LAST_SECOND), UTC)

@@ -1,22 +1,15 @@
 """Text for people and files: command lines that can be shown, durations."""
 
-import re
 import shlex
 from collections.abc import Sequence
+
+from api.utils.masking import MASK, is_secret_flag, mask_argument
 
 #: A command line can be megabytes long and hold anything; this much tells which program it is.
 COMMAND_LIMIT = 256
 
 #: Characters of one argument that are looked at. What is masked makes room for what follows, but not for more.
 _ARGUMENT_LIMIT = 16 * COMMAND_LIMIT
-
-# --wandb_api_key=…, HF_TOKEN=…, --password … : the value is nobody's business. A word is looked at once, from its
-# beginning, and nothing is given back: linear.
-_WORD = r"(?=[\w-]*?(?:api[_-]?key|token|secret|passw(?:or)?d|credential))[\w-]++"
-_WHOLE_PAIR = re.compile(rf"({_WORD}=).*", re.IGNORECASE | re.DOTALL)
-_PAIR = re.compile(rf"(?<![\w-])({_WORD}=)\S++", re.IGNORECASE)
-_FLAG = re.compile(rf"-{_WORD}", re.IGNORECASE)
-_FLAG_AND_VALUE = re.compile(rf"(?<![\w-])(-{_WORD}\s++)\S++", re.IGNORECASE)
 
 
 def format_duration(seconds: float) -> str:
@@ -47,19 +40,13 @@ def shorten_command(arguments: Sequence[str]) -> str:
     after_secret_flag = False
     for argument in arguments:
         looked_at = argument[:_ARGUMENT_LIMIT]
-        shown.append("***" if after_secret_flag else _mask(looked_at, whole=len(arguments) > 1))
-        after_secret_flag = _FLAG.fullmatch(looked_at) is not None
+        shown.append(MASK if after_secret_flag else mask_argument(looked_at, whole=len(arguments) > 1))
+        after_secret_flag = is_secret_flag(looked_at)
         length += len(shown[-1]) + 1
         if length > COMMAND_LIMIT + 1:
             break
     line = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in _join(shown)[: COMMAND_LIMIT + 1])
     return line if len(line) <= COMMAND_LIMIT else line[: COMMAND_LIMIT - 1] + "…"
-
-
-def _mask(argument: str, whole: bool) -> str:
-    if whole and (pair := _WHOLE_PAIR.fullmatch(argument)) is not None:
-        return f"{pair[1]}***"
-    return _FLAG_AND_VALUE.sub(r"\1***", _PAIR.sub(r"\1***", argument))
 
 
 def _join(arguments: Sequence[str]) -> str:

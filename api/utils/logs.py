@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from api.utils.ids import current_request_id
+from api.utils.masking import mask_userinfo
 
 # What every LogRecord has; anything else came by `extra`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -49,7 +50,8 @@ class LineFormatter(logging.Formatter):
         if trace is not None and self._as_json:
             facts["traceback"] = trace
         line = format_line(self._as_json, record.created, record.levelname, record.getMessage(), facts)
-        return line if trace is None or self._as_json else f"{line}\n{trace}"
+        # Errors of libraries repeat the address that they were given.
+        return mask_userinfo(line if trace is None or self._as_json else f"{line}\n{trace}")
 
 
 class LineHandler(logging.Handler):

@@ -21,7 +21,7 @@ def living(world: World, task_id: str, *gpus: int, number: int = 1, supervisor: 
 
 
 def look(world: World) -> None:
-    world.runtime.services.strays.look(at_once=True)
+    world.runtime.services.strays.look_soon()
     world.train()
 
 

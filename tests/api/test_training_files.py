@@ -5,6 +5,7 @@ import os
 import tracemalloc
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import httpx
 import pytest
@@ -317,3 +318,20 @@ def test_file_of_another_training_is_not_reached(world: World, training: str):
 def test_file_of_an_unknown_training_is_not_found(world: World, training: str, task_id: str):
     del training
     assert raw(world, task_id, MODEL).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "name",
+    [b"a\nb.png", b"a\rb", b"\x1b[2J.txt", b'q".txt', "\u202e.txt".encode(), b"a\\b", b"%41", b" ", b"a;b", b"\xff\xfe",
+     "\xfc.png".encode(), b"\x7f", "\x85".encode(), b"a?b#c", b"x\n" * 100],
+)  # fmt: skip
+def test_whatever_its_name_a_listed_file_can_be_downloaded(world: World, training: str, name: bytes):
+    directory = os.fsencode(world.output(training) / "odd")
+    os.mkdir(directory)
+    with open(os.path.join(directory, name), "wb") as file:
+        file.write(b"inside")
+    listed = world.client.data(f"{TRAINING}/{training}/artifacts", params={"limit": 100})["artifacts"]
+    (path,) = [one["path"] for one in listed if one["path"].startswith("odd/")]
+    answer = world.client.get(path_of(training, quote(path)))
+    assert (answer.status_code, answer.content) == (200, b"inside")
+    assert unquote(answer.headers["content-disposition"]).isprintable()

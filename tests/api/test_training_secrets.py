@@ -28,7 +28,8 @@ def structured(tmp_path: Path) -> tuple[dict[str, Any], Any]:
 
 def textual(tmp_path: Path) -> tuple[dict[str, Any], Any]:
     case = TextCase(tmp_path)
-    return {"config_toml": case.config + MONITORING_TOML, "dataset_toml": case.dataset}, case.trainer
+    notes = f"# HF_TOKEN = '{TOKEN}'\n# see https://me:{TOKEN}@host/x\n# {WANDB}\n"
+    return {"config_toml": case.config + MONITORING_TOML + notes, "dataset_toml": notes + case.dataset}, case.trainer
 
 
 @pytest.fixture(params=[structured, textual], ids=["structured", "text"])

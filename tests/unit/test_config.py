@@ -89,6 +89,23 @@ def test_bad_value_is_refused_by_name(name: str, value: str):
         read({name: value})
 
 
+@pytest.mark.parametrize(
+    ("environ", "argv"),
+    [
+        ({"REDIS_URL": "http://:s3cret@host"}, []),
+        ({"REDIS_URL": ":s3cret@host"}, []),
+        ({}, ["--redis-url", "s3cret@host"]),
+        ({}, ["--redis-ulr=redis://:s3cret@host"]),
+        ({}, ["--password=s3cret"]),
+        ({"API_PORT": "https://me:s3cret@host"}, []),
+    ],
+)
+def test_a_refusal_shows_no_password(environ: dict[str, str], argv: list[str]):
+    with pytest.raises(ConfigError) as refused:
+        read(environ, *argv)
+    assert "s3cret" not in str(refused.value)
+
+
 def test_every_mistake_is_told_at_once():
     with pytest.raises(ConfigError) as refused:
         read({"API_PORT": "x", "LOG_LEVEL": "LOUD", "GPU_SOURCE": "rocm"})

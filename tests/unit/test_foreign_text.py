@@ -21,10 +21,11 @@ from api.trainers.hints import hint_for
 from api.trainers.log_lines import LineClassifier
 from api.trainers.output import OutputReader
 from api.trainers.pointers import shown
-from api.trainers.toml_text import text_excess
+from api.trainers.toml_text import mask_comments, text_excess
 from api.trainers.toy.dataset import read_dataset
 from api.trainers.trainer import Ending
 from api.utils.formatting import shorten_command
+from api.utils.masking import has_userinfo, mask_secrets, mask_userinfo
 from api.utils.terminal_text import clean
 
 SIZE = 64 * 1024
@@ -43,6 +44,7 @@ PARTS = (
     *(b"\xc2", b"\xe2\x82", b"\xf0\x9f\x92", b"\xed\xa0\x80"),
     # names of secrets, flags, pairs
     *(b"token", b"token-", b"--token", b"--token ", b"token=", b"api_key", b"passwd", b"secretsecret=", b"--", b"- "),
+    *(b"token ", b"token \t", b'token="', b"token='", b"://a@", b"a://b", b"sk-", b"hf_", b"0a", b"# "),
     *(b"=", b"%", b"|", b":", b"://", b"a@", b"://a:", b"1e", b"1e9 ", b"1.", b"+-", b"\\\\", b"\\A"),
     # a trainer's words, begun and not ended
     *(b"step=", b"] step=", b"] step=1, skipped=1, lr=", b"steps: ", b"\nsteps: ", b"\rsteps: ", b"steps: 1 loss: "),
@@ -128,6 +130,10 @@ READERS: dict[str, Callable[[bytes], object]] = {
     "TOML of diffusion-pipe": lambda raw: parse(text_of(raw), "", Findings()),
     "TOML text in diffusion-pipe": lambda raw: parse(f"a = '''{text_of(raw)}'''", "", Findings()),
     "TOML of the toy": lambda raw: read_dataset({}, text_of(raw)),
+    "secrets in notes": lambda raw: mask_secrets(text_of(raw)),
+    "secrets in comments": lambda raw: mask_comments(text_of(raw), mask_secrets),
+    "secrets in one comment": lambda raw: mask_comments("#" + text_of(raw), mask_secrets),
+    "passwords in addresses": lambda raw: (mask_userinfo(text_of(raw)), has_userinfo(text_of(raw))),
     "bounds of TOML": lambda raw: text_excess(text_of(raw)),
 }  # fmt: skip
 
@@ -135,14 +141,16 @@ READERS: dict[str, Callable[[bytes], object]] = {
 def nasty() -> Iterator[bytes]:
     for part in PARTS:
         yield (part * (SIZE // len(part) + 1))[:SIZE]
-        yield (b"x" + part * (SIZE // len(part)))[:SIZE]
+        if len(part) > 1:
+            yield (b"x" + part * (SIZE // len(part)))[:SIZE]
 
 
 @pytest.mark.parametrize("name", READERS)
 def test_64_kib_of_anything_take_less_than_50_ms(name: str):
     read = READERS[name]
     read(b"warm")
-    slow = [raw[:40] for raw in nasty() if min(cpu_seconds(read, raw), cpu_seconds(read, raw)) > LIMIT_SECONDS]
+    # Once may be the machine's; what is slow by itself is slow again.
+    slow = [raw[:40] for raw in nasty() if all(cpu_seconds(read, raw) > LIMIT_SECONDS for _ in range(3))]
     assert slow == []
 
 

@@ -192,7 +192,7 @@ def _check_block_swap(config: Document, stages: int, facts: ModelFacts | None, f
     if not swapped:
         return
     at = config.at("blocks_to_swap")
-    if facts is not None and not facts.block_swap:
+    if facts is not None and facts.swap is None:
         findings.error(at, "The trainer cannot swap blocks of this model type.", "Leave blocks_to_swap out.")
     if "adapter" not in config.values:
         findings.error(at, "Blocks are swapped only when an adapter is trained.", "Leave it out, or add [adapter].")

@@ -1,6 +1,5 @@
 """Checks [model]: the type, its paths and its keys; finds out which variant of a model it is."""
 
-import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,12 +11,9 @@ from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.key_check import check_names, check_values, did_you_mean
 from api.trainers.diffusion_pipe.keys import MODEL, MODEL_COMMON
 from api.trainers.diffusion_pipe.model_types import MODELS, ModelFacts, PathKind
+from api.trainers.diffusion_pipe.safetensors_header import Header
+from api.trainers.diffusion_pipe.wan_files import IMAGE_MARK, wan_config, wan_transformer
 from api.trainers.pointers import shown
-
-#: What of a model's config.json is read, in bytes.
-_MOST_CONFIG_BYTES = 1024 * 1024
-
-_I2V_MARK = b'blocks.0.cross_attn.k_img.weight"'
 
 #: The width of Flux 2's first layer, by variant: it decides the name of the cache.
 _FLUX2_CACHES = {6144: "flux2", 3072: "flux2_klein_4b", 4096: "flux2_klein_9b"}
@@ -63,10 +59,15 @@ def check_model(config: Document, model_type: str, root: Path | None, findings: 
         return
     model, facts = config.table("model"), MODELS[model_type]
     at = partial(config.at, "model")
-    known = MODEL_COMMON | facts.keys | facts.kinds.keys() | {facts.dtype_key}
-    check_names(model, sorted(known), at, findings)
+    known = MODEL_COMMON | facts.keys | facts.kinds.keys() | ({facts.dtype_key} if facts.dtype_key else set())
+    check_names(model, sorted(known), at, findings, _NEVER_READ)
     # The type has been checked already, against that of the request.
-    check_values({name: value for name, value in model.items() if name in known - {"type"}}, MODEL, at, findings)
+    check_values(
+        {name: value for name, value in model.items() if name in known | _NEVER_READ.keys() and name != "type"},
+        MODEL,
+        at,
+        findings,
+    )
     for name in ("dtype", *facts.required):
         if name not in model:
             findings.error(at(name), f"`{name}` is missing.", _ADVICE.get(name, f"Set `{name}`."))
@@ -74,6 +75,11 @@ def check_model(config: Document, model_type: str, root: Path | None, findings: 
     _check_comfy(config, facts, root, findings)
     _check_ranges(config, model_type, findings)
 
+
+#: Keys that other model types read, and what to do about them.
+_NEVER_READ = dict.fromkeys(
+    ("transformer_dtype", "diffusion_model_dtype"), "the [model] of other types; leave it out here"
+)
 
 #: With all three, qwen_image never opens its `diffusers_path`.
 _SINGLE_FILES = frozenset({"transformer_path", "text_encoder_path", "vae_path"})
@@ -117,7 +123,6 @@ def _check_paths(config: Document, facts: ModelFacts, root: Path | None, finding
     for name, kind in facts.kinds.items():
         if name in model and not (name == "diffusers_path" and is_unused):
             _check_text_path(model[name], kind, config.at("model", name), root, findings)
-    _check_wan(config, root, findings)
     _check_flux(config, root, findings)
 
 
@@ -128,29 +133,13 @@ def _check_text_path(value: Any, kind: PathKind, at: str, root: Path | None, fin
         findings.error(at, "This is not a text.", "Write the path in quotes.")
 
 
-def _check_wan(config: Document, root: Path | None, findings: Findings) -> None:
-    model = config.table("model")
-    checkpoint = model.get("ckpt_path")
-    if model.get("type") != "wan" or not isinstance(checkpoint, str):
-        return
-    directory = paths.resolve(checkpoint, root)
-    if directory is None or not _is_directory(directory):
-        return
-    if _wan_config(model, root) is None:
-        findings.error(
-            config.at("model", "ckpt_path"),
-            "This directory has no config.json of a Wan model.",
-            "Name the original checkpoint's directory; for Wan 2.2 also set transformer_path to its sub-directory.",
-        )
-
-
 def _check_flux(config: Document, root: Path | None, findings: Findings) -> None:
     model = config.table("model")
     diffusers = model.get("diffusers_path")
     if model.get("type") != "flux" or not isinstance(diffusers, str) or model.get("transformer_path"):
         return
     directory = paths.resolve(diffusers, root)
-    is_whole = directory is None or not _is_directory(directory) or _is_directory(directory / "transformer")
+    is_whole = directory is None or not paths.is_directory(directory) or paths.is_directory(directory / "transformer")
     if is_whole and not paths.is_hub_name(diffusers, root):
         return
     findings.error(
@@ -206,7 +195,7 @@ def _check_ranges(config: Document, model_type: str, findings: Findings) -> None
 
 
 def _wan(model: dict[str, Any], plain: Variant, root: Path | None) -> Variant:
-    known = _wan_config(model, root) or {}
+    known = wan_config(model, root) or {}
     checkpoint = model.get("ckpt_path")
     is_skyreels = isinstance(checkpoint, str) and "skyreels" in Path(checkpoint).name.lower()
     framerate = 24 if is_skyreels else plain.framerate
@@ -216,9 +205,9 @@ def _wan(model: dict[str, Any], plain: Variant, root: Path | None) -> Variant:
         case "i2v":
             first = "skyreels_v2_i2v" if is_skyreels else "wan_i2v"
             headers = _wan_headers(model, root)
-            if not all(headers):
+            if not headers:
                 return Variant((first, "wan2.2_i2v"), framerate, videos_only=True, type="wan")
-            cache = first if any(_I2V_MARK in header for header in headers) else "wan2.2_i2v"
+            cache = first if any(IMAGE_MARK in header.shapes for header in headers) else "wan2.2_i2v"
             return Variant((cache,), framerate, videos_only=True, type="wan")
         case "flf2v":
             return Variant(("wan_flf2v",), framerate, videos_only=True, type="wan")
@@ -227,53 +216,16 @@ def _wan(model: dict[str, Any], plain: Variant, root: Path | None) -> Variant:
     return Variant(("skyreels_v2",) if is_skyreels else ("wan",), framerate, type="wan")
 
 
-def _wan_config(model: dict[str, Any], root: Path | None) -> dict[str, Any] | None:
-    checkpoint = model.get("ckpt_path")
-    directory = paths.resolve(checkpoint, root) if isinstance(checkpoint, str) else None
-    if directory is None:
-        return None
-    transformer = _wan_transformer(model, root)
-    if transformer is not None and _is_directory(transformer):
-        candidates = [transformer / "config.json"]
-    else:
-        candidates = [directory / "config.json", directory / "low_noise_model" / "config.json"]
-    for candidate in candidates:
-        try:
-            found = json.loads(paths.read_start(candidate, _MOST_CONFIG_BYTES))
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(found, dict):
-            return found
-    return None
-
-
-def _wan_transformer(model: dict[str, Any], root: Path | None) -> Path | None:
-    text = model.get("transformer_path", model.get("ckpt_path"))
-    return paths.resolve(text, root) if isinstance(text, str) else None
-
-
-def _wan_headers(model: dict[str, Any], root: Path | None) -> list[bytes]:
-    transformer = _wan_transformer(model, root)
-    if transformer is None:
-        return [b""]
-    if not _is_directory(transformer):
-        return [paths.safetensors_header(transformer)]
-    return [paths.safetensors_header(transformer / name) for name in paths.safetensors_in(transformer)[:64]] or [b""]
+def _wan_headers(model: dict[str, Any], root: Path | None) -> list[Header]:
+    transformer = wan_transformer(model, root)
+    return [] if transformer is None else paths.headers_of(transformer)
 
 
 def _flux2_caches(model: dict[str, Any], root: Path | None) -> tuple[str, ...]:
     text = model.get("diffusion_model")
     path = paths.resolve(text, root) if isinstance(text, str) else None
-    try:
-        header = json.loads(paths.safetensors_header(path)) if path is not None else {}
-        width = next(entry["shape"][0] for key, entry in header.items() if "img_in.weight" in key)
-        return (_FLUX2_CACHES[width],)
-    except (ValueError, RecursionError, LookupError, TypeError, AttributeError, StopIteration):
-        return tuple(_FLUX2_CACHES.values())
-
-
-def _is_directory(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):
-        return False
+    for header in () if path is None else paths.headers_of(path):
+        shape = header.shapes.get("img_in.weight", (0,))
+        if shape and shape[0] in _FLUX2_CACHES:
+            return (_FLUX2_CACHES[shape[0]],)
+    return tuple(_FLUX2_CACHES.values())

@@ -20,6 +20,19 @@ class PathKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Swap:
+    """The blocks of a model that are swapped: the lists' names in its weights, and how many each has (None: by size).
+
+    `is_certain`: the trainer itself fixes the number; else a file tells it.
+    """
+
+    key: str  #: the key of [model] that names the weights
+    lists: tuple[str, ...]
+    blocks: tuple[int, ...] | None
+    is_certain: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class ModelFacts:
     """One model type. Each of `alternatives` is a set of keys that is enough to load it."""
 
@@ -27,14 +40,17 @@ class ModelFacts:
     kinds: Mapping[str, PathKind]
     lora_only: bool = False
     lokr: bool = True
-    block_swap: bool = True
     framerate: int | None = None  #: frames a second; None: it takes no videos
     round_to: int = 16  #: pixels; width and height become multiples of it
     cache_name: str | None = None  #: the directory below `cache`; None is the type itself
     keys: frozenset[str] = frozenset()  #: further keys of [model]
     required: tuple[str, ...] = ()  #: keys of [model] that are no paths
     may_be_empty: frozenset[str] = frozenset()  #: paths whose empty text means that they are not given
-    dtype_key: str = "transformer_dtype"
+    dtype_key: str | None = "transformer_dtype"  #: which key makes the weights small; None: no key does
+    swap: Swap | None = None  #: None: it cannot swap blocks
+    comfy: bool = False  #: loaded by ComfyUI's code, which knows quantised weights
+    frame_step: int = 1  #: clips are cut to a multiple of it and one more
+    encoder_type: str | None = None  #: the `type` of its text encoders
 
 
 F, S, W, D, E, P = (
@@ -58,13 +74,26 @@ class _Comfy:
     kinds: Mapping[str, PathKind] = field(default_factory=lambda: {"diffusion_model": F, "vae": F})
 
     def facts(
-        self, *, framerate: int | None = None, cache_name: str | None = None, keys: frozenset[str] = frozenset()
+        self,
+        blocks: str,
+        count: int | None,
+        encoder_type: str,
+        *,
+        framerate: int | None = None,
+        cache_name: str | None = None,
+        keys: frozenset[str] = frozenset(),
+        frame_step: int = 1,
     ) -> ModelFacts:
+        lists = tuple(blocks.split())
         return ModelFacts(
             alternatives=((*self.kinds, "text_encoders"),),
             kinds=self.kinds,
             framerate=framerate,
             cache_name=cache_name,
+            swap=Swap("diffusion_model", lists, None if count is None else (count,), is_certain=False),
+            comfy=True,
+            frame_step=frame_step,
+            encoder_type=encoder_type,
             keys=keys | {"merge_adapters", "text_encoders"},
             dtype_key="diffusion_model_dtype",
         )
@@ -72,15 +101,16 @@ class _Comfy:
 
 MODELS: Mapping[str, ModelFacts] = {
     "sdxl": ModelFacts(
+        dtype_key=None,
         alternatives=(("checkpoint_path",),),
         kinds={"checkpoint_path": F},
         lokr=False,
-        block_swap=False,
         keys=frozenset(
             {"v_pred", "min_snr_gamma", "debiased_estimation_loss", "unet_lr", "text_encoder_1_lr", "text_encoder_2_lr"}
         ),
     ),
     "flux": ModelFacts(
+        swap=Swap("transformer_path", ("double_blocks", "single_blocks"), (19, 38)),
         alternatives=(("diffusers_path",),),
         kinds={"diffusers_path": P, "transformer_path": F},
         may_be_empty=frozenset({"transformer_path"}),
@@ -88,15 +118,17 @@ MODELS: Mapping[str, ModelFacts] = {
         keys=frozenset({"bypass_guidance_embedding"}),
     ),
     "ltx-video": ModelFacts(
+        frame_step=8,
         alternatives=(("diffusers_path", "single_file_path"),),
         kinds={"diffusers_path": P, "single_file_path": F},
         lora_only=True,
-        block_swap=False,
         framerate=25,
         round_to=32,
         keys=frozenset({"first_frame_conditioning_p"}),
     ),
     "hunyuan-video": ModelFacts(
+        swap=Swap("transformer_path", ("double_blocks", "single_blocks"), (20, 40)),
+        frame_step=4,
         alternatives=(("ckpt_path",), ("transformer_path", "vae_path", "llm_path", "clip_path")),
         kinds={"ckpt_path": D, "transformer_path": S, "vae_path": S, "llm_path": P, "clip_path": P},
         may_be_empty=frozenset({"transformer_path", "vae_path"}),
@@ -104,19 +136,22 @@ MODELS: Mapping[str, ModelFacts] = {
         framerate=24,
     ),
     "cosmos": ModelFacts(
+        dtype_key=None,
+        frame_step=8,
         alternatives=(("transformer_path", "vae_path", "text_encoder_path"),),
         kinds={"transformer_path": F, "vae_path": F, "text_encoder_path": F},
         lora_only=True,
-        block_swap=False,
         framerate=24,
     ),
     "lumina_2": ModelFacts(
+        dtype_key=None,
         alternatives=(("transformer_path", "llm_path", "vae_path"),),
         kinds={"transformer_path": S, "llm_path": F, "vae_path": F},
-        block_swap=False,
         keys=frozenset({"lumina_shift"}),
     ),
     "wan": ModelFacts(
+        swap=Swap("transformer_path", ("blocks",), None),
+        frame_step=4,
         alternatives=(("ckpt_path",),),
         kinds={"ckpt_path": D, "transformer_path": W, "llm_path": F},
         may_be_empty=frozenset({"llm_path"}),
@@ -124,56 +159,66 @@ MODELS: Mapping[str, ModelFacts] = {
         keys=frozenset({"min_t", "max_t", "text_encoder_fp8"}),
     ),
     "chroma": ModelFacts(
+        swap=Swap("transformer_path", ("double_blocks", "single_blocks"), (19, 38)),
         alternatives=(("diffusers_path", "transformer_path"),),
         kinds={"diffusers_path": P, "transformer_path": F},
     ),
     "hidream": ModelFacts(
+        swap=Swap("diffusers_path", ("double_stream_blocks", "single_stream_blocks"), (16, 32)),
         alternatives=(("diffusers_path", "llama3_path"),),
         kinds={"diffusers_path": P, "llama3_path": P},
         lora_only=True,
         keys=frozenset({"llama3_4bit", "max_llama3_sequence_length"}),
     ),
-    "sd3": ModelFacts(
-        alternatives=(("diffusers_path",),), kinds={"diffusers_path": P}, lora_only=True, block_swap=False
-    ),
+    "sd3": ModelFacts(alternatives=(("diffusers_path",),), kinds={"diffusers_path": P}, lora_only=True),
     "omnigen2": ModelFacts(
-        alternatives=(("diffusers_path",),), kinds={"diffusers_path": P}, lora_only=True, block_swap=False
+        alternatives=(("diffusers_path",),), kinds={"diffusers_path": P}, lora_only=True, dtype_key=None
     ),
     "cosmos_predict2": ModelFacts(
+        swap=Swap("transformer_path", ("blocks",), None, is_certain=False),
         alternatives=(("transformer_path", "vae_path", "t5_path"), ("transformer_path", "vae_path", "llm_path")),
         kinds=_PREDICT2_KINDS,
         framerate=16,
         keys=_PREDICT2_KEYS,
     ),
     "anima": ModelFacts(
+        swap=Swap("transformer_path", ("blocks",), (28,), is_certain=False),
         alternatives=(("transformer_path", "vae_path", "llm_path"),),
         kinds=_PREDICT2_KINDS,
         framerate=16,
         keys=_PREDICT2_KEYS,
     ),
     "qwen_image": ModelFacts(
+        swap=Swap("transformer_path", ("transformer_blocks",), (60,)),
         alternatives=(("diffusers_path",), ("transformer_path", "text_encoder_path", "vae_path")),
         kinds={"diffusers_path": D, "transformer_path": W, "text_encoder_path": W, "vae_path": W},
     ),
     "hunyuan_image": ModelFacts(
+        swap=Swap("transformer_path", ("double_blocks", "single_blocks"), (20, 40)),
         alternatives=(("transformer_path", "vae_path", "text_encoder_path", "byt5_path"),),
         kinds={"transformer_path": W, "vae_path": W, "text_encoder_path": W, "byt5_path": W},
         round_to=32,
     ),
     "auraflow": ModelFacts(
+        swap=Swap("transformer_path", ("single_layers",), (32,)),
         alternatives=(("transformer_path", "text_encoder_path", "vae_path"),),
         kinds={"transformer_path": F, "text_encoder_path": W, "vae_path": W},
         lora_only=True,
         keys=frozenset({"max_sequence_length"}),
         required=("max_sequence_length",),
     ),
-    "z_image": _Comfy().facts(),
-    "hunyuan_video_15": _Comfy().facts(framerate=24, cache_name="hunyuan_video_1.5"),
-    "flux2": _Comfy().facts(),
-    "ernie_image": _Comfy().facts(),
-    "ideogram4": _Comfy().facts(),
-    "krea2": _Comfy().facts(),
+    "z_image": _Comfy().facts("layers", 30, "lumina2"),
+    "hunyuan_video_15": _Comfy().facts(
+        "double_blocks", 54, "hunyuan_video_15", framerate=24, cache_name="hunyuan_video_1.5", frame_step=4
+    ),
+    "flux2": _Comfy().facts("double_blocks single_blocks", None, "flux2"),
+    "ernie_image": _Comfy().facts("layers", 36, "flux2"),
+    "ideogram4": _Comfy().facts("layers", 34, "ideogram4"),
+    "krea2": _Comfy().facts("blocks", 28, "krea2"),
     "ltx2": ModelFacts(
+        swap=Swap("diffusion_model", ("transformer_blocks",), (48,), is_certain=False),
+        comfy=True,
+        frame_step=8,
         alternatives=(("diffusion_model", "text_encoder"),),
         kinds={"diffusion_model": S, "text_encoder": F},
         framerate=24,
@@ -181,6 +226,6 @@ MODELS: Mapping[str, ModelFacts] = {
         dtype_key="diffusion_model_dtype",
     ),
     "minimax_h3": _Comfy({"diffusion_model": F, "vae": F, "audio_vae": F}).facts(
-        framerate=24, keys=frozenset({"cfg", "image_shift"})
+        "blocks", 50, "minimax", framerate=24, keys=frozenset({"cfg", "image_shift"})
     ),
 }

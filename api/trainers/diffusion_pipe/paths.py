@@ -6,16 +6,19 @@ from pathlib import Path
 
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.model_types import PathKind
+from api.trainers.diffusion_pipe.safetensors_header import LONGEST_HEADER_BYTES, Header, Unsound, read_header
 from api.trainers.pointers import shown
 
 #: Directory entries that are looked at in search of weights.
 _MOST_ENTRIES = 10_000
 
-#: The format's own bound of a header.
-_LONGEST_HEADER_BYTES = 100_000_000
-
-#: Bytes of a header that are searched; those of the largest models are below 1 MB.
-_MOST_HEADER_BYTES = 16 * 1024 * 1024
+#: What a failed download leaves under the name of weights, by its first bytes.
+_NO_WEIGHTS = (
+    (b"version https://git-lfs", "the pointer of a file that Git LFS did not fetch"),
+    (b"<!", "a page of a web site"),
+    (b"<html", "a page of a web site"),
+    (b"GGUF", "a GGUF file, which the trainer cannot load"),
+)
 
 
 def resolve(text: str, root: Path | None) -> Path | None:
@@ -38,16 +41,19 @@ def check_path(text: str, kind: PathKind, at: str, root: Path | None, findings: 
     path = check_exists(text, at, root, findings)
     if path is None:
         return
-    is_directory = path.is_dir()
-    if kind in (PathKind.FILE, PathKind.SAFETENSORS) and is_directory:
+    is_folder = path.is_dir()
+    if kind in (PathKind.FILE, PathKind.SAFETENSORS) and is_folder:
         findings.error(at, "This is a directory, and the trainer needs a file.", "Name the weights file in it.")
-    elif kind in (PathKind.DIRECTORY, PathKind.PRETRAINED) and not is_directory:
+    elif kind in (PathKind.DIRECTORY, PathKind.PRETRAINED) and not is_folder:
         findings.error(at, "This is a file, and the trainer needs a directory.", "Name the model's directory.")
-    elif kind is PathKind.WEIGHTS and is_directory and not safetensors_in(path):
+    elif kind is PathKind.WEIGHTS and is_folder and not safetensors_in(path):
         findings.error(at, "This directory has no .safetensors files.", "Name the directory that has the weights.")
-    elif kind in (PathKind.WEIGHTS, PathKind.SAFETENSORS) and not is_directory and path.suffix != ".safetensors":
+    elif kind in (PathKind.WEIGHTS, PathKind.SAFETENSORS) and not is_folder and path.suffix != ".safetensors":
         findings.error(at, "The trainer needs a .safetensors file here.", "Convert the weights to safetensors.")
-    elif not is_directory:
+    elif kind is PathKind.WEIGHTS and is_folder:
+        for name in safetensors_in(path)[:64]:
+            check_weights(path / name, at, findings)
+    elif not is_folder:
         check_weights(path, at, findings)
 
 
@@ -98,16 +104,23 @@ def check_adapter_directory(
 
 
 def check_weights(path: Path, at: str, findings: Findings) -> None:
-    """Checks by its content, whatever it is called, that a file is safetensors: torch unpickles nearly all else."""
-    start = read_start(path, 9)
+    """Checks by its content, whatever it is called, that a file is whole safetensors: torch unpickles what is not."""
+    start = read_start(path, 44)
     if not start:
-        findings.error(at, "This file is empty.", "Download it again.")
+        findings.error(at, f"{shown(path.name)} is empty.", "Download it again.")
+    elif (what := next((what for sign, what in _NO_WEIGHTS if start.startswith(sign)), None)) is not None:
+        findings.error(at, f"{shown(path.name)} is {what}.", "Download the weights themselves.")
     elif not _starts_as_safetensors(start):
         findings.risk(
             at,
             f"{shown(path.name)} is no safetensors file; what else the trainer loads can hold code, and run it.",
             "Convert it to safetensors, or let the service run with ALLOW_PICKLED_WEIGHTS=1 if you trust its source.",
         )
+    else:
+        try:
+            read_header(path)
+        except Unsound as unsound:
+            findings.error(at, f"{shown(path.name)} is no whole safetensors file: it {unsound}.", "Download it again.")
 
 
 def is_hub_name(text: str, root: Path | None) -> bool:
@@ -129,12 +142,23 @@ def mode_of(path: Path) -> int | None:
 
 def safetensors_in(directory: Path) -> list[str]:
     """The names of the .safetensors files directly in a directory, of its first 10,000 entries."""
+    return names_in(directory, ".safetensors")
+
+
+def names_in(directory: Path, ending: str) -> list[str]:
+    """The names with an ending directly in a directory, of its first 10,000 entries."""
     try:
         with os.scandir(directory) as entries:
             names = [entry.name for _, entry in zip(range(_MOST_ENTRIES), entries, strict=False)]
     except OSError:
         return []
-    return sorted(name for name in names if name.endswith(".safetensors"))
+    return sorted(name for name in names if name.endswith(ending))
+
+
+def directories_in(directory: Path) -> list[Path]:
+    """The directories directly in a directory, at most 32."""
+    found = (directory / name for name in names_in(directory, "") if not name.startswith("."))
+    return [path for path in found if is_directory(path)][:32]
 
 
 def read_start(path: Path, size: int) -> bytes:
@@ -151,12 +175,24 @@ def read_start(path: Path, size: int) -> bytes:
 
 
 def _starts_as_safetensors(start: bytes) -> bool:
-    return 0 < int.from_bytes(start[:8], "little") <= _LONGEST_HEADER_BYTES and start[8:9] == b"{"
+    return 0 < int.from_bytes(start[:8], "little") <= LONGEST_HEADER_BYTES and start[8:9] == b"{"
 
 
-def safetensors_header(path: Path) -> bytes:
-    """The header of a .safetensors file, JSON as it is written; empty when there is none, or one above 16 MB."""
-    length = int.from_bytes(read_start(path, 8), "little")
-    if not 0 < length <= _MOST_HEADER_BYTES:
-        return b""
-    return read_start(path, 8 + length)[8:]
+def headers_of(path: Path) -> list[Header]:
+    """The headers of a .safetensors file, or of those in a directory, as far as they are whole."""
+    files = [path / name for name in safetensors_in(path)[:64]] if is_directory(path) else [path]
+    found = []
+    for file in files:
+        try:
+            header = read_header(file)
+        except Unsound:
+            continue
+        if header is not None:
+            found.append(header)
+    return found
+
+
+def is_directory(path: Path) -> bool:
+    """Whether a path leads to a directory."""
+    mode = mode_of(path)
+    return mode is not None and stat.S_ISDIR(mode)

@@ -9,7 +9,7 @@ from api.models.model_memory import TRAINING_MB, ModelType
 from api.models.training import TrainingPlan, TrainingRequest
 from api.trainers.diffusion_pipe.batches import Batches
 from api.trainers.diffusion_pipe.dataset_check import Outcome
-from api.trainers.diffusion_pipe.document import Document, count, number, positive, whole
+from api.trainers.diffusion_pipe.document import Document, count, number, positive
 from api.trainers.diffusion_pipe.eval_check import Evaluations
 from api.trainers.diffusion_pipe.model_check import Variant
 
@@ -92,6 +92,4 @@ def _remarks(config: Document, variant: Variant) -> list[str]:
     remarks = []
     if len(variant.caches) > 1:
         remarks.append("Which of the caches is used cannot be told from the model's files; all of them are reserved.")
-    if whole(config.values.get("blocks_to_swap")):
-        remarks.append("Whether blocks_to_swap is too large for the model is known only when it has loaded.")
     return remarks

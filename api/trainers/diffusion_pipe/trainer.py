@@ -17,6 +17,7 @@ from api.trainers.diffusion_pipe.model_check import Variant, check_model, find_v
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.request import Reading, read
 from api.trainers.diffusion_pipe.tables_check import check_adapter, check_optimizer
+from api.trainers.diffusion_pipe.weights_check import check_files
 from api.trainers.run_protocol import RunProtocol
 from api.trainers.trainer import Check, Command, Launch
 
@@ -128,6 +129,7 @@ class DiffusionPipe(RunProtocol):
         check_parallelism(config, request.gpu_count, facts, findings)
         if known.model_type is not None:
             check_model(config, known.model_type, self._root, findings)
+            check_files(config, known.model_type, self._root, findings)
         check_adapter(config, known.model_type or "This model", facts, self._root, findings)
         check_optimizer(config, findings)
 

@@ -96,9 +96,19 @@ def test_kind_of_a_file_is_known_by_its_name(tmp_path: Path, path: str, kind: st
     assert [one.kind for one in list_artifacts(tmp_path, {})] == [kind]
 
 
-def test_name_that_is_no_text_is_listed_all_the_same(tmp_path: Path):
-    (tmp_path / os.fsdecode(b"\xff")).touch()
-    assert len(list_artifacts(tmp_path, {})) == 1
+def test_name_that_is_no_text_is_listed_and_opened_all_the_same(tmp_path: Path):
+    (tmp_path / os.fsdecode(b"\xff")).mkdir()
+    (tmp_path / os.fsdecode(b"\xff") / os.fsdecode(b"a\xfe")).write_bytes(b"inside")
+    (shown,) = [one.path for one in list_artifacts(tmp_path, {})]
+    assert shown == "\ufffd/a\ufffd"
+    assert content(tmp_path, shown) == b"inside"
+
+
+def test_time_that_no_calendar_has_is_listed_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    # Only some file systems keep such a time.
+    status = os.stat_result((0o100644, 0, 0, 1, 0, 0, 5, 0, 10**15, 0))
+    monkeypatch.setattr(artifacts, "walk", lambda root, levels, most: [("a", status)])
+    assert list_artifacts(tmp_path, {})[0].modified_at.year == 9999
 
 
 def test_list_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

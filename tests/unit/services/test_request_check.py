@@ -69,14 +69,15 @@ def test_a_check_that_fails_gives_its_place_back(checker: RequestChecker, traine
     nest(checker, trainer, MAX_CHECKS)
 
 
-def test_those_who_wait_for_a_place_are_few(checker: RequestChecker):
+def test_those_who_wait_for_a_place_are_few(checker: RequestChecker, trainer: Trainer, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(request_check, "WAIT_SECONDS", 600.0)
     with ExitStack() as waiting:
         for _ in range(request_check.MAX_WAITING):
             checker._waiting.acquire()
             waiting.callback(checker._waiting.release)
+        nest(checker, trainer, MAX_CHECKS)
         with pytest.raises(CheckBusy):
-            checker.check(REQUEST, "a")
-    checker.check(REQUEST, "a")
+            nest(checker, trainer, MAX_CHECKS + 1)
 
 
 def test_findings_are_capped_with_a_count(checker: RequestChecker, trainer: Trainer):

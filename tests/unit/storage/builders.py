@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, select, text
@@ -29,6 +30,7 @@ from api.storage.tasks import TaskStore
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NODE = "node-a"
+ROOT = Path("/data")
 PROCESS = ProcessIdentity(4711, 12.5)
 HANG = Cause(CauseCode.HANG, "It hung.", "Read the last lines.", ("a", "b"))
 

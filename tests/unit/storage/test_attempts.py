@@ -11,7 +11,7 @@ from api.models.task import ProcessIdentity
 from api.models.training import AttemptStatus, EventKind, ResumeOptions, TaskStatus
 from api.storage.attempts import port_resource
 from api.storage.leases import ResourceHeld
-from tests.unit.storage.builders import HANG, NODE, NOW, PROCESS, Stores, a_stop, later, new_attempt, new_task
+from tests.unit.storage.builders import HANG, NODE, NOW, PROCESS, ROOT, Stores, a_stop, later, new_attempt, new_task
 
 
 def free(stores: Stores) -> None:
@@ -142,8 +142,18 @@ def test_open_attempts_are_those_of_a_node_that_have_not_ended(stores: Stores):
     stores.stopping("t3", 2)
     stores.finish(stores.running("t4", 3), TaskStatus.COMPLETED)
     stores.claimed("t5", 4, node="node-b")
-    assert {attempt.task_id for attempt in stores.attempts.open(NODE)} == {"t1", "t2", "t3"}
-    assert [attempt.task_id for attempt in stores.attempts.open("node-b")] == ["t5"]
+    assert {attempt.task_id for attempt in stores.attempts.open(NODE, ROOT)} == {"t1", "t2", "t3"}
+    assert [attempt.task_id for attempt in stores.attempts.open("node-b", ROOT)] == ["t5"]
+
+
+def test_attempts_of_another_storage_are_left_to_who_can_see_them(stores: Stores):
+    mine = stores.running("t1", 0)
+    other = stores.running("t2", 1, directory_of="/data2/t2/attempts")
+    assert [attempt.uid for attempt in stores.attempts.open(NODE, ROOT)] == [mine.uid]
+    for attempt in (mine, other):
+        stores.finish(attempt, TaskStatus.FAILED)
+    assert [lease.resource for lease in stores.attempts.draining(NODE, ROOT)] == ["GPU-0"]
+    assert stores.attempts.draining("node-b", ROOT) == []
 
 
 # -- notes -------------------------------------------------------------------------------------------------------------
@@ -221,7 +231,7 @@ def test_holder_of_another_token_changes_nothing(stores: Stores):
     stores.attempts.note(stranger, last_step=7)
     assert not stores.attempts.note_submitted(stranger)
     assert not stores.finish(stranger, TaskStatus.FAILED)
-    assert stores.attempts.get(attempt.uid) == stores.attempts.open(NODE)[0]
+    assert stores.attempts.get(attempt.uid) == stores.attempts.open(NODE, ROOT)[0]
     assert stores.attempts.get(attempt.uid).last_step is None
 
 

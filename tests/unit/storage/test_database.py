@@ -256,6 +256,17 @@ def test_password_is_not_shown():
     assert re.fullmatch(r"postgresql\+psycopg://user:\*+@127\.0\.0\.1:1/name", database.shown)
 
 
+def test_password_in_the_query_is_not_shown_either():
+    assert SECRET not in Database(f"postgresql://user@127.0.0.1:1/name?password={SECRET}&sslmode=disable").shown
+
+
+@pytest.mark.parametrize("password", [f"x@{SECRET}", f"{SECRET}@", f"x:{SECRET}@y", f"x/{SECRET}@y"])
+def test_a_password_that_cannot_be_told_from_the_host_is_refused_without_it(password: str):
+    with pytest.raises(DatabaseError) as refused:
+        Database(f"postgresql://user:{password}@127.0.0.1:1/name").migrate()
+    assert SECRET not in str(refused.value)
+
+
 def test_password_is_not_in_errors():
     database = Database(f"postgresql://user:{SECRET}@127.0.0.1:1/name")
     with pytest.raises(DatabaseError) as refused:

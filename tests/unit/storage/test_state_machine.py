@@ -29,7 +29,7 @@ from api.storage.registrations import DatabaseRegistrations
 from api.storage.tasks import TaskStore
 from api.utils.clock import FakeClock
 from tests.databases import empty
-from tests.unit.storage.builders import HANG, NODE, NOW, PROCESS, Stores, a_stop, new_attempt, new_task
+from tests.unit.storage.builders import HANG, NODE, NOW, PROCESS, ROOT, Stores, a_stop, new_attempt, new_task
 
 GPUS = range(3)
 ENDS = [*(status for status in TaskStatus if status.is_finished), TaskStatus.QUEUED]
@@ -60,7 +60,7 @@ class Trainings(RuleBasedStateMachine):
         """A server that is killed remembers nothing."""
         self.stores = Stores(self.database)
         self.registrations = DatabaseRegistrations(self.database, NODE, FakeClock())
-        self.remembered = {attempt.task_id: attempt for attempt in self.stores.attempts.open(NODE)}
+        self.remembered = {attempt.task_id: attempt for attempt in self.stores.attempts.open(NODE, ROOT)}
 
     @property
     def remembers(self) -> bool:
@@ -221,7 +221,7 @@ class Trainings(RuleBasedStateMachine):
 
     @rule()
     def renew(self) -> None:
-        self.stores.attempts.renew(self.stores.attempts.open(NODE), self.now + timedelta(seconds=60))
+        self.stores.attempts.renew(self.stores.attempts.open(NODE, ROOT), self.now + timedelta(seconds=60))
 
     # -- programs from outside -----------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from api.trainers.event_files import EventFileTail
+from api.trainers.event_files import LONGEST_READ, MOST_TAGS, EventFileTail
 from api.trainers.progress import Point
 
 
@@ -138,3 +138,47 @@ def test_no_content_makes_it_fail(content: bytes, tmp_path_factory):
     directory = tmp_path_factory.mktemp("run")
     (directory / "events.out.tfevents.1.host").write_bytes(content)
     EventFileTail(directory).read()
+
+
+@pytest.mark.parametrize("wall_time", [math.nan, math.inf, -math.inf, 1e300, -1.0])
+def test_a_time_that_cannot_be_is_left_out(writer: EventFileWriter, tmp_path: Path, wall_time: float):
+    odd = scalar(1, 0.5)
+    odd.wall_time = wall_time
+    write(writer, odd, scalar(2, 0.25))
+    tail = EventFileTail(tmp_path)
+    assert [point.step for point in tail.read()] == [2]
+    assert len(tail.notes) == 1
+
+
+@pytest.mark.parametrize("step", [-1, -(2**63), 2**63 - 1])
+def test_a_step_that_cannot_be_is_left_out(writer: EventFileWriter, tmp_path: Path, step: int):
+    odd = scalar(1, 0.5)
+    odd.step = step
+    write(writer, odd, scalar(2, 0.25))
+    assert [point.step for point in EventFileTail(tmp_path).read()] == [2]
+
+
+@pytest.mark.parametrize("tag", ["", "a\nb", "\x1b[2J", "x" * 201])
+def test_a_tag_that_is_no_name_is_left_out(writer: EventFileWriter, tmp_path: Path, tag: str):
+    write(writer, scalar(1, 0.5, tag), scalar(2, 0.25))
+    assert [point.step for point in EventFileTail(tmp_path).read()] == [2]
+
+
+def test_tags_and_values_of_a_record_are_bounded(writer: EventFileWriter, tmp_path: Path):
+    values = [Summary.Value(tag=f"t{index}", simple_value=1.0) for index in range(3 * MOST_TAGS)]
+    write(writer, Event(wall_time=1.0, step=1, summary=Summary(value=values)))
+    tail = EventFileTail(tmp_path)
+    points = tail.read()
+    while not tail.is_caught_up:
+        points += tail.read()
+    assert len(points) == MOST_TAGS
+
+
+def test_a_record_of_pictures_is_passed_over(writer: EventFileWriter, tmp_path: Path):
+    picture = Summary.Value(tag="p", image=Summary.Image(encoded_image_string=b"x" * 2 * LONGEST_READ))
+    write(writer, Event(wall_time=1.0, step=1, summary=Summary(value=[picture])), scalar(2, 0.25))
+    tail = EventFileTail(tmp_path)
+    points = tail.read()
+    while not tail.is_caught_up:
+        points += tail.read()
+    assert [point.step for point in points] == [2]

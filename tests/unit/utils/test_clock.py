@@ -1,6 +1,9 @@
+import math
 from datetime import UTC, datetime, timedelta
 
-from api.utils.clock import FakeClock, SystemClock
+import pytest
+
+from api.utils.clock import FakeClock, SystemClock, time_of
 
 
 def test_system_clock_tells_utc():
@@ -24,3 +27,11 @@ def test_fake_clock_moves_both_times_by_the_same():
     clock.advance(90.5)
     assert clock.monotonic() - began == 90.5
     assert clock.now() == datetime(2026, 11, 24, 0, 1, 30, 500_000, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "year"),
+    [(0, 1970), (1.8e9, 2027), (1e300, 9999), (math.inf, 9999), (-1.0, 1970), (-1e300, 1970), (math.nan, 1970)],
+)
+def test_a_time_that_no_calendar_has_is_the_nearest_that_one_has(seconds: float, year: int):
+    assert time_of(seconds).year == year

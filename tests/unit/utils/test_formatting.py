@@ -28,6 +28,8 @@ def test_empty_command_line_is_empty():
         ["train", "--client-secret=s3cret"],
         ["train", "--HUGGINGFACE_TOKEN", "s3cret"],
         ["train", "--credentials", "s3cret"],
+        ["train", "--url", "https://user:s3cret@host/x"],
+        ["train https://s3cret@host/x"],
         ["train --token=s3cret --epochs 3"],
         ["sh", "-c", "HF_TOKEN=s3cret train"],
     ],

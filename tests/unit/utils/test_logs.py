@@ -88,3 +88,20 @@ def test_set_up_leaves_one_handler_and_quietens_the_server():
     finally:
         root.handlers[:] = before
         root.setLevel(level)
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_password_in_an_address_is_masked_wherever_it_stands(as_json: bool):
+    address = "redis://:s3cret@host:6379"
+    made = record(f"no answer from {address}", url=address, problem=OSError(f"{address} is away"))
+    try:
+        raise OSError(address)
+    except OSError:
+        made.exc_info = sys.exc_info()
+    line = LineFormatter(as_json).format(made)
+    assert "s3cret@" not in line
+    assert line.count("redis://***@host:6379") == 4
+
+
+def test_a_message_of_anything_is_masked_in_linear_time():
+    assert LineFormatter(False).format(record("://a" * 100_000)).count("://a") == 100_000

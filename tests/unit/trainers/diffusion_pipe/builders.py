@@ -1,4 +1,6 @@
 import json
+import math
+import os
 import struct
 import sys
 from copy import deepcopy
@@ -8,6 +10,7 @@ from typing import Any
 from PIL import Image
 
 from api.models.training import GPURequest, TrainingRequest
+from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from api.trainers.trainer import Check
 
@@ -42,13 +45,17 @@ def make_images(directory: Path, count: int = 4, size: tuple[int, int] = (512, 5
 
 def write_safetensors(path: Path, tensors: dict[str, list[int]] | None = None) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
-    entries = {
-        name: {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]} for name, shape in (tensors or {}).items()
-    }
+    entries, end = {}, 0
+    for name, shape in (tensors or {}).items():
+        begin, end = end, end + 4 * math.prod(shape)
+        entries[name] = {"dtype": "F32", "shape": shape, "data_offsets": [begin, end]}
     header = json.dumps(entries).encode()
     path.write_bytes(struct.pack("<Q", len(header)) + header)
+    os.truncate(path, 8 + len(header) + end)  # zeros that take no place
     return str(path)
 
+
+WAN_CLIP = "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth"
 
 #: What a complete [model] of each type names: files, and directories with what must be in them.
 FILES = {
@@ -89,13 +96,25 @@ def make_model(model_type: str, directory: Path) -> dict[str, Any]:
         (directory / name / "transformer").mkdir(parents=True, exist_ok=True)
         model[name] = str(directory / name)
     if model_type == "wan":
-        (directory / "ckpt_path" / "config.json").write_text('{"model_type": "t2v", "dim": 1536}')
+        make_wan(directory / "ckpt_path")
     if model_type == "auraflow":
         model["max_sequence_length"] = 256
     if "vae" in model:
         encoder = write_safetensors(directory / "text_encoder.safetensors")
-        model["text_encoders"] = [{"path": encoder, "type": model_type}]
+        model["text_encoders"] = [{"path": encoder, "type": MODELS[model_type].encoder_type}]
     return model
+
+
+def make_wan(
+    directory: Path, kind: str = "t2v", width: int = 1536, tensors: dict[str, list[int]] | None = None
+) -> Path:
+    """The directory of a Wan model. Its .pth files have the content that the service takes by default."""
+    for name in ("Wan2.1_VAE.pth", "Wan2.2_VAE.pth", "models_t5_umt5-xxl-enc-bf16.pth", WAN_CLIP):
+        write_safetensors(directory / name)
+    write_safetensors(directory / "model.safetensors", tensors)
+    (directory / "google" / "umt5-xxl").mkdir(parents=True)
+    (directory / "config.json").write_text(json.dumps({"model_type": kind, "dim": width}))
+    return directory
 
 
 def make_config(model: dict[str, Any]) -> dict[str, Any]:

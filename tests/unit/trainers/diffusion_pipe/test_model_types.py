@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import pytest
@@ -6,7 +5,7 @@ import pytest
 from api.models.model_memory import TRAINING_MB, ModelType
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
-from tests.unit.trainers.diffusion_pipe.builders import Case, make_model, make_trainer, write_safetensors
+from tests.unit.trainers.diffusion_pipe.builders import Case, make_model, make_trainer, make_wan, write_safetensors
 
 LORA_ONLY = {"ltx-video", "hunyuan-video", "cosmos", "hidream", "sd3", "omnigen2", "auraflow"}
 NO_BLOCK_SWAP = {"sdxl", "ltx-video", "cosmos", "lumina_2", "sd3", "omnigen2"}
@@ -125,10 +124,7 @@ def test_wan_checkpoint_without_a_config_is_an_error(tmp_path: Path):
 )
 def test_cache_of_wan_is_named_after_its_variant(tmp_path: Path, config: dict, tensors: dict, folder: str, cache: str):
     case = Case(tmp_path, "wan")
-    checkpoint = tmp_path / folder
-    checkpoint.mkdir()
-    (checkpoint / "config.json").write_text(json.dumps(config))
-    write_safetensors(checkpoint / "model.safetensors", tensors)
+    checkpoint = make_wan(tmp_path / folder, config["model_type"], config["dim"], tensors)
     case.config["model"]["ckpt_path"] = str(checkpoint)
     plan = case.check().plan
     assert plan is not None

@@ -1,0 +1,61 @@
+"""What a server process is called where several share a database, and whether another one is known to have ended."""
+
+import hashlib
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from api.executors.attempt.processes import is_alive, read_stat
+from api.executors.place import Place
+
+_LOCKED = "locked"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerIdentity:
+    """One process of one server: no other one, before or after it, has the same."""
+
+    place: Place
+    root: str  #: stands for its STORAGE_ROOT
+    pid: int
+    start: int
+    token: str
+
+    @classmethod
+    def own(cls, node: str, storage_root: Path) -> "ServerIdentity":
+        """That of this process."""
+        stat = read_stat(os.getpid())
+        start = 0 if stat is None else stat.start
+        return cls(Place.here(node), name_root(storage_root), os.getpid(), start, secrets.token_hex(8))
+
+    @property
+    def scope(self) -> str:
+        """What it alone can see: the attempts of its machine below its STORAGE_ROOT."""
+        return f"attempts {hashlib.sha256(f'{self.root}@{self.place.node}'.encode()).hexdigest()[:32]}"
+
+    def as_leader(self, has_lock: bool) -> str:
+        """As it stands in the database; the name of the node last, because it can hold anything. `has_lock`: it leads
+        with the lock of its storage, which the kernel frees when its process ends.
+        """
+        place, lock = self.place, _LOCKED if has_lock else ""
+        parts = (self.token, lock, self.pid, self.start, place.pid_namespace, place.boot_id, self.root, place.node)
+        return "@".join(str(part) for part in parts)
+
+    def knows_gone(self, other: str, has_lock: Callable[[], bool]) -> bool:
+        """Whether the process of this name has certainly ended. `has_lock`: whether this one can have the lock."""
+        try:
+            _, lock, pid, start, namespace, boot_id, root, node = other.split("@", 7)
+            if node != self.place.node:
+                return False
+            if boot_id != self.place.boot_id or (root == self.root and lock == _LOCKED and has_lock()):
+                return True
+            return namespace == str(self.place.pid_namespace) and not is_alive(int(pid), int(start))
+        except ValueError:
+            return False
+
+
+def name_root(storage_root: Path) -> str:
+    """A short name of a STORAGE_ROOT."""
+    return hashlib.sha256(os.fsencode(storage_root.absolute())).hexdigest()[:16]

@@ -1,0 +1,127 @@
+"""The directory of a Wan model: which variant its config.json names, and the files that the trainer opens in it."""
+
+import json
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from api.trainers.diffusion_pipe import paths
+from api.trainers.diffusion_pipe.document import Document, whole
+from api.trainers.diffusion_pipe.findings import Findings
+from api.trainers.pointers import shown
+
+#: What of a model's config.json is read, in bytes.
+_MOST_CONFIG_BYTES = 1024 * 1024
+
+#: The widths that the trainer knows of each kind.
+_WIDTHS = {"t2v": (1536, 5120), "i2v": (1536, 5120), "flf2v": (5120,), "ti2v": (3072,)}
+
+_TEXT_ENCODER = "models_t5_umt5-xxl-enc-bf16.pth"
+_TOKENIZER = Path("google", "umt5-xxl")
+_CLIP = "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth"
+
+#: Whose weights tell that images go in by CLIP, as in Wan 2.1.
+IMAGE_MARK = "blocks.0.cross_attn.k_img.weight"
+
+
+def wan_config(model: dict[str, Any], root: Path | None) -> dict[str, Any] | None:
+    """The config.json that the trainer reads; None when there is none that can be read."""
+    checkpoint = model.get("ckpt_path")
+    directory = paths.resolve(checkpoint, root) if isinstance(checkpoint, str) else None
+    if directory is None:
+        return None
+    transformer = wan_transformer(model, root)
+    if transformer is not None and paths.is_directory(transformer):
+        candidates = [transformer / "config.json"]
+    else:
+        candidates = [directory / "config.json", directory / "low_noise_model" / "config.json"]
+    for candidate in candidates:
+        try:
+            found = json.loads(paths.read_start(candidate, _MOST_CONFIG_BYTES))
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(found, dict):
+            return found
+    return None
+
+
+def wan_transformer(model: dict[str, Any], root: Path | None) -> Path | None:
+    """The file or directory of the transformer's weights."""
+    text = model.get("transformer_path", model.get("ckpt_path"))
+    return paths.resolve(text, root) if isinstance(text, str) else None
+
+
+def check_wan_files(config: Document, root: Path | None, findings: Findings) -> None:
+    """Checks config.json and the files beside it."""
+    model, at = config.table("model"), partial(config.at, "model")
+    text = model.get("ckpt_path")
+    directory = paths.resolve(text, root) if isinstance(text, str) else None
+    if directory is None or not paths.is_directory(directory):
+        return
+    known = wan_config(model, root)
+    if known is None:
+        findings.error(
+            at("ckpt_path"),
+            "This directory has no config.json of a Wan model.",
+            "Name the original checkpoint's directory; for Wan 2.2 also set transformer_path to its sub-directory.",
+        )
+        return
+    kind, width = known.get("model_type"), whole(known.get("dim"))
+    if not isinstance(kind, str) or width not in _WIDTHS.get(kind, ()):
+        findings.error(
+            at("ckpt_path"),
+            f"The trainer knows no Wan model of type `{shown(kind)}` and width {shown(width)}.",
+            "Take one of the supported models: T2V, I2V, FLF2V of 2.1, T2V, I2V, TI2V-5B of 2.2.",
+        )
+        return
+    _check_weights(model, root, at, findings)
+    for name in _files(model, root, kind):
+        _check_file(directory, name, at("ckpt_path"), findings)
+    if not paths.is_directory(directory / _TOKENIZER):
+        findings.error(
+            at("ckpt_path"),
+            f"The directory `{_TOKENIZER}` of the tokenizer is missing in it.",
+            "Download the original checkpoint, all but its transformer if you have that as a file.",
+        )
+
+
+def _check_weights(model: dict[str, Any], root: Path | None, at: Any, findings: Findings) -> None:
+    transformer = wan_transformer(model, root)
+    if transformer is None or not paths.is_directory(transformer) or "transformer_path" in model:
+        return
+    names = paths.safetensors_in(transformer)
+    if not names:
+        findings.error(
+            at("ckpt_path"),
+            "This directory has no weights of the transformer.",
+            "Download them, or set transformer_path to a file or, for Wan 2.2, to one of its two sub-directories.",
+        )
+    for name in names[:64]:
+        paths.check_weights(transformer / name, at("ckpt_path"), findings)
+
+
+def _files(model: dict[str, Any], root: Path | None, kind: str) -> list[str]:
+    """What it opens in the directory besides the transformer."""
+    names = ["Wan2.2_VAE.pth" if kind == "ti2v" else "Wan2.1_VAE.pth"]
+    if not model.get("llm_path"):
+        names.append(_TEXT_ENCODER)
+    transformer = wan_transformer(model, root)
+    headers = [] if transformer is None else paths.headers_of(transformer)
+    if kind == "flf2v" or (kind == "i2v" and any(IMAGE_MARK in header.shapes for header in headers)):
+        names.append(_CLIP)
+    return names
+
+
+def _check_file(directory: Path, name: str, at: str, findings: Findings) -> None:
+    path = directory / name
+    mode = paths.mode_of(path)
+    if mode is None:
+        remedy = "Download the original checkpoint"
+        if name == _TEXT_ENCODER:
+            remedy += ", or set llm_path to a .safetensors file of UMT5-XXL"
+        findings.error(at, f"`{name}` is missing in it.", f"{remedy}.")
+    elif not os.access(path, os.R_OK):
+        findings.error(at, f"`{name}` in it cannot be read.", "Give the service's user the permission to read it.")
+    else:
+        paths.check_weights(path, at, findings)

@@ -1,0 +1,188 @@
+"""Checks what a model's own files tell: how many blocks may be swapped, and whether the trainer can load them."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from api.trainers.diffusion_pipe import paths
+from api.trainers.diffusion_pipe.document import Document, whole
+from api.trainers.diffusion_pipe.findings import Findings
+from api.trainers.diffusion_pipe.model_types import MODELS, ModelFacts, PathKind, Swap
+from api.trainers.diffusion_pipe.safetensors_header import Header
+from api.trainers.diffusion_pipe.wan_files import check_wan_files, wan_config
+
+#: Small floating-point types: for the big weights of a model only.
+_FLOAT8 = ("float8", "float8_e4m3fn", "float8_e5m2")
+
+#: Ends of the names that quantised weights bring along: those of the older way, which the trainer itself looks for, and
+#: those of ComfyUI's newer one.
+_OLD_SCALES = ("scale_weight", "scale_input")
+_SCALES = (*_OLD_SCALES, ".weight_scale", ".comfy_quant", ".weight_scale_2", ".input_scale")
+
+#: Blocks of wan's sizes, by the width of the model.
+_WAN_BLOCKS = {1536: 30, 3072: 30, 5120: 40}
+
+#: What hunyuan-video opens below ckpt_path, unless the key names another.
+_HUNYUAN_FILES = {
+    "transformer_path": Path("hunyuan-video-t2v-720p", "transformers", "mp_rank_00_model_states.pt"),
+    "vae_path": Path("hunyuan-video-t2v-720p", "vae", "pytorch_model.pt"),
+}
+
+#: Parts of a diffusers model that qwen_image reads its weights from, unless a key names others.
+_QWEN_PARTS = {"transformer": "transformer_path", "text_encoder": "text_encoder_path", "vae": "vae_path"}
+
+
+def check_files(config: Document, model_type: str, root: Path | None, findings: Findings) -> None:
+    """Checks the files that [model] names beyond their being there."""
+    facts, model = MODELS[model_type], config.table("model")
+    _check_swap(config, model_type, facts, root, findings)
+    _check_dtypes(config, model_type, facts, findings)
+    for name in facts.kinds:
+        text = model.get(name)
+        path = paths.resolve(text, root) if isinstance(text, str) and text else None
+        if path is not None:
+            _check_quantised(config, name, facts, paths.headers_of(path), findings)
+    for name, text in model.items():
+        if facts.kinds.get(name) is PathKind.PRETRAINED and isinstance(text, str) and text:
+            _check_pretrained(paths.resolve(text, root), config.at("model", name), findings)
+    if model_type == "hunyuan-video":
+        _check_hunyuan(config, root, findings)
+    if model_type == "wan":
+        check_wan_files(config, root, findings)
+    elif model_type == "qwen_image":
+        _check_qwen(config, root, findings)
+
+
+def most_swapped(blocks: tuple[int, ...]) -> int:
+    """The largest `blocks_to_swap` for lists of so many blocks: two are left, and of two lists both are asked."""
+    if len(blocks) == 1:
+        return blocks[0] - 2
+    double, single = blocks
+    fits = [n for n in range(1, 2 * sum(blocks)) if n // 2 <= double - 2 and (n - n // 2) * 2 + 1 <= single - 2]
+    return max(fits, default=0)
+
+
+def _check_swap(config: Document, model_type: str, facts: ModelFacts, root: Path | None, findings: Findings) -> None:
+    wanted = whole(config.values.get("blocks_to_swap"))
+    if not wanted or facts.swap is None:
+        return
+    model = config.table("model")
+    blocks, is_certain = _wan_blocks(model, root) if model_type == "wan" else _blocks(model, facts.swap, root)
+    if blocks is None or wanted <= (most := most_swapped(blocks)):
+        return
+    say = findings.error if is_certain else findings.warn
+    say(
+        config.at("blocks_to_swap"),
+        f"This model has {' + '.join(map(str, blocks))} blocks, of which at most {most} can be swapped; with more the"
+        " trainer fails after loading.",
+        f"Set blocks_to_swap to {most} or less.",
+    )
+
+
+def _blocks(model: dict[str, Any], swap: Swap, root: Path | None) -> tuple[tuple[int, ...] | None, bool]:
+    """How many blocks the lists have, and whether that is certain."""
+    if swap.blocks is not None and swap.is_certain:
+        return swap.blocks, True
+    text = model.get(swap.key)
+    path = paths.resolve(text, root) if isinstance(text, str) and text else None
+    for header in [] if path is None else paths.headers_of(path):
+        counted = tuple(header.count(name) for name in swap.lists)
+        if all(counted):
+            return counted, True
+    return swap.blocks, False
+
+
+def _wan_blocks(model: dict[str, Any], root: Path | None) -> tuple[tuple[int, ...] | None, bool]:
+    known = wan_config(model, root) or {}
+    count = whole(known.get("num_layers")) or _WAN_BLOCKS.get(whole(known.get("dim")) or 0)
+    return (None if count is None else (count,)), True
+
+
+def _check_dtypes(config: Document, model_type: str, facts: ModelFacts, findings: Findings) -> None:
+    model = config.table("model")
+    if model.get("dtype") in _FLOAT8:
+        findings.error(
+            config.at("model", "dtype"),
+            "VAE and text encoders are cast to it, too, and cannot work in it.",
+            "Write dtype = 'bfloat16'"
+            + (f"; {facts.dtype_key} makes the big weights small." if facts.dtype_key else "."),
+        )
+    if config.table("adapter").get("dtype") in _FLOAT8:
+        findings.error(
+            config.at("adapter", "dtype"), "No adapter can be trained in it.", "Write dtype = 'bfloat16' in [adapter]."
+        )
+    small = model.get(facts.dtype_key or "")
+    if small not in _FLOAT8:
+        return
+    if "adapter" not in config.values:
+        findings.error(
+            config.at("model", facts.dtype_key or ""),
+            "Without [adapter] the weights themselves are trained, and they cannot be in it.",
+            "Leave it out, or add [adapter].",
+        )
+    elif model_type == "cosmos_predict2" and small != "float8_e5m2":
+        findings.warn(
+            config.at("model", facts.dtype_key or ""),
+            "Of the small types this model is known to work with float8_e5m2 only.",
+            "Write float8_e5m2.",
+        )
+
+
+def _check_quantised(config: Document, name: str, facts: ModelFacts, headers: list[Header], findings: Findings) -> None:
+    at = partial(config.at, "model")
+    if not facts.comfy and any(header.has_key_ending(*_SCALES) for header in headers):
+        findings.error(
+            at(name),
+            "These weights are quantised with scales, which the trainer cannot load for this type, or loads wrong.",
+            "Take the bf16 or fp16 file, or one of plain fp8 without scales.",
+        )
+    is_trained = facts.comfy and name == "diffusion_model" and "adapter" not in config.values
+    if is_trained and facts.dtype_key not in config.table("model") and _are_quantised(headers):
+        findings.error(
+            at(name), "Quantised weights cannot be trained in full.", "Take the bf16 file, or add [adapter]."
+        )
+
+
+def _are_quantised(headers: list[Header]) -> bool:
+    return any(header.has_key_ending(*_SCALES) for header in headers)
+
+
+def _check_pretrained(directory: Path | None, at: str, findings: Findings) -> None:
+    """Whether the parts of a diffusers or transformers model come as safetensors: the others are unpickled."""
+    if directory is None or not paths.is_directory(directory):
+        return
+    for part in (directory, *paths.directories_in(directory)):
+        names = paths.safetensors_in(part)
+        for name in names if names else paths.names_in(part, ".bin"):
+            # Of variants, such as fp16, none is opened.
+            if name.count(".") == 1:
+                paths.check_weights(part / name, at, findings)
+
+
+def _check_hunyuan(config: Document, root: Path | None, findings: Findings) -> None:
+    model = config.table("model")
+    text = model.get("ckpt_path")
+    directory = paths.resolve(text, root) if isinstance(text, str) and text else None
+    for key, name in _HUNYUAN_FILES.items():
+        path = None if directory is None or model.get(key) else directory / name
+        if path is not None and paths.mode_of(path) is not None:
+            paths.check_weights(path, config.at("model", "ckpt_path"), findings)
+
+
+def _check_qwen(config: Document, root: Path | None, findings: Findings) -> None:
+    model = config.table("model")
+    text = model.get("diffusers_path")
+    directory = paths.resolve(text, root) if isinstance(text, str) and text else None
+    if directory is None or not paths.is_directory(directory):
+        return
+    for part, key in _QWEN_PARTS.items():
+        if key in model:
+            continue
+        if not paths.safetensors_in(directory / part):
+            findings.error(
+                config.at("model", "diffusers_path"),
+                f"Its directory `{part}` has no .safetensors files, and `{key}` names no others.",
+                f"Download the whole model, or set {key}.",
+            )
+        for name in paths.safetensors_in(directory / part)[:64]:
+            paths.check_weights(directory / part / name, config.at("model", "diffusers_path"), findings)

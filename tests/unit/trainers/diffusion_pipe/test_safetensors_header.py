@@ -1,0 +1,80 @@
+import json
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.trainers.diffusion_pipe.safetensors_header import MOST_HEADER_BYTES, Unsound, read_header
+
+
+def write(path: Path, header: Any, data: int = 0, length: int | None = None) -> Path:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text) if length is None else length) + text + bytes(data))
+    return path
+
+
+def tensor(begin: int, end: int, shape: list[Any], kind: str = "F32") -> dict[str, Any]:
+    return {"dtype": kind, "shape": shape, "data_offsets": [begin, end]}
+
+
+def test_whole_file_tells_shapes_without_the_prefix_of_its_export(tmp_path: Path):
+    header = {"__metadata__": {"format": "pt"}, "model.diffusion_model.layers.29.w": tensor(0, 24, [2, 3])}
+    found = read_header(write(tmp_path / "a", header, 24))
+    assert found is not None
+    assert found.shapes == {"layers.29.w": (2, 3)}
+    assert (found.count("layers"), found.count("blocks")) == (30, 0)
+
+
+@pytest.mark.parametrize(
+    ("header", "data"),
+    [
+        ({"a": tensor(0, 24, [6])}, 23),  # cut off
+        ({"a": tensor(0, 24, [6])}, 25),
+        ({"a": tensor(0, 24, [5])}, 24),  # shape and place
+        ({"a": tensor(0, 8, [2]), "b": tensor(4, 12, [2])}, 12),  # overlap
+        ({"a": tensor(0, 8, [2]), "b": tensor(12, 20, [2])}, 20),  # hole
+        ({"a": tensor(4, 8, [1])}, 8),
+        ({"a": tensor(0, 0, [2**62, 2**62])}, 0),  # overflow
+        ({"a": tensor(0, 0, [2**40, 2**40, 0])}, 0),
+        ({"a": tensor(8, 0, [0])}, 8),
+        ({"a": tensor(0, 4, [-1, -1])}, 4),
+        ({"a": tensor(0, 4, [1.0])}, 4),
+        ({"a": tensor(0, 4, [True])}, 4),
+        ({"a": {"dtype": "F32", "shape": [1]}}, 4),
+        ({"a": 3}, 0),
+        (b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}, "a": 3}', 4),  # twice
+        (b"[]", 0),
+        (b"{", 0),
+        (b"[" * 100_000, 0),
+    ],
+)
+def test_header_that_lies_is_told(tmp_path: Path, header: Any, data: int):
+    with pytest.raises(Unsound):
+        read_header(write(tmp_path / "a", header, data))
+
+
+@pytest.mark.parametrize("length", [0, 10**6, 2**63])
+def test_length_that_lies_is_told(tmp_path: Path, length: int):
+    with pytest.raises(Unsound):
+        read_header(write(tmp_path / "a", {}, length=length))
+
+
+def test_huge_header_is_not_read(tmp_path: Path):
+    path = write(tmp_path / "a", b"{", length=MOST_HEADER_BYTES + 1)
+    os.truncate(path, 8 + MOST_HEADER_BYTES + 1)
+    assert read_header(path) is None
+
+
+def test_file_that_changed_is_read_anew(tmp_path: Path):
+    path = write(tmp_path / "a", {"a": tensor(0, 4, [1])}, 4)
+    assert read_header(path) is not None
+    write(path, {"a": tensor(0, 4, [1])}, 3)
+    with pytest.raises(Unsound):
+        read_header(path)
+
+
+def test_pipe_is_not_waited_for(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe")
+    assert read_header(tmp_path / "pipe") is None

@@ -1,0 +1,181 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.trainers.diffusion_pipe.weights_check import most_swapped
+from tests.unit.trainers.diffusion_pipe.builders import (
+    Case,
+    make_images,
+    make_trainer,
+    make_wan,
+    write_safetensors,
+)
+
+PICKLE = b"PK\x03\x04" + bytes(60)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "most"),
+    [((19, 38), 34), ((20, 40), 36), ((16, 32), 28), ((8, 48), 13), ((8, 24), 13), ((5, 20), 7), ((60,), 58)],
+)
+def test_limits_of_the_block_swap_are_those_of_the_trainers_sums(blocks: tuple[int, ...], most: int):
+    assert most_swapped(blocks) == most
+
+
+@pytest.mark.parametrize(
+    ("model_type", "most"),
+    [
+        ("flux", 34), ("chroma", 34), ("hunyuan-video", 36), ("hunyuan_image", 36), ("hidream", 28), ("auraflow", 30),
+        ("qwen_image", 58), ("wan", 28),
+    ],
+)  # fmt: skip
+def test_more_blocks_than_can_be_swapped_are_an_error(tmp_path: Path, model_type: str, most: int):
+    case = Case(tmp_path, model_type)
+    case.config["blocks_to_swap"] = most
+    assert case.errors() == []
+    case.config["blocks_to_swap"] = most + 1
+    assert case.errors() == ["/config/blocks_to_swap"]
+
+
+@pytest.mark.parametrize(("model_type", "most"), [("z_image", 28), ("ideogram4", 32), ("krea2", 26), ("ltx2", 46)])
+def test_number_that_only_a_file_tells_is_a_warning_without_it(tmp_path: Path, model_type: str, most: int):
+    case = Case(tmp_path, model_type)
+    case.config["blocks_to_swap"] = most + 1
+    assert case.warnings() == ["/config/blocks_to_swap"]
+
+
+@pytest.mark.parametrize(
+    ("model_type", "key", "names", "most"),
+    [
+        ("z_image", "diffusion_model", ["layers.19.w"], 18),
+        ("flux2", "diffusion_model", ["double_blocks.7.w", "model.diffusion_model.single_blocks.47.w"], 13),
+        ("anima", "transformer_path", ["net.blocks.35.w"], 34),
+        ("cosmos_predict2", "transformer_path", ["blocks.27.w"], 26),
+    ],
+)
+def test_blocks_are_counted_in_the_weights(tmp_path: Path, model_type: str, key: str, names: list[str], most: int):
+    case = Case(tmp_path, model_type)
+    case.config["model"][key] = write_safetensors(tmp_path / "w.safetensors", {name: [1] for name in names})
+    case.config["blocks_to_swap"] = most
+    assert case.errors() == []
+    case.config["blocks_to_swap"] = most + 1
+    assert case.errors() == ["/config/blocks_to_swap"]
+
+
+@pytest.mark.parametrize(
+    ("values", "pointer"),
+    [
+        ({"model": {"dtype": "float8"}}, "/config/model/dtype"),
+        ({"model": {"dtype": "float8_e5m2"}}, "/config/model/dtype"),
+        ({"adapter": {"dtype": "float8"}}, "/config/adapter/dtype"),
+    ],
+)
+def test_small_type_where_the_trainer_cannot_work_in_it_is_an_error(
+    tmp_path: Path, values: dict[str, dict[str, Any]], pointer: str
+):
+    case = Case(tmp_path, "chroma")
+    for table, changes in values.items():
+        case.config[table].update(changes)
+    assert case.errors() == [pointer]
+
+
+def test_full_fine_tuning_of_small_weights_is_an_error(tmp_path: Path):
+    case = Case(tmp_path, "chroma")
+    case.config["model"]["transformer_dtype"] = "float8"
+    assert case.errors() == []
+    del case.config["adapter"]
+    assert case.errors() == ["/config/model/transformer_dtype"]
+
+
+@pytest.mark.parametrize("model_type", ["sdxl", "lumina_2", "cosmos", "omnigen2"])
+def test_type_that_no_key_makes_small_says_that_the_key_is_not_read(tmp_path: Path, model_type: str):
+    case = Case(tmp_path, model_type)
+    case.config["model"]["transformer_dtype"] = "float8"
+    assert case.warnings() == ["/config/model/transformer_dtype"]
+
+
+@pytest.mark.parametrize("name", ["a.scale_weight", "a.weight_scale", "a.comfy_quant"])
+def test_weights_with_scales_are_for_comfyuis_types(tmp_path: Path, name: str):
+    case = Case(tmp_path, "hunyuan_image")
+    case.config["model"]["transformer_path"] = write_safetensors(tmp_path / "w.safetensors", {name: [1]})
+    assert case.errors() == ["/config/model/transformer_path"]
+    other = Case(tmp_path / "other", "z_image") if (tmp_path / "other").mkdir() is None else case
+    other.config["model"]["diffusion_model"] = write_safetensors(tmp_path / "w.safetensors", {name: [1]})
+    assert other.errors() == []
+    del other.config["adapter"]
+    assert other.errors() == ["/config/model/diffusion_model"]
+
+
+def test_half_downloaded_weights_are_an_error(tmp_path: Path):
+    case = Case(tmp_path)
+    path = Path(write_safetensors(tmp_path / "w.safetensors", {"a": [100]}))
+    path.write_bytes(path.read_bytes()[:-1])
+    case.config["model"]["checkpoint_path"] = str(path)
+    (found,) = case.check().errors
+    assert (found.pointer, "short" in found.message) == ("/config/model/checkpoint_path", True)
+
+
+@pytest.mark.parametrize("start", [b"version https://git-lfs.github.com/spec/v1\n", b"<!DOCTYPE html>", b"GGUF\x03"])
+def test_what_was_downloaded_instead_of_weights_is_named(tmp_path: Path, start: bytes):
+    case = Case(tmp_path)
+    case.trainer = make_trainer(tmp_path, allow_pickled_weights=True)
+    Path(case.config["model"]["checkpoint_path"]).write_bytes(start)
+    assert case.errors() == ["/config/model/checkpoint_path"]
+
+
+# -- directories ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "gone", ["Wan2.1_VAE.pth", "models_t5_umt5-xxl-enc-bf16.pth", "model.safetensors", "google/umt5-xxl", "config.json"]
+)
+def test_wan_directory_lacks_nothing_that_is_opened(tmp_path: Path, gone: str):
+    case = Case(tmp_path, "wan")
+    path = Path(case.config["model"]["ckpt_path"]) / gone
+    path.rmdir() if path.is_dir() else path.unlink()
+    assert case.errors()[:1] == ["/config/model/ckpt_path"]
+
+
+def test_wan_with_its_text_encoder_elsewhere_needs_none_in_its_directory(tmp_path: Path):
+    case = Case(tmp_path, "wan")
+    (Path(case.config["model"]["ckpt_path"]) / "models_t5_umt5-xxl-enc-bf16.pth").unlink()
+    case.config["model"]["llm_path"] = write_safetensors(tmp_path / "umt5.safetensors")
+    assert case.errors() == []
+
+
+@pytest.mark.parametrize(("kind", "width"), [("vace", 5120), ("t2v", 2048), ("ti2v", 5120), ("flf2v", 1536)])
+def test_wan_that_the_trainer_does_not_know_is_an_error(tmp_path: Path, kind: str, width: int):
+    case = Case(tmp_path, "wan")
+    case.config["model"]["ckpt_path"] = str(make_wan(tmp_path / "other", kind, width))
+    assert case.errors()[:1] == ["/config/model/ckpt_path"]
+
+
+@pytest.mark.parametrize("name", ["Wan2.1_VAE.pth", "models_t5_umt5-xxl-enc-bf16.pth"])
+def test_pickled_file_is_treated_alike_wherever_it_lies(tmp_path: Path, name: str):
+    case = Case(tmp_path, "wan")
+    (Path(case.config["model"]["ckpt_path"]) / name).write_bytes(PICKLE)
+    (found,) = case.check().errors
+    assert (found.pointer, "ALLOW_PICKLED_WEIGHTS" in str(found.remedy)) == ("/config/model/ckpt_path", True)
+    case.trainer = make_trainer(tmp_path, allow_pickled_weights=True)
+    assert case.errors() == []
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.safetensors"])
+def test_parts_of_a_diffusers_model_are_looked_at(tmp_path: Path, name: str):
+    case = Case(tmp_path, "sd3")
+    part = Path(case.config["model"]["diffusers_path"]) / "text_encoder"
+    part.mkdir()
+    (part / name).write_bytes(PICKLE)
+    assert case.errors() == ["/config/model/diffusers_path"]
+
+
+def test_qwen_image_finds_each_part_somewhere(tmp_path: Path):
+    case = Case(tmp_path, "qwen_image")
+    del case.config["model"]["transformer_path"]
+    directory = make_images(tmp_path / "qwen", 0)
+    directory.mkdir(exist_ok=True)
+    case.config["model"]["diffusers_path"] = str(directory)
+    assert case.errors() == ["/config/model/diffusers_path"]
+    write_safetensors(directory / "transformer" / "model-00001-of-00001.safetensors")
+    assert case.errors() == []
