@@ -90,6 +90,8 @@ def create_app(services: Services) -> APIFlask:
     """The app around these services."""
     options: dict[str, Any] = {
         "docs_path": None,
+        # The document is served by routes/docs, compressed and with an ETag.
+        "spec_path": None,
         "json_errors": False,
         # Flask's own route for files would stream them.
         "static_folder": None,

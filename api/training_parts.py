@@ -10,6 +10,7 @@ from api.executors.local import LocalExecutor
 from api.services.attempt_checks import AttemptChecks
 from api.services.attempt_ending import AttemptEnding
 from api.services.attempt_starter import AttemptStarter
+from api.services.disk import DiskReserve
 from api.services.dispatcher import Dispatcher
 from api.services.gpu_events import GPUEvents
 from api.services.gpu_service import GPUService
@@ -18,6 +19,7 @@ from api.services.hangs import HangLimits
 from api.services.reconciler import Reconciler, StopTimes
 from api.services.request_check import RequestChecker
 from api.services.server_identity import ServerIdentity
+from api.services.stop_wishes import StopWishes
 from api.services.strays import Strays
 from api.services.training_loop import TrainingLoop
 from api.services.training_news import TrainingNews
@@ -52,6 +54,7 @@ def build_training(
     clock: Clock,
     node: str,
     news: TrainingNews,
+    reserve: DiskReserve,
     executor: Executor | None = None,
     *,
     database: Database,
@@ -75,6 +78,7 @@ def build_training(
         executor, root, environment, config.log_max_bytes, lambda uuids: name_gpus(gpus.state, uuids)
     )
     stop_times = StopTimes(config.stop_checkpoint_seconds, config.stop_terminate_seconds)
+    wishes = StopWishes(reserve)
     reconciler = Reconciler(
         tasks,
         attempts,
@@ -88,6 +92,7 @@ def build_training(
         root,
         stop_times,
         news,
+        wishes,
     )
     found = Strays(StrayStore(database), executor, trainers, gpus, events, clock, node, root, stop_times)
     dispatcher = Dispatcher(
@@ -105,7 +110,9 @@ def build_training(
     watching, leading = _build_leaderships(database, ServerIdentity.own(node, root), lock, clock)
     loop = TrainingLoop(reconciler, dispatcher, found, attempts.has_work, watching, leading, lock)
     checker = RequestChecker(trainers, gpus, attempts, root, config.min_free_disk_mb, cache_roots(config, environment))
-    service = TrainingService(tasks, attempts, checker, dispatcher, reconciler, trainers, gpus, clock, root, loop.wake)
+    service = TrainingService(
+        tasks, attempts, checker, dispatcher, reconciler, trainers, gpus, clock, root, loop.wake, wishes
+    )
     return Training(service, loop, found, trainers)
 
 

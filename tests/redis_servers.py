@@ -5,8 +5,8 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def private_channel() -> str:
 
 
 class OwnRedis:
-    """A Redis process of a test's own, on a port of its own. Skips the test where the program is missing."""
+    """A Redis process of a test's own, on a socket of its own. Skips the test where the program is missing."""
 
     def __init__(self, directory: Path) -> None:
         found = shutil.which("redis-server")
@@ -61,19 +61,19 @@ class OwnRedis:
             _skip("redis-server is not installed")
         self._program = found or ""
         self._directory = directory
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"redis://127.0.0.1:{self.port}/0"
+        # No port: while it is down another process could take it, or a client connect to itself there. The name of a
+        # socket must be short.
+        self._socket = Path(tempfile.mkdtemp(prefix="redis-")) / "socket"
+        self.url = f"unix://{self._socket}?db=0"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Waits until it answers."""
-        command = [self._program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        command = [self._program, "--port", "0", "--unixsocket", str(self._socket), "--save", "", "--appendonly", "no"]
         self._process = subprocess.Popen(
             [*command, "--dir", str(self._directory)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        end = time.monotonic() + 10
+        end = time.monotonic() + 30
         while True:
             try:
                 _connect(self.url).ping()

@@ -97,6 +97,7 @@ class Observation:
     outcome: Outcome | None = None
     reason: str | None = None
     log_start: int | None = None  #: where in the task's log this attempt's lines begin
+    log_lost_bytes: int | None = None  #: what of its output is not in the log: the disk was full, or it came too fast
     seconds: float | None = None  #: how long the trainer has run, whatever was done to the wall clock
     age: float = 0.0  #: seconds since it was last seen; 0 while it is seen
 

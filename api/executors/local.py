@@ -25,12 +25,12 @@ from api.executors.held_pipes import HeldPipes
 from api.executors.left import list_left
 from api.executors.living import list_living
 from api.executors.log_files import LogFiles
-from api.executors.order_files import write_order
+from api.executors.ordering import give_order
 from api.executors.place import Place, is_held_open, is_locked
 from api.executors.pulse import FROZEN_SECONDS, Pulses
 from api.executors.records import Runner, damaged_outcome, parse_lock, parse_outcome, parse_runner
 from api.executors.spec import describe
-from api.executors.survey import Survey, survey
+from api.executors.survey import Survey, supervises, survey
 from api.models.task import ProcessIdentity
 from api.utils.foreign_files import ForeignFile, make_directory, open_own, read, read_with_status, status_of
 
@@ -157,10 +157,10 @@ class LocalExecutor:
 
     def _has_supervisor(self, directory: Path) -> bool:
         runner = self._runner(directory)
-        return (runner is not None and self._is_live(runner)) or self._lock_holder(directory) is not None
+        return (runner is not None and self._is_live(directory, runner)) or self._lock_holder(directory) is not None
 
-    def _is_live(self, runner: Runner) -> bool:
-        return self._place.is_of(runner) and runner.supervisor is not None and _runs(runner.supervisor)
+    def _is_live(self, directory: Path, runner: Runner) -> bool:
+        return self._place.is_of(runner) and runner.supervisor is not None and _runs(runner.supervisor, directory)
 
     def _lock_holder(self, directory: Path) -> ProcessIdentity | None:
         """Who has the lock by its own word, which it gives before it records itself."""
@@ -168,7 +168,7 @@ class LocalExecutor:
             holder = parse_lock(read(str(directory / "lock")), self._place.boot_id)
         except OSError:
             return None
-        return holder if holder is not None and _runs(holder) else None
+        return holder if holder is not None and _runs(holder, directory) else None
 
     def _reap(self) -> None:
         now = time.monotonic()
@@ -208,7 +208,7 @@ class LocalExecutor:
         hidden = None if runner is None else self._hidden(directory, runner)
         if hidden is not None:
             return hidden
-        if runner is not None and self._is_live(runner):
+        if runner is not None and self._is_live(directory, runner):
             self._pipes.hold(directory)
             return self._alive(directory, self._running(runner))
         # It may have ended between the two looks.
@@ -253,6 +253,7 @@ class LocalExecutor:
             supervisor=runner.supervisor,
             stop_rung=runner.stop_rung,
             log_start=runner.log_offset,
+            log_lost_bytes=runner.log_lost_bytes,
             seconds=None if since is None else max(0.0, steady_seconds() - since),
         )
 
@@ -296,7 +297,12 @@ class LocalExecutor:
             _check_absent(error)
             return None
         observation = Observation(
-            Phase.ENDED, self._node, stop_rung=outcome.stop_rung, outcome=outcome, log_start=outcome.log_offset
+            Phase.ENDED,
+            self._node,
+            stop_rung=outcome.stop_rung,
+            outcome=outcome,
+            log_start=outcome.log_offset,
+            log_lost_bytes=outcome.log_lost_bytes,
         )
         if len(self._ended) >= _REMEMBERED_OUTCOMES:
             self._ended.clear()
@@ -325,9 +331,12 @@ class LocalExecutor:
         """Raises OSError."""
         if self._has_ended(ref.directory):
             return
-        make_directory(str(ref.directory))
         file = None if order.signal_file is None else str(order.signal_file.absolute())
-        write_order(ref.directory, Order(file, order.checkpoint_seconds, order.terminate_seconds))
+        with self._lock:
+            runner = self._runner(ref.directory)
+            is_there = runner is not None and self._is_live(ref.directory, runner)
+        supervisor = runner.supervisor if runner is not None and is_there else None
+        give_order(ref.directory, Order(file, order.checkpoint_seconds, order.terminate_seconds), supervisor)
 
     # Looking closer
 
@@ -359,5 +368,6 @@ def _read_outcome(path: str) -> Outcome:
         return damaged_outcome(status_of(path).st_mtime)
 
 
-def _runs(process: ProcessIdentity) -> bool:
-    return is_alive(process.pid, process.start)
+def _runs(supervisor: ProcessIdentity, directory: Path) -> bool:
+    """Whether this is a live supervisor of this attempt: a trainer can write any pid into its record."""
+    return is_alive(supervisor.pid, supervisor.start) and supervises(supervisor.pid, directory)

@@ -13,7 +13,9 @@ if __name__ == "__main__":
     # Last, so that no module of the standard library is hidden.
     sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
     if len(sys.argv) < 3 or not sys.argv[2].startswith(_AGAIN):
-        # What that takes stays loaded, 0.7 MB for as long as a training lasts: it executes itself anew without it.
+        # What that takes stays loaded, 0.7 MB for as long as a training lasts: it executes itself anew without it. So
+        # does what compiling takes, 1 MB after an update, and that is also done before.
+        __import__("api.executors.attempt.supervision")
         kernel = __import__("api.executors.attempt.subreaper", fromlist=["become_subreaper", "watch"])
         kernel.become_subreaper()
         again = f"{_AGAIN}{kernel.watch(sys.argv[1])}"

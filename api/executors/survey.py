@@ -44,6 +44,12 @@ def survey() -> Survey:
     return Survey(supervisors, {uid: tuple(found) for uid, found in members.items()})
 
 
+def supervises(pid: int, directory: Path) -> bool:
+    """Whether this process is a supervisor, and of this attempt; its storage may have been moved since."""
+    found = _read_directory(pid)
+    return found is not None and found.parts[-3:] == directory.absolute().parts[-3:]
+
+
 def _read_marker(pid: int) -> str | None:
     for entry in _parts(pid, "environ"):
         if entry.startswith(_MARKER):

@@ -64,6 +64,7 @@ class AttemptWatch:
         self.attempt = attempt
         self.ref = ref
         self.trainer = trainer
+        self.task = task  #: as it was when the watch began
         self._executor = executor
         self._clock = clock
         self._news = news

@@ -1,9 +1,20 @@
 """Whether there is room for a training."""
 
+import contextlib
+import logging
+import os
 import shutil
 from pathlib import Path
 
+logger = logging.getLogger(__name__)
+
 MB = 1024 * 1024
+
+#: What the database and the order of a stop need at most, many times over.
+RESERVE_BYTES = 4 * MB
+
+#: The reserve is taken when this many times its size is free: it shall not be what fills the disk.
+MARGIN = 4
 
 
 def describe_shortage(directory: Path, min_free_mb: int) -> str | None:
@@ -15,3 +26,39 @@ def describe_shortage(directory: Path, min_free_mb: int) -> str | None:
     if free >= min_free_mb:
         return None
     return f"only {free:,} MB are free under {directory}; MIN_FREE_DISK_MB asks for {min_free_mb:,}"
+
+
+class DiskReserve:
+    """Room that is held back for when the disk is full: for the stop of what fills it."""
+
+    def __init__(self, path: Path, size: int = RESERVE_BYTES) -> None:
+        self._path = path
+        self._size = size
+
+    def fill(self) -> bool:
+        """Takes the room, unless it is held already or the disk has too little; whether it is held. Never raises."""
+        try:
+            if self._is_full():
+                return True
+            if shutil.disk_usage(self._path.parent).free < MARGIN * self._size:
+                return False
+            handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            try:
+                os.posix_fallocate(handle, 0, self._size)
+            finally:
+                os.close(handle)
+        except OSError:
+            return False
+        return True
+
+    def _is_full(self) -> bool:
+        try:
+            return os.stat(self._path, follow_symlinks=False).st_blocks * 512 >= self._size
+        except FileNotFoundError:
+            return False
+
+    def give_up(self) -> None:
+        """Gives the room back. Never raises."""
+        with contextlib.suppress(OSError):
+            os.unlink(self._path)
+            logger.warning("the disk is full: its reserve is given up", extra={"reserve": str(self._path)})

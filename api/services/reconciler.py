@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-from api.errors import DatabaseUnavailable
+from api.errors import Conflict, DatabaseUnavailable, TaskNotFound
 from api.executors.executor import AttemptRef, Executor, Observation, Phase, StopOrder
 from api.models.training import (
     Attempt,
@@ -21,6 +22,7 @@ from api.services.attempt_ending import AttemptEnding
 from api.services.attempt_starter import AttemptStarter, CannotStart
 from api.services.attempt_watch import AttemptWatch
 from api.services.outcomes import Verdict, could_not_start
+from api.services.stop_wishes import StopWishes, Wish
 from api.services.training_news import TrainingNews
 from api.services.training_progress import show_progress
 from api.storage.attempts import AttemptStore
@@ -71,7 +73,9 @@ class Reconciler:
         root: Path,
         stop_times: StopTimes,
         news: TrainingNews,
+        wishes: StopWishes,
     ) -> None:
+        self._wishes = wishes
         self._tasks = tasks
         self._attempts = attempts
         self._starter = starter
@@ -92,6 +96,8 @@ class Reconciler:
 
     def tick(self) -> bool:
         """One round; True when something was given up, so that others may have it."""
+        # First of all: the end of one that was stopped is no failure.
+        self._wishes.note(self._note_wish)
         open_attempts = self._attempts.open(self._node, self._root)
         self._renew(open_attempts)
         refs = {attempt.uid: self._starter.ref(attempt) for attempt in open_attempts}
@@ -131,6 +137,21 @@ class Reconciler:
         self._troubled.add(attempt.uid)
         logger.exception("attempt cannot be reconciled", extra={"attempt": attempt.uid})
         return True
+
+    def find_watch(self, task_id: str) -> AttemptWatch | None:
+        """The watch over the attempt of a task that runs here."""
+        return next((watch for watch in list(self._watches.values()) if watch.attempt.task_id == task_id), None)
+
+    def stop_now(self, watch: AttemptWatch, stop: StopState) -> None:
+        """Passes a stop on without a look into the database. Raises OSError."""
+        order = self._order(stop, watch)
+        self._executor.stop(watch.ref, order)
+        watch.ordered = order
+
+    def _note_wish(self, task_id: str, wish: Wish) -> None:
+        # One that has finished needs no stop any more.
+        with suppress(Conflict, TaskNotFound):
+            self._tasks.request_stop(task_id, wish.stop, self._clock.now(), wish.message)
 
     def get_watch(self, attempt_uid: str) -> AttemptWatch | None:
         """The watch over an attempt that runs here."""

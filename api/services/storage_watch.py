@@ -3,6 +3,7 @@
 import logging
 
 from api.errors import DatabaseUnavailable
+from api.services.disk import DiskReserve
 from api.storage.database import Database
 from api.utils.periodic import PeriodicThread
 
@@ -15,8 +16,9 @@ LOOK_SECONDS = 1.0
 class StorageWatch:
     """What is wrong with the storage, as of a second ago. Asking it reads memory only."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, reserve: DiskReserve) -> None:
         self._database = database
+        self._reserve = reserve
         self._trouble: DatabaseUnavailable | None = None
         self._thread = PeriodicThread("storage-watch", LOOK_SECONDS, self.look)
 
@@ -41,3 +43,5 @@ class StorageWatch:
             logger.error("nothing new can be kept", extra={"code": now.code, "problem": now.detail})
         elif now is None and before is not None:
             logger.info("what is acknowledged is kept again")
+        if now is None:
+            self._reserve.fill()

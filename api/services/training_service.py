@@ -37,6 +37,7 @@ from api.models.training_view import (
     XAxis,
 )
 from api.services.artifacts import OpenFile, list_artifacts, open_artifact
+from api.services.attempt_watch import AttemptWatch
 from api.services.busy_gpus import describe_busy
 from api.services.dispatcher import Dispatcher
 from api.services.forecast import QueueForecast
@@ -46,6 +47,7 @@ from api.services.request_check import RequestChecker
 from api.services.resume_points import last_complete
 from api.services.series import list_stretches
 from api.services.stop_waiting import StopWaiting
+from api.services.stop_wishes import StopWishes, Wish
 from api.services.task_preview import preview
 from api.services.training_files import TaskFiles, task_files
 from api.services.training_progress import NOTHING_YET, show_progress
@@ -86,7 +88,9 @@ class TrainingService:
         clock: Clock,
         storage_root: Path,
         wake: Callable[[], None],
+        wishes: StopWishes,
     ) -> None:
+        self._wishes = wishes
         self._tasks = tasks
         self._attempts = attempts
         self._checker = checker
@@ -196,25 +200,34 @@ class TrainingService:
 
         Returns after `wait` seconds at most, earlier when it has ended. Raises TaskNotFound, TaskNotStoppable.
         """
-        self._ask_to_stop(task_id, force, timeout_seconds, actor)
+        stop = StopState(self._clock.now(), actor, force, timeout_seconds, StopRung.TERMINATE)
+        wish = Wish(stop, f"asked to stop {'without' if force else 'with'} a checkpoint", "")
+        watch = self._wishes.record(lambda: self._note_stop(task_id, wish), task_id, wish, self._reconciler)
+        self._wake()
+        if watch is not None:
+            return show_stopped(self._show_from_memory(watch))
         self._waiting.wait(lambda: self._tasks.get_summary(task_id).status.is_finished, wait)
         return show_stopped(self.get(task_id))
 
-    def _ask_to_stop(self, task_id: str, force: bool, timeout_seconds: float | None, actor: str) -> None:
-        task = self._tasks.get_summary(task_id)
+    def _note_stop(self, task_id: str, wish: Wish) -> None:
+        task, stop = self._tasks.get_summary(task_id), wish.stop
         if task.status is TaskStatus.STOPPED:
             return
         if task.status.is_finished:
             raise TaskNotStoppable(f"{task_id} is {task.status} already.", data={"status": task.status})
-        now = self._clock.now()
-        stop = StopState(now, actor, force, timeout_seconds, self._first_rung(task, force))
-        how = "without a checkpoint" if force else "with a checkpoint"
         try:
-            self._tasks.request_stop(task_id, stop, now, f"asked to stop {how}")
+            stop = replace(stop, rung=self._first_rung(task, stop.force))
+            self._tasks.request_stop(task_id, stop, stop.requested_at, wish.message)
         except Conflict:
             # It has finished in this moment.
             raise TaskNotStoppable(f"{task_id} has finished.") from None
-        self._wake()
+
+    def _show_from_memory(self, watch: AttemptWatch) -> TaskDetails:
+        """A task whose stop is carried out although the database cannot be used."""
+        attempt, task = watch.attempt, self._wishes.show(watch.task)
+        live, files = show_progress(watch.progress, attempt, watch.seconds), self._files(task.task_id)
+        gpus, places, idle = self._gpus.get_all_gpus(), (files.output, files.log), Waiting(None, None)
+        return show_details(task, (attempt,), live, watch.checkpoints, gpus, places, self._clock.now(), idle)
 
     def _first_rung(self, task: TaskSummary, force: bool) -> StopRung:
         """The rung that a stop will begin with, as far as that can be told now."""
@@ -292,7 +305,7 @@ class TrainingService:
 
     def get(self, task_id: str) -> TaskDetails:
         """Everything about a task. Raises TaskNotFound."""
-        task, attempts = self._tasks.get(task_id), self._attempts.of_task(task_id)
+        task, attempts = self._wishes.show(self._tasks.get(task_id)), self._attempts.of_task(task_id)
         return show_details(
             task,
             attempts,

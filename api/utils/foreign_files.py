@@ -301,17 +301,24 @@ def entries(directory: int, most: int = MAX_NAMES) -> Iterator[os.DirEntry[str]]
                 return
 
 
-def remove_temporaries(path: str, seconds: float, names: tuple[str, ...] = (), levels: int = OWN_LEVELS) -> None:
+def remove_temporaries(
+    path: str,
+    seconds: float,
+    names: tuple[str, ...] = (),
+    levels: int = OWN_LEVELS,
+    only: tuple[str, ...] | None = None,
+) -> None:
     """Removes from a directory what killed writers left half written, once it is so many seconds old.
 
-    `names` are beginnings of further names that count as such.
+    `names` are beginnings of further names that count as such. `only` are the files that may have been in the making.
     """
     try:
         directory = open_directory(path, levels)
     except OSError:
         return
     try:
-        for name in [entry.name for entry in entries(directory) if _is_temporary(entry.name, names)]:
+        found = [entry.name for entry in entries(directory) if _is_temporary(entry.name, names)]
+        for name in [name for name in found if only is None or name.startswith((*(f".{n}." for n in only), *names))]:
             if abs(time.time() - os.stat(name, dir_fd=directory, follow_symlinks=False).st_mtime) >= seconds:
                 remove_at(directory, name)
     except OSError:

@@ -26,6 +26,16 @@ def test_document_is_valid_openapi_3_1(document: dict[str, Any]):
     OpenAPIV31SpecValidator(document).validate()
 
 
+def test_document_is_compressed_and_known_by_its_etag(client: Client):
+    whole = client.get("/openapi.json", headers={"Accept-Encoding": "identity"})
+    zipped = client.get("/openapi.json", headers={"Accept-Encoding": "gzip"})
+    assert zipped.headers["content-encoding"] == "gzip"
+    assert int(zipped.headers["content-length"]) < int(whole.headers["content-length"]) / 4
+    assert zipped.json() == whole.json()
+    again = client.get("/openapi.json", headers={"If-None-Match": whole.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
 def test_document_holds_every_route(world: World, document: dict[str, Any]):
     app = create_app(world.runtime.services)
     routes = {

@@ -27,13 +27,14 @@ class Containment:
         """Of the control group."""
         return None if self._group is None else self._group.path
 
-    def prepare(self, tree: Tree, uid: str) -> None:
+    def prepare(self, tree: Tree) -> None:
         """Makes the control group of an attempt that is about to start."""
         self._own = own_cgroup()
-        self._group = tree.cgroup = None if self._own is None else make_cgroup(self._own, uid)
+        self._group = tree.cgroup = None if self._own is None else make_cgroup(self._own, tree.uid)
 
-    def spawn(self, start: Callable[[], tuple[int, int]]) -> tuple[int, int]:
+    def spawn(self, tree: Tree, start: Callable[[], tuple[int, int]]) -> tuple[int, int]:
         """Has something started in the control group. Raises OSError, ValueError."""
+        tree.begin()
         if self._group is None or self._own is None:
             return start()
         self._group.move_here()
@@ -45,10 +46,10 @@ class Containment:
             except OSError as error:
                 complain(f"the supervisor is in the control group of its trainer: {error}")
 
-    def resume(self, tree: Tree, path: object, uid: str, is_same_boot: bool) -> None:
+    def resume(self, tree: Tree, path: object, is_same_boot: bool) -> None:
         """Takes over what an earlier supervisor knew."""
         trainer = tree.main[0] if is_same_boot and tree.main is not None and is_alive(*tree.main) else None
-        self._group = tree.cgroup = find_cgroup(path, uid, trainer)
+        self._group = tree.cgroup = find_cgroup(path, tree.uid, trainer)
         if is_same_boot:
             tree.restore(self._family.restore())
 

@@ -26,10 +26,15 @@ HEARTBEAT_SECONDS = 2.0  #: between two changes of the time of `heartbeat`
 LOCK_SECONDS = 2.0  #: a killed predecessor's half-started child holds the lock until it has executed
 LOCK_BYTES = 160
 RESERVED_BYTES = 16 * 1024
+RECORD_BYTES = 8 * 1024
 ABANDONED_SECONDS = 60.0  #: after which a half-written file has lost its writer
 
 #: How files in the making were named before, some of them with secrets.
 _FORMER_TEMPORARIES = ("environment.json.", "spec.json.", "runner.json.new", "exit.json.new")
+
+
+#: Of these nobody else can be in the making while a supervisor has the lock and a record is there.
+_OWN = ("environment.json", "spec.json", "runner.json", "exit.json")
 
 
 class Surpassed(Exception):
@@ -44,6 +49,7 @@ class AttemptDirectory:
         self.fence = 0
         self.beat_at = 0.0  #: monotonic
         self._space: Space | None = None  #: of the outcome
+        self._record_space: Space | None = None  #: of the next record
         self._lock = -1
 
     @property
@@ -141,6 +147,19 @@ class AttemptDirectory:
             raise
         self._drop_space()
 
+    def write_record(self, record: dict[str, object]) -> None:
+        """Says who runs, in space that was reserved when it was said before. Raises OSError."""
+        path = self.path("runner.json")
+        space, self._record_space = self._record_space or Space(path, 0), None
+        try:
+            space.fill(json.dumps(record).encode())
+        finally:
+            space.close()
+        try:
+            self._record_space = Space(path, RECORD_BYTES)
+        except OSError:
+            return  # the next one needs a disk that is not full
+
     def _drop_space(self) -> None:
         if self._space is not None:
             self._space.close()
@@ -170,7 +189,15 @@ class AttemptDirectory:
         remove(self.path("environment.json"))
 
     def remove_leftovers(self) -> None:
-        """Removes what killed writers left, of the trainer's environment too."""
+        """Removes what killed writers left: at once what only a supervisor writes once there is a record, and what is
+        written before there is one, the trainer's environment too.
+        """
+        if self._record_space is not None:
+            self._record_space.close()
+            self._record_space = None
+        if self.has("runner.json"):
+            own = _OWN if self._space is None else _OWN[:-1]  # that is ours
+            remove_temporaries(self.directory, 0.0, _FORMER_TEMPORARIES, only=own)
         remove_temporaries(self.directory, ABANDONED_SECONDS, _FORMER_TEMPORARIES)
 
 

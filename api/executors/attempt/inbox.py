@@ -8,16 +8,18 @@ import signal
 from api.utils.foreign_files import status_of
 
 from .files import complain, read_json
-from .orders import DEFAULT_TERMINATE_SECONDS, Order
+from .orders import DEFAULT_CHECKPOINT_SECONDS, DEFAULT_TERMINATE_SECONDS, MADE, Order
 
 
 class Inbox:
-    """Signals wake whoever polls `handle`; orders come in `stop.json`, or as SIGTERM."""
+    """Signals wake whoever polls `handle`. Orders come in `stop.json`, or, where no disk takes that, as signals:
+    SIGUSR1 (the signal file is there: save and quit), SIGTERM, SIGUSR2 (kill).
+    """
 
     def __init__(self, stop_file: str) -> None:
         self._stop_file = stop_file
         self._seen: tuple[int, int, int] | None = None
-        self._was_told_to_end = False
+        self._told: list[int] = []
         self.handle, self._write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def catch_signals(self) -> None:
@@ -26,10 +28,11 @@ class Inbox:
             signal.signal(signum, signal.SIG_IGN)
         signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.signal(signal.SIGTERM, self._note_signal)
+        for signum in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(signum, self._note_signal)
 
-    def _note_signal(self, *_: object) -> None:
-        self._was_told_to_end = True
+    def _note_signal(self, signum: int, _: object) -> None:
+        self._told.append(signum)
 
     def was_signalled(self) -> bool:
         """Whether a signal came since the last call."""
@@ -41,10 +44,8 @@ class Inbox:
     def orders(self, current: Order | None) -> list[Order]:
         """What was ordered since the last call."""
         found = []
-        if self._was_told_to_end:
-            self._was_told_to_end = False
-            seconds = DEFAULT_TERMINATE_SECONDS if current is None else current.terminate_seconds
-            found.append(Order(None, 0.0, seconds))
+        while self._told:
+            found.append(_order_of(self._told.pop(0), current))
         try:
             stat = status_of(self._stop_file)
         except OSError:
@@ -61,3 +62,12 @@ class Inbox:
         except (OSError, ValueError) as error:
             complain(f"stop.json cannot be read and counts as SIGTERM: {error}")
             return Order.parse({})
+
+
+def _order_of(signum: int, current: Order | None) -> Order:
+    if signum == signal.SIGUSR2:
+        return Order(None, 0.0, 0.0)
+    seconds = DEFAULT_TERMINATE_SECONDS if current is None else current.terminate_seconds
+    if signum == signal.SIGUSR1:
+        return Order(MADE, DEFAULT_CHECKPOINT_SECONDS, seconds)
+    return Order(None, 0.0, seconds)

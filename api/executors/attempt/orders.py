@@ -7,7 +7,10 @@ from .files import number
 CHECKPOINT, TERMINATE, KILL = "checkpoint", "terminate", "kill"
 RUNGS = (CHECKPOINT, TERMINATE, KILL)  #: from soft to hard
 
-DEFAULT_TERMINATE_SECONDS = 30.0  #: where SIGTERM or an unreadable order gives no figure
+DEFAULT_TERMINATE_SECONDS = 30.0  #: where a signal or an unreadable order gives no figure
+DEFAULT_CHECKPOINT_SECONDS = 120.0
+
+MADE = "made"  #: instead of the path of a signal file that is there already
 
 
 class Spec:

@@ -96,7 +96,7 @@ class OutputFile:
         waiting = size - self._ledger.taken
         if waiting > BACKLOG_BYTES:
             self._drop(log, waiting - KEPT_BYTES)
-        data = os.pread(self._handle, CHUNK, self._ledger.taken)
+        data = os.pread(self._handle, min(CHUNK, size - self._ledger.taken), self._ledger.taken)
         if data and log is not None:
             log.write(data)
         elif data:

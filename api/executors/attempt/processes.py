@@ -13,6 +13,7 @@ from .files import read_file
 MARKER = "DPIPE_ATTEMPT_UID"  #: the variable by which every process of an attempt is known
 
 
+SEARCH_SECONDS = 1.0  #: a process that has just been executed shows its environment late
 WHOLE_RANGE = 4096  #: so many newborn processes at most are looked at one by one
 LIST_SECONDS = 1.0  #: between two lists of all where the kernel does not tell who is new
 
@@ -141,6 +142,7 @@ class Tree:
         self.main: tuple[int, int] | None = None
         self.cgroup: Cgroup | None = None
         self.is_settled = True  #: the last scan missed nobody
+        self.uid = uid
         self._marker = marker_of(uid)
         self._known: set[tuple[int, int]] = set()
         self._examined_to = 0
@@ -154,6 +156,10 @@ class Tree:
     def restore(self, members: set[tuple[int, int]]) -> None:
         """Adds those that an earlier supervisor saw."""
         self._known |= members
+
+    def begin(self) -> None:
+        """Whoever belongs to it is born after this: no list of all is needed, which takes memory for good."""
+        self._examined_to = last_pid()
 
     def look(self) -> None:
         """Sees who was born since the last look; cheap, so that it can be done often."""
@@ -171,6 +177,15 @@ class Tree:
         elif time.monotonic() - self._listed_at >= LIST_SECONDS:
             self._listed_at = time.monotonic()
             self._list(by_marker=True)
+
+    def find_main(self) -> tuple[int, int] | None:
+        """The trainer that was started but not recorded: the oldest process of the attempt."""
+        give_up_at = time.monotonic() + SEARCH_SECONDS
+        while time.monotonic() < give_up_at:
+            if members := self.scan():
+                return min(members, key=lambda stat: (stat.pid != stat.sid, stat.start, stat.pid)).identity
+            time.sleep(0.05)
+        return None
 
     def scan(self, by_marker: bool = True) -> list[Stat]:
         """Those that run now."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from api.utils.foreign_files import put_empty
 
 from .files import complain, number
-from .orders import CHECKPOINT, KILL, RUNGS, TERMINATE, Order
+from .orders import CHECKPOINT, KILL, MADE, RUNGS, TERMINATE, Order
 from .processes import Stat, Tree, has_children
 
 CHORE_SECONDS = 0.4
@@ -157,8 +157,8 @@ class Stopping:
 
 
 def _create(signal_file: str | None) -> bool:
-    if signal_file is None:
-        return False
+    if signal_file is None or signal_file == MADE:
+        return signal_file == MADE
     try:
         put_empty(signal_file)
     except OSError as error:

@@ -12,7 +12,7 @@ from api.utils.foreign_files import put_aside
 from .containment import BIRTH_SECONDS, Containment
 from .directory import HEARTBEAT_SECONDS, AttemptDirectory, Surpassed, own_identity
 from .ended import has_ended, has_outcome
-from .files import complain, exit_status_of, identity_of, number, read_json, write_json
+from .files import complain, exit_status_of, identity_of, number, read_json
 from .inbox import Inbox
 from .ledger import Ledger
 from .log import CHUNK, LogWriter
@@ -29,7 +29,6 @@ ENDED, LOCK_HELD, SURPASSED = 0, 3, 4
 
 SETTLING_BYTES = 16 * 1024  #: less than this at a time, and it waits a little: a chatty trainer must not cost much
 SETTLE_SECONDS = 0.01
-SEARCH_SECONDS = 1.0  #: a process that has just been executed shows its environment late
 YIELD_SECONDS = 10.0
 RETRY_SECONDS = 1.0
 LOOK_SECONDS = 0.05  #: between two looks for output, where nothing tells of it
@@ -58,6 +57,7 @@ class Supervisor:
         self._status: int | None = None  # of the trainer, as wait() gives it; None until one saw it end
         self._is_adopted = False
         self._record_is_due = False
+        self._recorded_lost = 0  # bytes of output
 
     def run(self) -> int:
         """Does everything; the exit code of this process."""
@@ -79,8 +79,8 @@ class Supervisor:
         if self._has_ended():
             self._directory.remove_secrets()
             return ENDED
-        self._directory.claim(lock)
         self._directory.remove_leftovers()
+        self._directory.claim(lock)
         try:
             previous = read_json(self._directory.path("runner.json"))
         except FileNotFoundError:
@@ -154,9 +154,11 @@ class Supervisor:
             self._open_log()
             self._span.begin()
             if spec.may_use_cgroup:
-                self._containment.prepare(self._tree, spec.uid)
+                self._containment.prepare(self._tree)
             self._record()
-            self._tree.main = self._containment.spawn(lambda: spawn(spec, environment, output.path, output.flags))
+            self._tree.main = self._containment.spawn(
+                self._tree, lambda: spawn(spec, environment, output.path, output.flags)
+            )
         except (OSError, ValueError) as error:
             return self._finish("could_not_start", error=error)
         self._record_if_possible()
@@ -187,14 +189,13 @@ class Supervisor:
         self._use_output(find_output(self._directory.directory, self._ledger, self._tree.main))
         self._restore(previous)
         is_same_boot = previous.get("boot_id") == self._boot_id
-        uid = self._directory.name if self._spec is None else self._spec.uid
-        self._containment.resume(self._tree, previous.get("cgroup"), uid, is_same_boot)
+        self._containment.resume(self._tree, previous.get("cgroup"), is_same_boot)
         gone = "supervisor_lost"
         if not is_same_boot:
             # Its pids are others' now; but what carries the marker lives: a container can have a boot id of its own.
             gone, self._tree.main = "machine_restarted", None
         if self._tree.main is None:
-            self._tree.main = self._search_main()
+            self._tree.main = self._tree.find_main()
         if self._tree.main is None:
             return self._finish(gone, ended_at=last_beat if gone == "machine_restarted" else None)
         self._directory.beat()
@@ -207,6 +208,7 @@ class Supervisor:
         self._span.restore(previous, previous.get("boot_id") == self._boot_id)
         self._status = exit_status_of(previous.get("status"))
         self._stopping.restore(previous)
+        self._ledger.lost = max(self._ledger.lost, int(number(previous.get("log_lost_bytes")) or 0))
         self._open_log()
         offset = number(previous.get("log_offset"))
         self._log_offset = self._log_offset if offset is None else min(max(0, int(offset)), self._log_offset)
@@ -217,15 +219,6 @@ class Supervisor:
         except OSError as error:
             complain(f"the log cannot be read: {error}")
         self._scanner.restore(previous.get("phrases"), previous.get("last_step"), tail, first == self._log_offset)
-
-    def _search_main(self) -> tuple[int, int] | None:
-        """The trainer that was started but not recorded: the oldest process of the attempt."""
-        give_up_at = time.monotonic() + SEARCH_SECONDS
-        while time.monotonic() < give_up_at:
-            if members := self._tree.scan():
-                return min(members, key=lambda stat: (stat.pid != stat.sid, stat.start, stat.pid)).identity
-            time.sleep(0.05)
-        return None
 
     # Running
 
@@ -268,7 +261,7 @@ class Supervisor:
             self._directory.remove_secrets()
             if self._log is not None:
                 self._log.say_what_was_lost()
-            if self._record_is_due:
+            if self._record_is_due or self._ledger.lost != self._recorded_lost:
                 self._record_if_possible()
 
     def _heed_directory(self) -> None:
@@ -289,7 +282,7 @@ class Supervisor:
         elif self._watch_handle < 0 and not isinstance(self._output, OutputPipe):
             timeout = min(timeout, LOOK_SECONDS)
         if self._watch_handle in [handle for handle, _ in self._poll.poll(timeout * 1000 + 1)]:
-            os.read(self._watch_handle, 65536)
+            os.read(self._watch_handle, 4096)
         taken, size = 0, CHUNK
         while taken < 8 * CHUNK and size >= 4096:
             size = len(self._take_chunk())
@@ -328,7 +321,8 @@ class Supervisor:
             "log_lost_bytes": self._ledger.lost,
             "cgroup": self._containment.path,
         }
-        write_json(self._directory.path("runner.json"), record)
+        self._directory.write_record(record)
+        self._recorded_lost = self._ledger.lost
 
     def _record_if_possible(self) -> None:
         """The same, again later where the disk does not take it."""
@@ -351,6 +345,7 @@ class Supervisor:
         if self._log is not None:
             self._log.close()
         outcome = self._outcome(reason, error, ended_at)
+        self._tidy()
         while self._directory.is_there():
             self._directory.check_fence()
             self._directory.beat()
@@ -361,13 +356,18 @@ class Supervisor:
                 complain(f"exit.json cannot be written: {failure}")
                 time.sleep(RETRY_SECONDS)
         self._directory.remove_secrets()
+        self._reap()
+        return ENDED
+
+    def _tidy(self) -> None:
+        """Leaves nothing but records: before the outcome, as nobody comes back after it."""
+        self._record_if_possible()
+        self._directory.remove_secrets()
         self._directory.remove_leftovers()
         if self._output is not None:
             self._output.remove()
         self._ledger.remove()
         self._containment.remove()
-        self._reap()
-        return ENDED
 
     def _outcome(self, reason: str, error: Exception | None, ended_at: float) -> dict[str, object]:
         code = None if self._status is None else os.waitstatus_to_exitcode(self._status)

@@ -183,3 +183,14 @@ LocalExecutor().submit(Submission(AttemptRef(uid, Path(directory), Path(log)), t
     ref = attempt.ref
     given = [ref.uid, str(ref.directory), str(ref.log_directory), attempt.submission.argv, env]
     return subprocess.Popen([sys.executable, "-c", script, json.dumps(given)], cwd=Path(__file__).parents[3])
+
+
+def fill(ballast: Path) -> None:
+    """Takes what is left of a disk."""
+    temporary = ballast.with_suffix(".new")
+    with temporary.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(65536))
+        except OSError:
+            temporary.rename(ballast)

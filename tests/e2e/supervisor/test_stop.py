@@ -1,17 +1,21 @@
 """Stops: the ladder, its orders, and trees that do not want to end."""
 
+import contextlib
 import os
 import signal
+import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from api.executors.attempt.files import write_json
 from api.executors.attempt.processes import read_stat
 from api.executors.executor import Phase
 from api.models.training import StopRung
 from tests.e2e.server import until
-from tests.e2e.supervisor.attempts import PATIENCE, Attempt, Attempts, zombies_of
+from tests.e2e.supervisor.attempts import PATIENCE, Attempt, Attempts, fill, zombies_of
 
 IGNORES_TERM = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
@@ -245,3 +249,75 @@ def test_a_stop_of_what_has_ended_leaves_it_as_it_is(attempts: Attempts) -> None
     attempt.stop()
     assert attempt.outcome() == outcome
     assert not (attempt.directory / "stop.json").exists()
+
+
+@pytest.fixture
+def crowded(tiny_disk: Path) -> Iterator[Attempts]:
+    attempts = Attempts(tiny_disk)
+    yield attempts
+    attempts.clean_up()
+
+
+#: Heeds `save_quit` outside of the full disk, and nothing else.
+HEEDING = """
+    import os, signal, time
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    print("up", flush=True)
+    while not os.path.exists({file!r}):
+        time.sleep(0.02)
+    print("Manually quitting")
+"""
+
+
+@pytest.mark.parametrize("how", ["checkpoint", "terminate", "kill"])
+def test_a_stop_needs_no_disk(crowded: Attempts, tmp_path: Path, how: str) -> None:
+    file = tmp_path / "save_quit"
+    script = HEEDING.format(file=str(file))
+    if how == "terminate":
+        script = "import time; print('up', flush=True); time.sleep(600)"
+    attempt = crowded.start(script)
+    attempt.waits_for(b"up")
+    attempt.trainer_pid()
+    fill(crowded.directory / "ballast")
+    attempt.stop(file if how == "checkpoint" else None, 60.0, 0.0 if how == "kill" else 30.0)
+    outcome = attempt.outcome()
+    assert not (attempt.directory / "stop.json").exists()
+    expected = {"checkpoint": (0, None), "terminate": (None, signal.SIGTERM), "kill": (None, signal.SIGKILL)}[how]
+    assert (outcome.exit_code, outcome.signal) == expected
+    assert (outcome.stop_rung, outcome.stop_requested) == (StopRung(how), True)
+
+
+def test_the_rung_of_a_stop_is_told_although_the_disk_is_full(crowded: Attempts, tmp_path: Path) -> None:
+    attempt = crowded.start(HEEDING.format(file=str(tmp_path / "never")))
+    attempt.waits_for(b"up")
+    attempt.trainer_pid()
+    fill(crowded.directory / "ballast")
+    attempt.stop(terminate=30.0)
+    until(lambda: attempt.observe().stop_rung is StopRung.TERMINATE, PATIENCE, "the rung")
+    attempt.stop(terminate=0.0)
+    assert attempt.outcome().stop_rung is StopRung.KILL
+
+
+def test_no_signal_reaches_a_process_that_a_record_only_claims_to_be_the_supervisor(attempts: Attempts) -> None:
+    attempt = attempts.start("import time; print('up', flush=True); time.sleep(600)")
+    attempt.waits_for(b"up")
+    attempt.trainer_pid()
+    bystander = subprocess.Popen(["/bin/sleep", "600"])
+    try:
+        stat = read_stat(bystander.pid)
+        assert stat is not None
+        attempt.kill_supervisor()
+        write_json(
+            str(attempt.directory / "runner.json"),
+            {**attempt.runner(), "supervisor": {"pid": stat.pid, "start": stat.start}},
+        )
+        assert attempt.observe().phase is Phase.ABSENT
+        (attempt.directory / "stop.json").mkdir()
+        attempt.directory.chmod(0o500)
+        with contextlib.suppress(OSError):
+            attempt.stop(terminate=0.0)
+        assert bystander.poll() is None
+    finally:
+        attempt.directory.chmod(0o700)
+        bystander.kill()
+        bystander.wait()

@@ -324,3 +324,36 @@ def test_an_outcome_that_the_trainer_wrote_itself_is_put_aside_and_the_trainer_t
     outcome = attempt.outcome()
     assert (outcome.exit_code, outcome.stop_requested) == (None, True)
     assert len(list(attempt.directory.glob(".exit.json.*.foreign"))) == 1
+
+
+#: What killed writers leave, the server's and an older version's.
+LEFT = (
+    ".environment.json.0123456789abcdef.new",
+    ".spec.json.0123456789abcdef.new",
+    ".runner.json.0123456789abcdef.new",
+    ".exit.json.0123456789abcdef.new",
+    "environment.json.0123456789abcdef",
+    "spec.json.0123456789abcdef",
+    "runner.json.new",
+)
+
+
+def test_nothing_half_written_is_left_by_a_takeover(attempts: Attempts) -> None:
+    attempt = attempts.start("import time; print('up', flush=True); time.sleep(600)")
+    attempt.waits_for(b"up")
+    attempt.trainer_pid()
+    attempt.kill_supervisor()
+    for name in LEFT:
+        (attempt.directory / name).write_text("secret")
+    attempt.submit()
+    until(lambda: attempt.runner()["fence"] == 2, PATIENCE, "the second supervisor")
+    left = [path.name for path in attempt.directory.iterdir() if path.is_file() and path.read_bytes() == b"secret"]
+    assert left == []
+
+
+def test_only_records_are_left_at_the_end(attempts: Attempts) -> None:
+    attempt = attempts.start("print('up')")
+    attempt.outcome()
+    records = {"spec.json", "runner.json", "exit.json", "lock", "fence", "heartbeat", "supervisor.log"}
+    tests = {"log", "trainer.py"}
+    until(lambda: {path.name for path in attempt.directory.iterdir()} <= records | tests, PATIENCE, "the tidying up")

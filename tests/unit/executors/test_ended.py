@@ -45,7 +45,8 @@ def test_an_outcome_with_an_earlier_supervisors_fence_is_not_believed(tmp_path: 
     assert has_ended(str(tmp_path))
 
 
-def test_an_outcome_of_a_living_supervisor_is_not_believed(tmp_path: Path) -> None:
+def test_an_outcome_of_a_living_supervisor_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.executors.local.supervises", lambda *_: True)
     executor = LocalExecutor(sys.executable, "here", {})
     write_json(str(tmp_path / "runner.json"), {"boot_id": boot_id(), "supervisor": myself(), "fence": 1})
     outcome(tmp_path)

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from api.services.disk import MB, describe_shortage
+from api.services.disk import MB, DiskReserve, describe_shortage
 
 
 @pytest.fixture(autouse=True)
@@ -29,3 +29,25 @@ def test_disk_that_cannot_be_asked_stops_nobody(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(shutil, "disk_usage", fail)
     assert describe_shortage(tmp_path, 2048) is None
+
+
+def test_reserve_holds_room_until_it_is_given_up(tmp_path: Path):
+    reserve = DiskReserve(tmp_path / "reserve", MB)
+    assert reserve.fill()
+    assert (tmp_path / "reserve").stat().st_blocks * 512 >= MB
+    reserve.give_up()
+    assert list(tmp_path.iterdir()) == []
+    reserve.give_up()
+
+
+def test_reserve_does_not_fill_the_disk_itself(tmp_path: Path):
+    assert not DiskReserve(tmp_path / "reserve", 30 * MB).fill()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_reserve_follows_no_link(tmp_path: Path):
+    target = tmp_path / "target"
+    target.write_bytes(b"kept")
+    (tmp_path / "reserve").symlink_to(target)
+    assert not DiskReserve(tmp_path / "reserve", MB).fill()
+    assert target.read_bytes() == b"kept"

@@ -1,0 +1,105 @@
+"""A stop is carried out although the database cannot be written, and noted when it can."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from sqlalchemy import Connection
+
+from api.errors import DatabaseUnavailable, StorageFull
+from api.executors.fake import outcome
+from api.models.training import StopRung
+from api.storage.database import Database
+from tests.api.client import failure_of
+from tests.api.conftest import TRAINING, World
+
+FULL = StorageFull("The disk of the database is full.")
+AWAY = DatabaseUnavailable("The database does not answer.")
+
+
+class Trouble:
+    """What reads and writes fail with, while that is set."""
+
+    def __init__(self) -> None:
+        self.reading: Exception | None = None
+        self.writing: Exception | None = None
+
+
+@pytest.fixture
+def trouble(monkeypatch: pytest.MonkeyPatch) -> Trouble:
+    trouble = Trouble()
+
+    def failing(name: str):
+        use = getattr(Database, name)
+
+        @contextmanager
+        def connect(self: Database) -> Iterator[Connection]:
+            error = trouble.reading if name == "read" else trouble.writing
+            if error is not None:
+                raise error
+            with use(self) as connection:
+                yield connection
+
+        return connect
+
+    for name in ("read", "write"):
+        monkeypatch.setattr(Database, name, failing(name))
+    return trouble
+
+
+def ordered(world: World, uid: str):
+    return [order for ref, order in world.executor.orders if ref.uid == uid]
+
+
+@pytest.mark.parametrize("force", [True, False])
+def test_stop_on_a_full_disk_is_carried_out_and_noted_later(world: World, trouble: Trouble, force: bool):
+    task_id = world.run()
+    uid = world.uid(task_id)
+    trouble.writing = FULL
+    answer = world.client.post(f"{TRAINING}/{task_id}/stop", json={"force": force})
+    assert answer.status_code == 202
+    assert answer.json()["data"]["status"] == "stopping"
+    assert "is full" in answer.json()["data"]["warning"]
+    assert ordered(world, uid)
+    assert world.get(task_id)["status"] == "stopping"
+    world.executor.ends(uid, outcome(exit_code=None, signal=9, stop_rung=StopRung.KILL))
+    world.train()
+    trouble.writing = None
+    world.train()
+    assert world.get(task_id)["status"] == "stopped"
+
+
+def test_forced_stop_is_carried_out_while_the_database_cannot_even_be_read(world: World, trouble: Trouble):
+    task_id = world.run()
+    uid = world.uid(task_id)
+    trouble.reading = trouble.writing = AWAY
+    answer = world.client.post(f"{TRAINING}/{task_id}/stop", json={"force": True})
+    assert (answer.status_code, answer.json()["data"]["status"]) == (202, "stopping")
+    assert ordered(world, uid)
+
+
+def test_gentle_stop_may_be_asked_for_again_when_the_database_is_merely_away(world: World, trouble: Trouble):
+    task_id = world.run()
+    uid = world.uid(task_id)
+    trouble.writing = AWAY
+    answer = world.client.post(f"{TRAINING}/{task_id}/stop", json={})
+    assert (answer.status_code, failure_of(answer)["error"]["code"]) == (503, "database_unavailable")
+    assert not ordered(world, uid)
+
+
+def test_reserve_is_given_up_for_a_stop(world: World, trouble: Trouble, monkeypatch: pytest.MonkeyPatch):
+    task_id = world.run()
+    world.runtime.storage_watch.look()
+    reserve = world.storage / "reserve"
+    assert reserve.stat().st_size == 4 * 2**20
+    unlink = type(world.runtime.storage_watch._reserve).give_up
+
+    def give_up(self) -> None:
+        unlink(self)
+        trouble.writing = None
+
+    monkeypatch.setattr(type(world.runtime.storage_watch._reserve), "give_up", give_up)
+    trouble.writing = FULL
+    answer = world.client.post(f"{TRAINING}/{task_id}/stop", json={})
+    assert (answer.status_code, answer.json()["data"]["warning"]) == (202, None)
+    assert not reserve.exists()

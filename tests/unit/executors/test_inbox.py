@@ -1,0 +1,50 @@
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from api.executors.attempt.inbox import Inbox
+from api.executors.attempt.orders import MADE, Order
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Iterator[Inbox]:
+    signums = (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD)
+    before = {s: signal.getsignal(s) for s in (*signums, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)}
+    wakeup = signal.set_wakeup_fd(-1)
+    made = Inbox(str(tmp_path / "stop.json"))
+    made.catch_signals()
+    yield made
+    signal.set_wakeup_fd(wakeup)
+    for signum, handler in before.items():
+        signal.signal(signum, handler)
+
+
+@pytest.mark.parametrize(
+    ("signum", "order"),
+    [
+        (signal.SIGUSR1, Order(MADE, 120.0, 30.0)),
+        (signal.SIGTERM, Order(None, 0.0, 30.0)),
+        (signal.SIGUSR2, Order(None, 0.0, 0.0)),
+    ],
+)
+def test_a_signal_is_an_order(inbox: Inbox, signum: int, order: Order) -> None:
+    os.kill(os.getpid(), signum)
+    assert inbox.was_signalled()
+    assert [found.as_json() for found in inbox.orders(None)] == [order.as_json()]
+    assert inbox.orders(None) == []
+
+
+def test_a_file_is_an_order_once(inbox: Inbox, tmp_path: Path) -> None:
+    (tmp_path / "stop.json").write_text(json.dumps({"terminate_seconds": 7}))
+    assert [found.terminate_seconds for found in inbox.orders(None)] == [7.0]
+    assert inbox.orders(None) == []
+
+
+def test_signal_and_file_are_both_heard(inbox: Inbox, tmp_path: Path) -> None:
+    (tmp_path / "stop.json").write_text(json.dumps({"terminate_seconds": 7}))
+    os.kill(os.getpid(), signal.SIGUSR2)
+    assert [found.terminate_seconds for found in inbox.orders(None)] == [0.0, 7.0]
