@@ -64,6 +64,13 @@ def _origins(text: str) -> tuple[str, ...]:
     return origins
 
 
+def _node_name(text: str) -> str:
+    name = text.strip()
+    if not name.isprintable() or len(name) > 255:
+        raise ValueError("is no name of up to 255 printable characters")
+    return name
+
+
 def _redis_url(text: str) -> str:
     if not text.startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("is no URL of a Redis: redis://host:6379/0, rediss:// with TLS, or unix:// a socket")
@@ -91,6 +98,9 @@ class Config:
     storage_root: Path = _setting("STORAGE_ROOT", Path("data"), Path, "directory for everything that is kept", "./data")
     database_url: str = _setting(
         "DATABASE_URL", "", str, "postgresql://user:password@host/name, or sqlite:///file", "SQLite under STORAGE_ROOT"
+    )
+    node_name: str = _setting(
+        "NODE_NAME", "", _node_name, "what this machine is called where several share a database", "the host's name"
     )
     diffusion_pipe_root: Path | None = _setting(
         "DIFFUSION_PIPE_ROOT", None, Path, "the checkout of tdrussell/diffusion-pipe", "none"

@@ -1,6 +1,8 @@
 """The composition root: builds every part once, starts them, stops them in reverse."""
 
+import errno
 import logging
+import os
 import socket
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -37,6 +39,7 @@ from api.shell.guard import HostPolicy, host_name
 from api.storage.attempts import AttemptStore
 from api.storage.database import Database, sqlite_url
 from api.storage.kept_answers import DatabaseIdempotencyStore
+from api.storage.nodes import Node, NodeStore, name_node
 from api.storage.privacy import make_private_directory, tighten_sqlite
 from api.storage.registrations import DatabaseRegistrations
 from api.storage.tasks import TaskStore
@@ -61,7 +64,8 @@ class Runtime:
         self.config = config
         clock = clock or SystemClock()
         root = config.storage_root.absolute()
-        node = _name_node(root)
+        self._node = _name_node(root, config.node_name)
+        node = self._node.name
         http_metrics = HTTPMetrics()
         self.server_log = ServerLog(root / "server-log", config.server_log_max_bytes, config.logs_json)
         self.access_log = AccessLog(http_metrics, config.log_level, config.logs_json, copy=self.server_log.write)
@@ -125,6 +129,10 @@ class Runtime:
         if self.database.is_sqlite and self.database.url.database is not None:
             tighten_sqlite(Path(self.database.url.database))
         self.database.migrate()
+        root = self.config.storage_root.absolute()
+        NodeStore(self.database).register(self._node, root)
+        # Only now: the name is this machine's, and everything has come along from its former one.
+        write_private(root / "node", self._node.record, levels=0)
 
     def start(self) -> None:
         """Starts every loop, and gives the first sweep a moment to end."""
@@ -147,14 +155,13 @@ class Runtime:
         self.database.close()
 
 
-def _name_node(root: Path) -> str:
-    """The name of this machine, as it was called when the storage was made: a container gets a new one each time."""
-    path = root / "node"
+def _name_node(root: Path, given: str) -> Node:
+    """What this machine is called, by a storage that can be written to."""
     try:
         make_private_directory(root)
-        if not path.exists():
-            write_private(path, socket.gethostname().encode(), levels=0)
-        return path.read_text().strip() or socket.gethostname()
+        if not os.access(root, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return name_node(root / "node", given)
     except OSError as error:
         raise StorageError(
             f"STORAGE_ROOT={root} cannot be used ({error.strerror}): make it writable, or choose another"

@@ -17,6 +17,7 @@ from api.models.training import (
     StopState,
     TaskEvent,
     TaskFilter,
+    TaskOrder,
     TaskStatus,
     TaskSummary,
     TrainingPlan,
@@ -322,15 +323,15 @@ class TrainingService:
     def _waits(self, task: TaskSummary) -> Waiting:
         return Waiting(self._dispatcher.why_waiting(task), self._forecast.of(task))
 
-    def get_page(self, wanted: TaskFilter, gpu: str | None, page: PageRequest) -> Page[TaskRow]:
-        """Tasks, newest first. `gpu` is an index or a UUID; an unknown one had none."""
+    def get_page(self, wanted: TaskFilter, gpu: str | None, page: PageRequest, order: TaskOrder) -> Page[TaskRow]:
+        """Tasks. `gpu` is an index or a UUID; an unknown one had none."""
         gpus = {one.uuid: one for one in self._gpus.get_all_gpus()}
         if gpu is not None:
             by_index = {str(one.gpu_id): one.uuid for one in gpus.values()}
             wanted = replace(wanted, gpu_uuid=by_index.get(gpu) or gpu)
         limit = min(page.limit, MAX_LIMIT)
         cursor = None if page.cursor is None else int(page.cursor)
-        rows, total = self._tasks.page(wanted, limit + 1, page.offset, cursor)
+        rows, total = self._tasks.page(wanted, limit + 1, page.offset, cursor, order)
         has_more, rows = len(rows) > limit, rows[:limit]
         shown = tuple(show_row(task, gpus, self._waits(task)) for task in rows)
         next_cursor = str(rows[-1].serial) if has_more else None

@@ -41,7 +41,7 @@ def test_building_starts_no_thread_and_makes_no_database(tmp_path: Path):
     before = set(threading.enumerate())
     Runtime(Config(gpu_source="simulated", storage_root=tmp_path))
     assert set(threading.enumerate()) <= before
-    assert [path.name for path in tmp_path.iterdir()] == ["node"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_start_gives_the_first_answers_and_stop_leaves_no_thread(tmp_path: Path):
@@ -59,11 +59,12 @@ def test_start_gives_the_first_answers_and_stop_leaves_no_thread(tmp_path: Path)
 
 
 def test_machine_keeps_the_name_that_it_had_when_the_storage_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    Runtime(Config(gpu_source="simulated", storage_root=tmp_path))
-    first = (tmp_path / "node").read_text()
-    monkeypatch.setattr("socket.gethostname", lambda: "a-new-container")
-    Runtime(Config(gpu_source="simulated", storage_root=tmp_path))
-    assert (tmp_path / "node").read_text() == first != "a-new-container"
+    for name in ("first", "a-new-container"):
+        monkeypatch.setattr("socket.gethostname", lambda name=name: name)
+        runtime = Runtime(Config(gpu_source="simulated", storage_root=tmp_path))
+        runtime.prepare()
+        runtime.database.close()
+        assert (tmp_path / "node").read_text().splitlines()[0] == "first"
 
 
 def test_storage_that_is_no_directory_is_refused_by_name(tmp_path: Path):
