@@ -51,7 +51,7 @@ from api.services.stop_waiting import StopWaiting
 from api.services.stop_wishes import StopWishes, Wish
 from api.services.task_preview import preview
 from api.services.training_files import TaskFiles, task_files
-from api.services.training_progress import NOTHING_YET, show_progress
+from api.services.training_progress import NOTHING_YET
 from api.services.training_view import Waiting, show_details, show_findings, show_progress_of, show_row, show_stopped
 from api.storage.attempts import AttemptStore
 from api.storage.tasks import TaskStore
@@ -226,7 +226,7 @@ class TrainingService:
     def _show_from_memory(self, watch: AttemptWatch) -> TaskDetails:
         """A task whose stop is carried out although the database cannot be used."""
         attempt, task = watch.attempt, self._wishes.show(watch.task)
-        live, files = show_progress(watch.progress, attempt, watch.seconds), self._files(task.task_id)
+        live, files = watch.show(), self._files(task.task_id)
         gpus, places, idle = self._gpus.get_all_gpus(), (files.output, files.log), Waiting(None, None)
         return show_details(task, (attempt,), live, watch.checkpoints, gpus, places, self._clock.now(), idle)
 
@@ -344,7 +344,7 @@ class TrainingService:
 
     def _live(self, task: TaskSummary, attempts: Sequence[Attempt]) -> dict[str, Any] | None:
         watch = self._reconciler.get_watch(attempts[-1].uid) if attempts and task.status.is_active else None
-        return None if watch is None else show_progress(watch.progress, attempts[-1], watch.seconds)
+        return None if watch is None else watch.show()
 
     def get_checkpoints(self, task_id: str) -> CheckpointList:
         """The checkpoints of a task, oldest first. Raises TaskNotFound."""
