@@ -1,0 +1,135 @@
+"""Starts the service: configuration, runtime, server. The only place that starts anything."""
+
+import contextlib
+import gc
+import logging
+import os
+import resource
+import signal
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from api import __version__
+from api.app import create_app
+from api.config import Config, ConfigError
+from api.errors import ServiceError
+from api.routes.paths import Paths
+from api.runtime import Runtime, StorageError
+from api.server import Server, Shell
+from api.shell.protocol import listen
+from api.storage.database import DatabaseError
+from api.storage.privacy import UMASK
+from api.utils.logs import set_up_logging
+
+logger = logging.getLogger("api")
+
+#: Files and sockets that the service may hold; the usual soft limit of 1,024 is too few for 1,000 live clients.
+OPEN_FILES = 65_536
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs until it is told to end; 0 then, 1 when it cannot start, 2 when a setting is wrong."""
+    os.umask(UMASK)
+    try:
+        config = Config.from_env(argv=argv)
+        set_up_logging(config.log_level, config.logs_json)
+        runtime = Runtime(config)
+    except (ConfigError, DatabaseError) as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return 2
+    except StorageError as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return 1
+    try:
+        listener = listen(config.host, config.port)
+    except (OSError, UnicodeError) as error:
+        why = f"{config.host}:{config.port} cannot be listened on ({getattr(error, 'strerror', None) or error})"
+        print(f"run.py: {why}: stop what listens there, or choose another with --port", file=sys.stderr)
+        return 1
+    _raise_open_files()
+    try:
+        runtime.prepare()
+    except DatabaseError as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return 1
+    port = listener.getsockname()[1]
+    shell = create_shell(runtime)
+    server = Server(shell, runtime.live, on_started=lambda: _announce(runtime, port))
+    try:
+        runtime.start()
+    except ServiceError as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return 1
+    # What is loaded by now stays: without this, each full collection walks over it, for milliseconds.
+    gc.collect()
+    gc.freeze()
+    try:
+        server.run(sockets=[listener])
+    finally:
+        runtime.stop()
+    logger.info("ended")
+    return 0
+
+
+def create_shell(runtime: Runtime, serves_documents: bool = True) -> Shell:
+    """The application around the runtime's parts, for the server and for tests."""
+    gpus, system = runtime.services.gpus, runtime.services.system
+    app = create_app(runtime.services)
+    return Shell(
+        app,
+        Paths(app.url_map),
+        runtime.policy,
+        runtime.access_log,
+        runtime.live.serving,
+        lambda: gpus.documents,
+        {"/health": system.get_health, "/health/ready": system.get_readiness},
+        runtime.services.clock,
+        runtime.config.max_body_bytes,
+        serves_documents,
+    )
+
+
+def _announce(runtime: Runtime, port: int) -> None:
+    config = runtime.config
+    status = runtime.services.gpus.get_status()
+    host = f"[{config.host.strip('[]')}]" if ":" in config.host else config.host
+    address = f"http://{host}:{port}"
+    names = sorted({gpu.name or "unknown" for gpu in status.gpus})
+    facts = {
+        "version": __version__,
+        "docs": f"{address}/docs",
+        "gpus": f"{status.source}: {len(status.gpus)} ({', '.join(names)})" if names else f"{status.source}: none",
+        "gpu_problem": status.source_problem,
+        "database": runtime.database.shown,
+        "storage": _describe_storage(config),
+        "log_level": config.log_level,
+    }
+    logger.info("listening on %s", address, extra={k: v for k, v in facts.items() if v is not None})
+    if config.gpu_status_check_timeout < config.gpu_monitor_interval:
+        logger.warning("GPU_STATUS_CHECK_TIMEOUT is below GPU_MONITOR_INTERVAL: readings turn stale between sweeps")
+    if not config.is_loopback:
+        logger.warning("everybody who reaches this address can use it: there are no keys")
+
+
+def _describe_storage(config: Config) -> str:
+    root = config.storage_root
+    # A relative one is another one wherever the service is started.
+    hint = "" if root.is_absolute() else " (under the current directory; STORAGE_ROOT names another)"
+    return f"{root.absolute()}{hint}"
+
+
+def _raise_open_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def run() -> NoReturn:
+    """The command: the arguments of this process, and its exit code."""
+    # Until the server takes over the signals: to be told to end is no failure at any time.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(0))
+    sys.exit(main(sys.argv[1:]))
