@@ -93,9 +93,11 @@ def _created(task: Any) -> Response:
 def get_list(query_data: ListQuery) -> Response:
     """Trainings, newest first
 
-    Filters are joined by and. Each row has what a list shows; the rest is under `/training/{task_id}`.
+    With `order=queue` those that wait, in the order in which they are served. Filters are joined by and. Each row has
+    what a list shows; the rest is under `/training/{task_id}`.
     """
-    page = services().training.get_page(query_data.filter(), query_data.gpu_id, query_data.page())
+    query = query_data
+    page = services().training.get_page(query.filter(), query.gpu_id, query.page(), query.order)
     return answer({"tasks": page.rows, "pagination": page.pagination})
 
 

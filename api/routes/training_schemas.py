@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from api.models.reading import MAX_GPUS, MAX_MEMORY_MB
-from api.models.training import CauseCode, GPURequest, TaskEvent, TaskFilter, TaskStatus, TrainingRequest
+from api.models.training import CauseCode, GPURequest, TaskEvent, TaskFilter, TaskOrder, TaskStatus, TrainingRequest
 from api.models.training_view import (
     Artifact,
     CheckpointList,
@@ -222,6 +222,9 @@ class ListQuery(PageQuery):
     search: str | None = Field(
         None, max_length=200, pattern=r"^[^\x00]*$", description="part of the id, the name or the description"
     )
+    order: TaskOrder = Field(
+        TaskOrder.NEWEST, description="queue: only those that wait, in the order in which they are served"
+    )
 
     @field_validator("status")
     @classmethod
@@ -260,7 +263,7 @@ class DeleteQuery(Strict):
 
 
 class TrainingList(Shown):
-    """Trainings, newest first."""
+    """Trainings, in the order that was asked for."""
 
     tasks: list[TaskRow]
     pagination: Pagination

@@ -17,6 +17,7 @@ from api.models.training import (
     StopState,
     TaskEvent,
     TaskFilter,
+    TaskOrder,
     TaskStatus,
     TaskSummary,
     TrainingPlan,
@@ -42,6 +43,7 @@ from api.services.busy_gpus import describe_busy
 from api.services.dispatcher import Dispatcher
 from api.services.forecast import QueueForecast
 from api.services.gpu_service import GPUService
+from api.services.lost_output import count_lost
 from api.services.reconciler import Reconciler
 from api.services.request_check import RequestChecker
 from api.services.resume_points import last_complete
@@ -306,7 +308,7 @@ class TrainingService:
     def get(self, task_id: str) -> TaskDetails:
         """Everything about a task. Raises TaskNotFound."""
         task, attempts = self._wishes.show(self._tasks.get(task_id)), self._attempts.of_task(task_id)
-        return show_details(
+        details = show_details(
             task,
             attempts,
             self._live(task, attempts),
@@ -316,19 +318,20 @@ class TrainingService:
             self._clock.now(),
             self._waits(task),
         )
+        return replace(details, log_lost_bytes=count_lost(attempts, self._files(task_id)))
 
     def _waits(self, task: TaskSummary) -> Waiting:
         return Waiting(self._dispatcher.why_waiting(task), self._forecast.of(task))
 
-    def get_page(self, wanted: TaskFilter, gpu: str | None, page: PageRequest) -> Page[TaskRow]:
-        """Tasks, newest first. `gpu` is an index or a UUID; an unknown one had none."""
+    def get_page(self, wanted: TaskFilter, gpu: str | None, page: PageRequest, order: TaskOrder) -> Page[TaskRow]:
+        """Tasks. `gpu` is an index or a UUID; an unknown one had none."""
         gpus = {one.uuid: one for one in self._gpus.get_all_gpus()}
         if gpu is not None:
             by_index = {str(one.gpu_id): one.uuid for one in gpus.values()}
             wanted = replace(wanted, gpu_uuid=by_index.get(gpu) or gpu)
         limit = min(page.limit, MAX_LIMIT)
         cursor = None if page.cursor is None else int(page.cursor)
-        rows, total = self._tasks.page(wanted, limit + 1, page.offset, cursor)
+        rows, total = self._tasks.page(wanted, limit + 1, page.offset, cursor, order)
         has_more, rows = len(rows) > limit, rows[:limit]
         shown = tuple(show_row(task, gpus, self._waits(task)) for task in rows)
         next_cursor = str(rows[-1].serial) if has_more else None
