@@ -43,6 +43,7 @@ from api.services.busy_gpus import describe_busy
 from api.services.dispatcher import Dispatcher
 from api.services.forecast import QueueForecast
 from api.services.gpu_service import GPUService
+from api.services.lost_output import count_lost
 from api.services.reconciler import Reconciler
 from api.services.request_check import RequestChecker
 from api.services.resume_points import last_complete
@@ -307,7 +308,7 @@ class TrainingService:
     def get(self, task_id: str) -> TaskDetails:
         """Everything about a task. Raises TaskNotFound."""
         task, attempts = self._wishes.show(self._tasks.get(task_id)), self._attempts.of_task(task_id)
-        return show_details(
+        details = show_details(
             task,
             attempts,
             self._live(task, attempts),
@@ -317,6 +318,7 @@ class TrainingService:
             self._clock.now(),
             self._waits(task),
         )
+        return replace(details, log_lost_bytes=count_lost(attempts, self._files(task_id)))
 
     def _waits(self, task: TaskSummary) -> Waiting:
         return Waiting(self._dispatcher.why_waiting(task), self._forecast.of(task))

@@ -153,6 +153,7 @@ def show_details(
         warnings=tuple(progress["warnings"]),
         output_dir=str(output),
         logs_path=str(log),
+        log_lost_bytes=None,
         run_dir=next((attempt.run_dir for attempt in reversed(attempts) if attempt.run_dir is not None), None),
     )
 
