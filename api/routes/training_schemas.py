@@ -1,5 +1,6 @@
 """What requests about trainings may hold, and what their answers look like."""
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
@@ -256,6 +257,19 @@ class MetricsQuery(Strict):
     since_step: Step | None = Field(None, description="only from this step (or epoch) on")
 
 
+class FileOrder(StrEnum):
+    """In which order files are listed."""
+
+    PATH = "path"
+    NEWEST = "newest"
+
+
+class ArtifactsQuery(PageQuery):
+    """Which files."""
+
+    order: FileOrder = Field(FileOrder.PATH, description="path: numbers in it by their value; newest: the newest first")
+
+
 class DeleteQuery(Strict):
     """What to delete."""
 
@@ -277,7 +291,7 @@ class TrainingEventList(Shown):
 
 
 class ArtifactList(Shown):
-    """Files, by path."""
+    """Files."""
 
     artifacts: list[Artifact]
     total_bytes: int

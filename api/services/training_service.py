@@ -363,12 +363,12 @@ class TrainingService:
         """Every file that a task made, by path. Raises TaskNotFound."""
         task = self._tasks.get_summary(task_id)
         complete = {found.name: found.is_complete for found in self._checkpoints(task).checkpoints}
-        return list_artifacts(self._files(task_id).output, complete)
+        return list_artifacts(self._files(task_id).output, complete, task.name or task.model_type)
 
     def open_artifact(self, task_id: str, path: str) -> OpenFile:
         """One of these files, open for reading. Raises TaskNotFound, ArtifactNotFound."""
-        self._tasks.get_summary(task_id)
-        return open_artifact(self._files(task_id).output, path)
+        task = self._tasks.get_summary(task_id)
+        return open_artifact(self._files(task_id).output, path, task.name or task.model_type)
 
     def get_events(self, task_id: str, page: PageRequest) -> Page[TaskEvent]:
         """What happened to a task, oldest first. Raises TaskNotFound."""
