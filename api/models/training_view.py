@@ -154,6 +154,7 @@ class TaskDetails(TaskRow):
     warnings: tuple[str, ...]
     output_dir: str
     logs_path: str
+    log_lost_bytes: int | None  #: printed, and in no log; None when nobody has told
     run_dir: str | None
 
 

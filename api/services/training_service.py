@@ -43,6 +43,7 @@ from api.services.busy_gpus import describe_busy
 from api.services.dispatcher import Dispatcher
 from api.services.forecast import QueueForecast
 from api.services.gpu_service import GPUService
+from api.services.lost_output import count_lost
 from api.services.reconciler import Reconciler
 from api.services.request_check import RequestChecker
 from api.services.resume_points import last_complete
@@ -51,7 +52,7 @@ from api.services.stop_waiting import StopWaiting
 from api.services.stop_wishes import StopWishes, Wish
 from api.services.task_preview import preview
 from api.services.training_files import TaskFiles, task_files
-from api.services.training_progress import NOTHING_YET, show_progress
+from api.services.training_progress import NOTHING_YET
 from api.services.training_view import Waiting, show_details, show_findings, show_progress_of, show_row, show_stopped
 from api.storage.attempts import AttemptStore
 from api.storage.tasks import TaskStore
@@ -226,7 +227,7 @@ class TrainingService:
     def _show_from_memory(self, watch: AttemptWatch) -> TaskDetails:
         """A task whose stop is carried out although the database cannot be used."""
         attempt, task = watch.attempt, self._wishes.show(watch.task)
-        live, files = show_progress(watch.progress, attempt, watch.seconds), self._files(task.task_id)
+        live, files = watch.show(), self._files(task.task_id)
         gpus, places, idle = self._gpus.get_all_gpus(), (files.output, files.log), Waiting(None, None)
         return show_details(task, (attempt,), live, watch.checkpoints, gpus, places, self._clock.now(), idle)
 
@@ -307,7 +308,7 @@ class TrainingService:
     def get(self, task_id: str) -> TaskDetails:
         """Everything about a task. Raises TaskNotFound."""
         task, attempts = self._wishes.show(self._tasks.get(task_id)), self._attempts.of_task(task_id)
-        return show_details(
+        details = show_details(
             task,
             attempts,
             self._live(task, attempts),
@@ -317,6 +318,7 @@ class TrainingService:
             self._clock.now(),
             self._waits(task),
         )
+        return replace(details, log_lost_bytes=count_lost(attempts, self._files(task_id)))
 
     def _waits(self, task: TaskSummary) -> Waiting:
         return Waiting(self._dispatcher.why_waiting(task), self._forecast.of(task))
@@ -344,7 +346,7 @@ class TrainingService:
 
     def _live(self, task: TaskSummary, attempts: Sequence[Attempt]) -> dict[str, Any] | None:
         watch = self._reconciler.get_watch(attempts[-1].uid) if attempts and task.status.is_active else None
-        return None if watch is None else show_progress(watch.progress, attempts[-1], watch.seconds)
+        return None if watch is None else watch.show()
 
     def get_checkpoints(self, task_id: str) -> CheckpointList:
         """The checkpoints of a task, oldest first. Raises TaskNotFound."""
