@@ -149,7 +149,9 @@ class StopQuery(Strict):
 
 
 class ResumeTraining(TrainerFiles):
-    """How to go on. What is given replaces what the task had; `config` and `dataset` are merged into it."""
+    """How to go on. What is given replaces what the task had; `config` and `dataset` are merged into it; `config` also
+    into a text.
+    """
 
     model_config = ConfigDict(
         strict=True, json_schema_extra={"example": {"config": {"epochs": 6}}, "allOf": [_ONE_WISH]}
@@ -171,7 +173,10 @@ class ResumeTraining(TrainerFiles):
             if text is not None:
                 changed |= {f"{name}_toml": text, name: {}}
         for name, given in (("config", self.config), ("dataset", self.dataset), ("env", self.env)):
-            if given is not None:
+            if name == "config" and given is not None and task.config_toml is not None:
+                # They are set in the task's own text, or stand beside the one that replaces it.
+                changed[name] = given
+            elif given is not None:
                 changed[name] = _merge(changed.get(name, getattr(task, name)), given)
         if self.names_gpus:
             changed["gpus"] = self.gpus()

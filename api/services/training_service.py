@@ -46,6 +46,7 @@ from api.services.gpu_service import GPUService
 from api.services.lost_output import count_lost
 from api.services.reconciler import Reconciler
 from api.services.request_check import RequestChecker
+from api.services.resume_changes import change_request
 from api.services.resume_points import last_complete
 from api.services.series import list_stretches
 from api.services.stop_waiting import StopWaiting
@@ -252,7 +253,7 @@ class TrainingService:
         if not task.status.is_finished:
             raise TaskActive(f"{task_id} is {task.status}.", data={"status": task.status})
         checkpoint, changes = self._resumable(task, options.checkpoint), change(task.request)
-        checked = self._checker.check(replace(task.request, **changes), task_id)
+        checked = self._checker.check(change_request(task.request, changes), task_id)
         _, plan = checked.require()
         if task.status is TaskStatus.COMPLETED and not changes:
             raise Conflict(
