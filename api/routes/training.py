@@ -157,6 +157,19 @@ def resume(task_id: str, json_data: ResumeTraining) -> Response:
     return answer(task, 202, "queued", {"Location": f"/api/v1/training/{task_id}"})
 
 
+@training.post("/<task_id>/save")
+@training.output(TrainingAnswer, status_code=202)
+@training.doc(responses=[404, 409, 503])
+def save(task_id: str) -> Response:
+    """Save a checkpoint now
+
+    After its present step the trainer saves one and goes on; an event of the type `checkpoint` tells when it is there.
+    409 `not_training` while it loads or caches, and when it does not run. It takes no body.
+    """
+    task = services().saving.save(task_id, ACTOR)
+    return answer(task, 202, "asked", {"Location": f"/api/v1/training/{task_id}/checkpoints"})
+
+
 @training.post("/restart/<task_id>")
 @training.output(TrainingAnswer, status_code=201)
 @training.doc(responses=[404, 409, 422, 503, 507])
