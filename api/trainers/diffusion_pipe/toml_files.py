@@ -11,7 +11,7 @@ from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.pointers import pointer, shown
 from api.trainers.toml_edit import Path, edit, reads_as, same
 
-__all__ = ["edit", "fits", "leaves", "mixed_arrays", "parse", "write"]
+__all__ = ["Path", "edit", "fits", "leaves", "mixed_arrays", "parse", "write"]
 
 _SIMPLIFY = "Leave some out, or write it more plainly."
 
