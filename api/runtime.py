@@ -119,6 +119,7 @@ class Runtime:
         self.services = Services(
             gpus=gpus,
             training=training.service,
+            saving=training.saving,
             logs=logs,
             system=system,
             strays=training.strays,

@@ -10,6 +10,7 @@ from api.executors.local import LocalExecutor
 from api.services.attempt_checks import AttemptChecks
 from api.services.attempt_ending import AttemptEnding
 from api.services.attempt_starter import AttemptStarter
+from api.services.checkpoint_saving import CheckpointSaving
 from api.services.disk import DiskReserve
 from api.services.dispatcher import Dispatcher
 from api.services.gpu_events import GPUEvents
@@ -24,10 +25,11 @@ from api.services.strays import Strays
 from api.services.training_loop import TrainingLoop
 from api.services.training_news import TrainingNews
 from api.services.training_service import TrainingService
+from api.services.unwatched import Unwatched
 from api.storage.attempts import AttemptStore
 from api.storage.database import Database
 from api.storage.file_lock import FileLock
-from api.storage.leadership import Leadership
+from api.storage.leadership import Leaders, Leadership
 from api.storage.strays import StrayStore
 from api.storage.tasks import TaskStore
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
@@ -41,6 +43,7 @@ class Training:
     """The use cases, the loop behind them, and the trainers by name."""
 
     service: TrainingService
+    saving: CheckpointSaving
     loop: TrainingLoop
     strays: Strays
     trainers: Mapping[str, Trainer]
@@ -106,14 +109,16 @@ def build_training(
         max_concurrent=config.max_concurrent_tasks,
         min_free_mb=config.min_free_disk_mb,
     )
+    unwatched = Unwatched(tasks, attempts, Leaders(database), clock, node, root)
     lock = FileLock(root / "trainings.lock")
     watching, leading = _build_leaderships(database, ServerIdentity.own(node, root), lock, clock)
-    loop = TrainingLoop(reconciler, dispatcher, found, attempts.has_work, watching, leading, lock)
+    loop = TrainingLoop(reconciler, dispatcher, found, unwatched, attempts.has_work, watching, leading, lock)
     checker = RequestChecker(trainers, gpus, attempts, root, config.min_free_disk_mb, cache_roots(config, environment))
     service = TrainingService(
         tasks, attempts, checker, dispatcher, reconciler, trainers, gpus, clock, root, loop.wake, wishes
     )
-    return Training(service, loop, found, trainers)
+    saving = CheckpointSaving(service, tasks, attempts, trainers, clock)
+    return Training(service, saving, loop, found, trainers)
 
 
 def _build_leaderships(

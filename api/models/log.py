@@ -112,6 +112,7 @@ class TaskLogPage(LogPage):
     """The same of a task."""
 
     task_id: str
+    log_lost_bytes: int | None  #: printed, and in no log: the disk was full, or they came too fast
 
 
 @dataclass(frozen=True, slots=True)

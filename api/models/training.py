@@ -331,6 +331,13 @@ class Attempt:
     cause: Cause | None = None
 
 
+class TaskOrder(StrEnum):
+    """In which order a list shows tasks."""
+
+    NEWEST = "newest"
+    QUEUE = "queue"  #: only those that wait, as they are served: by priority, then age
+
+
 @dataclass(frozen=True, slots=True)
 class TaskFilter:
     """Which tasks a list shows; empty and None do not restrict it."""

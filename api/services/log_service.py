@@ -15,6 +15,7 @@ from api.services.log_download import LogDownload, open_download
 from api.services.log_reader import MAX_PAGE_BYTES, MAX_PAGE_LINES
 from api.services.log_search import LogQuery, SearchRun
 from api.services.log_source import LogSource
+from api.services.lost_output import count_lost
 from api.services.training_files import task_files
 from api.storage.attempts import AttemptStore
 from api.storage.tasks import TaskStore
@@ -101,7 +102,9 @@ class LogService:
             page = reader.tail(count, min(limit_bytes or MAX_PAGE_BYTES, MAX_PAGE_BYTES), wanted, at)
         if source.task_id is None:
             return page
-        return TaskLogPage(**{name: getattr(page, name) for name in LogPage.__slots__}, task_id=source.task_id)
+        shown = {name: getattr(page, name) for name in LogPage.__slots__}
+        lost = count_lost(self._attempts.of_task(source.task_id), task_files(self._storage_root, source.task_id))
+        return TaskLogPage(**shown, task_id=source.task_id, log_lost_bytes=lost)
 
     def open_download(self, task_id: str, is_inline: bool) -> LogDownload:
         """The whole log of a task as one file. Raises TaskNotFound, Unavailable."""

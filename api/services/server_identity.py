@@ -33,7 +33,7 @@ class ServerIdentity:
     @property
     def scope(self) -> str:
         """What it alone can see: the attempts of its machine below its STORAGE_ROOT."""
-        return f"attempts {hashlib.sha256(f'{self.root}@{self.place.node}'.encode()).hexdigest()[:32]}"
+        return _scope(self.root, self.place.node)
 
     def as_leader(self, has_lock: bool) -> str:
         """As it stands in the database; the name of the node last, because it can hold anything. `has_lock`: it leads
@@ -54,6 +54,15 @@ class ServerIdentity:
             return namespace == str(self.place.pid_namespace) and not is_alive(int(pid), int(start))
         except ValueError:
             return False
+
+
+def name_scope(storage_root: Path, node: str) -> str:
+    """What a server of this machine and STORAGE_ROOT alone can see."""
+    return _scope(name_root(storage_root), node)
+
+
+def _scope(root: str, node: str) -> str:
+    return f"attempts {hashlib.sha256(f'{root}@{node}'.encode()).hexdigest()[:32]}"
 
 
 def name_root(storage_root: Path) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -23,6 +24,9 @@ from api.trainers.trainer import Trainer
 from api.utils.clock import Clock
 
 logger = logging.getLogger(__name__)
+
+#: The name of an attempt, and so of its directory; anything else there is not ours.
+_UID = re.compile(r"(?P<task>[A-Za-z0-9_-]{1,64})\.(?P<number>[0-9]{1,9})", re.ASCII)
 
 #: Seconds between two looks at all that lives, and while there are strays, so that their GPUs are soon free again.
 LOOK_SECONDS = 30.0
@@ -84,22 +88,22 @@ class Strays:
         self._due_at = float("-inf")
 
     def _find(self) -> list[Living]:
-        living = [_by_place(each) for each in self._executor.living(self._root, self._locate)]
+        named = (_by_place(each) for each in self._executor.living(self._root, self._locate))
+        living = [each for each in named if self._locate(each.ref.uid) == each.ref.directory]
         unknown = self._store.unknown(each.ref.uid for each in living)
         # A supervisor without processes has nothing left to do but to write the outcome.
         return [each for each in living if each.ref.uid in unknown and (each.members or not _has_ended(each))]
 
     def _locate(self, uid: str) -> Path | None:
-        task_id, _, number = uid.rpartition(".")
-        is_ours = task_id.replace("_", "").replace("-", "").isalnum() and number.isdigit()
-        return task_files(self._root, task_id).attempts / number if is_ours else None
+        named = _UID.fullmatch(uid)
+        return None if named is None else task_files(self._root, named["task"]).attempts / named["number"]
 
     def _found(self, living: Living) -> Found:
         task_id, _, number = living.ref.uid.rpartition(".")
         indices = self._gpus.state.indices
         numbers = tuple(index for uuid in living.gpu_uuids if (index := indices.get(uuid)) is not None)
         directory = str(living.ref.directory)
-        return Found(living.ref.uid, task_id, int(number or 0), directory, living.gpu_uuids, numbers)
+        return Found(living.ref.uid, task_id, int(number), directory, living.gpu_uuids, numbers)
 
     def _adopt(self, living: Living) -> bool:
         found = self._found(living)
@@ -152,7 +156,7 @@ class Strays:
         if living is None:
             raise StrayNotFound(f'No stray attempt has the name "{uid[:80]}".')
         if living.supervisor is None:
-            self._executor.submit(Submission(living.ref, (), Path("/"), {}, has_run=True))
+            self._executor.submit(Submission(living.ref, (), Path("/"), {}, gpu_uuids=living.gpu_uuids, has_run=True))
         signal_file = None if force else self._signal_file(living)
         self._executor.stop(
             living.ref,

@@ -10,6 +10,7 @@ from api.errors import DatabaseUnavailable
 from api.services.dispatcher import Dispatcher
 from api.services.reconciler import Reconciler
 from api.services.strays import Strays
+from api.services.unwatched import Unwatched
 from api.storage.file_lock import FileLock
 from api.storage.leadership import Leadership, LeadershipLost
 from api.utils.periodic import PeriodicThread
@@ -32,6 +33,7 @@ class TrainingLoop:
         reconciler: Reconciler,
         dispatcher: Dispatcher,
         strays: Strays,
+        unwatched: Unwatched,
         has_work: Callable[[], bool],
         watching: Leadership,
         leading: Leadership,
@@ -43,6 +45,7 @@ class TrainingLoop:
         self._reconciler = reconciler
         self._dispatcher = dispatcher
         self._strays = strays
+        self._unwatched = unwatched
         self._has_work = has_work
         self._watching = watching
         self._leading = leading
@@ -125,6 +128,7 @@ class TrainingLoop:
         if not leads:
             return
         with self._leading.guarding():
+            self._unwatched.look()
             claimed = self._dispatcher.dispatch(news)
         if claimed:
             # What was just claimed is started at once, and not a round later.

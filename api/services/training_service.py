@@ -17,6 +17,7 @@ from api.models.training import (
     StopState,
     TaskEvent,
     TaskFilter,
+    TaskOrder,
     TaskStatus,
     TaskSummary,
     TrainingPlan,
@@ -42,15 +43,17 @@ from api.services.busy_gpus import describe_busy
 from api.services.dispatcher import Dispatcher
 from api.services.forecast import QueueForecast
 from api.services.gpu_service import GPUService
+from api.services.lost_output import count_lost
 from api.services.reconciler import Reconciler
 from api.services.request_check import RequestChecker
+from api.services.resume_changes import change_request
 from api.services.resume_points import last_complete
 from api.services.series import list_stretches
 from api.services.stop_waiting import StopWaiting
 from api.services.stop_wishes import StopWishes, Wish
 from api.services.task_preview import preview
 from api.services.training_files import TaskFiles, task_files
-from api.services.training_progress import NOTHING_YET, show_progress
+from api.services.training_progress import NOTHING_YET
 from api.services.training_view import Waiting, show_details, show_findings, show_progress_of, show_row, show_stopped
 from api.storage.attempts import AttemptStore
 from api.storage.tasks import TaskStore
@@ -225,7 +228,7 @@ class TrainingService:
     def _show_from_memory(self, watch: AttemptWatch) -> TaskDetails:
         """A task whose stop is carried out although the database cannot be used."""
         attempt, task = watch.attempt, self._wishes.show(watch.task)
-        live, files = show_progress(watch.progress, attempt, watch.seconds), self._files(task.task_id)
+        live, files = watch.show(), self._files(task.task_id)
         gpus, places, idle = self._gpus.get_all_gpus(), (files.output, files.log), Waiting(None, None)
         return show_details(task, (attempt,), live, watch.checkpoints, gpus, places, self._clock.now(), idle)
 
@@ -250,7 +253,7 @@ class TrainingService:
         if not task.status.is_finished:
             raise TaskActive(f"{task_id} is {task.status}.", data={"status": task.status})
         checkpoint, changes = self._resumable(task, options.checkpoint), change(task.request)
-        checked = self._checker.check(replace(task.request, **changes), task_id)
+        checked = self._checker.check(change_request(task.request, changes), task_id)
         _, plan = checked.require()
         if task.status is TaskStatus.COMPLETED and not changes:
             raise Conflict(
@@ -306,7 +309,7 @@ class TrainingService:
     def get(self, task_id: str) -> TaskDetails:
         """Everything about a task. Raises TaskNotFound."""
         task, attempts = self._wishes.show(self._tasks.get(task_id)), self._attempts.of_task(task_id)
-        return show_details(
+        details = show_details(
             task,
             attempts,
             self._live(task, attempts),
@@ -316,19 +319,20 @@ class TrainingService:
             self._clock.now(),
             self._waits(task),
         )
+        return replace(details, log_lost_bytes=count_lost(attempts, self._files(task_id)))
 
     def _waits(self, task: TaskSummary) -> Waiting:
         return Waiting(self._dispatcher.why_waiting(task), self._forecast.of(task))
 
-    def get_page(self, wanted: TaskFilter, gpu: str | None, page: PageRequest) -> Page[TaskRow]:
-        """Tasks, newest first. `gpu` is an index or a UUID; an unknown one had none."""
+    def get_page(self, wanted: TaskFilter, gpu: str | None, page: PageRequest, order: TaskOrder) -> Page[TaskRow]:
+        """Tasks. `gpu` is an index or a UUID; an unknown one had none."""
         gpus = {one.uuid: one for one in self._gpus.get_all_gpus()}
         if gpu is not None:
             by_index = {str(one.gpu_id): one.uuid for one in gpus.values()}
             wanted = replace(wanted, gpu_uuid=by_index.get(gpu) or gpu)
         limit = min(page.limit, MAX_LIMIT)
         cursor = None if page.cursor is None else int(page.cursor)
-        rows, total = self._tasks.page(wanted, limit + 1, page.offset, cursor)
+        rows, total = self._tasks.page(wanted, limit + 1, page.offset, cursor, order)
         has_more, rows = len(rows) > limit, rows[:limit]
         shown = tuple(show_row(task, gpus, self._waits(task)) for task in rows)
         next_cursor = str(rows[-1].serial) if has_more else None
@@ -343,7 +347,7 @@ class TrainingService:
 
     def _live(self, task: TaskSummary, attempts: Sequence[Attempt]) -> dict[str, Any] | None:
         watch = self._reconciler.get_watch(attempts[-1].uid) if attempts and task.status.is_active else None
-        return None if watch is None else show_progress(watch.progress, attempts[-1], watch.seconds)
+        return None if watch is None else watch.show()
 
     def get_checkpoints(self, task_id: str) -> CheckpointList:
         """The checkpoints of a task, oldest first. Raises TaskNotFound."""
@@ -360,12 +364,12 @@ class TrainingService:
         """Every file that a task made, by path. Raises TaskNotFound."""
         task = self._tasks.get_summary(task_id)
         complete = {found.name: found.is_complete for found in self._checkpoints(task).checkpoints}
-        return list_artifacts(self._files(task_id).output, complete)
+        return list_artifacts(self._files(task_id).output, complete, task.name or task.model_type)
 
     def open_artifact(self, task_id: str, path: str) -> OpenFile:
         """One of these files, open for reading. Raises TaskNotFound, ArtifactNotFound."""
-        self._tasks.get_summary(task_id)
-        return open_artifact(self._files(task_id).output, path)
+        task = self._tasks.get_summary(task_id)
+        return open_artifact(self._files(task_id).output, path, task.name or task.model_type)
 
     def get_events(self, task_id: str, page: PageRequest) -> Page[TaskEvent]:
         """What happened to a task, oldest first. Raises TaskNotFound."""

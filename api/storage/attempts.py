@@ -101,6 +101,12 @@ class AttemptStore:
         with self._database.read() as connection:
             return [read_attempt(row) for row in connection.execute(query.order_by(attempts.c.created_at))]
 
+    def open_elsewhere(self, node: str, root: Path) -> list[Attempt]:
+        """The attempts of other nodes and directories that have not ended."""
+        query = select(attempts).where(attempts.c.status != AttemptStatus.ENDED, ~_of(node, root))
+        with self._database.read() as connection:
+            return [read_attempt(row) for row in connection.execute(query.order_by(attempts.c.created_at))]
+
     def has_work(self) -> bool:
         """Whether anything is there for the training loop: a task that waits, an open attempt, a lease that ends."""
         waits = exists().where(tasks.c.status == TaskStatus.QUEUED)

@@ -124,3 +124,16 @@ class Leadership:
 
     def _expiry(self) -> float:
         return self._clock.now().timestamp() + LEADERSHIP_SECONDS
+
+
+class Leaders:
+    """Those that there are. For what is shown only: by their own clocks."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def since(self, seconds: float) -> set[str]:
+        """The scopes in which somebody led after this time, in Unix seconds."""
+        leads = (leadership.c.holder != "") & (leadership.c.expires_at > seconds)
+        with self._database.read() as connection:
+            return set(connection.scalars(select(leadership.c.scope).where(leads)))

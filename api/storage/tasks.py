@@ -1,11 +1,11 @@
 """Training tasks: made, found, listed, and moved from status to status by guarded statements."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.errors import Conflict, TaskActive, TaskNotFinished, TaskNotFound
@@ -19,6 +19,7 @@ from api.models.training import (
     StopState,
     TaskEvent,
     TaskFilter,
+    TaskOrder,
     TaskStatus,
     TaskSummary,
     TrainingPlan,
@@ -30,11 +31,10 @@ from api.storage.database import Database
 from api.storage.rows import SUMMARY_COLUMNS, clean, dump, read_summary, read_task, to_seconds
 from api.storage.tables import attempts, leases, task_gpus, tasks
 from api.storage.tables import events as event_table
+from api.storage.task_pages import SERVED_ORDER, read_page
 
 #: Completed trainings that are looked at for how fast the next ones may be.
 _PACE_ROWS = 200
-
-_OF_GPU = task_gpus.join(tasks, tasks.c.serial == task_gpus.c.serial)
 
 
 def move(
@@ -158,29 +158,22 @@ class TaskStore:
             return {row.task_id: read_summary(row) for row in rows}
 
     def page(
-        self, wanted: TaskFilter, limit: int, offset: int | None, cursor: int | None
+        self,
+        wanted: TaskFilter,
+        limit: int,
+        offset: int | None,
+        cursor: int | None,
+        order: TaskOrder = TaskOrder.NEWEST,
     ) -> tuple[list[TaskSummary], int]:
-        """Up to `limit` tasks, newest first, after the serial number `cursor` or after `offset` rows; and how many
+        """Up to `limit` tasks, after the one with the serial number `cursor` or after `offset` rows; and how many
         there are in all.
         """
-        conditions = _conditions(wanted)
-        # By the index of a GPU's tasks when there is a GPU: it has them in their order, and often few of them.
-        source, serial = (tasks, tasks.c.serial) if wanted.gpu_uuid is None else (_OF_GPU, task_gpus.c.serial)
-        query = select(*SUMMARY_COLUMNS).select_from(source).where(*conditions).order_by(serial.desc()).limit(limit)
-        if cursor is not None:
-            query = query.where(serial < cursor)
-        elif offset:
-            query = query.offset(offset)
-        is_gpu_only = wanted == TaskFilter(gpu_uuid=wanted.gpu_uuid) and wanted.gpu_uuid is not None
-        counted = select(func.count()).select_from(task_gpus if is_gpu_only else source).where(*conditions)
         with self._database.read() as connection:
-            total = connection.scalar(counted) or 0
-            return [read_summary(row) for row in connection.execute(query)], total
+            return read_page(connection, wanted, order, limit, offset, cursor)
 
     def queued(self) -> list[TaskSummary]:
         """Every task that waits, in the order in which they are served: priority, then age."""
-        order = (tasks.c.priority.desc(), tasks.c.queued_at, tasks.c.serial)
-        query = select(*SUMMARY_COLUMNS).where(tasks.c.status == TaskStatus.QUEUED).order_by(*order)
+        query = select(*SUMMARY_COLUMNS).where(tasks.c.status == TaskStatus.QUEUED).order_by(*SERVED_ORDER)
         with self._database.read() as connection:
             return [read_summary(row) for row in connection.execute(query)]
 
@@ -382,18 +375,3 @@ def _harden(connection: Connection, task: TaskSummary, stop: StopState, now: dat
     mine = tasks.c.task_id == task.task_id
     connection.execute(update(tasks).where(mine).values(stop=dump(kept), updated_at=to_seconds(now)))
     events.append(connection, task.task_id, now, EventKind.STOP, stop.actor, message)
-
-
-def _conditions(wanted: TaskFilter) -> Sequence[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if wanted.statuses:
-        conditions.append(tasks.c.status.in_(wanted.statuses))
-    if wanted.model_type is not None:
-        conditions.append(tasks.c.model_type == wanted.model_type)
-    if wanted.gpu_uuid is not None:
-        conditions.append(task_gpus.c.gpu_uuid == wanted.gpu_uuid)
-    if wanted.search:
-        columns = (tasks.c.task_id, tasks.c.name, tasks.c.description)
-        found = [column.icontains(wanted.search, autoescape=True) for column in columns]
-        conditions.append(found[0] | found[1] | found[2])
-    return conditions

@@ -37,7 +37,7 @@ _RULES = (
         r"|Cuda failure (?:\d+ )?'out of memory'|HIP out of memory",
         "the memory of a GPU was not enough",
         "lower micro_batch_size_per_gpu or the resolutions, set activation_checkpointing = true, raise blocks_to_swap, "
-        "or ask for more GPUs with pipeline_stages",
+        "or ask for more GPUs with pipeline_stages; under WSL2, where blocks_to_swap needs pinned memory, lower it",
     ),
     _Rule.of(
         CauseCode.HOST_OUT_OF_MEMORY,
@@ -70,6 +70,20 @@ _RULES = (
         r"|No CUDA GPUs are available|no CUDA-capable device is detected",
         "a GPU failed or was not there any more",
         "look at the GPU's health and Xid errors; reset or replace it, then resume",
+    ),
+    _Rule.of(
+        CauseCode.MISSING_FILE,
+        r"GatedRepoError|[Gg]ated repo|\b40[13] Client Error"
+        r"|Access to model .{1,200} is restricted|Invalid credentials",
+        "the hub did not give a model out",
+        "accept its licence on its page, and give a token as HF_TOKEN in `env`; or download it and name its directory",
+    ),
+    _Rule.of(
+        CauseCode.MISSING_FILE,
+        r"(?:MaxRetryError|NameResolutionError|Max retries exceeded|couldn't connect to|Cannot reach).{0,300}hugging"
+        r"|LocalEntryNotFoundError.{0,300}[Cc]onnection|OfflineModeIsEnabled",
+        "a model could not be downloaded",
+        "download it where there is a network, and name its directory or file in the request",
     ),
     _Rule.of(
         CauseCode.MISSING_FILE,

@@ -104,6 +104,10 @@ class Trainer(Protocol):
         """The file whose presence asks it to save a checkpoint and quit."""
         ...
 
+    def save_file(self, run_dir: Path) -> Path:
+        """The file whose presence asks it to save a checkpoint and go on."""
+        ...
+
     def prepare_resume(self, run_dir: Path, checkpoint: str | None) -> None:
         """Makes a run directory ready to be resumed from: no left-over signal files, `latest` on the checkpoint."""
         ...

@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 
 from api.executors.attempt.log import LogWriter
+from api.executors.fake import outcome
 from tests.api.client import Client, Connection, failure_of, scope
 from tests.api.conftest import COMPLETED, TRAINING, World
 
@@ -71,6 +72,7 @@ def test_lines_have_number_offset_level_type_step_and_epoch(world: World, task_i
         "has_more": False,
         "dropped_bytes": 0,
         "dropped_lines": 0,
+        "log_lost_bytes": None,
     }
 
 
@@ -447,3 +449,23 @@ def test_answers_are_of_their_declared_form(world: World, task_id: str):
         answer = world.client.get(path.replace("{task_id}", task_id), params=query)
         declared = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
         jsonschema.Draft202012Validator({**declared, "components": document["components"]}).validate(answer.json())
+
+
+def test_what_no_log_has_is_told_while_it_runs_and_over_all_attempts(world: World):
+    task_id = world.run()
+    assert world.get(task_id)["log_lost_bytes"] is None
+    record = world.storage / "tasks" / task_id / "attempts" / "1" / "runner.json"
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text(json.dumps({"fence": 1, "log_lost_bytes": 70}))
+    assert world.get(task_id)["log_lost_bytes"] == logs(world, task_id)["log_lost_bytes"] == 70
+    world.end(task_id, outcome(log_lost_bytes=77, phrases=["TRAINING COMPLETE!"]))
+    assert world.get(task_id)["log_lost_bytes"] == logs(world, task_id)["log_lost_bytes"] == 77
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"log_lost_bytes": "many"}', '{"log_lost_bytes": 1e300}'])
+def test_a_record_that_is_none_tells_of_no_loss(world: World, content: str):
+    task_id = world.run()
+    record = world.storage / "tasks" / task_id / "attempts" / "1" / "runner.json"
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text(content)
+    assert logs(world, task_id)["log_lost_bytes"] is None

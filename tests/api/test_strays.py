@@ -119,6 +119,15 @@ def test_its_name_is_that_of_its_directory_whatever_it_says_of_itself(world: Wor
     assert [stray["attempt"] for stray in world.client.data(STRAYS)["strays"]] == ["train_x.1"]
 
 
+@pytest.mark.parametrize("place", ["train_x/attempts/one", "train_x/attempts/²", "train x/attempts/1", "train_x/1/1/1"])
+def test_what_stands_where_no_attempt_stands_is_no_stray(world: World, place: str):
+    found = living(world, "train_x", 1)
+    directory = world.storage.absolute() / "tasks" / place
+    world.executor.finds(Living(AttemptRef("train_x.1", directory, Path("/log")), found.gpu_uuids, None, found.members))
+    look(world)
+    assert world.client.data(STRAYS) == {"strays": []}
+
+
 def test_loop_looks_again_after_a_while_though_the_database_has_nothing_to_do(make_world: MakeWorld):
     clock = FakeClock()
     world = make_world(clock=clock)

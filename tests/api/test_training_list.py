@@ -126,6 +126,7 @@ def test_walk_by_cursor_is_stable_while_trainings_come_and_go(world: World):
     [
         "limit=0", "limit=-1", "limit=x", "limit=1.5", "offset=-1", f"offset={10**30}", "cursor=x", "cursor=-1",
         f"cursor={10**18}", "cursor=", "gpu_id=a%20b", "model_type=a/b", "search=%00", "bogus=1", f"search={'x' * 201}",
+        "order=oldest",
     ],
 )  # fmt: skip
 def test_query_that_is_wrong_is_refused(client: Client, query: str):
@@ -133,6 +134,52 @@ def test_query_that_is_wrong_is_refused(client: Client, query: str):
     assert answer.status_code == 422
     (mistake,) = failure_of(answer)["error"]["errors"]
     assert mistake["pointer"] == "/" + query.partition("=")[0]
+
+
+# -- the queue -----------------------------------------------------------------------------------------------------
+
+
+def queue_of(world: World) -> list[str]:
+    """Five that wait behind one that runs, in the order in which they are served."""
+    world.run(gpu_count=4)
+    low, second, third = (world.start(gpu_count=4, priority=priority) for priority in (-1, 0, 0))
+    first, fourth = world.start(gpu_count=4, priority=5), world.start(gpu_count=4)
+    world.train()
+    return [first, second, third, fourth, low]
+
+
+def test_queue_is_listed_in_the_order_in_which_it_is_served(world: World):
+    waiting = queue_of(world)
+    assert found(world.client, order="queue") == waiting
+    assert found(world.client, order="queue", status="queued") == waiting
+    assert found(world.client, order="queue", status="running") == []
+    rows = world.client.data(LIST, params={"order": "queue"})["tasks"]
+    assert [row["queue_position"] for row in rows] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("by", ["offset", "cursor"])
+def test_queue_comes_in_pages(world: World, by: str):
+    waiting, seen, where = queue_of(world), [], {}
+    while True:
+        page = world.client.data(LIST, params={"order": "queue", "limit": 2, **where})
+        seen += [task["task_id"] for task in page["tasks"]]
+        assert page["pagination"]["total"] == 5
+        if not page["pagination"]["has_more"]:
+            break
+        where = {"cursor": page["pagination"]["next_cursor"]} if by == "cursor" else {"offset": len(seen)}
+    assert seen == waiting
+
+
+def test_walk_through_the_queue_goes_on_after_one_that_has_left_it(world: World):
+    waiting = queue_of(world)
+    page = world.client.data(LIST, params={"order": "queue", "limit": 2})
+    for task_id in waiting[:2]:
+        world.client.post(f"{TRAINING}/stop/{task_id}")
+    cursor = page["pagination"]["next_cursor"]
+    assert found(world.client, order="queue", cursor=cursor) == waiting[2:]
+    world.client.delete(f"{TRAINING}/{waiting[1]}")
+    # Of one that is gone nobody knows the place: nothing is left out.
+    assert found(world.client, order="queue", cursor=cursor) == waiting[2:]
 
 
 # -- events --------------------------------------------------------------------------------------------------------

@@ -2,8 +2,10 @@
 
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
+from api.trainers.diffusion_pipe import paths
 from api.trainers.diffusion_pipe.batches import Batches
 from api.trainers.diffusion_pipe.document import Document, number, positive, whole
 from api.trainers.diffusion_pipe.findings import Findings
@@ -15,6 +17,10 @@ from api.trainers.pointers import shown
 _SAVES = ("save_every_n_epochs", "save_every_n_steps", "save_every_n_examples")
 _CHECKPOINTS = ("checkpoint_every_n_epochs", "checkpoint_every_n_minutes")
 _EVALUATIONS = ("eval_every_n_epochs", "eval_every_n_steps", "eval_every_n_examples")
+#: What the mended version of the trainer's `utils/patches.py` has.
+_MENDED = b"_allocate_or_extend_buffers"
+_MOST_SOURCE_BYTES = 1024 * 1024
+
 _CLIP_MODES = ("single_beginning", "single_middle")
 _PARTITION_METHODS = ("parameters", "uniform", "manual")
 
@@ -60,6 +66,19 @@ def check_parallelism(config: Document, gpu_count: int, facts: ModelFacts | None
         findings.error(config.at("video_clip_mode"), "The trainer hangs on any other mode.", advice)
     _check_partition(config, stages, findings)
     _check_block_swap(config, stages, facts, findings)
+
+
+def check_flux2_stages(config: Document, model_type: str | None, root: Path | None, findings: Findings) -> None:
+    """Whether the pipeline of flux2 can begin: with three stages and more it waits for ever, unless it was mended."""
+    stages = positive(config.values.get("pipeline_stages", 1), 1)
+    if model_type != "flux2" or stages < 3 or root is None:
+        return
+    if _MENDED not in paths.read_start(root / "utils" / "patches.py", _MOST_SOURCE_BYTES):
+        findings.error(
+            config.at("pipeline_stages"),
+            "With three stages or more this version of the trainer waits for ever before the first step of flux2.",
+            "Use one or two stages, or update the trainer (its change #544).",
+        )
 
 
 def _check_required(config: Document, findings: Findings) -> None:

@@ -17,7 +17,8 @@ from api.trainers.diffusion_pipe.key_check import check_names, check_values
 from api.trainers.diffusion_pipe.keys import ADAPTER, DATASET, DIRECTORY, MODEL, TOP
 from api.trainers.diffusion_pipe.media import Budget, Looks
 from api.trainers.diffusion_pipe.model_check import Variant
-from api.trainers.diffusion_pipe.totals import Share, count_steps
+from api.trainers.diffusion_pipe.silent_check import check_silent_settings
+from api.trainers.diffusion_pipe.totals import Item, Share, count_steps
 
 _ELSEWHERE = {
     **dict.fromkeys((*TOP, *MODEL, *ADAPTER), "the training configuration"),
@@ -94,6 +95,7 @@ def _check_directory(
     if "dataset" in settings.own:
         findings.error(at("dataset"), "Named datasets are not known yet.", "Give the directory's `path`.")
     variant = around.variant
+    check_silent_settings(settings, around.variant.type if around.variant else None, findings)
     bucketing = read_bucketing(settings, variant.type if variant else "", variant.round_to if variant else 16, findings)
     path = _check_paths(settings, around.root, findings)
     if path is None:
@@ -176,6 +178,13 @@ def _existing(settings: Settings, name: str, root: Path | None) -> Path | None:
 
 
 def _check_fit(share: Share, found: Found, at: str, findings: Findings) -> None:
+    border = [item for item in found.items if item.frames > 1 and _is_borderline(share, item)]
+    if border:
+        findings.warn(
+            at,
+            f"{len(border)} videos are hardly long enough for their bucket; the trainer may count fewer frames.",
+            "Set shorter frame_buckets, or use longer clips.",
+        )
     unfit = sum(1 for item in found.items if not share.bucketing.sort(item.width, item.height, item.frames))
     if not unfit:
         return
@@ -184,6 +193,13 @@ def _check_fit(share: Share, found: Found, at: str, findings: Findings) -> None:
     )
     remedy = "Set shorter frame_buckets; videos never go into the bucket of one frame."
     (findings.error if unfit == len(found.items) else findings.warn)(at, message, remedy)
+
+
+def _is_borderline(share: Share, item: Item) -> bool:
+    """Whether two frames less would leave it without a bucket: variable frame rates are counted that inexactly."""
+    sort = share.bucketing.sort
+    longer = sort(item.width, item.height, item.frames)
+    return bool(longer) and not sort(item.width, item.height, max(item.frames - 2, 1))
 
 
 def _check_twice(document: Document, directories: list[Path], findings: Findings) -> None:

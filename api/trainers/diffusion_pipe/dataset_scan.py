@@ -154,6 +154,8 @@ class Scanner:
             return
         if captions == _IN_FILE and not _is_text(scan.path / (os.path.splitext(name)[0] + ".txt")):
             found.note("caption", name)
+        if captions == _IN_FILE and _is_empty(scan.path / (os.path.splitext(name)[0] + ".txt")):
+            found.note("empty", name)
         look = self._look_at(scan, name, found)
         if look is not None:
             self._take(scan, name, look, captions, found)
@@ -167,6 +169,9 @@ class Scanner:
             look = self._looks.look(scan.path / name)
         except Unreadable:
             found.note("webp" if name.endswith(".webp") else "broken", name)
+            return None
+        if look.is_cut_off:
+            found.note("cut off", name)
             return None
         # The trainer looks at the frames under this suffix only; of any other image it takes the first.
         if name.endswith(".webp") and look.frames != 1:
@@ -258,6 +263,10 @@ def _is_text(path: Path) -> bool:
     return True
 
 
+def _is_empty(path: Path) -> bool:
+    return stat.S_ISREG(paths.mode_of(path) or 0) and not paths.read_start(path, 4096).strip()
+
+
 @dataclass(frozen=True, slots=True)
 class _Complaint:
     what: str
@@ -268,6 +277,12 @@ class _Complaint:
 
 
 _COMPLAINTS = (
+    _Complaint(
+        "cut off", True, f"are images that end too early. {_HANGS}", "Copy or download them again, or remove them."
+    ),
+    _Complaint(
+        "empty", False, "have an empty caption file; they are trained with no caption", "Write captions into them."
+    ),
     _Complaint(
         "animated", True, f"are animated WebP images. {_HANGS}", "Convert them to videos, or to images of one frame."
     ),

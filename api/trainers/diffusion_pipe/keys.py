@@ -277,16 +277,15 @@ OPTIMIZERS: Mapping[str, frozenset[str]] = {
     },
 }
 
+_CLASSES = """
+A2Grad ADOPT AccSGD AdEMAMix AdaBelief AdaBound AdaDelta AdaFactor AdaGC AdaHessian AdaLOMO AdaMax AdaMod
+AdaNorm AdaPNM AdaShift AdaSmooth AdaTAM Adai Adalite AdamC AdamG AdamMini AdamP AdamS AdamWSN Adan AggMo Aida
+Amos APOLLO AvaGrad CAME DAdaptAdaGrad DAdaptAdam DAdaptAdan DAdaptLion DAdaptSGD DiffGrad EXAdam FAdam FOCUS
+FTRL Fira Fromage GaLore Grams Gravity GrokFastAdamW Kate Kron LARS LaProp Lamb Lion MADGRAD MARS MSVAG
+NovoGrad PAdam PID PNM Prodigy QHAdam QHM RACS RAdam Ranger Ranger21 Ranger25 SCION SGDP SGDSaI SGDW SM3 SOAP
+SPAM SRMM SWATS ScalableShampoo ScheduleFreeAdamW ScheduleFreeRAdam ScheduleFreeSGD Shampoo SignSGD
+SimplifiedAdEMAMix SophiaH StableAdamW StableSPAM TAM Tiger VSGD Yogi
+"""
+
 #: Classes of pytorch_optimizer that people use, to recognise a slip; its full list is the trainer's.
-KNOWN_CLASSES = (
-    "Prodigy",
-    "Lion",
-    "CAME",
-    "AdaFactor",
-    "Adan",
-    "ScheduleFreeAdamW",
-    "Muon",
-    "SOAP",
-    "Sophia",
-    "LaProp",
-)
+KNOWN_CLASSES = tuple(_CLASSES.split())

@@ -14,6 +14,8 @@ from typing import BinaryIO
 
 from PIL import Image
 
+from api.utils.caller import has_caller_left
+
 #: Suffixes that the trainer takes for videos: those of imageio, in lower and in upper case only.
 _VIDEO_NAMES = """
 264 265 3g2 3gp a64 A64 adp amr amv asf avc avi avr avs avs2 avs3 bmv cavs cdg cdxl cgi chk cif cpk dat dav dif dnxhd
@@ -36,6 +38,10 @@ IMAGE_SUFFIXES = frozenset(
 
 _MOST_CHUNKS = 64
 
+#: What a whole image of a format has near its end, within so many bytes: other things may be appended to it.
+_ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
+_END_BYTES = 256 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
@@ -45,6 +51,7 @@ class Look:
     height: int
     frames: int | None = 1
     frames_per_second: float | None = None  #: of a video
+    is_cut_off: bool = False  #: an image whose end is missing: its header can be read, its pixels cannot
 
 
 class Unreadable(Exception):
@@ -96,16 +103,17 @@ class Budget:
         self._monotonic = monotonic
         self._until = monotonic() + seconds
         self._deadline = self._until + REASONING_SECONDS
+        self._has_caller_left = has_caller_left.get()
         self.entries = entries
 
     @property
     def is_spent(self) -> bool:
-        """Whether the time is over."""
-        return self._monotonic() >= self._until
+        """Whether the time is over, or the one who asked has left."""
+        return self._monotonic() >= self._until or self._has_caller_left()
 
     def require(self) -> None:
         """Raises TooLong when the check must end."""
-        if self._monotonic() >= self._deadline:
+        if self._monotonic() >= self._deadline or self._has_caller_left():
             raise TooLong
 
 
@@ -145,7 +153,12 @@ def _image(file: BinaryIO, suffix: str) -> Look:
     if suffix.lower() == ".webp":
         return _webp(file)
     with Image.open(file) as image:
-        return Look(*image.size)
+        size, end = image.size, _ENDS.get(image.format or "")
+    if end is None:
+        return Look(*size)
+    length = file.seek(0, os.SEEK_END)
+    file.seek(max(0, length - _END_BYTES))
+    return Look(*size, is_cut_off=end not in file.read(_END_BYTES))
 
 
 def _webp(file: BinaryIO) -> Look:
@@ -162,7 +175,8 @@ def _webp(file: BinaryIO) -> Look:
         bits = int.from_bytes(start[21:25], "little")
         return Look(1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF))
     if kind == b"VP8 " and start[23:26] == b"\x9d\x01\x2a":
-        return Look(*(int.from_bytes(start[i : i + 2], "little") & 0x3FFF for i in (26, 28)))
+        width, height = (int.from_bytes(start[i : i + 2], "little") & 0x3FFF for i in (26, 28))
+        return Look(width, height)
     raise Unreadable
 
 

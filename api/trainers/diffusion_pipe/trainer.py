@@ -7,8 +7,9 @@ from pathlib import Path
 from api.errors import Mistake
 from api.models.training import TrainingPlan, TrainingRequest
 from api.trainers.diffusion_pipe import command, files, plan
+from api.trainers.diffusion_pipe.adapter_check import check_adapter
 from api.trainers.diffusion_pipe.batches import Batches, read_batches
-from api.trainers.diffusion_pipe.config_check import check_config, check_parallelism
+from api.trainers.diffusion_pipe.config_check import check_config, check_flux2_stages, check_parallelism
 from api.trainers.diffusion_pipe.dataset_check import Circumstances, Outcome, check_dataset
 from api.trainers.diffusion_pipe.document import Document
 from api.trainers.diffusion_pipe.eval_check import Evaluations, check_eval_datasets
@@ -16,8 +17,9 @@ from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.media import REASONING_SECONDS, Budget, Looks, TooLong
 from api.trainers.diffusion_pipe.model_check import Variant, check_model, find_variant, read_type
 from api.trainers.diffusion_pipe.model_types import MODELS
+from api.trainers.diffusion_pipe.optimizer_check import check_optimizer
 from api.trainers.diffusion_pipe.request import Reading, read
-from api.trainers.diffusion_pipe.tables_check import check_adapter, check_optimizer
+from api.trainers.diffusion_pipe.silent_check import check_silent, check_warmup
 from api.trainers.diffusion_pipe.weights_check import check_files
 from api.trainers.run_protocol import RunProtocol
 from api.trainers.trainer import Check, Command, Launch
@@ -138,11 +140,13 @@ class DiffusionPipe(RunProtocol):
         facts = MODELS[known.model_type] if known.model_type is not None else None
         check_config(config, known.training, findings)
         check_parallelism(config, request.gpu_count, facts, findings)
+        check_flux2_stages(config, known.model_type, self._root, findings)
         if known.model_type is not None:
             check_model(config, known.model_type, self._root, findings)
             check_files(config, known.model_type, self._root, findings)
         check_adapter(config, known.model_type or "This model", facts, self._root, findings)
-        check_optimizer(config, findings)
+        check_optimizer(config, known.model_type, findings)
+        check_silent(config, known.model_type, request, findings)
 
     def _plan(
         self, request: TrainingRequest, reading: Reading, known: _Known, output_dir: Path, findings: Findings
@@ -166,7 +170,7 @@ class DiffusionPipe(RunProtocol):
             )
             return None
         started = command.build(self._python, self._root, request, launch, written)
-        return plan.build(
+        made = plan.build(
             request,
             config,
             variant,
@@ -177,6 +181,8 @@ class DiffusionPipe(RunProtocol):
             command=started.argv,
             trainer=self.name,
         )
+        check_warmup(config, made.total_steps, findings)
+        return made
 
 
 def _planned_gpus(request: TrainingRequest) -> tuple[int, ...]:

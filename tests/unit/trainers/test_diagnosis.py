@@ -259,3 +259,16 @@ def test_traceback_behind_a_progress_bar_is_read(rank: int | None):
     cause = diagnose(f" 25%|██        | 2/8 [00:00<00:00, 9.00it/s]{first}", *rest)
     assert cause.code is CauseCode.CUDA_OUT_OF_MEMORY
     assert cause.last_lines[0] == "Traceback (most recent call last):"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "huggingface_hub.errors.GatedRepoError: 403 Client Error.",
+        "OSError: You are trying to access a gated repo.",
+        "huggingface_hub.errors.RepositoryNotFoundError: 401 Client Error. (Request ID: Root=1)",
+    ],
+)
+def test_model_behind_a_licence_comes_with_the_way_to_it(line: str):
+    found = diagnose("Traceback (most recent call last):", line)
+    assert (found.code, "licence" in found.remedy, "HF_TOKEN" in found.remedy) == (CauseCode.MISSING_FILE, True, True)

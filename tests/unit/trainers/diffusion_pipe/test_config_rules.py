@@ -90,6 +90,20 @@ ERRORS = [
         "/config/monitoring/wandb_tracker_name",
     ),
     (within("optimizer", foreach=None), "/config/optimizer/foreach"),
+    (within("optimizer", type="prodigy"), "/config/optimizer/type"),
+    (within("optimizer", type="adamw_8bit"), "/config/optimizer/type"),
+    (within("optimizer", type="Sophia"), "/config/optimizer/type"),
+    (within("optimizer", type="Muon"), "/config/optimizer/type"),
+    (within("optimizer", weight_decy=0.1), "/config/optimizer/weight_decy"),
+    (within("optimizer", weight_decay="0.01"), "/config/optimizer/weight_decay"),
+    (within("optimizer", learning_rate=0.1), "/config/optimizer/learning_rate"),
+    (within("optimizer", args={"a": 1}), "/config/optimizer/args"),
+    (within("optimizer", fused=True), "/config/optimizer/fused"),
+    (within("optimizer", type="automagic"), "/config/optimizer/betas"),
+    (within("optimizer", type="AdamW8bit", stabilize=True), "/config/optimizer/stabilize"),
+    (within("optimizer", type="Prodigy", args={}), "/config/optimizer/args"),
+    (without("lr", "optimizer"), "/config/optimizer/lr"),
+    (setting(lora={"rank": 3}), "/config/lora"),
     (within("optimizer", betas=[0.9, "x"]), "/config/optimizer/betas"),
 ]
 
@@ -104,15 +118,22 @@ WARNINGS = [
     (setting(optimization={"gradient_acumulation_steps": 2}), "/config/optimization/gradient_acumulation_steps"),
     (setting(partition_split=[3]), "/config/partition_split"),
     (setting(resume_from_checkpoint=True), "/config/resume_from_checkpoint"),
-    (setting(huber_delta=0.5, smooth_l1_beta=0.5), "/config/smooth_l1_beta"),
+    (setting(huber_delta=0.5), "/config/huber_delta"),
+    (setting(smooth_l1_beta=0.5), "/config/smooth_l1_beta"),
+    (setting(warmup_steps=10**6), "/config/warmup_steps"),
+    (within("model", debiased_estimation_loss=False), "/config/model/debiased_estimation_loss"),
+    (
+        setting(
+            monitoring={"enable_wandb": True, "wandb_api_key": "", "wandb_tracker_name": "t", "wandb_run_name": "r"}
+        ),
+        "/config/monitoring/wandb_api_key",
+    ),
     (setting(eval={"every_n_examples": 1}, gradient_accumulation_steps=2), "/config/eval/every_n_examples"),
     (within("model", diffusion_model_dtype="float8"), "/config/model/diffusion_model_dtype"),
     (within("model", transformer="x"), "/config/model/transformer"),
     (within("adapter", rnak=3), "/config/adapter/rnak"),
     (within("adapter", decompose_factor=4), "/config/adapter/decompose_factor"),
-    (within("optimizer", type="prodigy"), "/config/optimizer/type"),
-    (within("optimizer", weight_decy=0.1), "/config/optimizer/weight_decy"),
-    (without("lr", "optimizer"), "/config/optimizer/lr"),
+    (within("optimizer", type="NewestOptimizer"), "/config/optimizer/type"),
     (setting(monitoring={"enable_wandbb": True}), "/config/monitoring/enable_wandbb"),
 ]
 
@@ -211,6 +232,31 @@ def test_partition_split_that_fits_is_taken(tmp_path: Path):
     case.gpus = 3
     case.config.update(pipeline_stages=3, partition_method="manual", partition_split=[10, 20])
     assert case.errors() == []
+
+
+@pytest.mark.parametrize(
+    ("model_type", "works"), [("sdxl", True), ("anima", True), ("lumina_2", False), ("flux", False)]
+)
+def test_gradient_release_is_for_models_with_rates_of_their_own(tmp_path: Path, model_type: str, works: bool):
+    case = Case(tmp_path, model_type)
+    case.config["optimizer"]["gradient_release"] = True
+    assert case.errors() == ([] if works else ["/config/optimizer/gradient_release"])
+
+
+@pytest.mark.parametrize(("source", "works"), [("", False), ("def _allocate_or_extend_buffers(): ...", True)])
+def test_flux2_in_three_stages_waits_for_ever_unless_the_trainer_is_mended(tmp_path: Path, source: str, works: bool):
+    case = Case(tmp_path, "flux2")
+    (tmp_path / "trainer" / "utils").mkdir()
+    (tmp_path / "trainer" / "utils" / "patches.py").write_text(source)
+    case.gpus = 4
+    case.config["pipeline_stages"] = 4
+    assert case.errors() == ([] if works else ["/config/pipeline_stages"])
+
+
+def test_misspelt_type_of_a_text_encoder_is_told(tmp_path: Path):
+    case = Case(tmp_path, "z_image")
+    case.config["model"]["text_encoders"][0]["type"] = "lumina-2"
+    assert case.warnings() == ["/config/model/text_encoders/0/type"]
 
 
 def test_gradient_release_needs_one_pipeline(tmp_path: Path):

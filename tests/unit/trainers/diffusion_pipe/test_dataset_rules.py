@@ -94,6 +94,9 @@ def test_missing_resolutions_are_an_error(case: Case):
         ({"epochs": 3}, "/dataset/epochs"),
         ({"mask_path": "/x"}, "/dataset/mask_path"),
         ({"size_buckets": [[512, 256, 1], [512, 512, 1]]}, "/dataset/size_buckets"),
+        ({"ar_buckets": [1.0, 1.5]}, "/dataset/ar_buckets"),
+        ({"min_ar": 0.5}, "/dataset/min_ar"),
+        ({"cache_shuffle_delimiter": ";"}, "/dataset/cache_shuffle_delimiter"),
     ],
 )
 def test_ignored_or_mixed_up_setting_is_one_warning(case: Case, settings: dict, pointer: str):
@@ -268,7 +271,39 @@ def test_missing_mask_is_covered_by_the_default(case: Case, tmp_path: Path):
     assert case.warnings() == []
 
 
-def test_missing_control_image_would_hang_the_trainer(case: Case, tmp_path: Path):
+@pytest.mark.parametrize("model_type", ["sdxl", "wan", "z_image", "chroma"])
+def test_control_images_of_a_model_that_takes_none_are_an_error(tmp_path: Path, model_type: str):
+    case = Case(tmp_path, model_type)
+    for number in range(4):
+        write_image(tmp_path / "controls" / f"{number}.png", caption=None)
+    case.dataset["directories"][0]["control_path"] = str(tmp_path / "controls")
+    assert only(case).pointer == "/dataset/directories/0/control_path"
+
+
+@pytest.mark.parametrize("kind", ["jpg", "png"])
+def test_image_that_ends_too_early_hangs_the_trainer(case: Case, kind: str):
+    path = case.images / f"cut.{kind}"
+    Image.effect_noise((300, 300), 80).save(path)
+    path.with_suffix(".txt").write_text("a thing")
+    assert case.errors() == []
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert "end too early" in only(case).message
+
+
+def test_empty_caption_is_told(case: Case):
+    (case.images / "0.txt").write_text(" \n")
+    assert "empty caption" in only_warning(case).message
+
+
+@pytest.mark.parametrize(("model_type", "lengths"), [("wan", [32]), ("hunyuan-video", [33, 34]), ("ltx2", [33, 37])])
+def test_length_that_the_trainer_cuts_is_told(tmp_path: Path, model_type: str, lengths: list[int]):
+    case = Case(tmp_path, model_type)
+    case.dataset["frame_buckets"] = lengths
+    assert only_warning(case).pointer == f"/dataset/frame_buckets/{len(lengths) - 1}"
+
+
+def test_missing_control_image_would_hang_the_trainer(tmp_path: Path):
+    case = Case(tmp_path, "flux")
     write_image(tmp_path / "controls" / "0.png", caption=None)
     case.dataset["directories"][0]["control_path"] = str(tmp_path / "controls")
     mistake = only(case)

@@ -1,25 +1,15 @@
-"""Checks [adapter] and [optimizer]."""
+"""Checks [adapter]."""
 
-import re
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from api.trainers.diffusion_pipe import paths
-from api.trainers.diffusion_pipe.document import Document, number
+from api.trainers.diffusion_pipe.document import Document
 from api.trainers.diffusion_pipe.findings import Findings
-from api.trainers.diffusion_pipe.key_check import check_names, check_values, did_you_mean
-from api.trainers.diffusion_pipe.keys import ADAPTER, KNOWN_CLASSES, OPTIMIZERS
+from api.trainers.diffusion_pipe.key_check import check_names, check_values
+from api.trainers.diffusion_pipe.keys import ADAPTER
 from api.trainers.diffusion_pipe.model_types import ModelFacts
-from api.trainers.pointers import shown
-
-#: Keys of [optimizer] that the trainer takes out before it makes the optimizer.
-_OPTIMIZER_KEYS = ("type", "gradient_release", "beta2_half_life")
-
-#: Optimizers that find their learning rate by themselves.
-_NEED_NO_RATE = ("automagic", "genericoptim", "prodigy")
-
-_CLASS_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,63}$")
 
 
 def check_adapter(
@@ -46,25 +36,6 @@ def check_adapter(
                 found.error(at(name), f"`{name}` is missing.", "Write type = 'lora' and a rank, 32 say.")
     _check_kind(config, adapter, model_type, facts, found)
     _check_adapter_paths(config, adapter, model_type, root, found)
-
-
-def check_optimizer(config: Document, found: Findings) -> None:
-    """Checks [optimizer]; arguments of classes that the trainer does not name itself are not known here."""
-    if not isinstance(config.values.get("optimizer"), dict):
-        return
-    optimizer = config.table("optimizer")
-    at = partial(config.at, "optimizer")
-    name = optimizer.get("type")
-    if not isinstance(name, str):
-        message = "This is not a text." if "type" in optimizer else "`type` is missing."
-        found.error(at("type"), message, "Write 'adamw_optimi', say.")
-        return
-    known = OPTIMIZERS.get(name.lower())
-    if known is None:
-        _check_class(name, at("type"), found)
-    else:
-        check_names(optimizer, (*_OPTIMIZER_KEYS, *sorted(known)), at, found)
-    _check_arguments(config, optimizer, name, found)
 
 
 def _check_kind(
@@ -102,45 +73,3 @@ def _check_adapter_paths(
             path = paths.check_exists(entry["path"], f"{at}/path", root, found)
             if path is not None and path.is_file():
                 paths.check_weights(path, f"{at}/path", found)
-
-
-def _check_class(name: str, at: str, found: Findings) -> None:
-    if not _CLASS_NAME.fullmatch(name):
-        found.error(
-            at,
-            f"`{shown(name)}` is not the plain name of an optimizer.",
-            "Write one of " + ", ".join(OPTIMIZERS) + ", or a class of pytorch_optimizer without dots.",
-        )
-        return
-    if name in KNOWN_CLASSES:
-        return
-    advice = did_you_mean(name, (*OPTIMIZERS, *KNOWN_CLASSES))
-    found.warn(
-        at,
-        f"The trainer does not know `{shown(name)}` itself; it takes pytorch_optimizer's class of exactly this name.",
-        advice if advice.startswith("Did") else "See to it that the class exists; upper and lower case matter.",
-    )
-
-
-def _check_arguments(config: Document, optimizer: dict[str, Any], name: str, found: Findings) -> None:
-    at = partial(config.at, "optimizer")
-    if "lr" not in optimizer:
-        if name.lower() not in _NEED_NO_RATE:
-            found.warn(at("lr"), "No learning rate is set.", "Set `lr`.")
-    elif (rate := number(optimizer["lr"])) is None or rate < 0:
-        found.error(at("lr"), "This is not a learning rate.", "Write a number from 0, 2e-5 say.")
-    betas = optimizer.get("betas")
-    if betas is not None and not _are_betas(betas):
-        found.error(at("betas"), "These are not betas.", "Write numbers from 0 to below 1: [0.9, 0.99].")
-    if optimizer.get("beta2_half_life"):
-        half_life = number(optimizer["beta2_half_life"])
-        if half_life is None or half_life <= 0:
-            found.error(at("beta2_half_life"), "This is not a number above 0.", "Write the number of examples.")
-        if not isinstance(betas, list) or len(betas) != 2:
-            found.error(at("betas"), "`beta2_half_life` needs `betas`, two of them.", "Write betas = [0.9, 0.99].")
-
-
-def _are_betas(betas: Any) -> bool:
-    if not isinstance(betas, list) or not betas:
-        return False
-    return all((beta := number(value)) is not None and 0 <= beta <= 1 for value in betas)

@@ -1,0 +1,146 @@
+"""Checks [optimizer]: every key but three becomes an argument of the optimizer, so a wrong one fails after loading."""
+
+import re
+from functools import partial
+from typing import Any
+
+from api.trainers.diffusion_pipe.document import Document, number
+from api.trainers.diffusion_pipe.findings import Findings
+from api.trainers.diffusion_pipe.key_check import did_you_mean
+from api.trainers.diffusion_pipe.keys import KNOWN_CLASSES, OPTIMIZERS
+from api.trainers.pointers import shown
+
+#: Keys of [optimizer] that the trainer takes out before it makes the optimizer.
+_OWN_KEYS = ("type", "gradient_release", "beta2_half_life")
+
+#: Optimizers that find their learning rate by themselves, and those that cannot be made without one.
+_NEED_NO_RATE = ("automagic", "genericoptim", "prodigy")
+_NEED_A_RATE = ("adamw_optimi", "stableadamw")
+
+#: Model types whose groups of parameters each have a learning rate, which gradient_release asks for.
+_RELEASE_GRADIENTS = ("sdxl", "cosmos_predict2", "anima")
+
+#: Names that look like classes of pytorch_optimizer and are none, and a class that cannot be made as the trainer does.
+_NO_CLASSES = {
+    "Sophia": "Write SophiaH.",
+    "Muon": "It asks for groups that the trainer does not make: write type = 'genericoptim', muon = true.",
+}
+
+#: Arguments that no optimizer takes.
+_NEVER = ("learning_rate", "args", "kwargs", "optimizer", "params")
+
+#: Arguments that are numbers wherever they are taken.
+_NUMBERS = frozenset(
+    {"weight_decay", "momentum", "dampening", "min_lr", "max_lr", "lr_bump", "clip_threshold", "beta2", "d_coef", "d0"}
+)
+
+#: Of what bitsandbytes' 8-bit optimizers take, the values that they refuse.
+_REFUSED = {"amsgrad": (True, "Leave it out."), "optim_bits": (8, "Leave it out: the type says it.")}
+
+_CLASS_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,63}$")
+
+
+def check_optimizer(config: Document, model_type: str | None, found: Findings) -> None:
+    """Checks [optimizer]; arguments of classes that the trainer does not name itself are hardly known here."""
+    if not isinstance(config.values.get("optimizer"), dict):
+        return
+    optimizer = config.table("optimizer")
+    at = partial(config.at, "optimizer")
+    name = optimizer.get("type")
+    if not isinstance(name, str):
+        message = "This is not a text." if "type" in optimizer else "`type` is missing."
+        found.error(at("type"), message, "Write 'adamw_optimi', say.")
+        return
+    known = OPTIMIZERS.get(name.lower())
+    if known is None:
+        _check_class(name, at("type"), found)
+    _check_names(optimizer, known, at, found)
+    _check_values(optimizer, name.lower(), at, found)
+    _check_rate(optimizer, name, model_type, at, found)
+    _check_betas(optimizer, at, found)
+    if optimizer.get("gradient_release") and model_type is not None and model_type not in _RELEASE_GRADIENTS:
+        found.error(
+            at("gradient_release"),
+            f"It works for {', '.join(_RELEASE_GRADIENTS)} only; with {model_type} the trainer fails after loading.",
+            "Leave it out.",
+        )
+
+
+def _check_class(name: str, at: str, found: Findings) -> None:
+    if not _CLASS_NAME.fullmatch(name):
+        found.error(
+            at,
+            f"`{shown(name)}` is not the plain name of an optimizer.",
+            "Write one of " + ", ".join(OPTIMIZERS) + ", or a class of pytorch_optimizer without dots.",
+        )
+    elif name in _NO_CLASSES:
+        found.error(at, f"The trainer cannot make an optimizer `{name}`.", _NO_CLASSES[name])
+    elif name not in KNOWN_CLASSES:
+        _check_unknown_class(name, at, found)
+
+
+def _check_unknown_class(name: str, at: str, found: Findings) -> None:
+    advice = did_you_mean(name, (*OPTIMIZERS, *KNOWN_CLASSES))
+    is_slip = name.lower() in {known.lower() for known in KNOWN_CLASSES} or name[0].islower()
+    say = found.error if is_slip else found.warn
+    say(
+        at,
+        f"The trainer does not know `{shown(name)}` itself; it takes pytorch_optimizer's class of exactly this name.",
+        advice if advice.startswith("Did") else "See to it that the class exists; upper and lower case matter.",
+    )
+
+
+def _check_names(optimizer: dict[str, Any], known: frozenset[str] | None, at: Any, found: Findings) -> None:
+    for name in optimizer:
+        is_wrong = name in _NEVER if known is None else name not in known
+        if name in _OWN_KEYS or not is_wrong:
+            continue
+        names = (*_OWN_KEYS, *sorted(known or ("lr", "betas", "weight_decay", "eps")))
+        advice = "Write `lr`." if name == "learning_rate" else did_you_mean(name, names)
+        found.error(
+            at(name),
+            f"The optimizer takes no argument `{shown(name)}`: the trainer fails on it after caching and loading.",
+            advice,
+        )
+
+
+def _check_values(optimizer: dict[str, Any], name: str, at: Any, found: Findings) -> None:
+    for key in optimizer.keys() & _NUMBERS:
+        if number(optimizer[key]) is None:
+            found.error(at(key), "This is not a number.", "Write a number without quotes.")
+    if isinstance(optimizer.get("eps"), str):
+        found.error(at("eps"), "This is not a number.", "Write a number without quotes.")
+    if name in ("adamw8bit", "adamw8bitkahan"):
+        for key, (value, advice) in _REFUSED.items():
+            if key in optimizer and optimizer[key] == value:
+                found.error(at(key), "The 8-bit optimizer refuses this.", advice)
+
+
+def _check_rate(optimizer: dict[str, Any], name: str, model_type: str | None, at: Any, found: Findings) -> None:
+    if "lr" in optimizer:
+        rate = number(optimizer["lr"])
+        if rate is None or rate < 0:
+            found.error(at("lr"), "This is not a learning rate.", "Write a number from 0, 2e-5 say.")
+        return
+    if name.lower() in _NEED_A_RATE or (optimizer.get("gradient_release") and model_type in _RELEASE_GRADIENTS):
+        found.error(at("lr"), "No learning rate is set, and the optimizer cannot be made without one.", "Set `lr`.")
+    elif name.lower() not in _NEED_NO_RATE:
+        found.warn(at("lr"), "No learning rate is set.", "Set `lr`.")
+
+
+def _check_betas(optimizer: dict[str, Any], at: Any, found: Findings) -> None:
+    betas = optimizer.get("betas")
+    if betas is not None and not _are_betas(betas):
+        found.error(at("betas"), "These are not betas.", "Write numbers from 0 to below 1: [0.9, 0.99].")
+    if optimizer.get("beta2_half_life"):
+        half_life = number(optimizer["beta2_half_life"])
+        if half_life is None or half_life <= 0:
+            found.error(at("beta2_half_life"), "This is not a number above 0.", "Write the number of examples.")
+        if not isinstance(betas, list) or len(betas) != 2:
+            found.error(at("betas"), "`beta2_half_life` needs `betas`, two of them.", "Write betas = [0.9, 0.99].")
+
+
+def _are_betas(betas: Any) -> bool:
+    if not isinstance(betas, list) or not betas:
+        return False
+    return all((beta := number(value)) is not None and 0 <= beta <= 1 for value in betas)

@@ -1,0 +1,116 @@
+"""Names what the trainer does without a word although nobody meant it."""
+
+from functools import partial
+
+from api.models.training import TrainingRequest
+from api.trainers.diffusion_pipe.buckets import Settings
+from api.trainers.diffusion_pipe.document import Document, number, whole
+from api.trainers.diffusion_pipe.findings import Findings
+from api.trainers.diffusion_pipe.model_types import MODELS
+from api.trainers.pointers import shown
+
+#: The key that Weights & Biases reads when the configuration has an empty one.
+_WANDB_VARIABLE = "WANDB_API_KEY"
+
+#: Model types whose code knows control images; the others fail in a child, for which the trainer waits for ever.
+_EDITORS = ("flux", "flux2", "qwen_image")
+
+_RATIOS = ("ar_buckets", "min_ar", "max_ar", "num_ar_buckets")
+
+_ENCODER_NAMES = """
+stable_diffusion stable_cascade sd3 stable_audio hunyuan_dit flux mochi ltxv hunyuan_video pixart cosmos
+lumina2 wan hidream chroma ace omnigen2 qwen_image hunyuan_image hunyuan_video_15 ovis kandinsky5
+kandinsky5_image newbie flux2 ideogram4 krea2 minimax longcat_image
+"""
+
+#: The types of text encoders that ComfyUI knows, at the version that the trainer pins; any other becomes the first.
+_ENCODERS = frozenset(_ENCODER_NAMES.split())
+
+
+def check_silent(config: Document, model_type: str | None, request: TrainingRequest, findings: Findings) -> None:
+    """Checks the training configuration."""
+    monitoring = config.table("monitoring")
+    if monitoring.get("enable_wandb") and monitoring.get("wandb_api_key") == "" and _WANDB_VARIABLE not in request.env:
+        findings.warn(
+            config.at("monitoring", "wandb_api_key"),
+            "The key is empty: Weights & Biases then asks for one, and nobody is there to answer.",
+            f"Give the key here, or in `env` as {_WANDB_VARIABLE}.",
+        )
+    if model_type == "sdxl":
+        _check_sdxl(config, findings)
+    expected = MODELS[model_type].encoder_type if model_type is not None else None
+    encoders = config.table("model").get("text_encoders")
+    for index, encoder in enumerate(encoders if expected is not None and isinstance(encoders, list) else []):
+        kind = encoder.get("type") if isinstance(encoder, dict) else None
+        if isinstance(kind, str) and kind.lower() not in _ENCODERS:
+            findings.warn(
+                config.at("model", "text_encoders", index, "type"),
+                f"No text encoder has the type `{shown(kind)}`; it is loaded as one of Stable Diffusion.",
+                f"Write type = '{expected}'.",
+            )
+
+
+def check_warmup(config: Document, total_steps: int | None, findings: Findings) -> None:
+    """Whether the learning rate ever gets to its height."""
+    warmup = number(config.values.get("warmup_steps"))
+    if warmup is not None and total_steps is not None and warmup >= total_steps:
+        findings.warn(
+            config.at("warmup_steps"),
+            f"The whole training has {total_steps} steps: the learning rate never reaches its value.",
+            "Set fewer warmup_steps.",
+        )
+
+
+def _check_sdxl(config: Document, findings: Findings) -> None:
+    if config.table("model").get("debiased_estimation_loss", True) in (False, 0):
+        findings.warn(
+            config.at("model", "debiased_estimation_loss"),
+            "The trainer asks only whether the key is there: this turns it on.",
+            "Leave the key out.",
+        )
+    for name in ("huber_delta", "smooth_l1_beta"):
+        if name in config.values:
+            findings.warn(config.at(name), "The trainer does not read this for sdxl.", "Leave it out.")
+
+
+def check_silent_settings(settings: Settings, model_type: str | None, findings: Findings) -> None:
+    """Checks the settings of one directory of a dataset."""
+    if settings.get("size_buckets") is None and not settings.get("enable_ar_bucket", False):
+        for name in _RATIOS:
+            if settings.get(name) is not None:
+                findings.warn(
+                    settings.at(name),
+                    "Without enable_ar_bucket this is not used, and everything is cropped to squares.",
+                    "Set enable_ar_bucket = true.",
+                )
+    shuffles = whole(settings.get("cache_shuffle_num", 0)) or settings.get("shuffle_tags", False)
+    if settings.get("cache_shuffle_delimiter") is not None and not shuffles:
+        findings.warn(
+            settings.at("cache_shuffle_delimiter"),
+            "Nothing is shuffled without cache_shuffle_num or shuffle_tags, so this is not used.",
+            "Set cache_shuffle_num, or leave it out.",
+        )
+    at = partial(settings.document.at, "directory", settings.index)
+    if model_type is not None and settings.own.get("control_path") is not None and model_type not in _EDITORS:
+        findings.error(
+            at("control_path"),
+            f"{model_type} takes no control images. The trainer hangs on it, holding its GPUs.",
+            f"Leave it out, or train one of {', '.join(_EDITORS)}.",
+        )
+    if model_type is not None:
+        _check_frames(settings, MODELS[model_type].frame_step, findings)
+
+
+def _check_frames(settings: Settings, step: int, findings: Findings) -> None:
+    lengths = settings.get("frame_buckets", [1])
+    if step == 1 or settings.get("size_buckets") is not None or not isinstance(lengths, list):
+        return
+    for index, value in enumerate(lengths):
+        length = number(value)
+        if length is not None and length > 1 and (length - 1) % step:
+            kept = int((length - 1) // step) * step + 1
+            findings.warn(
+                settings.at("frame_buckets", index),
+                f"Of these {length:g} frames the trainer takes {kept}: a multiple of {step} and one.",
+                f"Write {kept} or {kept + step}.",
+            )

@@ -1,0 +1,99 @@
+"""Every line of the two guides runs as it stands, and every route has one."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.server import ROOT, until
+from tests.e2e.training_server import TrainingServer
+
+#: What a shell runs before the guide's own lines: streams end sooner, and a long sleep lasts until nothing trains.
+PRELUDE = r"""
+set -uo pipefail
+curl() {
+  local arguments=() shorten=
+  for each in "$@"; do
+    if [ -n "$shorten" ]; then each=2; shorten=; fi
+    case "$each" in --max-time) shorten=1 ;; */stream*) arguments+=(--max-time 2) ;; esac
+    arguments+=("$each")
+  done
+  command curl "${arguments[@]}"
+}
+sleep() {
+  command sleep "$1"
+  [ "$1" -lt 10 ] || for i in $(seq 200); do
+    command curl -s "$BASE/training/list?status=queued,starting,running,stopping" | grep -q '"total":0' && break
+    command sleep 0.2
+  done
+}
+"""
+
+#: Lines that are for another place than a shell beside a running server.
+ELSEWHERE = re.compile(r"^(make|ssh|npx|openapi-python-client|\.venv/bin/websockets)\b.*$", re.MULTILINE)
+
+#: What the guides show as refused, by route.
+REFUSED = {
+    ("GET", "/api/v1/gpu/available"): 422,
+    ("POST", "/api/v1/system/strays/<attempt_uid>/stop"): 404,
+}
+
+
+def blocks(guide: str) -> list[str]:
+    return re.findall(r"^```sh\n(.*?)^```", (ROOT / guide).read_text(), re.MULTILINE | re.DOTALL)
+
+
+def run(guide: str, server: TrainingServer, directory: Path) -> list[dict[str, Any]]:
+    """The requests of a guide's lines, as the server's log tells them."""
+    address = str(server.client.base_url).rstrip("/")
+    lines = ELSEWHERE.sub("", "\n".join(blocks(guide)))
+    script = PRELUDE + lines.replace("http://127.0.0.1:8080", address).replace(".venv/bin/python", sys.executable)
+    (directory / "flux.toml").write_text('[model]\ntype = "flux"\n')
+    (directory / "dataset.toml").write_text("resolutions = [512]\n")
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=directory,
+        env={"PATH": os.environ["PATH"], "BASE": f"{address}/api/v1", "HOME": str(directory)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    assert "command not found" not in done.stderr, done.stderr
+    server.client.get("/health", headers={"X-Request-ID": "the-last"})
+    until(lambda: any(line.get("request_id") == "the-last" for line in server.log()), what="the last line of its log")
+    return [line for line in server.log() if line["message"] == "request"]
+
+
+def is_as_shown(request: dict[str, Any]) -> bool:
+    return request["status"] < 400 or request["status"] in (499, REFUSED.get((request["method"], request.get("route"))))
+
+
+@pytest.fixture
+def server(tmp_path: Path):
+    with TrainingServer(tmp_path / "server") as started:
+        yield started
+
+
+def test_every_line_of_the_quickstart_runs(server: TrainingServer, tmp_path: Path):
+    assert [request for request in run("QUICKSTART.md", server, tmp_path) if not is_as_shown(request)] == []
+
+
+def test_every_line_of_the_api_guide_runs_and_every_route_has_one(server: TrainingServer, tmp_path: Path):
+    requests = run("TRAINING_API.md", server, tmp_path)
+    assert [request for request in requests if not is_as_shown(request)] == []
+    document = server.client.get("/openapi.json").json()
+    routes = {(method.upper(), path) for path, ways in document["paths"].items() for method in ways}
+    shown = {(request["method"], _braced(request.get("route") or request["path"])) for request in requests}
+    # The second address of a route is named beside the first.
+    assert routes - shown <= {("POST", "/api/v1/training/stop/{task_id}"), ("GET", "/api/v1/metrics")}
+
+
+def _braced(route: str) -> str:
+    return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", route)
