@@ -27,6 +27,7 @@ from api.shell.protocol import HTTPProtocol, WebSocketProtocol, limit_send_buffe
 from api.shell.reply import NOSNIFF, ClientGone, Connection, Handshake, Headers, Reply
 from api.shell.unread import PATIENCE_SECONDS, Unread
 from api.shell.wsgi import FlaskBelow
+from api.utils.caller import has_caller_left
 from api.utils.clock import Clock
 from api.utils.envelope import encode_answer
 from api.utils.ids import current_request_id
@@ -192,6 +193,7 @@ class Shell:
             scope["headers"] = [*kept, (b"content-length", b"%d" % len(body))]
         async with self._place():
             reply.require_client()
+            has_caller_left.set(reply.has_lost_client)
             answer = await self._flask.ask(scope, body)
         file = scope["state"].pop(FILE, None)
         if file is None:

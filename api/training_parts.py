@@ -10,6 +10,7 @@ from api.executors.local import LocalExecutor
 from api.services.attempt_checks import AttemptChecks
 from api.services.attempt_ending import AttemptEnding
 from api.services.attempt_starter import AttemptStarter
+from api.services.checkpoint_saving import CheckpointSaving
 from api.services.disk import DiskReserve
 from api.services.dispatcher import Dispatcher
 from api.services.gpu_events import GPUEvents
@@ -42,6 +43,7 @@ class Training:
     """The use cases, the loop behind them, and the trainers by name."""
 
     service: TrainingService
+    saving: CheckpointSaving
     loop: TrainingLoop
     strays: Strays
     trainers: Mapping[str, Trainer]
@@ -115,7 +117,8 @@ def build_training(
     service = TrainingService(
         tasks, attempts, checker, dispatcher, reconciler, trainers, gpus, clock, root, loop.wake, wishes
     )
-    return Training(service, loop, found, trainers)
+    saving = CheckpointSaving(service, tasks, attempts, trainers, clock)
+    return Training(service, saving, loop, found, trainers)
 
 
 def _build_leaderships(

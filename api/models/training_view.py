@@ -251,9 +251,10 @@ class CheckpointList:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A file that a training made; `path` is what a download names."""
+    """A file that a training made; `path` is what a download asks for."""
 
     path: str
+    download_name: str  #: what the download is called
     kind: str  #: model, checkpoint, sample, events, config, other
     size_bytes: int
     modified_at: datetime

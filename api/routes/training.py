@@ -14,9 +14,11 @@ from api.routes.schemas import PageQuery, file_responses
 from api.routes.training_request import StartBody, read_start
 from api.routes.training_schemas import (
     ArtifactsAnswer,
+    ArtifactsQuery,
     CheckpointsAnswer,
     DeletedAnswer,
     DeleteQuery,
+    FileOrder,
     ListQuery,
     MetricsQuery,
     PatchTraining,
@@ -31,6 +33,7 @@ from api.routes.training_schemas import (
     TrainingProgressAnswer,
     ValidationAnswer,
 )
+from api.services.artifacts import newest_first
 from api.utils.pagination import paginate
 from api.utils.responses import answer, answer_file
 
@@ -154,6 +157,19 @@ def resume(task_id: str, json_data: ResumeTraining) -> Response:
     return answer(task, 202, "queued", {"Location": f"/api/v1/training/{task_id}"})
 
 
+@training.post("/<task_id>/save")
+@training.output(TrainingAnswer, status_code=202)
+@training.doc(responses=[404, 409, 503])
+def save(task_id: str) -> Response:
+    """Save a checkpoint now
+
+    After its present step the trainer saves one and goes on; an event of the type `checkpoint` tells when it is there.
+    409 `not_training` while it loads or caches, and when it does not run. It takes no body.
+    """
+    task = services().saving.save(task_id, ACTOR)
+    return answer(task, 202, "asked", {"Location": f"/api/v1/training/{task_id}/checkpoints"})
+
+
 @training.post("/restart/<task_id>")
 @training.output(TrainingAnswer, status_code=201)
 @training.doc(responses=[404, 409, 422, 503, 507])
@@ -237,15 +253,17 @@ def get_checkpoints(task_id: str) -> Response:
 
 
 @training.get("/<task_id>/artifacts")
-@training.input(PageQuery, location="query")
+@training.input(ArtifactsQuery, location="query")
 @training.output(ArtifactsAnswer)
 @training.doc(responses=[404, 422])
-def get_artifacts(task_id: str, query_data: PageQuery) -> Response:
-    """The files that a training made, by path
+def get_artifacts(task_id: str, query_data: ArtifactsQuery) -> Response:
+    """The files that a training made
 
-    Saved models, checkpoints, samples and configurations of its output directory, with their sizes.
+    Saved models, checkpoints, samples and configurations of its output directory, with their sizes: by path, or the
+    newest first.
     """
-    found = list(enumerate(services().training.get_artifacts(task_id), start=1))
+    files = services().training.get_artifacts(task_id)
+    found = list(enumerate(newest_first(files) if query_data.order is FileOrder.NEWEST else files, start=1))
     page = paginate(found, lambda row: row[0], query_data.page())
     total = sum(artifact.size_bytes for _, artifact in found)
     rows = [artifact for _, artifact in page.rows]
@@ -257,7 +275,8 @@ def get_artifacts(task_id: str, query_data: PageQuery) -> Response:
 def get_artifact(task_id: str, path: str) -> Response:
     """Download a file
 
-    Streamed; `Range` asks for a part, so that a download that broke off can be continued.
+    Streamed; a saved model is called by its task and epoch or step. `Range` asks for a part, so that a download that
+    broke off can be continued.
     """
     return answer_file(request.environ, services().training.open_artifact(task_id, path))
 

@@ -1,5 +1,6 @@
 """What requests about trainings may hold, and what their answers look like."""
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
@@ -148,7 +149,9 @@ class StopQuery(Strict):
 
 
 class ResumeTraining(TrainerFiles):
-    """How to go on. What is given replaces what the task had; `config` and `dataset` are merged into it."""
+    """How to go on. What is given replaces what the task had; `config` and `dataset` are merged into it; `config` also
+    into a text.
+    """
 
     model_config = ConfigDict(
         strict=True, json_schema_extra={"example": {"config": {"epochs": 6}}, "allOf": [_ONE_WISH]}
@@ -170,7 +173,10 @@ class ResumeTraining(TrainerFiles):
             if text is not None:
                 changed |= {f"{name}_toml": text, name: {}}
         for name, given in (("config", self.config), ("dataset", self.dataset), ("env", self.env)):
-            if given is not None:
+            if name == "config" and given is not None and task.config_toml is not None:
+                # They are set in the task's own text, or stand beside the one that replaces it.
+                changed[name] = given
+            elif given is not None:
                 changed[name] = _merge(changed.get(name, getattr(task, name)), given)
         if self.names_gpus:
             changed["gpus"] = self.gpus()
@@ -256,6 +262,19 @@ class MetricsQuery(Strict):
     since_step: Step | None = Field(None, description="only from this step (or epoch) on")
 
 
+class FileOrder(StrEnum):
+    """In which order files are listed."""
+
+    PATH = "path"
+    NEWEST = "newest"
+
+
+class ArtifactsQuery(PageQuery):
+    """Which files."""
+
+    order: FileOrder = Field(FileOrder.PATH, description="path: numbers in it by their value; newest: the newest first")
+
+
 class DeleteQuery(Strict):
     """What to delete."""
 
@@ -277,7 +296,7 @@ class TrainingEventList(Shown):
 
 
 class ArtifactList(Shown):
-    """Files, by path."""
+    """Files."""
 
     artifacts: list[Artifact]
     total_bytes: int

@@ -1,13 +1,14 @@
 """The files that a training made: listed, and opened so that nothing outside of its directory can be reached."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from api.errors import NotFound
 from api.models.training_view import Artifact
+from api.services.download_names import name_download, natural
 from api.utils.clock import time_of
 from api.utils.foreign_files import open_directory, open_plain_at
 from api.utils.foreign_trees import walk
@@ -40,12 +41,19 @@ class OpenFile:
     modified_at: float
 
 
-def list_artifacts(root: Path, complete: Mapping[str, bool]) -> list[Artifact]:
-    """Every file under the output directory, by path. `complete`: of each checkpoint, by name, whether it is."""
+def list_artifacts(root: Path, complete: Mapping[str, bool], task: str) -> list[Artifact]:
+    """Every file under the output directory, by path. `complete`: of each checkpoint, by name, whether it is. `task`
+    is what downloads are named after.
+    """
     below = walk(str(root), _OUTPUT_LEVELS, MAX_ENTRIES)
     shown = ((PurePosixPath(path), status) for path, status in below if not _is_hidden(path.rsplit("/", 1)[-1]))
-    found = [_describe(path, status, complete) for path, status in islice(shown, MAX_FILES)]
-    return sorted(found, key=lambda artifact: artifact.path)
+    found = [_describe(path, status, complete, task) for path, status in islice(shown, MAX_FILES)]
+    return sorted(found, key=lambda artifact: natural(artifact.path))
+
+
+def newest_first(files: Iterable[Artifact]) -> list[Artifact]:
+    """The same files by their time; those of one moment by path, backwards."""
+    return sorted(files, key=lambda file: (file.modified_at, natural(file.path)), reverse=True)
 
 
 def _is_hidden(name: str) -> bool:
@@ -58,10 +66,11 @@ def _shown(name: str) -> str:
     return os.fsencode(name).decode(errors="replace")
 
 
-def _describe(path: PurePosixPath, entry: os.stat_result, complete: Mapping[str, bool]) -> Artifact:
+def _describe(path: PurePosixPath, entry: os.stat_result, complete: Mapping[str, bool], task: str) -> Artifact:
     checkpoint = next((part for part in path.parts if part.startswith("global_step")), None)
     return Artifact(
         path=_shown(str(path)),
+        download_name=name_download(task, _shown(str(path))),
         kind=_kind(path),
         size_bytes=entry.st_size,
         modified_at=time_of(entry.st_mtime),
@@ -81,8 +90,11 @@ def _kind(path: PurePosixPath) -> str:
     return "config" if path.suffix == ".toml" else "other"
 
 
-def open_artifact(root: Path, path: str) -> OpenFile:
-    """Opens a file by its path below the root, following no link. Raises ArtifactNotFound."""
+def open_artifact(root: Path, path: str, task: str) -> OpenFile:
+    """Opens a file by its path below the root, following no link; `task` is what it is named after.
+
+    Raises ArtifactNotFound.
+    """
     parts = path.split("/")
     if not path or any(part in ("", ".", "..") or "\0" in part for part in parts):
         raise ArtifactNotFound
@@ -91,7 +103,7 @@ def open_artifact(root: Path, path: str) -> OpenFile:
     except OSError:
         raise ArtifactNotFound from None
     status = os.fstat(descriptor)
-    return OpenFile(descriptor, parts[-1], status.st_size, status.st_mtime)
+    return OpenFile(descriptor, name_download(task, path), status.st_size, status.st_mtime)
 
 
 def _open_below(root: Path, parts: list[str]) -> int:

@@ -5,7 +5,7 @@ from api.services.attempt_watch import AttemptWatch
 from api.services.checkpoint_pruning import prune_checkpoints
 from api.services.gpu_service import GPUService
 from api.services.gpu_supply import find_lost, measure_memory
-from api.services.hangs import HangLimits, describe_hang
+from api.services.hangs import HangLimits, describe_hang, is_stalled
 from api.storage.attempts import AttemptStore
 from api.storage.tasks import TaskStore
 from api.trainers.diagnosis import NAN_IN_A_ROW
@@ -46,6 +46,8 @@ class AttemptChecks:
         self._look_at_checkpoints(watch)
         self._give_caches_up(watch)
         self._measure_memory(watch)
+        now = self._clock.now().timestamp()
+        watch.heed_stall(is_stalled(watch.progress, watch.began_at, now, self._hang_limits))
         if task.status is not TaskStatus.STOPPING:
             self._look_at_gpus(task, watch)
             self._look_for_trouble(task, watch)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from api.executors.executor import AttemptRef, Executor, Submission
 from api.models.training import Attempt, AttemptStatus, ResumeOptions, TrainingTask
+from api.services.request_check import MASK
 from api.services.training_files import TaskFiles, task_files, write_private
 from api.trainers.trainer import Command, Launch, Trainer
 from api.utils.foreign_files import make_directory
@@ -58,6 +59,9 @@ class AttemptStarter:
             resume=options,
             gpu_names=self._name_gpus(attempt.gpu_uuids),
         )
+        secrets = files.read_secrets()
+        if is_new:
+            _check_secrets(task, secrets)
         try:
             command = trainer.prepare(task.request, task.plan, launch)
             if is_new:
@@ -70,7 +74,7 @@ class AttemptStarter:
             ref=self.ref(attempt),
             argv=command.argv,
             cwd=command.cwd,
-            env={**self._environment, **command.env, **files.read_secrets()},
+            env={**self._environment, **command.env, **secrets},
             phrases=(trainer.completed_phrase, trainer.stopped_phrase),
             step_prefix=trainer.step_prefix,
             log_max_bytes=self._log_max_bytes,
@@ -88,3 +92,11 @@ class AttemptStarter:
     def submit(self, submission: Submission) -> None:
         """Starts the attempt's supervisor, or one that takes it over. Raises OSError."""
         self._executor.submit(submission)
+
+
+def _check_secrets(task: TrainingTask, secrets: Mapping[str, str]) -> None:
+    """Raises CannotStart when some are not here: the database has the masks, a STORAGE_ROOT the secrets."""
+    missing = sorted(name for name, value in task.request.env.items() if value == MASK and name not in secrets)
+    if missing:
+        names = ", ".join(missing)
+        raise CannotStart(f"{names} is not kept in this STORAGE_ROOT, so perhaps in another server's: give it again")

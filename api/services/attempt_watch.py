@@ -14,6 +14,7 @@ from api.models.training import Attempt, Checkpoint, Stage, TrainingTask
 from api.services.series import append_points
 from api.services.training_files import write_private
 from api.services.training_news import TrainingNews
+from api.services.training_progress import show_progress, without_pace
 from api.trainers.output import Point, Progress
 from api.trainers.trainer import Trainer
 from api.utils.clock import Clock, Mark
@@ -79,7 +80,7 @@ class AttemptWatch:
         self._points: list[Point] = []
         self._told: dict[str, int] = {}  # the last step of each series that was told
         self._checkpoints_at = self._saved_at = float("-inf")
-        self._cannot_save = False
+        self._cannot_save = self._is_stalled = False
         self._clock_offset = self._measure_clocks()
         self._seconds = max(0.0, (clock.now() - (attempt.started_at or attempt.created_at)).total_seconds())
         self._seconds_at = clock.monotonic()
@@ -110,6 +111,17 @@ class AttemptWatch:
     def seconds(self) -> float:
         """How long it has trained, whatever was done to the wall clock."""
         return self._seconds + self._clock.monotonic() - self._seconds_at
+
+    def show(self) -> dict[str, Any]:
+        """How far it is, in the form that is shown and kept."""
+        shown = show_progress(self.progress, self.attempt, self.seconds)
+        return without_pace(shown) if self._is_stalled else shown
+
+    def heed_stall(self, is_stalled: bool) -> None:
+        """Whether its steps come; those who follow it are told of a change."""
+        if is_stalled is not self._is_stalled:
+            self._is_stalled = is_stalled
+            self._news.note_progress(self.attempt.task_id)
 
     def heed_seconds(self, told: float | None) -> None:
         """Its supervisor's word for how long it has trained, which goes further back than this watch."""

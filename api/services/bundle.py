@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from api.services.checkpoint_saving import CheckpointSaving
 from api.services.gpu_service import GPUService
 from api.services.idempotency import IdempotencyStore
 from api.services.log_service import LogService
@@ -17,6 +18,7 @@ class Services:
 
     gpus: GPUService
     training: TrainingService
+    saving: CheckpointSaving
     logs: LogService
     system: SystemService
     strays: Strays

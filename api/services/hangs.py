@@ -10,6 +10,12 @@ from api.trainers.output import Progress
 USUAL_STEPS = 20.0
 LONGEST_STEPS = 3.0
 
+#: A step that takes so many times the usual one, twice the longest, and 20 s, says that the pace of those before
+#: tells nothing any more. That is long before it counts as hanging.
+STALLED_STEPS = 5.0
+STALLED_LONGEST = 2.0
+STALLED_SECONDS = 20.0
+
 
 @dataclass(frozen=True, slots=True)
 class HangLimits:
@@ -33,16 +39,31 @@ def describe_hang(progress: Progress, started_at: float, now: float, limits: Han
     return None
 
 
-def _without_step(progress: Progress, started_at: float, now: float, limits: HangLimits) -> str | None:
+def is_stalled(progress: Progress, started_at: float, now: float, limits: HangLimits) -> bool:
+    """Whether nobody can say how fast it is and how long it will take: no step comes, or it hangs."""
+    if progress.stage is not Stage.TRAINING:
+        return describe_hang(progress, started_at, now, limits) is not None
+    usual, longest = progress.seconds_per_step or 0.0, progress.longest_step or 0.0
+    bound = max(STALLED_SECONDS, STALLED_STEPS * usual, STALLED_LONGEST * longest)
+    return now - _last_step_at(progress, started_at) > min(bound, _step_bound(progress, limits))
+
+
+def _step_bound(progress: Progress, limits: HangLimits) -> float:
     bound = max(
         limits.step,
         USUAL_STEPS * (progress.seconds_per_step or 0.0),
         LONGEST_STEPS * (progress.longest_step or 0.0),
     )
-    if progress.seconds_per_step is None:
-        # No step yet to learn from: the first one compiles and fills caches.
-        bound = max(bound, limits.quiet)
-    since = max(progress.last_step_at or started_at, progress.stage_since or started_at)
+    # No step yet to learn from: the first one compiles and fills caches.
+    return max(bound, limits.quiet) if progress.seconds_per_step is None else bound
+
+
+def _last_step_at(progress: Progress, started_at: float) -> float:
+    return max(progress.last_step_at or started_at, progress.stage_since or started_at)
+
+
+def _without_step(progress: Progress, started_at: float, now: float, limits: HangLimits) -> str | None:
+    bound, since = _step_bound(progress, limits), _last_step_at(progress, started_at)
     if now - since <= bound:
         return None
     usual = "" if progress.seconds_per_step is None else f", where {progress.seconds_per_step:.1f} s is usual"

@@ -24,7 +24,7 @@ from api.services.attempt_watch import AttemptWatch
 from api.services.outcomes import Verdict, could_not_start
 from api.services.stop_wishes import StopWishes, Wish
 from api.services.training_news import TrainingNews
-from api.services.training_progress import show_progress
+from api.services.training_progress import UNKNOWN
 from api.storage.attempts import AttemptStore
 from api.storage.leadership import LeadershipLost
 from api.storage.tasks import TaskStore
@@ -40,9 +40,8 @@ RENEW_SECONDS = 15.0
 #: Seconds between two notes of the progress in the database.
 PROGRESS_SECONDS = 2.0
 
-#: Seconds that an attempt cannot be seen before its task says so, and how it begins to.
+#: Seconds that an attempt cannot be seen before its task says so.
 UNKNOWN_SECONDS = 5.0
-UNKNOWN = "How it is cannot be seen from here"
 
 #: Times in a row that a supervisor is started for one attempt before it counts as one that cannot be.
 SUBMISSIONS = 5
@@ -273,7 +272,7 @@ class Reconciler:
         latest = {}
         for watch in self._watches.values():
             try:
-                latest[watch.attempt.task_id] = show_progress(watch.progress, watch.attempt, watch.seconds)
+                latest[watch.attempt.task_id] = watch.show()
             except Exception:
                 self._say_trouble(watch.attempt)
         self._attempts.save_progress(latest, self._clock.now())

@@ -9,6 +9,9 @@ from api.models.training import Attempt
 from api.trainers.output import Progress
 from api.utils.formatting import format_duration
 
+#: How the warning of a task begins whose attempt nobody here can see.
+UNKNOWN = "How it is cannot be seen from here"
+
 
 def show_progress(progress: Progress, attempt: Attempt, seconds: float) -> dict[str, Any]:
     """The parts `progress`, `metrics` and `speed`, as plain JSON; NaN becomes null. `seconds`: how long it has trained.
@@ -52,6 +55,12 @@ def show_progress(progress: Progress, attempt: Attempt, seconds: float) -> dict[
         "warnings": list(progress.warnings),
         "attempt": attempt.uid,
     }
+
+
+def without_pace(shown: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of an attempt whose steps do not come, or cannot be seen: its speed and time left are not known."""
+    progress = {**shown["progress"], "eta_seconds": None, "eta_formatted": None}
+    return {**shown, "progress": progress, "speed": dict.fromkeys(shown["speed"])}
 
 
 def show_ended(progress: Progress, attempt: Attempt, seconds: float) -> dict[str, Any]:

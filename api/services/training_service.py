@@ -46,13 +46,14 @@ from api.services.gpu_service import GPUService
 from api.services.lost_output import count_lost
 from api.services.reconciler import Reconciler
 from api.services.request_check import RequestChecker
+from api.services.resume_changes import change_request
 from api.services.resume_points import last_complete
 from api.services.series import list_stretches
 from api.services.stop_waiting import StopWaiting
 from api.services.stop_wishes import StopWishes, Wish
 from api.services.task_preview import preview
 from api.services.training_files import TaskFiles, task_files
-from api.services.training_progress import NOTHING_YET, show_progress
+from api.services.training_progress import NOTHING_YET
 from api.services.training_view import Waiting, show_details, show_findings, show_progress_of, show_row, show_stopped
 from api.storage.attempts import AttemptStore
 from api.storage.tasks import TaskStore
@@ -227,7 +228,7 @@ class TrainingService:
     def _show_from_memory(self, watch: AttemptWatch) -> TaskDetails:
         """A task whose stop is carried out although the database cannot be used."""
         attempt, task = watch.attempt, self._wishes.show(watch.task)
-        live, files = show_progress(watch.progress, attempt, watch.seconds), self._files(task.task_id)
+        live, files = watch.show(), self._files(task.task_id)
         gpus, places, idle = self._gpus.get_all_gpus(), (files.output, files.log), Waiting(None, None)
         return show_details(task, (attempt,), live, watch.checkpoints, gpus, places, self._clock.now(), idle)
 
@@ -252,7 +253,7 @@ class TrainingService:
         if not task.status.is_finished:
             raise TaskActive(f"{task_id} is {task.status}.", data={"status": task.status})
         checkpoint, changes = self._resumable(task, options.checkpoint), change(task.request)
-        checked = self._checker.check(replace(task.request, **changes), task_id)
+        checked = self._checker.check(change_request(task.request, changes), task_id)
         _, plan = checked.require()
         if task.status is TaskStatus.COMPLETED and not changes:
             raise Conflict(
@@ -346,7 +347,7 @@ class TrainingService:
 
     def _live(self, task: TaskSummary, attempts: Sequence[Attempt]) -> dict[str, Any] | None:
         watch = self._reconciler.get_watch(attempts[-1].uid) if attempts and task.status.is_active else None
-        return None if watch is None else show_progress(watch.progress, attempts[-1], watch.seconds)
+        return None if watch is None else watch.show()
 
     def get_checkpoints(self, task_id: str) -> CheckpointList:
         """The checkpoints of a task, oldest first. Raises TaskNotFound."""
@@ -363,12 +364,12 @@ class TrainingService:
         """Every file that a task made, by path. Raises TaskNotFound."""
         task = self._tasks.get_summary(task_id)
         complete = {found.name: found.is_complete for found in self._checkpoints(task).checkpoints}
-        return list_artifacts(self._files(task_id).output, complete)
+        return list_artifacts(self._files(task_id).output, complete, task.name or task.model_type)
 
     def open_artifact(self, task_id: str, path: str) -> OpenFile:
         """One of these files, open for reading. Raises TaskNotFound, ArtifactNotFound."""
-        self._tasks.get_summary(task_id)
-        return open_artifact(self._files(task_id).output, path)
+        task = self._tasks.get_summary(task_id)
+        return open_artifact(self._files(task_id).output, path, task.name or task.model_type)
 
     def get_events(self, task_id: str, page: PageRequest) -> Page[TaskEvent]:
         """What happened to a task, oldest first. Raises TaskNotFound."""

@@ -24,7 +24,7 @@ from api.models.training_view import (
     TaskRow,
 )
 from api.services.forecast import Forecast
-from api.services.training_progress import NOTHING_YET, show_time
+from api.services.training_progress import NOTHING_YET, UNKNOWN, show_time, without_pace
 
 GPUs = Mapping[str | None, GPUInfo]
 
@@ -39,7 +39,14 @@ class Waiting:
 
 def show_row(task: TaskSummary, gpus: GPUs, waiting: Waiting) -> TaskRow:
     """A task in a list. `gpus`: by UUID."""
-    return TaskRow(**_row(task, gpus, waiting, task.progress or NOTHING_YET))
+    return TaskRow(**_row(task, gpus, waiting, _known(task, None)))
+
+
+def _known(task: TaskSummary, live: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """How far it is: `live`, or what the database keeps. Of one that nobody here can see the pace is not known."""
+    known = live or task.progress or NOTHING_YET
+    is_out_of_sight = task.status.is_active and (task.warning or "").startswith(UNKNOWN)
+    return without_pace(known) if is_out_of_sight else known
 
 
 def _row(task: TaskSummary, gpus: GPUs, waiting: Waiting, progress: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,7 +96,7 @@ def show_progress_of(
     task: TaskSummary, attempts: Sequence[Attempt], live: Mapping[str, Any] | None, now: datetime, reason: str | None
 ) -> TaskProgressView:
     """How far a task is; `live` is fresher than what the database keeps."""
-    progress = with_time(live or task.progress or NOTHING_YET, attempts, now)
+    progress = with_time(_known(task, live), attempts, now)
     return TaskProgressView(
         task_id=task.task_id,
         status=task.status,
@@ -132,7 +139,7 @@ def show_details(
     waiting: Waiting,
 ) -> TaskDetails:
     """Everything about a task. `directories`: of its output and of its log."""
-    progress = with_time(live or task.progress or NOTHING_YET, attempts, now)
+    progress = with_time(_known(task, live), attempts, now)
     output, log = directories
     return TaskDetails(
         **_row(task, {gpu.uuid: gpu for gpu in gpus}, waiting, progress),

@@ -4,8 +4,8 @@ import logging
 from pathlib import Path
 
 from api.models.training import Attempt
-from api.services.reconciler import UNKNOWN
 from api.services.server_identity import name_scope
+from api.services.training_progress import UNKNOWN
 from api.storage.attempts import AttemptStore
 from api.storage.leadership import Leaders
 from api.storage.tasks import TaskStore

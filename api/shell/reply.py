@@ -53,8 +53,12 @@ class Reply:
 
     def require_client(self) -> None:
         """Raises ClientGone when there is nobody to work for any more."""
-        if self._connection is not None and self._connection.is_closing():
+        if self.has_lost_client():
             raise ClientGone
+
+    def has_lost_client(self) -> bool:
+        """Whether the connection is closed or closing. Any thread may ask."""
+        return self._connection is not None and self._connection.is_closing()
 
     async def send(self, message: Message) -> None:
         """Sends a part of the answer once the client takes it. Raises ClientGone."""

@@ -48,6 +48,10 @@ class RunProtocol:
         """The file whose presence asks it to save a checkpoint and quit."""
         return run_dir / "save_quit"
 
+    def save_file(self, run_dir: Path) -> Path:
+        """The file whose presence asks it to save a checkpoint and go on."""
+        return run_dir / "save"
+
     def prepare_resume(self, run_dir: Path, checkpoint: str | None) -> None:
         """Makes a run directory ready to be resumed from. Raises ValueError for an unknown or incomplete checkpoint."""
         checkpoints.prepare_resume(run_dir, checkpoint)

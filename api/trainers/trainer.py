@@ -68,6 +68,10 @@ class Trainer(Protocol):
     stopped_phrase: str  #: what it prints when it quits because it was asked to
     step_prefix: str  #: what a step line begins with; the number follows
 
+    def problems(self) -> tuple[Mistake, ...]:
+        """Why it can start nothing on this machine, whatever is asked for; empty when it can."""
+        ...
+
     def check(self, request: TrainingRequest, output_dir: Path) -> Check:
         """Checks everything that can be checked without starting anything, and makes the plan."""
         ...
@@ -98,6 +102,10 @@ class Trainer(Protocol):
 
     def signal_file(self, run_dir: Path) -> Path:
         """The file whose presence asks it to save a checkpoint and quit."""
+        ...
+
+    def save_file(self, run_dir: Path) -> Path:
+        """The file whose presence asks it to save a checkpoint and go on."""
         ...
 
     def prepare_resume(self, run_dir: Path, checkpoint: str | None) -> None:

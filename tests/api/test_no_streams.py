@@ -19,7 +19,14 @@ def arguments(world: World) -> dict[str, str]:
     task_id = world.run()
     world.make_checkpoints(task_id, 10)
     digest, name = world.client.get("/").text.partition('="/dashboard/')[2].partition('"')[0].split("/", 1)
-    return {"task_id": task_id, "gpu_id": "0", "digest": digest, "name": name, "path": "absent"}
+    return {
+        "task_id": task_id,
+        "gpu_id": "0",
+        "digest": digest,
+        "name": name,
+        "path": "absent",
+        "attempt_uid": "absent.1",
+    }
 
 
 @pytest.fixture

@@ -100,6 +100,20 @@ def test_links_pipes_and_secrets_are_not_listed(world: World, training: str):
     assert world.client.data(f"{TRAINING}/{training}/artifacts")["pagination"]["total"] == 8
 
 
+def test_files_can_be_listed_newest_first(world: World, training: str):
+    run_dir = world.output(training) / RUN_DIR
+    for epoch, at in ((2, 10**9 + 2), (10, 10**9 + 10)):
+        (run_dir / f"epoch{epoch}").mkdir()
+        (run_dir / f"epoch{epoch}" / "adapter_model.safetensors").write_bytes(b"m")
+        os.utime(run_dir / f"epoch{epoch}" / "adapter_model.safetensors", (at, at))
+    os.utime(run_dir / "epoch1" / "adapter_model.safetensors", (10**9, 10**9))
+    url = f"{TRAINING}/{training}/artifacts"
+    for order, expected in {"newest": ["epoch10", "epoch2", "epoch1"], "path": ["epoch1", "epoch2", "epoch10"]}.items():
+        listed = [one["path"] for one in world.client.data(url, params={"order": order})["artifacts"]]
+        assert [path.split("/")[1] for path in listed if path.endswith(".safetensors")] == expected
+    assert world.client.get(url, params={"order": "oldest"}).status_code == 422
+
+
 # -- downloads -----------------------------------------------------------------------------------------------------
 
 
@@ -118,6 +132,19 @@ def test_head_is_the_same_without_the_content(world: World, training: str):
     get, head = download(world, training), world.client.ask("HEAD", path_of(training))
     assert (head.status_code, head.content) == (200, b"")
     assert {**head.headers, "x-request-id": ""} == {**get.headers, "x-request-id": ""}
+
+
+def test_models_of_different_trainings_are_downloaded_under_different_names(world: World, training: str):
+    world.client.patch(f"{TRAINING}/{training}", json={"name": "My cats/2"})
+    (shown,) = [
+        one["download_name"]
+        for one in world.client.data(f"{TRAINING}/{training}/artifacts")["artifacts"]
+        if one["path"] == MODEL
+    ]
+    assert shown == "My-cats-2-epoch1.safetensors"
+    assert download(world, training).headers["content-disposition"] == f'attachment; filename="{shown}"'
+    world.client.patch(f"{TRAINING}/{training}", json={"name": None})
+    assert 'filename="toy-epoch1.safetensors"' in download(world, training).headers["content-disposition"]
 
 
 @pytest.mark.parametrize(

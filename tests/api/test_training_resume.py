@@ -129,6 +129,33 @@ def test_text_and_structured_form_together_are_refused(world: World, stopped: st
     refused(world, stopped, 422, config_toml="epochs = 9\n", config={"epochs": 5})
 
 
+def test_values_are_set_in_a_configuration_that_is_text(world: World):
+    text = "# my settings\nepochs = 3  # few\nmax_steps = 90\n\n[toy]\nsteps_per_epoch = 10\n"
+    task_id = world.run(config=None, config_toml=text)
+    world.make_checkpoints(task_id, 10)
+    world.end(task_id)
+    task = resume(world, task_id, config={"epochs": 6, "max_steps": None, "toy": {"seed": 4}})
+    written = "# my settings\nepochs = 6  # few\n\n[toy]\nsteps_per_epoch = 10\nseed = 4\n"
+    assert (task["request"]["config_toml"], task["plan"]["total_steps"]) == (written, 60)
+    assert task["request"]["config"] == {}
+
+
+@pytest.mark.parametrize(
+    ("config", "pointer"),
+    [
+        ({"toy": {"seed": None}}, "/config/toy/seed"),
+        ({"absent": {"key": 1}}, "/config"),
+        ({"epocs": 1}, "/config_toml/epocs"),
+    ],
+)
+def test_what_cannot_be_set_in_a_text_is_refused(world: World, config: dict[str, Any], pointer: str):
+    task_id = world.run(config=None, config_toml="epochs = 3\n[toy]\nseed = 1\n")
+    world.make_checkpoints(task_id, 10)
+    world.end(task_id)
+    envelope = refused(world, task_id, 422, config=config)
+    assert [mistake["pointer"] for mistake in envelope["error"]["errors"]] == [pointer]
+
+
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [

@@ -156,3 +156,13 @@ def test_deleting_a_training_removes_its_secrets_even_if_the_files_stay(world: W
     world.client.post(f"{TRAINING}/stop/{task_id}")
     assert world.client.delete(f"{TRAINING}/{task_id}").status_code == 200
     assert holders(world.storage) == set()
+
+
+def test_training_whose_secrets_are_in_another_storage_is_not_started_without_them(world: World):
+    task_id = world.start(env={"HF_TOKEN": TOKEN})
+    (world.storage / "tasks" / task_id / "secrets.json").unlink()
+    world.train()
+    task = world.get(task_id)
+    assert task["status"] == "failed"
+    assert "HF_TOKEN is not kept in this STORAGE_ROOT" in task["failure"]["detail"]
+    assert world.executor.submissions == []

@@ -1,6 +1,7 @@
 """What needs attention is said while a training runs; what it shows can be sent again."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -115,6 +116,32 @@ def test_training_that_makes_no_step_is_told_and_stopped_where_that_is_wanted(ma
     assert "no step for 301 s" in world.get(told)["warning"]
     assert world.get(told)["status"] == "running"
     assert world.get(stopped)["status"] == "stopping"
+
+
+def test_training_that_makes_no_step_shows_no_speed_and_no_time_left(make_world: MakeWorld):
+    clock = FakeClock()
+    world = make_world(clock=clock)
+    task_id = world.run()
+    step = "steps: {} loss: 0.5 iter time (s): 1.0 samples/sec: 64.0\n"
+    world.prints(task_id, "".join(step.format(n) for n in (1, 2, 3)))
+    world.train()
+
+    def pace() -> tuple[Any, ...]:
+        world.note_progress()
+        (row,) = world.client.data(f"{TRAINING}/list")["tasks"]
+        far = world.client.data(f"{TRAINING}/{task_id}/progress")
+        seen = [(one["speed"]["steps_per_second"], one["progress"]["eta_seconds"]) for one in (far, row)]
+        assert seen[0] == seen[1]
+        return seen[0]
+
+    before = pace()
+    assert None not in before
+    clock.advance(19)
+    assert pace() == before
+    clock.advance(2)
+    assert pace() == (None, None)
+    world.prints(task_id, step.format(4))
+    assert None not in pace()
 
 
 @pytest.mark.parametrize("seconds", [86_400, -86_400])

@@ -27,6 +27,19 @@ def test_training_that_cannot_be_seen_keeps_its_status_and_its_gpus(world: World
     assert world.get(waiting)["status"] == "queued"
 
 
+def test_training_that_cannot_be_seen_shows_no_speed_and_no_time_left(world: World):
+    task_id = world.run()
+    steps = "".join(f"steps: {n} loss: 0.5 iter time (s): 1.0 samples/sec: 64.0\n" for n in (1, 2, 3))
+    world.prints(task_id, steps)
+    world.note_progress()
+    assert world.get(task_id)["speed"]["steps_per_second"] == 1.0
+    world.executor.is_unknown(world.uid(task_id), WHY, age=3600.0)
+    world.train()
+    (row,) = world.client.data("/api/v1/training/list")["tasks"]
+    for shown in (world.get(task_id), row):
+        assert (set(shown["speed"].values()), shown["progress"]["eta_seconds"]) == ({None}, None)
+
+
 def test_warning_goes_when_the_training_is_seen_again(world: World):
     task_id = world.run()
     world.executor.is_unknown(world.uid(task_id), WHY, age=3600.0)

@@ -14,6 +14,8 @@ from typing import BinaryIO
 
 from PIL import Image
 
+from api.utils.caller import has_caller_left
+
 #: Suffixes that the trainer takes for videos: those of imageio, in lower and in upper case only.
 _VIDEO_NAMES = """
 264 265 3g2 3gp a64 A64 adp amr amv asf avc avi avr avs avs2 avs3 bmv cavs cdg cdxl cgi chk cif cpk dat dav dif dnxhd
@@ -101,16 +103,17 @@ class Budget:
         self._monotonic = monotonic
         self._until = monotonic() + seconds
         self._deadline = self._until + REASONING_SECONDS
+        self._has_caller_left = has_caller_left.get()
         self.entries = entries
 
     @property
     def is_spent(self) -> bool:
-        """Whether the time is over."""
-        return self._monotonic() >= self._until
+        """Whether the time is over, or the one who asked has left."""
+        return self._monotonic() >= self._until or self._has_caller_left()
 
     def require(self) -> None:
         """Raises TooLong when the check must end."""
-        if self._monotonic() >= self._deadline:
+        if self._monotonic() >= self._deadline or self._has_caller_left():
             raise TooLong
 
 

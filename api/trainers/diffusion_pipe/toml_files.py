@@ -1,19 +1,17 @@
-"""TOML as the trainer reads and writes it: parsed by the same package, edited with comments and order kept."""
+"""TOML as the trainer reads and writes it: parsed by the same package."""
 
-import math
 import tomllib
 from collections.abc import Iterator
 from typing import Any
 
 import toml
-import tomlkit
-from tomlkit.exceptions import TOMLKitError
 
 from api.trainers import toml_text
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.pointers import pointer, shown
+from api.trainers.toml_edit import Path, edit, reads_as, same
 
-Path = tuple[str | int, ...]
+__all__ = ["Path", "edit", "fits", "leaves", "mixed_arrays", "parse", "write"]
 
 _SIMPLIFY = "Leave some out, or write it more plainly."
 
@@ -55,24 +53,7 @@ def write(values: dict[str, Any]) -> str | None:
         text = toml_text.write(values)
     except (ValueError, TypeError, RecursionError):
         return None
-    return text if _reads_as(text, values) else None
-
-
-def edit(text: str, changes: dict[Path, Any], removed: tuple[str, ...] = ()) -> str | None:
-    """The text with values set (in tables that are there) and keys removed; all else stays. None when it cannot be."""
-    try:
-        document = tomlkit.parse(text)
-        wanted = tomllib.loads(text)
-        for path, value in changes.items():
-            _set(document, path, value)
-            _set(wanted, path, value)
-        for key in removed:
-            document.pop(key, None)
-            wanted.pop(key, None)
-        edited = tomlkit.dumps(document)
-    except (TOMLKitError, ValueError, TypeError, KeyError, RecursionError):
-        return None
-    return edited if _reads_as(edited, wanted) else None
+    return text if reads_as(text, values) else None
 
 
 def mixed_arrays(values: Any, path: Path = ()) -> Iterator[Path]:
@@ -133,7 +114,7 @@ def _compare(text: str, values: dict[str, Any], base: str, findings: Findings) -
                 "Tables of a dataset within braces are known to trouble the trainer's caching.",
                 "Write [[directory]] with a line for each key.",
             )
-    if not _same(read, values):
+    if not same(read, values):
         findings.error(
             base,
             "The trainer's TOML parser reads other values here than are written.",
@@ -153,32 +134,5 @@ def _inline_tables(values: Any, path: Path = ()) -> Iterator[Path]:
             yield from _inline_tables(value, (*path, index))
 
 
-def _reads_as(text: str, values: dict[str, Any]) -> bool:
-    try:
-        text.encode()
-        return _same(toml.loads(text), values) and _same(tomllib.loads(text), values)
-    except Exception:
-        return False
-
-
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_same, one, other))
-    if isinstance(one, float) and isinstance(other, float):
-        return one == other or (math.isnan(one) and math.isnan(other))
-    if isinstance(one, str | bool | int | float):
-        return type(one) is type(other) and bool(one == other)
-    # Dates: both packages have types of their own, and the trainer takes none of them.
-    return one is not None and not isinstance(other, str | int | float | dict | list)
-
-
 def _kind(value: Any) -> type:
     return dict if isinstance(value, dict) else type(value)
-
-
-def _set(target: Any, path: Path, value: Any) -> None:
-    for part in path[:-1]:
-        target = target[part]
-    target[path[-1]] = value

@@ -28,7 +28,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def content(root: Path, path: str) -> bytes | None:
     try:
-        file = open_artifact(root, path)
+        file = open_artifact(root, path, "t")
     except ArtifactNotFound:
         return None
     with os.fdopen(file.descriptor, "rb") as opened:
@@ -36,7 +36,7 @@ def content(root: Path, path: str) -> bytes | None:
 
 
 def test_file_is_opened_with_its_size(root: Path):
-    file = open_artifact(root, "run/global_step10/state")
+    file = open_artifact(root, "run/global_step10/state", "t")
     os.close(file.descriptor)
     assert (file.name, file.size) == ("state", 1)
 
@@ -65,13 +65,13 @@ def test_refusal_leaves_nothing_open(root: Path):
 
 
 def test_list_is_in_order_and_has_files_only(root: Path):
-    assert [one.path for one in list_artifacts(root, {})] == ["file", "run/global_step10/state"]
+    assert [one.path for one in list_artifacts(root, {}, "t")] == ["file", "run/global_step10/state"]
 
 
 def test_checkpoint_that_nobody_knows_is_not_complete(root: Path):
-    assert [one.is_complete for one in list_artifacts(root, {})] == [True, False]
-    assert [one.is_complete for one in list_artifacts(root, {"global_step10": True})] == [True, True]
-    assert [one.is_complete for one in list_artifacts(root, {"global_step10": False})] == [True, False]
+    assert [one.is_complete for one in list_artifacts(root, {}, "t")] == [True, False]
+    assert [one.is_complete for one in list_artifacts(root, {"global_step10": True}, "t")] == [True, True]
+    assert [one.is_complete for one in list_artifacts(root, {"global_step10": False}, "t")] == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -93,13 +93,13 @@ def test_kind_of_a_file_is_known_by_its_name(tmp_path: Path, path: str, kind: st
     file = tmp_path / path
     file.parent.mkdir(parents=True)
     file.touch()
-    assert [one.kind for one in list_artifacts(tmp_path, {})] == [kind]
+    assert [one.kind for one in list_artifacts(tmp_path, {}, "t")] == [kind]
 
 
 def test_name_that_is_no_text_is_listed_and_opened_all_the_same(tmp_path: Path):
     (tmp_path / os.fsdecode(b"\xff")).mkdir()
     (tmp_path / os.fsdecode(b"\xff") / os.fsdecode(b"a\xfe")).write_bytes(b"inside")
-    (shown,) = [one.path for one in list_artifacts(tmp_path, {})]
+    (shown,) = [one.path for one in list_artifacts(tmp_path, {}, "t")]
     assert shown == "\ufffd/a\ufffd"
     assert content(tmp_path, shown) == b"inside"
 
@@ -108,18 +108,18 @@ def test_time_that_no_calendar_has_is_listed_all_the_same(tmp_path: Path, monkey
     # Only some file systems keep such a time.
     status = os.stat_result((0o100644, 0, 0, 1, 0, 0, 5, 0, 10**15, 0))
     monkeypatch.setattr(artifacts, "walk", lambda root, levels, most: [("a", status)])
-    assert list_artifacts(tmp_path, {})[0].modified_at.year == 9999
+    assert list_artifacts(tmp_path, {}, "t")[0].modified_at.year == 9999
 
 
 def test_list_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(artifacts, "MAX_FILES", 3)
     for number in range(5):
         (tmp_path / str(number)).touch()
-    assert len(list_artifacts(tmp_path, {})) == 3
+    assert len(list_artifacts(tmp_path, {}, "t")) == 3
 
 
 def test_directory_that_is_not_there_has_no_files(tmp_path: Path):
-    assert list_artifacts(tmp_path / "absent", {}) == []
+    assert list_artifacts(tmp_path / "absent", {}, "t") == []
     assert content(tmp_path / "absent", "x") is None
 
 
@@ -127,10 +127,10 @@ def test_directory_that_is_not_there_has_no_files(tmp_path: Path):
 def test_what_is_no_file_is_no_artifact(tmp_path: Path, plant: Plant):
     (tmp_path / "run").mkdir()
     plant(tmp_path / "run" / "sample.png")
-    listed = {artifact.path for artifact in list_artifacts(tmp_path, {})}
+    listed = {artifact.path for artifact in list_artifacts(tmp_path, {}, "t")}
     if "run/sample.png" not in listed:
         with pytest.raises(ArtifactNotFound):
-            open_artifact(tmp_path, "run/sample.png")
+            open_artifact(tmp_path, "run/sample.png", "t")
 
 
 def test_directories_without_end_are_listed_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -138,10 +138,10 @@ def test_directories_without_end_are_listed_in_part(tmp_path: Path, monkeypatch:
     for number in range(100):
         (tmp_path / str(number) / "below").mkdir(parents=True)
     (tmp_path / "file").touch()
-    assert len(list_artifacts(tmp_path, {})) <= 1
+    assert len(list_artifacts(tmp_path, {}, "t")) <= 1
 
 
 def test_file_with_a_time_that_no_calendar_has_is_listed(tmp_path: Path):
     (tmp_path / "file").touch()
     os.utime(tmp_path / "file", ns=(-(10**18), -(10**18)))
-    assert [artifact.modified_at.year for artifact in list_artifacts(tmp_path, {})] == [1970]
+    assert [artifact.modified_at.year for artifact in list_artifacts(tmp_path, {}, "t")] == [1970]

@@ -99,7 +99,9 @@ def test_busy_error_names_the_holder_and_what_is_free(service: GPUService, sweep
     service.register_task([0], TaskType.TRAINING, "mine")
     with pytest.raises(GPUBusy) as busy:
         service.register_task([1, 0], TaskType.TRAINING)
-    assert busy.value.data == {"held_by": {source.identities[0].uuid: "mine"}, "available_gpus": [1]}
+    told = busy.value.data
+    assert (told["held_by"], told["available_gpus"]) == ({source.identities[0].uuid: "mine"}, [1])
+    assert (told["gpu_id"], told["current_task"].task_id) == (0, "mine")
     assert busy.value.detail == "GPU 0 is held by mine."
 
 

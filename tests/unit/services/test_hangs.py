@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.models.training import Stage
-from api.services.hangs import LONGEST_STEPS, USUAL_STEPS, HangLimits, describe_hang
+from api.services.hangs import LONGEST_STEPS, USUAL_STEPS, HangLimits, describe_hang, is_stalled
 from api.trainers.progress import Progress
 
 LIMITS = HangLimits(step=300, quiet=1800)
@@ -51,6 +51,21 @@ def test_step_is_measured_by_those_before(usual: float, longest: float, bound: f
 def test_evaluation_before_a_step_does_not_count_against_it():
     known = {"stage": Stage.TRAINING, "seconds_per_step": 1.0, "last_step_at": START}
     assert hangs(1000, **known, stage_since=START + 900) is None
+
+
+@pytest.mark.parametrize(("usual", "longest", "bound"), [(0.1, 0.2, 20), (10.0, 10.0, 50), (10.0, 40.0, 80)])
+def test_pace_is_not_known_long_before_it_hangs(usual: float, longest: float, bound: float):
+    known = Progress(stage=Stage.TRAINING, seconds_per_step=usual, longest_step=longest, last_step_at=START)
+    assert not is_stalled(known, START, START + bound, LIMITS)
+    assert is_stalled(known, START, START + bound + 1, LIMITS)
+    assert describe_hang(known, START, START + bound + 1, LIMITS) is None
+
+
+@pytest.mark.parametrize("stage", QUIET_STAGES)
+def test_stage_without_steps_stalls_when_it_hangs(stage: Stage):
+    known = Progress(stage=stage, seconds_per_step=1.0, last_line_at=START)
+    assert not is_stalled(known, START, START + 1800, LIMITS)
+    assert is_stalled(known, START, START + 1801, LIMITS)
 
 
 @given(

@@ -24,3 +24,7 @@ def test_missing_output_directory_has_no_run_directory(tmp_path: Path):
 
 def test_stop_is_asked_for_in_the_run_directory(tmp_path: Path):
     assert PROTOCOL.signal_file(tmp_path) == tmp_path / "save_quit"
+
+
+def test_checkpoint_is_asked_for_in_the_run_directory(tmp_path: Path):
+    assert PROTOCOL.save_file(tmp_path) == tmp_path / "save"

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from api.trainers.diffusion_pipe.batches import Batches
 from api.trainers.diffusion_pipe.buckets import Bucketing
-from api.trainers.diffusion_pipe.media import Budget, Looks, Unreadable, look_at
+from api.trainers.diffusion_pipe.media import Budget, Looks, TooLong, Unreadable, look_at
 from api.trainers.diffusion_pipe.totals import Item, Share, count_steps
+from api.utils.caller import has_caller_left
 from tests.unit.trainers.diffusion_pipe.builders import Case, make_images, write_image
 
 
@@ -237,3 +238,15 @@ def test_budget_is_spent_when_its_time_is_over():
     assert not budget.is_spent
     now[0] = 3.0
     assert budget.is_spent
+
+
+def test_check_ends_when_the_one_who_asked_has_left():
+    left = False
+    token = has_caller_left.set(lambda: left)
+    budget = Budget(3.0)
+    has_caller_left.reset(token)
+    budget.require()
+    left = True
+    assert budget.is_spent
+    with pytest.raises(TooLong):
+        budget.require()

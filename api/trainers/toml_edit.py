@@ -1,0 +1,57 @@
+"""A TOML text with some of its values changed, its comments and order kept."""
+
+import math
+import tomllib
+from typing import Any
+
+import toml
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+
+Path = tuple[str | int, ...]
+
+
+def edit(text: str, changes: dict[Path, Any], removed: tuple[str, ...] = ()) -> str | None:
+    """The text with values set (in tables that are there) and keys removed; all else stays. None when it cannot be."""
+    try:
+        document = tomlkit.parse(text)
+        wanted = tomllib.loads(text)
+        for path, value in changes.items():
+            _set(document, path, value)
+            _set(wanted, path, value)
+        for key in removed:
+            document.pop(key, None)
+            wanted.pop(key, None)
+        edited = tomlkit.dumps(document)
+    except (TOMLKitError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return edited if reads_as(edited, wanted) else None
+
+
+def reads_as(text: str, values: dict[str, Any]) -> bool:
+    """Whether the trainer's parser and Python's own read the text as exactly these values."""
+    try:
+        text.encode()
+        return same(toml.loads(text), values) and same(tomllib.loads(text), values)
+    except Exception:
+        return False
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two parsers read the same values."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return one == other or (math.isnan(one) and math.isnan(other))
+    if isinstance(one, str | bool | int | float):
+        return type(one) is type(other) and bool(one == other)
+    # Dates: both packages have types of their own, and the trainer takes none of them.
+    return one is not None and not isinstance(other, str | int | float | dict | list)
+
+
+def _set(target: Any, path: Path, value: Any) -> None:
+    for part in path[:-1]:
+        target = target[part]
+    target[path[-1]] = value

@@ -1,0 +1,39 @@
+"""What the documentation promises to be whole is whole."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from api import errors
+from api.config import Config
+from api.models.event import EventType
+from api.models.training import CauseCode, EventKind, Stage, TaskStatus
+
+ROOT = Path(__file__).parents[2]
+GUIDE = (ROOT / "TRAINING_API.md").read_text(encoding="utf-8")
+
+
+def _codes(kind: type[errors.ServiceError] = errors.ServiceError) -> Iterator[str]:
+    yield kind.code
+    for narrower in kind.__subclasses__():
+        yield from _codes(narrower)
+
+
+@pytest.mark.parametrize("code", sorted(set(_codes())))
+def test_every_error_code_is_named(code: str):
+    assert f"`{code}`" in GUIDE
+
+
+@pytest.mark.parametrize("word", [*CauseCode, *EventKind, *EventType, *TaskStatus, *Stage])
+def test_every_cause_event_status_and_stage_is_named(word: str):
+    assert f"`{word.value}`" in GUIDE
+
+
+@pytest.mark.parametrize("setting", [setting.metadata["env"] for setting in fields(Config)])
+def test_every_setting_is_in_the_example_and_in_a_guide(setting: str):
+    assert re.search(rf"^#? ?{setting}=", (ROOT / ".env.example").read_text(), re.MULTILINE), "not in .env.example"
+    guides = "".join((ROOT / name).read_text() for name in ("TRAINING_API.md", "QUICKSTART.md", "README.md"))
+    assert f"`{setting}" in guides, "in no guide"
