@@ -2,18 +2,14 @@
 
 import { actionsFor } from "../../actions.js";
 import { fill, h, setText } from "../../dom.js";
-import { duration, figure, seconds, UNKNOWN } from "../../format.js";
+import { duration, figure, seconds } from "../../format.js";
 import { t } from "../../i18n.js";
+import { gpuLinks } from "../../components/gpus.js";
 import { menuButton } from "../../components/menu.js";
 import { progressBar } from "../../components/progress.js";
 import { isFinished, statusChip } from "../../components/status.js";
 import { setTime, time } from "../../components/time.js";
-import { gpuAddress, taskAddress } from "../../router.js";
-
-const gpusOf = (task) =>
-  task.gpu_ids.length
-    ? task.gpu_ids.map((id, i) => [i > 0 && ", ", id === null ? UNKNOWN : h("a", { href: gpuAddress(id) }, id)])
-    : h("span", { class: "faint" }, t("gpus.wanted", { n: task.gpu_count }));
+import { taskAddress } from "../../router.js";
 
 /** Seconds from its start to its end. */
 function lasted(task) {
@@ -37,7 +33,7 @@ export function taskRow(first, changed) {
     { class: "task-row", data: { task: first.task_id } },
     h("div", { class: "cell status-cell" }, chip.element),
     h("div", { class: "cell name-cell" }, link, under, why),
-    h("div", { class: "cell gpu-cell small" }, h("span", { class: "cell-label" }, t("gpus")), gpus),
+    h("div", { class: "cell gpu-cell small" }, gpus),
     h("div", { class: "cell progress-cell" }, bar.element),
     h("div", { class: "cell loss-cell" }, h("span", { class: "cell-label" }, t("loss")), loss),
     h("div", { class: "cell time-cell small" }, whenLabel, when, took),
@@ -66,7 +62,7 @@ export function taskRow(first, changed) {
       why.hidden = !reason;
       why.dataset.tone = task.failure ? "bad" : task.warning ? "warn" : "idle";
       setText(why, reason);
-      fill(gpus, gpusOf(task));
+      fill(gpus, gpuLinks(task));
       setText(loss, figure(task.metrics.current_loss));
       bar.update(task.status, task.progress);
       setText(whenLabel, t(task.finished_at ? "ended" : task.started_at ? "started" : "created"));
