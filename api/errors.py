@@ -1,17 +1,22 @@
 """What can go wrong, as exceptions: raised deep, mapped to an answer once."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One mistake in a request: a JSON pointer to it ("/gpu_ids/0"), what is wrong there, and what to do about it."""
+    """One mistake in a request: a JSON pointer to it ("/gpu_ids/0"), what is wrong there, and what to do about it.
+
+    `code` is a stable word for what is said, where there is one, and `params` what stands in it.
+    """
 
     pointer: str
     message: str
     remedy: str | None = None
+    code: str | None = None
+    params: Mapping[str, Any] | None = field(default=None, compare=False)
 
 
 class ServiceError(Exception):

@@ -107,7 +107,13 @@ class Runtime:
         gpus.subscribe(self.live.publish_snapshot)
         owner = host.own_identity(node)
         system = SystemService(
-            gpus, training.service, clock, config.storage_root, node, lambda: self.storage_watch.trouble
+            gpus,
+            training.service,
+            clock,
+            config.storage_root,
+            node,
+            lambda: self.storage_watch.trouble,
+            tuple(training.trainers.values()),
         )
         gpus.subscribe(system.note_state)
         self.services = Services(

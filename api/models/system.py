@@ -97,6 +97,25 @@ class HolderCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class TrainerProblem:
+    """Something that a trainer lacks on this machine: a stable word for it, what it is, and what to do about it."""
+
+    code: str
+    message: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrainerAtAGlance:
+    """A trainer, what it can train, and whether it can start anything here."""
+
+    name: str
+    model_types: tuple[str, ...]
+    ready: bool
+    problems: tuple[TrainerProblem, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SystemOverview:
     """The machine, its GPUs and tasks at a glance; `uptime` is the service's."""
 
@@ -107,6 +126,7 @@ class SystemOverview:
     trainings: Mapping[TaskStatus, int]  #: how many there are in each status
     holders: HolderCounts
     nodes: tuple[NodeAtAGlance, ...]
+    trainers: tuple[TrainerAtAGlance, ...]
     uptime: int
     version: str
 

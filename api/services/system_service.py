@@ -1,6 +1,6 @@
 """The machine and the service at a glance."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -16,10 +16,13 @@ from api.models.system import (
     Readiness,
     SystemOverview,
     TaskTotals,
+    TrainerAtAGlance,
+    TrainerProblem,
 )
 from api.models.task import TaskType
 from api.services.gpu_service import GPUService
 from api.services.training_service import TrainingService
+from api.trainers.trainer import Trainer
 from api.utils.clock import Clock
 
 #: What neither time nor the service itself can mend.
@@ -37,6 +40,7 @@ class SystemService:
         storage_root: Path,
         node: str,
         find_trouble: Callable[[], DatabaseUnavailable | None] = lambda: None,
+        trainers: Sequence[Trainer] = (),
     ) -> None:
         """`node` is this machine's name. `find_trouble` says from memory why nothing can be kept now."""
         self._gpus = gpus
@@ -45,6 +49,7 @@ class SystemService:
         self._storage_root = storage_root
         self._node = node
         self._find_trouble = find_trouble
+        self._trainers = trainers
         self._started = clock.monotonic()
         self._cpu = host.CPUMeter()
         self._measured_sweep = 0
@@ -107,9 +112,15 @@ class SystemService:
                 external=holders[TaskType.EXTERNAL],
             ),
             nodes=(NodeAtAGlance(self._node, "up", status.summary.total_gpus),),
+            trainers=tuple(_show_trainer(trainer) for trainer in self._trainers),
             uptime=self.uptime,
             version=__version__,
         )
+
+
+def _show_trainer(trainer: Trainer) -> TrainerAtAGlance:
+    found = [TrainerProblem(each.code or "", each.message, each.remedy or "") for each in trainer.problems()]
+    return TrainerAtAGlance(trainer.name, tuple(sorted(trainer.model_types)), not found, tuple(found))
 
 
 def _totals(summary: GPUSummary) -> GPUTotals:

@@ -68,6 +68,10 @@ class Trainer(Protocol):
     stopped_phrase: str  #: what it prints when it quits because it was asked to
     step_prefix: str  #: what a step line begins with; the number follows
 
+    def problems(self) -> tuple[Mistake, ...]:
+        """Why it can start nothing on this machine, whatever is asked for; empty when it can."""
+        ...
+
     def check(self, request: TrainingRequest, output_dir: Path) -> Check:
         """Checks everything that can be checked without starting anything, and makes the plan."""
         ...

@@ -9,6 +9,8 @@ export const language = choose();
 
 // One of them is enough: both have the same keys.
 const { words } = await import(`./i18n/${language}.js`);
+// The service's own sentences are English; each has a code, by which they are said in another language.
+const { said } = language === "zh" ? await import("./i18n/zh_said.js") : { said: {} };
 document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
 
 function choose() {
@@ -23,9 +25,16 @@ function choose() {
  * @param {Record<string, string|number>} [values]
  */
 export function t(key, values) {
-  const text = words[key] ?? key;
-  return values ? text.replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole)) : text;
+  return filled(words[key] ?? key, values);
 }
+
+/** A sentence of the service in the language of the page, by its code; the sentence itself where that is not known. */
+export function tell(sentence, code, params) {
+  return said[code] ? filled(said[code], params) : sentence;
+}
+
+const filled = (text, values) =>
+  values ? text.replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole)) : text;
 
 /** The text of a key that may not be known, such as a status of a newer service: then the word itself. */
 export function word(group, name) {

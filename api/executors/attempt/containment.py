@@ -53,6 +53,10 @@ class Containment:
         if is_same_boot:
             tree.restore(self._family.restore())
 
+    def begin_again(self) -> None:
+        """The directory was removed, and is made again."""
+        self._family.begin_again()
+
     def look(self, tree: Tree) -> None:
         """Sees who was born, and has it on the disk before it can be missed."""
         if time.monotonic() - self._looked_at >= BIRTH_SECONDS / 2:

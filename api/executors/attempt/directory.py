@@ -177,6 +177,13 @@ class AttemptDirectory:
         except OSError as error:
             complain(f"no heartbeat: {error}")
 
+    def beat_if_due(self) -> bool:
+        """Does that once in `HEARTBEAT_SECONDS`, however often it is called; whether it did."""
+        if time.monotonic() - self.beat_at < HEARTBEAT_SECONDS:
+            return False
+        self.beat()
+        return True
+
     def last_beat(self) -> float | None:
         """When one was last there, in Unix seconds."""
         try:

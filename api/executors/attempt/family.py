@@ -49,6 +49,13 @@ class Family:
         except OSError as error:
             complain(f"the processes cannot be recorded: {error}")
 
+    def begin_again(self) -> None:
+        """Makes the file again, which somebody removed, when there is next somebody to note."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+        self._noted.clear()
+
     def _begin(self) -> None:
         """Starts the list anew: what is left of the old one beyond stays until it is written over, and does no harm."""
         if self._handle < 0:

@@ -48,6 +48,12 @@ class Ledger:
         write_all(self._handle, self._record(), 0)
         return False
 
+    def begin_again(self) -> None:
+        """Makes the file again, which somebody removed; what is in it is told by the next `save`. Raises OSError."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = open_own(self.path, os.O_RDWR)
+
     def settle(self, log_end: int) -> int:
         """Concludes from where the log ends how far an earlier supervisor came; where the log should end."""
         if self._restored_taken is not None:

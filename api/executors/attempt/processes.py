@@ -122,6 +122,18 @@ def last_pid() -> int:
         return 0
 
 
+def reap() -> Iterator[tuple[int, int]]:
+    """Takes leave of children that have ended: each pid, and its status as wait() gives it."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        yield pid, status
+
+
 def has_children() -> bool:
     """Whether this process has any, zombies too. To a subreaper no descendant can be lost, so this is exact."""
     try:

@@ -10,7 +10,7 @@ import time
 from api.utils.foreign_files import put_aside
 
 from .containment import BIRTH_SECONDS, Containment
-from .directory import HEARTBEAT_SECONDS, AttemptDirectory, Surpassed, own_identity
+from .directory import AttemptDirectory, Surpassed, own_identity
 from .ended import has_ended, has_outcome
 from .files import complain, exit_status_of, identity_of, number, read_json
 from .inbox import Inbox
@@ -18,7 +18,7 @@ from .ledger import Ledger
 from .log import CHUNK, LogWriter
 from .orders import Spec
 from .output import OutputFile, OutputPipe, find_output, make_output
-from .processes import Tree, boot_id, is_alive, pid_namespace
+from .processes import Tree, boot_id, is_alive, pid_namespace, reap
 from .scanner import Scanner
 from .span import Span
 from .spawning import spawn
@@ -238,13 +238,7 @@ class Supervisor:
             self._take_output(chores_at)
 
     def _reap(self) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
+        for pid, status in reap():
             if self._tree.main is not None and pid == self._tree.main[0]:
                 self._status = status
 
@@ -254,9 +248,8 @@ class Supervisor:
         return self._tree.main is not None and is_alive(*self._tree.main)
 
     def _do_chores(self) -> None:
-        if time.monotonic() - self._directory.beat_at >= HEARTBEAT_SECONDS:
+        if self._directory.beat_if_due():
             self._heed_directory()
-            self._directory.beat()
             self._directory.check_fence()
             self._directory.remove_secrets()
             if self._log is not None:
@@ -270,6 +263,10 @@ class Supervisor:
             return
         try:
             self._directory.make_again(self._spec.given)
+            self._containment.begin_again()
+            self._ledger.begin_again()
+            if self._log is not None:
+                self._log.note_taken()
             self._record()
         except OSError as error:
             complain(f"the directory cannot be made again: {error}")
@@ -341,6 +338,7 @@ class Supervisor:
         left = 0 if self._output is None else self._output.begin_to_end(self._log)
         while left > 0 and (data := self._take_chunk()):
             left -= len(data)
+            self._directory.beat_if_due()
         self._scanner.finish()
         if self._log is not None:
             self._log.close()

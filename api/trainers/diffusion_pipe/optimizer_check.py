@@ -17,6 +17,15 @@ _OWN_KEYS = ("type", "gradient_release", "beta2_half_life")
 _NEED_NO_RATE = ("automagic", "genericoptim", "prodigy")
 _NEED_A_RATE = ("adamw_optimi", "stableadamw")
 
+#: Model types that hand the learning rate on to each group, whether there is one or not.
+_PASS_RATES_ON = ("cosmos_predict2", "anima")
+
+#: Above this automagic does not believe a learning rate.
+_HIGHEST_AUTOMAGIC = 1e-3
+
+#: What genericoptim asserts.
+_CHOICES = {"momentum_type": ("ema", "sm", "none"), "second_moment_type": ("ema", "none", "sn", "factored")}
+
 #: Model types whose groups of parameters each have a learning rate, which gradient_release asks for.
 _RELEASE_GRADIENTS = ("sdxl", "cosmos_predict2", "anima")
 
@@ -110,6 +119,9 @@ def _check_values(optimizer: dict[str, Any], name: str, at: Any, found: Findings
             found.error(at(key), "This is not a number.", "Write a number without quotes.")
     if isinstance(optimizer.get("eps"), str):
         found.error(at("eps"), "This is not a number.", "Write a number without quotes.")
+    for key in optimizer.keys() & _CHOICES.keys() if name == "genericoptim" else ():
+        if optimizer[key] not in _CHOICES[key]:
+            found.error(at(key), "The optimizer knows no such kind.", "Write one of " + ", ".join(_CHOICES[key]) + ".")
     if name in ("adamw8bit", "adamw8bitkahan"):
         for key, (value, advice) in _REFUSED.items():
             if key in optimizer and optimizer[key] == value:
@@ -121,8 +133,17 @@ def _check_rate(optimizer: dict[str, Any], name: str, model_type: str | None, at
         rate = number(optimizer["lr"])
         if rate is None or rate < 0:
             found.error(at("lr"), "This is not a learning rate.", "Write a number from 0, 2e-5 say.")
+        elif name.lower() == "automagic" and rate > _HIGHEST_AUTOMAGIC:
+            found.warn(
+                at("lr"), "automagic takes this for a mistake and begins with 1e-6.", "Write 1e-6, or leave it out."
+            )
         return
-    if name.lower() in _NEED_A_RATE or (optimizer.get("gradient_release") and model_type in _RELEASE_GRADIENTS):
+    is_given_on = model_type in _PASS_RATES_ON and name.lower() != "automagic"
+    if (
+        is_given_on
+        or name.lower() in _NEED_A_RATE
+        or (optimizer.get("gradient_release") and model_type in _RELEASE_GRADIENTS)
+    ):
         found.error(at("lr"), "No learning rate is set, and the optimizer cannot be made without one.", "Set `lr`.")
     elif name.lower() not in _NEED_NO_RATE:
         found.warn(at("lr"), "No learning rate is set.", "Set `lr`.")

@@ -102,15 +102,20 @@ def check_silent_settings(settings: Settings, model_type: str | None, findings: 
 
 
 def _check_frames(settings: Settings, step: int, findings: Findings) -> None:
-    lengths = settings.get("frame_buckets", [1])
-    if step == 1 or settings.get("size_buckets") is not None or not isinstance(lengths, list):
+    name, lengths = "frame_buckets", settings.get("frame_buckets", [1])
+    sizes = settings.get("size_buckets")
+    if sizes is not None and not isinstance(sizes, list):
+        return
+    if sizes is not None:
+        name, lengths = "size_buckets", [size[-1] if isinstance(size, list) and size else None for size in sizes]
+    if step == 1 or not isinstance(lengths, list):
         return
     for index, value in enumerate(lengths):
         length = number(value)
         if length is not None and length > 1 and (length - 1) % step:
             kept = int((length - 1) // step) * step + 1
             findings.warn(
-                settings.at("frame_buckets", index),
+                settings.at(name, index),
                 f"Of these {length:g} frames the trainer takes {kept}: a multiple of {step} and one.",
                 f"Write {kept} or {kept + step}.",
             )

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from api.errors import Mistake
 from api.models.training import TrainingPlan, TrainingRequest
 from api.trainers.diffusion_pipe import command, files, plan
 from api.trainers.diffusion_pipe.adapter_check import check_adapter
@@ -39,6 +40,20 @@ class _Known:
     evaluations: Evaluations
 
 
+_NO_CHECKOUT = Mistake(
+    "/model_type",
+    "The trainer diffusion-pipe is not set up on this machine.",
+    "Set DIFFUSION_PIPE_ROOT to the directory of its checkout, the one that has train.py.",
+    "trainer_not_found",
+)
+_NO_INTERPRETER = Mistake(
+    "/model_type",
+    "The Python interpreter of the trainer diffusion-pipe is not known.",
+    "Set DIFFUSION_PIPE_PYTHON to the interpreter of its environment, …/bin/python.",
+    "interpreter_not_found",
+)
+
+
 class DiffusionPipe(RunProtocol):
     """Checks and plans without starting anything; `root` is the trainer's checkout, `python` its interpreter."""
 
@@ -60,10 +75,20 @@ class DiffusionPipe(RunProtocol):
         self._allow_pickled_weights = allow_pickled_weights
         self._looks = Looks()
 
+    def problems(self) -> tuple[Mistake, ...]:
+        """What of its installation is missing."""
+        found = []
+        if self._root is None or not _is_file(self._root / "train.py"):
+            found.append(_NO_CHECKOUT)
+        if self._python is None or not _is_executable(self._python):
+            found.append(_NO_INTERPRETER)
+        return tuple(found)
+
     def check(self, request: TrainingRequest, output_dir: Path) -> Check:
         """Everything that can be found without starting anything, all at once; `env` is checked by `check_env`."""
         findings = Findings(accepts_risks=self._allow_pickled_weights)
-        self._check_installation(findings)
+        for problem in self.problems():
+            findings.error(problem.pointer, problem.message, problem.remedy)
         made = None
         try:
             reading = read(request, findings)
@@ -94,20 +119,6 @@ class DiffusionPipe(RunProtocol):
         if written is None or self._root is None or self._python is None:
             raise ValueError("This request cannot be prepared; check it first.")
         return command.build(self._python, self._root, request, launch, written)
-
-    def _check_installation(self, findings: Findings) -> None:
-        if self._root is None or not _is_file(self._root / "train.py"):
-            findings.error(
-                "/model_type",
-                "The trainer diffusion-pipe is not set up on this machine.",
-                "Set DIFFUSION_PIPE_ROOT to the directory of its checkout, the one that has train.py.",
-            )
-        if self._python is None or not _is_executable(self._python):
-            findings.error(
-                "/model_type",
-                "The Python interpreter of the trainer diffusion-pipe is not known.",
-                "Set DIFFUSION_PIPE_PYTHON to the interpreter of its environment, …/bin/python.",
-            )
 
     def _check_documents(self, request: TrainingRequest, reading: Reading, findings: Findings) -> _Known:
         config = reading.config

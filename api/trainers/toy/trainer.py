@@ -30,6 +30,10 @@ class Toy(RunProtocol):
     def __init__(self, python: str = sys.executable) -> None:
         self._python = python
 
+    def problems(self) -> tuple[Mistake, ...]:
+        """None: it comes with the service."""
+        return ()
+
     def check(self, request: TrainingRequest, output_dir: Path) -> Check:
         """Checks every setting, and makes the plan."""
         root = "/config" if request.config_toml is None else "/config_toml"

@@ -98,6 +98,37 @@ def test_a_trainer_whose_directory_and_supervisor_are_gone_is_taken_over(attempt
     assert starts.read_text() == "x"
 
 
+@pytest.mark.parametrize("is_made_again", [True, False])
+def test_no_line_is_lost_or_doubled_with_the_directory_and_the_supervisor(
+    attempts: Attempts, tmp_path: Path, is_made_again: bool
+) -> None:
+    go = tmp_path / "go"
+    attempt = attempts.start(
+        f"""
+        import os, time
+        print("before", flush=True)
+        while not os.path.exists({str(go)!r}):
+            time.sleep(0.02)
+        print("after", flush=True)
+        time.sleep(600)
+    """,
+        task="elsewhere",
+    )
+    attempt.waits_for(b"before\n")
+    attempt.trainer_pid()
+    who = attempt.runner()["supervisor"]
+    shutil.rmtree(attempt.directory)
+    if is_made_again:
+        until((attempt.directory / "output.ledger").exists, PATIENCE, "the files again")
+    kill(who["pid"], who["start"])
+    later = replace(attempt, executor=LocalExecutor())
+    later.submit()
+    go.touch()
+    later.waits_for(b"after\n")
+    # Without a ledger less than a portion of what is given back can come twice, and nothing is lost.
+    assert later.log() == b"before\nafter\n" or (not is_made_again and later.log() == b"before\nbefore\nafter\n")
+
+
 def test_what_has_run_is_never_started_anew_although_nothing_is_left_of_it(attempts: Attempts, tmp_path: Path) -> None:
     starts = tmp_path / "starts"
     attempt = attempts.prepare(_counting(starts))

@@ -7,6 +7,8 @@ from api.models.task import TaskType
 from api.models.training import TaskStatus
 from api.services.gpu_service import GPUService
 from api.services.system_service import SystemService
+from api.trainers.diffusion_pipe.trainer import DiffusionPipe
+from api.trainers.toy.trainer import Toy
 from api.utils.clock import FakeClock
 
 
@@ -51,6 +53,18 @@ def test_overview_counts_trainings_by_status(system: SystemService):
     overview = system.get_overview()
     assert overview.trainings == {**dict.fromkeys(TaskStatus, 0), TaskStatus.RUNNING: 2, TaskStatus.FAILED: 1}
     assert (overview.tasks.total, overview.tasks.running, overview.tasks.failed, overview.tasks.queued) == (3, 2, 1, 0)
+
+
+def test_overview_says_which_trainer_is_not_set_up_and_what_to_set(
+    service: GPUService, clock: FakeClock, tmp_path: Path
+):
+    trainers = (DiffusionPipe(None, None), Toy())
+    system = SystemService(service, FakeTrainings(), clock, tmp_path, "here", trainers=trainers)
+    missing, toy = system.get_overview().trainers
+    assert (missing.ready, toy.ready, toy.problems) == (False, True, ())
+    assert [problem.code for problem in missing.problems] == ["trainer_not_found", "interpreter_not_found"]
+    assert "DIFFUSION_PIPE_ROOT" in missing.problems[0].remedy
+    assert "sdxl" in missing.model_types
 
 
 def test_overview_says_the_same_in_flat_fields(system: SystemService):

@@ -104,6 +104,8 @@ ERRORS = [
     (within("optimizer", type="Prodigy", args={}), "/config/optimizer/args"),
     (without("lr", "optimizer"), "/config/optimizer/lr"),
     (setting(lora={"rank": 3}), "/config/lora"),
+    (within("adapter", exclude_modules=3), "/config/adapter/exclude_modules"),
+    (setting(optimizer={"type": "genericoptim", "momentum_type": "x"}), "/config/optimizer/momentum_type"),
     (within("optimizer", betas=[0.9, "x"]), "/config/optimizer/betas"),
 ]
 
@@ -134,6 +136,7 @@ WARNINGS = [
     (within("adapter", rnak=3), "/config/adapter/rnak"),
     (within("adapter", decompose_factor=4), "/config/adapter/decompose_factor"),
     (within("optimizer", type="NewestOptimizer"), "/config/optimizer/type"),
+    (setting(optimizer={"type": "automagic", "lr": 0.1}), "/config/optimizer/lr"),
     (setting(monitoring={"enable_wandbb": True}), "/config/monitoring/enable_wandbb"),
 ]
 
@@ -291,6 +294,26 @@ def test_adapter_to_go_on_from_holds_one_safetensors_file(tmp_path: Path):
     assert case.errors() == ["/config/adapter/init_from_existing"]
     write_safetensors(weights)
     assert case.errors() == []
+
+
+@pytest.mark.parametrize(
+    ("tensors", "fits"),
+    [({"a.lora_A.weight": [16, 4]}, True), ({"a.lora_A.weight": [8, 4]}, False), ({"a.lokr_w1": [8]}, False)],
+)
+def test_adapter_to_go_on_from_has_the_rank_that_is_asked_for(
+    tmp_path: Path, tensors: dict[str, list[int]], fits: bool
+):
+    case = Case(tmp_path, "chroma")
+    write_safetensors(tmp_path / "epoch5" / "adapter_model.safetensors", tensors)
+    case.config["adapter"]["init_from_existing"] = str(tmp_path / "epoch5")
+    assert case.errors() == ([] if fits else ["/config/adapter/init_from_existing"])
+
+
+@pytest.mark.parametrize(("kind", "works"), [("AdamW", False), ("Prodigy", False), ("automagic", True)])
+def test_model_that_hands_the_rate_on_needs_one(tmp_path: Path, kind: str, works: bool):
+    case = Case(tmp_path, "anima")
+    case.config["optimizer"] = {"type": kind}
+    assert case.errors() == ([] if works else ["/config/optimizer/lr"])
 
 
 def test_adapter_to_fuse_is_a_safetensors_file(tmp_path: Path):

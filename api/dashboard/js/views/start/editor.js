@@ -5,11 +5,11 @@ import { t } from "../../i18n.js";
 import { findingItem } from "./findings.js";
 import { lineInMessage, lineOf } from "./toml.js";
 
-/** @param {string} name config_toml or dataset_toml @param {string} label @param {string} placeholder */
+/** @param {string} name config or dataset @param {string} label @param {string} placeholder */
 export function tomlEditor(name, label, placeholder, changed) {
   const gutter = h("div", { class: "gutter", "aria-hidden": "true" });
   const area = h("textarea", {
-    id: name,
+    id: `${name}_toml`,
     spellcheck: "false",
     autocapitalize: "off",
     autocomplete: "off",
@@ -30,12 +30,13 @@ export function tomlEditor(name, label, placeholder, changed) {
     h(
       "div",
       { class: "editor-head" },
-      h("label", { for: name }, label),
+      h("label", { for: `${name}_toml` }, label),
       h("label", { class: "text-button file-button" }, t("file.choose"), file),
     ),
     h("div", { class: "editor" }, gutter, area),
     list,
   );
+  const isInside = new RegExp(`^/${name}(?:_toml)?(/|$)`);
   let marked = new Map();
 
   function number() {
@@ -84,9 +85,10 @@ export function tomlEditor(name, label, placeholder, changed) {
     /** Shows the findings that point into this file, and gives these back. */
     show(findings) {
       marked = new Map();
-      const own = findings.filter(({ pointer }) => pointer === `/${name}` || pointer.startsWith(`/${name}/`));
+      // The structured form is shown as the same text.
+      const own = findings.filter(({ pointer }) => isInside.test(pointer));
       const items = own.map((finding) => {
-        const inside = finding.pointer.slice(name.length + 1);
+        const inside = finding.pointer.replace(isInside, "$1");
         const line = inside ? lineOf(area.value, inside) : lineInMessage(finding.message);
         if (line && marked.get(line) !== "error") marked.set(line, finding.severity);
         return findingItem(finding, inside, line, () => goTo(line));

@@ -14,7 +14,10 @@ export function gpuChoice() {
   const count = numberInput({ min: 1, max: 64, step: 1, value: 1, "aria-label": t("gpu.count") });
   const list = h("div", { class: "gpu-picks" });
   const wrong = h("ul", { class: "findings" });
+  /** By index. */
   const chips = new Map();
+  /** What was asked for, by index or UUID: one that is not here stays as long as its box is not touched. */
+  let named = [];
   const element = h(
     "fieldset",
     { class: "gpu-choice" },
@@ -28,23 +31,34 @@ export function gpuChoice() {
     list.hidden = !these.checked;
     count.disabled = these.checked;
   };
+  const isNamed = (gpu) => named.some((name) => String(name) === String(gpu.gpu_id) || name === gpu.uuid);
+
+  function name(gpu, isWanted) {
+    named = named.filter((each) => String(each) !== String(gpu.gpu_id) && each !== gpu.uuid);
+    if (isWanted) named = [...named, gpu.gpu_id].sort((a, b) => a - b || 0);
+  }
   element.addEventListener("change", showList);
   showList();
 
   function pick(gpu) {
     const chip = statusChip("gpu");
-    const box = h("input", { type: "checkbox", value: gpu.gpu_id });
+    const box = h("input", {
+      type: "checkbox",
+      value: gpu.gpu_id,
+      checked: isNamed(gpu),
+      on: { change: () => name(gpu, box.checked) },
+    });
     const free = h("span", { class: "faint small" });
     const label = h(
       "label",
       { class: "gpu-pick" },
       box,
-      h("b", {}, gpu.gpu_id),
+      h("b", { class: "nowrap" }, t("gpu.n", { n: gpu.gpu_id })),
       h("span", { class: "clip grow" }, gpu.name ?? ""),
       free,
       chip.element,
     );
-    chips.set(gpu.gpu_id, { box, chip, free });
+    chips.set(gpu.gpu_id, { gpu, box, chip, free });
     return label;
   }
 
@@ -75,13 +89,14 @@ export function gpuChoice() {
     /** The part of the request. */
     wish() {
       if (any.checked) return { gpu_count: count.valueAsNumber || 1 };
-      return { gpu_ids: [...chips.entries()].filter(([, { box }]) => box.checked).map(([id]) => id) };
+      return { gpu_ids: named };
     },
     choose(wish) {
       these.checked = Array.isArray(wish.gpu_ids);
       any.checked = !these.checked;
       if (wish.gpu_count) count.value = wish.gpu_count;
-      for (const [id, { box }] of chips) box.checked = (wish.gpu_ids ?? []).includes(id);
+      named = wish.gpu_ids ?? [];
+      for (const { gpu, box } of chips.values()) box.checked = isNamed(gpu);
       showList();
     },
   };

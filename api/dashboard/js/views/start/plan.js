@@ -3,6 +3,7 @@
 import { h } from "../../dom.js";
 import { count, gigabytes, isKnown } from "../../format.js";
 import { t } from "../../i18n.js";
+import { gpuNames } from "../../components/gpus.js";
 import { note } from "../../components/status.js";
 
 /** @param {any} found the answer of validate */
@@ -17,7 +18,7 @@ export function planView({ plan, gpus }) {
     h(
       "dl",
       { class: "facts" },
-      fact("gpus", gpus?.gpu_ids?.length ? gpus.gpu_ids.join(", ") : null),
+      fact("gpus", gpus?.gpu_ids?.length ? gpuNames(gpus.gpu_ids) : null),
       fact("plan.epochs", count(plan.epochs)),
       fact("plan.steps", count(plan.total_steps)),
       fact("plan.epoch", count(plan.steps_per_epoch)),

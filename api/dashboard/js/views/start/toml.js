@@ -21,6 +21,21 @@ export function lineOf(text, pointer) {
   return best.line;
 }
 
+/** What `[model] type` says, or "". A single `type = …` that was pasted alone is meant so, too. */
+export function modelTypeIn(text) {
+  const entries = [...keysOf(text)];
+  const own = entries.find(({ path }) => path.join("/") === "model/type") ?? entries.find(({ path }) => path.join("/") === "type");
+  const inline = entries.find(({ path }) => path.join("/") === "model")?.value;
+  const found = own ? /^(["'])(.*?)\1/.exec(own.value ?? "") : /\btype\s*=\s*(["'])(.*?)\1/.exec(inline ?? "");
+  return found?.[2] ?? "";
+}
+
+/** The pointers of the keys whose value is this text. */
+export function pointersOf(text, wanted) {
+  const is = (value) => value !== undefined && [`"${wanted}"`, `'${wanted}'`].some((quoted) => value.startsWith(quoted));
+  return [...keysOf(text)].filter(({ value }) => is(value)).map(({ path }) => `/${path.join("/")}`);
+}
+
 /** Every table and key with its whole path; the tables of an array are counted from 0. */
 function* keysOf(text) {
   let table = [];
@@ -45,7 +60,7 @@ function* keysOf(text) {
       table = split(plain[1]);
       yield { path: table, line };
     } else if (key) {
-      yield { path: [...table, ...split(key[1])], line };
+      yield { path: [...table, ...split(key[1])], line, value: key[2] };
       const opened = /^('''|""")/.exec(key[2]);
       if (opened && !key[2].slice(3).includes(opened[1])) fence = opened[1];
     }

@@ -29,16 +29,21 @@ export function toyForm() {
     h("p", { class: "soft small wide" }, t("toy.text")),
     fields.map(({ form }) => form.element),
   );
+  /** What it was begun with: settings that have no field here are kept. */
+  let base = {};
   return {
     element,
     config() {
-      const config = { toy: {} };
+      const config = { ...base, toy: { ...base.toy } };
       for (const { name, isToy, form } of fields) {
-        if (form.input.value !== "") (isToy ? config.toy : config)[name] = form.input.valueAsNumber;
+        const table = isToy ? config.toy : config;
+        if (form.input.value === "") delete table[name];
+        else table[name] = form.input.valueAsNumber;
       }
       return config;
     },
     choose(config) {
+      base = config;
       for (const { name, isToy, form } of fields) form.input.value = (isToy ? config.toy?.[name] : config[name]) ?? "";
     },
     show: (findings) => fields.flatMap(({ form }) => form.show(findings)),

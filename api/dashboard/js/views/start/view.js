@@ -7,17 +7,16 @@ import { icon } from "../../icons.js";
 import { segments } from "../../components/segments.js";
 import { note } from "../../components/status.js";
 import { attempt, toast, toastError } from "../../components/toast.js";
-import { MODEL_TYPES } from "../../model_types.js";
 import { go, taskAddress } from "../../router.js";
-import { tomlEditor } from "./editor.js";
-import { formField, numberInput, selectInput, textInput } from "./fields.js";
+import { formField, numberInput, textInput } from "./fields.js";
 import { findingItem, findingsOf } from "./findings.js";
 import { gpuChoice } from "./gpu_choice.js";
+import { keptFields } from "./kept.js";
 import { planView } from "./plan.js";
+import { overlay } from "./request.js";
 import { toyForm } from "./toy.js";
+import { trainerFiles } from "./trainer_files.js";
 
-const CONFIG_HINT = 'epochs = 40\nmicro_batch_size_per_gpu = 1\nsave_every_n_epochs = 5\n\n[model]\ntype = "flux"\n…';
-const DATASET_HINT = 'resolutions = [512]\n\n[[directory]]\npath = "/data/cats"\n…';
 const DRAFT = "draft";
 
 /** @param {import("../../main.js").App} app @param {import("../../router.js").Place} place */
@@ -30,16 +29,8 @@ export function open(app, place) {
   };
   const gpus = gpuChoice();
   const toy = toyForm();
-  const model = formField({
-    name: "model",
-    label: t("model"),
-    pointers: ["/model_type"],
-    input: selectInput(MODEL_TYPES.filter((name) => name !== "toy").map((name) => [name, name])),
-  });
-  model.input.value = "flux";
-  const config = tomlEditor("config_toml", t("config.toml"), CONFIG_HINT, changed);
-  const dataset = tomlEditor("dataset_toml", t("dataset.toml"), DATASET_HINT, changed);
-  const files = h("div", { class: "stack" }, model.element, config.element, dataset.element);
+  const files = trainerFiles(changed);
+  const kept = keptFields(changed);
   const name = formField({
     name: "name",
     label: t("name"),
@@ -51,6 +42,19 @@ export function open(app, place) {
     label: t("priority"),
     pointers: ["/priority"],
     input: numberInput({ min: -1000, max: 1000, step: 1, value: 0 }),
+  });
+  const description = formField({
+    name: "description",
+    label: t("description"),
+    pointers: ["/description"],
+    input: h("textarea", { class: "input", rows: 2, maxlength: 4000, placeholder: t("optional") }),
+    wide: true,
+  });
+  const memory = formField({
+    name: "min_memory",
+    label: t("gpus.memory"),
+    pointers: ["/min_memory"],
+    input: numberInput({ min: 0, step: 1, placeholder: t("optional") }),
   });
   const [findings, plan] = [h("div", { class: "stack" }), h("div", { class: "stack" })];
   const validateButton = h(
@@ -75,27 +79,29 @@ export function open(app, place) {
     mode = value;
     modes.select(value);
     toy.element.hidden = mode !== "toy";
-    files.hidden = mode !== "toml";
+    files.element.hidden = mode !== "toml";
   }
 
-  function request() {
-    const what =
-      mode === "toy"
-        ? { model_type: "toy", config: toy.config() }
-        : { model_type: model.input.value, config_toml: config.value, dataset_toml: dataset.value };
-    return {
-      ...what,
-      ...gpus.wish(),
-      ...(name.input.value.trim() && { name: name.input.value.trim() }),
-      priority: priority.input.valueAsNumber || 0,
-    };
+  /** @param {boolean} [isDraft] it is kept here: no secret goes into it */
+  function request(isDraft = false) {
+    const base = kept.base(isDraft);
+    return overlay(base, {
+      what: mode === "toy" ? { ...datasetOf(base), model_type: "toy", config: toy.config() } : files.request(),
+      gpus: gpus.wish(),
+      fields: {
+        name: name.input.value.trim() || undefined,
+        description: description.input.value || undefined,
+        min_memory: memory.input.valueAsNumber || undefined,
+        priority: priority.input.valueAsNumber || 0,
+      },
+    });
   }
 
   /** Each finding at its place; what has none stands beside the form. */
   function show(found) {
     const all = findingsOf(found);
-    const parts = mode === "toy" ? [toy] : [model, config, dataset];
-    const placed = new Set([...parts, name, priority, gpus].flatMap((part) => part.show(all)));
+    const parts = [mode === "toy" ? toy : files, name, description, priority, gpus, memory, kept];
+    const placed = new Set(parts.flatMap((part) => part.show(all)));
     const rest = all.filter((finding) => !placed.has(finding));
     const errors = all.filter(({ severity }) => severity === "error").length;
     fill(
@@ -112,8 +118,11 @@ export function open(app, place) {
     );
   }
 
+  const masked = () => (mode === "toml" ? files.masked() : []);
+
   async function validate() {
     const found = await api.validate(request()).catch(asFindings);
+    found.errors.push(...masked());
     show(found);
     fill(plan, planView(found));
     return found;
@@ -121,6 +130,7 @@ export function open(app, place) {
 
   async function start(event) {
     event.preventDefault();
+    if (masked().length) return show({ errors: masked(), warnings: [] });
     startButton.disabled = true;
     try {
       const task = await api.start(request(), key);
@@ -138,22 +148,22 @@ export function open(app, place) {
   // A reload, or a look at another screen, does not lose what was written.
   function keep() {
     try {
-      sessionStorage.setItem(DRAFT, JSON.stringify({ mode, request: request() }));
+      sessionStorage.setItem(DRAFT, JSON.stringify({ mode, request: request(true), texts: files.texts }));
     } catch {
       // A file that is too large to keep is still in the form.
     }
   }
 
-  function choose(draft) {
-    const { request: kept } = draft;
-    setMode(draft.mode);
-    gpus.choose(kept);
-    name.input.value = kept.name ?? "";
-    priority.input.value = kept.priority ?? 0;
-    if (draft.mode === "toy") return toy.choose(kept.config ?? {});
-    model.input.value = kept.model_type;
-    config.value = kept.config_toml ?? "";
-    dataset.value = kept.dataset_toml ?? "";
+  function choose({ mode: chosen, request: begun, texts }) {
+    setMode(chosen);
+    kept.choose(begun);
+    gpus.choose(begun);
+    name.input.value = begun.name ?? "";
+    description.input.value = begun.description ?? "";
+    memory.input.value = begun.min_memory || "";
+    priority.input.value = begun.priority ?? 0;
+    if (chosen === "toy") toy.choose(begun.config ?? {});
+    else files.choose(begun, texts);
   }
 
   const form = h(
@@ -164,9 +174,10 @@ export function open(app, place) {
       "div",
       { class: "body stack" },
       toy.element,
-      files,
-      h("div", { class: "form-grid" }, name.element, priority.element),
+      files.element,
+      h("div", { class: "form-grid" }, name.element, priority.element, memory.element, description.element),
       gpus.element,
+      kept.element,
       h("div", { class: "choices" }, validateButton, startButton),
     ),
   );
@@ -194,6 +205,10 @@ export function open(app, place) {
   };
 }
 
+/** The toy draws its pictures by a dataset, when a request has one. */
+const datasetOf = ({ model_type: type, dataset, dataset_toml: text }) =>
+  type === "toy" ? { dataset, dataset_toml: text } : {};
+
 const newKey = () => crypto.randomUUID?.() ?? `page-${Date.now()}-${Math.random().toString(36).slice(2)}`;
 
 /** What start refused, in the form of validate's answer. */
@@ -208,16 +223,9 @@ async function prefill(taskId, choose) {
     const found = await attempt(() => api.task(taskId));
     if (!found) return;
     const { request, plan, model_type: model } = found;
-    if (model === "toy" && !request.config_toml) choose({ mode: "toy", request });
-    else
-      choose({
-        mode: "toml",
-        request: {
-          ...request,
-          config_toml: request.config_toml ?? plan.files["config.toml"],
-          dataset_toml: request.dataset_toml ?? plan.files["dataset.toml"],
-        },
-      });
+    const isToy = model === "toy" && !request.config_toml;
+    const texts = request.config_toml ? null : { config: plan.files["config.toml"], dataset: plan.files["dataset.toml"] ?? "" };
+    choose({ mode: isToy ? "toy" : "toml", request, texts });
     return;
   }
   try {

@@ -5,11 +5,12 @@ import { fill, h, setText } from "../../dom.js";
 import { count, duration, figure, isKnown, percent, UNKNOWN, unit } from "../../format.js";
 import { t, word } from "../../i18n.js";
 import { icon } from "../../icons.js";
+import { gpuLinks } from "../../components/gpus.js";
 import { meter } from "../../components/meter.js";
 import { LEVELS, stepsOf } from "../../components/progress.js";
 import { isFinished, isSpoiled, note, spoiledChip, statusChip } from "../../components/status.js";
 import { setTime, time } from "../../components/time.js";
-import { gpuAddress, taskAddress } from "../../router.js";
+import { taskAddress } from "../../router.js";
 
 function stat(key) {
   const [value, under] = [h("b"), h("span", { class: "faint tiny clip" })];
@@ -66,15 +67,11 @@ export function taskHeader(changed) {
   function showSub(task) {
     const created = time(task.created_at);
     setTime(created, task.started_at ?? task.created_at);
-    const links = task.gpu_ids.map((id, i) => [
-      i > 0 && ", ",
-      isKnown(id) ? h("a", { href: gpuAddress(id) }, id) : UNKNOWN,
-    ]);
     fill(
       sub,
       h("span", { class: "mono" }, task.task_id),
       h("span", {}, task.model_type),
-      h("span", {}, t("gpus"), " ", links.length ? links : t("gpus.wanted", { n: task.gpu_count })),
+      h("span", {}, gpuLinks(task)),
       task.priority !== 0 && h("span", {}, t("priority.n", { n: task.priority })),
       h("span", {}, t(task.started_at ? "started" : "created"), " ", created),
       task.restarted_from && h("a", { href: taskAddress(task.restarted_from) }, t("restarted.from")),

@@ -3,6 +3,7 @@
 import { fill, h } from "../../dom.js";
 import { count, duration, isKnown, seconds, UNKNOWN } from "../../format.js";
 import { t, word } from "../../i18n.js";
+import { gpuNames } from "../../components/gpus.js";
 import { time } from "../../components/time.js";
 import { segments } from "../../components/segments.js";
 import { table } from "../../components/table.js";
@@ -71,7 +72,7 @@ function attemptRow(attempt) {
     {},
     h("td", {}, attempt.number, attempt.resumed_from && h("span", { class: "faint" }, ` ← ${attempt.resumed_from}`)),
     h("td", {}, word("task", attempt.status)),
-    h("td", {}, attempt.gpu_ids.join(", ") || UNKNOWN),
+    h("td", {}, gpuNames(attempt.gpu_ids)),
     h("td", {}, attempt.started_at ? time(attempt.started_at) : UNKNOWN),
     h("td", {}, from !== null && to !== null ? duration(to - from) : UNKNOWN),
     h("td", {}, steps),

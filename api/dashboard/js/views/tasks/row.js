@@ -2,18 +2,14 @@
 
 import { actionsFor } from "../../actions.js";
 import { fill, h, setText } from "../../dom.js";
-import { count, duration, figure, isKnown, seconds, UNKNOWN } from "../../format.js";
+import { count, duration, figure, isKnown, seconds } from "../../format.js";
 import { t } from "../../i18n.js";
+import { gpuLinks } from "../../components/gpus.js";
 import { menuButton } from "../../components/menu.js";
 import { progressBar } from "../../components/progress.js";
 import { isFinished, isSpoiled, spoiledChip, statusChip } from "../../components/status.js";
 import { setTime, time } from "../../components/time.js";
-import { gpuAddress, taskAddress } from "../../router.js";
-
-const gpusOf = (task) =>
-  task.gpu_ids.length
-    ? task.gpu_ids.map((id, i) => [i > 0 && ", ", id === null ? UNKNOWN : h("a", { href: gpuAddress(id) }, id)])
-    : h("span", { class: "faint" }, t("gpus.wanted", { n: task.gpu_count }));
+import { taskAddress } from "../../router.js";
 
 /** Seconds from its start to its end. */
 function lasted(task) {
@@ -40,7 +36,7 @@ export function taskRow(first, changed) {
     { class: "task-row", data: { task: first.task_id } },
     h("div", { class: "cell status-cell" }, chip.element, spoiled),
     h("div", { class: "cell name-cell" }, link, under, why),
-    h("div", { class: "cell gpu-cell small" }, h("span", { class: "cell-label" }, t("gpus")), gpus),
+    h("div", { class: "cell gpu-cell small" }, gpus),
     h("div", { class: "cell progress-cell" }, place, bar.element),
     h("div", { class: "cell loss-cell" }, lossLabel, loss),
     h("div", { class: "cell time-cell small" }, whenLabel, when, took),
@@ -84,7 +80,7 @@ export function taskRow(first, changed) {
       why.hidden = !reason;
       why.dataset.tone = task.failure ? "bad" : task.warning ? "warn" : "idle";
       setText(why, reason);
-      fill(gpus, gpusOf(task));
+      fill(gpus, gpuLinks(task));
       setText(loss, task.status === "queued" ? "" : figure(task.metrics.current_loss));
       lossLabel.hidden = task.status === "queued";
       bar.update(task.status, task.progress, task.metrics);

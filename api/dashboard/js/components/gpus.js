@@ -1,0 +1,22 @@
+// Which GPUs a task has, or how many it wants: "GPU 8" is the one with that number, "8 GPUs" are so many.
+
+import { h } from "../dom.js";
+import { isKnown, UNKNOWN } from "../format.js";
+import { t } from "../i18n.js";
+import { gpuAddress } from "../router.js";
+
+/** The word before the numbers. */
+const before = (numbers) => t(numbers.length === 1 ? "gpu.n" : "gpus.n", { n: "" }).trim();
+
+/** GPU 8, GPUs 0, 1. @param {number[]} numbers */
+export const gpuNames = (numbers) => (numbers.length ? `${before(numbers)} ${numbers.join(", ")}` : UNKNOWN);
+
+/** How many are wanted. @param {number} count */
+export const gpusWanted = (count) => t(count === 1 ? "gpus.wanted.one" : "gpus.wanted", { n: count });
+
+/** The same with links, or what is wanted while there are none. @param {any} task */
+export function gpuLinks(task) {
+  if (!task.gpu_ids.length) return h("span", { class: "faint" }, gpusWanted(task.gpu_count));
+  const link = (id) => (isKnown(id) ? h("a", { href: gpuAddress(id) }, id) : UNKNOWN);
+  return [before(task.gpu_ids), " ", task.gpu_ids.map((id, i) => [i > 0 && ", ", link(id)])];
+}

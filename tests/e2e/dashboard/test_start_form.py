@@ -1,0 +1,176 @@
+"""The form that starts a training: copies, what is pasted, and what it says beforehand."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from api.routes.training_schemas import StartTraining
+from tests.e2e.dashboard.conftest import Open
+from tests.e2e.toy_tasks import toy
+from tests.e2e.training_server import TrainingServer
+
+SECRET = "hf_0123456789abcdefghij0123456789abcdef"
+
+#: Every field of a start that does not exclude another.
+EVERYTHING: dict[str, Any] = toy(
+    20,
+    2,
+    gpus=[1, 0],
+    every=7,
+    knobs={"log_lines_per_step": 2},
+    name="the first",
+    description="two lines\nof it",
+    priority=3,
+    min_memory=1000,
+    queue=True,
+    env={"NCCL_DEBUG": "WARN", "HF_TOKEN": SECRET},
+    max_retries=2,
+    retry_on=["hang", "gpu_lost"],
+    stop_on_hang=True,
+    keep_last_checkpoints=4,
+    regenerate_cache=True,
+    trust_cache=True,
+    dataset={"directories": [{"path": ""}]},
+)
+
+
+def started_by(page: Page) -> str:
+    """Presses Start; the id of the new task."""
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.locator(".task-head")).to_be_visible()
+    return str(page.url.rsplit("/", 1)[1])
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> str:
+    """A directory that the toy takes for a dataset."""
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "pictures" / "one.png")
+    return str(tmp_path / "pictures")
+
+
+def test_a_copy_of_a_training_with_every_field_set_differs_in_none(
+    open_page: Open, server: TrainingServer, pictures: str
+) -> None:
+    body = EVERYTHING | {"dataset": {"directories": [{"path": pictures}]}}
+    first = server.start_task(body)
+    page = open_page(f"#/start?from={first}")
+    expect(page.get_by_label("Name")).to_have_value("the first")
+    page.get_by_label("HF_TOKEN", exact=True).fill(SECRET)
+    second = started_by(page)
+    original, copy = server.task(first)["request"], server.task(second)["request"]
+    assert copy == original
+    assert original["env"] == {"NCCL_DEBUG": "WARN", "HF_TOKEN": "***"}
+    assert {name for name in body if name not in original} == set()
+
+
+def test_a_structured_request_is_copied_in_its_form_until_its_text_is_changed(open_page: Open) -> None:
+    request = {"model_type": "flux", "config": {"epochs": 3}, "dataset": {"resolutions": [512]}, "gpu_count": 1}
+    texts = {"config.toml": "epochs = 3\n", "dataset.toml": "resolutions = [512]\n"}
+    shown = {"data": {"request": request, "model_type": "flux", "plan": {"files": texts}}}
+    page = open_page("#/start")
+    page.route("**/training/train_x", lambda route: route.fulfill(json=shown))
+    sent: list[dict[str, Any]] = []
+    page.on("request", lambda made: sent.append(made.post_data_json) if made.method == "POST" else None)
+    page.goto(page.url.replace("#/start", "#/start?from=train_x"))
+    config = page.get_by_role("textbox", name="Configuration (TOML)")
+    expect(config).to_have_value("epochs = 3\n")
+    page.get_by_role("button", name="Validate").click()
+    expect(page.locator(".start-side .note").first).to_be_visible()
+    config.fill("epochs = 4\n")
+    with page.expect_request("**/training/validate"):
+        page.get_by_role("button", name="Validate").click()
+    assert sent[0] == {**request, "priority": 0}
+    assert sent[1]["config_toml"] == "epochs = 4\n"
+    assert not {"config", "dataset"} & set(sent[1])
+
+
+def test_a_secret_that_is_not_given_again_is_left_out_of_a_copy(open_page: Open, server: TrainingServer) -> None:
+    first = server.start_task(toy(20, env={"HF_TOKEN": SECRET, "NCCL_DEBUG": "WARN"}))
+    page = open_page(f"#/start?from={first}")
+    expect(page.get_by_placeholder("A secret is not shown")).to_be_visible()
+    sent = []
+    page.on("request", lambda request: sent.append(request.post_data) if request.method == "POST" else None)
+    second = started_by(page)
+    assert server.task(second)["request"]["env"] == {"NCCL_DEBUG": "WARN"}
+    assert "***" not in str(sent)
+
+
+def test_what_a_copy_was_also_given_can_be_left_out(open_page: Open, server: TrainingServer) -> None:
+    first = server.start_task(toy(20, name="hangs", stop_on_hang=True, max_retries=2))
+    page = open_page(f"#/start?from={first}")
+    page.get_by_role("button", name="Leave out max_retries").click()
+    second = server.task(started_by(page))["request"]
+    assert (second["stop_on_hang"], second["max_retries"]) == (True, 0)
+
+
+def test_a_typed_secret_is_kept_nowhere(open_page: Open, server: TrainingServer) -> None:
+    first = server.start_task(toy(20, env={"HF_TOKEN": SECRET}))
+    page = open_page(f"#/start?from={first}")
+    page.get_by_label("HF_TOKEN", exact=True).fill("hf_typed")
+    page.get_by_label("Name").fill("another")
+    kept = page.evaluate("JSON.stringify([{...sessionStorage}, {...localStorage}])")
+    assert "another" in kept
+    assert "hf_typed" not in kept
+
+
+def test_the_model_type_follows_what_is_pasted(open_page: Open) -> None:
+    page = open_page("#/start")
+    page.get_by_role("button", name="TOML files").click()
+    config = page.get_by_role("textbox", name="Configuration (TOML)")
+    model = page.get_by_label("Model", exact=True)
+    config.fill('epochs = 1\n\n[model]\ntype = "sdxl"\n')
+    expect(model).to_have_value("sdxl")
+    # Who then chooses another one meant it.
+    model.select_option("wan")
+    config.press_sequentially("dtype = 'bfloat16'\n")
+    expect(model).to_have_value("wan")
+    config.fill("[model]\ntype = 'chroma' # a comment\n")
+    expect(model).to_have_value("chroma")
+
+
+def test_says_that_no_trainer_is_set_up_before_anything_is_pasted(open_page: Open) -> None:
+    page = open_page("#/start")
+    page.get_by_role("button", name="TOML files").click()
+    note = page.locator(".start-form .note")
+    expect(note).to_contain_text("DIFFUSION_PIPE_ROOT")
+    expect(note).to_contain_text("model types need it")
+    chinese = open_page("#/start", locale="zh-CN")
+    chinese.get_by_role("button", name="TOML").click()
+    expect(chinese.locator(".start-form .note")).to_contain_text("重启服务")
+
+
+def test_a_gpu_is_named_by_its_number_and_counted_as_gpus(open_page: Open, server: TrainingServer) -> None:
+    page = open_page("#/start")
+    page.get_by_role("button", name="Validate").click()
+    expect(page.locator(".start-side .facts dd").first).to_have_text("GPU 0")
+    task_id = server.start_task(toy(600, gpus=[3], name="on the third"))
+    server.await_status(task_id, "running")
+    waiting = server.start_task(toy(20, gpus=4, name="wants all"))
+    page = open_page("#/tasks")
+    expect(page.locator(f"[data-task={task_id}] .gpu-cell")).to_have_text("GPU 3")
+    expect(page.locator(f"[data-task={waiting}] .gpu-cell")).to_have_text("wants 4 GPUs")
+    page = open_page(f"#/tasks/{task_id}")
+    expect(page.locator(".task-sub")).to_contain_text("GPU 3")
+    for each in (waiting, task_id):
+        server.stop_task(each, force=True)
+
+
+def test_a_config_with_a_mask_is_not_sent(open_page: Open) -> None:
+    page = open_page("#/start")
+    page.get_by_role("button", name="TOML files").click()
+    config = "[model]\ntype = 'flux'\n\n[monitoring]\nwandb_api_key = \"***\"\n"
+    page.get_by_role("textbox", name="Configuration (TOML)").fill(config)
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.locator(".editor-field").first.locator(".gutter .error")).to_have_text(["5"])
+    assert sent == []
+
+
+def test_the_copied_request_has_every_field_that_a_start_can_have() -> None:
+    one_of = {"gpu_id", "gpu_count", "config_toml", "dataset_toml"}  # others of EVERYTHING stand for these
+    assert set(StartTraining.model_fields) - one_of == set(EVERYTHING)

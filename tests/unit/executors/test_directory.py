@@ -1,0 +1,60 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from api.executors.attempt import directory as directory_module
+from api.executors.attempt.directory import HEARTBEAT_SECONDS, AttemptDirectory
+
+
+def test_a_heartbeat_comes_once_an_interval_however_often_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(directory_module.time, "monotonic", lambda: now[0])
+    directory = AttemptDirectory(str(tmp_path))
+    beats = []
+    for _ in range(100):
+        beats.append(directory.beat_if_due())
+        now[0] += HEARTBEAT_SECONDS / 4
+    assert beats == [True, False, False, False] * 25
+
+
+def test_a_heartbeat_is_the_time_of_change_of_its_file(tmp_path: Path) -> None:
+    directory = AttemptDirectory(str(tmp_path))
+    directory.beat()
+    os.utime(tmp_path / "heartbeat", (5.0, 5.0))
+    assert directory.last_beat() == 5.0
+    directory.beat()
+    assert (directory.last_beat() or 0.0) > 5.0
+
+
+@pytest.mark.parametrize("name", ["environment.json", "spec.json", "runner.json", "exit.json"])
+def test_what_a_killed_supervisor_left_half_written_is_removed_at_once(tmp_path: Path, name: str) -> None:
+    (tmp_path / "runner.json").write_text("{}")
+    left = tmp_path / f".{name}.0123456789abcdef.new"
+    left.write_text("secret")
+    others = tmp_path / ".stop.json.0123456789abcdef.new"
+    others.write_text("may be in the making")
+    AttemptDirectory(str(tmp_path)).remove_leftovers()
+    assert not left.exists()
+    assert others.exists()
+
+
+def test_what_is_in_the_making_before_there_is_a_record_is_left(tmp_path: Path) -> None:
+    young = tmp_path / ".environment.json.0123456789abcdef.new"
+    young.write_text("in the making")
+    AttemptDirectory(str(tmp_path)).remove_leftovers()
+    assert young.exists()
+
+
+def test_the_next_record_has_its_space_already(tmp_path: Path) -> None:
+    directory = AttemptDirectory(str(tmp_path))
+    directory.write_record({"fence": 1})
+    [space] = tmp_path.glob(".runner.json.*.new")
+    assert space.stat().st_size >= 4096
+    directory.write_record({"fence": 2})
+    assert (tmp_path / "runner.json").read_text() == '{"fence": 2}'
+    assert not space.exists()
+    directory.remove_leftovers()
+    assert [path.name for path in tmp_path.iterdir()] == ["runner.json"]
