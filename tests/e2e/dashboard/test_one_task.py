@@ -95,7 +95,7 @@ def test_checkpoint_is_saved_now_and_told_when_it_is_there(open_page: Open, serv
     page = open_page(f"#/tasks/{task_id}")
     choose(page, "Save a checkpoint")
     expect(page.locator(".event-list")).to_contain_text("is complete")
-    expect(page.locator(".task-head .status").first).to_have_text("running")
+    expect(page.locator(".task-head .status")).to_have_text("running")
     assert len(server.task(task_id)["checkpoints"]) == 1
     server.stop_task(task_id, force=True)
 
