@@ -29,6 +29,7 @@ from api.routes.dashboard import dashboard
 from api.routes.docs import docs
 from api.routes.gpu import gpu
 from api.routes.health import health
+from api.routes.last_known import answer_from_what_is_known
 from api.routes.logs import logs
 from api.routes.mistakes import mistakes_in
 from api.routes.openapi import finish_document
@@ -111,6 +112,7 @@ def create_app(services: Services) -> APIFlask:
     # `//gpu/status` is an unknown address, not one to be redirected in HTML.
     app.url_map.merge_slashes = False
     app.url_map.converters["path"] = _AnyPath
+    answer_from_what_is_known(app)
     app.before_request(_begin_request)
     for blueprint in (health, gpu, training, logs, system, docs, dashboard):
         app.register_blueprint(blueprint)

@@ -4,16 +4,13 @@ import errno
 import logging
 import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.metrics_core import Metric
 
 from api import __version__
 from api.config import LOOPBACK_NAMES, Config, ConfigError
-from api.errors import DatabaseUnavailable
 from api.executors.executor import Executor
 from api.hardware import host
 from api.hardware.auto import AutoSource
@@ -23,7 +20,6 @@ from api.hardware.simulated import SimulatedSource
 from api.hardware.source import GPUSource
 from api.live_parts import Live
 from api.models.event import GPUEvent
-from api.models.training import TaskStatus
 from api.services.bundle import Services
 from api.services.disk import DiskReserve
 from api.services.gpu_events import GPUEvents
@@ -32,6 +28,7 @@ from api.services.log_service import LogService
 from api.services.server_log import ServerLog
 from api.services.storage_watch import StorageWatch
 from api.services.system_service import SystemService
+from api.services.training_counts import TrainingCounts
 from api.services.training_files import write_private
 from api.services.training_news import NewsDesk
 from api.shell.access_log import AccessLog, HTTPMetrics
@@ -73,7 +70,7 @@ class Runtime:
         reserve = DiskReserve(root / "reserve")
         self.storage_watch = StorageWatch(self.database, reserve)
         tasks, attempts = TaskStore(self.database), AttemptStore(self.database)
-        registry = _create_registry(http_metrics, tasks)
+        registry = _create_registry(http_metrics, tasks, clock)
         self.source = create_source(config, clock)
         events = GPUEvents(self._tell_source)
         gpus = GPUService(
@@ -200,29 +197,12 @@ def allowed_names(config: Config) -> Iterable[str]:
     return names
 
 
-def _create_registry(http_metrics: HTTPMetrics, tasks: TaskStore) -> CollectorRegistry:
+def _create_registry(http_metrics: HTTPMetrics, tasks: TaskStore, clock: Clock) -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(http_metrics)
     ProcessCollector(registry=registry)
     Gauge("diffusion_pipe_build_info", "The version of the service.", ["version"], registry=registry).labels(
         __version__
     ).set(1)
-    registry.register(_TaskMetrics(tasks))
+    registry.register(TrainingCounts(tasks.count_by_status, clock))
     return registry
-
-
-class _TaskMetrics:
-    """How many trainings are in which status, for prometheus-client."""
-
-    def __init__(self, tasks: TaskStore) -> None:
-        self._tasks = tasks
-
-    def collect(self) -> Iterator[Metric]:
-        metric = GaugeMetricFamily("diffusion_pipe_trainings", "Trainings by status.", labels=["status"])
-        try:
-            counts = self._tasks.count_by_status()
-        except DatabaseUnavailable:
-            return
-        for status in TaskStatus:
-            metric.add_metric([status], counts.get(status, 0))
-        yield metric

@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from api.models.event import EventType, GPUEvent, Severity
 from api.models.gpu import (
@@ -21,6 +21,7 @@ from api.models.stray import Stray
 from api.models.system import Health, Readiness, SystemOverview
 from api.models.task import TaskType, TaskView
 from api.services.gpu_history import Metric
+from api.utils.masking import mask_secrets
 from api.utils.pagination import CURSOR, DEFAULT_LIMIT, PageRequest, Pagination
 
 T = TypeVar("T")
@@ -204,7 +205,7 @@ class RegisterTask(Strict):
     task_id: str | None = Field(
         None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}$", description="made by the service when not given"
     )
-    description: str | None = Field(None, max_length=1000)
+    description: Annotated[str, AfterValidator(mask_secrets)] | None = Field(None, max_length=1000)
     pid: Pid | None = Field(None, description="when this process ends, the task is released")
 
 

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from api.models.reading import MAX_GPUS, MAX_MEMORY_MB
 from api.models.training import CauseCode, GPURequest, TaskEvent, TaskFilter, TaskOrder, TaskStatus, TrainingRequest
@@ -20,6 +20,7 @@ from api.models.training_view import (
     XAxis,
 )
 from api.routes.schemas import Envelope, GPUReference, PageQuery, Shown, Strict, at_most_one, whole
+from api.utils.masking import mask_secrets
 from api.utils.pagination import Pagination
 
 _EXAMPLE: dict[str, Any] = {"model_type": "toy", "gpu_count": 1, "config": {"epochs": 3}}
@@ -28,8 +29,9 @@ _EXAMPLE: dict[str, Any] = {"model_type": "toy", "gpu_count": 1, "config": {"epo
 _ONE_WISH = at_most_one("gpu_id", "gpu_ids", "gpu_count")
 _RULES: list[JsonValue] = [_ONE_WISH, at_most_one("config", "config_toml"), at_most_one("dataset", "dataset_toml")]
 
-Name = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
-Description = Annotated[str, Field(max_length=4000, pattern=r"^[^\x00]*$")]
+# Words for people are kept and shown everywhere: a key that somebody has pasted into them is not.
+Name = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$"), AfterValidator(mask_secrets)]
+Description = Annotated[str, Field(max_length=4000, pattern=r"^[^\x00]*$"), AfterValidator(mask_secrets)]
 Count = Annotated[int, Field(ge=1, le=65_535), BeforeValidator(whole)]
 Memory = Annotated[int, Field(ge=0, le=MAX_MEMORY_MB), BeforeValidator(whole)]
 Priority = Annotated[int, Field(ge=-1000, le=1000), BeforeValidator(whole)]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from api.models.snapshot import GPUSnapshot
 from api.models.task import RegisteredTask
 from api.services.task_registry import TaskRegistry
+from api.utils.patience import READ_SECONDS, hurrying
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +24,8 @@ class GPUHolders:
     def read(self) -> Mapping[str, RegisteredTask] | None:
         """Who holds which GPU, by UUID, or who last did; None when that was never known."""
         try:
-            self._held = self._registry.holders()
+            with hurrying(READ_SECONDS):
+                self._held = self._registry.holders()
         except Exception as error:
             self._note_failure("read", "who holds which GPU cannot be read: the last that is known counts", error)
         else:

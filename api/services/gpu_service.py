@@ -32,12 +32,16 @@ from api.services.task_registry import TaskRegistry
 from api.storage.registrations import Registrations
 from api.utils.clock import Clock
 from api.utils.pagination import Page, PageRequest, paginate
+from api.utils.patience import hurrying
 from api.utils.periodic import PeriodicThread
 
 logger = logging.getLogger(__name__)
 
 #: Seconds between two looks at whether a reading has turned stale without a sweep.
 FRESHNESS_SECONDS = 1.0
+
+#: Seconds that a sweep may wait for what the database knows.
+SWEEP_SECONDS = 0.3
 
 #: Readings older than this many sweeps make the service not ready.
 READY_SWEEPS = 3
@@ -119,7 +123,14 @@ class GPUService:
         self._listeners.append(listener)
 
     def publish(self, snapshot: GPUSnapshot) -> None:
-        """Takes a sweep's result over: history, dead tasks, judgement, documents, streams."""
+        """Takes a sweep's result over: history, dead tasks, judgement, documents, streams.
+
+        It does not wait for the database: what is not known in time is taken up by a later sweep.
+        """
+        with hurrying(SWEEP_SECONDS):
+            self._take_over(snapshot)
+
+    def _take_over(self, snapshot: GPUSnapshot) -> None:
         self._holders.release_ended(snapshot, has_changed_source=snapshot.source is not self._state.snapshot.source)
         began = snapshot.taken_monotonic
         self._history.record(

@@ -4,6 +4,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from api.utils.caller import has_caller_left
+
 #: Requests that wait at a time: each holds one of the threads that answer everybody.
 MAX_WAITERS = 4
 
@@ -22,12 +24,13 @@ class StopWaiting:
         self._monotonic = monotonic
 
     def wait(self, is_over: Callable[[], bool], seconds: float) -> None:
-        """Returns when it is over, or after so many seconds."""
+        """Returns when it is over, the caller has left, or after so many seconds."""
         if seconds <= 0 or not self._places.acquire(blocking=False):
             return
         try:
             end = self._monotonic() + seconds
-            while not is_over() and self._monotonic() < end:
+            has_left = has_caller_left.get()
+            while not has_left() and not is_over() and self._monotonic() < end:
                 self._sleep(LOOK_SECONDS)
         finally:
             self._places.release()

@@ -17,10 +17,14 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from api.utils.logs import format_line
+from api.utils.masking import mask_secrets
 from api.utils.periodic import PeriodicThread
 
 #: Requests that wait to be written; while they are so many, further lines are lost, and their number is told.
 CAPACITY = 100_000
+
+#: Characters of a path that are written.
+PATH_CHARACTERS = 500
 
 _FLUSH_SECONDS = 0.1
 
@@ -110,7 +114,7 @@ class AccessLog:
     def _line(self, access: Access) -> str:
         facts = {
             "method": access.method,
-            "path": access.path,
+            "path": _shown_path(access.path),
             "route": access.route,
             "status": access.status,
             "duration_ms": round(access.seconds * 1000, 3),
@@ -119,6 +123,11 @@ class AccessLog:
         }
         level = "ERROR" if access.status >= 500 else "INFO"
         return format_line(self._as_json, access.ended, level, "request", facts)
+
+
+def _shown_path(path: str) -> str:
+    """The path without what looks like a key that somebody has pasted there, and not without end."""
+    return mask_secrets(path[:PATH_CHARACTERS]) + ("…" if len(path) > PATH_CHARACTERS else "")
 
 
 @dataclass(slots=True)

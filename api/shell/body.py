@@ -15,6 +15,7 @@ BODY_SECONDS = 30.0
 MAX_BODIES_BYTES = 64 * 1024 * 1024
 SMALL_BODY_BYTES = 32 * 1024
 
+_AS_IT_IS_SENT = "The body may come in chunks, and not otherwise encoded: chunked is the only Transfer-Encoding."
 _AS_IT_IS = "The body must not be compressed: send it as it is, without Content-Encoding."
 
 
@@ -33,6 +34,8 @@ class Bodies:
             return b""
         if headers.get(b"content-encoding", b"identity").strip().lower() not in (b"identity", b""):
             raise UnsupportedMediaType(_AS_IT_IS, headers={"Accept-Encoding": "identity"})
+        if headers.get(b"transfer-encoding", b"chunked").strip().lower() != b"chunked":
+            raise UnsupportedMediaType(_AS_IT_IS_SENT)
         if int(headers.get(b"content-length", b"0")) > self._limit:
             raise self._too_large()
         body = bytearray()

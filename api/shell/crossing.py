@@ -8,8 +8,8 @@ from api.services.documents import HeaderList
 
 #: Headers of answers that such a page may read, besides those that every page may.
 EXPOSED = (
-    "ETag, Age, Location, Retry-After, X-Request-ID, X-Next-Offset, Idempotent-Replayed, Accept-Ranges, Content-Range, "
-    "Content-Disposition, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"
+    "ETag, Age, X-Stale, Location, Retry-After, X-Request-ID, X-Next-Offset, Idempotent-Replayed, Accept-Ranges, "
+    "Content-Range, Content-Disposition, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"
 )
 
 #: Headers that it may send.

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import re
 from typing import Protocol
 
 from starlette.responses import FileResponse
@@ -11,6 +10,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from api.errors import MalformedRequest, RangeNotSatisfiable
 from api.services.log_download import LogDownload
+from api.shell.ranges import UNREADABLE, read_range
 from api.utils.clock import time_of
 
 logger = logging.getLogger(__name__)
@@ -18,8 +18,6 @@ logger = logging.getLogger(__name__)
 #: Bytes of a log read and sent at a time, and seconds that a client may take for them before it counts as gone.
 CHUNK = 128 * 1024
 SEND_SECONDS = 60.0
-
-_RANGE = re.compile(rb"bytes=(\d{0,18})-(\d{0,18})")
 
 
 class File(Protocol):
@@ -59,16 +57,26 @@ async def send_file(file: File, scope: Scope, receive: Receive, send: Send) -> N
                 raise RangeNotSatisfiable(
                     f"The file has {file.size:,} bytes.", headers={"Content-Range": f"bytes */{file.size}"}
                 )
-            raise MalformedRequest("The Range header cannot be read: bytes=0-1023 asks for the first 1,024 bytes.")
+            raise MalformedRequest(UNREADABLE)
         await send(message)
 
     try:
         # By its descriptor: the name may be another file by now.
         path = f"/proc/self/fd/{file.descriptor}"
         response = FileResponse(path, filename=_shown_name(file.name), stat_result=_status(file.descriptor))
-        await response(scope, receive, refuse_plain_text)
+        await response(_with_plain_range(scope), receive, refuse_plain_text)
     finally:
         os.close(file.descriptor)
+
+
+def _with_plain_range(scope: Scope) -> Scope:
+    """The request with its Range as we read it: starlette takes `--1` and `+0-1`, too. Several parts are left to it."""
+    wanted = read_range(dict(scope["headers"]).get(b"range", b""))
+    if wanted is None:
+        return scope
+    first, last = ("" if number is None else str(number) for number in wanted)
+    headers = [(name, value) for name, value in scope["headers"] if name != b"range"]
+    return {**scope, "headers": [*headers, (b"range", f"bytes={first}-{last}".encode())]}
 
 
 def _shown_name(name: str) -> str:
@@ -125,16 +133,14 @@ def _headers(log: LogDownload, part: tuple[int, int] | None) -> list[tuple[bytes
 
 def _part(headers: dict[bytes, bytes], log: LogDownload) -> tuple[int, int] | None:
     """Which bytes are asked for: from, and up to before; None for all. Of several parts, all are sent."""
-    wanted = headers.get(b"range", b"").replace(b" ", b"")
-    if not wanted or b"," in wanted or headers.get(b"if-range", log.tag.encode()) != log.tag.encode():
+    wanted = read_range(headers.get(b"range", b""))
+    if wanted is None or headers.get(b"if-range", log.tag.encode()) != log.tag.encode():
         return None
-    found = _RANGE.fullmatch(wanted)
-    if found is None or found[1] == found[2] == b"":
-        raise MalformedRequest("The Range header cannot be read: bytes=0-1023 asks for the first 1,024 bytes.")
-    if found[1] == b"":
-        begin, end = max(0, log.size - int(found[2])), log.size
+    first, last = wanted
+    if first is None:
+        begin, end = max(0, log.size - (last or 0)), log.size
     else:
-        begin, end = int(found[1]), min(log.size, int(found[2] or log.size) + 1)
+        begin, end = first, min(log.size, (log.size if last is None else last) + 1)
     if begin >= end:
         raise RangeNotSatisfiable(f"The log has {log.size:,} bytes.", headers={"Content-Range": f"bytes */{log.size}"})
     return begin, end

@@ -1,6 +1,7 @@
 """uvicorn's protocols with this service's manners: bounded headers, failures in the envelope, sockets within reach."""
 
 import asyncio
+import re
 import socket
 from typing import Any
 
@@ -56,6 +57,7 @@ class HTTPProtocol(HttpToolsProtocol):
         self.headers_since = self.loop.time()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        super()._unset_keepalive_if_required()
         super().connection_lost(exc)
         self._unread.remove(self.transport)
         # uvicorn tells the request that came last; the one that is being answered may be another.
@@ -102,7 +104,14 @@ class HTTPProtocol(HttpToolsProtocol):
         end = data.find(b"\r\n\r\n")
         return end >= 0 and self._header_bytes - len(data) + end <= MAX_HEADER_BYTES
 
+    def _unset_keepalive_if_required(self) -> None:
+        """Any byte would end the wait for the next request, and nothing begins it anew.
+
+        A line break, or the rest of a body whose answer is sent, is no request: only the beginning of one ends it.
+        """
+
     def on_message_begin(self) -> None:
+        super()._unset_keepalive_if_required()
         super().on_message_begin()
         self.headers_since = self.loop.time()
         extensions = {"connection": self.transport, "taken": self.flow.drain}
@@ -116,9 +125,17 @@ class HTTPProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self.headers_since = None
         self._header_bytes = self._frame_bytes = self._body_bytes = 0
+        self._take_host_of_target()
         super().on_headers_complete()
         if len(self.pipeline) > MAX_PIPELINED:
             self.transport.abort()
+
+    def _take_host_of_target(self) -> None:
+        # `GET http://name/path` is a request to that name, whatever Host says (RFC 9112, 3.2.2).
+        _, separator, rest = self.url.partition(b"://")
+        if separator and not self.url.startswith(b"/"):
+            name = re.split(rb"[/?#]", rest, maxsplit=1)[0]
+            self.headers[:] = [(key, name if key == b"host" else value) for key, value in self.headers]
 
     def handle_websocket_upgrade(self) -> None:
         headers = dict(self.headers)
@@ -142,15 +159,7 @@ class HTTPProtocol(HttpToolsProtocol):
         self._refuse(MalformedRequest("This is not a valid HTTP request."))
 
     def _refuse(self, error: ServiceError) -> None:
-        request_id = new_request_id()
-        # The shell logs and counts what never became a request.
-        self.config.app.note_refusal(error.status, request_id, self.client)  # type: ignore[union-attr]
-        body = encode_error(error, request_id)
-        head = STATUS_LINE[error.status] + (
-            b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
-        )
-        self.transport.write(head + body)
-        self.transport.close()
+        _refuse(self, error)
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
@@ -172,6 +181,22 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.abort()
             return
         super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            # The library has stricter bounds for a handshake (a line of 8 KiB, no body), and only falls silent.
+            _refuse(self, MalformedRequest("This is not a valid WebSocket handshake."))
+
+
+def _refuse(protocol: HTTPProtocol | WebSocketProtocol, error: ServiceError) -> None:
+    """Answers what never became a request, and ends the connection."""
+    request_id = new_request_id()
+    # The shell logs and counts it.
+    protocol.config.app.note_refusal(error.status, request_id, protocol.client)  # type: ignore[union-attr]
+    body = encode_error(error, request_id)
+    head = STATUS_LINE[error.status] + (
+        b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+    )
+    protocol.transport.write(head + body)
+    protocol.transport.close()
 
 
 def limit_send_buffer(transport: Any) -> None:

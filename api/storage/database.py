@@ -16,12 +16,15 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from api.errors import DatabaseDamaged, DatabaseUnavailable, StorageFull, StorageGone
+from api.storage.breaker import Breaker
 from api.storage.database_errors import DRIVER_ERRORS, is_access, is_damage, say, translate
 from api.storage.identity import KeptPlaces
 from api.storage.postgresql import create_postgres_engine, wait_for_answers
 from api.storage.sqlite import check_log, create_sqlite_engine, describe_rescue, find_damage
 from api.storage.tables import REVISION, metadata
+from api.utils.database_use import note_read, note_write
 from api.utils.masking import is_secret_name
+from api.utils.patience import at_most, is_in_a_hurry, one_wait
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +81,8 @@ class Database:
         self._places = KeptPlaces(*kept, *([] if self._file is None else [self._file]))
         self.engine = _create_engine(self.url, self._places.check)
         self._trouble: DatabaseUnavailable | None = None
+        self._breaker = Breaker()
+        self._free = threading.BoundedSemaphore(POOL_SIZE)
         self._turn = threading.Lock()
         self._on_append: Callable[[], None] = lambda: None
 
@@ -89,8 +94,13 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A connection to read from, on one state of the database. Raises DatabaseUnavailable."""
-        with self._connect("DEFERRED") as connection:
+        """A connection to read from, on one state of the database. Raises DatabaseUnavailable: within the time that
+        this context has (`utils/patience`), and at once when somebody has just waited in vain.
+        """
+        note_read()
+        if is_in_a_hurry() and not self._breaker.admits():
+            raise DatabaseUnavailable("The database does not answer at present.", headers=_RETRY_AFTER)
+        with one_wait(), self._connect("DEFERRED") as connection:
             yield connection
 
     @contextmanager
@@ -99,7 +109,7 @@ class Database:
 
         On SQLite it takes the write lock at once: a transaction that reads first and writes later would fail.
         """
-        with self._take_turn() as left_ms, self._connect("IMMEDIATE", left_ms) as connection:
+        with one_wait(), self._take_turn() as left_ms, self._connect("IMMEDIATE", left_ms) as connection:
             self._check_places(connection)
             # What a transaction left behind that was rolled back.
             connection.info.pop(APPENDED, None)
@@ -109,6 +119,7 @@ class Database:
             yield connection
             has_appended = connection.info.pop(APPENDED, False)
             self._check_places(connection)
+        note_write()
         # Nothing is acknowledged that went into a file on its way out.
         self._check_places()
         if has_appended:
@@ -141,7 +152,7 @@ class Database:
             yield LOCK_MS
             return
         began = time.monotonic()
-        if not self._turn.acquire(timeout=LOCK_MS / 1000):
+        if not self._turn.acquire(timeout=at_most(LOCK_MS / 1000)):
             raise DatabaseUnavailable("Other writers keep the database busy.", headers=_RETRY_AFTER)
         try:
             yield max(1, LOCK_MS - round(1000 * (time.monotonic() - began)))
@@ -151,8 +162,8 @@ class Database:
     @contextmanager
     def _connect(self, mode: str, lock_ms: int | None = None) -> Iterator[Connection]:
         try:
-            with self.engine.connect() as connection:
-                connection.info.update(begin=mode, lock_ms=lock_ms or LOCK_MS)
+            with self._take_place(), self.engine.connect() as connection:
+                connection.info.update(begin=mode, lock_ms=round(at_most((lock_ms or LOCK_MS) / 1000) * 1000))
                 if mode == "DEFERRED" and not self.is_sqlite:
                     # What a read on SQLite has by itself: all its statements see one state.
                     connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -165,21 +176,35 @@ class Database:
             if isinstance(translated, DatabaseDamaged) and self._file is not None:
                 rescue = f"{translated.detail.rstrip('.')}: {describe_rescue(self._file)}."
                 translated = DatabaseDamaged(rescue, headers=translated.headers)
-            self._note_trouble(translated)
+            self._note_trouble(translated, mode)
             raise translated from error
         except DatabaseUnavailable as error:
-            self._note_trouble(error)
+            self._note_trouble(error, mode)
             raise
         self._note_success(mode)
 
+    @contextmanager
+    def _take_place(self) -> Iterator[None]:
+        """As many as there are connections; so the pool itself, which has one bound for all, never lets wait."""
+        if not self._free.acquire(timeout=at_most(LOCK_MS / 1000)):
+            raise DatabaseUnavailable("Every connection to the database is in use.", headers=_RETRY_AFTER)
+        try:
+            yield
+        finally:
+            self._free.release()
+
     def _note_success(self, mode: str) -> None:
+        self._breaker.note_answer()
         # A full disk can be read, and a log that was removed too; only a write tells that all is well again.
         if self._trouble is None or isinstance(self._trouble, DatabaseDamaged):
             return
         if mode != "DEFERRED" or not isinstance(self._trouble, StorageFull | StorageGone):
             self._trouble = None
 
-    def _note_trouble(self, error: DatabaseUnavailable) -> None:
+    def _note_trouble(self, error: DatabaseUnavailable, mode: str) -> None:
+        if mode == "DEFERRED" and error.code == DatabaseUnavailable.code:
+            # Only reads tell that reads wait in vain: a write may have waited for a lock.
+            self._breaker.note_silence()
         if isinstance(self._trouble, DatabaseDamaged):
             return
         if isinstance(error, StorageGone) and any(self._places.problems()):

@@ -3,12 +3,15 @@ silent, breaks no connection, and libpq itself has no bound.
 """
 
 import time
+from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import URL, create_engine
+
+from api.utils.patience import at_most, time_left
 
 T = TypeVar("T")
 
@@ -26,24 +29,34 @@ class BoundedConnection(psycopg.Connection[Any]):
 
     answer_seconds: float | None = None  #: None waits for ever
 
+    @classmethod
+    def _connect_gen(cls, *args: Any, **kwargs: Any) -> Any:
+        # The public bound, `connect_timeout`, knows no less than 2 s.
+        gen, left = super()._connect_gen(*args, **kwargs), time_left()
+        return gen if left is None else _bounded(gen, left, gen.close)
+
     def wait(self, gen: PQGen[T], *args: Any, **kwargs: Any) -> T:
         """Raises psycopg.OperationalError when the time is over."""
         # Only the ping comes with autocommit: the engine begins a transaction for everything else.
         seconds = PING_SECONDS if self.autocommit else self.answer_seconds
-        return super().wait(gen if seconds is None else self._bounded(gen, seconds), *args, **kwargs)
+        if seconds is None:
+            return super().wait(gen, *args, **kwargs)
+        return super().wait(_bounded(gen, at_most(seconds), self.pgconn.finish), *args, **kwargs)
 
-    def _bounded(self, gen: PQGen[T], seconds: float) -> PQGen[T]:
-        give_up_at = time.monotonic() + seconds
-        try:
-            wanted = next(gen)
-            while True:
-                ready = yield wanted
-                if not ready and time.monotonic() >= give_up_at:
-                    self.pgconn.finish()
-                    raise psycopg.OperationalError(f"the server has not answered for {seconds:g} s")
-                wanted = gen.send(ready)
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]
+
+def _bounded(gen: Generator[Any, Any, T], seconds: float, give_up: Callable[[], None]) -> Generator[Any, Any, T]:
+    """The same conversation with the server, given up when it says nothing for so long."""
+    give_up_at = time.monotonic() + seconds
+    try:
+        wanted = next(gen)
+        while True:
+            ready = yield wanted
+            if not ready and time.monotonic() >= give_up_at:
+                give_up()
+                raise psycopg.OperationalError("the server has not answered in time")
+            wanted = gen.send(ready)
+    except StopIteration as done:
+        return done.value  # type: ignore[no-any-return]
 
 
 def create_postgres_engine(url: URL, lock_ms: int, **shared: Any) -> Engine:
@@ -54,6 +67,8 @@ def create_postgres_engine(url: URL, lock_ms: int, **shared: Any) -> Engine:
     engine = create_engine(url, **shared, pool_pre_ping=True, connect_args=arguments)
 
     def connect(dialect: Any, record: Any, args: Any, kwargs: Any) -> BoundedConnection:
+        if time_left() == 0:
+            raise psycopg.OperationalError("the server has not answered in time")
         connection = BoundedConnection.connect(*args, **kwargs)
         wait_for_answers(connection, lock_ms)
         return connection

@@ -21,7 +21,7 @@ from api.storage.tables import leases as lease_table
 from api.utils.clock import Clock
 
 #: Seconds for which a database that did not answer is left alone.
-PAUSE_SECONDS = 5.0
+PAUSE_SECONDS = 1.0
 
 
 class Registrations(Protocol):

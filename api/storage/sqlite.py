@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 
 from api.storage.identity import describe_loss, gone, identify
+from api.utils.patience import at_most
 
 #: Milliseconds for which a start looks for damage: a file that takes longer is looked at as far as that goes.
 CHECK_MS = 3000
@@ -36,7 +37,7 @@ def create_sqlite_engine(url: URL, lock_ms: int, check: Callable[[], None], **sh
         check()
 
     def prepare(driver: Any, record: Any) -> None:
-        _prepare(driver, lock_ms)
+        _prepare(driver, round(at_most(lock_ms / 1000) * 1000))
         record.info[_WAL] = identify(log)
 
     event.listen(engine, "do_connect", before)

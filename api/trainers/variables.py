@@ -19,7 +19,7 @@ class Kind(StrEnum):
 #: What a value of each kind looks like; a path is looked up besides.
 FORMS = {
     Kind.FLAG: re.compile(r"(?i:0|1|true|false|yes|no|on|off)"),
-    Kind.NUMBER: re.compile(r"-?\d{1,18}(?:\.\d{1,9})?"),
+    Kind.NUMBER: re.compile(r"-?\d{1,18}(?:\.\d{1,9})?", re.ASCII),
     Kind.WORD: re.compile(r"[A-Za-z0-9._+=:,^@-]{0,512}"),
     Kind.TEXT: re.compile(r".*"),
     Kind.PATH: re.compile(r"/.+"),

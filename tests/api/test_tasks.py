@@ -359,3 +359,8 @@ def test_page_that_is_not_valid_is_refused(client: Client, query: str):
     answer = client.get(f"{TASKS}?{query}")
     assert answer.status_code == 422
     failure_of(answer)
+
+
+def test_key_that_is_pasted_into_a_description_is_not_kept(client: Client):
+    task = register(client, 0, description="token=hf_PLANTED0123456789abcdef").json()["data"]
+    assert task["description"] == "token=***"

@@ -194,6 +194,12 @@ def test_part_that_cannot_be_read_is_no_failure_of_the_service(world: World, tra
         failure_of(answer)
 
 
+@pytest.mark.parametrize("asked", ["bytes=--5", "bytes=+0-1", "bytes=5-2", "bytes=0-" + "9" * 30])
+def test_range_means_the_same_for_a_file_and_a_log(world: World, training: str, asked: str):
+    log = world.client.get(f"{TRAINING}/{training}/logs/download", headers={"Range": asked})
+    assert {log.status_code, download(world, training, Range=asked).status_code} == {400}
+
+
 def test_many_small_parts_are_no_burden(world: World, training: str):
     asked = "bytes=" + ",".join(f"{n}-{n}" for n in range(0, 2000, 2))
     answer = download(world, training, Range=asked)

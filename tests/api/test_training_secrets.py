@@ -166,3 +166,16 @@ def test_training_whose_secrets_are_in_another_storage_is_not_started_without_th
     assert task["status"] == "failed"
     assert "HF_TOKEN is not kept in this STORAGE_ROOT" in task["failure"]["detail"]
     assert world.executor.submissions == []
+
+
+def test_key_that_is_pasted_into_words_for_people_is_kept_nowhere(world: World, request_body: dict[str, Any]):
+    ears = Ears(world.client)
+    words = {"name": f"run with {TOKEN}", "description": f"HF_TOKEN={TOKEN} from https://me:{WANDB}@host/x"}
+    body = {name: value for name, value in request_body.items() if name != "env"} | words
+    task_id = ears.ask("POST", "start", json=body)["task_id"]
+    ears.ask("PATCH", task_id, json=words)
+    ears.ask_everything(task_id)
+    task = ears.ask("GET", task_id)
+    assert (task["name"], task["description"]) == ("run with ***", "HF_TOKEN=*** from https://***@host/x")
+    assert TOKEN.encode() not in ears.heard
+    assert holders(world.storage) <= {world.storage / "tasks" / task_id / "secrets.json"}

@@ -113,7 +113,7 @@ def test_a_supervisor_that_is_killed_is_replaced(killed: Killed) -> None:
     main = server.main_of(task_id)
     old = next(pid for pid, where in server.processes.supervisors().items() if where.parent.parent.name == task_id)
     kill(old)
-    step = server.task(task_id)["progress"]["current_step"]
+    step = server.task(task_id)["progress"]["current_step"] or 0
     server.await_step(task_id, step + 10)
     assert server.main_of(task_id) == main
     assert server.task(task_id)["attempt_count"] == 1

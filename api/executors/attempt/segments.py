@@ -19,7 +19,7 @@ def segment_starts(directory: str) -> list[int]:
         names = [entry.name for entry in entries(handle) if len(entry.name) == 24 and entry.name.endswith(".log")]
     finally:
         os.close(handle)
-    return sorted(int(name[:20]) for name in names if name[:20].isdigit())
+    return sorted(int(name[:20]) for name in names if name[:20].isascii() and name[:20].isdigit())
 
 
 def read_log(directory: str, offset: int, limit: int, starts: list[int] | None = None) -> tuple[int, bytes]:

@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from api.trainers.diffusion_pipe import paths
-from api.trainers.diffusion_pipe.document import Document
+from api.trainers.diffusion_pipe.document import Document, whole
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.key_check import check_names, check_values
 from api.trainers.diffusion_pipe.keys import ADAPTER
 from api.trainers.diffusion_pipe.model_types import ModelFacts
+
+#: Model types that make the adapter as the file has it.
+_TAKE_THE_RANK_FROM_THE_FILE = ("flux", "sdxl")
 
 
 def check_adapter(
@@ -52,6 +55,13 @@ def _check_kind(
                 found.warn(config.at("adapter", name), "It is ignored for a LoRA.", "Leave it out.")
     elif kind == "lokr" and "dropout" in adapter:
         found.warn(config.at("adapter", "dropout"), "It is ignored for a LoKr.", "Write `rank_dropout`.")
+    excluded = adapter.get("exclude_modules")
+    if excluded is not None and not isinstance(excluded, str) and not _are_texts(excluded):
+        found.error(
+            config.at("adapter", "exclude_modules"),
+            "These are no names of modules.",
+            "Write a list of names, in quotes.",
+        )
     fused = adapter.get("fuse_adapters")
     if fused and model_type not in ("flux", "chroma"):
         found.warn(config.at("adapter", "fuse_adapters"), f"It is ignored for {model_type}.", "Leave it out.")
@@ -64,6 +74,8 @@ def _check_adapter_paths(
     if isinstance(existing, str) and existing:
         at = config.at("adapter", "init_from_existing")
         paths.check_adapter_directory(existing, at, root, found, takes_files=model_type == "flux")
+        if model_type not in _TAKE_THE_RANK_FROM_THE_FILE:
+            _check_existing(existing, adapter.get("rank"), at, root, found)
     fused = adapter.get("fuse_adapters")
     for index, entry in enumerate(fused if isinstance(fused, list) else []):
         at = config.at("adapter", "fuse_adapters", index)
@@ -73,3 +85,19 @@ def _check_adapter_paths(
             path = paths.check_exists(entry["path"], f"{at}/path", root, found)
             if path is not None and path.is_file():
                 paths.check_weights(path, f"{at}/path", found)
+
+
+def _check_existing(text: str, rank: Any, at: str, root: Path | None, found: Findings) -> None:
+    """Whether an adapter that is continued has the rank and the kind that the configuration makes."""
+    path = paths.resolve(text, root)
+    for header in [] if path is None else paths.headers_of(path):
+        if any(".lokr_" in name for name in header.shapes):
+            found.error(at, "This is a LoKr, which the trainer cannot continue.", "Name a LoRA, or leave it out.")
+        ranks = {shape[0] for name, shape in header.shapes.items() if name.endswith("lora_A.weight") and shape}
+        if ranks and whole(rank) is not None and ranks != {rank}:
+            told = ", ".join(map(str, sorted(ranks)[:3]))
+            found.error(at, f"This adapter has the rank {told}; the trainer fails on another.", f"Set rank = {told}.")
+
+
+def _are_texts(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(value, str) for value in values)

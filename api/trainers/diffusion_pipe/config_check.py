@@ -93,7 +93,7 @@ def _check_required(config: Document, findings: Findings) -> None:
             "The trainer takes [lora] for the place of a data type of an older version, and fails on it.",
             "Write [adapter] with type = 'lora'.",
         )
-    if "resume_from_checkpoint" in config.values:
+    if config.values.get("resume_from_checkpoint"):
         findings.warn(
             config.at("resume_from_checkpoint"),
             "The service removes this key: a new task begins anew, and a resumed one gets its run directory by itself.",
@@ -142,6 +142,13 @@ def _check_evaluations(config: Document, batches: Batches, findings: Findings) -
 
 
 def _check_odds(config: Document, findings: Findings) -> None:
+    warmup = number(config.values.get("warmup_steps"))
+    if warmup is not None and 0 < warmup < 1:
+        findings.error(
+            config.at("warmup_steps"),
+            "The trainer counts steps, and fails on a share of them.",
+            "Write a number of steps, or leave it out.",
+        )
     checkpointing = config.values.get("activation_checkpointing", False)
     if checkpointing and checkpointing not in (True, "unsloth"):
         findings.error(

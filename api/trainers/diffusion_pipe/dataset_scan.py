@@ -214,7 +214,7 @@ class Scanner:
             look = self._looks.look(path)
         except Unreadable:
             return None
-        return look.width, look.height
+        return None if look.is_cut_off else (look.width, look.height)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,8 @@ def check_model(config: Document, model_type: str, root: Path | None, findings: 
         return
     model, facts = config.table("model"), MODELS[model_type]
     at = partial(config.at, "model")
-    known = MODEL_COMMON | facts.keys | facts.kinds.keys() | ({facts.dtype_key} if facts.dtype_key else set())
+    known = (MODEL_COMMON - facts.unread) | facts.keys | facts.kinds.keys()
+    known |= {facts.dtype_key} if facts.dtype_key else set()
     check_names(model, sorted(known), at, findings, _NEVER_READ)
     # The type has been checked already, against that of the request.
     check_values(
@@ -78,7 +79,8 @@ def check_model(config: Document, model_type: str, root: Path | None, findings: 
 
 #: Keys that other model types read, and what to do about them.
 _NEVER_READ = dict.fromkeys(
-    ("transformer_dtype", "diffusion_model_dtype"), "the [model] of other types; leave it out here"
+    ("transformer_dtype", "diffusion_model_dtype", *sorted(MODEL_COMMON)),
+    "the [model] of other types; leave it out here",
 )
 
 #: With all three, qwen_image never opens its `diffusers_path`.
@@ -161,17 +163,26 @@ def _check_comfy(config: Document, facts: ModelFacts, root: Path | None, finding
     if not encoders:
         findings.error(config.at("model", "text_encoders"), "The list is empty.", "Name a text encoder.")
     for index, encoder in enumerate(encoders):
-        _check_encoder(encoder, config.at("model", "text_encoders", index), root, findings)
+        _check_encoder(encoder, facts, config.at("model", "text_encoders", index), root, findings)
 
 
-def _check_encoder(encoder: Any, at: str, root: Path | None, findings: Findings) -> None:
+def _check_encoder(encoder: Any, facts: ModelFacts, at: str, root: Path | None, findings: Findings) -> None:
     if not isinstance(encoder, dict):
         findings.error(at, "This is not a table.", "Write {path = '…', type = '…'}.")
         return
     if not isinstance(encoder.get("type"), str):
-        findings.error(f"{at}/type", "The type of the text encoder is missing.", "Write type = 'flux2', say.")
+        findings.error(
+            f"{at}/type", "The type of the text encoder is missing.", f"Write type = '{facts.encoder_type}'."
+        )
     name = "paths" if "paths" in encoder else "path"
     found = encoder.get(name)
+    count = len(found) if isinstance(found, list) else isinstance(found, str)
+    if 0 < count < facts.encoder_files:
+        findings.error(
+            f"{at}/{name}",
+            f"This text encoder is made of {facts.encoder_files} files; with less the trainer fails on the captions.",
+            f"Write paths = ['…', '…'], {facts.encoder_files} of them.",
+        )
     if isinstance(found, str):
         paths.check_path(found, PathKind.FILE, f"{at}/{name}", root, findings)
     elif isinstance(found, list) and found:

@@ -49,7 +49,10 @@ class ModelFacts:
     dtype_key: str | None = "transformer_dtype"  #: which key makes the weights small; None: no key does
     swap: Swap | None = None  #: None: it cannot swap blocks
     comfy: bool = False  #: loaded by ComfyUI's code, which knows quantised weights
-    frame_step: int = 1  #: clips are cut to a multiple of it and one more
+    frame_step: int = 1  #: clips are cut to a multiple of it and `frame_rest` more
+    frame_rest: int = 1
+    unread: frozenset[str] = frozenset()  #: keys of [model] that all other types read
+    encoder_files: int = 1  #: how many files its text encoder is made of, at least
     encoder_type: str | None = None  #: the `type` of its text encoders
 
 
@@ -62,6 +65,8 @@ F, S, W, D, E, P = (
     PathKind.PRETRAINED,
 )
 
+_SHIFTS = frozenset({"shift", "flux_shift"})
+_TIMESTEPS = _SHIFTS | {"timestep_sample_method", "sigmoid_scale"}
 _LEARNING_RATES = frozenset({"self_attn_lr", "cross_attn_lr", "mlp_lr", "mod_lr", "llm_adapter_lr"})
 _PREDICT2_KEYS = _LEARNING_RATES | {"multiscale_loss_weight", "text_encoder_nf4", "text_encoder_fp8"}
 _PREDICT2_KINDS = {"transformer_path": F, "vae_path": F, "t5_path": F, "llm_path": E, "llm_adapter_path": F}
@@ -83,6 +88,8 @@ class _Comfy:
         cache_name: str | None = None,
         keys: frozenset[str] = frozenset(),
         frame_step: int = 1,
+        frame_rest: int = 1,
+        encoder_files: int = 1,
     ) -> ModelFacts:
         lists = tuple(blocks.split())
         return ModelFacts(
@@ -93,7 +100,9 @@ class _Comfy:
             swap=Swap("diffusion_model", lists, None if count is None else (count,), is_certain=False),
             comfy=True,
             frame_step=frame_step,
+            frame_rest=frame_rest,
             encoder_type=encoder_type,
+            encoder_files=encoder_files,
             keys=keys | {"merge_adapters", "text_encoders"},
             dtype_key="diffusion_model_dtype",
         )
@@ -102,6 +111,7 @@ class _Comfy:
 MODELS: Mapping[str, ModelFacts] = {
     "sdxl": ModelFacts(
         dtype_key=None,
+        unread=_TIMESTEPS,
         alternatives=(("checkpoint_path",),),
         kinds={"checkpoint_path": F},
         lokr=False,
@@ -119,6 +129,7 @@ MODELS: Mapping[str, ModelFacts] = {
     ),
     "ltx-video": ModelFacts(
         frame_step=8,
+        unread=_SHIFTS,
         alternatives=(("diffusers_path", "single_file_path"),),
         kinds={"diffusers_path": P, "single_file_path": F},
         lora_only=True,
@@ -127,6 +138,7 @@ MODELS: Mapping[str, ModelFacts] = {
         keys=frozenset({"first_frame_conditioning_p"}),
     ),
     "hunyuan-video": ModelFacts(
+        unread=frozenset({"flux_shift"}),
         swap=Swap("transformer_path", ("double_blocks", "single_blocks"), (20, 40)),
         frame_step=4,
         alternatives=(("ckpt_path",), ("transformer_path", "vae_path", "llm_path", "clip_path")),
@@ -137,6 +149,7 @@ MODELS: Mapping[str, ModelFacts] = {
     ),
     "cosmos": ModelFacts(
         dtype_key=None,
+        unread=_TIMESTEPS,
         frame_step=8,
         alternatives=(("transformer_path", "vae_path", "text_encoder_path"),),
         kinds={"transformer_path": F, "vae_path": F, "text_encoder_path": F},
@@ -145,6 +158,7 @@ MODELS: Mapping[str, ModelFacts] = {
     ),
     "lumina_2": ModelFacts(
         dtype_key=None,
+        unread=frozenset({"flux_shift"}),
         alternatives=(("transformer_path", "llm_path", "vae_path"),),
         kinds={"transformer_path": S, "llm_path": F, "vae_path": F},
         keys=frozenset({"lumina_shift"}),
@@ -209,7 +223,13 @@ MODELS: Mapping[str, ModelFacts] = {
     ),
     "z_image": _Comfy().facts("layers", 30, "lumina2"),
     "hunyuan_video_15": _Comfy().facts(
-        "double_blocks", 54, "hunyuan_video_15", framerate=24, cache_name="hunyuan_video_1.5", frame_step=4
+        "double_blocks",
+        54,
+        "hunyuan_video_15",
+        framerate=24,
+        cache_name="hunyuan_video_1.5",
+        frame_step=4,
+        encoder_files=2,
     ),
     "flux2": _Comfy().facts("double_blocks single_blocks", None, "flux2"),
     "ernie_image": _Comfy().facts("layers", 36, "flux2"),
@@ -226,6 +246,12 @@ MODELS: Mapping[str, ModelFacts] = {
         dtype_key="diffusion_model_dtype",
     ),
     "minimax_h3": _Comfy({"diffusion_model": F, "vae": F, "audio_vae": F}).facts(
-        "blocks", 50, "minimax", framerate=24, keys=frozenset({"cfg", "image_shift"})
+        "blocks",
+        50,
+        "minimax",
+        framerate=24,
+        keys=frozenset({"cfg", "image_shift"}),
+        frame_step=17,
+        frame_rest=0,
     ),
 }

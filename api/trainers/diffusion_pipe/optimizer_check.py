@@ -17,6 +17,15 @@ _OWN_KEYS = ("type", "gradient_release", "beta2_half_life")
 _NEED_NO_RATE = ("automagic", "genericoptim", "prodigy")
 _NEED_A_RATE = ("adamw_optimi", "stableadamw")
 
+#: Model types that hand the learning rate on to each group, whether there is one or not.
+_PASS_RATES_ON = ("cosmos_predict2", "anima")
+
+#: Above this automagic does not believe a learning rate.
+_HIGHEST_AUTOMAGIC = 1e-3
+
+#: What genericoptim asserts.
+_CHOICES = {"momentum_type": ("ema", "sm", "none"), "second_moment_type": ("ema", "none", "sn", "factored")}
+
 #: Model types whose groups of parameters each have a learning rate, which gradient_release asks for.
 _RELEASE_GRADIENTS = ("sdxl", "cosmos_predict2", "anima")
 
@@ -33,6 +42,21 @@ _NEVER = ("learning_rate", "args", "kwargs", "optimizer", "params")
 _NUMBERS = frozenset(
     {"weight_decay", "momentum", "dampening", "min_lr", "max_lr", "lr_bump", "clip_threshold", "beta2", "d_coef", "d0"}
 )
+
+_DECAY_AND_EPS = ("weight_decay", "eps")
+
+#: Numbers that these optimizers refuse below 0; what other classes do with one is theirs.
+_NOT_NEGATIVE = {
+    **dict.fromkeys(("adamw", "offload", "adamw8bit", "adamw8bitkahan", "adamw_optimi", "stableadamw"), _DECAY_AND_EPS),
+    "sgd": ("weight_decay", "momentum"),
+    "genericoptim": ("eps",),
+}
+
+#: Optimizers that unpack exactly two betas; the others named here take the first two of a list.
+_TWO_BETAS = ("adamw", "offload", "genericoptim")
+
+#: Of these genericoptim takes one at most.
+_MUONS = ("muon", "adamuon", "normuon")
 
 #: Of what bitsandbytes' 8-bit optimizers take, the values that they refuse.
 _REFUSED = {"amsgrad": (True, "Leave it out."), "optim_bits": (8, "Leave it out: the type says it.")}
@@ -56,8 +80,9 @@ def check_optimizer(config: Document, model_type: str | None, found: Findings) -
         _check_class(name, at("type"), found)
     _check_names(optimizer, known, at, found)
     _check_values(optimizer, name.lower(), at, found)
+    _check_combinations(optimizer, name.lower(), at, found)
     _check_rate(optimizer, name, model_type, at, found)
-    _check_betas(optimizer, at, found)
+    _check_betas(optimizer, name.lower(), at, found)
     if optimizer.get("gradient_release") and model_type is not None and model_type not in _RELEASE_GRADIENTS:
         found.error(
             at("gradient_release"),
@@ -110,10 +135,26 @@ def _check_values(optimizer: dict[str, Any], name: str, at: Any, found: Findings
             found.error(at(key), "This is not a number.", "Write a number without quotes.")
     if isinstance(optimizer.get("eps"), str):
         found.error(at("eps"), "This is not a number.", "Write a number without quotes.")
+    for key in optimizer.keys() & _CHOICES.keys() if name == "genericoptim" else ():
+        if optimizer[key] not in _CHOICES[key]:
+            found.error(at(key), "The optimizer knows no such kind.", "Write one of " + ", ".join(_CHOICES[key]) + ".")
     if name in ("adamw8bit", "adamw8bitkahan"):
         for key, (value, advice) in _REFUSED.items():
             if key in optimizer and optimizer[key] == value:
                 found.error(at(key), "The 8-bit optimizer refuses this.", advice)
+
+
+def _check_combinations(optimizer: dict[str, Any], name: str, at: Any, found: Findings) -> None:
+    """What is a number, or may be, and is refused by this optimizer, or beside another key."""
+    for key in _NOT_NEGATIVE.get(name, ()):
+        if (value := number(optimizer.get(key))) is not None and value < 0:
+            found.error(at(key), "The optimizer takes nothing below 0.", "Write a number from 0.")
+    muons = [key for key in _MUONS if optimizer.get(key)] if name == "genericoptim" else []
+    if len(muons) > 1:
+        found.error(at(muons[1]), f"The optimizer takes one of {', '.join(_MUONS)} only.", "Leave the others out.")
+    needs_momentum = name == "sgd" and optimizer.get("nesterov")
+    if needs_momentum and (not optimizer.get("momentum") or optimizer.get("dampening")):
+        found.error(at("nesterov"), "`nesterov` needs a momentum, and no dampening.", "Set momentum = 0.9, say.")
 
 
 def _check_rate(optimizer: dict[str, Any], name: str, model_type: str | None, at: Any, found: Findings) -> None:
@@ -121,17 +162,27 @@ def _check_rate(optimizer: dict[str, Any], name: str, model_type: str | None, at
         rate = number(optimizer["lr"])
         if rate is None or rate < 0:
             found.error(at("lr"), "This is not a learning rate.", "Write a number from 0, 2e-5 say.")
+        elif name.lower() == "automagic" and rate > _HIGHEST_AUTOMAGIC:
+            found.warn(
+                at("lr"), "automagic takes this for a mistake and begins with 1e-6.", "Write 1e-6, or leave it out."
+            )
         return
-    if name.lower() in _NEED_A_RATE or (optimizer.get("gradient_release") and model_type in _RELEASE_GRADIENTS):
+    is_given_on = model_type in _PASS_RATES_ON and name.lower() != "automagic"
+    if (
+        is_given_on
+        or name.lower() in _NEED_A_RATE
+        or (optimizer.get("gradient_release") and model_type in _RELEASE_GRADIENTS)
+    ):
         found.error(at("lr"), "No learning rate is set, and the optimizer cannot be made without one.", "Set `lr`.")
     elif name.lower() not in _NEED_NO_RATE:
         found.warn(at("lr"), "No learning rate is set.", "Set `lr`.")
 
 
-def _check_betas(optimizer: dict[str, Any], at: Any, found: Findings) -> None:
+def _check_betas(optimizer: dict[str, Any], name: str, at: Any, found: Findings) -> None:
     betas = optimizer.get("betas")
-    if betas is not None and not _are_betas(betas):
-        found.error(at("betas"), "These are not betas.", "Write numbers from 0 to below 1: [0.9, 0.99].")
+    if betas is not None and not _are_betas(betas, name):
+        found.error(at("betas"), "These are not betas.", "Write two numbers from 0 to below 1: [0.9, 0.99].")
+        betas = [0.9, 0.99]
     if optimizer.get("beta2_half_life"):
         half_life = number(optimizer["beta2_half_life"])
         if half_life is None or half_life <= 0:
@@ -140,7 +191,15 @@ def _check_betas(optimizer: dict[str, Any], at: Any, found: Findings) -> None:
             found.error(at("betas"), "`beta2_half_life` needs `betas`, two of them.", "Write betas = [0.9, 0.99].")
 
 
-def _are_betas(betas: Any) -> bool:
+def _are_betas(betas: Any, name: str) -> bool:
     if not isinstance(betas, list) or not betas:
         return False
-    return all((beta := number(value)) is not None and 0 <= beta <= 1 for value in betas)
+    numbers = [number(value) for value in betas]
+    if not all(beta is not None and 0 <= beta <= 1 for beta in numbers):
+        return False
+    if name not in OPTIMIZERS:
+        return True
+    # With a second beta of 1 genericoptim sums up.
+    below_one = numbers[:1] if name == "genericoptim" else numbers
+    is_long_enough = len(betas) == 2 if name in _TWO_BETAS else len(betas) >= 2
+    return is_long_enough and 1 not in below_one

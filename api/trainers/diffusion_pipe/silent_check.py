@@ -6,7 +6,7 @@ from api.models.training import TrainingRequest
 from api.trainers.diffusion_pipe.buckets import Settings
 from api.trainers.diffusion_pipe.document import Document, number, whole
 from api.trainers.diffusion_pipe.findings import Findings
-from api.trainers.diffusion_pipe.model_types import MODELS
+from api.trainers.diffusion_pipe.model_types import MODELS, ModelFacts
 from api.trainers.pointers import shown
 
 #: The key that Weights & Biases reads when the configuration has an empty one.
@@ -14,6 +14,9 @@ _WANDB_VARIABLE = "WANDB_API_KEY"
 
 #: Model types whose code knows control images; the others fail in a child, for which the trainer waits for ever.
 _EDITORS = ("flux", "flux2", "qwen_image")
+
+#: Shifts of the timesteps that are looked at only where `shift` is not.
+_SHIFTS_BY_SIZE = ("flux_shift", "lumina_shift")
 
 _RATIOS = ("ar_buckets", "min_ar", "max_ar", "num_ar_buckets")
 
@@ -38,6 +41,7 @@ def check_silent(config: Document, model_type: str | None, request: TrainingRequ
         )
     if model_type == "sdxl":
         _check_sdxl(config, findings)
+    _check_timesteps(config, findings)
     expected = MODELS[model_type].encoder_type if model_type is not None else None
     encoders = config.table("model").get("text_encoders")
     for index, encoder in enumerate(encoders if expected is not None and isinstance(encoders, list) else []):
@@ -48,6 +52,17 @@ def check_silent(config: Document, model_type: str | None, request: TrainingRequ
                 f"No text encoder has the type `{shown(kind)}`; it is loaded as one of Stable Diffusion.",
                 f"Write type = '{expected}'.",
             )
+
+
+def _check_timesteps(config: Document, findings: Findings) -> None:
+    model, at = config.table("model"), partial(config.at, "model")
+    for name in _SHIFTS_BY_SIZE if model.get("shift") else ():
+        if model.get(name):
+            findings.warn(at(name), "`shift` is set as well and takes precedence.", "Leave one of them out.")
+    if model.get("timestep_sample_method") == "uniform" and "sigmoid_scale" in model:
+        findings.warn(
+            at("sigmoid_scale"), "It is not used with timestep_sample_method = 'uniform'.", "Leave one of them out."
+        )
 
 
 def check_warmup(config: Document, total_steps: int | None, findings: Findings) -> None:
@@ -98,19 +113,26 @@ def check_silent_settings(settings: Settings, model_type: str | None, findings: 
             f"Leave it out, or train one of {', '.join(_EDITORS)}.",
         )
     if model_type is not None:
-        _check_frames(settings, MODELS[model_type].frame_step, findings)
+        _check_frames(settings, MODELS[model_type], findings)
 
 
-def _check_frames(settings: Settings, step: int, findings: Findings) -> None:
-    lengths = settings.get("frame_buckets", [1])
-    if step == 1 or settings.get("size_buckets") is not None or not isinstance(lengths, list):
+def _check_frames(settings: Settings, facts: ModelFacts, findings: Findings) -> None:
+    step, rest = facts.frame_step, facts.frame_rest
+    name, lengths = "frame_buckets", settings.get("frame_buckets", [1])
+    sizes = settings.get("size_buckets")
+    if sizes is not None and not isinstance(sizes, list):
+        return
+    if sizes is not None:
+        name, lengths = "size_buckets", [size[-1] if isinstance(size, list) and size else None for size in sizes]
+    if step == 1 or not isinstance(lengths, list):
         return
     for index, value in enumerate(lengths):
         length = number(value)
-        if length is not None and length > 1 and (length - 1) % step:
-            kept = int((length - 1) // step) * step + 1
+        if length is not None and length > 1 and (length - rest) % step:
+            kept = int((length - rest) // step) * step + rest
             findings.warn(
-                settings.at("frame_buckets", index),
-                f"Of these {length:g} frames the trainer takes {kept}: a multiple of {step} and one.",
-                f"Write {kept} or {kept + step}.",
+                settings.at(name, index),
+                f"Of these {length:g} frames the trainer takes {max(kept, 1)}: a multiple of {step}"
+                f"{' and one' if rest else ''}.",
+                f"Write {kept} or {kept + step}." if kept > 1 else f"Write {kept + step}.",
             )

@@ -114,3 +114,9 @@ def test_a_listing_that_has_just_changed_is_not_kept(files: LogFiles, writer: Lo
     writer.write(line(0) * 200)
     os.utime(files.directory, ns=(changed_at, changed_at))
     assert files.starts() == segment_starts(str(files.directory)) != [0]
+
+
+def test_a_name_whose_digits_are_no_numbers_is_no_segment(files: LogFiles, writer: LogWriter):
+    writer.write(line(1))
+    (files.directory / ("\N{SUPERSCRIPT TWO}" * 20 + ".log")).write_bytes(b"x")
+    assert segment_starts(str(files.directory)) == [0]

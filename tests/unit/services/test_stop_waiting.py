@@ -1,6 +1,7 @@
 """Waiting a moment for the end, a few at a time."""
 
 from api.services.stop_waiting import LOOK_SECONDS, MAX_WAITERS, StopWaiting
+from api.utils.caller import has_caller_left
 from api.utils.clock import FakeClock
 
 
@@ -49,3 +50,13 @@ def test_a_place_is_given_back_when_looking_fails(clock: FakeClock):
         except ZeroDivisionError:
             continue
     assert len(looks) == MAX_WAITERS + 1
+
+
+def test_who_has_left_waits_no_longer(clock: FakeClock):
+    began = clock.monotonic()
+    token = has_caller_left.set(lambda: clock.monotonic() >= began + 2)
+    try:
+        waiting(clock).wait(lambda: False, 60)
+    finally:
+        has_caller_left.reset(token)
+    assert clock.monotonic() - began < 2 + 2 * LOOK_SECONDS

@@ -113,3 +113,13 @@ def test_durations_are_a_cumulative_histogram(log: Log):
 def test_request_on_a_bound_counts_below_it(log: Log):
     log.take(access(seconds=0.01))
     assert 'le="0.01",route="/health"} 1.0' in log.scrape()
+
+
+def test_key_in_a_path_is_not_written(log: Log):
+    line = log.take(access(path="/api/v1/training/hf_PLANTED0123456789abcdef"))[0]
+    assert json.loads(line)["path"] == "/api/v1/training/***"
+
+
+def test_endless_path_is_cut(log: Log):
+    line = log.take(access(path="/" + "a" * 60_000))[0]
+    assert len(line) < 1_000

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.errors import TooLarge, Unavailable
+from api.errors import TooLarge, Unavailable, UnsupportedMediaType
 from api.shell.body import SMALL_BODY_BYTES, Bodies
 
 LONG = {b"transfer-encoding": b"chunked"}
@@ -68,3 +68,9 @@ def test_small_body_is_read_whatever_others_hold():
     bodies = Bodies(100_000, 100_000)
     small = b"x" * SMALL_BODY_BYTES
     assert asyncio.run(_while_one_is_half_sent(bodies, b"x" * 100_000, small)) == small
+
+
+@pytest.mark.parametrize("coding", [b"gzip, chunked", b"chunked, chunked", b"identity"])
+def test_body_that_is_encoded_on_its_way_is_refused(coding: bytes):
+    with pytest.raises(UnsupportedMediaType):
+        read(Bodies(100), b"one", headers={b"transfer-encoding": coding})

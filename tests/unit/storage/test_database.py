@@ -22,6 +22,8 @@ from api.storage import database as database_module
 from api.storage import events
 from api.storage.database import Database, DatabaseError, sqlite_url
 from api.storage.tables import events as event_table
+from api.utils.database_use import Use, current_use
+from api.utils.patience import hurrying
 from tests.unit.storage.builders import NOW
 
 SECRET = "hunter2"
@@ -180,6 +182,55 @@ def test_database_without_a_free_connection_says_so(impatient: Database):
         count_events(impatient)
     assert refused.value.headers == {"Retry-After": "2"}
     assert count_events(impatient) == 0
+
+
+def test_hurried_read_waits_for_a_free_connection_only_so_long(database: Database, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(database_module, "POOL_SIZE", 1)
+    with closing(Database(database.url.render_as_string(hide_password=False))) as own, own.read():
+        began = time.monotonic()
+        with pytest.raises(DatabaseUnavailable, match="Every connection"), hurrying(0.1):
+            count_events(own)
+        assert time.monotonic() - began < database_module.LOCK_MS / 2000
+
+
+def test_hurried_read_waits_for_a_lock_of_the_file_only_so_long(tmp_path: Path):
+    path = tmp_path / "database.sqlite"
+    with closing(Database(sqlite_url(path))) as database:
+        database.migrate()
+        database.close()
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            for statement in ("PRAGMA locking_mode = EXCLUSIVE", "BEGIN EXCLUSIVE", "COMMIT"):
+                other.execute(statement)
+            began = time.monotonic()
+            with pytest.raises(DatabaseUnavailable, match="locked"), hurrying(0.1):
+                count_events(database)
+            assert time.monotonic() - began < database_module.LOCK_MS / 2000
+
+
+def test_write_that_waited_in_vain_for_a_lock_keeps_nobody_from_reading(impatient: Database):
+    with impatient.write() as connection:
+        append(connection)
+        lock = "SELECT 1" if impatient.is_sqlite else "LOCK TABLE events IN EXCLUSIVE MODE"
+        connection.execute(text(lock))
+        with pytest.raises(DatabaseUnavailable), impatient.write() as other:
+            append(other)
+        with hurrying(5):
+            assert count_events(impatient) == 0
+
+
+def test_use_of_the_database_is_noted_for_who_asks(database: Database):
+    token = current_use.set(Use())
+    try:
+        count_events(database)
+        assert current_use.get() == Use(has_read=True)
+        with pytest.raises(RuntimeError), database.write():
+            raise RuntimeError
+        assert current_use.get() == Use(has_read=True)
+        with database.write():
+            pass
+        assert current_use.get() == Use(has_read=True, has_written=True)
+    finally:
+        current_use.reset(token)
 
 
 def test_file_in_a_missing_directory_is_unavailable(tmp_path: Path):

@@ -3,6 +3,7 @@
 import select
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -14,6 +15,7 @@ from api.errors import DatabaseUnavailable
 from api.storage import database as database_module
 from api.storage import postgresql
 from api.storage.database import Database
+from api.utils.patience import hurrying
 from tests.databases import fresh_postgres
 
 
@@ -94,6 +96,14 @@ def ask(database: Database) -> int:
         return answer
 
 
+def seconds_of_a_hurried_read(database: Database) -> float:
+    """It must fail. Two seconds are the least that libpq itself knows, and a ping takes 1.5."""
+    began = time.monotonic()
+    with pytest.raises(DatabaseUnavailable, match="in time"), hurrying(0.3):
+        ask(database)
+    return time.monotonic() - began
+
+
 def freeze_and_ask(relay: Relay, database: Database) -> None:
     with database.read() as connection:
         connection.execute(text("SELECT 1"))
@@ -111,6 +121,35 @@ def test_server_that_froze_before_is_unavailable(relay: Relay, database: Databas
     relay.freeze()
     with pytest.raises(DatabaseUnavailable):
         ask(database)
+
+
+@pytest.fixture
+def slow(relay: Relay) -> Iterator[Database]:
+    """One whose bounds for everybody are those of the service: seconds."""
+    database = Database(relay.url)
+    database.migrate()
+    yield database
+    database.close()
+
+
+def test_hurried_read_gives_up_on_a_frozen_connection_in_its_own_time(relay: Relay, slow: Database):
+    assert ask(slow) == 1
+    relay.freeze()
+    assert seconds_of_a_hurried_read(slow) < 2
+
+
+def test_hurried_read_gives_up_on_connecting_in_its_own_time(relay: Relay, slow: Database):
+    slow.close()
+    relay.freeze()
+    assert seconds_of_a_hurried_read(slow) < 2
+
+
+def test_second_hurried_read_is_refused_without_a_try(relay: Relay, slow: Database):
+    assert ask(slow) == 1
+    relay.freeze()
+    seconds_of_a_hurried_read(slow)
+    with pytest.raises(DatabaseUnavailable, match="at present"), hurrying(0.3):
+        ask(slow)
 
 
 def test_server_that_goes_on_is_used_again(relay: Relay, database: Database):

@@ -132,6 +132,11 @@ def test_value_with_a_control_character_or_without_bounds_may_not(value: str):
     assert value not in mistake.message
 
 
+def test_number_in_other_digits_is_none():
+    (mistake,) = check_env({"OMP_NUM_THREADS": "\N{ARABIC-INDIC DIGIT THREE}"})
+    assert mistake.pointer == "/env/OMP_NUM_THREADS"
+
+
 def test_number_of_variables_is_bounded():
     (mistake,) = check_env({f"HF_{index}": "1" for index in range(1000)})
     assert mistake.pointer == "/env"

@@ -101,7 +101,9 @@ def make_model(model_type: str, directory: Path) -> dict[str, Any]:
         model["max_sequence_length"] = 256
     if "vae" in model:
         encoder = write_safetensors(directory / "text_encoder.safetensors")
-        model["text_encoders"] = [{"path": encoder, "type": MODELS[model_type].encoder_type}]
+        facts = MODELS[model_type]
+        files = {"path": encoder} if facts.encoder_files == 1 else {"paths": [encoder] * facts.encoder_files}
+        model["text_encoders"] = [{**files, "type": facts.encoder_type}]
     return model
 
 

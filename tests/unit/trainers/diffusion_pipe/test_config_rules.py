@@ -104,7 +104,19 @@ ERRORS = [
     (within("optimizer", type="Prodigy", args={}), "/config/optimizer/args"),
     (without("lr", "optimizer"), "/config/optimizer/lr"),
     (setting(lora={"rank": 3}), "/config/lora"),
+    (within("adapter", exclude_modules=3), "/config/adapter/exclude_modules"),
+    (setting(optimizer={"type": "genericoptim", "momentum_type": "x"}), "/config/optimizer/momentum_type"),
     (within("optimizer", betas=[0.9, "x"]), "/config/optimizer/betas"),
+    (within("optimizer", betas=[0.9, 1.0]), "/config/optimizer/betas"),
+    (within("optimizer", betas=[0.9]), "/config/optimizer/betas"),
+    (within("optimizer", type="adamw", betas=[0.9, 0.99, 0.999]), "/config/optimizer/betas"),
+    (within("optimizer", type="adamw", weight_decay=-0.1), "/config/optimizer/weight_decay"),
+    (setting(optimizer={"type": "sgd", "lr": 0.1, "nesterov": True}), "/config/optimizer/nesterov"),
+    (
+        setting(optimizer={"type": "genericoptim", "lr": 1e-4, "muon": True, "normuon": True}),
+        "/config/optimizer/normuon",
+    ),
+    (setting(warmup_steps=0.1), "/config/warmup_steps"),
 ]
 
 WARNINGS = [
@@ -130,10 +142,12 @@ WARNINGS = [
     ),
     (setting(eval={"every_n_examples": 1}, gradient_accumulation_steps=2), "/config/eval/every_n_examples"),
     (within("model", diffusion_model_dtype="float8"), "/config/model/diffusion_model_dtype"),
+    (within("model", flux_shift=True), "/config/model/flux_shift"),
     (within("model", transformer="x"), "/config/model/transformer"),
     (within("adapter", rnak=3), "/config/adapter/rnak"),
     (within("adapter", decompose_factor=4), "/config/adapter/decompose_factor"),
     (within("optimizer", type="NewestOptimizer"), "/config/optimizer/type"),
+    (setting(optimizer={"type": "automagic", "lr": 0.1}), "/config/optimizer/lr"),
     (setting(monitoring={"enable_wandbb": True}), "/config/monitoring/enable_wandbb"),
 ]
 
@@ -146,7 +160,10 @@ NOTHING = [
     setting(eval={"before_first_step": False, "micro_batch_size_per_gpu": 1, "gradient_accumulation_steps": 1}),
     within("optimizer", type="AdamW"),
     within("optimizer", type="Prodigy", lr=1, d_coef=2),
-    within("optimizer", betas=[0.9, 1]),
+    setting(optimizer={"type": "genericoptim", "lr": 1e-4, "betas": [0.9, 1]}),
+    setting(optimizer={"type": "SGD", "lr": 1e-3, "momentum": 0.9, "nesterov": True}),
+    setting(optimizer={"type": "AdEMAMix", "lr": 1e-4, "betas": [0.9, 0.999, 0.9999]}),
+    setting(resume_from_checkpoint=False),
     within("adapter", exclude_modules=["a"]),
     setting(lr_scheduler="linear", warmup_steps=10, max_steps=20),
 ]
@@ -253,6 +270,26 @@ def test_flux2_in_three_stages_waits_for_ever_unless_the_trainer_is_mended(tmp_p
     assert case.errors() == ([] if works else ["/config/pipeline_stages"])
 
 
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"shift": 3, "flux_shift": True}, "flux_shift"),
+        ({"timestep_sample_method": "uniform", "sigmoid_scale": 1.3}, "sigmoid_scale"),
+    ],
+)
+def test_what_another_key_makes_useless_is_one_warning(tmp_path: Path, settings: dict[str, Any], key: str):
+    case = Case(tmp_path, "flux")
+    case.config["model"].update(settings)
+    assert case.warnings() == [f"/config/model/{key}"]
+
+
+def test_text_encoder_of_two_files_needs_both(tmp_path: Path):
+    case = Case(tmp_path, "hunyuan_video_15")
+    encoder = case.config["model"]["text_encoders"][0]
+    encoder["path"] = encoder.pop("paths")[0]
+    assert case.errors() == ["/config/model/text_encoders/0/path"]
+
+
 def test_misspelt_type_of_a_text_encoder_is_told(tmp_path: Path):
     case = Case(tmp_path, "z_image")
     case.config["model"]["text_encoders"][0]["type"] = "lumina-2"
@@ -291,6 +328,26 @@ def test_adapter_to_go_on_from_holds_one_safetensors_file(tmp_path: Path):
     assert case.errors() == ["/config/adapter/init_from_existing"]
     write_safetensors(weights)
     assert case.errors() == []
+
+
+@pytest.mark.parametrize(
+    ("tensors", "fits"),
+    [({"a.lora_A.weight": [16, 4]}, True), ({"a.lora_A.weight": [8, 4]}, False), ({"a.lokr_w1": [8]}, False)],
+)
+def test_adapter_to_go_on_from_has_the_rank_that_is_asked_for(
+    tmp_path: Path, tensors: dict[str, list[int]], fits: bool
+):
+    case = Case(tmp_path, "chroma")
+    write_safetensors(tmp_path / "epoch5" / "adapter_model.safetensors", tensors)
+    case.config["adapter"]["init_from_existing"] = str(tmp_path / "epoch5")
+    assert case.errors() == ([] if fits else ["/config/adapter/init_from_existing"])
+
+
+@pytest.mark.parametrize(("kind", "works"), [("AdamW", False), ("Prodigy", False), ("automagic", True)])
+def test_model_that_hands_the_rate_on_needs_one(tmp_path: Path, kind: str, works: bool):
+    case = Case(tmp_path, "anima")
+    case.config["optimizer"] = {"type": kind}
+    assert case.errors() == ([] if works else ["/config/optimizer/lr"])
 
 
 def test_adapter_to_fuse_is_a_safetensors_file(tmp_path: Path):

@@ -295,7 +295,10 @@ def test_empty_caption_is_told(case: Case):
     assert "empty caption" in only_warning(case).message
 
 
-@pytest.mark.parametrize(("model_type", "lengths"), [("wan", [32]), ("hunyuan-video", [33, 34]), ("ltx2", [33, 37])])
+@pytest.mark.parametrize(
+    ("model_type", "lengths"),
+    [("wan", [32]), ("hunyuan-video", [33, 34]), ("ltx2", [33, 37]), ("minimax_h3", [34, 10])],
+)
 def test_length_that_the_trainer_cuts_is_told(tmp_path: Path, model_type: str, lengths: list[int]):
     case = Case(tmp_path, model_type)
     case.dataset["frame_buckets"] = lengths

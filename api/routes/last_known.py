@@ -1,0 +1,56 @@
+"""Readers wait for the database only shortly: where it does not answer they get what it last told, with its age."""
+
+from apiflask import APIFlask
+from flask import Response, g, request
+
+from api.errors import DatabaseUnavailable
+from api.routes.access import services
+from api.services.known_answers import KnownAnswer, KnownAnswers
+from api.utils.database_use import Use, current_use
+from api.utils.envelope import JSON
+from api.utils.patience import READ_SECONDS, hurry
+from api.utils.responses import answer_error
+
+#: Says that an answer is not of now, and by the code of what keeps it from being so; `Age` has the seconds.
+STALE = "X-Stale"
+
+
+def answer_from_what_is_known(app: APIFlask) -> None:
+    """Every GET of this app, and none of its downloads and texts. Everybody may see every answer: there are no keys."""
+    known = KnownAnswers()
+
+    def begin() -> None:
+        g.use, g.changes, g.asked_at = Use(), known.changes, services().clock.monotonic()
+        # The shell gives each request a context of its own.
+        current_use.set(g.use)
+        if _only_reads():
+            hurry(READ_SECONDS)
+
+    def end(response: Response) -> Response:
+        if not _only_reads():
+            # Also what was accepted without the database, such as a stop: nobody shall be told of the time before it.
+            if g.use.has_written or response.status_code < 400:
+                known.forget_all()
+        elif (
+            response.status_code == 200
+            and g.use.has_read
+            and response.mimetype == JSON
+            and STALE not in response.headers
+        ):
+            known.keep(request.full_path, KnownAnswer(response.get_data(), g.asked_at), g.changes)
+        return response
+
+    def answer_last(error: DatabaseUnavailable) -> Response:
+        found = known.get(request.full_path) if _only_reads() and error.code == DatabaseUnavailable.code else None
+        if found is None:
+            return answer_error(error)
+        age = max(0, int(services().clock.monotonic() - found.asked_at))
+        return Response(found.body, content_type=JSON, headers={"Age": str(age), STALE: error.code})
+
+    app.before_request(begin)
+    app.after_request(end)
+    app.register_error_handler(DatabaseUnavailable, answer_last)
+
+
+def _only_reads() -> bool:
+    return request.method in ("GET", "HEAD")

@@ -1,0 +1,59 @@
+"""The last answers that the database gave, for the time in which it gives none."""
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+
+#: Answers at most, their bytes at most, and those of one.
+ANSWERS, TOTAL_BYTES, ANSWER_BYTES = 200, 8 * 1024 * 1024, 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class KnownAnswer:
+    """The body of a success, and when (by the monotonic clock) it was asked for."""
+
+    body: bytes
+    asked_at: float
+
+
+class KnownAnswers:
+    """By address, those that were asked for last. A change makes it forget all: one sees what one has written."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._answers: OrderedDict[str, KnownAnswer] = OrderedDict()
+        self._bytes = 0
+        self._changes = 0
+
+    @property
+    def changes(self) -> int:
+        """How often it has forgotten all."""
+        return self._changes
+
+    def keep(self, address: str, answer: KnownAnswer, changes: int) -> None:
+        """Keeps an answer that was begun when there were so many `changes`: one from before the last is not kept."""
+        with self._lock:
+            self._drop(address)
+            if changes != self._changes or len(answer.body) > ANSWER_BYTES:
+                return
+            self._answers[address] = answer
+            self._bytes += len(answer.body)
+            while len(self._answers) > ANSWERS or self._bytes > TOTAL_BYTES:
+                self._drop(next(iter(self._answers)))
+
+    def get(self, address: str) -> KnownAnswer | None:
+        """What was last answered there; None when it is not known any more."""
+        with self._lock:
+            return self._answers.get(address)
+
+    def forget_all(self) -> None:
+        """Something was changed."""
+        with self._lock:
+            self._changes += 1
+            self._answers.clear()
+            self._bytes = 0
+
+    def _drop(self, address: str) -> None:
+        dropped = self._answers.pop(address, None)
+        if dropped is not None:
+            self._bytes -= len(dropped.body)

@@ -1,0 +1,26 @@
+"""The Range header, one part of it read in one way for every download (RFC 9110, 14.2)."""
+
+import re
+
+from api.errors import MalformedRequest
+
+_RANGE = re.compile(rb"bytes=([0-9]{0,18})-([0-9]{0,18})", re.IGNORECASE)
+
+UNREADABLE = "The Range header cannot be read: bytes=0-1023 asks for the first 1,024 bytes."
+
+
+def read_range(header: bytes) -> tuple[int | None, int | None] | None:
+    """First and last byte that are asked for; without a first one, so many at the end. None: everything.
+
+    Several parts count as everything. Raises MalformedRequest.
+    """
+    wanted = header.replace(b" ", b"")
+    if not wanted or b"," in wanted:
+        return None
+    found = _RANGE.fullmatch(wanted)
+    if found is None or found[1] == found[2] == b"":
+        raise MalformedRequest(UNREADABLE)
+    first, last = (int(text) if text else None for text in found.groups())
+    if first is not None and last is not None and first > last:
+        raise MalformedRequest(UNREADABLE)
+    return first, last
