@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from api.models.reason import ReasonCode
 from api.models.training import (
     AttemptStatus,
     Cause,
@@ -85,6 +86,7 @@ class TaskRow:
     gpu_ids: tuple[int | None, ...]
     gpu_uuids: tuple[str, ...]
     waiting_reason: str | None
+    waiting_reason_code: ReasonCode | None  #: the same for programs, and in other languages
     queue_position: int | None  #: of one that waits, from 1
     estimated_start: datetime | None  #: of one that waits
     warning: str | None
@@ -175,6 +177,7 @@ class TaskProgressView:
     task_id: str
     status: TaskStatus
     waiting_reason: str | None
+    waiting_reason_code: ReasonCode | None  #: the same for programs, and in other languages
     warning: str | None
     updated_at: datetime
     progress: ProgressView
@@ -189,6 +192,7 @@ class PlannedGPUs:
     gpu_ids: tuple[int, ...]
     gpu_uuids: tuple[str, ...]
     waiting_reason: str | None
+    waiting_reason_code: ReasonCode | None  #: the same for programs, and in other languages
 
 
 @dataclass(frozen=True, slots=True)

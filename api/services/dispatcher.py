@@ -12,6 +12,7 @@ from pathlib import Path
 from api.errors import Conflict
 from api.models.gpu import GPUOffer
 from api.models.lease import LeaseKind
+from api.models.reason import Reason
 from api.models.training import (
     Attempt,
     NewTask,
@@ -48,6 +49,8 @@ DECISION_SECONDS = 5.0
 REST_SHARE = 50.0
 LONGEST_REST = 3.0
 
+_JUST_QUEUED = Reason.of("it has just been put into the queue", "just_queued")
+
 
 class Dispatcher:
     """The queue of this machine. One thread calls `dispatch`; anybody may ask why a task waits."""
@@ -75,7 +78,7 @@ class Dispatcher:
         self._max_concurrent = max_concurrent
         self._min_free_mb = min_free_mb
         self._waits = RetryWaits(clock)
-        self._waiting: dict[str, str] = {}
+        self._waiting: dict[str, Reason] = {}
         self._decided_at = float("-inf")
         self._rests_until = float("-inf")
 
@@ -101,23 +104,29 @@ class Dispatcher:
         queue = sorted(self._waits.steady(queue), key=lambda task: (-task.priority, task.queued_at, task.serial))
         counts = self._tasks.count_by_status()
         caches = {lease.resource: lease.task_id for lease in self._attempts.leases(LeaseKind.CACHE)}
+        offers = list_offers(self._gpus.state)
         around = Circumstances(
+            names=self._names(queue, [gpu.held_by for gpu in offers if gpu.held_by is not None]),
             now=self._clock.now(),
             active=sum(number for status, number in counts.items() if status.is_active),
             max_concurrent=self._max_concurrent,
             cache_holders=caches,
             disk_problem=describe_shortage(self._storage_root, self._min_free_mb),
         )
-        return plan_pass(queue, list_offers(self._gpus.state), around)
+        return plan_pass(queue, offers, around)
 
-    def why_waiting(self, task: TaskSummary) -> str | None:
-        """Why a queued task waits, in words."""
+    def _names(self, queue: Sequence[TaskSummary], holders: Sequence[str]) -> dict[str, str]:
+        known = {task.task_id: task.name for task in (*queue, *self._tasks.get_summaries(set(holders)).values())}
+        return {task_id: name for task_id, name in known.items() if name}
+
+    def why_waiting(self, task: TaskSummary) -> Reason | None:
+        """Why a queued task waits."""
         if task.status is not TaskStatus.QUEUED:
             return None
         if self._clock.monotonic() - self._decided_at > DECISION_SECONDS:
             # Another server gives the GPUs away, or none; what it would decide is the same.
             self._note(self.plan(self._tasks.queued()))
-        return self._waiting.get(task.task_id) or "it has just been put into the queue"
+        return self._waiting.get(task.task_id) or _JUST_QUEUED
 
     def _note(self, decided: Pass) -> None:
         self._waiting, self._decided_at = decided.waiting, self._clock.monotonic()

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from api.models.gpu import GPUOffer
+from api.models.reason import Reason
 from api.models.training import TaskSummary
 from api.services.outcomes import LONGEST_WAIT
+from api.services.waiting_words import Obstacle, caching, needs_gpus, offer_obstacle
 
 _Wish = tuple[tuple[int | str, ...], int]  # the references, and the MB
 
@@ -20,6 +22,7 @@ class Circumstances:
     max_concurrent: int = 0
     cache_holders: Mapping[str, str] = field(default_factory=dict)
     disk_problem: str | None = None
+    names: Mapping[str, str] = field(default_factory=dict)  #: of tasks, by id, for those who read why others wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class Pass:
     """What one pass over the queue decided."""
 
     assignments: list[Assignment] = field(default_factory=list)
-    waiting: dict[str, str] = field(default_factory=dict)  #: why each other task waits, in words, by id
+    waiting: dict[str, Reason] = field(default_factory=dict)  #: why each other task waits, by id
 
 
 def plan_pass(queue: Sequence[TaskSummary], gpus: Sequence[GPUOffer], around: Circumstances) -> Pass:
@@ -54,7 +57,7 @@ class _Planner:
         self._reserved: dict[str, str] = {}
         self._taken: dict[str, str] = {}
         self._suitable: dict[_Wish, list[GPUOffer]] = {}
-        self._reasons: dict[tuple[_Wish, int], str] = {}  #: as long as nothing is taken or kept
+        self._reasons: dict[tuple[_Wish, int], Reason] = {}  #: as long as nothing is taken or kept
         self._active = around.active
         self._caches = dict(around.cache_holders)
         self._result = Pass()
@@ -66,22 +69,23 @@ class _Planner:
                 self._result.waiting[task.task_id] = reason
         return self._result
 
-    def _why_not_now(self, task: TaskSummary) -> str | None:
+    def _why_not_now(self, task: TaskSummary) -> Reason | None:
         around = self._around
         wait = (task.not_before - around.now).total_seconds()
         # No retry waits longer: then the clock was set back meanwhile.
         if 0 < wait <= LONGEST_WAIT:
-            return f"tries again in {wait:.0f} s"
+            return Reason.of(f"tries again in {wait:.0f} s", "tries_again", seconds=round(wait))
         if around.disk_problem is not None:
-            return around.disk_problem
+            return Reason.of(around.disk_problem, "disk_full", problem=around.disk_problem)
         if around.max_concurrent and self._active >= around.max_concurrent:
-            return f"{self._active} tasks run, and MAX_CONCURRENT_TASKS is {around.max_concurrent}"
+            limit, text = around.max_concurrent, f"{self._active} tasks run, and MAX_CONCURRENT_TASKS is "
+            return Reason.of(f"{text}{limit}", "max_concurrent", running=self._active, limit=limit)
         holders = {self._caches[cache] for cache in task.caches if cache in self._caches}
         if holders:
-            return f"{', '.join(sorted(holders))} is caching the same dataset directory"
+            return caching(sorted(holders), around.names)
         return None
 
-    def _assign(self, task: TaskSummary) -> str | None:
+    def _assign(self, task: TaskSummary) -> Reason | None:
         wish = (task.gpus.references, task.gpus.min_memory)
         if wish not in self._suitable:
             self._suitable[wish] = [gpu for gpu in self._gpus if suits(gpu, task)]
@@ -116,36 +120,22 @@ class _Planner:
         self._reasons.clear()
         return True
 
-    def _say(self, task: TaskSummary, free: Sequence[GPUOffer]) -> str:
+    def _say(self, task: TaskSummary, free: Sequence[GPUOffer]) -> Reason:
         wanted = [gpu for gpu in self._gpus if _is_wanted(gpu, task)]
         ready = {gpu.uuid for gpu in free}
-        obstacles = [f"GPU {gpu.index} {self._obstacle(gpu, task)}" for gpu in wanted if gpu.uuid not in ready]
-        if task.gpus.references:
-            known = {name for gpu in self._gpus for name in _names(gpu)}
-            obstacles += [f"GPU {name} is not there" for name in task.gpus.references if str(name) not in known]
-        return f"needs {describe_wish(task)}: {', '.join(obstacles) or 'there are too few'}"
+        obstacles = [(gpu.index, self._obstacle(gpu, task)) for gpu in wanted if gpu.uuid not in ready]
+        known = {name for gpu in self._gpus for name in _names(gpu)}
+        absent = [str(name) for name in task.gpus.references if str(name) not in known]
+        return needs_gpus(task, obstacles, absent, self._around.names)
 
-    def _obstacle(self, gpu: GPUOffer, task: TaskSummary) -> str:
+    def _obstacle(self, gpu: GPUOffer, task: TaskSummary) -> Obstacle:
         if gpu.held_by is not None:
-            return f"is held by {gpu.held_by}"
+            return Obstacle("held_by", gpu.held_by)
         if gpu.uuid in self._reserved and self._reserved[gpu.uuid] != task.task_id:
-            return f"is kept for {self._reserved[gpu.uuid]}"
+            return Obstacle("kept_for", self._reserved[gpu.uuid])
         if gpu.uuid in self._taken:
-            return f"goes to {self._taken[gpu.uuid]}"
-        if not gpu.is_available:
-            return f"is {gpu.status} ({gpu.reason})" if gpu.reason else f"is {gpu.status}"
-        if gpu.free_mb is not None and gpu.free_mb < task.gpus.min_memory:
-            return f"has {gpu.free_mb:,} MB free"
-        return "is not known well enough"
-
-
-def describe_wish(task: TaskSummary) -> str:
-    """What a task asks for, in words."""
-    references = task.gpus.references
-    if references:
-        return ("GPU " if len(references) == 1 else "GPUs ") + ", ".join(str(name) for name in references)
-    memory = f" with {task.gpus.min_memory:,} MB free" if task.gpus.min_memory else ""
-    return f"{task.gpu_count} GPU{'s' if task.gpu_count > 1 else ''}{memory}"
+            return Obstacle("goes_to", self._taken[gpu.uuid])
+        return offer_obstacle(gpu, task.gpus.min_memory)
 
 
 def _is_wanted(gpu: GPUOffer, task: TaskSummary) -> bool:

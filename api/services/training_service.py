@@ -54,7 +54,15 @@ from api.services.stop_wishes import StopWishes, Wish
 from api.services.task_preview import preview
 from api.services.training_files import TaskFiles, task_files
 from api.services.training_progress import NOTHING_YET
-from api.services.training_view import Waiting, show_details, show_findings, show_progress_of, show_row, show_stopped
+from api.services.training_view import (
+    Waiting,
+    show_details,
+    show_findings,
+    show_planned,
+    show_progress_of,
+    show_row,
+    show_stopped,
+)
 from api.storage.attempts import AttemptStore
 from api.storage.tasks import TaskStore
 from api.trainers.trainer import Trainer
@@ -123,18 +131,12 @@ class TrainingService:
             errors=errors,
             warnings=show_findings(checked.warnings),
             plan=checked.plan,
-            gpus=None if errors or checked.plan is None else self._planned_gpus(request, checked.plan),
+            gpus=None if errors or checked.plan is None else self._plan_gpus(request, checked.plan),
         )
 
-    def _planned_gpus(self, request: TrainingRequest, plan: TrainingPlan) -> PlannedGPUs:
-        task = preview(NO_TASK, request, plan, self._clock.now())
-        decided = self._dispatcher.plan([*self._tasks.queued(), task])
-        chosen = next((a.gpus for a in decided.assignments if a.task.task_id == NO_TASK), ())
-        return PlannedGPUs(
-            gpu_ids=tuple(gpu.index for gpu in chosen),
-            gpu_uuids=tuple(gpu.uuid for gpu in chosen),
-            waiting_reason=decided.waiting.get(NO_TASK),
-        )
+    def _plan_gpus(self, request: TrainingRequest, plan: TrainingPlan) -> PlannedGPUs:
+        queue = [*self._tasks.queued(), preview(NO_TASK, request, plan, self._clock.now())]
+        return show_planned(self._dispatcher.plan(queue), NO_TASK)
 
     def start(
         self,
@@ -185,7 +187,7 @@ class TrainingService:
 
     def _busy(self, task: TaskSummary) -> GPUBusy:
         decided = self._dispatcher.plan([*self._tasks.queued(), task])
-        reason = decided.waiting.get(task.task_id, "somebody else was first")
+        reason = show_planned(decided, task.task_id).waiting_reason or "was not the first to ask for them"
         return GPUBusy(
             f'The task {reason}. With "queue": true it waits for them.',
             data={

@@ -9,12 +9,14 @@ from typing import Any
 
 from api.errors import Mistake
 from api.models.gpu import GPUInfo
+from api.models.reason import Reason
 from api.models.training import Attempt, Checkpoint, TaskStatus, TaskSummary, TrainingRequest, TrainingTask
 from api.models.training_view import (
     AttemptView,
     FindingView,
     GPUStats,
     MetricsView,
+    PlannedGPUs,
     ProgressView,
     SpeedView,
     StoppedTask,
@@ -24,6 +26,7 @@ from api.models.training_view import (
     TaskRow,
 )
 from api.services.forecast import Forecast
+from api.services.scheduler import Pass
 from api.services.training_progress import NOTHING_YET, UNKNOWN, show_time, without_pace
 
 GPUs = Mapping[str | None, GPUInfo]
@@ -31,9 +34,9 @@ GPUs = Mapping[str | None, GPUInfo]
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Why a task waits, in words, and what is to be expected; None of one that does not."""
+    """Why a task waits, and what is to be expected; None of one that does not."""
 
-    reason: str | None
+    reason: Reason | None
     forecast: Forecast | None
 
 
@@ -66,7 +69,8 @@ def _row(task: TaskSummary, gpus: GPUs, waiting: Waiting, progress: Mapping[str,
         "gpu_name": None if first is None else first.name,
         "gpu_ids": tuple(None if gpu is None else gpu.gpu_id for gpu in own),
         "gpu_uuids": task.gpu_uuids,
-        "waiting_reason": waiting.reason,
+        "waiting_reason": None if waiting.reason is None else waiting.reason.text,
+        "waiting_reason_code": None if waiting.reason is None else waiting.reason.said,
         "queue_position": None if forecast is None else forecast.position,
         "estimated_start": None if forecast is None else forecast.starts_at,
         "warning": task.warning,
@@ -92,15 +96,28 @@ def _stop(task: TaskSummary) -> StopView | None:
     return StopView(stop.requested_at, stop.actor, stop.force, stop.timeout_seconds, stop.rung)
 
 
+def show_planned(decided: Pass, task_id: str) -> PlannedGPUs:
+    """What a task would get of what was decided."""
+    chosen = next((found.gpus for found in decided.assignments if found.task.task_id == task_id), ())
+    reason = decided.waiting.get(task_id)
+    return PlannedGPUs(
+        gpu_ids=tuple(gpu.index for gpu in chosen),
+        gpu_uuids=tuple(gpu.uuid for gpu in chosen),
+        waiting_reason=None if reason is None else reason.text,
+        waiting_reason_code=None if reason is None else reason.said,
+    )
+
+
 def show_progress_of(
-    task: TaskSummary, attempts: Sequence[Attempt], live: Mapping[str, Any] | None, now: datetime, reason: str | None
+    task: TaskSummary, attempts: Sequence[Attempt], live: Mapping[str, Any] | None, now: datetime, reason: Reason | None
 ) -> TaskProgressView:
     """How far a task is; `live` is fresher than what the database keeps."""
     progress = with_time(_known(task, live), attempts, now)
     return TaskProgressView(
         task_id=task.task_id,
         status=task.status,
-        waiting_reason=reason,
+        waiting_reason=None if reason is None else reason.text,
+        waiting_reason_code=None if reason is None else reason.said,
         warning=task.warning,
         updated_at=now if live is not None else task.updated_at,
         progress=ProgressView(**progress["progress"]),

@@ -14,7 +14,8 @@ SOURCES = {path.relative_to(SCRIPTS).as_posix(): path.read_text() for path in SC
 
 
 def words(language: str) -> dict[str, str]:
-    return dict(re.findall(r'^  "?([\w.]+)"?:\s+"(.*)",$', SOURCES[f"i18n/{language}.js"], re.MULTILINE))
+    text = SOURCES[f"i18n/{language}.js"] + SOURCES[f"i18n/{language}_form.js"]
+    return dict(re.findall(r'^  "?([\w.]+)"?:\s+"(.*)",$', text, re.MULTILINE))
 
 
 def places(text: str) -> set[str]:

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from api.models.gpu import GPUOffer, GPUStatus
 from api.models.training import GPURequest, TaskSummary, TrainingPlan, TrainingRequest
-from api.services.scheduler import Circumstances, Pass, describe_wish, plan_pass
+from api.services.scheduler import Circumstances, Pass, plan_pass
 from api.services.task_preview import preview
+from api.services.waiting_words import describe_wish
 from tests.unit.services.builders import NOW, uuid_of
 
 AROUND = Circumstances(now=NOW)
@@ -46,6 +47,32 @@ def given_to(result: Pass) -> dict[str, list[int]]:
     return {found.task.task_id: [gpu.index for gpu in found.gpus] for found in result.assignments}
 
 
+def test_gpus_with_the_same_holder_are_said_together_and_by_its_name():
+    gpus = [held(n, "train_7") for n in range(6)]
+    gpus += [offer(n, is_available=False, status=GPUStatus.BUSY, reason="pid 9 holds 900 MB") for n in (6, 7)]
+    waits = plan_pass([task("a", 4)], gpus, replace(AROUND, names={"train_7": "portrait"})).waiting["a"]
+    assert waits.text == "needs 4 GPUs: GPUs 0–5 are held by portrait, GPUs 6–7 are busy (pid 9 holds 900 MB)"
+    assert waits.said.code == "needs_gpus"
+    assert waits.said.params["obstacles"][0] == {
+        "kind": "held_by",
+        "gpus": "0–5",
+        "is_one": False,
+        "task_id": "train_7",
+        "name": "portrait",
+    }
+
+
+def test_why_a_task_waits_is_two_lines_at_most_with_64_gpus():
+    by_many = [held(n, f"train_20260101_000000_{n:08d}") for n in range(64)]
+    by_two = [held(n, f"train_20260101_000000_{n % 2:08d}") for n in range(64)]
+    busy = [
+        offer(n, is_available=False, status=GPUStatus.BUSY, reason=f"pid {n} holds: {'x' * 900}") for n in range(64)
+    ]
+    for gpus in (by_many, by_two, busy):
+        for wish in (task("a", 64), task("a", 64, *range(64))):
+            assert len(plan_pass([wish], gpus, AROUND).waiting["a"].text) <= 240
+
+
 def test_tasks_are_served_in_order():
     result = plan_pass([task("a"), task("b", 2), task("c")], [offer(n) for n in range(4)], AROUND)
     assert given_to(result) == {"a": [0], "b": [1, 2], "c": [3]}
@@ -76,22 +103,22 @@ def test_those_behind_pass_when_they_take_nothing_away():
     gpus = [offer(0), offer(1), held(2)]
     result = plan_pass([task("large", 3), task("small")], gpus, AROUND)
     assert given_to(result) == {}
-    assert "GPU 0 is kept for large" in result.waiting["small"]
+    assert "GPUs 0–1 are kept for large" in result.waiting["small"].text
 
 
 def test_nobody_waits_behind_a_task_whose_gpus_may_never_come():
     foreign = offer(2, is_available=False, status=GPUStatus.BUSY, reason="a process uses it")
     result = plan_pass([task("large", 3), task("small")], [offer(0), offer(1), foreign], AROUND)
     assert given_to(result) == {"small": [0]}
-    assert result.waiting["large"] == "needs 3 GPUs: GPU 2 is busy (a process uses it)"
+    assert result.waiting["large"].text == "needs 3 GPUs: GPU 2 is busy (a process uses it)"
 
 
 def test_gpus_that_the_first_cannot_use_are_not_kept():
     gpus = [offer(0), held(1, total_mb=80_000)]
     result = plan_pass([task("large", min_memory=40_000), task("small")], gpus, AROUND)
     assert given_to(result) == {"small": [0]}
-    assert "GPU 1 is held by other" in result.waiting["large"]
-    assert "GPU 0 has 23,000 MB free" in result.waiting["large"]
+    assert "GPU 1 is held by other" in result.waiting["large"].text
+    assert "GPU 0 has 23,000 MB free" in result.waiting["large"].text
 
 
 @pytest.mark.parametrize(
@@ -105,7 +132,7 @@ def test_gpus_that_the_first_cannot_use_are_not_kept():
 def test_what_keeps_a_task_waiting_is_said(around: Circumstances, words: str):
     result = plan_pass([task("a", caches=("/c",))], [offer(0)], around)
     assert given_to(result) == {}
-    assert words in result.waiting["a"]
+    assert words in result.waiting["a"].text
 
 
 def test_number_of_tasks_is_kept_within_a_pass():
@@ -123,7 +150,7 @@ def test_retry_waits_for_its_time_and_keeps_nothing():
     later = task("a", not_before=NOW + timedelta(seconds=7))
     result = plan_pass([later, task("b")], [offer(0)], AROUND)
     assert given_to(result) == {"b": [0]}
-    assert result.waiting["a"] == "tries again in 7 s"
+    assert result.waiting["a"].text == "tries again in 7 s"
 
 
 def test_retry_does_not_wait_for_a_clock_that_was_set_back():
@@ -132,7 +159,7 @@ def test_retry_does_not_wait_for_a_clock_that_was_set_back():
 
 
 def test_gpu_that_is_gone_is_named():
-    assert "GPU 9 is not there" in plan_pass([task("a", 1, 9)], [offer(0)], AROUND).waiting["a"]
+    assert "GPU 9 is not there" in plan_pass([task("a", 1, 9)], [offer(0)], AROUND).waiting["a"].text
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,9 @@ import { gpuAddress } from "../router.js";
 /** The word before the numbers. */
 const before = (numbers) => t(numbers.length === 1 ? "gpu.n" : "gpus.n", { n: "" }).trim();
 
+/** GPU 8, GPUs 0–5: for numbers that are text already. @param {string} numbers */
+export const gpusCalled = (numbers) => t(/^[^,–]*$/.test(numbers) ? "gpu.n" : "gpus.n", { n: numbers });
+
 /** GPU 8, GPUs 0, 1. @param {number[]} numbers */
 export const gpuNames = (numbers) => (numbers.length ? `${before(numbers)} ${numbers.join(", ")}` : UNKNOWN);
 

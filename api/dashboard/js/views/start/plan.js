@@ -4,6 +4,7 @@ import { h } from "../../dom.js";
 import { count, gigabytes, isKnown } from "../../format.js";
 import { t } from "../../i18n.js";
 import { gpuNames } from "../../components/gpus.js";
+import { waitingWords } from "../../components/waiting.js";
 import { note } from "../../components/status.js";
 
 /** @param {any} found the answer of validate */
@@ -14,7 +15,7 @@ export function planView({ plan, gpus }) {
     ? t("plan.memory.each", { gb: gigabytes(plan.estimated_memory_mb) })
     : t("unknown");
   return [
-    gpus?.waiting_reason ? note("idle", h("strong", {}, t("plan.waits")), h("p", {}, gpus.waiting_reason)) : null,
+    gpus?.waiting_reason ? note("idle", h("strong", {}, t("plan.waits")), h("p", {}, waitingWords(gpus.waiting_reason, gpus.waiting_reason_code))) : null,
     h(
       "dl",
       { class: "facts" },

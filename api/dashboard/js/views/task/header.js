@@ -9,6 +9,7 @@ import { gpuLinks } from "../../components/gpus.js";
 import { meter } from "../../components/meter.js";
 import { LEVELS, stepsOf } from "../../components/progress.js";
 import { isFinished, isSpoiled, note, spoiledChip, statusChip } from "../../components/status.js";
+import { waitingWords } from "../../components/waiting.js";
 import { setTime, time } from "../../components/time.js";
 import { taskAddress } from "../../router.js";
 
@@ -84,7 +85,7 @@ export function taskHeader(changed) {
     const place = isKnown(task.queue_position) && t("queue.place", { n: count(task.queue_position) });
     return [
       h("span", { class: "soft" }, place, place && start && " · ", start),
-      task.waiting_reason && h("p", {}, task.waiting_reason),
+      task.waiting_reason && h("p", {}, waitingWords(task.waiting_reason, task.waiting_reason_code)),
     ];
   }
 

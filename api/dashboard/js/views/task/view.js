@@ -160,6 +160,7 @@ export function open(app, { id }) {
           metrics: told.metrics,
           speed: told.speed,
           waiting_reason: told.waiting_reason,
+          waiting_reason_code: told.waiting_reason_code,
           warning: told.warning,
         };
         show();

@@ -9,6 +9,7 @@ import { menuButton } from "../../components/menu.js";
 import { progressBar } from "../../components/progress.js";
 import { isFinished, isSpoiled, spoiledChip, statusChip } from "../../components/status.js";
 import { setTime, time } from "../../components/time.js";
+import { waitingWords } from "../../components/waiting.js";
 import { taskAddress } from "../../router.js";
 
 /** Seconds from its start to its end. */
@@ -30,6 +31,7 @@ export function taskRow(first, changed) {
   const when = time(first.created_at);
   const [whenLabel, took] = [h("span", { class: "faint tiny" }), h("span", { class: "faint tiny" })];
   let task = first;
+  let whySaid = "";
   const menu = menuButton(t("actions.of", { name: first.name ?? first.task_id }), () => actionsFor(task, changed));
   const element = h(
     "li",
@@ -61,6 +63,13 @@ export function taskRow(first, changed) {
     setText(took, isFinished(task.status) && lasted(task) !== null ? t("took", { time: duration(lasted(task)) }) : "");
   }
 
+  function sayWhy(reason) {
+    const key = reason + JSON.stringify(task.waiting_reason_code);
+    if (key === whySaid) return;
+    whySaid = key;
+    fill(why, task.waiting_reason ? waitingWords(reason, task.waiting_reason_code) : reason);
+  }
+
   return {
     element,
     get task() {
@@ -79,7 +88,7 @@ export function taskRow(first, changed) {
       const reason = task.waiting_reason ?? task.failure?.detail ?? task.warning ?? "";
       why.hidden = !reason;
       why.dataset.tone = task.failure ? "bad" : task.warning ? "warn" : "idle";
-      setText(why, reason);
+      sayWhy(reason);
       fill(gpus, gpuLinks(task));
       setText(loss, task.status === "queued" ? "" : figure(task.metrics.current_loss));
       lossLabel.hidden = task.status === "queued";

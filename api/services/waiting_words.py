@@ -1,0 +1,127 @@
+"""Why a task waits, in words that stay short however many GPUs there are. Pure functions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from api.models.gpu import GPUOffer
+from api.models.reason import Reason
+from api.models.training import TaskSummary
+
+#: Groups of GPUs that are named; the rest is counted. Two lines of a list hold so many.
+MOST_GROUPS = 3
+#: Characters of what a GPU itself says, of which several may stand in one sentence.
+LONGEST_REASON = 70
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why one GPU cannot serve: `kind` is a stable word, `what` what it is about; equal ones are said together."""
+
+    kind: str
+    what: str = ""
+    detail: str = ""
+
+
+def needs_gpus(
+    task: TaskSummary, obstacles: Sequence[tuple[int, Obstacle]], absent: Sequence[str], names: Mapping[str, str]
+) -> Reason:
+    """That a task is short of GPUs, and what is in the way of each, by its index; `absent`: GPUs that are not there."""
+    groups: dict[tuple[str, str], list[tuple[int, Obstacle]]] = {}
+    for index, found in obstacles:
+        groups.setdefault((found.kind, found.what), []).append((index, found))
+    ordered = sorted(groups.values(), key=lambda group: (-len(group), group[0][0]))
+    rest = sum(len(group) for group in ordered[MOST_GROUPS:])
+    shown = [_show(group, names) for group in ordered[:MOST_GROUPS]]
+    said = [f"{_name(each['gpus'])} {_words(each)}" for each in shown]
+    said += [f"{rest} more cannot be had either"] if rest else []
+    said += [f"GPU {name} is not there" for name in absent[:MOST_GROUPS]]
+    return Reason.of(
+        f"needs {describe_wish(task)}: {', '.join(said) or 'there are too few'}",
+        "needs_gpus",
+        gpu_ids=list(task.gpus.references),
+        gpu_count=task.gpu_count,
+        min_memory=task.gpus.min_memory,
+        obstacles=shown,
+        more=rest,
+        absent=list(absent[:MOST_GROUPS]),
+    )
+
+
+def _show(group: Sequence[tuple[int, Obstacle]], names: Mapping[str, str]) -> dict[str, Any]:
+    first = group[0][1]
+    details = {found.detail for _, found in group}
+    shown: dict[str, Any] = {"kind": first.kind, "gpus": ranges(sorted(index for index, _ in group))}
+    shown["is_one"] = len(group) == 1
+    if first.kind in ("held_by", "kept_for", "goes_to"):
+        return shown | {"task_id": first.what, "name": names.get(first.what)}
+    detail = details.pop() if len(details) == 1 else ""
+    return shown | {"what": first.what, "detail": _shorten(detail)}
+
+
+def _name(gpus: str) -> str:
+    return f"GPU {gpus}" if gpus.isdigit() else f"GPUs {gpus}"
+
+
+def _words(shown: Mapping[str, Any]) -> str:
+    verb, holder = "is" if shown["is_one"] else "are", shown.get("name") or shown.get("task_id")
+    match shown["kind"]:
+        case "held_by":
+            return f"{verb} held by {holder}"
+        case "kept_for":
+            return f"{verb} kept for {holder}"
+        case "goes_to":
+            return f"{'goes' if shown['is_one'] else 'go'} to {holder}"
+        case "too_small":
+            return f"{'has' if shown['is_one'] else 'have'} {shown['what']} MB free"
+        case "status":
+            return f"{verb} {shown['what']}" + (f" ({shown['detail']})" if shown["detail"] else "")
+    return f"{verb} not known well enough"
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Numbers in their order, those that follow each other as a range: 0–5, 8."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else str(run[0]) for run in _few(runs))
+
+
+def _few(runs: list[list[int]]) -> list[list[int]]:
+    """Scattered numbers of a large machine take one line: from the first to the last, when there are very many."""
+    return runs if len(runs) <= 12 else [[runs[0][0], runs[-1][-1]]]
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= LONGEST_REASON else text[: LONGEST_REASON - 1] + "…"
+
+
+def describe_wish(task: TaskSummary) -> str:
+    """What a task asks for, in words."""
+    references = task.gpus.references
+    if references:
+        numbers = [name for name in references if isinstance(name, int)]
+        named = ranges(sorted(numbers)) if len(numbers) == len(references) else ", ".join(map(str, references))
+        return ("GPU " if len(references) == 1 else "GPUs ") + named
+    memory = f" with {task.gpus.min_memory:,} MB free" if task.gpus.min_memory else ""
+    return f"{task.gpu_count} GPU{'s' if task.gpu_count > 1 else ''}{memory}"
+
+
+def caching(holders: Sequence[str], names: Mapping[str, str]) -> Reason:
+    """That others are caching the same dataset directory."""
+    named = [{"task_id": holder, "name": names.get(holder)} for holder in holders]
+    who = ", ".join(names.get(holder) or holder for holder in holders)
+    verb = "are" if len(holders) > 1 else "is"
+    return Reason.of(f"{who} {verb} caching the same dataset directory", "caching", tasks=named)
+
+
+def offer_obstacle(gpu: GPUOffer, min_memory: int) -> Obstacle:
+    """Why a GPU that nobody of ours has is none for a task."""
+    if not gpu.is_available:
+        return Obstacle("status", str(gpu.status), gpu.reason or "")
+    if gpu.free_mb is not None and gpu.free_mb < min_memory:
+        return Obstacle("too_small", f"{gpu.free_mb:,}")
+    return Obstacle("not_known")
