@@ -9,8 +9,8 @@ from flask import Blueprint, Response, current_app
 
 from api.errors import NotFound
 from api.routes.packed import answer_packed
-from api.services.packed_files import PackedFile, pack
-from api.utils.envelope import encode_json
+from api.services.packed_files import PackedFile, pack, pack_as
+from api.utils.envelope import JSON, encode_json
 
 #: One makes it, others wait for that one.
 _DOCUMENT_LOCK = threading.Lock()
@@ -57,7 +57,7 @@ def get_document() -> Response:
         app = current_app
         if _DOCUMENT not in app.extensions:
             # Made when it is first asked for, and kept: it takes a third of a second and 16 MB.
-            app.extensions[_DOCUMENT] = pack("openapi.json", encode_json(app.spec))  # type: ignore[attr-defined]
+            app.extensions[_DOCUMENT] = pack_as(JSON, encode_json(app.spec))  # type: ignore[attr-defined]
         packed: PackedFile = app.extensions[_DOCUMENT]
     return answer_packed(packed, {"Cache-Control": "no-cache"})
 

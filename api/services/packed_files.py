@@ -12,7 +12,6 @@ CONTENT_TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml; charset=utf-8",
     ".png": "image/png",
-    ".json": "application/json",
 }
 
 
@@ -27,8 +26,13 @@ class PackedFile:
 
 
 def pack(name: str, content: bytes) -> PackedFile:
-    """The file of this name. Raises KeyError when its kind is none that is served."""
+    """The file of this name. Raises KeyError when its kind is none that pages are made of."""
+    return pack_as(CONTENT_TYPES[Path(name).suffix], content)
+
+
+def pack_as(content_type: str, content: bytes) -> PackedFile:
+    """These bytes as a file of this type."""
     # mtime=0: the same content is the same bytes, whenever it was compressed.
     compressed = gzip.compress(content, compresslevel=9, mtime=0)
     etag = hashlib.sha256(content).hexdigest()[:24]
-    return PackedFile(CONTENT_TYPES[Path(name).suffix], content, compressed, etag)
+    return PackedFile(content_type, content, compressed, etag)

@@ -42,6 +42,7 @@ BY_NAME = [
     ("GET", "/api/v1/training/{task_id}/checkpoints"),
     ("GET", "/api/v1/training/{task_id}/artifacts/{path}"),
     ("POST", "/api/v1/training/restart/{task_id}"),
+    ("POST", "/api/v1/training/{task_id}/save"),
 ]
 
 #: What they take can be wrong.
@@ -99,7 +100,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     executor = FakeExecutor()
     runtime = Runtime(config, executor=executor)
     runtime.prepare()
-    with client_of(run.create_shell(runtime)) as client:
+    with pytest.MonkeyPatch.context() as patched, client_of(run.create_shell(runtime)) as client:
+        # Nothing ends here while a stop waits for it.
+        patched.setattr("api.services.stop_waiting.StopWaiting.wait", lambda self, is_over, seconds: None)
         made = World(runtime, client, executor)
         made.sweep()
         yield made

@@ -78,6 +78,7 @@ def test_progress_of_a_waiting_training_says_why_it_waits(world: World):
     task_id = world.start(gpu_id=0)
     world.train()
     shown = world.client.data(f"{TRAINING}/{task_id}/progress")
+    assert shown["progress"].pop("overall_progress") == 0
     assert (shown["status"], set(shown["progress"].values())) == ("queued", {None})
     assert holder in shown["waiting_reason"]
 

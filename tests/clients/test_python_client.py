@@ -59,12 +59,14 @@ class Walk:
         return int(answer.status_code), answer.parsed
 
     def call(self, name: str, *path: str, expected: int = 200, **given: Any) -> Any:
-        """The data of an answer that has this status and the declared type."""
+        """The data of an answer that has this status and the declared type; the error of a failure."""
         status, parsed = self.ask(name, *path, **given)
         assert status == expected, (name, status, parsed)
         assert parsed is not None, f"{name} does not know the type of its answer"
         self.called.add(name)
-        return parsed if name in AS_THEY_ARE else parsed.data
+        if name in AS_THEY_ARE:
+            return parsed
+        return parsed.data if status < 400 else parsed.error
 
 
 def test_made_client_calls_every_operation(made: ModuleType, server: TrainingServer):
@@ -80,8 +82,10 @@ def test_made_client_calls_every_operation(made: ModuleType, server: TrainingSer
 def _ask_about_the_machine(walk: Walk) -> None:
     for name in ("get_health_get_health", "get_health_get_readiness", "get_system_get_overview"):
         walk.call(name)
-    for name in ("get_gpu_get_summary", "get_gpu_get_events", "get_logs_get_own_logs"):
+    for name in ("get_gpu_get_summary", "get_gpu_get_events", "get_logs_get_own_logs", "get_system_list_strays"):
         walk.call(name)
+    # None has strayed here.
+    walk.call("post_system_stop_stray", "nobody.1", body=walk.body("StopStray", {}), expected=404)
     assert "nvidia_smi" in walk.call("get_system_get_metrics")
     assert "nvidia_smi" in walk.call("get_system_get_metrics_at_root")
     assert len(walk.call("get_gpu_get_status").gpus) == 8
@@ -106,6 +110,7 @@ def _train(walk: Walk, server: TrainingServer) -> str:
     assert walk.call("post_training_validate", body=body).valid
     task_id = str(walk.call("post_training_start", body=body, expected=201).task_id)
     server.await_step(task_id, 15)
+    walk.call("post_training_save", task_id, expected=202)
     how = walk.body("StopTraining", {"timeout_seconds": 20})
     walk.call("post_training_stop", task_id, body=how, expected=202)
     walk.call("post_training_stop_task", task_id, body=how, expected=202)

@@ -2,6 +2,7 @@
 
 import { api } from "./api.js";
 import { askNumber, askWhich } from "./components/dialog.js";
+import { askResume, wholeCheckpoints } from "./components/resume_dialog.js";
 import { isFinished } from "./components/status.js";
 import { attempt, toast } from "./components/toast.js";
 import { h } from "./dom.js";
@@ -25,12 +26,13 @@ export function actionsFor(task, changed) {
   if (!isFinished(task.status)) {
     return [
       act(t(task.status === "stopping" ? "stop.harder" : "stop"), "stop", stop, true),
+      ...(savesNow(task) ? [act(t("checkpoint.save"), "save", saveCheckpoint)] : []),
       act(t("priority.change"), "priority", changePriority),
     ];
   }
   return [
-    act(t("resume"), "resume", resume),
-    act(t("restart"), "redo", restart),
+    act(t("resume.ask"), "resume", resume),
+    act(t("restart.ask"), "redo", restart),
     act(t("delete"), "trash", remove, true),
   ];
 }
@@ -71,13 +73,44 @@ async function isSure(task) {
   return choice === "yes";
 }
 
+/** While it loads or caches there is nothing to save. */
+export const savesNow = ({ status, progress }) =>
+  status === "running" && ["training", "evaluating", "saving"].includes(progress.stage);
+
+async function saveCheckpoint(task, changed) {
+  await api.save(task.task_id);
+  toast("ok", t("checkpoint.asked"));
+  changed();
+}
+
 async function resume(task, changed) {
-  await api.resume(task.task_id, {});
+  // A row of the list does not know the checkpoints.
+  const details = await api.task(task.task_id);
+  if (!wholeCheckpoints(details).length) return offerRestart(task);
+  if (!(await askResume(details))) return;
   toast("ok", t("resume.done"));
   changed();
 }
 
+async function offerRestart(task) {
+  const choice = await askWhich({
+    title: t("resume.none.title"),
+    text: [h("p", {}, nameOf(task)), h("p", {}, t("resume.none.text"))],
+    choices: [{ label: t("restart"), value: "restart", kind: "primary" }],
+  });
+  if (choice) await restartNow(task);
+}
+
 async function restart(task) {
+  const choice = await askWhich({
+    title: t("restart.title"),
+    text: [h("p", {}, nameOf(task)), h("p", {}, t("restart.text"))],
+    choices: [{ label: t("restart"), value: "restart", kind: "primary" }],
+  });
+  if (choice) await restartNow(task);
+}
+
+async function restartNow(task) {
   const anew = await api.restart(task.task_id, crypto.randomUUID?.());
   toast("ok", t("restart.done"));
   go(taskAddress(anew.task_id));

@@ -81,6 +81,7 @@ export const api = {
   start: (body, key) => ask("/training/start", { method: "POST", body, key }),
   stop: (id, body) => ask(`${task(id)}/stop`, { method: "POST", body }),
   resume: (id, body) => ask(`/training/resume/${encodeURIComponent(id)}`, { method: "POST", body }),
+  save: (id) => ask(`${task(id)}/save`, { method: "POST" }),
   restart: (id, key) => ask(`/training/restart/${encodeURIComponent(id)}`, { method: "POST", key }),
   change: (id, body) => ask(task(id), { method: "PATCH", body }),
   remove: (id, files) => ask(`${task(id)}${query({ files: files ? "true" : "" })}`, { method: "DELETE" }),

@@ -14,6 +14,7 @@ const PATHS = {
   play: "M7 5l12 7l-12 7z",
   spin: "M12 3v4M12 17v4M3 12h4M17 12h4M5.6 5.6l2.9 2.9M15.5 15.5l2.9 2.9M5.6 18.4l2.9-2.9M15.5 8.5l2.9-2.9",
   clock: "M12 3a9 9 0 1 0 0 18a9 9 0 0 0 0-18zM12 7.5V12l3 2",
+  save: "M5 4h11l4 4v12H5zM8 4v5h7V4M8 20v-6h8v6",
   stop: "M6 6h12v12H6z",
   circle: "M12 4a8 8 0 1 0 0 16a8 8 0 0 0 0-16z",
   square: "M5 5h14v14H5z",
@@ -64,7 +65,7 @@ export function icon(name, className = "") {
 }
 
 /** A short line in the colour of a series, for legends. */
-export function swatch(colour) {
+export function swatch(colour, isDashed = false) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", "0 0 24 8");
   svg.setAttribute("aria-hidden", "true");
@@ -72,6 +73,7 @@ export function swatch(colour) {
   line.setAttribute("d", "M1 4h22");
   line.setAttribute("stroke", colour);
   line.setAttribute("stroke-width", "3");
+  if (isDashed) line.setAttribute("stroke-dasharray", "6 3");
   line.setAttribute("stroke-linecap", "round");
   svg.append(line);
   return svg;

@@ -79,3 +79,25 @@ def test_figures_are_written_for_people(page: Page, expression: str, shown: str)
 def test_smoothing_leaves_the_first_value_and_skips_gaps(page: Page) -> None:
     expression = "[...m.smooth(new Map([[1, 4], [2, null], [3, 2]]), 0.5).values()]"
     assert call(page, "views/task/series.js", expression) == [4, None, pytest.approx(8 / 3)]
+
+
+@pytest.mark.parametrize(
+    ("xs", "given", "is_time", "shown"),
+    [
+        ([168], [0, 336], False, [166, 170]),
+        ([1000], [1000, 87_400], True, [990, 1010]),
+        ([1, 2], [1, 2], False, [-0.5, 3.5]),
+        ([1000, 1001], [1000, 1001], True, [990.5, 1010.5]),
+        ([1, 100], [1, 100], False, [1, 100]),
+        ([], [None, None], False, [None, None]),
+    ],
+)
+def test_axis_of_few_values_is_about_them(page: Page, xs: Any, given: Any, is_time: bool, shown: Any) -> None:
+    expression = "m.spanX(v[0], v[1][0], v[1][1], v[2])"
+    assert call(page, "components/chart.js", expression, [xs, given, is_time]) == shown
+
+
+def test_many_gpus_are_summed_up(page: Page) -> None:
+    expression = "m.summarise(v.map((each) => new Map(each)))"
+    found = [[[1, 10], [2, 20]], [[1, 30], [2, None]], [[2, 40]]]
+    assert call(page, "views/task/gpu_use.js", expression, found) == [[1, 2], [20, 30], [10, 20], [30, 40]]

@@ -78,6 +78,7 @@ def test_a_task_is_stopped_resumed_forced_and_deleted(open_page: Open, server: T
     assert server.task(task_id)["checkpoints"]
 
     choose(page, "Resume")
+    page.get_by_role("dialog").get_by_role("button", name="Resume").click()
     expect(status).to_have_text("running", timeout=40_000)
     choose(page, "Stop")
     page.get_by_role("button", name="Force…").click()

@@ -7,6 +7,8 @@ import { swatch } from "../icons.js";
 import { canPlot, loadPlot } from "./plot.js";
 
 const ROWS = 40;
+// The shortest axis, in seconds and in steps.
+const LEAST_SPAN = { time: 20, step: 4 };
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const rem = () => parseFloat(getComputedStyle(document.documentElement).fontSize);
@@ -17,6 +19,7 @@ const rem = () => parseFloat(getComputedStyle(document.documentElement).fontSize
  * @property {string} colour the name of a custom property
  * @property {boolean} [faint] drawn thin, behind the others
  * @property {boolean} [dots] few values: each is marked, and the line spans what lies between
+ * @property {boolean} [isDashed]
  * @property {(value: number) => string} [show]
  */
 
@@ -138,7 +141,7 @@ export class Chart {
       legend: { show: false },
       cursor: { drag: { x: true, y: false }, points: { size: 7 }, y: false },
       scales: {
-        x: { time: Boolean(this.how.isTime) },
+        x: { time: Boolean(this.how.isTime), range: (_, from, to) => spanX(this.#data[0], from, to, this.how.isTime) },
         y: this.#isLog ? { distr: 3 } : this.#top ? { range: () => [0, this.#top] } : {},
       },
       axes: [
@@ -163,12 +166,13 @@ export class Chart {
     return Number.isInteger(tick) ? count(tick) : "";
   }
 
-  #series({ colour, faint, dots }) {
+  #series({ colour, faint, dots, isDashed }) {
     const stroke = css(colour);
     return {
       // The colours of series have six digits: two more make them transparent.
       stroke: faint ? `${stroke}60` : stroke,
       width: faint ? 1 : 2,
+      ...(isDashed && { dash: [6, 4] }),
       spanGaps: Boolean(dots),
       // By itself uPlot marks values only where they stand far apart, such as a single one.
       points: { ...(dots && { show: true }), size: 6, fill: stroke },
@@ -209,10 +213,10 @@ export class Chart {
     const x = at === null ? null : this.#data[0][at];
     fill(
       this.legend,
-      this.how.series.map(({ label, colour, faint, show = figure }, i) => {
+      this.how.series.map(({ label, colour, faint, isDashed, show = figure }, i) => {
         const values = this.#data[i + 1] ?? [];
         const value = at === null ? values.findLast(isKnown) : values[at];
-        const sign = swatch(`var(${colour})`);
+        const sign = swatch(`var(${colour})`, isDashed);
         if (faint) sign.style.opacity = "0.45";
         return h("span", {}, sign, label, h("b", {}, isKnown(value) ? show(value) : "–"));
       }),
@@ -257,6 +261,19 @@ export class Chart {
       ),
     );
   }
+}
+
+/**
+ * The ends of the x axis. One too short for two different marks is made longer; of a single value uPlot makes a day, or
+ * twice its step.
+ * @returns {[number, number]}
+ */
+export function spanX(xs, from, to, isTime) {
+  const least = isTime ? LEAST_SPAN.time : LEAST_SPAN.step;
+  const [first, last] = xs.length === 1 ? [xs[0], xs[0]] : [from, to];
+  if (!isKnown(first) || last - first >= least) return [from, to];
+  const middle = (first + last) / 2;
+  return [middle - least / 2, middle + least / 2];
 }
 
 /** A logarithm knows only what is above 0. */

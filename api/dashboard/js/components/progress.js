@@ -4,6 +4,7 @@ import { h, setText } from "../dom.js";
 import { count, duration, isKnown, percent, UNKNOWN } from "../format.js";
 import { t, word } from "../i18n.js";
 import { meter } from "./meter.js";
+import { isSpoiled } from "./status.js";
 
 /** The colour of a bar by the status of its task. */
 export const LEVELS = { completed: "ok", failed: "bad", stopped: "idle", stopping: "warn" };
@@ -31,8 +32,9 @@ export function progressBar() {
   const element = h("div", { class: "progress" }, h("div", { class: "figures" }, value, middle, left), bar.element);
   return {
     element,
-    update(status, progress) {
-      bar.update(progress?.overall_progress ?? (status === "queued" ? 0 : null), LEVELS[status]);
+    update(status, progress, metrics) {
+      const level = metrics && isSpoiled({ metrics }) ? "warn" : LEVELS[status];
+      bar.update(progress?.overall_progress ?? (status === "queued" ? 0 : null), level);
       setText(value, percent(progress?.overall_progress));
       setText(middle, stepsOf(progress));
       setText(left, timeLeft(status, progress));

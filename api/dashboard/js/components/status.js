@@ -1,7 +1,7 @@
 // A status: a colour, a shape and a word, so that none of them is needed alone.
 
 import { h, setAttribute, setText } from "../dom.js";
-import { word } from "../i18n.js";
+import { t, word } from "../i18n.js";
 import { icon } from "../icons.js";
 
 const TASK = {
@@ -28,6 +28,13 @@ const KINDS = { task: TASK, gpu: GPU };
 
 /** Statuses of a task after which nothing changes by itself. */
 export const isFinished = (status) => status === "completed" || status === "stopped" || status === "failed";
+
+/** Whether its latest loss was no number: what it learned since is worth nothing, however far it is. */
+export const isSpoiled = ({ metrics }) => metrics.nan_steps > 0 && metrics.current_loss === null;
+
+/** Says so beside the status. */
+export const spoiledChip = () =>
+  h("span", { class: "spoiled chip", data: { tone: "warn" }, title: t("nan.last"), hidden: true }, icon("warn"), t("nan.chip"));
 
 export const toneOf = (kind, status) => (KINDS[kind][status] ?? ["idle"])[0];
 

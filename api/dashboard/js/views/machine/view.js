@@ -10,7 +10,7 @@ import { segments } from "../../components/segments.js";
 import { machine } from "../../machine.js";
 import { recall, remember } from "../../settings.js";
 import { soon } from "../../soon.js";
-import { TaskList } from "../tasks/list.js";
+import { askActive, TaskList } from "../tasks/list.js";
 import { gpuCard } from "./card.js";
 import { eventTable } from "./events.js";
 import { rangeChoice } from "./range.js";
@@ -30,7 +30,7 @@ export function open(app) {
   const tasks = new TaskList({
     title: t("tasks.active"),
     limit: TASKS,
-    values: () => ({ status: "queued,starting,running,stopping" }),
+    ask: askActive,
     empty: () => h("p", { class: "none faint small" }, t("tasks.none.active")),
     changed: () => refetchSoon(),
   });

@@ -1,11 +1,9 @@
 // The curves of a training.
 
-import { api } from "../../api.js";
 import { h } from "../../dom.js";
-import { clockTime, count, isKnown, seconds } from "../../format.js";
+import { count, isKnown } from "../../format.js";
 import { t } from "../../i18n.js";
 import { Chart, join } from "../../components/chart.js";
-import { now } from "../../machine.js";
 import { recall, remember } from "../../settings.js";
 import { smooth, speed } from "./series.js";
 
@@ -13,7 +11,7 @@ const SMOOTHING = 0.8;
 // New points come every second; a chart need not be drawn more often than an eye sees.
 const REDRAW_MS = 500;
 const MOST_MARKS = 60;
-const GPU_COLOURS = ["--series-1", "--series-2", "--series-3", "--series-4", "--series-5"];
+const TEST_COLOURS = ["--series-2", "--series-3", "--series-4", "--series-5"];
 
 /** @param {import("./series.js").SeriesStore} store */
 export function lossPanel(store) {
@@ -38,7 +36,7 @@ export function lossPanel(store) {
     const series = [
       { label: t("loss.step"), colour: "--series-1", faint: weight > 0 },
       ...(weight > 0 ? [{ label: t("loss.smooth"), colour: "--series-1" }] : []),
-      ...tests.map((name, i) => ({ label: name, colour: GPU_COLOURS[1 + (i % 4)], dots: true })),
+      ...tests.map((name, i) => ({ label: name, colour: TEST_COLOURS[i % TEST_COLOURS.length], dots: true })),
     ];
     chart.reshape(series);
     chart.mark(epochMarks(progress, [...raw.keys()].at(-1)));
@@ -124,47 +122,6 @@ export function smallCharts(store) {
       for (const { chart, pick } of charts) chart.set(join([pick()]));
     }),
     close: () => charts.forEach(({ chart }) => chart.close()),
-  };
-}
-
-/** What its GPUs did while it ran. */
-export function gpuUseChart() {
-  const chart = new Chart({
-    label: t("gpu.use"),
-    height: 9.6,
-    isTime: true,
-    showX: (x) => clockTime(x * 1000),
-    series: [],
-  });
-  chart.top = 100;
-  return {
-    element: h(
-      "section",
-      { class: "panel small-chart", "aria-label": t("gpu.use") },
-      h("div", { class: "body top" }, chart.element),
-    ),
-    async load(task) {
-      const start = seconds(task.started_at);
-      if (start === null || !task.gpu_ids.length) return chart.set([[]]);
-      const end = seconds(task.finished_at) ?? now();
-      const step = Math.max(1, Math.round((end - start) / 300));
-      const shown = task.gpu_uuids.slice(0, GPU_COLOURS.length);
-      const found = await Promise.all(
-        shown.map((uuid) =>
-          api.gpuHistory(uuid, {
-            metric: "utilization_gpu",
-            since: new Date(start * 1000).toISOString(),
-            until: new Date(end * 1000).toISOString(),
-            step,
-          }),
-        ),
-      );
-      chart.reshape(
-        shown.map((_, i) => ({ label: `${t("gpu.n", { n: task.gpu_ids[i] ?? "–" })} %`, colour: GPU_COLOURS[i] })),
-      );
-      chart.set(join(found.map(({ data }) => new Map(data.map((point) => [seconds(point.timestamp), point.value])))));
-    },
-    close: () => chart.close(),
   };
 }
 

@@ -41,6 +41,10 @@ export function filesView(taskId) {
   };
 }
 
+/** By time: after going back to an older one, what was written then is newer. */
+const newestFirst = (checkpoints) =>
+  [...checkpoints].sort((a, b) => b.created_at.localeCompare(a.created_at) || b.step - a.step);
+
 function checkpointTable(checkpoints) {
   const state = (each) => (each.is_latest ? "latest" : each.is_complete ? "complete" : "partial");
   const row = (each) =>
@@ -61,7 +65,7 @@ function checkpointTable(checkpoints) {
       { label: t("time") },
       { label: t("status") },
     ],
-    [...checkpoints].reverse().map(row),
+    newestFirst(checkpoints).map(row),
   );
 }
 
@@ -72,11 +76,11 @@ function fileTable(taskId, artifacts) {
       {
         class: "download foreign",
         href: artifactURL(taskId, each.path),
-        download: each.path.split("/").at(-1),
+        download: each.download_name,
         title: each.path,
       },
       icon("down"),
-      fileName(each.path),
+      each.path.endsWith(`/${each.download_name}`) ? fileName(each.path) : each.download_name,
     );
   const row = (each) =>
     h(

@@ -8,7 +8,7 @@ import { icon } from "../../icons.js";
 import { gpuLinks } from "../../components/gpus.js";
 import { meter } from "../../components/meter.js";
 import { LEVELS, stepsOf } from "../../components/progress.js";
-import { isFinished, note, statusChip } from "../../components/status.js";
+import { isFinished, isSpoiled, note, spoiledChip, statusChip } from "../../components/status.js";
 import { setTime, time } from "../../components/time.js";
 import { taskAddress } from "../../router.js";
 
@@ -25,6 +25,7 @@ function stat(key) {
 
 export function taskHeader(changed) {
   const chip = statusChip("task");
+  const spoiled = spoiledChip();
   const title = h("h1", { class: "foreign" });
   const sub = h("p", { class: "soft small task-sub" });
   const actions = h("div", { class: "tools" });
@@ -41,7 +42,7 @@ export function taskHeader(changed) {
 
   function showActions(task) {
     const choices = actionsFor(task, changed);
-    const key = task.status + task.priority;
+    const key = choices.map(({ label }) => label).join() + task.priority;
     if (key === drawn) return;
     drawn = key;
     fill(
@@ -78,23 +79,39 @@ export function taskHeader(changed) {
     );
   }
 
+  function waitsFor(task) {
+    const start = task.estimated_start && [t("queue.expected"), " ", time(task.estimated_start)];
+    const place = isKnown(task.queue_position) && t("queue.place", { n: count(task.queue_position) });
+    return [
+      h("span", { class: "soft" }, place, place && start && " · ", start),
+      task.waiting_reason && h("p", {}, task.waiting_reason),
+    ];
+  }
+
   function showNotes(task) {
     fill(
       notes,
-      task.waiting_reason && note("idle", h("strong", {}, t("waits")), h("p", {}, task.waiting_reason)),
+      task.status === "queued" && note("idle", h("strong", {}, t("waits")), " ", waitsFor(task)),
       task.stop &&
         !isFinished(task.status) &&
         note("warn", h("strong", {}, t("stopping.rung")), h("p", {}, word("rung", task.stop.rung))),
       task.warning && note("warn", h("strong", {}, t("warning")), h("p", { class: "foreign" }, task.warning)),
-      task.metrics.nan_steps > 0 && note("warn", h("p", {}, t("nan", { n: count(task.metrics.nan_steps) }))),
+      task.metrics.nan_steps > 0 &&
+        note(
+          "warn",
+          isSpoiled(task) && h("strong", {}, t("nan.last")),
+          h("p", {}, t("nan", { n: count(task.metrics.nan_steps) }), " ", isSpoiled(task) && t("nan.remedy")),
+        ),
     );
   }
 
   function update(task) {
     const { progress, metrics, speed } = task;
     chip.update(task.status);
+    spoiled.hidden = !isSpoiled(task);
     setText(title, task.name || task.task_id);
-    bar.update(progress.overall_progress ?? (task.status === "queued" ? 0 : null), LEVELS[task.status]);
+    const level = isSpoiled(task) ? "warn" : LEVELS[task.status];
+    bar.update(progress.overall_progress ?? (task.status === "queued" ? 0 : null), level);
     setText(share, percent(progress.overall_progress));
     setText(stage, isFinished(task.status) ? "" : progress.stage ? word("stage", progress.stage) : "");
     setText(
@@ -141,6 +158,7 @@ export function taskHeader(changed) {
         h("a", { class: "soft back", href: "#/tasks", "aria-label": t("tasks") }, icon("left")),
         title,
         chip.element,
+        spoiled,
         actions,
       ),
       sub,

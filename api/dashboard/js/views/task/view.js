@@ -7,9 +7,10 @@ import { t, word } from "../../i18n.js";
 import { isFinished, note } from "../../components/status.js";
 import { go } from "../../router.js";
 import { soon } from "../../soon.js";
-import { gpuUseChart, lossPanel, smallCharts } from "./charts.js";
+import { lossPanel, smallCharts } from "./charts.js";
 import { failureView } from "./failure.js";
 import { filesView } from "./files.js";
+import { gpuUseChart } from "./gpu_use.js";
 import { taskHeader } from "./header.js";
 import { logPanel } from "./log/panel.js";
 import { attemptsView, requestView } from "./request.js";
@@ -86,7 +87,7 @@ export function open(app, { id }) {
   async function refetchHappened() {
     const [happened, made] = await Promise.all([
       api.events(id, { limit: MOST_EVENTS }),
-      api.artifacts(id, { limit: MOST_FILES }),
+      api.artifacts(id, { limit: MOST_FILES, order: "newest" }),
     ]);
     band.update(happened.events, task);
     files.update(task, made);

@@ -11,6 +11,16 @@ import { taskRow } from "./row.js";
 // Why a task waits changes without a word.
 const REASONS_MS = 10_000;
 
+/** What runs, newest first, then what waits in the order in which it is served; only the first page. */
+export async function askActive({ limit }) {
+  const [running, waiting] = await Promise.all([
+    api.tasks({ status: "starting,running,stopping", limit }),
+    api.tasks({ order: "queue", limit }),
+  ]);
+  const total = running.pagination.total + waiting.pagination.total;
+  return { tasks: [...running.tasks, ...waiting.tasks].slice(0, limit), pagination: { total, has_more: false } };
+}
+
 export class TaskList {
   #parts = new Map();
   #offset = 0;
@@ -23,9 +33,11 @@ export class TaskList {
    * @param {object} how
    * @param {string} how.title
    * @param {number} how.limit rows a page
-   * @param {() => Record<string, string>} how.values the filter
-   * @param {() => Node} how.empty what is shown when there are none
+   * @param {() => Record<string, string>} how.values the filter and the order
+   * @param {() => Node} [how.empty] what is shown when there are none
    * @param {() => void} how.changed called when something was done to a task
+   * @param {(page: {limit: number, offset: number}) => Promise<any>} [how.ask] where the tasks come from, if not from
+   *   the list with these values
    */
   constructor(how) {
     this.how = how;
@@ -70,7 +82,8 @@ export class TaskList {
 
   async refetch() {
     const asked = ++this.#asked;
-    const found = await api.tasks({ ...this.how.values(), limit: this.how.limit, offset: this.#offset });
+    const page = { limit: this.how.limit, offset: this.#offset };
+    const found = await (this.how.ask?.(page) ?? api.tasks({ ...this.how.values(), ...page }));
     if (asked !== this.#asked) return;
     if (!found.tasks.length && this.#offset > 0) {
       this.#offset = Math.max(0, this.#offset - this.how.limit);
@@ -83,9 +96,10 @@ export class TaskList {
       (task) => task.task_id,
       (task) => taskRow(task, this.how.changed),
     );
-    fill(this.none, found.tasks.length === 0 && this.how.empty());
+    fill(this.none, found.tasks.length === 0 && this.how.empty?.());
     fill(this.total, count(found.pagination.total));
-    fill(this.foot, found.pagination.total > this.how.limit && this.#pager(found.pagination, found.tasks.length));
+    const isPaged = found.pagination.total > this.how.limit && !this.how.ask;
+    fill(this.foot, isPaged && this.#pager(found.pagination, found.tasks.length));
   }
 
   #pager({ total, has_more: hasMore }, shown) {
@@ -120,6 +134,10 @@ export class TaskList {
         icon("right"),
       ),
     ];
+  }
+
+  get isEmpty() {
+    return this.#parts.size === 0;
   }
 
   /** The tasks as they are shown. */

@@ -2,12 +2,12 @@
 
 import { actionsFor } from "../../actions.js";
 import { fill, h, setText } from "../../dom.js";
-import { duration, figure, seconds } from "../../format.js";
+import { count, duration, figure, isKnown, seconds } from "../../format.js";
 import { t } from "../../i18n.js";
 import { gpuLinks } from "../../components/gpus.js";
 import { menuButton } from "../../components/menu.js";
 import { progressBar } from "../../components/progress.js";
-import { isFinished, statusChip } from "../../components/status.js";
+import { isFinished, isSpoiled, spoiledChip, statusChip } from "../../components/status.js";
 import { setTime, time } from "../../components/time.js";
 import { taskAddress } from "../../router.js";
 
@@ -24,6 +24,9 @@ export function taskRow(first, changed) {
   const why = h("p", { class: "why small foreign", hidden: true });
   const [gpus, loss] = [h("span"), h("span", { class: "num" })];
   const bar = progressBar();
+  const lossLabel = h("span", { class: "cell-label" }, t("loss"));
+  const place = h("b", { class: "place", hidden: true });
+  const spoiled = spoiledChip();
   const when = time(first.created_at);
   const [whenLabel, took] = [h("span", { class: "faint tiny" }), h("span", { class: "faint tiny" })];
   let task = first;
@@ -31,11 +34,11 @@ export function taskRow(first, changed) {
   const element = h(
     "li",
     { class: "task-row", data: { task: first.task_id } },
-    h("div", { class: "cell status-cell" }, chip.element),
+    h("div", { class: "cell status-cell" }, chip.element, spoiled),
     h("div", { class: "cell name-cell" }, link, under, why),
     h("div", { class: "cell gpu-cell small" }, gpus),
-    h("div", { class: "cell progress-cell" }, bar.element),
-    h("div", { class: "cell loss-cell" }, h("span", { class: "cell-label" }, t("loss")), loss),
+    h("div", { class: "cell progress-cell" }, place, bar.element),
+    h("div", { class: "cell loss-cell" }, lossLabel, loss),
     h("div", { class: "cell time-cell small" }, whenLabel, when, took),
     h("div", { class: "cell menu-cell" }, menu),
   );
@@ -43,6 +46,21 @@ export function taskRow(first, changed) {
   element.addEventListener("click", (event) => {
     if (!event.target.closest("a, button") && !String(getSelection())) link.click();
   });
+  function showTime() {
+    const waits = task.status === "queued";
+    place.hidden = !waits;
+    bar.element.hidden = waits;
+    setText(place, isKnown(task.queue_position) ? t("queue.place", { n: count(task.queue_position) }) : "");
+    if (waits && task.estimated_start) {
+      setText(whenLabel, t("queue.expected"));
+      setTime(when, task.estimated_start);
+    } else {
+      setText(whenLabel, t(task.finished_at ? "ended" : task.started_at ? "started" : "created"));
+      setTime(when, task.finished_at ?? task.started_at ?? task.created_at);
+    }
+    setText(took, isFinished(task.status) && lasted(task) !== null ? t("took", { time: duration(lasted(task)) }) : "");
+  }
+
   return {
     element,
     get task() {
@@ -63,14 +81,11 @@ export function taskRow(first, changed) {
       why.dataset.tone = task.failure ? "bad" : task.warning ? "warn" : "idle";
       setText(why, reason);
       fill(gpus, gpuLinks(task));
-      setText(loss, figure(task.metrics.current_loss));
-      bar.update(task.status, task.progress);
-      setText(whenLabel, t(task.finished_at ? "ended" : task.started_at ? "started" : "created"));
-      setTime(when, task.finished_at ?? task.started_at ?? task.created_at);
-      setText(
-        took,
-        isFinished(task.status) && lasted(task) !== null ? t("took", { time: duration(lasted(task)) }) : "",
-      );
+      setText(loss, task.status === "queued" ? "" : figure(task.metrics.current_loss));
+      lossLabel.hidden = task.status === "queued";
+      bar.update(task.status, task.progress, task.metrics);
+      spoiled.hidden = !isSpoiled(task);
+      showTime();
     },
     /** What a progress message tells. */
     progress(told) {

@@ -1,6 +1,6 @@
-// All tasks: what waits and runs above, what has ended below.
+// All tasks: what runs, then what waits in the order in which it is served, then what has ended.
 
-import { h } from "../../dom.js";
+import { fill, h } from "../../dom.js";
 import { percent } from "../../format.js";
 import { t, word } from "../../i18n.js";
 import { icon } from "../../icons.js";
@@ -10,12 +10,13 @@ import { note } from "../../router.js";
 import { soon } from "../../soon.js";
 import { TaskList } from "./list.js";
 
-const ACTIVE = ["queued", "starting", "running", "stopping"];
+const RUNNING = ["starting", "running", "stopping"];
+const WAITING = ["queued"];
 const FINISHED = ["completed", "failed", "stopped"];
 const FILTERS = {
-  all: [...ACTIVE, ...FINISHED],
-  queued: ["queued"],
-  active: ["starting", "running", "stopping"],
+  all: [...RUNNING, ...WAITING, ...FINISHED],
+  queued: WAITING,
+  active: RUNNING,
   completed: ["completed"],
   failed: ["failed"],
   stopped: ["stopped"],
@@ -38,20 +39,20 @@ export function open(app, place) {
     search: wanted.search,
     model_type: wanted.model,
   });
-  const active = new TaskList({
-    title: t("tasks.active"),
-    limit: 100,
-    values: () => filter(ACTIVE),
-    empty: () => nothing("tasks.none.active", true),
-    changed: () => refetchSoon(),
-  });
-  const finished = new TaskList({
-    title: t("tasks.finished"),
-    limit: 25,
-    values: () => filter(FINISHED),
-    empty: () => nothing("tasks.none.finished"),
-    changed: () => refetchSoon(),
-  });
+  const list = (title, among, limit, more = {}) => {
+    const made = new TaskList({
+      title: t(title),
+      limit,
+      values: () => ({ ...filter(among), ...more }),
+      changed: () => refetchSoon(),
+    });
+    return Object.assign(made, { among });
+  };
+  const running = list("tasks.running", RUNNING, 100);
+  const waiting = list("tasks.queue", WAITING, 25, { order: "queue" });
+  const finished = list("tasks.finished", FINISHED, 25);
+  const lists = [running, waiting, finished];
+  const none = h("section", { class: "panel", hidden: true, "aria-live": "polite" });
 
   const search = h("input", {
     class: "input",
@@ -86,8 +87,7 @@ export function open(app, place) {
   function apply(change) {
     Object.assign(wanted, change);
     note("/tasks", { ...wanted, status: wanted.status === "all" ? "" : wanted.status });
-    active.reset();
-    finished.reset();
+    for (const each of lists) each.reset();
     refetchOrRetry();
   }
 
@@ -95,15 +95,28 @@ export function open(app, place) {
   const refetchSoon = soon(refetchOrRetry, REFETCH_PAUSE_MS);
 
   async function refetch() {
-    const has = (among) => FILTERS[wanted.status].some((status) => among.includes(status));
-    active.element.hidden = !has(ACTIVE);
-    finished.element.hidden = !has(FINISHED);
-    await Promise.all([has(ACTIVE) && active.refetch(), has(FINISHED) && finished.refetch()]);
+    const has = ({ among }) => FILTERS[wanted.status].some((status) => among.includes(status));
+    await Promise.all(lists.filter(has).map((each) => each.refetch()));
+    for (const each of lists) each.element.hidden = !has(each) || each.isEmpty;
+    showNone(lists.every(({ element }) => element.hidden));
     app.retitle();
   }
 
+  function showNone(isNone) {
+    const isFiltered = wanted.status !== "all" || wanted.search || wanted.model;
+    none.hidden = !isNone;
+    fill(none, isNone && (isFiltered ? noMatch(clear) : nothing()));
+  }
+
+  function clear() {
+    search.value = model.value = "";
+    filters.select("all");
+    apply({ status: "all", search: "", model: "" });
+    search.focus();
+  }
+
   function move(step) {
-    const links = [...(active.element.hidden ? [] : active.links), ...(finished.element.hidden ? [] : finished.links)];
+    const links = lists.flatMap((each) => (each.element.hidden ? [] : each.links));
     const at = links.indexOf(document.activeElement);
     const next = links[at < 0 ? (step > 0 ? 0 : links.length - 1) : Math.min(links.length - 1, Math.max(0, at + step))];
     next?.focus();
@@ -126,15 +139,15 @@ export function open(app, place) {
       model,
       filters.element,
     ),
-    active.element,
-    finished.element,
+    none,
+    lists.map(({ element }) => element),
   );
   return {
     element,
-    title: () => title(active),
+    title: () => title(running),
     topics: "gpu,task,system",
     on: {
-      progress: (told) => active.progress(told),
+      progress: (told) => running.progress(told),
       status: (told) =>
         told.event?.type === "status" || told.event?.type === "change" || told.event?.type === "stop"
           ? refetchSoon()
@@ -145,24 +158,33 @@ export function open(app, place) {
     close() {
       clearTimeout(typing);
       refetchSoon.cancel();
-      active.close();
-      finished.close();
+      for (const each of lists) each.close();
     },
   };
 }
 
 /** The progress of what runs, for a tab in the background. */
-function title(active) {
-  const first = active.tasks.find((task) => task.status === "running");
+function title(running) {
+  const first = running.tasks.find((task) => task.status === "running");
   return first ? `${percent(first.progress.overall_progress)} ${first.name ?? first.task_id}` : t("tasks");
 }
 
-function nothing(key, canStart = false) {
+function nothing() {
   return h(
     "div",
     { class: "empty" },
     icon("list"),
-    h("p", {}, t(key)),
-    canStart && h("a", { class: "button", href: "#/start" }, icon("plus"), t("nav.start")),
+    h("p", {}, t("tasks.none")),
+    h("a", { class: "button", href: "#/start" }, icon("plus"), t("nav.start")),
+  );
+}
+
+function noMatch(clear) {
+  return h(
+    "div",
+    { class: "empty" },
+    icon("search"),
+    h("p", {}, t("filter.none")),
+    h("button", { class: "button", on: { click: clear } }, icon("close"), t("filter.clear")),
   );
 }

@@ -1,0 +1,163 @@
+// How a training goes on: from which checkpoint, for how many epochs, on which GPUs.
+
+import { api, Refused } from "../api.js";
+import { fill, h } from "../dom.js";
+import { count, isKnown, localTime } from "../format.js";
+import { t } from "../i18n.js";
+import { openDialog } from "./dialog.js";
+import { note } from "./status.js";
+
+/**
+ * Asks, and resumes it; a refusal is shown in the dialog, which stays.
+ * @param {any} task its details
+ * @returns {Promise<boolean>} whether it was resumed
+ */
+export function askResume(task) {
+  return new Promise((resolve) => {
+    let isDone = false;
+    const dialog = openDialog(t("resume.title"), (close) => form(task, close, () => (isDone = true)));
+    dialog.addEventListener("close", () => resolve(isDone));
+  });
+}
+
+function form(task, close, done) {
+  const [checkpoint, epochs, gpus] = [checkpointField(task), epochsField(task), gpuField()];
+  const problem = h("div", { "aria-live": "assertive" });
+  const go = h("button", { class: "button primary", type: "submit" }, t("resume"));
+  const submit = async (event) => {
+    event.preventDefault();
+    go.disabled = true;
+    try {
+      await api.resume(task.task_id, { ...checkpoint.body(), ...epochs.body(), ...gpus.body() });
+      done();
+      close();
+    } catch (error) {
+      fill(problem, note("bad", sayRefusal(error)));
+    } finally {
+      go.disabled = false;
+    }
+  };
+  return h(
+    "form",
+    { class: "inside", on: { submit } },
+    h("h2", {}, t("resume.title")),
+    h("p", {}, h("strong", { class: "foreign" }, task.name ?? task.task_id)),
+    checkpoint.element,
+    epochs.element,
+    gpus.element,
+    problem,
+    h(
+      "div",
+      { class: "choices" },
+      h("button", { class: "button", type: "button", on: { click: close } }, t("cancel")),
+      go,
+    ),
+  );
+}
+
+function sayRefusal(error) {
+  if (!(error instanceof Refused)) return h("p", {}, t("error.unreachable"));
+  return error.errors.length
+    ? error.errors.map(({ message, remedy }) => h("p", { class: "foreign" }, message, " ", remedy))
+    : h("p", { class: "foreign" }, error.message);
+}
+
+/** Those that are whole, the newest first. */
+export const wholeCheckpoints = (task) =>
+  task.checkpoints
+    .filter(({ is_complete: isComplete }) => isComplete)
+    .sort((a, b) => b.created_at.localeCompare(a.created_at) || b.step - a.step);
+
+function checkpointField(task) {
+  const choices = wholeCheckpoints(task);
+  const latest = choices.find(({ is_latest: isLatest }) => isLatest) ?? choices[0];
+  const select = h(
+    "select",
+    { class: "input", id: "resume-checkpoint" },
+    choices.map((each) =>
+      h(
+        "option",
+        { value: each.name, selected: each === latest },
+        [t("resume.step", { n: count(each.step) }), localTime(each.created_at), each === latest && t("resume.latest")]
+          .filter(Boolean)
+          .join(" · "),
+      ),
+    ),
+  );
+  return {
+    element: h("div", { class: "field" }, h("label", { for: select.id }, t("resume.checkpoint")), select),
+    body: () => (select.value === latest.name ? {} : { checkpoint: select.value }),
+  };
+}
+
+function epochsField(task) {
+  const planned = task.plan.epochs;
+  const isOver = task.status === "completed";
+  const input = h("input", {
+    class: "input",
+    id: "resume-epochs",
+    type: "number",
+    min: isOver && isKnown(planned) ? planned + 1 : 1,
+    step: 1,
+    // What has completed has nothing left to do: as much again is a first guess.
+    value: isKnown(planned) ? (isOver ? 2 * planned : planned) : "",
+    required: isOver,
+    autofocus: true,
+    "aria-describedby": "resume-epochs-hint",
+  });
+  return {
+    element: h(
+      "div",
+      { class: "field" },
+      h("label", { for: input.id }, t("resume.epochs")),
+      input,
+      h(
+        "p",
+        { class: "faint tiny", id: "resume-epochs-hint" },
+        isOver && isKnown(planned) ? t("resume.epochs.more", { n: count(planned) }) : t("resume.epochs.hint"),
+      ),
+    ),
+    body: () => (input.value && input.valueAsNumber !== planned ? { config: { epochs: input.valueAsNumber } } : {}),
+  };
+}
+
+function gpuField() {
+  const choice = h(
+    "select",
+    { class: "input", id: "resume-gpus" },
+    ["same", "any", "these"].map((value) => h("option", { value }, t(`resume.gpus.${value}`))),
+  );
+  const number = h("input", { class: "input", type: "number", min: 1, step: 1, value: 1, "aria-label": t("gpu.count") });
+  const names = h("input", {
+    class: "input",
+    type: "text",
+    placeholder: "0, 1",
+    pattern: "\\s*\\d+(\\s*[,\\s]\\s*\\d+)*\\s*",
+    "aria-label": t("resume.gpus.these"),
+    title: t("resume.gpus.form"),
+  });
+  const show = () => {
+    for (const [input, value] of [
+      [number, "any"],
+      [names, "these"],
+    ]) {
+      input.hidden = input.disabled = choice.value !== value;
+      input.required = choice.value === value;
+    }
+  };
+  choice.addEventListener("change", show);
+  show();
+  return {
+    element: h(
+      "div",
+      { class: "field" },
+      h("label", { for: choice.id }, t("gpus")),
+      h("div", { class: "pair" }, choice, number, names),
+    ),
+    body() {
+      if (choice.value === "any") return { gpu_count: number.valueAsNumber };
+      if (choice.value === "these") return { gpu_ids: names.value.match(/\d+/g).map(Number) };
+      return {};
+    },
+  };
+}

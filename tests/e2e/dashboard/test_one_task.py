@@ -1,0 +1,125 @@
+"""One task's page: what it warns of, how it goes on, what it saves and how that is downloaded."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.e2e.dashboard.conftest import Complaints, Open, has_charts
+from tests.e2e.dashboard.test_tasks import choose
+from tests.e2e.server import until
+from tests.e2e.toy_tasks import toy
+from tests.e2e.training_server import TrainingServer
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingServer]:
+    """Twelve simulated GPUs."""
+    with TrainingServer(tmp_path_factory.mktemp("task"), SIMULATED_GPUS="12x NVIDIA H100 80GB HBM3") as started:
+        yield started
+
+
+def completed(server: TrainingServer, name: str) -> str:
+    task_id = server.start_task(toy(10, 2, name=name))
+    server.await_status(task_id, "completed")
+    return task_id
+
+
+def test_completed_training_whose_loss_was_no_number_says_so(open_page: Open, server: TrainingServer) -> None:
+    task_id = server.start_task(toy(20, name="spoiled", knobs={"fail_at_step": 16, "fail_with": "nan"}))
+    server.await_status(task_id, "completed")
+    page = open_page(f"#/tasks/{task_id}")
+    head = page.locator(".task-head .screen-head")
+    expect(head).to_contain_text("completed")
+    expect(head).to_contain_text("loss is NaN")
+    expect(page.locator(".task-head .note")).to_contain_text("go back to a checkpoint from before")
+    page = open_page("#/tasks")
+    expect(page.locator(f"[data-task={task_id}]")).to_contain_text("loss is NaN")
+
+
+def test_completed_training_goes_on_for_more_epochs(
+    open_page: Open, server: TrainingServer, complaints: Complaints
+) -> None:
+    complaints.allowed = ("422",)  # what a browser says by itself of a refusal
+    task_id = completed(server, "more of it")
+    page = open_page(f"#/tasks/{task_id}")
+    choose(page, "Resume")
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_label("Epochs in all")).to_be_focused()
+    expect(dialog.get_by_label("From the checkpoint")).to_contain_text("step 20")
+    dialog.get_by_label("Epochs in all").fill("3")
+    dialog.get_by_label("GPUs", exact=True).select_option("these")
+    dialog.get_by_label("Exactly these").fill("99")
+    page.keyboard.press("Enter")
+    expect(dialog).to_contain_text("No GPU has the index or UUID 99")
+    dialog.get_by_label("Exactly these").fill("5")
+    page.keyboard.press("Enter")
+    expect(dialog).to_have_count(0)
+    expect(page.locator(".stats")).to_contain_text("30 / 30", timeout=40_000)
+    attempts = server.task(task_id)["attempts"]
+    assert (attempts[-1]["gpu_ids"], attempts[-1]["resumed_from"]) == ([5], "global_step20")
+
+
+def test_training_goes_on_from_the_checkpoint_that_is_chosen(open_page: Open, server: TrainingServer) -> None:
+    task_id = completed(server, "another way")
+    page = open_page("#/tasks")
+    page.locator(f"[data-task={task_id}]").get_by_role("button", name="Actions").click()
+    page.get_by_role("menuitem", name="Resume").click()
+    page.get_by_label("From the checkpoint").select_option("global_step10")
+    page.get_by_role("dialog").get_by_role("button", name="Resume").click()
+    until(lambda: len(server.task(task_id)["attempts"]) == 2, what="another attempt")
+    assert server.task(task_id)["attempts"][-1]["resumed_from"] == "global_step10"
+
+
+def test_training_without_a_checkpoint_can_only_be_restarted(open_page: Open, server: TrainingServer) -> None:
+    task_id = server.start_task(toy(10, name="fell early", every=None, knobs={"fail_at_step": 2}))
+    server.await_status(task_id, "failed")
+    page = open_page(f"#/tasks/{task_id}")
+    choose(page, "Resume")
+    expect(page.get_by_role("dialog")).to_contain_text("There is no whole checkpoint")
+    page.keyboard.press("Escape")
+    before = len(server.task_ids())
+    choose(page, "Restart")
+    expect(page.get_by_role("dialog")).to_contain_text("Start it anew?")
+    page.keyboard.press("Escape")
+    assert len(server.task_ids()) == before
+    choose(page, "Restart")
+    page.get_by_role("dialog").get_by_role("button", name="Restart").click()
+    expect(page.get_by_text("restarted from another")).to_be_visible()
+
+
+def test_checkpoint_is_saved_now_and_told_when_it_is_there(open_page: Open, server: TrainingServer) -> None:
+    task_id = server.start_task(toy(3000, name="saves now", every=None))
+    server.await_step(task_id, 3)
+    page = open_page(f"#/tasks/{task_id}")
+    choose(page, "Save a checkpoint")
+    expect(page.locator(".event-list")).to_contain_text("is complete")
+    expect(page.locator(".task-head .status")).to_have_text("running")
+    assert len(server.task(task_id)["checkpoints"]) == 1
+    server.stop_task(task_id, force=True)
+
+
+def test_model_is_downloaded_under_the_name_of_its_task(open_page: Open, server: TrainingServer) -> None:
+    page = open_page(f"#/tasks/{completed(server, 'My cats: v2')}")
+    table = page.locator(".file-table")
+    expect(table).to_contain_text("My-cats-v2-epoch2.safetensors")
+    listed = [name for name in table.locator("a").all_inner_texts() if name.endswith(".safetensors")]
+    assert listed == ["My-cats-v2-epoch2.safetensors", "My-cats-v2-epoch1.safetensors"]
+    with page.expect_download() as saved:
+        table.get_by_role("link", name="My-cats-v2-epoch2.safetensors").click()
+    assert saved.value.suggested_filename == "My-cats-v2-epoch2.safetensors"
+    assert Path(saved.value.path()).stat().st_size > 0
+
+
+@pytest.mark.skipif(not has_charts(), reason="the charts are not installed")
+def test_use_of_every_gpu_is_shown(open_page: Open, server: TrainingServer) -> None:
+    for gpus, shown in ((8, 8), (12, 3)):
+        task_id = server.start_task(toy(3000, name=f"on {gpus}", gpus=gpus))
+        server.await_step(task_id, 3)
+        page = open_page(f"#/tasks/{task_id}")
+        legend = page.get_by_role("region", name="GPU use").locator(".legend > span")
+        expect(legend).to_have_count(shown)
+        expect(legend.first.locator("b")).not_to_have_text("–")
+        server.stop_task(task_id, force=True)
+        server.await_status(task_id, "stopped")

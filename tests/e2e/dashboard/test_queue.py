@@ -1,0 +1,62 @@
+"""The list of tasks with a long queue: what runs first, then the queue as it is served."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.dashboard.conftest import Open
+from tests.e2e.toy_tasks import toy
+from tests.e2e.training_server import TrainingServer
+
+WAITING = 500
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingServer]:
+    """One training on both GPUs, and 500 that wait: the last of them goes first."""
+    with TrainingServer(tmp_path_factory.mktemp("queue"), SIMULATED_GPUS="2x NVIDIA GeForce RTX 4090") as started:
+        running = started.start_task(toy(30_000, name="runs", gpus=2, step_seconds=0.1))
+        started.await_step(running, 2)
+        for number in range(WAITING):
+            started.start_task(toy(20, name=f"waits {number}", gpus=2, priority=int(number == WAITING - 1)))
+        yield started
+
+
+def names(page: Page, panel: str) -> list[str]:
+    return page.get_by_role("region", name=panel).locator(".task-name").all_inner_texts()
+
+
+def test_what_runs_is_on_the_first_screen_and_the_queue_is_in_its_order(open_page: Open) -> None:
+    for viewport in ({"width": 1440, "height": 900}, {"width": 390, "height": 844}):
+        page = open_page("#/tasks", viewport=viewport)
+        expect(page.get_by_role("link", name="runs", exact=True)).to_be_in_viewport()
+        expect(page.get_by_role("region", name="Queue").locator(".count-badge")).to_have_text("500")
+        assert names(page, "Running") == ["runs"]
+        assert names(page, "Queue")[:3] == ["waits 499", "waits 0", "waits 1"]
+        first = page.get_by_role("region", name="Queue").locator(".task-row").first
+        expect(first).to_contain_text("Number 1 in the queue")
+
+
+def test_queue_is_turned_over_by_pages(open_page: Open) -> None:
+    page = open_page("#/tasks")
+    queue = page.get_by_role("region", name="Queue")
+    queue.get_by_role("button", name="Next page").click()
+    expect(queue.locator(".task-row").first).to_contain_text("Number 26 in the queue")
+    expect(queue.locator(".task-row").first).to_contain_text("waits 24")
+
+
+def test_machine_shows_what_runs_before_what_waits(open_page: Open) -> None:
+    page = open_page("#/")
+    expect(page.locator(".task-name").first).to_have_text("runs")
+    expect(page.locator(".task-name").nth(1)).to_have_text("waits 499")
+
+
+def test_filter_that_nothing_passes_is_cleared_by_one_click(open_page: Open) -> None:
+    page = open_page("#/tasks?status=failed&search=nobody")
+    expect(page.get_by_text("Nothing matches.")).to_be_visible()
+    expect(page.locator(".task-row")).to_have_count(0)
+    page.get_by_role("button", name="Clear the filter").click()
+    expect(page.get_by_role("link", name="runs", exact=True)).to_be_visible()
+    expect(page.get_by_role("searchbox")).to_have_value("")
+    expect(page.get_by_role("button", name="All", exact=True)).to_have_attribute("aria-pressed", "true")

@@ -1,0 +1,154 @@
+"""A PostgreSQL that freezes: who reads is told at once what is known, and how old that is."""
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
+
+import httpx
+import pytest
+
+from tests.e2e.server import BASE, until
+from tests.e2e.toy_tasks import toy
+from tests.e2e.training_server import TrainingServer
+from tests.postgres_servers import OwnPostgres
+
+#: An answer is due within a second; other work may share the cores.
+SECONDS = 1.5
+
+FROZEN_SECONDS = 8.0
+
+SWEEP_SECONDS = 1.0
+
+#: A sweep that comes a little late makes no reading stale.
+SETTINGS = {"GPU_MONITOR_INTERVAL": str(SWEEP_SECONDS), "GPU_STATUS_CHECK_TIMEOUT": "4"}
+
+
+@dataclass
+class Seen:
+    """What a client saw of one play: a training runs, the database freezes for a while and goes on."""
+
+    answers: dict[str, list[httpx.Response]] = field(default_factory=dict)
+    change: httpx.Response | None = None
+    healthy_after: float = 0.0
+    afterwards: httpx.Response | None = None
+    samples: list[float] = field(default_factory=list)
+    tracebacks: list[str] = field(default_factory=list)
+
+    def slowest(self, name: str) -> float:
+        return max(answer.elapsed.total_seconds() for answer in self.answers[name])
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
+    directory = tmp_path_factory.mktemp("frozen") / "server"
+    with (
+        OwnPostgres() as postgres,
+        TrainingServer(directory, **SETTINGS, DATABASE_URL=postgres.url) as server,
+    ):
+        try:
+            yield play(postgres, server)
+        finally:
+            postgres.thaw()
+
+
+def play(postgres: OwnPostgres, server: TrainingServer) -> Seen:
+    seen = Seen()
+    task_id = server.start_task(toy(100_000, step_seconds=0.1))
+    server.await_step(task_id, 3)
+    addresses = {
+        "list": f"{BASE}/training/list",
+        "task": f"{BASE}/training/{task_id}",
+        "status": f"{BASE}/gpu/status",
+        "metrics": "/metrics",
+        "health": "/health",
+    }
+    for address in addresses.values():
+        assert server.client.get(address).status_code == 200
+    postgres.freeze()
+    frozen_at = time.monotonic()
+    addresses["never asked"] = f"{BASE}/training/list?limit=7"
+    while time.monotonic() < frozen_at + FROZEN_SECONDS:
+        for name, address in addresses.items():
+            seen.answers.setdefault(name, []).append(server.client.get(address))
+    seen.change = server.client.post(f"{BASE}/training/start", json=toy(5))
+    postgres.thaw()
+    thawed_at = time.monotonic()
+    until(lambda: server.get("/health")["status"] == "ok", 30, "a healthy server")
+    seen.healthy_after = time.monotonic() - thawed_at
+    server.await_step(task_id, server.task(task_id)["progress"]["current_step"] + 1)
+    seen.afterwards = server.client.get(addresses["task"])
+    history = server.get("/gpu/0/history", params={"since": "1m", "step": "1"})["data"]
+    seen.samples = [read_time(point["timestamp"]) for point in history if point["value"] is not None]
+    seen.tracebacks = server.tracebacks()
+    report(seen)
+    return seen
+
+
+def read_time(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def report(seen: Seen) -> None:
+    slowest = {name: round(seen.slowest(name), 2) for name in seen.answers}
+    counts = {name: len(answers) for name, answers in seen.answers.items()}
+    change = 0.0 if seen.change is None else seen.change.elapsed.total_seconds()
+    sys.stdout.write(f"slowest: {slowest}; asked: {counts}; change {change:.2f} s; well {seen.healthy_after:.1f} s\n")
+
+
+@pytest.mark.parametrize("name", ["list", "task", "status", "metrics", "health", "never asked"])
+def test_nobody_who_reads_waits(seen: Seen, name: str) -> None:
+    assert seen.slowest(name) < SECONDS
+
+
+@pytest.mark.parametrize("name", ["list", "task"])
+def test_what_is_known_is_told_with_its_age(seen: Seen, name: str) -> None:
+    answers = seen.answers[name]
+    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.headers["x-stale"] for answer in answers} == {"database_unavailable"}
+    ages = [int(answer.headers["age"]) for answer in answers]
+    assert ages == sorted(ages)
+    assert FROZEN_SECONDS - 3 <= ages[-1] <= FROZEN_SECONDS + 3
+
+
+def test_what_was_never_asked_is_refused(seen: Seen) -> None:
+    for answer in seen.answers["never asked"]:
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "database_unavailable")
+        assert int(answer.headers["retry-after"]) > 0
+
+
+def test_readings_of_the_gpus_stay_fresh(seen: Seen) -> None:
+    assert {int(answer.headers["age"]) for answer in seen.answers["status"]} <= {0, 1, 2, 3}
+    assert {answer.json()["data"]["gpus"][0]["status"] for answer in seen.answers["status"]} == {"training"}
+
+
+def test_no_sweep_is_missed(seen: Seen) -> None:
+    assert len(seen.samples) >= FROZEN_SECONDS
+    assert max(later - earlier for earlier, later in pairwise(seen.samples)) < 2 * SWEEP_SECONDS
+
+
+def test_metrics_tell_the_age_of_what_the_database_said(seen: Seen) -> None:
+    text = seen.answers["metrics"][-1].text
+    lines = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    assert lines['diffusion_pipe_trainings{status="running"}'] == "1.0"
+    assert float(lines["diffusion_pipe_trainings_age_seconds"]) > FROZEN_SECONDS / 2
+
+
+def test_health_says_that_the_database_does_not_answer(seen: Seen) -> None:
+    last = seen.answers["health"][-1].json()["data"]
+    assert (last["status"], len(last["problems"])) == ("degraded", 1)
+
+
+def test_change_is_refused_within_five_seconds(seen: Seen) -> None:
+    assert seen.change is not None
+    assert (seen.change.status_code, seen.change.json()["error"]["code"]) == (503, "database_unavailable")
+    assert seen.change.elapsed.total_seconds() < 5.5
+
+
+def test_all_is_well_soon_after(seen: Seen) -> None:
+    assert seen.healthy_after < 15
+    assert seen.afterwards is not None
+    assert (seen.afterwards.status_code, "x-stale" in seen.afterwards.headers) == (200, False)
+    assert seen.tracebacks == []
