@@ -69,7 +69,12 @@ class LineStream:
             self._cursor.close()
             self._cursor = LogCursor(self._files, began)
             return [], gap
-        return self._decode((self._rest + content).split(b"\n")), gap
+        content = self._rest + content
+        if len(content) <= LINE_BYTES and b"\n" not in content[len(self._rest) :]:
+            # A long line that comes in small parts is not searched from its beginning with each of them.
+            self._rest = content
+            return [], gap
+        return self._decode(content.split(b"\n")), gap
 
     def _skip_to(self, offset: int) -> Gap:
         """Goes on behind what is gone; the beginning of a line whose end is gone goes with it."""

@@ -5,6 +5,10 @@ import re
 #: Characters of a line that are shown.
 MESSAGE_LIMIT = 16_384
 
+#: Bytes of a line that are looked at: a longer look would keep the interpreter from every other thread for tens of
+#: milliseconds, line after line.
+LOOKED_BYTES = 64 * 1024
+
 # ECMA-48: CSI and OSC sequences, the other strings (DCS, SOS, PM, APC), and the two-character escapes; also as C1
 # controls. A string that does not end is no sequence: hiding the rest of a line would be worse than showing it. Nor
 # does a string go on over another control that could begin one: so no character is looked at for two strings, and
@@ -29,12 +33,28 @@ def clean(raw: bytes) -> tuple[str, bool]:
 
     That is what follows upon the last carriage return; terminal escapes are gone, other control characters visible.
     """
+    text, is_cut = _last_state(raw)
+    if len(text) > MESSAGE_LIMIT:
+        text, is_cut = text[:MESSAGE_LIMIT], True
+    return (text if text.isprintable() else text.translate(_VISIBLE)), is_cut
+
+
+def _last_state(raw: bytes) -> tuple[str, bool]:
+    """What stands there in the end, and whether more of it was not looked at."""
+    if len(raw) > LOOKED_BYTES:
+        end = raw[-LOOKED_BYTES:]
+        # What stands before the first return of the end has begun earlier.
+        begun = end.find(b"\r") + 1
+        states = _without_escapes(end[begun:]) if begun else ""
+        if states:
+            return states[states.rfind("\r") + 1 :], False
+        begin = raw.rfind(b"\r", 0, len(raw) - LOOKED_BYTES) + 1
+        return _without_escapes(raw[begin : begin + LOOKED_BYTES]), True
+    text = _without_escapes(raw)
+    return text[text.rfind("\r") + 1 :], False
+
+
+def _without_escapes(raw: bytes) -> str:
     text = raw.decode(errors="replace")
     # Most lines: nothing in them steers a terminal.
-    if not text.isprintable():
-        text = _ESCAPES.sub("", text).rstrip("\r")
-        text = text[text.rfind("\r") + 1 :]
-    is_cut = len(text) > MESSAGE_LIMIT
-    if is_cut:
-        text = text[:MESSAGE_LIMIT]
-    return (text if text.isprintable() else text.translate(_VISIBLE)), is_cut
+    return text if text.isprintable() else _ESCAPES.sub("", text).rstrip("\r")

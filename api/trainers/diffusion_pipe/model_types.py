@@ -11,8 +11,9 @@ from enum import StrEnum
 class PathKind(StrEnum):
     """What the trainer opens a path as."""
 
-    FILE = "file"  #: any weights file
-    SAFETENSORS = "safetensors"  #: a .safetensors file
+    FILE = "file"  #: a weights file: safetensors when its name ends so, else unpickled
+    COMFY = "comfy"  #: the same by ComfyUI's code, which takes other endings for safetensors, too
+    SAFETENSORS = "safetensors"  #: a file that is opened as safetensors, whatever its name
     WEIGHTS = "weights"  #: a .safetensors file, or a directory with such files
     DIRECTORY = "directory"
     EITHER = "either"  #: a file or a directory
@@ -56,8 +57,9 @@ class ModelFacts:
     encoder_type: str | None = None  #: the `type` of its text encoders
 
 
-F, S, W, D, E, P = (
+F, C, S, W, D, E, P = (
     PathKind.FILE,
+    PathKind.COMFY,
     PathKind.SAFETENSORS,
     PathKind.WEIGHTS,
     PathKind.DIRECTORY,
@@ -76,7 +78,7 @@ _PREDICT2_KINDS = {"transformer_path": F, "vae_path": F, "t5_path": F, "llm_path
 class _Comfy:
     """What the models loaded by ComfyUI's code have in common."""
 
-    kinds: Mapping[str, PathKind] = field(default_factory=lambda: {"diffusion_model": F, "vae": F})
+    kinds: Mapping[str, PathKind] = field(default_factory=lambda: {"diffusion_model": C, "vae": C})
 
     def facts(
         self,
@@ -231,7 +233,7 @@ MODELS: Mapping[str, ModelFacts] = {
         frame_step=4,
         encoder_files=2,
     ),
-    "flux2": _Comfy().facts("double_blocks single_blocks", None, "flux2"),
+    "flux2": _Comfy({"diffusion_model": S, "vae": C}).facts("double_blocks single_blocks", None, "flux2"),
     "ernie_image": _Comfy().facts("layers", 36, "flux2"),
     "ideogram4": _Comfy().facts("layers", 34, "ideogram4"),
     "krea2": _Comfy().facts("blocks", 28, "krea2"),
@@ -240,12 +242,12 @@ MODELS: Mapping[str, ModelFacts] = {
         comfy=True,
         frame_step=8,
         alternatives=(("diffusion_model", "text_encoder"),),
-        kinds={"diffusion_model": S, "text_encoder": F},
+        kinds={"diffusion_model": S, "text_encoder": C},
         framerate=24,
         keys=frozenset({"merge_adapters"}),
         dtype_key="diffusion_model_dtype",
     ),
-    "minimax_h3": _Comfy({"diffusion_model": F, "vae": F, "audio_vae": F}).facts(
+    "minimax_h3": _Comfy({"diffusion_model": C, "vae": C, "audio_vae": C}).facts(
         "blocks",
         50,
         "minimax",

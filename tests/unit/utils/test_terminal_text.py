@@ -1,8 +1,10 @@
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.utils.terminal_text import MESSAGE_LIMIT, clean
+from api.utils.terminal_text import LOOKED_BYTES, MESSAGE_LIMIT, clean
 
 
 @pytest.mark.parametrize(
@@ -42,6 +44,36 @@ def test_a_long_line_is_cut():
 
 def test_only_what_is_shown_of_a_bar_counts_for_its_length():
     assert clean(b"x" * 50_000 + b"\rend") == ("end", False)
+
+
+FULL = LOOKED_BYTES + 1
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        (b"10%\r" * FULL + b"20%", ("20%", False)),
+        (b"10%\r" * FULL + b"20%\r\r", ("20%", False)),
+        (b"10%\r" * FULL + b"20%\r\x1b[K", ("20%", False)),
+        (b"10%\r" + b"x" * FULL, ("x" * MESSAGE_LIMIT, True)),
+        (b"10%\r" + b"x" * FULL + b"\r", ("x" * MESSAGE_LIMIT, True)),
+        (b"10%\r" + b"x" * FULL + b"\r\x1b[K", ("x" * MESSAGE_LIMIT, True)),
+        (b"x" * FULL + b"\r20%", ("20%", False)),
+        (b"begun " + b"\x1b[31m" * FULL, ("begun ", True)),
+    ],
+)
+def test_what_a_very_long_line_shows_is_found_from_a_part_of_it(raw: bytes, shown: tuple[str, bool]):
+    assert clean(raw) == shown
+
+
+@pytest.mark.parametrize("part", [b"\x1b", b"\x1b]", b"\x1bP", b"\x1b[31m", b"\xc2\x90", b"a\r", b"\x00", b"\xff"])
+def test_a_long_line_costs_no_more_than_the_part_that_is_looked_at(part: bytes):
+    # 64 KiB take some milliseconds; the whole mebibyte of these took up to sixty.
+    line = part * (2**20 // len(part))
+    began = time.thread_time()
+    for _ in range(10):
+        clean(line)
+    assert time.thread_time() - began < 0.2
 
 
 @given(st.binary(max_size=300))

@@ -350,6 +350,17 @@ def test_model_that_hands_the_rate_on_needs_one(tmp_path: Path, kind: str, works
     assert case.errors() == ([] if works else ["/config/optimizer/lr"])
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "model", "works"),
+    [(0, {}, False), (0, {"mlp_lr": 1e-5}, True), (1e-5, {"llm_adapter_lr": 0}, True)],
+)
+def test_some_learning_rate_is_above_zero(tmp_path: Path, optimizer: float, model: dict[str, float], works: bool):
+    case = Case(tmp_path, "anima")
+    case.config["optimizer"]["lr"] = optimizer
+    case.config["model"].update(model)
+    assert case.errors() == ([] if works else ["/config/optimizer/lr"])
+
+
 def test_adapter_to_fuse_is_a_safetensors_file(tmp_path: Path):
     case = Case(tmp_path, "chroma")
     adapter = tmp_path / "adapter.safetensors"
