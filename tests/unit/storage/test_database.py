@@ -184,9 +184,8 @@ def test_database_without_a_free_connection_says_so(impatient: Database):
     assert count_events(impatient) == 0
 
 
-def test_hurried_read_waits_for_a_free_connection_only_so_long(database: Database, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(database_module, "POOL_SIZE", 1)
-    with closing(Database(database.url.render_as_string(hide_password=False))) as own, own.read():
+def test_hurried_read_waits_for_a_free_connection_only_so_long(database: Database):
+    with closing(Database(database.url.render_as_string(hide_password=False), pool_size=1)) as own, own.read():
         began = time.monotonic()
         with pytest.raises(DatabaseUnavailable, match="Every connection"), hurrying(0.1):
             count_events(own)
