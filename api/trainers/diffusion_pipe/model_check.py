@@ -79,7 +79,7 @@ def check_model(config: Document, model_type: str, root: Path | None, findings: 
 
 #: Keys that other model types read, and what to do about them.
 _NEVER_READ = dict.fromkeys(
-    ("transformer_dtype", "diffusion_model_dtype", *sorted(MODEL_COMMON)),
+    ("transformer_dtype", "diffusion_model_dtype", "guidance", *sorted(MODEL_COMMON)),
     "the [model] of other types; leave it out here",
 )
 

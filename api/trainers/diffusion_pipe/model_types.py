@@ -53,6 +53,7 @@ class ModelFacts:
     frame_step: int = 1  #: clips are cut to a multiple of it and `frame_rest` more
     frame_rest: int = 1
     unread: frozenset[str] = frozenset()  #: keys of [model] that all other types read
+    caches_text: bool = True  #: whatever `cache_text_embeddings` says
     encoder_files: int = 1  #: how many files its text encoder is made of, at least
     encoder_type: str | None = None  #: the `type` of its text encoders
 
@@ -127,7 +128,7 @@ MODELS: Mapping[str, ModelFacts] = {
         kinds={"diffusers_path": P, "transformer_path": F},
         may_be_empty=frozenset({"transformer_path"}),
         lokr=False,
-        keys=frozenset({"bypass_guidance_embedding"}),
+        keys=frozenset({"bypass_guidance_embedding", "guidance"}),
     ),
     "ltx-video": ModelFacts(
         frame_step=8,
@@ -141,6 +142,7 @@ MODELS: Mapping[str, ModelFacts] = {
     ),
     "hunyuan-video": ModelFacts(
         unread=frozenset({"flux_shift"}),
+        keys=frozenset({"guidance"}),
         swap=Swap("transformer_path", ("double_blocks", "single_blocks"), (20, 40)),
         frame_step=4,
         alternatives=(("ckpt_path",), ("transformer_path", "vae_path", "llm_path", "clip_path")),
@@ -173,6 +175,7 @@ MODELS: Mapping[str, ModelFacts] = {
         may_be_empty=frozenset({"llm_path"}),
         framerate=16,
         keys=frozenset({"min_t", "max_t", "text_encoder_fp8"}),
+        caches_text=False,
     ),
     "chroma": ModelFacts(
         swap=Swap("transformer_path", ("double_blocks", "single_blocks"), (19, 38)),
@@ -196,6 +199,7 @@ MODELS: Mapping[str, ModelFacts] = {
         kinds=_PREDICT2_KINDS,
         framerate=16,
         keys=_PREDICT2_KEYS,
+        caches_text=False,
     ),
     "anima": ModelFacts(
         swap=Swap("transformer_path", ("blocks",), (28,), is_certain=False),
@@ -203,6 +207,7 @@ MODELS: Mapping[str, ModelFacts] = {
         kinds=_PREDICT2_KINDS,
         framerate=16,
         keys=_PREDICT2_KEYS,
+        caches_text=False,
     ),
     "qwen_image": ModelFacts(
         swap=Swap("transformer_path", ("transformer_blocks",), (60,)),

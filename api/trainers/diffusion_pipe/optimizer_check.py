@@ -198,6 +198,8 @@ def _check_frozen(config: Document, model_type: str | None, at: Any, found: Find
 
 def _check_betas(optimizer: dict[str, Any], name: str, at: Any, found: Findings) -> None:
     betas = optimizer.get("betas")
+    if optimizer.get("beta2_half_life") and isinstance(betas, list) and len(betas) == 2:
+        betas = [betas[0], 0.5]  # the second is computed
     if betas is not None and not _are_betas(betas, name):
         found.error(at("betas"), "These are not betas.", "Write two numbers from 0 to below 1: [0.9, 0.99].")
         betas = [0.9, 0.99]
