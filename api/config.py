@@ -99,6 +99,9 @@ class Config:
     database_url: str = _setting(
         "DATABASE_URL", "", str, "postgresql://user:password@host/name, or sqlite:///file", "SQLite under STORAGE_ROOT"
     )
+    database_pool_size: int = _setting(
+        "DATABASE_POOL_SIZE", 24, _number(2, 1000), "connections to the database at most; fewer where servers share it"
+    )
     node_name: str = _setting(
         "NODE_NAME", "", _node_name, "what this machine is called where several share a database", "the host's name"
     )

@@ -18,7 +18,7 @@ from api.errors import MalformedRequest, MethodNotAllowed, NotFound, ServiceErro
 from api.live.routing import Found
 from api.live.serving import LiveServing
 from api.services.documents import DocumentTable, ReadyDocument
-from api.shell.access_log import Access, AccessLog
+from api.shell.access_log import Access, AccessLog, shown_path
 from api.shell.body import Bodies
 from api.shell.crossing import is_preflight, preflight_headers
 from api.shell.downloads import send_download
@@ -132,7 +132,7 @@ class Shell:
         except ClientGone:
             reply.status = reply.status or CLIENT_GONE
         except Exception:
-            logger.exception("request failed", extra={"request_id": request_id, "path": scope["path"]})
+            logger.exception("request failed", extra={"request_id": request_id, "path": shown_path(scope["path"])})
             await reply.fail(ServiceError())
         finally:
             self._note(scope, began, request_id, reply.status, route)
@@ -260,7 +260,7 @@ class Shell:
             await handshake.refuse(receive, error, request_id)
         except Exception:
             status = 500
-            logger.exception("stream failed", extra={"request_id": request_id, "path": scope["path"]})
+            logger.exception("stream failed", extra={"request_id": request_id, "path": shown_path(scope["path"])})
             await handshake.refuse(receive, ServiceError(), request_id)
         finally:
             self._note(scope, began, request_id, status, None)

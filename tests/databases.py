@@ -21,6 +21,9 @@ SERVER = os.environ.get("TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:54
 
 BACKENDS = ("sqlite", "postgresql")
 
+#: Connections of a server or process under test at most: several runs of tests share the one PostgreSQL, and its 100.
+FEW = 6
+
 
 @functools.cache
 def _why_unreachable() -> str | None:

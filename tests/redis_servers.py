@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from types import TracebackType
 
 import pytest
 from redis import Redis
@@ -53,7 +54,9 @@ def private_channel() -> str:
 
 
 class OwnRedis:
-    """A Redis process of a test's own, on a socket of its own. Skips the test where the program is missing."""
+    """A Redis process of a test's own, on a socket of its own, until its block ends. Skips the test where the program
+    is missing.
+    """
 
     def __init__(self, directory: Path) -> None:
         found = shutil.which("redis-server")
@@ -66,6 +69,15 @@ class OwnRedis:
         self._socket = Path(tempfile.mkdtemp(prefix="redis-")) / "socket"
         self.url = f"unix://{self._socket}?db=0"
         self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> "OwnRedis":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+        shutil.rmtree(self._socket.parent)
 
     def start(self) -> None:
         """Waits until it answers."""

@@ -10,6 +10,7 @@ from api.models.training import TaskFilter, TaskStatus, TaskSummary
 from api.services.gpu_service import GPUService
 from api.services.gpu_supply import list_offers
 from api.services.scheduler import suits
+from api.services.training_progress import UNKNOWN
 from api.storage.tasks import TaskStore
 from api.utils.clock import Clock
 from api.utils.pagination import MAX_LIMIT
@@ -102,5 +103,7 @@ class QueueForecast:
 
 def remaining_seconds(task: TaskSummary) -> float | None:
     """How long a running task will still take, as far as it has said."""
+    if (task.warning or "").startswith(UNKNOWN):
+        return None
     left: float | None = ((task.progress or {}).get("progress") or {}).get("eta_seconds")
     return left

@@ -193,6 +193,9 @@ class Reconciler:
 
     def _note_unknown(self, task: TaskSummary, attempt: Attempt, seen: Observation) -> None:
         """Nothing is done to what cannot be seen: it may live. Its GPUs stay with it, and people are told why."""
+        watch = self._watches.get(attempt.uid)
+        if watch is not None and seen.age >= UNKNOWN_SECONDS:
+            watch.heed_stall(True)
         if seen.age >= UNKNOWN_SECONDS and not (task.warning or "").startswith(UNKNOWN):
             logger.warning("attempt cannot be seen", extra={"attempt": attempt.uid, "reason": seen.reason})
             warning = f"{UNKNOWN}: {seen.reason}. Neither is it ended nor are its GPUs given away."

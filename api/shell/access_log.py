@@ -114,7 +114,7 @@ class AccessLog:
     def _line(self, access: Access) -> str:
         facts = {
             "method": access.method,
-            "path": _shown_path(access.path),
+            "path": shown_path(access.path),
             "route": access.route,
             "status": access.status,
             "duration_ms": round(access.seconds * 1000, 3),
@@ -125,7 +125,7 @@ class AccessLog:
         return format_line(self._as_json, access.ended, level, "request", facts)
 
 
-def _shown_path(path: str) -> str:
+def shown_path(path: str) -> str:
     """The path without what looks like a key that somebody has pasted there, and not without end."""
     return mask_secrets(path[:PATH_CHARACTERS]) + ("…" if len(path) > PATH_CHARACTERS else "")
 

@@ -72,17 +72,21 @@ def writing_only_if(condition: Callable[[Connection], None]) -> Iterator[None]:
 class Database:
     """An engine and its two kinds of transaction. Building it connects to nothing."""
 
-    def __init__(self, url: str, root: Path | None = None) -> None:
-        """`root` is the directory that goes with it. Raises DatabaseError when the URL is none that is known here."""
+    def __init__(self, url: str, root: Path | None = None, pool_size: int | None = None) -> None:
+        """`root` is the directory that goes with it, `pool_size` the connections at most, POOL_SIZE by default.
+
+        Raises DatabaseError when the URL is none that is known here.
+        """
+        pool_size = pool_size or POOL_SIZE
         self.url = _parse(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         kept = [] if root is None else [root]
         self._file = Path(self.url.database or "") if self.is_sqlite else None
         self._places = KeptPlaces(*kept, *([] if self._file is None else [self._file]))
-        self.engine = _create_engine(self.url, self._places.check)
+        self.engine = _create_engine(self.url, self._places.check, pool_size)
         self._trouble: DatabaseUnavailable | None = None
         self._breaker = Breaker()
-        self._free = threading.BoundedSemaphore(POOL_SIZE)
+        self._free = threading.BoundedSemaphore(pool_size)
         self._turn = threading.Lock()
         self._on_append: Callable[[], None] = lambda: None
 
@@ -331,11 +335,11 @@ def _advise(file: Path) -> str:
     return f"let this user write into {directory} and make room on its disk, or {_TAKE_ANOTHER}"
 
 
-def _create_engine(url: URL, check: Callable[[], None]) -> Engine:
+def _create_engine(url: URL, check: Callable[[], None], pool_size: int) -> Engine:
     shared: dict[str, Any] = {
         "json_serializer": lambda value: orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode(),
         "json_deserializer": orjson.loads,
-        "pool_size": POOL_SIZE,
+        "pool_size": pool_size,
         "max_overflow": 0,
         "pool_timeout": LOCK_MS / 1000,
     }

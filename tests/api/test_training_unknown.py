@@ -34,8 +34,11 @@ def test_training_that_cannot_be_seen_shows_no_speed_and_no_time_left(world: Wor
     world.note_progress()
     assert world.get(task_id)["speed"]["steps_per_second"] == 1.0
     world.executor.is_unknown(world.uid(task_id), WHY, age=3600.0)
-    world.train()
+    world.note_progress()
+    world.sweep()
     (row,) = world.client.data("/api/v1/training/list")["tasks"]
+    (held,) = [gpu["current_task"] for gpu in world.client.data("/api/v1/gpu/status")["gpus"] if gpu["current_task"]]
+    assert held["estimated_remaining_time"] is None
     for shown in (world.get(task_id), row):
         assert (set(shown["speed"].values()), shown["progress"]["eta_seconds"]) == ({None}, None)
 

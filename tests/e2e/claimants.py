@@ -26,7 +26,7 @@ from api.storage.leases import ResourceHeld
 from api.storage.registrations import DatabaseRegistrations
 from api.storage.tasks import TaskStore
 from api.utils.clock import SystemClock
-from tests.databases import hurry
+from tests.databases import FEW, hurry
 
 #: Threads in a process.
 CLAIMANTS = 32
@@ -164,7 +164,7 @@ def new_attempt(task_id: str, gpus: list[int]) -> NewAttempt:
 
 def run(url: str, directory: Path, name: str, rounds: int) -> Tally:
     """All claimants of a process."""
-    database = Database(url)
+    database = Database(url, pool_size=2 * FEW)
     hurry(database)
     tally, lock, witness = Tally(), threading.Lock(), Witness(directory)
     claimants = [Claimant(database, witness, f"{name}-{number}", tally, lock) for number in range(CLAIMANTS)]

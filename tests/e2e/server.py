@@ -14,6 +14,8 @@ import httpx
 import orjson
 import psutil
 
+from tests.databases import FEW
+
 ROOT = Path(__file__).resolve().parents[2]
 BASE = "/api/v1"
 PATIENCE = 15.0
@@ -58,6 +60,7 @@ class ServerProcess:
             "GPU_MONITOR_INTERVAL": "0.2",
             "GPU_STATUS_CHECK_TIMEOUT": "1",
             "STORAGE_ROOT": str(directory / "data"),
+            "DATABASE_POOL_SIZE": str(FEW),
             **(settings or {}),
         }
         self.process: subprocess.Popen[bytes] | None = None

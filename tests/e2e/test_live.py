@@ -250,9 +250,8 @@ def test_events_reach_another_server_without_a_redis_too(tmp_path: Path) -> None
 
 
 def test_a_redis_that_flaps_hurts_nobody(tmp_path: Path) -> None:
-    own = OwnRedis(tmp_path)
-    own.start()
-    try:
+    with OwnRedis(tmp_path) as own:
+        own.start()
         with two_servers(tmp_path, REDIS_URL=own.url) as (first, second):
             task_id = first.start_task(toy(100, step_seconds=0.1))
             with Listener(second, task_stream(task_id)) as follower:
@@ -274,8 +273,6 @@ def test_a_redis_that_flaps_hurts_nobody(tmp_path: Path) -> None:
             assert event_ids(follower) == known[-len(event_ids(follower)) :]
             until(lambda: second.metrics()["diffusion_pipe_redis_connected"] == 1)
             assert first.tracebacks() == second.tracebacks() == []
-    finally:
-        own.kill()
 
 
 # -- hostile clients -------------------------------------------------------------------------------------------------

@@ -37,6 +37,24 @@ def test_the_first_line_says_where_it_listens_and_what_it_has(server: ServerProc
     assert {"version", "database", "log_level"} <= line.keys()
 
 
+def test_the_first_line_says_when_the_storage_moves_with_the_current_directory(
+    server: ServerProcess, start: Start
+) -> None:
+    [absolute] = [line for line in server.log() if line["message"].startswith("listening on")]
+    assert absolute["storage"] == str(server.directory / "data")
+    moving = start(STORAGE_ROOT="kept")
+    [relative] = [line for line in moving.log() if line["message"].startswith("listening on")]
+    assert (
+        relative["storage"] == f"{moving.directory / 'kept'} (under the current directory; STORAGE_ROOT names another)"
+    )
+
+
+def test_a_database_that_cannot_be_made_is_said_in_one_line_with_code_1(tmp_path: Path) -> None:
+    ended = run(tmp_path, DATABASE_URL=f"sqlite:///{tmp_path}/missing/database.sqlite")
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert f"make the directory {tmp_path}/missing" in ended.stderr
+
+
 def test_what_the_first_line_names_answers(server: ServerProcess) -> None:
     [line] = [line for line in server.log() if line["message"].startswith("listening on")]
     assert server.client.get(line["docs"]).status_code == 200

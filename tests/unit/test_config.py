@@ -21,7 +21,8 @@ def test_defaults_are_those_of_the_table():
     assert config.simulated_gpus == "4x NVIDIA GeForce RTX 4090"
     assert (config.gpu_monitor_interval, config.gpu_status_check_timeout) == (5, 10)
     assert (config.cors_origins, config.allowed_hosts, config.log_level) == ((), (), "INFO")
-    assert (config.database_url, config.diffusion_pipe_root, config.diffusion_pipe_python) == ("", None, None)
+    assert (config.database_url, config.database_pool_size) == ("", 24)
+    assert (config.diffusion_pipe_root, config.diffusion_pipe_python) == (None, None)
     assert (config.max_concurrent_tasks, config.min_free_disk_mb, config.log_max_bytes) == (0, 2048, 2**30)
     assert (config.stop_checkpoint_seconds, config.stop_terminate_seconds) == (300, 30)
     assert (config.hang_step_seconds, config.hang_quiet_seconds) == (300, 1800)

@@ -225,7 +225,11 @@ def _count(
     outcome.items = sum(
         1 for share in shares for item in share.items if share.bucketing.sort(item.width, item.height, item.frames)
     )
-    if totals.steps_per_epoch == 0:
+    if totals.steps_per_epoch == 0 and ratio and count_steps(shares, around.batches).steps_per_epoch:
+        findings.error(
+            document.at("subsample_ratio"), "Of the steps of an epoch none is left.", "Raise it, or leave it out."
+        )
+    elif totals.steps_per_epoch == 0:
         findings.error(
             document.at("directory"),
             "No size bucket has enough files for a single step, so that nothing is left to train on.",

@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +48,7 @@ class Found:
     items: list[Item] = field(default_factory=list)
     unknown: str | None = None
     captions_unknown: bool = False
+    has_captions_json: bool = False
     names: dict[str, list[str]] = field(default_factory=dict)
 
     def note(self, what: str, name: str) -> None:
@@ -72,6 +74,7 @@ class Scanner:
             return found
         names = self._list(scan.path, found)
         found.captions_unknown = found.unknown is not None
+        found.has_captions_json = _CAPTIONS in names
         captions = self._read_captions(scan, names, found)
         media = sorted(name for name, is_file in names.items() if is_file and _is_candidate(name))
         if not media:
@@ -135,6 +138,7 @@ class Scanner:
             captions = None
         if isinstance(captions, dict):
             return captions
+        found.captions_unknown = True
         self._findings.error(
             scan.at("path"), f"{_CAPTIONS} is no JSON object. {_HANGS}.", 'Write {"name.png": ["a caption"]}.'
         )
@@ -142,7 +146,7 @@ class Scanner:
 
     def _look(self, scan: Scan, name: str, captions: int | None, companions: "_Companions", found: Found) -> None:
         if name.endswith(".tar"):
-            found.unknown = "images in .tar files are not looked at"
+            self._look_at_tar(scan, name, found)
             return
         if companions.controls is not None and Path(name).stem not in companions.controls:
             found.note("uncontrolled", name)
@@ -152,6 +156,8 @@ class Scanner:
         if captions == _BAD_CAPTIONS:
             found.note("captions", name)
             return
+        if captions == 0:
+            found.note("no captions", name)
         if captions == _IN_FILE and not _is_text(scan.path / (os.path.splitext(name)[0] + ".txt")):
             found.note("caption", name)
         if captions == _IN_FILE and _is_empty(scan.path / (os.path.splitext(name)[0] + ".txt")):
@@ -160,6 +166,14 @@ class Scanner:
         if look is not None:
             self._take(scan, name, look, captions, found)
             self._check_companions(scan, name, look, companions, found)
+
+    def _look_at_tar(self, scan: Scan, name: str, found: Found) -> None:
+        if not _is_plain_tar(paths.read_start(scan.path / name, tarfile.BLOCKSIZE)):
+            found.note("packed", name)
+        elif scan.skip_uncaptioned and not found.has_captions_json and not found.captions_unknown:
+            found.note("uncaptioned", name)
+        else:
+            found.unknown = "images in .tar files are not looked at"
 
     def _look_at(self, scan: Scan, name: str, found: Found) -> Look | None:
         if is_video(name) and self._variant.framerate is None:
@@ -267,6 +281,16 @@ def _is_empty(path: Path) -> bool:
     return stat.S_ISREG(paths.mode_of(path) or 0) and not paths.read_start(path, 4096).strip()
 
 
+def _is_plain_tar(start: bytes) -> bool:
+    """Whether the first block is a header of the format itself: what is packed in it, too, the trainer cannot open."""
+    try:
+        tarfile.TarInfo.frombuf(start, "utf-8", "surrogateescape")
+    except (tarfile.HeaderError, ValueError):
+        # An archive of nothing has no header, only empty blocks.
+        return len(start) == tarfile.BLOCKSIZE and not start.strip(b"\0")
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class _Complaint:
     what: str
@@ -297,6 +321,10 @@ _COMPLAINTS = (
     _Complaint(
         "captions", True, f"have something else than a list in {_CAPTIONS}. {_HANGS}", "Write a list of captions."
     ),
+    _Complaint(
+        "no captions", False, f"have an empty list in {_CAPTIONS}; they are not trained on", "Write captions into it."
+    ),
+    _Complaint("packed", True, f"are no plain .tar files. {_HANGS}", "Pack them anew without compression: tar -cf."),
     _Complaint("caption", True, f"have a caption file that cannot be read as UTF-8. {_HANGS}", "Save it as UTF-8."),
     _Complaint(
         "unmasked", False, "have no mask; they are trained on whole", "Add masks of the same names.", "mask_path"
@@ -342,14 +370,25 @@ def _report_uncaptioned(scan: Scan, found: Found, media: int, findings: Findings
         findings.error(
             scan.at("path"),
             f"None of its {len(names)} files has a caption, and without one each is skipped.",
-            f"Put a <name>.txt beside each (or a {_CAPTIONS}), or set skip_empty_caption = false.",
+            _caption_remedy(found, names),
         )
     elif names:
         findings.warn(
             scan.at("path"),
             f"{len(names)} of {media} files have no caption and are skipped: {_list(names)}.",
-            "Put a <name>.txt beside each, or set skip_empty_caption = false.",
+            _caption_remedy(found, names),
         )
+
+
+def _caption_remedy(found: Found, names: list[str]) -> str:
+    # Beside a captions.json no text file is read, and none that belongs to what is in a .tar.
+    if found.has_captions_json:
+        advice = f"Give each a list of captions in {_CAPTIONS}"
+    elif any(name.endswith(".tar") for name in names):
+        advice = f"Add a {_CAPTIONS} with a list of captions for each name in the .tar"
+    else:
+        advice = f"Put a <name>.txt beside each (or a {_CAPTIONS})"
+    return f"{advice}, or set skip_empty_caption = false."
 
 
 def _list(names: list[str]) -> str:

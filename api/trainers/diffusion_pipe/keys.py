@@ -168,7 +168,6 @@ MODEL_COMMON = frozenset(
     {
         "type",
         "dtype",
-        "guidance",
         "timestep_sample_method",
         "sigmoid_scale",
         "shift",

@@ -79,7 +79,7 @@ def check_model(config: Document, model_type: str, root: Path | None, findings: 
 
 #: Keys that other model types read, and what to do about them.
 _NEVER_READ = dict.fromkeys(
-    ("transformer_dtype", "diffusion_model_dtype", *sorted(MODEL_COMMON)),
+    ("transformer_dtype", "diffusion_model_dtype", "guidance", *sorted(MODEL_COMMON)),
     "the [model] of other types; leave it out here",
 )
 
@@ -156,7 +156,7 @@ def _check_comfy(config: Document, facts: ModelFacts, root: Path | None, finding
     merged = model.get("merge_adapters")
     if "merge_adapters" in facts.keys and isinstance(merged, list):
         for index, path in enumerate(merged):
-            _check_text_path(path, PathKind.FILE, config.at("model", "merge_adapters", index), root, findings)
+            _check_text_path(path, PathKind.COMFY, config.at("model", "merge_adapters", index), root, findings)
     encoders = model.get("text_encoders")
     if "text_encoders" not in facts.keys or not isinstance(encoders, list):
         return
@@ -184,10 +184,10 @@ def _check_encoder(encoder: Any, facts: ModelFacts, at: str, root: Path | None, 
             f"Write paths = ['…', '…'], {facts.encoder_files} of them.",
         )
     if isinstance(found, str):
-        paths.check_path(found, PathKind.FILE, f"{at}/{name}", root, findings)
+        paths.check_path(found, PathKind.COMFY, f"{at}/{name}", root, findings)
     elif isinstance(found, list) and found:
         for index, path in enumerate(found):
-            _check_text_path(path, PathKind.FILE, f"{at}/{name}/{index}", root, findings)
+            _check_text_path(path, PathKind.COMFY, f"{at}/{name}/{index}", root, findings)
     else:
         findings.error(f"{at}/{name}", "The path of the text encoder is missing.", "Set `path` (or `paths`, a list).")
 

@@ -11,8 +11,9 @@ from enum import StrEnum
 class PathKind(StrEnum):
     """What the trainer opens a path as."""
 
-    FILE = "file"  #: any weights file
-    SAFETENSORS = "safetensors"  #: a .safetensors file
+    FILE = "file"  #: a weights file: safetensors when its name ends so, else unpickled
+    COMFY = "comfy"  #: the same by ComfyUI's code, which takes other endings for safetensors, too
+    SAFETENSORS = "safetensors"  #: a file that is opened as safetensors, whatever its name
     WEIGHTS = "weights"  #: a .safetensors file, or a directory with such files
     DIRECTORY = "directory"
     EITHER = "either"  #: a file or a directory
@@ -52,12 +53,14 @@ class ModelFacts:
     frame_step: int = 1  #: clips are cut to a multiple of it and `frame_rest` more
     frame_rest: int = 1
     unread: frozenset[str] = frozenset()  #: keys of [model] that all other types read
+    caches_text: bool = True  #: whatever `cache_text_embeddings` says
     encoder_files: int = 1  #: how many files its text encoder is made of, at least
     encoder_type: str | None = None  #: the `type` of its text encoders
 
 
-F, S, W, D, E, P = (
+F, C, S, W, D, E, P = (
     PathKind.FILE,
+    PathKind.COMFY,
     PathKind.SAFETENSORS,
     PathKind.WEIGHTS,
     PathKind.DIRECTORY,
@@ -76,7 +79,7 @@ _PREDICT2_KINDS = {"transformer_path": F, "vae_path": F, "t5_path": F, "llm_path
 class _Comfy:
     """What the models loaded by ComfyUI's code have in common."""
 
-    kinds: Mapping[str, PathKind] = field(default_factory=lambda: {"diffusion_model": F, "vae": F})
+    kinds: Mapping[str, PathKind] = field(default_factory=lambda: {"diffusion_model": C, "vae": C})
 
     def facts(
         self,
@@ -125,7 +128,7 @@ MODELS: Mapping[str, ModelFacts] = {
         kinds={"diffusers_path": P, "transformer_path": F},
         may_be_empty=frozenset({"transformer_path"}),
         lokr=False,
-        keys=frozenset({"bypass_guidance_embedding"}),
+        keys=frozenset({"bypass_guidance_embedding", "guidance"}),
     ),
     "ltx-video": ModelFacts(
         frame_step=8,
@@ -139,6 +142,7 @@ MODELS: Mapping[str, ModelFacts] = {
     ),
     "hunyuan-video": ModelFacts(
         unread=frozenset({"flux_shift"}),
+        keys=frozenset({"guidance"}),
         swap=Swap("transformer_path", ("double_blocks", "single_blocks"), (20, 40)),
         frame_step=4,
         alternatives=(("ckpt_path",), ("transformer_path", "vae_path", "llm_path", "clip_path")),
@@ -171,6 +175,7 @@ MODELS: Mapping[str, ModelFacts] = {
         may_be_empty=frozenset({"llm_path"}),
         framerate=16,
         keys=frozenset({"min_t", "max_t", "text_encoder_fp8"}),
+        caches_text=False,
     ),
     "chroma": ModelFacts(
         swap=Swap("transformer_path", ("double_blocks", "single_blocks"), (19, 38)),
@@ -194,6 +199,7 @@ MODELS: Mapping[str, ModelFacts] = {
         kinds=_PREDICT2_KINDS,
         framerate=16,
         keys=_PREDICT2_KEYS,
+        caches_text=False,
     ),
     "anima": ModelFacts(
         swap=Swap("transformer_path", ("blocks",), (28,), is_certain=False),
@@ -201,6 +207,7 @@ MODELS: Mapping[str, ModelFacts] = {
         kinds=_PREDICT2_KINDS,
         framerate=16,
         keys=_PREDICT2_KEYS,
+        caches_text=False,
     ),
     "qwen_image": ModelFacts(
         swap=Swap("transformer_path", ("transformer_blocks",), (60,)),
@@ -231,7 +238,7 @@ MODELS: Mapping[str, ModelFacts] = {
         frame_step=4,
         encoder_files=2,
     ),
-    "flux2": _Comfy().facts("double_blocks single_blocks", None, "flux2"),
+    "flux2": _Comfy({"diffusion_model": S, "vae": C}).facts("double_blocks single_blocks", None, "flux2"),
     "ernie_image": _Comfy().facts("layers", 36, "flux2"),
     "ideogram4": _Comfy().facts("layers", 34, "ideogram4"),
     "krea2": _Comfy().facts("blocks", 28, "krea2"),
@@ -240,12 +247,12 @@ MODELS: Mapping[str, ModelFacts] = {
         comfy=True,
         frame_step=8,
         alternatives=(("diffusion_model", "text_encoder"),),
-        kinds={"diffusion_model": S, "text_encoder": F},
+        kinds={"diffusion_model": S, "text_encoder": C},
         framerate=24,
         keys=frozenset({"merge_adapters"}),
         dtype_key="diffusion_model_dtype",
     ),
-    "minimax_h3": _Comfy({"diffusion_model": F, "vae": F, "audio_vae": F}).facts(
+    "minimax_h3": _Comfy({"diffusion_model": C, "vae": C, "audio_vae": C}).facts(
         "blocks",
         50,
         "minimax",

@@ -20,6 +20,9 @@ _NEED_A_RATE = ("adamw_optimi", "stableadamw")
 #: Model types that hand the learning rate on to each group, whether there is one or not.
 _PASS_RATES_ON = ("cosmos_predict2", "anima")
 
+#: The learning rates of their groups, besides that of what lies outside the blocks, which no adapter touches.
+_GROUPS = ("self_attn_lr", "cross_attn_lr", "mlp_lr", "mod_lr")
+
 #: Above this automagic does not believe a learning rate.
 _HIGHEST_AUTOMAGIC = 1e-3
 
@@ -83,6 +86,7 @@ def check_optimizer(config: Document, model_type: str | None, found: Findings) -
     _check_combinations(optimizer, name.lower(), at, found)
     _check_rate(optimizer, name, model_type, at, found)
     _check_betas(optimizer, name.lower(), at, found)
+    _check_frozen(config, model_type, at, found)
     if optimizer.get("gradient_release") and model_type is not None and model_type not in _RELEASE_GRADIENTS:
         found.error(
             at("gradient_release"),
@@ -178,8 +182,24 @@ def _check_rate(optimizer: dict[str, Any], name: str, model_type: str | None, at
         found.warn(at("lr"), "No learning rate is set.", "Set `lr`.")
 
 
+def _check_frozen(config: Document, model_type: str | None, at: Any, found: Findings) -> None:
+    """Whether a group of parameters is left to train: those with a rate of 0 are taken out."""
+    if model_type not in _PASS_RATES_ON:
+        return
+    base = config.table("optimizer").get("lr")
+    rates = [config.table("model").get(name, base) for name in _GROUPS]
+    if model_type == "anima":
+        rates.append(config.table("model").get("llm_adapter_lr", base))
+    if "adapter" not in config.values:
+        rates.append(base)
+    if all(number(rate) == 0 for rate in rates):
+        found.error(at("lr"), "Every learning rate is 0: nothing is left to train.", "Set `lr`.")
+
+
 def _check_betas(optimizer: dict[str, Any], name: str, at: Any, found: Findings) -> None:
     betas = optimizer.get("betas")
+    if optimizer.get("beta2_half_life") and isinstance(betas, list) and len(betas) == 2:
+        betas = [betas[0], 0.5]  # the second is computed
     if betas is not None and not _are_betas(betas, name):
         found.error(at("betas"), "These are not betas.", "Write two numbers from 0 to below 1: [0.9, 0.99].")
         betas = [0.9, 0.99]

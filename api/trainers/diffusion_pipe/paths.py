@@ -12,6 +12,9 @@ from api.trainers.pointers import shown
 #: Directory entries that are looked at in search of weights.
 _MOST_ENTRIES = 10_000
 
+#: The ends of names that are taken for safetensors; all else is unpickled.
+_SAFETENSORS_NAMES = {PathKind.FILE: (".safetensors",), PathKind.COMFY: (".safetensors", ".sft")}
+
 #: What a failed download leaves under the name of weights, by its first bytes.
 _NO_WEIGHTS = (
     (b"version https://git-lfs", "the pointer of a file that Git LFS did not fetch"),
@@ -42,19 +45,34 @@ def check_path(text: str, kind: PathKind, at: str, root: Path | None, findings: 
     if path is None:
         return
     is_folder = path.is_dir()
-    if kind in (PathKind.FILE, PathKind.SAFETENSORS) and is_folder:
+    if kind in (PathKind.FILE, PathKind.COMFY, PathKind.SAFETENSORS) and is_folder:
         findings.error(at, "This is a directory, and the trainer needs a file.", "Name the weights file in it.")
     elif kind in (PathKind.DIRECTORY, PathKind.PRETRAINED) and not is_folder:
         findings.error(at, "This is a file, and the trainer needs a directory.", "Name the model's directory.")
     elif kind is PathKind.WEIGHTS and is_folder and not safetensors_in(path):
         findings.error(at, "This directory has no .safetensors files.", "Name the directory that has the weights.")
-    elif kind in (PathKind.WEIGHTS, PathKind.SAFETENSORS) and not is_folder and path.suffix != ".safetensors":
+    elif kind is PathKind.WEIGHTS and not is_folder and path.suffix != ".safetensors":
         findings.error(at, "The trainer needs a .safetensors file here.", "Convert the weights to safetensors.")
     elif kind is PathKind.WEIGHTS and is_folder:
         for name in safetensors_in(path)[:64]:
             check_weights(path / name, at, findings)
     elif not is_folder:
         check_weights(path, at, findings)
+        _check_name(path, kind, at, findings)
+
+
+def _check_name(path: Path, kind: PathKind, at: str, findings: Findings) -> None:
+    """Whether a file's name and content agree on what it is, as far as the trainer asks."""
+    is_safetensors = _starts_as_safetensors(read_start(path, 9))
+    name = path.name.lower() if kind is PathKind.COMFY else path.name
+    if is_safetensors and kind in _SAFETENSORS_NAMES and not name.endswith(_SAFETENSORS_NAMES[kind]):
+        findings.error(
+            at,
+            f"{shown(path.name)} is safetensors, but the trainer goes by the name, unpickles it and fails.",
+            "Let its name end in .safetensors.",
+        )
+    elif kind is PathKind.SAFETENSORS and not is_safetensors:
+        findings.error(at, "The trainer needs a safetensors file here.", "Convert the weights to safetensors.")
 
 
 def check_exists(text: str, at: str, root: Path | None, findings: Findings) -> Path | None:

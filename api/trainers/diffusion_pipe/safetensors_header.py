@@ -43,6 +43,14 @@ class Header:
         numbers = (name[len(start) :].partition(".")[0] for name in self.shapes if name.startswith(start))
         return max((int(number) for number in numbers if number.isascii() and number.isdigit()), default=-1) + 1
 
+    def width(self, name: str) -> int | None:
+        """The first side of the first tensor with this in its name; None when there is none."""
+        return next((shape[0] for full, shape in self.shapes.items() if name in full and shape), None)
+
+    def has_key_starting(self, start: str) -> bool:
+        """Whether some tensor's name begins so."""
+        return any(name.startswith(start) for name in self.shapes)
+
     def has_key_ending(self, *endings: str) -> bool:
         """Whether some tensor's name ends in one of these."""
         return any(name.endswith(endings) for name in self.shapes)

@@ -42,6 +42,13 @@ def check_silent(config: Document, model_type: str | None, request: TrainingRequ
     if model_type == "sdxl":
         _check_sdxl(config, findings)
     _check_timesteps(config, findings)
+    is_off = not config.table("model").get("cache_text_embeddings", True)
+    if is_off and model_type is not None and MODELS[model_type].caches_text and model_type != "sdxl":
+        findings.warn(
+            config.at("model", "cache_text_embeddings"),
+            f"The trainer caches those of {model_type} all the same; this only keeps the encoders in memory.",
+            "Leave it out.",
+        )
     expected = MODELS[model_type].encoder_type if model_type is not None else None
     encoders = config.table("model").get("text_encoders")
     for index, encoder in enumerate(encoders if expected is not None and isinstance(encoders, list) else []):

@@ -19,6 +19,9 @@ _FLOAT8 = ("float8", "float8_e4m3fn", "float8_e5m2")
 _OLD_SCALES = ("scale_weight", "scale_input")
 _SCALES = (*_OLD_SCALES, ".weight_scale", ".comfy_quant", ".weight_scale_2", ".input_scale")
 
+#: Widths of Flux 2's first layer that the trainer knows.
+FLUX2_WIDTHS = (6144, 3072, 4096)
+
 #: Blocks of wan's sizes, by the width of the model.
 _WAN_BLOCKS = {1536: 30, 3072: 30, 5120: 40}
 
@@ -45,6 +48,7 @@ def check_files(config: Document, model_type: str, root: Path | None, findings: 
     for name, text in model.items():
         if facts.kinds.get(name) is PathKind.PRETRAINED and isinstance(text, str) and text:
             _check_pretrained(paths.resolve(text, root), config.at("model", name), findings)
+    _check_contents(config, model_type, root, findings)
     if model_type == "hunyuan-video":
         _check_hunyuan(config, root, findings)
     if model_type == "wan":
@@ -141,6 +145,26 @@ def _check_quantised(config: Document, name: str, facts: ModelFacts, headers: li
         findings.error(
             at(name), "Quantised weights cannot be trained in full.", "Take the bf16 file, or add [adapter]."
         )
+
+
+def _check_contents(config: Document, model_type: str, root: Path | None, findings: Findings) -> None:
+    """Whether the weights are of a model that the trainer trains under this type, as it asks after caching."""
+    text = config.table("model").get("diffusion_model")
+    path = paths.resolve(text, root) if isinstance(text, str) and text else None
+    at = config.at("model", "diffusion_model")
+    for header in [] if path is None else paths.headers_of(path):
+        if model_type == "flux2" and header.width("img_in.weight") not in FLUX2_WIDTHS:
+            widths = ", ".join(map(str, FLUX2_WIDTHS))
+            found = f"The width of its `img_in.weight` is {header.width('img_in.weight')}, and the trainer knows"
+            findings.error(at, f"{found} {widths} only.", "Name the weights of Flux 2 dev, Klein 4B or Klein 9B.")
+        if model_type == "hunyuan_video_15" and header.has_key_starting("guidance_in."):
+            findings.error(
+                at, "This model is distilled for guidance; the trainer refuses to train it.", "Take the base model."
+            )
+        if model_type == "ltx2" and not header.has_key_starting("vae."):
+            findings.error(
+                at, "The trainer takes the VAE from this file, and there is none in it.", "Take the whole checkpoint."
+            )
 
 
 def _are_quantised(headers: list[Header]) -> bool:

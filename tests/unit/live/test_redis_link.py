@@ -188,8 +188,7 @@ def test_password_is_in_no_log_line(stack: ExitStack, caplog: pytest.LogCaptureF
 
 def test_link_heals_when_redis_comes_back(tmp_path: Path, stack: ExitStack, caplog: pytest.LogCaptureFixture):
     caplog.set_level("INFO")
-    own, channel = OwnRedis(tmp_path), private_channel()
-    stack.callback(own.kill)
+    own, channel = stack.enter_context(OwnRedis(tmp_path)), private_channel()
     own.start()
     first, second = serve(stack, own.url, channel), serve(stack, own.url, channel)
     for _ in range(2):
@@ -211,9 +210,17 @@ def test_link_heals_when_redis_comes_back(tmp_path: Path, stack: ExitStack, capl
     assert len(said) == 8
 
 
+def test_redis_of_a_test_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "t").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "t"))
+    with OwnRedis(tmp_path) as own:
+        own.start()
+        assert len(list((tmp_path / "t").iterdir())) == 1
+    assert list((tmp_path / "t").iterdir()) == []
+
+
 def test_redis_that_hangs_holds_nobody_up(tmp_path: Path, stack: ExitStack):
-    own = OwnRedis(tmp_path)
-    stack.callback(own.kill)
+    own = stack.enter_context(OwnRedis(tmp_path))
     own.start()
     server = serve(stack, own.url, private_channel())
     until(lambda: server.link.is_listening)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from api.storage.database import Database, sqlite_url
-from tests.databases import BACKENDS, empty, fresh_postgres, hurry
+from tests.databases import BACKENDS, FEW, empty, fresh_postgres, hurry
 from tests.unit.storage.builders import Stores
 
 
@@ -26,7 +26,7 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def migrated_postgres() -> Iterator[Database]:
     """One PostgreSQL database with tables for each process that runs tests."""
     with fresh_postgres() as url:
-        database = Database(url)
+        database = Database(url, pool_size=FEW)
         hurry(database)
         database.migrate()
         yield database

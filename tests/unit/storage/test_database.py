@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import event, func, insert, select, text
 
 from api.errors import DatabaseUnavailable
 from api.models.training import EventKind
@@ -184,9 +184,8 @@ def test_database_without_a_free_connection_says_so(impatient: Database):
     assert count_events(impatient) == 0
 
 
-def test_hurried_read_waits_for_a_free_connection_only_so_long(database: Database, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(database_module, "POOL_SIZE", 1)
-    with closing(Database(database.url.render_as_string(hide_password=False))) as own, own.read():
+def test_hurried_read_waits_for_a_free_connection_only_so_long(database: Database):
+    with closing(Database(database.url.render_as_string(hide_password=False), pool_size=1)) as own, own.read():
         began = time.monotonic()
         with pytest.raises(DatabaseUnavailable, match="Every connection"), hurrying(0.1):
             count_events(own)
@@ -332,6 +331,60 @@ def test_password_is_not_in_errors():
 def test_every_file_name_survives_its_url(path: str):
     file = Path("/data") / path / "database.sqlite"
     assert Database(sqlite_url(file)).url.database == str(file)
+
+
+# -- a database that cannot be made says what to do --------------------------------------------------------------------
+
+
+def why_unusable(database: Database) -> str:
+    with pytest.raises(DatabaseError) as refused:
+        database.migrate()
+    return str(refused.value)
+
+
+def refuse_to_open(database: Database) -> None:
+    """As a file or directory that this user may not use; for root there is none."""
+
+    def refuse(*_: object) -> None:
+        error = sqlite3.OperationalError("unable to open database file")
+        error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+        raise error
+
+    event.listen(database.engine, "do_connect", refuse)
+
+
+def test_directory_that_is_missing_is_to_be_made(tmp_path: Path):
+    file = tmp_path / "missing" / "database.sqlite"
+    said = why_unusable(Database(sqlite_url(file)))
+    assert said.startswith(f"the database {file} cannot be used (")
+    assert said.endswith(f": make the directory {file.parent}, or name another file in DATABASE_URL")
+
+
+def test_directory_in_the_place_of_a_file_is_named(tmp_path: Path):
+    said = why_unusable(Database(sqlite_url(tmp_path)))
+    assert said.endswith(": it is a directory: name a file in DATABASE_URL")
+
+
+def test_file_that_may_not_be_used_is_to_be_permitted(tmp_path: Path):
+    (tmp_path / "database.sqlite").touch()
+    database = Database(sqlite_url(tmp_path / "database.sqlite"))
+    refuse_to_open(database)
+    assert "let this user read and write it, its -wal and -shm beside it, and its directory" in why_unusable(database)
+
+
+def test_directory_that_takes_no_file_is_to_be_permitted_or_another_taken(tmp_path: Path):
+    database = Database(sqlite_url(tmp_path / "database.sqlite"))
+    refuse_to_open(database)
+    said = why_unusable(database)
+    assert f"let this user write into {tmp_path} and make room on its disk" in said
+    assert said.endswith("or name another one by STORAGE_ROOT or DATABASE_URL")
+
+
+def test_server_that_is_away_is_to_be_looked_after():
+    assert "Look whether PostgreSQL runs there" in why_unusable(Database("postgresql://u@127.0.0.1:1/x"))
+
+
+# -- files that others use ---------------------------------------------------------------------------------------------
 
 
 def test_file_that_another_server_makes_in_this_moment_is_waited_for(tmp_path: Path):

@@ -75,6 +75,8 @@ FILES = {
         ("z_image", "hunyuan_video_15", "flux2", "ernie_image", "ideogram4", "krea2"), "diffusion_model vae"
     ),
 }
+#: What the trainer looks for in the weights of some types.
+TENSORS = {"flux2": {"img_in.weight": [6144, 1]}, "ltx2": {"vae.encoder.weight": [1]}}
 DIRECTORIES = {
     "flux": "diffusers_path",
     "ltx-video": "diffusers_path",
@@ -91,7 +93,8 @@ def make_model(model_type: str, directory: Path) -> dict[str, Any]:
     """A complete [model] of each type, with files of no weight."""
     model: dict[str, Any] = {"type": model_type, "dtype": "bfloat16"}
     for name in FILES.get(model_type, "").split():
-        model[name] = write_safetensors(directory / f"{name}.safetensors")
+        tensors = TENSORS.get(model_type) if name == "diffusion_model" else None
+        model[name] = write_safetensors(directory / f"{name}.safetensors", tensors)
     for name in DIRECTORIES.get(model_type, "").split():
         (directory / name / "transformer").mkdir(parents=True, exist_ok=True)
         model[name] = str(directory / name)

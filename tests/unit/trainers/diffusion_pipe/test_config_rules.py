@@ -143,6 +143,7 @@ WARNINGS = [
     (setting(eval={"every_n_examples": 1}, gradient_accumulation_steps=2), "/config/eval/every_n_examples"),
     (within("model", diffusion_model_dtype="float8"), "/config/model/diffusion_model_dtype"),
     (within("model", flux_shift=True), "/config/model/flux_shift"),
+    (within("model", guidance=3.5), "/config/model/guidance"),
     (within("model", transformer="x"), "/config/model/transformer"),
     (within("adapter", rnak=3), "/config/adapter/rnak"),
     (within("adapter", decompose_factor=4), "/config/adapter/decompose_factor"),
@@ -164,6 +165,7 @@ NOTHING = [
     setting(optimizer={"type": "SGD", "lr": 1e-3, "momentum": 0.9, "nesterov": True}),
     setting(optimizer={"type": "AdEMAMix", "lr": 1e-4, "betas": [0.9, 0.999, 0.9999]}),
     setting(resume_from_checkpoint=False),
+    within("optimizer", betas=[0.9, 1.0], beta2_half_life=1000),
     within("adapter", exclude_modules=["a"]),
     setting(lr_scheduler="linear", warmup_steps=10, max_steps=20),
 ]
@@ -275,6 +277,7 @@ def test_flux2_in_three_stages_waits_for_ever_unless_the_trainer_is_mended(tmp_p
     [
         ({"shift": 3, "flux_shift": True}, "flux_shift"),
         ({"timestep_sample_method": "uniform", "sigmoid_scale": 1.3}, "sigmoid_scale"),
+        ({"cache_text_embeddings": False}, "cache_text_embeddings"),
     ],
 )
 def test_what_another_key_makes_useless_is_one_warning(tmp_path: Path, settings: dict[str, Any], key: str):
@@ -347,6 +350,17 @@ def test_adapter_to_go_on_from_has_the_rank_that_is_asked_for(
 def test_model_that_hands_the_rate_on_needs_one(tmp_path: Path, kind: str, works: bool):
     case = Case(tmp_path, "anima")
     case.config["optimizer"] = {"type": kind}
+    assert case.errors() == ([] if works else ["/config/optimizer/lr"])
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "model", "works"),
+    [(0, {}, False), (0, {"mlp_lr": 1e-5}, True), (1e-5, {"llm_adapter_lr": 0}, True)],
+)
+def test_some_learning_rate_is_above_zero(tmp_path: Path, optimizer: float, model: dict[str, float], works: bool):
+    case = Case(tmp_path, "anima")
+    case.config["optimizer"]["lr"] = optimizer
+    case.config["model"].update(model)
     assert case.errors() == ([] if works else ["/config/optimizer/lr"])
 
 

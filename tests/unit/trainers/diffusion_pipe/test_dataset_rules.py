@@ -1,4 +1,3 @@
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -117,61 +116,6 @@ def test_empty_directory_would_hang_the_trainer(case: Case, tmp_path: Path):
     assert "hangs" in mistake.message
 
 
-def test_directory_of_captions_only_is_as_good_as_empty(case: Case, tmp_path: Path):
-    (tmp_path / "texts").mkdir()
-    (tmp_path / "texts" / "a.txt").write_text("a")
-    case.dataset["directories"][0]["path"] = str(tmp_path / "texts")
-    assert "no images or videos" in only(case).message
-
-
-def test_missing_captions_are_counted_and_named(case: Case):
-    for index in range(7):
-        write_image(case.images / f"bare{index}.png", caption=None)
-    mistake = only_warning(case)
-    assert mistake.pointer == PATH
-    assert mistake.message.startswith("7 of 11 files have no caption")
-    assert "bare4.png and 2 more" in mistake.message
-
-
-def test_no_captions_at_all_are_an_error(case: Case):
-    for caption in case.images.glob("*.txt"):
-        caption.unlink()
-    assert "has a caption" in only(case).message
-
-
-def test_missing_captions_do_not_matter_when_they_may_be_empty(case: Case):
-    for caption in case.images.glob("*.txt"):
-        caption.unlink()
-    case.dataset["skip_empty_caption"] = False
-    assert case.warnings() == []
-
-
-def test_captions_may_stand_in_one_file(case: Case):
-    for caption in case.images.glob("*.txt"):
-        caption.unlink()
-    names = [f"{index}.png" for index in range(4)]
-    (case.images / "captions.json").write_text(json.dumps({name: ["one", "two"] for name in names}))
-    plan = case.check().plan
-    assert plan is not None
-    assert (plan.dataset_items, plan.steps_per_epoch) == (4, 8)
-
-
-def test_caption_that_is_no_list_would_hang_the_trainer(case: Case):
-    (case.images / "captions.json").write_text(json.dumps({f"{index}.png": "one" for index in range(4)}))
-    assert "else than a list" in only(case).message
-
-
-@pytest.mark.parametrize("text", ["[]", "{", "[" * 5000])
-def test_broken_captions_file_is_an_error(case: Case, text: str):
-    (case.images / "captions.json").write_text(text)
-    assert "captions.json" in case.check().errors[0].message
-
-
-def test_caption_that_is_not_utf8_would_hang_the_trainer(case: Case):
-    (case.images / "0.txt").write_bytes(b"caf\xe9")
-    assert "0.png" in only(case).message
-
-
 def test_broken_image_is_skipped_with_a_warning(case: Case):
     (case.images / "0.png").write_bytes(b"not an image")
     assert "skips them: 0.png" in only_warning(case).message
@@ -223,12 +167,6 @@ def test_pipe_as_weights_does_not_hang(case: Case, tmp_path: Path):
     os.mkfifo(tmp_path / "weights.safetensors")
     case.config["model"]["checkpoint_path"] = str(tmp_path / "weights.safetensors")
     assert case.errors() == ["/config/model/checkpoint_path"]
-
-
-def test_pipes_as_caption_mask_and_captions_file_do_not_hang(case: Case, tmp_path: Path):
-    (case.images / "0.txt").unlink()
-    os.mkfifo(case.images / "0.txt")
-    assert "0.png" in only(case).message
 
 
 def test_links_are_followed_and_loops_are_none(case: Case):
@@ -290,11 +228,6 @@ def test_image_that_ends_too_early_hangs_the_trainer(case: Case, kind: str):
     assert "end too early" in only(case).message
 
 
-def test_empty_caption_is_told(case: Case):
-    (case.images / "0.txt").write_text(" \n")
-    assert "empty caption" in only_warning(case).message
-
-
 @pytest.mark.parametrize(
     ("model_type", "lengths"),
     [("wan", [32]), ("hunyuan-video", [33, 34]), ("ltx2", [33, 37]), ("minimax_h3", [34, 10])],
@@ -344,14 +277,6 @@ def test_bucket_without_a_step_is_a_warning(case: Case):
     case.config["gradient_accumulation_steps"] = 2
     write_image(case.images / "wide.png", (1024, 512))
     assert "720×368×1" in only_warning(case).message
-
-
-def test_images_in_archives_leave_the_totals_unknown(case: Case):
-    (case.images / "more.tar").write_bytes(b"")
-    plan = case.check().plan
-    assert plan is not None
-    assert (plan.dataset_items, plan.total_steps) == (None, None)
-    assert any(".tar" in note for note in plan.notes)
 
 
 def test_spent_budget_leaves_the_totals_unknown_and_says_so(tmp_path: Path):
@@ -412,3 +337,8 @@ def test_of_two_evaluation_datasets_of_one_name_the_last_counts(case: Case, tmp_
     make_eval(case, tmp_path, f"resolutions = [512]\n[[directory]]\npath = '{directory}'\n")
     case.config["eval"]["datasets"] *= 2
     assert only_warning(case).pointer == "/config/eval/datasets/1/name"
+
+
+def test_share_of_an_epoch_that_leaves_no_step_is_named(case: Case):
+    case.dataset["subsample_ratio"] = 0.1
+    assert only(case).pointer == "/dataset/subsample_ratio"

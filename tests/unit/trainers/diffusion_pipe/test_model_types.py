@@ -143,7 +143,6 @@ def test_image_to_video_model_refuses_images(tmp_path: Path):
         (6144, ["flux2"]),
         (3072, ["flux2_klein_4b"]),
         (4096, ["flux2_klein_9b"]),
-        (1, ["flux2", "flux2_klein_4b", "flux2_klein_9b"]),
     ],
 )
 def test_cache_of_flux2_is_named_after_the_width_of_its_weights(tmp_path: Path, width: int, caches: list[str]):

@@ -5,6 +5,7 @@ import pytest
 
 from api.trainers.diffusion_pipe.weights_check import most_swapped
 from tests.unit.trainers.diffusion_pipe.builders import (
+    TENSORS,
     Case,
     make_images,
     make_trainer,
@@ -56,7 +57,8 @@ def test_number_that_only_a_file_tells_is_a_warning_without_it(tmp_path: Path, m
 )
 def test_blocks_are_counted_in_the_weights(tmp_path: Path, model_type: str, key: str, names: list[str], most: int):
     case = Case(tmp_path, model_type)
-    case.config["model"][key] = write_safetensors(tmp_path / "w.safetensors", {name: [1] for name in names})
+    tensors = {name: [1] for name in names} | TENSORS.get(model_type, {})
+    case.config["model"][key] = write_safetensors(tmp_path / "w.safetensors", tensors)
     case.config["blocks_to_swap"] = most
     assert case.errors() == []
     case.config["blocks_to_swap"] = most + 1
@@ -179,3 +181,48 @@ def test_qwen_image_finds_each_part_somewhere(tmp_path: Path):
     assert case.errors() == ["/config/model/diffusers_path"]
     write_safetensors(directory / "transformer" / "model-00001-of-00001.safetensors")
     assert case.errors() == []
+
+
+@pytest.mark.parametrize(
+    ("model_type", "tensors"),
+    [
+        ("flux2", {"img_in.weight": [2048, 1]}),
+        ("flux2", {"double_blocks.0.w": [1]}),
+        ("hunyuan_video_15", {"guidance_in.in_layer.weight": [1]}),
+        ("ltx2", {"transformer_blocks.0.w": [1]}),
+    ],
+)
+def test_weights_of_a_model_that_is_not_trained_are_an_error(
+    tmp_path: Path, model_type: str, tensors: dict[str, list[int]]
+):
+    case = Case(tmp_path, model_type)
+    case.config["model"]["diffusion_model"] = write_safetensors(tmp_path / "w.safetensors", tensors)
+    assert case.errors() == ["/config/model/diffusion_model"]
+
+
+@pytest.mark.parametrize(
+    ("model_type", "key", "name", "works"),
+    [
+        ("chroma", "transformer_path", "w.sft", False),
+        ("sdxl", "checkpoint_path", "w.ckpt", False),
+        ("z_image", "vae", "w.SFT", True),
+        ("z_image", "vae", "w.pt", False),
+        ("lumina_2", "transformer_path", "w.sft", True),
+        ("qwen_image", "vae_path", "w.sft", False),
+    ],
+)
+def test_safetensors_need_the_name_by_which_the_trainer_knows_them(
+    tmp_path: Path, model_type: str, key: str, name: str, works: bool
+):
+    case = Case(tmp_path, model_type)
+    case.config["model"][key] = write_safetensors(tmp_path / name)
+    assert case.errors() == ([] if works else [f"/config/model/{key}"])
+
+
+def test_what_is_opened_as_safetensors_is_nothing_else_whatever_is_allowed(tmp_path: Path):
+    case = Case(tmp_path, "lumina_2")
+    case.trainer = make_trainer(tmp_path, allow_pickled_weights=True)
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(PICKLE)
+    case.config["model"]["transformer_path"] = str(path)
+    assert case.errors() == ["/config/model/transformer_path"]
