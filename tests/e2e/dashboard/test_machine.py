@@ -1,5 +1,6 @@
 """The machine's screen in a browser."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,29 @@ def test_many_gpus_are_tiles(open_page: Open, tmp_path: Path) -> None:
         page.get_by_role("button", name="Cards").click()
         expect(page.locator(".gpu-card")).to_have_count(64)
         page.close()
+
+
+@pytest.fixture(scope="module")
+def six_running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingServer]:
+    """Eight GPUs, six of them at work: each training evaluates and saves every few seconds."""
+    with TrainingServer(tmp_path_factory.mktemp("six")) as busy:
+        config = {"eval_every_n_epochs": 1, "save_every_n_epochs": 1}
+        for gpu in range(6):
+            body = toy(20, 500, gpus=[gpu], name=f"number {gpu}")
+            started = busy.start_task(body | {"config": body["config"] | config})
+            busy.await_status(started, "running")
+        yield busy
+
+
+@pytest.mark.parametrize("address", ["#/", "#/gpu/0"])
+def test_asks_seldom_while_nothing_changes(open_page: Open, six_running: TrainingServer, address: str) -> None:
+    page = open_page(address, at=six_running)
+    expect(page.locator(".gpu-card .holders li").first).to_contain_text("python", timeout=40_000)
+    page.wait_for_timeout(5_000)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(30_000)
+    assert len(asked) <= 15, asked
 
 
 @pytest.mark.parametrize("address", ["#/", "#/tasks", "#/start", "#/gpu/0"])

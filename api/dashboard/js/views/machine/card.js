@@ -6,7 +6,7 @@ import { t } from "../../i18n.js";
 import { meter } from "../../components/meter.js";
 import { Sparkline } from "../../components/sparkline.js";
 import { statusChip, toneOf } from "../../components/status.js";
-import { now } from "../../machine.js";
+import { machine, now } from "../../machine.js";
 import { gpuAddress } from "../../router.js";
 import { condition } from "./condition.js";
 import { History } from "./history.js";
@@ -15,10 +15,12 @@ import { occupant } from "./occupant.js";
 import { READINGS } from "./readings.js";
 import { staleness } from "./staleness.js";
 
-// The service reads processes every 15 s, and at once when the memory that is used moves.
-const DETAILS_SECONDS = 15;
-const MOVED_MB = 256;
-const SOON_SECONDS = 3;
+// Details are asked for when the status changes, once more when the service has read the processes anew (it does so
+// every 15 s), and rarely otherwise: the more GPUs, the more rarely.
+const PROCESSES_SECONDS = 16;
+const DETAILS_SECONDS = 60;
+const DETAILS_SECONDS_EACH = 8;
+const PAGE_POINTS = 300;
 
 function readingRow(reading) {
   const [value, whole] = [h("b"), h("span", { class: "faint small" })];
@@ -51,19 +53,20 @@ function readingRow(reading) {
 }
 
 /** Its status with the reason, but not the seconds and megabytes in it, which change all the time. */
-const statusOf = (gpu) => `${gpu.status} ${gpu.status_reason?.replace(/[\d,]+/g, "")}`;
+const statusOf = (gpu) => `${gpu.status} ${gpu.current_task?.task_id} ${gpu.status_reason?.replace(/[\d,]+/g, "")}`;
 
 /**
  * @param {any} first the GPU as it is now
  * @param {string} range of the lines
- * @param {{isPage?: boolean}} [how]
+ * @param {{isPage?: boolean, drawn?: (history: History) => void}} [how] `drawn`: told of its lines when they move on
  */
-export function gpuCard(first, range, { isPage = false } = {}) {
+export function gpuCard(first, range, { isPage = false, drawn = () => {} } = {}) {
   const id = first.uuid ?? first.gpu_id;
   const history = new History(
     id,
     range,
     READINGS.map((reading) => reading.metric),
+    isPage ? PAGE_POINTS : undefined,
   );
   const [chip, age, task, held] = [statusChip("gpu"), staleness(), occupant(), holders()];
   const title = h(
@@ -96,19 +99,19 @@ export function gpuCard(first, range, { isPage = false } = {}) {
   let gpu = first;
   let askedAt = -Infinity;
   let askedStatus = null;
-  let askedMemory = null;
+  let isSettled = true;
   let health = null;
 
   function isDue() {
     const age = (performance.now() - askedAt) / 1000;
-    const hasMoved = Math.abs((gpu.memory.used ?? 0) - (askedMemory ?? 0)) > MOVED_MB;
-    return askedStatus !== statusOf(gpu) || age > DETAILS_SECONDS || (hasMoved && age > SOON_SECONDS);
+    const rest = isSettled ? Math.max(DETAILS_SECONDS, DETAILS_SECONDS_EACH * (machine.value?.gpus.length ?? 0)) : PROCESSES_SECONDS;
+    return askedStatus !== statusOf(gpu) || age > rest;
   }
 
   async function askDetails() {
     askedAt = performance.now();
+    isSettled = askedStatus === statusOf(gpu);
     askedStatus = statusOf(gpu);
-    askedMemory = gpu.memory.used;
     try {
       const details = await api.gpu(id);
       health = details.health;
@@ -121,6 +124,7 @@ export function gpuCard(first, range, { isPage = false } = {}) {
 
   function redraw() {
     for (const row of rows) row.update(gpu, history);
+    drawn(history);
   }
 
   history.load(redraw);

@@ -2,20 +2,18 @@
 
 import { api } from "../../api.js";
 import { fill, h } from "../../dom.js";
-import { clockTime, gigabytes, isKnown, seconds, UNKNOWN } from "../../format.js";
+import { clockTime, gigabytes, isKnown, UNKNOWN } from "../../format.js";
 import { t } from "../../i18n.js";
 import { Chart } from "../../components/chart.js";
 import { note } from "../../components/status.js";
-import { machine, now } from "../../machine.js";
+import { machine } from "../../machine.js";
 import { gpuCard } from "./card.js";
 import { eventTable } from "./events.js";
-import { RANGES } from "./history.js";
 import { processTable } from "./holders.js";
 import { rangeChoice } from "./range.js";
 import { READINGS } from "./readings.js";
 
-const CHART_POINTS = 300;
-const REFETCH_MS = 15_000;
+const REFETCH_MS = 60_000;
 
 /** @param {import("../../main.js").App} app @param {import("../../router.js").Place} place */
 export function open(app, place) {
@@ -40,21 +38,31 @@ export function open(app, place) {
     refetch().catch(() => app.stream.retry());
   });
   let card = null;
+  let told = "";
 
   function draw(snapshot) {
     if (!snapshot) return;
     const gpu = snapshot.gpus.find(({ gpu_id: index, uuid }) => String(index) === place.id || uuid === place.id);
     if (!gpu) return void fill(cardPlace, note("bad", h("p", {}, t("gpu.missing", { n: place.id }))));
     if (!card) {
-      card = gpuCard(gpu, range.value, { isPage: true });
+      card = gpuCard(gpu, range.value, { isPage: true, drawn: drawCharts });
       fill(cardPlace, card.element);
     }
+    for (const { reading, chart } of charts) chart.top = reading.top(gpu);
     card.update(gpu);
+    // What the snapshot does not carry changes with the status.
+    if (told !== "" && told !== gpu.status) refetch().catch(() => app.stream.retry());
+    told = gpu.status;
+  }
+
+  function drawCharts(history) {
+    for (const { reading, chart } of charts) {
+      const points = history.get(reading.metric);
+      chart.set([points.map(([time]) => time), points.map(([, value]) => value)]);
+    }
   }
 
   async function refetch() {
-    const since = new Date((now() - RANGES[range.value]) * 1000).toISOString();
-    const step = Math.max(1, Math.round(RANGES[range.value] / CHART_POINTS));
     const [details, held, happened] = await Promise.all([
       api.gpu(place.id),
       api.gpuProcesses(place.id),
@@ -63,11 +71,6 @@ export function open(app, place) {
     fill(processes, processTable(held, details));
     fill(facts, factList(details));
     fill(events, eventTable(happened.events));
-    for (const { reading, chart } of charts) {
-      const { data } = await api.gpuHistory(place.id, { metric: reading.metric, since, step });
-      chart.top = reading.top(details);
-      chart.set([data.map((point) => seconds(point.timestamp)), data.map((point) => point.value)]);
-    }
   }
 
   const panel = (title, ...body) =>

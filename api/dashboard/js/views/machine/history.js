@@ -6,7 +6,7 @@ import { now } from "../../machine.js";
 
 export const RANGES = { "5m": 300, "1h": 3600, "24h": 86_400 };
 
-const POINTS = 120;
+export const POINTS = 120;
 const AT_ONCE = 3;
 
 /** How a metric is found in a snapshot. */
@@ -40,16 +40,17 @@ export class History {
   #abort = new AbortController();
   #step = 1;
 
-  /** @param {string} gpu UUID or index @param {keyof RANGES} range @param {string[]} metrics */
-  constructor(gpu, range, metrics) {
+  /** @param {string} gpu UUID or index @param {keyof RANGES} range @param {string[]} metrics @param {number} [count] of points */
+  constructor(gpu, range, metrics, count = POINTS) {
     this.gpu = gpu;
+    this.count = count;
     this.seconds = RANGES[range];
     this.metrics = metrics;
   }
 
   /** Fetches all metrics; `ready` is called after each. */
   load(ready) {
-    const step = Math.max(1, Math.round(this.seconds / POINTS));
+    const step = Math.max(1, Math.round(this.seconds / this.count));
     for (const metric of this.metrics) {
       soon(() => this.#fetch(metric, step)).then(ready, () => {});
     }

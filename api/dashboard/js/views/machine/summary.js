@@ -6,7 +6,7 @@ import { count, duration, gigabytes, isKnown, percent, UNKNOWN } from "../../for
 import { t } from "../../i18n.js";
 import { meter } from "../../components/meter.js";
 
-const OVERVIEW_SECONDS = 15;
+const OVERVIEW_SECONDS = 30;
 
 function figure(key, hasBar = true) {
   const [value, under] = [h("b"), h("span", { class: "faint small clip" })];

@@ -21,6 +21,8 @@ import { gpuTile } from "./tile.js";
 const MANY = 12;
 const ORDER = ["training", "preprocessing", "busy", "draining", "available", "unknown", "lost"];
 
+/** Events after which the lists below the GPUs are another. */
+const LISTED = ["status", "change", "stop"];
 const TASKS = 6;
 const EVENTS = 12;
 const PAUSE_MS = 250;
@@ -49,6 +51,7 @@ export function open(app) {
   const parts = new Map();
   let density = recall("density", "auto");
   let drawnAs = "";
+  let statuses = "";
 
   const range = rangeChoice(redraw);
   const densities = segments(
@@ -100,6 +103,9 @@ export function open(app) {
       !gpus.length && nothing(),
     );
     counts.textContent = sayCounts(gpus);
+    const now = gpus.map(({ status }) => status).join();
+    if (statuses && statuses !== now) refetchSoon();
+    statuses = now;
   }
 
   const element = h(
@@ -131,7 +137,8 @@ export function open(app) {
     topics: "gpu,task,system",
     on: {
       progress: (told) => tasks.progress(told),
-      status: refetchSoon,
+      // Stages and checkpoints come often, and change nothing of what is listed here.
+      status: (told) => LISTED.includes(told.event?.type) && refetchSoon(),
     },
     refetch,
     keys: {},

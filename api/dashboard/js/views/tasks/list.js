@@ -9,7 +9,7 @@ import { isFinished } from "../../components/status.js";
 import { taskRow } from "./row.js";
 
 // Why a task waits changes without a word.
-const REASONS_MS = 10_000;
+const REASONS_MS = 15_000;
 
 /** What runs, newest first, then what waits in the order in which it is served; only the first page. */
 export async function askActive({ limit }) {
