@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from api.models.reason import ReasonCode
+
 
 class EventType(StrEnum):
     """What an event tells of."""
@@ -37,3 +39,4 @@ class GPUEvent:
     previous: str | None = None
     current: str | None = None
     xid: int | None = None
+    message_code: ReasonCode | None = None  #: what the message says, where it is the reason of a status

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from api.models.reading import Clocks, ECCErrors, MemoryRepair, MIGSlice, NVLink, ProcessKind, SourceName
+from api.models.reason import ReasonCode
 from api.models.task import TaskType
 
 
@@ -180,6 +181,7 @@ class GPUInfo:
     power_utilization: float | None
     status: GPUStatus
     status_reason: str | None
+    status_reason_code: ReasonCode | None  #: the same for programs, and in other languages
     is_available: bool
     current_task: CurrentTask | None
     driver_version: str | None
@@ -271,6 +273,7 @@ class GPUDetails:
     health: GPUHealth
     status: GPUStatus
     status_reason: str | None
+    status_reason_code: ReasonCode | None  #: the same for programs, and in other languages
     is_available: bool
     current_task: CurrentTaskDetails | None
     driver_version: str | None

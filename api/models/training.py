@@ -118,6 +118,7 @@ class Cause:
     detail: str
     remedy: str
     last_lines: tuple[str, ...] = ()
+    said: str | None = None  #: a stable word for what detail and remedy say, finer than the code
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,7 @@ class AttemptChecks:
         if lost:
             remedy = "Reset the GPU or reboot the machine, then resume it; the last complete checkpoint is kept."
             detail = f"A GPU that it ran on is lost: {lost[0]}."
-            self._stop(task, Cause(CauseCode.GPU_LOST, detail, remedy, _last_lines(watch)), force=True)
+            self._stop(task, Cause(CauseCode.GPU_LOST, detail, remedy, _last_lines(watch), "gpu_lost_here"), force=True)
 
     def _look_for_trouble(self, task: TaskSummary, watch: AttemptWatch) -> None:
         now, uid = self._clock.now(), watch.attempt.uid
@@ -121,7 +121,7 @@ class AttemptChecks:
             remedy = (
                 "Read the last lines; an error while caching hangs the trainer for ever. Then resume or restart it."
             )
-            self._stop(task, Cause(CauseCode.HANG, detail, remedy, _last_lines(watch)), force=False)
+            self._stop(task, Cause(CauseCode.HANG, detail, remedy, _last_lines(watch), "hang"), force=False)
 
     def _stop(self, task: TaskSummary, cause: Cause, force: bool) -> None:
         now = self._clock.now()

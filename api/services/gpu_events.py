@@ -8,6 +8,7 @@ from datetime import datetime
 
 from api.models.event import EventType, GPUEvent, Severity
 from api.models.gpu import GPUStatus, Verdict
+from api.models.reason import ReasonCode
 from api.models.snapshot import GPUSnapshot
 from api.models.xids import XidClass, look_up
 from api.services.judged_gpu import JudgedGPU
@@ -65,6 +66,7 @@ class GPUEvents:
         previous: str | None = None,
         current: str | None = None,
         xid: int | None = None,
+        said: ReasonCode | None = None,
     ) -> GPUEvent:
         """Appends one event."""
         with self._lock:
@@ -80,6 +82,7 @@ class GPUEvents:
                 previous=previous,
                 current=current,
                 xid=xid,
+                message_code=said,
             )
             self._events.append(event)
         if type_ is EventType.SOURCE:
@@ -136,7 +139,10 @@ class GPUEvents:
         if previous[0] is not current[0]:
             message = gpu.judgement.reason or f"is {current[0]}"
             severity = _STATUS_SEVERITY.get(current[0], Severity.INFO)
-            self.add(now, EventType.STATUS, severity, message, gpu=gpu, previous=previous[0], current=current[0])
+            said = gpu.judgement.said or ReasonCode("is_available")
+            self.add(
+                now, EventType.STATUS, severity, message, gpu=gpu, previous=previous[0], current=current[0], said=said
+            )
         # Another thing that the driver asks for is news, even of a GPU that was unhealthy before.
         if previous[1] is not current[1] or (current[2] and previous[2] != current[2]):
             message = "; ".join(gpu.judgement.health.reasons) or f"is {current[1]}"

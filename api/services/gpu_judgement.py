@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from api.models.gpu import GPUHealth, GPUStatus, Verdict
 from api.models.reading import FaultKind, GPUProcess, GPUVitals, ProcessKind
+from api.models.reason import Reason, ReasonCode
 from api.models.snapshot import GPUReading
 from api.models.task import RegisteredTask, TaskType
 from api.models.xids import XidClass, look_up, look_up_action
@@ -33,6 +34,7 @@ class Judgement:
 
     status: GPUStatus
     reason: str | None
+    said: ReasonCode | None  #: what the reason says
     health: GPUHealth
     stale: bool
 
@@ -64,8 +66,9 @@ def judge(gpu: GPUReading, around: Circumstances) -> Judgement:
     health = judge_health(gpu, around, stale)
     status, reason = _status(gpu, around, stale, health)
     if reason is None and health.verdict is Verdict.DEGRADED:
-        reason = "; ".join(health.reasons)
-    return Judgement(status=status, reason=reason, health=health, stale=stale)
+        reason = Reason.of("; ".join(health.reasons), "degraded", reasons=list(health.reasons))
+    text, said = (None, None) if reason is None else (reason.text, reason.said)
+    return Judgement(status=status, reason=text, said=said, health=health, stale=stale)
 
 
 def is_stale(gpu: GPUReading, now: float, max_age: float) -> bool:
@@ -75,58 +78,72 @@ def is_stale(gpu: GPUReading, now: float, max_age: float) -> bool:
     return gpu.read_monotonic is None or now - gpu.read_monotonic > max_age
 
 
-def _status(gpu: GPUReading, around: Circumstances, stale: bool, health: GPUHealth) -> tuple[GPUStatus, str | None]:
+_Judged = tuple[GPUStatus, Reason | None]
+
+
+def _status(gpu: GPUReading, around: Circumstances, stale: bool, health: GPUHealth) -> _Judged:
     unknown = _why_unknown(gpu, around, stale)
     if unknown is not None:
         return unknown
     if not around.holders_known:
-        return GPUStatus.UNKNOWN, "who holds it is not known: the database cannot be read"
+        text = "who holds it is not known: the database cannot be read"
+        return GPUStatus.UNKNOWN, Reason.of(text, "holders_unknown")
     if around.task is not None:
         return _held(around.task)
     if gpu.vitals is None or gpu.vitals.memory_used_mb is None:
         return GPUStatus.UNKNOWN, _why_memory_is_unknown(gpu.vitals)
     use = _foreign_use(gpu)
     if use is not None and around.draining_for is not None and around.draining_for < DRAINING_SECONDS:
-        return GPUStatus.DRAINING, f"its task has ended, but {gpu.vitals.memory_used_mb:,} MB are still in use"
+        memory = f"{gpu.vitals.memory_used_mb:,}"
+        text = f"its task has ended, but {memory} MB are still in use"
+        return GPUStatus.DRAINING, Reason.of(text, "draining", mb=memory)
     if use is not None:
         return GPUStatus.BUSY, use
     if gpu.processes is None:
         # Nobody seen is not nobody there: a small model leaves little trace in the memory.
-        return GPUStatus.UNKNOWN, f"who uses it cannot be read ({gpu.processes_unlisted or 'not read yet'})"
+        why = gpu.processes_unlisted or "not read yet"
+        return GPUStatus.UNKNOWN, Reason.of(f"who uses it cannot be read ({why})", "processes_unknown", why=why)
     if gpu.condition is not None and gpu.condition.compute_mode == "prohibited":
-        return GPUStatus.BUSY, "its compute mode is prohibited: `nvidia-smi --compute-mode=DEFAULT` opens it"
+        text = "its compute mode is prohibited: `nvidia-smi --compute-mode=DEFAULT` opens it"
+        return GPUStatus.BUSY, Reason.of(text, "compute_mode_prohibited")
     if health.verdict is Verdict.UNHEALTHY:
-        return GPUStatus.UNKNOWN, "unhealthy: " + "; ".join(health.reasons)
+        why = "; ".join(health.reasons)
+        return GPUStatus.UNKNOWN, Reason.of(f"unhealthy: {why}", "unhealthy", why=why)
     return GPUStatus.AVAILABLE, None
 
 
-def _held(task: RegisteredTask) -> tuple[GPUStatus, str]:
+def _held(task: RegisteredTask) -> _Judged:
     if task.quarantine is not None:
-        return GPUStatus.BUSY, task.quarantine
+        return GPUStatus.BUSY, Reason.of(task.quarantine, "kept_aside", why=task.quarantine)
     if task.has_ended:
-        return GPUStatus.DRAINING, f"{task.task_id} has ended; it is free when its memory is back"
-    return _STATUS_BY_TASK.get(task.task_type, GPUStatus.BUSY), f"held by {task.task_id}"
+        text = f"{task.task_id} has ended; it is free when its memory is back"
+        return GPUStatus.DRAINING, Reason.of(text, "task_ended", task_id=task.task_id)
+    held = Reason.of(f"held by {task.task_id}", "held_by", task_id=task.task_id)
+    return _STATUS_BY_TASK.get(task.task_type, GPUStatus.BUSY), held
 
 
-def _why_memory_is_unknown(vitals: GPUVitals | None) -> str:
+def _why_memory_is_unknown(vitals: GPUVitals | None) -> Reason:
     reason = "unsupported" if vitals is None else vitals.unavailable.get("memory.used", "unsupported")
     if reason == "no_permission":
-        return "this user may not read how much of its memory is in use"
-    return f"how much of its memory is in use cannot be read ({reason})"
+        return Reason.of("this user may not read how much of its memory is in use", "memory_not_permitted")
+    return Reason.of(f"how much of its memory is in use cannot be read ({reason})", "memory_unknown", why=reason)
 
 
-def _why_unknown(gpu: GPUReading, around: Circumstances, stale: bool) -> tuple[GPUStatus, str] | None:
+def _why_unknown(gpu: GPUReading, around: Circumstances, stale: bool) -> _Judged | None:
     if gpu.fault is FaultKind.LOST:
-        return GPUStatus.LOST, gpu.fault_reason or "the driver has lost this GPU"
+        why = gpu.fault_reason or "the driver has lost this GPU"
+        return GPUStatus.LOST, Reason.of(why, "lost", why=why)
     if around.problem is not None:
-        return GPUStatus.UNKNOWN, around.problem
+        return GPUStatus.UNKNOWN, Reason.of(around.problem, "driver_problem", why=around.problem)
     if gpu.fault is not None:
-        return GPUStatus.UNKNOWN, gpu.fault_reason or "this GPU cannot be read"
+        why = gpu.fault_reason or "this GPU cannot be read"
+        return GPUStatus.UNKNOWN, Reason.of(why, "unreadable", why=why)
     if stale:
         why = gpu.fault_reason or "no sweep since"
         if gpu.read_monotonic is None:
-            return GPUStatus.UNKNOWN, f"it has not been read yet ({why})"
-        return GPUStatus.UNKNOWN, f"its last reading is {around.now - gpu.read_monotonic:.0f} s old ({why})"
+            return GPUStatus.UNKNOWN, Reason.of(f"it has not been read yet ({why})", "not_read_yet", why=why)
+        age = f"{around.now - gpu.read_monotonic:.0f}"
+        return GPUStatus.UNKNOWN, Reason.of(f"its last reading is {age} s old ({why})", "old", seconds=age, why=why)
     return None
 
 
@@ -135,7 +152,7 @@ def is_in_use(gpu: GPUReading) -> bool:
     return _foreign_use(gpu) is not None
 
 
-def _foreign_use(gpu: GPUReading) -> str | None:
+def _foreign_use(gpu: GPUReading) -> Reason | None:
     """Who uses a GPU that no task holds, in words; None when nobody does."""
     vitals, processes = gpu.vitals, gpu.processes
     if vitals is None:
@@ -145,7 +162,8 @@ def _foreign_use(gpu: GPUReading) -> str | None:
             return _describe(process)
     unexplained = _unexplained_mb(vitals, processes)
     if unexplained is not None and unexplained > UNEXPLAINED_MB:
-        return f"{unexplained:,} MB are in use by a process that cannot be seen from here (another container?)"
+        text = f"{unexplained:,} MB are in use by a process that cannot be seen from here (another container?)"
+        return Reason.of(text, "unseen_process", mb=f"{unexplained:,}")
     return None
 
 
@@ -166,10 +184,11 @@ def _unexplained_mb(vitals: GPUVitals, processes: Sequence[GPUProcess] | None) -
     return vitals.memory_used_mb - sum(memory for memory in listed if memory is not None)
 
 
-def _describe(process: GPUProcess) -> str:
+def _describe(process: GPUProcess) -> Reason:
     who = f"pid {process.pid}" + (f" ({process.user})" if process.user else "")
     memory = "an unknown amount of memory" if process.memory_mb is None else f"{process.memory_mb:,} MB"
-    return f"{who} holds {memory}" + (f": {process.command}" if process.command else "")
+    command = f": {process.command}" if process.command else ""
+    return Reason.of(f"{who} holds {memory}{command}", "process", who=who, memory=memory, command=command)
 
 
 def judge_health(gpu: GPUReading, around: Circumstances, stale: bool) -> GPUHealth:

@@ -134,12 +134,14 @@ def _cause(
             CauseCode.MACHINE_RESTARTED,
             "The machine was restarted while it ran.",
             "It is tried again by itself; resume it if that was not enough.",
+            said="machine_restarted",
         )
     if outcome.reason == "could_not_start":
         return Cause(
             CauseCode.COULD_NOT_START,
             f"The trainer could not be started: {outcome.error or 'no reason is known'}.",
             "Check DIFFUSION_PIPE_PYTHON and DIFFUSION_PIPE_ROOT, and that the service's user may execute them.",
+            said="could_not_start",
         )
     found = trainer.diagnose(
         Ending(
@@ -158,6 +160,7 @@ def _cause(
             "The process that watched over the trainer was killed, and how the trainer ended was not seen.",
             "It is tried again by itself; look for what kills processes of this user (the out-of-memory killer?).",
             tuple(last_lines),
+            "supervisor_lost",
         )
     if outcome.log_lost_bytes and is_vague and not find_errors(last_lines):
         # Its last words are lost, and what kept the log from being written kept it from writing as well.

@@ -337,9 +337,8 @@ class TrainingService:
         rows, total = self._tasks.page(wanted, limit + 1, page.offset, cursor, order)
         has_more, rows = len(rows) > limit, rows[:limit]
         shown = tuple(show_row(task, gpus, self._waits(task)) for task in rows)
-        next_cursor = str(rows[-1].serial) if has_more else None
         offset = None if cursor is not None else page.offset or 0
-        return Page(shown, Pagination(total, limit, offset, has_more, next_cursor))
+        return Page(shown, Pagination(total, limit, offset, has_more, str(rows[-1].serial) if has_more else None))
 
     def get_progress(self, task_id: str) -> TaskProgressView:
         """How far a task is. Raises TaskNotFound."""

@@ -23,10 +23,11 @@ class _Rule:
     pattern: re.Pattern[str]
     detail: str
     remedy: str
+    said: str
 
     @classmethod
-    def of(cls, code: CauseCode, pattern: str, detail: str, remedy: str) -> "_Rule":
-        return cls(code, re.compile(pattern), detail, remedy)
+    def of(cls, code: CauseCode, pattern: str, detail: str, remedy: str, said: str) -> "_Rule":
+        return cls(code, re.compile(pattern), detail, remedy, said)
 
 
 #: The first that matches names the cause of a line.
@@ -38,12 +39,14 @@ _RULES = (
         "the memory of a GPU was not enough",
         "lower micro_batch_size_per_gpu or the resolutions, set activation_checkpointing = true, raise blocks_to_swap, "
         "or ask for more GPUs with pipeline_stages; under WSL2, where blocks_to_swap needs pinned memory, lower it",
+        "cuda_memory",
     ),
     _Rule.of(
         CauseCode.HOST_OUT_OF_MEMORY,
         r"out of shared memory|Bus error|(?:shared memory|/dev/shm|/torch_\d).*No space left",
         "the machine's shared memory (/dev/shm) was not enough",
         "make /dev/shm larger (in a container: --shm-size or --ipc=host), or lower map_num_proc",
+        "shared_memory",
     ),
     _Rule.of(
         CauseCode.DISK_FULL,
@@ -51,18 +54,21 @@ _RULES = (
         r"|[Dd]isk quota exceeded|basic_ios::clear: iostream error|inline_container\.cc:\d+\] ?\. unexpected pos",
         "the disk was full",
         "free disk space (old checkpoints, caches), set keep_last_checkpoints, then resume",
+        "disk_full",
     ),
     _Rule.of(
         CauseCode.HOST_OUT_OF_MEMORY,
         r"^MemoryError|DefaultCPUAllocator: |[Cc]annot allocate memory|std::bad_alloc|killed by signal: Killed",
         "the machine's memory was not enough",
         "lower blocks_to_swap, map_num_proc or caching_batch_size, run fewer tasks at once, or add memory",
+        "host_memory",
     ),
     _Rule.of(
         CauseCode.PORT_IN_USE,
         r"EADDRINUSE|[Aa]ddress already in use|errno: 98\b|\[Errno 98\]",
         "the port of its ranks was in use",
         "start it again: it gets another port",
+        "port_in_use",
     ),
     _Rule.of(
         CauseCode.GPU_LOST,
@@ -70,6 +76,7 @@ _RULES = (
         r"|No CUDA GPUs are available|no CUDA-capable device is detected",
         "a GPU failed or was not there any more",
         "look at the GPU's health and Xid errors; reset or replace it, then resume",
+        "gpu_lost",
     ),
     _Rule.of(
         CauseCode.MISSING_FILE,
@@ -77,6 +84,7 @@ _RULES = (
         r"|Access to model .{1,200} is restricted|Invalid credentials",
         "the hub did not give a model out",
         "accept its licence on its page, and give a token as HF_TOKEN in `env`; or download it and name its directory",
+        "hub_refused",
     ),
     _Rule.of(
         CauseCode.MISSING_FILE,
@@ -84,6 +92,7 @@ _RULES = (
         r"|LocalEntryNotFoundError.{0,300}[Cc]onnection|OfflineModeIsEnabled",
         "a model could not be downloaded",
         "download it where there is a network, and name its directory or file in the request",
+        "hub_unreachable",
     ),
     _Rule.of(
         CauseCode.MISSING_FILE,
@@ -92,6 +101,7 @@ _RULES = (
         r"|[Ee]rror no file named|[Uu]nable to find .*\.safetensors",
         "a file or model was not found",
         "correct the path in the request, or put the file there; it must be readable by this service's user",
+        "missing_file",
     ),
 )
 
@@ -101,6 +111,7 @@ _NCCL_TIMEOUT = _Rule.of(
     r"|Timed out after \d+ seconds waiting for clients",
     "the ranks waited for one another until the time was up",
     "resume it; if it returns, set NCCL_P2P_DISABLE=1 and NCCL_IB_DISABLE=1, or a larger DEEPSPEED_TIMEOUT (minutes)",
+    "nccl_timeout",
 )
 
 #: What the other ranks say when one has failed: never the cause while something else was said.
@@ -144,7 +155,7 @@ def _classify(error: ErrorLine) -> Cause | None:
 
 
 def _cause(rule: _Rule, error: ErrorLine) -> Cause:
-    return Cause(rule.code, f"{rule.detail}: {error.text}", rule.remedy, error.traceback or (error.text,))
+    return Cause(rule.code, f"{rule.detail}: {error.text}", rule.remedy, error.traceback or (error.text,), rule.said)
 
 
 def _last_of_its_rank(raised: Sequence[ErrorLine]) -> ErrorLine:
@@ -179,6 +190,7 @@ def _without_root(ending: Ending, errors: Sequence[ErrorLine], stopped_phrase: s
         f"it ended {code} and said nothing about why",
         "look at the end of the log, and at the kernel's log (`dmesg`)",
         _last_lines(ending),
+        "said_nothing",
     )
 
 
@@ -207,7 +219,11 @@ def _killed(ending: Ending, number: int) -> Cause:
     lines = _last_lines(ending)
     if ending.stop_requested and name in ("SIGTERM", "SIGKILL", "SIGINT"):
         return Cause(
-            CauseCode.KILLED, f"it was asked to stop and ended with {name}", "resume it from its last checkpoint", lines
+            CauseCode.KILLED,
+            f"it was asked to stop and ended with {name}",
+            "resume it from its last checkpoint",
+            lines,
+            "killed_on_stop",
         )
     if name == "SIGKILL":
         return Cause(
@@ -217,6 +233,7 @@ def _killed(ending: Ending, number: int) -> Cause:
             "see `dmesg` for the killer's words; lower blocks_to_swap, map_num_proc or caching_batch_size, run fewer "
             "tasks at once, or add memory",
             lines,
+            "killed_for_memory",
         )
     if name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"):
         return Cause(
@@ -224,6 +241,7 @@ def _killed(ending: Ending, number: int) -> Cause:
             f"somebody outside of this service ended it with {name}",
             "find out who did (a shutdown, an administrator, a limit), then resume it from its last checkpoint",
             lines,
+            "killed_outside",
         )
     return Cause(
         CauseCode.TRAINER_ERROR,
@@ -231,6 +249,7 @@ def _killed(ending: Ending, number: int) -> Cause:
         "look at the end of the log; a crash in native code often means that driver, CUDA and the trainer's packages "
         "do not fit together",
         lines,
+        "crashed",
     )
 
 
@@ -242,6 +261,7 @@ def _exit_zero(ending: Ending, stopped_phrase: str) -> Cause:
             "it found a file save_quit that this service did not write, saved a checkpoint and quit",
             "find out who wrote the file, then resume it",
             lines,
+            "quit_unasked",
         )
     if any("have set a lot of resolutions" in line for line in ending.last_lines):
         return Cause(
@@ -249,12 +269,14 @@ def _exit_zero(ending: Ending, stopped_phrase: str) -> Cause:
             "it refuses more than 3 resolutions and ended without training",
             "give at most 3 resolutions: every image is trained at each of them",
             lines,
+            "too_many_resolutions",
         )
     return Cause(
         CauseCode.DID_NOT_TRAIN,
         "it ended with exit code 0 but never said that its training was complete",
         "look at the end of the log for what it did instead; then resume or restart it",
         lines,
+        "did_not_train",
     )
 
 
@@ -264,6 +286,7 @@ def _nan(ending: Ending) -> Cause:
         f"its last {ending.nan_in_a_row} losses were not numbers (NaN)",
         "resume from a checkpoint before them with a lower learning rate, or use dtype bfloat16 and check the dataset",
         _last_lines(ending),
+        "nan_loss",
     )
 
 

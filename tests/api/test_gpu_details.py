@@ -77,7 +77,7 @@ def null_paths(value: object, prefix: str = "") -> set[str]:
 def test_details_say_for_every_null_why(make_world, boards: str):
     details = make_world(simulated_gpus=boards).client.data(f"{GPU}/0")
     unavailable = details.pop("unavailable")
-    assert null_paths(details) - {"current_task", "status_reason"} == set(unavailable)
+    assert null_paths(details) - {"current_task", "status_reason", "status_reason_code"} == set(unavailable)
 
 
 def test_details_of_a_lost_gpu_say_that_it_is_lost(fake_world: World, source: FakeSource):

@@ -32,6 +32,7 @@ def test_status_shows_every_gpu_as_the_contract_says(client: Client):
         "power_utilization",
         "status",
         "status_reason",
+        "status_reason_code",
         "is_available",
         "current_task",
         "driver_version",

@@ -1,5 +1,6 @@
 """What the dashboard's scripts say, and what they know of the service: held against each other."""
 
+import inspect
 import re
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pytest
 
 from api.models.gpu import GPUStatus
 from api.models.training import CauseCode, Stage, StopRung, TaskStatus
+from api.services import gpu_judgement
+from api.trainers import diagnosis
 from api.trainers.diffusion_pipe.model_types import MODELS
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "api" / "dashboard" / "js"
@@ -39,6 +42,23 @@ def test_every_word_that_is_used_is_known():
 )
 def test_every_status_of_the_service_has_a_word(group: str, names: type):
     assert {f"{group}.{name.value}" for name in names} <= words("en").keys()
+
+
+def said_in_chinese() -> set[str]:
+    return set(re.findall(r"^  (\w+): ", SOURCES["i18n/zh_said.js"], re.MULTILINE))
+
+
+def test_every_reason_of_a_gpu_is_said_in_chinese():
+    # What the driver or a person said is passed on in its own words.
+    passed_on = {"kept_aside", "lost", "driver_problem", "unreadable", "degraded"}
+    codes = set(re.findall(r'Reason\.of\(.*?"(\w+)"(?:, \w+=.*)?\)$', inspect.getsource(gpu_judgement), re.MULTILINE))
+    assert {"held_by", "process", "old"} <= codes
+    assert codes - passed_on <= said_in_chinese()
+
+
+def test_every_remedy_of_a_diagnosis_is_said_in_chinese():
+    codes = {rule.said for rule in (*diagnosis._RULES, diagnosis._NCCL_TIMEOUT)}
+    assert {f"{code}_remedy" for code in codes} <= said_in_chinese()
 
 
 def test_every_model_type_can_be_chosen():

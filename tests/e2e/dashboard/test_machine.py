@@ -104,3 +104,13 @@ def test_asks_nobody_but_its_own_service(open_page: Open, server: TrainingServer
     expect(page.locator(".gpu-card")).to_have_count(4)
     assert asked
     assert [url for url in asked if not url.startswith(f"http://127.0.0.1:{server.port}/")] == []
+
+
+def test_why_a_gpu_is_busy_and_what_happened_is_said_in_chinese(open_page: Open, server: TrainingServer) -> None:
+    failed = server.start_task(toy(20, gpus=[1], knobs={"fail_at_step": 12, "fail_with": "cuda_oom"}))
+    server.await_status(failed, "failed")
+    page = open_page(locale="zh-CN")
+    expect(page.locator(".machine-below")).to_contain_text(f"被 {failed} 占用")
+    page = open_page(f"#/tasks/{failed}", locale="zh-CN")
+    expect(page.locator(".timeline")).to_contain_text("正在加载模型")
+    expect(page.locator(".note").first).to_contain_text("降低 micro_batch_size_per_gpu")

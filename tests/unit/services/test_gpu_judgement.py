@@ -4,6 +4,7 @@ import pytest
 
 from api.models.gpu import GPUStatus, Verdict
 from api.models.reading import ECCErrors, FaultKind, GPUCondition, MemoryRepair, NVLink, ProcessKind
+from api.models.reason import ReasonCode
 from api.models.task import TaskType
 from api.models.xids import RECOVERY_ACTIONS
 from api.services.gpu_judgement import (
@@ -224,3 +225,8 @@ def test_degraded_gpu_that_can_be_had_says_what_is_wrong():
 def test_action_for_two_findings_is_suggested_once():
     hot = reading(**HOT, vitals=vitals(temperature_gpu=95, throttle_reasons=("hw_thermal_slowdown",)))
     assert len(judge(hot, circumstances()).health.suggested_actions) == 1
+
+
+def test_a_reason_has_a_code_with_what_stands_in_it():
+    assert judge(reading(), circumstances(task=task("train_7"))).said == ReasonCode("held_by", {"task_id": "train_7"})
+    assert judge(reading(), circumstances()).said is None

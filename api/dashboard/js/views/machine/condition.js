@@ -1,7 +1,7 @@
 // Why a GPU is in its status, what is wrong with it, and what to do.
 
 import { fill, h } from "../../dom.js";
-import { t } from "../../i18n.js";
+import { t, tell } from "../../i18n.js";
 import { prose } from "../../components/prose.js";
 import { note } from "../../components/status.js";
 import { machine } from "../../machine.js";
@@ -34,7 +34,8 @@ export function condition(isAlone) {
 function reasonOf(gpu, isAlone) {
   if (gpu.current_task && HELD.includes(gpu.status)) return "";
   const reason = gpu.status_reason ?? "";
-  return !isAlone && reason === machine.value?.source_problem ? "" : reason;
+  if (!isAlone && reason === machine.value?.source_problem) return "";
+  return tell(reason, gpu.status_reason_code?.code, gpu.status_reason_code?.params);
 }
 
 /** It cannot be read: the status says why, and by the second for how long. */

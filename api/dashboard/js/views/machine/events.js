@@ -2,7 +2,7 @@
 
 import { h } from "../../dom.js";
 import { isKnown } from "../../format.js";
-import { t, word } from "../../i18n.js";
+import { t, tell, word } from "../../i18n.js";
 import { prose } from "../../components/prose.js";
 import { table } from "../../components/table.js";
 import { time } from "../../components/time.js";
@@ -25,7 +25,7 @@ export function eventTable(events, namesGPU = false) {
           isKnown(event.gpu_id) && h("a", { href: gpuAddress(event.gpu_id) }, t("gpu.n", { n: event.gpu_id })),
         ),
       h("td", { class: `nowrap ${TONES[event.severity] ?? "soft"}` }, word("event", event.type)),
-      h("td", { class: "foreign" }, prose(event.message)),
+      h("td", { class: "foreign" }, prose(tell(event.message, event.message_code?.code, event.message_code?.params))),
     );
   return table(null, events.map(row));
 }

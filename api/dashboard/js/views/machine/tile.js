@@ -2,7 +2,7 @@
 
 import { h, setAttribute, setText } from "../../dom.js";
 import { percent, unit, isKnown, gigabytes, UNKNOWN } from "../../format.js";
-import { t } from "../../i18n.js";
+import { t, tell } from "../../i18n.js";
 import { meter } from "../../components/meter.js";
 import { Sparkline } from "../../components/sparkline.js";
 import { statusChip, toneOf } from "../../components/status.js";
@@ -39,7 +39,7 @@ export function gpuTile(first, range) {
   const redraw = () => line.update(history.get(METRIC), now() - history.seconds, now());
 
   function sayTask() {
-    if (!gpu.current_task) return gpu.status_reason ?? "";
+    if (!gpu.current_task) return tell(gpu.status_reason ?? "", gpu.status_reason_code?.code, gpu.status_reason_code?.params);
     return nameOf(gpu.current_task.task_id, () => setText(task, sayTask()))?.name || gpu.current_task.task_id;
   }
 

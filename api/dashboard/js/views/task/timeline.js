@@ -2,7 +2,7 @@
 
 import { fill, h } from "../../dom.js";
 import { duration, seconds, utcTime } from "../../format.js";
-import { t, word } from "../../i18n.js";
+import { t, tell, word } from "../../i18n.js";
 import { isFinished } from "../../components/status.js";
 import { scrollable } from "../../components/scroll.js";
 import { time } from "../../components/time.js";
@@ -83,7 +83,7 @@ export function timeline() {
               h(
                 "div",
                 { class: "grow" },
-                h("p", { class: "foreign" }, event.message),
+                h("p", { class: "foreign" }, messageOf(event)),
                 h("p", { class: "faint tiny" }, [word("event", event.type), event.actor].filter(Boolean).join(" · ")),
               ),
             ),
@@ -92,6 +92,10 @@ export function timeline() {
     },
   };
 }
+
+/** Its type and what came of it are its code; of an end the message says more than they do. */
+const messageOf = ({ type, current, message }) =>
+  tell(message, `event_${type}_${type === "checkpoint" ? (current ? "complete" : "removed") : current}`, { name: current });
 
 function sums(parts) {
   const by = new Map();
