@@ -39,7 +39,7 @@ def needs_gpus(
     return Reason.of(
         f"needs {describe_wish(task)}: {', '.join(said) or 'there are too few'}",
         "needs_gpus",
-        gpu_ids=list(task.gpus.references),
+        gpus=_references(task),
         gpu_count=task.gpu_count,
         min_memory=task.gpus.min_memory,
         obstacles=shown,
@@ -101,13 +101,16 @@ def _shorten(text: str) -> str:
 
 def describe_wish(task: TaskSummary) -> str:
     """What a task asks for, in words."""
-    references = task.gpus.references
-    if references:
-        numbers = [name for name in references if isinstance(name, int)]
-        named = ranges(sorted(numbers)) if len(numbers) == len(references) else ", ".join(map(str, references))
-        return ("GPU " if len(references) == 1 else "GPUs ") + named
+    if task.gpus.references:
+        return ("GPU " if len(task.gpus.references) == 1 else "GPUs ") + _references(task)
     memory = f" with {task.gpus.min_memory:,} MB free" if task.gpus.min_memory else ""
     return f"{task.gpu_count} GPU{'s' if task.gpu_count > 1 else ''}{memory}"
+
+
+def _references(task: TaskSummary) -> str:
+    references = task.gpus.references
+    numbers = [name for name in references if isinstance(name, int)]
+    return ranges(sorted(numbers)) if len(numbers) == len(references) else ", ".join(map(str, references))
 
 
 def caching(holders: Sequence[str], names: Mapping[str, str]) -> Reason:

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any
 
@@ -62,9 +64,12 @@ class Probe:
         return str(text)
 
 
-def answer(paths: list[str]) -> list[tuple[str, str]]:
+def answer(paths: list[str], storage: Path) -> list[tuple[str, str]]:
     """Documents of a service that has just made its first sweep."""
-    gpus = Runtime(Config(gpu_source="nvml", gpu_monitor_interval=60.0)).services.gpus
+    runtime = Runtime(Config(gpu_source="nvml", gpu_monitor_interval=60.0, storage_root=storage))
+    # Who holds which GPU is read from its database: without one no GPU would be offered.
+    runtime.prepare()
+    gpus = runtime.services.gpus
     gpus.start_monitoring()
     try:
         assert gpus.wait_for_first_sweep(FIRST_SWEEP_SECONDS)
@@ -72,12 +77,14 @@ def answer(paths: list[str]) -> list[tuple[str, str]]:
         return [(path, document.body.decode()) for path, document in documents if document is not None]
     finally:
         gpus.stop_monitoring()
+        runtime.database.close()
 
 
 def main() -> None:
-    for line in sys.stdin.buffer:
-        sys.stdout.buffer.write(orjson.dumps(answer(orjson.loads(line))) + b"\n")
-        sys.stdout.buffer.flush()
+    with TemporaryDirectory() as storage:
+        for line in sys.stdin.buffer:
+            sys.stdout.buffer.write(orjson.dumps(answer(orjson.loads(line), Path(storage))) + b"\n")
+            sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import { go, place } from "./router.js";
 import { banners } from "./shell/banners.js";
 import { bar } from "./shell/bar.js";
 import { openHelp } from "./shell/help.js";
+import { printInLight } from "./shell/print.js";
 import { connection, Stream } from "./stream.js";
 
 // Each is loaded when it is shown first.
@@ -169,4 +170,5 @@ export class App {
   }
 }
 
+printInLight();
 new App(document.getElementById("app"));

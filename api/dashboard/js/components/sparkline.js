@@ -11,6 +11,11 @@ const sized = new ResizeObserver((entries) => {
   for (const entry of entries) entry.target.sparkline?.invalidate();
 });
 
+// Drawn at once: what is printed does not wait for the next frame.
+addEventListener("themechange", () => {
+  for (const canvas of document.querySelectorAll(".sparkline")) canvas.sparkline?.draw();
+});
+
 const waiting = new Set();
 let isScheduled = false;
 

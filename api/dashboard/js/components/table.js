@@ -1,6 +1,7 @@
 // A table that can be scrolled to the side.
 
 import { h } from "../dom.js";
+import { scrollable } from "./scroll.js";
 
 /**
  * @param {{label: string, isNumber?: boolean}[]|null} heads
@@ -8,14 +9,11 @@ import { h } from "../dom.js";
  */
 export function table(heads, rows, className = "") {
   const head = ({ label, isNumber }) => h("th", { class: isNumber ? "num" : null }, label);
-  return h(
-    "div",
-    { class: "table-scroll" },
-    h(
-      "table",
-      { class: `table ${className}` },
-      heads && h("thead", {}, h("tr", {}, heads.map(head))),
-      h("tbody", {}, rows),
-    ),
+  const content = h(
+    "table",
+    { class: `table ${className}` },
+    heads && h("thead", {}, h("tr", {}, heads.map(head))),
+    h("tbody", {}, rows),
   );
+  return scrollable(h("div", { class: "table-scroll" }, content), content);
 }

@@ -17,8 +17,8 @@ export function waitingWords(text, code) {
   return [tell(text, code?.code, code?.params)];
 }
 
-function needs({ gpu_ids: named, gpu_count: count, min_memory: memory, obstacles, more, absent }) {
-  const wish = named.length ? gpusCalled(named.join(", ")) : t(count === 1 ? "gpus.count.one" : "gpus.count", { n: count });
+function needs({ gpus: named, gpu_count: count, min_memory: memory, obstacles, more, absent }) {
+  const wish = named.length ? gpusCalled(named) : t(count === 1 ? "gpus.count.one" : "gpus.count", { n: count });
   const with_ = memory && !named.length ? t("wait.memory", { mb: memory.toLocaleString() }) : "";
   const parts = [
     ...obstacles.map(obstacle),

@@ -44,7 +44,7 @@ export const formWords = {
   "kept.secret": "A secret is not shown: give it again, or it is left out",
   masked: "A secret stood here, which is not shown.",
   "masked.remedy": "Give it again, or remove the line.",
-  "trainer.missing": "The trainer {name} is not set up on this machine.",
+  "trainer.missing": "Nothing can be trained with {name} here yet.",
   "trainer.types": "{n} model types need it",
   "gpus.count": "{n} GPUs",
   "gpus.count.one": "1 GPU",

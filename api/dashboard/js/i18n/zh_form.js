@@ -44,7 +44,7 @@ export const formWords = {
   "kept.secret": "机密不会显示：请重新填写，否则将省略",
   masked: "这里原来是机密，不会显示。",
   "masked.remedy": "请重新填写，或删除这一行。",
-  "trainer.missing": "本机尚未安装训练器 {name}。",
+  "trainer.missing": "本机还不能用 {name} 训练。",
   "trainer.types": "{n} 种模型类型需要它",
   "gpus.count": "{n} 块 GPU",
   "gpus.count.one": "1 块 GPU",

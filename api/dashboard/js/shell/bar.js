@@ -28,7 +28,7 @@ export function bar(app) {
   const element = h(
     "header",
     { class: "bar" },
-    h("a", { class: "brand", href: "#/" }, h("img", { src: iconURL(), alt: "" }), h("span", {}, "Diffusion-Pipe")),
+    h("a", { class: "brand", href: "#/", "aria-label": "Diffusion-Pipe" }, h("img", { src: iconURL(), alt: "" }), h("span", {}, "Diffusion-Pipe")),
     h("nav", { class: "nav", "aria-label": t("nav") }, links),
     h(
       "div",

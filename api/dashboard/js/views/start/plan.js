@@ -5,6 +5,7 @@ import { count, gigabytes, isKnown } from "../../format.js";
 import { t } from "../../i18n.js";
 import { gpuNames } from "../../components/gpus.js";
 import { waitingWords } from "../../components/waiting.js";
+import { scrollable } from "../../components/scroll.js";
 import { note } from "../../components/status.js";
 
 /** @param {any} found the answer of validate */
@@ -30,13 +31,13 @@ export function planView({ plan, gpus }) {
     ),
     plan.notes.map((text) => note("idle", h("p", {}, text))),
     Object.entries(plan.files).map(([name, text]) =>
-      h("details", {}, h("summary", { class: "small soft" }, name), h("pre", { class: "file" }, text)),
+      h("details", {}, h("summary", { class: "small soft" }, name), scrollable(h("pre", { class: "file" }, text))),
     ),
     h(
       "details",
       {},
       h("summary", { class: "small soft" }, t("plan.command")),
-      h("pre", { class: "file" }, plan.command.join(" ")),
+      scrollable(h("pre", { class: "file" }, plan.command.join(" "))),
     ),
   ];
 }

@@ -4,6 +4,7 @@ import { api, Refused } from "../../api.js";
 import { fill, h } from "../../dom.js";
 import { t } from "../../i18n.js";
 import { icon } from "../../icons.js";
+import { scrollable } from "../../components/scroll.js";
 import { segments } from "../../components/segments.js";
 import { note } from "../../components/status.js";
 import { attempt, toast, toastError } from "../../components/toast.js";
@@ -187,6 +188,7 @@ export function open(app, place) {
     h("header", {}, h("h2", {}, t("plan"))),
     h("div", { class: "body stack" }, findings, plan),
   );
+  scrollable(side, plan);
   fill(plan, h("p", { class: "faint small" }, t("plan.hint")));
   setMode(mode);
   prefill(place.query.get("from"), choose);

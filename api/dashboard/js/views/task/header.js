@@ -58,7 +58,7 @@ export function taskHeader(changed) {
       ),
       h(
         "a",
-        { class: "button", href: `#/start?from=${encodeURIComponent(task.task_id)}` },
+        { class: "button", "aria-label": t("copy.start"), href: `#/start?from=${encodeURIComponent(task.task_id)}` },
         icon("copy"),
         h("span", { class: "only-wide" }, t("copy.start")),
       ),

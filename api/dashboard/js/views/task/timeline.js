@@ -4,6 +4,7 @@ import { fill, h } from "../../dom.js";
 import { duration, seconds, utcTime } from "../../format.js";
 import { t, word } from "../../i18n.js";
 import { isFinished } from "../../components/status.js";
+import { scrollable } from "../../components/scroll.js";
 import { time } from "../../components/time.js";
 import { now } from "../../machine.js";
 
@@ -36,7 +37,7 @@ export function timeline() {
     "section",
     { class: "panel timeline", "aria-label": t("timeline") },
     h("header", {}, h("h2", {}, t("timeline"))),
-    h("div", { class: "body" }, band, legend, h("div", { class: "table-scroll" }, list)),
+    h("div", { class: "body" }, band, legend, scrollable(h("div", { class: "table-scroll" }, list), list)),
   );
   return {
     element,
