@@ -3,7 +3,7 @@ import resource
 import signal
 import subprocess
 
-from api.executors.attempt.marks import MARKER, Mark
+from api.executors.attempt.marks import Mark
 from api.executors.attempt.processes import marked_processes
 
 
@@ -34,13 +34,3 @@ def test_who_marks_others_is_not_marked_itself() -> None:
         assert Mark("unit").is_on(os.getpid())
     assert resource.getrlimit(resource.RLIMIT_RTTIME) == before
     assert not Mark("unit").is_on(os.getpid())
-
-
-def test_a_process_that_took_no_limit_is_known_by_its_environment() -> None:
-    uid = f"unit-{os.getpid()}"
-    marked = _sleep({MARKER: uid})
-    try:
-        assert marked_processes(uid) == (marked.pid,)
-    finally:
-        marked.kill()
-        marked.wait()
