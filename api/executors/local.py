@@ -143,7 +143,7 @@ class LocalExecutor:
 
     def _has_ended(self, directory: Path) -> bool:
         with self._lock:
-            return self._outcome(directory) is not None
+            return self._outcome(directory, survey) is not None
 
     def _is_supervised(self, directory: Path) -> bool:
         with self._lock:
@@ -201,7 +201,7 @@ class LocalExecutor:
         return replace(seen, age=now - self._seen_at.setdefault(directory, now))
 
     def _observe(self, directory: Path, look: Callable[[], Survey]) -> Observation:
-        ended = self._outcome(directory)
+        ended = self._outcome(directory, look)
         if ended is not None:
             return ended
         runner = self._runner(directory)
@@ -212,7 +212,7 @@ class LocalExecutor:
             self._pipes.hold(directory)
             return self._alive(directory, self._running(runner))
         # It may have ended between the two looks.
-        return self._outcome(directory) or self._unsupervised(directory, runner, look)
+        return self._outcome(directory, look) or self._unsupervised(directory, runner, look)
 
     def _hidden(self, directory: Path, runner: Runner) -> Observation | None:
         """An attempt whose processes cannot be seen from here; None when they can, or when none is left."""
@@ -266,7 +266,7 @@ class LocalExecutor:
         is_young = started is not None and time.monotonic() - started.at < GRACE_SECONDS
         if started is not None and is_young and started.process.poll() in (None, _LOCK_HELD):
             return Observation(Phase.RUNNING, self._node, reason="its supervisor is starting")
-        ended = None if started is None else self._outcome(directory)
+        ended = None if started is None else self._outcome(directory, look)
         if ended is not None:
             return ended
         holder = look().supervisors.get(directory.absolute()) if runner is None else None
@@ -284,13 +284,16 @@ class LocalExecutor:
             return "runner.json cannot be read: it is damaged"
         return "it was never started"
 
-    def _outcome(self, directory: Path) -> Observation | None:
+    def _outcome(self, directory: Path, look: Callable[[], Survey]) -> Observation | None:
         known = self._ended.get(directory)
         if known is not None:
             return known
         try:
             # A living supervisor writes the true one over this in the end; and a gone one has written it.
             if not has_outcome(str(directory)) or self._has_supervisor(directory) or not has_ended(str(directory)):
+                return None
+            # Its trainer can spoil the record and the lock with it; the kernel's list of processes it cannot.
+            if (found := look().supervisors.get(directory.absolute())) is not None and _runs(found, directory):
                 return None
             outcome = _read_outcome(str(directory / "exit.json"))
         except OSError as error:

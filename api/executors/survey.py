@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from api.executors.attempt.files import read_file
-from api.executors.attempt.processes import MARKER, all_pids, read_stat
+from api.executors.attempt.marks import MARKER
+from api.executors.attempt.processes import all_pids, read_stat
 from api.models.task import ProcessIdentity
 
 #: How the command line of a supervisor goes on behind its Python: `-I -S …/executors/supervisor.py DIRECTORY`.

@@ -121,14 +121,8 @@ def _judge_stop(
     return None
 
 
-def _cause(
-    outcome: Outcome,
-    trainer: Trainer,
-    stop: StopState | None,
-    progress: Progress,
-    last_lines: Sequence[str],
-    phrases: frozenset[str],
-) -> Cause:
+def _cause_by_reason(outcome: Outcome) -> Cause | None:
+    """The cause where the trainer has no part in it."""
     if outcome.reason == "machine_restarted":
         return Cause(
             CauseCode.MACHINE_RESTARTED,
@@ -143,6 +137,19 @@ def _cause(
             "Check DIFFUSION_PIPE_PYTHON and DIFFUSION_PIPE_ROOT, and that the service's user may execute them.",
             said="could_not_start",
         )
+    return None
+
+
+def _cause(
+    outcome: Outcome,
+    trainer: Trainer,
+    stop: StopState | None,
+    progress: Progress,
+    last_lines: Sequence[str],
+    phrases: frozenset[str],
+) -> Cause:
+    if (known := _cause_by_reason(outcome)) is not None:
+        return known
     found = trainer.diagnose(
         Ending(
             exit_code=outcome.exit_code,
@@ -161,6 +168,13 @@ def _cause(
             "It is tried again by itself; look for what kills processes of this user (the out-of-memory killer?).",
             tuple(last_lines),
             "supervisor_lost",
+        )
+    if stop is None and outcome.stop_rung is not None and found.code is CauseCode.KILLED:
+        return Cause(
+            CauseCode.KILLED,
+            "Its own supervisor ended it, by an order that this service did not give: a signal, or a file stop.json.",
+            "Find out who did (an administrator, the trainer itself), then resume it from its last checkpoint.",
+            found.last_lines,
         )
     if outcome.log_lost_bytes and is_vague and not find_errors(last_lines):
         # Its last words are lost, and what kept the log from being written kept it from writing as well.

@@ -209,7 +209,8 @@ def _signal_number(ending: Ending) -> int | None:
     if ending.signal is not None:
         return ending.signal
     code = ending.exit_code or 0
-    if 192 <= code <= 255:  # a launcher's exit(-n)
+    # A launcher's exit(-n); but 255 is what programs end with by themselves: exit(-1).
+    if 192 <= code < 255:
         return 256 - code
     return code - 128 if 128 < code < 192 else None
 

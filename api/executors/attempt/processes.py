@@ -9,9 +9,7 @@ from collections.abc import Iterator
 
 from .cgroup import Cgroup
 from .files import read_file
-
-MARKER = "DPIPE_ATTEMPT_UID"  #: the variable by which every process of an attempt is known
-
+from .marks import Mark
 
 SEARCH_SECONDS = 1.0  #: a process that has just been executed shows its environment late
 WHOLE_RANGE = 4096  #: so many newborn processes at most are looked at one by one
@@ -95,23 +93,12 @@ def all_pids() -> Iterator[int]:
     return (int(name) for name in os.listdir("/proc") if name.isdigit())
 
 
-def has_marker(pid: int, marker: bytes) -> bool:
-    """Whether the environment that this process was started with holds the marker."""
-    try:
-        return marker in b"\0" + read_file(f"/proc/{pid}/environ") + b"\0"
-    except OSError:
-        return False
-
-
-def marker_of(uid: str) -> bytes:
-    """The marker of an attempt as it stands in an environment."""
-    return b"\0" + os.fsencode(f"{MARKER}={uid}") + b"\0"
-
-
 def marked_processes(uid: str) -> tuple[int, ...]:
-    """The pids of the processes that carry the marker of this attempt."""
-    marker = marker_of(uid)
-    return tuple(pid for pid in all_pids() if has_marker(pid, marker))
+    """The pids of the live processes that carry a mark of this attempt."""
+    mark = Mark(uid)
+    return tuple(
+        pid for pid in all_pids() if mark.is_on(pid) and (stat := read_stat(pid)) is not None and stat.is_alive
+    )
 
 
 def last_pid() -> int:
@@ -155,7 +142,7 @@ class Tree:
         self.cgroup: Cgroup | None = None
         self.is_settled = True  #: the last scan missed nobody
         self.uid = uid
-        self._marker = marker_of(uid)
+        self._mark = Mark(uid)
         self._known: set[tuple[int, int]] = set()
         self._examined_to = 0
         self._listed_at = 0.0
@@ -235,7 +222,7 @@ class Tree:
         if by_marker:
             self._add(self._orphans(found), children, members)
             rest = [s for s in found.values() if s.pid not in members and s.is_alive]
-            self._add([s for s in rest if has_marker(s.pid, self._marker)], children, members)
+            self._add([s for s in rest if self._mark.is_on(s.pid)], children, members)
         self._known &= {stat.identity for stat in found.values()}
         self._known |= {stat.identity for stat in members.values()}
         return [stat for stat in members.values() if stat.is_alive]
@@ -287,7 +274,7 @@ class Tree:
                 yield stat
 
     def _belongs(self, stat: Stat) -> bool:
-        return has_marker(stat.pid, self._marker) or self._is_child(stat)
+        return self._mark.is_on(stat.pid) or self._is_child(stat)
 
     def _is_child(self, stat: Stat) -> bool:
         if stat.ppid == os.getpid():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 
 from api.utils.foreign_files import entries, open_directory, open_plain
 
 TIME_RECORD = struct.Struct("<QQd")  #: offset in the log, newlines before it, Unix seconds
+
+MOST_LOOKS = 65536  #: at times that are none, from the end of their file on
 
 LOG_LEVELS = 1  #: of its directory: the service's own log lies in the administrator's
 
@@ -50,7 +53,8 @@ def _read_part(path: str, offset: int, limit: int) -> bytes:
 
 def last_time(handle: int, start: int, end: int) -> tuple[int, int, int] | None:
     """The last whole record about this stretch of the log: its place in the file, its offset, the newlines before."""
-    for place in range(os.fstat(handle).st_size // TIME_RECORD.size - 1, -1, -1):
+    last = os.fstat(handle).st_size // TIME_RECORD.size - 1
+    for place in range(last, max(-1, last - MOST_LOOKS), -1):
         offset, newlines, _ = TIME_RECORD.unpack(os.pread(handle, TIME_RECORD.size, place * TIME_RECORD.size))
         if start <= offset <= end:
             return place, offset, newlines
@@ -58,9 +62,19 @@ def last_time(handle: int, start: int, end: int) -> tuple[int, int, int] | None:
 
 
 def count_newlines(handle: int, first: int, end: int) -> int:
-    """The newlines in a part of a file."""
+    """The newlines in a part of a file; its holes, which can be of any size, are not read."""
     count = 0
-    while first < end and (part := os.pread(handle, min(65536, end - first), first)):
+    while (first := _next_data(handle, first, end)) < end and (
+        part := os.pread(handle, min(65536, end - first), first)
+    ):
         count += part.count(b"\n")
         first += len(part)
     return count
+
+
+def _next_data(handle: int, first: int, end: int) -> int:
+    """Where from here on there is something in the file; `end` when there is nothing."""
+    try:
+        return os.lseek(handle, first, os.SEEK_DATA) if first < end else end
+    except OSError as error:
+        return end if error.errno == errno.ENXIO else first

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 
+from .marks import MARKER, Mark
 from .orders import Spec
-from .processes import MARKER, read_stat
+from .processes import read_stat
 
 
 def spawn(spec: Spec, environment: dict[str, str], output: str, flags: int) -> tuple[int, int]:
@@ -17,19 +18,20 @@ def spawn(spec: Spec, environment: dict[str, str], output: str, flags: int) -> t
     except OSError as error:
         raise OSError(error.errno, f"the working directory cannot be entered: {error.strerror}", spec.cwd) from None
     try:
-        pid = os.posix_spawn(
-            find_program(spec.argv[0], environment.get("PATH", os.defpath)),
-            spec.argv,
-            environment,
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 1, output, flags, 0),
-                (os.POSIX_SPAWN_DUP2, 1, 2),
-            ],
-            setsid=True,
-            setsigmask=[],
-            setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
-        )
+        with Mark(spec.uid).handed_on():
+            pid = os.posix_spawn(
+                find_program(spec.argv[0], environment.get("PATH", os.defpath)),
+                spec.argv,
+                environment,
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_OPEN, 1, output, flags, 0),
+                    (os.POSIX_SPAWN_DUP2, 1, 2),
+                ],
+                setsid=True,
+                setsigmask=[],
+                setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
+            )
     finally:
         os.chdir("/")
     stat = read_stat(pid)

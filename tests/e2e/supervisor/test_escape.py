@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from api.executors.attempt.family import FAMILY
 from api.executors.attempt.processes import is_alive, read_stat
 from api.executors.executor import Phase
 from api.executors.local import LocalExecutor
@@ -67,6 +68,16 @@ def test_a_daemon_is_known_while_no_supervisor_lives(escaping: Attempt, tmp_path
     os.kill(pid, signal.SIGKILL)
     until(lambda: not Path(f"/proc/{pid}").exists(), PATIENCE, "the end of the trainer")
     assert escaping.observe().phase is Phase.ABSENT
+    assert list(escaping.executor.survivors(escaping.ref)) == [daemon[0]]
+
+
+def test_a_daemon_that_no_supervisor_had_seen_is_known_by_its_mark(escaping: Attempt, tmp_path: Path) -> None:
+    daemon = _daemon(tmp_path)
+    pid = escaping.trainer_pid()
+    escaping.kill_supervisor()
+    (escaping.directory / FAMILY).unlink()
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not Path(f"/proc/{pid}").exists(), PATIENCE, "the end of the trainer")
     assert list(escaping.executor.survivors(escaping.ref)) == [daemon[0]]
 
 

@@ -2,6 +2,7 @@ import fcntl
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from api.executors.attempt.files import read_json, write_json
 from api.executors.attempt.processes import boot_id, read_stat
 from api.executors.executor import AttemptRef, Phase, StopOrder
 from api.executors.local import LocalExecutor
+from api.executors.survey import Survey
 from api.utils.foreign_files import read
 from tests.unit.utils.foreign import Plant, each_plant
 
@@ -130,10 +132,10 @@ def test_what_cannot_be_understood_of_one_attempt_hides_no_other(
     executor = LocalExecutor(sys.executable, "here", {})
     whole = executor._outcome
 
-    def trip(directory: Path) -> object:
+    def trip(directory: Path, look: Callable[[], Survey]) -> object:
         if directory == refs[0].directory:
             raise OverflowError("too large")
-        return whole(directory)
+        return whole(directory, look)
 
     monkeypatch.setattr(executor, "_outcome", trip)
     for _ in range(3):

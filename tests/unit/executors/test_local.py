@@ -1,13 +1,17 @@
 import errno
 import json
+import os
 import sys
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
+from api.executors.attempt.processes import read_stat
 from api.executors.executor import AttemptRef, Phase
 from api.executors.local import LocalExecutor
+from api.executors.survey import Survey
+from api.models.task import ProcessIdentity
 
 
 def test_outcome_that_was_mended_just_before_its_supervisor_was_gone_is_the_true_one(
@@ -42,3 +46,18 @@ def test_directory_that_cannot_be_read_is_unknown_and_says_since_when(tmp_path: 
     assert (first.phase, later.phase) == (Phase.UNKNOWN, Phase.UNKNOWN)
     assert "Stale file handle" in (first.reason or "")
     assert later.age > first.age
+
+
+def test_a_living_supervisor_whose_record_lock_and_outcome_were_spoilt_is_not_taken_for_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    executor = LocalExecutor(sys.executable, "here", {})
+    ref = AttemptRef("train_1.1", tmp_path, tmp_path / "log")
+    for name in ("lock", "runner.json", "heartbeat", "exit.json"):
+        (tmp_path / name).write_bytes(b"\xff\0 nonsense")
+    stat = read_stat(os.getpid())
+    assert stat is not None
+    living = Survey({tmp_path: ProcessIdentity(stat.pid, stat.start)}, {})
+    monkeypatch.setattr("api.executors.local.survey", lambda: living)
+    monkeypatch.setattr("api.executors.local.supervises", lambda pid, directory: pid == stat.pid)
+    assert executor.observe([ref])[ref.uid].phase is Phase.RUNNING

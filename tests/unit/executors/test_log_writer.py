@@ -1,5 +1,6 @@
 import errno
 import os
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -293,3 +294,15 @@ def test_log_is_written_and_read_through_nothing_that_somebody_put_there(tmp_pat
     writer.close()
     assert {path: path.read_bytes() for path in kept} == kept
     assert not (tmp_path / "made-by-following").exists()
+
+
+def test_a_log_of_holes_is_taken_up_without_reading_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.executors.attempt.segments.MOST_LOOKS", 100)
+    for suffix in (".log", ".times"):
+        (tmp_path / f"{0:020d}{suffix}").touch()
+        os.truncate(tmp_path / f"{0:020d}{suffix}", 2**42)
+    began = time.thread_time()
+    writer = LogWriter(str(tmp_path), 2**20, 2**20)
+    writer.open()
+    assert writer.end == 2**42
+    assert time.thread_time() - began < 5.0

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from api.executors.attempt import processes
+from api.executors.attempt.marks import MARKER
 from api.executors.attempt.processes import Tree, boot_id, is_alive, last_pid, marked_processes, read_stat
 
 
@@ -15,7 +16,7 @@ from api.executors.attempt.processes import Tree, boot_id, is_alive, last_pid, m
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     script = "import time; print('up', flush=True); time.sleep(600)"
     process = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, env={processes.MARKER: f"unit-{os.getpid()}"}
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, env={MARKER: f"unit-{os.getpid()}"}
     )
     assert process.stdout is not None
     process.stdout.readline()

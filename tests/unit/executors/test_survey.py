@@ -2,7 +2,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from api.executors.attempt.processes import MARKER
+from api.executors.attempt.marks import MARKER
 from api.executors.survey import survey
 
 SCRIPT = "import time; print('up', flush=True); time.sleep(600)"

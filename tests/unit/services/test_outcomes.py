@@ -246,3 +246,10 @@ def test_wait_grows_up_to_its_bound(in_a_row: int, got_further: bool, code: Caus
     assert 0 <= found.wait <= LONGEST_WAIT
     if got_further and code is not CauseCode.PORT_IN_USE:
         assert found.wait == FIRST_WAIT
+
+
+def test_an_order_to_stop_that_the_service_did_not_give_is_told_as_such():
+    verdict = judge(exit_code=None, signal=15, stop_rung=StopRung.TERMINATE)
+    assert verdict.cause is not None
+    assert verdict.cause.code is CauseCode.KILLED
+    assert "supervisor" in verdict.cause.detail

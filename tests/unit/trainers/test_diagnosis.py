@@ -176,6 +176,7 @@ def test_rank_that_was_killed_comes_before_the_timeout_of_the_others():
         (143, None, CauseCode.KILLED),
         (None, 15, CauseCode.KILLED),
         (245, None, CauseCode.TRAINER_ERROR),
+        (255, None, CauseCode.TRAINER_ERROR),  # exit(-1)
         (None, 11, CauseCode.TRAINER_ERROR),
     ],
 )

@@ -174,3 +174,23 @@ def test_what_killed_writers_left_is_removed_once_it_is_old(tmp_path: Path) -> N
         os.utime(path, (1.0, 1.0))
     remove_temporaries(str(tmp_path), 60.0, ("environment.json.",))
     assert {path.name for path in tmp_path.iterdir()} == {fresh.name, other.name}
+
+
+def test_a_directory_of_ours_that_was_closed_to_us_is_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = tmp_path / "task"
+    (task / "1").mkdir(parents=True)
+    (task / "1" / "name").write_text("kept")
+    task.chmod(0)
+    whole = os.open
+
+    def refuse(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        # As the kernel does for whoever is not root.
+        if dir_fd is not None and not os.fstat(dir_fd).st_mode & 0o100:
+            raise PermissionError(13, "Permission denied", path)
+        return whole(path, flags, mode, dir_fd=dir_fd)
+
+    monkeypatch.setattr("api.utils.foreign_files.os.open", refuse)
+    assert read(str(task / "1" / "name")) == b"kept"
+    assert stat.S_IMODE(task.stat().st_mode) == 0o700
