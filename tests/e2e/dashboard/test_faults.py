@@ -64,7 +64,7 @@ def test_each_fault_is_said_with_its_reason_and_what_to_do(open_page: Open, faul
         (0, "lost", "the driver has lost this GPU", "reboot"),
         (1, "unknown", "a driver call has not returned for", "nvidia-smi"),
         (2, "unknown", "the driver reported Xid 79", "reboot"),
-        (3, "available", "the driver reported Xid 94", "should be started again"),
+        (3, "available", "the driver reported Xid 94", "start the program that met it again"),
         (4, "draining", "its task has ended, but", "still in use"),
     ):
         shown = card(page, gpu)
