@@ -36,7 +36,7 @@ def faulty(machine: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         until(lambda: len(server.get("/gpu/available")["available_gpus"]) == 6)
 
         def hears() -> bool:
-            machine.raise_xid(5, 999)
+            machine.raise_xid(5, 43)
             return bool(server.events(type="xid"))
 
         until(hears, what="the server to listen for Xid errors")
