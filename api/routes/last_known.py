@@ -1,5 +1,7 @@
 """Readers wait for the database only shortly: where it does not answer they get what it last told, with its age."""
 
+from contextlib import ExitStack
+
 from apiflask import APIFlask
 from flask import Response, g, request
 
@@ -8,7 +10,7 @@ from api.routes.access import services
 from api.services.known_answers import KnownAnswer, KnownAnswers
 from api.utils.database_use import Use, current_use
 from api.utils.envelope import JSON
-from api.utils.patience import READ_SECONDS, hurry
+from api.utils.patience import READ_SECONDS, hurrying
 from api.utils.responses import answer_error
 
 #: Says that an answer is not of now, and by the code of what keeps it from being so; `Age` has the seconds.
@@ -21,10 +23,11 @@ def answer_from_what_is_known(app: APIFlask) -> None:
 
     def begin() -> None:
         g.use, g.changes, g.asked_at = Use(), known.changes, services().clock.monotonic()
-        # The shell gives each request a context of its own.
-        current_use.set(g.use)
+        g.until_end = ExitStack()
+        before = current_use.set(g.use)
+        g.until_end.callback(current_use.reset, before)
         if _only_reads():
-            hurry(READ_SECONDS)
+            g.until_end.enter_context(hurrying(READ_SECONDS))
 
     def end(response: Response) -> Response:
         if not _only_reads():
@@ -49,7 +52,13 @@ def answer_from_what_is_known(app: APIFlask) -> None:
 
     app.before_request(begin)
     app.after_request(end)
+    app.teardown_request(_end_context)
     app.register_error_handler(DatabaseUnavailable, answer_last)
+
+
+def _end_context(error: BaseException | None) -> None:
+    if "until_end" in g:
+        g.until_end.close()
 
 
 def _only_reads() -> bool:

@@ -6,10 +6,12 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import Connection
 
+from api.app import create_app
 from api.errors import DatabaseDamaged, DatabaseUnavailable
 from api.storage.database import Database
 from api.utils.clock import FakeClock
 from api.utils.database_use import note_read
+from api.utils.patience import is_in_a_hurry
 from tests.api.client import failure_of
 from tests.api.conftest import TOY, TRAINING, MakeWorld, World
 
@@ -150,3 +152,10 @@ def test_metrics_tell_the_last_counts_with_their_age(world: World, away: Away, c
     text = world.client.get("/metrics").text
     assert 'diffusion_pipe_trainings{status="queued"} 1.0' in text
     assert "diffusion_pipe_trainings_age_seconds 20.0" in text
+
+
+def test_nothing_of_a_request_is_left_when_it_is_over(world: World):
+    app = create_app(world.runtime.services)
+    with app.test_client() as client:
+        assert client.get("/api/v1/training/list").status_code == 200
+    assert not is_in_a_hurry()
