@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from apiflask import APIFlask
 from apiflask.exceptions import HTTPError
-from flask import Request, Response, current_app, request
+from flask import Request, Response, current_app, g, request
 from flask.json.provider import JSONProvider
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
@@ -114,6 +114,7 @@ def create_app(services: Services) -> APIFlask:
     app.url_map.converters["path"] = _AnyPath
     answer_from_what_is_known(app)
     app.before_request(_begin_request)
+    app.teardown_request(_end_request)
     for blueprint in (health, gpu, training, logs, system, docs, dashboard):
         app.register_blueprint(blueprint)
     for kind, handler in (
@@ -129,7 +130,7 @@ def create_app(services: Services) -> APIFlask:
 
 def _begin_request() -> None:
     if not current_request_id.get():
-        current_request_id.set(new_request_id())
+        g.id_before = current_request_id.set(new_request_id())
     rule, scope = request.url_rule, request.environ.get("asgi.scope")
     if rule is None:
         return
@@ -151,6 +152,12 @@ def _check_body(view: Callable[..., Any]) -> None:
     if not isinstance(request.get_json(), dict):
         # Said once and here: below, each shape would have its own words for it.
         raise Invalid(mistakes=[Mistake("", "The body must be an object of JSON, in braces.")])
+
+
+def _end_request(error: BaseException | None) -> None:
+    before = g.pop("id_before", None)
+    if before is not None:
+        current_request_id.reset(before)
 
 
 def _answer_apiflask(error: HTTPError) -> Response:

@@ -11,6 +11,7 @@ from api.errors import DatabaseDamaged, DatabaseUnavailable
 from api.storage.database import Database
 from api.utils.clock import FakeClock
 from api.utils.database_use import note_read
+from api.utils.ids import current_request_id
 from api.utils.patience import is_in_a_hurry
 from tests.api.client import failure_of
 from tests.api.conftest import TOY, TRAINING, MakeWorld, World
@@ -158,4 +159,4 @@ def test_nothing_of_a_request_is_left_when_it_is_over(world: World):
     app = create_app(world.runtime.services)
     with app.test_client() as client:
         assert client.get("/api/v1/training/list").status_code == 200
-    assert not is_in_a_hurry()
+    assert (is_in_a_hurry(), current_request_id.get()) == (False, "")

@@ -2,7 +2,6 @@
 
 import { api } from "./api.js";
 import { askNumber, askWhich } from "./components/dialog.js";
-import { askResume, wholeCheckpoints } from "./components/resume_dialog.js";
 import { isFinished } from "./components/status.js";
 import { attempt, toast } from "./components/toast.js";
 import { h } from "./dom.js";
@@ -84,10 +83,10 @@ async function saveCheckpoint(task, changed) {
 }
 
 async function resume(task, changed) {
-  // A row of the list does not know the checkpoints.
-  const details = await api.task(task.task_id);
-  if (!wholeCheckpoints(details).length) return offerRestart(task);
-  if (!(await askResume(details))) return;
+  // A row of the list does not know the checkpoints; the dialog is loaded when it is first wanted.
+  const [details, dialog] = await Promise.all([api.task(task.task_id), import("./components/resume_dialog.js")]);
+  if (!dialog.wholeCheckpoints(details).length) return offerRestart(task);
+  if (!(await dialog.askResume(details))) return;
   toast("ok", t("resume.done"));
   changed();
 }
