@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 #: Milliseconds that a statement waits for a lock; a caller gets its 503 within 5 s.
 LOCK_MS = 4000
 
+#: Seconds between two checks of a database that was found damaged; each takes 3 s at most.
+LOOK_AGAIN_SECONDS = 10.0
+
 #: Milliseconds that a start waits for another server's migration.
 MIGRATION_LOCK_MS = 60_000
 
@@ -85,6 +88,7 @@ class Database:
         self._places = KeptPlaces(*kept, *([] if self._file is None else [self._file]))
         self.engine = _create_engine(self.url, self._places.check, pool_size)
         self._trouble: DatabaseUnavailable | None = None
+        self._looked_at = float("-inf")
         self._breaker = Breaker()
         self._free = threading.BoundedSemaphore(pool_size)
         self._turn = threading.Lock()
@@ -136,13 +140,29 @@ class Database:
 
     def find_trouble(self) -> DatabaseUnavailable | None:
         """Why nothing can be kept now: the places are looked at, and the last transaction is remembered; None when
-        all is well. Damage is remembered until the service is started again.
+        all is well. Damage is remembered until the database's own check finds none: a disk's fault may have passed.
         """
         try:
             self._places.check()
         except StorageGone as error:
             return error
+        if self.is_sqlite and isinstance(self._trouble, DatabaseDamaged):
+            self._look_again()
         return self._trouble
+
+    def _look_again(self) -> None:
+        if time.monotonic() - self._looked_at < LOOK_AGAIN_SECONDS:
+            return
+        self._looked_at = time.monotonic()
+        try:
+            with self.engine.connect() as connection:
+                driver = connection.connection.driver_connection
+                damage = "it cannot be opened" if driver is None else find_damage(driver)
+        except (*DRIVER_ERRORS, DatabaseUnavailable):
+            return
+        if damage is None:
+            logger.warning("the database's own check finds no damage any more", extra={"database": self.shown})
+            self._trouble = None
 
     def on_append(self, listener: Callable[[], None]) -> None:
         """Calls it after each commit that made events of tasks; in the writer's thread, so it must return at once."""

@@ -77,3 +77,16 @@ def test_refused_values_are_their_callers():
 )
 def test_trouble_of_postgresql_is_told_by_its_kind(error: Exception, expected: type[Exception]):
     assert type(translate(error)) is expected
+
+
+def test_damage_that_a_passing_fault_of_the_disk_showed_ends_with_it(path: Path):
+    database = Database(sqlite_url(path))
+    database.migrate()
+    fault = sqlite3.DatabaseError("database disk image is malformed")
+    fault.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    with pytest.raises(DatabaseDamaged), database.read():
+        raise fault
+    assert database.find_trouble() is None
+    with database.read() as connection:
+        read_all(connection)
+    database.close()
