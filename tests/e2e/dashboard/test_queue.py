@@ -30,7 +30,9 @@ def names(page: Page, panel: str) -> list[str]:
 def test_what_runs_is_on_the_first_screen_and_the_queue_is_in_its_order(open_page: Open) -> None:
     for viewport in ({"width": 1440, "height": 900}, {"width": 390, "height": 844}):
         page = open_page("#/tasks", viewport=viewport)
-        expect(page.get_by_role("link", name="runs", exact=True)).to_be_in_viewport()
+        expect(
+            page.get_by_role("region", name="Running").get_by_role("link", name="runs", exact=True)
+        ).to_be_in_viewport()
         expect(page.get_by_role("region", name="Queue").locator(".count-badge")).to_have_text("500")
         assert names(page, "Running") == ["runs"]
         assert names(page, "Queue")[:3] == ["waits 499", "waits 0", "waits 1"]
@@ -57,6 +59,6 @@ def test_filter_that_nothing_passes_is_cleared_by_one_click(open_page: Open) -> 
     expect(page.get_by_text("Nothing matches.")).to_be_visible()
     expect(page.locator(".task-row")).to_have_count(0)
     page.get_by_role("button", name="Clear the filter").click()
-    expect(page.get_by_role("link", name="runs", exact=True)).to_be_visible()
+    expect(page.get_by_role("region", name="Running").get_by_role("link", name="runs", exact=True)).to_be_visible()
     expect(page.get_by_role("searchbox")).to_have_value("")
     expect(page.get_by_role("button", name="All", exact=True)).to_have_attribute("aria-pressed", "true")
