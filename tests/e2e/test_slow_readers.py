@@ -12,7 +12,7 @@ from tests.e2e.server import ServerProcess, until
 
 MEGABYTE = 1 << 20
 BUNDLE = "/docs/assets/swagger-ui-bundle.js"
-PAGE = "/api/v1/system/logs?tail=1000"
+PAGE = "/api/v1/system/logs?tail=2500"
 
 
 @contextmanager
@@ -70,9 +70,9 @@ def answer_of(server: ServerProcess, path: str) -> int:
 
 
 def fill_own_log(server: ServerProcess) -> None:
-    """2 MiB of request lines."""
-    for _ in range(450):
-        assert server.client.get(f"/{'x' * 5_000}").status_code == 404
+    """2 MiB of request lines, each of which holds 500 characters of its path."""
+    for _ in range(3_000):
+        assert server.client.get(f"/{'x' * 500}").status_code == 404
     until(lambda: len(server.client.get(PAGE).content) > 2_000_000)
 
 
