@@ -30,11 +30,11 @@ from api.services.logs.service import LogService
 from api.services.storage_watch import StorageWatch
 from api.services.system import SystemService
 from api.services.training.counts import TrainingCounts
-from api.services.training.disk import DiskReserve
 from api.shell.access_log import AccessLog, HTTPMetrics
 from api.shell.guard import HostPolicy, host_name
 from api.storage.attempts import AttemptStore
 from api.storage.database import Database, sqlite_url
+from api.storage.disk import DiskReserve
 from api.storage.kept_answers import DatabaseIdempotencyStore
 from api.storage.nodes import Node, NodeStore, name_node
 from api.storage.privacy import make_private_directory, tighten_sqlite

@@ -21,13 +21,13 @@ from api.services.gpus.offers import name_gpus
 from api.services.gpus.service import GPUService
 from api.services.server_identity import ServerIdentity
 from api.services.training.checkpoint_saving import CheckpointSaving
-from api.services.training.disk import DiskReserve
 from api.services.training.dispatcher import Dispatcher
 from api.services.training.loop import TrainingLoop
 from api.services.training.request_check import RequestChecker
 from api.services.training.service import TrainingService
 from api.storage.attempts import AttemptStore
 from api.storage.database import Database
+from api.storage.disk import DiskReserve
 from api.storage.file_lock import FileLock
 from api.storage.leadership import Leaders, Leadership
 from api.storage.strays import StrayStore

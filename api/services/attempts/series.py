@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from api.models.progress import Point
 from api.models.training import Attempt
 from api.services.attempts.progress import step_of
-from api.trainers.protocol.progress import Point
 from api.utils.foreign_files import OWN_LEVELS, make_directory, open_own
 from api.utils.foreign_trees import list_names
 

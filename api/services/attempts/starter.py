@@ -6,10 +6,10 @@ from pathlib import Path
 
 from api.executors.executor import AttemptRef, Executor, Submission
 from api.models.training import Attempt, AttemptStatus, ResumeOptions, TrainingTask
-from api.services.training.request_check import MASK
 from api.storage.task_files import TaskFiles, task_files, write_private
 from api.trainers.trainer import Command, Launch, Trainer
 from api.utils.foreign_files import make_directory
+from api.utils.masking import MASK
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Protocol
 from api.errors import DatabaseUnavailable, StorageFull
 from api.models.training import StopState, TaskStatus, TrainingTask
 from api.services.attempts.watch import AttemptWatch
-from api.services.training.disk import DiskReserve
+from api.storage.disk import DiskReserve
 
 logger = logging.getLogger(__name__)
 

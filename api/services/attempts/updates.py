@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from api.trainers.protocol.progress import Point
+from api.models.progress import Point
 
 #: Points of a task that wait at most; there are more only after a standstill, and `/metrics` has them all.
 MOST_POINTS = 2_000

@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from api.models.live import Message, MessageType, TaskEnd, ToldEvent, Topic
+from api.models.progress import Point
 from api.models.training import EventKind
 from api.models.training_view import TaskProgressView
 from api.services.attempts.series import EPOCH_LOSS, TAGS
-from api.trainers.protocol.progress import Point
 from api.utils.clock import time_of
 from api.utils.envelope import encode_message
 

@@ -3,10 +3,9 @@
 import copy
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Protocol
 
 from api.executors.log_files import LogCursor, LogFiles, LogTime
-from api.models.log import Gap, LogLine, Meaning
+from api.models.log import Classifier, Gap, LogLine
 from api.utils.terminal_text import clean
 
 #: A line that is longer is cut at each full MiB of the log: where it is cut is the same for every reader, wherever it
@@ -18,13 +17,6 @@ CONTEXT_BYTES = 64 * 1024
 
 #: Bytes of an unfinished line that are looked at.
 PARTIAL_BYTES = 64 * 1024
-
-
-class Classifier(Protocol):
-    """Says what lines mean, one after the other."""
-
-    def read(self, text: str) -> Meaning: ...
-
 
 CreateClassifier = Callable[[], Classifier]
 

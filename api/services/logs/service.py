@@ -8,10 +8,9 @@ from pathlib import Path
 
 from api.errors import SearchBusy, TaskNotFound
 from api.executors.log_files import LogFiles
-from api.models.log import LineFilter, LogEnd, LogPage, SearchResult, TaskLogPage
+from api.models.log import Classifier, LineFilter, LogEnd, LogPage, SearchResult, TaskLogPage
 from api.models.training import TaskFilter, TrainingTask
 from api.services.logs.download import LogDownload, open_download
-from api.services.logs.lines import Classifier
 from api.services.logs.lost_output import count_lost
 from api.services.logs.reader import MAX_PAGE_BYTES, MAX_PAGE_LINES
 from api.services.logs.search import LogQuery, SearchRun

@@ -23,10 +23,10 @@ from api.services.attempts.reconciler import LEASE_SECONDS
 from api.services.attempts.retry_waits import RetryWaits
 from api.services.gpus.offers import list_offers
 from api.services.gpus.service import GPUService
-from api.services.training.disk import describe_shortage
 from api.services.training.resume_points import last_complete
 from api.services.training.scheduler import Circumstances, Pass, plan_pass
 from api.storage.attempts import AttemptStore, NewAttempt
+from api.storage.disk import describe_shortage
 from api.storage.leases import ResourceHeld
 from api.storage.task_files import TaskFiles, task_files
 from api.storage.tasks import TaskStore

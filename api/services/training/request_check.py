@@ -12,21 +12,19 @@ from api.models.gpu import GPUOffer
 from api.models.training import TrainingPlan, TrainingRequest
 from api.services.gpus.offers import list_offers
 from api.services.gpus.service import GPUService
-from api.services.training.disk import describe_shortage
 from api.storage.attempts import AttemptStore
+from api.storage.disk import describe_shortage
 from api.storage.task_files import task_files
 from api.trainers.environment import check_env, split_secrets
 from api.trainers.stray_secrets import find_userinfo, without_secret_comments
 from api.trainers.trainer import Trainer
 from api.utils.bounds import capped
+from api.utils.masking import MASK
 
 #: Checks at a time, those that wait for one of them to end, and for how long: of 16 threads some always stay free.
 MAX_CHECKS = 4
 MAX_WAITING = 8
 WAIT_SECONDS = 2.0
-
-#: Stands where a secret stood.
-MASK = "***"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
-from api.trainers.protocol.progress import Point
+from api.models.progress import Point
 from api.utils.clock import LAST_SECOND
 from api.utils.foreign_files import open_plain
 from api.utils.foreign_trees import list_names

@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from api.models.progress import Point, Progress
 from api.models.training import Stage, TrainingPlan
 from api.trainers.protocol.latest_median import LatestMedian
-from api.trainers.protocol.progress import Point, Progress
 
 __all__ = ["OutputReader", "Point", "Progress"]
 

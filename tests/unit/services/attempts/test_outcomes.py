@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.executors.fake import outcome
+from api.models.progress import Progress
 from api.models.training import (
     RETRIED_BY_DEFAULT,
     RETRIED_BY_ITSELF,
@@ -29,7 +30,6 @@ from api.services.attempts.outcomes import (
     plan_retry,
 )
 from api.services.training.preview import preview
-from api.trainers.protocol.progress import Progress
 from api.trainers.toy.trainer import Toy
 from tests.unit.services.builders import NOW
 

@@ -7,11 +7,11 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.models.progress import Progress
 from api.models.training import Attempt, AttemptStatus, Stage
 from api.models.training_view import MetricsView, ProgressView, SpeedView
 from api.services.attempts.progress import NOTHING_YET, show_ended, show_progress
 from api.services.training.view import with_time
-from api.trainers.protocol.progress import Progress
 from tests.unit.services.builders import NOW
 
 ATTEMPT = Attempt("t.1", "t", 1, AttemptStatus.RUNNING, "token", "here", "/d", (), (), None, NOW, NOW)

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from api.models.progress import Point
 from api.models.training_view import XAxis
 from api.services.attempts.series import EPOCH_LOSS, Stretch, append_points
 from api.services.attempts.series_reading import RECORD, Records, list_tags, read_series, thin_out
 from api.services.training.metrics import show_series
-from api.trainers.protocol.progress import Point
 
 Curve = dict[int, float]
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from api.services.training.disk import MB, DiskReserve, describe_shortage
+from api.storage.disk import MB, DiskReserve, describe_shortage
 
 
 @pytest.fixture(autouse=True)
