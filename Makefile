@@ -3,6 +3,7 @@
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV   := .venv
 BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RUN    := data/run
 PID    := $(RUN)/server.pid
 LOG    := $(RUN)/server.log
@@ -15,7 +16,7 @@ URL    ?= http://127.0.0.1:8080
 WRITE  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev charts dev background stop status logs test test-launcher smoke lint format check bench demo clean
+.PHONY: help install install-dev charts dev background stop status logs test test-launcher smoke lint format check bench demo lock clean
 
 help: ## This list
 	@echo "Diffusion-Pipe API: GPUs and diffusion training by HTTP"
@@ -32,12 +33,13 @@ $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none was found on PATH." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(BIN)/.installed: requirements.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+# What the lock files name and nothing else: the same versions everywhere, each file known by its hash.
+$(BIN)/.installed: requirements.lock | $(BIN)/python
+	$(PIP) --require-hashes -r requirements.lock
 	@touch $@
 
-$(BIN)/.installed-dev: requirements-dev.txt requirements.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+$(BIN)/.installed-dev: requirements-dev.lock requirements.lock | $(BIN)/python
+	$(PIP) --require-hashes -r requirements-dev.lock
 	@touch $@ $(BIN)/.installed
 
 # Fetched once: what could not be had then is not asked for again at each start.
@@ -108,6 +110,14 @@ bench: install-dev ## Measure, and print a table with versions and machine
 
 demo: install ## A guided walk; starts a server of its own unless ARGS="--url http://..." names one
 	@$(BIN)/python demo.py $(ARGS)
+
+# The lock files hold for every Python from the oldest on; what they pin already stays unless ARGS say otherwise.
+LOCK   := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+  --custom-compile-command "make lock"
+lock: | $(BIN)/python ## Write the lock files by the ranges in requirements*.txt; ARGS=--upgrade takes the newest
+	$(PIP) 'uv==0.13.9'
+	$(LOCK) $(ARGS) requirements.txt --output-file requirements.lock
+	$(LOCK) $(ARGS) --constraints requirements.lock requirements-dev.txt --output-file requirements-dev.lock
 
 clean: ## Remove .venv and caches; keep data/
 	rm -rf $(VENV) api/dashboard/vendor tests/clients/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -3,7 +3,7 @@
 import logging
 
 from api.errors import DatabaseUnavailable
-from api.services.disk import DiskReserve
+from api.services.training.disk import DiskReserve
 from api.storage.database import Database
 from api.utils.periodic import PeriodicThread
 

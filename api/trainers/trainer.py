@@ -7,8 +7,8 @@ from typing import Protocol
 
 from api.errors import Mistake
 from api.models.training import Cause, Checkpoint, ResumeOptions, TrainingPlan, TrainingRequest
-from api.trainers.log_lines import LineClassifier
-from api.trainers.output import OutputReader
+from api.trainers.protocol.log_lines import LineClassifier
+from api.trainers.protocol.output import OutputReader
 
 
 @dataclass(frozen=True, slots=True)
