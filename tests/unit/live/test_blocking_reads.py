@@ -2,7 +2,7 @@
 
 import asyncio
 
-from api.live.reading import ReadingThreads
+from api.live.blocking_reads import ReadingThreads
 from api.utils.patience import READ_SECONDS, one_wait, time_left
 
 
