@@ -16,4 +16,5 @@ def test_whoever_opens_a_stream_waits_for_the_database_no_longer_than_any_reader
         left = asyncio.run(reading.read(find_time_left))
     finally:
         reading.stop()
-    assert left is not None and 0 < left <= READ_SECONDS
+    assert left is not None
+    assert 0 < left <= READ_SECONDS
