@@ -31,12 +31,12 @@ from api.routes.gpu import gpu
 from api.routes.health import health
 from api.routes.last_known import answer_from_what_is_known
 from api.routes.logs import logs
-from api.routes.mistakes import mistakes_in
 from api.routes.openapi import finish_document
 from api.routes.optional_body import may_have_no_body
 from api.routes.system import system
 from api.routes.training import training
-from api.services.bundle import Services
+from api.routes.validation_errors import mistakes_in
+from api.services.container import Services
 from api.utils.envelope import JSON, encode_json
 from api.utils.ids import SAFE_ID, current_request_id, new_request_id
 from api.utils.responses import answer_error

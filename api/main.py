@@ -14,8 +14,8 @@ from api import __version__
 from api.app import create_app
 from api.config import Config, ConfigError
 from api.errors import ServiceError
-from api.routes.paths import Paths
-from api.runtime import Runtime, StorageError
+from api.routes.allowed_methods import Paths
+from api.runtime.composition import Runtime, StorageError
 from api.server import Server, Shell
 from api.shell.protocol import listen
 from api.storage.database import DatabaseError

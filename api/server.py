@@ -15,9 +15,8 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from api.errors import MalformedRequest, MethodNotAllowed, NotFound, ServiceError, Unavailable
-from api.live.routing import Found
-from api.live.serving import LiveServing
-from api.services.documents import DocumentTable, ReadyDocument
+from api.live.addresses import Found
+from api.live.connections import LiveServing
 from api.shell.access_log import Access, AccessLog, shown_path
 from api.shell.body import Bodies
 from api.shell.crossing import is_preflight, preflight_headers
@@ -29,6 +28,7 @@ from api.shell.unread import PATIENCE_SECONDS, Unread
 from api.shell.wsgi import FlaskBelow
 from api.utils.caller import has_caller_left
 from api.utils.clock import Clock
+from api.utils.documents import DocumentTable, ReadyDocument
 from api.utils.envelope import encode_answer
 from api.utils.ids import current_request_id
 from api.utils.responses import FILE

@@ -10,11 +10,11 @@ from api.config import Config
 from api.executors.fake import FakeExecutor
 from api.hardware.simulated import SimulatedSource
 from api.models.task import TaskType
-from api.runtime import Runtime
-from api.services.dispatcher import Dispatcher
-from api.services.gpu_monitor import GPUMonitor
-from api.services.gpu_supply import list_offers
-from api.services.scheduler import Circumstances, plan_pass
+from api.runtime.composition import Runtime
+from api.services.gpus.monitor import GPUMonitor
+from api.services.gpus.offers import list_offers
+from api.services.training.dispatcher import Dispatcher
+from api.services.training.scheduler import Circumstances, plan_pass
 from api.storage.attempts import AttemptStore
 from api.storage.tasks import TaskStore
 from api.utils.clock import FakeClock

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 from api.models.training import Cause, TaskStatus
 
@@ -44,6 +45,14 @@ class Meaning:
     type: LogType
     epoch: int | None = None
     step: int | None = None
+
+
+class Classifier(Protocol):
+    """Reads the lines of a log in their order, beginning anywhere in it."""
+
+    def read(self, text: str) -> Meaning:
+        """The level of a line, what it is about, and where in a training it was said."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

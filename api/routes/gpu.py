@@ -3,9 +3,9 @@
 from apiflask import APIBlueprint
 from flask import Response, request
 
-from api.routes.access import answer_document, services
+from api.routes.context import answer_document, services
 from api.routes.idempotency import idempotent
-from api.routes.schemas import (
+from api.routes.schemas.common import (
     AvailableQuery,
     EventQuery,
     GPUAvailableAnswer,

@@ -6,7 +6,7 @@ from apiflask import APIFlask
 from flask import Response, g, request
 
 from api.errors import DatabaseUnavailable
-from api.routes.access import services
+from api.routes.context import services
 from api.services.known_answers import KnownAnswer, KnownAnswers
 from api.utils.database_use import Use, current_use
 from api.utils.envelope import JSON

@@ -5,9 +5,9 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import Response, request
 
-from api.routes.access import answer_document, services
+from api.routes.context import answer_document, services
 from api.routes.optional_body import body_is_optional
-from api.routes.schemas import StopStray, StrayAnswer, StrayListAnswer, SystemOverviewAnswer
+from api.routes.schemas.common import StopStray, StrayAnswer, StrayListAnswer, SystemOverviewAnswer
 from api.utils.responses import answer
 
 system = APIBlueprint("system", __name__, tag="System")

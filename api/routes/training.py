@@ -7,12 +7,11 @@ from flask import Response, request
 
 from api.errors import Invalid, Mistake
 from api.models.training import ResumeOptions
-from api.routes.access import services
+from api.routes.context import services
 from api.routes.idempotency import idempotency_scope, idempotent
 from api.routes.optional_body import body_is_optional
-from api.routes.schemas import PageQuery, file_responses
-from api.routes.training_request import StartBody, read_start
-from api.routes.training_schemas import (
+from api.routes.schemas.common import PageQuery, file_responses
+from api.routes.schemas.training import (
     ArtifactsAnswer,
     ArtifactsQuery,
     CheckpointsAnswer,
@@ -33,7 +32,8 @@ from api.routes.training_schemas import (
     TrainingProgressAnswer,
     ValidationAnswer,
 )
-from api.services.artifacts import newest_first
+from api.routes.training_request import StartBody, read_start
+from api.services.training.artifacts import newest_first
 from api.utils.pagination import paginate
 from api.utils.responses import answer, answer_file
 

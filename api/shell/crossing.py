@@ -4,7 +4,7 @@ Which origins are allowed, the guard says; all others were refused before anythi
 browser are never taken: `Access-Control-Allow-Credentials` is not sent.
 """
 
-from api.services.documents import HeaderList
+from api.utils.documents import HeaderList
 
 #: Headers of answers that such a page may read, besides those that every page may.
 EXPOSED = (

@@ -7,8 +7,8 @@ from typing import Protocol
 from starlette.types import Message, Receive, Send
 
 from api.errors import ServiceError
-from api.services.documents import Document, HeaderList, reply_with
 from api.shell.crossing import reading_headers
+from api.utils.documents import Document, HeaderList, reply_with
 from api.utils.envelope import JSON, encode_error
 
 #: RFC 6455, 7.4.1: the server cannot go on with the stream; the client may come again.

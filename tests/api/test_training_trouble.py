@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from api.services.attempt_ending import DRAIN_SECONDS
-from api.services.attempt_watch import AttemptWatch
+from api.services.attempts.ending import DRAIN_SECONDS
+from api.services.attempts.watch import AttemptWatch
 from api.utils.clock import FakeClock
 from tests.api.client import Client
 from tests.api.conftest import TRAINING, MakeWorld, World

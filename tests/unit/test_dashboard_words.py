@@ -8,9 +8,9 @@ import pytest
 
 from api.models.gpu import GPUStatus
 from api.models.training import CauseCode, Stage, StopRung, TaskStatus
-from api.services import gpu_judgement
-from api.trainers import diagnosis
+from api.services.gpus import judgement as gpu_judgement
 from api.trainers.diffusion_pipe.model_types import MODELS
+from api.trainers.protocol import diagnosis
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "api" / "dashboard" / "js"
 SOURCES = {path.relative_to(SCRIPTS).as_posix(): path.read_text() for path in SCRIPTS.rglob("*.js")}

@@ -13,6 +13,7 @@ from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.request import read
 from api.trainers.environment import split_secrets
 from api.trainers.toml_text import text_excess
+from api.utils.masking import MASK
 
 CONFIG = "config.toml"
 DATASET = "dataset.toml"
@@ -20,8 +21,6 @@ DATASET = "dataset.toml"
 #: Weights & Biases takes its key from here when the one in the configuration is empty.
 WANDB_VARIABLE = "WANDB_API_KEY"
 
-#: Stands for a secret in a request that is kept.
-MASK = "***"
 
 _WANDB_PATH: toml_files.Path = ("monitoring", "wandb_api_key")
 

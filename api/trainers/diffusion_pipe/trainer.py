@@ -21,7 +21,7 @@ from api.trainers.diffusion_pipe.optimizer_check import check_optimizer
 from api.trainers.diffusion_pipe.request import Reading, read
 from api.trainers.diffusion_pipe.silent_check import check_silent, check_warmup
 from api.trainers.diffusion_pipe.weights_check import check_files
-from api.trainers.run_protocol import RunProtocol
+from api.trainers.protocol.run import RunProtocol
 from api.trainers.trainer import Check, Command, Launch
 
 #: Stands in a plan's command where only the start tells the port: DeepSpeed's own default.

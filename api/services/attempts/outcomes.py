@@ -1,0 +1,201 @@
+"""What the end of an attempt amounts to: the trainer's own words, weighed against its exit and its checkpoints."""
+
+import errno
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from api.executors.executor import Outcome
+from api.models.training import (
+    RETRIED_BY_DEFAULT,
+    RETRIED_BY_ITSELF,
+    Cause,
+    CauseCode,
+    Checkpoint,
+    StopRung,
+    StopState,
+    TaskStatus,
+    TaskSummary,
+    TrainingRequest,
+)
+from api.trainers.protocol.error_lines import find_errors
+from api.trainers.protocol.output import Progress
+from api.trainers.trainer import Ending, Trainer
+
+#: Seconds before a retry: doubled with each try in a row, up to the bound.
+FIRST_WAIT = 5.0
+LONGEST_WAIT = 300.0
+
+#: What a machine says when it is short of something or stumbles: the next start may well succeed.
+PASSING = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR}
+    | {errno.EBUSY, errno.ETXTBSY, errno.ESTALE, errno.ETIMEDOUT}
+)
+
+#: Starts in a row that such a fault is given, with growing waits: five minutes in all.
+PASSING_TRIES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How an attempt ended, in a sentence, and why it failed if it did."""
+
+    status: TaskStatus
+    message: str
+    cause: Cause | None = None
+    is_passing: bool = False  #: it could not be started for a reason that may be gone by the next try
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Another try, in so many seconds. `counts`: it uses up one of max_retries."""
+
+    wait: float
+    counts: bool
+
+
+def judge_outcome(
+    outcome: Outcome,
+    trainer: Trainer,
+    stop: StopState | None,
+    progress: Progress,
+    last_lines: Sequence[str],
+    checkpoints: Sequence[Checkpoint],
+) -> Verdict:
+    """The verdict on an attempt that has ended. `checkpoints` are those of its run directory.
+
+    Both phrases are said after a checkpoint of the last step was saved, so they count for nothing without one.
+    """
+    said = outcome.phrases | progress.phrases
+    phrases: frozenset[str] = said if _is_borne_out(outcome, progress, checkpoints) else frozenset()
+    if trainer.completed_phrase in phrases and _ended_well(outcome, progress):
+        return Verdict(TaskStatus.COMPLETED, f'the trainer said "{trainer.completed_phrase}"')
+    stopped = None if stop is None else _judge_stop(outcome, trainer, stop, said, phrases)
+    if stopped is not None:
+        return stopped
+    cause = _cause(outcome, trainer, stop, progress, last_lines, phrases)
+    if cause.code is CauseCode.DID_NOT_TRAIN and trainer.completed_phrase in said:
+        detail = f'Its output has the words "{trainer.completed_phrase}", but it left no checkpoint of its last step.'
+        cause = replace(cause, detail=detail)
+    return Verdict(TaskStatus.FAILED, cause.detail, cause, outcome.error_number in PASSING)
+
+
+def could_not_start(error: Exception) -> Verdict:
+    """The verdict on an attempt whose supervisor could not be started."""
+    reason = error if isinstance(error, OSError) else error.__cause__
+    detail = f"The attempt could not be started: {error}."
+    cause = Cause(CauseCode.COULD_NOT_START, detail, "Look at what is named here; then resume or restart it.")
+    return Verdict(TaskStatus.FAILED, detail, cause, isinstance(reason, OSError) and reason.errno in PASSING)
+
+
+def _is_borne_out(outcome: Outcome, progress: Progress, checkpoints: Sequence[Checkpoint]) -> bool:
+    """Whether it made steps and left a whole checkpoint of its last, or of a later one: not every step is printed."""
+    steps = [step for step in (progress.step, outcome.last_step) if step is not None]
+    return any(one.is_complete and steps and (one.step is None or one.step >= max(steps)) for one in checkpoints)
+
+
+def _ended_well(outcome: Outcome, progress: Progress) -> bool:
+    """Whether it ended as a training that is done: after all its steps a rank may still crash while it is torn down."""
+    if outcome.exit_code == 0:
+        return True
+    if outcome.exit_code is None and outcome.signal is None:
+        return progress.total_steps is None or (progress.step or 0) >= progress.total_steps
+    return progress.step is not None and progress.step >= (progress.total_steps or math.inf)
+
+
+def _judge_stop(
+    outcome: Outcome, trainer: Trainer, stop: StopState, said: frozenset[str], phrases: frozenset[str]
+) -> Verdict | None:
+    """The verdict on a stop that was carried out; None when the attempt ended by itself meanwhile."""
+    if stop.cause is not None:
+        return Verdict(TaskStatus.FAILED, stop.cause.detail, stop.cause)
+    if trainer.stopped_phrase in phrases:
+        return Verdict(TaskStatus.STOPPED, "stopped with a checkpoint")
+    if outcome.reason == "stopped_before_start":
+        return Verdict(TaskStatus.STOPPED, "stopped before it was started")
+    if outcome.stop_rung in (StopRung.TERMINATE, StopRung.KILL):
+        how = "SIGTERM" if outcome.stop_rung is StopRung.TERMINATE else "SIGKILL"
+        return Verdict(TaskStatus.STOPPED, f"stopped by {how}, without a new checkpoint")
+    if trainer.stopped_phrase in said and outcome.exit_code == 0:
+        return Verdict(TaskStatus.STOPPED, "it quit as it was asked to, but left no checkpoint of its last step")
+    return None
+
+
+def _cause_by_reason(outcome: Outcome) -> Cause | None:
+    """The cause where the trainer has no part in it."""
+    if outcome.reason == "machine_restarted":
+        return Cause(
+            CauseCode.MACHINE_RESTARTED,
+            "The machine was restarted while it ran.",
+            "It is tried again by itself; resume it if that was not enough.",
+            said="machine_restarted",
+        )
+    if outcome.reason == "could_not_start":
+        return Cause(
+            CauseCode.COULD_NOT_START,
+            f"The trainer could not be started: {outcome.error or 'no reason is known'}.",
+            "Check DIFFUSION_PIPE_PYTHON and DIFFUSION_PIPE_ROOT, and that the service's user may execute them.",
+            said="could_not_start",
+        )
+    return None
+
+
+def _cause(
+    outcome: Outcome,
+    trainer: Trainer,
+    stop: StopState | None,
+    progress: Progress,
+    last_lines: Sequence[str],
+    phrases: frozenset[str],
+) -> Cause:
+    if (known := _cause_by_reason(outcome)) is not None:
+        return known
+    found = trainer.diagnose(
+        Ending(
+            exit_code=outcome.exit_code,
+            signal=outcome.signal,
+            stop_requested=stop is not None,
+            phrases=phrases,
+            last_lines=last_lines,
+            nan_in_a_row=progress.nan_in_a_row,
+        )
+    )
+    is_vague = found.code in (CauseCode.TRAINER_ERROR, CauseCode.DID_NOT_TRAIN, CauseCode.KILLED)
+    if outcome.reason == "supervisor_lost" and is_vague:
+        return Cause(
+            CauseCode.SUPERVISOR_LOST,
+            "The process that watched over the trainer was killed, and how the trainer ended was not seen.",
+            "It is tried again by itself; look for what kills processes of this user (the out-of-memory killer?).",
+            tuple(last_lines),
+            "supervisor_lost",
+        )
+    if stop is None and outcome.stop_rung is not None and found.code is CauseCode.KILLED:
+        return Cause(
+            CauseCode.KILLED,
+            "Its own supervisor ended it, by an order that this service did not give: a signal, or a file stop.json.",
+            "Find out who did (an administrator, the trainer itself), then resume it from its last checkpoint.",
+            found.last_lines,
+        )
+    if outcome.log_lost_bytes and is_vague and not find_errors(last_lines):
+        # Its last words are lost, and what kept the log from being written kept it from writing as well.
+        return Cause(
+            CauseCode.DISK_FULL,
+            f"The disk did not take the last {outcome.log_lost_bytes:,} bytes of its output: most likely it was full.",
+            "Free disk space (old checkpoints, caches), set keep_last_checkpoints, then resume.",
+            found.last_lines,
+        )
+    return found
+
+
+def plan_retry(
+    task: TaskSummary, request: TrainingRequest, cause: Cause, got_further: bool, is_passing: bool = False
+) -> Retry | None:
+    """Whether and when a failed task is tried again. `got_further`: the attempt made steps."""
+    in_a_row = 0 if got_further else task.retries_in_a_row
+    wait = min(LONGEST_WAIT, FIRST_WAIT * 2.0**in_a_row)
+    if in_a_row < (PASSING_TRIES if is_passing else RETRIED_BY_ITSELF.get(cause.code, 0)):
+        return Retry(0.0 if cause.code is CauseCode.PORT_IN_USE else wait, counts=False)
+    causes = RETRIED_BY_DEFAULT if request.retry_on is None else frozenset(request.retry_on)
+    if task.retries < request.max_retries and cause.code in causes:
+        return Retry(wait, counts=True)
+    return None

@@ -1,0 +1,210 @@
+"""Gives free GPUs to waiting tasks: a pass over the queue, and the claims that it leads to."""
+
+import logging
+import random
+import secrets
+import socket
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+from api.errors import Conflict
+from api.models.gpu import GPUOffer
+from api.models.lease import LeaseKind
+from api.models.reason import Reason
+from api.models.training import (
+    Attempt,
+    NewTask,
+    TaskStatus,
+    TaskSummary,
+)
+from api.services.attempts.reconciler import LEASE_SECONDS
+from api.services.attempts.retry_waits import RetryWaits
+from api.services.gpus.offers import list_offers
+from api.services.gpus.service import GPUService
+from api.services.training.resume_points import last_complete
+from api.services.training.scheduler import Circumstances, Pass, plan_pass
+from api.storage.attempts import AttemptStore, NewAttempt
+from api.storage.disk import describe_shortage
+from api.storage.leases import ResourceHeld
+from api.storage.task_files import TaskFiles, task_files
+from api.storage.tasks import TaskStore
+from api.trainers.trainer import Trainer
+from api.utils.clock import Clock
+from api.utils.foreign_trees import list_names
+
+logger = logging.getLogger(__name__)
+
+#: Where master ports are taken from: from the trainer's own default on, below the kernel's ephemeral ports.
+FIRST_PORT, LAST_PORT = 29_500, 30_999
+
+#: Times that a claim which cannot wait looks for GPUs again because somebody was first.
+CLAIM_TRIES = 16
+
+#: Seconds after which the reasons of a pass are not given any more: the loop makes two a second.
+DECISION_SECONDS = 5.0
+
+#: Without news a pass is followed by a rest so many times as long: 1,000 waiting tasks then cost 2 % of a core.
+REST_SHARE = 50.0
+LONGEST_REST = 3.0
+
+_JUST_QUEUED = Reason.of("it has just been put into the queue", "just_queued")
+
+
+class Dispatcher:
+    """The queue of this machine. One thread calls `dispatch`; anybody may ask why a task waits."""
+
+    def __init__(
+        self,
+        tasks: TaskStore,
+        attempts: AttemptStore,
+        gpus: GPUService,
+        trainers: Mapping[str, Trainer],
+        clock: Clock,
+        node: str,
+        storage_root: Path,
+        *,
+        max_concurrent: int = 0,
+        min_free_mb: int = 0,
+    ) -> None:
+        self._tasks = tasks
+        self._attempts = attempts
+        self._gpus = gpus
+        self._trainers = trainers
+        self._clock = clock
+        self._node = node
+        self._storage_root = storage_root
+        self._max_concurrent = max_concurrent
+        self._min_free_mb = min_free_mb
+        self._waits = RetryWaits(clock)
+        self._waiting: dict[str, Reason] = {}
+        self._decided_at = float("-inf")
+        self._rests_until = float("-inf")
+
+    def dispatch(self, news: bool = True) -> int:
+        """One pass: claims for every task that can begin; how many there were. Without news a long queue is gone over
+        less often.
+        """
+        began = self._clock.monotonic()
+        if not news and began < self._rests_until:
+            return 0
+        queue = self._tasks.queued()
+        decided = self.plan(queue) if queue else Pass()
+        self._note(decided)
+        now = self._clock.monotonic()
+        self._rests_until = now + min(LONGEST_REST, REST_SHARE * (now - began))
+        claimed = sum(self._claim(found.task, found.gpus) for found in decided.assignments)
+        if claimed:
+            self._gpus.note_change()
+        return claimed
+
+    def plan(self, queue: Sequence[TaskSummary]) -> Pass:
+        """What a pass over these tasks would decide now; nothing is changed."""
+        queue = sorted(self._waits.steady(queue), key=lambda task: (-task.priority, task.queued_at, task.serial))
+        counts = self._tasks.count_by_status()
+        caches = {lease.resource: lease.task_id for lease in self._attempts.leases(LeaseKind.CACHE)}
+        offers = list_offers(self._gpus.state)
+        around = Circumstances(
+            names=self._names(queue, [gpu.held_by for gpu in offers if gpu.held_by is not None]),
+            now=self._clock.now(),
+            active=sum(number for status, number in counts.items() if status.is_active),
+            max_concurrent=self._max_concurrent,
+            cache_holders=caches,
+            disk_problem=describe_shortage(self._storage_root, self._min_free_mb),
+        )
+        return plan_pass(queue, offers, around)
+
+    def _names(self, queue: Sequence[TaskSummary], holders: Sequence[str]) -> dict[str, str]:
+        known = {task.task_id: task.name for task in (*queue, *self._tasks.get_summaries(set(holders)).values())}
+        return {task_id: name for task_id, name in known.items() if name}
+
+    def why_waiting(self, task: TaskSummary) -> Reason | None:
+        """Why a queued task waits."""
+        if task.status is not TaskStatus.QUEUED:
+            return None
+        if self._clock.monotonic() - self._decided_at > DECISION_SECONDS:
+            # Another server gives the GPUs away, or none; what it would decide is the same.
+            self._note(self.plan(self._tasks.queued()))
+        return self._waiting.get(task.task_id) or _JUST_QUEUED
+
+    def _note(self, decided: Pass) -> None:
+        self._waiting, self._decided_at = decided.waiting, self._clock.monotonic()
+
+    def claim_at_once(self, new: NewTask, task: TaskSummary, actor: str) -> Attempt | None:
+        """Makes a task that does not wait, with its GPUs, unless others have a better right to them: then None."""
+        for _ in range(CLAIM_TRIES):
+            decided = self.plan([*self._tasks.queued(), task])
+            chosen = next((a for a in decided.assignments if a.task.task_id == task.task_id), None)
+            if chosen is None:
+                return None
+            try:
+                claim = self._new_attempt(task, chosen.gpus)
+                attempt = self._attempts.create_and_claim(new, claim, self._clock.now(), actor)
+            except ResourceHeld:
+                # Somebody was first, perhaps a moment ago; other GPUs may still be free.
+                self._gpus.note_change()
+                continue
+            self._gpus.note_change()
+            return attempt
+        return None
+
+    def _claim(self, task: TaskSummary, gpus: Sequence[GPUOffer]) -> bool:
+        try:
+            attempt = self._attempts.claim(self._new_attempt(task, gpus), self._clock.now())
+        except (ResourceHeld, Conflict) as error:
+            logger.info("somebody was first", extra={"task_id": task.task_id, "what": str(error)})
+            return False
+        logger.info("attempt claimed", extra={"attempt": attempt.uid, "gpus": list(attempt.gpu_indices)})
+        return True
+
+    def _new_attempt(self, task: TaskSummary, gpus: Sequence[GPUOffer]) -> NewAttempt:
+        files = task_files(self._storage_root, task.task_id)
+        run_dir, checkpoint = self._resume_point(task, files)
+        ordered = sorted(gpus, key=lambda gpu: gpu.index)
+        return NewAttempt(
+            task_id=task.task_id,
+            token=secrets.token_hex(16),
+            node=self._node,
+            gpu_uuids=tuple(gpu.uuid for gpu in ordered),
+            gpu_indices=tuple(gpu.index for gpu in ordered),
+            caches=task.caches,
+            master_port=self._free_port(),
+            directory_of=str(files.attempts),
+            known_run_dirs=_names_in(files.output),
+            run_dir=run_dir,
+            resumed_from=checkpoint,
+            expires_at=self._clock.now() + timedelta(seconds=LEASE_SECONDS),
+        )
+
+    def _resume_point(self, task: TaskSummary, files: TaskFiles) -> tuple[str | None, str | None]:
+        """The run directory and the checkpoint to go on from; nothing begins anew."""
+        trainer = self._trainers.get(task.trainer)
+        if task.resume is None or trainer is None:
+            return None, None
+        run_dir = trainer.find_run_dir(files.output)
+        if run_dir is None:
+            return None, None
+        last = last_complete(trainer.checkpoints(run_dir))
+        wanted = task.resume.checkpoint or (None if last is None else last.name)
+        return (None, None) if wanted is None else (str(run_dir), wanted)
+
+    def _free_port(self) -> int:
+        held = self._attempts.held_ports()
+        candidates = [port for port in range(FIRST_PORT, LAST_PORT + 1) if port not in held]
+        # In no order: a port that was just given up may linger.
+        random.shuffle(candidates)
+        return next((port for port in candidates if _is_free(port)), FIRST_PORT)
+
+
+def _is_free(port: int) -> bool:
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+        return True
+
+
+def _names_in(directory: Path) -> tuple[str, ...]:
+    return tuple(sorted(list_names(str(directory), levels=2)[0]))
