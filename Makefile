@@ -4,6 +4,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do $$p -c '
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+NPM    := sh tools/npm.sh $(BIN)/python
 RUN    := data/run
 PID    := $(RUN)/server.pid
 LOG    := $(RUN)/server.log
@@ -27,7 +28,7 @@ help: ## This list
 
 install: $(BIN)/.installed $(BIN)/.charts ## Make .venv and install what the service needs
 
-install-dev: $(BIN)/.installed-dev $(BIN)/.charts $(BIN)/.clients ## The same, and what tests, checks and benchmarks need
+install-dev: $(BIN)/.installed-dev $(BIN)/.charts node_modules/.installed ## The same, and what tests, checks and benchmarks need
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none was found on PATH." >&2; exit 1; }
@@ -47,11 +48,12 @@ $(BIN)/.charts: api/dashboard/package.json | $(BIN)/python
 	@sh api/dashboard/fetch.sh $(BIN)/python
 	@touch $@
 
-# What the tests make and check clients with. Without it those tests are skipped, so a failure is told and no more.
-$(BIN)/.clients: tests/clients/package.json | $(BIN)/.installed-dev
-	@sh tools/npm.sh $(BIN)/python install --prefix tests/clients --no-package-lock --ignore-scripts --no-audit --no-fund \
-	  --loglevel=error || echo "The generators of clients could not be fetched: their tests are skipped." >&2
-	@touch $@
+# What checks the scripts, and what the tests make clients with. Those tests are skipped without it, so a failure is told
+# and no more; make lint fails then.
+node_modules/.installed: package-lock.json | $(BIN)/.installed-dev
+	@$(NPM) ci --ignore-scripts --no-audit --no-fund --loglevel=error || \
+	  echo "What package.json names could not be fetched: the tests of clients are skipped, and make lint fails." >&2
+	@mkdir -p node_modules; touch $@
 
 charts: | $(BIN)/python ## Fetch the dashboard's charts again
 	@sh api/dashboard/fetch.sh $(BIN)/python
@@ -93,15 +95,18 @@ test-launcher: install-dev ## The tests that start DeepSpeed's own launcher, in 
 smoke: install-dev ## Whether a running server keeps its word: URL=http://host:8080, and WRITE=1 to start a training there
 	@SMOKE_URL="$(URL)" WRITE="$(WRITE)" $(BIN)/python -m pytest -n 0 tests/smoke $(ARGS)
 
-lint: install-dev ## Formatting, rules, types, import layers
+lint: install-dev ## Formatting, rules, types, import layers, spelling: of Python and of the dashboard's scripts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(NPM) run --silent lint
 
 format: install-dev ## Put the code into its format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(NPM) run --silent format
 
 check: lint test ## lint and test
 
@@ -114,11 +119,12 @@ demo: install ## A guided walk; starts a server of its own unless ARGS="--url ht
 # The lock files hold for every Python from the oldest on; what they pin already stays unless ARGS say otherwise.
 LOCK   := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
   --custom-compile-command "make lock"
-lock: | $(BIN)/python ## Write the lock files by the ranges in requirements*.txt; ARGS=--upgrade takes the newest
+lock: | $(BIN)/python ## Write the lock files by requirements*.txt and package.json; ARGS=--upgrade takes the newest
 	$(PIP) 'uv==0.13.9'
 	$(LOCK) $(ARGS) requirements.txt --output-file requirements.lock
 	$(LOCK) $(ARGS) --constraints requirements.lock requirements-dev.txt --output-file requirements-dev.lock
+	$(NPM) install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
 
 clean: ## Remove .venv and caches; keep data/
-	rm -rf $(VENV) api/dashboard/vendor tests/clients/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) api/dashboard/vendor node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -45,7 +45,7 @@ def test_every_status_of_the_service_has_a_word(group: str, names: type):
 
 
 def said_in_chinese() -> set[str]:
-    return set(re.findall(r"^  (\w+): ", SOURCES["i18n/zh_said.js"], re.MULTILINE))
+    return set(re.findall(r"^  (\w+):\s", SOURCES["i18n/zh_said.js"], re.MULTILINE))
 
 
 def test_every_reason_of_a_gpu_is_said_in_chinese():

@@ -67,8 +67,8 @@ export function reconcile(parent, parts, models, keyOf, make) {
   }
   let place = parent.firstElementChild;
   for (const model of models) {
-    let part = parts.get(keyOf(model));
-    if (!part) parts.set(keyOf(model), (part = make(model)));
+    const part = parts.get(keyOf(model)) ?? make(model);
+    parts.set(keyOf(model), part);
     part.update(model);
     if (part.element === place) place = place.nextElementSibling;
     else parent.insertBefore(part.element, place);

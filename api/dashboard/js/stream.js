@@ -106,12 +106,12 @@ export class Stream {
     source.onerror = () => {
       if (!isCurrent()) return;
       // CLOSED: the service answered, but not with a stream (too many). Otherwise it is gone, and so is the connection.
-      if (source.readyState === EventSource.CLOSED) this.#poll(watching, isCurrent);
+      if (source.readyState === EventSource.CLOSED) this.#poll(isCurrent);
       else this.#lose();
     };
   }
 
-  #poll(watching, isCurrent) {
+  #poll(isCurrent) {
     this.#source?.close();
     connection.set({ state: "polling", retryAt: null });
     this.#timer = setTimeout(() => isCurrent() && this.#open(), POLL_MS);

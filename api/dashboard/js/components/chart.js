@@ -39,7 +39,7 @@ export class Chart {
    * @param {(x: number) => string} [how.showX]
    * @param {(y: number) => string} [how.showY]
    * @param {boolean} [how.isTime] x is in Unix seconds
-     * @param {boolean} [how.hasLegend]
+   * @param {boolean} [how.hasLegend]
    * @param {string} [how.xLabel]
    */
   constructor(how) {
@@ -70,8 +70,10 @@ export class Chart {
       this.#destroy();
       fill(this.place, h("div", { class: "chart-empty" }, t("chart.empty")));
     } else if (!canPlot) fill(this.place, this.#table());
-    else if (this.#plot) (this.#plot.setData(this.#data, !this.#isZoomed), this.#isZoomed && this.#plot.redraw());
-    else this.#build();
+    else if (this.#plot) {
+      this.#plot.setData(this.#data, !this.#isZoomed);
+      if (this.#isZoomed) this.#plot.redraw();
+    } else this.#build();
     this.#sayLegend(null);
   }
 

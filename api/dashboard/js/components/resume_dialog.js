@@ -127,7 +127,14 @@ function gpuField() {
     { class: "input", id: "resume-gpus" },
     ["same", "any", "these"].map((value) => h("option", { value }, t(`resume.gpus.${value}`))),
   );
-  const number = h("input", { class: "input", type: "number", min: 1, step: 1, value: 1, "aria-label": t("gpu.count") });
+  const number = h("input", {
+    class: "input",
+    type: "number",
+    min: 1,
+    step: 1,
+    value: 1,
+    "aria-label": t("gpu.count"),
+  });
   const names = h("input", {
     class: "input",
     type: "text",

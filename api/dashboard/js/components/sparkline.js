@@ -118,7 +118,8 @@ function parts(points) {
 
 function trace(pen, part, x, y, height, stroke, colour) {
   const line = new Path2D();
-  part.forEach(([time, value], i) => (i ? line.lineTo(x(time), y(value)) : line.moveTo(x(time), y(value))));
+  // The first point of a path is where it begins, whatever is asked for.
+  for (const [time, value] of part) line.lineTo(x(time), y(value));
   const area = new Path2D(line);
   area.lineTo(x(part.at(-1)[0]), height);
   area.lineTo(x(part[0][0]), height);

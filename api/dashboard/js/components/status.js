@@ -34,7 +34,12 @@ export const isSpoiled = ({ metrics }) => metrics.nan_steps > 0 && metrics.curre
 
 /** Says so beside the status. */
 export const spoiledChip = () =>
-  h("span", { class: "spoiled chip", data: { tone: "warn" }, title: t("nan.last"), hidden: true }, icon("warn"), t("nan.chip"));
+  h(
+    "span",
+    { class: "spoiled chip", data: { tone: "warn" }, title: t("nan.last"), hidden: true },
+    icon("warn"),
+    t("nan.chip"),
+  );
 
 export const toneOf = (kind, status) => (KINDS[kind][status] ?? ["idle"])[0];
 

@@ -1,9 +1,9 @@
 // Short news in a corner; read out politely.
 
+import { Unreachable } from "../api.js";
 import { h } from "../dom.js";
 import { t } from "../i18n.js";
 import { icon } from "../icons.js";
-import { Unreachable } from "../api.js";
 
 const SHOWN_MS = { ok: 4000, bad: 12_000 };
 

@@ -13,7 +13,11 @@ export function waitingWords(text, code) {
   if (!text) return [];
   if (code?.code === "needs_gpus") return needs(code.params);
   if (code?.code === "tries_again") return [t("wait.tries_again", { time: duration(code.params.seconds) })];
-  if (code?.code === "caching") return between("wait.caching", code.params.tasks.flatMap((task, i) => [i > 0 && ", ", taskLink(task)]));
+  if (code?.code === "caching")
+    return between(
+      "wait.caching",
+      code.params.tasks.flatMap((task, i) => [i > 0 && ", ", taskLink(task)]),
+    );
   return [tell(text, code?.code, code?.params)];
 }
 
@@ -40,7 +44,9 @@ function obstacle({ kind, gpus, is_one: isOne, task_id: id, name, what, detail }
 }
 
 const taskLink = ({ task_id: id, name }) =>
-  /^train_/.test(id) ? h("a", { class: "foreign", href: taskAddress(id) }, name || id) : h("span", { class: "foreign" }, name || id);
+  /^train_/.test(id)
+    ? h("a", { class: "foreign", href: taskAddress(id) }, name || id)
+    : h("span", { class: "foreign" }, name || id);
 
 /** A sentence with nodes in the place of {task}. */
 function between(key, nodes, values = {}) {

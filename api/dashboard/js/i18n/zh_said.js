@@ -27,7 +27,8 @@ export const said = {
   event_stage_evaluating: "正在评估",
   event_stage_saving: "正在保存",
   event_checkpoint_complete: "检查点 {name} 已完成",
-  cuda_memory_remedy: "降低 micro_batch_size_per_gpu 或分辨率，设置 activation_checkpointing = true，提高 blocks_to_swap，或用 pipeline_stages 使用更多 GPU；在 WSL2 下 blocks_to_swap 需要锁页内存，应降低它",
+  cuda_memory_remedy:
+    "降低 micro_batch_size_per_gpu 或分辨率，设置 activation_checkpointing = true，提高 blocks_to_swap，或用 pipeline_stages 使用更多 GPU；在 WSL2 下 blocks_to_swap 需要锁页内存，应降低它",
   shared_memory_remedy: "增大 /dev/shm（容器用 --shm-size 或 --ipc=host），或降低 map_num_proc",
   disk_full_remedy: "清理磁盘（旧检查点、缓存），设置 keep_last_checkpoints，然后继续训练",
   host_memory_remedy: "降低 blocks_to_swap、map_num_proc 或 caching_batch_size，减少同时运行的任务，或增加内存",
@@ -37,9 +38,11 @@ export const said = {
   hub_refused_remedy: "在模型页面接受许可，并在 `env` 中以 HF_TOKEN 提供令牌；或先下载并填写其目录",
   hub_unreachable_remedy: "在有网络的地方下载，然后在请求中填写其目录或文件",
   missing_file_remedy: "改正请求中的路径，或把文件放到该处；本服务的用户必须能读取它",
-  nccl_timeout_remedy: "继续训练；若再次发生，设置 NCCL_P2P_DISABLE=1 与 NCCL_IB_DISABLE=1，或更大的 DEEPSPEED_TIMEOUT（分钟）",
+  nccl_timeout_remedy:
+    "继续训练；若再次发生，设置 NCCL_P2P_DISABLE=1 与 NCCL_IB_DISABLE=1，或更大的 DEEPSPEED_TIMEOUT（分钟）",
   killed_on_stop_remedy: "从最后一个检查点继续训练",
-  killed_for_memory_remedy: "在 `dmesg` 中查看内核的说明；降低 blocks_to_swap、map_num_proc 或 caching_batch_size，减少同时运行的任务，或增加内存",
+  killed_for_memory_remedy:
+    "在 `dmesg` 中查看内核的说明；降低 blocks_to_swap、map_num_proc 或 caching_batch_size，减少同时运行的任务，或增加内存",
   killed_outside_remedy: "查明是谁结束的（关机、管理员、限额），然后从最后一个检查点继续训练",
   crashed_remedy: "查看日志末尾；原生代码崩溃往往说明驱动、CUDA 与训练器的软件包不匹配",
   quit_unasked_remedy: "查明是谁写入了该文件，然后继续训练",

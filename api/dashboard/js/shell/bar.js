@@ -1,6 +1,6 @@
 // The bar on top: where one is, whether the connection lives, language and colours.
 
-import { h, fill, setAttribute, setText } from "../dom.js";
+import { fill, h, setAttribute, setText } from "../dom.js";
 import { language, switchLanguage, t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { remember } from "../settings.js";
@@ -28,7 +28,12 @@ export function bar(app) {
   const element = h(
     "header",
     { class: "bar" },
-    h("a", { class: "brand", href: "#/", "aria-label": "Diffusion-Pipe" }, h("img", { src: iconURL(), alt: "" }), h("span", {}, "Diffusion-Pipe")),
+    h(
+      "a",
+      { class: "brand", href: "#/", "aria-label": "Diffusion-Pipe" },
+      h("img", { src: iconURL(), alt: "" }),
+      h("span", {}, "Diffusion-Pipe"),
+    ),
     h("nav", { class: "nav", "aria-label": t("nav") }, links),
     h(
       "div",
@@ -68,9 +73,9 @@ export function bar(app) {
   return {
     element,
     mark(name) {
-      links.forEach((link, i) =>
-        setAttribute(link, "aria-current", ENTRIES[i].name === name || ENTRIES[i].also.includes(name) ? "page" : null),
-      );
+      for (const [i, entry] of ENTRIES.entries()) {
+        setAttribute(links[i], "aria-current", entry.name === name || entry.also.includes(name) ? "page" : null);
+      }
     },
   };
 }

@@ -1,11 +1,11 @@
 // A GPU as a card: four readings with bars and lines, the task on it, who holds its memory, what is wrong with it.
 
 import { api } from "../../api.js";
-import { h, setAttribute, setText } from "../../dom.js";
-import { t } from "../../i18n.js";
 import { meter } from "../../components/meter.js";
 import { Sparkline } from "../../components/sparkline.js";
 import { statusChip, toneOf } from "../../components/status.js";
+import { h, setAttribute, setText } from "../../dom.js";
+import { t } from "../../i18n.js";
 import { machine, now } from "../../machine.js";
 import { gpuAddress } from "../../router.js";
 import { condition } from "./condition.js";
@@ -104,7 +104,9 @@ export function gpuCard(first, range, { isPage = false, drawn = () => {} } = {})
 
   function isDue() {
     const age = (performance.now() - askedAt) / 1000;
-    const rest = isSettled ? Math.max(DETAILS_SECONDS, DETAILS_SECONDS_EACH * (machine.value?.gpus.length ?? 0)) : PROCESSES_SECONDS;
+    const rest = isSettled
+      ? Math.max(DETAILS_SECONDS, DETAILS_SECONDS_EACH * (machine.value?.gpus.length ?? 0))
+      : PROCESSES_SECONDS;
     return askedStatus !== statusOf(gpu) || age > rest;
   }
 

@@ -1,9 +1,9 @@
 // Why a GPU is in its status, what is wrong with it, and what to do.
 
-import { fill, h } from "../../dom.js";
-import { t, tell } from "../../i18n.js";
 import { prose } from "../../components/prose.js";
 import { note } from "../../components/status.js";
+import { fill, h } from "../../dom.js";
+import { t, tell } from "../../i18n.js";
 import { machine } from "../../machine.js";
 
 const TONES = { degraded: "warn", unhealthy: "bad" };

@@ -1,11 +1,11 @@
 // What happened to GPUs: changes of status and health, Xid errors.
 
-import { h } from "../../dom.js";
-import { isKnown } from "../../format.js";
-import { t, tell, word } from "../../i18n.js";
 import { prose } from "../../components/prose.js";
 import { table } from "../../components/table.js";
 import { time } from "../../components/time.js";
+import { h } from "../../dom.js";
+import { isKnown } from "../../format.js";
+import { t, tell, word } from "../../i18n.js";
 import { gpuAddress } from "../../router.js";
 
 const TONES = { critical: "bad", warning: "warn" };

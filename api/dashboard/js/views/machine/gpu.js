@@ -1,11 +1,11 @@
 // One GPU: its card, its lines in full, who is on it, and what is known about it.
 
 import { api } from "../../api.js";
+import { Chart } from "../../components/chart.js";
+import { note } from "../../components/status.js";
 import { fill, h } from "../../dom.js";
 import { clockTime, gigabytes, isKnown, UNKNOWN } from "../../format.js";
 import { t } from "../../i18n.js";
-import { Chart } from "../../components/chart.js";
-import { note } from "../../components/status.js";
 import { machine } from "../../machine.js";
 import { gpuCard } from "./card.js";
 import { eventTable } from "./events.js";
@@ -126,7 +126,10 @@ function factList(gpu) {
     clocks: isKnown(gpu.clocks?.current.sm) ? `${gpu.clocks.current.sm} / ${gpu.clocks.max.sm ?? UNKNOWN} MHz` : null,
     pstate: isKnown(gpu.pstate) ? `P${gpu.pstate}` : null,
     // An idle GPU runs slowly because nobody asks it to do more.
-    throttle: gpu.throttle_reasons?.filter((reason) => reason !== "gpu_idle").map((reason) => reason.replaceAll("_", " ")).join(", "),
+    throttle: gpu.throttle_reasons
+      ?.filter((reason) => reason !== "gpu_idle")
+      .map((reason) => reason.replaceAll("_", " "))
+      .join(", "),
     slowdown: isKnown(gpu.temperature.slowdown) ? `${gpu.temperature.slowdown} °C` : null,
     memtemp: isKnown(gpu.temperature.memory) ? `${gpu.temperature.memory} °C` : null,
     fan: isKnown(gpu.fan_speed) ? `${gpu.fan_speed} %` : null,

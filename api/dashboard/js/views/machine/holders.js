@@ -1,10 +1,10 @@
 // Who holds a GPU's memory: from its details, which the snapshot does not carry.
 
-import { h, fill } from "../../dom.js";
-import { gigabytes, UNKNOWN } from "../../format.js";
-import { t } from "../../i18n.js";
 import { table } from "../../components/table.js";
 import { time } from "../../components/time.js";
+import { fill, h } from "../../dom.js";
+import { gigabytes, UNKNOWN } from "../../format.js";
+import { t } from "../../i18n.js";
 import { taskAddress } from "../../router.js";
 
 const SHOWN = 4;

@@ -1,10 +1,10 @@
 // The task on a GPU: its name as a link, and how far it is.
 
 import { api } from "../../api.js";
+import { meter } from "../../components/meter.js";
 import { h, setAttribute, setText } from "../../dom.js";
 import { duration, isKnown, percent, UNKNOWN } from "../../format.js";
 import { t, word } from "../../i18n.js";
-import { meter } from "../../components/meter.js";
 import { taskAddress } from "../../router.js";
 
 const FOREIGN = { isForeign: true };

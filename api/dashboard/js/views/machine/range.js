@@ -1,7 +1,7 @@
 // How far back lines and charts go: one choice for all screens, remembered.
 
-import { t } from "../../i18n.js";
 import { segments } from "../../components/segments.js";
+import { t } from "../../i18n.js";
 import { recall, remember } from "../../settings.js";
 import { RANGES } from "./history.js";
 

@@ -1,10 +1,10 @@
 // The machine in a few figures.
 
 import { api } from "../../api.js";
+import { meter } from "../../components/meter.js";
 import { h, setText } from "../../dom.js";
 import { count, duration, gigabytes, isKnown, percent, UNKNOWN } from "../../format.js";
 import { t } from "../../i18n.js";
-import { meter } from "../../components/meter.js";
 
 const OVERVIEW_SECONDS = 30;
 

@@ -1,11 +1,11 @@
 // A GPU as a tile, for machines with many: one line, one bar, three figures. Its page has the rest.
 
-import { h, setAttribute, setText } from "../../dom.js";
-import { percent, unit, isKnown, gigabytes, UNKNOWN } from "../../format.js";
-import { t, tell } from "../../i18n.js";
 import { meter } from "../../components/meter.js";
 import { Sparkline } from "../../components/sparkline.js";
 import { statusChip, toneOf } from "../../components/status.js";
+import { h, setAttribute, setText } from "../../dom.js";
+import { gigabytes, isKnown, percent, UNKNOWN, unit } from "../../format.js";
+import { t, tell } from "../../i18n.js";
 import { now } from "../../machine.js";
 import { gpuAddress } from "../../router.js";
 import { History } from "./history.js";
@@ -39,7 +39,8 @@ export function gpuTile(first, range) {
   const redraw = () => line.update(history.get(METRIC), now() - history.seconds, now());
 
   function sayTask() {
-    if (!gpu.current_task) return tell(gpu.status_reason ?? "", gpu.status_reason_code?.code, gpu.status_reason_code?.params);
+    if (!gpu.current_task)
+      return tell(gpu.status_reason ?? "", gpu.status_reason_code?.code, gpu.status_reason_code?.params);
     return nameOf(gpu.current_task.task_id, () => setText(task, sayTask()))?.name || gpu.current_task.task_id;
   }
 

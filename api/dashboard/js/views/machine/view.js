@@ -1,12 +1,12 @@
 // The machine: what its GPUs are, do, and are held by.
 
 import { api } from "../../api.js";
+import { prose } from "../../components/prose.js";
+import { segments } from "../../components/segments.js";
+import { note } from "../../components/status.js";
 import { fill, h, reconcile } from "../../dom.js";
 import { t } from "../../i18n.js";
 import { icon } from "../../icons.js";
-import { prose } from "../../components/prose.js";
-import { note } from "../../components/status.js";
-import { segments } from "../../components/segments.js";
 import { machine } from "../../machine.js";
 import { recall, remember } from "../../settings.js";
 import { soon } from "../../soon.js";
@@ -99,7 +99,8 @@ export function open(app) {
     figures.update(snapshot);
     fill(
       problem,
-      snapshot.source_problem && note("bad", h("strong", {}, t("driver.problem")), h("p", {}, prose(snapshot.source_problem))),
+      snapshot.source_problem &&
+        note("bad", h("strong", {}, t("driver.problem")), h("p", {}, prose(snapshot.source_problem))),
       !gpus.length && nothing(),
     );
     counts.textContent = sayCounts(gpus);

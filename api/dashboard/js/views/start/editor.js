@@ -54,7 +54,10 @@ export function tomlEditor(name, label, placeholder, changed) {
     changed();
   }
 
-  area.addEventListener("input", () => (number(), changed()));
+  area.addEventListener("input", () => {
+    number();
+    changed();
+  });
   area.addEventListener("scroll", () => (gutter.scrollTop = area.scrollTop));
   file.addEventListener("change", async () => file.files[0] && take(await file.files[0].text()));
   element.addEventListener("dragover", (event) => event.preventDefault());

@@ -1,9 +1,9 @@
 // Which GPUs: any so many, or exactly these.
 
+import { statusChip } from "../../components/status.js";
 import { fill, h } from "../../dom.js";
 import { gigabytes } from "../../format.js";
 import { t } from "../../i18n.js";
-import { statusChip } from "../../components/status.js";
 import { machine } from "../../machine.js";
 import { numberInput } from "./fields.js";
 import { findingItem } from "./findings.js";

@@ -34,7 +34,13 @@ export function keptFields(changed) {
     const label = t("kept.drop", { name });
     const button = h(
       "button",
-      { class: "icon-button small", type: "button", "aria-label": label, title: label, on: { click: () => drop(remove) } },
+      {
+        class: "icon-button small",
+        type: "button",
+        "aria-label": label,
+        title: label,
+        on: { click: () => drop(remove) },
+      },
       icon("cross"),
     );
     return [h("dt", {}, h("code", {}, name)), h("dd", {}, shown, button)];
@@ -76,7 +82,10 @@ export function keptFields(changed) {
     /** The request that was begun with, less what was left out; a draft keeps masks, and nothing that was typed. */
     base(isDraft) {
       if (isDraft || !request.env) return request;
-      const env = Object.entries(request.env).map(([name, value]) => [name, value === MASK ? secrets.get(name)?.value : value]);
+      const env = Object.entries(request.env).map(([name, value]) => [
+        name,
+        value === MASK ? secrets.get(name)?.value : value,
+      ]);
       return { ...request, env: Object.fromEntries(env.filter(([, value]) => value)) };
     },
     show(findings) {

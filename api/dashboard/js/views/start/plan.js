@@ -1,12 +1,12 @@
 // What a start would do.
 
+import { gpuNames } from "../../components/gpus.js";
+import { scrollable } from "../../components/scroll.js";
+import { note } from "../../components/status.js";
+import { waitingWords } from "../../components/waiting.js";
 import { h } from "../../dom.js";
 import { count, gigabytes, isKnown } from "../../format.js";
 import { t } from "../../i18n.js";
-import { gpuNames } from "../../components/gpus.js";
-import { waitingWords } from "../../components/waiting.js";
-import { scrollable } from "../../components/scroll.js";
-import { note } from "../../components/status.js";
 
 /** @param {any} found the answer of validate */
 export function planView({ plan, gpus }) {
@@ -16,7 +16,13 @@ export function planView({ plan, gpus }) {
     ? t("plan.memory.each", { gb: gigabytes(plan.estimated_memory_mb) })
     : t("unknown");
   return [
-    gpus?.waiting_reason ? note("idle", h("strong", {}, t("plan.waits")), h("p", {}, waitingWords(gpus.waiting_reason, gpus.waiting_reason_code))) : null,
+    gpus?.waiting_reason
+      ? note(
+          "idle",
+          h("strong", {}, t("plan.waits")),
+          h("p", {}, waitingWords(gpus.waiting_reason, gpus.waiting_reason_code)),
+        )
+      : null,
     h(
       "dl",
       { class: "facts" },

@@ -8,7 +8,16 @@ const GPU_FIELDS = ["gpu_id", "gpu_ids", "gpu_count"];
 const FILE_FIELDS = ["config", "dataset", "config_toml", "dataset_toml"];
 
 /** Fields that have a place of their own in the form. */
-const OWN_PLACE = new Set(["model_type", "name", "description", "priority", "min_memory", "env", ...GPU_FIELDS, ...FILE_FIELDS]);
+const OWN_PLACE = new Set([
+  "model_type",
+  "name",
+  "description",
+  "priority",
+  "min_memory",
+  "env",
+  ...GPU_FIELDS,
+  ...FILE_FIELDS,
+]);
 
 /**
  * A request with the form's parts in the place of its own; a part that is undefined takes its field away.
@@ -32,7 +41,7 @@ const isEmpty = (value) => typeof value === "object" && Object.keys(value).lengt
 export function masksIn(value, at = "") {
   if (value === MASK) return [at];
   if (!value || typeof value !== "object") return [];
-  return Object.entries(value).flatMap(([key, inner]) => masksIn(inner, `${at}/${escape(key)}`));
+  return Object.entries(value).flatMap(([key, inner]) => masksIn(inner, `${at}/${escapeKey(key)}`));
 }
 
-const escape = (key) => key.replaceAll("~", "~0").replaceAll("/", "~1");
+const escapeKey = (key) => key.replaceAll("~", "~0").replaceAll("/", "~1");

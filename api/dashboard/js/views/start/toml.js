@@ -24,7 +24,9 @@ export function lineOf(text, pointer) {
 /** What `[model] type` says, or "". A single `type = …` that was pasted alone is meant so, too. */
 export function modelTypeIn(text) {
   const entries = [...keysOf(text)];
-  const own = entries.find(({ path }) => path.join("/") === "model/type") ?? entries.find(({ path }) => path.join("/") === "type");
+  const own =
+    entries.find(({ path }) => path.join("/") === "model/type") ??
+    entries.find(({ path }) => path.join("/") === "type");
   const inline = entries.find(({ path }) => path.join("/") === "model")?.value;
   const found = own ? /^(["'])(.*?)\1/.exec(own.value ?? "") : /\btype\s*=\s*(["'])(.*?)\1/.exec(inline ?? "");
   return found?.[2] ?? "";
@@ -32,7 +34,8 @@ export function modelTypeIn(text) {
 
 /** The pointers of the keys whose value is this text. */
 export function pointersOf(text, wanted) {
-  const is = (value) => value !== undefined && [`"${wanted}"`, `'${wanted}'`].some((quoted) => value.startsWith(quoted));
+  const is = (value) =>
+    value !== undefined && [`"${wanted}"`, `'${wanted}'`].some((quoted) => value.startsWith(quoted));
   return [...keysOf(text)].filter(({ value }) => is(value)).map(({ path }) => `/${path.join("/")}`);
 }
 

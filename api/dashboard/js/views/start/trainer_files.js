@@ -1,10 +1,10 @@
 // The trainer's two files as text, and the model type, which follows what the configuration says.
 
 import { api } from "../../api.js";
-import { fill, h } from "../../dom.js";
-import { t, tell } from "../../i18n.js";
 import { prose } from "../../components/prose.js";
 import { note } from "../../components/status.js";
+import { fill, h } from "../../dom.js";
+import { t, tell } from "../../i18n.js";
 import { MODEL_TYPES } from "../../model_types.js";
 import { tomlEditor } from "./editor.js";
 import { formField, selectInput } from "./fields.js";
@@ -23,7 +23,10 @@ export function trainerFiles(changed) {
     input: selectInput(MODEL_TYPES.map((name) => [name, name])),
   });
   model.input.value = "flux";
-  const config = tomlEditor("config", t("config.toml"), CONFIG_HINT, () => (follow(), changed()));
+  const config = tomlEditor("config", t("config.toml"), CONFIG_HINT, () => {
+    follow();
+    changed();
+  });
   const dataset = tomlEditor("dataset", t("dataset.toml"), DATASET_HINT, changed);
   const trainers = h("div", { class: "stack" });
   const element = h("div", { class: "stack" }, trainers, model.element, config.element, dataset.element);

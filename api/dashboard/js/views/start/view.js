@@ -1,13 +1,13 @@
 // Starting a training: the trainer's two files, or the toy; checked before it is sent.
 
 import { api, Refused } from "../../api.js";
-import { fill, h } from "../../dom.js";
-import { t } from "../../i18n.js";
-import { icon } from "../../icons.js";
 import { scrollable } from "../../components/scroll.js";
 import { segments } from "../../components/segments.js";
 import { note } from "../../components/status.js";
 import { attempt, toast, toastError } from "../../components/toast.js";
+import { fill, h } from "../../dom.js";
+import { t } from "../../i18n.js";
+import { icon } from "../../icons.js";
 import { go, taskAddress } from "../../router.js";
 import { formField, numberInput, textInput } from "./fields.js";
 import { findingItem, findingsOf } from "./findings.js";
@@ -20,8 +20,8 @@ import { trainerFiles } from "./trainer_files.js";
 
 const DRAFT = "draft";
 
-/** @param {import("../../main.js").App} app @param {import("../../router.js").Place} place */
-export function open(app, place) {
+/** @param {import("../../main.js").App} _app @param {import("../../router.js").Place} place */
+export function open(_app, place) {
   let mode = "toy";
   let key = newKey();
   const changed = () => {
@@ -73,7 +73,10 @@ export function open(app, place) {
       { value: "toml", label: t("mode.toml") },
     ],
     mode,
-    (value) => (setMode(value), changed()),
+    (value) => {
+      setMode(value);
+      changed();
+    },
   );
 
   function setMode(value) {
@@ -226,7 +229,9 @@ async function prefill(taskId, choose) {
     if (!found) return;
     const { request, plan, model_type: model } = found;
     const isToy = model === "toy" && !request.config_toml;
-    const texts = request.config_toml ? null : { config: plan.files["config.toml"], dataset: plan.files["dataset.toml"] ?? "" };
+    const texts = request.config_toml
+      ? null
+      : { config: plan.files["config.toml"], dataset: plan.files["dataset.toml"] ?? "" };
     choose({ mode: isToy ? "toy" : "toml", request, texts });
     return;
   }

@@ -1,9 +1,9 @@
 // The curves of a training.
 
+import { Chart, join } from "../../components/chart.js";
 import { h } from "../../dom.js";
 import { count, isKnown } from "../../format.js";
 import { t } from "../../i18n.js";
-import { Chart, join } from "../../components/chart.js";
 import { recall, remember } from "../../settings.js";
 import { smooth, speed } from "./series.js";
 
@@ -121,7 +121,9 @@ export function smallCharts(store) {
     draw: lazily(() => {
       for (const { chart, pick } of charts) chart.set(join([pick()]));
     }),
-    close: () => charts.forEach(({ chart }) => chart.close()),
+    close() {
+      for (const { chart } of charts) chart.close();
+    },
   };
 }
 

@@ -1,9 +1,9 @@
 // Why a training failed, what to do about it, and the last that it said.
 
-import { fill, h } from "../../dom.js";
-import { t, tell, word } from "../../i18n.js";
 import { prose } from "../../components/prose.js";
 import { note } from "../../components/status.js";
+import { fill, h } from "../../dom.js";
+import { t, tell, word } from "../../i18n.js";
 
 export function failureView() {
   const element = h("div");
@@ -19,7 +19,14 @@ export function failureView() {
             "bad",
             !failure.detail.startsWith(title) && h("strong", {}, title),
             h("p", { class: "foreign" }, prose(failure.detail)),
-            failure.remedy && h("p", { class: "foreign" }, h("b", {}, t("remedy")), " ", prose(tell(failure.remedy, `${failure.said}_remedy`))),
+            failure.remedy &&
+              h(
+                "p",
+                { class: "foreign" },
+                h("b", {}, t("remedy")),
+                " ",
+                prose(tell(failure.remedy, `${failure.said}_remedy`)),
+              ),
             failure.last_lines?.length > 0 &&
               h("details", { open: true }, h("summary", { class: "soft" }, t("last.lines")), lines),
           ),

@@ -1,12 +1,12 @@
 // What a training made: checkpoints and files, to download.
 
 import { artifactURL } from "../../api.js";
+import { table } from "../../components/table.js";
+import { time } from "../../components/time.js";
 import { fill, h } from "../../dom.js";
 import { bytes, count } from "../../format.js";
 import { t, word } from "../../i18n.js";
 import { icon } from "../../icons.js";
-import { table } from "../../components/table.js";
-import { time } from "../../components/time.js";
 
 const fileName = (path) => path.split("/").slice(-2).join("/");
 

@@ -1,10 +1,10 @@
 // What the GPUs of a training did while it ran.
 
 import { api } from "../../api.js";
+import { Chart, join } from "../../components/chart.js";
 import { h } from "../../dom.js";
 import { clockTime, isKnown, seconds } from "../../format.js";
 import { t } from "../../i18n.js";
-import { Chart, join } from "../../components/chart.js";
 import { now } from "../../machine.js";
 
 const COLOURS = ["--series-1", "--series-2", "--series-3", "--series-4", "--series-5"];

@@ -1,16 +1,16 @@
 // What a training is, how far it is, and what can be done with it.
 
 import { actionsFor } from "../../actions.js";
-import { fill, h, setText } from "../../dom.js";
-import { count, duration, figure, isKnown, percent, UNKNOWN, unit } from "../../format.js";
-import { t, word } from "../../i18n.js";
-import { icon } from "../../icons.js";
 import { gpuLinks } from "../../components/gpus.js";
 import { meter } from "../../components/meter.js";
 import { LEVELS, stepsOf } from "../../components/progress.js";
 import { isFinished, isSpoiled, note, spoiledChip, statusChip } from "../../components/status.js";
-import { waitingWords } from "../../components/waiting.js";
 import { setTime, time } from "../../components/time.js";
+import { waitingWords } from "../../components/waiting.js";
+import { fill, h, setText } from "../../dom.js";
+import { count, duration, figure, isKnown, percent, UNKNOWN, unit } from "../../format.js";
+import { t, word } from "../../i18n.js";
+import { icon } from "../../icons.js";
 import { taskAddress } from "../../router.js";
 
 function stat(key) {

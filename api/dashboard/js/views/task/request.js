@@ -1,12 +1,12 @@
 // What was asked for, and the files that the trainer reads; its attempts.
 
+import { gpuNames } from "../../components/gpus.js";
+import { segments } from "../../components/segments.js";
+import { table } from "../../components/table.js";
+import { time } from "../../components/time.js";
 import { fill, h } from "../../dom.js";
 import { count, duration, isKnown, seconds, UNKNOWN } from "../../format.js";
 import { t, word } from "../../i18n.js";
-import { gpuNames } from "../../components/gpus.js";
-import { time } from "../../components/time.js";
-import { segments } from "../../components/segments.js";
-import { table } from "../../components/table.js";
 
 export function requestView() {
   const element = h("section", { class: "panel", "aria-label": t("request") });

@@ -1,10 +1,10 @@
 // The pictures that a training drew, newest first; one at a time in large.
 
 import { artifactURL } from "../../api.js";
+import { openDialog } from "../../components/dialog.js";
 import { fill, h } from "../../dom.js";
 import { t } from "../../i18n.js";
 import { icon } from "../../icons.js";
-import { openDialog } from "../../components/dialog.js";
 
 const PICTURES = /\.(png|jpe?g|webp|gif|avif|bmp)$/i;
 const MOST = 200;

@@ -1,11 +1,11 @@
 // What a training went through: a band of its statuses and stages over time, with its checkpoints; below it each event.
 
+import { scrollable } from "../../components/scroll.js";
+import { isFinished } from "../../components/status.js";
+import { time } from "../../components/time.js";
 import { fill, h } from "../../dom.js";
 import { duration, seconds, utcTime } from "../../format.js";
 import { t, tell, word } from "../../i18n.js";
-import { isFinished } from "../../components/status.js";
-import { scrollable } from "../../components/scroll.js";
-import { time } from "../../components/time.js";
 import { now } from "../../machine.js";
 
 const TONES = { failed: "bad", stopping: "warn", warning: "warn", completed: "ok" };
@@ -95,7 +95,9 @@ export function timeline() {
 
 /** Its type and what came of it are its code; of an end the message says more than they do. */
 const messageOf = ({ type, current, message }) =>
-  tell(message, `event_${type}_${type === "checkpoint" ? (current ? "complete" : "removed") : current}`, { name: current });
+  tell(message, `event_${type}_${type === "checkpoint" ? (current ? "complete" : "removed") : current}`, {
+    name: current,
+  });
 
 function sums(parts) {
   const by = new Map();

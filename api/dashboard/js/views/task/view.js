@@ -1,10 +1,10 @@
 // One training: how it goes, what it says, what it made, and what became of it.
 
 import { api } from "../../api.js";
+import { isFinished, note } from "../../components/status.js";
 import { fill, h } from "../../dom.js";
 import { percent } from "../../format.js";
 import { t, word } from "../../i18n.js";
-import { isFinished, note } from "../../components/status.js";
 import { go } from "../../router.js";
 import { soon } from "../../soon.js";
 import { lossPanel, smallCharts } from "./charts.js";

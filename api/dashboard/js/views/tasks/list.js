@@ -1,11 +1,11 @@
 // A list of tasks with its pages.
 
 import { api } from "../../api.js";
+import { isFinished } from "../../components/status.js";
 import { fill, h, reconcile } from "../../dom.js";
 import { count } from "../../format.js";
 import { t } from "../../i18n.js";
 import { icon } from "../../icons.js";
-import { isFinished } from "../../components/status.js";
 import { taskRow } from "./row.js";
 
 // Why a task waits changes without a word.

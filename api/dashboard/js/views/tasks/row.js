@@ -1,15 +1,15 @@
 // A task in the list.
 
 import { actionsFor } from "../../actions.js";
-import { fill, h, setText } from "../../dom.js";
-import { count, duration, figure, isKnown, seconds } from "../../format.js";
-import { t } from "../../i18n.js";
 import { gpuLinks } from "../../components/gpus.js";
 import { menuButton } from "../../components/menu.js";
 import { progressBar } from "../../components/progress.js";
 import { isFinished, isSpoiled, spoiledChip, statusChip } from "../../components/status.js";
 import { setTime, time } from "../../components/time.js";
 import { waitingWords } from "../../components/waiting.js";
+import { fill, h, setText } from "../../dom.js";
+import { count, duration, figure, isKnown, seconds } from "../../format.js";
+import { t } from "../../i18n.js";
 import { taskAddress } from "../../router.js";
 
 /** Seconds from its start to its end. */

@@ -1,10 +1,10 @@
 // All tasks: what runs, then what waits in the order in which it is served, then what has ended.
 
+import { segments } from "../../components/segments.js";
 import { fill, h } from "../../dom.js";
 import { percent } from "../../format.js";
 import { t, word } from "../../i18n.js";
 import { icon } from "../../icons.js";
-import { segments } from "../../components/segments.js";
 import { MODEL_TYPES } from "../../model_types.js";
 import { note } from "../../router.js";
 import { soon } from "../../soon.js";

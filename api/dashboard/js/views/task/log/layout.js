@@ -1,14 +1,16 @@
 // Where the lines of a log lie: each is one row high, or, when they are wrapped, as many as its characters need.
 
 // What a terminal and a browser draw twice as wide: the scripts of East Asia, and pictures.
-const WIDE = /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1faff}]/gu;
+const WIDE =
+  /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1faff}]/gu;
+const NOT_ASCII = /[^\p{ASCII}]/u;
 const TAB = 8;
 
 /** Rows that a text takes at so many characters a row. It may be one too many where characters are wide. */
 function rowsOf(text, columns) {
   const tabs = text.includes("\t") ? text.split("\t").length - 1 : 0;
   // Plain ASCII is the rule, and its length is its width.
-  const wide = /^[\x00-\x7f]*$/.test(text) ? 0 : (text.match(WIDE)?.length ?? 0);
+  const wide = NOT_ASCII.test(text) ? (text.match(WIDE)?.length ?? 0) : 0;
   return Math.max(1, Math.ceil((text.length + wide + tabs * (TAB - 1)) / columns));
 }
 
@@ -22,8 +24,7 @@ export class Layout {
     this.#lines = lines;
     if (columns === null) return;
     this.#above = new Uint32Array(lines.length + 1);
-    for (let i = 0; i < lines.length; i += 1)
-      this.#above[i + 1] = this.#above[i] + rowsOf(lines[i].message, columns);
+    for (let i = 0; i < lines.length; i += 1) this.#above[i + 1] = this.#above[i] + rowsOf(lines[i].message, columns);
   }
 
   /** Rows of all lines. */

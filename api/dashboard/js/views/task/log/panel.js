@@ -1,12 +1,12 @@
 // The log of a training: followed, paused, filtered, searched; only what can be seen is drawn.
 
 import { logDownloadURL } from "../../../api.js";
+import { segments } from "../../../components/segments.js";
+import { attempt } from "../../../components/toast.js";
 import { h, setAttribute, setText } from "../../../dom.js";
 import { bytes, count } from "../../../format.js";
 import { t } from "../../../i18n.js";
 import { icon } from "../../../icons.js";
-import { segments } from "../../../components/segments.js";
-import { attempt } from "../../../components/toast.js";
 import { recall, remember } from "../../../settings.js";
 import { LogLines } from "./lines.js";
 import { Rows } from "./rows.js";
@@ -278,8 +278,10 @@ export function logPanel(taskId) {
       drawSoon();
     },
     add({ logs, next_offset: next }) {
-      if (isPaused) (held.push({ lines: logs, next }), drawSoon());
-      else add(logs, next);
+      if (isPaused) {
+        held.push({ lines: logs, next });
+        drawSoon();
+      } else add(logs, next);
     },
     setPartial(line) {
       if (isPaused) return;

@@ -45,7 +45,7 @@ export class LogSearch {
     if (!length) return null;
     if (this.at < 0 && offset !== null) {
       const after = this.results.findIndex((each) => each.offset > offset);
-      this.at = by > 0 ? (after < 0 ? 0 : after) : (after < 0 ? length : after) - 1;
+      this.at = by > 0 ? Math.max(0, after) : (after < 0 ? length : after) - 1;
       if (this.at < 0) this.at = length - 1;
     } else this.at = (this.at + by + length) % length;
     return this.results[this.at];
