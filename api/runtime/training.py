@@ -39,7 +39,7 @@ from api.utils.clock import Clock
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
+class TrainingParts:
     """The use cases, the loop behind them, and the trainers by name."""
 
     service: TrainingService
@@ -62,7 +62,7 @@ def build_training(
     *,
     database: Database,
     events: GPUEvents,
-) -> Training:
+) -> TrainingParts:
     """Builds every part once; starts nothing. Unless an executor is given, attempts run on this machine."""
     root = config.storage_root.absolute()
     known: list[Trainer] = [
@@ -118,7 +118,7 @@ def build_training(
         tasks, attempts, checker, dispatcher, reconciler, trainers, gpus, clock, root, loop.wake, wishes
     )
     saving = CheckpointSaving(service, tasks, attempts, trainers, clock)
-    return Training(service, saving, loop, found, trainers)
+    return TrainingParts(service, saving, loop, found, trainers)
 
 
 def _build_leaderships(
