@@ -102,6 +102,8 @@ lint: install-dev ## Formatting, rules, types, import layers, spelling: of Pytho
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 	$(NPM) run --silent lint
+	$(BIN)/python tools/openapi.py build/openapi.json
+	$(NPM) run --silent types
 
 format: install-dev ## Put the code into its format
 	$(BIN)/ruff format .
