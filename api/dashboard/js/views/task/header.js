@@ -47,19 +47,21 @@ export function taskHeader(changed) {
     elapsed: stat("stat.elapsed"),
   };
   let drawn = "";
+  let choices = [];
 
   /** @param {API.Task} task */
   function showActions(task) {
-    const choices = actionsFor(task, changed);
+    choices = actionsFor(task, changed);
     const key = choices.map(({ label }) => label).join() + task.priority;
     if (key === drawn) return;
     drawn = key;
     fill(
       actions,
-      choices.map((choice) =>
+      // A button of the same label stays, and does what is right for the task as it is when it is pressed.
+      choices.map((choice, place) =>
         h(
           "button",
-          { class: `button ${choice.danger ? "danger" : ""}`, on: { click: choice.run } },
+          { class: `button ${choice.danger ? "danger" : ""}`, on: { click: () => choices[place].run() } },
           icon(choice.icon),
           choice.label,
         ),
