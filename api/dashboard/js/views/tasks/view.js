@@ -134,7 +134,7 @@ export function open(app, place) {
   /** @param {number} step */
   function move(step) {
     const links = lists.flatMap((each) => (each.element.hidden ? [] : each.links));
-    const at = links.findIndex((link) => link === document.activeElement);
+    const at = links.indexOf(/** @type {HTMLAnchorElement} */ (document.activeElement));
     const next = links[at < 0 ? (step > 0 ? 0 : links.length - 1) : Math.min(links.length - 1, Math.max(0, at + step))];
     next?.focus();
     next?.closest(".task-row")?.scrollIntoView({ block: "nearest" });
