@@ -47,6 +47,7 @@ export function taskHeader(changed) {
     elapsed: stat("stat.elapsed"),
   };
   let drawn = "";
+  /** @type {import("../../components/menu.js").Choice[]} */
   let choices = [];
 
   /** @param {API.Task} task */
