@@ -17,7 +17,7 @@ URL    ?= http://127.0.0.1:8080
 WRITE  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev charts dev background stop status logs test test-launcher smoke lint format check bench demo lock clean
+.PHONY: help install install-dev charts dev background stop status logs test test-launcher smoke lint script-types format check bench demo lock clean
 
 help: ## This list
 	@echo "Diffusion-Pipe API: GPUs and diffusion training by HTTP"
@@ -102,6 +102,10 @@ lint: install-dev ## Formatting, rules, types, import layers, spelling: of Pytho
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 	$(NPM) run --silent lint
+	@$(MAKE) --no-print-directory script-types
+
+# Against the types of the document that the service gives.
+script-types: install-dev ## Types of the dashboard's scripts; lint does this too
 	$(BIN)/python tools/openapi.py build/openapi.json
 	$(NPM) run --silent types
 
