@@ -27,6 +27,7 @@ def test_findings_beyond_the_bound_are_counted_and_no_more():
         assert findings.takes_warnings == (number < MAX_MISTAKES)
         findings.error(f"/{number}", "It is wrong.")
         findings.warn(f"/{number}", "It is odd.")
+    findings.error("/0", "It is wrong.")
     assert findings.error_count == MAX_MISTAKES + 5
     assert len(findings.errors) == len(findings.warnings) == MAX_MISTAKES + 1
     assert "5 more" in findings.errors[-1].message
