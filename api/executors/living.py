@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from api.executors.attempt.ended import has_outcome
 from api.executors.executor import AttemptRef, Living
 from api.executors.records import Described, parse_spec
 from api.executors.survey import Survey
@@ -35,7 +36,7 @@ def _living(
     directory: Path, described: Described, supervisor: ProcessIdentity | None, members: tuple[ProcessIdentity, ...]
 ) -> Living:
     ref = AttemptRef(described.uid, directory, Path(described.log_directory))
-    return Living(ref, described.gpu_uuids, supervisor, members)
+    return Living(ref, described.gpu_uuids, supervisor, members, has_outcome(str(directory)))
 
 
 def _read_spec(directory: Path) -> Described | None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -27,6 +27,7 @@ from api.executors.living import list_living
 from api.executors.log_files import LogFiles
 from api.executors.ordering import give_order
 from api.executors.place import Place, is_held_open, is_locked
+from api.executors.ports import pick_port
 from api.executors.pulse import FROZEN_SECONDS, Pulses
 from api.executors.records import Runner, damaged_outcome, parse_lock, parse_outcome, parse_runner
 from api.executors.spec import describe
@@ -68,7 +69,7 @@ class LocalExecutor:
 
     `env` is the environment of the supervisors themselves. They need none, unless their Python needs LD_LIBRARY_PATH.
     One without a sign of life for `frozen_seconds` is ended, and so replaced by the next. Attempts get a control group
-    each, where that is permitted and wanted.
+    each, where that is permitted and wanted. `pids_by_gpu` says who is at work on each GPU, by the driver's word.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class LocalExecutor:
         env: Mapping[str, str] | None = None,
         frozen_seconds: float = FROZEN_SECONDS,
         use_cgroups: bool = True,
+        pids_by_gpu: Callable[[], Mapping[str, Collection[int]] | None] = lambda: None,
     ) -> None:
         self._python = python
         self._node = node or socket.gethostname()
@@ -85,6 +87,7 @@ class LocalExecutor:
         self._place = Place.here(self._node)
         self._frozen_seconds = frozen_seconds
         self._use_cgroups = use_cgroups
+        self._pids_by_gpu = pids_by_gpu
         self._submitting = threading.Lock()
         self._lock = threading.Lock()  # of what follows
         self._started: dict[Path, _Started] = {}
@@ -342,6 +345,26 @@ class LocalExecutor:
         give_order(ref.directory, Order(file, order.checkpoint_seconds, order.terminate_seconds), supervisor)
 
     # Looking closer
+
+    def used_gpus(self, ref: AttemptRef) -> Collection[str] | None:
+        at_work = self._pids_by_gpu()
+        if at_work is None:
+            return None
+        own = set(self.survivors(ref))
+        return frozenset(uuid for uuid, pids in at_work.items() if not own.isdisjoint(pids))
+
+    def free_port(self, node: str, held: Collection[int]) -> int:
+        return pick_port(held)
+
+    def lost_bytes(self, ref: AttemptRef) -> int | None:
+        try:
+            runner = parse_runner(read(str(ref.directory / "runner.json")))
+        except OSError:
+            return None
+        return None if runner is None or runner.log_lost_bytes is None else max(0, runner.log_lost_bytes)
+
+    def open_log(self, log_directory: Path) -> LogFiles:
+        return LogFiles(log_directory)
 
     def read_log(self, ref: AttemptRef, offset: int, limit: int) -> tuple[int, bytes]:
         """Raises OSError."""
