@@ -6,7 +6,7 @@ from pathlib import Path
 
 from api.executors.executor import (
     AttemptRef,
-    Living,
+    LivingAttempt,
     Log,
     NodeState,
     Observation,
@@ -68,7 +68,7 @@ class FakeExecutor:
         self._taken_ports: frozenset[int] = frozenset()
         self._used_gpus: dict[str, frozenset[str]] = {}
         self._lost_bytes: dict[str, int] = {}
-        self._living: tuple[Living, ...] = ()
+        self._living: tuple[LivingAttempt, ...] = ()
         self._survivors: dict[str, tuple[int, ...]] = {}
 
     # What a test says
@@ -123,7 +123,7 @@ class FakeExecutor:
         """These processes still carry the attempt's marker."""
         self._survivors[uid] = pids
 
-    def finds(self, *living: Living) -> None:
+    def finds(self, *living: LivingAttempt) -> None:
         """These live, whoever knows of them."""
         self._living = living
 
@@ -150,7 +150,7 @@ class FakeExecutor:
     def survivors(self, ref: AttemptRef) -> Sequence[int]:
         return self._survivors.get(ref.uid, ())
 
-    def living(self, root: Path, locate: Callable[[str], Path | None]) -> Sequence[Living]:
+    def living(self, root: Path, locate: Callable[[str], Path | None]) -> Sequence[LivingAttempt]:
         return self._living
 
     def used_gpus(self, ref: AttemptRef) -> Collection[str] | None:

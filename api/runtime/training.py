@@ -15,7 +15,7 @@ from api.services.attempts.reconciler import Reconciler, StopTimes
 from api.services.attempts.starter import AttemptStarter
 from api.services.attempts.stop_wishes import StopWishes
 from api.services.attempts.strays import Strays
-from api.services.attempts.unwatched import Unwatched
+from api.services.attempts.unwatched_attempts import UnwatchedAttempts
 from api.services.attempts.updates import TrainingNews
 from api.services.gpus.events import GPUEvents
 from api.services.gpus.offers import list_pids, name_gpus
@@ -115,7 +115,7 @@ def build_training(
         max_concurrent=config.max_concurrent_tasks,
         min_free_mb=config.min_free_disk_mb,
     )
-    unwatched = Unwatched(tasks, attempts, Leaders(database), clock, node, root)
+    unwatched = UnwatchedAttempts(tasks, attempts, Leaders(database), clock, node, root)
     lock = FileLock(root / "trainings.lock")
     watching, leading = _build_leaderships(database, ServerIdentity.own(node, root), lock, clock)
     loop = TrainingLoop(reconciler, dispatcher, found, unwatched, attempts.has_work, watching, leading, lock)

@@ -7,7 +7,7 @@ from typing import Protocol
 from starlette.types import Message, Receive, Send
 
 from api.errors import ServiceError
-from api.shell.crossing import reading_headers
+from api.shell.cross_origin import reading_headers
 from api.utils.documents import Document, HeaderList, reply_with
 from api.utils.envelope import JSON, encode_error
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
 from api.live.addresses import Asked, Opener
-from api.live.blocking_reads import ReadingThreads
+from api.live.blocking_reads import BlockingReads
 from api.live.delivery import Frames
 from api.live.frames import Frame, closing_frame
 from api.live.streams.log_query import FollowQuery, parse_follow_query
@@ -15,13 +15,13 @@ from api.services.logs.follower import Follower, LogFeeds, Tail
 from api.services.logs.service import LogService
 
 
-def create_log_stream(logs: LogService, feeds: LogFeeds, reading: ReadingThreads) -> Opener:
+def create_log_stream(logs: LogService, feeds: LogFeeds, reads: BlockingReads) -> Opener:
     """The log of a task as it grows, and how the task ended."""
 
     @asynccontextmanager
     async def open_stream(asked: Asked) -> AsyncIterator[Frames]:
         query = parse_follow_query(asked)
-        source = await reading.read(logs.find, asked.arguments["task_id"])
+        source = await reads.read(logs.find, asked.arguments["task_id"])
         async with feeds.follow(source, query.start, query.wanted) as follower:
             yield _frames(follower)
 
@@ -52,11 +52,11 @@ def frame(batch: LogBatch) -> Frame:
     return Frame(MessageType(batch.kind), batch.json, None if batch.kind == "partial" else str(batch.next_offset))
 
 
-def follow_task_log(logs: LogService, feeds: LogFeeds, reading: ReadingThreads) -> FollowLog:
+def follow_task_log(logs: LogService, feeds: LogFeeds, reads: BlockingReads) -> FollowLog:
     """The same log as a part of the stream of its task."""
 
     async def follow(task_id: str, start: int | Tail) -> AsyncGenerator[LogPiece, None]:
-        source = await reading.read(logs.find, task_id)
+        source = await reads.read(logs.find, task_id)
         async with feeds.follow(source, start) as follower:
             async for batch in follower:
                 yield batch

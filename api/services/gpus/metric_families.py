@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from api.models.reading import ECCErrors, MemoryRepair, ProcessKind
-from api.services.gpus.judged import JudgedGPU
+from api.services.gpus.judgement import JudgedGPU
 
 MIB = 1024 * 1024
 _COMPUTE_MODES = {"default": 0, "prohibited": 2, "exclusive_process": 3}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from api.models.reading import MIGSlice
 from api.models.snapshot import GPUSnapshot
-from api.services.gpus.judged import JudgedGPU
+from api.services.gpus.judgement import JudgedGPU
 from api.services.gpus.metric_families import DCGM_FAMILIES, MIB, SMI_FAMILIES, Family, scaled
 
 _VERSION_NUMBER = re.compile(r"\d{1,6}(?:\.\d{1,6})?")

@@ -9,8 +9,7 @@ from api.models.reading import FaultKind, XidEvent
 from api.models.snapshot import GPUReading, GPUSnapshot
 from api.models.task import RegisteredTask
 from api.services.gpus.events import GPUEvents, describe_xid, xid_severity
-from api.services.gpus.judged import JudgedGPU
-from api.services.gpus.judgement import DRAINING_SECONDS, Circumstances, is_stale, judge
+from api.services.gpus.judgement import DRAINING_SECONDS, Circumstances, JudgedGPU, is_stale, judge
 from api.services.gpus.metrics import XidCount
 from api.services.gpus.xid_history import XidHistory
 from api.utils.clock import Clock

@@ -272,7 +272,7 @@ def _is_text(path: Path) -> bool:
     try:
         text.decode()
     except UnicodeDecodeError as error:
-        # A character may be cut in two where the reading ended.
+        # A character may be cut in two where the read ended.
         return len(text) == _MOST_CAPTION_BYTES and error.start > len(text) - 4
     return True
 

@@ -74,10 +74,10 @@ def write_files(
 
 def read_again(request: TrainingRequest) -> tuple[Document, Document]:
     """The documents of a request that was checked before. Raises ValueError when it cannot be read after all."""
-    reading = read(request, Findings())
-    if reading.config is None or reading.dataset is None:
+    wanted = read(request, Findings())
+    if wanted.config is None or wanted.dataset is None:
         raise ValueError("The configuration cannot be read; check the request first.")
-    return reading.config, reading.dataset
+    return wanted.config, wanted.dataset
 
 
 def _owned_values(values: Mapping[str, Any], owned: Mapping[toml_files.Path, Any]) -> dict[str, Any]:

@@ -18,27 +18,27 @@ _TWO_FORMS = "Give `config` and `dataset`, or `config_toml` and `dataset_toml`."
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Configuration:
     """The two documents of a request; one that cannot be read is None."""
 
     config: Document | None = None
     dataset: Document | None = None
 
 
-def read(request: TrainingRequest, findings: Findings) -> Reading:
+def read(request: TrainingRequest, findings: Findings) -> Configuration:
     """Reads whichever form the request has, and says what is wrong with the form."""
     is_text = request.config_toml is not None or request.dataset_toml is not None
     is_structured = bool(request.config) or bool(request.dataset)
     if is_text and is_structured:
         findings.error("", "The request gives its configuration both as text and structured.", _TWO_FORMS)
-        return Reading()
+        return Configuration()
     if not is_text and not is_structured:
         findings.error("", "The request has no configuration.", _TWO_FORMS)
-        return Reading()
+        return Configuration()
     return _read_text(request, findings) if is_text else _read_structured(request, findings)
 
 
-def _read_text(request: TrainingRequest, findings: Findings) -> Reading:
+def _read_text(request: TrainingRequest, findings: Findings) -> Configuration:
     found: list[Document | None] = []
     for name, text in (("config_toml", request.config_toml), ("dataset_toml", request.dataset_toml)):
         if not isinstance(text, str):
@@ -47,13 +47,13 @@ def _read_text(request: TrainingRequest, findings: Findings) -> Reading:
             continue
         values = toml_files.parse(text, pointer(name), findings)
         found.append(None if values is None else Document(values, pointer(name)))
-    return Reading(*found)
+    return Configuration(*found)
 
 
-def _read_structured(request: TrainingRequest, findings: Findings) -> Reading:
+def _read_structured(request: TrainingRequest, findings: Findings) -> Configuration:
     config = _structured(request.config, "config", findings)
     dataset = _structured(request.dataset, "dataset", findings)
-    return Reading(
+    return Configuration(
         config=None if config is None else _flatten(config, request.model_type, findings),
         dataset=None if dataset is None else _rename_directories(dataset, findings),
     )

@@ -18,7 +18,7 @@ from api.trainers.diffusion_pipe.media import REASONING_SECONDS, Budget, Looks, 
 from api.trainers.diffusion_pipe.model_check import Variant, check_model, find_variant, read_type
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.optimizer_check import check_optimizer
-from api.trainers.diffusion_pipe.request import Reading, read
+from api.trainers.diffusion_pipe.request import Configuration, read
 from api.trainers.diffusion_pipe.silent_check import check_silent, check_warmup
 from api.trainers.diffusion_pipe.weights_check import check_files
 from api.trainers.protocol.run import RunProtocol
@@ -91,10 +91,10 @@ class DiffusionPipe(RunProtocol):
             findings.error(problem.pointer, problem.message, problem.remedy)
         made = None
         try:
-            reading = read(request, findings)
-            known = self._check_documents(request, reading, findings)
+            given = read(request, findings)
+            known = self._check_documents(request, given, findings)
             if not findings.errors:
-                made = self._plan(request, reading, known, output_dir.absolute(), findings)
+                made = self._plan(request, given, known, output_dir.absolute(), findings)
         except TooLong:
             findings.error(
                 "",
@@ -120,8 +120,8 @@ class DiffusionPipe(RunProtocol):
             raise ValueError("This request cannot be prepared; check it first.")
         return command.build(self._python, self._root, request, launch, written)
 
-    def _check_documents(self, request: TrainingRequest, reading: Reading, findings: Findings) -> _Known:
-        config = reading.config
+    def _check_documents(self, request: TrainingRequest, given: Configuration, findings: Findings) -> _Known:
+        config = given.config
         model_type = read_type(config, request.model_type, findings)
         variant = find_variant(config, model_type, self._root) if model_type is not None else None
         training, evaluation = read_batches(config or Document({}, ""), request.gpu_count, findings)
@@ -129,8 +129,8 @@ class DiffusionPipe(RunProtocol):
         if config is not None:
             self._check_config(config, request, known, findings)
         around = Circumstances(variant, training, self._root, self._looks, Budget(self._budget_seconds))
-        if reading.dataset is not None:
-            known.outcome = check_dataset(reading.dataset, around, findings)
+        if given.dataset is not None:
+            known.outcome = check_dataset(given.dataset, around, findings)
         if config is not None:
             around = Circumstances(variant, evaluation, self._root, self._looks, around.budget)
             known.evaluations = check_eval_datasets(config, around, findings)
@@ -149,9 +149,9 @@ class DiffusionPipe(RunProtocol):
         check_silent(config, known.model_type, request, findings)
 
     def _plan(
-        self, request: TrainingRequest, reading: Reading, known: _Known, output_dir: Path, findings: Findings
+        self, request: TrainingRequest, given: Configuration, known: _Known, output_dir: Path, findings: Findings
     ) -> TrainingPlan | None:
-        config, dataset, variant = reading.config, reading.dataset, known.variant
+        config, dataset, variant = given.config, given.dataset, known.variant
         if config is None or dataset is None or variant is None or self._root is None or self._python is None:
             return None
         # Which attempt it will be, on which GPUs, by which port, is known at the start only.

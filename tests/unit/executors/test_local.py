@@ -10,7 +10,7 @@ import pytest
 from api.executors.attempt.processes import read_stat
 from api.executors.executor import AttemptRef, Phase
 from api.executors.local import LocalExecutor
-from api.executors.survey import Survey
+from api.executors.process_survey import Survey
 from api.models.task import ProcessIdentity
 
 
@@ -84,7 +84,7 @@ def test_a_record_that_is_none_tells_of_no_loss(ref: AttemptRef, content: str):
 def test_an_attempt_uses_the_gpus_on_which_the_driver_sees_its_processes(
     ref: AttemptRef, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("api.executors.local.list_left", lambda uid, directory, cgroup: [51, 52])
+    monkeypatch.setattr("api.executors.local.list_leftovers", lambda uid, directory, cgroup: [51, 52])
     at_work = {"GPU-a": (51, 7), "GPU-b": (7,), "GPU-c": (52,), "GPU-d": ()}
     executor = LocalExecutor(sys.executable, "here", {}, pids_by_gpu=lambda: at_work)
     assert executor.used_gpus(ref) == {"GPU-a", "GPU-c"}

@@ -16,8 +16,7 @@ from api.models.reading import (
 )
 from api.models.snapshot import GPUReading, GPUSnapshot
 from api.models.task import ProcessIdentity, RegisteredTask, TaskType
-from api.services.gpus.judged import JudgedGPU
-from api.services.gpus.judgement import Circumstances, judge
+from api.services.gpus.judgement import Circumstances, JudgedGPU, judge
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 MONOTONIC = 1000.0

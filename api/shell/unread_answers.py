@@ -45,7 +45,7 @@ class _Held:
     size: int
 
 
-class Unread:
+class UnreadAnswers:
     """Who holds how much. Lives in the event loop."""
 
     def __init__(self, limit: int = MAX_UNREAD_BYTES) -> None:
