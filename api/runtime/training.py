@@ -41,7 +41,7 @@ from api.utils.clock import Clock
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
+class TrainingParts:
     """The use cases, the loop behind them, and the trainers by name."""
 
     service: TrainingService
@@ -65,7 +65,7 @@ def build_training(
     *,
     database: Database,
     events: GPUEvents,
-) -> Training:
+) -> TrainingParts:
     """Builds every part once; starts nothing. Unless an executor is given, attempts run on this machine."""
     root = config.storage_root.absolute()
     known: list[Trainer] = [
@@ -135,7 +135,7 @@ def build_training(
         LostOutput(executor, root),
     )
     saving = CheckpointSaving(service, tasks, attempts, trainers, clock)
-    return Training(service, saving, loop, found, trainers, executor)
+    return TrainingParts(service, saving, loop, found, trainers, executor)
 
 
 def _build_leaderships(

@@ -18,7 +18,7 @@ from api.services.attempts.reconciler import LEASE_SECONDS, StopTimes
 from api.services.gpus.events import GPUEvents
 from api.services.gpus.service import GPUService
 from api.storage.leases import ResourceHeld
-from api.storage.strays import Found, StrayStore
+from api.storage.strays import FoundAttempt, StrayStore
 from api.storage.task_files import task_files
 from api.trainers.trainer import Trainer
 from api.utils.clock import Clock
@@ -98,14 +98,14 @@ class Strays:
         named = _UID.fullmatch(uid)
         return None if named is None else task_files(self._root, named["task"]).attempts / named["number"]
 
-    def _found(self, living: LivingAttempt) -> Found:
+    def _found(self, living: LivingAttempt) -> FoundAttempt:
         task_id, _, number = living.ref.uid.rpartition(".")
         indices = self._gpus.state.indices
         # A trainer can write its own record: what it is at work on counts besides.
         used = set(self._executor.used_gpus(living.ref) or ()).difference(living.gpu_uuids)
         uuids = (*living.gpu_uuids, *sorted(used))
         numbers = tuple(index for uuid in uuids if (index := indices.get(uuid)) is not None)
-        return Found(living.ref.uid, task_id, int(number), str(living.ref.directory), uuids, numbers)
+        return FoundAttempt(living.ref.uid, task_id, int(number), str(living.ref.directory), uuids, numbers)
 
     def _adopt(self, living: LivingAttempt) -> bool:
         found = self._found(living)
