@@ -52,7 +52,7 @@ from api.services.training.preview import preview
 from api.services.training.request_check import RequestChecker
 from api.services.training.resume_changes import change_request
 from api.services.training.resume_points import last_complete
-from api.services.training.stop_waiting import StopWaiting
+from api.services.training.stop_waiters import StopWaiters
 from api.services.training.view import (
     Waiting,
     show_details,
@@ -113,7 +113,7 @@ class TrainingService:
         self._storage_root = storage_root
         self._wake = wake
         self._forecast = QueueForecast(tasks, gpus, clock)
-        self._waiting = StopWaiting()
+        self._waiting = StopWaiters()
 
     # -- beginning -------------------------------------------------------------------------------------------------
 
