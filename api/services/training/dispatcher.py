@@ -9,7 +9,7 @@ from pathlib import Path
 from api.errors import Conflict
 from api.executors.executor import Executor
 from api.models.gpu import GPUOffer
-from api.models.lease import LeaseKind
+from api.models.lease import LEASE_SECONDS, LeaseKind
 from api.models.reason import Reason
 from api.models.training import (
     Attempt,
@@ -17,7 +17,6 @@ from api.models.training import (
     TaskStatus,
     TaskSummary,
 )
-from api.services.attempts.reconciler import LEASE_SECONDS
 from api.services.attempts.retry_waits import RetryWaits
 from api.services.gpus.offers import list_offers
 from api.services.gpus.service import GPUService
