@@ -32,7 +32,7 @@ from api.executors.records import Runner, damaged_outcome, parse_lock, parse_out
 from api.executors.spec import describe
 from api.executors.survey import Survey, supervises, survey
 from api.models.task import ProcessIdentity
-from api.utils.foreign_files import ForeignFile, make_directory, open_own, read, read_with_status, status_of
+from api.utils.foreign_files import TROUBLE, ForeignFile, make_directory, open_own, read, read_with_status, status_of
 
 logger = logging.getLogger(__name__)
 
@@ -45,10 +45,7 @@ _REMEMBERED_OUTCOMES = 4096
 _LOCK_HELD = 3  # the supervisor's exit code when another one has the attempt
 
 #: What keeps a directory from being looked into; anything else says something about its files.
-_BLINDING = frozenset(
-    {errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN}
-    | {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
-)
+_BLINDING = TROUBLE | {errno.EACCES, errno.EPERM}
 
 
 @dataclass(frozen=True, slots=True)

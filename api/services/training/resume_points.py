@@ -1,7 +1,8 @@
-"""Which checkpoint a training goes on from when none is named."""
+"""Which checkpoint a training goes on from."""
 
 from collections.abc import Sequence
 
+from api.errors import NoCheckpoint
 from api.models.training import Checkpoint
 
 
@@ -12,3 +13,17 @@ def last_complete(checkpoints: Sequence[Checkpoint]) -> Checkpoint | None:
     """
     complete = [found for found in checkpoints if found.is_complete]
     return next((found for found in complete if found.is_latest), complete[-1] if complete else None)
+
+
+def choose_checkpoint(task_id: str, checkpoints: Sequence[Checkpoint], wanted: str | None) -> Checkpoint:
+    """The complete one of this name, or by default the last. Raises NoCheckpoint."""
+    complete = [found for found in checkpoints if found.is_complete]
+    last = last_complete(complete)
+    if wanted is None and last is not None:
+        return last
+    for checkpoint in complete:
+        if checkpoint.name == wanted:
+            return checkpoint
+    names = [checkpoint.name for checkpoint in complete]
+    what = "has no complete checkpoint" if wanted is None else f'has no complete checkpoint "{wanted}"'
+    raise NoCheckpoint(f"{task_id} {what}; restart begins anew.", data={"checkpoints": names})
