@@ -1,9 +1,20 @@
 """Which checkpoint a training goes on from."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from api.errors import NoCheckpoint
 from api.models.training import Checkpoint
+from api.models.training_view import CheckpointList
+from api.trainers.trainer import Trainer
+
+
+def find_checkpoints(trainer: Trainer | None, output_dir: Path) -> CheckpointList:
+    """Those in the newest run directory of a task. Raises OSError where they cannot be read."""
+    run_dir = None if trainer is None else trainer.find_run_dir(output_dir)
+    if trainer is None or run_dir is None:
+        return CheckpointList(None, ())
+    return CheckpointList(str(run_dir), trainer.checkpoints(run_dir))
 
 
 def last_complete(checkpoints: Sequence[Checkpoint]) -> Checkpoint | None:

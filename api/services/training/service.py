@@ -52,7 +52,7 @@ from api.services.training.forecast import QueueForecast
 from api.services.training.preview import preview
 from api.services.training.request_check import RequestChecker
 from api.services.training.resume_changes import change_request
-from api.services.training.resume_points import choose_checkpoint
+from api.services.training.resume_points import choose_checkpoint, find_checkpoints
 from api.services.training.stop_waiting import StopWaiting
 from api.services.training.view import (
     Waiting,
@@ -310,11 +310,8 @@ class TrainingService:
         return self._show(self._tasks.get(task_id), ())
 
     def _show(self, known: TrainingTask, checkpoints: tuple[Checkpoint, ...]) -> TaskDetails:
-        task, attempts, files = (
-            self._wishes.show(known),
-            self._attempts.of_task(known.task_id),
-            self._files(known.task_id),
-        )
+        task, attempts = self._wishes.show(known), self._attempts.of_task(known.task_id)
+        files = self._files(known.task_id)
         details = show_details(
             task,
             attempts,
@@ -359,11 +356,7 @@ class TrainingService:
         return self._checkpoints(self._tasks.get_summary(task_id))
 
     def _checkpoints(self, task: TaskSummary) -> CheckpointList:
-        trainer = self._trainers.get(task.trainer)
-        run_dir = None if trainer is None else trainer.find_run_dir(self._files(task.task_id).output)
-        if trainer is None or run_dir is None:
-            return CheckpointList(None, ())
-        return CheckpointList(str(run_dir), trainer.checkpoints(run_dir))
+        return find_checkpoints(self._trainers.get(task.trainer), self._files(task.task_id).output)
 
     def get_artifacts(self, task_id: str) -> list[Artifact]:
         """Every file that a task made, by path. Raises TaskNotFound, OSError."""

@@ -159,7 +159,8 @@ def _latest(run_dir: Path, found: list[_Found]) -> str | None:
     try:
         name = read(str(run_dir / LATEST))[:100].decode("ascii", "replace").strip()
     except OSError as error:
-        return _nothing(error)
+        _leave_out(error)
+        return None
     if _NAME.fullmatch(name):
         return name
     # It was torn while it was written; by then every file of the newest checkpoint was on the disk.
@@ -179,14 +180,15 @@ def _read_judged(run_dir: Path) -> dict[str, Any]:
     try:
         content = json.loads(read(str(run_dir / _JUDGED)))
     except OSError as error:
-        return _nothing(error) or {}
+        _leave_out(error)
+        return {}
     except (ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 
 
-def _nothing(error: OSError) -> None:
-    """What a file tells that is not there or not ours. Raises the error again where it says nothing about the file."""
+def _leave_out(error: OSError) -> None:
+    """Raises the error again where it does not say that a file is not there, or none of ours."""
     if error.errno in TROUBLE:
         raise error
 
