@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from api.executors import supervisor
+from api.executors.attempt.directory import AttemptDirectory
 from api.executors.attempt.ended import has_ended, has_outcome
 from api.executors.attempt.files import write_json
 from api.executors.attempt.orders import Order
@@ -296,6 +297,10 @@ class LocalExecutor:
         except OSError as error:
             _check_absent(error)
             return None
+        # What its supervisor could not remove from a disk in trouble; secrets may be among it.
+        left = AttemptDirectory(str(directory))
+        left.remove_secrets()
+        left.remove_leftovers()
         observation = Observation(
             Phase.ENDED,
             self._node,

@@ -1,5 +1,6 @@
 """The one tick that starts, watches, stops, adopts and ends attempts: observe, match by uid, apply what is wanted."""
 
+import errno
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -43,6 +44,9 @@ PROGRESS_SECONDS = 2.0
 
 #: Seconds that an attempt cannot be seen before its task says so.
 UNKNOWN_SECONDS = 5.0
+
+#: Says nothing about what was noted of an attempt.
+_HIDING = TROUBLE | {errno.EACCES, errno.EPERM}
 
 #: Times in a row that a supervisor is started for one attempt before it counts as one that cannot be.
 SUBMISSIONS = 5
@@ -120,7 +124,7 @@ class Reconciler:
         """Says once what happened, and begins the watch anew: what was noted of the attempt may be damaged. A disk that
         is in trouble says nothing about that.
         """
-        if isinstance(error, OSError) and error.errno in TROUBLE:
+        if isinstance(error, OSError) and error.errno in _HIDING:
             if attempt.uid not in self._troubled:
                 logger.warning("attempt cannot be read", extra={"attempt": attempt.uid, "problem": str(error)})
             self._troubled.add(attempt.uid)

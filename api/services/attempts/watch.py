@@ -94,6 +94,7 @@ class AttemptWatch:
         self.run_dir: Path | None = None if attempt.run_dir is None else Path(attempt.run_dir)
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self.checkpoints: tuple[Checkpoint, ...] = ()
+        self._fresh: list[Checkpoint] = []  # found at the end, and not told yet
         self.peak_memory_mb: int | None = None
         self.run_dir_is_noted = attempt.run_dir is not None
         self.noted_stage: Stage | None = None  #: the last of which an event tells
@@ -165,12 +166,18 @@ class AttemptWatch:
             if not self._read_events():
                 break
         self._keep_points()
-        trouble = self._unkept or (None if self._events is None else self._events.trouble)
-        if trouble is not None:
-            raise trouble
-        fresh = self.look_for_checkpoints()
+        self._fresh += self.look_for_checkpoints()
+        self._heed_trouble()
         self.save()
+        fresh, self._fresh = self._fresh, []
         return fresh
+
+    def _heed_trouble(self) -> None:
+        """Raises what keeps points of the curves from being read or kept; a full disk may stay full for days."""
+        read = None if self._events is None else self._events.trouble
+        for error in (self._unkept, read):
+            if error is not None and error.errno in TROUBLE:
+                raise error
 
     def _heed_clock(self) -> None:
         """A clock that was set, or a machine that slept, must not make a hang of a training."""
