@@ -17,7 +17,7 @@ URL    ?= http://127.0.0.1:8080
 WRITE  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev charts dev background stop status logs test test-launcher smoke lint format check bench demo lock clean
+.PHONY: help install install-dev charts dev background stop status logs test test-launcher smoke lint script-types format coverage check bench demo lock clean
 
 help: ## This list
 	@echo "Diffusion-Pipe API: GPUs and diffusion training by HTTP"
@@ -102,11 +102,21 @@ lint: install-dev ## Formatting, rules, types, import layers, spelling: of Pytho
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 	$(NPM) run --silent lint
+	@$(MAKE) --no-print-directory script-types
+
+# Against the types of the document that the service gives.
+script-types: install-dev ## Types of the dashboard's scripts; lint does this too
+	$(BIN)/python tools/openapi.py build/openapi.json
+	$(NPM) run --silent types
 
 format: install-dev ## Put the code into its format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(NPM) run --silent format
+
+# Without the tests of whole servers, which run in processes of their own: minutes instead of a quarter of an hour.
+coverage: install-dev ## How much of api/ is reached by the tests within one process; fails below the floor in pyproject.toml
+	$(BIN)/python -m pytest -n auto --cov --cov-report=term:skip-covered tests/unit tests/api $(ARGS)
 
 check: lint test ## lint and test
 
@@ -126,5 +136,5 @@ lock: | $(BIN)/python ## Write the lock files by requirements*.txt and package.j
 	$(NPM) install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
 
 clean: ## Remove .venv and caches; keep data/
-	rm -rf $(VENV) api/dashboard/vendor node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) api/dashboard/vendor node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

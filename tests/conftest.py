@@ -1,5 +1,7 @@
 """What tests of every kind share."""
 
+import signal
+
 import pytest
 from hypothesis import settings
 
@@ -9,6 +11,10 @@ from tests.faults import faults as faults  # noqa: PLC0414 - a fixture for all
 # Machines differ in speed and load: how long an example takes says nothing about what is tested.
 settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
+
+# A shell ignores Ctrl-C for what it starts in the background, and every process of a test would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

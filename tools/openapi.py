@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from api.app import create_app
 from api.config import Config
-from api.runtime import Runtime
+from api.runtime.composition import Runtime
 
 
 def main(target: Path) -> None:

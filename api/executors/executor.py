@@ -103,7 +103,7 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
-class Living:
+class LivingAttempt:
     """An attempt of which something lives, by what the machine itself says."""
 
     ref: AttemptRef
@@ -149,7 +149,7 @@ class Executor(Protocol):
         """The pids that still carry the attempt's marker: none may be left when its GPUs are given to others."""
         ...
 
-    def living(self, root: Path, locate: Callable[[str], Path | None]) -> Sequence[Living]:
+    def living(self, root: Path, locate: Callable[[str], Path | None]) -> Sequence[LivingAttempt]:
         """All that lives in directories below `root`, whoever knows of it. `locate` says where a uid's would be."""
         ...
 

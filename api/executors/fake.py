@@ -4,7 +4,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from api.executors.executor import AttemptRef, Living, NodeState, Observation, Outcome, Phase, StopOrder, Submission
+from api.executors.executor import (
+    AttemptRef,
+    LivingAttempt,
+    NodeState,
+    Observation,
+    Outcome,
+    Phase,
+    StopOrder,
+    Submission,
+)
 from api.models.task import ProcessIdentity
 from api.models.training import StopRung
 
@@ -52,7 +61,7 @@ class FakeExecutor:
         self._node = node
         self._observations: dict[str, Observation] = {}
         self._logs: dict[Path, bytes] = {}
-        self._living: tuple[Living, ...] = ()
+        self._living: tuple[LivingAttempt, ...] = ()
         self._survivors: dict[str, tuple[int, ...]] = {}
 
     # What a test says
@@ -91,7 +100,7 @@ class FakeExecutor:
         """These processes still carry the attempt's marker."""
         self._survivors[uid] = pids
 
-    def finds(self, *living: Living) -> None:
+    def finds(self, *living: LivingAttempt) -> None:
         """These live, whoever knows of them."""
         self._living = living
 
@@ -118,7 +127,7 @@ class FakeExecutor:
     def survivors(self, ref: AttemptRef) -> Sequence[int]:
         return self._survivors.get(ref.uid, ())
 
-    def living(self, root: Path, locate: Callable[[str], Path | None]) -> Sequence[Living]:
+    def living(self, root: Path, locate: Callable[[str], Path | None]) -> Sequence[LivingAttempt]:
         return self._living
 
     def read_log(self, ref: AttemptRef, offset: int, limit: int) -> tuple[int, bytes]:

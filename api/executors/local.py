@@ -20,18 +20,27 @@ from api.executors.attempt.ended import has_ended, has_outcome
 from api.executors.attempt.files import write_json
 from api.executors.attempt.orders import Order
 from api.executors.attempt.processes import is_alive, read_stat
-from api.executors.attempt.span import steady_seconds
-from api.executors.executor import AttemptRef, Living, NodeState, Observation, Outcome, Phase, StopOrder, Submission
+from api.executors.attempt.running_time import steady_seconds
+from api.executors.executor import (
+    AttemptRef,
+    LivingAttempt,
+    NodeState,
+    Observation,
+    Outcome,
+    Phase,
+    StopOrder,
+    Submission,
+)
+from api.executors.heartbeats import FROZEN_SECONDS, Heartbeats
 from api.executors.held_pipes import HeldPipes
-from api.executors.left import list_left
-from api.executors.living import list_living
+from api.executors.leftovers import list_leftovers
+from api.executors.living_attempts import list_living
 from api.executors.log_files import LogFiles
-from api.executors.ordering import give_order
 from api.executors.place import Place, is_held_open, is_locked
-from api.executors.pulse import FROZEN_SECONDS, Pulses
+from api.executors.process_survey import Survey, supervises, survey
 from api.executors.records import Runner, damaged_outcome, parse_lock, parse_outcome, parse_runner
 from api.executors.spec import describe
-from api.executors.survey import Survey, supervises, survey
+from api.executors.stop_orders import give_order
 from api.models.task import ProcessIdentity
 from api.utils.foreign_files import TROUBLE, ForeignFile, make_directory, open_own, read, read_with_status, status_of
 
@@ -89,7 +98,7 @@ class LocalExecutor:
         self._read: dict[Path, _Read] = {}
         self._ended: dict[Path, Observation] = {}
         self._pipes = HeldPipes()
-        self._pulses = Pulses()
+        self._heartbeats = Heartbeats()
         self._seen_at: dict[Path, float] = {}  # monotonic, of those that cannot be seen now
 
     def nodes(self) -> Sequence[NodeState]:
@@ -221,7 +230,7 @@ class LocalExecutor:
             # Locks and pipes are the kernel's, and the same for all its pid namespaces.
             if is_locked(directory / "lock"):
                 seen = replace(self._running(runner), process=None, supervisor=None, reason=why)
-                if self._pulses.measure(directory, None) < self._frozen_seconds:
+                if self._heartbeats.measure(directory, None) < self._frozen_seconds:
                     return seen
                 return replace(seen, phase=Phase.UNKNOWN, reason=f"{why}, and its supervisor shows no sign of life")
             output = directory / ("output" if os.path.lexists(directory / "output") else "output.fifo")
@@ -232,14 +241,14 @@ class LocalExecutor:
     def _alive(self, directory: Path, seen: Observation) -> Observation:
         """What was seen of an attempt whose supervisor is there; one that is frozen is ended."""
         supervisor = seen.supervisor
-        if supervisor is None or self._pulses.measure(directory, supervisor) < self._frozen_seconds:
+        if supervisor is None or self._heartbeats.measure(directory, supervisor) < self._frozen_seconds:
             return seen
         stat = read_stat(supervisor.pid)
         if stat is not None and stat.start == supervisor.start:
             logger.warning("a supervisor is frozen, and is replaced", extra={"directory": str(directory)})
             stat.send(signal.SIGKILL)
         # Until it is gone the next one could not take the lock; where the kernel keeps it, it is tried again.
-        self._pulses.forget(directory)
+        self._heartbeats.forget(directory)
         return replace(seen, reason="its supervisor is frozen, and is replaced")
 
     def _running(self, runner: Runner) -> Observation:
@@ -313,7 +322,7 @@ class LocalExecutor:
             self._ended.clear()
         self._ended[directory] = observation
         self._read.pop(directory, None)
-        self._pulses.forget(directory)
+        self._heartbeats.forget(directory)
         self._pipes.let_go(directory)
         return observation
 
@@ -349,13 +358,13 @@ class LocalExecutor:
         """Raises OSError."""
         return LogFiles(ref.log_directory).read(offset, limit)
 
-    def living(self, root: Path, locate: Callable[[str], Path | None]) -> Sequence[Living]:
+    def living(self, root: Path, locate: Callable[[str], Path | None]) -> Sequence[LivingAttempt]:
         return list_living(survey(), root, locate)
 
     def survivors(self, ref: AttemptRef) -> Sequence[int]:
         with self._lock:
             runner = self._runner(ref.directory)
-        return list_left(ref.uid, ref.directory, None if runner is None else runner.cgroup)
+        return list_leftovers(ref.uid, ref.directory, None if runner is None else runner.cgroup)
 
 
 def _check_absent(error: OSError) -> None:

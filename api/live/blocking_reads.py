@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from api.utils.patience import READ_SECONDS, hurrying
+from api.utils.deadlines import READ_SECONDS, hurrying
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -14,7 +14,7 @@ T = TypeVar("T")
 THREADS = 4
 
 
-class ReadingThreads:
+class BlockingReads:
     """A few threads for all streams."""
 
     def __init__(self) -> None:

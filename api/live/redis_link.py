@@ -184,10 +184,11 @@ class RedisLink:
             self._broker.publish(message)
 
     def _note_failure(self, error: RedisError) -> None:
-        if not self._is_failing:
+        with self._lock:  # the sender and the listener may meet the same failure at the same moment
+            was_failing, self._is_failing = self._is_failing, True
+        if not was_failing:
             why = str(error) or type(error).__name__
             logger.warning("Redis does not answer; live messages stay in this process", extra={"problem": why})
-        self._is_failing = True
 
 
 def _encode(boot: str, message: Message) -> bytes:

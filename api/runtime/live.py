@@ -11,7 +11,7 @@ from prometheus_client.metrics_core import Metric
 from api.config import Config, ConfigError
 from api.live.addresses import LiveRoute, LiveRoutes, Transport
 from api.live.admission import Admission
-from api.live.blocking_reads import ReadingThreads
+from api.live.blocking_reads import BlockingReads
 from api.live.broker import Broker
 from api.live.connections import LiveServing
 from api.live.streams.everything import create_events_stream
@@ -57,7 +57,7 @@ class Live:
         broker = self.broker = Broker()
         feeds = self._feeds = LogFeeds()
         self.admission = Admission(config.max_streams, config.max_streams_per_client)
-        self._reading = ReadingThreads()
+        self._reads = BlockingReads()
         tasks, attempts, events = TaskStore(database), AttemptStore(database), EventStore(database)
         following = TaskFollowing(tasks, attempts, events, training, clock)
         self.link = None if not config.redis_url else _create_link(config.redis_url, database, broker, self._wake)
@@ -75,8 +75,8 @@ class Live:
         database.on_append(self._announce)
         gpu = create_gpu_stream(broker)
         everything = create_events_stream(broker)
-        task = create_task_stream(broker, following, self._reading, follow_task_log(logs, feeds, self._reading))
-        log, own_log = create_log_stream(logs, feeds, self._reading), create_own_log_stream(logs, feeds)
+        task = create_task_stream(broker, following, self._reads, follow_task_log(logs, feeds, self._reads))
+        log, own_log = create_log_stream(logs, feeds, self._reads), create_own_log_stream(logs, feeds)
         events_, socket = Transport.EVENTS, Transport.WEB_SOCKET
         self.routes = LiveRoutes(
             [
@@ -136,7 +136,7 @@ class Live:
             self.link.stop()
         self.news.stop()
         self._feeds.stop()
-        self._reading.stop()
+        self._reads.stop()
 
     def collect(self) -> Iterator[Metric]:
         """What prometheus-client asks for."""

@@ -14,7 +14,7 @@ from api.services.attempts.reconciler import Reconciler, StopTimes
 from api.services.attempts.starter import AttemptStarter
 from api.services.attempts.stop_wishes import StopWishes
 from api.services.attempts.strays import Strays
-from api.services.attempts.unwatched import Unwatched
+from api.services.attempts.unwatched_attempts import UnwatchedAttempts
 from api.services.attempts.updates import TrainingNews
 from api.services.gpus.events import GPUEvents
 from api.services.gpus.offers import name_gpus
@@ -39,7 +39,7 @@ from api.utils.clock import Clock
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
+class TrainingParts:
     """The use cases, the loop behind them, and the trainers by name."""
 
     service: TrainingService
@@ -62,7 +62,7 @@ def build_training(
     *,
     database: Database,
     events: GPUEvents,
-) -> Training:
+) -> TrainingParts:
     """Builds every part once; starts nothing. Unless an executor is given, attempts run on this machine."""
     root = config.storage_root.absolute()
     known: list[Trainer] = [
@@ -109,7 +109,7 @@ def build_training(
         max_concurrent=config.max_concurrent_tasks,
         min_free_mb=config.min_free_disk_mb,
     )
-    unwatched = Unwatched(tasks, attempts, Leaders(database), clock, node, root)
+    unwatched = UnwatchedAttempts(tasks, attempts, Leaders(database), clock, node, root)
     lock = FileLock(root / "trainings.lock")
     watching, leading = _build_leaderships(database, ServerIdentity.own(node, root), lock, clock)
     loop = TrainingLoop(reconciler, dispatcher, found, unwatched, attempts.has_work, watching, leading, lock)
@@ -118,7 +118,7 @@ def build_training(
         tasks, attempts, checker, dispatcher, reconciler, trainers, gpus, clock, root, loop.wake, wishes
     )
     saving = CheckpointSaving(service, tasks, attempts, trainers, clock)
-    return Training(service, saving, loop, found, trainers)
+    return TrainingParts(service, saving, loop, found, trainers)
 
 
 def _build_leaderships(

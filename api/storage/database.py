@@ -18,13 +18,13 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from api.errors import DatabaseDamaged, DatabaseUnavailable, StorageFull, StorageGone
 from api.storage.breaker import Breaker
 from api.storage.database_errors import DRIVER_ERRORS, is_access, is_damage, say, translate
-from api.storage.identity import KeptPlaces
+from api.storage.file_identity import KeptPlaces
 from api.storage.postgresql import create_postgres_engine, wait_for_answers
 from api.storage.sqlite import check_log, create_sqlite_engine, describe_rescue, find_damage
 from api.storage.tables import REVISION, metadata
 from api.utils.database_use import note_read, note_write
+from api.utils.deadlines import at_most, is_in_a_hurry, one_wait
 from api.utils.masking import is_secret_name
-from api.utils.patience import at_most, is_in_a_hurry, one_wait
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection to read from, on one state of the database. Raises DatabaseUnavailable: within the time that
-        this context has (`utils/patience`), and at once when somebody has just waited in vain.
+        this context has (`utils/deadlines`), and at once when somebody has just waited in vain.
         """
         note_read()
         if is_in_a_hurry() and not self._breaker.admits():

@@ -11,7 +11,7 @@ from psycopg.abc import PQGen
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import URL, create_engine
 
-from api.utils.patience import at_most, time_left
+from api.utils.deadlines import at_most, time_left
 
 T = TypeVar("T")
 

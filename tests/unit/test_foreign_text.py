@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from api.errors import InvalidPattern
-from api.executors.attempt.scanner import Scanner
+from api.executors.attempt.output_scanner import OutputScanner
 from api.hardware.boards import parse_boards
 from api.models.training import TrainingPlan
 from api.services.logs.pattern import LogPattern
@@ -71,7 +71,7 @@ def classify(raw: bytes) -> None:
 
 
 def scan(raw: bytes) -> None:
-    scanner = Scanner(["TRAINING COMPLETE!"], "steps: ")
+    scanner = OutputScanner(["TRAINING COMPLETE!"], "steps: ")
     scanner.feed(raw)
     scanner.finish()
 

@@ -59,3 +59,10 @@ def test_each_file_of_the_lock_is_known_by_its_hash_and_no_registry_is_named(loc
     assert "://" not in text
     entries = re.split(r"\n(?=\S)", text.rstrip("\n"))
     assert [entry for entry in entries if not entry.startswith("#") and "--hash=sha256:" not in entry] == []
+
+
+def test_hosted_checks_are_those_of_every_developer_on_every_python_from_the_oldest_on():
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    (listed,) = re.findall(r"python: \[(.*)\]", workflow)
+    assert listed == ", ".join(f'"3.{minor}"' for minor in range(11, 15))
+    assert "run: bash .ci/run" in workflow

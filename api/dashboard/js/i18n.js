@@ -8,37 +8,46 @@ const LANGUAGES = ["en", "zh"];
 export const language = choose();
 
 // One of them is enough: both have the same keys.
+/** @type {{words: Record<WordKey, string>}} */
 const { words } = await import(`./i18n/${language}.js`);
 // The service's own sentences are English; each has a code, by which they are said in another language.
+/** @type {{said: Record<string, string>}} */
 const { said } = language === "zh" ? await import("./i18n/zh_said.js") : { said: {} };
 document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
 
 function choose() {
-  const chosen = recall("language", "");
-  if (LANGUAGES.includes(chosen)) return chosen;
+  const chosen = LANGUAGES.find((each) => each === recall("language", ""));
+  if (chosen) return chosen;
   return navigator.language?.toLowerCase().startsWith("zh") ? "zh" : "en";
 }
 
 /**
  * The text of a key; `{name}` in it is replaced.
- * @param {keyof typeof import("./i18n/en.js").words} key
+ * @param {WordKey} key
  * @param {Record<string, string|number>} [values]
  */
 export function t(key, values) {
   return filled(words[key] ?? key, values);
 }
 
-/** A sentence of the service in the language of the page, by its code; the sentence itself where that is not known. */
+/**
+ * A sentence of the service in the language of the page, by its code; the sentence itself where that is not known.
+ * @param {string} sentence @param {string} [code] @param {Record<string, unknown>} [params]
+ */
 export function tell(sentence, code, params) {
-  return said[code] ? filled(said[code], params) : sentence;
+  return code && said[code] ? filled(said[code], params) : sentence;
 }
 
+/** @param {string} text @param {Record<string, unknown>} [values] */
 const filled = (text, values) =>
   values ? text.replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole)) : text;
 
-/** The text of a key that may not be known, such as a status of a newer service: then the word itself. */
+/**
+ * The text of a key that may not be known, such as a status of a newer service: then the word itself.
+ * @param {string} group @param {string|null|undefined} name
+ */
 export function word(group, name) {
-  return words[`${group}.${name}`] ?? String(name ?? "–").replaceAll("_", " ");
+  return words[/** @type {WordKey} */ (`${group}.${name}`)] ?? String(name ?? "–").replaceAll("_", " ");
 }
 
 /** Takes the other language; the page draws itself anew. */

@@ -9,7 +9,7 @@ from enum import StrEnum
 import orjson
 
 from api.live.addresses import Asked, Opener
-from api.live.blocking_reads import ReadingThreads
+from api.live.blocking_reads import BlockingReads
 from api.live.broker import Broker
 from api.live.delivery import Frames
 from api.live.frames import Frame, closing_frame, reset_frame
@@ -17,7 +17,7 @@ from api.live.query import Query
 from api.live.streams.log_query import read_start
 from api.live.streams.task_output import FollowingLog, FollowLog, LogPiece
 from api.live.subscription import Published, Subscription, TooSlow
-from api.models.live import Ending, EventPosition, Message, MessageType, Topic
+from api.models.live import EventPosition, Message, MessageType, StreamEnding, Topic
 from api.models.training import TaskStatus
 from api.services.events.following import TaskFollowing
 from api.services.logs.follower import Tail
@@ -45,9 +45,7 @@ class Wanted:
     is_reset: bool  #: it came back with an id that is none of ours
 
 
-def create_task_stream(
-    broker: Broker, following: TaskFollowing, reading: ReadingThreads, follow_log: FollowLog
-) -> Opener:
+def create_task_stream(broker: Broker, following: TaskFollowing, reads: BlockingReads, follow_log: FollowLog) -> Opener:
     """Opens it for one subscriber."""
 
     @asynccontextmanager
@@ -56,8 +54,8 @@ def create_task_stream(
         task_id = asked.arguments["task_id"]
         # Subscribed first: what happens while the database is read is not missed.
         with broker.subscribe([Topic.TASK], task_id) as subscription:
-            position = await reading.read(following.position, task_id, wanted.after)
-            yield _TaskStream(task_id, wanted, broker, subscription, following, reading, follow_log).frames(position)
+            position = await reads.read(following.position, task_id, wanted.after)
+            yield _TaskStream(task_id, wanted, broker, subscription, following, reads, follow_log).frames(position)
 
     return open_stream
 
@@ -86,7 +84,7 @@ class _TaskStream:
         broker: Broker,
         subscription: Subscription,
         following: TaskFollowing,
-        reading: ReadingThreads,
+        reads: BlockingReads,
         follow_log: FollowLog,
     ) -> None:
         self._task_id = task_id
@@ -94,7 +92,7 @@ class _TaskStream:
         self._broker = broker
         self._subscription = subscription
         self._following = following
-        self._reading = reading
+        self._reads = reads
         self._log = FollowingLog(task_id, wanted.start, follow_log, subscription.news)
         self._follows_log = TaskMessages.LOG in wanted.types
         self._event_id = 0
@@ -112,7 +110,7 @@ class _TaskStream:
             while (following := await self._next()) is not None:
                 yield following
             yield self._last()
-        if self._subscription.ending is Ending.TOO_SLOW:
+        if self._subscription.ending is StreamEnding.TOO_SLOW:
             raise TooSlow
 
     # -- the beginning ---------------------------------------------------------------------------------------------
@@ -128,16 +126,16 @@ class _TaskStream:
                 yield [Frame(message.type, message.json, self._id(message.position)) for message in missed]
             if not position.has_more:
                 break
-            position = await self._reading.read(self._following.position, self._task_id, position.last_id)
+            position = await self._reads.read(self._following.position, self._task_id, position.last_id)
         if TaskMessages.PROGRESS in self._wanted.types:
             yield [Frame(MessageType.PROGRESS, await self._progress(), self._id())]
         if position.status.is_finished:
-            self._end = await self._reading.read(self._following.end, self._task_id, position.last_id)
+            self._end = await self._reads.read(self._following.end, self._task_id, position.last_id)
 
     async def _progress(self) -> bytes:
         latest = self._broker.latest_progress(self._task_id)
         if latest is None:
-            return (await self._reading.read(self._following.progress, self._task_id)).json
+            return (await self._reads.read(self._following.progress, self._task_id)).json
         self._told = latest.number
         return latest.message.json
 

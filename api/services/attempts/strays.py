@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from api.errors import StrayNotFound
-from api.executors.executor import Executor, Living, StopOrder, Submission
+from api.executors.executor import Executor, LivingAttempt, StopOrder, Submission
 from api.models.event import EventType, Severity
 from api.models.stray import Stray
 from api.models.training import TaskStatus
@@ -18,7 +18,7 @@ from api.services.attempts.reconciler import LEASE_SECONDS, StopTimes
 from api.services.gpus.events import GPUEvents
 from api.services.gpus.service import GPUService
 from api.storage.leases import ResourceHeld
-from api.storage.strays import Found, StrayStore
+from api.storage.strays import FoundAttempt, StrayStore
 from api.storage.task_files import task_files
 from api.trainers.trainer import Trainer
 from api.utils.clock import Clock
@@ -87,7 +87,7 @@ class Strays:
         """Lets the next look be at once: what is known may have changed."""
         self._due_at = float("-inf")
 
-    def _find(self) -> list[Living]:
+    def _find(self) -> list[LivingAttempt]:
         named = (_by_place(each) for each in self._executor.living(self._root, self._locate))
         living = [each for each in named if self._locate(each.ref.uid) == each.ref.directory]
         unknown = self._store.unknown(each.ref.uid for each in living)
@@ -98,14 +98,14 @@ class Strays:
         named = _UID.fullmatch(uid)
         return None if named is None else task_files(self._root, named["task"]).attempts / named["number"]
 
-    def _found(self, living: Living) -> Found:
+    def _found(self, living: LivingAttempt) -> FoundAttempt:
         task_id, _, number = living.ref.uid.rpartition(".")
         indices = self._gpus.state.indices
         numbers = tuple(index for uuid in living.gpu_uuids if (index := indices.get(uuid)) is not None)
         directory = str(living.ref.directory)
-        return Found(living.ref.uid, task_id, int(number), directory, living.gpu_uuids, numbers)
+        return FoundAttempt(living.ref.uid, task_id, int(number), directory, living.gpu_uuids, numbers)
 
-    def _adopt(self, living: Living) -> bool:
+    def _adopt(self, living: LivingAttempt) -> bool:
         found = self._found(living)
         if not found.gpu_uuids or self._store.status_of(found.task_id) is not TaskStatus.QUEUED:
             return False
@@ -119,7 +119,7 @@ class Strays:
             logger.warning("attempt found alive and adopted", extra={"attempt": found.uid})
         return is_adopted
 
-    def _quarantine(self, living: Living) -> bool:
+    def _quarantine(self, living: LivingAttempt) -> bool:
         found, reason = self._found(living), _say(living)
         fresh = self._store.quarantine(found, self._token, reason, self._clock.now())
         if found.uid not in self._told:
@@ -135,7 +135,7 @@ class Strays:
         """Those of this machine and storage, by name."""
         return tuple(self._show(living) for living in sorted(self._find(), key=lambda each: each.ref.uid))
 
-    def _show(self, living: Living) -> Stray:
+    def _show(self, living: LivingAttempt) -> Stray:
         found = self._found(living)
         return Stray(
             attempt=found.uid,
@@ -169,7 +169,7 @@ class Strays:
         logger.warning("a stray attempt is asked to stop", extra={"attempt": uid, "force": force})
         return self._show(living)
 
-    def _signal_file(self, living: Living) -> Path | None:
+    def _signal_file(self, living: LivingAttempt) -> Path | None:
         """Where its trainer looks for the wish to stop. Which one it is nobody knows any more; they agree in that."""
         output = task_files(self._root, living.ref.uid.rpartition(".")[0]).output
         for trainer in self._trainers.values():
@@ -179,18 +179,18 @@ class Strays:
         return None
 
 
-def _by_place(living: Living) -> Living:
+def _by_place(living: LivingAttempt) -> LivingAttempt:
     """Named by where it stands: what its directory says of itself could be anything."""
     directory = living.ref.directory
     uid = f"{directory.parent.parent.name}.{directory.name}"
     return replace(living, ref=replace(living.ref, uid=uid))
 
 
-def _has_ended(living: Living) -> bool:
+def _has_ended(living: LivingAttempt) -> bool:
     return (living.ref.directory / "exit.json").exists()
 
 
-def _say(living: Living) -> str:
+def _say(living: LivingAttempt) -> str:
     pids: Sequence[int] = [member.pid for member in living.members[:3]]
     who = f"process {', '.join(map(str, pids))}" if pids else "its supervisor"
     uid = living.ref.uid

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import orjson
 
 from api.models.gpu import GPUStatusResponse
-from api.services.gpus.judged import JudgedGPU
+from api.services.gpus.judgement import JudgedGPU
 from api.services.gpus.metrics import CollectStats, render_gpu_metrics
 from api.services.gpus.state import GPUState
 from api.services.gpus.view import show_details, show_status

@@ -11,7 +11,7 @@ from api.models.gpu import GPUStatus, Verdict
 from api.models.reason import ReasonCode
 from api.models.snapshot import GPUSnapshot
 from api.models.xids import XidClass, look_up
-from api.services.gpus.judged import JudgedGPU
+from api.services.gpus.judgement import JudgedGPU
 
 logger = logging.getLogger(__name__)
 

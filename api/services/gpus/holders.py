@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from api.models.snapshot import GPUSnapshot
 from api.models.task import RegisteredTask
 from api.services.gpus.registry import TaskRegistry
-from api.utils.patience import READ_SECONDS, hurrying
+from api.utils.deadlines import READ_SECONDS, hurrying
 
 logger = logging.getLogger(__name__)
 

@@ -2,10 +2,10 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from api.models.gpu import GPUHealth, GPUStatus, Verdict
-from api.models.reading import FaultKind, GPUProcess, GPUVitals, ProcessKind
+from api.models.reading import FaultKind, GPUCondition, GPUIdentity, GPUProcess, GPUVitals, ProcessKind
 from api.models.reason import Reason, ReasonCode
 from api.models.snapshot import GPUReading
 from api.models.task import RegisteredTask, TaskType
@@ -27,6 +27,11 @@ _HANGING = ("look for it in `nvidia-smi` and `dmesg`; when it does not answer th
 
 _STATUS_BY_TASK = {TaskType.TRAINING: GPUStatus.TRAINING, TaskType.PREPROCESSING: GPUStatus.PREPROCESSING}
 
+# Stand for what is not known, so that every field has one expression.
+_NO_IDENTITY = GPUIdentity(index=-1, uuid="")
+_NO_VITALS = GPUVitals()
+_NO_CONDITION = GPUCondition()
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
@@ -44,7 +49,31 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
-class Circumstances:
+class JudgedGPU:
+    """A GPU with everything that its answers are made from."""
+
+    reading: GPUReading
+    judgement: Judgement
+    task: RegisteredTask | None
+    identity: GPUIdentity = field(init=False)
+    vitals: GPUVitals = field(init=False)
+    condition: GPUCondition = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Looked up hundreds of times a sweep: as properties they would cost a call each time.
+        object.__setattr__(self, "identity", self.reading.identity or _NO_IDENTITY)
+        object.__setattr__(self, "vitals", self.reading.vitals or _NO_VITALS)
+        object.__setattr__(self, "condition", self.reading.condition or _NO_CONDITION)
+
+    @property
+    def power_limit(self) -> float | None:
+        """The limit in W that holds: the lower of what was set and what the board must not pass."""
+        enforced = self.condition.power_enforced_limit_watts
+        return self.condition.power_limit_watts if enforced is None else enforced
+
+
+@dataclass(frozen=True, slots=True)
+class GPUCircumstances:
     """What bears on a GPU besides its reading. `draining_for`: seconds since its task ended, None when none did.
 
     `xids`: a code as often as it was seen within a day; `last_xid_at`: the monotonic time of the last one.
@@ -60,7 +89,7 @@ class Circumstances:
     last_xid_at: float = float("-inf")
 
 
-def judge(gpu: GPUReading, around: Circumstances) -> Judgement:
+def judge(gpu: GPUReading, around: GPUCircumstances) -> Judgement:
     """The verdict on one GPU."""
     stale = is_stale(gpu, around.now, around.max_age)
     health = judge_health(gpu, around, stale)
@@ -81,7 +110,7 @@ def is_stale(gpu: GPUReading, now: float, max_age: float) -> bool:
 _Judged = tuple[GPUStatus, Reason | None]
 
 
-def _status(gpu: GPUReading, around: Circumstances, stale: bool, health: GPUHealth) -> _Judged:
+def _status(gpu: GPUReading, around: GPUCircumstances, stale: bool, health: GPUHealth) -> _Judged:
     unknown = _why_unknown(gpu, around, stale)
     if unknown is not None:
         return unknown
@@ -129,7 +158,7 @@ def _why_memory_is_unknown(vitals: GPUVitals | None) -> Reason:
     return Reason.of(f"how much of its memory is in use cannot be read ({reason})", "memory_unknown", why=reason)
 
 
-def _why_unknown(gpu: GPUReading, around: Circumstances, stale: bool) -> _Judged | None:
+def _why_unknown(gpu: GPUReading, around: GPUCircumstances, stale: bool) -> _Judged | None:
     if gpu.fault is FaultKind.LOST:
         why = gpu.fault_reason or "the driver has lost this GPU"
         return GPUStatus.LOST, Reason.of(why, "lost", why=why)
@@ -191,7 +220,7 @@ def _describe(process: GPUProcess) -> Reason:
     return Reason.of(f"{who} holds {memory}{command}", "process", who=who, memory=memory, command=command)
 
 
-def judge_health(gpu: GPUReading, around: Circumstances, stale: bool) -> GPUHealth:
+def judge_health(gpu: GPUReading, around: GPUCircumstances, stale: bool) -> GPUHealth:
     """The verdict by what NVML reports and by the Xid errors since the GPU was last gone."""
     if gpu.fault is FaultKind.LOST:
         return GPUHealth(
@@ -222,7 +251,7 @@ _NVLINK_XIDS = frozenset({74, 136})
 _DRIVER_DECIDES = frozenset({109})
 
 
-def _xid_findings(gpu: GPUReading, around: Circumstances) -> list[Finding]:
+def _xid_findings(gpu: GPUReading, around: GPUCircumstances) -> list[Finding]:
     findings: list[Finding] = []
     for code, times in sorted(Counter(around.xids).items()):
         xid = look_up(code)
@@ -234,7 +263,7 @@ def _xid_findings(gpu: GPUReading, around: Circumstances) -> list[Finding]:
     return findings
 
 
-def _is_milder_here(code: int, gpu: GPUReading, around: Circumstances) -> bool:
+def _is_milder_here(code: int, gpu: GPUReading, around: GPUCircumstances) -> bool:
     if code in _NVLINK_XIDS:
         links = None if gpu.condition is None else gpu.condition.nvlinks
         return not any(link.active for link in links or ())

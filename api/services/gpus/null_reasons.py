@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from api.models.reading import FaultKind
 from api.models.snapshot import GPUSnapshot
-from api.services.gpus.judged import JudgedGPU
+from api.services.gpus.judgement import JudgedGPU
 
 
 class _Group(NamedTuple):

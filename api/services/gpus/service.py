@@ -23,16 +23,16 @@ from api.services.gpus.documents import GPUDocuments
 from api.services.gpus.events import GPUEvents
 from api.services.gpus.history import UNITS, GPUHistory, Metric
 from api.services.gpus.holders import GPUHolders
-from api.services.gpus.judged import JudgedGPU
+from api.services.gpus.judgement import JudgedGPU
 from api.services.gpus.monitor import GPUMonitor
 from api.services.gpus.registry import TaskRegistry
 from api.services.gpus.state import GPUState, GPUStateKeeper
 from api.services.gpus.view import show_available, show_processes
 from api.storage.registrations import Registrations
 from api.utils.clock import Clock
+from api.utils.deadlines import hurrying
 from api.utils.documents import DocumentTable
 from api.utils.pagination import Page, PageRequest, paginate
-from api.utils.patience import hurrying
 from api.utils.periodic import PeriodicThread
 
 logger = logging.getLogger(__name__)

@@ -27,7 +27,7 @@ from api.models.model_memory import models_that_fit
 from api.models.reading import GPUProcess, GPUVitals
 from api.models.snapshot import GPUSnapshot
 from api.models.task import RegisteredTask
-from api.services.gpus.judged import JudgedGPU
+from api.services.gpus.judgement import JudgedGPU
 from api.services.gpus.null_reasons import why_null
 
 

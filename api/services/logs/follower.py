@@ -43,7 +43,7 @@ class Follower:
         self._threads = threads
         self._own: deque[LogBatch] = deque()  #: what it has read itself
         self._stream: LineStream | None = None
-        self._reading: asyncio.Future[list[LogBatch]] | None = None
+        self._pending: asyncio.Future[list[LogBatch]] | None = None
         self._partial: LogBatch | None = None
         self._is_over = False
 
@@ -91,16 +91,16 @@ class Follower:
         return None
 
     async def _read_itself(self, target: int) -> list[LogBatch]:
-        if self._reading is None:
+        if self._pending is None:
             loop = asyncio.get_running_loop()
-            self._reading = loop.run_in_executor(self._threads, self._read_batches, target)
-        reading = self._reading
+            self._pending = loop.run_in_executor(self._threads, self._read_batches, target)
+        pending = self._pending
         try:
-            # A call that is cancelled leaves the reading alone; the next call takes its result.
-            return await asyncio.shield(reading)
+            # A call that is cancelled leaves the read alone; the next call takes its result.
+            return await asyncio.shield(pending)
         finally:
-            if reading.done():
-                self._reading = None
+            if pending.done():
+                self._pending = None
 
     def _read_batches(self, target: int) -> list[LogBatch]:
         """At least one batch on the way to the target."""
@@ -128,10 +128,10 @@ class Follower:
 
     def close(self) -> None:
         """Lets go of its file, once no thread reads it any more."""
-        if self._reading is None:
+        if self._pending is None:
             self._close_stream()
         else:
-            self._reading.add_done_callback(lambda _: self._close_stream())
+            self._pending.add_done_callback(lambda _: self._close_stream())
 
 
 class LogFeeds:

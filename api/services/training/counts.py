@@ -8,7 +8,7 @@ from prometheus_client.metrics_core import Metric
 from api.errors import DatabaseUnavailable
 from api.models.training import TaskStatus
 from api.utils.clock import Clock
-from api.utils.patience import READ_SECONDS, hurrying
+from api.utils.deadlines import READ_SECONDS, hurrying
 
 
 class TrainingCounts:

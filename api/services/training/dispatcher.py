@@ -24,7 +24,7 @@ from api.services.attempts.retry_waits import RetryWaits
 from api.services.gpus.offers import list_offers
 from api.services.gpus.service import GPUService
 from api.services.training.resume_points import last_complete
-from api.services.training.scheduler import Circumstances, Pass, plan_pass
+from api.services.training.scheduler import Pass, QueueCircumstances, plan_pass
 from api.storage.attempts import AttemptStore, NewAttempt
 from api.storage.disk import describe_shortage
 from api.storage.leases import ResourceHeld
@@ -105,7 +105,7 @@ class Dispatcher:
         counts = self._tasks.count_by_status()
         caches = {lease.resource: lease.task_id for lease in self._attempts.leases(LeaseKind.CACHE)}
         offers = list_offers(self._gpus.state)
-        around = Circumstances(
+        around = QueueCircumstances(
             names=self._names(queue, [gpu.held_by for gpu in offers if gpu.held_by is not None]),
             now=self._clock.now(),
             active=sum(number for status, number in counts.items() if status.is_active),

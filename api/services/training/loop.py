@@ -9,7 +9,7 @@ from contextlib import suppress
 from api.errors import DatabaseUnavailable
 from api.services.attempts.reconciler import Reconciler
 from api.services.attempts.strays import Strays
-from api.services.attempts.unwatched import Unwatched
+from api.services.attempts.unwatched_attempts import UnwatchedAttempts
 from api.services.training.dispatcher import Dispatcher
 from api.storage.file_lock import FileLock
 from api.storage.leadership import Leadership, LeadershipLost
@@ -33,7 +33,7 @@ class TrainingLoop:
         reconciler: Reconciler,
         dispatcher: Dispatcher,
         strays: Strays,
-        unwatched: Unwatched,
+        unwatched: UnwatchedAttempts,
         has_work: Callable[[], bool],
         watching: Leadership,
         leading: Leadership,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from api.models.training_view import SeriesPoint, SeriesView, XAxis
 from api.services.attempts.series import EPOCH_LOSS, TAGS, Stretch
-from api.services.attempts.series_reading import list_tags, read_series, thin_out
+from api.services.attempts.series_reader import list_tags, read_series, thin_out
 from api.utils.clock import time_of
 
 

@@ -53,7 +53,7 @@ from api.services.training.preview import preview
 from api.services.training.request_check import RequestChecker
 from api.services.training.resume_changes import change_request
 from api.services.training.resume_points import choose_checkpoint, find_checkpoints
-from api.services.training.stop_waiting import StopWaiting
+from api.services.training.stop_waiters import StopWaiters
 from api.services.training.view import (
     Waiting,
     show_details,
@@ -114,7 +114,7 @@ class TrainingService:
         self._storage_root = storage_root
         self._wake = wake
         self._forecast = QueueForecast(tasks, gpus, clock)
-        self._waiting = StopWaiting()
+        self._waiting = StopWaiters()
 
     # -- beginning -------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import pytest
 from api.executors.attempt.processes import read_stat
 from api.executors.executor import AttemptRef, Phase
 from api.executors.local import LocalExecutor
-from api.executors.survey import Survey
+from api.executors.process_survey import Survey
 from api.models.task import ProcessIdentity
 
 

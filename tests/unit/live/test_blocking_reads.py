@@ -2,8 +2,8 @@
 
 import asyncio
 
-from api.live.blocking_reads import ReadingThreads
-from api.utils.patience import READ_SECONDS, one_wait, time_left
+from api.live.blocking_reads import BlockingReads
+from api.utils.deadlines import READ_SECONDS, one_wait, time_left
 
 
 def test_whoever_opens_a_stream_waits_for_the_database_no_longer_than_any_reader() -> None:
@@ -11,10 +11,10 @@ def test_whoever_opens_a_stream_waits_for_the_database_no_longer_than_any_reader
         with one_wait():
             return time_left()
 
-    reading = ReadingThreads()
+    reads = BlockingReads()
     try:
-        left = asyncio.run(reading.read(find_time_left))
+        left = asyncio.run(reads.read(find_time_left))
     finally:
-        reading.stop()
+        reads.stop()
     assert left is not None
     assert 0 < left <= READ_SECONDS

@@ -20,7 +20,7 @@ export function meter(label) {
   );
   return {
     element,
-    /** @param {number|null} value @param {string} [level] warn, bad, ok or idle */
+    /** @param {number|null|undefined} value @param {string|null} [level] warn, bad, ok or idle */
     update(value, level) {
       const known = isKnown(value);
       const percent = known ? Math.min(100, Math.max(0, value)) : 0;

@@ -7,11 +7,13 @@ import { remember } from "../settings.js";
 import { connection } from "../stream.js";
 import { openHelp } from "./help.js";
 
-const ENTRIES = [
-  { name: "machine", address: "#/", icon: "gpu", also: ["gpu"] },
-  { name: "tasks", address: "#/tasks", icon: "list", also: ["task"] },
-  { name: "start", address: "#/start", icon: "plus", also: [] },
-];
+/** @typedef {import("../router.js").Place["name"]} ScreenName */
+
+const ENTRIES = /** @type {const} */ ([
+  { name: "machine", address: "#/", icon: "gpu", also: "gpu" },
+  { name: "tasks", address: "#/tasks", icon: "list", also: "task" },
+  { name: "start", address: "#/start", icon: "plus", also: null },
+]);
 
 /** @param {import("../main.js").App} app */
 export function bar(app) {
@@ -72,16 +74,18 @@ export function bar(app) {
   }
   return {
     element,
+    /** @param {ScreenName} name */
     mark(name) {
       for (const [i, entry] of ENTRIES.entries()) {
-        setAttribute(links[i], "aria-current", entry.name === name || entry.also.includes(name) ? "page" : null);
+        setAttribute(links[i], "aria-current", entry.name === name || entry.also === name ? "page" : null);
       }
     },
   };
 }
 
-const iconURL = () => document.querySelector("link[rel=icon]").href;
+const iconURL = () => /** @type {HTMLLinkElement} */ (document.querySelector("link[rel=icon]")).href;
 
+/** @param {HTMLElement} button */
 function showTheme(button) {
   const other = document.documentElement.dataset.theme === "light" ? "dark" : "light";
   fill(button, icon(other === "light" ? "sun" : "moon"));
@@ -89,6 +93,7 @@ function showTheme(button) {
   button.setAttribute("aria-label", t(`theme.${other}`));
 }
 
+/** @param {import("../main.js").App} app */
 function connectionSign(app) {
   const words = h("span", { class: "words" });
   const element = h(

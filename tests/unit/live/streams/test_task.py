@@ -12,7 +12,7 @@ import pytest
 
 from api.errors import Invalid, TaskNotFound
 from api.live.addresses import Asked
-from api.live.blocking_reads import ReadingThreads
+from api.live.blocking_reads import BlockingReads
 from api.live.broker import Broker
 from api.live.delivery import Frames
 from api.live.frames import Frame
@@ -119,15 +119,15 @@ async def follow(
     last_id: str | None = None,
     log: FakeLog | None = None,
 ) -> AsyncIterator[Stream]:
-    reading = ReadingThreads()
+    reads = BlockingReads()
     try:
-        opener = create_task_stream(broker, following, reading, (log or FakeLog()).follow)  # type: ignore[arg-type]
+        opener = create_task_stream(broker, following, reads, (log or FakeLog()).follow)  # type: ignore[arg-type]
         async with opener(Asked({"task_id": "t"}, query, last_id)) as frames:
             stream = Stream(frames)
             yield stream
             await stream.close()
     finally:
-        reading.stop()
+        reads.stop()
 
 
 def test_it_begins_with_the_present_status_and_progress():
@@ -203,13 +203,13 @@ def test_id_that_is_none_of_ours_gets_a_reset_and_the_present_state(last_id: str
 
 def test_task_that_nobody_knows_is_not_found_before_anything_is_sent():
     async def scene(broker: Broker) -> None:
-        reading = ReadingThreads()
-        opener = create_task_stream(broker, Following((1, RUNNING)), reading, FakeLog().follow)  # type: ignore[arg-type]
+        reads = BlockingReads()
+        opener = create_task_stream(broker, Following((1, RUNNING)), reads, FakeLog().follow)  # type: ignore[arg-type]
         with pytest.raises(TaskNotFound):
             async with opener(Asked({"task_id": "other"}, "", None)):
                 pass
         assert broker.subscribers == 0
-        reading.stop()
+        reads.stop()
 
     play(scene)
 

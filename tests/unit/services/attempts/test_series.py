@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from api.models.progress import Point
 from api.models.training_view import XAxis
 from api.services.attempts.series import EPOCH_LOSS, Stretch, append_points
-from api.services.attempts.series_reading import RECORD, Records, list_tags, read_series, thin_out
+from api.services.attempts.series_reader import RECORD, Records, list_tags, read_series, thin_out
 from api.services.training.metrics import show_series
 
 Curve = dict[int, float]

@@ -13,7 +13,7 @@ from api.executors.fake import FakeExecutor
 from api.models.training import Attempt, AttemptStatus, Stage, TrainingPlan, TrainingRequest, TrainingTask
 from api.services.attempts import watch as attempt_watch
 from api.services.attempts.series import Stretch
-from api.services.attempts.series_reading import read_series
+from api.services.attempts.series_reader import read_series
 from api.services.attempts.updates import FakeNews
 from api.services.attempts.watch import LINE_BYTES, SAVE_SECONDS, AttemptWatch
 from api.services.training.preview import preview

@@ -14,8 +14,9 @@ export function holders() {
   const element = h("div", { class: "holders" });
   return {
     element,
-    /** @param {any[]} processes */
-    update(processes) {
+    /** @param {API.Process[]|null} found null: they cannot be listed */
+    update(found) {
+      const processes = found ?? [];
       const rows = processes
         .slice(0, SHOWN)
         .map((process) =>
@@ -47,12 +48,13 @@ export function holders() {
   };
 }
 
-/** A command without the directories of its paths: python -u …/train.py */
+/** A command without the directories of its paths: python -u …/train.py @param {string} command */
 const shorten = (command) => command.replace(/^\S*\//, "").replace(/(^|[\s=])\/\S*\/(?=[^\s/])/g, "$1…/");
 
-/** All of them, with everything that is known. @param {any} gpu its details */
+/** All of them, with everything that is known. @param {API.GPUProcesses} found @param {API.GPUDetails} gpu */
 export function processTable(found, gpu) {
   if (gpu.stale || gpu.status === "lost") return h("p", { class: "faint small" }, t("process.unread"));
+  if (!found.processes) return h("p", { class: "faint small" }, found.note ?? t("process.unread"));
   if (!found.processes.length) return h("p", { class: "faint small" }, t("process.none"), " ", found.note ?? "");
   const rows = found.processes.map((process) =>
     h(
@@ -66,7 +68,14 @@ export function processTable(found, gpu) {
       h("td", { class: "mono foreign" }, process.command ?? UNKNOWN),
     ),
   );
-  const heads = ["process.pid", "gpu.memory", "process.user", "task", "process.since", "process.command"];
+  const heads = /** @type {const} */ ([
+    "process.pid",
+    "gpu.memory",
+    "process.user",
+    "task",
+    "process.since",
+    "process.command",
+  ]);
   return h(
     "div",
     {},

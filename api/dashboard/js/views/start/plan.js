@@ -8,10 +8,11 @@ import { h } from "../../dom.js";
 import { count, gigabytes, isKnown } from "../../format.js";
 import { t } from "../../i18n.js";
 
-/** @param {any} found the answer of validate */
+/** @param {API.Validation} found @returns {Child} */
 export function planView({ plan, gpus }) {
   if (!plan) return null;
-  const fact = (key, value) => value !== null && value !== undefined && [h("dt", {}, t(key)), h("dd", {}, value)];
+  /** @param {WordKey} key @param {string|null} value @returns {Child} */
+  const fact = (key, value) => value !== null && [h("dt", {}, t(key)), h("dd", {}, value)];
   const memory = isKnown(plan.estimated_memory_mb)
     ? t("plan.memory.each", { gb: gigabytes(plan.estimated_memory_mb) })
     : t("unknown");
@@ -36,7 +37,7 @@ export function planView({ plan, gpus }) {
       fact("plan.basis", plan.memory_basis),
     ),
     plan.notes.map((text) => note("idle", h("p", {}, text))),
-    Object.entries(plan.files).map(([name, text]) =>
+    Object.entries(plan.files ?? {}).map(([name, text]) =>
       h("details", {}, h("summary", { class: "small soft" }, name), scrollable(h("pre", { class: "file" }, text))),
     ),
     h(

@@ -21,7 +21,7 @@ const OWN_PLACE = new Set([
 
 /**
  * A request with the form's parts in the place of its own; a part that is undefined takes its field away.
- * @param {Record<string, any>} base @param {{what: object, gpus: object, fields: object}} parts
+ * @param {API.Request} base @param {Record<"what"|"gpus"|"fields", API.Request>} parts @returns {API.Request}
  */
 export function overlay(base, { what, gpus, fields }) {
   const kept = Object.entries(base).filter(([name]) => !GPU_FIELDS.includes(name) && !FILE_FIELDS.includes(name));
@@ -29,19 +29,24 @@ export function overlay(base, { what, gpus, fields }) {
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined && value !== null));
 }
 
-/** What a request says besides the form's fields, and is more than nothing. @returns {[string, any][]} */
+/** What a request says besides the form's fields, and is more than nothing. @param {API.Request} request */
 export const besides = (request) =>
   Object.entries(request).filter(([name, value]) => !OWN_PLACE.has(name) && says(name, value));
 
-/** A task waits for its GPUs unless it is told not to; everything else is off unless it is on. */
+/**
+ * A task waits for its GPUs unless it is told not to; everything else is off unless it is on.
+ * @param {string} name @param {unknown} value
+ */
 const says = (name, value) => (name === "queue" ? value === false : Boolean(value) && !isEmpty(value));
-const isEmpty = (value) => typeof value === "object" && Object.keys(value).length === 0;
+/** @param {unknown} value */
+const isEmpty = (value) => typeof value === "object" && value !== null && Object.keys(value).length === 0;
 
-/** Where a value in it is masked. @returns {string[]} JSON pointers */
+/** Where a value in it is masked. @param {unknown} value @returns {string[]} JSON pointers */
 export function masksIn(value, at = "") {
   if (value === MASK) return [at];
   if (!value || typeof value !== "object") return [];
   return Object.entries(value).flatMap(([key, inner]) => masksIn(inner, `${at}/${escapeKey(key)}`));
 }
 
+/** @param {string} key */
 const escapeKey = (key) => key.replaceAll("~", "~0").replaceAll("/", "~1");

@@ -9,9 +9,10 @@ export function failureView() {
   const element = h("div");
   return {
     element,
+    /** @param {API.Cause|null} failure */
     update(failure) {
-      const lines = h("pre", { class: "file foreign", tabindex: 0 }, failure?.last_lines?.join("\n"));
-      const title = failure && word("cause", failure.code);
+      const lines = h("pre", { class: "file foreign", tabindex: 0 }, failure?.last_lines.join("\n"));
+      const title = word("cause", failure?.code);
       fill(
         element,
         failure &&
@@ -27,7 +28,7 @@ export function failureView() {
                 " ",
                 prose(tell(failure.remedy, `${failure.said}_remedy`)),
               ),
-            failure.last_lines?.length > 0 &&
+            failure.last_lines.length > 0 &&
               h("details", { open: true }, h("summary", { class: "soft" }, t("last.lines")), lines),
           ),
       );

@@ -6,7 +6,10 @@ const WIDE =
 const NOT_ASCII = /[^\p{ASCII}]/u;
 const TAB = 8;
 
-/** Rows that a text takes at so many characters a row. It may be one too many where characters are wide. */
+/**
+ * Rows that a text takes at so many characters a row. It may be one too many where characters are wide.
+ * @param {string} text @param {number} columns
+ */
 function rowsOf(text, columns) {
   const tabs = text.includes("\t") ? text.split("\t").length - 1 : 0;
   // Plain ASCII is the rule, and its length is its width.
@@ -15,11 +18,12 @@ function rowsOf(text, columns) {
 }
 
 export class Layout {
-  /** Rows above each line, and at the end all of them; null while every line is one row. */
+  /** Rows above each line, and at the end all of them; null while every line is one row. @type {Uint32Array|null} */
   #above = null;
+  /** @type {API.LogLine[]} */
   #lines = [];
 
-  /** @param {any[]} lines @param {number|null} columns characters a row; null: nothing is wrapped */
+  /** @param {API.LogLine[]} lines @param {number|null} columns characters a row; null: nothing is wrapped */
   constructor(lines, columns) {
     this.#lines = lines;
     if (columns === null) return;
@@ -32,17 +36,17 @@ export class Layout {
     return this.above(this.#lines.length);
   }
 
-  /** Rows above a line. */
+  /** Rows above a line. @param {number} index */
   above(index) {
     return this.#above ? this.#above[index] : index;
   }
 
-  /** Rows of a line. */
+  /** Rows of a line. @param {number} index */
   of(index) {
     return this.above(index + 1) - this.above(index);
   }
 
-  /** The line that a row belongs to; the last one for a row below all. */
+  /** The line that a row belongs to; the last one for a row below all. @param {number} row */
   lineAt(row) {
     const last = Math.max(0, this.#lines.length - 1);
     if (!this.#above) return Math.min(last, Math.max(0, row));

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from api.executors import pulse
-from api.executors.pulse import LOOK_SECONDS, Pulses
+from api.executors import heartbeats
+from api.executors.heartbeats import LOOK_SECONDS, Heartbeats
 from api.models.task import ProcessIdentity
 
 HERE = ProcessIdentity(os.getpid(), 1.0)
@@ -17,9 +17,9 @@ class World:
         self.directory = directory
         self.now = 100.0
         self.sleeps = 5
-        self._pulses = Pulses()
-        monkeypatch.setattr(pulse.time, "monotonic", lambda: self.now)
-        monkeypatch.setattr(pulse, "_count_switches", lambda pid: self.sleeps)
+        self._heartbeats = Heartbeats()
+        monkeypatch.setattr(heartbeats.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(heartbeats, "_count_switches", lambda pid: self.sleeps)
 
     def beats(self, at: float) -> None:
         (self.directory / "heartbeat").touch()
@@ -27,7 +27,7 @@ class World:
 
     def look(self, after: float) -> float:
         self.now += after
-        return self._pulses.measure(self.directory, HERE)
+        return self._heartbeats.measure(self.directory, HERE)
 
 
 @pytest.fixture
@@ -60,4 +60,4 @@ def test_pause_of_our_own_counts_as_one_look(world: World):
 
 
 def test_sleeps_of_a_process_are_counted():
-    assert pulse._count_switches(os.getpid()) > 0
+    assert heartbeats._count_switches(os.getpid()) > 0

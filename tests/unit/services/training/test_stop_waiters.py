@@ -1,12 +1,12 @@
 """Waiting a moment for the end, a few at a time."""
 
-from api.services.training.stop_waiting import LOOK_SECONDS, MAX_WAITERS, StopWaiting
+from api.services.training.stop_waiters import LOOK_SECONDS, MAX_WAITERS, StopWaiters
 from api.utils.caller import has_caller_left
 from api.utils.clock import FakeClock
 
 
-def waiting(clock: FakeClock) -> StopWaiting:
-    return StopWaiting(sleep=clock.advance, monotonic=clock.monotonic)
+def waiting(clock: FakeClock) -> StopWaiters:
+    return StopWaiters(sleep=clock.advance, monotonic=clock.monotonic)
 
 
 def test_the_end_is_waited_for(clock: FakeClock):

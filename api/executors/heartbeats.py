@@ -18,21 +18,21 @@ _SWITCHES = b"\nvoluntary_ctxt_switches:"
 
 
 @dataclass(slots=True)
-class _Pulse:
+class _Heartbeat:
     signs: tuple[int, int]
     looked_at: float
     quiet: float = 0.0
 
 
-class Pulses:
-    """The pulse of each attempt's supervisor: its heartbeat's time, or, as a disk may take none, how often it slept.
+class Heartbeats:
+    """The life of each supervisor, by its heartbeat, or, as a disk may take none, by how often it slept.
 
     Only that they change matters, and for how long they did not is counted by our own monotonic clock: neither a clock
     that is set nor a machine that sleeps makes a healthy one look frozen.
     """
 
     def __init__(self) -> None:
-        self._known: dict[Path, _Pulse] = {}
+        self._known: dict[Path, _Heartbeat] = {}
 
     def measure(self, directory: Path, supervisor: ProcessIdentity | None) -> float:
         """Seconds without a sign of life, as far as was looked. A process that cannot be seen has a heartbeat only."""
@@ -40,7 +40,7 @@ class Pulses:
         signs = (_last_beat(directory), 0 if supervisor is None else _count_switches(supervisor.pid))
         known = self._known.get(directory)
         if known is None or known.signs != signs:
-            self._known[directory] = _Pulse(signs, now)
+            self._known[directory] = _Heartbeat(signs, now)
             return 0.0
         known.quiet += min(now - known.looked_at, LOOK_SECONDS)
         known.looked_at = now

@@ -18,7 +18,7 @@ LOOK_SECONDS = 30.0
 QUIET_SECONDS = 60.0
 
 
-class Unwatched:
+class UnwatchedAttempts:
     """Looks for them on behalf of all; nothing is done to them."""
 
     def __init__(

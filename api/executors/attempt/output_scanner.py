@@ -11,7 +11,7 @@ from .files import number
 KEPT = 2048
 
 
-class Scanner:
+class OutputScanner:
     """Looks for lines that are nothing but a phrase, and for the last `prefix<number>` at the beginning of a line.
 
     Every rank may print a phrase, and their line ends may come after both: so it may stand several times in its line.

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from api.executors.executor import AttemptRef, Living
+from api.executors.executor import AttemptRef, LivingAttempt
+from api.executors.process_survey import Survey
 from api.executors.records import Described, parse_spec
-from api.executors.survey import Survey
 from api.models.task import ProcessIdentity
 from api.utils.foreign_files import read
 
 
-def list_living(found: Survey, root: Path, locate: Callable[[str], Path | None]) -> list[Living]:
+def list_living(found: Survey, root: Path, locate: Callable[[str], Path | None]) -> list[LivingAttempt]:
     """Those whose directory lies below `root`. `locate` says where the directory of a uid would be: processes that have
     lost their supervisor carry their uid only.
     """
@@ -24,7 +24,7 @@ def list_living(found: Survey, root: Path, locate: Callable[[str], Path | None])
     return living
 
 
-def _supervised(found: Survey, root: Path) -> Iterator[Living]:
+def _supervised(found: Survey, root: Path) -> Iterator[LivingAttempt]:
     for directory, supervisor in found.supervisors.items():
         described = _read_spec(directory) if directory.is_relative_to(root) else None
         if described is not None:
@@ -33,9 +33,9 @@ def _supervised(found: Survey, root: Path) -> Iterator[Living]:
 
 def _living(
     directory: Path, described: Described, supervisor: ProcessIdentity | None, members: tuple[ProcessIdentity, ...]
-) -> Living:
+) -> LivingAttempt:
     ref = AttemptRef(described.uid, directory, Path(described.log_directory))
-    return Living(ref, described.gpu_uuids, supervisor, members)
+    return LivingAttempt(ref, described.gpu_uuids, supervisor, members)
 
 
 def _read_spec(directory: Path) -> Described | None:

@@ -4,15 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.executors.attempt.scanner import Scanner
+from api.executors.attempt.output_scanner import OutputScanner
 
 PIECES = st.sampled_from(
     [b"steps: ", b"steps: 1", b"2", b"34 loss", b"\n", b"\r", b"x", b" ", b"DONE", b"DO", b"NE", b"steps", b": 7\n"]
 )
 
 
-def scan(*parts: bytes) -> Scanner:
-    scanner = Scanner(("DONE", "ü!"), "steps: ")
+def scan(*parts: bytes) -> OutputScanner:
+    scanner = OutputScanner(("DONE", "ü!"), "steps: ")
     for part in parts:
         scanner.feed(part)
     scanner.finish()
@@ -74,7 +74,7 @@ def test_a_long_line_hides_nothing() -> None:
 
 
 def test_a_phrase_is_new_once() -> None:
-    scanner = Scanner(("DONE",), "")
+    scanner = OutputScanner(("DONE",), "")
     assert scanner.feed(b"DO") is False
     assert scanner.feed(b"NE\n") is True
     assert scanner.feed(b"DONE\n") is False
@@ -85,19 +85,19 @@ def test_a_phrase_may_hold_any_letter() -> None:
 
 
 def test_what_was_seen_before_is_taken_up() -> None:
-    scanner = Scanner(("DONE", "LATE"), "steps: ")
+    scanner = OutputScanner(("DONE", "LATE"), "steps: ")
     scanner.restore(["DONE", "unknown"], 12, b"cut off steps: 3\nLA", is_line_start=False)
     scanner.feed(b"TE\n")
     assert (scanner.seen, scanner.last_step) == ({"DONE", "LATE"}, 12)
 
 
 def test_the_end_of_the_log_is_newer_than_what_was_recorded() -> None:
-    scanner = Scanner((), "steps: ")
+    scanner = OutputScanner((), "steps: ")
     scanner.restore(None, 12, b"steps: 13\n", is_line_start=True)
     assert scanner.last_step == 13
 
 
 def test_a_log_that_is_read_from_its_middle_begins_with_no_line() -> None:
-    scanner = Scanner((), "steps: ")
+    scanner = OutputScanner((), "steps: ")
     scanner.restore(None, None, b"steps: 13\n", is_line_start=False)
     assert scanner.last_step is None

@@ -20,7 +20,7 @@ _LIMIT_LINE = b"Max realtime timeout"
 _BEYOND_USE = 2**61  # microseconds
 
 
-class Mark:
+class ProcessMark:
     """The marks of one attempt."""
 
     def __init__(self, uid: str) -> None:

@@ -3,7 +3,7 @@ import resource
 import signal
 import subprocess
 
-from api.executors.attempt.marks import Mark
+from api.executors.attempt.process_marks import ProcessMark
 from api.executors.attempt.processes import marked_processes
 
 
@@ -13,7 +13,7 @@ def _sleep(env: dict[str, str]) -> subprocess.Popen[bytes]:
 
 def test_a_process_without_session_and_environment_is_known_by_its_limit() -> None:
     uid = f"unit-{os.getpid()}"
-    with Mark(uid).handed_on():
+    with ProcessMark(uid).handed_on():
         marked = _sleep({})
     other = _sleep({})
     try:
@@ -30,7 +30,7 @@ def test_a_process_without_session_and_environment_is_known_by_its_limit() -> No
 
 def test_who_marks_others_is_not_marked_itself() -> None:
     before = resource.getrlimit(resource.RLIMIT_RTTIME)
-    with Mark("unit").handed_on():
-        assert Mark("unit").is_on(os.getpid())
+    with ProcessMark("unit").handed_on():
+        assert ProcessMark("unit").is_on(os.getpid())
     assert resource.getrlimit(resource.RLIMIT_RTTIME) == before
-    assert not Mark("unit").is_on(os.getpid())
+    assert not ProcessMark("unit").is_on(os.getpid())

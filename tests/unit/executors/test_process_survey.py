@@ -2,8 +2,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from api.executors.attempt.marks import MARKER
-from api.executors.survey import survey
+from api.executors.attempt.process_marks import MARKER
+from api.executors.process_survey import survey
 
 SCRIPT = "import time; print('up', flush=True); time.sleep(600)"
 

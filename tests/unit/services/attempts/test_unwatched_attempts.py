@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from api.services.attempts.unwatched import LOOK_SECONDS, QUIET_SECONDS, Unwatched
+from api.services.attempts.unwatched_attempts import LOOK_SECONDS, QUIET_SECONDS, UnwatchedAttempts
 from api.services.server_identity import name_scope
 from api.storage.database import Database, sqlite_url
 from api.storage.leadership import Leaders, Leadership
@@ -23,7 +23,9 @@ class World:
         self.clock = FakeClock()
         self.database = database
         self.stores = Stores(database)
-        self.unwatched = Unwatched(self.stores.tasks, self.stores.attempts, Leaders(database), self.clock, NODE, ROOT)
+        self.unwatched = UnwatchedAttempts(
+            self.stores.tasks, self.stores.attempts, Leaders(database), self.clock, NODE, ROOT
+        )
         self.stores.running("t1", 0, directory_of="/data/tasks/t1/attempts")
         self.stores.running("t2", 1, directory_of="/elsewhere/tasks/t2/attempts")
 

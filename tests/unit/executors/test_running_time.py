@@ -1,7 +1,7 @@
 import pytest
 
-from api.executors.attempt import span as span_module
-from api.executors.attempt.span import Span
+from api.executors.attempt import running_time as span_module
+from api.executors.attempt.running_time import RunningTime
 
 
 class Times:
@@ -23,14 +23,14 @@ def times(monkeypatch: pytest.MonkeyPatch) -> Times:
 
 
 def test_a_clock_that_is_set_makes_no_training_longer(times: Times) -> None:
-    span = Span()
+    span = RunningTime()
     span.begin()
     times.pass_by(13, jump=86_400)
     assert span.seconds(times.wall) == 13
 
 
 def test_the_next_supervisor_goes_on_counting(times: Times) -> None:
-    first, second = Span(), Span()
+    first, second = RunningTime(), RunningTime()
     first.begin()
     times.pass_by(10, jump=-86_400)
     second.restore(first.as_json(), is_same_boot=True)
@@ -39,7 +39,7 @@ def test_the_next_supervisor_goes_on_counting(times: Times) -> None:
 
 
 def test_after_a_restart_of_the_machine_the_wall_clock_tells(times: Times) -> None:
-    first, second = Span(), Span()
+    first, second = RunningTime(), RunningTime()
     first.begin()
     times.steady = 1.0
     second.restore(first.as_json(), is_same_boot=False)
@@ -48,4 +48,4 @@ def test_after_a_restart_of_the_machine_the_wall_clock_tells(times: Times) -> No
 
 
 def test_what_was_never_started_has_no_time(times: Times) -> None:
-    assert Span().seconds(times.wall) is None
+    assert RunningTime().seconds(times.wall) is None

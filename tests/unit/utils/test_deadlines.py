@@ -1,4 +1,4 @@
-from api.utils.patience import at_most, hurrying, is_in_a_hurry, one_wait, time_left
+from api.utils.deadlines import at_most, hurrying, is_in_a_hurry, one_wait, time_left
 
 
 def test_nobody_is_in_a_hurry_unless_told():

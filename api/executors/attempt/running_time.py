@@ -12,7 +12,7 @@ def steady_seconds() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-class Span:
+class RunningTime:
     """From the start of the trainer on; it survives the supervisor that saw the start."""
 
     def __init__(self) -> None:

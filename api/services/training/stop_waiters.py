@@ -13,7 +13,7 @@ MAX_WAITERS = 4
 LOOK_SECONDS = 0.1
 
 
-class StopWaiting:
+class StopWaiters:
     """Lets a few callers wait until something is over; who comes when they are all taken does not wait."""
 
     def __init__(

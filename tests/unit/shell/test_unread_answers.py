@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from api.errors import Unavailable
-from api.shell import unread
-from api.shell.unread import PRESSED_SECONDS, SLOWEST_BYTES_A_SECOND, STILL_SECONDS, Unread
+from api.shell import unread_answers
+from api.shell.unread_answers import PRESSED_SECONDS, SLOWEST_BYTES_A_SECOND, STILL_SECONDS, UnreadAnswers
 
 
 class Transport:
@@ -23,19 +23,19 @@ class Transport:
         self.was_ended = True
 
 
-def hold(unread: Unread, *sizes: int, since: float = 0.0) -> list[Transport]:
+def hold(unread: UnreadAnswers, *sizes: int, since: float = 0.0) -> list[Transport]:
     made = [Transport(size) for size in sizes]
     for one in made:
         unread.add(one, since)
     return made
 
 
-def wait(held: Unread) -> None:
+def wait(held: UnreadAnswers) -> None:
     asyncio.run(held.wait_for_room())
 
 
 def test_what_clients_hold_is_counted_over_all_connections():
-    held = Unread()
+    held = UnreadAnswers()
     first, second = hold(held, 1_000, 20)
     assert held.count(1.0) == 1_020
     first.size = 100
@@ -45,7 +45,7 @@ def test_what_clients_hold_is_counted_over_all_connections():
 
 
 def test_who_has_gone_twice_counts_once():
-    held = Unread()
+    held = UnreadAnswers()
     (one,) = hold(held, 10)
     held.remove(one)
     held.remove(one)
@@ -53,22 +53,22 @@ def test_who_has_gone_twice_counts_once():
 
 
 def test_there_is_room_below_the_limit():
-    held = Unread(limit=100)
+    held = UnreadAnswers(limit=100)
     hold(held, 99)
     wait(held)
 
 
 def test_who_holds_most_is_ended_when_there_is_no_room():
-    held = Unread(limit=100)
+    held = UnreadAnswers(limit=100)
     small, large = hold(held, 60, 90, since=float("-inf"))
     wait(held)
     assert (small.was_ended, large.was_ended) == (False, True)
 
 
 def test_who_has_just_begun_to_read_is_not_ended_and_others_are_told_to_come_again(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(unread, "PATIENCE_SECONDS", 0.0)
-    monkeypatch.setattr(unread, "_COUNT_SECONDS", 0.0)
-    held = Unread(limit=100)
+    monkeypatch.setattr(unread_answers, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(unread_answers, "_COUNT_SECONDS", 0.0)
+    held = UnreadAnswers(limit=100)
     (one,) = hold(held, 100, since=float("inf"))
     with pytest.raises(Unavailable) as raised:
         wait(held)
@@ -76,7 +76,7 @@ def test_who_has_just_begun_to_read_is_not_ended_and_others_are_told_to_come_aga
 
 
 def test_who_takes_nothing_is_ended_after_a_while():
-    held = Unread()
+    held = UnreadAnswers()
     (one,) = hold(held, 1_000_000)
     held.end_slow(STILL_SECONDS)
     assert not one.was_ended
@@ -85,7 +85,7 @@ def test_who_takes_nothing_is_ended_after_a_while():
 
 
 def test_who_reads_slowly_is_not_ended_as_long_as_it_reads():
-    held = Unread()
+    held = UnreadAnswers()
     (one,) = hold(held, 1_000_000)
     for seconds in (40, 100, 200):
         one.size = 1_000_000 - (SLOWEST_BYTES_A_SECOND + 1) * seconds
@@ -94,7 +94,7 @@ def test_who_reads_slowly_is_not_ended_as_long_as_it_reads():
 
 
 def test_who_takes_next_to_nothing_is_ended():
-    held = Unread()
+    held = UnreadAnswers()
     (one,) = hold(held, 1_000_000)
     one.size -= 40
     held.end_slow(STILL_SECONDS + 10)
@@ -102,4 +102,4 @@ def test_who_takes_next_to_nothing_is_ended():
 
 
 def test_bounds_are_in_order():
-    assert PRESSED_SECONDS < unread.PATIENCE_SECONDS < STILL_SECONDS
+    assert PRESSED_SECONDS < unread_answers.PATIENCE_SECONDS < STILL_SECONDS

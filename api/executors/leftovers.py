@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from api.executors.attempt.cgroup import find_cgroup
-from api.executors.attempt.family import read_family
 from api.executors.attempt.processes import is_alive, marked_processes
+from api.executors.attempt.seen_processes import read_seen_processes
 
 
-def list_left(uid: str, directory: Path, cgroup: str | None) -> list[int]:
+def list_leftovers(uid: str, directory: Path, cgroup: str | None) -> list[int]:
     """The pids of live processes with its marker, on its supervisor's list, or in its control group."""
-    listed = {pid for pid, start in read_family(str(directory)) if is_alive(pid, start)}
+    listed = {pid for pid, start in read_seen_processes(str(directory)) if is_alive(pid, start)}
     group = find_cgroup(cgroup, uid)
     return sorted({*marked_processes(uid), *listed, *(group.pids() if group is not None else ())})

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from api.executors.attempt.files import read_file
-from api.executors.attempt.marks import MARKER
+from api.executors.attempt.process_marks import MARKER
 from api.executors.attempt.processes import all_pids, read_stat
 from api.models.task import ProcessIdentity
 

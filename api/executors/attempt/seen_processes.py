@@ -14,13 +14,13 @@ from api.utils.foreign_files import ForeignFile, close, open_own, read, remove, 
 from .files import complain
 from .processes import boot_id, is_alive
 
-FAMILY = "processes"
+SEEN_PROCESSES = "processes"
 MOST = 4096  #: entries, after which those that have ended are left out
 _ENTRY = struct.Struct("<QQ")  # pid, start
 _HEAD_BYTES = 48  # the boot, whose pids these are
 
 
-class Family:
+class SeenProcesses:
     """The list as its supervisor keeps it. A full disk refuses nothing: its space is reserved."""
 
     def __init__(self, directory: str) -> None:
@@ -31,7 +31,7 @@ class Family:
 
     def restore(self) -> set[tuple[int, int]]:
         """Those of an earlier supervisor's list that still run."""
-        return {identity for identity in read_family(self._directory) if is_alive(*identity)}
+        return {identity for identity in read_seen_processes(self._directory) if is_alive(*identity)}
 
     def note(self, members: set[tuple[int, int]]) -> None:
         """Adds those that are new."""
@@ -58,7 +58,7 @@ class Family:
 
     def _begin(self) -> None:
         """Starts the list anew: what is left of the old one beyond stays until it is written over, and does no harm."""
-        handle = self._handle if self._handle >= 0 else open_own(f"{self._directory}/{FAMILY}", os.O_RDWR)
+        handle = self._handle if self._handle >= 0 else open_own(f"{self._directory}/{SEEN_PROCESSES}", os.O_RDWR)
         try:
             if handle != self._handle:
                 os.posix_fallocate(handle, 0, _HEAD_BYTES + MOST * _ENTRY.size)
@@ -77,13 +77,13 @@ class Family:
         if self._handle >= 0:
             close(self._handle)
             self._handle = -1
-        remove(f"{self._directory}/{FAMILY}")
+        remove(f"{self._directory}/{SEEN_PROCESSES}")
 
 
-def read_family(directory: str) -> set[tuple[int, int]]:
+def read_seen_processes(directory: str) -> set[tuple[int, int]]:
     """Those on the list since this start of the machine, whether they still run or not."""
     try:
-        content = read(f"{directory}/{FAMILY}")
+        content = read(f"{directory}/{SEEN_PROCESSES}")
     except (OSError, ForeignFile):
         return set()
     if content[:_HEAD_BYTES].rstrip(b"\0") != boot_id().encode():
