@@ -18,6 +18,7 @@ from api.storage.database import Database
 from api.storage.rows import to_seconds, to_time
 from api.storage.tables import attempts, registrations, tasks
 from api.storage.tables import leases as lease_table
+from api.utils.base_path import BASE_PATH
 from api.utils.clock import Clock
 
 #: Seconds for which a database that did not answer is left alone.
@@ -230,7 +231,7 @@ def _get(connection: Connection, task_id: str) -> RegisteredTask:
     if row is not None:
         return _read(row)
     if connection.scalar(select(func.count()).select_from(tasks).where(tasks.c.task_id == task_id)):
-        raise TaskIsTraining(f"{task_id} is a training of this service: see /api/v1/training/{task_id}.")
+        raise TaskIsTraining(f"{task_id} is a training of this service: see {BASE_PATH}/training/{task_id}.")
     raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
 
 

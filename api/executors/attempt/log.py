@@ -145,9 +145,13 @@ class LogWriter:
         self._append(data)
         return data
 
-    def write(self, data: bytes, may_wait: bool = False) -> int:
-        """Appends this; how much of it was taken. What the disk does not take is dropped and counted, or left to be
-        given again where it `may_wait`.
+    def write(self, data: bytes) -> None:
+        """Appends this; what the disk does not take is dropped and counted."""
+        self.offer(data, may_wait=False)
+
+    def offer(self, data: bytes, may_wait: bool) -> int:
+        """Appends this; how much of it was taken. What the disk does not take is left to be offered again where it
+        `may_wait`, else dropped and counted.
         """
         before = self._ledger.taken
         if self._is_writable():

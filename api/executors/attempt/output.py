@@ -117,7 +117,7 @@ class OutputFile:
         taken = len(data)
         if data and log is not None:
             # A disk that stumbles costs no line: here they are safe for as long as the reserve lasts.
-            taken = log.write(data, self._may_wait(waiting))
+            taken = log.offer(data, self._may_wait(waiting))
         elif data:
             self._drop(log, len(data))
         self.is_waiting = taken < len(data)

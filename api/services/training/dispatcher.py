@@ -1,17 +1,15 @@
 """Gives free GPUs to waiting tasks: a pass over the queue, and the claims that it leads to."""
 
 import logging
-import random
 import secrets
-import socket
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
 from api.errors import Conflict
+from api.executors.executor import Executor
 from api.models.gpu import GPUOffer
-from api.models.lease import LeaseKind
+from api.models.lease import LEASE_SECONDS, LeaseKind
 from api.models.reason import Reason
 from api.models.training import (
     Attempt,
@@ -19,7 +17,6 @@ from api.models.training import (
     TaskStatus,
     TaskSummary,
 )
-from api.services.attempts.reconciler import LEASE_SECONDS
 from api.services.attempts.retry_waits import RetryWaits
 from api.services.gpus.offers import list_offers
 from api.services.gpus.service import GPUService
@@ -35,9 +32,6 @@ from api.utils.clock import Clock
 from api.utils.foreign_trees import list_names
 
 logger = logging.getLogger(__name__)
-
-#: Where master ports are taken from: from the trainer's own default on, below the kernel's ephemeral ports.
-FIRST_PORT, LAST_PORT = 29_500, 30_999
 
 #: Times that a claim which cannot wait looks for GPUs again because somebody was first.
 CLAIM_TRIES = 16
@@ -61,6 +55,7 @@ class Dispatcher:
         attempts: AttemptStore,
         gpus: GPUService,
         trainers: Mapping[str, Trainer],
+        executor: Executor,
         clock: Clock,
         node: str,
         storage_root: Path,
@@ -72,6 +67,7 @@ class Dispatcher:
         self._attempts = attempts
         self._gpus = gpus
         self._trainers = trainers
+        self._executor = executor
         self._clock = clock
         self._node = node
         self._storage_root = storage_root
@@ -173,7 +169,7 @@ class Dispatcher:
             gpu_uuids=tuple(gpu.uuid for gpu in ordered),
             gpu_indices=tuple(gpu.index for gpu in ordered),
             caches=task.caches,
-            master_port=self._free_port(),
+            master_port=self._executor.free_port(self._node, self._attempts.held_ports()),
             directory_of=str(files.attempts),
             known_run_dirs=_names_in(files.output),
             run_dir=run_dir,
@@ -192,22 +188,6 @@ class Dispatcher:
         last = last_complete(trainer.checkpoints(run_dir))
         wanted = task.resume.checkpoint or (None if last is None else last.name)
         return (None, None) if wanted is None else (str(run_dir), wanted)
-
-    def _free_port(self) -> int:
-        held = self._attempts.held_ports()
-        candidates = [port for port in range(FIRST_PORT, LAST_PORT + 1) if port not in held]
-        # In no order: a port that was just given up may linger.
-        random.shuffle(candidates)
-        return next((port for port in candidates if _is_free(port)), FIRST_PORT)
-
-
-def _is_free(port: int) -> bool:
-    with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
-        try:
-            probe.bind(("", port))
-        except OSError:
-            return False
-        return True
 
 
 def _names_in(directory: Path) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from api.errors import Conflict, GPUBusy, Mistake, TaskActive, TaskNotFinished, TaskNotStoppable
 from api.models.training import (
+    LISTENING_STAGES,
     Attempt,
     Checkpoint,
     NewTask,
@@ -45,7 +46,7 @@ from api.services.attempts.stop_wishes import StopWishes, Wish
 from api.services.attempts.watch import AttemptWatch
 from api.services.gpus.busy import describe_busy
 from api.services.gpus.service import GPUService
-from api.services.logs.lost_output import count_lost
+from api.services.logs.lost_output import LostOutput
 from api.services.training.artifacts import OpenFile, list_artifacts, open_artifact
 from api.services.training.dispatcher import Dispatcher
 from api.services.training.forecast import QueueForecast
@@ -81,9 +82,6 @@ NO_TASK = "TASK_ID"
 #: Values of a series in one answer at most.
 MAX_VALUES = 10_000
 
-#: Stages in which the trainer looks for its signal file.
-_LISTENING = ("training", "evaluating", "saving")
-
 
 class TrainingService:
     """The use cases of `/training`. `wake` makes the training loop look at once."""
@@ -101,8 +99,10 @@ class TrainingService:
         storage_root: Path,
         wake: Callable[[], None],
         wishes: StopWishes,
+        lost: LostOutput,
     ) -> None:
         self._wishes = wishes
+        self._lost = lost
         self._tasks = tasks
         self._attempts = attempts
         self._checker = checker
@@ -239,7 +239,8 @@ class TrainingService:
         """The rung that a stop will begin with, as far as that can be told now."""
         attempts = self._attempts.of_task(task.task_id)
         live = self._live(task, attempts) or task.progress or NOTHING_YET
-        return StopRung.CHECKPOINT if not force and live["progress"]["stage"] in _LISTENING else StopRung.TERMINATE
+        listens = live["progress"]["stage"] in LISTENING_STAGES
+        return StopRung.CHECKPOINT if listens and not force else StopRung.TERMINATE
 
     def resume(
         self,
@@ -311,18 +312,10 @@ class TrainingService:
 
     def _show(self, known: TrainingTask, checkpoints: tuple[Checkpoint, ...]) -> TaskDetails:
         task, attempts = self._wishes.show(known), self._attempts.of_task(known.task_id)
-        files = self._files(known.task_id)
-        details = show_details(
-            task,
-            attempts,
-            self._live(task, attempts),
-            checkpoints,
-            self._gpus.get_all_gpus(),
-            (files.output, files.log),
-            self._clock.now(),
-            self._waits(task),
-        )
-        return replace(details, log_lost_bytes=count_lost(attempts, files))
+        files, live = self._files(known.task_id), self._live(task, attempts)
+        gpus, now, places = self._gpus.get_all_gpus(), self._clock.now(), (files.output, files.log)
+        details = show_details(task, attempts, live, checkpoints, gpus, places, now, self._waits(task))
+        return replace(details, log_lost_bytes=self._lost.count(attempts))
 
     def _waits(self, task: TaskSummary) -> Waiting:
         return Waiting(self._dispatcher.why_waiting(task), self._forecast.of(task))
