@@ -14,7 +14,7 @@ from api import __version__
 from api.app import create_app
 from api.config import Config, ConfigError, program
 from api.errors import ServiceError
-from api.routes.allowed_methods import Paths
+from api.routes.allowed_methods import AllowedMethods
 from api.runtime.composition import Runtime, StorageError
 from api.server import Server, Shell
 from api.shell.protocol import listen
@@ -78,7 +78,7 @@ def create_shell(runtime: Runtime, serves_documents: bool = True) -> Shell:
     app = create_app(runtime.services)
     return Shell(
         app,
-        Paths(app.url_map),
+        AllowedMethods(app.url_map),
         runtime.policy,
         runtime.access_log,
         runtime.live.serving,

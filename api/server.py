@@ -15,7 +15,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from api.errors import MalformedRequest, MethodNotAllowed, NotFound, ServiceError, Unavailable
-from api.live.addresses import Found
+from api.live.addresses import MatchedRoute
 from api.live.connections import LiveServing
 from api.shell.access_log import Access, AccessLog, shown_path
 from api.shell.body import Bodies
@@ -23,8 +23,8 @@ from api.shell.cross_origin import is_preflight, preflight_headers
 from api.shell.downloads import send_download
 from api.shell.guard import HostPolicy, join_headers, request_id_of
 from api.shell.protocol import HTTPProtocol, WebSocketProtocol, limit_send_buffer
-from api.shell.reply import NOSNIFF, ClientGone, Connection, Handshake, Headers, Reply
-from api.shell.unread_answers import PATIENCE_SECONDS, UnreadAnswers
+from api.shell.reply import NOSNIFF, ClientGone, Handshake, Headers, Reply
+from api.shell.unread_answers import PATIENCE_SECONDS, Connection, UnreadAnswers
 from api.shell.wsgi import FlaskBelow
 from api.utils.caller import has_caller_left
 from api.utils.clock import Clock
@@ -215,7 +215,7 @@ class Shell:
         finally:
             self._places.release()
 
-    async def _stream(self, found: Found, scope: Scope, receive: Receive, reply: Reply) -> None:
+    async def _stream(self, found: MatchedRoute, scope: Scope, receive: Receive, reply: Reply) -> None:
         scope["state"]["route"] = found.route.pattern
         connection = _connection(scope)
         if connection is not None:

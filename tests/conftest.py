@@ -1,5 +1,7 @@
 """What tests of every kind share."""
 
+import signal
+
 import pytest
 from hypothesis import settings
 
@@ -8,6 +10,10 @@ from api.utils.clock import FakeClock
 # Machines differ in speed and load: how long an example takes says nothing about what is tested.
 settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
+
+# A shell ignores Ctrl-C for what it starts in the background, and every process of a test would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

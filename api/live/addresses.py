@@ -51,7 +51,7 @@ class LiveRoute:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class MatchedRoute:
     """The route of a path, and the variable parts."""
 
     route: LiveRoute
@@ -79,10 +79,10 @@ class LiveRoutes:
         """Where there are streams."""
         return tuple(route.pattern for routes in self._by_transport.values() for route in routes)
 
-    def find(self, transport: Transport, path: str) -> Found | None:
+    def find(self, transport: Transport, path: str) -> MatchedRoute | None:
         """The route of a path."""
         for route in self._by_transport[transport]:
             arguments = route.match(path)
             if arguments is not None:
-                return Found(route, arguments)
+                return MatchedRoute(route, arguments)
         return None

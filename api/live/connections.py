@@ -5,7 +5,7 @@ import logging
 
 from starlette.types import Receive, Scope, Send
 
-from api.live.addresses import Found, LiveRoutes, Transport
+from api.live.addresses import LiveRoutes, MatchedRoute, Transport
 from api.live.admission import Admission
 from api.live.broker import Broker
 from api.live.delivery import FAREWELL_SECONDS
@@ -31,15 +31,15 @@ class LiveServing:
         """Names the event loop."""
         self._broker.attach(loop)
 
-    def find_events(self, path: str) -> Found | None:
+    def find_events(self, path: str) -> MatchedRoute | None:
         """The stream of Server-Sent Events at this path."""
         return self._routes.find(Transport.EVENTS, path)
 
-    def find_socket(self, path: str) -> Found | None:
+    def find_socket(self, path: str) -> MatchedRoute | None:
         """The WebSocket at this path."""
         return self._routes.find(Transport.WEB_SOCKET, path)
 
-    async def send_events(self, found: Found, scope: Scope, receive: Receive, send: Send) -> None:
+    async def send_events(self, found: MatchedRoute, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers with a stream. Raises what is wrong with the request before anything is sent."""
         self._broker.require_open()
         last_id = next((value for name, value in scope["headers"] if name == b"last-event-id"), b"")
@@ -50,7 +50,7 @@ class LiveServing:
             except TooSlow:
                 self._cut(scope)
 
-    async def send_texts(self, found: Found, scope: Scope, receive: Receive, send: Send) -> None:
+    async def send_texts(self, found: MatchedRoute, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves a WebSocket. Raises what is wrong with the request before the client is let in."""
         self._broker.require_open()
         with self._admission.admit(_client(scope)):

@@ -6,7 +6,7 @@
 from werkzeug.routing import Map
 
 
-class Paths:
+class AllowedMethods:
     """The addresses of one app."""
 
     def __init__(self, url_map: Map) -> None:

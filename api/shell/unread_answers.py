@@ -33,8 +33,9 @@ _NO_ROOM = "More answers wait to be read by their clients than this service hold
 
 
 class Connection(Protocol):
-    """A connection, as far as this goes."""
+    """A client's connection, as far as the shell needs it."""
 
+    def is_closing(self) -> bool: ...
     def get_write_buffer_size(self) -> int: ...
     def abort(self) -> None: ...
 

@@ -1,6 +1,8 @@
 """What ARCHITECTURE.md and the habits of the house say of the package as a whole, held true."""
 
+import ast
 import re
+from collections import defaultdict
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -13,3 +15,12 @@ def test_every_module_that_the_architecture_names_is_there():
     assert len(named) > 30
     missing = [name for name in named if not (ROOT / "api" / f"{name.removesuffix('.py')}.py").is_file()]
     assert missing == []
+
+
+def test_no_class_name_stands_twice():
+    homes: dict[str, list[str]] = defaultdict(list)
+    for path in sorted((ROOT / "api").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes[node.name].append(str(path.relative_to(ROOT)))
+    assert {name: places for name, places in homes.items() if len(places) > 1} == {}

@@ -9,7 +9,7 @@ from api.live.delivery import Frames
 from api.live.frames import Frame, closing_frame, reset_frame
 from api.live.query import Query
 from api.live.subscription import Subscription, TooSlow
-from api.models.live import Ending, Topic
+from api.models.live import StreamEnding, Topic
 
 #: What can be asked for. Output is followed task by task.
 TOPICS = (Topic.GPU, Topic.TASK, Topic.SYSTEM)
@@ -37,7 +37,7 @@ async def _frames(subscription: Subscription, missed: Missed, boot: str) -> Fram
         yield [published.frame for published in some]
     if subscription.ending is not None:
         yield [closing_frame(subscription.ending)]
-    if subscription.ending is Ending.TOO_SLOW:
+    if subscription.ending is StreamEnding.TOO_SLOW:
         raise TooSlow
 
 

@@ -8,7 +8,7 @@ from api.live.broker import Broker
 from api.live.delivery import Frames
 from api.live.frames import closing_frame
 from api.live.subscription import Published, Subscription, TooSlow
-from api.models.live import Ending, Message, MessageType, Topic
+from api.models.live import Message, MessageType, StreamEnding, Topic
 
 #: Snapshots that a subscriber may be behind.
 QUEUE_SNAPSHOTS = 16
@@ -39,5 +39,5 @@ async def _frames(subscription: Subscription, latest: Published | None) -> Frame
         yield [published.snapshot_frame for published in some]
     if subscription.ending is not None:
         yield [closing_frame(subscription.ending)]
-    if subscription.ending is Ending.TOO_SLOW:
+    if subscription.ending is StreamEnding.TOO_SLOW:
         raise TooSlow

@@ -9,7 +9,7 @@ from api.live.delivery import Frames
 from api.live.frames import Frame, closing_frame
 from api.live.streams.log_query import FollowQuery, parse_follow_query
 from api.live.streams.task_output import FollowLog, LogPiece
-from api.models.live import Ending, MessageType
+from api.models.live import MessageType, StreamEnding
 from api.services.logs.batches import LogBatch
 from api.services.logs.follower import Follower, LogFeeds, Tail
 from api.services.logs.service import LogService
@@ -44,7 +44,7 @@ async def _frames(follower: Follower) -> Frames:
     async for batch in follower:
         yield [frame(batch)]
     if follower.was_cut_off:
-        yield [closing_frame(Ending.SERVER_ENDING)]
+        yield [closing_frame(StreamEnding.SERVER_ENDING)]
 
 
 def frame(batch: LogBatch) -> Frame:

@@ -17,7 +17,7 @@ from api.live.query import Query
 from api.live.streams.log_query import read_start
 from api.live.streams.task_output import FollowingLog, FollowLog, LogPiece
 from api.live.subscription import Published, Subscription, TooSlow
-from api.models.live import Ending, EventPosition, Message, MessageType, Topic
+from api.models.live import EventPosition, Message, MessageType, StreamEnding, Topic
 from api.models.training import TaskStatus
 from api.services.events.following import TaskFollowing
 from api.services.logs.follower import Tail
@@ -110,7 +110,7 @@ class _TaskStream:
             while (following := await self._next()) is not None:
                 yield following
             yield self._last()
-        if self._subscription.ending is Ending.TOO_SLOW:
+        if self._subscription.ending is StreamEnding.TOO_SLOW:
             raise TooSlow
 
     # -- the beginning ---------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from api.errors import DatabaseUnavailable
 from api.executors.executor import Executor, Outcome
 from api.models.lease import Lease
 from api.models.training import Attempt, EventKind, ResumeOptions, TaskStatus, TaskSummary
-from api.services.attempts.outcomes import Retry, Verdict, judge_outcome, plan_retry
+from api.services.attempts.outcomes import AttemptVerdict, NextTry, judge_outcome, plan_retry
 from api.services.attempts.progress import show_ended
 from api.services.attempts.pruning import prune_checkpoints
 from api.services.attempts.starter import AttemptStarter
@@ -82,7 +82,7 @@ class AttemptEnding:
             logger.exception("the end of an attempt cannot be read: it is judged without", extra={"attempt": uid})
         self._failures.pop(uid, None)
 
-    def give_up(self, task: TaskSummary, attempt: Attempt, verdict: Verdict) -> bool:
+    def give_up(self, task: TaskSummary, attempt: Attempt, verdict: AttemptVerdict) -> bool:
         """Records the end of an attempt that nothing was started for; False when that was done before."""
         return self._finish(task, attempt, verdict, None, None)
 
@@ -90,7 +90,7 @@ class AttemptEnding:
         self,
         task: TaskSummary,
         attempt: Attempt,
-        verdict: Verdict,
+        verdict: AttemptVerdict,
         outcome: Outcome | None,
         watch: AttemptWatch | None,
     ) -> bool:
@@ -124,7 +124,7 @@ class AttemptEnding:
             self._gpus.sweep_soon()
         return is_first
 
-    def _retry(self, task: TaskSummary, verdict: Verdict, got_further: bool) -> Retry | None:
+    def _retry(self, task: TaskSummary, verdict: AttemptVerdict, got_further: bool) -> NextTry | None:
         was_asked_to_stop = task.stop is not None and task.stop.cause is None
         if verdict.status is not TaskStatus.FAILED or verdict.cause is None or was_asked_to_stop:
             return None

@@ -37,7 +37,7 @@ PASSING_TRIES = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class AttemptVerdict:
     """How an attempt ended, in a sentence, and why it failed if it did."""
 
     status: TaskStatus
@@ -47,7 +47,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Retry:
+class NextTry:
     """Another try, in so many seconds. `counts`: it uses up one of max_retries."""
 
     wait: float
@@ -61,7 +61,7 @@ def judge_outcome(
     progress: Progress,
     last_lines: Sequence[str],
     checkpoints: Sequence[Checkpoint],
-) -> Verdict:
+) -> AttemptVerdict:
     """The verdict on an attempt that has ended. `checkpoints` are those of its run directory.
 
     Both phrases are said after a checkpoint of the last step was saved, so they count for nothing without one.
@@ -69,7 +69,7 @@ def judge_outcome(
     said = outcome.phrases | progress.phrases
     phrases: frozenset[str] = said if _is_borne_out(outcome, progress, checkpoints) else frozenset()
     if trainer.completed_phrase in phrases and _ended_well(outcome, progress):
-        return Verdict(TaskStatus.COMPLETED, f'the trainer said "{trainer.completed_phrase}"')
+        return AttemptVerdict(TaskStatus.COMPLETED, f'the trainer said "{trainer.completed_phrase}"')
     stopped = None if stop is None else _judge_stop(outcome, trainer, stop, said, phrases)
     if stopped is not None:
         return stopped
@@ -77,15 +77,15 @@ def judge_outcome(
     if cause.code is CauseCode.DID_NOT_TRAIN and trainer.completed_phrase in said:
         detail = f'Its output has the words "{trainer.completed_phrase}", but it left no checkpoint of its last step.'
         cause = replace(cause, detail=detail)
-    return Verdict(TaskStatus.FAILED, cause.detail, cause, outcome.error_number in PASSING)
+    return AttemptVerdict(TaskStatus.FAILED, cause.detail, cause, outcome.error_number in PASSING)
 
 
-def could_not_start(error: Exception) -> Verdict:
+def could_not_start(error: Exception) -> AttemptVerdict:
     """The verdict on an attempt whose supervisor could not be started."""
     reason = error if isinstance(error, OSError) else error.__cause__
     detail = f"The attempt could not be started: {error}."
     cause = Cause(CauseCode.COULD_NOT_START, detail, "Look at what is named here; then resume or restart it.")
-    return Verdict(TaskStatus.FAILED, detail, cause, isinstance(reason, OSError) and reason.errno in PASSING)
+    return AttemptVerdict(TaskStatus.FAILED, detail, cause, isinstance(reason, OSError) and reason.errno in PASSING)
 
 
 def _is_borne_out(outcome: Outcome, progress: Progress, checkpoints: Sequence[Checkpoint]) -> bool:
@@ -105,19 +105,19 @@ def _ended_well(outcome: Outcome, progress: Progress) -> bool:
 
 def _judge_stop(
     outcome: Outcome, trainer: Trainer, stop: StopState, said: frozenset[str], phrases: frozenset[str]
-) -> Verdict | None:
+) -> AttemptVerdict | None:
     """The verdict on a stop that was carried out; None when the attempt ended by itself meanwhile."""
     if stop.cause is not None:
-        return Verdict(TaskStatus.FAILED, stop.cause.detail, stop.cause)
+        return AttemptVerdict(TaskStatus.FAILED, stop.cause.detail, stop.cause)
     if trainer.stopped_phrase in phrases:
-        return Verdict(TaskStatus.STOPPED, "stopped with a checkpoint")
+        return AttemptVerdict(TaskStatus.STOPPED, "stopped with a checkpoint")
     if outcome.reason == "stopped_before_start":
-        return Verdict(TaskStatus.STOPPED, "stopped before it was started")
+        return AttemptVerdict(TaskStatus.STOPPED, "stopped before it was started")
     if outcome.stop_rung in (StopRung.TERMINATE, StopRung.KILL):
         how = "SIGTERM" if outcome.stop_rung is StopRung.TERMINATE else "SIGKILL"
-        return Verdict(TaskStatus.STOPPED, f"stopped by {how}, without a new checkpoint")
+        return AttemptVerdict(TaskStatus.STOPPED, f"stopped by {how}, without a new checkpoint")
     if trainer.stopped_phrase in said and outcome.exit_code == 0:
-        return Verdict(TaskStatus.STOPPED, "it quit as it was asked to, but left no checkpoint of its last step")
+        return AttemptVerdict(TaskStatus.STOPPED, "it quit as it was asked to, but left no checkpoint of its last step")
     return None
 
 
@@ -189,13 +189,13 @@ def _cause(
 
 def plan_retry(
     task: TaskSummary, request: TrainingRequest, cause: Cause, got_further: bool, is_passing: bool = False
-) -> Retry | None:
+) -> NextTry | None:
     """Whether and when a failed task is tried again. `got_further`: the attempt made steps."""
     in_a_row = 0 if got_further else task.retries_in_a_row
     wait = min(LONGEST_WAIT, FIRST_WAIT * 2.0**in_a_row)
     if in_a_row < (PASSING_TRIES if is_passing else RETRIED_BY_ITSELF.get(cause.code, 0)):
-        return Retry(0.0 if cause.code is CauseCode.PORT_IN_USE else wait, counts=False)
+        return NextTry(0.0 if cause.code is CauseCode.PORT_IN_USE else wait, counts=False)
     causes = RETRIED_BY_DEFAULT if request.retry_on is None else frozenset(request.retry_on)
     if task.retries < request.max_retries and cause.code in causes:
-        return Retry(wait, counts=True)
+        return NextTry(wait, counts=True)
     return None

@@ -19,7 +19,7 @@ from api.models.training import (
 )
 from api.services.attempts.checks import AttemptChecks
 from api.services.attempts.ending import AttemptEnding
-from api.services.attempts.outcomes import Verdict, could_not_start
+from api.services.attempts.outcomes import AttemptVerdict, could_not_start
 from api.services.attempts.progress import UNKNOWN
 from api.services.attempts.starter import AttemptStarter, CannotStart
 from api.services.attempts.stop_wishes import StopWishes, Wish
@@ -205,7 +205,7 @@ class Reconciler:
         """Starts an attempt that nobody watches over: the first time, or to be taken over from a lost supervisor."""
         is_new = attempt.status is AttemptStatus.CLAIMED
         if is_new and task.status is TaskStatus.STOPPING:
-            verdict = Verdict(TaskStatus.STOPPED, "stopped before it was started")
+            verdict = AttemptVerdict(TaskStatus.STOPPED, "stopped before it was started")
             return self._ending.give_up(task, attempt, verdict)
         tries = self._submissions[attempt.uid] = self._submissions.get(attempt.uid, 0) + 1
         try:

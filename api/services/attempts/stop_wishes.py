@@ -22,7 +22,7 @@ class Wish:
     problem: str
 
 
-class Stopping(Protocol):
+class StopCarrier(Protocol):
     """What carries a stop out."""
 
     def find_watch(self, task_id: str) -> AttemptWatch | None: ...
@@ -36,7 +36,9 @@ class StopWishes:
         self._reserve = reserve
         self._wishes: dict[str, Wish] = {}
 
-    def record(self, write: Callable[[], object], task_id: str, wish: Wish, stopping: Stopping) -> AttemptWatch | None:
+    def record(
+        self, write: Callable[[], object], task_id: str, wish: Wish, stopping: StopCarrier
+    ) -> AttemptWatch | None:
         """Notes a stop by `write`, with the reserve's room if the disk is full. Where that cannot be done, the order is
         passed on at once and the stop kept in mind: then the watch over the attempt comes back.
 
@@ -59,7 +61,7 @@ class StopWishes:
             return watch
         return None
 
-    def _pass_on(self, watch: AttemptWatch, stop: StopState, stopping: Stopping) -> None:
+    def _pass_on(self, watch: AttemptWatch, stop: StopState, stopping: StopCarrier) -> None:
         try:
             stopping.stop_now(watch, stop)
         except OSError as first:

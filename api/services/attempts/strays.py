@@ -18,7 +18,7 @@ from api.services.attempts.reconciler import LEASE_SECONDS, StopTimes
 from api.services.gpus.events import GPUEvents
 from api.services.gpus.service import GPUService
 from api.storage.leases import ResourceHeld
-from api.storage.strays import Found, StrayStore
+from api.storage.strays import FoundAttempt, StrayStore
 from api.storage.task_files import task_files
 from api.trainers.trainer import Trainer
 from api.utils.clock import Clock
@@ -92,18 +92,20 @@ class Strays:
         living = [each for each in named if self._locate(each.ref.uid) == each.ref.directory]
         unknown = self._store.unknown(each.ref.uid for each in living)
         # A supervisor without processes has nothing left to do but to write the outcome.
-        return [each for each in living if each.ref.uid in unknown and (each.members or not _has_ended(each))]
+        return [each for each in living if each.ref.uid in unknown and (each.members or not each.has_ended)]
 
     def _locate(self, uid: str) -> Path | None:
         named = _UID.fullmatch(uid)
         return None if named is None else task_files(self._root, named["task"]).attempts / named["number"]
 
-    def _found(self, living: LivingAttempt) -> Found:
+    def _found(self, living: LivingAttempt) -> FoundAttempt:
         task_id, _, number = living.ref.uid.rpartition(".")
         indices = self._gpus.state.indices
-        numbers = tuple(index for uuid in living.gpu_uuids if (index := indices.get(uuid)) is not None)
-        directory = str(living.ref.directory)
-        return Found(living.ref.uid, task_id, int(number), directory, living.gpu_uuids, numbers)
+        # A trainer can write its own record: what it is at work on counts besides.
+        used = set(self._executor.used_gpus(living.ref) or ()).difference(living.gpu_uuids)
+        uuids = (*living.gpu_uuids, *sorted(used))
+        numbers = tuple(index for uuid in uuids if (index := indices.get(uuid)) is not None)
+        return FoundAttempt(living.ref.uid, task_id, int(number), str(living.ref.directory), uuids, numbers)
 
     def _adopt(self, living: LivingAttempt) -> bool:
         found = self._found(living)
@@ -184,10 +186,6 @@ def _by_place(living: LivingAttempt) -> LivingAttempt:
     directory = living.ref.directory
     uid = f"{directory.parent.parent.name}.{directory.name}"
     return replace(living, ref=replace(living.ref, uid=uid))
-
-
-def _has_ended(living: LivingAttempt) -> bool:
-    return (living.ref.directory / "exit.json").exists()
 
 
 def _say(living: LivingAttempt) -> str:

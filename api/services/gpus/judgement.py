@@ -73,7 +73,7 @@ class JudgedGPU:
 
 
 @dataclass(frozen=True, slots=True)
-class Circumstances:
+class GPUCircumstances:
     """What bears on a GPU besides its reading. `draining_for`: seconds since its task ended, None when none did.
 
     `xids`: a code as often as it was seen within a day; `last_xid_at`: the monotonic time of the last one.
@@ -89,7 +89,7 @@ class Circumstances:
     last_xid_at: float = float("-inf")
 
 
-def judge(gpu: GPUReading, around: Circumstances) -> Judgement:
+def judge(gpu: GPUReading, around: GPUCircumstances) -> Judgement:
     """The verdict on one GPU."""
     stale = is_stale(gpu, around.now, around.max_age)
     health = judge_health(gpu, around, stale)
@@ -110,7 +110,7 @@ def is_stale(gpu: GPUReading, now: float, max_age: float) -> bool:
 _Judged = tuple[GPUStatus, Reason | None]
 
 
-def _status(gpu: GPUReading, around: Circumstances, stale: bool, health: GPUHealth) -> _Judged:
+def _status(gpu: GPUReading, around: GPUCircumstances, stale: bool, health: GPUHealth) -> _Judged:
     unknown = _why_unknown(gpu, around, stale)
     if unknown is not None:
         return unknown
@@ -158,7 +158,7 @@ def _why_memory_is_unknown(vitals: GPUVitals | None) -> Reason:
     return Reason.of(f"how much of its memory is in use cannot be read ({reason})", "memory_unknown", why=reason)
 
 
-def _why_unknown(gpu: GPUReading, around: Circumstances, stale: bool) -> _Judged | None:
+def _why_unknown(gpu: GPUReading, around: GPUCircumstances, stale: bool) -> _Judged | None:
     if gpu.fault is FaultKind.LOST:
         why = gpu.fault_reason or "the driver has lost this GPU"
         return GPUStatus.LOST, Reason.of(why, "lost", why=why)
@@ -220,7 +220,7 @@ def _describe(process: GPUProcess) -> Reason:
     return Reason.of(f"{who} holds {memory}{command}", "process", who=who, memory=memory, command=command)
 
 
-def judge_health(gpu: GPUReading, around: Circumstances, stale: bool) -> GPUHealth:
+def judge_health(gpu: GPUReading, around: GPUCircumstances, stale: bool) -> GPUHealth:
     """The verdict by what NVML reports and by the Xid errors since the GPU was last gone."""
     if gpu.fault is FaultKind.LOST:
         return GPUHealth(
@@ -251,7 +251,7 @@ _NVLINK_XIDS = frozenset({74, 136})
 _DRIVER_DECIDES = frozenset({109})
 
 
-def _xid_findings(gpu: GPUReading, around: Circumstances) -> list[Finding]:
+def _xid_findings(gpu: GPUReading, around: GPUCircumstances) -> list[Finding]:
     findings: list[Finding] = []
     for code, times in sorted(Counter(around.xids).items()):
         xid = look_up(code)
@@ -263,7 +263,7 @@ def _xid_findings(gpu: GPUReading, around: Circumstances) -> list[Finding]:
     return findings
 
 
-def _is_milder_here(code: int, gpu: GPUReading, around: Circumstances) -> bool:
+def _is_milder_here(code: int, gpu: GPUReading, around: GPUCircumstances) -> bool:
     if code in _NVLINK_XIDS:
         links = None if gpu.condition is None else gpu.condition.nvlinks
         return not any(link.active for link in links or ())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from api.models.reading import MIGSlice
 from api.models.snapshot import GPUSnapshot
 from api.services.gpus.judgement import JudgedGPU
-from api.services.gpus.metric_families import DCGM_FAMILIES, MIB, SMI_FAMILIES, Family, scaled
+from api.services.gpus.metric_families import DCGM_FAMILIES, MIB, SMI_FAMILIES, MetricFamily, scaled
 
 _VERSION_NUMBER = re.compile(r"\d{1,6}(?:\.\d{1,6})?")
 
@@ -58,7 +58,7 @@ def render_gpu_metrics(
     return "\n".join(lines)
 
 
-def _render(lines: list[str], name: str, family: Family, samples: Iterable[tuple[str, float | None]]) -> None:
+def _render(lines: list[str], name: str, family: MetricFamily, samples: Iterable[tuple[str, float | None]]) -> None:
     found = [f"{name}{labels} {_number(value)}" for labels, value in samples if value is not None]
     if found:
         lines.append(f"# HELP {name} {family.help}")
@@ -67,7 +67,7 @@ def _render(lines: list[str], name: str, family: Family, samples: Iterable[tuple
 
 
 def _simple(lines: list[str], name: str, type_: str, help_: str, samples: Iterable[tuple[str, float | None]]) -> None:
-    _render(lines, name, Family(name, type_, help_, lambda _: None), samples)
+    _render(lines, name, MetricFamily(name, type_, help_, lambda _: None), samples)
 
 
 def _number(value: float) -> str:

@@ -52,6 +52,17 @@ def name_gpus(state: GPUState, uuids: Sequence[str]) -> tuple[str | None, ...]:
     return tuple(names.get(uuid) for uuid in uuids)
 
 
+def list_pids(state: GPUState, has_own_pids: bool) -> dict[str, tuple[int, ...]] | None:
+    """Who is at work on each GPU, by UUID; None when nobody can say, or their pids are not those of this service."""
+    if has_own_pids or state.snapshot.source is not SourceName.NVML:
+        return None
+    return {
+        gpu.reading.uuid: tuple(process.pid for process in gpu.reading.processes)
+        for gpu in state.gpus
+        if gpu.reading.uuid is not None and gpu.reading.processes is not None
+    }
+
+
 def measure_memory(state: GPUState, uuids: Sequence[str]) -> int | None:
     """The most MB that is in use on any of these GPUs; None when that is not known, or only simulated."""
     if state.snapshot.source is not SourceName.NVML:

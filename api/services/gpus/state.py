@@ -9,7 +9,7 @@ from api.models.reading import FaultKind, XidEvent
 from api.models.snapshot import GPUReading, GPUSnapshot
 from api.models.task import RegisteredTask
 from api.services.gpus.events import GPUEvents, describe_xid, xid_severity
-from api.services.gpus.judgement import DRAINING_SECONDS, Circumstances, JudgedGPU, is_stale, judge
+from api.services.gpus.judgement import DRAINING_SECONDS, GPUCircumstances, JudgedGPU, is_stale, judge
 from api.services.gpus.metrics import XidCount
 from api.services.gpus.xid_history import XidHistory
 from api.utils.clock import Clock
@@ -68,7 +68,7 @@ class GPUStateKeeper:
         task = None if held is None else held.get(gpu.uuid or "")
         released = self._released.get(gpu.uuid or "")
         history = self._xids.get(gpu.uuid or "")
-        around = Circumstances(
+        around = GPUCircumstances(
             now=now,
             max_age=self._max_age,
             problem=snapshot.problem,

@@ -1,15 +1,13 @@
 """Gives free GPUs to waiting tasks: a pass over the queue, and the claims that it leads to."""
 
 import logging
-import random
 import secrets
-import socket
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
 from api.errors import Conflict
+from api.executors.executor import Executor
 from api.models.gpu import GPUOffer
 from api.models.lease import LeaseKind
 from api.models.reason import Reason
@@ -24,7 +22,7 @@ from api.services.attempts.retry_waits import RetryWaits
 from api.services.gpus.offers import list_offers
 from api.services.gpus.service import GPUService
 from api.services.training.resume_points import last_complete
-from api.services.training.scheduler import Circumstances, Pass, plan_pass
+from api.services.training.scheduler import Pass, QueueCircumstances, plan_pass
 from api.storage.attempts import AttemptStore, NewAttempt
 from api.storage.disk import describe_shortage
 from api.storage.leases import ResourceHeld
@@ -35,9 +33,6 @@ from api.utils.clock import Clock
 from api.utils.foreign_trees import list_names
 
 logger = logging.getLogger(__name__)
-
-#: Where master ports are taken from: from the trainer's own default on, below the kernel's ephemeral ports.
-FIRST_PORT, LAST_PORT = 29_500, 30_999
 
 #: Times that a claim which cannot wait looks for GPUs again because somebody was first.
 CLAIM_TRIES = 16
@@ -61,6 +56,7 @@ class Dispatcher:
         attempts: AttemptStore,
         gpus: GPUService,
         trainers: Mapping[str, Trainer],
+        executor: Executor,
         clock: Clock,
         node: str,
         storage_root: Path,
@@ -72,6 +68,7 @@ class Dispatcher:
         self._attempts = attempts
         self._gpus = gpus
         self._trainers = trainers
+        self._executor = executor
         self._clock = clock
         self._node = node
         self._storage_root = storage_root
@@ -105,7 +102,7 @@ class Dispatcher:
         counts = self._tasks.count_by_status()
         caches = {lease.resource: lease.task_id for lease in self._attempts.leases(LeaseKind.CACHE)}
         offers = list_offers(self._gpus.state)
-        around = Circumstances(
+        around = QueueCircumstances(
             names=self._names(queue, [gpu.held_by for gpu in offers if gpu.held_by is not None]),
             now=self._clock.now(),
             active=sum(number for status, number in counts.items() if status.is_active),
@@ -169,7 +166,7 @@ class Dispatcher:
             gpu_uuids=tuple(gpu.uuid for gpu in ordered),
             gpu_indices=tuple(gpu.index for gpu in ordered),
             caches=task.caches,
-            master_port=self._free_port(),
+            master_port=self._executor.free_port(self._node, self._attempts.held_ports()),
             directory_of=str(files.attempts),
             known_run_dirs=_names_in(files.output),
             run_dir=run_dir,
@@ -188,22 +185,6 @@ class Dispatcher:
         last = last_complete(trainer.checkpoints(run_dir))
         wanted = task.resume.checkpoint or (None if last is None else last.name)
         return (None, None) if wanted is None else (str(run_dir), wanted)
-
-    def _free_port(self) -> int:
-        held = self._attempts.held_ports()
-        candidates = [port for port in range(FIRST_PORT, LAST_PORT + 1) if port not in held]
-        # In no order: a port that was just given up may linger.
-        random.shuffle(candidates)
-        return next((port for port in candidates if _is_free(port)), FIRST_PORT)
-
-
-def _is_free(port: int) -> bool:
-    with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
-        try:
-            probe.bind(("", port))
-        except OSError:
-            return False
-        return True
 
 
 def _names_in(directory: Path) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ _Wish = tuple[tuple[int | str, ...], int]  # the references, and the MB
 
 
 @dataclass(frozen=True, slots=True)
-class Circumstances:
+class QueueCircumstances:
     """What bears on a pass besides the queue and the GPUs. `max_concurrent` 0 is as many as the GPUs allow."""
 
     now: datetime
@@ -41,7 +41,7 @@ class Pass:
     waiting: dict[str, Reason] = field(default_factory=dict)  #: why each other task waits, by id
 
 
-def plan_pass(queue: Sequence[TaskSummary], gpus: Sequence[GPUOffer], around: Circumstances) -> Pass:
+def plan_pass(queue: Sequence[TaskSummary], gpus: Sequence[GPUOffer], around: QueueCircumstances) -> Pass:
     """Goes over the queue in its order. What a task at the front is still short of is kept for it: GPUs that it could
     use are not given to those behind it, as long as the rest of what it needs will come free.
     """
@@ -49,7 +49,7 @@ def plan_pass(queue: Sequence[TaskSummary], gpus: Sequence[GPUOffer], around: Ci
 
 
 class _Planner:
-    def __init__(self, gpus: Sequence[GPUOffer], around: Circumstances) -> None:
+    def __init__(self, gpus: Sequence[GPUOffer], around: QueueCircumstances) -> None:
         self._gpus = gpus
         self._around = around
         #: Neither taken nor kept: most passes find none, and then look at no GPU once for each task.

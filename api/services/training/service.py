@@ -44,7 +44,7 @@ from api.services.attempts.stop_wishes import StopWishes, Wish
 from api.services.attempts.watch import AttemptWatch
 from api.services.gpus.busy import describe_busy
 from api.services.gpus.service import GPUService
-from api.services.logs.lost_output import count_lost
+from api.services.logs.lost_output import LostOutput
 from api.services.training.artifacts import OpenFile, list_artifacts, open_artifact
 from api.services.training.dispatcher import Dispatcher
 from api.services.training.forecast import QueueForecast
@@ -100,8 +100,10 @@ class TrainingService:
         storage_root: Path,
         wake: Callable[[], None],
         wishes: StopWishes,
+        lost: LostOutput,
     ) -> None:
         self._wishes = wishes
+        self._lost = lost
         self._tasks = tasks
         self._attempts = attempts
         self._checker = checker
@@ -311,17 +313,11 @@ class TrainingService:
     def get(self, task_id: str) -> TaskDetails:
         """Everything about a task. Raises TaskNotFound."""
         task, attempts = self._wishes.show(self._tasks.get(task_id)), self._attempts.of_task(task_id)
-        details = show_details(
-            task,
-            attempts,
-            self._live(task, attempts),
-            self._checkpoints(task).checkpoints,
-            self._gpus.get_all_gpus(),
-            (self._files(task_id).output, self._files(task_id).log),
-            self._clock.now(),
-            self._waits(task),
-        )
-        return replace(details, log_lost_bytes=count_lost(attempts, self._files(task_id)))
+        files, checkpoints = self._files(task_id), self._checkpoints(task).checkpoints
+        live, gpus, now = self._live(task, attempts), self._gpus.get_all_gpus(), self._clock.now()
+        places = (files.output, files.log)
+        details = show_details(task, attempts, live, checkpoints, gpus, places, now, self._waits(task))
+        return replace(details, log_lost_bytes=self._lost.count(attempts))
 
     def _waits(self, task: TaskSummary) -> Waiting:
         return Waiting(self._dispatcher.why_waiting(task), self._forecast.of(task))

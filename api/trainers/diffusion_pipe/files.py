@@ -8,7 +8,7 @@ from typing import Any
 
 from api.models.training import TrainingRequest
 from api.trainers.diffusion_pipe import toml_files
-from api.trainers.diffusion_pipe.document import Document
+from api.trainers.diffusion_pipe.document import TrainerDocument
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.request import read
 from api.trainers.environment import split_secrets
@@ -50,7 +50,7 @@ def without_secrets(request: TrainingRequest) -> TrainingRequest:
 
 
 def write_files(
-    request: TrainingRequest, config: Document, dataset: Document, output_dir: Path, directory: Path
+    request: TrainingRequest, config: TrainerDocument, dataset: TrainerDocument, output_dir: Path, directory: Path
 ) -> dict[str, str] | None:
     """The files of an attempt in this directory, by name; None when the trainer's parser could not read them."""
     owned: dict[toml_files.Path, Any] = {
@@ -72,7 +72,7 @@ def write_files(
     return {CONFIG: texts[0], DATASET: texts[1]}
 
 
-def read_again(request: TrainingRequest) -> tuple[Document, Document]:
+def read_again(request: TrainingRequest) -> tuple[TrainerDocument, TrainerDocument]:
     """The documents of a request that was checked before. Raises ValueError when it cannot be read after all."""
     wanted = read(request, Findings())
     if wanted.config is None or wanted.dataset is None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from api.models.training import TrainingRequest
 from api.trainers.diffusion_pipe import toml_files
-from api.trainers.diffusion_pipe.document import Document
+from api.trainers.diffusion_pipe.document import TrainerDocument
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.keys import TOP
 from api.trainers.pointers import pointer, shown
@@ -21,8 +21,8 @@ _TWO_FORMS = "Give `config` and `dataset`, or `config_toml` and `dataset_toml`."
 class Configuration:
     """The two documents of a request; one that cannot be read is None."""
 
-    config: Document | None = None
-    dataset: Document | None = None
+    config: TrainerDocument | None = None
+    dataset: TrainerDocument | None = None
 
 
 def read(request: TrainingRequest, findings: Findings) -> Configuration:
@@ -39,14 +39,14 @@ def read(request: TrainingRequest, findings: Findings) -> Configuration:
 
 
 def _read_text(request: TrainingRequest, findings: Findings) -> Configuration:
-    found: list[Document | None] = []
+    found: list[TrainerDocument | None] = []
     for name, text in (("config_toml", request.config_toml), ("dataset_toml", request.dataset_toml)):
         if not isinstance(text, str):
             findings.error(pointer(name), f"`{name}` is missing.", _TWO_FORMS)
             found.append(None)
             continue
         values = toml_files.parse(text, pointer(name), findings)
-        found.append(None if values is None else Document(values, pointer(name)))
+        found.append(None if values is None else TrainerDocument(values, pointer(name)))
     return Configuration(*found)
 
 
@@ -111,7 +111,7 @@ def _is_writable(values: dict[str, Any], at: str, findings: Findings) -> bool:
     return False
 
 
-def _flatten(config: dict[str, Any], model_type: str, findings: Findings) -> Document:
+def _flatten(config: dict[str, Any], model_type: str, findings: Findings) -> TrainerDocument:
     values = {key: value for key, value in config.items() if key not in GROUPS}
     moved: dict[str, str] = {}
     for group in GROUPS.keys() & config.keys():
@@ -130,7 +130,7 @@ def _flatten(config: dict[str, Any], model_type: str, findings: Findings) -> Doc
     model = values.get("model")
     if isinstance(model, dict) and "type" not in model and model_type:
         values["model"] = {"type": model_type, **model}
-    return Document(values, "/config", moved)
+    return TrainerDocument(values, "/config", moved)
 
 
 def _full_name(group: str, key: str) -> str:
@@ -138,13 +138,15 @@ def _full_name(group: str, key: str) -> str:
     return prefixed if prefixed in TOP else key
 
 
-def _rename_directories(dataset: dict[str, Any], findings: Findings) -> Document:
+def _rename_directories(dataset: dict[str, Any], findings: Findings) -> TrainerDocument:
     if "directories" not in dataset:
-        return Document(dataset, "/dataset", {} if "directory" in dataset else {"directory": "/dataset/directories"})
+        return TrainerDocument(
+            dataset, "/dataset", {} if "directory" in dataset else {"directory": "/dataset/directories"}
+        )
     if "directory" in dataset:
         findings.error(
             "/dataset/directory", "`directory` and `directories` are both given.", "Give `directories` only."
         )
     values = {key: value for key, value in dataset.items() if key != "directories"}
     values["directory"] = dataset["directories"]
-    return Document(values, "/dataset", {"directory": "/dataset/directories"})
+    return TrainerDocument(values, "/dataset", {"directory": "/dataset/directories"})

@@ -10,8 +10,8 @@ from api.trainers.diffusion_pipe import command, files, plan
 from api.trainers.diffusion_pipe.adapter_check import check_adapter
 from api.trainers.diffusion_pipe.batches import Batches, read_batches
 from api.trainers.diffusion_pipe.config_check import check_config, check_flux2_stages, check_parallelism
-from api.trainers.diffusion_pipe.dataset_check import Circumstances, Outcome, check_dataset
-from api.trainers.diffusion_pipe.document import Document
+from api.trainers.diffusion_pipe.dataset_check import DatasetCircumstances, KnownDataset, check_dataset
+from api.trainers.diffusion_pipe.document import TrainerDocument
 from api.trainers.diffusion_pipe.eval_check import Evaluations, check_eval_datasets
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.media import REASONING_SECONDS, Budget, Looks, TooLong
@@ -36,7 +36,7 @@ class _Known:
     variant: Variant | None
     training: Batches
     evaluation: Batches
-    outcome: Outcome
+    outcome: KnownDataset
     evaluations: Evaluations
 
 
@@ -124,19 +124,21 @@ class DiffusionPipe(RunProtocol):
         config = given.config
         model_type = read_type(config, request.model_type, findings)
         variant = find_variant(config, model_type, self._root) if model_type is not None else None
-        training, evaluation = read_batches(config or Document({}, ""), request.gpu_count, findings)
-        known = _Known(model_type, variant, training, evaluation, Outcome(), Evaluations())
+        training, evaluation = read_batches(config or TrainerDocument({}, ""), request.gpu_count, findings)
+        known = _Known(model_type, variant, training, evaluation, KnownDataset(), Evaluations())
         if config is not None:
             self._check_config(config, request, known, findings)
-        around = Circumstances(variant, training, self._root, self._looks, Budget(self._budget_seconds))
+        around = DatasetCircumstances(variant, training, self._root, self._looks, Budget(self._budget_seconds))
         if given.dataset is not None:
             known.outcome = check_dataset(given.dataset, around, findings)
         if config is not None:
-            around = Circumstances(variant, evaluation, self._root, self._looks, around.budget)
+            around = DatasetCircumstances(variant, evaluation, self._root, self._looks, around.budget)
             known.evaluations = check_eval_datasets(config, around, findings)
         return known
 
-    def _check_config(self, config: Document, request: TrainingRequest, known: _Known, findings: Findings) -> None:
+    def _check_config(
+        self, config: TrainerDocument, request: TrainingRequest, known: _Known, findings: Findings
+    ) -> None:
         facts = MODELS[known.model_type] if known.model_type is not None else None
         check_config(config, known.training, findings)
         check_parallelism(config, request.gpu_count, facts, findings)

@@ -10,7 +10,7 @@ from api.live import delivery as carrying
 from api.live.delivery import Frames, carry
 from api.live.frames import Frame, closing_frame
 from api.live.subscription import TooSlow
-from api.models.live import Ending, MessageType
+from api.models.live import MessageType, StreamEnding
 
 ONE = Frame(MessageType.SYSTEM, b"{}", "1")
 
@@ -114,7 +114,7 @@ def test_farewell_waits_only_a_moment(monkeypatch: pytest.MonkeyPatch):
         client = Client()
         client.reads.clear()
         with pytest.raises(TooSlow):
-            await client.carry(client.frames([closing_frame(Ending.TOO_SLOW)]))
+            await client.carry(client.frames([closing_frame(StreamEnding.TOO_SLOW)]))
 
     asyncio.run(scene())
 

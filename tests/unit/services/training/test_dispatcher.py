@@ -1,8 +1,6 @@
 """The queue of a machine and the check of a request, over a database and GPUs of their own."""
 
-import socket
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +8,12 @@ from typing import Any
 import pytest
 
 from api.errors import InsufficientGPUs, InsufficientStorage, Invalid
+from api.executors.fake import FakeExecutor
+from api.executors.ports import FIRST_PORT
 from api.hardware.source import FakeSource
 from api.models.lease import LeaseKind
 from api.models.training import GPURequest, NewTask, StopState, TrainingRequest
 from api.services.gpus.service import GPUService
-from api.services.training import dispatcher as dispatcher_module
 from api.services.training.dispatcher import Dispatcher
 from api.services.training.preview import preview
 from api.services.training.request_check import MASK, RequestChecker
@@ -36,6 +35,7 @@ class Machine:
     attempts: AttemptStore
     gpus: GPUService
     dispatcher: Dispatcher
+    executor: FakeExecutor
     checker: RequestChecker
     clock: FakeClock
 
@@ -60,8 +60,9 @@ def machine(tmp_path: Path, clock: FakeClock) -> Iterator[Machine]:
     tasks, attempts = TaskStore(database), AttemptStore(database)
     gpus = GPUService(FakeSource(4), DatabaseRegistrations(database, "here", clock), clock, max_age=10_000)
     gpus._monitor.sweep()
-    queue = Dispatcher(tasks, attempts, gpus, TRAINERS, clock, "here", tmp_path)
-    yield Machine(tasks, attempts, gpus, queue, RequestChecker(TRAINERS, gpus, attempts, tmp_path, 0), clock)
+    executor = FakeExecutor()
+    queue = Dispatcher(tasks, attempts, gpus, TRAINERS, executor, clock, "here", tmp_path)
+    yield Machine(tasks, attempts, gpus, queue, executor, RequestChecker(TRAINERS, gpus, attempts, tmp_path, 0), clock)
     gpus.stop_monitoring()
     database.close()
 
@@ -117,25 +118,13 @@ def test_claim_at_once_makes_a_task_with_its_gpus_or_none(machine: Machine):
     assert set(machine.tasks.get_summaries(["a", "b"])) == {"a"}
 
 
-def test_port_in_use_is_left_out(machine: Machine, monkeypatch: pytest.MonkeyPatch):
-    with closing(socket.socket()) as listener:
-        listener.bind(("", 0))
-        taken = listener.getsockname()[1]
-        monkeypatch.setattr(dispatcher_module, "FIRST_PORT", taken)
-        monkeypatch.setattr(dispatcher_module, "LAST_PORT", taken + 40)
-        ports = {machine.dispatcher._free_port() for _ in range(200)}
-    assert taken not in ports
-    assert len(ports) > 1
-
-
-def test_port_of_another_attempt_is_left_out(machine: Machine, monkeypatch: pytest.MonkeyPatch):
+def test_each_attempt_has_a_port_that_nobody_else_holds_or_hears_on(machine: Machine):
+    machine.executor.hears_on(FIRST_PORT)
     machine.put("a")
+    machine.put("b")
     machine.dispatcher.dispatch()
-    (lease,) = machine.attempts.leases(LeaseKind.PORT)
-    held = int(lease.resource.rpartition(":")[2])
-    monkeypatch.setattr(dispatcher_module, "FIRST_PORT", held)
-    monkeypatch.setattr(dispatcher_module, "LAST_PORT", held + 40)
-    assert held not in {machine.dispatcher._free_port() for _ in range(200)}
+    held = sorted(int(lease.resource.rpartition(":")[2]) for lease in machine.attempts.leases(LeaseKind.PORT))
+    assert held == [FIRST_PORT + 1, FIRST_PORT + 2]
 
 
 # -- the check of a request ----------------------------------------------------------------------------------------

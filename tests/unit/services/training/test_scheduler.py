@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from api.models.gpu import GPUOffer, GPUStatus
 from api.models.training import GPURequest, TaskSummary, TrainingPlan, TrainingRequest
 from api.services.training.preview import preview
-from api.services.training.scheduler import Circumstances, Pass, plan_pass
+from api.services.training.scheduler import Pass, QueueCircumstances, plan_pass
 from api.services.training.waiting_words import describe_wish
 from tests.unit.services.builders import NOW, uuid_of
 
-AROUND = Circumstances(now=NOW)
+AROUND = QueueCircumstances(now=NOW)
 
 
 def offer(index: int, **changes: Any) -> GPUOffer:
@@ -129,7 +129,7 @@ def test_gpus_that_the_first_cannot_use_are_not_kept():
         (replace(AROUND, cache_holders={"/c": "other"}), "other is caching"),
     ],
 )
-def test_what_keeps_a_task_waiting_is_said(around: Circumstances, words: str):
+def test_what_keeps_a_task_waiting_is_said(around: QueueCircumstances, words: str):
     result = plan_pass([task("a", caches=("/c",))], [offer(0)], around)
     assert given_to(result) == {}
     assert words in result.waiting["a"].text
