@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+#: Seconds after its last renewal at which a lease expires.
+LEASE_SECONDS = 60.0
+
 
 class LeaseKind(StrEnum):
     """What can be held."""

@@ -32,12 +32,11 @@ from api.storage.attempts import AttemptStore
 from api.storage.database import Database
 from api.storage.events import EventStore
 from api.storage.tasks import TaskStore
+from api.utils.base_path import BASE_PATH
 from api.utils.clock import Clock
 
 if TYPE_CHECKING:
     from api.live.redis_link import RedisLink
-
-BASE = "/api/v1"
 
 
 class Live:
@@ -80,14 +79,14 @@ class Live:
         events_, socket = Transport.EVENTS, Transport.WEB_SOCKET
         self.routes = LiveRoutes(
             [
-                LiveRoute(f"{BASE}/gpu/stream", events_, gpu),
-                LiveRoute(f"{BASE}/ws/gpu", socket, gpu),
-                LiveRoute(f"{BASE}/events/stream", events_, everything),
-                LiveRoute(f"{BASE}/ws/events", socket, everything),
-                LiveRoute(f"{BASE}/training/<task_id>/events/stream", events_, task),
-                LiveRoute(f"{BASE}/ws/training/<task_id>", socket, task),
-                LiveRoute(f"{BASE}/training/<task_id>/logs/stream", events_, log),
-                LiveRoute(f"{BASE}/system/logs/stream", events_, own_log),
+                LiveRoute(f"{BASE_PATH}/gpu/stream", events_, gpu),
+                LiveRoute(f"{BASE_PATH}/ws/gpu", socket, gpu),
+                LiveRoute(f"{BASE_PATH}/events/stream", events_, everything),
+                LiveRoute(f"{BASE_PATH}/ws/events", socket, everything),
+                LiveRoute(f"{BASE_PATH}/training/<task_id>/events/stream", events_, task),
+                LiveRoute(f"{BASE_PATH}/ws/training/<task_id>", socket, task),
+                LiveRoute(f"{BASE_PATH}/training/<task_id>/logs/stream", events_, log),
+                LiveRoute(f"{BASE_PATH}/system/logs/stream", events_, own_log),
             ]
         )
         self.serving = LiveServing(self.routes, broker, self.admission)

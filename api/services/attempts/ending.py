@@ -15,6 +15,7 @@ from api.services.attempts.progress import show_ended
 from api.services.attempts.pruning import prune_checkpoints
 from api.services.attempts.starter import AttemptStarter
 from api.services.attempts.watch import AttemptWatch
+from api.services.gpus.judgement import DRAINING_SECONDS
 from api.services.gpus.offers import is_clear
 from api.services.gpus.service import GPUService
 from api.storage.attempts import AttemptStore, Finish
@@ -26,9 +27,6 @@ logger = logging.getLogger(__name__)
 
 #: Times that it is tried to take up what an ended attempt left.
 FINISH_TRIES = 3
-
-#: Seconds that a GPU may drain; memory held longer belongs to somebody else.
-DRAIN_SECONDS = 60.0
 
 
 class AttemptEnding:
@@ -180,7 +178,7 @@ class AttemptEnding:
         # By the monotonic clock: after a restart the bound begins anew.
         since = self._drains[lease.resource]
         looks_free = is_clear(self._gpus.state, lease.resource, since)
-        is_overdue = self._clock.monotonic() - since >= DRAIN_SECONDS
+        is_overdue = self._clock.monotonic() - since >= DRAINING_SECONDS
         if not looks_free and not is_overdue:
             return False
         pids = self._survivors(lease)
@@ -188,7 +186,9 @@ class AttemptEnding:
             self._told.add(lease.resource)
             self._warn(lease, f"{lease.resource} stays draining: of its last attempt {_name_pids(pids)} still there")
         elif not pids and not looks_free:
-            self._warn(lease, f"{lease.resource} is let go after {DRAIN_SECONDS:.0f} s, although it does not look free")
+            self._warn(
+                lease, f"{lease.resource} is let go after {DRAINING_SECONDS:.0f} s, although it does not look free"
+            )
         return not pids
 
     def _survivors(self, lease: Lease) -> Sequence[int]:

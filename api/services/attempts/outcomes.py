@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from api.executors.executor import Outcome
+from api.models.progress import Progress
 from api.models.training import (
     RETRIED_BY_DEFAULT,
     RETRIED_BY_ITSELF,
@@ -19,7 +20,6 @@ from api.models.training import (
     TrainingRequest,
 )
 from api.trainers.protocol.error_lines import find_errors
-from api.trainers.protocol.output import Progress
 from api.trainers.trainer import Ending, Trainer
 
 #: Seconds before a retry: doubled with each try in a row, up to the bound.

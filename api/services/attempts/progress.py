@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from api.models.progress import Progress
 from api.models.training import Attempt
-from api.trainers.protocol.output import Progress
 from api.utils.formatting import format_duration
 
 #: How the warning of a task begins whose attempt nobody here can see.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from api.errors import Conflict, DatabaseUnavailable, TaskNotFound
 from api.executors.executor import AttemptRef, Executor, Observation, Phase, StopOrder
+from api.models.lease import LEASE_SECONDS
 from api.models.training import (
     Attempt,
     AttemptStatus,
@@ -33,8 +34,7 @@ from api.utils.clock import Clock
 
 logger = logging.getLogger(__name__)
 
-#: Leases expire this long after the last renewal, and are renewed that often.
-LEASE_SECONDS = 60.0
+#: Seconds between two renewals of the leases.
 RENEW_SECONDS = 15.0
 
 #: Seconds between two notes of the progress in the database.

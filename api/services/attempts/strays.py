@@ -12,15 +12,17 @@ from pathlib import Path
 from api.errors import StrayNotFound
 from api.executors.executor import Executor, LivingAttempt, StopOrder, Submission
 from api.models.event import EventType, Severity
+from api.models.lease import LEASE_SECONDS
 from api.models.stray import Stray
 from api.models.training import TaskStatus
-from api.services.attempts.reconciler import LEASE_SECONDS, StopTimes
+from api.services.attempts.reconciler import StopTimes
 from api.services.gpus.events import GPUEvents
 from api.services.gpus.service import GPUService
 from api.storage.leases import ResourceHeld
 from api.storage.strays import FoundAttempt, StrayStore
 from api.storage.task_files import task_files
 from api.trainers.trainer import Trainer
+from api.utils.base_path import BASE_PATH
 from api.utils.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -192,6 +194,5 @@ def _say(living: LivingAttempt) -> str:
     pids: Sequence[int] = [member.pid for member in living.members[:3]]
     who = f"process {', '.join(map(str, pids))}" if pids else "its supervisor"
     uid = living.ref.uid
-    return (
-        f"{uid}, which the database does not know, lives on it ({who}): POST /api/v1/system/strays/{uid}/stop ends it"
-    )
+    address = f"{BASE_PATH}/system/strays/{uid}/stop"
+    return f"{uid}, which the database does not know, lives on it ({who}): POST {address} ends it"

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from api.executors.executor import AttemptRef, Executor, StopOrder
-from api.models.training import Attempt, Checkpoint, Stage, TrainingTask
+from api.models.progress import Point, Progress
+from api.models.training import LISTENING_STAGES, Attempt, Checkpoint, Stage, TrainingTask
 from api.services.attempts.progress import show_progress, without_pace
 from api.services.attempts.series import append_points
 from api.services.attempts.updates import TrainingNews
 from api.storage.task_files import write_private
-from api.trainers.protocol.output import Point, Progress
 from api.trainers.trainer import Trainer
 from api.utils.clock import Clock, Mark
 from api.utils.foreign_files import MAX_BYTES, read, remove
@@ -104,7 +104,7 @@ class AttemptWatch:
     @property
     def signal_file(self) -> Path | None:
         """Where the trainer looks for the wish to save and quit; None while it does not look: loading, caching."""
-        listens = self.progress.stage in (Stage.TRAINING, Stage.EVALUATING, Stage.SAVING)
+        listens = self.progress.stage in LISTENING_STAGES
         return self.trainer.signal_file(self.run_dir) if listens and self.run_dir is not None else None
 
     @property

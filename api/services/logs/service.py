@@ -15,6 +15,7 @@ from api.services.logs.lost_output import LostOutput
 from api.services.logs.reader import MAX_PAGE_BYTES, MAX_PAGE_LINES
 from api.services.logs.search import LogQuery, SearchRun
 from api.services.logs.source import LogSource
+from api.services.logs.task_end import find_end
 from api.storage.attempts import AttemptStore
 from api.storage.task_files import task_files
 from api.storage.tasks import TaskStore
@@ -70,14 +71,10 @@ class LogService:
 
     def _look_up_end(self, task_id: str) -> LogEnd | None:
         try:
-            task = self._tasks.get_summary(task_id)
+            end = find_end(self._tasks, self._attempts, task_id)
         except TaskNotFound:
             return LogEnd(None)
-        if not task.status.is_finished:
-            return None
-        attempts = self._attempts.of_task(task_id)
-        outcome = (attempts[-1].outcome if attempts else None) or {}
-        return LogEnd(task.status, task.cause, outcome.get("exit_code"))
+        return None if end is None else LogEnd(end.status, end.failure, end.exit_code)
 
     # -- pages -----------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from api.errors import Conflict, Unavailable
-from api.models.training import EventKind, Stage, TaskStatus
+from api.models.training import LISTENING_STAGES, EventKind, TaskStatus
 from api.models.training_view import TaskDetails
 from api.services.training.service import TrainingService
 from api.storage.attempts import AttemptStore
@@ -16,9 +16,6 @@ from api.utils.foreign_files import put_empty
 from api.utils.foreign_trees import list_names
 
 logger = logging.getLogger(__name__)
-
-#: Stages after which the trainer looks for its signal files. While it loads or caches it has nothing to save.
-_LISTENING = (Stage.TRAINING, Stage.EVALUATING, Stage.SAVING)
 
 
 class NotTraining(Conflict):
@@ -68,7 +65,7 @@ class CheckpointSaving:
         if task.status is not TaskStatus.RUNNING:
             raise NotTraining(f"{task_id} is {task.status}: it saves nothing.", data={"status": task.status})
         run_dir = attempts[-1].run_dir if attempts else None
-        if stage not in _LISTENING or run_dir is None:
-            doing = "has not begun to train" if stage in _LISTENING or stage is None else f"is {stage} still"
+        if stage not in LISTENING_STAGES or run_dir is None:
+            doing = "has not begun to train" if stage in LISTENING_STAGES or stage is None else f"is {stage} still"
             raise NotTraining(f"{task_id} {doing}: ask again when it trains.", data={"stage": stage})
         return self._trainers[task.trainer].save_file(Path(run_dir))

@@ -9,6 +9,7 @@ from typing import Any
 
 from api.errors import Conflict, GPUBusy, Mistake, NoCheckpoint, TaskActive, TaskNotFinished, TaskNotStoppable
 from api.models.training import (
+    LISTENING_STAGES,
     Attempt,
     Checkpoint,
     NewTask,
@@ -79,9 +80,6 @@ NO_TASK = "TASK_ID"
 
 #: Values of a series in one answer at most.
 MAX_VALUES = 10_000
-
-#: Stages in which the trainer looks for its signal file.
-_LISTENING = ("training", "evaluating", "saving")
 
 
 class TrainingService:
@@ -240,7 +238,8 @@ class TrainingService:
         """The rung that a stop will begin with, as far as that can be told now."""
         attempts = self._attempts.of_task(task.task_id)
         live = self._live(task, attempts) or task.progress or NOTHING_YET
-        return StopRung.CHECKPOINT if not force and live["progress"]["stage"] in _LISTENING else StopRung.TERMINATE
+        listens = live["progress"]["stage"] in LISTENING_STAGES
+        return StopRung.CHECKPOINT if listens and not force else StopRung.TERMINATE
 
     def resume(
         self,

@@ -1,5 +1,6 @@
 """The way of the tables from nothing to this version."""
 
+import re
 import subprocess
 import sys
 import time
@@ -82,6 +83,17 @@ def test_tables_are_those_of_the_code(fresh: Database, is_step_by_step: bool):
         # SQLite does not enforce lengths, but says them: they are compared as well.
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
+
+
+def test_index_of_open_attempts_leaves_the_ended_ones_out(backend: str, fresh: Database):
+    where = {
+        "sqlite": "SELECT sql FROM sqlite_master WHERE name = 'ix_attempts_open'",
+        "postgresql": "SELECT indexdef FROM pg_indexes WHERE indexname = 'ix_attempts_open'",
+    }
+    fresh.migrate()
+    with fresh.read() as connection:
+        made = connection.scalar(text(where[backend]))
+    assert re.search(r"WHERE .*status.* <> 'ended'", made)
 
 
 def test_way_to_the_tables_makes_no_difference(backend: str, fresh: Database, tmp_path: Path):
