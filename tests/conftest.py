@@ -1,5 +1,6 @@
 """What tests of every kind share."""
 
+import os
 import signal
 
 import pytest
@@ -15,6 +16,11 @@ settings.load_profile("suite")
 # A shell ignores Ctrl-C for what it starts in the background, and every process of a test would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Two workers for each core: half of the suite's time is waiting for processes, timers and browsers."""
+    return min(8, 2 * len(os.sched_getaffinity(0)))
 
 
 @pytest.fixture
