@@ -15,6 +15,7 @@ from api.models.gpu import AvailableGPUResponse, GPUInfo, GPUProcesses, GPUStatu
 from api.models.history import GPUHistoryResponse
 from api.models.model_memory import TRAINING_MB, ModelType
 from api.models.reading import FaultKind
+from api.models.reason import Reason
 from api.models.snapshot import GPUSnapshot
 from api.models.system import Readiness
 from api.models.task import Keep, RegisteredTask, TaskType, TaskView
@@ -179,8 +180,9 @@ class GPUService:
             self._keeper.note_released(released)
             self._publish(self._state.snapshot)
 
-    def _note_release(self, task: RegisteredTask, why: str) -> None:
-        self._events.add(self._clock.now(), EventType.TASK, Severity.WARNING, f"{task.task_id} was released: {why}")
+    def _note_release(self, task: RegisteredTask, why: Reason) -> None:
+        message = Reason.of("{task_id} was released: {why}", "released", task_id=task.task_id, why=why)
+        self._events.add(self._clock.now(), EventType.TASK, Severity.WARNING, message)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 

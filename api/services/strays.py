@@ -4,7 +4,7 @@ import hashlib
 import logging
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 from api.errors import StrayNotFound
 from api.executors.executor import Executor, Living, StopOrder, Submission
 from api.models.event import EventType, Severity
+from api.models.reason import Reason
 from api.models.stray import Stray
 from api.models.training import TaskStatus
 from api.services.gpu_events import GPUEvents
@@ -145,7 +146,7 @@ class Strays:
             supervisor_pid=None if living.supervisor is None else living.supervisor.pid,
             pids=tuple(member.pid for member in living.members),
             directory=found.directory,
-            reason=_say(living),
+            reason=_say(living).text,
         )
 
     def stop(self, uid: str, force: bool) -> Stray:
@@ -190,10 +191,19 @@ def _has_ended(living: Living) -> bool:
     return (living.ref.directory / "exit.json").exists()
 
 
-def _say(living: Living) -> str:
-    pids: Sequence[int] = [member.pid for member in living.members[:3]]
-    who = f"process {', '.join(map(str, pids))}" if pids else "its supervisor"
-    uid = living.ref.uid
-    return (
-        f"{uid}, which the database does not know, lives on it ({who}): POST /api/v1/system/strays/{uid}/stop ends it"
+def _say(living: Living) -> Reason:
+    pids = ", ".join(str(member.pid) for member in living.members[:3])
+    if not pids:
+        return Reason.of(
+            "{attempt}, which the database does not know, lives on it (its supervisor): "
+            "POST /api/v1/system/strays/{attempt}/stop ends it",
+            "stray_supervisor",
+            attempt=living.ref.uid,
+        )
+    return Reason.of(
+        "{attempt}, which the database does not know, lives on it (process {pids}): "
+        "POST /api/v1/system/strays/{attempt}/stop ends it",
+        "stray",
+        attempt=living.ref.uid,
+        pids=pids,
     )

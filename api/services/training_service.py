@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from api.errors import Conflict, GPUBusy, Mistake, NoCheckpoint, TaskActive, TaskNotFinished, TaskNotStoppable
+from api.models.reason import Reason
 from api.models.training import (
     Attempt,
     Checkpoint,
@@ -50,7 +51,7 @@ from api.services.resume_changes import change_request
 from api.services.resume_points import last_complete
 from api.services.series import list_stretches
 from api.services.stop_waiting import StopWaiting
-from api.services.stop_wishes import StopWishes, Wish
+from api.services.stop_wishes import ASKED, ASKED_AT_ONCE, StopWishes, Wish
 from api.services.task_preview import preview
 from api.services.training_files import TaskFiles, task_files
 from api.services.training_progress import NOTHING_YET
@@ -206,7 +207,7 @@ class TrainingService:
         Returns after `wait` seconds at most, earlier when it has ended. Raises TaskNotFound, TaskNotStoppable.
         """
         stop = StopState(self._clock.now(), actor, force, timeout_seconds, StopRung.TERMINATE)
-        wish = Wish(stop, f"asked to stop {'without' if force else 'with'} a checkpoint", "")
+        wish = Wish(stop, ASKED_AT_ONCE if force else ASKED, "")
         watch = self._wishes.record(lambda: self._note_stop(task_id, wish), task_id, wish, self._reconciler)
         self._wake()
         if watch is not None:
@@ -263,7 +264,7 @@ class TrainingService:
             )
         files = self._files(task_id)
         files.keep_secrets({**files.read_secrets(), **checked.secrets} if checked.secrets else {})
-        message = f"to be resumed from {checkpoint.name}"
+        message = Reason.of("to be resumed from {name}", "to_be_resumed", name=checkpoint.name)
         self._tasks.enqueue_again(task_id, options, checked.request, plan, self._clock.now(), actor, message)
         self._wake()
         return self.get(task_id)
