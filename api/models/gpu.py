@@ -312,6 +312,7 @@ class GPUProcesses:
     uuid: str | None
     processes: tuple[ProcessOnGPU, ...] | None
     note: str | None
+    note_code: ReasonCode | None
     unavailable: Mapping[str, str]
     timestamp: datetime | None
     source: SourceName

@@ -103,8 +103,9 @@ def _status(gpu: GPUReading, around: Circumstances, stale: bool, health: GPUHeal
         return GPUStatus.UNKNOWN, _why_memory_is_unknown(gpu.vitals)
     use = _foreign_use(gpu)
     if use is not None and around.draining_for is not None and around.draining_for < DRAINING_SECONDS:
-        text = "its task has ended, but {mb} MB are still in use"
-        return GPUStatus.DRAINING, Reason.of(text, "draining", mb=f"{gpu.vitals.memory_used_mb:,}")
+        return GPUStatus.DRAINING, Reason.of(
+            "its task has ended, but {mb} MB are still in use", "draining", mb=f"{gpu.vitals.memory_used_mb:,}"
+        )
     if use is not None:
         return GPUStatus.BUSY, use
     if gpu.processes is None:
@@ -207,10 +208,10 @@ def _describe(process: GPUProcess) -> Reason:
 def judge_health(gpu: GPUReading, around: Circumstances, stale: bool) -> GPUHealth:
     """The verdict by what NVML reports and by the Xid errors since the GPU was last gone."""
     if gpu.fault is FaultKind.LOST:
-        remedy = "reboot; if it happens again, check power, seating and cooling of the board"
-        return GPUHealth.of(
-            Verdict.UNHEALTHY, (gpu.fault_reason or _LOST,), (Reason.of(remedy, "reboot_and_check_board"),)
+        remedy = Reason.of(
+            "reboot; if it happens again, check power, seating and cooling of the board", "reboot_and_check_board"
         )
+        return GPUHealth.of(Verdict.UNHEALTHY, (gpu.fault_reason or _LOST,), (remedy,))
     if around.problem is not None or gpu.fault is not None or stale or gpu.vitals is None:
         reason = around.problem or gpu.fault_reason or Reason.of("no fresh reading", "no_fresh_reading")
         hangs = stale and around.problem is None and gpu.fault is None and gpu.vitals is not None

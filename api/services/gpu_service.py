@@ -51,8 +51,10 @@ _XID_SECONDS = 1.0
 #: Xid errors taken up at a time; the rest waits in the driver for the next second.
 _XID_BURST = 1000
 
-_NAMESPACE_NOTE = (
-    "This service runs in a PID namespace of its own: NVML may report the host's pids, which name other processes here."
+_NAMESPACE_NOTE = Reason.of(
+    "This service runs in a PID namespace of its own: "
+    "NVML may report the host's pids, which name other processes here.",
+    "own_pid_namespace",
 )
 
 

@@ -25,6 +25,7 @@ from api.models.gpu import (
 )
 from api.models.model_memory import models_that_fit
 from api.models.reading import GPUProcess, GPUVitals
+from api.models.reason import Reason
 from api.models.snapshot import GPUSnapshot
 from api.models.task import RegisteredTask
 from api.services.gpu_nulls import why_null
@@ -169,14 +170,15 @@ def show_details(snapshot: GPUSnapshot, gpu: JudgedGPU) -> GPUDetails:
     )
 
 
-def show_processes(snapshot: GPUSnapshot, gpu: JudgedGPU, note: str | None) -> GPUProcesses:
+def show_processes(snapshot: GPUSnapshot, gpu: JudgedGPU, note: Reason | None) -> GPUProcesses:
     """The answer of `/gpu/{id}/processes`."""
     processes = show_process_list(gpu)
     return GPUProcesses(
         gpu_id=gpu.reading.index,
         uuid=gpu.reading.uuid,
         processes=processes,
-        note=note,
+        note=None if note is None else note.text,
+        note_code=None if note is None else note.said,
         unavailable={} if processes is not None else {"processes": why_null(snapshot, gpu)["processes"]},
         timestamp=gpu.reading.read_at,
         source=snapshot.source,

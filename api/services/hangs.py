@@ -18,6 +18,14 @@ STALLED_LONGEST = 2.0
 STALLED_SECONDS = 20.0
 
 
+_STAGES = {
+    Stage.LOADING: Reason.of("loading", "while_loading"),
+    Stage.CACHING: Reason.of("caching", "while_caching"),
+    Stage.EVALUATING: Reason.of("evaluating", "while_evaluating"),
+    Stage.SAVING: Reason.of("saving", "while_saving"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class HangLimits:
     """Seconds. `step` is the least bound for a step; `quiet` holds where there are no steps: loading, caching,
@@ -37,7 +45,7 @@ def describe_hang(progress: Progress, started_at: float, now: float, limits: Han
         return Reason.of(
             "it is {stage} and has said nothing for {seconds} s (the bound is {bound} s)",
             "says_nothing",
-            stage=progress.stage,
+            stage=_STAGES[progress.stage],
             seconds=round(now - since),
             bound=round(limits.quiet),
         )

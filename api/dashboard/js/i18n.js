@@ -28,13 +28,23 @@ export function t(key, values) {
   return filled(words[key] ?? key, values);
 }
 
-/** A sentence of the service in the language of the page, by its code; the sentence itself where that is not known. */
-export function tell(sentence, code, params) {
-  return said[code] ? filled(said[code], params) : sentence;
+/**
+ * A sentence of the service in the language of the page, by its code; the sentence itself where that is not known.
+ * @param {string} sentence
+ * @param {{code: string, params: Record<string, any>}|null} [what] what stands beside it as `…_code`
+ */
+export function tell(sentence, what) {
+  return said[what?.code] ? filled(said[what.code], what.params) : sentence;
 }
 
 const filled = (text, values) =>
-  values ? text.replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole)) : text;
+  values ? text.replace(/\{(\w+)\}/g, (whole, name) => (values[name] == null ? whole : shown(values[name]))) : text;
+
+/** What stands in a sentence may be sentences. */
+function shown(value) {
+  if (Array.isArray(value)) return value.map(shown).join("；");
+  return typeof value === "object" ? tell(value.text, value) : String(value);
+}
 
 /** The text of a key that may not be known, such as a status of a newer service: then the word itself. */
 export function word(group, name) {

@@ -14,7 +14,7 @@ export function waitingWords(text, code) {
   if (code?.code === "needs_gpus") return needs(code.params);
   if (code?.code === "tries_again") return [t("wait.tries_again", { time: duration(code.params.seconds) })];
   if (code?.code === "caching") return between("wait.caching", code.params.tasks.flatMap((task, i) => [i > 0 && ", ", taskLink(task)]));
-  return [tell(text, code?.code, code?.params)];
+  return [tell(text, code)];
 }
 
 function needs({ gpus: named, gpu_count: count, min_memory: memory, obstacles, more, absent }) {
@@ -29,13 +29,13 @@ function needs({ gpus: named, gpu_count: count, min_memory: memory, obstacles, m
   return [t("wait.needs", { wish: wish + with_ }), said];
 }
 
-function obstacle({ kind, gpus, is_one: isOne, task_id: id, name, what, detail }) {
+function obstacle({ kind, gpus, is_one: isOne, task_id: id, name, what, detail, detail_code: code }) {
   const form = (key) => (isOne ? `${key}.one` : key);
   const called = gpusCalled(gpus);
   if (HOLDERS.includes(kind)) return between(form(`wait.${kind}`), taskLink({ task_id: id, name }), { gpus: called });
   if (kind === "too_small") return [t(form("wait.too_small"), { gpus: called, mb: what })];
   if (kind === "status")
-    return [t(form("wait.status"), { gpus: called, status: word("gpu", what) }), detail ? ` (${detail})` : ""];
+    return [t(form("wait.status"), { gpus: called, status: word("gpu", what) }), detail ? t("wait.detail", { detail: tell(detail, code) }) : ""];
   return [t(form("wait.not_known"), { gpus: called })];
 }
 

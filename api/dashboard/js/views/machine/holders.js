@@ -2,7 +2,7 @@
 
 import { h, fill } from "../../dom.js";
 import { gigabytes, UNKNOWN } from "../../format.js";
-import { t } from "../../i18n.js";
+import { t, tell } from "../../i18n.js";
 import { table } from "../../components/table.js";
 import { time } from "../../components/time.js";
 import { taskAddress } from "../../router.js";
@@ -53,7 +53,7 @@ const shorten = (command) => command.replace(/^\S*\//, "").replace(/(^|[\s=])\/\
 /** All of them, with everything that is known. @param {any} gpu its details */
 export function processTable(found, gpu) {
   if (gpu.stale || gpu.status === "lost") return h("p", { class: "faint small" }, t("process.unread"));
-  if (!found.processes.length) return h("p", { class: "faint small" }, t("process.none"), " ", found.note ?? "");
+  if (!found.processes.length) return h("p", { class: "faint small" }, t("process.none"), " ", tell(found.note ?? "", found.note_code));
   const rows = found.processes.map((process) =>
     h(
       "tr",
@@ -74,6 +74,6 @@ export function processTable(found, gpu) {
       heads.map((key, i) => ({ label: t(key), isNumber: i < 2 })),
       rows,
     ),
-    found.note && h("p", { class: "faint small" }, found.note),
+    found.note && h("p", { class: "faint small" }, tell(found.note, found.note_code)),
   );
 }

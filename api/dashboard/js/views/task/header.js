@@ -3,7 +3,7 @@
 import { actionsFor } from "../../actions.js";
 import { fill, h, setText } from "../../dom.js";
 import { count, duration, figure, isKnown, percent, UNKNOWN, unit } from "../../format.js";
-import { t, word } from "../../i18n.js";
+import { t, tell, word } from "../../i18n.js";
 import { icon } from "../../icons.js";
 import { gpuLinks } from "../../components/gpus.js";
 import { meter } from "../../components/meter.js";
@@ -96,7 +96,7 @@ export function taskHeader(changed) {
       task.stop &&
         !isFinished(task.status) &&
         note("warn", h("strong", {}, t("stopping.rung")), h("p", {}, word("rung", task.stop.rung))),
-      task.warning && note("warn", h("strong", {}, t("warning")), h("p", { class: "foreign" }, task.warning)),
+      task.warning && note("warn", h("strong", {}, t("warning")), h("p", { class: "foreign" }, tell(task.warning, task.warning_code))),
       task.metrics.nan_steps > 0 &&
         note(
           "warn",

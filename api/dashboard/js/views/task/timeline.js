@@ -59,7 +59,7 @@ export function timeline() {
           return piece;
         }),
         marks.map((event) => {
-          const tick = h("span", { class: "tick", title: `${event.message} · ${utcTime(event.timestamp)}` });
+          const tick = h("span", { class: "tick", title: `${tell(event.message, event.message_code)} · ${utcTime(event.timestamp)}` });
           tick.style.left = `${Math.min(100, (100 * (seconds(event.timestamp) - start)) / whole)}%`;
           return tick;
         }),
@@ -83,7 +83,7 @@ export function timeline() {
               h(
                 "div",
                 { class: "grow" },
-                h("p", { class: "foreign" }, messageOf(event)),
+                h("p", { class: "foreign" }, tell(event.message, event.message_code)),
                 h("p", { class: "faint tiny" }, [word("event", event.type), event.actor].filter(Boolean).join(" · ")),
               ),
             ),
@@ -92,10 +92,6 @@ export function timeline() {
     },
   };
 }
-
-/** Its type and what came of it are its code; of an end the message says more than they do. */
-const messageOf = ({ type, current, message }) =>
-  tell(message, `event_${type}_${type === "checkpoint" ? (current ? "complete" : "removed") : current}`, { name: current });
 
 function sums(parts) {
   const by = new Map();

@@ -3,7 +3,7 @@
 import { actionsFor } from "../../actions.js";
 import { fill, h, setText } from "../../dom.js";
 import { count, duration, figure, isKnown, seconds } from "../../format.js";
-import { t } from "../../i18n.js";
+import { t, tell } from "../../i18n.js";
 import { gpuLinks } from "../../components/gpus.js";
 import { menuButton } from "../../components/menu.js";
 import { progressBar } from "../../components/progress.js";
@@ -85,7 +85,9 @@ export function taskRow(first, changed) {
           .filter(Boolean)
           .join(" · "),
       );
-      const reason = task.waiting_reason ?? task.failure?.detail ?? task.warning ?? "";
+      const { failure } = task;
+      const told = failure ? tell(failure.detail, failure.detail_code) : tell(task.warning ?? "", task.warning_code);
+      const reason = task.waiting_reason ?? told;
       why.hidden = !reason;
       why.dataset.tone = task.failure ? "bad" : task.warning ? "warn" : "idle";
       sayWhy(reason);
