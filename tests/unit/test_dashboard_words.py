@@ -10,7 +10,7 @@ import pytest
 
 from api.models.gpu import GPUStatus
 from api.models.reason import Reason
-from api.models.training import CauseCode, Stage, StopRung, TaskStatus
+from api.models.training import AttemptStatus, CauseCode, Stage, StopRung, TaskStatus
 from api.models.xids import CATALOGUE, RECOVERY_ACTIONS, look_up, look_up_action
 from api.trainers import diagnosis, hints
 from api.trainers.diffusion_pipe.model_types import MODELS
@@ -42,7 +42,14 @@ def test_every_word_that_is_used_is_known():
 
 @pytest.mark.parametrize(
     ("group", "names"),
-    [("gpu", GPUStatus), ("task", TaskStatus), ("stage", Stage), ("rung", StopRung), ("cause", CauseCode)],
+    [
+        ("gpu", GPUStatus),
+        ("task", TaskStatus),
+        ("attempt", AttemptStatus),
+        ("stage", Stage),
+        ("rung", StopRung),
+        ("cause", CauseCode),
+    ],
 )
 def test_every_status_of_the_service_has_a_word(group: str, names: type):
     assert {f"{group}.{name.value}" for name in names} <= words("en").keys()

@@ -69,7 +69,7 @@ export const said = {
   stray_supervisor: "数据库不认识的 {attempt} 在上面运行（其监管进程）：POST /api/v1/system/strays/{attempt}/stop 可结束它",
 
   // Why it failed.
-  cuda_memory_detail: "GPU 显存不足：{line}",
+  cuda_memory_detail: "显存不足：{line}",
   cuda_memory_remedy: "降低 micro_batch_size_per_gpu 或分辨率，设置 activation_checkpointing = true，提高 blocks_to_swap，或用 pipeline_stages 使用更多 GPU；在 WSL2 下 blocks_to_swap 需要锁页内存，应降低它",
   shared_memory_detail: "机器的共享内存（/dev/shm）不足：{line}",
   shared_memory_remedy: "增大 /dev/shm（容器用 --shm-size 或 --ipc=host），或降低 map_num_proc",
