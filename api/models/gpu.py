@@ -232,6 +232,7 @@ class GPUStatusResponse:
     timestamp: datetime | None
     source: SourceName
     source_problem: str | None
+    source_problem_code: ReasonCode | None  #: the same for programs, and in other languages
     stale: bool
 
 

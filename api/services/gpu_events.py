@@ -61,7 +61,7 @@ class GPUEvents:
         self._last_id = 0
         self._seen: dict[str, _Seen] = {}
         self._said: dict[str, tuple[GPUStatus | None, Verdict]] = {}
-        self._problem: str | None = None
+        self._problem: Words | None = None
 
     def add(
         self,

@@ -62,7 +62,7 @@ class Circumstances:
 
     now: float
     max_age: float
-    problem: str | None = None
+    problem: Words | None = None
     task: RegisteredTask | None = None
     holders_known: bool = True
     draining_for: float | None = None

@@ -15,7 +15,7 @@ from api.models.gpu import AvailableGPUResponse, GPUInfo, GPUProcesses, GPUStatu
 from api.models.history import GPUHistoryResponse
 from api.models.model_memory import TRAINING_MB, ModelType
 from api.models.reading import FaultKind
-from api.models.reason import Reason
+from api.models.reason import Reason, text_of
 from api.models.snapshot import GPUSnapshot
 from api.models.system import Readiness
 from api.models.task import Keep, RegisteredTask, TaskType, TaskView
@@ -98,7 +98,7 @@ class GPUService:
             taken_at=clock.now(),
             taken_monotonic=clock.monotonic(),
             sweep_seconds=0.0,
-            problem="the first sweep has not ended yet",
+            problem=Reason.of("the first sweep has not ended yet", "first_sweep"),
         )
         self._state = GPUState(snapshot=snapshot, gpus=(), xids={}, failed_sweeps=0)
         self._documents = self._document(self._state)
@@ -279,7 +279,7 @@ class GPUService:
         state = self._state
         limit = READY_SWEEPS * self._interval
         now = self._clock.monotonic()
-        reasons = [] if state.snapshot.problem is None else [state.snapshot.problem]
+        reasons = [] if state.snapshot.problem is None else [text_of(state.snapshot.problem)]
         ages = [now - (state.snapshot.taken_monotonic)]
         for gpu in state.gpus:
             if gpu.reading.fault is FaultKind.LOST:
@@ -287,9 +287,11 @@ class GPUService:
             read = gpu.reading.read_monotonic
             ages.append(now - (state.snapshot.taken_monotonic if read is None else read))
             if read is None:
-                reasons.append(f"GPU {gpu.reading.index} has not been read yet: {gpu.reading.fault_reason}")
+                reasons.append(
+                    f"GPU {gpu.reading.index} has not been read yet: {text_of(gpu.reading.fault_reason or '')}"
+                )
             elif now - read > limit:
-                why = gpu.reading.fault_reason or "no sweep since"
+                why = text_of(gpu.reading.fault_reason or "no sweep since")
                 reasons.append(f"the reading of GPU {gpu.reading.index} is older than {READY_SWEEPS} sweeps: {why}")
         if not reasons and ages[0] > limit:
             reasons.append(f"the last sweep is older than {READY_SWEEPS} sweeps should be")

@@ -25,7 +25,7 @@ from api.models.gpu import (
 )
 from api.models.model_memory import models_that_fit
 from api.models.reading import GPUProcess, GPUVitals
-from api.models.reason import Reason
+from api.models.reason import Reason, code_of, text_of
 from api.models.snapshot import GPUSnapshot
 from api.models.task import RegisteredTask
 from api.services.gpu_nulls import why_null
@@ -39,7 +39,8 @@ def show_status(snapshot: GPUSnapshot, gpus: Sequence[JudgedGPU], now: datetime)
         summary=show_summary(snapshot, gpus, now),
         timestamp=snapshot.taken_at,
         source=snapshot.source,
-        source_problem=snapshot.problem,
+        source_problem=None if snapshot.problem is None else text_of(snapshot.problem),
+        source_problem_code=code_of(snapshot.problem),
         stale=snapshot.problem is not None or any(gpu.judgement.stale for gpu in gpus),
     )
 

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from api.executors.fake import outcome
-from api.hardware.source import FakeSource, GPUFault
+from api.hardware.source import FakeSource, GPUFault, SourceFault
 from api.models.reading import FaultKind, XidEvent
+from api.models.reason import Reason
 from api.utils.clock import FakeClock
 from tests.api.conftest import TRAINING, MakeWorld, World
 from tests.api.test_training_stop import stop
@@ -92,3 +93,14 @@ def test_gpu_that_cannot_be_had_says_why_to_those_who_wait_by_its_code(fake_worl
     (obstacle,) = fake_world.get(task_id)["waiting_reason_code"]["params"]["obstacles"]
     assert obstacle["detail"] == "as the driver said"
     assert obstacle["detail_code"] == {"code": "unreadable", "params": {"why": "as the driver said"}}
+
+
+def test_driver_that_fails_says_so_by_a_code(fake_world: World, source: FakeSource):
+    away = Reason.of("the NVIDIA driver is not loaded (NVML code {code})", "driver_not_loaded", code=9)
+    source.problem = SourceFault(away, Reason.of("load it", "load_driver"), 9)
+    fake_world.sweep()
+    status = fake_world.client.data("/api/v1/gpu/status")
+    assert status["source_problem"] == "the NVIDIA driver is not loaded (NVML code 9): load it"
+    code = status["source_problem_code"]
+    assert (code["code"], code["params"]["reason"]["code"]) == ("source_fails", "driver_not_loaded")
+    assert status["gpus"][0]["status_reason_code"]["params"]["why"]["params"] == code["params"]

@@ -2,7 +2,7 @@
 
 import { api } from "../../api.js";
 import { fill, h, reconcile } from "../../dom.js";
-import { t } from "../../i18n.js";
+import { t, tell } from "../../i18n.js";
 import { icon } from "../../icons.js";
 import { prose } from "../../components/prose.js";
 import { note } from "../../components/status.js";
@@ -99,7 +99,7 @@ export function open(app) {
     figures.update(snapshot);
     fill(
       problem,
-      snapshot.source_problem && note("bad", h("strong", {}, t("driver.problem")), h("p", {}, prose(snapshot.source_problem))),
+      snapshot.source_problem && note("bad", h("strong", {}, t("driver.problem")), h("p", {}, prose(tell(snapshot.source_problem, snapshot.source_problem_code)))),
       !gpus.length && nothing(),
     );
     counts.textContent = sayCounts(gpus);
