@@ -3,6 +3,8 @@
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV   := .venv
 BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+NPM    := sh tools/npm.sh $(BIN)/python
 RUN    := data/run
 PID    := $(RUN)/server.pid
 LOG    := $(RUN)/server.log
@@ -15,7 +17,7 @@ URL    ?= http://127.0.0.1:8080
 WRITE  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev charts dev background stop status logs test test-launcher smoke lint format check bench demo clean
+.PHONY: help install install-dev charts dev background stop status logs test test-launcher smoke lint script-types format coverage check bench demo lock release clean
 
 help: ## This list
 	@echo "Diffusion-Pipe API: GPUs and diffusion training by HTTP"
@@ -26,18 +28,19 @@ help: ## This list
 
 install: $(BIN)/.installed $(BIN)/.charts ## Make .venv and install what the service needs
 
-install-dev: $(BIN)/.installed-dev $(BIN)/.charts $(BIN)/.clients ## The same, and what tests, checks and benchmarks need
+install-dev: $(BIN)/.installed-dev $(BIN)/.charts node_modules/.installed ## The same, and what tests, checks and benchmarks need
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none was found on PATH." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(BIN)/.installed: requirements.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+# What the lock files name and nothing else: the same versions everywhere, each file known by its hash.
+$(BIN)/.installed: requirements.lock | $(BIN)/python
+	$(PIP) --require-hashes -r requirements.lock
 	@touch $@
 
-$(BIN)/.installed-dev: requirements-dev.txt requirements.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+$(BIN)/.installed-dev: requirements-dev.lock requirements.lock | $(BIN)/python
+	$(PIP) --require-hashes -r requirements-dev.lock
 	@touch $@ $(BIN)/.installed
 
 # Fetched once: what could not be had then is not asked for again at each start.
@@ -45,11 +48,12 @@ $(BIN)/.charts: api/dashboard/package.json | $(BIN)/python
 	@sh api/dashboard/fetch.sh $(BIN)/python
 	@touch $@
 
-# What the tests make and check clients with. Without it those tests are skipped, so a failure is told and no more.
-$(BIN)/.clients: tests/clients/package.json | $(BIN)/.installed-dev
-	@sh tools/npm.sh $(BIN)/python install --prefix tests/clients --no-package-lock --ignore-scripts --no-audit --no-fund \
-	  --loglevel=error || echo "The generators of clients could not be fetched: their tests are skipped." >&2
-	@touch $@
+# What checks the scripts, and what the tests make clients with. Those tests are skipped without it, so a failure is told
+# and no more; make lint fails then.
+node_modules/.installed: package-lock.json | $(BIN)/.installed-dev
+	@$(NPM) ci --ignore-scripts --no-audit --no-fund --loglevel=error || \
+	  echo "What package.json names could not be fetched: the tests of clients are skipped, and make lint fails." >&2
+	@mkdir -p node_modules; touch $@
 
 charts: | $(BIN)/python ## Fetch the dashboard's charts again
 	@sh api/dashboard/fetch.sh $(BIN)/python
@@ -80,7 +84,7 @@ logs: ## Follow the log of the server in the background
 	@tail -n 50 -f $(LOG)
 
 test: install-dev ## Install what they need and run all tests
-	$(BIN)/python -m pytest -n auto $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 # The version that the trainer pins; torch comes with it: 900 MB, and minutes.
 test-launcher: install-dev ## The tests that start DeepSpeed's own launcher, in an environment of its own
@@ -91,15 +95,29 @@ test-launcher: install-dev ## The tests that start DeepSpeed's own launcher, in 
 smoke: install-dev ## Whether a running server keeps its word: URL=http://host:8080, and WRITE=1 to start a training there
 	@SMOKE_URL="$(URL)" WRITE="$(WRITE)" $(BIN)/python -m pytest -n 0 tests/smoke $(ARGS)
 
-lint: install-dev ## Formatting, rules, types, import layers
+lint: install-dev ## Formatting, rules, types, import layers, spelling: of Python and of the dashboard's scripts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(NPM) run --silent lint
+	@$(MAKE) --no-print-directory script-types
+
+# Against the types of the document that the service gives.
+script-types: install-dev ## Types of the dashboard's scripts; lint does this too
+	$(BIN)/python tools/openapi.py build/openapi.json
+	$(NPM) run --silent types
 
 format: install-dev ## Put the code into its format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(NPM) run --silent format
+
+# Without the tests of whole servers, which run in processes of their own: minutes instead of a quarter of an hour.
+# Those that bound the time of a reader are left out: each line that is counted takes longer.
+coverage: install-dev ## How much of api/ is reached by the tests within one process; fails below the floor in pyproject.toml
+	$(BIN)/python -m pytest -n auto --cov --cov-report=term:skip-covered -k 'not less_than_50_ms' tests/unit tests/api $(ARGS)
 
 check: lint test ## lint and test
 
@@ -109,6 +127,18 @@ bench: install-dev ## Measure, and print a table with versions and machine
 demo: install ## A guided walk; starts a server of its own unless ARGS="--url http://..." names one
 	@$(BIN)/python demo.py $(ARGS)
 
+# The lock files hold for every Python from the oldest on; what they pin already stays unless ARGS say otherwise.
+LOCK   := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+  --custom-compile-command "make lock"
+lock: | $(BIN)/python ## Write the lock files by requirements*.txt and package.json; ARGS=--upgrade takes the newest
+	$(PIP) 'uv==0.13.9'
+	$(LOCK) $(ARGS) requirements.txt --output-file requirements.lock
+	$(LOCK) $(ARGS) --constraints requirements.lock requirements-dev.txt --output-file requirements-dev.lock
+	$(NPM) install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
+
+release: install-dev charts ## Check the version, build it into dist/, and try it in an empty environment
+	@$(BIN)/python tools/release.py
+
 clean: ## Remove .venv and caches; keep data/
-	rm -rf $(VENV) api/dashboard/vendor tests/clients/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) api/dashboard/vendor node_modules dist build/openapi.json build/openapi.d.ts .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -21,7 +21,6 @@ from api.errors import (
     Mistake,
     NotFound,
     ServiceError,
-    TaskNotFound,
     TooLarge,
     UnsupportedMediaType,
 )
@@ -31,14 +30,14 @@ from api.routes.gpu import gpu
 from api.routes.health import health
 from api.routes.last_known import answer_from_what_is_known
 from api.routes.logs import logs
-from api.routes.mistakes import mistakes_in
 from api.routes.openapi import finish_document
 from api.routes.optional_body import may_have_no_body
 from api.routes.system import system
 from api.routes.training import training
-from api.services.bundle import Services
+from api.routes.validation_errors import mistakes_in
+from api.services.container import Services
 from api.utils.envelope import JSON, encode_json
-from api.utils.ids import SAFE_ID, current_request_id, new_request_id
+from api.utils.ids import check_task_id, current_request_id, new_request_id
 from api.utils.responses import answer_error
 
 logger = logging.getLogger(__name__)
@@ -138,9 +137,8 @@ def _begin_request() -> None:
         # For the shell's log line and metrics.
         scope["state"]["route"] = rule.rule
     task_id = (request.view_args or {}).get("task_id")
-    if task_id is not None and not SAFE_ID.fullmatch(task_id):
-        # No task was ever given such an id, and nothing below needs to know it.
-        raise TaskNotFound
+    if task_id is not None:
+        check_task_id(task_id)
     view = current_app.view_functions[rule.endpoint]
     if "body" in getattr(view, "_spec", ()):
         _check_body(view)

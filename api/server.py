@@ -15,20 +15,20 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from api.errors import MalformedRequest, MethodNotAllowed, NotFound, ServiceError, Unavailable
-from api.live.routing import Found
-from api.live.serving import LiveServing
-from api.services.documents import DocumentTable, ReadyDocument
+from api.live.addresses import MatchedRoute
+from api.live.connections import LiveServing
 from api.shell.access_log import Access, AccessLog, shown_path
 from api.shell.body import Bodies
-from api.shell.crossing import is_preflight, preflight_headers
+from api.shell.cross_origin import is_preflight, preflight_headers
 from api.shell.downloads import send_download
 from api.shell.guard import HostPolicy, join_headers, request_id_of
 from api.shell.protocol import HTTPProtocol, WebSocketProtocol, limit_send_buffer
-from api.shell.reply import NOSNIFF, ClientGone, Connection, Handshake, Headers, Reply
-from api.shell.unread import PATIENCE_SECONDS, Unread
+from api.shell.reply import NOSNIFF, ClientGone, Handshake, Headers, Reply
+from api.shell.unread_answers import PATIENCE_SECONDS, Connection, UnreadAnswers
 from api.shell.wsgi import FlaskBelow
-from api.utils.caller import has_caller_left
+from api.utils.caller import address_of_caller, has_caller_left
 from api.utils.clock import Clock
+from api.utils.documents import DocumentTable, ReadyDocument
 from api.utils.envelope import encode_answer
 from api.utils.ids import current_request_id
 from api.utils.responses import FILE
@@ -82,7 +82,7 @@ class Shell:
         self._flask = FlaskBelow(flask_app, FLASK_THREADS)
         self._paths = paths
         self._places = asyncio.Semaphore(FLASK_THREADS)
-        self.unread = Unread()  #: what has been answered and not been read
+        self.unread = UnreadAnswers()  #: what has been answered and not been read
         self._policy = policy
         self._record = access_log.record
         self._live = live
@@ -215,7 +215,7 @@ class Shell:
         finally:
             self._places.release()
 
-    async def _stream(self, found: Found, scope: Scope, receive: Receive, reply: Reply) -> None:
+    async def _stream(self, found: MatchedRoute, scope: Scope, receive: Receive, reply: Reply) -> None:
         scope["state"]["route"] = found.route.pattern
         connection = _connection(scope)
         if connection is not None:
@@ -237,7 +237,7 @@ class Shell:
                 status,
                 time.perf_counter() - began,
                 request_id,
-                _client(scope),
+                address_of_caller(scope),
             )
         )
 
@@ -264,11 +264,6 @@ class Shell:
             await handshake.refuse(receive, ServiceError(), request_id)
         finally:
             self._note(scope, began, request_id, status, None)
-
-
-def _client(scope: Scope) -> str | None:
-    client = scope.get("client")
-    return None if client is None else str(client[0])
 
 
 async def _until_taken(scope: Scope) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import delete, insert, select
 
 from api.models.training import AttemptStatus, GPURequest, NewTask, TaskStatus, TrainingRequest
-from api.services.training_progress import NOTHING_YET
+from api.services.attempts.progress import NOTHING_YET
 from api.storage.database import Database
 from api.storage.tables import attempts, events, task_gpus, tasks
 from api.storage.tasks import TaskStore

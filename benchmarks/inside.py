@@ -15,8 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from api.config import Config
 from api.models.task import TaskType
-from api.runtime import Runtime
-from api.services.gpu_monitor import GPUMonitor
+from api.runtime.composition import Runtime
+from api.services.gpus.monitor import GPUMonitor
 from api.utils.clock import FakeClock
 from benchmarks.servers import MANY_GPUS
 from benchmarks.sweep import INTERVAL_SECONDS

@@ -10,11 +10,11 @@ from api.config import Config
 from api.executors.fake import FakeExecutor
 from api.hardware.simulated import SimulatedSource
 from api.models.task import TaskType
-from api.runtime import Runtime
-from api.services.dispatcher import Dispatcher
-from api.services.gpu_monitor import GPUMonitor
-from api.services.gpu_supply import list_offers
-from api.services.scheduler import Circumstances, plan_pass
+from api.runtime.composition import Runtime
+from api.services.gpus.monitor import GPUMonitor
+from api.services.gpus.offers import list_offers
+from api.services.training.dispatcher import Dispatcher
+from api.services.training.scheduler import QueueCircumstances, plan_pass
 from api.storage.attempts import AttemptStore
 from api.storage.tasks import TaskStore
 from api.utils.clock import FakeClock
@@ -68,7 +68,7 @@ def _measure(effort: Effort, gpus: int, kind: str, url: str, folder: Path) -> It
 def _plans(effort: Effort, machine: "_Machine", queue: str, state: str) -> Iterator[Row]:
     tasks = machine.tasks.queued()
     offers = list_offers(machine.runtime.services.gpus.state)
-    around = Circumstances(machine.clock.now())
+    around = QueueCircumstances(machine.clock.now())
     taken, note = _measure_call(lambda: plan_pass(tasks, offers, around), effort.passes)
     floor, _ = _measure_call(lambda: [gpu.uuid for _ in tasks for gpu in offers], effort.passes)
     beside = f"{MILLISECONDS.show(floor)} a loop over tasks and GPUs"
@@ -87,12 +87,13 @@ class _Machine:
             "STORAGE_ROOT": str(folder),
             "MIN_FREE_DISK_MB": "0",
         }
-        self.runtime = Runtime(Config.from_env(environ=settings, dotenv_path=None), self.clock, FakeExecutor())
+        executor = FakeExecutor()
+        self.runtime = Runtime(Config.from_env(environ=settings, dotenv_path=None), self.clock, executor)
         self.runtime.prepare()
         self.gpus = self.runtime.services.gpus
         self.tasks = TaskStore(self.runtime.database)
         attempts = AttemptStore(self.runtime.database)
-        self.dispatcher = Dispatcher(self.tasks, attempts, self.gpus, {}, self.clock, "node", folder)
+        self.dispatcher = Dispatcher(self.tasks, attempts, self.gpus, {}, executor, self.clock, folder)
         assert isinstance(self.runtime.source, SimulatedSource)
         self._monitor = GPUMonitor(self.runtime.source, 5.0, self.clock, self.gpus.publish)
         self._held: list[str] = []

@@ -1,5 +1,8 @@
 """What tests of every kind share."""
 
+import os
+import signal
+
 import pytest
 from hypothesis import settings
 
@@ -8,6 +11,15 @@ from api.utils.clock import FakeClock
 # Machines differ in speed and load: how long an example takes says nothing about what is tested.
 settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
+
+# A shell ignores Ctrl-C for what it starts in the background, and every process of a test would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Two workers for each core: half of the suite's time is waiting for processes, timers and browsers."""
+    return min(8, 2 * len(os.sched_getaffinity(0)))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -19,20 +19,30 @@ from api.executors.attempt.ended import has_ended, has_outcome
 from api.executors.attempt.files import write_json
 from api.executors.attempt.orders import Order
 from api.executors.attempt.processes import is_alive, read_stat
-from api.executors.attempt.span import steady_seconds
-from api.executors.executor import AttemptRef, Living, NodeState, Observation, Outcome, Phase, StopOrder, Submission
+from api.executors.attempt.running_time import steady_seconds
+from api.executors.executor import (
+    AttemptRef,
+    LivingAttempt,
+    NodeState,
+    Observation,
+    Phase,
+    StopOrder,
+    Submission,
+)
+from api.executors.heartbeats import FROZEN_SECONDS, Heartbeats
 from api.executors.held_pipes import HeldPipes
-from api.executors.left import list_left
-from api.executors.living import list_living
+from api.executors.leftovers import list_leftovers
+from api.executors.living_attempts import list_living
 from api.executors.log_files import LogFiles
-from api.executors.ordering import give_order
 from api.executors.place import Place, is_held_open, is_locked
-from api.executors.pulse import FROZEN_SECONDS, Pulses
-from api.executors.records import Runner, damaged_outcome, parse_lock, parse_outcome, parse_runner
+from api.executors.ports import pick_port
+from api.executors.process_survey import Survey, supervises, survey
+from api.executors.record_files import read_lost_bytes, read_outcome
+from api.executors.records import Runner, parse_lock, parse_runner
 from api.executors.spec import describe
-from api.executors.survey import Survey, supervises, survey
+from api.executors.stop_orders import give_order
 from api.models.task import ProcessIdentity
-from api.utils.foreign_files import ForeignFile, make_directory, open_own, read, read_with_status, status_of
+from api.utils.foreign_files import make_directory, open_own, read, status_of
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +78,7 @@ class LocalExecutor:
 
     `env` is the environment of the supervisors themselves. They need none, unless their Python needs LD_LIBRARY_PATH.
     One without a sign of life for `frozen_seconds` is ended, and so replaced by the next. Attempts get a control group
-    each, where that is permitted and wanted.
+    each, where that is permitted and wanted. `pids_by_gpu` says who is at work on each GPU, by the driver's word.
     """
 
     def __init__(
@@ -78,6 +88,7 @@ class LocalExecutor:
         env: Mapping[str, str] | None = None,
         frozen_seconds: float = FROZEN_SECONDS,
         use_cgroups: bool = True,
+        pids_by_gpu: Callable[[], Mapping[str, Collection[int]] | None] = lambda: None,
     ) -> None:
         self._python = python
         self._node = node or socket.gethostname()
@@ -85,13 +96,14 @@ class LocalExecutor:
         self._place = Place.here(self._node)
         self._frozen_seconds = frozen_seconds
         self._use_cgroups = use_cgroups
+        self._pids_by_gpu = pids_by_gpu
         self._submitting = threading.Lock()
         self._lock = threading.Lock()  # of what follows
         self._started: dict[Path, _Started] = {}
         self._read: dict[Path, _Read] = {}
         self._ended: dict[Path, Observation] = {}
         self._pipes = HeldPipes()
-        self._pulses = Pulses()
+        self._heartbeats = Heartbeats()
         self._seen_at: dict[Path, float] = {}  # monotonic, of those that cannot be seen now
 
     def nodes(self) -> Sequence[NodeState]:
@@ -223,7 +235,7 @@ class LocalExecutor:
             # Locks and pipes are the kernel's, and the same for all its pid namespaces.
             if is_locked(directory / "lock"):
                 seen = replace(self._running(runner), process=None, supervisor=None, reason=why)
-                if self._pulses.measure(directory, None) < self._frozen_seconds:
+                if self._heartbeats.measure(directory, None) < self._frozen_seconds:
                     return seen
                 return replace(seen, phase=Phase.UNKNOWN, reason=f"{why}, and its supervisor shows no sign of life")
             output = directory / ("output" if os.path.lexists(directory / "output") else "output.fifo")
@@ -234,14 +246,14 @@ class LocalExecutor:
     def _alive(self, directory: Path, seen: Observation) -> Observation:
         """What was seen of an attempt whose supervisor is there; one that is frozen is ended."""
         supervisor = seen.supervisor
-        if supervisor is None or self._pulses.measure(directory, supervisor) < self._frozen_seconds:
+        if supervisor is None or self._heartbeats.measure(directory, supervisor) < self._frozen_seconds:
             return seen
         stat = read_stat(supervisor.pid)
         if stat is not None and stat.start == supervisor.start:
             logger.warning("a supervisor is frozen, and is replaced", extra={"directory": str(directory)})
             stat.send(signal.SIGKILL)
         # Until it is gone the next one could not take the lock; where the kernel keeps it, it is tried again.
-        self._pulses.forget(directory)
+        self._heartbeats.forget(directory)
         return replace(seen, reason="its supervisor is frozen, and is replaced")
 
     def _running(self, runner: Runner) -> Observation:
@@ -295,7 +307,7 @@ class LocalExecutor:
             # Its trainer can spoil the record and the lock with it; the kernel's list of processes it cannot.
             if (found := look().supervisors.get(directory.absolute())) is not None and _runs(found, directory):
                 return None
-            outcome = _read_outcome(str(directory / "exit.json"))
+            outcome = read_outcome(str(directory / "exit.json"))
         except OSError as error:
             _check_absent(error)
             return None
@@ -311,7 +323,7 @@ class LocalExecutor:
             self._ended.clear()
         self._ended[directory] = observation
         self._read.pop(directory, None)
-        self._pulses.forget(directory)
+        self._heartbeats.forget(directory)
         self._pipes.let_go(directory)
         return observation
 
@@ -343,32 +355,39 @@ class LocalExecutor:
 
     # Looking closer
 
+    def used_gpus(self, ref: AttemptRef) -> Collection[str] | None:
+        at_work = self._pids_by_gpu()
+        if at_work is None:
+            return None
+        own = set(self.survivors(ref))
+        return frozenset(uuid for uuid, pids in at_work.items() if not own.isdisjoint(pids))
+
+    def free_port(self, node: str, held: Collection[int]) -> int:
+        return pick_port(held)
+
+    def lost_bytes(self, ref: AttemptRef) -> int | None:
+        return read_lost_bytes(str(ref.directory / "runner.json"))
+
+    def open_log(self, log_directory: Path) -> LogFiles:
+        return LogFiles(log_directory)
+
     def read_log(self, ref: AttemptRef, offset: int, limit: int) -> tuple[int, bytes]:
         """Raises OSError."""
         return LogFiles(ref.log_directory).read(offset, limit)
 
-    def living(self, root: Path, locate: Callable[[str], Path | None]) -> Sequence[Living]:
+    def living(self, root: Path, locate: Callable[[str], Path | None]) -> Sequence[LivingAttempt]:
         return list_living(survey(), root, locate)
 
     def survivors(self, ref: AttemptRef) -> Sequence[int]:
         with self._lock:
             runner = self._runner(ref.directory)
-        return list_left(ref.uid, ref.directory, None if runner is None else runner.cgroup)
+        return list_leftovers(ref.uid, ref.directory, None if runner is None else runner.cgroup)
 
 
 def _check_absent(error: OSError) -> None:
     """Raises the error again where it does not say that a file is not there."""
     if error.errno in _BLINDING:
         raise error
-
-
-def _read_outcome(path: str) -> Outcome:
-    """Raises OSError."""
-    try:
-        content, status = read_with_status(path)
-        return parse_outcome(content, status.st_mtime) or damaged_outcome(status.st_mtime)
-    except ForeignFile:
-        return damaged_outcome(status_of(path).st_mtime)
 
 
 def _runs(supervisor: ProcessIdentity, directory: Path) -> bool:

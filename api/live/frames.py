@@ -1,6 +1,6 @@
 """Messages as they go over the wire: framed once, however many subscribers get them."""
 
-from api.models.live import Ending, MessageType
+from api.models.live import MessageType, StreamEnding
 from api.utils.envelope import encode_message
 
 #: What EventSource hands to listeners of that name instead of `onmessage`.
@@ -39,7 +39,7 @@ class Frame:
         return self._text
 
 
-def closing_frame(reason: Ending) -> Frame:
+def closing_frame(reason: StreamEnding) -> Frame:
     """The last word of a stream that the server ends by itself."""
     return Frame(MessageType.CLOSING, encode_message(MessageType.CLOSING, {"reason": reason}))
 

@@ -2,7 +2,7 @@
 
 from starlette.types import Receive, Send
 
-from api.live.carrying import Frames, carry
+from api.live.delivery import Frames, carry
 
 _HEADERS = (
     (b"content-type", b"text/event-stream; charset=utf-8"),

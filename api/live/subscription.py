@@ -5,7 +5,7 @@ from collections import Counter, deque
 from collections.abc import AsyncGenerator
 
 from api.live.frames import Frame
-from api.models.live import Ending, Message, Topic
+from api.models.live import Message, StreamEnding, Topic
 
 #: Messages that a subscriber may be behind; one that is further behind has stopped reading and is dropped.
 QUEUE_MESSAGES = 256
@@ -40,7 +40,7 @@ class Subscription:
         self._capacity = capacity
         self._keeps_latest = keeps_latest_snapshot
         self.news = asyncio.Event()  #: set whenever there may be something to take
-        self.ending: Ending | None = None  #: why there will be no more
+        self.ending: StreamEnding | None = None  #: why there will be no more
 
     def put(self, published: Published) -> bool:
         """False when the subscriber is too far behind."""
@@ -61,16 +61,16 @@ class Subscription:
 
     def end(self) -> None:
         """Ends it after what waits."""
-        self._end(Ending.SERVER_ENDING)
+        self._end(StreamEnding.SERVER_ENDING)
 
     def drop(self) -> Counter[Topic]:
         """Ends it at once: what waits is thrown away, and counted."""
         lost = Counter(published.message.topic for published in self._queue)
         self._queue.clear()
-        self._end(Ending.TOO_SLOW)
+        self._end(StreamEnding.TOO_SLOW)
         return lost
 
-    def _end(self, why: Ending) -> None:
+    def _end(self, why: StreamEnding) -> None:
         self.ending = self.ending or why
         self.news.set()
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from api.live.carrying import Frames, carry
+from api.live.delivery import Frames, carry
 from api.live.frames import Frame
 from api.models.live import MessageType
 from api.utils.envelope import encode_json

@@ -6,6 +6,9 @@ from enum import StrEnum
 
 from api.models.reason import ReasonCode
 
+#: Seconds after its last renewal at which a lease expires.
+LEASE_SECONDS = 60.0
+
 
 class LeaseKind(StrEnum):
     """What can be held."""

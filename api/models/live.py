@@ -31,7 +31,7 @@ class MessageType(StrEnum):
     CLOSING = "closing"
 
 
-class Ending(StrEnum):
+class StreamEnding(StrEnum):
     """Why the server ends a stream by itself."""
 
     TOO_SLOW = "too_slow"

@@ -61,6 +61,10 @@ class Stage(StrEnum):
     SAVING = "saving"
 
 
+#: In which a trainer looks for its signal files. While it loads or caches it has nothing to save.
+LISTENING_STAGES = (Stage.TRAINING, Stage.EVALUATING, Stage.SAVING)
+
+
 class StopRung(StrEnum):
     """How hard a stop is being asked for, from soft to hard."""
 

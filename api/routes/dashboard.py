@@ -4,8 +4,8 @@ from functools import cache
 
 from flask import Blueprint, Response
 
+from api.routes.dashboard_files import DashboardFiles
 from api.routes.packed import answer_packed
-from api.services.dashboard_files import DashboardFiles
 
 dashboard = Blueprint("dashboard", __name__)
 

@@ -9,8 +9,8 @@ from flask import Blueprint, Response, current_app
 
 from api.errors import NotFound
 from api.routes.packed import answer_packed
-from api.services.packed_files import PackedFile, pack, pack_as
 from api.utils.envelope import JSON, encode_json
+from api.utils.packed_files import PackedFile, pack, pack_as
 
 #: One makes it, others wait for that one.
 _DOCUMENT_LOCK = threading.Lock()

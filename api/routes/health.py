@@ -3,8 +3,8 @@
 from apiflask import APIBlueprint
 from flask import Response
 
-from api.routes.access import services
-from api.routes.schemas import HealthAnswer, ReadinessAnswer
+from api.routes.context import services
+from api.routes.schemas.common import HealthAnswer, ReadinessAnswer
 from api.utils.responses import answer
 
 health = APIBlueprint("health", __name__, url_prefix="/health", tag="System")

@@ -10,7 +10,7 @@ from flask import Response, request
 
 from api.errors import Invalid, Mistake
 from api.models.kept_answer import KeptAnswer
-from api.routes.access import services
+from api.routes.context import services
 
 P = ParamSpec("P")
 

@@ -6,11 +6,11 @@ from apiflask import APIFlask
 from flask import Response, g, request
 
 from api.errors import DatabaseUnavailable
-from api.routes.access import services
+from api.routes.context import services
 from api.services.known_answers import KnownAnswer, KnownAnswers
 from api.utils.database_use import Use, current_use
+from api.utils.deadlines import READ_SECONDS, hurrying
 from api.utils.envelope import JSON
-from api.utils.patience import READ_SECONDS, hurrying
 from api.utils.responses import answer_error
 
 #: Says that an answer is not of now, and by the code of what keeps it from being so; `Age` has the seconds.

@@ -3,8 +3,9 @@
 from apiflask import APIBlueprint
 from flask import Response, request
 
-from api.routes.access import services
-from api.routes.log_schemas import (
+from api.routes.context import services
+from api.routes.schemas.common import file_responses
+from api.routes.schemas.logs import (
     DownloadQuery,
     Form,
     LogsAnswer,
@@ -14,11 +15,11 @@ from api.routes.log_schemas import (
     SearchAnswer,
     SearchQuery,
 )
-from api.routes.schemas import file_responses
-from api.services.log_source import LogSource
+from api.services.logs.source import LogSource
+from api.utils.base_path import BASE_PATH
 from api.utils.responses import answer, answer_file
 
-logs = APIBlueprint("logs", __name__, url_prefix="/api/v1", tag="Logs")
+logs = APIBlueprint("logs", __name__, url_prefix=BASE_PATH, tag="Logs")
 
 
 @logs.get("/training/<task_id>/logs")

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 
 from api.routes.components import share_components
-from api.routes.schemas import Failure
+from api.routes.schemas.common import Failure
 from api.routes.streams import STREAMS
 from api.utils.envelope import JSON
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from flask import Response, request
 
-from api.services.packed_files import PackedFile
+from api.utils.packed_files import PackedFile
 
 
 def answer_packed(file: PackedFile, headers: Mapping[str, str]) -> Response:

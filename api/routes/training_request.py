@@ -8,8 +8,8 @@ from pydantic_core import CoreSchema
 
 from api.errors import Mistake
 from api.models.training import TrainingRequest
-from api.routes.mistakes import details_of, mistakes_in
-from api.routes.training_schemas import StartTraining
+from api.routes.schemas.training import StartTraining
+from api.routes.validation_errors import details_of, mistakes_in
 from api.utils.bounds import excess
 
 #: Far above what a trainer takes; what is in it is bounded there.

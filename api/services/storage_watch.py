@@ -3,8 +3,8 @@
 import logging
 
 from api.errors import DatabaseUnavailable
-from api.services.disk import DiskReserve
 from api.storage.database import Database
+from api.storage.disk import DiskReserve
 from api.utils.periodic import PeriodicThread
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from starlette.responses import FileResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from api.errors import MalformedRequest, RangeNotSatisfiable
-from api.services.log_download import LogDownload
+from api.services.logs.download import LogDownload
 from api.shell.ranges import UNREADABLE, read_range
 from api.utils.clock import time_of
 

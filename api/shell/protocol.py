@@ -10,7 +10,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from api.errors import HeadersTooLarge, MalformedRequest, ServiceError
-from api.shell.unread import Unread
+from api.shell.unread_answers import UnreadAnswers
 from api.utils.envelope import encode_error
 from api.utils.ids import new_request_id
 
@@ -76,9 +76,9 @@ class HTTPProtocol(HttpToolsProtocol):
         self._unread.remove(self.transport)
 
     @property
-    def _unread(self) -> Unread:
+    def _unread(self) -> UnreadAnswers:
         # The application is the shell.
-        unread: Unread = self.config.app.unread  # type: ignore[union-attr]
+        unread: UnreadAnswers = self.config.app.unread  # type: ignore[union-attr]
         return unread
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Protocol
 
 from starlette.types import Message, Receive, Send
 
 from api.errors import ServiceError
-from api.services.documents import Document, HeaderList, reply_with
-from api.shell.crossing import reading_headers
+from api.shell.cross_origin import reading_headers
+from api.shell.unread_answers import Connection
+from api.utils.documents import Document, HeaderList, reply_with
 from api.utils.envelope import JSON, encode_error
 
 #: RFC 6455, 7.4.1: the server cannot go on with the stream; the client may come again.
@@ -23,14 +23,6 @@ Headers = Mapping[bytes, bytes]
 
 class ClientGone(Exception):
     """The client has closed the connection: nobody is there to be answered."""
-
-
-class Connection(Protocol):
-    """What an answer goes through."""
-
-    def is_closing(self) -> bool: ...
-    def abort(self) -> None: ...
-    def get_write_buffer_size(self) -> int: ...
 
 
 class Reply:

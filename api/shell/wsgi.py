@@ -12,7 +12,7 @@ from wsgiref.types import WSGIApplication, WSGIEnvironment
 from a2wsgi.wsgi import build_environ
 from starlette.types import Scope
 
-from api.services.documents import HeaderList
+from api.utils.documents import HeaderList
 
 
 class WSGIAnswer(NamedTuple):

@@ -11,7 +11,7 @@ from psycopg.abc import PQGen
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import URL, create_engine
 
-from api.utils.patience import at_most, time_left
+from api.utils.deadlines import at_most, time_left
 
 T = TypeVar("T")
 
@@ -34,6 +34,10 @@ class BoundedConnection(psycopg.Connection[Any]):
         # The public bound, `connect_timeout`, knows no less than 2 s.
         gen, left = super()._connect_gen(*args, **kwargs), time_left()
         return gen if left is None else _bounded(gen, left, gen.close)
+
+    def wait_for_answers(self, lock_ms: int | None) -> None:
+        """Sets the bound for answers by the server's own bound on a statement; None waits for ever."""
+        self.answer_seconds = None if lock_ms is None else lock_ms / 1000 + GRACE_SECONDS
 
     def wait(self, gen: PQGen[T], *args: Any, **kwargs: Any) -> T:
         """Raises psycopg.OperationalError when the time is over."""
@@ -70,13 +74,8 @@ def create_postgres_engine(url: URL, lock_ms: int, **shared: Any) -> Engine:
         if time_left() == 0:
             raise psycopg.OperationalError("the server has not answered in time")
         connection = BoundedConnection.connect(*args, **kwargs)
-        wait_for_answers(connection, lock_ms)
+        connection.wait_for_answers(lock_ms)
         return connection
 
     event.listen(engine, "do_connect", connect)
     return engine
-
-
-def wait_for_answers(connection: BoundedConnection, lock_ms: int | None) -> None:
-    """Sets the bound for answers by the server's own bound on a statement; None waits for ever."""
-    connection.answer_seconds = None if lock_ms is None else lock_ms / 1000 + GRACE_SECONDS

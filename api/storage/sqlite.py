@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 
-from api.storage.identity import describe_loss, gone, identify
-from api.utils.patience import at_most
+from api.storage.file_identity import describe_loss, gone, identify
+from api.utils.deadlines import at_most
 
 #: Milliseconds for which a start looks for damage: a file that takes longer is looked at as far as that goes.
 CHECK_MS = 3000

@@ -18,7 +18,7 @@ from api.storage.tasks import move
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundAttempt:
     """An attempt that was found alive."""
 
     uid: str
@@ -50,7 +50,7 @@ class StrayStore:
             status = connection.scalar(select(tasks.c.status).where(tasks.c.task_id == task_id))
         return None if status is None else TaskStatus(status)
 
-    def adopt(self, found: Found, node: str, token: str, expires_at: datetime, now: datetime) -> bool:
+    def adopt(self, found: FoundAttempt, node: str, token: str, expires_at: datetime, now: datetime) -> bool:
         """Makes it the attempt of its task, if that waits, with the GPUs that it has; False when it does not.
 
         Raises ResourceHeld when somebody else holds one of them; then nothing has changed.
@@ -85,7 +85,7 @@ class StrayStore:
                 connection.execute(insert(task_gpus), fresh)
         return True
 
-    def quarantine(self, found: Found, token: str, reason: Words, now: datetime) -> list[str]:
+    def quarantine(self, found: FoundAttempt, token: str, reason: Words, now: datetime) -> list[str]:
         """Keeps its GPUs from everybody; those that nobody held before, by UUID."""
         with self._database.write() as connection:
             held = connection.scalars(select(lease_table.c.resource).where(lease_table.c.kind == LeaseKind.GPU))
@@ -120,7 +120,7 @@ def _kept_for(uid: str) -> ColumnElement[bool]:
     return (lease_table.c.attempt_uid == uid) & lease_table.c.reason.is_not(None)
 
 
-def _row(found: Found, node: str, token: str, now: datetime) -> dict[str, object]:
+def _row(found: FoundAttempt, node: str, token: str, now: datetime) -> dict[str, object]:
     return {
         "uid": found.uid,
         "task_id": found.task_id,

@@ -1,9 +1,12 @@
 """The tables, as SQLAlchemy Core knows them. Times are Unix seconds; the migrations make the same in the database."""
 
+from typing import Any
+
 from sqlalchemy import (
     JSON,
     BigInteger,
     Column,
+    Connection,
     Float,
     Index,
     Integer,
@@ -12,6 +15,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    event,
     text,
 )
 
@@ -96,12 +100,15 @@ attempts = Table(
     Column("cause", Document),
 )
 Index("ix_attempts_task", attempts.c.task_id, attempts.c.number)
-Index(
-    "ix_attempts_open",
-    attempts.c.status,
-    sqlite_where=text("status <> 'ended'"),
-    postgresql_where=text("status <> 'ended'"),
-)
+_open = Index("ix_attempts_open", attempts.c.status, sqlite_where=text("status <> 'ended'"))
+
+
+@event.listens_for(attempts, "before_create")
+def _narrow(table: Table, connection: Connection, **_: Any) -> None:
+    # Named in the index, it would load all that SQLAlchemy knows of PostgreSQL for SQLite too: 2 MB.
+    if connection.dialect.name == "postgresql":
+        _open.dialect_kwargs["postgresql_where"] = _open.dialect_kwargs["sqlite_where"]
+
 
 #: Exclusive holds: a GPU by UUID, a port, a cache directory. The primary key is what makes them exclusive.
 leases = Table(

@@ -1,6 +1,5 @@
 """Which environment variables a request may set for its trainer, and which of them are secrets."""
 
-import difflib
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -8,8 +7,9 @@ from pathlib import Path
 
 from api.errors import Mistake
 from api.trainers.pointers import pointer, shown
-from api.trainers.variables import ENDPOINTS, FORMS, VARIABLES, Kind, Variable
+from api.trainers.variables import ENDPOINTS, FORMS, VARIABLES, Variable, VariableKind
 from api.utils.masking import has_userinfo
+from api.utils.suggestions import nearest
 
 _SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSWORD")
 
@@ -50,15 +50,15 @@ def split_secrets(env: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str
 
 def _is_secret(name: str) -> bool:
     known = VARIABLES.get(name)
-    return bool(_SECRET.search(name.upper())) if known is None else known.kind is Kind.SECRET
+    return bool(_SECRET.search(name.upper())) if known is None else known.kind is VariableKind.SECRET
 
 
 def _refuse(name: str, with_list: bool) -> Mistake:
     remedy = _ALLOWED if with_list else _ALLOWED_ABOVE
     if ENDPOINTS.fullmatch(name):
         remedy = f"Where things are sent is set in the service's own environment only. {remedy}"
-    elif close := difflib.get_close_matches(name[:100], VARIABLES, n=1, cutoff=0.85):
-        remedy = f"Did you mean {close[0]}? {remedy}"
+    elif close := nearest(name, VARIABLES, likeness=0.85):
+        remedy = f"Did you mean {close}? {remedy}"
     return Mistake(pointer("env", name), f"The variable {shown(name)} may not be set.", remedy)
 
 
@@ -72,7 +72,7 @@ def _mistake_in(variable: Variable, value: str, cache_roots: Sequence[Path]) -> 
         return Mistake(at, "The value holds a control character or a line break.", "Write it on one line.")
     if not FORMS[variable.kind].fullmatch(value):
         return Mistake(at, f"The value is not {variable.kind}.", f"{variable.name} is {variable.meaning}.")
-    if variable.kind is Kind.PATH and not _lies_below(value, cache_roots):
+    if variable.kind is VariableKind.PATH and not _lies_below(value, cache_roots):
         below = ", ".join(map(str, cache_roots)) or "no directory"
         remedy = "TRAINER_CACHE_ROOTS in the service's settings adds roots."
         return Mistake(at, f"The directory is not below {below}.", remedy)

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from api.errors import Mistake
+from api.models.log import Classifier
+from api.models.progress import Point, Progress
 from api.models.training import Cause, Checkpoint, ResumeOptions, TrainingPlan, TrainingRequest
-from api.trainers.log_lines import LineClassifier
-from api.trainers.output import OutputReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,28 @@ class Ending:
     nan_in_a_row: int = 0  #: step lines at the end whose loss was nan
 
 
+class ProgressReader(Protocol):
+    """Reads the output of one attempt in its order, and knows how far the attempt is."""
+
+    progress: Progress
+
+    def read(self, line: str, at: float) -> Point | None:
+        """Takes up a line that came at a time in Unix seconds; the point of a series that it holds, if it holds one."""
+        ...
+
+    def take_point(self, point: Point) -> None:
+        """Takes up a point that the trainer wrote elsewhere than in its output."""
+        ...
+
+    def save(self) -> dict[str, Any]:
+        """What it knows, as JSON values that `restore` takes."""
+        ...
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Goes on from what `save` gave. Raises ValueError, TypeError or KeyError when that is damaged."""
+        ...
+
+
 class Trainer(Protocol):
     """One trainer. Nothing here starts a process or changes the database."""
 
@@ -84,11 +106,11 @@ class Trainer(Protocol):
         """The command and the files of one attempt."""
         ...
 
-    def create_reader(self, plan: TrainingPlan) -> OutputReader:
+    def create_reader(self, plan: TrainingPlan) -> ProgressReader:
         """A reader of this task's output that has seen nothing yet."""
         ...
 
-    def create_classifier(self, steps_per_epoch: int | None) -> LineClassifier:
+    def create_classifier(self, steps_per_epoch: int | None) -> Classifier:
         """A reader of lines from anywhere in a log, for those who look at it."""
         ...
 

@@ -15,8 +15,8 @@ from api.executors.executor import Outcome
 from api.executors.fake import FakeExecutor, outcome
 from api.hardware.source import FakeSource
 from api.models.task import ProcessIdentity
-from api.runtime import Runtime
-from api.services.gpu_service import GPUService
+from api.runtime.composition import Runtime
+from api.services.gpus.service import GPUService
 from api.utils.clock import Clock
 from tests.api.client import Client, client_of
 
@@ -156,7 +156,7 @@ def make_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Make
             executor = executor or FakeExecutor()
             with monkeypatch.context() as patched:
                 if source is not None:
-                    patched.setattr("api.runtime.create_source", lambda config, clock: source)
+                    patched.setattr("api.runtime.composition.create_source", lambda config, clock: source)
                 runtime = Runtime(config, clock, executor)
             runtime.prepare()
             runtime.live.news.begin()

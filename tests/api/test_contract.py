@@ -15,7 +15,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 import run
 from api.config import Config
 from api.executors.fake import FakeExecutor
-from api.runtime import Runtime
+from api.runtime.composition import Runtime
 from api.server import Shell
 from tests.api.client import client_of
 from tests.api.conftest import World
@@ -102,7 +102,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     runtime.prepare()
     with pytest.MonkeyPatch.context() as patched, client_of(run.create_shell(runtime)) as client:
         # Nothing ends here while a stop waits for it.
-        patched.setattr("api.services.stop_waiting.StopWaiting.wait", lambda self, is_over, seconds: None)
+        patched.setattr("api.services.training.stop_waiters.StopWaiters.wait", lambda self, is_over, seconds: None)
         made = World(runtime, client, executor)
         made.sweep()
         yield made

@@ -11,8 +11,8 @@ from api.errors import DatabaseDamaged, DatabaseUnavailable
 from api.storage.database import Database
 from api.utils.clock import FakeClock
 from api.utils.database_use import note_read
+from api.utils.deadlines import is_in_a_hurry
 from api.utils.ids import current_request_id
-from api.utils.patience import is_in_a_hurry
 from tests.api.client import failure_of
 from tests.api.conftest import TOY, TRAINING, MakeWorld, World
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from api.executors.executor import AttemptRef, Living
+from api.executors.executor import AttemptRef, LivingAttempt
 from api.models.task import ProcessIdentity
 from api.utils.clock import FakeClock
 from tests.api.conftest import MakeWorld, World
@@ -12,12 +12,12 @@ from tests.api.conftest import MakeWorld, World
 STRAYS = "/api/v1/system/strays"
 
 
-def living(world: World, task_id: str, *gpus: int, number: int = 1, supervisor: bool = True) -> Living:
+def living(world: World, task_id: str, *gpus: int, number: int = 1, supervisor: bool = True) -> LivingAttempt:
     root = world.storage.absolute() / "tasks" / task_id
     status = world.client.data("/api/v1/gpu/status")
     uuids = tuple(gpu["uuid"] for gpu in status["gpus"] if gpu["gpu_id"] in gpus)
     ref = AttemptRef(f"{task_id}.{number}", root / "attempts" / str(number), root / "log")
-    return Living(ref, uuids, ProcessIdentity(50, 1.0) if supervisor else None, (ProcessIdentity(51, 1.0),))
+    return LivingAttempt(ref, uuids, ProcessIdentity(50, 1.0) if supervisor else None, (ProcessIdentity(51, 1.0),))
 
 
 def look(world: World) -> None:
@@ -40,6 +40,17 @@ def test_gpus_of_an_attempt_that_nobody_knows_are_busy_and_say_how_to_end_it(wor
     assert gpu(world, 2)["status"] == "available"
     events = world.client.data("/api/v1/gpu/events")["events"]
     assert sum("train_x.1" in event["message"] and event["type"] == "task" for event in events) == 1
+
+
+def test_gpus_that_it_works_on_are_kept_for_it_whatever_its_record_says(world: World):
+    status = world.client.data("/api/v1/gpu/status")
+    uuids = {each["gpu_id"]: each["uuid"] for each in status["gpus"]}
+    world.executor.finds(living(world, "train_x", 0))
+    world.executor.is_at_work_on("train_x.1", uuids[0], uuids[2])
+    look(world)
+    assert [gpu(world, index)["status"] for index in range(4)] == ["busy", "available", "busy", "available"]
+    (stray,) = world.client.data(STRAYS)["strays"]
+    assert stray["gpu_ids"] == [0, 2]
 
 
 def test_they_are_given_to_nobody(world: World):
@@ -114,7 +125,9 @@ def test_stop_of_what_is_no_stray_is_not_found(world: World):
 
 def test_its_name_is_that_of_its_directory_whatever_it_says_of_itself(world: World):
     found = living(world, "train_x", 1)
-    forged = Living(AttemptRef("train_y.9", found.ref.directory, Path("/log")), found.gpu_uuids, None, found.members)
+    forged = LivingAttempt(
+        AttemptRef("train_y.9", found.ref.directory, Path("/log")), found.gpu_uuids, None, found.members
+    )
     world.executor.finds(forged)
     assert [stray["attempt"] for stray in world.client.data(STRAYS)["strays"]] == ["train_x.1"]
 
@@ -123,7 +136,9 @@ def test_its_name_is_that_of_its_directory_whatever_it_says_of_itself(world: Wor
 def test_what_stands_where_no_attempt_stands_is_no_stray(world: World, place: str):
     found = living(world, "train_x", 1)
     directory = world.storage.absolute() / "tasks" / place
-    world.executor.finds(Living(AttemptRef("train_x.1", directory, Path("/log")), found.gpu_uuids, None, found.members))
+    world.executor.finds(
+        LivingAttempt(AttemptRef("train_x.1", directory, Path("/log")), found.gpu_uuids, None, found.members)
+    )
     look(world)
     assert world.client.data(STRAYS) == {"strays": []}
 

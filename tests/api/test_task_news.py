@@ -8,7 +8,7 @@ import pytest
 from api.errors import DatabaseUnavailable
 from api.executors.fake import outcome
 from api.models.live import Message
-from api.services.task_news import LOOK_SECONDS, PROGRESS_SECONDS, FakeOutlet
+from api.services.events.publisher import LOOK_SECONDS, PROGRESS_SECONDS, FakeOutlet
 from api.utils.clock import FakeClock
 from tests.api.conftest import MakeWorld, World
 

@@ -135,7 +135,7 @@ def test_what_goes_wrong_in_a_stream_cuts_it(world: World, monkeypatch: pytest.M
     def fail(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("api.services.task_following.TaskFollowing.progress", fail)
+    monkeypatch.setattr("api.services.events.following.TaskFollowing.progress", fail)
 
     async def talk() -> Any:
         client = world.client

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from api.executors.fake import outcome
-from api.services.reconciler import SUBMISSIONS
+from api.services.attempts.reconciler import SUBMISSIONS
 from tests.api.conftest import World
 
 WHY = "it was started on elsewhere, and this is here"

@@ -13,7 +13,8 @@ import pytest
 from tests.e2e.training_server import TrainingServer
 
 HERE = Path(__file__).parent
-TOOLS = HERE / "node_modules" / ".bin"
+NODE_MODULES = Path(__file__).parents[2] / "node_modules"
+TOOLS = NODE_MODULES / ".bin"
 
 
 @pytest.fixture(scope="module")

@@ -4,16 +4,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.clients.conftest import HERE, run
+from tests.clients.conftest import HERE, NODE_MODULES, run
 from tests.e2e.training_server import TrainingServer
 
 
 def test_typed_client_calls_every_operation(
     tools: Path, document: dict[str, Any], document_file: Path, server: TrainingServer, tmp_path: Path
 ):
-    for name in ("walk.ts", "tsconfig.json", "package.json"):
+    for name in ("walk.ts", "tsconfig.json"):
         (tmp_path / name).write_text((HERE / name).read_text())
-    (tmp_path / "node_modules").symlink_to(HERE / "node_modules")
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    (tmp_path / "node_modules").symlink_to(NODE_MODULES)
     run(tools / "openapi-typescript", document_file, "--output", tmp_path / "schema.d.ts")
     run(tools / "tsc", "--project", tmp_path)
     called = json.loads(run("node", tmp_path / "walk.js", str(server.client.base_url)))

@@ -11,7 +11,8 @@ const called = new Set<string>();
 const remember: Middleware = {
   onResponse({ request, response, schemaPath }) {
     // The only attempt that could have strayed is none.
-    if (response.ok || (response.status === 404 && schemaPath.includes("/strays/"))) called.add(`${request.method.toLowerCase()} ${schemaPath}`);
+    if (response.ok || (response.status === 404 && schemaPath.includes("/strays/")))
+      called.add(`${request.method.toLowerCase()} ${schemaPath}`);
     return undefined;
   },
 };
@@ -21,13 +22,15 @@ api.use(remember);
 
 /** The data of a success; anything else ends the walk. */
 function data<T>(answer: { data?: { data: T } | string; error?: unknown; response: Response }): T {
-  if (answer.data === undefined || typeof answer.data === "string") throw new Error(`${answer.response.url}: ${JSON.stringify(answer.error)}`);
+  if (answer.data === undefined || typeof answer.data === "string")
+    throw new Error(`${answer.response.url}: ${JSON.stringify(answer.error)}`);
   return answer.data.data;
 }
 
 /** What is no envelope: text and bytes. */
 function text(answer: { data?: unknown; error?: unknown; response: Response }): string {
-  if (typeof answer.data !== "string" || answer.data === "") throw new Error(`${answer.response.url}: ${JSON.stringify(answer.error)}`);
+  if (typeof answer.data !== "string" || answer.data === "")
+    throw new Error(`${answer.response.url}: ${JSON.stringify(answer.error)}`);
   return answer.data;
 }
 

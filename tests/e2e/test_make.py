@@ -32,7 +32,7 @@ def make_checkout(root: Path) -> Path:
     shutil.copy(ROOT / "deploy" / "server-process.sh", root / "deploy")
     (root / "run.py").write_text(WAITS)
     (root / ".venv" / "bin" / "python").symlink_to(sys.executable)
-    for name in ("requirements.txt", "api/dashboard/package.json", ".venv/bin/.installed", ".venv/bin/.charts"):
+    for name in ("requirements.lock", "api/dashboard/package.json", ".venv/bin/.installed", ".venv/bin/.charts"):
         (root / name).touch()
     return root
 

@@ -47,6 +47,14 @@ class TrainingServer(ServerProcess):
         self.send_signal(signal.SIGKILL)
         self.wait()
 
+    def make_idle(self) -> None:
+        """Ends all that holds a GPU or waits for one, so that what a test left does not fail the next."""
+        for task in self.get("/training/list", params={"status": "queued,running,stopping"})["tasks"]:
+            self.stop_task(task["task_id"], force=True)
+        for lease in self.get("/gpu/tasks")["tasks"]:
+            self.client.delete(f"{BASE}/gpu/tasks/{lease['task_id']}")
+        until(lambda: all(gpu["status"] == "available" for gpu in self.gpus()), LONG, "every GPU to be free")
+
     # Asking
 
     def post(self, path: str, expected: int, **more: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from api.config import Config
-from api.runtime import Runtime
+from api.runtime.composition import Runtime
 from tests.e2e.server import ROOT, environment
 
 FIRST_SWEEP_SECONDS = 10.0

@@ -12,8 +12,8 @@ from api.models.gpu import GPUStatus
 from api.models.reason import Reason
 from api.models.training import AttemptStatus, CauseCode, Stage, StopRung, TaskStatus
 from api.models.xids import CATALOGUE, RECOVERY_ACTIONS, look_up, look_up_action
-from api.trainers import diagnosis, hints
 from api.trainers.diffusion_pipe.model_types import MODELS
+from api.trainers.protocol import diagnosis, hints
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "api" / "dashboard" / "js"
@@ -72,7 +72,7 @@ def calls_of(name: str) -> Iterator[tuple[str, list[Any]]]:
 
 
 #: Where sentences come from tables, each of which is looked at below; and Cause.of itself.
-TABLES = {"trainers/hints.py", "trainers/diagnosis.py", "models/xids.py", "models/training.py"}
+TABLES = {"trainers/protocol/hints.py", "trainers/protocol/diagnosis.py", "models/xids.py", "models/training.py"}
 
 
 def sentences() -> Iterator[tuple[str, str]]:

@@ -6,21 +6,21 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from api.errors import InvalidPattern
-from api.executors.attempt.scanner import Scanner
+from api.executors.attempt.output_scanner import OutputScanner
 from api.hardware.boards import parse_boards
 from api.models.training import TrainingPlan
-from api.services.log_pattern import LogPattern
-from api.services.server_log import ServerLines
-from api.trainers.diagnosis import diagnose
+from api.services.logs.pattern import LogPattern
+from api.services.logs.server_log import ServerLines
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.media import is_video
 from api.trainers.diffusion_pipe.toml_files import parse
 from api.trainers.environment import check_env, split_secrets
-from api.trainers.error_lines import find_errors
-from api.trainers.hints import hint_for
-from api.trainers.log_lines import LineClassifier
-from api.trainers.output import OutputReader
 from api.trainers.pointers import shown
+from api.trainers.protocol.diagnosis import diagnose
+from api.trainers.protocol.error_lines import find_errors
+from api.trainers.protocol.hints import hint_for
+from api.trainers.protocol.log_lines import LineClassifier
+from api.trainers.protocol.output import OutputReader
 from api.trainers.toml_text import mask_comments, text_excess
 from api.trainers.toy.dataset import read_dataset
 from api.trainers.trainer import Ending
@@ -71,7 +71,7 @@ def classify(raw: bytes) -> None:
 
 
 def scan(raw: bytes) -> None:
-    scanner = Scanner(["TRAINING COMPLETE!"], "steps: ")
+    scanner = OutputScanner(["TRAINING COMPLETE!"], "steps: ")
     scanner.feed(raw)
     scanner.finish()
 

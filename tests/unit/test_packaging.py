@@ -1,10 +1,18 @@
 """What is installed, and by which Python it can be started."""
 
 import ast
+import re
 import tomllib
 from pathlib import Path
 
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 ROOT = Path(__file__).parents[2]
+
+#: Ranges, and the lock file that pins them.
+LOCKS = [("requirements.txt", "requirements.lock"), ("requirements-dev.txt", "requirements-dev.lock")]
 
 
 def test_start_can_be_read_by_old_pythons_and_asks_for_a_new_one_first():
@@ -19,3 +27,42 @@ def test_start_can_be_read_by_old_pythons_and_asks_for_a_new_one_first():
 def test_every_directory_of_the_service_with_python_is_a_package():
     directories = {path.parent for path in (ROOT / "api").rglob("*.py")}
     assert [path for path in directories if not (path / "__init__.py").exists()] == []
+
+
+def pins(lock: str) -> list[Requirement]:
+    return [Requirement(line.rstrip(" \\")) for line in (ROOT / lock).read_text().splitlines() if line[0] not in "# "]
+
+
+def ranges(name: str) -> list[Requirement]:
+    lines = (line.partition("#")[0].strip() for line in (ROOT / name).read_text().splitlines())
+    return [Requirement(line) for line in lines if line and not line.startswith("-r")]
+
+
+@pytest.mark.parametrize(("name", "lock"), LOCKS)
+def test_each_range_has_a_version_of_the_lock_within_it(name: str, lock: str):
+    pinned: dict[str, list[str]] = {}
+    for pin in pins(lock):
+        pinned.setdefault(canonicalize_name(pin.name), []).append(str(pin.specifier).removeprefix("=="))
+    for wanted in ranges(name):
+        versions = pinned.get(canonicalize_name(wanted.name), [])
+        assert versions, f"make lock: {wanted} is not in {lock}"
+        assert all(wanted.specifier.contains(version) for version in versions), f"make lock: {wanted}, {versions}"
+
+
+def test_development_is_done_with_the_versions_that_are_served():
+    assert {str(pin) for pin in pins("requirements.lock")} <= {str(pin) for pin in pins("requirements-dev.lock")}
+
+
+@pytest.mark.parametrize("lock", [lock for _, lock in LOCKS])
+def test_each_file_of_the_lock_is_known_by_its_hash_and_no_registry_is_named(lock: str):
+    text = (ROOT / lock).read_text()
+    assert "://" not in text
+    entries = re.split(r"\n(?=\S)", text.rstrip("\n"))
+    assert [entry for entry in entries if not entry.startswith("#") and "--hash=sha256:" not in entry] == []
+
+
+def test_hosted_checks_are_those_of_every_developer_on_every_python_from_the_oldest_on():
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    (listed,) = re.findall(r"python: \[(.*)\]", workflow)
+    assert listed == ", ".join(f'"3.{minor}"' for minor in range(11, 15))
+    assert "run: bash .ci/run" in workflow

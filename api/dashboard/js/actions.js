@@ -8,19 +8,25 @@ import { h } from "./dom.js";
 import { t } from "./i18n.js";
 import { go, taskAddress } from "./router.js";
 
+/** Told when something was done; `deleted` when the task is gone. @typedef {(what?: "deleted") => unknown} Changed */
+/** What an action does. @typedef {(task: API.Row, changed: Changed) => Promise<void>} Action */
+
+/** @param {API.Row} task */
 const nameOf = (task) => h("strong", { class: "foreign" }, task.name ?? task.task_id);
 
 /**
  * The actions that make sense for a task now.
- * @param {any} task a row or the details of a task
- * @param {() => void} changed called when something was done
+ * @param {API.Row} task
+ * @param {Changed} changed
+ * @returns {import("./components/menu.js").Choice[]}
  */
 export function actionsFor(task, changed) {
+  /** @param {string} label @param {import("./icons.js").IconName} icon @param {Action} run */
   const act = (label, icon, run, danger = false) => ({
     label,
     icon,
     danger,
-    run: () => attempt(() => run(task, changed)),
+    run: () => void attempt(() => run(task, changed)),
   });
   if (!isFinished(task.status)) {
     return [
@@ -36,6 +42,7 @@ export function actionsFor(task, changed) {
   ];
 }
 
+/** @type {Action} */
 async function stop(task, changed) {
   const how = task.status === "stopping" ? "force" : await askHow(task);
   if (how === "force" && !(await isSure(task))) return;
@@ -45,6 +52,7 @@ async function stop(task, changed) {
   changed();
 }
 
+/** @param {API.Row} task */
 function askHow(task) {
   if (task.status === "queued") {
     return askWhich({
@@ -63,6 +71,7 @@ function askHow(task) {
   });
 }
 
+/** @param {API.Row} task */
 async function isSure(task) {
   const choice = await askWhich({
     title: t("force.title"),
@@ -72,16 +81,18 @@ async function isSure(task) {
   return choice === "yes";
 }
 
-/** While it loads or caches there is nothing to save. */
+/** While it loads or caches there is nothing to save. @param {API.Row} task */
 export const savesNow = ({ status, progress }) =>
-  status === "running" && ["training", "evaluating", "saving"].includes(progress.stage);
+  status === "running" && ["training", "evaluating", "saving"].includes(progress.stage ?? "");
 
+/** @type {Action} */
 async function saveCheckpoint(task, changed) {
   await api.save(task.task_id);
   toast("ok", t("checkpoint.asked"));
   changed();
 }
 
+/** @type {Action} */
 async function resume(task, changed) {
   // A row of the list does not know the checkpoints; the dialog is loaded when it is first wanted.
   const [details, dialog] = await Promise.all([api.task(task.task_id), import("./components/resume_dialog.js")]);
@@ -91,6 +102,7 @@ async function resume(task, changed) {
   changed();
 }
 
+/** @param {API.Row} task */
 async function offerRestart(task) {
   const choice = await askWhich({
     title: t("resume.none.title"),
@@ -100,6 +112,7 @@ async function offerRestart(task) {
   if (choice) await restartNow(task);
 }
 
+/** @type {Action} */
 async function restart(task) {
   const choice = await askWhich({
     title: t("restart.title"),
@@ -109,12 +122,14 @@ async function restart(task) {
   if (choice) await restartNow(task);
 }
 
+/** @param {API.Row} task */
 async function restartNow(task) {
   const anew = await api.restart(task.task_id, crypto.randomUUID?.());
   toast("ok", t("restart.done"));
   go(taskAddress(anew.task_id));
 }
 
+/** @type {Action} */
 async function remove(task, changed) {
   const choice = await askWhich({
     title: t("delete.title"),
@@ -130,6 +145,7 @@ async function remove(task, changed) {
   changed("deleted");
 }
 
+/** @type {Action} */
 async function changePriority(task, changed) {
   const priority = await askNumber({
     title: t("priority.change"),

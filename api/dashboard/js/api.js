@@ -6,6 +6,7 @@ const PROBE_MS = 5_000;
 
 /** What the service said no to: its words, its code, and every mistake by pointer. */
 export class Refused extends Error {
+  /** @param {number} status @param {API.Failure|null} body */
   constructor(status, body) {
     super(body?.error?.detail ?? `HTTP ${status}`);
     this.status = status;
@@ -20,10 +21,13 @@ export class Unreachable extends Error {}
 
 /**
  * Asks, and gives the envelope's data. Throws Refused or Unreachable.
+ * @template T
  * @param {string} path below /api/v1
- * @param {{method?: string, body?: any, key?: string, signal?: AbortSignal}} [how]
+ * @param {{method?: string, body?: unknown, key?: string, signal?: AbortSignal}} [how]
+ * @returns {Promise<T>}
  */
 export async function ask(path, { method = "GET", body, key, signal } = {}) {
+  /** @type {Record<string, string>} */
   const headers = { Accept: "application/json" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (key) headers["Idempotency-Key"] = key;
@@ -42,7 +46,7 @@ export async function ask(path, { method = "GET", body, key, signal } = {}) {
   } catch (error) {
     if (signal?.aborted) throw error;
     if (response) throw new Refused(response.status, null);
-    throw new Unreachable(error.message);
+    throw new Unreachable(error instanceof Error ? error.message : String(error));
   }
   if (!response.ok) throw new Refused(response.status, answer);
   return answer.data;
@@ -56,24 +60,54 @@ export function lives() {
   );
 }
 
-/** A query string of what is known. */
+/** A query string of what is known. @param {API.Query} values */
 export function query(values) {
   const known = Object.entries(values).filter(([, value]) => value !== null && value !== undefined && value !== "");
-  return known.length ? `?${new URLSearchParams(known)}` : "";
+  return known.length ? `?${new URLSearchParams(known.map(([name, value]) => [name, String(value)]))}` : "";
 }
 
+/** @param {GPUName} id */
+const gpu = (id) => `/gpu/${encodeURIComponent(id ?? "")}`;
+/** @param {string} id */
 const task = (id) => `/training/${encodeURIComponent(id)}`;
 
+/**
+ * What is asked, by its name here.
+ * @typedef {object} Client
+ * @property {() => Promise<API.Snapshot>} gpus
+ * @property {(id: GPUName) => Promise<API.GPUDetails>} gpu
+ * @property {(id: GPUName, values: API.Query, signal?: AbortSignal) => Promise<API.GPUHistory>} gpuHistory
+ * @property {(id: GPUName) => Promise<API.GPUProcesses>} gpuProcesses
+ * @property {(values: API.Query) => Promise<{events: API.GPUEvent[]}>} gpuEvents
+ * @property {() => Promise<API.Overview>} overview
+ * @property {(values: API.Query) => Promise<API.TaskList>} tasks
+ * @property {(id: string) => Promise<API.Task>} task
+ * @property {(id: string, values: API.Query) => Promise<API.Series>} metrics
+ * @property {(id: string, values: API.Query) => Promise<{events: API.TaskEvent[]}>} events
+ * @property {(id: string, values: API.Query) => Promise<API.ArtifactList>} artifacts
+ * @property {(body: API.Request) => Promise<API.Validation>} validate
+ * @property {(body: API.Request, key: string) => Promise<API.Task>} start
+ * @property {(id: string, body: {force: boolean}) => Promise<API.Task>} stop
+ * @property {(id: string, body: object) => Promise<API.Task>} resume
+ * @property {(id: string) => Promise<API.Task>} save
+ * @property {(id: string, key?: string) => Promise<API.Task>} restart
+ * @property {(id: string, body: {priority: number}) => Promise<API.Task>} change
+ * @property {(id: string, files: boolean) => Promise<unknown>} remove
+ * @property {(id: string, values: API.Query, signal?: AbortSignal) => Promise<API.LogPage>} logs
+ * @property {(id: string, values: API.Query, signal?: AbortSignal) => Promise<API.Search>} searchLogs
+ */
+/** UUID or index. @typedef {string|number|null} GPUName */
+
+/** @type {Client} */
 export const api = {
   gpus: () => ask("/gpu/status"),
-  gpu: (id) => ask(`/gpu/${encodeURIComponent(id)}`),
-  gpuHistory: (id, values, signal) => ask(`/gpu/${encodeURIComponent(id)}/history${query(values)}`, { signal }),
-  gpuProcesses: (id) => ask(`/gpu/${encodeURIComponent(id)}/processes`),
+  gpu: (id) => ask(gpu(id)),
+  gpuHistory: (id, values, signal) => ask(`${gpu(id)}/history${query(values)}`, { signal }),
+  gpuProcesses: (id) => ask(`${gpu(id)}/processes`),
   gpuEvents: (values) => ask(`/gpu/events${query(values)}`),
   overview: () => ask("/system/overview"),
   tasks: (values) => ask(`/training/list${query(values)}`),
   task: (id) => ask(task(id)),
-  progress: (id) => ask(`${task(id)}/progress`),
   metrics: (id, values) => ask(`${task(id)}/metrics${query(values)}`),
   events: (id, values) => ask(`${task(id)}/events${query(values)}`),
   artifacts: (id, values) => ask(`${task(id)}/artifacts${query(values)}`),
@@ -89,9 +123,11 @@ export const api = {
   searchLogs: (id, values, signal) => ask(`${task(id)}/logs/search${query(values)}`, { signal }),
 };
 
-/** The address of a file of a task. */
+/** The address of a file of a task. @param {string} id @param {string} path */
 export const artifactURL = (id, path) =>
   `${BASE}${task(id)}/artifacts/${path.split("/").map(encodeURIComponent).join("/")}`;
 
+/** @param {string} id */
 export const logDownloadURL = (id) => `${BASE}${task(id)}/logs/download`;
+/** @param {string} path */
 export const streamURL = (path) => BASE + path;

@@ -2,60 +2,85 @@
 
 /**
  * Makes an element.
- * @param {string} tag
- * @param {Record<string, any>|null} [props] attributes; `on` holds listeners, `data` the data attributes; null,
- *   undefined and false leave an attribute out, true sets it empty
- * @param {...(Node|string|number|null|undefined|false|Array)} children
- * @returns {HTMLElement}
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Properties|null} [props] attributes; `on` holds listeners, `data` the data attributes; null, undefined and
+ *   false leave an attribute out, true sets it empty
+ * @param {...Child} children
+ * @returns {HTMLElementTagNameMap[Tag]}
  */
 export function h(tag, props, ...children) {
   const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(props ?? {})) {
+  const { on, data, ...attributes } = props ?? {};
+  for (const [event, listener] of Object.entries(on ?? {})) {
+    element.addEventListener(event, /** @type {EventListener} */ (listener));
+  }
+  Object.assign(element.dataset, data);
+  for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
-    if (name === "on") for (const [event, listener] of Object.entries(value)) element.addEventListener(event, listener);
-    else if (name === "data") Object.assign(element.dataset, value);
-    else element.setAttribute(name, value === true ? "" : String(value));
+    element.setAttribute(name, value === true ? "" : String(value));
   }
   append(element, children);
   return element;
 }
 
+/** @param {Element} element @param {readonly Child[]} children */
 function append(element, children) {
-  for (const child of children.flat(Infinity)) {
+  for (const child of children) {
     if (child === null || child === undefined || child === false) continue;
-    element.append(child instanceof Node ? child : document.createTextNode(String(child)));
+    if (child instanceof Node) element.append(child);
+    else if (typeof child === "object") append(element, child);
+    else element.append(document.createTextNode(String(child)));
   }
 }
 
-/** Replaces what an element holds. */
+/**
+ * Replaces what an element holds.
+ * @template {Element} E
+ * @param {E} element
+ * @param {...Child} children
+ */
 export function fill(element, ...children) {
   element.textContent = "";
   append(element, children);
   return element;
 }
 
-/** Sets a text only when it differs: a page that changes nothing is not painted. */
+/**
+ * Sets a text only when it differs: a page that changes nothing is not painted.
+ * @param {Element} element @param {string|number} text
+ */
 export function setText(element, text) {
   const wanted = String(text);
   if (element.textContent !== wanted) element.textContent = wanted;
 }
 
-/** Sets or removes an attribute, only when it differs. */
+/**
+ * Sets or removes an attribute, only when it differs.
+ * @param {Element} element @param {string} name @param {Attribute} value
+ */
 export function setAttribute(element, name, value) {
   if (value === null || value === undefined || value === false) {
     if (element.hasAttribute(name)) element.removeAttribute(name);
   } else if (element.getAttribute(name) !== String(value)) element.setAttribute(name, String(value));
 }
 
-/** @typedef {{element: HTMLElement, update: (model: any) => void, close?: () => void}} Part */
+/**
+ * A component of a model.
+ * @template Model
+ * @typedef {{element: HTMLElement, update: (model: Model) => void, close?: () => void}} Part
+ */
 
 /**
  * Brings the children of an element to a list of models: each key has one component, which is made once, then updated.
+ * @template Model
+ * @template {Part<Model>} P
+ * @template Key
  * @param {HTMLElement} parent
- * @param {Map<any, Part>} parts what is there, by key
- * @param {any[]} models
- * @param {(model: any) => any} keyOf
- * @param {(model: any) => Part} make
+ * @param {Map<Key, P>} parts what is there, by key
+ * @param {Model[]} models
+ * @param {(model: Model) => Key} keyOf
+ * @param {(model: Model) => P} make
  */
 export function reconcile(parent, parts, models, keyOf, make) {
   const wanted = new Set(models.map(keyOf));
@@ -67,8 +92,8 @@ export function reconcile(parent, parts, models, keyOf, make) {
   }
   let place = parent.firstElementChild;
   for (const model of models) {
-    let part = parts.get(keyOf(model));
-    if (!part) parts.set(keyOf(model), (part = make(model)));
+    const part = parts.get(keyOf(model)) ?? make(model);
+    parts.set(keyOf(model), part);
     part.update(model);
     if (part.element === place) place = place.nextElementSibling;
     else parent.insertBefore(part.element, place);

@@ -1,5 +1,4 @@
 // Before anything is painted: the remembered colours, so that nothing flashes.
-"use strict";
 (() => {
   let chosen = null;
   try {

@@ -8,20 +8,22 @@ const LANGUAGES = ["en", "zh"];
 export const language = choose();
 
 // One of them is enough: both have the same keys.
+/** @type {{words: Record<WordKey, string>}} */
 const { words } = await import(`./i18n/${language}.js`);
 // The service's own sentences are English; each has a code, by which they are said in another language.
+/** @type {{said: Record<string, string>}} */
 const { said } = language === "zh" ? await import("./i18n/zh_said.js") : { said: {} };
 document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
 
 function choose() {
-  const chosen = recall("language", "");
-  if (LANGUAGES.includes(chosen)) return chosen;
+  const chosen = LANGUAGES.find((each) => each === recall("language", ""));
+  if (chosen) return chosen;
   return navigator.language?.toLowerCase().startsWith("zh") ? "zh" : "en";
 }
 
 /**
  * The text of a key; `{name}` in it is replaced.
- * @param {keyof typeof import("./i18n/en.js").words} key
+ * @param {WordKey} key
  * @param {Record<string, string|number>} [values]
  */
 export function t(key, values) {
@@ -30,13 +32,14 @@ export function t(key, values) {
 
 /**
  * A sentence of the service in the language of the page, by its code; the sentence itself where that is not known.
- * @param {string} sentence
- * @param {{code: string, params: Record<string, any>}|null} [what] what stands beside it as `…_code`
+ * @param {string} sentence @param {API.Reason|null} [what] what stands beside it as `…_code`
+ * @returns {string}
  */
 export function tell(sentence, what) {
-  return said[what?.code] ? filled(said[what.code], what.params) : sentence;
+  return what && said[what.code] ? filled(said[what.code], what.params) : sentence;
 }
 
+/** @param {string} text @param {Record<string, unknown>} [values] */
 const filled = (text, values) =>
   values ? text.replace(/\{(\w+)\}/g, (whole, name) => (values[name] == null ? whole : shown(values[name]))) : text;
 
@@ -46,9 +49,12 @@ function shown(value) {
   return typeof value === "object" ? tell(value.text, value) : String(value);
 }
 
-/** The text of a key that may not be known, such as a status of a newer service: then the word itself. */
+/**
+ * The text of a key that may not be known, such as a status of a newer service: then the word itself.
+ * @param {string} group @param {string|null|undefined} name
+ */
 export function word(group, name) {
-  return words[`${group}.${name}`] ?? String(name ?? "–").replaceAll("_", " ");
+  return words[/** @type {WordKey} */ (`${group}.${name}`)] ?? String(name ?? "–").replaceAll("_", " ");
 }
 
 /** Takes the other language; the page draws itself anew. */

@@ -44,7 +44,9 @@ const PATHS = {
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** An icon by its name. It is decoration: whoever uses it says the same in words. */
+/** @typedef {keyof typeof PATHS} IconName */
+
+/** An icon by its name. It is decoration: whoever uses it says the same in words. @param {IconName} name */
 export function icon(name, className = "") {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", "0 0 24 24");
@@ -64,7 +66,7 @@ export function icon(name, className = "") {
   return svg;
 }
 
-/** A short line in the colour of a series, for legends. */
+/** A short line in the colour of a series, for legends. @param {string} colour */
 export function swatch(colour, isDashed = false) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", "0 0 24 8");

@@ -2,9 +2,14 @@
 
 const PAIR_MS = 1200;
 
+/** What keys do, by their names. @typedef {Record<string, (event: KeyboardEvent) => void>} Bindings */
+
 export class Keys {
+  /** @type {Map<string, (event: KeyboardEvent) => void>} */
   #bindings = new Map();
+  /** @type {Map<string, (event: KeyboardEvent) => void>} */
   #screen = new Map();
+  /** @type {string|null} */
   #first = null;
   #firstAt = 0;
 
@@ -12,16 +17,17 @@ export class Keys {
     document.addEventListener("keydown", (event) => this.#press(event));
   }
 
-  /** Keys that work everywhere. @param {Record<string, (event: KeyboardEvent) => void>} bindings */
+  /** Keys that work everywhere. @param {Bindings} bindings */
   bind(bindings) {
     this.#bindings = new Map(Object.entries(bindings));
   }
 
-  /** Keys of the present screen, instead of those of the last. */
+  /** Keys of the present screen, instead of those of the last. @param {Bindings} [bindings] */
   bindScreen(bindings) {
     this.#screen = new Map(Object.entries(bindings ?? {}));
   }
 
+  /** @param {KeyboardEvent} event */
   #press(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
     if (isWriting(event.target)) {
@@ -42,6 +48,7 @@ export class Keys {
   }
 }
 
+/** @param {EventTarget|null} element @returns {element is HTMLElement} */
 function isWriting(element) {
   return (
     element instanceof HTMLElement &&

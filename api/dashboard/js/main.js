@@ -30,6 +30,8 @@ const OLD_SECONDS = 15;
 /** States of a connection to a service that answers. */
 const ANSWERS = ["live", "polling"];
 
+/** @typedef {import("./router.js").Place} Place */
+
 /**
  * What a screen gives.
  * @typedef {object} Screen
@@ -37,21 +39,24 @@ const ANSWERS = ["live", "polling"];
  * @property {() => string} title
  * @property {() => string} [path] of its stream; the common one when it has none
  * @property {string} [topics] of the common stream
- * @property {Record<string, (data: any, message: any) => void>} on what it does with messages, by type
+ * @property {API.Listeners} on what it does with messages, by type
  * @property {() => Promise<void>} refetch
- * @property {Record<string, (event: KeyboardEvent) => void>} [keys]
+ * @property {import("./keys.js").Bindings} [keys]
  * @property {() => void} close
  */
 
-/** Before the first is there. @type {Partial<Screen>} */
+/** What of a screen is watched. @typedef {Pick<Screen, "path"|"topics"|"on"|"refetch">} Watched */
+
+/** Before the first is there. @type {Watched} */
 const NO_SCREEN = { topics: "gpu,system", on: {}, refetch: async () => {} };
 
 export class App {
-  /** Where the address leads: while that screen loads, another is still shown. @type {import("./router.js").Place} */
-  #wanted;
+  /** Where the address leads: while that screen loads, another is still shown. @type {Place} */
+  #wanted = place();
   /** How often in a row the wanted screen could not be loaded. */
   #failures = 0;
 
+  /** @param {Element} root */
   constructor(root) {
     this.stream = new Stream();
     this.keys = new Keys();
@@ -72,7 +77,7 @@ export class App {
       "g m": () => go("/"),
       "g t": () => go("/tasks"),
       "g n": () => go("/start"),
-      "/": () => document.querySelector("[data-search]")?.focus(),
+      "/": () => /** @type {HTMLElement|null} */ (document.querySelector("[data-search]"))?.focus(),
     });
     addEventListener("hashchange", () => this.#show());
     connection.watch(({ state }) => this.#failures && ANSWERS.includes(state) && this.#show());
@@ -84,17 +89,17 @@ export class App {
     const snapshot = machine.value;
     if (!snapshot) return false;
     const read = snapshot.gpus.filter(({ status }) => status !== "lost");
-    return (read.length > 0 && read.every(({ stale }) => stale)) || ageOfReadings(snapshot) > OLD_SECONDS;
+    return (read.length > 0 && read.every(({ stale }) => stale)) || (ageOfReadings(snapshot) ?? 0) > OLD_SECONDS;
   }
 
   /** Tells the tab's title again. */
   retitle() {
-    document.title = `${this.screen.title()} · ${PRODUCT}`;
+    if (this.screen) document.title = `${this.screen.title()} · ${PRODUCT}`;
   }
 
   /** Fetches everything anew and connects again: after something was done. */
   reload() {
-    this.stream.watch(this.#watching(this.screen));
+    this.stream.watch(this.#watching(this.screen ?? NO_SCREEN));
   }
 
   async #show() {
@@ -114,6 +119,7 @@ export class App {
     this.#enter(here, open(this, here));
   }
 
+  /** @param {Place} here @param {Screen} screen */
   #enter(here, screen) {
     const hadFocus = this.main.contains(document.activeElement);
     this.screen?.close();
@@ -143,7 +149,9 @@ export class App {
     this.stream.watch(this.#watching(this.screen ?? NO_SCREEN));
   }
 
+  /** @param {Watched} screen @returns {import("./stream.js").Watching} */
   #watching(screen) {
+    /** @type {API.Listeners} */
     const common = {
       snapshot: (data, message) => take(data, message.timestamp),
       // The service does not know what we heard last: everything may have changed.
@@ -157,6 +165,7 @@ export class App {
     };
   }
 
+  /** @param {Watched} screen */
   async #refetch(screen) {
     const [snapshot, rest] = await Promise.allSettled([api.gpus(), screen.refetch()]);
     if (this.screen && screen !== this.screen) return;
@@ -164,6 +173,7 @@ export class App {
     for (const each of [snapshot, rest]) if (each.status === "rejected") throw each.reason;
   }
 
+  /** @param {Event} event */
   #skip(event) {
     event.preventDefault();
     this.main.focus();
@@ -171,4 +181,4 @@ export class App {
 }
 
 printInLight();
-new App(document.getElementById("app"));
+new App(/** @type {HTMLElement} */ (document.getElementById("app")));

@@ -1,7 +1,8 @@
 // Which screen: what stands behind the # of the address.
 
-/** @typedef {{name: string, id: string|null, query: URLSearchParams}} Place */
+/** `id` is empty where a screen has none. @typedef {{name: "machine"|"gpu"|"tasks"|"task"|"start", id: string, query: URLSearchParams}} Place */
 
+/** @type {[RegExp, Place["name"]][]} */
 const ROUTES = [
   [/^\/?$/, "machine"],
   [/^\/gpu\/([^/]+)$/, "gpu"],
@@ -15,11 +16,12 @@ export function place() {
   const [path, text] = location.hash.slice(1).split("?");
   for (const [pattern, name] of ROUTES) {
     const found = pattern.exec(path);
-    if (found) return { name, id: found[1] === undefined ? null : decode(found[1]), query: new URLSearchParams(text) };
+    if (found) return { name, id: decode(found[1] ?? ""), query: new URLSearchParams(text) };
   }
-  return { name: "machine", id: null, query: new URLSearchParams() };
+  return { name: "machine", id: "", query: new URLSearchParams() };
 }
 
+/** @param {string} text */
 function decode(text) {
   try {
     return decodeURIComponent(text);
@@ -28,14 +30,17 @@ function decode(text) {
   }
 }
 
+/** @param {string} address */
 export const go = (address) => {
   location.hash = address;
 };
 
+/** @param {string} id */
 export const taskAddress = (id) => `#/tasks/${encodeURIComponent(id)}`;
-export const gpuAddress = (id) => `#/gpu/${encodeURIComponent(id)}`;
+/** @param {number|string|null} id */
+export const gpuAddress = (id) => `#/gpu/${encodeURIComponent(id ?? "")}`;
 
-/** Notes a screen's own settings in the address without leaving it. */
+/** Notes a screen's own settings in the address without leaving it. @param {string} path @param {Record<string, string>} values */
 export function note(path, values) {
   const known = Object.entries(values).filter(([, value]) => value);
   const text = known.length ? `?${new URLSearchParams(known)}` : "";

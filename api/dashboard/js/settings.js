@@ -1,6 +1,6 @@
 // What this browser remembers of a person's choices.
 
-/** The remembered value, or `otherwise`. */
+/** The remembered value, or `otherwise`. @param {string} name @param {string} otherwise */
 export function recall(name, otherwise) {
   try {
     return localStorage.getItem(name) ?? otherwise;
@@ -9,7 +9,7 @@ export function recall(name, otherwise) {
   }
 }
 
-/** Remembers; a browser that refuses forgets with the tab. */
+/** Remembers; a browser that refuses forgets with the tab. @param {string} name @param {string} value */
 export function remember(name, value) {
   try {
     localStorage.setItem(name, value);

@@ -6,16 +6,17 @@
  * @param {number} pauseMs
  */
 export function soon(run, pauseMs) {
-  let timer = 0;
+  /** @type {number|undefined} */
+  let timer;
   const ask = () => {
     timer ||= setTimeout(() => {
-      timer = 0;
+      timer = undefined;
       run();
     }, pauseMs);
   };
   ask.cancel = () => {
     clearTimeout(timer);
-    timer = 0;
+    timer = undefined;
   };
   return ask;
 }

@@ -3,6 +3,7 @@
 /** @template T */
 export class Store {
   #value;
+  /** @type {Set<(value: T) => void>} */
   #watchers = new Set();
 
   /** @param {T} value */
@@ -15,12 +16,13 @@ export class Store {
     return this.#value;
   }
 
+  /** @param {T} value */
   set(value) {
     this.#value = value;
     for (const watcher of [...this.#watchers]) watcher(value);
   }
 
-  /** Tells now and after each change; what it returns ends that. */
+  /** Tells now and after each change; what it returns ends that. @param {(value: T) => void} watcher */
   watch(watcher) {
     this.#watchers.add(watcher);
     watcher(this.#value);

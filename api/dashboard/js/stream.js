@@ -10,18 +10,20 @@ const QUIET_MS = 20_000;
 const POLL_MS = 5_000;
 
 /** `connecting`, `live`, `polling` (the service has no stream to spare), `lost` (with `retryAt`), `resting`. */
-export const connection = new Store({ state: "connecting", retryAt: null });
+/** @typedef {{state: "connecting"|"live"|"polling"|"lost"|"resting", retryAt: number|null}} Connection */
+export const connection = new Store(/** @type {Connection} */ ({ state: "connecting", retryAt: null }));
 
 /**
  * @typedef {object} Watching
  * @property {() => string} path of the stream below /api/v1: asked for each connection, so that it can name an offset
- * @property {Record<string, (data: any, message: any) => void>} on what to do by a message's type
+ * @property {API.Listeners} on what to do by a message's type
  * @property {() => Promise<void>} refetch brings the present state: at first, after each gap, and instead of a stream
  */
 
 export class Stream {
   /** @type {Watching|null} */
   #watching = null;
+  /** @type {EventSource|null} */
   #source = null;
   #timer = 0;
   #quiet = 0;
@@ -85,14 +87,15 @@ export class Stream {
     if (isCurrent()) this.#connect(watching, isCurrent);
   }
 
+  /** @param {Watching} watching @param {() => boolean} isCurrent */
   #connect(watching, isCurrent) {
     const source = new EventSource(streamURL(watching.path()));
     this.#source = source;
-    const hear = (event) => {
+    const hear = (/** @type {MessageEvent<string>} */ event) => {
       if (!isCurrent()) return;
       this.#heardAt = Date.now();
       const message = parse(event.data);
-      if (message) watching.on[message.type]?.(message.data, message);
+      if (message) /** @type {Heard} */ (watching.on)[message.type]?.(message.data, message);
     };
     source.onopen = () => {
       if (!isCurrent()) return;
@@ -106,12 +109,13 @@ export class Stream {
     source.onerror = () => {
       if (!isCurrent()) return;
       // CLOSED: the service answered, but not with a stream (too many). Otherwise it is gone, and so is the connection.
-      if (source.readyState === EventSource.CLOSED) this.#poll(watching, isCurrent);
+      if (source.readyState === EventSource.CLOSED) this.#poll(isCurrent);
       else this.#lose();
     };
   }
 
-  #poll(watching, isCurrent) {
+  /** @param {() => boolean} isCurrent */
+  #poll(isCurrent) {
     this.#source?.close();
     connection.set({ state: "polling", retryAt: null });
     this.#timer = setTimeout(() => isCurrent() && this.#open(), POLL_MS);
@@ -128,6 +132,7 @@ export class Stream {
   }
 
   /** A connection can be dead without a word: when it is quiet for long, the service is asked. */
+  /** @param {number} generation */
   #watchQuiet(generation) {
     clearTimeout(this.#quiet);
     this.#quiet = setTimeout(async () => {
@@ -141,6 +146,10 @@ export class Stream {
   }
 }
 
+/** @typedef {{type: string, data: unknown, timestamp: string}} Message */
+/** What listens, before it is known to what. @typedef {Record<string, (data: unknown, message: Message) => void>} Heard */
+
+/** @param {string} text @returns {Message|null} */
 function parse(text) {
   try {
     return JSON.parse(text);

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 
 from .cgroup import Cgroup, find_cgroup, make_cgroup, own_cgroup
-from .family import Family
 from .files import complain
 from .processes import Tree, is_alive
+from .seen_processes import SeenProcesses
 
 BIRTH_SECONDS = 0.1  #: between two looks for processes that were born
 
@@ -17,7 +17,7 @@ class Containment:
     """A control group where that is permitted, and a list on the disk of everybody who was seen."""
 
     def __init__(self, directory: str) -> None:
-        self._family = Family(directory)
+        self._seen = SeenProcesses(directory)
         self._looked_at = 0.0
         self._own: Cgroup | None = None
         self._group: Cgroup | None = None
@@ -51,21 +51,21 @@ class Containment:
         trainer = tree.main[0] if is_same_boot and tree.main is not None and is_alive(*tree.main) else None
         self._group = tree.cgroup = find_cgroup(path, tree.uid, trainer)
         if is_same_boot:
-            tree.restore(self._family.restore())
+            tree.restore(self._seen.restore())
 
     def begin_again(self) -> None:
         """The directory was removed, and is made again."""
-        self._family.begin_again()
+        self._seen.begin_again()
 
     def look(self, tree: Tree) -> None:
         """Sees who was born, and has it on the disk before it can be missed."""
         if time.monotonic() - self._looked_at >= BIRTH_SECONDS / 2:
             self._looked_at = time.monotonic()
             tree.look()
-            self._family.note(tree.known)
+            self._seen.note(tree.known)
 
     def remove(self) -> None:
         """Nothing of the tree is left."""
-        self._family.remove()
+        self._seen.remove()
         if self._group is not None:
             self._group.remove()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from .cgroup import Cgroup
 from .files import read_file
-from .marks import Mark
+from .process_marks import ProcessMark
 
 SEARCH_SECONDS = 1.0  #: a process that has just been executed shows its environment late
 WHOLE_RANGE = 4096  #: so many newborn processes at most are looked at one by one
@@ -95,7 +95,7 @@ def all_pids() -> Iterator[int]:
 
 def marked_processes(uid: str) -> tuple[int, ...]:
     """The pids of the live processes that carry a mark of this attempt."""
-    mark = Mark(uid)
+    mark = ProcessMark(uid)
     return tuple(
         pid for pid in all_pids() if mark.is_on(pid) and (stat := read_stat(pid)) is not None and stat.is_alive
     )
@@ -142,7 +142,7 @@ class Tree:
         self.cgroup: Cgroup | None = None
         self.is_settled = True  #: the last scan missed nobody
         self.uid = uid
-        self._mark = Mark(uid)
+        self._mark = ProcessMark(uid)
         self._known: set[tuple[int, int]] = set()
         self._examined_to = 0
         self._listed_at = 0.0

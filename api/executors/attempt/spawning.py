@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
-from .marks import MARKER, Mark
 from .orders import Spec
+from .process_marks import MARKER, ProcessMark
 from .processes import read_stat
 
 
@@ -18,7 +18,7 @@ def spawn(spec: Spec, environment: dict[str, str], output: str, flags: int) -> t
     except OSError as error:
         raise OSError(error.errno, f"the working directory cannot be entered: {error.strerror}", spec.cwd) from None
     try:
-        with Mark(spec.uid).handed_on():
+        with ProcessMark(spec.uid).handed_on():
             pid = os.posix_spawn(
                 find_program(spec.argv[0], environment.get("PATH", os.defpath)),
                 spec.argv,

@@ -18,9 +18,9 @@ from .ledger import Ledger
 from .log import CHUNK, LogWriter
 from .orders import Spec
 from .output import OutputFile, OutputPipe, find_output, make_output
+from .output_scanner import OutputScanner
 from .processes import Tree, boot_id, is_alive, pid_namespace, reap
-from .scanner import Scanner
-from .span import Span
+from .running_time import RunningTime
 from .spawning import spawn
 from .stopping import KILL_SECONDS, Stopping
 
@@ -45,7 +45,7 @@ class Supervisor:
         self._spec: Spec | None = None
         self._tree = Tree("")
         self._stopping = Stopping(self._tree, 0.0, self._record_if_possible)
-        self._scanner = Scanner((), "")
+        self._scanner = OutputScanner((), "")
         self._log: LogWriter | None = None
         self._log_offset = 0
         self._containment = Containment(self._directory.directory)
@@ -53,7 +53,7 @@ class Supervisor:
         self._output: OutputFile | OutputPipe | None = None
         self._has_more_output = False
         self._poll = select.poll()
-        self._span = Span()
+        self._running_time = RunningTime()
         self._status: int | None = None  # of the trainer, as wait() gives it; None until one saw it end
         self._is_adopted = False
         self._record_is_due = False
@@ -103,7 +103,7 @@ class Supervisor:
         """Raises OSError, ValueError."""
         self._spec = spec = Spec(read_json(self._directory.path("spec.json")))
         self._use_tree(spec.uid, spec.leftover_seconds)
-        self._scanner = Scanner(spec.phrases, spec.step_prefix)
+        self._scanner = OutputScanner(spec.phrases, spec.step_prefix)
         self._log = LogWriter(spec.log_directory, spec.log_max_bytes, spec.log_segment_bytes, self._ledger)
         return spec
 
@@ -152,7 +152,7 @@ class Supervisor:
             output = make_output(self._directory.directory, self._ledger)
             self._use_output(output)
             self._open_log()
-            self._span.begin()
+            self._running_time.begin()
             if spec.may_use_cgroup:
                 self._containment.prepare(self._tree)
             self._record()
@@ -205,7 +205,7 @@ class Supervisor:
         return self._watch("supervisor_lost")
 
     def _restore(self, previous: dict[str, object]) -> None:
-        self._span.restore(previous, previous.get("boot_id") == self._boot_id)
+        self._running_time.restore(previous, previous.get("boot_id") == self._boot_id)
         self._status = exit_status_of(previous.get("status"))
         self._stopping.restore(previous)
         self._ledger.lost = max(self._ledger.lost, int(number(previous.get("log_lost_bytes")) or 0))
@@ -309,7 +309,7 @@ class Supervisor:
             "supervisor": own_identity(),
             "trainer": None if main is None else {"pid": main[0], "start": main[1]},
             "phase": "starting" if main is None else self._stopping.phase,
-            **self._span.as_json(),
+            **self._running_time.as_json(),
             "status": self._status,
             **self._stopping.as_json(),
             "phrases": sorted(self._scanner.seen),
@@ -382,9 +382,9 @@ class Supervisor:
             "stop_rung": self._stopping.rung,
             "last_step": self._scanner.last_step,
             "phrases": sorted(self._scanner.seen),
-            "started_at": self._span.started_at,
+            "started_at": self._running_time.started_at,
             "ended_at": ended_at,
-            "seconds": self._span.seconds(ended_at),
+            "seconds": self._running_time.seconds(ended_at),
             "survivors_killed": self._stopping.survivors_killed,
             "log_offset": self._log_offset,
             "log_bytes": 0 if log is None else max(0, log.end - self._log_offset),

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from api.trainers.diffusion_pipe import paths
-from api.trainers.diffusion_pipe.document import Document, whole
+from api.trainers.diffusion_pipe.document import TrainerDocument, whole
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.key_check import check_names, check_values
 from api.trainers.diffusion_pipe.keys import ADAPTER
@@ -16,7 +16,7 @@ _TAKE_THE_RANK_FROM_THE_FILE = ("flux", "sdxl")
 
 
 def check_adapter(
-    config: Document, model_type: str, facts: ModelFacts | None, root: Path | None, found: Findings
+    config: TrainerDocument, model_type: str, facts: ModelFacts | None, root: Path | None, found: Findings
 ) -> None:
     """Checks [adapter]; without it, whether the model can be trained in full."""
     if "adapter" not in config.values:
@@ -42,7 +42,7 @@ def check_adapter(
 
 
 def _check_kind(
-    config: Document, adapter: dict[str, Any], model_type: str, facts: ModelFacts | None, found: Findings
+    config: TrainerDocument, adapter: dict[str, Any], model_type: str, facts: ModelFacts | None, found: Findings
 ) -> None:
     kind, rank = adapter.get("type"), adapter.get("rank")
     if kind == "lokr" and facts is not None and not facts.lokr:
@@ -68,7 +68,7 @@ def _check_kind(
 
 
 def _check_adapter_paths(
-    config: Document, adapter: dict[str, Any], model_type: str, root: Path | None, found: Findings
+    config: TrainerDocument, adapter: dict[str, Any], model_type: str, root: Path | None, found: Findings
 ) -> None:
     existing = adapter.get("init_from_existing")
     if isinstance(existing, str) and existing:

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from api.trainers.diffusion_pipe.document import Document, number, positive, whole
+from api.trainers.diffusion_pipe.document import TrainerDocument, number, positive, whole
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.pointers import pointer
 
@@ -41,7 +41,7 @@ class Batches:
         return micro * self.accumulation * self.replicas
 
 
-def read_batches(config: Document, gpu_count: int, findings: Findings) -> tuple[Batches, Batches]:
+def read_batches(config: TrainerDocument, gpu_count: int, findings: Findings) -> tuple[Batches, Batches]:
     """The batches of training and of evaluation; what cannot be read counts as 1 and is said."""
     values = config.values
     stages = positive(values.get("pipeline_stages", 1), 1)
@@ -61,7 +61,7 @@ def read_batches(config: Document, gpu_count: int, findings: Findings) -> tuple[
     )
 
 
-def _read(config: Document, name: str, default: Sizes, findings: Findings) -> Sizes:
+def _read(config: TrainerDocument, name: str, default: Sizes, findings: Findings) -> Sizes:
     if name not in config.values:
         return default
     value = config.values[name]

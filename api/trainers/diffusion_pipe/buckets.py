@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from api.trainers.diffusion_pipe.document import Document, number, whole
+from api.trainers.diffusion_pipe.document import TrainerDocument, number, whole
 from api.trainers.diffusion_pipe.findings import Findings
 
 #: A size bucket; with its aspect ratio first where the trainer makes it from one. Width, height and frames stand last.
@@ -74,7 +74,7 @@ class Bucketing:
 class Settings:
     """The settings of one directory: its own before those of the dataset."""
 
-    document: Document
+    document: TrainerDocument
     index: int
 
     @property

@@ -7,7 +7,7 @@ from typing import Any
 
 from api.trainers.diffusion_pipe import paths
 from api.trainers.diffusion_pipe.batches import Batches
-from api.trainers.diffusion_pipe.document import Document, number, positive, whole
+from api.trainers.diffusion_pipe.document import TrainerDocument, number, positive, whole
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.key_check import check_names, check_values
 from api.trainers.diffusion_pipe.keys import ADAPTER, MODEL, MONITORING, OPTIMIZERS, TOP
@@ -34,7 +34,7 @@ _ELSEWHERE = {
 }
 
 
-def check_config(config: Document, batches: Batches, findings: Findings) -> None:
+def check_config(config: TrainerDocument, batches: Batches, findings: Findings) -> None:
     """Checks the top level and [monitoring]; the other tables have modules of their own."""
     check_names(config.values, TOP, config.at, findings, _ELSEWHERE)
     check_values(config.values, TOP, config.at, findings)
@@ -45,7 +45,7 @@ def check_config(config: Document, batches: Batches, findings: Findings) -> None
     _check_monitoring(config, findings)
 
 
-def check_parallelism(config: Document, gpu_count: int, facts: ModelFacts | None, findings: Findings) -> None:
+def check_parallelism(config: TrainerDocument, gpu_count: int, facts: ModelFacts | None, findings: Findings) -> None:
     """Whether the GPUs divide into pipelines, and what pipelines exclude."""
     stages = positive(config.values.get("pipeline_stages", 1), 1)
     if gpu_count % stages:
@@ -68,7 +68,7 @@ def check_parallelism(config: Document, gpu_count: int, facts: ModelFacts | None
     _check_block_swap(config, stages, facts, findings)
 
 
-def check_flux2_stages(config: Document, model_type: str | None, root: Path | None, findings: Findings) -> None:
+def check_flux2_stages(config: TrainerDocument, model_type: str | None, root: Path | None, findings: Findings) -> None:
     """Whether the pipeline of flux2 can begin: with three stages and more it waits for ever, unless it was mended."""
     stages = positive(config.values.get("pipeline_stages", 1), 1)
     if model_type != "flux2" or stages < 3 or root is None:
@@ -81,7 +81,7 @@ def check_flux2_stages(config: Document, model_type: str | None, root: Path | No
         )
 
 
-def _check_required(config: Document, findings: Findings) -> None:
+def _check_required(config: TrainerDocument, findings: Findings) -> None:
     for name, what in (("epochs", "the number of epochs"), ("model", "the model"), ("optimizer", "the optimizer")):
         if name not in config.values:
             findings.error(config.at(name), f"`{name}` is missing.", f"Give {what}.")
@@ -101,7 +101,7 @@ def _check_required(config: Document, findings: Findings) -> None:
         )
 
 
-def _check_saves(config: Document, batches: Batches, findings: Findings) -> None:
+def _check_saves(config: TrainerDocument, batches: Batches, findings: Findings) -> None:
     if not any(name in config.values for name in _SAVES):
         findings.error(
             config.at("save_every_n_epochs"),
@@ -124,7 +124,7 @@ def _check_saves(config: Document, batches: Batches, findings: Findings) -> None
         )
 
 
-def _check_evaluations(config: Document, batches: Batches, findings: Findings) -> None:
+def _check_evaluations(config: TrainerDocument, batches: Batches, findings: Findings) -> None:
     values = config.values
     examples = number(values.get("eval_every_n_examples"))
     if examples is not None and 0 < examples < batches.global_size:
@@ -141,7 +141,7 @@ def _check_evaluations(config: Document, batches: Batches, findings: Findings) -
         )
 
 
-def _check_odds(config: Document, findings: Findings) -> None:
+def _check_odds(config: TrainerDocument, findings: Findings) -> None:
     warmup = number(config.values.get("warmup_steps"))
     if warmup is not None and 0 < warmup < 1:
         findings.error(
@@ -168,7 +168,7 @@ def _check_odds(config: Document, findings: Findings) -> None:
         )
 
 
-def _check_monitoring(config: Document, findings: Findings) -> None:
+def _check_monitoring(config: TrainerDocument, findings: Findings) -> None:
     monitoring = config.table("monitoring")
     at = partial(config.at, "monitoring")
     check_names(monitoring, MONITORING, at, findings)
@@ -182,7 +182,7 @@ def _check_monitoring(config: Document, findings: Findings) -> None:
             findings.warn(config.at("monitoring", name), f"`{name}` is empty.", "Give it a name.")
 
 
-def _check_partition(config: Document, stages: int, findings: Findings) -> None:
+def _check_partition(config: TrainerDocument, stages: int, findings: Findings) -> None:
     method = config.values.get("partition_method", "parameters")
     split = config.values.get("partition_split")
     if not isinstance(method, str):
@@ -213,7 +213,7 @@ def _is_rising(split: list[Any]) -> bool:
     return all(a < b for a, b in pairwise(split))
 
 
-def _check_block_swap(config: Document, stages: int, facts: ModelFacts | None, findings: Findings) -> None:
+def _check_block_swap(config: TrainerDocument, stages: int, facts: ModelFacts | None, findings: Findings) -> None:
     swapped = whole(config.values.get("blocks_to_swap"))
     if not swapped:
         return

@@ -10,8 +10,8 @@ from typing import Any
 from api.trainers.diffusion_pipe import paths
 from api.trainers.diffusion_pipe.batches import Batches
 from api.trainers.diffusion_pipe.buckets import Settings, read_bucketing
-from api.trainers.diffusion_pipe.dataset_scan import Found, Scan, Scanner
-from api.trainers.diffusion_pipe.document import Document, number, whole
+from api.trainers.diffusion_pipe.dataset_scan import DatasetScanner, FoundItems, Scan
+from api.trainers.diffusion_pipe.document import TrainerDocument, number, whole
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.key_check import check_names, check_values
 from api.trainers.diffusion_pipe.keys import ADAPTER, DATASET, DIRECTORY, MODEL, TOP
@@ -30,7 +30,7 @@ MAX_DIRECTORIES = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Circumstances:
+class DatasetCircumstances:
     """What bears on the check of a dataset besides its text."""
 
     variant: Variant | None  #: None when the model is not known
@@ -42,7 +42,7 @@ class Circumstances:
 
 
 @dataclass(slots=True)
-class Outcome:
+class KnownDataset:
     """What is known of a dataset after the check; unknown is None."""
 
     steps_per_epoch: int | None = None
@@ -51,9 +51,9 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
 
 
-def check_dataset(document: Document, around: Circumstances, findings: Findings) -> Outcome:
+def check_dataset(document: TrainerDocument, around: DatasetCircumstances, findings: Findings) -> KnownDataset:
     """Checks everything about a dataset that can be checked without the trainer."""
-    outcome, errors = Outcome(), findings.error_count
+    outcome, errors = KnownDataset(), findings.error_count
     if around.names_keys:
         check_names(document.values, DATASET, document.at, findings, _ELSEWHERE)
     check_values(document.values, DATASET, document.at, findings)
@@ -69,7 +69,7 @@ def check_dataset(document: Document, around: Circumstances, findings: Findings)
         return outcome
     scanner = None
     if around.variant is not None:
-        scanner = Scanner(around.looks, around.budget, around.variant, findings)
+        scanner = DatasetScanner(around.looks, around.budget, around.variant, findings)
     shares = [
         _check_directory(Settings(document, i), around, scanner, outcome, findings) for i in range(len(directories))
     ]
@@ -82,7 +82,11 @@ def check_dataset(document: Document, around: Circumstances, findings: Findings)
 
 
 def _check_directory(
-    settings: Settings, around: Circumstances, scanner: Scanner | None, outcome: Outcome, findings: Findings
+    settings: Settings,
+    around: DatasetCircumstances,
+    scanner: DatasetScanner | None,
+    outcome: KnownDataset,
+    findings: Findings,
 ) -> Share | None:
     around.budget.require()
     at = partial(settings.document.at, "directory", settings.index)
@@ -177,7 +181,7 @@ def _existing(settings: Settings, name: str, root: Path | None) -> Path | None:
     return path if path is not None and paths.mode_of(path) is not None else None
 
 
-def _check_fit(share: Share, found: Found, at: str, findings: Findings) -> None:
+def _check_fit(share: Share, found: FoundItems, at: str, findings: Findings) -> None:
     border = [item for item in found.items if item.frames > 1 and _is_borderline(share, item)]
     if border:
         findings.warn(
@@ -202,7 +206,7 @@ def _is_borderline(share: Share, item: Item) -> bool:
     return bool(longer) and not sort(item.width, item.height, max(item.frames - 2, 1))
 
 
-def _check_twice(document: Document, directories: list[Path], findings: Findings) -> None:
+def _check_twice(document: TrainerDocument, directories: list[Path], findings: Findings) -> None:
     seen: dict[str, int] = {}
     for index, path in enumerate(directories):
         first = seen.setdefault(os.path.realpath(path), index)
@@ -215,7 +219,11 @@ def _check_twice(document: Document, directories: list[Path], findings: Findings
 
 
 def _count(
-    document: Document, shares: list[Share], around: Circumstances, outcome: Outcome, findings: Findings
+    document: TrainerDocument,
+    shares: list[Share],
+    around: DatasetCircumstances,
+    outcome: KnownDataset,
+    findings: Findings,
 ) -> None:
     if len(shares) < len(outcome.directories):
         return

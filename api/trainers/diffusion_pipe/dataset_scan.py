@@ -42,7 +42,7 @@ class Scan:
 
 
 @dataclass(slots=True)
-class Found:
+class FoundItems:
     """What was found in it; `unknown` says why the items are not all. Then a missing caption may be an unseen one."""
 
     items: list[Item] = field(default_factory=list)
@@ -56,7 +56,7 @@ class Found:
         self.names.setdefault(what, []).append(name)
 
 
-class Scanner:
+class DatasetScanner:
     """Scans directories within one budget."""
 
     def __init__(self, looks: Looks, budget: Budget, variant: Variant, findings: Findings) -> None:
@@ -65,9 +65,9 @@ class Scanner:
         self._variant = variant
         self._findings = findings
 
-    def scan(self, scan: Scan) -> Found:
+    def scan(self, scan: Scan) -> FoundItems:
         """Lists a directory and looks at its files while the budget lasts."""
-        found = Found()
+        found = FoundItems()
         if self._budget.is_spent:
             found.unknown = "a directory was not looked at for lack of time"
             found.captions_unknown = True
@@ -94,7 +94,7 @@ class Scanner:
         _report(scan, found, len(media), self._findings)
         return found
 
-    def _list(self, directory: Path, found: Found) -> dict[str, bool]:
+    def _list(self, directory: Path, found: FoundItems) -> dict[str, bool]:
         names: dict[str, bool] = {}
         try:
             with os.scandir(directory) as entries:
@@ -108,17 +108,17 @@ class Scanner:
             found.unknown = "a directory could not be listed"
         return names
 
-    def _companions(self, scan: Scan, found: Found) -> "_Companions":
+    def _companions(self, scan: Scan, found: FoundItems) -> "_Companions":
         # Among names that were not all read, a missing one means nothing.
         masks, controls = self._stems(scan.masks, found), self._stems(scan.controls, found)
         return _Companions(None, None) if found.unknown is not None else _Companions(masks, controls)
 
-    def _stems(self, directory: Path | None, found: Found) -> dict[str, Path] | None:
+    def _stems(self, directory: Path | None, found: FoundItems) -> dict[str, Path] | None:
         if directory is None:
             return None
         return {Path(name).stem: directory / name for name, is_file in self._list(directory, found).items() if is_file}
 
-    def _read_captions(self, scan: Scan, names: dict[str, bool], found: Found) -> dict[str, Any] | None:
+    def _read_captions(self, scan: Scan, names: dict[str, bool], found: FoundItems) -> dict[str, Any] | None:
         if _CAPTIONS not in names:
             if scan.needs_captions_json:
                 self._findings.error(
@@ -144,7 +144,7 @@ class Scanner:
         )
         return {}
 
-    def _look(self, scan: Scan, name: str, captions: int | None, companions: "_Companions", found: Found) -> None:
+    def _look(self, scan: Scan, name: str, captions: int | None, companions: "_Companions", found: FoundItems) -> None:
         if name.endswith(".tar"):
             self._look_at_tar(scan, name, found)
             return
@@ -167,7 +167,7 @@ class Scanner:
             self._take(scan, name, look, captions, found)
             self._check_companions(scan, name, look, companions, found)
 
-    def _look_at_tar(self, scan: Scan, name: str, found: Found) -> None:
+    def _look_at_tar(self, scan: Scan, name: str, found: FoundItems) -> None:
         if not _is_plain_tar(paths.read_start(scan.path / name, tarfile.BLOCKSIZE)):
             found.note("packed", name)
         elif scan.skip_uncaptioned and not found.has_captions_json and not found.captions_unknown:
@@ -175,7 +175,7 @@ class Scanner:
         else:
             found.unknown = "images in .tar files are not looked at"
 
-    def _look_at(self, scan: Scan, name: str, found: Found) -> Look | None:
+    def _look_at(self, scan: Scan, name: str, found: FoundItems) -> Look | None:
         if is_video(name) and self._variant.framerate is None:
             found.note("videos", name)
             return None
@@ -193,7 +193,7 @@ class Scanner:
             return None
         return look
 
-    def _take(self, scan: Scan, name: str, look: Look, captions: int | None, found: Found) -> None:
+    def _take(self, scan: Scan, name: str, look: Look, captions: int | None, found: FoundItems) -> None:
         frames: int | None = 1
         if is_video(name):
             frames = self._frames(look)
@@ -211,7 +211,9 @@ class Scanner:
             return None
         return int(look.frames * (self._variant.framerate or 0) / look.frames_per_second)
 
-    def _check_companions(self, scan: Scan, name: str, look: Look, companions: "_Companions", found: Found) -> None:
+    def _check_companions(
+        self, scan: Scan, name: str, look: Look, companions: "_Companions", found: FoundItems
+    ) -> None:
         stem = Path(name).stem
         if companions.masks is not None or scan.default_mask is not None:
             mask = (companions.masks or {}).get(stem, scan.default_mask)
@@ -272,7 +274,7 @@ def _is_text(path: Path) -> bool:
     try:
         text.decode()
     except UnicodeDecodeError as error:
-        # A character may be cut in two where the reading ended.
+        # A character may be cut in two where the read ended.
         return len(text) == _MOST_CAPTION_BYTES and error.start > len(text) - 4
     return True
 
@@ -340,7 +342,7 @@ _COMPLAINTS = (
 )
 
 
-def _report(scan: Scan, found: Found, media: int, findings: Findings) -> None:
+def _report(scan: Scan, found: FoundItems, media: int, findings: Findings) -> None:
     _report_uncaptioned(scan, found, media, findings)
     for complaint in _COMPLAINTS:
         names = found.names.get(complaint.what)
@@ -359,7 +361,7 @@ def _report(scan: Scan, found: Found, media: int, findings: Findings) -> None:
         )
 
 
-def _report_uncaptioned(scan: Scan, found: Found, media: int, findings: Findings) -> None:
+def _report_uncaptioned(scan: Scan, found: FoundItems, media: int, findings: Findings) -> None:
     names = found.names.get("uncaptioned", [])
     if found.unknown is None and len(names) + len(found.names.get("stray", ())) == media:
         if not names:
@@ -380,7 +382,7 @@ def _report_uncaptioned(scan: Scan, found: Found, media: int, findings: Findings
         )
 
 
-def _caption_remedy(found: Found, names: list[str]) -> str:
+def _caption_remedy(found: FoundItems, names: list[str]) -> str:
     # Beside a captions.json no text file is read, and none that belongs to what is in a .tar.
     if found.has_captions_json:
         advice = f"Give each a list of captions in {_CAPTIONS}"

@@ -9,7 +9,7 @@ from api.trainers.pointers import pointer
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class TrainerDocument:
     """The trainer's keys and values; `moved` has the pointers of top-level keys that do not stand below `base`."""
 
     values: dict[str, Any]

@@ -7,8 +7,8 @@ from typing import Any
 
 from api.trainers import toml_text
 from api.trainers.diffusion_pipe import paths, toml_files
-from api.trainers.diffusion_pipe.dataset_check import Circumstances, check_dataset
-from api.trainers.diffusion_pipe.document import Document
+from api.trainers.diffusion_pipe.dataset_check import DatasetCircumstances, check_dataset
+from api.trainers.diffusion_pipe.document import TrainerDocument
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.pointers import shown
 
@@ -24,7 +24,7 @@ class Evaluations:
     names: set[str] = field(default_factory=set)
 
 
-def check_eval_datasets(config: Document, around: Circumstances, findings: Findings) -> Evaluations:
+def check_eval_datasets(config: TrainerDocument, around: DatasetCircumstances, findings: Findings) -> Evaluations:
     """Checks them all; `around` has the batches of evaluation."""
     found = Evaluations()
     listed = config.values.get("eval_datasets")
@@ -39,7 +39,7 @@ def check_eval_datasets(config: Document, around: Circumstances, findings: Findi
     return found
 
 
-def _check_entry(entry: Any, at: str, around: Circumstances, found: Evaluations, findings: Findings) -> None:
+def _check_entry(entry: Any, at: str, around: DatasetCircumstances, found: Evaluations, findings: Findings) -> None:
     if not isinstance(entry, dict):
         findings.error(
             at, "This is not a table; the trainer fails on it after loading.", "Write {name = '…', config = 'x.toml'}."
@@ -66,7 +66,7 @@ def _check_entry(entry: Any, at: str, around: Circumstances, found: Evaluations,
     found.notes += [f"Evaluation dataset {shown(name)}: {note}" for note in outcome.notes]
 
 
-def _read(file: str, at: str, root: Path | None, findings: Findings) -> Document | None:
+def _read(file: str, at: str, root: Path | None, findings: Findings) -> TrainerDocument | None:
     path = paths.check_exists(file, at, root, findings)
     if path is None:
         return None
@@ -86,4 +86,4 @@ def _read(file: str, at: str, root: Path | None, findings: Findings) -> Document
         findings.error(at, "This is no TOML file of a dataset.", "Name one, with its [[directory]].")
         return None
     findings.take(inner, at, "In the evaluation dataset")
-    return None if values is None else Document(values, "")
+    return None if values is None else TrainerDocument(values, "")

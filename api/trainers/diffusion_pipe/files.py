@@ -8,11 +8,12 @@ from typing import Any
 
 from api.models.training import TrainingRequest
 from api.trainers.diffusion_pipe import toml_files
-from api.trainers.diffusion_pipe.document import Document
+from api.trainers.diffusion_pipe.document import TrainerDocument
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.request import read
 from api.trainers.environment import split_secrets
 from api.trainers.toml_text import text_excess
+from api.utils.masking import MASK
 
 CONFIG = "config.toml"
 DATASET = "dataset.toml"
@@ -20,8 +21,6 @@ DATASET = "dataset.toml"
 #: Weights & Biases takes its key from here when the one in the configuration is empty.
 WANDB_VARIABLE = "WANDB_API_KEY"
 
-#: Stands for a secret in a request that is kept.
-MASK = "***"
 
 _WANDB_PATH: toml_files.Path = ("monitoring", "wandb_api_key")
 
@@ -51,7 +50,7 @@ def without_secrets(request: TrainingRequest) -> TrainingRequest:
 
 
 def write_files(
-    request: TrainingRequest, config: Document, dataset: Document, output_dir: Path, directory: Path
+    request: TrainingRequest, config: TrainerDocument, dataset: TrainerDocument, output_dir: Path, directory: Path
 ) -> dict[str, str] | None:
     """The files of an attempt in this directory, by name; None when the trainer's parser could not read them."""
     owned: dict[toml_files.Path, Any] = {
@@ -73,12 +72,12 @@ def write_files(
     return {CONFIG: texts[0], DATASET: texts[1]}
 
 
-def read_again(request: TrainingRequest) -> tuple[Document, Document]:
+def read_again(request: TrainingRequest) -> tuple[TrainerDocument, TrainerDocument]:
     """The documents of a request that was checked before. Raises ValueError when it cannot be read after all."""
-    reading = read(request, Findings())
-    if reading.config is None or reading.dataset is None:
+    wanted = read(request, Findings())
+    if wanted.config is None or wanted.dataset is None:
         raise ValueError("The configuration cannot be read; check the request first.")
-    return reading.config, reading.dataset
+    return wanted.config, wanted.dataset
 
 
 def _owned_values(values: Mapping[str, Any], owned: Mapping[toml_files.Path, Any]) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from api.trainers.diffusion_pipe.document import number, whole
 from api.trainers.diffusion_pipe.findings import Findings
-from api.trainers.diffusion_pipe.keys import IGNORED, Key, Kind
+from api.trainers.diffusion_pipe.keys import IGNORED, Key, KeyKind
 from api.trainers.pointers import shown
+from api.utils.suggestions import nearest
 
 LEAVE_OUT = "Correct the name, or leave it out."
 
@@ -31,9 +31,9 @@ def check_value(value: Any, key: Key, at: str, findings: Findings) -> bool:
     if key.choices and value not in key.choices:
         findings.error(at, f"`{shown(value)}` is not known here.", f"Write {_wanted(key)}.")
         return False
-    if key.kind is Kind.SWITCH and isinstance(value, str) and value:
+    if key.kind is KeyKind.SWITCH and isinstance(value, str) and value:
         findings.warn(at, "This is a text, and to the trainer any text means true.", "Write true or false.")
-    if key.kind in (Kind.WHOLE, Kind.NUMBER) and not _is_within(value, key):
+    if key.kind in (KeyKind.WHOLE, KeyKind.NUMBER) and not _is_within(value, key):
         findings.error(at, "The number is out of range.", f"Write {_wanted(key)}.")
         return False
     return True
@@ -60,25 +60,25 @@ def check_names(
 def did_you_mean(name: Any, names: Iterable[str]) -> str:
     """The nearest known name as advice, or the advice to leave it out."""
     lower = {known.lower(): known for known in names}
-    near = get_close_matches(str(name)[:100].lower(), lower, n=1)
-    return f"Did you mean `{lower[near[0]]}`?" if near else LEAVE_OUT
+    near = nearest(str(name).lower(), lower)
+    return f"Did you mean `{lower[near]}`?" if near else LEAVE_OUT
 
 
-def _is_kind(value: Any, kind: Kind) -> bool:
+def _is_kind(value: Any, kind: KeyKind) -> bool:
     match kind:
-        case Kind.WHOLE:
+        case KeyKind.WHOLE:
             return whole(value) is not None
-        case Kind.NUMBER:
+        case KeyKind.NUMBER:
             return number(value) is not None or value == math.inf
-        case Kind.TEXT:
+        case KeyKind.TEXT:
             return isinstance(value, str)
-        case Kind.SWITCH:
+        case KeyKind.SWITCH:
             return isinstance(value, bool | int | float | str)
-        case Kind.LIST:
+        case KeyKind.LIST:
             return isinstance(value, list)
-        case Kind.TABLE:
+        case KeyKind.TABLE:
             return isinstance(value, dict)
-        case Kind.OTHER:
+        case KeyKind.OTHER:
             return True
 
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 DTYPES = ("float32", "float16", "bfloat16", "float8", "float8_e4m3fn", "float8_e5m2")
 
 
-class Kind(StrEnum):
+class KeyKind(StrEnum):
     """What a key holds, as a message calls it."""
 
     WHOLE = "a whole number"
@@ -26,7 +26,7 @@ class Kind(StrEnum):
 class Key:
     """What one key may hold; the bounds are inclusive, `above` is not."""
 
-    kind: Kind
+    kind: KeyKind
     least: float | None = None
     above: float | None = None
     most: float | None = None
@@ -37,21 +37,21 @@ class Key:
 #: No count that the trainer takes is larger; beyond it, a number is a slip, and torch's integers end at 2**63.
 MOST = 2**31 - 1
 
-_COUNT = Key(Kind.WHOLE, least=1, most=MOST)
-_COUNT_OR_NONE = Key(Kind.WHOLE, least=0, most=MOST)
+_COUNT = Key(KeyKind.WHOLE, least=1, most=MOST)
+_COUNT_OR_NONE = Key(KeyKind.WHOLE, least=0, most=MOST)
 # What is only compared with, or divided by, may have a fraction; 0 means never where the trainer asks for truth first.
-_EVERY = Key(Kind.NUMBER, above=0, most=MOST)
-_EVERY_OR_NEVER = Key(Kind.NUMBER, least=0, most=MOST)
-_SWITCH = Key(Kind.SWITCH)
-_TEXT = Key(Kind.TEXT)
-_TABLE = Key(Kind.TABLE)
-_LIST = Key(Kind.LIST)
-_OTHER = Key(Kind.OTHER)
-_DTYPE = Key(Kind.TEXT, choices=DTYPES)
-_SHARE = Key(Kind.NUMBER, least=0, most=1)
-_RATE = Key(Kind.NUMBER, least=0)
-_POSITIVE = Key(Kind.NUMBER, above=0)
-_RATIO = Key(Kind.NUMBER, least=0.001, most=1000)
+_EVERY = Key(KeyKind.NUMBER, above=0, most=MOST)
+_EVERY_OR_NEVER = Key(KeyKind.NUMBER, least=0, most=MOST)
+_SWITCH = Key(KeyKind.SWITCH)
+_TEXT = Key(KeyKind.TEXT)
+_TABLE = Key(KeyKind.TABLE)
+_LIST = Key(KeyKind.LIST)
+_OTHER = Key(KeyKind.OTHER)
+_DTYPE = Key(KeyKind.TEXT, choices=DTYPES)
+_SHARE = Key(KeyKind.NUMBER, least=0, most=1)
+_RATE = Key(KeyKind.NUMBER, least=0)
+_POSITIVE = Key(KeyKind.NUMBER, above=0)
+_RATIO = Key(KeyKind.NUMBER, least=0.001, most=1000)
 
 TOP: Mapping[str, Key] = {
     "output_dir": _TEXT,
@@ -63,12 +63,12 @@ TOP: Mapping[str, Key] = {
     "eval_micro_batch_size_per_gpu": _OTHER,
     "eval_image_micro_batch_size_per_gpu": _OTHER,
     "gradient_accumulation_steps": _COUNT,
-    "gradient_clipping": Key(Kind.NUMBER, least=0, infinite=True),
+    "gradient_clipping": Key(KeyKind.NUMBER, least=0, infinite=True),
     "pipeline_stages": _COUNT,
     "partition_method": _TEXT,
     "partition_split": _LIST,
-    "warmup_steps": Key(Kind.NUMBER, most=MOST),
-    "lr_scheduler": Key(Kind.TEXT, choices=("constant", "linear", "cosine")),
+    "warmup_steps": Key(KeyKind.NUMBER, most=MOST),
+    "lr_scheduler": Key(KeyKind.TEXT, choices=("constant", "linear", "cosine")),
     "force_constant_lr": _RATE,
     "blocks_to_swap": _COUNT_OR_NONE,
     "disable_block_swap_for_eval": _SWITCH,
@@ -88,7 +88,7 @@ TOP: Mapping[str, Key] = {
     "eval_gradient_accumulation_steps": _COUNT,
     "save_dtype": _DTYPE,
     "caching_batch_size": _COUNT,
-    "map_num_proc": Key(Kind.WHOLE, least=0, most=1024),
+    "map_num_proc": Key(KeyKind.WHOLE, least=0, most=1024),
     "steps_per_print": _COUNT,
     "logging_steps": _EVERY,
     "x_axis_examples": _SWITCH,
@@ -105,14 +105,14 @@ TOP: Mapping[str, Key] = {
 }
 
 ADAPTER: Mapping[str, Key] = {
-    "type": Key(Kind.TEXT, choices=("lora", "lokr")),
-    "rank": Key(Kind.NUMBER, above=0, most=MOST),
+    "type": Key(KeyKind.TEXT, choices=("lora", "lokr")),
+    "rank": Key(KeyKind.NUMBER, above=0, most=MOST),
     "dtype": _DTYPE,
     "dropout": _SHARE,
     "exclude_modules": _OTHER,
     "init_from_existing": _TEXT,
     "fuse_adapters": _LIST,
-    "decompose_factor": Key(Kind.WHOLE, least=-1, most=MOST),
+    "decompose_factor": Key(KeyKind.WHOLE, least=-1, most=MOST),
     "rank_dropout": _SHARE,
 }
 
@@ -130,8 +130,8 @@ MODEL: Mapping[str, Key] = {
     "transformer_dtype": _DTYPE,
     "diffusion_model_dtype": _DTYPE,
     "guidance": _RATE,
-    "timestep_sample_method": Key(Kind.TEXT, choices=("logit_normal", "uniform")),
-    "sigmoid_scale": Key(Kind.NUMBER),
+    "timestep_sample_method": Key(KeyKind.TEXT, choices=("logit_normal", "uniform")),
+    "sigmoid_scale": Key(KeyKind.NUMBER),
     "shift": _RATE,
     "image_shift": _RATE,
     "flux_shift": _SWITCH,
@@ -183,19 +183,19 @@ _BUCKETS: Mapping[str, Key] = {
     "ar_buckets": _OTHER,
     "min_ar": _RATIO,
     "max_ar": _RATIO,
-    "num_ar_buckets": Key(Kind.WHOLE, least=1, most=1000),
+    "num_ar_buckets": Key(KeyKind.WHOLE, least=1, most=1000),
     "frame_buckets": _OTHER,
-    "num_repeats": Key(Kind.NUMBER, above=0, most=MOST),
+    "num_repeats": Key(KeyKind.NUMBER, above=0, most=MOST),
     "caption_prefix": _TEXT,
     "shuffle_tags": _SWITCH,
-    "cache_shuffle_num": Key(Kind.WHOLE, least=0, most=10_000),
+    "cache_shuffle_num": Key(KeyKind.WHOLE, least=0, most=10_000),
     "cache_shuffle_delimiter": _TEXT,
     "skip_empty_caption": _SWITCH,
     "shuffle_metadata": _SWITCH,
     "online_captions": _SWITCH,
 }
 
-DATASET: Mapping[str, Key] = {**_BUCKETS, "subsample_ratio": Key(Kind.NUMBER, least=0), "directory": _LIST}
+DATASET: Mapping[str, Key] = {**_BUCKETS, "subsample_ratio": Key(KeyKind.NUMBER, least=0), "directory": _LIST}
 
 DIRECTORY: Mapping[str, Key] = {
     **_BUCKETS,

@@ -12,8 +12,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import Image
-
 from api.utils.caller import has_caller_left
 
 #: Suffixes that the trainer takes for videos: those of imageio, in lower and in upper case only.
@@ -152,6 +150,9 @@ def _told(seen: Look | None) -> Look:
 def _image(file: BinaryIO, suffix: str) -> Look:
     if suffix.lower() == ".webp":
         return _webp(file)
+    # Loaded when the first dataset is looked at: it takes 2 MB.
+    from PIL import Image  # noqa: PLC0415
+
     with Image.open(file) as image:
         size, end = image.size, _ENDS.get(image.format or "")
     if end is None:

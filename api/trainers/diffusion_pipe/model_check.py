@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from api.trainers.diffusion_pipe import paths
-from api.trainers.diffusion_pipe.document import Document, number, positive
+from api.trainers.diffusion_pipe.document import TrainerDocument, number, positive
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.key_check import check_names, check_values, did_you_mean
 from api.trainers.diffusion_pipe.keys import MODEL, MODEL_COMMON
@@ -30,7 +30,7 @@ class Variant:
     type: str = ""
 
 
-def read_type(config: Document | None, requested: str, findings: Findings) -> str | None:
+def read_type(config: TrainerDocument | None, requested: str, findings: Findings) -> str | None:
     """The model type, which request and configuration must agree on; None when it is unknown."""
     written = config.table("model").get("type") if config is not None else None
     if config is not None and isinstance(config.values.get("model"), dict) and not isinstance(written, str):
@@ -53,7 +53,7 @@ def read_type(config: Document | None, requested: str, findings: Findings) -> st
     return None
 
 
-def check_model(config: Document, model_type: str, root: Path | None, findings: Findings) -> None:
+def check_model(config: TrainerDocument, model_type: str, root: Path | None, findings: Findings) -> None:
     """Checks the keys and the paths of [model]."""
     if not isinstance(config.values.get("model"), dict):
         return
@@ -89,7 +89,7 @@ _SINGLE_FILES = frozenset({"transformer_path", "text_encoder_path", "vae_path"})
 _ADVICE = {"dtype": "Write dtype = 'bfloat16'.", "max_sequence_length": "Write 256; 768 for Pony V7."}
 
 
-def find_variant(config: Document | None, model_type: str, root: Path | None) -> Variant:
+def find_variant(config: TrainerDocument | None, model_type: str, root: Path | None) -> Variant:
     """What the dataset needs to know of the model. What its files do not tell is as for the plainest variant."""
     facts = MODELS[model_type]
     plain = Variant((facts.cache_name or model_type,), facts.framerate, facts.round_to, type=model_type)
@@ -109,7 +109,7 @@ def find_variant(config: Document | None, model_type: str, root: Path | None) ->
     return plain
 
 
-def _check_paths(config: Document, facts: ModelFacts, root: Path | None, findings: Findings) -> None:
+def _check_paths(config: TrainerDocument, facts: ModelFacts, root: Path | None, findings: Findings) -> None:
     given = config.table("model")
     model = {name: value for name, value in given.items() if value != "" or name not in facts.may_be_empty}
     if not any(all(name in model for name in names) for names in facts.alternatives):
@@ -135,7 +135,7 @@ def _check_text_path(value: Any, kind: PathKind, at: str, root: Path | None, fin
         findings.error(at, "This is not a text.", "Write the path in quotes.")
 
 
-def _check_flux(config: Document, root: Path | None, findings: Findings) -> None:
+def _check_flux(config: TrainerDocument, root: Path | None, findings: Findings) -> None:
     model = config.table("model")
     diffusers = model.get("diffusers_path")
     if model.get("type") != "flux" or not isinstance(diffusers, str) or model.get("transformer_path"):
@@ -151,7 +151,7 @@ def _check_flux(config: Document, root: Path | None, findings: Findings) -> None
     )
 
 
-def _check_comfy(config: Document, facts: ModelFacts, root: Path | None, findings: Findings) -> None:
+def _check_comfy(config: TrainerDocument, facts: ModelFacts, root: Path | None, findings: Findings) -> None:
     model = config.table("model")
     merged = model.get("merge_adapters")
     if "merge_adapters" in facts.keys and isinstance(merged, list):
@@ -192,7 +192,7 @@ def _check_encoder(encoder: Any, facts: ModelFacts, at: str, root: Path | None, 
         findings.error(f"{at}/{name}", "The path of the text encoder is missing.", "Set `path` (or `paths`, a list).")
 
 
-def _check_ranges(config: Document, model_type: str, findings: Findings) -> None:
+def _check_ranges(config: TrainerDocument, model_type: str, findings: Findings) -> None:
     model = config.table("model")
     low, high = number(model.get("min_t", 0)), number(model.get("max_t", 1))
     if model_type == "wan" and low is not None and high is not None and low >= high:

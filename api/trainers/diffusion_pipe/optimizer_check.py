@@ -4,7 +4,7 @@ import re
 from functools import partial
 from typing import Any
 
-from api.trainers.diffusion_pipe.document import Document, number
+from api.trainers.diffusion_pipe.document import TrainerDocument, number
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.key_check import did_you_mean
 from api.trainers.diffusion_pipe.keys import KNOWN_CLASSES, OPTIMIZERS
@@ -67,7 +67,7 @@ _REFUSED = {"amsgrad": (True, "Leave it out."), "optim_bits": (8, "Leave it out:
 _CLASS_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,63}$")
 
 
-def check_optimizer(config: Document, model_type: str | None, found: Findings) -> None:
+def check_optimizer(config: TrainerDocument, model_type: str | None, found: Findings) -> None:
     """Checks [optimizer]; arguments of classes that the trainer does not name itself are hardly known here."""
     if not isinstance(config.values.get("optimizer"), dict):
         return
@@ -182,7 +182,7 @@ def _check_rate(optimizer: dict[str, Any], name: str, model_type: str | None, at
         found.warn(at("lr"), "No learning rate is set.", "Set `lr`.")
 
 
-def _check_frozen(config: Document, model_type: str | None, at: Any, found: Findings) -> None:
+def _check_frozen(config: TrainerDocument, model_type: str | None, at: Any, found: Findings) -> None:
     """Whether a group of parameters is left to train: those with a rate of 0 are taken out."""
     if model_type not in _PASS_RATES_ON:
         return

@@ -8,8 +8,8 @@ from typing import Any
 from api.models.model_memory import TRAINING_MB, ModelType
 from api.models.training import TrainingPlan, TrainingRequest
 from api.trainers.diffusion_pipe.batches import Batches
-from api.trainers.diffusion_pipe.dataset_check import Outcome
-from api.trainers.diffusion_pipe.document import Document, count, number, positive
+from api.trainers.diffusion_pipe.dataset_check import KnownDataset
+from api.trainers.diffusion_pipe.document import TrainerDocument, count, number, positive
 from api.trainers.diffusion_pipe.eval_check import Evaluations
 from api.trainers.diffusion_pipe.model_check import Variant
 
@@ -19,10 +19,10 @@ _ACTIVATIONS_MB = 4_000
 
 def build(
     request: TrainingRequest,
-    config: Document,
+    config: TrainerDocument,
     variant: Variant,
     batches: Batches,
-    outcome: Outcome,
+    outcome: KnownDataset,
     evaluations: Evaluations,
     files: Mapping[str, str],
     command: tuple[str, ...],
@@ -57,7 +57,7 @@ def caches(directories: Iterable[Path], variant: Variant) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def estimate_memory(config: Document, model_type: str) -> tuple[int | None, str]:
+def estimate_memory(config: TrainerDocument, model_type: str) -> tuple[int | None, str]:
     """MB that each GPU needs, and where the figure comes from."""
     if "adapter" not in config.values:
         return None, "Not known: the table of this service has figures for adapters, not for full fine-tuning."
@@ -88,7 +88,7 @@ def _ceiling(value: Any) -> int | None:
     return None if found is None else max(1, math.ceil(found))
 
 
-def _remarks(config: Document, variant: Variant) -> list[str]:
+def _remarks(config: TrainerDocument, variant: Variant) -> list[str]:
     remarks = []
     if len(variant.caches) > 1:
         remarks.append("Which of the caches is used cannot be told from the model's files; all of them are reserved.")

@@ -6,7 +6,7 @@ from typing import Any
 
 from api.models.training import TrainingRequest
 from api.trainers.diffusion_pipe import toml_files
-from api.trainers.diffusion_pipe.document import Document
+from api.trainers.diffusion_pipe.document import TrainerDocument
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.keys import TOP
 from api.trainers.pointers import pointer, shown
@@ -18,42 +18,42 @@ _TWO_FORMS = "Give `config` and `dataset`, or `config_toml` and `dataset_toml`."
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Configuration:
     """The two documents of a request; one that cannot be read is None."""
 
-    config: Document | None = None
-    dataset: Document | None = None
+    config: TrainerDocument | None = None
+    dataset: TrainerDocument | None = None
 
 
-def read(request: TrainingRequest, findings: Findings) -> Reading:
+def read(request: TrainingRequest, findings: Findings) -> Configuration:
     """Reads whichever form the request has, and says what is wrong with the form."""
     is_text = request.config_toml is not None or request.dataset_toml is not None
     is_structured = bool(request.config) or bool(request.dataset)
     if is_text and is_structured:
         findings.error("", "The request gives its configuration both as text and structured.", _TWO_FORMS)
-        return Reading()
+        return Configuration()
     if not is_text and not is_structured:
         findings.error("", "The request has no configuration.", _TWO_FORMS)
-        return Reading()
+        return Configuration()
     return _read_text(request, findings) if is_text else _read_structured(request, findings)
 
 
-def _read_text(request: TrainingRequest, findings: Findings) -> Reading:
-    found: list[Document | None] = []
+def _read_text(request: TrainingRequest, findings: Findings) -> Configuration:
+    found: list[TrainerDocument | None] = []
     for name, text in (("config_toml", request.config_toml), ("dataset_toml", request.dataset_toml)):
         if not isinstance(text, str):
             findings.error(pointer(name), f"`{name}` is missing.", _TWO_FORMS)
             found.append(None)
             continue
         values = toml_files.parse(text, pointer(name), findings)
-        found.append(None if values is None else Document(values, pointer(name)))
-    return Reading(*found)
+        found.append(None if values is None else TrainerDocument(values, pointer(name)))
+    return Configuration(*found)
 
 
-def _read_structured(request: TrainingRequest, findings: Findings) -> Reading:
+def _read_structured(request: TrainingRequest, findings: Findings) -> Configuration:
     config = _structured(request.config, "config", findings)
     dataset = _structured(request.dataset, "dataset", findings)
-    return Reading(
+    return Configuration(
         config=None if config is None else _flatten(config, request.model_type, findings),
         dataset=None if dataset is None else _rename_directories(dataset, findings),
     )
@@ -111,7 +111,7 @@ def _is_writable(values: dict[str, Any], at: str, findings: Findings) -> bool:
     return False
 
 
-def _flatten(config: dict[str, Any], model_type: str, findings: Findings) -> Document:
+def _flatten(config: dict[str, Any], model_type: str, findings: Findings) -> TrainerDocument:
     values = {key: value for key, value in config.items() if key not in GROUPS}
     moved: dict[str, str] = {}
     for group in GROUPS.keys() & config.keys():
@@ -130,7 +130,7 @@ def _flatten(config: dict[str, Any], model_type: str, findings: Findings) -> Doc
     model = values.get("model")
     if isinstance(model, dict) and "type" not in model and model_type:
         values["model"] = {"type": model_type, **model}
-    return Document(values, "/config", moved)
+    return TrainerDocument(values, "/config", moved)
 
 
 def _full_name(group: str, key: str) -> str:
@@ -138,13 +138,15 @@ def _full_name(group: str, key: str) -> str:
     return prefixed if prefixed in TOP else key
 
 
-def _rename_directories(dataset: dict[str, Any], findings: Findings) -> Document:
+def _rename_directories(dataset: dict[str, Any], findings: Findings) -> TrainerDocument:
     if "directories" not in dataset:
-        return Document(dataset, "/dataset", {} if "directory" in dataset else {"directory": "/dataset/directories"})
+        return TrainerDocument(
+            dataset, "/dataset", {} if "directory" in dataset else {"directory": "/dataset/directories"}
+        )
     if "directory" in dataset:
         findings.error(
             "/dataset/directory", "`directory` and `directories` are both given.", "Give `directories` only."
         )
     values = {key: value for key, value in dataset.items() if key != "directories"}
     values["directory"] = dataset["directories"]
-    return Document(values, "/dataset", {"directory": "/dataset/directories"})
+    return TrainerDocument(values, "/dataset", {"directory": "/dataset/directories"})

@@ -4,7 +4,7 @@ from functools import partial
 
 from api.models.training import TrainingRequest
 from api.trainers.diffusion_pipe.buckets import Settings
-from api.trainers.diffusion_pipe.document import Document, number, whole
+from api.trainers.diffusion_pipe.document import TrainerDocument, number, whole
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.model_types import MODELS, ModelFacts
 from api.trainers.pointers import shown
@@ -30,7 +30,7 @@ kandinsky5_image newbie flux2 ideogram4 krea2 minimax longcat_image
 _ENCODERS = frozenset(_ENCODER_NAMES.split())
 
 
-def check_silent(config: Document, model_type: str | None, request: TrainingRequest, findings: Findings) -> None:
+def check_silent(config: TrainerDocument, model_type: str | None, request: TrainingRequest, findings: Findings) -> None:
     """Checks the training configuration."""
     monitoring = config.table("monitoring")
     if monitoring.get("enable_wandb") and monitoring.get("wandb_api_key") == "" and _WANDB_VARIABLE not in request.env:
@@ -61,7 +61,7 @@ def check_silent(config: Document, model_type: str | None, request: TrainingRequ
             )
 
 
-def _check_timesteps(config: Document, findings: Findings) -> None:
+def _check_timesteps(config: TrainerDocument, findings: Findings) -> None:
     model, at = config.table("model"), partial(config.at, "model")
     for name in _SHIFTS_BY_SIZE if model.get("shift") else ():
         if model.get(name):
@@ -72,7 +72,7 @@ def _check_timesteps(config: Document, findings: Findings) -> None:
         )
 
 
-def check_warmup(config: Document, total_steps: int | None, findings: Findings) -> None:
+def check_warmup(config: TrainerDocument, total_steps: int | None, findings: Findings) -> None:
     """Whether the learning rate ever gets to its height."""
     warmup = number(config.values.get("warmup_steps"))
     if warmup is not None and total_steps is not None and warmup >= total_steps:
@@ -83,7 +83,7 @@ def check_warmup(config: Document, total_steps: int | None, findings: Findings) 
         )
 
 
-def _check_sdxl(config: Document, findings: Findings) -> None:
+def _check_sdxl(config: TrainerDocument, findings: Findings) -> None:
     if config.table("model").get("debiased_estimation_loss", True) in (False, 0):
         findings.warn(
             config.at("model", "debiased_estimation_loss"),

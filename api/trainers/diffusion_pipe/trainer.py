@@ -10,18 +10,18 @@ from api.trainers.diffusion_pipe import command, files, plan
 from api.trainers.diffusion_pipe.adapter_check import check_adapter
 from api.trainers.diffusion_pipe.batches import Batches, read_batches
 from api.trainers.diffusion_pipe.config_check import check_config, check_flux2_stages, check_parallelism
-from api.trainers.diffusion_pipe.dataset_check import Circumstances, Outcome, check_dataset
-from api.trainers.diffusion_pipe.document import Document
+from api.trainers.diffusion_pipe.dataset_check import DatasetCircumstances, KnownDataset, check_dataset
+from api.trainers.diffusion_pipe.document import TrainerDocument
 from api.trainers.diffusion_pipe.eval_check import Evaluations, check_eval_datasets
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.media import REASONING_SECONDS, Budget, Looks, TooLong
 from api.trainers.diffusion_pipe.model_check import Variant, check_model, find_variant, read_type
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.optimizer_check import check_optimizer
-from api.trainers.diffusion_pipe.request import Reading, read
+from api.trainers.diffusion_pipe.request import Configuration, read
 from api.trainers.diffusion_pipe.silent_check import check_silent, check_warmup
 from api.trainers.diffusion_pipe.weights_check import check_files
-from api.trainers.run_protocol import RunProtocol
+from api.trainers.protocol.run import RunProtocol
 from api.trainers.trainer import Check, Command, Launch
 
 #: Stands in a plan's command where only the start tells the port: DeepSpeed's own default.
@@ -36,7 +36,7 @@ class _Known:
     variant: Variant | None
     training: Batches
     evaluation: Batches
-    outcome: Outcome
+    outcome: KnownDataset
     evaluations: Evaluations
 
 
@@ -91,10 +91,10 @@ class DiffusionPipe(RunProtocol):
             findings.error(problem.pointer, problem.message, problem.remedy)
         made = None
         try:
-            reading = read(request, findings)
-            known = self._check_documents(request, reading, findings)
+            given = read(request, findings)
+            known = self._check_documents(request, given, findings)
             if not findings.errors:
-                made = self._plan(request, reading, known, output_dir.absolute(), findings)
+                made = self._plan(request, given, known, output_dir.absolute(), findings)
         except TooLong:
             findings.error(
                 "",
@@ -120,23 +120,25 @@ class DiffusionPipe(RunProtocol):
             raise ValueError("This request cannot be prepared; check it first.")
         return command.build(self._python, self._root, request, launch, written)
 
-    def _check_documents(self, request: TrainingRequest, reading: Reading, findings: Findings) -> _Known:
-        config = reading.config
+    def _check_documents(self, request: TrainingRequest, given: Configuration, findings: Findings) -> _Known:
+        config = given.config
         model_type = read_type(config, request.model_type, findings)
         variant = find_variant(config, model_type, self._root) if model_type is not None else None
-        training, evaluation = read_batches(config or Document({}, ""), request.gpu_count, findings)
-        known = _Known(model_type, variant, training, evaluation, Outcome(), Evaluations())
+        training, evaluation = read_batches(config or TrainerDocument({}, ""), request.gpu_count, findings)
+        known = _Known(model_type, variant, training, evaluation, KnownDataset(), Evaluations())
         if config is not None:
             self._check_config(config, request, known, findings)
-        around = Circumstances(variant, training, self._root, self._looks, Budget(self._budget_seconds))
-        if reading.dataset is not None:
-            known.outcome = check_dataset(reading.dataset, around, findings)
+        around = DatasetCircumstances(variant, training, self._root, self._looks, Budget(self._budget_seconds))
+        if given.dataset is not None:
+            known.outcome = check_dataset(given.dataset, around, findings)
         if config is not None:
-            around = Circumstances(variant, evaluation, self._root, self._looks, around.budget)
+            around = DatasetCircumstances(variant, evaluation, self._root, self._looks, around.budget)
             known.evaluations = check_eval_datasets(config, around, findings)
         return known
 
-    def _check_config(self, config: Document, request: TrainingRequest, known: _Known, findings: Findings) -> None:
+    def _check_config(
+        self, config: TrainerDocument, request: TrainingRequest, known: _Known, findings: Findings
+    ) -> None:
         facts = MODELS[known.model_type] if known.model_type is not None else None
         check_config(config, known.training, findings)
         check_parallelism(config, request.gpu_count, facts, findings)
@@ -149,9 +151,9 @@ class DiffusionPipe(RunProtocol):
         check_silent(config, known.model_type, request, findings)
 
     def _plan(
-        self, request: TrainingRequest, reading: Reading, known: _Known, output_dir: Path, findings: Findings
+        self, request: TrainingRequest, given: Configuration, known: _Known, output_dir: Path, findings: Findings
     ) -> TrainingPlan | None:
-        config, dataset, variant = reading.config, reading.dataset, known.variant
+        config, dataset, variant = given.config, given.dataset, known.variant
         if config is None or dataset is None or variant is None or self._root is None or self._python is None:
             return None
         # Which attempt it will be, on which GPUs, by which port, is known at the start only.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from api.trainers.diffusion_pipe import paths
-from api.trainers.diffusion_pipe.document import Document, whole
+from api.trainers.diffusion_pipe.document import TrainerDocument, whole
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.pointers import shown
 
@@ -52,7 +52,7 @@ def wan_transformer(model: dict[str, Any], root: Path | None) -> Path | None:
     return paths.resolve(text, root) if isinstance(text, str) else None
 
 
-def check_wan_files(config: Document, root: Path | None, findings: Findings) -> None:
+def check_wan_files(config: TrainerDocument, root: Path | None, findings: Findings) -> None:
     """Checks config.json and the files beside it."""
     model, at = config.table("model"), partial(config.at, "model")
     text = model.get("ckpt_path")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from api.trainers.diffusion_pipe import paths
-from api.trainers.diffusion_pipe.document import Document, whole
+from api.trainers.diffusion_pipe.document import TrainerDocument, whole
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.model_types import MODELS, ModelFacts, PathKind, Swap
 from api.trainers.diffusion_pipe.safetensors_header import Header
@@ -35,7 +35,7 @@ _HUNYUAN_FILES = {
 _QWEN_PARTS = {"transformer": "transformer_path", "text_encoder": "text_encoder_path", "vae": "vae_path"}
 
 
-def check_files(config: Document, model_type: str, root: Path | None, findings: Findings) -> None:
+def check_files(config: TrainerDocument, model_type: str, root: Path | None, findings: Findings) -> None:
     """Checks the files that [model] names beyond their being there."""
     facts, model = MODELS[model_type], config.table("model")
     _check_swap(config, model_type, facts, root, findings)
@@ -66,7 +66,9 @@ def most_swapped(blocks: tuple[int, ...]) -> int:
     return max(fits, default=0)
 
 
-def _check_swap(config: Document, model_type: str, facts: ModelFacts, root: Path | None, findings: Findings) -> None:
+def _check_swap(
+    config: TrainerDocument, model_type: str, facts: ModelFacts, root: Path | None, findings: Findings
+) -> None:
     wanted = whole(config.values.get("blocks_to_swap"))
     if not wanted or facts.swap is None:
         return
@@ -102,7 +104,7 @@ def _wan_blocks(model: dict[str, Any], root: Path | None) -> tuple[tuple[int, ..
     return (None if count is None else (count,)), True
 
 
-def _check_dtypes(config: Document, model_type: str, facts: ModelFacts, findings: Findings) -> None:
+def _check_dtypes(config: TrainerDocument, model_type: str, facts: ModelFacts, findings: Findings) -> None:
     model = config.table("model")
     if model.get("dtype") in _FLOAT8:
         findings.error(
@@ -132,7 +134,9 @@ def _check_dtypes(config: Document, model_type: str, facts: ModelFacts, findings
         )
 
 
-def _check_quantised(config: Document, name: str, facts: ModelFacts, headers: list[Header], findings: Findings) -> None:
+def _check_quantised(
+    config: TrainerDocument, name: str, facts: ModelFacts, headers: list[Header], findings: Findings
+) -> None:
     at = partial(config.at, "model")
     if not facts.comfy and any(header.has_key_ending(*_SCALES) for header in headers):
         findings.error(
@@ -147,7 +151,7 @@ def _check_quantised(config: Document, name: str, facts: ModelFacts, headers: li
         )
 
 
-def _check_contents(config: Document, model_type: str, root: Path | None, findings: Findings) -> None:
+def _check_contents(config: TrainerDocument, model_type: str, root: Path | None, findings: Findings) -> None:
     """Whether the weights are of a model that the trainer trains under this type, as it asks after caching."""
     text = config.table("model").get("diffusion_model")
     path = paths.resolve(text, root) if isinstance(text, str) and text else None
@@ -183,7 +187,7 @@ def _check_pretrained(directory: Path | None, at: str, findings: Findings) -> No
                 paths.check_weights(part / name, at, findings)
 
 
-def _check_hunyuan(config: Document, root: Path | None, findings: Findings) -> None:
+def _check_hunyuan(config: TrainerDocument, root: Path | None, findings: Findings) -> None:
     model = config.table("model")
     text = model.get("ckpt_path")
     directory = paths.resolve(text, root) if isinstance(text, str) and text else None
@@ -193,7 +197,7 @@ def _check_hunyuan(config: Document, root: Path | None, findings: Findings) -> N
             paths.check_weights(path, config.at("model", "ckpt_path"), findings)
 
 
-def _check_qwen(config: Document, root: Path | None, findings: Findings) -> None:
+def _check_qwen(config: TrainerDocument, root: Path | None, findings: Findings) -> None:
     model = config.table("model")
     text = model.get("diffusers_path")
     directory = paths.resolve(text, root) if isinstance(text, str) and text else None

@@ -73,7 +73,7 @@ def _be_a_rank(reader: int) -> None:
     os._exit(0)
 
 
-class Training:
+class ToyTraining:
     """One training: its model, its data, and where it is."""
 
     def __init__(self, arguments: argparse.Namespace, config: dict[str, Any]) -> None:
@@ -320,7 +320,7 @@ def main() -> None:
     toy = config.get("toy", {})
     if toy.get("ignore_sigterm"):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    training = Training(arguments, config)
+    training = ToyTraining(arguments, config)
     spawn_children(toy.get("spawn_children", 0), toy.get("nasty_children", False), toy.get("children_hold_on", False))
     training.load()
     training.cache()

@@ -10,7 +10,7 @@ from api.errors import Mistake
 from api.models.training import TrainingPlan, TrainingRequest
 from api.trainers.environment import split_secrets
 from api.trainers.pointers import pointer
-from api.trainers.run_protocol import RunProtocol
+from api.trainers.protocol.run import RunProtocol
 from api.trainers.toy import settings
 from api.trainers.toy.dataset import Dataset, read_dataset
 from api.trainers.toy.values import read_values

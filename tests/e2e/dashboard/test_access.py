@@ -12,7 +12,7 @@ from tests.e2e.dashboard.conftest import Open, has_charts
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import TrainingServer
 
-AXE = Path(__file__).resolve().parents[2] / "clients" / "node_modules" / "axe-core" / "axe.min.js"
+AXE = Path(__file__).resolve().parents[3] / "node_modules" / "axe-core" / "axe.min.js"
 
 _RUN = """async () => {
     const found = await axe.run(document, { resultTypes: ["violations"] });

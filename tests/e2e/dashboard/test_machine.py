@@ -112,5 +112,5 @@ def test_why_a_gpu_is_busy_and_what_happened_is_said_in_chinese(open_page: Open,
     page = open_page(locale="zh-CN")
     expect(page.locator(".machine-below")).to_contain_text(f"被 {failed} 占用")
     page = open_page(f"#/tasks/{failed}", locale="zh-CN")
-    expect(page.locator(".timeline")).to_contain_text("正在加载模型")
+    expect(page.locator(".timeline")).to_contain_text("开始训练")
     expect(page.locator(".note").first).to_contain_text("降低 micro_batch_size_per_gpu")

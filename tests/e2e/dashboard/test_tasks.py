@@ -1,5 +1,8 @@
 """Starting, finding and ending trainings in a browser."""
 
+from collections.abc import Iterator
+
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.dashboard.conftest import Open
@@ -16,6 +19,12 @@ type = 'flux'
 dtyp = 'bfloat16'
 """
 DATASET = "resolutions = [512]\n\n[[directory]]\npath = '/does/not/exist'\n"
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(server: TrainingServer) -> Iterator[None]:
+    yield
+    server.make_idle()
 
 
 def choose(page: Page, action: str) -> None:
@@ -98,6 +107,22 @@ def test_a_task_is_stopped_resumed_forced_and_deleted(open_page: Open, server: T
     assert task_id not in server.task_ids()
 
 
+def test_stop_asks_for_a_task_as_it_is_not_as_it_was_when_the_button_appeared(
+    open_page: Open, server: TrainingServer
+) -> None:
+    assert server.register(gpu_ids=[0], task_id="outsider").status_code == 201
+    task_id = server.start_task(toy(20, name="waits, then loads", gpus=[0], knobs={"hang_in": "loading"}))
+    page = open_page(f"#/tasks/{task_id}")
+    expect(page.locator(".task-head .status")).to_have_text("queued")
+    choose(page, "Stop")
+    expect(page.get_by_role("dialog")).to_contain_text("Take this training out of the queue?")
+    page.keyboard.press("Escape")
+    server.client.delete("/api/v1/gpu/tasks/outsider")
+    expect(page.locator(".task-head .status")).to_have_text("running")
+    choose(page, "Stop")
+    expect(page.get_by_role("dialog").get_by_role("button", name="Force…")).to_be_visible()
+
+
 def test_the_list_says_why_a_task_waits_and_finds_it(open_page: Open, server: TrainingServer) -> None:
     holding = server.start_task(toy(3000, name="holds all", gpus=4))
     waiting = server.start_task(toy(20, name="waits for two", gpus=2))
@@ -122,8 +147,6 @@ def test_the_list_says_why_a_task_waits_and_finds_it(open_page: Open, server: Tr
     page.get_by_role("spinbutton").fill("7")
     page.keyboard.press("Enter")
     expect(row).to_contain_text("priority 7")
-    for task_id in (waiting, holding):
-        server.stop_task(task_id, force=True)
 
 
 def test_the_keyboard_is_enough(open_page: Open, server: TrainingServer) -> None:

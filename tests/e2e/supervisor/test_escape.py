@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from api.executors.attempt.family import FAMILY
 from api.executors.attempt.processes import is_alive, read_stat
+from api.executors.attempt.seen_processes import SEEN_PROCESSES
 from api.executors.executor import Phase
 from api.executors.local import LocalExecutor
 from tests.e2e.server import until
@@ -75,7 +75,7 @@ def test_a_daemon_that_no_supervisor_had_seen_is_known_by_its_mark(escaping: Att
     daemon = _daemon(tmp_path)
     pid = escaping.trainer_pid()
     escaping.kill_supervisor()
-    (escaping.directory / FAMILY).unlink()
+    (escaping.directory / SEEN_PROCESSES).unlink()
     os.kill(pid, signal.SIGKILL)
     until(lambda: not Path(f"/proc/{pid}").exists(), PATIENCE, "the end of the trainer")
     assert list(escaping.executor.survivors(escaping.ref)) == [daemon[0]]

@@ -13,7 +13,7 @@ from api.executors.attempt.files import read_json, write_json
 from api.executors.attempt.processes import boot_id, read_stat
 from api.executors.executor import AttemptRef, Phase, StopOrder
 from api.executors.local import LocalExecutor
-from api.executors.survey import Survey
+from api.executors.process_survey import Survey
 from api.utils.foreign_files import read
 from tests.unit.utils.foreign import Plant, each_plant
 
@@ -113,7 +113,7 @@ def test_an_outcome_whose_reserved_space_was_taken_away_is_written_nevertheless(
 def test_an_order_is_written_though_somebody_holds_the_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.executors.order_files.ALONE_SECONDS", 0.0)
+    monkeypatch.setattr("api.executors.stop_orders.ALONE_SECONDS", 0.0)
     handle = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_EX)
     try:

@@ -10,7 +10,7 @@ import pytest
 from api.executors.attempt.processes import read_stat
 from api.executors.executor import AttemptRef, Phase
 from api.executors.local import LocalExecutor
-from api.executors.survey import Survey
+from api.executors.process_survey import Survey
 from api.models.task import ProcessIdentity
 
 
@@ -61,3 +61,34 @@ def test_a_living_supervisor_whose_record_lock_and_outcome_were_spoilt_is_not_ta
     monkeypatch.setattr("api.executors.local.survey", lambda: living)
     monkeypatch.setattr("api.executors.local.supervises", lambda pid, directory: pid == stat.pid)
     assert executor.observe([ref])[ref.uid].phase is Phase.RUNNING
+
+
+@pytest.fixture
+def ref(tmp_path: Path) -> AttemptRef:
+    return AttemptRef("train_1.1", tmp_path, tmp_path / "log")
+
+
+def test_what_no_log_has_is_told_by_the_record_of_the_supervisor(ref: AttemptRef):
+    executor = LocalExecutor(sys.executable, "here", {})
+    assert executor.lost_bytes(ref) is None
+    (ref.directory / "runner.json").write_text(json.dumps({"fence": 1, "log_lost_bytes": 70}))
+    assert executor.lost_bytes(ref) == 70
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"log_lost_bytes": "many"}', '{"log_lost_bytes": 1e300}'])
+def test_a_record_that_is_none_tells_of_no_loss(ref: AttemptRef, content: str):
+    (ref.directory / "runner.json").write_text(content)
+    assert LocalExecutor(sys.executable, "here", {}).lost_bytes(ref) is None
+
+
+def test_an_attempt_uses_the_gpus_on_which_the_driver_sees_its_processes(
+    ref: AttemptRef, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("api.executors.local.list_leftovers", lambda uid, directory, cgroup: [51, 52])
+    at_work = {"GPU-a": (51, 7), "GPU-b": (7,), "GPU-c": (52,), "GPU-d": ()}
+    executor = LocalExecutor(sys.executable, "here", {}, pids_by_gpu=lambda: at_work)
+    assert executor.used_gpus(ref) == {"GPU-a", "GPU-c"}
+
+
+def test_where_the_driver_cannot_say_nobody_knows_what_an_attempt_uses(ref: AttemptRef):
+    assert LocalExecutor(sys.executable, "here", {}).used_gpus(ref) is None

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from api.executors.attempt import processes
-from api.executors.attempt.marks import MARKER
+from api.executors.attempt.process_marks import MARKER
 from api.executors.attempt.processes import Tree, boot_id, is_alive, last_pid, marked_processes, read_stat
 
 

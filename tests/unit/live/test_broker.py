@@ -8,7 +8,7 @@ from api.errors import Unavailable
 from api.live import broker as broker_module
 from api.live.broker import Broker
 from api.live.subscription import TooSlow
-from api.models.live import Ending, Topic
+from api.models.live import StreamEnding, Topic
 from api.models.training import TaskStatus
 from tests.unit.live.builders import drain, end, metrics, play, progress, settle, snapshot, status, system
 
@@ -173,7 +173,7 @@ def test_lagging_subscriber_is_dropped_and_the_others_are_not():
                 await settle()
                 seen += drain(reading)
             assert broker.subscribers == 1
-            assert (lagging.ending, drain(lagging)) == (Ending.TOO_SLOW, [])
+            assert (lagging.ending, drain(lagging)) == (StreamEnding.TOO_SLOW, [])
             assert (seen, reading.ending) == (list(range(1, CAPACITY + 6)), None)
             assert (broker.dropped[Topic.TASK], broker.lost[Topic.TASK]) == (1, CAPACITY + 1)
 
@@ -242,7 +242,7 @@ def test_close_ends_every_subscription_after_what_is_queued():
             await settle()
             broker.close()
             assert [published.number async for some in subscription.after(0) for published in some] == [1]
-            assert subscription.ending is Ending.SERVER_ENDING
+            assert subscription.ending is StreamEnding.SERVER_ENDING
             with pytest.raises(Unavailable), broker.subscribe([Topic.GPU]):
                 pass
 
@@ -265,7 +265,7 @@ def test_subscriber_that_lagged_stays_one_that_lagged_when_the_server_ends():
                 broker.publish(snapshot(position))
             await settle()
             broker.close()
-            assert subscription.ending is Ending.TOO_SLOW
+            assert subscription.ending is StreamEnding.TOO_SLOW
 
     play(scene)
 

@@ -1,5 +1,5 @@
 from api.live.frames import Frame, closing_frame
-from api.models.live import Ending, MessageType
+from api.models.live import MessageType, StreamEnding
 
 
 def test_message_is_an_event_without_a_name():
@@ -9,7 +9,7 @@ def test_message_is_an_event_without_a_name():
 
 def test_end_and_closing_are_events_of_that_name():
     assert Frame(MessageType.END, b"{}", "7").event == b"event: end\nid: 7\ndata: {}\n\n"
-    assert closing_frame(Ending.TOO_SLOW).event.startswith(b"event: closing\ndata: {")
+    assert closing_frame(StreamEnding.TOO_SLOW).event.startswith(b"event: closing\ndata: {")
 
 
 def test_web_socket_gets_the_id_as_a_field():

@@ -16,8 +16,7 @@ from api.models.reading import (
 )
 from api.models.snapshot import GPUReading, GPUSnapshot
 from api.models.task import ProcessIdentity, RegisteredTask, TaskType
-from api.services.gpu_judgement import Circumstances, judge
-from api.services.judged_gpu import JudgedGPU
+from api.services.gpus.judgement import GPUCircumstances, JudgedGPU, judge
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 MONOTONIC = 1000.0
@@ -88,8 +87,8 @@ def task(
     )
 
 
-def circumstances(**changes: Any) -> Circumstances:
-    return replace(Circumstances(now=MONOTONIC, max_age=10.0), **changes)
+def circumstances(**changes: Any) -> GPUCircumstances:
+    return replace(GPUCircumstances(now=MONOTONIC, max_age=10.0), **changes)
 
 
 def judged(gpu: GPUReading, **around: Any) -> JudgedGPU:

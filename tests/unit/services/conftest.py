@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from api.hardware.source import FakeSource
-from api.services.gpu_service import GPUService
+from api.services.gpus.service import GPUService
 from api.storage.registrations import MemoryRegistrations
 from api.utils.clock import FakeClock
 

@@ -8,11 +8,11 @@ import pytest
 from api.executors.attempt.log import LogWriter
 from api.executors.log_files import LogFiles
 from api.models.log import EVERYTHING, LineFilter, LogEnd
-from api.services.log_batches import LogBatch
-from api.services.log_follower import Follower, LogFeeds, Tail
-from api.services.log_reader import LogReader
-from api.services.log_source import LogSource
-from api.trainers.log_lines import LineClassifier
+from api.services.logs.batches import LogBatch
+from api.services.logs.follower import Follower, LogFeeds, Tail
+from api.services.logs.reader import LogReader
+from api.services.logs.source import LogSource
+from api.trainers.protocol.log_lines import LineClassifier
 
 SECONDS = 20.0
 

@@ -23,7 +23,7 @@ from api.storage import events
 from api.storage.database import Database, DatabaseError, sqlite_url
 from api.storage.tables import events as event_table
 from api.utils.database_use import Use, current_use
-from api.utils.patience import hurrying
+from api.utils.deadlines import hurrying
 from tests.unit.storage.builders import NOW
 
 SECRET = "hunter2"

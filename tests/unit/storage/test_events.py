@@ -4,7 +4,7 @@ import pytest
 
 from api.errors import Conflict, TaskNotFound
 from api.models.training import EventKind, StopState, TaskStatus
-from api.services.event_tail import EventTail
+from api.services.events.tail import EventTail
 from api.storage import events
 from api.storage.database import Database
 from api.storage.events import EventStore
@@ -161,8 +161,8 @@ def test_tail_finds_an_event_that_became_visible_after_a_later_one(database: Dat
 
 
 def test_tail_reads_on_however_much_there_is(database: Database, stores: Stores, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("api.services.event_tail.WINDOW", 3)
-    monkeypatch.setattr("api.services.event_tail.AT_ONCE", 2)
+    monkeypatch.setattr("api.services.events.tail.WINDOW", 3)
+    monkeypatch.setattr("api.services.events.tail.AT_ONCE", 2)
     stores.tasks.create(new_task(), NOW, "api")
     tail = EventTail(EventStore(database))
     tail.begin()

@@ -85,6 +85,17 @@ def test_tables_are_those_of_the_code(fresh: Database, is_step_by_step: bool):
         assert compare_metadata(context, metadata) == []
 
 
+def test_index_of_open_attempts_leaves_the_ended_ones_out(backend: str, fresh: Database):
+    where = {
+        "sqlite": "SELECT sql FROM sqlite_master WHERE name = 'ix_attempts_open'",
+        "postgresql": "SELECT indexdef FROM pg_indexes WHERE indexname = 'ix_attempts_open'",
+    }
+    fresh.migrate()
+    with fresh.read() as connection:
+        made = connection.scalar(text(where[backend]))
+    assert re.search(r"WHERE .*status.* <> 'ended'", made)
+
+
 def test_way_to_the_tables_makes_no_difference(backend: str, fresh: Database, tmp_path: Path):
     if backend != "sqlite":
         pytest.skip("SQLite keeps the statements that made its tables")

@@ -15,7 +15,7 @@ from api.errors import DatabaseUnavailable
 from api.storage import database as database_module
 from api.storage import postgresql
 from api.storage.database import Database
-from api.utils.patience import hurrying
+from api.utils.deadlines import hurrying
 from tests.databases import fresh_postgres
 
 

@@ -6,10 +6,10 @@ from api.models.lease import LeaseKind
 from api.models.training import AttemptStatus, TaskStatus
 from api.storage.database import Database
 from api.storage.leases import ResourceHeld
-from api.storage.strays import Found, StrayStore
+from api.storage.strays import FoundAttempt, StrayStore
 from tests.unit.storage.builders import NODE, NOW, Stores, later, new_task
 
-FOUND = Found("t1.2", "t1", 2, "/data/t1/attempts/2", ("GPU-0", "GPU-1"), (0, 1))
+FOUND = FoundAttempt("t1.2", "t1", 2, "/data/t1/attempts/2", ("GPU-0", "GPU-1"), (0, 1))
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def strays(database: Database) -> StrayStore:
     return StrayStore(database)
 
 
-def adopt(strays: StrayStore, found: Found = FOUND) -> bool:
+def adopt(strays: StrayStore, found: FoundAttempt = FOUND) -> bool:
     return strays.adopt(found, NODE, "token", later(60), NOW)
 
 
@@ -56,7 +56,7 @@ def test_it_is_taken_up_once(stores: Stores, strays: StrayStore):
 def test_task_that_does_not_wait_takes_nothing_up(stores: Stores, strays: StrayStore):
     stores.finish(stores.running("t1", 5), TaskStatus.COMPLETED)
     assert not adopt(strays)
-    assert not adopt(strays, Found("t9.1", "t9", 1, "/data", ("GPU-0",), (0,)))
+    assert not adopt(strays, FoundAttempt("t9.1", "t9", 1, "/data", ("GPU-0",), (0,)))
 
 
 def test_gpu_that_somebody_else_holds_is_not_taken_from_them(stores: Stores, strays: StrayStore):

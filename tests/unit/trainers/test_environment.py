@@ -5,24 +5,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.trainers.environment import check_env, split_secrets
-from api.trainers.variables import VARIABLES, Kind, Variable
+from api.trainers.variables import VARIABLES, Variable, VariableKind
 
 GOOD = {
-    Kind.FLAG: "1",
-    Kind.NUMBER: "30",
-    Kind.WORD: "expandable_segments:True,a-b",
-    Kind.TEXT: "a run of mine: 50 %",
-    Kind.SECRET: "hf_abc",
+    VariableKind.FLAG: "1",
+    VariableKind.NUMBER: "30",
+    VariableKind.WORD: "expandable_segments:True,a-b",
+    VariableKind.TEXT: "a run of mine: 50 %",
+    VariableKind.SECRET: "hf_abc",
 }
 BAD = {
-    Kind.FLAG: "maybe",
-    Kind.NUMBER: "1e9999",
-    Kind.WORD: "a/../b",
-    Kind.TEXT: "a\nb",
-    Kind.SECRET: "a b",
-    Kind.PATH: "hf",
+    VariableKind.FLAG: "maybe",
+    VariableKind.NUMBER: "1e9999",
+    VariableKind.WORD: "a/../b",
+    VariableKind.TEXT: "a\nb",
+    VariableKind.SECRET: "a b",
+    VariableKind.PATH: "hf",
 }
-PATHS = sorted(name for name, variable in VARIABLES.items() if variable.kind is Kind.PATH)
+PATHS = sorted(name for name, variable in VARIABLES.items() if variable.kind is VariableKind.PATH)
 
 
 @pytest.mark.parametrize("variable", VARIABLES.values(), ids=VARIABLES)

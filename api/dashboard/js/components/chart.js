@@ -1,7 +1,7 @@
 // A chart by uPlot; where it could not be fetched at install time, a table of the same figures.
 
 import { fill, h } from "../dom.js";
-import { clockTime, count, figure, isKnown } from "../format.js";
+import { clockTime, count, figure, isKnown, UNKNOWN } from "../format.js";
 import { t } from "../i18n.js";
 import { swatch } from "../icons.js";
 import { canPlot, loadPlot } from "./plot.js";
@@ -10,8 +10,15 @@ const ROWS = 40;
 // The shortest axis, in seconds and in steps.
 const LEAST_SPAN = { time: 20, step: 4 };
 
+/** @param {string} name */
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+/** @param {number|null|undefined} value @param {(value: number) => string} show */
+const said = (value, show) => (isKnown(value) ? show(value) : UNKNOWN);
 const rem = () => parseFloat(getComputedStyle(document.documentElement).fontSize);
+
+/** x first, then each series: null is a gap, undefined no value here. @typedef {[number[], ...Values[]]} ChartData */
+/** @typedef {(number|null|undefined)[]} Values */
+/** @typedef {import("uplot")} Plot */
 
 /**
  * @typedef {object} ChartSeries
@@ -24,11 +31,15 @@ const rem = () => parseFloat(getComputedStyle(document.documentElement).fontSize
  */
 
 export class Chart {
+  /** @type {Plot|null} */
   #plot = null;
+  /** @type {ChartData} */
   #data = [[]];
   #isZoomed = false;
   #isLog = false;
+  /** @type {number|null} */
   #top = null;
+  /** @type {{x: number, label: string}[]} */
   #marks = [];
 
   /**
@@ -39,7 +50,7 @@ export class Chart {
    * @param {(x: number) => string} [how.showX]
    * @param {(y: number) => string} [how.showY]
    * @param {boolean} [how.isTime] x is in Unix seconds
-     * @param {boolean} [how.hasLegend]
+   * @param {boolean} [how.hasLegend]
    * @param {string} [how.xLabel]
    */
   constructor(how) {
@@ -63,15 +74,17 @@ export class Chart {
     if (!same) this.#destroy();
   }
 
-  /** @param {Array<Array<number|null>>} data x first, then each series */
+  /** @param {ChartData} data */
   set(data) {
     this.#data = this.#isLog ? positive(data) : data;
     if (data[0].length === 0) {
       this.#destroy();
       fill(this.place, h("div", { class: "chart-empty" }, t("chart.empty")));
     } else if (!canPlot) fill(this.place, this.#table());
-    else if (this.#plot) (this.#plot.setData(this.#data, !this.#isZoomed), this.#isZoomed && this.#plot.redraw());
-    else this.#build();
+    else if (this.#plot) {
+      this.#plot.setData(this.#data, !this.#isZoomed);
+      if (this.#isZoomed) this.#plot.redraw();
+    } else this.#build();
     this.#sayLegend(null);
   }
 
@@ -80,11 +93,12 @@ export class Chart {
     this.#marks = marks;
   }
 
-  /** The upper edge, from 0 on; null: what the values need. Asked for when the values are set. */
+  /** The upper edge, from 0 on; null: what the values need. Asked for when the values are set. @param {number|null} value */
   set top(value) {
     this.#top = value;
   }
 
+  /** @param {boolean} isLog */
   set isLog(isLog) {
     this.#isLog = isLog;
     this.#rebuild();
@@ -120,11 +134,15 @@ export class Chart {
     // Meanwhile another call may have drawn it, its values may be gone, or it may be out of the page.
     if (!uPlot || this.#plot || !this.#data[0].length || !width) return;
     this.place.textContent = "";
-    this.#plot = new uPlot(this.#options(width), this.#data, this.place);
+    const plot = new uPlot(this.#options(width), this.#data, this.place);
     // A double click takes the zoom back.
-    this.#plot.over.addEventListener("dblclick", () => (this.#isZoomed = false));
+    plot.over.addEventListener("dblclick", () => {
+      this.#isZoomed = false;
+    });
+    this.#plot = plot;
   }
 
+  /** @param {number} width @returns {import("uplot").Options} */
   #options(width) {
     const font = `${Math.round(0.78 * rem())}px ${css("--sans")}`;
     const axis = {
@@ -155,17 +173,23 @@ export class Chart {
       series: [{}, ...this.how.series.map((each) => this.#series(each))],
       hooks: {
         setCursor: [(plot) => this.#sayLegend(plot.cursor.idx)],
-        setSelect: [(plot) => (this.#isZoomed = plot.select.width > 0)],
+        setSelect: [
+          (plot) => {
+            this.#isZoomed = plot.select.width > 0;
+          },
+        ],
         drawAxes: [(plot) => this.#drawMarks(plot)],
       },
     };
   }
 
+  /** @param {number} tick */
   #sayX(tick) {
     if (this.how.isTime) return clockTime(tick * 1000);
     return Number.isInteger(tick) ? count(tick) : "";
   }
 
+  /** @param {ChartSeries} series @returns {import("uplot").Series} */
   #series({ colour, faint, dots, isDashed }) {
     const stroke = css(colour);
     return {
@@ -179,9 +203,10 @@ export class Chart {
     };
   }
 
+  /** @param {Plot} plot */
   #drawMarks(plot) {
     const { ctx: pen, bbox } = plot;
-    const [from, to] = [plot.scales.x.min, plot.scales.x.max];
+    const { min: from = -Infinity, max: to = Infinity } = plot.scales.x;
     const ratio = devicePixelRatio || 1;
     pen.save();
     pen.strokeStyle = css("--line-strong");
@@ -206,7 +231,7 @@ export class Chart {
     pen.restore();
   }
 
-  /** The values at the pointer, or the last ones. */
+  /** The values at the pointer, or the last ones. @param {number|null|undefined} index */
   #sayLegend(index) {
     if (this.how.hasLegend === false) return;
     const at = isKnown(index) ? index : null;
@@ -218,7 +243,7 @@ export class Chart {
         const value = at === null ? values.findLast(isKnown) : values[at];
         const sign = swatch(`var(${colour})`, isDashed);
         if (faint) sign.style.opacity = "0.45";
-        return h("span", {}, sign, label, h("b", {}, isKnown(value) ? show(value) : "–"));
+        return h("span", {}, sign, label, h("b", {}, said(value, show)));
       }),
       x !== null && h("span", {}, this.how.xLabel ?? "", h("b", {}, (this.how.showX ?? String)(x))),
     );
@@ -253,7 +278,7 @@ export class Chart {
               {},
               h("td", { class: "num" }, (this.how.showX ?? String)(x)),
               this.how.series.map(({ show = figure }, s) =>
-                h("td", { class: "num" }, isKnown(this.#data[s + 1][i]) ? show(this.#data[s + 1][i]) : "–"),
+                h("td", { class: "num" }, said(this.#data[s + 1][i], show)),
               ),
             ),
           ),
@@ -266,6 +291,7 @@ export class Chart {
 /**
  * The ends of the x axis. One too short for two different marks is made longer; of a single value uPlot makes a day, or
  * twice its step.
+ * @param {number[]} xs @param {number} from @param {number} to @param {boolean} [isTime]
  * @returns {[number, number]}
  */
 export function spanX(xs, from, to, isTime) {
@@ -276,15 +302,16 @@ export function spanX(xs, from, to, isTime) {
   return [middle - least / 2, middle + least / 2];
 }
 
-/** A logarithm knows only what is above 0. */
+/** A logarithm knows only what is above 0. @param {ChartData} data @returns {ChartData} */
 const positive = ([xs, ...series]) => [
   xs,
-  ...series.map((values) => values.map((value) => (value > 0 ? value : null))),
+  ...series.map((values) => values.map((value) => (isKnown(value) && value > 0 ? value : null))),
 ];
 
 /**
  * Series with points of their own on one x axis.
  * @param {Array<Map<number, number|null>>} series
+ * @returns {ChartData}
  */
 export function join(series) {
   const xs = [...new Set(series.flatMap((points) => [...points.keys()]))].sort((a, b) => a - b);

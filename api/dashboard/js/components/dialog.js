@@ -3,7 +3,11 @@
 import { h } from "../dom.js";
 import { t } from "../i18n.js";
 
-/** Opens a dialog with this content; it is gone when it is closed. */
+/**
+ * Opens a dialog with this content; it is gone when it is closed.
+ * @param {string} label
+ * @param {(close: () => void) => Node} build
+ */
 export function openDialog(label, build, className = "") {
   const dialog = h("dialog", { "aria-label": label, class: className });
   const close = () => dialog.close();
@@ -18,14 +22,15 @@ export function openDialog(label, build, className = "") {
 
 /**
  * Asks; gives the value of the choice, or null.
- * @param {{title: string, text?: any, choices: {label: string, value: string, kind?: string}[]}} question
+ * @param {{title: string, text?: Child, choices: {label: string, value: string, kind?: string}[]}} question
  * @returns {Promise<string|null>}
  */
 export function askWhich({ title, text, choices }) {
   return new Promise((resolve) => {
+    /** @type {string|null} */
     let chosen = null;
     const dialog = openDialog(title, (close) => {
-      const choose = (value) => {
+      const choose = (/** @type {string} */ value) => {
         chosen = value;
         close();
       };
@@ -49,9 +54,14 @@ export function askWhich({ title, text, choices }) {
   });
 }
 
-/** Asks for a number; gives it, or null. */
+/**
+ * Asks for a number; gives it, or null.
+ * @param {{title: string, text: Child, value: number, min: number, max: number, action: string}} question
+ * @returns {Promise<number|null>}
+ */
 export function askNumber({ title, text, value, min, max, action }) {
   return new Promise((resolve) => {
+    /** @type {number|null} */
     let given = null;
     const input = h("input", {
       class: "input",
@@ -65,7 +75,7 @@ export function askNumber({ title, text, value, min, max, action }) {
       autofocus: true,
     });
     const dialog = openDialog(title, (close) => {
-      const submit = (event) => {
+      const submit = (/** @type {Event} */ event) => {
         event.preventDefault();
         if (!input.reportValidity()) return;
         given = input.valueAsNumber;

@@ -5,7 +5,7 @@ import { isKnown, UNKNOWN } from "../format.js";
 import { t } from "../i18n.js";
 import { gpuAddress } from "../router.js";
 
-/** The word before the numbers. */
+/** The word before the numbers. @param {unknown[]} numbers */
 const before = (numbers) => t(numbers.length === 1 ? "gpu.n" : "gpus.n", { n: "" }).trim();
 
 /** GPU 8, GPUs 0–5: for numbers that are text already. @param {string} numbers */
@@ -14,12 +14,15 @@ export const gpusCalled = (numbers) => t(/^[^,–]*$/.test(numbers) ? "gpu.n" : 
 /** GPU 8, GPUs 0, 1. @param {number[]} numbers */
 export const gpuNames = (numbers) => (numbers.length ? `${before(numbers)} ${numbers.join(", ")}` : UNKNOWN);
 
+/** GPU 8; one whose number is not known has a dash. @param {number|string|null} id */
+export const gpuName = (id) => t("gpu.n", { n: id ?? UNKNOWN });
+
 /** How many are wanted. @param {number} count */
 export const gpusWanted = (count) => t(count === 1 ? "gpus.wanted.one" : "gpus.wanted", { n: count });
 
-/** The same with links, or what is wanted while there are none. @param {any} task */
+/** The same with links, or what is wanted while there are none. @param {API.Row} task @returns {Child} */
 export function gpuLinks(task) {
   if (!task.gpu_ids.length) return h("span", { class: "faint" }, gpusWanted(task.gpu_count));
-  const link = (id) => (isKnown(id) ? h("a", { href: gpuAddress(id) }, id) : UNKNOWN);
+  const link = (/** @type {number|null} */ id) => (isKnown(id) ? h("a", { href: gpuAddress(id) }, id) : UNKNOWN);
   return [before(task.gpu_ids), " ", task.gpu_ids.map((id, i) => [i > 0 && ", ", link(id)])];
 }

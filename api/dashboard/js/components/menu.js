@@ -4,7 +4,9 @@ import { h } from "../dom.js";
 import { t } from "../i18n.js";
 import { icon } from "../icons.js";
 
-/** @param {() => {label: string, icon: string, run: () => void, danger?: boolean}[]} choices asked when it opens */
+/** @typedef {{label: string, icon: import("../icons.js").IconName, run: () => void, danger?: boolean}} Choice */
+
+/** @param {string} label @param {() => Choice[]} choices asked when it opens */
 export function menuButton(label, choices) {
   const button = h(
     "button",
@@ -19,13 +21,15 @@ export function menuButton(label, choices) {
   return button;
 }
 
+/** @param {HTMLElement} button @param {Choice[]} choices */
 function open(button, choices) {
   const close = () => {
     menu.remove();
     removeEventListener("scroll", close, true);
     document.removeEventListener("pointerdown", leave, true);
   };
-  const leave = (event) => menu.contains(event.target) || close();
+  const leave = (/** @type {PointerEvent} */ { target }) =>
+    (target instanceof Node && menu.contains(target)) || close();
   const items = choices.map((choice) => {
     const run = () => {
       close();
@@ -40,7 +44,7 @@ function open(button, choices) {
   });
   const menu = h("div", { class: "menu", role: "menu" }, items);
   menu.addEventListener("keydown", (event) => {
-    const at = items.indexOf(document.activeElement);
+    const at = items.indexOf(/** @type {HTMLButtonElement} */ (document.activeElement));
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (step) items[(at + step + items.length) % items.length].focus();
     else if (event.key === "Escape" || event.key === "Tab") {

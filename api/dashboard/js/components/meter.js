@@ -8,12 +8,19 @@ export function meter(label) {
   const fill = h("i");
   const element = h(
     "span",
-    { class: "meter", role: "meter", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": 0 },
+    {
+      class: "meter",
+      role: "meter",
+      "aria-label": label,
+      "aria-valuemin": 0,
+      "aria-valuemax": 100,
+      "aria-valuenow": 0,
+    },
     fill,
   );
   return {
     element,
-    /** @param {number|null} value @param {string} [level] warn, bad, ok or idle */
+    /** @param {number|null|undefined} value @param {string|null} [level] warn, bad, ok or idle */
     update(value, level) {
       const known = isKnown(value);
       const percent = known ? Math.min(100, Math.max(0, value)) : 0;

@@ -3,11 +3,12 @@
 import { h } from "../dom.js";
 
 // The page names the style sheet where uPlot could be fetched at install time.
-const style = document.querySelector("meta[name=charts]")?.content;
+const style = /** @type {HTMLMetaElement|null} */ (document.querySelector("meta[name=charts]"))?.content;
 
 /** Whether charts can be drawn; where not, there are tables. */
 export const canPlot = Boolean(style);
 
+/** @type {Promise<typeof import("uplot")>|null} */
 let loading = null;
 
 /** uPlot's constructor. What failed is tried again by the next call. */

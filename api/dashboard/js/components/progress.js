@@ -7,19 +7,19 @@ import { meter } from "./meter.js";
 import { isSpoiled } from "./status.js";
 
 /** The colour of a bar by the status of its task. */
+/** @type {Partial<Record<API.TaskStatus, string>>} */
 export const LEVELS = { completed: "ok", failed: "bad", stopped: "idle", stopping: "warn" };
 
-/** What stands beside the bar: time left while it runs, the stage where there is no time yet. */
+/** What stands beside the bar: time left while it runs, the stage where there is no time yet. @param {API.TaskStatus} status @param {API.Progress} progress */
 function timeLeft(status, progress) {
-  if (status === "running" && isKnown(progress?.eta_seconds))
-    return t("left", { time: duration(progress.eta_seconds) });
-  if (status === "running" && progress?.stage) return word("stage", progress.stage);
+  if (status === "running" && isKnown(progress.eta_seconds)) return t("left", { time: duration(progress.eta_seconds) });
+  if (status === "running" && progress.stage) return word("stage", progress.stage);
   return "";
 }
 
-/** 66 / 120 */
+/** 66 / 120 @param {API.Progress} progress */
 export function stepsOf(progress) {
-  if (!isKnown(progress?.current_step)) return "";
+  if (!isKnown(progress.current_step)) return "";
   return t("steps", {
     step: count(progress.current_step),
     total: isKnown(progress.total_steps) ? count(progress.total_steps) : UNKNOWN,
@@ -32,10 +32,11 @@ export function progressBar() {
   const element = h("div", { class: "progress" }, h("div", { class: "figures" }, value, middle, left), bar.element);
   return {
     element,
+    /** @param {API.TaskStatus} status @param {API.Progress} progress @param {API.Metrics} metrics */
     update(status, progress, metrics) {
-      const level = metrics && isSpoiled({ metrics }) ? "warn" : LEVELS[status];
-      bar.update(progress?.overall_progress ?? (status === "queued" ? 0 : null), level);
-      setText(value, percent(progress?.overall_progress));
+      const level = isSpoiled({ metrics }) ? "warn" : LEVELS[status];
+      bar.update(progress.overall_progress ?? (status === "queued" ? 0 : null), level);
+      setText(value, percent(progress.overall_progress));
       setText(middle, stepsOf(progress));
       setText(left, timeLeft(status, progress));
     },

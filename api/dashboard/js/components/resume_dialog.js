@@ -9,7 +9,7 @@ import { note } from "./status.js";
 
 /**
  * Asks, and resumes it; a refusal is shown in the dialog, which stays.
- * @param {any} task its details
+ * @param {API.Task} task its details
  * @returns {Promise<boolean>} whether it was resumed
  */
 export function askResume(task) {
@@ -20,11 +20,12 @@ export function askResume(task) {
   });
 }
 
+/** @param {API.Task} task @param {() => void} close @param {() => void} done */
 function form(task, close, done) {
   const [checkpoint, epochs, gpus] = [checkpointField(task), epochsField(task), gpuField()];
   const problem = h("div", { "aria-live": "assertive" });
   const go = h("button", { class: "button primary", type: "submit" }, t("resume"));
-  const submit = async (event) => {
+  const submit = async (/** @type {Event} */ event) => {
     event.preventDefault();
     go.disabled = true;
     try {
@@ -55,6 +56,7 @@ function form(task, close, done) {
   );
 }
 
+/** @param {unknown} error */
 function sayRefusal(error) {
   if (!(error instanceof Refused)) return h("p", {}, t("error.unreachable"));
   return error.errors.length
@@ -62,12 +64,13 @@ function sayRefusal(error) {
     : h("p", { class: "foreign" }, error.message);
 }
 
-/** Those that are whole, the newest first. */
+/** Those that are whole, the newest first. @param {API.Task} task */
 export const wholeCheckpoints = (task) =>
   task.checkpoints
     .filter(({ is_complete: isComplete }) => isComplete)
-    .sort((a, b) => b.created_at.localeCompare(a.created_at) || b.step - a.step);
+    .sort((a, b) => b.created_at.localeCompare(a.created_at) || (b.step ?? 0) - (a.step ?? 0));
 
+/** @param {API.Task} task */
 function checkpointField(task) {
   const choices = wholeCheckpoints(task);
   const latest = choices.find(({ is_latest: isLatest }) => isLatest) ?? choices[0];
@@ -90,6 +93,7 @@ function checkpointField(task) {
   };
 }
 
+/** @param {API.Task} task */
 function epochsField(task) {
   const planned = task.plan.epochs;
   const isOver = task.status === "completed";
@@ -121,13 +125,22 @@ function epochsField(task) {
   };
 }
 
+const GPU_CHOICES = /** @type {const} */ (["same", "any", "these"]);
+
 function gpuField() {
   const choice = h(
     "select",
     { class: "input", id: "resume-gpus" },
-    ["same", "any", "these"].map((value) => h("option", { value }, t(`resume.gpus.${value}`))),
+    GPU_CHOICES.map((value) => h("option", { value }, t(`resume.gpus.${value}`))),
   );
-  const number = h("input", { class: "input", type: "number", min: 1, step: 1, value: 1, "aria-label": t("gpu.count") });
+  const number = h("input", {
+    class: "input",
+    type: "number",
+    min: 1,
+    step: 1,
+    value: 1,
+    "aria-label": t("gpu.count"),
+  });
   const names = h("input", {
     class: "input",
     type: "text",
@@ -137,10 +150,7 @@ function gpuField() {
     title: t("resume.gpus.form"),
   });
   const show = () => {
-    for (const [input, value] of [
-      [number, "any"],
-      [names, "these"],
-    ]) {
+    for (const [value, input] of Object.entries({ any: number, these: names })) {
       input.hidden = input.disabled = choice.value !== value;
       input.required = choice.value === value;
     }
@@ -156,7 +166,7 @@ function gpuField() {
     ),
     body() {
       if (choice.value === "any") return { gpu_count: number.valueAsNumber };
-      if (choice.value === "these") return { gpu_ids: names.value.match(/\d+/g).map(Number) };
+      if (choice.value === "these") return { gpu_ids: names.value.match(/\d+/g)?.map(Number) };
       return {};
     },
   };

@@ -6,6 +6,7 @@ const sized = new ResizeObserver((entries) => {
   for (const { target } of entries) look(target.closest("[data-scrolls]"));
 });
 
+/** @param {HTMLElement|null} area */
 function look(area) {
   if (!area) return;
   const isCut = area.scrollHeight > area.clientHeight + 1 || area.scrollWidth > area.clientWidth + 1;

@@ -1,30 +1,32 @@
 // One of a few.
 
-import { h, setAttribute, setText } from "../dom.js";
+import { h, setAttribute } from "../dom.js";
 
 /**
+ * @template {string} Value
  * @param {string} label
- * @param {{value: string, label: any}[]} choices
- * @param {string} chosen
- * @param {(value: string) => void} choose
+ * @param {readonly {value: Value, label: Child}[]} choices
+ * @param {Value|""} chosen
+ * @param {(value: Value) => void} choose
  */
 export function segments(label, choices, chosen, choose) {
-  const counts = new Map();
-  const buttons = choices.map((choice) => {
-    const number = h("span", { class: "count" });
-    counts.set(choice.value, number);
-    return h(
+  const buttons = choices.map((choice) =>
+    h(
       "button",
-      { type: "button", data: { value: choice.value }, on: { click: () => select(choice.value, true) } },
+      { type: "button", data: { value: choice.value }, on: { click: () => pick(choice.value) } },
       choice.label,
-      number,
-    );
-  });
+    ),
+  );
   const element = h("div", { class: "segments", role: "group", "aria-label": label }, buttons);
-  function select(value, isChoice = false) {
+  /** @param {Value|""} value */
+  function select(value) {
     for (const button of buttons) setAttribute(button, "aria-pressed", String(button.dataset.value === value));
-    if (isChoice) choose(value);
+  }
+  /** @param {Value} value */
+  function pick(value) {
+    select(value);
+    choose(value);
   }
   select(chosen);
-  return { element, select, setCount: (value, text) => counts.has(value) && setText(counts.get(value), text) };
+  return { element, buttons, select };
 }

@@ -4,18 +4,25 @@ import { h } from "../dom.js";
 
 const GAP_FACTOR = 4;
 
+/** A value that is known at a time. @typedef {[time: number, value: number]} Known */
+/** By time in seconds; null: nothing was read. @typedef {[time: number, value: number|null]} TimePoint */
+
+/** @param {Element} element */
+const lineOf = (element) => (element instanceof HTMLCanvasElement ? element.sparkline : undefined);
+
 const seen = new IntersectionObserver((entries) => {
-  for (const entry of entries) entry.target.sparkline?.setVisible(entry.isIntersecting);
+  for (const entry of entries) lineOf(entry.target)?.setVisible(entry.isIntersecting);
 });
 const sized = new ResizeObserver((entries) => {
-  for (const entry of entries) entry.target.sparkline?.invalidate();
+  for (const entry of entries) lineOf(entry.target)?.invalidate();
 });
 
 // Drawn at once: what is printed does not wait for the next frame.
 addEventListener("themechange", () => {
-  for (const canvas of document.querySelectorAll(".sparkline")) canvas.sparkline?.draw();
+  for (const canvas of document.querySelectorAll(".sparkline")) lineOf(canvas)?.draw();
 });
 
+/** @type {Set<Sparkline>} */
 const waiting = new Set();
 let isScheduled = false;
 
@@ -26,6 +33,7 @@ function draw() {
 }
 
 export class Sparkline {
+  /** @type {TimePoint[]} */
   #points = [];
   #isVisible = false;
   #from = 0;
@@ -45,7 +53,7 @@ export class Sparkline {
   }
 
   /**
-   * @param {Array<[number, number|null]>} points by time in seconds
+   * @param {TimePoint[]} points
    * @param {number} from the time at the left edge
    * @param {number} to the time at the right edge
    */
@@ -56,6 +64,7 @@ export class Sparkline {
     this.invalidate();
   }
 
+  /** @param {boolean} isVisible */
   setVisible(isVisible) {
     this.#isVisible = isVisible;
     this.invalidate();
@@ -82,19 +91,33 @@ export class Sparkline {
     if (!width || !height) return;
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
     const pen = canvas.getContext("2d");
+    if (!pen) return;
     pen.clearRect(0, 0, width, height);
-    const known = this.#points.filter(([, value]) => value !== null);
+    const known = this.#points.filter(isRead);
     if (known.length < 2) return;
     const top = this.top ?? Math.max(...known.map(([, value]) => value)) * 1.1;
     const stroke = 1.4 * ratio;
-    const x = (time) => ((time - this.#from) / (this.#to - this.#from || 1)) * width;
-    const y = (value) => height - stroke - (Math.min(value, top) / (top || 1)) * (height - 2 * stroke);
+    const x = (/** @type {number} */ time) => ((time - this.#from) / (this.#to - this.#from || 1)) * width;
+    const y = (/** @type {number} */ value) =>
+      height - stroke - (Math.min(value, top) / (top || 1)) * (height - 2 * stroke);
     const colour = getComputedStyle(canvas).getPropertyValue(this.colour).trim();
-    for (const part of parts(this.#points)) trace(pen, part, x, y, height, stroke, colour);
+    const look = { height, stroke, colour };
+    for (const part of parts(this.#points))
+      trace(
+        pen,
+        part.map(([time, value]) => [x(time), y(value)]),
+        look,
+      );
   }
 }
 
-/** The line breaks where nothing was read: at a null, and where far more time lies between two points than usual. */
+/** @param {TimePoint} point @returns {point is Known} */
+const isRead = (point) => point[1] !== null;
+
+/**
+ * The line breaks where nothing was read: at a null, and where far more time lies between two points than usual.
+ * @param {TimePoint[]} points
+ */
 function parts(points) {
   const steps = points
     .slice(1)
@@ -102,26 +125,33 @@ function parts(points) {
     .sort((a, b) => a - b);
   const longest = (steps[steps.length >> 1] || 1) * GAP_FACTOR;
   const found = [];
+  /** @type {Known[]} */
   let part = [];
-  let before = null;
+  let before = -Infinity;
   for (const point of points) {
-    if (point[1] === null || (before !== null && point[0] - before > longest)) {
+    if (!isRead(point) || point[0] - before > longest) {
       if (part.length) found.push(part);
       part = [];
     }
-    if (point[1] !== null) part.push(point);
+    if (isRead(point)) part.push(point);
     before = point[0];
   }
   if (part.length) found.push(part);
   return found;
 }
 
-function trace(pen, part, x, y, height, stroke, colour) {
+/**
+ * @param {CanvasRenderingContext2D} pen
+ * @param {number[][]} part places in pixels, one at least
+ * @param {{height: number, stroke: number, colour: string}} look
+ */
+function trace(pen, part, { height, stroke, colour }) {
   const line = new Path2D();
-  part.forEach(([time, value], i) => (i ? line.lineTo(x(time), y(value)) : line.moveTo(x(time), y(value))));
+  // The first point of a path is where it begins, whatever is asked for.
+  for (const [x, y] of part) line.lineTo(x, y);
   const area = new Path2D(line);
-  area.lineTo(x(part.at(-1)[0]), height);
-  area.lineTo(x(part[0][0]), height);
+  area.lineTo(part[part.length - 1][0], height);
+  area.lineTo(part[0][0], height);
   pen.fillStyle = colour;
   pen.globalAlpha = 0.13;
   pen.fill(area);

@@ -4,6 +4,9 @@ import { h, setAttribute, setText } from "../dom.js";
 import { t, word } from "../i18n.js";
 import { icon } from "../icons.js";
 
+/** A tone, and an icon. @typedef {[string, import("../icons.js").IconName]} Look */
+
+/** @type {Record<API.TaskStatus, Look>} */
 const TASK = {
   queued: ["idle", "clock"],
   starting: ["run", "spin"],
@@ -14,6 +17,7 @@ const TASK = {
   failed: ["bad", "cross"],
 };
 
+/** @type {Record<API.GPUStatus, Look>} */
 const GPU = {
   available: ["ok", "check"],
   training: ["run", "play"],
@@ -24,40 +28,55 @@ const GPU = {
   unknown: ["warn", "question"],
 };
 
+/** A newer service may have others. @type {{task: Record<string, Look>, gpu: Record<string, Look>}} */
 const KINDS = { task: TASK, gpu: GPU };
 
-/** Statuses of a task after which nothing changes by itself. */
+/** Statuses of a task after which nothing changes by itself. @param {string|null} status */
 export const isFinished = (status) => status === "completed" || status === "stopped" || status === "failed";
 
-/** Whether its latest loss was no number: what it learned since is worth nothing, however far it is. */
-export const isSpoiled = ({ metrics }) => metrics.nan_steps > 0 && metrics.current_loss === null;
+/**
+ * Whether its latest loss was no number: what it learned since is worth nothing, however far it is.
+ * @param {{metrics: API.Metrics}} task
+ */
+export const isSpoiled = ({ metrics }) => (metrics.nan_steps ?? 0) > 0 && metrics.current_loss === null;
 
 /** Says so beside the status. */
 export const spoiledChip = () =>
-  h("span", { class: "spoiled chip", data: { tone: "warn" }, title: t("nan.last"), hidden: true }, icon("warn"), t("nan.chip"));
+  h(
+    "span",
+    { class: "spoiled chip", data: { tone: "warn" }, title: t("nan.last"), hidden: true },
+    icon("warn"),
+    t("nan.chip"),
+  );
 
+/** @param {"task"|"gpu"} kind @param {string} status */
 export const toneOf = (kind, status) => (KINDS[kind][status] ?? ["idle"])[0];
 
 /** @param {"task"|"gpu"} kind */
 export function statusChip(kind) {
   const text = h("span");
-  const element = h("span", { class: "status chip" }, icon("circle"), text);
-  let shown = null;
+  let sign = icon("circle");
+  const element = h("span", { class: "status chip" }, sign, text);
+  let shown = "";
   return {
     element,
+    /** @param {string} status */
     update(status) {
       if (status === shown) return;
       shown = status;
       const [tone, name] = KINDS[kind][status] ?? ["idle", "question"];
       setAttribute(element, "data-tone", tone);
-      element.firstChild.replaceWith(icon(name, name === "spin" ? "spin" : ""));
+      const next = icon(name, name === "spin" ? "spin" : "");
+      sign.replaceWith(next);
+      sign = next;
       setText(text, word(kind, status));
     },
   };
 }
 
-/** Something that has to be said: `bad`, `warn`, `idle`, `ok` or `run`. */
+const SIGNS = /** @type {const} */ ({ bad: "cross", warn: "warn", ok: "check", run: "play", idle: "help" });
+
+/** Something that has to be said. @param {keyof typeof SIGNS} tone @param {...Child} content */
 export function note(tone, ...content) {
-  const name = { bad: "cross", warn: "warn", ok: "check", run: "play", idle: "help" }[tone];
-  return h("div", { class: "note", data: { tone } }, icon(name), h("div", { class: "grow" }, content));
+  return h("div", { class: "note", data: { tone } }, icon(SIGNS[tone]), h("div", { class: "grow" }, content));
 }

@@ -3,12 +3,14 @@
 import { h } from "../dom.js";
 import { scrollable } from "./scroll.js";
 
+/** @typedef {{label: string, isNumber?: boolean}} Head */
+
 /**
- * @param {{label: string, isNumber?: boolean}[]|null} heads
+ * @param {Head[]|null} heads
  * @param {HTMLElement[]} rows
  */
 export function table(heads, rows, className = "") {
-  const head = ({ label, isNumber }) => h("th", { class: isNumber ? "num" : null }, label);
+  const head = (/** @type {Head} */ { label, isNumber }) => h("th", { class: isNumber ? "num" : null }, label);
   const content = h(
     "table",
     { class: `table ${className}` },

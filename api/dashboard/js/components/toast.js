@@ -1,18 +1,19 @@
 // Short news in a corner; read out politely.
 
+import { Refused, Unreachable } from "../api.js";
 import { h } from "../dom.js";
 import { t } from "../i18n.js";
 import { icon } from "../icons.js";
-import { Unreachable } from "../api.js";
 
 const SHOWN_MS = { ok: 4000, bad: 12_000 };
 
 const region = h("div", { class: "toasts", role: "status", "aria-live": "polite" });
 document.body.append(region);
 
-/** @param {"ok"|"bad"} tone */
+/** @param {"ok"|"bad"} tone @param {...Child} content */
 export function toast(tone, ...content) {
-  const close = () => element.remove();
+  const close = () => void element.remove();
+  /** @type {HTMLElement} */
   const element = h(
     "div",
     { class: "toast", data: { tone } },
@@ -24,19 +25,24 @@ export function toast(tone, ...content) {
   setTimeout(close, SHOWN_MS[tone]);
 }
 
-/** What went wrong, in the service's words. */
+/** What went wrong, in the service's words. @param {unknown} error */
 export function toastError(error) {
   toast("bad", sayError(error));
 }
 
+/** @param {unknown} error */
 function sayError(error) {
   if (error instanceof Unreachable) return t("error.unreachable");
-  return error.errors?.length
-    ? `${error.message} ${error.errors.map((each) => each.message).join(" ")}`
-    : error.message;
+  if (error instanceof Refused) return [error.message, ...error.errors.map((each) => each.message)].join(" ");
+  return error instanceof Error ? error.message : String(error);
 }
 
-/** Runs what a button does; a failure is told. @returns what it gave, or undefined */
+/**
+ * Runs what a button does; a failure is told.
+ * @template T
+ * @param {() => T|Promise<T>} action
+ * @returns {Promise<T|undefined>} what it gave, or undefined
+ */
 export async function attempt(action) {
   try {
     return await action();

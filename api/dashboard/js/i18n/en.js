@@ -265,7 +265,8 @@ export const words = {
   nan: "{n} steps had a loss that is no number.",
   "nan.chip": "loss is NaN",
   "nan.last": "Its latest loss was no number (NaN)",
-  "nan.remedy": "What it has learned since is worth nothing: go back to a checkpoint from before, with a lower learning rate.",
+  "nan.remedy":
+    "What it has learned since is worth nothing: go back to a checkpoint from before, with a lower learning rate.",
   started: "started",
   created: "created",
   ended: "ended",

@@ -65,8 +65,8 @@ export const said = {
   out_of_sight: "从这里看不到它的情况：{why}。既不会结束它，也不会让出它的 GPU。",
   nobody_looks: "它是在 {node} 的 {root} 下启动的，现在没有服务在看管那里",
   stop_not_noted: "停止正在执行，数据库可写后才会记录：{why}",
-  stray: "数据库不认识的 {attempt} 在上面运行（进程 {pids}）：POST /api/v1/system/strays/{attempt}/stop 可结束它",
-  stray_supervisor: "数据库不认识的 {attempt} 在上面运行（其监管进程）：POST /api/v1/system/strays/{attempt}/stop 可结束它",
+  stray: "数据库不认识的 {attempt} 在上面运行（进程 {pids}）：POST {address} 可结束它",
+  stray_supervisor: "数据库不认识的 {attempt} 在上面运行（其监管进程）：POST {address} 可结束它",
 
   // Why it failed.
   cuda_memory_detail: "显存不足：{line}",

@@ -26,13 +26,13 @@ export function banners(app) {
     const isStale = app.isStale();
     stale.hidden = !isStale || !lost.hidden;
     document.body.classList.toggle("old", isStale);
-    if (isStale) setText(staleText, t("stale.all", { age: duration(ageOfReadings(snapshot)) }));
+    if (snapshot && isStale) setText(staleText, t("stale.all", { age: duration(ageOfReadings(snapshot)) }));
   }
 
   function showLost() {
     const { state, retryAt } = connection.value;
     lost.hidden = state !== "lost";
-    if (state === "lost") {
+    if (retryAt !== null) {
       const time = duration(Math.max(0, (retryAt - Date.now()) / 1000));
       setText(lostText, t("lost", { age: duration(ageOf(machine.value?.timestamp)), time }));
     }

@@ -1,17 +1,19 @@
 // The bar on top: where one is, whether the connection lives, language and colours.
 
-import { h, fill, setAttribute, setText } from "../dom.js";
+import { fill, h, setAttribute, setText } from "../dom.js";
 import { language, switchLanguage, t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { remember } from "../settings.js";
 import { connection } from "../stream.js";
 import { openHelp } from "./help.js";
 
-const ENTRIES = [
-  { name: "machine", address: "#/", icon: "gpu", also: ["gpu"] },
-  { name: "tasks", address: "#/tasks", icon: "list", also: ["task"] },
-  { name: "start", address: "#/start", icon: "plus", also: [] },
-];
+/** @typedef {import("../router.js").Place["name"]} ScreenName */
+
+const ENTRIES = /** @type {const} */ ([
+  { name: "machine", address: "#/", icon: "gpu", also: "gpu" },
+  { name: "tasks", address: "#/tasks", icon: "list", also: "task" },
+  { name: "start", address: "#/start", icon: "plus", also: null },
+]);
 
 /** @param {import("../main.js").App} app */
 export function bar(app) {
@@ -28,7 +30,12 @@ export function bar(app) {
   const element = h(
     "header",
     { class: "bar" },
-    h("a", { class: "brand", href: "#/", "aria-label": "Diffusion-Pipe" }, h("img", { src: iconURL(), alt: "" }), h("span", {}, "Diffusion-Pipe")),
+    h(
+      "a",
+      { class: "brand", href: "#/", "aria-label": "Diffusion-Pipe" },
+      h("img", { src: iconURL(), alt: "" }),
+      h("span", {}, "Diffusion-Pipe"),
+    ),
     h("nav", { class: "nav", "aria-label": t("nav") }, links),
     h(
       "div",
@@ -67,16 +74,18 @@ export function bar(app) {
   }
   return {
     element,
+    /** @param {ScreenName} name */
     mark(name) {
-      links.forEach((link, i) =>
-        setAttribute(link, "aria-current", ENTRIES[i].name === name || ENTRIES[i].also.includes(name) ? "page" : null),
-      );
+      for (const [i, entry] of ENTRIES.entries()) {
+        setAttribute(links[i], "aria-current", entry.name === name || entry.also === name ? "page" : null);
+      }
     },
   };
 }
 
-const iconURL = () => document.querySelector("link[rel=icon]").href;
+const iconURL = () => /** @type {HTMLLinkElement} */ (document.querySelector("link[rel=icon]")).href;
 
+/** @param {HTMLElement} button */
 function showTheme(button) {
   const other = document.documentElement.dataset.theme === "light" ? "dark" : "light";
   fill(button, icon(other === "light" ? "sun" : "moon"));
@@ -84,6 +93,7 @@ function showTheme(button) {
   button.setAttribute("aria-label", t(`theme.${other}`));
 }
 
+/** @param {import("../main.js").App} app */
 function connectionSign(app) {
   const words = h("span", { class: "words" });
   const element = h(

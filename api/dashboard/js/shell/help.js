@@ -4,6 +4,7 @@ import { openDialog } from "../components/dialog.js";
 import { h } from "../dom.js";
 import { t } from "../i18n.js";
 
+/** @type {[string[], WordKey][]} */
 const KEYS = [
   [["g", "m"], "keys.machine"],
   [["g", "t"], "keys.tasks"],

@@ -1,12 +1,13 @@
 // Paper is white: while the page is printed it wears its light colours, and charts are drawn in them.
 
 const paper = matchMedia("print");
+/** @type {string|null} */
 let before = null;
 
 function dress() {
   const root = document.documentElement;
   if (paper.matches && before === null) {
-    before = root.dataset.theme;
+    before = root.dataset.theme ?? "dark";
     root.dataset.theme = "light";
   } else if (!paper.matches && before !== null) {
     root.dataset.theme = before;

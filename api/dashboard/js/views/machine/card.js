@@ -1,11 +1,12 @@
 // A GPU as a card: four readings with bars and lines, the task on it, who holds its memory, what is wrong with it.
 
 import { api } from "../../api.js";
-import { h, setAttribute, setText } from "../../dom.js";
-import { t } from "../../i18n.js";
+import { gpuName } from "../../components/gpus.js";
 import { meter } from "../../components/meter.js";
 import { Sparkline } from "../../components/sparkline.js";
 import { statusChip, toneOf } from "../../components/status.js";
+import { h, setAttribute, setText } from "../../dom.js";
+import { t } from "../../i18n.js";
 import { machine, now } from "../../machine.js";
 import { gpuAddress } from "../../router.js";
 import { condition } from "./condition.js";
@@ -22,6 +23,7 @@ const DETAILS_SECONDS = 60;
 const DETAILS_SECONDS_EACH = 8;
 const PAGE_POINTS = 300;
 
+/** @param {import("./readings.js").Reading} reading */
 function readingRow(reading) {
   const [value, whole] = [h("b"), h("span", { class: "faint small" })];
   const bar = meter(reading.label);
@@ -41,6 +43,7 @@ function readingRow(reading) {
   return {
     element,
     close: () => line.close(),
+    /** @param {API.GPU} gpu @param {History} history */
     update(gpu, history) {
       setText(value, reading.value(gpu));
       setText(whole, reading.whole(gpu));
@@ -52,12 +55,12 @@ function readingRow(reading) {
   };
 }
 
-/** Its status with the reason, but not the seconds and megabytes in it, which change all the time. */
+/** Its status with the reason, but not the seconds and megabytes in it, which change all the time. @param {API.GPU} gpu */
 const statusOf = (gpu) => `${gpu.status} ${gpu.current_task?.task_id} ${gpu.status_reason?.replace(/[\d,]+/g, "")}`;
 
 /**
- * @param {any} first the GPU as it is now
- * @param {string} range of the lines
+ * @param {API.GPU} first as it is now
+ * @param {import("./history.js").Range} range of the lines
  * @param {{isPage?: boolean, drawn?: (history: History) => void}} [how] `drawn`: told of its lines when they move on
  */
 export function gpuCard(first, range, { isPage = false, drawn = () => {} } = {}) {
@@ -72,16 +75,14 @@ export function gpuCard(first, range, { isPage = false, drawn = () => {} } = {})
   const title = h(
     "h2",
     {},
-    isPage
-      ? t("gpu.n", { n: first.gpu_id })
-      : h("a", { href: gpuAddress(first.gpu_id) }, t("gpu.n", { n: first.gpu_id })),
+    isPage ? gpuName(first.gpu_id) : h("a", { href: gpuAddress(first.gpu_id) }, gpuName(first.gpu_id)),
   );
   const name = h("p", { class: "faint small clip" });
   const why = condition(isPage);
   const rows = READINGS.map(readingRow);
   const element = h(
     "article",
-    { class: "panel gpu-card", "aria-label": t("gpu.n", { n: first.gpu_id }) },
+    { class: "panel gpu-card", "aria-label": gpuName(first.gpu_id) },
     h("header", {}, h("div", { class: "grow" }, title, name), age.element, chip.element),
     h(
       "div",
@@ -98,13 +99,16 @@ export function gpuCard(first, range, { isPage = false, drawn = () => {} } = {})
   );
   let gpu = first;
   let askedAt = -Infinity;
-  let askedStatus = null;
+  let askedStatus = "";
   let isSettled = true;
+  /** @type {API.GPUHealth|null} */
   let health = null;
 
   function isDue() {
     const age = (performance.now() - askedAt) / 1000;
-    const rest = isSettled ? Math.max(DETAILS_SECONDS, DETAILS_SECONDS_EACH * (machine.value?.gpus.length ?? 0)) : PROCESSES_SECONDS;
+    const rest = isSettled
+      ? Math.max(DETAILS_SECONDS, DETAILS_SECONDS_EACH * (machine.value?.gpus.length ?? 0))
+      : PROCESSES_SECONDS;
     return askedStatus !== statusOf(gpu) || age > rest;
   }
 
@@ -130,6 +134,7 @@ export function gpuCard(first, range, { isPage = false, drawn = () => {} } = {})
   history.load(redraw);
   return {
     element,
+    /** @param {API.GPU} reading */
     update(reading) {
       gpu = reading;
       history.add(gpu);

@@ -1,12 +1,12 @@
 // Why a GPU is in its status, what is wrong with it, and what to do.
 
-import { fill, h } from "../../dom.js";
-import { t, tell } from "../../i18n.js";
 import { prose } from "../../components/prose.js";
 import { note } from "../../components/status.js";
+import { fill, h } from "../../dom.js";
+import { t, tell, word } from "../../i18n.js";
 import { machine } from "../../machine.js";
 
-const TONES = { degraded: "warn", unhealthy: "bad" };
+const TONES = /** @type {const} */ ({ healthy: "idle", unknown: "idle", degraded: "warn", unhealthy: "bad" });
 /** Statuses of a GPU whose task says by itself who holds it. */
 const HELD = ["training", "preprocessing", "busy"];
 
@@ -16,7 +16,7 @@ export function condition(isAlone) {
   let drawn = "";
   return {
     element,
-    /** @param {any} gpu its reading @param {any} health of its details, or null while they are not known */
+    /** @param {API.GPU} gpu @param {API.GPUHealth|null} health of its details, or null while they are not known */
     update(gpu, health) {
       const reason = reasonOf(gpu, isAlone);
       const found = !health || health.verdict === "healthy" ? null : health;
@@ -31,6 +31,7 @@ export function condition(isAlone) {
   };
 }
 
+/** @param {API.GPU} gpu @param {boolean} isAlone */
 function reasonOf(gpu, isAlone) {
   if (gpu.current_task && HELD.includes(gpu.status)) return "";
   const reason = gpu.status_reason ?? "";
@@ -38,19 +39,22 @@ function reasonOf(gpu, isAlone) {
   return tell(reason, gpu.status_reason_code);
 }
 
+/** @param {API.GPUHealth} health */
 const reasonsOf = (health) => health.reasons.map((reason, i) => tell(reason, health.reason_codes[i]));
 
-/** It cannot be read: the status says why, and by the second for how long. */
+/** It cannot be read: the status says why, and by the second for how long. @param {string} reason @param {API.GPUHealth} health */
 const unknownNote = (reason, health) => note("warn", h("p", {}, prose(reason)), actions(health));
 
+/** @param {API.GPUHealth} health */
 const healthNote = (health) =>
   note(
-    TONES[health.verdict] ?? "idle",
-    h("strong", {}, t(`health.${health.verdict}`)),
+    TONES[health.verdict],
+    h("strong", {}, word("health", health.verdict)),
     reasonsOf(health).map((reason) => h("p", {}, prose(reason))),
     actions(health),
   );
 
+/** @param {API.GPUHealth} health @returns {Child} */
 const actions = (health) =>
   health.suggested_actions.length > 0 && [
     h("p", { class: "what-to-do" }, t("remedy")),

@@ -1,19 +1,21 @@
 // What happened to GPUs: changes of status and health, Xid errors.
 
-import { h } from "../../dom.js";
-import { isKnown } from "../../format.js";
-import { t, tell, word } from "../../i18n.js";
+import { gpuName } from "../../components/gpus.js";
 import { prose } from "../../components/prose.js";
 import { table } from "../../components/table.js";
 import { time } from "../../components/time.js";
+import { h } from "../../dom.js";
+import { isKnown } from "../../format.js";
+import { t, tell, word } from "../../i18n.js";
 import { gpuAddress } from "../../router.js";
 
+/** @type {Record<string, string>} */
 const TONES = { critical: "bad", warning: "warn" };
 
-/** @param {any[]} events newest first @param {boolean} [namesGPU] whether each says which GPU it is about */
+/** @param {API.GPUEvent[]} events newest first @param {boolean} [namesGPU] whether each says which GPU it is about */
 export function eventTable(events, namesGPU = false) {
   if (!events.length) return h("p", { class: "faint small" }, t("events.none"));
-  const row = (event) =>
+  const row = (/** @type {API.GPUEvent} */ event) =>
     h(
       "tr",
       {},
@@ -22,7 +24,7 @@ export function eventTable(events, namesGPU = false) {
         h(
           "td",
           { class: "nowrap" },
-          isKnown(event.gpu_id) && h("a", { href: gpuAddress(event.gpu_id) }, t("gpu.n", { n: event.gpu_id })),
+          isKnown(event.gpu_id) && h("a", { href: gpuAddress(event.gpu_id) }, gpuName(event.gpu_id)),
         ),
       h("td", { class: `nowrap ${TONES[event.severity] ?? "soft"}` }, word("event", event.type)),
       h("td", { class: "foreign" }, prose(tell(event.message, event.message_code))),

@@ -1,11 +1,12 @@
 // One GPU: its card, its lines in full, who is on it, and what is known about it.
 
-import { api } from "../../api.js";
+import { api, Refused } from "../../api.js";
+import { Chart } from "../../components/chart.js";
+import { gpuName } from "../../components/gpus.js";
+import { note } from "../../components/status.js";
 import { fill, h } from "../../dom.js";
 import { clockTime, gigabytes, isKnown, UNKNOWN } from "../../format.js";
-import { t } from "../../i18n.js";
-import { Chart } from "../../components/chart.js";
-import { note } from "../../components/status.js";
+import { t, word } from "../../i18n.js";
 import { machine } from "../../machine.js";
 import { gpuCard } from "./card.js";
 import { eventTable } from "./events.js";
@@ -15,7 +16,10 @@ import { READINGS } from "./readings.js";
 
 const REFETCH_MS = 60_000;
 
-/** @param {import("../../main.js").App} app @param {import("../../router.js").Place} place */
+/**
+ * @param {import("../../main.js").App} app @param {import("../../router.js").Place} place
+ * @returns {import("../../main.js").Screen}
+ */
 export function open(app, place) {
   const cardPlace = h("div");
   const [processes, facts, events] = [h("div"), h("div"), h("div")];
@@ -37,9 +41,11 @@ export function open(app, place) {
     draw(machine.value);
     refetch().catch(() => app.stream.retry());
   });
+  /** @type {ReturnType<typeof gpuCard>|null} */
   let card = null;
   let told = "";
 
+  /** @param {API.Snapshot|null} snapshot */
   function draw(snapshot) {
     if (!snapshot) return;
     const gpu = snapshot.gpus.find(({ gpu_id: index, uuid }) => String(index) === place.id || uuid === place.id);
@@ -55,6 +61,7 @@ export function open(app, place) {
     told = gpu.status;
   }
 
+  /** @param {import("./history.js").History} history */
   function drawCharts(history) {
     for (const { reading, chart } of charts) {
       const points = history.get(reading.metric);
@@ -73,6 +80,7 @@ export function open(app, place) {
     fill(events, eventTable(happened.events));
   }
 
+  /** @param {string} title @param {...Child} body */
   const panel = (title, ...body) =>
     h("section", { class: "panel" }, h("header", {}, h("h2", {}, title)), h("div", { class: "body" }, body));
   const unwatch = machine.watch(draw);
@@ -86,7 +94,7 @@ export function open(app, place) {
         { class: "screen-head" },
         h("a", { class: "soft", href: "#/" }, t("machine")),
         h("span", { class: "faint" }, "/"),
-        h("h1", {}, t("gpu.n", { n: place.id })),
+        h("h1", {}, gpuName(place.id)),
         h("div", { class: "tools" }, range.element),
       ),
       h(
@@ -102,10 +110,10 @@ export function open(app, place) {
       panel(t("holders"), processes),
       h("div", { class: "two" }, panel(t("gpu.facts"), facts), panel(t("events"), events)),
     ),
-    title: () => t("gpu.n", { n: place.id }),
+    title: () => gpuName(place.id),
     topics: "gpu,system",
     on: {},
-    refetch: () => refetch().catch((error) => (error.status === 404 ? undefined : Promise.reject(error))),
+    refetch: () => refetch().catch(ignoreMissing),
     close() {
       unwatch();
       clearInterval(ticking);
@@ -115,6 +123,12 @@ export function open(app, place) {
   };
 }
 
+/** The GPU is gone: the screen says so by itself. @param {unknown} error */
+function ignoreMissing(error) {
+  if (!(error instanceof Refused) || error.status !== 404) throw error;
+}
+
+/** @param {API.GPUDetails} gpu */
 function factList(gpu) {
   const rows = {
     name: gpu.name,
@@ -122,20 +136,23 @@ function factList(gpu) {
     serial: gpu.serial,
     architecture: [gpu.architecture, gpu.compute_capability].filter(Boolean).join(" · "),
     driver: [gpu.driver_version, gpu.cuda_version && `CUDA ${gpu.cuda_version}`].filter(Boolean).join(" · "),
-    pcie: isKnown(gpu.pcie?.generation) ? `${gpu.pcie.bus_id} · Gen ${gpu.pcie.generation} ×${gpu.pcie.width}` : null,
-    clocks: isKnown(gpu.clocks?.current.sm) ? `${gpu.clocks.current.sm} / ${gpu.clocks.max.sm ?? UNKNOWN} MHz` : null,
+    pcie: isKnown(gpu.pcie.generation) ? `${gpu.pcie.bus_id} · Gen ${gpu.pcie.generation} ×${gpu.pcie.width}` : null,
+    clocks: isKnown(gpu.clocks.current.sm) ? `${gpu.clocks.current.sm} / ${gpu.clocks.max.sm ?? UNKNOWN} MHz` : null,
     pstate: isKnown(gpu.pstate) ? `P${gpu.pstate}` : null,
     // An idle GPU runs slowly because nobody asks it to do more.
-    throttle: gpu.throttle_reasons?.filter((reason) => reason !== "gpu_idle").map((reason) => reason.replaceAll("_", " ")).join(", "),
+    throttle: gpu.throttle_reasons
+      ?.filter((reason) => reason !== "gpu_idle")
+      .map((reason) => reason.replaceAll("_", " "))
+      .join(", "),
     slowdown: isKnown(gpu.temperature.slowdown) ? `${gpu.temperature.slowdown} °C` : null,
     memtemp: isKnown(gpu.temperature.memory) ? `${gpu.temperature.memory} °C` : null,
     fan: isKnown(gpu.fan_speed) ? `${gpu.fan_speed} %` : null,
-    ecc: isKnown(gpu.ecc?.uncorrected_volatile) ? t("ecc.errors", { n: gpu.ecc.uncorrected_volatile }) : null,
-    mig: isKnown(gpu.mig?.enabled) ? t(gpu.mig.enabled ? "yes" : "no") : null,
+    ecc: gpu.ecc && isKnown(gpu.ecc.uncorrected_volatile) ? t("ecc.errors", { n: gpu.ecc.uncorrected_volatile }) : null,
+    mig: isKnown(gpu.mig.enabled) ? t(gpu.mig.enabled ? "yes" : "no") : null,
   };
   return h(
     "dl",
     { class: "facts" },
-    Object.entries(rows).map(([name, value]) => [h("dt", {}, t(`fact.${name}`)), h("dd", {}, value || UNKNOWN)]),
+    Object.entries(rows).map(([name, value]) => [h("dt", {}, word("fact", name)), h("dd", {}, value || UNKNOWN)]),
   );
 }

@@ -10,24 +10,28 @@ export const POINTS = 120;
 const AT_ONCE = 3;
 
 /** How a metric is found in a snapshot. */
-export const METRICS = {
-  utilization_gpu: (gpu) => gpu.utilization_gpu,
-  memory_used: (gpu) => gpu.memory.used,
-  temperature_gpu: (gpu) => gpu.temperature.gpu,
-  power_usage: (gpu) => gpu.power_usage,
+const METRICS = {
+  utilization_gpu: (/** @type {API.GPU} */ gpu) => gpu.utilization_gpu,
+  memory_used: (/** @type {API.GPU} */ gpu) => gpu.memory.used,
+  temperature_gpu: (/** @type {API.GPU} */ gpu) => gpu.temperature.gpu,
+  power_usage: (/** @type {API.GPU} */ gpu) => gpu.power_usage,
 };
 
+/** @typedef {keyof typeof METRICS} Metric */
+/** @typedef {keyof typeof RANGES} Range */
+
+/** @type {(() => Promise<void>)[]} */
 const waiting = [];
 let working = 0;
 
 async function work() {
   if (working >= AT_ONCE) return;
   working += 1;
-  while (waiting.length) await waiting.shift()();
+  for (let next = waiting.shift(); next; next = waiting.shift()) await next();
   working -= 1;
 }
 
-/** A queue: 64 GPUs with four lines each are asked for few at a time, those that are seen first. */
+/** A queue: 64 GPUs with four lines each are asked for few at a time, those that are seen first. @param {() => Promise<void>} task @returns {Promise<void>} */
 function soon(task) {
   return new Promise((resolve, reject) => {
     waiting.push(() => task().then(resolve, reject));
@@ -36,11 +40,12 @@ function soon(task) {
 }
 
 export class History {
+  /** @type {Map<Metric, import("../../components/sparkline.js").TimePoint[]>} */
   #points = new Map();
   #abort = new AbortController();
   #step = 1;
 
-  /** @param {string} gpu UUID or index @param {keyof RANGES} range @param {string[]} metrics @param {number} [count] of points */
+  /** @param {import("../../api.js").GPUName} gpu @param {Range} range @param {Metric[]} metrics @param {number} [count] of points */
   constructor(gpu, range, metrics, count = POINTS) {
     this.gpu = gpu;
     this.count = count;
@@ -48,7 +53,7 @@ export class History {
     this.metrics = metrics;
   }
 
-  /** Fetches all metrics; `ready` is called after each. */
+  /** Fetches all metrics; `ready` is called after each. @param {() => void} ready */
   load(ready) {
     const step = Math.max(1, Math.round(this.seconds / this.count));
     for (const metric of this.metrics) {
@@ -56,23 +61,26 @@ export class History {
     }
   }
 
+  /** @param {Metric} metric @param {number} step */
   async #fetch(metric, step) {
     const signal = this.#abort.signal;
     if (signal.aborted) return;
     const since = new Date((now() - this.seconds) * 1000).toISOString();
     const found = await api.gpuHistory(this.gpu, { metric, since, step }, signal);
     this.#step = Math.max(found.step, 1);
-    const last = found.data.length ? seconds(found.data.at(-1).timestamp) : 0;
-    const later = (this.#points.get(metric) ?? []).filter(([time]) => time > last);
-    this.#points.set(metric, [...found.data.map((point) => [seconds(point.timestamp), point.value]), ...later]);
+    /** @type {import("../../components/sparkline.js").TimePoint[]} */
+    const points = found.data.map((point) => [seconds(point.timestamp) ?? 0, point.value]);
+    const last = points.at(-1)?.[0] ?? 0;
+    const later = this.get(metric).filter(([time]) => time > last);
+    this.#points.set(metric, [...points, ...later]);
   }
 
-  /** Goes on with a reading: a new point when the last is a step old. */
+  /** Goes on with a reading: a new point when the last is a step old. @param {API.GPU} gpu */
   add(gpu) {
     const time = seconds(gpu.read_at);
     if (time === null) return;
     for (const metric of this.metrics) {
-      const points = this.#points.get(metric) ?? [];
+      const points = this.get(metric);
       const last = points.at(-1)?.[0] ?? 0;
       const value = gpu.stale ? null : METRICS[metric](gpu);
       if (time - last >= this.#step * 0.9) points.push([time, value]);
@@ -82,6 +90,7 @@ export class History {
     }
   }
 
+  /** @param {Metric} metric */
   get(metric) {
     return this.#points.get(metric) ?? [];
   }

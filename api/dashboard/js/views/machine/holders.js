@@ -1,10 +1,10 @@
 // Who holds a GPU's memory: from its details, which the snapshot does not carry.
 
-import { h, fill } from "../../dom.js";
-import { gigabytes, UNKNOWN } from "../../format.js";
-import { t, tell } from "../../i18n.js";
 import { table } from "../../components/table.js";
 import { time } from "../../components/time.js";
+import { fill, h } from "../../dom.js";
+import { gigabytes, UNKNOWN } from "../../format.js";
+import { t } from "../../i18n.js";
 import { taskAddress } from "../../router.js";
 
 const SHOWN = 4;
@@ -14,8 +14,9 @@ export function holders() {
   const element = h("div", { class: "holders" });
   return {
     element,
-    /** @param {any[]} processes */
-    update(processes) {
+    /** @param {API.Process[]|null} found null: they cannot be listed */
+    update(found) {
+      const processes = found ?? [];
       const rows = processes
         .slice(0, SHOWN)
         .map((process) =>
@@ -47,13 +48,15 @@ export function holders() {
   };
 }
 
-/** A command without the directories of its paths: python -u …/train.py */
+/** A command without the directories of its paths: python -u …/train.py @param {string} command */
 const shorten = (command) => command.replace(/^\S*\//, "").replace(/(^|[\s=])\/\S*\/(?=[^\s/])/g, "$1…/");
 
-/** All of them, with everything that is known. @param {any} gpu its details */
+/** All of them, with everything that is known. @param {API.GPUProcesses} found @param {API.GPUDetails} gpu */
 export function processTable(found, gpu) {
   if (gpu.stale || gpu.status === "lost") return h("p", { class: "faint small" }, t("process.unread"));
-  if (!found.processes.length) return h("p", { class: "faint small" }, t("process.none"), " ", tell(found.note ?? "", found.note_code));
+  const note = tell(found.note ?? "", found.note_code);
+  if (!found.processes) return h("p", { class: "faint small" }, note || t("process.unread"));
+  if (!found.processes.length) return h("p", { class: "faint small" }, t("process.none"), " ", note);
   const rows = found.processes.map((process) =>
     h(
       "tr",
@@ -66,7 +69,14 @@ export function processTable(found, gpu) {
       h("td", { class: "mono foreign" }, process.command ?? UNKNOWN),
     ),
   );
-  const heads = ["process.pid", "gpu.memory", "process.user", "task", "process.since", "process.command"];
+  const heads = /** @type {const} */ ([
+    "process.pid",
+    "gpu.memory",
+    "process.user",
+    "task",
+    "process.since",
+    "process.command",
+  ]);
   return h(
     "div",
     {},

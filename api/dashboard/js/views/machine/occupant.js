@@ -1,15 +1,17 @@
 // The task on a GPU: its name as a link, and how far it is.
 
 import { api } from "../../api.js";
+import { meter } from "../../components/meter.js";
 import { h, setAttribute, setText } from "../../dom.js";
 import { duration, isKnown, percent, UNKNOWN } from "../../format.js";
 import { t, word } from "../../i18n.js";
-import { meter } from "../../components/meter.js";
 import { taskAddress } from "../../router.js";
 
 const FOREIGN = { isForeign: true };
 
-/** @type {Map<string, {name?: string|null, isForeign?: boolean}>} */
+/** @typedef {{name?: string|null, isForeign?: boolean}} Named */
+
+/** @type {Map<string, Named>} */
 const names = new Map();
 /** @type {Map<string, (() => void)[]>} */
 const waiting = new Map();
@@ -17,11 +19,15 @@ const waiting = new Map();
 /** Ids of this service's own trainings. */
 const OWN = /^train_/;
 
-/** Ids are what the snapshot knows; a training's name is asked for once. Programs from elsewhere have none. */
+/**
+ * Ids are what the snapshot knows; a training's name is asked for once. Programs from elsewhere have none.
+ * @param {string} taskId @param {() => void} ready called when it is known @returns {Named|undefined}
+ */
 export function nameOf(taskId, ready) {
   if (!OWN.test(taskId)) return FOREIGN;
   if (names.has(taskId)) return names.get(taskId);
-  if (waiting.has(taskId)) waiting.get(taskId).push(ready);
+  const others = waiting.get(taskId);
+  if (others) others.push(ready);
   else {
     waiting.set(taskId, [ready]);
     api.task(taskId).then(
@@ -32,9 +38,10 @@ export function nameOf(taskId, ready) {
   return undefined;
 }
 
+/** @param {string} taskId @param {Named} known */
 function learn(taskId, known) {
   names.set(taskId, known);
-  for (const ready of waiting.get(taskId)) ready();
+  for (const ready of waiting.get(taskId) ?? []) ready();
   waiting.delete(taskId);
 }
 
@@ -48,7 +55,9 @@ export function occupant() {
     h("div", { class: "occupant-line" }, link, figures),
     bar.element,
   );
+  /** @type {API.CurrentTask|null} */
   let last = null;
+  /** @param {API.CurrentTask|null} task */
   function update(task) {
     last = task;
     element.hidden = !task;

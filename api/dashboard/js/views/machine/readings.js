@@ -7,9 +7,26 @@ import { t } from "../../i18n.js";
 const WARM = 83;
 const HOT = 90;
 
+/** @param {number|null} part @param {number|null} whole */
 const share = (part, whole) => (isKnown(part) && isKnown(whole) && whole > 0 ? (100 * part) / whole : null);
 
-/** One description a reading: its value, of what, how any value is written, bar, level, and the line's upper edge. */
+/**
+ * A figure of a GPU.
+ * @typedef {object} Reading
+ * @property {import("./history.js").Metric} metric
+ * @property {string} label
+ * @property {(gpu: API.GPU) => string} value
+ * @property {(gpu: API.GPU) => string} whole of what it is a part
+ * @property {(value: number) => string} show how any value is written
+ * @property {(gpu: API.GPU) => number|null} bar
+ * @property {(gpu: API.GPU) => string|null} level
+ * @property {(gpu: API.GPU) => number|null} top the line's upper edge
+ */
+
+/** @param {number|null} degrees */
+const heat = (degrees) => (degrees === null ? null : degrees >= HOT ? "bad" : degrees >= WARM ? "warn" : null);
+
+/** @type {Reading[]} */
 export const READINGS = [
   {
     metric: "utilization_gpu",
@@ -29,7 +46,7 @@ export const READINGS = [
     show: (mb) => `${gigabytes(mb)} GB`,
     bar: (gpu) => gpu.memory.utilization,
     level: () => null,
-    top: (gpu) => gpu.memory.total ?? null,
+    top: (gpu) => gpu.memory.total,
   },
   {
     metric: "temperature_gpu",
@@ -38,7 +55,7 @@ export const READINGS = [
     whole: () => "",
     show: (degrees) => unit(degrees, "°C"),
     bar: (gpu) => gpu.temperature.gpu,
-    level: (gpu) => (gpu.temperature.gpu >= HOT ? "bad" : gpu.temperature.gpu >= WARM ? "warn" : null),
+    level: (gpu) => heat(gpu.temperature.gpu),
     top: () => 100,
   },
   {
@@ -49,6 +66,6 @@ export const READINGS = [
     show: (watts) => unit(watts, "W"),
     bar: (gpu) => gpu.power_utilization ?? share(gpu.power_usage, gpu.power_limit),
     level: () => null,
-    top: (gpu) => gpu.power_limit ?? null,
+    top: (gpu) => gpu.power_limit,
   },
 ];

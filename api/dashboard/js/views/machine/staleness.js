@@ -9,7 +9,7 @@ export function staleness() {
   const element = h("span", { class: "age warn tiny", hidden: true });
   return {
     element,
-    /** @returns whether it is stale */
+    /** @param {API.GPU} gpu @returns whether it is stale */
     update(gpu) {
       element.hidden = !gpu.stale;
       if (gpu.stale) setText(element, t("stale.age", { age: duration(ageOf(gpu.read_at)) }));

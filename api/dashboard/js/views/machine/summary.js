@@ -1,37 +1,41 @@
 // The machine in a few figures.
 
 import { api } from "../../api.js";
+import { meter } from "../../components/meter.js";
 import { h, setText } from "../../dom.js";
 import { count, duration, gigabytes, isKnown, percent, UNKNOWN } from "../../format.js";
 import { t } from "../../i18n.js";
-import { meter } from "../../components/meter.js";
 
 const OVERVIEW_SECONDS = 30;
 
+/** @param {WordKey} key */
 function figure(key, hasBar = true) {
   const [value, under] = [h("b"), h("span", { class: "faint small clip" })];
   const bar = meter(t(key));
   return {
     element: h("div", { class: "figure" }, h("span", { class: "label" }, t(key)), value, under, hasBar && bar.element),
+    /** @param {string} text @param {string} more @param {number|null} share @param {string|null} [level] */
     say(text, more, share, level) {
       setText(value, text);
-      setText(under, more ?? "");
-      under.title = more ?? "";
+      setText(under, more);
+      under.title = more;
       bar.update(share, level);
     },
   };
 }
 
+/** @param {(number|null)[]} values */
 const sum = (values) => {
   const known = values.filter(isKnown);
   return known.length ? known.reduce((total, value) => total + value, 0) : null;
 };
 
+/** @param {number|null} part @param {number|null} whole */
 const share = (part, whole) => (isKnown(part) && whole ? (100 * part) / whole : null);
 
 export function summary() {
-  const parts = ["sum.gpus", "sum.use", "sum.memory", "sum.power", "sum.trainings", "sum.host", "sum.disk"];
-  const [gpus, use, memory, power, trainings, host, disk] = parts.map((key) => figure(key, key !== "sum.trainings"));
+  const [gpus, use, memory, power] = [figure("sum.gpus"), figure("sum.use"), figure("sum.memory"), figure("sum.power")];
+  const [trainings, host, disk] = [figure("sum.trainings", false), figure("sum.host"), figure("sum.disk")];
   const element = h(
     "section",
     { class: "figures-row panel", "aria-label": t("machine") },
@@ -39,6 +43,7 @@ export function summary() {
   );
   let askedAt = -Infinity;
 
+  /** @param {API.Snapshot} snapshot */
   function showGPUs({ gpus: all, summary: told }) {
     gpus.say(
       `${told.available_gpus} / ${told.total_gpus}`,
@@ -59,6 +64,7 @@ export function summary() {
     power.say(watts(drawn), isKnown(limit) ? t("of", { whole: watts(limit) }) : "", share(drawn, limit));
   }
 
+  /** @param {API.Overview} overview */
   function showOverview({ system, trainings: by, uptime }) {
     const active = by.starting + by.running + by.stopping;
     trainings.say(count(active), t("sum.queued", { n: count(by.queued) }), null);
@@ -74,7 +80,7 @@ export function summary() {
         `${gigabytes(last.free)} GB`,
         t("sum.free", { path: last.path }),
         last.percent,
-        last.percent > 95 ? "bad" : last.percent > 85 ? "warn" : null,
+        fullness(last.percent ?? 0),
       );
   }
 
@@ -89,6 +95,7 @@ export function summary() {
 
   return {
     element,
+    /** @param {API.Snapshot} snapshot */
     update(snapshot) {
       showGPUs(snapshot);
       if (performance.now() - askedAt > OVERVIEW_SECONDS * 1000) askOverview();
@@ -97,5 +104,9 @@ export function summary() {
   };
 }
 
+/** @param {number} percent of a disk */
+const fullness = (percent) => (percent > 95 ? "bad" : percent > 85 ? "warn" : null);
+
+/** @param {number|null} value */
 const watts = (value) =>
   !isKnown(value) ? UNKNOWN : value >= 10_000 ? `${(value / 1000).toFixed(1)} kW` : `${count(value)} W`;

@@ -1,11 +1,12 @@
 // A GPU as a tile, for machines with many: one line, one bar, three figures. Its page has the rest.
 
-import { h, setAttribute, setText } from "../../dom.js";
-import { percent, unit, isKnown, gigabytes, UNKNOWN } from "../../format.js";
-import { t, tell } from "../../i18n.js";
+import { gpuName } from "../../components/gpus.js";
 import { meter } from "../../components/meter.js";
 import { Sparkline } from "../../components/sparkline.js";
 import { statusChip, toneOf } from "../../components/status.js";
+import { h, setAttribute, setText } from "../../dom.js";
+import { gigabytes, isKnown, percent, UNKNOWN, unit } from "../../format.js";
+import { t, tell } from "../../i18n.js";
 import { now } from "../../machine.js";
 import { gpuAddress } from "../../router.js";
 import { History } from "./history.js";
@@ -14,6 +15,7 @@ import { staleness } from "./staleness.js";
 
 const METRIC = "utilization_gpu";
 
+/** @param {API.GPU} first as it is now @param {import("./history.js").Range} range of the line */
 export function gpuTile(first, range) {
   const history = new History(first.uuid ?? first.gpu_id, range, [METRIC]);
   const line = new Sparkline("--fill");
@@ -22,7 +24,7 @@ export function gpuTile(first, range) {
   const [number, use, heat, power, held, task] = ["number", "use", "heat", "power", "held", "task clip foreign"].map(
     (name) => h("span", { class: name }),
   );
-  const name = t("gpu.n", { n: first.gpu_id });
+  const name = gpuName(first.gpu_id);
   number.ariaHidden = "true";
   const element = h(
     "a",
@@ -38,6 +40,7 @@ export function gpuTile(first, range) {
 
   const redraw = () => line.update(history.get(METRIC), now() - history.seconds, now());
 
+  /** @returns {string} */
   function sayTask() {
     if (!gpu.current_task) return tell(gpu.status_reason ?? "", gpu.status_reason_code);
     return nameOf(gpu.current_task.task_id, () => setText(task, sayTask()))?.name || gpu.current_task.task_id;
@@ -54,6 +57,7 @@ export function gpuTile(first, range) {
 
   return {
     element,
+    /** @param {API.GPU} reading */
     update(reading) {
       gpu = reading;
       history.add(gpu);

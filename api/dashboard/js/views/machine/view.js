@@ -1,12 +1,12 @@
 // The machine: what its GPUs are, do, and are held by.
 
 import { api } from "../../api.js";
-import { fill, h, reconcile } from "../../dom.js";
-import { t, tell } from "../../i18n.js";
-import { icon } from "../../icons.js";
 import { prose } from "../../components/prose.js";
-import { note } from "../../components/status.js";
 import { segments } from "../../components/segments.js";
+import { note } from "../../components/status.js";
+import { fill, h, reconcile } from "../../dom.js";
+import { t, word } from "../../i18n.js";
+import { icon } from "../../icons.js";
 import { machine } from "../../machine.js";
 import { recall, remember } from "../../settings.js";
 import { soon } from "../../soon.js";
@@ -19,6 +19,8 @@ import { gpuTile } from "./tile.js";
 
 // More cards than this are more than a screen.
 const MANY = 12;
+const DENSITIES = /** @type {const} */ (["cards", "tiles"]);
+/** @type {API.GPUStatus[]} */
 const ORDER = ["training", "preprocessing", "busy", "draining", "available", "unknown", "lost"];
 
 /** Events after which the lists below the GPUs are another. */
@@ -27,7 +29,7 @@ const TASKS = 6;
 const EVENTS = 12;
 const PAUSE_MS = 250;
 
-/** @param {import("../../main.js").App} app */
+/** @param {import("../../main.js").App} app @returns {import("../../main.js").Screen} */
 export function open(app) {
   const tasks = new TaskList({
     title: t("tasks.active"),
@@ -48,6 +50,7 @@ export function open(app) {
   const figures = summary();
   const grid = h("section", { class: "gpu-grid", "aria-label": t("gpus") });
   const problem = h("div");
+  /** @type {Map<string|number|null, import("../../dom.js").Part<API.GPU>>} */
   const parts = new Map();
   let density = recall("density", "auto");
   let drawnAs = "";
@@ -56,10 +59,7 @@ export function open(app) {
   const range = rangeChoice(redraw);
   const densities = segments(
     t("density"),
-    [
-      { value: "cards", label: icon("rows") },
-      { value: "tiles", label: icon("tiles") },
-    ],
+    DENSITIES.map((value) => ({ value, label: icon(value === "cards" ? "rows" : "tiles") })),
     "",
     (value) => {
       density = value;
@@ -67,8 +67,7 @@ export function open(app) {
       redraw();
     },
   );
-  for (const button of densities.element.children)
-    button.setAttribute("aria-label", t(`density.${button.dataset.value}`));
+  for (const [i, value] of DENSITIES.entries()) densities.buttons[i].setAttribute("aria-label", t(`density.${value}`));
   const counts = h("p", { class: "soft small", "aria-live": "polite" });
 
   function redraw() {
@@ -76,6 +75,7 @@ export function open(app) {
     if (machine.value) draw(machine.value);
   }
 
+  /** @param {API.Snapshot|null} snapshot */
   function draw(snapshot) {
     if (!snapshot) return;
     const gpus = snapshot.gpus;
@@ -99,7 +99,12 @@ export function open(app) {
     figures.update(snapshot);
     fill(
       problem,
-      snapshot.source_problem && note("bad", h("strong", {}, t("driver.problem")), h("p", {}, prose(tell(snapshot.source_problem, snapshot.source_problem_code)))),
+      snapshot.source_problem &&
+        note(
+          "bad",
+          h("strong", {}, t("driver.problem")),
+          h("p", {}, prose(tell(snapshot.source_problem, snapshot.source_problem_code))),
+        ),
       !gpus.length && nothing(),
     );
     counts.textContent = sayCounts(gpus);
@@ -152,17 +157,12 @@ export function open(app) {
   };
 }
 
+/** @param {API.GPU[]} gpus */
 function sayCounts(gpus) {
-  const by = group(gpus);
-  return ORDER.filter((status) => by.has(status))
-    .map((status) => `${by.get(status).length} ${t(`gpu.${status}`)}`)
+  return ORDER.map((status) => ({ status, n: gpus.filter((gpu) => gpu.status === status).length }))
+    .filter(({ n }) => n > 0)
+    .map(({ status, n }) => `${n} ${word("gpu", status)}`)
     .join(" · ");
-}
-
-function group(gpus) {
-  const by = new Map();
-  for (const gpu of gpus) by.set(gpu.status, [...(by.get(gpu.status) ?? []), gpu]);
-  return by;
 }
 
 function nothing() {

@@ -5,7 +5,10 @@ import { t } from "../../i18n.js";
 import { findingItem } from "./findings.js";
 import { lineInMessage, lineOf } from "./toml.js";
 
-/** @param {string} name config or dataset @param {string} label @param {string} placeholder */
+/**
+ * @param {"config"|"dataset"} name @param {string} label @param {string} placeholder
+ * @param {() => void} changed
+ */
 export function tomlEditor(name, label, placeholder, changed) {
   const gutter = h("div", { class: "gutter", "aria-hidden": "true" });
   const area = h("textarea", {
@@ -37,6 +40,7 @@ export function tomlEditor(name, label, placeholder, changed) {
     list,
   );
   const isInside = new RegExp(`^/${name}(?:_toml)?(/|$)`);
+  /** The worst of each line. @type {Map<number, "error"|"warning">} */
   let marked = new Map();
 
   function number() {
@@ -48,22 +52,32 @@ export function tomlEditor(name, label, placeholder, changed) {
     gutter.scrollTop = area.scrollTop;
   }
 
+  /** @param {string} text */
   function take(text) {
     area.value = text;
     number();
     changed();
   }
 
-  area.addEventListener("input", () => (number(), changed()));
-  area.addEventListener("scroll", () => (gutter.scrollTop = area.scrollTop));
-  file.addEventListener("change", async () => file.files[0] && take(await file.files[0].text()));
+  area.addEventListener("input", () => {
+    number();
+    changed();
+  });
+  area.addEventListener("scroll", () => {
+    gutter.scrollTop = area.scrollTop;
+  });
+  file.addEventListener("change", async () => {
+    const chosen = file.files?.[0];
+    if (chosen) take(await chosen.text());
+  });
   element.addEventListener("dragover", (event) => event.preventDefault());
   element.addEventListener("drop", async (event) => {
     event.preventDefault();
-    const [dropped] = event.dataTransfer.files;
+    const dropped = event.dataTransfer?.files[0];
     if (dropped) take(await dropped.text());
   });
 
+  /** @param {number} line */
   function goTo(line) {
     const lines = area.value.split("\n");
     const from = lines.slice(0, line - 1).join("\n").length + (line > 1 ? 1 : 0);
@@ -82,7 +96,7 @@ export function tomlEditor(name, label, placeholder, changed) {
       area.value = text;
       number();
     },
-    /** Shows the findings that point into this file, and gives these back. */
+    /** Shows the findings that point into this file, and gives these back. @param {SeverityFinding[]} findings */
     show(findings) {
       marked = new Map();
       // The structured form is shown as the same text.
@@ -91,7 +105,7 @@ export function tomlEditor(name, label, placeholder, changed) {
         const inside = finding.pointer.replace(isInside, "$1");
         const line = inside ? lineOf(area.value, inside) : lineInMessage(finding.message);
         if (line && marked.get(line) !== "error") marked.set(line, finding.severity);
-        return findingItem(finding, inside, line, () => goTo(line));
+        return findingItem(finding, inside, line, () => line && goTo(line));
       });
       fill(list, items);
       number();

@@ -4,7 +4,8 @@ import { fill, h } from "../../dom.js";
 import { findingItem } from "./findings.js";
 
 /**
- * @param {{name: string, label: string, pointers: string[], input: HTMLElement, hint?: string, wide?: boolean}} field
+ * @template {HTMLElement} Input
+ * @param {{name: string, label: string, pointers: string[], input: Input, hint?: string, wide?: boolean}} field
  */
 export function formField({ name, label, pointers, input, hint, wide }) {
   input.id = `field-${name}`;
@@ -20,6 +21,7 @@ export function formField({ name, label, pointers, input, hint, wide }) {
   return {
     element,
     input,
+    /** @param {SeverityFinding[]} findings */
     show(findings) {
       const own = findings.filter(({ pointer }) =>
         pointers.some((mine) => pointer === mine || pointer.startsWith(`${mine}/`)),
@@ -37,10 +39,13 @@ export function formField({ name, label, pointers, input, hint, wide }) {
   };
 }
 
+/** @param {Properties} attributes */
 export const textInput = (attributes) =>
   h("input", { class: "input", type: "text", autocomplete: "off", ...attributes });
+/** @param {Properties} attributes */
 export const numberInput = (attributes) =>
   h("input", { class: "input", type: "number", inputmode: "decimal", step: "any", ...attributes });
+/** @param {[value: string, label: string][]} options @param {Properties} [attributes] */
 export const selectInput = (options, attributes) =>
   h(
     "select",

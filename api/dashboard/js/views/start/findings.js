@@ -4,7 +4,12 @@ import { h } from "../../dom.js";
 import { t } from "../../i18n.js";
 import { icon } from "../../icons.js";
 
-/** @param {{severity: "error"|"warning", message: string, remedy: string|null}} finding */
+/**
+ * @param {SeverityFinding} finding
+ * @param {string} where its pointer, where that says something
+ * @param {number|null} line of a file
+ * @param {() => void} [goTo] shows that line
+ */
 export function findingItem(finding, where, line, goTo) {
   const place = line
     ? h("button", { type: "button", class: "place", on: { click: goTo } }, t("line", { n: line }))
@@ -22,8 +27,11 @@ export function findingItem(finding, where, line, goTo) {
   );
 }
 
-/** Errors and warnings of an answer in one list, errors first. */
+/**
+ * Errors and warnings of an answer in one list, errors first.
+ * @param {Pick<API.Validation, "errors"|"warnings">} found @returns {SeverityFinding[]}
+ */
 export const findingsOf = ({ errors, warnings }) => [
-  ...errors.map((finding) => ({ ...finding, severity: "error" })),
-  ...warnings.map((finding) => ({ ...finding, severity: "warning" })),
+  ...errors.map((finding) => ({ ...finding, severity: /** @type {const} */ ("error") })),
+  ...warnings.map((finding) => ({ ...finding, severity: /** @type {const} */ ("warning") })),
 ];

@@ -1,9 +1,10 @@
 // Which GPUs: any so many, or exactly these.
 
+import { gpuName } from "../../components/gpus.js";
+import { statusChip } from "../../components/status.js";
 import { fill, h } from "../../dom.js";
 import { gigabytes } from "../../format.js";
 import { t } from "../../i18n.js";
-import { statusChip } from "../../components/status.js";
 import { machine } from "../../machine.js";
 import { numberInput } from "./fields.js";
 import { findingItem } from "./findings.js";
@@ -14,9 +15,12 @@ export function gpuChoice() {
   const count = numberInput({ min: 1, max: 64, step: 1, value: 1, "aria-label": t("gpu.count") });
   const list = h("div", { class: "gpu-picks" });
   const wrong = h("ul", { class: "findings" });
-  /** By index. */
+  /**
+   * By index.
+   * @type {Map<number|null, {gpu: API.GPU, box: HTMLInputElement, free: HTMLElement, chip: ReturnType<typeof statusChip>}>}
+   */
   const chips = new Map();
-  /** What was asked for, by index or UUID: one that is not here stays as long as its box is not touched. */
+  /** What was asked for, by index or UUID: one that is not here stays as long as its box is not touched. @type {(number|string)[]} */
   let named = [];
   const element = h(
     "fieldset",
@@ -31,17 +35,22 @@ export function gpuChoice() {
     list.hidden = !these.checked;
     count.disabled = these.checked;
   };
-  const isNamed = (gpu) => named.some((name) => String(name) === String(gpu.gpu_id) || name === gpu.uuid);
+  const isNamed = (/** @type {API.GPU} */ gpu) =>
+    named.some((name) => String(name) === String(gpu.gpu_id) || name === gpu.uuid);
 
+  /** @param {API.GPU} gpu @param {boolean} isWanted */
   function name(gpu, isWanted) {
     named = named.filter((each) => String(each) !== String(gpu.gpu_id) && each !== gpu.uuid);
-    if (isWanted) named = [...named, gpu.gpu_id].sort((a, b) => a - b || 0);
+    const own = gpu.gpu_id ?? gpu.uuid;
+    if (isWanted && own !== null) named = [...named, own].sort((a, b) => Number(a) - Number(b) || 0);
   }
   element.addEventListener("change", showList);
   showList();
 
+  /** @param {API.GPU} gpu */
   function pick(gpu) {
     const chip = statusChip("gpu");
+    /** @type {HTMLInputElement} */
     const box = h("input", {
       type: "checkbox",
       value: gpu.gpu_id,
@@ -53,7 +62,7 @@ export function gpuChoice() {
       "label",
       { class: "gpu-pick" },
       box,
-      h("b", { class: "nowrap" }, t("gpu.n", { n: gpu.gpu_id })),
+      h("b", { class: "nowrap" }, gpuName(gpu.gpu_id)),
       h("span", { class: "clip grow" }, gpu.name ?? ""),
       free,
       chip.element,
@@ -67,7 +76,7 @@ export function gpuChoice() {
     if (snapshot.gpus.length !== chips.size) {
       chips.clear();
       fill(list, snapshot.gpus.map(pick));
-      count.max = snapshot.gpus.length || 1;
+      count.max = String(snapshot.gpus.length || 1);
     }
     for (const gpu of snapshot.gpus) {
       const row = chips.get(gpu.gpu_id);
@@ -78,6 +87,7 @@ export function gpuChoice() {
   return {
     element,
     close: unwatch,
+    /** @param {SeverityFinding[]} findings */
     show(findings) {
       const own = findings.filter(({ pointer }) => /^\/(gpu_ids?|gpu_count)(\/|$)/.test(pointer));
       fill(
@@ -91,10 +101,11 @@ export function gpuChoice() {
       if (any.checked) return { gpu_count: count.valueAsNumber || 1 };
       return { gpu_ids: named };
     },
+    /** @param {API.Request} wish */
     choose(wish) {
       these.checked = Array.isArray(wish.gpu_ids);
       any.checked = !these.checked;
-      if (wish.gpu_count) count.value = wish.gpu_count;
+      if (wish.gpu_count) count.value = String(wish.gpu_count);
       named = wish.gpu_ids ?? [];
       for (const { gpu, box } of chips.values()) box.checked = isNamed(gpu);
       showList();

@@ -19,27 +19,36 @@ export function keptFields(changed) {
     list,
     wrong,
   );
-  /** @type {Record<string, any>} */
+  /** @type {API.Request} */
   let request = {};
   /** @type {Map<string, HTMLInputElement>} */
   const secrets = new Map();
 
+  /** @param {() => void} remove */
   function drop(remove) {
     remove();
     draw();
     changed();
   }
 
+  /** @param {string} name @param {Node} shown @param {() => void} remove @returns {Child} */
   function row(name, shown, remove) {
     const label = t("kept.drop", { name });
     const button = h(
       "button",
-      { class: "icon-button small", type: "button", "aria-label": label, title: label, on: { click: () => drop(remove) } },
+      {
+        class: "icon-button small",
+        type: "button",
+        "aria-label": label,
+        title: label,
+        on: { click: () => drop(remove) },
+      },
       icon("cross"),
     );
     return [h("dt", {}, h("code", {}, name)), h("dd", {}, shown, button)];
   }
 
+  /** @param {string} name */
   function secret(name) {
     const before = secrets.get(name)?.value ?? "";
     const input = textInput({ type: "password", "aria-label": name, placeholder: t("kept.secret"), value: before });
@@ -68,17 +77,25 @@ export function keptFields(changed) {
 
   return {
     element,
+    /** @param {API.Request} next */
     choose(next) {
       request = next;
       secrets.clear();
       draw();
     },
-    /** The request that was begun with, less what was left out; a draft keeps masks, and nothing that was typed. */
+    /**
+     * The request that was begun with, less what was left out; a draft keeps masks, and nothing that was typed.
+     * @param {boolean} isDraft @returns {API.Request}
+     */
     base(isDraft) {
       if (isDraft || !request.env) return request;
-      const env = Object.entries(request.env).map(([name, value]) => [name, value === MASK ? secrets.get(name)?.value : value]);
+      const env = Object.entries(request.env).map(([name, value]) => [
+        name,
+        value === MASK ? (secrets.get(name)?.value ?? "") : value,
+      ]);
       return { ...request, env: Object.fromEntries(env.filter(([, value]) => value)) };
     },
+    /** @param {SeverityFinding[]} findings */
     show(findings) {
       const own = findings.filter(({ pointer }) => /^\/env(\/|$)/.test(pointer));
       fill(
@@ -90,4 +107,9 @@ export function keptFields(changed) {
   };
 }
 
-const without = (values, name) => Object.fromEntries(Object.entries(values).filter(([key]) => key !== name));
+/**
+ * @template {Record<string, any>} Values
+ * @param {Values} values @param {string} name @returns {Values}
+ */
+const without = (values, name) =>
+  /** @type {Values} */ (Object.fromEntries(Object.entries(values).filter(([key]) => key !== name)));

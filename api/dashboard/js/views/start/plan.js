@@ -1,22 +1,29 @@
 // What a start would do.
 
+import { gpuNames } from "../../components/gpus.js";
+import { scrollable } from "../../components/scroll.js";
+import { note } from "../../components/status.js";
+import { waitingWords } from "../../components/waiting.js";
 import { h } from "../../dom.js";
 import { count, gigabytes, isKnown } from "../../format.js";
 import { t } from "../../i18n.js";
-import { gpuNames } from "../../components/gpus.js";
-import { waitingWords } from "../../components/waiting.js";
-import { scrollable } from "../../components/scroll.js";
-import { note } from "../../components/status.js";
 
-/** @param {any} found the answer of validate */
+/** @param {API.Validation} found @returns {Child} */
 export function planView({ plan, gpus }) {
   if (!plan) return null;
-  const fact = (key, value) => value !== null && value !== undefined && [h("dt", {}, t(key)), h("dd", {}, value)];
+  /** @param {WordKey} key @param {string|null} value @returns {Child} */
+  const fact = (key, value) => value !== null && [h("dt", {}, t(key)), h("dd", {}, value)];
   const memory = isKnown(plan.estimated_memory_mb)
     ? t("plan.memory.each", { gb: gigabytes(plan.estimated_memory_mb) })
     : t("unknown");
   return [
-    gpus?.waiting_reason ? note("idle", h("strong", {}, t("plan.waits")), h("p", {}, waitingWords(gpus.waiting_reason, gpus.waiting_reason_code))) : null,
+    gpus?.waiting_reason
+      ? note(
+          "idle",
+          h("strong", {}, t("plan.waits")),
+          h("p", {}, waitingWords(gpus.waiting_reason, gpus.waiting_reason_code)),
+        )
+      : null,
     h(
       "dl",
       { class: "facts" },
@@ -30,7 +37,7 @@ export function planView({ plan, gpus }) {
       fact("plan.basis", plan.memory_basis),
     ),
     plan.notes.map((text) => note("idle", h("p", {}, text))),
-    Object.entries(plan.files).map(([name, text]) =>
+    Object.entries(plan.files ?? {}).map(([name, text]) =>
       h("details", {}, h("summary", { class: "small soft" }, name), scrollable(h("pre", { class: "file" }, text))),
     ),
     h(

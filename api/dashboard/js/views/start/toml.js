@@ -12,6 +12,7 @@ export function lineOf(text, pointer) {
     .slice(1)
     .map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
   if (!wanted.length) return null;
+  /** @type {{line: number|null, depth: number}} */
   let best = { line: null, depth: 0 };
   for (const { path, line } of keysOf(text)) {
     let depth = 0;
@@ -21,25 +22,33 @@ export function lineOf(text, pointer) {
   return best.line;
 }
 
-/** What `[model] type` says, or "". A single `type = …` that was pasted alone is meant so, too. */
+/** What `[model] type` says, or "". A single `type = …` that was pasted alone is meant so, too. @param {string} text */
 export function modelTypeIn(text) {
   const entries = [...keysOf(text)];
-  const own = entries.find(({ path }) => path.join("/") === "model/type") ?? entries.find(({ path }) => path.join("/") === "type");
+  const own =
+    entries.find(({ path }) => path.join("/") === "model/type") ??
+    entries.find(({ path }) => path.join("/") === "type");
   const inline = entries.find(({ path }) => path.join("/") === "model")?.value;
   const found = own ? /^(["'])(.*?)\1/.exec(own.value ?? "") : /\btype\s*=\s*(["'])(.*?)\1/.exec(inline ?? "");
   return found?.[2] ?? "";
 }
 
-/** The pointers of the keys whose value is this text. */
+/** The pointers of the keys whose value is this text. @param {string} text @param {string} wanted */
 export function pointersOf(text, wanted) {
-  const is = (value) => value !== undefined && [`"${wanted}"`, `'${wanted}'`].some((quoted) => value.startsWith(quoted));
+  const is = (/** @type {string|undefined} */ value) =>
+    value !== undefined && [`"${wanted}"`, `'${wanted}'`].some((quoted) => value.startsWith(quoted));
   return [...keysOf(text)].filter(({ value }) => is(value)).map(({ path }) => `/${path.join("/")}`);
 }
 
-/** Every table and key with its whole path; the tables of an array are counted from 0. */
+/**
+ * Every table and key with its whole path; the tables of an array are counted from 0.
+ * @param {string} text @returns {Generator<{path: string[], line: number, value?: string}>}
+ */
 function* keysOf(text) {
+  /** @type {string[]} */
   let table = [];
   const counts = new Map();
+  /** @type {string|null} */
   let fence = null;
   for (const [index, raw] of text.split("\n").entries()) {
     const line = index + 1;
@@ -67,9 +76,10 @@ function* keysOf(text) {
   }
 }
 
+/** @param {string} name */
 const split = (name) => name.split(".").map((part) => part.trim().replace(/^["']|["']$/g, ""));
 
-/** The line that a message of a TOML parser names. */
+/** The line that a message of a TOML parser names. @param {string} message */
 export function lineInMessage(message) {
   const found = /\bline (\d+)/.exec(message);
   return found ? Number(found[1]) : null;

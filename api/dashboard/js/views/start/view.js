@@ -1,13 +1,13 @@
 // Starting a training: the trainer's two files, or the toy; checked before it is sent.
 
 import { api, Refused } from "../../api.js";
-import { fill, h } from "../../dom.js";
-import { t } from "../../i18n.js";
-import { icon } from "../../icons.js";
 import { scrollable } from "../../components/scroll.js";
 import { segments } from "../../components/segments.js";
 import { note } from "../../components/status.js";
 import { attempt, toast, toastError } from "../../components/toast.js";
+import { fill, h } from "../../dom.js";
+import { t } from "../../i18n.js";
+import { icon } from "../../icons.js";
 import { go, taskAddress } from "../../router.js";
 import { formField, numberInput, textInput } from "./fields.js";
 import { findingItem, findingsOf } from "./findings.js";
@@ -20,8 +20,19 @@ import { trainerFiles } from "./trainer_files.js";
 
 const DRAFT = "draft";
 
-/** @param {import("../../main.js").App} app @param {import("../../router.js").Place} place */
-export function open(app, place) {
+/** @typedef {"toy"|"toml"} Mode */
+/**
+ * What a form is begun with.
+ * @typedef {{mode: Mode, request: API.Request, texts?: import("./trainer_files.js").Texts|null}} Begun
+ */
+
+/**
+ * @param {import("../../main.js").App} _app
+ * @param {import("../../router.js").Place} place
+ * @returns {import("../../main.js").Screen}
+ */
+export function open(_app, place) {
+  /** @type {Mode} */
   let mode = "toy";
   let key = newKey();
   const changed = () => {
@@ -68,14 +79,15 @@ export function open(app, place) {
 
   const modes = segments(
     t("mode"),
-    [
-      { value: "toy", label: t("mode.toy") },
-      { value: "toml", label: t("mode.toml") },
-    ],
+    /** @type {Mode[]} */ (["toy", "toml"]).map((value) => ({ value, label: t(`mode.${value}`) })),
     mode,
-    (value) => (setMode(value), changed()),
+    (value) => {
+      setMode(value);
+      changed();
+    },
   );
 
+  /** @param {Mode} value */
   function setMode(value) {
     mode = value;
     modes.select(value);
@@ -98,7 +110,7 @@ export function open(app, place) {
     });
   }
 
-  /** Each finding at its place; what has none stands beside the form. */
+  /** Each finding at its place; what has none stands beside the form. @param {Pick<API.Validation, "errors"|"warnings">} found */
   function show(found) {
     const all = findingsOf(found);
     const parts = [mode === "toy" ? toy : files, name, description, priority, gpus, memory, kept];
@@ -129,6 +141,7 @@ export function open(app, place) {
     return found;
   }
 
+  /** @param {Event} event */
   async function start(event) {
     event.preventDefault();
     if (masked().length) return show({ errors: masked(), warnings: [] });
@@ -155,14 +168,15 @@ export function open(app, place) {
     }
   }
 
+  /** @param {Begun} begun */
   function choose({ mode: chosen, request: begun, texts }) {
     setMode(chosen);
     kept.choose(begun);
     gpus.choose(begun);
     name.input.value = begun.name ?? "";
     description.input.value = begun.description ?? "";
-    memory.input.value = begun.min_memory || "";
-    priority.input.value = begun.priority ?? 0;
+    memory.input.value = String(begun.min_memory || "");
+    priority.input.value = String(begun.priority ?? 0);
     if (chosen === "toy") toy.choose(begun.config ?? {});
     else files.choose(begun, texts);
   }
@@ -207,31 +221,37 @@ export function open(app, place) {
   };
 }
 
-/** The toy draws its pictures by a dataset, when a request has one. */
+/** The toy draws its pictures by a dataset, when a request has one. @param {API.Request} request */
 const datasetOf = ({ model_type: type, dataset, dataset_toml: text }) =>
   type === "toy" ? { dataset, dataset_toml: text } : {};
 
 const newKey = () => crypto.randomUUID?.() ?? `page-${Date.now()}-${Math.random().toString(36).slice(2)}`;
 
-/** What start refused, in the form of validate's answer. */
+/** What start refused, in the form of validate's answer. @param {unknown} error @returns {API.Validation} */
 function asFindings(error) {
   if (!(error instanceof Refused) || !error.errors.length) throw error;
-  return { errors: error.errors.map((each) => ({ remedy: null, ...each })), warnings: [], plan: null, gpus: null };
+  return { valid: false, errors: [...error.errors], warnings: [], plan: null, gpus: null };
 }
 
-/** From another task, or from what was written last. */
+/**
+ * From another task, or from what was written last.
+ * @param {string|null} taskId @param {(begun: Begun) => void} choose
+ */
 async function prefill(taskId, choose) {
   if (taskId) {
     const found = await attempt(() => api.task(taskId));
     if (!found) return;
-    const { request, plan, model_type: model } = found;
+    const { plan, model_type: model } = found;
+    const request = /** @type {API.Request} */ (found.request);
     const isToy = model === "toy" && !request.config_toml;
-    const texts = request.config_toml ? null : { config: plan.files["config.toml"], dataset: plan.files["dataset.toml"] ?? "" };
+    const texts = request.config_toml
+      ? null
+      : { config: plan.files?.["config.toml"] ?? "", dataset: plan.files?.["dataset.toml"] ?? "" };
     choose({ mode: isToy ? "toy" : "toml", request, texts });
     return;
   }
   try {
-    const draft = JSON.parse(sessionStorage.getItem(DRAFT));
+    const draft = JSON.parse(sessionStorage.getItem(DRAFT) ?? "null");
     if (draft) choose(draft);
   } catch {
     // Nothing was kept.

@@ -1,9 +1,9 @@
 // The curves of a training.
 
+import { Chart, join } from "../../components/chart.js";
 import { h } from "../../dom.js";
 import { count, isKnown } from "../../format.js";
 import { t } from "../../i18n.js";
-import { Chart, join } from "../../components/chart.js";
 import { recall, remember } from "../../settings.js";
 import { smooth, speed } from "./series.js";
 
@@ -15,7 +15,7 @@ const TEST_COLOURS = ["--series-2", "--series-3", "--series-4", "--series-5"];
 
 /** @param {import("./series.js").SeriesStore} store */
 export function lossPanel(store) {
-  let weight = Number(recall("smoothing", SMOOTHING));
+  let weight = Number(recall("smoothing", String(SMOOTHING)));
   let isLog = recall("log-scale", "") === "1";
   const chart = new Chart({ label: t("loss"), height: 21, xLabel: t("step"), showX: count, series: [] });
   const slider = h("input", {
@@ -28,6 +28,7 @@ export function lossPanel(store) {
   });
   const box = h("input", { type: "checkbox", checked: isLog });
   const summary = h("p", { class: "visually-hidden" });
+  /** @type {API.Progress|null} */
   let progress = null;
 
   function draw() {
@@ -45,7 +46,7 @@ export function lossPanel(store) {
 
   slider.addEventListener("input", () => {
     weight = Number(slider.value);
-    remember("smoothing", weight);
+    remember("smoothing", String(weight));
     draw();
   });
   box.addEventListener("change", () => {
@@ -73,6 +74,7 @@ export function lossPanel(store) {
       h("div", { class: "body" }, chart.element, summary),
     ),
     draw: lazily(draw),
+    /** @param {API.Progress} told */
     setProgress(told) {
       progress = told;
     },
@@ -80,6 +82,7 @@ export function lossPanel(store) {
   };
 }
 
+/** @param {API.Progress|null} progress @param {number|undefined} last step */
 function epochMarks(progress, last) {
   const every = progress?.steps_per_epoch;
   if (!isKnown(every) || !last) return [];
@@ -91,8 +94,9 @@ function epochMarks(progress, last) {
   return marks;
 }
 
-/** Learning rate, gradient norm, speed. */
+/** Learning rate, gradient norm, speed. @param {import("./series.js").SeriesStore} store */
 export function smallCharts(store) {
+  /** @param {WordKey} key @param {string} colour @param {() => Map<number, number|null>} pick */
   const make = (key, colour, pick) => {
     const chart = new Chart({
       label: t(key),
@@ -121,19 +125,22 @@ export function smallCharts(store) {
     draw: lazily(() => {
       for (const { chart, pick } of charts) chart.set(join([pick()]));
     }),
-    close: () => charts.forEach(({ chart }) => chart.close()),
+    close() {
+      for (const { chart } of charts) chart.close();
+    },
   };
 }
 
-/** Draws soon, and not again within the pause. */
+/** Draws soon, and not again within the pause. @param {() => void} draw */
 function lazily(draw) {
-  let timer = 0;
+  let isWaiting = false;
   let last = -Infinity;
   return () => {
-    if (timer) return;
+    if (isWaiting) return;
+    isWaiting = true;
     const wait = Math.max(0, last + REDRAW_MS - performance.now());
-    timer = setTimeout(() => {
-      timer = 0;
+    setTimeout(() => {
+      isWaiting = false;
       last = performance.now();
       draw();
     }, wait);

@@ -1,18 +1,21 @@
 // What a training made: checkpoints and files, to download.
 
 import { artifactURL } from "../../api.js";
+import { table } from "../../components/table.js";
+import { time } from "../../components/time.js";
 import { fill, h } from "../../dom.js";
 import { bytes, count } from "../../format.js";
 import { t, word } from "../../i18n.js";
 import { icon } from "../../icons.js";
-import { table } from "../../components/table.js";
-import { time } from "../../components/time.js";
 
+/** @param {string} path */
 const fileName = (path) => path.split("/").slice(-2).join("/");
 
+/** @param {string} taskId */
 export function filesView(taskId) {
   const [checkpoints, files] = [h("div"), h("div")];
   const total = h("span", { class: "soft small tools" });
+  /** @param {WordKey} key @param {Child} body @param {Child} [extra] */
   const panel = (key, body, extra) =>
     h(
       "section",
@@ -22,6 +25,7 @@ export function filesView(taskId) {
     );
   return {
     elements: [panel("checkpoints", checkpoints), panel("files", files, total)],
+    /** @param {API.Task} task @param {API.ArtifactList} found */
     update(task, found) {
       fill(
         checkpoints,
@@ -41,13 +45,15 @@ export function filesView(taskId) {
   };
 }
 
-/** By time: after going back to an older one, what was written then is newer. */
+/** By time: after going back to an older one, what was written then is newer. @param {API.Checkpoint[]} checkpoints */
 const newestFirst = (checkpoints) =>
-  [...checkpoints].sort((a, b) => b.created_at.localeCompare(a.created_at) || b.step - a.step);
+  [...checkpoints].sort((a, b) => b.created_at.localeCompare(a.created_at) || (b.step ?? 0) - (a.step ?? 0));
 
+/** @param {API.Checkpoint[]} checkpoints */
 function checkpointTable(checkpoints) {
-  const state = (each) => (each.is_latest ? "latest" : each.is_complete ? "complete" : "partial");
-  const row = (each) =>
+  const state = (/** @type {API.Checkpoint} */ each) =>
+    each.is_latest ? "latest" : each.is_complete ? "complete" : "partial";
+  const row = (/** @type {API.Checkpoint} */ each) =>
     h(
       "tr",
       {},
@@ -69,8 +75,9 @@ function checkpointTable(checkpoints) {
   );
 }
 
+/** @param {string} taskId @param {API.Artifact[]} artifacts */
 function fileTable(taskId, artifacts) {
-  const link = (each) =>
+  const link = (/** @type {API.Artifact} */ each) =>
     h(
       "a",
       {
@@ -82,7 +89,7 @@ function fileTable(taskId, artifacts) {
       icon("down"),
       each.path.endsWith(`/${each.download_name}`) ? fileName(each.path) : each.download_name,
     );
-  const row = (each) =>
+  const row = (/** @type {API.Artifact} */ each) =>
     h(
       "tr",
       {},

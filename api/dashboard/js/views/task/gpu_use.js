@@ -1,10 +1,11 @@
 // What the GPUs of a training did while it ran.
 
 import { api } from "../../api.js";
+import { Chart, join } from "../../components/chart.js";
+import { gpuName } from "../../components/gpus.js";
 import { h } from "../../dom.js";
 import { clockTime, isKnown, seconds } from "../../format.js";
 import { t } from "../../i18n.js";
-import { Chart, join } from "../../components/chart.js";
 import { now } from "../../machine.js";
 
 const COLOURS = ["--series-1", "--series-2", "--series-3", "--series-4", "--series-5"];
@@ -32,6 +33,7 @@ export function gpuUseChart() {
       { class: "panel small-chart", "aria-label": t("gpu.use") },
       h("div", { class: "body top" }, chart.element),
     ),
+    /** @param {API.Task} task */
     async load(task) {
       const uuids = task.gpu_uuids;
       const start = seconds(task.started_at);
@@ -47,19 +49,24 @@ export function gpuUseChart() {
   };
 }
 
+/** @param {number|null} id @param {number} i */
 const line = (id, i) => ({
-  label: `${t("gpu.n", { n: id ?? "–" })} %`,
+  label: `${gpuName(id)} %`,
   colour: COLOURS[i % COLOURS.length],
   isDashed: i >= COLOURS.length,
 });
 
+/** @param {number} n GPUs */
 const summaryLines = (n) => [
   { label: `${t("sum.mean", { n })} %`, colour: COLOURS[0] },
   { label: t("gpu.use.least"), colour: COLOURS[1] },
   { label: t("gpu.use.most"), colour: COLOURS[2] },
 ];
 
-/** @returns {Promise<Map<number, number|null>[]>} of each GPU, by time; a few are asked for at a time */
+/**
+ * @param {string[]} uuids @param {number} from @param {number} to
+ * @returns {Promise<Map<number, number|null>[]>} of each GPU, by time; a few are asked for at a time
+ */
 async function histories(uuids, from, to) {
   const range = {
     metric: "utilization_gpu",
@@ -70,15 +77,20 @@ async function histories(uuids, from, to) {
   const found = [];
   for (let i = 0; i < uuids.length; i += AT_ONCE) {
     const some = await Promise.all(uuids.slice(i, i + AT_ONCE).map((uuid) => api.gpuHistory(uuid, range)));
-    for (const { data } of some) found.push(new Map(data.map((point) => [seconds(point.timestamp), point.value])));
+    for (const { data } of some) found.push(new Map(data.map((point) => [seconds(point.timestamp) ?? 0, point.value])));
   }
   return found;
 }
 
-/** The mean, the least and the most of what is known at each time. */
+/**
+ * The mean, the least and the most of what is known at each time.
+ * @param {Map<number, number|null>[]} found
+ * @returns {import("../../components/chart.js").ChartData}
+ */
 export function summarise(found) {
   const [xs, ...all] = join(found);
-  const [mean, least, most] = [[], [], []];
+  /** @type {Record<"mean"|"least"|"most", (number|null)[]>} */
+  const { mean, least, most } = { mean: [], least: [], most: [] };
   xs.forEach((_, i) => {
     const values = all.map((one) => one[i]).filter(isKnown);
     mean.push(values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : null);

@@ -1,22 +1,24 @@
 // What a training is, how far it is, and what can be done with it.
 
 import { actionsFor } from "../../actions.js";
-import { fill, h, setText } from "../../dom.js";
-import { count, duration, figure, isKnown, percent, UNKNOWN, unit } from "../../format.js";
-import { t, tell, word } from "../../i18n.js";
-import { icon } from "../../icons.js";
 import { gpuLinks } from "../../components/gpus.js";
 import { meter } from "../../components/meter.js";
 import { LEVELS, stepsOf } from "../../components/progress.js";
 import { isFinished, isSpoiled, note, spoiledChip, statusChip } from "../../components/status.js";
-import { waitingWords } from "../../components/waiting.js";
 import { setTime, time } from "../../components/time.js";
+import { waitingWords } from "../../components/waiting.js";
+import { fill, h, setText } from "../../dom.js";
+import { count, duration, figure, isKnown, percent, UNKNOWN, unit } from "../../format.js";
+import { t, word } from "../../i18n.js";
+import { icon } from "../../icons.js";
 import { taskAddress } from "../../router.js";
 
+/** @param {WordKey} key */
 function stat(key) {
   const [value, under] = [h("b"), h("span", { class: "faint tiny clip" })];
   return {
     element: h("div", { class: "stat" }, h("span", { class: "label" }, t(key)), value, under),
+    /** @param {string} text */
     say(text, more = "") {
       setText(value, text);
       setText(under, more);
@@ -24,6 +26,7 @@ function stat(key) {
   };
 }
 
+/** @param {import("../../actions.js").Changed} changed */
 export function taskHeader(changed) {
   const chip = statusChip("task");
   const spoiled = spoiledChip();
@@ -33,25 +36,33 @@ export function taskHeader(changed) {
   const bar = meter(t("progress"));
   const [share, stage, left] = [h("b", { class: "share" }), h("span", { class: "soft" }), h("span", { class: "soft" })];
   const notes = h("div", { class: "stack" });
-  const stats = Object.fromEntries(
-    ["epoch", "step", "loss", "best", "grad_norm", "learning_rate", "speed", "elapsed"].map((key) => [
-      key,
-      stat(`stat.${key}`),
-    ]),
-  );
+  const stats = {
+    epoch: stat("stat.epoch"),
+    step: stat("stat.step"),
+    loss: stat("stat.loss"),
+    best: stat("stat.best"),
+    grad_norm: stat("stat.grad_norm"),
+    learning_rate: stat("stat.learning_rate"),
+    speed: stat("stat.speed"),
+    elapsed: stat("stat.elapsed"),
+  };
   let drawn = "";
+  /** @type {import("../../components/menu.js").Choice[]} */
+  let choices = [];
 
+  /** @param {API.Task} task */
   function showActions(task) {
-    const choices = actionsFor(task, changed);
+    choices = actionsFor(task, changed);
     const key = choices.map(({ label }) => label).join() + task.priority;
     if (key === drawn) return;
     drawn = key;
     fill(
       actions,
-      choices.map((choice) =>
+      // A button of the same label stays, and does what is right for the task as it is when it is pressed.
+      choices.map((choice, place) =>
         h(
           "button",
-          { class: `button ${choice.danger ? "danger" : ""}`, on: { click: choice.run } },
+          { class: `button ${choice.danger ? "danger" : ""}`, on: { click: () => choices[place].run() } },
           icon(choice.icon),
           choice.label,
         ),
@@ -65,6 +76,7 @@ export function taskHeader(changed) {
     );
   }
 
+  /** @param {API.Task} task */
   function showSub(task) {
     const created = time(task.created_at);
     setTime(created, task.started_at ?? task.created_at);
@@ -80,6 +92,7 @@ export function taskHeader(changed) {
     );
   }
 
+  /** @param {API.Task} task @returns {Child} */
   function waitsFor(task) {
     const start = task.estimated_start && [t("queue.expected"), " ", time(task.estimated_start)];
     const place = isKnown(task.queue_position) && t("queue.place", { n: count(task.queue_position) });
@@ -89,6 +102,7 @@ export function taskHeader(changed) {
     ];
   }
 
+  /** @param {API.Task} task */
   function showNotes(task) {
     fill(
       notes,
@@ -96,8 +110,13 @@ export function taskHeader(changed) {
       task.stop &&
         !isFinished(task.status) &&
         note("warn", h("strong", {}, t("stopping.rung")), h("p", {}, word("rung", task.stop.rung))),
-      task.warning && note("warn", h("strong", {}, t("warning")), h("p", { class: "foreign" }, tell(task.warning, task.warning_code))),
-      task.metrics.nan_steps > 0 &&
+      task.warning &&
+        note(
+          "warn",
+          h("strong", {}, t("warning")),
+          h("p", { class: "foreign" }, tell(task.warning, task.warning_code)),
+        ),
+      (task.metrics.nan_steps ?? 0) > 0 &&
         note(
           "warn",
           isSpoiled(task) && h("strong", {}, t("nan.last")),
@@ -106,6 +125,7 @@ export function taskHeader(changed) {
     );
   }
 
+  /** @param {API.Task} task */
   function update(task) {
     const { progress, metrics, speed } = task;
     chip.update(task.status);

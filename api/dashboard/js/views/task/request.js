@@ -1,19 +1,24 @@
 // What was asked for, and the files that the trainer reads; its attempts.
 
+import { gpuNames } from "../../components/gpus.js";
+import { segments } from "../../components/segments.js";
+import { table } from "../../components/table.js";
+import { time } from "../../components/time.js";
 import { fill, h } from "../../dom.js";
 import { count, duration, isKnown, seconds, UNKNOWN } from "../../format.js";
 import { t, word } from "../../i18n.js";
-import { gpuNames } from "../../components/gpus.js";
-import { time } from "../../components/time.js";
-import { segments } from "../../components/segments.js";
-import { table } from "../../components/table.js";
+
+/** @type {WordKey[]} */
+const COLUMNS = ["attempt", "status", "gpus", "started", "duration", "steps.range", "attempt.end"];
 
 export function requestView() {
   const element = h("section", { class: "panel", "aria-label": t("request") });
   let drawn = "";
   return {
     element,
+    /** @param {API.Task} task */
     update(task) {
+      /** @type {Record<string, string>} */
       const files = {
         ...task.plan.files,
         [t("request")]: JSON.stringify(task.request, null, 2),
@@ -27,7 +32,9 @@ export function requestView() {
         t("files"),
         names.map((name) => ({ value: name, label: name })),
         names[0],
-        (name) => (shown.textContent = files[name]),
+        (name) => {
+          shown.textContent = files[name];
+        },
       );
       fill(
         element,
@@ -48,15 +55,16 @@ export function attemptsView() {
   );
   return {
     element,
+    /** @param {API.Attempt[]} attempts */
     update(attempts) {
       element.hidden = attempts.length === 0;
-      const keys = ["attempt", "status", "gpus", "started", "duration", "steps.range", "attempt.end"];
-      const heads = keys.map((key) => ({ label: t(key) }));
+      const heads = COLUMNS.map((key) => ({ label: t(key) }));
       fill(body, table(heads, [...attempts].reverse().map(attemptRow)));
     },
   };
 }
 
+/** @param {API.Attempt} attempt */
 function attemptRow(attempt) {
   const [from, to] = [seconds(attempt.started_at), seconds(attempt.ended_at)];
   const steps = isKnown(attempt.first_step) ? `${count(attempt.first_step)} – ${count(attempt.last_step)}` : UNKNOWN;

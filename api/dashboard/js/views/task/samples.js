@@ -1,14 +1,15 @@
 // The pictures that a training drew, newest first; one at a time in large.
 
 import { artifactURL } from "../../api.js";
+import { openDialog } from "../../components/dialog.js";
 import { fill, h } from "../../dom.js";
 import { t } from "../../i18n.js";
 import { icon } from "../../icons.js";
-import { openDialog } from "../../components/dialog.js";
 
 const PICTURES = /\.(png|jpe?g|webp|gif|avif|bmp)$/i;
 const MOST = 200;
 
+/** @param {string} taskId */
 export function samplesView(taskId) {
   const grid = h("div", { class: "samples" });
   const element = h(
@@ -19,6 +20,7 @@ export function samplesView(taskId) {
   );
   let drawn = "";
 
+  /** @param {API.Artifact[]} artifacts */
   function update(artifacts) {
     const pictures = artifacts
       .filter(({ kind, path }) => kind === "sample" && PICTURES.test(path))
@@ -45,20 +47,22 @@ export function samplesView(taskId) {
   return { element, update };
 }
 
+/** @param {API.Artifact[]} pictures @param {string[]} urls @param {number} first */
 function openLightbox(pictures, urls, first) {
   let at = first;
   const image = h("img", { alt: "" });
   const name = h("span", { class: "grow clip small foreign" });
   const save = h("a", { class: "icon-button", "aria-label": t("download"), title: t("download") }, icon("down"));
-  const show = (index) => {
+  const show = (/** @type {number} */ index) => {
     at = (index + pictures.length) % pictures.length;
-    const file = pictures[at].path.split("/").at(-1);
+    const file = pictures[at].path.replace(/^.*\//, "");
     image.src = urls[at];
     image.alt = file;
     name.textContent = `${file} · ${at + 1} / ${pictures.length}`;
     save.href = urls[at];
     save.download = file;
   };
+  /** @param {WordKey} key @param {import("../../icons.js").IconName} sign @param {() => void} run */
   const button = (key, sign, run) =>
     h("button", { class: "icon-button", "aria-label": t(key), title: t(key), on: { click: run } }, icon(sign));
   const dialog = openDialog(

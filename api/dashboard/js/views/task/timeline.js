@@ -1,26 +1,31 @@
 // What a training went through: a band of its statuses and stages over time, with its checkpoints; below it each event.
 
+import { scrollable } from "../../components/scroll.js";
+import { isFinished } from "../../components/status.js";
+import { time } from "../../components/time.js";
 import { fill, h } from "../../dom.js";
 import { duration, seconds, utcTime } from "../../format.js";
 import { t, tell, word } from "../../i18n.js";
-import { isFinished } from "../../components/status.js";
-import { scrollable } from "../../components/scroll.js";
-import { time } from "../../components/time.js";
 import { now } from "../../machine.js";
 
+/** By a status, or a type of event. @type {Record<string, string>} */
 const TONES = { failed: "bad", stopping: "warn", warning: "warn", completed: "ok" };
 
-/** Stretches of one status or stage. */
+/** A status or stage, from when to when. @typedef {{name: string, label: string, from: number, to: number}} Stretch */
+
+/** @param {API.TaskEvent[]} events @param {number} end @returns {Stretch[]} */
 function stretches(events, end) {
+  /** @type {Stretch[]} */
   const found = [];
   for (const event of events) {
     if (event.type !== "status" && event.type !== "stage") continue;
-    const at = seconds(event.timestamp);
-    if (found.length) found.at(-1).to = at;
+    const at = seconds(event.timestamp) ?? end;
+    const last = found.at(-1);
+    if (last) last.to = at;
     if (event.type === "status" && isFinished(event.current)) continue;
     const isRunning = event.type === "status" && event.current === "running";
     found.push({
-      name: event.current,
+      name: event.current ?? "",
       label: event.type === "stage" || isRunning ? word("stage", event.current) : word("task", event.current),
       from: at,
       to: end,
@@ -41,9 +46,10 @@ export function timeline() {
   );
   return {
     element,
+    /** @param {API.TaskEvent[]} events @param {API.Task} task */
     update(events, task) {
-      const start = seconds(task.created_at);
-      const end = isFinished(task.status) ? seconds(task.finished_at) : now();
+      const end = (isFinished(task.status) ? seconds(task.finished_at) : null) ?? now();
+      const start = seconds(task.created_at) ?? end;
       const whole = Math.max(end - start, 1);
       const parts = stretches(events, end);
       const marks = events.filter((event) => event.type === "checkpoint");
@@ -59,14 +65,15 @@ export function timeline() {
           return piece;
         }),
         marks.map((event) => {
-          const tick = h("span", { class: "tick", title: `${tell(event.message, event.message_code)} · ${utcTime(event.timestamp)}` });
-          tick.style.left = `${Math.min(100, (100 * (seconds(event.timestamp) - start)) / whole)}%`;
+          const told = tell(event.message, event.message_code);
+          const tick = h("span", { class: "tick", title: `${told} · ${utcTime(event.timestamp)}` });
+          tick.style.left = `${Math.min(100, (100 * ((seconds(event.timestamp) ?? start) - start)) / whole)}%`;
           return tick;
         }),
       );
       fill(
         legend,
-        sums(parts).map(([name, label, length]) =>
+        sums(parts).map(({ name, label, length }) =>
           h("span", {}, h("i", { class: `key stage-${name}` }), label, h("b", {}, duration(length))),
         ),
         marks.length > 0 && h("span", {}, h("i", { class: "key tick" }), t("checkpoints.n", { n: marks.length })),
@@ -78,7 +85,7 @@ export function timeline() {
           .map((event) =>
             h(
               "li",
-              { data: { tone: TONES[event.current] ?? TONES[event.type] ?? "idle" } },
+              { data: { tone: TONES[event.current ?? ""] ?? TONES[event.type] ?? "idle" } },
               time(event.timestamp),
               h(
                 "div",
@@ -93,8 +100,11 @@ export function timeline() {
   };
 }
 
+/** How long each status or stage was in all. @param {Stretch[]} parts */
 function sums(parts) {
+  /** @type {Map<string, {name: string, label: string, length: number}>} */
   const by = new Map();
-  for (const { name, label, from, to } of parts) by.set(name, [name, label, (by.get(name)?.[2] ?? 0) + to - from]);
+  for (const { name, label, from, to } of parts)
+    by.set(name, { name, label, length: (by.get(name)?.length ?? 0) + to - from });
   return [...by.values()];
 }

@@ -1,10 +1,10 @@
 // One training: how it goes, what it says, what it made, and what became of it.
 
-import { api } from "../../api.js";
+import { api, Refused } from "../../api.js";
+import { isFinished, note } from "../../components/status.js";
 import { fill, h } from "../../dom.js";
 import { percent } from "../../format.js";
 import { t, word } from "../../i18n.js";
-import { isFinished, note } from "../../components/status.js";
 import { go } from "../../router.js";
 import { soon } from "../../soon.js";
 import { lossPanel, smallCharts } from "./charts.js";
@@ -25,10 +25,15 @@ const MOST_EVENTS = 500;
 const SLOW_MS = 10_000;
 const SOON_MS = 400;
 
-/** @param {import("../../main.js").App} app @param {import("../../router.js").Place} place */
+/**
+ * @param {import("../../main.js").App} app @param {import("../../router.js").Place} place
+ * @returns {import("../../main.js").Screen}
+ */
 export function open(app, { id }) {
+  /** @type {API.Task|null} */
   let task = null;
   const store = new SeriesStore(id);
+  /** @type {import("../../actions.js").Changed} */
   const changed = (what) => (what === "deleted" ? leave() : app.reload());
   const [header, loss, small, use, log] = [
     taskHeader(changed),
@@ -59,7 +64,9 @@ export function open(app, { id }) {
     request.element,
   );
 
-  function show() {
+  /** @param {API.Task} next */
+  function show(next) {
+    task = next;
     header.update(task);
     failure.update(task.failure);
     request.update(task);
@@ -69,8 +76,9 @@ export function open(app, { id }) {
   }
 
   async function refetchTask() {
-    task = await api.task(id);
-    show();
+    const found = await api.task(id);
+    show(found);
+    return found;
   }
 
   async function refetchSeries() {
@@ -89,21 +97,24 @@ export function open(app, { id }) {
       api.events(id, { limit: MOST_EVENTS }),
       api.artifacts(id, { limit: MOST_FILES, order: "newest" }),
     ]);
-    band.update(happened.events, task);
-    files.update(task, made);
+    if (task) {
+      band.update(happened.events, task);
+      files.update(task, made);
+    }
     samples.update(made.artifacts);
   }
 
   async function refetch() {
+    let found;
     try {
-      await refetchTask();
+      found = await refetchTask();
     } catch (error) {
-      if (error.status !== 404) throw error;
+      if (!(error instanceof Refused) || error.status !== 404) throw error;
       fill(missing, note("bad", h("p", {}, t("task.missing", { id }))));
       body.hidden = true;
       return;
     }
-    await Promise.all([refetchSeries(), refetchHappened(), log.refetch(), use.load(task).catch(() => {})]);
+    await Promise.all([refetchSeries(), refetchHappened(), log.refetch(), use.load(found).catch(() => {})]);
   }
 
   const refetchSoon = soon(
@@ -116,11 +127,10 @@ export function open(app, { id }) {
     const wasFinished = isFinished(task.status);
     refetchTask()
       // Somebody else has resumed it.
-      .then(() =>
-        wasFinished && !isFinished(task.status)
-          ? app.reload()
-          : Promise.all([refetchHappened(), !wasFinished && use.load(task)]),
-      )
+      .then((found) => {
+        if (wasFinished && !isFinished(found.status)) return app.reload();
+        return Promise.all([refetchHappened(), !wasFinished && use.load(found)]).then(() => {});
+      })
       .catch(() => {});
   }, SLOW_MS);
 
@@ -153,7 +163,7 @@ export function open(app, { id }) {
     on: {
       progress: (told) => {
         if (!task) return;
-        task = {
+        show({
           ...task,
           status: told.status,
           progress: told.progress,
@@ -162,8 +172,7 @@ export function open(app, { id }) {
           waiting_reason: told.waiting_reason,
           waiting_reason_code: told.waiting_reason_code,
           warning: told.warning,
-        };
-        show();
+        });
       },
       metrics: ({ points }) => {
         store.add(points);
@@ -184,7 +193,8 @@ export function open(app, { id }) {
   };
 }
 
-/** A training that has not begun has no metrics. */
+/** A training that has not begun has no metrics. @param {unknown} error */
 function ignoreMissing(error) {
+  if (!(error instanceof Refused)) throw error;
   if (error.status !== 404 && error.status !== 422) throw error;
 }

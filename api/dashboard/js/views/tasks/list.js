@@ -1,17 +1,19 @@
 // A list of tasks with its pages.
 
 import { api } from "../../api.js";
+import { isFinished } from "../../components/status.js";
 import { fill, h, reconcile } from "../../dom.js";
 import { count } from "../../format.js";
 import { t } from "../../i18n.js";
 import { icon } from "../../icons.js";
-import { isFinished } from "../../components/status.js";
 import { taskRow } from "./row.js";
 
 // Why a task waits changes without a word.
 const REASONS_MS = 15_000;
 
-/** What runs, newest first, then what waits in the order in which it is served; only the first page. */
+/** A stretch of a list. @typedef {{limit: number, offset: number}} Page */
+
+/** What runs, newest first, then what waits in the order in which it is served; only the first page. @param {Page} page */
 export async function askActive({ limit }) {
   const [running, waiting] = await Promise.all([
     api.tasks({ status: "starting,running,stopping", limit }),
@@ -22,21 +24,21 @@ export async function askActive({ limit }) {
 }
 
 export class TaskList {
+  /** @type {Map<string, ReturnType<typeof taskRow>>} */
   #parts = new Map();
   #offset = 0;
   #asked = 0;
-  #refreshing = 0;
-  /** Tasks that are known to be on another page, or not to pass the filter. */
+  /** Tasks that are known to be on another page, or not to pass the filter. @type {Set<string>} */
   #elsewhere = new Set();
 
   /**
    * @param {object} how
    * @param {string} how.title
    * @param {number} how.limit rows a page
-   * @param {() => Record<string, string>} how.values the filter and the order
+   * @param {() => API.Query} [how.values] the filter and the order
    * @param {() => Node} [how.empty] what is shown when there are none
    * @param {() => void} how.changed called when something was done to a task
-   * @param {(page: {limit: number, offset: number}) => Promise<any>} [how.ask] where the tasks come from, if not from
+   * @param {(page: Page) => Promise<{tasks: API.Row[], pagination: {total: number, has_more: boolean}}>} [how.ask] where the tasks come from, if not from
    *   the list with these values
    */
   constructor(how) {
@@ -53,7 +55,7 @@ export class TaskList {
       this.none,
       this.foot,
     );
-    this.#refreshing = setInterval(() => this.#refreshReasons(), REASONS_MS);
+    this.refreshing = setInterval(() => this.#refreshReasons(), REASONS_MS);
   }
 
   /** Back to the first page: after a filter changed. */
@@ -63,10 +65,10 @@ export class TaskList {
   }
 
   close() {
-    clearInterval(this.#refreshing);
+    clearInterval(this.refreshing);
   }
 
-  /** What a progress message tells. A task that is not here is looked for once: it may have begun unheard. */
+  /** What a progress message tells. A task that is not here is looked for once: it may have begun unheard. @param {API.TaskProgress} told */
   progress(told) {
     const row = this.#parts.get(told.task_id);
     if (row) return row.progress(told);
@@ -80,10 +82,11 @@ export class TaskList {
     if (waits && !document.hidden) this.refetch().catch(() => {});
   }
 
+  /** @returns {Promise<void>} */
   async refetch() {
     const asked = ++this.#asked;
     const page = { limit: this.how.limit, offset: this.#offset };
-    const found = await (this.how.ask?.(page) ?? api.tasks({ ...this.how.values(), ...page }));
+    const found = await (this.how.ask?.(page) ?? api.tasks({ ...this.how.values?.(), ...page }));
     if (asked !== this.#asked) return;
     if (!found.tasks.length && this.#offset > 0) {
       this.#offset = Math.max(0, this.#offset - this.how.limit);
@@ -102,8 +105,9 @@ export class TaskList {
     fill(this.foot, isPaged && this.#pager(found.pagination, found.tasks.length));
   }
 
+  /** @param {{total: number, has_more: boolean}} pagination @param {number} shown rows @returns {Child} */
   #pager({ total, has_more: hasMore }, shown) {
-    const turn = (by) => {
+    const turn = (/** @type {number} */ by) => {
       this.#offset = Math.max(0, this.#offset + by);
       this.refetch().catch(() => {});
     };
@@ -146,6 +150,6 @@ export class TaskList {
   }
 
   get links() {
-    return [...this.rows.children].map((row) => row.querySelector(".task-name"));
+    return [...this.#parts.values()].map((row) => row.link);
   }
 }

@@ -1,23 +1,24 @@
 // A task in the list.
 
 import { actionsFor } from "../../actions.js";
-import { fill, h, setText } from "../../dom.js";
-import { count, duration, figure, isKnown, seconds } from "../../format.js";
-import { t, tell } from "../../i18n.js";
 import { gpuLinks } from "../../components/gpus.js";
 import { menuButton } from "../../components/menu.js";
 import { progressBar } from "../../components/progress.js";
 import { isFinished, isSpoiled, spoiledChip, statusChip } from "../../components/status.js";
 import { setTime, time } from "../../components/time.js";
 import { waitingWords } from "../../components/waiting.js";
+import { fill, h, setText } from "../../dom.js";
+import { count, duration, figure, isKnown, seconds } from "../../format.js";
+import { t } from "../../i18n.js";
 import { taskAddress } from "../../router.js";
 
-/** Seconds from its start to its end. */
+/** Seconds from its start to its end. @param {API.Row} task */
 function lasted(task) {
   const [start, end] = [seconds(task.started_at), seconds(task.finished_at)];
   return start === null || end === null ? null : end - start;
 }
 
+/** @param {API.Row} first as it is now @param {import("../../actions.js").Changed} changed */
 export function taskRow(first, changed) {
   const chip = statusChip("task");
   const link = h("a", { class: "task-name clip foreign", href: taskAddress(first.task_id) });
@@ -46,7 +47,7 @@ export function taskRow(first, changed) {
   );
   // The whole row leads to the task; links and buttons in it lead where they lead.
   element.addEventListener("click", (event) => {
-    if (!event.target.closest("a, button") && !String(getSelection())) link.click();
+    if (event.target instanceof Element && !event.target.closest("a, button") && !String(getSelection())) link.click();
   });
   function showTime() {
     const waits = task.status === "queued";
@@ -60,9 +61,11 @@ export function taskRow(first, changed) {
       setText(whenLabel, t(task.finished_at ? "ended" : task.started_at ? "started" : "created"));
       setTime(when, task.finished_at ?? task.started_at ?? task.created_at);
     }
-    setText(took, isFinished(task.status) && lasted(task) !== null ? t("took", { time: duration(lasted(task)) }) : "");
+    const length = lasted(task);
+    setText(took, isFinished(task.status) && length !== null ? t("took", { time: duration(length) }) : "");
   }
 
+  /** @param {string} reason */
   function sayWhy(reason) {
     const key = reason + JSON.stringify(task.waiting_reason_code);
     if (key === whySaid) return;
@@ -72,9 +75,11 @@ export function taskRow(first, changed) {
 
   return {
     element,
+    link,
     get task() {
       return task;
     },
+    /** @param {API.Row} next */
     update(next) {
       task = next;
       chip.update(task.status);
@@ -98,7 +103,7 @@ export function taskRow(first, changed) {
       spoiled.hidden = !isSpoiled(task);
       showTime();
     },
-    /** What a progress message tells. */
+    /** What a progress message tells. @param {API.TaskProgress} told */
     progress(told) {
       this.update({ ...task, ...told, task_id: task.task_id });
     },

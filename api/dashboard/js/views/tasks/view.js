@@ -1,18 +1,25 @@
 // All tasks: what runs, then what waits in the order in which it is served, then what has ended.
 
+import { segments } from "../../components/segments.js";
 import { fill, h } from "../../dom.js";
 import { percent } from "../../format.js";
 import { t, word } from "../../i18n.js";
 import { icon } from "../../icons.js";
-import { segments } from "../../components/segments.js";
 import { MODEL_TYPES } from "../../model_types.js";
 import { note } from "../../router.js";
 import { soon } from "../../soon.js";
 import { TaskList } from "./list.js";
 
+/** @typedef {API.TaskStatus[]} Statuses */
+
+/** @type {Statuses} */
 const RUNNING = ["starting", "running", "stopping"];
+/** @type {Statuses} */
 const WAITING = ["queued"];
+/** @type {Statuses} */
 const FINISHED = ["completed", "failed", "stopped"];
+/** @typedef {"all"|"queued"|"active"|"completed"|"failed"|"stopped"} Filter */
+/** @type {Record<Filter, Statuses>} */
 const FILTERS = {
   all: [...RUNNING, ...WAITING, ...FINISHED],
   queued: WAITING,
@@ -22,23 +29,28 @@ const FILTERS = {
   stopped: ["stopped"],
 };
 
+const NAMES = /** @type {Filter[]} */ (Object.keys(FILTERS));
+
 const SEARCH_PAUSE_MS = 200;
 // Several events of one change come together.
 const REFETCH_PAUSE_MS = 250;
 
-/** @param {import("../../main.js").App} app @param {import("../../router.js").Place} place */
+/**
+ * @param {import("../../main.js").App} app @param {import("../../router.js").Place} place
+ * @returns {import("../../main.js").Screen}
+ */
 export function open(app, place) {
   const wanted = {
-    status: place.query.get("status") ?? "all",
+    status: NAMES.find((name) => name === place.query.get("status")) ?? "all",
     search: place.query.get("search") ?? "",
     model: place.query.get("model") ?? "",
   };
-  if (!(wanted.status in FILTERS)) wanted.status = "all";
-  const filter = (among) => ({
+  const filter = (/** @type {Statuses} */ among) => ({
     status: FILTERS[wanted.status].filter((status) => among.includes(status)).join(","),
     search: wanted.search,
     model_type: wanted.model,
   });
+  /** @param {WordKey} title @param {Statuses} among @param {number} limit @param {API.Query} [more] */
   const list = (title, among, limit, more = {}) => {
     const made = new TaskList({
       title: t(title),
@@ -68,6 +80,7 @@ export function open(app, place) {
     clearTimeout(typing);
     typing = setTimeout(() => apply({ search: search.value.trim() }), SEARCH_PAUSE_MS);
   });
+  /** @type {HTMLSelectElement} */
   const model = h(
     "select",
     { class: "input model-filter", "aria-label": t("model"), on: { change: () => apply({ model: model.value }) } },
@@ -76,7 +89,7 @@ export function open(app, place) {
   );
   const filters = segments(
     t("status"),
-    Object.keys(FILTERS).map((value) => ({
+    NAMES.map((value) => ({
       value,
       label: value === "all" || value === "active" ? t(`filter.${value}`) : word("task", value),
     })),
@@ -84,6 +97,7 @@ export function open(app, place) {
     (status) => apply({ status }),
   );
 
+  /** @param {Partial<typeof wanted>} change */
   function apply(change) {
     Object.assign(wanted, change);
     note("/tasks", { ...wanted, status: wanted.status === "all" ? "" : wanted.status });
@@ -95,13 +109,15 @@ export function open(app, place) {
   const refetchSoon = soon(refetchOrRetry, REFETCH_PAUSE_MS);
 
   async function refetch() {
-    const has = ({ among }) => FILTERS[wanted.status].some((status) => among.includes(status));
+    const has = (/** @type {{among: Statuses}} */ { among }) =>
+      FILTERS[wanted.status].some((status) => among.includes(status));
     await Promise.all(lists.filter(has).map((each) => each.refetch()));
     for (const each of lists) each.element.hidden = !has(each) || each.isEmpty;
     showNone(lists.every(({ element }) => element.hidden));
     app.retitle();
   }
 
+  /** @param {boolean} isNone */
   function showNone(isNone) {
     const isFiltered = wanted.status !== "all" || wanted.search || wanted.model;
     none.hidden = !isNone;
@@ -115,12 +131,13 @@ export function open(app, place) {
     search.focus();
   }
 
+  /** @param {number} step */
   function move(step) {
     const links = lists.flatMap((each) => (each.element.hidden ? [] : each.links));
-    const at = links.indexOf(document.activeElement);
+    const at = links.indexOf(/** @type {HTMLAnchorElement} */ (document.activeElement));
     const next = links[at < 0 ? (step > 0 ? 0 : links.length - 1) : Math.min(links.length - 1, Math.max(0, at + step))];
     next?.focus();
-    next?.closest(".task-row").scrollIntoView({ block: "nearest" });
+    next?.closest(".task-row")?.scrollIntoView({ block: "nearest" });
   }
 
   const element = h(
@@ -163,7 +180,7 @@ export function open(app, place) {
   };
 }
 
-/** The progress of what runs, for a tab in the background. */
+/** The progress of what runs, for a tab in the background. @param {TaskList} running */
 function title(running) {
   const first = running.tasks.find((task) => task.status === "running");
   return first ? `${percent(first.progress.overall_progress)} ${first.name ?? first.task_id}` : t("tasks");
@@ -179,6 +196,7 @@ function nothing() {
   );
 }
 
+/** @param {() => void} clear */
 function noMatch(clear) {
   return h(
     "div",

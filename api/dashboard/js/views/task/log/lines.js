@@ -12,22 +12,26 @@ const MOST_STRETCHES = 8;
 const MOST_LINES = 100_000;
 
 export class LogLines {
-  /** @type {any[]} */
+  /** @type {API.LogLine[]} */
   lines = [];
-  /** The unfinished last line, or null. */
+  /** The unfinished last line, or null. @type {API.LogLine|null} */
   partial = null;
   /** Bytes: where the stretch begins and ends, and what the log has. */
   start = 0;
   next = 0;
   first = 0;
   end = 0;
+  /** @type {number|null} */
   total = null;
+  /** @type {API.LogLevel|""} */
   level = "";
   /** Whether the stretch reaches the log's end, so that what is new belongs to it. */
   isLive = true;
   isLoaded = false;
+  /** @type {Promise<number>|null} */
   #loading = null;
 
+  /** @param {string} taskId */
   constructor(taskId) {
     this.taskId = taskId;
   }
@@ -42,7 +46,7 @@ export class LogLines {
     this.isLoaded = true;
   }
 
-  /** The lines around an offset: for a find that is far from what is here. */
+  /** The lines around an offset: for a find that is far from what is here. @param {number} offset */
   async loadAround(offset) {
     const from = Math.max(this.first, offset - OLDER_BYTES / 2);
     const found = await api.logs(this.taskId, { offset: from, limit_bytes: OLDER_BYTES });
@@ -58,7 +62,9 @@ export class LogLines {
 
   /** What lies before; gives how many lines came. One at a time. */
   loadOlder() {
-    this.#loading ??= this.#loadOlder().finally(() => (this.#loading = null));
+    this.#loading ??= this.#loadOlder().finally(() => {
+      this.#loading = null;
+    });
     return this.#loading;
   }
 
@@ -79,8 +85,9 @@ export class LogLines {
     return 0;
   }
 
-  /** All lines from one offset to another; the service gives so many at a time. */
+  /** All lines from one offset to another; the service gives so many at a time. @param {number} from @param {number} end */
   async #read(from, end) {
+    /** @type {API.LogLine[]} */
     const lines = [];
     let at = from;
     while (at < end) {
@@ -93,6 +100,7 @@ export class LogLines {
     return lines;
   }
 
+  /** @param {API.LogLine[]} lines */
   #addOlder(lines) {
     this.lines = lines.concat(this.lines);
     if (this.lines.length > MOST_LINES) {
@@ -111,9 +119,10 @@ export class LogLines {
     this.isLive = !found.has_more;
   }
 
+  /** @param {API.LogPage} found */
   #addNewer(found) {
     const lines = found.logs.filter((line) => passes(line, this.level));
-    this.partial = lines.length && !lines.at(-1).is_complete ? lines.pop() : null;
+    this.partial = lines.at(-1)?.is_complete === false ? (lines.pop() ?? null) : null;
     this.lines = this.lines.concat(lines);
     this.first = found.first_offset;
     this.next = found.next_offset;
@@ -123,7 +132,7 @@ export class LogLines {
     return this.#dropExcess();
   }
 
-  /** New lines from the stream. @returns {number} how many were dropped at the beginning */
+  /** New lines from the stream. @param {API.LogLine[]} lines @param {number} nextOffset @returns {number} how many were dropped at the beginning */
   append(lines, nextOffset) {
     this.end = Math.max(this.end, nextOffset);
     this.total = Math.max(this.total ?? 0, lines.at(-1)?.line_number ?? 0);
@@ -143,18 +152,23 @@ export class LogLines {
     return excess;
   }
 
+  /** @param {API.LogLine} line */
   setPartial(line) {
     if (this.isLive && line.offset >= this.next && passes(line, this.level)) this.partial = line;
   }
 }
 
-/** Without the line in whose middle the reading began. */
+/** Without the line in whose middle the reading began. @param {API.LogLine[]} lines @param {number} from @param {number} first */
 function whole(lines, from, first) {
   const isPart = from > first && lines.length > 1 && lines[0].offset === from && lines[0].truncated;
   return isPart ? lines.slice(1) : lines;
 }
 
+/** @type {(API.LogLevel|"")[]} */
 const LEVELS = ["debug", "info", "warning", "error"];
 
-/** Whether a line is at least of this level; no level lets all through. */
+/**
+ * Whether a line is at least of this level; no level lets all through.
+ * @param {API.LogLine} line @param {API.LogLevel|""} level
+ */
 const passes = (line, level) => !level || LEVELS.indexOf(line.level) >= LEVELS.indexOf(level);

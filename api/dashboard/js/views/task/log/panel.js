@@ -1,26 +1,28 @@
 // The log of a training: followed, paused, filtered, searched; only what can be seen is drawn.
 
 import { logDownloadURL } from "../../../api.js";
+import { segments } from "../../../components/segments.js";
+import { attempt } from "../../../components/toast.js";
 import { h, setAttribute, setText } from "../../../dom.js";
 import { bytes, count } from "../../../format.js";
 import { t } from "../../../i18n.js";
 import { icon } from "../../../icons.js";
-import { segments } from "../../../components/segments.js";
-import { attempt } from "../../../components/toast.js";
 import { recall, remember } from "../../../settings.js";
 import { LogLines } from "./lines.js";
 import { Rows } from "./rows.js";
 import { LogSearch } from "./search.js";
 
-const LEVELS = ["", "info", "warning", "error"];
+const LEVELS = /** @type {const} */ (["", "info", "warning", "error"]);
 const SEARCH_PAUSE_MS = 250;
 
+/** @param {string} taskId */
 export function logPanel(taskId) {
   const log = new LogLines(taskId);
   const [finds, errors] = [new LogSearch(taskId), new LogSearch(taskId)];
   let isFollowing = true;
   let isPaused = false;
   let isWrapped = recall("log-wrap", "") === "1";
+  /** What came while it was paused. @type {{lines: API.LogLine[], next: number}[]} */
   let held = [];
   let isScheduled = false;
   let shift = 0;
@@ -39,6 +41,10 @@ export function logPanel(taskId) {
   const found = h("span", { class: "soft small finds", "aria-live": "polite" });
   const state = h("span", { class: "faint small", "aria-live": "off" });
   const newer = h("button", { class: "button small newer", hidden: true, on: { click: () => follow(true) } });
+  /**
+   * @param {WordKey} key @param {import("../../../icons.js").IconName} sign @param {() => void} run
+   * @param {string|null} [label]
+   */
   const button = (key, sign, run, label = null) =>
     h(
       "button",
@@ -119,6 +125,7 @@ export function logPanel(taskId) {
     requestAnimationFrame(draw);
   }
 
+  /** @param {boolean} wanted */
   function wrap(wanted) {
     isWrapped = wanted;
     remember("log-wrap", wanted ? "1" : "");
@@ -126,6 +133,7 @@ export function logPanel(taskId) {
     rows.wrap(wanted);
   }
 
+  /** @param {boolean} wanted */
   async function follow(wanted) {
     isFollowing = wanted;
     if (wanted) {
@@ -135,6 +143,7 @@ export function logPanel(taskId) {
     drawSoon();
   }
 
+  /** @param {boolean} wanted */
   function pause(wanted) {
     isPaused = wanted;
     if (!isPaused && held.length) {
@@ -145,13 +154,17 @@ export function logPanel(taskId) {
     drawSoon();
   }
 
+  /** @param {API.LogLine[]} lines @param {number} next */
   function add(lines, next) {
     const dropped = log.append(lines, next);
     if (!isFollowing) shift -= dropped;
     drawSoon();
   }
 
-  /** A person who scrolls up wants to read; one who scrolls to the end wants to follow. */
+  /**
+   * A person who scrolls up wants to read; one who scrolls to the end wants to follow.
+   * @param {{isUp: boolean, isAtEnd: boolean, isAtStart: boolean}} how
+   */
   function onScroll({ isUp, isAtEnd, isAtStart }) {
     const wanted = !isUp && isAtEnd && log.isLive;
     if (isFollowing !== wanted && (isUp || wanted)) {
@@ -177,6 +190,7 @@ export function logPanel(taskId) {
     await log.loadTail();
   }
 
+  /** @param {API.LogLevel|""} level */
   async function setLevel(level) {
     log.level = level;
     await log.loadTail();
@@ -215,7 +229,7 @@ export function logPanel(taskId) {
       if (finds.results.length && finds.at < 0) await reveal(finds.step(-1));
       sayFinds();
     } catch (error) {
-      if (error.name === "AbortError") return;
+      if (!(error instanceof Error) || error.name === "AbortError") return;
       input.classList.add("wrong");
       setText(found, error.message);
     }
@@ -234,12 +248,14 @@ export function logPanel(taskId) {
     );
   }
 
+  /** @param {number} by */
   async function toFind(by) {
     if (input.value && !finds.results.length) await runSearch();
     else await reveal(finds.step(by));
     sayFinds();
   }
 
+  /** @param {number} by */
   async function toError(by) {
     const from = rows.current ?? (by > 0 ? -1 : Infinity);
     await attempt(async () => {
@@ -251,6 +267,7 @@ export function logPanel(taskId) {
     });
   }
 
+  /** @param {API.SearchHit|null} find */
   async function reveal(find) {
     if (!find) return;
     isFollowing = false;
@@ -277,10 +294,14 @@ export function logPanel(taskId) {
       else if (log.isLive) await catchUp();
       drawSoon();
     },
+    /** @param {API.Messages["log"]} told */
     add({ logs, next_offset: next }) {
-      if (isPaused) (held.push({ lines: logs, next }), drawSoon());
-      else add(logs, next);
+      if (isPaused) {
+        held.push({ lines: logs, next });
+        drawSoon();
+      } else add(logs, next);
     },
+    /** @param {API.LogLine} line */
     setPartial(line) {
       if (isPaused) return;
       log.setPartial(line);

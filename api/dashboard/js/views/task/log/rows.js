@@ -11,6 +11,11 @@ const MIN_COLUMNS = 10;
 // Pixels at the end of a line: the bar to scroll by may lie there.
 const END_SPACE = 24;
 
+/**
+ * What stands before the text of a line.
+ * @typedef {{offset: number, timestamp: string|null, line_number: number|null, level: API.LogLevel}} Head
+ */
+
 export class Rows {
   /** Height of a line in pixels; measured once, and again when the window changes. */
   #height = 0;
@@ -28,8 +33,11 @@ export class Rows {
     this.inner = h("div", { class: "log-rows" });
     this.spacer = h("div", { class: "log-spacer" }, this.inner);
     this.element = h("div", { class: "log-scroll", tabindex: 0, role: "log", "aria-live": "off" }, this.spacer);
+    /** @type {API.LogLine[]} */
     this.lines = [];
+    /** @type {(line: API.LogLine) => [from: number, to: number]|null} */
     this.isMarked = () => null;
+    /** The offset of the line that was looked for last. @type {number|null} */
     this.current = null;
     this.scrolled = scrolled;
     this.element.addEventListener("scroll", () => this.#onScroll(), { passive: true });
@@ -39,7 +47,7 @@ export class Rows {
 
   /**
    * Shows these lines.
-   * @param {any[]} lines
+   * @param {API.LogLine[]} lines
    * @param {boolean} stays keep to the end
    * @param {number} shift lines that came in above; those that went are negative
    */
@@ -57,7 +65,7 @@ export class Rows {
     this.#draw();
   }
 
-  /** Whether long lines are broken; what stands on top stays there. */
+  /** Whether long lines are broken; what stands on top stays there. @param {boolean} isOn */
   wrap(isOn) {
     const top = this.#layout.lineAt(Math.floor(this.element.scrollTop / (this.#height || 1)));
     this.#wraps = isOn;
@@ -72,7 +80,7 @@ export class Rows {
     return scrollHeight - scrollTop - clientHeight < this.#height * 1.5;
   }
 
-  /** Brings a line into the middle. */
+  /** Brings a line into the middle. @param {number} index */
   reveal(index) {
     this.current = this.lines[index]?.offset ?? null;
     this.#scrollTo(Math.max(0, this.#layout.above(index) * this.#height - this.element.clientHeight / 2));
@@ -90,12 +98,12 @@ export class Rows {
 
   #measure() {
     if (this.#height) return;
-    const probe = this.#row({ message: "", timestamp: null, line_number: null, level: "info" }, 1);
-    this.inner.append(probe);
     // The text itself: wrapped, its element is as wide as there is room.
     const text = h("span", {}, "x".repeat(PROBE));
-    probe.querySelector(".log-text").style.whiteSpace = "pre";
-    fill(probe.querySelector(".log-text"), text);
+    const place = h("span", { class: "log-text" }, text);
+    place.style.whiteSpace = "pre";
+    const probe = this.#element({ offset: -1, timestamp: null, line_number: null, level: "info" }, place);
+    this.inner.append(probe);
     this.#height = probe.getBoundingClientRect().height || 18;
     this.#character = text.getBoundingClientRect().width / PROBE || 8;
     this.#margin = text.getBoundingClientRect().left - probe.getBoundingClientRect().left;
@@ -120,6 +128,7 @@ export class Rows {
     if (moved) this.scrolled({ isUp: moved < 0, isAtEnd: this.isAtEnd, isAtStart: scrollTop < clientHeight });
   }
 
+  /** @param {number} top */
   #scrollTo(top) {
     this.element.scrollTop = top;
     this.#top = this.element.scrollTop;
@@ -140,8 +149,17 @@ export class Rows {
     );
   }
 
+  /** @param {API.LogLine} line @param {number} rows that it takes */
   #row(line, rows) {
-    const element = h(
+    const text = h("span", { class: "log-text" }, marked(line, this.isMarked(line)));
+    const element = this.#element(line, text, line.truncated && h("span", { class: "faint" }, " …"));
+    if (rows > 1) element.style.height = `${rows * this.#height}px`;
+    return element;
+  }
+
+  /** @param {Head} line @param {...Child} content */
+  #element(line, ...content) {
+    return h(
       "div",
       { class: `log-line${line.offset === this.current ? " current" : ""}`, data: { level: line.level } },
       h("span", { class: "log-number" }, line.line_number === null ? "" : count(line.line_number)),
@@ -151,17 +169,15 @@ export class Rows {
         line.timestamp ? clockTime(line.timestamp) : "",
       ),
       h("span", { class: "log-level", title: line.level }, SIGNS[line.level] ?? ""),
-      h("span", { class: "log-text" }, marked(line, this.isMarked(line))),
-      line.truncated && h("span", { class: "faint" }, " …"),
+      content,
     );
-    if (rows > 1) element.style.height = `${rows * this.#height}px`;
-    return element;
   }
 }
 
-/** A letter beside the colour. */
+/** A letter beside the colour. @type {Record<API.LogLevel, string>} */
 const SIGNS = { debug: "D", info: "", warning: "W", error: "E" };
 
+/** @param {API.LogLine} line @param {[from: number, to: number]|null} place @returns {Child} */
 function marked(line, place) {
   if (!place) return line.message;
   const [from, to] = place;

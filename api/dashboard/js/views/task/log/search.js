@@ -5,13 +5,16 @@ import { api } from "../../../api.js";
 const MOST = 1000;
 
 export class LogSearch {
+  /** @type {AbortController|null} */
   #abort = null;
+  /** @type {API.SearchHit[]} */
   results = [];
   at = -1;
   isComplete = true;
-  /** Places in lines, by their offset. */
+  /** Places in lines, by their offset. @type {Map<number, [from: number, to: number]>} */
   marks = new Map();
 
+  /** @param {string} taskId */
   constructor(taskId) {
     this.taskId = taskId;
   }
@@ -33,19 +36,21 @@ export class LogSearch {
     if (signal.aborted) return;
     this.results = found.results;
     this.isComplete = found.complete;
-    for (const each of found.results) {
-      if (each.match_start !== null && each.match_end > each.match_start)
-        this.marks.set(each.offset, [each.match_start, each.match_end]);
+    for (const { offset, match_start: from, match_end: to } of found.results) {
+      if (from !== null && to !== null && to > from) this.marks.set(offset, [from, to]);
     }
   }
 
-  /** The next find, or the one before; at first the one nearest to an offset. */
+  /**
+   * The next find, or the one before; at first the one nearest to an offset.
+   * @param {number} by @param {number|null} [offset]
+   */
   step(by, offset = null) {
     const { length } = this.results;
     if (!length) return null;
     if (this.at < 0 && offset !== null) {
       const after = this.results.findIndex((each) => each.offset > offset);
-      this.at = by > 0 ? (after < 0 ? 0 : after) : (after < 0 ? length : after) - 1;
+      this.at = by > 0 ? Math.max(0, after) : (after < 0 ? length : after) - 1;
       if (this.at < 0) this.at = length - 1;
     } else this.at = (this.at + by + length) % length;
     return this.results[this.at];

@@ -1,0 +1,67 @@
+"""By what every process of an attempt is known, whoever its parents were and whoever started it.
+
+A variable in the environment says it in words; whoever empties the environment loses it. A soft limit that the kernel
+hands on through fork, setsid and exec stays: that of real-time CPU, of which no trainer takes any, set to a figure that
+is the attempt's own and far beyond all use.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+from collections.abc import Iterator
+
+from .files import complain, read_file
+
+MARKER = "DPIPE_ATTEMPT_UID"  #: the variable
+
+_LIMIT_LINE = b"Max realtime timeout"
+_BEYOND_USE = 2**61  # microseconds
+
+
+class ProcessMark:
+    """The marks of one attempt."""
+
+    def __init__(self, uid: str) -> None:
+        self._variable = b"\0" + os.fsencode(f"{MARKER}={uid}") + b"\0"
+        self.limit = _limit_of(uid)
+
+    def is_on(self, pid: int) -> bool:
+        """Whether this process carries one of them. A zombie may."""
+        try:
+            if self._variable in b"\0" + read_file(f"/proc/{pid}/environ") + b"\0":
+                return True
+        except OSError:
+            pass  # other users' environments are closed to us, and their limits are not
+        return _read_limit(pid) == self.limit
+
+    @contextlib.contextmanager
+    def handed_on(self) -> Iterator[None]:
+        """Whoever is started within is marked. Where the limit may not be set, the environment alone has to do."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_RTTIME)
+        try:
+            resource.setrlimit(resource.RLIMIT_RTTIME, (self.limit, hard))
+        except (OSError, ValueError) as error:
+            complain(f"the processes cannot be marked by a limit: {error}")
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_RTTIME, (soft, hard))
+
+
+def _limit_of(uid: str) -> int:
+    figure = 0xCBF29CE484222325  # FNV-1a, 64 bits
+    for byte in os.fsencode(uid):
+        figure = (figure ^ byte) * 0x100000001B3 % 2**64
+    return _BEYOND_USE + figure % _BEYOND_USE
+
+
+def _read_limit(pid: int) -> int | None:
+    try:
+        content = read_file(f"/proc/{pid}/limits")
+    except OSError:
+        return None
+    place = content.find(_LIMIT_LINE)
+    fields = content[place + len(_LIMIT_LINE) :].split(None, 1) if place >= 0 else []
+    return int(fields[0]) if fields and fields[0].isdigit() else None

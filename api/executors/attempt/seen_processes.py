@@ -1,0 +1,85 @@
+"""Every process that was ever seen to belong to an attempt, on the disk before anybody needs to know.
+
+A supervisor that is killed takes its memory along. What has left its session and emptied its environment is then known
+by this list alone, unless a control group holds it.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+
+from api.utils.foreign_files import ForeignFile, open_own, read, remove, write_all
+
+from .files import complain
+from .processes import boot_id, is_alive
+
+SEEN_PROCESSES = "processes"
+MOST = 4096  #: entries, after which those that have ended are left out
+_ENTRY = struct.Struct("<QQ")  # pid, start
+_HEAD_BYTES = 48  # the boot, whose pids these are
+
+
+class SeenProcesses:
+    """The list as its supervisor keeps it. A full disk refuses nothing: its space is reserved."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._handle = -1
+        self._noted: set[tuple[int, int]] = set()
+        self._count = 0
+
+    def restore(self) -> set[tuple[int, int]]:
+        """Those of an earlier supervisor's list that still run."""
+        return {identity for identity in read_seen_processes(self._directory) if is_alive(*identity)}
+
+    def note(self, members: set[tuple[int, int]]) -> None:
+        """Adds those that are new."""
+        new = sorted(members - self._noted)
+        if not new:
+            return
+        try:
+            if self._handle < 0 or self._count + len(new) > MOST:
+                self._begin()
+                new = sorted(members)[: MOST // 2]
+            content = b"".join(_ENTRY.pack(*identity) for identity in new)
+            write_all(self._handle, content, _HEAD_BYTES + self._count * _ENTRY.size)
+            self._count += len(new)
+            self._noted.update(new)
+        except OSError as error:
+            complain(f"the processes cannot be recorded: {error}")
+
+    def begin_again(self) -> None:
+        """Makes the file again, which somebody removed, when there is next somebody to note."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+        self._noted.clear()
+
+    def _begin(self) -> None:
+        """Starts the list anew: what is left of the old one beyond stays until it is written over, and does no harm."""
+        if self._handle < 0:
+            self._handle = open_own(f"{self._directory}/{SEEN_PROCESSES}", os.O_RDWR)
+            os.posix_fallocate(self._handle, 0, _HEAD_BYTES + MOST * _ENTRY.size)
+        write_all(self._handle, boot_id().encode().ljust(_HEAD_BYTES, b"\0"), 0)
+        self._count = 0
+        self._noted.clear()
+
+    def remove(self) -> None:
+        """Nothing of the tree is left."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+        remove(f"{self._directory}/{SEEN_PROCESSES}")
+
+
+def read_seen_processes(directory: str) -> set[tuple[int, int]]:
+    """Those on the list since this start of the machine, whether they still run or not."""
+    try:
+        content = read(f"{directory}/{SEEN_PROCESSES}")
+    except (OSError, ForeignFile):
+        return set()
+    if content[:_HEAD_BYTES].rstrip(b"\0") != boot_id().encode():
+        return set()
+    end = len(content) - (len(content) - _HEAD_BYTES) % _ENTRY.size
+    return {(pid, start) for pid, start in _ENTRY.iter_unpack(content[_HEAD_BYTES:end]) if 1 < pid < 2**31}

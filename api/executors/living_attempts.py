@@ -1,0 +1,46 @@
+"""All attempts that live on this machine under one root, whatever any database knows of them."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from api.executors.attempt.ended import has_outcome
+from api.executors.executor import AttemptRef, LivingAttempt
+from api.executors.process_survey import Survey
+from api.executors.records import Described, parse_spec
+from api.models.task import ProcessIdentity
+from api.utils.foreign_files import read
+
+
+def list_living(found: Survey, root: Path, locate: Callable[[str], Path | None]) -> list[LivingAttempt]:
+    """Those whose directory lies below `root`. `locate` says where the directory of a uid would be: processes that have
+    lost their supervisor carry their uid only.
+    """
+    living = list(_supervised(found, root))
+    known = {each.ref.uid for each in living}
+    for uid, members in found.members.items():
+        directory = None if uid in known else locate(uid)
+        described = None if directory is None else _read_spec(directory)
+        if directory is not None and described is not None and described.uid == uid:
+            living.append(_living(directory, described, None, members))
+    return living
+
+
+def _supervised(found: Survey, root: Path) -> Iterator[LivingAttempt]:
+    for directory, supervisor in found.supervisors.items():
+        described = _read_spec(directory) if directory.is_relative_to(root) else None
+        if described is not None:
+            yield _living(directory, described, supervisor, found.members.get(described.uid, ()))
+
+
+def _living(
+    directory: Path, described: Described, supervisor: ProcessIdentity | None, members: tuple[ProcessIdentity, ...]
+) -> LivingAttempt:
+    ref = AttemptRef(described.uid, directory, Path(described.log_directory))
+    return LivingAttempt(ref, described.gpu_uuids, supervisor, members, has_outcome(str(directory)))
+
+
+def _read_spec(directory: Path) -> Described | None:
+    try:
+        return parse_spec(read(str(directory / "spec.json")))
+    except OSError:
+        return None

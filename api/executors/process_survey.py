@@ -1,0 +1,73 @@
+"""Who lives on this machine of all attempts, by what the kernel says: directories can be lost, processes not."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from api.executors.attempt.files import read_file
+from api.executors.attempt.process_marks import MARKER
+from api.executors.attempt.processes import all_pids, read_stat
+from api.models.task import ProcessIdentity
+
+#: How the command line of a supervisor goes on behind its Python: `-I -S …/executors/supervisor.py DIRECTORY`.
+_PROGRAM = b"/executors/supervisor.py"
+
+_MARKER = f"{MARKER}=".encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """The live supervisors by the directory of their attempt, and the processes of attempts by their uid."""
+
+    supervisors: Mapping[Path, ProcessIdentity]
+    members: Mapping[str, tuple[ProcessIdentity, ...]]
+
+
+def survey() -> Survey:
+    """Looks at every process once. One that may not be looked at is none of ours."""
+    supervisors: dict[Path, ProcessIdentity] = {}
+    members: dict[str, list[ProcessIdentity]] = {}
+    for pid in all_pids():
+        uid, directory = _read_marker(pid), None
+        if uid is None:
+            directory = _read_directory(pid)
+        if uid is None and directory is None:
+            continue
+        stat = read_stat(pid)
+        if stat is None or not stat.is_alive:
+            continue
+        identity = ProcessIdentity(stat.pid, stat.start)
+        if uid is not None:
+            members.setdefault(uid, []).append(identity)
+        elif directory is not None:
+            supervisors[directory] = identity
+    return Survey(supervisors, {uid: tuple(found) for uid, found in members.items()})
+
+
+def supervises(pid: int, directory: Path) -> bool:
+    """Whether this process is a supervisor, and of this attempt; its storage may have been moved since."""
+    found = _read_directory(pid)
+    return found is not None and found.parts[-3:] == directory.absolute().parts[-3:]
+
+
+def _read_marker(pid: int) -> str | None:
+    for entry in _parts(pid, "environ"):
+        if entry.startswith(_MARKER):
+            return os.fsdecode(entry[len(_MARKER) :])
+    return None
+
+
+def _read_directory(pid: int) -> Path | None:
+    arguments = _parts(pid, "cmdline")
+    for position, argument in enumerate(arguments[1:5], 1):
+        if argument.endswith(_PROGRAM) and position + 1 < len(arguments):
+            return Path(os.fsdecode(arguments[position + 1]))
+    return None
+
+
+def _parts(pid: int, name: str) -> list[bytes]:
+    try:
+        return read_file(f"/proc/{pid}/{name}").split(b"\0")
+    except OSError:
+        return []

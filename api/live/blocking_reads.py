@@ -1,0 +1,35 @@
+"""Reads what may block, away from the event loop."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from api.utils.deadlines import READ_SECONDS, hurrying
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: Reads at the same time; a read takes about a millisecond.
+THREADS = 4
+
+
+class BlockingReads:
+    """A few threads for all streams."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="live-read")
+
+    async def read(self, question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The answer, or what it raises: DatabaseUnavailable as soon as for any other reader."""
+
+        def ask() -> T:
+            # Whoever opens a stream would else wait for a database that does not answer, and keep a thread from others.
+            with hurrying(READ_SECONDS):
+                return question(*args, **kwargs)
+
+        return await asyncio.get_running_loop().run_in_executor(self._pool, ask)
+
+    def stop(self) -> None:
+        """Waits for no one."""
+        self._pool.shutdown(wait=False, cancel_futures=True)

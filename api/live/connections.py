@@ -1,0 +1,75 @@
+"""Serves the live streams: admits, opens, sends, and cuts those off who do not read."""
+
+import asyncio
+import logging
+
+from starlette.types import Receive, Scope, Send
+
+from api.live.addresses import LiveRoutes, MatchedRoute, Transport
+from api.live.admission import Admission
+from api.live.broker import Broker
+from api.live.delivery import FAREWELL_SECONDS
+from api.live.sse import send_events
+from api.live.subscription import TooSlow
+from api.live.websocket import send_texts
+from api.utils.caller import address_of_caller
+
+logger = logging.getLogger(__name__)
+
+#: A Last-Event-ID that is longer is none of ours.
+_LONGEST_ID = 200
+
+
+class LiveServing:
+    """All streams of this process."""
+
+    def __init__(self, routes: LiveRoutes, broker: Broker, admission: Admission) -> None:
+        self._routes = routes
+        self._broker = broker
+        self._admission = admission
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Names the event loop."""
+        self._broker.attach(loop)
+
+    def find_events(self, path: str) -> MatchedRoute | None:
+        """The stream of Server-Sent Events at this path."""
+        return self._routes.find(Transport.EVENTS, path)
+
+    def find_socket(self, path: str) -> MatchedRoute | None:
+        """The WebSocket at this path."""
+        return self._routes.find(Transport.WEB_SOCKET, path)
+
+    async def send_events(self, found: MatchedRoute, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers with a stream. Raises what is wrong with the request before anything is sent."""
+        self._broker.require_open()
+        last_id = next((value for name, value in scope["headers"] if name == b"last-event-id"), b"")
+        with self._admission.admit(address_of_caller(scope)):
+            try:
+                async with found.open(_query(scope), last_id.decode("latin-1")[:_LONGEST_ID] or None) as frames:
+                    await send_events(frames, receive, send, is_head=scope["method"] == "HEAD")
+            except TooSlow:
+                self._cut(scope)
+
+    async def send_texts(self, found: MatchedRoute, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves a WebSocket. Raises what is wrong with the request before the client is let in."""
+        self._broker.require_open()
+        with self._admission.admit(address_of_caller(scope)):
+            try:
+                async with found.open(_query(scope), None) as frames:
+                    await send_texts(frames, scope, receive, send)
+            except TooSlow:
+                # The server closes the connection, and the kernel ends it.
+                self._cut(scope)
+
+    def _cut(self, scope: Scope) -> None:
+        logger.info("subscriber dropped: it has stopped reading", extra={"client": address_of_caller(scope)})
+        connection = scope.get("extensions", {}).get("connection")
+        if connection is not None:
+            # What was said last may still be on its way.
+            asyncio.get_running_loop().call_later(FAREWELL_SECONDS, connection.abort)
+
+
+def _query(scope: Scope) -> str:
+    query: bytes = scope["query_string"]
+    return query.decode("latin-1")

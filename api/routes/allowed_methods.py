@@ -1,0 +1,25 @@
+"""Which methods each address takes: of the most specific route alone.
+
+`/training/list` is no training that is called "list": what `/training/<task_id>` takes beyond it is not taken there.
+"""
+
+from werkzeug.routing import Map
+
+
+class AllowedMethods:
+    """The addresses of one app."""
+
+    def __init__(self, url_map: Map) -> None:
+        self._adapter = url_map.bind("localhost")
+        fixed: dict[str, set[str]] = {}
+        for rule in url_map.iter_rules():
+            if not rule.arguments:
+                fixed.setdefault(rule.rule, set()).update(rule.methods or ())
+        self._fixed = {path: tuple(sorted(methods)) for path, methods in fixed.items()}
+
+    def methods(self, path: str) -> tuple[str, ...]:
+        """The methods, in order; none when there is nothing at this address."""
+        if path.startswith("//"):
+            # Werkzeug would drop the first slash and find a route.
+            return ()
+        return self._fixed.get(path) or tuple(sorted(self._adapter.allowed_methods(path)))

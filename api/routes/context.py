@@ -1,0 +1,25 @@
+"""What every route needs: the services, and ready documents as answers."""
+
+from typing import cast
+
+from flask import Response, current_app, request
+
+from api.errors import NotFound
+from api.services.container import Services
+from api.utils.documents import reply_with
+from api.utils.responses import answer_bytes
+
+
+def services() -> Services:
+    """The services of the running app."""
+    return cast(Services, current_app.extensions["services"])
+
+
+def answer_document(path: str) -> Response:
+    """The document at this path, by ETag and encoding as the request asks for it."""
+    parts, environ = services(), request.environ
+    document = parts.gpus.documents.get(path)
+    if document is None:
+        raise NotFound
+    if_none_match, accept_encoding = environ.get("HTTP_IF_NONE_MATCH", ""), environ.get("HTTP_ACCEPT_ENCODING", "")
+    return answer_bytes(*reply_with(document, if_none_match, accept_encoding, parts.clock.monotonic()))

@@ -1,0 +1,85 @@
+"""The files of the dashboard: read once, compressed once, and addressed by what is in them.
+
+The page names its files below a digest of all of them, so that a browser keeps them for good and never mixes two
+versions.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from posixpath import normpath
+
+from api.errors import NotFound
+from api.utils.packed_files import CONTENT_TYPES, PackedFile, pack
+
+FOLDER = Path(__file__).resolve().parent.parent / "dashboard"
+PAGE = "index.html"
+
+#: The module that the page begins with. It imports a screen when that is shown, one language, and charts when needed.
+_MAIN = "js/main.js"
+
+#: `import … from "./there.js";` and `import "./there.js";`: what a module cannot run without.
+_IMPORT = re.compile(rb'^(?:import|export)\s+(?:[\w*{},\s]+?\s+from\s+)?"(\.[^"]+)";', re.MULTILINE)
+
+#: Where the page says that its files go: replaced by the digest.
+_PLACE = b"/dashboard/@/"
+#: Where the page says what it needs: a browser that knows all its modules at once asks for them at once.
+_LINKS = b"<!-- links -->"
+
+#: What `make install` fetches; without it the page shows tables instead of charts.
+_CHART_STYLE = "vendor/uPlot.min.css"
+_CHART_SCRIPT = "vendor/uPlot.iife.min.js"
+#: The same script as a module, which the page imports: as it comes it only sets a variable.
+_CHART_MODULE = "vendor/uPlot.js"
+_CHART_EXPORT = b"\nexport default uPlot;\n"
+
+
+class DashboardFiles:
+    """All files below a folder whose kind is known; others are not there."""
+
+    def __init__(self, folder: Path = FOLDER) -> None:
+        found = {name: path.read_bytes() for name, path in _walk(folder)}
+        if _CHART_SCRIPT in found:
+            found[_CHART_MODULE] = found.pop(_CHART_SCRIPT) + _CHART_EXPORT
+        self.digest = _digest(found)
+        page = found.pop(PAGE)
+        self.page = pack(PAGE, _finish_page(page, self.digest, found))
+        self._files: Mapping[str, PackedFile] = {name: pack(name, content) for name, content in found.items()}
+
+    def get(self, digest: str, name: str) -> PackedFile:
+        """A file of this version. Raises NotFound."""
+        found = self._files.get(name)
+        if digest != self.digest or found is None:
+            raise NotFound
+        return found
+
+
+def _walk(folder: Path) -> list[tuple[str, Path]]:
+    files = sorted(path for path in folder.rglob("*") if path.suffix in CONTENT_TYPES and path.is_file())
+    return [(path.relative_to(folder).as_posix(), path) for path in files]
+
+
+def _digest(files: Mapping[str, bytes]) -> str:
+    digest = hashlib.sha256()
+    for name, content in files.items():
+        digest.update(f"{name}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()[:16]
+
+
+def _finish_page(page: bytes, digest: str, files: Mapping[str, bytes]) -> bytes:
+    links = [f'<link rel="modulepreload" href="/dashboard/@/{name}">' for name in _modules(files)]
+    if _CHART_STYLE in files and _CHART_MODULE in files:
+        links.append(f'<meta name="charts" content="/dashboard/@/{_CHART_STYLE}">')
+    return page.replace(_LINKS, "\n".join(links).encode()).replace(_PLACE, f"/dashboard/{digest}/".encode())
+
+
+def _modules(files: Mapping[str, bytes]) -> list[str]:
+    """The first module and all that it imports, and these import, before anything runs."""
+    found = [_MAIN] if _MAIN in files else []
+    for name in found:
+        folder = PurePosixPath(name).parent
+        imported = (normpath(folder / path.decode()) for path in _IMPORT.findall(files[name]))
+        found += [each for each in dict.fromkeys(imported) if each in files and each not in found]
+    return found

@@ -1,0 +1,345 @@
+"""What requests about trainings may hold, and what their answers look like."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
+
+from api.models.reading import MAX_GPUS, MAX_MEMORY_MB
+from api.models.training import CauseCode, GPURequest, TaskEvent, TaskFilter, TaskOrder, TaskStatus, TrainingRequest
+from api.models.training_view import (
+    Artifact,
+    CheckpointList,
+    Deleted,
+    SeriesView,
+    StoppedTask,
+    TaskDetails,
+    TaskProgressView,
+    TaskRow,
+    Validation,
+    XAxis,
+)
+from api.routes.schemas.common import Envelope, GPUReference, PageQuery, Shown, Strict, at_most_one, whole
+from api.utils.masking import mask_secrets
+from api.utils.pagination import Pagination
+
+_EXAMPLE: dict[str, Any] = {"model_type": "toy", "gpu_count": 1, "config": {"epochs": 3}}
+
+#: What a start may not say twice: which GPUs, and the trainer's files as text and in structured form.
+_ONE_WISH = at_most_one("gpu_id", "gpu_ids", "gpu_count")
+_RULES: list[JsonValue] = [_ONE_WISH, at_most_one("config", "config_toml"), at_most_one("dataset", "dataset_toml")]
+
+# Words for people are kept and shown everywhere: a key that somebody has pasted into them is not.
+Name = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$"), AfterValidator(mask_secrets)]
+Description = Annotated[str, Field(max_length=4000, pattern=r"^[^\x00]*$"), AfterValidator(mask_secrets)]
+Count = Annotated[int, Field(ge=1, le=65_535), BeforeValidator(whole)]
+Memory = Annotated[int, Field(ge=0, le=MAX_MEMORY_MB), BeforeValidator(whole)]
+Priority = Annotated[int, Field(ge=-1000, le=1000), BeforeValidator(whole)]
+RetriedCause = Annotated[CauseCode, Field(strict=False)]
+Step = Annotated[int, Field(ge=0, le=2**53)]
+
+
+class GPUWish(Strict):
+    """Which GPUs a task wants."""
+
+    model_config = ConfigDict(strict=True)
+
+    gpu_id: GPUReference | None = Field(None, description="one GPU, by index or UUID; instead of gpu_ids and gpu_count")
+    gpu_ids: list[GPUReference] | None = Field(
+        None, min_length=1, max_length=MAX_GPUS, description="exactly these GPUs; instead of gpu_id and gpu_count"
+    )
+    gpu_count: Count | None = Field(
+        None, description="any so many GPUs, instead of gpu_id and gpu_ids; 1 when nothing is said"
+    )
+    min_memory: Memory | None = Field(None, description="free memory in MB that each must have")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "GPUWish":
+        given = [name for name in ("gpu_id", "gpu_ids", "gpu_count") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"give one of gpu_id, gpu_ids and gpu_count, not {' and '.join(given)}")
+        return self
+
+    @property
+    def names_gpus(self) -> bool:
+        """Whether anything about GPUs was said."""
+        return any(value is not None for value in (self.gpu_id, self.gpu_ids, self.gpu_count, self.min_memory))
+
+    def gpus(self) -> GPURequest:
+        """The wish as the scheduler takes it."""
+        named = [self.gpu_id] if self.gpu_id is not None else self.gpu_ids or []
+        count = self.gpu_count or len(named) or 1
+        return GPURequest(tuple(named), count, self.min_memory or 0, is_single=self.gpu_id is not None)
+
+
+class TrainerFiles(GPUWish):
+    """What the trainer is to do: its own files as text, or the structured form."""
+
+    config_toml: str | None = Field(None, description="the trainer's configuration, as text; instead of config")
+    dataset_toml: str | None = Field(None, description="the dataset's configuration, as text; instead of dataset")
+    config: dict[str, Any] | None = Field(None, description="the configuration in structured form")
+    dataset: dict[str, Any] | None = Field(None, description="the dataset in structured form")
+    env: dict[str, str] | None = Field(None, max_length=64, description="environment variables (allow-listed)")
+
+
+class StartTraining(TrainerFiles):
+    """A training."""
+
+    model_config = ConfigDict(strict=True, json_schema_extra={"example": _EXAMPLE, "allOf": _RULES})
+
+    model_type: str = Field(min_length=1, max_length=64, description="what is trained: flux, wan, sdxl, … or toy")
+    name: Name | None = None
+    description: Description | None = None
+    priority: Priority = Field(0, description="the higher goes first; then age")
+    queue: bool = Field(True, description="false: 409 `gpu_busy` unless the GPUs are free now")
+    max_retries: Annotated[int, Field(ge=0, le=100), BeforeValidator(whole)] = Field(
+        0, description="tries again after a failure, from the last complete checkpoint"
+    )
+    retry_on: list[RetriedCause] | None = Field(None, description="which causes that covers")
+    stop_on_hang: bool = Field(False, description="stop it when it seems to hang, instead of only warning")
+    keep_last_checkpoints: Annotated[int, Field(ge=1, le=10_000), BeforeValidator(whole)] | None = Field(
+        None, description="older complete checkpoints are removed; by default all are kept"
+    )
+    regenerate_cache: bool = Field(False, description="build the dataset's cache anew")
+    trust_cache: bool = Field(False, description="use the dataset's cache without checking it")
+
+    def request(self) -> TrainingRequest:
+        """The request as the services take it."""
+        return TrainingRequest(
+            model_type=self.model_type,
+            gpus=self.gpus(),
+            config=self.config or {},
+            dataset=self.dataset or {},
+            env=self.env or {},
+            retry_on=None if self.retry_on is None else tuple(self.retry_on),
+            **{name: getattr(self, name) for name in _PLAIN},
+        )
+
+
+_PLAIN = (
+    "name",
+    "description",
+    "priority",
+    "queue",
+    "config_toml",
+    "dataset_toml",
+    "max_retries",
+    "stop_on_hang",
+    "keep_last_checkpoints",
+    "regenerate_cache",
+    "trust_cache",
+)
+
+
+class StopTraining(Strict):
+    """How to stop."""
+
+    model_config = ConfigDict(strict=True, json_schema_extra={"example": {"force": False}})
+
+    force: bool = Field(False, description="do not wait for a checkpoint")
+    timeout_seconds: float | None = Field(
+        None, ge=0, le=86_400, description="how long the checkpoint may take before it is terminated"
+    )
+
+
+class StopQuery(Strict):
+    """How long to wait for the end."""
+
+    wait: float = Field(
+        0, ge=0, le=60, description="seconds for which the answer may wait: 200 when it has ended by then"
+    )
+
+
+class ResumeTraining(TrainerFiles):
+    """How to go on. What is given replaces what the task had; `config` and `dataset` are merged into it; `config` also
+    into a text.
+    """
+
+    model_config = ConfigDict(
+        strict=True, json_schema_extra={"example": {"config": {"epochs": 6}}, "allOf": [_ONE_WISH]}
+    )
+
+    env: dict[str, str | None] | None = Field(  # type: ignore[assignment]
+        None, max_length=64, description="environment variables; null takes one away"
+    )
+    checkpoint: str | None = Field(
+        None, max_length=64, pattern=r"^[A-Za-z0-9_]+$", description="global_step100; the last complete one by default"
+    )
+    reset_dataloader: bool = Field(False, description="begin the data order anew")
+    reset_optimizer: bool = Field(False, description="drop the state of optimizer and learning rate")
+
+    def changes(self, task: TrainingRequest) -> dict[str, Any]:
+        """What is changed in the task's request."""
+        changed: dict[str, Any] = {}
+        for name, text in (("config", self.config_toml), ("dataset", self.dataset_toml)):
+            if text is not None:
+                changed |= {f"{name}_toml": text, name: {}}
+        for name, given in (("config", self.config), ("dataset", self.dataset), ("env", self.env)):
+            if name == "config" and given is not None and task.config_toml is not None:
+                # They are set in the task's own text, or stand beside the one that replaces it.
+                changed[name] = given
+            elif given is not None:
+                changed[name] = _merge(changed.get(name, getattr(task, name)), given)
+        if self.names_gpus:
+            changed["gpus"] = self.gpus()
+        return changed
+
+
+def _merge(base: Any, patch: Any) -> Any:
+    """RFC 7396: what is given replaces, objects are gone into, null removes."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(base) if isinstance(base, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = _merge(merged.get(name), value)
+    return merged
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    del schema["default"]
+
+
+class PatchTraining(Strict):
+    """What can be changed of a task at any time; null takes a name or description away."""
+
+    model_config = ConfigDict(strict=True, json_schema_extra={"minProperties": 1, "example": {"priority": 10}})
+
+    name: Name | None = None
+    description: Description | None = None
+    # It has no default to tell: what is not given stays as it is.
+    priority: Priority = Field(0, json_schema_extra=_without_default)
+
+    @model_validator(mode="after")
+    def _something(self) -> "PatchTraining":
+        if not self.model_fields_set:
+            raise ValueError("give name, description or priority")
+        return self
+
+
+class ListQuery(PageQuery):
+    """Which trainings."""
+
+    status: str | None = Field(None, max_length=100, description="one or more, by comma: queued,running")
+    model_type: str | None = Field(None, pattern=r"^[A-Za-z0-9_.\-]{1,64}$", description="only this model type")
+    gpu_id: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9_:.\-]{1,80}$", description="only those that had this GPU, by index or UUID"
+    )
+    search: str | None = Field(
+        None, max_length=200, pattern=r"^[^\x00]*$", description="part of the id, the name or the description"
+    )
+    order: TaskOrder = Field(
+        TaskOrder.NEWEST, description="queue: only those that wait, in the order in which they are served"
+    )
+
+    @field_validator("status")
+    @classmethod
+    def _known_statuses(cls, text: str | None) -> str | None:
+        known = [status.value for status in TaskStatus]
+        unknown = [name for name in _names(text) if name not in known]
+        if unknown:
+            raise ValueError(f"status has no {', '.join(unknown)}; it is one or more of {', '.join(known)}")
+        return text
+
+    def filter(self) -> TaskFilter:
+        """The filter as the store takes it; the GPU is the service's to find."""
+        statuses = tuple(TaskStatus(name) for name in _names(self.status))
+        return TaskFilter(statuses, self.model_type, None, self.search)
+
+
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+class MetricsQuery(Strict):
+    """Which values."""
+
+    metric: str = Field(
+        "loss", min_length=1, max_length=200, description="loss, grad_norm, learning_rate, epoch_loss, or a tag"
+    )
+    type: XAxis = Field(XAxis.STEP, description="over steps or over epochs")
+    limit: int = Field(1000, ge=1, description="values at most; more than 10000 is taken as 10000")
+    since_step: Step | None = Field(None, description="only from this step (or epoch) on")
+
+
+class FileOrder(StrEnum):
+    """In which order files are listed."""
+
+    PATH = "path"
+    NEWEST = "newest"
+
+
+class ArtifactsQuery(PageQuery):
+    """Which files."""
+
+    order: FileOrder = Field(FileOrder.PATH, description="path: numbers in it by their value; newest: the newest first")
+
+
+class DeleteQuery(Strict):
+    """What to delete."""
+
+    files: bool = Field(False, description="its files too: checkpoints, models, logs")
+
+
+class TrainingList(Shown):
+    """Trainings, in the order that was asked for."""
+
+    tasks: list[TaskRow]
+    pagination: Pagination
+
+
+class TrainingEventList(Shown):
+    """Events, oldest first."""
+
+    events: list[TaskEvent]
+    pagination: Pagination
+
+
+class ArtifactList(Shown):
+    """Files."""
+
+    artifacts: list[Artifact]
+    total_bytes: int
+    pagination: Pagination
+
+
+class ValidationAnswer(Envelope[Validation]):
+    """What was found."""
+
+
+class TrainingAnswer(Envelope[TaskDetails]):
+    """One training."""
+
+
+class StoppedTrainingAnswer(Envelope[StoppedTask]):
+    """A training that was asked to stop."""
+
+
+class TrainingListAnswer(Envelope[TrainingList]):
+    """Trainings."""
+
+
+class TrainingProgressAnswer(Envelope[TaskProgressView]):
+    """How far it is."""
+
+
+class TrainingMetricsAnswer(Envelope[SeriesView]):
+    """A metric."""
+
+
+class CheckpointsAnswer(Envelope[CheckpointList]):
+    """Checkpoints."""
+
+
+class ArtifactsAnswer(Envelope[ArtifactList]):
+    """Files."""
+
+
+class TrainingEventsAnswer(Envelope[TrainingEventList]):
+    """What happened."""
+
+
+class DeletedAnswer(Envelope[Deleted]):
+    """What was deleted."""

@@ -1,0 +1,146 @@
+"""What pydantic found wrong with a request, as mistakes in plain words."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import get_args, get_origin
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from api.errors import Mistake
+from api.routes.schemas.common import Strict
+from api.utils.bounds import MAX_MISTAKES, capped
+from api.utils.pagination import CURSOR
+from api.utils.suggestions import nearest
+
+#: Characters of a name that an answer repeats.
+LONGEST_NAME = 200
+
+_MUST = "must be "
+_TIME = "must be a time with its zone, such as 2026-11-25T09:00:00Z"
+
+#: By pydantic's word for it. What stands in braces is of the rule, never of the request.
+_WORDS = {
+    "missing": "is missing",
+    "string_type": "must be text",
+    "string_sub_type": "must be text",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "int_parsing_size": "must be a smaller number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "list_type": "must be a list",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "too_short": "must hold at least {min_length} values",
+    "too_long": "must hold at most {max_length} values",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "enum": "must be one of {expected}",
+    "literal_error": "must be one of {expected}",
+    "datetime_type": _TIME,
+    "datetime_parsing": _TIME,
+    "datetime_from_date_parsing": _TIME,
+    "datetime_object_invalid": _TIME,
+    "timezone_aware": _TIME,
+}
+
+_ONE = re.compile(r"\b1 (character|value)s\b")
+
+#: What the expressions of the requests ask for.
+_PATTERNS = {
+    r"^[^\x00-\x1f\x7f]*$": "must be one line without control characters",
+    r"^[^\x00]*$": "must not hold NUL characters",
+    CURSOR: "must be a `next_cursor` of the page before",
+    r"^[0-9]{1,18}\.[0-9]{1,18}$": "must be a `next_cursor` of the page before",
+    r"^[1-9][0-9]{0,5}[smhd]$": "must be a time ago, such as 15m, 6h or 1d",
+    r"^[A-Za-z0-9_.\-]{1,64}$": "must be 1 to 64 letters, digits and _ . -",
+    r"^[A-Za-z0-9_:.\-]{1,80}$": "must be a GPU's index or UUID",
+    r"^[A-Za-z0-9_]+$": "may hold letters, digits and _ only",
+    r"^[0-9A-Za-z:.\-]{1,80}$": "must be a GPU's UUID, such as GPU-1a2b3c4d-…",
+    r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}$": "must be 1 to 128 letters, digits, _ . - beginning with a letter or digit",
+}
+
+
+def mistakes_in(error: ValidationError) -> list[Mistake]:
+    """Each with its JSON pointer; what is said about one value is said once."""
+    model = next(model for model in _requests(Strict) if model.__name__ == error.title)
+    found: dict[str, list[str]] = {}
+    details = details_of(error)
+    for detail in details[:MAX_MISTAKES]:
+        location = _location(model, detail["loc"])
+        if detail["type"] == "extra_forbidden":
+            message = _unknown_field(str(location[-1]), list(model.model_fields))
+        else:
+            message = plain_words(detail)
+        messages = found.setdefault("".join(f"/{_pointer_part(part)}" for part in location), [])
+        if message not in messages:
+            messages.append(message)
+    # Several messages about one value are what each of its possible types asks for.
+    mistakes = [Mistake(pointer, " or ".join(_without_repetition(messages))) for pointer, messages in found.items()]
+    return capped(mistakes, dropped=max(len(details) - MAX_MISTAKES, 0))
+
+
+def details_of(error: ValidationError) -> list[ErrorDetails]:
+    """What pydantic found, without the values that were sent."""
+    return error.errors(include_url=False, include_input=False)
+
+
+def plain_words(detail: ErrorDetails) -> str:
+    """What is wrong with one value, as a person says it: never in pydantic's own words."""
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "string_pattern_mismatch":
+        return _PATTERNS.get(context["pattern"], f"must match the pattern {context['pattern']}")
+    template = _WORDS.get(kind)
+    if template is None:
+        return detail["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    words = template.format(**{name: _number(value) for name, value in context.items()})
+    return _ONE.sub(r"1 \1", words)
+
+
+def _number(value: object) -> object:
+    return f"{value:,.15g}" if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _without_repetition(messages: Sequence[str]) -> list[str]:
+    """The first whole, of the others what differs: must be a whole number or text."""
+    first, *others = messages
+    begins = first.startswith(_MUST)
+    return [first, *(other.removeprefix(_MUST) if begins else other for other in others)]
+
+
+def _location(model: type[Strict], parts: Sequence[int | str]) -> list[int | str]:
+    # Where a value may be of several types, the names of the types follow; they are no part of the request.
+    names = 2 if parts and _is_mapping(model, str(parts[0])) else 1
+    return [part for at, part in enumerate(parts) if at < names or isinstance(part, int)]
+
+
+def _is_mapping(model: type[Strict], name: str) -> bool:
+    field = model.model_fields.get(name)
+    return field is not None and any(get_origin(kind) is dict for kind in get_args(field.annotation))
+
+
+def _pointer_part(part: int | str) -> str:
+    text = str(part)
+    shown = text if len(text) <= LONGEST_NAME else text[:LONGEST_NAME] + "…"
+    return shown.replace("~", "~0").replace("/", "~1")
+
+
+def _unknown_field(name: str, known: Sequence[str]) -> str:
+    close = nearest(name, known)
+    return f'unknown field; did you mean "{close}"?' if close else f"unknown field; known are: {', '.join(known)}"
+
+
+def _requests(model: type[Strict]) -> Iterator[type[Strict]]:
+    for below in model.__subclasses__():
+        yield below
+        yield from _requests(below)

@@ -1,0 +1,218 @@
+"""The composition root: builds every part once, starts them, stops them in reverse."""
+
+import errno
+import logging
+import os
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
+
+from api import __version__
+from api.config import LOOPBACK_NAMES, Config, ConfigError
+from api.executors.attempt.log import LogWriter
+from api.executors.executor import Executor
+from api.executors.log_files import LogFiles
+from api.executors.spec import LOG_SEGMENT_BYTES
+from api.hardware import host
+from api.hardware.auto import AutoSource
+from api.hardware.boards import parse_boards
+from api.hardware.nvml import NVMLSource, library_is_absent
+from api.hardware.simulated import SimulatedSource
+from api.hardware.source import GPUSource
+from api.models.event import GPUEvent
+from api.runtime.live import Live
+from api.runtime.training import build_training
+from api.services.attempts.updates import NewsDesk
+from api.services.container import Services
+from api.services.gpus.events import GPUEvents
+from api.services.gpus.service import GPUService
+from api.services.logs.server_log import ServerLog
+from api.services.logs.service import LogService
+from api.services.storage_watch import StorageWatch
+from api.services.system import SystemService
+from api.services.training.counts import TrainingCounts
+from api.shell.access_log import AccessLog, HTTPMetrics
+from api.shell.guard import HostPolicy, host_name
+from api.storage.attempts import AttemptStore
+from api.storage.database import Database, sqlite_url
+from api.storage.disk import DiskReserve
+from api.storage.kept_answers import DatabaseIdempotencyStore
+from api.storage.nodes import Node, NodeStore, name_node
+from api.storage.privacy import make_private_directory, tighten_sqlite
+from api.storage.registrations import DatabaseRegistrations
+from api.storage.task_files import write_private
+from api.storage.tasks import TaskStore
+from api.utils.clock import Clock, SystemClock
+
+logger = logging.getLogger(__name__)
+
+#: Seconds that the start waits for the first sweep, so that the first answer is already about GPUs.
+FIRST_SWEEP_SECONDS = 1.0
+
+
+class StorageError(Exception):
+    """STORAGE_ROOT cannot be used: why, and what to do."""
+
+
+class Runtime:
+    """The parts of one server. Building it starts nothing."""
+
+    def __init__(self, config: Config, clock: Clock | None = None, executor: Executor | None = None) -> None:
+        """Raises ConfigError, DatabaseError or StorageError when a part cannot be built."""
+        self.config = config
+        clock = clock or SystemClock()
+        root = config.storage_root.absolute()
+        self._node = _name_node(root, config.node_name)
+        node = self._node.name
+        http_metrics = HTTPMetrics()
+        self.server_log = _open_server_log(root / "server-log", config)
+        self.access_log = AccessLog(http_metrics, config.log_level, config.logs_json, copy=self.server_log.write)
+        url = config.database_url or sqlite_url(root / "database.sqlite")
+        self.database = Database(url, root, config.database_pool_size)
+        reserve = DiskReserve(root / "reserve")
+        self.storage_watch = StorageWatch(self.database, reserve)
+        tasks, attempts = TaskStore(self.database), AttemptStore(self.database)
+        registry = _create_registry(http_metrics, tasks, clock)
+        self.source = create_source(config, clock)
+        events = GPUEvents(self._tell_source)
+        gpus = GPUService(
+            self.source,
+            DatabaseRegistrations(self.database, node, clock),
+            clock,
+            interval=config.gpu_monitor_interval,
+            max_age=config.gpu_status_check_timeout,
+            process_metrics=lambda: generate_latest(registry),
+            dcgm_hostname=socket.gethostname() if config.dcgm_aliases else None,
+            events=events,
+        )
+        desk = NewsDesk()
+        training = build_training(
+            config,
+            tasks,
+            attempts,
+            gpus,
+            clock,
+            node,
+            desk,
+            reserve,
+            executor,
+            database=self.database,
+            events=events,
+        )
+        self.training_loop = training.loop
+        logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source, training.executor)
+        self.live = Live(config, self.database, desk, training.service, logs, lambda: training.loop.is_here, clock)
+        registry.register(self.live)
+        gpus.subscribe(self.live.publish_snapshot)
+        owner = host.own_identity(node)
+        system = SystemService(
+            gpus,
+            training.service,
+            clock,
+            config.storage_root,
+            node,
+            lambda: self.storage_watch.trouble,
+            tuple(training.trainers.values()),
+        )
+        gpus.subscribe(system.note_state)
+        self.services = Services(
+            gpus=gpus,
+            training=training.service,
+            saving=training.saving,
+            logs=logs,
+            system=system,
+            strays=training.strays,
+            idempotency=DatabaseIdempotencyStore(self.database, clock, owner, lambda other: host.is_alive(other, node)),
+            clock=clock,
+        )
+        self.policy = HostPolicy(allowed_names(config), config.cors_origins)
+
+    def _tell_source(self, event: GPUEvent) -> None:
+        self.live.tell_source(event)
+
+    def prepare(self) -> None:
+        """Brings the database to this version. Raises DatabaseError."""
+        if self.database.is_sqlite and self.database.url.database is not None:
+            tighten_sqlite(Path(self.database.url.database))
+        self.database.migrate()
+        root = self.config.storage_root.absolute()
+        NodeStore(self.database).register(self._node, root)
+        # Only now: the name is this machine's, and everything has come along from its former one.
+        write_private(root / "node", self._node.record, levels=0)
+
+    def start(self) -> None:
+        """Starts every loop, and gives the first sweep a moment to end."""
+        self.server_log.start()
+        self.access_log.start()
+        self.storage_watch.start()
+        self.services.gpus.start_monitoring()
+        self.services.gpus.wait_for_first_sweep(FIRST_SWEEP_SECONDS)
+        self.live.start()
+        self.training_loop.start()
+
+    def stop(self) -> None:
+        """Stops them in reverse. Trainings go on."""
+        self.training_loop.stop()
+        self.live.stop()
+        self.services.gpus.stop_monitoring()
+        self.storage_watch.stop()
+        self.access_log.stop()
+        self.server_log.stop()
+        self.database.close()
+
+
+def _name_node(root: Path, given: str) -> Node:
+    """What this machine is called, by a storage that can be written to."""
+    try:
+        make_private_directory(root)
+        if not os.access(root, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return name_node(root / "node", given)
+    except OSError as error:
+        raise StorageError(
+            f"STORAGE_ROOT={root} cannot be used ({error.strerror}): make it writable, or choose another"
+        ) from error
+
+
+def create_source(config: Config, clock: Clock) -> GPUSource:
+    """The source that GPU_SOURCE names. Raises ConfigError when SIMULATED_GPUS cannot be read."""
+    if config.gpu_source == "nvml":
+        return NVMLSource()
+    try:
+        boards = parse_boards(config.simulated_gpus)
+    except ValueError as error:
+        raise ConfigError(f'SIMULATED_GPUS="{config.simulated_gpus}": {error}') from error
+    simulated = SimulatedSource(boards, config.simulated_seed, clock)
+    if config.gpu_source == "simulated":
+        return simulated
+    return AutoSource(NVMLSource(), simulated, library_is_absent)
+
+
+def allowed_names(config: Config) -> Iterable[str]:
+    """The names that requests may address: loopback, those that were allowed, and the machine's own when it listens
+    beyond loopback.
+    """
+    names = {*LOOPBACK_NAMES, *(host_name(name) or name for name in config.allowed_hosts)}
+    if not config.is_loopback:
+        own = host.own_addresses() | {config.host.lower()}
+        names.update(f"[{name}]" if ":" in name and not name.startswith("[") else name for name in own)
+    return names
+
+
+def _open_server_log(directory: Path, config: Config) -> ServerLog:
+    """The server's own log has the form of a task's, and so the same readers."""
+    sink = LogWriter(str(directory), config.server_log_max_bytes, LOG_SEGMENT_BYTES)
+    return ServerLog(LogFiles(directory), sink, config.logs_json)
+
+
+def _create_registry(http_metrics: HTTPMetrics, tasks: TaskStore, clock: Clock) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(http_metrics)
+    ProcessCollector(registry=registry)
+    Gauge("diffusion_pipe_build_info", "The version of the service.", ["version"], registry=registry).labels(
+        __version__
+    ).set(1)
+    registry.register(TrainingCounts(tasks.count_by_status, clock))
+    return registry

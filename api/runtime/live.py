@@ -1,0 +1,185 @@
+"""The parts that live streams need, put together; a part of the composition root."""
+
+import hashlib
+import importlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from api.config import Config, ConfigError
+from api.live.addresses import LiveRoute, LiveRoutes, Transport
+from api.live.admission import Admission
+from api.live.blocking_reads import BlockingReads
+from api.live.broker import Broker
+from api.live.connections import LiveServing
+from api.live.streams.everything import create_events_stream
+from api.live.streams.gpu import create_gpu_stream, snapshot_message
+from api.live.streams.log import create_log_stream, create_own_log_stream, follow_task_log
+from api.live.streams.task import create_task_stream
+from api.models.event import GPUEvent
+from api.models.live import Topic
+from api.services.attempts.updates import NewsDesk
+from api.services.events.following import TaskFollowing
+from api.services.events.messages import system_message
+from api.services.events.publisher import Outlet, TaskNews
+from api.services.events.tail import EventTail
+from api.services.logs.follower import LogFeeds
+from api.services.logs.service import LogService
+from api.services.training.service import TrainingService
+from api.storage.attempts import AttemptStore
+from api.storage.database import Database
+from api.storage.events import EventStore
+from api.storage.tasks import TaskStore
+from api.utils.base_path import BASE_PATH
+from api.utils.clock import Clock
+
+if TYPE_CHECKING:
+    from api.live.redis_link import RedisLink
+
+
+class Live:
+    """The streams, and what feeds them. Building it starts nothing."""
+
+    def __init__(
+        self,
+        config: Config,
+        database: Database,
+        desk: NewsDesk,
+        training: TrainingService,
+        logs: LogService,
+        loop_is_here: Callable[[], bool],
+        clock: Clock,
+    ) -> None:
+        """Raises ConfigError when REDIS_URL cannot be used."""
+        broker = self.broker = Broker()
+        feeds = self._feeds = LogFeeds()
+        self.admission = Admission(config.max_streams, config.max_streams_per_client)
+        self._reads = BlockingReads()
+        tasks, attempts, events = TaskStore(database), AttemptStore(database), EventStore(database)
+        following = TaskFollowing(tasks, attempts, events, training, clock)
+        self.link = None if not config.redis_url else _create_link(config.redis_url, database, broker, self._wake)
+        self.news = TaskNews(
+            desk,
+            EventTail(events),
+            tasks,
+            training,
+            following,
+            self.link or broker,
+            clock,
+            is_told=lambda: loop_is_here() or (self.link is not None and self.link.is_listening),
+            count_dropped=broker.dropped.total,
+        )
+        database.on_append(self._announce)
+        gpu = create_gpu_stream(broker)
+        everything = create_events_stream(broker)
+        task = create_task_stream(broker, following, self._reads, follow_task_log(logs, feeds, self._reads))
+        log, own_log = create_log_stream(logs, feeds, self._reads), create_own_log_stream(logs, feeds)
+        events_, socket = Transport.EVENTS, Transport.WEB_SOCKET
+        self.routes = LiveRoutes(
+            [
+                LiveRoute(f"{BASE_PATH}/gpu/stream", events_, gpu),
+                LiveRoute(f"{BASE_PATH}/ws/gpu", socket, gpu),
+                LiveRoute(f"{BASE_PATH}/events/stream", events_, everything),
+                LiveRoute(f"{BASE_PATH}/ws/events", socket, everything),
+                LiveRoute(f"{BASE_PATH}/training/<task_id>/events/stream", events_, task),
+                LiveRoute(f"{BASE_PATH}/ws/training/<task_id>", socket, task),
+                LiveRoute(f"{BASE_PATH}/training/<task_id>/logs/stream", events_, log),
+                LiveRoute(f"{BASE_PATH}/system/logs/stream", events_, own_log),
+            ]
+        )
+        self.serving = LiveServing(self.routes, broker, self.admission)
+
+    @property
+    def count(self) -> int:
+        """How many streams there are."""
+        return self.admission.streams
+
+    @property
+    def outlet(self) -> Outlet:
+        """Where messages go."""
+        return self.link or self.broker
+
+    def publish_snapshot(self, number: int, json: bytes) -> None:
+        """A new state of the GPUs, for this process alone."""
+        self.broker.publish(snapshot_message(number, json))
+
+    def tell_source(self, event: GPUEvent) -> None:
+        """The driver of the GPUs has come, failed or gone."""
+        facts = {"previous": event.previous, "current": event.current}
+        self.outlet.publish(system_message(event.severity, event.message, event.timestamp, **facts))
+
+    def _wake(self) -> None:
+        self.news.wake()
+
+    def _announce(self) -> None:
+        self.news.wake()
+        if self.link is not None:
+            self.link.announce_events()
+
+    def start(self) -> None:
+        """Starts every loop."""
+        self.news.start()
+        if self.link is not None:
+            self.link.start()
+
+    def close_soon(self) -> None:
+        """Ends every stream; may be called from a signal handler."""
+        self.broker.close_soon()
+        self._feeds.close_soon()
+
+    def stop(self) -> None:
+        """Stops them in reverse."""
+        if self.link is not None:
+            self.link.stop()
+        self.news.stop()
+        self._feeds.stop()
+        self._reads.stop()
+
+    def collect(self) -> Iterator[Metric]:
+        """What prometheus-client asks for."""
+        yield GaugeMetricFamily("diffusion_pipe_stream_subscribers", "Live streams.", value=self.admission.streams)
+        yield CounterMetricFamily(
+            "diffusion_pipe_stream_refused",
+            "Streams refused because there were too many.",
+            value=self.admission.refused,
+        )
+        yield GaugeMetricFamily("diffusion_pipe_log_followers", "Who follows logs.", value=self._feeds.followers)
+        by_topic = (
+            ("diffusion_pipe_stream_messages", "Messages published.", self.broker.published),
+            ("diffusion_pipe_stream_dropped", "Subscribers dropped for not reading.", self.broker.dropped),
+            ("diffusion_pipe_stream_lost_messages", "Messages thrown away with them.", self.broker.lost),
+        )
+        for name, text, counts in by_topic:
+            metric = CounterMetricFamily(name, text, labels=["topic"])
+            for topic in Topic:
+                metric.add_metric([topic], counts[topic])
+            yield metric
+        if self.link is not None:
+            yield from _redis_metrics(self.link)
+
+
+def _redis_metrics(link: "RedisLink") -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "diffusion_pipe_redis_connected", "Whether messages of other servers are heard.", value=link.is_listening
+    )
+    yield CounterMetricFamily("diffusion_pipe_redis_received", "Messages of other servers.", value=link.received)
+    yield CounterMetricFamily("diffusion_pipe_redis_lost", "Messages that could not be sent.", value=link.lost)
+    yield CounterMetricFamily("diffusion_pipe_redis_refused", "What came and could not be read.", value=link.refused)
+
+
+def _create_link(url: str, database: Database, broker: Broker, on_events: Callable[[], None]) -> "RedisLink":
+    # Loaded only where it is used.
+    module = importlib.import_module("api.live.redis_link")
+    # Servers on other storages may use the same Redis.
+    channel = f"diffusion-pipe:live:{hashlib.blake2b(database.shown.encode(), digest_size=8).hexdigest()}"
+    try:
+        link: RedisLink = module.RedisLink(url, channel, broker, on_events)
+    except ValueError:
+        # The library's reasons repeat parts of the address, its password among them.
+        raise ConfigError(
+            "REDIS_URL cannot be used: it looks like redis://:password@host:6379/0, with %2F, %3A, %40 for the "
+            "characters / : @ in a name or password"
+        ) from None
+    return link

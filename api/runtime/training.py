@@ -1,0 +1,160 @@
+"""The parts that trainings need, put together; a part of the composition root."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from api.config import Config, cache_roots, child_environment
+from api.executors.executor import Executor
+from api.executors.local import LocalExecutor
+from api.hardware import host
+from api.services.attempts.checks import AttemptChecks
+from api.services.attempts.ending import AttemptEnding
+from api.services.attempts.hangs import HangLimits
+from api.services.attempts.reconciler import Reconciler, StopTimes
+from api.services.attempts.starter import AttemptStarter
+from api.services.attempts.stop_wishes import StopWishes
+from api.services.attempts.strays import Strays
+from api.services.attempts.unwatched_attempts import UnwatchedAttempts
+from api.services.attempts.updates import TrainingNews
+from api.services.gpus.events import GPUEvents
+from api.services.gpus.offers import list_pids, name_gpus
+from api.services.gpus.service import GPUService
+from api.services.logs.lost_output import LostOutput
+from api.services.server_identity import ServerIdentity
+from api.services.training.checkpoint_saving import CheckpointSaving
+from api.services.training.dispatcher import Dispatcher
+from api.services.training.loop import TrainingLoop
+from api.services.training.request_check import RequestChecker
+from api.services.training.service import TrainingService
+from api.storage.attempts import AttemptStore
+from api.storage.database import Database
+from api.storage.disk import DiskReserve
+from api.storage.file_lock import FileLock
+from api.storage.leadership import Leaders, Leadership
+from api.storage.strays import StrayStore
+from api.storage.tasks import TaskStore
+from api.trainers.diffusion_pipe.trainer import DiffusionPipe
+from api.trainers.toy.trainer import Toy
+from api.trainers.trainer import Trainer
+from api.utils.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingParts:
+    """The use cases, the loop behind them, and the trainers by name."""
+
+    service: TrainingService
+    saving: CheckpointSaving
+    loop: TrainingLoop
+    strays: Strays
+    trainers: Mapping[str, Trainer]
+    executor: Executor
+
+
+def build_training(
+    config: Config,
+    tasks: TaskStore,
+    attempts: AttemptStore,
+    gpus: GPUService,
+    clock: Clock,
+    node: str,
+    news: TrainingNews,
+    reserve: DiskReserve,
+    executor: Executor | None = None,
+    *,
+    database: Database,
+    events: GPUEvents,
+) -> TrainingParts:
+    """Builds every part once; starts nothing. Unless an executor is given, attempts run on this machine."""
+    root = config.storage_root.absolute()
+    known: list[Trainer] = [
+        DiffusionPipe(
+            config.diffusion_pipe_root,
+            config.diffusion_pipe_python,
+            allow_pickled_weights=config.allow_pickled_weights,
+        ),
+        Toy(sys.executable),
+    ]
+    trainers = {trainer.name: trainer for trainer in known}
+    environment = child_environment()
+    own = {name: environment[name] for name in ("LD_LIBRARY_PATH",) if name in environment}
+    executor = executor or LocalExecutor(
+        sys.executable, node, own, pids_by_gpu=lambda: list_pids(gpus.state, host.has_own_pid_namespace())
+    )
+    starter = AttemptStarter(
+        executor, root, environment, config.log_max_bytes, lambda uuids: name_gpus(gpus.state, uuids)
+    )
+    stop_times = StopTimes(config.stop_checkpoint_seconds, config.stop_terminate_seconds)
+    wishes = StopWishes(reserve)
+    reconciler = Reconciler(
+        tasks,
+        attempts,
+        starter,
+        executor,
+        trainers,
+        AttemptChecks(tasks, attempts, gpus, clock, HangLimits(config.hang_step_seconds, config.hang_quiet_seconds)),
+        AttemptEnding(tasks, attempts, gpus, starter, executor, clock, node, root),
+        clock,
+        node,
+        root,
+        stop_times,
+        news,
+        wishes,
+    )
+    found = Strays(StrayStore(database), executor, trainers, gpus, events, clock, node, root, stop_times)
+    dispatcher = Dispatcher(
+        tasks,
+        attempts,
+        gpus,
+        trainers,
+        executor,
+        clock,
+        root,
+        max_concurrent=config.max_concurrent_tasks,
+        min_free_mb=config.min_free_disk_mb,
+    )
+    unwatched = UnwatchedAttempts(tasks, attempts, Leaders(database), clock, node, root)
+    lock = FileLock(root / "trainings.lock")
+    watching, leading = _build_leaderships(database, ServerIdentity.own(node, root), lock, clock)
+    loop = TrainingLoop(reconciler, dispatcher, found, unwatched, attempts.has_work, watching, leading, lock)
+    checker = RequestChecker(trainers, gpus, attempts, root, config.min_free_disk_mb, cache_roots(config, environment))
+    service = TrainingService(
+        tasks,
+        attempts,
+        checker,
+        dispatcher,
+        reconciler,
+        trainers,
+        gpus,
+        clock,
+        root,
+        loop.wake,
+        wishes,
+        LostOutput(executor, root),
+    )
+    saving = CheckpointSaving(service, tasks, attempts, trainers, clock)
+    return TrainingParts(service, saving, loop, found, trainers, executor)
+
+
+def _build_leaderships(
+    database: Database, own: ServerIdentity, lock: FileLock, clock: Clock
+) -> tuple[Leadership, Leadership]:
+    """Over the attempts of this machine and storage, and over the queue of everybody on the database."""
+
+    def name() -> str:
+        return own.as_leader(_has(lock))
+
+    def is_gone(holder: str) -> bool:
+        return own.knows_gone(holder, lambda: _has(lock))
+
+    watching, leading = (Leadership(database, scope, name, clock, is_gone) for scope in (own.scope, "queue"))
+    return watching, leading
+
+
+def _has(lock: FileLock) -> bool:
+    """Whether this process has the lock; where there are none it knows nothing."""
+    try:
+        return lock.acquire()
+    except OSError:
+        return False

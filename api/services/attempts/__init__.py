@@ -1,0 +1,1 @@
+"""Attempts of trainings: started, watched, stopped and ended. Entered through `reconciler`."""

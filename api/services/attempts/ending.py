@@ -1,0 +1,231 @@
+"""Ends attempts: the verdict, the retry, and the GPUs, which are free only when they show it."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+
+from api.errors import DatabaseUnavailable
+from api.executors.executor import Executor, Outcome
+from api.models.lease import Lease
+from api.models.reason import Reason
+from api.models.training import Attempt, EventKind, ResumeOptions, TaskStatus, TaskSummary
+from api.services.attempts.outcomes import AttemptVerdict, NextTry, judge_outcome, plan_retry
+from api.services.attempts.progress import show_ended
+from api.services.attempts.pruning import prune_checkpoints
+from api.services.attempts.starter import AttemptStarter
+from api.services.attempts.watch import AttemptWatch
+from api.services.gpus.judgement import DRAINING_SECONDS
+from api.services.gpus.offers import is_clear
+from api.services.gpus.service import GPUService
+from api.storage.attempts import AttemptStore, Finish
+from api.storage.leadership import LeadershipLost
+from api.storage.tasks import TaskStore
+from api.utils.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+#: Times that it is tried to take up what an ended attempt left.
+FINISH_TRIES = 3
+
+
+class AttemptEnding:
+    """What follows when an attempt is over."""
+
+    def __init__(
+        self,
+        tasks: TaskStore,
+        attempts: AttemptStore,
+        gpus: GPUService,
+        starter: AttemptStarter,
+        executor: Executor,
+        clock: Clock,
+        node: str,
+        root: Path,
+    ) -> None:
+        self._tasks = tasks
+        self._attempts = attempts
+        self._gpus = gpus
+        self._clock = clock
+        self._node = node
+        self._root = root
+        self._starter = starter
+        self._executor = executor
+        self._drains: dict[str, float] = {}
+        self._failures: dict[str, int] = {}  #: to take up what an attempt left, by its uid
+        self._unclear: set[str] = set()  #: the GPUs of which it was said that nobody can tell what keeps them
+        self._told: set[str] = set()  #: the GPUs of which it was said what keeps them
+
+    def end(self, task: TaskSummary, watch: AttemptWatch, outcome: Outcome) -> bool:
+        """Records how an attempt ended, by its supervisor's word; False when that was done before."""
+        self._take_up_the_rest(watch)
+        verdict = judge_outcome(
+            outcome, watch.trainer, task.stop, watch.progress, tuple(watch.last_lines), watch.checkpoints
+        )
+        return self._finish(task, watch.attempt, verdict, outcome, watch)
+
+    def _take_up_the_rest(self, watch: AttemptWatch) -> None:
+        """What cannot be read at first is tried again; but no file keeps an attempt from ending."""
+        uid = watch.attempt.uid
+        try:
+            for found in watch.finish():
+                self._tasks.note_checkpoint(watch.attempt, found.name, self._clock.now())
+            prune_checkpoints(self._tasks, watch, self._clock.now())
+        except (DatabaseUnavailable, LeadershipLost):
+            raise
+        except Exception:
+            tries = self._failures[uid] = self._failures.get(uid, 0) + 1
+            if tries < FINISH_TRIES:
+                raise
+            logger.exception("the end of an attempt cannot be read: it is judged without", extra={"attempt": uid})
+        self._failures.pop(uid, None)
+
+    def give_up(self, task: TaskSummary, attempt: Attempt, verdict: AttemptVerdict) -> bool:
+        """Records the end of an attempt that nothing was started for; False when that was done before."""
+        return self._finish(task, attempt, verdict, None, None)
+
+    def _finish(
+        self,
+        task: TaskSummary,
+        attempt: Attempt,
+        verdict: AttemptVerdict,
+        outcome: Outcome | None,
+        watch: AttemptWatch | None,
+    ) -> bool:
+        progress = None if watch is None else watch.progress
+        got_further = verdict.cause is not None and self._got_further(watch)
+        retry = self._retry(task, verdict, got_further)
+        last_step = None if progress is None else progress.step
+        if last_step is None and outcome is not None:
+            last_step = outcome.last_step
+        finish = Finish(
+            status=verdict.status if retry is None else TaskStatus.QUEUED,
+            message=verdict.message
+            if retry is None
+            else Reason.of("{what} It is tried again.", "tried_again", what=verdict.message),
+            cause=verdict.cause,
+            outcome=None if outcome is None else _show_outcome(outcome, watch),
+            progress=None if progress is None or watch is None else show_ended(progress, attempt, watch.seconds),
+            first_step=None if progress is None else progress.first_step,
+            last_step=last_step,
+            run_dir=None if watch is None or watch.run_dir is None else str(watch.run_dir),
+            peak_memory_mb=None if watch is None else watch.peak_memory_mb,
+            retry_in=None if retry is None else timedelta(seconds=retry.wait),
+            retry_counts=retry is not None and retry.counts,
+            retries_in_a_row=0 if retry is None else (0 if got_further else task.retries_in_a_row) + 1,
+            resume=None if retry is None else self._resume_of(task, watch),
+        )
+        is_first = self._attempts.finish(attempt, finish, self._clock.now())
+        if is_first:
+            code = None if verdict.cause is None else verdict.cause.code
+            logger.info("attempt ended", extra={"attempt": attempt.uid, "status": finish.status, "cause": code})
+            # The sooner the GPUs are read again, the sooner they are free.
+            self._gpus.note_change()
+            self._gpus.sweep_soon()
+        return is_first
+
+    def _retry(self, task: TaskSummary, verdict: AttemptVerdict, got_further: bool) -> NextTry | None:
+        was_asked_to_stop = task.stop is not None and task.stop.cause is None
+        if verdict.status is not TaskStatus.FAILED or verdict.cause is None or was_asked_to_stop:
+            return None
+        return plan_retry(task, self._tasks.get(task.task_id).request, verdict.cause, got_further, verdict.is_passing)
+
+    def _got_further(self, watch: AttemptWatch | None) -> bool:
+        """Whether it came further than every attempt before: then what happened is not what happened before."""
+        reached = None if watch is None else watch.progress.step
+        if watch is None or reached is None:
+            return False
+        earlier = self._attempts.of_task(watch.attempt.task_id)
+        return all(reached > (attempt.last_step or 0) for attempt in earlier if attempt.uid != watch.attempt.uid)
+
+    @staticmethod
+    def _resume_of(task: TaskSummary, watch: AttemptWatch | None) -> dict[str, object] | None:
+        """How the next try goes on: as this one was to if it made no step, or from the last complete checkpoint; None
+        begins anew.
+        """
+        if task.resume is not None and (watch is None or watch.progress.first_step is None):
+            return asdict(task.resume)
+        if watch is None or not any(checkpoint.is_complete for checkpoint in watch.checkpoints):
+            return None
+        return asdict(ResumeOptions())
+
+    # -- draining --------------------------------------------------------------------------------------------------
+
+    def free_drained(self) -> bool:
+        """Frees the GPUs that show nothing of their last holder any more; True when there were any."""
+        draining = self._attempts.draining(self._node, self._root)
+        self._drains = {lease.resource: self._drains.get(lease.resource, self._clock.monotonic()) for lease in draining}
+        self._told.intersection_update(self._drains)
+        self._unclear.intersection_update(self._drains)
+        freed = [lease for lease in draining if self._can_be_freed(lease) and self._attempts.release_drained(lease)]
+        if freed:
+            self._gpus.note_change()
+        elif draining:
+            self._gpus.sweep_soon()
+        return bool(freed)
+
+    def _can_be_freed(self, lease: Lease) -> bool:
+        try:
+            return self._is_drained(lease)
+        except (DatabaseUnavailable, LeadershipLost):
+            raise
+        except Exception:
+            # One that nobody can tell of stays, and keeps no other one.
+            if lease.resource not in self._unclear:
+                self._unclear.add(lease.resource)
+                logger.exception("a GPU that drains cannot be looked at", extra={"gpu": lease.resource})
+            return False
+
+    def _is_drained(self, lease: Lease) -> bool:
+        # By the monotonic clock: after a restart the bound begins anew.
+        since = self._drains[lease.resource]
+        looks_free = is_clear(self._gpus.state, lease.resource, since)
+        is_overdue = self._clock.monotonic() - since >= DRAINING_SECONDS
+        if not looks_free and not is_overdue:
+            return False
+        pids = self._survivors(lease)
+        if pids and is_overdue and lease.resource not in self._told:
+            self._told.add(lease.resource)
+            self._warn(lease, _stays(lease.resource, pids))
+        elif not pids and not looks_free:
+            let_go = Reason.of(
+                "{gpu} is let go after {seconds} s, although it does not look free",
+                "let_go",
+                gpu=lease.resource,
+                seconds=round(DRAINING_SECONDS),
+            )
+            self._warn(lease, let_go)
+        return not pids
+
+    def _survivors(self, lease: Lease) -> Sequence[int]:
+        """What is left of its attempt uses the GPU, whatever the readings show."""
+        if lease.attempt_uid is None:
+            return ()
+        return self._executor.survivors(self._starter.ref(self._attempts.get(lease.attempt_uid)))
+
+    def _warn(self, lease: Lease, message: Reason) -> None:
+        now, uid = self._clock.now(), lease.attempt_uid
+        self._tasks.add_event(lease.task_id, EventKind.WARNING, now, "service", message, uid)
+
+
+def _stays(gpu: str, pids: Sequence[int]) -> Reason:
+    shown = ", ".join(str(pid) for pid in pids[:5])
+    if len(pids) == 1:
+        return Reason.of(
+            "{gpu} stays draining: of its last attempt process {pid} is still there",
+            "stays_draining",
+            gpu=gpu,
+            pid=shown,
+        )
+    return Reason.of(
+        "{gpu} stays draining: of its last attempt processes {pids} are still there",
+        "stays_draining_many",
+        gpu=gpu,
+        pids=shown,
+    )
+
+
+def _show_outcome(outcome: Outcome, watch: AttemptWatch | None) -> dict[str, object]:
+    seconds = watch.seconds if outcome.seconds is None and watch is not None else outcome.seconds
+    return {**asdict(outcome), "phrases": sorted(outcome.phrases), "seconds": seconds}

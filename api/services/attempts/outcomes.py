@@ -1,0 +1,223 @@
+"""What the end of an attempt amounts to: the trainer's own words, weighed against its exit and its checkpoints."""
+
+import errno
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from api.executors.executor import Outcome
+from api.models.progress import Progress
+from api.models.reason import Reason, Words
+from api.models.training import (
+    RETRIED_BY_DEFAULT,
+    RETRIED_BY_ITSELF,
+    Cause,
+    CauseCode,
+    Checkpoint,
+    StopRung,
+    StopState,
+    TaskStatus,
+    TaskSummary,
+    TrainingRequest,
+)
+from api.services.attempts.starter import CannotStart
+from api.trainers.protocol.error_lines import find_errors
+from api.trainers.trainer import Ending, Trainer
+
+#: Seconds before a retry: doubled with each try in a row, up to the bound.
+FIRST_WAIT = 5.0
+LONGEST_WAIT = 300.0
+
+#: What a machine says when it is short of something or stumbles: the next start may well succeed.
+PASSING = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR}
+    | {errno.EBUSY, errno.ETXTBSY, errno.ESTALE, errno.ETIMEDOUT}
+)
+
+#: Starts in a row that such a fault is given, with growing waits: five minutes in all.
+PASSING_TRIES = 6
+
+STOPPED_BEFORE_START = Reason.of("stopped before it was started", "stopped_before_start")
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptVerdict:
+    """How an attempt ended, in a sentence, and why it failed if it did."""
+
+    status: TaskStatus
+    message: Words
+    cause: Cause | None = None
+    is_passing: bool = False  #: it could not be started for a reason that may be gone by the next try
+
+
+@dataclass(frozen=True, slots=True)
+class NextTry:
+    """Another try, in so many seconds. `counts`: it uses up one of max_retries."""
+
+    wait: float
+    counts: bool
+
+
+def judge_outcome(
+    outcome: Outcome,
+    trainer: Trainer,
+    stop: StopState | None,
+    progress: Progress,
+    last_lines: Sequence[str],
+    checkpoints: Sequence[Checkpoint],
+) -> AttemptVerdict:
+    """The verdict on an attempt that has ended. `checkpoints` are those of its run directory.
+
+    Both phrases are said after a checkpoint of the last step was saved, so they count for nothing without one.
+    """
+    said = outcome.phrases | progress.phrases
+    phrases: frozenset[str] = said if _is_borne_out(outcome, progress, checkpoints) else frozenset()
+    if trainer.completed_phrase in phrases and _ended_well(outcome, progress):
+        said_it = Reason.of('the trainer said "{phrase}"', "said_complete", phrase=trainer.completed_phrase)
+        return AttemptVerdict(TaskStatus.COMPLETED, said_it)
+    stopped = None if stop is None else _judge_stop(outcome, trainer, stop, said, phrases)
+    if stopped is not None:
+        return stopped
+    cause = _cause(outcome, trainer, stop, progress, last_lines, phrases)
+    if cause.code is CauseCode.DID_NOT_TRAIN and trainer.completed_phrase in said:
+        detail = Reason.of(
+            'Its output has the words "{phrase}", but it left no checkpoint of its last step.',
+            "no_last_checkpoint_detail",
+            phrase=trainer.completed_phrase,
+        )
+        cause = replace(cause, detail=detail.text, detail_code=detail.said)
+    return AttemptVerdict(TaskStatus.FAILED, cause.words, cause, outcome.error_number in PASSING)
+
+
+def could_not_start(error: Exception) -> AttemptVerdict:
+    """The verdict on an attempt whose supervisor could not be started."""
+    reason = error if isinstance(error, OSError) else error.__cause__
+    cause = Cause.of(
+        CauseCode.COULD_NOT_START,
+        "attempt_not_started",
+        "The attempt could not be started: {why}.",
+        "Look at what is named here; then resume or restart it.",
+        why=error.words if isinstance(error, CannotStart) else str(error),
+    )
+    return AttemptVerdict(
+        TaskStatus.FAILED, cause.words, cause, isinstance(reason, OSError) and reason.errno in PASSING
+    )
+
+
+def _is_borne_out(outcome: Outcome, progress: Progress, checkpoints: Sequence[Checkpoint]) -> bool:
+    """Whether it made steps and left a whole checkpoint of its last, or of a later one: not every step is printed."""
+    steps = [step for step in (progress.step, outcome.last_step) if step is not None]
+    return any(one.is_complete and steps and (one.step is None or one.step >= max(steps)) for one in checkpoints)
+
+
+def _ended_well(outcome: Outcome, progress: Progress) -> bool:
+    """Whether it ended as a training that is done: after all its steps a rank may still crash while it is torn down."""
+    if outcome.exit_code == 0:
+        return True
+    if outcome.exit_code is None and outcome.signal is None:
+        return progress.total_steps is None or (progress.step or 0) >= progress.total_steps
+    return progress.step is not None and progress.step >= (progress.total_steps or math.inf)
+
+
+def _judge_stop(
+    outcome: Outcome, trainer: Trainer, stop: StopState, said: frozenset[str], phrases: frozenset[str]
+) -> AttemptVerdict | None:
+    """The verdict on a stop that was carried out; None when the attempt ended by itself meanwhile."""
+    if stop.cause is not None:
+        return AttemptVerdict(TaskStatus.FAILED, stop.cause.words, stop.cause)
+    if trainer.stopped_phrase in phrases:
+        return AttemptVerdict(TaskStatus.STOPPED, Reason.of("stopped with a checkpoint", "stopped_with_checkpoint"))
+    if outcome.reason == "stopped_before_start":
+        return AttemptVerdict(TaskStatus.STOPPED, STOPPED_BEFORE_START)
+    if outcome.stop_rung in (StopRung.TERMINATE, StopRung.KILL):
+        how = "SIGTERM" if outcome.stop_rung is StopRung.TERMINATE else "SIGKILL"
+        by = Reason.of("stopped by {signal}, without a new checkpoint", "stopped_by", signal=how)
+        return AttemptVerdict(TaskStatus.STOPPED, by)
+    if trainer.stopped_phrase in said and outcome.exit_code == 0:
+        quit_ = Reason.of("it quit as it was asked to, but left no checkpoint of its last step", "quit_without")
+        return AttemptVerdict(TaskStatus.STOPPED, quit_)
+    return None
+
+
+def _cause_by_reason(outcome: Outcome) -> Cause | None:
+    """The cause where the trainer has no part in it."""
+    if outcome.reason == "machine_restarted":
+        return Cause.of(
+            CauseCode.MACHINE_RESTARTED,
+            "machine_restarted",
+            "The machine was restarted while it ran.",
+            "It is tried again by itself; resume it if that was not enough.",
+        )
+    if outcome.reason == "could_not_start":
+        return Cause.of(
+            CauseCode.COULD_NOT_START,
+            "could_not_start",
+            "The trainer could not be started: {why}.",
+            "Check DIFFUSION_PIPE_PYTHON and DIFFUSION_PIPE_ROOT, and that the service's user may execute them.",
+            why=outcome.error or Reason.of("no reason is known", "no_reason"),
+        )
+    return None
+
+
+def _cause(
+    outcome: Outcome,
+    trainer: Trainer,
+    stop: StopState | None,
+    progress: Progress,
+    last_lines: Sequence[str],
+    phrases: frozenset[str],
+) -> Cause:
+    if (known := _cause_by_reason(outcome)) is not None:
+        return known
+    found = trainer.diagnose(
+        Ending(
+            exit_code=outcome.exit_code,
+            signal=outcome.signal,
+            stop_requested=stop is not None,
+            phrases=phrases,
+            last_lines=last_lines,
+            nan_in_a_row=progress.nan_in_a_row,
+        )
+    )
+    is_vague = found.code in (CauseCode.TRAINER_ERROR, CauseCode.DID_NOT_TRAIN, CauseCode.KILLED)
+    if outcome.reason == "supervisor_lost" and is_vague:
+        return Cause.of(
+            CauseCode.SUPERVISOR_LOST,
+            "supervisor_lost",
+            "The process that watched over the trainer was killed, and how the trainer ended was not seen.",
+            "It is tried again by itself; look for what kills processes of this user (the out-of-memory killer?).",
+            last_lines,
+        )
+    if stop is None and outcome.stop_rung is not None and found.code is CauseCode.KILLED:
+        return Cause.of(
+            CauseCode.KILLED,
+            "supervisor_ended_it",
+            "Its own supervisor ended it, by an order that this service did not give: a signal, or a file stop.json.",
+            "Find out who did (an administrator, the trainer itself), then resume it from its last checkpoint.",
+            found.last_lines,
+        )
+    if outcome.log_lost_bytes and is_vague and not find_errors(last_lines):
+        # Its last words are lost, and what kept the log from being written kept it from writing as well.
+        return Cause.of(
+            CauseCode.DISK_FULL,
+            "output_lost",
+            "The disk did not take the last {bytes} bytes of its output: most likely it was full.",
+            "Free disk space (old checkpoints, caches), set keep_last_checkpoints, then resume.",
+            found.last_lines,
+            bytes=f"{outcome.log_lost_bytes:,}",
+        )
+    return found
+
+
+def plan_retry(
+    task: TaskSummary, request: TrainingRequest, cause: Cause, got_further: bool, is_passing: bool = False
+) -> NextTry | None:
+    """Whether and when a failed task is tried again. `got_further`: the attempt made steps."""
+    in_a_row = 0 if got_further else task.retries_in_a_row
+    wait = min(LONGEST_WAIT, FIRST_WAIT * 2.0**in_a_row)
+    if in_a_row < (PASSING_TRIES if is_passing else RETRIED_BY_ITSELF.get(cause.code, 0)):
+        return NextTry(0.0 if cause.code is CauseCode.PORT_IN_USE else wait, counts=False)
+    causes = RETRIED_BY_DEFAULT if request.retry_on is None else frozenset(request.retry_on)
+    if task.retries < request.max_retries and cause.code in causes:
+        return NextTry(wait, counts=True)
+    return None

@@ -1,0 +1,290 @@
+"""The one tick that starts, watches, stops, adopts and ends attempts: observe, match by uid, apply what is wanted."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+from api.errors import Conflict, DatabaseUnavailable, TaskNotFound
+from api.executors.executor import AttemptRef, Executor, Observation, Phase, StopOrder
+from api.models.lease import LEASE_SECONDS
+from api.models.reason import Reason
+from api.models.training import (
+    Attempt,
+    AttemptStatus,
+    StopRung,
+    StopState,
+    TaskStatus,
+    TaskSummary,
+)
+from api.services.attempts.checks import AttemptChecks
+from api.services.attempts.ending import AttemptEnding
+from api.services.attempts.outcomes import STOPPED_BEFORE_START, AttemptVerdict, could_not_start
+from api.services.attempts.progress import UNKNOWN, out_of_sight
+from api.services.attempts.starter import AttemptStarter, CannotStart
+from api.services.attempts.stop_wishes import StopWishes, Wish
+from api.services.attempts.updates import TrainingNews
+from api.services.attempts.watch import AttemptWatch
+from api.storage.attempts import AttemptStore
+from api.storage.leadership import LeadershipLost
+from api.storage.tasks import TaskStore
+from api.trainers.trainer import Trainer
+from api.utils.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two renewals of the leases.
+RENEW_SECONDS = 15.0
+
+#: Seconds between two notes of the progress in the database.
+PROGRESS_SECONDS = 2.0
+
+#: Seconds that an attempt cannot be seen before its task says so.
+UNKNOWN_SECONDS = 5.0
+
+#: Times in a row that a supervisor is started for one attempt before it counts as one that cannot be.
+SUBMISSIONS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class StopTimes:
+    """Seconds that a rung of the stop is given."""
+
+    checkpoint: float = 300.0
+    terminate: float = 30.0
+
+
+class Reconciler:
+    """The attempts of this machine and storage. One thread calls `tick`."""
+
+    def __init__(
+        self,
+        tasks: TaskStore,
+        attempts: AttemptStore,
+        starter: AttemptStarter,
+        executor: Executor,
+        trainers: Mapping[str, Trainer],
+        checks: AttemptChecks,
+        ending: AttemptEnding,
+        clock: Clock,
+        node: str,
+        root: Path,
+        stop_times: StopTimes,
+        news: TrainingNews,
+        wishes: StopWishes,
+    ) -> None:
+        self._wishes = wishes
+        self._tasks = tasks
+        self._attempts = attempts
+        self._starter = starter
+        self._executor = executor
+        self._trainers = trainers
+        self._checks = checks
+        self._ending = ending
+        self._clock = clock
+        self._node = node
+        self._root = root
+        self._stop_times = stop_times
+        self._news = news
+        self._watches: dict[str, AttemptWatch] = {}
+        self._submissions: dict[str, int] = {}
+        self._refusals: dict[str, OSError] = {}  #: why the latest submission failed
+        self._troubled: set[str] = set()
+        self._renewed_at = self._noted_at = float("-inf")
+
+    def tick(self) -> bool:
+        """One round; True when something was given up, so that others may have it."""
+        # First of all: the end of one that was stopped is no failure.
+        self._wishes.note(self._note_wish)
+        open_attempts = self._attempts.open(self._node, self._root)
+        self._renew(open_attempts)
+        refs = {attempt.uid: self._starter.ref(attempt) for attempt in open_attempts}
+        seen = self._executor.observe(list(refs.values()))
+        tasks = self._tasks.get_summaries(attempt.task_id for attempt in open_attempts)
+        freed = False
+        for attempt in open_attempts:
+            try:
+                freed |= self._reconcile(tasks[attempt.task_id], attempt, refs[attempt.uid], seen[attempt.uid])
+                self._troubled.discard(attempt.uid)
+            except (DatabaseUnavailable, LeadershipLost):
+                raise
+            except Exception:
+                # One attempt in trouble must not keep the others from being watched.
+                self._note_trouble(attempt)
+        self._note_progress()
+        return self._ending.free_drained() or freed
+
+    def _note_trouble(self, attempt: Attempt) -> None:
+        """Says once what happened, and begins the watch anew: what was noted of the attempt may be damaged."""
+        if not self._say_trouble(attempt):
+            return
+        watch = self._watches.pop(attempt.uid, None)
+        if watch is not None:
+            watch.forget()
+
+    def stand_down(self) -> None:
+        """Forgets what it knows: somebody else goes on, and writes it down."""
+        self._watches.clear()
+        self._submissions.clear()
+        self._refusals.clear()
+        self._renewed_at = float("-inf")
+
+    def _say_trouble(self, attempt: Attempt) -> bool:
+        if attempt.uid in self._troubled:
+            return False
+        self._troubled.add(attempt.uid)
+        logger.exception("attempt cannot be reconciled", extra={"attempt": attempt.uid})
+        return True
+
+    def find_watch(self, task_id: str) -> AttemptWatch | None:
+        """The watch over the attempt of a task that runs here."""
+        return next((watch for watch in list(self._watches.values()) if watch.attempt.task_id == task_id), None)
+
+    def stop_now(self, watch: AttemptWatch, stop: StopState) -> None:
+        """Passes a stop on without a look into the database. Raises OSError."""
+        order = self._order(stop, watch)
+        self._executor.stop(watch.ref, order)
+        watch.ordered = order
+
+    def _note_wish(self, task_id: str, wish: Wish) -> None:
+        # One that has finished needs no stop any more.
+        with suppress(Conflict, TaskNotFound):
+            self._tasks.request_stop(task_id, wish.stop, self._clock.now(), wish.message)
+
+    def get_watch(self, attempt_uid: str) -> AttemptWatch | None:
+        """The watch over an attempt that runs here."""
+        return self._watches.get(attempt_uid)
+
+    def _renew(self, open_attempts: Sequence[Attempt]) -> None:
+        now = self._clock.monotonic()
+        if now - self._renewed_at >= RENEW_SECONDS:
+            self._attempts.renew(open_attempts, self._clock.now() + timedelta(seconds=LEASE_SECONDS))
+            self._attempts.release_expired(self._clock.now())
+            self._renewed_at = now
+
+    def _reconcile(self, task: TaskSummary, attempt: Attempt, ref: AttemptRef, seen: Observation) -> bool:
+        """Brings one attempt nearer to what is wanted; True when it has ended."""
+        if seen.phase is Phase.UNKNOWN:
+            self._note_unknown(task, attempt, seen)
+            return False
+        if seen.phase is Phase.ABSENT:
+            return self._start(task, attempt, ref)
+        watch = self._watch_over(attempt, ref, seen)
+        if seen.phase is Phase.ENDED and seen.outcome is not None:
+            if seen.outcome.started_at is not None:
+                self._note_running(attempt, seen)
+            self._note_rung(task, watch, seen.outcome.stop_rung)
+            self._ending.end(self._tasks.get_summary(task.task_id), watch, seen.outcome)
+            self._forget(attempt)
+            return True
+        self._submissions.pop(attempt.uid, None)
+        self._refusals.pop(attempt.uid, None)
+        if seen.process is not None:
+            self._note_running(attempt, seen)
+        try:
+            watch.poll()
+            self._checks.check(task, watch)
+        finally:
+            # Whatever its files look like, it can be stopped.
+            if task.status is TaskStatus.STOPPING and task.stop is not None:
+                self._stop(task, task.stop, watch, seen)
+        return False
+
+    def _note_unknown(self, task: TaskSummary, attempt: Attempt, seen: Observation) -> None:
+        """Nothing is done to what cannot be seen: it may live. Its GPUs stay with it, and people are told why."""
+        watch = self._watches.get(attempt.uid)
+        if watch is not None and seen.age >= UNKNOWN_SECONDS:
+            watch.heed_stall(True)
+        if seen.age >= UNKNOWN_SECONDS and not (task.warning or "").startswith(UNKNOWN):
+            logger.warning("attempt cannot be seen", extra={"attempt": attempt.uid, "reason": seen.reason})
+            warning = out_of_sight(seen.reason or "")
+            self._tasks.set_warning(task.task_id, attempt.uid, warning, self._clock.now())
+
+    def _start(self, task: TaskSummary, attempt: Attempt, ref: AttemptRef) -> bool:
+        """Starts an attempt that nobody watches over: the first time, or to be taken over from a lost supervisor."""
+        is_new = attempt.status is AttemptStatus.CLAIMED
+        if is_new and task.status is TaskStatus.STOPPING:
+            return self._ending.give_up(task, attempt, AttemptVerdict(TaskStatus.STOPPED, STOPPED_BEFORE_START))
+        tries = self._submissions[attempt.uid] = self._submissions.get(attempt.uid, 0) + 1
+        try:
+            if tries > SUBMISSIONS and not self._executor.survivors(ref):
+                never = Reason.of(
+                    "its supervisor was started {times} times in a row and is not there",
+                    "supervisor_never_there",
+                    times=SUBMISSIONS,
+                )
+                raise self._refusals.get(attempt.uid) or CannotStart(never)
+            full = self._tasks.get(task.task_id)
+            submission = self._starter.prepare(full, attempt, self._trainers[full.trainer], is_new)
+            # One that runs already is submitted to be taken over.
+            if attempt.status is AttemptStatus.RUNNING or self._attempts.note_submitted(attempt):
+                self._starter.submit(submission)
+        except (CannotStart, OSError) as error:
+            if isinstance(error, OSError):
+                self._refusals[attempt.uid] = error
+            is_passing = isinstance(error, OSError) and tries <= SUBMISSIONS
+            if is_passing or self._executor.survivors(ref):
+                # A disk that refuses once says little; and for as long as it lives its GPUs are in use.
+                return False
+            self._forget(attempt)
+            return self._ending.give_up(task, attempt, could_not_start(error))
+        return False
+
+    def _watch_over(self, attempt: Attempt, ref: AttemptRef, seen: Observation) -> AttemptWatch:
+        watch = self._watches.get(attempt.uid)
+        if watch is None:
+            task = self._tasks.get(attempt.task_id)
+            trainer = self._trainers[task.trainer]
+            watch = AttemptWatch(task, attempt, ref, trainer, self._executor, self._clock, self._news)
+            self._watches[attempt.uid] = watch
+        if watch.log_start is None:
+            watch.log_start = seen.log_start
+        watch.heed_seconds(seen.seconds if seen.outcome is None else seen.outcome.seconds)
+        return watch
+
+    def _note_running(self, attempt: Attempt, seen: Observation) -> None:
+        if attempt.status in (AttemptStatus.CLAIMED, AttemptStatus.SUBMITTED):
+            self._attempts.note_submitted(attempt)
+            self._attempts.note_running(attempt, seen.process, self._clock.now())
+
+    def _stop(self, task: TaskSummary, stop: StopState, watch: AttemptWatch, seen: Observation) -> None:
+        order = self._order(stop, watch)
+        # A softer way is never gone back to: the signal file stays offered even while the trainer looks away.
+        is_harder = watch.ordered is None or (watch.ordered.checkpoint_seconds > 0 and stop.force)
+        if is_harder:
+            self._executor.stop(watch.ref, order)
+            watch.ordered = order
+        self._note_rung(task, watch, seen.stop_rung)
+
+    def _note_rung(self, task: TaskSummary, watch: AttemptWatch, rung: StopRung | None) -> None:
+        if task.stop is not None and rung is not None and rung is not task.stop.rung:
+            self._tasks.note_rung(task, replace(task.stop, rung=rung), watch.attempt.uid, self._clock.now())
+
+    def _order(self, stop: StopState, watch: AttemptWatch) -> StopOrder:
+        signal_file = None if stop.force else watch.signal_file
+        seconds = self._stop_times.checkpoint if stop.timeout_seconds is None else stop.timeout_seconds
+        return StopOrder(
+            signal_file=signal_file,
+            checkpoint_seconds=0.0 if signal_file is None else seconds,
+            terminate_seconds=self._stop_times.terminate,
+        )
+
+    def _note_progress(self) -> None:
+        now = self._clock.monotonic()
+        if now - self._noted_at < PROGRESS_SECONDS:
+            return
+        self._noted_at = now
+        latest = {}
+        for watch in self._watches.values():
+            try:
+                latest[watch.attempt.task_id] = watch.show()
+            except Exception:
+                self._say_trouble(watch.attempt)
+        self._attempts.save_progress(latest, self._clock.now())
+
+    def _forget(self, attempt: Attempt) -> None:
+        self._watches.pop(attempt.uid, None)
+        self._submissions.pop(attempt.uid, None)
+        self._refusals.pop(attempt.uid, None)

@@ -1,0 +1,112 @@
+"""Turns a claimed attempt into a submission: its files, its environment, its resume point."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from api.executors.executor import AttemptRef, Executor, Submission
+from api.models.reason import Reason, Words, text_of
+from api.models.training import Attempt, AttemptStatus, ResumeOptions, TrainingTask
+from api.storage.task_files import TaskFiles, task_files, write_private
+from api.trainers.trainer import Command, Launch, Trainer
+from api.utils.foreign_files import make_directory
+from api.utils.masking import MASK
+
+logger = logging.getLogger(__name__)
+
+
+class CannotStart(Exception):
+    """An attempt cannot be started: why, in words."""
+
+    def __init__(self, words: Words) -> None:
+        super().__init__(text_of(words))
+        self.words = words
+
+
+class AttemptStarter:
+    """Prepares attempts and hands them to the executor. `environment` is the allow-listed part of the service's own."""
+
+    def __init__(
+        self,
+        executor: Executor,
+        storage_root: Path,
+        environment: Mapping[str, str],
+        log_max_bytes: int,
+        name_gpus: Callable[[Sequence[str]], tuple[str | None, ...]] = lambda uuids: (),
+    ) -> None:
+        """`name_gpus` gives the names of boards by their UUIDs."""
+        self._executor = executor
+        self._storage_root = storage_root
+        self._environment = dict(environment)
+        self._log_max_bytes = log_max_bytes
+        self._name_gpus = name_gpus
+
+    def files(self, task_id: str) -> TaskFiles:
+        """The directories of a task."""
+        return task_files(self._storage_root, task_id)
+
+    def ref(self, attempt: Attempt) -> AttemptRef:
+        """How the executor knows an attempt."""
+        return AttemptRef(attempt.uid, Path(attempt.directory), self.files(attempt.task_id).log)
+
+    def prepare(self, task: TrainingTask, attempt: Attempt, trainer: Trainer, is_new: bool) -> Submission:
+        """What a supervisor is told. For a new attempt its files are written, and the run directory is made ready to be
+        resumed; one that runs already is left alone. Raises CannotStart.
+        """
+        files, options = self.files(task.task_id), task.resume or ResumeOptions()
+        run_dir = None if attempt.run_dir is None else Path(attempt.run_dir)
+        launch = Launch(
+            directory=Path(attempt.directory),
+            output_dir=files.output,
+            gpu_indices=attempt.gpu_indices,
+            master_port=attempt.master_port or 0,
+            run_dir=run_dir,
+            resume=options,
+            gpu_names=self._name_gpus(attempt.gpu_uuids),
+        )
+        secrets = files.read_secrets()
+        if is_new:
+            _check_secrets(task, secrets)
+        try:
+            command = trainer.prepare(task.request, task.plan, launch)
+            if is_new:
+                self._write(files, launch, command)
+                if run_dir is not None:
+                    trainer.prepare_resume(run_dir, attempt.resumed_from)
+        except (OSError, ValueError) as error:
+            raise CannotStart(f"{error}") from error
+        return Submission(
+            ref=self.ref(attempt),
+            argv=command.argv,
+            cwd=command.cwd,
+            env={**self._environment, **command.env, **secrets},
+            phrases=(trainer.completed_phrase, trainer.stopped_phrase),
+            step_prefix=trainer.step_prefix,
+            log_max_bytes=self._log_max_bytes,
+            gpu_uuids=attempt.gpu_uuids,
+            has_run=attempt.status is AttemptStatus.RUNNING,
+        )
+
+    @staticmethod
+    def _write(files: TaskFiles, launch: Launch, command: Command) -> None:
+        for directory, levels in ((launch.directory, 3), (files.output, 2), (files.log, 2)):
+            make_directory(str(directory), levels)
+        for name, text in command.files.items():
+            write_private(launch.directory / name, text.encode())
+
+    def submit(self, submission: Submission) -> None:
+        """Starts the attempt's supervisor, or one that takes it over. Raises OSError."""
+        self._executor.submit(submission)
+
+
+def _check_secrets(task: TrainingTask, secrets: Mapping[str, str]) -> None:
+    """Raises CannotStart when some are not here: the database has the masks, a STORAGE_ROOT the secrets."""
+    missing = sorted(name for name, value in task.request.env.items() if value == MASK and name not in secrets)
+    if missing:
+        raise CannotStart(
+            Reason.of(
+                "{names} is not kept in this STORAGE_ROOT, so perhaps in another server's: give it again",
+                "secrets_missing",
+                names=", ".join(missing),
+            )
+        )

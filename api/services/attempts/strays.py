@@ -1,0 +1,210 @@
+"""Attempts that live although the database does not know them: a database that forgets gives no occupied GPU away."""
+
+import hashlib
+import logging
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+from api.errors import StrayNotFound
+from api.executors.executor import Executor, LivingAttempt, StopOrder, Submission
+from api.models.event import EventType, Severity
+from api.models.lease import LEASE_SECONDS
+from api.models.reason import Reason
+from api.models.stray import Stray
+from api.models.training import TaskStatus
+from api.services.attempts.reconciler import StopTimes
+from api.services.gpus.events import GPUEvents
+from api.services.gpus.service import GPUService
+from api.storage.leases import ResourceHeld
+from api.storage.strays import FoundAttempt, StrayStore
+from api.storage.task_files import task_files
+from api.trainers.trainer import Trainer
+from api.utils.base_path import BASE_PATH
+from api.utils.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+#: The name of an attempt, and so of its directory; anything else there is not ours.
+_UID = re.compile(r"(?P<task>[A-Za-z0-9_-]{1,64})\.(?P<number>[0-9]{1,9})", re.ASCII)
+
+#: Seconds between two looks at all that lives, and while there are strays, so that their GPUs are soon free again.
+LOOK_SECONDS = 30.0
+NEXT_LOOK_SECONDS = 5.0
+
+
+class Strays:
+    """Compares what lives with what the database knows. `look` belongs to the training loop, the rest to requests."""
+
+    def __init__(
+        self,
+        store: StrayStore,
+        executor: Executor,
+        trainers: Mapping[str, Trainer],
+        gpus: GPUService,
+        events: GPUEvents,
+        clock: Clock,
+        node: str,
+        storage_root: Path,
+        stop_times: StopTimes,
+    ) -> None:
+        self._store = store
+        self._executor = executor
+        self._trainers = trainers
+        self._gpus = gpus
+        self._events = events
+        self._clock = clock
+        self._node = node
+        self._root = storage_root
+        self._stop_times = stop_times
+        # Only who can see the processes of a storage may say that none is left.
+        self._token = "stray:" + hashlib.sha256(f"{node}\0{storage_root}".encode()).hexdigest()[:32]
+        self._due_at = float("-inf")
+        self._told: set[str] = set()
+
+    def look(self) -> None:
+        """Adopts what is unknown of a task that waits, and keeps the GPUs of everything else unknown; every 30 s.
+
+        Raises DatabaseUnavailable.
+        """
+        now = self._clock.monotonic()
+        if now < self._due_at:
+            return
+        unknown = self._find()
+        kept = {lease.attempt_uid for lease in self._store.quarantined(self._token)}
+        gone = {uid for uid in kept if uid is not None} - {living.ref.uid for living in unknown}
+        if gone:
+            self._store.release(sorted(gone))
+        has_changed = bool(gone)
+        for living in unknown:
+            has_changed |= self._adopt(living) or self._quarantine(living)
+        self._told.intersection_update(living.ref.uid for living in unknown)
+        self._due_at = now + (NEXT_LOOK_SECONDS if unknown else LOOK_SECONDS)
+        if has_changed:
+            self._gpus.note_change()
+
+    def look_soon(self) -> None:
+        """Lets the next look be at once: what is known may have changed."""
+        self._due_at = float("-inf")
+
+    def _find(self) -> list[LivingAttempt]:
+        named = (_by_place(each) for each in self._executor.living(self._root, self._locate))
+        living = [each for each in named if self._locate(each.ref.uid) == each.ref.directory]
+        unknown = self._store.unknown(each.ref.uid for each in living)
+        # A supervisor without processes has nothing left to do but to write the outcome.
+        return [each for each in living if each.ref.uid in unknown and (each.members or not each.has_ended)]
+
+    def _locate(self, uid: str) -> Path | None:
+        named = _UID.fullmatch(uid)
+        return None if named is None else task_files(self._root, named["task"]).attempts / named["number"]
+
+    def _found(self, living: LivingAttempt) -> FoundAttempt:
+        task_id, _, number = living.ref.uid.rpartition(".")
+        indices = self._gpus.state.indices
+        # A trainer can write its own record: what it is at work on counts besides.
+        used = set(self._executor.used_gpus(living.ref) or ()).difference(living.gpu_uuids)
+        uuids = (*living.gpu_uuids, *sorted(used))
+        numbers = tuple(index for uuid in uuids if (index := indices.get(uuid)) is not None)
+        return FoundAttempt(living.ref.uid, task_id, int(number), str(living.ref.directory), uuids, numbers)
+
+    def _adopt(self, living: LivingAttempt) -> bool:
+        found = self._found(living)
+        if not found.gpu_uuids or self._store.status_of(found.task_id) is not TaskStatus.QUEUED:
+            return False
+        now = self._clock.now()
+        try:
+            expires_at = now + timedelta(seconds=LEASE_SECONDS)
+            is_adopted = self._store.adopt(found, self._node, secrets.token_hex(16), expires_at, now)
+        except ResourceHeld:
+            return False
+        if is_adopted:
+            logger.warning("attempt found alive and adopted", extra={"attempt": found.uid})
+        return is_adopted
+
+    def _quarantine(self, living: LivingAttempt) -> bool:
+        found, reason = self._found(living), _say(living)
+        fresh = self._store.quarantine(found, self._token, reason, self._clock.now())
+        if found.uid not in self._told:
+            self._told.add(found.uid)
+            extra = {"attempt": found.uid, "gpus": list(found.gpu_uuids), "directory": found.directory}
+            logger.warning("attempt lives that the database does not know: its GPUs are kept for it", extra=extra)
+            self._events.add(self._clock.now(), EventType.TASK, Severity.WARNING, reason)
+        return bool(fresh)
+
+    # -- for requests ----------------------------------------------------------------------------------------------
+
+    def list(self) -> tuple[Stray, ...]:
+        """Those of this machine and storage, by name."""
+        return tuple(self._show(living) for living in sorted(self._find(), key=lambda each: each.ref.uid))
+
+    def _show(self, living: LivingAttempt) -> Stray:
+        found = self._found(living)
+        return Stray(
+            attempt=found.uid,
+            task_id=found.task_id,
+            gpu_ids=found.gpu_indices,
+            gpu_uuids=found.gpu_uuids,
+            supervisor_pid=None if living.supervisor is None else living.supervisor.pid,
+            pids=tuple(member.pid for member in living.members),
+            directory=found.directory,
+            reason=_say(living).text,
+        )
+
+    def stop(self, uid: str, force: bool) -> Stray:
+        """Asks one of them to stop: with a checkpoint where that can be, or with `force` at once. Raises StrayNotFound,
+        OSError.
+        """
+        living = next((each for each in self._find() if each.ref.uid == uid), None)
+        if living is None:
+            raise StrayNotFound(f'No stray attempt has the name "{uid[:80]}".')
+        if living.supervisor is None:
+            self._executor.submit(Submission(living.ref, (), Path("/"), {}, gpu_uuids=living.gpu_uuids, has_run=True))
+        signal_file = None if force else self._signal_file(living)
+        self._executor.stop(
+            living.ref,
+            StopOrder(
+                signal_file,
+                checkpoint_seconds=0.0 if signal_file is None else self._stop_times.checkpoint,
+                terminate_seconds=self._stop_times.terminate,
+            ),
+        )
+        logger.warning("a stray attempt is asked to stop", extra={"attempt": uid, "force": force})
+        return self._show(living)
+
+    def _signal_file(self, living: LivingAttempt) -> Path | None:
+        """Where its trainer looks for the wish to stop. Which one it is nobody knows any more; they agree in that."""
+        output = task_files(self._root, living.ref.uid.rpartition(".")[0]).output
+        for trainer in self._trainers.values():
+            run_dir = trainer.find_run_dir(output)
+            if run_dir is not None:
+                return trainer.signal_file(run_dir)
+        return None
+
+
+def _by_place(living: LivingAttempt) -> LivingAttempt:
+    """Named by where it stands: what its directory says of itself could be anything."""
+    directory = living.ref.directory
+    uid = f"{directory.parent.parent.name}.{directory.name}"
+    return replace(living, ref=replace(living.ref, uid=uid))
+
+
+def _say(living: LivingAttempt) -> Reason:
+    uid, pids = living.ref.uid, ", ".join(str(member.pid) for member in living.members[:3])
+    address = f"{BASE_PATH}/system/strays/{uid}/stop"
+    if not pids:
+        return Reason.of(
+            "{attempt}, which the database does not know, lives on it (its supervisor): POST {address} ends it",
+            "stray_supervisor",
+            attempt=uid,
+            address=address,
+        )
+    return Reason.of(
+        "{attempt}, which the database does not know, lives on it (process {pids}): POST {address} ends it",
+        "stray",
+        attempt=uid,
+        pids=pids,
+        address=address,
+    )

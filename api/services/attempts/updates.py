@@ -1,0 +1,64 @@
+"""What the training loop has seen, handed over to those who tell it."""
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from api.models.progress import Point
+
+#: Points of a task that wait at most; there are more only after a standstill, and `/metrics` has them all.
+MOST_POINTS = 2_000
+
+
+class TrainingNews(Protocol):
+    """Where the training loop says what it has seen. Returns at once and never fails."""
+
+    def note_progress(self, task_id: str) -> None: ...
+    def note_points(self, task_id: str, points: Sequence[Point]) -> None: ...
+
+
+class FakeNews:
+    """Keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.progress: list[str] = []
+        self.points: list[tuple[str, Point]] = []
+
+    def note_progress(self, task_id: str) -> None:
+        self.progress.append(task_id)
+
+    def note_points(self, task_id: str, points: Sequence[Point]) -> None:
+        self.points += [(task_id, point) for point in points]
+
+
+class NewsDesk:
+    """Takes notes from the training loop; the table of events tells it the rest, in its own order."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._changed: set[str] = set()
+        self._points: dict[str, list[Point]] = defaultdict(list)
+        self.wake: Callable[[], None] = lambda: None
+
+    def note_progress(self, task_id: str) -> None:
+        """Something about a task's progress may have changed."""
+        with self._lock:
+            self._changed.add(task_id)
+        self.wake()
+
+    def note_points(self, task_id: str, points: Sequence[Point]) -> None:
+        """A task's series have become longer."""
+        if not points:
+            return
+        with self._lock:
+            self._points[task_id] += points
+            del self._points[task_id][:-MOST_POINTS]
+        self.wake()
+
+    def take(self) -> tuple[set[str], dict[str, list[Point]]]:
+        """What was noted since the last time: the tasks whose progress may have changed, and new points."""
+        with self._lock:
+            changed, self._changed = self._changed, set()
+            points, self._points = self._points, defaultdict(list)
+        return changed, points

@@ -1,0 +1,393 @@
+"""Follows one attempt: its log, its event files, its checkpoints. What it knows survives a restart of the service."""
+
+import importlib
+import logging
+from collections import deque
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from api.executors.executor import AttemptRef, Executor, StopOrder
+from api.models.progress import Point, Progress
+from api.models.training import LISTENING_STAGES, Attempt, Checkpoint, Stage, TrainingTask
+from api.services.attempts.progress import show_progress, without_pace
+from api.services.attempts.series import append_points
+from api.services.attempts.updates import TrainingNews
+from api.storage.task_files import write_private
+from api.trainers.trainer import Trainer
+from api.utils.clock import Clock, Mark
+from api.utils.foreign_files import MAX_BYTES, read, remove
+
+if TYPE_CHECKING:
+    from api.trainers.protocol.event_files import EventFileTail
+
+logger = logging.getLogger(__name__)
+
+#: Bytes of the log that one look takes up; at 100 lines/s a look has 10 KB to read.
+LOG_BUDGET = 2**20
+
+#: Further behind than this it skips what lies between: a flood of output must not make the latest progress old.
+LOG_BACKLOG = 16 * 2**20
+
+#: Looks at the log, and at the event files, once an attempt has ended: somebody else may go on writing there.
+FINISH_ROUNDS = 500
+
+#: A line is looked at up to here.
+LINE_BYTES = 64 * 2**10
+
+#: Lines kept for a diagnosis and for events.
+LAST_LINES = 200
+
+#: Seconds between wall clock and monotonic time that only a clock that was set can put there from one look to the next.
+CLOCK_JUMP = 2.0
+
+#: Seconds between two looks at the checkpoints, and between two notes of what is known.
+CHECKPOINT_SECONDS = 5.0
+SAVE_SECONDS = 10.0
+
+
+class AttemptWatch:
+    """One attempt under observation. One thread at a time."""
+
+    def __init__(
+        self,
+        task: TrainingTask,
+        attempt: Attempt,
+        ref: AttemptRef,
+        trainer: Trainer,
+        executor: Executor,
+        clock: Clock,
+        news: TrainingNews,
+    ) -> None:
+        self.request = task.request
+        self.attempt = attempt
+        self.ref = ref
+        self.trainer = trainer
+        self.task = task  #: as it was when the watch began
+        self._executor = executor
+        self._clock = clock
+        self._news = news
+        self._plan = task.plan
+        self._reader = trainer.create_reader(task.plan)
+        self._output_dir = ref.directory.parent.parent / "output"
+        self.log_start: int | None = None  #: where its lines begin; told once its supervisor has said so
+        self._offset: int | None = None
+        self._rest = b""
+        self._events: EventFileTail | None = None
+        self._positions: dict[str, int] = {}
+        self._points: list[Point] = []
+        self._told: dict[str, int] = {}  # the last step of each series that was told
+        self._checkpoints_at = self._saved_at = float("-inf")
+        self._cannot_save = self._is_stalled = False
+        self._clock_offset = self._measure_clocks()
+        self._seconds = max(0.0, (clock.now() - (attempt.started_at or attempt.created_at)).total_seconds())
+        self._seconds_at = clock.monotonic()
+        self._made_at = attempt.created_at.timestamp()
+        self.began_at = (attempt.started_at or attempt.created_at).timestamp()  #: Unix seconds
+        self.run_dir: Path | None = None if attempt.run_dir is None else Path(attempt.run_dir)
+        self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
+        self.checkpoints: tuple[Checkpoint, ...] = ()
+        self.peak_memory_mb: int | None = None
+        self.run_dir_is_noted = attempt.run_dir is not None
+        self.noted_stage: Stage | None = None  #: the last of which an event tells
+        self.has_filled_caches = False  #: and given their leases up
+        self.ordered: StopOrder | None = None  #: the stop that its supervisor was told
+        self._restore()
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is, as far as was read."""
+        return self._reader.progress
+
+    @property
+    def signal_file(self) -> Path | None:
+        """Where the trainer looks for the wish to save and quit; None while it does not look: loading, caching."""
+        listens = self.progress.stage in LISTENING_STAGES
+        return self.trainer.signal_file(self.run_dir) if listens and self.run_dir is not None else None
+
+    @property
+    def seconds(self) -> float:
+        """How long it has trained, whatever was done to the wall clock."""
+        return self._seconds + self._clock.monotonic() - self._seconds_at
+
+    def show(self) -> dict[str, Any]:
+        """How far it is, in the form that is shown and kept."""
+        shown = show_progress(self.progress, self.attempt, self.seconds)
+        return without_pace(shown) if self._is_stalled else shown
+
+    def heed_stall(self, is_stalled: bool) -> None:
+        """Whether its steps come; those who follow it are told of a change."""
+        if is_stalled is not self._is_stalled:
+            self._is_stalled = is_stalled
+            self._news.note_progress(self.attempt.task_id)
+
+    def heed_seconds(self, told: float | None) -> None:
+        """Its supervisor's word for how long it has trained, which goes further back than this watch."""
+        if told is not None:
+            self._seconds, self._seconds_at = told, self._clock.monotonic()
+
+    def poll(self) -> None:
+        """Takes up what is new; what cannot be read now is tried again the next time."""
+        before = self._offset
+        self._heed_clock()
+        self._read_log()
+        self._find_run_dir()
+        self._read_events()
+        if self._points or self._offset != before:
+            self._news.note_progress(self.attempt.task_id)
+        self._keep_points()
+        now = self._clock.monotonic()
+        if now - self._saved_at >= SAVE_SECONDS:
+            self.save()
+
+    def finish(self) -> list[Checkpoint]:
+        """Takes up everything that is left, after the attempt has ended; the checkpoints that were not seen before."""
+        for _ in range(FINISH_ROUNDS):
+            before = self._offset
+            self._read_log()
+            if self._offset == before:
+                break
+        if self._rest:
+            self._take(self._rest, self._clock.now().timestamp())
+            self._rest = b""
+        self._find_run_dir()
+        for _ in range(FINISH_ROUNDS):
+            if not self._read_events():
+                break
+        self._keep_points()
+        fresh = self.look_for_checkpoints()
+        self.save()
+        return fresh
+
+    def _heed_clock(self) -> None:
+        """A clock that was set, or a machine that slept, must not make a hang of a training."""
+        offset = self._measure_clocks()
+        jump, self._clock_offset = offset - self._clock_offset, offset
+        self._shift(jump)
+
+    def _shift(self, jump: float) -> None:
+        if abs(jump) >= CLOCK_JUMP:
+            self._reader.progress.shift(jump)
+            self.began_at += jump
+            self._made_at += jump
+
+    def _measure_clocks(self) -> float:
+        return self._clock.now().timestamp() - self._clock.monotonic()
+
+    # -- the log ---------------------------------------------------------------------------------------------------
+
+    def _read_log(self) -> None:
+        # The log is the task's: an earlier attempt's lines are none of this one's.
+        offset = self.log_start if self._offset is None else self._offset
+        if offset is None:
+            return
+        began, content = self._executor.read_log(self.ref, offset, LOG_BUDGET)
+        if began != offset:
+            # The oldest part of the log is gone already.
+            self._rest = b""
+        self._offset = began + len(content)
+        if not content:
+            return
+        at = self._clock.now().timestamp()
+        *lines, self._rest = (self._rest + content).replace(b"\r", b"\n").split(b"\n")
+        for line in lines:
+            self._take(line, at)
+        self._rest = self._rest[:LINE_BYTES]
+        self._skip_backlog(len(content))
+
+    def _skip_backlog(self, got: int) -> None:
+        if got < LOG_BUDGET or self._offset is None:
+            return
+        ahead, content = self._executor.read_log(self.ref, self._offset + LOG_BACKLOG, 1)
+        if content:
+            self._offset, self._rest = max(ahead, self._offset + LOG_BACKLOG - LOG_BUDGET), b""
+
+    def _take(self, line: bytes, at: float) -> None:
+        if not line:
+            return
+        text = line[:LINE_BYTES].decode(errors="replace")
+        self.last_lines.append(text)
+        point = self._reader.read(text, at)
+        if point is not None:
+            self._points.append(point)
+
+    # -- the run directory -----------------------------------------------------------------------------------------
+
+    def _find_run_dir(self) -> None:
+        if self.run_dir is not None:
+            return
+        found = self.trainer.find_run_dir(self._output_dir)
+        if found is not None and found.name not in self.attempt.known_run_dirs:
+            self.run_dir = found
+
+    def _read_events(self) -> bool:
+        """Whether there may be more at once."""
+        if self.run_dir is None:
+            return False
+        if self._events is None:
+            # Loaded with the first run directory: with what it needs of tensorboard it takes 15 MB.
+            event_files = importlib.import_module("api.trainers.protocol.event_files")
+            self._events = event_files.EventFileTail(self.run_dir, self._positions)
+        points = self._events.read()
+        for point in points:
+            self._reader.take_point(point)
+        if self.attempt.resumed_from is not None:
+            # Its run directory has the event files of earlier attempts too: those points are in their series.
+            points = [point for point in points if point.at >= self._made_at]
+        self._points.extend(points)
+        return not self._events.is_caught_up
+
+    def _keep_points(self) -> None:
+        if not self._points:
+            return
+        try:
+            append_points(self.ref.directory / "series", self._points)
+        except OSError as error:
+            logger.warning("series cannot be written", extra={"attempt": self.ref.uid, "problem": str(error)})
+        self._tell_points()
+        self._points.clear()
+
+    def _tell_points(self) -> None:
+        # Of most points both the log and the event files tell.
+        fresh = []
+        for point in self._points:
+            if point.step > self._told.get(point.tag, -1):
+                self._told[point.tag] = point.step
+                fresh.append(point)
+        self._news.note_points(self.attempt.task_id, fresh)
+
+    def checkpoints_are_due(self) -> bool:
+        """Whether it is time to look for checkpoints again."""
+        return self._clock.monotonic() - self._checkpoints_at >= CHECKPOINT_SECONDS
+
+    def look_for_checkpoints(self) -> list[Checkpoint]:
+        """Looks again; the checkpoints that have become complete since the last look."""
+        self._checkpoints_at = self._clock.monotonic()
+        if self.run_dir is None:
+            return []
+        known = {checkpoint.name for checkpoint in self.checkpoints if checkpoint.is_complete}
+        self.checkpoints = self.trainer.checkpoints(self.run_dir)
+        return [found for found in self.checkpoints if found.is_complete and found.name not in known]
+
+    # -- over a restart --------------------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Notes where it is, so that a restarted service goes on from there."""
+        self._saved_at = self._clock.monotonic()
+        if self._events is not None:
+            self._positions = self._events.positions
+        note = {
+            "offset": self._offset,
+            "rest": self._rest.decode("latin-1"),
+            "positions": self._positions,
+            "run_dir": None if self.run_dir is None else str(self.run_dir),
+            "reader": self._reader.save(),
+            "last_lines": list(self.last_lines),
+            "checkpoints": [checkpoint.name for checkpoint in self.checkpoints if checkpoint.is_complete],
+            "peak_memory_mb": self.peak_memory_mb,
+            "noted_stage": self.noted_stage,
+            "seconds": self.seconds,
+            "noted_at": self._clock.now().timestamp(),
+            "mark": asdict(self._clock.mark()),
+            "shift": self._made_at - self.attempt.created_at.timestamp(),
+        }
+        try:
+            write_private(self._note_path, _encode(note))
+            self._cannot_save = False
+        except OSError as error:
+            # Said once: a full disk may stay full for days.
+            if not self._cannot_save:
+                logger.warning("progress cannot be noted", extra={"attempt": self.ref.uid, "problem": str(error)})
+            self._cannot_save = True
+
+    def forget(self) -> None:
+        """Removes the note: the next watch reads the log anew."""
+        remove(str(self._note_path))
+
+    @property
+    def _note_path(self) -> Path:
+        return self.ref.directory / "watch.json"
+
+    def _restore(self) -> None:
+        try:
+            note = _Note(orjson.loads(read(str(self._note_path))), self._output_dir)
+            self._reader.restore(note.reader)
+            self._offset, self._rest, self._positions = note.offset, note.rest, note.positions
+            self.run_dir = note.run_dir
+            self.last_lines.extend(note.last_lines)
+            self.peak_memory_mb, self.noted_stage = note.peak_memory_mb, note.noted_stage
+            self._take_up_time(note)
+        except FileNotFoundError:
+            # A run directory that is resumed has checkpoints already; they are no news.
+            self.look_for_checkpoints()
+            self._checkpoints_at = float("-inf")
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+            logger.warning("the note of an attempt cannot be read: its log is read anew", extra={"problem": str(error)})
+            self._reader = self.trainer.create_reader(self._plan)
+            self._offset = None
+        else:
+            self._know(note.checkpoints)
+
+    def _take_up_time(self, note: "_Note") -> None:
+        """Goes on by the steady clock: the wall clock may have been set while nobody looked."""
+        mark = self._clock.mark()
+        if note.mark is None or note.mark.boot_id != mark.boot_id:
+            return
+        passed = max(0.0, mark.seconds - note.mark.seconds)
+        self._seconds, self._seconds_at = note.seconds + passed, self._clock.monotonic()
+        self.began_at += note.shift
+        self._made_at += note.shift
+        self._shift(self._clock.now().timestamp() - note.noted_at - passed)
+
+    def _know(self, names: list[str]) -> None:
+        if self.run_dir is not None:
+            found = self.trainer.checkpoints(self.run_dir)
+            self.checkpoints = tuple(checkpoint for checkpoint in found if checkpoint.name in names)
+
+
+class _Note:
+    """A note of an earlier watch, every part of it checked. Raises ValueError, TypeError, LookupError."""
+
+    def __init__(self, given: dict[str, Any], output_dir: Path) -> None:
+        self.reader: dict[str, Any] = given["reader"]
+        self.offset = _whole(given["offset"])
+        self.rest: bytes = given["rest"].encode("latin-1")
+        self.positions = {str(name): int(at) for name, at in given["positions"].items() if _whole(at + 1) is not None}
+        # Files are written and removed there: no note leads out.
+        self.run_dir = None if given["run_dir"] is None else output_dir / Path(given["run_dir"]).name
+        self.last_lines = [str(line) for line in given["last_lines"]]
+        self.checkpoints = [str(name) for name in given["checkpoints"]]
+        self.peak_memory_mb = _whole(given["peak_memory_mb"])
+        noted = given.get("noted_stage")  # a note of an older version has none
+        self.noted_stage = None if noted is None else Stage(noted)
+        # Nor has one of a version that knew no steady clock.
+        mark = given.get("mark")
+        self.mark = None if mark is None else Mark(str(mark["boot_id"]), float(mark["seconds"]))
+        self.seconds, self.noted_at, self.shift = (
+            _finite(given.get(name, 0.0)) for name in ("seconds", "noted_at", "shift")
+        )
+
+
+def _finite(value: object) -> float:
+    if not isinstance(value, (int, float)) or not abs(value) < 2**53:
+        raise ValueError("a note holds what is no figure")
+    return float(value)
+
+
+def _whole(value: object) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+        raise ValueError("a note holds what is no whole number")
+    return value
+
+
+def _encode(note: dict[str, Any]) -> bytes:
+    """As much as is read again: of many long lines the last ones."""
+    content = orjson.dumps(note)
+    while len(content) > MAX_BYTES and note["last_lines"]:
+        note["last_lines"] = note["last_lines"][len(note["last_lines"]) // 2 + 1 :]
+        content = orjson.dumps(note)
+    return content

@@ -1,0 +1,26 @@
+"""Everything that the routes may call, built once by the composition root."""
+
+from dataclasses import dataclass
+
+from api.services.attempts.strays import Strays
+from api.services.gpus.service import GPUService
+from api.services.idempotency import IdempotencyStore
+from api.services.logs.service import LogService
+from api.services.system import SystemService
+from api.services.training.checkpoint_saving import CheckpointSaving
+from api.services.training.service import TrainingService
+from api.utils.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The use cases, one a noun."""
+
+    gpus: GPUService
+    training: TrainingService
+    saving: CheckpointSaving
+    logs: LogService
+    system: SystemService
+    strays: Strays
+    idempotency: IdempotencyStore
+    clock: Clock

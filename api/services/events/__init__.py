@@ -1,0 +1,1 @@
+"""What happens to trainings, told to those who follow it. Entered through `publisher`."""

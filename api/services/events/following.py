@@ -1,0 +1,43 @@
+"""What a follower of one task reads before, and after, it is told what is new."""
+
+from api.models.live import EventPosition, Message
+from api.services.events.messages import end_message, progress_message, status_message
+from api.services.logs.task_end import find_end
+from api.services.training.service import TrainingService
+from api.storage.attempts import AttemptStore
+from api.storage.events import EventStore
+from api.storage.tasks import TaskStore
+from api.utils.clock import Clock
+
+#: Events that are read at a time for a follower that comes back.
+EVENTS_AT_ONCE = 500
+
+
+class TaskFollowing:
+    """Reads the database: for threads, never for the event loop."""
+
+    def __init__(
+        self, tasks: TaskStore, attempts: AttemptStore, events: EventStore, training: TrainingService, clock: Clock
+    ) -> None:
+        self._tasks = tasks
+        self._attempts = attempts
+        self._events = events
+        self._training = training
+        self._clock = clock
+
+    def position(self, task_id: str, after: int | None) -> EventPosition:
+        """The events after this id. Raises TaskNotFound. See EventStore."""
+        return self._events.position(task_id, after, EVENTS_AT_ONCE)
+
+    def missed(self, position: EventPosition) -> list[Message]:
+        """Its events as messages."""
+        return [status_message(told) for told in position.events]
+
+    def progress(self, task_id: str) -> Message:
+        """How far it is. Raises TaskNotFound."""
+        return progress_message(self._training.get_progress(task_id))
+
+    def end(self, task_id: str, position: int) -> Message | None:
+        """How it ended, with the event `position`; None when it goes on. Raises TaskNotFound."""
+        end = find_end(self._tasks, self._attempts, task_id)
+        return None if end is None else end_message(end, position, self._clock.now())

@@ -1,0 +1,1 @@
+"""GPUs: monitored, judged, shown, offered and held. Entered through `service`."""

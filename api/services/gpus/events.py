@@ -1,0 +1,173 @@
+"""What happened to the GPUs: Xid errors, changes of status and health, the driver's coming and going."""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from api.models.event import EventType, GPUEvent, Severity
+from api.models.gpu import GPUStatus, Verdict
+from api.models.reason import Reason, Words, code_of, text_of
+from api.models.snapshot import GPUSnapshot
+from api.models.xids import XidClass, look_up
+from api.services.gpus.judgement import JudgedGPU
+
+logger = logging.getLogger(__name__)
+
+#: Events kept, newest first to go last; older ones are forgotten.
+CAPACITY = 10_000
+
+_STATUS_SEVERITY = {GPUStatus.LOST: Severity.CRITICAL, GPUStatus.UNKNOWN: Severity.WARNING}
+_XID_SEVERITY = {XidClass.FATAL: Severity.CRITICAL, XidClass.DEGRADED: Severity.WARNING}
+_HEALTH_SEVERITY = {
+    Verdict.UNHEALTHY: Severity.CRITICAL,
+    Verdict.DEGRADED: Severity.WARNING,
+    Verdict.UNKNOWN: Severity.WARNING,
+}
+
+#: Status, verdict, and what the driver asks for.
+_Seen = tuple[GPUStatus, Verdict, int]
+
+
+def xid_severity(xid: int) -> Severity:
+    """How much an Xid matters for the GPU; 13, 31 and 43 are faults of the application."""
+    return _XID_SEVERITY.get(look_up(xid).kind, Severity.INFO)
+
+
+def describe_xid(code: int, task_id: str | None) -> Reason:
+    """What the driver reported, what it means and what to do; for the task that was on the GPU, too."""
+    xid = look_up(code)
+    said = {"xid": code, "meaning": xid.meaning, "advice": xid.advice}
+    if task_id is None:
+        return Reason.of("the driver reported Xid {xid} ({meaning}): {advice}", "xid_reported", **said)
+    return Reason.of(
+        "the driver reported Xid {xid} ({meaning}): {advice}; {task_id} was on it: {retry}",
+        "xid_reported_on",
+        task_id=task_id,
+        retry=xid.retry.words,
+        **said,
+    )
+
+
+class GPUEvents:
+    """An append-only record, bounded, in memory."""
+
+    def __init__(self, on_source: Callable[[GPUEvent], None] = lambda event: None) -> None:
+        """`on_source` is told when the driver comes, fails or goes; it must return at once."""
+        self._on_source = on_source
+        self._lock = threading.Lock()
+        self._events: deque[GPUEvent] = deque(maxlen=CAPACITY)
+        self._last_id = 0
+        self._seen: dict[str, _Seen] = {}
+        self._said: dict[str, tuple[GPUStatus | None, Verdict]] = {}
+        self._problem: Words | None = None
+
+    def add(
+        self,
+        now: datetime,
+        type_: EventType,
+        severity: Severity,
+        message: Words,
+        *,
+        gpu: JudgedGPU | None = None,
+        previous: str | None = None,
+        current: str | None = None,
+        xid: int | None = None,
+    ) -> GPUEvent:
+        """Appends one event."""
+        with self._lock:
+            self._last_id += 1
+            event = GPUEvent(
+                id=self._last_id,
+                timestamp=now,
+                type=type_,
+                severity=severity,
+                gpu_id=None if gpu is None else gpu.reading.index,
+                uuid=None if gpu is None else gpu.reading.uuid,
+                message=text_of(message),
+                previous=previous,
+                current=current,
+                xid=xid,
+                message_code=code_of(message),
+            )
+            self._events.append(event)
+        if type_ is EventType.SOURCE:
+            self._on_source(event)
+        if type_ not in (EventType.STATUS, EventType.HEALTH):
+            _log(severity, text_of(message), gpu)
+        return event
+
+    def compare(self, now: datetime, snapshot: GPUSnapshot, gpus: Sequence[JudgedGPU]) -> None:
+        """Appends what changed since it was last asked: the source, each GPU's status and health."""
+        self._compare_source(now, snapshot)
+        for gpu in gpus:
+            uuid = gpu.reading.uuid
+            if uuid is None:
+                continue
+            current = (gpu.judgement.status, gpu.judgement.health.verdict, gpu.vitals.recovery_action or 0)
+            previous = self._seen.get(uuid)
+            self._seen[uuid] = current
+            if previous is not None and previous != current:
+                self._add_changes(now, gpu, previous, current)
+            if snapshot.problem is None:
+                # While the driver as a whole fails, that is said once and not for each GPU.
+                self._say(uuid, gpu)
+
+    def _say(self, uuid: str, gpu: JudgedGPU) -> None:
+        """A line in the service's own log for what operators watch: loss, return, age and health, once a change."""
+        judgement = gpu.judgement
+        trouble = judgement.status if judgement.status in _STATUS_SEVERITY else None
+        before = self._said.get(uuid, (None, Verdict.HEALTHY))
+        current = self._said[uuid] = (trouble, judgement.health.verdict)
+        if current == before:
+            return
+        severity = _STATUS_SEVERITY.get(judgement.status, Severity.INFO)
+        if severity is not Severity.CRITICAL:
+            severity = _HEALTH_SEVERITY.get(judgement.health.verdict, severity)
+        reasons = dict.fromkeys(
+            [*([judgement.reason] if trouble and judgement.reason else []), *judgement.health.reasons]
+        )
+        why = "; ".join(reasons) or ("it can be used again" if before != (None, Verdict.HEALTHY) else "")
+        _log(severity, f"it is {judgement.status} and {judgement.health.verdict}: {why}", gpu)
+
+    def _compare_source(self, now: datetime, snapshot: GPUSnapshot) -> None:
+        # Compared by the fact, not by the text: a text that counts seconds would be an event a sweep.
+        if (snapshot.problem is None) == (self._problem is None):
+            return
+        before, self._problem = self._problem, snapshot.problem
+        if snapshot.problem is not None:
+            self.add(now, EventType.SOURCE, Severity.CRITICAL, snapshot.problem, previous="ok", current="failing")
+        else:
+            message = Reason.of(
+                "{source} gives readings again; before: {before}", "reads_again", source=snapshot.source, before=before
+            )
+            self.add(now, EventType.SOURCE, Severity.INFO, message, previous="failing", current="ok")
+
+    def _add_changes(self, now: datetime, gpu: JudgedGPU, previous: _Seen, current: _Seen) -> None:
+        if previous[0] is not current[0]:
+            message = gpu.judgement.words or Reason.of("is available", "is_available")
+            severity = _STATUS_SEVERITY.get(current[0], Severity.INFO)
+            self.add(now, EventType.STATUS, severity, message, gpu=gpu, previous=previous[0], current=current[0])
+        # Another thing that the driver asks for is news, even of a GPU that was unhealthy before.
+        if previous[1] is not current[1] or (current[2] and previous[2] != current[2]):
+            reasons = gpu.judgement.health.words
+            message = (
+                Reason.of("{reasons}", "health", reasons=reasons) if reasons else Reason.of("is healthy", "is_healthy")
+            )
+            severity = _HEALTH_SEVERITY.get(current[1], Severity.INFO)
+            self.add(now, EventType.HEALTH, severity, message, gpu=gpu, previous=previous[1], current=current[1])
+
+    def list(self) -> tuple[GPUEvent, ...]:
+        """Every event that is kept, newest first."""
+        with self._lock:
+            return tuple(reversed(self._events))
+
+
+def _log(severity: Severity, message: str, gpu: JudgedGPU | None) -> None:
+    """Critical is an error. What comes to an end is a warning, too: an alarm's end must reach whoever got the alarm."""
+    level = logging.ERROR if severity is Severity.CRITICAL else logging.WARNING
+    if gpu is None:
+        logger.log(level, "%s", message)
+    else:
+        logger.log(level, "GPU %s: %s", gpu.reading.index, message, extra={"uuid": gpu.reading.uuid})

@@ -1,0 +1,1 @@
+"""Logs: read, searched, followed and downloaded. Entered through `service`."""

@@ -1,0 +1,25 @@
+"""A log that can be read, searched and followed: a task's, or the server's own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from api.executors.executor import Log
+from api.models.log import LogEnd
+from api.services.logs.lines import CreateClassifier
+from api.services.logs.reader import LogReader
+
+
+@dataclass(frozen=True, slots=True)
+class LogSource:
+    """A log, and what is needed to make sense of it."""
+
+    key: str  #: different for each log
+    task_id: str | None  #: None for the server's own
+    content: Log  #: its bytes
+    create_classifier: CreateClassifier
+    look_up_end: Callable[[], LogEnd | None]  #: how its task has ended; None while more may come
+    is_finished: bool = False  #: whether it had ended when this was made
+
+    def reader(self) -> LogReader:
+        """Its lines."""
+        return LogReader(self.content, self.create_classifier, self.is_finished)

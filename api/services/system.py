@@ -1,0 +1,128 @@
+"""The machine and the service at a glance."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+
+from api import __version__
+from api.errors import DatabaseDamaged, DatabaseUnavailable, StorageGone, Unavailable
+from api.hardware import host
+from api.models.gpu import GPUSummary
+from api.models.system import (
+    GPUTotals,
+    Health,
+    HolderCounts,
+    NodeAtAGlance,
+    Readiness,
+    SystemOverview,
+    TaskTotals,
+    TrainerAtAGlance,
+    TrainerProblem,
+)
+from api.models.task import TaskType
+from api.services.gpus.service import GPUService
+from api.services.training.service import TrainingService
+from api.trainers.trainer import Trainer
+from api.utils.clock import Clock
+
+#: What neither time nor the service itself can mend.
+NEEDS_A_PERSON = (StorageGone, DatabaseDamaged)
+
+
+class SystemService:
+    """What `/health` and `/system/overview` tell."""
+
+    def __init__(
+        self,
+        gpus: GPUService,
+        training: TrainingService,
+        clock: Clock,
+        storage_root: Path,
+        node: str,
+        find_trouble: Callable[[], DatabaseUnavailable | None] = lambda: None,
+        trainers: Sequence[Trainer] = (),
+    ) -> None:
+        """`node` is this machine's name. `find_trouble` says from memory why nothing can be kept now."""
+        self._gpus = gpus
+        self._training = training
+        self._clock = clock
+        self._storage_root = storage_root
+        self._node = node
+        self._find_trouble = find_trouble
+        self._trainers = trainers
+        self._started = clock.monotonic()
+        self._cpu = host.CPUMeter()
+        self._measured_sweep = 0
+
+    def note_state(self, number: int, message: bytes) -> None:
+        """Told of each state of the GPUs: once a sweep the processors are measured, whoever asks for it and when."""
+        sweep = self._gpus.state.snapshot.sequence
+        if sweep != self._measured_sweep:
+            self._measured_sweep = sweep
+            self._cpu.measure()
+
+    @property
+    def uptime(self) -> int:
+        """Whole seconds since the service was built."""
+        return int(self._clock.monotonic() - self._started)
+
+    def get_health(self) -> Health:
+        """That the service is alive. Reads memory only: the event loop itself asks.
+
+        Raises StorageGone or DatabaseDamaged while only a person can make it keep anything again.
+        """
+        health = Health(status="ok", version=__version__, uptime=self.uptime)
+        trouble = self._find_trouble()
+        if trouble is None:
+            return health
+        health = replace(health, status="degraded", problems=(trouble.detail,))
+        if isinstance(trouble, NEEDS_A_PERSON):
+            health = replace(health, status="failing")
+            raise type(trouble)(trouble.detail, data=health, headers=trouble.headers)
+        return health
+
+    def get_readiness(self) -> Readiness:
+        """That the readings can be relied on, and what is acknowledged is kept.
+
+        Raises Unavailable, or what the database is in trouble with. Reads memory only: the event loop itself asks."""
+        readiness, trouble = self._gpus.get_readiness(), self._find_trouble()
+        if trouble is not None:
+            reasons = (trouble.detail, *readiness.reasons)
+            readiness = replace(readiness, status="not_ready", reasons=reasons)
+            raise type(trouble)("; ".join(reasons), data=readiness, headers={"Retry-After": "5"})
+        if readiness.reasons:
+            raise Unavailable("; ".join(readiness.reasons), data=readiness, headers={"Retry-After": "5"})
+        return readiness
+
+    def get_overview(self) -> SystemOverview:
+        """The machine, its GPUs and tasks."""
+        status = self._gpus.get_status()
+        holders, trainings = self._gpus.count_tasks(), self._training.count()
+        return SystemOverview(
+            system=host.read_system([Path("/"), self._storage_root], self._cpu.percent),
+            gpus=_totals(status.summary),
+            source=status.source,
+            tasks=TaskTotals(total=sum(trainings.values()), **{status.value: n for status, n in trainings.items()}),
+            trainings=trainings,
+            holders=HolderCounts(
+                total=holders.total(),
+                training=holders[TaskType.TRAINING],
+                preprocessing=holders[TaskType.PREPROCESSING],
+                download=holders[TaskType.DOWNLOAD],
+                external=holders[TaskType.EXTERNAL],
+            ),
+            nodes=(NodeAtAGlance(self._node, "up", status.summary.total_gpus),),
+            trainers=tuple(_show_trainer(trainer) for trainer in self._trainers),
+            uptime=self.uptime,
+            version=__version__,
+        )
+
+
+def _show_trainer(trainer: Trainer) -> TrainerAtAGlance:
+    found = [TrainerProblem(each.code or "", each.message, each.remedy or "") for each in trainer.problems()]
+    return TrainerAtAGlance(trainer.name, tuple(sorted(trainer.model_types)), not found, tuple(found))
+
+
+def _totals(summary: GPUSummary) -> GPUTotals:
+    known = {field.name: getattr(summary, field.name) for field in fields(summary)}
+    return GPUTotals(**known, total=summary.total_gpus, available=summary.available_gpus, busy=summary.busy_gpus)

@@ -1,0 +1,1 @@
+"""Trainings: checked, queued, scheduled, shown and controlled. Entered through `service`."""

@@ -1,0 +1,177 @@
+"""Gives free GPUs to waiting tasks: a pass over the queue, and the claims that it leads to."""
+
+import logging
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from api.errors import Conflict
+from api.executors.executor import Executor
+from api.models.gpu import GPUOffer
+from api.models.lease import LEASE_SECONDS, LeaseKind
+from api.models.reason import Reason
+from api.models.training import (
+    Attempt,
+    NewTask,
+    TaskStatus,
+    TaskSummary,
+)
+from api.services.attempts.retry_waits import RetryWaits
+from api.services.gpus.offers import list_offers
+from api.services.gpus.service import GPUService
+from api.services.training.resume_points import last_complete
+from api.services.training.scheduler import Pass, QueueCircumstances, plan_pass
+from api.services.training.waiting_reasons import WaitingReasons
+from api.storage.attempts import AttemptStore, NewAttempt
+from api.storage.disk import describe_shortage
+from api.storage.leases import ResourceHeld
+from api.storage.task_files import TaskFiles, task_files
+from api.storage.tasks import TaskStore
+from api.trainers.trainer import Trainer
+from api.utils.clock import Clock
+from api.utils.foreign_trees import list_names
+
+logger = logging.getLogger(__name__)
+
+#: Times that a claim which cannot wait looks for GPUs again because somebody was first.
+CLAIM_TRIES = 16
+
+#: Without news a pass is followed by a rest so many times as long: 1,000 waiting tasks then cost 2 % of a core.
+REST_SHARE = 50.0
+LONGEST_REST = 3.0
+
+
+class Dispatcher:
+    """The queue of this machine. One thread calls `dispatch`; anybody may ask why a task waits."""
+
+    def __init__(
+        self,
+        tasks: TaskStore,
+        attempts: AttemptStore,
+        gpus: GPUService,
+        trainers: Mapping[str, Trainer],
+        executor: Executor,
+        clock: Clock,
+        storage_root: Path,
+        *,
+        max_concurrent: int = 0,
+        min_free_mb: int = 0,
+    ) -> None:
+        self._tasks = tasks
+        self._attempts = attempts
+        self._gpus = gpus
+        self._trainers = trainers
+        self._executor = executor
+        self._clock = clock
+        self._storage_root = storage_root
+        self._max_concurrent = max_concurrent
+        self._min_free_mb = min_free_mb
+        self._waits = RetryWaits(clock)
+        self._reasons = WaitingReasons(clock, lambda: self.plan(tasks.queued()))
+        self._rests_until = float("-inf")
+
+    def dispatch(self, news: bool = True) -> int:
+        """One pass: claims for every task that can begin; how many there were. Without news a long queue is gone over
+        less often.
+        """
+        began = self._clock.monotonic()
+        if not news and began < self._rests_until:
+            return 0
+        queue = self._tasks.queued()
+        self._waits.note(queue)
+        decided = self.plan(queue) if queue else Pass()
+        self._reasons.publish(decided)
+        now = self._clock.monotonic()
+        self._rests_until = now + min(LONGEST_REST, REST_SHARE * (now - began))
+        claimed = sum(self._claim(found.task, found.gpus) for found in decided.assignments)
+        if claimed:
+            self._gpus.note_change()
+        return claimed
+
+    def plan(self, queue: Sequence[TaskSummary]) -> Pass:
+        """What a pass over these tasks would decide now; nothing is changed."""
+        queue = sorted(self._waits.steady(queue), key=lambda task: (-task.priority, task.queued_at, task.serial))
+        counts = self._tasks.count_by_status()
+        caches = {lease.resource: lease.task_id for lease in self._attempts.leases(LeaseKind.CACHE)}
+        offers = list_offers(self._gpus.state)
+        around = QueueCircumstances(
+            names=self._names(queue, [gpu.held_by for gpu in offers if gpu.held_by is not None]),
+            now=self._clock.now(),
+            active=sum(number for status, number in counts.items() if status.is_active),
+            max_concurrent=self._max_concurrent,
+            cache_holders=caches,
+            disk_problem=describe_shortage(self._storage_root, self._min_free_mb),
+        )
+        return plan_pass(queue, offers, around)
+
+    def _names(self, queue: Sequence[TaskSummary], holders: Sequence[str]) -> dict[str, str]:
+        known = {task.task_id: task.name for task in (*queue, *self._tasks.get_summaries(set(holders)).values())}
+        return {task_id: name for task_id, name in known.items() if name}
+
+    def why_waiting(self, task: TaskSummary) -> Reason | None:
+        """Why a queued task waits; None for any other. Asking changes nothing."""
+        return self._reasons.get(task.task_id) if task.status is TaskStatus.QUEUED else None
+
+    def claim_at_once(self, new: NewTask, task: TaskSummary, actor: str) -> Attempt | None:
+        """Makes a task that does not wait, with its GPUs, unless others have a better right to them: then None."""
+        for _ in range(CLAIM_TRIES):
+            decided = self.plan([*self._tasks.queued(), task])
+            chosen = next((a for a in decided.assignments if a.task.task_id == task.task_id), None)
+            if chosen is None:
+                return None
+            try:
+                claim = self._new_attempt(task, chosen.gpus)
+                attempt = self._attempts.create_and_claim(new, claim, self._clock.now(), actor)
+            except ResourceHeld:
+                # Somebody was first, perhaps a moment ago; other GPUs may still be free.
+                self._gpus.note_change()
+                continue
+            self._gpus.note_change()
+            return attempt
+        return None
+
+    def _claim(self, task: TaskSummary, gpus: Sequence[GPUOffer]) -> bool:
+        try:
+            attempt = self._attempts.claim(self._new_attempt(task, gpus), self._clock.now())
+        except (ResourceHeld, Conflict) as error:
+            logger.info("somebody was first", extra={"task_id": task.task_id, "what": str(error)})
+            return False
+        logger.info("attempt claimed", extra={"attempt": attempt.uid, "gpus": list(attempt.gpu_indices)})
+        return True
+
+    def _new_attempt(self, task: TaskSummary, gpus: Sequence[GPUOffer]) -> NewAttempt:
+        files = task_files(self._storage_root, task.task_id)
+        run_dir, checkpoint = self._resume_point(task, files)
+        ordered = sorted(gpus, key=lambda gpu: gpu.index)
+        node = ordered[0].node
+        return NewAttempt(
+            task_id=task.task_id,
+            token=secrets.token_hex(16),
+            node=node,
+            gpu_uuids=tuple(gpu.uuid for gpu in ordered),
+            gpu_indices=tuple(gpu.index for gpu in ordered),
+            caches=task.caches,
+            master_port=self._executor.free_port(node, self._attempts.held_ports()),
+            directory_of=str(files.attempts),
+            known_run_dirs=_names_in(files.output),
+            run_dir=run_dir,
+            resumed_from=checkpoint,
+            expires_at=self._clock.now() + timedelta(seconds=LEASE_SECONDS),
+        )
+
+    def _resume_point(self, task: TaskSummary, files: TaskFiles) -> tuple[str | None, str | None]:
+        """The run directory and the checkpoint to go on from; nothing begins anew."""
+        trainer = self._trainers.get(task.trainer)
+        if task.resume is None or trainer is None:
+            return None, None
+        run_dir = trainer.find_run_dir(files.output)
+        if run_dir is None:
+            return None, None
+        last = last_complete(trainer.checkpoints(run_dir))
+        wanted = task.resume.checkpoint or (None if last is None else last.name)
+        return (None, None) if wanted is None else (str(run_dir), wanted)
+
+
+def _names_in(directory: Path) -> tuple[str, ...]:
+    return tuple(sorted(list_names(str(directory), levels=2)[0]))

@@ -1,0 +1,178 @@
+"""Checks a request for a training: everything at once, before anything is started."""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from api.errors import CheckBusy, InsufficientGPUs, InsufficientStorage, Invalid, Mistake, ServiceError
+from api.models.gpu import GPUOffer
+from api.models.training import TrainingPlan, TrainingRequest
+from api.services.gpus.offers import list_offers
+from api.services.gpus.service import GPUService
+from api.storage.attempts import AttemptStore
+from api.storage.disk import describe_shortage
+from api.storage.task_files import task_files
+from api.trainers.environment import check_env, split_secrets
+from api.trainers.stray_secrets import find_userinfo, without_secret_comments
+from api.trainers.trainer import Trainer
+from api.utils.bounds import capped
+from api.utils.masking import MASK
+from api.utils.suggestions import nearest
+
+#: Checks at a time, those that wait for one of them to end, and for how long: of 16 threads some always stay free.
+MAX_CHECKS = 4
+MAX_WAITING = 8
+WAIT_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedRequest:
+    """A request with what was found in it; `request` holds no secret any more."""
+
+    request: TrainingRequest
+    trainer: Trainer | None
+    errors: tuple[Mistake, ...] = ()
+    warnings: tuple[Mistake, ...] = ()
+    plan: TrainingPlan | None = None
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    problems: tuple[ServiceError, ...] = ()  #: what is right in itself, but more than this machine has
+
+    def require(self) -> tuple[Trainer, TrainingPlan]:
+        """The trainer and the plan. Raises Invalid, or the first problem of the machine."""
+        if self.errors or self.trainer is None or self.plan is None:
+            raise Invalid(mistakes=self.errors)
+        for problem in self.problems:
+            raise problem
+        return self.trainer, self.plan
+
+
+class RequestChecker:
+    """Finds what is wrong with a request; it changes nothing."""
+
+    def __init__(
+        self,
+        trainers: Mapping[str, Trainer],
+        gpus: GPUService,
+        attempts: AttemptStore,
+        storage_root: Path,
+        min_free_mb: int,
+        cache_roots: Sequence[Path] = (),
+    ) -> None:
+        self._trainers = trainers
+        self._gpus = gpus
+        self._attempts = attempts
+        self._storage_root = storage_root
+        self._min_free_mb = min_free_mb
+        self._checking = threading.BoundedSemaphore(MAX_CHECKS)
+        self._waiting = threading.BoundedSemaphore(MAX_WAITING)
+        self._cache_roots = cache_roots
+
+    @property
+    def model_types(self) -> list[str]:
+        """Every model type that some trainer knows."""
+        return sorted({name for trainer in self._trainers.values() for name in trainer.model_types})
+
+    def check(self, request: TrainingRequest, task_id: str) -> CheckedRequest:
+        """Everything that was found, and the plan where one can be made. Raises CheckBusy."""
+        with self._gate():
+            found = self._check(request, task_id)
+        return replace(found, errors=tuple(capped(found.errors)), warnings=tuple(capped(found.warnings)))
+
+    @contextmanager
+    def _gate(self) -> Iterator[None]:
+        """Holds a place among those who check. Those who wait for one are few, too: the other threads stay free."""
+        if not (self._checking.acquire(blocking=False) or self._wait_for_place()):
+            raise CheckBusy(headers={"Retry-After": "1"})
+        try:
+            yield
+        finally:
+            self._checking.release()
+
+    def _wait_for_place(self) -> bool:
+        if not self._waiting.acquire(blocking=False):
+            return False
+        try:
+            return self._checking.acquire(timeout=WAIT_SECONDS)
+        finally:
+            self._waiting.release()
+
+    def _check(self, request: TrainingRequest, task_id: str) -> CheckedRequest:
+        mistakes = [*check_env(request.env, self._cache_roots), *self._gpu_mistakes(request)]
+        trainer = next((t for t in self._trainers.values() if request.model_type in t.model_types), None)
+        if trainer is None:
+            return CheckedRequest(request, None, errors=(self._unknown_type(request.model_type), *mistakes))
+        # Before anything is made of it: files and plans are written from what is kept.
+        request = without_secret_comments(request)
+        mistakes += find_userinfo(request)
+        found = trainer.check(request, task_files(self._storage_root, task_id).output)
+        public, secret = split_secrets(request.env)
+        scrubbed = replace(trainer.without_secrets(request), env={**public, **dict.fromkeys(secret, MASK)})
+        secrets = {name: value for name, value in {**secret, **found.secrets}.items() if value != MASK}
+        return CheckedRequest(
+            request=scrubbed,
+            trainer=trainer,
+            errors=(*mistakes, *found.errors),
+            warnings=found.warnings,
+            plan=None if found.plan is None else self._with_measured_memory(found.plan),
+            secrets=secrets,
+            problems=tuple(self._problems(request)),
+        )
+
+    def _unknown_type(self, name: str) -> Mistake:
+        known = self.model_types
+        close = nearest(name, known)
+        remedy = f'Did you mean "{close}"?' if close else f"Known are: {', '.join(known)}."
+        return Mistake("/model_type", f'No trainer knows the model type "{name[:80]}".', remedy)
+
+    def _gpu_mistakes(self, request: TrainingRequest) -> list[Mistake]:
+        offers = list_offers(self._gpus.state)
+        known = {str(name) for gpu in offers for name in (gpu.index, gpu.uuid)}
+        indices = ", ".join(str(gpu.index) for gpu in offers)
+        mistakes, seen = [], set()
+        for at, reference in enumerate(request.gpus.references):
+            pointer = "/gpu_id" if request.gpus.is_single else f"/gpu_ids/{at}"
+            if str(reference) not in known:
+                mistakes.append(
+                    Mistake(pointer, f"No GPU has the index or UUID {reference}.", f"There are: {indices}.")
+                )
+                continue
+            uuid = next(gpu.uuid for gpu in offers if str(reference) in (str(gpu.index), gpu.uuid))
+            if uuid in seen:
+                mistakes.append(Mistake(pointer, "This GPU is named twice.", "Name each GPU once."))
+            seen.add(uuid)
+        return mistakes
+
+    def _problems(self, request: TrainingRequest) -> list[ServiceError]:
+        problems: list[ServiceError] = []
+        wish, offers = request.gpus, list_offers(self._gpus.state)
+        fit = [gpu for gpu in offers if _is_large_enough(gpu, wish.min_memory)]
+        if not wish.references and len(fit) < wish.count:
+            with_memory = f" with {wish.min_memory:,} MB" if wish.min_memory else ""
+            message = f"It needs {wish.count} GPUs{with_memory}; this machine has {len(fit)}."
+            sizes = [{"gpu_id": gpu.index, "memory_total": gpu.total_mb} for gpu in offers]
+            problems.append(InsufficientGPUs(message, data={"gpus": sizes}))
+        if wish.references and any(not _is_large_enough(gpu, wish.min_memory) for gpu in _named(offers, request)):
+            problems.append(InsufficientGPUs("A GPU that is named has less memory than min_memory asks for."))
+        shortage = describe_shortage(self._storage_root, self._min_free_mb)
+        if shortage is not None:
+            problems.append(InsufficientStorage(f"There is too little disk space: {shortage.text}."))
+        return problems
+
+    def _with_measured_memory(self, plan: TrainingPlan) -> TrainingPlan:
+        measured = self._attempts.peak_memory(plan.model_type)
+        if measured is None:
+            return plan
+        most, runs = measured
+        basis = f"the most that {runs} completed run{'s' if runs > 1 else ''} of this model type used here"
+        return replace(plan, estimated_memory_mb=most, memory_basis=basis)
+
+
+def _named(offers: Sequence[GPUOffer], request: TrainingRequest) -> list[GPUOffer]:
+    references = {str(reference) for reference in request.gpus.references}
+    return [gpu for gpu in offers if str(gpu.index) in references or gpu.uuid in references]
+
+
+def _is_large_enough(gpu: GPUOffer, min_memory: int) -> bool:
+    return not min_memory or (gpu.total_mb is not None and gpu.total_mb >= min_memory)

@@ -1,0 +1,396 @@
+"""Trainings: checked, started, stopped, resumed, shown. What they do on their own is the training loop's."""
+
+import importlib
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from api.errors import Conflict, GPUBusy, Mistake, NoCheckpoint, TaskActive, TaskNotFinished, TaskNotStoppable
+from api.models.reason import Reason
+from api.models.training import (
+    LISTENING_STAGES,
+    Attempt,
+    Checkpoint,
+    NewTask,
+    ResumeOptions,
+    StopRung,
+    StopState,
+    TaskEvent,
+    TaskFilter,
+    TaskOrder,
+    TaskStatus,
+    TaskSummary,
+    TrainingPlan,
+    TrainingRequest,
+    TrainingTask,
+)
+from api.models.training_view import (
+    Artifact,
+    CheckpointList,
+    Deleted,
+    PlannedGPUs,
+    SeriesView,
+    StoppedTask,
+    TaskDetails,
+    TaskProgressView,
+    TaskRow,
+    Validation,
+    XAxis,
+)
+from api.services.attempts.progress import NOTHING_YET
+from api.services.attempts.reconciler import Reconciler
+from api.services.attempts.series import list_stretches
+from api.services.attempts.stop_wishes import ASKED, ASKED_AT_ONCE, StopWishes, Wish
+from api.services.attempts.watch import AttemptWatch
+from api.services.gpus.busy import describe_busy
+from api.services.gpus.service import GPUService
+from api.services.logs.lost_output import LostOutput
+from api.services.training.artifacts import OpenFile, list_artifacts, open_artifact
+from api.services.training.dispatcher import Dispatcher
+from api.services.training.forecast import QueueForecast
+from api.services.training.preview import preview
+from api.services.training.request_check import RequestChecker
+from api.services.training.resume_changes import change_request
+from api.services.training.resume_points import last_complete
+from api.services.training.stop_waiters import StopWaiters
+from api.services.training.view import (
+    Waiting,
+    show_details,
+    show_findings,
+    show_planned,
+    show_progress_of,
+    show_row,
+    show_stopped,
+)
+from api.storage.attempts import AttemptStore
+from api.storage.task_files import TaskFiles, task_files
+from api.storage.tasks import TaskStore
+from api.trainers.trainer import Trainer
+from api.utils.clock import Clock
+from api.utils.foreign_files import remove
+from api.utils.foreign_trees import remove_tree
+from api.utils.ids import new_task_id
+from api.utils.pagination import MAX_LIMIT, Page, PageRequest, Pagination
+
+logger = logging.getLogger(__name__)
+
+#: Stands in plans for the id that a task does not have yet.
+NO_TASK = "TASK_ID"
+
+#: Values of a series in one answer at most.
+MAX_VALUES = 10_000
+
+
+class TrainingService:
+    """The use cases of `/training`. `wake` makes the training loop look at once."""
+
+    def __init__(
+        self,
+        tasks: TaskStore,
+        attempts: AttemptStore,
+        checker: RequestChecker,
+        dispatcher: Dispatcher,
+        reconciler: Reconciler,
+        trainers: Mapping[str, Trainer],
+        gpus: GPUService,
+        clock: Clock,
+        storage_root: Path,
+        wake: Callable[[], None],
+        wishes: StopWishes,
+        lost: LostOutput,
+    ) -> None:
+        self._wishes = wishes
+        self._lost = lost
+        self._tasks = tasks
+        self._attempts = attempts
+        self._checker = checker
+        self._dispatcher = dispatcher
+        self._reconciler = reconciler
+        self._trainers = trainers
+        self._gpus = gpus
+        self._clock = clock
+        self._storage_root = storage_root
+        self._wake = wake
+        self._forecast = QueueForecast(tasks, gpus, clock)
+        self._waiting = StopWaiters()
+
+    # -- beginning -------------------------------------------------------------------------------------------------
+
+    def validate(self, request: TrainingRequest | None, mistakes: Sequence[Mistake] = ()) -> Validation:
+        """Everything that `start` would check, and what it would do. `mistakes`: what was found in its form already;
+        None when that left nothing to check.
+        """
+        if request is None:
+            return Validation(False, show_findings(mistakes), (), None, None)
+        checked = self._checker.check(request, NO_TASK)
+        problems = [Mistake("", problem.detail, None) for problem in checked.problems]
+        errors = show_findings([*mistakes, *checked.errors, *problems])
+        return Validation(
+            valid=not errors,
+            errors=errors,
+            warnings=show_findings(checked.warnings),
+            plan=checked.plan,
+            gpus=None if errors or checked.plan is None else self._plan_gpus(request, checked.plan),
+        )
+
+    def _plan_gpus(self, request: TrainingRequest, plan: TrainingPlan) -> PlannedGPUs:
+        queue = [*self._tasks.queued(), preview(NO_TASK, request, plan, self._clock.now())]
+        return show_planned(self._dispatcher.plan(queue), NO_TASK)
+
+    def start(
+        self,
+        request: TrainingRequest,
+        actor: str,
+        idempotency_key: str | None = None,
+        restarted_from: TrainingTask | None = None,
+    ) -> TaskDetails:
+        """Makes a task: it waits for its GPUs, or with `queue` false has them at once.
+
+        Raises Invalid with every mistake, InsufficientGPUs, InsufficientStorage, GPUBusy.
+        """
+        now = self._clock.now()
+        task_id = new_task_id("train", now)
+        checked = self._checker.check(request, task_id)
+        trainer, plan = checked.require()
+        secrets = dict(checked.secrets)
+        if restarted_from is not None:
+            secrets = {**self._files(restarted_from.task_id).read_secrets(), **secrets}
+        new = NewTask(
+            task_id=task_id,
+            trainer=trainer.name,
+            request=checked.request,
+            plan=plan,
+            restarted_from=None if restarted_from is None else restarted_from.task_id,
+            idempotency_key=idempotency_key,
+        )
+        self._files(task_id).keep_secrets(secrets)
+        task = self._create(new, actor)
+        if task.task_id != task_id:
+            remove_tree(str(self._files(task_id).root), levels=0)
+        logger.info("training submitted", extra={"task_id": task.task_id, "model_type": request.model_type})
+        self._wake()
+        return self.get(task.task_id)
+
+    def _create(self, new: NewTask, actor: str) -> TaskSummary:
+        now = self._clock.now()
+        if new.request.queue:
+            return self._tasks.create(new, now, actor)
+        first = self._tasks.find_by_key(new.idempotency_key)
+        if first is not None:
+            return first
+        task = preview(new.task_id, new.request, new.plan, now)
+        if self._dispatcher.claim_at_once(new, task, actor) is None:
+            remove_tree(str(self._files(new.task_id).root), levels=0)
+            raise self._busy(task)
+        return self._tasks.get_summary(new.task_id)
+
+    def _busy(self, task: TaskSummary) -> GPUBusy:
+        decided = self._dispatcher.plan([*self._tasks.queued(), task])
+        reason = show_planned(decided, task.task_id).waiting_reason or "was not the first to ask for them"
+        return GPUBusy(
+            f'The task {reason}. With "queue": true it waits for them.',
+            data={
+                **describe_busy(self._gpus.get_all_gpus(), [str(name) for name in task.gpus.references]),
+                "estimated_available_time": self._forecast.starts_at(task),
+            },
+        )
+
+    # -- changing --------------------------------------------------------------------------------------------------
+
+    def stop(
+        self, task_id: str, force: bool, timeout_seconds: float | None, actor: str, wait: float = 0
+    ) -> StoppedTask:
+        """Asks a task to stop: with a checkpoint, or with `force` without. One that was stopped stays as it is.
+
+        Returns after `wait` seconds at most, earlier when it has ended. Raises TaskNotFound, TaskNotStoppable.
+        """
+        stop = StopState(self._clock.now(), actor, force, timeout_seconds, StopRung.TERMINATE)
+        wish = Wish(stop, ASKED_AT_ONCE if force else ASKED, "")
+        watch = self._wishes.record(lambda: self._note_stop(task_id, wish), task_id, wish, self._reconciler)
+        self._wake()
+        if watch is not None:
+            return show_stopped(self._show_from_memory(watch))
+        self._waiting.wait(lambda: self._tasks.get_summary(task_id).status.is_finished, wait)
+        return show_stopped(self.get(task_id))
+
+    def _note_stop(self, task_id: str, wish: Wish) -> None:
+        task, stop = self._tasks.get_summary(task_id), wish.stop
+        if task.status is TaskStatus.STOPPED:
+            return
+        if task.status.is_finished:
+            raise TaskNotStoppable(f"{task_id} is {task.status} already.", data={"status": task.status})
+        try:
+            stop = replace(stop, rung=self._first_rung(task, stop.force))
+            self._tasks.request_stop(task_id, stop, stop.requested_at, wish.message)
+        except Conflict:
+            # It has finished in this moment.
+            raise TaskNotStoppable(f"{task_id} has finished.") from None
+
+    def _show_from_memory(self, watch: AttemptWatch) -> TaskDetails:
+        """A task whose stop is carried out although the database cannot be used."""
+        attempt, task = watch.attempt, self._wishes.show(watch.task)
+        live, files = watch.show(), self._files(task.task_id)
+        gpus, places, idle = self._gpus.get_all_gpus(), (files.output, files.log), Waiting(None, None)
+        return show_details(task, (attempt,), live, watch.checkpoints, gpus, places, self._clock.now(), idle)
+
+    def _first_rung(self, task: TaskSummary, force: bool) -> StopRung:
+        """The rung that a stop will begin with, as far as that can be told now."""
+        attempts = self._attempts.of_task(task.task_id)
+        live = self._live(task, attempts) or task.progress or NOTHING_YET
+        listens = live["progress"]["stage"] in LISTENING_STAGES
+        return StopRung.CHECKPOINT if listens and not force else StopRung.TERMINATE
+
+    def resume(
+        self,
+        task_id: str,
+        options: ResumeOptions,
+        change: Callable[[TrainingRequest], Mapping[str, Any]],
+        actor: str,
+    ) -> TaskDetails:
+        """Lets a finished task go on from a checkpoint; `change` says what is replaced in its request.
+
+        Raises TaskNotFound, TaskActive, NoCheckpoint, Invalid, InsufficientGPUs, InsufficientStorage.
+        """
+        task = self._tasks.get(task_id)
+        if not task.status.is_finished:
+            raise TaskActive(f"{task_id} is {task.status}.", data={"status": task.status})
+        checkpoint, changes = self._resumable(task, options.checkpoint), change(task.request)
+        checked = self._checker.check(change_request(task.request, changes), task_id)
+        _, plan = checked.require()
+        if task.status is TaskStatus.COMPLETED and not changes:
+            raise Conflict(
+                f"{task_id} has completed: to go on, change its config (more epochs, say); to begin anew, restart it."
+            )
+        files = self._files(task_id)
+        files.keep_secrets({**files.read_secrets(), **checked.secrets} if checked.secrets else {})
+        message = Reason.of("to be resumed from {name}", "to_be_resumed", name=checkpoint.name)
+        self._tasks.enqueue_again(task_id, options, checked.request, plan, self._clock.now(), actor, message)
+        self._wake()
+        return self.get(task_id)
+
+    def _resumable(self, task: TrainingTask, wanted: str | None) -> Checkpoint:
+        complete = [found for found in self._checkpoints(task).checkpoints if found.is_complete]
+        last = last_complete(complete)
+        if wanted is None and last is not None:
+            return last
+        for checkpoint in complete:
+            if checkpoint.name == wanted:
+                return checkpoint
+        names = [checkpoint.name for checkpoint in complete]
+        what = "has no complete checkpoint" if wanted is None else f'has no complete checkpoint "{wanted}"'
+        raise NoCheckpoint(f"{task.task_id} {what}; restart begins anew.", data={"checkpoints": names})
+
+    def restart(self, task_id: str, actor: str, idempotency_key: str | None = None) -> TaskDetails:
+        """Makes a new task with the same request. Raises TaskNotFound, TaskNotFinished, and what `start` raises."""
+        task = self._tasks.get(task_id)
+        if not task.status.is_finished:
+            raise TaskNotFinished(f"{task_id} is {task.status}: stop it first.", data={"status": task.status})
+        return self.start(task.request, actor, idempotency_key, restarted_from=task)
+
+    def patch(self, task_id: str, changes: Mapping[str, Any], actor: str) -> TaskDetails:
+        """Changes name, description or priority. Raises TaskNotFound."""
+        self._tasks.patch(task_id, dict(changes), self._clock.now(), actor)
+        self._wake()
+        return self.get(task_id)
+
+    def delete(self, task_id: str, with_files: bool) -> Deleted:
+        """Forgets a finished task, and removes its files if that is wanted. Raises TaskNotFound, TaskNotFinished."""
+        self._tasks.delete(task_id)
+        files = self._files(task_id)
+        root = files.root
+        if with_files:
+            remove_tree(str(root), levels=0)
+        else:
+            # Nobody can resume or restart it any more.
+            remove(str(files.secrets), levels=1)
+        logger.info("training deleted", extra={"task_id": task_id, "with_files": with_files})
+        return Deleted(task_id, with_files, str(root) if root.exists() else None)
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def get(self, task_id: str) -> TaskDetails:
+        """Everything about a task. Raises TaskNotFound."""
+        task, attempts = self._wishes.show(self._tasks.get(task_id)), self._attempts.of_task(task_id)
+        files, checkpoints = self._files(task_id), self._checkpoints(task).checkpoints
+        live, gpus, now = self._live(task, attempts), self._gpus.get_all_gpus(), self._clock.now()
+        places = (files.output, files.log)
+        details = show_details(task, attempts, live, checkpoints, gpus, places, now, self._waits(task))
+        return replace(details, log_lost_bytes=self._lost.count(attempts))
+
+    def _waits(self, task: TaskSummary) -> Waiting:
+        return Waiting(self._dispatcher.why_waiting(task), self._forecast.of(task))
+
+    def get_page(self, wanted: TaskFilter, gpu: str | None, page: PageRequest, order: TaskOrder) -> Page[TaskRow]:
+        """Tasks. `gpu` is an index or a UUID; an unknown one had none."""
+        gpus = {one.uuid: one for one in self._gpus.get_all_gpus()}
+        if gpu is not None:
+            by_index = {str(one.gpu_id): one.uuid for one in gpus.values()}
+            wanted = replace(wanted, gpu_uuid=by_index.get(gpu) or gpu)
+        limit = min(page.limit, MAX_LIMIT)
+        cursor = None if page.cursor is None else int(page.cursor)
+        rows, total = self._tasks.page(wanted, limit + 1, page.offset, cursor, order)
+        has_more, rows = len(rows) > limit, rows[:limit]
+        shown = tuple(show_row(task, gpus, self._waits(task)) for task in rows)
+        offset = None if cursor is not None else page.offset or 0
+        return Page(shown, Pagination(total, limit, offset, has_more, str(rows[-1].serial) if has_more else None))
+
+    def get_progress(self, task_id: str) -> TaskProgressView:
+        """How far a task is. Raises TaskNotFound."""
+        task, attempts = self._tasks.get_summary(task_id), self._attempts.of_task(task_id)
+        live, reason = self._live(task, attempts), self._dispatcher.why_waiting(task)
+        return show_progress_of(task, attempts, live, self._clock.now(), reason)
+
+    def _live(self, task: TaskSummary, attempts: Sequence[Attempt]) -> dict[str, Any] | None:
+        watch = self._reconciler.get_watch(attempts[-1].uid) if attempts and task.status.is_active else None
+        return None if watch is None else watch.show()
+
+    def get_checkpoints(self, task_id: str) -> CheckpointList:
+        """The checkpoints of a task, oldest first. Raises TaskNotFound."""
+        return self._checkpoints(self._tasks.get_summary(task_id))
+
+    def _checkpoints(self, task: TaskSummary) -> CheckpointList:
+        trainer = self._trainers.get(task.trainer)
+        run_dir = None if trainer is None else trainer.find_run_dir(self._files(task.task_id).output)
+        if trainer is None or run_dir is None:
+            return CheckpointList(None, ())
+        return CheckpointList(str(run_dir), trainer.checkpoints(run_dir))
+
+    def get_artifacts(self, task_id: str) -> list[Artifact]:
+        """Every file that a task made, by path. Raises TaskNotFound."""
+        task = self._tasks.get_summary(task_id)
+        complete = {found.name: found.is_complete for found in self._checkpoints(task).checkpoints}
+        return list_artifacts(self._files(task_id).output, complete, task.name or task.model_type)
+
+    def open_artifact(self, task_id: str, path: str) -> OpenFile:
+        """One of these files, open for reading. Raises TaskNotFound, ArtifactNotFound."""
+        task = self._tasks.get_summary(task_id)
+        return open_artifact(self._files(task_id).output, path, task.name or task.model_type)
+
+    def get_events(self, task_id: str, page: PageRequest) -> Page[TaskEvent]:
+        """What happened to a task, oldest first. Raises TaskNotFound."""
+        self._tasks.get_summary(task_id)
+        limit, after = min(page.limit, MAX_LIMIT), int(page.cursor or 0)
+        skipped = 0 if page.cursor is not None else page.offset or 0
+        found = self._tasks.events(task_id, after, limit + 1 + skipped)[skipped:]
+        rows, has_more = tuple(found[:limit]), len(found) > limit
+        total, offset = self._tasks.count_events(task_id), None if page.cursor is not None else skipped
+        return Page(rows, Pagination(total, limit, offset, has_more, str(rows[-1].id) if has_more else None))
+
+    def get_metrics(self, task_id: str, metric: str, type: XAxis, limit: int, since_step: int | None) -> SeriesView:  # noqa: A002
+        """A metric over steps or epochs. Raises TaskNotFound."""
+        self._tasks.get_summary(task_id)
+        stretches = list_stretches(self._attempts.of_task(task_id))
+        # Loaded with the first question: NumPy takes 12 MB.
+        metrics = importlib.import_module("api.services.training.metrics")
+        view: SeriesView = metrics.show_series(stretches, metric, type, min(limit, MAX_VALUES), since_step)
+        return view
+
+    def count(self) -> dict[TaskStatus, int]:
+        """How many tasks are in which status."""
+        counts = self._tasks.count_by_status()
+        return {status: counts.get(status, 0) for status in TaskStatus}
+
+    def _files(self, task_id: str) -> TaskFiles:
+        return task_files(self._storage_root, task_id)

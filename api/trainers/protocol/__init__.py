@@ -1,0 +1,1 @@
+"""What trainers of diffusion-pipe's kind share: their words, progress, run directory, checkpoints and ends."""

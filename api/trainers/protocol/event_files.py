@@ -1,0 +1,159 @@
+"""Reads the scalars of TensorBoard event files while they grow.
+
+The framing of the records is read here, because tensorboard's own reader cannot start in the middle of a file.
+"""
+
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from google.protobuf.message import DecodeError
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
+
+from api.models.progress import Point
+from api.utils.clock import LAST_SECOND
+from api.utils.foreign_files import open_plain
+from api.utils.foreign_trees import list_names
+
+_PREFIX = "events.out.tfevents."
+_HEADER = struct.Struct("<QI")
+_CHECKSUM = struct.Struct("<I")
+
+#: A longer record is not believed: the longest that a trainer writes, a histogram, has a few KB.
+LONGEST_RECORD = 16 * 2**20
+
+#: A longer one holds pictures or the like: nothing of it is wanted, and to check its sum would take seconds.
+LONGEST_READ = 2**20
+
+#: What a trainer has of values in a record and of tags, generously; and the largest step, in examples.
+MOST_VALUES = 1_000
+MOST_TAGS = 500
+LONGEST_TAG = 200
+LARGEST_STEP = 10**12
+#: Event files of one run directory that are read: each start of the trainer makes one.
+MAX_FILES = 1000
+
+#: Bytes of one call: about 30 ms.
+BUDGET = 256 * 2**10
+
+#: The x axis of this one is the epoch, whatever that of the others is.
+EPOCH_LOSS = "train/epoch_loss"
+
+#: The position in a file that cannot be read any further.
+STOPPED = -1
+
+
+@dataclass(slots=True)
+class EventFileTail:
+    """All event files of a run directory, oldest first; each call gives what is new.
+
+    `positions` (bytes read, by file name) can be kept and given to another tail, which goes on from there. With
+    `examples_per_step` the x axis in the files counts examples, and is turned back into steps.
+    """
+
+    run_dir: Path
+    positions: dict[str, int] = field(default_factory=dict)
+    examples_per_step: int | None = None
+    notes: list[str] = field(default_factory=list)  #: what could not be read, and why
+    _tags: set[str] = field(default_factory=set)
+    is_caught_up: bool = False  #: the latest call left nothing for the next one
+
+    def read(self, budget: int = BUDGET) -> list[Point]:
+        """The new points, from about `budget` bytes at most. Never raises for what the files hold."""
+        points: list[Point] = []
+        self.is_caught_up = True
+        for name in self._names():
+            if budget <= 0:
+                self.is_caught_up = False
+                break
+            budget -= self._read_file(name, budget, points)
+        return points
+
+    def _names(self) -> list[str]:
+        files = list_names(str(self.run_dir))[1]
+        return sorted(name for name in files if name.startswith(_PREFIX))[:MAX_FILES]
+
+    def _read_file(self, name: str, budget: int, points: list[Point]) -> int:
+        """Bytes that were read."""
+        start = position = self.positions.get(name, 0)
+        if position == STOPPED:
+            return 0
+        try:
+            with open(open_plain(str(self.run_dir / name)), "rb") as file:
+                file.seek(position)
+                while position - start < budget:
+                    record = self._next_record(file, name)
+                    if record is None:
+                        break
+                    points.extend(self._points(record))
+                    position = file.tell()
+                else:
+                    self.is_caught_up = False
+        except OSError as error:
+            self._note(f"{name} cannot be read: {error.strerror or error}")
+        if self.positions.get(name) != STOPPED:
+            self.positions[name] = position
+        return position - start
+
+    def _next_record(self, file: BinaryIO, name: str) -> bytes | None:
+        """The next whole record, empty when it is damaged; None when there is none (yet)."""
+        header = file.read(_HEADER.size)
+        if len(header) < _HEADER.size:
+            return None
+        length, checksum = _HEADER.unpack(header)
+        if masked_crc32c(header[:8]) != checksum or length > LONGEST_RECORD:
+            # Without a length nobody can tell where the next record begins.
+            self.positions[name] = STOPPED
+            self._note(f"{name} is damaged after {file.tell() - len(header)} bytes: the rest of it is not read")
+            return None
+        if length > LONGEST_READ:
+            return self._pass_over(file, length + _CHECKSUM.size)
+        body = file.read(length + _CHECKSUM.size)
+        if len(body) < length + _CHECKSUM.size:
+            return None
+        record = body[:length]
+        if masked_crc32c(record) != _CHECKSUM.unpack_from(body, length)[0]:
+            self._note(f"{name} has a damaged record, which is left out")
+            return b""
+        return record
+
+    def _pass_over(self, file: BinaryIO, size: int) -> bytes | None:
+        """An empty record in its place; None while it is not whole."""
+        if file.tell() + size > os.fstat(file.fileno()).st_size:
+            return None
+        file.seek(size, os.SEEK_CUR)
+        return b""
+
+    def _points(self, record: bytes) -> Iterator[Point]:
+        try:
+            event = Event.FromString(record)
+        except DecodeError:
+            self._note("a record is no event, and is left out")
+            return
+        if not (0 <= event.wall_time <= LAST_SECOND and 0 <= event.step <= LARGEST_STEP):
+            self._note("a record has no possible time or step, and is left out")
+            return
+        for value in event.summary.value[:MOST_VALUES]:
+            if value.WhichOneof("value") == "simple_value" and self._takes(value.tag):
+                step = event.step
+                if self.examples_per_step and value.tag != EPOCH_LOSS:
+                    step //= self.examples_per_step
+                yield Point(value.tag, step, value.simple_value, event.wall_time)
+
+    def _takes(self, tag: str) -> bool:
+        """Whether a series may have this name, and there are not too many of them already: each is a file."""
+        if tag in self._tags:
+            return True
+        if len(self._tags) >= MOST_TAGS or not 0 < len(tag) <= LONGEST_TAG or not tag.isprintable():
+            self._note("there are too many tags, or some that are no names; their values are left out")
+            return False
+        self._tags.add(tag)
+        return True
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes and len(self.notes) < 20:
+            self.notes.append(text)

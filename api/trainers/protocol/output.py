@@ -1,0 +1,353 @@
+"""What a trainer's lines say about how far it is."""
+
+import math
+import re
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from api.models.progress import Point, Progress
+from api.models.training import Stage, TrainingPlan
+from api.trainers.protocol.latest_median import LatestMedian
+from api.trainers.protocol.phrases import (
+    BATCH_SIZE,
+    CACHING,
+    CACHING_LOGGED,
+    DATA_WARNINGS,
+    EVALUATING,
+    LARGEST_COUNT,
+    LEARNING_RATE,
+    LOGGED_STEP_PART,
+    NEW_EPOCH,
+    RESUMING,
+    SAVING_CHECKPOINT,
+    SAVING_MODEL,
+    STEP,
+    is_no_number,
+)
+
+#: Characters of a line that are looked at; no line that means anything is longer.
+LINE_LIMIT = 4096
+WARNING_LIMIT = 500
+
+#: The tag under which the learning rate is kept: no event file has it for every optimizer.
+LEARNING_RATE_TAG = "train/learning_rate"
+
+_LOG_PREFIX = re.compile(r"(?:\[[^\]]{1,100}\] ?){1,4}")
+
+_CACHING_BEGINNINGS = (
+    CACHING,
+    CACHING_LOGGED,
+    "Caching ungrouped metadata",
+    "Grouped metadata is not cached",
+    "Intermediate metadata is not cached",
+)
+_WARNING_BEGINNINGS = ("WARNING", *DATA_WARNINGS)
+
+
+class OutputReader:
+    """Reads lines one after the other; what it has seen can be saved, and it can go on from there.
+
+    One reader reads one attempt: a resume begins with a new one.
+    """
+
+    def __init__(self, plan: TrainingPlan, completed_phrase: str, stopped_phrase: str) -> None:
+        self.progress = Progress(epochs=plan.epochs, steps_per_epoch=plan.steps_per_epoch, total_steps=plan.total_steps)
+        self._phrases = (completed_phrase, stopped_phrase)
+        self._completed_phrase = completed_phrase
+        self._global_batch_size = plan.global_batch_size
+        self._max_steps = _max_steps(plan)
+        self._steps_per_epoch_seen = False
+        self._is_consecutive = False  #: the latest step line followed the one before without a gap
+        self._loss_sum = 0.0  #: of this epoch, as the trainer itself counts: a resume begins anew
+        self._loss_count = 0
+        self._best_epoch_loss: float | None = None
+        self._epoch_of_loss = 0  #: an event file tells late: an older epoch's loss is not the latest
+        self._durations = LatestMedian()
+        self._handlers: dict[str, Callable[[str, float], Point | None]] = {
+            "s": self._read_step,
+            "[": self._read_logged,
+            "S": self._read_start_or_save,
+            "R": self._read_resume_or_eval,
+            "G": self._read_batch_size,
+            "c": self._read_caching,
+            "C": self._read_caching,
+            "I": self._read_caching,
+            "W": self._read_warning,
+            "v": self._read_warning,
+            "M": self._read_warning,
+        }
+
+    progress: Progress
+
+    def read(self, line: str, at: float) -> Point | None:
+        """Takes one line up (without its end); a step line gives the point of its loss."""
+        progress = self.progress
+        progress.last_line_at = at
+        if progress.stage_since is None:
+            progress.stage_since = at
+        if len(line) > LINE_LIMIT:
+            line = line[:LINE_LIMIT]
+        for phrase in self._phrases:
+            # Every rank may print it, and their line ends may come after both.
+            if line.startswith(phrase) and not line.replace(phrase, ""):
+                self._take_phrase(phrase)
+        handler = self._handlers.get(line[:1])
+        return None if handler is None else handler(line, at)
+
+    def take_point(self, point: Point) -> None:
+        """Takes up what an event file says: gradient norm, learning rate, the loss of an epoch."""
+        if not math.isfinite(point.value):
+            return
+        if point.tag == "train/epoch_loss":
+            self._take_epoch_loss(point.step, point.value)
+        elif point.tag == "train/grad_norm":
+            self.progress.grad_norm = point.value
+        elif point.tag == "train/automagic_avg_lr":
+            self.progress.learning_rate = point.value
+
+    def save(self) -> dict[str, Any]:
+        """What it has seen, as JSON."""
+        progress = {name: _to_json(getattr(self.progress, name)) for name in _PROGRESS_FIELDS}
+        state = {name: _to_json(getattr(self, "_" + name)) for name in _STATE_FIELDS}
+        return {"progress": progress, "state": state, "durations": self._durations.latest}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Goes on from what `save` gave."""
+        for name, value in saved.get("progress", {}).items():
+            if name in _PROGRESS_FIELDS:
+                setattr(self.progress, name, _from_json(name, value))
+        for name, value in saved.get("state", {}).items():
+            if name in _STATE_FIELDS:
+                setattr(self, "_" + name, _from_json(name, value))
+        self._durations = LatestMedian(saved.get("durations", ()))
+
+    def _enter(self, stage: Stage, at: float) -> None:
+        if self.progress.stage is not stage:
+            self.progress.stage = stage
+            self.progress.stage_since = at
+
+    def _take_phrase(self, phrase: str) -> None:
+        if phrase not in self.progress.phrases:
+            self.progress.phrases.add(phrase)
+            # No line follows upon the last epoch: it is over when all its steps were seen.
+            if phrase == self._completed_phrase and self._loss_count == self.progress.steps_per_epoch:
+                self._close_epoch()
+
+    def _read_step(self, line: str, at: float) -> Point | None:
+        found = STEP.match(line)
+        if found is None:
+            return self._read_warning(line, at)
+        step = int(found[1])
+        if not 1 <= step <= LARGEST_COUNT:
+            return None
+        # What was said before a further step was not the trainer's last word.
+        self.progress.phrases.clear()
+        self._take_step(step, at)
+        self._take_duration(_positive(found[3]), at)
+        self.progress.last_step_at = at
+        self._enter(Stage.TRAINING, at)
+        speed = _positive(found[4])
+        if speed is not None:
+            self.progress.samples_per_second = speed
+        loss = _loss(found[2])
+        if loss is None:
+            return None
+        self._take_loss(loss)
+        return Point("train/loss", step, loss, at)
+
+    def _take_step(self, step: int, at: float) -> None:
+        progress = self.progress
+        if progress.first_step is None:
+            progress.first_step = step
+            self._is_consecutive = step == 1 or progress.step == step - 1
+            if step == 1 and progress.epoch is None:
+                progress.epoch, progress.epoch_began_after = 1, 0
+        else:
+            self._is_consecutive = progress.step == step - 1
+        progress.step = step
+        if progress.total_steps is not None and step > progress.total_steps:
+            progress.total_steps = step
+
+    def _take_duration(self, seconds: float | None, at: float) -> None:
+        progress = self.progress
+        if seconds is None and progress.last_step_at is not None and progress.stage is Stage.TRAINING:
+            seconds = at - progress.last_step_at
+        if seconds is None or seconds < 0:
+            return
+        progress.seconds_per_step = self._durations.add(seconds)
+        if progress.longest_step is None or seconds > progress.longest_step:
+            progress.longest_step = seconds
+
+    def _take_loss(self, loss: float) -> None:
+        progress = self.progress
+        progress.loss = loss
+        self._loss_sum += loss
+        self._loss_count += 1
+        if math.isnan(loss):
+            progress.nan_in_a_row += 1
+            progress.nan_steps += 1
+            return
+        progress.nan_in_a_row = 0
+        if progress.best_loss is None or loss < progress.best_loss:
+            progress.best_loss = loss
+
+    def _read_logged(self, line: str, at: float) -> Point | None:
+        found = LEARNING_RATE.search(line) if LOGGED_STEP_PART in line else None
+        if found is not None:
+            rate = _positive(found[2])
+            if rate is not None:
+                self.progress.learning_rate = rate
+                return Point(LEARNING_RATE_TAG, int(found[1]), rate, at)
+        elif SAVING_CHECKPOINT in line:
+            self._enter(Stage.SAVING, at)
+        elif line.startswith(CACHING_LOGGED):
+            self._read_caching(line, at)
+        elif "[WARNING]" in line[:100]:
+            prefix = _LOG_PREFIX.match(line)
+            self._warn(line if prefix is None else line[prefix.end() :])
+        elif self.progress.stage is Stage.CACHING and "DeepSpeed info: " in line:
+            self._enter(Stage.LOADING, at)
+        return None
+
+    def _read_caching(self, line: str, at: float) -> Point | None:
+        if line.startswith(_CACHING_BEGINNINGS):
+            if self.progress.first_step is None:
+                self._enter(Stage.CACHING, at)
+            return None
+        return self._read_warning(line, at)
+
+    def _read_batch_size(self, line: str, at: float) -> Point | None:
+        if line.startswith("Grouped metadata"):
+            return self._read_caching(line, at)
+        found = BATCH_SIZE.match(line)
+        if found is not None:
+            if self.progress.first_step is None:
+                self._enter(Stage.LOADING, at)
+            planned = self._global_batch_size
+            if planned is not None and int(found[1]) != planned:
+                self._warn(f"the trainer's global batch size is {int(found[1])}; {planned} was planned")
+        return None
+
+    def _read_resume_or_eval(self, line: str, at: float) -> Point | None:
+        if line.startswith(EVALUATING):
+            self._enter(Stage.EVALUATING, at)
+            return None
+        found = RESUMING.match(line)
+        if found is not None:
+            epoch, step = int(found[1]), int(found[2])
+            if 1 <= epoch <= LARGEST_COUNT and 1 <= step <= LARGEST_COUNT:
+                self._enter(Stage.LOADING, at)
+                self.progress.epoch, self.progress.epoch_began_after = epoch, None
+                self.progress.step = step - 1
+                self._update_total()
+        return None
+
+    def _read_start_or_save(self, line: str, at: float) -> Point | None:
+        if line.startswith(SAVING_MODEL):
+            self._enter(Stage.SAVING, at)
+            return None
+        found = NEW_EPOCH.match(line)
+        if found is not None and 1 <= int(found[1]) <= LARGEST_COUNT:
+            self._begin_epoch(int(found[1]))
+        return None
+
+    def _begin_epoch(self, epoch: int) -> None:
+        """The step before it is the last of the epoch before: from two such marks follows the length of an epoch."""
+        progress = self.progress
+        self._close_epoch()
+        step = progress.step if self._is_consecutive else None
+        if step is not None and progress.epoch_began_after is not None and progress.epoch == epoch - 1:
+            steps = step - progress.epoch_began_after
+            if steps > 0:
+                progress.steps_per_epoch = steps
+                self._steps_per_epoch_seen = True
+        progress.epoch, progress.epoch_began_after = epoch, step
+        self._update_total()
+
+    def _close_epoch(self) -> None:
+        if self._loss_count and self.progress.epoch is not None and math.isfinite(self._loss_sum):
+            self._take_epoch_loss(self.progress.epoch, self._loss_sum / self._loss_count)
+        self._loss_sum, self._loss_count = 0.0, 0
+
+    def _take_epoch_loss(self, epoch: int, loss: float) -> None:
+        if epoch >= self._epoch_of_loss:
+            self.progress.epoch_loss, self._epoch_of_loss = loss, epoch
+        best = self._best_epoch_loss
+        if best is None or loss < best or epoch == self.progress.best_epoch:
+            self._best_epoch_loss = loss
+            self.progress.best_epoch = epoch
+
+    def _update_total(self) -> None:
+        progress = self.progress
+        total: int | None = None
+        if progress.epochs is not None and progress.steps_per_epoch is not None:
+            total = progress.epochs * progress.steps_per_epoch
+            if self._steps_per_epoch_seen and progress.epoch is not None and progress.epoch_began_after is not None:
+                left = max(0, progress.epochs - progress.epoch + 1)
+                total = progress.epoch_began_after + left * progress.steps_per_epoch
+        if self._max_steps is not None:
+            total = self._max_steps if total is None else min(total, self._max_steps)
+        if total is not None:
+            progress.total_steps = max(total, progress.step or 0)
+
+    def _read_warning(self, line: str, at: float) -> Point | None:
+        if line.startswith(_WARNING_BEGINNINGS):
+            self._warn(line)
+        return None
+
+    def _warn(self, text: str) -> None:
+        warnings, text = self.progress.warnings, text[:WARNING_LIMIT].strip()
+        if text and text not in warnings:
+            warnings.append(text)
+
+
+_PROGRESS_FIELDS = frozenset(Progress.__dataclass_fields__)
+_STATE_FIELDS = frozenset(
+    {"steps_per_epoch_seen", "is_consecutive", "loss_sum", "loss_count", "best_epoch_loss", "epoch_of_loss"}
+)
+
+
+def _max_steps(plan: TrainingPlan) -> int | None:
+    """The bound of a plan: as it says, or as its total shows; None where its epochs alone explain the total."""
+    if plan.max_steps is not None:
+        return plan.max_steps
+    if plan.total_steps is None or plan.epochs is None or plan.steps_per_epoch is None:
+        return plan.total_steps
+    return plan.total_steps if plan.total_steps < plan.epochs * plan.steps_per_epoch else None
+
+
+def _loss(text: str) -> float | None:
+    """A loss as printed; infinity counts as NaN, and a number that no printed loss can be is none."""
+    if is_no_number(text):
+        return math.nan
+    return _finite(text)
+
+
+def _positive(text: str | None) -> float | None:
+    number = None if text is None else _finite(text)
+    return number if number is not None and number >= 0 else None
+
+
+def _finite(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return sorted(value) if isinstance(value, set) else list(value) if isinstance(value, deque) else value
+
+
+def _from_json(name: str, value: Any) -> Any:
+    if name == "stage":
+        return Stage(value)
+    if name == "phrases":
+        return set(value)
+    if name == "warnings":
+        return deque(value, maxlen=20)
+    return float(value) if isinstance(value, str) else value

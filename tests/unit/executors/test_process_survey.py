@@ -1,0 +1,33 @@
+import subprocess
+import sys
+from pathlib import Path
+
+from api.executors.attempt.process_marks import MARKER
+from api.executors.process_survey import survey
+
+SCRIPT = "import time; print('up', flush=True); time.sleep(600)"
+
+
+def test_processes_of_attempts_and_their_supervisors_are_found_without_any_file(tmp_path: Path):
+    program = tmp_path / "executors" / "supervisor.py"
+    program.parent.mkdir()
+    program.write_text(SCRIPT)
+    directory = tmp_path / "tasks" / "train_1"
+    supervisor = subprocess.Popen(
+        [sys.executable, "-I", "-S", str(program), str(directory), "--again"], stdout=subprocess.PIPE
+    )
+    env = {MARKER: f"uid-{tmp_path.name}"}
+    trainer = subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, env=env)
+    try:
+        for process in (supervisor, trainer):
+            assert process.stdout is not None
+            process.stdout.readline()
+        found = survey()
+        assert found.supervisors[directory].pid == supervisor.pid
+        assert [member.pid for member in found.members[env[MARKER]]] == [trainer.pid]
+    finally:
+        for process in (supervisor, trainer):
+            process.kill()
+            process.wait()
+            assert process.stdout is not None
+            process.stdout.close()

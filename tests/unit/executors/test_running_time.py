@@ -1,0 +1,51 @@
+import pytest
+
+from api.executors.attempt import running_time as span_module
+from api.executors.attempt.running_time import RunningTime
+
+
+class Times:
+    """A wall clock that may be set, and a steady one."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.wall, self.steady = 1_000_000.0, 50.0
+        monkeypatch.setattr(span_module.time, "time", lambda: self.wall)
+        monkeypatch.setattr(span_module, "steady_seconds", lambda: self.steady)
+
+    def pass_by(self, seconds: float, jump: float = 0.0) -> None:
+        self.wall += seconds + jump
+        self.steady += seconds
+
+
+@pytest.fixture
+def times(monkeypatch: pytest.MonkeyPatch) -> Times:
+    return Times(monkeypatch)
+
+
+def test_a_clock_that_is_set_makes_no_training_longer(times: Times) -> None:
+    span = RunningTime()
+    span.begin()
+    times.pass_by(13, jump=86_400)
+    assert span.seconds(times.wall) == 13
+
+
+def test_the_next_supervisor_goes_on_counting(times: Times) -> None:
+    first, second = RunningTime(), RunningTime()
+    first.begin()
+    times.pass_by(10, jump=-86_400)
+    second.restore(first.as_json(), is_same_boot=True)
+    times.pass_by(3)
+    assert (second.seconds(times.wall), second.started_at) == (13, 1_000_000.0)
+
+
+def test_after_a_restart_of_the_machine_the_wall_clock_tells(times: Times) -> None:
+    first, second = RunningTime(), RunningTime()
+    first.begin()
+    times.steady = 1.0
+    second.restore(first.as_json(), is_same_boot=False)
+    assert second.seconds(1_000_020.0) == 20
+    assert second.seconds(0.0) == 0
+
+
+def test_what_was_never_started_has_no_time(times: Times) -> None:
+    assert RunningTime().seconds(times.wall) is None

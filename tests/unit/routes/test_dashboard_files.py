@@ -1,0 +1,68 @@
+"""The files of the dashboard, and what its page names of them."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from api.errors import NotFound
+from api.routes.dashboard_files import DashboardFiles
+
+PAGE = '<script src="/dashboard/@/js/early.js"></script>\n<!-- links -->'
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A page whose first module imports others at once, and one when it is wanted."""
+    written = {
+        "index.html": PAGE,
+        "js/early.js": "",
+        "js/main.js": 'import { a } from "./parts/a.js";\nimport "./b.js";\nimport("./screen.js");\n',
+        "js/parts/a.js": 'import {\n  c,\n} from "../c.js";\nexport { b } from "../b.js";\nexport const a = c;\n',
+        "js/b.js": "export const b = 1;\n",
+        "js/c.js": 'import { a } from "./parts/a.js";\nexport const c = 1;\n',
+        "js/screen.js": "",
+    }
+    for name, text in written.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path
+
+
+def fetch_charts(folder: Path) -> None:
+    vendor = folder / "vendor"
+    vendor.mkdir()
+    (vendor / "uPlot.min.css").write_text("")
+    (vendor / "uPlot.iife.min.js").write_text("var uPlot = 1;")
+
+
+def page_of(files: DashboardFiles) -> str:
+    return files.page.content.decode()
+
+
+def test_the_page_preloads_what_its_first_module_cannot_run_without(folder: Path) -> None:
+    preloaded = re.findall(r'modulepreload" href="/dashboard/\w+/js/([^"]+)"', page_of(DashboardFiles(folder)))
+    assert sorted(preloaded) == ["b.js", "c.js", "main.js", "parts/a.js"]
+
+
+def test_the_page_tells_of_charts_only_where_they_are(folder: Path) -> None:
+    assert "charts" not in page_of(DashboardFiles(folder))
+    fetch_charts(folder)
+    files = DashboardFiles(folder)
+    assert f'<meta name="charts" content="/dashboard/{files.digest}/vendor/uPlot.min.css">' in page_of(files)
+
+
+def test_the_script_of_charts_can_be_imported(folder: Path) -> None:
+    fetch_charts(folder)
+    files = DashboardFiles(folder)
+    assert files.get(files.digest, "vendor/uPlot.js").content.endswith(b"export default uPlot;\n")
+
+
+def test_another_content_has_another_digest(folder: Path) -> None:
+    before = DashboardFiles(folder)
+    (folder / "js/screen.js").write_text("export const open = 1;\n")
+    after = DashboardFiles(folder)
+    assert before.digest != after.digest
+    with pytest.raises(NotFound):
+        after.get(before.digest, "js/screen.js")

@@ -1,0 +1,100 @@
+import threading
+from pathlib import Path
+
+import pytest
+
+from api.config import Config, ConfigError
+from api.executors.fake import FakeExecutor
+from api.hardware.auto import AutoSource
+from api.hardware.nvml import NVMLSource
+from api.hardware.simulated import SimulatedSource
+from api.models.training import TrainingRequest
+from api.runtime.composition import Runtime, StorageError, allowed_names, create_source
+from api.storage.database import DatabaseError
+from api.utils.clock import FakeClock
+
+
+@pytest.mark.parametrize(("name", "kind"), [("auto", AutoSource), ("nvml", NVMLSource), ("simulated", SimulatedSource)])
+def test_source_is_the_one_that_was_chosen(name: str, kind: type, clock: FakeClock):
+    source = create_source(Config(gpu_source=name), clock)
+    assert isinstance(source, kind)
+    source.close()
+
+
+def test_boards_that_cannot_be_read_are_refused(clock: FakeClock):
+    with pytest.raises(ConfigError, match="GPU"):
+        create_source(Config(gpu_source="simulated", simulated_gpus=""), clock)
+
+
+def test_service_on_loopback_answers_to_loopback_names_and_those_that_were_allowed():
+    config = Config(allowed_hosts=("gpu.example", "[2001:db8::1]:8080"))
+    assert set(allowed_names(config)) == {"localhost", "127.0.0.1", "[::1]", "gpu.example", "[2001:db8::1]"}
+
+
+def test_service_beyond_loopback_answers_to_its_own_addresses(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("api.hardware.host.own_addresses", lambda: frozenset({"box", "192.168.1.5", "fe80::1"}))
+    names = set(allowed_names(Config(host="0.0.0.0", allow_unauthenticated=True)))
+    assert {"box", "192.168.1.5", "[fe80::1]", "localhost"} <= names
+
+
+def test_building_starts_no_thread_and_makes_no_database(tmp_path: Path):
+    before = set(threading.enumerate())
+    Runtime(Config(gpu_source="simulated", storage_root=tmp_path))
+    assert set(threading.enumerate()) <= before
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_start_gives_the_first_answers_and_stop_leaves_no_thread(tmp_path: Path):
+    before = set(threading.enumerate())
+    config = Config(gpu_source="simulated", simulated_gpus="3x L40S", log_level="WARNING", storage_root=tmp_path)
+    runtime = Runtime(config)
+    runtime.prepare()
+    runtime.start()
+    try:
+        assert runtime.services.gpus.wait_for_first_sweep(20)
+        assert len(runtime.services.gpus.get_all_gpus()) == 3
+    finally:
+        runtime.stop()
+    assert [thread.name for thread in set(threading.enumerate()) - before if thread.is_alive()] == []
+
+
+def test_machine_keeps_the_name_that_it_had_when_the_storage_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("first", "a-new-container"):
+        monkeypatch.setattr("socket.gethostname", lambda name=name: name)
+        runtime = Runtime(Config(gpu_source="simulated", storage_root=tmp_path))
+        runtime.prepare()
+        runtime.database.close()
+        assert (tmp_path / "node").read_text().splitlines()[0] == "first"
+
+
+def test_storage_that_is_no_directory_is_refused_by_name(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match=r"STORAGE_ROOT=.*file"):
+        Runtime(Config(gpu_source="simulated", storage_root=tmp_path / "file"))
+
+
+@pytest.mark.parametrize("url", ["mysql://a/b", "sqlite://", "nonsense", "sqlite:///:memory:"])
+def test_database_that_is_none_is_refused_by_name(tmp_path: Path, url: str):
+    with pytest.raises(DatabaseError, match="DATABASE_URL"):
+        Runtime(Config(gpu_source="simulated", storage_root=tmp_path, database_url=url))
+
+
+def test_second_server_on_a_storage_leaves_the_trainings_to_the_first(tmp_path: Path):
+    config = Config(gpu_source="simulated", log_level="WARNING", storage_root=tmp_path)
+    executors = FakeExecutor(), FakeExecutor()
+    first, second = (Runtime(config, executor=executor) for executor in executors)
+    try:
+        first.prepare()
+        first.training_loop.run_once()
+        first.services.gpus._monitor.sweep()
+        request = TrainingRequest(model_type="toy", config={"epochs": 1})
+        first.services.training.start(request, "api")
+        second.services.gpus._monitor.sweep()
+        second.training_loop.run_once()
+        assert executors[1].submissions == []
+        first.training_loop.run_once()
+        assert len(executors[0].submissions) == 1
+    finally:
+        first.stop()
+        second.training_loop.run_once()
+        second.stop()

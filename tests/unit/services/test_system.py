@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import pytest
+
+from api import __version__
+from api.models.task import TaskType
+from api.models.training import TaskStatus
+from api.services.gpus.service import GPUService
+from api.services.system import SystemService
+from api.trainers.diffusion_pipe.trainer import DiffusionPipe
+from api.trainers.toy.trainer import Toy
+from api.utils.clock import FakeClock
+
+
+class FakeTrainings:
+    """Trainings of which only the numbers are asked for."""
+
+    def count(self) -> dict[TaskStatus, int]:
+        return {**dict.fromkeys(TaskStatus, 0), TaskStatus.RUNNING: 2, TaskStatus.FAILED: 1}
+
+
+@pytest.fixture
+def system(service: GPUService, clock: FakeClock, tmp_path: Path) -> SystemService:
+    return SystemService(service, FakeTrainings(), clock, tmp_path, "here")
+
+
+def test_health_tells_version_and_whole_seconds(system: SystemService, clock: FakeClock):
+    clock.advance(61.9)
+    health = system.get_health()
+    assert (health.status, health.version, health.uptime) == ("ok", __version__, 61)
+
+
+def test_overview_counts_holders_by_type(system: SystemService, service: GPUService, sweep):
+    sweep()
+    service.register_task([0], TaskType.TRAINING)
+    service.register_task([1], TaskType.DOWNLOAD)
+    holders = system.get_overview().holders
+    assert (holders.total, holders.training, holders.download, holders.external) == (2, 1, 1, 0)
+
+
+def test_overview_shows_the_summary_of_the_status(system: SystemService, service: GPUService, sweep):
+    sweep()
+    shown, summary = system.get_overview().gpus, service.get_status().summary
+    assert (shown.total, shown.available, shown.busy) == (2, summary.available_gpus, summary.busy_gpus)
+    assert (shown.total_memory, shown.available_memory) == (summary.total_memory, summary.available_memory)
+
+
+def test_overview_shows_the_disk_of_the_storage(system: SystemService, tmp_path: Path):
+    assert [disk.path for disk in system.get_overview().system.disks] == ["/", str(tmp_path)]
+
+
+def test_overview_counts_trainings_by_status(system: SystemService):
+    overview = system.get_overview()
+    assert overview.trainings == {**dict.fromkeys(TaskStatus, 0), TaskStatus.RUNNING: 2, TaskStatus.FAILED: 1}
+    assert (overview.tasks.total, overview.tasks.running, overview.tasks.failed, overview.tasks.queued) == (3, 2, 1, 0)
+
+
+def test_overview_says_which_trainer_is_not_set_up_and_what_to_set(
+    service: GPUService, clock: FakeClock, tmp_path: Path
+):
+    trainers = (DiffusionPipe(None, None), Toy())
+    system = SystemService(service, FakeTrainings(), clock, tmp_path, "here", trainers=trainers)
+    missing, toy = system.get_overview().trainers
+    assert (missing.ready, toy.ready, toy.problems) == (False, True, ())
+    assert [problem.code for problem in missing.problems] == ["trainer_not_found", "interpreter_not_found"]
+    assert "DIFFUSION_PIPE_ROOT" in missing.problems[0].remedy
+    assert "sdxl" in missing.model_types
+
+
+def test_overview_says_the_same_in_flat_fields(system: SystemService):
+    shown = system.get_overview().system
+    assert (shown.memory_total, shown.memory_used) == (shown.memory.total, shown.memory.used)
+    assert (shown.disk_total, shown.cpu_usage) == (shown.disks[-1].total, shown.cpu_percent)
+
+
+def test_overview_names_its_machine(system: SystemService):
+    assert [(node.name, node.state) for node in system.get_overview().nodes] == [("here", "up")]
+
+
+def test_cpu_use_is_measured_once_a_sweep_and_not_when_somebody_asks(
+    system: SystemService, service: GPUService, sweep, monkeypatch: pytest.MonkeyPatch
+):
+    measured: list[int] = []
+    monkeypatch.setattr(system._cpu, "measure", lambda: measured.append(1))
+    service.subscribe(system.note_state)
+    sweep()
+    for _ in range(3):
+        system.get_overview()
+        service.note_change()
+    assert len(measured) == 1
+    sweep()
+    assert len(measured) == 2

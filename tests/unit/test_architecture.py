@@ -1,0 +1,26 @@
+"""What ARCHITECTURE.md and the habits of the house say of the package as a whole, held true."""
+
+import ast
+import re
+from collections import defaultdict
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+LAYERS = ("routes", "live", "shell", "services", "hardware", "trainers", "executors", "storage", "models", "utils")
+
+
+def test_every_module_that_the_architecture_names_is_there():
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    named = re.findall(rf"`((?:{'|'.join(LAYERS)})(?:/\w+)+(?:\.py)?)`", text)
+    assert len(named) > 30
+    missing = [name for name in named if not (ROOT / "api" / f"{name.removesuffix('.py')}.py").is_file()]
+    assert missing == []
+
+
+def test_no_class_name_stands_twice():
+    homes: dict[str, list[str]] = defaultdict(list)
+    for path in sorted((ROOT / "api").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes[node.name].append(str(path.relative_to(ROOT)))
+    assert {name: places for name, places in homes.items() if len(places) > 1} == {}

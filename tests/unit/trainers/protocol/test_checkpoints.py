@@ -1,0 +1,248 @@
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from api.trainers.protocol.checkpoints import list_checkpoints, prepare_resume, prune
+from tests.unit.utils.foreign import Plant, each_plant, outside_of
+
+
+def write(run_dir: Path, step: int, at: float | None = None, is_latest: bool = True) -> None:
+    directory = run_dir / f"global_step{step}"
+    directory.mkdir(exist_ok=True)
+    for name in ("layer_00-model_states.pt", "mp_rank_00_model_states.pt"):
+        (directory / name).write_bytes(b"x" * 10)
+        os.utime(directory / name, (at or step, at or step))
+    if is_latest:
+        (run_dir / "latest").write_text(f"global_step{step}")
+
+
+def complete(run_dir: Path) -> list[int | None]:
+    return [one.step for one in list_checkpoints(run_dir) if one.is_complete]
+
+
+def latest(run_dir: Path) -> str:
+    return (run_dir / "latest").read_text()
+
+
+def test_checkpoints_are_listed_by_step_with_size_and_time(tmp_path: Path):
+    write(tmp_path, 20)
+    write(tmp_path, 100)
+    (tmp_path / "epoch1").mkdir()
+    first, second = list_checkpoints(tmp_path)
+    assert (first.name, first.step, first.size_bytes) == ("global_step20", 20, 20)
+    assert first.created_at == datetime.fromtimestamp(20, UTC)
+    assert (first.is_complete, first.is_latest, second.is_complete, second.is_latest) == (True, False, True, True)
+
+
+def test_checkpoint_that_latest_does_not_name_yet_is_not_complete(tmp_path: Path):
+    write(tmp_path, 20)
+    write(tmp_path, 40, is_latest=False)
+    assert complete(tmp_path) == [20]
+
+
+def test_without_latest_none_is_complete(tmp_path: Path):
+    write(tmp_path, 20, is_latest=False)
+    assert complete(tmp_path) == []
+    with pytest.raises(ValueError, match="no complete checkpoint"):
+        prepare_resume(tmp_path, None)
+
+
+def test_torn_latest_means_the_newest(tmp_path: Path):
+    write(tmp_path, 20)
+    write(tmp_path, 40)
+    (tmp_path / "latest").write_text("")
+    assert complete(tmp_path) == [20, 40]
+    prepare_resume(tmp_path, None)
+    assert latest(tmp_path) == "global_step40"
+
+
+def test_empty_checkpoint_is_not_complete(tmp_path: Path):
+    write(tmp_path, 20)
+    (tmp_path / "global_step10").mkdir()
+    assert complete(tmp_path) == [20]
+
+
+def test_links_are_no_checkpoints(tmp_path: Path):
+    write(tmp_path, 20)
+    (tmp_path / "global_step10").symlink_to(tmp_path / "global_step20")
+    assert [one.step for one in list_checkpoints(tmp_path)] == [20]
+
+
+def test_resume_removes_signal_files_and_the_remains_of_a_killed_save(tmp_path: Path):
+    write(tmp_path, 20)
+    for name in ("save", "save_quit"):
+        (tmp_path / name).touch()
+    (tmp_path / "epoch1" / "tmp").mkdir(parents=True)
+    (tmp_path / "epoch1" / "tmp" / "state_dict_0.bin").touch()
+    (tmp_path / "epoch1" / "adapter_model.safetensors").touch()
+    prepare_resume(tmp_path, None)
+    assert not any((tmp_path / name).exists() for name in ("save", "save_quit", "epoch1/tmp"))
+    assert (tmp_path / "epoch1" / "adapter_model.safetensors").exists()
+
+
+def test_resume_from_an_older_one_moves_latest(tmp_path: Path):
+    write(tmp_path, 20)
+    write(tmp_path, 40)
+    prepare_resume(tmp_path, "global_step20")
+    assert latest(tmp_path) == "global_step20"
+
+
+def test_newer_one_stays_whole_after_going_back(tmp_path: Path):
+    write(tmp_path, 20)
+    write(tmp_path, 40)
+    prepare_resume(tmp_path, "global_step20")
+    assert complete(tmp_path) == [20, 40]
+    prepare_resume(tmp_path, "global_step40")
+    assert latest(tmp_path) == "global_step40"
+
+
+def test_newer_one_that_is_written_again_is_not_complete_until_latest_names_it(tmp_path: Path):
+    write(tmp_path, 20)
+    write(tmp_path, 40)
+    prepare_resume(tmp_path, "global_step20")
+    write(tmp_path, 40, at=1000, is_latest=False)
+    assert complete(tmp_path) == [20]
+    write(tmp_path, 40, at=1000)
+    assert complete(tmp_path) == [20, 40]
+
+
+def test_broken_off_one_stays_incomplete_when_latest_has_passed_it(tmp_path: Path):
+    write(tmp_path, 20)
+    write(tmp_path, 40, is_latest=False)
+    prepare_resume(tmp_path, None)
+    write(tmp_path, 60)
+    assert complete(tmp_path) == [20, 60]
+    write(tmp_path, 40, at=1000, is_latest=False)
+    assert complete(tmp_path) == [20, 40, 60]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("global_step40", "not complete"),
+        ("global_step30", "complete ones: global_step20"),
+        ("../x", "no checkpoint"),
+        ("", "no checkpoint"),
+    ],
+)
+def test_resume_refuses_what_cannot_be_resumed_from(tmp_path: Path, name: str, words: str):
+    write(tmp_path, 20)
+    write(tmp_path, 40, is_latest=False)
+    (tmp_path / "save_quit").touch()
+    with pytest.raises(ValueError, match=words):
+        prepare_resume(tmp_path, name)
+    assert latest(tmp_path) == "global_step20"
+    assert (tmp_path / "save_quit").exists()
+
+
+def test_prune_keeps_the_newest(tmp_path: Path):
+    for step in (20, 40, 60, 80):
+        write(tmp_path, step)
+    assert prune(tmp_path, 2) == ("global_step20", "global_step40")
+    assert [one.step for one in list_checkpoints(tmp_path)] == [60, 80]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["global_step60", "global_step80", "latest"]
+
+
+def test_prune_always_keeps_one(tmp_path: Path):
+    write(tmp_path, 20)
+    write(tmp_path, 40)
+    assert prune(tmp_path, 0) == ("global_step20",)
+    assert complete(tmp_path) == [40]
+
+
+def test_prune_never_removes_what_latest_names_nor_what_is_being_written(tmp_path: Path):
+    for step in (20, 40, 60):
+        write(tmp_path, step)
+    prepare_resume(tmp_path, "global_step20")
+    write(tmp_path, 80, is_latest=False)
+    assert prune(tmp_path, 1) == ("global_step40",)
+    assert [one.step for one in list_checkpoints(tmp_path)] == [20, 60, 80]
+
+
+def test_prune_after_going_back_goes_by_time(tmp_path: Path):
+    for step in (20, 40, 60):
+        write(tmp_path, step)
+    prepare_resume(tmp_path, "global_step20")
+    write(tmp_path, 30, at=1000)
+    assert prune(tmp_path, 2) == ("global_step20", "global_step40")
+
+
+def test_prune_finishes_what_an_earlier_one_began(tmp_path: Path):
+    write(tmp_path, 20)
+    (tmp_path / ".global_step10.removed").mkdir()
+    (tmp_path / ".global_step10.removed" / "file").touch()
+    assert prune(tmp_path, 3) == ()
+    assert not (tmp_path / ".global_step10.removed").exists()
+
+
+def test_missing_run_directory_has_no_checkpoints(tmp_path: Path):
+    assert list_checkpoints(tmp_path / "nowhere") == ()
+    assert prune(tmp_path / "nowhere", 1) == ()
+
+
+@each_plant
+@pytest.mark.parametrize("name", ["latest", ".judged_checkpoints.json", "save_quit", "save", "global_step30"])
+def test_no_name_in_a_run_directory_hangs_or_leads_out(tmp_path: Path, plant: Plant, name: str):
+    write(tmp_path, 20)
+    (tmp_path / name).unlink(missing_ok=True)
+    plant(tmp_path / name)
+    outside = outside_of(tmp_path / name)
+    kept = outside.read_bytes() if outside.exists() else None
+    assert "global_step20" in [one.name for one in list_checkpoints(tmp_path)]
+    prune(tmp_path, 1)
+    if name != "latest":
+        prepare_resume(tmp_path, "global_step20")
+        assert latest(tmp_path) == "global_step20"
+    assert kept is None or outside.read_bytes() == kept
+    assert not (tmp_path / "made-by-following").exists()
+
+
+@each_plant
+def test_what_is_written_for_a_resume_goes_through_no_name_that_can_be_foreseen(tmp_path: Path, plant: Plant):
+    write(tmp_path, 20)
+    for name in (".latest.new", ".judged_checkpoints.json.new"):
+        plant(tmp_path / name)
+    prepare_resume(tmp_path, None)
+    assert latest(tmp_path) == "global_step20"
+    assert complete(tmp_path) == [20]
+    assert not (tmp_path / "made-by-following").exists()
+
+
+def test_what_a_removed_checkpoint_links_to_stays(tmp_path: Path):
+    for step in (10, 20):
+        write(tmp_path, step)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").touch()
+    (tmp_path / "global_step10" / "link").symlink_to(outside)
+    (tmp_path / ".global_step10.removed").symlink_to(outside)
+    assert prune(tmp_path, 1) == ("global_step10",)
+    assert (outside / "kept").exists()
+
+
+def test_checkpoint_with_a_time_that_no_calendar_has_is_listed(tmp_path: Path):
+    write(tmp_path, 20)
+    for path in (tmp_path / "global_step20").iterdir():
+        os.utime(path, ns=(-(10**18), -(10**18)))
+    assert [one.created_at.year for one in list_checkpoints(tmp_path)] == [1970]
+
+
+def test_run_directory_with_more_entries_than_are_looked_at_is_listed_in_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("api.utils.foreign_trees.list_names.__defaults__", (3, 5))
+    for step in range(20):
+        write(tmp_path, step + 1)
+    assert 0 < len(list_checkpoints(tmp_path)) <= 5
+
+
+def test_judgement_of_an_earlier_version_holds(tmp_path: Path):
+    write(tmp_path, 20)
+    write(tmp_path, 40, is_latest=False)
+    directory = tmp_path / "global_step40"
+    files = sorted([path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in directory.iterdir())
+    (tmp_path / ".judged_checkpoints.json").write_text(json.dumps({"global_step40": {"whole": True, "files": files}}))
+    assert complete(tmp_path) == [20, 40]

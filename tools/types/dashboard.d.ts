@@ -1,0 +1,104 @@
+// Types that the dashboard's scripts name in their comments. What the service answers is taken from its OpenAPI document.
+
+import type { components } from "../../build/openapi";
+
+type Schemas = components["schemas"];
+
+declare global {
+  /** What the service answers and what it is asked for. */
+  namespace API {
+    type Snapshot = Schemas["GPUStatusResponse"];
+    type GPU = Schemas["GPUInfo"];
+    type GPUDetails = Schemas["GPUDetails"];
+    type GPUHealth = Schemas["GPUHealth"];
+    type GPUStatus = Schemas["GPUStatus"];
+    type GPUHistory = Schemas["GPUHistoryResponse"];
+    type GPUProcesses = Schemas["GPUProcesses"];
+    type Process = Schemas["ProcessOnGPU"];
+    type GPUEvent = Schemas["GPUEvent"];
+    type CurrentTask = Schemas["CurrentTask"];
+    type Overview = Schemas["SystemOverview"];
+    type Trainer = Schemas["TrainerAtAGlance"];
+    type Row = Schemas["TaskRow"];
+    type Task = Schemas["TaskDetails"];
+    type TaskList = Schemas["TrainingList"];
+    type TaskStatus = Schemas["TaskStatus"];
+    type TaskEvent = Schemas["TaskEvent"];
+    type Attempt = Schemas["AttemptView"];
+    type Progress = Schemas["ProgressView"];
+    type TaskProgress = Schemas["TaskProgressView"];
+    type Metrics = Schemas["MetricsView"];
+    type Series = Schemas["SeriesView"];
+    type Cause = Schemas["Cause"];
+    type Checkpoint = Schemas["Checkpoint"];
+    type Artifact = Schemas["Artifact"];
+    type ArtifactList = Schemas["ArtifactList"];
+    type Reason = Schemas["ReasonCode"];
+    type Validation = Schemas["Validation"];
+    type Finding = Schemas["FindingView"];
+    type Failure = Schemas["Failure"];
+    type LogLine = Schemas["LogLine"];
+    type LogPage = Schemas["TaskLogPage"];
+    type LogLevel = Schemas["LogLevel"];
+    type Search = Schemas["SearchResult"];
+    type SearchHit = Schemas["SearchHit"];
+
+    /** A request for a training, as it is kept and shown; the service checks it. */
+    interface Request extends Omit<Partial<Schemas["StartBody"]>, "config" | "dataset"> {
+      config?: ToyConfig | null;
+      dataset?: Record<string, unknown> | null;
+    }
+    type ToyConfig = Record<string, unknown> & { toy?: Record<string, unknown> };
+
+    /** What can be asked for in an address. */
+    type Query = Record<string, string | number | null | undefined>;
+
+    /** A point of a metric in a stream. */
+    interface Point {
+      metric: string;
+      step: number | null;
+      epoch: number | null;
+      value: number | null;
+      timestamp: string;
+    }
+
+    /** What the messages of the streams say, by their type. */
+    interface Messages {
+      snapshot: Snapshot;
+      progress: TaskProgress;
+      metrics: { task_id: string; points: Point[] };
+      status: { task_id: string; status: TaskStatus; event: TaskEvent };
+      log: { logs: LogLine[]; next_offset: number };
+      partial: { line: LogLine };
+      dropped: unknown;
+      reset: unknown;
+      end: unknown;
+    }
+
+    /** What is done with messages, by their type. */
+    type Listeners = { [Type in keyof Messages]?: (data: Messages[Type], message: { timestamp: string }) => void };
+  }
+
+  /** Words that have a text in both languages. */
+  type WordKey = keyof typeof import("../../api/dashboard/js/i18n/en.js").words;
+
+  /** What an element can hold. */
+  type Child = Node | string | number | false | null | undefined | readonly Child[];
+
+  /** Attributes of an element; null, undefined and false leave one out, true sets it empty. */
+  type Attribute = string | number | boolean | null | undefined;
+
+  interface Properties {
+    on?: { [Type in keyof HTMLElementEventMap]?: (event: HTMLElementEventMap[Type]) => unknown };
+    data?: Record<string, string>;
+    [attribute: string]: Attribute | Properties["on"] | Properties["data"];
+  }
+
+  /** Something that was found in a request, and how bad it is. */
+  type SeverityFinding = API.Finding & { severity: "error" | "warning" };
+
+  interface HTMLCanvasElement {
+    sparkline?: import("../../api/dashboard/js/components/sparkline.js").Sparkline;
+  }
+}
+
