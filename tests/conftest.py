@@ -7,6 +7,7 @@ import pytest
 from hypothesis import settings
 
 from api.utils.clock import FakeClock
+from tests.faults import faults as faults  # noqa: PLC0414 - a fixture for all
 
 # Machines differ in speed and load: how long an example takes says nothing about what is tested.
 settings.register_profile("suite", deadline=None)

@@ -57,7 +57,7 @@ def test_every_status_of_the_service_has_a_word(group: str, names: type):
 
 def said_in_chinese() -> dict[str, str]:
     text = SOURCES["i18n/zh_said.js"] + SOURCES["i18n/zh_catalogue.js"]
-    return {code: said for code, _, said in re.findall(r"""^  (\w+): (["'])(.*)\2,$""", text, re.MULTILINE)}
+    return {code: said for code, _, said in re.findall(r"""^  (\w+):\s+(["'])(.*)\2,$""", text, re.MULTILINE)}
 
 
 def calls_of(name: str) -> Iterator[tuple[str, list[Any]]]:

@@ -43,10 +43,12 @@ export function tell(sentence, what) {
 const filled = (text, values) =>
   values ? text.replace(/\{(\w+)\}/g, (whole, name) => (values[name] == null ? whole : shown(values[name]))) : text;
 
-/** What stands in a sentence may be sentences. */
+/** What stands in a sentence may be sentences. @param {unknown} value @returns {string} */
 function shown(value) {
   if (Array.isArray(value)) return value.map(shown).join("；");
-  return typeof value === "object" ? tell(value.text, value) : String(value);
+  if (typeof value !== "object" || value === null) return String(value);
+  const sentence = /** @type {API.Reason & {text: string}} */ (value);
+  return tell(sentence.text, sentence);
 }
 
 /**

@@ -18,6 +18,7 @@ const HOLDERS = /** @type {const} */ (["held_by", "kept_for", "goes_to"]);
  * @property {string|null} name
  * @property {string} what
  * @property {string} detail
+ * @property {API.Reason|null} detail_code
  */
 
 /**

@@ -11,12 +11,14 @@ export const catalogue = {
   hint_torch_for_gpu: "在训练器的环境中安装为此 GPU 构建的 PyTorch",
   hint_driver_or_torch: "更新 NVIDIA 驱动，或安装用于较旧 CUDA 的 PyTorch",
   hint_open_files: "提高服务可打开的文件数上限（LimitNOFILE、ulimit -n）",
-  hint_expandable_segments: "从 `env` 的 PYTORCH_CUDA_ALLOC_CONF 中去掉 expandable_segments：此 PyTorch 或系统不能使用它",
+  hint_expandable_segments:
+    "从 `env` 的 PYTORCH_CUDA_ALLOC_CONF 中去掉 expandable_segments：此 PyTorch 或系统不能使用它",
   hint_wandb_key: "在 [monitoring] 中给出 wandb_api_key，或设置 enable_wandb = false",
   hint_compile_off: "设置 compile = false",
   hint_file_damaged: "文件已损坏或没有下载完整：请重新下载",
   hint_plain_weights: "该文件不是普通的权重文件：请使用它的 .safetensors 版本",
-  hint_unknown_wan: "ckpt_path 中是此训练器不认识的 Wan：请使用 2.1 的 T2V、I2V 或 FLF2V，或 2.2 的 T2V、I2V 或 TI2V-5B",
+  hint_unknown_wan:
+    "ckpt_path 中是此训练器不认识的 Wan：请使用 2.1 的 T2V、I2V 或 FLF2V，或 2.2 的 T2V、I2V 或 TI2V-5B",
   hint_other_model: "[model] 的某个路径是另一个模型或另一个版本的文件：请与训练器的文档对照",
   hint_incomplete_weights: "权重不完整，或属于另一个模型：下载其全部文件，或改正路径",
   hint_bf16_or_plain_fp8: "使用 bf16 文件，或不带 scale 的普通 fp8 文件",
@@ -30,7 +32,8 @@ export const catalogue = {
   hint_no_swap: "去掉 blocks_to_swap：此模型做不到",
   hint_swap_for_eval: "设置 disable_block_swap_for_eval = true（或去掉 blocks_to_swap）",
   hint_lr_or_no_release: "去掉 gradient_release，或在 [optimizer] 中设置 `lr`",
-  hint_dtype_name: "`{what}` 不是训练器的数据类型：请写 bfloat16、float16、float32、float8、float8_e4m3fn 或 float8_e5m2",
+  hint_dtype_name:
+    "`{what}` 不是训练器的数据类型：请写 bfloat16、float16、float32、float8、float8_e4m3fn 或 float8_e5m2",
   hint_key_at_top: "在数据集的顶层也设置 `{what}`：无论目录里怎么写，都会到那里查找",
   hint_unknown_argument: "从 [optimizer] 中去掉 `{what}`：那里的每个键都会成为参数，而此优化器不接受它",
   hint_optimizer_name: "改正 [optimizer].type：pytorch_optimizer 中没有 `{what}`，大小写有区别",

@@ -70,7 +70,8 @@ export const said = {
 
   // Why it failed.
   cuda_memory_detail: "显存不足：{line}",
-  cuda_memory_remedy: "降低 micro_batch_size_per_gpu 或分辨率，设置 activation_checkpointing = true，提高 blocks_to_swap，或用 pipeline_stages 使用更多 GPU；在 WSL2 下 blocks_to_swap 需要锁页内存，应降低它",
+  cuda_memory_remedy:
+    "降低 micro_batch_size_per_gpu 或分辨率，设置 activation_checkpointing = true，提高 blocks_to_swap，或用 pipeline_stages 使用更多 GPU；在 WSL2 下 blocks_to_swap 需要锁页内存，应降低它",
   shared_memory_detail: "机器的共享内存（/dev/shm）不足：{line}",
   shared_memory_remedy: "增大 /dev/shm（容器用 --shm-size 或 --ipc=host），或降低 map_num_proc",
   disk_full_detail: "磁盘已满：{line}",
@@ -90,11 +91,13 @@ export const said = {
   missing_file_detail: "找不到某个文件或模型：{line}",
   missing_file_remedy: "改正请求中的路径，或把文件放到该处；本服务的用户必须能读取它",
   nccl_timeout_detail: "各进程互相等待，直到超时：{line}",
-  nccl_timeout_remedy: "继续训练；若再次发生，设置 NCCL_P2P_DISABLE=1 与 NCCL_IB_DISABLE=1，或更大的 DEEPSPEED_TIMEOUT（分钟）",
+  nccl_timeout_remedy:
+    "继续训练；若再次发生，设置 NCCL_P2P_DISABLE=1 与 NCCL_IB_DISABLE=1，或更大的 DEEPSPEED_TIMEOUT（分钟）",
   killed_on_stop_detail: "被要求停止，以 {signal} 结束",
   killed_on_stop_remedy: "从最后一个检查点继续训练",
   killed_for_memory_detail: "它的一个进程被杀死（SIGKILL），而这里没有人要求：很可能是机器内存耗尽，内核选中了它",
-  killed_for_memory_remedy: "在 `dmesg` 中查看内核的说明；降低 blocks_to_swap、map_num_proc 或 caching_batch_size，减少同时运行的任务，或增加内存",
+  killed_for_memory_remedy:
+    "在 `dmesg` 中查看内核的说明；降低 blocks_to_swap、map_num_proc 或 caching_batch_size，减少同时运行的任务，或增加内存",
   killed_outside_detail: "被本服务以外的人以 {signal} 结束",
   killed_outside_remedy: "查明是谁结束的（关机、管理员、限额），然后从最后一个检查点继续训练",
   supervisor_ended_it_detail: "被自己的监管进程结束，而命令并非来自本服务：是信号，或文件 stop.json。",

@@ -4,7 +4,7 @@ import { table } from "../../components/table.js";
 import { time } from "../../components/time.js";
 import { fill, h } from "../../dom.js";
 import { gigabytes, UNKNOWN } from "../../format.js";
-import { t } from "../../i18n.js";
+import { t, tell } from "../../i18n.js";
 import { taskAddress } from "../../router.js";
 
 const SHOWN = 4;

@@ -5,7 +5,7 @@ import { prose } from "../../components/prose.js";
 import { segments } from "../../components/segments.js";
 import { note } from "../../components/status.js";
 import { fill, h, reconcile } from "../../dom.js";
-import { t, word } from "../../i18n.js";
+import { t, tell, word } from "../../i18n.js";
 import { icon } from "../../icons.js";
 import { machine } from "../../machine.js";
 import { recall, remember } from "../../settings.js";

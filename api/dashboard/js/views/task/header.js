@@ -9,7 +9,7 @@ import { setTime, time } from "../../components/time.js";
 import { waitingWords } from "../../components/waiting.js";
 import { fill, h, setText } from "../../dom.js";
 import { count, duration, figure, isKnown, percent, UNKNOWN, unit } from "../../format.js";
-import { t, word } from "../../i18n.js";
+import { t, tell, word } from "../../i18n.js";
 import { icon } from "../../icons.js";
 import { taskAddress } from "../../router.js";
 

@@ -91,7 +91,11 @@ export function timeline() {
                 "div",
                 { class: "grow" },
                 h("p", { class: "foreign" }, tell(event.message, event.message_code)),
-                h("p", { class: "faint tiny" }, [word("event", event.type), event.actor && word("actor", event.actor)].filter(Boolean).join(" · ")),
+                h(
+                  "p",
+                  { class: "faint tiny" },
+                  [word("event", event.type), event.actor && word("actor", event.actor)].filter(Boolean).join(" · "),
+                ),
               ),
             ),
           ),

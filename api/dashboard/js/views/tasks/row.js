@@ -9,7 +9,7 @@ import { setTime, time } from "../../components/time.js";
 import { waitingWords } from "../../components/waiting.js";
 import { fill, h, setText } from "../../dom.js";
 import { count, duration, figure, isKnown, seconds } from "../../format.js";
-import { t } from "../../i18n.js";
+import { t, tell } from "../../i18n.js";
 import { taskAddress } from "../../router.js";
 
 /** Seconds from its start to its end. @param {API.Row} task */
