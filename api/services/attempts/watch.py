@@ -1,6 +1,5 @@
 """Follows one attempt: its log, its event files, its checkpoints. What it knows survives a restart of the service."""
 
-import importlib
 import logging
 from collections import deque
 from dataclasses import asdict
@@ -246,8 +245,9 @@ class AttemptWatch:
             return False
         if self._events is None:
             # Loaded with the first run directory: with what it needs of tensorboard it takes 15 MB.
-            event_files = importlib.import_module("api.trainers.protocol.event_files")
-            self._events = event_files.EventFileTail(self.run_dir, self._positions)
+            from api.trainers.protocol.event_files import EventFileTail  # noqa: PLC0415
+
+            self._events = EventFileTail(self.run_dir, self._positions)
         points = self._events.read()
         for point in points:
             self._reader.take_point(point)

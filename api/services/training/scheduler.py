@@ -39,7 +39,8 @@ class Pass:
     """What one pass over the queue decided. Nobody can change it."""
 
     assignments: tuple[Assignment, ...] = ()
-    waiting: Mapping[str, Reason] = MappingProxyType({})  #: why each other task waits, by id
+    #: Why each other task waits, by id.
+    waiting: Mapping[str, Reason] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def plan_pass(queue: Sequence[TaskSummary], gpus: Sequence[GPUOffer], around: QueueCircumstances) -> Pass:
