@@ -26,7 +26,7 @@ from api.shell.protocol import HTTPProtocol, WebSocketProtocol, limit_send_buffe
 from api.shell.reply import NOSNIFF, ClientGone, Handshake, Headers, Reply
 from api.shell.unread_answers import PATIENCE_SECONDS, Connection, UnreadAnswers
 from api.shell.wsgi import FlaskBelow
-from api.utils.caller import has_caller_left
+from api.utils.caller import address_of_caller, has_caller_left
 from api.utils.clock import Clock
 from api.utils.documents import DocumentTable, ReadyDocument
 from api.utils.envelope import encode_answer
@@ -237,7 +237,7 @@ class Shell:
                 status,
                 time.perf_counter() - began,
                 request_id,
-                _client(scope),
+                address_of_caller(scope),
             )
         )
 
@@ -264,11 +264,6 @@ class Shell:
             await handshake.refuse(receive, ServiceError(), request_id)
         finally:
             self._note(scope, began, request_id, status, None)
-
-
-def _client(scope: Scope) -> str | None:
-    client = scope.get("client")
-    return None if client is None else str(client[0])
 
 
 async def _until_taken(scope: Scope) -> None:

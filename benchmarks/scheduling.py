@@ -87,12 +87,13 @@ class _Machine:
             "STORAGE_ROOT": str(folder),
             "MIN_FREE_DISK_MB": "0",
         }
-        self.runtime = Runtime(Config.from_env(environ=settings, dotenv_path=None), self.clock, FakeExecutor())
+        executor = FakeExecutor()
+        self.runtime = Runtime(Config.from_env(environ=settings, dotenv_path=None), self.clock, executor)
         self.runtime.prepare()
         self.gpus = self.runtime.services.gpus
         self.tasks = TaskStore(self.runtime.database)
         attempts = AttemptStore(self.runtime.database)
-        self.dispatcher = Dispatcher(self.tasks, attempts, self.gpus, {}, self.clock, "node", folder)
+        self.dispatcher = Dispatcher(self.tasks, attempts, self.gpus, {}, executor, self.clock, folder)
         assert isinstance(self.runtime.source, SimulatedSource)
         self._monitor = GPUMonitor(self.runtime.source, 5.0, self.clock, self.gpus.publish)
         self._held: list[str] = []

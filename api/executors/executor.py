@@ -3,12 +3,13 @@
 Absent, unknown and dead are three things: only an outcome, or the proof that nothing of an attempt lives, ends it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
+from api.models.log import LogPart, LogSpan, LogTime
 from api.models.task import ProcessIdentity
 from api.models.training import StopRung
 
@@ -107,9 +108,10 @@ class LivingAttempt:
     """An attempt of which something lives, by what the machine itself says."""
 
     ref: AttemptRef
-    gpu_uuids: tuple[str, ...]
+    gpu_uuids: tuple[str, ...]  #: what it was given, by its own record
     supervisor: ProcessIdentity | None
     members: tuple[ProcessIdentity, ...]  #: its processes, as far as they carry its marker
+    has_ended: bool = False  #: its outcome stands there already: what lives of it has nothing left to do
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,83 @@ class NodeState:
     state: str = "up"
     reason: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class LogCursor(Protocol):
+    """A place in a log that is read onward: to look for news costs little."""
+
+    offset: int  #: where the next byte is
+
+    def read(self, limit: int) -> tuple[int, bytes]:
+        """Up to `limit` bytes more, and where they begin: later when older ones are gone. Raises OSError."""
+        ...
+
+    def close(self) -> None:
+        """Lets go of what it holds open."""
+        ...
+
+
+class Log(Protocol):
+    """A log that may grow and lose its oldest bytes meanwhile; an offset names the same byte for ever.
+
+    One that is not there is empty. Every call may raise OSError.
+    """
+
+    @property
+    def directory(self) -> Path:
+        """What changes on the disk whenever the log does."""
+        ...
+
+    def first(self) -> int:
+        """The first byte that is still there."""
+        ...
+
+    def end(self) -> int:
+        """The offset behind the last byte."""
+        ...
+
+    def span(self) -> LogSpan:
+        """How much there is."""
+        ...
+
+    def read(self, offset: int, limit: int) -> tuple[int, bytes]:
+        """Up to `limit` bytes from `offset`, and where they begin: later when older ones are gone."""
+        ...
+
+    def follow(self, offset: int) -> LogCursor:
+        """A place in it that is read onward."""
+        ...
+
+    def open_parts(self) -> tuple[int, tuple[LogPart, ...]]:
+        """All of it as it is now, open, so that nothing can go meanwhile, and the offset of its first byte.
+
+        Raises FileNotFoundError when the oldest went just now.
+        """
+        ...
+
+    def times_between(self, offset: int, end: int) -> Sequence[LogTime]:
+        """The times of these bytes: the last one at or before `offset`, and those up to `end`, ascending."""
+        ...
+
+    def newlines_before(self, offset: int) -> int:
+        """The newlines before this byte since the log began; before the first that is there for one that is gone."""
+        ...
+
+    def offset_at(self, at: float) -> int:
+        """The first byte that came at or after this time (Unix seconds); the end when none has."""
+        ...
+
+
+class LogSink(Protocol):
+    """Where a log is written."""
+
+    def write(self, data: bytes) -> None:
+        """Appends; what the disk does not take is dropped and counted."""
+        ...
+
+    def close(self) -> None:
+        """Lets go of the files."""
+        ...
 
 
 class Executor(Protocol):
@@ -151,6 +230,24 @@ class Executor(Protocol):
 
     def living(self, root: Path, locate: Callable[[str], Path | None]) -> Sequence[LivingAttempt]:
         """All that lives in directories below `root`, whoever knows of it. `locate` says where a uid's would be."""
+        ...
+
+    def used_gpus(self, ref: AttemptRef) -> Collection[str] | None:
+        """The UUIDs of the GPUs on which its processes are at work, whatever it was given; None when that cannot be
+        told.
+        """
+        ...
+
+    def free_port(self, node: str, held: Collection[int]) -> int:
+        """A port for a trainer's master on this machine: nobody listens there now, and `held` are left out."""
+        ...
+
+    def lost_bytes(self, ref: AttemptRef) -> int | None:
+        """What of its output is in no log, by the word of the supervisor that runs; None while it has not told."""
+        ...
+
+    def open_log(self, log_directory: Path) -> Log:
+        """The log of a task, over all its attempts."""
         ...
 
     def read_log(self, ref: AttemptRef, offset: int, limit: int) -> tuple[int, bytes]:

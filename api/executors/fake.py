@@ -1,12 +1,13 @@
 """An executor that runs nothing: tests say what happens to each attempt, and read what was asked for."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from api.executors.executor import (
     AttemptRef,
     LivingAttempt,
+    Log,
     NodeState,
     Observation,
     Outcome,
@@ -14,6 +15,8 @@ from api.executors.executor import (
     StopOrder,
     Submission,
 )
+from api.executors.memory_log import MemoryLog
+from api.executors.ports import FIRST_PORT, LAST_PORT
 from api.models.task import ProcessIdentity
 from api.models.training import StopRung
 
@@ -60,7 +63,11 @@ class FakeExecutor:
         self.refusal: OSError | None = None  #: raised by submit and stop while it is set
         self._node = node
         self._observations: dict[str, Observation] = {}
-        self._logs: dict[Path, bytes] = {}
+        self._logs: dict[Path, MemoryLog] = {}
+        self._kept_logs: dict[Path, Log] = {}
+        self._taken_ports: frozenset[int] = frozenset()
+        self._used_gpus: dict[str, frozenset[str]] = {}
+        self._lost_bytes: dict[str, int] = {}
         self._living: tuple[LivingAttempt, ...] = ()
         self._survivors: dict[str, tuple[int, ...]] = {}
 
@@ -90,11 +97,27 @@ class FakeExecutor:
 
     def prints(self, log_directory: Path, content: bytes) -> None:
         """Output arrives in a task's log."""
-        self._logs[log_directory] = self._logs.get(log_directory, b"") + content
+        self._log(log_directory).add(content)
 
     def printed(self, log_directory: Path) -> bytes:
         """All that a task's attempts have printed."""
-        return self._logs.get(log_directory, b"")
+        return self.open_log(log_directory).read(0, 2**40)[1]
+
+    def keeps(self, log: Log) -> None:
+        """This is the log of the task whose directory it names, instead of what is printed."""
+        self._kept_logs[log.directory] = log
+
+    def loses(self, uid: str, count: int) -> None:
+        """So many bytes of the attempt's output are in no log."""
+        self._lost_bytes[uid] = count
+
+    def is_at_work_on(self, uid: str, *gpu_uuids: str) -> None:
+        """The attempt's processes use these GPUs, whatever it was given."""
+        self._used_gpus[uid] = frozenset(gpu_uuids)
+
+    def hears_on(self, *ports: int) -> None:
+        """Somebody listens on these ports."""
+        self._taken_ports = frozenset(ports)
 
     def leaves_behind(self, uid: str, *pids: int) -> None:
         """These processes still carry the attempt's marker."""
@@ -130,8 +153,27 @@ class FakeExecutor:
     def living(self, root: Path, locate: Callable[[str], Path | None]) -> Sequence[LivingAttempt]:
         return self._living
 
+    def used_gpus(self, ref: AttemptRef) -> Collection[str] | None:
+        if ref.uid in self._used_gpus:
+            return self._used_gpus[ref.uid]
+        given = [each.gpu_uuids for each in self.submissions if each.ref.uid == ref.uid]
+        runs = self._observe(ref.uid).phase in (Phase.RUNNING, Phase.STOPPING)
+        return frozenset(given[-1]) if given and runs else frozenset()
+
+    def free_port(self, node: str, held: Collection[int]) -> int:
+        return next(port for port in range(FIRST_PORT, LAST_PORT + 1) if port not in {*held, *self._taken_ports})
+
+    def lost_bytes(self, ref: AttemptRef) -> int | None:
+        return self._lost_bytes.get(ref.uid)
+
+    def open_log(self, log_directory: Path) -> Log:
+        return self._kept_logs.get(log_directory) or self._log(log_directory)
+
     def read_log(self, ref: AttemptRef, offset: int, limit: int) -> tuple[int, bytes]:
-        return offset, self._logs.get(ref.log_directory, b"")[offset : offset + limit]
+        return self.open_log(ref.log_directory).read(offset, limit)
+
+    def _log(self, directory: Path) -> MemoryLog:
+        return self._logs.setdefault(directory, MemoryLog(directory))
 
     def _observe(self, uid: str) -> Observation:
         return self._observations.get(uid) or Observation(Phase.ABSENT, self._node, reason="it was never started")

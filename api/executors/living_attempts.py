@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from api.executors.attempt.ended import has_outcome
 from api.executors.executor import AttemptRef, LivingAttempt
 from api.executors.process_survey import Survey
 from api.executors.records import Described, parse_spec
@@ -35,7 +36,7 @@ def _living(
     directory: Path, described: Described, supervisor: ProcessIdentity | None, members: tuple[ProcessIdentity, ...]
 ) -> LivingAttempt:
     ref = AttemptRef(described.uid, directory, Path(described.log_directory))
-    return LivingAttempt(ref, described.gpu_uuids, supervisor, members)
+    return LivingAttempt(ref, described.gpu_uuids, supervisor, members, has_outcome(str(directory)))
 
 
 def _read_spec(directory: Path) -> Described | None:

@@ -9,12 +9,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from api.executors import supervisor
+from api.executors.attempt.directory import AttemptDirectory
 from api.executors.attempt.ended import has_ended, has_outcome
 from api.executors.attempt.files import write_json
 from api.executors.attempt.orders import Order
@@ -25,7 +26,6 @@ from api.executors.executor import (
     LivingAttempt,
     NodeState,
     Observation,
-    Outcome,
     Phase,
     StopOrder,
     Submission,
@@ -36,12 +36,14 @@ from api.executors.leftovers import list_leftovers
 from api.executors.living_attempts import list_living
 from api.executors.log_files import LogFiles
 from api.executors.place import Place, is_held_open, is_locked
+from api.executors.ports import pick_port
 from api.executors.process_survey import Survey, supervises, survey
-from api.executors.records import Runner, damaged_outcome, parse_lock, parse_outcome, parse_runner
+from api.executors.record_files import read_lost_bytes, read_outcome
+from api.executors.records import Runner, parse_lock, parse_runner
 from api.executors.spec import describe
 from api.executors.stop_orders import give_order
 from api.models.task import ProcessIdentity
-from api.utils.foreign_files import ForeignFile, make_directory, open_own, read, read_with_status, status_of
+from api.utils.foreign_files import TROUBLE, make_directory, open_own, read, status_of
 
 logger = logging.getLogger(__name__)
 
@@ -54,10 +56,7 @@ _REMEMBERED_OUTCOMES = 4096
 _LOCK_HELD = 3  # the supervisor's exit code when another one has the attempt
 
 #: What keeps a directory from being looked into; anything else says something about its files.
-_BLINDING = frozenset(
-    {errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN}
-    | {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
-)
+_BLINDING = TROUBLE | {errno.EACCES, errno.EPERM}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ class LocalExecutor:
 
     `env` is the environment of the supervisors themselves. They need none, unless their Python needs LD_LIBRARY_PATH.
     One without a sign of life for `frozen_seconds` is ended, and so replaced by the next. Attempts get a control group
-    each, where that is permitted and wanted.
+    each, where that is permitted and wanted. `pids_by_gpu` says who is at work on each GPU, by the driver's word.
     """
 
     def __init__(
@@ -87,6 +86,7 @@ class LocalExecutor:
         env: Mapping[str, str] | None = None,
         frozen_seconds: float = FROZEN_SECONDS,
         use_cgroups: bool = True,
+        pids_by_gpu: Callable[[], Mapping[str, Collection[int]] | None] = lambda: None,
     ) -> None:
         self._python = python
         self._node = node or socket.gethostname()
@@ -94,6 +94,7 @@ class LocalExecutor:
         self._place = Place.here(self._node)
         self._frozen_seconds = frozen_seconds
         self._use_cgroups = use_cgroups
+        self._pids_by_gpu = pids_by_gpu
         self._submitting = threading.Lock()
         self._lock = threading.Lock()  # of what follows
         self._started: dict[Path, _Started] = {}
@@ -304,10 +305,14 @@ class LocalExecutor:
             # Its trainer can spoil the record and the lock with it; the kernel's list of processes it cannot.
             if (found := look().supervisors.get(directory.absolute())) is not None and _runs(found, directory):
                 return None
-            outcome = _read_outcome(str(directory / "exit.json"))
+            outcome = read_outcome(str(directory / "exit.json"))
         except OSError as error:
             _check_absent(error)
             return None
+        # What its supervisor could not remove from a disk in trouble; secrets may be among it.
+        left = AttemptDirectory(str(directory))
+        left.remove_secrets()
+        left.remove_leftovers()
         observation = Observation(
             Phase.ENDED,
             self._node,
@@ -352,6 +357,22 @@ class LocalExecutor:
 
     # Looking closer
 
+    def used_gpus(self, ref: AttemptRef) -> Collection[str] | None:
+        at_work = self._pids_by_gpu()
+        if at_work is None:
+            return None
+        own = set(self.survivors(ref))
+        return frozenset(uuid for uuid, pids in at_work.items() if not own.isdisjoint(pids))
+
+    def free_port(self, node: str, held: Collection[int]) -> int:
+        return pick_port(held)
+
+    def lost_bytes(self, ref: AttemptRef) -> int | None:
+        return read_lost_bytes(str(ref.directory / "runner.json"))
+
+    def open_log(self, log_directory: Path) -> LogFiles:
+        return LogFiles(log_directory)
+
     def read_log(self, ref: AttemptRef, offset: int, limit: int) -> tuple[int, bytes]:
         """Raises OSError."""
         return LogFiles(ref.log_directory).read(offset, limit)
@@ -369,15 +390,6 @@ def _check_absent(error: OSError) -> None:
     """Raises the error again where it does not say that a file is not there."""
     if error.errno in _BLINDING:
         raise error
-
-
-def _read_outcome(path: str) -> Outcome:
-    """Raises OSError."""
-    try:
-        content, status = read_with_status(path)
-        return parse_outcome(content, status.st_mtime) or damaged_outcome(status.st_mtime)
-    except ForeignFile:
-        return damaged_outcome(status_of(path).st_mtime)
 
 
 def _runs(supervisor: ProcessIdentity, directory: Path) -> bool:

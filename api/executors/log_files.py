@@ -4,40 +4,19 @@ import os
 import time
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from api.executors.attempt.segments import LOG_LEVELS, TIME_RECORD, read_log, segment_starts
+from api.models.log import LogPart, LogSpan, LogTime
 from api.utils.foreign_files import open_plain
 
 _ATTEMPTS = 3  # to read while the oldest segments are being removed
-
-__all__ = ["LOG_LEVELS", "LogCursor", "LogFiles", "LogSpan", "LogTime"]
 
 #: Since its last change, after which a listing of a directory can be relied on until the next one shows.
 SETTLED_NANOSECONDS = 2 * 10**9
 
 _BLOCK = 256 * 1024  # bytes in which newlines are counted at a time
-
-
-@dataclass(frozen=True, slots=True)
-class LogTime:
-    """At `at` (Unix seconds) the byte at `offset` came, with `newlines` newlines before it since the log began."""
-
-    offset: int
-    newlines: int
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class LogSpan:
-    """What there is of a log: bytes and lines since it began, and how much of that is gone."""
-
-    first: int  #: the first byte that is still there
-    end: int  #: behind the last byte
-    lines_before: int  #: newlines before `first`
-    newlines: int  #: before `end`
 
 
 class LogFiles:
@@ -91,6 +70,33 @@ class LogFiles:
             except FileNotFoundError:
                 continue
         return offset, b""
+
+    def follow(self, offset: int) -> "LogFilesCursor":
+        """A place in it that is read onward."""
+        return LogFilesCursor(self, offset)
+
+    def open_parts(self) -> tuple[int, tuple[LogPart, ...]]:
+        """Its segments as they are now, all open, so that none can go meanwhile, and the offset of their first byte.
+
+        Raises OSError: FileNotFoundError when the oldest went just now.
+        """
+        starts = self.starts()
+        descriptors: list[int] = []
+        try:
+            descriptors.extend(open_plain(self.path(start), LOG_LEVELS) for start in starts)
+            # A segment counts up to where the next one begins, as for every reader.
+            ends = [*starts, 2**63][1:]
+            sizes = [os.fstat(descriptor).st_size for descriptor in descriptors]
+        except OSError:
+            for descriptor in descriptors:
+                with suppress(OSError):
+                    os.close(descriptor)
+            raise
+        parts = tuple(
+            LogPart(descriptor, min(size, end - start))
+            for descriptor, size, start, end in zip(descriptors, sizes, starts, ends, strict=True)
+        )
+        return (starts[0] if starts else 0), parts
 
     # -- times -----------------------------------------------------------------------------------------------------
 
@@ -214,7 +220,7 @@ class _Times(Sequence[LogTime]):
             yield LogTime(*fields)
 
 
-class LogCursor:
+class LogFilesCursor:
     """Reads a log onward, and holds its present segment open: to look for news costs no listing of the directory."""
 
     def __init__(self, files: LogFiles, offset: int) -> None:

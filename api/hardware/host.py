@@ -120,6 +120,14 @@ def has_own_pid_namespace() -> bool:
         return False
 
 
+def pid_namespace() -> int:
+    """What tells the pids of this service from those of other containers; 0 when the kernel does not say."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return 0
+
+
 def process_identity(pid: int) -> ProcessIdentity | None:
     """The running process with this pid; None when there is none, or only its remains (a zombie)."""
     try:

@@ -6,9 +6,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from api.errors import TaskNotFound
 from api.live.delivery import Frames
-from api.utils.ids import SAFE_ID
+from api.utils.ids import check_task_id
 
 
 class Transport(StrEnum):
@@ -60,9 +59,8 @@ class MatchedRoute:
     def open(self, query: str, last_event_id: str | None) -> AbstractAsyncContextManager[Frames]:
         """Raises what is wrong with the request, at the latest on entering."""
         task_id = self.arguments.get("task_id")
-        if task_id is not None and not SAFE_ID.fullmatch(task_id):
-            # No task was ever given such an id, and nothing below needs to know it.
-            raise TaskNotFound
+        if task_id is not None:
+            check_task_id(task_id)
         return self.route.open(Asked(self.arguments, query, last_event_id))
 
 

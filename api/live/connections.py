@@ -12,6 +12,7 @@ from api.live.delivery import FAREWELL_SECONDS
 from api.live.sse import send_events
 from api.live.subscription import TooSlow
 from api.live.websocket import send_texts
+from api.utils.caller import address_of_caller
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class LiveServing:
         """Answers with a stream. Raises what is wrong with the request before anything is sent."""
         self._broker.require_open()
         last_id = next((value for name, value in scope["headers"] if name == b"last-event-id"), b"")
-        with self._admission.admit(_client(scope)):
+        with self._admission.admit(address_of_caller(scope)):
             try:
                 async with found.open(_query(scope), last_id.decode("latin-1")[:_LONGEST_ID] or None) as frames:
                     await send_events(frames, receive, send, is_head=scope["method"] == "HEAD")
@@ -53,7 +54,7 @@ class LiveServing:
     async def send_texts(self, found: MatchedRoute, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves a WebSocket. Raises what is wrong with the request before the client is let in."""
         self._broker.require_open()
-        with self._admission.admit(_client(scope)):
+        with self._admission.admit(address_of_caller(scope)):
             try:
                 async with found.open(_query(scope), None) as frames:
                     await send_texts(frames, scope, receive, send)
@@ -62,7 +63,7 @@ class LiveServing:
                 self._cut(scope)
 
     def _cut(self, scope: Scope) -> None:
-        logger.info("subscriber dropped: it has stopped reading", extra={"client": _client(scope)})
+        logger.info("subscriber dropped: it has stopped reading", extra={"client": address_of_caller(scope)})
         connection = scope.get("extensions", {}).get("connection")
         if connection is not None:
             # What was said last may still be on its way.
@@ -72,8 +73,3 @@ class LiveServing:
 def _query(scope: Scope) -> str:
     query: bytes = scope["query_string"]
     return query.decode("latin-1")
-
-
-def _client(scope: Scope) -> str | None:
-    client = scope.get("client")
-    return None if client is None else str(client[0])

@@ -18,7 +18,7 @@ from redis.retry import Retry
 from api.live.broker import Broker
 from api.models.live import Message, MessageType, Topic
 from api.models.training import TaskStatus
-from api.utils.ids import SAFE_ID
+from api.utils.ids import is_safe_id
 from api.utils.periodic import PeriodicThread
 
 logger = logging.getLogger(__name__)
@@ -215,7 +215,7 @@ def _decode(packet: bytes) -> tuple[str, Message | None]:
     type_, task_id, content = MessageType(found["type"]), found["task_id"], found["message"]
     if type_ not in CARRIED or content["type"] != type_ or not isinstance(content["data"], dict):
         raise ValueError("not carried")
-    if task_id is not None and not SAFE_ID.fullmatch(task_id):
+    if task_id is not None and not is_safe_id(task_id):
         raise ValueError("no task")
     return sender, Message(
         Topic(found["topic"]),

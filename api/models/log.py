@@ -25,6 +25,33 @@ class LogLevel(StrEnum):
         return next((level for level in cls if level.value == word), None)
 
 
+@dataclass(frozen=True, slots=True)
+class LogTime:
+    """At `at` (Unix seconds) the byte at `offset` came, with `newlines` newlines before it since the log began."""
+
+    offset: int
+    newlines: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class LogSpan:
+    """What there is of a log: bytes and lines since it began, and how much of that is gone."""
+
+    first: int  #: the first byte that is still there
+    end: int  #: behind the last byte
+    lines_before: int  #: newlines before `first`
+    newlines: int  #: before `end`
+
+
+@dataclass(frozen=True, slots=True)
+class LogPart:
+    """An open file of which the first `size` bytes count; the one who takes it closes it."""
+
+    descriptor: int
+    size: int
+
+
 class LogType(StrEnum):
     """What a line is about."""
 

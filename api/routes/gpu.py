@@ -22,9 +22,10 @@ from api.routes.schemas.common import (
     TaskListAnswer,
     TaskProgress,
 )
+from api.utils.base_path import BASE_PATH
 from api.utils.responses import answer
 
-gpu = APIBlueprint("gpu", __name__, url_prefix="/api/v1/gpu", tag="GPUs")
+gpu = APIBlueprint("gpu", __name__, url_prefix=f"{BASE_PATH}/gpu", tag="GPUs")
 
 
 @gpu.get("/status")
@@ -100,7 +101,7 @@ def register_task(json_data: RegisterTask) -> Response:
     ends. `Idempotency-Key` makes a retry safe.
     """
     task = services().gpus.register_task(**dict(json_data))
-    return answer(task, 201, "registered", {"Location": f"/api/v1/gpu/tasks/{task.task_id}"})
+    return answer(task, 201, "registered", {"Location": f"{BASE_PATH}/gpu/tasks/{task.task_id}"})
 
 
 @gpu.get("/tasks/<task_id>")

@@ -16,9 +16,10 @@ from api.routes.schemas.logs import (
     SearchQuery,
 )
 from api.services.logs.source import LogSource
+from api.utils.base_path import BASE_PATH
 from api.utils.responses import answer, answer_file
 
-logs = APIBlueprint("logs", __name__, url_prefix="/api/v1", tag="Logs")
+logs = APIBlueprint("logs", __name__, url_prefix=BASE_PATH, tag="Logs")
 
 
 @logs.get("/training/<task_id>/logs")

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from api.utils.base_path import BASE_PATH
+
 _GPU: dict[str, Any] = {"messages": {"snapshot": "GPUStatusAnswer.data", "closing": "{reason}"}}
 
 _EVENTS: dict[str, Any] = {
@@ -61,12 +63,12 @@ _SOCKET = {"transport": "websocket"}
 #: By path. `end` and `closing` are Server-Sent Events of that name; all others have none. An id is taken as
 #: Last-Event-ID; a WebSocket has it as a field of the message.
 STREAMS: dict[str, dict[str, Any]] = {
-    "/api/v1/gpu/stream": {**_SSE, **_GPU},
-    "/api/v1/ws/gpu": {**_SOCKET, **_GPU},
-    "/api/v1/events/stream": {**_SSE, **_EVENTS},
-    "/api/v1/ws/events": {**_SOCKET, **_EVENTS},
-    "/api/v1/training/{task_id}/events/stream": {**_SSE, **_TASK},
-    "/api/v1/ws/training/{task_id}": {**_SOCKET, **_TASK},
-    "/api/v1/training/{task_id}/logs/stream": {**_SSE, **_LOG, "messages": {**_LOG["messages"], **_END}},
-    "/api/v1/system/logs/stream": {**_SSE, **_LOG},
+    f"{BASE_PATH}/gpu/stream": {**_SSE, **_GPU},
+    f"{BASE_PATH}/ws/gpu": {**_SOCKET, **_GPU},
+    f"{BASE_PATH}/events/stream": {**_SSE, **_EVENTS},
+    f"{BASE_PATH}/ws/events": {**_SOCKET, **_EVENTS},
+    f"{BASE_PATH}/training/{{task_id}}/events/stream": {**_SSE, **_TASK},
+    f"{BASE_PATH}/ws/training/{{task_id}}": {**_SOCKET, **_TASK},
+    f"{BASE_PATH}/training/{{task_id}}/logs/stream": {**_SSE, **_LOG, "messages": {**_LOG["messages"], **_END}},
+    f"{BASE_PATH}/system/logs/stream": {**_SSE, **_LOG},
 }

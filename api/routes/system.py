@@ -8,6 +8,7 @@ from flask import Response, request
 from api.routes.context import answer_document, services
 from api.routes.optional_body import body_is_optional
 from api.routes.schemas.common import StopStray, StrayAnswer, StrayListAnswer, SystemOverviewAnswer
+from api.utils.base_path import BASE_PATH
 from api.utils.responses import answer
 
 system = APIBlueprint("system", __name__, tag="System")
@@ -17,7 +18,7 @@ _METRICS: dict[int | str, dict[str, str | dict[str, dict[str, Any]]]] = {
 }
 
 
-@system.get("/api/v1/system/overview")
+@system.get(f"{BASE_PATH}/system/overview")
 @system.output(SystemOverviewAnswer)
 def get_overview() -> Response:
     """The machine, its GPUs and tasks at a glance
@@ -27,7 +28,7 @@ def get_overview() -> Response:
     return answer(services().system.get_overview())
 
 
-@system.get("/api/v1/system/strays")
+@system.get(f"{BASE_PATH}/system/strays")
 @system.output(StrayListAnswer)
 @system.doc(responses=[503])
 def list_strays() -> Response:
@@ -39,7 +40,7 @@ def list_strays() -> Response:
     return answer({"strays": services().strays.list()})
 
 
-@system.post("/api/v1/system/strays/<attempt_uid>/stop")
+@system.post(f"{BASE_PATH}/system/strays/<attempt_uid>/stop")
 @system.input(StopStray)
 @system.output(StrayAnswer, status_code=202)
 @system.doc(responses=[400, 404, 415, 503])
@@ -52,7 +53,7 @@ def stop_stray(attempt_uid: str, json_data: StopStray) -> Response:
     return answer(services().strays.stop(attempt_uid, json_data.force), 202, "stopping")
 
 
-@system.get("/api/v1/metrics")
+@system.get(f"{BASE_PATH}/metrics")
 @system.doc(responses=_METRICS)
 def get_metrics() -> Response:
     """Metrics for Prometheus

@@ -34,10 +34,11 @@ from api.routes.schemas.training import (
 )
 from api.routes.training_request import StartBody, read_start
 from api.services.training.artifacts import newest_first
+from api.utils.base_path import BASE_PATH
 from api.utils.pagination import paginate
 from api.utils.responses import answer, answer_file
 
-training = APIBlueprint("training", __name__, url_prefix="/api/v1/training", tag="Training")
+training = APIBlueprint("training", __name__, url_prefix=f"{BASE_PATH}/training", tag="Training")
 
 #: A stop's 200 looks as its 202 does.
 _STOPPED: dict[int, str] = {
@@ -86,7 +87,7 @@ def start(json_data: StartBody) -> Response:
 
 
 def _created(task: Any) -> Response:
-    return answer(task, 201, "created", {"Location": f"/api/v1/training/{task.task_id}"})
+    return answer(task, 201, "created", {"Location": f"{BASE_PATH}/training/{task.task_id}"})
 
 
 @training.get("/list")
@@ -137,7 +138,7 @@ def stop_task(task_id: str, json_data: StopTraining, query_data: StopQuery) -> R
 def _stop(task_id: str, how: StopTraining, wait: float) -> Response:
     task = services().training.stop(task_id, how.force, how.timeout_seconds, ACTOR, wait)
     status = 200 if task.status.is_finished else 202
-    return answer(task, status, str(task.status), {"Location": f"/api/v1/training/{task_id}"})
+    return answer(task, status, str(task.status), {"Location": f"{BASE_PATH}/training/{task_id}"})
 
 
 @training.post("/resume/<task_id>")
@@ -154,7 +155,7 @@ def resume(task_id: str, json_data: ResumeTraining) -> Response:
     service = services().training
     options = ResumeOptions(json_data.checkpoint, json_data.reset_dataloader, json_data.reset_optimizer)
     task = service.resume(task_id, options, json_data.changes, ACTOR)
-    return answer(task, 202, "queued", {"Location": f"/api/v1/training/{task_id}"})
+    return answer(task, 202, "queued", {"Location": f"{BASE_PATH}/training/{task_id}"})
 
 
 @training.post("/<task_id>/save")
@@ -167,7 +168,7 @@ def save(task_id: str) -> Response:
     409 `not_training` while it loads or caches, and when it does not run. It takes no body.
     """
     task = services().saving.save(task_id, ACTOR)
-    return answer(task, 202, "asked", {"Location": f"/api/v1/training/{task_id}/checkpoints"})
+    return answer(task, 202, "asked", {"Location": f"{BASE_PATH}/training/{task_id}/checkpoints"})
 
 
 @training.post("/restart/<task_id>")

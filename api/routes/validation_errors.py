@@ -1,6 +1,5 @@
 """What pydantic found wrong with a request, as mistakes in plain words."""
 
-import difflib
 import re
 from collections.abc import Iterator, Sequence
 from typing import get_args, get_origin
@@ -12,6 +11,7 @@ from api.errors import Mistake
 from api.routes.schemas.common import Strict
 from api.utils.bounds import MAX_MISTAKES, capped
 from api.utils.pagination import CURSOR
+from api.utils.suggestions import nearest
 
 #: Characters of a name that an answer repeats.
 LONGEST_NAME = 200
@@ -136,8 +136,8 @@ def _pointer_part(part: int | str) -> str:
 
 
 def _unknown_field(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name[:100], known, n=1)
-    return f'unknown field; did you mean "{close[0]}"?' if close else f"unknown field; known are: {', '.join(known)}"
+    close = nearest(name, known)
+    return f'unknown field; did you mean "{close}"?' if close else f"unknown field; known are: {', '.join(known)}"
 
 
 def _requests(model: type[Strict]) -> Iterator[type[Strict]]:

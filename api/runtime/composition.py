@@ -11,7 +11,10 @@ from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, genera
 
 from api import __version__
 from api.config import LOOPBACK_NAMES, Config, ConfigError
+from api.executors.attempt.log import LogWriter
 from api.executors.executor import Executor
+from api.executors.log_files import LogFiles
+from api.executors.spec import LOG_SEGMENT_BYTES
 from api.hardware import host
 from api.hardware.auto import AutoSource
 from api.hardware.boards import parse_boards
@@ -64,7 +67,7 @@ class Runtime:
         self._node = _name_node(root, config.node_name)
         node = self._node.name
         http_metrics = HTTPMetrics()
-        self.server_log = ServerLog(root / "server-log", config.server_log_max_bytes, config.logs_json)
+        self.server_log = _open_server_log(root / "server-log", config)
         self.access_log = AccessLog(http_metrics, config.log_level, config.logs_json, copy=self.server_log.write)
         url = config.database_url or sqlite_url(root / "database.sqlite")
         self.database = Database(url, root, config.database_pool_size)
@@ -99,7 +102,7 @@ class Runtime:
             events=events,
         )
         self.training_loop = training.loop
-        logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source)
+        logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source, training.executor)
         self.live = Live(config, self.database, desk, training.service, logs, lambda: training.loop.is_here, clock)
         registry.register(self.live)
         gpus.subscribe(self.live.publish_snapshot)
@@ -196,6 +199,12 @@ def allowed_names(config: Config) -> Iterable[str]:
         own = host.own_addresses() | {config.host.lower()}
         names.update(f"[{name}]" if ":" in name and not name.startswith("[") else name for name in own)
     return names
+
+
+def _open_server_log(directory: Path, config: Config) -> ServerLog:
+    """The server's own log has the form of a task's, and so the same readers."""
+    sink = LogWriter(str(directory), config.server_log_max_bytes, LOG_SEGMENT_BYTES)
+    return ServerLog(LogFiles(directory), sink, config.logs_json)
 
 
 def _create_registry(http_metrics: HTTPMetrics, tasks: TaskStore, clock: Clock) -> CollectorRegistry:

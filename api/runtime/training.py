@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from api.config import Config, cache_roots, child_environment
 from api.executors.executor import Executor
 from api.executors.local import LocalExecutor
+from api.hardware import host
 from api.services.attempts.checks import AttemptChecks
 from api.services.attempts.ending import AttemptEnding
 from api.services.attempts.hangs import HangLimits
@@ -17,8 +18,9 @@ from api.services.attempts.strays import Strays
 from api.services.attempts.unwatched_attempts import UnwatchedAttempts
 from api.services.attempts.updates import TrainingNews
 from api.services.gpus.events import GPUEvents
-from api.services.gpus.offers import name_gpus
+from api.services.gpus.offers import list_pids, name_gpus
 from api.services.gpus.service import GPUService
+from api.services.logs.lost_output import LostOutput
 from api.services.server_identity import ServerIdentity
 from api.services.training.checkpoint_saving import CheckpointSaving
 from api.services.training.dispatcher import Dispatcher
@@ -47,6 +49,7 @@ class TrainingParts:
     loop: TrainingLoop
     strays: Strays
     trainers: Mapping[str, Trainer]
+    executor: Executor
 
 
 def build_training(
@@ -76,7 +79,9 @@ def build_training(
     trainers = {trainer.name: trainer for trainer in known}
     environment = child_environment()
     own = {name: environment[name] for name in ("LD_LIBRARY_PATH",) if name in environment}
-    executor = executor or LocalExecutor(sys.executable, node, own)
+    executor = executor or LocalExecutor(
+        sys.executable, node, own, pids_by_gpu=lambda: list_pids(gpus.state, host.has_own_pid_namespace())
+    )
     starter = AttemptStarter(
         executor, root, environment, config.log_max_bytes, lambda uuids: name_gpus(gpus.state, uuids)
     )
@@ -103,8 +108,8 @@ def build_training(
         attempts,
         gpus,
         trainers,
+        executor,
         clock,
-        node,
         root,
         max_concurrent=config.max_concurrent_tasks,
         min_free_mb=config.min_free_disk_mb,
@@ -115,10 +120,21 @@ def build_training(
     loop = TrainingLoop(reconciler, dispatcher, found, unwatched, attempts.has_work, watching, leading, lock)
     checker = RequestChecker(trainers, gpus, attempts, root, config.min_free_disk_mb, cache_roots(config, environment))
     service = TrainingService(
-        tasks, attempts, checker, dispatcher, reconciler, trainers, gpus, clock, root, loop.wake, wishes
+        tasks,
+        attempts,
+        checker,
+        dispatcher,
+        reconciler,
+        trainers,
+        gpus,
+        clock,
+        root,
+        loop.wake,
+        wishes,
+        LostOutput(executor, root),
     )
     saving = CheckpointSaving(service, tasks, attempts, trainers, clock)
-    return TrainingParts(service, saving, loop, found, trainers)
+    return TrainingParts(service, saving, loop, found, trainers, executor)
 
 
 def _build_leaderships(

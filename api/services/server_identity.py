@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.executors.attempt.processes import is_alive, read_stat
-from api.executors.place import Place
+from api.hardware import host
+from api.models.task import ProcessIdentity
+from api.utils.clock import read_boot_id
 
 _LOCKED = "locked"
 
@@ -17,7 +18,9 @@ _LOCKED = "locked"
 class ServerIdentity:
     """One process of one server: no other one, before or after it, has the same."""
 
-    place: Place
+    node: str
+    boot_id: str
+    pid_namespace: int
     root: str  #: stands for its STORAGE_ROOT
     pid: int
     start: int
@@ -26,32 +29,33 @@ class ServerIdentity:
     @classmethod
     def own(cls, node: str, storage_root: Path) -> "ServerIdentity":
         """That of this process."""
-        stat = read_stat(os.getpid())
-        start = 0 if stat is None else stat.start
-        return cls(Place.here(node), name_root(storage_root), os.getpid(), start, secrets.token_hex(8))
+        own = host.process_identity(os.getpid())
+        start = 0 if own is None else int(own.start)
+        place = (node, read_boot_id(), host.pid_namespace())
+        return cls(*place, name_root(storage_root), os.getpid(), start, secrets.token_hex(8))
 
     @property
     def scope(self) -> str:
         """What it alone can see: the attempts of its machine below its STORAGE_ROOT."""
-        return _scope(self.root, self.place.node)
+        return _scope(self.root, self.node)
 
     def as_leader(self, has_lock: bool) -> str:
         """As it stands in the database; the name of the node last, because it can hold anything. `has_lock`: it leads
         with the lock of its storage, which the kernel frees when its process ends.
         """
-        place, lock = self.place, _LOCKED if has_lock else ""
-        parts = (self.token, lock, self.pid, self.start, place.pid_namespace, place.boot_id, self.root, place.node)
+        lock = _LOCKED if has_lock else ""
+        parts = (self.token, lock, self.pid, self.start, self.pid_namespace, self.boot_id, self.root, self.node)
         return "@".join(str(part) for part in parts)
 
     def knows_gone(self, other: str, has_lock: Callable[[], bool]) -> bool:
         """Whether the process of this name has certainly ended. `has_lock`: whether this one can have the lock."""
         try:
             _, lock, pid, start, namespace, boot_id, root, node = other.split("@", 7)
-            if node != self.place.node:
+            if node != self.node:
                 return False
-            if boot_id != self.place.boot_id or (root == self.root and lock == _LOCKED and has_lock()):
+            if boot_id != self.boot_id or (root == self.root and lock == _LOCKED and has_lock()):
                 return True
-            return namespace == str(self.place.pid_namespace) and not is_alive(int(pid), int(start))
+            return namespace == str(self.pid_namespace) and not host.is_running(ProcessIdentity(int(pid), float(start)))
         except ValueError:
             return False
 

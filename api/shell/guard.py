@@ -7,7 +7,7 @@ rebinding) or across origins. The first shows in Host, the second in Origin.
 from collections.abc import Iterable, Mapping
 
 from api.errors import HostNotAllowed, MalformedRequest, OriginNotAllowed
-from api.utils.ids import SAFE_ID, new_request_id
+from api.utils.ids import is_safe_id, new_request_id
 
 #: Headers of which a request has one: of two, a proxy before us might read one and we the other.
 _SINGLE = frozenset(
@@ -101,4 +101,4 @@ def join_headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 def request_id_of(headers: Mapping[bytes, bytes]) -> str:
     """The id that the client gave the request, when it is one; else a new one."""
     text = headers.get(b"x-request-id", b"").decode("latin-1")
-    return text if SAFE_ID.fullmatch(text) else new_request_id()
+    return text if is_safe_id(text) else new_request_id()

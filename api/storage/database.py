@@ -1,6 +1,5 @@
 """The database: SQLite in a file, or PostgreSQL; the same statements for both."""
 
-import importlib
 import logging
 import threading
 import time
@@ -17,9 +16,8 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from api.errors import DatabaseDamaged, DatabaseUnavailable, StorageFull, StorageGone
 from api.storage.breaker import Breaker
-from api.storage.database_errors import DRIVER_ERRORS, is_access, is_damage, say, translate
+from api.storage.database_errors import driver_errors, is_access, is_damage, say, translate
 from api.storage.file_identity import KeptPlaces
-from api.storage.postgresql import create_postgres_engine, wait_for_answers
 from api.storage.sqlite import check_log, create_sqlite_engine, describe_rescue, find_damage
 from api.storage.tables import REVISION, metadata
 from api.utils.database_use import note_read, note_write
@@ -87,6 +85,7 @@ class Database:
         self._file = Path(self.url.database or "") if self.is_sqlite else None
         self._places = KeptPlaces(*kept, *([] if self._file is None else [self._file]))
         self.engine = _create_engine(self.url, self._places.check, pool_size)
+        self._driver_errors = driver_errors(self.engine)
         self._trouble: DatabaseUnavailable | None = None
         self._looked_at = float("-inf")
         self._breaker = Breaker()
@@ -158,7 +157,9 @@ class Database:
             with self.engine.connect() as connection:
                 driver = connection.connection.driver_connection
                 damage = "it cannot be opened" if driver is None else find_damage(driver)
-        except (*DRIVER_ERRORS, DatabaseUnavailable):
+        except DatabaseUnavailable:
+            return
+        except self._driver_errors:
             return
         if damage is None:
             logger.warning("the database's own check finds no damage any more", extra={"database": self.shown})
@@ -193,7 +194,7 @@ class Database:
                     connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
                 with connection.begin():
                     yield connection
-        except DRIVER_ERRORS as error:
+        except self._driver_errors as error:
             translated = translate(error)
             if translated is None:
                 raise
@@ -250,7 +251,7 @@ class Database:
                 self._wait_longer(connection, LOCK_MS)
                 self._look_for_damage(connection)
                 self._places.note()
-        except DRIVER_ERRORS as error:
+        except self._driver_errors as error:
             raise DatabaseError(self._why_unusable(error)) from error
 
     def _look_for_damage(self, connection: Connection) -> None:
@@ -286,11 +287,12 @@ class Database:
             _revision.create(connection, checkfirst=True)
             connection.execute(_revision.insert().values(version_num=REVISION))
         else:
-            # Loaded only when it is needed, which is seldom: it takes 12 MB.
-            migrations = importlib.import_module("api.storage.migrations.upgrading")
+            # Loaded only when it is needed, which is seldom: it takes 9 MB.
+            from api.storage.migrations.upgrading import UnknownRevision, upgrade  # noqa: PLC0415
+
             try:
-                migrations.upgrade(connection)
-            except migrations.UnknownRevision as error:
+                upgrade(connection)
+            except UnknownRevision as error:
                 raise DatabaseError(
                     f"the database {self.shown} was made by a newer version of this service (revision {error}; this "
                     f"one knows {REVISION}): start that version, or give another DATABASE_URL or STORAGE_ROOT"
@@ -304,7 +306,7 @@ class Database:
         if self.is_sqlite:
             driver.execute(f"PRAGMA busy_timeout = {milliseconds}")
         else:
-            wait_for_answers(driver, None if milliseconds > LOCK_MS else milliseconds)
+            driver.wait_for_answers(None if milliseconds > LOCK_MS else milliseconds)
 
     def _take_turns(self, connection: Connection) -> None:
         if not self.is_sqlite:
@@ -366,6 +368,9 @@ def _create_engine(url: URL, check: Callable[[], None], pool_size: int) -> Engin
     try:
         if url.get_backend_name() == "sqlite":
             return create_sqlite_engine(url, LOCK_MS, check, **shared)
+        # Loaded for those who use it: its driver and SQLAlchemy's part for it take 11 MB.
+        from api.storage.postgresql import create_postgres_engine  # noqa: PLC0415
+
         return create_postgres_engine(url, LOCK_MS, **shared)
     except NoSuchModuleError as error:
         raise DatabaseError(f"DATABASE_URL: {error}") from error

@@ -2,14 +2,11 @@
 
 import sqlite3
 
-import psycopg
+from sqlalchemy import Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from api.errors import DatabaseDamaged, DatabaseUnavailable, StorageFull
-
-#: What a driver, or the library around it, raises.
-DRIVER_ERRORS = (SQLAlchemyError, sqlite3.Error, psycopg.Error)
 
 _RETRY_AFTER = {"Retry-After": "2"}
 
@@ -26,6 +23,12 @@ _PG_FULL, _PG_DAMAGED = "53100", {"XX001", "XX002"}
 
 #: The statement itself was refused: its caller knows what that means, or is wrong.
 _CALLERS = (IntegrityError, DataError)
+
+
+def driver_errors(engine: Engine) -> tuple[type[Exception], ...]:
+    """What the engine's driver, or the library around it, raises."""
+    # The driver is asked for: to name PostgreSQL's here would load it for SQLite too, 11 MB.
+    return SQLAlchemyError, engine.dialect.loaded_dbapi.Error
 
 
 def translate(error: Exception) -> DatabaseUnavailable | None:

@@ -35,6 +35,10 @@ class BoundedConnection(psycopg.Connection[Any]):
         gen, left = super()._connect_gen(*args, **kwargs), time_left()
         return gen if left is None else _bounded(gen, left, gen.close)
 
+    def wait_for_answers(self, lock_ms: int | None) -> None:
+        """Sets the bound for answers by the server's own bound on a statement; None waits for ever."""
+        self.answer_seconds = None if lock_ms is None else lock_ms / 1000 + GRACE_SECONDS
+
     def wait(self, gen: PQGen[T], *args: Any, **kwargs: Any) -> T:
         """Raises psycopg.OperationalError when the time is over."""
         # Only the ping comes with autocommit: the engine begins a transaction for everything else.
@@ -70,13 +74,8 @@ def create_postgres_engine(url: URL, lock_ms: int, **shared: Any) -> Engine:
         if time_left() == 0:
             raise psycopg.OperationalError("the server has not answered in time")
         connection = BoundedConnection.connect(*args, **kwargs)
-        wait_for_answers(connection, lock_ms)
+        connection.wait_for_answers(lock_ms)
         return connection
 
     event.listen(engine, "do_connect", connect)
     return engine
-
-
-def wait_for_answers(connection: BoundedConnection, lock_ms: int | None) -> None:
-    """Sets the bound for answers by the server's own bound on a statement; None waits for ever."""
-    connection.answer_seconds = None if lock_ms is None else lock_ms / 1000 + GRACE_SECONDS

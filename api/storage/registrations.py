@@ -12,12 +12,14 @@ from sqlalchemy.exc import IntegrityError
 
 from api.errors import DatabaseUnavailable, GPUBusy, TaskExists, TaskIsTraining, TaskNotFound
 from api.models.lease import LeaseKind, LeaseState
+from api.models.reason import words_of
 from api.models.task import Keep, ProcessIdentity, RegisteredTask, TaskType
 from api.storage import leases
 from api.storage.database import Database
-from api.storage.rows import to_seconds, to_time
+from api.storage.rows import read_code, to_seconds, to_time
 from api.storage.tables import attempts, registrations, tasks
 from api.storage.tables import leases as lease_table
+from api.utils.base_path import BASE_PATH
 from api.utils.clock import Clock
 
 #: Seconds for which a database that did not answer is left alone.
@@ -26,6 +28,11 @@ PAUSE_SECONDS = 1.0
 
 class Registrations(Protocol):
     """The seam behind the registry."""
+
+    @property
+    def node(self) -> str:
+        """The machine whose GPUs these are, as the database names it."""
+        ...
 
     def claim(self, task: RegisteredTask) -> RegisteredTask:
         """Records the task as holder of all its GPUs, and gives it its serial number.
@@ -63,7 +70,8 @@ class Registrations(Protocol):
 class MemoryRegistrations:
     """The fake beside the seam: in memory, under one lock."""
 
-    def __init__(self) -> None:
+    def __init__(self, node: str = "here") -> None:
+        self.node = node
         self._lock = threading.Lock()
         self._tasks: dict[str, RegisteredTask] = {}
         self._holders: dict[str, str] = {}
@@ -131,7 +139,7 @@ class DatabaseRegistrations:
     def __init__(self, database: Database, node: str, clock: Clock) -> None:
         """`node` is this machine: only here its tasks' processes can be looked at."""
         self._database = database
-        self._node = node
+        self.node = node
         self._clock = clock
         self._failed_at = float("-inf")
         self._last_holders: dict[str, RegisteredTask] | None = None
@@ -158,7 +166,7 @@ class DatabaseRegistrations:
             "description": task.description,
             "pid": None if task.process is None else task.process.pid,
             "pid_start": None if task.process is None else task.process.start,
-            "node": self._node,
+            "node": self.node,
             "started_at": to_seconds(task.started_at),
         }
 
@@ -190,7 +198,7 @@ class DatabaseRegistrations:
         return task
 
     def list(self) -> tuple[RegisteredTask, ...]:
-        query = select(registrations).where(registrations.c.node == self._node).order_by(registrations.c.serial)
+        query = select(registrations).where(registrations.c.node == self.node).order_by(registrations.c.serial)
         with self._database.read() as connection:
             return tuple(_read(row) for row in connection.execute(query))
 
@@ -230,7 +238,7 @@ def _get(connection: Connection, task_id: str) -> RegisteredTask:
     if row is not None:
         return _read(row)
     if connection.scalar(select(func.count()).select_from(tasks).where(tasks.c.task_id == task_id)):
-        raise TaskIsTraining(f"{task_id} is a training of this service: see /api/v1/training/{task_id}.")
+        raise TaskIsTraining(f"{task_id} is a training of this service: see {BASE_PATH}/training/{task_id}.")
     raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
 
 
@@ -265,7 +273,7 @@ def _held_by_strays(connection: Connection) -> dict[str, RegisteredTask]:
             task_type=TaskType.TRAINING,
             gpu_uuids=(row.resource,),
             started_at=to_time(row.claimed_at),
-            quarantine=row.reason,
+            quarantine=words_of(row.reason, read_code(row.reason_code)),
         )
         for row in connection.execute(select(lease_table).where(kept))
     }

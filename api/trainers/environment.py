@@ -1,6 +1,5 @@
 """Which environment variables a request may set for its trainer, and which of them are secrets."""
 
-import difflib
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ from api.errors import Mistake
 from api.trainers.pointers import pointer, shown
 from api.trainers.variables import ENDPOINTS, FORMS, VARIABLES, Variable, VariableKind
 from api.utils.masking import has_userinfo
+from api.utils.suggestions import nearest
 
 _SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSWORD")
 
@@ -57,8 +57,8 @@ def _refuse(name: str, with_list: bool) -> Mistake:
     remedy = _ALLOWED if with_list else _ALLOWED_ABOVE
     if ENDPOINTS.fullmatch(name):
         remedy = f"Where things are sent is set in the service's own environment only. {remedy}"
-    elif close := difflib.get_close_matches(name[:100], VARIABLES, n=1, cutoff=0.85):
-        remedy = f"Did you mean {close[0]}? {remedy}"
+    elif close := nearest(name, VARIABLES, likeness=0.85):
+        remedy = f"Did you mean {close}? {remedy}"
     return Mistake(pointer("env", name), f"The variable {shown(name)} may not be set.", remedy)
 
 

@@ -50,11 +50,12 @@ class SystemClock:
         return time.monotonic()
 
     def mark(self) -> Mark:
-        return Mark(_boot_id(), time.clock_gettime(time.CLOCK_BOOTTIME))
+        return Mark(read_boot_id(), time.clock_gettime(time.CLOCK_BOOTTIME))
 
 
 @cache
-def _boot_id() -> str:
+def read_boot_id() -> str:
+    """What tells this run of the machine from every other; empty where the kernel does not say."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:

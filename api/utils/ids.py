@@ -6,17 +6,29 @@ import secrets
 from contextvars import ContextVar
 from datetime import datetime
 
+from api.errors import TaskNotFound
+
 #: The request being served, for log lines and error answers; empty outside a request.
 current_request_id: ContextVar[str] = ContextVar("current_request_id", default="")
 
-#: What a caller may send as X-Request-ID or as a task id: safe in logs, headers, URLs and file names.
-SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
+_SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
 
 # No vowels and no look-alikes: an id is read aloud and never spells a word.
 _ALPHABET = "0123456789bcdfghjkmnpqrstvwxz"
 
 _run = secrets.token_hex(6)
 _serial = itertools.count(1)
+
+
+def is_safe_id(text: str) -> bool:
+    """Whether a caller may send this as X-Request-ID or as a task id: safe in logs, headers, URLs and file names."""
+    return _SAFE_ID.fullmatch(text) is not None
+
+
+def check_task_id(task_id: str) -> None:
+    """Raises TaskNotFound for what no task was ever called: nothing behind it needs to know such an id."""
+    if not is_safe_id(task_id):
+        raise TaskNotFound
 
 
 def new_request_id() -> str:

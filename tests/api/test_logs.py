@@ -10,6 +10,7 @@ import pytest
 
 from api.executors.attempt.log import LogWriter
 from api.executors.fake import outcome
+from api.executors.log_files import LogFiles
 from tests.api.client import Client, Connection, failure_of, scope
 from tests.api.conftest import COMPLETED, TRAINING, World
 
@@ -29,7 +30,9 @@ CONTENT = "".join(f"{line}\n" for line in LINES).encode()
 def write(world: World, task_id: str, content: bytes, **how: Any) -> LogWriter:
     """Output as a supervisor would have put it into the log."""
     settings = {"max_bytes": 2**30, "segment_bytes": 2**24, **how}
-    writer = LogWriter(str(world.storage / "tasks" / task_id / "log"), **settings)
+    directory = world.storage / "tasks" / task_id / "log"
+    world.executor.keeps(LogFiles(directory))
+    writer = LogWriter(str(directory), **settings)
     writer.open()
     for line in content.splitlines(keepends=True):
         writer.write(line)
@@ -454,18 +457,7 @@ def test_answers_are_of_their_declared_form(world: World, task_id: str):
 def test_what_no_log_has_is_told_while_it_runs_and_over_all_attempts(world: World):
     task_id = world.run()
     assert world.get(task_id)["log_lost_bytes"] is None
-    record = world.storage / "tasks" / task_id / "attempts" / "1" / "runner.json"
-    record.parent.mkdir(parents=True, exist_ok=True)
-    record.write_text(json.dumps({"fence": 1, "log_lost_bytes": 70}))
+    world.executor.loses(world.uid(task_id), 70)
     assert world.get(task_id)["log_lost_bytes"] == logs(world, task_id)["log_lost_bytes"] == 70
     world.end(task_id, outcome(log_lost_bytes=77, phrases=["TRAINING COMPLETE!"]))
     assert world.get(task_id)["log_lost_bytes"] == logs(world, task_id)["log_lost_bytes"] == 77
-
-
-@pytest.mark.parametrize("content", ["{", "[]", '{"log_lost_bytes": "many"}', '{"log_lost_bytes": 1e300}'])
-def test_a_record_that_is_none_tells_of_no_loss(world: World, content: str):
-    task_id = world.run()
-    record = world.storage / "tasks" / task_id / "attempts" / "1" / "runner.json"
-    record.parent.mkdir(parents=True, exist_ok=True)
-    record.write_text(content)
-    assert logs(world, task_id)["log_lost_bytes"] is None

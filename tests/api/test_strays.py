@@ -42,6 +42,17 @@ def test_gpus_of_an_attempt_that_nobody_knows_are_busy_and_say_how_to_end_it(wor
     assert sum("train_x.1" in event["message"] and event["type"] == "task" for event in events) == 1
 
 
+def test_gpus_that_it_works_on_are_kept_for_it_whatever_its_record_says(world: World):
+    status = world.client.data("/api/v1/gpu/status")
+    uuids = {each["gpu_id"]: each["uuid"] for each in status["gpus"]}
+    world.executor.finds(living(world, "train_x", 0))
+    world.executor.is_at_work_on("train_x.1", uuids[0], uuids[2])
+    look(world)
+    assert [gpu(world, index)["status"] for index in range(4)] == ["busy", "available", "busy", "available"]
+    (stray,) = world.client.data(STRAYS)["strays"]
+    assert stray["gpu_ids"] == [0, 2]
+
+
 def test_they_are_given_to_nobody(world: World):
     world.executor.finds(living(world, "train_x", 0, 1, 2, 3))
     look(world)

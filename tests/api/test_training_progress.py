@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from api.executors.fake import outcome
+from api.models.progress import Point
 from api.services.attempts.series import append_points
-from api.trainers.protocol.output import Point
 from api.utils.clock import FakeClock
 from tests.api.client import Client, failure_of
 from tests.api.conftest import TRAINING, MakeWorld, World

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from api.services.attempts.ending import DRAIN_SECONDS
 from api.services.attempts.watch import AttemptWatch
+from api.services.gpus.judgement import DRAINING_SECONDS
 from api.utils.clock import FakeClock
 from tests.api.client import Client
 from tests.api.conftest import TRAINING, MakeWorld, World
@@ -59,7 +59,7 @@ def test_gpu_is_not_given_away_while_a_process_of_its_last_holder_is_left(make_w
     world.executor.leaves_behind(uid, 4711)
     world.end(task_id)
     for _ in range(2):
-        clock.advance(DRAIN_SECONDS + 1)
+        clock.advance(DRAINING_SECONDS + 1)
         world.free_gpus()
     waiting = world.start(gpu_ids=[0])
     world.train()

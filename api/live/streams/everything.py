@@ -7,7 +7,7 @@ from api.live.addresses import Asked, Opener
 from api.live.broker import Broker, Missed
 from api.live.delivery import Frames
 from api.live.frames import Frame, closing_frame, reset_frame
-from api.live.query import Query
+from api.live.query_parameters import QueryParameters
 from api.live.subscription import Subscription, TooSlow
 from api.models.live import StreamEnding, Topic
 
@@ -20,7 +20,7 @@ def create_events_stream(broker: Broker) -> Opener:
 
     @asynccontextmanager
     async def open_stream(asked: Asked) -> AsyncIterator[Frames]:
-        query = Query(asked.query, ("topics", "last_event_id"))
+        query = QueryParameters(asked.query, ("topics", "last_event_id"))
         topics = query.choices("topics", TOPICS)
         query.check()
         last_id = asked.last_event_id or query.text("last_event_id") or None

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from api.live.addresses import Asked
-from api.live.query import Query
+from api.live.query_parameters import QueryParameters
 from api.models.log import LineFilter, LogLevel, LogType
 from api.services.logs.follower import Tail
 
@@ -26,7 +26,7 @@ class FollowQuery:
 
 def parse_follow_query(asked: Asked) -> FollowQuery:
     """The last id that a client has seen goes before its query. Raises Invalid with every mistake."""
-    query = Query(asked.query, ("offset", "tail", "level", "type"))
+    query = QueryParameters(asked.query, ("offset", "tail", "level", "type"))
     start = read_start(query)
     level = query.choice("level", LogLevel)
     kind = None if query.text("type") == "all" else query.choice("type", LogType)
@@ -37,7 +37,7 @@ def parse_follow_query(asked: Asked) -> FollowQuery:
     return FollowQuery(start, LineFilter(level, kind))
 
 
-def read_start(query: Query) -> int | Tail:
+def read_start(query: QueryParameters) -> int | Tail:
     """Where to begin by `offset` or `tail`."""
     query.exclude("offset", "tail")
     offset, tail = query.number("offset", MAX_OFFSET), query.number("tail", MAX_TAIL)

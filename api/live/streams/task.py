@@ -13,7 +13,7 @@ from api.live.blocking_reads import BlockingReads
 from api.live.broker import Broker
 from api.live.delivery import Frames
 from api.live.frames import Frame, closing_frame, reset_frame
-from api.live.query import Query
+from api.live.query_parameters import QueryParameters
 from api.live.streams.log_query import read_start
 from api.live.streams.task_output import FollowingLog, FollowLog, LogPiece
 from api.live.subscription import Published, Subscription, TooSlow
@@ -62,7 +62,7 @@ def create_task_stream(broker: Broker, following: TaskFollowing, reads: Blocking
 
 def read_wanted(asked: Asked) -> Wanted:
     """Raises Invalid with every mistake in the query. An id that cannot be read is no mistake: it is an old one."""
-    query = Query(asked.query, ("types", "offset", "tail", "last_event_id"))
+    query = QueryParameters(asked.query, ("types", "offset", "tail", "last_event_id"))
     types = query.choices("types", tuple(TaskMessages))
     start = read_start(query)
     query.check()

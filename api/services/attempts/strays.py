@@ -4,7 +4,7 @@ import hashlib
 import logging
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -12,15 +12,18 @@ from pathlib import Path
 from api.errors import StrayNotFound
 from api.executors.executor import Executor, LivingAttempt, StopOrder, Submission
 from api.models.event import EventType, Severity
+from api.models.lease import LEASE_SECONDS
+from api.models.reason import Reason
 from api.models.stray import Stray
 from api.models.training import TaskStatus
-from api.services.attempts.reconciler import LEASE_SECONDS, StopTimes
+from api.services.attempts.reconciler import StopTimes
 from api.services.gpus.events import GPUEvents
 from api.services.gpus.service import GPUService
 from api.storage.leases import ResourceHeld
 from api.storage.strays import FoundAttempt, StrayStore
 from api.storage.task_files import task_files
 from api.trainers.trainer import Trainer
+from api.utils.base_path import BASE_PATH
 from api.utils.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -92,7 +95,7 @@ class Strays:
         living = [each for each in named if self._locate(each.ref.uid) == each.ref.directory]
         unknown = self._store.unknown(each.ref.uid for each in living)
         # A supervisor without processes has nothing left to do but to write the outcome.
-        return [each for each in living if each.ref.uid in unknown and (each.members or not _has_ended(each))]
+        return [each for each in living if each.ref.uid in unknown and (each.members or not each.has_ended)]
 
     def _locate(self, uid: str) -> Path | None:
         named = _UID.fullmatch(uid)
@@ -101,9 +104,11 @@ class Strays:
     def _found(self, living: LivingAttempt) -> FoundAttempt:
         task_id, _, number = living.ref.uid.rpartition(".")
         indices = self._gpus.state.indices
-        numbers = tuple(index for uuid in living.gpu_uuids if (index := indices.get(uuid)) is not None)
-        directory = str(living.ref.directory)
-        return FoundAttempt(living.ref.uid, task_id, int(number), directory, living.gpu_uuids, numbers)
+        # A trainer can write its own record: what it is at work on counts besides.
+        used = set(self._executor.used_gpus(living.ref) or ()).difference(living.gpu_uuids)
+        uuids = (*living.gpu_uuids, *sorted(used))
+        numbers = tuple(index for uuid in uuids if (index := indices.get(uuid)) is not None)
+        return FoundAttempt(living.ref.uid, task_id, int(number), str(living.ref.directory), uuids, numbers)
 
     def _adopt(self, living: LivingAttempt) -> bool:
         found = self._found(living)
@@ -145,7 +150,7 @@ class Strays:
             supervisor_pid=None if living.supervisor is None else living.supervisor.pid,
             pids=tuple(member.pid for member in living.members),
             directory=found.directory,
-            reason=_say(living),
+            reason=_say(living).text,
         )
 
     def stop(self, uid: str, force: bool) -> Stray:
@@ -186,14 +191,20 @@ def _by_place(living: LivingAttempt) -> LivingAttempt:
     return replace(living, ref=replace(living.ref, uid=uid))
 
 
-def _has_ended(living: LivingAttempt) -> bool:
-    return (living.ref.directory / "exit.json").exists()
-
-
-def _say(living: LivingAttempt) -> str:
-    pids: Sequence[int] = [member.pid for member in living.members[:3]]
-    who = f"process {', '.join(map(str, pids))}" if pids else "its supervisor"
-    uid = living.ref.uid
-    return (
-        f"{uid}, which the database does not know, lives on it ({who}): POST /api/v1/system/strays/{uid}/stop ends it"
+def _say(living: LivingAttempt) -> Reason:
+    uid, pids = living.ref.uid, ", ".join(str(member.pid) for member in living.members[:3])
+    address = f"{BASE_PATH}/system/strays/{uid}/stop"
+    if not pids:
+        return Reason.of(
+            "{attempt}, which the database does not know, lives on it (its supervisor): POST {address} ends it",
+            "stray_supervisor",
+            attempt=uid,
+            address=address,
+        )
+    return Reason.of(
+        "{attempt}, which the database does not know, lives on it (process {pids}): POST {address} ends it",
+        "stray",
+        attempt=uid,
+        pids=pids,
+        address=address,
     )

@@ -1,7 +1,8 @@
 """What a follower of one task reads before, and after, it is told what is new."""
 
-from api.models.live import EventPosition, Message, TaskEnd
+from api.models.live import EventPosition, Message
 from api.services.events.messages import end_message, progress_message, status_message
+from api.services.logs.task_end import find_end
 from api.services.training.service import TrainingService
 from api.storage.attempts import AttemptStore
 from api.storage.events import EventStore
@@ -38,10 +39,5 @@ class TaskFollowing:
 
     def end(self, task_id: str, position: int) -> Message | None:
         """How it ended, with the event `position`; None when it goes on. Raises TaskNotFound."""
-        task = self._tasks.get_summary(task_id)
-        if not task.status.is_finished:
-            return None
-        attempts = self._attempts.of_task(task_id)
-        outcome = (attempts[-1].outcome if attempts else None) or {}
-        end = TaskEnd(task_id, task.status, task.cause, outcome.get("exit_code"))
-        return end_message(end, position, self._clock.now())
+        end = find_end(self._tasks, self._attempts, task_id)
+        return None if end is None else end_message(end, position, self._clock.now())

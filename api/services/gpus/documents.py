@@ -9,11 +9,11 @@ from api.services.gpus.judgement import JudgedGPU
 from api.services.gpus.metrics import CollectStats, render_gpu_metrics
 from api.services.gpus.state import GPUState
 from api.services.gpus.view import show_details, show_status
+from api.utils.base_path import BASE_PATH
 from api.utils.clock import Clock
 from api.utils.documents import Address, Document, DocumentTable, Maker
 from api.utils.envelope import JSON, encode_answer, encode_json
 
-BASE = "/api/v1"
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -40,9 +40,9 @@ class GPUDocuments:
         addresses = {
             path: Address(path, make)
             for path, make in (
-                (f"{BASE}/gpu/status", self._status),
-                (f"{BASE}/gpu/summary", self._summary),
-                (f"{BASE}/metrics", self._metrics),
+                (f"{BASE_PATH}/gpu/status", self._status),
+                (f"{BASE_PATH}/gpu/summary", self._summary),
+                (f"{BASE_PATH}/metrics", self._metrics),
                 ("/metrics", self._metrics),
             )
         }
@@ -51,7 +51,8 @@ class GPUDocuments:
             for name in (gpu.reading.index, gpu.reading.uuid):
                 if name is not None:
                     for ending in ("", "/details"):
-                        addresses[f"{BASE}/gpu/{name}{ending}"] = Address(f"{BASE}/gpu/<gpu_id>{ending}", make)
+                        address = Address(f"{BASE_PATH}/gpu/<gpu_id>{ending}", make)
+                        addresses[f"{BASE_PATH}/gpu/{name}{ending}"] = address
         return addresses
 
     def _status(self) -> Document:

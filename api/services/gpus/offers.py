@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from api.models.gpu import GPUOffer
 from api.models.reading import FaultKind, SourceName
+from api.models.reason import Words
 from api.services.gpus.judgement import is_in_use
 from api.services.gpus.state import GPUState
 
@@ -12,6 +13,7 @@ def list_offers(state: GPUState) -> tuple[GPUOffer, ...]:
     """Every GPU that could be given to a task now or later."""
     return tuple(
         GPUOffer(
+            node=state.node,
             index=gpu.reading.index,
             uuid=gpu.reading.uuid,
             name=gpu.identity.name,
@@ -19,7 +21,7 @@ def list_offers(state: GPUState) -> tuple[GPUOffer, ...]:
             free_mb=gpu.vitals.memory_free_mb,
             is_available=gpu.judgement.is_available,
             status=gpu.judgement.status,
-            reason=gpu.judgement.reason,
+            reason=gpu.judgement.words,
             # Nobody waits behind what may stay for ever.
             held_by=None if gpu.task is None or gpu.task.quarantine is not None else gpu.task.task_id,
         )
@@ -37,10 +39,10 @@ def is_clear(state: GPUState, uuid: str, since: float) -> bool:
     return False
 
 
-def find_lost(state: GPUState) -> dict[str, str]:
+def find_lost(state: GPUState) -> dict[str, Words]:
     """The GPUs that the driver has lost, with the reason, by UUID."""
     return {
-        gpu.reading.uuid: gpu.judgement.reason or "the driver has lost this GPU"
+        gpu.reading.uuid: gpu.judgement.words or "the driver has lost this GPU"
         for gpu in state.gpus
         if gpu.reading.uuid is not None and gpu.reading.fault is FaultKind.LOST
     }
@@ -50,6 +52,17 @@ def name_gpus(state: GPUState, uuids: Sequence[str]) -> tuple[str | None, ...]:
     """The names of boards in the order of their UUIDs; None for one that nobody knows."""
     names = {gpu.reading.uuid: gpu.identity.name for gpu in state.gpus}
     return tuple(names.get(uuid) for uuid in uuids)
+
+
+def list_pids(state: GPUState, has_own_pids: bool) -> dict[str, tuple[int, ...]] | None:
+    """Who is at work on each GPU, by UUID; None when nobody can say, or their pids are not those of this service."""
+    if has_own_pids or state.snapshot.source is not SourceName.NVML:
+        return None
+    return {
+        gpu.reading.uuid: tuple(process.pid for process in gpu.reading.processes)
+        for gpu in state.gpus
+        if gpu.reading.uuid is not None and gpu.reading.processes is not None
+    }
 
 
 def measure_memory(state: GPUState, uuids: Sequence[str]) -> int | None:

@@ -95,20 +95,20 @@ class LogFeed:
             while self.end is None:
                 await self._look(stream)
         finally:
-            self._watcher.unwatch(self.log.files.directory, self._woken.set)
+            self._watcher.unwatch(self.log.content.directory, self._woken.set)
             # A thread may still be reading.
             self._working.add_done_callback(lambda _: stream.close())
 
     def _open(self) -> LineStream:
-        files = self.log.files
-        begin = LogReader(files, self.log.create_classifier, is_finished=False).find_tail(files.end(), 1)
-        return LineStream(files, begin, self.log.create_classifier)
+        content = self.log.content
+        begin = LogReader(content, self.log.create_classifier, is_finished=False).find_tail(content.end(), 1)
+        return LineStream(content, begin, self.log.create_classifier)
 
     async def _look(self, stream: LineStream) -> None:
         """Takes up what is new; without news waits for some."""
         self._woken.clear()
         if not self._is_watched:
-            self._is_watched = self._watcher.watch(self.log.files.directory, self._woken.set)
+            self._is_watched = self._watcher.watch(self.log.content.directory, self._woken.set)
         if await self._read(stream):
             await asyncio.sleep(GATHER_SECONDS)
             return

@@ -108,7 +108,7 @@ class Follower:
         stream = self._stream
         if stream is None or stream.offset != self.position:
             self._close_stream()
-            stream = self._stream = LineStream(log.files, self.position, log.create_classifier)
+            stream = self._stream = LineStream(log.content, self.position, log.create_classifier)
         found: list[LogBatch] = []
         while not found and stream.read_to < target:
             before = stream.read_to
@@ -170,7 +170,7 @@ class LogFeeds:
 
     async def _find(self, log: LogSource, lines: int) -> int:
         def find() -> int:
-            return LogReader(log.files, log.create_classifier, is_finished=False).find_tail(log.files.end(), lines)
+            return LogReader(log.content, log.create_classifier, is_finished=False).find_tail(log.content.end(), lines)
 
         return await asyncio.get_running_loop().run_in_executor(self._follower_threads, find)
 

@@ -4,8 +4,8 @@ import copy
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from api.executors.log_files import LogCursor, LogFiles, LogTime
-from api.models.log import Classifier, Gap, LogLine
+from api.executors.executor import Log
+from api.models.log import Classifier, Gap, LogLine, LogTime
 from api.utils.terminal_text import clean
 
 #: A line that is longer is cut at each full MiB of the log: where it is cut is the same for every reader, wherever it
@@ -24,21 +24,21 @@ CreateClassifier = Callable[[], Classifier]
 class LineStream:
     """Reads lines onward from an offset. What it holds is the rest behind the last whole line: 1 MiB at most."""
 
-    def __init__(self, files: LogFiles, offset: int, create_classifier: CreateClassifier) -> None:
+    def __init__(self, log: Log, offset: int, create_classifier: CreateClassifier) -> None:
         self.offset = offset  #: where the next line begins
-        self._files = files
+        self._log = log
         self._create_classifier = create_classifier
-        self._cursor = LogCursor(files, offset)
+        self._cursor = log.follow(offset)
         self._place(offset)
 
     def _place(self, offset: int) -> None:
         """Finds out what only the bytes before tell: the number of lines, their context, whether one is cut here."""
         self.offset, self._rest = offset, b""
-        self._newlines = self._files.newlines_before(offset)
+        self._newlines = self._log.newlines_before(offset)
         # Asked afterwards: what is still there now was there while it was counted.
-        self._is_counted = offset == 0 or offset >= self._files.first()
+        self._is_counted = offset == 0 or offset >= self._log.first()
         self._classifier = self._create_classifier()
-        began, before = self._files.read(max(0, offset - CONTEXT_BYTES), min(offset, CONTEXT_BYTES))
+        began, before = self._log.read(max(0, offset - CONTEXT_BYTES), min(offset, CONTEXT_BYTES))
         before = before[: max(0, offset - began)]
         self._is_part = bool(before) and not before.endswith(b"\n")
         whole = before if began == 0 else before[before.find(b"\n") + 1 :]
@@ -59,7 +59,7 @@ class LineStream:
         if gap is not None and not self._is_counted:
             # Gone meanwhile, too: nobody could number these lines any more.
             self._cursor.close()
-            self._cursor = LogCursor(self._files, began)
+            self._cursor = self._log.follow(began)
             return [], gap
         content = self._rest + content
         if len(content) <= LINE_BYTES and b"\n" not in content[len(self._rest) :]:
@@ -80,7 +80,7 @@ class LineStream:
         lines: list[LogLine] = []
         if whole or len(rest) > LINE_BYTES:
             size = sum(map(len, pieces)) + len(whole)
-            times = _LineTimes(self._files, self.offset, self.offset + size)
+            times = _LineTimes(self._log, self.offset, self.offset + size)
             for piece in whole:
                 last = self._cut(piece, times, lines)
                 lines.append(self._line(last, times))
@@ -107,7 +107,7 @@ class LineStream:
             return []
         rest, self._rest = self._rest, b""
         self._is_part = self._is_part or is_part
-        line = self._line(rest, _LineTimes(self._files, self.offset, self.offset + 1))
+        line = self._line(rest, _LineTimes(self._log, self.offset, self.offset + 1))
         self.offset += len(rest)
         return [line]
 
@@ -117,7 +117,7 @@ class LineStream:
             return None
         kept, self._classifier = self._classifier, copy.deepcopy(self._classifier)
         try:
-            times = _LineTimes(self._files, self.offset, self.offset + 1)
+            times = _LineTimes(self._log, self.offset, self.offset + 1)
             return self._line(self._rest[-PARTIAL_BYTES:], times, is_complete=False)
         finally:
             self._classifier = kept
@@ -146,8 +146,8 @@ class LineStream:
 class _LineTimes:
     """The times of lines by ascending offset, written out once for all lines that came together."""
 
-    def __init__(self, files: LogFiles, begin: int, end: int) -> None:
-        self._records: Sequence[LogTime] = files.times_between(begin, end)
+    def __init__(self, log: Log, begin: int, end: int) -> None:
+        self._records: Sequence[LogTime] = log.times_between(begin, end)
         self._next = 0
         self._shown: str | None = None
 

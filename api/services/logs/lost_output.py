@@ -1,26 +1,28 @@
 """How much of what a task printed is in no log: the disk was full, or it came faster than it could be kept."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from api.executors.records import parse_runner
+from api.executors.executor import AttemptRef, Executor
 from api.models.training import Attempt
-from api.storage.task_files import TaskFiles
-from api.utils.foreign_files import read
+from api.storage.task_files import task_files
 
 
-def count_lost(attempts: Sequence[Attempt], files: TaskFiles) -> int | None:
-    """In bytes, over all attempts; None when none of them has told yet."""
-    told = [count for attempt in attempts if (count := _told(attempt, files)) is not None]
-    return sum(told) if told else None
+class LostOutput:
+    """Counts it: by the outcome of an attempt, or by the word of the supervisor that runs."""
 
+    def __init__(self, executor: Executor, storage_root: Path) -> None:
+        self._executor = executor
+        self._storage_root = storage_root
 
-def _told(attempt: Attempt, files: TaskFiles) -> int | None:
-    """By its outcome, or by the record of the supervisor that runs."""
-    if attempt.outcome is not None:
-        count = attempt.outcome.get("log_lost_bytes")
-        return count if isinstance(count, int) else None
-    try:
-        runner = parse_runner(read(str(files.attempts / str(attempt.number) / "runner.json")))
-    except OSError:
-        return None
-    return None if runner is None or runner.log_lost_bytes is None else max(0, runner.log_lost_bytes)
+    def count(self, attempts: Sequence[Attempt]) -> int | None:
+        """In bytes, over all these attempts; None when none of them has told yet."""
+        told = [count for attempt in attempts if (count := self._told(attempt)) is not None]
+        return sum(told) if told else None
+
+    def _told(self, attempt: Attempt) -> int | None:
+        if attempt.outcome is not None:
+            count = attempt.outcome.get("log_lost_bytes")
+            return count if isinstance(count, int) else None
+        files = task_files(self._storage_root, attempt.task_id)
+        return self._executor.lost_bytes(AttemptRef(attempt.uid, files.attempts / str(attempt.number), files.log))

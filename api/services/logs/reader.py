@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from api.executors.log_files import LogFiles
+from api.executors.executor import Log
 from api.models.log import EVERYTHING, LineFilter, LogLine, LogPage
 from api.services.logs.lines import LINE_BYTES, CreateClassifier, LineStream
 
@@ -18,8 +18,8 @@ _SMALL_BLOCK = 4 * 1024
 class LogReader:
     """Reads one log. `is_finished`: nothing more will be written, so that its last line is whole as it is."""
 
-    def __init__(self, files: LogFiles, create_classifier: CreateClassifier, is_finished: bool) -> None:
-        self._files = files
+    def __init__(self, log: Log, create_classifier: CreateClassifier, is_finished: bool) -> None:
+        self._log = log
         self._create_classifier = create_classifier
         self._is_finished = is_finished
 
@@ -34,7 +34,7 @@ class LogReader:
 
         `since`: only of those that came since this time (Unix seconds).
         """
-        end = self._files.end()
+        end = self._log.end()
         first = 0 if since is None else self.find_time(since)
         if wanted.selects_all:
             begin = max(first, self.find_tail(end, count, limit_bytes))
@@ -63,10 +63,10 @@ class LogReader:
     def find_tail(self, end: int, count: int, limit_bytes: int = MAX_PAGE_BYTES) -> int:
         """Where the last `count` lines before `end` begin, or the first line within `limit_bytes` before it."""
         blocks: list[bytes] = []
-        begin, newlines, first = end, 0, max(self._files.first(), end - limit_bytes)
+        begin, newlines, first = end, 0, max(self._log.first(), end - limit_bytes)
         while begin > first and newlines <= count:
             start = max(first, begin - _BLOCK)
-            began, block = self._files.read(start, begin - start)
+            began, block = self._log.read(start, begin - start)
             if began != start or not block:
                 break
             blocks.append(block)
@@ -83,10 +83,10 @@ class LogReader:
 
     def find_line(self, offset: int) -> int:
         """The first line that begins at or after this byte."""
-        first = self._files.first()
+        first = self._log.first()
         if offset <= first:
             return first
-        began, content = self._files.read(offset - 1, LINE_BYTES + 1)
+        began, content = self._log.read(offset - 1, LINE_BYTES + 1)
         newline = content.find(b"\n")
         if newline >= 0:
             return began + newline + 1
@@ -95,14 +95,14 @@ class LogReader:
 
     def find_time(self, at: float) -> int:
         """The first line that came at or after this time."""
-        return self.find_line(self._files.offset_at(at))
+        return self.find_line(self._log.offset_at(at))
 
     # -- lines -----------------------------------------------------------------------------------------------------
 
     @contextmanager
     def open_stream(self, offset: int) -> Iterator[LineStream]:
         """The lines from an offset on, for the length of a `with`."""
-        stream = LineStream(self._files, max(offset, self._files.first()), self._create_classifier)
+        stream = LineStream(self._log, max(offset, self._log.first()), self._create_classifier)
         try:
             yield stream
         finally:
@@ -113,7 +113,7 @@ class LogReader:
     ) -> tuple[list[LogLine], int]:
         """The wanted ones of those that begin within the limit, and where the next call goes on."""
         kept: list[LogLine] = []
-        with self.open_stream(min(offset, self._files.end())) as stream:
+        with self.open_stream(min(offset, self._log.end())) as stream:
             end = stream.offset + limit_bytes
             while stream.offset < end:
                 before = stream.read_to
@@ -133,8 +133,8 @@ class LogReader:
         return [line] if line is not None and wanted.selects(line) else []
 
     def _page(self, lines: list[LogLine], next_offset: int) -> LogPage:
-        span = self._files.span()
-        has_rest = span.end > span.first and self._files.read(span.end - 1, 1)[1] != b"\n"
+        span = self._log.span()
+        has_rest = span.end > span.first and self._log.read(span.end - 1, 1)[1] != b"\n"
         return LogPage(
             logs=tuple(lines),
             total_lines=span.newlines + has_rest,
@@ -150,5 +150,5 @@ class LogReader:
         """Whether a whole line can be had from here on now."""
         if offset >= end:
             return False
-        _, content = self._files.read(offset, min(end - offset, LINE_BYTES + 1))
+        _, content = self._log.read(offset, min(end - offset, LINE_BYTES + 1))
         return self._is_finished or b"\n" in content or len(content) > LINE_BYTES

@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from api.executors.log_files import LogCursor, LogFiles
+from api.executors.executor import Log
 from api.models.log import EVERYTHING, LineFilter, LogLine, SearchHit, StopReason
 from api.services.logs.lines import CONTEXT_BYTES, LINE_BYTES, LineStream
 from api.services.logs.pattern import LogPattern, Match
@@ -66,14 +66,14 @@ class SearchRun:
 
     def search(self, source: LogSource, offset: int) -> int | None:
         """Searches one log from an offset on; where to go on when it had to stop, else None."""
-        files, query = source.files, self.query
-        end = files.end() if query.end_at is None else files.offset_at(query.end_at)
-        begin = max(offset, files.first())
+        log, query = source.content, self.query
+        end = log.end() if query.end_at is None else log.offset_at(query.end_at)
+        begin = max(offset, log.first())
         if query.begin_at is not None:
             begin = max(begin, source.reader().find_time(query.begin_at))
         window = _Window(source)
         try:
-            for start, block in _blocks(files, begin, end):
+            for start, block in _blocks(log, begin, end):
                 stopped_at = self._search_block(window, source.task_id, start, block)
                 if stopped_at is not None:
                     self.searched_bytes += stopped_at - start
@@ -141,9 +141,9 @@ class SearchRun:
         return not self.is_late()
 
 
-def _blocks(files: LogFiles, begin: int, end: int) -> Iterator[tuple[int, bytes]]:
+def _blocks(log: Log, begin: int, end: int) -> Iterator[tuple[int, bytes]]:
     """Whole lines, as many as fit into a block, and where they begin; what is too long is cut as everywhere."""
-    cursor = LogCursor(files, begin)
+    cursor = log.follow(begin)
     start, rest = begin, b""
     try:
         while start + len(rest) < end:
@@ -213,7 +213,7 @@ class _Window:
 
     def _open(self, offset: int) -> LineStream:
         self.close()
-        self._stream = LineStream(self._source.files, offset, self._source.create_classifier)
+        self._stream = LineStream(self._source.content, offset, self._source.create_classifier)
         self._lines, self._is_at_end = [], False
         return self._stream
 

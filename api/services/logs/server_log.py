@@ -3,10 +3,8 @@
 import logging
 import re
 from collections import deque
-from pathlib import Path
 
-from api.executors.attempt.log import LogWriter
-from api.executors.log_files import LogFiles
+from api.executors.executor import Log, LogSink
 from api.models.log import LogLevel, LogType, Meaning
 from api.services.logs.source import LogSource
 from api.storage.file_lock import FileLock
@@ -15,8 +13,6 @@ from api.utils.periodic import PeriodicThread
 
 #: Characters that wait to be written at most; beyond it lines are lost here, and still on standard error.
 CAPACITY = 16 * 2**20
-
-_SEGMENT_BYTES = 16 * 2**20
 
 _LEVELS = {
     "DEBUG": LogLevel.DEBUG,
@@ -34,11 +30,12 @@ class ServerLog:
     One server at a time writes: another one on the same storage takes over when the first has ended.
     """
 
-    def __init__(self, directory: Path, max_bytes: int, as_json: bool) -> None:
-        self.source = LogSource("server", None, LogFiles(directory), ServerLines, lambda: None)
-        self._directory = directory
-        self._lock = FileLock(directory / "lock")
-        self._writer = LogWriter(str(directory), max_bytes, _SEGMENT_BYTES)
+    def __init__(self, log: Log, sink: LogSink, as_json: bool) -> None:
+        """`sink` is where lines go, `log` where they are read again."""
+        self.source = LogSource("server", None, log, ServerLines, lambda: None)
+        self._directory = log.directory
+        self._lock = FileLock(log.directory / "lock")
+        self._sink = sink
         self._queue: deque[str] = deque()
         self._waiting = 0
         self._handler = LineHandler(self.write, as_json)
@@ -61,7 +58,7 @@ class ServerLog:
         logging.getLogger().removeHandler(self._handler)
         self._thread.stop()
         self.flush()
-        self._writer.close()
+        self._sink.close()
         self._lock.release()
 
     def flush(self) -> None:
@@ -69,7 +66,7 @@ class ServerLog:
         waiting = [self._queue.popleft() for _ in range(len(self._queue))]
         self._waiting = 0
         if waiting and self._owns_directory():
-            self._writer.write("".join(waiting).encode(errors="replace"))
+            self._sink.write("".join(waiting).encode(errors="replace"))
 
     def _owns_directory(self) -> bool:
         try:

@@ -7,14 +7,15 @@ from datetime import datetime
 from pathlib import Path
 
 from api.errors import SearchBusy, TaskNotFound
-from api.executors.log_files import LogFiles
+from api.executors.executor import Executor
 from api.models.log import Classifier, LineFilter, LogEnd, LogPage, SearchResult, TaskLogPage
 from api.models.training import TaskFilter, TrainingTask
 from api.services.logs.download import LogDownload, open_download
-from api.services.logs.lost_output import count_lost
+from api.services.logs.lost_output import LostOutput
 from api.services.logs.reader import MAX_PAGE_BYTES, MAX_PAGE_LINES
 from api.services.logs.search import LogQuery, SearchRun
 from api.services.logs.source import LogSource
+from api.services.logs.task_end import find_end
 from api.storage.attempts import AttemptStore
 from api.storage.task_files import task_files
 from api.storage.tasks import TaskStore
@@ -43,8 +44,11 @@ class LogService:
         storage_root: Path,
         clock: Clock,
         own: LogSource,
+        executor: Executor,
     ) -> None:
         self.own = own
+        self._executor = executor
+        self._lost = LostOutput(executor, storage_root)
         self._tasks = tasks
         self._attempts = attempts
         self._trainers = trainers
@@ -61,20 +65,16 @@ class LogService:
         def create_classifier() -> Classifier:
             return LineClassifier(steps) if trainer is None else trainer.create_classifier(steps)
 
-        files = LogFiles(task_files(self._storage_root, task_id).log)
+        log = self._executor.open_log(task_files(self._storage_root, task_id).log)
         is_finished = task.status.is_finished
-        return LogSource(task_id, task_id, files, create_classifier, lambda: self._look_up_end(task_id), is_finished)
+        return LogSource(task_id, task_id, log, create_classifier, lambda: self._look_up_end(task_id), is_finished)
 
     def _look_up_end(self, task_id: str) -> LogEnd | None:
         try:
-            task = self._tasks.get_summary(task_id)
+            end = find_end(self._tasks, self._attempts, task_id)
         except TaskNotFound:
             return LogEnd(None)
-        if not task.status.is_finished:
-            return None
-        attempts = self._attempts.of_task(task_id)
-        outcome = (attempts[-1].outcome if attempts else None) or {}
-        return LogEnd(task.status, task.cause, outcome.get("exit_code"))
+        return None if end is None else LogEnd(end.status, end.failure, end.exit_code)
 
     # -- pages -----------------------------------------------------------------------------------------------------
 
@@ -102,12 +102,12 @@ class LogService:
         if source.task_id is None:
             return page
         shown = {name: getattr(page, name) for name in LogPage.__slots__}
-        lost = count_lost(self._attempts.of_task(source.task_id), task_files(self._storage_root, source.task_id))
+        lost = self._lost.count(self._attempts.of_task(source.task_id))
         return TaskLogPage(**shown, task_id=source.task_id, log_lost_bytes=lost)
 
     def open_download(self, task_id: str, is_inline: bool) -> LogDownload:
         """The whole log of a task as one file. Raises TaskNotFound, Unavailable."""
-        return open_download(self.find(task_id).files, f"{task_id}.log", is_inline)
+        return open_download(self.find(task_id).content, f"{task_id}.log", is_inline)
 
     # -- searching -------------------------------------------------------------------------------------------------
 

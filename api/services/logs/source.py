@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from api.executors.log_files import LogFiles
+from api.executors.executor import Log
 from api.models.log import LogEnd
 from api.services.logs.lines import CreateClassifier
 from api.services.logs.reader import LogReader
@@ -15,11 +15,11 @@ class LogSource:
 
     key: str  #: different for each log
     task_id: str | None  #: None for the server's own
-    files: LogFiles
+    content: Log  #: its bytes
     create_classifier: CreateClassifier
     look_up_end: Callable[[], LogEnd | None]  #: how its task has ended; None while more may come
     is_finished: bool = False  #: whether it had ended when this was made
 
     def reader(self) -> LogReader:
         """Its lines."""
-        return LogReader(self.files, self.create_classifier, self.is_finished)
+        return LogReader(self.content, self.create_classifier, self.is_finished)

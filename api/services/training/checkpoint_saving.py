@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from api.errors import Conflict, Unavailable
-from api.models.training import EventKind, Stage, TaskStatus
+from api.models.reason import Reason
+from api.models.training import LISTENING_STAGES, EventKind, TaskStatus
 from api.models.training_view import TaskDetails
 from api.services.training.service import TrainingService
 from api.storage.attempts import AttemptStore
@@ -16,9 +17,6 @@ from api.utils.foreign_files import put_empty
 from api.utils.foreign_trees import list_names
 
 logger = logging.getLogger(__name__)
-
-#: Stages after which the trainer looks for its signal files. While it loads or caches it has nothing to save.
-_LISTENING = (Stage.TRAINING, Stage.EVALUATING, Stage.SAVING)
 
 
 class NotTraining(Conflict):
@@ -50,17 +48,17 @@ class CheckpointSaving:
         Raises TaskNotFound, NotTraining, and Unavailable when its directory cannot be written.
         """
         file = self._signal_file(task_id)
-        is_asked = file.name in list_names(str(file.parent))[1]
         try:
+            is_asked = file.name in list_names(str(file.parent))[1]
             put_empty(str(file))
         except OSError as error:
             raise Unavailable(f"{file} cannot be written ({error.strerror}): ask again.") from error
         if not is_asked:
             uid = self._attempts.of_task(task_id)[-1].uid
-            now, message = self._clock.now(), "asked to save a checkpoint now"
+            now, message = self._clock.now(), Reason.of("asked to save a checkpoint now", "asked_to_save")
             self._tasks.add_event(task_id, EventKind.CHANGE, now, actor, message, uid)
             logger.info("checkpoint asked for", extra={"task_id": task_id})
-        return self._training.get(task_id)
+        return self._training.get_changed(task_id)
 
     def _signal_file(self, task_id: str) -> Path:
         task, attempts = self._tasks.get_summary(task_id), self._attempts.of_task(task_id)
@@ -68,7 +66,7 @@ class CheckpointSaving:
         if task.status is not TaskStatus.RUNNING:
             raise NotTraining(f"{task_id} is {task.status}: it saves nothing.", data={"status": task.status})
         run_dir = attempts[-1].run_dir if attempts else None
-        if stage not in _LISTENING or run_dir is None:
-            doing = "has not begun to train" if stage in _LISTENING or stage is None else f"is {stage} still"
+        if stage not in LISTENING_STAGES or run_dir is None:
+            doing = "has not begun to train" if stage in LISTENING_STAGES or stage is None else f"is {stage} still"
             raise NotTraining(f"{task_id} {doing}: ask again when it trains.", data={"stage": stage})
         return self._trainers[task.trainer].save_file(Path(run_dir))

@@ -1,17 +1,15 @@
 """Gives free GPUs to waiting tasks: a pass over the queue, and the claims that it leads to."""
 
 import logging
-import random
 import secrets
-import socket
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
 from api.errors import Conflict
+from api.executors.executor import Executor
 from api.models.gpu import GPUOffer
-from api.models.lease import LeaseKind
+from api.models.lease import LEASE_SECONDS, LeaseKind
 from api.models.reason import Reason
 from api.models.training import (
     Attempt,
@@ -19,12 +17,12 @@ from api.models.training import (
     TaskStatus,
     TaskSummary,
 )
-from api.services.attempts.reconciler import LEASE_SECONDS
 from api.services.attempts.retry_waits import RetryWaits
 from api.services.gpus.offers import list_offers
 from api.services.gpus.service import GPUService
 from api.services.training.resume_points import last_complete
 from api.services.training.scheduler import Pass, QueueCircumstances, plan_pass
+from api.services.training.waiting_reasons import WaitingReasons
 from api.storage.attempts import AttemptStore, NewAttempt
 from api.storage.disk import describe_shortage
 from api.storage.leases import ResourceHeld
@@ -36,20 +34,12 @@ from api.utils.foreign_trees import list_names
 
 logger = logging.getLogger(__name__)
 
-#: Where master ports are taken from: from the trainer's own default on, below the kernel's ephemeral ports.
-FIRST_PORT, LAST_PORT = 29_500, 30_999
-
 #: Times that a claim which cannot wait looks for GPUs again because somebody was first.
 CLAIM_TRIES = 16
-
-#: Seconds after which the reasons of a pass are not given any more: the loop makes two a second.
-DECISION_SECONDS = 5.0
 
 #: Without news a pass is followed by a rest so many times as long: 1,000 waiting tasks then cost 2 % of a core.
 REST_SHARE = 50.0
 LONGEST_REST = 3.0
-
-_JUST_QUEUED = Reason.of("it has just been put into the queue", "just_queued")
 
 
 class Dispatcher:
@@ -61,8 +51,8 @@ class Dispatcher:
         attempts: AttemptStore,
         gpus: GPUService,
         trainers: Mapping[str, Trainer],
+        executor: Executor,
         clock: Clock,
-        node: str,
         storage_root: Path,
         *,
         max_concurrent: int = 0,
@@ -72,14 +62,13 @@ class Dispatcher:
         self._attempts = attempts
         self._gpus = gpus
         self._trainers = trainers
+        self._executor = executor
         self._clock = clock
-        self._node = node
         self._storage_root = storage_root
         self._max_concurrent = max_concurrent
         self._min_free_mb = min_free_mb
         self._waits = RetryWaits(clock)
-        self._waiting: dict[str, Reason] = {}
-        self._decided_at = float("-inf")
+        self._reasons = WaitingReasons(clock, lambda: self.plan(tasks.queued()))
         self._rests_until = float("-inf")
 
     def dispatch(self, news: bool = True) -> int:
@@ -90,8 +79,9 @@ class Dispatcher:
         if not news and began < self._rests_until:
             return 0
         queue = self._tasks.queued()
+        self._waits.note(queue)
         decided = self.plan(queue) if queue else Pass()
-        self._note(decided)
+        self._reasons.publish(decided)
         now = self._clock.monotonic()
         self._rests_until = now + min(LONGEST_REST, REST_SHARE * (now - began))
         claimed = sum(self._claim(found.task, found.gpus) for found in decided.assignments)
@@ -120,16 +110,8 @@ class Dispatcher:
         return {task_id: name for task_id, name in known.items() if name}
 
     def why_waiting(self, task: TaskSummary) -> Reason | None:
-        """Why a queued task waits."""
-        if task.status is not TaskStatus.QUEUED:
-            return None
-        if self._clock.monotonic() - self._decided_at > DECISION_SECONDS:
-            # Another server gives the GPUs away, or none; what it would decide is the same.
-            self._note(self.plan(self._tasks.queued()))
-        return self._waiting.get(task.task_id) or _JUST_QUEUED
-
-    def _note(self, decided: Pass) -> None:
-        self._waiting, self._decided_at = decided.waiting, self._clock.monotonic()
+        """Why a queued task waits; None for any other. Asking changes nothing."""
+        return self._reasons.get(task.task_id) if task.status is TaskStatus.QUEUED else None
 
     def claim_at_once(self, new: NewTask, task: TaskSummary, actor: str) -> Attempt | None:
         """Makes a task that does not wait, with its GPUs, unless others have a better right to them: then None."""
@@ -152,6 +134,10 @@ class Dispatcher:
     def _claim(self, task: TaskSummary, gpus: Sequence[GPUOffer]) -> bool:
         try:
             attempt = self._attempts.claim(self._new_attempt(task, gpus), self._clock.now())
+        except OSError as error:
+            # What it would go on from is not known: to begin anew would throw work away.
+            logger.warning("a task cannot be started yet", extra={"task_id": task.task_id, "problem": str(error)})
+            return False
         except (ResourceHeld, Conflict) as error:
             logger.info("somebody was first", extra={"task_id": task.task_id, "what": str(error)})
             return False
@@ -162,14 +148,15 @@ class Dispatcher:
         files = task_files(self._storage_root, task.task_id)
         run_dir, checkpoint = self._resume_point(task, files)
         ordered = sorted(gpus, key=lambda gpu: gpu.index)
+        node = ordered[0].node
         return NewAttempt(
             task_id=task.task_id,
             token=secrets.token_hex(16),
-            node=self._node,
+            node=node,
             gpu_uuids=tuple(gpu.uuid for gpu in ordered),
             gpu_indices=tuple(gpu.index for gpu in ordered),
             caches=task.caches,
-            master_port=self._free_port(),
+            master_port=self._executor.free_port(node, self._attempts.held_ports()),
             directory_of=str(files.attempts),
             known_run_dirs=_names_in(files.output),
             run_dir=run_dir,
@@ -188,22 +175,6 @@ class Dispatcher:
         last = last_complete(trainer.checkpoints(run_dir))
         wanted = task.resume.checkpoint or (None if last is None else last.name)
         return (None, None) if wanted is None else (str(run_dir), wanted)
-
-    def _free_port(self) -> int:
-        held = self._attempts.held_ports()
-        candidates = [port for port in range(FIRST_PORT, LAST_PORT + 1) if port not in held]
-        # In no order: a port that was just given up may linger.
-        random.shuffle(candidates)
-        return next((port for port in candidates if _is_free(port)), FIRST_PORT)
-
-
-def _is_free(port: int) -> bool:
-    with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
-        try:
-            probe.bind(("", port))
-        except OSError:
-            return False
-        return True
 
 
 def _names_in(directory: Path) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """Checks a request for a training: everything at once, before anything is started."""
 
-import difflib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from api.trainers.stray_secrets import find_userinfo, without_secret_comments
 from api.trainers.trainer import Trainer
 from api.utils.bounds import capped
 from api.utils.masking import MASK
+from api.utils.suggestions import nearest
 
 #: Checks at a time, those that wait for one of them to end, and for how long: of 16 threads some always stay free.
 MAX_CHECKS = 4
@@ -122,8 +122,8 @@ class RequestChecker:
 
     def _unknown_type(self, name: str) -> Mistake:
         known = self.model_types
-        close = difflib.get_close_matches(name, known, n=1)
-        remedy = f'Did you mean "{close[0]}"?' if close else f"Known are: {', '.join(known)}."
+        close = nearest(name, known)
+        remedy = f'Did you mean "{close}"?' if close else f"Known are: {', '.join(known)}."
         return Mistake("/model_type", f'No trainer knows the model type "{name[:80]}".', remedy)
 
     def _gpu_mistakes(self, request: TrainingRequest) -> list[Mistake]:
@@ -157,7 +157,7 @@ class RequestChecker:
             problems.append(InsufficientGPUs("A GPU that is named has less memory than min_memory asks for."))
         shortage = describe_shortage(self._storage_root, self._min_free_mb)
         if shortage is not None:
-            problems.append(InsufficientStorage(f"There is too little disk space: {shortage}."))
+            problems.append(InsufficientStorage(f"There is too little disk space: {shortage.text}."))
         return problems
 
     def _with_measured_memory(self, plan: TrainingPlan) -> TrainingPlan:

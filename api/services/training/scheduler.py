@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 
 from api.models.gpu import GPUOffer
 from api.models.reason import Reason
@@ -21,7 +22,7 @@ class QueueCircumstances:
     active: int = 0
     max_concurrent: int = 0
     cache_holders: Mapping[str, str] = field(default_factory=dict)
-    disk_problem: str | None = None
+    disk_problem: Reason | None = None
     names: Mapping[str, str] = field(default_factory=dict)  #: of tasks, by id, for those who read why others wait
 
 
@@ -33,12 +34,13 @@ class Assignment:
     gpus: tuple[GPUOffer, ...]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Pass:
-    """What one pass over the queue decided."""
+    """What one pass over the queue decided. Nobody can change it."""
 
-    assignments: list[Assignment] = field(default_factory=list)
-    waiting: dict[str, Reason] = field(default_factory=dict)  #: why each other task waits, by id
+    assignments: tuple[Assignment, ...] = ()
+    #: Why each other task waits, by id.
+    waiting: Mapping[str, Reason] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def plan_pass(queue: Sequence[TaskSummary], gpus: Sequence[GPUOffer], around: QueueCircumstances) -> Pass:
@@ -60,26 +62,31 @@ class _Planner:
         self._reasons: dict[tuple[_Wish, int], Reason] = {}  #: as long as nothing is taken or kept
         self._active = around.active
         self._caches = dict(around.cache_holders)
-        self._result = Pass()
+        self._assignments: list[Assignment] = []
 
     def run(self, queue: Sequence[TaskSummary]) -> Pass:
+        waiting: dict[str, Reason] = {}
         for task in queue:
             reason = self._why_not_now(task) or self._assign(task)
             if reason is not None:
-                self._result.waiting[task.task_id] = reason
-        return self._result
+                waiting[task.task_id] = reason
+        return Pass(tuple(self._assignments), MappingProxyType(waiting))
 
     def _why_not_now(self, task: TaskSummary) -> Reason | None:
         around = self._around
         wait = (task.not_before - around.now).total_seconds()
         # No retry waits longer: then the clock was set back meanwhile.
         if 0 < wait <= LONGEST_WAIT:
-            return Reason.of(f"tries again in {wait:.0f} s", "tries_again", seconds=round(wait))
+            return Reason.of("tries again in {seconds} s", "tries_again", seconds=round(wait))
         if around.disk_problem is not None:
-            return Reason.of(around.disk_problem, "disk_full", problem=around.disk_problem)
+            return around.disk_problem
         if around.max_concurrent and self._active >= around.max_concurrent:
-            limit, text = around.max_concurrent, f"{self._active} tasks run, and MAX_CONCURRENT_TASKS is "
-            return Reason.of(f"{text}{limit}", "max_concurrent", running=self._active, limit=limit)
+            return Reason.of(
+                "{running} tasks run, and MAX_CONCURRENT_TASKS is {limit}",
+                "max_concurrent",
+                running=self._active,
+                limit=around.max_concurrent,
+            )
         holders = {self._caches[cache] for cache in task.caches if cache in self._caches}
         if holders:
             return caching(sorted(holders), around.names)
@@ -105,7 +112,7 @@ class _Planner:
         self._reasons.clear()
         self._active += 1
         self._caches.update(dict.fromkeys(task.caches, task.task_id))
-        self._result.assignments.append(Assignment(task, tuple(chosen)))
+        self._assignments.append(Assignment(task, tuple(chosen)))
         return None
 
     def _reserve(self, task: TaskSummary, suitable: Sequence[GPUOffer], free: Sequence[GPUOffer]) -> bool:

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from api.trainers.diffusion_pipe.document import number, whole
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.keys import IGNORED, Key, KeyKind
 from api.trainers.pointers import shown
+from api.utils.suggestions import nearest
 
 LEAVE_OUT = "Correct the name, or leave it out."
 
@@ -60,8 +60,8 @@ def check_names(
 def did_you_mean(name: Any, names: Iterable[str]) -> str:
     """The nearest known name as advice, or the advice to leave it out."""
     lower = {known.lower(): known for known in names}
-    near = get_close_matches(str(name)[:100].lower(), lower, n=1)
-    return f"Did you mean `{lower[near[0]]}`?" if near else LEAVE_OUT
+    near = nearest(str(name).lower(), lower)
+    return f"Did you mean `{lower[near]}`?" if near else LEAVE_OUT
 
 
 def _is_kind(value: Any, kind: KeyKind) -> bool:

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from api.trainers.protocol.phrases import STEP_BEGINNING
+
 LINE_LIMIT = 500
 TRACEBACK_LIMIT = 30
 
@@ -14,7 +16,6 @@ RANK = re.compile(r"\[rank(\d{1,6})\]:\s?", re.ASCII)
 TRACEBACK = re.compile(r"(?:\[rank(\d{1,6})\]:\s?)?(Traceback \(most recent call last\).*)", re.ASCII)
 #: The last line of a traceback.
 EXCEPTION = re.compile(r"([A-Za-z_][\w.]{0,200})(?::\s|$)", re.ASCII)
-_STEP = re.compile(r"steps: \d")
 
 #: Fatal signs that programs print without a Python traceback.
 SIGN = re.compile(
@@ -57,7 +58,7 @@ def find_errors(lines: Sequence[str]) -> tuple[ErrorLine, ...]:
     """
     every = tuple(_scan(line[:LINE_LIMIT] for line in lines))
     errors = tuple(error for error in every if not error.is_bare) or every
-    last_step = max((position for position, line in enumerate(lines) if _STEP.match(line)), default=-1)
+    last_step = max((position for position, line in enumerate(lines) if STEP_BEGINNING.match(line)), default=-1)
     fatal = tuple(error for error in errors if error.position > last_step)
     return fatal or errors
 

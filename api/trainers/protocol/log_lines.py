@@ -4,7 +4,25 @@ import re
 
 from api.models.log import LogLevel, LogType, Meaning
 from api.trainers.protocol.error_lines import EXCEPTION, RANK, SIGN, TRACEBACK
-from api.trainers.protocol.output import LARGEST_COUNT, STEP_PREFIX
+from api.trainers.protocol.phrases import (
+    BATCH_SIZE_BEGINNING,
+    CACHING,
+    CACHING_LOGGED,
+    COMPLETED,
+    DATA_WARNINGS,
+    EVALUATING,
+    LARGEST_COUNT,
+    LOGGED_STEP,
+    LOGGED_STEP_PART,
+    NEW_EPOCH,
+    RESUMING,
+    SAVING_CHECKPOINT,
+    SAVING_MODEL,
+    STEP,
+    STEP_PREFIX,
+    STOPPED,
+    is_no_number,
+)
 
 #: Characters of a line that are looked at.
 LINE_LIMIT = 2048
@@ -12,17 +30,13 @@ LINE_LIMIT = 2048
 #: Lines without a part of a traceback after which its end is no longer waited for.
 TRACEBACK_PATIENCE = 200
 
-_STEP = re.compile(r"steps: (\d{1,10}) loss: (\S{1,40})", re.ASCII)
-_LOGGED_STEP = re.compile(r"\] step=(\d{1,10}),", re.ASCII)
 _SAVED_STEP = re.compile(r"global_step(\d{1,10})", re.ASCII)
-_NEW_EPOCH = re.compile(r"Started new epoch: (\d{1,10})", re.ASCII)
-_RESUMING = re.compile(r"Resuming training from checkpoint\. Resuming at epoch: (\d{1,10}), step: (\d{1,10})", re.ASCII)
 
-_TRAIN_BEGINNINGS = ("Saving model to directory ", "TRAINING COMPLETE!", "Manually quitting")
-_TRAIN_PARTS = ("is about to be saved!", "Checkpoint global_step", "Saved global_step", "] [Torch] Saving ")
+_TRAIN_BEGINNINGS = (SAVING_MODEL, COMPLETED, STOPPED)
+_TRAIN_PARTS = (SAVING_CHECKPOINT, "Checkpoint global_step", "Saved global_step", "] [Torch] Saving ")
 
 #: What is printed before the first step of an attempt only: whatever was before it has ended.
-_BEGINNINGS = ("caching ", "[CACHE] ", "Global batch size = ", "toy trainer: ")
+_BEGINNINGS = (CACHING, CACHING_LOGGED, BATCH_SIZE_BEGINNING, "toy trainer: ")
 
 #: What a line about progress begins with; a line without anything is none.
 _PROGRESS_BEGINNINGS = frozenset("s[SRTMcGt")
@@ -48,7 +62,6 @@ _LEVELS = {
 }
 _LEVEL_PLACE = 120  #: characters within which a logger names the level
 
-_WARNING_BEGINNINGS = ("video with frames=", "size bucket ", "Cound not find caption", "Media file ")
 _ERROR_NAME = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*(?:Error|Exception|Interrupt)(?::\s|$)", re.ASCII)
 _CHAIN_BEGINNINGS = ("During handling of the above exception", "The above exception was the direct cause")
 
@@ -84,7 +97,7 @@ class LineClassifier:
             return self._read_step(text)
         if first == "[":
             return self._read_logged(text)
-        if first == "S" and (started := _NEW_EPOCH.match(text)) is not None:
+        if first == "S" and (started := NEW_EPOCH.match(text)) is not None:
             self._epoch = _count(started[1])
             return self._train()
         if first == "R":
@@ -96,15 +109,14 @@ class LineClassifier:
         return None
 
     def _read_step(self, text: str) -> Meaning | None:
-        found = _STEP.match(text)
+        found = STEP.match(text)
         if found is None:
             return None
         self._step = _count(found[1])
-        is_number = found[2].lower().lstrip("+-") not in ("nan", "inf")
-        return self._train(LogLevel.INFO if is_number else LogLevel.WARNING)
+        return self._train(LogLevel.WARNING if is_no_number(found[2]) else LogLevel.INFO)
 
     def _read_logged(self, text: str) -> Meaning | None:
-        found = _LOGGED_STEP.search(text) if "] step=" in text else None
+        found = LOGGED_STEP.search(text) if LOGGED_STEP_PART in text else None
         if found is None and any(part in text for part in _TRAIN_PARTS):
             found = _SAVED_STEP.search(text)
             if found is None:
@@ -117,10 +129,10 @@ class LineClassifier:
         return self._train()
 
     def _read_resume_or_eval(self, text: str) -> Meaning | None:
-        if text.startswith("Running eval"):
+        if text.startswith(EVALUATING):
             self._evaluates = True
             return Meaning(LogLevel.INFO, LogType.EVAL, self._epoch_now(), self._step)
-        found = _RESUMING.match(text)
+        found = RESUMING.match(text)
         if found is None:
             return None
         self._epoch, self._step = _count(found[1]), _count(found[2])
@@ -190,7 +202,7 @@ def _level_of_words(text: str) -> LogLevel:
         return LogLevel.ERROR
     if "out of memory" in lower or (_may_be_a_sign(text) and SIGN.search(text) is not None):
         return LogLevel.ERROR
-    if ("warning" in lower and _warns(text)) or text.startswith(_WARNING_BEGINNINGS):
+    if ("warning" in lower and _warns(text)) or text.startswith(DATA_WARNINGS):
         return LogLevel.WARNING
     return LogLevel.WARNING if " bytes of output were lost: " in text else LogLevel.INFO
 

@@ -9,37 +9,40 @@ from typing import Any
 from api.models.progress import Point, Progress
 from api.models.training import Stage, TrainingPlan
 from api.trainers.protocol.latest_median import LatestMedian
-
-__all__ = ["OutputReader", "Point", "Progress"]
+from api.trainers.protocol.phrases import (
+    BATCH_SIZE,
+    CACHING,
+    CACHING_LOGGED,
+    DATA_WARNINGS,
+    EVALUATING,
+    LARGEST_COUNT,
+    LEARNING_RATE,
+    LOGGED_STEP_PART,
+    NEW_EPOCH,
+    RESUMING,
+    SAVING_CHECKPOINT,
+    SAVING_MODEL,
+    STEP,
+    is_no_number,
+)
 
 #: Characters of a line that are looked at; no line that means anything is longer.
 LINE_LIMIT = 4096
 WARNING_LIMIT = 500
 
-#: Above this a step or an epoch is not believed.
-LARGEST_COUNT = 10**9
-
 #: The tag under which the learning rate is kept: no event file has it for every optimizer.
-LEARNING_RATE = "train/learning_rate"
+LEARNING_RATE_TAG = "train/learning_rate"
 
-STEP_PREFIX = "steps: "
-_STEP = re.compile(
-    r"steps: (\d{1,10}) loss: (\S{1,40})(?: iter time \(s\): (\S{1,40}))?(?: samples/sec: (\S{1,40}))?", re.ASCII
-)
-_LEARNING_RATE = re.compile(r"\] step=(\d{1,10}), skipped=\d{1,10}, lr=\[?([0-9.eE+-]{1,32})", re.ASCII)
-_RESUMING = re.compile(r"Resuming training from checkpoint\. Resuming at epoch: (\d{1,10}), step: (\d{1,10})", re.ASCII)
-_NEW_EPOCH = re.compile(r"Started new epoch: (\d{1,10})", re.ASCII)
-_BATCH_SIZE = re.compile(r"Global batch size = (\d{1,10})", re.ASCII)
 _LOG_PREFIX = re.compile(r"(?:\[[^\]]{1,100}\] ?){1,4}")
 
 _CACHING_BEGINNINGS = (
-    "caching ",
-    "[CACHE] ",
+    CACHING,
+    CACHING_LOGGED,
     "Caching ungrouped metadata",
     "Grouped metadata is not cached",
     "Intermediate metadata is not cached",
 )
-_WARNING_BEGINNINGS = ("WARNING", "video with frames=", "size bucket ", "Cound not find caption", "Media file ")
+_WARNING_BEGINNINGS = ("WARNING", *DATA_WARNINGS)
 
 
 class OutputReader:
@@ -132,7 +135,7 @@ class OutputReader:
                 self._close_epoch()
 
     def _read_step(self, line: str, at: float) -> Point | None:
-        found = _STEP.match(line)
+        found = STEP.match(line)
         if found is None:
             return self._read_warning(line, at)
         step = int(found[1])
@@ -190,15 +193,15 @@ class OutputReader:
             progress.best_loss = loss
 
     def _read_logged(self, line: str, at: float) -> Point | None:
-        found = _LEARNING_RATE.search(line) if "] step=" in line else None
+        found = LEARNING_RATE.search(line) if LOGGED_STEP_PART in line else None
         if found is not None:
             rate = _positive(found[2])
             if rate is not None:
                 self.progress.learning_rate = rate
-                return Point(LEARNING_RATE, int(found[1]), rate, at)
-        elif "is about to be saved!" in line:
+                return Point(LEARNING_RATE_TAG, int(found[1]), rate, at)
+        elif SAVING_CHECKPOINT in line:
             self._enter(Stage.SAVING, at)
-        elif line.startswith("[CACHE] "):
+        elif line.startswith(CACHING_LOGGED):
             self._read_caching(line, at)
         elif "[WARNING]" in line[:100]:
             prefix = _LOG_PREFIX.match(line)
@@ -217,7 +220,7 @@ class OutputReader:
     def _read_batch_size(self, line: str, at: float) -> Point | None:
         if line.startswith("Grouped metadata"):
             return self._read_caching(line, at)
-        found = _BATCH_SIZE.match(line)
+        found = BATCH_SIZE.match(line)
         if found is not None:
             if self.progress.first_step is None:
                 self._enter(Stage.LOADING, at)
@@ -227,10 +230,10 @@ class OutputReader:
         return None
 
     def _read_resume_or_eval(self, line: str, at: float) -> Point | None:
-        if line.startswith("Running eval"):
+        if line.startswith(EVALUATING):
             self._enter(Stage.EVALUATING, at)
             return None
-        found = _RESUMING.match(line)
+        found = RESUMING.match(line)
         if found is not None:
             epoch, step = int(found[1]), int(found[2])
             if 1 <= epoch <= LARGEST_COUNT and 1 <= step <= LARGEST_COUNT:
@@ -241,10 +244,10 @@ class OutputReader:
         return None
 
     def _read_start_or_save(self, line: str, at: float) -> Point | None:
-        if line.startswith("Saving model to directory "):
+        if line.startswith(SAVING_MODEL):
             self._enter(Stage.SAVING, at)
             return None
-        found = _NEW_EPOCH.match(line)
+        found = NEW_EPOCH.match(line)
         if found is not None and 1 <= int(found[1]) <= LARGEST_COUNT:
             self._begin_epoch(int(found[1]))
         return None
@@ -316,7 +319,7 @@ def _max_steps(plan: TrainingPlan) -> int | None:
 
 def _loss(text: str) -> float | None:
     """A loss as printed; infinity counts as NaN, and a number that no printed loss can be is none."""
-    if text.lower().lstrip("+-") in ("nan", "inf"):
+    if is_no_number(text):
         return math.nan
     return _finite(text)
 

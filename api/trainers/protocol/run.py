@@ -8,7 +8,8 @@ from api.models.training import Cause, Checkpoint, TrainingPlan, TrainingRequest
 from api.trainers.protocol import checkpoints
 from api.trainers.protocol.diagnosis import diagnose
 from api.trainers.protocol.log_lines import LineClassifier
-from api.trainers.protocol.output import STEP_PREFIX, OutputReader
+from api.trainers.protocol.output import OutputReader
+from api.trainers.protocol.phrases import COMPLETED, STEP_PREFIX, STOPPED
 from api.trainers.trainer import Ending
 from api.utils.foreign_trees import list_names
 from api.utils.formatting import as_sentence
@@ -19,8 +20,8 @@ _RUN_DIR = re.compile(r"\d{8}_\d{2}-\d{2}-\d{2}", re.ASCII)
 class RunProtocol:
     """The watching half of a trainer: output, run directory, checkpoints, signal files, endings."""
 
-    completed_phrase = "TRAINING COMPLETE!"
-    stopped_phrase = "Manually quitting"
+    completed_phrase = COMPLETED
+    stopped_phrase = STOPPED
     step_prefix = STEP_PREFIX
 
     def create_reader(self, plan: TrainingPlan) -> OutputReader:
@@ -36,12 +37,12 @@ class RunProtocol:
         return request
 
     def find_run_dir(self, output_dir: Path) -> Path | None:
-        """The newest run directory by its time stamp; None until the trainer has made one."""
+        """The newest run directory by its time stamp; None until the trainer has made one. Raises OSError."""
         names = [name for name in list_names(str(output_dir), levels=2)[0] if _RUN_DIR.fullmatch(name)]
         return output_dir / max(names) if names else None
 
     def checkpoints(self, run_dir: Path) -> tuple[Checkpoint, ...]:
-        """The checkpoints in a run directory, oldest first."""
+        """The checkpoints in a run directory, oldest first. Raises OSError."""
         return checkpoints.list_checkpoints(run_dir)
 
     def signal_file(self, run_dir: Path) -> Path:

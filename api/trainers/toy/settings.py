@@ -3,13 +3,13 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from api.errors import Mistake
 from api.trainers.pointers import pointer, shown
 from api.trainers.toy.mishaps import ERRORS, SIGNALS
 from api.utils.bounds import MAX_MISTAKES
+from api.utils.suggestions import nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +134,8 @@ def _check_value(
     setting = known.get(name)
     if setting is None:
         owner = next((table for table, inside in TABLES.items() if known is TOP and name in inside), None)
-        close = [f"{owner}.{name}"] if owner else get_close_matches(name[:100], names, n=1) if advises else []
-        remedy = f"Did you mean `{close[0]}`?" if close else f"Known are: {', '.join(names)}."
+        close = f"{owner}.{name}" if owner else nearest(name, names) if advises else None
+        remedy = f"Did you mean `{close}`?" if close else f"Known are: {', '.join(names)}."
         return [Mistake(at, f"The toy trainer has no setting `{shown(name)}`.", remedy)]
     if not setting.allows(value):
         return [

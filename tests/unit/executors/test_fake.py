@@ -4,6 +4,8 @@ import pytest
 
 from api.executors.executor import AttemptRef, Executor, Phase, StopOrder, Submission
 from api.executors.fake import FakeExecutor, outcome
+from api.executors.memory_log import MemoryLog
+from api.executors.ports import FIRST_PORT
 from api.models.training import StopRung
 
 REF = AttemptRef("a", Path("/attempts/a"), Path("/logs/a"))
@@ -72,3 +74,25 @@ def test_its_log_is_read_by_offset(executor: FakeExecutor) -> None:
 def test_it_has_the_survivors_that_the_test_gives_it(executor: FakeExecutor) -> None:
     executor.leaves_behind("a", 5, 6)
     assert list(executor.survivors(REF)) == [5, 6]
+
+
+def test_it_uses_what_it_was_given_while_it_runs_unless_the_test_says_otherwise(executor: FakeExecutor) -> None:
+    assert executor.used_gpus(REF) == set()
+    executor.submit(Submission(REF, ("python",), Path("/"), {}, gpu_uuids=("GPU-a",)))
+    assert executor.used_gpus(REF) == {"GPU-a"}
+    executor.is_at_work_on("a", "GPU-b")
+    assert executor.used_gpus(REF) == {"GPU-b"}
+    executor.ends("b")
+    assert executor.used_gpus(AttemptRef("b", Path("/attempts/b"), Path("/logs/b"))) == set()
+
+
+def test_a_port_is_one_that_nobody_holds_or_hears_on(executor: FakeExecutor) -> None:
+    executor.hears_on(FIRST_PORT)
+    assert executor.free_port("here", {FIRST_PORT + 1}) == FIRST_PORT + 2
+
+
+def test_a_log_that_the_test_keeps_elsewhere_is_the_one_that_is_read(executor: FakeExecutor) -> None:
+    kept = MemoryLog(REF.log_directory)
+    kept.add(b"kept\n")
+    executor.keeps(kept)
+    assert executor.open_log(REF.log_directory).read(0, 9) == executor.read_log(REF, 0, 9) == (0, b"kept\n")

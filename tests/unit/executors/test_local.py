@@ -34,6 +34,17 @@ def test_outcome_that_was_mended_just_before_its_supervisor_was_gone_is_the_true
     assert (outcome.reason, outcome.exit_code) == ("exited", 0)
 
 
+def test_what_an_attempt_left_half_written_is_removed_with_its_end_whose_supervisor_met_a_bad_disk(tmp_path: Path):
+    executor = LocalExecutor(sys.executable, "here", {})
+    ref = AttemptRef("train_1.1", tmp_path, tmp_path / "log")
+    for name in (".exit.json.0123456789abcdef.new", ".runner.json.0123456789abcdef.new", "environment.json"):
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "runner.json").write_text("{}")
+    (tmp_path / "exit.json").write_text(json.dumps({"reason": "exited", "exit_code": 0}))
+    assert executor.observe([ref])[ref.uid].phase is Phase.ENDED
+    assert sorted(os.listdir(tmp_path)) == ["exit.json", "runner.json"]
+
+
 def test_directory_that_cannot_be_read_is_unknown_and_says_since_when(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     executor = LocalExecutor(sys.executable, "here", {})
     ref = AttemptRef("train_1.1", tmp_path, tmp_path / "log")
@@ -129,3 +140,34 @@ def test_what_cannot_be_understood_of_one_attempt_hides_no_other(
         seen = executor.observe(refs)
     assert [seen[ref.uid].phase for ref in refs] == [Phase.UNKNOWN, Phase.ABSENT]
     assert len(caplog.records) == 1
+
+
+@pytest.fixture
+def ref(tmp_path: Path) -> AttemptRef:
+    return AttemptRef("train_1.1", tmp_path, tmp_path / "log")
+
+
+def test_what_no_log_has_is_told_by_the_record_of_the_supervisor(ref: AttemptRef):
+    executor = LocalExecutor(sys.executable, "here", {})
+    assert executor.lost_bytes(ref) is None
+    (ref.directory / "runner.json").write_text(json.dumps({"fence": 1, "log_lost_bytes": 70}))
+    assert executor.lost_bytes(ref) == 70
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"log_lost_bytes": "many"}', '{"log_lost_bytes": 1e300}'])
+def test_a_record_that_is_none_tells_of_no_loss(ref: AttemptRef, content: str):
+    (ref.directory / "runner.json").write_text(content)
+    assert LocalExecutor(sys.executable, "here", {}).lost_bytes(ref) is None
+
+
+def test_an_attempt_uses_the_gpus_on_which_the_driver_sees_its_processes(
+    ref: AttemptRef, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("api.executors.local.list_leftovers", lambda uid, directory, cgroup: [51, 52])
+    at_work = {"GPU-a": (51, 7), "GPU-b": (7,), "GPU-c": (52,), "GPU-d": ()}
+    executor = LocalExecutor(sys.executable, "here", {}, pids_by_gpu=lambda: at_work)
+    assert executor.used_gpus(ref) == {"GPU-a", "GPU-c"}
+
+
+def test_where_the_driver_cannot_say_nobody_knows_what_an_attempt_uses(ref: AttemptRef):
+    assert LocalExecutor(sys.executable, "here", {}).used_gpus(ref) is None

@@ -8,7 +8,7 @@ import pytest
 from api.executors import log_files
 from api.executors.attempt.log import LogWriter
 from api.executors.attempt.segments import segment_starts
-from api.executors.log_files import LogCursor, LogFiles
+from api.executors.log_files import LogFiles, LogFilesCursor
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_a_log_that_is_not_there_is_empty(files: LogFiles):
         0,
         [],
     )
-    assert LogCursor(files, 0).read(10) == (0, b"")
+    assert LogFilesCursor(files, 0).read(10) == (0, b"")
 
 
 def test_newlines_are_counted_over_segments_that_are_gone(files: LogFiles, writer: LogWriter):
@@ -50,7 +50,7 @@ def test_newlines_are_counted_over_segments_that_are_gone(files: LogFiles, write
 
 
 def test_a_cursor_reads_over_segments_and_waits_at_the_end(files: LogFiles, writer: LogWriter):
-    cursor, seen = LogCursor(files, 0), b""
+    cursor, seen = LogFilesCursor(files, 0), b""
     for number in range(500):
         writer.write(line(number))
         seen += cursor.read(10_000)[1]
@@ -61,7 +61,7 @@ def test_a_cursor_reads_over_segments_and_waits_at_the_end(files: LogFiles, writ
 
 def test_a_cursor_whose_segments_were_removed_goes_on_behind_them(files: LogFiles, writer: LogWriter):
     writer.write(line(0))
-    cursor = LogCursor(files, 0)
+    cursor = LogFilesCursor(files, 0)
     cursor.read(100)
     for number in range(1, 5000):
         writer.write(line(number))
@@ -76,7 +76,7 @@ def test_a_cursor_whose_segments_were_removed_goes_on_behind_them(files: LogFile
 
 def test_a_cursor_goes_on_when_the_end_of_its_segment_was_moved_into_the_next(files: LogFiles, writer: LogWriter):
     # The segment is cut behind its last newline, and what follows begins the next one.
-    cursor, seen = LogCursor(files, 0), b""
+    cursor, seen = LogFilesCursor(files, 0), b""
     for number in range(400):
         content = line(number)
         for part in (content[:4], content[4:]):

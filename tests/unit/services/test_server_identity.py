@@ -3,23 +3,22 @@
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from api.executors.attempt.processes import read_stat
-from api.executors.place import Place
 from api.services.server_identity import ServerIdentity, name_root
 
-PLACE = Place("node-a", "boot", 1)
+PLACE = {"node": "node-a", "boot_id": "boot", "pid_namespace": 1}
 
 
 def identity(pid: int | None = None, **changes: object) -> ServerIdentity:
     stat = read_stat(pid or os.getpid())
-    place = replace(PLACE, **{k: v for k, v in changes.items() if k in ("node", "boot_id", "pid_namespace")})
-    root = name_root(Path(str(changes.get("root", "/data"))))
-    return ServerIdentity(place, root, pid or os.getpid(), 0 if stat is None else stat.start, "token")
+    place: dict[str, Any] = {**PLACE, **changes}
+    place["root"] = name_root(Path(str(changes.get("root", "/data"))))
+    return ServerIdentity(**place, pid=pid or os.getpid(), start=0 if stat is None else stat.start, token="token")
 
 
 def no_lock() -> bool:

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 from pathlib import Path
@@ -8,6 +9,7 @@ from api.executors.attempt import directory as directory_module
 from api.executors.attempt.directory import HEARTBEAT_SECONDS, AttemptDirectory
 from api.executors.attempt.files import read_json
 from api.utils.foreign_files import read
+from tests.faults import Faults
 from tests.unit.utils.foreign import Plant, each_plant
 
 
@@ -95,3 +97,52 @@ def test_an_outcome_whose_reserved_space_was_taken_away_is_written_nevertheless(
     directory.write_outcome({"reason": "exited"})
     os.close(lock)
     assert read_json(str(tmp_path / "exit.json")) == {"reason": "exited"}
+
+
+def test_a_disk_in_trouble_does_not_make_a_supervisor_leave_its_place(tmp_path: Path, faults: Faults) -> None:
+    directory = AttemptDirectory(str(tmp_path))
+    directory.claim(directory.take_lock())
+    (tmp_path / "runner.json").write_text("{}")
+    hidden = [faults.strike(call, str(tmp_path)) for call in ("stat", "lstat")]
+    assert not directory.lacks("runner.json")
+    assert directory.is_there()
+    with pytest.raises(OSError, match="Input/output"):
+        directory.make_again({})
+    for fault in hidden:
+        fault.end()
+    (tmp_path / "runner.json").unlink()
+    assert directory.lacks("runner.json")
+
+
+def test_what_keeps_a_lock_from_being_taken_is_not_another_supervisor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(directory_module.fcntl, "flock", refuse)
+    with pytest.raises(OSError, match="No locks"):
+        AttemptDirectory(str(tmp_path)).take_lock()
+
+
+def test_a_fence_that_the_disk_hides_is_not_begun_anew(tmp_path: Path, faults: Faults) -> None:
+    (tmp_path / "fence").write_text("7")
+    hidden = faults.strike("read", "/fence", times=2)
+    directory = AttemptDirectory(str(tmp_path))
+    directory.claim(directory.take_lock())
+    assert (directory.fence, hidden.hits) == (8, 2)
+
+
+def test_a_fence_that_cannot_be_read_lies_above_the_one_of_the_record(tmp_path: Path) -> None:
+    directory = AttemptDirectory(str(tmp_path))
+    directory.raise_fence(4.0)
+    assert directory.fence == 5
+    directory.raise_fence(None)
+    assert directory.fence == 5
+
+
+def test_an_unreadable_fence_is_no_later_supervisor(tmp_path: Path, faults: Faults) -> None:
+    directory = AttemptDirectory(str(tmp_path))
+    directory.claim(directory.take_lock())
+    faults.strike("read", "/fence")
+    directory.check_fence()

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from api.executors.attempt.log import LogWriter
+from api.executors.log_files import LogFiles
 from api.models.log import LogLevel
 from api.services.logs import server_log
 from api.services.logs.server_log import ServerLines, ServerLog
@@ -16,9 +18,13 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path / "server-log"
 
 
+def open_log(directory: Path) -> ServerLog:
+    return ServerLog(LogFiles(directory), LogWriter(str(directory), 2**20, 2**24), as_json=True)
+
+
 @pytest.fixture
 def log(directory: Path) -> Iterator[ServerLog]:
-    made = ServerLog(directory, 2**20, as_json=True)
+    made = open_log(directory)
     yield made
     made.stop()
 
@@ -39,14 +45,14 @@ def test_what_loggers_say_is_kept(log: ServerLog):
 def test_it_goes_on_where_an_earlier_server_ended(log: ServerLog, directory: Path):
     log.write("one\n")
     log.stop()
-    later = ServerLog(directory, 2**20, as_json=True)
+    later = open_log(directory)
     later.write("two\n")
     later.stop()
     assert messages(later) == ["one", "two"]
 
 
 def test_of_two_servers_one_writes_and_the_other_takes_over(log: ServerLog, directory: Path):
-    other = ServerLog(directory, 2**20, as_json=True)
+    other = open_log(directory)
     log.write("mine\n")
     log.flush()
     other.write("lost\n")
@@ -59,18 +65,18 @@ def test_of_two_servers_one_writes_and_the_other_takes_over(log: ServerLog, dire
 
 def test_a_directory_that_cannot_be_made_hurts_nobody(tmp_path: Path):
     (tmp_path / "file").write_text("")
-    log = ServerLog(tmp_path / "file" / "below", 2**20, as_json=True)
+    log = open_log(tmp_path / "file" / "below")
     log.write("lost\n")
     log.stop()
-    assert log.source.files.end() == 0
+    assert log.source.content.end() == 0
 
 
 def test_it_is_bounded(log: ServerLog):
     for _ in range(300):
         log.write("x" * 9_999 + "\n")
         log.flush()
-    assert log.source.files.end() - log.source.files.first() <= 2**20
-    assert log.source.files.end() == 3_000_000
+    assert log.source.content.end() - log.source.content.first() <= 2**20
+    assert log.source.content.end() == 3_000_000
 
 
 def test_what_waits_is_bounded(log: ServerLog, monkeypatch: pytest.MonkeyPatch):

@@ -1,20 +1,20 @@
 """The queue of a machine and the check of a request, over a database and GPUs of their own."""
 
-import socket
 from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import FrozenInstanceError, dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api.errors import InsufficientGPUs, InsufficientStorage, Invalid
+from api.executors.fake import FakeExecutor
+from api.executors.ports import FIRST_PORT
 from api.hardware.source import FakeSource
 from api.models.lease import LeaseKind
 from api.models.training import GPURequest, NewTask, StopState, TrainingRequest
 from api.services.gpus.service import GPUService
-from api.services.training import dispatcher as dispatcher_module
 from api.services.training.dispatcher import Dispatcher
 from api.services.training.preview import preview
 from api.services.training.request_check import MASK, RequestChecker
@@ -36,6 +36,7 @@ class Machine:
     attempts: AttemptStore
     gpus: GPUService
     dispatcher: Dispatcher
+    executor: FakeExecutor
     checker: RequestChecker
     clock: FakeClock
 
@@ -60,8 +61,9 @@ def machine(tmp_path: Path, clock: FakeClock) -> Iterator[Machine]:
     tasks, attempts = TaskStore(database), AttemptStore(database)
     gpus = GPUService(FakeSource(4), DatabaseRegistrations(database, "here", clock), clock, max_age=10_000)
     gpus._monitor.sweep()
-    queue = Dispatcher(tasks, attempts, gpus, TRAINERS, clock, "here", tmp_path)
-    yield Machine(tasks, attempts, gpus, queue, RequestChecker(TRAINERS, gpus, attempts, tmp_path, 0), clock)
+    executor = FakeExecutor()
+    queue = Dispatcher(tasks, attempts, gpus, TRAINERS, executor, clock, tmp_path)
+    yield Machine(tasks, attempts, gpus, queue, executor, RequestChecker(TRAINERS, gpus, attempts, tmp_path, 0), clock)
     gpus.stop_monitoring()
     database.close()
 
@@ -73,6 +75,7 @@ def test_waiting_tasks_get_gpus_ports_and_a_directory(machine: Machine, tmp_path
     one, other = machine.attempts.of_task("a")[0], machine.attempts.of_task("b")[0]
     assert (one.gpu_indices, other.gpu_indices) == ((0, 1), (2,))
     assert one.master_port != other.master_port
+    assert (one.node, other.node) == ("here", "here")
     assert one.directory == str(tmp_path / "tasks" / "a" / "attempts" / "1")
     assert (machine.status("a"), machine.status("b")) == ("starting", "starting")
     assert machine.dispatcher.dispatch() == 0
@@ -92,6 +95,53 @@ def test_planning_changes_nothing(machine: Machine):
     assert len(machine.dispatcher.plan(machine.tasks.queued()).assignments) == 1
     assert machine.status("a") == "queued"
     assert machine.attempts.leases() == []
+
+
+def test_asking_why_tasks_wait_changes_nothing_of_what_the_loop_sees(machine: Machine):
+    for task_id in ("a", "b", "c"):
+        machine.put(task_id, count=3)
+    machine.dispatcher.dispatch()
+    waiting = machine.tasks.queued()
+
+    def seen() -> tuple[object, ...]:
+        queue = machine.dispatcher
+        return queue._reasons._published, queue._waits._due, queue._rests_until, machine.attempts.leases()
+
+    def ask(_: int) -> set[str]:
+        return {str(machine.dispatcher.why_waiting(task)) for task in waiting}
+
+    for age in (0.0, 60.0):  # what the loop has published, and what it published too long ago
+        machine.clock.advance(age)
+        before = seen()
+        with ThreadPoolExecutor(8) as threads:
+            answers = list(threads.map(ask, range(100)))
+        assert seen() == before
+        assert seen()[0] is before[0]
+        assert answers == [answers[0]] * 100
+
+
+def test_many_questions_at_once_make_one_pass(machine: Machine, monkeypatch: pytest.MonkeyPatch):
+    machine.put("a", count=4)
+    machine.put("b", count=4)
+    machine.dispatcher.dispatch()
+    machine.clock.advance(60)
+    passes: list[int] = []
+    plan = machine.dispatcher.plan
+    monkeypatch.setattr(machine.dispatcher, "plan", lambda queue: passes.append(1) or plan(queue))
+    (task,) = machine.tasks.queued()
+    with ThreadPoolExecutor(8) as threads:
+        answers = set(threads.map(lambda _: str(machine.dispatcher.why_waiting(task)), range(50)))
+    assert (len(passes), len(answers)) == (1, 1)
+
+
+def test_a_pass_that_was_published_cannot_be_changed(machine: Machine):
+    machine.put("a", count=4)
+    machine.put("b", count=4)
+    decided = machine.dispatcher.plan(machine.tasks.queued())
+    with pytest.raises(TypeError):
+        decided.waiting["b"] = decided.waiting["b"]  # type: ignore[index]
+    with pytest.raises(FrozenInstanceError):
+        decided.assignments = ()  # type: ignore[misc]
 
 
 def test_task_that_runs_waits_for_nothing(machine: Machine):
@@ -117,25 +167,13 @@ def test_claim_at_once_makes_a_task_with_its_gpus_or_none(machine: Machine):
     assert set(machine.tasks.get_summaries(["a", "b"])) == {"a"}
 
 
-def test_port_in_use_is_left_out(machine: Machine, monkeypatch: pytest.MonkeyPatch):
-    with closing(socket.socket()) as listener:
-        listener.bind(("", 0))
-        taken = listener.getsockname()[1]
-        monkeypatch.setattr(dispatcher_module, "FIRST_PORT", taken)
-        monkeypatch.setattr(dispatcher_module, "LAST_PORT", taken + 40)
-        ports = {machine.dispatcher._free_port() for _ in range(200)}
-    assert taken not in ports
-    assert len(ports) > 1
-
-
-def test_port_of_another_attempt_is_left_out(machine: Machine, monkeypatch: pytest.MonkeyPatch):
+def test_each_attempt_has_a_port_that_nobody_else_holds_or_hears_on(machine: Machine):
+    machine.executor.hears_on(FIRST_PORT)
     machine.put("a")
+    machine.put("b")
     machine.dispatcher.dispatch()
-    (lease,) = machine.attempts.leases(LeaseKind.PORT)
-    held = int(lease.resource.rpartition(":")[2])
-    monkeypatch.setattr(dispatcher_module, "FIRST_PORT", held)
-    monkeypatch.setattr(dispatcher_module, "LAST_PORT", held + 40)
-    assert held not in {machine.dispatcher._free_port() for _ in range(200)}
+    held = sorted(int(lease.resource.rpartition(":")[2]) for lease in machine.attempts.leases(LeaseKind.PORT))
+    assert held == [FIRST_PORT + 1, FIRST_PORT + 2]
 
 
 # -- the check of a request ----------------------------------------------------------------------------------------

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.models.progress import Point
 from api.models.training import Stage, TrainingPlan
-from api.trainers.protocol.output import OutputReader, Point
+from api.trainers.protocol.output import OutputReader
 from api.trainers.protocol.run import RunProtocol
 
 LEARNING_RATE_LINE = (

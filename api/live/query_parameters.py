@@ -1,12 +1,12 @@
 """The parameters of a request for a stream: all mistakes at once."""
 
-import difflib
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
 from api.errors import Invalid, MalformedRequest, Mistake
+from api.utils.suggestions import nearest
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -14,7 +14,7 @@ Choice = TypeVar("Choice", bound=StrEnum)
 _MOST = 32
 
 
-class Query:
+class QueryParameters:
     """Parameters by name. Each is asked for once; `check` then raises everything that was wrong."""
 
     def __init__(self, text: str, known: Sequence[str]) -> None:
@@ -90,6 +90,6 @@ def _doubles(pairs: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _unknown(name: str, known: Sequence[str]) -> Mistake:
-    close = difflib.get_close_matches(name, known, n=1)
-    what = f'did you mean "{close[0]}"?' if close else f"known are: {', '.join(known)}"
+    close = nearest(name, known)
+    what = f'did you mean "{close}"?' if close else f"known are: {', '.join(known)}"
     return Mistake("/" + name[:80].replace("~", "~0").replace("/", "~1"), f"unknown parameter; {what}")

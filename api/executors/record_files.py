@@ -1,0 +1,23 @@
+"""Reads the records of a supervisor, as far as its trainer has left them whole."""
+
+from api.executors.executor import Outcome
+from api.executors.records import damaged_outcome, parse_outcome, parse_runner
+from api.utils.foreign_files import ForeignFile, read, read_with_status, status_of
+
+
+def read_outcome(path: str) -> Outcome:
+    """What `exit.json` says, damaged or not. Raises OSError."""
+    try:
+        content, status = read_with_status(path)
+        return parse_outcome(content, status.st_mtime) or damaged_outcome(status.st_mtime)
+    except ForeignFile:
+        return damaged_outcome(status_of(path).st_mtime)
+
+
+def read_lost_bytes(path: str) -> int | None:
+    """What of the output is in no log, by `runner.json`; None when it does not tell."""
+    try:
+        runner = parse_runner(read(path))
+    except OSError:
+        return None
+    return None if runner is None or runner.log_lost_bytes is None else max(0, runner.log_lost_bytes)

@@ -1,0 +1,15 @@
+"""How a task ended, as those are told who follow it or its log."""
+
+from api.models.live import TaskEnd
+from api.storage.attempts import AttemptStore
+from api.storage.tasks import TaskStore
+
+
+def find_end(tasks: TaskStore, attempts: AttemptStore, task_id: str) -> TaskEnd | None:
+    """By the task and its latest attempt; None while it goes on. Raises TaskNotFound."""
+    task = tasks.get_summary(task_id)
+    if not task.status.is_finished:
+        return None
+    latest = attempts.of_task(task_id)[-1:]
+    outcome = (latest[0].outcome if latest else None) or {}
+    return TaskEnd(task_id, task.status, task.cause, outcome.get("exit_code"))

@@ -1,0 +1,41 @@
+"""What a trainer of diffusion-pipe's kind prints: its phrases, and the forms of its lines, for all who read them."""
+
+import re
+
+#: A line of its own each: the last checkpoint is saved, and it ends.
+COMPLETED = "TRAINING COMPLETE!"
+STOPPED = "Manually quitting"
+
+#: Above this a step or an epoch is not believed.
+LARGEST_COUNT = 10**9
+
+STEP_PREFIX = "steps: "
+STEP_BEGINNING = re.compile(r"steps: \d")
+STEP = re.compile(
+    r"steps: (\d{1,10}) loss: (\S{1,40})(?: iter time \(s\): (\S{1,40}))?(?: samples/sec: (\S{1,40}))?", re.ASCII
+)
+
+#: What DeepSpeed logs of a step, which names it in any case.
+LOGGED_STEP_PART = "] step="
+LOGGED_STEP = re.compile(r"\] step=(\d{1,10}),", re.ASCII)
+LEARNING_RATE = re.compile(r"\] step=(\d{1,10}), skipped=\d{1,10}, lr=\[?([0-9.eE+-]{1,32})", re.ASCII)
+
+NEW_EPOCH = re.compile(r"Started new epoch: (\d{1,10})", re.ASCII)
+RESUMING = re.compile(r"Resuming training from checkpoint\. Resuming at epoch: (\d{1,10}), step: (\d{1,10})", re.ASCII)
+EVALUATING = "Running eval"
+
+SAVING_MODEL = "Saving model to directory "
+SAVING_CHECKPOINT = "is about to be saved!"
+
+CACHING = "caching "
+CACHING_LOGGED = "[CACHE] "
+BATCH_SIZE_BEGINNING = "Global batch size = "
+BATCH_SIZE = re.compile(r"Global batch size = (\d{1,10})", re.ASCII)
+
+#: Begin what it says of data that it leaves out or takes otherwise than it is.
+DATA_WARNINGS = ("video with frames=", "size bucket ", "Cound not find caption", "Media file ")
+
+
+def is_no_number(loss: str) -> bool:
+    """Whether a loss as printed is NaN or infinity."""
+    return loss.lower().lstrip("+-") in ("nan", "inf")

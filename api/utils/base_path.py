@@ -1,0 +1,3 @@
+"""Where the API stands on the server."""
+
+BASE_PATH = "/api/v1"

@@ -1,0 +1,41 @@
+"""What a start loads: what takes megabytes and is seldom needed comes when it is wanted."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+
+#: Beside each import is what it takes.
+SELDOM = (
+    "psycopg",
+    "sqlalchemy.dialects.postgresql",
+    "PIL",
+    "tomlkit",
+    "alembic",
+    "tensorboard",
+    "redis",
+    "av",
+    "re2",
+    "numpy",
+)
+
+CODE = """
+import sys
+import api.main
+from api.config import Config
+from api.runtime.composition import Runtime
+from api.storage.database import Database
+Runtime(Config.from_env(environ={"STORAGE_ROOT": sys.argv[1]}, dotenv_path=None)).prepare()
+print(*[name for name in sys.argv[2:] if name in sys.modules])
+Database("postgresql://nobody@127.0.0.1:1/none")
+print(*[name for name in sys.argv[2:] if name in sys.modules])
+"""
+
+
+def test_start_on_sqlite_loads_nothing_that_is_seldom_needed(tmp_path: Path):
+    command = [sys.executable, "-c", CODE, str(tmp_path), *SELDOM]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    on_sqlite, on_postgresql = done.stdout.split("\n")[:2]
+    assert on_sqlite == ""
+    assert on_postgresql.split() == ["psycopg", "sqlalchemy.dialects.postgresql"]
