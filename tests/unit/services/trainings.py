@@ -22,7 +22,7 @@ from api.models.training import (
 from api.models.training import TrainingTask as Task
 from api.runtime.training import TrainingParts, build_training
 from api.services.attempts.reconciler import Reconciler
-from api.services.attempts.updates import FakeNews
+from api.services.attempts.updates import NewsDesk
 from api.services.attempts.watch import AttemptWatch
 from api.services.gpus.events import GPUEvents
 from api.services.gpus.service import GPUService
@@ -53,7 +53,7 @@ class TrainingMachine:
         self.root = root
         self.database = database
         self.executor = FakeExecutor()
-        self.news = FakeNews()
+        self.desk = NewsDesk()
         self.tasks, self.attempts = TaskStore(database), AttemptStore(database)
         self.source = FakeSource(4)
         self.gpu_events = GPUEvents()
@@ -67,7 +67,7 @@ class TrainingMachine:
             self.gpus,
             clock,
             "here",
-            self.news,
+            self.desk,
             DiskReserve(root),
             self.executor,
             database=database,
@@ -87,9 +87,11 @@ class TrainingMachine:
         assert plan is not None
         return plan
 
-    def put(self, task_id: str = "a", count: int = 1, plan: TrainingPlan | None = None, **wishes: Any) -> str:
-        """A toy training that waits."""
-        request = replace(TOY, gpus=GPURequest(count=count), **wishes)
+    def put(
+        self, task_id: str = "a", count: int = 1, *gpus: int | str, plan: TrainingPlan | None = None, **wishes: Any
+    ) -> str:
+        """A toy training that waits, for GPUs by number or by name."""
+        request = replace(TOY, gpus=GPURequest(gpus, count), **wishes)
         self.tasks.create(NewTask(task_id, "toy", request, plan or self.plan(request)), self.clock.now(), "ann")
         return task_id
 
