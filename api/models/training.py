@@ -6,6 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from api.models.progress import ProgressReport
+
 
 class TaskStatus(StrEnum):
     """Where a task is in its life."""
@@ -47,20 +49,6 @@ TRANSITIONS: Mapping[TaskStatus, frozenset[TaskStatus]] = {
     TaskStatus.FAILED: frozenset({TaskStatus.QUEUED}),
     TaskStatus.STOPPED: frozenset({TaskStatus.QUEUED}),
 }
-
-
-class Stage(StrEnum):
-    """What a running trainer is busy with."""
-
-    LOADING = "loading"
-    CACHING = "caching"
-    TRAINING = "training"
-    EVALUATING = "evaluating"
-    SAVING = "saving"
-
-
-#: In which a trainer looks for its signal files. While it loads or caches it has nothing to save.
-LISTENING_STAGES = (Stage.TRAINING, Stage.EVALUATING, Stage.SAVING)
 
 
 class StopRung(StrEnum):
@@ -271,7 +259,7 @@ class TaskSummary:
     retries_in_a_row: int
     restarted_from: str | None
     gpu_uuids: tuple[str, ...]
-    progress: Mapping[str, Any] | None
+    progress: ProgressReport | None
     cause: Cause | None
     stop: StopState | None
     resume: ResumeOptions | None

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, exists, func, insert, select, 
 from sqlalchemy.exc import IntegrityError
 
 from api.models.lease import Lease, LeaseKind, LeaseState
+from api.models.progress import ProgressReport
 from api.models.task import ProcessIdentity
 from api.models.training import Attempt, AttemptStatus, Cause, NewTask, TaskStatus
 from api.storage import leases
@@ -47,7 +48,7 @@ class Finish:
     actor: str = "supervisor"
     cause: Cause | None = None
     outcome: Mapping[str, Any] | None = None
-    progress: Mapping[str, Any] | None = None
+    progress: ProgressReport | None = None
     first_step: int | None = None
     last_step: int | None = None
     run_dir: str | None = None
@@ -149,13 +150,13 @@ class AttemptStore:
         """Records what became known of an open attempt: run_dir, first_step, last_step, peak_memory_mb."""
         self._change(attempt, values, *(status for status in AttemptStatus if status is not AttemptStatus.ENDED))
 
-    def save_progress(self, progress: Mapping[str, Mapping[str, Any]], now: datetime) -> None:
+    def save_progress(self, progress: Mapping[str, ProgressReport], now: datetime) -> None:
         """Keeps the latest progress of tasks that run, by id."""
         active = [status for status in TaskStatus if status.is_active]
         with self._database.write() as connection:
             for task_id, latest in progress.items():
                 mine = (tasks.c.task_id == task_id) & tasks.c.status.in_(active)
-                values = {"progress": dict(latest), "updated_at": to_seconds(now)}
+                values = {"progress": latest.as_json(), "updated_at": to_seconds(now)}
                 connection.execute(update(tasks).where(mine).values(values))
 
     def _change(self, attempt: Attempt, values: dict[str, Any], *statuses: AttemptStatus) -> bool:
@@ -322,7 +323,7 @@ def _heed_stop(connection: Connection, task_id: str, finish: Finish) -> Finish:
 def _fate(finish: Finish, now: datetime) -> dict[str, Any]:
     values: dict[str, Any] = {"warning": None}
     if finish.progress is not None:
-        values["progress"] = dict(finish.progress)
+        values["progress"] = finish.progress.as_json()
     if finish.status is not TaskStatus.QUEUED:
         return {**values, "cause": dump(finish.cause), "finished_at": to_seconds(now)}
     wait = finish.retry_in or timedelta(0)

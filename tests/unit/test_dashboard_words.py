@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from api.models.gpu import GPUStatus
-from api.models.training import CauseCode, Stage, StopRung, TaskStatus
+from api.models.progress import Stage
+from api.models.training import CauseCode, StopRung, TaskStatus
 from api.services.gpus import judgement as gpu_judgement
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.protocol import diagnosis

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from api.errors import Conflict, Unavailable
-from api.models.training import LISTENING_STAGES, EventKind, TaskStatus
+from api.models.progress import LISTENING_STAGES
+from api.models.training import EventKind, TaskStatus
 from api.models.training_view import TaskDetails
 from api.services.training.service import TrainingService
 from api.storage.attempts import AttemptStore
