@@ -1,3 +1,3 @@
 """Diffusion-Pipe API: GPUs and diffusion training by HTTP."""
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"

@@ -281,12 +281,18 @@ def cache_roots(config: Config, environ: Mapping[str, str]) -> tuple[Path, ...]:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{mask_secrets(message)}; `python run.py --help` lists the flags")
+        raise ConfigError(f"{mask_secrets(message)}; --help lists the flags")
+
+
+def program() -> str:
+    """The words by which this process was started, for what it says of itself."""
+    name = Path(sys.argv[0]).name
+    return "python -m api" if name == "__main__.py" else name
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="run.py",
+        prog=program(),
         description="Diffusion-Pipe API: GPUs and diffusion training by HTTP.",
         epilog="Each setting is a flag, an environment variable, or a line NAME=value in .env; the first found holds.",
         formatter_class=argparse.RawDescriptionHelpFormatter,

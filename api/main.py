@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from api import __version__
 from api.app import create_app
-from api.config import Config, ConfigError
+from api.config import Config, ConfigError, program
 from api.errors import ServiceError
 from api.routes.allowed_methods import AllowedMethods
 from api.runtime.composition import Runtime, StorageError
@@ -36,31 +36,26 @@ def main(argv: Sequence[str]) -> int:
         set_up_logging(config.log_level, config.logs_json)
         runtime = Runtime(config)
     except (ConfigError, DatabaseError) as error:
-        print(f"run.py: {error}", file=sys.stderr)
-        return 2
+        return _refuse(error, 2)
     except StorageError as error:
-        print(f"run.py: {error}", file=sys.stderr)
-        return 1
+        return _refuse(error)
     try:
         listener = listen(config.host, config.port)
     except (OSError, UnicodeError) as error:
         why = f"{config.host}:{config.port} cannot be listened on ({getattr(error, 'strerror', None) or error})"
-        print(f"run.py: {why}: stop what listens there, or choose another with --port", file=sys.stderr)
-        return 1
+        return _refuse(f"{why}: stop what listens there, or choose another with --port")
     _raise_open_files()
     try:
         runtime.prepare()
     except DatabaseError as error:
-        print(f"run.py: {error}", file=sys.stderr)
-        return 1
+        return _refuse(error)
     port = listener.getsockname()[1]
     shell = create_shell(runtime)
     server = Server(shell, runtime.live, on_started=lambda: _announce(runtime, port))
     try:
         runtime.start()
     except ServiceError as error:
-        print(f"run.py: {error}", file=sys.stderr)
-        return 1
+        return _refuse(error)
     # What is loaded by now stays: without this, each full collection walks over it, for 70 ms. One such walk before it
     # would find 0.2 MB, and keep the first client waiting.
     gc.freeze()
@@ -71,6 +66,11 @@ def main(argv: Sequence[str]) -> int:
         runtime.stop()
     logger.info("ended")
     return 0
+
+
+def _refuse(why: object, code: int = 1) -> int:
+    print(f"{program()}: {why}", file=sys.stderr)
+    return code
 
 
 def create_shell(runtime: Runtime, serves_documents: bool = True) -> Shell:

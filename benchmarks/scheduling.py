@@ -93,7 +93,7 @@ class _Machine:
         self.gpus = self.runtime.services.gpus
         self.tasks = TaskStore(self.runtime.database)
         attempts = AttemptStore(self.runtime.database)
-        self.dispatcher = Dispatcher(self.tasks, attempts, self.gpus, {}, executor, self.clock, "node", folder)
+        self.dispatcher = Dispatcher(self.tasks, attempts, self.gpus, {}, executor, self.clock, folder)
         assert isinstance(self.runtime.source, SimulatedSource)
         self._monitor = GPUMonitor(self.runtime.source, 5.0, self.clock, self.gpus.publish)
         self._held: list[str] = []

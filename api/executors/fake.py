@@ -15,7 +15,7 @@ from api.executors.executor import (
     StopOrder,
     Submission,
 )
-from api.executors.fake_log import FakeLog
+from api.executors.memory_log import MemoryLog
 from api.executors.ports import FIRST_PORT, LAST_PORT
 from api.models.task import ProcessIdentity
 from api.models.training import StopRung
@@ -63,7 +63,7 @@ class FakeExecutor:
         self.refusal: OSError | None = None  #: raised by submit and stop while it is set
         self._node = node
         self._observations: dict[str, Observation] = {}
-        self._logs: dict[Path, FakeLog] = {}
+        self._logs: dict[Path, MemoryLog] = {}
         self._kept_logs: dict[Path, Log] = {}
         self._taken_ports: frozenset[int] = frozenset()
         self._used_gpus: dict[str, frozenset[str]] = {}
@@ -172,8 +172,8 @@ class FakeExecutor:
     def read_log(self, ref: AttemptRef, offset: int, limit: int) -> tuple[int, bytes]:
         return self.open_log(ref.log_directory).read(offset, limit)
 
-    def _log(self, directory: Path) -> FakeLog:
-        return self._logs.setdefault(directory, FakeLog(directory))
+    def _log(self, directory: Path) -> MemoryLog:
+        return self._logs.setdefault(directory, MemoryLog(directory))
 
     def _observe(self, uid: str) -> Observation:
         return self._observations.get(uid) or Observation(Phase.ABSENT, self._node, reason="it was never started")

@@ -302,6 +302,7 @@ class GPUProcesses:
 class GPUOffer:
     """A GPU as the scheduler sees it. `held_by`: the task of ours that has it, so that it will come free."""
 
+    node: str  #: the machine that it is in, as the database names it
     index: int
     uuid: str
     name: str | None

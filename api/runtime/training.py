@@ -110,7 +110,6 @@ def build_training(
         trainers,
         executor,
         clock,
-        node,
         root,
         max_concurrent=config.max_concurrent_tasks,
         min_free_mb=config.min_free_disk_mb,

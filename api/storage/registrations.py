@@ -29,6 +29,11 @@ PAUSE_SECONDS = 1.0
 class Registrations(Protocol):
     """The seam behind the registry."""
 
+    @property
+    def node(self) -> str:
+        """The machine whose GPUs these are, as the database names it."""
+        ...
+
     def claim(self, task: RegisteredTask) -> RegisteredTask:
         """Records the task as holder of all its GPUs, and gives it its serial number.
 
@@ -65,7 +70,8 @@ class Registrations(Protocol):
 class MemoryRegistrations:
     """The fake beside the seam: in memory, under one lock."""
 
-    def __init__(self) -> None:
+    def __init__(self, node: str = "here") -> None:
+        self.node = node
         self._lock = threading.Lock()
         self._tasks: dict[str, RegisteredTask] = {}
         self._holders: dict[str, str] = {}
@@ -133,7 +139,7 @@ class DatabaseRegistrations:
     def __init__(self, database: Database, node: str, clock: Clock) -> None:
         """`node` is this machine: only here its tasks' processes can be looked at."""
         self._database = database
-        self._node = node
+        self.node = node
         self._clock = clock
         self._failed_at = float("-inf")
         self._last_holders: dict[str, RegisteredTask] | None = None
@@ -160,7 +166,7 @@ class DatabaseRegistrations:
             "description": task.description,
             "pid": None if task.process is None else task.process.pid,
             "pid_start": None if task.process is None else task.process.start,
-            "node": self._node,
+            "node": self.node,
             "started_at": to_seconds(task.started_at),
         }
 
@@ -192,7 +198,7 @@ class DatabaseRegistrations:
         return task
 
     def list(self) -> tuple[RegisteredTask, ...]:
-        query = select(registrations).where(registrations.c.node == self._node).order_by(registrations.c.serial)
+        query = select(registrations).where(registrations.c.node == self.node).order_by(registrations.c.serial)
         with self._database.read() as connection:
             return tuple(_read(row) for row in connection.execute(query))
 

@@ -38,3 +38,21 @@ def test_every_setting_is_in_the_example_and_in_a_guide(setting: str):
     assert re.search(rf"^#? ?{setting}=", (ROOT / ".env.example").read_text(), re.MULTILINE), "not in .env.example"
     guides = "".join((ROOT / name).read_text() for name in ("TRAINING_API.md", "QUICKSTART.md", "README.md"))
     assert f"`{setting}" in guides, "in no guide"
+
+
+def test_help_names_every_setting_with_its_flag_and_its_default(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        Config.from_env({}, ["--help"], dotenv_path=None)
+    # Lines are broken anywhere but within a word.
+    told = " ".join(capsys.readouterr().out.split())
+    settings = [setting.metadata["env"] for setting in fields(Config)]
+    assert [env for env in settings if f"--{env.lower().replace('_', '-')} VALUE" not in told] == []
+    assert [env for env in settings if f"[{env}; default: " not in told] == []
+
+
+def test_make_help_names_every_target():
+    makefile = (ROOT / "Makefile").read_text()
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    helped = re.findall(r"^([a-z-]+):.*## \S", makefile, re.MULTILINE)
+    named = re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)
+    assert sorted(phony.split()) == sorted(helped) == sorted(named)

@@ -10,7 +10,7 @@ from api.errors import DatabaseUnavailable
 from api.executors.executor import Executor, Outcome
 from api.models.lease import Lease
 from api.models.training import Attempt, EventKind, ResumeOptions, TaskStatus, TaskSummary
-from api.services.attempts.outcomes import AttemptVerdict, NextTry, judge_outcome, plan_retry
+from api.services.attempts.outcomes import PASSING, AttemptVerdict, NextTry, judge_outcome, plan_retry
 from api.services.attempts.progress import show_ended
 from api.services.attempts.pruning import prune_checkpoints
 from api.services.attempts.starter import AttemptStarter
@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 #: Times that it is tried to take up what an ended attempt left.
 FINISH_TRIES = 3
+
+#: Seconds for which that is tried while the disk stumbles: what was trained must not be judged by what it hides.
+PASSING_SECONDS = 20.0
 
 
 class AttemptEnding:
@@ -52,7 +55,8 @@ class AttemptEnding:
         self._starter = starter
         self._executor = executor
         self._drains: dict[str, float] = {}
-        self._failures: dict[str, int] = {}  #: to take up what an attempt left, by its uid
+        #: To take up what an attempt left, by its uid: how many, and since when (monotonic).
+        self._failures: dict[str, tuple[int, float]] = {}
         self._unclear: set[str] = set()  #: the GPUs of which it was said that nobody can tell what keeps them
         self._told: set[str] = set()  #: the GPUs of which it was said what keeps them
 
@@ -73,9 +77,11 @@ class AttemptEnding:
             prune_checkpoints(self._tasks, watch, self._clock.now())
         except (DatabaseUnavailable, LeadershipLost):
             raise
-        except Exception:
-            tries = self._failures[uid] = self._failures.get(uid, 0) + 1
-            if tries < FINISH_TRIES:
+        except Exception as error:
+            tries, since = self._failures.get(uid, (0, self._clock.monotonic()))
+            self._failures[uid] = tries + 1, since
+            is_passing = isinstance(error, OSError) and error.errno in PASSING
+            if tries + 1 < FINISH_TRIES or (is_passing and self._clock.monotonic() - since < PASSING_SECONDS):
                 raise
             logger.exception("the end of an attempt cannot be read: it is judged without", extra={"attempt": uid})
         self._failures.pop(uid, None)

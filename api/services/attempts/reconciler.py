@@ -1,5 +1,6 @@
 """The one tick that starts, watches, stops, adopts and ends attempts: observe, match by uid, apply what is wanted."""
 
+import errno
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -31,6 +32,7 @@ from api.storage.leadership import LeadershipLost
 from api.storage.tasks import TaskStore
 from api.trainers.trainer import Trainer
 from api.utils.clock import Clock
+from api.utils.foreign_files import TROUBLE
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +44,9 @@ PROGRESS_SECONDS = 2.0
 
 #: Seconds that an attempt cannot be seen before its task says so.
 UNKNOWN_SECONDS = 5.0
+
+#: Says nothing about what was noted of an attempt.
+_HIDING = TROUBLE | {errno.EACCES, errno.EPERM}
 
 #: Times in a row that a supervisor is started for one attempt before it counts as one that cannot be.
 SUBMISSIONS = 5
@@ -109,14 +114,21 @@ class Reconciler:
                 self._troubled.discard(attempt.uid)
             except (DatabaseUnavailable, LeadershipLost):
                 raise
-            except Exception:
+            except Exception as error:
                 # One attempt in trouble must not keep the others from being watched.
-                self._note_trouble(attempt)
+                self._note_trouble(attempt, error)
         self._note_progress()
         return self._ending.free_drained() or freed
 
-    def _note_trouble(self, attempt: Attempt) -> None:
-        """Says once what happened, and begins the watch anew: what was noted of the attempt may be damaged."""
+    def _note_trouble(self, attempt: Attempt, error: Exception) -> None:
+        """Says once what happened, and begins the watch anew: what was noted of the attempt may be damaged. A disk that
+        is in trouble says nothing about that.
+        """
+        if isinstance(error, OSError) and error.errno in _HIDING:
+            if attempt.uid not in self._troubled:
+                logger.warning("attempt cannot be read", extra={"attempt": attempt.uid, "problem": str(error)})
+            self._troubled.add(attempt.uid)
+            return
         if not self._say_trouble(attempt):
             return
         watch = self._watches.pop(attempt.uid, None)

@@ -1,36 +1,48 @@
 """How long tasks wait for their next try, by a clock that nobody sets."""
 
-import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from types import MappingProxyType
 
 from api.models.training import TaskSummary
 from api.services.attempts.outcomes import LONGEST_WAIT
 from api.utils.clock import Clock
 
+_Wait = tuple[str, float]  # a task, and its time not to begin before
+
 
 class RetryWaits:
-    """Measures each wait from when it was first seen; a restart of the service begins with what the wall clock says."""
+    """Measures each wait from when the loop first saw it; a restart of the service begins with what the wall clock
+    says. One caller at a time notes; anybody may ask.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
-        self._due: dict[tuple[str, float], float] = {}  # monotonic, by task and its time not to begin before
+        self._due: Mapping[_Wait, float] = MappingProxyType({})  #: monotonic; replaced as a whole
+
+    def note(self, queue: Sequence[TaskSummary]) -> None:
+        """These tasks wait now, and no others."""
+        due = {_name(task): at for task in queue if (at := self._due_at(task)) is not None}
+        self._due = MappingProxyType(due)
 
     def steady(self, queue: Sequence[TaskSummary]) -> list[TaskSummary]:
         """The same tasks, with the time that each may begin as it would be had the clock not been set meanwhile."""
         now, passed = self._clock.now(), self._clock.monotonic()
-        with self._lock:
-            due: dict[tuple[str, float], float] = {}
-            steadied = []
-            for task in queue:
-                key = (task.task_id, task.not_before.timestamp())
-                wait = (task.not_before - now).total_seconds()
-                if key not in self._due and not 0 < wait <= LONGEST_WAIT:
-                    steadied.append(task)
-                    continue
-                due[key] = self._due.get(key, passed + wait)
-                steadied.append(replace(task, not_before=now + timedelta(seconds=max(0.0, due[key] - passed))))
-            self._due = due
-        return steadied
+        due = [self._due_at(task) for task in queue]
+        return [
+            task if at is None else replace(task, not_before=now + timedelta(seconds=max(0.0, at - passed)))
+            for task, at in zip(queue, due, strict=True)
+        ]
+
+    def _due_at(self, task: TaskSummary) -> float | None:
+        """When its wait is over, in monotonic time; None for one that is no wait of a retry."""
+        known = self._due.get(_name(task))
+        if known is not None:
+            return known
+        wait = (task.not_before - self._clock.now()).total_seconds()
+        return self._clock.monotonic() + wait if 0 < wait <= LONGEST_WAIT else None
+
+
+def _name(task: TaskSummary) -> _Wait:
+    return task.task_id, task.not_before.timestamp()

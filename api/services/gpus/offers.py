@@ -12,6 +12,7 @@ def list_offers(state: GPUState) -> tuple[GPUOffer, ...]:
     """Every GPU that could be given to a task now or later."""
     return tuple(
         GPUOffer(
+            node=state.node,
             index=gpu.reading.index,
             uuid=gpu.reading.uuid,
             name=gpu.identity.name,

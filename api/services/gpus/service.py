@@ -77,7 +77,7 @@ class GPUService:
         self._dcgm_hostname = dcgm_hostname
         self._events = events or GPUEvents()
         self._history = GPUHistory(interval)
-        self._keeper = GPUStateKeeper(clock, max_age, self._events)
+        self._keeper = GPUStateKeeper(store.node, clock, max_age, self._events)
         self._registry = TaskRegistry(store, clock, on_change=self._on_registry_change)
         self._holders = GPUHolders(self._registry, self._note_release)
         self._monitor = GPUMonitor(source, interval, clock, self.publish)
@@ -97,7 +97,7 @@ class GPUService:
             sweep_seconds=0.0,
             problem="the first sweep has not ended yet",
         )
-        self._state = GPUState(snapshot=snapshot, gpus=(), xids={}, failed_sweeps=0)
+        self._state = GPUState(store.node, snapshot, gpus=(), xids={}, failed_sweeps=0)
         self._documents = self._document(self._state)
 
     # -- monitoring ------------------------------------------------------------------------------------------------

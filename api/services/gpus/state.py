@@ -19,6 +19,7 @@ from api.utils.clock import Clock
 class GPUState:
     """All GPUs, judged. Everything that a request sees of one moment comes from one of these."""
 
+    node: str  #: the machine that they are in, as the database names it
     snapshot: GPUSnapshot
     gpus: tuple[JudgedGPU, ...]
     xids: Mapping[tuple[str, int], XidCount]
@@ -36,7 +37,8 @@ class GPUStateKeeper:
     One caller at a time: the lock is the owner's.
     """
 
-    def __init__(self, clock: Clock, max_age: float, events: GPUEvents) -> None:
+    def __init__(self, node: str, clock: Clock, max_age: float, events: GPUEvents) -> None:
+        self._node = node
         self._clock = clock
         self._max_age = max_age
         self._events = events
@@ -60,7 +62,7 @@ class GPUStateKeeper:
         gpus = tuple(self._judge(gpu, snapshot, held, now) for gpu in snapshot.gpus)
         self._end_draining(gpus, now)
         self._events.compare(self._clock.now(), snapshot, gpus)
-        return GPUState(snapshot=snapshot, gpus=gpus, xids=dict(self._xid_counts), failed_sweeps=self._failed_sweeps)
+        return GPUState(self._node, snapshot, gpus, dict(self._xid_counts), self._failed_sweeps)
 
     def _judge(
         self, gpu: GPUReading, snapshot: GPUSnapshot, held: Mapping[str, RegisteredTask] | None, now: float

@@ -48,8 +48,8 @@ class CheckpointSaving:
         Raises TaskNotFound, NotTraining, and Unavailable when its directory cannot be written.
         """
         file = self._signal_file(task_id)
-        is_asked = file.name in list_names(str(file.parent))[1]
         try:
+            is_asked = file.name in list_names(str(file.parent))[1]
             put_empty(str(file))
         except OSError as error:
             raise Unavailable(f"{file} cannot be written ({error.strerror}): ask again.") from error
@@ -58,7 +58,7 @@ class CheckpointSaving:
             now, message = self._clock.now(), "asked to save a checkpoint now"
             self._tasks.add_event(task_id, EventKind.CHANGE, now, actor, message, uid)
             logger.info("checkpoint asked for", extra={"task_id": task_id})
-        return self._training.get(task_id)
+        return self._training.get_changed(task_id)
 
     def _signal_file(self, task_id: str) -> Path:
         task, attempts = self._tasks.get_summary(task_id), self._attempts.of_task(task_id)

@@ -22,6 +22,7 @@ from api.services.gpus.offers import list_offers
 from api.services.gpus.service import GPUService
 from api.services.training.resume_points import last_complete
 from api.services.training.scheduler import Pass, QueueCircumstances, plan_pass
+from api.services.training.waiting_reasons import WaitingReasons
 from api.storage.attempts import AttemptStore, NewAttempt
 from api.storage.disk import describe_shortage
 from api.storage.leases import ResourceHeld
@@ -36,14 +37,9 @@ logger = logging.getLogger(__name__)
 #: Times that a claim which cannot wait looks for GPUs again because somebody was first.
 CLAIM_TRIES = 16
 
-#: Seconds after which the reasons of a pass are not given any more: the loop makes two a second.
-DECISION_SECONDS = 5.0
-
 #: Without news a pass is followed by a rest so many times as long: 1,000 waiting tasks then cost 2 % of a core.
 REST_SHARE = 50.0
 LONGEST_REST = 3.0
-
-_JUST_QUEUED = Reason.of("it has just been put into the queue", "just_queued")
 
 
 class Dispatcher:
@@ -57,7 +53,6 @@ class Dispatcher:
         trainers: Mapping[str, Trainer],
         executor: Executor,
         clock: Clock,
-        node: str,
         storage_root: Path,
         *,
         max_concurrent: int = 0,
@@ -69,13 +64,11 @@ class Dispatcher:
         self._trainers = trainers
         self._executor = executor
         self._clock = clock
-        self._node = node
         self._storage_root = storage_root
         self._max_concurrent = max_concurrent
         self._min_free_mb = min_free_mb
         self._waits = RetryWaits(clock)
-        self._waiting: dict[str, Reason] = {}
-        self._decided_at = float("-inf")
+        self._reasons = WaitingReasons(clock, lambda: self.plan(tasks.queued()))
         self._rests_until = float("-inf")
 
     def dispatch(self, news: bool = True) -> int:
@@ -86,8 +79,9 @@ class Dispatcher:
         if not news and began < self._rests_until:
             return 0
         queue = self._tasks.queued()
+        self._waits.note(queue)
         decided = self.plan(queue) if queue else Pass()
-        self._note(decided)
+        self._reasons.publish(decided)
         now = self._clock.monotonic()
         self._rests_until = now + min(LONGEST_REST, REST_SHARE * (now - began))
         claimed = sum(self._claim(found.task, found.gpus) for found in decided.assignments)
@@ -116,16 +110,8 @@ class Dispatcher:
         return {task_id: name for task_id, name in known.items() if name}
 
     def why_waiting(self, task: TaskSummary) -> Reason | None:
-        """Why a queued task waits."""
-        if task.status is not TaskStatus.QUEUED:
-            return None
-        if self._clock.monotonic() - self._decided_at > DECISION_SECONDS:
-            # Another server gives the GPUs away, or none; what it would decide is the same.
-            self._note(self.plan(self._tasks.queued()))
-        return self._waiting.get(task.task_id) or _JUST_QUEUED
-
-    def _note(self, decided: Pass) -> None:
-        self._waiting, self._decided_at = decided.waiting, self._clock.monotonic()
+        """Why a queued task waits; None for any other. Asking changes nothing."""
+        return self._reasons.get(task.task_id) if task.status is TaskStatus.QUEUED else None
 
     def claim_at_once(self, new: NewTask, task: TaskSummary, actor: str) -> Attempt | None:
         """Makes a task that does not wait, with its GPUs, unless others have a better right to them: then None."""
@@ -148,6 +134,10 @@ class Dispatcher:
     def _claim(self, task: TaskSummary, gpus: Sequence[GPUOffer]) -> bool:
         try:
             attempt = self._attempts.claim(self._new_attempt(task, gpus), self._clock.now())
+        except OSError as error:
+            # What it would go on from is not known: to begin anew would throw work away.
+            logger.warning("a task cannot be started yet", extra={"task_id": task.task_id, "problem": str(error)})
+            return False
         except (ResourceHeld, Conflict) as error:
             logger.info("somebody was first", extra={"task_id": task.task_id, "what": str(error)})
             return False
@@ -158,14 +148,15 @@ class Dispatcher:
         files = task_files(self._storage_root, task.task_id)
         run_dir, checkpoint = self._resume_point(task, files)
         ordered = sorted(gpus, key=lambda gpu: gpu.index)
+        node = ordered[0].node
         return NewAttempt(
             task_id=task.task_id,
             token=secrets.token_hex(16),
-            node=self._node,
+            node=node,
             gpu_uuids=tuple(gpu.uuid for gpu in ordered),
             gpu_indices=tuple(gpu.index for gpu in ordered),
             caches=task.caches,
-            master_port=self._executor.free_port(self._node, self._attempts.held_ports()),
+            master_port=self._executor.free_port(node, self._attempts.held_ports()),
             directory_of=str(files.attempts),
             known_run_dirs=_names_in(files.output),
             run_dir=run_dir,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 
 from api.models.gpu import GPUOffer
 from api.models.reason import Reason
@@ -33,12 +34,13 @@ class Assignment:
     gpus: tuple[GPUOffer, ...]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Pass:
-    """What one pass over the queue decided."""
+    """What one pass over the queue decided. Nobody can change it."""
 
-    assignments: list[Assignment] = field(default_factory=list)
-    waiting: dict[str, Reason] = field(default_factory=dict)  #: why each other task waits, by id
+    assignments: tuple[Assignment, ...] = ()
+    #: Why each other task waits, by id.
+    waiting: Mapping[str, Reason] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def plan_pass(queue: Sequence[TaskSummary], gpus: Sequence[GPUOffer], around: QueueCircumstances) -> Pass:
@@ -60,14 +62,15 @@ class _Planner:
         self._reasons: dict[tuple[_Wish, int], Reason] = {}  #: as long as nothing is taken or kept
         self._active = around.active
         self._caches = dict(around.cache_holders)
-        self._result = Pass()
+        self._assignments: list[Assignment] = []
 
     def run(self, queue: Sequence[TaskSummary]) -> Pass:
+        waiting: dict[str, Reason] = {}
         for task in queue:
             reason = self._why_not_now(task) or self._assign(task)
             if reason is not None:
-                self._result.waiting[task.task_id] = reason
-        return self._result
+                waiting[task.task_id] = reason
+        return Pass(tuple(self._assignments), MappingProxyType(waiting))
 
     def _why_not_now(self, task: TaskSummary) -> Reason | None:
         around = self._around
@@ -105,7 +108,7 @@ class _Planner:
         self._reasons.clear()
         self._active += 1
         self._caches.update(dict.fromkeys(task.caches, task.task_id))
-        self._result.assignments.append(Assignment(task, tuple(chosen)))
+        self._assignments.append(Assignment(task, tuple(chosen)))
         return None
 
     def _reserve(self, task: TaskSummary, suitable: Sequence[GPUOffer], free: Sequence[GPUOffer]) -> bool:

@@ -1,3 +1,4 @@
+import errno
 import os
 from pathlib import Path
 
@@ -5,6 +6,7 @@ import pytest
 
 from api.executors.attempt import directory as directory_module
 from api.executors.attempt.directory import HEARTBEAT_SECONDS, AttemptDirectory
+from tests.faults import Faults
 
 
 def test_a_heartbeat_comes_once_an_interval_however_often_it_is_asked_for(
@@ -58,3 +60,52 @@ def test_the_next_record_has_its_space_already(tmp_path: Path) -> None:
     assert not space.exists()
     directory.remove_leftovers()
     assert [path.name for path in tmp_path.iterdir()] == ["runner.json"]
+
+
+def test_a_disk_in_trouble_does_not_make_a_supervisor_leave_its_place(tmp_path: Path, faults: Faults) -> None:
+    directory = AttemptDirectory(str(tmp_path))
+    directory.claim(directory.take_lock())
+    (tmp_path / "runner.json").write_text("{}")
+    hidden = [faults.strike(call, str(tmp_path)) for call in ("stat", "lstat")]
+    assert not directory.lacks("runner.json")
+    assert directory.is_there()
+    with pytest.raises(OSError, match="Input/output"):
+        directory.make_again({})
+    for fault in hidden:
+        fault.end()
+    (tmp_path / "runner.json").unlink()
+    assert directory.lacks("runner.json")
+
+
+def test_what_keeps_a_lock_from_being_taken_is_not_another_supervisor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(directory_module.fcntl, "flock", refuse)
+    with pytest.raises(OSError, match="No locks"):
+        AttemptDirectory(str(tmp_path)).take_lock()
+
+
+def test_a_fence_that_the_disk_hides_is_not_begun_anew(tmp_path: Path, faults: Faults) -> None:
+    (tmp_path / "fence").write_text("7")
+    hidden = faults.strike("read", "/fence", times=2)
+    directory = AttemptDirectory(str(tmp_path))
+    directory.claim(directory.take_lock())
+    assert (directory.fence, hidden.hits) == (8, 2)
+
+
+def test_a_fence_that_cannot_be_read_lies_above_the_one_of_the_record(tmp_path: Path) -> None:
+    directory = AttemptDirectory(str(tmp_path))
+    directory.raise_fence(4.0)
+    assert directory.fence == 5
+    directory.raise_fence(None)
+    assert directory.fence == 5
+
+
+def test_an_unreadable_fence_is_no_later_supervisor(tmp_path: Path, faults: Faults) -> None:
+    directory = AttemptDirectory(str(tmp_path))
+    directory.claim(directory.take_lock())
+    faults.strike("read", "/fence")
+    directory.check_fence()

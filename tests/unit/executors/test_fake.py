@@ -4,7 +4,7 @@ import pytest
 
 from api.executors.executor import AttemptRef, Executor, Phase, StopOrder, Submission
 from api.executors.fake import FakeExecutor, outcome
-from api.executors.fake_log import FakeLog
+from api.executors.memory_log import MemoryLog
 from api.executors.ports import FIRST_PORT
 from api.models.training import StopRung
 
@@ -92,7 +92,7 @@ def test_a_port_is_one_that_nobody_holds_or_hears_on(executor: FakeExecutor) -> 
 
 
 def test_a_log_that_the_test_keeps_elsewhere_is_the_one_that_is_read(executor: FakeExecutor) -> None:
-    kept = FakeLog(REF.log_directory)
+    kept = MemoryLog(REF.log_directory)
     kept.add(b"kept\n")
     executor.keeps(kept)
     assert executor.open_log(REF.log_directory).read(0, 9) == executor.read_log(REF, 0, 9) == (0, b"kept\n")

@@ -31,6 +31,17 @@ def test_outcome_that_was_mended_just_before_its_supervisor_was_gone_is_the_true
     assert (outcome.reason, outcome.exit_code) == ("exited", 0)
 
 
+def test_what_an_attempt_left_half_written_is_removed_with_its_end_whose_supervisor_met_a_bad_disk(tmp_path: Path):
+    executor = LocalExecutor(sys.executable, "here", {})
+    ref = AttemptRef("train_1.1", tmp_path, tmp_path / "log")
+    for name in (".exit.json.0123456789abcdef.new", ".runner.json.0123456789abcdef.new", "environment.json"):
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "runner.json").write_text("{}")
+    (tmp_path / "exit.json").write_text(json.dumps({"reason": "exited", "exit_code": 0}))
+    assert executor.observe([ref])[ref.uid].phase is Phase.ENDED
+    assert sorted(os.listdir(tmp_path)) == ["exit.json", "runner.json"]
+
+
 def test_directory_that_cannot_be_read_is_unknown_and_says_since_when(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     executor = LocalExecutor(sys.executable, "here", {})
     ref = AttemptRef("train_1.1", tmp_path, tmp_path / "log")

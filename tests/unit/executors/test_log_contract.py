@@ -8,8 +8,8 @@ import pytest
 
 from api.executors.attempt.log import LogWriter
 from api.executors.executor import Log
-from api.executors.fake_log import FakeLog
 from api.executors.log_files import LogFiles
+from api.executors.memory_log import MemoryLog
 from api.models.log import LogSpan, LogTime
 
 Write = Callable[[bytes, float], None]
@@ -28,7 +28,7 @@ def _on_disk(directory: Path, patched: pytest.MonkeyPatch) -> tuple[Log, Write]:
 
 
 def _in_memory(directory: Path, patched: pytest.MonkeyPatch) -> tuple[Log, Write]:
-    log = FakeLog(directory)
+    log = MemoryLog(directory)
     return log, log.add
 
 

@@ -16,6 +16,7 @@ def task(clock: FakeClock, wait: float) -> TaskSummary:
 
 
 def wait_of(waits: RetryWaits, clock: FakeClock, waiting: TaskSummary) -> float:
+    waits.note([waiting])
     return (waits.steady([waiting])[0].not_before - clock.now()).total_seconds()
 
 
@@ -37,7 +38,17 @@ def test_wait_that_no_retry_has_is_left_to_whoever_decides(clock: FakeClock):
 
 def test_wait_of_a_task_that_left_the_queue_is_forgotten(clock: FakeClock):
     waits, waiting = RetryWaits(clock), task(clock, 30)
-    waits.steady([waiting])
-    waits.steady([])
+    waits.note([waiting])
+    waits.note([])
     clock.jump(-20)
     assert wait_of(waits, clock, waiting) == 50
+
+
+def test_asking_begins_no_wait_and_ends_none(clock: FakeClock):
+    waits, noted, asked = RetryWaits(clock), task(clock, 30), replace(task(clock, 40), task_id="asked")
+    waits.note([noted])
+    waits.steady([asked])
+    clock.jump(-20)
+    again, other = waits.steady([noted, asked])
+    assert (again.not_before - clock.now()).total_seconds() == 30
+    assert (other.not_before - clock.now()).total_seconds() == 60

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from api.models.reading import SourceName
-from api.services.gpus.offers import list_pids
+from api.services.gpus.offers import list_offers, list_pids
 from api.services.gpus.state import GPUState
 from tests.unit.services.builders import judged, process, reading, snapshot, uuid_of
 
@@ -11,7 +11,14 @@ from tests.unit.services.builders import judged, process, reading, snapshot, uui
 def state(*readings: object, **changes: object) -> GPUState:
     shown = snapshot(*readings)
     gpus = tuple(judged(each) for each in readings)
-    return GPUState(snapshot=replace(shown, **changes), gpus=gpus, xids={}, failed_sweeps=0)
+    return GPUState("node-7", snapshot=replace(shown, **changes), gpus=gpus, xids={}, failed_sweeps=0)
+
+
+def test_an_offer_names_the_machine_that_the_gpu_is_in():
+    assert [(offer.node, offer.index) for offer in list_offers(state(reading(0), reading(1)))] == [
+        ("node-7", 0),
+        ("node-7", 1),
+    ]
 
 
 def test_the_driver_names_who_is_at_work_on_each_gpu_that_it_can_list():

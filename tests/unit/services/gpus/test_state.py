@@ -20,7 +20,7 @@ class Keeper:
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
         self.events = GPUEvents()
-        self.keeper = GPUStateKeeper(clock, 10.0, self.events)
+        self.keeper = GPUStateKeeper("here", clock, 10.0, self.events)
         self.sequence = 0
         self.state: GPUState | None = None
 

@@ -1,7 +1,8 @@
 """The queue of a machine and the check of a request, over a database and GPUs of their own."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import FrozenInstanceError, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def machine(tmp_path: Path, clock: FakeClock) -> Iterator[Machine]:
     gpus = GPUService(FakeSource(4), DatabaseRegistrations(database, "here", clock), clock, max_age=10_000)
     gpus._monitor.sweep()
     executor = FakeExecutor()
-    queue = Dispatcher(tasks, attempts, gpus, TRAINERS, executor, clock, "here", tmp_path)
+    queue = Dispatcher(tasks, attempts, gpus, TRAINERS, executor, clock, tmp_path)
     yield Machine(tasks, attempts, gpus, queue, executor, RequestChecker(TRAINERS, gpus, attempts, tmp_path, 0), clock)
     gpus.stop_monitoring()
     database.close()
@@ -74,6 +75,7 @@ def test_waiting_tasks_get_gpus_ports_and_a_directory(machine: Machine, tmp_path
     one, other = machine.attempts.of_task("a")[0], machine.attempts.of_task("b")[0]
     assert (one.gpu_indices, other.gpu_indices) == ((0, 1), (2,))
     assert one.master_port != other.master_port
+    assert (one.node, other.node) == ("here", "here")
     assert one.directory == str(tmp_path / "tasks" / "a" / "attempts" / "1")
     assert (machine.status("a"), machine.status("b")) == ("starting", "starting")
     assert machine.dispatcher.dispatch() == 0
@@ -93,6 +95,53 @@ def test_planning_changes_nothing(machine: Machine):
     assert len(machine.dispatcher.plan(machine.tasks.queued()).assignments) == 1
     assert machine.status("a") == "queued"
     assert machine.attempts.leases() == []
+
+
+def test_asking_why_tasks_wait_changes_nothing_of_what_the_loop_sees(machine: Machine):
+    for task_id in ("a", "b", "c"):
+        machine.put(task_id, count=3)
+    machine.dispatcher.dispatch()
+    waiting = machine.tasks.queued()
+
+    def seen() -> tuple[object, ...]:
+        queue = machine.dispatcher
+        return queue._reasons._published, queue._waits._due, queue._rests_until, machine.attempts.leases()
+
+    def ask(_: int) -> set[str]:
+        return {str(machine.dispatcher.why_waiting(task)) for task in waiting}
+
+    for age in (0.0, 60.0):  # what the loop has published, and what it published too long ago
+        machine.clock.advance(age)
+        before = seen()
+        with ThreadPoolExecutor(8) as threads:
+            answers = list(threads.map(ask, range(100)))
+        assert seen() == before
+        assert seen()[0] is before[0]
+        assert answers == [answers[0]] * 100
+
+
+def test_many_questions_at_once_make_one_pass(machine: Machine, monkeypatch: pytest.MonkeyPatch):
+    machine.put("a", count=4)
+    machine.put("b", count=4)
+    machine.dispatcher.dispatch()
+    machine.clock.advance(60)
+    passes: list[int] = []
+    plan = machine.dispatcher.plan
+    monkeypatch.setattr(machine.dispatcher, "plan", lambda queue: passes.append(1) or plan(queue))
+    (task,) = machine.tasks.queued()
+    with ThreadPoolExecutor(8) as threads:
+        answers = set(threads.map(lambda _: str(machine.dispatcher.why_waiting(task)), range(50)))
+    assert (len(passes), len(answers)) == (1, 1)
+
+
+def test_a_pass_that_was_published_cannot_be_changed(machine: Machine):
+    machine.put("a", count=4)
+    machine.put("b", count=4)
+    decided = machine.dispatcher.plan(machine.tasks.queued())
+    with pytest.raises(TypeError):
+        decided.waiting["b"] = decided.waiting["b"]  # type: ignore[index]
+    with pytest.raises(FrozenInstanceError):
+        decided.assignments = ()  # type: ignore[misc]
 
 
 def test_task_that_runs_waits_for_nothing(machine: Machine):

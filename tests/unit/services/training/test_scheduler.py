@@ -18,6 +18,7 @@ AROUND = QueueCircumstances(now=NOW)
 
 def offer(index: int, **changes: Any) -> GPUOffer:
     free = GPUOffer(
+        node="here",
         index=index,
         uuid=uuid_of(index),
         name="NVIDIA Test",

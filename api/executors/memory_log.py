@@ -9,7 +9,7 @@ from pathlib import Path
 from api.models.log import LogPart, LogSpan, LogTime
 
 
-class FakeLog:
+class MemoryLog:
     """Grows by `add`, and never loses its beginning. Nothing of it is on the disk."""
 
     def __init__(self, directory: Path) -> None:
@@ -34,8 +34,8 @@ class FakeLog:
     def read(self, offset: int, limit: int) -> tuple[int, bytes]:
         return offset, self.content[max(0, offset) : max(0, offset) + max(0, limit)]
 
-    def follow(self, offset: int) -> "FakeLogCursor":
-        return FakeLogCursor(self, offset)
+    def follow(self, offset: int) -> "MemoryLogCursor":
+        return MemoryLogCursor(self, offset)
 
     def open_parts(self) -> tuple[int, tuple[LogPart, ...]]:
         descriptor = os.memfd_create("log")
@@ -54,10 +54,10 @@ class FakeLog:
         return self._times[place].offset if place < len(self._times) else self.end()
 
 
-class FakeLogCursor:
+class MemoryLogCursor:
     """Reads such a log onward."""
 
-    def __init__(self, log: FakeLog, offset: int) -> None:
+    def __init__(self, log: MemoryLog, offset: int) -> None:
         self.offset = offset
         self._log = log
 

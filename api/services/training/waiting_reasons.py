@@ -1,0 +1,56 @@
+"""Why tasks wait, by the latest pass over the queue: the loop publishes it, and questions read."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from api.models.reason import Reason
+from api.services.training.scheduler import Pass
+from api.utils.clock import Clock
+
+#: Seconds after which the reasons of a pass are not given any more: the loop makes two a second.
+DECISION_SECONDS = 5.0
+
+_JUST_QUEUED = Reason.of("it has just been put into the queue", "just_queued")
+
+
+@dataclass(frozen=True, slots=True)
+class DatedPass:
+    """A pass, and the monotonic time at which it was made."""
+
+    decided: Pass
+    at: float
+
+
+class WaitingReasons:
+    """One thread publishes. A question changes nothing of what was published, however many ask at once."""
+
+    def __init__(self, clock: Clock, plan: Callable[[], Pass]) -> None:
+        """`plan` says what a pass would decide now, for when nobody publishes here."""
+        self._clock = clock
+        self._plan = plan
+        self._published = DatedPass(Pass(), float("-inf"))
+        self._asking = threading.Lock()  # of what follows
+        self._asked = self._published
+
+    def publish(self, decided: Pass) -> None:
+        """This is what the latest pass decided."""
+        self._published = DatedPass(decided, self._clock.monotonic())
+
+    def get(self, task_id: str) -> Reason:
+        """Why this task waits."""
+        latest = self._published
+        if not self._is_fresh(latest):
+            # Another server gives the GPUs away, or none; what it would decide is the same.
+            latest = self._ask()
+        return latest.decided.waiting.get(task_id) or _JUST_QUEUED
+
+    def _ask(self) -> DatedPass:
+        """A pass of the questions' own, made once for all of them."""
+        with self._asking:
+            if not self._is_fresh(self._asked):
+                self._asked = DatedPass(self._plan(), self._clock.monotonic())
+            return self._asked
+
+    def _is_fresh(self, made: DatedPass) -> bool:
+        return self._clock.monotonic() - made.at <= DECISION_SECONDS
