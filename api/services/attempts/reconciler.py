@@ -11,6 +11,7 @@ from pathlib import Path
 from api.errors import Conflict, DatabaseUnavailable, TaskNotFound
 from api.executors.executor import AttemptRef, Executor, Observation, Phase, StopOrder
 from api.models.lease import LEASE_SECONDS
+from api.models.reason import Reason
 from api.models.training import (
     Attempt,
     AttemptStatus,
@@ -21,8 +22,8 @@ from api.models.training import (
 )
 from api.services.attempts.checks import AttemptChecks
 from api.services.attempts.ending import AttemptEnding
-from api.services.attempts.outcomes import AttemptVerdict, could_not_start
-from api.services.attempts.progress import UNKNOWN
+from api.services.attempts.outcomes import STOPPED_BEFORE_START, AttemptVerdict, could_not_start
+from api.services.attempts.progress import UNKNOWN, out_of_sight
 from api.services.attempts.starter import AttemptStarter, CannotStart
 from api.services.attempts.stop_wishes import StopWishes, Wish
 from api.services.attempts.updates import TrainingNews
@@ -210,19 +211,22 @@ class Reconciler:
             watch.heed_stall(True)
         if seen.age >= UNKNOWN_SECONDS and not (task.warning or "").startswith(UNKNOWN):
             logger.warning("attempt cannot be seen", extra={"attempt": attempt.uid, "reason": seen.reason})
-            warning = f"{UNKNOWN}: {seen.reason}. Neither is it ended nor are its GPUs given away."
+            warning = out_of_sight(seen.reason or "")
             self._tasks.set_warning(task.task_id, attempt.uid, warning, self._clock.now())
 
     def _start(self, task: TaskSummary, attempt: Attempt, ref: AttemptRef) -> bool:
         """Starts an attempt that nobody watches over: the first time, or to be taken over from a lost supervisor."""
         is_new = attempt.status is AttemptStatus.CLAIMED
         if is_new and task.status is TaskStatus.STOPPING:
-            verdict = AttemptVerdict(TaskStatus.STOPPED, "stopped before it was started")
-            return self._ending.give_up(task, attempt, verdict)
+            return self._ending.give_up(task, attempt, AttemptVerdict(TaskStatus.STOPPED, STOPPED_BEFORE_START))
         tries = self._submissions[attempt.uid] = self._submissions.get(attempt.uid, 0) + 1
         try:
             if tries > SUBMISSIONS and not self._executor.survivors(ref):
-                never = f"its supervisor was started {SUBMISSIONS} times in a row and is not there"
+                never = Reason.of(
+                    "its supervisor was started {times} times in a row and is not there",
+                    "supervisor_never_there",
+                    times=SUBMISSIONS,
+                )
                 raise self._refusals.get(attempt.uid) or CannotStart(never)
             full = self._tasks.get(task.task_id)
             submission = self._starter.prepare(full, attempt, self._trainers[full.trainer], is_new)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from api.errors import Conflict, Unavailable
 from api.models.progress import LISTENING_STAGES
+from api.models.reason import Reason
 from api.models.training import EventKind, TaskStatus
 from api.models.training_view import TaskDetails
 from api.services.training.service import TrainingService
@@ -55,7 +56,7 @@ class CheckpointSaving:
             raise Unavailable(f"{file} cannot be written ({error.strerror}): ask again.") from error
         if not is_asked:
             uid = self._attempts.of_task(task_id)[-1].uid
-            now, message = self._clock.now(), "asked to save a checkpoint now"
+            now, message = self._clock.now(), Reason.of("asked to save a checkpoint now", "asked_to_save")
             self._tasks.add_event(task_id, EventKind.CHANGE, now, actor, message, uid)
             logger.info("checkpoint asked for", extra={"task_id": task_id})
         return self._training.get_changed(task_id)

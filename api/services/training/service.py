@@ -9,6 +9,7 @@ from typing import Any
 
 from api.errors import Conflict, GPUBusy, Mistake, TaskActive, TaskNotFinished, TaskNotStoppable
 from api.models.progress import LISTENING_STAGES, NOTHING_YET, ProgressReport
+from api.models.reason import Reason
 from api.models.training import (
     Attempt,
     Checkpoint,
@@ -40,7 +41,7 @@ from api.models.training_view import (
 )
 from api.services.attempts.reconciler import Reconciler
 from api.services.attempts.series import list_stretches
-from api.services.attempts.stop_wishes import StopWishes, Wish
+from api.services.attempts.stop_wishes import ASKED, ASKED_AT_ONCE, StopWishes, Wish
 from api.services.attempts.watch import AttemptWatch
 from api.services.gpus.busy import describe_busy
 from api.services.gpus.service import GPUService
@@ -205,7 +206,7 @@ class TrainingService:
         Returns after `wait` seconds at most, earlier when it has ended. Raises TaskNotFound, TaskNotStoppable.
         """
         stop = StopState(self._clock.now(), actor, force, timeout_seconds, StopRung.TERMINATE)
-        wish = Wish(stop, f"asked to stop {'without' if force else 'with'} a checkpoint", "")
+        wish = Wish(stop, ASKED_AT_ONCE if force else ASKED, "")
         watch = self._wishes.record(lambda: self._note_stop(task_id, wish), task_id, wish, self._reconciler)
         self._wake()
         if watch is not None:
@@ -264,7 +265,7 @@ class TrainingService:
             )
         files = self._files(task_id)
         files.keep_secrets({**files.read_secrets(), **checked.secrets} if checked.secrets else {})
-        message = f"to be resumed from {checkpoint.name}"
+        message = Reason.of("to be resumed from {name}", "to_be_resumed", name=checkpoint.name)
         self._tasks.enqueue_again(task_id, options, checked.request, plan, self._clock.now(), actor, message)
         self._wake()
         return self.get_changed(task_id)
