@@ -8,10 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from api.errors import Conflict, TaskActive, TaskNotFinished, TaskNotFound
+from api.errors import TaskActive, TaskNotFinished, TaskNotFound
 from api.models.kept_answer import KEPT_SECONDS
 from api.models.training import (
-    TRANSITIONS,
     Attempt,
     EventKind,
     NewTask,
@@ -28,6 +27,7 @@ from api.models.training import (
 )
 from api.storage import events
 from api.storage.database import Database
+from api.storage.moves import move
 from api.storage.rows import SUMMARY_COLUMNS, clean, dump, read_summary, read_task, to_seconds
 from api.storage.tables import attempts, leases, task_gpus, tasks
 from api.storage.tables import events as event_table
@@ -35,44 +35,6 @@ from api.storage.task_pages import SERVED_ORDER, read_page
 
 #: Completed trainings that are looked at for how fast the next ones may be.
 _PACE_ROWS = 200
-
-
-def move(
-    connection: Connection,
-    task_id: str,
-    target: TaskStatus,
-    now: datetime,
-    actor: str,
-    message: str,
-    *,
-    attempt_uid: str | None = None,
-    **values: Any,
-) -> TaskStatus:
-    """Moves a task to a status that may follow its present one, and records it; the status that it had.
-
-    Raises TaskNotFound, and Conflict when the table of transitions does not allow it.
-    """
-    previous = connection.scalar(select(tasks.c.status).where(tasks.c.task_id == task_id).with_for_update())
-    if previous is None:
-        raise TaskNotFound(f'No task has the id "{task_id}".')
-    if target not in TRANSITIONS[TaskStatus(previous)]:
-        raise Conflict(f"{task_id} is {previous}, and cannot become {target}.", data={"status": previous})
-    guarded = (tasks.c.task_id == task_id) & (tasks.c.status == previous)
-    changed = {"status": target, "updated_at": to_seconds(now), **values}
-    if connection.execute(update(tasks).where(guarded).values(changed)).rowcount == 0:
-        raise Conflict(f"{task_id} was changed by somebody else in this moment: ask again.")
-    events.append(
-        connection,
-        task_id,
-        now,
-        EventKind.STATUS,
-        actor,
-        message,
-        attempt_uid=attempt_uid,
-        previous=previous,
-        current=target,
-    )
-    return TaskStatus(previous)
 
 
 def insert_task(connection: Connection, new: NewTask, now: datetime, actor: str) -> None:
