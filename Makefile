@@ -84,7 +84,7 @@ logs: ## Follow the log of the server in the background
 	@tail -n 50 -f $(LOG)
 
 test: install-dev ## Install what they need and run all tests
-	$(BIN)/python -m pytest -n auto $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 # The version that the trainer pins; torch comes with it: 900 MB, and minutes.
 test-launcher: install-dev ## The tests that start DeepSpeed's own launcher, in an environment of its own

@@ -1,5 +1,6 @@
 """The Flask application: blueprints, one error handler, the OpenAPI document. It starts nothing."""
 
+import errno
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,7 @@ from api.errors import (
     NotFound,
     ServiceError,
     TooLarge,
+    Unavailable,
     UnsupportedMediaType,
 )
 from api.routes.dashboard import dashboard
@@ -37,10 +39,14 @@ from api.routes.training import training
 from api.routes.validation_errors import mistakes_in
 from api.services.container import Services
 from api.utils.envelope import JSON, encode_json
+from api.utils.foreign_files import TROUBLE
 from api.utils.ids import check_task_id, current_request_id, new_request_id
 from api.utils.responses import answer_error
 
 logger = logging.getLogger(__name__)
+
+#: What a disk, or who has the say over it, answers; anything else is a mistake of ours.
+_PASSING = TROUBLE | {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY}
 
 _KNOWN_STATUSES: dict[int, type[ServiceError]] = {
     404: NotFound,
@@ -120,6 +126,7 @@ def create_app(services: Services) -> APIFlask:
         (ServiceError, answer_error),
         (HTTPError, _answer_apiflask),
         (HTTPException, _answer_http),
+        (OSError, _answer_os_error),
         (Exception, _answer_unforeseen),
     ):
         app.register_error_handler(kind, handler)
@@ -182,6 +189,16 @@ def _answer_status(status: int, description: str | None) -> Response:
     if status < 500:
         return answer_error(MalformedRequest(description))
     return answer_error(ServiceError())
+
+
+def _answer_os_error(error: OSError) -> Response:
+    if error.errno not in _PASSING:
+        return _answer_unforeseen(error)
+    logger.warning(
+        "storage cannot be used", extra={"method": request.method, "path": request.path, "problem": f"{error}"}
+    )
+    detail = f"The storage cannot be read or written at present ({error.strerror}): ask again."
+    return answer_error(Unavailable(detail, headers={"Retry-After": "2"}))
 
 
 def _answer_unforeseen(error: Exception) -> Response:

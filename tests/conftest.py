@@ -1,11 +1,13 @@
 """What tests of every kind share."""
 
+import os
 import signal
 
 import pytest
 from hypothesis import settings
 
 from api.utils.clock import FakeClock
+from tests.faults import faults as faults  # noqa: PLC0414 - a fixture for all
 
 # Machines differ in speed and load: how long an example takes says nothing about what is tested.
 settings.register_profile("suite", deadline=None)
@@ -14,6 +16,11 @@ settings.load_profile("suite")
 # A shell ignores Ctrl-C for what it starts in the background, and every process of a test would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Two workers for each core: half of the suite's time is waiting for processes, timers and browsers."""
+    return min(8, 2 * len(os.sched_getaffinity(0)))
 
 
 @pytest.fixture

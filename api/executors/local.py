@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from api.executors import supervisor
+from api.executors.attempt.directory import AttemptDirectory
 from api.executors.attempt.ended import has_ended, has_outcome
 from api.executors.attempt.files import write_json
 from api.executors.attempt.orders import Order
@@ -42,7 +43,7 @@ from api.executors.records import Runner, parse_lock, parse_runner
 from api.executors.spec import describe
 from api.executors.stop_orders import give_order
 from api.models.task import ProcessIdentity
-from api.utils.foreign_files import make_directory, open_own, read, status_of
+from api.utils.foreign_files import TROUBLE, make_directory, open_own, read, status_of
 
 logger = logging.getLogger(__name__)
 
@@ -55,10 +56,7 @@ _REMEMBERED_OUTCOMES = 4096
 _LOCK_HELD = 3  # the supervisor's exit code when another one has the attempt
 
 #: What keeps a directory from being looked into; anything else says something about its files.
-_BLINDING = frozenset(
-    {errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN}
-    | {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
-)
+_BLINDING = TROUBLE | {errno.EACCES, errno.EPERM}
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,6 +309,10 @@ class LocalExecutor:
         except OSError as error:
             _check_absent(error)
             return None
+        # What its supervisor could not remove from a disk in trouble; secrets may be among it.
+        left = AttemptDirectory(str(directory))
+        left.remove_secrets()
+        left.remove_leftovers()
         observation = Observation(
             Phase.ENDED,
             self._node,

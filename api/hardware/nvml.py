@@ -22,6 +22,7 @@ from api.models.reading import (
     SourceName,
     XidEvent,
 )
+from api.models.reason import Reason
 from api.models.task import RegisteredTask
 
 logger = logging.getLogger(__name__)
@@ -43,20 +44,24 @@ _XID_PATIENCE = 0.5
 
 _REMEDIES = {
     pynvml.NVML_ERROR_DRIVER_NOT_LOADED: (
-        "the NVIDIA driver is not loaded",
-        "load it with `sudo modprobe nvidia`, or install it",
+        Reason.of("the NVIDIA driver is not loaded (NVML code {code})", "driver_not_loaded", code=9),
+        Reason.of("load it with `sudo modprobe nvidia`, or install it", "load_driver"),
     ),
     pynvml.NVML_ERROR_NO_PERMISSION: (
-        "this user may not talk to the NVIDIA driver",
-        "give it read and write access to /dev/nvidia*",
+        Reason.of("this user may not talk to the NVIDIA driver (NVML code {code})", "driver_not_permitted", code=4),
+        Reason.of("give it read and write access to /dev/nvidia*", "give_access"),
     ),
     pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: (
-        "the NVIDIA driver and its library are of different versions",
-        "reboot, or unload and load the driver: it was updated while in use",
+        Reason.of(
+            "the NVIDIA driver and its library are of different versions (NVML code {code})", "driver_differs", code=18
+        ),
+        Reason.of("reboot, or unload and load the driver: it was updated while in use", "reload_driver"),
     ),
     pynvml.NVML_ERROR_GPU_IS_LOST: (
-        "the driver lost a GPU while it was initialised",
-        "reboot; if it happens again, check power, seating and cooling of the board",
+        Reason.of("the driver lost a GPU while it was initialised (NVML code {code})", "lost_at_start", code=15),
+        Reason.of(
+            "reboot; if it happens again, check power, seating and cooling of the board", "reboot_and_check_board"
+        ),
     ),
 }
 
@@ -111,7 +116,10 @@ class NVMLSource:
             # A driver that shows no GPU has not "collected nothing": it has failed to collect.
             if may_reinitialise:
                 self._shut_down()
-            raise SourceFault("the NVIDIA driver reports no GPU", "check `lspci` and `dmesg` for the board")
+            raise SourceFault(
+                Reason.of("the NVIDIA driver reports no GPU", "no_gpu"),
+                Reason.of("check `lspci` and `dmesg` for the board", "look_for_board"),
+            )
         if count != self._count:
             # GPUs came or went, and the others may have moved up: who is in which slot must be asked anew.
             self._count = count
@@ -225,19 +233,24 @@ class NVMLSource:
 def _source_fault(error: pynvml.NVMLError) -> SourceFault:
     code = int(error.value)
     if code == pynvml.NVML_ERROR_LIBRARY_NOT_FOUND:
-        problem = library_problem() or "it was not there when it was first asked for"
-        return SourceFault(f"the NVML library cannot be loaded ({problem})", "install the NVIDIA driver", code)
-    if code == pynvml.NVML_ERROR_UNKNOWN and host.in_container():
+        problem = library_problem() or Reason.of("it was not there when it was first asked for", "was_not_there")
         return SourceFault(
-            "the NVIDIA driver answers with an unknown error (999)",
-            "the container has lost its devices, as after `systemctl daemon-reload`: restart the container",
+            Reason.of("the NVML library cannot be loaded ({why})", "library_not_loaded", why=problem),
+            Reason.of("install the NVIDIA driver", "install_driver"),
             code,
         )
-    reason, remedy = _REMEDIES.get(
-        code,
-        (f"NVML fails with code {code} ({error})", "see `nvidia-smi` and `dmesg`; a reload of the driver may help"),
-    )
-    return SourceFault(f"{reason} (NVML code {code})" if code in _REMEDIES else reason, remedy, code)
+    if code == pynvml.NVML_ERROR_UNKNOWN and host.in_container():
+        return SourceFault(
+            Reason.of("the NVIDIA driver answers with an unknown error (999)", "unknown_error"),
+            Reason.of(
+                "the container has lost its devices, as after `systemctl daemon-reload`: restart the container",
+                "restart_container",
+            ),
+            code,
+        )
+    fails = Reason.of("NVML fails with code {code} ({error})", "nvml_fails", code=code, error=str(error))
+    look = Reason.of("see `nvidia-smi` and `dmesg`; a reload of the driver may help", "look_or_reload")
+    return SourceFault(*_REMEDIES.get(code, (fails, look)), code)
 
 
 def _read_versions() -> DriverVersions:

@@ -8,6 +8,7 @@ import pynvml
 
 from api.hardware.source import GPUFault
 from api.models.reading import MAX_MEMORY_MB, FaultKind
+from api.models.reason import Reason
 
 _UNSUPPORTED = (pynvml.NVML_ERROR_NOT_SUPPORTED, pynvml.NVML_ERROR_FUNCTION_NOT_FOUND)
 
@@ -79,12 +80,24 @@ def fault_from(error: pynvml.NVMLError) -> GPUFault:
     """What it means for the GPU when a call to it fails for good."""
     code = int(error.value)
     if code in _LOST:
-        return GPUFault(FaultKind.LOST, f"the driver has lost this GPU (NVML code {code})")
+        return GPUFault(
+            FaultKind.LOST,
+            Reason.of("the driver has lost this GPU (NVML code {code})", "driver_lost_it_code", code=code),
+        )
     if code == pynvml.NVML_ERROR_NO_PERMISSION:
-        return GPUFault(FaultKind.NO_PERMISSION, f"this user may not read this GPU (NVML code {code})")
+        return GPUFault(
+            FaultKind.NO_PERMISSION,
+            Reason.of("this user may not read this GPU (NVML code {code})", "gpu_not_permitted", code=code),
+        )
     if code == pynvml.NVML_ERROR_RESET_REQUIRED:
-        return GPUFault(FaultKind.UNREADABLE, f"this GPU must be reset: `nvidia-smi --gpu-reset` (NVML code {code})")
-    return GPUFault(FaultKind.UNREADABLE, f"this GPU cannot be read: {error} (NVML code {code})")
+        return GPUFault(
+            FaultKind.UNREADABLE,
+            Reason.of(
+                "this GPU must be reset: `nvidia-smi --gpu-reset` (NVML code {code})", "gpu_needs_reset", code=code
+            ),
+        )
+    why = Reason.of("this GPU cannot be read: {error} (NVML code {code})", "gpu_not_read", error=str(error), code=code)
+    return GPUFault(FaultKind.UNREADABLE, why)
 
 
 def within(value: Any, low: float, high: float, field: str, unavailable: dict[str, str]) -> Any:

@@ -14,26 +14,26 @@ from api.models.reading import (
     SourceName,
     XidEvent,
 )
+from api.models.reason import Reason, Words, text_of
 from api.models.task import RegisteredTask
 
 
 class SourceFault(Exception):
     """The source as a whole gives no readings: what is wrong, and what to do about it."""
 
-    def __init__(self, reason: str, remedy: str, code: int | None = None) -> None:
-        super().__init__(f"{reason}: {remedy}")
-        self.reason = reason
-        self.remedy = remedy
+    def __init__(self, reason: Words, remedy: Words, code: int | None = None) -> None:
+        self.words = Reason.of("{reason}: {remedy}", "source_fails", reason=reason, remedy=remedy)
+        super().__init__(self.words.text)
         self.code = code
 
 
 class GPUFault(Exception):
     """One GPU gives no readings; the others may be well."""
 
-    def __init__(self, kind: FaultKind, reason: str) -> None:
-        super().__init__(reason)
+    def __init__(self, kind: FaultKind, reason: Words) -> None:
+        super().__init__(text_of(reason))
         self.kind = kind
-        self.reason = reason
+        self.reason = reason  #: with its code, where it is ours to tell
 
 
 class ProcessesUnlistedError(Exception):

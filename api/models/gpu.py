@@ -1,12 +1,12 @@
 """GPUs as the API shows them. Memory in MB (MiB, as nvidia-smi counts), °C, W, %, seconds; null is unknown."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from api.models.reading import Clocks, ECCErrors, MemoryRepair, MIGSlice, NVLink, ProcessKind, SourceName
-from api.models.reason import ReasonCode
+from api.models.reason import ReasonCode, Words, code_of, text_of, words_of
 from api.models.task import TaskType
 
 
@@ -38,6 +38,25 @@ class GPUHealth:
     verdict: Verdict
     reasons: tuple[str, ...] = ()
     suggested_actions: tuple[str, ...] = ()
+    reason_codes: tuple[ReasonCode | None, ...] = ()  #: of each reason, for programs and in other languages
+    action_codes: tuple[ReasonCode | None, ...] = ()
+
+    @classmethod
+    def of(cls, verdict: Verdict, reasons: Iterable[Words], actions: Iterable[Words] = ()) -> "GPUHealth":
+        """A verdict in words; an action that several findings ask for is named once."""
+        why, what = tuple(reasons), tuple({text_of(action): action for action in actions}.values())
+        return cls(
+            verdict,
+            tuple(map(text_of, why)),
+            tuple(map(text_of, what)),
+            tuple(map(code_of, why)),
+            tuple(map(code_of, what)),
+        )
+
+    @property
+    def words(self) -> list[Words]:
+        """The reasons, with their codes."""
+        return list(map(words_of, self.reasons, self.reason_codes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +232,7 @@ class GPUStatusResponse:
     timestamp: datetime | None
     source: SourceName
     source_problem: str | None
+    source_problem_code: ReasonCode | None  #: the same for programs, and in other languages
     stale: bool
 
 
@@ -293,6 +313,7 @@ class GPUProcesses:
     uuid: str | None
     processes: tuple[ProcessOnGPU, ...] | None
     note: str | None
+    note_code: ReasonCode | None
     unavailable: Mapping[str, str]
     timestamp: datetime | None
     source: SourceName
@@ -310,5 +331,5 @@ class GPUOffer:
     free_mb: int | None
     is_available: bool
     status: GPUStatus
-    reason: str | None
+    reason: Words | None
     held_by: str | None

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from api.models.reason import ReasonCode
+
 #: Seconds after its last renewal at which a lease expires.
 LEASE_SECONDS = 60.0
 
@@ -37,3 +39,4 @@ class Lease:
     expires_at: datetime | None  #: None: for as long as it is registered
     draining_since: datetime | None = None
     reason: str | None = None
+    reason_code: ReasonCode | None = None

@@ -1,13 +1,19 @@
-"""A sentence that a program can tell from others, and a page can say in another language."""
+"""Sentences that a program can tell from others, and a page can say in another language."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+_PLACE = re.compile(r"\{(\w+)\}")
+
 
 @dataclass(frozen=True, slots=True)
 class ReasonCode:
-    """What a sentence says: a stable word, and what stands in the sentence, by name."""
+    """What a sentence says: a stable word, and what stands in the sentence, by name.
+
+    A parameter that is itself a sentence of ours is an object with `text`, `code` and `params`; several are a list.
+    """
 
     code: str
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -21,6 +27,40 @@ class Reason:
     said: ReasonCode
 
     @classmethod
-    def of(cls, text: str, code: str, **params: Any) -> "Reason":
-        """The text, its code, and what stands in it."""
-        return cls(text, ReasonCode(code, params))
+    def of(cls, sentence: str, code: str, /, **params: Any) -> "Reason":
+        """The sentence, its code, and what stands in it: a `{name}` in the sentence is the parameter of that name."""
+        text = _PLACE.sub(lambda place: _show(params.get(place[1], place[0])), sentence)
+        return cls(text, ReasonCode(code, {name: _dump(value) for name, value in params.items()}))
+
+
+#: A sentence of ours; or what a driver, a trainer or a person said, which is passed on as it is and has no code.
+Words = Reason | str
+
+
+def text_of(words: Words) -> str:
+    """The words in English, or as they were said."""
+    return words.text if isinstance(words, Reason) else words
+
+
+def code_of(words: Words | None) -> ReasonCode | None:
+    """What they say; None of what somebody else said."""
+    return words.said if isinstance(words, Reason) else None
+
+
+def words_of(text: str, said: ReasonCode | None) -> Words:
+    """Words that were kept apart."""
+    return text if said is None else Reason(text, said)
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return "; ".join(map(_show, value))
+    return value.text if isinstance(value, Reason) else str(value)
+
+
+def _dump(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_dump(each) for each in value]
+    if isinstance(value, Reason):
+        return {"text": value.text, "code": value.said.code, "params": value.said.params}
+    return value

@@ -12,6 +12,7 @@ from api.models.reading import (
     GPUVitals,
     SourceName,
 )
+from api.models.reason import Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class GPUReading:
     processes: tuple[GPUProcess, ...] | None = None
     processes_unlisted: str | None = None  #: why there is no list
     fault: FaultKind | None = None
-    fault_reason: str | None = None
+    fault_reason: Words | None = None
     read_at: datetime | None = None
     read_monotonic: float | None = None
 
@@ -55,5 +56,5 @@ class GPUSnapshot:
     taken_monotonic: float
     sweep_seconds: float
     stuck: int = 0
-    problem: str | None = None
+    problem: Words | None = None
     problem_code: int | None = None

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, StrEnum
 
+from api.models.reason import Words
+
 
 class TaskType(StrEnum):
     """What a task does on its GPUs."""
@@ -52,7 +54,7 @@ class RegisteredTask:
     updated_at: datetime | None = None
     serial: int = 0  #: given by the store: tasks are listed in its order
     has_ended: bool = False  #: it holds its GPUs only until their memory is back
-    quarantine: str | None = None  #: why they are kept from everybody: an attempt lives on them that nobody knows
+    quarantine: Words | None = None  #: why they are kept from everybody: an attempt lives on them that nobody knows
 
 
 @dataclass(frozen=True, slots=True)

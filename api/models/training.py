@@ -1,10 +1,12 @@
 """A training task and its attempts: words, states, and which state may follow which. No I/O."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+
+from api.models.reason import Reason, ReasonCode, Words, words_of
 
 
 class TaskStatus(StrEnum):
@@ -123,6 +125,28 @@ class Cause:
     remedy: str
     last_lines: tuple[str, ...] = ()
     said: str | None = None  #: a stable word for what detail and remedy say, finer than the code
+    detail_code: ReasonCode | None = None  #: what the detail says; None where it is the trainer's own words
+    remedy_code: ReasonCode | None = None
+
+    @classmethod
+    def of(
+        cls,
+        code: CauseCode,
+        said: str,
+        detail: str,
+        remedy: str,
+        last_lines: Sequence[str] = (),
+        /,
+        **params: Any,
+    ) -> "Cause":
+        """A cause that is ours to tell. The parameters stand in detail and remedy, where these have their `{name}`."""
+        told, advice = Reason.of(detail, f"{said}_detail", **params), Reason.of(remedy, f"{said}_remedy", **params)
+        return cls(code, told.text, advice.text, tuple(last_lines), said, told.said, advice.said)
+
+    @property
+    def words(self) -> Words:
+        """The detail, with its code."""
+        return words_of(self.detail, self.detail_code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +255,7 @@ class TaskEvent:
     actor: str  #: who: a user by way of the API, the scheduler, the supervisor, the service
     message: str
     details: Mapping[str, Any] | None = None
+    message_code: ReasonCode | None = None  #: the message for programs, and in other languages
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +301,7 @@ class TaskSummary:
     stop: StopState | None
     resume: ResumeOptions | None
     warning: str | None
+    warning_code: ReasonCode | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,7 @@ class TaskRow:
     queue_position: int | None  #: of one that waits, from 1
     estimated_start: datetime | None  #: of one that waits
     warning: str | None
+    warning_code: ReasonCode | None  #: the same for programs, and in other languages
     failure: Cause | None
     stop: StopView | None
     created_at: datetime
@@ -179,6 +180,7 @@ class TaskProgressView:
     waiting_reason: str | None
     waiting_reason_code: ReasonCode | None  #: the same for programs, and in other languages
     warning: str | None
+    warning_code: ReasonCode | None  #: the same for programs, and in other languages
     updated_at: datetime
     progress: ProgressView
     metrics: MetricsView

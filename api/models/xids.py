@@ -6,8 +6,10 @@ the driver's own recovery action decides.
 # A catalogue is read by rows.
 # ruff: noqa: E501
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+
+from api.models.reason import Reason, Words
 
 
 class XidClass(StrEnum):
@@ -27,15 +29,20 @@ class Retry(StrEnum):
     NO = "it would fail again"
     NOT_NEEDED = "it goes on"
 
+    @property
+    def words(self) -> Reason:
+        """The answer with its code."""
+        return Reason.of(self.value, f"retry_{self.name.lower()}")
+
 
 @dataclass(frozen=True, slots=True)
 class Xid:
     """One kind of error. Seen `repeats` times within a day it counts as `repeated` instead."""
 
-    meaning: str
+    meaning: Words
     kind: XidClass
     retry: Retry
-    advice: str
+    advice: Words
     repeats: int = 0
     repeated: XidClass | None = None
     by_program: bool = False  #: what counts for `repeats` is how many different tasks met it
@@ -111,10 +118,24 @@ def _expand(codes: str) -> list[int]:
     return found
 
 
-#: Every known code.
-CATALOGUE: dict[int, Xid] = {code: xid for codes, xid in _TABLE for code in _expand(codes)}
+def _named(xid: Xid, name: str) -> Xid:
+    """With codes for what is said of it."""
+    said = Reason.of(str(xid.meaning), f"xid_{name}"), Reason.of(str(xid.advice), f"xid_{name}_advice")
+    return replace(xid, meaning=said[0], advice=said[1])
 
-_UNKNOWN = Xid("not in the catalogue", _D, Retry.SAME, "see what the driver asks for (`nvidia-smi -q`), and its log")
+
+#: Every known code; a row's words are called by its first.
+CATALOGUE: dict[int, Xid] = {
+    code: xid
+    for codes, row in _TABLE
+    for numbers, xid in [(_expand(codes), _named(row, str(_expand(codes)[0])))]
+    for code in numbers
+}
+
+_UNKNOWN = _named(
+    Xid("not in the catalogue", _D, Retry.SAME, "see what the driver asks for (`nvidia-smi -q`), and its log"),
+    "unknown",
+)
 
 
 def look_up(code: int) -> Xid:
@@ -126,19 +147,23 @@ def look_up(code: int) -> Xid:
 class RecoveryAction:
     """What the driver itself asks for (NVML's field 230, since driver 570); it stays set until it is done."""
 
-    wants: str
-    advice: str
+    wants: Reason
+    advice: Reason
+
+
+def _action(wants: str, advice: str, name: int | str) -> RecoveryAction:
+    return RecoveryAction(Reason.of(wants, f"recovery_{name}"), Reason.of(advice, f"recovery_{name}_advice"))
 
 
 #: By NVML's number. 0 is none.
 RECOVERY_ACTIONS = {
-    1: RecoveryAction("a reset of the GPU", "stop what runs on it, then `nvidia-smi --gpu-reset`"),
-    2: RecoveryAction("a reboot of the machine", "reboot it"),
-    3: RecoveryAction("an end of peer-to-peer programs", "let them end or stop them, switch UVM persistence off, and look again"),
-    4: RecoveryAction("a drain and a reset", "start nothing new; when what runs has ended, `nvidia-smi --gpu-reset`"),
-    5: RecoveryAction("a recovery of the IMEX domain", "restart nvidia-imex on the machines of the domain"),
-    6: RecoveryAction("a reset of the bus", "reset its PCIe bus, or reboot the machine"),
-    7: RecoveryAction("a reboot of the system", "reboot it, and what it is linked to"),
+    1: _action("a reset of the GPU", "stop what runs on it, then `nvidia-smi --gpu-reset`", 1),
+    2: _action("a reboot of the machine", "reboot it", 2),
+    3: _action("an end of peer-to-peer programs", "let them end or stop them, switch UVM persistence off, and look again", 3),
+    4: _action("a drain and a reset", "start nothing new; when what runs has ended, `nvidia-smi --gpu-reset`", 4),
+    5: _action("a recovery of the IMEX domain", "restart nvidia-imex on the machines of the domain", 5),
+    6: _action("a reset of the bus", "reset its PCIe bus, or reboot the machine", 6),
+    7: _action("a reboot of the system", "reboot it, and what it is linked to", 7),
 }  # fmt: skip
 
 
@@ -146,4 +171,6 @@ def look_up_action(number: int) -> RecoveryAction | None:
     """What the driver asks for; None when for nothing."""
     if number == 0:
         return None
-    return RECOVERY_ACTIONS.get(number) or RecoveryAction(f"recovery action {number}", "see `nvidia-smi -q`")
+    return RECOVERY_ACTIONS.get(number) or _action(
+        "something that this version does not know", "see `nvidia-smi -q`", "unknown"
+    )

@@ -125,16 +125,21 @@ def _headers(log: LogDownload, part: tuple[int, int] | None) -> list[tuple[bytes
         "content-length": str(end - begin),
         "content-disposition": f'{place}; filename="{log.name}"',
         "accept-ranges": "bytes",
-        "etag": log.tag,
+        "etag": _tag(log),
         **({} if part is None else {"content-range": f"bytes {begin}-{end - 1}/{log.size}"}),
     }
     return [(name.encode(), value.encode()) for name, value in headers.items()]
 
 
+def _tag(log: LogDownload) -> str:
+    """Different whenever the bytes are."""
+    return f'"{log.first:x}-{log.first + log.size:x}"'
+
+
 def _part(headers: dict[bytes, bytes], log: LogDownload) -> tuple[int, int] | None:
     """Which bytes are asked for: from, and up to before; None for all. Of several parts, all are sent."""
     wanted = read_range(headers.get(b"range", b""))
-    if wanted is None or headers.get(b"if-range", log.tag.encode()) != log.tag.encode():
+    if wanted is None or headers.get(b"if-range", _tag(log).encode()) != _tag(log).encode():
         return None
     first, last = wanted
     if first is None:

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, inser
 from sqlalchemy.exc import IntegrityError
 
 from api.models.lease import Lease, LeaseKind, LeaseState
+from api.models.reason import Reason, Words
 from api.models.task import ProcessIdentity
 from api.models.training import Attempt, AttemptStatus, Cause, NewTask, TaskStatus
 from api.storage import leases
@@ -49,7 +50,7 @@ class Finish:
     """How an attempt ended, and what becomes of its task: a final status, or QUEUED for another try."""
 
     status: TaskStatus
-    message: str
+    message: Words
     actor: str = "supervisor"
     cause: Cause | None = None
     outcome: Mapping[str, Any] | None = None
@@ -138,7 +139,9 @@ class AttemptStore:
                 return
             wanted = select(tasks.c.status).where(tasks.c.task_id == attempt.task_id).with_for_update()
             if connection.scalar(wanted) == TaskStatus.STARTING:
-                message = f"its process runs, with pid {pid}" if pid is not None else "its process runs"
+                message = Reason.of("its process runs, with pid {pid}", "process_runs", pid=pid)
+                if pid is None:
+                    message = Reason.of("its process runs", "runs")
                 more = {"started_at": func.coalesce(tasks.c.started_at, seconds)}
                 move(
                     connection,
@@ -272,8 +275,8 @@ def _get(connection: Connection, uid: str) -> Attempt:
 
 
 def _claim(connection: Connection, new: NewAttempt, now: datetime) -> Attempt:
-    message = f"got {', '.join(f'GPU {index}' for index in new.gpu_indices)}"
-    serial, number = start(connection, new.task_id, new.gpu_uuids, now, message)
+    got = Reason.of("got {gpus}", "got_gpus", gpus=", ".join(f"GPU {index}" for index in new.gpu_indices))
+    serial, number = start(connection, new.task_id, new.gpu_uuids, now, got)
     uid = attempt_uid(new.task_id, number)
     leases.claim(connection, _resources(new), leases.Holder(new.task_id, new.token, uid, new.expires_at), now)
     row = _row(new, uid, number, now)
@@ -317,13 +320,12 @@ def _heed_stop(connection: Connection, task_id: str, finish: Finish) -> Finish:
     stop = connection.scalar(select(tasks.c.stop).where(tasks.c.task_id == task_id).with_for_update())
     if finish.status is not TaskStatus.QUEUED or stop is None or stop["cause"] is not None:
         return finish
-    return replace(
-        finish, status=TaskStatus.STOPPED, message="it ended by itself after it was asked to stop", cause=None
-    )
+    ended = Reason.of("it ended by itself after it was asked to stop", "ended_by_itself")
+    return replace(finish, status=TaskStatus.STOPPED, message=ended, cause=None)
 
 
 def _fate(finish: Finish, now: datetime) -> dict[str, Any]:
-    values: dict[str, Any] = {"warning": None}
+    values: dict[str, Any] = {"warning": None, "warning_code": None}
     if finish.progress is not None:
         values["progress"] = dict(finish.progress)
     if finish.status is not TaskStatus.QUEUED:

@@ -6,6 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
+from api.models.reason import Reason
+
 logger = logging.getLogger(__name__)
 
 MB = 1024 * 1024
@@ -17,7 +19,7 @@ RESERVE_BYTES = 4 * MB
 MARGIN = 4
 
 
-def describe_shortage(directory: Path, min_free_mb: int) -> str | None:
+def describe_shortage(directory: Path, min_free_mb: int) -> Reason | None:
     """What is missing on the disk of this directory, in words; None when enough is free, or nothing is known."""
     try:
         free = shutil.disk_usage(directory).free // MB
@@ -25,7 +27,13 @@ def describe_shortage(directory: Path, min_free_mb: int) -> str | None:
         return None
     if free >= min_free_mb:
         return None
-    return f"only {free:,} MB are free under {directory}; MIN_FREE_DISK_MB asks for {min_free_mb:,}"
+    return Reason.of(
+        "only {free} MB are free under {directory}; MIN_FREE_DISK_MB asks for {wanted}",
+        "disk_full",
+        free=f"{free:,}",
+        directory=str(directory),
+        wanted=f"{min_free_mb:,}",
+    )
 
 
 class DiskReserve:

@@ -8,9 +8,10 @@ from sqlalchemy import Connection, Label, func, insert, select
 
 from api.errors import TaskNotFound
 from api.models.live import EventPosition, ToldEvent
+from api.models.reason import Words
 from api.models.training import EventKind, TaskEvent, TaskStatus
 from api.storage.database import APPENDED, Database
-from api.storage.rows import clean, read_event, to_seconds
+from api.storage.rows import dump_words, read_event, to_seconds
 from api.storage.tables import events, tasks
 
 #: Made once, like all that a claim executes: to build a statement anew takes longer than to execute it.
@@ -23,7 +24,7 @@ def append(
     now: datetime,
     kind: EventKind,
     actor: str,
-    message: str,
+    message: Words,
     *,
     attempt_uid: str | None = None,
     previous: str | None = None,
@@ -39,7 +40,7 @@ def append(
         "previous": previous,
         "current": current,
         "actor": actor,
-        "message": clean(message),
+        **dump_words(message, "message"),
         "details": details,
     }
     connection.execute(_APPEND, row)

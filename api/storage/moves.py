@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, bindparam, select, update
 
 from api.errors import Conflict, TaskNotFound
+from api.models.reason import Words
 from api.models.training import TRANSITIONS, EventKind, TaskStatus
 from api.storage import events
 from api.storage.rows import to_seconds
@@ -30,7 +31,7 @@ def move(
     target: TaskStatus,
     now: datetime,
     actor: str,
-    message: str,
+    message: Words,
     *,
     attempt_uid: str | None = None,
     **values: Any,
@@ -62,7 +63,7 @@ def move(
 
 
 def start(
-    connection: Connection, task_id: str, gpu_uuids: Sequence[str], now: datetime, message: str
+    connection: Connection, task_id: str, gpu_uuids: Sequence[str], now: datetime, message: Words
 ) -> tuple[int, int]:
     """Moves a task that waits to its next attempt, in one statement, and records it; the task's serial number, and the
     attempt's. Raises TaskNotFound, and Conflict when it does not wait any more.

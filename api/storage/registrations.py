@@ -12,10 +12,11 @@ from sqlalchemy.exc import IntegrityError
 
 from api.errors import DatabaseUnavailable, GPUBusy, TaskExists, TaskIsTraining, TaskNotFound
 from api.models.lease import LeaseKind, LeaseState
+from api.models.reason import words_of
 from api.models.task import Keep, ProcessIdentity, RegisteredTask, TaskType
 from api.storage import leases
 from api.storage.database import Database
-from api.storage.rows import to_seconds, to_time
+from api.storage.rows import read_code, to_seconds, to_time
 from api.storage.tables import attempts, registrations, tasks
 from api.storage.tables import leases as lease_table
 from api.utils.base_path import BASE_PATH
@@ -272,7 +273,7 @@ def _held_by_strays(connection: Connection) -> dict[str, RegisteredTask]:
             task_type=TaskType.TRAINING,
             gpu_uuids=(row.resource,),
             started_at=to_time(row.claimed_at),
-            quarantine=row.reason,
+            quarantine=words_of(row.reason, read_code(row.reason_code)),
         )
         for row in connection.execute(select(lease_table).where(kept))
     }

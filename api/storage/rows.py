@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import Row
 
 from api.models.lease import Lease, LeaseKind, LeaseState
+from api.models.reason import ReasonCode, Words, code_of, text_of
 from api.models.training import (
     Attempt,
     AttemptStatus,
@@ -25,6 +26,7 @@ from api.models.training import (
 )
 from api.storage.tables import tasks
 
+_CODE = TypeAdapter(ReasonCode)
 _CAUSE = TypeAdapter(Cause)
 _STOP = TypeAdapter(StopState)
 _RESUME = TypeAdapter(ResumeOptions)
@@ -52,6 +54,25 @@ def _maybe_time(seconds: float | None) -> datetime | None:
 def clean(text: str) -> str:
     """Text that every database takes: it may quote a program. PostgreSQL takes no NUL, none takes half a character."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+
+
+def dump_words(words: Words | None, column: str) -> dict[str, Any]:
+    """Words as a text column and the one beside it, which has their code."""
+    text, said = (None, None) if words is None else (clean(text_of(words)), _clean_all(dump(code_of(words))))
+    return {column: text, f"{column}_code": said}
+
+
+def _clean_all(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _clean_all(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_clean_all(each) for each in value]
+    return clean(value) if isinstance(value, str) else value
+
+
+def read_code(document: Any) -> ReasonCode | None:
+    """What a sentence says, from its JSON."""
+    return None if document is None else _CODE.validate_python(document)
 
 
 def dump(value: Any) -> Any:
@@ -99,6 +120,7 @@ def _summary(row: Row[Any]) -> dict[str, Any]:
         "stop": None if row.stop is None else _STOP.validate_python(row.stop),
         "resume": None if row.resume is None else _RESUME.validate_python(row.resume),
         "warning": row.warning,
+        "warning_code": read_code(row.warning_code),
     }
 
 
@@ -138,6 +160,7 @@ def read_lease(row: Row[Any]) -> Lease:
         expires_at=_maybe_time(row.expires_at),
         draining_since=_maybe_time(row.draining_since),
         reason=row.reason,
+        reason_code=read_code(row.reason_code),
     )
 
 
@@ -154,4 +177,5 @@ def read_event(row: Row[Any]) -> TaskEvent:
         actor=row.actor,
         message=row.message,
         details=row.details,
+        message_code=read_code(row.message_code),
     )

@@ -7,11 +7,12 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, delete, insert, select
 
 from api.models.lease import Lease, LeaseKind, LeaseState
+from api.models.reason import Reason, Words
 from api.models.training import AttemptStatus, TaskStatus
 from api.storage import leases
 from api.storage.database import Database
 from api.storage.moves import move
-from api.storage.rows import read_lease, to_seconds
+from api.storage.rows import dump_words, read_lease, to_seconds
 from api.storage.tables import attempts, task_gpus, tasks
 from api.storage.tables import leases as lease_table
 
@@ -63,7 +64,9 @@ class StrayStore:
             connection.execute(delete(lease_table).where(_kept_for(found.uid)))
             holder = leases.Holder(found.task_id, token, found.uid, expires_at)
             leases.claim(connection, ((LeaseKind.GPU, uuid) for uuid in found.gpu_uuids), holder, now)
-            message = f"its attempt {found.number} was found alive, and is taken up again"
+            message = Reason.of(
+                "its attempt {number} was found alive, and is taken up again", "adopted", number=found.number
+            )
             values = {"attempts": max(task.attempts, found.number), "gpu_uuids": list(found.gpu_uuids)}
             move(
                 connection,
@@ -82,7 +85,7 @@ class StrayStore:
                 connection.execute(insert(task_gpus), fresh)
         return True
 
-    def quarantine(self, found: FoundAttempt, token: str, reason: str, now: datetime) -> list[str]:
+    def quarantine(self, found: FoundAttempt, token: str, reason: Words, now: datetime) -> list[str]:
         """Keeps its GPUs from everybody; those that nobody held before, by UUID."""
         with self._database.write() as connection:
             held = connection.scalars(select(lease_table.c.resource).where(lease_table.c.kind == LeaseKind.GPU))
@@ -94,7 +97,7 @@ class StrayStore:
                 "token": token,
                 "state": LeaseState.HELD,
                 "claimed_at": to_seconds(now),
-                "reason": reason,
+                **dump_words(reason, "reason"),
             }
             if free:
                 connection.execute(insert(lease_table).values([{**row, "resource": uuid} for uuid in free]))

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 #: The latest migration: what the tables below are.
-REVISION = "0002"
+REVISION = "0003"
 
 metadata = MetaData()
 
@@ -63,6 +63,7 @@ tasks = Table(
     Column("stop", Document),  #: what was asked for, by whom, and the rung that it is on
     Column("resume", Document),  #: how the next attempt goes on
     Column("warning", Text),  #: what needs attention while it runs
+    Column("warning_code", Document),  #: what the warning says
     Column("request", Document, nullable=False),
     Column("plan", Document, nullable=False),
     sqlite_autoincrement=True,
@@ -123,6 +124,7 @@ leases = Table(
     Column("expires_at", Float(53)),
     Column("draining_since", Float(53)),
     Column("reason", Text),
+    Column("reason_code", Document),
 )
 Index("ix_leases_task", leases.c.task_id)
 
@@ -166,6 +168,7 @@ events = Table(
     Column("current", String(255)),
     Column("actor", String(64), nullable=False),
     Column("message", Text, nullable=False),
+    Column("message_code", Document),  #: what the message says; none where it is somebody else's words
     Column("details", Document),
     sqlite_autoincrement=True,
 )

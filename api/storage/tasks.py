@@ -10,11 +10,13 @@ from sqlalchemy.exc import IntegrityError
 
 from api.errors import TaskActive, TaskNotFinished, TaskNotFound
 from api.models.kept_answer import KEPT_SECONDS
+from api.models.reason import Reason, Words
 from api.models.training import (
     Attempt,
     EventKind,
     NewTask,
     ResumeOptions,
+    StopRung,
     StopState,
     TaskEvent,
     TaskFilter,
@@ -28,13 +30,25 @@ from api.models.training import (
 from api.storage import events
 from api.storage.database import Database
 from api.storage.moves import move
-from api.storage.rows import SUMMARY_COLUMNS, clean, dump, read_summary, read_task, to_seconds
+from api.storage.rows import SUMMARY_COLUMNS, dump, dump_words, read_summary, read_task, to_seconds
 from api.storage.tables import attempts, leases, task_gpus, tasks
 from api.storage.tables import events as event_table
 from api.storage.task_pages import SERVED_ORDER, read_page
 
 #: Completed trainings that are looked at for how fast the next ones may be.
 _PACE_ROWS = 200
+
+_RUNGS = {
+    StopRung.CHECKPOINT: Reason.of("the stop is on the rung checkpoint", "rung_checkpoint"),
+    StopRung.TERMINATE: Reason.of("the stop is on the rung terminate", "rung_terminate"),
+    StopRung.KILL: Reason.of("the stop is on the rung kill", "rung_kill"),
+}
+
+_CHANGES = {
+    "name": lambda value: Reason.of("name is now {value}", "name_is_now", value=repr(value)),
+    "description": lambda value: Reason.of("description is now {value}", "description_is_now", value=repr(value)),
+    "priority": lambda value: Reason.of("priority is now {value}", "priority_is_now", value=value),
+}
 
 
 def insert_task(connection: Connection, new: NewTask, now: datetime, actor: str) -> None:
@@ -63,9 +77,9 @@ def insert_task(connection: Connection, new: NewTask, now: datetime, actor: str)
         "plan": dump(new.plan),
     }
     connection.execute(insert(tasks).values(row))
-    message = (
-        "put into the queue" if new.restarted_from is None else f"put into the queue, as {new.restarted_from} anew"
-    )
+    message = Reason.of("put into the queue", "queued")
+    if new.restarted_from is not None:
+        message = Reason.of("put into the queue, as {task_id} anew", "queued_anew", task_id=new.restarted_from)
     events.append(connection, new.task_id, now, EventKind.STATUS, actor, message, current=TaskStatus.QUEUED)
 
 
@@ -165,7 +179,7 @@ class TaskStore:
         with self._database.read() as connection:
             return {TaskStatus(row.status): row.number for row in connection.execute(query)}
 
-    def request_stop(self, task_id: str, stop: StopState, now: datetime, message: str) -> TaskSummary:
+    def request_stop(self, task_id: str, stop: StopState, now: datetime, message: Words) -> TaskSummary:
         """Records that the task is to stop: one that waits is stopped at once; asked again, the harder way holds.
 
         Raises TaskNotFound, and Conflict when it has finished.
@@ -196,7 +210,7 @@ class TaskStore:
                 now,
                 EventKind.STOP,
                 "supervisor",
-                f"the stop is on the rung {stop.rung}",
+                "" if stop.rung is None else _RUNGS[stop.rung],
                 attempt_uid=attempt_uid,
                 previous=before.stop.rung,
                 current=stop.rung,
@@ -210,7 +224,7 @@ class TaskStore:
         plan: TrainingPlan,
         now: datetime,
         actor: str,
-        message: str,
+        message: Words,
     ) -> TrainingTask:
         """Puts a finished task back into the queue, to go on from a checkpoint. Raises TaskNotFound, TaskActive."""
         seconds = to_seconds(now)
@@ -224,7 +238,7 @@ class TaskStore:
             "not_before": 0.0,
             "retries": 0,
             "retries_in_a_row": 0,
-            **dict.fromkeys(("finished_at", "cause", "stop", "warning")),
+            **dict.fromkeys(("finished_at", "cause", "stop", "warning", "warning_code")),
         }
         with self._database.write() as connection:
             status = connection.scalar(select(tasks.c.status).where(tasks.c.task_id == task_id).with_for_update())
@@ -239,15 +253,16 @@ class TaskStore:
             values = {**changes, "updated_at": to_seconds(now)}
             if connection.execute(update(tasks).where(tasks.c.task_id == task_id).values(values)).rowcount == 0:
                 raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
-            message = ", ".join(f"{name} is now {value!r}" for name, value in changes.items())
+            said = [_CHANGES[name](value) for name, value in changes.items()]
+            message = said[0] if len(said) == 1 else Reason.of("{changes}", "changes", changes=said)
             events.append(connection, task_id, now, EventKind.CHANGE, actor, message)
             return _get(connection, task_id)
 
-    def set_warning(self, task_id: str, attempt_uid: str, warning: str | None, now: datetime, **details: Any) -> None:
+    def set_warning(self, task_id: str, attempt_uid: str, warning: Words | None, now: datetime, **details: Any) -> None:
         """Sets or clears what needs attention; a new warning is an event as well."""
-        shown = None if warning is None else clean(warning)
+        shown = dump_words(warning, "warning")
         with self._database.write() as connection:
-            connection.execute(update(tasks).where(tasks.c.task_id == task_id).values(warning=shown))
+            connection.execute(update(tasks).where(tasks.c.task_id == task_id).values(shown))
             if warning is not None:
                 events.append(
                     connection,
@@ -266,7 +281,7 @@ class TaskStore:
         kind: EventKind,
         now: datetime,
         actor: str,
-        message: str,
+        message: Words,
         attempt_uid: str | None,
         **more: Any,
     ) -> None:
@@ -278,7 +293,7 @@ class TaskStore:
 
     def note_checkpoint(self, attempt: Attempt, name: str, now: datetime) -> None:
         """Records that a checkpoint has become complete."""
-        message = f"{name} is complete"
+        message = Reason.of("{name} is complete", "checkpoint_complete", name=name)
         self.add_event(attempt.task_id, EventKind.CHECKPOINT, now, "trainer", message, attempt.uid, current=name)
 
     def events(self, task_id: str, after: int, limit: int) -> list[TaskEvent]:
@@ -325,7 +340,7 @@ def _get_summary(connection: Connection, task_id: str, lock: bool = False) -> Ta
     return read_summary(row)
 
 
-def _harden(connection: Connection, task: TaskSummary, stop: StopState, now: datetime, message: str) -> None:
+def _harden(connection: Connection, task: TaskSummary, stop: StopState, now: datetime, message: Words) -> None:
     """A stop that is asked for again gets harder, never softer; a user's wish goes before the service's own."""
     before = task.stop or stop
     takes_over = before.cause is not None and stop.cause is None

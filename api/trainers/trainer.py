@@ -115,11 +115,11 @@ class Trainer(Protocol):
         ...
 
     def find_run_dir(self, output_dir: Path) -> Path | None:
-        """The newest run directory; None until the trainer has made one."""
+        """The newest run directory; None until the trainer has made one. Raises OSError."""
         ...
 
     def checkpoints(self, run_dir: Path) -> tuple[Checkpoint, ...]:
-        """The checkpoints in a run directory, oldest first."""
+        """The checkpoints in a run directory, oldest first. Raises OSError: what cannot be read is not absent."""
         ...
 
     def signal_file(self, run_dir: Path) -> Path:

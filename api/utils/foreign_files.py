@@ -32,6 +32,13 @@ _PLAIN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _FOREIGN_ERRORS = (errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.ENOTDIR, errno.EMLINK)
 
 
+#: What says nothing about the file that was asked for: the disk, the network or this process is in trouble.
+TROUBLE = frozenset(
+    {errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN}
+    | {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR}
+)
+
+
 class ForeignFile(OSError):
     """What stands under this name is not a plain file of ours, and is neither read nor written."""
 
@@ -159,6 +166,15 @@ def status_of(path: str, levels: int = OWN_LEVELS) -> os.stat_result:
         os.close(directory)
 
 
+def is_gone(path: str) -> bool:
+    """Whether nothing stands under a name: a disk that is in trouble says nothing about that."""
+    try:
+        os.lstat(path)
+    except OSError as error:
+        return error.errno not in TROUBLE
+    return False
+
+
 def write(path: str, content: bytes, levels: int = OWN_LEVELS) -> None:
     """Puts a file in its place, whole and for good, for its owner only; or leaves what was there. Raises OSError."""
     space = Space(path, 0, levels)
@@ -176,8 +192,12 @@ def put_empty(path: str, levels: int = OWN_LEVELS) -> None:
         if _is_plain_at(directory, name):
             return
         temporary = _temporary(name)
-        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _PLAIN, 0o666, dir_fd=directory))
-        _put(directory, temporary, name)
+        close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _PLAIN, 0o666, dir_fd=directory))
+        try:
+            _put(directory, temporary, name)
+        except OSError:
+            remove_at(directory, temporary)
+            raise
     finally:
         os.close(directory)
 
@@ -222,7 +242,7 @@ class Space:
     def close(self) -> None:
         """Gives up what has not been put in its place."""
         if self._handle >= 0:
-            os.close(self._handle)
+            close(self._handle)
             if self._temporary:
                 remove_at(self._directory, self._temporary)
             self._handle = -1
@@ -343,6 +363,14 @@ def _is_temporary(name: str, names: tuple[str, ...]) -> bool:
     token = name.removesuffix(TEMPORARY_SUFFIX)[-_TOKEN_CHARACTERS:]
     is_ours = name.startswith(".") and name.endswith(TEMPORARY_SUFFIX) and not set(token) - set("0123456789abcdef")
     return is_ours or name.startswith(names or ("\0",))
+
+
+def close(handle: int) -> None:
+    """Closes a file, which is closed whatever it says: what had to reach the disk was told to before."""
+    try:
+        os.close(handle)
+    except OSError:
+        return
 
 
 def write_all(handle: int, content: bytes, offset: int) -> None:

@@ -5,21 +5,20 @@ import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 
-from api.utils.foreign_files import MAX_NAMES, OWN_LEVELS, entries, open_directory, remove_at
+from api.utils.foreign_files import MAX_NAMES, OWN_LEVELS, TROUBLE, ForeignFile, entries, open_directory, remove_at
 
 #: A trainer's own directories are a handful deep.
 MAX_DEPTH = 32
 
 
 def list_names(path: str, levels: int = OWN_LEVELS, most: int = MAX_NAMES) -> tuple[list[str], list[str]]:
-    """The names of the directories and of the regular files in a directory, so many entries at most; none if it cannot
-    be read.
+    """The names of the directories and of the regular files in a directory, so many entries at most; none where it is
+    not there. Raises OSError where it cannot be read: nobody knows then what is in it.
     """
     directories: list[str] = []
     files: list[str] = []
-    try:
-        handle = open_directory(path, levels)
-    except OSError:
+    handle = _open(path, levels)
+    if handle is None:
         return directories, files
     try:
         for entry in entries(handle, most):
@@ -27,21 +26,26 @@ def list_names(path: str, levels: int = OWN_LEVELS, most: int = MAX_NAMES) -> tu
                 directories.append(entry.name)
             elif entry.is_file(follow_symlinks=False):
                 files.append(entry.name)
-    except OSError:
-        return directories, files
     finally:
         os.close(handle)
     return directories, files
 
 
+def _open(path: str, levels: int) -> int | None:
+    """The directory; None where there is none."""
+    try:
+        return open_directory(path, levels)
+    except (FileNotFoundError, ForeignFile):
+        return None
+
+
 def walk(path: str, levels: int = OWN_LEVELS, most: int = MAX_NAMES) -> Iterator[tuple[str, os.stat_result]]:
     """The regular files below a directory, by their path below it, from so many entries at most.
 
-    What cannot be read, or goes away meanwhile, is left out.
+    What is closed to us below it, or goes away meanwhile, is left out. Raises OSError where the disk is in trouble.
     """
-    try:
-        root = open_directory(path, levels)
-    except OSError:
+    root = _open(path, levels)
+    if root is None:
         return
     try:
         pending: list[tuple[str, ...]] = [()]
@@ -61,20 +65,28 @@ def _look(root: int, parts: tuple[str, ...], most: int) -> Iterator[tuple[bool, 
     """Of each entry whether it is a directory, its name, and for a regular file what the file system says of it."""
     try:
         handle = _enter(root, parts)
-    except OSError:
+    except OSError as error:
+        _leave_out(error)
         return
     try:
         for entry in entries(handle, most):
             try:
                 is_file = entry.is_file(follow_symlinks=False)
                 status = entry.stat(follow_symlinks=False) if is_file else None
-                yield entry.is_dir(follow_symlinks=False), entry.name, status
-            except OSError:
+            except OSError as error:
+                _leave_out(error)
                 continue
-    except OSError:
-        return
+            yield entry.is_dir(follow_symlinks=False), entry.name, status
+    except OSError as error:
+        _leave_out(error)
     finally:
         os.close(handle)
+
+
+def _leave_out(error: OSError) -> None:
+    """Raises the error again where it says nothing about what was looked at."""
+    if error.errno in TROUBLE:
+        raise error
 
 
 def _enter(root: int, parts: tuple[str, ...]) -> int:

@@ -42,6 +42,7 @@ def test_it_begins_with_the_present_state_and_goes_on(world: World, path: str):
         "current",
         "actor",
         "message",
+        "message_code",
         "attempt",
         "details",
         "timestamp",

@@ -39,7 +39,7 @@ def test_details_hold_every_group(client: Client):
         "usage_percent",
         "energy_joules",
     }
-    assert set(details["health"]) == {"verdict", "reasons", "suggested_actions"}
+    assert set(details["health"]) == {"verdict", "reasons", "suggested_actions", "reason_codes", "action_codes"}
     assert set(details) >= {
         "clocks",
         "pstate",

@@ -14,8 +14,8 @@ VALIDATE, START = f"{TRAINING}/validate", f"{TRAINING}/start"
 #: Of the contract, and what is there besides.
 FIELDS = {
     "task_id", "name", "description", "model_type", "trainer", "status", "priority", "gpu_count", "gpu_ids",
-    "gpu_uuids", "waiting_reason", "waiting_reason_code", "warning", "failure", "stop", "created_at", "started_at",
-    "finished_at",
+    "gpu_uuids", "waiting_reason", "waiting_reason_code", "warning", "warning_code", "failure", "stop", "created_at",
+    "started_at", "finished_at",
     "updated_at", "attempt_count", "retries", "restarted_from", "progress", "metrics", "speed", "request", "config",
     "plan", "system_stats", "checkpoints", "attempts", "warnings", "output_dir", "run_dir", "gpu_id", "gpu_name",
     "queue_position", "estimated_start", "estimated_duration", "logs_path", "log_lost_bytes",

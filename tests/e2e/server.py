@@ -18,7 +18,7 @@ from tests.databases import FEW
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = "/api/v1"
-PATIENCE = 15.0
+PATIENCE = 60.0
 
 _KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH")
 

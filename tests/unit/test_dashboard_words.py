@@ -1,18 +1,22 @@
 """What the dashboard's scripts say, and what they know of the service: held against each other."""
 
-import inspect
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from api.models.gpu import GPUStatus
-from api.models.training import CauseCode, Stage, StopRung, TaskStatus
-from api.services.gpus import judgement as gpu_judgement
+from api.models.reason import Reason
+from api.models.training import AttemptStatus, CauseCode, Stage, StopRung, TaskStatus
+from api.models.xids import CATALOGUE, RECOVERY_ACTIONS, look_up, look_up_action
 from api.trainers.diffusion_pipe.model_types import MODELS
-from api.trainers.protocol import diagnosis
+from api.trainers.protocol import diagnosis, hints
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "api" / "dashboard" / "js"
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = ROOT / "api" / "dashboard" / "js"
 SOURCES = {path.relative_to(SCRIPTS).as_posix(): path.read_text() for path in SCRIPTS.rglob("*.js")}
 
 
@@ -38,27 +42,78 @@ def test_every_word_that_is_used_is_known():
 
 @pytest.mark.parametrize(
     ("group", "names"),
-    [("gpu", GPUStatus), ("task", TaskStatus), ("stage", Stage), ("rung", StopRung), ("cause", CauseCode)],
+    [
+        ("gpu", GPUStatus),
+        ("task", TaskStatus),
+        ("attempt", AttemptStatus),
+        ("stage", Stage),
+        ("rung", StopRung),
+        ("cause", CauseCode),
+    ],
 )
 def test_every_status_of_the_service_has_a_word(group: str, names: type):
     assert {f"{group}.{name.value}" for name in names} <= words("en").keys()
 
 
-def said_in_chinese() -> set[str]:
-    return set(re.findall(r"^  (\w+):\s", SOURCES["i18n/zh_said.js"], re.MULTILINE))
+def said_in_chinese() -> dict[str, str]:
+    text = SOURCES["i18n/zh_said.js"] + SOURCES["i18n/zh_catalogue.js"]
+    return {code: said for code, _, said in re.findall(r"""^  (\w+):\s+(["'])(.*)\2,$""", text, re.MULTILINE)}
 
 
-def test_every_reason_of_a_gpu_is_said_in_chinese():
-    # What the driver or a person said is passed on in its own words.
-    passed_on = {"kept_aside", "lost", "driver_problem", "unreadable", "degraded"}
-    codes = set(re.findall(r'Reason\.of\(.*?"(\w+)"(?:, \w+=.*)?\)$', inspect.getsource(gpu_judgement), re.MULTILINE))
-    assert {"held_by", "process", "old"} <= codes
-    assert codes - passed_on <= said_in_chinese()
+def calls_of(name: str) -> Iterator[tuple[str, list[Any]]]:
+    """Where `name.of(…)` is called in the service, with its arguments; what is no literal is None."""
+    for file in (ROOT / "api").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == f"{name}.of":
+                yield (
+                    file.relative_to(ROOT / "api").as_posix(),
+                    [each.value if isinstance(each, ast.Constant) else None for each in node.args],
+                )
 
 
-def test_every_remedy_of_a_diagnosis_is_said_in_chinese():
-    codes = {rule.said for rule in (*diagnosis._RULES, diagnosis._NCCL_TIMEOUT)}
-    assert {f"{code}_remedy" for code in codes} <= said_in_chinese()
+#: Where sentences come from tables, each of which is looked at below; and Cause.of itself.
+TABLES = {"trainers/protocol/hints.py", "trainers/protocol/diagnosis.py", "models/xids.py", "models/training.py"}
+
+
+def sentences() -> Iterator[tuple[str, str]]:
+    """Each code of the service with its English sentence."""
+    for file, (sentence, code) in calls_of("Reason"):
+        if sentence is not None and code is not None:
+            yield code, sentence
+        else:
+            assert file in TABLES, f"{file}: a sentence and its code are literals, so that they can be translated"
+    for file, (_, said, detail, remedy, *_) in calls_of("Cause"):
+        if detail is not None:
+            yield from ((f"{said}_detail", detail), (f"{said}_remedy", remedy))
+        else:
+            assert file in TABLES
+    for rule in (*diagnosis._RULES, diagnosis._NCCL_TIMEOUT):
+        yield from ((f"{rule.said}_detail", rule.detail + ": {line}"), (f"{rule.said}_remedy", rule.remedy))
+    yield from ((f"hint_{code}", hint) for _, code, hint in hints.HINTS)
+    xid = [look_up(code) for code in (*CATALOGUE, 4711)]
+    actions = [each for number in (*RECOVERY_ACTIONS, 4711) if (each := look_up_action(number))]
+    told = [*(x.meaning for x in xid), *(x.advice for x in xid), *(x.retry.words for x in xid)]
+    told += [words for action in actions for words in (action.wants, action.advice)]
+    yield from ((words.said.code, words.text) for words in told if isinstance(words, Reason))
+
+
+def test_every_sentence_of_the_service_is_said_in_chinese_with_the_same_places():
+    chinese, english = said_in_chinese(), dict(sentences())
+    assert {"held_by", "got_gpus", "cuda_memory_detail", "hint_no_swap", "xid_79_advice"} <= english.keys()
+    assert english.keys() - chinese.keys() == set()
+    assert {code for code in english if places(english[code]) != places(chinese[code])} == set()
+
+
+def test_one_code_says_one_thing():
+    said: dict[str, str] = {}
+    for code, sentence in sentences():
+        assert said.setdefault(code, sentence) == sentence
+
+
+def test_nothing_is_translated_that_the_service_does_not_say():
+    of_trainers = {"trainer_not_found", "interpreter_not_found"}
+    known = {code for code, _ in sentences()} | of_trainers | {f"{code}_remedy" for code in of_trainers}
+    assert said_in_chinese().keys() - known == set()
 
 
 def test_every_model_type_can_be_chosen():

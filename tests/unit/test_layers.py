@@ -1,6 +1,7 @@
 """What the import checker cannot see of the layers."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,44 @@ def test_above_the_executor_nobody_binds_a_socket_or_reads_proc():
 )
 def test_a_planted_one_is_found(fault: str):
     assert _name_what_only_a_machine_knows(fault)
+
+
+def _list_lazy_imports(path: Path) -> dict[int, str]:
+    """The line of each import within a function, and the comment before it."""
+    text = path.read_text(encoding="utf-8")
+    lines, found = text.splitlines(), {}
+    for function in ast.walk(ast.parse(text)):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            for node in ast.walk(function):
+                if isinstance(node, ast.Import | ast.ImportFrom):
+                    first = node.lineno - 1
+                    while lines[first - 1].strip().startswith(("import ", "from ")):
+                        first -= 1
+                    found[node.lineno] = lines[first - 1].strip()
+    return found
+
+
+def test_what_is_imported_late_says_how_many_megabytes_that_spares():
+    late = {path.relative_to(API): _list_lazy_imports(path) for path in API.rglob("*.py")}
+    told = [(path, line, said) for path, lines in late.items() for line, said in lines.items()]
+    assert len(told) > 5
+    assert [each for each in told if not re.fullmatch(r"# .* [\d.]+ MB\.", each[2])] == []
+
+
+def test_a_string_imports_nothing_but_the_parts_of_the_supervisor_that_it_stands_in():
+    by_string = re.compile(r"(?:import_module|__import__)\(\s*([^,)]*)")
+    found = {
+        (str(path.relative_to(API)), name)
+        for path in API.rglob("*.py")
+        for name in by_string.findall(path.read_text(encoding="utf-8"))
+    }
+    # The checker sees no string: where the supervisor's program executes itself anew, its parts lie in the room below.
+    parts = {name for place, name in found if place == "executors/supervisor.py"}
+    assert {place for place, _ in found} == {"executors/supervisor.py"}
+    assert parts == {'"api.executors.attempt.subreaper"', '"api.executors.attempt.supervision"'}
+
+
+def test_services_know_nothing_of_how_answers_are_compressed_or_compared():
+    of_http = re.compile(r"\b(etag|gzip|zlib|304|if.none.match|content.encoding)\b", re.IGNORECASE)
+    services = (API / "services").rglob("*.py")
+    assert [path for path in services if of_http.search(path.read_text(encoding="utf-8"))] == []

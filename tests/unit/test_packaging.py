@@ -1,13 +1,18 @@
 """What is installed, and by which Python it can be started."""
 
 import ast
+import importlib
+import pkgutil
 import re
 import tomllib
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+import api
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,6 +32,36 @@ def test_start_can_be_read_by_old_pythons_and_asks_for_a_new_one_first():
 def test_every_directory_of_the_service_with_python_is_a_package():
     directories = {path.parent for path in (ROOT / "api").rglob("*.py")}
     assert [path for path in directories if not (path / "__init__.py").exists()] == []
+
+
+#: Started by themselves, with a path or an environment of their own.
+PROGRAMS = ("api.__main__", "api.trainers.toy.", "api.storage.migrations.")
+
+
+def test_every_default_of_a_dataclass_is_one_that_python_3_11_takes():
+    # Python 3.11 refuses what cannot be hashed; later ones look at its type alone, and let a mapping proxy pass.
+    modules = [
+        importlib.import_module(found.name)
+        for found in pkgutil.walk_packages(api.__path__, "api.")
+        if not found.name.startswith(PROGRAMS)
+    ]
+    classes = {each for module in modules for each in vars(module).values() if isinstance(each, type)}
+    refused = [
+        f"{each.__module__}.{each.__name__}.{one.name}"
+        for each in classes
+        if is_dataclass(each)
+        for one in fields(each)
+        if one.default is not MISSING and not _has_hash(one.default)
+    ]
+    assert refused == []
+
+
+def _has_hash(value: object) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
 
 
 def pins(lock: str) -> list[Requirement]:

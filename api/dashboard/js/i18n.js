@@ -32,15 +32,24 @@ export function t(key, values) {
 
 /**
  * A sentence of the service in the language of the page, by its code; the sentence itself where that is not known.
- * @param {string} sentence @param {string} [code] @param {Record<string, unknown>} [params]
+ * @param {string} sentence @param {API.Reason|null} [what] what stands beside it as `…_code`
+ * @returns {string}
  */
-export function tell(sentence, code, params) {
-  return code && said[code] ? filled(said[code], params) : sentence;
+export function tell(sentence, what) {
+  return what && said[what.code] ? filled(said[what.code], what.params) : sentence;
 }
 
 /** @param {string} text @param {Record<string, unknown>} [values] */
 const filled = (text, values) =>
-  values ? text.replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole)) : text;
+  values ? text.replace(/\{(\w+)\}/g, (whole, name) => (values[name] == null ? whole : shown(values[name]))) : text;
+
+/** What stands in a sentence may be sentences. @param {unknown} value @returns {string} */
+function shown(value) {
+  if (Array.isArray(value)) return value.map(shown).join("；");
+  if (typeof value !== "object" || value === null) return String(value);
+  const sentence = /** @type {API.Reason & {text: string}} */ (value);
+  return tell(sentence.text, sentence);
+}
 
 /**
  * The text of a key that may not be known, such as a status of a newer service: then the word itself.

@@ -5,11 +5,15 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import stat
 import time
 
 from api.utils.foreign_files import (
+    TROUBLE,
     ForeignFile,
     Space,
+    close,
+    is_gone,
     make_directory,
     open_own,
     read,
@@ -19,7 +23,7 @@ from api.utils.foreign_files import (
     write_all,
 )
 
-from .files import complain, write_json
+from .files import complain, patiently, write_json
 from .processes import boot_id, read_stat
 
 HEARTBEAT_SECONDS = 2.0  #: between two changes of the time of `heartbeat`
@@ -62,8 +66,16 @@ class AttemptDirectory:
     def has(self, name: str) -> bool:
         return os.path.lexists(self.path(name))
 
+    def lacks(self, name: str) -> bool:
+        """Whether it is known not to be there."""
+        return is_gone(self.path(name))
+
     def is_there(self) -> bool:
-        return os.path.isdir(self.directory)
+        """False only when that is known."""
+        try:
+            return stat.S_ISDIR(os.stat(self.directory).st_mode)
+        except OSError as error:
+            return error.errno in TROUBLE
 
     def take_lock(self) -> int:
         """The lock, for as long as this process lives; -1 when another supervisor has it. Raises OSError."""
@@ -73,17 +85,21 @@ class AttemptDirectory:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return handle
-            except OSError:
+            except BlockingIOError:
                 if time.monotonic() > give_up_at:
+                    os.close(handle)
                     return -1
                 time.sleep(0.05)
+            except OSError:
+                os.close(handle)
+                raise
 
     def claim(self, lock: int) -> None:
         """Says who has the lock, raises the fence, and reserves the space of the outcome."""
         self._lock = lock
         try:
+            self.fence = patiently(self._read_fence) + 1
             _sign(lock)
-            self.fence = self._read_fence() + 1
             self._write_fence()
         except OSError as error:
             complain(f"who runs cannot be recorded: {error}")
@@ -110,15 +126,21 @@ class AttemptDirectory:
             write_json(self.path("spec.json"), spec)
 
     def _has_own_lock(self) -> bool:
+        """Raises OSError: to take the own lock once more would look like somebody else's."""
         try:
             return os.path.samestat(status_of(self.path("lock")), os.fstat(self._lock))
-        except OSError:
+        except OSError as error:
+            _heed(error)
             return False
 
     def _read_fence(self) -> int:
+        """Raises OSError where the disk is in trouble."""
         try:
             return int(read(self.path("fence"), 64))
-        except (OSError, ValueError):
+        except OSError as error:
+            _heed(error)
+            return 0
+        except ValueError:
             return 0
 
     def _write_fence(self) -> None:
@@ -128,11 +150,19 @@ class AttemptDirectory:
             os.ftruncate(handle, 21)
             os.fsync(handle)
         finally:
-            os.close(handle)
+            close(handle)
+
+    def raise_fence(self, earlier: float | None) -> None:
+        """An earlier supervisor had this one, by its record: where the file could not be read that has to do."""
+        self.fence = max(self.fence, int(earlier or 0) + 1)
 
     def check_fence(self) -> None:
         """Raises Surpassed."""
-        if self._read_fence() > self.fence:
+        try:
+            fence = self._read_fence()
+        except OSError:
+            return  # it is looked at again soon
+        if fence > self.fence:
             raise Surpassed
 
     def write_outcome(self, outcome: dict[str, object]) -> None:
@@ -173,7 +203,7 @@ class AttemptDirectory:
             try:
                 os.utime(handle)
             finally:
-                os.close(handle)
+                close(handle)
         except OSError as error:
             complain(f"no heartbeat: {error}")
 
@@ -208,6 +238,12 @@ class AttemptDirectory:
         remove_temporaries(self.directory, ABANDONED_SECONDS, _FORMER_TEMPORARIES)
 
 
+def _heed(error: OSError) -> None:
+    """Raises the error again where it says nothing about the file."""
+    if error.errno in TROUBLE:
+        raise error
+
+
 def _sign(lock: int) -> None:
     write_all(lock, json.dumps({"boot_id": boot_id(), **own_identity()}).encode().ljust(LOCK_BYTES), 0)
     os.ftruncate(lock, LOCK_BYTES)
@@ -215,5 +251,5 @@ def _sign(lock: int) -> None:
 
 def own_identity() -> dict[str, object]:
     """This process, as it stands in a record."""
-    stat = read_stat(os.getpid())
-    return {"pid": os.getpid(), "start": None if stat is None else stat.start}
+    found = read_stat(os.getpid())
+    return {"pid": os.getpid(), "start": None if found is None else found.start}

@@ -6,9 +6,31 @@ import json
 import os
 import time
 
-from api.utils.foreign_files import read, write
+from api.utils.foreign_files import TROUBLE, read, write
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    T = TypeVar("T")
+
+PATIENCE_SECONDS = 5.0  #: for which a disk in trouble is asked again
+PATIENCE_PACE = 0.1
 
 _last_complaint = [""]
+
+
+def patiently(look: Callable[[], T]) -> T:
+    """What it gives. While the disk is in trouble it is asked again, for a while. Raises OSError."""
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return look()
+        except OSError as error:
+            if error.errno not in TROUBLE or time.monotonic() >= give_up_at:
+                raise
+            time.sleep(PATIENCE_PACE)
 
 
 def read_file(path: str) -> bytes:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
-from api.utils.foreign_files import status_of
+from api.utils.foreign_files import TROUBLE, status_of
 
-from .files import complain, read_json
+from .files import PATIENCE_SECONDS, complain, read_json
 from .orders import DEFAULT_CHECKPOINT_SECONDS, DEFAULT_TERMINATE_SECONDS, MADE, Order
 
 
@@ -20,6 +21,7 @@ class Inbox:
         self._stop_file = stop_file
         self._seen: tuple[int, int, int] | None = None
         self._told: list[int] = []
+        self._hidden_since: float | None = None  # monotonic
         self.handle, self._write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def catch_signals(self) -> None:
@@ -51,17 +53,24 @@ class Inbox:
         except OSError:
             return found
         seen = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
-        if seen != self._seen:
+        if seen != self._seen and (order := self._read()) is not None:
             self._seen = seen
-            found.append(self._read())
+            found.append(order)
         return found
 
-    def _read(self) -> Order:
+    def _read(self) -> Order | None:
+        """The order; None while a disk in trouble hides it: a stop with a checkpoint must not become one without."""
         try:
-            return Order.parse(read_json(self._stop_file))
+            order = Order.parse(read_json(self._stop_file))
         except (OSError, ValueError) as error:
+            self._hidden_since = self._hidden_since or time.monotonic()
+            is_hidden = isinstance(error, OSError) and error.errno in TROUBLE
+            if is_hidden and time.monotonic() - self._hidden_since < PATIENCE_SECONDS:
+                return None
             complain(f"stop.json cannot be read and counts as SIGTERM: {error}")
-            return Order.parse({})
+            order = Order.parse({})
+        self._hidden_since = None
+        return order
 
 
 def _order_of(signum: int, current: Order | None) -> Order:

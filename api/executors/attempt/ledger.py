@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 
-from api.utils.foreign_files import open_own, remove, write_all
+from api.utils.foreign_files import close, open_own, remove, write_all
 
 from .files import complain
 
@@ -51,7 +51,7 @@ class Ledger:
     def begin_again(self) -> None:
         """Makes the file again, which somebody removed; what is in it is told by the next `save`. Raises OSError."""
         if self._handle >= 0:
-            os.close(self._handle)
+            close(self._handle)
             self._handle = open_own(self.path, os.O_RDWR)
 
     def settle(self, log_end: int) -> int:
@@ -99,6 +99,6 @@ class Ledger:
     def remove(self) -> None:
         """The attempt is over."""
         if self._handle >= 0:
-            os.close(self._handle)
+            close(self._handle)
             self._handle = -1
         remove(self.path)

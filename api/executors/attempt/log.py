@@ -6,7 +6,7 @@ import errno
 import os
 import time
 
-from api.utils.foreign_files import make_directory, open_own, open_plain, remove, write_all
+from api.utils.foreign_files import close, make_directory, open_own, open_plain, remove, write_all
 
 from .files import truncate
 from .ledger import UNKNOWN, Ledger
@@ -23,11 +23,12 @@ DENSE_BYTES = 2**20  #: of times, beyond which a segment that grows by single by
 class LogWriter:
     """Appends to the log of a task: segments named by the offset at which they begin, each with its times.
 
-    A full disk is no error here: what cannot be written is dropped and counted.
+    A full disk is no error here: what cannot be written waits where it is, or is dropped and counted.
     """
 
     def __init__(self, directory: str, max_bytes: int, segment_bytes: int, ledger: Ledger | None = None) -> None:
         self.is_to_spare = False  #: what is left of the disk is needed elsewhere
+        self.began: int | None = None  #: where it ended when it was first opened, and this writer went on
         self._ledger = ledger or Ledger()
         self._directory = directory
         self._max_bytes = max_bytes
@@ -55,6 +56,12 @@ class LogWriter:
         """The offset behind the last byte."""
         return self._starts[-1] + self._size if self._starts else 0
 
+    def start_of(self, told: int | None) -> int | None:
+        """Where the part of an attempt begins that is told to begin here; None while that cannot be known."""
+        if told is None or self.began is None:
+            return told if self.began is None else self.began
+        return min(max(0, told), self.began)
+
     @property
     def _known_end(self) -> int:
         return self.end if self._log >= 0 else UNKNOWN
@@ -66,6 +73,7 @@ class LogWriter:
         except OSError:
             self._let_go()
             raise
+        self.began = self.end if self.began is None else self.began
 
     def _open(self) -> None:
         make_directory(self._directory, LOG_LEVELS)
@@ -139,10 +147,18 @@ class LogWriter:
 
     def write(self, data: bytes) -> None:
         """Appends this; what the disk does not take is dropped and counted."""
+        self.offer(data, may_wait=False)
+
+    def offer(self, data: bytes, may_wait: bool) -> int:
+        """Appends this; how much of it was taken. What the disk does not take is left to be offered again where it
+        `may_wait`, else dropped and counted.
+        """
+        before = self._ledger.taken
         if self._is_writable():
-            self._append(data)
-        else:
+            data = data[self._put(data) :]
+        if data and (self.is_to_spare or not may_wait):
             self._drop(data)
+        return self._ledger.taken - before
 
     def _splice(self, source: int) -> bytes:
         """Moves the bytes inside the kernel, so that no kill can come between reading and writing them."""
@@ -170,27 +186,32 @@ class LogWriter:
 
     def _append(self, data: bytes) -> None:
         """Writes what was read; drops what the disk does not take."""
+        if rest := data[self._put(data) :]:
+            self._drop(rest)
+
+    def _put(self, data: bytes) -> int:
+        """Writes what the disk takes of it: how many bytes."""
         self._record_now()
-        while data:
+        done = 0
+        while done < len(data):
             try:
-                written = os.pwrite(self._log, data, self._size)
+                written = os.pwrite(self._log, data[done:], self._size)
             except OSError as error:
                 self._fail(error)
-                self._drop(data)
-                return
+                break
             self._ledger.taken += written
-            self._grew(data[:written])
-            data = data[written:]
+            self._grew(data[done : done + written])
+            done += written
+        return done
 
     def _is_writable(self) -> bool:
         if self.is_to_spare:
             self._why = FULL
             return False
+        if time.monotonic() < self._retry_at:
+            return False
         if self._log >= 0 and not self._ledger.unsaid:
             return True
-        now = time.monotonic()
-        if now < self._retry_at:
-            return False
         try:
             if self._log < 0:
                 self.open()
@@ -323,4 +344,4 @@ class LogWriter:
     def _close(*handles: int) -> None:
         for handle in handles:
             if handle >= 0:
-                os.close(handle)
+                close(handle)

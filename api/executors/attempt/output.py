@@ -13,10 +13,12 @@ import fcntl
 import os
 import stat
 import struct
+import time
+from collections.abc import Iterator
 
-from api.utils.foreign_files import open_there, remove
+from api.utils.foreign_files import close, is_gone, open_there, remove
 
-from .files import complain
+from .files import PATIENCE_PACE, PATIENCE_SECONDS, complain, patiently
 from .ledger import UNKNOWN, Ledger
 from .log import CHUNK, LogWriter
 from .processes import is_alive
@@ -27,6 +29,7 @@ RESERVE_BYTES = 32 * 2**20  #: what fits when a full disk takes nothing more: da
 STEP_BYTES = 2**20  #: blocks are given back and reserved in such portions
 BACKLOG_BYTES = 256 * 2**20  #: what may wait; a trainer that writes faster than it can be copied loses the oldest
 KEPT_BYTES = 2**20  #: what is kept when the backlog is passed over
+PATIENT_BYTES = RESERVE_BYTES // 4  #: what may wait for a log that cannot be written
 DRAIN_BYTES = 2**20  #: of a pipe at the end: somebody who is not of the tree may have opened it
 
 # The kernel's own fallocate(FALLOC_FL_KEEP_SIZE) and its PUNCH_HOLE (linux/falloc.h), by a call that needs no ctypes.
@@ -51,7 +54,8 @@ class OutputFile:
         self._ledger = ledger
         self._freed_to = 0
         self._reserved_to = 0
-        self._is_ending = False
+        self._give_up_at: float | None = None  # monotonic; the trainer has ended
+        self.is_waiting = False  #: something is left that could not be taken just now
 
     @classmethod
     def create(cls, path: str, ledger: Ledger) -> OutputFile:
@@ -81,13 +85,26 @@ class OutputFile:
             if trainer is None:
                 raise
             handle = _open_of(trainer)
-        if not ledger.open():
-            # What is no longer there is in the log.
-            ledger.taken = _first_byte(handle)
+        try:
+            if not ledger.open():
+                # What is no longer there is in the log.
+                ledger.taken = _first_byte(handle)
+        except OSError:
+            os.close(handle)
+            raise
         return cls(path, handle, ledger)
 
     def take(self, log: LogWriter | None) -> bytes:
         """Copies what waits, a chunk at most, into the log; what it was, also when it had to be dropped."""
+        try:
+            return self._take(log)
+        except OSError as error:
+            complain(f"the output cannot be read: {error}")
+            self.is_waiting = self._may_wait(0)
+            return b""
+
+    def _take(self, log: LogWriter | None) -> bytes:
+        """The same. Raises OSError."""
         size = os.fstat(self._handle).st_size
         if size < self._ledger.taken:
             # A program of the trainer's opened /dev/stdout anew and cut it off.
@@ -97,12 +114,20 @@ class OutputFile:
         if waiting > BACKLOG_BYTES:
             self._drop(log, waiting - KEPT_BYTES)
         data = os.pread(self._handle, min(CHUNK, size - self._ledger.taken), self._ledger.taken)
+        taken = len(data)
         if data and log is not None:
-            log.write(data)
+            # A disk that stumbles costs no line: here they are safe for as long as the reserve lasts.
+            taken = log.offer(data, self._may_wait(waiting))
         elif data:
             self._drop(log, len(data))
+        self.is_waiting = taken < len(data)
         self._tend(log, size)
-        return data
+        return data[:taken]
+
+    def _may_wait(self, waiting: int) -> bool:
+        if self._give_up_at is not None:
+            return time.monotonic() < self._give_up_at
+        return waiting <= PATIENT_BYTES
 
     def _drop(self, log: LogWriter | None, count: int) -> None:
         if log is None:
@@ -118,7 +143,7 @@ class OutputFile:
                 _note(log)
                 _fallocate(self._handle, _PUNCH, self._freed_to, done - self._freed_to)
                 self._freed_to = done
-            if self._is_ending:
+            if self._give_up_at is not None:
                 return
             self._reserved_to = max(self._reserved_to, size // STEP_BYTES * STEP_BYTES)
             while self._reserved_to < size + RESERVE_BYTES:
@@ -131,7 +156,7 @@ class OutputFile:
 
     def begin_to_end(self, log: LogWriter | None) -> int:
         """Gives the reserve to the log: nobody is left to write; how many bytes should still be taken at most."""
-        self._is_ending = True
+        self._give_up_at = time.monotonic() + PATIENCE_SECONDS
         if log is not None:
             log.is_to_spare = False
         try:
@@ -141,7 +166,7 @@ class OutputFile:
         return 2 * BACKLOG_BYTES
 
     def remove(self) -> None:
-        os.close(self._handle)
+        close(self._handle)
         remove(self.path)
 
 
@@ -162,6 +187,19 @@ def _first_byte(handle: int) -> int:
         return os.fstat(handle).st_size
 
 
+def drain(output: OutputFile | OutputPipe, log: LogWriter | None) -> Iterator[bytes]:
+    """What is left when the trainer has ended; what the disk refuses is offered again, for a while."""
+    left = output.begin_to_end(log)
+    while left > 0:
+        data = output.take(log)
+        if not data and not output.is_waiting:
+            return
+        if not data:
+            time.sleep(PATIENCE_PACE)
+        left -= len(data)
+        yield data
+
+
 def _note(log: LogWriter | None) -> None:
     if log is not None:
         log.note_taken()
@@ -171,6 +209,7 @@ class OutputPipe:
     """A pipe that the trainer holds open for both, so that neither sees the other's end."""
 
     flags = os.O_RDWR
+    is_waiting = False
 
     def __init__(self, path: str) -> None:
         """Makes it where it is not there. Raises OSError."""
@@ -219,7 +258,7 @@ def find_output(directory: str, ledger: Ledger, trainer: tuple[int, int] | None)
     path, pipe = f"{directory}/{OUTPUT}", f"{directory}/{PIPE}"
     pid = trainer[0] if trainer is not None and is_alive(*trainer) else None
     try:
-        return OutputPipe(pipe) if os.path.lexists(pipe) else OutputFile.resume(path, ledger, pid)
+        return patiently(lambda: OutputFile.resume(path, ledger, pid) if is_gone(pipe) else OutputPipe(pipe))
     except OSError as error:
         complain(f"the output cannot be followed: {error}")
     return None

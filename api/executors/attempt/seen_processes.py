@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import struct
 
-from api.utils.foreign_files import ForeignFile, open_own, read, remove, write_all
+from api.utils.foreign_files import ForeignFile, close, open_own, read, remove, write_all
 
 from .files import complain
 from .processes import boot_id, is_alive
@@ -52,23 +52,30 @@ class SeenProcesses:
     def begin_again(self) -> None:
         """Makes the file again, which somebody removed, when there is next somebody to note."""
         if self._handle >= 0:
-            os.close(self._handle)
+            close(self._handle)
             self._handle = -1
         self._noted.clear()
 
     def _begin(self) -> None:
         """Starts the list anew: what is left of the old one beyond stays until it is written over, and does no harm."""
-        if self._handle < 0:
-            self._handle = open_own(f"{self._directory}/{SEEN_PROCESSES}", os.O_RDWR)
-            os.posix_fallocate(self._handle, 0, _HEAD_BYTES + MOST * _ENTRY.size)
-        write_all(self._handle, boot_id().encode().ljust(_HEAD_BYTES, b"\0"), 0)
+        handle = self._handle if self._handle >= 0 else open_own(f"{self._directory}/{SEEN_PROCESSES}", os.O_RDWR)
+        try:
+            if handle != self._handle:
+                os.posix_fallocate(handle, 0, _HEAD_BYTES + MOST * _ENTRY.size)
+            write_all(handle, boot_id().encode().ljust(_HEAD_BYTES, b"\0"), 0)
+        except OSError:
+            # A list without its head would count as that of another start of the machine.
+            close(handle)
+            self._handle = -1
+            raise
+        self._handle = handle
         self._count = 0
         self._noted.clear()
 
     def remove(self) -> None:
         """Nothing of the tree is left."""
         if self._handle >= 0:
-            os.close(self._handle)
+            close(self._handle)
             self._handle = -1
         remove(f"{self._directory}/{SEEN_PROCESSES}")
 

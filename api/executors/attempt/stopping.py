@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import time
 from collections.abc import Callable
 
-from api.utils.foreign_files import put_empty
+from api.utils.foreign_files import TROUBLE, put_empty
 
-from .files import complain, number
+from .files import PATIENCE_SECONDS, complain, number
 from .orders import CHECKPOINT, KILL, MADE, RUNGS, TERMINATE, Order
 from .processes import Stat, Tree, has_children
 
 CHORE_SECONDS = 0.4
 HASTE_SECONDS = 0.1  #: between two looks at what outlives the main process
 KILL_SECONDS = 0.02  #: between two sweeps of SIGKILL
+_PASSING = TROUBLE | {errno.ENOSPC, errno.EDQUOT}
+
 HASTY_SECONDS = 2.0  #: what SIGKILL has not ended by then waits in the kernel, and haste does not help it
 
 
@@ -29,6 +32,7 @@ class Stopping:
         self.rung: str | None = None
         self.rung_since = 0.0
         self.is_ending = False  #: the main process is gone, others are not
+        self._must_offer = False
         self._tree = tree
         self._leftover_seconds = leftover_seconds
         self._on_change = on_change
@@ -92,7 +96,17 @@ class Stopping:
     def _enter(self, rung: str, order: Order) -> None:
         self.rung, self.rung_since = rung, time.monotonic()
         self._on_change()
-        if rung == CHECKPOINT and not _create(order.signal_file):
+        if rung == CHECKPOINT:
+            self._offer(order)
+
+    def _offer(self, order: Order) -> None:
+        """Makes the signal file: a disk that stumbles is asked again, for a while, before the next rung costs work."""
+        error = _create(order.signal_file)
+        self._must_offer = (
+            error is not None and error.errno in _PASSING and time.monotonic() - self.rung_since < PATIENCE_SECONDS
+        )
+        if error is not None and not self._must_offer:
+            complain(f"the signal file cannot be created, so SIGTERM is next: {error}")
             self._enter_next(order)
 
     def _enter_next(self, order: Order) -> None:
@@ -109,6 +123,8 @@ class Stopping:
     def _advance_stop(self, rung: str, order: Order) -> None:
         if rung != KILL and time.monotonic() - self.rung_since >= order.seconds(rung):
             self._enter_next(order)
+        elif rung == CHECKPOINT and self._must_offer:
+            self._offer(order)
         if self.rung == KILL:
             self._hit.update(stat.identity for stat in self._tree.kill())
         elif self.rung == TERMINATE:
@@ -156,12 +172,13 @@ class Stopping:
         return until if self.order is None else min(until, self._cleaning_since + self.order.terminate_seconds)
 
 
-def _create(signal_file: str | None) -> bool:
-    if signal_file is None or signal_file == MADE:
-        return signal_file == MADE
+def _create(signal_file: str | None) -> OSError | None:
+    """What keeps the file from being there; None when it is."""
+    if signal_file is None:
+        return FileNotFoundError(errno.ENOENT, "nobody looks for one")
     try:
-        put_empty(signal_file)
+        if signal_file != MADE:
+            put_empty(signal_file)
     except OSError as error:
-        complain(f"the signal file cannot be created, so SIGTERM is next: {error}")
-        return False
-    return True
+        return error
+    return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import time
 
 from api.utils.foreign_files import put_aside
@@ -12,24 +11,24 @@ from api.utils.foreign_files import put_aside
 from .containment import BIRTH_SECONDS, Containment
 from .directory import AttemptDirectory, Surpassed, own_identity
 from .ended import has_ended, has_outcome
-from .files import complain, exit_status_of, identity_of, number, read_json
+from .files import complain, exit_status_of, identity_of, number, patiently, read_json
+from .giving_way import give_way
 from .inbox import Inbox
 from .ledger import Ledger
 from .log import CHUNK, LogWriter
 from .orders import Spec
-from .output import OutputFile, OutputPipe, find_output, make_output
+from .output import OutputFile, OutputPipe, drain, find_output, make_output
 from .output_scanner import OutputScanner
 from .processes import Tree, boot_id, is_alive, pid_namespace, reap
 from .running_time import RunningTime
 from .spawning import spawn
-from .stopping import KILL_SECONDS, Stopping
+from .stopping import Stopping
 
 #: Exit codes of the supervisor itself; 1 is a crash.
 ENDED, LOCK_HELD, SURPASSED = 0, 3, 4
 
 SETTLING_BYTES = 16 * 1024  #: less than this at a time, and it waits a little: a chatty trainer must not cost much
 SETTLE_SECONDS = 0.01
-YIELD_SECONDS = 10.0
 RETRY_SECONDS = 1.0
 LOOK_SECONDS = 0.05  #: between two looks for output, where nothing tells of it
 
@@ -47,7 +46,8 @@ class Supervisor:
         self._stopping = Stopping(self._tree, 0.0, self._record_if_possible)
         self._scanner = OutputScanner((), "")
         self._log: LogWriter | None = None
-        self._log_offset = 0
+        self._told_offset: int | None = None  # by an earlier supervisor: where this attempt's part of the log begins
+        self._recorded_offset: int | None = None
         self._containment = Containment(self._directory.directory)
         self._ledger = Ledger(self._directory.path("output.ledger"))
         self._output: OutputFile | OutputPipe | None = None
@@ -63,7 +63,7 @@ class Supervisor:
         """Does everything; the exit code of this process."""
         self._inbox.catch_signals()
         self._poll.register(self._inbox.handle, select.POLLIN)
-        lock = self._directory.take_lock()
+        lock = patiently(self._directory.take_lock)
         if lock < 0:
             # The holder may have ended, and removed the secrets, just before they were written again.
             if self._directory.has("exit.json"):
@@ -72,17 +72,17 @@ class Supervisor:
         try:
             return self._run_alone(lock)
         except Surpassed:
-            self._yield()
+            give_way(self._directory, self._tree, self._reap)
             return SURPASSED
 
     def _run_alone(self, lock: int) -> int:
-        if self._has_ended():
+        if patiently(self._has_ended):
             self._directory.remove_secrets()
             return ENDED
         self._directory.remove_leftovers()
         self._directory.claim(lock)
         try:
-            previous = read_json(self._directory.path("runner.json"))
+            previous = patiently(lambda: read_json(self._directory.path("runner.json")))
         except FileNotFoundError:
             return self._start_afresh()
         except (OSError, ValueError) as error:
@@ -101,7 +101,7 @@ class Supervisor:
 
     def _read_spec(self) -> Spec:
         """Raises OSError, ValueError."""
-        self._spec = spec = Spec(read_json(self._directory.path("spec.json")))
+        self._spec = spec = Spec(patiently(lambda: read_json(self._directory.path("spec.json"))))
         self._use_tree(spec.uid, spec.leftover_seconds)
         self._scanner = OutputScanner(spec.phrases, spec.step_prefix)
         self._log = LogWriter(spec.log_directory, spec.log_max_bytes, spec.log_segment_bytes, self._ledger)
@@ -119,25 +119,8 @@ class Supervisor:
             os.set_inheritable(self._watch_handle, False)
             self._poll.register(self._watch_handle, select.POLLIN)
 
-    def _yield(self) -> None:
-        """Ends its own trainer, unless the later supervisor has taken over this very process; leaves no outcome."""
-        complain("a later supervisor has this attempt")
-        give_up_at = time.monotonic() + YIELD_SECONDS
-        while time.monotonic() < give_up_at:
-            try:
-                record = read_json(self._directory.path("runner.json"))
-            except (OSError, ValueError):
-                record = {}
-            if (number(record.get("fence")) or 0) > self._directory.fence:
-                if identity_of(record.get("trainer")) == self._tree.main:
-                    return
-                break
-            time.sleep(0.1)
-        while members := self._tree.scan(by_marker=False):
-            for member in members:
-                member.send(signal.SIGKILL)
-            self._reap()
-            time.sleep(KILL_SECONDS)
+    def _find_output(self) -> None:
+        self._use_output(find_output(self._directory.directory, self._ledger, self._tree.main))
 
     # Beginning
 
@@ -147,7 +130,7 @@ class Supervisor:
             self._directory.beat()
             if self._directory.has("stop.json"):
                 return self._finish("stopped_before_start")
-            given = read_json(self._directory.path("environment.json"))
+            given = patiently(lambda: read_json(self._directory.path("environment.json")))
             environment = {name: str(value) for name, value in given.items()}
             output = make_output(self._directory.directory, self._ledger)
             self._use_output(output)
@@ -172,12 +155,17 @@ class Supervisor:
             self._log.open()
         except OSError as error:
             complain(f"the log cannot be written yet: {error}")
-        self._log_offset = self._log.end
+
+    @property
+    def _log_offset(self) -> int | None:
+        """Where this attempt's part of the log begins; None while that is not known."""
+        return self._told_offset if self._log is None else self._log.start_of(self._told_offset)
 
     # Taking over
 
     def _take_over(self, previous: dict[str, object]) -> int:
         self._is_adopted = True
+        self._directory.raise_fence(number(previous.get("fence")))
         last_beat = self._directory.last_beat()
         try:
             self._read_spec()
@@ -186,7 +174,7 @@ class Supervisor:
             self._use_tree(str(previous.get("uid") or self._directory.name), 0.0)
         self._directory.remove_secrets()
         self._tree.main = identity_of(previous.get("trainer"))
-        self._use_output(find_output(self._directory.directory, self._ledger, self._tree.main))
+        self._find_output()
         self._restore(previous)
         is_same_boot = previous.get("boot_id") == self._boot_id
         self._containment.resume(self._tree, previous.get("cgroup"), is_same_boot)
@@ -200,7 +188,7 @@ class Supervisor:
             return self._finish(gone, ended_at=last_beat if gone == "machine_restarted" else None)
         self._directory.beat()
         if self._output is None:
-            self._use_output(find_output(self._directory.directory, self._ledger, self._tree.main))
+            self._find_output()
         self._record_if_possible()
         return self._watch("supervisor_lost")
 
@@ -210,15 +198,15 @@ class Supervisor:
         self._stopping.restore(previous)
         self._ledger.lost = max(self._ledger.lost, int(number(previous.get("log_lost_bytes")) or 0))
         self._open_log()
-        offset = number(previous.get("log_offset"))
-        self._log_offset = self._log_offset if offset is None else min(max(0, int(offset)), self._log_offset)
-        tail, first = b"", self._log_offset
+        told = number(previous.get("log_offset"))
+        self._told_offset = None if told is None else int(told)
+        offset, tail, first = self._log_offset, b"", self._log_offset
         try:
-            if self._log is not None:
-                first, tail = self._log.tail(self._log_offset)
+            if self._log is not None and offset is not None:
+                first, tail = self._log.tail(offset)
         except OSError as error:
             complain(f"the log cannot be read: {error}")
-        self._scanner.restore(previous.get("phrases"), previous.get("last_step"), tail, first == self._log_offset)
+        self._scanner.restore(previous.get("phrases"), previous.get("last_step"), tail, first == offset)
 
     # Running
 
@@ -254,12 +242,15 @@ class Supervisor:
             self._directory.remove_secrets()
             if self._log is not None:
                 self._log.say_what_was_lost()
-            if self._record_is_due or self._ledger.lost != self._recorded_lost:
+            if self._output is None and self._is_adopted:
+                self._find_output()
+            told = self._recorded_lost, self._recorded_offset
+            if self._record_is_due or (self._ledger.lost, self._log_offset) != told:
                 self._record_if_possible()
 
     def _heed_directory(self) -> None:
         """A directory that was removed or moved away ends no training: it is made again, with the record in it."""
-        if self._directory.has("runner.json") or self._spec is None:
+        if not self._directory.lacks("runner.json") or self._spec is None:
             return
         try:
             self._directory.make_again(self._spec.given)
@@ -290,10 +281,13 @@ class Supervisor:
 
     def _take_chunk(self) -> bytes:
         data = b"" if self._output is None else self._output.take(self._log)
+        self._heed(data)
+        return data
+
+    def _heed(self, data: bytes) -> None:
         if self._scanner.feed(data) and self._tree.main is not None:
             # At once: a later supervisor reads only the end of the log again.
             self._record_if_possible()
-        return data
 
     # Records
 
@@ -319,7 +313,7 @@ class Supervisor:
             "cgroup": self._containment.path,
         }
         self._directory.write_record(record)
-        self._recorded_lost = self._ledger.lost
+        self._recorded_lost, self._recorded_offset = self._ledger.lost, self._log_offset
 
     def _record_if_possible(self) -> None:
         """The same, again later where the disk does not take it."""
@@ -335,10 +329,7 @@ class Supervisor:
         if self._status is not None:
             reason = "exited"  # an earlier supervisor saw it
         ended_at = ended_at or time.time()
-        left = 0 if self._output is None else self._output.begin_to_end(self._log)
-        while left > 0 and (data := self._take_chunk()):
-            left -= len(data)
-            self._directory.beat_if_due()
+        self._take_the_rest()
         self._scanner.finish()
         if self._log is not None:
             self._log.close()
@@ -354,8 +345,17 @@ class Supervisor:
                 complain(f"exit.json cannot be written: {failure}")
                 time.sleep(RETRY_SECONDS)
         self._directory.remove_secrets()
+        # What could not be removed while the disk refused the outcome.
+        self._directory.remove_leftovers()
         self._reap()
         return ENDED
+
+    def _take_the_rest(self) -> None:
+        if self._output is None and self._is_adopted:
+            self._find_output()
+        for data in () if self._output is None else drain(self._output, self._log):
+            self._heed(data)
+            self._directory.beat_if_due()
 
     def _tidy(self) -> None:
         """Leaves nothing but records: before the outcome, as nobody comes back after it."""
@@ -387,7 +387,7 @@ class Supervisor:
             "seconds": self._running_time.seconds(ended_at),
             "survivors_killed": self._stopping.survivors_killed,
             "log_offset": self._log_offset,
-            "log_bytes": 0 if log is None else max(0, log.end - self._log_offset),
+            "log_bytes": 0 if log is None or self._log_offset is None else max(0, log.end - self._log_offset),
             "log_lost_bytes": self._ledger.lost,
         }
 

@@ -1,5 +1,6 @@
 """What is looked at while an attempt runs: its checkpoints, caches, GPUs, and whether it hangs."""
 
+from api.models.reason import Reason, Words
 from api.models.training import Cause, CauseCode, EventKind, Stage, StopState, TaskStatus, TaskSummary
 from api.services.attempts.hangs import HangLimits, describe_hang, is_stalled
 from api.services.attempts.pruning import prune_checkpoints
@@ -13,14 +14,11 @@ from api.trainers.protocol.error_lines import find_errors
 from api.utils.clock import Clock
 from api.utils.formatting import as_sentence
 
-_HANG = "It seems to hang"
-_NAN = f"Its last {NAN_IN_A_ROW} losses or more were no numbers (NaN)"
-
 #: Its way to the steps. Evaluating and saving come and go among them, too often for an event each time.
 _STAGES = {
-    Stage.LOADING: "it loads the model",
-    Stage.CACHING: "it caches the dataset",
-    Stage.TRAINING: "it trains",
+    Stage.LOADING: Reason.of("it loads the model", "stage_loading"),
+    Stage.CACHING: Reason.of("it caches the dataset", "stage_caching"),
+    Stage.TRAINING: Reason.of("it trains", "stage_training"),
 }
 
 #: Lines shown with a warning or a cause.
@@ -101,38 +99,54 @@ class AttemptChecks:
     def _look_at_gpus(self, task: TaskSummary, watch: AttemptWatch) -> None:
         lost = [why for uuid, why in find_lost(self._gpus.state).items() if uuid in watch.attempt.gpu_uuids]
         if lost:
-            remedy = "Reset the GPU or reboot the machine, then resume it; the last complete checkpoint is kept."
-            detail = f"A GPU that it ran on is lost: {lost[0]}."
-            self._stop(task, Cause(CauseCode.GPU_LOST, detail, remedy, _last_lines(watch), "gpu_lost_here"), force=True)
+            cause = Cause.of(
+                CauseCode.GPU_LOST,
+                "gpu_lost_here",
+                "A GPU that it ran on is lost: {why}.",
+                "Reset the GPU or reboot the machine, then resume it; the last complete checkpoint is kept.",
+                _last_lines(watch),
+                why=lost[0],
+            )
+            self._stop(task, cause, force=True)
 
     def _look_for_trouble(self, task: TaskSummary, watch: AttemptWatch) -> None:
         now, uid = self._clock.now(), watch.attempt.uid
         hang = describe_hang(watch.progress, watch.began_at, now.timestamp(), self._hang_limits)
         warning = None
         if hang is not None:
-            warning = f"{_HANG}: {hang}.{_last_error(watch)}"
+            warning = Reason.of("It seems to hang: {hang}.{last}", "hangs", hang=hang, last=_last_error(watch))
         elif watch.progress.nan_in_a_row >= NAN_IN_A_ROW:
-            warning = f"{_NAN}: a checkpoint from before is worth more than what is learnt now."
+            warning = Reason.of(
+                "Its last {losses} losses or more were no numbers (NaN): a checkpoint from before is worth more than "
+                "what is learnt now.",
+                "nan_losses",
+                losses=NAN_IN_A_ROW,
+            )
         # The task keeps it over a restart of the service: then it is neither given twice nor kept for ever.
-        if (task.warning or "").partition(":")[0] != (warning or "").partition(":")[0]:
+        if (task.warning_code and task.warning_code.code) != (warning and warning.said.code):
             self._tasks.set_warning(task.task_id, uid, warning, now, last_lines=_last_lines(watch))
         if hang is not None and watch.request.stop_on_hang:
-            detail = f"It hung: {hang}.{_last_error(watch)}"
-            remedy = (
-                "Read the last lines; an error while caching hangs the trainer for ever. Then resume or restart it."
+            cause = Cause.of(
+                CauseCode.HANG,
+                "hang",
+                "It hung: {hang}.{last}",
+                "Read the last lines; an error while caching hangs the trainer for ever. Then resume or restart it.",
+                _last_lines(watch),
+                hang=hang,
+                last=_last_error(watch),
             )
-            self._stop(task, Cause(CauseCode.HANG, detail, remedy, _last_lines(watch), "hang"), force=False)
+            self._stop(task, cause, force=False)
 
     def _stop(self, task: TaskSummary, cause: Cause, force: bool) -> None:
         now = self._clock.now()
         stop = StopState(requested_at=now, actor="service", force=force, timeout_seconds=None, cause=cause)
-        self._tasks.request_stop(task.task_id, stop, now, cause.detail)
+        self._tasks.request_stop(task.task_id, stop, now, cause.words)
 
 
-def _last_error(watch: AttemptWatch) -> str:
+def _last_error(watch: AttemptWatch) -> Words:
     """What it said before it fell silent: a trainer whose cache cannot be made hangs after a traceback."""
     errors = [error.text for error in find_errors(watch.last_lines) if error.exception is not None]
-    return f" Its last error: {as_sentence(errors[-1])}" if errors else ""
+    return Reason.of(" Its last error: {error}", "last_error", error=as_sentence(errors[-1])) if errors else ""
 
 
 def _last_lines(watch: AttemptWatch) -> tuple[str, ...]:

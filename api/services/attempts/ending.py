@@ -9,8 +9,9 @@ from pathlib import Path
 from api.errors import DatabaseUnavailable
 from api.executors.executor import Executor, Outcome
 from api.models.lease import Lease
+from api.models.reason import Reason
 from api.models.training import Attempt, EventKind, ResumeOptions, TaskStatus, TaskSummary
-from api.services.attempts.outcomes import AttemptVerdict, NextTry, judge_outcome, plan_retry
+from api.services.attempts.outcomes import PASSING, AttemptVerdict, NextTry, judge_outcome, plan_retry
 from api.services.attempts.progress import show_ended
 from api.services.attempts.pruning import prune_checkpoints
 from api.services.attempts.starter import AttemptStarter
@@ -27,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 #: Times that it is tried to take up what an ended attempt left.
 FINISH_TRIES = 3
+
+#: Seconds for which that is tried while the disk stumbles: what was trained must not be judged by what it hides.
+PASSING_SECONDS = 20.0
 
 
 class AttemptEnding:
@@ -52,7 +56,8 @@ class AttemptEnding:
         self._starter = starter
         self._executor = executor
         self._drains: dict[str, float] = {}
-        self._failures: dict[str, int] = {}  #: to take up what an attempt left, by its uid
+        #: To take up what an attempt left, by its uid: how many, and since when (monotonic).
+        self._failures: dict[str, tuple[int, float]] = {}
         self._unclear: set[str] = set()  #: the GPUs of which it was said that nobody can tell what keeps them
         self._told: set[str] = set()  #: the GPUs of which it was said what keeps them
 
@@ -73,9 +78,11 @@ class AttemptEnding:
             prune_checkpoints(self._tasks, watch, self._clock.now())
         except (DatabaseUnavailable, LeadershipLost):
             raise
-        except Exception:
-            tries = self._failures[uid] = self._failures.get(uid, 0) + 1
-            if tries < FINISH_TRIES:
+        except Exception as error:
+            tries, since = self._failures.get(uid, (0, self._clock.monotonic()))
+            self._failures[uid] = tries + 1, since
+            is_passing = isinstance(error, OSError) and error.errno in PASSING
+            if tries + 1 < FINISH_TRIES or (is_passing and self._clock.monotonic() - since < PASSING_SECONDS):
                 raise
             logger.exception("the end of an attempt cannot be read: it is judged without", extra={"attempt": uid})
         self._failures.pop(uid, None)
@@ -100,7 +107,9 @@ class AttemptEnding:
             last_step = outcome.last_step
         finish = Finish(
             status=verdict.status if retry is None else TaskStatus.QUEUED,
-            message=verdict.message if retry is None else f"{verdict.message} It is tried again.",
+            message=verdict.message
+            if retry is None
+            else Reason.of("{what} It is tried again.", "tried_again", what=verdict.message),
             cause=verdict.cause,
             outcome=None if outcome is None else _show_outcome(outcome, watch),
             progress=None if progress is None or watch is None else show_ended(progress, attempt, watch.seconds),
@@ -184,11 +193,15 @@ class AttemptEnding:
         pids = self._survivors(lease)
         if pids and is_overdue and lease.resource not in self._told:
             self._told.add(lease.resource)
-            self._warn(lease, f"{lease.resource} stays draining: of its last attempt {_name_pids(pids)} still there")
+            self._warn(lease, _stays(lease.resource, pids))
         elif not pids and not looks_free:
-            self._warn(
-                lease, f"{lease.resource} is let go after {DRAINING_SECONDS:.0f} s, although it does not look free"
+            let_go = Reason.of(
+                "{gpu} is let go after {seconds} s, although it does not look free",
+                "let_go",
+                gpu=lease.resource,
+                seconds=round(DRAINING_SECONDS),
             )
+            self._warn(lease, let_go)
         return not pids
 
     def _survivors(self, lease: Lease) -> Sequence[int]:
@@ -197,14 +210,26 @@ class AttemptEnding:
             return ()
         return self._executor.survivors(self._starter.ref(self._attempts.get(lease.attempt_uid)))
 
-    def _warn(self, lease: Lease, message: str) -> None:
+    def _warn(self, lease: Lease, message: Reason) -> None:
         now, uid = self._clock.now(), lease.attempt_uid
         self._tasks.add_event(lease.task_id, EventKind.WARNING, now, "service", message, uid)
 
 
-def _name_pids(pids: Sequence[int]) -> str:
+def _stays(gpu: str, pids: Sequence[int]) -> Reason:
     shown = ", ".join(str(pid) for pid in pids[:5])
-    return f"process {shown} is" if len(pids) == 1 else f"processes {shown} are"
+    if len(pids) == 1:
+        return Reason.of(
+            "{gpu} stays draining: of its last attempt process {pid} is still there",
+            "stays_draining",
+            gpu=gpu,
+            pid=shown,
+        )
+    return Reason.of(
+        "{gpu} stays draining: of its last attempt processes {pids} are still there",
+        "stays_draining_many",
+        gpu=gpu,
+        pids=shown,
+    )
 
 
 def _show_outcome(outcome: Outcome, watch: AttemptWatch | None) -> dict[str, object]:

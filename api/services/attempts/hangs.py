@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from api.models.progress import Progress
+from api.models.reason import Reason
 from api.models.training import Stage
 
 #: A step may take this many times the usual one, or the longest one seen, before something is wrong: the first step
@@ -17,6 +18,14 @@ STALLED_LONGEST = 2.0
 STALLED_SECONDS = 20.0
 
 
+_STAGES = {
+    Stage.LOADING: Reason.of("loading", "while_loading"),
+    Stage.CACHING: Reason.of("caching", "while_caching"),
+    Stage.EVALUATING: Reason.of("evaluating", "while_evaluating"),
+    Stage.SAVING: Reason.of("saving", "while_saving"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class HangLimits:
     """Seconds. `step` is the least bound for a step; `quiet` holds where there are no steps: loading, caching,
@@ -27,14 +36,18 @@ class HangLimits:
     quiet: float = 1800.0
 
 
-def describe_hang(progress: Progress, started_at: float, now: float, limits: HangLimits) -> str | None:
+def describe_hang(progress: Progress, started_at: float, now: float, limits: HangLimits) -> Reason | None:
     """Why this training counts as hanging, in words; None when it does not. Times in Unix seconds."""
     if progress.stage is Stage.TRAINING:
         return _without_step(progress, started_at, now, limits)
     since = max(progress.last_line_at or started_at, progress.stage_since or started_at)
     if now - since > limits.quiet:
-        return (
-            f"it is {progress.stage} and has said nothing for {now - since:.0f} s (the bound is {limits.quiet:.0f} s)"
+        return Reason.of(
+            "it is {stage} and has said nothing for {seconds} s (the bound is {bound} s)",
+            "says_nothing",
+            stage=_STAGES[progress.stage],
+            seconds=round(now - since),
+            bound=round(limits.quiet),
         )
     return None
 
@@ -62,9 +75,17 @@ def _last_step_at(progress: Progress, started_at: float) -> float:
     return max(progress.last_step_at or started_at, progress.stage_since or started_at)
 
 
-def _without_step(progress: Progress, started_at: float, now: float, limits: HangLimits) -> str | None:
+def _without_step(progress: Progress, started_at: float, now: float, limits: HangLimits) -> Reason | None:
     bound, since = _step_bound(progress, limits), _last_step_at(progress, started_at)
     if now - since <= bound:
         return None
-    usual = "" if progress.seconds_per_step is None else f", where {progress.seconds_per_step:.1f} s is usual"
-    return f"no step for {now - since:.0f} s{usual} (the bound is {bound:.0f} s)"
+    seconds, limit = round(now - since), round(bound)
+    if progress.seconds_per_step is None:
+        return Reason.of("no step for {seconds} s (the bound is {bound} s)", "no_step", seconds=seconds, bound=limit)
+    return Reason.of(
+        "no step for {seconds} s, where {usual} s is usual (the bound is {bound} s)",
+        "no_step_where_usual",
+        seconds=seconds,
+        usual=f"{progress.seconds_per_step:.1f}",
+        bound=limit,
+    )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from api.executors.executor import Outcome
 from api.models.progress import Progress
+from api.models.reason import Reason, Words
 from api.models.training import (
     RETRIED_BY_DEFAULT,
     RETRIED_BY_ITSELF,
@@ -19,6 +20,7 @@ from api.models.training import (
     TaskSummary,
     TrainingRequest,
 )
+from api.services.attempts.starter import CannotStart
 from api.trainers.protocol.error_lines import find_errors
 from api.trainers.trainer import Ending, Trainer
 
@@ -35,13 +37,15 @@ PASSING = frozenset(
 #: Starts in a row that such a fault is given, with growing waits: five minutes in all.
 PASSING_TRIES = 6
 
+STOPPED_BEFORE_START = Reason.of("stopped before it was started", "stopped_before_start")
+
 
 @dataclass(frozen=True, slots=True)
 class AttemptVerdict:
     """How an attempt ended, in a sentence, and why it failed if it did."""
 
     status: TaskStatus
-    message: str
+    message: Words
     cause: Cause | None = None
     is_passing: bool = False  #: it could not be started for a reason that may be gone by the next try
 
@@ -69,23 +73,35 @@ def judge_outcome(
     said = outcome.phrases | progress.phrases
     phrases: frozenset[str] = said if _is_borne_out(outcome, progress, checkpoints) else frozenset()
     if trainer.completed_phrase in phrases and _ended_well(outcome, progress):
-        return AttemptVerdict(TaskStatus.COMPLETED, f'the trainer said "{trainer.completed_phrase}"')
+        said_it = Reason.of('the trainer said "{phrase}"', "said_complete", phrase=trainer.completed_phrase)
+        return AttemptVerdict(TaskStatus.COMPLETED, said_it)
     stopped = None if stop is None else _judge_stop(outcome, trainer, stop, said, phrases)
     if stopped is not None:
         return stopped
     cause = _cause(outcome, trainer, stop, progress, last_lines, phrases)
     if cause.code is CauseCode.DID_NOT_TRAIN and trainer.completed_phrase in said:
-        detail = f'Its output has the words "{trainer.completed_phrase}", but it left no checkpoint of its last step.'
-        cause = replace(cause, detail=detail)
-    return AttemptVerdict(TaskStatus.FAILED, cause.detail, cause, outcome.error_number in PASSING)
+        detail = Reason.of(
+            'Its output has the words "{phrase}", but it left no checkpoint of its last step.',
+            "no_last_checkpoint_detail",
+            phrase=trainer.completed_phrase,
+        )
+        cause = replace(cause, detail=detail.text, detail_code=detail.said)
+    return AttemptVerdict(TaskStatus.FAILED, cause.words, cause, outcome.error_number in PASSING)
 
 
 def could_not_start(error: Exception) -> AttemptVerdict:
     """The verdict on an attempt whose supervisor could not be started."""
     reason = error if isinstance(error, OSError) else error.__cause__
-    detail = f"The attempt could not be started: {error}."
-    cause = Cause(CauseCode.COULD_NOT_START, detail, "Look at what is named here; then resume or restart it.")
-    return AttemptVerdict(TaskStatus.FAILED, detail, cause, isinstance(reason, OSError) and reason.errno in PASSING)
+    cause = Cause.of(
+        CauseCode.COULD_NOT_START,
+        "attempt_not_started",
+        "The attempt could not be started: {why}.",
+        "Look at what is named here; then resume or restart it.",
+        why=error.words if isinstance(error, CannotStart) else str(error),
+    )
+    return AttemptVerdict(
+        TaskStatus.FAILED, cause.words, cause, isinstance(reason, OSError) and reason.errno in PASSING
+    )
 
 
 def _is_borne_out(outcome: Outcome, progress: Progress, checkpoints: Sequence[Checkpoint]) -> bool:
@@ -108,34 +124,37 @@ def _judge_stop(
 ) -> AttemptVerdict | None:
     """The verdict on a stop that was carried out; None when the attempt ended by itself meanwhile."""
     if stop.cause is not None:
-        return AttemptVerdict(TaskStatus.FAILED, stop.cause.detail, stop.cause)
+        return AttemptVerdict(TaskStatus.FAILED, stop.cause.words, stop.cause)
     if trainer.stopped_phrase in phrases:
-        return AttemptVerdict(TaskStatus.STOPPED, "stopped with a checkpoint")
+        return AttemptVerdict(TaskStatus.STOPPED, Reason.of("stopped with a checkpoint", "stopped_with_checkpoint"))
     if outcome.reason == "stopped_before_start":
-        return AttemptVerdict(TaskStatus.STOPPED, "stopped before it was started")
+        return AttemptVerdict(TaskStatus.STOPPED, STOPPED_BEFORE_START)
     if outcome.stop_rung in (StopRung.TERMINATE, StopRung.KILL):
         how = "SIGTERM" if outcome.stop_rung is StopRung.TERMINATE else "SIGKILL"
-        return AttemptVerdict(TaskStatus.STOPPED, f"stopped by {how}, without a new checkpoint")
+        by = Reason.of("stopped by {signal}, without a new checkpoint", "stopped_by", signal=how)
+        return AttemptVerdict(TaskStatus.STOPPED, by)
     if trainer.stopped_phrase in said and outcome.exit_code == 0:
-        return AttemptVerdict(TaskStatus.STOPPED, "it quit as it was asked to, but left no checkpoint of its last step")
+        quit_ = Reason.of("it quit as it was asked to, but left no checkpoint of its last step", "quit_without")
+        return AttemptVerdict(TaskStatus.STOPPED, quit_)
     return None
 
 
 def _cause_by_reason(outcome: Outcome) -> Cause | None:
     """The cause where the trainer has no part in it."""
     if outcome.reason == "machine_restarted":
-        return Cause(
+        return Cause.of(
             CauseCode.MACHINE_RESTARTED,
+            "machine_restarted",
             "The machine was restarted while it ran.",
             "It is tried again by itself; resume it if that was not enough.",
-            said="machine_restarted",
         )
     if outcome.reason == "could_not_start":
-        return Cause(
+        return Cause.of(
             CauseCode.COULD_NOT_START,
-            f"The trainer could not be started: {outcome.error or 'no reason is known'}.",
+            "could_not_start",
+            "The trainer could not be started: {why}.",
             "Check DIFFUSION_PIPE_PYTHON and DIFFUSION_PIPE_ROOT, and that the service's user may execute them.",
-            said="could_not_start",
+            why=outcome.error or Reason.of("no reason is known", "no_reason"),
         )
     return None
 
@@ -162,27 +181,30 @@ def _cause(
     )
     is_vague = found.code in (CauseCode.TRAINER_ERROR, CauseCode.DID_NOT_TRAIN, CauseCode.KILLED)
     if outcome.reason == "supervisor_lost" and is_vague:
-        return Cause(
+        return Cause.of(
             CauseCode.SUPERVISOR_LOST,
+            "supervisor_lost",
             "The process that watched over the trainer was killed, and how the trainer ended was not seen.",
             "It is tried again by itself; look for what kills processes of this user (the out-of-memory killer?).",
-            tuple(last_lines),
-            "supervisor_lost",
+            last_lines,
         )
     if stop is None and outcome.stop_rung is not None and found.code is CauseCode.KILLED:
-        return Cause(
+        return Cause.of(
             CauseCode.KILLED,
+            "supervisor_ended_it",
             "Its own supervisor ended it, by an order that this service did not give: a signal, or a file stop.json.",
             "Find out who did (an administrator, the trainer itself), then resume it from its last checkpoint.",
             found.last_lines,
         )
     if outcome.log_lost_bytes and is_vague and not find_errors(last_lines):
         # Its last words are lost, and what kept the log from being written kept it from writing as well.
-        return Cause(
+        return Cause.of(
             CauseCode.DISK_FULL,
-            f"The disk did not take the last {outcome.log_lost_bytes:,} bytes of its output: most likely it was full.",
+            "output_lost",
+            "The disk did not take the last {bytes} bytes of its output: most likely it was full.",
             "Free disk space (old checkpoints, caches), set keep_last_checkpoints, then resume.",
             found.last_lines,
+            bytes=f"{outcome.log_lost_bytes:,}",
         )
     return found
 

@@ -6,11 +6,21 @@ from dataclasses import replace
 from typing import Any
 
 from api.models.progress import Progress
+from api.models.reason import Reason, Words
 from api.models.training import Attempt
 from api.utils.formatting import format_duration
 
 #: How the warning of a task begins whose attempt nobody here can see.
 UNKNOWN = "How it is cannot be seen from here"
+
+
+def out_of_sight(why: Words) -> Reason:
+    """The warning of such a task."""
+    return Reason.of(
+        "How it is cannot be seen from here: {why}. Neither is it ended nor are its GPUs given away.",
+        "out_of_sight",
+        why=why,
+    )
 
 
 def show_progress(progress: Progress, attempt: Attempt, seconds: float) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import logging
 from datetime import datetime
 
+from api.models.reason import Reason
 from api.models.training import EventKind
 from api.services.attempts.watch import AttemptWatch
 from api.storage.tasks import TaskStore
@@ -24,5 +25,7 @@ def prune_checkpoints(tasks: TaskStore, watch: AttemptWatch, now: datetime) -> N
         logger.warning("checkpoints cannot be removed", extra={"attempt": uid, "problem": str(error)})
         return
     for name in removed:
-        message = f"{name} was removed: keep_last_checkpoints is {keep}"
+        message = Reason.of(
+            "{name} was removed: keep_last_checkpoints is {keep}", "checkpoint_removed", name=name, keep=keep
+        )
         tasks.add_event(task_id, EventKind.CHECKPOINT, now, "service", message, uid, previous=name)

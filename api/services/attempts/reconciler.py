@@ -1,5 +1,6 @@
 """The one tick that starts, watches, stops, adopts and ends attempts: observe, match by uid, apply what is wanted."""
 
+import errno
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -10,6 +11,7 @@ from pathlib import Path
 from api.errors import Conflict, DatabaseUnavailable, TaskNotFound
 from api.executors.executor import AttemptRef, Executor, Observation, Phase, StopOrder
 from api.models.lease import LEASE_SECONDS
+from api.models.reason import Reason
 from api.models.training import (
     Attempt,
     AttemptStatus,
@@ -20,8 +22,8 @@ from api.models.training import (
 )
 from api.services.attempts.checks import AttemptChecks
 from api.services.attempts.ending import AttemptEnding
-from api.services.attempts.outcomes import AttemptVerdict, could_not_start
-from api.services.attempts.progress import UNKNOWN
+from api.services.attempts.outcomes import STOPPED_BEFORE_START, AttemptVerdict, could_not_start
+from api.services.attempts.progress import UNKNOWN, out_of_sight
 from api.services.attempts.starter import AttemptStarter, CannotStart
 from api.services.attempts.stop_wishes import StopWishes, Wish
 from api.services.attempts.updates import TrainingNews
@@ -31,6 +33,7 @@ from api.storage.leadership import LeadershipLost
 from api.storage.tasks import TaskStore
 from api.trainers.trainer import Trainer
 from api.utils.clock import Clock
+from api.utils.foreign_files import TROUBLE
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +45,9 @@ PROGRESS_SECONDS = 2.0
 
 #: Seconds that an attempt cannot be seen before its task says so.
 UNKNOWN_SECONDS = 5.0
+
+#: Says nothing about what was noted of an attempt.
+_HIDING = TROUBLE | {errno.EACCES, errno.EPERM}
 
 #: Times in a row that a supervisor is started for one attempt before it counts as one that cannot be.
 SUBMISSIONS = 5
@@ -109,14 +115,21 @@ class Reconciler:
                 self._troubled.discard(attempt.uid)
             except (DatabaseUnavailable, LeadershipLost):
                 raise
-            except Exception:
+            except Exception as error:
                 # One attempt in trouble must not keep the others from being watched.
-                self._note_trouble(attempt)
+                self._note_trouble(attempt, error)
         self._note_progress()
         return self._ending.free_drained() or freed
 
-    def _note_trouble(self, attempt: Attempt) -> None:
-        """Says once what happened, and begins the watch anew: what was noted of the attempt may be damaged."""
+    def _note_trouble(self, attempt: Attempt, error: Exception) -> None:
+        """Says once what happened, and begins the watch anew: what was noted of the attempt may be damaged. A disk that
+        is in trouble says nothing about that.
+        """
+        if isinstance(error, OSError) and error.errno in _HIDING:
+            if attempt.uid not in self._troubled:
+                logger.warning("attempt cannot be read", extra={"attempt": attempt.uid, "problem": str(error)})
+            self._troubled.add(attempt.uid)
+            return
         if not self._say_trouble(attempt):
             return
         watch = self._watches.pop(attempt.uid, None)
@@ -198,19 +211,22 @@ class Reconciler:
             watch.heed_stall(True)
         if seen.age >= UNKNOWN_SECONDS and not (task.warning or "").startswith(UNKNOWN):
             logger.warning("attempt cannot be seen", extra={"attempt": attempt.uid, "reason": seen.reason})
-            warning = f"{UNKNOWN}: {seen.reason}. Neither is it ended nor are its GPUs given away."
+            warning = out_of_sight(seen.reason or "")
             self._tasks.set_warning(task.task_id, attempt.uid, warning, self._clock.now())
 
     def _start(self, task: TaskSummary, attempt: Attempt, ref: AttemptRef) -> bool:
         """Starts an attempt that nobody watches over: the first time, or to be taken over from a lost supervisor."""
         is_new = attempt.status is AttemptStatus.CLAIMED
         if is_new and task.status is TaskStatus.STOPPING:
-            verdict = AttemptVerdict(TaskStatus.STOPPED, "stopped before it was started")
-            return self._ending.give_up(task, attempt, verdict)
+            return self._ending.give_up(task, attempt, AttemptVerdict(TaskStatus.STOPPED, STOPPED_BEFORE_START))
         tries = self._submissions[attempt.uid] = self._submissions.get(attempt.uid, 0) + 1
         try:
             if tries > SUBMISSIONS and not self._executor.survivors(ref):
-                never = f"its supervisor was started {SUBMISSIONS} times in a row and is not there"
+                never = Reason.of(
+                    "its supervisor was started {times} times in a row and is not there",
+                    "supervisor_never_there",
+                    times=SUBMISSIONS,
+                )
                 raise self._refusals.get(attempt.uid) or CannotStart(never)
             full = self._tasks.get(task.task_id)
             submission = self._starter.prepare(full, attempt, self._trainers[full.trainer], is_new)

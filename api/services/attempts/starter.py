@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from api.executors.executor import AttemptRef, Executor, Submission
+from api.models.reason import Reason, Words, text_of
 from api.models.training import Attempt, AttemptStatus, ResumeOptions, TrainingTask
 from api.storage.task_files import TaskFiles, task_files, write_private
 from api.trainers.trainer import Command, Launch, Trainer
@@ -16,6 +17,10 @@ logger = logging.getLogger(__name__)
 
 class CannotStart(Exception):
     """An attempt cannot be started: why, in words."""
+
+    def __init__(self, words: Words) -> None:
+        super().__init__(text_of(words))
+        self.words = words
 
 
 class AttemptStarter:
@@ -98,5 +103,10 @@ def _check_secrets(task: TrainingTask, secrets: Mapping[str, str]) -> None:
     """Raises CannotStart when some are not here: the database has the masks, a STORAGE_ROOT the secrets."""
     missing = sorted(name for name, value in task.request.env.items() if value == MASK and name not in secrets)
     if missing:
-        names = ", ".join(missing)
-        raise CannotStart(f"{names} is not kept in this STORAGE_ROOT, so perhaps in another server's: give it again")
+        raise CannotStart(
+            Reason.of(
+                "{names} is not kept in this STORAGE_ROOT, so perhaps in another server's: give it again",
+                "secrets_missing",
+                names=", ".join(missing),
+            )
+        )

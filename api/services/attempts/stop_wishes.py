@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from api.errors import DatabaseUnavailable, StorageFull
+from api.models.reason import Reason, Words
 from api.models.training import StopState, TaskStatus, TrainingTask
 from api.services.attempts.watch import AttemptWatch
 from api.storage.disk import DiskReserve
@@ -13,12 +14,16 @@ from api.storage.disk import DiskReserve
 logger = logging.getLogger(__name__)
 
 
+ASKED = Reason.of("asked to stop with a checkpoint", "asked_to_stop")
+ASKED_AT_ONCE = Reason.of("asked to stop without a checkpoint", "asked_to_stop_at_once")
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """A stop that is carried out, and that the database does not know of yet."""
 
     stop: StopState
-    message: str
+    message: Words
     problem: str
 
 
@@ -82,5 +87,11 @@ class StopWishes:
         wish = self._wishes.get(task.task_id)
         if wish is None or task.status.is_finished:
             return task
-        warning = f"the stop is carried out, and will be noted when the database can be written: {wish.problem}"
-        return replace(task, status=TaskStatus.STOPPING, stop=wish.stop, warning=warning)
+        warning = Reason.of(
+            "the stop is carried out, and will be noted when the database can be written: {why}",
+            "stop_not_noted",
+            why=wish.problem,
+        )
+        return replace(
+            task, status=TaskStatus.STOPPING, stop=wish.stop, warning=warning.text, warning_code=warning.said
+        )

@@ -4,7 +4,7 @@ import hashlib
 import logging
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ from api.errors import StrayNotFound
 from api.executors.executor import Executor, LivingAttempt, StopOrder, Submission
 from api.models.event import EventType, Severity
 from api.models.lease import LEASE_SECONDS
+from api.models.reason import Reason
 from api.models.stray import Stray
 from api.models.training import TaskStatus
 from api.services.attempts.reconciler import StopTimes
@@ -149,7 +150,7 @@ class Strays:
             supervisor_pid=None if living.supervisor is None else living.supervisor.pid,
             pids=tuple(member.pid for member in living.members),
             directory=found.directory,
-            reason=_say(living),
+            reason=_say(living).text,
         )
 
     def stop(self, uid: str, force: bool) -> Stray:
@@ -190,9 +191,20 @@ def _by_place(living: LivingAttempt) -> LivingAttempt:
     return replace(living, ref=replace(living.ref, uid=uid))
 
 
-def _say(living: LivingAttempt) -> str:
-    pids: Sequence[int] = [member.pid for member in living.members[:3]]
-    who = f"process {', '.join(map(str, pids))}" if pids else "its supervisor"
-    uid = living.ref.uid
+def _say(living: LivingAttempt) -> Reason:
+    uid, pids = living.ref.uid, ", ".join(str(member.pid) for member in living.members[:3])
     address = f"{BASE_PATH}/system/strays/{uid}/stop"
-    return f"{uid}, which the database does not know, lives on it ({who}): POST {address} ends it"
+    if not pids:
+        return Reason.of(
+            "{attempt}, which the database does not know, lives on it (its supervisor): POST {address} ends it",
+            "stray_supervisor",
+            attempt=uid,
+            address=address,
+        )
+    return Reason.of(
+        "{attempt}, which the database does not know, lives on it (process {pids}): POST {address} ends it",
+        "stray",
+        attempt=uid,
+        pids=pids,
+        address=address,
+    )

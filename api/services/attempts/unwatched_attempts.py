@@ -3,8 +3,9 @@
 import logging
 from pathlib import Path
 
+from api.models.reason import Reason
 from api.models.training import Attempt
-from api.services.attempts.progress import UNKNOWN
+from api.services.attempts.progress import UNKNOWN, out_of_sight
 from api.services.server_identity import name_scope
 from api.storage.attempts import AttemptStore
 from api.storage.leadership import Leaders
@@ -49,7 +50,11 @@ class UnwatchedAttempts:
     def _warn(self, attempt: Attempt, root: Path) -> None:
         if (self._tasks.get_summary(attempt.task_id).warning or "").startswith(UNKNOWN):
             return
-        where = f"it was started on {attempt.node} under {root}, and no server looks after that now"
-        logger.warning("attempt cannot be seen", extra={"attempt": attempt.uid, "reason": where})
-        warning = f"{UNKNOWN}: {where}. Neither is it ended nor are its GPUs given away."
-        self._tasks.set_warning(attempt.task_id, attempt.uid, warning, self._clock.now())
+        where = Reason.of(
+            "it was started on {node} under {root}, and no server looks after that now",
+            "nobody_looks",
+            node=attempt.node,
+            root=str(root),
+        )
+        logger.warning("attempt cannot be seen", extra={"attempt": attempt.uid, "reason": where.text})
+        self._tasks.set_warning(attempt.task_id, attempt.uid, out_of_sight(where), self._clock.now())

@@ -1,6 +1,5 @@
 """Follows one attempt: its log, its event files, its checkpoints. What it knows survives a restart of the service."""
 
-import importlib
 import logging
 from collections import deque
 from dataclasses import asdict
@@ -15,10 +14,11 @@ from api.models.training import LISTENING_STAGES, Attempt, Checkpoint, Stage, Tr
 from api.services.attempts.progress import show_progress, without_pace
 from api.services.attempts.series import append_points
 from api.services.attempts.updates import TrainingNews
+from api.services.attempts.watch_note import WatchNote, encode_note
 from api.storage.task_files import write_private
 from api.trainers.trainer import Trainer
-from api.utils.clock import Clock, Mark
-from api.utils.foreign_files import MAX_BYTES, read, remove
+from api.utils.clock import Clock
+from api.utils.foreign_files import TROUBLE, read, remove
 
 if TYPE_CHECKING:
     from api.trainers.protocol.event_files import EventFileTail
@@ -36,6 +36,9 @@ FINISH_ROUNDS = 500
 
 #: A line is looked at up to here.
 LINE_BYTES = 64 * 2**10
+
+#: Points kept while the disk takes none: three values of a day of steps.
+UNKEPT_POINTS = 100_000
 
 #: Lines kept for a diagnosis and for events.
 LAST_LINES = 200
@@ -81,6 +84,7 @@ class AttemptWatch:
         self._told: dict[str, int] = {}  # the last step of each series that was told
         self._checkpoints_at = self._saved_at = float("-inf")
         self._cannot_save = self._is_stalled = False
+        self._unkept: OSError | None = None  # why the points are not in their files yet
         self._clock_offset = self._measure_clocks()
         self._seconds = max(0.0, (clock.now() - (attempt.started_at or attempt.created_at)).total_seconds())
         self._seconds_at = clock.monotonic()
@@ -89,6 +93,7 @@ class AttemptWatch:
         self.run_dir: Path | None = None if attempt.run_dir is None else Path(attempt.run_dir)
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self.checkpoints: tuple[Checkpoint, ...] = ()
+        self._fresh: list[Checkpoint] = []  # found at the end, and not told yet
         self.peak_memory_mb: int | None = None
         self.run_dir_is_noted = attempt.run_dir is not None
         self.noted_stage: Stage | None = None  #: the last of which an event tells
@@ -139,11 +144,14 @@ class AttemptWatch:
             self._news.note_progress(self.attempt.task_id)
         self._keep_points()
         now = self._clock.monotonic()
-        if now - self._saved_at >= SAVE_SECONDS:
+        if now - self._saved_at >= SAVE_SECONDS and self._unkept is None:
             self.save()
 
     def finish(self) -> list[Checkpoint]:
-        """Takes up everything that is left, after the attempt has ended; the checkpoints that were not seen before."""
+        """Takes up everything that is left, after the attempt has ended; the checkpoints that were not seen before.
+
+        Raises OSError where the disk hides or refuses something: then it can be called again.
+        """
         for _ in range(FINISH_ROUNDS):
             before = self._offset
             self._read_log()
@@ -157,9 +165,18 @@ class AttemptWatch:
             if not self._read_events():
                 break
         self._keep_points()
-        fresh = self.look_for_checkpoints()
+        self._fresh += self.look_for_checkpoints()
+        self._heed_trouble()
         self.save()
+        fresh, self._fresh = self._fresh, []
         return fresh
+
+    def _heed_trouble(self) -> None:
+        """Raises what keeps points of the curves from being read or kept; a full disk may stay full for days."""
+        read = None if self._events is None else self._events.trouble
+        for error in (self._unkept, read):
+            if error is not None and error.errno in TROUBLE:
+                raise error
 
     def _heed_clock(self) -> None:
         """A clock that was set, or a machine that slept, must not make a hang of a training."""
@@ -228,8 +245,9 @@ class AttemptWatch:
             return False
         if self._events is None:
             # Loaded with the first run directory: with what it needs of tensorboard it takes 15 MB.
-            event_files = importlib.import_module("api.trainers.protocol.event_files")
-            self._events = event_files.EventFileTail(self.run_dir, self._positions)
+            from api.trainers.protocol.event_files import EventFileTail  # noqa: PLC0415
+
+            self._events = EventFileTail(self.run_dir, self._positions)
         points = self._events.read()
         for point in points:
             self._reader.take_point(point)
@@ -237,16 +255,22 @@ class AttemptWatch:
             # Its run directory has the event files of earlier attempts too: those points are in their series.
             points = [point for point in points if point.at >= self._made_at]
         self._points.extend(points)
-        return not self._events.is_caught_up
+        return not self._events.is_caught_up and self._events.trouble is None
 
     def _keep_points(self) -> None:
         if not self._points:
             return
+        self._tell_points()
         try:
             append_points(self.ref.directory / "series", self._points)
         except OSError as error:
-            logger.warning("series cannot be written", extra={"attempt": self.ref.uid, "problem": str(error)})
-        self._tell_points()
+            # Said once; the points are kept for when the disk takes them.
+            if self._unkept is None:
+                logger.warning("series cannot be written", extra={"attempt": self.ref.uid, "problem": str(error)})
+            self._unkept = error
+            del self._points[:-UNKEPT_POINTS]
+            return
+        self._unkept = None
         self._points.clear()
 
     def _tell_points(self) -> None:
@@ -294,7 +318,7 @@ class AttemptWatch:
             "shift": self._made_at - self.attempt.created_at.timestamp(),
         }
         try:
-            write_private(self._note_path, _encode(note))
+            write_private(self._note_path, encode_note(note))
             self._cannot_save = False
         except OSError as error:
             # Said once: a full disk may stay full for days.
@@ -312,7 +336,7 @@ class AttemptWatch:
 
     def _restore(self) -> None:
         try:
-            note = _Note(orjson.loads(read(str(self._note_path))), self._output_dir)
+            note = WatchNote(orjson.loads(read(str(self._note_path))), self._output_dir)
             self._reader.restore(note.reader)
             self._offset, self._rest, self._positions = note.offset, note.rest, note.positions
             self.run_dir = note.run_dir
@@ -324,13 +348,15 @@ class AttemptWatch:
             self.look_for_checkpoints()
             self._checkpoints_at = float("-inf")
         except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+            if isinstance(error, OSError) and error.errno in TROUBLE:
+                raise
             logger.warning("the note of an attempt cannot be read: its log is read anew", extra={"problem": str(error)})
             self._reader = self.trainer.create_reader(self._plan)
             self._offset = None
         else:
             self._know(note.checkpoints)
 
-    def _take_up_time(self, note: "_Note") -> None:
+    def _take_up_time(self, note: WatchNote) -> None:
         """Goes on by the steady clock: the wall clock may have been set while nobody looked."""
         mark = self._clock.mark()
         if note.mark is None or note.mark.boot_id != mark.boot_id:
@@ -345,49 +371,3 @@ class AttemptWatch:
         if self.run_dir is not None:
             found = self.trainer.checkpoints(self.run_dir)
             self.checkpoints = tuple(checkpoint for checkpoint in found if checkpoint.name in names)
-
-
-class _Note:
-    """A note of an earlier watch, every part of it checked. Raises ValueError, TypeError, LookupError."""
-
-    def __init__(self, given: dict[str, Any], output_dir: Path) -> None:
-        self.reader: dict[str, Any] = given["reader"]
-        self.offset = _whole(given["offset"])
-        self.rest: bytes = given["rest"].encode("latin-1")
-        self.positions = {str(name): int(at) for name, at in given["positions"].items() if _whole(at + 1) is not None}
-        # Files are written and removed there: no note leads out.
-        self.run_dir = None if given["run_dir"] is None else output_dir / Path(given["run_dir"]).name
-        self.last_lines = [str(line) for line in given["last_lines"]]
-        self.checkpoints = [str(name) for name in given["checkpoints"]]
-        self.peak_memory_mb = _whole(given["peak_memory_mb"])
-        noted = given.get("noted_stage")  # a note of an older version has none
-        self.noted_stage = None if noted is None else Stage(noted)
-        # Nor has one of a version that knew no steady clock.
-        mark = given.get("mark")
-        self.mark = None if mark is None else Mark(str(mark["boot_id"]), float(mark["seconds"]))
-        self.seconds, self.noted_at, self.shift = (
-            _finite(given.get(name, 0.0)) for name in ("seconds", "noted_at", "shift")
-        )
-
-
-def _finite(value: object) -> float:
-    if not isinstance(value, (int, float)) or not abs(value) < 2**53:
-        raise ValueError("a note holds what is no figure")
-    return float(value)
-
-
-def _whole(value: object) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-        raise ValueError("a note holds what is no whole number")
-    return value
-
-
-def _encode(note: dict[str, Any]) -> bytes:
-    """As much as is read again: of many long lines the last ones."""
-    content = orjson.dumps(note)
-    while len(content) > MAX_BYTES and note["last_lines"]:
-        note["last_lines"] = note["last_lines"][len(note["last_lines"]) // 2 + 1 :]
-        content = orjson.dumps(note)
-    return content

@@ -26,6 +26,7 @@ def status_message(told: ToldEvent) -> Message:
         "current": event.current,
         "actor": event.actor,
         "message": event.message,
+        "message_code": event.message_code,
         "attempt": event.attempt,
         "details": event.details,
         "timestamp": event.timestamp,

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from api.models.event import EventType, GPUEvent, Severity
 from api.models.gpu import GPUStatus, Verdict
-from api.models.reason import ReasonCode
+from api.models.reason import Reason, Words, code_of, text_of
 from api.models.snapshot import GPUSnapshot
 from api.models.xids import XidClass, look_up
 from api.services.gpus.judgement import JudgedGPU
@@ -35,11 +35,19 @@ def xid_severity(xid: int) -> Severity:
     return _XID_SEVERITY.get(look_up(xid).kind, Severity.INFO)
 
 
-def describe_xid(code: int, task_id: str | None) -> str:
+def describe_xid(code: int, task_id: str | None) -> Reason:
     """What the driver reported, what it means and what to do; for the task that was on the GPU, too."""
     xid = look_up(code)
-    text = f"the driver reported Xid {code} ({xid.meaning}): {xid.advice}"
-    return text if task_id is None else f"{text}; {task_id} was on it: {xid.retry}"
+    said = {"xid": code, "meaning": xid.meaning, "advice": xid.advice}
+    if task_id is None:
+        return Reason.of("the driver reported Xid {xid} ({meaning}): {advice}", "xid_reported", **said)
+    return Reason.of(
+        "the driver reported Xid {xid} ({meaning}): {advice}; {task_id} was on it: {retry}",
+        "xid_reported_on",
+        task_id=task_id,
+        retry=xid.retry.words,
+        **said,
+    )
 
 
 class GPUEvents:
@@ -53,20 +61,19 @@ class GPUEvents:
         self._last_id = 0
         self._seen: dict[str, _Seen] = {}
         self._said: dict[str, tuple[GPUStatus | None, Verdict]] = {}
-        self._problem: str | None = None
+        self._problem: Words | None = None
 
     def add(
         self,
         now: datetime,
         type_: EventType,
         severity: Severity,
-        message: str,
+        message: Words,
         *,
         gpu: JudgedGPU | None = None,
         previous: str | None = None,
         current: str | None = None,
         xid: int | None = None,
-        said: ReasonCode | None = None,
     ) -> GPUEvent:
         """Appends one event."""
         with self._lock:
@@ -78,17 +85,17 @@ class GPUEvents:
                 severity=severity,
                 gpu_id=None if gpu is None else gpu.reading.index,
                 uuid=None if gpu is None else gpu.reading.uuid,
-                message=message,
+                message=text_of(message),
                 previous=previous,
                 current=current,
                 xid=xid,
-                message_code=said,
+                message_code=code_of(message),
             )
             self._events.append(event)
         if type_ is EventType.SOURCE:
             self._on_source(event)
         if type_ not in (EventType.STATUS, EventType.HEALTH):
-            _log(severity, message, gpu)
+            _log(severity, text_of(message), gpu)
         return event
 
     def compare(self, now: datetime, snapshot: GPUSnapshot, gpus: Sequence[JudgedGPU]) -> None:
@@ -132,20 +139,22 @@ class GPUEvents:
         if snapshot.problem is not None:
             self.add(now, EventType.SOURCE, Severity.CRITICAL, snapshot.problem, previous="ok", current="failing")
         else:
-            message = f"{snapshot.source} gives readings again; before: {before}"
+            message = Reason.of(
+                "{source} gives readings again; before: {before}", "reads_again", source=snapshot.source, before=before
+            )
             self.add(now, EventType.SOURCE, Severity.INFO, message, previous="failing", current="ok")
 
     def _add_changes(self, now: datetime, gpu: JudgedGPU, previous: _Seen, current: _Seen) -> None:
         if previous[0] is not current[0]:
-            message = gpu.judgement.reason or f"is {current[0]}"
+            message = gpu.judgement.words or Reason.of("is available", "is_available")
             severity = _STATUS_SEVERITY.get(current[0], Severity.INFO)
-            said = gpu.judgement.said or ReasonCode("is_available")
-            self.add(
-                now, EventType.STATUS, severity, message, gpu=gpu, previous=previous[0], current=current[0], said=said
-            )
+            self.add(now, EventType.STATUS, severity, message, gpu=gpu, previous=previous[0], current=current[0])
         # Another thing that the driver asks for is news, even of a GPU that was unhealthy before.
         if previous[1] is not current[1] or (current[2] and previous[2] != current[2]):
-            message = "; ".join(gpu.judgement.health.reasons) or f"is {current[1]}"
+            reasons = gpu.judgement.health.words
+            message = (
+                Reason.of("{reasons}", "health", reasons=reasons) if reasons else Reason.of("is healthy", "is_healthy")
+            )
             severity = _HEALTH_SEVERITY.get(current[1], Severity.INFO)
             self.add(now, EventType.HEALTH, severity, message, gpu=gpu, previous=previous[1], current=current[1])
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 
+from api.models.reason import Reason
 from api.models.snapshot import GPUSnapshot
 from api.models.task import RegisteredTask
 from api.services.gpus.registry import TaskRegistry
@@ -14,7 +15,7 @@ logger = logging.getLogger(__name__)
 class GPUHolders:
     """Readings go on whatever becomes of the database: nothing here raises. One caller at a time."""
 
-    def __init__(self, registry: TaskRegistry, note_release: Callable[[RegisteredTask, str], None]) -> None:
+    def __init__(self, registry: TaskRegistry, note_release: Callable[[RegisteredTask, Reason], None]) -> None:
         """`note_release(task, why)` is told of tasks that are released for their owners."""
         self._registry = registry
         self._note_release = note_release
@@ -37,7 +38,7 @@ class GPUHolders:
         try:
             for task in self._registry.release_dead():
                 pid = None if task.process is None else task.process.pid
-                self._note_release(task, f"its process {pid} has ended")
+                self._note_release(task, Reason.of("its process {pid} has ended", "process_ended", pid=pid))
             if has_changed_source:
                 self._release_simulated(snapshot)
         except Exception as error:
@@ -51,7 +52,8 @@ class GPUHolders:
         present = {gpu.uuid for gpu in snapshot.gpus}
         for task in self._registry.list():
             if present.isdisjoint(task.gpu_uuids):
-                self._note_release(self._registry.release(task.task_id), "its simulated GPUs gave way to real ones")
+                gave_way = Reason.of("its simulated GPUs gave way to real ones", "simulated_gone")
+                self._note_release(self._registry.release(task.task_id), gave_way)
 
     def _note_failure(self, what: str, message: str, error: Exception) -> None:
         # Said once: a database may be away for days.

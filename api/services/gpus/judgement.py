@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from api.models.gpu import GPUHealth, GPUStatus, Verdict
 from api.models.reading import FaultKind, GPUCondition, GPUIdentity, GPUProcess, GPUVitals, ProcessKind
-from api.models.reason import Reason, ReasonCode
+from api.models.reason import Reason, ReasonCode, Words, words_of
 from api.models.snapshot import GPUReading
 from api.models.task import RegisteredTask, TaskType
 from api.models.xids import XidClass, look_up, look_up_action
@@ -23,7 +23,12 @@ UNEXPLAINED_MB = 1024
 DRAINING_SECONDS = 60.0
 
 #: For a GPU that was read before and does not answer any more.
-_HANGING = ("look for it in `nvidia-smi` and `dmesg`; when it does not answer there either, reboot",)
+_HANGING = Reason.of(
+    "look for it in `nvidia-smi` and `dmesg`; when it does not answer there either, reboot", "look_or_reboot"
+)
+_LOST = Reason.of("the driver has lost this GPU", "driver_lost_it")
+_RESET_WHEN_IDLE = Reason.of("reset it when idle: `nvidia-smi --gpu-reset`", "reset_when_idle")
+_CHECK_AIR = Reason.of("check fans, dust and the air that it gets", "check_air")
 
 _STATUS_BY_TASK = {TaskType.TRAINING: GPUStatus.TRAINING, TaskType.PREPROCESSING: GPUStatus.PREPROCESSING}
 
@@ -42,6 +47,11 @@ class Judgement:
     said: ReasonCode | None  #: what the reason says
     health: GPUHealth
     stale: bool
+
+    @property
+    def words(self) -> Words | None:
+        """The reason, with its code."""
+        return None if self.reason is None else words_of(self.reason, self.said)
 
     @property
     def is_available(self) -> bool:
@@ -81,7 +91,7 @@ class GPUCircumstances:
 
     now: float
     max_age: float
-    problem: str | None = None
+    problem: Words | None = None
     task: RegisteredTask | None = None
     holders_known: bool = True
     draining_for: float | None = None
@@ -95,7 +105,7 @@ def judge(gpu: GPUReading, around: GPUCircumstances) -> Judgement:
     health = judge_health(gpu, around, stale)
     status, reason = _status(gpu, around, stale, health)
     if reason is None and health.verdict is Verdict.DEGRADED:
-        reason = Reason.of("; ".join(health.reasons), "degraded", reasons=list(health.reasons))
+        reason = Reason.of("{reasons}", "degraded", reasons=health.words)
     text, said = (None, None) if reason is None else (reason.text, reason.said)
     return Judgement(status=status, reason=text, said=said, health=health, stale=stale)
 
@@ -115,39 +125,39 @@ def _status(gpu: GPUReading, around: GPUCircumstances, stale: bool, health: GPUH
     if unknown is not None:
         return unknown
     if not around.holders_known:
-        text = "who holds it is not known: the database cannot be read"
-        return GPUStatus.UNKNOWN, Reason.of(text, "holders_unknown")
+        return GPUStatus.UNKNOWN, Reason.of("who holds it is not known: the database cannot be read", "holders_unknown")
     if around.task is not None:
         return _held(around.task)
     if gpu.vitals is None or gpu.vitals.memory_used_mb is None:
         return GPUStatus.UNKNOWN, _why_memory_is_unknown(gpu.vitals)
     use = _foreign_use(gpu)
     if use is not None and around.draining_for is not None and around.draining_for < DRAINING_SECONDS:
-        memory = f"{gpu.vitals.memory_used_mb:,}"
-        text = f"its task has ended, but {memory} MB are still in use"
-        return GPUStatus.DRAINING, Reason.of(text, "draining", mb=memory)
+        return GPUStatus.DRAINING, Reason.of(
+            "its task has ended, but {mb} MB are still in use", "draining", mb=f"{gpu.vitals.memory_used_mb:,}"
+        )
     if use is not None:
         return GPUStatus.BUSY, use
     if gpu.processes is None:
         # Nobody seen is not nobody there: a small model leaves little trace in the memory.
         why = gpu.processes_unlisted or "not read yet"
-        return GPUStatus.UNKNOWN, Reason.of(f"who uses it cannot be read ({why})", "processes_unknown", why=why)
+        return GPUStatus.UNKNOWN, Reason.of("who uses it cannot be read ({why})", "processes_unknown", why=why)
     if gpu.condition is not None and gpu.condition.compute_mode == "prohibited":
-        text = "its compute mode is prohibited: `nvidia-smi --compute-mode=DEFAULT` opens it"
-        return GPUStatus.BUSY, Reason.of(text, "compute_mode_prohibited")
+        return GPUStatus.BUSY, Reason.of(
+            "its compute mode is prohibited: `nvidia-smi --compute-mode=DEFAULT` opens it", "compute_mode_prohibited"
+        )
     if health.verdict is Verdict.UNHEALTHY:
-        why = "; ".join(health.reasons)
-        return GPUStatus.UNKNOWN, Reason.of(f"unhealthy: {why}", "unhealthy", why=why)
+        return GPUStatus.UNKNOWN, Reason.of("unhealthy: {why}", "unhealthy", why=health.words)
     return GPUStatus.AVAILABLE, None
 
 
 def _held(task: RegisteredTask) -> _Judged:
     if task.quarantine is not None:
-        return GPUStatus.BUSY, Reason.of(task.quarantine, "kept_aside", why=task.quarantine)
+        return GPUStatus.BUSY, Reason.of("{why}", "kept_aside", why=task.quarantine)
     if task.has_ended:
-        text = f"{task.task_id} has ended; it is free when its memory is back"
-        return GPUStatus.DRAINING, Reason.of(text, "task_ended", task_id=task.task_id)
-    held = Reason.of(f"held by {task.task_id}", "held_by", task_id=task.task_id)
+        return GPUStatus.DRAINING, Reason.of(
+            "{task_id} has ended; it is free when its memory is back", "task_ended", task_id=task.task_id
+        )
+    held = Reason.of("held by {task_id}", "held_by", task_id=task.task_id)
     return _STATUS_BY_TASK.get(task.task_type, GPUStatus.BUSY), held
 
 
@@ -155,24 +165,23 @@ def _why_memory_is_unknown(vitals: GPUVitals | None) -> Reason:
     reason = "unsupported" if vitals is None else vitals.unavailable.get("memory.used", "unsupported")
     if reason == "no_permission":
         return Reason.of("this user may not read how much of its memory is in use", "memory_not_permitted")
-    return Reason.of(f"how much of its memory is in use cannot be read ({reason})", "memory_unknown", why=reason)
+    return Reason.of("how much of its memory is in use cannot be read ({why})", "memory_unknown", why=reason)
 
 
 def _why_unknown(gpu: GPUReading, around: GPUCircumstances, stale: bool) -> _Judged | None:
     if gpu.fault is FaultKind.LOST:
-        why = gpu.fault_reason or "the driver has lost this GPU"
-        return GPUStatus.LOST, Reason.of(why, "lost", why=why)
+        return GPUStatus.LOST, Reason.of("{why}", "lost", why=gpu.fault_reason or _LOST)
     if around.problem is not None:
-        return GPUStatus.UNKNOWN, Reason.of(around.problem, "driver_problem", why=around.problem)
+        return GPUStatus.UNKNOWN, Reason.of("{why}", "driver_problem", why=around.problem)
     if gpu.fault is not None:
-        why = gpu.fault_reason or "this GPU cannot be read"
-        return GPUStatus.UNKNOWN, Reason.of(why, "unreadable", why=why)
+        cannot = gpu.fault_reason or Reason.of("this GPU cannot be read", "gpu_unreadable")
+        return GPUStatus.UNKNOWN, Reason.of("{why}", "unreadable", why=cannot)
     if stale:
-        why = gpu.fault_reason or "no sweep since"
+        why: Words = gpu.fault_reason or Reason.of("no sweep since", "no_sweep")
         if gpu.read_monotonic is None:
-            return GPUStatus.UNKNOWN, Reason.of(f"it has not been read yet ({why})", "not_read_yet", why=why)
+            return GPUStatus.UNKNOWN, Reason.of("it has not been read yet ({why})", "not_read_yet", why=why)
         age = f"{around.now - gpu.read_monotonic:.0f}"
-        return GPUStatus.UNKNOWN, Reason.of(f"its last reading is {age} s old ({why})", "old", seconds=age, why=why)
+        return GPUStatus.UNKNOWN, Reason.of("its last reading is {seconds} s old ({why})", "old", seconds=age, why=why)
     return None
 
 
@@ -191,8 +200,11 @@ def _foreign_use(gpu: GPUReading) -> Reason | None:
             return _describe(process)
     unexplained = _unexplained_mb(vitals, processes)
     if unexplained is not None and unexplained > UNEXPLAINED_MB:
-        text = f"{unexplained:,} MB are in use by a process that cannot be seen from here (another container?)"
-        return Reason.of(text, "unseen_process", mb=f"{unexplained:,}")
+        return Reason.of(
+            "{mb} MB are in use by a process that cannot be seen from here (another container?)",
+            "unseen_process",
+            mb=f"{unexplained:,}",
+        )
     return None
 
 
@@ -215,32 +227,32 @@ def _unexplained_mb(vitals: GPUVitals, processes: Sequence[GPUProcess] | None) -
 
 def _describe(process: GPUProcess) -> Reason:
     who = f"pid {process.pid}" + (f" ({process.user})" if process.user else "")
-    memory = "an unknown amount of memory" if process.memory_mb is None else f"{process.memory_mb:,} MB"
+    memory: Words = Reason.of("an unknown amount of memory", "unknown_memory")
+    if process.memory_mb is not None:
+        memory = f"{process.memory_mb:,} MB"
     command = f": {process.command}" if process.command else ""
-    return Reason.of(f"{who} holds {memory}{command}", "process", who=who, memory=memory, command=command)
+    return Reason.of("{who} holds {memory}{command}", "process", who=who, memory=memory, command=command)
 
 
 def judge_health(gpu: GPUReading, around: GPUCircumstances, stale: bool) -> GPUHealth:
     """The verdict by what NVML reports and by the Xid errors since the GPU was last gone."""
     if gpu.fault is FaultKind.LOST:
-        return GPUHealth(
-            Verdict.UNHEALTHY,
-            (gpu.fault_reason or "the driver has lost this GPU",),
-            ("reboot; if it happens again, check power, seating and cooling of the board",),
+        remedy = Reason.of(
+            "reboot; if it happens again, check power, seating and cooling of the board", "reboot_and_check_board"
         )
+        return GPUHealth.of(Verdict.UNHEALTHY, (gpu.fault_reason or _LOST,), (remedy,))
     if around.problem is not None or gpu.fault is not None or stale or gpu.vitals is None:
-        reasons = (around.problem or gpu.fault_reason or "no fresh reading",)
+        reason = around.problem or gpu.fault_reason or Reason.of("no fresh reading", "no_fresh_reading")
         hangs = stale and around.problem is None and gpu.fault is None and gpu.vitals is not None
-        return GPUHealth(Verdict.UNKNOWN, reasons, _HANGING if hangs else ())
+        return GPUHealth.of(Verdict.UNKNOWN, (reason,), (_HANGING,) if hangs else ())
     findings = [*_recovery_findings(gpu), *_xid_findings(gpu, around), *_memory_findings(gpu), *_heat_findings(gpu)]
     if not findings:
         return GPUHealth(Verdict.HEALTHY)
     worst = Verdict.UNHEALTHY if any(f[0] is Verdict.UNHEALTHY for f in findings) else Verdict.DEGRADED
-    actions = dict.fromkeys(action for _, _, action in findings)
-    return GPUHealth(worst, tuple(reason for _, reason, _ in findings), tuple(actions))
+    return GPUHealth.of(worst, [reason for _, reason, _ in findings], [action for _, _, action in findings])
 
 
-Finding = tuple[Verdict, str, str]
+Finding = tuple[Verdict, Reason, Words]
 
 
 _VERDICT_BY_CLASS = {XidClass.FATAL: Verdict.UNHEALTHY, XidClass.DEGRADED: Verdict.DEGRADED}
@@ -259,7 +271,8 @@ def _xid_findings(gpu: GPUReading, around: GPUCircumstances) -> list[Finding]:
         if verdict is Verdict.UNHEALTHY and _is_milder_here(code, gpu, around):
             verdict = Verdict.DEGRADED
         if verdict is not None:
-            findings.append((verdict, f"the driver reported Xid {code} ({xid.meaning})", xid.advice))
+            found = Reason.of("the driver reported Xid {xid} ({meaning})", "xid", xid=code, meaning=xid.meaning)
+            findings.append((verdict, found, xid.advice))
     return findings
 
 
@@ -278,7 +291,10 @@ def _recovery_findings(gpu: GPUReading) -> list[Finding]:
     action = None if number is None else look_up_action(number)
     if action is None:
         return []
-    return [(Verdict.UNHEALTHY, f"the driver asks for {action.wants} (recovery action {number})", action.advice)]
+    asks = Reason.of(
+        "the driver asks for {what} (recovery action {number})", "driver_asks", what=action.wants, number=number
+    )
+    return [(Verdict.UNHEALTHY, asks, action.advice)]
 
 
 def _memory_findings(gpu: GPUReading) -> list[Finding]:
@@ -287,18 +303,19 @@ def _memory_findings(gpu: GPUReading) -> list[Finding]:
     repair = None if condition is None else condition.repair
     ecc = None if condition is None else condition.ecc
     if repair is not None and repair.remapped_rows_failure:
-        findings.append((Verdict.UNHEALTHY, "a row of its memory could not be remapped", "replace the board"))
+        failed = Reason.of("a row of its memory could not be remapped", "row_not_remapped")
+        findings.append((Verdict.UNHEALTHY, failed, Reason.of("replace the board", "replace_board")))
     if repair is not None and (repair.remapped_rows_pending or repair.retired_pages_pending):
-        findings.append(
-            (
-                Verdict.DEGRADED,
-                "a repair of its memory waits for a reset",
-                "reset it when idle: `nvidia-smi --gpu-reset`",
-            )
-        )
+        waits = Reason.of("a repair of its memory waits for a reset", "repair_waits")
+        findings.append((Verdict.DEGRADED, waits, _RESET_WHEN_IDLE))
     if ecc is not None and ecc.uncorrected_volatile:
-        reason = f"{ecc.uncorrected_volatile} uncorrectable memory errors since the driver was loaded"
-        findings.append((Verdict.DEGRADED, reason, "reset it when idle; replace it if they return"))
+        errors = Reason.of(
+            "{count} uncorrectable memory errors since the driver was loaded",
+            "uncorrectable_errors",
+            count=ecc.uncorrected_volatile,
+        )
+        remedy = Reason.of("reset it when idle; replace it if they return", "reset_or_replace")
+        findings.append((Verdict.DEGRADED, errors, remedy))
     return findings
 
 
@@ -309,15 +326,20 @@ def _heat_findings(gpu: GPUReading) -> list[Finding]:
         return findings
     slowdown = None if identity is None else identity.temperature_slowdown
     if slowdown is not None and vitals.temperature_gpu is not None and vitals.temperature_gpu >= slowdown:
-        reason = f"it is {vitals.temperature_gpu} °C hot and slows down at {slowdown}"
-        findings.append((Verdict.DEGRADED, reason, "check fans, dust and the air that it gets"))
+        hot = Reason.of(
+            "it is {celsius} °C hot and slows down at {slowdown}",
+            "hot",
+            celsius=vitals.temperature_gpu,
+            slowdown=slowdown,
+        )
+        findings.append((Verdict.DEGRADED, hot, _CHECK_AIR))
     throttled = set(vitals.throttle_reasons or ())
     if "hw_thermal_slowdown" in throttled:
         findings.append(
-            (Verdict.DEGRADED, "its hardware slows it down for heat", "check fans, dust and the air that it gets")
+            (Verdict.DEGRADED, Reason.of("its hardware slows it down for heat", "slowed_for_heat"), _CHECK_AIR)
         )
     if "hw_power_brake_slowdown" in throttled:
-        findings.append(
-            (Verdict.DEGRADED, "its hardware slows it down for lack of power", "check the power supply and its cables")
-        )
+        slowed = Reason.of("its hardware slows it down for lack of power", "slowed_for_power")
+        remedy = Reason.of("check the power supply and its cables", "check_power")
+        findings.append((Verdict.DEGRADED, slowed, remedy))
     return findings

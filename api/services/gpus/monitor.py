@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from api.hardware.source import GPUSource, SourceFault
 from api.models.reading import FaultKind, SourceName
+from api.models.reason import Reason
 from api.models.snapshot import GPUReading, GPUSnapshot
 from api.services.gpus.reader_threads import Reader
 from api.services.gpus.slots import GPUSlot
@@ -78,7 +79,7 @@ class GPUMonitor:
             taken_monotonic=began,
             sweep_seconds=self._clock.monotonic() - began,
             stuck=self._count_stuck() + (self._driver.busy_seconds is not None),
-            problem=None if self._problem is None else str(self._problem),
+            problem=None if self._problem is None else self._problem.words,
             problem_code=None if self._problem is None else self._problem.code,
         )
         self._on_snapshot(snapshot)
@@ -91,7 +92,8 @@ class GPUMonitor:
         if seconds is None:
             return self._problem is None
         self._problem = SourceFault(
-            f"a call to the driver has not returned for {seconds:.0f} s", "see `dmesg`; a reboot may be needed"
+            Reason.of("a call to the driver has not returned for {seconds} s", "driver_hangs", seconds=round(seconds)),
+            Reason.of("see `dmesg`; a reboot may be needed", "may_need_reboot"),
         )
         return False
 
@@ -103,7 +105,10 @@ class GPUMonitor:
             self._problem = fault
         except Exception as error:
             logger.exception("refreshing the source failed")
-            self._problem = SourceFault(f"the source fails: {error}", "see the log")
+            self._problem = SourceFault(
+                Reason.of("the source fails: {error}", "source_error", error=str(error)),
+                Reason.of("see the log", "see_log"),
+            )
 
     def _follow_source(self) -> SourceName:
         source = self._source.name
@@ -163,7 +168,7 @@ class GPUMonitor:
                 condition=None,
                 processes=None,
                 fault=FaultKind.LOST,
-                fault_reason="the driver no longer lists this GPU",
+                fault_reason=Reason.of("the driver no longer lists this GPU", "not_listed"),
             )
             self._place(missing, gpus)
         for gpu in gpus:
@@ -177,7 +182,8 @@ class GPUMonitor:
         if seconds is None:
             return reading
         # Not a fault yet: the age of its last reading decides when the GPU counts as unknown.
-        return replace(reading, fault_reason=f"a driver call has not returned for {seconds:.0f} s")
+        hangs = Reason.of("a driver call has not returned for {seconds} s", "call_hangs", seconds=round(seconds))
+        return replace(reading, fault_reason=hangs)
 
     @staticmethod
     def _place(missing: GPUReading, gpus: list[GPUReading]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from api.models.gpu import GPUOffer
 from api.models.reading import FaultKind, SourceName
+from api.models.reason import Words
 from api.services.gpus.judgement import is_in_use
 from api.services.gpus.state import GPUState
 
@@ -20,7 +21,7 @@ def list_offers(state: GPUState) -> tuple[GPUOffer, ...]:
             free_mb=gpu.vitals.memory_free_mb,
             is_available=gpu.judgement.is_available,
             status=gpu.judgement.status,
-            reason=gpu.judgement.reason,
+            reason=gpu.judgement.words,
             # Nobody waits behind what may stay for ever.
             held_by=None if gpu.task is None or gpu.task.quarantine is not None else gpu.task.task_id,
         )
@@ -38,10 +39,10 @@ def is_clear(state: GPUState, uuid: str, since: float) -> bool:
     return False
 
 
-def find_lost(state: GPUState) -> dict[str, str]:
+def find_lost(state: GPUState) -> dict[str, Words]:
     """The GPUs that the driver has lost, with the reason, by UUID."""
     return {
-        gpu.reading.uuid: gpu.judgement.reason or "the driver has lost this GPU"
+        gpu.reading.uuid: gpu.judgement.words or "the driver has lost this GPU"
         for gpu in state.gpus
         if gpu.reading.uuid is not None and gpu.reading.fault is FaultKind.LOST
     }

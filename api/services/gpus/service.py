@@ -15,6 +15,7 @@ from api.models.gpu import AvailableGPUResponse, GPUInfo, GPUProcesses, GPUStatu
 from api.models.history import GPUHistoryResponse
 from api.models.model_memory import TRAINING_MB, ModelType
 from api.models.reading import FaultKind
+from api.models.reason import Reason, text_of
 from api.models.snapshot import GPUSnapshot
 from api.models.system import Readiness
 from api.models.task import Keep, RegisteredTask, TaskType, TaskView
@@ -50,8 +51,10 @@ _XID_SECONDS = 1.0
 #: Xid errors taken up at a time; the rest waits in the driver for the next second.
 _XID_BURST = 1000
 
-_NAMESPACE_NOTE = (
-    "This service runs in a PID namespace of its own: NVML may report the host's pids, which name other processes here."
+_NAMESPACE_NOTE = Reason.of(
+    "This service runs in a PID namespace of its own: "
+    "NVML may report the host's pids, which name other processes here.",
+    "own_pid_namespace",
 )
 
 
@@ -95,7 +98,7 @@ class GPUService:
             taken_at=clock.now(),
             taken_monotonic=clock.monotonic(),
             sweep_seconds=0.0,
-            problem="the first sweep has not ended yet",
+            problem=Reason.of("the first sweep has not ended yet", "first_sweep"),
         )
         self._state = GPUState(store.node, snapshot, gpus=(), xids={}, failed_sweeps=0)
         self._documents = self._document(self._state)
@@ -179,8 +182,9 @@ class GPUService:
             self._keeper.note_released(released)
             self._publish(self._state.snapshot)
 
-    def _note_release(self, task: RegisteredTask, why: str) -> None:
-        self._events.add(self._clock.now(), EventType.TASK, Severity.WARNING, f"{task.task_id} was released: {why}")
+    def _note_release(self, task: RegisteredTask, why: Reason) -> None:
+        message = Reason.of("{task_id} was released: {why}", "released", task_id=task.task_id, why=why)
+        self._events.add(self._clock.now(), EventType.TASK, Severity.WARNING, message)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -275,7 +279,7 @@ class GPUService:
         state = self._state
         limit = READY_SWEEPS * self._interval
         now = self._clock.monotonic()
-        reasons = [] if state.snapshot.problem is None else [state.snapshot.problem]
+        reasons = [] if state.snapshot.problem is None else [text_of(state.snapshot.problem)]
         ages = [now - (state.snapshot.taken_monotonic)]
         for gpu in state.gpus:
             if gpu.reading.fault is FaultKind.LOST:
@@ -283,9 +287,11 @@ class GPUService:
             read = gpu.reading.read_monotonic
             ages.append(now - (state.snapshot.taken_monotonic if read is None else read))
             if read is None:
-                reasons.append(f"GPU {gpu.reading.index} has not been read yet: {gpu.reading.fault_reason}")
+                reasons.append(
+                    f"GPU {gpu.reading.index} has not been read yet: {text_of(gpu.reading.fault_reason or '')}"
+                )
             elif now - read > limit:
-                why = gpu.reading.fault_reason or "no sweep since"
+                why = text_of(gpu.reading.fault_reason or "no sweep since")
                 reasons.append(f"the reading of GPU {gpu.reading.index} is older than {READY_SWEEPS} sweeps: {why}")
         if not reasons and ages[0] > limit:
             reasons.append(f"the last sweep is older than {READY_SWEEPS} sweeps should be")

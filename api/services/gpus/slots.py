@@ -5,6 +5,7 @@ from datetime import datetime
 
 from api.hardware.source import GPUFault, GPUSource, ProcessesUnlistedError
 from api.models.reading import FaultKind, GPUCondition, GPUIdentity, GPUProcess, GPUVitals
+from api.models.reason import Reason
 from api.models.snapshot import GPUReading
 from api.services.gpus.reader_threads import Reader
 from api.utils.clock import Clock
@@ -34,7 +35,12 @@ class GPUSlot:
         self._generation = 0
         self._condition_at = self._processes_at = float("-inf")
         self._memory_at_processes: int | None = None
-        self.latest = GPUReading(index=number, identity=None, fault=FaultKind.UNREADABLE, fault_reason="not read yet")
+        self.latest = GPUReading(
+            index=number,
+            identity=None,
+            fault=FaultKind.UNREADABLE,
+            fault_reason=Reason.of("not read yet", "never_read"),
+        )
         self.reader = Reader(f"gpu-{number}", self.read, clock)
 
     def read(self) -> None:

@@ -25,6 +25,7 @@ from api.models.gpu import (
 )
 from api.models.model_memory import models_that_fit
 from api.models.reading import GPUProcess, GPUVitals
+from api.models.reason import Reason, code_of, text_of
 from api.models.snapshot import GPUSnapshot
 from api.models.task import RegisteredTask
 from api.services.gpus.judgement import JudgedGPU
@@ -38,7 +39,8 @@ def show_status(snapshot: GPUSnapshot, gpus: Sequence[JudgedGPU], now: datetime)
         summary=show_summary(snapshot, gpus, now),
         timestamp=snapshot.taken_at,
         source=snapshot.source,
-        source_problem=snapshot.problem,
+        source_problem=None if snapshot.problem is None else text_of(snapshot.problem),
+        source_problem_code=code_of(snapshot.problem),
         stale=snapshot.problem is not None or any(gpu.judgement.stale for gpu in gpus),
     )
 
@@ -169,14 +171,15 @@ def show_details(snapshot: GPUSnapshot, gpu: JudgedGPU) -> GPUDetails:
     )
 
 
-def show_processes(snapshot: GPUSnapshot, gpu: JudgedGPU, note: str | None) -> GPUProcesses:
+def show_processes(snapshot: GPUSnapshot, gpu: JudgedGPU, note: Reason | None) -> GPUProcesses:
     """The answer of `/gpu/{id}/processes`."""
     processes = show_process_list(gpu)
     return GPUProcesses(
         gpu_id=gpu.reading.index,
         uuid=gpu.reading.uuid,
         processes=processes,
-        note=note,
+        note=None if note is None else note.text,
+        note_code=None if note is None else note.said,
         unavailable={} if processes is not None else {"processes": why_null(snapshot, gpu)["processes"]},
         timestamp=gpu.reading.read_at,
         source=snapshot.source,

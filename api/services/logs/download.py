@@ -24,11 +24,6 @@ class LogDownload:
         """Bytes in all."""
         return sum(part.size for part in self.parts)
 
-    @property
-    def tag(self) -> str:
-        """Different whenever the bytes are."""
-        return f'"{self.first:x}-{self.first + self.size:x}"'
-
     def read(self, offset: int, limit: int) -> bytes:
         """Up to `limit` bytes from an offset, counted from its first byte. Raises OSError."""
         for part in self.parts:

@@ -1,6 +1,5 @@
 """What is searched for: a word or a regular expression, by RE2 in linear time and bounded memory."""
 
-import importlib
 import re
 from dataclasses import dataclass
 
@@ -30,7 +29,8 @@ class LogPattern:
         if is_regex and _ABSOLUTE_ANCHOR.search(text):
             raise InvalidPattern("\\A and \\z mean nothing in a log: use ^ and $ for the ends of a line.")
         # Loaded with the first search: it takes 2 MB.
-        re2 = importlib.import_module("re2")
+        import re2  # noqa: PLC0415
+
         options = re2.Options()
         options.literal = not is_regex
         options.case_sensitive = not ignore_case

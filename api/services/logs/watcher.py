@@ -1,21 +1,20 @@
 """Tells when files in a directory change, by inotify in the event loop."""
 
 import asyncio
-import importlib
 import logging
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from asyncinotify import Event, Inotify, Watch
+from asyncinotify import Event, Inotify, Mask, Watch
 
 logger = logging.getLogger(__name__)
 
 #: Seconds between two looks at what the kernel has noted: it counts equal changes as one meanwhile.
 GATHER_SECONDS = 0.02
 GATHERED_EVENTS = 256  #: taken up at a stretch, in 2 ms
+
+_CHANGES = Mask.MODIFY | Mask.CREATE | Mask.MOVED_TO | Mask.ONLYDIR
 
 Wake = Callable[[], None]
 
@@ -25,7 +24,6 @@ class LogWatcher:
 
     def __init__(self) -> None:
         self._inotify: Inotify | None = None
-        self._changes: Any = None  #: which kinds of change are of interest
         self._listening: asyncio.Task[None] | None = None
         self._has_complained = False
         self._wakes: dict[Path, set[Wake]] = {}
@@ -37,7 +35,7 @@ class LogWatcher:
             if self._inotify is None:
                 self._inotify = self._begin()
             if directory not in self._watches:
-                self._watches[directory] = self._inotify.add_watch(directory, self._changes)
+                self._watches[directory] = self._inotify.add_watch(directory, _CHANGES)
         except FileNotFoundError:
             return False
         except OSError as error:
@@ -48,12 +46,8 @@ class LogWatcher:
         self._wakes.setdefault(directory, set()).add(wake)
         return True
 
-    def _begin(self) -> "Inotify":
-        # Loaded with the first follower: it takes 2 MB.
-        library = importlib.import_module("asyncinotify")
-        mask = library.Mask
-        self._changes = mask.MODIFY | mask.CREATE | mask.MOVED_TO | mask.ONLYDIR
-        begun: Inotify = library.Inotify()
+    def _begin(self) -> Inotify:
+        begun = Inotify()
         self._listening = asyncio.create_task(self._listen(begun))
         # Not before it has ended: it takes its descriptor out of the loop.
         self._listening.add_done_callback(lambda _: begun.close())
@@ -79,7 +73,7 @@ class LogWatcher:
             self._listening.cancel()
         self._inotify = self._listening = None
 
-    async def _listen(self, inotify: "Inotify") -> None:
+    async def _listen(self, inotify: Inotify) -> None:
         inotify.sync_timeout = 0
         while True:
             self._tell(await inotify.get())
@@ -90,7 +84,7 @@ class LogWatcher:
                 self._tell(event)
             await asyncio.sleep(GATHER_SECONDS)
 
-    def _tell(self, event: "Event") -> None:
+    def _tell(self, event: Event) -> None:
         if event.watch is None:
             # The kernel's queue was full: anything may have changed.
             woken = [wake for wakes in self._wakes.values() for wake in wakes]

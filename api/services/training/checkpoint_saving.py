@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from api.errors import Conflict, Unavailable
+from api.models.reason import Reason
 from api.models.training import LISTENING_STAGES, EventKind, TaskStatus
 from api.models.training_view import TaskDetails
 from api.services.training.service import TrainingService
@@ -47,17 +48,17 @@ class CheckpointSaving:
         Raises TaskNotFound, NotTraining, and Unavailable when its directory cannot be written.
         """
         file = self._signal_file(task_id)
-        is_asked = file.name in list_names(str(file.parent))[1]
         try:
+            is_asked = file.name in list_names(str(file.parent))[1]
             put_empty(str(file))
         except OSError as error:
             raise Unavailable(f"{file} cannot be written ({error.strerror}): ask again.") from error
         if not is_asked:
             uid = self._attempts.of_task(task_id)[-1].uid
-            now, message = self._clock.now(), "asked to save a checkpoint now"
+            now, message = self._clock.now(), Reason.of("asked to save a checkpoint now", "asked_to_save")
             self._tasks.add_event(task_id, EventKind.CHANGE, now, actor, message, uid)
             logger.info("checkpoint asked for", extra={"task_id": task_id})
-        return self._training.get(task_id)
+        return self._training.get_changed(task_id)
 
     def _signal_file(self, task_id: str) -> Path:
         task, attempts = self._tasks.get_summary(task_id), self._attempts.of_task(task_id)

@@ -134,6 +134,10 @@ class Dispatcher:
     def _claim(self, task: TaskSummary, gpus: Sequence[GPUOffer]) -> bool:
         try:
             attempt = self._attempts.claim(self._new_attempt(task, gpus), self._clock.now())
+        except OSError as error:
+            # What it would go on from is not known: to begin anew would throw work away.
+            logger.warning("a task cannot be started yet", extra={"task_id": task.task_id, "problem": str(error)})
+            return False
         except (ResourceHeld, Conflict) as error:
             logger.info("somebody was first", extra={"task_id": task.task_id, "what": str(error)})
             return False

@@ -38,4 +38,5 @@ def preview(task_id: str, request: TrainingRequest, plan: TrainingPlan, now: dat
         stop=None,
         resume=None,
         warning=None,
+        warning_code=None,
     )

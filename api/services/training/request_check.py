@@ -157,7 +157,7 @@ class RequestChecker:
             problems.append(InsufficientGPUs("A GPU that is named has less memory than min_memory asks for."))
         shortage = describe_shortage(self._storage_root, self._min_free_mb)
         if shortage is not None:
-            problems.append(InsufficientStorage(f"There is too little disk space: {shortage}."))
+            problems.append(InsufficientStorage(f"There is too little disk space: {shortage.text}."))
         return problems
 
     def _with_measured_memory(self, plan: TrainingPlan) -> TrainingPlan:

@@ -1,8 +1,20 @@
-"""Which checkpoint a training goes on from when none is named."""
+"""Which checkpoint a training goes on from."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
+from api.errors import NoCheckpoint
 from api.models.training import Checkpoint
+from api.models.training_view import CheckpointList
+from api.trainers.trainer import Trainer
+
+
+def find_checkpoints(trainer: Trainer | None, output_dir: Path) -> CheckpointList:
+    """Those in the newest run directory of a task. Raises OSError where they cannot be read."""
+    run_dir = None if trainer is None else trainer.find_run_dir(output_dir)
+    if trainer is None or run_dir is None:
+        return CheckpointList(None, ())
+    return CheckpointList(str(run_dir), trainer.checkpoints(run_dir))
 
 
 def last_complete(checkpoints: Sequence[Checkpoint]) -> Checkpoint | None:
@@ -12,3 +24,17 @@ def last_complete(checkpoints: Sequence[Checkpoint]) -> Checkpoint | None:
     """
     complete = [found for found in checkpoints if found.is_complete]
     return next((found for found in complete if found.is_latest), complete[-1] if complete else None)
+
+
+def choose_checkpoint(task_id: str, checkpoints: Sequence[Checkpoint], wanted: str | None) -> Checkpoint:
+    """The complete one of this name, or by default the last. Raises NoCheckpoint."""
+    complete = [found for found in checkpoints if found.is_complete]
+    last = last_complete(complete)
+    if wanted is None and last is not None:
+        return last
+    for checkpoint in complete:
+        if checkpoint.name == wanted:
+            return checkpoint
+    names = [checkpoint.name for checkpoint in complete]
+    what = "has no complete checkpoint" if wanted is None else f'has no complete checkpoint "{wanted}"'
+    raise NoCheckpoint(f"{task_id} {what}; restart begins anew.", data={"checkpoints": names})

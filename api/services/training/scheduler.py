@@ -22,7 +22,7 @@ class QueueCircumstances:
     active: int = 0
     max_concurrent: int = 0
     cache_holders: Mapping[str, str] = field(default_factory=dict)
-    disk_problem: str | None = None
+    disk_problem: Reason | None = None
     names: Mapping[str, str] = field(default_factory=dict)  #: of tasks, by id, for those who read why others wait
 
 
@@ -39,7 +39,8 @@ class Pass:
     """What one pass over the queue decided. Nobody can change it."""
 
     assignments: tuple[Assignment, ...] = ()
-    waiting: Mapping[str, Reason] = MappingProxyType({})  #: why each other task waits, by id
+    #: Why each other task waits, by id.
+    waiting: Mapping[str, Reason] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def plan_pass(queue: Sequence[TaskSummary], gpus: Sequence[GPUOffer], around: QueueCircumstances) -> Pass:
@@ -76,12 +77,16 @@ class _Planner:
         wait = (task.not_before - around.now).total_seconds()
         # No retry waits longer: then the clock was set back meanwhile.
         if 0 < wait <= LONGEST_WAIT:
-            return Reason.of(f"tries again in {wait:.0f} s", "tries_again", seconds=round(wait))
+            return Reason.of("tries again in {seconds} s", "tries_again", seconds=round(wait))
         if around.disk_problem is not None:
-            return Reason.of(around.disk_problem, "disk_full", problem=around.disk_problem)
+            return around.disk_problem
         if around.max_concurrent and self._active >= around.max_concurrent:
-            limit, text = around.max_concurrent, f"{self._active} tasks run, and MAX_CONCURRENT_TASKS is "
-            return Reason.of(f"{text}{limit}", "max_concurrent", running=self._active, limit=limit)
+            return Reason.of(
+                "{running} tasks run, and MAX_CONCURRENT_TASKS is {limit}",
+                "max_concurrent",
+                running=self._active,
+                limit=around.max_concurrent,
+            )
         holders = {self._caches[cache] for cache in task.caches if cache in self._caches}
         if holders:
             return caching(sorted(holders), around.names)

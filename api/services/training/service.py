@@ -1,13 +1,14 @@
 """Trainings: checked, started, stopped, resumed, shown. What they do on their own is the training loop's."""
 
-import importlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from api.errors import Conflict, GPUBusy, Mistake, NoCheckpoint, TaskActive, TaskNotFinished, TaskNotStoppable
+from api.errors import Conflict, GPUBusy, Mistake, TaskActive, TaskNotFinished, TaskNotStoppable
+from api.models.reason import Reason
 from api.models.training import (
     LISTENING_STAGES,
     Attempt,
@@ -41,7 +42,7 @@ from api.models.training_view import (
 from api.services.attempts.progress import NOTHING_YET
 from api.services.attempts.reconciler import Reconciler
 from api.services.attempts.series import list_stretches
-from api.services.attempts.stop_wishes import StopWishes, Wish
+from api.services.attempts.stop_wishes import ASKED, ASKED_AT_ONCE, StopWishes, Wish
 from api.services.attempts.watch import AttemptWatch
 from api.services.gpus.busy import describe_busy
 from api.services.gpus.service import GPUService
@@ -52,7 +53,7 @@ from api.services.training.forecast import QueueForecast
 from api.services.training.preview import preview
 from api.services.training.request_check import RequestChecker
 from api.services.training.resume_changes import change_request
-from api.services.training.resume_points import last_complete
+from api.services.training.resume_points import choose_checkpoint, find_checkpoints
 from api.services.training.stop_waiters import StopWaiters
 from api.services.training.view import (
     Waiting,
@@ -68,7 +69,7 @@ from api.storage.task_files import TaskFiles, task_files
 from api.storage.tasks import TaskStore
 from api.trainers.trainer import Trainer
 from api.utils.clock import Clock
-from api.utils.foreign_files import remove
+from api.utils.foreign_files import is_gone, remove
 from api.utils.foreign_trees import remove_tree
 from api.utils.ids import new_task_id
 from api.utils.pagination import MAX_LIMIT, Page, PageRequest, Pagination
@@ -170,7 +171,7 @@ class TrainingService:
             remove_tree(str(self._files(task_id).root), levels=0)
         logger.info("training submitted", extra={"task_id": task.task_id, "model_type": request.model_type})
         self._wake()
-        return self.get(task.task_id)
+        return self.get_changed(task.task_id)
 
     def _create(self, new: NewTask, actor: str) -> TaskSummary:
         now = self._clock.now()
@@ -206,13 +207,13 @@ class TrainingService:
         Returns after `wait` seconds at most, earlier when it has ended. Raises TaskNotFound, TaskNotStoppable.
         """
         stop = StopState(self._clock.now(), actor, force, timeout_seconds, StopRung.TERMINATE)
-        wish = Wish(stop, f"asked to stop {'without' if force else 'with'} a checkpoint", "")
+        wish = Wish(stop, ASKED_AT_ONCE if force else ASKED, "")
         watch = self._wishes.record(lambda: self._note_stop(task_id, wish), task_id, wish, self._reconciler)
         self._wake()
         if watch is not None:
             return show_stopped(self._show_from_memory(watch))
         self._waiting.wait(lambda: self._tasks.get_summary(task_id).status.is_finished, wait)
-        return show_stopped(self.get(task_id))
+        return show_stopped(self.get_changed(task_id))
 
     def _note_stop(self, task_id: str, wish: Wish) -> None:
         task, stop = self._tasks.get_summary(task_id), wish.stop
@@ -255,7 +256,8 @@ class TrainingService:
         task = self._tasks.get(task_id)
         if not task.status.is_finished:
             raise TaskActive(f"{task_id} is {task.status}.", data={"status": task.status})
-        checkpoint, changes = self._resumable(task, options.checkpoint), change(task.request)
+        checkpoint = choose_checkpoint(task_id, self._checkpoints(task).checkpoints, options.checkpoint)
+        changes = change(task.request)
         checked = self._checker.check(change_request(task.request, changes), task_id)
         _, plan = checked.require()
         if task.status is TaskStatus.COMPLETED and not changes:
@@ -264,22 +266,10 @@ class TrainingService:
             )
         files = self._files(task_id)
         files.keep_secrets({**files.read_secrets(), **checked.secrets} if checked.secrets else {})
-        message = f"to be resumed from {checkpoint.name}"
+        message = Reason.of("to be resumed from {name}", "to_be_resumed", name=checkpoint.name)
         self._tasks.enqueue_again(task_id, options, checked.request, plan, self._clock.now(), actor, message)
         self._wake()
-        return self.get(task_id)
-
-    def _resumable(self, task: TrainingTask, wanted: str | None) -> Checkpoint:
-        complete = [found for found in self._checkpoints(task).checkpoints if found.is_complete]
-        last = last_complete(complete)
-        if wanted is None and last is not None:
-            return last
-        for checkpoint in complete:
-            if checkpoint.name == wanted:
-                return checkpoint
-        names = [checkpoint.name for checkpoint in complete]
-        what = "has no complete checkpoint" if wanted is None else f'has no complete checkpoint "{wanted}"'
-        raise NoCheckpoint(f"{task.task_id} {what}; restart begins anew.", data={"checkpoints": names})
+        return self.get_changed(task_id)
 
     def restart(self, task_id: str, actor: str, idempotency_key: str | None = None) -> TaskDetails:
         """Makes a new task with the same request. Raises TaskNotFound, TaskNotFinished, and what `start` raises."""
@@ -292,29 +282,38 @@ class TrainingService:
         """Changes name, description or priority. Raises TaskNotFound."""
         self._tasks.patch(task_id, dict(changes), self._clock.now(), actor)
         self._wake()
-        return self.get(task_id)
+        return self.get_changed(task_id)
 
     def delete(self, task_id: str, with_files: bool) -> Deleted:
         """Forgets a finished task, and removes its files if that is wanted. Raises TaskNotFound, TaskNotFinished."""
         self._tasks.delete(task_id)
-        files = self._files(task_id)
-        root = files.root
+        root = self._files(task_id).root
         if with_files:
             remove_tree(str(root), levels=0)
         else:
             # Nobody can resume or restart it any more.
-            remove(str(files.secrets), levels=1)
+            remove(str(self._files(task_id).secrets), levels=1)
         logger.info("training deleted", extra={"task_id": task_id, "with_files": with_files})
-        return Deleted(task_id, with_files, str(root) if root.exists() else None)
+        is_left = not is_gone(str(root))
+        return Deleted(task_id, with_files and not is_left, str(root) if is_left else None)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
     def get(self, task_id: str) -> TaskDetails:
-        """Everything about a task. Raises TaskNotFound."""
-        task, attempts = self._wishes.show(self._tasks.get(task_id)), self._attempts.of_task(task_id)
-        files, checkpoints = self._files(task_id), self._checkpoints(task).checkpoints
-        live, gpus, now = self._live(task, attempts), self._gpus.get_all_gpus(), self._clock.now()
-        places = (files.output, files.log)
+        """Everything about a task. Raises TaskNotFound, and OSError where its checkpoints cannot be read."""
+        task = self._tasks.get(task_id)
+        return self._show(task, self._checkpoints(task).checkpoints)
+
+    def get_changed(self, task_id: str) -> TaskDetails:
+        """The same after a change, which was made: a disk that does not answer must not have it asked for again."""
+        with suppress(OSError):
+            return self.get(task_id)
+        return self._show(self._tasks.get(task_id), ())
+
+    def _show(self, known: TrainingTask, checkpoints: tuple[Checkpoint, ...]) -> TaskDetails:
+        task, attempts = self._wishes.show(known), self._attempts.of_task(known.task_id)
+        files, live = self._files(known.task_id), self._live(task, attempts)
+        gpus, now, places = self._gpus.get_all_gpus(), self._clock.now(), (files.output, files.log)
         details = show_details(task, attempts, live, checkpoints, gpus, places, now, self._waits(task))
         return replace(details, log_lost_bytes=self._lost.count(attempts))
 
@@ -346,18 +345,14 @@ class TrainingService:
         return None if watch is None else watch.show()
 
     def get_checkpoints(self, task_id: str) -> CheckpointList:
-        """The checkpoints of a task, oldest first. Raises TaskNotFound."""
+        """The checkpoints of a task, oldest first. Raises TaskNotFound, OSError."""
         return self._checkpoints(self._tasks.get_summary(task_id))
 
     def _checkpoints(self, task: TaskSummary) -> CheckpointList:
-        trainer = self._trainers.get(task.trainer)
-        run_dir = None if trainer is None else trainer.find_run_dir(self._files(task.task_id).output)
-        if trainer is None or run_dir is None:
-            return CheckpointList(None, ())
-        return CheckpointList(str(run_dir), trainer.checkpoints(run_dir))
+        return find_checkpoints(self._trainers.get(task.trainer), self._files(task.task_id).output)
 
     def get_artifacts(self, task_id: str) -> list[Artifact]:
-        """Every file that a task made, by path. Raises TaskNotFound."""
+        """Every file that a task made, by path. Raises TaskNotFound, OSError."""
         task = self._tasks.get_summary(task_id)
         complete = {found.name: found.is_complete for found in self._checkpoints(task).checkpoints}
         return list_artifacts(self._files(task_id).output, complete, task.name or task.model_type)
@@ -381,10 +376,10 @@ class TrainingService:
         """A metric over steps or epochs. Raises TaskNotFound."""
         self._tasks.get_summary(task_id)
         stretches = list_stretches(self._attempts.of_task(task_id))
-        # Loaded with the first question: NumPy takes 12 MB.
-        metrics = importlib.import_module("api.services.training.metrics")
-        view: SeriesView = metrics.show_series(stretches, metric, type, min(limit, MAX_VALUES), since_step)
-        return view
+        # Loaded with the first question: NumPy takes 10 MB.
+        from api.services.training.metrics import show_series  # noqa: PLC0415
+
+        return show_series(stretches, metric, type, min(limit, MAX_VALUES), since_step)
 
     def count(self) -> dict[TaskStatus, int]:
         """How many tasks are in which status."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.models.gpu import GPUOffer
-from api.models.reason import Reason
+from api.models.reason import Reason, ReasonCode, Words, code_of, text_of
 from api.models.training import TaskSummary
 
 #: Groups of GPUs that are named; the rest is counted. Two lines of a list hold so many.
@@ -20,7 +20,7 @@ class Obstacle:
 
     kind: str
     what: str = ""
-    detail: str = ""
+    detail: Words = ""
 
 
 def needs_gpus(
@@ -36,27 +36,28 @@ def needs_gpus(
     said = [f"{_name(each['gpus'])} {_words(each)}" for each in shown]
     said += [f"{rest} more cannot be had either"] if rest else []
     said += [f"GPU {name} is not there" for name in absent[:MOST_GROUPS]]
-    return Reason.of(
-        f"needs {describe_wish(task)}: {', '.join(said) or 'there are too few'}",
-        "needs_gpus",
-        gpus=_references(task),
-        gpu_count=task.gpu_count,
-        min_memory=task.gpus.min_memory,
-        obstacles=shown,
-        more=rest,
-        absent=list(absent[:MOST_GROUPS]),
-    )
+    params = {
+        "gpus": _references(task),
+        "gpu_count": task.gpu_count,
+        "min_memory": task.gpus.min_memory,
+        "obstacles": shown,
+        "more": rest,
+        "absent": list(absent[:MOST_GROUPS]),
+    }
+    text = f"needs {describe_wish(task)}: {', '.join(said) or 'there are too few'}"
+    return Reason(text, ReasonCode("needs_gpus", params))
 
 
 def _show(group: Sequence[tuple[int, Obstacle]], names: Mapping[str, str]) -> dict[str, Any]:
     first = group[0][1]
-    details = {found.detail for _, found in group}
+    details = {text_of(found.detail): found.detail for _, found in group}
     shown: dict[str, Any] = {"kind": first.kind, "gpus": ranges(sorted(index for index, _ in group))}
     shown["is_one"] = len(group) == 1
     if first.kind in ("held_by", "kept_for", "goes_to"):
         return shown | {"task_id": first.what, "name": names.get(first.what)}
-    detail = details.pop() if len(details) == 1 else ""
-    return shown | {"what": first.what, "detail": _shorten(detail)}
+    # What differs from GPU to GPU stands on the page of each.
+    text, detail = details.popitem() if len(details) == 1 else ("", "")
+    return shown | {"what": first.what, "detail": _shorten(text), "detail_code": code_of(detail)}
 
 
 def _name(gpus: str) -> str:
@@ -118,7 +119,7 @@ def caching(holders: Sequence[str], names: Mapping[str, str]) -> Reason:
     named = [{"task_id": holder, "name": names.get(holder)} for holder in holders]
     who = ", ".join(names.get(holder) or holder for holder in holders)
     verb = "are" if len(holders) > 1 else "is"
-    return Reason.of(f"{who} {verb} caching the same dataset directory", "caching", tasks=named)
+    return Reason(f"{who} {verb} caching the same dataset directory", ReasonCode("caching", {"tasks": named}))
 
 
 def offer_obstacle(gpu: GPUOffer, min_memory: int) -> Obstacle:

@@ -1,6 +1,5 @@
 """Sizes of images and videos, from their headers alone, remembered."""
 
-import importlib
 import os
 import stat
 import threading
@@ -198,8 +197,9 @@ def _count_webp_frames(file: BinaryIO) -> int:
 
 
 def _video(file: BinaryIO) -> Look:
-    # Loaded only when there is a video: it takes 15 MB.
-    av = importlib.import_module("av")
+    # Loaded only when there is a video: it takes 16 MB.
+    import av  # noqa: PLC0415
+
     options = {"format_whitelist": _VIDEO_FORMATS, "protocol_whitelist": "", "probesize": str(4 * 1024 * 1024)}
     with av.open(file, mode="r", options=options, metadata_errors="replace") as container:
         stream = container.streams.video[0]

@@ -10,7 +10,7 @@ from typing import Any
 
 from api.models.training import Checkpoint
 from api.utils.clock import time_of
-from api.utils.foreign_files import OWN_LEVELS, open_directory, read, remove, write
+from api.utils.foreign_files import OWN_LEVELS, TROUBLE, open_directory, read, remove, write
 from api.utils.foreign_trees import list_names, remove_tree, remove_tree_at, walk
 
 _NAME = re.compile(r"global_step(\d{1,12})", re.ASCII)
@@ -48,7 +48,7 @@ def list_checkpoints(run_dir: Path) -> tuple[Checkpoint, ...]:
 
     `latest` is written last, so that what it names is whole, and so is what was written before: every lower step.
     A higher step is being written or was broken off. What was judged before a resume keeps its verdict until the
-    trainer writes it again.
+    trainer writes it again. Raises OSError where the directory cannot be read.
     """
     found = _find(run_dir)
     latest = _latest(run_dir, found)
@@ -158,7 +158,8 @@ def _latest(run_dir: Path, found: list[_Found]) -> str | None:
     """The name that `latest` gives, whether it is there or not."""
     try:
         name = read(str(run_dir / LATEST))[:100].decode("ascii", "replace").strip()
-    except OSError:
+    except OSError as error:
+        _leave_out(error)
         return None
     if _NAME.fullmatch(name):
         return name
@@ -178,9 +179,18 @@ def _is_whole(one: _Found, latest: str | None, judged: dict[str, Any]) -> bool:
 def _read_judged(run_dir: Path) -> dict[str, Any]:
     try:
         content = json.loads(read(str(run_dir / _JUDGED)))
-    except (OSError, ValueError, RecursionError):
+    except OSError as error:
+        _leave_out(error)
+        return {}
+    except (ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def _leave_out(error: OSError) -> None:
+    """Raises the error again where it does not say that a file is not there, or none of ours."""
+    if error.errno in TROUBLE:
+        raise error
 
 
 def _directories(run_dir: Path) -> list[str]:

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from api.models.reason import Reason
 from api.models.training import Cause, CauseCode
 from api.trainers.protocol.error_lines import LINE_LIMIT, ErrorLine, find_errors
 from api.trainers.protocol.hints import hint_for
@@ -155,7 +156,8 @@ def _classify(error: ErrorLine) -> Cause | None:
 
 
 def _cause(rule: _Rule, error: ErrorLine) -> Cause:
-    return Cause(rule.code, f"{rule.detail}: {error.text}", rule.remedy, error.traceback or (error.text,), rule.said)
+    lines = error.traceback or (error.text,)
+    return Cause.of(rule.code, rule.said, rule.detail + ": {line}", rule.remedy, lines, line=error.text)
 
 
 def _last_of_its_rank(raised: Sequence[ErrorLine]) -> ErrorLine:
@@ -165,7 +167,8 @@ def _last_of_its_rank(raised: Sequence[ErrorLine]) -> ErrorLine:
 
 
 def _trainer_error(error: ErrorLine) -> Cause:
-    return Cause(CauseCode.TRAINER_ERROR, error.text, hint_for(error.text), error.traceback or (error.text,))
+    hint, lines = hint_for(error.text), tuple(error.traceback or (error.text,))
+    return Cause(CauseCode.TRAINER_ERROR, error.text, hint.text, lines, remedy_code=hint.said)
 
 
 def _without_root(ending: Ending, errors: Sequence[ErrorLine], stopped_phrase: str) -> Cause:
@@ -184,13 +187,16 @@ def _without_root(ending: Ending, errors: Sequence[ErrorLine], stopped_phrase: s
     if errors:
         raised = [error for error in errors if error.exception is not None]
         return _trainer_error(_last_of_its_rank(raised or errors))
-    code = "without an exit code" if ending.exit_code is None else f"with exit code {ending.exit_code}"
-    return Cause(
+    how = Reason.of("without an exit code", "without_exit_code")
+    if ending.exit_code is not None:
+        how = Reason.of("with exit code {code}", "with_exit_code", code=ending.exit_code)
+    return Cause.of(
         CauseCode.TRAINER_ERROR,
-        f"it ended {code} and said nothing about why",
+        "said_nothing",
+        "it ended {how} and said nothing about why",
         "look at the end of the log, and at the kernel's log (`dmesg`)",
         _last_lines(ending),
-        "said_nothing",
+        how=how,
     )
 
 
@@ -219,75 +225,79 @@ def _killed(ending: Ending, number: int) -> Cause:
     name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
     lines = _last_lines(ending)
     if ending.stop_requested and name in ("SIGTERM", "SIGKILL", "SIGINT"):
-        return Cause(
+        return Cause.of(
             CauseCode.KILLED,
-            f"it was asked to stop and ended with {name}",
+            "killed_on_stop",
+            "it was asked to stop and ended with {signal}",
             "resume it from its last checkpoint",
             lines,
-            "killed_on_stop",
+            signal=name,
         )
     if name == "SIGKILL":
-        return Cause(
+        return Cause.of(
             CauseCode.HOST_OUT_OF_MEMORY,
+            "killed_for_memory",
             "a process of it was killed (SIGKILL) and nobody here asked for that: most likely the machine ran out of "
             "memory and the kernel chose it",
             "see `dmesg` for the killer's words; lower blocks_to_swap, map_num_proc or caching_batch_size, run fewer "
             "tasks at once, or add memory",
             lines,
-            "killed_for_memory",
         )
     if name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"):
-        return Cause(
+        return Cause.of(
             CauseCode.KILLED,
-            f"somebody outside of this service ended it with {name}",
+            "killed_outside",
+            "somebody outside of this service ended it with {signal}",
             "find out who did (a shutdown, an administrator, a limit), then resume it from its last checkpoint",
             lines,
-            "killed_outside",
+            signal=name,
         )
-    return Cause(
+    return Cause.of(
         CauseCode.TRAINER_ERROR,
-        f"it crashed with {name}",
+        "crashed",
+        "it crashed with {signal}",
         "look at the end of the log; a crash in native code often means that driver, CUDA and the trainer's packages "
         "do not fit together",
         lines,
-        "crashed",
+        signal=name,
     )
 
 
 def _exit_zero(ending: Ending, stopped_phrase: str) -> Cause:
     lines = _last_lines(ending)
     if stopped_phrase in ending.phrases:
-        return Cause(
+        return Cause.of(
             CauseCode.QUIT_UNASKED,
+            "quit_unasked",
             "it found a file save_quit that this service did not write, saved a checkpoint and quit",
             "find out who wrote the file, then resume it",
             lines,
-            "quit_unasked",
         )
     if any("have set a lot of resolutions" in line for line in ending.last_lines):
-        return Cause(
+        return Cause.of(
             CauseCode.DID_NOT_TRAIN,
+            "too_many_resolutions",
             "it refuses more than 3 resolutions and ended without training",
             "give at most 3 resolutions: every image is trained at each of them",
             lines,
-            "too_many_resolutions",
         )
-    return Cause(
+    return Cause.of(
         CauseCode.DID_NOT_TRAIN,
+        "did_not_train",
         "it ended with exit code 0 but never said that its training was complete",
         "look at the end of the log for what it did instead; then resume or restart it",
         lines,
-        "did_not_train",
     )
 
 
 def _nan(ending: Ending) -> Cause:
-    return Cause(
+    return Cause.of(
         CauseCode.NAN_LOSS,
-        f"its last {ending.nan_in_a_row} losses were not numbers (NaN)",
+        "nan_loss",
+        "its last {losses} losses were not numbers (NaN)",
         "resume from a checkpoint before them with a lower learning rate, or use dtype bfloat16 and check the dataset",
         _last_lines(ending),
-        "nan_loss",
+        losses=ending.nan_in_a_row,
     )
 
 

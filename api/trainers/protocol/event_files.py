@@ -16,7 +16,7 @@ from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
 from api.models.progress import Point
 from api.utils.clock import LAST_SECOND
-from api.utils.foreign_files import open_plain
+from api.utils.foreign_files import TROUBLE, open_plain
 from api.utils.foreign_trees import list_names
 
 _PREFIX = "events.out.tfevents."
@@ -61,11 +61,12 @@ class EventFileTail:
     notes: list[str] = field(default_factory=list)  #: what could not be read, and why
     _tags: set[str] = field(default_factory=set)
     is_caught_up: bool = False  #: the latest call left nothing for the next one
+    trouble: OSError | None = None  #: what kept the latest call from reading: the same is still there for the next one
 
     def read(self, budget: int = BUDGET) -> list[Point]:
         """The new points, from about `budget` bytes at most. Never raises for what the files hold."""
         points: list[Point] = []
-        self.is_caught_up = True
+        self.is_caught_up, self.trouble = True, None
         for name in self._names():
             if budget <= 0:
                 self.is_caught_up = False
@@ -74,7 +75,11 @@ class EventFileTail:
         return points
 
     def _names(self) -> list[str]:
-        files = list_names(str(self.run_dir))[1]
+        try:
+            files = list_names(str(self.run_dir))[1]
+        except OSError as error:
+            self._heed(error, str(self.run_dir))
+            return []
         return sorted(name for name in files if name.startswith(_PREFIX))[:MAX_FILES]
 
     def _read_file(self, name: str, budget: int, points: list[Point]) -> int:
@@ -94,7 +99,7 @@ class EventFileTail:
                 else:
                     self.is_caught_up = False
         except OSError as error:
-            self._note(f"{name} cannot be read: {error.strerror or error}")
+            self._heed(error, name)
         if self.positions.get(name) != STOPPED:
             self.positions[name] = position
         return position - start
@@ -153,6 +158,11 @@ class EventFileTail:
             return False
         self._tags.add(tag)
         return True
+
+    def _heed(self, error: OSError, name: str) -> None:
+        self._note(f"{name} cannot be read: {error.strerror or error}")
+        if error.errno in TROUBLE:
+            self.trouble, self.is_caught_up = error, False
 
     def _note(self, text: str) -> None:
         if text not in self.notes and len(self.notes) < 20:

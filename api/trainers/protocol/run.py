@@ -37,12 +37,12 @@ class RunProtocol:
         return request
 
     def find_run_dir(self, output_dir: Path) -> Path | None:
-        """The newest run directory by its time stamp; None until the trainer has made one."""
+        """The newest run directory by its time stamp; None until the trainer has made one. Raises OSError."""
         names = [name for name in list_names(str(output_dir), levels=2)[0] if _RUN_DIR.fullmatch(name)]
         return output_dir / max(names) if names else None
 
     def checkpoints(self, run_dir: Path) -> tuple[Checkpoint, ...]:
-        """The checkpoints in a run directory, oldest first."""
+        """The checkpoints in a run directory, oldest first. Raises OSError."""
         return checkpoints.list_checkpoints(run_dir)
 
     def signal_file(self, run_dir: Path) -> Path:

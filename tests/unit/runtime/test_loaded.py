@@ -6,8 +6,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
 
-#: Beside them what they take: PostgreSQL's driver 11 MB, what SQLAlchemy knows of it 2, Pillow 2, tomlkit 0.6.
-SELDOM = ("psycopg", "sqlalchemy.dialects.postgresql", "PIL", "tomlkit", "alembic", "tensorboard", "redis", "av")
+#: Beside each import is what it takes.
+SELDOM = (
+    "psycopg",
+    "sqlalchemy.dialects.postgresql",
+    "PIL",
+    "tomlkit",
+    "alembic",
+    "tensorboard",
+    "redis",
+    "av",
+    "re2",
+    "numpy",
+)
 
 CODE = """
 import sys

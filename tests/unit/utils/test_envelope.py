@@ -61,4 +61,6 @@ def test_dataclass_and_enum_are_plain_json():
         "verdict": "healthy",
         "reasons": [],
         "suggested_actions": [],
+        "reason_codes": [],
+        "action_codes": [],
     }

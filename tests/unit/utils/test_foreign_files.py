@@ -9,6 +9,7 @@ from api.utils.foreign_files import (
     ForeignFile,
     Space,
     entries,
+    is_gone,
     open_directory,
     open_own,
     put_empty,
@@ -17,6 +18,7 @@ from api.utils.foreign_files import (
     remove_temporaries,
     write,
 )
+from tests.faults import Faults
 from tests.unit.utils.foreign import Plant, each_plant, outside_of
 
 
@@ -194,3 +196,33 @@ def test_a_directory_of_ours_that_was_closed_to_us_is_opened_again(
     monkeypatch.setattr("api.utils.foreign_files.os.open", refuse)
     assert read(str(task / "1" / "name")) == b"kept"
     assert stat.S_IMODE(task.stat().st_mode) == 0o700
+
+
+def test_an_empty_file_that_is_refused_its_place_leaves_nothing(tmp_path: Path, faults: Faults) -> None:
+    faults.strike("rename", "/save_quit", times=3)
+    for _ in range(3):
+        with pytest.raises(OSError, match="Input/output"):
+            put_empty(str(tmp_path / "save_quit"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_complains_as_it_is_closed_is_in_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    true_close = os.close
+
+    def complain(handle: int) -> None:
+        is_plain = stat.S_ISREG(os.fstat(handle).st_mode)
+        true_close(handle)
+        if is_plain:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "close", complain)
+    write(str(tmp_path / "name"), b"ours")
+    assert (tmp_path / "name").read_bytes() == b"ours"
+
+
+def test_nothing_is_gone_while_the_disk_is_in_trouble(tmp_path: Path, faults: Faults) -> None:
+    (tmp_path / "name").touch()
+    assert (is_gone(str(tmp_path / "name")), is_gone(str(tmp_path / "none"))) == (False, True)
+    faults.strike("lstat", str(tmp_path))
+    assert not is_gone(str(tmp_path / "name"))
+    assert not is_gone(str(tmp_path / "none"))

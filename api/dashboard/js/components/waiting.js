@@ -18,6 +18,7 @@ const HOLDERS = /** @type {const} */ (["held_by", "kept_for", "goes_to"]);
  * @property {string|null} name
  * @property {string} what
  * @property {string} detail
+ * @property {API.Reason|null} detail_code
  */
 
 /**
@@ -51,7 +52,7 @@ export function waitingWords(text, code) {
       "wait.caching",
       known.params.tasks.flatMap((task, i) => [i > 0 && ", ", taskLink(task)]),
     );
-  return [tell(text, code?.code, code?.params)];
+  return [tell(text, code)];
 }
 
 /** @param {Needs} wanted @returns {Child[]} */
@@ -70,7 +71,7 @@ function needs({ gpus: named, gpu_count: count, min_memory: memory, obstacles, m
 /** @typedef {typeof HOLDERS[number]|"too_small"|"status"|"not_known"} Kind */
 
 /** @param {Obstacle} way @returns {Child[]} */
-function obstacle({ kind, gpus, is_one: isOne, task_id: id, name, what, detail }) {
+function obstacle({ kind, gpus, is_one: isOne, task_id: id, name, what, detail, detail_code: code }) {
   const form = (/** @type {Kind} */ key) =>
     isOne ? /** @type {const} */ (`wait.${key}.one`) : /** @type {const} */ (`wait.${key}`);
   const called = gpusCalled(gpus);
@@ -78,7 +79,10 @@ function obstacle({ kind, gpus, is_one: isOne, task_id: id, name, what, detail }
   if (holder) return between(form(holder), taskLink({ task_id: id, name }), { gpus: called });
   if (kind === "too_small") return [t(form("too_small"), { gpus: called, mb: what })];
   if (kind === "status")
-    return [t(form("status"), { gpus: called, status: word("gpu", what) }), detail ? ` (${detail})` : ""];
+    return [
+      t(form("status"), { gpus: called, status: word("gpu", what) }),
+      detail ? t("wait.detail", { detail: tell(detail, code) }) : "",
+    ];
   return [t(form("not_known"), { gpus: called })];
 }
 

@@ -51,6 +51,7 @@ export const formWords = {
   "wait.needs": "needs {wish}: ",
   "wait.memory": " with {mb} MB free",
   "wait.comma": ", ",
+  "wait.detail": " ({detail})",
   "wait.few": "there are too few",
   "wait.more": "{n} more cannot be had either",
   "wait.absent": "{gpu} is not there",

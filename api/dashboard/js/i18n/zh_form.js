@@ -51,6 +51,7 @@ export const formWords = {
   "wait.needs": "需要 {wish}：",
   "wait.memory": "（空闲显存 {mb} MB）",
   "wait.comma": "，",
+  "wait.detail": "（{detail}）",
   "wait.few": "数量不足",
   "wait.more": "另有 {n} 块也不可用",
   "wait.absent": "没有 {gpu}",

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from api.executors.fake import outcome
 from api.models.progress import Progress
+from api.models.reason import text_of
 from api.models.training import (
     RETRIED_BY_DEFAULT,
     RETRIED_BY_ITSELF,
@@ -114,7 +115,7 @@ def test_words_count_for_nothing_without_the_checkpoint_that_goes_before_them(ch
         done = judge(progress=progress, checkpoints=checkpoints, phrases=[DONE], **how)
         quit_ = judge(USER, progress, checkpoints=checkpoints, phrases=[QUIT], exit_code=1, **how)
         assert (done.status, done.cause.code) == (TaskStatus.FAILED, CauseCode.DID_NOT_TRAIN)
-        assert "no checkpoint" in done.message
+        assert "no checkpoint" in text_of(done.message)
         assert quit_.status is TaskStatus.FAILED
 
 
@@ -131,7 +132,7 @@ def test_caption_before_a_violent_end_is_no_success(how: dict[str, Any]):
 
 def test_quitting_as_asked_without_a_checkpoint_says_so():
     verdict = judge(USER, HALFWAY, phrases=[QUIT])
-    assert (verdict.status, "no checkpoint" in verdict.message) == (TaskStatus.STOPPED, True)
+    assert (verdict.status, "no checkpoint" in text_of(verdict.message)) == (TaskStatus.STOPPED, True)
 
 
 def test_exit_code_0_alone_is_no_success():

@@ -6,6 +6,7 @@ import pytest
 
 from api.hardware.source import FakeSource, GPUFault, SourceFault
 from api.models.reading import FaultKind, SourceName
+from api.models.reason import text_of
 from api.models.snapshot import GPUSnapshot
 from api.services.gpus.monitor import GPUMonitor
 from api.utils.clock import FakeClock
@@ -77,7 +78,7 @@ def test_problem_of_the_source_is_told_with_its_code(sweeper: Sweeper, source: F
     sweeper.sweep()
     source.problem = SourceFault("driver and library differ", "reboot", 18)
     snapshot = sweeper.sweep()
-    assert snapshot.problem == "driver and library differ: reboot"
+    assert text_of(snapshot.problem or "") == "driver and library differ: reboot"
     assert snapshot.problem_code == 18
     assert [gpu.uuid for gpu in snapshot.gpus] == [identity.uuid for identity in source.identities]
 
@@ -102,7 +103,7 @@ def test_unforeseen_failure_of_the_source_is_a_problem(
         raise RuntimeError("surprise")
 
     monkeypatch.setattr(source, "refresh", fail)
-    assert "surprise" in (sweeper.sweep().problem or "")
+    assert "surprise" in text_of(sweeper.sweep().problem or "")
 
 
 def test_unforeseen_failure_of_one_gpu_leaves_the_others_right(sweeper: Sweeper, source: FakeSource, clock: FakeClock):
@@ -144,7 +145,7 @@ def test_hung_gpu_never_has_more_than_one_thread(sweeper: Sweeper, hang: threadi
 def test_hung_gpu_says_for_how_long(sweeper: Sweeper, hang: threading.Event, clock: FakeClock):
     sweeper.sweep()
     clock.advance(42)
-    assert sweeper.sweep().gpus[0].fault_reason == "a driver call has not returned for 42 s"
+    assert text_of(sweeper.sweep().gpus[0].fault_reason or "") == "a driver call has not returned for 42 s"
 
 
 def test_reading_that_returns_late_is_as_old_as_its_beginning(
@@ -181,7 +182,7 @@ def test_hung_driver_is_a_problem_and_ends(sweeper: Sweeper, source: FakeSource,
     try:
         for _ in range(2):
             snapshot = sweeper.sweep()
-            assert "a call to the driver has not returned" in (snapshot.problem or "")
+            assert "a call to the driver has not returned" in text_of(snapshot.problem or "")
             assert snapshot.stuck == 1
         assert len(reader_threads("gpu-driver")) == 1
     finally:

@@ -4,6 +4,7 @@ import pytest
 
 from api.hardware.source import FakeSource, GPUFault
 from api.models.reading import FaultKind, GPUCondition
+from api.models.reason import text_of
 from api.services.gpus.slots import CONDITION_SECONDS, MEMORY_MOVED_MB, PROCESS_SECONDS, GPUSlot
 from api.utils.clock import FakeClock
 
@@ -35,7 +36,7 @@ def slot(counting: CountingSource, clock: FakeClock):
 
 
 def test_slot_that_was_never_read_says_so(slot: GPUSlot):
-    assert (slot.latest.uuid, slot.latest.fault_reason) == (None, "not read yet")
+    assert (slot.latest.uuid, text_of(slot.latest.fault_reason or "")) == (None, "not read yet")
 
 
 def test_first_read_takes_everything(slot: GPUSlot, counting: CountingSource, clock: FakeClock):

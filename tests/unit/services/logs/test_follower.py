@@ -252,7 +252,7 @@ def test_a_log_that_cannot_be_watched_is_looked_at(log: MadeLog, monkeypatch: py
     def refuse() -> None:
         raise OSError(errno.EMFILE, "too many open files")
 
-    monkeypatch.setattr("asyncinotify.Inotify", refuse)
+    monkeypatch.setattr("api.services.logs.watcher.Inotify", refuse)
 
     async def go(feeds: LogFeeds) -> Any:
         async with feeds.follow(log.source, 0) as follower:

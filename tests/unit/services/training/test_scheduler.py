@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.models.gpu import GPUOffer, GPUStatus
+from api.models.reason import Reason
 from api.models.training import GPURequest, TaskSummary, TrainingPlan, TrainingRequest
 from api.services.training.preview import preview
 from api.services.training.scheduler import Pass, QueueCircumstances, plan_pass
@@ -125,7 +126,7 @@ def test_gpus_that_the_first_cannot_use_are_not_kept():
 @pytest.mark.parametrize(
     ("around", "words"),
     [
-        (replace(AROUND, disk_problem="the disk is full"), "the disk is full"),
+        (replace(AROUND, disk_problem=Reason.of("the disk is full", "disk_full")), "the disk is full"),
         (replace(AROUND, active=2, max_concurrent=2), "MAX_CONCURRENT_TASKS is 2"),
         (replace(AROUND, cache_holders={"/c": "other"}), "other is caching"),
     ],

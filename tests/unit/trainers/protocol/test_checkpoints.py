@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from api.trainers.protocol.checkpoints import list_checkpoints, prepare_resume, prune
+from tests.faults import Faults
 from tests.unit.utils.foreign import Plant, each_plant, outside_of
 
 
@@ -246,3 +247,16 @@ def test_judgement_of_an_earlier_version_holds(tmp_path: Path):
     files = sorted([path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in directory.iterdir())
     (tmp_path / ".judged_checkpoints.json").write_text(json.dumps({"global_step40": {"whole": True, "files": files}}))
     assert complete(tmp_path) == [20, 40]
+
+
+@pytest.mark.parametrize(("call", "where"), [("scandir", ""), ("open", "/latest"), ("open", "/.judged"), ("stat", "")])
+def test_a_resume_judges_no_checkpoint_by_what_the_disk_hides(tmp_path: Path, faults: Faults, call: str, where: str):
+    write(tmp_path, 20)
+    prepare_resume(tmp_path, None)
+    judged = (tmp_path / ".judged_checkpoints.json").read_text()
+    hidden = faults.strike(call, f"{tmp_path}{where}", times=1)
+    with pytest.raises(OSError, match="Input/output"):
+        prepare_resume(tmp_path, None)
+    assert hidden.hits == 1
+    assert (tmp_path / ".judged_checkpoints.json").read_text() == judged
+    assert complete(tmp_path) == [20]

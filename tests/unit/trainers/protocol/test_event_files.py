@@ -10,6 +10,7 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from api.models.progress import Point
 from api.trainers.protocol.event_files import LONGEST_READ, MOST_TAGS, EventFileTail
+from tests.faults import Faults
 
 
 def scalar(step: int, value: float, tag: str = "train/loss") -> Event:
@@ -182,3 +183,15 @@ def test_a_record_of_pictures_is_passed_over(writer: EventFileWriter, tmp_path: 
     while not tail.is_caught_up:
         points += tail.read()
     assert [point.step for point in points] == [2]
+
+
+@pytest.mark.parametrize("call", ["scandir", "open"])
+def test_what_the_disk_hides_is_read_later(writer: EventFileWriter, tmp_path: Path, faults: Faults, call: str):
+    write(writer, scalar(1, 0.5))
+    tail = EventFileTail(tmp_path)
+    hidden = faults.strike(call, str(tmp_path))
+    assert tail.read() == []
+    assert (tail.is_caught_up, tail.trouble is not None) == (False, True)
+    hidden.end()
+    assert [point.step for point in tail.read()] == [1]
+    assert (tail.is_caught_up, tail.trouble) == (True, None)

@@ -25,7 +25,7 @@ export function condition(isAlone) {
       drawn = key;
       if (!found) return void fill(element, reason && h("p", { class: "small soft foreign" }, prose(reason)));
       if (found.verdict === "unknown") return void fill(element, reason && unknownNote(reason, found));
-      const isTold = !reason || found.reasons.some((each) => reason.includes(each));
+      const isTold = !reason || reasonsOf(found).some((each) => reason.includes(each));
       fill(element, !isTold && h("p", { class: "small soft foreign" }, prose(reason)), healthNote(found));
     },
   };
@@ -36,8 +36,11 @@ function reasonOf(gpu, isAlone) {
   if (gpu.current_task && HELD.includes(gpu.status)) return "";
   const reason = gpu.status_reason ?? "";
   if (!isAlone && reason === machine.value?.source_problem) return "";
-  return tell(reason, gpu.status_reason_code?.code, gpu.status_reason_code?.params);
+  return tell(reason, gpu.status_reason_code);
 }
+
+/** @param {API.GPUHealth} health */
+const reasonsOf = (health) => health.reasons.map((reason, i) => tell(reason, health.reason_codes[i]));
 
 /** It cannot be read: the status says why, and by the second for how long. @param {string} reason @param {API.GPUHealth} health */
 const unknownNote = (reason, health) => note("warn", h("p", {}, prose(reason)), actions(health));
@@ -47,7 +50,7 @@ const healthNote = (health) =>
   note(
     TONES[health.verdict],
     h("strong", {}, word("health", health.verdict)),
-    health.reasons.map((reason) => h("p", {}, prose(reason))),
+    reasonsOf(health).map((reason) => h("p", {}, prose(reason))),
     actions(health),
   );
 
@@ -58,6 +61,6 @@ const actions = (health) =>
     h(
       "ul",
       {},
-      health.suggested_actions.map((action) => h("li", {}, prose(action))),
+      health.suggested_actions.map((action, i) => h("li", {}, prose(tell(action, health.action_codes[i])))),
     ),
   ];

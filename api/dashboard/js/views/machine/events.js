@@ -27,7 +27,7 @@ export function eventTable(events, namesGPU = false) {
           isKnown(event.gpu_id) && h("a", { href: gpuAddress(event.gpu_id) }, gpuName(event.gpu_id)),
         ),
       h("td", { class: `nowrap ${TONES[event.severity] ?? "soft"}` }, word("event", event.type)),
-      h("td", { class: "foreign" }, prose(tell(event.message, event.message_code?.code, event.message_code?.params))),
+      h("td", { class: "foreign" }, prose(tell(event.message, event.message_code))),
     );
   return table(null, events.map(row));
 }

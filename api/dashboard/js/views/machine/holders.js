@@ -4,7 +4,7 @@ import { table } from "../../components/table.js";
 import { time } from "../../components/time.js";
 import { fill, h } from "../../dom.js";
 import { gigabytes, UNKNOWN } from "../../format.js";
-import { t } from "../../i18n.js";
+import { t, tell } from "../../i18n.js";
 import { taskAddress } from "../../router.js";
 
 const SHOWN = 4;
@@ -54,8 +54,9 @@ const shorten = (command) => command.replace(/^\S*\//, "").replace(/(^|[\s=])\/\
 /** All of them, with everything that is known. @param {API.GPUProcesses} found @param {API.GPUDetails} gpu */
 export function processTable(found, gpu) {
   if (gpu.stale || gpu.status === "lost") return h("p", { class: "faint small" }, t("process.unread"));
-  if (!found.processes) return h("p", { class: "faint small" }, found.note ?? t("process.unread"));
-  if (!found.processes.length) return h("p", { class: "faint small" }, t("process.none"), " ", found.note ?? "");
+  const note = tell(found.note ?? "", found.note_code);
+  if (!found.processes) return h("p", { class: "faint small" }, note || t("process.unread"));
+  if (!found.processes.length) return h("p", { class: "faint small" }, t("process.none"), " ", note);
   const rows = found.processes.map((process) =>
     h(
       "tr",
@@ -83,6 +84,6 @@ export function processTable(found, gpu) {
       heads.map((key, i) => ({ label: t(key), isNumber: i < 2 })),
       rows,
     ),
-    found.note && h("p", { class: "faint small" }, found.note),
+    found.note && h("p", { class: "faint small" }, tell(found.note, found.note_code)),
   );
 }

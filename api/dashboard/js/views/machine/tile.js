@@ -42,8 +42,7 @@ export function gpuTile(first, range) {
 
   /** @returns {string} */
   function sayTask() {
-    if (!gpu.current_task)
-      return tell(gpu.status_reason ?? "", gpu.status_reason_code?.code, gpu.status_reason_code?.params);
+    if (!gpu.current_task) return tell(gpu.status_reason ?? "", gpu.status_reason_code);
     return nameOf(gpu.current_task.task_id, () => setText(task, sayTask()))?.name || gpu.current_task.task_id;
   }
 

@@ -5,7 +5,7 @@ import { prose } from "../../components/prose.js";
 import { segments } from "../../components/segments.js";
 import { note } from "../../components/status.js";
 import { fill, h, reconcile } from "../../dom.js";
-import { t, word } from "../../i18n.js";
+import { t, tell, word } from "../../i18n.js";
 import { icon } from "../../icons.js";
 import { machine } from "../../machine.js";
 import { recall, remember } from "../../settings.js";
@@ -100,7 +100,11 @@ export function open(app) {
     fill(
       problem,
       snapshot.source_problem &&
-        note("bad", h("strong", {}, t("driver.problem")), h("p", {}, prose(snapshot.source_problem))),
+        note(
+          "bad",
+          h("strong", {}, t("driver.problem")),
+          h("p", {}, prose(tell(snapshot.source_problem, snapshot.source_problem_code))),
+        ),
       !gpus.length && nothing(),
     );
     counts.textContent = sayCounts(gpus);

@@ -96,7 +96,7 @@ function trainerNote({ name, model_types: types, problems }) {
     "warn",
     h("strong", {}, t("trainer.missing", { name })),
     problems.map(({ code, message, remedy }) =>
-      h("p", {}, prose(tell(message, code)), " ", prose(tell(remedy, `${code}_remedy`))),
+      h("p", {}, prose(tell(message, { code })), " ", prose(tell(remedy, { code: `${code}_remedy` }))),
     ),
     h("details", {}, h("summary", {}, t("trainer.types", { n: types.length })), h("p", {}, types.join(", "))),
   );

@@ -13,20 +13,21 @@ export function failureView() {
     update(failure) {
       const lines = h("pre", { class: "file foreign", tabindex: 0 }, failure?.last_lines.join("\n"));
       const title = word("cause", failure?.code);
+      const detail = failure ? tell(failure.detail, failure.detail_code) : "";
       fill(
         element,
         failure &&
           note(
             "bad",
-            !failure.detail.startsWith(title) && h("strong", {}, title),
-            h("p", { class: "foreign" }, prose(failure.detail)),
+            !detail.startsWith(title) && h("strong", {}, title),
+            h("p", { class: "foreign" }, prose(detail)),
             failure.remedy &&
               h(
                 "p",
                 { class: "foreign" },
                 h("b", {}, t("remedy")),
                 " ",
-                prose(tell(failure.remedy, `${failure.said}_remedy`)),
+                prose(tell(failure.remedy, failure.remedy_code)),
               ),
             failure.last_lines.length > 0 &&
               h("details", { open: true }, h("summary", { class: "soft" }, t("last.lines")), lines),

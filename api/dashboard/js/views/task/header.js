@@ -9,7 +9,7 @@ import { setTime, time } from "../../components/time.js";
 import { waitingWords } from "../../components/waiting.js";
 import { fill, h, setText } from "../../dom.js";
 import { count, duration, figure, isKnown, percent, UNKNOWN, unit } from "../../format.js";
-import { t, word } from "../../i18n.js";
+import { t, tell, word } from "../../i18n.js";
 import { icon } from "../../icons.js";
 import { taskAddress } from "../../router.js";
 
@@ -110,7 +110,12 @@ export function taskHeader(changed) {
       task.stop &&
         !isFinished(task.status) &&
         note("warn", h("strong", {}, t("stopping.rung")), h("p", {}, word("rung", task.stop.rung))),
-      task.warning && note("warn", h("strong", {}, t("warning")), h("p", { class: "foreign" }, task.warning)),
+      task.warning &&
+        note(
+          "warn",
+          h("strong", {}, t("warning")),
+          h("p", { class: "foreign" }, tell(task.warning, task.warning_code)),
+        ),
       (task.metrics.nan_steps ?? 0) > 0 &&
         note(
           "warn",

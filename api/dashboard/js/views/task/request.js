@@ -79,7 +79,7 @@ function attemptRow(attempt) {
     "tr",
     {},
     h("td", {}, attempt.number, attempt.resumed_from && h("span", { class: "faint" }, ` ← ${attempt.resumed_from}`)),
-    h("td", {}, word("task", attempt.status)),
+    h("td", {}, word("attempt", attempt.status)),
     h("td", {}, gpuNames(attempt.gpu_ids)),
     h("td", {}, attempt.started_at ? time(attempt.started_at) : UNKNOWN),
     h("td", {}, from !== null && to !== null ? duration(to - from) : UNKNOWN),

@@ -65,7 +65,8 @@ export function timeline() {
           return piece;
         }),
         marks.map((event) => {
-          const tick = h("span", { class: "tick", title: `${event.message} · ${utcTime(event.timestamp)}` });
+          const told = tell(event.message, event.message_code);
+          const tick = h("span", { class: "tick", title: `${told} · ${utcTime(event.timestamp)}` });
           tick.style.left = `${Math.min(100, (100 * ((seconds(event.timestamp) ?? start) - start)) / whole)}%`;
           return tick;
         }),
@@ -89,8 +90,12 @@ export function timeline() {
               h(
                 "div",
                 { class: "grow" },
-                h("p", { class: "foreign" }, messageOf(event)),
-                h("p", { class: "faint tiny" }, [word("event", event.type), event.actor].filter(Boolean).join(" · ")),
+                h("p", { class: "foreign" }, tell(event.message, event.message_code)),
+                h(
+                  "p",
+                  { class: "faint tiny" },
+                  [word("event", event.type), event.actor && word("actor", event.actor)].filter(Boolean).join(" · "),
+                ),
               ),
             ),
           ),
@@ -98,12 +103,6 @@ export function timeline() {
     },
   };
 }
-
-/** Its type and what came of it are its code; of an end the message says more than they do. @param {API.TaskEvent} event */
-const messageOf = ({ type, current, message }) =>
-  tell(message, `event_${type}_${type === "checkpoint" ? (current ? "complete" : "removed") : current}`, {
-    name: current,
-  });
 
 /** How long each status or stage was in all. @param {Stretch[]} parts */
 function sums(parts) {

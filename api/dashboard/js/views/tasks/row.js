@@ -9,7 +9,7 @@ import { setTime, time } from "../../components/time.js";
 import { waitingWords } from "../../components/waiting.js";
 import { fill, h, setText } from "../../dom.js";
 import { count, duration, figure, isKnown, seconds } from "../../format.js";
-import { t } from "../../i18n.js";
+import { t, tell } from "../../i18n.js";
 import { taskAddress } from "../../router.js";
 
 /** Seconds from its start to its end. @param {API.Row} task */
@@ -90,7 +90,9 @@ export function taskRow(first, changed) {
           .filter(Boolean)
           .join(" · "),
       );
-      const reason = task.waiting_reason ?? task.failure?.detail ?? task.warning ?? "";
+      const { failure } = task;
+      const told = failure ? tell(failure.detail, failure.detail_code) : tell(task.warning ?? "", task.warning_code);
+      const reason = task.waiting_reason ?? told;
       why.hidden = !reason;
       why.dataset.tone = task.failure ? "bad" : task.warning ? "warn" : "idle";
       sayWhy(reason);

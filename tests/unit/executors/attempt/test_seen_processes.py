@@ -1,3 +1,4 @@
+import errno
 import os
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import pytest
 from api.executors.attempt import seen_processes as family_module
 from api.executors.attempt.processes import read_stat
 from api.executors.attempt.seen_processes import SEEN_PROCESSES, SeenProcesses, read_seen_processes
+from tests.faults import Faults
 
 
 def _own() -> tuple[int, int]:
@@ -54,3 +56,11 @@ def test_nothing_is_left_at_the_end(tmp_path: Path) -> None:
     family.note({(7, 70)})
     family.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_list_whose_space_is_refused_at_first_has_its_head_later(tmp_path: Path, faults: Faults) -> None:
+    family = SeenProcesses(str(tmp_path))
+    faults.strike("posix_fallocate", SEEN_PROCESSES, errno.ENOSPC, times=1)
+    family.note({(7, 70)})
+    family.note({(7, 70), (8, 80)})
+    assert read_seen_processes(str(tmp_path)) == {(7, 70), (8, 80)}

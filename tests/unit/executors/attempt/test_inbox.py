@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from api.executors.attempt import inbox as inbox_module
 from api.executors.attempt.inbox import Inbox
 from api.executors.attempt.orders import MADE, Order
+from tests.faults import Faults
 
 
 @pytest.fixture
@@ -48,3 +50,23 @@ def test_signal_and_file_are_both_heard(inbox: Inbox, tmp_path: Path) -> None:
     (tmp_path / "stop.json").write_text(json.dumps({"terminate_seconds": 7}))
     os.kill(os.getpid(), signal.SIGUSR2)
     assert [found.terminate_seconds for found in inbox.orders(None)] == [0.0, 7.0]
+
+
+def test_an_order_that_the_disk_hides_for_a_moment_is_not_made_harder(
+    inbox: Inbox, tmp_path: Path, faults: Faults
+) -> None:
+    order = Order("/run/save_quit", 60.0, 5.0)
+    (tmp_path / "stop.json").write_text(json.dumps(order.as_json()))
+    faults.strike("read", "/stop.json", times=1)
+    assert inbox.orders(None) == []
+    assert [found.as_json() for found in inbox.orders(None)] == [order.as_json()]
+    assert inbox.orders(None) == []
+
+
+def test_an_order_that_stays_hidden_counts_as_sigterm(
+    inbox: Inbox, tmp_path: Path, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox_module, "PATIENCE_SECONDS", 0.0)
+    (tmp_path / "stop.json").write_text(json.dumps(Order("/run/save_quit", 60.0, 5.0).as_json()))
+    faults.strike("read", "/stop.json")
+    assert [found.first_rung for found in inbox.orders(None)] == ["terminate"]

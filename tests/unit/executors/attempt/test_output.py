@@ -8,8 +8,9 @@ import pytest
 from api.executors.attempt import output as output_module
 from api.executors.attempt.ledger import Ledger
 from api.executors.attempt.log import LogWriter
-from api.executors.attempt.output import OutputFile, OutputPipe, find_output, make_output
+from api.executors.attempt.output import OutputFile, OutputPipe, drain, find_output, make_output
 from api.executors.log_files import LogFiles
+from tests.faults import Faults
 
 MIB = 2**20
 
@@ -205,3 +206,73 @@ def test_something_else_in_its_place_is_not_followed(tmp_path: Path, what: str) 
         path.hardlink_to(victim)
     assert find_output(str(tmp_path), Ledger(), None) is None
     assert victim.read_bytes() == b"mine"
+
+
+def test_a_disk_that_refuses_the_log_for_a_while_costs_no_line(work: Work, faults: Faults) -> None:
+    refused = faults.strike("pwrite", "/log/0", errno.ENOSPC)
+    os.write(work.trainer, b"one\n")
+    work.copy()
+    assert (work.output.is_waiting, work.kept(), work.log.lost_bytes) == (True, b"", 0)
+    refused.end()
+    work.log._retry_at = 0.0
+    os.write(work.trainer, b"two\n")
+    work.copy()
+    assert (work.output.is_waiting, work.kept(), work.log.lost_bytes) == (False, b"one\ntwo\n", 0)
+
+
+def test_a_log_that_cannot_be_opened_at_first_begins_where_it_ended(work: Work, faults: Faults) -> None:
+    os.write(work.trainer, b"one\n")
+    work.copy()
+    work.log.close()
+    later = LogWriter(str(work.directory / "log"), 2**30, 2**24, Ledger())
+    hidden = faults.strike("scandir", "/log")
+    with pytest.raises(OSError, match="Input/output"):
+        later.open()
+    assert (later.start_of(None), later.start_of(2)) == (None, 2)
+    hidden.end()
+    later.open()
+    later.write(b"two\n")
+    assert (later.start_of(None), later.start_of(2), later.start_of(99)) == (4, 2, 4)
+
+
+def test_more_than_the_reserve_can_hold_does_not_wait(
+    work: Work, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output_module, "PATIENT_BYTES", 3)
+    faults.strike("pwrite", "/log/0", errno.ENOSPC)
+    os.write(work.trainer, b"one\n")
+    work.copy()
+    assert work.log.lost_bytes == 4
+
+
+def test_last_words_are_offered_again_until_the_disk_takes_them(work: Work, faults: Faults) -> None:
+    faults.strike("pwrite", "/log/0", errno.EIO, times=3)
+    os.write(work.trainer, b"last words\n")
+    said = b"".join(drain(work.output, work.log))
+    assert (said, work.kept(), work.log.lost_bytes) == (b"last words\n", b"last words\n", 0)
+
+
+def test_what_no_disk_takes_is_given_up_in_the_end(work: Work, faults: Faults, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output_module, "PATIENCE_SECONDS", 0.0)
+    faults.strike("pwrite", "/log/0", errno.EIO)
+    os.write(work.trainer, b"last words\n")
+    assert b"".join(drain(work.output, work.log)) == b"last words\n"
+    assert work.log.lost_bytes == 11
+
+
+@pytest.mark.parametrize("call", ["pread", "fstat"])
+def test_an_output_that_cannot_be_read_for_a_moment_is_read_later(work: Work, faults: Faults, call: str) -> None:
+    os.write(work.trainer, b"one\n")
+    faults.strike(call, "/output", times=1)
+    assert work.output.take(work.log) == b""
+    assert work.output.is_waiting
+    work.copy()
+    assert work.kept() == b"one\n"
+
+
+def test_a_successor_looks_again_for_an_output_that_the_disk_hides(work: Work, faults: Faults) -> None:
+    os.write(work.trainer, b"one\n")
+    hidden = faults.strike("open", "/output", times=2)
+    later = work.again()
+    later.copy()
+    assert (hidden.hits, later.kept()) == (2, b"one\n")

@@ -1,0 +1,35 @@
+"""What a supervisor does that finds a later one in its place."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+
+from .directory import AttemptDirectory
+from .files import complain, identity_of, number, read_json
+from .processes import Tree
+from .stopping import KILL_SECONDS
+
+YIELD_SECONDS = 10.0
+
+
+def give_way(directory: AttemptDirectory, tree: Tree, reap: Callable[[], None]) -> None:
+    """Ends its own trainer, unless the later supervisor has taken over this very process; leaves no outcome."""
+    complain("a later supervisor has this attempt")
+    give_up_at = time.monotonic() + YIELD_SECONDS
+    while time.monotonic() < give_up_at:
+        try:
+            record = read_json(directory.path("runner.json"))
+        except (OSError, ValueError):
+            record = {}
+        if (number(record.get("fence")) or 0) > directory.fence:
+            if identity_of(record.get("trainer")) == tree.main:
+                return
+            break
+        time.sleep(0.1)
+    while members := tree.scan(by_marker=False):
+        for member in members:
+            member.send(signal.SIGKILL)
+        reap()
+        time.sleep(KILL_SECONDS)

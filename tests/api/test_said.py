@@ -1,0 +1,106 @@
+"""Beside its sentences the service sends codes, by which they can be said in another language."""
+
+from typing import Any
+
+import pytest
+
+from api.executors.fake import outcome
+from api.hardware.source import FakeSource, GPUFault, SourceFault
+from api.models.reading import FaultKind, XidEvent
+from api.models.reason import Reason
+from api.utils.clock import FakeClock
+from tests.api.conftest import TRAINING, MakeWorld, World
+from tests.api.test_training_stop import stop
+
+STEP = "steps: 1 loss: 0.5 iter time (s): 1.0 samples/sec: 64.0\n"
+
+
+def told(world: World, task_id: str) -> dict[str, Any]:
+    """The codes of a task's events, with what stands in each."""
+    events = world.client.data(f"{TRAINING}/{task_id}/events")["events"]
+    assert [event["message"] for event in events if event["message_code"] is None] == []
+    return {event["message_code"]["code"]: event["message_code"]["params"] for event in events}
+
+
+def test_events_of_a_training_carry_codes(world: World):
+    task_id = world.run(gpu_ids=[1])
+    world.prints(task_id, STEP)
+    world.make_checkpoints(task_id, 1)
+    world.train()
+    world.client.patch(f"{TRAINING}/{task_id}", json={"priority": 5, "name": "b"})
+    stop(world, task_id)
+    world.train()
+    world.end(task_id, outcome(exit_code=-15, stop_rung="terminate", phrases=()))
+    codes = told(world, task_id)
+    assert codes.keys() >= {"queued", "process_runs", "stage_training", "changes", "asked_to_stop", "stopped_by"}
+    assert codes["got_gpus"] == {"gpus": "GPU 1"}
+    assert [each["code"] for each in codes["changes"]["changes"]] == ["name_is_now", "priority_is_now"]
+
+
+def test_failure_carries_codes_and_the_trainers_own_line(world: World):
+    task_id, line = world.run(), "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB"
+    world.prints(task_id, f"{line}\n")
+    world.train()
+    world.end(task_id, outcome(exit_code=1, phrases=()))
+    failure = world.get(task_id)["failure"]
+    assert failure["detail"] == f"The memory of a GPU was not enough: {line}."
+    assert failure["detail_code"] == {"code": "cuda_memory_detail", "params": {"line": line}}
+    assert failure["remedy_code"]["code"] == "cuda_memory_remedy"
+    assert told(world, task_id)["cuda_memory_detail"] == {"line": line}
+
+
+def test_hint_carries_a_code_and_the_words_of_the_trainer_none(world: World):
+    task_id = world.run()
+    world.prints(task_id, "ModuleNotFoundError: No module named 'xformers'\n")
+    world.train()
+    world.end(task_id, outcome(exit_code=1, phrases=()))
+    failure = world.get(task_id)["failure"]
+    assert failure["detail_code"] is None
+    assert failure["remedy_code"] == {"code": "hint_install_module", "params": {"what": "xformers"}}
+
+
+def test_warning_carries_a_code(make_world: MakeWorld):
+    clock = FakeClock()
+    world = make_world(clock=clock)
+    task_id = world.run()
+    world.prints(task_id, STEP)
+    world.train()
+    clock.advance(100_000)
+    world.train()
+    code = world.get(task_id)["warning_code"]
+    assert (code["code"], code["params"]["hang"]["code"]) == ("hangs", "no_step_where_usual")
+    assert code == world.client.data(f"{TRAINING}/{task_id}/progress")["warning_code"]
+
+
+@pytest.mark.parametrize("xid", [79, 48])
+def test_health_carries_a_code_for_each_reason_and_action(fake_world: World, source: FakeSource, xid: int):
+    source.xids += [XidEvent(source.identities[0].uuid, xid)]
+    fake_world.gpus.listen_for_xid()
+    health = fake_world.client.data("/api/v1/gpu/0/details")["health"]
+    ((reason,), (action,)) = health["reason_codes"], health["action_codes"]
+    assert (reason["code"], reason["params"]["xid"]) == ("xid", xid)
+    assert reason["params"]["meaning"]["code"] == f"xid_{xid}"
+    assert action["code"] == f"xid_{xid}_advice"
+    (event,) = fake_world.client.data("/api/v1/gpu/events?type=xid")["events"]
+    assert event["message_code"]["code"] == "xid_reported"
+
+
+def test_gpu_that_cannot_be_had_says_why_to_those_who_wait_by_its_code(fake_world: World, source: FakeSource):
+    source.faults[0] = GPUFault(FaultKind.UNREADABLE, "as the driver said")
+    fake_world.sweep()
+    task_id = fake_world.start(gpu_ids=[0])
+    fake_world.train()
+    (obstacle,) = fake_world.get(task_id)["waiting_reason_code"]["params"]["obstacles"]
+    assert obstacle["detail"] == "as the driver said"
+    assert obstacle["detail_code"] == {"code": "unreadable", "params": {"why": "as the driver said"}}
+
+
+def test_driver_that_fails_says_so_by_a_code(fake_world: World, source: FakeSource):
+    away = Reason.of("the NVIDIA driver is not loaded (NVML code {code})", "driver_not_loaded", code=9)
+    source.problem = SourceFault(away, Reason.of("load it", "load_driver"), 9)
+    fake_world.sweep()
+    status = fake_world.client.data("/api/v1/gpu/status")
+    assert status["source_problem"] == "the NVIDIA driver is not loaded (NVML code 9): load it"
+    code = status["source_problem_code"]
+    assert (code["code"], code["params"]["reason"]["code"]) == ("source_fails", "driver_not_loaded")
+    assert status["gpus"][0]["status_reason_code"]["params"]["why"]["params"] == code["params"]
