@@ -36,7 +36,7 @@ class Progress:
     epoch_began_after: int | None = None  #: the last step before this epoch, where that is certain
 
     def shift(self, seconds: float) -> None:
-        """The wall clock was set by so much: what happened is as long ago as before."""
+        """Moves all times by so many seconds, after the wall clock was set by as much: ages stay as they were."""
         for name in ("stage_since", "last_step_at", "last_line_at"):
             at = getattr(self, name)
             if at is not None:
