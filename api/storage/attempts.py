@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.models.lease import Lease, LeaseKind, LeaseState
@@ -16,10 +16,16 @@ from api.models.task import ProcessIdentity
 from api.models.training import Attempt, AttemptStatus, Cause, NewTask, TaskStatus
 from api.storage import leases
 from api.storage.database import Database
-from api.storage.rows import dump, read_attempt, read_lease, to_seconds
+from api.storage.moves import attempt_uid, move, start
+from api.storage.rows import dump, read_attempt, read_lease, to_seconds, to_time
 from api.storage.tables import attempts, task_gpus, tasks
 from api.storage.tables import leases as lease_table
-from api.storage.tasks import insert_task, move
+from api.storage.tasks import insert_task
+
+_BEGIN = insert(attempts)
+_HAD = select(task_gpus.c.gpu_uuid).where(task_gpus.c.serial == bindparam("serial"))
+#: What it returns makes it one statement for all rows.
+_HAVE = insert(task_gpus).returning(task_gpus.c.serial)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +78,7 @@ class AttemptStore:
         Raises ResourceHeld or Conflict when somebody was first; then nothing has changed.
         """
         with self._database.write() as connection:
-            return _get(connection, _claim(connection, new, now))
+            return _claim(connection, new, now)
 
     def create_and_claim(self, task: NewTask, new: NewAttempt, now: datetime, actor: str) -> Attempt | None:
         """Makes a task that does not wait: with its GPUs at once, or not at all.
@@ -82,7 +88,7 @@ class AttemptStore:
         try:
             with self._database.write() as connection:
                 insert_task(connection, task, now, actor)
-                return _get(connection, _claim(connection, new, now))
+                return _claim(connection, new, now)
         except IntegrityError:
             return None
 
@@ -269,23 +275,20 @@ def _get(connection: Connection, uid: str) -> Attempt:
     return read_attempt(connection.execute(select(attempts).where(attempts.c.uid == uid)).one())
 
 
-def _claim(connection: Connection, new: NewAttempt, now: datetime) -> str:
-    serial, made = connection.execute(
-        select(tasks.c.serial, tasks.c.attempts).where(tasks.c.task_id == new.task_id).with_for_update()
-    ).one_or_none() or (None, 0)
-    number = made + 1
-    uid = f"{new.task_id}.{number}"
+def _claim(connection: Connection, new: NewAttempt, now: datetime) -> Attempt:
     got = Reason.of("got {gpus}", "got_gpus", gpus=", ".join(f"GPU {index}" for index in new.gpu_indices))
-    values = {"attempts": number, "gpu_uuids": list(new.gpu_uuids)}
-    move(connection, new.task_id, TaskStatus.STARTING, now, "scheduler", got, attempt_uid=uid, **values)
-    holder = leases.Holder(new.task_id, new.token, uid, new.expires_at)
-    leases.claim(connection, _resources(new), holder, now)
-    connection.execute(insert(attempts).values(_row(new, uid, number, now)))
-    had = set(connection.scalars(select(task_gpus.c.gpu_uuid).where(task_gpus.c.serial == serial)))
+    serial, number = start(connection, new.task_id, new.gpu_uuids, now, got)
+    uid = attempt_uid(new.task_id, number)
+    leases.claim(connection, _resources(new), leases.Holder(new.task_id, new.token, uid, new.expires_at), now)
+    row = _row(new, uid, number, now)
+    connection.execute(_BEGIN, row)
+    # Only a former attempt had any.
+    had = set(connection.scalars(_HAD, {"serial": serial})) if number > 1 else ()
     fresh = [{"gpu_uuid": uuid, "serial": serial} for uuid in new.gpu_uuids if uuid not in had]
     if fresh:
-        connection.execute(insert(task_gpus), fresh)
-    return uid
+        connection.execute(_HAVE, fresh)
+    lists = {name: tuple(row[name]) for name in ("gpu_uuids", "gpu_indices", "known_run_dirs")}
+    return Attempt(**{**row, "created_at": to_time(row["created_at"]), **lists})
 
 
 def _resources(new: NewAttempt) -> Iterable[tuple[LeaseKind, str]]:

@@ -4,6 +4,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.engine.interfaces import CacheStats
 
 from api.errors import Conflict, TaskNotFound
 from api.models.lease import LeaseKind, LeaseState
@@ -11,6 +13,7 @@ from api.models.progress import ProgressReport
 from api.models.task import ProcessIdentity
 from api.models.training import AttemptStatus, EventKind, ResumeOptions, TaskStatus
 from api.storage.attempts import port_resource
+from api.storage.database import Database
 from api.storage.leases import ResourceHeld
 from tests.unit.storage.builders import HANG, NODE, NOW, PROCESS, ROOT, Stores, a_stop, later, new_attempt, new_task
 
@@ -18,6 +21,29 @@ from tests.unit.storage.builders import HANG, NODE, NOW, PROCESS, ROOT, Stores, 
 def free(stores: Stores) -> None:
     for lease in stores.attempts.leases(LeaseKind.GPU):
         stores.attempts.release_drained(lease)
+
+
+class Statements:
+    """What the database executes while this is entered, and what of it had to be compiled anew."""
+
+    def __init__(self, database: Database) -> None:
+        self._engine = database.engine
+        self.executed: list[str] = []
+        self.compiled: list[str] = []
+
+    def __enter__(self) -> "Statements":
+        event.listen(self._engine, "before_cursor_execute", self._note)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        event.remove(self._engine, "before_cursor_execute", self._note)
+
+    def _note(self, connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        if context.compiled is None:
+            return  # SQLite's own: PRAGMA and BEGIN
+        self.executed.append(statement)
+        if context.cache_hit is not CacheStats.CACHE_HIT:
+            self.compiled.append(statement)
 
 
 # -- claiming ----------------------------------------------------------------------------------------------------------
@@ -37,6 +63,21 @@ def test_claim_begins_an_attempt_with_everything(stores: Stores):
     assert (attempt.directory, attempt.known_run_dirs) == ("/data/t1/attempts/1", ("a",))
     assert (attempt.run_dir, attempt.resumed_from, attempt.created_at) == ("/r", "global_step5", later(1))
     assert stores.attempts.get("t1.1") == attempt
+
+
+def test_claim_is_five_statements_that_are_compiled_once(database: Database, stores: Stores):
+    stores.claimed("t1", 0, 1)
+    stores.tasks.create(new_task("t2"), NOW, "ann")
+    with Statements(database) as seen:
+        stores.attempts.claim(new_attempt("t2", 2, 3, 4), NOW)
+    assert [statement.split()[:3] for statement in seen.executed] == [
+        ["UPDATE", "tasks", "SET"],
+        ["INSERT", "INTO", "events"],
+        ["INSERT", "INTO", "leases"],
+        ["INSERT", "INTO", "attempts"],
+        ["INSERT", "INTO", "task_gpus"],
+    ]
+    assert seen.compiled == []
 
 
 def test_claim_starts_the_task_and_tells_it(stores: Stores):
