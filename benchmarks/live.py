@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from benchmarks.effort import Effort
-from benchmarks.rows import MEGABYTES, MILLISECONDS, PERCENT, Row, Unit, below, without_limit
+from benchmarks.rows import COUNT, MEGABYTES, MILLISECONDS, PERCENT, Row, below, without_limit
 from benchmarks.servers import EIGHT_GPUS, ROOT, CannotRunError, Client, Running, ask, service, simulated
 from benchmarks.starting import JSON, TRAINING, stop, until_told
 from benchmarks.toys import chatty_toy
@@ -46,7 +46,7 @@ def measure(effort: Effort) -> Iterator[Row]:
     )
     beside = f"{MILLISECONDS.show(quiet)} without them"
     yield below("the same: REST, 99th percentile", asked, 200.0, MILLISECONDS, beside)
-    yield below("the same: lines missing, clients lost", found["missing"] + found["closed"], 1, Unit("{:.0f}"))
+    yield below("the same: lines missing, clients lost", found["missing"] + found["closed"], 1, COUNT)
     yield without_limit("the same: share of a core", share, PERCENT)
     yield without_limit("the same: growth of memory", grown, MEGABYTES)
 

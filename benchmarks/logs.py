@@ -14,12 +14,10 @@ from typing import Any
 
 from benchmarks.effort import Effort
 from benchmarks.log_files import make_log
-from benchmarks.rows import MEGABYTES, MILLISECONDS, PERCENT, SECONDS, TIMES, Row, Unit, below, without_limit
+from benchmarks.rows import COUNT, MEGABYTES, MILLISECONDS, PERCENT, SECONDS, TIMES, Row, below, without_limit
 from benchmarks.servers import EIGHT_GPUS, ROOT, CannotRunError, Client, Running, service, simulated
 from benchmarks.starting import JSON, TRAINING, has_ended, stop, until_told
 from benchmarks.toys import chatty_toy
-
-COUNT = Unit("{:,.0f}")
 
 TAIL_LIMIT_MS = 100.0
 TAIL_MEMORY_LIMIT_MB = 20.0

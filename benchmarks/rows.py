@@ -41,6 +41,7 @@ PERCENT = Unit("{:.2f} %")
 MEGABYTES = Unit("{:.0f} MB")
 SMALL_MEGABYTES = Unit("{:.1f} MB")
 PER_SECOND = Unit("{:,.0f}/s")
+COUNT = Unit("{:,.0f}")
 
 
 def at_least(what: str, value: float, limit: float, unit: Unit, beside: str = "", note: str = "") -> Row:

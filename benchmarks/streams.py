@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.effort import Effort
-from benchmarks.rows import MEGABYTES, MILLISECONDS, PERCENT, Row, Unit, below
+from benchmarks.rows import COUNT, MEGABYTES, MILLISECONDS, PERCENT, Row, below
 from benchmarks.servers import EIGHT_GPUS, ROOT, CannotRunError, Client, Running, ask, peer, service, simulated
 
 STATUS = "/api/v1/gpu/status"
@@ -57,7 +57,7 @@ def _rows(ours: _Found, theirs: _Found, quiet: dict[str, float], effort: Effort)
     seen = f"of {ours.clients['events']:,}; fewest a client: {ours.clients['fewest']}"
     lost = ours.clients["missing"] + ours.clients["closed"]
     beside = f"{theirs.clients['missing'] + theirs.clients['closed']} bare"
-    yield below("the same: events and clients lost", lost, 1, Unit("{:.0f}"), beside, seen)
+    yield below("the same: events and clients lost", lost, 1, COUNT, beside, seen)
 
 
 def _subscribe(server: Running, effort: Effort, paths: Sequence[str]) -> _Found:

@@ -1,7 +1,6 @@
 """The database: SQLite in a file, or PostgreSQL; the same statements for both."""
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from api.storage.database_errors import driver_errors, is_access, is_damage, say
 from api.storage.file_identity import KeptPlaces
 from api.storage.sqlite import check_log, create_sqlite_engine, describe_rescue, find_damage
 from api.storage.tables import REVISION, metadata
+from api.storage.turns import Turns
 from api.utils.database_use import note_read, note_write
 from api.utils.deadlines import at_most, is_in_a_hurry, one_wait
 from api.utils.masking import is_secret_name
@@ -89,8 +89,8 @@ class Database:
         self._trouble: DatabaseUnavailable | None = None
         self._looked_at = float("-inf")
         self._breaker = Breaker()
-        self._free = threading.BoundedSemaphore(pool_size)
-        self._turn = threading.Lock()
+        self._free = Turns(pool_size)
+        self._turn = Turns(1)
         self._on_append: Callable[[], None] = lambda: None
 
     @property

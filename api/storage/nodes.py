@@ -2,7 +2,7 @@
 
 import hashlib
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy import Connection, insert, select, update
@@ -22,6 +22,7 @@ class Node:
     machine: str  #: what tells machines of one name apart; empty where the system has nothing to tell
     is_settled: bool  #: whether the name was given or stored, and is not merely that of the host
     former: str | None = None
+    is_known: bool = field(default=False, compare=False)  #: the storage has this very record already
 
     @property
     def record(self) -> bytes:
@@ -38,7 +39,8 @@ def name_node(path: Path, given: str) -> Node:
     is_same = known is not None and (not machine or of in ("", machine))
     name = given or (known if known is not None and is_same else socket.gethostname())
     former = known if is_same and known != name else None
-    return Node(name, machine, is_settled=bool(given) or name == known, former=former)
+    is_known = (known, of) == (name, machine)
+    return Node(name, machine, is_settled=bool(given) or name == known, former=former, is_known=is_known)
 
 
 def read_machine() -> str:

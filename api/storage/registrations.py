@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from api.errors import DatabaseUnavailable, GPUBusy, TaskExists, TaskIsTraining, TaskNotFound
 from api.models.lease import LeaseKind, LeaseState
+from api.models.progress import ProgressReport
 from api.models.reason import words_of
 from api.models.task import Keep, ProcessIdentity, RegisteredTask, TaskType
 from api.storage import leases
@@ -289,7 +290,7 @@ def _held_by_trainings(connection: Connection) -> dict[str, RegisteredTask]:
     )
     held = {}
     for row in connection.execute(query):
-        progress = (row.progress or {}).get("progress", {})
+        told = None if row.progress is None else ProgressReport.from_json(row.progress).progress
         held[row.resource] = RegisteredTask(
             task_id=row.task_id,
             task_type=TaskType.TRAINING,
@@ -297,8 +298,8 @@ def _held_by_trainings(connection: Connection) -> dict[str, RegisteredTask]:
             started_at=to_time(row.claimed_at),
             description=row.description,
             process=None if row.pid is None else ProcessIdentity(row.pid, row.pid_start or 0.0),
-            progress=progress.get("overall_progress"),
-            estimated_remaining_time=progress.get("eta_seconds"),
+            progress=None if told is None else told.overall_progress,
+            estimated_remaining_time=None if told is None else told.eta_seconds,
             updated_at=to_time(row.updated_at),
             serial=row.serial,
             has_ended=row.state == LeaseState.DRAINING,

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import Row
 
 from api.models.lease import Lease, LeaseKind, LeaseState
+from api.models.progress import ProgressReport
 from api.models.reason import ReasonCode, Words, code_of, text_of
 from api.models.training import (
     Attempt,
@@ -115,7 +116,7 @@ def _summary(row: Row[Any]) -> dict[str, Any]:
         "retries_in_a_row": row.retries_in_a_row,
         "restarted_from": row.restarted_from,
         "gpu_uuids": tuple(row.gpu_uuids),
-        "progress": row.progress,
+        "progress": None if row.progress is None else ProgressReport.from_json(row.progress),
         "cause": read_cause(row.cause),
         "stop": None if row.stop is None else _STOP.validate_python(row.stop),
         "resume": None if row.resume is None else _RESUME.validate_python(row.resume),

@@ -11,10 +11,10 @@ from api.models.reason import Reason, Words
 from api.models.training import AttemptStatus, TaskStatus
 from api.storage import leases
 from api.storage.database import Database
+from api.storage.moves import move
 from api.storage.rows import dump_words, read_lease, to_seconds
 from api.storage.tables import attempts, task_gpus, tasks
 from api.storage.tables import leases as lease_table
-from api.storage.tasks import move
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,10 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from api.errors import Conflict, TaskActive, TaskNotFinished, TaskNotFound
+from api.errors import TaskActive, TaskNotFinished, TaskNotFound
 from api.models.kept_answer import KEPT_SECONDS
 from api.models.reason import Reason, Words
 from api.models.training import (
-    TRANSITIONS,
     Attempt,
     EventKind,
     NewTask,
@@ -30,6 +29,7 @@ from api.models.training import (
 )
 from api.storage import events
 from api.storage.database import Database
+from api.storage.moves import move
 from api.storage.rows import SUMMARY_COLUMNS, dump, dump_words, read_summary, read_task, to_seconds
 from api.storage.tables import attempts, leases, task_gpus, tasks
 from api.storage.tables import events as event_table
@@ -49,44 +49,6 @@ _CHANGES = {
     "description": lambda value: Reason.of("description is now {value}", "description_is_now", value=repr(value)),
     "priority": lambda value: Reason.of("priority is now {value}", "priority_is_now", value=value),
 }
-
-
-def move(
-    connection: Connection,
-    task_id: str,
-    target: TaskStatus,
-    now: datetime,
-    actor: str,
-    message: Words,
-    *,
-    attempt_uid: str | None = None,
-    **values: Any,
-) -> TaskStatus:
-    """Moves a task to a status that may follow its present one, and records that; returns the status that it had.
-
-    Raises TaskNotFound, and Conflict when the table of transitions does not allow it.
-    """
-    previous = connection.scalar(select(tasks.c.status).where(tasks.c.task_id == task_id).with_for_update())
-    if previous is None:
-        raise TaskNotFound(f'No task has the id "{task_id}".')
-    if target not in TRANSITIONS[TaskStatus(previous)]:
-        raise Conflict(f"{task_id} is {previous}, and cannot become {target}.", data={"status": previous})
-    guarded = (tasks.c.task_id == task_id) & (tasks.c.status == previous)
-    changed = {"status": target, "updated_at": to_seconds(now), **values}
-    if connection.execute(update(tasks).where(guarded).values(changed)).rowcount == 0:
-        raise Conflict(f"{task_id} was changed by somebody else in this moment: ask again.")
-    events.append(
-        connection,
-        task_id,
-        now,
-        EventKind.STATUS,
-        actor,
-        message,
-        attempt_uid=attempt_uid,
-        previous=previous,
-        current=target,
-    )
-    return TaskStatus(previous)
 
 
 def insert_task(connection: Connection, new: NewTask, now: datetime, actor: str) -> None:
