@@ -47,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
     _raise_open_files()
     try:
         runtime.prepare()
-    except DatabaseError as error:
+    except (DatabaseError, StorageError) as error:
         return _refuse(error)
     port = listener.getsockname()[1]
     shell = create_shell(runtime)

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from api.models.progress import ProgressReport
 from api.models.reason import Reason, ReasonCode, Words, words_of
 
 
@@ -49,20 +50,6 @@ TRANSITIONS: Mapping[TaskStatus, frozenset[TaskStatus]] = {
     TaskStatus.FAILED: frozenset({TaskStatus.QUEUED}),
     TaskStatus.STOPPED: frozenset({TaskStatus.QUEUED}),
 }
-
-
-class Stage(StrEnum):
-    """What a running trainer is busy with."""
-
-    LOADING = "loading"
-    CACHING = "caching"
-    TRAINING = "training"
-    EVALUATING = "evaluating"
-    SAVING = "saving"
-
-
-#: Stages in which a trainer looks for its signal files. While it loads or caches it has nothing to save.
-LISTENING_STAGES = (Stage.TRAINING, Stage.EVALUATING, Stage.SAVING)
 
 
 class StopRung(StrEnum):
@@ -296,7 +283,7 @@ class TaskSummary:
     retries_in_a_row: int
     restarted_from: str | None
     gpu_uuids: tuple[str, ...]
-    progress: Mapping[str, Any] | None
+    progress: ProgressReport | None
     cause: Cause | None
     stop: StopState | None
     resume: ResumeOptions | None

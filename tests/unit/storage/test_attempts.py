@@ -9,6 +9,7 @@ from sqlalchemy.engine.interfaces import CacheStats
 
 from api.errors import Conflict, TaskNotFound
 from api.models.lease import LeaseKind, LeaseState
+from api.models.progress import ProgressReport
 from api.models.task import ProcessIdentity
 from api.models.training import AttemptStatus, EventKind, ResumeOptions, TaskStatus
 from api.storage.attempts import port_resource
@@ -46,6 +47,10 @@ class Statements:
 
 
 # -- claiming ----------------------------------------------------------------------------------------------------------
+
+
+def at_step(step: int) -> ProgressReport:
+    return ProgressReport.from_json({"progress": {"current_step": step}})
 
 
 def test_claim_begins_an_attempt_with_everything(stores: Stores):
@@ -279,8 +284,8 @@ def test_holder_of_another_token_changes_nothing(stores: Stores):
 def test_progress_is_kept_of_tasks_that_are_active(stores: Stores):
     stores.running("t1", 0)
     stores.tasks.create(new_task("t2"), NOW, "ann")
-    stores.attempts.save_progress({"t1": {"step": 1}, "t2": {"step": 2}, "t9": {"step": 9}}, later(1))
-    assert (stores.tasks.get("t1").progress, stores.tasks.get("t1").updated_at) == ({"step": 1}, later(1))
+    stores.attempts.save_progress({"t1": at_step(1), "t2": at_step(2), "t9": at_step(9)}, later(1))
+    assert (stores.tasks.get("t1").progress, stores.tasks.get("t1").updated_at) == (at_step(1), later(1))
     assert stores.tasks.get("t2").progress is None
 
 
@@ -290,10 +295,10 @@ def test_progress_is_kept_of_tasks_that_are_active(stores: Stores):
 @pytest.mark.parametrize("status", [TaskStatus.COMPLETED, TaskStatus.FAILED])
 def test_end_is_kept_and_told(stores: Stores, status: TaskStatus):
     attempt = stores.running()
-    assert stores.finish(attempt, status, cause=HANG, outcome={"exit_code": 1}, progress={"step": 9})
+    assert stores.finish(attempt, status, cause=HANG, outcome={"exit_code": 1}, progress=at_step(9))
     ended, task = stores.attempts.get(attempt.uid), stores.tasks.get("t1")
     assert (ended.status, ended.ended_at, ended.outcome, ended.cause) == ("ended", NOW, {"exit_code": 1}, HANG)
-    assert (task.status, task.finished_at, task.cause, task.progress) == (status, NOW, HANG, {"step": 9})
+    assert (task.status, task.finished_at, task.cause, task.progress) == (status, NOW, HANG, at_step(9))
     event = stores.tasks.events("t1", 0, 100)[-1]
     assert (event.type, event.attempt, event.previous, event.current) == ("status", "t1.1", "running", status)
 
@@ -325,9 +330,9 @@ def test_end_that_may_not_follow_changes_nothing(stores: Stores):
 
 def test_progress_that_is_not_known_at_the_end_stays(stores: Stores):
     attempt = stores.running()
-    stores.attempts.save_progress({"t1": {"step": 5}}, NOW)
+    stores.attempts.save_progress({"t1": at_step(5)}, NOW)
     stores.finish(attempt, TaskStatus.FAILED)
-    assert stores.tasks.get("t1").progress == {"step": 5}
+    assert stores.tasks.get("t1").progress == at_step(5)
 
 
 def test_warning_ends_with_the_attempt(stores: Stores):
