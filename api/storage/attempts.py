@@ -30,7 +30,7 @@ _HAVE = insert(task_gpus).returning(task_gpus.c.serial)
 
 @dataclass(frozen=True, slots=True)
 class NewAttempt:
-    """What an attempt begins with."""
+    """The values of a new attempt's row."""
 
     task_id: str
     token: str
@@ -39,9 +39,9 @@ class NewAttempt:
     gpu_indices: tuple[int, ...]
     caches: tuple[str, ...]
     master_port: int
-    directory_of: str  #: the directory of the task's attempts; each has its number in it
+    directory_of: str  #: the directory of the task's attempts, in which each has one named by its number
     known_run_dirs: tuple[str, ...]
-    run_dir: str | None  #: the one that is resumed
+    run_dir: str | None  #: the run directory that is resumed; None begins anew
     resumed_from: str | None  #: the checkpoint in it
     expires_at: datetime
 
@@ -62,7 +62,7 @@ class Finish:
     peak_memory_mb: int | None = None
     retry_in: timedelta | None = None  #: seconds until the next try, for QUEUED
     retry_counts: bool = False  #: whether it uses up one of max_retries
-    retries_in_a_row: int = 0  #: tries since one got further
+    retries_in_a_row: int = 0  #: tries since one came further than those before
     resume: Mapping[str, Any] | None = None
 
 
@@ -93,7 +93,7 @@ class AttemptStore:
             return None
 
     def get(self, uid: str) -> Attempt:
-        """An attempt that exists."""
+        """The attempt of this uid, which must exist."""
         with self._database.read() as connection:
             return _get(connection, uid)
 
@@ -104,19 +104,19 @@ class AttemptStore:
             return [read_attempt(row) for row in connection.execute(query)]
 
     def open(self, node: str, root: Path) -> list[Attempt]:
-        """The attempts of this node, below this directory, that have not ended."""
+        """The attempts of this machine, below this directory, that have not ended."""
         query = select(attempts).where(attempts.c.status != AttemptStatus.ENDED, _of(node, root))
         with self._database.read() as connection:
             return [read_attempt(row) for row in connection.execute(query.order_by(attempts.c.created_at))]
 
     def open_elsewhere(self, node: str, root: Path) -> list[Attempt]:
-        """The attempts of other nodes and directories that have not ended."""
+        """The attempts of other machines and directories that have not ended."""
         query = select(attempts).where(attempts.c.status != AttemptStatus.ENDED, ~_of(node, root))
         with self._database.read() as connection:
             return [read_attempt(row) for row in connection.execute(query.order_by(attempts.c.created_at))]
 
     def has_work(self) -> bool:
-        """Whether anything is there for the training loop: a task that waits, an open attempt, a lease that ends."""
+        """Whether the training loop has anything to do: a task that waits, an open attempt, a lease that ends."""
         waits = exists().where(tasks.c.status == TaskStatus.QUEUED)
         runs = exists().where(attempts.c.status != AttemptStatus.ENDED)
         ends = exists().where(lease_table.c.attempt_uid.is_not(None))
@@ -221,7 +221,7 @@ class AttemptStore:
             return [read_lease(row) for row in connection.execute(query.order_by(lease_table.c.resource))]
 
     def renew(self, open_attempts: Sequence[Attempt], expires_at: datetime) -> int:
-        """Moves the expiry of what these attempts hold; how many leases that were."""
+        """Moves the expiry of the leases of these attempts; returns how many there were."""
         if not open_attempts:
             return 0
         with self._database.write() as connection:
@@ -233,18 +233,18 @@ class AttemptStore:
             return leases.release(connection, attempt.token, LeaseKind.CACHE) > 0
 
     def release_drained(self, lease: Lease) -> bool:
-        """Frees a GPU that shows nothing of its last holder any more."""
+        """Frees a draining GPU; False when that was done before."""
         with self._database.write() as connection:
             return leases.release_drained(connection, lease.token, lease.resource)
 
     def release_expired(self, now: datetime) -> list[Lease]:
-        """Frees what has expired and belongs to no open attempt: nobody is left who could renew it."""
+        """Frees and returns the leases that have expired and belong to no open attempt, so that nobody renews them."""
         with self._database.write() as connection:
             still_open = select(attempts.c.token).where(attempts.c.status != AttemptStatus.ENDED)
             return leases.release_expired(connection, now, still_open)
 
     def peak_memory(self, model_type: str) -> tuple[int, int] | None:
-        """The most MB of a GPU that completed runs of this model used here, and of how many runs."""
+        """The most MB of a GPU that completed runs of this model used here, and how many runs that is known of."""
         used = (attempts.c.peak_memory_mb.is_not(None)) & (tasks.c.status == TaskStatus.COMPLETED)
         query = (
             select(func.max(attempts.c.peak_memory_mb), func.count())
@@ -317,7 +317,7 @@ def _row(new: NewAttempt, uid: str, number: int, now: datetime) -> dict[str, Any
 
 
 def _heed_stop(connection: Connection, task_id: str, finish: Finish) -> Finish:
-    """What becomes of the task: another try only if no user has asked it to stop, in this very moment, say."""
+    """The finish, without another try where a user has asked the task to stop meanwhile."""
     stop = connection.scalar(select(tasks.c.stop).where(tasks.c.task_id == task_id).with_for_update())
     if finish.status is not TaskStatus.QUEUED or stop is None or stop["cause"] is not None:
         return finish

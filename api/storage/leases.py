@@ -36,7 +36,7 @@ class Holder:
 
 
 def claim(connection: Connection, resources: Iterable[tuple[LeaseKind, str]], holder: Holder, now: datetime) -> None:
-    """Takes all of them. Raises ResourceHeld, and then the transaction must be given up."""
+    """Takes all these resources. Raises ResourceHeld; the transaction must then be rolled back."""
     # Always in the same order: two claims for the same GPUs then wait for each other, and never in a circle.
     wanted = sorted({(resource, kind) for kind, resource in resources})
     rows = [
@@ -81,13 +81,13 @@ def list_leases(connection: Connection, kind: LeaseKind | None = None) -> list[L
 
 
 def renew(connection: Connection, tokens: Sequence[str], expires_at: datetime) -> int:
-    """Moves the expiry of what is held with these tokens; how many leases that were."""
+    """Moves the expiry of what is held with these tokens; returns how many leases there were."""
     held = leases.c.token.in_(tokens) & (leases.c.state == LeaseState.HELD)
     return connection.execute(update(leases).where(held).values(expires_at=to_seconds(expires_at))).rowcount
 
 
 def drain(connection: Connection, token: str, now: datetime) -> None:
-    """Its holder has ended: the GPUs drain, everything else is free at once."""
+    """Gives up what an ended holder has: its GPUs drain, everything else is free at once."""
     mine = leases.c.token == token
     connection.execute(delete(leases).where(mine & (leases.c.kind != LeaseKind.GPU)))
     draining = {"state": LeaseState.DRAINING, "draining_since": to_seconds(now), "expires_at": None}
@@ -101,7 +101,7 @@ def release_drained(connection: Connection, token: str, resource: str) -> bool:
 
 
 def release_expired(connection: Connection, now: datetime, tokens_in_use: Select[tuple[str]]) -> list[Lease]:
-    """Frees what has expired, except what is held with a token in use; what that was."""
+    """Frees and returns the leases that have expired, except those with a token in use."""
     expired = (leases.c.expires_at < to_seconds(now)) & leases.c.token.not_in(tokens_in_use)
     # One statement: an attempt that ends in this moment keeps its GPUs draining.
     gone = connection.execute(delete(leases).where(expired).returning(leases))
@@ -109,6 +109,6 @@ def release_expired(connection: Connection, now: datetime, tokens_in_use: Select
 
 
 def release(connection: Connection, token: str, kind: LeaseKind) -> int:
-    """Gives up what of this kind is held with this token; how many leases that were."""
+    """Gives up the leases of this kind with this token; returns how many there were."""
     mine = (leases.c.token == token) & (leases.c.kind == kind)
     return connection.execute(delete(leases).where(mine)).rowcount

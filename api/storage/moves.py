@@ -36,7 +36,7 @@ def move(
     attempt_uid: str | None = None,
     **values: Any,
 ) -> TaskStatus:
-    """Moves a task to a status that may follow its present one, and records it; the status that it had.
+    """Moves a task to a status that may follow its present one, and records that; returns the status that it had.
 
     Raises TaskNotFound, and Conflict when the table of transitions does not allow it.
     """

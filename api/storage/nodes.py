@@ -1,4 +1,4 @@
-"""What this machine is called: by one name, whatever storages it has, and by no name of another machine."""
+"""The machine's name in the database: one for all its storages, and never that of another machine."""
 
 import hashlib
 import socket
@@ -20,19 +20,19 @@ class Node:
 
     name: str
     machine: str  #: what tells machines of one name apart; empty where the system has nothing to tell
-    is_settled: bool  #: it was given, or this storage has it: not merely the name of the host
+    is_settled: bool  #: whether the name was given or stored, and is not merely that of the host
     former: str | None = None
     is_known: bool = field(default=False, compare=False)  #: the storage has this very record already
 
     @property
     def record(self) -> bytes:
-        """What STORAGE_ROOT/node says."""
+        """The content of STORAGE_ROOT/node."""
         return f"{self.name}\n{self.machine}\n".encode()
 
 
 def name_node(path: Path, given: str) -> Node:
-    """By NODE_NAME if it is given; else as this storage remembers, unless it has come from another machine; else by the
-    name of the host. Raises OSError.
+    """Names this machine: as NODE_NAME says (`given`); else as this storage remembers, unless it has come from another
+    machine; else by the name of the host. Raises OSError.
     """
     machine = read_machine()
     known, of = _read(path)
@@ -70,7 +70,7 @@ class NodeStore:
         self._database = database
 
     def register(self, node: Node, root: Path) -> None:
-        """Takes the name for this machine, and takes what is below `root` along from its former name.
+        """Claims the name for this machine, and moves what is below `root` from its former name to it.
 
         Raises DatabaseError when it is the name of another machine, unless it is settled that it is this one's.
         """

@@ -35,7 +35,7 @@ from api.storage.tables import attempts, leases, task_gpus, tasks
 from api.storage.tables import events as event_table
 from api.storage.task_pages import SERVED_ORDER, read_page
 
-#: Completed trainings that are looked at for how fast the next ones may be.
+#: The most completed trainings from which the pace of the next ones is estimated.
 _PACE_ROWS = 200
 
 _RUNGS = {
@@ -110,7 +110,7 @@ class TaskStore:
             return first
 
     def find_by_key(self, key: str | None) -> TrainingTask | None:
-        """The task that was made with this idempotency key."""
+        """The task that was made with this idempotency key; None without one."""
         if key is None:
             return None
         with self._database.read() as connection:
@@ -128,7 +128,7 @@ class TaskStore:
             return _get_summary(connection, task_id)
 
     def get_summaries(self, task_ids: Iterable[str]) -> dict[str, TaskSummary]:
-        """Those of these tasks that exist, by id."""
+        """The tasks with these ids that exist, by id."""
         with self._database.read() as connection:
             rows = connection.execute(select(*SUMMARY_COLUMNS).where(tasks.c.task_id.in_(list(task_ids))))
             return {row.task_id: read_summary(row) for row in rows}
@@ -161,7 +161,7 @@ class TaskStore:
             return {row.task_id: row.steps for row in connection.execute(query) if row.steps}
 
     def usual_step_seconds(self) -> dict[tuple[str, int], float]:
-        """Seconds a step by model type and number of GPUs, of the latest training of each that has completed."""
+        """Seconds for a step, by model type and number of GPUs, from the latest completed training of each."""
         pace = tasks.c.progress["speed"]["time_per_step"].as_float()
         query = (
             select(tasks.c.model_type, tasks.c.gpu_count, pace.label("pace"))
@@ -174,7 +174,7 @@ class TaskStore:
         return {(row.model_type, row.gpu_count): row.pace for row in reversed(rows)}
 
     def count_by_status(self) -> dict[TaskStatus, int]:
-        """How many tasks are in which status."""
+        """How many tasks each status has."""
         query = select(tasks.c.status, func.count().label("number")).group_by(tasks.c.status)
         with self._database.read() as connection:
             return {TaskStatus(row.status): row.number for row in connection.execute(query)}
