@@ -2,16 +2,19 @@ import errno
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
-from api.executors.attempt.processes import read_stat
-from api.executors.executor import AttemptRef, Phase
+from api.executors.attempt.files import read_json, write_json
+from api.executors.attempt.processes import boot_id, read_stat
+from api.executors.executor import AttemptRef, Phase, StopOrder
 from api.executors.local import LocalExecutor
 from api.executors.process_survey import Survey
 from api.models.task import ProcessIdentity
+from tests.unit.utils.foreign import Plant, each_plant
 
 
 def test_outcome_that_was_mended_just_before_its_supervisor_was_gone_is_the_true_one(
@@ -72,6 +75,71 @@ def test_a_living_supervisor_whose_record_lock_and_outcome_were_spoilt_is_not_ta
     monkeypatch.setattr("api.executors.local.survey", lambda: living)
     monkeypatch.setattr("api.executors.local.supervises", lambda pid, directory: pid == stat.pid)
     assert executor.observe([ref])[ref.uid].phase is Phase.RUNNING
+
+
+def myself() -> dict[str, object]:
+    stat = read_stat(os.getpid())
+    assert stat is not None
+    return {"pid": stat.pid, "start": stat.start}
+
+
+def outcome(directory: Path, **fields: object) -> None:
+    write_json(str(directory / "exit.json"), {"reason": "exited", "exit_code": 0, "fence": 1, **fields})
+
+
+#: Every name in an attempt's directory that the service or the supervisor reads or writes.
+NAMES = ["spec.json", "environment.json", "stop.json", "runner.json", "exit.json", "lock", "fence", "heartbeat"]
+
+
+def test_an_outcome_of_a_living_supervisor_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.executors.local.supervises", lambda *_: True)
+    executor = LocalExecutor(sys.executable, "here", {})
+    write_json(str(tmp_path / "runner.json"), {"boot_id": boot_id(), "supervisor": myself(), "fence": 1})
+    outcome(tmp_path)
+    ref = AttemptRef("t.1", tmp_path, tmp_path / "log")
+    assert executor.observe([ref])[ref.uid].phase is Phase.RUNNING
+
+
+@each_plant
+def test_what_is_no_file_in_the_place_of_the_outcome_is_a_damaged_one(tmp_path: Path, plant: Plant) -> None:
+    plant(tmp_path / "exit.json")
+    ref = AttemptRef("t.1", tmp_path, tmp_path / "log")
+    seen = LocalExecutor(sys.executable, "here", {}).observe([ref])[ref.uid]
+    assert seen.outcome is not None
+    assert (seen.outcome.reason, seen.outcome.exit_code) == ("supervisor_lost", None)
+
+
+@each_plant
+@pytest.mark.parametrize("name", NAMES)
+def test_no_name_in_its_directory_hangs_or_misleads_the_service(tmp_path: Path, plant: Plant, name: str) -> None:
+    plant(tmp_path / name)
+    ref = AttemptRef("t.1", tmp_path, tmp_path / "log")
+    executor = LocalExecutor(sys.executable, "here", {})
+    assert executor.observe([ref])[ref.uid].phase in (Phase.ABSENT, Phase.ENDED)
+    executor.stop(ref, StopOrder())
+    assert name == "exit.json" or "signal_file" in read_json(str(tmp_path / "stop.json"))
+    assert not (tmp_path / "made-by-following").exists()
+
+
+def test_what_cannot_be_understood_of_one_attempt_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    refs = [AttemptRef(f"t.{n}", tmp_path / str(n), tmp_path / "log") for n in (1, 2)]
+    for ref in refs:
+        ref.directory.mkdir()
+    executor = LocalExecutor(sys.executable, "here", {})
+    whole = executor._outcome
+
+    def trip(directory: Path, look: Callable[[], Survey]) -> object:
+        if directory == refs[0].directory:
+            raise OverflowError("too large")
+        return whole(directory, look)
+
+    monkeypatch.setattr(executor, "_outcome", trip)
+    for _ in range(3):
+        seen = executor.observe(refs)
+    assert [seen[ref.uid].phase for ref in refs] == [Phase.UNKNOWN, Phase.ABSENT]
+    assert len(caplog.records) == 1
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import pytest
 
 from api.errors import Conflict, TaskNotFound
+from api.models.progress import NOTHING_YET
 from api.models.reason import Reason
 from api.models.training import EventKind, StopState, TaskStatus
 from api.services.events.tail import EventTail
@@ -38,7 +39,7 @@ def test_listener_is_called_after_the_commit(database: Database, stores: Stores)
 def test_transaction_without_an_event_calls_nobody(database: Database, stores: Stores):
     stores.tasks.create(new_task(), NOW, "api")
     listener = Listener(database)
-    stores.attempts.save_progress({"t1": {}}, NOW)
+    stores.attempts.save_progress({"t1": NOTHING_YET}, NOW)
     stores.tasks.get("t1")
     assert listener.latest == []
 
@@ -48,7 +49,7 @@ def test_transaction_that_is_rolled_back_calls_nobody(database: Database, stores
     listener = Listener(database)
     with pytest.raises(ZeroDivisionError):
         append_and_fail(database)
-    stores.attempts.save_progress({"t1": {}}, NOW)
+    stores.attempts.save_progress({"t1": NOTHING_YET}, NOW)
     assert listener.latest == []
 
 

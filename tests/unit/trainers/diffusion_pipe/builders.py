@@ -3,18 +3,37 @@ import math
 import os
 import struct
 import sys
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
 from PIL import Image
 
-from api.models.training import GPURequest, TrainingRequest
+from api.errors import Mistake
+from api.models.training import GPURequest, TrainingPlan, TrainingRequest
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from api.trainers.trainer import Check
 
 PYTHON = sys.executable
+
+#: What a test changes in a configuration about which there is nothing to say.
+Change = Callable[[dict[str, Any]], Any]
+
+
+def setting(**values: Any) -> Change:
+    return lambda config: config.update(values)
+
+
+def within(table: str, **values: Any) -> Change:
+    return lambda config: config[table].update(values)
+
+
+def without(name: str, table: str | None = None) -> Change:
+    return lambda config: (config if table is None else config[table]).pop(name)
 
 
 def make_root(tmp_path: Path) -> Path:
@@ -41,6 +60,19 @@ def make_images(directory: Path, count: int = 4, size: tuple[int, int] = (512, 5
     for index in range(count):
         write_image(directory / f"{index}.png", size)
     return directory
+
+
+def write_video(path: Path, frames: int, rate: int, size: tuple[int, int] = (512, 512)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=rate)
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        picture = np.zeros((size[1], size[0], 3), dtype=np.uint8)
+        for _ in range(frames):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    path.with_suffix(".txt").write_text("it moves")
 
 
 def write_safetensors(path: Path, tensors: dict[str, list[int]] | None = None) -> str:
@@ -168,11 +200,34 @@ class Case:
         )
 
     def check(self, **others: Any) -> Check:
-        return self.trainer.check(self.request(**others), self.output_dir)
+        """What the trainer finds. Whatever it is, it is a sentence and says what to do."""
+        found = self.trainer.check(self.request(**others), self.output_dir)
+        for mistake in (*found.errors, *found.warnings):
+            assert mistake.remedy, mistake
+            assert mistake.message.endswith("."), mistake
+        return found
+
+    def plan(self) -> TrainingPlan:
+        """The plan of a request without errors."""
+        plan = self.check().plan
+        assert plan is not None
+        return plan
 
     def errors(self) -> list[str]:
         """The pointers of the errors."""
         return [mistake.pointer for mistake in self.check().errors]
+
+    def only_error(self) -> Mistake:
+        found = self.check()
+        assert len(found.errors) == 1, found.errors
+        return found.errors[0]
+
+    def only_warning(self) -> Mistake:
+        """The one warning of a request without errors."""
+        found = self.check()
+        assert found.errors == ()
+        assert len(found.warnings) == 1, found.warnings
+        return found.warnings[0]
 
     def warnings(self) -> list[str]:
         """The pointers of the warnings of a request without errors."""

@@ -8,8 +8,6 @@ from tests.unit.trainers.diffusion_pipe.builders import (
     TENSORS,
     Case,
     make_images,
-    make_trainer,
-    make_wan,
     write_safetensors,
 )
 
@@ -109,60 +107,6 @@ def test_weights_with_scales_are_for_comfyuis_types(tmp_path: Path, name: str):
     assert other.errors() == ["/config/model/diffusion_model"]
 
 
-def test_half_downloaded_weights_are_an_error(tmp_path: Path):
-    case = Case(tmp_path)
-    path = Path(write_safetensors(tmp_path / "w.safetensors", {"a": [100]}))
-    path.write_bytes(path.read_bytes()[:-1])
-    case.config["model"]["checkpoint_path"] = str(path)
-    (found,) = case.check().errors
-    assert (found.pointer, "short" in found.message) == ("/config/model/checkpoint_path", True)
-
-
-@pytest.mark.parametrize("start", [b"version https://git-lfs.github.com/spec/v1\n", b"<!DOCTYPE html>", b"GGUF\x03"])
-def test_what_was_downloaded_instead_of_weights_is_named(tmp_path: Path, start: bytes):
-    case = Case(tmp_path)
-    case.trainer = make_trainer(tmp_path, allow_pickled_weights=True)
-    Path(case.config["model"]["checkpoint_path"]).write_bytes(start)
-    assert case.errors() == ["/config/model/checkpoint_path"]
-
-
-# -- directories ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "gone", ["Wan2.1_VAE.pth", "models_t5_umt5-xxl-enc-bf16.pth", "model.safetensors", "google/umt5-xxl", "config.json"]
-)
-def test_wan_directory_lacks_nothing_that_is_opened(tmp_path: Path, gone: str):
-    case = Case(tmp_path, "wan")
-    path = Path(case.config["model"]["ckpt_path"]) / gone
-    path.rmdir() if path.is_dir() else path.unlink()
-    assert case.errors()[:1] == ["/config/model/ckpt_path"]
-
-
-def test_wan_with_its_text_encoder_elsewhere_needs_none_in_its_directory(tmp_path: Path):
-    case = Case(tmp_path, "wan")
-    (Path(case.config["model"]["ckpt_path"]) / "models_t5_umt5-xxl-enc-bf16.pth").unlink()
-    case.config["model"]["llm_path"] = write_safetensors(tmp_path / "umt5.safetensors")
-    assert case.errors() == []
-
-
-@pytest.mark.parametrize(("kind", "width"), [("vace", 5120), ("t2v", 2048), ("ti2v", 5120), ("flf2v", 1536)])
-def test_wan_that_the_trainer_does_not_know_is_an_error(tmp_path: Path, kind: str, width: int):
-    case = Case(tmp_path, "wan")
-    case.config["model"]["ckpt_path"] = str(make_wan(tmp_path / "other", kind, width))
-    assert case.errors()[:1] == ["/config/model/ckpt_path"]
-
-
-@pytest.mark.parametrize("name", ["Wan2.1_VAE.pth", "models_t5_umt5-xxl-enc-bf16.pth"])
-def test_pickled_file_is_treated_alike_wherever_it_lies(tmp_path: Path, name: str):
-    case = Case(tmp_path, "wan")
-    (Path(case.config["model"]["ckpt_path"]) / name).write_bytes(PICKLE)
-    (found,) = case.check().errors
-    assert (found.pointer, "ALLOW_PICKLED_WEIGHTS" in str(found.remedy)) == ("/config/model/ckpt_path", True)
-    case.trainer = make_trainer(tmp_path, allow_pickled_weights=True)
-    assert case.errors() == []
-
-
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "model.safetensors"])
 def test_parts_of_a_diffusers_model_are_looked_at(tmp_path: Path, name: str):
     case = Case(tmp_path, "sd3")
@@ -198,31 +142,3 @@ def test_weights_of_a_model_that_is_not_trained_are_an_error(
     case = Case(tmp_path, model_type)
     case.config["model"]["diffusion_model"] = write_safetensors(tmp_path / "w.safetensors", tensors)
     assert case.errors() == ["/config/model/diffusion_model"]
-
-
-@pytest.mark.parametrize(
-    ("model_type", "key", "name", "works"),
-    [
-        ("chroma", "transformer_path", "w.sft", False),
-        ("sdxl", "checkpoint_path", "w.ckpt", False),
-        ("z_image", "vae", "w.SFT", True),
-        ("z_image", "vae", "w.pt", False),
-        ("lumina_2", "transformer_path", "w.sft", True),
-        ("qwen_image", "vae_path", "w.sft", False),
-    ],
-)
-def test_safetensors_need_the_name_by_which_the_trainer_knows_them(
-    tmp_path: Path, model_type: str, key: str, name: str, works: bool
-):
-    case = Case(tmp_path, model_type)
-    case.config["model"][key] = write_safetensors(tmp_path / name)
-    assert case.errors() == ([] if works else [f"/config/model/{key}"])
-
-
-def test_what_is_opened_as_safetensors_is_nothing_else_whatever_is_allowed(tmp_path: Path):
-    case = Case(tmp_path, "lumina_2")
-    case.trainer = make_trainer(tmp_path, allow_pickled_weights=True)
-    path = tmp_path / "w.safetensors"
-    path.write_bytes(PICKLE)
-    case.config["model"]["transformer_path"] = str(path)
-    assert case.errors() == ["/config/model/transformer_path"]

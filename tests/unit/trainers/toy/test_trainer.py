@@ -1,7 +1,6 @@
 import tomllib
 from pathlib import Path
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,89 +59,6 @@ def test_max_steps_bounds_the_total():
 
 def test_every_gpu_adds_to_the_batch():
     assert check({"epochs": 1}, gpus=4).plan.global_batch_size == 256
-
-
-def test_all_mistakes_are_found_at_once_each_at_its_place():
-    checked = check(
-        {
-            "epochs": 0,
-            "epoch": 1,
-            "save": {"every_n_epochs": "x"},
-            "optimizer": {"lr": True},
-            "model": 3,
-            "toy": {"step_seconds": -1, "fail_with": "oom", "a/b~c": 1},
-        }
-    )
-    assert checked.plan is None
-    assert pointers(checked) == [
-        "/config/epochs",
-        "/config/epoch",
-        "/config/save/every_n_epochs",
-        "/config/optimizer/lr",
-        "/config/model",
-        "/config/toy/step_seconds",
-        "/config/toy/fail_with",
-        "/config/toy/a~1b~0c",
-    ]
-    assert all(mistake.remedy for mistake in checked.errors)
-
-
-@pytest.mark.parametrize(
-    ("config", "remedy"),
-    [
-        ({"epochs": 1, "max_step": 3}, "Did you mean `max_steps`?"),
-        ({"epochs": 1, "steps_per_epoch": 3}, "Did you mean `toy.steps_per_epoch`?"),
-        ({"epochs": 1, "toy": {"step_second": 3}}, "Did you mean `step_seconds`?"),
-    ],
-)
-def test_unknown_setting_comes_with_the_one_that_was_meant(config: dict, remedy: str):
-    (mistake,) = check(config).errors
-    assert mistake.remedy == remedy
-
-
-def test_missing_epochs_are_told():
-    assert pointers(check()) == ["/config/epochs"]
-
-
-@pytest.mark.parametrize("text", ["epochs = = 2", "x = " + "[" * 100_000])
-def test_text_that_is_no_toml_is_told(text: str):
-    assert pointers(check(config_toml=text)) == ["/config_toml"]
-
-
-def test_two_forms_at_once_are_refused():
-    assert pointers(check({"epochs": 1}, config_toml="epochs = 1")) == [""]
-
-
-def test_dataset_is_counted_and_written_down(tmp_path: Path):
-    for name in ("a.png", "b.JPG", "notes.txt"):
-        (tmp_path / name).touch()
-    plan = check({"epochs": 1}, dataset={"directories": [{"path": str(tmp_path)}]}).plan
-    assert plan.dataset_items == 2
-    assert tomllib.loads(plan.files["dataset.toml"]) == {"directory": [{"path": str(tmp_path)}]}
-    assert tomllib.loads(plan.files["config.toml"])["dataset"] == "dataset.toml"
-
-
-def test_dataset_as_text_is_taken_as_well(tmp_path: Path):
-    (tmp_path / "a.png").touch()
-    plan = check(config_toml="epochs = 1", dataset_toml=f'[[directory]]\npath = "{tmp_path}"').plan
-    assert plan.dataset_items == 1
-
-
-@pytest.mark.parametrize(
-    ("dataset", "pointer"),
-    [
-        ({"directories": []}, "/dataset/directories"),
-        ({"directories": [{"path": "relative"}]}, "/dataset/directories/0/path"),
-        ({"directories": [{"path": "/nowhere/at/all"}]}, "/dataset/directories/0/path"),
-        ({"directories": [{"path": "/\0"}]}, "/dataset/directories/0/path"),
-        ({"directories": [{"path": "/\ud800"}]}, "/dataset/directories/0/path"),
-        ({"directories": [3]}, "/dataset/directories/0/path"),
-        ({"directories": [{"path": "/", "num_repeats": 2}]}, "/dataset/directories/0/num_repeats"),
-        ({"resolutions": [512]}, "/dataset/resolutions"),
-    ],
-)
-def test_dataset_that_cannot_be_used_is_told(dataset: dict, pointer: str):
-    assert pointer in pointers(check({"epochs": 1}, dataset=dataset))
 
 
 def test_command_is_that_of_the_attempt(tmp_path: Path):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.unit.trainers.diffusion_pipe.test_totals import write_video
+from tests.unit.trainers.diffusion_pipe.builders import write_video
 
 _COUNT = 8
 _NAMES = [f"p{index}.png" for index in range(_COUNT)]

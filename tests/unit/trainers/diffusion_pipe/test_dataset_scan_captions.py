@@ -2,6 +2,7 @@ import io
 import json
 import os
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +12,6 @@ from PIL import Image
 from tests.unit.trainers.diffusion_pipe.builders import Case, write_image
 
 PATH = "/dataset/directories/0/path"
-
-
-@pytest.fixture
-def case(tmp_path: Path) -> Case:
-    return Case(tmp_path)
-
-
-def only(case: Case) -> Any:
-    """The one error, without any warnings."""
-    found = case.check()
-    assert len(found.errors) == 1, found.errors
-    return found.errors[0]
-
-
-def only_warning(case: Case) -> Any:
-    found = case.check()
-    assert found.errors == ()
-    assert len(found.warnings) == 1, found.warnings
-    return found.warnings[0]
 
 
 def write_tar(path: Path, mode: str = "w") -> None:
@@ -47,13 +29,13 @@ def test_directory_of_captions_only_is_as_good_as_empty(case: Case, tmp_path: Pa
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "a.txt").write_text("a")
     case.dataset["directories"][0]["path"] = str(tmp_path / "texts")
-    assert "no images or videos" in only(case).message
+    assert "no images or videos" in case.only_error().message
 
 
 def test_missing_captions_are_counted_and_named(case: Case):
     for index in range(7):
         write_image(case.images / f"bare{index}.png", caption=None)
-    mistake = only_warning(case)
+    mistake = case.only_warning()
     assert mistake.pointer == PATH
     assert mistake.message.startswith("7 of 11 files have no caption")
     assert "bare4.png and 2 more" in mistake.message
@@ -62,7 +44,7 @@ def test_missing_captions_are_counted_and_named(case: Case):
 def test_no_captions_at_all_are_an_error(case: Case):
     for caption in case.images.glob("*.txt"):
         caption.unlink()
-    assert "has a caption" in only(case).message
+    assert "has a caption" in case.only_error().message
 
 
 def test_missing_captions_do_not_matter_when_they_may_be_empty(case: Case):
@@ -84,7 +66,7 @@ def test_captions_may_stand_in_one_file(case: Case):
 
 def test_caption_that_is_no_list_would_hang_the_trainer(case: Case):
     (case.images / "captions.json").write_text(json.dumps({f"{index}.png": "one" for index in range(4)}))
-    assert "else than a list" in only(case).message
+    assert "else than a list" in case.only_error().message
 
 
 @pytest.mark.parametrize("text", ["[]", "{", "[" * 5000])
@@ -95,18 +77,18 @@ def test_broken_captions_file_is_an_error(case: Case, text: str):
 
 def test_caption_that_is_not_utf8_would_hang_the_trainer(case: Case):
     (case.images / "0.txt").write_bytes(b"caf\xe9")
-    assert "0.png" in only(case).message
+    assert "0.png" in case.only_error().message
 
 
 def test_pipes_as_caption_mask_and_captions_file_do_not_hang(case: Case, tmp_path: Path):
     (case.images / "0.txt").unlink()
     os.mkfifo(case.images / "0.txt")
-    assert "0.png" in only(case).message
+    assert "0.png" in case.only_error().message
 
 
 def test_empty_caption_is_told(case: Case):
     (case.images / "0.txt").write_text(" \n")
-    assert "empty caption" in only_warning(case).message
+    assert "empty caption" in case.only_warning().message
 
 
 def test_images_in_archives_leave_the_totals_unknown(case: Case):
@@ -121,7 +103,7 @@ def test_images_in_archives_leave_the_totals_unknown(case: Case):
 def test_images_in_an_archive_have_their_captions_from_the_json_file_only(case: Case, tmp_path: Path):
     write_tar(tmp_path / "packed" / "a.tar")
     case.dataset["directories"][0]["path"] = str(tmp_path / "packed")
-    mistake = only(case)
+    mistake = case.only_error()
     assert mistake.pointer == PATH
     assert "captions.json" in mistake.remedy
     (tmp_path / "packed" / "captions.json").write_text('{"a.png": ["a thing"]}')
@@ -130,20 +112,29 @@ def test_images_in_an_archive_have_their_captions_from_the_json_file_only(case: 
 
 def test_compressed_archive_would_hang_the_trainer(case: Case):
     write_tar(case.images / "a.tar", "w:gz")
-    assert "hangs" in only(case).message
+    assert "hangs" in case.only_error().message
 
 
 def test_missing_caption_beside_a_json_file_belongs_into_it(case: Case):
     (case.images / "captions.json").write_text(json.dumps({f"{index}.png": ["a thing"] for index in range(3)}))
-    assert "captions.json" in only_warning(case).remedy
+    assert "captions.json" in case.only_warning().remedy
 
 
 def test_empty_list_of_captions_is_told(case: Case):
     captions = {f"{index}.png": ["a thing"] if index else [] for index in range(4)}
     (case.images / "captions.json").write_text(json.dumps(captions))
-    assert "empty list" in only_warning(case).message
+    assert "empty list" in case.only_warning().message
 
 
 def test_broken_json_file_is_one_error(case: Case):
     (case.images / "captions.json").write_text("{,}")
-    assert "no JSON object" in only(case).message
+    assert "no JSON object" in case.only_error().message
+
+
+@pytest.mark.parametrize("write", [lambda path: write_image(path / "0.png", caption=None)])
+def test_image_without_a_caption_is_taken_where_that_is_wished(tmp_path: Path, write: Callable[[Path], Any]):
+    case = Case(tmp_path)
+    directory = tmp_path / "bare"
+    write(directory)
+    case.dataset["directories"][0].update(path=str(directory), skip_empty_caption=False)
+    assert case.errors() == []

@@ -1,4 +1,5 @@
 import errno
+import json
 import os
 from pathlib import Path
 
@@ -6,7 +7,10 @@ import pytest
 
 from api.executors.attempt import directory as directory_module
 from api.executors.attempt.directory import HEARTBEAT_SECONDS, AttemptDirectory
+from api.executors.attempt.files import read_json
+from api.utils.foreign_files import read
 from tests.faults import Faults
+from tests.unit.utils.foreign import Plant, each_plant
 
 
 def test_a_heartbeat_comes_once_an_interval_however_often_it_is_asked_for(
@@ -60,6 +64,39 @@ def test_the_next_record_has_its_space_already(tmp_path: Path) -> None:
     assert not space.exists()
     directory.remove_leftovers()
     assert [path.name for path in tmp_path.iterdir()] == ["runner.json"]
+
+
+@each_plant
+def test_a_supervisor_writes_through_nothing_that_it_finds(tmp_path: Path, plant: Plant) -> None:
+    for name in ("exit.json", "lock", "fence", "heartbeat"):
+        plant(tmp_path / name)
+    kept = {path: path.read_bytes() for path in tmp_path.glob("outside-of-*")}
+    directory = AttemptDirectory(str(tmp_path))
+    lock = directory.take_lock()
+    try:
+        directory.claim(lock)
+        directory.beat()
+        directory.write_outcome({"reason": "exited"})
+    finally:
+        os.close(lock)
+    assert read_json(str(tmp_path / "exit.json")) == {"reason": "exited"}
+    assert int(read(str(tmp_path / "fence"), 64)) == 1
+    assert json.loads(read(str(tmp_path / "lock")))["pid"] == os.getpid()
+    assert {path: path.read_bytes() for path in kept} == kept
+    assert not (tmp_path / "made-by-following").exists()
+
+
+def test_an_outcome_whose_reserved_space_was_taken_away_is_written_nevertheless(tmp_path: Path) -> None:
+    directory = AttemptDirectory(str(tmp_path))
+    lock = directory.take_lock()
+    directory.claim(lock)
+    for path in tmp_path.glob(".exit.json.*"):
+        path.unlink()
+    with pytest.raises(FileNotFoundError):
+        directory.write_outcome({"reason": "exited"})
+    directory.write_outcome({"reason": "exited"})
+    os.close(lock)
+    assert read_json(str(tmp_path / "exit.json")) == {"reason": "exited"}
 
 
 def test_a_disk_in_trouble_does_not_make_a_supervisor_leave_its_place(tmp_path: Path, faults: Faults) -> None:

@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import pytest
+
+from tests.unit.trainers.diffusion_pipe.builders import Case, Change, within, without, write_safetensors
+
+ERRORS = [
+    (without("type", "adapter"), "/config/adapter/type"),
+    (without("rank", "adapter"), "/config/adapter/rank"),
+    (within("adapter", alpha=16), "/config/adapter/alpha"),
+    (within("adapter", rank=16.0), "/config/adapter/rank"),
+    (within("adapter", exclude_modules=3), "/config/adapter/exclude_modules"),
+]
+
+WARNINGS = [
+    (within("adapter", decompose_factor=4), "/config/adapter/decompose_factor"),
+]
+
+NOTHING = [
+    within("adapter", exclude_modules=["a"]),
+]
+
+
+@pytest.mark.parametrize(("change", "pointer"), ERRORS)
+def test_mistake_is_one_error_at_its_place(case: Case, change: Change, pointer: str):
+    change(case.config)
+    assert case.errors() == [pointer]
+
+
+@pytest.mark.parametrize(("change", "pointer"), WARNINGS)
+def test_what_costs_or_is_ignored_is_one_warning_at_its_place(case: Case, change: Change, pointer: str):
+    change(case.config)
+    assert case.warnings() == [pointer]
+
+
+@pytest.mark.parametrize("change", NOTHING)
+def test_what_the_trainer_takes_is_not_remarked_on(case: Case, change: Change):
+    change(case.config)
+    assert case.warnings() == []
+
+
+@pytest.mark.parametrize(
+    ("tensors", "fits"),
+    [({"a.lora_A.weight": [16, 4]}, True), ({"a.lora_A.weight": [8, 4]}, False), ({"a.lokr_w1": [8]}, False)],
+)
+def test_adapter_to_go_on_from_has_the_rank_that_is_asked_for(
+    tmp_path: Path, tensors: dict[str, list[int]], fits: bool
+):
+    case = Case(tmp_path, "chroma")
+    write_safetensors(tmp_path / "epoch5" / "adapter_model.safetensors", tensors)
+    case.config["adapter"]["init_from_existing"] = str(tmp_path / "epoch5")
+    assert case.errors() == ([] if fits else ["/config/adapter/init_from_existing"])
+
+
+def test_adapter_to_fuse_is_a_safetensors_file(tmp_path: Path):
+    case = Case(tmp_path, "chroma")
+    adapter = tmp_path / "adapter.safetensors"
+    adapter.write_bytes(b"PK\x03\x04" + bytes(60))
+    case.config["adapter"]["fuse_adapters"] = [{"path": str(adapter), "weight": 1.0}]
+    assert case.errors() == ["/config/adapter/fuse_adapters/0/path"]
+    write_safetensors(adapter)
+    assert case.errors() == []

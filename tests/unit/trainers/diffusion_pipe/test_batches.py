@@ -1,0 +1,53 @@
+import pytest
+
+from api.trainers.diffusion_pipe.batches import Batches, read_batches
+from api.trainers.diffusion_pipe.document import TrainerDocument
+from api.trainers.diffusion_pipe.findings import Findings
+from tests.unit.trainers.diffusion_pipe.builders import Case, Change, setting
+
+ERRORS = [
+    (setting(micro_batch_size_per_gpu=0), "/config/micro_batch_size_per_gpu"),
+    (setting(micro_batch_size_per_gpu="2"), "/config/micro_batch_size_per_gpu"),
+    (setting(micro_batch_size_per_gpu=[[512, 4], [1024]]), "/config/micro_batch_size_per_gpu/1"),
+    (setting(micro_batch_size_per_gpu=True), "/config/micro_batch_size_per_gpu"),
+    (setting(image_micro_batch_size_per_gpu=-1), "/config/image_micro_batch_size_per_gpu"),
+]
+
+NOTHING = [
+    setting(micro_batch_size_per_gpu=[[512, 2], [1024, 1]]),
+]
+
+
+@pytest.mark.parametrize(("change", "pointer"), ERRORS)
+def test_mistake_is_one_error_at_its_place(case: Case, change: Change, pointer: str):
+    change(case.config)
+    assert case.errors() == [pointer]
+
+
+@pytest.mark.parametrize("change", NOTHING)
+def test_what_the_trainer_takes_is_not_remarked_on(case: Case, change: Change):
+    change(case.config)
+    assert case.warnings() == []
+
+
+def test_the_nearest_resolution_tells_the_batch_and_of_two_equally_near_the_first():
+    batches = Batches(videos=((500, 8), (700, 2)), images=((512, 4), (1024, 1)), accumulation=3, replicas=2)
+    assert batches.size_for(512, 512, 1) == 4 * 6
+    assert batches.size_for(2048, 512, 1) == 1 * 6
+    assert [batches.size_for(side, side, 33) for side in (599, 600, 601)] == [8 * 6, 8 * 6, 2 * 6]
+    assert batches.global_size == 8 * 6
+
+
+def test_pipelines_share_the_gpus_and_evaluation_goes_by_training_where_nothing_else_is_said():
+    values = {"micro_batch_size_per_gpu": 2, "pipeline_stages": 2, "gradient_accumulation_steps": 4}
+    training, evaluation = read_batches(TrainerDocument(values, ""), 4, Findings())
+    assert (training.global_size, evaluation.global_size) == (2 * 4 * 2, 2 * 1 * 2)
+    values |= {"image_micro_batch_size_per_gpu": 3, "eval_micro_batch_size_per_gpu": 5}
+    training, evaluation = read_batches(TrainerDocument(values, ""), 4, Findings())
+    assert (training.images, evaluation.videos, evaluation.images) == (((0, 3),), ((0, 5),), ((0, 5),))
+
+
+def test_of_two_sizes_for_one_resolution_the_later_counts():
+    document = TrainerDocument({"micro_batch_size_per_gpu": [[512, 1], [1024, 2], [512, 3]]}, "")
+    training, _ = read_batches(document, 1, Findings())
+    assert training.videos == ((512, 3), (1024, 2))

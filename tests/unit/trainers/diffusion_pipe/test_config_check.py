@@ -1,0 +1,139 @@
+from pathlib import Path
+
+import pytest
+
+from tests.unit.trainers.diffusion_pipe.builders import (
+    Case,
+    Change,
+    TextCase,
+    setting,
+    without,
+)
+
+ERRORS = [
+    (without("epochs"), "/config/epochs"),
+    (without("model"), "/config/model"),
+    (without("optimizer"), "/config/optimizer"),
+    (without("every_n_epochs", "save"), "/config/save_every_n_epochs"),
+    (setting(activation_checkpointing="sloth"), "/config/activation_checkpointing"),
+    (setting(partition_method="manually"), "/config/partition_method"),
+    (setting(partition_method="manual", partition_split=[10]), "/config/partition_split"),
+    (setting(partition_method="manual"), "/config/partition_split"),
+    (setting(pipeline_stages=2), "/config/pipeline_stages"),
+    (setting(save={"every_n_examples": 1}, gradient_accumulation_steps=2), "/config/save/every_n_examples"),
+    (
+        setting(monitoring={"enable_wandb": True, "wandb_tracker_name": "t", "wandb_run_name": "r"}),
+        "/config/monitoring/wandb_api_key",
+    ),
+    (
+        setting(monitoring={"enable_wandb": True, "wandb_api_key": "k", "wandb_run_name": "r"}),
+        "/config/monitoring/wandb_tracker_name",
+    ),
+    (setting(lora={"rank": 3}), "/config/lora"),
+    (setting(warmup_steps=0.1), "/config/warmup_steps"),
+]
+
+WARNINGS = [
+    (setting(save={"every_n_epochs": 1}), "/config/checkpoint_every_n_minutes"),
+    (setting(steps_per_print=10), "/config/steps_per_print"),
+    (setting(partition_split=[3]), "/config/partition_split"),
+    (setting(resume_from_checkpoint=True), "/config/resume_from_checkpoint"),
+    (setting(eval={"every_n_examples": 1}, gradient_accumulation_steps=2), "/config/eval/every_n_examples"),
+]
+
+NOTHING = [
+    setting(optimization={"activation_checkpointing": "unsloth", "blocks_to_swap": 0, "compile": True}),
+    setting(save={"every_n_steps": 100, "dtype": "bfloat16", "checkpoint_every_n_epochs": 1}),
+    setting(save={}, save_every_n_steps=100, checkpoint_every_n_minutes=0.5),
+    setting(partition_method="uniform"),
+    setting(resume_from_checkpoint=False),
+]
+
+
+@pytest.mark.parametrize(("change", "pointer"), ERRORS)
+def test_mistake_is_one_error_at_its_place(case: Case, change: Change, pointer: str):
+    change(case.config)
+    assert case.errors() == [pointer]
+
+
+@pytest.mark.parametrize(("change", "pointer"), WARNINGS)
+def test_what_costs_or_is_ignored_is_one_warning_at_its_place(case: Case, change: Change, pointer: str):
+    change(case.config)
+    assert case.warnings() == [pointer]
+
+
+@pytest.mark.parametrize("change", NOTHING)
+def test_what_the_trainer_takes_is_not_remarked_on(case: Case, change: Change):
+    change(case.config)
+    assert case.warnings() == []
+
+
+@pytest.mark.parametrize(
+    ("gpus", "stages", "fits"), [(4, 2, True), (4, 4, True), (4, 3, False), (3, 2, False), (1, 2, False)]
+)
+def test_gpus_divide_into_pipelines_or_it_is_an_error(tmp_path: Path, gpus: int, stages: int, fits: bool):
+    case = Case(tmp_path)
+    case.gpus = gpus
+    case.config["pipeline_stages"] = stages
+    assert case.errors() == ([] if fits else ["/config/pipeline_stages"])
+
+
+@pytest.mark.parametrize("split", [[], [10, 20], [20.0], ["a"], [0]])
+def test_partition_split_has_one_layer_less_than_stages(tmp_path: Path, split: list):
+    case = Case(tmp_path)
+    case.gpus = 2
+    case.config.update(pipeline_stages=2, partition_method="manual", partition_split=split)
+    assert case.errors() == ["/config/partition_split"]
+
+
+def test_partition_split_that_fits_is_taken(tmp_path: Path):
+    case = Case(tmp_path)
+    case.gpus = 3
+    case.config.update(pipeline_stages=3, partition_method="manual", partition_split=[10, 20])
+    assert case.errors() == []
+
+
+@pytest.mark.parametrize(("source", "works"), [("", False), ("def _allocate_or_extend_buffers(): ...", True)])
+def test_flux2_in_three_stages_waits_for_ever_unless_the_trainer_is_mended(tmp_path: Path, source: str, works: bool):
+    case = Case(tmp_path, "flux2")
+    (tmp_path / "trainer" / "utils").mkdir()
+    (tmp_path / "trainer" / "utils" / "patches.py").write_text(source)
+    case.gpus = 4
+    case.config["pipeline_stages"] = 4
+    assert case.errors() == ([] if works else ["/config/pipeline_stages"])
+
+
+def test_gradient_release_needs_one_pipeline(tmp_path: Path):
+    case = Case(tmp_path)
+    case.gpus = 2
+    case.config["optimizer"]["gradient_release"] = True
+    assert case.errors() == ["/config/optimizer/gradient_release"]
+
+
+def test_blocks_are_swapped_with_an_adapter_only(tmp_path: Path):
+    case = Case(tmp_path, "flux")
+    case.config["blocks_to_swap"] = 3
+    del case.config["adapter"]
+    assert case.errors() == ["/config/blocks_to_swap"]
+
+
+def test_blocks_are_swapped_with_one_stage_only(tmp_path: Path):
+    case = Case(tmp_path, "flux")
+    case.gpus = 2
+    case.config.update(blocks_to_swap=3, pipeline_stages=2)
+    assert case.errors() == ["/config/blocks_to_swap"]
+
+
+def test_resume_in_the_text_is_taken_out_with_a_warning(tmp_path: Path):
+    case = TextCase(tmp_path)
+    case.config = "resume_from_checkpoint = true\n" + case.config
+    found = case.check()
+    assert [mistake.pointer for mistake in found.warnings] == ["/config_toml/resume_from_checkpoint"]
+    assert found.plan is not None
+    assert "resume_from_checkpoint" not in found.plan.files["config.toml"]
+
+
+def test_video_mode_matters_to_models_of_videos(tmp_path: Path):
+    case = Case(tmp_path, "hunyuan-video")
+    case.config["video_clip_mode"] = "multiple_overlapping"
+    assert case.errors() == ["/config/video_clip_mode"]

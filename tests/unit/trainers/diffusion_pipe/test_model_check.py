@@ -1,0 +1,175 @@
+from pathlib import Path
+
+import pytest
+
+from api.trainers.diffusion_pipe.model_types import MODELS
+from tests.unit.trainers.diffusion_pipe.builders import (
+    Case,
+    Change,
+    make_model,
+    make_wan,
+    within,
+    without,
+    write_safetensors,
+)
+
+ERRORS = [
+    (without("dtype", "model"), "/config/model/dtype"),
+    (within("model", type=3), "/config/model/type"),
+]
+
+
+@pytest.mark.parametrize(("change", "pointer"), ERRORS)
+def test_mistake_is_one_error_at_its_place(case: Case, change: Change, pointer: str):
+    change(case.config)
+    assert case.errors() == [pointer]
+
+
+def test_text_encoder_of_two_files_needs_both(tmp_path: Path):
+    case = Case(tmp_path, "hunyuan_video_15")
+    encoder = case.config["model"]["text_encoders"][0]
+    encoder["path"] = encoder.pop("paths")[0]
+    assert case.errors() == ["/config/model/text_encoders/0/path"]
+
+
+@pytest.mark.parametrize("model_type", sorted(MODELS))
+def test_each_path_of_a_model_must_exist(tmp_path: Path, model_type: str):
+    case = Case(tmp_path, model_type)
+    names = [name for name, value in case.config["model"].items() if isinstance(value, str) and value.startswith("/")]
+    for name in names:
+        case.config["model"][name] += ".gone"
+    assert sorted(case.errors()) == sorted(f"/config/model/{name}" for name in names)
+
+
+@pytest.mark.parametrize("model_type", sorted(MODELS))
+def test_each_path_that_a_model_needs_is_asked_for(tmp_path: Path, model_type: str):
+    case = Case(tmp_path, model_type)
+    case.config["model"] = (
+        {"dtype": "bfloat16", "max_sequence_length": 1} if model_type == "auraflow" else {"dtype": "bfloat16"}
+    )
+    best = MODELS[model_type].alternatives[0]
+    assert sorted(case.errors()) == sorted(f"/config/model/{name}" for name in best)
+
+
+def test_hunyuan_video_loads_from_single_files_too(tmp_path: Path):
+    case = Case(tmp_path, "hunyuan-video")
+    llm, clip = tmp_path / "llm", tmp_path / "clip"
+    llm.mkdir()
+    clip.mkdir()
+    case.config["model"] = {
+        "dtype": "bfloat16",
+        "transformer_path": write_safetensors(tmp_path / "t.safetensors"),
+        "vae_path": write_safetensors(tmp_path / "v.safetensors"),
+        "llm_path": str(llm),
+        "clip_path": str(clip),
+    }
+    assert case.errors() == []
+
+
+def test_flux_from_hugging_face_needs_its_transformer_here(tmp_path: Path):
+    case = Case(tmp_path, "flux")
+    case.config["model"]["diffusers_path"] = "black-forest-labs/FLUX.1-dev"
+    assert case.errors() == ["/config/model/transformer_path"]
+
+
+@pytest.mark.parametrize(
+    ("config", "tensors", "folder", "cache"),
+    [
+        ({"model_type": "t2v", "dim": 5120}, {}, "Wan2.1-T2V-14B", "wan"),
+        ({"model_type": "t2v", "dim": 5120}, {}, "SkyReels-V2-T2V", "skyreels_v2"),
+        ({"model_type": "ti2v", "dim": 3072}, {}, "Wan2.2-TI2V-5B", "wan2.2_5b"),
+    ],
+)
+def test_cache_of_wan_is_named_after_its_variant(tmp_path: Path, config: dict, tensors: dict, folder: str, cache: str):
+    case = Case(tmp_path, "wan")
+    checkpoint = make_wan(tmp_path / folder, config["model_type"], config["dim"], tensors)
+    case.config["model"]["ckpt_path"] = str(checkpoint)
+    plan = case.check().plan
+    assert plan is not None
+    assert [Path(path).name for path in plan.caches] == [cache]
+
+
+@pytest.mark.parametrize(
+    ("width", "caches"),
+    [
+        (6144, ["flux2"]),
+        (3072, ["flux2_klein_4b"]),
+        (4096, ["flux2_klein_9b"]),
+    ],
+)
+def test_cache_of_flux2_is_named_after_the_width_of_its_weights(tmp_path: Path, width: int, caches: list[str]):
+    case = Case(tmp_path, "flux2")
+    case.config["model"]["diffusion_model"] = write_safetensors(
+        tmp_path / "w.safetensors", {"img_in.weight": [width, 8]}
+    )
+    plan = case.check().plan
+    assert plan is not None
+    assert [Path(path).name for path in plan.caches] == caches
+
+
+def test_cosmos_predict2_with_a_language_model_uses_the_cache_of_anima(tmp_path: Path):
+    case = Case(tmp_path, "cosmos_predict2")
+    case.config["model"] = {**make_model("anima", tmp_path / "models"), "type": "cosmos_predict2"}
+    plan = case.check().plan
+    assert plan is not None
+    assert [Path(path).name for path in plan.caches] == ["anima"]
+
+
+@pytest.mark.parametrize(
+    ("encoders", "pointer"),
+    [
+        ([], ""),
+        (["x"], "/0"),
+        ([{"path": "/nowhere", "type": "flux2"}], "/0/path"),
+        ([{"type": "flux2"}], "/0/path"),
+        ([{"paths": ["/nowhere"], "type": "flux2"}], "/0/paths/0"),
+    ],
+)
+def test_text_encoders_are_checked_one_by_one(tmp_path: Path, encoders: list, pointer: str):
+    case = Case(tmp_path, "z_image")
+    case.config["model"]["text_encoders"] = encoders
+    assert case.errors() == [f"/config/model/text_encoders{pointer}"]
+
+
+def test_text_encoder_needs_a_type(tmp_path: Path):
+    case = Case(tmp_path, "z_image")
+    del case.config["model"]["text_encoders"][0]["type"]
+    assert case.errors() == ["/config/model/text_encoders/0/type"]
+
+
+def test_unknown_model_type_gets_a_suggestion(tmp_path: Path):
+    case = Case(tmp_path)
+    case.model_type = "sdx"
+    case.config["model"]["type"] = "sdx"
+    (mistake,) = case.check().errors
+    assert mistake.pointer == "/config/model/type"
+    assert "`sdxl`" in (mistake.remedy or "")
+
+
+def test_two_model_types_that_differ_are_an_error(tmp_path: Path):
+    case = Case(tmp_path)
+    case.model_type = "flux"
+    assert case.errors() == ["/config/model/type"]
+
+
+def test_model_type_may_stand_in_the_request_only(tmp_path: Path):
+    case = Case(tmp_path)
+    del case.config["model"]["type"]
+    found = case.check()
+    assert found.errors == ()
+    assert found.plan is not None
+    assert 'type = "sdxl"' in found.plan.files["config.toml"]
+
+
+def test_guidance_by_uncond_needs_one_stage_for_minimax(tmp_path: Path):
+    case = Case(tmp_path, "minimax_h3")
+    case.gpus = 2
+    case.config["pipeline_stages"] = 2
+    case.config["model"]["cfg"] = 4
+    assert case.errors() == ["/config/model/cfg"]
+
+
+def test_auraflow_needs_its_sequence_length(tmp_path: Path):
+    case = Case(tmp_path, "auraflow")
+    del case.config["model"]["max_sequence_length"]
+    assert case.errors() == ["/config/model/max_sequence_length"]

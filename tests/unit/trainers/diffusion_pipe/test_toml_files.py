@@ -1,0 +1,64 @@
+import time
+from pathlib import Path
+
+import pytest
+import toml
+
+from api.models.training import TrainingRequest
+from api.trainers.diffusion_pipe import toml_files
+from tests.unit.trainers.diffusion_pipe.builders import Case, TextCase
+
+#: CPU time: a few times what the machine of a developer takes.
+SECONDS = 5.0
+
+
+def test_a_text_that_no_parser_should_get_is_none_for_secrets_either(tmp_path: Path):
+    case = Case(tmp_path)
+    dotted = TrainingRequest(model_type="sdxl", config_toml=".".join("a" * 50_000) + " = 1", dataset_toml="")
+    began = time.thread_time()
+    assert case.trainer.check(dotted, case.output_dir).errors[0].pointer == "/config_toml"
+    assert case.trainer.without_secrets(dotted) == dotted
+    assert time.thread_time() - began < SECONDS
+
+
+@pytest.mark.parametrize(
+    ("config", "pointer"),
+    [
+        ("epochs = ", "/config_toml"),
+        ("epochs = 1\nepochs = 2", "/config_toml"),
+        ("a = [1, 2.5]", "/config_toml/a"),
+        ("a = ['x', 1]", "/config_toml/a"),
+        ("a = " + "[" * 30 + "]" * 30, "/config_toml"),
+        ("a = " + "[" * 5000 + "]" * 5000, "/config_toml"),
+        ("a = " + "9" * 5000, "/config_toml"),
+        ("started = 2026-01-01T00:00:00Z", "/config_toml/started"),
+        ("x = '" + "y" * 200_000 + "'", "/config_toml"),
+    ],
+)
+def test_text_that_the_trainer_would_choke_on_is_an_error_at_its_place(tmp_path: Path, config: str, pointer: str):
+    case = TextCase(tmp_path)
+    case.config = config + "\n" + case.config
+    assert pointer in case.errors()
+
+
+def test_syntax_error_names_line_and_column(tmp_path: Path):
+    case = TextCase(tmp_path)
+    case.dataset = "resolutions = [512]\n[[directory]\n"
+    (mistake,) = case.check().errors
+    assert mistake.pointer == "/dataset_toml"
+    assert "line 2" in mistake.message
+    assert "column" in mistake.message
+
+
+def test_odd_names_survive_the_writing(tmp_path: Path):
+    odd = {"path": "/a\\b\"c'd\n\té\u2028 #[]=", "a.b": 1, "": 2, "é": [True], "t": [{"x": 1}, {"x": 2}], "n": {}}
+    text = toml_files.write({"directory": [odd], "resolutions": [512]})
+    assert text is None or toml.loads(text) == {"directory": [odd], "resolutions": [512]}
+
+
+def test_directories_within_braces_are_warned_of(tmp_path: Path):
+    case = TextCase(tmp_path)
+    case.dataset = f"resolutions = [512]\ndirectory = [{{path = '{case.images}'}}]\n"
+    found = case.check()
+    assert found.errors == ()
+    assert [mistake.pointer for mistake in found.warnings] == ["/dataset_toml/directory/0"]

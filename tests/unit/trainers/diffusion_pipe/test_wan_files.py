@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import pytest
+
+from tests.unit.trainers.diffusion_pipe.builders import (
+    Case,
+    make_trainer,
+    make_wan,
+    write_safetensors,
+)
+
+PICKLE = b"PK\x03\x04" + bytes(60)
+
+
+def test_wan_checkpoint_without_a_config_is_an_error(tmp_path: Path):
+    case = Case(tmp_path, "wan")
+    (tmp_path / "models" / "ckpt_path" / "config.json").unlink()
+    assert case.errors() == ["/config/model/ckpt_path"]
+
+
+@pytest.mark.parametrize(
+    "gone", ["Wan2.1_VAE.pth", "models_t5_umt5-xxl-enc-bf16.pth", "model.safetensors", "google/umt5-xxl", "config.json"]
+)
+def test_wan_directory_lacks_nothing_that_is_opened(tmp_path: Path, gone: str):
+    case = Case(tmp_path, "wan")
+    path = Path(case.config["model"]["ckpt_path"]) / gone
+    path.rmdir() if path.is_dir() else path.unlink()
+    assert case.errors()[:1] == ["/config/model/ckpt_path"]
+
+
+def test_wan_with_its_text_encoder_elsewhere_needs_none_in_its_directory(tmp_path: Path):
+    case = Case(tmp_path, "wan")
+    (Path(case.config["model"]["ckpt_path"]) / "models_t5_umt5-xxl-enc-bf16.pth").unlink()
+    case.config["model"]["llm_path"] = write_safetensors(tmp_path / "umt5.safetensors")
+    assert case.errors() == []
+
+
+@pytest.mark.parametrize(("kind", "width"), [("vace", 5120), ("t2v", 2048), ("ti2v", 5120), ("flf2v", 1536)])
+def test_wan_that_the_trainer_does_not_know_is_an_error(tmp_path: Path, kind: str, width: int):
+    case = Case(tmp_path, "wan")
+    case.config["model"]["ckpt_path"] = str(make_wan(tmp_path / "other", kind, width))
+    assert case.errors()[:1] == ["/config/model/ckpt_path"]
+
+
+@pytest.mark.parametrize("name", ["Wan2.1_VAE.pth", "models_t5_umt5-xxl-enc-bf16.pth"])
+def test_pickled_file_is_treated_alike_wherever_it_lies(tmp_path: Path, name: str):
+    case = Case(tmp_path, "wan")
+    (Path(case.config["model"]["ckpt_path"]) / name).write_bytes(PICKLE)
+    (found,) = case.check().errors
+    assert (found.pointer, "ALLOW_PICKLED_WEIGHTS" in str(found.remedy)) == ("/config/model/ckpt_path", True)
+    case.trainer = make_trainer(tmp_path, allow_pickled_weights=True)
+    assert case.errors() == []

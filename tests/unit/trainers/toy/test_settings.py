@@ -1,0 +1,79 @@
+import math
+import tomllib
+from typing import Any
+
+import pytest
+
+from api.errors import Mistake
+from api.trainers.toy.settings import COUNT, FLAG, SECONDS, Setting, check, flatten, with_defaults, write_toml
+
+
+def mistakes_in(config: dict[str, Any]) -> list[Mistake]:
+    return check(flatten(config), "/config")
+
+
+def test_all_mistakes_are_found_at_once_each_at_its_place():
+    mistakes = mistakes_in(
+        {
+            "epochs": 0,
+            "epoch": 1,
+            "save": {"every_n_epochs": "x"},
+            "optimizer": {"lr": True},
+            "model": 3,
+            "toy": {"step_seconds": -1, "fail_with": "oom", "a/b~c": 1},
+        }
+    )
+    assert [mistake.pointer for mistake in mistakes] == [
+        "/config/epochs",
+        "/config/epoch",
+        "/config/save/every_n_epochs",
+        "/config/optimizer/lr",
+        "/config/model",
+        "/config/toy/step_seconds",
+        "/config/toy/fail_with",
+        "/config/toy/a~1b~0c",
+    ]
+    assert all(mistake.remedy for mistake in mistakes)
+
+
+@pytest.mark.parametrize(
+    ("config", "remedy"),
+    [
+        ({"epochs": 1, "max_step": 3}, "Did you mean `max_steps`?"),
+        ({"epochs": 1, "steps_per_epoch": 3}, "Did you mean `toy.steps_per_epoch`?"),
+        ({"epochs": 1, "toy": {"step_second": 3}}, "Did you mean `step_seconds`?"),
+    ],
+)
+def test_unknown_setting_comes_with_the_one_that_was_meant(config: dict[str, Any], remedy: str):
+    (mistake,) = mistakes_in(config)
+    assert mistake.remedy == remedy
+
+
+def test_missing_epochs_are_told():
+    assert [mistake.pointer for mistake in mistakes_in({})] == ["/config/epochs"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "good", "bad"),
+    [
+        (COUNT, [1, 1_000_000], [0, 1_000_001, 1.0, True, "1", None]),
+        (SECONDS, [0, 0.5, 3600], [-1, 3601, math.nan, False]),
+        (FLAG, [True, False], [0, 1, "true"]),
+        (Setting(str, choices=("a", "b")), ["a"], ["c", 1, None]),
+    ],
+)
+def test_a_setting_allows_its_kind_within_its_bounds(setting: Setting, good: list[Any], bad: list[Any]):
+    assert all(setting.allows(value) for value in good)
+    assert not any(setting.allows(value) for value in bad)
+
+
+def test_a_model_and_a_checkpoint_are_saved_after_every_epoch_where_nothing_else_is_said():
+    every_epoch = {"save_every_n_epochs": 1, "checkpoint_every_n_epochs": 1}
+    assert with_defaults({"epochs": 2}) == {"epochs": 2} | every_epoch
+    chosen = {"save_every_n_steps": 5, "toy": {"checkpoint_every_n_steps": 3}}
+    assert with_defaults(chosen) == chosen
+
+
+def test_what_is_written_is_read_again():
+    values = {"epochs": 2, "name": 'é "\x7f\n', "toy": {"seed": 1, "fail_once": True}, "after": 0.5}
+    assert tomllib.loads(write_toml(values)) == values

@@ -1,0 +1,57 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from api.trainers.protocol.event_files import EventFileTail
+from api.trainers.toy import toy_files
+
+
+def test_pictures_are_read_small_and_grey_from_minus_one_to_one(tmp_path: Path):
+    Image.new("RGB", (40, 30), "white").save(tmp_path / "b.png")
+    Image.new("L", (8, 8), 0).save(tmp_path / "a.PNG")
+    (tmp_path / "c.txt").write_text("no picture")
+    dataset = tmp_path / "dataset.toml"
+    dataset.write_text(f'[[directory]]\npath = "{tmp_path}"\n')
+    assert toy_files.read_pictures(dataset, 4).tolist() == [[-1.0] * 16, [1.0] * 16]
+
+
+def test_a_dataset_without_pictures_is_refused_in_the_words_of_the_real_trainer(tmp_path: Path):
+    dataset = tmp_path / "dataset.toml"
+    dataset.write_text(f'[[directory]]\npath = "{tmp_path}"\n')
+    with pytest.raises(RuntimeError, match="Processed dataset was empty"):
+        toy_files.read_pictures(dataset, 4)
+
+
+def test_a_checkpoint_is_loaded_as_it_was_saved_and_the_latest_is_the_one(tmp_path: Path):
+    for step in (5, 10):
+        toy_files.save_checkpoint(tmp_path, step, {"model": {"w": np.full(3, step, np.float32)}}, {"step": step})
+    tensors, state = toy_files.load_checkpoint(tmp_path)
+    assert (tensors["model"]["w"].tolist(), state) == ([10.0] * 3, {"step": 10})
+
+
+def test_a_saved_model_is_whole_and_leaves_nothing_behind(tmp_path: Path):
+    config = tmp_path / "config.toml"
+    config.write_text("epochs = 1\n")
+    toy_files.save_model(tmp_path, "epoch1", {"w": np.zeros(2, np.float32)}, config)
+    names = sorted(path.name for path in (tmp_path / "epoch1").iterdir())
+    assert names == ["adapter_config.json", "adapter_model.safetensors", "config.toml"]
+    assert json.loads((tmp_path / "epoch1" / "adapter_config.json").read_text())["target_modules"] == ["w"]
+    (tmp_path / "epoch1" / "tmp").mkdir()
+    with pytest.raises(FileExistsError):
+        toy_files.save_model(tmp_path, "epoch1", {"w": np.zeros(2, np.float32)}, config)
+
+
+def test_samples_are_one_picture_of_four_by_four(tmp_path: Path):
+    toy_files.save_samples(tmp_path, "epoch1", np.zeros((16, 16), np.float32), 4)
+    with Image.open(tmp_path / "samples" / "epoch1.png") as picture:
+        assert picture.size == (4 * 4 * toy_files.SAMPLE_ZOOM,) * 2
+
+
+def test_scalars_are_read_as_they_were_written(tmp_path: Path):
+    writer = toy_files.EventWriter(tmp_path)
+    writer.add_scalars(3, {"train/loss": 0.5})
+    (point,) = EventFileTail(tmp_path).read()
+    assert (point.tag, point.step, point.value) == ("train/loss", 3, 0.5)
