@@ -45,7 +45,7 @@ from api.utils.responses import answer_error
 
 logger = logging.getLogger(__name__)
 
-#: What a disk, or who has the say over it, answers; anything else is a mistake of ours.
+#: System errors that come from the disk or its administrator and may pass; any other one is a mistake of ours.
 _PASSING = TROUBLE | {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY}
 
 _KNOWN_STATUSES: dict[int, type[ServiceError]] = {
@@ -57,7 +57,7 @@ _KNOWN_STATUSES: dict[int, type[ServiceError]] = {
 
 
 class _AnyPath(PathConverter):
-    """A path of any characters: the library's own knows no line breaks, which a file's name may have."""
+    """Matches a path of any characters; Werkzeug's own converter refuses line breaks, which a file's name may have."""
 
     regex = r"[^/](?s:.*?)"
 
@@ -93,7 +93,7 @@ def _has_no_body(asked: Request, view: Callable[..., Any]) -> bool:
 
 
 def create_app(services: Services) -> APIFlask:
-    """The app around these services."""
+    """The Flask application that answers by these services."""
     options: dict[str, Any] = {
         "docs_path": None,
         # The document is served by routes/docs, compressed and with an ETag.

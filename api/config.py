@@ -91,7 +91,7 @@ def _setting(env: str, default: Any, parse: Callable[[str], Any], text: str, sho
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Every setting, checked. Times in seconds."""
+    """Every setting, checked. Times are in seconds."""
 
     host: str = _setting("API_HOST", "127.0.0.1", str, "address to listen on")
     port: int = _setting("API_PORT", 8080, _number(0, 65535), "port to listen on; 0 takes a free one")
@@ -262,7 +262,7 @@ _HANDED_ON = re.compile(
 
 
 def child_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The part of the environment that trainers are started with."""
+    """The variables of the service's environment that trainers get too."""
     given = os.environ if environ is None else environ
     return {name: value for name, value in given.items() if _HANDED_ON.fullmatch(name)}
 
@@ -272,7 +272,7 @@ _CACHES = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TORCH_HOME", "TR
 
 
 def cache_roots(config: Config, environ: Mapping[str, str]) -> tuple[Path, ...]:
-    """The directories below which a request may let its trainer cache."""
+    """The directories below which a request may place its trainer's caches."""
     own = [environ[name] for name in _CACHES if environ.get(name)]
     home = [f"{environ['HOME']}/.cache"] if environ.get("HOME") else []
     found = [config.storage_root.absolute() / "caches", *config.trainer_cache_roots, *map(Path, [*own, *home])]
@@ -285,7 +285,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def program() -> str:
-    """The words by which this process was started, for what it says of itself."""
+    """The command that started this process, as help and messages name it."""
     name = Path(sys.argv[0]).name
     return "python -m api" if name == "__main__.py" else name
 

@@ -9,7 +9,7 @@ from typing import Any
 class Mistake:
     """One mistake in a request: a JSON pointer to it ("/gpu_ids/0"), what is wrong there, and what to do about it.
 
-    `code` is a stable word for what is said, where there is one, and `params` what stands in it.
+    `code` is a stable word for the message, where there is one, and `params` are the values that the message names.
     """
 
     pointer: str
@@ -33,7 +33,7 @@ class ServiceError(Exception):
         mistakes: Sequence[Mistake] = (),
         headers: dict[str, str] | None = None,
     ) -> None:
-        """`detail` replaces the docstring; `data` is what helps the caller to go on."""
+        """`detail` is the message, by default the class's docstring; `data` is what helps the caller to go on."""
         self.detail = detail or (type(self).__doc__ or "").strip()
         super().__init__(self.detail)
         self.data = data
@@ -258,6 +258,6 @@ class SearchBusy(Unavailable):
 
 
 class CheckBusy(Unavailable):
-    """As many requests are being checked as are at a time: ask again in a moment."""
+    """As many requests are being checked as are allowed at a time: ask again in a moment."""
 
     code = "check_busy"

@@ -29,7 +29,7 @@ OPEN_FILES = 65_536
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs until it is told to end; 0 then, 1 when it cannot start, 2 when a setting is wrong."""
+    """Serves until told to end. Returns the exit code: 0 then, 1 when it cannot start, 2 when a setting is wrong."""
     os.umask(UMASK)
     try:
         config = Config.from_env(argv=argv)
@@ -47,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
     _raise_open_files()
     try:
         runtime.prepare()
-    except DatabaseError as error:
+    except (DatabaseError, StorageError) as error:
         return _refuse(error)
     port = listener.getsockname()[1]
     shell = create_shell(runtime)
@@ -74,7 +74,7 @@ def _refuse(why: object, code: int = 1) -> int:
 
 
 def create_shell(runtime: Runtime, serves_documents: bool = True) -> Shell:
-    """The application around the runtime's parts, for the server and for tests."""
+    """The ASGI application built from the runtime's parts, for the server and for tests."""
     gpus, system = runtime.services.gpus, runtime.services.system
     app = create_app(runtime.services)
     return Shell(
@@ -129,7 +129,7 @@ def _raise_open_files() -> None:
 
 
 def run() -> NoReturn:
-    """The command: the arguments of this process, and its exit code."""
+    """Runs `main` with this process's arguments and exits with its code."""
     # Until the server takes over the signals: to be told to end is no failure at any time.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit(0))

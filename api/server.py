@@ -35,16 +35,16 @@ from api.utils.responses import FILE
 
 logger = logging.getLogger(__name__)
 
-#: Threads for Flask. What reads memory needs few; those that wait for a locked database, 4 s at most, must leave some.
+#: Threads for Flask. Answers from memory need few; requests that wait up to 4 s for a locked database must leave some.
 FLASK_THREADS = 16
 
-#: Seconds that a shutdown waits for what is being answered. Streams are ended by ourselves, at once.
+#: Seconds that a shutdown waits for requests that are being answered. Streams are ended at once.
 GRACE_SECONDS = 3
 
-#: Rounds of 0.05 s in which streams may say that the server ends.
+#: Rounds of 0.05 s that a shutdown waits for the streams to send their farewell: 1 s.
 FAREWELL_ROUNDS = 20
 
-#: The route of every address that does not exist: one for all, or clients could make metrics without end.
+#: The name in metrics of every address that does not exist: with one each, clients could make metrics without end.
 UNKNOWN_ROUTE = "unknown"
 
 #: The status in log and metrics of a request whose client left before it was answered; nginx's word for it.
@@ -54,13 +54,13 @@ _STREAM_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 class Paths(Protocol):
-    """The addresses of what lies below."""
+    """Which addresses the application below has."""
 
     def methods(self, path: str) -> tuple[str, ...]: ...  # none: there is nothing at this address
 
 
 class Shell:
-    """The outermost application."""
+    """The outermost ASGI application: guards each request, and answers it or hands it to Flask."""
 
     def __init__(
         self,
@@ -75,14 +75,14 @@ class Shell:
         max_body_bytes: int,
         serves_documents: bool = True,
     ) -> None:
-        """`instant` is answered by the event loop, by path: it may read memory only.
+        """`instant` has, by path, what the event loop answers by itself: it may read memory only.
 
         `serves_documents=False` leaves every document to its Flask route: slower, and the same in all else.
         """
         self._flask = FlaskBelow(flask_app, FLASK_THREADS)
         self._paths = paths
         self._places = asyncio.Semaphore(FLASK_THREADS)
-        self.unread = UnreadAnswers()  #: what has been answered and not been read
+        self.unread = UnreadAnswers()  #: counts and bounds the bytes of answers that clients have not read yet
         self._policy = policy
         self._record = access_log.record
         self._live = live
@@ -172,7 +172,7 @@ class Shell:
             current_request_id.reset(token)
 
     async def _send_on(self, scope: Scope, reply: Reply) -> None:
-        """To the address without a slash at its end, where there is one. Raises NotFound."""
+        """Redirects to the address without the slash at its end. Raises NotFound where that does not exist."""
         path, raw = scope["path"], scope.get("raw_path") or b""
         shorter = path[:-1]
         is_there = path.endswith("/") and (self._paths.methods(shorter) or self._live.find_events(shorter) is not None)
@@ -204,7 +204,7 @@ class Shell:
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
-        """A thread of Flask, once there is room for what it will answer. Raises Unavailable."""
+        """Waits for a thread of Flask, and for room for its answer; holds the thread meanwhile. Raises Unavailable."""
         try:
             await asyncio.wait_for(self._places.acquire(), PATIENCE_SECONDS)
         except TimeoutError:
@@ -267,7 +267,7 @@ class Shell:
 
 
 async def _until_taken(scope: Scope) -> None:
-    """Nothing is worked out for a client that has not yet taken what it asked for before."""
+    """Waits until the client has taken its earlier answers: nothing new is worked out for it before."""
     taken = scope.get("extensions", {}).get("taken")
     if taken is not None:
         await taken()
@@ -279,7 +279,7 @@ def _connection(scope: Scope) -> Connection | None:
 
 
 class Streams(Protocol):
-    """The live streams, as their server sees them."""
+    """What the server needs of the live streams: how many there are, and how to end them."""
 
     @property
     def count(self) -> int: ...

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import delete, insert, select
 
+from api.models.progress import NOTHING_YET
 from api.models.training import AttemptStatus, GPURequest, NewTask, TaskStatus, TrainingRequest
-from api.services.attempts.progress import NOTHING_YET
 from api.storage.database import Database
 from api.storage.tables import attempts, events, task_gpus, tasks
 from api.storage.tasks import TaskStore
@@ -56,7 +56,9 @@ def fill_finished(database: Database, count: int, gpu_uuids: Sequence[str]) -> l
 
 def _finished(row: dict[str, Any], number: int, status: TaskStatus, gpu_uuid: str) -> dict[str, Any]:
     at = _START + number
-    figures = {name: dict.fromkeys(part, 12.5) for name, part in NOTHING_YET.items() if isinstance(part, dict)}
+    figures = {
+        name: dict.fromkeys(part, 12.5) for name, part in NOTHING_YET.as_json().items() if isinstance(part, dict)
+    }
     return {
         **row,
         "task_id": f"train_20260101_{number:08d}",

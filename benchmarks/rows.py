@@ -34,6 +34,9 @@ class Unit:
         return self.form.format(value)
 
 
+#: Share of what a benchmark asks its trainings and clients for, below which its other figures mean nothing.
+ENOUGH = 0.9
+
 TIMES = Unit("{:.2f} x")
 MILLISECONDS = Unit("{:.1f} ms")
 SECONDS = Unit("{:.2f} s")
@@ -41,6 +44,7 @@ PERCENT = Unit("{:.2f} %")
 MEGABYTES = Unit("{:.0f} MB")
 SMALL_MEGABYTES = Unit("{:.1f} MB")
 PER_SECOND = Unit("{:,.0f}/s")
+COUNT = Unit("{:,.0f}")
 
 
 def at_least(what: str, value: float, limit: float, unit: Unit, beside: str = "", note: str = "") -> Row:

@@ -1,4 +1,4 @@
-"""The seam to what runs attempts: one machine now. It says phase and placement; the outcome is the supervisor's.
+"""The seam to what runs attempts (now: this machine). It tells their phase and place; their outcome, a supervisor.
 
 Absent, unknown and dead are three things: only an outcome, or the proof that nothing of an attempt lives, ends it.
 """
@@ -15,7 +15,7 @@ from api.models.training import StopRung
 
 
 class Phase(StrEnum):
-    """Where an attempt is."""
+    """Where an attempt is in its life, as far as the executor sees."""
 
     ABSENT = (
         "absent"  #: nothing watches over it and no outcome is recorded: it was never started, or is to be taken over
@@ -32,21 +32,21 @@ class AttemptRef:
 
     uid: str
     directory: Path
-    log_directory: Path  #: the task's: one log over all its attempts
+    log_directory: Path  #: the task's: all its attempts share one log
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What a supervisor is told."""
+    """What a supervisor is told: what to start, where and how."""
 
     ref: AttemptRef
     argv: tuple[str, ...]
     cwd: Path
-    env: Mapping[str, str]  #: the whole environment
-    phrases: tuple[str, ...] = ()  #: looked for in the output, reported in the outcome
+    env: Mapping[str, str]  #: the trainer's whole environment
+    phrases: tuple[str, ...] = ()  #: phrases that are looked for in the output and reported in the outcome
     step_prefix: str = "steps: "
     log_max_bytes: int = 2**30
-    leftover_seconds: float = 5.0  #: for what outlives the main process before it is terminated
+    leftover_seconds: float = 5.0  #: how long what outlives the main process is left alone
     gpu_uuids: tuple[str, ...] = ()  #: recorded, so that whoever finds the attempt knows what it occupies
     has_run: bool = False  #: it was seen running: whatever its directory says, it is never started anew
 
@@ -73,16 +73,16 @@ class Outcome:
     signal: int | None  #: what ended it, when no exit code did
     error: str | None
     stop_requested: bool
-    stop_rung: StopRung | None  #: where the stop was when the main process ended
+    stop_rung: StopRung | None  #: the rung of the stop at which the main process ended
     last_step: int | None
     phrases: frozenset[str]
     started_at: float | None  #: Unix seconds
     ended_at: float
-    survivors_killed: int = 0  #: what outlived the main process and had to be ended
-    log_offset: int | None = None  #: where in the task's log this attempt's output begins
-    log_bytes: int = 0  #: what it put there
+    survivors_killed: int = 0  #: how many processes outlived the main one and had to be ended
+    log_offset: int | None = None  #: the offset in the task's log at which this attempt's output begins
+    log_bytes: int = 0  #: how much of the log is its output
     seconds: float | None = None  #: how long the trainer ran, whatever was done to the wall clock
-    log_lost_bytes: int = 0  #: what the disk did not take
+    log_lost_bytes: int = 0  #: how much of its output is in no log
     error_number: int | None = None  #: the errno of `error`, where it has one
 
 
@@ -97,21 +97,21 @@ class Observation:
     stop_rung: StopRung | None = None
     outcome: Outcome | None = None
     reason: str | None = None
-    log_start: int | None = None  #: where in the task's log this attempt's lines begin
-    log_lost_bytes: int | None = None  #: what of its output is not in the log: the disk was full, or it came too fast
+    log_start: int | None = None  #: the offset in the task's log at which its lines begin
+    log_lost_bytes: int | None = None  #: how much of its output is in no log: the disk was full, or it came too fast
     seconds: float | None = None  #: how long the trainer has run, whatever was done to the wall clock
     age: float = 0.0  #: seconds since it was last seen; 0 while it is seen
 
 
 @dataclass(frozen=True, slots=True)
 class LivingAttempt:
-    """An attempt of which something lives, by what the machine itself says."""
+    """An attempt of which some process lives, as the machine itself shows it."""
 
     ref: AttemptRef
-    gpu_uuids: tuple[str, ...]  #: what it was given, by its own record
+    gpu_uuids: tuple[str, ...]  #: the GPUs that it was given, by its own record
     supervisor: ProcessIdentity | None
-    members: tuple[ProcessIdentity, ...]  #: its processes, as far as they carry its marker
-    has_ended: bool = False  #: its outcome stands there already: what lives of it has nothing left to do
+    members: tuple[ProcessIdentity, ...]  #: its processes that carry its marker
+    has_ended: bool = False  #: whether its outcome is recorded already: what lives of it has nothing left to do
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +125,16 @@ class NodeState:
 
 
 class LogCursor(Protocol):
-    """A place in a log that is read onward: to look for news costs little."""
+    """A reader at a place in a log, which goes on from there; to look for news costs little."""
 
-    offset: int  #: where the next byte is
+    offset: int  #: of the next byte
 
     def read(self, limit: int) -> tuple[int, bytes]:
         """Up to `limit` bytes more, and where they begin: later when older ones are gone. Raises OSError."""
         ...
 
     def close(self) -> None:
-        """Lets go of what it holds open."""
+        """Closes the files that it holds open."""
         ...
 
 
@@ -146,11 +146,11 @@ class Log(Protocol):
 
     @property
     def directory(self) -> Path:
-        """What changes on the disk whenever the log does."""
+        """The directory in which something changes whenever the log does."""
         ...
 
     def first(self) -> int:
-        """The first byte that is still there."""
+        """The offset of the first byte that is still there."""
         ...
 
     def end(self) -> int:
@@ -158,7 +158,7 @@ class Log(Protocol):
         ...
 
     def span(self) -> LogSpan:
-        """How much there is."""
+        """How many bytes and lines there are, and were."""
         ...
 
     def read(self, offset: int, limit: int) -> tuple[int, bytes]:
@@ -166,18 +166,18 @@ class Log(Protocol):
         ...
 
     def follow(self, offset: int) -> LogCursor:
-        """A place in it that is read onward."""
+        """A cursor that reads on from this offset."""
         ...
 
     def open_parts(self) -> tuple[int, tuple[LogPart, ...]]:
-        """All of it as it is now, open, so that nothing can go meanwhile, and the offset of its first byte.
+        """The offset of the first byte, and all files of the log, open so that none can vanish meanwhile.
 
         Raises FileNotFoundError when the oldest went just now.
         """
         ...
 
     def times_between(self, offset: int, end: int) -> Sequence[LogTime]:
-        """The times of these bytes: the last one at or before `offset`, and those up to `end`, ascending."""
+        """When these bytes came: the last time at or before `offset`, and those up to `end`, ascending."""
         ...
 
     def newlines_before(self, offset: int) -> int:
@@ -193,19 +193,19 @@ class LogSink(Protocol):
     """Where a log is written."""
 
     def write(self, data: bytes) -> None:
-        """Appends; what the disk does not take is dropped and counted."""
+        """Appends the data; what the disk does not take is dropped and counted."""
         ...
 
     def close(self) -> None:
-        """Lets go of the files."""
+        """Closes the files."""
         ...
 
 
 class Executor(Protocol):
-    """Every call is quick, and may be repeated."""
+    """Runs attempts. Every call is quick, and may be repeated."""
 
     def nodes(self) -> Sequence[NodeState]:
-        """The machines."""
+        """The machines that it runs attempts on."""
         ...
 
     def submit(self, submission: Submission) -> None:
@@ -217,7 +217,7 @@ class Executor(Protocol):
         ...
 
     def observe(self, attempts: Sequence[AttemptRef]) -> Mapping[str, Observation]:
-        """Each of these attempts, by uid."""
+        """What is seen of each of these attempts, by uid."""
         ...
 
     def stop(self, ref: AttemptRef, order: StopOrder) -> None:
@@ -229,12 +229,15 @@ class Executor(Protocol):
         ...
 
     def living(self, root: Path, locate: Callable[[str], Path | None]) -> Sequence[LivingAttempt]:
-        """All that lives in directories below `root`, whoever knows of it. `locate` says where a uid's would be."""
+        """All attempts that live in directories below `root`, also those that the database does not know.
+
+        `locate` gives the directory that the attempt of a uid would have; None without one.
+        """
         ...
 
     def used_gpus(self, ref: AttemptRef) -> Collection[str] | None:
-        """The UUIDs of the GPUs on which its processes are at work, whatever it was given; None when that cannot be
-        told.
+        """The UUIDs of the GPUs on which the attempt's processes are at work, whatever it was given; None when nobody
+        can tell.
         """
         ...
 
@@ -243,7 +246,7 @@ class Executor(Protocol):
         ...
 
     def lost_bytes(self, ref: AttemptRef) -> int | None:
-        """What of its output is in no log, by the word of the supervisor that runs; None while it has not told."""
+        """How much of the attempt's output is in no log, by its running supervisor; None while that has not told."""
         ...
 
     def open_log(self, log_directory: Path) -> Log:

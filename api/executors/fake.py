@@ -34,7 +34,7 @@ def outcome(
     log_lost_bytes: int = 0,
     error_number: int | None = None,
 ) -> Outcome:
-    """An outcome, where only what matters is said. With a rung it was asked to stop."""
+    """An outcome, by default of a trainer that exited with code 0. With a rung it was asked to stop."""
     return Outcome(
         reason=reason,
         exit_code=exit_code,
@@ -74,29 +74,29 @@ class FakeExecutor:
     # What a test says
 
     def runs(self, uid: str, process: ProcessIdentity | None = None, log_start: int | None = 0) -> None:
-        """The attempt runs now."""
+        """Lets the attempt run from now on."""
         self._observations[uid] = Observation(Phase.RUNNING, self._node, process=process, log_start=log_start)
 
     def is_stopping(self, uid: str, rung: StopRung = StopRung.CHECKPOINT) -> None:
-        """The attempt is being stopped, and has got to this rung."""
+        """Lets the attempt be stopping, at this rung."""
         known = self._observe(uid)
         self._observations[uid] = replace(known, phase=Phase.STOPPING, stop_rung=rung)
 
     def ends(self, uid: str, with_outcome: Outcome | None = None) -> None:
-        """The attempt has ended; by itself with exit code 0 unless an outcome says otherwise."""
+        """Ends the attempt: by itself with exit code 0, unless an outcome says otherwise."""
         ended = with_outcome or outcome()
         self._observations[uid] = Observation(Phase.ENDED, self._node, stop_rung=ended.stop_rung, outcome=ended)
 
     def is_absent(self, uid: str, reason: str | None = None) -> None:
-        """Nothing of the attempt runs, and no outcome is recorded."""
+        """Lets nothing of the attempt run, with no outcome recorded."""
         self._observations[uid] = Observation(Phase.ABSENT, self._node, reason=reason)
 
     def is_unknown(self, uid: str, reason: str, age: float = 0.0) -> None:
-        """The attempt cannot be seen."""
+        """Lets the attempt be invisible, for `reason`."""
         self._observations[uid] = Observation(Phase.UNKNOWN, self._node, reason=reason, age=age)
 
     def prints(self, log_directory: Path, content: bytes) -> None:
-        """Output arrives in a task's log."""
+        """Appends output to a task's log."""
         self._log(log_directory).add(content)
 
     def printed(self, log_directory: Path) -> bytes:
@@ -104,27 +104,27 @@ class FakeExecutor:
         return self.open_log(log_directory).read(0, 2**40)[1]
 
     def keeps(self, log: Log) -> None:
-        """This is the log of the task whose directory it names, instead of what is printed."""
+        """Makes this the log of the task whose directory it names, instead of what is printed."""
         self._kept_logs[log.directory] = log
 
     def loses(self, uid: str, count: int) -> None:
-        """So many bytes of the attempt's output are in no log."""
+        """Says that so many bytes of the attempt's output are in no log."""
         self._lost_bytes[uid] = count
 
     def is_at_work_on(self, uid: str, *gpu_uuids: str) -> None:
-        """The attempt's processes use these GPUs, whatever it was given."""
+        """Lets the attempt's processes use these GPUs, whatever it was given."""
         self._used_gpus[uid] = frozenset(gpu_uuids)
 
     def hears_on(self, *ports: int) -> None:
-        """Somebody listens on these ports."""
+        """Lets these ports be in use by others."""
         self._taken_ports = frozenset(ports)
 
     def leaves_behind(self, uid: str, *pids: int) -> None:
-        """These processes still carry the attempt's marker."""
+        """Lets these processes still carry the attempt's marker."""
         self._survivors[uid] = pids
 
     def finds(self, *living: LivingAttempt) -> None:
-        """These live, whoever knows of them."""
+        """Makes `living` return these attempts."""
         self._living = living
 
     # What the services call

@@ -11,7 +11,7 @@ from api.models.task import ProcessIdentity
 #: Seconds without a sign of life after which a supervisor is frozen; it beats every 2 s and wakes more often.
 FROZEN_SECONDS = 15.0
 
-#: One look counts for so many seconds at most: whoever was suspended together with a supervisor saw nothing meanwhile.
+#: The most seconds that one look counts: if this service was suspended with a supervisor, it saw nothing meanwhile.
 LOOK_SECONDS = 2.0
 
 _SWITCHES = b"\nvoluntary_ctxt_switches:"
@@ -25,7 +25,7 @@ class _Heartbeat:
 
 
 class Heartbeats:
-    """The life of each supervisor, by its heartbeat, or, as a disk may take none, by how often it slept.
+    """Watches whether each supervisor lives: by its heartbeat and, as a full disk takes none, by its context switches.
 
     Only that they change matters, and for how long they did not is counted by our own monotonic clock: neither a clock
     that is set nor a machine that sleeps makes a healthy one look frozen.
@@ -35,7 +35,7 @@ class Heartbeats:
         self._known: dict[Path, _Heartbeat] = {}
 
     def measure(self, directory: Path, supervisor: ProcessIdentity | None) -> float:
-        """Seconds without a sign of life, as far as was looked. A process that cannot be seen has a heartbeat only."""
+        """Seconds since the last sign of life that was seen; without a visible process the heartbeat alone counts."""
         now = time.monotonic()
         signs = (_last_beat(directory), 0 if supervisor is None else _count_switches(supervisor.pid))
         known = self._known.get(directory)
@@ -47,7 +47,7 @@ class Heartbeats:
         return known.quiet
 
     def forget(self, directory: Path) -> None:
-        """Begins anew with the next supervisor."""
+        """Forgets what was measured, as another supervisor begins."""
         self._known.pop(directory, None)
 
 

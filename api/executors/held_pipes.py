@@ -5,18 +5,18 @@ from pathlib import Path
 
 from api.executors.attempt.output import PIPE
 
-#: With more, the oldest is let go.
+#: Pipes held at most: with more, the oldest is let go.
 MOST = 256
 
 
 class HeldPipes:
-    """Keeps what is in the pipe when supervisor and trainer are killed together: the next supervisor finds it."""
+    """Holds pipes open: what is in one then outlives supervisor and trainer, and the next supervisor finds it."""
 
     def __init__(self) -> None:
         self._handles: dict[Path, int] = {}
 
     def hold(self, directory: Path) -> None:
-        """From now on, if there is one."""
+        """Holds the pipe of this attempt open from now on, if it has one."""
         if directory in self._handles:
             return
         try:
@@ -28,7 +28,7 @@ class HeldPipes:
             self.let_go(next(iter(self._handles)))
 
     def let_go(self, directory: Path) -> None:
-        """No longer."""
+        """Closes the pipe of this attempt."""
         handle = self._handles.pop(directory, None)
         if handle is not None:
             os.close(handle)

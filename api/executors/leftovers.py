@@ -1,4 +1,4 @@
-"""Who is left of an attempt, by everything that could show it."""
+"""Finds the processes that are left of an attempt, by marker, list and control group."""
 
 from pathlib import Path
 

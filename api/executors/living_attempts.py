@@ -12,8 +12,8 @@ from api.utils.foreign_files import read
 
 
 def list_living(found: Survey, root: Path, locate: Callable[[str], Path | None]) -> list[LivingAttempt]:
-    """Those whose directory lies below `root`. `locate` says where the directory of a uid would be: processes that have
-    lost their supervisor carry their uid only.
+    """The living attempts whose directory lies below `root`. `locate` says where the directory of a uid would be:
+    processes that have lost their supervisor carry their uid only.
     """
     living = list(_supervised(found, root))
     known = {each.ref.uid for each in living}

@@ -50,12 +50,12 @@ logger = logging.getLogger(__name__)
 #: Seconds that a supervisor has to record itself; until then it counts as running.
 GRACE_SECONDS = 10.0
 
-#: Outcomes never change; more than these are read again.
+#: Outcomes kept in memory, as they never change; others are read again.
 _REMEMBERED_OUTCOMES = 4096
 
 _LOCK_HELD = 3  # the supervisor's exit code when another one has the attempt
 
-#: What keeps a directory from being looked into; anything else says something about its files.
+#: Errors that keep a directory from being looked into; any other one says something about its files.
 _BLINDING = TROUBLE | {errno.EACCES, errno.EPERM}
 
 
@@ -126,7 +126,7 @@ class LocalExecutor:
             self._start(directory)
 
     def _describe(self, submission: Submission, is_running: bool) -> None:
-        """Says what to start, or, where that was done before, that there is something to be taken over."""
+        """Writes what to start, unless it is there already and the attempt is to be taken over."""
         directory = submission.ref.directory
         write_json(str(directory / "spec.json"), describe(submission, self._node, self._use_cgroups))
         if not is_running and not submission.has_run:
@@ -173,7 +173,7 @@ class LocalExecutor:
         return self._place.is_of(runner) and runner.supervisor is not None and _runs(runner.supervisor, directory)
 
     def _lock_holder(self, directory: Path) -> ProcessIdentity | None:
-        """Who has the lock by its own word, which it gives before it records itself."""
+        """The supervisor that has written itself into the lock file, which it does before its record."""
         try:
             holder = parse_lock(read(str(directory / "lock")), self._place.boot_id)
         except OSError:
@@ -242,7 +242,7 @@ class LocalExecutor:
         return Observation(Phase.UNKNOWN, self._node, stop_rung=runner.stop_rung, reason=f"{why}: it may live")
 
     def _alive(self, directory: Path, seen: Observation) -> Observation:
-        """What was seen of an attempt whose supervisor is there; one that is frozen is ended."""
+        """The observation of an attempt whose supervisor lives; a frozen supervisor is ended."""
         supervisor = seen.supervisor
         if supervisor is None or self._heartbeats.measure(directory, supervisor) < self._frozen_seconds:
             return seen

@@ -13,7 +13,7 @@ from api.utils.foreign_files import open_plain
 
 _ATTEMPTS = 3  # to read while the oldest segments are being removed
 
-#: Since its last change, after which a listing of a directory can be relied on until the next one shows.
+#: How long after its last change a directory's listing can be kept until the next change shows.
 SETTLED_NANOSECONDS = 2 * 10**9
 
 _BLOCK = 256 * 1024  # bytes in which newlines are counted at a time
@@ -41,7 +41,7 @@ class LogFiles:
         return starts
 
     def first(self) -> int:
-        """The first byte that is still there."""
+        """The offset of the first byte that is still there."""
         starts = self.starts()
         return starts[0] if starts else 0
 
@@ -58,7 +58,7 @@ class LogFiles:
         return 0
 
     def span(self) -> LogSpan:
-        """How much there is."""
+        """How many bytes and lines there are, and were."""
         first, end = self.first(), self.end()
         return LogSpan(first, end, self.newlines_before(first), self.newlines_before(end))
 
@@ -72,11 +72,11 @@ class LogFiles:
         return offset, b""
 
     def follow(self, offset: int) -> "LogFilesCursor":
-        """A place in it that is read onward."""
+        """A cursor that reads on from this offset."""
         return LogFilesCursor(self, offset)
 
     def open_parts(self) -> tuple[int, tuple[LogPart, ...]]:
-        """Its segments as they are now, all open, so that none can go meanwhile, and the offset of their first byte.
+        """The offset of the first byte, and all segments, open so that none can vanish meanwhile.
 
         Raises OSError: FileNotFoundError when the oldest went just now.
         """
@@ -109,7 +109,7 @@ class LogFiles:
             return [] if records is None else list(records.slice(0, len(records)))
 
     def times_between(self, offset: int, end: int) -> list[LogTime]:
-        """The times of these bytes: the last one at or before `offset`, and those up to `end`, ascending."""
+        """When these bytes came: the last time at or before `offset`, and those up to `end`, ascending."""
         starts = self.starts()
         begin = max(0, bisect_right(starts, offset) - 1)
         found: list[LogTime] = []
@@ -274,7 +274,7 @@ class LogFilesCursor:
         return True
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Closes the file."""
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1

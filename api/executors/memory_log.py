@@ -1,4 +1,4 @@
-"""A log in memory: what it answers is what the files of a supervisor would."""
+"""A log in memory, for tests: it answers as the files of a supervisor would."""
 
 import os
 import time
@@ -10,7 +10,7 @@ from api.models.log import LogPart, LogSpan, LogTime
 
 
 class MemoryLog:
-    """Grows by `add`, and never loses its beginning. Nothing of it is on the disk."""
+    """A log that grows by `add` and never loses its beginning; nothing of it is on the disk."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -18,7 +18,7 @@ class MemoryLog:
         self._times: list[LogTime] = []
 
     def add(self, content: bytes, at: float | None = None) -> None:
-        """Output arrives, now or at a time (Unix seconds)."""
+        """Appends output that came now, or at a time in Unix seconds."""
         self._times.append(LogTime(self.end(), self.content.count(b"\n"), time.time() if at is None else at))
         self.content += content
 
@@ -55,7 +55,7 @@ class MemoryLog:
 
 
 class MemoryLogCursor:
-    """Reads such a log onward."""
+    """Reads on in a MemoryLog."""
 
     def __init__(self, log: MemoryLog, offset: int) -> None:
         self.offset = offset
@@ -67,4 +67,4 @@ class MemoryLogCursor:
         return began, content
 
     def close(self) -> None:
-        """There is nothing to let go of."""
+        """Does nothing: no file is open."""

@@ -1,4 +1,4 @@
-"""Where an executor stands, and so what it can see: a pid means something only in the place that it was given in."""
+"""Where an executor runs, and so which processes it can see: a pid means something only in its own place."""
 
 import errno
 import fcntl
@@ -13,7 +13,7 @@ from api.executors.records import Runner
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A machine by its name, one run of it, and the pid namespace in which processes are seen."""
+    """A machine by its name, its present boot, and the pid namespace in which processes are seen."""
 
     node: str
     boot_id: str
@@ -21,15 +21,15 @@ class Place:
 
     @classmethod
     def here(cls, node: str) -> "Place":
-        """Where this process is, on the machine of this name."""
+        """The place of this process, on the machine of this name."""
         return cls(node, boot_id(), pid_namespace())
 
     def is_of(self, runner: Runner) -> bool:
-        """Whether the pids of this record are pids here and now."""
+        """Whether the pids in this record mean processes of this place."""
         return runner.boot_id == self.boot_id and runner.pid_namespace in (None, self.pid_namespace)
 
     def why_hidden(self, runner: Runner) -> str | None:
-        """Why nothing that is not seen of this record may be taken for dead; None when it may."""
+        """Why processes of this record that are not seen may live all the same; None when they must be dead."""
         if runner.boot_id == self.boot_id:
             if runner.pid_namespace in (None, self.pid_namespace):
                 return None
@@ -40,7 +40,7 @@ class Place:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether somebody holds the lock, in whichever pid namespace of this machine; raises OSError but for no file."""
+    """Whether any process of this machine holds the lock; False without a file. Raises OSError."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -5,12 +5,12 @@ import socket
 from collections.abc import Collection
 from contextlib import closing
 
-#: Where they are taken from: from the trainer's own default on, below the kernel's ephemeral ports.
+#: The ports to choose from: from the trainer's own default on, below the kernel's ephemeral ports.
 FIRST_PORT, LAST_PORT = 29_500, 30_999
 
 
 def pick_port(held: Collection[int]) -> int:
-    """One on which nobody listens, none of those that are held; the first of all when there is none."""
+    """A port on which nobody listens and that is not in `held`; the first of the range when there is none."""
     candidates = [port for port in range(FIRST_PORT, LAST_PORT + 1) if port not in held]
     # In no order: a port that was just given up may linger.
     random.shuffle(candidates)

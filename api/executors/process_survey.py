@@ -1,4 +1,4 @@
-"""Who lives on this machine of all attempts, by what the kernel says: directories can be lost, processes not."""
+"""Which attempts live on this machine, told by the kernel: directories can be lost, processes not."""
 
 import os
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from api.executors.attempt.process_marks import MARKER
 from api.executors.attempt.processes import all_pids, read_stat
 from api.models.task import ProcessIdentity
 
-#: How the command line of a supervisor goes on behind its Python: `-I -S …/executors/supervisor.py DIRECTORY`.
+#: The arguments of a supervisor after its Python: `-I -S …/executors/supervisor.py DIRECTORY`.
 _PROGRAM = b"/executors/supervisor.py"
 
 _MARKER = f"{MARKER}=".encode()
@@ -25,7 +25,7 @@ class Survey:
 
 
 def survey() -> Survey:
-    """Looks at every process once. One that may not be looked at is none of ours."""
+    """Looks at every process once; one that may not be looked at is taken for none of ours."""
     supervisors: dict[Path, ProcessIdentity] = {}
     members: dict[str, list[ProcessIdentity]] = {}
     for pid in all_pids():
@@ -46,7 +46,7 @@ def survey() -> Survey:
 
 
 def supervises(pid: int, directory: Path) -> bool:
-    """Whether this process is a supervisor, and of this attempt; its storage may have been moved since."""
+    """Whether this process is the supervisor of this attempt, even if the storage has been moved since."""
     found = _read_directory(pid)
     return found is not None and found.parts[-3:] == directory.absolute().parts[-3:]
 

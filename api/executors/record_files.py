@@ -15,7 +15,7 @@ def read_outcome(path: str) -> Outcome:
 
 
 def read_lost_bytes(path: str) -> int | None:
-    """What of the output is in no log, by `runner.json`; None when it does not tell."""
+    """The bytes of output that are in no log, by `runner.json`; None when it does not tell."""
     try:
         runner = parse_runner(read(path))
     except OSError:

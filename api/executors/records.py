@@ -1,4 +1,4 @@
-"""What a supervisor wrote down: who runs, and how it ended. Whatever else stands there raises nothing."""
+"""Parses the records of supervisors: who runs, and how it ended. Damaged ones raise nothing."""
 
 import json
 from collections.abc import Mapping
@@ -10,20 +10,20 @@ from api.executors.executor import Outcome
 from api.models.task import ProcessIdentity
 from api.models.training import StopRung
 
-#: How an attempt can end: see Outcome.
+#: The values of `Outcome.reason`.
 REASONS = frozenset({"exited", "could_not_start", "stopped_before_start", "supervisor_lost", "machine_restarted"})
 
 _LONGEST_TEXT = 2000
 _MOST_TEXTS = 64
 _LAST_PID = 2**31 - 1
 _LAST_SECOND = 253_402_300_799.0  #: of the year 9999
-#: GPUs that one attempt can have, and characters of a UUID.
+#: The most GPUs of one attempt, and characters of a UUID, that are believed.
 MAX_GPUS, MAX_UUID = 64, 128
 
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """`runner.json`: who supervised, and what, when it was last written."""
+    """`runner.json`: the supervisor, and what it supervised, when it was last written."""
 
     boot_id: str | None
     supervisor: ProcessIdentity | None
@@ -35,7 +35,7 @@ class Runner:
     node: str | None = None  #: the machine that it was written on
     started_steady: float | None = None  #: when the trainer was started, in seconds since the machine was
     cgroup: str | None = None  #: the control group of its processes
-    log_lost_bytes: int | None = None  #: what of its output is nowhere; None in a record of an older version
+    log_lost_bytes: int | None = None  #: bytes of its output that are in no log; None in a record of an older version
     pid_namespace: int | None = None  #: the one of its pids; None in a record of an older version
 
 

@@ -1,4 +1,4 @@
-"""What a supervisor is told by `spec.json`, and what whoever finds it there learns of the attempt."""
+"""Makes `spec.json`: it tells a supervisor what to start, and whoever finds the directory whose it is."""
 
 from api.executors.executor import Submission
 
@@ -6,7 +6,7 @@ LOG_SEGMENT_BYTES = 16 * 2**20
 
 
 def describe(submission: Submission, node: str, use_cgroup: bool = True) -> dict[str, object]:
-    """What `spec.json` says, on the machine of this name."""
+    """The content of `spec.json` for a submission on the machine of this name."""
     return {
         "uid": submission.ref.uid,
         "argv": list(submission.argv),

@@ -17,12 +17,12 @@ from api.utils.foreign_files import make_directory, open_directory, put_empty
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that an order waits for another one that is being written.
+#: Seconds that a writer of an order waits for another writer.
 ALONE_SECONDS = 0.5
 
 
 def give_order(directory: Path, wanted: Order, supervisor: ProcessIdentity | None) -> None:
-    """Has this order, or an earlier one that it makes harder, carried out. `supervisor` is known to be this attempt's.
+    """Gives an order, merged with an earlier one, to the supervisor, which is known to be this attempt's.
 
     Raises OSError where neither the disk nor a supervisor takes it.
     """
@@ -56,7 +56,7 @@ def _known_order(directory: Path) -> Order | None:
 
 @contextlib.contextmanager
 def _alone(directory: Path) -> Iterator[None]:
-    """One at a time, over all processes; but nobody who keeps others from it for longer than a moment."""
+    """Holds a lock over all processes within the `with` block, or goes on without it after a moment."""
     handle = open_directory(str(directory))
     give_up_at = time.monotonic() + ALONE_SECONDS
     try:

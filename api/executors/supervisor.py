@@ -6,7 +6,7 @@ It outlives the service and loads nothing but the standard library and a few mod
 import os
 import sys
 
-#: Behind the directory, once the kernel has been asked for what must be asked for only once: the handle it gave.
+#: The argument after the directory: the inotify handle, once the program has set itself up and executed itself anew.
 _AGAIN = "--again="
 
 if __name__ == "__main__":

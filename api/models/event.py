@@ -8,7 +8,7 @@ from api.models.reason import ReasonCode
 
 
 class EventType(StrEnum):
-    """What an event tells of."""
+    """What kind of fact an event records."""
 
     XID = "xid"  #: the driver reported an error of the GPU or of a program on it
     STATUS = "status"  #: a GPU went from one status to another

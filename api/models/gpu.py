@@ -11,7 +11,7 @@ from api.models.task import TaskType
 
 
 class GPUStatus(StrEnum):
-    """What a GPU is doing, and so whether it can be had."""
+    """What a GPU is doing, and so whether a task can get it."""
 
     AVAILABLE = "available"  #: free, fresh and healthy
     TRAINING = "training"  #: held by a training task
@@ -38,12 +38,12 @@ class GPUHealth:
     verdict: Verdict
     reasons: tuple[str, ...] = ()
     suggested_actions: tuple[str, ...] = ()
-    reason_codes: tuple[ReasonCode | None, ...] = ()  #: of each reason, for programs and in other languages
+    reason_codes: tuple[ReasonCode | None, ...] = ()  #: one for each reason, for programs and translations
     action_codes: tuple[ReasonCode | None, ...] = ()
 
     @classmethod
     def of(cls, verdict: Verdict, reasons: Iterable[Words], actions: Iterable[Words] = ()) -> "GPUHealth":
-        """A verdict in words; an action that several findings ask for is named once."""
+        """The health with this verdict; an action that several findings ask for is named once."""
         why, what = tuple(reasons), tuple({text_of(action): action for action in actions}.values())
         return cls(
             verdict,
@@ -55,7 +55,7 @@ class GPUHealth:
 
     @property
     def words(self) -> list[Words]:
-        """The reasons, with their codes."""
+        """The reasons, each with its code."""
         return list(map(words_of, self.reasons, self.reason_codes))
 
 

@@ -11,7 +11,7 @@ LEASE_SECONDS = 60.0
 
 
 class LeaseKind(StrEnum):
-    """What can be held."""
+    """What kind of resource a lease holds."""
 
     GPU = "gpu"  #: by UUID
     PORT = "port"  #: a master port of this machine
@@ -19,7 +19,7 @@ class LeaseKind(StrEnum):
 
 
 class LeaseState(StrEnum):
-    """Whether its holder still works."""
+    """Whether the holder of a lease still works."""
 
     HELD = "held"
     DRAINING = "draining"  #: the holder has ended, but the GPU does not show it yet
@@ -36,7 +36,7 @@ class Lease:
     token: str
     state: LeaseState
     claimed_at: datetime
-    expires_at: datetime | None  #: None: for as long as it is registered
+    expires_at: datetime | None  #: None: it holds until the task is released
     draining_since: datetime | None = None
     reason: str | None = None
     reason_code: ReasonCode | None = None

@@ -1,4 +1,4 @@
-"""What live streams carry, before anybody frames it. No I/O."""
+"""What live streams carry, before it is framed for a transport. No I/O."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -46,8 +46,8 @@ class Message:
     type: MessageType
     json: bytes
     task_id: str | None = None
-    position: int | None = None  #: its number where it comes from: of the snapshot, of the task's (latest) event
-    status: TaskStatus | None = None  #: that the task has by it; None where it tells of something else
+    position: int | None = None  #: the number of the snapshot, or the id of the task's (latest) event
+    status: TaskStatus | None = None  #: the task's status after this message; None where it tells of something else
     is_detail: bool = False  #: only for those who follow this one task
 
 
@@ -61,12 +61,12 @@ class ToldEvent:
 
 @dataclass(frozen=True, slots=True)
 class EventPosition:
-    """Events of a task up to `last_id`, and the status that it has now. All of one moment."""
+    """Events of a task up to `last_id`, and the status that it has now, all read in one moment."""
 
     status: TaskStatus
     events: tuple[ToldEvent, ...]
-    last_id: int  #: the latest that this tells of
-    has_more: bool  #: whether there are later ones already
+    last_id: int  #: the id of the latest event in `events`
+    has_more: bool  #: whether later events exist already
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A line of a log, what it means, and what questions about logs are answered with. No I/O."""
+"""A line of a log, what it means, and the answers to questions about logs. No I/O."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,7 +11,7 @@ _LEVEL_WORDS = {"trace": "debug", "warn": "warning", "err": "error", "critical":
 
 
 class LogLevel(StrEnum):
-    """How much a line matters. It is also found by other programs' words, in any case: INFO, Warn."""
+    """How much a line matters. `LogLevel("Warn")` works too: other programs' words are known, in any case."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -36,12 +36,12 @@ class LogTime:
 
 @dataclass(frozen=True, slots=True)
 class LogSpan:
-    """What there is of a log: bytes and lines since it began, and how much of that is gone."""
+    """How much a log holds: bytes and lines since it began, and how much of that is gone from the disk."""
 
     first: int  #: the first byte that is still there
-    end: int  #: behind the last byte
+    end: int  #: the offset after the last byte
     lines_before: int  #: newlines before `first`
-    newlines: int  #: before `end`
+    newlines: int  #: newlines before `end`
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class LogType(StrEnum):
     SYSTEM = "system"  #: everything else: launcher, loading, caching, tracebacks, the supervisor's own words
 
 
-#: From the least to the most that a line can matter.
+#: The levels from the least to the most serious.
 LEVELS = tuple(LogLevel)
 
 
@@ -100,14 +100,14 @@ class LogLine:
 
 @dataclass(frozen=True, slots=True)
 class LineFilter:
-    """Which lines are wanted; None does not restrict."""
+    """Which lines are wanted; a field that is None does not restrict them."""
 
-    level: LogLevel | None = None  #: this and what matters more
+    level: LogLevel | None = None  #: this level and the more serious ones
     type: LogType | None = None
 
     @property
     def selects_all(self) -> bool:
-        """Whether it restricts nothing."""
+        """Whether the filter restricts nothing."""
         return self.level in (None, LogLevel.DEBUG) and self.type is None
 
     def selects(self, line: LogLine | Meaning) -> bool:
@@ -137,18 +137,18 @@ class LogPage:
     total_lines: int  #: since the log began
     first_offset: int  #: the first byte that is still there
     next_offset: int  #: where the next call goes on
-    end_offset: int  #: behind the last byte
+    end_offset: int  #: the offset after the last byte
     has_more: bool
-    dropped_bytes: int  #: gone from the disk
+    dropped_bytes: int  #: of the log's beginning, gone from the disk
     dropped_lines: int
 
 
 @dataclass(frozen=True, slots=True)
 class TaskLogPage(LogPage):
-    """The same of a task."""
+    """A `LogPage` of a task's log, with the task it belongs to."""
 
     task_id: str
-    log_lost_bytes: int | None  #: printed, and in no log: the disk was full, or they came too fast
+    log_lost_bytes: int | None  #: bytes that were printed and are in no log: the disk was full, or they came too fast
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +181,9 @@ class StopReason(StrEnum):
 class SearchResult:
     """What a search found, how far it came, and where it can go on."""
 
-    task_id: str | None  #: whose log it was; None of the server's own, or of all tasks
+    task_id: str | None  #: whose log was searched; None for the server's own, or for all tasks
     query: str  #: the word or the pattern
-    total_matches: int | None  #: lines that match, from where it began; None when it did not come to the end
+    total_matches: int | None  #: lines that match, from where the search began; None when it did not come to the end
     results: tuple[SearchHit, ...]
     searched_bytes: int
     complete: bool

@@ -39,7 +39,7 @@ class ModelType(StrEnum):
     Z_IMAGE = "z_image"
 
 
-#: Free memory in MB that training a LoRA needs.
+#: Free GPU memory in MB that training a LoRA needs. Each row says whether it is stated or estimated.
 TRAINING_MB: dict[ModelType, int] = {
     ModelType.ANIMA: 8_000,  # estimated: 2 billion parameters
     ModelType.AURAFLOW: 17_600,  # estimated: 6.8 billion

@@ -1,9 +1,24 @@
-"""How far an attempt is, and the points of its series."""
+"""How far an attempt is: as its output tells, as it is kept and shown; and the points of its series."""
 
 from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from enum import StrEnum
+from typing import Any, TypeVar
 
-from api.models.training import Stage
+
+class Stage(StrEnum):
+    """What a running trainer is busy with."""
+
+    LOADING = "loading"
+    CACHING = "caching"
+    TRAINING = "training"
+    EVALUATING = "evaluating"
+    SAVING = "saving"
+
+
+#: Stages in which a trainer looks for its signal files. While it loads or caches it has nothing to save.
+LISTENING_STAGES = (Stage.TRAINING, Stage.EVALUATING, Stage.SAVING)
 
 
 @dataclass(slots=True)
@@ -36,7 +51,7 @@ class Progress:
     epoch_began_after: int | None = None  #: the last step before this epoch, where that is certain
 
     def shift(self, seconds: float) -> None:
-        """The wall clock was set by so much: what happened is as long ago as before."""
+        """Moves all times by so many seconds, after the wall clock was set by as much: ages stay as they were."""
         for name in ("stage_since", "last_step_at", "last_line_at"):
             at = getattr(self, name)
             if at is not None:
@@ -76,3 +91,88 @@ class Point:
     step: int
     value: float
     at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressView:
+    """How far a training is. Durations in seconds, progress 0 to 100."""
+
+    stage: Stage | None
+    current_epoch: int | None
+    total_epochs: int | None
+    current_step: int | None
+    total_steps: int | None
+    steps_per_epoch: int | None
+    epoch_progress: float | None
+    overall_progress: float | None
+    eta_seconds: float | None
+    eta_formatted: str | None
+    training_time: float | None
+    training_time_formatted: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsView:
+    """The latest values; a loss that is no number is null, and counted."""
+
+    current_loss: float | None
+    best_loss: float | None
+    learning_rate: float | None
+    grad_norm: float | None
+    epoch_loss: float | None
+    best_epoch: int | None
+    nan_steps: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SpeedView:
+    """How fast it is."""
+
+    steps_per_second: float | None
+    samples_per_second: float | None
+    time_per_step: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressReport:
+    """How far a task is, as it is told, kept in the database and shown."""
+
+    progress: ProgressView
+    metrics: MetricsView
+    speed: SpeedView
+    warnings: tuple[str, ...] = ()
+    attempt: str | None = None  #: the uid of the attempt that it is of
+
+    def as_json(self) -> dict[str, Any]:
+        """What `from_json` reads."""
+        return {**asdict(self), "warnings": list(self.warnings)}
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> "ProgressReport":
+        """What was kept, by whichever version: what that did not know of is None, and what only it knew is left out."""
+        progress = _read(ProgressView, kept.get("progress"))
+        stage = progress.stage if progress.stage in list(Stage) else None
+        return cls(
+            replace(progress, stage=None if stage is None else Stage(stage)),
+            _read(MetricsView, kept.get("metrics")),
+            _read(SpeedView, kept.get("speed")),
+            tuple(kept.get("warnings") or ()),
+            kept.get("attempt"),
+        )
+
+    def without_pace(self) -> "ProgressReport":
+        """The same of an attempt whose steps do not come, or cannot be seen: its speed and time left are not known."""
+        progress = replace(self.progress, eta_seconds=None, eta_formatted=None)
+        return replace(self, progress=progress, speed=_read(SpeedView, None))
+
+
+_Part = TypeVar("_Part", ProgressView, MetricsView, SpeedView)
+
+
+def _read(part: type[_Part], kept: Mapping[str, Any] | None) -> _Part:
+    given = kept or {}
+    return part(**{each.name: given.get(each.name) for each in fields(part)})
+
+
+#: Of a task that has said nothing yet.
+NOTHING_YET = ProgressReport.from_json({"progress": {"overall_progress": 0.0}})

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-#: Bounds of what a machine can have: no GPU holds 16 TiB, and no machine 512 GPUs.
+#: Bounds that tell garbage from readings: no GPU holds 16 TiB (2^24 MiB), and no machine 512 GPUs.
 MAX_MEMORY_MB = 1 << 24
 MAX_GPUS = 512
 
@@ -94,10 +94,10 @@ class GPUVitals:
     clocks: Clocks = Clocks()
     pstate: int | None = None
     throttle_reasons: tuple[str, ...] | None = None
-    recovery_action: int | None = None  #: what the driver asks for, by NVML's number; 0 is nothing
+    recovery_action: int | None = None  #: NVML's number of what the driver asks for; 0 is nothing
     pcie_rx_bytes: int | None = None  #: counters that may wrap
     pcie_tx_bytes: int | None = None
-    pcie_rx_bytes_per_second: float | None = None  #: since the reading before
+    pcie_rx_bytes_per_second: float | None = None  #: averaged since the reading before
     pcie_tx_bytes_per_second: float | None = None
     unavailable: Mapping[str, str] = field(default_factory=dict)
 

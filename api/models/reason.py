@@ -10,7 +10,7 @@ _PLACE = re.compile(r"\{(\w+)\}")
 
 @dataclass(frozen=True, slots=True)
 class ReasonCode:
-    """What a sentence says: a stable word, and what stands in the sentence, by name.
+    """What a sentence says, for programs: a stable word, and by name the values that stand in the sentence.
 
     A parameter that is itself a sentence of ours is an object with `text`, `code` and `params`; several are a list.
     """
@@ -21,14 +21,14 @@ class ReasonCode:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """A sentence in English with what it says."""
+    """An English sentence together with its code."""
 
     text: str
     said: ReasonCode
 
     @classmethod
     def of(cls, sentence: str, code: str, /, **params: Any) -> "Reason":
-        """The sentence, its code, and what stands in it: a `{name}` in the sentence is the parameter of that name."""
+        """The reason whose text is this sentence, with each `{name}` in it replaced by the parameter of that name."""
         text = _PLACE.sub(lambda place: _show(params.get(place[1], place[0])), sentence)
         return cls(text, ReasonCode(code, {name: _dump(value) for name, value in params.items()}))
 
@@ -38,17 +38,17 @@ Words = Reason | str
 
 
 def text_of(words: Words) -> str:
-    """The words in English, or as they were said."""
+    """The text of the words: English where they are ours, else as they were said."""
     return words.text if isinstance(words, Reason) else words
 
 
 def code_of(words: Words | None) -> ReasonCode | None:
-    """What they say; None of what somebody else said."""
+    """The code of a sentence of ours; None for None and for what somebody else said."""
     return words.said if isinstance(words, Reason) else None
 
 
 def words_of(text: str, said: ReasonCode | None) -> Words:
-    """Words that were kept apart."""
+    """Puts a text and its code, stored apart, together again; a text without a code stays a plain string."""
     return text if said is None else Reason(text, said)
 
 

@@ -36,7 +36,7 @@ class GPUReading:
 
     @property
     def uuid(self) -> str | None:
-        """The name of the GPU; None for a slot that has never told."""
+        """The UUID of the GPU; None for a slot that has never told it."""
         return None if self.identity is None else self.identity.uuid
 
 

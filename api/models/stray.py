@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Stray:
-    """One of them. `supervisor_pid` None: it has lost its supervisor; a stop gives it a new one first."""
+    """A stray attempt. `supervisor_pid` None: it has lost its supervisor; a stop gives it a new one first."""
 
     attempt: str
     task_id: str
     gpu_ids: tuple[int, ...]
     gpu_uuids: tuple[str, ...]
     supervisor_pid: int | None
-    pids: tuple[int, ...]  #: its processes
+    pids: tuple[int, ...]  #: the pids of its processes
     directory: str
     reason: str

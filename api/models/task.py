@@ -26,14 +26,14 @@ TASK_ID_KINDS = {
 
 
 class Keep(Enum):
-    """Stands for a value that stays as it is, where None means that it is no longer known."""
+    """KEEP, given in place of a new value, leaves the old one; None would say that it is no longer known."""
 
     KEEP = "keep"
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
-    """A process, told apart from a later one with the same pid by its start, in the host's own measure."""
+    """A process: its pid, and its start in the host's own unit, which tells it from a later one with the same pid."""
 
     pid: int
     start: float
@@ -54,7 +54,7 @@ class RegisteredTask:
     updated_at: datetime | None = None
     serial: int = 0  #: given by the store: tasks are listed in its order
     has_ended: bool = False  #: it holds its GPUs only until their memory is back
-    quarantine: Words | None = None  #: why they are kept from everybody: an attempt lives on them that nobody knows
+    quarantine: Words | None = None  #: why nobody gets its GPUs: an attempt that no task knows lives on them
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from api.models.progress import ProgressReport
 from api.models.reason import Reason, ReasonCode, Words, words_of
 
 
@@ -22,12 +23,12 @@ class TaskStatus(StrEnum):
 
     @property
     def is_finished(self) -> bool:
-        """Whether nothing more happens by itself."""
+        """Whether the status is final: nothing more happens by itself."""
         return self in (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.STOPPED)
 
     @property
     def is_active(self) -> bool:
-        """Whether it has an attempt that may hold GPUs."""
+        """Whether a task of this status has an attempt that may hold GPUs."""
         return self in (TaskStatus.STARTING, TaskStatus.RUNNING, TaskStatus.STOPPING)
 
 
@@ -49,20 +50,6 @@ TRANSITIONS: Mapping[TaskStatus, frozenset[TaskStatus]] = {
     TaskStatus.FAILED: frozenset({TaskStatus.QUEUED}),
     TaskStatus.STOPPED: frozenset({TaskStatus.QUEUED}),
 }
-
-
-class Stage(StrEnum):
-    """What a running trainer is busy with."""
-
-    LOADING = "loading"
-    CACHING = "caching"
-    TRAINING = "training"
-    EVALUATING = "evaluating"
-    SAVING = "saving"
-
-
-#: In which a trainer looks for its signal files. While it loads or caches it has nothing to save.
-LISTENING_STAGES = (Stage.TRAINING, Stage.EVALUATING, Stage.SAVING)
 
 
 class StopRung(StrEnum):
@@ -124,7 +111,7 @@ class Cause:
     detail: str
     remedy: str
     last_lines: tuple[str, ...] = ()
-    said: str | None = None  #: a stable word for what detail and remedy say, finer than the code
+    said: str | None = None  #: a stable word for this very detail and remedy, finer than `code`
     detail_code: ReasonCode | None = None  #: what the detail says; None where it is the trainer's own words
     remedy_code: ReasonCode | None = None
 
@@ -139,13 +126,13 @@ class Cause:
         /,
         **params: Any,
     ) -> "Cause":
-        """A cause that is ours to tell. The parameters stand in detail and remedy, where these have their `{name}`."""
+        """A cause in the service's own words: each `{name}` in detail and remedy is replaced by that parameter."""
         told, advice = Reason.of(detail, f"{said}_detail", **params), Reason.of(remedy, f"{said}_remedy", **params)
         return cls(code, told.text, advice.text, tuple(last_lines), said, told.said, advice.said)
 
     @property
     def words(self) -> Words:
-        """The detail, with its code."""
+        """The detail together with its code."""
         return words_of(self.detail, self.detail_code)
 
 
@@ -201,8 +188,8 @@ class TrainingPlan:
     global_batch_size: int | None = None  #: examples a step: over all data-parallel GPUs
     dataset_items: int | None = None  #: images and videos that are used, once each
     estimated_memory_mb: int | None = None
-    memory_basis: str | None = None  #: where that figure comes from
-    files: Mapping[str, str] = field(default_factory=dict)  #: by name: what the trainer will read
+    memory_basis: str | None = None  #: where the figure of the memory comes from
+    files: Mapping[str, str] = field(default_factory=dict)  #: the files that the trainer will read: text by name
     command: tuple[str, ...] = ()
     caches: tuple[str, ...] = ()  #: cache directories that it writes; one task at a time may
     evaluates: bool = False
@@ -217,7 +204,7 @@ class Checkpoint:
     step: int | None
     size_bytes: int
     created_at: datetime
-    is_complete: bool  #: `latest` named it, or something written after it
+    is_complete: bool  #: the trainer's file `latest` names it, or it was written before one that is named
     is_latest: bool
 
 
@@ -296,7 +283,7 @@ class TaskSummary:
     retries_in_a_row: int
     restarted_from: str | None
     gpu_uuids: tuple[str, ...]
-    progress: Mapping[str, Any] | None
+    progress: ProgressReport | None
     cause: Cause | None
     stop: StopState | None
     resume: ResumeOptions | None

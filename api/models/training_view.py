@@ -6,56 +6,16 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from api.models.progress import MetricsView, ProgressView, SpeedView
 from api.models.reason import ReasonCode
 from api.models.training import (
     AttemptStatus,
     Cause,
     Checkpoint,
-    Stage,
     StopRung,
     TaskStatus,
     TrainingPlan,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class ProgressView:
-    """How far a training is. Durations in seconds, progress 0 to 100."""
-
-    stage: Stage | None
-    current_epoch: int | None
-    total_epochs: int | None
-    current_step: int | None
-    total_steps: int | None
-    steps_per_epoch: int | None
-    epoch_progress: float | None
-    overall_progress: float | None
-    eta_seconds: float | None
-    eta_formatted: str | None
-    training_time: float | None
-    training_time_formatted: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class MetricsView:
-    """The latest values; a loss that is no number is null, and counted."""
-
-    current_loss: float | None
-    best_loss: float | None
-    learning_rate: float | None
-    grad_norm: float | None
-    epoch_loss: float | None
-    best_epoch: int | None
-    nan_steps: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class SpeedView:
-    """How fast it is."""
-
-    steps_per_second: float | None
-    samples_per_second: float | None
-    time_per_step: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ class Retry(StrEnum):
 
     @property
     def words(self) -> Reason:
-        """The answer with its code."""
+        """The answer as a sentence with its code."""
         return Reason.of(self.value, f"retry_{self.name.lower()}")
 
 
@@ -48,7 +48,7 @@ class Xid:
     by_program: bool = False  #: what counts for `repeats` is how many different tasks met it
 
     def kind_after(self, times: int) -> XidClass:
-        """The class of an error that was seen so often."""
+        """The class of this error when it was seen `times` times within a day."""
         return self.repeated if self.repeated is not None and times >= self.repeats else self.kind
 
 
@@ -119,12 +119,12 @@ def _expand(codes: str) -> list[int]:
 
 
 def _named(xid: Xid, name: str) -> Xid:
-    """With codes for what is said of it."""
+    """The row with codes for its meaning and advice, made from `name`."""
     said = Reason.of(str(xid.meaning), f"xid_{name}"), Reason.of(str(xid.advice), f"xid_{name}_advice")
     return replace(xid, meaning=said[0], advice=said[1])
 
 
-#: Every known code; a row's words are called by its first.
+#: Every known Xid by its number; the sentences of a row that covers several are coded by the first.
 CATALOGUE: dict[int, Xid] = {
     code: xid
     for codes, row in _TABLE
@@ -139,7 +139,7 @@ _UNKNOWN = _named(
 
 
 def look_up(code: int) -> Xid:
-    """What a code means; an unknown one is never taken for harmless."""
+    """What an Xid's number means; an unknown one is never taken for harmless."""
     return CATALOGUE.get(code, _UNKNOWN)
 
 
@@ -155,7 +155,7 @@ def _action(wants: str, advice: str, name: int | str) -> RecoveryAction:
     return RecoveryAction(Reason.of(wants, f"recovery_{name}"), Reason.of(advice, f"recovery_{name}_advice"))
 
 
-#: By NVML's number. 0 is none.
+#: Recovery actions by NVML's number; 0, which asks for nothing, has no row.
 RECOVERY_ACTIONS = {
     1: _action("a reset of the GPU", "stop what runs on it, then `nvidia-smi --gpu-reset`", 1),
     2: _action("a reboot of the machine", "reboot it", 2),
@@ -168,7 +168,7 @@ RECOVERY_ACTIONS = {
 
 
 def look_up_action(number: int) -> RecoveryAction | None:
-    """What the driver asks for; None when for nothing."""
+    """What the driver asks for by this number of NVML's; None for 0, which asks for nothing."""
     if number == 0:
         return None
     return RECOVERY_ACTIONS.get(number) or _action(

@@ -4,7 +4,8 @@ import errno
 import logging
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
@@ -133,14 +134,17 @@ class Runtime:
         self.live.tell_source(event)
 
     def prepare(self) -> None:
-        """Brings the database to this version. Raises DatabaseError."""
+        """Brings the database to this version. Raises DatabaseError, StorageError."""
         if self.database.is_sqlite and self.database.url.database is not None:
             tighten_sqlite(Path(self.database.url.database))
         self.database.migrate()
         root = self.config.storage_root.absolute()
         NodeStore(self.database).register(self._node, root)
         # Only now: the name is this machine's, and everything has come along from its former one.
-        write_private(root / "node", self._node.record, levels=0)
+        if not self._node.is_known:
+            # A disk that is full today has the name already.
+            with _usable(root):
+                write_private(root / "node", self._node.record, levels=0)
 
     def start(self) -> None:
         """Starts every loop, and gives the first sweep a moment to end."""
@@ -165,11 +169,18 @@ class Runtime:
 
 def _name_node(root: Path, given: str) -> Node:
     """What this machine is called, by a storage that can be written to."""
-    try:
+    with _usable(root):
         make_private_directory(root)
         if not os.access(root, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         return name_node(root / "node", given)
+
+
+@contextmanager
+def _usable(root: Path) -> Iterator[None]:
+    """Raises StorageError for what the disk refuses."""
+    try:
+        yield
     except OSError as error:
         raise StorageError(
             f"STORAGE_ROOT={root} cannot be used ({error.strerror}): make it writable, or choose another"

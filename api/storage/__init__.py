@@ -1,1 +1,1 @@
-"""What is kept between requests; memory today."""
+"""What is kept between requests: the database, the files of tasks, and the fakes in memory for tests."""

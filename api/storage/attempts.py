@@ -6,24 +6,31 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.models.lease import Lease, LeaseKind, LeaseState
+from api.models.progress import ProgressReport
 from api.models.reason import Reason, Words
 from api.models.task import ProcessIdentity
 from api.models.training import Attempt, AttemptStatus, Cause, NewTask, TaskStatus
 from api.storage import leases
 from api.storage.database import Database
-from api.storage.rows import dump, read_attempt, read_lease, to_seconds
+from api.storage.moves import attempt_uid, move, start
+from api.storage.rows import dump, read_attempt, read_lease, to_seconds, to_time
 from api.storage.tables import attempts, task_gpus, tasks
 from api.storage.tables import leases as lease_table
-from api.storage.tasks import insert_task, move
+from api.storage.tasks import insert_task
+
+_BEGIN = insert(attempts)
+_HAD = select(task_gpus.c.gpu_uuid).where(task_gpus.c.serial == bindparam("serial"))
+#: What it returns makes it one statement for all rows.
+_HAVE = insert(task_gpus).returning(task_gpus.c.serial)
 
 
 @dataclass(frozen=True, slots=True)
 class NewAttempt:
-    """What an attempt begins with."""
+    """The values of a new attempt's row."""
 
     task_id: str
     token: str
@@ -32,9 +39,9 @@ class NewAttempt:
     gpu_indices: tuple[int, ...]
     caches: tuple[str, ...]
     master_port: int
-    directory_of: str  #: the directory of the task's attempts; each has its number in it
+    directory_of: str  #: the directory of the task's attempts, in which each has one named by its number
     known_run_dirs: tuple[str, ...]
-    run_dir: str | None  #: the one that is resumed
+    run_dir: str | None  #: the run directory that is resumed; None begins anew
     resumed_from: str | None  #: the checkpoint in it
     expires_at: datetime
 
@@ -48,14 +55,14 @@ class Finish:
     actor: str = "supervisor"
     cause: Cause | None = None
     outcome: Mapping[str, Any] | None = None
-    progress: Mapping[str, Any] | None = None
+    progress: ProgressReport | None = None
     first_step: int | None = None
     last_step: int | None = None
     run_dir: str | None = None
     peak_memory_mb: int | None = None
     retry_in: timedelta | None = None  #: seconds until the next try, for QUEUED
     retry_counts: bool = False  #: whether it uses up one of max_retries
-    retries_in_a_row: int = 0  #: tries since one got further
+    retries_in_a_row: int = 0  #: tries since one came further than those before
     resume: Mapping[str, Any] | None = None
 
 
@@ -71,7 +78,7 @@ class AttemptStore:
         Raises ResourceHeld or Conflict when somebody was first; then nothing has changed.
         """
         with self._database.write() as connection:
-            return _get(connection, _claim(connection, new, now))
+            return _claim(connection, new, now)
 
     def create_and_claim(self, task: NewTask, new: NewAttempt, now: datetime, actor: str) -> Attempt | None:
         """Makes a task that does not wait: with its GPUs at once, or not at all.
@@ -81,12 +88,12 @@ class AttemptStore:
         try:
             with self._database.write() as connection:
                 insert_task(connection, task, now, actor)
-                return _get(connection, _claim(connection, new, now))
+                return _claim(connection, new, now)
         except IntegrityError:
             return None
 
     def get(self, uid: str) -> Attempt:
-        """An attempt that exists."""
+        """The attempt of this uid, which must exist."""
         with self._database.read() as connection:
             return _get(connection, uid)
 
@@ -97,19 +104,19 @@ class AttemptStore:
             return [read_attempt(row) for row in connection.execute(query)]
 
     def open(self, node: str, root: Path) -> list[Attempt]:
-        """The attempts of this node, below this directory, that have not ended."""
+        """The attempts of this machine, below this directory, that have not ended."""
         query = select(attempts).where(attempts.c.status != AttemptStatus.ENDED, _of(node, root))
         with self._database.read() as connection:
             return [read_attempt(row) for row in connection.execute(query.order_by(attempts.c.created_at))]
 
     def open_elsewhere(self, node: str, root: Path) -> list[Attempt]:
-        """The attempts of other nodes and directories that have not ended."""
+        """The attempts of other machines and directories that have not ended."""
         query = select(attempts).where(attempts.c.status != AttemptStatus.ENDED, ~_of(node, root))
         with self._database.read() as connection:
             return [read_attempt(row) for row in connection.execute(query.order_by(attempts.c.created_at))]
 
     def has_work(self) -> bool:
-        """Whether anything is there for the training loop: a task that waits, an open attempt, a lease that ends."""
+        """Whether the training loop has anything to do: a task that waits, an open attempt, a lease that ends."""
         waits = exists().where(tasks.c.status == TaskStatus.QUEUED)
         runs = exists().where(attempts.c.status != AttemptStatus.ENDED)
         ends = exists().where(lease_table.c.attempt_uid.is_not(None))
@@ -152,13 +159,13 @@ class AttemptStore:
         """Records what became known of an open attempt: run_dir, first_step, last_step, peak_memory_mb."""
         self._change(attempt, values, *(status for status in AttemptStatus if status is not AttemptStatus.ENDED))
 
-    def save_progress(self, progress: Mapping[str, Mapping[str, Any]], now: datetime) -> None:
+    def save_progress(self, progress: Mapping[str, ProgressReport], now: datetime) -> None:
         """Keeps the latest progress of tasks that run, by id."""
         active = [status for status in TaskStatus if status.is_active]
         with self._database.write() as connection:
             for task_id, latest in progress.items():
                 mine = (tasks.c.task_id == task_id) & tasks.c.status.in_(active)
-                values = {"progress": dict(latest), "updated_at": to_seconds(now)}
+                values = {"progress": latest.as_json(), "updated_at": to_seconds(now)}
                 connection.execute(update(tasks).where(mine).values(values))
 
     def _change(self, attempt: Attempt, values: dict[str, Any], *statuses: AttemptStatus) -> bool:
@@ -214,7 +221,7 @@ class AttemptStore:
             return [read_lease(row) for row in connection.execute(query.order_by(lease_table.c.resource))]
 
     def renew(self, open_attempts: Sequence[Attempt], expires_at: datetime) -> int:
-        """Moves the expiry of what these attempts hold; how many leases that were."""
+        """Moves the expiry of the leases of these attempts; returns how many there were."""
         if not open_attempts:
             return 0
         with self._database.write() as connection:
@@ -226,18 +233,18 @@ class AttemptStore:
             return leases.release(connection, attempt.token, LeaseKind.CACHE) > 0
 
     def release_drained(self, lease: Lease) -> bool:
-        """Frees a GPU that shows nothing of its last holder any more."""
+        """Frees a draining GPU; False when that was done before."""
         with self._database.write() as connection:
             return leases.release_drained(connection, lease.token, lease.resource)
 
     def release_expired(self, now: datetime) -> list[Lease]:
-        """Frees what has expired and belongs to no open attempt: nobody is left who could renew it."""
+        """Frees and returns the leases that have expired and belong to no open attempt, so that nobody renews them."""
         with self._database.write() as connection:
             still_open = select(attempts.c.token).where(attempts.c.status != AttemptStatus.ENDED)
             return leases.release_expired(connection, now, still_open)
 
     def peak_memory(self, model_type: str) -> tuple[int, int] | None:
-        """The most MB of a GPU that completed runs of this model used here, and of how many runs."""
+        """The most MB of a GPU that completed runs of this model used here, and how many runs that is known of."""
         used = (attempts.c.peak_memory_mb.is_not(None)) & (tasks.c.status == TaskStatus.COMPLETED)
         query = (
             select(func.max(attempts.c.peak_memory_mb), func.count())
@@ -268,23 +275,20 @@ def _get(connection: Connection, uid: str) -> Attempt:
     return read_attempt(connection.execute(select(attempts).where(attempts.c.uid == uid)).one())
 
 
-def _claim(connection: Connection, new: NewAttempt, now: datetime) -> str:
-    serial, made = connection.execute(
-        select(tasks.c.serial, tasks.c.attempts).where(tasks.c.task_id == new.task_id).with_for_update()
-    ).one_or_none() or (None, 0)
-    number = made + 1
-    uid = f"{new.task_id}.{number}"
+def _claim(connection: Connection, new: NewAttempt, now: datetime) -> Attempt:
     got = Reason.of("got {gpus}", "got_gpus", gpus=", ".join(f"GPU {index}" for index in new.gpu_indices))
-    values = {"attempts": number, "gpu_uuids": list(new.gpu_uuids)}
-    move(connection, new.task_id, TaskStatus.STARTING, now, "scheduler", got, attempt_uid=uid, **values)
-    holder = leases.Holder(new.task_id, new.token, uid, new.expires_at)
-    leases.claim(connection, _resources(new), holder, now)
-    connection.execute(insert(attempts).values(_row(new, uid, number, now)))
-    had = set(connection.scalars(select(task_gpus.c.gpu_uuid).where(task_gpus.c.serial == serial)))
+    serial, number = start(connection, new.task_id, new.gpu_uuids, now, got)
+    uid = attempt_uid(new.task_id, number)
+    leases.claim(connection, _resources(new), leases.Holder(new.task_id, new.token, uid, new.expires_at), now)
+    row = _row(new, uid, number, now)
+    connection.execute(_BEGIN, row)
+    # Only a former attempt had any.
+    had = set(connection.scalars(_HAD, {"serial": serial})) if number > 1 else ()
     fresh = [{"gpu_uuid": uuid, "serial": serial} for uuid in new.gpu_uuids if uuid not in had]
     if fresh:
-        connection.execute(insert(task_gpus), fresh)
-    return uid
+        connection.execute(_HAVE, fresh)
+    lists = {name: tuple(row[name]) for name in ("gpu_uuids", "gpu_indices", "known_run_dirs")}
+    return Attempt(**{**row, "created_at": to_time(row["created_at"]), **lists})
 
 
 def _resources(new: NewAttempt) -> Iterable[tuple[LeaseKind, str]]:
@@ -313,7 +317,7 @@ def _row(new: NewAttempt, uid: str, number: int, now: datetime) -> dict[str, Any
 
 
 def _heed_stop(connection: Connection, task_id: str, finish: Finish) -> Finish:
-    """What becomes of the task: another try only if no user has asked it to stop, in this very moment, say."""
+    """The finish, without another try where a user has asked the task to stop meanwhile."""
     stop = connection.scalar(select(tasks.c.stop).where(tasks.c.task_id == task_id).with_for_update())
     if finish.status is not TaskStatus.QUEUED or stop is None or stop["cause"] is not None:
         return finish
@@ -324,7 +328,7 @@ def _heed_stop(connection: Connection, task_id: str, finish: Finish) -> Finish:
 def _fate(finish: Finish, now: datetime) -> dict[str, Any]:
     values: dict[str, Any] = {"warning": None, "warning_code": None}
     if finish.progress is not None:
-        values["progress"] = dict(finish.progress)
+        values["progress"] = finish.progress.as_json()
     if finish.status is not TaskStatus.QUEUED:
         return {**values, "cause": dump(finish.cause), "finished_at": to_seconds(now)}
     wait = finish.retry_in or timedelta(0)

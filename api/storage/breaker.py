@@ -1,15 +1,15 @@
-"""Spares those who are in a hurry the wait for a database that has just let another one wait in vain."""
+"""Spares hurried reads the wait for a database that has just not answered another one."""
 
 import threading
 import time
 from collections.abc import Callable
 
-#: Seconds between two tries while nothing is answered; longer than a hurried try takes, so that there is one at a time.
+#: Seconds between two tries while nothing is answered: longer than a hurried try takes, so that they do not overlap.
 PAUSE_SECONDS = 1.0
 
 
 class Breaker:
-    """Closed as long as reads are answered. After one that was not, it lets one through in each second."""
+    """Admits all reads while they are answered; after one that was not, a single one each PAUSE_SECONDS, to try."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
@@ -17,7 +17,7 @@ class Breaker:
         self._next_try_at: float | None = None
 
     def admits(self) -> bool:
-        """Whether to ask; who is admitted while nothing is answered is the one who tries."""
+        """Whether the caller may ask the database now."""
         if self._next_try_at is None:
             return True
         with self._lock:
@@ -30,10 +30,10 @@ class Breaker:
             return True
 
     def note_answer(self) -> None:
-        """All are admitted again."""
+        """Records that a read was answered: all are admitted again."""
         self._next_try_at = None
 
     def note_silence(self) -> None:
-        """A read was not answered."""
+        """Records that a read was not answered in time."""
         with self._lock:
             self._next_try_at = self._monotonic() + PAUSE_SECONDS

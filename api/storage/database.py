@@ -1,7 +1,6 @@
 """The database: SQLite in a file, or PostgreSQL; the same statements for both."""
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from api.storage.database_errors import driver_errors, is_access, is_damage, say
 from api.storage.file_identity import KeptPlaces
 from api.storage.sqlite import check_log, create_sqlite_engine, describe_rescue, find_damage
 from api.storage.tables import REVISION, metadata
+from api.storage.turns import Turns
 from api.utils.database_use import note_read, note_write
 from api.utils.deadlines import at_most, is_in_a_hurry, one_wait
 from api.utils.masking import is_secret_name
@@ -38,16 +38,16 @@ MIGRATION_LOCK_MS = 60_000
 #: Connections at most: the threads that answer requests, and the loops.
 POOL_SIZE = 24
 
-#: Any number, the same for every server: two starts take turns by it.
+#: The key of an advisory lock ("dpipe" in hexadecimal), by which two starts take turns.
 _MIGRATION_LOCK = 0x6470_6970_65
 
 #: Where Alembic keeps the revision of the tables.
 _revision = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
 
-#: Marks a connection whose transaction has appended an event.
+#: The key in a connection's `info` that says that its transaction has appended an event.
 APPENDED = "appended"
 
-#: What must be true for what is written in this context.
+#: The check with which every writing transaction of this context begins.
 _condition: ContextVar[Callable[[Connection], None] | None] = ContextVar("condition", default=None)
 
 _RETRY_AFTER = {"Retry-After": "2"}
@@ -62,7 +62,7 @@ class DatabaseError(Exception):
 
 @contextmanager
 def writing_only_if(condition: Callable[[Connection], None]) -> Iterator[None]:
-    """Every transaction that is begun here to write begins with this condition, which raises when it does not hold."""
+    """Begins every writing transaction in the `with` block with this condition, which raises when it does not hold."""
     before = _condition.set(condition)
     try:
         yield
@@ -89,8 +89,8 @@ class Database:
         self._trouble: DatabaseUnavailable | None = None
         self._looked_at = float("-inf")
         self._breaker = Breaker()
-        self._free = threading.BoundedSemaphore(pool_size)
-        self._turn = threading.Lock()
+        self._free = Turns(pool_size)
+        self._turn = Turns(1)
         self._on_append: Callable[[], None] = lambda: None
 
     @property
@@ -166,12 +166,12 @@ class Database:
             self._trouble = None
 
     def on_append(self, listener: Callable[[], None]) -> None:
-        """Calls it after each commit that made events of tasks; in the writer's thread, so it must return at once."""
+        """Has `listener` called after each commit of tasks' events, in the writer's thread: it must return at once."""
         self._on_append = listener
 
     @contextmanager
     def _take_turn(self) -> Iterator[int]:
-        """Gives the milliseconds that are left to wait for the lock itself."""
+        """Waits for this process's turn to write; gives the milliseconds that are left to wait for the lock itself."""
         # SQLite's waiters poll, and the unlucky one starves; in this process they take turns instead.
         if not self.is_sqlite:
             yield LOCK_MS
@@ -210,7 +210,7 @@ class Database:
 
     @contextmanager
     def _take_place(self) -> Iterator[None]:
-        """As many as there are connections; so the pool itself, which has one bound for all, never lets wait."""
+        """Waits for a free connection as long as this context may; the pool itself has one bound for all."""
         if not self._free.acquire(timeout=at_most(LOCK_MS / 1000)):
             raise DatabaseUnavailable("Every connection to the database is in use.", headers=_RETRY_AFTER)
         try:
@@ -316,7 +316,7 @@ class Database:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
 
     def close(self) -> None:
-        """Closes the connections that nobody uses."""
+        """Closes the connections that are not in use."""
         self.engine.dispose()
 
 

@@ -1,4 +1,4 @@
-"""What the drivers of both databases raise, in the service's own errors."""
+"""Translates what the drivers of both databases raise into the service's own errors."""
 
 import sqlite3
 
@@ -18,15 +18,15 @@ _NO_ACCESS = {
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_CANTOPEN,
 }
-#: PostgreSQL's: a full disk, damaged data, a damaged index.
+#: SQLSTATEs of PostgreSQL: a full disk, damaged data, a damaged index.
 _PG_FULL, _PG_DAMAGED = "53100", {"XX001", "XX002"}
 
-#: The statement itself was refused: its caller knows what that means, or is wrong.
+#: Errors that blame the statement itself: its caller knows what they mean, or is wrong.
 _CALLERS = (IntegrityError, DataError)
 
 
 def driver_errors(engine: Engine) -> tuple[type[Exception], ...]:
-    """What the engine's driver, or the library around it, raises."""
+    """The exceptions that the engine's driver, or SQLAlchemy around it, raises."""
     # The driver is asked for: to name PostgreSQL's here would load it for SQLite too, 11 MB.
     return SQLAlchemyError, engine.dialect.loaded_dbapi.Error
 
@@ -46,24 +46,24 @@ def translate(error: Exception) -> DatabaseUnavailable | None:
 
 
 def is_damage(error: Exception) -> bool:
-    """Whether it says that what is stored cannot be read any more."""
+    """Whether the error says that stored data cannot be read any more."""
     cause = _cause(error)
     return _sqlite_code(cause) in _DAMAGED or getattr(cause, "sqlstate", None) in _PG_DAMAGED
 
 
 def is_full(error: Exception) -> bool:
-    """Whether it says that there is no room to write."""
+    """Whether the error says that there is no room to write."""
     cause = _cause(error)
     return _sqlite_code(cause) == sqlite3.SQLITE_FULL or getattr(cause, "sqlstate", None) == _PG_FULL
 
 
 def is_access(error: Exception) -> bool:
-    """Whether it says that a SQLite file cannot be opened, made or written here."""
+    """Whether the error says that a SQLite file cannot be opened, made or written here."""
     return _sqlite_code(_cause(error)) in _NO_ACCESS
 
 
 def say(error: Exception) -> str:
-    """The driver's own first line, as a sentence."""
+    """The first line of the driver's own message, as a sentence."""
     cause = _cause(error)
     first = str(cause).strip().splitlines() or [type(cause).__name__]
     return f"{first[0]}."

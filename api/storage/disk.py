@@ -12,10 +12,10 @@ logger = logging.getLogger(__name__)
 
 MB = 1024 * 1024
 
-#: What the database and the order of a stop need at most, many times over.
+#: Bytes held back: many times what the database and an order to stop need.
 RESERVE_BYTES = 4 * MB
 
-#: The reserve is taken when this many times its size is free: it shall not be what fills the disk.
+#: The reserve is taken only when this many times its size is free, lest it fills the disk itself.
 MARGIN = 4
 
 

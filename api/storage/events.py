@@ -14,6 +14,9 @@ from api.storage.database import APPENDED, Database
 from api.storage.rows import dump_words, read_event, to_seconds
 from api.storage.tables import events, tasks
 
+#: Made once, like all that a claim executes: to build a statement anew takes longer than to execute it.
+_APPEND = insert(events)
+
 
 def append(
     connection: Connection,
@@ -40,7 +43,7 @@ def append(
         **dump_words(message, "message"),
         "details": details,
     }
-    connection.execute(insert(events).values(row))
+    connection.execute(_APPEND, row)
     connection.info[APPENDED] = True
 
 
@@ -62,14 +65,14 @@ class EventStore:
             return connection.scalar(select(func.max(events.c.id))) or 0
 
     def ids_above(self, id_: int, limit: int) -> list[int]:
-        """Ids above this one, in order."""
+        """Up to `limit` ids above this one, ascending."""
         with self._database.read() as connection:
             return list(
                 connection.scalars(select(events.c.id).where(events.c.id > id_).order_by(events.c.id).limit(limit))
             )
 
     def get(self, ids: Sequence[int]) -> list[ToldEvent]:
-        """Those of these events that exist, in order."""
+        """The events with these ids that exist, by ascending id."""
         with self._database.read() as connection:
             query = select(events, _status_by_then()).where(events.c.id.in_(ids)).order_by(events.c.id)
             return [_told(row) for row in connection.execute(query)]

@@ -1,4 +1,4 @@
-"""Who a file or directory is, whatever lies under its name: by device and inode."""
+"""Identifies files and directories by device and inode, so that one in another's place is noticed."""
 
 import os
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _RETRY_AFTER = {"Retry-After": "5"}
 
 
 def identify(path: Path | str) -> Identity:
-    """Who lies under this name now. One that cannot be reached counts as gone."""
+    """The identity of what stands under this name now; None where nothing can be reached."""
     try:
         found = os.stat(path)
     except OSError:
@@ -33,7 +33,7 @@ class KeptPlaces:
         self._noted: dict[Path, Identity] = {}
 
     def note(self) -> None:
-        """Remembers who lies there: what is opened from now on must be the same."""
+        """Remembers what stands there now; from then on it must stay the same."""
         self._noted = {path: identify(path) for path in self._paths}
 
     def problems(self) -> Iterator[str]:
@@ -44,7 +44,7 @@ class KeptPlaces:
                 yield describe_loss(path, now)
 
     def check(self) -> None:
-        """Raises StorageGone."""
+        """Raises StorageGone when one of the places is not what it was."""
         for problem in self.problems():
             raise gone(problem)
 

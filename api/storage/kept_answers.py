@@ -31,7 +31,7 @@ class DatabaseIdempotencyStore:
         return to_seconds(self._clock.now()) - self._clock.monotonic()
 
     def _oldest(self) -> float:
-        """When what is forgotten now began. A clock that was set forward makes nothing older than it is."""
+        """The time (Unix seconds) before which answers are forgotten; a clock that was set forward ages none."""
         set_forward = max(0.0, self._measure_clocks() - self._offset)
         return to_seconds(self._clock.now()) - KEPT_SECONDS - set_forward
 

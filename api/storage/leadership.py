@@ -1,4 +1,4 @@
-"""Who leads: a row with a fence that every write of the leader carries, so that there are never two of them."""
+"""Who leads: a row with a fence, which every write of the leader checks, so that two never write."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -10,11 +10,11 @@ from api.storage.database import Database, writing_only_if
 from api.storage.tables import leadership
 from api.utils.clock import Clock
 
-#: Seconds without a sign of life after which another one takes over, and between two such signs.
+#: Seconds without a sign of life after which another server takes over, and between two such signs.
 LEADERSHIP_SECONDS = 15.0
 RENEW_SECONDS = 5.0
 
-#: One look counts for so many seconds at most: while the database did not answer nobody could show that it lives.
+#: The most seconds that one look counts: while the database did not answer, nobody could show that it lives.
 LOOK_SECONDS = 2.0
 
 
@@ -23,7 +23,7 @@ class LeadershipLost(Exception):
 
 
 class Leadership:
-    """One who would lead. One thread at a time.
+    """A server's candidacy for the lead of a scope. One thread uses it at a time.
 
     Clocks of different machines are never compared: a leader is given up when its row did not change for 15 s of our
     own monotonic clock, or at once when `is_gone` knows that its process has ended.
@@ -127,7 +127,7 @@ class Leadership:
 
 
 class Leaders:
-    """Those that there are. For what is shown only: by their own clocks."""
+    """The leaders of all scopes, by their own clocks: good enough to be shown, not to decide by."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

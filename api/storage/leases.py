@@ -3,17 +3,22 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Connection, Select, delete, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Select, bindparam, delete, select, update
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.sql.dml import ReturningInsert
 
 from api.models.lease import Lease, LeaseKind, LeaseState
 from api.storage.rows import read_lease, to_seconds
 from api.storage.tables import leases
 
+_HELD = select(leases.c.resource, leases.c.task_id).where(leases.c.resource.in_(bindparam("names", expanding=True)))
+
 
 class ResourceHeld(Exception):
-    """Somebody else was first: who holds what, by resource; empty when they came in the same moment."""
+    """Somebody else was first: who holds what, by resource; empty when they have left meanwhile."""
 
     def __init__(self, held: Mapping[str, str]) -> None:
         super().__init__(", ".join(f"{resource} is held by {task_id}" for resource, task_id in held.items()))
@@ -31,14 +36,9 @@ class Holder:
 
 
 def claim(connection: Connection, resources: Iterable[tuple[LeaseKind, str]], holder: Holder, now: datetime) -> None:
-    """Takes all of them. Raises ResourceHeld, and then the transaction must be given up."""
+    """Takes all these resources. Raises ResourceHeld; the transaction must then be rolled back."""
     # Always in the same order: two claims for the same GPUs then wait for each other, and never in a circle.
     wanted = sorted({(resource, kind) for kind, resource in resources})
-    names = [resource for resource, _ in wanted]
-    held = connection.execute(select(leases.c.resource, leases.c.task_id).where(leases.c.resource.in_(names)))
-    taken = {row.resource: row.task_id for row in held}
-    if taken:
-        raise ResourceHeld(taken)
     rows = [
         {
             "resource": resource,
@@ -52,11 +52,24 @@ def claim(connection: Connection, resources: Iterable[tuple[LeaseKind, str]], ho
         }
         for resource, kind in wanted
     ]
-    try:
-        # In one statement: the driver would send several as a pipeline, and log each that is refused.
-        connection.execute(insert(leases).values(rows))
-    except IntegrityError as error:
-        raise ResourceHeld({}) from error
+    taken = connection.execute(_take_what_is_free(connection.dialect.name), rows).all()
+    if len(taken) < len(rows):
+        gone = {resource for resource, _ in wanted} - {row.resource for row in taken}
+        held = connection.execute(_HELD, {"names": list(gone)})
+        raise ResourceHeld({row.resource: row.task_id for row in held})
+
+
+@cache
+def _take_what_is_free(dialect: str) -> ReturningInsert[Any]:
+    """One statement for all rows, whose refusal is no error: PostgreSQL would log each. It waits for those who are
+    about to take the same, and returns what it took.
+    """
+    if dialect == "postgresql":
+        # Loaded for those who use it: 2 MB.
+        from sqlalchemy.dialects import postgresql  # noqa: PLC0415
+
+        return postgresql.insert(leases).on_conflict_do_nothing().returning(leases.c.resource)
+    return sqlite.insert(leases).on_conflict_do_nothing().returning(leases.c.resource)
 
 
 def list_leases(connection: Connection, kind: LeaseKind | None = None) -> list[Lease]:
@@ -68,13 +81,13 @@ def list_leases(connection: Connection, kind: LeaseKind | None = None) -> list[L
 
 
 def renew(connection: Connection, tokens: Sequence[str], expires_at: datetime) -> int:
-    """Moves the expiry of what is held with these tokens; how many leases that were."""
+    """Moves the expiry of what is held with these tokens; returns how many leases there were."""
     held = leases.c.token.in_(tokens) & (leases.c.state == LeaseState.HELD)
     return connection.execute(update(leases).where(held).values(expires_at=to_seconds(expires_at))).rowcount
 
 
 def drain(connection: Connection, token: str, now: datetime) -> None:
-    """Its holder has ended: the GPUs drain, everything else is free at once."""
+    """Gives up what an ended holder has: its GPUs drain, everything else is free at once."""
     mine = leases.c.token == token
     connection.execute(delete(leases).where(mine & (leases.c.kind != LeaseKind.GPU)))
     draining = {"state": LeaseState.DRAINING, "draining_since": to_seconds(now), "expires_at": None}
@@ -88,7 +101,7 @@ def release_drained(connection: Connection, token: str, resource: str) -> bool:
 
 
 def release_expired(connection: Connection, now: datetime, tokens_in_use: Select[tuple[str]]) -> list[Lease]:
-    """Frees what has expired, except what is held with a token in use; what that was."""
+    """Frees and returns the leases that have expired, except those with a token in use."""
     expired = (leases.c.expires_at < to_seconds(now)) & leases.c.token.not_in(tokens_in_use)
     # One statement: an attempt that ends in this moment keeps its GPUs draining.
     gone = connection.execute(delete(leases).where(expired).returning(leases))
@@ -96,6 +109,6 @@ def release_expired(connection: Connection, now: datetime, tokens_in_use: Select
 
 
 def release(connection: Connection, token: str, kind: LeaseKind) -> int:
-    """Gives up what of this kind is held with this token; how many leases that were."""
+    """Gives up the leases of this kind with this token; returns how many there were."""
     mine = (leases.c.token == token) & (leases.c.kind == kind)
     return connection.execute(delete(leases).where(mine)).rowcount

@@ -1,8 +1,8 @@
-"""What this machine is called: by one name, whatever storages it has, and by no name of another machine."""
+"""The machine's name in the database: one for all its storages, and never that of another machine."""
 
 import hashlib
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy import Connection, insert, select, update
@@ -20,25 +20,27 @@ class Node:
 
     name: str
     machine: str  #: what tells machines of one name apart; empty where the system has nothing to tell
-    is_settled: bool  #: it was given, or this storage has it: not merely the name of the host
+    is_settled: bool  #: whether the name was given or stored, and is not merely that of the host
     former: str | None = None
+    is_known: bool = field(default=False, compare=False)  #: the storage has this very record already
 
     @property
     def record(self) -> bytes:
-        """What STORAGE_ROOT/node says."""
+        """The content of STORAGE_ROOT/node."""
         return f"{self.name}\n{self.machine}\n".encode()
 
 
 def name_node(path: Path, given: str) -> Node:
-    """By NODE_NAME if it is given; else as this storage remembers, unless it has come from another machine; else by the
-    name of the host. Raises OSError.
+    """Names this machine: as NODE_NAME says (`given`); else as this storage remembers, unless it has come from another
+    machine; else by the name of the host. Raises OSError.
     """
     machine = read_machine()
     known, of = _read(path)
     is_same = known is not None and (not machine or of in ("", machine))
     name = given or (known if known is not None and is_same else socket.gethostname())
     former = known if is_same and known != name else None
-    return Node(name, machine, is_settled=bool(given) or name == known, former=former)
+    is_known = (known, of) == (name, machine)
+    return Node(name, machine, is_settled=bool(given) or name == known, former=former, is_known=is_known)
 
 
 def read_machine() -> str:
@@ -68,7 +70,7 @@ class NodeStore:
         self._database = database
 
     def register(self, node: Node, root: Path) -> None:
-        """Takes the name for this machine, and takes what is below `root` along from its former name.
+        """Claims the name for this machine, and moves what is below `root` from its former name to it.
 
         Raises DatabaseError when it is the name of another machine, unless it is settled that it is this one's.
         """

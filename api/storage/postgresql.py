@@ -36,11 +36,11 @@ class BoundedConnection(psycopg.Connection[Any]):
         return gen if left is None else _bounded(gen, left, gen.close)
 
     def wait_for_answers(self, lock_ms: int | None) -> None:
-        """Sets the bound for answers by the server's own bound on a statement; None waits for ever."""
+        """Bounds the wait for answers, a little above `lock_ms`, the server's bound on a statement; None: none."""
         self.answer_seconds = None if lock_ms is None else lock_ms / 1000 + GRACE_SECONDS
 
     def wait(self, gen: PQGen[T], *args: Any, **kwargs: Any) -> T:
-        """Raises psycopg.OperationalError when the time is over."""
+        """Waits for an answer as psycopg does. Raises psycopg.OperationalError when the bound is over."""
         # Only the ping comes with autocommit: the engine begins a transaction for everything else.
         seconds = PING_SECONDS if self.autocommit else self.answer_seconds
         if seconds is None:
@@ -49,7 +49,7 @@ class BoundedConnection(psycopg.Connection[Any]):
 
 
 def _bounded(gen: Generator[Any, Any, T], seconds: float, give_up: Callable[[], None]) -> Generator[Any, Any, T]:
-    """The same conversation with the server, given up when it says nothing for so long."""
+    """The generator of a conversation with the server, given up when the server says nothing for so long."""
     give_up_at = time.monotonic() + seconds
     try:
         wanted = next(gen)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
-#: For the whole process: what it makes, and what its trainings make, is its user's alone.
+#: The umask of the process: files that it and its trainings make are for their user only.
 UMASK = 0o077
 
-#: SQLite's files beside the database itself.
+#: Endings of the files that SQLite keeps, beginning with the database itself.
 _SQLITE_SUFFIXES = ("", "-wal", "-shm", "-journal")
 
-#: Directories of the machine at its root, which root may have named as the storage.
+#: Directories of the system itself, whose permissions stay even if somebody names one as the storage.
 _SYSTEM = {"", "bin", "boot", "dev", "etc", "home", "lib", "media", "mnt", "opt", "run", "sbin", "srv", "usr", "var"}
 
 
@@ -24,7 +24,7 @@ def make_private_directory(path: Path) -> None:
 
 
 def tighten_sqlite(path: Path) -> None:
-    """Takes the others' rights from the files of a database, as an older version may have given them."""
+    """Removes the permissions of group and others from a database's files, which an older version may have left."""
     for suffix in _SQLITE_SUFFIXES:
         file = path.with_name(path.name + suffix)
         try:

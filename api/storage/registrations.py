@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from api.errors import DatabaseUnavailable, GPUBusy, TaskExists, TaskIsTraining, TaskNotFound
 from api.models.lease import LeaseKind, LeaseState
+from api.models.progress import ProgressReport
 from api.models.reason import words_of
 from api.models.task import Keep, ProcessIdentity, RegisteredTask, TaskType
 from api.storage import leases
@@ -22,12 +23,12 @@ from api.storage.tables import leases as lease_table
 from api.utils.base_path import BASE_PATH
 from api.utils.clock import Clock
 
-#: Seconds for which a database that did not answer is left alone.
+#: Seconds before a database that did not answer is asked again.
 PAUSE_SECONDS = 1.0
 
 
 class Registrations(Protocol):
-    """The seam behind the registry."""
+    """The seam behind the registry: keeps which outside programs hold which GPUs."""
 
     @property
     def node(self) -> str:
@@ -48,7 +49,7 @@ class Registrations(Protocol):
     def update_progress(
         self, task_id: str, progress: float | Keep | None, estimated_remaining_time: float | Keep | None, now: datetime
     ) -> RegisteredTask:
-        """Changes what is not KEEP. Raises TaskNotFound."""
+        """Changes the values that are not KEEP, and returns the task. Raises TaskNotFound."""
         ...
 
     def release(self, task_id: str) -> RegisteredTask:
@@ -203,7 +204,7 @@ class DatabaseRegistrations:
             return tuple(_read(row) for row in connection.execute(query))
 
     def holders(self) -> dict[str, RegisteredTask]:
-        """While the database does not answer, who held them when it last did: readings go on."""
+        """Who holds which GPU, by UUID; who held it when the database last answered, while it does not."""
         # A database that is away may take seconds to say so; sweeps do not wait for it each time.
         if self._clock.monotonic() - self._failed_at < PAUSE_SECONDS:
             return self._known()
@@ -265,7 +266,7 @@ def _held_by_programs(connection: Connection) -> dict[str, RegisteredTask]:
 
 
 def _held_by_strays(connection: Connection) -> dict[str, RegisteredTask]:
-    """GPUs kept from everybody, because an attempt lives on them that no row tells of."""
+    """The quarantined GPUs, on which an attempt lives that the database does not know."""
     kept = lease_table.c.reason.is_not(None) & (lease_table.c.kind == LeaseKind.GPU)
     return {
         row.resource: RegisteredTask(
@@ -289,7 +290,7 @@ def _held_by_trainings(connection: Connection) -> dict[str, RegisteredTask]:
     )
     held = {}
     for row in connection.execute(query):
-        progress = (row.progress or {}).get("progress", {})
+        told = None if row.progress is None else ProgressReport.from_json(row.progress).progress
         held[row.resource] = RegisteredTask(
             task_id=row.task_id,
             task_type=TaskType.TRAINING,
@@ -297,8 +298,8 @@ def _held_by_trainings(connection: Connection) -> dict[str, RegisteredTask]:
             started_at=to_time(row.claimed_at),
             description=row.description,
             process=None if row.pid is None else ProcessIdentity(row.pid, row.pid_start or 0.0),
-            progress=progress.get("overall_progress"),
-            estimated_remaining_time=progress.get("eta_seconds"),
+            progress=None if told is None else told.overall_progress,
+            estimated_remaining_time=None if told is None else told.eta_seconds,
             updated_at=to_time(row.updated_at),
             serial=row.serial,
             has_ended=row.state == LeaseState.DRAINING,

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import Row
 
 from api.models.lease import Lease, LeaseKind, LeaseState
+from api.models.progress import ProgressReport
 from api.models.reason import ReasonCode, Words, code_of, text_of
 from api.models.training import (
     Attempt,
@@ -33,7 +34,7 @@ _RESUME = TypeAdapter(ResumeOptions)
 _REQUEST = TypeAdapter(TrainingRequest)
 _PLAN = TypeAdapter(TrainingPlan)
 
-#: Everything but what only the details of one task show.
+#: All columns of a task but those that only its details show.
 SUMMARY_COLUMNS = [column for column in tasks.c if column.name not in ("request", "plan", "idempotency_key")]
 
 
@@ -52,12 +53,12 @@ def _maybe_time(seconds: float | None) -> datetime | None:
 
 
 def clean(text: str) -> str:
-    """Text that every database takes: it may quote a program. PostgreSQL takes no NUL, none takes half a character."""
+    """The text in a form that every database takes: without NUL and lone surrogates, which programs may print."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
 
 
 def dump_words(words: Words | None, column: str) -> dict[str, Any]:
-    """Words as a text column and the one beside it, which has their code."""
+    """The values of two columns: `column` gets the text of the words, the one beside it their code."""
     text, said = (None, None) if words is None else (clean(text_of(words)), _clean_all(dump(code_of(words))))
     return {column: text, f"{column}_code": said}
 
@@ -71,7 +72,7 @@ def _clean_all(value: Any) -> Any:
 
 
 def read_code(document: Any) -> ReasonCode | None:
-    """What a sentence says, from its JSON."""
+    """The code of a sentence, from its JSON; None without one."""
     return None if document is None else _CODE.validate_python(document)
 
 
@@ -115,7 +116,7 @@ def _summary(row: Row[Any]) -> dict[str, Any]:
         "retries_in_a_row": row.retries_in_a_row,
         "restarted_from": row.restarted_from,
         "gpu_uuids": tuple(row.gpu_uuids),
-        "progress": row.progress,
+        "progress": None if row.progress is None else ProgressReport.from_json(row.progress),
         "cause": read_cause(row.cause),
         "stop": None if row.stop is None else _STOP.validate_python(row.stop),
         "resume": None if row.resume is None else _RESUME.validate_python(row.resume),

@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL
 from api.storage.file_identity import describe_loss, gone, identify
 from api.utils.deadlines import at_most
 
-#: Milliseconds for which a start looks for damage: a file that takes longer is looked at as far as that goes.
+#: Milliseconds that the search for damage may take; of a large file only a part is checked.
 CHECK_MS = 3000
 
 #: KiB of pages that one connection may keep. SQLite's own 2 MB fill while the file grows, in each of up to 24; the
@@ -21,7 +21,7 @@ CACHE_KIB = 512
 
 _WAL_RETRY_SECONDS = 0.02
 
-#: Virtual instructions of SQLite between two looks at the time.
+#: SQLite's virtual instructions between two looks at the clock.
 _STEPS = 10_000
 
 _WAL = "wal"  # in a connection's info: who its write-ahead log is

@@ -1,4 +1,4 @@
-"""Attempts that live although no row tells of them: adopted by their task, or their GPUs are kept from everybody."""
+"""Living attempts that no row tells of: their task adopts them, or their GPUs are kept from everybody."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from api.models.reason import Reason, Words
 from api.models.training import AttemptStatus, TaskStatus
 from api.storage import leases
 from api.storage.database import Database
+from api.storage.moves import move
 from api.storage.rows import dump_words, read_lease, to_seconds
 from api.storage.tables import attempts, task_gpus, tasks
 from api.storage.tables import leases as lease_table
-from api.storage.tasks import move
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +30,13 @@ class FoundAttempt:
 
 
 class StrayStore:
-    """What the database has to say about attempts that were found alive on a machine."""
+    """Adopts attempts that were found alive on a machine, or quarantines their GPUs."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def unknown(self, uids: Iterable[str]) -> set[str]:
-        """Those of which no row tells, or only one that has ended and holds nothing any more."""
+        """The uids that no row tells of, or only one that has ended and holds nothing any more."""
         wanted = set(uids)
         holds = select(lease_table.c.attempt_uid).where(lease_table.c.reason.is_(None))
         is_known = (attempts.c.status != AttemptStatus.ENDED) | attempts.c.uid.in_(holds)
@@ -86,7 +86,7 @@ class StrayStore:
         return True
 
     def quarantine(self, found: FoundAttempt, token: str, reason: Words, now: datetime) -> list[str]:
-        """Keeps its GPUs from everybody; those that nobody held before, by UUID."""
+        """Keeps its GPUs from everybody; returns the UUIDs of those that nobody held before."""
         with self._database.write() as connection:
             held = connection.scalars(select(lease_table.c.resource).where(lease_table.c.kind == LeaseKind.GPU))
             free = sorted(set(found.gpu_uuids).difference(held))
@@ -104,13 +104,13 @@ class StrayStore:
         return free
 
     def quarantined(self, token: str) -> list[Lease]:
-        """What is kept with this token."""
+        """The leases of quarantined GPUs with this token."""
         query = select(lease_table).where(lease_table.c.reason.is_not(None) & (lease_table.c.token == token))
         with self._database.read() as connection:
             return [read_lease(row) for row in connection.execute(query.order_by(lease_table.c.resource))]
 
     def release(self, uids: Iterable[str]) -> None:
-        """Gives up what is kept for these attempts: nothing of them lives any more."""
+        """Frees the GPUs that were quarantined for these attempts."""
         with self._database.write() as connection:
             for uid in uids:
                 connection.execute(delete(lease_table).where(_kept_for(uid)))

@@ -19,12 +19,12 @@ from sqlalchemy import (
     text,
 )
 
-#: The latest migration: what the tables below are.
+#: The revision of the latest migration, whose tables these are.
 REVISION = "0003"
 
 metadata = MetaData()
 
-#: None is SQL NULL, not the JSON text "null".
+#: A JSON column in which None is SQL NULL, not the JSON text "null".
 Document = JSON(none_as_null=True)
 
 # SQLite numbers rows by itself only in a column of the type INTEGER.
@@ -52,13 +52,13 @@ tasks = Table(
     Column("started_at", Float(53)),
     Column("finished_at", Float(53)),
     Column("updated_at", Float(53), nullable=False),
-    Column("attempts", Integer, nullable=False),  #: how many were made
+    Column("attempts", Integer, nullable=False),  #: how many attempts were made
     Column("retries", Integer, nullable=False),  #: how many of max_retries are used up
-    Column("retries_in_a_row", Integer, nullable=False),  #: for one cause outside of the training
+    Column("retries_in_a_row", Integer, nullable=False),  #: retries in a row for causes outside of the training
     Column("restarted_from", String(64)),
     Column("idempotency_key", String(320), unique=True),
     Column("gpu_uuids", Document, nullable=False),  #: of the latest attempt
-    Column("progress", Document),  #: the latest that is known
+    Column("progress", Document),  #: the latest that is known of the progress
     Column("cause", Document),
     Column("stop", Document),  #: what was asked for, by whom, and the rung that it is on
     Column("resume", Document),  #: how the next attempt goes on
@@ -91,7 +91,7 @@ attempts = Table(
     Column("pid", Integer),
     Column("pid_start", Float(53)),  #: clock ticks since boot: tells a later process with the same pid apart
     Column("run_dir", Text),
-    Column("known_run_dirs", Document, nullable=False),  #: those of earlier attempts, which are not this one's
+    Column("known_run_dirs", Document, nullable=False),  #: run directories of earlier attempts
     Column("resumed_from", String(64)),
     Column("first_step", Integer),
     Column("last_step", Integer),
@@ -189,7 +189,7 @@ nodes = Table(
     "nodes",
     metadata,
     Column("name", String(255), primary_key=True),
-    Column("machine", String(64), nullable=False),  #: what tells machines of one name apart
+    Column("machine", String(64), nullable=False),  #: the installation's id, which tells machines of one name apart
 )
 
 #: The first answers to requests with an Idempotency-Key.

@@ -8,7 +8,7 @@ import orjson
 
 from api.utils.foreign_files import OWN_LEVELS, make_directory, read, write
 
-#: A task's own directory is entered without following a link; those above it are the administrator's.
+#: Parts of a path entered without following a link: the task's own directory. Those above are the administrator's.
 _ROOT_LEVELS = 1
 
 
@@ -25,27 +25,27 @@ class TaskFiles:
 
     @property
     def attempts(self) -> Path:
-        """One directory an attempt, by its number."""
+        """The directory that holds one directory for each attempt, named by its number."""
         return self.root / "attempts"
 
     @property
     def log(self) -> Path:
-        """One log over all attempts, in segments."""
+        """The directory of the log, which all attempts share."""
         return self.root / "log"
 
     @property
     def secrets(self) -> Path:
-        """Environment variables that no answer and no other file shows."""
+        """The file of the secret environment variables; no answer and no other file shows them."""
         return self.root / "secrets.json"
 
     def keep_secrets(self, values: Mapping[str, str]) -> None:
-        """Writes them for the owner's eyes only. Raises OSError."""
+        """Writes the secret variables into a file that only its owner can read. Raises OSError."""
         if values:
             make_directory(str(self.root), _ROOT_LEVELS)
             write_private(self.secrets, orjson.dumps(dict(values)), _ROOT_LEVELS)
 
     def read_secrets(self) -> dict[str, str]:
-        """What was kept; nothing when nothing was."""
+        """The secret variables that were kept; empty when there are none."""
         try:
             kept = orjson.loads(read(str(self.secrets), levels=_ROOT_LEVELS))
         except (FileNotFoundError, orjson.JSONDecodeError):

@@ -9,7 +9,7 @@ from api.models.training import TaskFilter, TaskOrder, TaskStatus, TaskSummary
 from api.storage.rows import SUMMARY_COLUMNS, read_summary
 from api.storage.tables import task_gpus, tasks
 
-#: Priority, then age.
+#: The order in which waiting tasks are served: by priority, then age.
 SERVED_ORDER = (tasks.c.priority.desc(), tasks.c.queued_at, tasks.c.serial)
 
 _OF_GPU = task_gpus.join(tasks, tasks.c.serial == task_gpus.c.serial)
@@ -47,7 +47,7 @@ def _newest(query: Select[Any], serial: ColumnElement[int], cursor: int | None) 
 
 
 def _served(query: Select[Any], connection: Connection, cursor: int | None) -> Select[Any]:
-    """Goes on after the place that the task of the cursor has, or had when it left the queue."""
+    """The query, going on after the place that the cursor's task has in the queue, or had when it left it."""
     query = query.order_by(*SERVED_ORDER)
     place = (-tasks.c.priority, tasks.c.queued_at, tasks.c.serial)
     last = None if cursor is None else connection.execute(select(*place).where(tasks.c.serial == cursor)).one_or_none()

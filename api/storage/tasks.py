@@ -8,11 +8,10 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from api.errors import Conflict, TaskActive, TaskNotFinished, TaskNotFound
+from api.errors import TaskActive, TaskNotFinished, TaskNotFound
 from api.models.kept_answer import KEPT_SECONDS
 from api.models.reason import Reason, Words
 from api.models.training import (
-    TRANSITIONS,
     Attempt,
     EventKind,
     NewTask,
@@ -30,12 +29,13 @@ from api.models.training import (
 )
 from api.storage import events
 from api.storage.database import Database
+from api.storage.moves import move
 from api.storage.rows import SUMMARY_COLUMNS, dump, dump_words, read_summary, read_task, to_seconds
 from api.storage.tables import attempts, leases, task_gpus, tasks
 from api.storage.tables import events as event_table
 from api.storage.task_pages import SERVED_ORDER, read_page
 
-#: Completed trainings that are looked at for how fast the next ones may be.
+#: The most completed trainings from which the pace of the next ones is estimated.
 _PACE_ROWS = 200
 
 _RUNGS = {
@@ -49,44 +49,6 @@ _CHANGES = {
     "description": lambda value: Reason.of("description is now {value}", "description_is_now", value=repr(value)),
     "priority": lambda value: Reason.of("priority is now {value}", "priority_is_now", value=value),
 }
-
-
-def move(
-    connection: Connection,
-    task_id: str,
-    target: TaskStatus,
-    now: datetime,
-    actor: str,
-    message: Words,
-    *,
-    attempt_uid: str | None = None,
-    **values: Any,
-) -> TaskStatus:
-    """Moves a task to a status that may follow its present one, and records it; the status that it had.
-
-    Raises TaskNotFound, and Conflict when the table of transitions does not allow it.
-    """
-    previous = connection.scalar(select(tasks.c.status).where(tasks.c.task_id == task_id).with_for_update())
-    if previous is None:
-        raise TaskNotFound(f'No task has the id "{task_id}".')
-    if target not in TRANSITIONS[TaskStatus(previous)]:
-        raise Conflict(f"{task_id} is {previous}, and cannot become {target}.", data={"status": previous})
-    guarded = (tasks.c.task_id == task_id) & (tasks.c.status == previous)
-    changed = {"status": target, "updated_at": to_seconds(now), **values}
-    if connection.execute(update(tasks).where(guarded).values(changed)).rowcount == 0:
-        raise Conflict(f"{task_id} was changed by somebody else in this moment: ask again.")
-    events.append(
-        connection,
-        task_id,
-        now,
-        EventKind.STATUS,
-        actor,
-        message,
-        attempt_uid=attempt_uid,
-        previous=previous,
-        current=target,
-    )
-    return TaskStatus(previous)
 
 
 def insert_task(connection: Connection, new: NewTask, now: datetime, actor: str) -> None:
@@ -148,7 +110,7 @@ class TaskStore:
             return first
 
     def find_by_key(self, key: str | None) -> TrainingTask | None:
-        """The task that was made with this idempotency key."""
+        """The task that was made with this idempotency key; None without one."""
         if key is None:
             return None
         with self._database.read() as connection:
@@ -166,7 +128,7 @@ class TaskStore:
             return _get_summary(connection, task_id)
 
     def get_summaries(self, task_ids: Iterable[str]) -> dict[str, TaskSummary]:
-        """Those of these tasks that exist, by id."""
+        """The tasks with these ids that exist, by id."""
         with self._database.read() as connection:
             rows = connection.execute(select(*SUMMARY_COLUMNS).where(tasks.c.task_id.in_(list(task_ids))))
             return {row.task_id: read_summary(row) for row in rows}
@@ -199,7 +161,7 @@ class TaskStore:
             return {row.task_id: row.steps for row in connection.execute(query) if row.steps}
 
     def usual_step_seconds(self) -> dict[tuple[str, int], float]:
-        """Seconds a step by model type and number of GPUs, of the latest training of each that has completed."""
+        """Seconds for a step, by model type and number of GPUs, from the latest completed training of each."""
         pace = tasks.c.progress["speed"]["time_per_step"].as_float()
         query = (
             select(tasks.c.model_type, tasks.c.gpu_count, pace.label("pace"))
@@ -212,7 +174,7 @@ class TaskStore:
         return {(row.model_type, row.gpu_count): row.pace for row in reversed(rows)}
 
     def count_by_status(self) -> dict[TaskStatus, int]:
-        """How many tasks are in which status."""
+        """How many tasks each status has."""
         query = select(tasks.c.status, func.count().label("number")).group_by(tasks.c.status)
         with self._database.read() as connection:
             return {TaskStatus(row.status): row.number for row in connection.execute(query)}

@@ -1,4 +1,4 @@
-"""Bounds of what a request may hold, and of what is said about it: counted before anything works on it."""
+"""Bounds on the size of a request and on the number of findings about it, counted before anything works on it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ MAX_MISTAKES = 200
 
 
 def excess(values: Any, *, depth: int, count: int, characters: int | None = None) -> str | None:
-    """What values (of JSON or TOML) have too much of, as a sentence; None when they may be worked on.
+    """A sentence that names the bound that values (of JSON or TOML) exceed; None when they keep all bounds.
 
     `characters` counts those of all texts and keys together.
     """
@@ -41,13 +41,13 @@ def excess(values: Any, *, depth: int, count: int, characters: int | None = None
 
 
 def capped(mistakes: Sequence[Mistake], dropped: int = 0) -> list[Mistake]:
-    """The first findings, and how many there are besides; `dropped` counts those that were left out before."""
+    """At most `MAX_MISTAKES` findings, and one that counts the rest; `dropped` is how many were left out before."""
     left_out = max(len(mistakes) - MAX_MISTAKES, 0) + dropped
     shown = list(mistakes[:MAX_MISTAKES])
     return shown if not left_out else [*shown, more_than_these(left_out)]
 
 
 def more_than_these(left_out: int) -> Mistake:
-    """What stands for the findings that are not shown."""
+    """The finding that says how many others are not shown."""
     are = "is 1 more finding" if left_out == 1 else f"are {left_out:,} more findings"
     return Mistake("", f"There {are} than these.", "Mend these, then check again.")

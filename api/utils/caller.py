@@ -1,10 +1,10 @@
-"""Who asked: from where, and whether they are still there, for work that would be in vain without."""
+"""Who asked: their address, and whether they are still there; work for one who has left would be in vain."""
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
-#: Set by the shell for each request; outside of one nobody leaves.
+#: Tells whether the client of this request has left. The shell sets it; outside of a request it is always False.
 has_caller_left: ContextVar[Callable[[], bool]] = ContextVar("has_caller_left", default=lambda: False)
 
 

@@ -7,21 +7,21 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
-#: The last second of which a calendar tells.
+#: The last second that a `datetime` can hold, in Unix seconds.
 LAST_SECOND = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 
 
 def time_of(seconds: float) -> datetime:
-    """A time in Unix seconds, whoever wrote it: what no calendar has becomes the nearest that one has, NaN 1970."""
+    """The UTC time of these Unix seconds; one out of a datetime's range becomes the nearest within, NaN 1970."""
     return datetime.fromtimestamp(seconds if 0 <= seconds <= LAST_SECOND else LAST_SECOND * (seconds > 0), UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A moment that can be compared after a restart of the service, by a clock that nobody sets."""
+    """A moment by a clock that nobody sets; it can be compared with later ones even after a restart of the service."""
 
-    boot_id: str  #: the run of the machine that it belongs to
-    seconds: float  #: since that run began, its sleep included
+    boot_id: str  #: identifies the machine's boot that it belongs to
+    seconds: float  #: since that boot, sleep included
 
 
 class Clock(Protocol):
@@ -36,7 +36,7 @@ class Clock(Protocol):
         ...
 
     def mark(self) -> Mark:
-        """This moment, for whoever reads it after a restart of the service."""
+        """This moment, in a form that is still comparable after a restart of the service."""
         ...
 
 
@@ -55,7 +55,7 @@ class SystemClock:
 
 @cache
 def read_boot_id() -> str:
-    """What tells this run of the machine from every other; empty where the kernel does not say."""
+    """The kernel's id of the machine's present boot; empty where the kernel does not say."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -82,5 +82,5 @@ class FakeClock:
         self._elapsed += seconds
 
     def jump(self, seconds: float) -> None:
-        """The wall clock is set anew; no time passes."""
+        """Sets the wall clock forward by so many seconds; no time passes."""
         self._start += timedelta(seconds=seconds)

@@ -1,4 +1,4 @@
-"""What the work of this context has done with the database, for whoever set a note of it out."""
+"""Records whether the work of this context has used the database, for a caller that has set `current_use`."""
 
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -6,25 +6,25 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Use:
-    """Whether it was asked, and whether anything was committed."""
+    """Whether the database was asked, and whether anything was committed."""
 
     has_read: bool = False
     has_written: bool = False
 
 
-#: None where nobody wants to know.
+#: The record of this context; None where nobody wants one.
 current_use: ContextVar[Use | None] = ContextVar("current_use", default=None)
 
 
 def note_read() -> None:
-    """The database is asked."""
+    """Records that the database is asked."""
     use = current_use.get()
     if use is not None:
         use.has_read = True
 
 
 def note_write() -> None:
-    """A transaction was committed."""
+    """Records that a transaction was committed."""
     use = current_use.get()
     if use is not None:
         use.has_written = True

@@ -1,4 +1,4 @@
-"""How long the work of this context waits for what may not answer: who reads would rather be told what is known."""
+"""How long the work of this context may wait for what does not answer: a reader prefers an older answer in time."""
 
 import time
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ _give_up_at: ContextVar[float | None] = ContextVar("give_up_at", default=None)
 
 
 def hurry(seconds: float) -> Token[float | None]:
-    """From here on each transaction of this context waits at most so long; a shorter bound that is set stays."""
+    """Lets each transaction of this context wait at most so long from now on; a shorter bound that is set stays."""
     before = _seconds.get()
     return _seconds.set(seconds if before is None else min(before, seconds))
 
 
 @contextmanager
 def hurrying(seconds: float) -> Iterator[None]:
-    """The same for a while."""
+    """Sets the bound of `hurry` within the `with` block only."""
     token = hurry(seconds)
     try:
         yield
@@ -29,13 +29,13 @@ def hurrying(seconds: float) -> Iterator[None]:
 
 
 def is_in_a_hurry() -> bool:
-    """Whether a bound is set here."""
+    """Whether a bound is set in this context."""
     return _seconds.get() is not None
 
 
 @contextmanager
 def one_wait() -> Iterator[None]:
-    """All that waits in here shares one bound, where one is set."""
+    """Lets all waits within the `with` block share one bound, counted from its start, where one is set."""
     seconds = _seconds.get()
     token = _give_up_at.set(None if seconds is None else time.monotonic() + seconds)
     try:
@@ -51,6 +51,6 @@ def time_left() -> float | None:
 
 
 def at_most(seconds: float) -> float:
-    """So many seconds, or what is left where that is less."""
+    """The smaller of these seconds and `time_left`."""
     left = time_left()
     return seconds if left is None else min(seconds, left)

@@ -56,7 +56,7 @@ class Document:
         return self._compressed
 
     def age(self, now: float) -> int | None:
-        """Whole seconds since what it tells was read."""
+        """Whole seconds since the document's content was read; None when it has no age."""
         return None if self.read_monotonic is None else max(0, int(now - self.read_monotonic))
 
     def matches(self, if_none_match: str) -> bool:
@@ -102,7 +102,7 @@ Maker = Callable[[], Document]
 
 
 class Address(NamedTuple):
-    """Where a document is to be had: the pattern of its route, for logs and metrics, and how it is made."""
+    """How a document is made, and the pattern of its route, for logs and metrics."""
 
     route: str
     make: Maker
@@ -147,6 +147,6 @@ class DocumentTable:
         return document
 
     def make_all(self) -> None:
-        """Makes every document, for the many that will ask."""
+        """Makes every document now, so that requests need not."""
         for path in self._addresses:
             self.get(path)

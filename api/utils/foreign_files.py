@@ -15,11 +15,11 @@ import stat
 import time
 from collections.abc import Iterator
 
-MAX_BYTES = 2**20  #: of a file that is read as a whole
-MAX_NAMES = 20_000  #: looked at in one directory
+MAX_BYTES = 2**20  #: the most bytes of a file that is read as a whole
+MAX_NAMES = 20_000  #: the most entries of one directory that are looked at
 
-#: So many last parts of a directory's path are entered without following a link: a task's, and two below it. What is
-#: above is the administrator's, who may use links.
+#: How many of the last parts of a directory's path are entered without following a link: a task's directory, and two
+#: below it. Those above are the administrator's, who may use links.
 OWN_LEVELS = 3
 
 TEMPORARY_SUFFIX = ".new"
@@ -28,11 +28,11 @@ _TOKEN_CHARACTERS = 16
 _DIRECTORY = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PLAIN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
-#: What opening a link, a socket, or a directory for writing answers.
+#: The errors of opening a link, a socket, or a directory for writing.
 _FOREIGN_ERRORS = (errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.ENOTDIR, errno.EMLINK)
 
 
-#: What says nothing about the file that was asked for: the disk, the network or this process is in trouble.
+#: Errors that say nothing about the file that was asked for: the disk, the network or this process is in trouble.
 TROUBLE = frozenset(
     {errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN}
     | {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR}
@@ -44,7 +44,7 @@ class ForeignFile(OSError):
 
 
 def open_directory(path: str, levels: int = OWN_LEVELS) -> int:
-    """A directory, its last parts entered without following a link. Raises OSError."""
+    """A handle of a directory, its last `levels` parts entered without following a link. Raises OSError."""
     parts = [part for part in os.path.abspath(path).split("/") if part]
     handle = os.open("/" + "/".join(parts[:-levels] if levels else parts), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -98,7 +98,7 @@ def _make_at(directory: int, name: str) -> None:
 
 
 def open_plain(path: str, levels: int = OWN_LEVELS) -> int:
-    """A regular file, open for reading. Raises OSError."""
+    """A handle of a regular file, open for reading. Raises OSError."""
     directory = open_directory(os.path.dirname(path), levels)
     try:
         return open_plain_at(directory, os.path.basename(path))
@@ -107,7 +107,7 @@ def open_plain(path: str, levels: int = OWN_LEVELS) -> int:
 
 
 def open_plain_at(directory: int, name: str) -> int:
-    """A regular file in this directory, open for reading. Raises OSError."""
+    """A handle of a regular file in this directory, open for reading. Raises OSError."""
     return _open_at(directory, name, os.O_RDONLY)
 
 
@@ -139,7 +139,7 @@ def read(path: str, most: int = MAX_BYTES, levels: int = OWN_LEVELS) -> bytes:
 
 
 def read_with_status(path: str, most: int = MAX_BYTES, levels: int = OWN_LEVELS) -> tuple[bytes, os.stat_result]:
-    """The same, and what the file system says about that very file."""
+    """What `read` gives, and the status of that very file. Raises OSError, ForeignFile."""
     handle = open_plain(path, levels)
     try:
         status = os.fstat(handle)
@@ -158,7 +158,7 @@ def read_with_status(path: str, most: int = MAX_BYTES, levels: int = OWN_LEVELS)
 
 
 def status_of(path: str, levels: int = OWN_LEVELS) -> os.stat_result:
-    """What the file system says about a name, a link not followed. Raises OSError."""
+    """The status of what stands under this name; a link is not followed. Raises OSError."""
     directory = open_directory(os.path.dirname(path), levels)
     try:
         return os.stat(os.path.basename(path), dir_fd=directory, follow_symlinks=False)
@@ -167,7 +167,7 @@ def status_of(path: str, levels: int = OWN_LEVELS) -> os.stat_result:
 
 
 def is_gone(path: str) -> bool:
-    """Whether nothing stands under a name: a disk that is in trouble says nothing about that."""
+    """Whether nothing stands under this name; False also where the disk is in trouble, and so cannot tell."""
     try:
         os.lstat(path)
     except OSError as error:
@@ -176,7 +176,7 @@ def is_gone(path: str) -> bool:
 
 
 def write(path: str, content: bytes, levels: int = OWN_LEVELS) -> None:
-    """Puts a file in its place, whole and for good, for its owner only; or leaves what was there. Raises OSError."""
+    """Writes a file for its owner only, durably; a failure leaves what was there. Raises OSError."""
     space = Space(path, 0, levels)
     try:
         space.fill(content)
@@ -185,7 +185,7 @@ def write(path: str, content: bytes, levels: int = OWN_LEVELS) -> None:
 
 
 def put_empty(path: str, levels: int = OWN_LEVELS) -> None:
-    """An empty file that everybody may read, in the place of whatever stands there. Raises OSError."""
+    """Makes an empty file that everybody may read, unless a plain file stands there already. Raises OSError."""
     directory = open_directory(os.path.dirname(path), levels)
     name = os.path.basename(path)
     try:
@@ -228,7 +228,7 @@ class Space:
             raise
 
     def fill(self, content: bytes) -> None:
-        """Writes into it and puts it in its place, for good. After a failure it can be tried again. Raises OSError."""
+        """Writes the content and moves the file to its name, durably. Raises OSError; it can be called again then."""
         write_all(self._handle, content, 0)
         os.ftruncate(self._handle, len(content))
         os.fsync(self._handle)
@@ -240,7 +240,7 @@ class Space:
         os.fsync(self._directory)
 
     def close(self) -> None:
-        """Gives up what has not been put in its place."""
+        """Removes the file, unless it was moved to its name."""
         if self._handle >= 0:
             close(self._handle)
             if self._temporary:
@@ -270,7 +270,7 @@ def _put_aside(directory: int, name: str) -> None:
 
 
 def put_aside(path: str, levels: int = OWN_LEVELS) -> None:
-    """Renames what stands in the way of a file of ours. Raises OSError."""
+    """Renames what stands under a name that a file of ours needs. Raises OSError."""
     directory = open_directory(os.path.dirname(path), levels)
     try:
         _put_aside(directory, os.path.basename(path))
@@ -279,7 +279,7 @@ def put_aside(path: str, levels: int = OWN_LEVELS) -> None:
 
 
 def open_own(path: str, flags: int, levels: int = OWN_LEVELS) -> int:
-    """A plain file of ours that is written in its place, made where it is not there. Raises OSError.
+    """A handle of a plain file that is written in place; it is made where there is none. Raises OSError.
 
     What stands there instead (a link, a pipe, a second name of another file) is put aside.
     """
@@ -296,7 +296,7 @@ def open_own(path: str, flags: int, levels: int = OWN_LEVELS) -> int:
 
 
 def open_there(path: str, flags: int, levels: int = OWN_LEVELS) -> int:
-    """A plain file with these flags, which may ask for a new one; nothing is put aside. Raises OSError."""
+    """A handle of a plain file, opened with these flags; whatever else stands there stays. Raises OSError."""
     directory = open_directory(os.path.dirname(path), levels)
     try:
         return _open_at(directory, os.path.basename(path), flags)
@@ -317,7 +317,7 @@ def remove(path: str, levels: int = OWN_LEVELS) -> None:
 
 
 def remove_at(directory: int, name: str) -> None:
-    """The same, in this directory."""
+    """What `remove` does, by name in an open directory."""
     try:
         os.unlink(name, dir_fd=directory)
     except OSError:
@@ -325,7 +325,7 @@ def remove_at(directory: int, name: str) -> None:
 
 
 def entries(directory: int, most: int = MAX_NAMES) -> Iterator[os.DirEntry[str]]:
-    """What is in a directory, so many entries of it at most. Raises OSError."""
+    """The entries of an open directory, `most` of them at most. Raises OSError."""
     with os.scandir(directory) as found:
         for count, entry in enumerate(found, 1):
             yield entry
@@ -340,7 +340,7 @@ def remove_temporaries(
     levels: int = OWN_LEVELS,
     only: tuple[str, ...] | None = None,
 ) -> None:
-    """Removes from a directory what killed writers left half written, once it is so many seconds old.
+    """Removes half-written files of killed writers from a directory, once they are so many seconds old.
 
     `names` are beginnings of further names that count as such. `only` are the files that may have been in the making.
     """
@@ -366,7 +366,7 @@ def _is_temporary(name: str, names: tuple[str, ...]) -> bool:
 
 
 def close(handle: int) -> None:
-    """Closes a file, which is closed whatever it says: what had to reach the disk was told to before."""
+    """Closes a handle; errors are ignored: it is closed all the same, and what must last was synced before."""
     try:
         os.close(handle)
     except OSError:
@@ -374,7 +374,7 @@ def close(handle: int) -> None:
 
 
 def write_all(handle: int, content: bytes, offset: int) -> None:
-    """Writes every byte at an offset. Raises OSError."""
+    """Writes the whole content at this offset. Raises OSError."""
     while content:
         written = os.pwrite(handle, content, offset)
         content, offset = content[written:], offset + written

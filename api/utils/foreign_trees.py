@@ -7,13 +7,13 @@ from contextlib import suppress
 
 from api.utils.foreign_files import MAX_NAMES, OWN_LEVELS, TROUBLE, ForeignFile, entries, open_directory, remove_at
 
-#: A trainer's own directories are a handful deep.
+#: Levels of directories that are walked; a trainer's own are a handful deep.
 MAX_DEPTH = 32
 
 
 def list_names(path: str, levels: int = OWN_LEVELS, most: int = MAX_NAMES) -> tuple[list[str], list[str]]:
-    """The names of the directories and of the regular files in a directory, so many entries at most; none where it is
-    not there. Raises OSError where it cannot be read: nobody knows then what is in it.
+    """The names of the directories and of the regular files in a directory, from `most` entries at most; none where
+    there is no such directory. Raises OSError where it cannot be read, and so may hold anything.
     """
     directories: list[str] = []
     files: list[str] = []
@@ -40,7 +40,7 @@ def _open(path: str, levels: int) -> int | None:
 
 
 def walk(path: str, levels: int = OWN_LEVELS, most: int = MAX_NAMES) -> Iterator[tuple[str, os.stat_result]]:
-    """The regular files below a directory, by their path below it, from so many entries at most.
+    """The path below a directory, and the status, of each regular file in it, from `most` entries at most.
 
     What is closed to us below it, or goes away meanwhile, is left out. Raises OSError where the disk is in trouble.
     """
@@ -84,7 +84,7 @@ def _look(root: int, parts: tuple[str, ...], most: int) -> Iterator[tuple[bool, 
 
 
 def _leave_out(error: OSError) -> None:
-    """Raises the error again where it says nothing about what was looked at."""
+    """Raises the error again where the disk, not the file, is in trouble."""
     if error.errno in TROUBLE:
         raise error
 
@@ -115,7 +115,7 @@ def remove_tree(path: str, levels: int = OWN_LEVELS) -> None:
 
 
 def remove_tree_at(directory: int, name: str) -> None:
-    """The same, in this directory."""
+    """What `remove_tree` does, by name in an open directory."""
     # Before Python 3.13 it cannot go a thousand directories deep. It follows no link where there is `dir_fd`, as here.
     with suppress(RecursionError):
         shutil.rmtree(name, ignore_errors=True, dir_fd=directory)

@@ -26,7 +26,7 @@ def format_duration(seconds: float) -> str:
 
 
 def as_sentence(text: str) -> str:
-    """Words of ours as a sentence, with a capital and a full stop. What begins otherwise is a quotation, and stays."""
+    """A phrase of ours as a sentence, with a capital and a full stop; one that begins with a name or code stays."""
     if not text[:1].islower() or not text.split(" ", 1)[0].isalpha():
         return text
     sentence = text[:1].upper() + text[1:]

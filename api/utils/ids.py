@@ -26,13 +26,13 @@ def is_safe_id(text: str) -> bool:
 
 
 def check_task_id(task_id: str) -> None:
-    """Raises TaskNotFound for what no task was ever called: nothing behind it needs to know such an id."""
+    """Raises TaskNotFound for a text that cannot be a task's id, before any other part has to cope with it."""
     if not is_safe_id(task_id):
         raise TaskNotFound
 
 
 def new_request_id() -> str:
-    """Unique in the world by a random prefix per process, and cheap enough for 20,000 requests a second."""
+    """A new id, unique by a random prefix of this process, and cheap enough for 20,000 requests a second."""
     return f"{_run}-{next(_serial):x}"
 
 

@@ -55,7 +55,7 @@ class LineFormatter(logging.Formatter):
 
 
 class LineHandler(logging.Handler):
-    """Hands each record on as a line, newline included."""
+    """Passes each record to a function as one line, newline included."""
 
     def __init__(self, write: Callable[[str], None], as_json: bool) -> None:
         super().__init__()

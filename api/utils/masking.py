@@ -1,4 +1,4 @@
-"""Secrets in texts of any origin, masked: values of what is named as one, and what stands before a host."""
+"""Masks secrets in texts of any origin: values whose names say so, known forms of keys, and `user:password@`."""
 
 import re
 from collections.abc import Sequence
@@ -27,14 +27,14 @@ _KEY = re.compile(
 
 
 def mask_argument(argument: str, whole: bool) -> str:
-    """An argument of a command line; `whole`: a pair in it is the whole argument, blanks included."""
+    """An argument of a command line, masked. `whole`: in `NAME=value` the value is all the rest, blanks included."""
     if whole and (pair := _WHOLE_PAIR.fullmatch(argument)) is not None:
         return pair[1] + MASK
     return mask_userinfo(_FLAG_AND_VALUE.sub(rf"\1{MASK}", _PAIR.sub(rf"\1{MASK}", argument)))
 
 
 def is_secret_flag(argument: str) -> bool:
-    """Whether the argument after this one is a secret."""
+    """Whether this is a flag whose value, the next argument, is a secret."""
     return _FLAG.fullmatch(argument) is not None
 
 
@@ -44,22 +44,22 @@ def is_secret_name(name: str) -> bool:
 
 
 def mask_userinfo(text: str) -> str:
-    """The text without what stands before the host in its addresses."""
+    """The text with the `user:password@` of each address in it masked."""
     return _USERINFO.sub(f"{MASK}@", text) if "://" in text else text
 
 
 def has_userinfo(text: str) -> bool:
-    """Whether an address in it holds a name or a password, other than a mask."""
+    """Whether an address in the text has a `user:password@` that is not masked yet."""
     return any(found[0] != f"{MASK}@" for found in _USERINFO.finditer(text))
 
 
 def noted_secrets(text: str, most: int) -> list[str]:
-    """The values in it that are named as secrets, so many at most."""
+    """The values in a text that are named as secrets (`password=…`), `most` of them at most."""
     return [found[2].strip("\"'") for found in islice(_NOTE.finditer(text), most)]
 
 
 def mask_secrets(text: str, known: Sequence[str] = ()) -> str:
-    """A note of people, with what looks like a secret masked, and the known ones."""
+    """A text with the known secrets masked, and whatever looks like one."""
     for secret in known:
         text = text.replace(secret, MASK)
     return mask_userinfo(_KEY.sub(MASK, _NOTE.sub(rf"\1{MASK}", text)))

@@ -17,7 +17,7 @@ CONTENT_TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class PackedFile:
-    """A file as it is sent; `compressed` by gzip."""
+    """A file ready to be sent; `compressed` is its content by gzip."""
 
     content_type: str
     content: bytes
@@ -26,12 +26,12 @@ class PackedFile:
 
 
 def pack(name: str, content: bytes) -> PackedFile:
-    """The file of this name. Raises KeyError when its kind is none that pages are made of."""
+    """A file, its type told by its name. Raises KeyError for a kind that is not in CONTENT_TYPES."""
     return pack_as(CONTENT_TYPES[Path(name).suffix], content)
 
 
 def pack_as(content_type: str, content: bytes) -> PackedFile:
-    """These bytes as a file of this type."""
+    """A file of this content type."""
     # mtime=0: the same content is the same bytes, whenever it was compressed.
     compressed = gzip.compress(content, compresslevel=9, mtime=0)
     etag = hashlib.sha256(content).hexdigest()[:24]

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 500  #: a larger limit is taken as this one
 
-#: What a cursor looks like.
+#: The pattern of a cursor: the number of a row.
 CURSOR = r"^[0-9]{1,18}$"
 
 T = TypeVar("T")
@@ -17,7 +17,7 @@ U = TypeVar("U")
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """Which page is wanted; a cursor goes before an offset."""
+    """Which page is wanted; where both are given, the cursor holds and not the offset."""
 
     limit: int = DEFAULT_LIMIT
     offset: int | None = None
@@ -43,12 +43,12 @@ class Page(Generic[T]):
     pagination: Pagination
 
     def map(self, show: Callable[[T], U]) -> "Page[U]":
-        """The same page with each row shown otherwise."""
+        """The same page, with `show` applied to each row."""
         return Page(tuple(map(show, self.rows)), self.pagination)
 
 
 def paginate(rows: Sequence[T], number: Callable[[T], int], request: PageRequest, descending: bool = False) -> Page[T]:
-    """A page of rows, which are in the order of their numbers.
+    """The wanted page of rows that are sorted by `number`.
 
     A cursor is the number of the last row that was seen: whatever comes or goes meanwhile, no row is skipped or shown
     twice.

@@ -10,17 +10,17 @@ from api.errors import ServiceError
 from api.utils.envelope import JSON, encode_answer, encode_error
 from api.utils.ids import current_request_id
 
-#: Where a route leaves a file for the shell to send, in the state of the request's ASGI scope.
+#: The key in the state of the ASGI scope under which a route leaves a file for the shell to send.
 FILE = "file"
 
 
 def answer(data: Any, code: int = 200, message: str = "success", headers: Mapping[str, str] | None = None) -> Response:
-    """The envelope of a success."""
+    """A response with the envelope of a success around `data`."""
     return Response(encode_answer(data, code, message), status=code, content_type=JSON, headers=dict(headers or {}))
 
 
 def answer_error(error: ServiceError) -> Response:
-    """The envelope of a failure."""
+    """A response with the envelope of a failure."""
     body = encode_error(error, current_request_id.get())
     return Response(body, status=error.status, content_type=JSON, headers=error.headers)
 
@@ -35,6 +35,6 @@ def answer_bytes(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -
 
 
 def answer_file(environ: Mapping[str, Any], file: Any) -> Response:
-    """Leaves an open file to the shell, which sends and closes it; what is returned here is not seen."""
+    """Leaves an open file to the shell, which sends and closes it. The returned response is never sent."""
     environ["asgi.scope"]["state"][FILE] = file
     return Response(status=200)

@@ -5,8 +5,7 @@ import re
 #: Characters of a line that are shown.
 MESSAGE_LIMIT = 16_384
 
-#: Bytes of a line that are looked at: a longer look would keep the interpreter from every other thread for tens of
-#: milliseconds, line after line.
+#: Bytes of a line that are looked at: with more, each line would block all other threads for tens of milliseconds.
 LOOKED_BYTES = 64 * 1024
 
 # ECMA-48: CSI and OSC sequences, the other strings (DCS, SOS, PM, APC), and the two-character escapes; also as C1
@@ -29,9 +28,9 @@ _VISIBLE = {
 
 
 def clean(raw: bytes) -> tuple[str, bool]:
-    """A line without its newline, as a terminal would show it in the end, and whether it was cut.
+    """A line as a terminal would finally show it, without its newline, and whether it was cut.
 
-    That is what follows upon the last carriage return; terminal escapes are gone, other control characters visible.
+    Only what follows the last carriage return is left; escapes are removed, other control characters made visible.
     """
     text, is_cut = _last_state(raw)
     if len(text) > MESSAGE_LIMIT:
@@ -40,7 +39,7 @@ def clean(raw: bytes) -> tuple[str, bool]:
 
 
 def _last_state(raw: bytes) -> tuple[str, bool]:
-    """What stands there in the end, and whether more of it was not looked at."""
+    """The text after the last carriage return, and whether part of it was not looked at."""
     if len(raw) > LOOKED_BYTES:
         end = raw[-LOOKED_BYTES:]
         # What stands before the first return of the end has begun earlier.

@@ -18,8 +18,8 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
-from api.models.progress import Point
-from api.models.training import CauseCode, GPURequest, ResumeOptions, Stage, TrainingRequest
+from api.models.progress import Point, Stage
+from api.models.training import CauseCode, GPURequest, ResumeOptions, TrainingRequest
 from api.trainers.protocol.event_files import EventFileTail
 from api.trainers.protocol.output import OutputReader
 from api.trainers.toy.trainer import Toy

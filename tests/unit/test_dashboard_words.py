@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from api.models.gpu import GPUStatus
+from api.models.progress import Stage
 from api.models.reason import Reason
-from api.models.training import AttemptStatus, CauseCode, Stage, StopRung, TaskStatus
+from api.models.training import AttemptStatus, CauseCode, StopRung, TaskStatus
 from api.models.xids import CATALOGUE, RECOVERY_ACTIONS, look_up, look_up_action
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.protocol import diagnosis, hints

@@ -10,7 +10,8 @@ import pytest
 from api import errors
 from api.config import Config
 from api.models.event import EventType
-from api.models.training import CauseCode, EventKind, Stage, TaskStatus
+from api.models.progress import Stage
+from api.models.training import CauseCode, EventKind, TaskStatus
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "TRAINING_API.md").read_text(encoding="utf-8")

@@ -15,17 +15,17 @@ _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 
 
 class Cgroup:
-    """The group at a path that one of the functions below gave."""
+    """A control group of version 2, by its directory; made by the functions below."""
 
     def __init__(self, path: str) -> None:
         self.path = path
 
     def move_here(self) -> None:
-        """Moves this process into it; what it starts is born in it. Raises OSError."""
+        """Moves this process into the group, so that what it starts is born there. Raises OSError."""
         _write(f"{self.path}/cgroup.procs", b"0")
 
     def pids(self) -> set[int]:
-        """Of those that run in it and below it, as far as the kernel tells."""
+        """The pids of the processes in the group and below it, as far as the kernel tells; this process is left out."""
         found: set[int] = set()
         for path in self._paths():
             try:
@@ -37,7 +37,7 @@ class Cgroup:
         return found - {0}
 
     def kill(self) -> None:
-        """SIGKILL to all of them, those too that are just being born. An old kernel does nothing."""
+        """Sends SIGKILL to the whole group, newborn processes included. Does nothing on kernels before 5.14."""
         try:
             if str(os.getpid()).encode() not in read_file(f"{self.path}/cgroup.procs").split():
                 _write(f"{self.path}/cgroup.kill", b"1")
@@ -45,7 +45,7 @@ class Cgroup:
             return
 
     def remove(self) -> None:
-        """It is empty now; one that is not stays."""
+        """Removes the group with those below it; one that is not empty stays."""
         for path in reversed(list(self._paths())):
             try:
                 os.rmdir(path)
@@ -57,7 +57,7 @@ class Cgroup:
 
 
 def own_cgroup(pid: int | str = "self") -> Cgroup | None:
-    """The group of this process, or of another one; None where version 2 is not there."""
+    """The group that a process is in, by default this one; None where there are no groups of version 2."""
     try:
         lines = read_file(f"/proc/{pid}/cgroup").decode(errors="surrogateescape").splitlines()
     except OSError:
@@ -73,7 +73,7 @@ def own_cgroup(pid: int | str = "self") -> Cgroup | None:
 
 
 def make_cgroup(own: Cgroup, uid: str) -> Cgroup | None:
-    """A new one below the own one for an attempt; None where that is not permitted."""
+    """Makes a group for an attempt below `own`; None where that is not permitted."""
     made = Cgroup(f"{own.path}/{_name(uid)}")
     try:
         os.makedirs(made.path, exist_ok=True)
@@ -87,7 +87,7 @@ def make_cgroup(own: Cgroup, uid: str) -> Cgroup | None:
 
 
 def find_cgroup(path: object, uid: str, trainer: int | None = None) -> Cgroup | None:
-    """An attempt's, by its record; where that is lost, by its trainer, or beside us. None when it is not there."""
+    """The group of an attempt: at the recorded path, else that of its trainer, else below ours. None without any."""
     found = _check(path, uid)
     if found is None and trainer is not None:
         its = own_cgroup(trainer)
@@ -111,7 +111,7 @@ def _name(uid: str) -> str:
 
 
 def _mounts() -> list[tuple[str, str]]:
-    """Where the hierarchy of version 2 is mounted: which part of it, and where."""
+    """The mounts of the version 2 hierarchy: the part of it that is mounted, and the mount point."""
     try:
         lines = read_file("/proc/self/mountinfo").decode(errors="surrogateescape").splitlines()
     except OSError:

@@ -33,11 +33,11 @@ RESERVED_BYTES = 16 * 1024
 RECORD_BYTES = 8 * 1024
 ABANDONED_SECONDS = 60.0  #: after which a half-written file has lost its writer
 
-#: How files in the making were named before, some of them with secrets.
+#: Beginnings of the names that older versions gave to half-written files, some of which hold secrets.
 _FORMER_TEMPORARIES = ("environment.json.", "spec.json.", "runner.json.new", "exit.json.new")
 
 
-#: Of these nobody else can be in the making while a supervisor has the lock and a record is there.
+#: Files that only the supervisor with the lock writes once there is a record: leftovers of these are removed at once.
 _OWN = ("environment.json", "spec.json", "runner.json", "exit.json")
 
 
@@ -46,14 +46,16 @@ class Surpassed(Exception):
 
 
 class AttemptDirectory:
-    """Its files. A full disk stops none of this, so failures are told in `supervisor.log` unless it says otherwise."""
+    """The files of one attempt. A full disk must not stop them, so failures only go to `supervisor.log` unless a method
+    says that it raises.
+    """
 
     def __init__(self, directory: str) -> None:
         self.directory = os.path.abspath(directory)
         self.fence = 0
-        self.beat_at = 0.0  #: monotonic
-        self._space: Space | None = None  #: of the outcome
-        self._record_space: Space | None = None  #: of the next record
+        self.beat_at = 0.0  #: monotonic time of the latest heartbeat
+        self._space: Space | None = None  #: reserved for the outcome
+        self._record_space: Space | None = None  #: reserved for the next record
         self._lock = -1
 
     @property
@@ -67,18 +69,21 @@ class AttemptDirectory:
         return os.path.lexists(self.path(name))
 
     def lacks(self, name: str) -> bool:
-        """Whether it is known not to be there."""
+        """Whether the file is certainly not there."""
         return is_gone(self.path(name))
 
     def is_there(self) -> bool:
-        """False only when that is known."""
+        """Whether the directory is there; True too while a disk in trouble cannot tell."""
         try:
             return stat.S_ISDIR(os.stat(self.directory).st_mode)
         except OSError as error:
             return error.errno in TROUBLE
 
     def take_lock(self) -> int:
-        """The lock, for as long as this process lives; -1 when another supervisor has it. Raises OSError."""
+        """Takes the lock for as long as this process lives: its handle, or -1 when another supervisor has it.
+
+        Raises OSError.
+        """
         handle = open_own(self.path("lock"), os.O_RDWR)
         give_up_at = time.monotonic() + LOCK_SECONDS
         while True:
@@ -95,7 +100,7 @@ class AttemptDirectory:
                 raise
 
     def claim(self, lock: int) -> None:
-        """Says who has the lock, raises the fence, and reserves the space of the outcome."""
+        """Writes into the lock file who has it, raises the fence, and reserves the space of the outcome."""
         self._lock = lock
         try:
             self.fence = patiently(self._read_fence) + 1
@@ -109,8 +114,8 @@ class AttemptDirectory:
             complain(f"no space could be reserved for the outcome: {error}")
 
     def make_again(self, spec: dict[str, object]) -> None:
-        """Makes what somebody removed under a supervisor that lives. Raises OSError, and Surpassed when another one has
-        come into its place.
+        """Makes the directory and its files again when somebody has removed them. Raises OSError, and Surpassed when a
+        later supervisor has taken over.
         """
         make_directory(self.directory)
         if not self._has_own_lock():
@@ -153,11 +158,11 @@ class AttemptDirectory:
             close(handle)
 
     def raise_fence(self, earlier: float | None) -> None:
-        """An earlier supervisor had this one, by its record: where the file could not be read that has to do."""
+        """Raises the fence above that of an earlier supervisor's record, in case the file could not be read."""
         self.fence = max(self.fence, int(earlier or 0) + 1)
 
     def check_fence(self) -> None:
-        """Raises Surpassed."""
+        """Raises Surpassed when a later supervisor has raised the fence."""
         try:
             fence = self._read_fence()
         except OSError:
@@ -166,7 +171,7 @@ class AttemptDirectory:
             raise Surpassed
 
     def write_outcome(self, outcome: dict[str, object]) -> None:
-        """Uses the reserved space. Raises OSError."""
+        """Writes `exit.json` into the reserved space. Raises OSError."""
         if self._space is None:
             self._space = Space(self.path("exit.json"), 0)
         try:
@@ -178,7 +183,7 @@ class AttemptDirectory:
         self._drop_space()
 
     def write_record(self, record: dict[str, object]) -> None:
-        """Says who runs, in space that was reserved when it was said before. Raises OSError."""
+        """Writes `runner.json` into the space that the last call reserved, and reserves the next. Raises OSError."""
         path = self.path("runner.json")
         space, self._record_space = self._record_space or Space(path, 0), None
         try:
@@ -196,7 +201,7 @@ class AttemptDirectory:
         self._space = None
 
     def beat(self) -> None:
-        """Shows that the supervisor lives."""
+        """Changes the time of `heartbeat`, which shows that the supervisor lives."""
         self.beat_at = time.monotonic()
         try:
             handle = open_own(self.path("heartbeat"), os.O_WRONLY)
@@ -208,26 +213,26 @@ class AttemptDirectory:
             complain(f"no heartbeat: {error}")
 
     def beat_if_due(self) -> bool:
-        """Does that once in `HEARTBEAT_SECONDS`, however often it is called; whether it did."""
+        """Calls `beat` once in HEARTBEAT_SECONDS, however often it is called; returns whether it did."""
         if time.monotonic() - self.beat_at < HEARTBEAT_SECONDS:
             return False
         self.beat()
         return True
 
     def last_beat(self) -> float | None:
-        """When one was last there, in Unix seconds."""
+        """The time of the latest heartbeat in Unix seconds, also of an earlier supervisor; None without one."""
         try:
             return status_of(self.path("heartbeat")).st_mtime
         except OSError:
             return None
 
     def remove_secrets(self) -> None:
-        """Removes the trainer's environment."""
+        """Removes `environment.json`, which may hold secrets."""
         remove(self.path("environment.json"))
 
     def remove_leftovers(self) -> None:
-        """Removes what killed writers left: at once what only a supervisor writes once there is a record, and what is
-        written before there is one, the trainer's environment too.
+        """Removes half-written files of killed writers: at once those that only a supervisor can have begun, the others
+        once they are ABANDONED_SECONDS old.
         """
         if self._record_space is not None:
             self._record_space.close()
@@ -239,7 +244,7 @@ class AttemptDirectory:
 
 
 def _heed(error: OSError) -> None:
-    """Raises the error again where it says nothing about the file."""
+    """Raises the error again where the disk, not the file, is in trouble."""
     if error.errno in TROUBLE:
         raise error
 
@@ -250,6 +255,6 @@ def _sign(lock: int) -> None:
 
 
 def own_identity() -> dict[str, object]:
-    """This process, as it stands in a record."""
+    """The identity of this process in the form that records have."""
     found = read_stat(os.getpid())
     return {"pid": os.getpid(), "start": None if found is None else found.start}

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-PATIENCE_SECONDS = 5.0  #: for which a disk in trouble is asked again
+PATIENCE_SECONDS = 5.0  #: how long a disk in trouble is asked again
 PATIENCE_PACE = 0.1
 
 _last_complaint = [""]
 
 
 def patiently(look: Callable[[], T]) -> T:
-    """What it gives. While the disk is in trouble it is asked again, for a while. Raises OSError."""
+    """What `look` returns; it is called again for PATIENCE_SECONDS while the disk is in trouble. Raises OSError."""
     give_up_at = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
@@ -34,7 +34,7 @@ def patiently(look: Callable[[], T]) -> T:
 
 
 def read_file(path: str) -> bytes:
-    """What a file of the kernel's holds. Raises OSError."""
+    """The content of a file below /proc or /sys. Raises OSError."""
     handle = os.open(path, os.O_RDONLY)
     try:
         parts = []
@@ -54,7 +54,7 @@ def read_json(path: str) -> dict[str, object]:
 
 
 def parse_json(content: bytes) -> dict[str, object] | None:
-    """The object that this is; None for anything else."""
+    """The JSON object in these bytes; None for anything else."""
     try:
         found: object = json.loads(content)
     except (ValueError, RecursionError):
@@ -63,12 +63,12 @@ def parse_json(content: bytes) -> dict[str, object] | None:
 
 
 def write_json(path: str, content: object) -> None:
-    """Puts a JSON file in its place, whole and for good, or leaves what was there. Raises OSError."""
+    """Writes a JSON file durably; a failure leaves what was there. Raises OSError."""
     write(path, json.dumps(content).encode())
 
 
 def truncate(handle: int, size: int) -> None:
-    """Cuts a file off, where the disk still does that."""
+    """Cuts a file off at this size; a failure is ignored."""
     try:
         os.ftruncate(handle, size)
     except OSError:
@@ -76,14 +76,14 @@ def truncate(handle: int, size: int) -> None:
 
 
 def number(value: object) -> float | None:
-    """A figure from JSON; None for anything else, NaN and infinity too."""
+    """A number from JSON; None for anything else, for NaN, infinity and what is 2^53 or more."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return float(value) if abs(value) < 2**53 else None
 
 
 def identity_of(given: object) -> tuple[int, int] | None:
-    """The pid and the start in a record."""
+    """The pid and the start (clock ticks since boot) of a process in a record; None when they make no sense."""
     if not isinstance(given, dict):
         return None
     pid, start = number(given.get("pid")), number(given.get("start"))
@@ -100,7 +100,7 @@ def exit_status_of(given: object) -> int | None:
 
 
 def complain(text: str) -> None:
-    """A line into `supervisor.log`, unless it says what the last one said."""
+    """Writes a line into `supervisor.log`, unless it would repeat the last one."""
     if text == _last_complaint[0]:
         return
     _last_complaint[0] = text

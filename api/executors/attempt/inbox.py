@@ -25,7 +25,7 @@ class Inbox:
         self.handle, self._write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def catch_signals(self) -> None:
-        """From now on none ends this process but SIGKILL."""
+        """Installs the handlers: from now on no signal but SIGKILL ends this process."""
         for signum in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(signum, signal.SIG_IGN)
         signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
@@ -44,7 +44,7 @@ class Inbox:
             return False
 
     def orders(self, current: Order | None) -> list[Order]:
-        """What was ordered since the last call."""
+        """The orders to stop that came since the last call, oldest first."""
         found = []
         while self._told:
             found.append(_order_of(self._told.pop(0), current))

@@ -9,13 +9,13 @@ from api.utils.foreign_files import close, open_own, remove, write_all
 
 from .files import complain
 
-UNKNOWN = 2**63  #: the end of a log that cannot be opened: nothing is concluded from what it proves to be
+UNKNOWN = 2**63  #: stands for the end of a log that cannot be opened; nothing is concluded from it
 
 _RECORD = struct.Struct("<QQQQQ")
 
 
 class Ledger:
-    """What was taken from the output, what of it was lost, and what the log does not say of that yet.
+    """Counts the bytes that were taken from the output, those that were lost, and the losses not told in the log yet.
 
     While output is only copied the log grows by what is taken, so its length alone tells how far a killed supervisor
     came. A record is needed only where the two part: when bytes are dropped, and when a line of ours is put in. It is
@@ -23,9 +23,9 @@ class Ledger:
     """
 
     def __init__(self, path: str = "") -> None:
-        self.taken = 0  #: bytes of the output
+        self.taken = 0  #: bytes of the output that were copied or dropped
         self.lost = 0
-        self.unsaid = 0  #: lost, and not yet told in the log
+        self.unsaid = 0  #: lost bytes that no line in the log tells of yet
         self.path = path
         self._handle = -1
         self._log_end = 0  # where the log ended when `taken` was as recorded
@@ -33,7 +33,7 @@ class Ledger:
         self._restored_taken: int | None = None
 
     def open(self) -> bool:
-        """Reads what an earlier supervisor left; whether there was anything.
+        """Reads the record of an earlier supervisor; returns whether there was one.
 
         Raises OSError, also when there is no room for a record.
         """
@@ -49,13 +49,13 @@ class Ledger:
         return False
 
     def begin_again(self) -> None:
-        """Makes the file again, which somebody removed; what is in it is told by the next `save`. Raises OSError."""
+        """Makes the file again after somebody removed it; the next `save` fills it. Raises OSError."""
         if self._handle >= 0:
             close(self._handle)
             self._handle = open_own(self.path, os.O_RDWR)
 
     def settle(self, log_end: int) -> int:
-        """Concludes from where the log ends how far an earlier supervisor came; where the log should end."""
+        """Works out from the log's end how far an earlier supervisor came; returns where the log should end."""
         if self._restored_taken is not None:
             if self._line_end and log_end >= self._line_end:
                 self._log_end, self.unsaid = self._line_end, 0
@@ -67,20 +67,20 @@ class Ledger:
         return log_end
 
     def drop(self, count: int, log_end: int) -> None:
-        """So many bytes were taken and are nowhere."""
+        """Records that so many bytes were taken from the output and lost."""
         self.taken += count
         self.lost += count
         self.unsaid += count
         self.save(log_end)
 
     def begin_line(self, log_end: int, length: int) -> None:
-        """A line about what was lost is being put in."""
+        """Records that a line of ours, `length` bytes long, is about to be appended to the log."""
         self._line_end = log_end + length
         self._log_end = log_end
         self._write()
 
     def save(self, log_end: int) -> None:
-        """No line is being put in, and so much was taken when the log ended here."""
+        """Records how much was taken when the log ended at `log_end`, and that no line of ours is under way."""
         if self._restored_taken is None:
             self._log_end, self._line_end = log_end, 0
             self._write()
@@ -97,7 +97,7 @@ class Ledger:
         return _RECORD.pack(self.taken, self._log_end, self.lost, self.unsaid, self._line_end)
 
     def remove(self) -> None:
-        """The attempt is over."""
+        """Closes and removes the file, when the attempt is over."""
         if self._handle >= 0:
             close(self._handle)
             self._handle = -1

@@ -17,7 +17,7 @@ TAIL_BYTES = 256 * 1024  #: read again by a supervisor that takes over
 RETRY_SECONDS = 1.0
 FULL = "the disk was full"
 RECORD_SECONDS = 0.01
-DENSE_BYTES = 2**20  #: of times, beyond which a segment that grows by single bytes gets one record a second
+DENSE_BYTES = 2**20  #: of a `.times` file, beyond which a segment that grows by single bytes gets a record a second
 
 
 class LogWriter:
@@ -27,8 +27,8 @@ class LogWriter:
     """
 
     def __init__(self, directory: str, max_bytes: int, segment_bytes: int, ledger: Ledger | None = None) -> None:
-        self.is_to_spare = False  #: what is left of the disk is needed elsewhere
-        self.began: int | None = None  #: where it ended when it was first opened, and this writer went on
+        self.is_to_spare = False  #: the rest of the disk is needed elsewhere: nothing waits, it is dropped
+        self.began: int | None = None  #: the offset at which this writer first went on
         self._ledger = ledger or Ledger()
         self._directory = directory
         self._max_bytes = max_bytes
@@ -48,7 +48,7 @@ class LogWriter:
 
     @property
     def lost_bytes(self) -> int:
-        """What was dropped of this attempt's output."""
+        """Bytes of this attempt's output that were dropped."""
         return self._ledger.lost
 
     @property
@@ -57,7 +57,7 @@ class LogWriter:
         return self._starts[-1] + self._size if self._starts else 0
 
     def start_of(self, told: int | None) -> int | None:
-        """Where the part of an attempt begins that is told to begin here; None while that cannot be known."""
+        """Where an attempt's part of the log begins, if a record says at `told`; None while nobody knows."""
         if told is None or self.began is None:
             return told if self.began is None else self.began
         return min(max(0, told), self.began)
@@ -133,7 +133,7 @@ class LogWriter:
         return f"{self._directory}/{start:020d}{suffix}"
 
     def take(self, source: int) -> bytes:
-        """Moves what waits in the pipe, a chunk at most, into the log; what it was, also when it had to be dropped."""
+        """Moves a chunk at most from the pipe into the log; returns its bytes, even if they had to be dropped."""
         try:
             if not self._is_writable():
                 return self._drop(os.read(source, self._chunk))
@@ -146,12 +146,12 @@ class LogWriter:
         return data
 
     def write(self, data: bytes) -> None:
-        """Appends this; what the disk does not take is dropped and counted."""
+        """Appends the data; what the disk does not take is dropped and counted."""
         self.offer(data, may_wait=False)
 
     def offer(self, data: bytes, may_wait: bool) -> int:
-        """Appends this; how much of it was taken. What the disk does not take is left to be offered again where it
-        `may_wait`, else dropped and counted.
+        """Appends the data; returns how many bytes were taken. With `may_wait` the rest is to be offered again, else it
+        is dropped and counted, and so taken too.
         """
         before = self._ledger.taken
         if self._is_writable():
@@ -228,7 +228,7 @@ class LogWriter:
             self._is_writable()
 
     def skip(self, count: int, why: str) -> None:
-        """So many bytes of the output are passed over."""
+        """Counts so many bytes of the output as lost, for the reason `why`."""
         self._why = why
         self._ledger.drop(count, self._known_end)
 

@@ -10,7 +10,7 @@ RUNGS = (CHECKPOINT, TERMINATE, KILL)  #: from soft to hard
 DEFAULT_TERMINATE_SECONDS = 30.0  #: where a signal or an unreadable order gives no figure
 DEFAULT_CHECKPOINT_SECONDS = 120.0
 
-MADE = "made"  #: instead of the path of a signal file that is there already
+MADE = "made"  #: stands for the path of a signal file that the executor has made already
 
 
 class Spec:
@@ -54,7 +54,7 @@ class Spec:
 
 
 class Order:
-    """How to stop, and how long each rung may take, in seconds; the first one is left out without a file."""
+    """How to stop, and how many seconds each rung may take; without a signal file the first rung is left out."""
 
     def __init__(self, signal_file: str | None, checkpoint_seconds: float, terminate_seconds: float) -> None:
         self.signal_file = signal_file if checkpoint_seconds > 0 else None
@@ -63,7 +63,7 @@ class Order:
 
     @classmethod
     def parse(cls, given: dict[str, object]) -> Order:
-        """From JSON; what makes no sense there counts as SIGTERM."""
+        """An order from JSON; what makes no sense there counts as SIGTERM."""
         file = given.get("signal_file")
         checkpoint, terminate = number(given.get("checkpoint_seconds")), number(given.get("terminate_seconds"))
         return cls(
@@ -73,7 +73,7 @@ class Order:
         )
 
     def hardened_by(self, other: Order) -> Order:
-        """This order, made as hard as the other where that one is harder; never softer."""
+        """This order, each of its rungs as hard as the other's where that is harder; it never gets softer."""
         file = self.signal_file if other.signal_file is not None else None
         checkpoint = min(self.checkpoint_seconds, other.checkpoint_seconds)
         return Order(file, checkpoint, min(self.terminate_seconds, other.terminate_seconds))
@@ -87,7 +87,7 @@ class Order:
 
     @property
     def first_rung(self) -> str:
-        """The softest rung that it has."""
+        """The rung that the order begins with."""
         if self.signal_file is not None:
             return CHECKPOINT
         return TERMINATE if self.terminate_seconds > 0 else KILL

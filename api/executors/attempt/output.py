@@ -27,10 +27,10 @@ OUTPUT, PIPE = "output", "output.fifo"
 PIPE_BYTES = 256 * 1024  #: 64 such pipes stay below the share that the kernel grants one user
 RESERVE_BYTES = 32 * 2**20  #: what fits when a full disk takes nothing more: days of steps, seconds of a flood
 STEP_BYTES = 2**20  #: blocks are given back and reserved in such portions
-BACKLOG_BYTES = 256 * 2**20  #: what may wait; a trainer that writes faster than it can be copied loses the oldest
+BACKLOG_BYTES = 256 * 2**20  #: the most that may wait to be copied; a trainer that writes faster loses the oldest
 KEPT_BYTES = 2**20  #: what is kept when the backlog is passed over
 PATIENT_BYTES = RESERVE_BYTES // 4  #: what may wait for a log that cannot be written
-DRAIN_BYTES = 2**20  #: of a pipe at the end: somebody who is not of the tree may have opened it
+DRAIN_BYTES = 2**20  #: the most that is read from a pipe at the end: a process outside of the attempt may write too
 
 # The kernel's own fallocate(FALLOC_FL_KEEP_SIZE) and its PUNCH_HOLE (linux/falloc.h), by a call that needs no ctypes.
 _RESERVE = 0x4030582A  # FS_IOC_RESVSP64
@@ -46,7 +46,7 @@ def _fallocate(handle: int, request: int, start: int, length: int) -> None:
 class OutputFile:
     """A file that the trainer appends to."""
 
-    flags = os.O_WRONLY | os.O_APPEND  #: with which the trainer opens it
+    flags = os.O_WRONLY | os.O_APPEND  #: the flags with which the trainer opens it
 
     def __init__(self, path: str, handle: int, ledger: Ledger) -> None:
         self.path = path
@@ -55,11 +55,11 @@ class OutputFile:
         self._freed_to = 0
         self._reserved_to = 0
         self._give_up_at: float | None = None  # monotonic; the trainer has ended
-        self.is_waiting = False  #: something is left that could not be taken just now
+        self.is_waiting = False  #: whether something is left that could not be taken just now
 
     @classmethod
     def create(cls, path: str, ledger: Ledger) -> OutputFile:
-        """A new one. Raises OSError where blocks can be neither reserved nor given back."""
+        """Makes a new file. Raises OSError where the file system cannot reserve blocks and give them back."""
         handle = open_there(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
             _fallocate(handle, _RESERVE, 0, RESERVE_BYTES)
@@ -78,7 +78,7 @@ class OutputFile:
 
     @classmethod
     def resume(cls, path: str, ledger: Ledger, trainer: int | None = None) -> OutputFile:
-        """The one that an earlier supervisor made; that of a trainer whose directory is gone, too. Raises OSError."""
+        """Opens the file of an earlier supervisor, by way of the trainer where its name is gone. Raises OSError."""
         try:
             handle = open_there(path, os.O_RDWR)
         except FileNotFoundError:
@@ -95,7 +95,7 @@ class OutputFile:
         return cls(path, handle, ledger)
 
     def take(self, log: LogWriter | None) -> bytes:
-        """Copies what waits, a chunk at most, into the log; what it was, also when it had to be dropped."""
+        """Copies a chunk at most into the log; returns its bytes, even if they had to be dropped."""
         try:
             return self._take(log)
         except OSError as error:
@@ -155,7 +155,7 @@ class OutputFile:
             log.is_to_spare = self._reserved_to - size < RESERVE_BYTES // 2
 
     def begin_to_end(self, log: LogWriter | None) -> int:
-        """Gives the reserve to the log: nobody is left to write; how many bytes should still be taken at most."""
+        """Frees the reserve once the trainer has ended; returns the most bytes that are still to be taken."""
         self._give_up_at = time.monotonic() + PATIENCE_SECONDS
         if log is not None:
             log.is_to_spare = False
@@ -188,7 +188,7 @@ def _first_byte(handle: int) -> int:
 
 
 def drain(output: OutputFile | OutputPipe, log: LogWriter | None) -> Iterator[bytes]:
-    """What is left when the trainer has ended; what the disk refuses is offered again, for a while."""
+    """Moves the rest into the log after the trainer has ended, trying again for a while; gives each chunk."""
     left = output.begin_to_end(log)
     while left > 0:
         data = output.take(log)
@@ -206,13 +206,13 @@ def _note(log: LogWriter | None) -> None:
 
 
 class OutputPipe:
-    """A pipe that the trainer holds open for both, so that neither sees the other's end."""
+    """A pipe that the trainer opens to read and write, so that it outlives the supervisor's end of it."""
 
     flags = os.O_RDWR
     is_waiting = False
 
     def __init__(self, path: str) -> None:
-        """Makes it where it is not there. Raises OSError."""
+        """Opens the pipe, and makes it where there is none. Raises OSError."""
         self.path = path
         if not os.path.lexists(path):
             os.mkfifo(path, 0o600)
@@ -226,14 +226,14 @@ class OutputPipe:
             complain(f"the pipe keeps its size: {error}")
 
     def take(self, log: LogWriter | None) -> bytes:
-        """Moves what waits, a chunk at most, into the log; what it was, also when it had to be dropped."""
+        """Moves a chunk at most into the log; returns its bytes, even if they had to be dropped."""
         try:
             return os.read(self.handle, CHUNK) if log is None else log.take(self.handle)
         except BlockingIOError:
             return b""
 
     def begin_to_end(self, _: LogWriter | None) -> int:
-        """How many bytes should still be taken at most: somebody who is not of the tree may have opened it."""
+        """The most bytes that are still to be taken: a process outside of the attempt may write without end."""
         return DRAIN_BYTES
 
     def remove(self) -> None:

@@ -26,7 +26,7 @@ class OutputScanner:
         self._rest = b"\n"  # the separator before the line that is not finished, and how that line begins
 
     def feed(self, data: bytes) -> bool:
-        """Takes bytes up; whether a phrase was seen that was not known."""
+        """Takes the next bytes of the output; returns whether a phrase appeared for the first time."""
         text = self._rest + data
         step_at = self._look_for_step(text) if self._prefix else -1
         is_new = self._look_for_phrases(text, step_at)
@@ -34,7 +34,7 @@ class OutputScanner:
         return is_new
 
     def finish(self) -> None:
-        """The last line is over."""
+        """Takes the last line as complete, though no newline has come."""
         self.feed(b"\n")
 
     def _look_for_step(self, text: bytes) -> int:

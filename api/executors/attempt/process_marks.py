@@ -28,7 +28,7 @@ class ProcessMark:
         self.limit = _limit_of(uid)
 
     def is_on(self, pid: int) -> bool:
-        """Whether this process carries one of them. A zombie may."""
+        """Whether the process with this pid carries one of the marks; a zombie may, too."""
         try:
             if self._variable in b"\0" + read_file(f"/proc/{pid}/environ") + b"\0":
                 return True
@@ -38,7 +38,7 @@ class ProcessMark:
 
     @contextlib.contextmanager
     def handed_on(self) -> Iterator[None]:
-        """Whoever is started within is marked. Where the limit may not be set, the environment alone has to do."""
+        """Marks every process started in the `with` block; by the environment alone where the limit may not be set."""
         soft, hard = resource.getrlimit(resource.RLIMIT_RTTIME)
         try:
             resource.setrlimit(resource.RLIMIT_RTTIME, (self.limit, hard))

@@ -11,8 +11,8 @@ from .cgroup import Cgroup
 from .files import read_file
 from .process_marks import ProcessMark
 
-SEARCH_SECONDS = 1.0  #: a process that has just been executed shows its environment late
-WHOLE_RANGE = 4096  #: so many newborn processes at most are looked at one by one
+SEARCH_SECONDS = 1.0  #: how long the trainer is looked for: a process shows its environment late after exec
+WHOLE_RANGE = 4096  #: the most newborn pids that are looked at one by one; beyond it all are listed
 LIST_SECONDS = 1.0  #: between two lists of all where the kernel does not tell who is new
 
 CHASES = 200  #: looks at newborn processes after each list of all
@@ -76,12 +76,12 @@ def is_alive(pid: int, start: float) -> bool:
 
 
 def boot_id() -> str:
-    """What tells this run of the machine from every other."""
+    """The kernel's id of the machine's present boot."""
     return read_file("/proc/sys/kernel/random/boot_id").decode().strip()
 
 
 def pid_namespace() -> int:
-    """What tells the pids of this process from those of other containers; 0 when the kernel does not say."""
+    """The number of this process's pid namespace, which differs between containers; 0 when the kernel does not say."""
     try:
         return os.stat("/proc/self/ns/pid").st_ino
     except OSError:
@@ -110,7 +110,7 @@ def last_pid() -> int:
 
 
 def reap() -> Iterator[tuple[int, int]]:
-    """Takes leave of children that have ended: each pid, and its status as wait() gives it."""
+    """Collects children that have ended: each one's pid, and its status as wait() gives it."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -122,7 +122,7 @@ def reap() -> Iterator[tuple[int, int]]:
 
 
 def has_children() -> bool:
-    """Whether this process has any, zombies too. To a subreaper no descendant can be lost, so this is exact."""
+    """Whether this process has children, zombies included. A subreaper loses no descendant, so this is exact."""
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
@@ -149,7 +149,7 @@ class Tree:
 
     @property
     def known(self) -> set[tuple[int, int]]:
-        """Who was seen to belong to it, as far as they are not known to have ended."""
+        """The pid and start of each process seen in the tree that is not known to have ended."""
         return self._known
 
     def restore(self, members: set[tuple[int, int]]) -> None:
@@ -157,11 +157,11 @@ class Tree:
         self._known |= members
 
     def begin(self) -> None:
-        """Whoever belongs to it is born after this: no list of all is needed, which takes memory for good."""
+        """Says that every process of the tree will be born after this, which spares listing all of the machine."""
         self._examined_to = last_pid()
 
     def look(self) -> None:
-        """Sees who was born since the last look; cheap, so that it can be done often."""
+        """Finds processes born since the last look; cheap, so that it can be called often."""
         if self.main is not None:
             self._known.add(self.main)
         newest = last_pid()
@@ -187,12 +187,15 @@ class Tree:
         return None
 
     def scan(self, by_marker: bool = True) -> list[Stat]:
-        """Those that run now."""
+        """The processes of the tree that run now."""
         members = self._list(by_marker)
         return members + self._chase(0) if by_marker else members
 
     def kill(self) -> list[Stat]:
-        """One sweep of SIGKILL; those that it met. Their groups too, because a group cannot fork away from a signal."""
+        """Sends SIGKILL once to every process of the tree, and to their groups, which cannot fork away.
+
+        Returns the processes that it met.
+        """
         members = self._list(by_marker=True)
         for stat in members:
             stat.send(signal.SIGKILL)

@@ -13,14 +13,14 @@ def steady_seconds() -> float:
 
 
 class RunningTime:
-    """From the start of the trainer on; it survives the supervisor that saw the start."""
+    """The trainer's running time, kept in a record so that a later supervisor can go on with it."""
 
     def __init__(self) -> None:
         self.started_at: float | None = None  #: Unix seconds
         self._started_steady: float | None = None
 
     def begin(self) -> None:
-        """The trainer is started now."""
+        """Starts counting: the trainer is started now."""
         self.started_at, self._started_steady = time.time(), steady_seconds()
 
     def restore(self, record: dict[str, object], is_same_boot: bool) -> None:
@@ -33,7 +33,7 @@ class RunningTime:
         return {"started_at": self.started_at, "started_steady": self._started_steady}
 
     def seconds(self, ended_at: float) -> float | None:
-        """How long it has run; of what began before the machine was restarted, as far as the wall clock tells."""
+        """Seconds that the trainer has run; by the wall clock when it began before a restart of the machine."""
         if self._started_steady is not None:
             return max(0.0, steady_seconds() - self._started_steady)
         return None if self.started_at is None else max(0.0, ended_at - self.started_at)

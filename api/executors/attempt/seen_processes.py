@@ -30,11 +30,11 @@ class SeenProcesses:
         self._count = 0
 
     def restore(self) -> set[tuple[int, int]]:
-        """Those of an earlier supervisor's list that still run."""
+        """The pid and start of each process on an earlier supervisor's list that still runs."""
         return {identity for identity in read_seen_processes(self._directory) if is_alive(*identity)}
 
     def note(self, members: set[tuple[int, int]]) -> None:
-        """Adds those that are new."""
+        """Adds the processes that are not on the list yet."""
         new = sorted(members - self._noted)
         if not new:
             return
@@ -50,7 +50,7 @@ class SeenProcesses:
             complain(f"the processes cannot be recorded: {error}")
 
     def begin_again(self) -> None:
-        """Makes the file again, which somebody removed, when there is next somebody to note."""
+        """Makes the file again, after somebody removed it, with the next `note`."""
         if self._handle >= 0:
             close(self._handle)
             self._handle = -1
@@ -73,7 +73,7 @@ class SeenProcesses:
         self._noted.clear()
 
     def remove(self) -> None:
-        """Nothing of the tree is left."""
+        """Removes the list, once no process of the attempt is left."""
         if self._handle >= 0:
             close(self._handle)
             self._handle = -1
@@ -81,7 +81,7 @@ class SeenProcesses:
 
 
 def read_seen_processes(directory: str) -> set[tuple[int, int]]:
-    """Those on the list since this start of the machine, whether they still run or not."""
+    """The pid and start of each process listed since the machine's present boot, whether it still runs or not."""
     try:
         content = read(f"{directory}/{SEEN_PROCESSES}")
     except (OSError, ForeignFile):

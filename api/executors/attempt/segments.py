@@ -10,9 +10,9 @@ from api.utils.foreign_files import entries, open_directory, open_plain
 
 TIME_RECORD = struct.Struct("<QQd")  #: offset in the log, newlines before it, Unix seconds
 
-MOST_LOOKS = 65536  #: at times that are none, from the end of their file on
+MOST_LOOKS = 65536  #: the most records looked at, from the end of a `.times` file, in search of a sound one
 
-LOG_LEVELS = 1  #: of its directory: the service's own log lies in the administrator's
+LOG_LEVELS = 1  #: of its path that are entered without following a link; those above may be the administrator's
 
 
 def segment_starts(directory: str) -> list[int]:
@@ -52,7 +52,7 @@ def _read_part(path: str, offset: int, limit: int) -> bytes:
 
 
 def last_time(handle: int, start: int, end: int) -> tuple[int, int, int] | None:
-    """The last whole record about this stretch of the log: its place in the file, its offset, the newlines before."""
+    """The last whole record between two offsets of the log: its place in the file, its offset, the newlines before."""
     last = os.fstat(handle).st_size // TIME_RECORD.size - 1
     for place in range(last, max(-1, last - MOST_LOOKS), -1):
         offset, newlines, _ = TIME_RECORD.unpack(os.pread(handle, TIME_RECORD.size, place * TIME_RECORD.size))
@@ -73,7 +73,7 @@ def count_newlines(handle: int, first: int, end: int) -> int:
 
 
 def _next_data(handle: int, first: int, end: int) -> int:
-    """Where from here on there is something in the file; `end` when there is nothing."""
+    """Where the file's next data after `first` begins, past a hole; `end` when there is none."""
     try:
         return os.lseek(handle, first, os.SEEK_DATA) if first < end else end
     except OSError as error:

@@ -11,7 +11,7 @@ from .processes import read_stat
 
 
 def spawn(spec: Spec, environment: dict[str, str], output: str, flags: int) -> tuple[int, int]:
-    """Starts the trainer in a session of its own; its identity. Raises OSError, ValueError."""
+    """Starts the trainer in a session of its own; returns its pid and start. Raises OSError, ValueError."""
     environment = {**environment, MARKER: spec.uid}
     try:
         os.chdir(spec.cwd)
@@ -40,7 +40,7 @@ def spawn(spec: Spec, environment: dict[str, str], output: str, flags: int) -> t
 
 
 def find_program(name: str, path: str) -> str:
-    """Where a program is, by the PATH that it will itself have; the name, when it is nowhere."""
+    """The path of a program, found by the PATH that it will itself have; its bare name when it is nowhere."""
     if "/" in name:
         return name
     for directory in path.split(os.pathsep):

@@ -18,11 +18,11 @@ HASTE_SECONDS = 0.1  #: between two looks at what outlives the main process
 KILL_SECONDS = 0.02  #: between two sweeps of SIGKILL
 _PASSING = TROUBLE | {errno.ENOSPC, errno.EDQUOT}
 
-HASTY_SECONDS = 2.0  #: what SIGKILL has not ended by then waits in the kernel, and haste does not help it
+HASTY_SECONDS = 2.0  #: after it sweeps get slower: what SIGKILL has not ended by then waits in the kernel
 
 
 class Stopping:
-    """Carries out orders: a rung after the other while the main process lives, then ends what it left behind.
+    """Carries out orders to stop: one rung after the other while the main process lives, then ends what it left behind.
 
     Each change is told by `on_change`, after its rung is set and before it is carried out. Times are monotonic.
     """
@@ -31,7 +31,7 @@ class Stopping:
         self.order: Order | None = None
         self.rung: str | None = None
         self.rung_since = 0.0
-        self.is_ending = False  #: the main process is gone, others are not
+        self.is_ending = False  #: whether the main process is gone and others are not
         self._must_offer = False
         self._tree = tree
         self._leftover_seconds = leftover_seconds
@@ -52,7 +52,7 @@ class Stopping:
 
     @property
     def survivors_killed(self) -> int:
-        """How many had to be ended after the main process was gone."""
+        """How many processes had to be ended after the main one was gone."""
         return len(self._survivors)
 
     @property
@@ -64,7 +64,7 @@ class Stopping:
         return CHORE_SECONDS if self._main_gone_at is None else HASTE_SECONDS
 
     def restore(self, record: dict[str, object]) -> None:
-        """Goes on where an earlier supervisor was."""
+        """Goes on with the order and the rung of an earlier supervisor's record."""
         rung, order = record.get("rung"), record.get("order")
         if isinstance(rung, str) and rung in RUNGS and isinstance(order, dict):
             self.order, self.rung = Order.parse(order), rung
@@ -73,7 +73,7 @@ class Stopping:
             self.rung_since = time.monotonic() if since is None else min(since, time.monotonic())
 
     def as_json(self) -> dict[str, object]:
-        """What `restore` reads, and since when in Unix seconds."""
+        """The order and rung as `restore` reads them, and since when, in Unix seconds too."""
         is_on = self.rung is not None
         return {
             "rung": self.rung,
@@ -113,7 +113,7 @@ class Stopping:
         self._enter(TERMINATE if self.rung == CHECKPOINT and order.terminate_seconds > 0 else KILL, order)
 
     def advance(self, is_main_alive: bool) -> bool:
-        """Moves the stop or the cleaning on; whether nothing is left of the tree."""
+        """Moves the stop, or the cleaning after it, one step on; returns whether no process is left."""
         if not is_main_alive:
             return self._advance_cleaning()
         if self.order is not None and self.rung is not None:

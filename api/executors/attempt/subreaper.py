@@ -12,14 +12,14 @@ IN_MODIFY, IN_MOVED_TO = 0x2, 0x80
 
 
 def become_subreaper() -> None:
-    """Has orphans among its descendants become its children; that holds for what it executes, too."""
+    """Makes orphans among this process's descendants its children, even after it executes another program."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         complain(f"orphans will not come here: {os.strerror(ctypes.get_errno())}")
 
 
 def watch(directory: str) -> int:
-    """A handle that can be read when something in the directory changes, also by what this executes; -1 without one."""
+    """An inotify handle, readable when the directory changes, which an executed program inherits; -1 without one."""
     libc = ctypes.CDLL(None, use_errno=True)
     handle = libc.inotify_init1(os.O_NONBLOCK)
     if handle >= 0 and libc.inotify_add_watch(handle, os.fsencode(directory), IN_MODIFY | IN_MOVED_TO) < 0:

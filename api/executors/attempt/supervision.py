@@ -27,14 +27,17 @@ from .stopping import Stopping
 #: Exit codes of the supervisor itself; 1 is a crash.
 ENDED, LOCK_HELD, SURPASSED = 0, 3, 4
 
-SETTLING_BYTES = 16 * 1024  #: less than this at a time, and it waits a little: a chatty trainer must not cost much
+SETTLING_BYTES = 16 * 1024  #: after less than this it waits a little, so that a chatty trainer does not cost much
 SETTLE_SECONDS = 0.01
 RETRY_SECONDS = 1.0
-LOOK_SECONDS = 0.05  #: between two looks for output, where nothing tells of it
+LOOK_SECONDS = 0.05  #: between two looks for output where inotify does not tell of it
 
 
 class Supervisor:
-    """What holds an attempt together. Files are named in the words of this package's description."""
+    """Starts the trainer of one attempt, copies its output, carries out stops and records the outcome.
+
+    The files are those of the package's description.
+    """
 
     def __init__(self, directory: str, watch: int) -> None:
         self._directory = AttemptDirectory(directory)
@@ -60,7 +63,7 @@ class Supervisor:
         self._recorded_lost = 0  # bytes of output
 
     def run(self) -> int:
-        """Does everything; the exit code of this process."""
+        """Supervises from the start, or a takeover, to the end; returns the exit code of this process."""
         self._inbox.catch_signals()
         self._poll.register(self._inbox.handle, select.POLLIN)
         lock = patiently(self._directory.take_lock)
@@ -393,5 +396,5 @@ class Supervisor:
 
 
 def main(directory: str, watch: int = -1) -> int:
-    """Supervises the attempt in this directory; the exit code. `watch` tells of changes in it."""
+    """Supervises the attempt in this directory; returns the exit code. `watch` is an inotify handle on it, or -1."""
     return Supervisor(directory, watch).run()

@@ -33,7 +33,7 @@ class FakePiece:
     next_offset: int
 
 
-class FakeLog:
+class FakeTaskOutput:
     """Gives the pieces that it was given, and ends when it is told to."""
 
     def __init__(self, *pieces: FakePiece) -> None:

@@ -1,7 +1,8 @@
 """What is looked at while an attempt runs: its checkpoints, caches, GPUs, and whether it hangs."""
 
+from api.models.progress import Stage
 from api.models.reason import Reason, Words
-from api.models.training import Cause, CauseCode, EventKind, Stage, StopState, TaskStatus, TaskSummary
+from api.models.training import Cause, CauseCode, EventKind, StopState, TaskStatus, TaskSummary
 from api.services.attempts.hangs import HangLimits, describe_hang, is_stalled
 from api.services.attempts.pruning import prune_checkpoints
 from api.services.attempts.watch import AttemptWatch

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from api.models.progress import Progress
+from api.models.progress import Progress, Stage
 from api.models.reason import Reason
-from api.models.training import Stage
 
 #: A step may take this many times the usual one, or the longest one seen, before something is wrong: the first step
 #: after an evaluation compiles, moves memory, or waits for the disk.

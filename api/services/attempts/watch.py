@@ -4,14 +4,14 @@ import logging
 from collections import deque
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
 from api.executors.executor import AttemptRef, Executor, StopOrder
-from api.models.progress import Point, Progress
-from api.models.training import LISTENING_STAGES, Attempt, Checkpoint, Stage, TrainingTask
-from api.services.attempts.progress import show_progress, without_pace
+from api.models.progress import LISTENING_STAGES, Point, Progress, ProgressReport, Stage
+from api.models.training import Attempt, Checkpoint, TrainingTask
+from api.services.attempts.progress import show_progress
 from api.services.attempts.series import append_points
 from api.services.attempts.updates import TrainingNews
 from api.services.attempts.watch_note import WatchNote, encode_note
@@ -117,10 +117,10 @@ class AttemptWatch:
         """How long it has trained, whatever was done to the wall clock."""
         return self._seconds + self._clock.monotonic() - self._seconds_at
 
-    def show(self) -> dict[str, Any]:
+    def show(self) -> ProgressReport:
         """How far it is, in the form that is shown and kept."""
         shown = show_progress(self.progress, self.attempt, self.seconds)
-        return without_pace(shown) if self._is_stalled else shown
+        return shown.without_pace() if self._is_stalled else shown
 
     def heed_stall(self, is_stalled: bool) -> None:
         """Whether its steps come; those who follow it are told of a change."""

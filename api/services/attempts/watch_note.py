@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from api.models.training import Stage
+from api.models.progress import Stage
 from api.utils.clock import Mark
 from api.utils.foreign_files import MAX_BYTES
 

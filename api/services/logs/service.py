@@ -176,5 +176,5 @@ class LogService:
 
 def _steps_per_epoch(task: TrainingTask) -> int | None:
     """As observed; as planned where nothing was seen yet."""
-    observed: int | None = ((task.progress or {}).get("progress") or {}).get("steps_per_epoch")
+    observed = None if task.progress is None else task.progress.progress.steps_per_epoch
     return observed or task.plan.steps_per_epoch

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from api.errors import Conflict, Unavailable
+from api.models.progress import LISTENING_STAGES
 from api.models.reason import Reason
-from api.models.training import LISTENING_STAGES, EventKind, TaskStatus
+from api.models.training import EventKind, TaskStatus
 from api.models.training_view import TaskDetails
 from api.services.training.service import TrainingService
 from api.storage.attempts import AttemptStore

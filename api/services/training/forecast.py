@@ -105,5 +105,4 @@ def remaining_seconds(task: TaskSummary) -> float | None:
     """How long a running task will still take, as far as it has said."""
     if (task.warning or "").startswith(UNKNOWN):
         return None
-    left: float | None = ((task.progress or {}).get("progress") or {}).get("eta_seconds")
-    return left
+    return None if task.progress is None else task.progress.progress.eta_seconds

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from api.errors import Conflict, GPUBusy, Mistake, TaskActive, TaskNotFinished, TaskNotStoppable
+from api.models.progress import LISTENING_STAGES, NOTHING_YET, ProgressReport
 from api.models.reason import Reason
 from api.models.training import (
-    LISTENING_STAGES,
     Attempt,
     Checkpoint,
     NewTask,
@@ -39,7 +39,6 @@ from api.models.training_view import (
     Validation,
     XAxis,
 )
-from api.services.attempts.progress import NOTHING_YET
 from api.services.attempts.reconciler import Reconciler
 from api.services.attempts.series import list_stretches
 from api.services.attempts.stop_wishes import ASKED, ASKED_AT_ONCE, StopWishes, Wish
@@ -239,7 +238,7 @@ class TrainingService:
         """The rung that a stop will begin with, as far as that can be told now."""
         attempts = self._attempts.of_task(task.task_id)
         live = self._live(task, attempts) or task.progress or NOTHING_YET
-        listens = live["progress"]["stage"] in LISTENING_STAGES
+        listens = live.progress.stage in LISTENING_STAGES
         return StopRung.CHECKPOINT if listens and not force else StopRung.TERMINATE
 
     def resume(
@@ -340,7 +339,7 @@ class TrainingService:
         live, reason = self._live(task, attempts), self._dispatcher.why_waiting(task)
         return show_progress_of(task, attempts, live, self._clock.now(), reason)
 
-    def _live(self, task: TaskSummary, attempts: Sequence[Attempt]) -> dict[str, Any] | None:
+    def _live(self, task: TaskSummary, attempts: Sequence[Attempt]) -> ProgressReport | None:
         watch = self._reconciler.get_watch(attempts[-1].uid) if attempts and task.status.is_active else None
         return None if watch is None else watch.show()
 

@@ -9,23 +9,21 @@ from typing import Any
 
 from api.errors import Mistake
 from api.models.gpu import GPUInfo
+from api.models.progress import NOTHING_YET, ProgressReport, ProgressView
 from api.models.reason import Reason
 from api.models.training import Attempt, Checkpoint, TaskStatus, TaskSummary, TrainingRequest, TrainingTask
 from api.models.training_view import (
     AttemptView,
     FindingView,
     GPUStats,
-    MetricsView,
     PlannedGPUs,
-    ProgressView,
-    SpeedView,
     StoppedTask,
     StopView,
     TaskDetails,
     TaskProgressView,
     TaskRow,
 )
-from api.services.attempts.progress import NOTHING_YET, UNKNOWN, show_time, without_pace
+from api.services.attempts.progress import UNKNOWN, with_training_time
 from api.services.training.forecast import Forecast
 from api.services.training.scheduler import Pass
 
@@ -45,14 +43,14 @@ def show_row(task: TaskSummary, gpus: GPUs, waiting: Waiting) -> TaskRow:
     return TaskRow(**_row(task, gpus, waiting, _known(task, None)))
 
 
-def _known(task: TaskSummary, live: Mapping[str, Any] | None) -> Mapping[str, Any]:
+def _known(task: TaskSummary, live: ProgressReport | None) -> ProgressReport:
     """How far it is: `live`, or what the database keeps. Of one that nobody here can see the pace is not known."""
     known = live or task.progress or NOTHING_YET
     is_out_of_sight = task.status.is_active and (task.warning or "").startswith(UNKNOWN)
-    return without_pace(known) if is_out_of_sight else known
+    return known.without_pace() if is_out_of_sight else known
 
 
-def _row(task: TaskSummary, gpus: GPUs, waiting: Waiting, progress: Mapping[str, Any]) -> dict[str, Any]:
+def _row(task: TaskSummary, gpus: GPUs, waiting: Waiting, report: ProgressReport) -> dict[str, Any]:
     own = [gpus.get(uuid) for uuid in task.gpu_uuids]
     first = own[0] if own else None
     forecast = waiting.forecast
@@ -84,9 +82,9 @@ def _row(task: TaskSummary, gpus: GPUs, waiting: Waiting, progress: Mapping[str,
         "attempt_count": task.attempts,
         "retries": task.retries,
         "restarted_from": task.restarted_from,
-        "progress": ProgressView(**progress["progress"]),
-        "metrics": MetricsView(**progress["metrics"]),
-        "speed": SpeedView(**progress["speed"]),
+        "progress": report.progress,
+        "metrics": report.metrics,
+        "speed": report.speed,
     }
 
 
@@ -110,10 +108,10 @@ def show_planned(decided: Pass, task_id: str) -> PlannedGPUs:
 
 
 def show_progress_of(
-    task: TaskSummary, attempts: Sequence[Attempt], live: Mapping[str, Any] | None, now: datetime, reason: Reason | None
+    task: TaskSummary, attempts: Sequence[Attempt], live: ProgressReport | None, now: datetime, reason: Reason | None
 ) -> TaskProgressView:
     """How far a task is; `live` is fresher than what the database keeps."""
-    progress = with_time(_known(task, live), attempts, now)
+    report = with_time(_known(task, live), attempts, now)
     return TaskProgressView(
         task_id=task.task_id,
         status=task.status,
@@ -122,25 +120,23 @@ def show_progress_of(
         warning=task.warning,
         warning_code=task.warning_code,
         updated_at=now if live is not None else task.updated_at,
-        progress=ProgressView(**progress["progress"]),
-        metrics=MetricsView(**progress["metrics"]),
-        speed=SpeedView(**progress["speed"]),
+        progress=report.progress,
+        metrics=report.metrics,
+        speed=report.speed,
     )
 
 
-def with_time(progress: Mapping[str, Any], attempts: Sequence[Attempt], now: datetime) -> Mapping[str, Any]:
+def with_time(report: ProgressReport, attempts: Sequence[Attempt], now: datetime) -> ProgressReport:
     """The same progress with the time of all attempts together."""
-    known = [_seconds(attempt, progress, now) for attempt in attempts if attempt.started_at is not None]
-    if not known:
-        return progress
-    return {**progress, "progress": {**progress["progress"], **show_time(sum(known))}}
+    known = [_seconds(attempt, report, now) for attempt in attempts if attempt.started_at is not None]
+    return with_training_time(report, sum(known)) if known else report
 
 
-def _seconds(attempt: Attempt, progress: Mapping[str, Any], now: datetime) -> float:
+def _seconds(attempt: Attempt, report: ProgressReport, now: datetime) -> float:
     """How long it has trained: by its supervisor's steady clock, or by that of whoever watches over it."""
     told = (attempt.outcome or {}).get("seconds")
-    if told is None and attempt.ended_at is None and progress.get("attempt") == attempt.uid:
-        told = progress["progress"]["training_time"]
+    if told is None and attempt.ended_at is None and report.attempt == attempt.uid:
+        told = report.progress.training_time
     if told is not None:
         return float(told)
     span = (attempt.ended_at or now) - (attempt.started_at or now)
@@ -150,7 +146,7 @@ def _seconds(attempt: Attempt, progress: Mapping[str, Any], now: datetime) -> fl
 def show_details(
     task: TrainingTask,
     attempts: Sequence[Attempt],
-    live: Mapping[str, Any] | None,
+    live: ProgressReport | None,
     checkpoints: Sequence[Checkpoint],
     gpus: Sequence[GPUInfo],
     directories: tuple[Path, Path],
@@ -158,18 +154,18 @@ def show_details(
     waiting: Waiting,
 ) -> TaskDetails:
     """Everything about a task. `directories`: of its output and of its log."""
-    progress = with_time(_known(task, live), attempts, now)
+    report = with_time(_known(task, live), attempts, now)
     output, log = directories
     return TaskDetails(
-        **_row(task, {gpu.uuid: gpu for gpu in gpus}, waiting, progress),
+        **_row(task, {gpu.uuid: gpu for gpu in gpus}, waiting, report),
         request=_request(task.request),
         config=_config(task),
         plan=task.plan,
-        estimated_duration=_duration(task, progress["progress"], waiting.forecast),
+        estimated_duration=_duration(task, report.progress, waiting.forecast),
         system_stats=tuple(_stats(gpu) for gpu in gpus if gpu.uuid in task.gpu_uuids and task.status.is_active),
         checkpoints=tuple(checkpoints),
         attempts=tuple(show_attempt(attempt) for attempt in attempts),
-        warnings=tuple(progress["warnings"]),
+        warnings=report.warnings,
         output_dir=str(output),
         logs_path=str(log),
         log_lost_bytes=None,
@@ -177,10 +173,10 @@ def show_details(
     )
 
 
-def _duration(task: TaskSummary, progress: Mapping[str, Any], forecast: Forecast | None) -> float | None:
+def _duration(task: TaskSummary, progress: ProgressView, forecast: Forecast | None) -> float | None:
     if forecast is not None:
         return forecast.seconds
-    so_far, left = progress["training_time"], progress["eta_seconds"]
+    so_far, left = progress.training_time, progress.eta_seconds
     return so_far + left if task.status.is_active and so_far is not None and left is not None else None
 
 

@@ -1,1 +1,1 @@
-"""The way of the tables from one version to the next."""
+"""Migrations: they bring the tables from one version to the next."""

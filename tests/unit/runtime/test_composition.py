@@ -1,3 +1,4 @@
+import errno
 import threading
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from api.models.training import TrainingRequest
 from api.runtime.composition import Runtime, StorageError, allowed_names, create_source
 from api.storage.database import DatabaseError
 from api.utils.clock import FakeClock
+from tests.faults import Faults
 
 
 @pytest.mark.parametrize(("name", "kind"), [("auto", AutoSource), ("nvml", NVMLSource), ("simulated", SimulatedSource)])
@@ -65,6 +67,24 @@ def test_machine_keeps_the_name_that_it_had_when_the_storage_was_made(tmp_path: 
         runtime.prepare()
         runtime.database.close()
         assert (tmp_path / "node").read_text().splitlines()[0] == "first"
+
+
+def test_disk_that_does_not_take_the_machines_name_is_told(tmp_path: Path, faults: Faults):
+    faults.strike("rename", "/node", errno.ENOSPC)
+    runtime = Runtime(Config(gpu_source="simulated", storage_root=tmp_path))
+    with pytest.raises(StorageError, match=r"STORAGE_ROOT=.*No space left"):
+        runtime.prepare()
+    runtime.database.close()
+
+
+def test_name_that_the_storage_has_needs_no_room(tmp_path: Path, faults: Faults):
+    config = Config(gpu_source="simulated", storage_root=tmp_path)
+    for is_full in (False, True):
+        if is_full:
+            faults.strike("rename", "/node", errno.ENOSPC)
+        runtime = Runtime(config)
+        runtime.prepare()
+        runtime.database.close()
 
 
 def test_storage_that_is_no_directory_is_refused_by_name(tmp_path: Path):

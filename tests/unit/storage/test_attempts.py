@@ -4,12 +4,16 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.engine.interfaces import CacheStats
 
 from api.errors import Conflict, TaskNotFound
 from api.models.lease import LeaseKind, LeaseState
+from api.models.progress import ProgressReport
 from api.models.task import ProcessIdentity
 from api.models.training import AttemptStatus, EventKind, ResumeOptions, TaskStatus
 from api.storage.attempts import port_resource
+from api.storage.database import Database
 from api.storage.leases import ResourceHeld
 from tests.unit.storage.builders import HANG, NODE, NOW, PROCESS, ROOT, Stores, a_stop, later, new_attempt, new_task
 
@@ -19,7 +23,34 @@ def free(stores: Stores) -> None:
         stores.attempts.release_drained(lease)
 
 
+class Statements:
+    """What the database executes while this is entered, and what of it had to be compiled anew."""
+
+    def __init__(self, database: Database) -> None:
+        self._engine = database.engine
+        self.executed: list[str] = []
+        self.compiled: list[str] = []
+
+    def __enter__(self) -> "Statements":
+        event.listen(self._engine, "before_cursor_execute", self._note)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        event.remove(self._engine, "before_cursor_execute", self._note)
+
+    def _note(self, connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        if context.compiled is None:
+            return  # SQLite's own: PRAGMA and BEGIN
+        self.executed.append(statement)
+        if context.cache_hit is not CacheStats.CACHE_HIT:
+            self.compiled.append(statement)
+
+
 # -- claiming ----------------------------------------------------------------------------------------------------------
+
+
+def at_step(step: int) -> ProgressReport:
+    return ProgressReport.from_json({"progress": {"current_step": step}})
 
 
 def test_claim_begins_an_attempt_with_everything(stores: Stores):
@@ -32,6 +63,21 @@ def test_claim_begins_an_attempt_with_everything(stores: Stores):
     assert (attempt.directory, attempt.known_run_dirs) == ("/data/t1/attempts/1", ("a",))
     assert (attempt.run_dir, attempt.resumed_from, attempt.created_at) == ("/r", "global_step5", later(1))
     assert stores.attempts.get("t1.1") == attempt
+
+
+def test_claim_is_five_statements_that_are_compiled_once(database: Database, stores: Stores):
+    stores.claimed("t1", 0, 1)
+    stores.tasks.create(new_task("t2"), NOW, "ann")
+    with Statements(database) as seen:
+        stores.attempts.claim(new_attempt("t2", 2, 3, 4), NOW)
+    assert [statement.split()[:3] for statement in seen.executed] == [
+        ["UPDATE", "tasks", "SET"],
+        ["INSERT", "INTO", "events"],
+        ["INSERT", "INTO", "leases"],
+        ["INSERT", "INTO", "attempts"],
+        ["INSERT", "INTO", "task_gpus"],
+    ]
+    assert seen.compiled == []
 
 
 def test_claim_starts_the_task_and_tells_it(stores: Stores):
@@ -238,8 +284,8 @@ def test_holder_of_another_token_changes_nothing(stores: Stores):
 def test_progress_is_kept_of_tasks_that_are_active(stores: Stores):
     stores.running("t1", 0)
     stores.tasks.create(new_task("t2"), NOW, "ann")
-    stores.attempts.save_progress({"t1": {"step": 1}, "t2": {"step": 2}, "t9": {"step": 9}}, later(1))
-    assert (stores.tasks.get("t1").progress, stores.tasks.get("t1").updated_at) == ({"step": 1}, later(1))
+    stores.attempts.save_progress({"t1": at_step(1), "t2": at_step(2), "t9": at_step(9)}, later(1))
+    assert (stores.tasks.get("t1").progress, stores.tasks.get("t1").updated_at) == (at_step(1), later(1))
     assert stores.tasks.get("t2").progress is None
 
 
@@ -249,10 +295,10 @@ def test_progress_is_kept_of_tasks_that_are_active(stores: Stores):
 @pytest.mark.parametrize("status", [TaskStatus.COMPLETED, TaskStatus.FAILED])
 def test_end_is_kept_and_told(stores: Stores, status: TaskStatus):
     attempt = stores.running()
-    assert stores.finish(attempt, status, cause=HANG, outcome={"exit_code": 1}, progress={"step": 9})
+    assert stores.finish(attempt, status, cause=HANG, outcome={"exit_code": 1}, progress=at_step(9))
     ended, task = stores.attempts.get(attempt.uid), stores.tasks.get("t1")
     assert (ended.status, ended.ended_at, ended.outcome, ended.cause) == ("ended", NOW, {"exit_code": 1}, HANG)
-    assert (task.status, task.finished_at, task.cause, task.progress) == (status, NOW, HANG, {"step": 9})
+    assert (task.status, task.finished_at, task.cause, task.progress) == (status, NOW, HANG, at_step(9))
     event = stores.tasks.events("t1", 0, 100)[-1]
     assert (event.type, event.attempt, event.previous, event.current) == ("status", "t1.1", "running", status)
 
@@ -284,9 +330,9 @@ def test_end_that_may_not_follow_changes_nothing(stores: Stores):
 
 def test_progress_that_is_not_known_at_the_end_stays(stores: Stores):
     attempt = stores.running()
-    stores.attempts.save_progress({"t1": {"step": 5}}, NOW)
+    stores.attempts.save_progress({"t1": at_step(5)}, NOW)
     stores.finish(attempt, TaskStatus.FAILED)
-    assert stores.tasks.get("t1").progress == {"step": 5}
+    assert stores.tasks.get("t1").progress == at_step(5)
 
 
 def test_warning_ends_with_the_attempt(stores: Stores):

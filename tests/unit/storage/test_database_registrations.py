@@ -8,6 +8,7 @@ from sqlalchemy import Connection, delete
 
 from api.errors import DatabaseUnavailable, GPUBusy, TaskExists, TaskIsTraining, TaskNotFound
 from api.models.lease import LeaseKind
+from api.models.progress import ProgressReport
 from api.models.task import RegisteredTask, TaskType
 from api.models.training import TaskStatus
 from api.storage.database import Database
@@ -76,7 +77,9 @@ def test_holders_are_programs_and_trainings(stores: Stores, registrations: Datab
 def test_training_that_holds_a_gpu_shows_its_progress(stores: Stores, registrations: DatabaseRegistrations):
     stores.claimed("t1", 0)
     assert registrations.holders()["GPU-0"].progress is None
-    stores.attempts.save_progress({"t1": {"progress": {"overall_progress": 12.5, "eta_seconds": 60.0}}}, NOW)
+    stores.attempts.save_progress(
+        {"t1": ProgressReport.from_json({"progress": {"overall_progress": 12.5, "eta_seconds": 60.0}})}, NOW
+    )
     holder = registrations.holders()["GPU-0"]
     assert (holder.progress, holder.estimated_remaining_time) == (12.5, 60.0)
 

@@ -3,6 +3,8 @@
 import pytest
 
 from api.errors import Conflict, TaskNotFound
+from api.models.progress import NOTHING_YET
+from api.models.reason import Reason
 from api.models.training import EventKind, StopState, TaskStatus
 from api.services.events.tail import EventTail
 from api.storage import events
@@ -37,7 +39,7 @@ def test_listener_is_called_after_the_commit(database: Database, stores: Stores)
 def test_transaction_without_an_event_calls_nobody(database: Database, stores: Stores):
     stores.tasks.create(new_task(), NOW, "api")
     listener = Listener(database)
-    stores.attempts.save_progress({"t1": {}}, NOW)
+    stores.attempts.save_progress({"t1": NOTHING_YET}, NOW)
     stores.tasks.get("t1")
     assert listener.latest == []
 
@@ -47,7 +49,7 @@ def test_transaction_that_is_rolled_back_calls_nobody(database: Database, stores
     listener = Listener(database)
     with pytest.raises(ZeroDivisionError):
         append_and_fail(database)
-    stores.attempts.save_progress({"t1": {}}, NOW)
+    stores.attempts.save_progress({"t1": NOTHING_YET}, NOW)
     assert listener.latest == []
 
 
@@ -180,3 +182,16 @@ def test_conflict_changes_and_tells_nothing(database: Database, stores: Stores):
     with pytest.raises(Conflict):
         stores.tasks.request_stop("t1", stop_now(), NOW, "again")
     assert listener.latest == []
+
+
+@pytest.mark.parametrize("letter", ["\0", "\ud800"], ids=["NUL", "half a character"])
+def test_codes_of_a_warning_and_its_event_are_kept(stores: Stores, letter: str):
+    attempt, line = stores.running(), Reason.of("its last line: {line}", "line", line=f"said {letter}")
+    stores.tasks.set_warning("t1", attempt.uid, Reason.of("It hangs: {why}.", "hangs", why=line, seconds=3), NOW)
+    kept = [stores.tasks.get("t1").warning_code, stores.tasks.events("t1", 0, 10)[-1].message_code]
+    for said in kept:
+        assert said is not None
+        assert (said.code, said.params["seconds"], said.params["why"]["code"]) == ("hangs", 3, "line")
+        assert said.params["why"]["params"]["line"].startswith("said ")
+    stores.tasks.set_warning("t1", attempt.uid, None, NOW)
+    assert stores.tasks.get("t1").warning_code is None

@@ -9,7 +9,7 @@ import pytest
 from api.errors import Conflict, TaskActive, TaskNotFinished, TaskNotFound
 from api.models.task import ProcessIdentity
 from api.models.training import TRANSITIONS, EventKind, GPURequest, ResumeOptions, StopRung, TaskStatus
-from api.storage.tasks import move
+from api.storage.moves import move
 from tests.unit.storage.builders import HANG, NOW, Stores, a_stop, beside, later, new_attempt, new_task
 
 ALLOWED = [(status, target) for status, targets in TRANSITIONS.items() for target in sorted(targets)]

@@ -17,7 +17,7 @@ from api.live.broker import Broker
 from api.live.delivery import Frames
 from api.live.frames import Frame
 from api.live.streams.task import create_task_stream, read_wanted
-from api.live.streams.task_output import FakeLog, FakePiece
+from api.live.streams.task_output import FakePiece, FakeTaskOutput
 from api.live.subscription import TooSlow
 from api.models.live import EventPosition, Message, MessageType, ToldEvent
 from api.models.training import EventKind, TaskEvent, TaskStatus
@@ -117,11 +117,11 @@ async def follow(
     following: Following,
     query: str = "types=status,progress,metrics",
     last_id: str | None = None,
-    log: FakeLog | None = None,
+    log: FakeTaskOutput | None = None,
 ) -> AsyncIterator[Stream]:
     reads = BlockingReads()
     try:
-        opener = create_task_stream(broker, following, reads, (log or FakeLog()).follow)  # type: ignore[arg-type]
+        opener = create_task_stream(broker, following, reads, (log or FakeTaskOutput()).follow)  # type: ignore[arg-type]
         async with opener(Asked({"task_id": "t"}, query, last_id)) as frames:
             stream = Stream(frames)
             yield stream
@@ -204,7 +204,7 @@ def test_id_that_is_none_of_ours_gets_a_reset_and_the_present_state(last_id: str
 def test_task_that_nobody_knows_is_not_found_before_anything_is_sent():
     async def scene(broker: Broker) -> None:
         reads = BlockingReads()
-        opener = create_task_stream(broker, Following((1, RUNNING)), reads, FakeLog().follow)  # type: ignore[arg-type]
+        opener = create_task_stream(broker, Following((1, RUNNING)), reads, FakeTaskOutput().follow)  # type: ignore[arg-type]
         with pytest.raises(TaskNotFound):
             async with opener(Asked({"task_id": "other"}, "", None)):
                 pass
@@ -272,7 +272,7 @@ def test_end_of_an_earlier_run_is_not_the_end_of_a_task_that_was_resumed():
 
 def test_change_of_a_finished_task_does_not_keep_it_from_ending():
     async def scene(broker: Broker) -> None:
-        log = FakeLog()
+        log = FakeTaskOutput()
         following = Following((1, RUNNING), (2, COMPLETED))
         async with follow(broker, following, "types=status,log", "1:0", log) as stream:
             assert await stream.next() == ("status", "2:0")
@@ -289,7 +289,7 @@ def test_change_of_a_finished_task_does_not_keep_it_from_ending():
 
 def test_the_id_says_where_events_and_log_go_on():
     async def scene(broker: Broker) -> None:
-        async with follow(broker, Following((1, RUNNING)), "types=log,status", log=FakeLog(*LINES)) as stream:
+        async with follow(broker, Following((1, RUNNING)), "types=log,status", log=FakeTaskOutput(*LINES)) as stream:
             assert await stream.some(3) == [("status", "1:"), ("log", "1:10"), ("log", "1:20")]
             broker.publish(status(position=2))
             assert await stream.next() == ("status", "2:20")
@@ -299,7 +299,7 @@ def test_the_id_says_where_events_and_log_go_on():
 
 def test_log_goes_on_from_the_id():
     async def scene(broker: Broker) -> None:
-        log = FakeLog(*LINES)
+        log = FakeTaskOutput(*LINES)
         async with follow(broker, Following((1, RUNNING)), "types=log&tail=5", "1:10", log) as stream:
             assert await stream.next() == ("log", "1:20")
             assert log.starts == [10]
@@ -316,7 +316,7 @@ def test_log_begins_where_it_is_asked_to(query: str, start: Any):
 
 def test_unfinished_line_has_no_id():
     async def scene(broker: Broker) -> None:
-        log = FakeLog(FakePiece("partial", b"{}", 0))
+        log = FakeTaskOutput(FakePiece("partial", b"{}", 0))
         async with follow(broker, Following((1, RUNNING)), "types=log", log=log) as stream:
             assert await stream.next() == ("partial", None)
 
@@ -325,7 +325,7 @@ def test_unfinished_line_has_no_id():
 
 def test_end_waits_for_the_log_and_tells_where_it_ends():
     async def scene(broker: Broker) -> None:
-        log = FakeLog(*LINES)
+        log = FakeTaskOutput(*LINES)
         following = Following((1, RUNNING), (2, COMPLETED))
         async with follow(broker, following, "types=log", log=log) as stream:
             await stream.some(2)
@@ -339,7 +339,7 @@ def test_end_waits_for_the_log_and_tells_where_it_ends():
 
 def test_log_of_a_task_that_was_resumed_is_followed_on():
     async def scene(broker: Broker) -> None:
-        log = FakeLog(LINES[0])
+        log = FakeTaskOutput(LINES[0])
         async with follow(broker, Following((1, RUNNING)), "types=log,status", log=log) as stream:
             await stream.some(2)
             broker.publish(status(position=2, current=COMPLETED))
@@ -357,7 +357,7 @@ def test_log_of_a_task_that_was_resumed_is_followed_on():
 
 def test_log_whose_end_comes_after_the_task_was_resumed_is_followed_on():
     async def scene(broker: Broker) -> None:
-        log = FakeLog(LINES[0])
+        log = FakeTaskOutput(LINES[0])
         async with follow(broker, Following((1, RUNNING)), "types=log,status", log=log) as stream:
             await stream.some(2)
             broker.publish(status(position=2, current=COMPLETED))
@@ -371,7 +371,7 @@ def test_log_whose_end_comes_after_the_task_was_resumed_is_followed_on():
 
 
 def test_log_that_cannot_be_followed_any_more_ends_the_stream_without_an_end():
-    class Torn(FakeLog):
+    class Torn(FakeTaskOutput):
         async def follow(self, task_id: str, start: Any) -> Any:
             yield LINES[0]
 
@@ -386,7 +386,7 @@ def test_log_waits_for_its_reader():
     async def scene(broker: Broker) -> None:
         read: list[int] = []
 
-        class Counted(FakeLog):
+        class Counted(FakeTaskOutput):
             async def follow(self, task_id: str, start: Any) -> Any:
                 for number in range(100):
                     read.append(number)

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.models.progress import Progress
-from api.models.training import Stage
+from api.models.progress import Progress, Stage
 from api.services.attempts.hangs import LONGEST_STEPS, USUAL_STEPS, HangLimits, describe_hang, is_stalled
 
 LIMITS = HangLimits(step=300, quiet=1800)

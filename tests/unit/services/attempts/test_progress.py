@@ -6,17 +6,16 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.models.progress import Progress
-from api.models.training import Attempt, AttemptStatus, Stage
-from api.models.training_view import MetricsView, ProgressView, SpeedView
-from api.services.attempts.progress import NOTHING_YET, show_ended, show_progress
+from api.models.progress import NOTHING_YET, MetricsView, Progress, ProgressReport, ProgressView, SpeedView, Stage
+from api.models.training import Attempt, AttemptStatus
+from api.services.attempts.progress import show_ended, show_progress
 from tests.unit.services.builders import NOW
 
 ATTEMPT = Attempt("t.1", "t", 1, AttemptStatus.RUNNING, "token", "here", "/d", (), (), None, NOW, NOW)
 
 
-def parts(shown: Any) -> tuple[ProgressView, MetricsView, SpeedView]:
-    return ProgressView(**shown["progress"]), MetricsView(**shown["metrics"]), SpeedView(**shown["speed"])
+def parts(shown: ProgressReport) -> tuple[ProgressView, MetricsView, SpeedView]:
+    return shown.progress, shown.metrics, shown.speed
 
 
 def test_nothing_yet_has_every_field_and_all_but_what_is_done_are_unknown():
@@ -67,6 +66,8 @@ def test_json_holds_no_number_that_is_none(loss: Any, best: Any, rate: Any, norm
         total_steps=5,
     )
     shown = show_progress(seen, ATTEMPT, 0.0)
-    assert orjson.loads(orjson.dumps(shown)) == shown
+    kept = orjson.loads(orjson.dumps(shown.as_json()))
+    assert kept == shown.as_json()
     for part in ("progress", "metrics", "speed"):
-        assert all(value is None or isinstance(value, str) or math.isfinite(value) for value in shown[part].values())
+        assert all(value is None or isinstance(value, str) or math.isfinite(value) for value in kept[part].values())
+    assert ProgressReport.from_json(kept) == shown

@@ -10,7 +10,8 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from api.executors.executor import AttemptRef
 from api.executors.fake import FakeExecutor
-from api.models.training import Attempt, AttemptStatus, Stage, TrainingPlan, TrainingRequest, TrainingTask
+from api.models.progress import Stage
+from api.models.training import Attempt, AttemptStatus, TrainingPlan, TrainingRequest, TrainingTask
 from api.services.attempts import watch as attempt_watch
 from api.services.attempts.series import Stretch
 from api.services.attempts.series_reader import read_series

@@ -4,7 +4,7 @@ from typing import Any
 import orjson
 import pytest
 
-from api.models.training import Stage
+from api.models.progress import Stage
 from api.services.attempts.watch_note import WatchNote, encode_note
 from api.utils.foreign_files import MAX_BYTES
 

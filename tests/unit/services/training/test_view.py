@@ -2,9 +2,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 from api.executors.fake import outcome
+from api.models.progress import NOTHING_YET
 from api.models.reason import Reason
 from api.models.training import Attempt, AttemptStatus, StopRung, TaskStatus
-from api.services.attempts.progress import NOTHING_YET, out_of_sight
+from api.services.attempts.progress import out_of_sight
 from api.services.training.forecast import Forecast
 from api.services.training.view import Waiting, show_progress_of, show_row, show_stopped, with_time
 from tests.unit.services.builders import NOW
@@ -18,15 +19,15 @@ def test_time_is_that_of_all_attempts_and_never_below_zero():
     second = replace(ATTEMPT, started_at=NOW + timedelta(seconds=500))
     waiting = replace(ATTEMPT, started_at=None)
     shown = with_time(NOTHING_YET, [first, second, waiting], NOW + timedelta(seconds=520))
-    assert shown["progress"]["training_time"] == 120.0
+    assert shown.progress.training_time == 120.0
     early = with_time(NOTHING_YET, [ATTEMPT], NOW - timedelta(seconds=10))
-    assert early["progress"]["training_time"] == 0.0
+    assert early.progress.training_time == 0.0
     assert with_time(NOTHING_YET, [waiting], NOW) is NOTHING_YET
 
 
 def test_time_is_that_of_the_steady_clocks_where_they_are_known():
     told = replace(ATTEMPT, ended_at=NOW + timedelta(seconds=500), outcome={"seconds": 7.0})
-    assert with_time(NOTHING_YET, [told], NOW)["progress"]["training_time"] == 7.0
+    assert with_time(NOTHING_YET, [told], NOW).progress.training_time == 7.0
 
 
 def test_a_row_of_a_task_that_nobody_can_see_has_no_pace(machine: TrainingMachine):
