@@ -23,6 +23,7 @@ from benchmarks import (
     watching,
 )
 from benchmarks.effort import FULL, QUICK, Effort
+from benchmarks.needs import describe, lacking, missing_for
 from benchmarks.report import print_report
 from benchmarks.rows import Row, Verdict, cannot_run
 from benchmarks.servers import CannotRunError
@@ -52,14 +53,21 @@ def main(argv: Sequence[str]) -> int:
     if unknown:
         print(f"no benchmark is named {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
         return 2
+    names = arguments.names or list(BENCHMARKS)
+    absent = lacking(names)
+    for need, why in absent.items():
+        print(describe(need, why, names), file=sys.stderr, flush=True)
     effort = QUICK if arguments.quick else FULL
     load_before = os.getloadavg()[0]
-    rows = [row for name in arguments.names or BENCHMARKS for row in _measure(name, effort)]
+    rows = [row for name in names for row in _measure(name, effort, missing_for(name, absent))]
     print_report(rows, load_before)
     return 1 if any(row.verdict in (Verdict.MISSED, Verdict.NOT_RUN) for row in rows) else 0
 
 
-def _measure(name: str, effort: Effort) -> Iterator[Row]:
+def _measure(name: str, effort: Effort, missing: str | None) -> Iterator[Row]:
+    if missing is not None:
+        yield cannot_run(name, missing)
+        return
     print(f"measuring: {name}", file=sys.stderr, flush=True)
     try:
         yield from BENCHMARKS[name](effort)

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Error, Page, sync_playwright
 from benchmarks.effort import Effort
 from benchmarks.rows import SECONDS, Row, Unit, below, without_limit
 from benchmarks.servers import EIGHT_GPUS, CannotRunError, Running, service, simulated
-from tests.browser import ABSENT, find_browser, launch
+from tests.browser import find_browser, launch
 
 PAINT_LIMIT_SECONDS = 1.0
 WEIGHT_LIMIT_KB = 250.0
@@ -32,8 +32,7 @@ _SIZES = """() => {
 def measure(effort: Effort) -> Iterator[Row]:
     """Each visit by a browser that has never been there; beside it the page of the OpenAPI document."""
     path = find_browser()
-    if path is None:
-        raise CannotRunError(ABSENT)
+    assert path is not None, "benchmarks/needs.py has looked for it"
     with service(**simulated(EIGHT_GPUS)) as server, sync_playwright() as play:
         browser = launch(play, path)
         try:

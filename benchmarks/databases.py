@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +39,23 @@ class Bare:
 
 def why_not(kind: str) -> str | None:
     """Why this kind is not measured here."""
-    if kind != "PostgreSQL":
-        return None
+    reason = why_no_postgres() if kind == "PostgreSQL" else None
+    return None if reason is None else f"no PostgreSQL at {shown(SERVER)}: {reason}: apt-get install postgresql"
+
+
+@cache
+def why_no_postgres() -> str | None:
+    """Why the server cannot be used; asked once, so that all rows are measured, or none."""
     try:
         with psycopg.connect(SERVER, connect_timeout=3):
             return None
     except psycopg.OperationalError as error:
-        shown = make_url(SERVER).render_as_string()
-        return f"not measured: no PostgreSQL at {shown} ({str(error).splitlines()[0]})"
+        return str(error).splitlines()[0]
+
+
+def shown(url: str) -> str:
+    """Without its password."""
+    return make_url(url).render_as_string()
 
 
 @contextmanager

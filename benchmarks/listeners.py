@@ -145,6 +145,7 @@ async def main() -> None:
     delays, late = [delay for follower in followers for delay in follower.delays], spreads(dashboards)
     found = {
         "lines": sum(follower.lines for follower in followers),
+        "fresh": len(delays),
         "missing": sum(follower.missing for follower in followers),
         "messages": sum(listener.messages for listener in [*followers, *dashboards]),
         "closed": sum(listener.is_closed for listener in [*followers, *dashboards]),

@@ -9,7 +9,18 @@ from contextlib import contextmanager
 from typing import Any
 
 from benchmarks.effort import Effort
-from benchmarks.rows import COUNT, MEGABYTES, MILLISECONDS, PERCENT, Row, below, without_limit
+from benchmarks.rows import (
+    COUNT,
+    ENOUGH,
+    MEGABYTES,
+    MILLISECONDS,
+    PER_SECOND,
+    PERCENT,
+    Row,
+    at_least,
+    below,
+    without_limit,
+)
 from benchmarks.servers import EIGHT_GPUS, ROOT, CannotRunError, Client, Running, ask, service, simulated
 from benchmarks.starting import JSON, TRAINING, stop, until_told
 from benchmarks.toys import chatty_toy
@@ -17,6 +28,7 @@ from benchmarks.toys import chatty_toy
 TASKS = 8
 STEP_SECONDS = 0.5
 LINES_PER_STEP = 3
+LINES_PER_SECOND = (LINES_PER_STEP + 2) / STEP_SECONDS
 
 #: Seconds between two questions by HTTP, in turn to a ready document, to Flask and to the database.
 ASK_SECONDS = 0.05
@@ -35,14 +47,23 @@ def measure(effort: Effort) -> Iterator[Row]:
             with _listeners(server, effort.followers, ids) as found:
                 began, cpu = time.perf_counter(), server.cpu_seconds()
                 asked = _ask_in_turn(server, paths, effort.live_seconds)
-                share = 100 * (server.cpu_seconds() - cpu) / (time.perf_counter() - began)
+                seconds = time.perf_counter() - began
+                share = 100 * (server.cpu_seconds() - cpu) / seconds
                 grown = server.rss_mb() - before_mb
     who = f"{effort.followers} followers, {effort.followers} dashboards"
-    note = f"median {MILLISECONDS.show(found['line_p50'])}; {found['lines']:,} lines"
+    note = f"median {MILLISECONDS.show(found['line_p50'])}"
     yield below(f"{who}: print to follower, 99th percentile", found["line_p99"], 1000.0, MILLISECONDS, "", note)
     note = f"median {MILLISECONDS.show(found['spread_p50'])}; {found['messages']:,} messages to all"
     yield below(
         "the same: first to last dashboard, 99th percentile", found["spread_p99"], 1000.0, MILLISECONDS, "", note
+    )
+    heard = found["fresh"] / effort.followers / seconds
+    yield at_least(
+        "the same: lines that a follower hears",
+        heard,
+        ENOUGH * LINES_PER_SECOND,
+        PER_SECOND,
+        f"{LINES_PER_SECOND:.0f}/s asked for",
     )
     beside = f"{MILLISECONDS.show(quiet)} without them"
     yield below("the same: REST, 99th percentile", asked, 200.0, MILLISECONDS, beside)

@@ -1,7 +1,6 @@
 """wrk against two servers in turn, so that both meet the same machine."""
 
 import re
-import shutil
 import statistics
 import subprocess
 from collections.abc import Sequence
@@ -41,12 +40,6 @@ class Comparison:
     ratio: float
     ours: Load
     theirs: Load
-
-
-def require_wrk() -> None:
-    """Raises CannotRunError when wrk is not there."""
-    if shutil.which("wrk") is None:
-        raise CannotRunError("install wrk: apt-get install wrk, or brew install wrk")
 
 
 def compare(ours: Target, theirs: Target, effort: Effort) -> Comparison:

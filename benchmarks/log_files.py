@@ -4,12 +4,24 @@ import shutil
 import struct
 from pathlib import Path
 
+from benchmarks.servers import Running
+
 SEGMENT_BYTES = 16 * 2**20
 LINES_PER_SECOND = 5_000
 
 _RECORD = struct.Struct("<QQd")  #: as in `api.executors.attempt.segments`
 _LINE = b"steps: %d loss: 0.5994 iter time (s): 3.162 samples/sec: 0.316 and the usual noise that is printed here\n"
 _FIRST = 100_000_000  #: all numbers have as many digits, so that places can be computed
+
+
+def log_of(server: Running, task_id: str) -> Path:
+    """Where the log of a task lies."""
+    return Path(server.process.environ()["STORAGE_ROOT"]) / "tasks" / task_id / "log"
+
+
+def count_lines(directory: Path) -> int:
+    """How many lines a log has, as it lies there."""
+    return sum(path.read_bytes().count(b"\n") for path in directory.glob("*.log"))
 
 
 def make_log(directory: Path, size: int, written_bytes: int) -> int:

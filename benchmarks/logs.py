@@ -13,8 +13,21 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.effort import Effort
-from benchmarks.log_files import make_log
-from benchmarks.rows import COUNT, MEGABYTES, MILLISECONDS, PERCENT, SECONDS, TIMES, Row, below, without_limit
+from benchmarks.log_files import count_lines, log_of, make_log
+from benchmarks.rows import (
+    COUNT,
+    ENOUGH,
+    MEGABYTES,
+    MILLISECONDS,
+    PER_SECOND,
+    PERCENT,
+    SECONDS,
+    TIMES,
+    Row,
+    at_least,
+    below,
+    without_limit,
+)
 from benchmarks.servers import EIGHT_GPUS, ROOT, CannotRunError, Client, Running, service, simulated
 from benchmarks.starting import JSON, TRAINING, has_ended, stop, until_told
 from benchmarks.toys import chatty_toy
@@ -74,10 +87,6 @@ def _finished(server: Running) -> str:
     return task_id
 
 
-def _log_of(server: Running, task_id: str) -> Path:
-    return Path(server.process.environ()["STORAGE_ROOT"]) / "tasks" / task_id / "log"
-
-
 # -- the end of a large log ---------------------------------------------------------------------------------------
 
 
@@ -95,7 +104,7 @@ def _measure_tail(server: Running, task_id: str, effort: Effort) -> Iterator[Row
 
 
 def _ask_ms(server: Running, task_id: str, path: str, size: int, written: int, effort: Effort) -> list[float]:
-    make_log(_log_of(server, task_id), size, written)
+    make_log(log_of(server, task_id), size, written)
     taken = []
     with closing(Client(server)) as client:
         for _ in range(effort.requests):
@@ -112,7 +121,7 @@ def _ask_ms(server: Running, task_id: str, path: str, size: int, written: int, e
 
 def _measure_search(server: Running, task_id: str, effort: Effort) -> Iterator[Row]:
     size = 10**9 if effort.requests > 50 else 10**8
-    directory = _log_of(server, task_id)
+    directory = log_of(server, task_id)
     make_log(directory, size, 2 * size)
     grep = min(_grep_seconds(directory) for _ in range(3))
     path = f"{TRAINING}/{task_id}/logs/search?{SEARCHES['a rare word']}"
@@ -178,6 +187,7 @@ def _others_ms(server: Running, path: str | None, effort: Effort) -> float:
 @dataclass(slots=True)
 class _Found:
     cpu_percent: float = 0.0
+    lines: float = 0.0  #: written a second, while that was measured
     seen: dict[str, Any] = field(default_factory=dict)
     written: list[int] = field(default_factory=list)
 
@@ -191,12 +201,15 @@ def _measure_followers(tasks: int, followers: int, lines: int, effort: Effort) -
         try:
             with _following(server, followers, ids, found):
                 time.sleep(3)
-                began, cpu = time.perf_counter(), server.cpu_seconds()
+                began, cpu, size = time.perf_counter(), server.cpu_seconds(), _bytes(server, ids)
                 time.sleep(seconds)
-                found.cpu_percent = 100 * (server.cpu_seconds() - cpu) / (time.perf_counter() - began)
+                taken, size = time.perf_counter() - began, _bytes(server, ids) - size
+                found.cpu_percent = 100 * (server.cpu_seconds() - cpu) / taken
                 for task_id in ids:
                     until_told(client, f"{TRAINING}/{task_id}", has_ended)
-            found.written = [_count_lines(_log_of(server, task_id)) for task_id in ids]
+            found.written = [count_lines(log_of(server, task_id)) for task_id in ids]
+            # By their size: to read them meanwhile would disturb.
+            found.lines = size / taken * sum(found.written) / _bytes(server, ids)
         finally:
             for task_id in ids:
                 stop(client, task_id)
@@ -206,8 +219,10 @@ def _measure_followers(tasks: int, followers: int, lines: int, effort: Effort) -
 def _rows(tasks: int, followers: int, lines: int, found: _Found) -> Iterator[Row]:
     what = f"{tasks} x {lines / STEP_SECONDS:,.0f} lines/s, {followers} followers"
     lost = sum(abs(found.written[n % tasks] - seen) for n, seen in enumerate(found.seen["lines"]))
+    wanted = tasks * lines / STEP_SECONDS
     note = f"of {sum(found.written[n % tasks] for n in range(followers)):,}"
     yield below(f"{what}: lines lost or doubled", lost + found.seen["gaps"], 1, COUNT, note=note)
+    yield at_least("the same: written", found.lines, ENOUGH * wanted, PER_SECOND, f"{wanted:,.0f}/s asked for")
     yield below("the same: share of a core", found.cpu_percent, SERVER_LIMIT_PERCENT, PERCENT)
     late = found.seen["late_p99_ms"]
     note = f"p50 {found.seen['late_p50_ms']:.0f} ms"
@@ -215,6 +230,10 @@ def _rows(tasks: int, followers: int, lines: int, found: _Found) -> Iterator[Row
         yield below("the same: from print to client, p99", late, LATE_LIMIT_MS, MILLISECONDS, note=note)
     else:
         yield without_limit("the same: from print to client, p99", late, MILLISECONDS, note=note)
+
+
+def _bytes(server: Running, ids: Sequence[str]) -> int:
+    return sum(path.stat().st_size for task_id in ids for path in log_of(server, task_id).glob("*.log"))
 
 
 @contextmanager
@@ -230,7 +249,3 @@ def _following(server: Running, followers: int, ids: Sequence[str], found: _Foun
     finally:
         process.kill()
         process.wait()
-
-
-def _count_lines(directory: Path) -> int:
-    return sum(path.read_bytes().count(b"\n") for path in directory.glob("*.log"))

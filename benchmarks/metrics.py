@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 from benchmarks.effort import Effort
 from benchmarks.rows import MILLISECONDS, Row, below
-from benchmarks.servers import MANY_GPUS, Client, ask, measure_inside, service, simulated
+from benchmarks.servers import MANY_GPUS, CannotRunError, Client, ask, measure_inside, service, simulated
 
 PATH = "/metrics"
 LIMIT_MS = 10.0
+GPUS = 256
 
 #: No sweep in between: what a sweep costs is measured elsewhere.
 STILL = {"GPU_MONITOR_INTERVAL": "3600", "GPU_STATUS_CHECK_TIMEOUT": "86400"}
@@ -16,6 +17,8 @@ STILL = {"GPU_MONITOR_INTERVAL": "3600", "GPU_STATUS_CHECK_TIMEOUT": "86400"}
 def measure(effort: Effort) -> Iterator[Row]:
     """A scrape by HTTP, and the making of the text, beside prometheus-client."""
     inside = measure_inside("metrics", effort.renders)
+    if inside["series"] < GPUS:
+        raise CannotRunError(f"{inside['series']:,} series of {GPUS} GPUs are no metrics of them")
     beside = f"{MILLISECONDS.show(inside['peer_ms'])} prometheus-client, {inside['series']:,} series"
     with service(**simulated(MANY_GPUS, **STILL)) as server:
         size = len(ask(server, PATH).body)

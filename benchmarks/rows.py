@@ -34,6 +34,9 @@ class Unit:
         return self.form.format(value)
 
 
+#: Share of what a benchmark asks its trainings and clients for, below which its other figures mean nothing.
+ENOUGH = 0.9
+
 TIMES = Unit("{:.2f} x")
 MILLISECONDS = Unit("{:.1f} ms")
 SECONDS = Unit("{:.2f} s")

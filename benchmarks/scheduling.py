@@ -21,7 +21,8 @@ from api.utils.clock import FakeClock
 from benchmarks.databases import KINDS, bare, fresh, why_not
 from benchmarks.effort import Effort
 from benchmarks.filling import fill_queue
-from benchmarks.rows import MILLISECONDS, Row, below, cannot_run, without_limit
+from benchmarks.rows import COUNT, MILLISECONDS, Row, at_least, below, cannot_run, without_limit
+from benchmarks.servers import CannotRunError
 
 QUEUE = 1000
 LIMIT_MS = 100.0
@@ -53,6 +54,8 @@ def _measure(effort: Effort, gpus: int, kind: str, url: str, folder: Path) -> It
             select = "SELECT * FROM tasks WHERE status = 'queued' ORDER BY priority DESC, queued_at, serial"
             floor, _ = _measure_call(lambda: driver.run(select), effort.passes)
         taken, note = _measure_call(machine.dispatcher.dispatch, effort.passes)
+        if len(machine.tasks.queued()) != QUEUE:
+            raise CannotRunError("a training got a GPU although every one was held")
         beside = f"{MILLISECONDS.show(floor)} bare SELECT of the queue"
         yield below(f"dispatch, {queue}, all held, {kind}", taken, LIMIT_MS, MILLISECONDS, beside, note)
         machine.release_all()
@@ -61,6 +64,8 @@ def _measure(effort: Effort, gpus: int, kind: str, url: str, folder: Path) -> It
         taken = 1000 * (time.perf_counter() - began)
         note = f"{taken / max(1, claimed):.1f} ms a claim"
         yield without_limit(f"the same, all free: {claimed} claims", taken, MILLISECONDS, "", note)
+        # Each training of the queue holds four GPUs at most.
+        yield at_least("the same: claims", claimed, gpus // 4, COUNT, f"{gpus} GPUs were free")
     finally:
         machine.runtime.database.close()
 

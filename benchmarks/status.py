@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from api.server import FLASK_THREADS
 from benchmarks.effort import Effort
-from benchmarks.load import Comparison, Target, compare, require_wrk
+from benchmarks.load import Comparison, Target, compare
 from benchmarks.rows import MILLISECONDS, PER_SECOND, TIMES, Row, at_least, below
 from benchmarks.servers import EIGHT_GPUS, MANY_GPUS, CannotRunError, Running, ask, peer, service, simulated
 
@@ -17,7 +17,6 @@ STILL = {"GPU_MONITOR_INTERVAL": "3600", "GPU_STATUS_CHECK_TIMEOUT": "86400"}
 
 def measure(effort: Effort) -> Iterator[Row]:
     """Each kind of answer beside a constant one of the same size."""
-    require_wrk()
     with service(**simulated(EIGHT_GPUS)) as server:
         body = ask(server, PATH).body
         yield from _plain(server, body, effort)
