@@ -248,7 +248,7 @@ class ToyTraining:
         return checkpointed, saved
 
     def save_after_step(self) -> tuple[bool, bool]:
-        """Saves what is due after a step or a signal file asks for; returns whether a checkpoint and a model was saved."""
+        """Saves what is due after a step, and heeds signal files; returns whether it saved a checkpoint, and a model."""
         asked = self._take_signal("save")
         must_quit = not asked and self._take_signal("save_quit")
         saved = _is_due(self.config.get("save_every_n_steps"), self.step)
