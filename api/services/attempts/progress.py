@@ -82,7 +82,7 @@ def with_training_time(report: ProgressReport, seconds: float) -> ProgressReport
 
 
 def _show_time(seconds: float) -> tuple[float, str]:
-    """For a program, and for a person."""
+    """The training time in seconds for programs, and as text for people."""
     seconds = max(0.0, seconds)
     return round(seconds, 1), format_duration(seconds)
 

@@ -248,7 +248,7 @@ class ToyTraining:
         return checkpointed, saved
 
     def save_after_step(self) -> tuple[bool, bool]:
-        """Saves what is due after a step, and heeds signal files; returns whether it saved a checkpoint, and a model."""
+        """Saves what is due after a step, and heeds signal files; returns whether that was a checkpoint, or a model."""
         asked = self._take_signal("save")
         must_quit = not asked and self._take_signal("save_quit")
         saved = _is_due(self.config.get("save_every_n_steps"), self.step)
