@@ -46,8 +46,8 @@ class StopWishes:
     def record(
         self, write: Callable[[], object], task_id: str, wish: Wish, stopping: StopCarrier
     ) -> AttemptWatch | None:
-        """Writes a stop down by `write`, with the reserve's room if the disk is full, and returns None. If that fails, the
-        order is passed on at once, the wish is kept, and the watch over the attempt is returned.
+        """Writes a stop down by `write`, with the reserve's room if the disk is full, and returns None. If that fails,
+        the order is passed on at once, the wish is kept, and the watch over the attempt is returned.
 
         Raises what `write` raises, and its DatabaseUnavailable where nobody here watches over the attempt, or where a
         gentle stop meets a database that is merely away: that may be asked for again.
