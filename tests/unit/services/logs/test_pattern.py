@@ -28,7 +28,7 @@ def test_a_word_is_no_expression():
 def test_nothing_is_found_beyond_a_line_and_anchors_are_its_ends():
     block = b"one\ntwo\nthree\n"
     assert regex("^two$").find(block, 0, len(block)) == Match(4, 7)
-    assert regex("one.two").find(block, 0, len(block)) is None
+    assert regex(r"one\stwo").find(block, 0, len(block)) is None
     assert regex("t").find(block, 5, len(block)) == Match(8, 9)
 
 

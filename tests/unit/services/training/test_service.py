@@ -68,13 +68,14 @@ def test_a_started_training_waits_with_its_secrets_kept_apart(machine: TrainingM
 def test_one_that_does_not_wait_has_its_gpus_at_once_or_leaves_nothing(
     machine: TrainingMachine, service: TrainingService
 ):
-    request = TrainingRequest("toy", GPURequest(count=3), config={"epochs": 1}, queue=False)
-    assert service.start(request, "ann").status is TaskStatus.STARTING
+    request = replace(TOY, gpus=GPURequest(count=3), env={"HF_TOKEN": "hf_secret"}, queue=False)
+    first = service.start(request, "ann")
+    assert first.status is TaskStatus.STARTING
     with pytest.raises(GPUBusy) as refused:
         service.start(request, "ann")
     assert refused.value.data["available_gpus"] == [3]
     assert sum(machine.tasks.count_by_status().values()) == 1
-    assert list(machine.root.glob("tasks/*")) == []
+    assert [path.name for path in machine.root.glob("tasks/*")] == [first.task_id]
 
 
 def test_the_same_key_finds_the_same_training(machine: TrainingMachine, service: TrainingService):

@@ -1,0 +1,72 @@
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.executors.attempt.orders import Spec
+from api.executors.attempt.process_marks import MARKER
+from api.executors.attempt.processes import read_stat
+from api.executors.attempt.spawning import find_program, spawn
+from api.executors.executor import AttemptRef, Submission
+from api.executors.spec import describe
+
+
+@pytest.fixture(autouse=True)
+def here() -> Iterator[None]:
+    """A supervisor leaves every directory that could be removed; the tests stay where they are."""
+    before = os.getcwd()
+    yield
+    os.chdir(before)
+
+
+TELL = """
+import json, os, signal, sys
+json.dump({
+    "cwd": os.getcwd(), "session": os.getsid(0), "pid": os.getpid(), "env": dict(os.environ),
+    "input": os.readlink("/proc/self/fd/0"), "blocked": len(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
+    "usr1": signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL,
+}, sys.stdout)
+sys.stderr.write("\\n")
+"""
+
+
+def spec(tmp_path: Path, **changes: Any) -> Spec:
+    ref = AttemptRef("a.1", tmp_path, tmp_path / "log")
+    return Spec({**describe(Submission(ref, (sys.executable, "-c", TELL), tmp_path, {}), "here"), **changes})
+
+
+def test_a_trainer_has_a_session_a_directory_and_a_mark_of_its_own_and_writes_into_its_file(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    try:
+        pid, start = spawn(spec(tmp_path), {"A": "1"}, str(output), os.O_WRONLY | os.O_CREAT)
+    finally:
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+    stat = read_stat(pid)
+    os.waitpid(pid, 0)
+    assert stat is not None
+    assert stat.start == start
+    told = json.loads(output.read_text())
+    assert (told["cwd"], told["session"], told["pid"]) == (str(tmp_path), pid, pid)
+    assert (told["env"]["A"], told["env"][MARKER], told["input"]) == ("1", "a.1", "/dev/null")
+    assert "HOME" not in told["env"]
+    assert (told["blocked"], told["usr1"]) == (0, True)
+
+
+def test_a_working_directory_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="the working directory cannot be entered"):
+        spawn(spec(tmp_path, cwd=str(tmp_path / "gone")), {}, str(tmp_path / "output"), os.O_WRONLY | os.O_CREAT)
+
+
+def test_a_program_is_found_by_the_path_that_it_will_have(tmp_path: Path) -> None:
+    for name, mode in (("one", 0o755), ("two", 0o644)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "tool").touch(mode)
+    assert find_program("tool", f"/nowhere:{tmp_path}/two:{tmp_path}/one") == f"{tmp_path}/one/tool"
+    assert find_program("tool", "/nowhere") == "tool"
+    assert find_program("./tool", str(tmp_path / "one")) == "./tool"

@@ -1,0 +1,52 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from api.executors.living_attempts import list_living
+from api.executors.process_survey import Survey
+from api.models.task import ProcessIdentity
+
+SUPERVISOR, MEMBER = ProcessIdentity(50, 1.0), ProcessIdentity(51, 1.0)
+
+
+@pytest.fixture
+def attempt(tmp_path: Path) -> Path:
+    directory = tmp_path / "tasks" / "a" / "attempts" / "1"
+    directory.mkdir(parents=True)
+    spec = {"uid": "a.1", "log_directory": str(tmp_path / "log"), "gpu_uuids": ["GPU-0"]}
+    (directory / "spec.json").write_text(json.dumps(spec))
+    return directory
+
+
+def nowhere(uid: str) -> Path | None:
+    return None
+
+
+def test_a_supervisor_and_its_processes_are_one_attempt(tmp_path: Path, attempt: Path) -> None:
+    found = Survey({attempt: SUPERVISOR}, {"a.1": (MEMBER,)})
+    (living,) = list_living(found, tmp_path, nowhere)
+    assert (living.ref.uid, living.ref.directory, living.gpu_uuids) == ("a.1", attempt, ("GPU-0",))
+    assert (living.supervisor, living.members, living.has_ended) == (SUPERVISOR, (MEMBER,), False)
+
+
+def test_processes_that_lost_their_supervisor_are_found_by_their_uid(tmp_path: Path, attempt: Path) -> None:
+    found = Survey({}, {"a.1": (MEMBER,), "b.1": (MEMBER,)})
+    (living,) = list_living(found, tmp_path, lambda uid: attempt)
+    assert (living.ref.uid, living.supervisor) == ("a.1", None)
+    assert list_living(found, tmp_path, nowhere) == []
+
+
+def test_those_of_another_storage_are_not_ours(tmp_path: Path, attempt: Path) -> None:
+    assert list_living(Survey({attempt: SUPERVISOR}, {}), tmp_path / "other", nowhere) == []
+
+
+def test_one_whose_record_is_gone_is_none_that_can_be_named(tmp_path: Path, attempt: Path) -> None:
+    (attempt / "spec.json").unlink()
+    assert list_living(Survey({attempt: SUPERVISOR}, {}), tmp_path, nowhere) == []
+
+
+def test_an_outcome_that_is_there_is_told(tmp_path: Path, attempt: Path) -> None:
+    (attempt / "exit.json").write_text("{}")
+    (living,) = list_living(Survey({attempt: SUPERVISOR}, {}), tmp_path, nowhere)
+    assert living.has_ended

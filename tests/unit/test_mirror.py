@@ -1,0 +1,74 @@
+"""A stranger finds a module's tests at the mirrored path: `api/a/b/c.py` has `tests/unit/a/b/test_c.py`."""
+
+from fnmatch import fnmatch
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+#: Modules without tests at that path, and where they are tried instead. Whatever else has none fails here.
+WITHOUT = {
+    "__main__.py": "it calls main",
+    "app.py": "the composition root: every test in tests/api goes through it",
+    "main.py": "the composition root: tests/e2e starts it",
+    "server.py": "the composition root: every test in tests/api goes through its shell, tests/e2e through its sockets",
+    "runtime/*.py": "the composition root: tests/unit/services/trainings.py and tests/api/conftest.py build with it",
+    "models/*.py": "facts without logic; where there is some it has a test",
+    "routes/schemas/*.py": "facts: tests/api/test_contract.py tries every form that they describe",
+    "routes/streams.py": "facts of the OpenAPI document, of which tests/api/test_openapi.py knows",
+    "services/container.py": "facts: what the routes may call",
+    "services/logs/source.py": "facts: a log with what is needed to make sense of it",
+    "services/gpus/metric_families.py": "facts: which metrics there are; test_metrics.py renders them",
+    "storage/tables.py": "facts: test_migrations.py holds the tables against the migrations",
+    "storage/migrations/*.py": "test_migrations.py runs them on both databases",
+    "storage/migrations/versions/*.py": "test_migrations.py runs them on both databases",
+    "trainers/diffusion_pipe/keys.py": "facts: which keys there are; test_key_check.py holds values against them",
+    "trainers/protocol/phrases.py": "facts: the trainers' words; test_output.py and test_log_lines.py read them",
+    "utils/base_path.py": "facts: one constant",
+    "executors/executor.py": "a seam: protocols and facts",
+    "hardware/source.py": "a seam: protocols and a fake",
+    "trainers/trainer.py": "a seam: protocols and facts",
+    "executors/memory_log.py": "a fake: test_log_contract.py holds it against the files",
+    "hardware/nvml_readings.py": "tests/nvml asks it through the binding and a library that plays the driver",
+    "hardware/nvml_field_values.py": "tests/nvml asks it through the binding and a library that plays the driver",
+    "executors/supervisor.py": "a program: tests/e2e/supervisor runs it",
+    "executors/attempt/supervision.py": "a program's loop: tests/e2e/supervisor runs it",
+    "trainers/toy/train.py": "a program: tests/e2e/test_toy_trainer.py runs it",
+}
+
+
+def has_tests(module: Path) -> bool:
+    """Whether there are tests at its mirrored path. Those of a blueprint go through the whole shell."""
+    if (ROOT / "tests/unit" / module.parent / f"test_{module.name}").is_file():
+        return True
+    return module.parent == Path("routes") and any((ROOT / "tests/api").glob(f"test_{module.stem}*.py"))
+
+
+def test_every_module_has_tests_at_its_mirrored_path():
+    modules = [path.relative_to(ROOT / "api") for path in sorted((ROOT / "api").rglob("*.py"))]
+    missing = [str(module) for module in modules if module.name != "__init__.py" and not has_tests(module)]
+    excused = {module for module in missing for pattern in WITHOUT if fnmatch(module, pattern)}
+    assert [module for module in missing if module not in excused] == []
+
+
+def test_every_excuse_is_needed():
+    modules = [path.relative_to(ROOT / "api") for path in (ROOT / "api").rglob("*.py")]
+    missing = [str(module) for module in modules if not has_tests(module)]
+    assert [pattern for pattern in WITHOUT if not any(fnmatch(module, pattern) for module in missing)] == []
+
+
+def test_every_file_of_unit_tests_says_which_module_it_tests():
+    """A name that no module has is one that nobody looks for: these are about several modules together."""
+    together = {
+        "storage": {"damage", "moves", "state_machine", "database_kept_answers", "database_registrations"},
+        "executors": {"log_contract"},
+        "runtime": {"loaded"},
+        "trainers/diffusion_pipe": {"any_request", "held_out", "unusual_but_valid", "dataset_scan_captions"},
+    }
+    strangers = []
+    for path in sorted((ROOT / "tests/unit").rglob("test_*.py")):
+        folder, name = path.parent.relative_to(ROOT / "tests/unit"), path.stem.removeprefix("test_")
+        is_of_the_whole = folder == Path() or name in together.get(str(folder), ())
+        module = ROOT / "api" / folder / name
+        if not is_of_the_whole and not module.with_suffix(".py").is_file() and not module.is_dir():
+            strangers.append(str(path.relative_to(ROOT)))
+    assert strangers == []
