@@ -32,10 +32,12 @@ def test_who_carries_the_mark_is_left(tmp_path: Path, marked: subprocess.Popen[b
 
 
 def test_who_is_on_the_list_and_lives_is_left(tmp_path: Path) -> None:
+    gone = subprocess.Popen(["/bin/true"])
+    gone.wait()
     stat = read_stat(os.getpid())
     assert stat is not None
     seen = SeenProcesses(str(tmp_path))
-    seen.note({(stat.pid, stat.start), (stat.pid, stat.start + 1)})
+    seen.note({(stat.pid, stat.start), (gone.pid, stat.start)})
     assert list_leftovers("another", tmp_path, None) == [os.getpid()]
 
 
