@@ -12,12 +12,12 @@ from benchmarks.servers import Running, ask, peer, service
 HEALTH = "/health"
 STATUS = "/api/v1/gpu/status"
 
-#: Seconds until what a start leaves behind has been done.
+#: Seconds after a start until its after-effects are over.
 SETTLE_SECONDS = 1.0
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """With the default settings, beside an empty Flask app on the same server."""
+    """Measures the service with its default settings, beside an empty Flask app on the same server."""
     starts = [_start(service(), (HEALTH, STATUS)) for _ in range(effort.starts)]
     empty_start = statistics.median(_start(peer("flask", b"{}"), ("/",))[0] for _ in range(effort.starts))
     beside = f"{SECONDS.show(empty_start)} empty Flask app"
