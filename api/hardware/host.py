@@ -42,7 +42,7 @@ class ProcessDescription:
 
 
 def describe_process(pid: int) -> ProcessDescription:
-    """User, command (secrets masked, cut at 256 characters), start, container and host memory of a process."""
+    """User, command (secrets masked, cut at 256 characters), start, container and host memory (MiB) of a process."""
     try:
         process = psutil.Process(pid)
         with process.oneshot():
@@ -62,7 +62,7 @@ def describe_process(pid: int) -> ProcessDescription:
 def describe_gpu_process(
     pid: int, kind: ProcessKind, memory_mb: int | None, gpu_instance_id: int | None = None
 ) -> GPUProcess:
-    """A process on a GPU, with what the host knows of it, and why not where it does not."""
+    """A process on a GPU, with what the host knows of it, and the reason for what it does not know."""
     known = describe_process(pid)
     unavailable: dict[str, str] = {}
     if memory_mb is None:
@@ -121,7 +121,7 @@ def has_own_pid_namespace() -> bool:
 
 
 def pid_namespace() -> int:
-    """What tells the pids of this service from those of other containers; 0 when the kernel does not say."""
+    """The number of this service's pid namespace, which differs between containers; 0 when the kernel does not say."""
     try:
         return os.stat("/proc/self/ns/pid").st_ino
     except OSError:
@@ -162,13 +162,13 @@ def is_running(process: ProcessIdentity) -> bool:
 
 
 def own_identity(node: str) -> str:
-    """This process, as another server on the same database can know it."""
+    """A text that identifies this process to other servers on the same database."""
     own = process_identity(os.getpid())
     return f"{os.getpid()}@{0.0 if own is None else own.start}@{node}"
 
 
 def is_alive(identity: str, node: str) -> bool:
-    """Whether the process that `own_identity` named still runs; one on another node may."""
+    """Whether the process that `own_identity` named still runs; of one on another machine it says yes."""
     pid, start, where = identity.split("@", 2)
     return where != node or is_running(ProcessIdentity(int(pid), float(start)))
 
@@ -197,7 +197,7 @@ class CPUMeter:
         self.percent: float | None = None  #: None until it has measured
 
     def measure(self) -> None:
-        """Ends one span and begins the next; one too short for the kernel's clock is joined to the next."""
+        """Sets `percent` to the use since the last call; too short a span is joined to the next one."""
         now = psutil.cpu_times()
         total = _cpu_seconds(now) - _cpu_seconds(self._last)
         if total <= 0:
@@ -217,7 +217,7 @@ def _idle_seconds(times: Any) -> float:
 
 
 def read_system(disk_paths: Sequence[Path], cpu_percent: float | None = None) -> SystemInfo:
-    """The machine now, with a CPU use that was measured before. The last path is that of the storage."""
+    """The machine's present figures, with the CPU use in % as measured before. The last path is the storage's."""
     memory, load = psutil.virtual_memory(), os.getloadavg()
     total, available = memory.total // _MIB, memory.available // _MIB
     used = (memory.total - memory.available) // _MIB

@@ -35,8 +35,8 @@ LIBRARY = "libnvidia-ml.so.1"
 _EARLY_ATTEMPTS = (1, 3)
 _LATER_ATTEMPTS = 12
 
-#: Milliseconds that a look for Xid errors waits. NVML queues them, so that a short look a second misses none, and the
-#: library is never held for long.
+#: Milliseconds that one look for Xid errors waits. NVML queues them, so that a short look each second misses none and
+#: never holds the library for long.
 _XID_WAIT_MS = 10
 
 #: Seconds that a shutdown waits for such a look to end.
@@ -172,7 +172,7 @@ class NVMLSource:
         self._handles.clear()
 
     def observe_tasks(self, held: Mapping[str, RegisteredTask]) -> None:
-        """Real GPUs need not be told."""
+        """Does nothing: real GPUs need not be told."""
 
     # -- one GPU ---------------------------------------------------------------------------------------------------
 

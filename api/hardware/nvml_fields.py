@@ -12,7 +12,7 @@ from api.models.reason import Reason
 
 _UNSUPPORTED = (pynvml.NVML_ERROR_NOT_SUPPORTED, pynvml.NVML_ERROR_FUNCTION_NOT_FOUND)
 
-#: After one of these no further call to the GPU is worth making in this sweep.
+#: Errors after which no further call to the GPU is worth making in this sweep.
 FATAL = frozenset(
     [
         pynvml.NVML_ERROR_GPU_IS_LOST,
@@ -135,7 +135,7 @@ def is_integrated(name: str | None, architecture: int | None, has_no_pci: bool) 
 
 
 def text_or_none(value: str | bytes | None) -> str | None:
-    """Text that some versions of the binding give as bytes; None for none, and for an empty one."""
+    """The value as text, which some versions of the binding give as bytes; None when there is none or it is empty."""
     return (value.decode(errors="replace") if isinstance(value, bytes) else value) or None
 
 

@@ -50,7 +50,7 @@ _COMPUTE_MODES = {
 
 
 def read_identity(slot: int, handle: Any) -> GPUIdentity:
-    """Who it is and what never changes. Raises NVMLError when the GPU itself is gone."""
+    """The GPU's UUID, name and whatever else never changes. Raises NVMLError when the GPU itself is gone."""
     read = FieldReader()
     pci = read.field("pcie.bus_id", pynvml.nvmlDeviceGetPciInfo, handle)
     bus_id = None if pci is None else text_or_none(pci.busId)
@@ -107,7 +107,7 @@ def _threshold(read: FieldReader, handle: Any, field: str, threshold: int) -> in
 
 
 def read_vitals(handle: Any, is_integrated: bool) -> GPUVitals:
-    """The fast readings; an integrated GPU may show the host's memory. Raises NVMLError when the GPU is gone."""
+    """What changes all the time; an integrated GPU may show the host's memory. Raises NVMLError without a GPU."""
     read = FieldReader()
     total, used, free, reserved, unified = _memory(handle, read, is_integrated)
     rates = read.field("utilization.gpu", pynvml.nvmlDeviceGetUtilizationRates, handle)
@@ -168,7 +168,7 @@ def _memory(
 
 
 def read_condition(handle: Any) -> GPUCondition:
-    """The slow readings. Raises NVMLError when the GPU itself is gone."""
+    """What changes seldom. Raises NVMLError when the GPU itself is gone."""
     read = FieldReader()
     mig = read.field("mig", pynvml.nvmlDeviceGetMigMode, handle)
     mode = read.field("compute_mode", pynvml.nvmlDeviceGetComputeMode, handle)
@@ -318,7 +318,7 @@ def _mig_slices(handle: Any) -> tuple[MIGSlice, ...]:
 
 
 def read_processes(handle: Any) -> tuple[GPUProcess, ...]:
-    """Who holds memory. Raises NVMLError when the GPU itself is gone, ProcessesUnlistedError when it cannot say."""
+    """The processes that hold its memory. Raises NVMLError when the GPU is gone, else ProcessesUnlistedError."""
     read = FieldReader()
     compute = _running(
         read,

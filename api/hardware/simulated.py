@@ -37,7 +37,7 @@ _LOADS = {
 
 
 class SimulatedSource:
-    """The same readings for the same seed, clock and tasks."""
+    """A source of simulated GPUs: the same readings for the same seed, clock and tasks."""
 
     name = SourceName.SIMULATED
     generation = 1
@@ -74,10 +74,10 @@ class SimulatedSource:
         self._held = held
 
     def note_all_well(self) -> None:
-        """A simulated GPU is always well."""
+        """Does nothing: a simulated GPU is always well."""
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Does nothing: there is nothing to close."""
 
 
 class _SimulatedGPU:

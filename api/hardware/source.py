@@ -33,7 +33,7 @@ class GPUFault(Exception):
     def __init__(self, kind: FaultKind, reason: Words) -> None:
         super().__init__(text_of(reason))
         self.kind = kind
-        self.reason = reason  #: with its code, where it is ours to tell
+        self.reason = reason  #: why, with a code where the words are ours
 
 
 class ProcessesUnlistedError(Exception):
@@ -61,26 +61,26 @@ class GPUSource(Protocol):
         ...
 
     def refresh(self, may_reinitialise: bool) -> int:
-        """Sees to it that the source works and says how many slots it has. Raises SourceFault.
+        """Initialises the source where needed, and returns how many slots it has. Raises SourceFault.
 
         `may_reinitialise` is false while a read is stuck: tearing the library down under it could crash.
         """
         ...
 
     def identify(self, slot: int) -> GPUIdentity:
-        """Who is in this slot now. Raises GPUFault."""
+        """The identity of the GPU in this slot now. Raises GPUFault."""
         ...
 
     def read_vitals(self, gpu: GPUIdentity) -> GPUVitals:
-        """The fast readings. Raises GPUFault."""
+        """What changes all the time. Raises GPUFault."""
         ...
 
     def read_condition(self, gpu: GPUIdentity) -> GPUCondition:
-        """The slow readings. Raises GPUFault."""
+        """What changes seldom. Raises GPUFault."""
         ...
 
     def read_processes(self, gpu: GPUIdentity) -> tuple[GPUProcess, ...]:
-        """Who holds memory of this GPU. Raises GPUFault, or ProcessesUnlistedError when the driver cannot say."""
+        """The processes that hold its memory. Raises GPUFault, or ProcessesUnlistedError when the driver cannot say."""
         ...
 
     def next_xid(self) -> XidEvent | None:
@@ -88,15 +88,15 @@ class GPUSource(Protocol):
         ...
 
     def observe_tasks(self, held: Mapping[str, RegisteredTask]) -> None:
-        """Told at every change of the registry who holds which GPU; a simulation follows it."""
+        """Is told, at every change of the registry, who holds which GPU (by UUID); a simulation follows it."""
         ...
 
     def note_all_well(self) -> None:
-        """Told after a sweep in which every GPU answered."""
+        """Is told after a sweep in which every GPU answered."""
         ...
 
     def close(self) -> None:
-        """Ends the use of it; what is stuck in the driver is left behind."""
+        """Stops using the source; a call that is stuck in the driver is left behind."""
         ...
 
 

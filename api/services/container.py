@@ -14,7 +14,7 @@ from api.utils.clock import Clock
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The use cases, one a noun."""
+    """The services, one for each noun."""
 
     gpus: GPUService
     training: TrainingService

@@ -9,7 +9,7 @@ from api.errors import IdempotencyKeyReused, RequestInProgress
 from api.models.kept_answer import KEPT_SECONDS, KeptAnswer
 from api.utils.clock import Clock
 
-#: Answers kept at most; the oldest go first. Answers here are small (under 1 KB), so this is some 10 MB.
+#: The most answers kept; the oldest go first. Answers here are small (under 1 KB), so these are some 10 MB.
 CAPACITY = 10_000
 
 
@@ -17,7 +17,7 @@ class IdempotencyStore(Protocol):
     """The seam: the database keeps answers over a restart, the fake beside it for one process."""
 
     def begin(self, scope: str, fingerprint: bytes) -> KeptAnswer | None:
-        """The kept answer, or None and the work is the caller's. Raises RequestInProgress, IdempotencyKeyReused."""
+        """The kept answer; None when the caller is to do the work. Raises RequestInProgress, IdempotencyKeyReused."""
         ...
 
     def finish(self, scope: str, answer: KeptAnswer | None) -> None:

@@ -1,10 +1,10 @@
-"""The last answers that the database gave, for the time in which it gives none."""
+"""Keeps the last answers from the database, for the time in which it gives none."""
 
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
-#: Answers at most, their bytes at most, and those of one.
+#: The most answers, bytes of all answers, and bytes of one.
 ANSWERS, TOTAL_BYTES, ANSWER_BYTES = 200, 8 * 1024 * 1024, 1024 * 1024
 
 
@@ -17,7 +17,7 @@ class KnownAnswer:
 
 
 class KnownAnswers:
-    """By address, those that were asked for last. A change makes it forget all: one sees what one has written."""
+    """The latest answers by address. A change makes it forget all, so that nobody misses what they have written."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -27,11 +27,11 @@ class KnownAnswers:
 
     @property
     def changes(self) -> int:
-        """How often it has forgotten all."""
+        """How often it has forgotten everything."""
         return self._changes
 
     def keep(self, address: str, answer: KnownAnswer, changes: int) -> None:
-        """Keeps an answer that was begun when there were so many `changes`: one from before the last is not kept."""
+        """Keeps an answer, unless there was a change since it was begun, when there were so many `changes`."""
         with self._lock:
             self._drop(address)
             if changes != self._changes or len(answer.body) > ANSWER_BYTES:
@@ -42,12 +42,12 @@ class KnownAnswers:
                 self._drop(next(iter(self._answers)))
 
     def get(self, address: str) -> KnownAnswer | None:
-        """What was last answered there; None when it is not known any more."""
+        """The latest answer at this address; None when none is known."""
         with self._lock:
             return self._answers.get(address)
 
     def forget_all(self) -> None:
-        """Something was changed."""
+        """Forgets all answers, as something was changed."""
         with self._lock:
             self._changes += 1
             self._answers.clear()

@@ -1,4 +1,4 @@
-"""What a server process is called where several share a database, and whether another one is known to have ended."""
+"""The name of a server process where several share a database, and whether another process is known to have ended."""
 
 import hashlib
 import os
@@ -16,19 +16,19 @@ _LOCKED = "locked"
 
 @dataclass(frozen=True, slots=True)
 class ServerIdentity:
-    """One process of one server: no other one, before or after it, has the same."""
+    """Identifies one process of one server among all, earlier and later ones included."""
 
     node: str
     boot_id: str
     pid_namespace: int
-    root: str  #: stands for its STORAGE_ROOT
+    root: str  #: a short name of its STORAGE_ROOT
     pid: int
     start: int
     token: str
 
     @classmethod
     def own(cls, node: str, storage_root: Path) -> "ServerIdentity":
-        """That of this process."""
+        """The identity of this process."""
         own = host.process_identity(os.getpid())
         start = 0 if own is None else int(own.start)
         place = (node, read_boot_id(), host.pid_namespace())
@@ -36,12 +36,12 @@ class ServerIdentity:
 
     @property
     def scope(self) -> str:
-        """What it alone can see: the attempts of its machine below its STORAGE_ROOT."""
+        """The name of what it alone can see: the attempts of its machine below its STORAGE_ROOT."""
         return _scope(self.root, self.node)
 
     def as_leader(self, has_lock: bool) -> str:
-        """As it stands in the database; the name of the node last, because it can hold anything. `has_lock`: it leads
-        with the lock of its storage, which the kernel frees when its process ends.
+        """Its name as a leader in the database; the node's name comes last, as it can hold anything. `has_lock`: it
+        leads with the lock of its storage, which the kernel frees when its process ends.
         """
         lock = _LOCKED if has_lock else ""
         parts = (self.token, lock, self.pid, self.start, self.pid_namespace, self.boot_id, self.root, self.node)
@@ -61,7 +61,7 @@ class ServerIdentity:
 
 
 def name_scope(storage_root: Path, node: str) -> str:
-    """What a server of this machine and STORAGE_ROOT alone can see."""
+    """The name of what only servers of this machine and STORAGE_ROOT can see."""
     return _scope(name_root(storage_root), node)
 
 

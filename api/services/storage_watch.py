@@ -1,4 +1,4 @@
-"""Looks whether what is acknowledged is kept: the place, the database and its disk."""
+"""Watches whether what is acknowledged is kept: the storage's place, the database and its disk."""
 
 import logging
 
@@ -14,7 +14,7 @@ LOOK_SECONDS = 1.0
 
 
 class StorageWatch:
-    """What is wrong with the storage, as of a second ago. Asking it reads memory only."""
+    """Knows what was wrong with the storage a second ago; asking it reads memory only."""
 
     def __init__(self, database: Database, reserve: DiskReserve) -> None:
         self._database = database
@@ -23,11 +23,11 @@ class StorageWatch:
         self._thread = PeriodicThread("storage-watch", LOOK_SECONDS, self.look)
 
     def start(self) -> None:
-        """Starts to look."""
+        """Starts the thread that looks."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends it. A look at a file system that hangs is left behind."""
+        """Stops the thread; a look at a file system that hangs is left behind."""
         self._thread.stop(timeout=0.5)
 
     @property
@@ -36,7 +36,7 @@ class StorageWatch:
         return self._trouble
 
     def look(self) -> None:
-        """One look; a change is logged."""
+        """Looks once, and logs a change."""
         before, self._trouble = self._trouble, self._database.find_trouble()
         now = self._trouble
         if now is not None and (before is None or before.code != now.code):

@@ -25,12 +25,12 @@ from api.services.training.service import TrainingService
 from api.trainers.trainer import Trainer
 from api.utils.clock import Clock
 
-#: What neither time nor the service itself can mend.
+#: Errors that neither time nor the service itself can mend.
 NEEDS_A_PERSON = (StorageGone, DatabaseDamaged)
 
 
 class SystemService:
-    """What `/health` and `/system/overview` tell."""
+    """Makes the answers of `/health`, `/health/ready` and `/system/overview`."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class SystemService:
         self._measured_sweep = 0
 
     def note_state(self, number: int, message: bytes) -> None:
-        """Told of each state of the GPUs: once a sweep the processors are measured, whoever asks for it and when."""
+        """Measures the processors' use. It is told of each state of the GPUs, so once a sweep, whoever asks."""
         sweep = self._gpus.state.snapshot.sequence
         if sweep != self._measured_sweep:
             self._measured_sweep = sweep

@@ -36,7 +36,7 @@ class DatabaseIdempotencyStore:
         return to_seconds(self._clock.now()) - KEPT_SECONDS - set_forward
 
     def begin(self, scope: str, fingerprint: bytes) -> KeptAnswer | None:
-        """The kept answer, or None and the work is the caller's. Raises RequestInProgress, IdempotencyKeyReused."""
+        """The kept answer; None when the caller is to do the work. Raises RequestInProgress, IdempotencyKeyReused."""
         self._write_rest()
         now = self._clock.now()
         row = {"scope": scope, "fingerprint": fingerprint, "owner": self._owner, "began_at": to_seconds(now)}

@@ -17,7 +17,7 @@ MAX_VARIABLES = 64
 MAX_VALUE_CHARACTERS = 4096
 
 _ALLOWED = f"Allowed are {', '.join(VARIABLES)}."
-#: The list is written once: with each of 64 names it would be 150 kB.
+#: Only the first unknown name gets the list of all known ones: with each of 64 names it would be 150 kB.
 _ALLOWED_ABOVE = "The allowed ones are listed with the first refused variable."
 
 

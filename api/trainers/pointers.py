@@ -11,5 +11,5 @@ def shown(text: object) -> str:
 
 
 def pointer(*path: str | int) -> str:
-    """A JSON pointer (RFC 6901) made of plain parts."""
+    """A JSON pointer (RFC 6901) made of these keys and indices."""
     return "".join("/" + shown(part).replace("~", "~0").replace("/", "~1") for part in path)

@@ -11,7 +11,7 @@ from api.trainers.pointers import pointer
 from api.trainers.toml_text import mask_comments, values_excess, without_comments
 from api.utils.masking import has_userinfo, mask_secrets, noted_secrets
 
-#: Secrets of the request itself that are looked for in its comments.
+#: How many secrets of the request itself are looked for in its comments, and how long they must be.
 MOST_KNOWN = 16
 SHORTEST_KNOWN = 8
 

@@ -10,7 +10,7 @@ Path = tuple[str | int, ...]
 
 
 def edit(text: str, changes: dict[Path, Any], removed: tuple[str, ...] = ()) -> str | None:
-    """The text with values set (in tables that are there) and keys removed; all else stays. None when it cannot be."""
+    """The text with values set (in existing tables) and keys removed; all else stays. None when that is impossible."""
     # Loaded when the first text is changed: it takes 0.6 MB.
     import tomlkit  # noqa: PLC0415
     from tomlkit.exceptions import TOMLKitError  # noqa: PLC0415

@@ -9,15 +9,15 @@ from typing import Any
 
 from api.utils.bounds import excess
 
-#: The largest configuration of a thousand directories has half of these.
+#: Bounds of a whole text: the largest configuration of a thousand directories reaches half of them.
 MAX_CHARACTERS = 131_072
 MAX_VALUES = 6_000
 MAX_DEPTH = 16
 
-#: Characters of one text within it; the trainer's own parser takes quadratic time for the quotes in one.
+#: Characters of one string in it: the trainer's own parser takes quadratic time for the quotes in a string.
 MAX_STRING = 4_096
 
-#: What opens or joins something: each costs a parser some work, the parts of a dotted key more than that.
+#: How many characters may open or join something: each costs a parser work, the parts of a dotted key most.
 MAX_MARKS = 20_000
 
 # Texts and comments, the unfinished ones, too: each begins where it begins and gives nothing back, so this is linear.

@@ -30,11 +30,11 @@ class Launch:
 
     directory: Path  #: the attempt's own; the files of the command are written here
     output_dir: Path  #: the task's; the trainer makes its run directory in it
-    gpu_indices: tuple[int, ...]  #: NVML's
+    gpu_indices: tuple[int, ...]  #: NVML's indices of its GPUs
     master_port: int
-    run_dir: Path | None = None  #: to resume from
+    run_dir: Path | None = None  #: the run directory to resume from
     resume: ResumeOptions = field(default_factory=ResumeOptions)
-    gpu_names: tuple[str | None, ...] = ()  #: of the boards, as NVML names them
+    gpu_names: tuple[str | None, ...] = ()  #: the names of the boards in NVML
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +51,12 @@ class Command:
 class Ending:
     """How an attempt's process ended, as its supervisor recorded it."""
 
-    exit_code: int | None  #: None when a signal ended it, or nobody saw
+    exit_code: int | None  #: None when a signal ended it, or nobody saw the end
     signal: int | None
     stop_requested: bool
-    phrases: frozenset[str]  #: those of the trainer's own words that were seen
-    last_lines: Sequence[str]  #: of the log, oldest first
-    nan_in_a_row: int = 0  #: step lines at the end whose loss was nan
+    phrases: frozenset[str]  #: those of the trainer's phrases that were printed
+    last_lines: Sequence[str]  #: the last lines of the log, oldest first
+    nan_in_a_row: int = 0  #: how many of the last steps in a row had a loss of NaN
 
 
 class ProgressReader(Protocol):
@@ -65,11 +65,11 @@ class ProgressReader(Protocol):
     progress: Progress
 
     def read(self, line: str, at: float) -> Point | None:
-        """Takes up a line that came at a time in Unix seconds; the point of a series that it holds, if it holds one."""
+        """Takes the next line, which came `at` a time in Unix seconds; returns the point of a series in it, if any."""
         ...
 
     def take_point(self, point: Point) -> None:
-        """Takes up a point that the trainer wrote elsewhere than in its output."""
+        """Takes a point that the trainer wrote elsewhere than in its output."""
         ...
 
     def save(self) -> dict[str, Any]:
@@ -111,7 +111,7 @@ class Trainer(Protocol):
         ...
 
     def create_classifier(self, steps_per_epoch: int | None) -> Classifier:
-        """A reader of lines from anywhere in a log, for those who look at it."""
+        """A reader that tells what lines mean, from anywhere in a log."""
         ...
 
     def find_run_dir(self, output_dir: Path) -> Path | None:

@@ -16,7 +16,7 @@ class VariableKind(StrEnum):
     SECRET = "a key without spaces"  # noqa: S105
 
 
-#: What a value of each kind looks like; a path is looked up besides.
+#: The pattern of values of each kind; whether a path may be used is checked elsewhere.
 FORMS = {
     VariableKind.FLAG: re.compile(r"(?i:0|1|true|false|yes|no|on|off)"),
     VariableKind.NUMBER: re.compile(r"-?\d{1,18}(?:\.\d{1,9})?", re.ASCII),
@@ -132,7 +132,7 @@ _TABLE = (
 #: Every variable that a request may set, by its name. What is not here is refused.
 VARIABLES = {name: Variable(name, kind, meaning) for name, kind, meaning in _TABLE}
 
-#: Where secrets, models and figures are sent: in a request they could collect the service's own keys.
+#: Variables that say where secrets, models and figures are sent: set by a request, they could collect our own keys.
 ENDPOINTS = re.compile(
     r"(?i:\w*_ENDPOINT|\w*_BASE_URL|\w*_URL|(?:https?|no|all|ftp)_proxy|NCCL_COMM_ID|MASTER_ADDR|MASTER_PORT|\w*_CA_BUNDLE"
     r"|SSL_CERT_\w+)"

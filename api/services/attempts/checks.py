@@ -15,7 +15,7 @@ from api.trainers.protocol.error_lines import find_errors
 from api.utils.clock import Clock
 from api.utils.formatting import as_sentence
 
-#: Its way to the steps. Evaluating and saving come and go among them, too often for an event each time.
+#: Stages that get an event each. Evaluating and saving come between steps too often for that.
 _STAGES = {
     Stage.LOADING: Reason.of("it loads the model", "stage_loading"),
     Stage.CACHING: Reason.of("it caches the dataset", "stage_caching"),
@@ -27,7 +27,7 @@ SHOWN_LINES = 20
 
 
 class AttemptChecks:
-    """One look at a running attempt, once a tick."""
+    """Checks a running attempt, once a tick."""
 
     def __init__(
         self, tasks: TaskStore, attempts: AttemptStore, gpus: GPUService, clock: Clock, hang_limits: HangLimits
@@ -39,7 +39,7 @@ class AttemptChecks:
         self._hang_limits = hang_limits
 
     def check(self, task: TaskSummary, watch: AttemptWatch) -> None:
-        """Everything that needs attention becomes an event; what cannot go on is stopped."""
+        """Records what needs attention as events, and stops what cannot go on."""
         self._note_run_dir(watch)
         self._note_stage(watch)
         self._look_at_checkpoints(watch)
@@ -87,7 +87,7 @@ class AttemptChecks:
             prune_checkpoints(self._tasks, watch, self._clock.now())
 
     def _give_caches_up(self, watch: AttemptWatch) -> None:
-        """Once it trains, others may write the caches that it has filled."""
+        """Releases the caches once the attempt trains, as it has filled them: others may write them then."""
         if not watch.has_filled_caches and watch.progress.first_step is not None:
             self._attempts.release_cache(watch.attempt)
             watch.has_filled_caches = True
@@ -145,7 +145,7 @@ class AttemptChecks:
 
 
 def _last_error(watch: AttemptWatch) -> Words:
-    """What it said before it fell silent: a trainer whose cache cannot be made hangs after a traceback."""
+    """The last error before the output stopped: a trainer whose cache cannot be made prints a traceback and hangs."""
     errors = [error.text for error in find_errors(watch.last_lines) if error.exception is not None]
     return Reason.of(" Its last error: {error}", "last_error", error=as_sentence(errors[-1])) if errors else ""
 

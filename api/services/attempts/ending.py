@@ -26,15 +26,15 @@ from api.utils.clock import Clock
 
 logger = logging.getLogger(__name__)
 
-#: Times that it is tried to take up what an ended attempt left.
+#: How many times the service tries to read what an ended attempt left.
 FINISH_TRIES = 3
 
-#: Seconds for which that is tried while the disk stumbles: what was trained must not be judged by what it hides.
+#: Seconds for which it tries while the disk is in trouble, lest the verdict misses what the disk hides.
 PASSING_SECONDS = 20.0
 
 
 class AttemptEnding:
-    """What follows when an attempt is over."""
+    """Ends attempts: records the verdict and the next try, and frees the GPUs."""
 
     def __init__(
         self,
@@ -56,10 +56,10 @@ class AttemptEnding:
         self._starter = starter
         self._executor = executor
         self._drains: dict[str, float] = {}
-        #: To take up what an attempt left, by its uid: how many, and since when (monotonic).
+        #: Failed tries to read what an attempt left, by its uid: how many, and since when (monotonic).
         self._failures: dict[str, tuple[int, float]] = {}
-        self._unclear: set[str] = set()  #: the GPUs of which it was said that nobody can tell what keeps them
-        self._told: set[str] = set()  #: the GPUs of which it was said what keeps them
+        self._unclear: set[str] = set()  #: GPUs already reported as kept by something that nobody can see
+        self._told: set[str] = set()  #: GPUs already reported with what keeps them
 
     def end(self, task: TaskSummary, watch: AttemptWatch, outcome: Outcome) -> bool:
         """Records how an attempt ended, by its supervisor's word; False when that was done before."""
@@ -70,7 +70,7 @@ class AttemptEnding:
         return self._finish(task, watch.attempt, verdict, outcome, watch)
 
     def _take_up_the_rest(self, watch: AttemptWatch) -> None:
-        """What cannot be read at first is tried again; but no file keeps an attempt from ending."""
+        """Reads what the attempt left, in later ticks again if need be; in the end no unreadable file keeps it open."""
         uid = watch.attempt.uid
         try:
             for found in watch.finish():
@@ -138,7 +138,7 @@ class AttemptEnding:
         return plan_retry(task, self._tasks.get(task.task_id).request, verdict.cause, got_further, verdict.is_passing)
 
     def _got_further(self, watch: AttemptWatch | None) -> bool:
-        """Whether it came further than every attempt before: then what happened is not what happened before."""
+        """Whether the attempt came further than every one before, so that its failure is a new one."""
         reached = None if watch is None else watch.progress.step
         if watch is None or reached is None:
             return False
@@ -147,7 +147,7 @@ class AttemptEnding:
 
     @staticmethod
     def _resume_of(task: TaskSummary, watch: AttemptWatch | None) -> dict[str, object] | None:
-        """How the next try goes on: as this one was to if it made no step, or from the last complete checkpoint; None
+        """The options of the next try: those of this one if it made no step, else the last complete checkpoint; None
         begins anew.
         """
         if task.resume is not None and (watch is None or watch.progress.first_step is None):
@@ -205,7 +205,7 @@ class AttemptEnding:
         return not pids
 
     def _survivors(self, lease: Lease) -> Sequence[int]:
-        """What is left of its attempt uses the GPU, whatever the readings show."""
+        """The pids that are left of the lease's attempt: they use the GPU, whatever the readings show."""
         if lease.attempt_uid is None:
             return ()
         return self._executor.survivors(self._starter.ref(self._attempts.get(lease.attempt_uid)))

@@ -10,8 +10,8 @@ from api.models.reason import Reason
 USUAL_STEPS = 20.0
 LONGEST_STEPS = 3.0
 
-#: A step that takes so many times the usual one, twice the longest, and 20 s, says that the pace of those before
-#: tells nothing any more. That is long before it counts as hanging.
+#: A step that takes 5 times the usual one, twice the longest, and 20 s ends the belief in the earlier pace: speed and
+#: time left become unknown, long before the training counts as hanging.
 STALLED_STEPS = 5.0
 STALLED_LONGEST = 2.0
 STALLED_SECONDS = 20.0
@@ -27,8 +27,8 @@ _STAGES = {
 
 @dataclass(frozen=True, slots=True)
 class HangLimits:
-    """Seconds. `step` is the least bound for a step; `quiet` holds where there are no steps: loading, caching,
-    evaluating, saving.
+    """Bounds in seconds. `step` is the least bound for a step; `quiet` holds where there are no steps: loading,
+    caching, evaluating, saving.
     """
 
     step: float = 300.0

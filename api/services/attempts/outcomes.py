@@ -28,13 +28,13 @@ from api.trainers.trainer import Ending, Trainer
 FIRST_WAIT = 5.0
 LONGEST_WAIT = 300.0
 
-#: What a machine says when it is short of something or stumbles: the next start may well succeed.
+#: System errors of a machine that is short of something for now: the next start may well succeed.
 PASSING = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR}
     | {errno.EBUSY, errno.ETXTBSY, errno.ESTALE, errno.ETIMEDOUT}
 )
 
-#: Starts in a row that such a fault is given, with growing waits: five minutes in all.
+#: Starts in a row that are tried after such an error, with growing waits: five minutes in all.
 PASSING_TRIES = 6
 
 STOPPED_BEFORE_START = Reason.of("stopped before it was started", "stopped_before_start")
@@ -105,13 +105,13 @@ def could_not_start(error: Exception) -> AttemptVerdict:
 
 
 def _is_borne_out(outcome: Outcome, progress: Progress, checkpoints: Sequence[Checkpoint]) -> bool:
-    """Whether it made steps and left a whole checkpoint of its last, or of a later one: not every step is printed."""
+    """Whether the attempt made steps and left a whole checkpoint of its last printed one, or of a later one."""
     steps = [step for step in (progress.step, outcome.last_step) if step is not None]
     return any(one.is_complete and steps and (one.step is None or one.step >= max(steps)) for one in checkpoints)
 
 
 def _ended_well(outcome: Outcome, progress: Progress) -> bool:
-    """Whether it ended as a training that is done: after all its steps a rank may still crash while it is torn down."""
+    """Whether the exit fits a training that is done: after all its steps a rank may still crash at the very end."""
     if outcome.exit_code == 0:
         return True
     if outcome.exit_code is None and outcome.signal is None:
@@ -140,7 +140,7 @@ def _judge_stop(
 
 
 def _cause_by_reason(outcome: Outcome) -> Cause | None:
-    """The cause where the trainer has no part in it."""
+    """The cause when the outcome's reason alone tells it; None when the trainer's output must."""
     if outcome.reason == "machine_restarted":
         return Cause.of(
             CauseCode.MACHINE_RESTARTED,

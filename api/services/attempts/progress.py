@@ -13,7 +13,7 @@ UNKNOWN = "How it is cannot be seen from here"
 
 
 def out_of_sight(why: Words) -> Reason:
-    """The warning of such a task."""
+    """The warning of a task whose attempt nobody here can see, with the reason."""
     return Reason.of(
         "How it is cannot be seen from here: {why}. Neither is it ended nor are its GPUs given away.",
         "out_of_sight",
@@ -69,7 +69,7 @@ def _show_place(progress: Progress, seconds: float) -> ProgressView:
 
 
 def show_ended(progress: Progress, attempt: Attempt, seconds: float) -> ProgressReport:
-    """The same of an attempt that is over: it is in no stage, and nothing is left to wait for."""
+    """The progress of an ended attempt in the form of `show_progress`: without stage and time left."""
     shown = show_progress(progress, attempt, seconds)
     return replace(shown, progress=replace(shown.progress, stage=None, eta_seconds=None, eta_formatted=None))
 
@@ -82,7 +82,7 @@ def with_training_time(report: ProgressReport, seconds: float) -> ProgressReport
 
 
 def _show_time(seconds: float) -> tuple[float, str]:
-    """For a program, and for a person."""
+    """The training time in seconds for programs, and as text for people."""
     seconds = max(0.0, seconds)
     return round(seconds, 1), format_duration(seconds)
 

@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 def prune_checkpoints(tasks: TaskStore, watch: AttemptWatch, now: datetime) -> None:
-    """Keeps the newest complete ones, as many as were asked for; each removal becomes an event."""
+    """Removes all but the newest complete checkpoints, as many as were asked for; each removal becomes an event."""
     keep = watch.request.keep_last_checkpoints
     complete = sum(checkpoint.is_complete for checkpoint in watch.checkpoints)
     if keep is None or watch.run_dir is None or complete <= keep:

@@ -43,19 +43,19 @@ RENEW_SECONDS = 15.0
 #: Seconds between two notes of the progress in the database.
 PROGRESS_SECONDS = 2.0
 
-#: Seconds that an attempt cannot be seen before its task says so.
+#: Seconds for which an attempt cannot be seen before its task says so.
 UNKNOWN_SECONDS = 5.0
 
-#: Says nothing about what was noted of an attempt.
+#: Errors that do not mean that the notes on an attempt are damaged.
 _HIDING = TROUBLE | {errno.EACCES, errno.EPERM}
 
-#: Times in a row that a supervisor is started for one attempt before it counts as one that cannot be.
+#: How many times in a row a supervisor is started for one attempt before that counts as impossible.
 SUBMISSIONS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class StopTimes:
-    """Seconds that a rung of the stop is given."""
+    """How many seconds each rung of a stop is given."""
 
     checkpoint: float = 300.0
     terminate: float = 30.0
@@ -95,12 +95,12 @@ class Reconciler:
         self._news = news
         self._watches: dict[str, AttemptWatch] = {}
         self._submissions: dict[str, int] = {}
-        self._refusals: dict[str, OSError] = {}  #: why the latest submission failed
+        self._refusals: dict[str, OSError] = {}  #: why the latest submission failed, by the attempt's uid
         self._troubled: set[str] = set()
         self._renewed_at = self._noted_at = float("-inf")
 
     def tick(self) -> bool:
-        """One round; True when something was given up, so that others may have it."""
+        """Makes one round; True when a GPU, port or cache became free, so that others may have it."""
         # First of all: the end of one that was stopped is no failure.
         self._wishes.note(self._note_wish)
         open_attempts = self._attempts.open(self._node, self._root)
@@ -122,8 +122,8 @@ class Reconciler:
         return self._ending.free_drained() or freed
 
     def _note_trouble(self, attempt: Attempt, error: Exception) -> None:
-        """Says once what happened, and begins the watch anew: what was noted of the attempt may be damaged. A disk that
-        is in trouble says nothing about that.
+        """Logs the error once, and begins the watch anew unless the disk is in trouble: the notes on the attempt may be
+        damaged.
         """
         if isinstance(error, OSError) and error.errno in _HIDING:
             if attempt.uid not in self._troubled:
@@ -137,7 +137,7 @@ class Reconciler:
             watch.forget()
 
     def stand_down(self) -> None:
-        """Forgets what it knows: somebody else goes on, and writes it down."""
+        """Forgets all watches, as another server goes on with the attempts."""
         self._watches.clear()
         self._submissions.clear()
         self._refusals.clear()
@@ -205,7 +205,7 @@ class Reconciler:
         return False
 
     def _note_unknown(self, task: TaskSummary, attempt: Attempt, seen: Observation) -> None:
-        """Nothing is done to what cannot be seen: it may live. Its GPUs stay with it, and people are told why."""
+        """Warns that an attempt cannot be seen. It keeps its GPUs, as it may live."""
         watch = self._watches.get(attempt.uid)
         if watch is not None and seen.age >= UNKNOWN_SECONDS:
             watch.heed_stall(True)
@@ -215,7 +215,7 @@ class Reconciler:
             self._tasks.set_warning(task.task_id, attempt.uid, warning, self._clock.now())
 
     def _start(self, task: TaskSummary, attempt: Attempt, ref: AttemptRef) -> bool:
-        """Starts an attempt that nobody watches over: the first time, or to be taken over from a lost supervisor."""
+        """Starts a supervisor for an attempt without one: the first, or one that takes over from a lost one."""
         is_new = attempt.status is AttemptStatus.CLAIMED
         if is_new and task.status is TaskStatus.STOPPING:
             return self._ending.give_up(task, attempt, AttemptVerdict(TaskStatus.STOPPED, STOPPED_BEFORE_START))

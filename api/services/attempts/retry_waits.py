@@ -22,12 +22,12 @@ class RetryWaits:
         self._due: Mapping[_Wait, float] = MappingProxyType({})  #: monotonic; replaced as a whole
 
     def note(self, queue: Sequence[TaskSummary]) -> None:
-        """These tasks wait now, and no others."""
+        """Measures the waits of these tasks from now on, and forgets all others."""
         due = {_name(task): at for task in queue if (at := self._due_at(task)) is not None}
         self._due = MappingProxyType(due)
 
     def steady(self, queue: Sequence[TaskSummary]) -> list[TaskSummary]:
-        """The same tasks, with the time that each may begin as it would be had the clock not been set meanwhile."""
+        """The same tasks, with their `not_before` corrected for any change of the clock since."""
         now, passed = self._clock.now(), self._clock.monotonic()
         due = [self._due_at(task) for task in queue]
         return [
@@ -36,7 +36,7 @@ class RetryWaits:
         ]
 
     def _due_at(self, task: TaskSummary) -> float | None:
-        """When its wait is over, in monotonic time; None for one that is no wait of a retry."""
+        """The monotonic time at which the task's wait ends; None when it does not wait for a retry."""
         known = self._due.get(_name(task))
         if known is not None:
             return known

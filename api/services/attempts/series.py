@@ -18,10 +18,10 @@ RECORD = struct.Struct("<qdd")
 
 SUFFIX = ".series"
 
-#: Of an attempt's directory, and this one below it.
+#: Parts of a path entered without following a link: those of an attempt's directory, and `series` below it.
 LEVELS = OWN_LEVELS + 1
 
-#: Series of one attempt: event files may name as many as they like.
+#: The most series of one attempt, as event files may name any number.
 MAX_TAGS = 1000
 
 #: The short names of the trainer's tags. Any other name is taken for a tag: `eval_data/loss`.
@@ -35,13 +35,13 @@ TAGS = {
 #: The tag whose x axis is the epoch.
 EPOCH_LOSS = "train/epoch_loss"
 
-#: A file name has at most 255 bytes.
+#: Characters of a file's name that are used: a file system takes 255 bytes.
 LONGEST_NAME = 240
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """What one attempt wrote. `after_step`: it went on from there, and what was made beyond that step is lost."""
+    """The series of one attempt. It went on from `after_step`: earlier attempts' values beyond that step are void."""
 
     directory: Path
     after_step: int | None = None
@@ -81,5 +81,5 @@ def append_points(directory: Path, points: Iterable[Point]) -> None:
 
 
 def path_of(directory: Path, tag: str) -> Path:
-    """The file of a series; of a name that is too long for one, the beginning."""
+    """The file of a series; a name that is too long for a file is cut."""
     return directory / (quote(tag, safe="")[:LONGEST_NAME] + SUFFIX)

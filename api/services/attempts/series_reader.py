@@ -13,10 +13,10 @@ from api.services.attempts.series import EPOCH_LOSS, LEVELS, SUFFIX, Stretch, pa
 from api.utils.foreign_files import ForeignFile, read
 from api.utils.foreign_trees import list_names
 
-#: The same as `series.RECORD`.
+#: The form of a record in a series' file, as NumPy reads it: the same as `series.RECORD`.
 RECORD = np.dtype([("step", "<i8"), ("value", "<f8"), ("at", "<f8")])
 
-#: A value each of 2.8 million steps.
+#: The most bytes of one file that are read: 2.8 million values.
 LONGEST_SERIES = 64 * 2**20
 
 Records = npt.NDArray[np.void]

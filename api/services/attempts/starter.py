@@ -50,7 +50,7 @@ class AttemptStarter:
         return AttemptRef(attempt.uid, Path(attempt.directory), self.files(attempt.task_id).log)
 
     def prepare(self, task: TrainingTask, attempt: Attempt, trainer: Trainer, is_new: bool) -> Submission:
-        """What a supervisor is told. For a new attempt its files are written, and the run directory is made ready to be
+        """The submission of an attempt. For a new one its files are written, and the run directory is made ready to be
         resumed; one that runs already is left alone. Raises CannotStart.
         """
         files, options = self.files(task.task_id), task.resume or ResumeOptions()
@@ -100,7 +100,7 @@ class AttemptStarter:
 
 
 def _check_secrets(task: TrainingTask, secrets: Mapping[str, str]) -> None:
-    """Raises CannotStart when some are not here: the database has the masks, a STORAGE_ROOT the secrets."""
+    """Raises CannotStart when a secret is missing: the database has only masks, the secrets lie under STORAGE_ROOT."""
     missing = sorted(name for name, value in task.request.env.items() if value == MASK and name not in secrets)
     if missing:
         raise CannotStart(

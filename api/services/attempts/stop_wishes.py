@@ -20,7 +20,7 @@ ASKED_AT_ONCE = Reason.of("asked to stop without a checkpoint", "asked_to_stop_a
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A stop that is carried out, and that the database does not know of yet."""
+    """A stop that is being carried out, and that the database does not know of yet."""
 
     stop: StopState
     message: Words
@@ -35,7 +35,9 @@ class StopCarrier(Protocol):
 
 
 class StopWishes:
-    """Keeps them in memory until they can be noted. The order itself outlives this service; a wish does not."""
+    """Keeps wishes in memory until the database takes them. The order to the supervisor outlives this service; a wish
+    does not.
+    """
 
     def __init__(self, reserve: DiskReserve) -> None:
         self._reserve = reserve
@@ -44,8 +46,8 @@ class StopWishes:
     def record(
         self, write: Callable[[], object], task_id: str, wish: Wish, stopping: StopCarrier
     ) -> AttemptWatch | None:
-        """Notes a stop by `write`, with the reserve's room if the disk is full. Where that cannot be done, the order is
-        passed on at once and the stop kept in mind: then the watch over the attempt comes back.
+        """Writes a stop down by `write`, with the reserve's room if the disk is full, and returns None. If that fails,
+        the order is passed on at once, the wish is kept, and the watch over the attempt is returned.
 
         Raises what `write` raises, and its DatabaseUnavailable where nobody here watches over the attempt, or where a
         gentle stop meets a database that is merely away: that may be asked for again.
@@ -77,13 +79,13 @@ class StopWishes:
                 raise StorageFull(f"The order to stop cannot be written ({first.strerror}).") from first
 
     def note(self, write: Callable[[str, Wish], object]) -> None:
-        """Hands each to `write`, which notes it. Raises DatabaseUnavailable while that cannot be done."""
+        """Hands each wish to `write`, and forgets it. Raises DatabaseUnavailable while that cannot be done."""
         for task_id, wish in list(self._wishes.items()):
             write(task_id, wish)
             self._wishes.pop(task_id, None)
 
     def show(self, task: TrainingTask) -> TrainingTask:
-        """The task as it is with what is not noted yet."""
+        """The task as it is with a wish that the database does not know yet."""
         wish = self._wishes.get(task.task_id)
         if wish is None or task.status.is_finished:
             return task

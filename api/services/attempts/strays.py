@@ -87,7 +87,7 @@ class Strays:
             self._gpus.note_change()
 
     def look_soon(self) -> None:
-        """Lets the next look be at once: what is known may have changed."""
+        """Has the next `look` look at once, as what the database knows may have changed."""
         self._due_at = float("-inf")
 
     def _find(self) -> list[LivingAttempt]:
@@ -137,7 +137,7 @@ class Strays:
     # -- for requests ----------------------------------------------------------------------------------------------
 
     def list(self) -> tuple[Stray, ...]:
-        """Those of this machine and storage, by name."""
+        """The stray attempts of this machine and storage, sorted by name."""
         return tuple(self._show(living) for living in sorted(self._find(), key=lambda each: each.ref.uid))
 
     def _show(self, living: LivingAttempt) -> Stray:
@@ -154,8 +154,8 @@ class Strays:
         )
 
     def stop(self, uid: str, force: bool) -> Stray:
-        """Asks one of them to stop: with a checkpoint where that can be, or with `force` at once. Raises StrayNotFound,
-        OSError.
+        """Asks a stray attempt to stop: with a checkpoint where it can save one, or with `force` at once. Raises
+        StrayNotFound, OSError.
         """
         living = next((each for each in self._find() if each.ref.uid == uid), None)
         if living is None:
@@ -175,7 +175,9 @@ class Strays:
         return self._show(living)
 
     def _signal_file(self, living: LivingAttempt) -> Path | None:
-        """Where its trainer looks for the wish to stop. Which one it is nobody knows any more; they agree in that."""
+        """The signal file by which its trainer is asked to save and quit: the same for all trainers, as which one it is
+        nobody knows.
+        """
         output = task_files(self._root, living.ref.uid.rpartition(".")[0]).output
         for trainer in self._trainers.values():
             run_dir = trainer.find_run_dir(output)
@@ -185,7 +187,7 @@ class Strays:
 
 
 def _by_place(living: LivingAttempt) -> LivingAttempt:
-    """Named by where it stands: what its directory says of itself could be anything."""
+    """The attempt named by its directory's place, since its own files could say anything."""
     directory = living.ref.directory
     uid = f"{directory.parent.parent.name}.{directory.name}"
     return replace(living, ref=replace(living.ref, uid=uid))

@@ -20,7 +20,7 @@ QUIET_SECONDS = 60.0
 
 
 class UnwatchedAttempts:
-    """Looks for them on behalf of all; nothing is done to them."""
+    """Warns the tasks of such attempts, on behalf of all servers; the attempts are left alone."""
 
     def __init__(
         self, tasks: TaskStore, attempts: AttemptStore, leaders: Leaders, clock: Clock, node: str, root: Path
@@ -34,7 +34,7 @@ class UnwatchedAttempts:
         self._looked_at = float("-inf")
 
     def look(self) -> None:
-        """Every 30 s. Raises DatabaseUnavailable."""
+        """Looks for such attempts, at most every 30 s. Raises DatabaseUnavailable."""
         now = self._clock.monotonic()
         if now - self._looked_at < LOOK_SECONDS:
             return

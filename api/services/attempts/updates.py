@@ -1,4 +1,4 @@
-"""What the training loop has seen, handed over to those who tell it."""
+"""Hands over what the training loop has seen to the streams."""
 
 import threading
 from collections import defaultdict
@@ -7,12 +7,12 @@ from typing import Protocol
 
 from api.models.progress import Point
 
-#: Points of a task that wait at most; there are more only after a standstill, and `/metrics` has them all.
+#: The most points of a task that wait; there are more only after a standstill, and `/metrics` has them all.
 MOST_POINTS = 2_000
 
 
 class TrainingNews(Protocol):
-    """Where the training loop says what it has seen. Returns at once and never fails."""
+    """Is told what the training loop has seen. Every call returns at once and never fails."""
 
     def note_progress(self, task_id: str) -> None: ...
     def note_points(self, task_id: str, points: Sequence[Point]) -> None: ...
@@ -33,7 +33,7 @@ class FakeNews:
 
 
 class NewsDesk:
-    """Takes notes from the training loop; the table of events tells it the rest, in its own order."""
+    """Keeps notes of the training loop for TaskNews, which reads everything else from the table of events."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -42,13 +42,13 @@ class NewsDesk:
         self.wake: Callable[[], None] = lambda: None
 
     def note_progress(self, task_id: str) -> None:
-        """Something about a task's progress may have changed."""
+        """Notes that a task's progress may have changed."""
         with self._lock:
             self._changed.add(task_id)
         self.wake()
 
     def note_points(self, task_id: str, points: Sequence[Point]) -> None:
-        """A task's series have become longer."""
+        """Notes new points of a task's series."""
         if not points:
             return
         with self._lock:

@@ -28,16 +28,16 @@ logger = logging.getLogger(__name__)
 #: Bytes of the log that one look takes up; at 100 lines/s a look has 10 KB to read.
 LOG_BUDGET = 2**20
 
-#: Further behind than this it skips what lies between: a flood of output must not make the latest progress old.
+#: Bytes: a watch that is further behind skips what lies between, so that a flood does not make its progress old.
 LOG_BACKLOG = 16 * 2**20
 
-#: Looks at the log, and at the event files, once an attempt has ended: somebody else may go on writing there.
+#: The most looks at log and event files once an attempt has ended, as somebody else may go on writing there.
 FINISH_ROUNDS = 500
 
-#: A line is looked at up to here.
+#: Bytes of a line that are looked at.
 LINE_BYTES = 64 * 2**10
 
-#: Points kept while the disk takes none: three values of a day of steps.
+#: Points kept in memory while the disk takes none: three values for each step of a day.
 UNKEPT_POINTS = 100_000
 
 #: Lines kept for a diagnosis and for events.
@@ -52,7 +52,7 @@ SAVE_SECONDS = 10.0
 
 
 class AttemptWatch:
-    """One attempt under observation. One thread at a time."""
+    """Follows one attempt. One thread uses it at a time."""
 
     def __init__(
         self,
@@ -68,14 +68,14 @@ class AttemptWatch:
         self.attempt = attempt
         self.ref = ref
         self.trainer = trainer
-        self.task = task  #: as it was when the watch began
+        self.task = task  #: the task as it was when the watch began
         self._executor = executor
         self._clock = clock
         self._news = news
         self._plan = task.plan
         self._reader = trainer.create_reader(task.plan)
         self._output_dir = ref.directory.parent.parent / "output"
-        self.log_start: int | None = None  #: where its lines begin; told once its supervisor has said so
+        self.log_start: int | None = None  #: the offset at which its lines begin; None until its supervisor has told
         self._offset: int | None = None
         self._rest = b""
         self._events: EventFileTail | None = None
@@ -96,45 +96,45 @@ class AttemptWatch:
         self._fresh: list[Checkpoint] = []  # found at the end, and not told yet
         self.peak_memory_mb: int | None = None
         self.run_dir_is_noted = attempt.run_dir is not None
-        self.noted_stage: Stage | None = None  #: the last of which an event tells
-        self.has_filled_caches = False  #: and given their leases up
-        self.ordered: StopOrder | None = None  #: the stop that its supervisor was told
+        self.noted_stage: Stage | None = None  #: the latest stage that has an event
+        self.has_filled_caches = False  #: whether its caches are full and their leases given up
+        self.ordered: StopOrder | None = None  #: the order to stop that its supervisor was given
         self._restore()
 
     @property
     def progress(self) -> Progress:
-        """How far it is, as far as was read."""
+        """How far the attempt is, by the output that was read so far."""
         return self._reader.progress
 
     @property
     def signal_file(self) -> Path | None:
-        """Where the trainer looks for the wish to save and quit; None while it does not look: loading, caching."""
+        """The file by which the trainer is asked to save and quit; None while it does not look: loading, caching."""
         listens = self.progress.stage in LISTENING_STAGES
         return self.trainer.signal_file(self.run_dir) if listens and self.run_dir is not None else None
 
     @property
     def seconds(self) -> float:
-        """How long it has trained, whatever was done to the wall clock."""
+        """Seconds that the attempt has trained, whatever was done to the wall clock."""
         return self._seconds + self._clock.monotonic() - self._seconds_at
 
     def show(self) -> ProgressReport:
-        """How far it is, in the form that is shown and kept."""
+        """The progress in the form that is shown and kept."""
         shown = show_progress(self.progress, self.attempt, self.seconds)
         return shown.without_pace() if self._is_stalled else shown
 
     def heed_stall(self, is_stalled: bool) -> None:
-        """Whether its steps come; those who follow it are told of a change."""
+        """Notes whether steps have stopped coming; followers are told of a change."""
         if is_stalled is not self._is_stalled:
             self._is_stalled = is_stalled
             self._news.note_progress(self.attempt.task_id)
 
     def heed_seconds(self, told: float | None) -> None:
-        """Its supervisor's word for how long it has trained, which goes further back than this watch."""
+        """Takes the training time (s) that its supervisor tells, which began before this watch."""
         if told is not None:
             self._seconds, self._seconds_at = told, self._clock.monotonic()
 
     def poll(self) -> None:
-        """Takes up what is new; what cannot be read now is tried again the next time."""
+        """Reads what is new; what cannot be read now is tried again the next time."""
         before = self._offset
         self._heed_clock()
         self._read_log()
@@ -148,7 +148,7 @@ class AttemptWatch:
             self.save()
 
     def finish(self) -> list[Checkpoint]:
-        """Takes up everything that is left, after the attempt has ended; the checkpoints that were not seen before.
+        """Reads everything that is left after the attempt has ended; returns the checkpoints that are new.
 
         Raises OSError where the disk hides or refuses something: then it can be called again.
         """
@@ -172,14 +172,14 @@ class AttemptWatch:
         return fresh
 
     def _heed_trouble(self) -> None:
-        """Raises what keeps points of the curves from being read or kept; a full disk may stay full for days."""
+        """Raises the error that keeps points of the curves from being read or kept, unless the disk is merely full."""
         read = None if self._events is None else self._events.trouble
         for error in (self._unkept, read):
             if error is not None and error.errno in TROUBLE:
                 raise error
 
     def _heed_clock(self) -> None:
-        """A clock that was set, or a machine that slept, must not make a hang of a training."""
+        """Corrects its times after the wall clock was set or the machine slept, lest that looks like a hang."""
         offset = self._measure_clocks()
         jump, self._clock_offset = offset - self._clock_offset, offset
         self._shift(jump)
@@ -240,7 +240,7 @@ class AttemptWatch:
             self.run_dir = found
 
     def _read_events(self) -> bool:
-        """Whether there may be more at once."""
+        """Reads new points; returns whether there may be more at once."""
         if self.run_dir is None:
             return False
         if self._events is None:
@@ -287,7 +287,7 @@ class AttemptWatch:
         return self._clock.monotonic() - self._checkpoints_at >= CHECKPOINT_SECONDS
 
     def look_for_checkpoints(self) -> list[Checkpoint]:
-        """Looks again; the checkpoints that have become complete since the last look."""
+        """Looks again; returns the checkpoints that have become complete since the last look."""
         self._checkpoints_at = self._clock.monotonic()
         if self.run_dir is None:
             return []
@@ -298,7 +298,7 @@ class AttemptWatch:
     # -- over a restart --------------------------------------------------------------------------------------------
 
     def save(self) -> None:
-        """Notes where it is, so that a restarted service goes on from there."""
+        """Writes a note of what it knows, so that a restarted service goes on from there."""
         self._saved_at = self._clock.monotonic()
         if self._events is not None:
             self._positions = self._events.positions

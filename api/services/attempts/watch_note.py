@@ -34,7 +34,7 @@ class WatchNote:
 
 
 def encode_note(note: dict[str, Any]) -> bytes:
-    """As much as is read again: of many long lines the last ones."""
+    """The note as JSON, short enough to be read again: of many long lines only the last ones are kept."""
     content = orjson.dumps(note)
     while len(content) > MAX_BYTES and note["last_lines"]:
         note["last_lines"] = note["last_lines"][len(note["last_lines"]) // 2 + 1 :]

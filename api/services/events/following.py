@@ -1,4 +1,4 @@
-"""What a follower of one task reads before, and after, it is told what is new."""
+"""Reads for a follower of one task what came before, and how the task ended."""
 
 from api.models.live import EventPosition, Message
 from api.services.events.messages import end_message, progress_message, status_message
@@ -26,18 +26,18 @@ class TaskFollowing:
         self._clock = clock
 
     def position(self, task_id: str, after: int | None) -> EventPosition:
-        """The events after this id. Raises TaskNotFound. See EventStore."""
+        """The events after this id, and the task's status: see EventStore. Raises TaskNotFound."""
         return self._events.position(task_id, after, EVENTS_AT_ONCE)
 
     def missed(self, position: EventPosition) -> list[Message]:
-        """Its events as messages."""
+        """The events of a position as messages."""
         return [status_message(told) for told in position.events]
 
     def progress(self, task_id: str) -> Message:
-        """How far it is. Raises TaskNotFound."""
+        """The message of how far the task is. Raises TaskNotFound."""
         return progress_message(self._training.get_progress(task_id))
 
     def end(self, task_id: str, position: int) -> Message | None:
-        """How it ended, with the event `position`; None when it goes on. Raises TaskNotFound."""
+        """The message of how the task ended, by the event `position`; None while it goes on. Raises TaskNotFound."""
         end = find_end(self._tasks, self._attempts, task_id)
         return None if end is None else end_message(end, position, self._clock.now())

@@ -17,7 +17,7 @@ _SHORT = {tag: name for name, tag in TAGS.items()}
 
 
 def status_message(told: ToldEvent) -> Message:
-    """An event of a task."""
+    """The message of an event of a task."""
     event = told.event
     shown = {
         "id": event.id,
@@ -43,13 +43,13 @@ def status_message(told: ToldEvent) -> Message:
 
 
 def progress_message(view: TaskProgressView) -> Message:
-    """How far a task is."""
+    """The message of how far a task is."""
     json = encode_message(MessageType.PROGRESS, view, view.updated_at)
     return Message(Topic.TASK, MessageType.PROGRESS, json, task_id=view.task_id, status=view.status)
 
 
 def points_message(task_id: str, points: Sequence[Point], now: datetime) -> Message:
-    """New points of a task's series."""
+    """The message of new points of a task's series."""
     json = encode_message(MessageType.METRICS, {"task_id": task_id, "points": [_show(p) for p in points]}, now)
     return Message(Topic.TASK, MessageType.METRICS, json, task_id=task_id, is_detail=True)
 
@@ -66,12 +66,12 @@ def _show(point: Point) -> dict[str, Any]:
 
 
 def end_message(end: TaskEnd, position: int, now: datetime) -> Message:
-    """How a task ended, with the event of this id."""
+    """The message of how a task ended, with the event of this id."""
     json = encode_message(MessageType.END, end, now)
     return Message(Topic.TASK, MessageType.END, json, end.task_id, position, end.status, is_detail=True)
 
 
 def system_message(level: str, message: str, now: datetime, **facts: Any) -> Message:
-    """Something about the service itself."""
+    """A message about the service itself."""
     json = encode_message(MessageType.SYSTEM, {"level": level, "message": message, **facts}, now)
     return Message(Topic.SYSTEM, MessageType.SYSTEM, json)

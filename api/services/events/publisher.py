@@ -22,18 +22,18 @@ from api.utils.periodic import PeriodicThread
 #: Seconds between two messages about the progress of one task, at least.
 PROGRESS_SECONDS = 1.0
 
-#: Seconds between two looks at the table of events without being told that there are any: another server's.
+#: Seconds between two looks for another server's events, of which nobody here is told.
 LOOK_SECONDS = 2.0
 
 #: Seconds between two rounds.
 ROUND_SECONDS = 0.5
 
-#: Points of one message.
+#: The most points in one message.
 POINTS_AT_ONCE = 200
 
 
 class Outlet(Protocol):
-    """Where messages go. Returns at once and never fails."""
+    """Publishes messages. Every call returns at once and never fails."""
 
     def publish(self, message: Message) -> None: ...
     def keep_progress(self, task_ids: Collection[str]) -> None: ...
@@ -91,12 +91,12 @@ class TaskNews:
         desk.wake = self._thread.trigger
 
     def start(self) -> None:
-        """Begins to tell; what happened before is nobody's news."""
+        """Starts to tell what is new from now on."""
         self.begin()
         self._thread.start()
 
     def begin(self) -> None:
-        """Everything up to now is known."""
+        """Takes everything up to now as known."""
         try:
             self._tail.begin()
         except DatabaseUnavailable:
@@ -104,16 +104,16 @@ class TaskNews:
             return
 
     def stop(self) -> None:
-        """Ends."""
+        """Stops the thread."""
         self._thread.stop()
 
     def wake(self) -> None:
-        """There are new events."""
+        """Has new events read at once."""
         self._has_news = True
         self._thread.trigger()
 
     def run_once(self) -> None:
-        """Tells everything that is new."""
+        """Publishes everything that is new."""
         try:
             self._tell()
         except DatabaseUnavailable:
@@ -196,6 +196,6 @@ class TaskNews:
 
 
 def _timeless(view: TaskProgressView) -> TaskProgressView:
-    """Without what changes by the mere passing of time."""
+    """The view without what changes by the mere passing of time, to see whether anything else has."""
     progress = replace(view.progress, training_time=None, training_time_formatted=None)
     return replace(view, progress=progress, updated_at=None)  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ AT_ONCE = 500
 
 
 class EventTail:
-    """Where one reader is. One thread at a time."""
+    """One reader's place in the table of events. One thread uses it at a time."""
 
     def __init__(self, events: EventStore) -> None:
         self._events = events
@@ -20,13 +20,13 @@ class EventTail:
         self._seen: set[int] = set()
 
     def begin(self) -> None:
-        """Takes everything that is there for known. Raises DatabaseUnavailable."""
+        """Takes all existing events as known. Raises DatabaseUnavailable."""
         highest = self._events.latest_id()
         self._seen = set(self._events.ids_above(highest - WINDOW, WINDOW))
         self._highest = max(highest, *self._seen) if self._seen else highest
 
     def read(self) -> list[ToldEvent]:
-        """What is new since it was last asked. Raises DatabaseUnavailable."""
+        """The events that are new since the last call. Raises DatabaseUnavailable."""
         if self._highest is None:
             self.begin()
             return []

@@ -1,4 +1,4 @@
-"""What one who cannot have a GPU is told besides. Pure functions."""
+"""What a refused request for GPUs is told: who holds them, and which are free. Pure functions."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from api.models.gpu import GPUInfo
 
 
 def describe_busy(gpus: Sequence[GPUInfo], wanted: Collection[str]) -> dict[str, Any]:
-    """The first of these GPUs that cannot be had, who holds it, and those that can.
+    """The `data` of `gpu_busy`: the first of the wanted GPUs that is taken, who holds it, and which GPUs are free.
 
     `wanted` are indices and UUIDs as text; when it is empty any GPU would do.
     """

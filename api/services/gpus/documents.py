@@ -18,7 +18,7 @@ PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class GPUDocuments:
-    """What a state looks like on the wire: by path for requests, as one message for streams."""
+    """The encoded answers of one state: by path for requests, as one message for streams."""
 
     def __init__(
         self, state: GPUState, clock: Clock, process_metrics: Callable[[], bytes], dcgm_hostname: str | None

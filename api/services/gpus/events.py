@@ -15,7 +15,7 @@ from api.services.gpus.judgement import JudgedGPU
 
 logger = logging.getLogger(__name__)
 
-#: Events kept, newest first to go last; older ones are forgotten.
+#: How many events are kept; the oldest are forgotten first.
 CAPACITY = 10_000
 
 _STATUS_SEVERITY = {GPUStatus.LOST: Severity.CRITICAL, GPUStatus.UNKNOWN: Severity.WARNING}
@@ -26,7 +26,7 @@ _HEALTH_SEVERITY = {
     Verdict.UNKNOWN: Severity.WARNING,
 }
 
-#: Status, verdict, and what the driver asks for.
+#: What `compare` remembers of a GPU: status, verdict, and the number of what the driver asks for.
 _Seen = tuple[GPUStatus, Verdict, int]
 
 
@@ -99,7 +99,7 @@ class GPUEvents:
         return event
 
     def compare(self, now: datetime, snapshot: GPUSnapshot, gpus: Sequence[JudgedGPU]) -> None:
-        """Appends what changed since it was last asked: the source, each GPU's status and health."""
+        """Appends events for what changed since the last call: the source, each GPU's status and health."""
         self._compare_source(now, snapshot)
         for gpu in gpus:
             uuid = gpu.reading.uuid
@@ -115,7 +115,7 @@ class GPUEvents:
                 self._say(uuid, gpu)
 
     def _say(self, uuid: str, gpu: JudgedGPU) -> None:
-        """A line in the service's own log for what operators watch: loss, return, age and health, once a change."""
+        """Logs each change that operators watch for once: loss, return, age and health of a GPU."""
         judgement = gpu.judgement
         trouble = judgement.status if judgement.status in _STATUS_SEVERITY else None
         before = self._said.get(uuid, (None, Verdict.HEALTHY))
@@ -165,7 +165,7 @@ class GPUEvents:
 
 
 def _log(severity: Severity, message: str, gpu: JudgedGPU | None) -> None:
-    """Critical is an error. What comes to an end is a warning, too: an alarm's end must reach whoever got the alarm."""
+    """Logs critical news as errors, all else as warnings: the end of an alarm must reach whoever got the alarm."""
     level = logging.ERROR if severity is Severity.CRITICAL else logging.WARNING
     if gpu is None:
         logger.log(level, "%s", message)

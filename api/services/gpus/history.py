@@ -18,12 +18,12 @@ from api.models.snapshot import GPUReading
 
 DAY_SECONDS = 86_400
 
-#: A reader gets at most this many points; the step is widened to keep to it.
+#: The most points of one answer; the step is widened to keep to it.
 MAX_POINTS = 2_000
 
 
 class Metric(StrEnum):
-    """What is kept. The values are the names that a request uses."""
+    """The metrics that are kept, by the names that requests use."""
 
     UTILIZATION_GPU = "utilization_gpu"
     UTILIZATION_MEMORY = "utilization_memory"
@@ -60,7 +60,7 @@ _STORED: dict[Metric, tuple[str, int, int]] = {
 
 
 def _values(vitals: GPUVitals) -> tuple[float | None, ...]:
-    """In the order of Metric."""
+    """The values of all metrics, in the order of Metric."""
     return (
         vitals.utilization_gpu,
         vitals.utilization_memory,
@@ -96,7 +96,7 @@ class _Ring:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A part of the history: `step` seconds a point."""
+    """A part of the history, one point for each `step` seconds."""
 
     step: float
     points: tuple[HistoryPoint, ...]
@@ -115,7 +115,7 @@ class GPUHistory:
         self._latest = self._recorded = float("-inf")
 
     def record(self, time: float, monotonic: float, gpus: Iterable[tuple[GPUReading, bool]]) -> None:
-        """One sample of each GPU at `time` (Unix seconds); the flag says whether the reading is of this sweep."""
+        """Records one sample of each GPU at `time` (Unix seconds); a GPU's flag says whether this sweep has read it."""
         with self._lock:
             # Sweeps faster than one a second would make the ring larger than the bound that is stated for it.
             if monotonic - self._recorded < 0.9 * self._interval:

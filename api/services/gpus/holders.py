@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 class GPUHolders:
-    """Readings go on whatever becomes of the database: nothing here raises. One caller at a time."""
+    """Tells who holds which GPU, and never raises, so that sweeps go on without the database. One caller at a time."""
 
     def __init__(self, registry: TaskRegistry, note_release: Callable[[RegisteredTask, Reason], None]) -> None:
         """`note_release(task, why)` is told of tasks that are released for their owners."""
@@ -48,7 +48,7 @@ class GPUHolders:
             self._is_failing["release"] = False
 
     def _release_simulated(self, snapshot: GPUSnapshot) -> None:
-        """Nothing holds what never was."""
+        """Releases the tasks on simulated GPUs, which gave way to real ones."""
         present = {gpu.uuid for gpu in snapshot.gpus}
         for task in self._registry.list():
             if present.isdisjoint(task.gpu_uuids):

@@ -22,7 +22,7 @@ UNEXPLAINED_MB = 1024
 #: Seconds for which a GPU counts as draining after its task ended; memory held longer belongs to somebody.
 DRAINING_SECONDS = 60.0
 
-#: For a GPU that was read before and does not answer any more.
+#: Advice for a GPU that was read before and does not answer any more.
 _HANGING = Reason.of(
     "look for it in `nvidia-smi` and `dmesg`; when it does not answer there either, reboot", "look_or_reboot"
 )
@@ -44,13 +44,13 @@ class Judgement:
 
     status: GPUStatus
     reason: str | None
-    said: ReasonCode | None  #: what the reason says
+    said: ReasonCode | None  #: the code of the reason
     health: GPUHealth
     stale: bool
 
     @property
     def words(self) -> Words | None:
-        """The reason, with its code."""
+        """The reason with its code; None without a reason."""
         return None if self.reason is None else words_of(self.reason, self.said)
 
     @property
@@ -257,9 +257,9 @@ Finding = tuple[Verdict, Reason, Words]
 
 _VERDICT_BY_CLASS = {XidClass.FATAL: Verdict.UNHEALTHY, XidClass.DEGRADED: Verdict.DEGRADED}
 
-#: Of a link between GPUs: without such links in use it is no reason to leave the GPU alone.
+#: Xids of links between GPUs: a GPU without such links in use can be offered all the same.
 _NVLINK_XIDS = frozenset({74, 136})
-#: A hung kernel, after which the driver itself knows whether the GPU must be reset.
+#: Xids of a hung kernel, after which the driver itself knows whether the GPU must be reset.
 _DRIVER_DECIDES = frozenset({109})
 
 

@@ -25,7 +25,7 @@ XidCounts = Mapping[tuple[str, int], XidCount]
 
 @dataclass(frozen=True, slots=True)
 class CollectStats:
-    """What the monitor says of itself: how many sweeps failed so far, and what NVML last answered (None: nothing)."""
+    """How many sweeps have failed so far, and NVML's latest return code (None: it has not answered)."""
 
     failed_total: int
     nvml_code: int | None

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 #: Seconds that a sweep waits for readers; whoever is later is stuck, and later sweeps do not wait for it.
 PATIENCE_SECONDS = 1.0
 
-#: Seconds that a GPU is given before the next is asked as well; a reading takes a fifth of it.
+#: Seconds that one GPU is waited for before the next is asked too; a reading usually takes a fifth of them.
 HEAD_START_SECONDS = 0.002
 
 
@@ -85,7 +85,7 @@ class GPUMonitor:
         self._on_snapshot(snapshot)
 
     def _refresh_source(self) -> bool:
-        """Whether the driver answers; the problem is kept when it does not."""
+        """Asks the driver; returns whether it answers, and keeps the problem when it does not."""
         if self._driver.ask() and self._driver.wait(self._patience):
             return self._problem is None
         seconds = self._driver.busy_seconds

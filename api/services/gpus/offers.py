@@ -10,7 +10,7 @@ from api.services.gpus.state import GPUState
 
 
 def list_offers(state: GPUState) -> tuple[GPUOffer, ...]:
-    """Every GPU that could be given to a task now or later."""
+    """An offer for every GPU that could be given to a task, now or once it is free."""
     return tuple(
         GPUOffer(
             node=state.node,
@@ -55,7 +55,7 @@ def name_gpus(state: GPUState, uuids: Sequence[str]) -> tuple[str | None, ...]:
 
 
 def list_pids(state: GPUState, has_own_pids: bool) -> dict[str, tuple[int, ...]] | None:
-    """Who is at work on each GPU, by UUID; None when nobody can say, or their pids are not those of this service."""
+    """The pids at work on each GPU, by UUID; None when nobody can say, or they are of another pid namespace."""
     if has_own_pids or state.snapshot.source is not SourceName.NVML:
         return None
     return {
@@ -66,7 +66,7 @@ def list_pids(state: GPUState, has_own_pids: bool) -> dict[str, tuple[int, ...]]
 
 
 def measure_memory(state: GPUState, uuids: Sequence[str]) -> int | None:
-    """The most MB that is in use on any of these GPUs; None when that is not known, or only simulated."""
+    """The used memory in MB of the fullest of these GPUs; None when that is not known, or only simulated."""
     if state.snapshot.source is not SourceName.NVML:
         return None
     used = [gpu.vitals.memory_used_mb for gpu in state.gpus if gpu.reading.uuid in uuids]

@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 class TaskRegistry:
-    """The use cases around a Registrations.
+    """Registers, updates and releases tasks by way of a Registrations.
 
     `on_change` is called after each change, outside of any lock, with the UUIDs of the GPUs that it released.
     """
@@ -58,7 +58,7 @@ class TaskRegistry:
     def update_progress(
         self, task_id: str, progress: float | Keep | None, estimated_remaining_time: float | Keep | None
     ) -> RegisteredTask:
-        """Changes what is not KEEP. Raises TaskNotFound."""
+        """Changes the values that are not KEEP, and returns the task. Raises TaskNotFound."""
         task = self._store.update_progress(task_id, progress, estimated_remaining_time, self._clock.now())
         self._on_change(())
         return task

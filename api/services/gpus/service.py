@@ -38,17 +38,17 @@ from api.utils.periodic import PeriodicThread
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks at whether a reading has turned stale without a sweep.
+#: Seconds between two checks whether a reading has turned stale without a sweep.
 FRESHNESS_SECONDS = 1.0
 
 #: Seconds that a sweep may wait for what the database knows.
 SWEEP_SECONDS = 0.3
 
-#: Readings older than this many sweeps make the service not ready.
+#: The service is not ready when its readings are older than this many sweeps.
 READY_SWEEPS = 3
 
 _XID_SECONDS = 1.0
-#: Xid errors taken up at a time; the rest waits in the driver for the next second.
+#: The most Xid errors read at a time; the rest waits in the driver for the next second.
 _XID_BURST = 1000
 
 _NAMESPACE_NOTE = Reason.of(
@@ -126,7 +126,7 @@ class GPUService:
         self._listeners.append(listener)
 
     def publish(self, snapshot: GPUSnapshot) -> None:
-        """Takes a sweep's result over: history, dead tasks, judgement, documents, streams.
+        """Takes a sweep's snapshot: records it, releases dead tasks, judges it, and hands documents and streams on.
 
         It does not wait for the database: what is not known in time is taken up by a later sweep.
         """
@@ -162,13 +162,13 @@ class GPUService:
         return GPUDocuments(state, self._clock, self._process_metrics, self._dcgm_hostname)
 
     def check_freshness(self) -> None:
-        """Publishes again when a reading has turned stale since."""
+        """Publishes the state again when a reading has turned stale since."""
         with self._lock:
             if self._keeper.staleness_changed(self._state):
                 self._publish(self._state.snapshot)
 
     def listen_for_xid(self) -> None:
-        """Takes up what the driver reports."""
+        """Reads the Xid errors that the driver reports, and counts them."""
         events = list(islice(iter(self._source.next_xid, None), _XID_BURST))
         if events:
             with self._lock:
@@ -228,7 +228,7 @@ class GPUService:
         )
 
     def note_change(self) -> None:
-        """Publishes again: leases have changed."""
+        """Publishes the state again, as leases have changed."""
         self._on_registry_change(())
 
     def sweep_soon(self) -> None:
@@ -237,7 +237,7 @@ class GPUService:
 
     @property
     def state(self) -> GPUState:
-        """All GPUs of one moment: what the scheduler decides by."""
+        """All GPUs of one moment, by which the scheduler decides."""
         return self._state
 
     def require(self, reference: str) -> None:
@@ -342,7 +342,7 @@ class GPUService:
         progress: float | Keep | None = Keep.KEEP,
         estimated_remaining_time: float | Keep | None = Keep.KEEP,
     ) -> TaskView:
-        """Takes up how far a task is, in %, and how many seconds it still needs; None is not known any more.
+        """Records how far a task is, in %, and how many seconds it still needs; None: no longer known.
 
         Raises TaskNotFound.
         """

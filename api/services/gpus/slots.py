@@ -17,7 +17,7 @@ PROCESS_SECONDS = 15.0
 # The beats are whole sweeps: a sweep that comes a moment early must not push a reading to the next one.
 _EARLY = 0.5
 
-#: A change of used memory that asks for the list of processes at once: somebody came or went.
+#: MB by which used memory must change for the processes to be listed at once: somebody came or went.
 MEMORY_MOVED_MB = 64
 
 
@@ -44,7 +44,7 @@ class GPUSlot:
         self.reader = Reader(f"gpu-{number}", self.read, clock)
 
     def read(self) -> None:
-        """One reading, of as much as is due."""
+        """Reads the vitals, and of all else what is due."""
         try:
             self.latest = self._read(self._clock.monotonic(), self._clock.now())
         except GPUFault as fault:
@@ -102,7 +102,7 @@ class GPUSlot:
 
 
 def _with_rates(vitals: GPUVitals, before: GPUReading, now: float) -> GPUVitals:
-    """Bytes a second by the counters of two readings: asking the driver for a rate makes it measure for 40 ms."""
+    """The vitals with bytes a second from two counters: a rate asked of the driver would take it 40 ms to measure."""
     last, at = before.vitals, before.read_monotonic
     if last is None or at is None or before.fault is not None or now <= at or vitals.pcie_rx_bytes is None:
         return vitals

@@ -19,7 +19,7 @@ from api.utils.clock import Clock
 class GPUState:
     """All GPUs, judged. Everything that a request sees of one moment comes from one of these."""
 
-    node: str  #: the machine that they are in, as the database names it
+    node: str  #: the machine that the GPUs are in, as the database names it
     snapshot: GPUSnapshot
     gpus: tuple[JudgedGPU, ...]
     xids: Mapping[tuple[str, int], XidCount]
@@ -83,12 +83,12 @@ class GPUStateKeeper:
         return JudgedGPU(reading=gpu, judgement=judge(gpu, around), task=task)
 
     def staleness_changed(self, state: GPUState) -> bool:
-        """Whether a reading has turned too old, by the mere passing of time, since this state was judged."""
+        """Whether a reading has become too old since this state was judged."""
         now = self._clock.monotonic()
         return any(gpu.judgement.stale != is_stale(gpu.reading, now, self._max_age) for gpu in state.gpus)
 
     def note_released(self, uuids: Iterable[str]) -> None:
-        """A task has left these GPUs: until their memory is back they are draining."""
+        """Notes that a task has left these GPUs: they are draining until their memory is back."""
         self._released.update(dict.fromkeys(uuids, self._clock.monotonic()))
 
     def _end_draining(self, gpus: Iterable[JudgedGPU], now: float) -> None:

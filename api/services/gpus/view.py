@@ -187,7 +187,7 @@ def show_processes(snapshot: GPUSnapshot, gpu: JudgedGPU, note: Reason | None) -
 
 
 def show_process_list(gpu: JudgedGPU) -> tuple[ProcessOnGPU, ...] | None:
-    """Who holds memory of a GPU, and for which task; None when the driver cannot say."""
+    """The processes that hold memory of a GPU, each with its task; None when the driver cannot say."""
     if gpu.reading.processes is None:
         return None
     return tuple(_process(process, gpu.task) for process in gpu.reading.processes)

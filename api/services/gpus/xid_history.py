@@ -7,10 +7,10 @@ from api.models.xids import XidClass, look_up
 #: All reports of one code within so many seconds of the first are one incident.
 INCIDENT_SECONDS = 30.0
 
-#: How long an error that does not forbid the GPU is remembered.
+#: Seconds for which an error that does not forbid the GPU is remembered.
 DAY_SECONDS = 86_400.0
 
-#: Incidents of one code that are kept: more than any rule counts.
+#: The most incidents of one code that are kept: more than any rule counts.
 _KEPT = 16
 
 
@@ -22,7 +22,7 @@ class XidHistory:
     _incidents: dict[int, list[tuple[float, str | None]]] = field(default_factory=dict)
 
     def add(self, code: int, now: float, task_id: str | None) -> bool:
-        """Notes a report; False when it belongs to an incident that is known."""
+        """Notes a report of the driver; False when it belongs to a known incident."""
         self.last_at = now
         incidents = self._incidents.setdefault(code, [])
         if incidents and now - incidents[-1][0] < INCIDENT_SECONDS:
@@ -32,7 +32,7 @@ class XidHistory:
         return True
 
     def codes(self, now: float) -> tuple[int, ...]:
-        """Each code as often as it counts: within a day, or by different tasks. A fatal one stays until a reset."""
+        """Each code as often as it counts: incidents within a day, or different tasks; a fatal one until a reset."""
         found: list[int] = []
         for code, incidents in self._incidents.items():
             recent = [incident for incident in incidents if now - incident[0] < DAY_SECONDS]

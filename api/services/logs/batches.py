@@ -1,4 +1,4 @@
-"""What the followers of a log are sent: lines in batches, framed once for all of them."""
+"""The batches of lines that followers of a log are sent, encoded once for all of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any, Literal
 from api.models.log import Gap, LineFilter, LogEnd, LogLine
 from api.utils.envelope import encode_json
 
-#: Bounds of one message.
+#: The most lines, and bytes, of one message.
 BATCH_LINES = 200
 BATCH_BYTES = 64 * 1024
 
@@ -33,7 +33,7 @@ class LogBatch:
     lines: tuple[LogLine, ...] = ()
 
     def select(self, task_id: str | None, wanted: LineFilter) -> "LogBatch | None":
-        """The same with the wanted lines only; None when there are none."""
+        """A batch with the wanted lines only; None when there are none."""
         if not self.lines or wanted.selects_all:
             return self
         lines = [line for line in self.lines if wanted.selects(line)]
@@ -45,7 +45,7 @@ class LogBatch:
 
 
 def batches_of(task_id: str | None, lines: Sequence[LogLine], end: int) -> Iterator[LogBatch]:
-    """These lines, which reach to the offset `end`, in messages of bounded size."""
+    """These lines in messages of bounded size; the last line ends at the offset `end`."""
     batch: list[LogLine] = []
     size = 0
     for line in lines:
@@ -64,18 +64,18 @@ def _batch_of(task_id: str | None, lines: Sequence[LogLine], start: int, end: in
 
 
 def partial_of(task_id: str | None, line: LogLine) -> LogBatch:
-    """The unfinished last line."""
+    """The message of the unfinished last line."""
     return LogBatch("partial", line.offset, line.offset, _encode("partial", task_id, {"line": line}), (line,))
 
 
 def dropped_of(task_id: str | None, gap: Gap) -> LogBatch:
-    """What was gone before it could be read."""
+    """The message of what was gone before it could be read."""
     told = {"from": gap.start, "to": gap.end, "bytes": gap.end - gap.start, "lines": gap.lines}
     return LogBatch("dropped", gap.start, gap.end, _encode("dropped", task_id, told))
 
 
 def end_of(task_id: str | None, end: LogEnd, offset: int) -> LogBatch:
-    """How it ended."""
+    """The message of how the task ended."""
     told = {"status": end.status, "failure": end.failure, "exit_code": end.exit_code, "next_offset": offset}
     return LogBatch("end", offset, offset, _encode("end", task_id, told))
 

@@ -17,11 +17,11 @@ class LogDownload:
     name: str
     parts: tuple[LogPart, ...]
     first: int  #: the offset of its first byte in the whole log
-    is_inline: bool = False  #: to be shown, not saved
+    is_inline: bool = False  #: whether a browser is to show it instead of saving it
 
     @property
     def size(self) -> int:
-        """Bytes in all."""
+        """The number of bytes."""
         return sum(part.size for part in self.parts)
 
     def read(self, offset: int, limit: int) -> bytes:
@@ -33,7 +33,7 @@ class LogDownload:
         return b""
 
     def close(self) -> None:
-        """Lets go of the files."""
+        """Closes the files."""
         for part in self.parts:
             os.close(part.descriptor)
 

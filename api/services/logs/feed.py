@@ -25,10 +25,10 @@ from api.services.logs.watcher import LogWatcher
 
 logger = logging.getLogger(__name__)
 
-#: Bytes taken up at a time.
+#: Bytes that are read at a time.
 READ_BYTES = 256 * 1024
 
-#: What a feed keeps of the latest batches; who is further behind reads the file.
+#: Bytes of the latest batches that a feed keeps; a follower who is further behind reads the file.
 RING_BYTES = 2**20
 
 GATHER_SECONDS = 0.05  #: between two reads of a log that grows: at most so long a line waits for its batch
@@ -46,7 +46,7 @@ class LogFeed:
 
     def __init__(self, log: LogSource, watcher: LogWatcher, threads: Executor) -> None:
         self.log = log
-        self.position: int | None = None  #: up to where it has read; None until it has begun
+        self.position: int | None = None  #: the offset up to which it has read; None until it has begun
         self.partial: LogBatch | None = None
         self.end: LogBatch | None = None
         self.is_closed = False
@@ -69,7 +69,7 @@ class LogFeed:
 
     @property
     def news(self) -> asyncio.Event:
-        """Set with the next change; ask for it before looking, and nothing is missed."""
+        """An event that is set at the next change. Who takes it before looking misses nothing."""
         return self._news
 
     def batch_at(self, offset: int) -> LogBatch | None:
@@ -77,7 +77,7 @@ class LogFeed:
         return self._by_start.get(offset)
 
     def next_start(self, offset: int) -> int | None:
-        """Up to where a follower at this offset has to read itself; None when it has to wait."""
+        """The offset up to which a follower at this offset must read by itself; None when it must wait."""
         if self.position is None or offset >= self.position:
             return None
         starts = [batch.start for batch in self._ring]
@@ -105,7 +105,7 @@ class LogFeed:
         return LineStream(content, begin, self.log.create_classifier)
 
     async def _look(self, stream: LineStream) -> None:
-        """Takes up what is new; without news waits for some."""
+        """Reads what is new; waits where there is nothing new."""
         self._woken.clear()
         if not self._is_watched:
             self._is_watched = self._watcher.watch(self.log.content.directory, self._woken.set)
@@ -119,7 +119,7 @@ class LogFeed:
             await self._finish(stream, ended)
 
     async def _read(self, stream: LineStream) -> bool:
-        """Whether there was something new."""
+        """Reads once; returns whether there was anything new."""
         before = stream.read_to
         self._publish(await self._in_thread(lambda: self._read_batches(stream)), stream.offset)
         await self._show_partial(stream)
@@ -163,11 +163,11 @@ class LogFeed:
             self._tell()
 
     def _partial_due(self) -> float:
-        """From when on the unfinished line may be shown as it is now."""
+        """The time from which the unfinished line may be shown."""
         return max(self._line_since + UNFINISHED_SECONDS, self._partial_at + PARTIAL_SECONDS)
 
     async def _look_up_end(self) -> LogEnd | None:
-        """How the task has ended, asked for now and then only."""
+        """How the task has ended; asked only now and then, None between."""
         now = monotonic()
         if now - self._asked_at < ASK_SECONDS:
             return None
@@ -187,7 +187,7 @@ class LogFeed:
                 await self._woken.wait()
 
     async def _finish(self, stream: LineStream, ended: LogEnd) -> None:
-        """Delivers what is left: nobody writes any more, so that this is everything."""
+        """Delivers the rest and the end: nobody writes any more, so that this is everything."""
         while await self._read(stream):
             continue
         rest = await self._in_thread(stream.end)
@@ -201,6 +201,6 @@ class LogFeed:
         return await asyncio.wrap_future(working)
 
     def close(self) -> None:
-        """Ends what its followers see without an end of the log."""
+        """Ends its followers, without telling them an end of the log."""
         self.is_closed = True
         self._tell()

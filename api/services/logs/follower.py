@@ -22,13 +22,13 @@ logger = logging.getLogger(__name__)
 FEED_THREADS = 2
 FOLLOWER_THREADS = 2
 
-#: Bytes that one who is behind reads at a time: as JSON and as objects they are many times as many until they are sent.
+#: Bytes that a follower who is behind reads at a time; as objects and JSON they take many times as many.
 READ_BYTES = 8 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """Begin with the last so many lines."""
+    """Asks to begin with the last so many lines."""
 
     lines: int
 
@@ -37,11 +37,11 @@ class Follower:
     """An asynchronous iterator of batches. A call of it may be cancelled and made again: nothing is lost by that."""
 
     def __init__(self, feed: LogFeed, position: int, wanted: LineFilter, threads: Executor) -> None:
-        self.position = position  #: where it goes on
+        self.position = position  #: the offset at which it goes on
         self._feed = feed
         self._wanted = wanted
         self._threads = threads
-        self._own: deque[LogBatch] = deque()  #: what it has read itself
+        self._own: deque[LogBatch] = deque()  #: batches that it has read by itself
         self._stream: LineStream | None = None
         self._pending: asyncio.Future[list[LogBatch]] | None = None
         self._partial: LogBatch | None = None
@@ -49,7 +49,7 @@ class Follower:
 
     @property
     def was_cut_off(self) -> bool:
-        """Whether it ended although the log has not: the server ends."""
+        """Whether it ended before the log did, because the server ends."""
         return self._feed.is_closed
 
     def __aiter__(self) -> "Follower":
@@ -127,7 +127,7 @@ class Follower:
             self._stream = None
 
     def close(self) -> None:
-        """Lets go of its file, once no thread reads it any more."""
+        """Closes its file, once no thread reads it any more."""
         if self._pending is None:
             self._close_stream()
         else:
@@ -147,14 +147,14 @@ class LogFeeds:
 
     @property
     def followers(self) -> int:
-        """How many follow."""
+        """How many followers there are."""
         return sum(feed.followers for feed in self._running)
 
     @asynccontextmanager
     async def follow(
         self, log: LogSource, start: int | Tail, wanted: LineFilter = EVERYTHING
     ) -> AsyncIterator[Follower]:
-        """A follower that begins at this offset, or so many lines before the end, for the length of an `async with`."""
+        """A follower within an `async with`; it begins at this offset, or so many lines before the end."""
         self._loop = asyncio.get_running_loop()
         position = await self._find(log, start.lines) if isinstance(start, Tail) else start
         feed = self._feed(log)
@@ -208,6 +208,6 @@ class LogFeeds:
             feed.close()
 
     def stop(self) -> None:
-        """Ends the threads, when nobody follows any more."""
+        """Stops the threads, once nobody follows any more."""
         for threads in (self._threads, self._follower_threads):
             threads.shutdown(wait=False, cancel_futures=True)

@@ -32,7 +32,7 @@ class LineStream:
         self._place(offset)
 
     def _place(self, offset: int) -> None:
-        """Finds out what only the bytes before tell: the number of lines, their context, whether one is cut here."""
+        """Finds out what only the bytes before tell: the line's number, its context, whether it is cut there."""
         self.offset, self._rest = offset, b""
         self._newlines = self._log.newlines_before(offset)
         # Asked afterwards: what is still there now was there while it was counted.
@@ -69,7 +69,7 @@ class LineStream:
         return self._decode(content.split(b"\n")), gap
 
     def _skip_to(self, offset: int) -> Gap:
-        """Goes on behind what is gone; the beginning of a line whose end is gone goes with it."""
+        """Goes on after what is gone, and drops the beginning of a line whose end is gone."""
         start, newlines, is_counted = self.offset, self._newlines, self._is_counted
         self._place(offset)
         return Gap(start, offset, self._newlines - newlines if is_counted and self._is_counted else None)
@@ -92,7 +92,7 @@ class LineStream:
         return lines
 
     def _cut(self, piece: bytes, times: "_LineTimes", lines: list[LogLine]) -> bytes:
-        """Cuts what is too long at each full MiB; what is left."""
+        """Cuts a line that is too long at each full MiB; returns the rest."""
         while len(piece) > LINE_BYTES:
             size = LINE_BYTES - self.offset % LINE_BYTES
             self._is_part = True
@@ -102,7 +102,7 @@ class LineStream:
         return piece
 
     def end(self, is_part: bool = False) -> list[LogLine]:
-        """The rest as a whole line, or as a part of one that is cut here."""
+        """The rest behind the last newline as a whole line, or as a part of one that is cut here."""
         if not self._rest:
             return []
         rest, self._rest = self._rest, b""
@@ -112,7 +112,7 @@ class LineStream:
         return [line]
 
     def partial(self) -> LogLine | None:
-        """The rest as it looks now; None when there is none."""
+        """The unfinished line as it looks now; None when there is none."""
         if not self._rest:
             return None
         kept, self._classifier = self._classifier, copy.deepcopy(self._classifier)
@@ -139,7 +139,7 @@ class LineStream:
         )
 
     def close(self) -> None:
-        """Lets go of the files."""
+        """Closes the log."""
         self._cursor.close()
 
 

@@ -9,14 +9,14 @@ from api.storage.task_files import task_files
 
 
 class LostOutput:
-    """Counts it: by the outcome of an attempt, or by the word of the supervisor that runs."""
+    """Counts lost bytes: by the outcome of an ended attempt, by the supervisor of a running one."""
 
     def __init__(self, executor: Executor, storage_root: Path) -> None:
         self._executor = executor
         self._storage_root = storage_root
 
     def count(self, attempts: Sequence[Attempt]) -> int | None:
-        """In bytes, over all these attempts; None when none of them has told yet."""
+        """The lost bytes of all these attempts together; None when none of them has told yet."""
         told = [count for attempt in attempts if (count := self._told(attempt)) is not None]
         return sum(told) if told else None
 

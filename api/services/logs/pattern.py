@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from api.errors import InvalidPattern
 
-#: Of one compiled pattern; what needs more is refused, or searched for without a cache of states.
+#: The memory of one compiled pattern in bytes; what needs more is refused, or searched for more slowly.
 PATTERN_MEMORY = 16 * 2**20
 
 # Lines are searched many at a time, so that these would mean the beginning and the end of a block.
@@ -14,14 +14,14 @@ _ABSOLUTE_ANCHOR = re.compile(r"(?<!\\)(?:\\\\)*\\[AzZ]")
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Where it was found."""
+    """The begin and end of a match."""
 
     start: int
     end: int
 
 
 class LogPattern:
-    """Finds within lines: nothing it finds goes beyond a newline, and ^ and $ are the ends of a line."""
+    """A compiled pattern that matches within lines: never beyond a newline, and ^ and $ are the ends of a line."""
 
     def __init__(self, text: str, is_regex: bool, ignore_case: bool) -> None:
         """Raises InvalidPattern with RE2's reason."""

@@ -7,7 +7,7 @@ from api.executors.executor import Log
 from api.models.log import EVERYTHING, LineFilter, LogLine, LogPage
 from api.services.logs.lines import LINE_BYTES, CreateClassifier, LineStream
 
-#: Bytes of the log behind one page at most, and lines on it.
+#: The most bytes of the log that are read for one page, and lines on it.
 MAX_PAGE_BYTES = 4 * 2**20
 MAX_PAGE_LINES = 10_000
 
@@ -30,7 +30,7 @@ class LogReader:
         wanted: LineFilter = EVERYTHING,
         since: float | None = None,
     ) -> LogPage:
-        """The last `count` lines of those that are wanted, as far as the last `limit_bytes` hold them.
+        """The last `count` of the wanted lines, of those within the last `limit_bytes`.
 
         `since`: only of those that came since this time (Unix seconds).
         """
@@ -51,7 +51,7 @@ class LogReader:
     def read_from(
         self, offset: int, limit_bytes: int, wanted: LineFilter = EVERYTHING, max_lines: int = MAX_PAGE_LINES
     ) -> LogPage:
-        """The lines that begin in the next `limit_bytes` from an offset on: at least one, if there is one."""
+        """The wanted lines that begin in the next `limit_bytes` from an offset on, and one at least if there is any."""
         return self._page(*self._read_lines(offset, limit_bytes, max_lines, wanted))
 
     def since(self, at: float, limit_bytes: int, wanted: LineFilter = EVERYTHING) -> LogPage:
@@ -61,7 +61,7 @@ class LogReader:
     # -- places ----------------------------------------------------------------------------------------------------
 
     def find_tail(self, end: int, count: int, limit_bytes: int = MAX_PAGE_BYTES) -> int:
-        """Where the last `count` lines before `end` begin, or the first line within `limit_bytes` before it."""
+        """The offset at which the last `count` lines before `end` begin, `limit_bytes` before it at most."""
         blocks: list[bytes] = []
         begin, newlines, first = end, 0, max(self._log.first(), end - limit_bytes)
         while begin > first and newlines <= count:
@@ -82,7 +82,7 @@ class LogReader:
         return begin + place + 1
 
     def find_line(self, offset: int) -> int:
-        """The first line that begins at or after this byte."""
+        """The offset of the first line that begins at or after this byte."""
         first = self._log.first()
         if offset <= first:
             return first
@@ -94,14 +94,14 @@ class LogReader:
         return -(-offset // LINE_BYTES) * LINE_BYTES if len(content) > LINE_BYTES else offset
 
     def find_time(self, at: float) -> int:
-        """The first line that came at or after this time."""
+        """The offset of the first line that came at or after this time (Unix seconds)."""
         return self.find_line(self._log.offset_at(at))
 
     # -- lines -----------------------------------------------------------------------------------------------------
 
     @contextmanager
     def open_stream(self, offset: int) -> Iterator[LineStream]:
-        """The lines from an offset on, for the length of a `with`."""
+        """A stream of the lines from an offset on, closed at the end of the `with` block."""
         stream = LineStream(self._log, max(offset, self._log.first()), self._create_classifier)
         try:
             yield stream
@@ -147,7 +147,7 @@ class LogReader:
         )
 
     def _has_line(self, offset: int, end: int) -> bool:
-        """Whether a whole line can be had from here on now."""
+        """Whether a whole line, from this offset on, is there now."""
         if offset >= end:
             return False
         _, content = self._log.read(offset, min(end - offset, LINE_BYTES + 1))

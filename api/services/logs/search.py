@@ -12,14 +12,14 @@ from api.services.logs.source import LogSource
 from api.utils.clock import Clock
 from api.utils.terminal_text import clean
 
-#: What one request may read, and how long it may take; then it says where it can go on.
+#: Bytes that one search may read, and seconds that it may take; then it stops and says where it can go on.
 MAX_BYTES = 4 * 2**30
 MAX_SECONDS = 10.0
 
-#: Characters of messages in one answer at most, those of the context among them.
+#: The most characters of messages in one answer, context included.
 MAX_SHOWN = 4 * 2**20
 
-#: Small enough for the interpreter's lock to be free again soon, large enough for it to be asked for seldom.
+#: Bytes searched at a time: few enough to come back soon, enough to need the interpreter's lock seldom.
 BLOCK = 256 * 1024
 _WINDOW_READ = 16 * 1024
 
@@ -38,7 +38,7 @@ class LogQuery:
 
 @dataclass(slots=True)
 class SearchRun:
-    """One request: what it may still do, and what it has found."""
+    """One search: what it may still do, and what it has found."""
 
     query: LogQuery
     clock: Clock
@@ -50,22 +50,22 @@ class SearchRun:
 
     @classmethod
     def begin(cls, query: LogQuery, clock: Clock) -> "SearchRun":
-        """A request with everything before it."""
+        """A search that begins now."""
         return cls(query, clock, clock.monotonic())
 
     @property
     def elapsed_seconds(self) -> float:
-        """How long it has taken so far."""
+        """Seconds that it has taken so far."""
         return self.clock.monotonic() - self.began
 
     def is_late(self) -> bool:
-        """Whether its time is over; then it counts as stopped."""
+        """Whether its time is over; if so it is marked as stopped."""
         if self.stopped is None and self.elapsed_seconds > MAX_SECONDS:
             self.stopped = StopReason.TIME
         return self.stopped is not None
 
     def search(self, source: LogSource, offset: int) -> int | None:
-        """Searches one log from an offset on; where to go on when it had to stop, else None."""
+        """Searches one log from an offset on; returns the offset to go on from when it had to stop, else None."""
         log, query = source.content, self.query
         end = log.end() if query.end_at is None else log.offset_at(query.end_at)
         begin = max(offset, log.first())
@@ -85,7 +85,7 @@ class SearchRun:
         return None
 
     def _search_block(self, window: "_Window", task_id: str | None, start: int, block: bytes) -> int | None:
-        """Where to go on when it had to stop in this block."""
+        """Searches a block; returns the offset to go on from when it had to stop in it."""
         end, place = len(block) - block.endswith(b"\n"), 0
         while place <= end and (match := self.query.pattern.find(block, place, end)) is not None:
             first, last = _line_bounds(block, start, match)
@@ -100,7 +100,7 @@ class SearchRun:
         return None
 
     def _take(self, window: "_Window", task_id: str | None, offset: int, matched: bytes) -> bool:
-        """Keeps the line at this offset, if it is wanted."""
+        """Adds the line at this offset to the hits, if it is wanted; returns whether it was."""
         found = window.at(offset, self.query.context)
         if found is None or not self.query.wanted.selects(found.line):
             return False
@@ -134,7 +134,7 @@ class SearchRun:
             self.stopped = StopReason.BYTES
 
     def _spend(self, count: int) -> bool:
-        """Whether there is something left for the next block."""
+        """Counts bytes that were searched; returns whether the search may go on."""
         self.searched_bytes += count
         if self.searched_bytes >= MAX_BYTES:
             self.stopped = StopReason.BYTES
@@ -196,7 +196,7 @@ class _Window:
         self._is_at_end = False
 
     def at(self, offset: int, context: int) -> _Found | None:
-        """The line at this offset, with so many around it; None when it is gone."""
+        """The line at this offset, with `context` lines on either side; None when it is gone."""
         stream = self._stream
         if stream is None or not self._lines or not self._lines[0].offset <= offset <= stream.offset + CONTEXT_BYTES:
             stream = self._open(self._reader.find_tail(offset, context, CONTEXT_BYTES) if context else offset)
@@ -227,7 +227,7 @@ class _Window:
                 self._lines.append(rest)
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Closes the log."""
         if self._stream is not None:
             self._stream.close()
             self._stream = None

@@ -11,7 +11,7 @@ from api.storage.file_lock import FileLock
 from api.utils.logs import LineHandler
 from api.utils.periodic import PeriodicThread
 
-#: Characters that wait to be written at most; beyond it lines are lost here, and still on standard error.
+#: The most characters that wait to be written; further lines are lost here, and are on standard error all the same.
 CAPACITY = 16 * 2**20
 
 _LEVELS = {
@@ -25,7 +25,7 @@ _LEVEL = re.compile(r'(?:\{"time":"[^"]{1,40}","level":"|\d{4}-\d\d-\d\d \d\d:\d
 
 
 class ServerLog:
-    """Takes lines from any thread and writes them in one of its own. Nothing that happens to the disk hurts anybody.
+    """Takes lines from any thread and writes them in one of its own, so that trouble with the disk holds up nobody.
 
     One server at a time writes: another one on the same storage takes over when the first has ended.
     """
@@ -42,19 +42,19 @@ class ServerLog:
         self._thread = PeriodicThread("server-log", None, self.flush)
 
     def write(self, text: str) -> None:
-        """Takes whole lines up; never blocks, never raises."""
+        """Takes whole lines to be written; never blocks, never raises."""
         if self._waiting < CAPACITY:
             self._waiting += len(text)
             self._queue.append(text)
             self._thread.trigger()
 
     def start(self) -> None:
-        """Begins to take up what every logger says."""
+        """Starts to take the lines of every logger."""
         logging.getLogger().addHandler(self._handler)
         self._thread.start()
 
     def stop(self) -> None:
-        """Writes what is left, and ends."""
+        """Writes what is left, and stops the thread."""
         logging.getLogger().removeHandler(self._handler)
         self._thread.stop()
         self.flush()
@@ -77,13 +77,13 @@ class ServerLog:
 
 
 class ServerLines:
-    """Says what the server's own lines mean: only their level is to be told."""
+    """Tells what the server's own lines mean: their level, and nothing else."""
 
     def __init__(self) -> None:
         self._level = LogLevel.INFO
 
     def read(self, text: str) -> Meaning:
-        """A line without a level goes on with what the one before said: a traceback."""
+        """The meaning of the next line; one without a level has that of the line before, as in a traceback."""
         found = _LEVEL.match(text)
         if found is not None:
             self._level = _LEVELS.get(found[1], LogLevel.INFO)

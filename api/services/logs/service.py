@@ -23,10 +23,10 @@ from api.trainers.protocol.log_lines import LineClassifier
 from api.trainers.trainer import Trainer
 from api.utils.clock import Clock
 
-#: Searches at a time: more would take the threads that answer everybody else.
+#: The most searches at a time: more would take the threads that answer everybody else.
 MAX_SEARCHES = 2
 
-#: Lines when nothing else is asked for, and bytes from an offset on.
+#: How many lines a page has by default, and how many bytes of the log one from an offset.
 DEFAULT_TAIL = 200
 DEFAULT_BYTES = 256 * 1024
 
@@ -123,7 +123,7 @@ class LogService:
             return self._result(run, None, None, self._search_tasks(run, cursor))
 
     def _search_tasks(self, run: SearchRun, cursor: str | None) -> str | None:
-        """Where to go on when it had to stop: the task's serial number, and the offset in its log."""
+        """The cursor to go on from when the search had to stop, of a task's serial number and an offset; else None."""
         serial, offset = (int(part) for part in cursor.split(".")) if cursor is not None else (2**62, 0)
         for task_serial, task_id in self._tasks_from(serial):
             try:
@@ -175,6 +175,6 @@ class LogService:
 
 
 def _steps_per_epoch(task: TrainingTask) -> int | None:
-    """As observed; as planned where nothing was seen yet."""
+    """The steps of an epoch as observed, or as planned where nothing was seen yet; None when unknown."""
     observed = None if task.progress is None else task.progress.progress.steps_per_epoch
     return observed or task.plan.steps_per_epoch

@@ -11,15 +11,15 @@ from api.services.logs.reader import LogReader
 
 @dataclass(frozen=True, slots=True)
 class LogSource:
-    """A log, and what is needed to make sense of it."""
+    """A log, and what is needed to read it."""
 
-    key: str  #: different for each log
-    task_id: str | None  #: None for the server's own
-    content: Log  #: its bytes
+    key: str  #: a name that no other log has
+    task_id: str | None  #: None for the server's own log
+    content: Log  #: the bytes of the log
     create_classifier: CreateClassifier
     look_up_end: Callable[[], LogEnd | None]  #: how its task has ended; None while more may come
     is_finished: bool = False  #: whether it had ended when this was made
 
     def reader(self) -> LogReader:
-        """Its lines."""
+        """A reader of its lines."""
         return LogReader(self.content, self.create_classifier, self.is_finished)

@@ -10,9 +10,9 @@ from asyncinotify import Event, Inotify, Mask, Watch
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks at what the kernel has noted: it counts equal changes as one meanwhile.
+#: Seconds between two reads of the kernel's events, which joins equal ones meanwhile.
 GATHER_SECONDS = 0.02
-GATHERED_EVENTS = 256  #: taken up at a stretch, in 2 ms
+GATHERED_EVENTS = 256  #: the most events taken at a time, in 2 ms
 
 _CHANGES = Mask.MODIFY | Mask.CREATE | Mask.MOVED_TO | Mask.ONLYDIR
 
@@ -30,7 +30,7 @@ class LogWatcher:
         self._watches: dict[Path, Watch] = {}
 
     def watch(self, directory: Path, wake: Wake) -> bool:
-        """Calls `wake` whenever something changes there; False when that cannot be: then the caller has to look."""
+        """Calls `wake` whenever a file in the directory changes; False when it cannot, and the caller has to poll."""
         try:
             if self._inotify is None:
                 self._inotify = self._begin()
@@ -54,7 +54,7 @@ class LogWatcher:
         return begun
 
     def unwatch(self, directory: Path, wake: Wake) -> None:
-        """Stops calling it."""
+        """Stops calling `wake` for this directory."""
         wakes = self._wakes.get(directory, set())
         wakes.discard(wake)
         if wakes:

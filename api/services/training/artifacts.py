@@ -13,13 +13,13 @@ from api.utils.clock import time_of
 from api.utils.foreign_files import open_directory, open_plain_at
 from api.utils.foreign_trees import walk
 
-#: Files listed at most; a run of weeks with a checkpoint an hour stays far below.
+#: The most files listed; a run of weeks with a checkpoint an hour stays far below.
 MAX_FILES = 50_000
 
-#: Entries looked at for that, directories and what is hidden too.
+#: The most directory entries looked at for the list, directories and hidden ones included.
 MAX_ENTRIES = 200_000
 
-#: The output directory and the task's own are entered without following a link.
+#: Parts of a path entered without following a link: the output directory and the task's own.
 _OUTPUT_LEVELS = 2
 
 _SIGNAL_FILES = frozenset({"save", "save_quit"})
@@ -52,7 +52,7 @@ def list_artifacts(root: Path, complete: Mapping[str, bool], task: str) -> list[
 
 
 def newest_first(files: Iterable[Artifact]) -> list[Artifact]:
-    """The same files by their time; those of one moment by path, backwards."""
+    """The files sorted by time, newest first; those of one moment by path, backwards."""
     return sorted(files, key=lambda file: (file.modified_at, natural(file.path)), reverse=True)
 
 
@@ -62,7 +62,7 @@ def _is_hidden(name: str) -> bool:
 
 
 def _shown(name: str) -> str:
-    """A name as an answer can hold it: what is no UTF-8 has a mark in its place."""
+    """A file's name as an answer can hold it: a replacement character stands for what is not UTF-8."""
     return os.fsencode(name).decode(errors="replace")
 
 
@@ -91,7 +91,7 @@ def _kind(path: PurePosixPath) -> str:
 
 
 def open_artifact(root: Path, path: str, task: str) -> OpenFile:
-    """Opens a file by its path below the root, following no link; `task` is what it is named after.
+    """Opens a file by its path below the root, following no link; `task` is the name that its download begins with.
 
     Raises ArtifactNotFound.
     """
@@ -121,7 +121,7 @@ def _open_below(root: Path, parts: list[str]) -> int:
 
 
 def _real(directory: int, shown: str) -> str:
-    """The name in a directory that is shown like this: one with a mark in it may be another's."""
+    """The real name of the file that is shown like this: with a replacement character it may be any name like it."""
     if "\N{REPLACEMENT CHARACTER}" not in shown:
         return shown
     with os.scandir(directory) as entries:

@@ -1,4 +1,4 @@
-"""A checkpoint now, at the wish of a person: the training goes on."""
+"""Has a training save a checkpoint now, at a user's wish, and go on."""
 
 import logging
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ class NotTraining(Conflict):
 
 
 class CheckpointSaving:
-    """Asks trainers to save. An event tells when the checkpoint is there."""
+    """Asks trainers to save a checkpoint; an event tells when it is there."""
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from api.utils.deadlines import READ_SECONDS, hurrying
 
 
 class TrainingCounts:
-    """While the database does not answer, those that it last told, with their age."""
+    """Collects the counts; while the database does not answer, those that it last told, with their age."""
 
     def __init__(self, count: Callable[[], Mapping[TaskStatus, int]], clock: Clock) -> None:
         self._count = count
@@ -20,7 +20,7 @@ class TrainingCounts:
         self._known: tuple[Mapping[TaskStatus, int], float] | None = None
 
     def collect(self) -> Iterator[Metric]:
-        """The series; none before anything is known."""
+        """The series for prometheus-client; none before anything is known."""
         now = self._clock.monotonic()
         try:
             with hurrying(READ_SECONDS):

@@ -34,10 +34,10 @@ from api.utils.foreign_trees import list_names
 
 logger = logging.getLogger(__name__)
 
-#: Times that a claim which cannot wait looks for GPUs again because somebody was first.
+#: How many times a claim that cannot wait looks for GPUs again when somebody else was first.
 CLAIM_TRIES = 16
 
-#: Without news a pass is followed by a rest so many times as long: 1,000 waiting tasks then cost 2 % of a core.
+#: Without news a pass is followed by a rest this many times as long: so 1,000 waiting tasks cost 2 % of a core.
 REST_SHARE = 50.0
 LONGEST_REST = 3.0
 
@@ -72,8 +72,8 @@ class Dispatcher:
         self._rests_until = float("-inf")
 
     def dispatch(self, news: bool = True) -> int:
-        """One pass: claims for every task that can begin; how many there were. Without news a long queue is gone over
-        less often.
+        """Makes one pass: claims for every task that can begin; returns how many there were. Without news a long queue
+        is gone over less often.
         """
         began = self._clock.monotonic()
         if not news and began < self._rests_until:
@@ -114,7 +114,7 @@ class Dispatcher:
         return self._reasons.get(task.task_id) if task.status is TaskStatus.QUEUED else None
 
     def claim_at_once(self, new: NewTask, task: TaskSummary, actor: str) -> Attempt | None:
-        """Makes a task that does not wait, with its GPUs, unless others have a better right to them: then None."""
+        """Makes a task that does not wait, with its GPUs; None when tasks before it have a right to them."""
         for _ in range(CLAIM_TRIES):
             decided = self.plan([*self._tasks.queued(), task])
             chosen = next((a for a in decided.assignments if a.task.task_id == task.task_id), None)
@@ -165,7 +165,7 @@ class Dispatcher:
         )
 
     def _resume_point(self, task: TaskSummary, files: TaskFiles) -> tuple[str | None, str | None]:
-        """The run directory and the checkpoint to go on from; nothing begins anew."""
+        """The run directory and the checkpoint to go on from; None for both begins anew."""
         trainer = self._trainers.get(task.trainer)
         if task.resume is None or trainer is None:
             return None, None

@@ -1,4 +1,4 @@
-"""What a file is called once it is downloaded: every trainer calls its models alike, and people keep many."""
+"""Names downloaded files: a trainer calls all its models alike, and people keep many in one folder."""
 
 import re
 
@@ -24,11 +24,11 @@ def name_download(task: str, path: str) -> str:
 
 
 def _fit(text: str) -> str:
-    """As every file system takes it, and no shell or page minds it."""
+    """The text as a part of a file's name that every file system and shell takes."""
     return _UNFIT.sub("-", text).strip("-._")[:MOST].strip("-._")
 
 
 def natural(path: str) -> tuple[tuple[int, str], ...]:
-    """By this, `epoch2` comes before `epoch10`."""
+    """A sort key for paths by which `epoch2` comes before `epoch10`."""
     parts = re.split(r"(\d{1,18})", path, flags=re.ASCII)
     return tuple((int(part), "") if n % 2 else (-1, part) for n, part in enumerate(parts))

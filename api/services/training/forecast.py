@@ -1,4 +1,4 @@
-"""When waiting tasks may begin, and how long a training may take, by what those that run and those that ran say."""
+"""Estimates when waiting tasks may begin, and how long a training may take, from those that run and ran."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from api.storage.tasks import TaskStore
 from api.utils.clock import Clock
 from api.utils.pagination import MAX_LIMIT
 
-#: Seconds for which a forecast is given again: a page of 50 rows asks 50 times.
+#: Seconds for which a forecast is kept: a page of 50 rows asks 50 times.
 FRESH_SECONDS = 2.0
 
 _ACTIVE = TaskFilter(tuple(status for status in TaskStatus if status.is_active))
@@ -23,11 +23,11 @@ _ACTIVE = TaskFilter(tuple(status for status in TaskStatus if status.is_active))
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What is to be expected of a waiting task; `position` counts from 1, in the order in which they are served."""
+    """When a waiting task may begin and how long it may take; `position` is its place in the queue, from 1."""
 
     position: int
     starts_at: datetime | None
-    seconds: float | None  #: how long it may take
+    seconds: float | None  #: how long the training may take
 
 
 def forecast_queue(
@@ -37,9 +37,10 @@ def forecast_queue(
     durations: Mapping[str, float],
     now: datetime,
 ) -> dict[str, Forecast]:
-    """Lets the tasks of a queue, in its order, take the GPUs that come free first.
+    """Forecasts for all tasks of a queue, by id: in its order each takes the GPUs that come free first.
 
-    `remaining` and `durations` are seconds by task id; what is not in them is not known, nor is what waits for it.
+    `remaining` and `durations` are seconds by task id; for a task without them, and those that wait for it, the
+    times are unknown.
     """
     free_in = {gpu.uuid: 0.0 for gpu in gpus if gpu.is_available}
     free_in |= {gpu.uuid: remaining[gpu.held_by] for gpu in gpus if gpu.held_by and gpu.held_by in remaining}
@@ -73,7 +74,7 @@ class QueueForecast:
         self._made_at = float("-inf")
 
     def of(self, task: TaskSummary) -> Forecast | None:
-        """What is to be expected of a task; None when it does not wait."""
+        """The forecast of a task; None when it does not wait."""
         if task.status is not TaskStatus.QUEUED:
             return None
         with self._lock:
@@ -83,7 +84,7 @@ class QueueForecast:
             return self._known.get(task.task_id)
 
     def starts_at(self, task: TaskSummary) -> datetime | None:
-        """When a task that is not in the queue could begin if it were its last."""
+        """When a task could begin if it joined the end of the queue now; None when unknown."""
         found = self._make([*self._tasks.queued(), task])
         return found[task.task_id].starts_at
 
@@ -102,7 +103,7 @@ class QueueForecast:
 
 
 def remaining_seconds(task: TaskSummary) -> float | None:
-    """How long a running task will still take, as far as it has said."""
+    """Seconds that a running task will still take, by its own progress; None when unknown."""
     if (task.warning or "").startswith(UNKNOWN):
         return None
     return None if task.progress is None else task.progress.progress.eta_seconds

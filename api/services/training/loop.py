@@ -61,7 +61,7 @@ class TrainingLoop:
         self._thread.start()
 
     def wake(self) -> None:
-        """Makes it look at once."""
+        """Has the next round begin at once."""
         self._has_news = True
         self._thread.trigger()
 
@@ -80,7 +80,7 @@ class TrainingLoop:
         return self._is_watching
 
     def run_once(self) -> None:
-        """One round. Before the first the database is brought into line with what really runs."""
+        """Makes one round. Before the first one it brings the database into line with what really runs."""
         try:
             if self._watches():
                 self._go_round(self._leads())

@@ -4,12 +4,12 @@ from datetime import datetime
 
 from api.models.training import TaskStatus, TaskSummary, TrainingPlan, TrainingRequest
 
-#: Behind every task that exists.
+#: A serial number behind that of every task that exists.
 _LAST = 2**62
 
 
 def preview(task_id: str, request: TrainingRequest, plan: TrainingPlan, now: datetime) -> TaskSummary:
-    """What the queue would hold."""
+    """The summary that the queue would hold of this request."""
     return TaskSummary(
         serial=_LAST,
         task_id=task_id,

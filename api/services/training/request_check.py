@@ -21,7 +21,7 @@ from api.utils.bounds import capped
 from api.utils.masking import MASK
 from api.utils.suggestions import nearest
 
-#: Checks at a time, those that wait for one of them to end, and for how long: of 16 threads some always stay free.
+#: The most checks at a time, the most that wait for one to end, and for how many seconds: of 16 threads some stay free.
 MAX_CHECKS = 4
 MAX_WAITING = 8
 WAIT_SECONDS = 2.0
@@ -37,7 +37,7 @@ class CheckedRequest:
     warnings: tuple[Mistake, ...] = ()
     plan: TrainingPlan | None = None
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
-    problems: tuple[ServiceError, ...] = ()  #: what is right in itself, but more than this machine has
+    problems: tuple[ServiceError, ...] = ()  #: what is well-formed, but more than this machine has
 
     def require(self) -> tuple[Trainer, TrainingPlan]:
         """The trainer and the plan. Raises Invalid, or the first problem of the machine."""
@@ -82,7 +82,7 @@ class RequestChecker:
 
     @contextmanager
     def _gate(self) -> Iterator[None]:
-        """Holds a place among those who check. Those who wait for one are few, too: the other threads stay free."""
+        """Holds a place among the running checks. Raises CheckBusy when too many wait for one already."""
         if not (self._checking.acquire(blocking=False) or self._wait_for_place()):
             raise CheckBusy(headers={"Retry-After": "1"})
         try:

@@ -10,7 +10,7 @@ from api.trainers.trainer import Trainer
 
 
 def find_checkpoints(trainer: Trainer | None, output_dir: Path) -> CheckpointList:
-    """Those in the newest run directory of a task. Raises OSError where they cannot be read."""
+    """The checkpoints in the newest run directory of a task. Raises OSError where they cannot be read."""
     run_dir = None if trainer is None else trainer.find_run_dir(output_dir)
     if trainer is None or run_dir is None:
         return CheckpointList(None, ())
@@ -18,16 +18,16 @@ def find_checkpoints(trainer: Trainer | None, output_dir: Path) -> CheckpointLis
 
 
 def last_complete(checkpoints: Sequence[Checkpoint]) -> Checkpoint | None:
-    """The complete one that the trainer wrote, or was told to go on from, last; None when there is none.
+    """The complete checkpoint that the trainer wrote, or was told to go on from, last; None when there is none.
 
-    After going back to an older one that is not the highest step.
+    After a resume from an older checkpoint that is not the one of the highest step.
     """
     complete = [found for found in checkpoints if found.is_complete]
     return next((found for found in complete if found.is_latest), complete[-1] if complete else None)
 
 
 def choose_checkpoint(task_id: str, checkpoints: Sequence[Checkpoint], wanted: str | None) -> Checkpoint:
-    """The complete one of this name, or by default the last. Raises NoCheckpoint."""
+    """The complete checkpoint of this name, by default the last one. Raises NoCheckpoint."""
     complete = [found for found in checkpoints if found.is_complete]
     last = last_complete(complete)
     if wanted is None and last is not None:

@@ -16,19 +16,19 @@ _Wish = tuple[tuple[int | str, ...], int]  # the references, and the MB
 
 @dataclass(frozen=True, slots=True)
 class QueueCircumstances:
-    """What bears on a pass besides the queue and the GPUs. `max_concurrent` 0 is as many as the GPUs allow."""
+    """What a pass depends on besides queue and GPUs. `max_concurrent` 0: as many as the GPUs allow."""
 
     now: datetime
     active: int = 0
     max_concurrent: int = 0
     cache_holders: Mapping[str, str] = field(default_factory=dict)
     disk_problem: Reason | None = None
-    names: Mapping[str, str] = field(default_factory=dict)  #: of tasks, by id, for those who read why others wait
+    names: Mapping[str, str] = field(default_factory=dict)  #: of tasks, by id: reasons name them
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """These GPUs for this task."""
+    """The decision to give a task these GPUs."""
 
     task: TaskSummary
     gpus: tuple[GPUOffer, ...]
@@ -39,13 +39,13 @@ class Pass:
     """What one pass over the queue decided. Nobody can change it."""
 
     assignments: tuple[Assignment, ...] = ()
-    #: Why each other task waits, by id.
+    #: Why each task without an assignment waits, by id.
     waiting: Mapping[str, Reason] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def plan_pass(queue: Sequence[TaskSummary], gpus: Sequence[GPUOffer], around: QueueCircumstances) -> Pass:
-    """Goes over the queue in its order. What a task at the front is still short of is kept for it: GPUs that it could
-    use are not given to those behind it, as long as the rest of what it needs will come free.
+    """Decides for each task of the queue, in its order. GPUs that a task at the front could use are kept for it, as
+    long as the rest of what it needs will come free.
     """
     return _Planner(gpus, around).run(queue)
 
@@ -54,12 +54,12 @@ class _Planner:
     def __init__(self, gpus: Sequence[GPUOffer], around: QueueCircumstances) -> None:
         self._gpus = gpus
         self._around = around
-        #: Neither taken nor kept: most passes find none, and then look at no GPU once for each task.
+        #: GPUs neither taken nor kept: most passes find none, and need not look at all GPUs for each task.
         self._open = {gpu.uuid for gpu in gpus if gpu.is_available}
         self._reserved: dict[str, str] = {}
         self._taken: dict[str, str] = {}
         self._suitable: dict[_Wish, list[GPUOffer]] = {}
-        self._reasons: dict[tuple[_Wish, int], Reason] = {}  #: as long as nothing is taken or kept
+        self._reasons: dict[tuple[_Wish, int], Reason] = {}  #: valid as long as nothing is taken or kept
         self._active = around.active
         self._caches = dict(around.cache_holders)
         self._assignments: list[Assignment] = []
@@ -151,12 +151,12 @@ def _is_wanted(gpu: GPUOffer, task: TaskSummary) -> bool:
 
 
 def _names(gpu: GPUOffer) -> tuple[str, str]:
-    """What it can be asked for by: an index may come as text."""
+    """The texts by which a request may name the GPU: its index and its UUID."""
     return str(gpu.index), gpu.uuid
 
 
 def suits(gpu: GPUOffer, task: TaskSummary) -> bool:
-    """Whether it could serve the task, now or once it is free."""
+    """Whether this GPU could serve the task, now or once it is free."""
     if not _is_wanted(gpu, task):
         return False
     memory = gpu.free_mb if gpu.is_available else gpu.total_mb
@@ -164,7 +164,7 @@ def suits(gpu: GPUOffer, task: TaskSummary) -> bool:
 
 
 def _choose(free: Sequence[GPUOffer], task: TaskSummary) -> list[GPUOffer]:
-    """The smallest that suffice, of one kind where that is possible: large boards stay free for those who need them."""
+    """The smallest GPUs that suffice, of one kind where possible, so that large boards stay free for who needs them."""
     if task.gpus.references:
         return list(free)
     by_kind: dict[tuple[int, str], list[GPUOffer]] = {}

@@ -75,10 +75,10 @@ from api.utils.pagination import MAX_LIMIT, Page, PageRequest, Pagination
 
 logger = logging.getLogger(__name__)
 
-#: Stands in plans for the id that a task does not have yet.
+#: Stands in a plan for the task's id while there is none yet.
 NO_TASK = "TASK_ID"
 
-#: Values of a series in one answer at most.
+#: The most values of a series in one answer.
 MAX_VALUES = 10_000
 
 
@@ -118,8 +118,8 @@ class TrainingService:
     # -- beginning -------------------------------------------------------------------------------------------------
 
     def validate(self, request: TrainingRequest | None, mistakes: Sequence[Mistake] = ()) -> Validation:
-        """Everything that `start` would check, and what it would do. `mistakes`: what was found in its form already;
-        None when that left nothing to check.
+        """What `start` would find and do. `mistakes` were found in the form of the request already; where they leave
+        nothing to check, the request is None.
         """
         if request is None:
             return Validation(False, show_findings(mistakes), (), None, None)
@@ -228,7 +228,7 @@ class TrainingService:
             raise TaskNotStoppable(f"{task_id} has finished.") from None
 
     def _show_from_memory(self, watch: AttemptWatch) -> TaskDetails:
-        """A task whose stop is carried out although the database cannot be used."""
+        """The details of a task whose stop is carried out although the database cannot be used."""
         attempt, task = watch.attempt, self._wishes.show(watch.task)
         live, files = watch.show(), self._files(task.task_id)
         gpus, places, idle = self._gpus.get_all_gpus(), (files.output, files.log), Waiting(None, None)
@@ -304,7 +304,7 @@ class TrainingService:
         return self._show(task, self._checkpoints(task).checkpoints)
 
     def get_changed(self, task_id: str) -> TaskDetails:
-        """The same after a change, which was made: a disk that does not answer must not have it asked for again."""
+        """The details after a change that was made. A disk in trouble raises nothing: nobody shall ask for it again."""
         with suppress(OSError):
             return self.get(task_id)
         return self._show(self._tasks.get(task_id), ())
@@ -320,7 +320,7 @@ class TrainingService:
         return Waiting(self._dispatcher.why_waiting(task), self._forecast.of(task))
 
     def get_page(self, wanted: TaskFilter, gpu: str | None, page: PageRequest, order: TaskOrder) -> Page[TaskRow]:
-        """Tasks. `gpu` is an index or a UUID; an unknown one had none."""
+        """A page of tasks. `gpu` is an index or a UUID; an unknown one has an empty page."""
         gpus = {one.uuid: one for one in self._gpus.get_all_gpus()}
         if gpu is not None:
             by_index = {str(one.gpu_id): one.uuid for one in gpus.values()}
@@ -357,7 +357,7 @@ class TrainingService:
         return list_artifacts(self._files(task_id).output, complete, task.name or task.model_type)
 
     def open_artifact(self, task_id: str, path: str) -> OpenFile:
-        """One of these files, open for reading. Raises TaskNotFound, ArtifactNotFound."""
+        """A file that a task made, open for reading. Raises TaskNotFound, ArtifactNotFound."""
         task = self._tasks.get_summary(task_id)
         return open_artifact(self._files(task_id).output, path, task.name or task.model_type)
 
@@ -381,7 +381,7 @@ class TrainingService:
         return show_series(stretches, metric, type, min(limit, MAX_VALUES), since_step)
 
     def count(self) -> dict[TaskStatus, int]:
-        """How many tasks are in which status."""
+        """How many tasks each status has."""
         counts = self._tasks.count_by_status()
         return {status: counts.get(status, 0) for status in TaskStatus}
 

@@ -1,4 +1,4 @@
-"""Waiting a moment for a task that was asked to stop."""
+"""Waits a moment for a task that was asked to stop."""
 
 import threading
 import time
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from api.utils.caller import has_caller_left
 
-#: Requests that wait at a time: each holds one of the threads that answer everybody.
+#: The most requests that wait at a time: each holds one of the threads that answer everybody.
 MAX_WAITERS = 4
 
 #: Seconds between two looks.
@@ -14,7 +14,7 @@ LOOK_SECONDS = 0.1
 
 
 class StopWaiters:
-    """Lets a few callers wait until something is over; who comes when they are all taken does not wait."""
+    """Lets a few callers wait until something is over; further ones do not wait."""
 
     def __init__(
         self, sleep: Callable[[float], None] = time.sleep, monotonic: Callable[[], float] = time.monotonic
@@ -24,7 +24,7 @@ class StopWaiters:
         self._monotonic = monotonic
 
     def wait(self, is_over: Callable[[], bool], seconds: float) -> None:
-        """Returns when it is over, the caller has left, or after so many seconds."""
+        """Returns when `is_over` says so, the caller has left, or so many seconds have passed."""
         if seconds <= 0 or not self._places.acquire(blocking=False):
             return
         try:

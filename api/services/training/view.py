@@ -32,19 +32,19 @@ GPUs = Mapping[str | None, GPUInfo]
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Why a task waits, and what is to be expected; None of one that does not."""
+    """Why a task waits, and its forecast; both None when it does not wait."""
 
     reason: Reason | None
     forecast: Forecast | None
 
 
 def show_row(task: TaskSummary, gpus: GPUs, waiting: Waiting) -> TaskRow:
-    """A task in a list. `gpus`: by UUID."""
+    """A task in a list. `gpus`: the present GPUs by UUID."""
     return TaskRow(**_row(task, gpus, waiting, _known(task, None)))
 
 
 def _known(task: TaskSummary, live: ProgressReport | None) -> ProgressReport:
-    """How far it is: `live`, or what the database keeps. Of one that nobody here can see the pace is not known."""
+    """The progress of a task: `live`, or what the database keeps; without pace when nobody here can see the task."""
     known = live or task.progress or NOTHING_YET
     is_out_of_sight = task.status.is_active and (task.warning or "").startswith(UNKNOWN)
     return known.without_pace() if is_out_of_sight else known
@@ -96,7 +96,7 @@ def _stop(task: TaskSummary) -> StopView | None:
 
 
 def show_planned(decided: Pass, task_id: str) -> PlannedGPUs:
-    """What a task would get of what was decided."""
+    """The GPUs that a pass would give to a task, or why it would wait."""
     chosen = next((found.gpus for found in decided.assignments if found.task.task_id == task_id), ())
     reason = decided.waiting.get(task_id)
     return PlannedGPUs(
@@ -127,13 +127,13 @@ def show_progress_of(
 
 
 def with_time(report: ProgressReport, attempts: Sequence[Attempt], now: datetime) -> ProgressReport:
-    """The same progress with the time of all attempts together."""
+    """The progress with the training time of all attempts together."""
     known = [_seconds(attempt, report, now) for attempt in attempts if attempt.started_at is not None]
     return with_training_time(report, sum(known)) if known else report
 
 
 def _seconds(attempt: Attempt, report: ProgressReport, now: datetime) -> float:
-    """How long it has trained: by its supervisor's steady clock, or by that of whoever watches over it."""
+    """Seconds that an attempt has trained: by its supervisor's steady clock, else by that of its watch."""
     told = (attempt.outcome or {}).get("seconds")
     if told is None and attempt.ended_at is None and report.attempt == attempt.uid:
         told = report.progress.training_time
@@ -243,7 +243,7 @@ def _stats(gpu: GPUInfo) -> GPUStats:
 
 
 def show_attempt(attempt: Attempt) -> AttemptView:
-    """One try."""
+    """One attempt of a training."""
     outcome = attempt.outcome or {}
     return AttemptView(
         attempt=attempt.uid,
@@ -268,5 +268,5 @@ def show_attempt(attempt: Attempt) -> AttemptView:
 
 
 def show_findings(mistakes: Sequence[Mistake]) -> tuple[FindingView, ...]:
-    """Findings in a request."""
+    """The findings in a request as the API shows them."""
     return tuple(FindingView(mistake.pointer, mistake.message, mistake.remedy) for mistake in mistakes)

@@ -8,7 +8,7 @@ from api.models.reason import Reason
 from api.services.training.scheduler import Pass
 from api.utils.clock import Clock
 
-#: Seconds after which the reasons of a pass are not given any more: the loop makes two a second.
+#: Seconds after which a pass is too old to give reasons: the loop makes two a second.
 DECISION_SECONDS = 5.0
 
 _JUST_QUEUED = Reason.of("it has just been put into the queue", "just_queued")
@@ -23,10 +23,10 @@ class DatedPass:
 
 
 class WaitingReasons:
-    """One thread publishes. A question changes nothing of what was published, however many ask at once."""
+    """The reasons of the latest pass. One thread publishes; any number may ask, which changes nothing."""
 
     def __init__(self, clock: Clock, plan: Callable[[], Pass]) -> None:
-        """`plan` says what a pass would decide now, for when nobody publishes here."""
+        """`plan` makes a pass now, for when no loop publishes here."""
         self._clock = clock
         self._plan = plan
         self._published = DatedPass(Pass(), float("-inf"))
@@ -34,7 +34,7 @@ class WaitingReasons:
         self._asked = self._published
 
     def publish(self, decided: Pass) -> None:
-        """This is what the latest pass decided."""
+        """Takes this as the latest pass."""
         self._published = DatedPass(decided, self._clock.monotonic())
 
     def get(self, task_id: str) -> Reason:
@@ -46,7 +46,7 @@ class WaitingReasons:
         return latest.decided.waiting.get(task_id) or _JUST_QUEUED
 
     def _ask(self) -> DatedPass:
-        """A pass of the questions' own, made once for all of them."""
+        """Makes a pass for the questions themselves, one for all of them."""
         with self._asking:
             if not self._is_fresh(self._asked):
                 self._asked = DatedPass(self._plan(), self._clock.monotonic())

@@ -8,9 +8,9 @@ from api.models.gpu import GPUOffer
 from api.models.reason import Reason, ReasonCode, Words, code_of, text_of
 from api.models.training import TaskSummary
 
-#: Groups of GPUs that are named; the rest is counted. Two lines of a list hold so many.
+#: The most groups of GPUs that are named, as many as fit two lines; the rest is counted.
 MOST_GROUPS = 3
-#: Characters of what a GPU itself says, of which several may stand in one sentence.
+#: Characters of a GPU's own reason that are shown, as several may stand in one sentence.
 LONGEST_REASON = 70
 
 
@@ -26,7 +26,7 @@ class Obstacle:
 def needs_gpus(
     task: TaskSummary, obstacles: Sequence[tuple[int, Obstacle]], absent: Sequence[str], names: Mapping[str, str]
 ) -> Reason:
-    """That a task is short of GPUs, and what is in the way of each, by its index; `absent`: GPUs that are not there."""
+    """The reason that a task is short of GPUs: what is in the way of each, and which are `absent` from the machine."""
     groups: dict[tuple[str, str], list[tuple[int, Obstacle]]] = {}
     for index, found in obstacles:
         groups.setdefault((found.kind, found.what), []).append((index, found))
@@ -92,7 +92,7 @@ def ranges(numbers: Sequence[int]) -> str:
 
 
 def _few(runs: list[list[int]]) -> list[list[int]]:
-    """Scattered numbers of a large machine take one line: from the first to the last, when there are very many."""
+    """The ranges, shortened where there are very many: from the first number to the last."""
     return runs if len(runs) <= 12 else [[runs[0][0], runs[-1][-1]]]
 
 
@@ -115,7 +115,7 @@ def _references(task: TaskSummary) -> str:
 
 
 def caching(holders: Sequence[str], names: Mapping[str, str]) -> Reason:
-    """That others are caching the same dataset directory."""
+    """The reason that others are caching the same dataset directory."""
     named = [{"task_id": holder, "name": names.get(holder)} for holder in holders]
     who = ", ".join(names.get(holder) or holder for holder in holders)
     verb = "are" if len(holders) > 1 else "is"
@@ -123,7 +123,7 @@ def caching(holders: Sequence[str], names: Mapping[str, str]) -> Reason:
 
 
 def offer_obstacle(gpu: GPUOffer, min_memory: int) -> Obstacle:
-    """Why a GPU that nobody of ours has is none for a task."""
+    """What keeps a task from a GPU that no other task holds."""
     if not gpu.is_available:
         return Obstacle("status", str(gpu.status), gpu.reason or "")
     if gpu.free_mb is not None and gpu.free_mb < min_memory:

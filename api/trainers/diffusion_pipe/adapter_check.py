@@ -11,7 +11,7 @@ from api.trainers.diffusion_pipe.key_check import check_names, check_values
 from api.trainers.diffusion_pipe.keys import ADAPTER
 from api.trainers.diffusion_pipe.model_types import ModelFacts
 
-#: Model types that make the adapter as the file has it.
+#: Model types that give a continued adapter the rank of its file, whatever the configuration says.
 _TAKE_THE_RANK_FROM_THE_FILE = ("flux", "sdxl")
 
 

@@ -8,10 +8,10 @@ from api.trainers.diffusion_pipe.document import TrainerDocument, number, positi
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.pointers import pointer
 
-#: The trainer multiplies and loops over it; nobody's GPU takes more.
+#: The largest micro batch that is accepted: no GPU takes more, and the trainer loops over it.
 _MOST = 1_000_000
 
-#: Pairs in one list: each size bucket is compared with all of them.
+#: The most pairs in one list: each size bucket is compared with all of them.
 MAX_PAIRS = 64
 
 Sizes = tuple[tuple[float, int], ...]
@@ -26,15 +26,15 @@ class Batches:
     videos: Sizes = ((0, 1),)
     images: Sizes = ((0, 1),)
     accumulation: int = 1
-    replicas: int = 1  #: data-parallel copies: GPUs / pipeline stages
+    replicas: int = 1  #: data-parallel copies of the model: GPUs divided by pipeline stages
 
     @property
     def global_size(self) -> int:
-        """The examples of one step, as the trainer prints it: by the first micro batch that is given."""
+        """The number of examples in one step, as the trainer prints it: by the first micro batch that is given."""
         return self.videos[0][1] * self.accumulation * self.replicas
 
     def size_for(self, width: int, height: int, frames: int) -> int:
-        """The examples of one step from a size bucket: by the nearest resolution, the first of two equally near."""
+        """The number of examples in one step from a size bucket: by the nearest resolution, the first of equal ones."""
         sizes = self.images if frames == 1 else self.videos
         side = math.sqrt(width * height)
         micro = min(sizes, key=lambda entry: abs(entry[0] - side))[1]
@@ -42,7 +42,7 @@ class Batches:
 
 
 def read_batches(config: TrainerDocument, gpu_count: int, findings: Findings) -> tuple[Batches, Batches]:
-    """The batches of training and of evaluation; what cannot be read counts as 1 and is said."""
+    """The batches of training and of evaluation; what cannot be read counts as 1 and becomes a finding."""
     values = config.values
     stages = positive(values.get("pipeline_stages", 1), 1)
     videos = _read(config, "micro_batch_size_per_gpu", ((0, 1),), findings)

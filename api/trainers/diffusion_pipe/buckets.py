@@ -12,15 +12,15 @@ from api.trainers.diffusion_pipe.findings import Findings
 #: A size bucket; with its aspect ratio first where the trainer makes it from one. Width, height and frames stand last.
 Bucket = tuple[float, ...]
 
-_DIGITS = 3  #: to which the trainer rounds aspect ratios and resolutions
+_DIGITS = 3  #: decimals to which the trainer rounds aspect ratios and resolutions
 
 MAX_RESOLUTIONS = 3
 
-#: Entries of one list: each file of each directory is compared with all of them.
+#: The most entries of one list: each file of each directory is compared with all of them.
 MAX_BUCKETS = 128
 _LISTS = ("resolutions", "ar_buckets", "size_buckets", "frame_buckets")
 
-#: The sizes that Cosmos knows; the trainer quits on any other.
+#: The (width, height) pairs that Cosmos knows; the trainer quits on any other.
 _COSMOS_SIDES = ((960, 960), (960, 704), (704, 960), (1280, 704), (704, 1280))
 _COSMOS_SIZES = [[*sides, frames] for frames in (1, 121) for sides in _COSMOS_SIDES]
 
@@ -32,7 +32,7 @@ _FRAMES_RANGE = (1, 100_000)
 class Bucketing:
     """How one directory's files are sorted. `sizes` is None when resolutions and aspect ratios decide."""
 
-    sizes: tuple[tuple[int, int, int], ...] | None = None  #: the longest first
+    sizes: tuple[tuple[int, int, int], ...] | None = None  #: the ones with most frames first
     resolutions: tuple[float, ...] = ()
     ratios: tuple[float, ...] = (1.0,)
     frames: tuple[int, ...] = (1,)
@@ -93,7 +93,7 @@ class Settings:
 
 
 def read_bucketing(settings: Settings, model_type: str, round_to: int, findings: Findings) -> Bucketing | None:
-    """The bucketing of one directory; None when something about it is wrong, which is then said."""
+    """The bucketing of one directory; None when something about it is wrong, which then is a finding."""
     for name in _LISTS:
         values = settings.get(name)
         if isinstance(values, list) and len(values) > MAX_BUCKETS:

@@ -11,12 +11,12 @@ from api.trainers.diffusion_pipe.files import CONFIG
 from api.trainers.environment import split_secrets
 from api.trainers.trainer import Command, Launch
 
-#: Unless the request says otherwise, and only on boards of the GeForce RTX 40 series, which have no direct way between
-#: GPUs: anywhere else it would take NVLink away.
+#: Variables set only on boards of the GeForce RTX 40 series, which have no direct way between GPUs (anywhere else they
+#: would take NVLink away), unless the request says otherwise.
 _WITHOUT_P2P = {"NCCL_P2P_DISABLE": "1", "NCCL_IB_DISABLE": "1"}
 _HAS_NO_P2P = re.compile(r"\bGeForce RTX 40\d\d\b")
 
-#: Always: the launcher's indices are NVML's, and every printed line arrives at once.
+#: Variables that are always set: the launcher's indices are NVML's, and every printed line arrives at once.
 _FIXED = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "PYTHONUNBUFFERED": "1"}
 
 

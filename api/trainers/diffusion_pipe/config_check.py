@@ -17,14 +17,14 @@ from api.trainers.pointers import shown
 _SAVES = ("save_every_n_epochs", "save_every_n_steps", "save_every_n_examples")
 _CHECKPOINTS = ("checkpoint_every_n_epochs", "checkpoint_every_n_minutes")
 _EVALUATIONS = ("eval_every_n_epochs", "eval_every_n_steps", "eval_every_n_examples")
-#: What the mended version of the trainer's `utils/patches.py` has.
+#: A text that only the mended version of the trainer's `utils/patches.py` contains.
 _MENDED = b"_allocate_or_extend_buffers"
 _MOST_SOURCE_BYTES = 1024 * 1024
 
 _CLIP_MODES = ("single_beginning", "single_middle")
 _PARTITION_METHODS = ("parameters", "uniform", "manual")
 
-#: Where a key belongs that stands at the wrong place.
+#: The table in which a key belongs that users often write elsewhere.
 _ELSEWHERE = {
     **dict.fromkeys(MODEL, "[model]"),
     **dict.fromkeys(MONITORING, "[monitoring]"),

@@ -33,9 +33,9 @@ MAX_DIRECTORIES = 1000
 class DatasetCircumstances:
     """What bears on the check of a dataset besides its text."""
 
-    variant: Variant | None  #: None when the model is not known
+    variant: Variant | None  #: the model's variant; None when the model is not known
     batches: Batches
-    root: Path | None  #: the trainer's, from which it opens relative paths
+    root: Path | None  #: the trainer's directory, from which it opens relative paths
     looks: Looks
     budget: Budget
     names_keys: bool = True  #: whether unknown keys are named; not those of a file that the request only points to

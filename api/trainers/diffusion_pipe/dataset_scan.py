@@ -16,7 +16,7 @@ from api.trainers.diffusion_pipe.model_check import Variant
 from api.trainers.diffusion_pipe.totals import Item
 from api.trainers.pointers import shown
 
-#: Suffixes that the trainer passes over; anything else it tries to open.
+#: Suffixes of files that the trainer passes over; it tries to open anything else.
 _PASSED_OVER = frozenset({".txt", ".npz", ".json", ".parquet", ".bak", ".db"})
 _CAPTIONS = "captions.json"
 
@@ -34,7 +34,7 @@ class Scan:
     path: Path
     at: Callable[..., str]  #: the pointer of a key of this directory
     skip_uncaptioned: bool = True
-    captions_each: int = 1  #: as how many one caption counts
+    captions_each: int = 1  #: how many captions one caption counts for
     needs_captions_json: bool = False
     masks: Path | None = None
     default_mask: Path | None = None
@@ -43,7 +43,9 @@ class Scan:
 
 @dataclass(slots=True)
 class FoundItems:
-    """What was found in it; `unknown` says why the items are not all. Then a missing caption may be an unseen one."""
+    """What was found in one directory. `unknown` says why some items were not seen; then their captions may exist all
+    the same.
+    """
 
     items: list[Item] = field(default_factory=list)
     unknown: str | None = None
@@ -240,7 +242,7 @@ class _Companions:
 
 
 _IN_FILE = -1  #: the caption is in a text file beside the media file
-_BAD_CAPTIONS = -2  #: captions.json has something else than a list
+_BAD_CAPTIONS = -2  #: captions.json holds something other than a list
 
 
 def _count_captions(name: str, names: dict[str, bool], captions: dict[str, Any] | None) -> int | None:

@@ -41,12 +41,12 @@ def number(value: Any) -> float | int | None:
 
 
 def count(value: Any) -> int | None:
-    """How many whole ones a number holds, one at least; None where it is no number."""
+    """A number as a count: rounded down, and 1 at least; None where it is no number."""
     found = number(value)
     return None if found is None else max(1, int(found))
 
 
 def positive(value: Any, default: int) -> int:
-    """A positive integer, or the default where there is none; what is wrong with it is said elsewhere."""
+    """The value when it is a positive integer, else the default; other checks say what is wrong with it."""
     found = whole(value)
     return found if found is not None and found > 0 else default

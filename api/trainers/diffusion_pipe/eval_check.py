@@ -17,7 +17,7 @@ MAX_DATASETS = 50
 
 @dataclass(slots=True)
 class Evaluations:
-    """What was learnt of them: the directories that they use, and notes on what was not looked at."""
+    """What is known of the evaluation datasets: the directories that they use, and notes on what was not looked at."""
 
     directories: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -25,7 +25,7 @@ class Evaluations:
 
 
 def check_eval_datasets(config: TrainerDocument, around: DatasetCircumstances, findings: Findings) -> Evaluations:
-    """Checks them all; `around` has the batches of evaluation."""
+    """Checks all evaluation datasets; `around` has the batches of evaluation."""
     found = Evaluations()
     listed = config.values.get("eval_datasets")
     if not isinstance(listed, list):

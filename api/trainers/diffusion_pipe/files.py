@@ -29,7 +29,7 @@ _SHORTEST_SECRET = 8
 
 
 def find_secrets(request: TrainingRequest) -> dict[str, str]:
-    """The secrets of a request by the variables that carry them to the trainer; a mask is none."""
+    """The secrets of a request, by the variable that carries each to the trainer; a mask (***) is no secret."""
     key = _wandb_key(request)
     found = {**split_secrets(request.env)[1], **({WANDB_VARIABLE: key} if key else {})}
     return {name: value for name, value in found.items() if value != MASK}

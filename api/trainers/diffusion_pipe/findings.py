@@ -8,11 +8,11 @@ class Findings:
     """Errors, which prevent a start, and warnings, which do not. The same finding counts once."""
 
     def __init__(self, accepts_risks: bool = False) -> None:
-        """`accepts_risks`: what is a risk to the machine is a warning only."""
+        """With `accepts_risks` what could harm the machine is only a warning."""
         self._accepts_risks = accepts_risks
         self._errors: dict[Mistake, None] = {}
         self._warnings: dict[Mistake, None] = {}
-        self._more_errors = self._more_warnings = 0  #: found besides those that are kept
+        self._more_errors = self._more_warnings = 0  #: how many were found besides those that are kept
 
     @property
     def errors(self) -> tuple[Mistake, ...]:
@@ -29,15 +29,15 @@ class Findings:
 
     @property
     def takes_warnings(self) -> bool:
-        """Whether another warning would be kept, and not only counted: it can do without good advice otherwise."""
+        """Whether another warning would be kept, not only counted: else nobody need work out advice for it."""
         return len(self._warnings) < MAX_MISTAKES
 
     def error(self, at: str, message: str, remedy: str | None = None) -> None:
-        """Records what prevents a start."""
+        """Records a mistake that prevents a start."""
         self._more_errors += _add(self._errors, Mistake(at, message, remedy))
 
     def warn(self, at: str, message: str, remedy: str | None = None) -> None:
-        """Records what a start can do without, but its owner should know."""
+        """Records what does not prevent a start, but its owner should know."""
         self._more_warnings += _add(self._warnings, Mistake(at, message, remedy))
 
     def risk(self, at: str, message: str, remedy: str | None = None) -> None:
@@ -48,7 +48,7 @@ class Findings:
             self.error(at, message, remedy)
 
     def take(self, inner: "Findings", at: str, label: str) -> None:
-        """Takes up the findings in another file: all at the place that names the file; the label says which it is."""
+        """Adds the findings of another file, all at the place that names that file; the label says which it is."""
         for mistake in inner.errors:
             self.error(at, _labelled(label, mistake), mistake.remedy)
         for mistake in inner.warnings:
@@ -60,7 +60,7 @@ def _labelled(label: str, mistake: Mistake) -> str:
 
 
 def _add(found: dict[Mistake, None], mistake: Mistake) -> bool:
-    """Whether it is one too many, and not kept."""
+    """Adds a mistake; returns whether there are too many already, so that it is only counted."""
     if mistake in found:
         return False
     if len(found) >= MAX_MISTAKES:

@@ -51,7 +51,7 @@ def check_names(
         if name in IGNORED:
             findings.warn(place, f"The trainer ignores `{shown(name)}` here.", IGNORED[name])
         elif elsewhere and name in elsewhere:
-            findings.warn(place, f"The trainer ignores `{shown(name)}` here.", f"It belongs into {elsewhere[name]}.")
+            findings.warn(place, f"The trainer ignores `{shown(name)}` here.", f"It belongs in {elsewhere[name]}.")
         else:
             advice = did_you_mean(name, names) if findings.takes_warnings else LEAVE_OUT
             findings.warn(place, f"The trainer does not know `{shown(name)}` and ignores it.", advice)

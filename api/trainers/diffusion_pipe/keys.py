@@ -31,7 +31,7 @@ class Key:
     above: float | None = None
     most: float | None = None
     choices: tuple[str, ...] = ()
-    infinite: bool = False  #: infinity is a number, too
+    infinite: bool = False  #: whether infinity is allowed
 
 
 #: No count that the trainer takes is larger; beyond it, a number is a slip, and torch's integers end at 2**63.
@@ -163,7 +163,7 @@ MODEL: Mapping[str, Key] = {
     "text_encoders": _LIST,
 }
 
-#: Those of [model] that every type takes.
+#: Keys of [model] that every model type takes.
 MODEL_COMMON = frozenset(
     {
         "type",
@@ -286,5 +286,5 @@ SPAM SRMM SWATS ScalableShampoo ScheduleFreeAdamW ScheduleFreeRAdam ScheduleFree
 SimplifiedAdEMAMix SophiaH StableAdamW StableSPAM TAM Tiger VSGD Yogi
 """
 
-#: Classes of pytorch_optimizer that people use, to recognise a slip; its full list is the trainer's.
+#: Classes of pytorch_optimizer that people use, to recognise a misspelling; the full list is in that package.
 KNOWN_CLASSES = tuple(_CLASSES.split())

@@ -23,7 +23,7 @@ y4m yop yuv yuv10
 """
 VIDEO_SUFFIXES = frozenset(f".{cased}" for name in _VIDEO_NAMES.split() for cased in (name, name.upper()))
 
-#: Formats that name no other files, whatever their content says: a playlist would make the reader open addresses.
+#: Formats that the video reader may open: none refers to other files, as a playlist would.
 _VIDEO_FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,asf,mpeg,mpegts,mpegvideo,h264,hevc,m4v,ogg,mjpeg,nut,ivf"
 )
@@ -47,7 +47,7 @@ class Look:
     width: int
     height: int
     frames: int | None = 1
-    frames_per_second: float | None = None  #: of a video
+    frames_per_second: float | None = None  #: of a video; None for an image
     is_cut_off: bool = False  #: an image whose end is missing: its header can be read, its pixels cannot
 
 
@@ -56,7 +56,7 @@ class Unreadable(Exception):
 
 
 class Looks:
-    """Remembers what was seen, by path, time of change and size; forgets the oldest beyond its capacity."""
+    """Remembers looks by path, time of change and size; forgets the oldest beyond its capacity."""
 
     def __init__(self, capacity: int = 100_000) -> None:
         self._capacity = capacity
@@ -86,15 +86,15 @@ class Looks:
 
 
 class TooLong(Exception):
-    """A check takes longer than any check may."""
+    """A check has taken longer than any check may."""
 
 
-#: Seconds of a check besides those in which it looks into files.
+#: Seconds that a check may take besides those in which it looks into files.
 REASONING_SECONDS = 5.0
 
 
 class Budget:
-    """How long may be looked into files, how many directory entries may be read, and when it all must have ended."""
+    """What a check may spend: seconds of looking into files, directory entries, and the time by which it must end."""
 
     def __init__(self, seconds: float, entries: int = 200_000, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic

@@ -15,13 +15,13 @@ from api.trainers.diffusion_pipe.safetensors_header import Header
 from api.trainers.diffusion_pipe.wan_files import IMAGE_MARK, wan_config, wan_transformer
 from api.trainers.pointers import shown
 
-#: The width of Flux 2's first layer, by variant: it decides the name of the cache.
+#: The variant of Flux 2 by the width of its first layer: it decides the name of the cache.
 _FLUX2_CACHES = {6144: "flux2", 3072: "flux2_klein_4b", 4096: "flux2_klein_9b"}
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """What bears on the dataset: which frame rate, which multiple of pixels, which caches (several: one of them)."""
+    """What the dataset's check needs of a model: frame rate, multiple of pixels, names of caches (one of several)."""
 
     caches: tuple[str, ...]
     framerate: int | None = None
@@ -90,7 +90,7 @@ _ADVICE = {"dtype": "Write dtype = 'bfloat16'.", "max_sequence_length": "Write 2
 
 
 def find_variant(config: TrainerDocument | None, model_type: str, root: Path | None) -> Variant:
-    """What the dataset needs to know of the model. What its files do not tell is as for the plainest variant."""
+    """The variant of a model, by its files; what they do not tell is taken from the plainest variant."""
     facts = MODELS[model_type]
     plain = Variant((facts.cache_name or model_type,), facts.framerate, facts.round_to, type=model_type)
     if config is None:

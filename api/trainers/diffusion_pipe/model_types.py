@@ -12,7 +12,7 @@ class PathKind(StrEnum):
     """What the trainer opens a path as."""
 
     FILE = "file"  #: a weights file: safetensors when its name ends so, else unpickled
-    COMFY = "comfy"  #: the same by ComfyUI's code, which takes other endings for safetensors, too
+    COMFY = "comfy"  #: a weights file opened by ComfyUI's code, which takes other endings for safetensors, too
     SAFETENSORS = "safetensors"  #: a file that is opened as safetensors, whatever its name
     WEIGHTS = "weights"  #: a .safetensors file, or a directory with such files
     DIRECTORY = "directory"
@@ -47,7 +47,7 @@ class ModelFacts:
     keys: frozenset[str] = frozenset()  #: further keys of [model]
     required: tuple[str, ...] = ()  #: keys of [model] that are no paths
     may_be_empty: frozenset[str] = frozenset()  #: paths whose empty text means that they are not given
-    dtype_key: str | None = "transformer_dtype"  #: which key makes the weights small; None: no key does
+    dtype_key: str | None = "transformer_dtype"  #: the key that sets a small type for the weights; None: no key does
     swap: Swap | None = None  #: None: it cannot swap blocks
     comfy: bool = False  #: loaded by ComfyUI's code, which knows quantised weights
     frame_step: int = 1  #: clips are cut to a multiple of it and `frame_rest` more

@@ -20,13 +20,13 @@ _NEED_A_RATE = ("adamw_optimi", "stableadamw")
 #: Model types that hand the learning rate on to each group, whether there is one or not.
 _PASS_RATES_ON = ("cosmos_predict2", "anima")
 
-#: The learning rates of their groups, besides that of what lies outside the blocks, which no adapter touches.
+#: The keys of their groups' learning rates, without that of the part outside the blocks, which no adapter touches.
 _GROUPS = ("self_attn_lr", "cross_attn_lr", "mlp_lr", "mod_lr")
 
-#: Above this automagic does not believe a learning rate.
+#: The highest learning rate that automagic accepts.
 _HIGHEST_AUTOMAGIC = 1e-3
 
-#: What genericoptim asserts.
+#: The values that genericoptim asserts.
 _CHOICES = {"momentum_type": ("ema", "sm", "none"), "second_moment_type": ("ema", "none", "sn", "factored")}
 
 #: Model types whose groups of parameters each have a learning rate, which gradient_release asks for.
@@ -58,10 +58,10 @@ _NOT_NEGATIVE = {
 #: Optimizers that unpack exactly two betas; the others named here take the first two of a list.
 _TWO_BETAS = ("adamw", "offload", "genericoptim")
 
-#: Of these genericoptim takes one at most.
+#: Keys of which genericoptim takes one at most.
 _MUONS = ("muon", "adamuon", "normuon")
 
-#: Of what bitsandbytes' 8-bit optimizers take, the values that they refuse.
+#: Values that bitsandbytes' 8-bit optimizers refuse for arguments that they take, with what to do.
 _REFUSED = {"amsgrad": (True, "Leave it out."), "optim_bits": (8, "Leave it out: the type says it.")}
 
 _CLASS_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,63}$")
@@ -149,7 +149,7 @@ def _check_values(optimizer: dict[str, Any], name: str, at: Any, found: Findings
 
 
 def _check_combinations(optimizer: dict[str, Any], name: str, at: Any, found: Findings) -> None:
-    """What is a number, or may be, and is refused by this optimizer, or beside another key."""
+    """Records values that this optimizer refuses, alone or beside another key."""
     for key in _NOT_NEGATIVE.get(name, ()):
         if (value := number(optimizer.get(key))) is not None and value < 0:
             found.error(at(key), "The optimizer takes nothing below 0.", "Write a number from 0.")

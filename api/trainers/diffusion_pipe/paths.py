@@ -9,7 +9,7 @@ from api.trainers.diffusion_pipe.model_types import PathKind
 from api.trainers.diffusion_pipe.safetensors_header import LONGEST_HEADER_BYTES, Header, Unsound, read_header
 from api.trainers.pointers import shown
 
-#: Directory entries that are looked at in search of weights.
+#: The most directory entries that are looked at in search of weights.
 _MOST_ENTRIES = 10_000
 
 #: The ends of names that are taken for safetensors; all else is unpickled.
@@ -151,7 +151,7 @@ def is_hub_name(text: str, root: Path | None) -> bool:
 
 
 def mode_of(path: Path) -> int | None:
-    """The mode of what a path leads to; None when it leads nowhere, or may not be followed."""
+    """The `st_mode` of what a path leads to; None when it leads nowhere, or may not be followed."""
     try:
         return path.stat().st_mode
     except (OSError, ValueError):

@@ -13,7 +13,7 @@ from api.trainers.diffusion_pipe.document import TrainerDocument, count, number,
 from api.trainers.diffusion_pipe.eval_check import Evaluations
 from api.trainers.diffusion_pipe.model_check import Variant
 
-#: The part of the table's figures that does not shrink with the number of pipeline stages, in MB.
+#: MB of each figure in the memory table that do not shrink with the number of pipeline stages (see model_memory).
 _ACTIVATIONS_MB = 4_000
 
 

@@ -26,7 +26,7 @@ class Configuration:
 
 
 def read(request: TrainingRequest, findings: Findings) -> Configuration:
-    """Reads whichever form the request has, and says what is wrong with the form."""
+    """Reads whichever form the request has; what is wrong with the form becomes a finding."""
     is_text = request.config_toml is not None or request.dataset_toml is not None
     is_structured = bool(request.config) or bool(request.dataset)
     if is_text and is_structured:

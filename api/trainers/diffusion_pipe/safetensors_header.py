@@ -9,10 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-#: Bytes of a header that are read; those of the largest models are below 1 MB.
+#: The most bytes of a header that are read; those of the largest models have less than 1 MB.
 MOST_HEADER_BYTES = 8 * 2**20
 
-#: The format's own bound.
+#: The largest header, in bytes, that the format itself allows.
 LONGEST_HEADER_BYTES = 100_000_000
 
 #: Bits of an element, by the name of its type; of newer types the size is not checked.
@@ -38,7 +38,7 @@ class Header:
     shapes: Mapping[str, tuple[int, ...]]
 
     def count(self, list_name: str) -> int:
-        """How many blocks a list of a model has: `blocks.0.…` to `blocks.29.…` are 30."""
+        """How many blocks one list of the model has: `blocks.0.…` to `blocks.29.…` are 30."""
         start = list_name + "."
         numbers = (name[len(start) :].partition(".")[0] for name in self.shapes if name.startswith(start))
         return max((int(number) for number in numbers if number.isascii() and number.isdigit()), default=-1) + 1
@@ -67,7 +67,7 @@ def read_header(path: Path) -> Header | None:
 
 @lru_cache(maxsize=4)
 def _read(path: Path, size: int, written_at: int) -> Header | None:
-    """The same, remembered while the file stays as it is. Raises Unsound, OSError."""
+    """The header, remembered while the file stays as it is. Raises Unsound, OSError."""
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         start = file.read(8)
         length = int.from_bytes(start, "little")

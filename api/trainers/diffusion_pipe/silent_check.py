@@ -1,4 +1,4 @@
-"""Names what the trainer does without a word although nobody meant it."""
+"""Warns of settings that the trainer silently ignores or takes otherwise than meant."""
 
 from functools import partial
 
@@ -15,7 +15,7 @@ _WANDB_VARIABLE = "WANDB_API_KEY"
 #: Model types whose code knows control images; the others fail in a child, for which the trainer waits for ever.
 _EDITORS = ("flux", "flux2", "qwen_image")
 
-#: Shifts of the timesteps that are looked at only where `shift` is not.
+#: Keys that shift the timesteps, read only where `shift` is not given.
 _SHIFTS_BY_SIZE = ("flux_shift", "lumina_shift")
 
 _RATIOS = ("ar_buckets", "min_ar", "max_ar", "num_ar_buckets")
@@ -26,7 +26,7 @@ lumina2 wan hidream chroma ace omnigen2 qwen_image hunyuan_image hunyuan_video_1
 kandinsky5_image newbie flux2 ideogram4 krea2 minimax longcat_image
 """
 
-#: The types of text encoders that ComfyUI knows, at the version that the trainer pins; any other becomes the first.
+#: The types of text encoders in the version of ComfyUI that the trainer pins; it takes any other for the first one.
 _ENCODERS = frozenset(_ENCODER_NAMES.split())
 
 
@@ -73,7 +73,7 @@ def _check_timesteps(config: TrainerDocument, findings: Findings) -> None:
 
 
 def check_warmup(config: TrainerDocument, total_steps: int | None, findings: Findings) -> None:
-    """Whether the learning rate ever gets to its height."""
+    """Warns when the warmup is longer than the training, so that the learning rate never gets to its height."""
     warmup = number(config.values.get("warmup_steps"))
     if warmup is not None and total_steps is not None and warmup >= total_steps:
         findings.warn(

@@ -40,7 +40,7 @@ def parse(text: str, base: str, findings: Findings) -> dict[str, Any] | None:
 
 
 def fits(values: Any, base: str, findings: Findings) -> bool:
-    """Whether the values are few and flat enough to be looked at; says so otherwise."""
+    """Whether the values are few and flat enough to be checked; a finding says so otherwise."""
     too_much = toml_text.values_excess(values)
     if too_much is not None:
         findings.error(base, too_much, _SIMPLIFY)

@@ -24,7 +24,7 @@ from api.trainers.diffusion_pipe.weights_check import check_files
 from api.trainers.protocol.run import RunProtocol
 from api.trainers.trainer import Check, Command, Launch
 
-#: Stands in a plan's command where only the start tells the port: DeepSpeed's own default.
+#: The port in a plan's command, where the real one is known only at the start: DeepSpeed's default.
 _PLANNED_PORT = 29500
 
 
@@ -76,7 +76,7 @@ class DiffusionPipe(RunProtocol):
         self._looks = Looks()
 
     def problems(self) -> tuple[Mistake, ...]:
-        """What of its installation is missing."""
+        """What is missing of the trainer's installation, each with what to do."""
         found = []
         if self._root is None or not _is_file(self._root / "train.py"):
             found.append(_NO_CHECKOUT)
@@ -85,7 +85,7 @@ class DiffusionPipe(RunProtocol):
         return tuple(found)
 
     def check(self, request: TrainingRequest, output_dir: Path) -> Check:
-        """Everything that can be found without starting anything, all at once; `env` is checked by `check_env`."""
+        """Checks all that can be checked without starting anything; `env` is left to `check_env`."""
         findings = Findings(accepts_risks=self._allow_pickled_weights)
         for problem in self.problems():
             findings.error(problem.pointer, problem.message, problem.remedy)

@@ -11,7 +11,7 @@ from api.trainers.diffusion_pipe.document import TrainerDocument, whole
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.pointers import shown
 
-#: What of a model's config.json is read, in bytes.
+#: The most bytes of a model's config.json that are read.
 _MOST_CONFIG_BYTES = 1024 * 1024
 
 #: The widths that the trainer knows of each kind.
@@ -21,7 +21,7 @@ _TEXT_ENCODER = "models_t5_umt5-xxl-enc-bf16.pth"
 _TOKENIZER = Path("google", "umt5-xxl")
 _CLIP = "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth"
 
-#: Whose weights tell that images go in by CLIP, as in Wan 2.1.
+#: A tensor whose presence tells that images go in by CLIP, as in Wan 2.1.
 IMAGE_MARK = "blocks.0.cross_attn.k_img.weight"
 
 
@@ -102,7 +102,7 @@ def _check_weights(model: dict[str, Any], root: Path | None, at: Any, findings: 
 
 
 def _files(model: dict[str, Any], root: Path | None, kind: str) -> list[str]:
-    """What it opens in the directory besides the transformer."""
+    """The files that the trainer opens in the directory besides the transformer."""
     names = ["Wan2.2_VAE.pth" if kind == "ti2v" else "Wan2.1_VAE.pth"]
     if not model.get("llm_path"):
         names.append(_TEXT_ENCODER)

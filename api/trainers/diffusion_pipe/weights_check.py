@@ -11,21 +11,21 @@ from api.trainers.diffusion_pipe.model_types import MODELS, ModelFacts, PathKind
 from api.trainers.diffusion_pipe.safetensors_header import Header
 from api.trainers.diffusion_pipe.wan_files import check_wan_files, wan_config
 
-#: Small floating-point types: for the big weights of a model only.
+#: Small floating-point types, fit for the big weights of a model only.
 _FLOAT8 = ("float8", "float8_e4m3fn", "float8_e5m2")
 
-#: Ends of the names that quantised weights bring along: those of the older way, which the trainer itself looks for, and
-#: those of ComfyUI's newer one.
+#: Endings of tensor names that show quantised weights: of the older form, which the trainer itself looks for, and of
+#: ComfyUI's newer one.
 _OLD_SCALES = ("scale_weight", "scale_input")
 _SCALES = (*_OLD_SCALES, ".weight_scale", ".comfy_quant", ".weight_scale_2", ".input_scale")
 
 #: Widths of Flux 2's first layer that the trainer knows.
 FLUX2_WIDTHS = (6144, 3072, 4096)
 
-#: Blocks of wan's sizes, by the width of the model.
+#: How many blocks a wan model has, by its width.
 _WAN_BLOCKS = {1536: 30, 3072: 30, 5120: 40}
 
-#: What hunyuan-video opens below ckpt_path, unless the key names another.
+#: By key, the file that hunyuan-video opens below `ckpt_path` unless the key names another.
 _HUNYUAN_FILES = {
     "transformer_path": Path("hunyuan-video-t2v-720p", "transformers", "mp_rank_00_model_states.pt"),
     "vae_path": Path("hunyuan-video-t2v-720p", "vae", "pytorch_model.pt"),
@@ -36,7 +36,7 @@ _QWEN_PARTS = {"transformer": "transformer_path", "text_encoder": "text_encoder_
 
 
 def check_files(config: TrainerDocument, model_type: str, root: Path | None, findings: Findings) -> None:
-    """Checks the files that [model] names beyond their being there."""
+    """Checks what the files named in [model] contain."""
     facts, model = MODELS[model_type], config.table("model")
     _check_swap(config, model_type, facts, root, findings)
     _check_dtypes(config, model_type, facts, findings)

@@ -19,13 +19,13 @@ _SAVED_MODEL = re.compile(r"(?:epoch|step)\d{1,12}", re.ASCII)
 LATEST = "latest"
 SIGNAL_FILES = ("save", "save_quit")
 
-#: What a checkpoint's directory is called while it is being removed.
+#: The name of a checkpoint's directory while it is being removed.
 _REMOVED = re.compile(r"\.global_step\d{1,12}\.removed", re.ASCII)
 
-#: A checkpoint is one level below its run directory, and no link leads to it.
+#: Parts of a path entered without following a link: a checkpoint is one level below its run directory.
 _CHECKPOINT_LEVELS = OWN_LEVELS + 1
 
-#: Which were whole and which broken when a resume began: from then on `latest` alone no longer tells.
+#: The file that says which checkpoints were whole when a resume began: from then on `latest` alone cannot tell.
 _JUDGED = ".judged_checkpoints.json"
 
 
@@ -35,7 +35,7 @@ class _Found:
     step: int
     size_bytes: int
     written_at: float
-    files: list[list[Any]]  #: name, bytes and time of each: other ones when the trainer writes it again
+    files: list[list[Any]]  #: name, size in bytes and time of each: they change when the trainer writes it again
 
     @property
     def digest(self) -> str:
@@ -82,9 +82,9 @@ def prepare_resume(run_dir: Path, checkpoint: str | None) -> None:
 
 
 def prune(run_dir: Path, keep: int) -> tuple[str, ...]:
-    """Removes all but the newest `keep` complete checkpoints, never the one that `latest` names; who was removed.
+    """Removes all but the newest `keep` complete checkpoints, never the one that `latest` names.
 
-    Incomplete ones stay: the trainer may be writing them.
+    Returns the names of those removed. Incomplete ones stay: the trainer may be writing them.
     """
     for name in _directories(run_dir):
         if _REMOVED.fullmatch(name):
@@ -121,7 +121,7 @@ def _remove_leftovers(run_dir: Path) -> None:
 
 
 def _remove(run_dir: Path, name: str) -> bool:
-    """Takes it away at once under its name, then bit by bit: never is there half a checkpoint under that name."""
+    """Renames a checkpoint, then removes it, so that its name never stands for half a checkpoint; False on failure."""
     hidden = f".{name}.removed"
     try:
         directory = open_directory(str(run_dir))
@@ -155,7 +155,7 @@ def _measure(directory: Path, step: int) -> _Found:
 
 
 def _latest(run_dir: Path, found: list[_Found]) -> str | None:
-    """The name that `latest` gives, whether it is there or not."""
+    """The name in the file `latest`, whether that checkpoint is there or not; None without one."""
     try:
         name = read(str(run_dir / LATEST))[:100].decode("ascii", "replace").strip()
     except OSError as error:

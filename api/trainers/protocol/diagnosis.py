@@ -11,7 +11,7 @@ from api.trainers.protocol.error_lines import LINE_LIMIT, ErrorLine, find_errors
 from api.trainers.protocol.hints import hint_for
 from api.trainers.trainer import Ending
 
-#: Losses in a row that were NaN, from which on they explain an end that nothing else explains.
+#: So many losses in a row that were NaN explain an end that nothing else explains.
 NAN_IN_A_ROW = 10
 
 #: Lines shown where no traceback says more.
@@ -31,7 +31,7 @@ class _Rule:
         return cls(code, re.compile(pattern), detail, remedy, said)
 
 
-#: The first that matches names the cause of a line.
+#: Rules that name the cause of an error's line; the first that matches holds.
 _RULES = (
     _Rule.of(
         CauseCode.CUDA_OUT_OF_MEMORY,
@@ -115,7 +115,7 @@ _NCCL_TIMEOUT = _Rule.of(
     "nccl_timeout",
 )
 
-#: What the other ranks say when one has failed: never the cause while something else was said.
+#: What the other ranks print when one has failed: it counts as the cause only when there is nothing else.
 _AFTERMATH = re.compile(
     r"NCCL|ProcessGroup|DistBackendError|DistNetworkError|DistStoreError|TCPStore|Connection (?:reset|refused|closed)"
     r"|^(?:EOFError|BrokenPipeError|ConnectionResetError|ConnectionRefusedError|SystemExit|KeyboardInterrupt)"
@@ -201,7 +201,7 @@ def _without_root(ending: Ending, errors: Sequence[ErrorLine], stopped_phrase: s
 
 
 def _signal_told(error: ErrorLine) -> int | None:
-    """The signal that a launcher says one of its ranks, or it itself, has got."""
+    """The number of the signal that, by a launcher's words, ended one of its ranks or itself; None without one."""
     received = _RECEIVED.search(error.text)
     if received is not None and received[1] in signal.Signals.__members__:
         return signal.Signals[received[1]].value

@@ -25,7 +25,7 @@ SIGN = re.compile(
     r"|^(?:torch(?:\.cuda)?\.)?OutOfMemoryError\b"
 )
 
-#: The last line of a traceback whose other lines are not there: what prints it may have gone on.
+#: The last line of a traceback that stands alone: the program that printed it may have gone on.
 _BARE = re.compile(r"(?:[A-Za-z_]\w{0,60}\.){0,6}([A-Z]\w{0,60}(?:Error|Exception|Interrupt))(?::\s|$)", re.ASCII)
 
 
@@ -34,7 +34,7 @@ class ErrorLine:
     """A line that says what went wrong, and the lines that lead to it."""
 
     text: str
-    position: int  #: among the lines
+    position: int  #: its index among the lines
     rank: str | None = None
     exception: str | None = None  #: the last part of its class's name; None for a sign without a traceback
     traceback: tuple[str, ...] = ()
@@ -84,7 +84,7 @@ def _scan(lines: Iterable[str]) -> Iterable[ErrorLine]:
 
 
 def _continue(open_by_rank: dict[str | None, _Open], rank: str | None, text: str, position: int) -> ErrorLine | None:
-    """Adds a line to a traceback; the exception when the line is it."""
+    """Adds a line to a traceback; returns the error when the line is the one that names the exception."""
     traceback = open_by_rank[rank]
     named = EXCEPTION.match(text)
     if named is None:

@@ -23,24 +23,24 @@ _PREFIX = "events.out.tfevents."
 _HEADER = struct.Struct("<QI")
 _CHECKSUM = struct.Struct("<I")
 
-#: A longer record is not believed: the longest that a trainer writes, a histogram, has a few KB.
+#: Bytes of the longest record that is believed: the longest that a trainer writes, a histogram, has a few KB.
 LONGEST_RECORD = 16 * 2**20
 
-#: A longer one holds pictures or the like: nothing of it is wanted, and to check its sum would take seconds.
+#: Bytes of the longest record that is read: a longer one holds pictures, and to check its sum would take seconds.
 LONGEST_READ = 2**20
 
-#: What a trainer has of values in a record and of tags, generously; and the largest step, in examples.
+#: Generous bounds on values in a record, tags, characters of a tag, and steps (counted in examples).
 MOST_VALUES = 1_000
 MOST_TAGS = 500
 LONGEST_TAG = 200
 LARGEST_STEP = 10**12
-#: Event files of one run directory that are read: each start of the trainer makes one.
+#: The most event files of one run directory that are read: each start of the trainer makes one.
 MAX_FILES = 1000
 
-#: Bytes of one call: about 30 ms.
+#: Bytes that one call reads, in about 30 ms.
 BUDGET = 256 * 2**10
 
-#: The x axis of this one is the epoch, whatever that of the others is.
+#: The tag whose x axis is the epoch, whatever that of the others is.
 EPOCH_LOSS = "train/epoch_loss"
 
 #: The position in a file that cannot be read any further.
@@ -60,8 +60,8 @@ class EventFileTail:
     examples_per_step: int | None = None
     notes: list[str] = field(default_factory=list)  #: what could not be read, and why
     _tags: set[str] = field(default_factory=set)
-    is_caught_up: bool = False  #: the latest call left nothing for the next one
-    trouble: OSError | None = None  #: what kept the latest call from reading: the same is still there for the next one
+    is_caught_up: bool = False  #: whether the latest call left nothing for the next one
+    trouble: OSError | None = None  #: what kept the latest call from reading; the next call tries the same again
 
     def read(self, budget: int = BUDGET) -> list[Point]:
         """The new points, from about `budget` bytes at most. Never raises for what the files hold."""
@@ -83,7 +83,7 @@ class EventFileTail:
         return sorted(name for name in files if name.startswith(_PREFIX))[:MAX_FILES]
 
     def _read_file(self, name: str, budget: int, points: list[Point]) -> int:
-        """Bytes that were read."""
+        """Appends the new points of one file; returns how many bytes were read."""
         start = position = self.positions.get(name, 0)
         if position == STOPPED:
             return 0
@@ -127,7 +127,7 @@ class EventFileTail:
         return record
 
     def _pass_over(self, file: BinaryIO, size: int) -> bytes | None:
-        """An empty record in its place; None while it is not whole."""
+        """Skips a record and returns an empty one; None while it is not whole."""
         if file.tell() + size > os.fstat(file.fileno()).st_size:
             return None
         file.seek(size, os.SEEK_CUR)

@@ -5,7 +5,7 @@ import re
 from api.models.reason import Reason
 from api.trainers.protocol.error_lines import LINE_LIMIT
 
-#: The first that matches the exception's line; its code; the hint, in which `{what}` is the first group.
+#: Pattern of an exception's line, code, and hint, in which `{what}` is the first group; the first that matches holds.
 HINTS = tuple(
     (re.compile(pattern), code, hint)
     for pattern, code, hint in (
@@ -312,7 +312,7 @@ _READ = Reason.of(
 
 
 def hint_for(text: str) -> Reason:
-    """What to do about an exception's line."""
+    """What to do about the exception that this line names; None where no hint is known."""
     text = text[:LINE_LIMIT]
     for pattern, code, hint in HINTS:
         found = pattern.search(text)

@@ -14,7 +14,7 @@ class LatestMedian:
         self._sorted = sorted(self.latest)
 
     def add(self, value: float) -> float:
-        """Takes a value up; the median then."""
+        """Adds a value; returns the median with it."""
         self.latest.append(value)
         insort(self._sorted, value)
         if len(self.latest) > self.LIMIT:

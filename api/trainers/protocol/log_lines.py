@@ -24,10 +24,10 @@ from api.trainers.protocol.phrases import (
     is_no_number,
 )
 
-#: Characters of a line that are looked at.
+#: Characters at the start of a line that are looked at.
 LINE_LIMIT = 2048
 
-#: Lines without a part of a traceback after which its end is no longer waited for.
+#: Lines of others within a traceback after which its end is no longer awaited.
 TRACEBACK_PATIENCE = 200
 
 _SAVED_STEP = re.compile(r"global_step(\d{1,10})", re.ASCII)
@@ -35,13 +35,13 @@ _SAVED_STEP = re.compile(r"global_step(\d{1,10})", re.ASCII)
 _TRAIN_BEGINNINGS = (SAVING_MODEL, COMPLETED, STOPPED)
 _TRAIN_PARTS = (SAVING_CHECKPOINT, "Checkpoint global_step", "Saved global_step", "] [Torch] Saving ")
 
-#: What is printed before the first step of an attempt only: whatever was before it has ended.
+#: Printed only before the first step of an attempt: it ends whatever went on before.
 _BEGINNINGS = (CACHING, CACHING_LOGGED, BATCH_SIZE_BEGINNING, "toy trainer: ")
 
-#: What a line about progress begins with; a line without anything is none.
+#: The first characters of lines about progress.
 _PROGRESS_BEGINNINGS = frozenset("s[SRTMcGt")
 
-#: Most lines are these, and they are all the same.
+#: The meanings of most lines, made once.
 _SYSTEM = {level: Meaning(level, LogType.SYSTEM) for level in LogLevel}
 
 # A level as loggers write it: in brackets, between blanks or colons, or quoted in JSON; and c10's single letter.
@@ -74,10 +74,10 @@ class LineClassifier:
         self._epoch: int | None = None
         self._step: int | None = None
         self._evaluates = False
-        self._traceback: dict[str | None, int] = {}  #: lines since the last part of an open one, by rank
+        self._traceback: dict[str | None, int] = {}  #: by rank with an open traceback, the lines since its last part
 
     def read(self, text: str) -> Meaning:
-        """What the next line means."""
+        """The meaning of the next line."""
         if len(text) > LINE_LIMIT:
             text = text[:LINE_LIMIT]
         found = self._read_progress(text) if text[:1] in _PROGRESS_BEGINNINGS else None
@@ -228,7 +228,7 @@ def _may_be_a_sign(text: str) -> bool:
 
 
 def _warns(text: str) -> bool:
-    """Python's own warnings, and programs' that begin with the word."""
+    """Whether a line is a warning of Python's, or begins with the word."""
     return "Warning: " in text or "warnings.warn(" in text or text[:8].lower() == "warning:"
 
 

@@ -30,7 +30,7 @@ from api.trainers.protocol.phrases import (
 LINE_LIMIT = 4096
 WARNING_LIMIT = 500
 
-#: The tag under which the learning rate is kept: no event file has it for every optimizer.
+#: The tag under which the learning rate is kept, as event files do not have it for every optimizer.
 LEARNING_RATE_TAG = "train/learning_rate"
 
 _LOG_PREFIX = re.compile(r"(?:\[[^\]]{1,100}\] ?){1,4}")
@@ -58,11 +58,11 @@ class OutputReader:
         self._global_batch_size = plan.global_batch_size
         self._max_steps = _max_steps(plan)
         self._steps_per_epoch_seen = False
-        self._is_consecutive = False  #: the latest step line followed the one before without a gap
-        self._loss_sum = 0.0  #: of this epoch, as the trainer itself counts: a resume begins anew
+        self._is_consecutive = False  #: whether the latest step line followed the one before without a gap
+        self._loss_sum = 0.0  #: sum of the losses of this epoch, as the trainer counts: a resume begins anew
         self._loss_count = 0
         self._best_epoch_loss: float | None = None
-        self._epoch_of_loss = 0  #: an event file tells late: an older epoch's loss is not the latest
+        self._epoch_of_loss = 0  #: of the latest epoch loss: an older one may come late, and must not replace it
         self._durations = LatestMedian()
         self._handlers: dict[str, Callable[[str, float], Point | None]] = {
             "s": self._read_step,
@@ -81,7 +81,7 @@ class OutputReader:
     progress: Progress
 
     def read(self, line: str, at: float) -> Point | None:
-        """Takes one line up (without its end); a step line gives the point of its loss."""
+        """Takes the next line, without its end; returns the point of the loss when it is a step line."""
         progress = self.progress
         progress.last_line_at = at
         if progress.stage_since is None:
@@ -96,7 +96,7 @@ class OutputReader:
         return None if handler is None else handler(line, at)
 
     def take_point(self, point: Point) -> None:
-        """Takes up what an event file says: gradient norm, learning rate, the loss of an epoch."""
+        """Takes a point from an event file: gradient norm, learning rate, the loss of an epoch."""
         if not math.isfinite(point.value):
             return
         if point.tag == "train/epoch_loss":
@@ -309,7 +309,7 @@ _STATE_FIELDS = frozenset(
 
 
 def _max_steps(plan: TrainingPlan) -> int | None:
-    """The bound of a plan: as it says, or as its total shows; None where its epochs alone explain the total."""
+    """The most steps by a plan: as it says, or its total where the epochs do not explain that; else None."""
     if plan.max_steps is not None:
         return plan.max_steps
     if plan.total_steps is None or plan.epochs is None or plan.steps_per_epoch is None:

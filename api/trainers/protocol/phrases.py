@@ -2,11 +2,11 @@
 
 import re
 
-#: A line of its own each: the last checkpoint is saved, and it ends.
+#: Phrases that each fill a line: the trainer has saved its last checkpoint, and ends.
 COMPLETED = "TRAINING COMPLETE!"
 STOPPED = "Manually quitting"
 
-#: Above this a step or an epoch is not believed.
+#: The highest step or epoch that is believed.
 LARGEST_COUNT = 10**9
 
 STEP_PREFIX = "steps: "
@@ -15,7 +15,7 @@ STEP = re.compile(
     r"steps: (\d{1,10}) loss: (\S{1,40})(?: iter time \(s\): (\S{1,40}))?(?: samples/sec: (\S{1,40}))?", re.ASCII
 )
 
-#: What DeepSpeed logs of a step, which names it in any case.
+#: A line that DeepSpeed logs of a step; it always has the step's number.
 LOGGED_STEP_PART = "] step="
 LOGGED_STEP = re.compile(r"\] step=(\d{1,10}),", re.ASCII)
 LEARNING_RATE = re.compile(r"\] step=(\d{1,10}), skipped=\d{1,10}, lr=\[?([0-9.eE+-]{1,32})", re.ASCII)
@@ -32,7 +32,7 @@ CACHING_LOGGED = "[CACHE] "
 BATCH_SIZE_BEGINNING = "Global batch size = "
 BATCH_SIZE = re.compile(r"Global batch size = (\d{1,10})", re.ASCII)
 
-#: Begin what it says of data that it leaves out or takes otherwise than it is.
+#: Beginnings of lines about data that the trainer leaves out or changes.
 DATA_WARNINGS = ("video with frames=", "size bucket ", "Cound not find caption", "Media file ")
 
 

@@ -29,7 +29,7 @@ class RunProtocol:
         return OutputReader(plan, self.completed_phrase, self.stopped_phrase)
 
     def create_classifier(self, steps_per_epoch: int | None) -> LineClassifier:
-        """A reader of lines from anywhere in a log, for those who look at it."""
+        """A reader that tells what lines mean, from anywhere in a log."""
         return LineClassifier(steps_per_epoch)
 
     def without_secrets(self, request: TrainingRequest) -> TrainingRequest:

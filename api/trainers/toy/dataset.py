@@ -14,11 +14,11 @@ from api.trainers.toy.values import read_values
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
-#: More than these would not fit the toy's memory comfortably.
+#: The most pictures that are read, for the sake of the toy's memory.
 MOST_PICTURES = 20_000
 MOST_DIRECTORIES = 50
 
-#: Names of one directory that are looked at.
+#: The most entries of one directory that are looked at.
 MOST_NAMES = 100_000
 
 _FORM = 'Give {"directories": [{"path": "/…"}]}, or leave the dataset out: the toy draws its own pictures.'
@@ -34,7 +34,7 @@ class Dataset:
 
 
 def read_dataset(dataset: Mapping[str, Any], dataset_toml: str | None) -> Dataset:
-    """Takes up whichever form the request has."""
+    """The dataset of a request, from whichever of the two forms it has."""
     if dataset_toml is None and not dataset:
         return Dataset()
     key, root = ("directories", "/dataset") if dataset_toml is None else ("directory", "/dataset_toml")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-#: Processes that hold on give up after this many seconds, lest one stays on a machine for ever.
+#: Seconds after which processes that hold on give up, lest one stays on a machine for ever.
 HOLD_SECONDS = 600
 
 
@@ -27,7 +27,7 @@ class DistNetworkError(RuntimeError):
     __module__ = "torch.distributed"
 
 
-#: What is raised for each `fail_with`, in the words of the real trainer.
+#: The exception for each value of `fail_with`, in the words of the real trainer.
 ERRORS: dict[str, Callable[[], Exception]] = {
     "error": lambda: RuntimeError("the toy was asked to fail here"),
     "cuda_oom": lambda: OutOfMemoryError(
@@ -43,7 +43,7 @@ ERRORS: dict[str, Callable[[], Exception]] = {
     "gpu_lost": lambda: RuntimeError("CUDA error: uncorrectable ECC error encountered"),
 }
 
-#: What ends the process by a signal, as the kernel or a crash would.
+#: The signal for each value of `fail_with` that ends the process as the kernel or a crash would.
 SIGNALS = {
     "host_oom": signal.SIGKILL,
     "terminated": signal.SIGTERM,

@@ -22,7 +22,7 @@ class Setting:
     choices: tuple[str, ...] = ()
 
     def describe(self) -> str:
-        """What may be written, in words."""
+        """What may be written as the value, in words."""
         if self.kind is bool:
             return "true or false"
         if self.choices:
@@ -30,7 +30,7 @@ class Setting:
         return f"a {'whole ' if self.kind is int else ''}number from {self.low:g} to {self.high:g}"
 
     def allows(self, value: Any) -> bool:
-        """Whether it may have this value."""
+        """Whether the setting may have this value."""
         if self.kind is bool or isinstance(value, bool):
             return self.kind is bool and isinstance(value, bool)
         if self.kind is str:
@@ -80,10 +80,10 @@ TABLES: Mapping[str, Mapping[str, Setting]] = {
     },
 }
 
-#: Groups of the structured form whose settings stand at the top level, with the beginning that may be left out.
+#: Groups of the structured form whose settings stand at the top level, with the prefix that may be left out.
 GROUPS: Mapping[str, str] = {"save": "save_", "eval": "eval_", "optimization": ""}
 
-#: What the service fills in, whatever the request says.
+#: Settings that the service fills in, whatever the request says.
 FILLED_IN = ("output_dir", "dataset")
 
 STEPS_PER_EPOCH = 40

@@ -68,7 +68,7 @@ def load_checkpoint(run_dir: Path) -> tuple[dict[str, dict[str, Array]], dict[st
 
 
 def save_model(run_dir: Path, name: str, weights: dict[str, Array], config: Path) -> None:
-    """Writes the model as others would load it, by way of a directory `tmp` that must not be there yet."""
+    """Writes the model as others would load it, first into a directory `tmp`, which must not exist yet."""
     directory = run_dir / name
     temporary = directory / "tmp"
     temporary.mkdir(parents=True)

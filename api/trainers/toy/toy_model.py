@@ -11,7 +11,7 @@ Array = npt.NDArray[np.float32]
 HIDDEN = 192
 BETAS = (0.9, 0.999)
 SAMPLING_STEPS = 24
-#: Sines and cosines of the time beside the time itself.
+#: How many sines, and cosines, of the time are inputs beside the time itself.
 FREQUENCIES = 4
 
 
@@ -99,7 +99,7 @@ class Adam:
         self.squares = {name: np.zeros_like(weight) for name, weight in model.weights.items()}
 
     def step(self, gradients: dict[str, Array]) -> float:
-        """Moves the weights; the norm of the gradient."""
+        """Moves the weights by one step; returns the norm of the gradient."""
         self.step_count += 1
         rate = self.learning_rate * np.sqrt(1 - BETAS[1] ** self.step_count) / (1 - BETAS[0] ** self.step_count)
         for name, gradient in gradients.items():

@@ -98,7 +98,7 @@ class ToyTraining:
     # -- before the first step -------------------------------------------------------------------------------------
 
     def load(self) -> None:
-        """Loads the model: the toy's is made up on the spot."""
+        """Makes the model; a real trainer would load one here."""
         print("toy trainer: a tiny model on the CPU, for trying things out")
         self.mishaps.enter("loading")
         time.sleep(self.toy.get("load_seconds", 0.3))
@@ -183,7 +183,7 @@ class ToyTraining:
         print("TRAINING COMPLETE!")
 
     def make_step(self) -> tuple[float, float]:
-        """One step of training; its loss and the norm of its gradient."""
+        """Makes one step of training; returns its loss and the norm of its gradient."""
         began = time.monotonic()
         self.mishaps.before_step(self.step)
         chosen = self.order[self.position * self.batch_size : (self.position + 1) * self.batch_size]
@@ -203,7 +203,7 @@ class ToyTraining:
         return loss, norm
 
     def end_epoch(self) -> float:
-        """Goes on to the next epoch; the mean loss of this one, since it was begun or resumed."""
+        """Goes on to the next epoch; returns the mean loss of this one since it was begun or resumed."""
         loss = sum(self.losses) / len(self.losses)
         self.losses.clear()
         self.epoch, self.position = self.epoch + 1, 0
@@ -234,7 +234,7 @@ class ToyTraining:
     # -- saving ----------------------------------------------------------------------------------------------------
 
     def save_after_epoch(self, epochs: int) -> tuple[bool, bool]:
-        """Saves what is due at the end of an epoch; whether a checkpoint was, whether a model was."""
+        """Saves what is due at the end of an epoch; returns whether a checkpoint and whether a model was saved."""
         ended = self.epoch - 1
         checkpointed = _is_due(self.config.get("checkpoint_every_n_epochs"), ended)
         if checkpointed:
@@ -248,7 +248,7 @@ class ToyTraining:
         return checkpointed, saved
 
     def save_after_step(self) -> tuple[bool, bool]:
-        """Looks at the signal files, and saves what is due after a step."""
+        """Saves what is due after a step, and heeds signal files; returns whether that was a checkpoint, or a model."""
         asked = self._take_signal("save")
         must_quit = not asked and self._take_signal("save_quit")
         saved = _is_due(self.config.get("save_every_n_steps"), self.step)

@@ -31,7 +31,7 @@ class Toy(RunProtocol):
         self._python = python
 
     def problems(self) -> tuple[Mistake, ...]:
-        """None: it comes with the service."""
+        """No problems, ever: the toy comes with the service."""
         return ()
 
     def check(self, request: TrainingRequest, output_dir: Path) -> Check:

@@ -9,7 +9,7 @@ from api.trainers.toml_text import text_excess, values_excess
 
 
 def read_values(values: Mapping[str, Any], text: str | None) -> Mapping[str, Any]:
-    """The values of whichever form there is. Raises ValueError with what is wrong, as a sentence."""
+    """The values of the structured form, or of the TOML text. Raises ValueError with what is wrong, as a sentence."""
     if text is not None:
         _refuse(text_excess(text))
         try:

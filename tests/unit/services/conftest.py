@@ -1,12 +1,16 @@
+import shutil
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from api.hardware.source import FakeSource
 from api.services.gpus.service import GPUService
+from api.storage.database import Database, sqlite_url
 from api.storage.registrations import MemoryRegistrations
 from api.utils.clock import FakeClock
+from tests.unit.services.trainings import TrainingMachine
 
 
 @pytest.fixture(autouse=True)
@@ -34,3 +38,14 @@ def service(source: FakeSource, clock: FakeClock) -> Iterator[GPUService]:
 @pytest.fixture
 def sweep(service: GPUService) -> Callable[[], None]:
     return service._monitor.sweep
+
+
+@pytest.fixture
+def machine(migrated_file: Path, tmp_path: Path, clock: FakeClock) -> Iterator[TrainingMachine]:
+    """A machine with four GPUs on which nothing runs."""
+    shutil.copy(migrated_file, tmp_path / "database.sqlite")
+    database = Database(sqlite_url(tmp_path / "database.sqlite"))
+    made = TrainingMachine(database, tmp_path, clock)
+    yield made
+    made.close()
+    database.close()

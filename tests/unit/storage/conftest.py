@@ -12,17 +12,6 @@ from tests.unit.storage.builders import Stores
 
 
 @pytest.fixture(scope="session")
-def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite file with empty tables, to be copied: that is quicker than a migration."""
-    path = tmp_path_factory.mktemp("migrated") / "database.sqlite"
-    database = Database(sqlite_url(path))
-    database.migrate()
-    # The last connection takes the write-ahead log back into the file.
-    database.close()
-    return path
-
-
-@pytest.fixture(scope="session")
 def migrated_postgres() -> Iterator[Database]:
     """One PostgreSQL database with tables for each process that runs tests."""
     with fresh_postgres() as url:

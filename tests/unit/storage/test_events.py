@@ -4,6 +4,7 @@ import pytest
 
 from api.errors import Conflict, TaskNotFound
 from api.models.progress import NOTHING_YET
+from api.models.reason import Reason
 from api.models.training import EventKind, StopState, TaskStatus
 from api.services.events.tail import EventTail
 from api.storage import events
@@ -181,3 +182,16 @@ def test_conflict_changes_and_tells_nothing(database: Database, stores: Stores):
     with pytest.raises(Conflict):
         stores.tasks.request_stop("t1", stop_now(), NOW, "again")
     assert listener.latest == []
+
+
+@pytest.mark.parametrize("letter", ["\0", "\ud800"], ids=["NUL", "half a character"])
+def test_codes_of_a_warning_and_its_event_are_kept(stores: Stores, letter: str):
+    attempt, line = stores.running(), Reason.of("its last line: {line}", "line", line=f"said {letter}")
+    stores.tasks.set_warning("t1", attempt.uid, Reason.of("It hangs: {why}.", "hangs", why=line, seconds=3), NOW)
+    kept = [stores.tasks.get("t1").warning_code, stores.tasks.events("t1", 0, 10)[-1].message_code]
+    for said in kept:
+        assert said is not None
+        assert (said.code, said.params["seconds"], said.params["why"]["code"]) == ("hangs", 3, "line")
+        assert said.params["why"]["params"]["line"].startswith("said ")
+    stores.tasks.set_warning("t1", attempt.uid, None, NOW)
+    assert stores.tasks.get("t1").warning_code is None

@@ -13,7 +13,6 @@ from sqlalchemy.exc import IntegrityError
 
 from api.errors import TaskNotFinished, TaskNotFound
 from api.models.kept_answer import KEPT_SECONDS
-from api.models.reason import Reason
 from api.models.training import EventKind, GPURequest, TaskFilter, TaskStatus
 from api.storage.attempts import Finish
 from api.storage.tables import attempts, events, metadata, task_gpus
@@ -279,19 +278,6 @@ def test_change_is_kept_and_told(stores: Stores):
     assert (changed.name, changed.priority, changed.updated_at) == ("b", 7, later(1))
     event = stores.tasks.events("t1", 0, 10)[-1]
     assert (event.type, event.actor, event.message) == (EventKind.CHANGE, "bob", "name is now 'b'; priority is now 7")
-
-
-@pytest.mark.parametrize("letter", ["\0", "\ud800"], ids=["NUL", "half a character"])
-def test_codes_of_a_warning_and_its_event_are_kept(stores: Stores, letter: str):
-    attempt, line = stores.running(), Reason.of("its last line: {line}", "line", line=f"said {letter}")
-    stores.tasks.set_warning("t1", attempt.uid, Reason.of("It hangs: {why}.", "hangs", why=line, seconds=3), NOW)
-    kept = [stores.tasks.get("t1").warning_code, stores.tasks.events("t1", 0, 10)[-1].message_code]
-    for said in kept:
-        assert said is not None
-        assert (said.code, said.params["seconds"], said.params["why"]["code"]) == ("hangs", 3, "line")
-        assert said.params["why"]["params"]["line"].startswith("said ")
-    stores.tasks.set_warning("t1", attempt.uid, None, NOW)
-    assert stores.tasks.get("t1").warning_code is None
 
 
 def test_warning_is_shown_told_and_cleared(stores: Stores):

@@ -1,6 +1,5 @@
 import math
-from dataclasses import fields, replace
-from datetime import timedelta
+from dataclasses import fields
 from typing import Any
 
 import orjson
@@ -10,7 +9,6 @@ from hypothesis import strategies as st
 from api.models.progress import NOTHING_YET, MetricsView, Progress, ProgressReport, ProgressView, SpeedView, Stage
 from api.models.training import Attempt, AttemptStatus
 from api.services.attempts.progress import show_ended, show_progress
-from api.services.training.view import with_time
 from tests.unit.services.builders import NOW
 
 ATTEMPT = Attempt("t.1", "t", 1, AttemptStatus.RUNNING, "token", "here", "/d", (), (), None, NOW, NOW)
@@ -51,17 +49,6 @@ def test_what_has_ended_is_in_no_stage_and_needs_no_time():
         None,
         30,
     )
-
-
-def test_time_is_that_of_all_attempts_and_never_below_zero():
-    first = replace(ATTEMPT, ended_at=NOW + timedelta(seconds=100))
-    second = replace(ATTEMPT, started_at=NOW + timedelta(seconds=500))
-    waiting = replace(ATTEMPT, started_at=None)
-    shown = with_time(NOTHING_YET, [first, second, waiting], NOW + timedelta(seconds=520))
-    assert shown.progress.training_time == 120.0
-    early = with_time(NOTHING_YET, [ATTEMPT], NOW - timedelta(seconds=10))
-    assert early.progress.training_time == 0.0
-    assert with_time(NOTHING_YET, [waiting], NOW) is NOTHING_YET
 
 
 NUMBER = st.none() | st.floats(allow_nan=True, allow_infinity=True)

@@ -1,33 +1,77 @@
-"""What the scheduler and the executor are told of the GPUs."""
-
 from dataclasses import replace
 
-from api.models.reading import SourceName
-from api.services.gpus.offers import list_offers, list_pids
-from api.services.gpus.state import GPUState
-from tests.unit.services.builders import judged, process, reading, snapshot, uuid_of
+import pytest
+
+from api.models.reading import FaultKind, SourceName
+from api.models.snapshot import GPUReading
+from api.models.task import RegisteredTask
+from api.services.gpus.events import GPUEvents
+from api.services.gpus.offers import find_lost, is_clear, list_offers, list_pids, measure_memory, name_gpus
+from api.services.gpus.state import GPUState, GPUStateKeeper
+from api.utils.clock import FakeClock
+from tests.unit.services.builders import lost, process, reading, snapshot, task, uuid_of, vitals
 
 
-def state(*readings: object, **changes: object) -> GPUState:
-    shown = snapshot(*readings)
-    gpus = tuple(judged(each) for each in readings)
-    return GPUState("node-7", snapshot=replace(shown, **changes), gpus=gpus, xids={}, failed_sweeps=0)
+def state_of(*gpus: GPUReading, held: RegisteredTask | None = None, source: SourceName = SourceName.NVML) -> GPUState:
+    clock = FakeClock()
+    now = clock.monotonic()
+    fresh = [gpu if gpu.fault else replace(gpu, read_monotonic=now) for gpu in gpus]
+    keeper = GPUStateKeeper("here", clock, 10.0, GPUEvents())
+    holders = {} if held is None else dict.fromkeys(held.gpu_uuids, held)
+    return keeper.judge(snapshot(*fresh, source=source, taken_monotonic=now), holders)
 
 
-def test_an_offer_names_the_machine_that_the_gpu_is_in():
-    assert [(offer.node, offer.index) for offer in list_offers(state(reading(0), reading(1)))] == [
-        ("node-7", 0),
-        ("node-7", 1),
-    ]
+def test_an_offer_says_what_a_gpu_has_and_who_holds_it():
+    one, other = list_offers(state_of(reading(0), reading(1), held=task("train_1")))
+    assert (one.node, one.index, one.uuid, one.free_mb) == ("here", 0, uuid_of(0), 24_176)
+    assert (one.held_by, one.is_available) == ("train_1", False)
+    assert (other.held_by, other.is_available) == (None, True)
 
 
-def test_the_driver_names_who_is_at_work_on_each_gpu_that_it_can_list():
-    busy = reading(0, processes=(process(51), process(52)))
-    found = list_pids(state(busy, reading(1, processes=()), reading(2, processes=None)), has_own_pids=False)
-    assert found == {uuid_of(0): (51, 52), uuid_of(1): ()}
+def test_nobody_waits_behind_what_may_stay_for_ever():
+    (offer,) = list_offers(state_of(reading(0), held=replace(task("x"), quarantine="it lives")))
+    assert (offer.held_by, offer.is_available) == (None, False)
 
 
-def test_pids_of_another_namespace_and_of_simulated_gpus_say_nothing():
-    busy = reading(0, processes=(process(51),))
-    assert list_pids(state(busy), has_own_pids=True) is None
-    assert list_pids(state(busy, source=SourceName.SIMULATED), has_own_pids=False) is None
+def test_a_gpu_without_a_name_is_no_offer():
+    assert list_offers(state_of(replace(reading(0), index=None), reading(1, identity=None))) == ()
+
+
+@pytest.mark.parametrize(
+    ("gpu", "since", "clear"),
+    [
+        (reading(0), -1.0, True),
+        (reading(0), 0.0, False),
+        (reading(0, processes=(process(),)), -1.0, False),
+        (lost(0), -1.0, False),
+        (reading(1), -1.0, False),
+    ],
+)
+def test_a_gpu_is_clear_when_a_later_reading_shows_nobody_at_work(gpu: GPUReading, since: float, clear: bool):
+    state = state_of(gpu)
+    assert is_clear(state, uuid_of(0), state.snapshot.taken_monotonic + since) is clear
+
+
+def test_lost_gpus_are_found_with_the_reason():
+    ((uuid, why),) = find_lost(state_of(reading(0), lost(1))).items()
+    assert (uuid, "off the bus" in str(getattr(why, "text", why))) == (uuid_of(1), True)
+    assert find_lost(state_of(reading(0, fault=FaultKind.UNREADABLE))) == {}
+
+
+def test_names_are_given_in_the_order_that_is_asked_for():
+    state = state_of(reading(0), reading(1))
+    assert name_gpus(state, [uuid_of(1), "GPU-x"]) == ("NVIDIA Test", None)
+
+
+def test_pids_are_told_only_where_they_mean_something():
+    gpus = (reading(0, processes=(process(7), process(8))), reading(1, processes=None))
+    assert list_pids(state_of(*gpus), has_own_pids=False) == {uuid_of(0): (7, 8)}
+    assert list_pids(state_of(*gpus), has_own_pids=True) is None
+    assert list_pids(state_of(*gpus, source=SourceName.SIMULATED), has_own_pids=False) is None
+
+
+def test_memory_is_the_most_on_any_of_the_gpus_and_not_known_of_simulated_ones():
+    gpus = (reading(0, vitals=vitals(memory_used_mb=5)), reading(1, vitals=vitals(memory_used_mb=9)), reading(2))
+    assert measure_memory(state_of(*gpus), [uuid_of(0), uuid_of(1)]) == 9
+    assert measure_memory(state_of(reading(0, vitals=vitals(memory_used_mb=None))), [uuid_of(0)]) is None
+    assert measure_memory(state_of(*gpus, source=SourceName.SIMULATED), [uuid_of(0)]) is None

@@ -110,46 +110,6 @@ def test_every_null_has_a_reason(gpu: Any):
     assert all(details.unavailable.values())
 
 
-def test_values_of_a_lost_gpu_are_lost():
-    details = details_of(lost())
-    assert {details.unavailable[path] for path in ("memory.used", "utilization.gpu", "processes", "ecc")} == {"lost"}
-    assert (details.name, details.uuid) == ("NVIDIA Test", lost().uuid)
-
-
-def test_values_without_permission_say_so():
-    details = details_of(reading(fault=FaultKind.NO_PERMISSION, vitals=None))
-    assert details.unavailable["memory.used"] == "no_permission"
-
-
-def test_values_that_were_never_read_say_so():
-    assert details_of(reading(vitals=None)).unavailable["utilization.gpu"] == "not_read"
-
-
-def test_reason_of_the_source_goes_before_the_usual_one():
-    gpu = reading(vitals=vitals(unavailable={"temperature.memory": "implausible"}))
-    details = details_of(gpu)
-    assert details.unavailable["temperature.memory"] == "implausible"
-    assert details.unavailable["fan_speed"] == "unsupported"
-
-
-def test_reason_of_a_group_holds_for_its_fields():
-    condition = GPUCondition(ecc=ECCErrors(), unavailable={"ecc": "no_permission", "ecc.enabled": "implausible"})
-    unavailable = details_of(reading(condition=condition)).unavailable
-    assert unavailable["ecc.corrected_volatile"] == "no_permission"
-    assert unavailable["ecc.enabled"] == "implausible"
-
-
-def test_reason_of_a_derived_value_is_that_of_its_origin():
-    unknown = vitals(
-        memory_used_mb=None,
-        memory_free_mb=None,
-        unavailable={"memory.used": "implausible", "memory.free": "implausible"},
-    )
-    unavailable = details_of(reading(vitals=unknown)).unavailable
-    assert unavailable["memory.utilization"] == "implausible"
-    assert unavailable["memory.free_gb"] == "implausible"
-
-
 def test_list_of_processes_that_cannot_be_had_says_why():
     gpu = reading(processes=None, processes_unlisted="no_permission")
     shown = show_processes(snapshot(gpu), judged(gpu), None)

@@ -8,41 +8,12 @@ from hypothesis import strategies as st
 
 from api.models.gpu import GPUOffer, GPUStatus
 from api.models.reason import Reason
-from api.models.training import GPURequest, TaskSummary, TrainingPlan, TrainingRequest
-from api.services.training.preview import preview
+from api.models.training import TaskSummary
 from api.services.training.scheduler import Pass, QueueCircumstances, plan_pass
-from api.services.training.waiting_words import describe_wish
 from tests.unit.services.builders import NOW, uuid_of
+from tests.unit.services.training.builders import held, offer, task
 
 AROUND = QueueCircumstances(now=NOW)
-
-
-def offer(index: int, **changes: Any) -> GPUOffer:
-    free = GPUOffer(
-        node="here",
-        index=index,
-        uuid=uuid_of(index),
-        name="NVIDIA Test",
-        total_mb=24_000,
-        free_mb=23_000,
-        is_available=True,
-        status=GPUStatus.AVAILABLE,
-        reason=None,
-        held_by=None,
-    )
-    return replace(free, **changes)
-
-
-def held(index: int, by: str = "other", **changes: Any) -> GPUOffer:
-    busy = {"is_available": False, "status": GPUStatus.TRAINING, "held_by": by, "free_mb": 1000}
-    return offer(index, **{**busy, **changes})
-
-
-def task(task_id: str, count: int = 1, *references: int | str, **changes: Any) -> TaskSummary:
-    gpus = GPURequest(references, len(references) or count, changes.pop("min_memory", 0))
-    plan = TrainingPlan("toy", "toy", gpus.count, caches=changes.pop("caches", ()))
-    made = preview(task_id, TrainingRequest("toy", gpus), plan, NOW)
-    return replace(made, **changes)
 
 
 def given_to(result: Pass) -> dict[str, list[int]]:
@@ -162,19 +133,6 @@ def test_retry_does_not_wait_for_a_clock_that_was_set_back():
 
 def test_gpu_that_is_gone_is_named():
     assert "GPU 9 is not there" in plan_pass([task("a", 1, 9)], [offer(0)], AROUND).waiting["a"].text
-
-
-@pytest.mark.parametrize(
-    ("wanted", "words"),
-    [
-        (task("a"), "1 GPU"),
-        (task("a", 2, min_memory=1024), "2 GPUs with 1,024 MB free"),
-        (task("a", 1, 3), "GPU 3"),
-        (task("a", 1, 3, "GPU-x"), "GPUs 3, GPU-x"),
-    ],
-)
-def test_wish_is_told_in_words(wanted: TaskSummary, words: str):
-    assert describe_wish(wanted) == words
 
 
 # -- whatever comes ------------------------------------------------------------------------------------------------

@@ -105,7 +105,7 @@ def test_key_of_another_table_is_shown_where_it_belongs(tmp_path: Path):
     case = Case(tmp_path)
     case.config["rank"] = 3
     (mistake,) = case.check().warnings
-    assert mistake.remedy == "It belongs into [adapter]."
+    assert mistake.remedy == "It belongs in [adapter]."
 
 
 #: CPU time: a few times what the machine of a developer takes.

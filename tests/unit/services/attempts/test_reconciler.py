@@ -1,0 +1,161 @@
+"""One round over the open attempts: what the executor sees, and what is done about it."""
+
+import errno
+import os
+
+import pytest
+
+from api.executors.fake import outcome
+from api.models.training import AttemptStatus, EventKind, StopRung, TaskStatus
+from api.services.attempts.reconciler import SUBMISSIONS
+from api.services.attempts.watch import AttemptWatch
+from tests.unit.services.trainings import PROCESS, TrainingMachine, steps
+
+WHY = "it was started on elsewhere, and this is here"
+
+
+def test_a_claimed_attempt_is_submitted_once_and_runs_when_its_process_is_seen(machine: TrainingMachine):
+    machine.put()
+    machine.train()
+    machine.executor.runs(machine.uid())
+    machine.train()
+    assert [submission.has_run for submission in machine.executor.submissions] == [False]
+    assert (machine.status(), machine.attempt().status) == (TaskStatus.STARTING, AttemptStatus.SUBMITTED)
+    machine.executor.runs(machine.uid(), PROCESS)
+    machine.train()
+    assert (machine.status(), machine.attempt().status) == (TaskStatus.RUNNING, AttemptStatus.RUNNING)
+
+
+def test_one_that_was_seen_running_is_never_submitted_as_a_new_one(machine: TrainingMachine):
+    machine.run()
+    machine.executor.is_absent(machine.uid(), "it was never started")
+    machine.train()
+    assert [submission.has_run for submission in machine.executor.submissions] == [False, True]
+
+
+def test_one_that_cannot_be_seen_keeps_its_status_and_its_gpus(machine: TrainingMachine):
+    machine.run(count=4)
+    machine.executor.is_unknown(machine.uid(), WHY, age=3600.0)
+    for _ in range(3):
+        machine.train()
+    assert machine.status() is TaskStatus.RUNNING
+    assert WHY in (machine.task().warning or "")
+    assert len(machine.executor.submissions) == 1
+    machine.put("waits")
+    machine.train()
+    assert machine.status("waits") is TaskStatus.QUEUED
+    machine.executor.runs(machine.uid(), PROCESS)
+    machine.train()
+    assert machine.task().warning is None
+
+
+def test_short_blindness_is_no_news(machine: TrainingMachine):
+    machine.run()
+    machine.executor.is_unknown(machine.uid(), WHY, age=1.0)
+    machine.train()
+    assert machine.task().warning is None
+
+
+def test_a_disk_that_refuses_a_start_once_does_not_fail_the_training(machine: TrainingMachine):
+    machine.put()
+    machine.executor.refusal = OSError(errno.ENOSPC, "No space left on device")
+    machine.train()
+    machine.executor.refusal = None
+    machine.train()
+    assert machine.status() is TaskStatus.STARTING
+    assert len(machine.executor.submissions) == 1
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EMFILE])
+def test_a_fault_that_passes_is_tried_again_later_and_not_for_ever(machine: TrainingMachine, number: int):
+    machine.put()
+    machine.executor.refusal = OSError(number, os.strerror(number))
+    for _ in range(SUBMISSIONS + 2):
+        machine.train()
+    assert (machine.status(), len(machine.attempts.of_task("a"))) == (TaskStatus.QUEUED, 1)
+
+
+def test_a_stop_is_ordered_once_and_again_only_when_it_gets_harder(machine: TrainingMachine):
+    machine.run()
+    machine.saves(1)
+    machine.prints(steps(1, 2))
+    machine.train()
+    machine.ask_to_stop(seconds=7.0)
+    for _ in range(3):
+        machine.train()
+    machine.ask_to_stop(force=True)
+    for _ in range(3):
+        machine.train()
+    gentle, hard = (order for _, order in machine.executor.orders)
+    assert (gentle.signal_file is None, gentle.checkpoint_seconds) == (False, 7.0)
+    assert (hard.signal_file, hard.checkpoint_seconds) == (None, 0.0)
+
+
+def test_the_rung_that_a_stop_has_reached_is_noted(machine: TrainingMachine):
+    machine.run()
+    machine.ask_to_stop()
+    machine.executor.is_stopping(machine.uid(), StopRung.TERMINATE)
+    machine.train()
+    stop = machine.task().stop
+    assert stop is not None
+    assert stop.rung is StopRung.TERMINATE
+
+
+def test_one_that_is_stopped_before_its_start_is_never_started(machine: TrainingMachine):
+    machine.claim()
+    machine.ask_to_stop()
+    machine.train()
+    assert (machine.status(), machine.executor.submissions) == (TaskStatus.STOPPED, [])
+
+
+def test_one_in_trouble_keeps_no_other_from_being_watched_and_is_told_once(
+    machine: TrainingMachine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    machine.run("bad")
+    machine.run("good")
+    whole = AttemptWatch.poll
+
+    def trip(watch: AttemptWatch) -> None:
+        if watch.attempt.task_id == "bad":
+            raise OverflowError("too large")
+        whole(watch)
+
+    monkeypatch.setattr(AttemptWatch, "poll", trip)
+    machine.prints(steps(1, 2, 3), "good")
+    for _ in range(3):
+        machine.train()
+    assert sum("cannot be reconciled" in record.message for record in caplog.records) == 1
+    assert machine.watch("good").progress.step == 3
+    machine.ask_to_stop("bad")
+    machine.train()
+    assert [ref.uid for ref, _ in machine.executor.orders] == [machine.uid("bad")]
+
+
+def test_who_stands_down_forgets_its_watches_and_takes_them_up_anew(machine: TrainingMachine):
+    machine.run()
+    machine.reconciler.stand_down()
+    assert machine.reconciler.find_watch("a") is None
+    machine.train()
+    assert machine.watch().attempt.uid == machine.uid()
+
+
+def test_leases_are_renewed_every_fifteen_seconds(machine: TrainingMachine):
+    machine.run()
+    began = {lease.resource: lease.expires_at for lease in machine.attempts.leases()}
+    machine.clock.advance(14.0)
+    machine.train()
+    assert {lease.resource: lease.expires_at for lease in machine.attempts.leases()} == began
+    machine.clock.advance(2.0)
+    machine.train()
+    later = {lease.resource: lease.expires_at for lease in machine.attempts.leases()}
+    assert later.keys() == began.keys()
+    assert all(later[resource] > began[resource] for resource in began)
+
+
+def test_the_end_is_recorded_and_told(machine: TrainingMachine):
+    machine.run()
+    machine.prints(steps(1, 2))
+    machine.end(how=outcome(exit_code=1))
+    assert (machine.status(), machine.attempt().last_step) == (TaskStatus.FAILED, 2)
+    assert machine.reconciler.find_watch("a") is None
+    assert machine.messages(EventKind.STATUS)[-1]

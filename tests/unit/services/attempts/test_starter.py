@@ -1,0 +1,66 @@
+"""What a supervisor is told of a claimed attempt."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from api.executors.fake import FakeExecutor
+from api.models.training import AttemptStatus
+from api.services.attempts.starter import AttemptStarter, CannotStart
+from api.trainers.toy.trainer import Toy
+from tests.unit.services.trainings import RUN_DIR, TrainingMachine
+
+TOY = Toy("python")
+
+
+@pytest.fixture
+def starter(tmp_path: Path) -> AttemptStarter:
+    return AttemptStarter(FakeExecutor(), tmp_path, {"PATH": "/bin", "HF_HOME": "/service"}, 1000)
+
+
+def test_a_new_attempt_gets_its_files_its_environment_and_its_words(machine: TrainingMachine, starter: AttemptStarter):
+    attempt = machine.claim(env={"HF_HOME": "/cache"})
+    machine.files().keep_secrets({"HF_TOKEN": "hf_secret"})
+    submission = starter.prepare(machine.task(), attempt, TOY, is_new=True)
+    assert (Path(attempt.directory) / "config.toml").is_file()
+    assert submission.argv[0] == "python"
+    assert {name: submission.env[name] for name in ("PATH", "HF_HOME", "HF_TOKEN")} == {
+        "PATH": "/bin",
+        "HF_HOME": "/cache",
+        "HF_TOKEN": "hf_secret",
+    }
+    assert (submission.ref, submission.has_run) == (starter.ref(attempt), False)
+    assert submission.phrases == (TOY.completed_phrase, TOY.stopped_phrase)
+    assert submission.gpu_uuids == attempt.gpu_uuids
+
+
+def test_one_that_runs_already_is_left_alone(machine: TrainingMachine, starter: AttemptStarter):
+    attempt = replace(machine.claim(), status=AttemptStatus.RUNNING)
+    submission = starter.prepare(machine.task(), attempt, TOY, is_new=False)
+    assert submission.has_run
+    assert not (Path(attempt.directory) / "config.toml").exists()
+
+
+def test_secrets_that_are_kept_elsewhere_are_asked_for(machine: TrainingMachine, starter: AttemptStarter):
+    attempt = machine.claim(env={"HF_TOKEN": "***"})
+    with pytest.raises(CannotStart, match="HF_TOKEN is not kept in this STORAGE_ROOT"):
+        starter.prepare(machine.task(), attempt, TOY, is_new=True)
+
+
+def test_a_run_directory_is_made_ready_to_be_resumed(machine: TrainingMachine, starter: AttemptStarter):
+    attempt = machine.claim()
+    run_dir = machine.saves(5, 10)
+    resumed = replace(attempt, run_dir=str(run_dir), resumed_from="global_step5")
+    submission = starter.prepare(machine.task(), resumed, TOY, is_new=True)
+    assert submission.argv[-2:] == ("--resume_from_checkpoint", str(machine.files().output / RUN_DIR))
+    assert (run_dir / "latest").read_text() == "global_step5"
+
+
+def test_a_checkpoint_that_is_gone_cannot_be_started_from(machine: TrainingMachine, starter: AttemptStarter):
+    attempt = machine.claim()
+    run_dir = machine.saves(5)
+    with pytest.raises(CannotStart):
+        starter.prepare(
+            machine.task(), replace(attempt, run_dir=str(run_dir), resumed_from="global_step9"), TOY, is_new=True
+        )

@@ -1,0 +1,127 @@
+"""Attempts that live although the database does not know them."""
+
+from pathlib import Path
+
+import pytest
+
+from api.errors import StrayNotFound
+from api.executors.executor import AttemptRef, LivingAttempt
+from api.models.event import EventType
+from api.models.gpu import GPUStatus
+from api.models.task import ProcessIdentity
+from api.models.training import TaskStatus
+from tests.unit.services.builders import uuid_of
+from tests.unit.services.trainings import PROCESS, TrainingMachine
+
+
+def living(machine: TrainingMachine, task_id: str, *gpus: int, supervisor: bool = True) -> LivingAttempt:
+    files = machine.files(task_id)
+    return LivingAttempt(
+        AttemptRef(f"{task_id}.1", files.attempts / "1", files.log),
+        tuple(map(uuid_of, gpus)),
+        ProcessIdentity(50, 1.0) if supervisor else None,
+        (ProcessIdentity(51, 1.0),),
+    )
+
+
+def look(machine: TrainingMachine, *found: LivingAttempt) -> None:
+    machine.executor.finds(*found)
+    machine.parts.strays.look_soon()
+    machine.train()
+
+
+def statuses(machine: TrainingMachine) -> list[GPUStatus]:
+    return [gpu.judgement.status for gpu in machine.gpus.state.gpus]
+
+
+def test_its_gpus_are_busy_and_say_how_to_end_it(machine: TrainingMachine):
+    look(machine, living(machine, "x", 0, 1))
+    look(machine, living(machine, "x", 0, 1))
+    assert statuses(machine) == [GPUStatus.BUSY] * 2 + [GPUStatus.AVAILABLE] * 2
+    (event,) = [event for event in machine.gpu_events.list() if event.type is EventType.TASK]
+    assert "POST /api/v1/system/strays/x.1/stop" in event.message
+
+
+def test_gpus_that_it_works_on_are_kept_for_it_whatever_its_record_says(machine: TrainingMachine):
+    machine.executor.is_at_work_on("x.1", uuid_of(0), uuid_of(2))
+    look(machine, living(machine, "x", 0))
+    assert [stray.gpu_ids for stray in machine.parts.strays.list()] == [(0, 2)]
+
+
+def test_they_are_free_when_nothing_of_it_lives(machine: TrainingMachine):
+    look(machine, living(machine, "x", 0, 1, 2, 3))
+    machine.put()
+    machine.train()
+    assert machine.status() is TaskStatus.QUEUED
+    look(machine)
+    machine.train()
+    assert machine.status() is TaskStatus.STARTING
+
+
+def test_an_attempt_of_a_task_that_waits_is_taken_up_again(machine: TrainingMachine):
+    machine.put()
+    machine.executor.runs("a.1", PROCESS)
+    look(machine, living(machine, "a", 3))
+    assert (machine.status(), machine.attempt().gpu_indices) == (TaskStatus.RUNNING, (3,))
+    assert machine.executor.submissions == []
+    assert machine.parts.strays.list() == ()
+
+
+def test_what_the_database_knows_is_no_stray(machine: TrainingMachine):
+    machine.run()
+    look(machine, living(machine, "a", 0))
+    assert machine.parts.strays.list() == ()
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_stop_asks_for_a_checkpoint_unless_it_is_forced(machine: TrainingMachine, force: bool):
+    machine.executor.finds(living(machine, "x", 1))
+    machine.saves(10, task_id="x")
+    machine.parts.strays.stop("x.1", force)
+    ((ref, order),) = machine.executor.orders
+    assert (ref.uid, order.signal_file is None, order.checkpoint_seconds == 0.0) == ("x.1", force, force)
+
+
+def test_one_without_a_supervisor_gets_one_before_it_is_stopped(machine: TrainingMachine):
+    machine.executor.finds(living(machine, "x", 1, supervisor=False))
+    machine.parts.strays.stop("x.1", force=True)
+    assert [submission.has_run for submission in machine.executor.submissions] == [True]
+    assert len(machine.executor.orders) == 1
+
+
+def test_what_is_no_stray_cannot_be_stopped(machine: TrainingMachine):
+    machine.run()
+    machine.executor.finds(living(machine, "a", 0))
+    with pytest.raises(StrayNotFound):
+        machine.parts.strays.stop("a.1", force=True)
+    assert machine.executor.orders == []
+
+
+def test_its_name_is_that_of_its_directory_whatever_it_says_of_itself(machine: TrainingMachine):
+    found = living(machine, "x", 1)
+    forged = AttemptRef("y.9", found.ref.directory, Path("/log"))
+    machine.executor.finds(LivingAttempt(forged, found.gpu_uuids, None, found.members))
+    assert [stray.attempt for stray in machine.parts.strays.list()] == ["x.1"]
+
+
+@pytest.mark.parametrize("place", ["x/attempts/one", "x/attempts/²", "x y/attempts/1", "x/1/1/1"])
+def test_what_stands_where_no_attempt_stands_is_no_stray(machine: TrainingMachine, place: str):
+    found = living(machine, "x", 1)
+    ref = AttemptRef("x.1", machine.root / "tasks" / place, Path("/log"))
+    machine.executor.finds(LivingAttempt(ref, found.gpu_uuids, None, found.members))
+    assert machine.parts.strays.list() == ()
+
+
+def test_the_next_look_is_after_thirty_seconds_and_sooner_while_there_are_strays(machine: TrainingMachine):
+    machine.train()
+    machine.executor.finds(living(machine, "x", 0))
+    machine.clock.advance(29.0)
+    machine.train()
+    assert GPUStatus.BUSY not in statuses(machine)
+    machine.clock.advance(2.0)
+    machine.train()
+    assert statuses(machine)[0] is GPUStatus.BUSY
+    machine.executor.finds()
+    machine.clock.advance(6.0)
+    machine.train()
+    assert GPUStatus.BUSY not in statuses(machine)
