@@ -12,6 +12,8 @@ from benchmarks.servers import Running, ask, peer, service
 HEALTH = "/health"
 STATUS = "/api/v1/gpu/status"
 
+START_LIMIT_SECONDS = 0.6
+
 #: Seconds after a start until its after-effects are over.
 SETTLE_SECONDS = 1.0
 
@@ -23,7 +25,9 @@ def measure(effort: Effort) -> Iterator[Row]:
     beside = f"{SECONDS.show(empty_start)} empty Flask app"
     for index, path in enumerate((HEALTH, STATUS)):
         seconds = statistics.median(start[index] for start in starts)
-        yield below(f"start until GET {path.removeprefix('/api/v1')} is 200", seconds, 2.0, SECONDS, beside)
+        yield below(
+            f"start until GET {path.removeprefix('/api/v1')} is 200", seconds, START_LIMIT_SECONDS, SECONDS, beside
+        )
     with service() as server:
         ask(server, STATUS)
         cpu, memory = _rest(server, effort.idle_seconds)

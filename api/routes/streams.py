@@ -44,7 +44,7 @@ _LOG: dict[str, Any] = {
     "query": {
         "offset": "the byte to begin at",
         "tail": "or so many lines before the end; 100 by default",
-        "level": "debug, info, warning or error: this and what matters more",
+        "level": "debug, info, warning or error: this level and what matters more",
         "type": "train, eval, system or all",
     },
     "messages": {
