@@ -1,4 +1,4 @@
-"""Turns: so many at a time, and nobody waits for ever while others come and go."""
+"""Admits so many threads at a time, without anybody waiting for ever while others come and go."""
 
 import threading
 import time
@@ -39,7 +39,7 @@ class Turns:
         self._waiting = deque[_Waiter]()
 
     def acquire(self, timeout: float) -> bool:
-        """Waits so many seconds at most; False when its turn has not come by then."""
+        """Waits `timeout` seconds at most; False when its turn has not come by then."""
         give_up_at = time.monotonic() + timeout
         with self._lock:
             if self._free > 0:
