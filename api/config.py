@@ -100,7 +100,7 @@ class Config:
         "DATABASE_URL", "", str, "postgresql://user:password@host/name, or sqlite:///file", "SQLite under STORAGE_ROOT"
     )
     database_pool_size: int = _setting(
-        "DATABASE_POOL_SIZE", 24, _number(2, 1000), "connections to the database at most; fewer where servers share it"
+        "DATABASE_POOL_SIZE", 24, _number(2, 1000), "most connections to the database; fewer where servers share it"
     )
     node_name: str = _setting(
         "NODE_NAME", "", _node_name, "what this machine is called where several share a database", "the host's name"
@@ -122,7 +122,7 @@ class Config:
         "TRAINER_CACHE_ROOTS",
         (),
         _directories,
-        "directories, by colon, below which requests may have trainers cache, besides STORAGE_ROOT/caches",
+        "directories, separated by colons, below which trainers may cache, besides STORAGE_ROOT/caches",
         "the service's own caches",
     )
     max_concurrent_tasks: int = _setting(
@@ -144,13 +144,13 @@ class Config:
         "MIN_FREE_DISK_MB", 2048, _number(0, 2**40), "free disk in MB below which no training is started"
     )
     log_max_bytes: int = _setting(
-        "LOG_MAX_BYTES", 2**30, _number(2**20, 2**50), "the log of a task at most; the oldest part goes", "1 GiB"
+        "LOG_MAX_BYTES", 2**30, _number(2**20, 2**50), "most bytes of a task's log; the oldest part goes", "1 GiB"
     )
     server_log_max_bytes: int = _setting(
         "SERVER_LOG_MAX_BYTES",
         2**26,
         _number(2**20, 2**50),
-        "the server's own log at most; the oldest part goes",
+        "most bytes of the server's own log; the oldest part goes",
         "64 MiB",
     )
     gpu_source: str = _setting(

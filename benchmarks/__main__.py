@@ -47,7 +47,7 @@ BENCHMARKS: dict[str, Callable[[Effort], Iterator[Row]]] = {
 
 
 def main(argv: Sequence[str]) -> int:
-    """0 when every limit was reached; 1 when one was missed, or something could not be measured."""
+    """Measures and prints. Returns the exit code: 0 when every limit was kept, 1 when one was not, or is not known."""
     arguments = _parser().parse_args(argv)
     unknown = sorted(set(arguments.names) - set(BENCHMARKS))
     if unknown:

@@ -26,7 +26,7 @@ Claim = Callable[[int], None]
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """Each of a GPU, a port and an attempt of its own, beside the same statements by the bare driver."""
+    """Claims, each of a GPU, a port and an attempt of its own, beside the same statements by the bare driver."""
     for kind in KINDS:
         reason = why_not(kind)
         if reason is not None:

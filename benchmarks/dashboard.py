@@ -20,7 +20,7 @@ TRAINING_SECONDS = 60.0
 KILOBYTES = Unit("{:.0f} KB")
 
 _PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null"
-#: Of page, scripts and styles: what a browser has to read before a screen is there.
+#: Gives the packed and unpacked bytes, and the number, of page, scripts and styles: what a screen needs first.
 _SIZES = """() => {
     const all = [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")];
     const own = all.filter((each) => /^\\/$|\\.(js|css)$/.test(new URL(each.name).pathname));
@@ -30,7 +30,7 @@ _SIZES = """() => {
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """Each visit by a browser that has never been there; beside it the page of the OpenAPI document."""
+    """Measures visits, each by a browser that has never been there, beside visits of the OpenAPI document's page."""
     path = find_browser()
     assert path is not None, "benchmarks/needs.py has looked for it"
     with service(**simulated(EIGHT_GPUS)) as server, sync_playwright() as play:

@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 
 from api.storage.database import LOCK_MS, Database, sqlite_url
 
-#: A server that databases may be made on, and dropped.
+#: The URL of a PostgreSQL server on which databases may be made and dropped.
 SERVER = os.environ.get("TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
 
 KINDS = ("SQLite", "PostgreSQL")
@@ -90,7 +90,7 @@ def migrated(url: str) -> Iterator[Database]:
 
 @contextmanager
 def bare(url: str) -> Iterator[Bare]:
-    """The driver alone, as durable and as patient as the service has it."""
+    """A connection of the driver alone, with the service's durability and time-outs."""
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
         plain = parsed.set(drivername="postgresql").render_as_string(hide_password=False)

@@ -17,7 +17,7 @@ from api.trainers.toy.trainer import Toy
 
 AT_ONCE = 5000
 
-#: Of every hundred finished tasks; none waits or runs, because a server that finds those would begin to work.
+#: How many of a hundred tasks have each status; none waits or runs, or a server would begin to work.
 STATUSES = {TaskStatus.COMPLETED: 90, TaskStatus.STOPPED: 7, TaskStatus.FAILED: 3}
 
 _START = 1_700_000_000.0
@@ -38,7 +38,7 @@ def template(database: Database) -> dict[str, Any]:
 
 
 def fill_finished(database: Database, count: int, gpu_uuids: Sequence[str]) -> list[str]:
-    """So many finished tasks with an attempt each, spread over the GPUs; their ids, oldest first."""
+    """Makes so many finished tasks with an attempt each, spread over the GPUs; returns their ids, oldest first."""
     row, chance = template(database), random.Random(0)
     statuses = chance.choices(list(STATUSES), list(STATUSES.values()), k=count)
     made = [_finished(row, number, status, chance.choice(gpu_uuids)) for number, status in enumerate(statuses)]
@@ -90,7 +90,7 @@ def _attempt(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def fill_queue(database: Database, count: int, gpus: int) -> list[str]:
-    """So many tasks that wait, with wishes of every kind; their ids."""
+    """Makes so many waiting tasks, with wishes of every kind; returns their ids."""
     row = template(database)
     made = [
         {**row, **wish, "task_id": f"train_20260101_{number:08d}", "queued_at": _START + number}
@@ -102,7 +102,7 @@ def fill_queue(database: Database, count: int, gpus: int) -> list[str]:
 
 
 def _wishes(gpus: int) -> Iterator[dict[str, Any]]:
-    """Of ten: six want any GPU, one four of them, one much memory, one a certain GPU, one two certain ones."""
+    """Endless wishes. Of ten, six want any GPU, one four of them, one much memory, one a certain one, one two such."""
     chance = random.Random(0)
     any_one = GPURequest()
     while True:

@@ -70,7 +70,7 @@ class _Sweeps:
 
 
 def measure_sweeps(count: int) -> dict[str, float]:
-    """A sweep, and the calls to NVML that it made, alone."""
+    """CPU milliseconds of a sweep, and of the calls to NVML alone that it made."""
     recorder = _Recorder()
     sweeps = _Sweeps(GPU_SOURCE="nvml")
     sweep_ms = sweeps.run(count)
@@ -132,7 +132,7 @@ def _replay(calls: list[Call], times: int) -> float:
 
 
 def measure_metrics(count: int) -> dict[str, float]:
-    """The metrics text of 256 GPUs made anew, and prometheus-client's text of as many series."""
+    """Milliseconds to make the metrics text of 256 GPUs, and prometheus-client's text of as many series."""
     sweeps = _Sweeps(GPU_SOURCE="simulated", SIMULATED_GPUS=MANY_GPUS)
     gpus = sweeps.runtime.services.gpus
     task = gpus.register_task([0], TaskType.TRAINING)

@@ -18,7 +18,7 @@ import uvloop
 
 BASE = "/api/v1"
 
-#: Connections that are opened at the same time, and seconds that all of them may take.
+#: How many connections are opened at the same time, and how many seconds all of them may take.
 AT_ONCE = 50
 CONNECT_SECONDS = 60
 
@@ -61,7 +61,7 @@ class Follower(Listener):
 
     def __init__(self, request: bytes) -> None:
         super().__init__(request)
-        self.since: float | None = None  #: what was printed before is history
+        self.since: float | None = None  #: lines printed before this time do not count
         self.delays: list[float] = []
         self.lines = 0
         self.missing = 0
@@ -84,7 +84,7 @@ class Follower(Listener):
 
 
 class Dashboard(Listener):
-    """Gets everything: when each message came."""
+    """Gets all messages, and notes when each came."""
 
     def __init__(self, request: bytes) -> None:
         super().__init__(request)

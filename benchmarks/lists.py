@@ -17,12 +17,12 @@ PAGE_LIMIT_MS = 20.0
 DETAIL_LIMIT_MS = 10.0
 PAGE = 50
 
-#: Serial numbers begin at 2 here, as the first is the template's: this one lies far behind.
+#: A serial number far back in the list (the first is 2, as 1 was the template's).
 DEEP = 200
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """By HTTP over a kept connection, beside the same rows by the bare driver."""
+    """Measures both by HTTP over a kept connection, beside the same rows by the bare driver."""
     for kind in KINDS:
         reason = why_not(kind)
         if reason is not None:

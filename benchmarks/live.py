@@ -30,14 +30,14 @@ STEP_SECONDS = 0.5
 LINES_PER_STEP = 3
 LINES_PER_SECOND = (LINES_PER_STEP + 2) / STEP_SECONDS
 
-#: Seconds between two questions by HTTP, in turn to a ready document, to Flask and to the database.
+#: Seconds between two requests, in turn for a ready document, from Flask and from the database.
 ASK_SECONDS = 0.05
 
 TOY = chatty_toy(STEP_SECONDS, LINES_PER_STEP)
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """500 followers of eight trainings and 500 dashboards."""
+    """Measures 500 followers of eight trainings together with 500 dashboards."""
     with service(**simulated(EIGHT_GPUS, MIN_FREE_DISK_MB="0")) as server:
         ask(server, "/api/v1/gpu/status")
         with _trainings(server) as ids:
@@ -97,7 +97,7 @@ def _is_training(shown: Any) -> bool:
 
 @contextmanager
 def _listeners(server: Running, count: int, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """They listen for the length of the block; what they have seen is there behind it."""
+    """Has them listen within the `with` block; the dictionary has what they have seen after it."""
     command = [sys.executable, "-m", "benchmarks.listeners", str(server.port), str(count), *ids]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     found: dict[str, Any] = {}
@@ -113,7 +113,7 @@ def _listeners(server: Running, count: int, ids: Sequence[str]) -> Iterator[dict
 
 
 def _ask_in_turn(server: Running, paths: Sequence[str], seconds: float) -> float:
-    """The 99th percentile in milliseconds."""
+    """The 99th percentile, in milliseconds, of requests for these paths in turn."""
     client, taken = Client(server), []
     until = time.perf_counter() + seconds
     while time.perf_counter() < until:

@@ -11,7 +11,7 @@ LINES_PER_SECOND = 5_000
 
 _RECORD = struct.Struct("<QQd")  #: as in `api.executors.attempt.segments`
 _LINE = b"steps: %d loss: 0.5994 iter time (s): 3.162 samples/sec: 0.316 and the usual noise that is printed here\n"
-_FIRST = 100_000_000  #: all numbers have as many digits, so that places can be computed
+_FIRST = 100_000_000  #: the first number printed; all have as many digits, so that places can be computed
 
 
 def log_of(server: Running, task_id: str) -> Path:
@@ -25,7 +25,7 @@ def count_lines(directory: Path) -> int:
 
 
 def make_log(directory: Path, size: int, written_bytes: int) -> int:
-    """A log of `size` bytes, of which the last `written_bytes` are written and the others holes; its number of lines.
+    """Makes a log of `size` bytes, the last `written_bytes` written and the others holes; returns its number of lines.
 
     Names, times and sizes are real throughout.
     """

@@ -34,30 +34,30 @@ from benchmarks.toys import chatty_toy
 
 TAIL_LIMIT_MS = 100.0
 TAIL_MEMORY_LIMIT_MB = 20.0
-SEARCH_LIMIT = 3.0  #: times what grep takes
+SEARCH_LIMIT = 3.0  #: how many times as long as grep a search may take
 OTHERS_LIMIT_MS = 100.0
 SERVER_LIMIT_PERCENT = 100.0
 LATE_LIMIT_MS = 300.0
 
 TASKS, FOLLOWERS = 8, 50
 STEP_SECONDS = 0.1
-LINES_PER_STEP = 500  #: and two of its own: 5,000 lines/s
+LINES_PER_STEP = 500  #: besides two of the toy's own: 5,000 lines/s
 
 RARE = "no such word"
 
-#: What is searched for while others ask: each by its name, with its query.
+#: The searches that run while others ask, each by its name with its query.
 SEARCHES = {
     "a rare word": "keyword=no+such+word",
     "(a+)+$": "regex=%28a%2B%29%2B%24",
     "every line, none of which is wanted": "regex=.&level=error",
 }
 
-#: Routes that think, and one that is ready.
+#: Routes that work their answer out, and one whose answer is ready.
 OTHERS = ("/api/v1/gpu/available", "/api/v1/training/list", "/api/v1/gpu/status")
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """Each part with a server of its own."""
+    """Measures each part with a server of its own."""
     with service(**simulated(EIGHT_GPUS)) as server:
         task_id = _finished(server)
         yield from _measure_tail(server, task_id, effort)

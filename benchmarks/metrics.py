@@ -10,12 +10,12 @@ PATH = "/metrics"
 LIMIT_MS = 10.0
 GPUS = 256
 
-#: No sweep in between: what a sweep costs is measured elsewhere.
+#: Settings without a sweep in between, as its cost is measured elsewhere.
 STILL = {"GPU_MONITOR_INTERVAL": "3600", "GPU_STATUS_CHECK_TIMEOUT": "86400"}
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """A scrape by HTTP, and the making of the text, beside prometheus-client."""
+    """Measures a scrape by HTTP, and the making of the text, beside prometheus-client."""
     inside = measure_inside("metrics", effort.renders)
     if inside["series"] < GPUS:
         raise CannotRunError(f"{inside['series']:,} series of {GPUS} GPUs are no metrics of them")

@@ -29,7 +29,7 @@ LIMIT_MS = 100.0
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """With every GPU held, as in most passes, and with every GPU free."""
+    """Measures passes with every GPU held, as in most, and with every GPU free."""
     for gpus in (8, 64):
         for kind in KINDS:
             reason = why_not(kind)
@@ -118,7 +118,7 @@ class _Machine:
 
 
 def _measure_call(call: Callable[[], object], count: int) -> tuple[float, str]:
-    """The median of its milliseconds, and in words those in which this thread had a core."""
+    """The median of the call's milliseconds, and a note on those in which this thread had a core."""
     call()
     taken, cpu = [], []
     for _ in range(count):

@@ -23,7 +23,7 @@ MANY_GPUS = "256x NVIDIA H100 80GB HBM3"
 START_SECONDS = 30.0
 END_SECONDS = 10.0
 
-#: A connection that was quiet for longer may be closed by the server in any moment: another one is opened.
+#: Seconds: a connection that was quiet for longer may be closed by the server at any moment, so a new one is opened.
 KEPT_SECONDS = 2.0
 
 _KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
@@ -46,12 +46,12 @@ class Running:
         return f"http://127.0.0.1:{self.port}{path}"
 
     def cpu_seconds(self) -> float:
-        """The processor time that it has taken so far, in all its threads."""
+        """Seconds of processor time that the server has taken so far, in all its threads."""
         times = self.process.cpu_times()
         return times.user + times.system
 
     def rss_mb(self) -> float:
-        """The memory that it holds."""
+        """Its resident memory in MB."""
         return self.process.memory_info().rss / 2**20
 
 
@@ -120,7 +120,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _end_trainings(folder: str) -> None:
-    """Trainings outlive their server: whoever still works in its folder is ended here, supervisors and trainers."""
+    """Ends the supervisors and trainers that still work in a folder, as trainings outlive their server."""
     processes = psutil.process_iter(["cmdline"])
     left = [found for found in processes if any(folder in part for part in found.info["cmdline"] or ())]
     for process in left:

@@ -18,7 +18,7 @@ TASKS = "/api/v1/gpu/tasks"
 VALIDATE = "/api/v1/training/validate"
 JSON = {"Content-Type": "application/json"}
 
-#: What is read over and over; each `{}` is another number each time.
+#: The paths that are read over and over; each `{}` is another number each time.
 READS = (
     "/health",
     "/health/ready",
@@ -42,7 +42,7 @@ READS = (
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """Memory after a warm-up, and what as many requests again add to it: less, or it would never end."""
+    """Measures memory after a warm-up, and what as many requests again add: less, or it would grow for ever."""
     with service(**simulated("4x NVIDIA GeForce RTX 4090", GPU_MONITOR_INTERVAL="1")) as server:
         began = server.rss_mb()
         failed = _drive(server, effort.soak_requests, seed=1)

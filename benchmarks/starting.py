@@ -26,7 +26,7 @@ JSON = {"Content-Type": "application/json"}
 PATIENCE_SECONDS = 60.0
 LOOK_SECONDS = 0.002
 
-#: It loads for so long that it still does when it is stopped.
+#: A request whose training still loads when it is stopped.
 TOY = {"model_type": "toy", "config": {"epochs": 1, "toy": {"load_seconds": 3600}}}
 
 
@@ -85,17 +85,17 @@ def _start_all(server: Running, count: int) -> _Found:
 
 
 def stop(client: Client, task_id: str) -> None:
-    """Without a checkpoint; one that has ended is none the worse for it."""
+    """Stops a training without a checkpoint; one that has ended stays as it is."""
     client.ask(f"{TRAINING}/stop/{task_id}", JSON, "POST", b'{"force": true}')
 
 
 def has_ended(task: Mapping[str, Any]) -> bool:
-    """Whether nothing of it runs any more."""
+    """Whether the training has finished."""
     return task["status"] in ("completed", "failed", "stopped")
 
 
 def until_told(client: Client, path: str, is_so: Callable[[Any], bool]) -> None:
-    """Asks until the answer is so. Raises CannotRunError when it takes too long."""
+    """Asks until `is_so` accepts the answer. Raises CannotRunError when that takes too long."""
     until = time.monotonic() + PATIENCE_SECONDS
     while not is_so(client.ask(path).json()["data"]):
         if time.monotonic() > until:
@@ -133,7 +133,7 @@ def _insert_ms(url: str, count: int) -> float:
 
 
 def _fork_seconds() -> float:
-    """What lies between in any case: an interpreter as the supervisor, and one as the trainer begins."""
+    """Seconds that any start takes: those of an interpreter for the supervisor and one for the trainer."""
 
     began = time.perf_counter()
     for _ in range(2):

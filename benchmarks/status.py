@@ -11,12 +11,12 @@ from benchmarks.servers import EIGHT_GPUS, MANY_GPUS, CannotRunError, Running, a
 PATH = "/api/v1/gpu/status"
 GZIP = {"Accept-Encoding": "gzip"}
 
-#: One sweep at the start and then none, so that the ETag stays.
+#: Settings with one sweep at the start and then none, so that the ETag stays.
 STILL = {"GPU_MONITOR_INTERVAL": "3600", "GPU_STATUS_CHECK_TIMEOUT": "86400"}
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """Each kind of answer beside a constant one of the same size."""
+    """Measures each kind of answer beside a constant one of the same size."""
     with service(**simulated(EIGHT_GPUS)) as server:
         body = ask(server, PATH).body
         yield from _plain(server, body, effort)

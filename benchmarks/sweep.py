@@ -14,7 +14,7 @@ INTERVAL_SECONDS = 5.0
 
 
 def measure(effort: Effort) -> Iterator[Row]:
-    """8 and 256 GPUs, each beside the bare calls to NVML that the sweeps made."""
+    """Measures sweeps of 8 and 256 GPUs, each beside the bare calls to NVML that they made."""
     with tempfile.TemporaryDirectory() as folder:
         few = _measure_sweeps(Path(folder), 8, effort.sweeps)
         share = 100 * few["sweep_ms"] / 1000 / INTERVAL_SECONDS

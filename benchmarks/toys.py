@@ -2,7 +2,7 @@
 
 from typing import Any
 
-#: Longer than any measurement.
+#: So many steps that the training outlasts any measurement.
 ENDLESS = 1_000_000
 
 

@@ -141,7 +141,7 @@ def _processes(ids: Sequence[str]) -> tuple[list[psutil.Process], list[psutil.Pr
 
 
 def _shares(processes: Sequence[psutil.Process], seconds: int) -> list[float]:
-    """Percent of a core that each takes for so long."""
+    """The percentage of a core that each process takes within so many seconds."""
     began, before = time.perf_counter(), [_cpu_seconds(process) for process in processes]
     time.sleep(seconds)
     taken = time.perf_counter() - began
@@ -154,7 +154,7 @@ def _cpu_seconds(process: psutil.Process) -> float:
 
 
 def _memory_mb(pid: int) -> tuple[float, float]:
-    """Resident, and with shared pages counted in parts."""
+    """The memory of a process in MB: resident (RSS), and with shared pages divided among their users (PSS)."""
     found = dict[str, float]()
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
         name, value, *_ = line.split()

@@ -36,7 +36,7 @@ class Client:
     """Sends one request at a time."""
 
     def __init__(self, url: str) -> None:
-        """Raises DemoError when that is no address."""
+        """Raises DemoError when `url` is no address."""
         parts = urlsplit(url if "://" in url else f"http://{url}")
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise DemoError(f"{url} is not an address such as http://127.0.0.1:8080")
@@ -46,7 +46,7 @@ class Client:
         self._session.trust_env = False
 
     def ask(self, path: str, method: str = "GET", body: Any = None, headers: Mapping[str, str] | None = None) -> Answer:
-        """One request. Raises DemoError when what comes back is not the service's envelope."""
+        """The answer to one request. Raises DemoError when it is not in the service's envelope."""
         with self._open(path, method, body, headers) as response:
             try:
                 told = response.json()
@@ -63,7 +63,7 @@ class Client:
             return response.content
 
     def events(self, path: str, seconds: float) -> Iterator[Any]:
-        """What a stream of Server-Sent Events brings within a time."""
+        """The data of the Server-Sent Events that a stream brings within so many seconds."""
         until = time.monotonic() + seconds
         with self._open(path, headers={"Accept": "text/event-stream"}) as response:
             if response.status_code != 200:

@@ -89,7 +89,7 @@ def picture(content: bytes, width: int, height: int) -> Text:
 
 
 def shades(content: bytes, width: int, height: int) -> str:
-    """The same for where there are no colours: a character for two points, the denser the brighter."""
+    """The picture where there are no colours: a character for two points, the denser the brighter."""
     with Image.open(io.BytesIO(content)) as image:
         rows = round(image.height * width / image.width)
         small = image.convert("L").resize((width, rows // 2), Image.Resampling.BOX)

@@ -34,7 +34,7 @@ class Tour:
     training: str = ""  #: its id, once it was started
     may_run: bool = False  #: the training has been asked for and is not known to have ended
     is_trained: bool = False  #: it has completed
-    wrong: list[str] = field(default_factory=list)  #: what was shown and is not true
+    wrong: list[str] = field(default_factory=list)  #: claims that turned out not to be true
     _shown: str = ""
 
     @property
@@ -56,7 +56,7 @@ class Tour:
         self.console.print("", Rule(f"{self.steps}. {title}", align="left"), step.__doc__, sep="\n")
 
     def ask(self, path: str, method: str = "GET", body: Any = None, key: str = "") -> Answer:
-        """One request, and the command that does the same by hand."""
+        """Sends a request, after printing the command that does the same by hand; returns its answer."""
         options = [] if method == "GET" else ["-X", method]
         options += ["-H", f"Idempotency-Key: {key}"] if key else []
         options += [] if body is None else ["-H", "Content-Type: application/json", "-d", json.dumps(body)]
@@ -64,12 +64,12 @@ class Tour:
         return self.client.ask(path, method, body, {"Idempotency-Key": key} if key else None)
 
     def download(self, path: str, *options: str) -> bytes:
-        """A file, and the command."""
+        """Downloads a file, after printing the command that does so; returns its bytes."""
         self._show(path, list(options))
         return self.client.download(path)
 
     def events(self, path: str, seconds: float) -> Iterator[Any]:
-        """What a stream brings, and the command."""
+        """Follows a stream, after printing the command that does so; gives what it brings."""
         self._show(path, ["-N"])
         return self.client.events(path, seconds)
 
@@ -82,11 +82,11 @@ class Tour:
         self._shown = command
 
     def say(self, text: str, style: str = "") -> None:
-        """One line; never read as markup, since servers write parts of it."""
+        """Prints a line; it is never read as markup, since servers write parts of it."""
         self.console.print(Text(text, style=style))
 
     def check(self, is_so: bool, claim: str) -> None:
-        """Claims something that is true, or the walk has failed."""
+        """Prints a claim; if it is not true, the walk has failed."""
         self.say(f"✓ {claim}" if is_so else f"✗ not so: {claim}", "green" if is_so else "bold red")
         if not is_so:
             self.wrong.append(claim)

@@ -76,7 +76,7 @@ def follow(tour: Tour) -> None:
 
 
 def _follow(tour: Tour, is_enough: Callable[[Mapping[str, Any]], bool]) -> Mapping[str, Any]:
-    """Shows the progress until it is enough, or the training has ended; the last that was told."""
+    """Shows the progress until it is enough or the training has ended; returns the last that was told."""
     until = time.monotonic() + TRAINING_SECONDS
     with changing_line(tour.console, POLLS_A_SECOND) as show:
         while True:

@@ -32,7 +32,7 @@ NEED_A_HOLD = (gpus.show_conflict, gpus.release)
 
 
 def main(argv: Sequence[str]) -> int:
-    """0 at the end of a walk on which everything was as it was said to be, 1 otherwise, 130 on Ctrl-C."""
+    """Walks. Returns the exit code: 0 when everything was as it was said to be, 1 otherwise, 130 on Ctrl-C."""
     arguments = _parser().parse_args(argv)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that knows no bars still shows the figures

@@ -213,7 +213,7 @@ class _Times(Sequence[LogTime]):
         return place
 
     def slice(self, begin: int, end: int) -> Iterator[LogTime]:
-        """These records, as far as they are there."""
+        """The records at these places, as far as they exist."""
         size = TIME_RECORD.size
         content = os.pread(self._handle, max(0, end - begin) * size, begin * size)
         for fields in TIME_RECORD.iter_unpack(content[: len(content) // size * size]):

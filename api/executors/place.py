@@ -70,7 +70,7 @@ def is_held_open(path: Path) -> bool:
 
 
 def _is_written(path: Path) -> bool:
-    """By the kernel's word: a lease to read is given only where nobody can write. Raises OSError."""
+    """Whether anybody has the file open to write: else the kernel gives a lease to read. Raises OSError."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_RDLCK)

@@ -1,4 +1,4 @@
-"""The addresses of live streams, and what a request for one holds."""
+"""The addresses of live streams, and the parts of a request for one."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -21,9 +21,9 @@ class Transport(StrEnum):
 class Asked:
     """A request for a stream."""
 
-    arguments: Mapping[str, str]  #: from the path
+    arguments: Mapping[str, str]  #: the variable parts of the path, by name
     query: str
-    last_event_id: str | None  #: the header of a client that comes back
+    last_event_id: str | None  #: the header that a client sends when it comes back; None without it
 
 
 #: Opens a stream: what is wrong with the request is raised on entering, before anything was sent.
@@ -44,7 +44,7 @@ class LiveRoute:
         object.__setattr__(self, "_expression", re.compile(expression))
 
     def match(self, path: str) -> Mapping[str, str] | None:
-        """What stands in the variable parts; None for another path."""
+        """The variable parts of this path, by name; None when the path is another one."""
         found = self._expression.fullmatch(path)
         return None if found is None else found.groupdict()
 
@@ -57,7 +57,7 @@ class MatchedRoute:
     arguments: Mapping[str, str]
 
     def open(self, query: str, last_event_id: str | None) -> AbstractAsyncContextManager[Frames]:
-        """Raises what is wrong with the request, at the latest on entering."""
+        """Opens the stream. What is wrong with the request is raised at the latest on entering it."""
         task_id = self.arguments.get("task_id")
         if task_id is not None:
             check_task_id(task_id)
@@ -65,7 +65,7 @@ class MatchedRoute:
 
 
 class LiveRoutes:
-    """All of them."""
+    """All routes of live streams."""
 
     def __init__(self, routes: Iterable[LiveRoute]) -> None:
         self._by_transport: dict[Transport, list[LiveRoute]] = {transport: [] for transport in Transport}
@@ -74,11 +74,11 @@ class LiveRoutes:
 
     @property
     def patterns(self) -> tuple[str, ...]:
-        """Where there are streams."""
+        """The patterns of all routes, as Flask writes them."""
         return tuple(route.pattern for routes in self._by_transport.values() for route in routes)
 
     def find(self, transport: Transport, path: str) -> MatchedRoute | None:
-        """The route of a path."""
+        """The route of this path for this transport; None when there is no stream."""
         for route in self._by_transport[transport]:
             arguments = route.match(path)
             if arguments is not None:

@@ -20,12 +20,12 @@ class Admission:
 
     @property
     def streams(self) -> int:
-        """How many there are."""
+        """How many streams are open."""
         return self._open.total()
 
     @contextmanager
     def admit(self, client: str | None) -> Iterator[None]:
-        """Counts one for the length of a `with`. Raises TooManyStreams."""
+        """Counts a stream of this client within the `with` block. Raises TooManyStreams."""
         if self.streams >= self._limit:
             self.refused += 1
             raise TooManyStreams(f"There are {self._limit:,} live streams already.", headers=_RETRY_AFTER)

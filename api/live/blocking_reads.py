@@ -1,4 +1,4 @@
-"""Reads what may block, away from the event loop."""
+"""Runs reads that may block in threads, away from the event loop."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,18 +10,18 @@ from api.utils.deadlines import READ_SECONDS, hurrying
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: Reads at the same time; a read takes about a millisecond.
+#: How many reads run at the same time; a read takes about a millisecond.
 THREADS = 4
 
 
 class BlockingReads:
-    """A few threads for all streams."""
+    """A few threads that read for all streams."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="live-read")
 
     async def read(self, question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The answer, or what it raises: DatabaseUnavailable as soon as for any other reader."""
+        """What `question` returns or raises, called in a thread; it waits for the database as shortly as any reader."""
 
         def ask() -> T:
             # Whoever opens a stream would else wait for a database that does not answer, and keep a thread from others.
@@ -31,5 +31,5 @@ class BlockingReads:
         return await asyncio.get_running_loop().run_in_executor(self._pool, ask)
 
     def stop(self) -> None:
-        """Waits for no one."""
+        """Ends the threads without waiting for reads that are under way."""
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""From the threads that make messages to the subscribers of the event loop: bounded, and nobody waits for anybody."""
+"""Carries messages from the threads that make them to subscribers in the event loop: bounded, and without waiting."""
 
 import asyncio
 import secrets
@@ -12,10 +12,10 @@ from api.errors import Unavailable
 from api.live.subscription import QUEUE_MESSAGES, Published, Subscription, TooSlow
 from api.models.live import Message, MessageType, Topic
 
-#: Messages of a topic that are kept for who comes back. Eight trainings make about 16 a second.
+#: Messages of a topic that are kept for subscribers who come back. Eight trainings make about 16 a second.
 HISTORY: Mapping[Topic, int] = {Topic.GPU: 1, Topic.TASK: 1024, Topic.LOG: 0, Topic.SYSTEM: 128}
 
-#: Digits of a number that a client may come back with.
+#: The most digits of the number that a returning client names.
 _DIGITS = 18
 
 _Address = tuple[Topic, str | None]
@@ -26,19 +26,19 @@ class Missed:
     """What a subscriber gets first."""
 
     messages: tuple[Published, ...]
-    number: int  #: of the latest message that there was
-    is_continued: bool  #: they are what it missed; otherwise they are the present state
-    is_reset: bool  #: it has come back, and what it missed is not known
+    number: int  #: the number of the latest message
+    is_continued: bool  #: whether `messages` are what it missed; otherwise they are the present state
+    is_reset: bool  #: whether it has come back and what it missed is no longer known
 
 
 class Broker:
     """Hands each message to those who want it. `publish` may be called from any thread, the rest in the loop."""
 
     def __init__(self) -> None:
-        self.boot = secrets.token_hex(4)  #: tells the numbers of this process from those of any other
+        self.boot = secrets.token_hex(4)  #: a random word, which tells this process's numbers from those of any other
         self.published: Counter[Topic] = Counter()
-        self.dropped: Counter[Topic] = Counter()  #: subscribers, by what did not fit any more
-        self.lost: Counter[Topic] = Counter()  #: messages thrown away with them
+        self.dropped: Counter[Topic] = Counter()  #: subscribers dropped, by the topic that did not fit any more
+        self.lost: Counter[Topic] = Counter()  #: messages lost with them, by topic
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._subscriptions: dict[Subscription, tuple[_Address, ...]] = {}
@@ -50,16 +50,16 @@ class Broker:
         self._closed = False
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Names the loop that the subscribers live in."""
+        """Sets the event loop that the subscribers live in."""
         self._loop = loop
 
     @property
     def subscribers(self) -> int:
-        """How many there are."""
+        """How many subscribers there are."""
         return len(self._subscriptions)
 
     def count_subscribers(self, topic: Topic) -> int:
-        """How many there are of a topic."""
+        """How many subscribers a topic has."""
         return sum(any(of is topic for of, _ in wanted) for wanted in self._subscriptions.values())
 
     # -- publishing ------------------------------------------------------------------------------------------------
@@ -128,7 +128,7 @@ class Broker:
         capacity: int = QUEUE_MESSAGES,
         keeps_latest_snapshot: bool = False,
     ) -> Iterator[Subscription]:
-        """A subscription for the length of a `with`; with a task's id it gets that task's messages and details.
+        """A subscription within the `with` block; with a task's id it gets that task's messages and details.
 
         Without topics it only learns that the server ends. Raises Unavailable at the end.
         """
@@ -157,7 +157,7 @@ class Broker:
     # -- what was before -------------------------------------------------------------------------------------------
 
     def catch_up(self, topics: Collection[Topic], last_id: str | None) -> Missed:
-        """What came after `last_id`; the present state when there is none, or it is not known here any more."""
+        """What came after `last_id`; the present state without an id, or with one that is no longer known here."""
         with self._lock:
             number = None if last_id is None else self._number_of(last_id, topics)
             if number is None:
@@ -186,12 +186,12 @@ class Broker:
         return sorted(present, key=lambda published: published.number)
 
     def latest_snapshot(self) -> Published | None:
-        """The latest state of the GPUs."""
+        """The latest snapshot of the GPUs as a message; None before the first."""
         with self._lock:
             return self._history[Topic.GPU][-1] if self._history[Topic.GPU] else None
 
     def latest_progress(self, task_id: str) -> Published | None:
-        """How far an active task is, as it was last told."""
+        """The latest message of how far an active task is; None before the first."""
         with self._lock:
             return self._progress.get(task_id)
 

@@ -16,7 +16,7 @@ from api.utils.caller import address_of_caller
 
 logger = logging.getLogger(__name__)
 
-#: A Last-Event-ID that is longer is none of ours.
+#: The longest Last-Event-ID that can be one of ours.
 _LONGEST_ID = 200
 
 
@@ -29,15 +29,15 @@ class LiveServing:
         self._admission = admission
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Names the event loop."""
+        """Sets the event loop."""
         self._broker.attach(loop)
 
     def find_events(self, path: str) -> MatchedRoute | None:
-        """The stream of Server-Sent Events at this path."""
+        """The stream of Server-Sent Events at this path; None when there is none."""
         return self._routes.find(Transport.EVENTS, path)
 
     def find_socket(self, path: str) -> MatchedRoute | None:
-        """The WebSocket at this path."""
+        """The WebSocket at this path; None when there is none."""
         return self._routes.find(Transport.WEB_SOCKET, path)
 
     async def send_events(self, found: MatchedRoute, scope: Scope, receive: Receive, send: Send) -> None:

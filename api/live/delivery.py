@@ -9,7 +9,7 @@ from api.live.frames import Frame
 from api.live.subscription import TooSlow
 from api.models.live import MessageType
 
-#: The frames of one stream, as many at a time as there are: sent together they cost little more than one.
+#: The frames of one stream, in lists of all that are ready: sent together they cost little more than one.
 Frames = AsyncGenerator[Sequence[Frame], None]
 
 Send = Callable[[Sequence[Frame]], Awaitable[None]]
@@ -17,10 +17,10 @@ Send = Callable[[Sequence[Frame]], Awaitable[None]]
 #: Seconds between two signs of life.
 HEARTBEAT_SECONDS = 15.0
 
-#: Seconds that what is sent together may take to be sent before the subscriber counts as gone.
+#: Seconds that one send may take before the subscriber counts as gone.
 SEND_SECONDS = 20.0
 
-#: And the farewell to one who is too slow: after it the connection is cut.
+#: Seconds that the farewell to a slow subscriber may take before the connection is cut.
 FAREWELL_SECONDS = 3.0
 
 
@@ -30,7 +30,9 @@ async def carry(
     beat: Callable[[], Awaitable[None]],
     leave: Coroutine[Any, Any, None],
 ) -> bool:
-    """Until the frames end, or the client leaves: whether they ended. Raises TooSlow when it does not read."""
+    """Sends frames until they end or the client leaves; returns whether they ended. Raises TooSlow for one who does not
+    read.
+    """
     turn = asyncio.Lock()
     carrying = asyncio.create_task(_carry(frames, send, turn))
     beating = asyncio.create_task(_beat(beat, turn))

@@ -3,12 +3,12 @@
 from api.models.live import MessageType, StreamEnding
 from api.utils.envelope import encode_message
 
-#: What EventSource hands to listeners of that name instead of `onmessage`.
+#: Types that are sent as events of that name, which EventSource hands to their own listeners instead of `onmessage`.
 _NAMED = (MessageType.END, MessageType.CLOSING)
 
 
 class Frame:
-    """One message to one or many: JSON, and the id that a client comes back with."""
+    """A message ready to be sent: its JSON, and the id that a returning client names."""
 
     __slots__ = ("_event", "_shows_id", "_text", "id", "json", "type")
 
@@ -23,7 +23,7 @@ class Frame:
 
     @property
     def event(self) -> bytes:
-        """The Server-Sent Event."""
+        """The bytes of a Server-Sent Event."""
         if self._event is None:
             name = b"event: %b\n" % self.type.encode() if self.type in _NAMED else b""
             number = b"" if self.id is None else b"id: %b\n" % self.id.encode()
@@ -32,7 +32,7 @@ class Frame:
 
     @property
     def text(self) -> str:
-        """The text of a WebSocket."""
+        """The text of a WebSocket's message."""
         if self._text is None:
             text = self.json.decode()
             self._text = text if self.id is None or not self._shows_id else f'{{"id":"{self.id}",{text[1:]}'
@@ -45,5 +45,5 @@ def closing_frame(reason: StreamEnding) -> Frame:
 
 
 def reset_frame(id_: str | None = None) -> Frame:
-    """Tells a client that the id it came back with is not known: what was between is not sent."""
+    """The frame that tells a client that its id is not known, so that what it missed is not sent."""
     return Frame(MessageType.RESET, encode_message(MessageType.RESET, None), id_)

@@ -15,10 +15,10 @@ _MOST = 32
 
 
 class QueryParameters:
-    """Parameters by name. Each is asked for once; `check` then raises everything that was wrong."""
+    """The parameters of a query by name. Ask for each once; `check` then raises everything that was wrong."""
 
     def __init__(self, text: str, known: Sequence[str]) -> None:
-        """Raises MalformedRequest when it is no query string."""
+        """Raises MalformedRequest when `text` is no query string."""
         if not text.isascii():
             raise MalformedRequest("The query string must be percent-encoded.")
         try:
@@ -30,15 +30,15 @@ class QueryParameters:
         self._mistakes += [Mistake(f"/{name}", "is given more than once") for name in _doubles(pairs) if name in known]
 
     def has(self, name: str) -> bool:
-        """Whether it is given."""
+        """Whether the parameter is given."""
         return name in self._given
 
     def text(self, name: str) -> str | None:
-        """As it is."""
+        """The parameter as text; None when it is not given."""
         return self._given.get(name)
 
     def number(self, name: str, most: int) -> int | None:
-        """A whole number from 0 on."""
+        """The parameter as a whole number from 0 to `most`; None when it is not given or wrong."""
         text = self._given.get(name)
         if text is None:
             return None
@@ -48,7 +48,7 @@ class QueryParameters:
         return None
 
     def choice(self, name: str, allowed: type[Choice]) -> Choice | None:
-        """One of these words."""
+        """The parameter as one of these words; None when it is not given or wrong."""
         text = self._given.get(name)
         if text is None:
             return None
@@ -59,7 +59,7 @@ class QueryParameters:
             return None
 
     def choices(self, name: str, allowed: Sequence[Choice]) -> tuple[Choice, ...]:
-        """Some of these words, by comma; all of them when nothing is said."""
+        """The parameter as some of these words, separated by commas; all of them when it is not given."""
         text = self._given.get(name)
         if text is None:
             return tuple(allowed)
@@ -70,7 +70,7 @@ class QueryParameters:
         return tuple(choice for choice in allowed if choice in named)
 
     def exclude(self, *names: str) -> None:
-        """At most one of these may be given."""
+        """Notes a mistake when more than one of these parameters are given."""
         given = [name for name in names if name in self._given]
         if len(given) > 1:
             self._mistakes.append(Mistake("", f"give one of {' and '.join(names)}, not {' and '.join(given)}"))

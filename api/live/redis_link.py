@@ -1,4 +1,4 @@
-"""Carries messages between the servers of one storage, by Redis. While it is away each server has its own alone."""
+"""Carries messages between the servers of one database, by Redis. While that is away, each server has only its own."""
 
 import contextlib
 import logging
@@ -23,16 +23,16 @@ from api.utils.periodic import PeriodicThread
 
 logger = logging.getLogger(__name__)
 
-#: What others cannot read from the database themselves. Of new events they are only told that there are some.
+#: Types that others cannot read from the database. Of new events they are only told that there are some.
 CARRIED = frozenset({MessageType.PROGRESS, MessageType.METRICS, MessageType.SYSTEM})
 
-#: Messages that wait to be sent; of more the oldest are lost, and counted.
+#: The most messages that wait to be sent; of more the oldest are lost, and counted.
 CAPACITY = 1_000
 
-#: A larger one is none of ours.
+#: Bytes of the largest message that can be one of ours.
 LONGEST_MESSAGE = 2**20
 
-#: Seconds for a call, between two tries, and between two looks at whether to end.
+#: Seconds that a call may take, between two tries, and between two looks whether to end.
 CALL_SECONDS = 2.0
 RETRY_SECONDS = 1.0
 WAIT_SECONDS = 0.5
@@ -62,24 +62,24 @@ class RedisLink:
         self._is_failing = False
         self._is_ending = False
         self._retry_at = float("-inf")
-        self.lost = 0  #: messages that others did not get
+        self.lost = 0  #: how many messages others did not get
         self.received = 0
-        self.refused = 0  #: what came and was none of ours
+        self.refused = 0  #: how many received packets were none of ours
         self._sender = PeriodicThread("redis-out", RETRY_SECONDS, self.send)
         self._listener = PeriodicThread("redis-in", 0.05, self.listen)
 
     @property
     def is_listening(self) -> bool:
-        """Whether what others say is heard."""
+        """Whether messages of other servers are received."""
         return self._pubsub is not None
 
     def start(self) -> None:
-        """Begins to send and to listen."""
+        """Starts the threads that send and listen."""
         self._sender.start()
         self._listener.start()
 
     def stop(self) -> None:
-        """Ends both."""
+        """Stops both threads."""
         self._is_ending = True
         self._sender.stop()
         self._listener.stop()
@@ -89,17 +89,17 @@ class RedisLink:
     # -- sending ---------------------------------------------------------------------------------------------------
 
     def publish(self, message: Message) -> None:
-        """To the subscribers of this process, and to the others."""
+        """Hands a message to the subscribers of this process, and to the other servers."""
         self._broker.publish(message)
         if message.type in CARRIED:
             self._enqueue(_encode(self._broker.boot, message))
 
     def keep_progress(self, task_ids: Collection[str]) -> None:
-        """Each process for itself."""
+        """Forgets the progress of all other tasks, in this process only."""
         self._broker.keep_progress(task_ids)
 
     def announce_events(self) -> None:
-        """There are new events of tasks in the database."""
+        """Tells the other servers that the database has new events of tasks."""
         self._enqueue(orjson.dumps({"from": self._broker.boot}))
 
     def _enqueue(self, packet: bytes) -> None:
@@ -129,7 +129,7 @@ class RedisLink:
     # -- listening -------------------------------------------------------------------------------------------------
 
     def listen(self) -> None:
-        """Takes up what comes, until it is silent for a moment."""
+        """Takes what comes, until Redis is silent for a moment."""
         if time.monotonic() < self._retry_at:
             return
         try:
@@ -168,7 +168,7 @@ class RedisLink:
                 pubsub.close()
 
     def take(self, packet: bytes) -> None:
-        """Takes a packet up, unless it is this process's own or none of ours."""
+        """Hands the message of a packet on, unless it is this process's own or none of ours."""
         try:
             found = _decode(packet)
         except (ValueError, TypeError, KeyError):

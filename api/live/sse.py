@@ -11,7 +11,7 @@ _HEADERS = (
     (b"x-accel-buffering", b"no"),
 )
 
-#: When it has ended the client comes back later, or never: nobody waits on this connection.
+#: The headers of a stream. Its connection is not kept: a client that comes back makes a new one.
 _CLOSE = (b"connection", b"close")
 
 _HEARTBEAT = b": heartbeat\n\n"

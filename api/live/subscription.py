@@ -7,10 +7,10 @@ from collections.abc import AsyncGenerator
 from api.live.frames import Frame
 from api.models.live import Message, StreamEnding, Topic
 
-#: Messages that a subscriber may be behind; one that is further behind has stopped reading and is dropped.
+#: How many messages a subscriber may be behind; one that is further behind has stopped reading and is dropped.
 QUEUE_MESSAGES = 256
 
-#: Bytes of messages that are sent together: a subscriber that falls behind shall not make copies of all that waits.
+#: Bytes of messages that are sent together, lest all that waits for a slow subscriber is copied at once.
 TOGETHER_BYTES = 64 * 1024
 
 
@@ -27,12 +27,12 @@ class Published:
         self.number = number
         self.message = message
         self.frame = Frame(message.type, message.json, f"{boot}-{number}")
-        #: With the snapshot's own number, for those who get nothing else.
+        #: The frame with the snapshot's own number as its id, for subscribers who get only snapshots.
         self.snapshot_frame = Frame(message.type, message.json, str(message.position or 0), shows_id=False)
 
 
 class Subscription:
-    """What waits for one subscriber. It ends when the broker does, or when the subscriber is too far behind."""
+    """The messages that wait for one subscriber. It ends with the broker, or when the subscriber is too far behind."""
 
     def __init__(self, capacity: int = QUEUE_MESSAGES, *, keeps_latest_snapshot: bool = False) -> None:
         """`keeps_latest_snapshot`: a snapshot that was not fetched yet gives way to the next one."""
@@ -40,10 +40,10 @@ class Subscription:
         self._capacity = capacity
         self._keeps_latest = keeps_latest_snapshot
         self.news = asyncio.Event()  #: set whenever there may be something to take
-        self.ending: StreamEnding | None = None  #: why there will be no more
+        self.ending: StreamEnding | None = None  #: why there will be no more; None while it goes on
 
     def put(self, published: Published) -> bool:
-        """False when the subscriber is too far behind."""
+        """Adds a message; False when the subscriber is too far behind."""
         if self._keeps_latest and published.message.topic is Topic.GPU:
             self._forget_snapshot()
         if len(self._queue) >= self._capacity:
@@ -60,11 +60,11 @@ class Subscription:
                 return
 
     def end(self) -> None:
-        """Ends it after what waits."""
+        """Ends the subscription once what waits has been taken."""
         self._end(StreamEnding.SERVER_ENDING)
 
     def drop(self) -> Counter[Topic]:
-        """Ends it at once: what waits is thrown away, and counted."""
+        """Ends the subscription at once; returns how many waiting messages were thrown away, by topic."""
         lost = Counter(published.message.topic for published in self._queue)
         self._queue.clear()
         self._end(StreamEnding.TOO_SLOW)
@@ -75,7 +75,7 @@ class Subscription:
         self.news.set()
 
     def take(self) -> list[Published]:
-        """What waits: as much as is worth sending together, or nothing."""
+        """The waiting messages, as many as should be sent together; empty when there are none."""
         taken: list[Published] = []
         size = 0
         while self._queue and size < TOGETHER_BYTES:
@@ -84,7 +84,7 @@ class Subscription:
         return taken
 
     async def after(self, number: int) -> AsyncGenerator[list[Published], None]:
-        """What comes, as much at a time as there is, without what has a number up to `number`."""
+        """The messages with a number above `number` as they come, in lists of all that are ready."""
         while True:
             self.news.clear()
             taken = self.take()

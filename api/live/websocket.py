@@ -47,6 +47,6 @@ async def _say(socket: WebSocket, text: str) -> None:
 
 
 async def _until_gone(socket: WebSocket) -> None:
-    """Until the client goes; what it says is of no interest."""
+    """Waits until the client leaves; what it says is ignored."""
     while (await socket.receive())["type"] != "websocket.disconnect":
         pass

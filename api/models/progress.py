@@ -161,7 +161,7 @@ class ProgressReport:
         )
 
     def without_pace(self) -> "ProgressReport":
-        """The same of an attempt whose steps do not come, or cannot be seen: its speed and time left are not known."""
+        """The report without speed and time left, for an attempt whose steps do not come or cannot be seen."""
         progress = replace(self.progress, eta_seconds=None, eta_formatted=None)
         return replace(self, progress=progress, speed=_read(SpeedView, None))
 

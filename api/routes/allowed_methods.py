@@ -1,4 +1,4 @@
-"""Which methods each address takes: of the most specific route alone.
+"""Which methods each address takes: those of its most specific route.
 
 `/training/list` is no training that is called "list": what `/training/<task_id>` takes beyond it is not taken there.
 """
@@ -18,7 +18,7 @@ class AllowedMethods:
         self._fixed = {path: tuple(sorted(methods)) for path, methods in fixed.items()}
 
     def methods(self, path: str) -> tuple[str, ...]:
-        """The methods, in order; none when there is nothing at this address."""
+        """The methods in alphabetical order; empty when there is nothing at this address."""
         if path.startswith("//"):
             # Werkzeug would drop the first slash and find a route.
             return ()

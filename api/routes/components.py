@@ -28,7 +28,7 @@ def _own_name(name: str) -> str:
 
 
 def _plain(node: Any, is_schema: bool = True) -> Any:
-    """The same, references to the shared components without titles; `is_schema`: keys are JSON Schema's words."""
+    """The node with references to shared components and without titles; `is_schema`: its keys are JSON Schema's."""
     if isinstance(node, list):
         return [_plain(each) for each in node]
     if not isinstance(node, dict):

@@ -16,7 +16,7 @@ def services() -> Services:
 
 
 def answer_document(path: str) -> Response:
-    """The document at this path, by ETag and encoding as the request asks for it."""
+    """The response with the document at this path, compressed or 304 as the request's headers ask."""
     parts, environ = services(), request.environ
     document = parts.gpus.documents.get(path)
     if document is None:

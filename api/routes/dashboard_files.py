@@ -19,15 +19,15 @@ PAGE = "index.html"
 #: The module that the page begins with. It imports a screen when that is shown, one language, and charts when needed.
 _MAIN = "js/main.js"
 
-#: `import … from "./there.js";` and `import "./there.js";`: what a module cannot run without.
+#: Matches `import … from "./there.js";` and `import "./there.js";`: what a module cannot run without.
 _IMPORT = re.compile(rb'^(?:import|export)\s+(?:[\w*{},\s]+?\s+from\s+)?"(\.[^"]+)";', re.MULTILINE)
 
-#: Where the page says that its files go: replaced by the digest.
+#: The placeholder in the page that is replaced by the digest of its files.
 _PLACE = b"/dashboard/@/"
-#: Where the page says what it needs: a browser that knows all its modules at once asks for them at once.
+#: The placeholder in the page for the list of its modules: a browser that knows them asks for all at once.
 _LINKS = b"<!-- links -->"
 
-#: What `make install` fetches; without it the page shows tables instead of charts.
+#: The chart library that `make install` fetches; without it the page shows tables instead of charts.
 _CHART_STYLE = "vendor/uPlot.min.css"
 _CHART_SCRIPT = "vendor/uPlot.iife.min.js"
 #: The same script as a module, which the page imports: as it comes it only sets a variable.
@@ -76,7 +76,7 @@ def _finish_page(page: bytes, digest: str, files: Mapping[str, bytes]) -> bytes:
 
 
 def _modules(files: Mapping[str, bytes]) -> list[str]:
-    """The first module and all that it imports, and these import, before anything runs."""
+    """The names of the first module and of all modules that it needs before anything runs."""
     found = [_MAIN] if _MAIN in files else []
     for name in found:
         folder = PurePosixPath(name).parent

@@ -12,7 +12,7 @@ from api.routes.packed import answer_packed
 from api.utils.envelope import JSON, encode_json
 from api.utils.packed_files import PackedFile, pack, pack_as
 
-#: One makes it, others wait for that one.
+#: Lets one request make the document, while others wait for it.
 _DOCUMENT_LOCK = threading.Lock()
 _DOCUMENT = "openapi-document"
 
@@ -20,7 +20,7 @@ docs = Blueprint("docs", __name__)
 
 _FOLDER = Path(flask_swagger_ui.__file__).parent / "dist"
 
-#: The files of Swagger UI that the page names; it has others.
+#: The files of Swagger UI that the page needs, out of many.
 _NAMES = frozenset({"swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"})
 _FILE_HEADERS = {"Cache-Control": "public, max-age=86400"}
 

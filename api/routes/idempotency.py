@@ -16,12 +16,12 @@ P = ParamSpec("P")
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
-#: Headers that belong to an answer and are given again with it.
+#: Headers of an answer that are kept and given again with it.
 _KEPT_HEADERS = ("Location", "Content-Type")
 
 
 def idempotency_scope() -> str | None:
-    """The key of this request, as far as it reaches: a route has keys of its own."""
+    """The Idempotency-Key of this request with its route, as each route has keys of its own; None without a key."""
     key = request.headers.get("Idempotency-Key")
     return None if key is None else f"{request.endpoint} {key}"
 

@@ -1,4 +1,4 @@
-"""Readers wait for the database only shortly: where it does not answer they get what it last told, with its age."""
+"""Lets readers wait only shortly for the database: where it does not answer, they get its last answer with its age."""
 
 from contextlib import ExitStack
 
@@ -13,12 +13,12 @@ from api.utils.deadlines import READ_SECONDS, hurrying
 from api.utils.envelope import JSON
 from api.utils.responses import answer_error
 
-#: Says that an answer is not of now, and by the code of what keeps it from being so; `Age` has the seconds.
+#: The header of an answer that is not of now: the code of the error that is the reason; `Age` has its age in seconds.
 STALE = "X-Stale"
 
 
 def answer_from_what_is_known(app: APIFlask) -> None:
-    """Every GET of this app, and none of its downloads and texts. Everybody may see every answer: there are no keys."""
+    """Does this for every GET of the app but downloads and texts. There are no keys: anybody may see every answer."""
     known = KnownAnswers()
 
     def begin() -> None:

@@ -22,7 +22,7 @@ Live, besides the routes below: streams of Server-Sent Events and WebSockets, li
 _CONTACT = {"name": "Diffusion-Pipe API"}
 _LICENCE = {"name": "MIT", "identifier": "MIT"}
 
-#: The header that a client may send, by the status that answers it.
+#: The request header that leads to each status.
 _HEADERS = {
     "201": {
         "name": "Idempotency-Key",
@@ -128,7 +128,7 @@ def _tell_defaults(body: dict[str, Any]) -> None:
 
 
 def _drop_null(schema: dict[str, Any]) -> None:
-    """A parameter that is not given is absent, not null."""
+    """Removes null from a parameter's schema: one that is not given is absent, not null."""
     choices = [choice for choice in schema.get("anyOf", []) if choice.get("type") != "null"]
     if len(choices) == 1:
         del schema["anyOf"]

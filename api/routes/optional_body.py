@@ -11,7 +11,7 @@ _MARK = "body_is_optional"
 
 
 def body_is_optional(view: Callable[P, Response]) -> Callable[P, Response]:
-    """No body is taken as {}."""
+    """Marks a view that takes an absent body as {}."""
     setattr(view, _MARK, True)
     return view
 

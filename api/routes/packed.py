@@ -1,4 +1,4 @@
-"""Files from memory as answers. None is streamed: whoever reads slowly holds bytes, and no thread."""
+"""Answers with files from memory. None is streamed, so a slow reader holds bytes and no thread."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from api.utils.packed_files import PackedFile
 
 
 def answer_packed(file: PackedFile, headers: Mapping[str, str]) -> Response:
-    """The file, by ETag and encoding as the request asks for it."""
+    """The response with a file, compressed or 304 as the request's headers ask."""
     zipped = request.accept_encodings.quality("gzip") > 0
     response = Response(
         file.compressed if zipped else file.content, content_type=file.content_type, headers=dict(headers)

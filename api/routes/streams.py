@@ -44,7 +44,7 @@ _LOG: dict[str, Any] = {
     "query": {
         "offset": "the byte to begin at",
         "tail": "or so many lines before the end; 100 by default",
-        "level": "debug, info, warning or error: this and what matters more",
+        "level": "debug, info, warning or error: this level and what matters more",
         "type": "train, eval, system or all",
     },
     "messages": {
@@ -60,8 +60,8 @@ _END = {"end": "{task_id, status, failure, exit_code, next_offset}"}
 _SSE = {"transport": "sse", "content": "text/event-stream"}
 _SOCKET = {"transport": "websocket"}
 
-#: By path. `end` and `closing` are Server-Sent Events of that name; all others have none. An id is taken as
-#: Last-Event-ID; a WebSocket has it as a field of the message.
+#: The description of each stream, by path. Only `end` and `closing` are Server-Sent Events with a name. A client comes
+#: back with the id as Last-Event-ID; a WebSocket has it as a field of the message.
 STREAMS: dict[str, dict[str, Any]] = {
     f"{BASE_PATH}/gpu/stream": {**_SSE, **_GPU},
     f"{BASE_PATH}/ws/gpu": {**_SOCKET, **_GPU},

@@ -40,7 +40,7 @@ from api.utils.responses import answer, answer_file
 
 training = APIBlueprint("training", __name__, url_prefix=f"{BASE_PATH}/training", tag="Training")
 
-#: A stop's 200 looks as its 202 does.
+#: The answer 200 of a stop, which has the form of its 202.
 _STOPPED: dict[int, str] = {
     200: "It has ended.",
     400: "Bad request",
@@ -50,7 +50,7 @@ _STOPPED: dict[int, str] = {
     422: "Unprocessable entity",
 }
 
-#: Who asks. There are no keys yet: everybody is the same.
+#: Who asks, as events name it. There are no keys yet, so everybody has this name.
 ACTOR = "api"
 
 

@@ -12,11 +12,11 @@ from api.routes.schemas.training import StartTraining
 from api.routes.validation_errors import details_of, mistakes_in
 from api.utils.bounds import excess
 
-#: Far above what a trainer takes; what is in it is bounded there.
+#: Bounds on values and depth of a body, far above what any trainer takes; trainers bound the rest.
 MAX_VALUES = 20_000
 MAX_DEPTH = 64
 
-#: What a mistake about the body as a whole is about.
+#: The fields that a mistake about the body as a whole is about: at most one of them may be given.
 _GPU_FIELDS = ("gpu_id", "gpu_ids", "gpu_count")
 
 

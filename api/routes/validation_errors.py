@@ -19,7 +19,7 @@ LONGEST_NAME = 200
 _MUST = "must be "
 _TIME = "must be a time with its zone, such as 2026-11-25T09:00:00Z"
 
-#: By pydantic's word for it. What stands in braces is of the rule, never of the request.
+#: Sentences by pydantic's type of error. What stands in braces is part of the rule, never of the request.
 _WORDS = {
     "missing": "is missing",
     "string_type": "must be text",
@@ -56,7 +56,7 @@ _WORDS = {
 
 _ONE = re.compile(r"\b1 (character|value)s\b")
 
-#: What the expressions of the requests ask for.
+#: What each regular expression of the requests asks for, in words.
 _PATTERNS = {
     r"^[^\x00-\x1f\x7f]*$": "must be one line without control characters",
     r"^[^\x00]*$": "must not hold NUL characters",
@@ -72,7 +72,7 @@ _PATTERNS = {
 
 
 def mistakes_in(error: ValidationError) -> list[Mistake]:
-    """Each with its JSON pointer; what is said about one value is said once."""
+    """The mistakes, each with its JSON pointer; several about one value are joined."""
     model = next(model for model in _requests(Strict) if model.__name__ == error.title)
     found: dict[str, list[str]] = {}
     details = details_of(error)
@@ -112,7 +112,7 @@ def _number(value: object) -> object:
 
 
 def _without_repetition(messages: Sequence[str]) -> list[str]:
-    """The first whole, of the others what differs: must be a whole number or text."""
+    """The first message whole, of the others only what differs: "must be a whole number or text"."""
     first, *others = messages
     begins = first.startswith(_MUST)
     return [first, *(other.removeprefix(_MUST) if begins else other for other in others)]

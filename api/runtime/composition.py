@@ -157,7 +157,7 @@ class Runtime:
         self.training_loop.start()
 
     def stop(self) -> None:
-        """Stops them in reverse. Trainings go on."""
+        """Stops every loop, in reverse order. Trainings go on."""
         self.training_loop.stop()
         self.live.stop()
         self.services.gpus.stop_monitoring()
@@ -168,7 +168,7 @@ class Runtime:
 
 
 def _name_node(root: Path, given: str) -> Node:
-    """What this machine is called, by a storage that can be written to."""
+    """The name of this machine. Raises StorageError when the storage cannot be written to."""
     with _usable(root):
         make_private_directory(root)
         if not os.access(root, os.W_OK | os.X_OK):
@@ -213,7 +213,7 @@ def allowed_names(config: Config) -> Iterable[str]:
 
 
 def _open_server_log(directory: Path, config: Config) -> ServerLog:
-    """The server's own log has the form of a task's, and so the same readers."""
+    """Opens the server's own log, which has the form of a task's, and so the same readers."""
     sink = LogWriter(str(directory), config.server_log_max_bytes, LOG_SEGMENT_BYTES)
     return ServerLog(LogFiles(directory), sink, config.logs_json)
 

@@ -92,20 +92,20 @@ class Live:
 
     @property
     def count(self) -> int:
-        """How many streams there are."""
+        """How many streams are open."""
         return self.admission.streams
 
     @property
     def outlet(self) -> Outlet:
-        """Where messages go."""
+        """The outlet to which the services publish messages."""
         return self.link or self.broker
 
     def publish_snapshot(self, number: int, json: bytes) -> None:
-        """A new state of the GPUs, for this process alone."""
+        """Publishes a new state of the GPUs to the subscribers of this process alone."""
         self.broker.publish(snapshot_message(number, json))
 
     def tell_source(self, event: GPUEvent) -> None:
-        """The driver of the GPUs has come, failed or gone."""
+        """Publishes that the driver of the GPUs has come, failed or gone."""
         facts = {"previous": event.previous, "current": event.current}
         self.outlet.publish(system_message(event.severity, event.message, event.timestamp, **facts))
 
@@ -129,7 +129,7 @@ class Live:
         self._feeds.close_soon()
 
     def stop(self) -> None:
-        """Stops them in reverse."""
+        """Stops every loop, in reverse order."""
         if self.link is not None:
             self.link.stop()
         self.news.stop()
@@ -137,7 +137,7 @@ class Live:
         self._reads.stop()
 
     def collect(self) -> Iterator[Metric]:
-        """What prometheus-client asks for."""
+        """The metrics of the streams, for prometheus-client."""
         yield GaugeMetricFamily("diffusion_pipe_stream_subscribers", "Live streams.", value=self.admission.streams)
         yield CounterMetricFamily(
             "diffusion_pipe_stream_refused",

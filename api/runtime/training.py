@@ -140,7 +140,7 @@ def build_training(
 def _build_leaderships(
     database: Database, own: ServerIdentity, lock: FileLock, clock: Clock
 ) -> tuple[Leadership, Leadership]:
-    """Over the attempts of this machine and storage, and over the queue of everybody on the database."""
+    """Who leads over the attempts of this machine and storage, and over the queue of all servers on the database."""
 
     def name() -> str:
         return own.as_leader(_has(lock))
@@ -153,7 +153,7 @@ def _build_leaderships(
 
 
 def _has(lock: FileLock) -> bool:
-    """Whether this process has the lock; where there are none it knows nothing."""
+    """Whether this process has the lock; False on a file system without locks, where nobody can tell."""
     try:
         return lock.acquire()
     except OSError:

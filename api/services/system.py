@@ -67,7 +67,7 @@ class SystemService:
         return int(self._clock.monotonic() - self._started)
 
     def get_health(self) -> Health:
-        """That the service is alive. Reads memory only: the event loop itself asks.
+        """The answer that the service is alive. Reads memory only: the event loop itself asks.
 
         Raises StorageGone or DatabaseDamaged while only a person can make it keep anything again.
         """
@@ -82,7 +82,7 @@ class SystemService:
         return health
 
     def get_readiness(self) -> Readiness:
-        """That the readings can be relied on, and what is acknowledged is kept.
+        """The answer that the readings can be relied on, and that what is acknowledged is kept.
 
         Raises Unavailable, or what the database is in trouble with. Reads memory only: the event loop itself asks."""
         readiness, trouble = self._gpus.get_readiness(), self._find_trouble()

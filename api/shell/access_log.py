@@ -20,10 +20,10 @@ from api.utils.logs import format_line
 from api.utils.masking import mask_secrets
 from api.utils.periodic import PeriodicThread
 
-#: Requests that wait to be written; while they are so many, further lines are lost, and their number is told.
+#: The most requests that wait to be written; further lines are lost, and their number is logged.
 CAPACITY = 100_000
 
-#: Characters of a path that are written.
+#: Characters of a path that are logged.
 PATH_CHARACTERS = 500
 
 _FLUSH_SECONDS = 0.1
@@ -70,18 +70,18 @@ class AccessLog:
         self._thread = PeriodicThread("access-log", _FLUSH_SECONDS, self.flush)
 
     def record(self, access: Access) -> None:
-        """Takes a request up; never blocks."""
+        """Takes a request to be logged and counted; never blocks."""
         if len(self._queue) < CAPACITY:
             self._queue.append(access)
         else:
             self._lost += 1
 
     def start(self) -> None:
-        """Begins to write."""
+        """Starts the thread that writes."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Writes what is left, and ends."""
+        """Writes what is left, and stops the thread."""
         self._thread.stop()
         self.flush()
 
@@ -126,7 +126,7 @@ class AccessLog:
 
 
 def shown_path(path: str) -> str:
-    """The path without what looks like a key that somebody has pasted there, and not without end."""
+    """The path, shortened, and with what looks like a pasted key masked."""
     return mask_secrets(path[:PATH_CHARACTERS]) + ("…" if len(path) > PATH_CHARACTERS else "")
 
 
@@ -145,7 +145,7 @@ class HTTPMetrics:
         self._timings: dict[str, _Timing] = {}
 
     def count(self, batch: Iterable[Access]) -> None:
-        """Adds requests."""
+        """Adds these requests to the metrics."""
         with self._lock:
             for access in batch:
                 key = (access.method, access.route, access.status)
@@ -157,7 +157,7 @@ class HTTPMetrics:
                 timing.total += access.seconds
 
     def collect(self) -> Iterator[Metric]:
-        """What prometheus-client asks for."""
+        """The metrics of all requests, for prometheus-client."""
         requests = CounterMetricFamily(
             "diffusion_pipe_http_requests", "Requests answered.", labels=("method", "route", "status")
         )

@@ -10,7 +10,7 @@ from api.errors import RequestTimeout, TooLarge, Unavailable, UnsupportedMediaTy
 #: Seconds within which a request's body must have arrived; slow senders hold no thread meanwhile.
 BODY_SECONDS = 30.0
 
-#: Bytes of bodies that may be here at a time, over all requests; and those of one that do not count, so that a flood
+#: Bytes of bodies that may be in memory over all requests; and those of each body that do not count, so that a flood
 #: of large bodies keeps no ordinary request away.
 MAX_BODIES_BYTES = 64 * 1024 * 1024
 SMALL_BODY_BYTES = 32 * 1024
@@ -20,10 +20,10 @@ _AS_IT_IS = "The body must not be compressed: send it as it is, without Content-
 
 
 class Bodies:
-    """Reads bodies, and knows how much of them is here. Lives in the event loop."""
+    """Reads bodies, and counts how much of them is in memory. Lives in the event loop."""
 
     def __init__(self, limit: int, limit_together: int = MAX_BODIES_BYTES) -> None:
-        """`limit` is for one body."""
+        """`limit` is the most bytes of one body, `limit_together` of all at a time."""
         self._limit = limit
         self._limit_together = max(limit, limit_together)
         self._bytes = 0

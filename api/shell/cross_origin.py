@@ -12,21 +12,21 @@ EXPOSED = (
     "Content-Range, Content-Disposition, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"
 )
 
-#: Headers that it may send.
+#: Headers that such a page may send.
 SENDABLE = (
     "Accept, Authorization, Cache-Control, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Range, "
     "X-Request-ID"
 )
 
-#: Every method that is taken anywhere: one that a path does not take is 405, which the page then can read.
+#: Every method that any address takes: where an address does not, the answer is 405, which the page can then read.
 METHODS = "GET, HEAD, POST, PATCH, DELETE, OPTIONS"
 
-#: Seconds for which a browser need not ask again.
+#: Seconds for which a browser may remember the answer to a preflight.
 MAX_AGE_SECONDS = 3600
 
 
 def reading_headers(origin: bytes) -> HeaderList:
-    """What lets a page of this origin read an answer."""
+    """The headers that let a page of this origin read an answer."""
     return [
         (b"access-control-allow-origin", origin),
         (b"access-control-expose-headers", EXPOSED.encode()),
@@ -34,12 +34,12 @@ def reading_headers(origin: bytes) -> HeaderList:
 
 
 def is_preflight(method: str, headers: dict[bytes, bytes]) -> bool:
-    """Whether a browser asks what a page may send, before it sends it."""
+    """Whether the request is a preflight: a browser asks what a page may send before it sends it."""
     return method == "OPTIONS" and b"origin" in headers and b"access-control-request-method" in headers
 
 
 def preflight_headers(headers: dict[bytes, bytes]) -> HeaderList:
-    """What lets a page send its request; `reading_headers` come on top of it."""
+    """The headers that let a page send its request; `reading_headers` are added to them."""
     answer = [
         (b"access-control-allow-methods", METHODS.encode()),
         (b"access-control-allow-headers", SENDABLE.encode()),

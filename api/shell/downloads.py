@@ -15,7 +15,7 @@ from api.utils.clock import time_of
 
 logger = logging.getLogger(__name__)
 
-#: Bytes of a log read and sent at a time, and seconds that a client may take for them before it counts as gone.
+#: Bytes of a log that are read and sent at a time, and seconds after which a client that has not taken them is gone.
 CHUNK = 128 * 1024
 SEND_SECONDS = 60.0
 
@@ -70,7 +70,7 @@ async def send_file(file: File, scope: Scope, receive: Receive, send: Send) -> N
 
 
 def _with_plain_range(scope: Scope) -> Scope:
-    """The request with its Range as we read it: starlette takes `--1` and `+0-1`, too. Several parts are left to it."""
+    """The request with its Range in plain form: starlette takes `--1` and `+0-1` too. Several parts stay as sent."""
     wanted = read_range(dict(scope["headers"]).get(b"range", b""))
     if wanted is None:
         return scope
@@ -85,7 +85,7 @@ def _shown_name(name: str) -> str:
 
 
 def _status(descriptor: int) -> os.stat_result:
-    """Its size and time; the time is one that a header can tell, whatever was set."""
+    """The file's status, its time bounded to what a header can tell."""
     found = os.fstat(descriptor)
     seconds = time_of(found.st_mtime).timestamp()
     return os.stat_result((*found[:7], found.st_atime, seconds, found.st_ctime))
@@ -132,12 +132,12 @@ def _headers(log: LogDownload, part: tuple[int, int] | None) -> list[tuple[bytes
 
 
 def _tag(log: LogDownload) -> str:
-    """Different whenever the bytes are."""
+    """The ETag of a log, another one whenever its bytes are others."""
     return f'"{log.first:x}-{log.first + log.size:x}"'
 
 
 def _part(headers: dict[bytes, bytes], log: LogDownload) -> tuple[int, int] | None:
-    """Which bytes are asked for: from, and up to before; None for all. Of several parts, all are sent."""
+    """The bytes that are asked for, as begin and end (exclusive); None for all, as for several parts."""
     wanted = read_range(headers.get(b"range", b""))
     if wanted is None or headers.get(b"if-range", _tag(log).encode()) != _tag(log).encode():
         return None

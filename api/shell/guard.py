@@ -9,14 +9,14 @@ from collections.abc import Iterable, Mapping
 from api.errors import HostNotAllowed, MalformedRequest, OriginNotAllowed
 from api.utils.ids import is_safe_id, new_request_id
 
-#: Headers of which a request has one: of two, a proxy before us might read one and we the other.
+#: Headers that a request may have only once: of two, a proxy before us might read one and we the other.
 _SINGLE = frozenset(
     b"host origin referer content-length content-type authorization idempotency-key last-event-id range if-range "
     b"if-modified-since if-unmodified-since x-request-id access-control-request-method sec-websocket-key "
     b"sec-websocket-version".split()
 )
 
-#: Headers that are lists and count as one (RFC 9110, 5.3).
+#: Headers that are lists: several of a name count as one, joined (RFC 9110, 5.3).
 _LISTS = frozenset(
     b"accept accept-encoding accept-language if-match if-none-match connection upgrade content-encoding "
     b"transfer-encoding access-control-request-headers sec-websocket-protocol".split()
@@ -36,11 +36,11 @@ class HostPolicy:
 
     @property
     def has_origins(self) -> bool:
-        """Whether any origin besides a host's own is allowed."""
+        """Whether any origin besides a host's own one is allowed."""
         return bool(self._origins)
 
     def check(self, host: bytes | None, origin: bytes | None) -> None:
-        """Raises MalformedRequest, HostNotAllowed or OriginNotAllowed."""
+        """Checks the Host and Origin headers. Raises MalformedRequest, HostNotAllowed or OriginNotAllowed."""
         if host not in self._passed:
             self._check_host(host)
         if origin is not None:
@@ -86,7 +86,7 @@ def host_name(host: str) -> str:
 
 
 def join_headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """The headers by name, those that are lists joined. Raises MalformedRequest when one stands twice that may not."""
+    """The headers by name, lists joined. Raises MalformedRequest when a header that must be single comes twice."""
     joined: dict[bytes, bytes] = {}
     for name, value in pairs:
         if name not in joined:
@@ -99,6 +99,6 @@ def join_headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 
 
 def request_id_of(headers: Mapping[bytes, bytes]) -> str:
-    """The id that the client gave the request, when it is one; else a new one."""
+    """The client's X-Request-ID when it is safe, else a new id."""
     text = headers.get(b"x-request-id", b"").decode("latin-1")
     return text if is_safe_id(text) else new_request_id()

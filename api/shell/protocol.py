@@ -14,10 +14,10 @@ from api.shell.unread_answers import UnreadAnswers
 from api.utils.envelope import encode_error
 from api.utils.ids import new_request_id
 
-#: A request line and headers beyond this are refused. (The parser itself has no bound.)
+#: The most bytes of request line and headers; more is refused. (The parser itself has no bound.)
 MAX_HEADER_BYTES = 64 * 1024
 
-#: Bytes of framing that a chunked body may have for each of its own; chunks of one byte have five.
+#: Bytes of framing that a chunked body may have for each byte of content; chunks of one byte have five.
 CHUNK_OVERHEAD = 8
 
 #: Seconds within which a request's headers must be complete.
@@ -26,16 +26,16 @@ HEADER_SECONDS = 20.0
 #: Requests that may wait for their turn on one connection; uvicorn itself would take any number.
 MAX_PIPELINED = 64
 
-#: What a WebSocket client may send at once, and per second in the long run, in bytes.
+#: Bytes that a WebSocket client may send at once, and per second in the long run.
 SPEECH_BYTES = 128 * 1024
 SPEECH_BYTES_A_SECOND = 8 * 1024
 
-#: What the kernel may hold for a stream's client that does not read, in bytes; with less than its default of megabytes
-#: a stalled client shows in seconds.
+#: Bytes that the kernel may hold for a stream's client that does not read; below its default of megabytes, so that a
+#: stalled client shows in seconds.
 STREAM_BUFFER_BYTES = 128 * 1024
 
-#: Bytes that the kernel may hold for a client without having sent them: what a client does not read shows in our own
-#: count, and not first after the megabytes that the kernel would take.
+#: Bytes that the kernel may hold unsent for a client: so what a client does not read soon shows in our own count, and
+#: not only after the megabytes that the kernel would take.
 UNSENT_BYTES = 128 * 1024
 
 #: Seconds for which sent data may stay unacknowledged before the kernel ends the connection.
@@ -105,9 +105,9 @@ class HTTPProtocol(HttpToolsProtocol):
         return end >= 0 and self._header_bytes - len(data) + end <= MAX_HEADER_BYTES
 
     def _unset_keepalive_if_required(self) -> None:
-        """Any byte would end the wait for the next request, and nothing begins it anew.
+        """Ends the keep-alive timeout only when a request begins; uvicorn ends it at any byte, and never sets it anew.
 
-        A line break, or the rest of a body whose answer is sent, is no request: only the beginning of one ends it.
+        A line break, or the rest of a body whose answer is sent, begins no request.
         """
 
     def on_message_begin(self) -> None:
@@ -152,7 +152,7 @@ class HTTPProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def is_late(self, now: float) -> bool:
-        """Whether the headers of its request have been awaited for too long."""
+        """Whether the headers of the present request have taken too long."""
         return self.headers_since is not None and now - self.headers_since > HEADER_SECONDS
 
     def send_400_response(self, msg: str) -> None:
@@ -163,7 +163,7 @@ class HTTPProtocol(HttpToolsProtocol):
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """One WebSocket connection; it is a stream from the beginning."""
+    """One WebSocket connection, with the small send buffer of a stream from the beginning."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -187,7 +187,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
 
 def _refuse(protocol: HTTPProtocol | WebSocketProtocol, error: ServiceError) -> None:
-    """Answers what never became a request, and ends the connection."""
+    """Answers with an error what never became a request, and ends the connection."""
     request_id = new_request_id()
     # The shell logs and counts it.
     protocol.config.app.note_refusal(error.status, request_id, protocol.client)  # type: ignore[union-attr]
@@ -200,7 +200,7 @@ def _refuse(protocol: HTTPProtocol | WebSocketProtocol, error: ServiceError) -> 
 
 
 def limit_send_buffer(transport: Any) -> None:
-    """Makes a client that does not read show soon."""
+    """Bounds what the kernel holds for a client, so that one who does not read shows soon."""
     sock = transport.get_extra_info("socket")
     if sock is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_BUFFER_BYTES)

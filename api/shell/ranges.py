@@ -10,7 +10,7 @@ UNREADABLE = "The Range header cannot be read: bytes=0-1023 asks for the first 1
 
 
 def read_range(header: bytes) -> tuple[int | None, int | None] | None:
-    """First and last byte that are asked for; without a first one, so many at the end. None: everything.
+    """The first and the last byte asked for; with None as the first, the second is a count from the end. None: all.
 
     Several parts count as everything. Raises MalformedRequest.
     """

@@ -26,7 +26,7 @@ class ClientGone(Exception):
 
 
 class Reply:
-    """What goes back: adds the headers that every answer has, and remembers the status."""
+    """The answer to one request: adds the headers that every answer has, and remembers the status."""
 
     __slots__ = ("_common_headers", "_connection", "_send", "request_id", "status")
 
@@ -44,7 +44,7 @@ class Reply:
         self._common_headers = [*self._common_headers, *reading_headers(origin)]
 
     def require_client(self) -> None:
-        """Raises ClientGone when there is nobody to work for any more."""
+        """Raises ClientGone when the client has left."""
         if self.has_lost_client():
             raise ClientGone
 
@@ -82,7 +82,7 @@ class Reply:
         await self.send({"type": "http.response.body", "body": b""})
 
     async def send_json(self, body: bytes) -> None:
-        """Sends a success that is worked out in no time."""
+        """Sends this JSON with status 200."""
         headers = [_JSON_HEADER, (b"content-length", b"%d" % len(body))]
         await self.send({"type": "http.response.start", "status": 200, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
@@ -103,7 +103,7 @@ class Reply:
 
 
 class Handshake:
-    """A WebSocket, which can be refused in the envelope until the client was let in."""
+    """A WebSocket's handshake: until the client is let in, it can be refused with the envelope of a failure."""
 
     def __init__(self, send: Send) -> None:
         self._send = send

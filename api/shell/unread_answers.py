@@ -13,10 +13,10 @@ from api.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 
-#: Bytes that may wait for their clients, over all connections. What is being worked out meanwhile comes on top of it.
+#: Bytes that may wait for their clients, over all connections; answers being worked out meanwhile come on top.
 MAX_UNREAD_BYTES = 48 * 1024 * 1024
 
-#: Seconds that a request waits for room, before it is told to come again.
+#: Seconds that a request waits for room before it is refused with 503.
 PATIENCE_SECONDS = 10.0
 
 #: Seconds after which a client must have taken something, and bytes a second that it must take in the long run.
@@ -47,7 +47,7 @@ class _Held:
 
 
 class UnreadAnswers:
-    """Who holds how much. Lives in the event loop."""
+    """Knows the connections with unread answers, and how much each holds. Lives in the event loop."""
 
     def __init__(self, limit: int = MAX_UNREAD_BYTES) -> None:
         self._limit = limit
@@ -56,25 +56,25 @@ class UnreadAnswers:
         self._counted_at = float("-inf")
 
     def add(self, connection: Connection, now: float) -> None:
-        """This connection has more to send than it can at once."""
+        """Adds a connection that has more to send than it can at once."""
         size = connection.get_write_buffer_size()
         self._held[connection] = _Held(now, size)
         self._bytes += size
 
     def remove(self, connection: Connection) -> None:
-        """Its client has taken it, or has gone."""
+        """Removes a connection whose client has taken everything, or has gone."""
         if self._held.pop(connection, None) is not None:
             self._counted_at = float("-inf")
 
     def count(self, now: float) -> int:
-        """Bytes that wait at the moment, give or take what the last 0.05 s changed."""
+        """Bytes that wait now, as counted at most 0.05 s ago."""
         if now - self._counted_at > _COUNT_SECONDS:
             self._bytes = sum(connection.get_write_buffer_size() for connection in self._held)
             self._counted_at = now
         return self._bytes
 
     async def wait_for_room(self) -> None:
-        """Until another answer may be worked out. Raises Unavailable when that takes too long."""
+        """Waits until another answer may be worked out. Raises Unavailable when that takes too long."""
         if not self._held:
             return
         loop = asyncio.get_running_loop()
@@ -86,7 +86,7 @@ class UnreadAnswers:
             await asyncio.sleep(_COUNT_SECONDS)
 
     def end_slow(self, now: float) -> None:
-        """Ends the connections of those who take nothing, or next to nothing."""
+        """Ends the connections of clients that take nothing, or too little."""
         for connection, held in list(self._held.items()):
             seconds = now - held.since
             taken = held.size - connection.get_write_buffer_size()

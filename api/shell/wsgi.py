@@ -16,7 +16,7 @@ from api.utils.documents import HeaderList
 
 
 class WSGIAnswer(NamedTuple):
-    """A whole answer."""
+    """A whole answer of a WSGI application."""
 
     status: int
     headers: HeaderList
@@ -31,7 +31,7 @@ class FlaskBelow:
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="WSGI")
 
     async def ask(self, scope: Scope, body: bytes) -> WSGIAnswer:
-        """The answer to a request whose body is here."""
+        """The answer to a request whose body has arrived."""
         environ = cast(WSGIEnvironment, build_environ(_without_twins(scope), BytesIO(body)))  # type: ignore[arg-type]
         work = functools.partial(contextvars.copy_context().run, self._answer, environ)
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
@@ -56,7 +56,7 @@ class FlaskBelow:
 
 
 def _without_twins(scope: Scope) -> Scope:
-    """The request without headers that WSGI would take for others: it knows `a_b` and `a-b` by one name."""
+    """The request without headers that WSGI would confuse with others, as `a_b` and `a-b` get one name there."""
     if any(b"_" in name for name, _ in scope["headers"]):
         scope["headers"] = [(name, value) for name, value in scope["headers"] if b"_" not in name]
     return scope

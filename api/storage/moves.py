@@ -1,4 +1,4 @@
-"""The way of a task from status to status: guarded statements, each with its event, and no other way."""
+"""Moves tasks from status to status, which nothing else does: by guarded statements, each with its event."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -65,8 +65,8 @@ def move(
 def start(
     connection: Connection, task_id: str, gpu_uuids: Sequence[str], now: datetime, message: Words
 ) -> tuple[int, int]:
-    """Moves a task that waits to its next attempt, in one statement, and records it; the task's serial number, and the
-    attempt's. Raises TaskNotFound, and Conflict when it does not wait any more.
+    """Moves a waiting task to its next attempt, in one statement, and records that; returns the task's serial number
+    and the attempt's. Raises TaskNotFound, and Conflict when it does not wait any more.
     """
     values = {"wanted": task_id, "updated_at": to_seconds(now), "gpu_uuids": list(gpu_uuids)}
     started = connection.execute(_START, values).one_or_none()
@@ -93,7 +93,7 @@ def start(
 
 
 def attempt_uid(task_id: str, number: int) -> str:
-    """How an attempt of a task is named."""
+    """The uid of a task's attempt with this number."""
     return f"{task_id}.{number}"
 
 

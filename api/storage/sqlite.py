@@ -104,11 +104,13 @@ def _use_wal(driver: Any, lock_ms: int) -> None:
 
 
 def _begin(connection: Connection) -> None:
+    driver: Any = connection.connection.driver_connection
+    # By the driver itself: SQLAlchemy's way to either takes as long as a small statement does.
     lock_ms = connection.info.pop("lock_ms", None)
     if lock_ms is not None:
-        connection.exec_driver_sql(f"PRAGMA busy_timeout = {lock_ms}")
+        driver.execute(f"PRAGMA busy_timeout = {lock_ms}")
     mode = connection.info.pop("begin", "DEFERRED")
-    connection.exec_driver_sql(f"BEGIN {mode}")
+    driver.execute(f"BEGIN {mode}")
     if mode == "IMMEDIATE" and connection.info.get(_WAL) is None:
         # The first connection of all makes the log with its first transaction.
         connection.info[_WAL] = identify(f"{connection.engine.url.database}-wal")

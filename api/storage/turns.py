@@ -1,41 +1,77 @@
-"""Turns: so many at a time, in the order in which they came."""
+"""Admits so many threads at a time, without anybody waiting for ever while others come and go."""
 
 import threading
+import time
 from collections import deque
+from dataclasses import dataclass, field
+
+#: Seconds after which the one who has waited the longest is next, whoever asks. Until then whoever is running goes on:
+#: to wake another thread for each turn takes longer than most turns do.
+OVERDUE_SECONDS = 0.1
+
+
+def _locked() -> threading.Lock:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    since: float
+    called: threading.Lock = field(default_factory=_locked)  #: released to call it
+    has_turn: bool = False
+
+    def call(self) -> None:
+        """Wakes it; again before it has come is once."""
+        if self.called.locked():
+            self.called.release()
 
 
 class Turns:
-    """Like a semaphore, but nobody overtakes. `threading`'s own gives way to whoever asks at the right moment, which is
-    mostly the one who has just left: of 32 threads that claim GPUs some waited for longer than 4 s.
+    """Like a semaphore, but nobody is overtaken for long. `threading`'s own gives way to whoever asks at the right
+    moment, which is mostly the one who has just left: of 32 threads that claim GPUs some waited for longer than 4 s.
     """
 
     def __init__(self, count: int) -> None:
         self._free = count
         self._lock = threading.Lock()
-        self._waiting = deque[threading.Lock]()  # each locked until it is its turn
+        self._waiting = deque[_Waiter]()
 
     def acquire(self, timeout: float) -> bool:
-        """Waits so many seconds at most; False when its turn has not come by then."""
+        """Waits `timeout` seconds at most; False when its turn has not come by then."""
+        give_up_at = time.monotonic() + timeout
         with self._lock:
             if self._free > 0:
                 self._free -= 1
                 return True
-            mine = threading.Lock()
-            mine.acquire()
-            self._waiting.append(mine)
-        if mine.acquire(timeout=timeout):
-            return True
-        with self._lock:
-            # It may have come just after the time was over.
-            is_late = mine in self._waiting
-            if is_late:
-                self._waiting.remove(mine)
-        return not is_late
+            waiter = _Waiter(time.monotonic())
+            self._waiting.append(waiter)
+        while True:
+            is_called = waiter.called.acquire(timeout=max(0.0, give_up_at - time.monotonic()))
+            with self._lock:
+                if waiter.has_turn:
+                    return True
+                if self._free > 0:
+                    self._free -= 1
+                    self._waiting.remove(waiter)
+                    self._call_first()
+                    return True
+                if not is_called:
+                    self._waiting.remove(waiter)
+                    return False
 
     def release(self) -> None:
-        """Hands the turn on to the one who has waited the longest."""
+        """Hands the turn to who has waited for too long, or leaves it to whoever is first."""
         with self._lock:
-            if self._waiting:
-                self._waiting.popleft().release()
+            if self._waiting and time.monotonic() - self._waiting[0].since >= OVERDUE_SECONDS:
+                first = self._waiting.popleft()
+                first.has_turn = True
+                first.call()
             else:
                 self._free += 1
+                self._call_first()
+
+    def _call_first(self) -> None:
+        if self._free > 0 and self._waiting:
+            self._waiting[0].call()

@@ -62,7 +62,7 @@ def walk(path: str, levels: int = OWN_LEVELS, most: int = MAX_NAMES) -> Iterator
 
 
 def _look(root: int, parts: tuple[str, ...], most: int) -> Iterator[tuple[bool, str, os.stat_result | None]]:
-    """Of each entry whether it is a directory, its name, and for a regular file what the file system says of it."""
+    """For each entry whether it is a directory, its name, and for a regular file its status."""
     try:
         handle = _enter(root, parts)
     except OSError as error:

@@ -107,7 +107,7 @@ class LogWriter:
         self._newlines += count_newlines(self._log, offset - start, self._size)
 
     def _newlines_before(self, start: int) -> int:
-        """By the segment before the last, whose times are whole."""
+        """The newlines before the last segment, by the times of the one before it."""
         if len(self._starts) < 2:
             return 0
         previous = self._starts[-2]

@@ -104,7 +104,7 @@ class OutputFile:
             return b""
 
     def _take(self, log: LogWriter | None) -> bytes:
-        """The same. Raises OSError."""
+        """Does what `take` does. Raises OSError."""
         size = os.fstat(self._handle).st_size
         if size < self._ledger.taken:
             # A program of the trainer's opened /dev/stdout anew and cut it off.

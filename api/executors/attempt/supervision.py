@@ -319,7 +319,7 @@ class Supervisor:
         self._recorded_lost, self._recorded_offset = self._ledger.lost, self._log_offset
 
     def _record_if_possible(self) -> None:
-        """The same, again later where the disk does not take it."""
+        """Calls `_record`; where the disk does not take it, it is tried again later."""
         try:
             self._record()
             self._record_is_due = False

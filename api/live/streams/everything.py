@@ -11,12 +11,12 @@ from api.live.query_parameters import QueryParameters
 from api.live.subscription import Subscription, TooSlow
 from api.models.live import StreamEnding, Topic
 
-#: What can be asked for. Output is followed task by task.
+#: The topics that can be asked for. Output is followed task by task.
 TOPICS = (Topic.GPU, Topic.TASK, Topic.SYSTEM)
 
 
 def create_events_stream(broker: Broker) -> Opener:
-    """Opens it for one subscriber."""
+    """Makes the function that opens this stream for one subscriber."""
 
     @asynccontextmanager
     async def open_stream(asked: Asked) -> AsyncIterator[Frames]:

@@ -10,17 +10,17 @@ from api.live.frames import closing_frame
 from api.live.subscription import Published, Subscription, TooSlow
 from api.models.live import Message, MessageType, StreamEnding, Topic
 
-#: Snapshots that a subscriber may be behind.
+#: How many snapshots a subscriber may be behind.
 QUEUE_SNAPSHOTS = 16
 
 
 def snapshot_message(number: int, json: bytes) -> Message:
-    """The state of the GPUs with this number."""
+    """The message of a state of the GPUs, with its number."""
     return Message(Topic.GPU, MessageType.SNAPSHOT, json, position=number)
 
 
 def create_gpu_stream(broker: Broker) -> Opener:
-    """Opens it for one subscriber."""
+    """Makes the function that opens this stream for one subscriber."""
 
     @asynccontextmanager
     async def open_stream(asked: Asked) -> AsyncIterator[Frames]:

@@ -16,7 +16,7 @@ from api.services.logs.service import LogService
 
 
 def create_log_stream(logs: LogService, feeds: LogFeeds, reads: BlockingReads) -> Opener:
-    """The log of a task as it grows, and how the task ended."""
+    """Makes the function that opens the stream of a task's log: what it prints, and how the task ended."""
 
     @asynccontextmanager
     async def open_stream(asked: Asked) -> AsyncIterator[Frames]:
@@ -29,7 +29,7 @@ def create_log_stream(logs: LogService, feeds: LogFeeds, reads: BlockingReads) -
 
 
 def create_own_log_stream(logs: LogService, feeds: LogFeeds) -> Opener:
-    """The server's own log as it grows."""
+    """Makes the function that opens the stream of the server's own log."""
 
     @asynccontextmanager
     async def open_stream(asked: Asked) -> AsyncIterator[Frames]:
@@ -53,7 +53,7 @@ def frame(batch: LogBatch) -> Frame:
 
 
 def follow_task_log(logs: LogService, feeds: LogFeeds, reads: BlockingReads) -> FollowLog:
-    """The same log as a part of the stream of its task."""
+    """Makes the function that follows a task's log as a part of the task's stream."""
 
     async def follow(task_id: str, start: int | Tail) -> AsyncGenerator[LogPiece, None]:
         source = await reads.read(logs.find, task_id)

@@ -1,4 +1,4 @@
-"""What one who follows a log may ask for."""
+"""The query of a stream of a log."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from api.live.query_parameters import QueryParameters
 from api.models.log import LineFilter, LogLevel, LogType
 from api.services.logs.follower import Tail
 
-#: Lines that come first when nothing is said, and that may be asked for.
+#: How many earlier lines come first by default, and at most.
 DEFAULT_TAIL = 100
 MAX_TAIL = 10_000
 
@@ -25,7 +25,7 @@ class FollowQuery:
 
 
 def parse_follow_query(asked: Asked) -> FollowQuery:
-    """The last id that a client has seen goes before its query. Raises Invalid with every mistake."""
+    """The query of a request; a Last-Event-ID goes before `offset` and `tail`. Raises Invalid with every mistake."""
     query = QueryParameters(asked.query, ("offset", "tail", "level", "type"))
     start = read_start(query)
     level = query.choice("level", LogLevel)

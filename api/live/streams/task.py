@@ -27,7 +27,7 @@ _ID = re.compile(r"(\d{1,18}):(\d{0,18})", re.ASCII)
 
 
 class TaskMessages(StrEnum):
-    """What can be asked for."""
+    """The kinds of messages that a subscriber can ask for."""
 
     PROGRESS = "progress"
     METRICS = "metrics"
@@ -40,13 +40,13 @@ class Wanted:
     """What one subscriber asks for, and where it goes on."""
 
     types: frozenset[TaskMessages]
-    after: int | None  #: the event that it has seen
-    start: int | Tail  #: of its log
-    is_reset: bool  #: it came back with an id that is none of ours
+    after: int | None  #: the id of the last event that it has seen; None begins with the latest
+    start: int | Tail  #: where in the log it begins
+    is_reset: bool  #: whether it came back with an id that is none of ours
 
 
 def create_task_stream(broker: Broker, following: TaskFollowing, reads: BlockingReads, follow_log: FollowLog) -> Opener:
-    """Opens it for one subscriber."""
+    """Makes the function that opens this stream for one subscriber."""
 
     @asynccontextmanager
     async def open_stream(asked: Asked) -> AsyncIterator[Frames]:
@@ -61,7 +61,7 @@ def create_task_stream(broker: Broker, following: TaskFollowing, reads: Blocking
 
 
 def read_wanted(asked: Asked) -> Wanted:
-    """Raises Invalid with every mistake in the query. An id that cannot be read is no mistake: it is an old one."""
+    """What a request asks for; an id that cannot be read counts as an old one. Raises Invalid with every mistake."""
     query = QueryParameters(asked.query, ("types", "offset", "tail", "last_event_id"))
     types = query.choices("types", tuple(TaskMessages))
     start = read_start(query)
@@ -75,7 +75,7 @@ def read_wanted(asked: Asked) -> Wanted:
 
 
 class _TaskStream:
-    """One subscriber's."""
+    """The stream of one subscriber."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class _TaskStream:
         self._was_queued_again = False  # and its log not yet followed on
 
     async def frames(self, position: EventPosition) -> Frames:
-        """Everything, from the events of `position` on."""
+        """All frames, from the events of `position` on."""
         async with aclosing(self._log):
             async for frames in self._first(position):
                 yield frames
@@ -142,7 +142,7 @@ class _TaskStream:
     # -- what comes ------------------------------------------------------------------------------------------------
 
     async def _next(self) -> list[Frame] | None:
-        """The frames of what waits; None when it is over."""
+        """The frames of what waits; None when the stream is over."""
         while True:
             self._subscription.news.clear()
             taken = self._subscription.take()

@@ -20,13 +20,13 @@ class LogPiece(Protocol):
     def next_offset(self) -> int: ...
 
 
-#: Follows the output of a task from a byte on, or from some lines before its end, until the task has finished.
+#: A function that follows a task's output from an offset, or some lines before its end, until the task has finished.
 FollowLog = Callable[[str, int | Tail], AsyncGenerator[LogPiece, None]]
 
 
 @dataclass(frozen=True, slots=True)
 class FakePiece:
-    """A piece of a test's."""
+    """A piece of output that a test makes up."""
 
     kind: str
     json: bytes
@@ -34,7 +34,7 @@ class FakePiece:
 
 
 class FakeTaskOutput:
-    """Gives the pieces that it was given, and ends when it is told to."""
+    """A fake of a log, for tests: gives the pieces that it was given, and ends when it is told to."""
 
     def __init__(self, *pieces: FakePiece) -> None:
         self.pieces = list(pieces)
@@ -42,7 +42,7 @@ class FakeTaskOutput:
         self.ended = asyncio.Event()
 
     async def follow(self, task_id: str, start: int | Tail) -> AsyncGenerator[LogPiece, None]:
-        """The pieces behind the start."""
+        """The pieces from `start` on, as they come."""
         self.starts.append(start)
         last = 0
         for piece in self.pieces:
@@ -54,7 +54,7 @@ class FakeTaskOutput:
 
 
 class FollowingLog:
-    """One reader. `news` is set when there is a piece, or the end."""
+    """Follows a log for one reader. `news` is set when a piece, or the end, can be taken."""
 
     def __init__(self, task_id: str, start: int | Tail, follow: FollowLog, news: asyncio.Event) -> None:
         self._task_id = task_id
@@ -65,7 +65,7 @@ class FollowingLog:
         self._taken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._saw_end = False
-        #: Where a reader goes on that has all pieces up to now; None is unknown yet.
+        #: The offset at which a reader of all pieces up to now goes on; None while unknown.
         self.next_offset = start if isinstance(start, int) else None
 
     def start(self) -> None:
@@ -76,16 +76,16 @@ class FollowingLog:
 
     @property
     def has_ended(self) -> bool:
-        """Whether everything was taken, and no more comes."""
+        """Whether everything was taken and no more comes."""
         return self._piece is None and self._task is not None and self._task.done()
 
     @property
     def was_cut_off(self) -> bool:
-        """Whether it ended although the task has not."""
+        """Whether following ended although the task has not."""
         return self.has_ended and not self._saw_end
 
     def take(self) -> LogPiece | None:
-        """The next piece, if there is one. Raises what went wrong with following."""
+        """The next piece; None when there is none yet. Raises what went wrong with following."""
         piece, self._piece = self._piece, None
         if piece is not None:
             self.next_offset = piece.next_offset

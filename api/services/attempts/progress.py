@@ -22,7 +22,7 @@ def out_of_sight(why: Words) -> Reason:
 
 
 def show_progress(progress: Progress, attempt: Attempt, seconds: float) -> ProgressReport:
-    """What is kept and shown; NaN becomes None. `seconds`: how long it has trained. `attempt` says whose it is."""
+    """The report of an attempt that is kept and shown; NaN becomes None. `seconds`: how long it has trained."""
     if progress.step is None and attempt.resumed_from is not None:
         # While it loads it is as far as the checkpoint that it goes on from.
         progress = replace(progress, step=step_of(attempt.resumed_from))

@@ -6,7 +6,7 @@ from api.storage.tasks import TaskStore
 
 
 def find_end(tasks: TaskStore, attempts: AttemptStore, task_id: str) -> TaskEnd | None:
-    """By the task and its latest attempt; None while it goes on. Raises TaskNotFound."""
+    """The end of a task, by its latest attempt; None while it goes on. Raises TaskNotFound."""
     task = tasks.get_summary(task_id)
     if not task.status.is_finished:
         return None

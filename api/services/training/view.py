@@ -39,7 +39,7 @@ class Waiting:
 
 
 def show_row(task: TaskSummary, gpus: GPUs, waiting: Waiting) -> TaskRow:
-    """A task in a list. `gpus` are the indices by UUID."""
+    """A task in a list. `gpus`: the present GPUs by UUID."""
     return TaskRow(**_row(task, gpus, waiting, _known(task, None)))
 
 

@@ -161,7 +161,7 @@ def _cause(rule: _Rule, error: ErrorLine) -> Cause:
 
 
 def _last_of_its_rank(raised: Sequence[ErrorLine]) -> ErrorLine:
-    """Of exceptions that led to one another, the one that ended the first rank to fail."""
+    """The exception that ended the first rank to fail, the last of those that led to one another."""
     first = raised[0].rank
     return [error for error in raised if error.rank == first][-1]
 
@@ -172,7 +172,7 @@ def _trainer_error(error: ErrorLine) -> Cause:
 
 
 def _without_root(ending: Ending, errors: Sequence[ErrorLine], stopped_phrase: str) -> Cause:
-    """No error came first: what the ranks said about one another, then how the process ended."""
+    """The cause where no error was printed: by what the ranks said about one another, else by how the process ended."""
     for error in errors:
         if _NCCL_TIMEOUT.pattern.search(error.text):
             return _cause(_NCCL_TIMEOUT, error)

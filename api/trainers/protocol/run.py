@@ -33,7 +33,7 @@ class RunProtocol:
         return LineClassifier(steps_per_epoch)
 
     def without_secrets(self, request: TrainingRequest) -> TrainingRequest:
-        """The same request: a trainer whose requests may hold secrets has a way of its own."""
+        """The request unchanged; a trainer whose requests may hold secrets overrides this."""
         return request
 
     def find_run_dir(self, output_dir: Path) -> Path | None:
