@@ -1,3 +1,4 @@
+import errno
 import os
 from pathlib import Path
 
@@ -53,6 +54,15 @@ def test_a_disk_in_trouble_hides_nothing_silently(tree: Path, faults: Faults):
     faults.strike("scandir", str(tree))
     with pytest.raises(OSError, match="Input/output"):
         list_names(str(tree))
+
+
+def test_a_walk_leaves_out_what_is_closed_to_us_and_nothing_that_the_disk_hides(tree: Path, faults: Faults):
+    closed = faults.strike("scandir", "/tree/a", errno.EACCES)
+    assert [path for path, _ in walk(str(tree))] == ["one"]
+    closed.end()
+    faults.strike("scandir", "/tree/a", errno.EIO)
+    with pytest.raises(OSError, match="Input/output"):
+        list(walk(str(tree)))
 
 
 def test_a_tree_is_removed_and_what_a_link_in_it_leads_to_is_kept(tree: Path):

@@ -18,6 +18,8 @@ def test_a_kind_that_pages_are_not_made_of_is_none():
 def test_the_same_content_is_the_same_bytes_and_another_has_another_tag():
     one, again, other = pack("a.css", b"x" * 100), pack("a.css", b"x" * 100), pack("a.css", b"y" * 100)
     assert one == again
+    # Without the time at which it was compressed.
+    assert one.compressed[4:8] == bytes(4)
     assert one.etag != other.etag
     assert gzip.decompress(one.compressed) == one.content == b"x" * 100
 

@@ -14,9 +14,10 @@ ASKED = Asked({}, "", None)
 def test_the_latest_comes_at_once_and_then_each_new_one_with_its_own_number():
     async def scene(broker: Broker) -> list[str | None]:
         broker.publish(snapshot_message(5, b"{}"))
-        await settle()
+        # It is on its way to all subscribers still: a new one must not get it twice.
         async with create_gpu_stream(broker)(ASKED) as frames:
             ids = [frame.id for frame in await anext(frames)]
+            await settle()
             broker.publish(system())
             for number in (6, 7):
                 broker.publish(snapshot_message(number, b"{}"))

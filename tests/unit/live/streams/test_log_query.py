@@ -16,7 +16,7 @@ from api.services.logs.follower import Tail
         ("offset=17", "99", 99),
         ("tail=3", "99", 99),
         ("tail=3", "5:99", Tail(3)),
-        ("tail=3", "²", Tail(3)),
+        ("tail=3", "٣", Tail(3)),
         ("tail=3", "9" * 30, Tail(3)),
     ],
 )

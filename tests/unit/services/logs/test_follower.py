@@ -1,11 +1,8 @@
 """Following: what is written is seen once, in order, by everybody, wherever they begin."""
 
 import asyncio
-import errno
-import shutil
 import tempfile
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.errors import DatabaseUnavailable
 from api.models.log import LineFilter, LogEnd, LogLevel
 from api.models.training import TaskStatus
 from api.services.logs import feed as log_feed
@@ -158,23 +154,6 @@ def test_what_was_dropped_is_told(tmp_path: Path):
     assert len(messages(rest)) + told["lines"] == 1000
 
 
-def test_an_unfinished_line_is_shown_as_it_changes(log: MadeLog):
-    async def go(feeds: LogFeeds) -> Any:
-        async with feeds.follow(log.source, 0) as follower:
-            log.write(b"10%")
-            first = await take(follower)
-            log.write(b"\r20%")
-            second = await take(follower)
-            log.write(b"\r30%\n")
-            return first, second, await take(follower)
-
-    first, second, whole = with_feeds(go)
-    assert [batch.kind for batch in (first, second, whole)] == ["partial", "partial", "log"]
-    assert [batch.lines[0].message for batch in (first, second, whole)] == ["10%", "20%", "30%"]
-    assert (first.next_offset, whole.next_offset) == (0, 12)
-    assert (first.lines[0].is_complete, whole.lines[0].is_complete) == (False, True)
-
-
 def test_tail_begins_so_many_lines_before_the_end(log: MadeLog):
     log.write(b"".join(b"%d\n" % number for number in range(50)))
     log.ended = COMPLETED
@@ -223,17 +202,6 @@ def test_a_call_that_was_cancelled_loses_nothing(log: MadeLog):
     assert messages(with_feeds(go)) == [str(number) for number in range(200)]
 
 
-def test_the_feed_goes_with_its_last_follower(log: MadeLog):
-    async def go(feeds: LogFeeds) -> Any:
-        async with feeds.follow(log.source, 0):
-            async with feeds.follow(log.source, 0):
-                assert (feeds.followers, len(feeds._feeds)) == (2, 1)
-            assert feeds.followers == 1
-        assert (feeds.followers, len(feeds._feeds), len(feeds._watcher._wakes)) == (0, 0, 0)
-
-    with_feeds(go)
-
-
 def test_a_resumed_task_is_followed_on(log: MadeLog):
     log.write(b"one\n")
     log.ended = COMPLETED
@@ -246,53 +214,6 @@ def test_a_resumed_task_is_followed_on(log: MadeLog):
             return await take(follower)
 
     assert messages([with_feeds(go)]) == ["two"]
-
-
-def test_a_log_that_cannot_be_watched_is_looked_at(log: MadeLog, monkeypatch: pytest.MonkeyPatch):
-    def refuse() -> None:
-        raise OSError(errno.EMFILE, "too many open files")
-
-    monkeypatch.setattr("api.services.logs.watcher.Inotify", refuse)
-
-    async def go(feeds: LogFeeds) -> Any:
-        async with feeds.follow(log.source, 0) as follower:
-            await asyncio.sleep(0.01)
-            log.write(b"one\n")
-            return await take(follower)
-
-    assert messages([with_feeds(go)]) == ["one"]
-
-
-def test_a_database_that_does_not_answer_is_asked_again(log: MadeLog, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(log_feed, "QUIET_SECONDS", 0.01)
-    answers = iter([DatabaseUnavailable(), DatabaseUnavailable(), COMPLETED])
-
-    def look_up_end() -> LogEnd:
-        answer = next(answers)
-        if isinstance(answer, DatabaseUnavailable):
-            raise answer
-        return answer
-
-    async def go(feeds: LogFeeds) -> Any:
-        async with feeds.follow(replace(log.source, look_up_end=look_up_end), 0) as follower:
-            return await take(follower)
-
-    assert with_feeds(go).kind == "end"
-
-
-def test_a_log_whose_files_are_removed_ends_with_its_task(log: MadeLog):
-    log.write(b"one\n" * 1000)
-
-    async def go(feeds: LogFeeds) -> Any:
-        async with feeds.follow(log.source, 2000) as late, feeds.follow(log.source, 4000) as follower:
-            await asyncio.sleep(0.05)
-            shutil.rmtree(log.files.directory)
-            log.ended = LogEnd(None)
-            return [await take(follower)], [batch async for batch in late]
-
-    [end], batches = with_feeds(go)
-    assert (end.kind, orjson.loads(end.json)["data"]["status"]) == ("end", None)
-    assert [batch.kind for batch in batches][-1] == "end"
 
 
 @given(

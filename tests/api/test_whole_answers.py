@@ -7,9 +7,7 @@ from flask import Response, request
 from flask.testing import FlaskClient
 from werkzeug.routing import Rule
 
-import run
 from api.app import create_app
-from tests.api.client import client_of
 from tests.api.conftest import TOY, World
 
 
@@ -63,15 +61,6 @@ def test_no_route_answers_in_parts_by_any_method(streamed: tuple[FlaskClient, li
 def test_files_of_the_docs_are_whole_answers(streamed: tuple[FlaskClient, list[str]], name: str):
     client, found = streamed
     assert (client.get(f"/docs/assets/{name}").status_code, found) == (200, [])
-
-
-def test_files_of_the_docs_are_compressed_and_known_by_their_tag(world: World):
-    with client_of(run.create_shell(world.runtime)) as client:
-        plain = client.get("/docs/assets/swagger-ui-bundle.js")
-        zipped = client.get("/docs/assets/swagger-ui-bundle.js", headers={"Accept-Encoding": "gzip"})
-        held = client.get("/docs/assets/swagger-ui-bundle.js", headers={"If-None-Match": plain.headers["etag"]})
-    assert int(zipped.headers["content-length"]) < len(plain.content) / 3
-    assert (zipped.content == plain.content, held.status_code) == (True, 304)
 
 
 def _path(rule: Rule, arguments: dict[str, str]) -> str:

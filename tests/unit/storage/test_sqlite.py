@@ -4,14 +4,11 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-import psycopg
 import pytest
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from api.errors import DatabaseDamaged, DatabaseUnavailable, StorageFull
+from api.errors import DatabaseDamaged
 from api.storage.database import Database, DatabaseError, sqlite_url
-from api.storage.database_errors import translate
 from tests.unit.storage.test_database import append
 
 
@@ -55,28 +52,6 @@ def test_damage_that_comes_later_is_told_until_the_next_start(path: Path):
         read_all(connection)
     assert isinstance(database.find_trouble(), DatabaseDamaged)
     database.close()
-
-
-@pytest.mark.parametrize("kind", [sqlite3.DatabaseError, psycopg.InternalError, psycopg.ProgrammingError])
-def test_every_error_of_a_driver_is_the_databases(kind: type[Exception]):
-    assert type(translate(DBAPIError("SELECT", None, kind("odd")))) is DatabaseUnavailable  # type: ignore[arg-type]
-    assert type(translate(kind("odd"))) is DatabaseUnavailable
-
-
-def test_refused_values_are_their_callers():
-    assert translate(IntegrityError("INSERT", None, sqlite3.IntegrityError("UNIQUE"))) is None  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (psycopg.errors.DiskFull("no space"), StorageFull),
-        (psycopg.errors.DataCorrupted("page"), DatabaseDamaged),
-        (psycopg.errors.IndexCorrupted("index"), DatabaseDamaged),
-    ],
-)
-def test_trouble_of_postgresql_is_told_by_its_kind(error: Exception, expected: type[Exception]):
-    assert type(translate(error)) is expected
 
 
 def test_damage_that_a_passing_fault_of_the_disk_showed_ends_with_it(path: Path):

@@ -1,13 +1,10 @@
 """A database that forgets gives no occupied GPU away."""
 
-from pathlib import Path
-
 import pytest
 
 from api.executors.executor import AttemptRef, LivingAttempt
 from api.models.task import ProcessIdentity
-from api.utils.clock import FakeClock
-from tests.api.conftest import MakeWorld, World
+from tests.api.conftest import World
 
 STRAYS = "/api/v1/system/strays"
 
@@ -42,26 +39,6 @@ def test_gpus_of_an_attempt_that_nobody_knows_are_busy_and_say_how_to_end_it(wor
     assert sum("train_x.1" in event["message"] and event["type"] == "task" for event in events) == 1
 
 
-def test_gpus_that_it_works_on_are_kept_for_it_whatever_its_record_says(world: World):
-    status = world.client.data("/api/v1/gpu/status")
-    uuids = {each["gpu_id"]: each["uuid"] for each in status["gpus"]}
-    world.executor.finds(living(world, "train_x", 0))
-    world.executor.is_at_work_on("train_x.1", uuids[0], uuids[2])
-    look(world)
-    assert [gpu(world, index)["status"] for index in range(4)] == ["busy", "available", "busy", "available"]
-    (stray,) = world.client.data(STRAYS)["strays"]
-    assert stray["gpu_ids"] == [0, 2]
-
-
-def test_they_are_given_to_nobody(world: World):
-    world.executor.finds(living(world, "train_x", 0, 1, 2, 3))
-    look(world)
-    waiting = world.start()
-    world.train()
-    assert world.get(waiting)["status"] == "queued"
-    assert "train_x.1" in world.get(waiting)["waiting_reason"]
-
-
 def test_they_are_free_when_nothing_of_it_lives(world: World):
     world.executor.finds(living(world, "train_x", 0))
     look(world)
@@ -79,14 +56,6 @@ def test_attempt_of_a_task_that_waits_is_taken_up_again(world: World):
     task = world.get(task_id)
     assert (task["status"], task["attempt_count"], task["attempts"][0]["gpu_ids"]) == ("running", 1, [3])
     assert world.executor.submissions == []
-    assert world.client.data(STRAYS) == {"strays": []}
-
-
-def test_what_the_database_knows_is_no_stray(world: World):
-    task_id = world.run(gpu_ids=[0])
-    world.executor.finds(living(world, task_id, 0))
-    look(world)
-    assert gpu(world, 0)["status"] == "training"
     assert world.client.data(STRAYS) == {"strays": []}
 
 
@@ -121,36 +90,3 @@ def test_stop_of_what_is_no_stray_is_not_found(world: World):
     answer = world.client.post(f"{STRAYS}/{task_id}.1/stop", json={"force": True})
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "stray_not_found")
     assert world.executor.orders == []
-
-
-def test_its_name_is_that_of_its_directory_whatever_it_says_of_itself(world: World):
-    found = living(world, "train_x", 1)
-    forged = LivingAttempt(
-        AttemptRef("train_y.9", found.ref.directory, Path("/log")), found.gpu_uuids, None, found.members
-    )
-    world.executor.finds(forged)
-    assert [stray["attempt"] for stray in world.client.data(STRAYS)["strays"]] == ["train_x.1"]
-
-
-@pytest.mark.parametrize("place", ["train_x/attempts/one", "train_x/attempts/²", "train x/attempts/1", "train_x/1/1/1"])
-def test_what_stands_where_no_attempt_stands_is_no_stray(world: World, place: str):
-    found = living(world, "train_x", 1)
-    directory = world.storage.absolute() / "tasks" / place
-    world.executor.finds(
-        LivingAttempt(AttemptRef("train_x.1", directory, Path("/log")), found.gpu_uuids, None, found.members)
-    )
-    look(world)
-    assert world.client.data(STRAYS) == {"strays": []}
-
-
-def test_loop_looks_again_after_a_while_though_the_database_has_nothing_to_do(make_world: MakeWorld):
-    clock = FakeClock()
-    world = make_world(clock=clock)
-    world.train()
-    world.executor.finds(living(world, "train_x", 0))
-    world.runtime.training_loop.run_once()
-    assert gpu(world, 0)["status"] == "available"
-    clock.advance(31.0)
-    world.sweep()
-    world.runtime.training_loop.run_once()
-    assert gpu(world, 0)["status"] == "busy"
