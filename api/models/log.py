@@ -11,7 +11,7 @@ _LEVEL_WORDS = {"trace": "debug", "warn": "warning", "err": "error", "critical":
 
 
 class LogLevel(StrEnum):
-    """How much a line matters. `LogLevel("Warn")` works too: other programs' words are known, in any case."""
+    """How much a line matters. Other programs' words for it are known too, in any case: INFO, Warn."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -145,7 +145,7 @@ class LogPage:
 
 @dataclass(frozen=True, slots=True)
 class TaskLogPage(LogPage):
-    """A `LogPage` of a task's log, with the task it belongs to."""
+    """A page of a task's log, with the task it belongs to."""
 
     task_id: str
     log_lost_bytes: int | None  #: bytes that were printed and are in no log: the disk was full, or they came too fast
