@@ -6,6 +6,7 @@ from api.live.addresses import Asked
 from api.live.broker import Broker
 from api.live.streams.gpu import QUEUE_SNAPSHOTS, create_gpu_stream, snapshot_message
 from api.live.subscription import TooSlow
+from api.models.live import Topic
 from tests.unit.live.builders import play, settle, system
 
 ASKED = Asked({}, "", None)
@@ -13,7 +14,8 @@ ASKED = Asked({}, "", None)
 
 def test_the_latest_comes_at_once_and_then_each_new_one_with_its_own_number():
     async def scene(broker: Broker) -> list[str | None]:
-        broker.publish(snapshot_message(5, b"{}"))
+        with broker.subscribe([Topic.GPU]):
+            broker.publish(snapshot_message(5, b"{}"))
         # It is on its way to all subscribers still: a new one must not get it twice.
         async with create_gpu_stream(broker)(ASKED) as frames:
             ids = [frame.id for frame in await anext(frames)]
