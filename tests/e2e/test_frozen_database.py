@@ -67,6 +67,9 @@ def play(postgres: OwnPostgres, server: TrainingServer) -> Seen:
     }
     for address in addresses.values():
         assert server.client.get(address).status_code == 200
+    until(
+        lambda: server.metrics()['diffusion_pipe_trainings{status="running"}'] == 1, 30, "the running one to be counted"
+    )
     postgres.freeze()
     frozen_at = time.monotonic()
     addresses["never asked"] = f"{BASE}/training/list?limit=7"

@@ -335,7 +335,7 @@ def test_a_flood_of_connects_leaves_nothing_behind(server: TrainingServer) -> No
             # Some go before they are answered, with a reset.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
             sock.close()
-    assert httpx.get(f"http://127.0.0.1:{server.port}/health", timeout=2, trust_env=False).status_code == 200
+    assert httpx.get(f"http://127.0.0.1:{server.port}/health", timeout=10, trust_env=False).status_code == 200
     until(lambda: server.metrics()["diffusion_pipe_stream_subscribers"] == 0, 30)
     until(lambda: server.files() <= before + 12)
     server.stop_task(task_id, force=True)

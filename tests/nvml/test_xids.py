@@ -33,23 +33,34 @@ def heard(server: ServerProcess, gpu: int, xid: int) -> dict:
     )
 
 
+def unhealthy(server: ServerProcess, gpu: int) -> dict:
+    """Its health, once the state that is made anew after an error is published."""
+
+    def look() -> dict | None:
+        health = server.details(gpu)["health"]
+        return health if health["verdict"] == "unhealthy" else None
+
+    return until(look, timeout=4)
+
+
 @pytest.mark.parametrize("xid", CRITICAL)
 def test_a_critical_error_makes_a_gpu_unhealthy(machine: StandIn, server: ServerProcess, xid: int) -> None:
     machine.raise_xid(0, xid)
     assert heard(server, 0, xid)["severity"] == "critical"
-    assert server.details(0)["health"]["verdict"] == "unhealthy"
+    assert unhealthy(server, 0)
 
 
 def test_a_gpu_with_a_critical_error_is_not_offered(machine: StandIn, server: ServerProcess) -> None:
     machine.raise_xid(0, 79)
     heard(server, 0, 79)
+    unhealthy(server, 0)
     assert [g["gpu_id"] for g in server.get("/gpu/available")["available_gpus"]] == [1]
 
 
 def test_a_critical_error_is_said_with_what_to_do(machine: StandIn, server: ServerProcess) -> None:
     machine.raise_xid(0, 79)
     heard(server, 0, 79)
-    health = server.details(0)["health"]
+    health = unhealthy(server, 0)
     assert "Xid 79" in health["reasons"][0]
     assert health["suggested_actions"]
 
