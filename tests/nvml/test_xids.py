@@ -6,7 +6,7 @@ from tests.e2e.server import ServerProcess, until
 from tests.nvml.conftest import Serve
 from tests.standin import StandIn
 
-CRITICAL = (46, 48, 74, 79, 95, 109, 143)
+CRITICAL = (46, 48, 74, 79, 95, 143)
 OF_THE_APPLICATION = (13, 31, 43)
 
 
@@ -33,12 +33,12 @@ def heard(server: ServerProcess, gpu: int, xid: int) -> dict:
     )
 
 
-def unhealthy(server: ServerProcess, gpu: int) -> dict:
-    """Its health, once the state that is made anew after an error is published."""
+def judged(server: ServerProcess, gpu: int, verdict: str) -> dict:
+    """The GPU, once the state that is made anew after an error is published with this verdict on its health."""
 
     def look() -> dict | None:
-        health = server.details(gpu)["health"]
-        return health if health["verdict"] == "unhealthy" else None
+        shown = server.details(gpu)
+        return shown if shown["health"]["verdict"] == verdict else None
 
     return until(look, timeout=4)
 
@@ -47,20 +47,30 @@ def unhealthy(server: ServerProcess, gpu: int) -> dict:
 def test_a_critical_error_makes_a_gpu_unhealthy(machine: StandIn, server: ServerProcess, xid: int) -> None:
     machine.raise_xid(0, xid)
     assert heard(server, 0, xid)["severity"] == "critical"
-    assert unhealthy(server, 0)
+    assert judged(server, 0, "unhealthy")
+
+
+def test_after_a_hung_kernel_the_driver_says_whether_the_gpu_must_be_reset(
+    machine: StandIn, server: ServerProcess
+) -> None:
+    machine.raise_xid(0, 109)
+    assert heard(server, 0, 109)["severity"] == "critical"
+    assert judged(server, 0, "degraded")["is_available"]  # the driver asks for nothing
+    machine.set(0, "recovery_action", 1)
+    assert not judged(server, 0, "unhealthy")["is_available"]
 
 
 def test_a_gpu_with_a_critical_error_is_not_offered(machine: StandIn, server: ServerProcess) -> None:
     machine.raise_xid(0, 79)
     heard(server, 0, 79)
-    unhealthy(server, 0)
+    judged(server, 0, "unhealthy")
     assert [g["gpu_id"] for g in server.get("/gpu/available")["available_gpus"]] == [1]
 
 
 def test_a_critical_error_is_said_with_what_to_do(machine: StandIn, server: ServerProcess) -> None:
     machine.raise_xid(0, 79)
     heard(server, 0, 79)
-    health = unhealthy(server, 0)
+    health = judged(server, 0, "unhealthy")["health"]
     assert "Xid 79" in health["reasons"][0]
     assert health["suggested_actions"]
 
@@ -68,8 +78,7 @@ def test_a_critical_error_is_said_with_what_to_do(machine: StandIn, server: Serv
 def test_a_contained_memory_error_degrades_a_gpu_that_can_still_be_had(machine: StandIn, server: ServerProcess) -> None:
     machine.raise_xid(0, 94)
     assert heard(server, 0, 94)["severity"] == "warning"
-    shown = server.details(0)
-    assert (shown["health"]["verdict"], shown["is_available"]) == ("degraded", True)
+    assert judged(server, 0, "degraded")["is_available"]
 
 
 @pytest.mark.parametrize("xid", OF_THE_APPLICATION)
