@@ -1,13 +1,16 @@
 """Logs on the disk, as a supervisor leaves them, and what following them yields."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from api.executors.attempt.log import LogWriter
 from api.executors.log_files import LogFiles
 from api.models.log import EVERYTHING, LineFilter, LogEnd
+from api.models.training import TaskStatus
 from api.services.logs.batches import LogBatch
 from api.services.logs.follower import Follower, LogFeeds, Tail
 from api.services.logs.reader import LogReader
@@ -15,6 +18,8 @@ from api.services.logs.source import LogSource
 from api.trainers.protocol.log_lines import LineClassifier
 
 SECONDS = 20.0
+
+COMPLETED = LogEnd(TaskStatus.COMPLETED, None, 0)
 
 
 class MadeLog:
@@ -61,3 +66,18 @@ def timed_log(directory: Path, lines: int) -> MadeLog:
             now = 1000.0 + number
             log.write(b"%d\n" % number)
     return log
+
+
+def with_feeds(work: Callable[[LogFeeds], Coroutine[Any, Any, Any]]) -> Any:
+    async def go() -> Any:
+        feeds = LogFeeds()
+        try:
+            return await asyncio.wait_for(work(feeds), 60)
+        finally:
+            feeds.stop()
+
+    return asyncio.run(go())
+
+
+def messages(batches: list[Any]) -> list[str]:
+    return [line.message for batch in batches if batch.kind == "log" for line in batch.lines]

@@ -3,9 +3,7 @@
 import asyncio
 import errno
 import shutil
-from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -13,38 +11,11 @@ import pytest
 
 from api.errors import DatabaseUnavailable
 from api.models.log import LogEnd
-from api.models.training import TaskStatus
 from api.services.logs import feed as log_feed
 from api.services.logs.follower import LogFeeds
-from tests.unit.services.log_making import MadeLog, take
+from tests.unit.services.log_making import COMPLETED, MadeLog, messages, take, with_feeds
 
-COMPLETED = LogEnd(TaskStatus.COMPLETED, None, 0)
-
-
-def with_feeds(work: Callable[[LogFeeds], Coroutine[Any, Any, Any]]) -> Any:
-    async def go() -> Any:
-        feeds = LogFeeds()
-        try:
-            return await asyncio.wait_for(work(feeds), 60)
-        finally:
-            feeds.stop()
-
-    return asyncio.run(go())
-
-
-def messages(batches: list[Any]) -> list[str]:
-    return [line.message for batch in batches if batch.kind == "log" for line in batch.lines]
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> MadeLog:
-    return MadeLog(tmp_path / "log")
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_feed, "GATHER_SECONDS", 0.001)
-    monkeypatch.setattr(log_feed, "ASK_SECONDS", 0.0)
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 def test_an_unfinished_line_is_shown_as_it_changes(log: MadeLog):

@@ -2,7 +2,6 @@
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -11,40 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.models.log import LineFilter, LogEnd, LogLevel
-from api.models.training import TaskStatus
+from api.models.log import LineFilter, LogLevel
 from api.services.logs import feed as log_feed
 from api.services.logs import lines as line_stream
 from api.services.logs.follower import LogFeeds, Tail
-from tests.unit.services.log_making import MadeLog, follow_to_the_end, take
+from tests.unit.services.log_making import COMPLETED, MadeLog, follow_to_the_end, messages, take, with_feeds
 
-COMPLETED = LogEnd(TaskStatus.COMPLETED, None, 0)
-
-
-def with_feeds(work: Callable[[LogFeeds], Coroutine[Any, Any, Any]]) -> Any:
-    async def go() -> Any:
-        feeds = LogFeeds()
-        try:
-            return await asyncio.wait_for(work(feeds), 60)
-        finally:
-            feeds.stop()
-
-    return asyncio.run(go())
-
-
-def messages(batches: list[Any]) -> list[str]:
-    return [line.message for batch in batches if batch.kind == "log" for line in batch.lines]
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> MadeLog:
-    return MadeLog(tmp_path / "log")
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_feed, "GATHER_SECONDS", 0.001)
-    monkeypatch.setattr(log_feed, "ASK_SECONDS", 0.0)
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 def test_what_was_there_and_what_comes_is_seen_once_and_then_the_end(log: MadeLog):
