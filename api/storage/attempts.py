@@ -26,6 +26,12 @@ _BEGIN = insert(attempts)
 _HAD = select(task_gpus.c.gpu_uuid).where(task_gpus.c.serial == bindparam("serial"))
 #: What it returns makes it one statement for all rows.
 _HAVE = insert(task_gpus).returning(task_gpus.c.serial)
+#: Asked twice a second for as long as the service runs; to build it takes as long as to execute it.
+_HAS_WORK = select(
+    exists().where(tasks.c.status == TaskStatus.QUEUED)
+    | exists().where(attempts.c.status != AttemptStatus.ENDED)
+    | exists().where(lease_table.c.attempt_uid.is_not(None))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +123,8 @@ class AttemptStore:
 
     def has_work(self) -> bool:
         """Whether the training loop has anything to do: a task that waits, an open attempt, a lease that ends."""
-        waits = exists().where(tasks.c.status == TaskStatus.QUEUED)
-        runs = exists().where(attempts.c.status != AttemptStatus.ENDED)
-        ends = exists().where(lease_table.c.attempt_uid.is_not(None))
         with self._database.read() as connection:
-            return bool(connection.scalar(select(waits | runs | ends)))
+            return bool(connection.scalar(_HAS_WORK))
 
     def note_submitted(self, attempt: Attempt) -> bool:
         """Records that its supervisor is about to be started; False when it has ended meanwhile."""

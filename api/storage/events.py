@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Label, func, insert, select
+from sqlalchemy import Connection, Label, bindparam, func, insert, select
 
 from api.errors import TaskNotFound
 from api.models.live import EventPosition, ToldEvent
@@ -16,6 +16,7 @@ from api.storage.tables import events, tasks
 
 #: Made once, like all that a claim executes: to build a statement anew takes longer than to execute it.
 _APPEND = insert(events)
+_IDS_ABOVE = select(events.c.id).where(events.c.id > bindparam("above")).order_by(events.c.id).limit(bindparam("limit"))
 
 
 def append(
@@ -67,9 +68,7 @@ class EventStore:
     def ids_above(self, id_: int, limit: int) -> list[int]:
         """Up to `limit` ids above this one, ascending."""
         with self._database.read() as connection:
-            return list(
-                connection.scalars(select(events.c.id).where(events.c.id > id_).order_by(events.c.id).limit(limit))
-            )
+            return list(connection.scalars(_IDS_ABOVE, {"above": id_, "limit": limit}))
 
     def get(self, ids: Sequence[int]) -> list[ToldEvent]:
         """The events with these ids that exist, by ascending id."""

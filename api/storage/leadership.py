@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from sqlalchemy import ColumnElement, Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.storage.database import Database, writing_only_if
@@ -16,6 +16,18 @@ RENEW_SECONDS = 5.0
 
 #: The most seconds that one look counts: while the database did not answer, nobody could show that it lives.
 LOOK_SECONDS = 2.0
+
+# Made once: the leader looks at its row with every transaction, and building takes as long as executing.
+_ROW = select(leadership).where(leadership.c.scope == bindparam("scope"))
+_MINE = (
+    (leadership.c.scope == bindparam("own_scope"))
+    & (leadership.c.fence == bindparam("own_fence"))
+    & (leadership.c.holder == bindparam("own_holder"))
+)
+#: Locks it until the transaction ends, so that nobody takes over in the middle of it.
+_LOCK = select(leadership.c.fence).where(_MINE).with_for_update(read=True)
+_RENEW = update(leadership).where(_MINE).values(expires_at=bindparam("until"))
+_RELEASE = update(leadership).where(_MINE).values(holder="")
 
 
 class LeadershipLost(Exception):
@@ -56,7 +68,7 @@ class Leadership:
 
     def _renew(self, now: float) -> None:
         with self._database.write() as connection:
-            renewed = connection.execute(update(leadership).where(self._mine()).values(expires_at=self._expiry()))
+            renewed = connection.execute(_RENEW, {**self._mine(), "until": self._expiry()})
         if renewed.rowcount == 1:
             self._renewed_at = now
         else:
@@ -64,7 +76,7 @@ class Leadership:
 
     def _take_over(self, now: float) -> None:
         with self._database.read() as connection:
-            row = connection.execute(select(leadership).where(leadership.c.scope == self._scope)).one_or_none()
+            row = connection.execute(_ROW, {"scope": self._scope}).one_or_none()
         seen = None if row is None else (row.fence, row.holder, row.expires_at)
         self._quiet = self._quiet + min(now - self._looked_at, LOOK_SECONDS) if seen == self._seen else 0.0
         self._seen, self._looked_at = seen, now
@@ -101,9 +113,7 @@ class Leadership:
         return writing_only_if(self._check)
 
     def _check(self, connection: Connection) -> None:
-        # Locked until the transaction ends: nobody takes over in the middle of it.
-        mine = select(leadership.c.fence).where(self._mine()).with_for_update(read=True)
-        if self._fence is None or connection.scalar(mine) is None:
+        if self._fence is None or connection.scalar(_LOCK, self._mine()) is None:
             self._fence = None
             raise LeadershipLost
 
@@ -113,14 +123,11 @@ class Leadership:
             return
         mine, self._fence = self._mine(), None
         with self._database.write() as connection:
-            connection.execute(update(leadership).where(mine).values(holder=""))
+            connection.execute(_RELEASE, mine)
 
-    def _mine(self) -> ColumnElement[bool]:
-        return (
-            (leadership.c.scope == self._scope)
-            & (leadership.c.fence == self._fence)
-            & (leadership.c.holder == self._holder)
-        )
+    def _mine(self) -> dict[str, str | int | None]:
+        """What marks its own row in the statements above."""
+        return {"own_scope": self._scope, "own_fence": self._fence, "own_holder": self._holder}
 
     def _expiry(self) -> float:
         return self._clock.now().timestamp() + LEADERSHIP_SECONDS
