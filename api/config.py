@@ -184,6 +184,22 @@ class Config:
     allow_unauthenticated: bool = _setting(
         "ALLOW_UNAUTHENTICATED", False, _flag, "1 permits an address beyond loopback although there are no keys", "0"
     )
+    auth: str = _setting(
+        "AUTH",
+        "off",
+        _choice("off", "required"),
+        "required: every request needs a key; off: everybody who reaches the address may do everything",
+    )
+    admin_key_file: Path | None = _setting(
+        "ADMIN_KEY_FILE",
+        None,
+        Path,
+        "file with the administrator's key, for a service that shall not print one",
+        "none",
+    )
+    visibility: str = _setting(
+        "VISIBILITY", "team", _choice("team", "own"), "team: everybody sees all tasks; own: one's own tasks only"
+    )
     max_body_bytes: int = _setting(
         "MAX_BODY_BYTES", 1024 * 1024, _number(1024, 2**30), "largest JSON body that is taken, in bytes"
     )
@@ -230,12 +246,19 @@ class Config:
         return config
 
     def _contradictions(self) -> Iterator[str]:
-        if not self.is_loopback and not self.allow_unauthenticated:
+        if not self.is_loopback and not self.needs_keys and not self.allow_unauthenticated:
             yield (
-                f"API_HOST={self.host} can be reached by other machines, and there are no keys yet: anyone there could "
-                "use this service. Listen on 127.0.0.1 and use an SSH tunnel or a reverse proxy with authentication, "
-                "or set ALLOW_UNAUTHENTICATED=1 if the network is trusted"
+                f"API_HOST={self.host} can be reached by other machines, and no keys are asked for: anyone there could "
+                "use this service. Set AUTH=required, which prints an administrator's key at the first start; or "
+                "listen on 127.0.0.1 and use an SSH tunnel; or set ALLOW_UNAUTHENTICATED=1 if the network is trusted"
             )
+        if self.visibility == "own" and not self.needs_keys:
+            yield "VISIBILITY=own needs AUTH=required: without keys nobody knows whose a task is"
+
+    @property
+    def needs_keys(self) -> bool:
+        """Whether every request must show a key."""
+        return self.auth == "required"
 
     @property
     def is_loopback(self) -> bool:

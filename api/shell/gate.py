@@ -1,0 +1,153 @@
+"""The one place that every request passes before anything may answer: who asks, and whether they may."""
+
+import asyncio
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+
+from starlette.types import Scope
+
+from api.errors import CrossSite, KeyInAddress, ServiceError, Unauthenticated
+from api.models.access import LOCAL, NOBODY, Credential, Principal, current_principal
+from api.services.access.authority import Authority
+from api.services.access.operations import Operation
+from api.utils.caller import REQUEST_PRINCIPAL
+from api.utils.deadlines import READ_SECONDS, hurrying
+
+#: The cookie of who has signed in at the page.
+COOKIE = "dp_session"
+
+#: What looks like a key has no place in an address, however it is called there.
+_KEY_IN_QUERY = re.compile(r"dp_[a-z0-9]{12}_|(?:^|&)(?:api_?key|access_token|authorization)=", re.IGNORECASE)
+
+#: Of a browser's word for where a request comes from, those that a signed-in page sends (Fetch Metadata).
+_OWN_SITE = (b"same-origin", b"none")
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Somebody at the gate: who they are, or why that is not known."""
+
+    principal: Principal | None = None
+    problem: ServiceError | None = None
+
+    def show(self) -> Principal:
+        """Who it is. Raises what is wrong with the key, or Unauthenticated where none was shown."""
+        if self.principal is None:
+            raise self.problem or Unauthenticated()
+        return self.principal
+
+
+_EVERYBODY = Visitor(LOCAL)
+
+
+class Gate:
+    """Lets requests through. Lives in the event loop."""
+
+    def __init__(self, authority: Authority) -> None:
+        self._authority = authority
+
+    async def identify(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Visitor:
+        """Who asks. Raises KeyInAddress."""
+        if not self._authority.needs_keys:
+            return _EVERYBODY
+        query: bytes = scope["query_string"]
+        if query and _KEY_IN_QUERY.search(query.decode("latin-1")):
+            raise KeyInAddress
+        try:
+            principal = await self._find(headers)
+            if principal is not None and principal.credential is Credential.SESSION:
+                _require_own_site(scope, headers)
+        except ServiceError as error:
+            return Visitor(problem=error)
+        return Visitor(principal)
+
+    async def _find(self, headers: Mapping[bytes, bytes]) -> Principal | None:
+        key = _bearer(headers)
+        cookie = None if key is not None else _cookie(headers)
+        try:
+            return self._authority.identify(key, cookie)
+        except Unauthenticated:
+            if not self._authority.ring.may_look():
+                raise
+        # It may have been made on another server a moment ago.
+        await asyncio.to_thread(self._authority.ring.run_once)
+        return self._authority.identify(key, cookie)
+
+    async def admit(
+        self, visitor: Visitor, method: str, pattern: str, arguments: Mapping[str, str], scope: Scope
+    ) -> Principal:
+        """Lets a request through, and returns who asks. Raises Unauthenticated, Forbidden, TaskNotFound."""
+        operation = self._authority.find(method, pattern)
+        principal = self._require(visitor, operation)
+        if self._authority.concerns_owner(principal, operation):
+            await asyncio.to_thread(self._require_own, principal, operation, arguments["task_id"])
+        scope.setdefault("state", {})[REQUEST_PRINCIPAL] = principal
+        return principal
+
+    def _require(self, visitor: Visitor, operation: Operation) -> Principal:
+        if operation.is_open:
+            return visitor.principal or NOBODY
+        principal = visitor.show()
+        self._authority.require(principal, operation)
+        return principal
+
+    def _require_own(self, principal: Principal, operation: Operation, thing: str) -> None:
+        with hurrying(READ_SECONDS):
+            self._authority.require_own(principal, operation, thing)
+
+    def shares(self, visitor: Visitor, pattern: str) -> bool:
+        """Whether this visitor may have the ready document of a route; False when what they see is not for all.
+
+        Raises Unauthenticated or Forbidden.
+        """
+        return self._authority.sees_all(self._require(visitor, self._authority.find("GET", pattern)))
+
+
+@contextmanager
+def asking(principal: Principal) -> Iterator[None]:
+    """Makes this the `current_principal` within the `with` block."""
+    before = current_principal.set(principal)
+    try:
+        yield
+    finally:
+        current_principal.reset(before)
+
+
+def _bearer(headers: Mapping[bytes, bytes]) -> str | None:
+    """The key in the Authorization header; None without one. Raises Unauthenticated for any other scheme."""
+    value = headers.get(b"authorization")
+    if value is None:
+        return None
+    scheme, _, key = value.decode("latin-1").partition(" ")
+    if scheme.lower() != "bearer" or not key.strip():
+        raise Unauthenticated("Keys are sent as `Authorization: Bearer dp_…`.")
+    return key.strip()
+
+
+def _cookie(headers: Mapping[bytes, bytes]) -> str | None:
+    value = headers.get(b"cookie")
+    if value is None or COOKIE.encode() not in value:
+        return None
+    try:
+        found = SimpleCookie(value.decode("latin-1")).get(COOKIE)
+    except CookieError:
+        return None
+    return None if found is None else found.value
+
+
+def _require_own_site(scope: Scope, headers: Mapping[bytes, bytes]) -> None:
+    """A browser sends the cookie by itself: what changes something, or opens a socket, must come from our own page.
+
+    Raises CrossSite.
+    """
+    origin, host = headers.get(b"origin"), headers.get(b"host", b"")
+    site = headers.get(b"sec-fetch-site")
+    is_foreign = (site is not None and site not in _OWN_SITE) or (
+        origin is not None and origin.partition(b"://")[2].lower() != host.lower()
+    )
+    changes = scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD", "OPTIONS")
+    if is_foreign or (changes and origin is None):
+        raise CrossSite
