@@ -21,7 +21,7 @@ from api.shell.access_log import Access, AccessLog, shown_path
 from api.shell.body import Bodies
 from api.shell.cross_origin import is_preflight, preflight_headers
 from api.shell.downloads import send_download
-from api.shell.gate import Gate, Visitor, asking
+from api.shell.gate import Gate, Visitor
 from api.shell.guard import HostPolicy, join_headers, request_id_of
 from api.shell.protocol import HTTPProtocol, WebSocketProtocol, limit_send_buffer
 from api.shell.reply import NOSNIFF, ClientGone, Handshake, Headers, Reply
@@ -169,7 +169,7 @@ class Shell:
                 await self._answer_without_route(methods, scope, reply)
                 return
             pattern, arguments = self._address(found, path, method)
-            with asking(await self._gate.admit(visitor, method, pattern, arguments, scope)):
+            with self._gate.asking(await self._gate.admit(visitor, method, pattern, arguments, scope)):
                 if found is not None:
                     await self._stream(found, scope, receive, reply)
                 elif path in self._instant:
@@ -277,7 +277,7 @@ class Shell:
                 raise NotFound
             scope.setdefault("state", {})["route"] = found.route.pattern
             principal = await self._gate.admit(visitor, "WEBSOCKET", found.route.pattern, found.arguments, scope)
-            with asking(principal):
+            with self._gate.asking(principal):
                 await self._live.send_texts(found, scope, receive, handshake.send)
         except ServiceError as error:
             status = error.status

@@ -105,7 +105,11 @@ class Runtime:
         )
         self.training_loop = training.loop
         logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source, training.executor)
-        self.live = Live(config, self.database, desk, training.service, logs, lambda: training.loop.is_here, clock)
+        self.access = Access(config, self.database, tasks, gpus, clock)
+        visibility = self.access.authority.visibility
+        self.live = Live(
+            config, self.database, desk, training.service, logs, lambda: training.loop.is_here, clock, visibility
+        )
         registry.register(self.live)
         gpus.subscribe(self.live.publish_snapshot)
         owner = host.own_identity(node)
@@ -129,7 +133,6 @@ class Runtime:
             idempotency=DatabaseIdempotencyStore(self.database, clock, owner, lambda other: host.is_alive(other, node)),
             clock=clock,
         )
-        self.access = Access(config, self.database, tasks, gpus, clock)
         self.policy = HostPolicy(allowed_names(config), config.cors_origins)
 
     def _tell_source(self, event: GPUEvent) -> None:

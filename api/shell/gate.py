@@ -11,6 +11,7 @@ from starlette.types import Scope
 
 from api.errors import CrossSite, KeyInAddress, ServiceError, Unauthenticated
 from api.models.access import LOCAL, NOBODY, Credential, Principal, current_principal
+from api.models.sight import seeing
 from api.services.access.authority import Authority
 from api.services.access.operations import Operation
 from api.utils.caller import REQUEST_PRINCIPAL
@@ -103,7 +104,14 @@ class Gate:
 
         Raises Unauthenticated or Forbidden.
         """
-        return self._authority.sees_all(self._require(visitor, self._authority.find("GET", pattern)))
+        principal = self._require(visitor, self._authority.find("GET", pattern))
+        return self._authority.visibility.sight_of(principal).is_whole
+
+    @contextmanager
+    def asking(self, principal: Principal) -> Iterator[None]:
+        """Makes this the `current_principal`, and its sight the `current_sight`, within the `with` block."""
+        with asking(principal), seeing(self._authority.visibility.sight_of(principal)):
+            yield
 
 
 @contextmanager
