@@ -13,7 +13,9 @@ from api.errors import (
     KeyRevoked,
     KeysUnknown,
     ServiceError,
+    SessionEnded,
     Unauthenticated,
+    WrongKey,
 )
 from api.models.access import AccessKey, Credential, Principal, Quota, Session
 from api.services.access.key_format import hash_of
@@ -127,7 +129,7 @@ class KeyRing:
     # -- for requests ----------------------------------------------------------------------------------------------
 
     def find_key(self, key: str) -> Principal:
-        """Whom a key belongs to. Raises KeyExpired, KeyRevoked, KeysUnknown, or Unauthenticated for an unknown one."""
+        """Whom a key belongs to. Raises KeyExpired, KeyRevoked, KeysUnknown, or WrongKey for an unknown one."""
         principal = self._find(hash_of(key), _show_key)
         if principal.key_id is not None:
             self._used.add(principal.key_id)
@@ -184,7 +186,7 @@ def _show_key(mirror: _Mirror, hash_: str) -> Principal:
 def _show_session(mirror: _Mirror, hash_: str) -> Principal:
     session = mirror.known.sessions.get(hash_)
     if session is None:
-        raise Unauthenticated("This sign-in has ended: sign in again.")
+        raise SessionEnded
     return Principal(
         session.user_id,
         session.role,
@@ -208,5 +210,5 @@ def _end_of(mirror: _Mirror, session: Session) -> datetime:
 
 def _refusal(key: AccessKey | None) -> Unauthenticated:
     if key is None:
-        return Unauthenticated("This key is not known here.")
+        return WrongKey()
     return KeyExpired() if key.revoked_at is None else KeyRevoked()
