@@ -129,7 +129,7 @@ class Runtime:
             idempotency=DatabaseIdempotencyStore(self.database, clock, owner, lambda other: host.is_alive(other, node)),
             clock=clock,
         )
-        self.access = AccessParts(config, self.database, tasks, gpus, clock)
+        self.access = AccessParts(config, self.database, training.owners, gpus, clock)
         self.policy = HostPolicy(allowed_names(config), config.cors_origins)
 
     def _tell_source(self, event: GPUEvent) -> None:
