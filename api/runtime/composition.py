@@ -23,7 +23,7 @@ from api.hardware.nvml import NVMLSource, library_is_absent
 from api.hardware.simulated import SimulatedSource
 from api.hardware.source import GPUSource
 from api.models.event import GPUEvent
-from api.runtime.access import Access
+from api.runtime.access import AccessParts
 from api.runtime.live import Live
 from api.runtime.training import build_training
 from api.services.attempts.updates import NewsDesk
@@ -105,7 +105,7 @@ class Runtime:
         )
         self.training_loop = training.loop
         logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source, training.executor)
-        self.access = Access(config, self.database, tasks, gpus, clock)
+        self.access = AccessParts(config, self.database, training.owners, gpus, clock)
         visibility = self.access.authority.visibility
         self.live = Live(
             config, self.database, desk, training.service, logs, lambda: training.loop.is_here, clock, visibility

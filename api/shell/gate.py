@@ -5,23 +5,32 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
 
 from starlette.types import Scope
 
-from api.errors import CrossSite, KeyInAddress, ServiceError, Unauthenticated
+from api.errors import CrossSite, KeyInAddress, RateLimited, ServiceError, Unauthenticated, WrongKey
 from api.models.access import LOCAL, NOBODY, Credential, Principal, current_principal
 from api.models.sight import seeing
 from api.services.access.authority import Authority
 from api.services.access.operations import Operation
-from api.utils.caller import REQUEST_PRINCIPAL
+from api.utils.caller import REQUEST_PRINCIPAL, address_of_caller
 from api.utils.deadlines import READ_SECONDS, hurrying
+
+if TYPE_CHECKING:
+    from api.services.access.rates import RateLimits
+
+#: The key in the state of an ASGI scope under which the headers about the limit are left.
+RATE_HEADERS = "rate_headers"
 
 #: The cookie of who has signed in at the page.
 COOKIE = "dp_session"
+_COOKIE_NAME = COOKIE.encode()
 
 #: What looks like a key has no place in an address, however it is called there.
-_KEY_IN_QUERY = re.compile(r"dp_[a-z0-9]{12}_|(?:^|&)(?:api_?key|access_token|authorization)=", re.IGNORECASE)
+_KEY = re.compile(r"dp_[a-z0-9]{12}_", re.IGNORECASE)
+_KEY_IN_QUERY = re.compile(rf"{_KEY.pattern}|(?:^|&)(?:api_?key|access_token|authorization)=", re.IGNORECASE)
 
 #: Of a browser's word for where a request comes from, those that a signed-in page sends (Fetch Metadata).
 _OWN_SITE = (b"same-origin", b"none")
@@ -47,23 +56,38 @@ _EVERYBODY = Visitor(LOCAL)
 class Gate:
     """Lets requests through. Lives in the event loop."""
 
-    def __init__(self, authority: Authority) -> None:
+    def __init__(self, authority: Authority, rates: "RateLimits | None" = None) -> None:
+        """Without `rates` nothing is counted."""
         self._authority = authority
+        self._rates = rates
+        self._look: asyncio.Future[None] | None = None
 
     async def identify(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Visitor:
         """Who asks. Raises KeyInAddress."""
         if not self._authority.needs_keys:
             return _EVERYBODY
-        query: bytes = scope["query_string"]
-        if query and _KEY_IN_QUERY.search(query.decode("latin-1")):
-            raise KeyInAddress
+        _require_no_key_in(scope)
         try:
             principal = await self._find(headers)
             if principal is not None and principal.credential is Credential.SESSION:
                 _require_own_site(scope, headers)
+        except WrongKey as error:
+            return Visitor(problem=await self._count_wrong_key(scope) or error)
         except ServiceError as error:
             return Visitor(problem=error)
         return Visitor(principal)
+
+    async def _count_wrong_key(self, scope: Scope) -> ServiceError | None:
+        """The refusal of an address that has shown too many wrong keys; None while it may try on.
+
+        Right keys pass nevertheless: a colleague behind the same proxy is not locked out by somebody who guesses.
+        """
+        try:
+            if self._rates is not None:
+                await self._rates.note_wrong_key(address_of_caller(scope))
+        except RateLimited as error:
+            return error
+        return None
 
     async def _find(self, headers: Mapping[bytes, bytes]) -> Principal | None:
         key = _bearer(headers)
@@ -74,26 +98,39 @@ class Gate:
             if not self._authority.ring.may_look():
                 raise
         # It may have been made on another server a moment ago.
-        await asyncio.to_thread(self._authority.ring.run_once)
+        await self._look_again()
         return self._authority.identify(key, cookie)
+
+    async def _look_again(self) -> None:
+        """Waits for one look at the keys, together with everybody who wants one: it takes one thread at most."""
+        if self._look is None or self._look.done():
+            self._look = asyncio.ensure_future(asyncio.to_thread(self._authority.ring.run_once))
+        await asyncio.shield(self._look)
 
     async def admit(
         self, visitor: Visitor, method: str, pattern: str, arguments: Mapping[str, str], scope: Scope
     ) -> Principal:
-        """Lets a request through, and returns who asks. Raises Unauthenticated, Forbidden, TaskNotFound."""
-        operation = self._authority.find(method, pattern)
-        principal = self._require(visitor, operation)
+        """Lets a request through, and returns who asks; what its limit permits is left for the answer's headers.
+
+        Raises Unauthenticated, Forbidden, TaskNotFound, RateLimited.
+        """
+        operation, principal = self._require(visitor, method, pattern)
         if self._authority.concerns_owner(principal, operation):
             await asyncio.to_thread(self._require_own, principal, operation, arguments["task_id"])
-        scope.setdefault("state", {})[REQUEST_PRINCIPAL] = principal
+        state = scope.setdefault("state", {})
+        state[REQUEST_PRINCIPAL] = principal
+        if self._rates is not None:
+            count = await self._rates.count(operation.rate, principal, address_of_caller(scope))
+            state[RATE_HEADERS] = {} if count is None else count.headers
         return principal
 
-    def _require(self, visitor: Visitor, operation: Operation) -> Principal:
-        if operation.is_open:
-            return visitor.principal or NOBODY
+    def _require(self, visitor: Visitor, method: str, pattern: str) -> tuple[Operation, Principal]:
+        operation = self._authority.find(method, pattern)
+        if operation is not None and operation.is_open:
+            return operation, visitor.principal or NOBODY
+        # Who has shown nothing does not learn either what the table lacks.
         principal = visitor.show()
-        self._authority.require(principal, operation)
-        return principal
+        return self._authority.require(principal, operation, f"{method} {pattern}"), principal
 
     def _require_own(self, principal: Principal, operation: Operation, thing: str) -> None:
         with hurrying(READ_SECONDS):
@@ -104,7 +141,7 @@ class Gate:
 
         Raises Unauthenticated or Forbidden.
         """
-        principal = self._require(visitor, self._authority.find("GET", pattern))
+        _, principal = self._require(visitor, "GET", pattern)
         return self._authority.visibility.sight_of(principal).is_whole
 
     @contextmanager
@@ -124,6 +161,13 @@ def asking(principal: Principal) -> Iterator[None]:
         current_principal.reset(before)
 
 
+def _require_no_key_in(scope: Scope) -> None:
+    """Raises KeyInAddress."""
+    query: bytes = scope["query_string"]
+    if _KEY.search(scope["path"]) or (query and _KEY_IN_QUERY.search(unquote_to_bytes(query).decode("latin-1"))):
+        raise KeyInAddress
+
+
 def _bearer(headers: Mapping[bytes, bytes]) -> str | None:
     """The key in the Authorization header; None without one. Raises Unauthenticated for any other scheme."""
     value = headers.get(b"authorization")
@@ -136,14 +180,15 @@ def _bearer(headers: Mapping[bytes, bytes]) -> str | None:
 
 
 def _cookie(headers: Mapping[bytes, bytes]) -> str | None:
-    value = headers.get(b"cookie")
-    if value is None or COOKIE.encode() not in value:
+    """The value of our cookie. Others', which browsers send to every port of a host, may look as they like."""
+    value = headers.get(b"cookie", b"")
+    if _COOKIE_NAME not in value:
         return None
-    try:
-        found = SimpleCookie(value.decode("latin-1")).get(COOKIE)
-    except CookieError:
-        return None
-    return None if found is None else found.value
+    for pair in value.split(b";"):
+        name, _, cookie = pair.strip().partition(b"=")
+        if name == _COOKIE_NAME:
+            return cookie.decode("latin-1")
+    return None
 
 
 def _require_own_site(scope: Scope, headers: Mapping[bytes, bytes]) -> None:
