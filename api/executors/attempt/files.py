@@ -34,7 +34,7 @@ def patiently(look: Callable[[], T]) -> T:
 
 
 def told_of(error: Exception | None) -> dict[str, object]:
-    """The fields of `exit.json` about an error: its text, its errno, and the file that was refused, where it has them."""
+    """The fields of `exit.json` about an error: its text, its errno, and the file that it is about; null is unknown."""
     file = getattr(error, "filename", None)
     return {
         "error": None if error is None else str(error)[:2000],
