@@ -14,7 +14,7 @@ from api.errors import CrossSite, KeyInAddress, RateLimited, ServiceError, Unaut
 from api.models.access import LOCAL, NOBODY, Credential, Principal, current_principal
 from api.services.access.authority import Authority
 from api.services.access.operations import Operation
-from api.utils.caller import REQUEST_PRINCIPAL, address_of_caller
+from api.utils.caller import REQUEST_PRINCIPAL, SESSION_COOKIE, address_of_caller
 from api.utils.deadlines import READ_SECONDS, hurrying
 
 if TYPE_CHECKING:
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 #: The key in the state of an ASGI scope under which the headers about the limit are left.
 RATE_HEADERS = "rate_headers"
-
-#: The cookie of who has signed in at the page.
-COOKIE = "dp_session"
 
 #: What looks like a key has no place in an address, however it is called there.
 _KEY_IN_QUERY = re.compile(r"dp_[a-z0-9]{12}_|(?:^|&)(?:api_?key|access_token|authorization)=", re.IGNORECASE)
@@ -159,10 +156,10 @@ def _bearer(headers: Mapping[bytes, bytes]) -> str | None:
 
 def _cookie(headers: Mapping[bytes, bytes]) -> str | None:
     value = headers.get(b"cookie")
-    if value is None or COOKIE.encode() not in value:
+    if value is None or SESSION_COOKIE.encode() not in value:
         return None
     try:
-        found = SimpleCookie(value.decode("latin-1")).get(COOKIE)
+        found = SimpleCookie(value.decode("latin-1")).get(SESSION_COOKIE)
     except CookieError:
         return None
     return None if found is None else found.value

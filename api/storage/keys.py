@@ -257,7 +257,7 @@ def _get_user(connection: Connection, user_id: str) -> User:
 
 
 def _is_last_administrator(connection: Connection, key: AccessKey, now: datetime) -> bool:
-    """Whether the key may do everything, and no other one does that holds and is not about to give way to its successor."""
+    """Whether the key may do everything, and no other that may holds, those aside that give way to a successor."""
     every = frozenset(Permission)
     if key.granted != every or not key.holds(now):
         return False

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from api.errors import Forbidden, Invalid, KeyNotFound, Mistake, Unauthenticated, UserNotFound
+from api.errors import Forbidden, Invalid, KeyNotFound, Mistake, UserNotFound, WrongKey
 from api.models.access import (
     ANYBODY,
     LOCAL,
@@ -37,9 +37,7 @@ OVERLAP_SECONDS = 3600
 #: Names that events and the service itself use for somebody without a key.
 _TAKEN = frozenset({ANYBODY, LOCAL.user_id, NOBODY.user_id})
 
-_READS = frozenset(
-    {Permission.GPUS_READ, Permission.PROCESSES_READ, Permission.TRAINING_READ, Permission.LOGS_READ}
-)
+_READS = frozenset({Permission.GPUS_READ, Permission.PROCESSES_READ, Permission.TRAINING_READ, Permission.LOGS_READ})
 _WRITES = frozenset({Permission.TRAINING_WRITE, Permission.GPUS_REGISTER})
 
 
@@ -105,9 +103,10 @@ class AccessService:
         return self._show(self._find(key_id))
 
     def rotate(self, key_id: str, overlap_seconds: float, by: Principal) -> NewKey:
-        """Makes a key that permits the same, for as long as the old one was made for; the old one ends after the overlap.
+        """Makes a key that permits the same, for as long as the old one was made for.
 
-        Raises KeyNotFound, KeyEnded, or Forbidden for one that permits more than `by` may do.
+        The old one ends after the overlap. Raises KeyNotFound, KeyEnded, or Forbidden for one that permits more than
+        `by` may do.
         """
         old, now = self._find(key_id), self._clock.now()
         self._require_grantable(old, by)
@@ -217,7 +216,7 @@ class AccessService:
     def log_in(self, key: str) -> tuple[str, WhoAmI]:
         """Begins a session: the cookie's value, and who has signed in. Raises Unauthenticated, DatabaseUnavailable."""
         if not KEY.fullmatch(key):
-            raise Unauthenticated("This is no key: one begins with dp_ and has 59 characters.")
+            raise WrongKey("This is no key: one begins with dp_ and has 59 characters.")
         # It may have been made or revoked on another server a moment ago.
         self._ring.refresh()
         principal, now = self._ring.find_key(key), self._clock.now()
