@@ -23,7 +23,7 @@ from api.hardware.nvml import NVMLSource, library_is_absent
 from api.hardware.simulated import SimulatedSource
 from api.hardware.source import GPUSource
 from api.models.event import GPUEvent
-from api.runtime.access import Access
+from api.runtime.access import AccessParts
 from api.runtime.live import Live
 from api.runtime.training import build_training
 from api.services.attempts.updates import NewsDesk
@@ -119,7 +119,7 @@ class Runtime:
             tuple(training.trainers.values()),
         )
         gpus.subscribe(system.note_state)
-        self.access = Access(config, self.database, tasks, gpus, clock)
+        self.access = AccessParts(config, self.database, tasks, gpus, clock)
         self.services = Services(
             gpus=gpus,
             training=training.service,
