@@ -26,6 +26,7 @@ from api.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
+from api.models.audit import note_refusal
 from api.routes.dashboard import dashboard
 from api.routes.docs import docs
 from api.routes.gpu import gpu
@@ -123,7 +124,7 @@ def create_app(services: Services) -> APIFlask:
     for blueprint in (health, gpu, training, logs, system, docs, dashboard):
         app.register_blueprint(blueprint)
     for kind, handler in (
-        (ServiceError, answer_error),
+        (ServiceError, _answer_service_error),
         (HTTPError, _answer_apiflask),
         (HTTPException, _answer_http),
         (OSError, _answer_os_error),
@@ -163,6 +164,12 @@ def _end_request(error: BaseException | None) -> None:
     before = g.pop("id_before", None)
     if before is not None:
         current_request_id.reset(before)
+
+
+def _answer_service_error(error: ServiceError) -> Response:
+    if error.is_refusal:
+        note_refusal(error.code)
+    return answer_error(error)
 
 
 def _answer_apiflask(error: HTTPError) -> Response:

@@ -17,6 +17,7 @@ from api.errors import ServiceError
 from api.routes.allowed_methods import AllowedMethods
 from api.runtime.composition import Runtime, StorageError
 from api.server import Server, Shell
+from api.shell.auditing import Auditing
 from api.shell.gate import Gate
 from api.shell.protocol import listen
 from api.storage.database import DatabaseError

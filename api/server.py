@@ -18,6 +18,7 @@ from api.errors import MalformedRequest, MethodNotAllowed, NotFound, ServiceErro
 from api.live.addresses import MatchedRoute
 from api.live.connections import LiveServing
 from api.shell.access_log import Access, AccessLog, shown_path
+from api.shell.auditing import Auditing
 from api.shell.body import Bodies
 from api.shell.cross_origin import is_preflight, preflight_headers
 from api.shell.downloads import send_download
@@ -70,6 +71,7 @@ class Shell:
         paths: Paths,
         policy: HostPolicy,
         gate: Gate,
+        auditing: Auditing,
         access_log: AccessLog,
         live: LiveServing,
         documents: Callable[[], DocumentTable],
@@ -88,6 +90,7 @@ class Shell:
         self.unread = UnreadAnswers()  #: counts and bounds the bytes of answers that clients have not read yet
         self._policy = policy
         self._gate = gate
+        self._auditing = auditing
         self._record = access_log.record
         self._live = live
         self._documents = documents
@@ -120,7 +123,7 @@ class Shell:
         headers = dict(scope["headers"])
         request_id = request_id_of(headers)
         reply = Reply(send, request_id, self._common_headers, _connection(scope))
-        route = None
+        route, visitor = None, Visitor()
         try:
             self._check(scope, headers)
             if self._policy.allows_cross(headers.get(b"origin")):
@@ -137,6 +140,7 @@ class Shell:
             else:
                 await self._think(visitor, scope, headers, receive, reply)
         except ServiceError as error:
+            self._note_refusal(error, scope, headers, request_id, visitor)
             await reply.fail(error)
         except ClientGone:
             reply.status = reply.status or CLIENT_GONE
@@ -244,6 +248,21 @@ class Shell:
             limit_send_buffer(connection)
         await self._live.send_events(found, scope, receive, reply.send)
 
+    def _note_refusal(
+        self, error: ServiceError, scope: Scope, headers: Headers, request_id: str, visitor: Visitor
+    ) -> None:
+        if error.is_refusal:
+            method, principal = scope.get("method", "WEBSOCKET"), visitor.principal
+            self._auditing.refuse(error, method, self._pattern(scope), scope, headers, request_id, principal)
+
+    def _pattern(self, scope: Scope) -> str:
+        """The pattern of the address that is asked for; UNKNOWN_ROUTE where there is none, so that they are few."""
+        path, method = scope["path"], scope.get("method", "WEBSOCKET")
+        found = self._live.find_socket(path) if method == "WEBSOCKET" else self._live.find_events(path)
+        if found is not None:
+            return found.route.pattern
+        return self._paths.find(path, method)[0] if method in self._paths.methods(path) else UNKNOWN_ROUTE
+
     def note_refusal(self, status: int, request_id: str, client: tuple[str, int] | None) -> None:
         """Logs and counts what the protocol refused because it is no request at all."""
         scope = {"method": "-", "path": "-", "client": client}
@@ -269,7 +288,7 @@ class Shell:
         began = time.perf_counter()
         headers = dict(scope["headers"])
         request_id = request_id_of(headers)
-        handshake, status = Handshake(send), 101
+        handshake, status, visitor = Handshake(send), 101, Visitor()
         try:
             self._check(scope, headers)
             visitor = await self._gate.identify(scope, headers)
@@ -283,6 +302,7 @@ class Shell:
                 await self._live.send_texts(found, scope, receive, handshake.send)
         except ServiceError as error:
             status = error.status
+            self._note_refusal(error, scope, headers, request_id, visitor)
             await handshake.refuse(receive, error, request_id)
         except Exception:
             status = 500

@@ -1,0 +1,160 @@
+"""What the audit keeps: who did what to what, from where, and how that ended."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from api.models.access import Principal
+from api.models.reason import Reason
+
+
+class AuditOutcome(StrEnum):
+    """How something ended that the audit keeps."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    DROPPED = "dropped"  #: there was more to be noted than there is room for; `count` says how much
+
+
+#: The actors of what nobody asked for by HTTP: the service by itself, and whoever commands this machine.
+SERVICE, OPERATOR = "service", "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Something to be kept in the audit."""
+
+    at: datetime
+    actor: str
+    operation: str  #: method and address, or words
+    outcome: AuditOutcome = AuditOutcome.DONE
+    key_id: str | None = None  #: the key that was used
+    object: str | None = None  #: the id of what it was done to
+    address: str | None = None  #: where the request came from
+    request_id: str | None = None
+    code: str | None = None  #: why it was refused
+    count: int = 1  #: how often, within a minute
+    before: Any = None
+    after: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """A row of the audit; `hash` covers it and the row before."""
+
+    id: int
+    entry: AuditEntry
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which rows are wanted; None does not choose. The operation is any one of `operations`."""
+
+    actor: str | None = None
+    operations: tuple[str, ...] | None = None
+    object: str | None = None
+    outcome: AuditOutcome | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChainCheck:
+    """What a walk along the audit's chain has found. `next_id` is where to go on when it stopped at its bound."""
+
+    checked: int  #: rows
+    first_id: int | None  #: the oldest row that is kept
+    kept_since: datetime | None
+    last_id: int | None  #: the row that it came to
+    last_hash: str | None
+    next_id: int | None = None
+    bad_id: int | None = None  #: where the chain is broken first
+    problem: Reason | None = None
+
+    @property
+    def is_unbroken(self) -> bool:
+        """Whether nothing was found that does not fit."""
+        return self.problem is None
+
+
+@dataclass(slots=True)
+class RequestNote:
+    """What the audit will say of the request that is being answered, as it becomes known."""
+
+    at: datetime
+    actor: str
+    operation: str
+    is_change: bool  #: the first transaction that it commits keeps this note
+    key_id: str | None = None
+    object: str | None = None
+    address: str | None = None
+    request_id: str | None = None
+    before: Any = None
+    after: Any = None
+    has_changed: bool = False  #: something said that it was changed
+    refused_with: str | None = None  #: the code of a refusal
+    pending: AuditRecord | None = field(default=None, repr=False)  #: appended, and not yet committed
+    is_kept: bool = False
+
+    def entry(self) -> AuditEntry:
+        """This note as it is to be kept."""
+        return AuditEntry(
+            at=self.at,
+            actor=self.actor,
+            operation=self.operation,
+            outcome=AuditOutcome.DONE if self.refused_with is None else AuditOutcome.REFUSED,
+            key_id=self.key_id,
+            object=self.object,
+            address=self.address,
+            request_id=self.request_id,
+            code=self.refused_with,
+            before=self.before,
+            after=self.after,
+        )
+
+
+#: The note about the request that is being answered. The shell sets it; the service's own loops have none.
+current_note: ContextVar[RequestNote | None] = ContextVar("current_note", default=None)
+
+
+@contextmanager
+def noting(note: RequestNote) -> Iterator[RequestNote]:
+    """Keeps this note with the first transaction that is committed within the `with` block."""
+    token = current_note.set(note)
+    try:
+        yield note
+    finally:
+        current_note.reset(token)
+
+
+def note_change(
+    *,
+    about: str | None = None,
+    before: Any = None,
+    after: Any = None,
+    principal: Principal | None = None,
+) -> None:
+    """Says what the present request changes: the id of that, and how it was before and is afterwards. None leaves what
+    was said earlier; `principal` is who it turned out to be. Outside of a request it does nothing.
+    """
+    note = current_note.get()
+    if note is None:
+        return
+    note.has_changed = True
+    note.object = note.object if about is None else about
+    note.before = note.before if before is None else before
+    note.after = note.after if after is None else after
+    if principal is not None:
+        note.actor, note.key_id = principal.actor, principal.key_id
+
+
+def note_refusal(code: str) -> None:
+    """Says that the present request is refused, and why."""
+    note = current_note.get()
+    if note is not None:
+        note.refused_with = code
