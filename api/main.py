@@ -16,10 +16,11 @@ from api.config import Config, ConfigError, program
 from api.errors import ServiceError
 from api.routes.allowed_methods import AllowedMethods
 from api.runtime.composition import Runtime, StorageError
-from api.server import Server, Shell
+from api.server import Shell
 from api.shell.auditing import Auditing
 from api.shell.gate import Gate
 from api.shell.protocol import listen
+from api.shell.serving import Server
 from api.storage.database import DatabaseError
 from api.storage.privacy import UMASK
 from api.utils.logs import set_up_logging
@@ -54,7 +55,11 @@ def main(argv: Sequence[str]) -> int:
     port = listener.getsockname()[1]
     shell = create_shell(runtime)
     server = Server(
-        shell, runtime.live, on_started=lambda: _announce(runtime, port), trusted_proxies=config.trusted_proxies
+        shell,
+        shell.unread,
+        runtime.live,
+        on_started=lambda: _announce(runtime, port),
+        trusted_proxies=config.trusted_proxies,
     )
     try:
         runtime.start()
@@ -86,6 +91,7 @@ def create_shell(runtime: Runtime, serves_documents: bool = True) -> Shell:
         AllowedMethods(app.url_map),
         runtime.policy,
         Gate(runtime.access.authority, runtime.access.rates),
+        Auditing(runtime.access.audit, runtime.services.clock),
         runtime.access_log,
         runtime.live.serving,
         lambda: gpus.documents,

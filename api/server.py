@@ -2,16 +2,12 @@
 
 import asyncio
 import logging
-import signal
-import socket
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from types import FrameType
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Protocol
 from wsgiref.types import WSGIApplication
 
-import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from api.errors import MalformedRequest, MethodNotAllowed, NotFound, ServiceError, Unavailable
@@ -24,7 +20,7 @@ from api.shell.cross_origin import is_preflight, preflight_headers
 from api.shell.downloads import send_download
 from api.shell.gate import RATE_HEADERS, Gate, Visitor, asking
 from api.shell.guard import HostPolicy, join_headers, request_id_of
-from api.shell.protocol import HTTPProtocol, WebSocketProtocol, limit_send_buffer
+from api.shell.protocol import limit_send_buffer
 from api.shell.reply import NOSNIFF, ClientGone, Handshake, Headers, Reply
 from api.shell.unread_answers import PATIENCE_SECONDS, Connection, UnreadAnswers
 from api.shell.wsgi import FlaskBelow
@@ -39,12 +35,6 @@ logger = logging.getLogger(__name__)
 
 #: Threads for Flask. Answers from memory need few; requests that wait up to 4 s for a locked database must leave some.
 FLASK_THREADS = 16
-
-#: Seconds that a shutdown waits for requests that are being answered. Streams are ended at once.
-GRACE_SECONDS = 3
-
-#: Rounds of 0.05 s that a shutdown waits for the streams to send their farewell: 1 s.
-FAREWELL_ROUNDS = 20
 
 #: The name in metrics of every address that does not exist: with one each, clients could make metrics without end.
 UNKNOWN_ROUTE = "unknown"
@@ -175,7 +165,8 @@ class Shell:
             pattern, arguments = self._address(found, path, method)
             principal = await self._gate.admit(visitor, method, pattern, arguments, scope)
             reply.add_headers(scope["state"].get(RATE_HEADERS, {}))
-            with asking(principal):
+            noting = self._auditing.noting(principal, method, pattern, arguments, scope, reply)
+            with asking(principal), noting:
                 if found is not None:
                     await self._stream(found, scope, receive, reply)
                 elif path in self._instant:
@@ -322,85 +313,3 @@ async def _until_taken(scope: Scope) -> None:
 def _connection(scope: Scope) -> Connection | None:
     connection: Connection | None = scope.get("extensions", {}).get("connection")
     return connection
-
-
-class Streams(Protocol):
-    """What the server needs of the live streams: how many there are, and how to end them."""
-
-    @property
-    def count(self) -> int: ...
-    def close_soon(self) -> None: ...  # may be called from a signal handler
-
-
-class Server(uvicorn.Server):
-    """uvicorn's server, which ends the streams itself and exits with 0 when it is told to end."""
-
-    def __init__(
-        self, shell: Shell, streams: Streams, on_started: Callable[[], None], trusted_proxies: Sequence[str] = ()
-    ) -> None:
-        """`on_started` is called once it listens, and answers signals. Of `trusted_proxies`, addresses and networks,
-        X-Forwarded-For and X-Forwarded-Proto are believed: the client is the last address that is none of them.
-        """
-        super().__init__(
-            uvicorn.Config(
-                shell,
-                http=HTTPProtocol,
-                ws=WebSocketProtocol,
-                ws_max_size=64 * 1024,
-                # A client that does not answer a ping is gone within 20 s.
-                ws_ping_interval=10.0,
-                ws_ping_timeout=10.0,
-                ws_per_message_deflate=False,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=bool(trusted_proxies),
-                forwarded_allow_ips=list(trusted_proxies),
-                timeout_graceful_shutdown=GRACE_SECONDS,
-                # Longer than clients and proxies keep an idle connection (60 s, usually): they shall close it first, or
-                # a request that is sent in that very moment is lost.
-                timeout_keep_alive=75,
-            )
-        )
-        self._streams = streams
-        self._unread = shell.unread
-        self._on_started = on_started
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._on_started()
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        super().handle_exit(sig, frame)
-        self._streams.close_soon()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # uvicorn would cut WebSockets off before they have said their last word.
-        for server in self.servers:
-            server.close()
-        for _ in range(FAREWELL_ROUNDS):
-            if self._streams.count == 0:
-                break
-            await asyncio.sleep(0.05)
-        await super().shutdown(sockets)
-
-    async def on_tick(self, counter: int) -> bool:
-        # A tick is 0.1 s; who has not sent a whole header in 20 s is looked for every 2 s.
-        if counter % 20 == 0:
-            now = asyncio.get_running_loop().time()
-            for connection in [
-                c for c in self.server_state.connections if isinstance(c, HTTPProtocol) and c.is_late(now)
-            ]:
-                connection.transport.abort()
-            self._unread.end_slow(now)
-        return await super().on_tick(counter)
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        """Ends on SIGINT and SIGTERM without raising them again: being told to end is no failure."""
-        handlers = {sig: signal.signal(sig, self.handle_exit) for sig in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for sig, handler in handlers.items():
-                signal.signal(sig, handler)
