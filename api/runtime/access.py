@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from api.services.access.rates import RateLimits
 
 
-class Access:
+class AccessParts:
     """The keys and the decisions. Building it starts nothing."""
 
     def __init__(self, config: Config, database: Database, tasks: TaskStore, gpus: GPUService, clock: Clock) -> None:

@@ -23,7 +23,7 @@ from api.hardware.nvml import NVMLSource, library_is_absent
 from api.hardware.simulated import SimulatedSource
 from api.hardware.source import GPUSource
 from api.models.event import GPUEvent
-from api.runtime.access import Access
+from api.runtime.access import AccessParts
 from api.runtime.live import Live
 from api.runtime.training import build_training
 from api.services.attempts.updates import NewsDesk
@@ -129,7 +129,7 @@ class Runtime:
             idempotency=DatabaseIdempotencyStore(self.database, clock, owner, lambda other: host.is_alive(other, node)),
             clock=clock,
         )
-        self.access = Access(config, self.database, tasks, gpus, clock)
+        self.access = AccessParts(config, self.database, tasks, gpus, clock)
         self.policy = HostPolicy(allowed_names(config), config.cors_origins)
 
     def _tell_source(self, event: GPUEvent) -> None:
