@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from api.models.access import Principal
-from api.models.reason import Reason
+from api.models.reason import Reason, ReasonCode
 
 
 class AuditOutcome(StrEnum):
@@ -82,6 +81,49 @@ class ChainCheck:
         return self.problem is None
 
 
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """A row of the audit as it is answered."""
+
+    id: int
+    at: datetime
+    actor: str
+    key_id: str | None
+    operation: str
+    object: str | None
+    address: str | None
+    request_id: str | None
+    outcome: AuditOutcome
+    code: str | None
+    count: int
+    before: Any
+    after: Any
+    hash: str
+
+    @classmethod
+    def of(cls, record: AuditRecord) -> "AuditRow":
+        """The row of a record."""
+        return cls(record.id, hash=record.hash, **asdict(record.entry))
+
+
+@dataclass(frozen=True, slots=True)
+class ChainVerdict:
+    """Whether the audit is what was written, as it is answered."""
+
+    ok: bool
+    complete: bool  #: False: so far; `next_cursor` leads on
+    next_cursor: str | None
+    checked: int  #: rows
+    first_id: int | None  #: the oldest row that is kept
+    kept_since: datetime | None
+    last_id: int | None  #: the row that the walk came to, and its hash
+    last_hash: str | None
+    bad_id: int | None  #: the first row where it is broken
+    problem: str | None
+    problem_code: ReasonCode | None
+    anchor_holds: bool | None  #: whether the row that was named still has the hash that was named
+
+
 @dataclass(slots=True)
 class RequestNote:
     """What the audit will say of the request that is being answered, as it becomes known."""
@@ -137,20 +179,20 @@ def note_change(
     about: str | None = None,
     before: Any = None,
     after: Any = None,
-    principal: Principal | None = None,
+    actor: str | None = None,
+    key_id: str | None = None,
 ) -> None:
-    """Says what the present request changes: the id of that, and how it was before and is afterwards. None leaves what
-    was said earlier; `principal` is who it turned out to be. Outside of a request it does nothing.
+    """Says what the present request changes: the id of that, and how it was before and is afterwards; of a sign-in also
+    who it turned out to be, and with which key. None leaves what was said earlier; outside of a request nothing happens.
     """
     note = current_note.get()
     if note is None:
         return
     note.has_changed = True
-    note.object = note.object if about is None else about
-    note.before = note.before if before is None else before
-    note.after = note.after if after is None else after
-    if principal is not None:
-        note.actor, note.key_id = principal.actor, principal.key_id
+    told = {"object": about, "before": before, "after": after, "actor": actor, "key_id": key_id}
+    for name, value in told.items():
+        if value is not None:
+            setattr(note, name, value)
 
 
 def note_refusal(code: str) -> None:

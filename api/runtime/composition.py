@@ -119,6 +119,7 @@ class Runtime:
             tuple(training.trainers.values()),
         )
         gpus.subscribe(system.note_state)
+        self.access = AccessParts(config, self.database, tasks, gpus, clock)
         self.services = Services(
             gpus=gpus,
             training=training.service,
@@ -127,9 +128,9 @@ class Runtime:
             system=system,
             strays=training.strays,
             idempotency=DatabaseIdempotencyStore(self.database, clock, owner, lambda other: host.is_alive(other, node)),
+            audit=self.access.audit,
             clock=clock,
         )
-        self.access = AccessParts(config, self.database, tasks, gpus, clock)
         self.policy = HostPolicy(allowed_names(config), config.cors_origins)
 
     def _tell_source(self, event: GPUEvent) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from api.services.access.audit import AuditTrail
 from api.services.attempts.strays import Strays
 from api.services.gpus.service import GPUService
 from api.services.idempotency import IdempotencyStore
@@ -23,4 +24,5 @@ class Services:
     system: SystemService
     strays: Strays
     idempotency: IdempotencyStore
+    audit: AuditTrail
     clock: Clock

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from api.errors import KeyNotFound
 from api.models.access import AccessKey, Quota, Role, Session, User
+from api.models.audit import note_change
 from api.storage.database import Database
 from api.storage.rows import maybe_time, to_seconds, to_time
 from api.storage.tables import access_state, keys, sessions, tickets, users
@@ -74,7 +75,9 @@ class CredentialStore:
         """Keeps a new key, and with `quota` what its user may use."""
         with self._database.write() as connection:
             _add_key(connection, key, hash_)
-            _note_user(connection, key.user_id, key.created_at, quota)
+            before = _note_user(connection, key.user_id, key.created_at, quota)
+            if quota is not None:
+                note_change(before={"quota": before}, after={**_tell(key), "quota": _dump_quota(quota)})
             _note_change(connection)
 
     def add_first(self, key: AccessKey, hash_: str) -> bool:
@@ -99,12 +102,15 @@ class CredentialStore:
             if connection.execute(update(keys).where(still).values(values)).rowcount == 0:
                 raise KeyNotFound(f"The key {key_id} was revoked or replaced already.")
             _add_key(connection, successor, hash_)
+            told = {"expires_at": end, "rotated_to": successor.key_id, "successor_expires_at": successor.expires_at}
+            note_change(about=key_id, before={"expires_at": old.expires_at}, after=told)
 
     def revoke(self, key_id: str, by: str, now: datetime) -> AccessKey:
         """Ends a key and the sessions that began with it; one that was revoked stays as it is. Raises KeyNotFound."""
         with self._database.write() as connection:
             _note_change(connection)
-            _get_key(connection, key_id)
+            before = _get_key(connection, key_id)
+            note_change(about=key_id, before=_tell(before), after={"revoked_at": now, "revoked_by": by})
             values = {"revoked_at": to_seconds(now), "revoked_by": by}
             connection.execute(
                 update(keys).where((keys.c.key_id == key_id) & keys.c.revoked_at.is_(None)).values(values)
@@ -128,7 +134,7 @@ class CredentialStore:
 
     def note_used(self, key_ids: Iterable[str], now: datetime) -> None:
         """Notes that these keys were used. That changes nothing for who uses them."""
-        with self._database.write() as connection:
+        with self._database.write(is_audited=False) as connection:
             mine = keys.c.key_id.in_(list(key_ids))
             connection.execute(update(keys).where(mine).values(last_used_at=to_seconds(now)))
 
@@ -142,7 +148,9 @@ class CredentialStore:
     def note_user(self, user_id: str, now: datetime, quota: Quota | None = None) -> None:
         """Makes the user known; with `quota` sets what they may use at most."""
         with self._database.write() as connection:
-            _note_user(connection, user_id, now, quota)
+            before = _note_user(connection, user_id, now, quota)
+            after = None if quota is None else {"quota": _dump_quota(quota)}
+            note_change(about=user_id, before={"quota": before}, after=after)
             _note_change(connection)
 
     # -- sessions and tickets --------------------------------------------------------------------------------------
@@ -162,6 +170,9 @@ class CredentialStore:
                 "expires_at": to_seconds(session.expires_at),
             }
             connection.execute(insert(sessions).values(row))
+            # Who it is shows only now: nobody has to show a key to reach the sign-in.
+            told = {"expires_at": session.expires_at, "role": session.role}
+            note_change(about=session.user_id, after=told, actor=session.user_id, key_id=session.key_id)
             _note_change(connection)
 
     def end_session(self, hash_: str) -> None:
@@ -175,14 +186,14 @@ class CredentialStore:
         self, hash_: str, key_id: str | None, session: str | None, now: datetime, expires_at: datetime
     ) -> None:
         """Keeps a ticket, and forgets those that have expired."""
-        with self._database.write() as connection:
+        with self._database.write(is_audited=False) as connection:
             connection.execute(delete(tickets).where(tickets.c.expires_at <= to_seconds(now)))
             row = {"hash": hash_, "key_id": key_id, "session": session, "expires_at": to_seconds(expires_at)}
             connection.execute(insert(tickets).values(row))
 
     def use_ticket(self, hash_: str, now: datetime) -> tuple[str | None, str | None] | None:
         """Uses up a ticket: the key and the session behind it; None when there is none, or somebody was first."""
-        with self._database.write() as connection:
+        with self._database.write(is_audited=False) as connection:
             holds = (tickets.c.hash == hash_) & (tickets.c.expires_at > to_seconds(now))
             row = connection.execute(
                 delete(tickets).where(holds).returning(tickets.c.key_id, tickets.c.session)
@@ -212,15 +223,30 @@ def _add_key(connection: Connection, key: AccessKey, hash_: str) -> None:
         "expires_at": None if key.expires_at is None else to_seconds(key.expires_at),
     }
     connection.execute(insert(keys).values(row))
+    note_change(about=key.key_id, after=_tell(key))
 
 
-def _note_user(connection: Connection, user_id: str, now: datetime, quota: Quota | None) -> None:
-    values = {} if quota is None else {"quota": {name: getattr(quota, name) for name in Quota.__slots__}}
-    is_known = connection.scalar(select(users.c.user_id).where(users.c.user_id == user_id)) is not None
-    if not is_known:
+def _tell(key: AccessKey) -> dict[str, Any]:
+    """What the audit says of a key."""
+    names = ("user_id", "name", "role", "permissions", "created_by", "expires_at")
+    return {name: getattr(key, name) for name in names}
+
+
+def _note_user(connection: Connection, user_id: str, now: datetime, quota: Quota | None) -> dict[str, Any] | None:
+    """Returns the quota that the user had."""
+    values = {} if quota is None else {"quota": _dump_quota(quota)}
+    known = connection.execute(select(users.c.quota).where(users.c.user_id == user_id)).one_or_none()
+    if known is None:
         connection.execute(insert(users).values(user_id=user_id, created_at=to_seconds(now), **values))
-    elif values:
+        return None
+    if values:
         connection.execute(update(users).where(users.c.user_id == user_id).values(values))
+    before: dict[str, Any] | None = known.quota
+    return before
+
+
+def _dump_quota(quota: Quota) -> dict[str, Any]:
+    return {name: getattr(quota, name) for name in Quota.__slots__}
 
 
 def _get_key(connection: Connection, key_id: str) -> AccessKey:

@@ -3,12 +3,13 @@
 import logging
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from api.errors import DatabaseUnavailable
-from api.models.audit import SERVICE, AuditEntry, AuditFilter, AuditOutcome, AuditRecord, ChainCheck
+from api.models.audit import SERVICE, AuditEntry, AuditFilter, AuditOutcome, AuditRow, ChainCheck, ChainVerdict
+from api.models.reason import code_of
 from api.services.access.operations import OperationTable
 from api.storage.audit import BATCH, AuditStore
 from api.storage.audit_chain import log
@@ -175,7 +176,7 @@ class AuditTrail:
 
     # -- for requests --------------------------------------------------------------------------------------------------
 
-    def get_page(self, wanted: AuditFilter, operation: str | None, page: PageRequest) -> Page[AuditRecord]:
+    def get_page(self, wanted: AuditFilter, operation: str | None, page: PageRequest) -> Page[AuditRow]:
         """A page of what was kept, newest first. `operation` is a part of its name, in any case."""
         if operation is not None:
             wanted = replace(wanted, operations=tuple(self._find(operation)))
@@ -183,22 +184,47 @@ class AuditTrail:
         rows, total = self._store.page(wanted, limit + 1, cursor)
         has_more, rows = len(rows) > limit, rows[:limit]
         next_cursor = str(rows[-1].id) if has_more else None
-        return Page(tuple(rows), Pagination(total, limit, None, has_more, next_cursor))
+        return Page(tuple(map(AuditRow.of, rows)), Pagination(total, limit, None, has_more, next_cursor))
 
     def _find(self, words: str) -> Iterator[str]:
         yield words
         yield from (name for name in self._names if words.lower() in name.lower())
 
-    def verify(self, after: int | None) -> ChainCheck:
-        """Walks along the chain from its beginning, or from behind the row `after`; so far as one request may."""
-        return self._store.check(after)
+    def verify(self, after: int | None, anchor: tuple[int, str] | None = None) -> ChainVerdict:
+        """Walks along the chain from its beginning, or from behind the row `after`, as far as one request may. `anchor`
+        is a row's id and the hash that it had when its line was written.
+        """
+        return show_check(self._store.check(after), find_anchor(self._store, anchor))
 
 
-def verify_all(store: AuditStore, tell: Callable[[ChainCheck], None] = lambda check: None) -> ChainCheck:
-    """Walks along the whole chain, however long it is; `tell` hears of each part."""
-    check = store.check()
-    while check.next_id is not None:
-        tell(check)
-        part = store.check(check.next_id)
-        check = replace(part, checked=check.checked + part.checked, kept_since=check.kept_since)
-    return check
+def verify_all(store: AuditStore, anchor: tuple[int, str] | None = None) -> ChainVerdict:
+    """Walks along the whole chain, however long it is. Raises DatabaseUnavailable."""
+    check, after = store.check(), 0
+    while check.next_id is not None and check.next_id > after:
+        after = check.next_id
+        part = store.check(after)
+        check = replace(part, checked=check.checked + part.checked, kept_since=check.kept_since or part.kept_since)
+    return show_check(check, find_anchor(store, anchor))
+
+
+def find_anchor(store: AuditStore, anchor: tuple[int, str] | None) -> bool | None:
+    """Whether the row of an anchor still has its hash; None without an anchor."""
+    return None if anchor is None else store.find_hash(anchor[0]) == anchor[1]
+
+
+def show_check(check: ChainCheck, anchor_holds: bool | None) -> ChainVerdict:
+    """What a walk has found, as it is answered."""
+    return ChainVerdict(
+        ok=check.is_unbroken and anchor_holds is not False,
+        complete=check.next_id is None,
+        next_cursor=None if check.next_id is None else str(check.next_id),
+        checked=check.checked,
+        first_id=check.first_id,
+        kept_since=check.kept_since,
+        last_id=check.last_id,
+        last_hash=check.last_hash,
+        bad_id=check.bad_id,
+        problem=None if check.problem is None else check.problem.text,
+        problem_code=code_of(check.problem),
+        anchor_holds=anchor_holds,
+    )
