@@ -7,7 +7,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from api import __version__
@@ -15,6 +15,7 @@ from api.app import create_app
 from api.config import Config, ConfigError, program
 from api.errors import ServiceError
 from api.routes.allowed_methods import AllowedMethods
+from api.runtime.commands import verify_audit
 from api.runtime.composition import Runtime, StorageError
 from api.server import Shell
 from api.shell.auditing import Auditing
@@ -34,6 +35,8 @@ OPEN_FILES = 65_536
 def main(argv: Sequence[str]) -> int:
     """Serves until told to end. Returns the exit code: 0 then, 1 when it cannot start, 2 when a setting is wrong."""
     os.umask(UMASK)
+    if argv[:1] == ["audit-verify"]:
+        return _command(verify_audit, argv[1:])
     try:
         config = Config.from_env(argv=argv)
         set_up_logging(config.log_level, config.logs_json)
@@ -47,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
     except (OSError, UnicodeError) as error:
         why = f"{config.host}:{config.port} cannot be listened on ({getattr(error, 'strerror', None) or error})"
         return _refuse(f"{why}: stop what listens there, or choose another with --port")
-    _raise_open_files()
+    _set_limits()
     try:
         runtime.prepare()
     except (DatabaseError, StorageError) as error:
@@ -75,6 +78,13 @@ def main(argv: Sequence[str]) -> int:
         runtime.stop()
     logger.info("ended")
     return 0
+
+
+def _command(run_command: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
+    try:
+        return run_command(argv)
+    except (ConfigError, DatabaseError) as error:
+        return _refuse(error, 2)
 
 
 def _refuse(why: object, code: int = 1) -> int:
@@ -131,7 +141,9 @@ def _describe_storage(config: Config) -> str:
     return f"{root.absolute()}{hint}"
 
 
-def _raise_open_files() -> None:
+def _set_limits() -> None:
+    # A core holds the keys and tokens that were in memory; where one is wanted, `ulimit -c` of a process says so.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:

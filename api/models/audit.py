@@ -183,7 +183,7 @@ def note_change(
     key_id: str | None = None,
 ) -> None:
     """Says what the present request changes: the id of that, and how it was before and is afterwards; of a sign-in also
-    who it turned out to be, and with which key. None leaves what was said earlier; outside of a request nothing happens.
+    who it turned out to be, and with which key. None leaves what was said earlier. Without a request it does nothing.
     """
     note = current_note.get()
     if note is None:

@@ -119,7 +119,7 @@ class Runtime:
             tuple(training.trainers.values()),
         )
         gpus.subscribe(system.note_state)
-        self.access = AccessParts(config, self.database, tasks, gpus, clock)
+        self.access = AccessParts(config, self.database, training.owners, gpus, clock)
         self.services = Services(
             gpus=gpus,
             training=training.service,

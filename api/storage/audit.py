@@ -126,8 +126,7 @@ class _Walk:
             self._break(expected, _missing(expected))
             return False
         if row["hash"] != hash_row(self._hash, row):
-            sentence = "row {id} does not follow from what is before it: one of the two was changed"
-            self._break(expected, Reason.of(sentence, "audit_changed", id=expected))
+            self._break(expected, _changed(expected))
             return False
         self.checked += 1
         self._position, self._hash = row["id"], row["hash"]
@@ -136,8 +135,7 @@ class _Walk:
     def _end(self, head: Head) -> None:
         self.is_over = True
         if self._problem is None and (self._position, self._hash) != (head.last_id, head.last_hash):
-            sentence = "the chain ends with row {id}, and should end with row {last}"
-            self._break(head.last_id, Reason.of(sentence, "audit_end", id=self._position, last=head.last_id))
+            self._break(head.last_id, _ends(self._position, head.last_id))
 
     def _end_without_head(self, connection: Connection) -> None:
         self.is_over = True
@@ -167,6 +165,16 @@ def _plain(row: RowMapping) -> dict[str, Any]:
 
 def _missing(id_: int) -> Reason:
     return Reason.of("row {id} is missing", "audit_missing", id=id_)
+
+
+def _changed(id_: int) -> Reason:
+    return Reason.of(
+        "row {id} does not follow from what is before it: one of the two was changed", "audit_changed", id=id_
+    )
+
+
+def _ends(id_: int | None, last: int) -> Reason:
+    return Reason.of("the chain ends with row {id}, and should end with row {last}", "audit_end", id=id_, last=last)
 
 
 def _conditions(wanted: AuditFilter) -> Sequence[ColumnElement[bool]]:

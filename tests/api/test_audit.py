@@ -41,7 +41,7 @@ def test_a_change_is_told_with_who_what_from_where_and_by_which_request(guarded:
     assert (entry["outcome"], entry["code"], entry["count"]) == ("done", None, 1)
     assert (entry["request_id"], entry["address"]) == ("r-77", "127.0.0.1")
     assert entry["key_id"] is not None
-    assert entry["after"]["owner"] == "ann"
+    assert entry["after"]["trainer"] == "toy"
     assert entry["after"]["request"]["config"] == {"epochs": 3}
 
 
@@ -193,7 +193,7 @@ def test_each_row_is_one_line_of_json_whatever_the_form_of_the_log(world: World)
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)
     try:
-        world.start(name="two\nlines")
+        world.start(description="two\nlines\u2028three")
     finally:
         logger.removeHandler(handler)
     kept = entries(world)[0]

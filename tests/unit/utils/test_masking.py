@@ -26,7 +26,8 @@ def test_what_stands_before_a_host_is_masked(text: str, shown: str):
     [
         '# wandb_api_key = "s3cret and more"', "# HF_TOKEN=s3cret", "# my token: s3cret", "# password : 's3cret'",
         "# hf_s3cretabcdefghijklmnop", "# key of Anna sk-s3cretabcdefghijklmnop", "# see https://u:s3cret@host/x",
-        "# see dp_abcdefghijkl_s3cretABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijk.", "#wandb_api_key='s3cret", "# 0123456789abcdef0123456789abcdef01234567 s",
+        "# see dp_abcdefghijkl_s3cretABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijk.",
+        "#wandb_api_key='s3cret", "# 0123456789abcdef0123456789abcdef01234567 s",
     ],
 )  # fmt: skip
 def test_a_secret_in_a_note_is_masked(note: str):
