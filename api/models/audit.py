@@ -183,7 +183,7 @@ def note_change(
     key_id: str | None = None,
 ) -> None:
     """Says what the present request changes: the id of that, and how it was before and is afterwards; of a sign-in also
-    who it turned out to be, and with which key. None leaves what was said earlier. Without a request it does nothing.
+    who it turned out to be, and with which key. What was said earlier stays. Without a request it does nothing.
     """
     note = current_note.get()
     if note is None:
@@ -191,7 +191,10 @@ def note_change(
     note.has_changed = True
     told = {"object": about, "before": before, "after": after, "actor": actor, "key_id": key_id}
     for name, value in told.items():
-        if value is not None:
+        said = getattr(note, name)
+        if isinstance(said, dict) and isinstance(value, dict):
+            setattr(note, name, {**said, **value})
+        elif value is not None:
             setattr(note, name, value)
 
 

@@ -7,6 +7,7 @@ from api.services.access.audit import AuditTrail
 from api.services.access.authority import Authority
 from api.services.access.key_ring import KeyRing
 from api.services.access.operations import Belonging
+from api.services.access.service import AccessService
 from api.services.gpus.service import GPUService
 from api.services.training.owners import TaskOwners
 from api.storage.audit import AuditStore
@@ -36,6 +37,7 @@ class AccessParts:
             needs_keys=config.needs_keys,
             hides_others=config.visibility == "own",
         )
+        self.service = AccessService(self.store, self.authority, clock)
 
     def start(self) -> None:
         """Starts to keep the audit, and to look for changed keys, where keys are asked for."""

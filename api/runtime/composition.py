@@ -127,6 +127,7 @@ class Runtime:
             logs=logs,
             system=system,
             strays=training.strays,
+            access=self.access.service,
             idempotency=DatabaseIdempotencyStore(self.database, clock, owner, lambda other: host.is_alive(other, node)),
             audit=self.access.audit,
             clock=clock,

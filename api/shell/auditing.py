@@ -60,7 +60,7 @@ class Auditing:
         changes = method not in ("GET", "HEAD", "WEBSOCKET") and operation not in COUNTED | UNAUDITED
         note = RequestNote(
             at=self._clock.now(),
-            actor=principal.actor,
+            actor=_name_actor(principal),
             operation=operation,
             is_change=changes,
             key_id=principal.key_id,
@@ -99,7 +99,7 @@ class Auditing:
         self._sink.count(
             AuditEntry(
                 at=self._clock.now(),
-                actor=known.actor if principal is not None else NOBODY.user_id,
+                actor=_name_actor(known),
                 operation=name_operation(method, pattern),
                 outcome=AuditOutcome.REFUSED,
                 key_id=known.key_id,
@@ -115,3 +115,7 @@ class Auditing:
 def name_operation(method: str, pattern: str) -> str:
     """The operation as the table of permissions names it; HEAD is the GET without its body."""
     return f"{'GET' if method == 'HEAD' else method} {pattern}"
+
+
+def _name_actor(principal: Principal) -> str:
+    return NOBODY.user_id if principal == NOBODY else principal.actor

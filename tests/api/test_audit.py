@@ -153,6 +153,54 @@ def test_somebody_elses_task_is_told_with_who_reached_for_it(guarded: World):
     assert (entry["code"], entry["operation"]) == ("not_yours", "DELETE /api/v1/training/<task_id>")
 
 
+def test_keys_are_told_without_their_secrets(guarded: World):
+    admin = guarded.signed_in("root", "admin")
+    wanted = {"user_id": "ann", "role": "trainer", "name": "laptop", "quota": {"gpus": 2}}
+    made = admin.client.post("/api/v1/auth/generate-key", json=wanted).json()["data"]
+    rotated = admin.client.post(f"/api/v1/auth/keys/{made['key_id']}/rotate", json={}).json()["data"]
+    admin.client.delete(f"/api/v1/auth/keys/{rotated['key_id']}")
+    generated, replaced = entries(admin, object=made["key_id"])
+    (revoked,) = entries(admin, object=rotated["key_id"])
+    assert (generated["after"]["user_id"], generated["after"]["role"]) == ("ann", "trainer")
+    assert generated["after"]["quota"] == {"gpus": 2}
+    assert replaced["after"]["rotated_to"] == rotated["key_id"]
+    assert (revoked["actor"], revoked["after"]["revoked_by"]) == ("root", "root")
+    told = str(entries(admin))
+    assert made["api_key"] not in told
+    assert made["api_key"].rpartition("_")[2] not in told
+
+
+def test_a_quota_is_told_as_it_was_and_as_it_is(guarded: World):
+    admin = guarded.signed_in("root", "admin")
+    for gpus in (2, 4):
+        admin.client.patch("/api/v1/auth/users/root", json={"quota": {"gpus": gpus}})
+    first, second = entries(admin, object="root")
+    assert first["after"] == {"quota": {"gpus": 2}}
+    assert (second["before"], second["after"]) == ({"quota": {"gpus": 2}}, {"quota": {"gpus": 4}})
+
+
+def test_signing_in_and_out_is_told_with_who_it_was(guarded: World):
+    admin = guarded.signed_in("root", "admin")
+    key, shown = guarded.make_key("ann")
+    signed_in = guarded.client.post("/api/v1/auth/login", json={"key": shown})
+    cookie = {"Cookie": f"dp_session={signed_in.cookies['dp_session']}", "Origin": "http://127.0.0.1:8080"}
+    ours = {**cookie, "Host": "127.0.0.1:8080"}
+    assert guarded.client.post("/api/v1/auth/logout", headers=ours).status_code == 200
+    login, logout = entries(admin, actor="ann")
+    assert (login["operation"], login["object"], login["key_id"]) == ("POST /api/v1/auth/login", "ann", key.key_id)
+    assert logout["operation"] == "POST /api/v1/auth/logout"
+    assert signed_in.cookies["dp_session"] not in str(entries(admin))
+
+
+def test_a_sign_in_that_fails_is_told_with_the_key_that_was_tried(guarded: World):
+    admin = guarded.signed_in("root", "admin")
+    tried = {"key": f"dp_abcdefghijkl_{'x' * 43}"}
+    assert guarded.client.post("/api/v1/auth/login", json=tried).status_code == 401
+    entry = only(admin, operation="login")
+    assert (entry["actor"], entry["outcome"], entry["object"]) == ("nobody", "refused", "abcdefghijkl")
+    assert "x" * 9 not in str(entry)
+
+
 def test_only_who_may_read_the_audit_reads_it(guarded: World):
     for role, status in (("viewer", 403), ("trainer", 403), ("admin", 200)):
         client = guarded.signed_in(role, role).client
