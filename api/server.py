@@ -2,27 +2,25 @@
 
 import asyncio
 import logging
-import signal
-import socket
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager
-from types import FrameType
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Protocol
 from wsgiref.types import WSGIApplication
 
-import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from api.errors import MalformedRequest, MethodNotAllowed, NotFound, ServiceError, Unavailable
 from api.live.addresses import MatchedRoute
 from api.live.connections import LiveServing
 from api.shell.access_log import Access, AccessLog, shown_path
+from api.shell.auditing import Auditing
 from api.shell.body import Bodies
 from api.shell.cross_origin import is_preflight, preflight_headers
 from api.shell.downloads import send_download
+from api.shell.gate import RATE_HEADERS, Gate, Visitor, asking
 from api.shell.guard import HostPolicy, join_headers, request_id_of
-from api.shell.protocol import HTTPProtocol, WebSocketProtocol, limit_send_buffer
+from api.shell.protocol import limit_send_buffer
 from api.shell.reply import NOSNIFF, ClientGone, Handshake, Headers, Reply
 from api.shell.unread_answers import PATIENCE_SECONDS, Connection, UnreadAnswers
 from api.shell.wsgi import FlaskBelow
@@ -38,12 +36,6 @@ logger = logging.getLogger(__name__)
 #: Threads for Flask. Answers from memory need few; requests that wait up to 4 s for a locked database must leave some.
 FLASK_THREADS = 16
 
-#: Seconds that a shutdown waits for requests that are being answered. Streams are ended at once.
-GRACE_SECONDS = 3
-
-#: Rounds of 0.05 s that a shutdown waits for the streams to send their farewell: 1 s.
-FAREWELL_ROUNDS = 20
-
 #: The name in metrics of every address that does not exist: with one each, clients could make metrics without end.
 UNKNOWN_ROUTE = "unknown"
 
@@ -57,6 +49,7 @@ class Paths(Protocol):
     """Which addresses the application below has."""
 
     def methods(self, path: str) -> tuple[str, ...]: ...  # none: there is nothing at this address
+    def find(self, path: str, method: str) -> tuple[str, Mapping[str, str]]: ...  # its pattern, and the variable parts
 
 
 class Shell:
@@ -67,6 +60,8 @@ class Shell:
         flask_app: WSGIApplication,
         paths: Paths,
         policy: HostPolicy,
+        gate: Gate,
+        auditing: Auditing,
         access_log: AccessLog,
         live: LiveServing,
         documents: Callable[[], DocumentTable],
@@ -84,6 +79,8 @@ class Shell:
         self._places = asyncio.Semaphore(FLASK_THREADS)
         self.unread = UnreadAnswers()  #: counts and bounds the bytes of answers that clients have not read yet
         self._policy = policy
+        self._gate = gate
+        self._auditing = auditing
         self._record = access_log.record
         self._live = live
         self._documents = documents
@@ -116,18 +113,24 @@ class Shell:
         headers = dict(scope["headers"])
         request_id = request_id_of(headers)
         reply = Reply(send, request_id, self._common_headers, _connection(scope))
-        route = None
+        route, visitor = None, Visitor()
         try:
             self._check(scope, headers)
             if self._policy.allows_cross(headers.get(b"origin")):
                 reply.allow_origin(headers[b"origin"])
+            if is_preflight(scope["method"], headers):
+                # A browser asks without any key what the page may send with one.
+                await reply.send_empty(200, preflight_headers(headers))
+                return
+            visitor = await self._gate.identify(scope, headers)
             ready = self._ready_document(scope)
-            if ready is not None:
+            if ready is not None and self._gate.shares(visitor, ready.route):
                 route = ready.route
                 await reply.send_document(ready.document, headers, self._clock.monotonic())
             else:
-                await self._think(scope, headers, receive, reply)
+                await self._think(visitor, scope, headers, receive, reply)
         except ServiceError as error:
+            self._note_refusal(error, scope, headers, request_id, visitor)
             await reply.fail(error)
         except ClientGone:
             reply.status = reply.status or CLIENT_GONE
@@ -146,30 +149,44 @@ class Shell:
         is_plain = scope["method"] == "GET" and not scope["query_string"]
         return self._documents().ready(scope["path"]) if is_plain and self._serves_documents else None
 
-    async def _think(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, reply: Reply) -> None:
+    async def _think(
+        self, visitor: Visitor, scope: Scope, headers: dict[bytes, bytes], receive: Receive, reply: Reply
+    ) -> None:
         token = current_request_id.set(reply.request_id)
         path, method = scope["path"], scope["method"]
         try:
-            if is_preflight(method, headers):
-                await reply.send_empty(200, preflight_headers(headers))
-                return
             found = self._live.find_events(path)
             methods = _STREAM_METHODS if found is not None else self._paths.methods(path)
-            if not methods:
-                await self._send_on(scope, reply)
-            elif method == "OPTIONS":
-                await reply.send_empty(200, [(b"allow", ", ".join(methods).encode())])
-            elif method not in methods:
-                raise MethodNotAllowed(headers={"Allow": ", ".join(methods)})
-            elif found is not None:
-                await self._stream(found, scope, receive, reply)
-            elif path in self._instant:
-                scope["state"]["route"] = path
-                await reply.send_json(encode_answer(self._instant[path]()))
-            else:
-                await self._ask_flask(scope, headers, receive, reply)
+            if method not in methods or method == "OPTIONS":
+                # Nobody learns which addresses there are without showing who they are.
+                visitor.show()
+                await self._answer_without_route(methods, scope, reply)
+                return
+            pattern, arguments = self._address(found, path, method)
+            principal = await self._gate.admit(visitor, method, pattern, arguments, scope)
+            reply.add_headers(scope["state"].get(RATE_HEADERS, {}))
+            noting = self._auditing.noting(principal, method, pattern, arguments, scope, reply)
+            with asking(principal), noting:
+                if found is not None:
+                    await self._stream(found, scope, receive, reply)
+                elif path in self._instant:
+                    scope["state"]["route"] = path
+                    await reply.send_json(encode_answer(self._instant[path]()))
+                else:
+                    await self._ask_flask(scope, headers, receive, reply)
         finally:
             current_request_id.reset(token)
+
+    def _address(self, found: MatchedRoute | None, path: str, method: str) -> tuple[str, Mapping[str, str]]:
+        return self._paths.find(path, method) if found is None else (found.route.pattern, found.arguments)
+
+    async def _answer_without_route(self, methods: tuple[str, ...], scope: Scope, reply: Reply) -> None:
+        if not methods:
+            await self._send_on(scope, reply)
+        elif scope["method"] == "OPTIONS":
+            await reply.send_empty(200, [(b"allow", ", ".join(methods).encode())])
+        else:
+            raise MethodNotAllowed(headers={"Allow": ", ".join(methods)})
 
     async def _send_on(self, scope: Scope, reply: Reply) -> None:
         """Redirects to the address without the slash at its end. Raises NotFound where that does not exist."""
@@ -222,6 +239,21 @@ class Shell:
             limit_send_buffer(connection)
         await self._live.send_events(found, scope, receive, reply.send)
 
+    def _note_refusal(
+        self, error: ServiceError, scope: Scope, headers: Headers, request_id: str, visitor: Visitor
+    ) -> None:
+        if error.is_refusal:
+            method, principal = scope.get("method", "WEBSOCKET"), visitor.principal
+            self._auditing.refuse(error, method, self._pattern(scope), scope, headers, request_id, principal)
+
+    def _pattern(self, scope: Scope) -> str:
+        """The pattern of the address that is asked for; UNKNOWN_ROUTE where there is none, so that they are few."""
+        path, method = scope["path"], scope.get("method", "WEBSOCKET")
+        found = self._live.find_socket(path) if method == "WEBSOCKET" else self._live.find_events(path)
+        if found is not None:
+            return found.route.pattern
+        return self._paths.find(path, method)[0] if method in self._paths.methods(path) else UNKNOWN_ROUTE
+
     def note_refusal(self, status: int, request_id: str, client: tuple[str, int] | None) -> None:
         """Logs and counts what the protocol refused because it is no request at all."""
         scope = {"method": "-", "path": "-", "client": client}
@@ -247,16 +279,21 @@ class Shell:
         began = time.perf_counter()
         headers = dict(scope["headers"])
         request_id = request_id_of(headers)
-        handshake, status = Handshake(send), 101
+        handshake, status, visitor = Handshake(send), 101, Visitor()
         try:
             self._check(scope, headers)
+            visitor = await self._gate.identify(scope, headers)
             found = self._live.find_socket(scope["path"])
             if found is None:
+                visitor.show()
                 raise NotFound
             scope.setdefault("state", {})["route"] = found.route.pattern
-            await self._live.send_texts(found, scope, receive, handshake.send)
+            principal = await self._gate.admit(visitor, "WEBSOCKET", found.route.pattern, found.arguments, scope)
+            with asking(principal):
+                await self._live.send_texts(found, scope, receive, handshake.send)
         except ServiceError as error:
             status = error.status
+            self._note_refusal(error, scope, headers, request_id, visitor)
             await handshake.refuse(receive, error, request_id)
         except Exception:
             status = 500
@@ -276,80 +313,3 @@ async def _until_taken(scope: Scope) -> None:
 def _connection(scope: Scope) -> Connection | None:
     connection: Connection | None = scope.get("extensions", {}).get("connection")
     return connection
-
-
-class Streams(Protocol):
-    """What the server needs of the live streams: how many there are, and how to end them."""
-
-    @property
-    def count(self) -> int: ...
-    def close_soon(self) -> None: ...  # may be called from a signal handler
-
-
-class Server(uvicorn.Server):
-    """uvicorn's server, which ends the streams itself and exits with 0 when it is told to end."""
-
-    def __init__(self, shell: Shell, streams: Streams, on_started: Callable[[], None]) -> None:
-        """`on_started` is called once it listens, and answers signals."""
-        super().__init__(
-            uvicorn.Config(
-                shell,
-                http=HTTPProtocol,
-                ws=WebSocketProtocol,
-                ws_max_size=64 * 1024,
-                # A client that does not answer a ping is gone within 20 s.
-                ws_ping_interval=10.0,
-                ws_ping_timeout=10.0,
-                ws_per_message_deflate=False,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                timeout_graceful_shutdown=GRACE_SECONDS,
-                # Longer than clients and proxies keep an idle connection (60 s, usually): they shall close it first, or
-                # a request that is sent in that very moment is lost.
-                timeout_keep_alive=75,
-            )
-        )
-        self._streams = streams
-        self._unread = shell.unread
-        self._on_started = on_started
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._on_started()
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        super().handle_exit(sig, frame)
-        self._streams.close_soon()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # uvicorn would cut WebSockets off before they have said their last word.
-        for server in self.servers:
-            server.close()
-        for _ in range(FAREWELL_ROUNDS):
-            if self._streams.count == 0:
-                break
-            await asyncio.sleep(0.05)
-        await super().shutdown(sockets)
-
-    async def on_tick(self, counter: int) -> bool:
-        # A tick is 0.1 s; who has not sent a whole header in 20 s is looked for every 2 s.
-        if counter % 20 == 0:
-            now = asyncio.get_running_loop().time()
-            for connection in [
-                c for c in self.server_state.connections if isinstance(c, HTTPProtocol) and c.is_late(now)
-            ]:
-                connection.transport.abort()
-            self._unread.end_slow(now)
-        return await super().on_tick(counter)
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        """Ends on SIGINT and SIGTERM without raising them again: being told to end is no failure."""
-        handlers = {sig: signal.signal(sig, self.handle_exit) for sig in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for sig, handler in handlers.items():
-                signal.signal(sig, handler)

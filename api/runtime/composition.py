@@ -23,6 +23,7 @@ from api.hardware.nvml_library import library_is_absent
 from api.hardware.simulated import SimulatedSource
 from api.hardware.source import GPUSource
 from api.models.event import GPUEvent
+from api.runtime.access import AccessParts
 from api.runtime.live import Live
 from api.runtime.training import build_training
 from api.services.attempts.updates import NewsDesk
@@ -118,6 +119,7 @@ class Runtime:
             tuple(training.trainers.values()),
         )
         gpus.subscribe(system.note_state)
+        self.access = AccessParts(config, self.database, training.owners, gpus, clock)
         self.services = Services(
             gpus=gpus,
             training=training.service,
@@ -125,7 +127,9 @@ class Runtime:
             logs=logs,
             system=system,
             strays=training.strays,
+            access=self.access.service,
             idempotency=DatabaseIdempotencyStore(self.database, clock, owner, lambda other: host.is_alive(other, node)),
+            audit=self.access.audit,
             clock=clock,
         )
         self.policy = HostPolicy(allowed_names(config), config.cors_origins)
@@ -151,6 +155,7 @@ class Runtime:
         self.server_log.start()
         self.access_log.start()
         self.storage_watch.start()
+        self.access.start()
         self.services.gpus.start_monitoring()
         self.services.gpus.wait_for_first_sweep(FIRST_SWEEP_SECONDS)
         self.live.start()
@@ -161,6 +166,7 @@ class Runtime:
         self.training_loop.stop()
         self.live.stop()
         self.services.gpus.stop_monitoring()
+        self.access.stop()
         self.storage_watch.stop()
         self.access_log.stop()
         self.server_log.stop()

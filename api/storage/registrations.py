@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.errors import DatabaseUnavailable, GPUBusy, TaskExists, TaskIsTraining, TaskNotFound
+from api.models.audit import note_change
 from api.models.lease import LeaseKind, LeaseState
 from api.models.progress import ProgressReport
 from api.models.reason import words_of
@@ -134,6 +135,10 @@ class MemoryRegistrations:
             return {uuid: self._tasks[task_id] for uuid, task_id in self._holders.items()}
 
 
+#: What the audit says of a task that was registered.
+_TOLD = ("task_type", "gpu_uuids", "description", "pid", "node", "owner")
+
+
 class DatabaseRegistrations:
     """Registered tasks in the database; each GPU that they hold is a lease, as those of trainings are."""
 
@@ -150,7 +155,9 @@ class DatabaseRegistrations:
             with self._database.write() as connection:
                 if connection.scalar(select(tasks.c.serial).where(tasks.c.task_id == task.task_id)) is not None:
                     raise _exists(task.task_id)
-                connection.execute(insert(registrations).values(self._row(task)))
+                row = self._row(task)
+                connection.execute(insert(registrations).values(row))
+                note_change(about=task.task_id, after={name: row[name] for name in _TOLD})
                 holder = leases.Holder(task.task_id, secrets.token_hex(16))
                 leases.claim(connection, ((LeaseKind.GPU, uuid) for uuid in task.gpu_uuids), holder, task.started_at)
         except IntegrityError:
@@ -169,6 +176,7 @@ class DatabaseRegistrations:
             "pid_start": None if task.process is None else task.process.start,
             "node": self.node,
             "started_at": to_seconds(task.started_at),
+            "owner": task.owner,
         }
 
     def _held(self, uuids: Iterable[str]) -> dict[str, str]:
@@ -196,6 +204,9 @@ class DatabaseRegistrations:
             if connection.execute(delete(registrations).where(registrations.c.serial == task.serial)).rowcount == 0:
                 raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
             connection.execute(delete(lease_table).where(lease_table.c.task_id == task_id))
+            note_change(
+                before={name: getattr(task, name) for name in ("task_type", "gpu_uuids", "description", "owner")}
+            )
         return task
 
     def list(self) -> tuple[RegisteredTask, ...]:
@@ -255,6 +266,7 @@ def _read(row: Row[Any]) -> RegisteredTask:
         estimated_remaining_time=row.estimated_remaining_time,
         updated_at=None if row.updated_at is None else to_time(row.updated_at),
         serial=row.serial,
+        owner=row.owner,
     )
 
 
@@ -281,7 +293,9 @@ def _held_by_strays(connection: Connection) -> dict[str, RegisteredTask]:
 
 
 def _held_by_trainings(connection: Connection) -> dict[str, RegisteredTask]:
-    columns = [tasks.c[name] for name in ("task_id", "gpu_uuids", "description", "progress", "updated_at", "serial")]
+    columns = [
+        tasks.c[name] for name in ("task_id", "gpu_uuids", "description", "progress", "updated_at", "serial", "owner")
+    ]
     lease_columns = (lease_table.c.resource, lease_table.c.state, lease_table.c.claimed_at)
     query = (
         select(*columns, *lease_columns, attempts.c.pid, attempts.c.pid_start)
@@ -297,6 +311,7 @@ def _held_by_trainings(connection: Connection) -> dict[str, RegisteredTask]:
             gpu_uuids=tuple(row.gpu_uuids),
             started_at=to_time(row.claimed_at),
             description=row.description,
+            owner=row.owner,
             process=None if row.pid is None else ProcessIdentity(row.pid, row.pid_start or 0.0),
             progress=None if told is None else told.overall_progress,
             estimated_remaining_time=None if told is None else told.eta_seconds,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from api.errors import Conflict, GPUBusy, Mistake, TaskActive, TaskNotFinished, TaskNotStoppable
+from api.models.audit import note_change
 from api.models.progress import LISTENING_STAGES, NOTHING_YET, ProgressReport
 from api.models.reason import Reason
 from api.models.training import (
@@ -51,7 +52,7 @@ from api.services.training.dispatcher import Dispatcher
 from api.services.training.forecast import QueueForecast
 from api.services.training.preview import preview
 from api.services.training.request_check import RequestChecker
-from api.services.training.resume_changes import change_request
+from api.services.training.resume_changes import change_request, note_resume
 from api.services.training.resume_points import choose_checkpoint, find_checkpoints
 from api.services.training.stop_waiters import StopWaiters
 from api.services.training.view import (
@@ -144,6 +145,7 @@ class TrainingService:
         actor: str,
         idempotency_key: str | None = None,
         restarted_from: TrainingTask | None = None,
+        owner: str | None = None,
     ) -> TaskDetails:
         """Makes a task: it waits for its GPUs, or with `queue` false has them at once.
 
@@ -163,6 +165,7 @@ class TrainingService:
             plan=plan,
             restarted_from=None if restarted_from is None else restarted_from.task_id,
             idempotency_key=idempotency_key,
+            owner=owner,
         )
         self._files(task_id).keep_secrets(secrets)
         task = self._create(new, actor)
@@ -179,7 +182,7 @@ class TrainingService:
         first = self._tasks.find_by_key(new.idempotency_key)
         if first is not None:
             return first
-        task = preview(new.task_id, new.request, new.plan, now)
+        task = preview(new.task_id, new.request, new.plan, now, new.owner)
         if self._dispatcher.claim_at_once(new, task, actor) is None:
             remove_tree(str(self._files(new.task_id).root), levels=0)
             raise self._busy(task)
@@ -265,17 +268,20 @@ class TrainingService:
             )
         files = self._files(task_id)
         files.keep_secrets({**files.read_secrets(), **checked.secrets} if checked.secrets else {})
+        note_resume(task.request, checked.request, checkpoint.name)
         message = Reason.of("to be resumed from {name}", "to_be_resumed", name=checkpoint.name)
         self._tasks.enqueue_again(task_id, options, checked.request, plan, self._clock.now(), actor, message)
         self._wake()
         return self.get_changed(task_id)
 
-    def restart(self, task_id: str, actor: str, idempotency_key: str | None = None) -> TaskDetails:
+    def restart(
+        self, task_id: str, actor: str, idempotency_key: str | None = None, owner: str | None = None
+    ) -> TaskDetails:
         """Makes a new task with the same request. Raises TaskNotFound, TaskNotFinished, and what `start` raises."""
         task = self._tasks.get(task_id)
         if not task.status.is_finished:
             raise TaskNotFinished(f"{task_id} is {task.status}: stop it first.", data={"status": task.status})
-        return self.start(task.request, actor, idempotency_key, restarted_from=task)
+        return self.start(task.request, actor, idempotency_key, restarted_from=task, owner=owner)
 
     def patch(self, task_id: str, changes: Mapping[str, Any], actor: str) -> TaskDetails:
         """Changes name, description or priority. Raises TaskNotFound."""
@@ -285,6 +291,7 @@ class TrainingService:
 
     def delete(self, task_id: str, with_files: bool) -> Deleted:
         """Forgets a finished task, and removes its files if that is wanted. Raises TaskNotFound, TaskNotFinished."""
+        note_change(after={"files_removed": with_files})
         self._tasks.delete(task_id)
         root = self._files(task_id).root
         if with_files:
