@@ -120,9 +120,7 @@ class TrainerUser:
 
 def find_trainer_user(given: str) -> TrainerUser:
     """The user of this name, or of these numbers (`uid:gid`). Raises ConfigError where there is none that would do."""
-    setpriv, numbers = shutil.which("setpriv"), _NUMBERS.fullmatch(given)
-    if setpriv is None:
-        raise ConfigError(f"TRAINER_USER={given}: the program setpriv (of util-linux) is missing: install it")
+    setpriv, numbers = shutil.which("setpriv") or "", _NUMBERS.fullmatch(given)
     try:
         if numbers:
             # It need not be in the list of users, as in many containers.
@@ -141,6 +139,8 @@ def find_trainer_user(given: str) -> TrainerUser:
             f"TRAINER_USER={given}: that is the service's own user, and nothing would separate trainers from it: "
             "name another"
         )
+    if not user.setpriv:
+        raise ConfigError(f"TRAINER_USER={given}: the program setpriv (of util-linux) is missing: install it")
     return user
 
 

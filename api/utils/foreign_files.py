@@ -82,7 +82,7 @@ def _enter(directory: int, name: str, flags: int = os.O_PATH) -> int:
     try:
         return os.open(name, flags | _DIRECTORY, dir_fd=directory)
     except PermissionError:
-        # A trainer, which runs as the same user, may have closed its own directory to us; it is ours to open again.
+        # A trainer that runs as the same user may have closed its own directory to us; it is ours to open again.
         status = os.fstat(directory)
         if status.st_uid != os.geteuid() or status.st_mode & 0o700 == 0o700:
             raise

@@ -3,6 +3,8 @@
 Executed in the place of the toy's train.py; its last argument is a file that names its targets.
 """
 
+# ruff: noqa: T201 - it speaks by what it prints
+
 import ctypes
 import json
 import os
@@ -52,6 +54,14 @@ def attach(pid: int) -> None:
         raise OSError(error, os.strerror(error))
 
 
+def close(path: Path) -> None:
+    """Makes a file, and takes every permission of it and of its directory away."""
+    path.parent.mkdir()
+    path.write_text("mine")
+    path.chmod(0)
+    path.parent.chmod(0)
+
+
 def become(uid: int) -> Callable[[], object]:
     return lambda: os.setresuid(uid, uid, uid)
 
@@ -68,14 +78,16 @@ def main(targets: dict[str, list]) -> dict[str, str]:
         for name in ("environ", "mem", "cwd", "fd/1", "root/etc/hostname"):
             deeds[f"read /proc/{pid}/{name}"] = read(f"/proc/{pid}/{name}")
         deeds[f"memory of {pid}"] = read_memory(pid)
-        deeds[f"attach to {pid}"] = lambda pid=pid: attach(pid)
     for pid in targets["signal"]:
+        deeds[f"attach to {pid}"] = lambda pid=pid: attach(pid)
         deeds[f"signal {pid}"] = lambda pid=pid: os.kill(pid, signal.SIGUSR1)
         deeds[f"kill {pid}"] = lambda pid=pid: os.kill(pid, signal.SIGKILL)
     for uid in targets["uids"]:
         deeds[f"become {uid}"] = become(uid)
     for path in targets["link"]:
         deeds[f"link {path}"] = lambda path=path: os.link(path, f"{targets['output']}/linked")
+    for path in targets["close"]:
+        deeds[f"close {path}"] = lambda path=path: close(Path(targets["output"]) / path)
     return {name: attempt(deed) for name, deed in deeds.items()}
 
 

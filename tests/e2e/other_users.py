@@ -29,10 +29,8 @@ def require_other_users() -> None:
     if shutil.which("setpriv") is None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("setpriv (util-linux) is not on PATH")
     for uid in (SERVICE, TRAINER):
-        try:
-            pytest.skip(f"the number {uid} is the user {pwd.getpwuid(uid).pw_name} here")
-        except KeyError:
-            pass
+        if any(user.pw_uid == uid for user in pwd.getpwall()):
+            pytest.skip(f"the number {uid} is a user here")
     become = ["setpriv", f"--reuid={TRAINER}", f"--regid={TRAINER}", "--clear-groups", "--"]
     done = subprocess.run([*become, sys.executable, "-c", ""], capture_output=True, check=False)
     if done.returncode:
@@ -57,11 +55,19 @@ def as_service(*capabilities: str, group: int = TRAINER) -> list[str]:
     """The words that start a command as the service's user, as systemd would: with these capabilities only."""
     kept = ",".join(["-all", *(f"+{name}" for name in capabilities)])
     to_user = [f"--reuid={SERVICE}", f"--regid={group}", "--clear-groups"]
-    return ["setpriv", *to_user, f"--inh-caps={kept}", f"--ambient-caps={kept}", f"--bounding-set={kept}", "--no-new-privs"]
+    return [
+        "setpriv",
+        *to_user,
+        f"--inh-caps={kept}",
+        f"--ambient-caps={kept}",
+        f"--bounding-set={kept}",
+        "--no-new-privs",
+    ]
 
 
 def separated_server(directory: Path, **settings: str) -> TrainingServer:
     """A server of the service's user whose trainings run as the trainer's; not started yet."""
-    server = TrainingServer(directory, TRAINER_USER=f"{TRAINER}:{TRAINER}", **settings)
+    settings = {"TRAINER_USER": f"{TRAINER}:{TRAINER}", "PYTHONPYCACHEPREFIX": str(directory / "bytecode")} | settings
+    server = TrainingServer(directory, **settings)
     server.launcher = as_service("setuid", "setgid", "kill")
     return server
