@@ -26,7 +26,7 @@ def prepare_trainer_user(config: Config) -> TrainerUser | None:
 
 def check_places(user: TrainerUser, config: Config, database: Database) -> None:
     """Raises ConfigError where files of this machine would undo the separation; warns of what trainings will miss."""
-    closed = [Path(".env")]
+    closed = [path for path in (Path(".env"), config.admin_key_file) if path is not None]
     if database.is_sqlite and database.url.database is not None:
         closed.append(Path(database.url.database))
     user.check_places(config.storage_root.absolute() / "tasks", closed)

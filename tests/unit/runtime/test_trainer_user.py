@@ -42,6 +42,11 @@ def test_a_database_that_the_user_may_read_is_refused_wherever_it_lies(tmp_path:
         check(tmp_path, f"-r {tmp_path}/elsewhere.sqlite")
 
 
+def test_an_administrators_key_that_the_user_may_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="it may read .*admin-key"):
+        check(tmp_path, f"-r {tmp_path}/admin-key", admin_key_file=tmp_path / "admin-key")
+
+
 def test_what_trainings_will_miss_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "shared-cache").mkdir()
     (tmp_path / "train.py").touch()
