@@ -86,6 +86,7 @@ class Credential(StrEnum):
     KEY = "key"
     SESSION = "session"  #: the page's cookie
     TICKET = "ticket"  #: for one stream
+    COMMAND = "command"  #: a command at the machine, run by the service's own user
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,9 @@ LOCAL = Principal("local", Role.ADMIN, frozenset(Permission), Credential.NONE)
 
 #: Who asks for what is open to everybody.
 NOBODY = Principal("nobody", None, frozenset(), Credential.NONE)
+
+#: Who makes and ends keys at the machine itself.
+OPERATOR = Principal("operator", Role.ADMIN, frozenset(Permission), Credential.COMMAND)
 
 #: The principal of the request that is being answered. The shell sets it; outside of a request it is the service.
 current_principal: ContextVar[Principal] = ContextVar("current_principal", default=LOCAL)

@@ -11,6 +11,7 @@ from api.models.access import (
     ANYBODY,
     LOCAL,
     NOBODY,
+    OPERATOR,
     AccessKey,
     Permission,
     Principal,
@@ -35,7 +36,7 @@ TICKET = timedelta(seconds=30)
 OVERLAP_SECONDS = 3600
 
 #: Names that events and the service itself use for somebody without a key.
-_TAKEN = frozenset({ANYBODY, LOCAL.user_id, NOBODY.user_id})
+_TAKEN = frozenset({ANYBODY, LOCAL.user_id, NOBODY.user_id, OPERATOR.user_id})
 
 _READS = frozenset({Permission.GPUS_READ, Permission.PROCESSES_READ, Permission.TRAINING_READ, Permission.LOGS_READ})
 _WRITES = frozenset({Permission.TRAINING_WRITE, Permission.GPUS_REGISTER})
