@@ -17,7 +17,7 @@ URL    ?= http://127.0.0.1:8080
 WRITE  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev charts dev background stop status logs key keys test test-launcher smoke lint script-types format coverage check bench demo lock release clean
+.PHONY: help install install-dev charts dev background stop status logs key keys test test-launcher smoke audit-verify lint script-types format coverage check bench demo lock release clean
 
 help: ## This list
 	@echo "Diffusion-Pipe API: GPUs and diffusion training by HTTP"
@@ -90,6 +90,9 @@ key: install ## Make a key: NAME=anna ROLE=trainer, and USER_ID= where it is not
 
 keys: install ## List the keys; ARGS="--state active"
 	@$(BIN)/python -m api key list $(ARGS)
+
+audit-verify: install ## Whether the audit is what was written; ARGS="--anchor ID:HASH" holds it against a line kept elsewhere
+	@$(BIN)/python run.py audit-verify $(ARGS)
 
 test: install-dev ## Install what they need and run all tests
 	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)

@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -12,6 +13,7 @@ from api.config import Config, ConfigError, program
 from api.errors import Mistake, ServiceError
 from api.models.access import OPERATOR, Role
 from api.models.access_view import KeyState, KeyView
+from api.models.audit import RequestNote, noting
 from api.routes.schemas.auth import WORDS, GenerateKey
 from api.routes.validation_errors import mistakes_in
 from api.runtime.keys import open_keys
@@ -34,7 +36,8 @@ def run_key_command(argv: Sequence[str]) -> int:
         if asked.deed == "file":
             return _write_file(asked.path)
         config = Config.from_env(argv=settings)
-        with open_keys(config, makes_database=asked.deed == "new") as (access, database):
+        note = RequestNote(datetime.now(UTC), OPERATOR.actor, f"{KEY_COMMAND} {asked.deed}", is_change=True)
+        with open_keys(config, makes_database=asked.deed == "new") as (access, database), noting(note):
             if asked.deed == "new":
                 return _make(access, database, asked)
             if asked.deed == "list":

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from api.models import audit
+
 
 class Permission(StrEnum):
     """One thing that a principal may do."""
@@ -127,7 +129,7 @@ LOCAL = Principal("local", Role.ADMIN, frozenset(Permission), Credential.NONE)
 NOBODY = Principal("nobody", None, frozenset(), Credential.NONE)
 
 #: Who makes and ends keys at the machine itself.
-OPERATOR = Principal("operator", Role.ADMIN, frozenset(Permission), Credential.COMMAND)
+OPERATOR = Principal(audit.OPERATOR, Role.ADMIN, frozenset(Permission), Credential.COMMAND)
 
 #: The principal of the request that is being answered. The shell sets it; outside of a request it is the service.
 current_principal: ContextVar[Principal] = ContextVar("current_principal", default=LOCAL)

@@ -129,6 +129,7 @@ class Runtime:
             strays=training.strays,
             access=self.access.service,
             idempotency=DatabaseIdempotencyStore(self.database, clock, owner, lambda other: host.is_alive(other, node)),
+            audit=self.access.audit,
             clock=clock,
         )
         self.policy = HostPolicy(allowed_names(config), config.cors_origins)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from api.services.access.audit import AuditTrail
 from api.services.access.service import AccessService
 from api.services.attempts.strays import Strays
 from api.services.gpus.service import GPUService
@@ -25,4 +26,5 @@ class Services:
     strays: Strays
     access: AccessService
     idempotency: IdempotencyStore
+    audit: AuditTrail
     clock: Clock

@@ -18,7 +18,7 @@ _FLAG_AND_VALUE = re.compile(rf"(?<![\w-])(-{_WORD}\s++)\S++", re.IGNORECASE)
 # https://name:password@host: a name alone can be a token. What ends an address begins no other, so this is linear.
 _USERINFO = re.compile(r"(?<=://)[^\s/?#\"'<>]*@")
 
-# As people write it down: wandb_api_key = "…", token: …, and keys by their own form (Hugging Face, W&B, GitHub, …).
+# As people write it down: wandb_api_key = "…", token: …, and keys by their own form (ours, Hugging Face, W&B, …).
 _QUOTED = r"\"[^\"]*+\"?|'[^']*+'?|\S++"
 _NOTE = re.compile(rf"(?<![\w-])({_WORD}[\"']?[ \t]*+[=:][ \t]*+)({_QUOTED})", re.IGNORECASE)
 _KEY = re.compile(

@@ -8,7 +8,9 @@ import pytest
 
 from api import main
 from api.models.access import Permission, Role
+from api.models.audit import AuditFilter
 from api.services.access.key_format import KEY, hash_of
+from api.storage.audit import AuditStore
 from api.storage.database import Database, sqlite_url
 from api.storage.key_file import read_key_file
 from api.storage.keys import CredentialStore, KnownCredentials
@@ -168,6 +170,17 @@ def test_a_file_for_the_administrators_key_is_made(machine: Machine, tmp_path: P
     assert f"ADMIN_KEY_FILE={tmp_path / 'admin-key'}" in err
     assert key not in err
     assert machine.types("file", "admin-key")[0] == 2
+
+
+def test_the_audit_says_that_the_operator_did_it(machine: Machine):
+    key_id = machine.makes(*NEW)[3:15]
+    machine.types("revoke", key_id)
+    machine.types("list")
+    database = Database(sqlite_url(machine.storage / "database.sqlite"))
+    rows, _ = AuditStore(database).page(AuditFilter(), 10, None)
+    database.close()
+    told = [(row.entry.actor, row.entry.operation, row.entry.object) for row in rows]
+    assert told == [("operator", "key revoke", key_id), ("operator", "key new", key_id)]
 
 
 def test_help_tells_of_the_command(machine: Machine, capsys: pytest.CaptureFixture[str]):

@@ -6,6 +6,7 @@ from pathlib import Path
 from api.config import ConfigError
 from api.errors import KeyEnded
 from api.models.access import AccessKey, Permission, Role
+from api.models.audit import SERVICE, RequestNote, noting
 from api.services.access.key_format import hash_of, key_id_of, new_key
 from api.storage.key_file import read_key_file
 from api.storage.keys import CredentialStore
@@ -35,10 +36,11 @@ class FirstKey:
         Raises ConfigError when the file has none that can be taken.
         """
         made = None
-        if self._file is not None:
-            self._take(self._file)
-        elif self._store.count() == 0:
-            made = self._make()
+        with noting(RequestNote(self._clock.now(), SERVICE, "first key", is_change=True)):
+            if self._file is not None:
+                self._take(self._file)
+            elif self._store.count() == 0:
+                made = self._make()
         if not any(self._is_administrator(key) for key in self._store.list()):
             logger.warning("no key holds that may do everything; `%s` makes one", MAKE_ONE)
         return made

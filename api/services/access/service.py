@@ -20,8 +20,9 @@ from api.models.access import (
     User,
 )
 from api.models.access_view import KeyState, KeyView, NewKey, Ticket, UserView, WhoAmI
+from api.models.audit import SERVICE, note_change
 from api.services.access.authority import Authority
-from api.services.access.key_format import KEY, KEY_ID, hash_of, new_key, new_token
+from api.services.access.key_format import KEY, KEY_ID, claimed_key_id, hash_of, new_key, new_token
 from api.storage.keys import CredentialStore
 from api.utils.clock import Clock
 from api.utils.pagination import Page, PageRequest, paginate
@@ -36,7 +37,7 @@ TICKET = timedelta(seconds=30)
 OVERLAP_SECONDS = 3600
 
 #: Names that events and the service itself use for somebody without a key.
-_TAKEN = frozenset({ANYBODY, LOCAL.user_id, NOBODY.user_id, OPERATOR.user_id})
+_TAKEN = frozenset({ANYBODY, LOCAL.user_id, NOBODY.user_id, OPERATOR.user_id, SERVICE})
 
 _READS = frozenset({Permission.GPUS_READ, Permission.PROCESSES_READ, Permission.TRAINING_READ, Permission.LOGS_READ})
 _WRITES = frozenset({Permission.TRAINING_WRITE, Permission.GPUS_REGISTER})
@@ -216,6 +217,7 @@ class AccessService:
 
     def log_in(self, key: str) -> tuple[str, WhoAmI]:
         """Begins a session: the cookie's value, and who has signed in. Raises Unauthenticated, DatabaseUnavailable."""
+        note_change(about=claimed_key_id(key))
         if not KEY.fullmatch(key):
             raise WrongKey("This is no key: one begins with dp_ and has 59 characters.")
         # It may have been made or revoked on another server a moment ago.

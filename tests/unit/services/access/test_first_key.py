@@ -8,8 +8,10 @@ import pytest
 
 from api.config import ConfigError
 from api.models.access import Role
+from api.models.audit import AuditFilter
 from api.services.access.first_key import FirstKey
 from api.services.access.key_format import KEY, hash_of, new_key
+from api.storage.audit import AuditStore
 from api.storage.keys import CredentialStore
 from api.utils.clock import FakeClock
 from tests.unit.services.access.credentials import Credentials
@@ -47,6 +49,8 @@ def test_of_two_servers_that_start_together_one_shows_a_key(store: CredentialSto
         shown = list(pool.map(lambda _: FirstKey(store, clock, None).provide(), range(4)))
     assert len([key for key in shown if key is not None]) == 1
     assert store.count() == 1
+    rows, _ = AuditStore(store._database).page(AuditFilter(), 10, None)
+    assert [(row.entry.actor, row.entry.operation) for row in rows] == [("service", "first key")]
 
 
 def test_a_key_of_anybody_is_enough_for_none_to_be_shown(
@@ -66,7 +70,7 @@ def test_the_key_of_the_file_holds_and_is_not_shown(
     assert FirstKey(store, clock, file).provide() is None
     assert [each.key_id for each in store.load(clock.now()).keys.values()] == [key[3:15]]
     assert key not in caplog.text
-    assert [record.levelname for record in caplog.records] == ["INFO"]
+    assert {record.levelname for record in caplog.records} == {"INFO"}
 
 
 def test_another_key_in_the_file_is_added_and_told(
