@@ -1,6 +1,7 @@
 """Readies the machine for trainings that run as a user of their own; a part of the composition root."""
 
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def check_places(user: TrainerUser, config: Config, database: Database) -> None:
         closed.append(Path(database.url.database))
     user.check_places(config.storage_root.absolute() / "tasks", closed)
     for what, path in _needed(user, config):
-        if path.exists() and not user.may(what, path):
+        if os.path.exists(path) and not user.may(what, path):
             verb = {"-w": "write to", "-r": "read", "-x": "execute"}[what]
             logger.warning("trainings run as %s, who cannot %s %s", user.name, verb, path)
 

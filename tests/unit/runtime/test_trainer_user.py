@@ -43,7 +43,7 @@ def test_a_database_that_the_user_may_read_is_refused_wherever_it_lies(tmp_path:
 
 
 def test_an_administrators_key_that_the_user_may_read_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="it may read .*admin-key"):
+    with pytest.raises(ConfigError, match=r"it may read .*admin-key"):
         check(tmp_path, f"-r {tmp_path}/admin-key", admin_key_file=tmp_path / "admin-key")
 
 
