@@ -26,6 +26,9 @@ from api.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
+from api.models.audit import note_refusal
+from api.routes.audit import audit
+from api.routes.auth import auth
 from api.routes.dashboard import dashboard
 from api.routes.docs import docs
 from api.routes.gpu import gpu
@@ -36,12 +39,12 @@ from api.routes.openapi import finish_document
 from api.routes.optional_body import may_have_no_body
 from api.routes.system import system
 from api.routes.training import training
-from api.routes.validation_errors import mistakes_in
 from api.services.container import Services
 from api.utils.envelope import JSON, encode_json
 from api.utils.foreign_files import TROUBLE
 from api.utils.ids import check_task_id, current_request_id, new_request_id
 from api.utils.responses import answer_error
+from api.utils.validation import mistakes_in
 
 logger = logging.getLogger(__name__)
 
@@ -120,10 +123,10 @@ def create_app(services: Services) -> APIFlask:
     answer_from_what_is_known(app)
     app.before_request(_begin_request)
     app.teardown_request(_end_request)
-    for blueprint in (health, gpu, training, logs, system, docs, dashboard):
+    for blueprint in (health, gpu, training, logs, auth, audit, system, docs, dashboard):
         app.register_blueprint(blueprint)
     for kind, handler in (
-        (ServiceError, answer_error),
+        (ServiceError, _answer_service_error),
         (HTTPError, _answer_apiflask),
         (HTTPException, _answer_http),
         (OSError, _answer_os_error),
@@ -163,6 +166,12 @@ def _end_request(error: BaseException | None) -> None:
     before = g.pop("id_before", None)
     if before is not None:
         current_request_id.reset(before)
+
+
+def _answer_service_error(error: ServiceError) -> Response:
+    if error.is_refusal:
+        note_refusal(error.code)
+    return answer_error(error)
 
 
 def _answer_apiflask(error: HTTPError) -> Response:

@@ -17,6 +17,13 @@ export const said = {
   max_concurrent: "已有 {running} 个任务在运行，而 MAX_CONCURRENT_TASKS 为 {limit}",
   disk_full: "{directory} 所在磁盘只剩 {free} MB；MIN_FREE_DISK_MB 要求 {wanted} MB",
 
+  // Where the audit is broken.
+  audit_early: "第 {id} 行位于审计链的起点之前",
+  audit_missing: "缺少第 {id} 行",
+  audit_changed: "第 {id} 行与其前一行不衔接：两者之一被改动过",
+  audit_end: "审计链止于第 {id} 行，本应止于第 {last} 行",
+  audit_headless: "审计链两端的记录已丢失",
+
   // What happens to a task.
   queued: "进入队列",
   queued_anew: "进入队列，以 {task_id} 的请求从头开始",
@@ -125,6 +132,9 @@ export const said = {
   supervisor_lost_remedy: "会自动重试；请查明是什么结束了该用户的进程（内存不足？）。",
   could_not_start_detail: "无法启动训练器：{why}。",
   could_not_start_remedy: "检查 DIFFUSION_PIPE_PYTHON 与 DIFFUSION_PIPE_ROOT，并确认本服务的用户可以执行它们。",
+  start_denied_detail: "无法启动训练器：{why}。",
+  start_denied_remedy:
+    "让本服务的用户可以使用 {file}：若是程序则可执行，否则可读写，并能进入其上的每一级目录。然后继续或重新开始该任务。",
   no_reason: "原因不明",
   attempt_not_started_detail: "无法启动这次尝试：{why}。",
   attempt_not_started_remedy: "查看这里所指出的问题；然后继续或重新开始。",

@@ -1,14 +1,13 @@
-"""What pydantic found wrong with a request, as mistakes in plain words."""
+"""Requests that pydantic checks, and what it found wrong with one, as mistakes in plain words."""
 
 import re
 from collections.abc import Iterator, Sequence
 from typing import get_args, get_origin
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from api.errors import Mistake
-from api.routes.schemas.common import Strict
 from api.utils.bounds import MAX_MISTAKES, capped
 from api.utils.pagination import CURSOR
 from api.utils.suggestions import nearest
@@ -65,21 +64,29 @@ _PATTERNS = {
     r"^[1-9][0-9]{0,5}[smhd]$": "must be a time ago, such as 15m, 6h or 1d",
     r"^[A-Za-z0-9_.\-]{1,64}$": "must be 1 to 64 letters, digits and _ . -",
     r"^[A-Za-z0-9_:.\-]{1,80}$": "must be a GPU's index or UUID",
+    r"^[A-Za-z0-9][A-Za-z0-9._@\-]{0,63}$": "must be 1 to 64 letters, digits, . _ @ - beginning with a letter or digit",
     r"^[A-Za-z0-9_]+$": "may hold letters, digits and _ only",
     r"^[0-9A-Za-z:.\-]{1,80}$": "must be a GPU's UUID, such as GPU-1a2b3c4d-…",
     r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}$": "must be 1 to 128 letters, digits, _ . - beginning with a letter or digit",
 }
 
 
-def mistakes_in(error: ValidationError) -> list[Mistake]:
-    """The mistakes, each with its JSON pointer; several about one value are joined."""
+class Strict(BaseModel):
+    """A request; an unknown field is a mistake."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+def mistakes_in(error: ValidationError, noun: str = "field") -> list[Mistake]:
+    """The mistakes, each with its JSON pointer; several about one value are joined. `noun`: what the request is of."""
     model = next(model for model in _requests(Strict) if model.__name__ == error.title)
     found: dict[str, list[str]] = {}
     details = details_of(error)
     for detail in details[:MAX_MISTAKES]:
         location = _location(model, detail["loc"])
         if detail["type"] == "extra_forbidden":
-            message = _unknown_field(str(location[-1]), list(model.model_fields))
+            holder = _nested(model, str(location[0])) if len(location) > 1 else None
+            message = _unknown(noun, str(location[-1]), list((holder or model).model_fields))
         else:
             message = plain_words(detail)
         messages = found.setdefault("".join(f"/{_pointer_part(part)}" for part in location), [])
@@ -120,7 +127,8 @@ def _without_repetition(messages: Sequence[str]) -> list[str]:
 
 def _location(model: type[Strict], parts: Sequence[int | str]) -> list[int | str]:
     # Where a value may be of several types, the names of the types follow; they are no part of the request.
-    names = 2 if parts and _is_mapping(model, str(parts[0])) else 1
+    has_names = bool(parts) and (_is_mapping(model, str(parts[0])) or _nested(model, str(parts[0])) is not None)
+    names = 2 if has_names else 1
     return [part for at, part in enumerate(parts) if at < names or isinstance(part, int)]
 
 
@@ -129,15 +137,22 @@ def _is_mapping(model: type[Strict], name: str) -> bool:
     return field is not None and any(get_origin(kind) is dict for kind in get_args(field.annotation))
 
 
+def _nested(model: type[Strict], name: str) -> type[Strict] | None:
+    """The model that a field holds; None where it holds none."""
+    field = model.model_fields.get(name)
+    kinds = () if field is None else (field.annotation, *get_args(field.annotation))
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Strict)), None)
+
+
 def _pointer_part(part: int | str) -> str:
     text = str(part)
     shown = text if len(text) <= LONGEST_NAME else text[:LONGEST_NAME] + "…"
     return shown.replace("~", "~0").replace("/", "~1")
 
 
-def _unknown_field(name: str, known: Sequence[str]) -> str:
+def _unknown(noun: str, name: str, known: Sequence[str]) -> str:
     close = nearest(name, known)
-    return f'unknown field; did you mean "{close}"?' if close else f"unknown field; known are: {', '.join(known)}"
+    return f"unknown {noun}; " + (f'did you mean "{close}"?' if close else f"known are: {', '.join(known)}")
 
 
 def _requests(model: type[Strict]) -> Iterator[type[Strict]]:
