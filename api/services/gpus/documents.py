@@ -43,6 +43,19 @@ class GPUDocuments:
         self.table = DocumentTable(self._addresses())
         self._lock = threading.Lock()
         self._seen: dict[Sight, GPUDocuments] = {}
+        self._before: dict[Sight, GPUDocuments] = {}
+
+    def follow(self, before: "GPUDocuments") -> None:
+        """Takes over the answers of the state before, for readers to whom nothing has changed since: else the time of
+        their making would tell them when others have changed something.
+        """
+        if before.state.snapshot is self.state.snapshot:
+            self._before = before.list_seen()
+
+    def list_seen(self) -> "dict[Sight, GPUDocuments]":
+        """The latest answers that were made for each sight, since the GPUs were read."""
+        with self._lock:
+            return {**self._before, **self._seen}
 
     def seen_by(self, sight: Sight) -> "GPUDocuments":
         """The answers as a reader with this sight gets them; made once for all who have it."""
@@ -54,13 +67,15 @@ class GPUDocuments:
             return self._seen[sight]
 
     def _hide(self, sight: Sight) -> "GPUDocuments":
+        state, before = hide_in_state(self.state, sight), self._before.get(sight)
+        if before is not None and before.state == state:
+            return before
         return GPUDocuments(
-            hide_in_state(self.state, sight),
+            state,
             self._clock,
             # The service's own series count everybody's trainings and requests.
             self._process_metrics if sight.sees_all else lambda: b"",
             self._dcgm_hostname,
-            # When others changed something is not theirs to know: between sweeps these bytes change with what they see.
             self.state.snapshot.taken_at,
         )
 

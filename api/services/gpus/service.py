@@ -153,7 +153,8 @@ class GPUService:
         held = self._holders.read()
         self._source.observe_tasks({uuid: task for uuid, task in (held or {}).items() if not task.has_ended})
         self._state = self._keeper.judge(snapshot, held)
-        self._documents = self._document(self._state)
+        before, self._documents = self._documents, self._document(self._state)
+        self._documents.follow(before)
         self._messages += 1
         for listener in self._listeners:
             listener(self._messages, self._documents)
@@ -319,10 +320,8 @@ class GPUService:
         """Names the GPUs by their indices, and who holds them as far as whoever asks may know."""
         state, sight = self._state, current_sight.get()
         owners = {gpu.task.task_id: gpu.task.owner for gpu in state.gpus if gpu.task is not None}
-        held = {
-            uuid: task_id if sight.sees(owners.get(task_id)) else None
-            for uuid, task_id in error.data["held_by"].items()
-        }
+        holders = error.data["held_by"].items()
+        held = {uuid: task_id if sight.sees(owners.get(task_id)) else None for uuid, task_id in holders}
         said = [f"GPU {state.indices.get(uuid)} is held by {task or ANOTHERS_TASK}" for uuid, task in held.items()]
         error.detail = "; ".join(said) + "."
         error.data = {"held_by": held, **describe_busy(self.get_all_gpus(), held)}
