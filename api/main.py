@@ -1,4 +1,6 @@
-"""Starts the service: configuration, runtime, server. The only place that starts anything."""
+"""Starts the service: configuration, runtime, server. The only place that starts anything; or runs a command of the
+operator's.
+"""
 
 import contextlib
 import gc
@@ -12,6 +14,7 @@ from typing import NoReturn
 
 from api import __version__
 from api.app import create_app
+from api.commands import find_command, run_command
 from api.config import Config, ConfigError, program
 from api.errors import ServiceError
 from api.routes.allowed_methods import AllowedMethods
@@ -29,7 +32,12 @@ OPEN_FILES = 65_536
 
 
 def main(argv: Sequence[str]) -> int:
-    """Serves until told to end. Returns the exit code: 0 then, 1 when it cannot start, 2 when a setting is wrong."""
+    """Serves until told to end, or runs the command that comes first. Returns the exit code: 0 then, 1 when it cannot
+    start, 2 when a setting is wrong.
+    """
+    command = find_command(argv)
+    if command is not None:
+        return run_command(command, argv[1:])
     os.umask(UMASK)
     try:
         config = Config.from_env(argv=argv)

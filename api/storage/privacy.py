@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 UMASK = 0o077
 
 #: Endings of the files that SQLite keeps, beginning with the database itself.
-_SQLITE_SUFFIXES = ("", "-wal", "-shm", "-journal")
+SQLITE_SUFFIXES = ("", "-wal", "-shm", "-journal")
 
 #: Directories of the system itself, whose permissions stay even if somebody names one as the storage.
 _SYSTEM = {"", "bin", "boot", "dev", "etc", "home", "lib", "media", "mnt", "opt", "run", "sbin", "srv", "usr", "var"}
@@ -25,7 +25,7 @@ def make_private_directory(path: Path) -> None:
 
 def tighten_sqlite(path: Path) -> None:
     """Removes the permissions of group and others from a database's files, which an older version may have left."""
-    for suffix in _SQLITE_SUFFIXES:
+    for suffix in SQLITE_SUFFIXES:
         file = path.with_name(path.name + suffix)
         try:
             found = file.lstat()

@@ -55,7 +55,7 @@ class ServerProcess:
         #: Where its code lies: a test may give it a changed copy before a start.
         self.code = ROOT
         self._arguments = ["--port", "0", *arguments]
-        self._settings = {
+        self.settings = {
             "GPU_SOURCE": "simulated",
             "GPU_MONITOR_INTERVAL": "0.2",
             "GPU_STATUS_CHECK_TIMEOUT": "1",
@@ -91,7 +91,7 @@ class ServerProcess:
             self.process = subprocess.Popen(
                 command(*self._arguments, root=self.code),
                 cwd=self.directory,
-                env=environment(self._settings),
+                env=environment(self.settings),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
