@@ -65,6 +65,64 @@ class OriginNotAllowed(ServiceError):
     code, status = "origin_not_allowed", 403
 
 
+class Unauthenticated(ServiceError):
+    """A key is needed: send it as `Authorization: Bearer dp_…`."""
+
+    code, status = "unauthenticated", 401
+
+    def __init__(self, detail: str | None = None, *, data: Any = None) -> None:
+        """Says in the answer's WWW-Authenticate which way to authenticate is taken."""
+        super().__init__(detail, data=data, headers={"WWW-Authenticate": "Bearer"})
+
+
+class WrongKey(Unauthenticated):
+    """This key is not known here."""
+
+    code = "wrong_key"
+
+
+class SessionEnded(WrongKey):
+    """This sign-in has ended: sign in again."""
+
+    code = "session_ended"
+
+
+class KeyExpired(Unauthenticated):
+    """This key has expired: ask for a new one."""
+
+    code = "key_expired"
+
+
+class KeyRevoked(Unauthenticated):
+    """This key was revoked."""
+
+    code = "key_revoked"
+
+
+class KeyInAddress(ServiceError):
+    """A key was sent in the address, where logs and histories keep it: send it in a header, and have it replaced."""
+
+    code, status = "key_in_address", 400
+
+
+class Forbidden(ServiceError):
+    """The key does not permit this."""
+
+    code, status = "forbidden", 403
+
+
+class NotYours(Forbidden):
+    """This belongs to somebody else."""
+
+    code = "not_yours"
+
+
+class CrossSite(Forbidden):
+    """A browser's sign-in counts for requests of this service's own page only."""
+
+    code = "cross_site"
+
+
 class NotFound(ServiceError):
     """There is nothing at this address."""
 
@@ -81,6 +139,18 @@ class TaskNotFound(NotFound):
     """No task has this id."""
 
     code = "task_not_found"
+
+
+class KeyNotFound(NotFound):
+    """No key has this id."""
+
+    code = "key_not_found"
+
+
+class UserNotFound(NotFound):
+    """Nobody has this name."""
+
+    code = "user_not_found"
 
 
 class StrayNotFound(NotFound):
@@ -167,6 +237,12 @@ class RequestInProgress(Conflict):
     code = "request_in_progress"
 
 
+class QuotaExceeded(Conflict):
+    """This is more than the user's quota permits."""
+
+    code = "quota_exceeded"
+
+
 class TooLarge(ServiceError):
     """The request body is larger than this service takes."""
 
@@ -201,6 +277,12 @@ class RangeNotSatisfiable(ServiceError):
     """The range lies outside of the file."""
 
     code, status = "range_not_satisfiable", 416
+
+
+class RateLimited(ServiceError):
+    """There were more requests of this kind than the limit permits: ask again later."""
+
+    code, status = "rate_limited", 429
 
 
 class InsufficientGPUs(ServiceError):
@@ -243,6 +325,12 @@ class Unavailable(ServiceError):
     """The service cannot answer this now."""
 
     code, status = "unavailable", 503
+
+
+class KeysUnknown(Unavailable):
+    """The keys cannot be checked: the database has not answered for more than a minute."""
+
+    code = "keys_unknown"
 
 
 class TooManyStreams(ServiceError):

@@ -20,6 +20,7 @@ from api.errors import ServiceError
 from api.routes.allowed_methods import AllowedMethods
 from api.runtime.composition import Runtime, StorageError
 from api.server import Server, Shell
+from api.shell.gate import Gate
 from api.shell.protocol import listen
 from api.storage.database import DatabaseError
 from api.storage.privacy import UMASK
@@ -59,7 +60,9 @@ def main(argv: Sequence[str]) -> int:
         return _refuse(error)
     port = listener.getsockname()[1]
     shell = create_shell(runtime)
-    server = Server(shell, runtime.live, on_started=lambda: _announce(runtime, port))
+    server = Server(
+        shell, runtime.live, on_started=lambda: _announce(runtime, port), trusted_proxies=config.trusted_proxies
+    )
     try:
         runtime.start()
     except ServiceError as error:
@@ -89,6 +92,7 @@ def create_shell(runtime: Runtime, serves_documents: bool = True) -> Shell:
         app,
         AllowedMethods(app.url_map),
         runtime.policy,
+        Gate(runtime.access.authority, runtime.access.rates),
         runtime.access_log,
         runtime.live.serving,
         lambda: gpus.documents,
@@ -117,8 +121,8 @@ def _announce(runtime: Runtime, port: int) -> None:
     logger.info("listening on %s", address, extra={k: v for k, v in facts.items() if v is not None})
     if config.gpu_status_check_timeout < config.gpu_monitor_interval:
         logger.warning("GPU_STATUS_CHECK_TIMEOUT is below GPU_MONITOR_INTERVAL: readings turn stale between sweeps")
-    if not config.is_loopback:
-        logger.warning("everybody who reaches this address can use it: there are no keys")
+    if not config.is_loopback and not config.needs_keys:
+        logger.warning("everybody who reaches this address can use it: no keys are asked for")
 
 
 def _describe_storage(config: Config) -> str:

@@ -5,7 +5,7 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
 from typing import Any, Protocol
@@ -21,6 +21,7 @@ from api.shell.access_log import Access, AccessLog, shown_path
 from api.shell.body import Bodies
 from api.shell.cross_origin import is_preflight, preflight_headers
 from api.shell.downloads import send_download
+from api.shell.gate import RATE_HEADERS, Gate, Visitor, asking
 from api.shell.guard import HostPolicy, join_headers, request_id_of
 from api.shell.protocol import HTTPProtocol, WebSocketProtocol, limit_send_buffer
 from api.shell.reply import NOSNIFF, ClientGone, Handshake, Headers, Reply
@@ -57,6 +58,7 @@ class Paths(Protocol):
     """Which addresses the application below has."""
 
     def methods(self, path: str) -> tuple[str, ...]: ...  # none: there is nothing at this address
+    def find(self, path: str, method: str) -> tuple[str, Mapping[str, str]]: ...  # its pattern, and the variable parts
 
 
 class Shell:
@@ -67,6 +69,7 @@ class Shell:
         flask_app: WSGIApplication,
         paths: Paths,
         policy: HostPolicy,
+        gate: Gate,
         access_log: AccessLog,
         live: LiveServing,
         documents: Callable[[], DocumentTable],
@@ -84,6 +87,7 @@ class Shell:
         self._places = asyncio.Semaphore(FLASK_THREADS)
         self.unread = UnreadAnswers()  #: counts and bounds the bytes of answers that clients have not read yet
         self._policy = policy
+        self._gate = gate
         self._record = access_log.record
         self._live = live
         self._documents = documents
@@ -121,12 +125,17 @@ class Shell:
             self._check(scope, headers)
             if self._policy.allows_cross(headers.get(b"origin")):
                 reply.allow_origin(headers[b"origin"])
+            if is_preflight(scope["method"], headers):
+                # A browser asks without any key what the page may send with one.
+                await reply.send_empty(200, preflight_headers(headers))
+                return
+            visitor = await self._gate.identify(scope, headers)
             ready = self._ready_document(scope)
-            if ready is not None:
+            if ready is not None and self._gate.shares(visitor, ready.route):
                 route = ready.route
                 await reply.send_document(ready.document, headers, self._clock.monotonic())
             else:
-                await self._think(scope, headers, receive, reply)
+                await self._think(visitor, scope, headers, receive, reply)
         except ServiceError as error:
             await reply.fail(error)
         except ClientGone:
@@ -146,30 +155,43 @@ class Shell:
         is_plain = scope["method"] == "GET" and not scope["query_string"]
         return self._documents().ready(scope["path"]) if is_plain and self._serves_documents else None
 
-    async def _think(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, reply: Reply) -> None:
+    async def _think(
+        self, visitor: Visitor, scope: Scope, headers: dict[bytes, bytes], receive: Receive, reply: Reply
+    ) -> None:
         token = current_request_id.set(reply.request_id)
         path, method = scope["path"], scope["method"]
         try:
-            if is_preflight(method, headers):
-                await reply.send_empty(200, preflight_headers(headers))
-                return
             found = self._live.find_events(path)
             methods = _STREAM_METHODS if found is not None else self._paths.methods(path)
-            if not methods:
-                await self._send_on(scope, reply)
-            elif method == "OPTIONS":
-                await reply.send_empty(200, [(b"allow", ", ".join(methods).encode())])
-            elif method not in methods:
-                raise MethodNotAllowed(headers={"Allow": ", ".join(methods)})
-            elif found is not None:
-                await self._stream(found, scope, receive, reply)
-            elif path in self._instant:
-                scope["state"]["route"] = path
-                await reply.send_json(encode_answer(self._instant[path]()))
-            else:
-                await self._ask_flask(scope, headers, receive, reply)
+            if method not in methods or method == "OPTIONS":
+                # Nobody learns which addresses there are without showing who they are.
+                visitor.show()
+                await self._answer_without_route(methods, scope, reply)
+                return
+            pattern, arguments = self._address(found, path, method)
+            principal = await self._gate.admit(visitor, method, pattern, arguments, scope)
+            reply.add_headers(scope["state"].get(RATE_HEADERS, {}))
+            with asking(principal):
+                if found is not None:
+                    await self._stream(found, scope, receive, reply)
+                elif path in self._instant:
+                    scope["state"]["route"] = path
+                    await reply.send_json(encode_answer(self._instant[path]()))
+                else:
+                    await self._ask_flask(scope, headers, receive, reply)
         finally:
             current_request_id.reset(token)
+
+    def _address(self, found: MatchedRoute | None, path: str, method: str) -> tuple[str, Mapping[str, str]]:
+        return self._paths.find(path, method) if found is None else (found.route.pattern, found.arguments)
+
+    async def _answer_without_route(self, methods: tuple[str, ...], scope: Scope, reply: Reply) -> None:
+        if not methods:
+            await self._send_on(scope, reply)
+        elif scope["method"] == "OPTIONS":
+            await reply.send_empty(200, [(b"allow", ", ".join(methods).encode())])
+        else:
+            raise MethodNotAllowed(headers={"Allow": ", ".join(methods)})
 
     async def _send_on(self, scope: Scope, reply: Reply) -> None:
         """Redirects to the address without the slash at its end. Raises NotFound where that does not exist."""
@@ -250,11 +272,15 @@ class Shell:
         handshake, status = Handshake(send), 101
         try:
             self._check(scope, headers)
+            visitor = await self._gate.identify(scope, headers)
             found = self._live.find_socket(scope["path"])
             if found is None:
+                visitor.show()
                 raise NotFound
             scope.setdefault("state", {})["route"] = found.route.pattern
-            await self._live.send_texts(found, scope, receive, handshake.send)
+            principal = await self._gate.admit(visitor, "WEBSOCKET", found.route.pattern, found.arguments, scope)
+            with asking(principal):
+                await self._live.send_texts(found, scope, receive, handshake.send)
         except ServiceError as error:
             status = error.status
             await handshake.refuse(receive, error, request_id)
@@ -289,8 +315,12 @@ class Streams(Protocol):
 class Server(uvicorn.Server):
     """uvicorn's server, which ends the streams itself and exits with 0 when it is told to end."""
 
-    def __init__(self, shell: Shell, streams: Streams, on_started: Callable[[], None]) -> None:
-        """`on_started` is called once it listens, and answers signals."""
+    def __init__(
+        self, shell: Shell, streams: Streams, on_started: Callable[[], None], trusted_proxies: Sequence[str] = ()
+    ) -> None:
+        """`on_started` is called once it listens, and answers signals. Of `trusted_proxies`, addresses and networks,
+        X-Forwarded-For and X-Forwarded-Proto are believed: the client is the last address that is none of them.
+        """
         super().__init__(
             uvicorn.Config(
                 shell,
@@ -304,7 +334,8 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                proxy_headers=False,
+                proxy_headers=bool(trusted_proxies),
+                forwarded_allow_ips=list(trusted_proxies),
                 timeout_graceful_shutdown=GRACE_SECONDS,
                 # Longer than clients and proxies keep an idle connection (60 s, usually): they shall close it first, or
                 # a request that is sent in that very moment is lost.

@@ -289,6 +289,7 @@ class TaskSummary:
     resume: ResumeOptions | None
     warning: str | None
     warning_code: ReasonCode | None
+    owner: str | None  #: the user that it belongs to; None where no keys were asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,6 +310,7 @@ class NewTask:
     plan: TrainingPlan
     restarted_from: str | None = None
     idempotency_key: str | None = None
+    owner: str | None = None
 
 
 class AttemptStatus(StrEnum):

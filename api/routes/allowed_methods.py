@@ -1,7 +1,9 @@
-"""Which methods each address takes: those of its most specific route.
+"""Which methods each address takes, and by which route: the most specific one.
 
 `/training/list` is no training that is called "list": what `/training/<task_id>` takes beyond it is not taken there.
 """
+
+from collections.abc import Mapping
 
 from werkzeug.routing import Map
 
@@ -23,3 +25,13 @@ class AllowedMethods:
             # Werkzeug would drop the first slash and find a route.
             return ()
         return self._fixed.get(path) or tuple(sorted(self._adapter.allowed_methods(path)))
+
+    def find(self, path: str, method: str) -> tuple[str, Mapping[str, str]]:
+        """The pattern of the route that takes this method at this address, and the variable parts of the address.
+
+        Raises werkzeug's NotFound or MethodNotAllowed where `methods` has no such method.
+        """
+        if path in self._fixed:
+            return path, {}
+        rule, arguments = self._adapter.match(path, method, return_rule=True)
+        return rule.rule, arguments

@@ -23,6 +23,7 @@ from api.hardware.nvml import NVMLSource, library_is_absent
 from api.hardware.simulated import SimulatedSource
 from api.hardware.source import GPUSource
 from api.models.event import GPUEvent
+from api.runtime.access import AccessParts
 from api.runtime.live import Live
 from api.runtime.training import build_training
 from api.services.attempts.updates import NewsDesk
@@ -128,6 +129,7 @@ class Runtime:
             idempotency=DatabaseIdempotencyStore(self.database, clock, owner, lambda other: host.is_alive(other, node)),
             clock=clock,
         )
+        self.access = AccessParts(config, self.database, training.owners, gpus, clock)
         self.policy = HostPolicy(allowed_names(config), config.cors_origins)
 
     def _tell_source(self, event: GPUEvent) -> None:
@@ -151,6 +153,7 @@ class Runtime:
         self.server_log.start()
         self.access_log.start()
         self.storage_watch.start()
+        self.access.start()
         self.services.gpus.start_monitoring()
         self.services.gpus.wait_for_first_sweep(FIRST_SWEEP_SECONDS)
         self.live.start()
@@ -161,6 +164,7 @@ class Runtime:
         self.training_loop.stop()
         self.live.stop()
         self.services.gpus.stop_monitoring()
+        self.access.stop()
         self.storage_watch.stop()
         self.access_log.stop()
         self.server_log.stop()

@@ -169,6 +169,7 @@ class DatabaseRegistrations:
             "pid_start": None if task.process is None else task.process.start,
             "node": self.node,
             "started_at": to_seconds(task.started_at),
+            "owner": task.owner,
         }
 
     def _held(self, uuids: Iterable[str]) -> dict[str, str]:
@@ -255,6 +256,7 @@ def _read(row: Row[Any]) -> RegisteredTask:
         estimated_remaining_time=row.estimated_remaining_time,
         updated_at=None if row.updated_at is None else to_time(row.updated_at),
         serial=row.serial,
+        owner=row.owner,
     )
 
 
@@ -281,7 +283,9 @@ def _held_by_strays(connection: Connection) -> dict[str, RegisteredTask]:
 
 
 def _held_by_trainings(connection: Connection) -> dict[str, RegisteredTask]:
-    columns = [tasks.c[name] for name in ("task_id", "gpu_uuids", "description", "progress", "updated_at", "serial")]
+    columns = [
+        tasks.c[name] for name in ("task_id", "gpu_uuids", "description", "progress", "updated_at", "serial", "owner")
+    ]
     lease_columns = (lease_table.c.resource, lease_table.c.state, lease_table.c.claimed_at)
     query = (
         select(*columns, *lease_columns, attempts.c.pid, attempts.c.pid_start)
@@ -297,6 +301,7 @@ def _held_by_trainings(connection: Connection) -> dict[str, RegisteredTask]:
             gpu_uuids=tuple(row.gpu_uuids),
             started_at=to_time(row.claimed_at),
             description=row.description,
+            owner=row.owner,
             process=None if row.pid is None else ProcessIdentity(row.pid, row.pid_start or 0.0),
             progress=None if told is None else told.overall_progress,
             estimated_remaining_time=None if told is None else told.eta_seconds,

@@ -48,7 +48,8 @@ def to_time(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _maybe_time(seconds: float | None) -> datetime | None:
+def maybe_time(seconds: float | None) -> datetime | None:
+    """A UTC time; None stays None."""
     return None if seconds is None else to_time(seconds)
 
 
@@ -108,8 +109,8 @@ def _summary(row: Row[Any]) -> dict[str, Any]:
         "created_at": to_time(row.created_at),
         "queued_at": to_time(row.queued_at),
         "not_before": to_time(row.not_before),
-        "started_at": _maybe_time(row.started_at),
-        "finished_at": _maybe_time(row.finished_at),
+        "started_at": maybe_time(row.started_at),
+        "finished_at": maybe_time(row.finished_at),
         "updated_at": to_time(row.updated_at),
         "attempts": row.attempts,
         "retries": row.retries,
@@ -122,6 +123,7 @@ def _summary(row: Row[Any]) -> dict[str, Any]:
         "resume": None if row.resume is None else _RESUME.validate_python(row.resume),
         "warning": row.warning,
         "warning_code": read_code(row.warning_code),
+        "owner": row.owner,
     }
 
 
@@ -141,8 +143,8 @@ def read_attempt(row: Row[Any]) -> Attempt:
             "gpu_indices": tuple(row.gpu_indices),
             "known_run_dirs": tuple(row.known_run_dirs),
             "created_at": to_time(row.created_at),
-            "started_at": _maybe_time(row.started_at),
-            "ended_at": _maybe_time(row.ended_at),
+            "started_at": maybe_time(row.started_at),
+            "ended_at": maybe_time(row.ended_at),
             "cause": read_cause(row.cause),
         }
     )
@@ -158,8 +160,8 @@ def read_lease(row: Row[Any]) -> Lease:
         token=row.token,
         state=LeaseState(row.state),
         claimed_at=to_time(row.claimed_at),
-        expires_at=_maybe_time(row.expires_at),
-        draining_since=_maybe_time(row.draining_since),
+        expires_at=maybe_time(row.expires_at),
+        draining_since=maybe_time(row.draining_since),
         reason=row.reason,
         reason_code=read_code(row.reason_code),
     )

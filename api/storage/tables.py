@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 #: The revision of the latest migration, whose tables these are.
-REVISION = "0003"
+REVISION = "0004"
 
 metadata = MetaData()
 
@@ -57,6 +57,7 @@ tasks = Table(
     Column("retries_in_a_row", Integer, nullable=False),  #: retries in a row for causes outside of the training
     Column("restarted_from", String(64)),
     Column("idempotency_key", String(320), unique=True),
+    Column("owner", String(64)),  #: the user that started it; none where no keys were asked for
     Column("gpu_uuids", Document, nullable=False),  #: of the latest attempt
     Column("progress", Document),  #: the latest that is known of the progress
     Column("cause", Document),
@@ -70,6 +71,7 @@ tasks = Table(
 )
 Index("ix_tasks_status", tasks.c.status, tasks.c.serial)
 Index("ix_tasks_model_type", tasks.c.model_type, tasks.c.serial)
+Index("ix_tasks_owner", tasks.c.owner, tasks.c.serial)
 
 #: The tries at a task.
 attempts = Table(
@@ -152,6 +154,7 @@ registrations = Table(
     Column("estimated_remaining_time", Float(53)),
     Column("started_at", Float(53), nullable=False),
     Column("updated_at", Float(53)),
+    Column("owner", String(64)),
     sqlite_autoincrement=True,
 )
 
@@ -205,3 +208,97 @@ kept_answers = Table(
     Column("headers", Document),
 )
 Index("ix_kept_answers_began", kept_answers.c.began_at)
+
+#: People and programs that keys are made for.
+users = Table(
+    "users",
+    metadata,
+    Column("user_id", String(64), primary_key=True),
+    Column("quota", Document),
+    Column("created_at", Float(53), nullable=False),
+)
+
+#: Keys, of whose secrets only the SHA-256 is kept.
+keys = Table(
+    "keys",
+    metadata,
+    Column("key_id", String(32), primary_key=True),
+    Column("user_id", String(64), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("role", String(16)),
+    Column("permissions", Document),
+    Column("hash", String(64), nullable=False),
+    Column("created_at", Float(53), nullable=False),
+    Column("created_by", String(64), nullable=False),
+    Column("expires_at", Float(53)),
+    Column("last_used_at", Float(53)),
+    Column("revoked_at", Float(53)),
+    Column("revoked_by", String(64)),
+    Column("rotated_to", String(32)),
+)
+Index("ix_keys_user", keys.c.user_id)
+
+#: Sign-ins at the page, by the SHA-256 of their cookie.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("user_id", String(64), nullable=False),
+    Column("name", String(200)),
+    Column("role", String(16)),
+    Column("permissions", Document),
+    Column("key_id", String(32)),  #: the key that was shown; none after signing in by OIDC
+    Column("created_at", Float(53), nullable=False),
+    Column("expires_at", Float(53), nullable=False),
+)
+Index("ix_sessions_expiry", sessions.c.expires_at)
+
+#: Tickets for one stream each, by their SHA-256; a row that is deleted is a ticket that was used.
+tickets = Table(
+    "tickets",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("key_id", String(32)),
+    Column("session", String(64)),
+    Column("expires_at", Float(53), nullable=False),
+)
+
+#: One row whose number is raised with every change of keys, sessions and users: all servers look at it.
+access_state = Table(
+    "access_state",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("version", BigInteger, nullable=False),
+)
+
+#: Who did what, and what was refused: appended, never changed, each row with the hash of the one before it.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Float(53), nullable=False),
+    Column("actor", String(64), nullable=False),
+    Column("key_id", String(32)),
+    Column("operation", String(200), nullable=False),
+    Column("object", String(200)),
+    Column("address", String(64)),
+    Column("request_id", String(128)),
+    Column("outcome", String(16), nullable=False),  #: done, or refused
+    Column("code", String(64)),  #: why it was refused
+    Column("before", Document),
+    Column("after", Document),
+    Column("hash", String(64), nullable=False),
+)
+Index("ix_audit_actor", audit.c.actor, audit.c.id)
+Index("ix_audit_operation", audit.c.operation, audit.c.id)
+
+#: Both ends of the chain: the latest row, and the hash that the oldest kept one follows.
+audit_chain = Table(
+    "audit_chain",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("last_id", BigInteger, nullable=False),
+    Column("last_hash", String(64), nullable=False),
+    Column("first_id", BigInteger, nullable=False),  #: the oldest that is kept
+    Column("before_first", String(64), nullable=False),
+)

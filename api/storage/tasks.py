@@ -72,6 +72,7 @@ def insert_task(connection: Connection, new: NewTask, now: datetime, actor: str)
         **dict.fromkeys(("not_before", "attempts", "retries", "retries_in_a_row"), 0),
         "restarted_from": new.restarted_from,
         "idempotency_key": new.idempotency_key,
+        "owner": new.owner,
         "gpu_uuids": [],
         "request": dump(request),
         "plan": dump(new.plan),

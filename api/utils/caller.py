@@ -7,6 +7,9 @@ from typing import Any
 #: Tells whether the client of this request has left. The shell sets it; outside of a request it is always False.
 has_caller_left: ContextVar[Callable[[], bool]] = ContextVar("has_caller_left", default=lambda: False)
 
+#: The key in the state of an ASGI scope under which the gate leaves who asks.
+REQUEST_PRINCIPAL = "principal"
+
 
 def address_of_caller(scope: Mapping[str, Any]) -> str | None:
     """The IP address that a request (an ASGI scope) comes from; None where the socket has none."""

@@ -70,10 +70,10 @@ def until_seen(server: TrainingServer, request_id: str, timeout: float) -> list[
 @contextmanager
 def site(directory: Path, **settings: str) -> Iterator[Site]:
     """Two servers behind nginx, until the block ends."""
-    root = str(directory / "data")
+    shared = {"STORAGE_ROOT": str(directory / "data"), "TRUSTED_PROXIES": "127.0.0.1", **settings}
     with ExitStack() as stack:
-        first = stack.enter_context(TrainingServer(directory / "first", STORAGE_ROOT=root, **settings))
-        second = stack.enter_context(TrainingServer(directory / "second", STORAGE_ROOT=root, **settings))
+        first = stack.enter_context(TrainingServer(directory / "first", **shared))
+        second = stack.enter_context(TrainingServer(directory / "second", **shared))
         nginx = stack.enter_context(OwnNginx([first.port, second.port]))
         client = httpx.Client(base_url=nginx.url, verify=nginx.trust, timeout=90, trust_env=False)
         yield Site((first, second), nginx, stack.enter_context(client))

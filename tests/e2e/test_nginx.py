@@ -255,6 +255,19 @@ def test_plain_http_is_sent_to_tls_and_old_tls_is_refused(behind: Site) -> None:
     assert subprocess.run(command, check=False, timeout=30).returncode == 35
 
 
+def test_the_service_knows_the_address_of_the_client_and_believes_no_other(behind: Site) -> None:
+    transport = httpx.HTTPTransport(local_address="127.0.0.2", verify=behind.nginx.trust)
+    with httpx.Client(transport=transport, base_url=behind.nginx.url) as client:
+        headers = {"X-Request-ID": "from-where", "X-Forwarded-For": "203.0.113.9, 203.0.113.10"}
+        assert client.get(f"{BASE}/training/list", headers=headers).status_code == 200
+
+    def lines() -> list[dict[str, Any]]:
+        logs = (line for server in behind.servers for line in server.log())
+        return [line for line in logs if line.get("request_id") == "from-where"]
+
+    assert [line["client"] for line in until(lines)] == ["127.0.0.2"]
+
+
 # -- what nginx tells the service ------------------------------------------------------------------------------------
 
 

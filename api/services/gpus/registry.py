@@ -39,6 +39,7 @@ class TaskRegistry:
         task_id: str | None = None,
         description: str | None = None,
         pid: int | None = None,
+        owner: str | None = None,
     ) -> RegisteredTask:
         """Makes the task the holder of all these GPUs. Raises GPUBusy, TaskExists or ProcessNotRunning."""
         now = self._clock.now()
@@ -49,6 +50,7 @@ class TaskRegistry:
             started_at=now,
             description=description,
             process=None if pid is None else _running_process(pid),
+            owner=owner,
         )
         task = self._store.claim(task)
         logger.info("task registered", extra={"task_id": task.task_id, "gpus": list(gpu_uuids), "pid": pid})

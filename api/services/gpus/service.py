@@ -311,6 +311,7 @@ class GPUService:
         task_id: str | None = None,
         description: str | None = None,
         pid: int | None = None,
+        owner: str | None = None,
     ) -> TaskView:
         """Lets a program hold GPUs, all of them or none.
 
@@ -320,7 +321,7 @@ class GPUService:
         # Index and UUID may name the same GPU; it is held once.
         uuids = dict.fromkeys(self._usable(state, reference) for reference in gpu_ids)
         try:
-            task = self._registry.register(list(uuids), task_type, task_id, description, pid)
+            task = self._registry.register(list(uuids), task_type, task_id, description, pid, owner)
         except GPUBusy as error:
             indices = state.indices
             held = [f"GPU {indices.get(uuid)} is held by {task_id}" for uuid, task_id in error.data["held_by"].items()]
@@ -347,6 +348,10 @@ class GPUService:
         Raises TaskNotFound.
         """
         return self._show(self._registry.update_progress(task_id, progress, estimated_remaining_time))
+
+    def owner_of_task(self, task_id: str) -> str | None:
+        """The user that a registered task belongs to; None: nobody. Raises TaskNotFound, TaskIsTraining."""
+        return self._registry.get(task_id).owner
 
     def unregister_task(self, task_id: str) -> TaskView:
         """Frees the task's GPUs; each is draining until its memory is back. Raises TaskNotFound."""

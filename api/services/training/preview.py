@@ -8,8 +8,10 @@ from api.models.training import TaskStatus, TaskSummary, TrainingPlan, TrainingR
 _LAST = 2**62
 
 
-def preview(task_id: str, request: TrainingRequest, plan: TrainingPlan, now: datetime) -> TaskSummary:
-    """The summary that the queue would hold of this request."""
+def preview(
+    task_id: str, request: TrainingRequest, plan: TrainingPlan, now: datetime, owner: str | None = None
+) -> TaskSummary:
+    """The summary that the queue would hold of this request, made by `owner`."""
     return TaskSummary(
         serial=_LAST,
         task_id=task_id,
@@ -39,4 +41,5 @@ def preview(task_id: str, request: TrainingRequest, plan: TrainingPlan, now: dat
         resume=None,
         warning=None,
         warning_code=None,
+        owner=owner,
     )

@@ -144,6 +144,7 @@ class TrainingService:
         actor: str,
         idempotency_key: str | None = None,
         restarted_from: TrainingTask | None = None,
+        owner: str | None = None,
     ) -> TaskDetails:
         """Makes a task: it waits for its GPUs, or with `queue` false has them at once.
 
@@ -163,6 +164,7 @@ class TrainingService:
             plan=plan,
             restarted_from=None if restarted_from is None else restarted_from.task_id,
             idempotency_key=idempotency_key,
+            owner=owner,
         )
         self._files(task_id).keep_secrets(secrets)
         task = self._create(new, actor)
@@ -179,7 +181,7 @@ class TrainingService:
         first = self._tasks.find_by_key(new.idempotency_key)
         if first is not None:
             return first
-        task = preview(new.task_id, new.request, new.plan, now)
+        task = preview(new.task_id, new.request, new.plan, now, new.owner)
         if self._dispatcher.claim_at_once(new, task, actor) is None:
             remove_tree(str(self._files(new.task_id).root), levels=0)
             raise self._busy(task)
@@ -270,12 +272,14 @@ class TrainingService:
         self._wake()
         return self.get_changed(task_id)
 
-    def restart(self, task_id: str, actor: str, idempotency_key: str | None = None) -> TaskDetails:
+    def restart(
+        self, task_id: str, actor: str, idempotency_key: str | None = None, owner: str | None = None
+    ) -> TaskDetails:
         """Makes a new task with the same request. Raises TaskNotFound, TaskNotFinished, and what `start` raises."""
         task = self._tasks.get(task_id)
         if not task.status.is_finished:
             raise TaskNotFinished(f"{task_id} is {task.status}: stop it first.", data={"status": task.status})
-        return self.start(task.request, actor, idempotency_key, restarted_from=task)
+        return self.start(task.request, actor, idempotency_key, restarted_from=task, owner=owner)
 
     def patch(self, task_id: str, changes: Mapping[str, Any], actor: str) -> TaskDetails:
         """Changes name, description or priority. Raises TaskNotFound."""

@@ -1,0 +1,172 @@
+"""The one table of permissions: what each operation needs. What is not in it is denied to everybody."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from api.models.access import Permission
+from api.utils.base_path import BASE_PATH
+
+
+class Belonging(StrEnum):
+    """What the address of an operation names, which belongs to somebody."""
+
+    TASK = "task_id of a training"
+    REGISTRATION = "task_id of a registration"
+
+
+class RateGroup(StrEnum):
+    """Operations that share a limit on how often a key may ask for them."""
+
+    AUTH = "auth"
+    STARTS = "starts"
+    LOGS = "logs"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method at one address."""
+
+    method: str
+    pattern: str  #: the address, as Flask writes it
+    permission: Permission | None  #: None: whoever has shown who they are
+    is_open: bool = False  #: nobody is asked who they are
+    belonging: Belonging | None = None
+    rate: RateGroup | None = None
+
+    @property
+    def name(self) -> str:
+        """The operation in words: method and address."""
+        return f"{self.method} {self.pattern}"
+
+    @property
+    def changes(self) -> bool:
+        """Whether it changes anything; what belongs to somebody only they may change."""
+        return self.method not in ("GET", "WEBSOCKET")
+
+
+def _open(*addresses: str) -> list[Operation]:
+    return [_one(address, None, is_open=True) for address in addresses]
+
+
+def _need(permission: Permission | None, *addresses: str, rate: RateGroup | None = None) -> list[Operation]:
+    return [_one(address, permission, rate=rate) for address in addresses]
+
+
+def _of(
+    belonging: Belonging, permission: Permission, *addresses: str, rate: RateGroup | None = None
+) -> list[Operation]:
+    return [_one(address, permission, belonging=belonging, rate=rate) for address in addresses]
+
+
+def _one(
+    address: str,
+    permission: Permission | None,
+    *,
+    is_open: bool = False,
+    belonging: Belonging | None = None,
+    rate: RateGroup | None = None,
+) -> Operation:
+    method, _, path = address.partition(" ")
+    return Operation(method, path.replace("~", BASE_PATH, 1), permission, is_open, belonging, rate)
+
+
+#: In these addresses ~ stands for /api/v1.
+_TABLE = (
+    # The page itself holds nothing of anybody, and its sign-in must be reached.
+    *_open("GET /", "GET /dashboard/<digest>/<path:name>", "GET /favicon.ico", "GET /health", "GET /health/ready"),
+    *_need(None, "GET /docs", "GET /docs/assets/<path:name>", "GET /docs/start.js", "GET /openapi.json"),
+    *_need(
+        Permission.GPUS_READ,
+        "GET ~/gpu/status",
+        "GET ~/gpu/available",
+        "GET ~/gpu/summary",
+        "GET ~/gpu/events",
+        "GET ~/gpu/<gpu_id>",
+        "GET ~/gpu/<gpu_id>/details",
+        "GET ~/gpu/<gpu_id>/history",
+        "GET ~/gpu/stream",
+        "WEBSOCKET ~/ws/gpu",
+        "GET ~/gpu/tasks",
+        "GET ~/system/overview",
+        "GET ~/metrics",
+        "GET /metrics",
+    ),
+    *_need(Permission.PROCESSES_READ, "GET ~/gpu/<gpu_id>/processes"),
+    *_need(Permission.GPUS_REGISTER, "POST ~/gpu/tasks"),
+    *_of(Belonging.REGISTRATION, Permission.GPUS_READ, "GET ~/gpu/tasks/<task_id>"),
+    *_of(
+        Belonging.REGISTRATION,
+        Permission.GPUS_REGISTER,
+        "PATCH ~/gpu/tasks/<task_id>",
+        "DELETE ~/gpu/tasks/<task_id>",
+    ),
+    *_need(Permission.TRAINING_READ, "GET ~/training/list", "GET ~/events/stream", "WEBSOCKET ~/ws/events"),
+    *_need(Permission.TRAINING_WRITE, "POST ~/training/validate"),
+    *_need(Permission.TRAINING_WRITE, "POST ~/training/start", rate=RateGroup.STARTS),
+    *_of(
+        Belonging.TASK,
+        Permission.TRAINING_READ,
+        "GET ~/training/<task_id>",
+        "GET ~/training/<task_id>/artifacts",
+        "GET ~/training/<task_id>/artifacts/<path:path>",
+        "GET ~/training/<task_id>/checkpoints",
+        "GET ~/training/<task_id>/events",
+        "GET ~/training/<task_id>/metrics",
+        "GET ~/training/<task_id>/progress",
+        "GET ~/training/<task_id>/events/stream",
+        "WEBSOCKET ~/ws/training/<task_id>",
+    ),
+    *_of(
+        Belonging.TASK,
+        Permission.TRAINING_WRITE,
+        "PATCH ~/training/<task_id>",
+        "DELETE ~/training/<task_id>",
+        "POST ~/training/<task_id>/save",
+        "POST ~/training/<task_id>/stop",
+        "POST ~/training/stop/<task_id>",
+    ),
+    # Both take over the secrets of the task.
+    *_of(
+        Belonging.TASK,
+        Permission.TRAINING_WRITE,
+        "POST ~/training/restart/<task_id>",
+        "POST ~/training/resume/<task_id>",
+        rate=RateGroup.STARTS,
+    ),
+    *_of(
+        Belonging.TASK,
+        Permission.LOGS_READ,
+        "GET ~/training/<task_id>/logs",
+        "GET ~/training/<task_id>/logs/download",
+        "GET ~/training/<task_id>/logs/search",
+        "GET ~/training/<task_id>/logs/stream",
+        rate=RateGroup.LOGS,
+    ),
+    *_need(Permission.LOGS_READ, "GET ~/logs/search", rate=RateGroup.LOGS),
+    *_need(
+        Permission.SYSTEM_READ,
+        "GET ~/system/logs",
+        "GET ~/system/logs/search",
+        "GET ~/system/logs/stream",
+        rate=RateGroup.LOGS,
+    ),
+    *_need(Permission.SYSTEM_READ, "GET ~/system/strays"),
+    *_need(Permission.SYSTEM_WRITE, "POST ~/system/strays/<attempt_uid>/stop"),
+)
+
+
+class OperationTable:
+    """Operations by method and address."""
+
+    def __init__(self, operations: Iterable[Operation] = _TABLE) -> None:
+        self._by_name = {(each.method, each.pattern): each for each in operations}
+
+    def find(self, method: str, pattern: str) -> Operation | None:
+        """The operation; None when there is none, which nobody may do. HEAD is the GET without its body."""
+        return self._by_name.get(("GET" if method == "HEAD" else method, pattern))
+
+    @property
+    def all(self) -> tuple[Operation, ...]:
+        """Every operation."""
+        return tuple(self._by_name.values())
