@@ -364,7 +364,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog=program(),
         description="Diffusion-Pipe API: GPUs and diffusion training by HTTP.",
-        epilog="Each setting is a flag, an environment variable, or a line NAME=value in .env; the first found holds.",
+        epilog="Each setting is a flag, an environment variable, or a line NAME=value in .env; the first found holds.\n"
+        "Commands instead of serving: backup and restore; each says with --help how it is typed.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -135,7 +135,7 @@ def _file(database: Database) -> Path:
 
 
 def _postgres(database: Database) -> "PostgresTables":
-    # Loaded for those who use it: its driver takes megabytes.
+    # Loaded for those who use it: its driver takes 11 MB.
     from api.storage.postgres_backup import PostgresTables  # noqa: PLC0415
 
     return PostgresTables(database.url)

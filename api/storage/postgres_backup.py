@@ -89,7 +89,7 @@ class PostgresTables:
         if others:
             shown = ", ".join(sorted(set(others))[:3])
             raise BackupError(
-                f"{len(others)} other connections to the database are open ({shown}): end every server on it, and "
+                f"other connections to the database are open ({len(others)}: {shown}): end every server on it, and "
                 "whatever else uses it, first"
             )
 

@@ -230,7 +230,7 @@ def test_a_frozen_leader_is_followed_and_its_clients_are_served_by_the_other(beh
     led = behind.count_leads(other)
     leader.send_signal(signal.SIGSTOP)
     try:
-        until(lambda: behind.count_leads(other) > led, 30, "the other to lead")
+        until(lambda: behind.count_leads(other) > led, LONG, "the other to lead")
         task_id = str(other.start_task(toy(5)))
         other.await_status(task_id, "completed")
     finally:

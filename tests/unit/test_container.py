@@ -44,7 +44,7 @@ def test_it_installs_and_serves_as_the_makefile_does():
     makefile = (ROOT / "Makefile").read_text()
     (serve,) = re.findall(r"^dev: install .*\n\t@(.*) \$\(ARGS\)$", makefile, re.MULTILINE)
     command = serve.replace("$(BIN)", ".venv/bin").split()
-    assert f"CMD [{', '.join(f'"{word}"' for word in command)}]" in CONTAINERFILE
+    assert "CMD [" + ", ".join('"' + word + '"' for word in command) + "]" in CONTAINERFILE
     assert re.search(r"^RUN make install\b", CONTAINERFILE, re.MULTILINE)
     assert re.search(r"^make dev$", (ROOT / "README.md").read_text(), re.MULTILINE)
 
