@@ -20,7 +20,7 @@ FILE   ?=
 FORCE  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev charts dev background stop status logs backup restore test test-launcher smoke lint script-types format coverage check bench demo lock release clean
+.PHONY: help install install-dev charts dev background stop status logs key keys backup restore test test-launcher smoke audit-verify lint script-types format coverage check bench demo lock release clean
 
 help: ## This list
 	@echo "Diffusion-Pipe API: GPUs and diffusion training by HTTP"
@@ -92,6 +92,17 @@ backup: install ## Write the database into a file, FILE=..., while servers may r
 restore: install ## Put a backup back, FILE=..., while no server runs; FORCE=1 replaces a database, which is kept beside it
 	@test -n "$(FILE)" || { echo "Which one? make restore FILE=data/backups/..." >&2; exit 2; }
 	@$(BIN)/python run.py restore $(FILE) $(if $(FORCE),--force) $(ARGS)
+
+# Alone on standard output, so that it can be piped. What stands in NAME and the others comes by the environment.
+key: install ## Make a key: NAME=anna ROLE=trainer, and USER_ID= where it is not the name; the key alone is printed
+	@$(BIN)/python -m api key new --name "$${NAME:?give NAME=...}" --role "$${ROLE:?give ROLE=viewer, trainer or admin}" \
+	  $${USER_ID:+--user-id "$$USER_ID"} $(ARGS)
+
+keys: install ## List the keys; ARGS="--state active"
+	@$(BIN)/python -m api key list $(ARGS)
+
+audit-verify: install ## Whether the audit is what was written; ARGS="--anchor ID:HASH" holds it against a line kept elsewhere
+	@$(BIN)/python run.py audit-verify $(ARGS)
 
 test: install-dev ## Install what they need and run all tests
 	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)

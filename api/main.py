@@ -1,6 +1,4 @@
-"""Starts the service: configuration, runtime, server. The only place that starts anything; or runs a command of the
-operator's.
-"""
+"""Starts the service: configuration, runtime, server. The only place that starts anything."""
 
 import contextlib
 import gc
@@ -9,19 +7,24 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from api import __version__
 from api.app import create_app
-from api.commands import find_command, run_command
+from api.backup_command import BACKUP_COMMANDS, run_backup_command
 from api.config import Config, ConfigError, program
 from api.errors import ServiceError
+from api.key_command import KEY_COMMAND, run_key_command
 from api.routes.allowed_methods import AllowedMethods
+from api.runtime.commands import verify_audit
 from api.runtime.composition import Runtime, StorageError
-from api.server import Server, Shell
+from api.server import Shell
+from api.services.access.first_key import MAKE_ONE
+from api.shell.auditing import Auditing
 from api.shell.gate import Gate
 from api.shell.protocol import listen
+from api.shell.serving import Server
 from api.storage.database import DatabaseError
 from api.storage.privacy import UMASK
 from api.utils.logs import set_up_logging
@@ -33,13 +36,17 @@ OPEN_FILES = 65_536
 
 
 def main(argv: Sequence[str]) -> int:
-    """Serves until told to end, or runs the command that comes first. Returns the exit code: 0 then, 1 when it cannot
-    start, 2 when a setting is wrong.
+    """Serves until told to end. Returns the exit code: 0 then, 1 when it cannot start, 2 when a setting is wrong.
+
+    With `key`, `backup` or `restore` as the first argument it does what the command of that name does.
     """
-    command = find_command(argv)
-    if command is not None:
-        return run_command(command, argv[1:])
+    if argv[:1] == [KEY_COMMAND]:
+        return run_key_command(argv[1:])
+    if argv and argv[0] in BACKUP_COMMANDS:
+        return run_backup_command(argv)
     os.umask(UMASK)
+    if argv[:1] == ["audit-verify"]:
+        return _command(verify_audit, argv[1:])
     try:
         config = Config.from_env(argv=argv)
         set_up_logging(config.log_level, config.logs_json)
@@ -53,15 +60,22 @@ def main(argv: Sequence[str]) -> int:
     except (OSError, UnicodeError) as error:
         why = f"{config.host}:{config.port} cannot be listened on ({getattr(error, 'strerror', None) or error})"
         return _refuse(f"{why}: stop what listens there, or choose another with --port")
-    _raise_open_files()
+    _set_limits()
     try:
         runtime.prepare()
-    except (DatabaseError, StorageError) as error:
+        _show_first_key(runtime.access.provide_first_key())
+    except ConfigError as error:
+        return _refuse(error, 2)
+    except (DatabaseError, StorageError, ServiceError) as error:
         return _refuse(error)
     port = listener.getsockname()[1]
     shell = create_shell(runtime)
     server = Server(
-        shell, runtime.live, on_started=lambda: _announce(runtime, port), trusted_proxies=config.trusted_proxies
+        shell,
+        shell.unread,
+        runtime.live,
+        on_started=lambda: _announce(runtime, port),
+        trusted_proxies=config.trusted_proxies,
     )
     try:
         runtime.start()
@@ -79,9 +93,28 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+def _command(run_command: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
+    try:
+        return run_command(argv)
+    except (ConfigError, DatabaseError) as error:
+        return _refuse(error, 2)
+
+
 def _refuse(why: object, code: int = 1) -> int:
     print(f"{program()}: {why}", file=sys.stderr)
     return code
+
+
+def _show_first_key(key: str | None) -> None:
+    """Shows a new administrator's key to whoever started the service, and to no log of it."""
+    if key is not None:
+        line = "=" * 78
+        print(
+            f"\n{line}\n  The administrator's key. It is shown this once, as only its hash is kept:\n\n    {key}\n\n"
+            f"  Should it be lost: {MAKE_ONE}\n{line}\n",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def create_shell(runtime: Runtime, serves_documents: bool = True) -> Shell:
@@ -93,6 +126,7 @@ def create_shell(runtime: Runtime, serves_documents: bool = True) -> Shell:
         AllowedMethods(app.url_map),
         runtime.policy,
         Gate(runtime.access.authority, runtime.access.rates),
+        Auditing(runtime.access.audit, runtime.services.clock),
         runtime.access_log,
         runtime.live.serving,
         lambda: gpus.documents,
@@ -132,7 +166,9 @@ def _describe_storage(config: Config) -> str:
     return f"{root.absolute()}{hint}"
 
 
-def _raise_open_files() -> None:
+def _set_limits() -> None:
+    # A core holds the keys and tokens that were in memory; where one is wanted, `ulimit -c` of a process says so.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:

@@ -3,11 +3,15 @@
 from typing import TYPE_CHECKING
 
 from api.config import Config
+from api.services.access.audit import AuditTrail
 from api.services.access.authority import Authority
+from api.services.access.first_key import FirstKey
 from api.services.access.key_ring import KeyRing
 from api.services.access.operations import Belonging
+from api.services.access.service import AccessService
 from api.services.gpus.service import GPUService
 from api.services.training.owners import TaskOwners
+from api.storage.audit import AuditStore
 from api.storage.database import Database
 from api.storage.keys import CredentialStore
 from api.utils.clock import Clock
@@ -24,6 +28,7 @@ class AccessParts:
         self.rates = _create_rates(config, clock) if config.needs_keys else None
         self.store = CredentialStore(database)
         self.ring = KeyRing(self.store, clock)
+        self.audit = AuditTrail(AuditStore(database), clock, config.audit_retention_days)
         self.authority = Authority(
             self.ring,
             {
@@ -33,17 +38,28 @@ class AccessParts:
             needs_keys=config.needs_keys,
             hides_others=config.visibility == "own",
         )
+        self._first_key = FirstKey(self.store, clock, config.admin_key_file)
+        self.service = AccessService(self.store, self.authority, clock)
+
+    def provide_first_key(self) -> str | None:
+        """The administrator's key, to be shown once: None where keys are not asked for, or there is one already.
+
+        Raises ConfigError, DatabaseUnavailable.
+        """
+        return self._first_key.provide() if self._needs_keys else None
 
     def start(self) -> None:
-        """Starts to look for changed keys, where keys are asked for."""
+        """Starts to keep the audit, and to look for changed keys, where keys are asked for."""
+        self.audit.start()
         if self._needs_keys:
             self.ring.run_once()
             self.ring.start()
 
     def stop(self) -> None:
-        """Stops looking."""
+        """Stops looking, and keeps what the audit has still to keep."""
         if self._needs_keys:
             self.ring.stop()
+        self.audit.stop()
 
 
 def _create_rates(config: Config, clock: Clock) -> "RateLimits":

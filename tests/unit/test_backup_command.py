@@ -4,15 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from api.commands import find_command, run_command
+from api.backup_command import run_backup_command
 from api.main import main
 from api.storage.database import Database, sqlite_url
-
-
-def run(*arguments: str) -> int:
-    command = find_command(arguments)
-    assert command is not None
-    return run_command(command, arguments[1:])
 
 
 @pytest.fixture
@@ -25,17 +19,12 @@ def root(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("arguments", [[], ["--port", "0"], ["--help"], ["serve"]])
-def test_everything_else_serves(arguments: list[str]):
-    assert find_command(arguments) is None
-
-
 def test_backup_without_a_name_lies_under_the_storage(root: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["backup", "--storage-root", str(root)]) == 0
     (made,) = (root / "backups").iterdir()
     assert str(made) in capsys.readouterr().out
     assert made.parent.stat().st_mode & 0o777 == 0o700
-    assert run("restore", str(made), "--storage-root", str(root), "--force") == 0
+    assert run_backup_command(["restore", str(made), "--storage-root", str(root), "--force"]) == 0
     assert "The former database is kept" in capsys.readouterr().out
 
 
@@ -52,13 +41,18 @@ def test_backup_without_a_name_lies_under_the_storage(root: Path, capsys: pytest
 def test_what_cannot_be_done_is_refused_with_the_reason(
     root: Path, arguments: list[str], code: int, why: str, capsys: pytest.CaptureFixture[str]
 ):
-    assert run(*arguments, "--storage-root", str(root)) == code
+    assert run_backup_command([*arguments, "--storage-root", str(root)]) == code
     assert why in capsys.readouterr().err
 
 
 def test_backup_of_another_kind_of_database_is_refused(root: Path, capsys: pytest.CaptureFixture[str]):
-    assert run("backup", str(root / "kept"), "--storage-root", str(root)) == 0
-    assert run("restore", str(root / "kept"), "--storage-root", str(root), "--database-url", "postgresql:///x") == 1
+    assert run_backup_command(["backup", str(root / "kept"), "--storage-root", str(root)]) == 0
+    assert (
+        run_backup_command(
+            ["restore", str(root / "kept"), "--storage-root", str(root), "--database-url", "postgresql:///x"]
+        )
+        == 1
+    )
     assert "is of a sqlite database" in capsys.readouterr().err
 
 
@@ -67,8 +61,8 @@ def test_backup_of_a_newer_version_is_refused(root: Path, tmp_path: Path, capsys
     with database.write() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     database.close()
-    assert run("backup", str(tmp_path / "kept"), "--storage-root", str(root)) == 0
-    assert run("restore", str(tmp_path / "kept"), "--storage-root", str(tmp_path / "new")) == 1
+    assert run_backup_command(["backup", str(tmp_path / "kept"), "--storage-root", str(root)]) == 0
+    assert run_backup_command(["restore", str(tmp_path / "kept"), "--storage-root", str(tmp_path / "new")]) == 1
     assert "newer version of this service (revision 9999)" in capsys.readouterr().err
     assert not (tmp_path / "new" / "database.sqlite").exists()
 

@@ -1,8 +1,8 @@
-"""What an operator has the service do at the machine instead of serving: make a backup, and restore it."""
+"""The commands `backup` and `restore`: at the machine itself, while the service runs and while it does not."""
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from api.config import Config, ConfigError, program
@@ -10,6 +10,9 @@ from api.runtime.backups import make_backup, restore_backup
 from api.storage.backup_file import BackupError
 from api.storage.database import DatabaseError
 from api.storage.privacy import UMASK
+
+#: The words with which they are called.
+BACKUP_COMMANDS = ("backup", "restore")
 
 _USAGE = """\
 usage: {program} backup [FILE] [--force] [settings]
@@ -21,21 +24,17 @@ restore puts them back while no server runs. The database that was there is kept
 Settings, such as --storage-root and --database-url: {program} --help lists them."""
 
 
-def find_command(arguments: Sequence[str]) -> Callable[[Sequence[str]], int] | None:
-    """The command that these arguments begin with; None where the service shall serve."""
-    return _COMMANDS.get(arguments[0]) if arguments else None
-
-
-def run_command(command: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> int:
-    """Runs a command with the arguments behind its name. Returns the exit code: 0 when it did what it was told, 1 when
-    it could not, 2 when it was told wrongly.
+def run_backup_command(argv: Sequence[str]) -> int:
+    """Does what `backup` or `restore` and the arguments after it say. Returns the exit code: 0, 1 when it cannot be done,
+    2 for wrong arguments.
     """
     os.umask(UMASK)
+    name, *arguments = argv
     if "-h" in arguments or "--help" in arguments:
         print(_USAGE.format(program=program()))
         return 0
     try:
-        return command(arguments)
+        return _backup(arguments) if name == "backup" else _restore(arguments)
     except ConfigError as error:
         return _refuse(error, 2)
     except (BackupError, DatabaseError) as error:
@@ -73,6 +72,3 @@ def _read(arguments: Sequence[str]) -> tuple[Path | None, bool, Config]:
 def _refuse(why: object, code: int) -> int:
     print(f"{program()}: {why}", file=sys.stderr)
     return code
-
-
-_COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {"backup": _backup, "restore": _restore}
