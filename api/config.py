@@ -367,7 +367,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog=program(),
         description="Diffusion-Pipe API: GPUs and diffusion training by HTTP.",
-        epilog="Each setting is a flag, an environment variable, or a line NAME=value in .env; the first found holds.",
+        epilog="Each setting is a flag, an environment variable, or a line NAME=value in .env; the first found holds.\n"
+        "The word `key` before them makes, lists and revokes keys: `key --help`.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -125,9 +125,9 @@ class ServerProcess:
         return self.log_path.read_text(errors="replace")
 
     def log(self) -> list[dict[str, Any]]:
-        """Its whole log lines, each as a dictionary."""
+        """Its whole log lines, each as a dictionary; what it shows besides, such as its first key, is left out."""
         whole, _, _ = self.log_path.read_bytes().rpartition(b"\n")
-        return [orjson.loads(line) for line in whole.split(b"\n") if line]
+        return [orjson.loads(line) for line in whole.split(b"\n") if line.startswith(b"{")]
 
     def get(self, path: str, **kwargs: Any) -> Any:
         """The data of an answer that must be a success."""
