@@ -7,6 +7,7 @@ from pathlib import Path
 from api.executors.executor import (
     AttemptRef,
     LivingAttempt,
+    Locate,
     Log,
     NodeState,
     Observation,
@@ -150,7 +151,7 @@ class FakeExecutor:
     def survivors(self, ref: AttemptRef) -> Sequence[int]:
         return self._survivors.get(ref.uid, ())
 
-    def living(self, root: Path, locate: Callable[[str], Path | None]) -> Sequence[LivingAttempt]:
+    def living(self, root: Path, locate: Locate, uids: Callable[[], Iterable[str]]) -> Sequence[LivingAttempt]:
         return self._living
 
     def used_gpus(self, ref: AttemptRef) -> Collection[str] | None:

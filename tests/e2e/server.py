@@ -54,6 +54,8 @@ class ServerProcess:
         self.log_path = directory / "server.log"
         #: Where its code lies: a test may give it a changed copy before a start.
         self.code = ROOT
+        #: The words before its command: a test may have another program start it.
+        self.launcher: list[str] = []
         self._arguments = ["--port", "0", *arguments]
         self._settings = {
             "GPU_SOURCE": "simulated",
@@ -89,7 +91,7 @@ class ServerProcess:
             self._arguments[1] = str(port)
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                command(*self._arguments, root=self.code),
+                [*self.launcher, *command(*self._arguments, root=self.code)],
                 cwd=self.directory,
                 env=environment(self._settings),
                 stdin=subprocess.DEVNULL,

@@ -58,8 +58,7 @@ class Supervisor:
         self._poll = select.poll()
         self._running_time = RunningTime()
         self._status: int | None = None  # of the trainer, as wait() gives it; None until one saw it end
-        self._is_adopted = False
-        self._record_is_due = False
+        self._is_adopted = self._record_is_due = False
         self._recorded_lost = 0  # bytes of output
 
     def run(self) -> int:
@@ -152,10 +151,9 @@ class Supervisor:
         return self._watch("exited")
 
     def _open_log(self) -> None:
-        if self._log is None:
-            return
         try:
-            self._log.open()
+            if self._log is not None:
+                self._log.open()
         except OSError as error:
             complain(f"the log cannot be written yet: {error}")
 
@@ -369,6 +367,8 @@ class Supervisor:
             self._output.remove()
         self._ledger.remove()
         self._containment.remove()
+        if self._spec is not None and self._spec.run_as is not None:
+            self._spec.run_as.hand_back()
 
     def _outcome(self, reason: str, error: Exception | None, ended_at: float) -> dict[str, object]:
         code = None if self._status is None else os.waitstatus_to_exitcode(self._status)
