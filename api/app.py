@@ -26,6 +26,7 @@ from api.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
+from api.routes.auth import auth
 from api.routes.dashboard import dashboard
 from api.routes.docs import docs
 from api.routes.gpu import gpu
@@ -120,7 +121,7 @@ def create_app(services: Services) -> APIFlask:
     answer_from_what_is_known(app)
     app.before_request(_begin_request)
     app.teardown_request(_end_request)
-    for blueprint in (health, gpu, training, logs, system, docs, dashboard):
+    for blueprint in (health, gpu, training, logs, auth, system, docs, dashboard):
         app.register_blueprint(blueprint)
     for kind, handler in (
         (ServiceError, answer_error),

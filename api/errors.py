@@ -243,6 +243,18 @@ class RequestInProgress(Conflict):
     code = "request_in_progress"
 
 
+class KeyEnded(Conflict):
+    """The key has expired, was revoked, or was replaced by another."""
+
+    code = "key_ended"
+
+
+class LastAdministrator(Conflict):
+    """This is the only key that may do everything: make another one first, or say `force`."""
+
+    code = "last_administrator"
+
+
 class QuotaExceeded(Conflict):
     """This is more than the user's quota permits."""
 

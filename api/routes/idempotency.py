@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable
 from typing import ParamSpec
 
-from flask import Response, request
+from flask import Response, g, request
 
 from api.errors import Invalid, Mistake
+from api.models.access import current_principal
 from api.models.kept_answer import KeptAnswer
 from api.routes.context import services
 
@@ -17,13 +18,23 @@ P = ParamSpec("P")
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 #: Headers of an answer that are kept and given again with it.
-_KEPT_HEADERS = ("Location", "Content-Type")
+_KEPT_HEADERS = ("Location", "Content-Type", "Cache-Control")
 
 
 def idempotency_scope() -> str | None:
-    """The Idempotency-Key of this request with its route, as each route has keys of its own; None without a key."""
+    """What the Idempotency-Key of this request stands for: each user has keys of their own, at each route; None without
+    one. A hash, since people put into keys what is nobody's business.
+    """
     key = request.headers.get("Idempotency-Key")
-    return None if key is None else f"{request.endpoint} {key}"
+    if key is None:
+        return None
+    parts = (current_principal.get().owner or "", request.endpoint or "", key)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def keep_instead(body: bytes) -> None:
+    """Has this body kept for retries in place of the answer's own, which holds a secret that is shown once."""
+    g.kept_body = body
 
 
 def idempotent(view: Callable[P, Response]) -> Callable[P, Response]:
@@ -45,7 +56,7 @@ def idempotent(view: Callable[P, Response]) -> Callable[P, Response]:
         try:
             response = view(*args, **kwargs)
             headers = tuple((name, response.headers[name]) for name in _KEPT_HEADERS if name in response.headers)
-            answer = KeptAnswer(response.status_code, response.get_data(), headers)
+            answer = KeptAnswer(response.status_code, g.pop("kept_body", None) or response.get_data(), headers)
             return response
         finally:
             store.finish(scope, answer)

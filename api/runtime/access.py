@@ -6,10 +6,11 @@ from api.config import Config
 from api.services.access.authority import Authority
 from api.services.access.key_ring import KeyRing
 from api.services.access.operations import Belonging
+from api.services.access.service import AccessService
 from api.services.gpus.service import GPUService
+from api.services.training.owners import TaskOwners
 from api.storage.database import Database
 from api.storage.keys import CredentialStore
-from api.storage.tasks import TaskStore
 from api.utils.clock import Clock
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 class AccessParts:
     """The keys and the decisions. Building it starts nothing."""
 
-    def __init__(self, config: Config, database: Database, tasks: TaskStore, gpus: GPUService, clock: Clock) -> None:
+    def __init__(self, config: Config, database: Database, owners: TaskOwners, gpus: GPUService, clock: Clock) -> None:
         self._needs_keys = config.needs_keys
         self.rates = _create_rates(config, clock) if config.needs_keys else None
         self.store = CredentialStore(database)
@@ -27,12 +28,13 @@ class AccessParts:
         self.authority = Authority(
             self.ring,
             {
-                Belonging.TASK: lambda task_id: tasks.get_summary(task_id).owner,
+                Belonging.TASK: owners.of,
                 Belonging.REGISTRATION: gpus.owner_of_task,
             },
             needs_keys=config.needs_keys,
             hides_others=config.visibility == "own",
         )
+        self.service = AccessService(self.store, self.authority, clock)
 
     def start(self) -> None:
         """Starts to look for changed keys, where keys are asked for."""

@@ -22,7 +22,7 @@ _USERINFO = re.compile(r"(?<=://)[^\s/?#\"'<>]*@")
 _QUOTED = r"\"[^\"]*+\"?|'[^']*+'?|\S++"
 _NOTE = re.compile(rf"(?<![\w-])({_WORD}[\"']?[ \t]*+[=:][ \t]*+)({_QUOTED})", re.IGNORECASE)
 _KEY = re.compile(
-    r"(?<![A-Za-z0-9])(?:(?:hf_|sk-|wandb_v1_|gh[opsru]_|github_pat_|glpat-|AKIA|xox[a-z]-)[\w-]{16,}+|[0-9a-f]{40}(?![\w]))"
+    r"(?<![A-Za-z0-9])(?:(?:hf_|sk-|wandb_v1_|gh[opsru]_|github_pat_|glpat-|AKIA|xox[a-z]-|dp_[a-z0-9]{12}_)[\w-]{16,}+|[0-9a-f]{40}(?![\w]))"
 )
 
 

@@ -11,6 +11,9 @@ SECRET_BYTES = 32
 #: A key as it is shown once: its id, by which people and logs name it, and the secret.
 KEY = re.compile(r"dp_(?P<key_id>[a-z0-9]{12})_[A-Za-z0-9_-]{43}")
 
+#: The id alone.
+KEY_ID = re.compile(r"[a-z0-9]{12}")
+
 _ID_CHARACTERS = string.ascii_lowercase + string.digits
 _ID_LENGTH = 12
 
