@@ -33,6 +33,7 @@ from api.routes.gpu import gpu
 from api.routes.health import health
 from api.routes.last_known import answer_from_what_is_known
 from api.routes.logs import logs
+from api.routes.oidc import oidc
 from api.routes.openapi import finish_document
 from api.routes.optional_body import may_have_no_body
 from api.routes.system import system
@@ -121,7 +122,7 @@ def create_app(services: Services) -> APIFlask:
     answer_from_what_is_known(app)
     app.before_request(_begin_request)
     app.teardown_request(_end_request)
-    for blueprint in (health, gpu, training, logs, auth, system, docs, dashboard):
+    for blueprint in (health, gpu, training, logs, auth, system, oidc, docs, dashboard):
         app.register_blueprint(blueprint)
     for kind, handler in (
         (ServiceError, answer_error),

@@ -1,6 +1,7 @@
 """Everything that the routes may call, built once by the composition root."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from api.services.access.service import AccessService
 from api.services.attempts.strays import Strays
@@ -11,6 +12,9 @@ from api.services.system import SystemService
 from api.services.training.checkpoint_saving import CheckpointSaving
 from api.services.training.service import TrainingService
 from api.utils.clock import Clock
+
+if TYPE_CHECKING:
+    from api.services.access.oidc import OIDC
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,5 +28,6 @@ class Services:
     system: SystemService
     strays: Strays
     access: AccessService
+    oidc: "OIDC | None"  #: None: no provider is named
     idempotency: IdempotencyStore
     clock: Clock

@@ -6,9 +6,8 @@ The authorization code flow with PKCE, state and nonce (OpenID Connect Core 1.0,
 import logging
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,9 @@ from joserfc import jwk, jwt
 from joserfc.errors import JoseError
 
 from api.errors import SignInFailed
-from api.models.access import Role, Session
+from api.models.access import RESERVED_USER_IDS, USER_ID, Role, Session
 from api.services.access.key_format import hash_of, new_token
-from api.services.access.service import SESSION, USER_ID
+from api.services.access.service import SESSION, SIGN_IN
 from api.storage.sign_ins import SignIn, SignInStore
 from api.utils.clock import Clock
 
@@ -31,9 +30,6 @@ logger = logging.getLogger(__name__)
 
 #: Seconds that the provider may take for each answer.
 PROVIDER_SECONDS = 5.0
-
-#: Seconds from the beginning of a sign-in until the browser must be back.
-SIGN_IN_SECONDS = 600
 
 #: Seconds by which the provider's clock may differ from ours.
 LEEWAY_SECONDS = 60
@@ -88,7 +84,7 @@ class OIDC:
             provider.authorization_endpoint, state=begun.state, nonce=begun.nonce, code_verifier=begun.verifier
         )
         cookie, now = new_token(), self._clock.now()
-        self._store.add(hash_of(cookie), begun, now, now + timedelta(seconds=SIGN_IN_SECONDS))
+        self._store.add(hash_of(cookie), begun, now, now + SIGN_IN)
         return url, cookie
 
     def finish(self, cookie: str | None, answer: Mapping[str, str]) -> tuple[Session, str, str]:
@@ -117,15 +113,14 @@ class OIDC:
 
     def _read(self, id_token: str, nonce: str) -> dict[str, Any]:
         """The claims of an ID token whose signature, issuer, audience, time and nonce are right."""
-        must = {"essential": True}
         registry = jwt.JWTClaimsRegistry(
             now=int(self._clock.now().timestamp()),
             leeway=LEEWAY_SECONDS,
-            iss={**must, "value": self._settings.issuer},
-            aud={**must, "value": self._settings.client_id},
-            exp=must,
-            sub=must,
-            nonce={**must, "value": nonce},
+            iss={"essential": True, "value": self._settings.issuer},
+            aud={"essential": True, "value": self._settings.client_id},
+            exp={"essential": True},
+            sub={"essential": True},
+            nonce={"essential": True, "value": nonce},
         )
         try:
             claims = self._decode(id_token).claims
@@ -154,7 +149,7 @@ class OIDC:
     def _user_id(self, claims: Mapping[str, Any]) -> str:
         claim = self._settings.user_claim
         user_id = claims.get(claim)
-        if not isinstance(user_id, str) or not re.fullmatch(USER_ID, user_id):
+        if not isinstance(user_id, str) or not re.fullmatch(USER_ID, user_id) or user_id in RESERVED_USER_IDS:
             raise SignInFailed(f'The provider\'s claim "{claim}" is no name that can be used here (OIDC_USER_CLAIM).')
         if claim == "email" and claims.get("email_verified") is False:
             raise SignInFailed("The provider has not verified this e-mail address.")
@@ -201,7 +196,8 @@ class OIDC:
         return self._provider
 
     def _failed(self, what: str, error: Exception) -> SignInFailed:
-        logger.warning("sign-in failed", extra={"problem": what, "error": type(error).__name__, "why": str(error)[:300]})
+        facts = {"problem": what, "error": type(error).__name__, "why": str(error)[:300]}
+        logger.warning("sign-in failed", extra=facts)
         return SignInFailed(f"Signing in failed: {what}. Try again; the service's log has the reason.")
 
 
@@ -210,8 +206,3 @@ def _get(url: str) -> dict[str, Any]:
     answer.raise_for_status()
     told: dict[str, Any] = answer.json()
     return told
-
-
-def parse_roles(pairs: Sequence[tuple[str, str]]) -> tuple[tuple[str, Role], ...]:
-    """Groups and roles from the words of OIDC_ROLES."""
-    return tuple((group, Role(role)) for group, role in pairs)
