@@ -280,6 +280,9 @@ class Config:
         "addresses and networks, by comma, whose X-Forwarded-For and X-Forwarded-Proto are believed",
         "none",
     )
+    audit_retention_days: int = _setting(
+        "AUDIT_RETENTION_DAYS", 365, _number(0, 36_500), "days for which the audit is kept; 0: for ever"
+    )
     max_body_bytes: int = _setting(
         "MAX_BODY_BYTES", 1024 * 1024, _number(1024, 2**30), "largest JSON body that is taken, in bytes"
     )

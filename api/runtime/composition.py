@@ -130,6 +130,7 @@ class Runtime:
             access=self.access.service,
             oidc=self.access.oidc,
             idempotency=DatabaseIdempotencyStore(self.database, clock, owner, lambda other: host.is_alive(other, node)),
+            audit=self.access.audit,
             clock=clock,
         )
         self.policy = HostPolicy(allowed_names(config), config.cors_origins)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from api.services.access.audit import AuditTrail
 from api.services.access.service import AccessService
 from api.services.attempts.strays import Strays
 from api.services.gpus.service import GPUService
@@ -30,4 +31,5 @@ class Services:
     access: AccessService
     oidc: "OIDC | None"  #: None: no provider is named
     idempotency: IdempotencyStore
+    audit: AuditTrail
     clock: Clock

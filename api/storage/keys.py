@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from api.errors import KeyEnded, KeyNotFound, LastAdministrator, UserNotFound
 from api.models.access import AccessKey, Permission, Quota, Role, Session, User
+from api.models.audit import note_change
 from api.storage.database import Database
 from api.storage.rows import maybe_time, to_seconds, to_time
 from api.storage.tables import access_state, keys, sessions, tickets, users
@@ -119,6 +120,8 @@ class CredentialStore:
             values = {"expires_at": end, "rotated_to": successor.key_id}
             connection.execute(update(keys).where(keys.c.key_id == key_id).values(values))
             _add_key(connection, successor, hash_)
+            told = {"rotated_to": successor.key_id, "ends_at": to_time(end)}
+            note_change(about=key_id, before={"ends_at": old.expires_at}, after=told)
 
     def revoke(self, key_id: str, by: str, now: datetime, *, keeps_administrator: bool = False) -> AccessKey:
         """Ends a key and the sessions that began with it; one that was revoked stays as it is. Raises KeyNotFound.
@@ -130,6 +133,7 @@ class CredentialStore:
             key = _get_key(connection, key_id)
             if keeps_administrator and _is_last_administrator(connection, key, now):
                 raise LastAdministrator
+            note_change(about=key_id, before=_tell(key), after={"revoked_at": now, "revoked_by": by})
             values = {"revoked_at": to_seconds(now), "revoked_by": by}
             connection.execute(
                 update(keys).where((keys.c.key_id == key_id) & keys.c.revoked_at.is_(None)).values(values)
@@ -153,7 +157,7 @@ class CredentialStore:
 
     def note_used(self, key_ids: Iterable[str], now: datetime) -> None:
         """Notes that these keys were used. That changes nothing for who uses them."""
-        with self._database.write() as connection:
+        with self._database.write(is_audited=False) as connection:
             mine = keys.c.key_id.in_(list(key_ids))
             connection.execute(update(keys).where(mine).values(last_used_at=to_seconds(now)))
 
@@ -195,6 +199,9 @@ class CredentialStore:
                 "expires_at": to_seconds(session.expires_at),
             }
             connection.execute(insert(sessions).values(row))
+            # Who it is shows only now: nobody has to show a key to reach the sign-in.
+            told = {"expires_at": session.expires_at, "role": session.role}
+            note_change(about=session.user_id, after=told, actor=session.user_id, key_id=session.key_id)
             _note_change(connection)
 
     def end_session(self, hash_: str) -> None:
@@ -208,14 +215,14 @@ class CredentialStore:
         self, hash_: str, key_id: str | None, session: str | None, now: datetime, expires_at: datetime
     ) -> None:
         """Keeps a ticket, and forgets those that have expired."""
-        with self._database.write() as connection:
+        with self._database.write(is_audited=False) as connection:
             connection.execute(delete(tickets).where(tickets.c.expires_at <= to_seconds(now)))
             row = {"hash": hash_, "key_id": key_id, "session": session, "expires_at": to_seconds(expires_at)}
             connection.execute(insert(tickets).values(row))
 
     def use_ticket(self, hash_: str, now: datetime) -> tuple[str | None, str | None] | None:
         """Uses up a ticket: the key and the session behind it; None when there is none, or somebody was first."""
-        with self._database.write() as connection:
+        with self._database.write(is_audited=False) as connection:
             holds = (tickets.c.hash == hash_) & (tickets.c.expires_at > to_seconds(now))
             row = connection.execute(
                 delete(tickets).where(holds).returning(tickets.c.key_id, tickets.c.session)
@@ -245,14 +252,23 @@ def _add_key(connection: Connection, key: AccessKey, hash_: str) -> None:
         "expires_at": None if key.expires_at is None else to_seconds(key.expires_at),
     }
     connection.execute(insert(keys).values(row))
+    note_change(about=key.key_id, after=_tell(key))
+
+
+def _tell(key: AccessKey) -> dict[str, Any]:
+    """What the audit says of a key."""
+    names = ("user_id", "name", "role", "permissions", "created_by", "expires_at")
+    return {name: getattr(key, name) for name in names}
 
 
 def _note_user(connection: Connection, user_id: str, now: datetime, changes: QuotaChanges) -> None:
     row = connection.execute(select(users).where(users.c.user_id == user_id)).one_or_none()
     if row is None:
         connection.execute(insert(users).values(user_id=user_id, created_at=to_seconds(now), quota=dict(changes)))
+        note_change(after={"quota": dict(changes)} if changes else None)
     elif changes:
         quota = {**(row.quota or {}), **changes}
+        note_change(before={"quota": row.quota}, after={"quota": quota})
         connection.execute(update(users).where(users.c.user_id == user_id).values(quota=quota))
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.errors import TaskActive, TaskNotFinished, TaskNotFound
+from api.models.audit import note_change
 from api.models.kept_answer import KEPT_SECONDS
 from api.models.reason import Reason, Words
 from api.models.training import (
@@ -51,6 +52,12 @@ _CHANGES = {
 }
 
 
+#: What the audit says of a task that was deleted.
+_TOLD = [tasks.c[name] for name in ("status", "model_type", "name", "description", "priority", "owner", "created_at")]
+
+_CHANGEABLE = [tasks.c[name] for name in _CHANGES]
+
+
 def insert_task(connection: Connection, new: NewTask, now: datetime, actor: str) -> None:
     """Puts a new task into the queue. Raises IntegrityError when its id or idempotency key is there already."""
     request, seconds = new.request, to_seconds(now)
@@ -78,6 +85,11 @@ def insert_task(connection: Connection, new: NewTask, now: datetime, actor: str)
         "plan": dump(new.plan),
     }
     connection.execute(insert(tasks).values(row))
+    note_change(
+        about=new.task_id,
+        before=None if new.restarted_from is None else {"restarted_from": new.restarted_from},
+        after={"trainer": new.trainer, "owner": new.owner, "request": row["request"]},
+    )
     message = Reason.of("put into the queue", "queued")
     if new.restarted_from is not None:
         message = Reason.of("put into the queue, as {task_id} anew", "queued_anew", task_id=new.restarted_from)
@@ -187,6 +199,8 @@ class TaskStore:
         """
         with self._database.write() as connection:
             task = _get_summary(connection, task_id, lock=True)
+            asked = {"force": stop.force, "timeout_seconds": stop.timeout_seconds}
+            note_change(before={"status": task.status}, after=asked)
             if task.status is TaskStatus.QUEUED:
                 seconds = to_seconds(now)
                 move(connection, task_id, TaskStatus.STOPPED, now, stop.actor, message, finished_at=seconds)
@@ -251,9 +265,12 @@ class TaskStore:
     def patch(self, task_id: str, changes: dict[str, Any], now: datetime, actor: str) -> TrainingTask:
         """Changes name, description or priority. Raises TaskNotFound."""
         with self._database.write() as connection:
-            values = {**changes, "updated_at": to_seconds(now)}
-            if connection.execute(update(tasks).where(tasks.c.task_id == task_id).values(values)).rowcount == 0:
+            mine = tasks.c.task_id == task_id
+            before = connection.execute(select(*_CHANGEABLE).where(mine).with_for_update()).mappings().one_or_none()
+            if before is None:
                 raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
+            note_change(before={name: before[name] for name in changes}, after=changes)
+            connection.execute(update(tasks).where(mine).values({**changes, "updated_at": to_seconds(now)}))
             said = [_CHANGES[name](value) for name, value in changes.items()]
             message = said[0] if len(said) == 1 else Reason.of("{changes}", "changes", changes=said)
             events.append(connection, task_id, now, EventKind.CHANGE, actor, message)
@@ -311,15 +328,15 @@ class TaskStore:
     def delete(self, task_id: str) -> None:
         """Forgets a finished task, its attempts and events. Raises TaskNotFound, TaskNotFinished."""
         with self._database.write() as connection:
-            row = connection.execute(
-                select(tasks.c.status, tasks.c.serial).where(tasks.c.task_id == task_id).with_for_update()
-            ).one_or_none()
+            wanted = select(tasks.c.serial, *_TOLD).where(tasks.c.task_id == task_id).with_for_update()
+            row = connection.execute(wanted).one_or_none()
             if row is None:
                 raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
             if not TaskStatus(row.status).is_finished:
                 raise TaskNotFinished(f"{task_id} is {row.status}: stop it first.", data={"status": row.status})
             if connection.scalar(select(func.count()).select_from(leases).where(leases.c.task_id == task_id)):
                 raise TaskNotFinished(f"A GPU of {task_id} is still draining: ask again in a moment.")
+            note_change(before={column.name: getattr(row, column.name) for column in _TOLD})
             connection.execute(delete(task_gpus).where(task_gpus.c.serial == row.serial))
             for table in (attempts, event_table, tasks):
                 connection.execute(delete(table).where(table.c.task_id == task_id))

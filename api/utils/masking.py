@@ -7,8 +7,8 @@ from itertools import islice
 MASK = "***"
 
 # --wandb_api_key=…, HF_TOKEN=…, --password … : the value is nobody's business. A word is looked at once, from its
-# beginning, and nothing is given back: linear.
-_WORD = r"(?=[\w-]*?(?:api[_-]?key|token|secret|passw(?:or)?d|credential))[\w-]++"
+# beginning, and nothing is given back: linear. A file that holds one may be named.
+_WORD = r"(?=[\w-]*?(?:api[_-]?key|token|secret|passw(?:or)?d|credential))(?![\w-]*?[_-]file(?![\w-]))[\w-]++"
 _WHOLE_PAIR = re.compile(rf"({_WORD}=).*", re.IGNORECASE | re.DOTALL)
 _PAIR = re.compile(rf"(?<![\w-])({_WORD}=)\S++", re.IGNORECASE)
 _NAME = re.compile(_WORD, re.IGNORECASE)
@@ -18,7 +18,7 @@ _FLAG_AND_VALUE = re.compile(rf"(?<![\w-])(-{_WORD}\s++)\S++", re.IGNORECASE)
 # https://name:password@host: a name alone can be a token. What ends an address begins no other, so this is linear.
 _USERINFO = re.compile(r"(?<=://)[^\s/?#\"'<>]*@")
 
-# As people write it down: wandb_api_key = "…", token: …, and keys by their own form (Hugging Face, W&B, GitHub, …).
+# As people write it down: wandb_api_key = "…", token: …, and keys by their own form (ours, Hugging Face, W&B, …).
 _QUOTED = r"\"[^\"]*+\"?|'[^']*+'?|\S++"
 _NOTE = re.compile(rf"(?<![\w-])({_WORD}[\"']?[ \t]*+[=:][ \t]*+)({_QUOTED})", re.IGNORECASE)
 _KEY = re.compile(

@@ -166,6 +166,7 @@ _TABLE = (
         rate=RateGroup.AUTH,
     ),
     *_need(Permission.SYSTEM_READ, "GET ~/system/strays"),
+    *_need(Permission.AUDIT_READ, "GET ~/auth/audit", "GET ~/auth/audit/verify", rate=RateGroup.AUTH),
     *_need(Permission.SYSTEM_WRITE, "POST ~/system/strays/<attempt_uid>/stop"),
 )
 

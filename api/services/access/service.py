@@ -17,8 +17,9 @@ from api.models.access import (
     User,
 )
 from api.models.access_view import KeyState, KeyView, NewKey, Ticket, UserView, WhoAmI
+from api.models.audit import note_change
 from api.services.access.authority import Authority
-from api.services.access.key_format import KEY, KEY_ID, hash_of, new_key, new_token
+from api.services.access.key_format import KEY, KEY_ID, claimed_key_id, hash_of, new_key, new_token
 from api.storage.keys import CredentialStore
 from api.utils.clock import Clock
 from api.utils.pagination import Page, PageRequest, paginate
@@ -218,6 +219,7 @@ class AccessService:
 
     def log_in(self, key: str) -> tuple[str, WhoAmI]:
         """Begins a session: the cookie's value, and who has signed in. Raises Unauthenticated, DatabaseUnavailable."""
+        note_change(about=claimed_key_id(key))
         if not KEY.fullmatch(key):
             raise WrongKey("This is no key: one begins with dp_ and has 59 characters.")
         # It may have been made or revoked on another server a moment ago.

@@ -26,6 +26,7 @@ def test_what_stands_before_a_host_is_masked(text: str, shown: str):
     [
         '# wandb_api_key = "s3cret and more"', "# HF_TOKEN=s3cret", "# my token: s3cret", "# password : 's3cret'",
         "# hf_s3cretabcdefghijklmnop", "# key of Anna sk-s3cretabcdefghijklmnop", "# see https://u:s3cret@host/x",
+        "# see dp_abcdefghijkl_s3cretABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijk.",
         "#wandb_api_key='s3cret", "# 0123456789abcdef0123456789abcdef01234567 s",
     ],
 )  # fmt: skip
@@ -40,3 +41,9 @@ def test_a_secret_in_a_note_is_masked(note: str):
 @pytest.mark.parametrize("note", ["# secret", "# 3 epochs = 300 steps", "# see https://host/a@b", "# tokenizer is T5"])
 def test_other_notes_stay(note: str):
     assert mask_secrets(note) == note
+
+
+def test_file_that_holds_a_secret_may_be_named():
+    assert mask_secrets("argument --oidc-client-secret-file: expected one argument") == (
+        "argument --oidc-client-secret-file: expected one argument"
+    )

@@ -17,6 +17,13 @@ export const said = {
   max_concurrent: "已有 {running} 个任务在运行，而 MAX_CONCURRENT_TASKS 为 {limit}",
   disk_full: "{directory} 所在磁盘只剩 {free} MB；MIN_FREE_DISK_MB 要求 {wanted} MB",
 
+  // Where the audit is broken.
+  audit_early: "第 {id} 行位于审计链的起点之前",
+  audit_missing: "缺少第 {id} 行",
+  audit_changed: "第 {id} 行与其前一行不衔接：两者之一被改动过",
+  audit_end: "审计链止于第 {id} 行，本应止于第 {last} 行",
+  audit_headless: "审计链两端的记录已丢失",
+
   // What happens to a task.
   queued: "进入队列",
   queued_anew: "进入队列，以 {task_id} 的请求从头开始",
