@@ -91,6 +91,12 @@ class SessionEnded(WrongKey):
     code = "session_ended"
 
 
+class SignInFailed(Unauthenticated):
+    """Signing in failed."""
+
+    code = "sign_in_failed"
+
+
 class KeyExpired(Unauthenticated):
     """This key has expired: ask for a new one."""
 
