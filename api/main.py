@@ -150,6 +150,7 @@ def _announce(runtime: Runtime, port: int) -> None:
         "gpu_problem": status.source_problem,
         "database": runtime.database.shown,
         "storage": _describe_storage(config),
+        "trainer_user": config.trainer_user or None,
         "log_level": config.log_level,
     }
     logger.info("listening on %s", address, extra={k: v for k, v in facts.items() if v is not None})
