@@ -25,7 +25,7 @@ Settings, such as --storage-root and --database-url: {program} --help lists them
 
 
 def run_backup_command(argv: Sequence[str]) -> int:
-    """Does what `backup` or `restore` and the arguments after it say. Returns the exit code: 0, 1 when it cannot be done,
+    """Does what `backup` or `restore` and what follows say. Returns the exit code: 0, 1 when it cannot be done,
     2 for wrong arguments.
     """
     os.umask(UMASK)
