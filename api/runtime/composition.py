@@ -138,6 +138,7 @@ class Runtime:
             system=system,
             strays=training.strays,
             access=self.access.service,
+            oidc=self.access.oidc,
             idempotency=DatabaseIdempotencyStore(self.database, clock, owner, lambda other: host.is_alive(other, node)),
             audit=self.access.audit,
             clock=clock,

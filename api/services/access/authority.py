@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Mapping
 
-from api.errors import Forbidden, NotYours, TaskIsTraining, TaskNotFound
+from api.errors import Forbidden, HiddenTask, NotYours, TaskIsTraining
 from api.models.access import LOCAL, Permission, Principal
 from api.services.access.key_ring import KeyRing
 from api.services.access.operations import Belonging, Operation, OperationTable
@@ -77,7 +77,7 @@ class Authority:
         if operation.belonging is None or self._has_own(principal, operation.belonging, thing):
             return
         if not self.sees_all(principal):
-            raise TaskNotFound(f'No task has the id "{thing[:80]}".')
+            raise HiddenTask(f'No task has the id "{thing[:80]}".')
         raise NotYours(f"{thing} belongs to somebody else: only they and administrators may change it.")
 
     def _has_own(self, principal: Principal, belonging: Belonging, thing: str) -> bool:
