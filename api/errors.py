@@ -153,6 +153,12 @@ class TaskNotFound(NotFound):
     code = "task_not_found"
 
 
+class HiddenTask(TaskNotFound):
+    """No task has this id."""  # that one does, only the audit learns
+
+    is_refusal = True
+
+
 class KeyNotFound(NotFound):
     """No key has this id."""
 

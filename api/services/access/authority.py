@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Mapping
 
-from api.errors import Forbidden, NotYours, TaskNotFound
+from api.errors import Forbidden, HiddenTask, NotYours
 from api.models.access import LOCAL, Permission, Principal
 from api.services.access.key_ring import KeyRing
 from api.services.access.operations import Belonging, Operation, OperationTable
@@ -76,7 +76,7 @@ class Authority:
         if operation.belonging is None or self.owner_of(operation.belonging, thing) == principal.user_id:
             return
         if not self.sees_all(principal):
-            raise TaskNotFound(f'No task has the id "{thing[:80]}".')
+            raise HiddenTask(f'No task has the id "{thing[:80]}".')
         raise NotYours(f"{thing} belongs to somebody else: only they and administrators may change it.")
 
     def owner_of(self, belonging: Belonging, thing: str) -> str | None:
