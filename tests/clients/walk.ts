@@ -17,7 +17,8 @@ const remember: Middleware = {
   },
 };
 
-const api = createClient<paths>({ baseUrl: address });
+const key = process.env["DIFFUSION_PIPE_API_KEY"];
+const api = createClient<paths>({ baseUrl: address, headers: { Authorization: `Bearer ${key}` } });
 api.use(remember);
 
 /** The data of a success; anything else ends the walk. */
