@@ -15,7 +15,6 @@ from api.models.access import OPERATOR, Role
 from api.models.access_view import KeyState, KeyView
 from api.models.audit import RequestNote, noting
 from api.routes.schemas.auth import WORDS, GenerateKey
-from api.routes.validation_errors import mistakes_in
 from api.runtime.keys import open_keys
 from api.services.access.key_format import new_key
 from api.services.access.service import AccessService
@@ -23,6 +22,7 @@ from api.storage.database import DatabaseError
 from api.storage.key_file import write_key_file
 from api.storage.privacy import UMASK
 from api.utils.pagination import MAX_LIMIT, PageRequest
+from api.utils.validation import mistakes_in
 
 #: The word with which it is called.
 KEY_COMMAND = "key"

@@ -89,6 +89,7 @@ class Outcome:
     seconds: float | None = None  #: how long the trainer ran, whatever was done to the wall clock
     log_lost_bytes: int = 0  #: how much of its output is in no log
     error_number: int | None = None  #: the errno of `error`, where it has one
+    error_file: str | None = None  #: the file or directory that `error` is about, where it names one
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ def outcome(
     ended_at: float = 0.0,
     log_lost_bytes: int = 0,
     error_number: int | None = None,
+    error_file: str | None = None,
 ) -> Outcome:
     """An outcome, by default of a trainer that exited with code 0. With a rung it was asked to stop."""
     return Outcome(
@@ -49,6 +50,7 @@ def outcome(
         ended_at=ended_at,
         log_lost_bytes=log_lost_bytes,
         error_number=error_number,
+        error_file=error_file,
     )
 
 

@@ -20,7 +20,7 @@ from api.executors.trainer_user import TrainerUser
 from api.hardware import host
 from api.hardware.auto import AutoSource
 from api.hardware.boards import parse_boards
-from api.hardware.nvml import NVMLSource, library_is_absent
+from api.hardware.nvml_library import library_is_absent
 from api.hardware.simulated import SimulatedSource
 from api.hardware.source import GPUSource
 from api.models.event import GPUEvent
@@ -205,7 +205,7 @@ def _usable(root: Path) -> Iterator[None]:
 def create_source(config: Config, clock: Clock) -> GPUSource:
     """The source that GPU_SOURCE names. Raises ConfigError when SIMULATED_GPUS cannot be read."""
     if config.gpu_source == "nvml":
-        return NVMLSource()
+        return _create_nvml()
     try:
         boards = parse_boards(config.simulated_gpus)
     except ValueError as error:
@@ -213,7 +213,14 @@ def create_source(config: Config, clock: Clock) -> GPUSource:
     simulated = SimulatedSource(boards, config.simulated_seed, clock)
     if config.gpu_source == "simulated":
         return simulated
-    return AutoSource(NVMLSource(), simulated, library_is_absent)
+    return AutoSource(_create_nvml, simulated, library_is_absent)
+
+
+def _create_nvml() -> GPUSource:
+    # Loaded where it is used: 2 MB.
+    from api.hardware.nvml import NVMLSource  # noqa: PLC0415
+
+    return NVMLSource()
 
 
 def allowed_names(config: Config) -> Iterable[str]:

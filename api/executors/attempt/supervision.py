@@ -11,7 +11,7 @@ from api.utils.foreign_files import put_aside
 from .containment import BIRTH_SECONDS, Containment
 from .directory import AttemptDirectory, Surpassed, own_identity
 from .ended import has_ended, has_outcome
-from .files import complain, exit_status_of, identity_of, number, patiently, read_json
+from .files import complain, exit_status_of, identity_of, number, patiently, read_json, told_of
 from .giving_way import give_way
 from .inbox import Inbox
 from .ledger import Ledger
@@ -379,8 +379,7 @@ class Supervisor:
             "reason": reason,
             "exit_code": code if code is not None and code >= 0 else None,
             "signal": -code if code is not None and code < 0 else None,
-            "error": None if error is None else str(error)[:2000],
-            "error_number": getattr(error, "errno", None),
+            **told_of(error),
             "stop_requested": self._stopping.order is not None or self._directory.has("stop.json"),
             "stop_rung": self._stopping.rung,
             "last_step": self._scanner.last_step,
