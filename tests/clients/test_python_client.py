@@ -119,6 +119,8 @@ def _manage_keys(walk: Walk) -> None:
     assert walk.call("get_auth_get_whoami").auth == "required"
     assert walk.call("post_auth_make_ticket").ticket
     walk.call("post_auth_log_out")
+    assert walk.call("get_audit_get_audit", operation="generate-key").entries[0].actor == "admin"
+    assert walk.call("get_audit_verify").ok
 
 
 def _train(walk: Walk, server: TrainingServer) -> str:

@@ -92,6 +92,8 @@ async function manageKeys(): Promise<void> {
   data(await api.GET("/api/v1/auth/whoami"));
   data(await api.POST("/api/v1/auth/ticket"));
   data(await api.POST("/api/v1/auth/logout"));
+  data(await api.GET("/api/v1/auth/audit", { params: { query: { actor: "admin" } } }));
+  if (!data(await api.GET("/api/v1/auth/audit/verify")).ok) throw new Error("the audit is broken");
 }
 
 async function ends(taskId: string, status: components["schemas"]["TaskStatus"]): Promise<void> {
