@@ -54,7 +54,8 @@ class Listener:
     def cut(self) -> None:
         if self._socket is not None and self._thread is not None:
             with suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
+                # That of a TLS socket would let the reading thread go on with what is encrypted.
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
             self._thread.join(10)
             self._socket.close()
             self._socket = None
