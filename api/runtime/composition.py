@@ -111,7 +111,11 @@ class Runtime:
         )
         self.training_loop = training.loop
         logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source, training.executor)
-        self.live = Live(config, self.database, desk, training.service, logs, lambda: training.loop.is_here, clock)
+        self.access = AccessParts(config, self.database, training.owners, gpus, clock)
+        visibility = self.access.authority.visibility
+        self.live = Live(
+            config, self.database, desk, training.service, logs, lambda: training.loop.is_here, clock, visibility
+        )
         registry.register(self.live)
         gpus.subscribe(self.live.publish_snapshot)
         owner = host.own_identity(node)
