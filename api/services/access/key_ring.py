@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from api.errors import (
@@ -16,6 +16,7 @@ from api.errors import (
     SessionEnded,
     Unauthenticated,
     WrongKey,
+    WrongTicket,
 )
 from api.models.access import AccessKey, Credential, Principal, Quota, Session
 from api.services.access.key_format import hash_of
@@ -144,6 +145,22 @@ class KeyRing:
         if session is not None:
             return self._find(session, _show_session)
         return self._find(self._mirror.hashes.get(key_id or "", ""), _show_key)
+
+    def use_ticket(self, ticket: str) -> Principal:
+        """Whom a ticket belongs to, which is used up by that. Waits for the database.
+
+        Raises WrongTicket, DatabaseUnavailable, and as `find_key` does for what it was made with.
+        """
+        found = self._store.use_ticket(hash_of(ticket), self._clock.now())
+        if found is None:
+            raise WrongTicket
+        try:
+            principal = self.find_again(*found)
+        except WrongKey:
+            # Another server has made the key, or the sign-in, in this moment.
+            self.refresh()
+            principal = self.find_again(*found)
+        return replace(principal, credential=Credential.TICKET)
 
     def why_ended(self, principal: Principal) -> ServiceError | None:
         """Why a principal that was let in would not be let in so any more; None while it would.

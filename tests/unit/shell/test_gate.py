@@ -1,9 +1,19 @@
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from api.errors import CrossSite, Forbidden, KeyInAddress, KeysUnknown, ServiceError, TaskNotFound, Unauthenticated
+from api.errors import (
+    CrossSite,
+    Forbidden,
+    KeyInAddress,
+    KeysUnknown,
+    ServiceError,
+    TaskNotFound,
+    Unauthenticated,
+    WrongTicket,
+)
 from api.models.access import LOCAL, NOBODY, Credential, Permission, Principal, Role, current_principal, granted_by
 from api.services.access.authority import Authority
 from api.services.access.operations import Belonging, Operation, OperationTable
@@ -23,6 +33,7 @@ class FakeRing:
     def __init__(self) -> None:
         self.keys = {KEY}
         self.made: set[str] = set()
+        self.tickets = {"t1"}
         self.looks = 0
         self.may = True
         self.trouble: ServiceError | None = None
@@ -38,6 +49,12 @@ class FakeRing:
         if cookie != COOKIE:
             raise Unauthenticated
         return Principal("ann", Role.TRAINER, granted_by(Role.TRAINER, None), Credential.SESSION, None, "hash")
+
+    def use_ticket(self, ticket: str) -> Principal:
+        if ticket not in self.tickets:
+            raise WrongTicket
+        self.tickets.remove(ticket)
+        return replace(self.find_key(KEY), credential=Credential.TICKET)
 
     def may_look(self) -> bool:
         return self.may
@@ -61,7 +78,7 @@ def gate_of(ring: FakeRing, *, needs_keys: bool = True, hides_others: bool = Fal
         hides_others=hides_others,
         operations=OperationTable([OPEN, READ, CHANGE]),
     )
-    return Gate(authority)
+    return Gate(authority, takes_tickets=lambda path: path == "/stream")
 
 
 @pytest.fixture
@@ -169,6 +186,56 @@ def test_keys_that_cannot_be_checked_let_nobody_in(gate: Gate, ring: FakeRing):
     ring.trouble = KeysUnknown()
     with pytest.raises(KeysUnknown):
         identify(gate, authorization=bearer()).show()
+
+
+# -- tickets -----------------------------------------------------------------------------------------------------------
+
+
+def stream(query: bytes, path: str = "/stream") -> dict[str, Any]:
+    return {**scope_of(query=query), "path": path}
+
+
+def test_a_ticket_opens_one_stream_and_is_taken_out_of_the_query(gate: Gate):
+    scope = stream(b"tail=3&ticket=t1&x=ticket")
+    principal = identify(gate, scope).show()
+    assert (principal.user_id, principal.credential) == ("ann", Credential.TICKET)
+    assert scope["query_string"] == b"tail=3&x=ticket"
+    with pytest.raises(WrongTicket):
+        identify(gate, stream(b"ticket=t1")).show()
+
+
+@pytest.mark.parametrize(
+    "query", [b"ticket=", b"ticket=t2", b"ticket=t1&ticket=t1", b"ticket=t1&ticket=", b"ticket=%FF"]
+)
+def test_any_other_ticket_opens_nothing_not_even_beside_a_good_key(gate: Gate, query: bytes):
+    with pytest.raises(WrongTicket):
+        identify(gate, stream(query), authorization=bearer()).show()
+
+
+def test_where_there_is_no_stream_a_ticket_is_worth_nothing_and_is_not_used_up(gate: Gate, ring: FakeRing):
+    refusals = []
+    for scope in (stream(b"ticket=t1", "/gpus"), stream(b"ticket=t2")):
+        with pytest.raises(WrongTicket) as refused:
+            identify(gate, scope, authorization=bearer()).show()
+        refusals.append(refused.value.detail)
+    assert len(set(refusals)) == 1
+    assert ring.tickets == {"t1"}
+
+
+def test_a_ticket_has_any_name_but_that_of_another_parameter(gate: Gate):
+    assert identify(gate, stream(b"xticket=t2"), authorization=bearer()).show().credential is Credential.KEY
+
+
+def test_a_key_for_a_ticket_is_a_key_in_an_address(gate: Gate):
+    with pytest.raises(KeyInAddress):
+        identify(gate, stream(b"ticket=" + KEY.encode()))
+
+
+def test_a_service_without_keys_takes_any_ticket_at_a_stream_and_leaves_it_elsewhere(ring: FakeRing):
+    gate = gate_of(ring, needs_keys=False)
+    at_stream, elsewhere = stream(b"ticket=t2&a=1"), stream(b"ticket=t2", "/gpus")
+    assert identify(gate, at_stream).show() is identify(gate, elsewhere).show() is LOCAL
+    assert (at_stream["query_string"], elsewhere["query_string"]) == (b"a=1", b"ticket=t2")
 
 
 # -- the cookie --------------------------------------------------------------------------------------------------------
