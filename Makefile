@@ -17,7 +17,7 @@ URL    ?= http://127.0.0.1:8080
 WRITE  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev charts dev background stop status logs test test-launcher smoke audit-verify lint script-types format coverage check bench demo lock release clean
+.PHONY: help install install-dev charts dev background stop status logs key keys test test-launcher smoke audit-verify lint script-types format coverage check bench demo lock release clean
 
 help: ## This list
 	@echo "Diffusion-Pipe API: GPUs and diffusion training by HTTP"
@@ -82,6 +82,14 @@ status: ## Whether the server in the background runs
 logs: ## Follow the log of the server in the background
 	@test -f $(LOG) || { echo "There is no log yet: make background starts the server." >&2; exit 1; }
 	@tail -n 50 -f $(LOG)
+
+# Alone on standard output, so that it can be piped. What stands in NAME and the others comes by the environment.
+key: install ## Make a key: NAME=anna ROLE=trainer, and USER_ID= where it is not the name; the key alone is printed
+	@$(BIN)/python -m api key new --name "$${NAME:?give NAME=...}" --role "$${ROLE:?give ROLE=viewer, trainer or admin}" \
+	  $${USER_ID:+--user-id "$$USER_ID"} $(ARGS)
+
+keys: install ## List the keys; ARGS="--state active"
+	@$(BIN)/python -m api key list $(ARGS)
 
 audit-verify: install ## Whether the audit is what was written; ARGS="--anchor ID:HASH" holds it against a line kept elsewhere
 	@$(BIN)/python run.py audit-verify $(ARGS)

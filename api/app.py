@@ -39,12 +39,12 @@ from api.routes.openapi import finish_document
 from api.routes.optional_body import may_have_no_body
 from api.routes.system import system
 from api.routes.training import training
-from api.routes.validation_errors import mistakes_in
 from api.services.container import Services
 from api.utils.envelope import JSON, encode_json
 from api.utils.foreign_files import TROUBLE
 from api.utils.ids import check_task_id, current_request_id, new_request_id
 from api.utils.responses import answer_error
+from api.utils.validation import mistakes_in
 
 logger = logging.getLogger(__name__)
 

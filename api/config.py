@@ -104,6 +104,13 @@ def _node_name(text: str) -> str:
     return name
 
 
+def _trainer_user(text: str) -> str:
+    name = text.strip()
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}\$?|\d{1,10}:\d{1,10}", name, re.ASCII):
+        raise ValueError("is neither the name of a user nor uid:gid")
+    return name
+
+
 def _redis_url(text: str) -> str:
     if not text.startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("is no URL of a Redis: redis://host:6379/0, rediss:// with TLS, or unix:// a socket")
@@ -157,6 +164,9 @@ class Config:
         _directories,
         "directories, separated by colons, below which trainers may cache, besides STORAGE_ROOT/caches",
         "the service's own caches",
+    )
+    trainer_user: str = _setting(
+        "TRAINER_USER", "", _trainer_user, "user that trainings run as (a name, or uid:gid)", "the service's own"
     )
     max_concurrent_tasks: int = _setting(
         "MAX_CONCURRENT_TASKS", 0, _number(0, 10_000), "trainings at a time; 0: as many as the GPUs allow"
@@ -367,7 +377,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog=program(),
         description="Diffusion-Pipe API: GPUs and diffusion training by HTTP.",
-        epilog="Each setting is a flag, an environment variable, or a line NAME=value in .env; the first found holds.",
+        epilog="Each setting is a flag, an environment variable, or a line NAME=value in .env; the first found holds.\n"
+        "The word `key` before them makes, lists and revokes keys: `key --help`.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

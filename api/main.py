@@ -14,10 +14,12 @@ from api import __version__
 from api.app import create_app
 from api.config import Config, ConfigError, program
 from api.errors import ServiceError
+from api.key_command import KEY_COMMAND, run_key_command
 from api.routes.allowed_methods import AllowedMethods
 from api.runtime.commands import verify_audit
 from api.runtime.composition import Runtime, StorageError
 from api.server import Shell
+from api.services.access.first_key import MAKE_ONE
 from api.shell.auditing import Auditing
 from api.shell.gate import Gate
 from api.shell.protocol import listen
@@ -33,7 +35,12 @@ OPEN_FILES = 65_536
 
 
 def main(argv: Sequence[str]) -> int:
-    """Serves until told to end. Returns the exit code: 0 then, 1 when it cannot start, 2 when a setting is wrong."""
+    """Serves until told to end. Returns the exit code: 0 then, 1 when it cannot start, 2 when a setting is wrong.
+
+    With `key` as the first argument it does what the command of that name does.
+    """
+    if argv[:1] == [KEY_COMMAND]:
+        return run_key_command(argv[1:])
     os.umask(UMASK)
     if argv[:1] == ["audit-verify"]:
         return _command(verify_audit, argv[1:])
@@ -53,7 +60,10 @@ def main(argv: Sequence[str]) -> int:
     _set_limits()
     try:
         runtime.prepare()
-    except (DatabaseError, StorageError) as error:
+        _show_first_key(runtime.access.provide_first_key())
+    except ConfigError as error:
+        return _refuse(error, 2)
+    except (DatabaseError, StorageError, ServiceError) as error:
         return _refuse(error)
     port = listener.getsockname()[1]
     shell = create_shell(runtime)
@@ -90,6 +100,18 @@ def _command(run_command: Callable[[Sequence[str]], int], argv: Sequence[str]) -
 def _refuse(why: object, code: int = 1) -> int:
     print(f"{program()}: {why}", file=sys.stderr)
     return code
+
+
+def _show_first_key(key: str | None) -> None:
+    """Shows a new administrator's key to whoever started the service, and to no log of it."""
+    if key is not None:
+        line = "=" * 78
+        print(
+            f"\n{line}\n  The administrator's key. It is shown this once, as only its hash is kept:\n\n    {key}\n\n"
+            f"  Should it be lost: {MAKE_ONE}\n{line}\n",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def create_shell(runtime: Runtime, serves_documents: bool = True) -> Shell:

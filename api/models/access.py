@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from api.models import audit
+
 
 class Permission(StrEnum):
     """One thing that a principal may do."""
@@ -86,6 +88,7 @@ class Credential(StrEnum):
     KEY = "key"
     SESSION = "session"  #: the page's cookie
     TICKET = "ticket"  #: for one stream
+    COMMAND = "command"  #: a command at the machine, run by the service's own user
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,9 @@ LOCAL = Principal("local", Role.ADMIN, frozenset(Permission), Credential.NONE)
 
 #: Who asks for what is open to everybody.
 NOBODY = Principal("nobody", None, frozenset(), Credential.NONE)
+
+#: Who makes and ends keys at the machine itself.
+OPERATOR = Principal(audit.OPERATOR, Role.ADMIN, frozenset(Permission), Credential.COMMAND)
 
 #: The principal of the request that is being answered. The shell sets it; outside of a request it is the service.
 current_principal: ContextVar[Principal] = ContextVar("current_principal", default=LOCAL)

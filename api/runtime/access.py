@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from api.config import Config
 from api.services.access.audit import AuditTrail
 from api.services.access.authority import Authority
+from api.services.access.first_key import FirstKey
 from api.services.access.key_ring import KeyRing
 from api.services.access.operations import Belonging
 from api.services.access.service import AccessService
@@ -37,7 +38,15 @@ class AccessParts:
             needs_keys=config.needs_keys,
             hides_others=config.visibility == "own",
         )
+        self._first_key = FirstKey(self.store, clock, config.admin_key_file)
         self.service = AccessService(self.store, self.authority, clock)
+
+    def provide_first_key(self) -> str | None:
+        """The administrator's key, to be shown once: None where keys are not asked for, or there is one already.
+
+        Raises ConfigError, DatabaseUnavailable.
+        """
+        return self._first_key.provide() if self._needs_keys else None
 
     def start(self) -> None:
         """Starts to keep the audit, and to look for changed keys, where keys are asked for."""

@@ -54,6 +54,8 @@ class ServerProcess:
         self.log_path = directory / "server.log"
         #: Where its code lies: a test may give it a changed copy before a start.
         self.code = ROOT
+        #: The words before its command: a test may have another program start it.
+        self.launcher: list[str] = []
         self._arguments = ["--port", "0", *arguments]
         self._settings = {
             "GPU_SOURCE": "simulated",
@@ -89,7 +91,7 @@ class ServerProcess:
             self._arguments[1] = str(port)
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                command(*self._arguments, root=self.code),
+                [*self.launcher, *command(*self._arguments, root=self.code)],
                 cwd=self.directory,
                 env=environment(self._settings),
                 stdin=subprocess.DEVNULL,
@@ -125,9 +127,9 @@ class ServerProcess:
         return self.log_path.read_text(errors="replace")
 
     def log(self) -> list[dict[str, Any]]:
-        """Its whole log lines, each as a dictionary."""
+        """Its whole log lines, each as a dictionary; what it shows besides, such as its first key, is left out."""
         whole, _, _ = self.log_path.read_bytes().rpartition(b"\n")
-        return [orjson.loads(line) for line in whole.split(b"\n") if line]
+        return [orjson.loads(line) for line in whole.split(b"\n") if line.startswith(b"{")]
 
     def get(self, path: str, **kwargs: Any) -> Any:
         """The data of an answer that must be a success."""

@@ -2,12 +2,15 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Annotated
+
+from pydantic import BeforeValidator
 
 from api.live.addresses import Asked, Opener
 from api.live.broker import Broker, Missed
 from api.live.delivery import Frames
 from api.live.frames import Frame, closing_frame, reset_frame
-from api.live.query_parameters import QueryParameters
+from api.live.query_parameters import StreamQuery, read_query, some_of
 from api.live.subscription import Subscription, TooSlow
 from api.models.live import StreamEnding, Topic
 
@@ -15,18 +18,23 @@ from api.models.live import StreamEnding, Topic
 TOPICS = (Topic.GPU, Topic.TASK, Topic.SYSTEM)
 
 
+class EventsStreamQuery(StreamQuery):
+    """Which topics are wanted, and where the subscriber goes on."""
+
+    topics: Annotated[tuple[Topic, ...], BeforeValidator(some_of(TOPICS))] = TOPICS
+    last_event_id: str | None = None
+
+
 def create_events_stream(broker: Broker) -> Opener:
     """Makes the function that opens this stream for one subscriber."""
 
     @asynccontextmanager
     async def open_stream(asked: Asked) -> AsyncIterator[Frames]:
-        query = QueryParameters(asked.query, ("topics", "last_event_id"))
-        topics = query.choices("topics", TOPICS)
-        query.check()
-        last_id = asked.last_event_id or query.text("last_event_id") or None
-        with broker.subscribe(topics, keeps_latest_snapshot=True) as subscription:
+        query = read_query(EventsStreamQuery, asked.query)
+        last_id = asked.last_event_id or query.last_event_id or None
+        with broker.subscribe(query.topics, keeps_latest_snapshot=True) as subscription:
             # At once, and not when the first frame is asked for: what comes in between is new.
-            yield _frames(subscription, broker.catch_up(topics, last_id), broker.boot)
+            yield _frames(subscription, broker.catch_up(query.topics, last_id), broker.boot)
 
     return open_stream
 

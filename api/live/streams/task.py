@@ -5,16 +5,18 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Annotated
 
 import orjson
+from pydantic import BeforeValidator
 
 from api.live.addresses import Asked, Opener
 from api.live.blocking_reads import BlockingReads
 from api.live.broker import Broker
 from api.live.delivery import Frames
 from api.live.frames import Frame, closing_frame, reset_frame
-from api.live.query_parameters import QueryParameters
-from api.live.streams.log_query import read_start
+from api.live.query_parameters import StreamQuery, read_query, some_of
+from api.live.streams.log_query import PLACES, Offset, TailLines, place
 from api.live.streams.task_output import FollowingLog, FollowLog, LogPiece
 from api.live.subscription import Published, Subscription, TooSlow
 from api.models.live import EventPosition, Message, MessageType, StreamEnding, Topic
@@ -33,6 +35,17 @@ class TaskMessages(StrEnum):
     METRICS = "metrics"
     STATUS = "status"
     LOG = "log"
+
+
+class TaskStreamQuery(StreamQuery):
+    """Which messages are wanted, and where the log and the subscriber go on, as it is asked."""
+
+    alternatives = PLACES
+
+    types: Annotated[tuple[TaskMessages, ...], BeforeValidator(some_of(tuple(TaskMessages)))] = tuple(TaskMessages)
+    offset: Offset = None
+    tail: TailLines = None
+    last_event_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +75,14 @@ def create_task_stream(broker: Broker, following: TaskFollowing, reads: Blocking
 
 def read_wanted(asked: Asked) -> Wanted:
     """What a request asks for; an id that cannot be read counts as an old one. Raises Invalid with every mistake."""
-    query = QueryParameters(asked.query, ("types", "offset", "tail", "last_event_id"))
-    types = query.choices("types", tuple(TaskMessages))
-    start = read_start(query)
-    query.check()
-    given = asked.last_event_id or query.text("last_event_id") or None
+    query = read_query(TaskStreamQuery, asked.query)
+    start = place(query.offset, query.tail)
+    given = asked.last_event_id or query.last_event_id or None
     last = None if given is None else _ID.fullmatch(given)
     if last is not None and last[2]:
         start = int(last[2])
     after = None if last is None else int(last[1])
-    return Wanted(frozenset(types), after, start, is_reset=given is not None and last is None)
+    return Wanted(frozenset(query.types), after, start, is_reset=given is not None and last is None)
 
 
 class _TaskStream:

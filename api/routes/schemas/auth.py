@@ -11,7 +11,6 @@ from api.routes.schemas.common import (
     Name,
     PageQuery,
     Shown,
-    Strict,
     Time,
     at_least_one,
     at_most_one,
@@ -21,6 +20,7 @@ from api.routes.schemas.common import (
 from api.services.access.service import OVERLAP_SECONDS, KeyRequest
 from api.utils.pagination import Pagination
 from api.utils.suggestions import nearest
+from api.utils.validation import Strict
 
 #: What a list of permissions may hold: permissions, and names of several at once.
 WORDS = (*(permission.value for permission in Permission), *PERMISSION_GROUPS)

@@ -19,9 +19,10 @@ from api.models.training_view import (
     Validation,
     XAxis,
 )
-from api.routes.schemas.common import Envelope, GPUReference, Name, PageQuery, Shown, Strict, at_most_one, whole
+from api.routes.schemas.common import Envelope, GPUReference, Name, PageQuery, Shown, at_most_one, whole
 from api.utils.masking import mask_secrets
 from api.utils.pagination import Pagination
+from api.utils.validation import Strict
 
 _EXAMPLE: dict[str, Any] = {"model_type": "toy", "gpu_count": 1, "config": {"epochs": 3}}
 

@@ -11,6 +11,7 @@ from api.models.access import (
     ANYBODY,
     LOCAL,
     NOBODY,
+    OPERATOR,
     AccessKey,
     Permission,
     Principal,
@@ -19,7 +20,7 @@ from api.models.access import (
     User,
 )
 from api.models.access_view import KeyState, KeyView, NewKey, Ticket, UserView, WhoAmI
-from api.models.audit import note_change
+from api.models.audit import SERVICE, note_change
 from api.services.access.authority import Authority
 from api.services.access.key_format import KEY, KEY_ID, claimed_key_id, hash_of, new_key, new_token
 from api.storage.keys import CredentialStore
@@ -36,7 +37,7 @@ TICKET = timedelta(seconds=30)
 OVERLAP_SECONDS = 3600
 
 #: Names that events and the service itself use for somebody without a key.
-_TAKEN = frozenset({ANYBODY, LOCAL.user_id, NOBODY.user_id})
+_TAKEN = frozenset({ANYBODY, LOCAL.user_id, NOBODY.user_id, OPERATOR.user_id, SERVICE})
 
 _READS = frozenset({Permission.GPUS_READ, Permission.PROCESSES_READ, Permission.TRAINING_READ, Permission.LOGS_READ})
 _WRITES = frozenset({Permission.TRAINING_WRITE, Permission.GPUS_REGISTER})

@@ -164,7 +164,7 @@ def show_details(
         estimated_duration=_duration(task, report.progress, waiting.forecast),
         system_stats=tuple(_stats(gpu) for gpu in gpus if gpu.uuid in task.gpu_uuids and task.status.is_active),
         checkpoints=tuple(checkpoints),
-        attempts=tuple(show_attempt(attempt) for attempt in attempts),
+        attempts=tuple(show_attempt(attempt, report) for attempt in attempts),
         warnings=report.warnings,
         output_dir=str(output),
         logs_path=str(log),
@@ -242,9 +242,12 @@ def _stats(gpu: GPUInfo) -> GPUStats:
     )
 
 
-def show_attempt(attempt: Attempt) -> AttemptView:
-    """One attempt of a training."""
+def show_attempt(attempt: Attempt, report: ProgressReport) -> AttemptView:
+    """One attempt of a training; while it runs, the task's progress tells its steps."""
     outcome = attempt.outcome or {}
+    first, last = attempt.first_step, attempt.last_step
+    if attempt.ended_at is None and report.attempt == attempt.uid and report.first_step is not None:
+        first, last = report.first_step, report.progress.current_step
     return AttemptView(
         attempt=attempt.uid,
         number=attempt.number,
@@ -259,8 +262,8 @@ def show_attempt(attempt: Attempt) -> AttemptView:
         created_at=attempt.created_at,
         started_at=attempt.started_at,
         ended_at=attempt.ended_at,
-        first_step=attempt.first_step,
-        last_step=attempt.last_step,
+        first_step=first,
+        last_step=last,
         exit_code=outcome.get("exit_code"),
         signal=outcome.get("signal"),
         failure=attempt.cause,

@@ -132,6 +132,9 @@ export const said = {
   supervisor_lost_remedy: "会自动重试；请查明是什么结束了该用户的进程（内存不足？）。",
   could_not_start_detail: "无法启动训练器：{why}。",
   could_not_start_remedy: "检查 DIFFUSION_PIPE_PYTHON 与 DIFFUSION_PIPE_ROOT，并确认本服务的用户可以执行它们。",
+  start_denied_detail: "无法启动训练器：{why}。",
+  start_denied_remedy:
+    "让本服务的用户可以使用 {file}：若是程序则可执行，否则可读写，并能进入其上的每一级目录。然后继续或重新开始该任务。",
   no_reason: "原因不明",
   attempt_not_started_detail: "无法启动这次尝试：{why}。",
   attempt_not_started_remedy: "查看这里所指出的问题；然后继续或重新开始。",
