@@ -13,6 +13,7 @@ from starlette.types import Scope
 from api.errors import CrossSite, KeyInAddress, RateLimited, ServiceError, Unauthenticated, WrongKey, WrongTicket
 from api.models.access import LOCAL, NOBODY, Credential, Principal, current_principal
 from api.services.access.authority import Authority
+from api.services.access.key_format import key_id_of
 from api.services.access.operations import Operation
 from api.utils.caller import REQUEST_PRINCIPAL, SESSION_COOKIE, address_of_caller
 from api.utils.deadlines import READ_SECONDS, hurrying
@@ -63,7 +64,8 @@ class Gate:
         self._authority = authority
         self._takes_tickets = takes_tickets
         self._rates = rates
-        self._look: asyncio.Future[None] | None = None
+        self._next_look: asyncio.Task[None] | None = None
+        self._looking = asyncio.Lock()
 
     async def identify(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Visitor:
         """Who asks; a ticket is used up by that, and taken out of the query. Raises KeyInAddress."""
@@ -101,8 +103,8 @@ class Gate:
         cookie = None if key is not None else _cookie(headers)
         try:
             return self._authority.identify(key, cookie)
-        except Unauthenticated:
-            if not self._authority.ring.may_look():
+        except WrongKey:
+            if key is not None and key_id_of(key) is None:
                 raise
         # It may have been made on another server a moment ago.
         await self._look_again()
@@ -119,10 +121,17 @@ class Gate:
             return self._authority.ring.use_ticket(ticket)
 
     async def _look_again(self) -> None:
-        """Waits for one look at the keys, together with everybody who wants one: it takes one thread at most."""
-        if self._look is None or self._look.done():
-            self._look = asyncio.ensure_future(asyncio.to_thread(self._authority.ring.run_once))
-        await asyncio.shield(self._look)
+        """Waits for a look at the keys that begins after this, together with everybody else who waits for it."""
+        if self._next_look is None:
+            self._next_look = asyncio.create_task(self._look_soon())
+        await asyncio.shield(self._next_look)
+
+    async def _look_soon(self) -> None:
+        # One at a time: however many wrong keys come, they take one thread, and not even that all the time.
+        async with self._looking:
+            await asyncio.sleep(self._authority.ring.seconds_to_look())
+            self._next_look = None
+            await asyncio.to_thread(self._authority.ring.run_once)
 
     async def admit(
         self, visitor: Visitor, method: str, pattern: str, arguments: Mapping[str, str], scope: Scope

@@ -36,7 +36,7 @@ TRUST_SECONDS = 65.0
 #: Seconds between two notes of when keys were last used.
 USE_SECONDS = 60.0
 
-#: Seconds between two looks that an unknown key may cause: it may have been made on another server a moment ago.
+#: Seconds between a look and one that an unknown key causes: it may have been made on another server a moment ago.
 EAGER_SECONDS = 0.2
 
 
@@ -114,9 +114,9 @@ class KeyRing:
         for listener in self._listeners:
             listener()
 
-    def may_look(self) -> bool:
-        """Whether an unknown key may have been made since the last look, so that another one is worth while."""
-        return self._clock.monotonic() - self._tried_at >= EAGER_SECONDS
+    def seconds_to_look(self) -> float:
+        """Seconds until an unknown key may cause another look."""
+        return max(0.0, self._tried_at + EAGER_SECONDS - self._clock.monotonic())
 
     def _note_used(self) -> None:
         self._noted_at = self._clock.monotonic()

@@ -1,4 +1,5 @@
 import asyncio
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -8,19 +9,23 @@ from api.errors import (
     CrossSite,
     Forbidden,
     KeyInAddress,
+    KeyRevoked,
     KeysUnknown,
     ServiceError,
     TaskNotFound,
     Unauthenticated,
+    WrongKey,
     WrongTicket,
 )
 from api.models.access import LOCAL, NOBODY, Credential, Permission, Principal, Role, current_principal, granted_by
 from api.services.access.authority import Authority
+from api.services.access.key_format import new_key
 from api.services.access.operations import Belonging, Operation, OperationTable
 from api.shell.gate import Gate, Visitor, asking
 from api.utils.caller import REQUEST_PRINCIPAL
 
-KEY, COOKIE = "dp_abcdefghijkl_secret", "of-ann"
+KEY, COOKIE = f"dp_abcdefghijkl_{'s' * 43}", "of-ann"
+NEW = new_key()[1]
 
 OPEN = Operation("GET", "/health", None, is_open=True)
 READ = Operation("GET", "/gpus", Permission.GPUS_READ)
@@ -35,19 +40,19 @@ class FakeRing:
         self.made: set[str] = set()
         self.tickets = {"t1"}
         self.looks = 0
-        self.may = True
+        self.wait = 0.0
         self.trouble: ServiceError | None = None
 
     def find_key(self, key: str) -> Principal:
         if self.trouble is not None:
             raise self.trouble
         if key not in self.keys:
-            raise Unauthenticated
+            raise WrongKey
         return Principal("ann", Role.TRAINER, granted_by(Role.TRAINER, None), Credential.KEY, "abcdefghijkl")
 
     def find_session(self, cookie: str) -> Principal:
         if cookie != COOKIE:
-            raise Unauthenticated
+            raise WrongKey
         return Principal("ann", Role.TRAINER, granted_by(Role.TRAINER, None), Credential.SESSION, None, "hash")
 
     def use_ticket(self, ticket: str) -> Principal:
@@ -56,8 +61,8 @@ class FakeRing:
         self.tickets.remove(ticket)
         return replace(self.find_key(KEY), credential=Credential.TICKET)
 
-    def may_look(self) -> bool:
-        return self.may
+    def seconds_to_look(self) -> float:
+        return self.wait
 
     def run_once(self) -> None:
         self.looks += 1
@@ -161,21 +166,57 @@ def test_a_key_in_the_path_is_refused_too(gate: Gate):
 
 
 def test_a_key_that_another_server_has_just_made_is_looked_for(gate: Gate, ring: FakeRing):
-    ring.made = {"new"}
-    assert identify(gate, authorization=bearer("new")).show().user_id == "ann"
+    ring.made, ring.wait = {NEW}, 0.01
+    assert identify(gate, authorization=bearer(NEW)).show().user_id == "ann"
     assert ring.looks == 1
 
 
-def test_wrong_keys_cause_no_look_right_after_one(gate: Gate, ring: FakeRing):
-    ring.may = False
+def test_a_key_that_was_made_after_a_look_began_gets_another_one(gate: Gate, ring: FakeRing):
+    """The look that is under way may have read what was there before."""
+    began, goes_on = threading.Event(), threading.Event()
+    look = ring.run_once
+
+    def slow() -> None:
+        if began.is_set():
+            look()
+        else:
+            began.set()
+            assert goes_on.wait(5)
+            ring.looks += 1
+
+    ring.run_once = slow  # type: ignore[method-assign]
+
+    async def ask() -> list[Visitor]:
+        one = asyncio.create_task(gate.identify(scope_of(), headers_of(authorization=bearer(new_key()[1]))))
+        await asyncio.to_thread(began.wait, 5)
+        other = asyncio.create_task(gate.identify(scope_of(), headers_of(authorization=bearer(NEW))))
+        await asyncio.sleep(0)
+        ring.made = {NEW}
+        goes_on.set()
+        return [await one, await other]
+
+    first, second = asyncio.run(ask())
+    assert (first.principal, second.show().user_id) == (None, "ann")
+    assert ring.looks == 2
+
+
+@pytest.mark.parametrize("key", ["new", KEY + "x", "dp_x", NEW[:-1]])
+def test_what_does_not_look_like_a_key_causes_no_look(gate: Gate, ring: FakeRing, key: str):
     with pytest.raises(Unauthenticated):
-        identify(gate, authorization=bearer("new")).show()
+        identify(gate, authorization=bearer(key)).show()
+    assert ring.looks == 0
+
+
+def test_a_key_that_has_ended_causes_no_look(gate: Gate, ring: FakeRing):
+    ring.trouble = KeyRevoked()
+    with pytest.raises(KeyRevoked):
+        identify(gate, authorization=bearer(NEW)).show()
     assert ring.looks == 0
 
 
 def test_a_hundred_wrong_keys_at_once_cause_one_look(gate: Gate, ring: FakeRing):
     async def ask() -> None:
-        asked = [gate.identify(scope_of(), headers_of(authorization=bearer(f"{n}"))) for n in range(100)]
+        asked = [gate.identify(scope_of(), headers_of(authorization=bearer(new_key()[1]))) for _ in range(100)]
         await asyncio.gather(*asked)
 
     asyncio.run(ask())
