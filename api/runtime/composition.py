@@ -112,8 +112,9 @@ class Runtime:
         self.training_loop = training.loop
         logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source, training.executor)
         self.access = AccessParts(config, self.database, training.owners, gpus, clock)
+        authority = self.access.authority
         self.live = Live(
-            config, self.database, desk, training.service, logs, lambda: training.loop.is_here, clock, self.access.ring
+            config, self.database, desk, training.service, logs, lambda: training.loop.is_here, clock, authority
         )
         registry.register(self.live)
         gpus.subscribe(self.live.publish_snapshot)
@@ -136,6 +137,7 @@ class Runtime:
             system=system,
             strays=training.strays,
             access=self.access.service,
+            oidc=self.access.oidc,
             idempotency=DatabaseIdempotencyStore(self.database, clock, owner, lambda other: host.is_alive(other, node)),
             audit=self.access.audit,
             clock=clock,

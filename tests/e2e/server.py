@@ -57,7 +57,7 @@ class ServerProcess:
         #: The words before its command: a test may have another program start it.
         self.launcher: list[str] = []
         self._arguments = ["--port", "0", *arguments]
-        self._settings = {
+        self.settings = {
             "GPU_SOURCE": "simulated",
             "GPU_MONITOR_INTERVAL": "0.2",
             "GPU_STATUS_CHECK_TIMEOUT": "1",
@@ -93,7 +93,7 @@ class ServerProcess:
             self.process = subprocess.Popen(
                 [*self.launcher, *command(*self._arguments, root=self.code)],
                 cwd=self.directory,
-                env=environment(self._settings),
+                env=environment(self.settings),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
