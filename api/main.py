@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from api import __version__
 from api.app import create_app
+from api.backup_command import BACKUP_COMMANDS, run_backup_command
 from api.config import Config, ConfigError, program
 from api.errors import ServiceError
 from api.key_command import KEY_COMMAND, run_key_command
@@ -37,10 +38,12 @@ OPEN_FILES = 65_536
 def main(argv: Sequence[str]) -> int:
     """Serves until told to end. Returns the exit code: 0 then, 1 when it cannot start, 2 when a setting is wrong.
 
-    With `key` as the first argument it does what the command of that name does.
+    With `key`, `backup` or `restore` as the first argument it does what the command of that name does.
     """
     if argv[:1] == [KEY_COMMAND]:
         return run_key_command(argv[1:])
+    if argv and argv[0] in BACKUP_COMMANDS:
+        return run_backup_command(argv)
     os.umask(UMASK)
     if argv[:1] == ["audit-verify"]:
         return _command(verify_audit, argv[1:])
@@ -122,7 +125,7 @@ def create_shell(runtime: Runtime, serves_documents: bool = True) -> Shell:
         app,
         AllowedMethods(app.url_map),
         runtime.policy,
-        Gate(runtime.access.authority, runtime.access.rates),
+        Gate(runtime.access.authority, runtime.access.rates, runtime.live.serving.has),
         Auditing(runtime.access.audit, runtime.services.clock),
         runtime.access_log,
         runtime.live.serving,
@@ -147,6 +150,7 @@ def _announce(runtime: Runtime, port: int) -> None:
         "gpu_problem": status.source_problem,
         "database": runtime.database.shown,
         "storage": _describe_storage(config),
+        "trainer_user": config.trainer_user or None,
         "log_level": config.log_level,
     }
     logger.info("listening on %s", address, extra={k: v for k, v in facts.items() if v is not None})

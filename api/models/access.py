@@ -131,6 +131,10 @@ NOBODY = Principal("nobody", None, frozenset(), Credential.NONE)
 #: Who makes and ends keys at the machine itself.
 OPERATOR = Principal(audit.OPERATOR, Role.ADMIN, frozenset(Permission), Credential.COMMAND)
 
+#: What a user can be called, and the names that the service and its events use for somebody without a key.
+USER_ID = r"[A-Za-z0-9][A-Za-z0-9._@\-]{0,63}"
+RESERVED_USER_IDS = frozenset({ANYBODY, LOCAL.user_id, NOBODY.user_id, OPERATOR.user_id, audit.SERVICE})
+
 #: The principal of the request that is being answered. The shell sets it; outside of a request it is the service.
 current_principal: ContextVar[Principal] = ContextVar("current_principal", default=LOCAL)
 

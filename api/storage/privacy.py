@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 UMASK = 0o077
 
 #: Endings of the files that SQLite keeps, beginning with the database itself.
-_SQLITE_SUFFIXES = ("", "-wal", "-shm", "-journal")
+SQLITE_SUFFIXES = ("", "-wal", "-shm", "-journal")
 
 #: What the user that trainings run as may enter under STORAGE_ROOT: passing through, and writing.
 _SHARED = {"tasks": 0o710, "caches": 0o2770}
@@ -56,7 +56,7 @@ def _close_tasks(tasks: Path) -> None:
 
 def tighten_sqlite(path: Path) -> None:
     """Removes the permissions of group and others from a database's files, which an older version may have left."""
-    for suffix in _SQLITE_SUFFIXES:
+    for suffix in SQLITE_SUFFIXES:
         file = path.with_name(path.name + suffix)
         try:
             found = file.lstat()

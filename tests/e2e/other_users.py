@@ -67,7 +67,13 @@ def as_service(*capabilities: str, group: int = TRAINER) -> list[str]:
 
 def separated_server(directory: Path, **settings: str) -> TrainingServer:
     """A server of the service's user whose trainings run as the trainer's; not started yet."""
-    settings = {"TRAINER_USER": f"{TRAINER}:{TRAINER}", "PYTHONPYCACHEPREFIX": str(directory / "bytecode")} | settings
-    server = TrainingServer(directory, **settings)
+    server = unseparated_server(directory, TRAINER_USER=f"{TRAINER}:{TRAINER}", **settings)
     server.launcher = as_service("setuid", "setgid", "kill")
+    return server
+
+
+def unseparated_server(directory: Path, **settings: str) -> TrainingServer:
+    """A server of the service's user, and so are its trainings; not started yet."""
+    server = TrainingServer(directory, PYTHONPYCACHEPREFIX=str(directory / "bytecode"), **settings)
+    server.launcher = as_service()
     return server

@@ -20,6 +20,7 @@ from tests.e2e.other_users import (
     place_of_service,
     require_other_users,
     separated_server,
+    unseparated_server,
 )
 from tests.e2e.server import BASE, ROOT, command, environment, until
 from tests.e2e.toy_tasks import NASTY, QUIT, toy
@@ -110,6 +111,23 @@ def test_what_it_makes_and_what_is_kept_from_it(server: TrainingServer) -> None:
     (run_dir,) = (path for path in (task / "output").iterdir() if path.is_dir())
     assert (run_dir.stat().st_uid, run_dir.stat().st_gid) == (TRAINER, TRAINER)
     assert not [path for path in run_dir.rglob("*") if not path.is_dir() and mode_of(path) & 0o044 != 0o040]
+
+
+def test_what_was_trained_as_the_services_user_is_resumed_as_the_trainers(other_users: None) -> None:
+    with place_of_service() as directory:
+        with unseparated_server(directory) as before:
+            task_id = before.start_task(toy(100_000, step_seconds=0.05, every=10))
+            before.await_step(task_id, 12)
+            assert users_of(before, task_id) == {(SERVICE,) * 3}
+            before.stop_task(task_id)
+            last = before.await_status(task_id, "stopped")["progress"]["current_step"]
+        (directory / "server.log").unlink()
+        with separated_server(directory) as server:
+            server.post(f"/training/resume/{task_id}", 202, json={})
+            server.await_step(task_id, last + 12)
+            assert users_of(server, task_id) == {(TRAINER,) * 3}
+            server.stop_task(task_id)
+            server.await_status(task_id, "stopped")
 
 
 # -- a server and supervisors that are killed --------------------------------------------------------------------------
@@ -247,7 +265,7 @@ def test_a_hostile_trainer_reaches_nothing_of_the_service_and_of_other_trainings
 
 def test_it_cannot_write_its_own_records_and_sees_no_secret_file(hostile: Hostile) -> None:
     server = hostile.server
-    done, _ = hostile.attack(list=["/proc/self/fd"], read=["/proc/self/environ"])
+    done, _ = hostile.attack(list=["/proc/self/fd"], read=["/proc/self/environ"], write=["/dev/stdout", "/dev/stderr"])
     assert set(done.values()) == {"done"}
     attempt = server.root / "tasks" / hostile.task_id / "attempts" / "1"
     own = [str(attempt / name) for name in ("exit.json", "runner.json", "spec.json", "lock", "fence", "new")]
@@ -268,8 +286,7 @@ def test_what_it_closes_is_opened_and_deleted(hostile: Hostile) -> None:
 def test_without_it_the_same_deeds_succeed(other_users: None) -> None:
     """So the tests above ask for what a trainer can do; and SECURITY.md says so."""
     with place_of_service() as directory:
-        server = TrainingServer(directory)
-        server.launcher = as_service()
+        server = unseparated_server(directory)
         attacker = Hostile(directory, server)
         with server:
             database, secrets = server.root / "database.sqlite", server.root / "tasks"

@@ -43,9 +43,10 @@ def spec(tmp_path: Path, **changes: Any) -> Spec:
 
 def test_a_trainer_has_a_session_a_directory_and_a_mark_of_its_own_and_writes_into_its_file(tmp_path: Path) -> None:
     output = tmp_path / "output"
+    output.touch()
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     try:
-        pid, start = spawn(spec(tmp_path), {"A": "1"}, str(output), os.O_WRONLY | os.O_CREAT)
+        pid, start = spawn(spec(tmp_path), {"A": "1"}, str(output), os.O_WRONLY)
     finally:
         signal.signal(signal.SIGUSR1, signal.SIG_DFL)
     stat = read_stat(pid)
@@ -88,12 +89,13 @@ def test_a_trainer_of_another_user_is_started_by_way_of_setpriv_and_makes_files_
     admitted = []
     monkeypatch.setattr(RunAs, "admit", lambda self, directory, output: admitted.append((directory, output)))
     setpriv, output = tmp_path / "setpriv", tmp_path / "output"
+    output.touch()
     setpriv.write_text(SAME_USER)
     setpriv.chmod(0o755)
     run_as = {"uid": 7001, "gid": 7002, "setpriv": str(setpriv), "output": str(tmp_path / "out")}
     before = os.umask(0o077)
     try:
-        pid, _ = spawn(spec(tmp_path, run_as=run_as), {"A": "1"}, str(output), os.O_WRONLY | os.O_CREAT)
+        pid, _ = spawn(spec(tmp_path, run_as=run_as), {"A": "1"}, str(output), os.O_WRONLY)
         assert os.umask(0o077) == 0o077
     finally:
         os.umask(before)

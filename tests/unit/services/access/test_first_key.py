@@ -99,7 +99,7 @@ def test_a_key_with_the_id_of_another_is_refused(store: CredentialStore, clock: 
         FirstKey(store, clock, file).provide()
 
 
-@pytest.mark.parametrize("text", ["", "secret", "dp_short_x", new_key()[1] + "x", "\0" * 5000, "é"])
+@pytest.mark.parametrize("text", ["", "secret", "dp_short_x", "dp_abcdefghijkl_" + 44 * "x", "\0" * 5000, "é"])
 def test_a_file_without_a_key_is_refused_and_not_quoted(
     store: CredentialStore, clock: FakeClock, file: Path, text: str
 ):
