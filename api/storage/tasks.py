@@ -34,6 +34,7 @@ from api.storage.rows import SUMMARY_COLUMNS, dump, dump_words, read_summary, re
 from api.storage.tables import attempts, leases, task_gpus, tasks
 from api.storage.tables import events as event_table
 from api.storage.task_pages import SERVED_ORDER, read_page
+from api.storage.usage import Bound, keep_use, require_place, take_turns
 
 #: The most completed trainings from which the pace of the next ones is estimated.
 _PACE_ROWS = 200
@@ -98,11 +99,16 @@ class TaskStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def create(self, new: NewTask, now: datetime, actor: str) -> TrainingTask:
-        """Puts a new task into the queue; a task that was made with the same idempotency key is given again."""
+    def create(self, new: NewTask, now: datetime, actor: str, bound: Bound | None = None) -> TrainingTask:
+        """Puts a new task into the queue; a task that was made with the same idempotency key is given again.
+
+        Raises OverQuota when more tasks of the owner would wait than `bound` permits; then nothing has changed.
+        """
         try:
             with self._database.write() as connection:
+                take_turns(connection, bound)
                 insert_task(connection, new, now, actor)
+                require_place(connection, bound)
                 return _get(connection, new.task_id)
         except IntegrityError:
             first = self.find_by_key(new.idempotency_key)
@@ -226,8 +232,12 @@ class TaskStore:
         now: datetime,
         actor: str,
         message: Words,
+        bound: Bound | None = None,
     ) -> TrainingTask:
-        """Puts a finished task back into the queue, to go on from a checkpoint. Raises TaskNotFound, TaskActive."""
+        """Puts a finished task back into the queue, to go on from a checkpoint.
+
+        Raises TaskNotFound, TaskActive, and OverQuota as `create` does.
+        """
         seconds = to_seconds(now)
         values = {
             **_wishes(request),
@@ -242,10 +252,12 @@ class TaskStore:
             **dict.fromkeys(("finished_at", "cause", "stop", "warning", "warning_code")),
         }
         with self._database.write() as connection:
+            take_turns(connection, bound)
             status = connection.scalar(select(tasks.c.status).where(tasks.c.task_id == task_id).with_for_update())
             if status is not None and not TaskStatus(status).is_finished:
                 raise TaskActive(f"{task_id} is {status}.", data={"status": status})
             move(connection, task_id, TaskStatus.QUEUED, now, actor, message, **values)
+            require_place(connection, bound)
             return _get(connection, task_id)
 
     def patch(self, task_id: str, changes: dict[str, Any], now: datetime, actor: str) -> TrainingTask:
@@ -308,8 +320,11 @@ class TaskStore:
             query = select(func.count()).select_from(event_table).where(event_table.c.task_id == task_id)
             return connection.scalar(query) or 0
 
-    def delete(self, task_id: str) -> None:
-        """Forgets a finished task, its attempts and events. Raises TaskNotFound, TaskNotFinished."""
+    def delete(self, task_id: str, now: datetime) -> None:
+        """Forgets a finished task, its attempts and events; what its owner used in the last day still counts.
+
+        Raises TaskNotFound, TaskNotFinished.
+        """
         with self._database.write() as connection:
             row = connection.execute(
                 select(tasks.c.status, tasks.c.serial).where(tasks.c.task_id == task_id).with_for_update()
@@ -320,6 +335,7 @@ class TaskStore:
                 raise TaskNotFinished(f"{task_id} is {row.status}: stop it first.", data={"status": row.status})
             if connection.scalar(select(func.count()).select_from(leases).where(leases.c.task_id == task_id)):
                 raise TaskNotFinished(f"A GPU of {task_id} is still draining: ask again in a moment.")
+            keep_use(connection, task_id, now)
             connection.execute(delete(task_gpus).where(task_gpus.c.serial == row.serial))
             for table in (attempts, event_table, tasks):
                 connection.execute(delete(table).where(table.c.task_id == task_id))

@@ -289,7 +289,7 @@ class TrainingService:
 
     def delete(self, task_id: str, with_files: bool) -> Deleted:
         """Forgets a finished task, and removes its files if that is wanted. Raises TaskNotFound, TaskNotFinished."""
-        self._tasks.delete(task_id)
+        self._tasks.delete(task_id, self._clock.now())
         root = self._files(task_id).root
         if with_files:
             remove_tree(str(root), levels=0)
