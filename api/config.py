@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -62,6 +62,39 @@ def _origins(text: str) -> tuple[str, ...]:
         if origin == "*" or not origin.startswith(("http://", "https://")) or "/" in origin.partition("://")[2]:
             raise ValueError("holds something else than origins such as https://dashboard.example.org (no *, no path)")
     return origins
+
+
+def _networks(text: str) -> tuple[str, ...]:
+    names = _names(text)
+    for name in names:
+        try:
+            ip_network(name)
+        except ValueError as error:
+            raise ValueError(f"holds something else than addresses and networks: {error}") from None
+    return names
+
+
+#: The groups of operations that can have a limit.
+RATE_GROUPS = ("auth", "starts", "logs")
+
+_RATE = re.compile(r"(?P<group>\w+)\s*=\s*(?P<limit>[1-9]\d{0,8}\s*/\s*(?:second|minute|hour|day))")
+
+
+def _rates(text: str) -> tuple[tuple[str, str], ...]:
+    if text.strip().lower() == "off":
+        return ()
+    found = [_RATE.fullmatch(part) for part in _names(text)]
+    given = {rate["group"]: rate["limit"] for rate in found if rate is not None}
+    if None in found or len(given) != len(found) or not set(given) <= set(RATE_GROUPS):
+        raise ValueError(f"is neither off nor such as {_show_rates(DEFAULT_RATES)}, each of these groups once at most")
+    return tuple(given.items())
+
+
+def _show_rates(rates: Sequence[tuple[str, str]]) -> str:
+    return ",".join(f"{group}={limit}" for group, limit in rates)
+
+
+DEFAULT_RATES = (("auth", "60/minute"), ("starts", "10/hour"), ("logs", "100/minute"))
 
 
 def _node_name(text: str) -> str:
@@ -199,6 +232,20 @@ class Config:
     )
     visibility: str = _setting(
         "VISIBILITY", "team", _choice("team", "own"), "team: everybody sees all tasks; own: one's own tasks only"
+    )
+    rate_limits: tuple[tuple[str, str], ...] = _setting(
+        "RATE_LIMITS",
+        DEFAULT_RATES,
+        _rates,
+        "how often a key may ask, by group, with AUTH=required; off: as often as it likes",
+        _show_rates(DEFAULT_RATES),
+    )
+    trusted_proxies: tuple[str, ...] = _setting(
+        "TRUSTED_PROXIES",
+        (),
+        _networks,
+        "addresses and networks, by comma, whose X-Forwarded-For and X-Forwarded-Proto are believed",
+        "none",
     )
     max_body_bytes: int = _setting(
         "MAX_BODY_BYTES", 1024 * 1024, _number(1024, 2**30), "largest JSON body that is taken, in bytes"

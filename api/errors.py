@@ -75,6 +75,18 @@ class Unauthenticated(ServiceError):
         super().__init__(detail, data=data, headers={"WWW-Authenticate": "Bearer"})
 
 
+class WrongKey(Unauthenticated):
+    """This key is not known here."""
+
+    code = "wrong_key"
+
+
+class SessionEnded(WrongKey):
+    """This sign-in has ended: sign in again."""
+
+    code = "session_ended"
+
+
 class KeyExpired(Unauthenticated):
     """This key has expired: ask for a new one."""
 

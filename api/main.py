@@ -52,7 +52,9 @@ def main(argv: Sequence[str]) -> int:
         return _refuse(error)
     port = listener.getsockname()[1]
     shell = create_shell(runtime)
-    server = Server(shell, runtime.live, on_started=lambda: _announce(runtime, port))
+    server = Server(
+        shell, runtime.live, on_started=lambda: _announce(runtime, port), trusted_proxies=config.trusted_proxies
+    )
     try:
         runtime.start()
     except ServiceError as error:
@@ -82,7 +84,7 @@ def create_shell(runtime: Runtime, serves_documents: bool = True) -> Shell:
         app,
         AllowedMethods(app.url_map),
         runtime.policy,
-        Gate(runtime.access.authority),
+        Gate(runtime.access.authority, runtime.access.rates),
         runtime.access_log,
         runtime.live.serving,
         lambda: gpus.documents,

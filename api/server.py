@@ -5,7 +5,7 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
 from typing import Any, Protocol
@@ -21,7 +21,7 @@ from api.shell.access_log import Access, AccessLog, shown_path
 from api.shell.body import Bodies
 from api.shell.cross_origin import is_preflight, preflight_headers
 from api.shell.downloads import send_download
-from api.shell.gate import Gate, Visitor, asking
+from api.shell.gate import RATE_HEADERS, Gate, Visitor, asking
 from api.shell.guard import HostPolicy, join_headers, request_id_of
 from api.shell.protocol import HTTPProtocol, WebSocketProtocol, limit_send_buffer
 from api.shell.reply import NOSNIFF, ClientGone, Handshake, Headers, Reply
@@ -169,7 +169,9 @@ class Shell:
                 await self._answer_without_route(methods, scope, reply)
                 return
             pattern, arguments = self._address(found, path, method)
-            with asking(await self._gate.admit(visitor, method, pattern, arguments, scope)):
+            principal = await self._gate.admit(visitor, method, pattern, arguments, scope)
+            reply.add_headers(scope["state"].get(RATE_HEADERS, {}))
+            with asking(principal):
                 if found is not None:
                     await self._stream(found, scope, receive, reply)
                 elif path in self._instant:
@@ -313,8 +315,12 @@ class Streams(Protocol):
 class Server(uvicorn.Server):
     """uvicorn's server, which ends the streams itself and exits with 0 when it is told to end."""
 
-    def __init__(self, shell: Shell, streams: Streams, on_started: Callable[[], None]) -> None:
-        """`on_started` is called once it listens, and answers signals."""
+    def __init__(
+        self, shell: Shell, streams: Streams, on_started: Callable[[], None], trusted_proxies: Sequence[str] = ()
+    ) -> None:
+        """`on_started` is called once it listens, and answers signals. Of `trusted_proxies`, addresses and networks,
+        X-Forwarded-For and X-Forwarded-Proto are believed: the client is the last address that is none of them.
+        """
         super().__init__(
             uvicorn.Config(
                 shell,
@@ -328,7 +334,8 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                proxy_headers=False,
+                proxy_headers=bool(trusted_proxies),
+                forwarded_allow_ips=list(trusted_proxies),
                 timeout_graceful_shutdown=GRACE_SECONDS,
                 # Longer than clients and proxies keep an idle connection (60 s, usually): they shall close it first, or
                 # a request that is sent in that very moment is lost.

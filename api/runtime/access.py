@@ -1,5 +1,7 @@
 """The parts that decide who may do what, put together; a part of the composition root."""
 
+from typing import TYPE_CHECKING
+
 from api.config import Config
 from api.services.access.authority import Authority
 from api.services.access.key_ring import KeyRing
@@ -10,12 +12,16 @@ from api.storage.keys import CredentialStore
 from api.storage.tasks import TaskStore
 from api.utils.clock import Clock
 
+if TYPE_CHECKING:
+    from api.services.access.rates import RateLimits
+
 
 class Access:
     """The keys and the decisions. Building it starts nothing."""
 
     def __init__(self, config: Config, database: Database, tasks: TaskStore, gpus: GPUService, clock: Clock) -> None:
         self._needs_keys = config.needs_keys
+        self.rates = _create_rates(config, clock) if config.needs_keys else None
         self.store = CredentialStore(database)
         self.ring = KeyRing(self.store, clock)
         self.authority = Authority(
@@ -38,3 +44,10 @@ class Access:
         """Stops looking."""
         if self._needs_keys:
             self.ring.stop()
+
+
+def _create_rates(config: Config, clock: Clock) -> "RateLimits":
+    # Loaded only where keys are asked for: with Redis' client it takes 6 MB.
+    from api.services.access.rates import RateLimits  # noqa: PLC0415
+
+    return RateLimits(dict(config.rate_limits), clock, config.redis_url)

@@ -6,15 +6,22 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
+from typing import TYPE_CHECKING
 
 from starlette.types import Scope
 
-from api.errors import CrossSite, KeyInAddress, ServiceError, Unauthenticated
+from api.errors import CrossSite, KeyInAddress, RateLimited, ServiceError, Unauthenticated, WrongKey
 from api.models.access import LOCAL, NOBODY, Credential, Principal, current_principal
 from api.services.access.authority import Authority
 from api.services.access.operations import Operation
-from api.utils.caller import REQUEST_PRINCIPAL
+from api.utils.caller import REQUEST_PRINCIPAL, address_of_caller
 from api.utils.deadlines import READ_SECONDS, hurrying
+
+if TYPE_CHECKING:
+    from api.services.access.rates import RateLimits
+
+#: The key in the state of an ASGI scope under which the headers about the limit are left.
+RATE_HEADERS = "rate_headers"
 
 #: The cookie of who has signed in at the page.
 COOKIE = "dp_session"
@@ -46,8 +53,10 @@ _EVERYBODY = Visitor(LOCAL)
 class Gate:
     """Lets requests through. Lives in the event loop."""
 
-    def __init__(self, authority: Authority) -> None:
+    def __init__(self, authority: Authority, rates: "RateLimits | None" = None) -> None:
+        """Without `rates` nothing is counted."""
         self._authority = authority
+        self._rates = rates
 
     async def identify(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Visitor:
         """Who asks. Raises KeyInAddress."""
@@ -60,9 +69,23 @@ class Gate:
             principal = await self._find(headers)
             if principal is not None and principal.credential is Credential.SESSION:
                 _require_own_site(scope, headers)
+        except WrongKey as error:
+            return Visitor(problem=await self._count_wrong_key(scope) or error)
         except ServiceError as error:
             return Visitor(problem=error)
         return Visitor(principal)
+
+    async def _count_wrong_key(self, scope: Scope) -> ServiceError | None:
+        """The refusal of an address that has shown too many wrong keys; None while it may try on.
+
+        Right keys pass nevertheless: a colleague behind the same proxy is not locked out by somebody who guesses.
+        """
+        try:
+            if self._rates is not None:
+                await self._rates.note_wrong_key(address_of_caller(scope))
+        except RateLimited as error:
+            return error
+        return None
 
     async def _find(self, headers: Mapping[bytes, bytes]) -> Principal | None:
         key = _bearer(headers)
@@ -79,12 +102,19 @@ class Gate:
     async def admit(
         self, visitor: Visitor, method: str, pattern: str, arguments: Mapping[str, str], scope: Scope
     ) -> Principal:
-        """Lets a request through, and returns who asks. Raises Unauthenticated, Forbidden, TaskNotFound."""
+        """Lets a request through, and returns who asks; what its limit permits is left for the answer's headers.
+
+        Raises Unauthenticated, Forbidden, TaskNotFound, RateLimited.
+        """
         operation = self._authority.find(method, pattern)
         principal = self._require(visitor, operation)
         if self._authority.concerns_owner(principal, operation):
             await asyncio.to_thread(self._require_own, principal, operation, arguments["task_id"])
-        scope.setdefault("state", {})[REQUEST_PRINCIPAL] = principal
+        state = scope.setdefault("state", {})
+        state[REQUEST_PRINCIPAL] = principal
+        if self._rates is not None:
+            count = await self._rates.count(operation.rate, principal, address_of_caller(scope))
+            state[RATE_HEADERS] = {} if count is None else count.headers
         return principal
 
     def _require(self, visitor: Visitor, operation: Operation) -> Principal:

@@ -43,6 +43,11 @@ class Reply:
         """Lets a page of this origin read the answer."""
         self._common_headers = [*self._common_headers, *reading_headers(origin)]
 
+    def add_headers(self, headers: Mapping[str, str]) -> None:
+        """Has the answer carry these headers, whatever it is."""
+        more = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        self._common_headers = [*self._common_headers, *more]
+
     def require_client(self) -> None:
         """Raises ClientGone when the client has left."""
         if self.has_lost_client():

@@ -212,3 +212,32 @@ def test_trainers_may_cache_below_the_storage_the_configured_roots_and_the_servi
 def test_cache_root_that_is_not_absolute_is_refused():
     with pytest.raises(ConfigError, match="TRAINER_CACHE_ROOTS"):
         read({"TRAINER_CACHE_ROOTS": "/a:b"})
+
+
+def test_limits_are_read_by_group():
+    assert read({"RATE_LIMITS": "starts=100/hour, logs=5/second"}).rate_limits == (
+        ("starts", "100/hour"),
+        ("logs", "5/second"),
+    )
+
+
+def test_limits_can_be_off():
+    assert read({"RATE_LIMITS": "off"}).rate_limits == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["10/hour", "starts=0/hour", "starts=1/year", "starts=1/hour,starts=2/hour", "x=1/day"]
+)
+def test_limits_that_say_nothing_are_refused(text: str):
+    with pytest.raises(ConfigError, match="RATE_LIMITS"):
+        read({"RATE_LIMITS": text})
+
+
+def test_proxies_are_addresses_and_networks():
+    assert read({"TRUSTED_PROXIES": "127.0.0.1, 10.0.0.0/8,::1"}).trusted_proxies == ("127.0.0.1", "10.0.0.0/8", "::1")
+
+
+@pytest.mark.parametrize("text", ["*", "nginx", "10.0.0.1/8"])
+def test_proxies_that_are_no_addresses_are_refused(text: str):
+    with pytest.raises(ConfigError, match="TRUSTED_PROXIES"):
+        read({"TRUSTED_PROXIES": text})

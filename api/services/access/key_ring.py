@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from datetime import datetime
 
-from api.errors import DatabaseUnavailable, KeyExpired, KeyRevoked, KeysUnknown, Unauthenticated
+from api.errors import DatabaseUnavailable, KeyExpired, KeyRevoked, KeysUnknown, SessionEnded, Unauthenticated, WrongKey
 from api.models.access import AccessKey, Credential, Principal, Quota, Session
 from api.services.access.key_format import hash_of
 from api.storage.keys import CredentialStore, KnownCredentials
@@ -96,7 +96,7 @@ class KeyRing:
     # -- for requests ----------------------------------------------------------------------------------------------
 
     def find_key(self, key: str) -> Principal:
-        """Whom a key belongs to. Raises KeyExpired, KeyRevoked, KeysUnknown, or Unauthenticated for an unknown one."""
+        """Whom a key belongs to. Raises KeyExpired, KeyRevoked, KeysUnknown, or WrongKey for an unknown one."""
         principal = self._find(hash_of(key), self._show_key)
         if principal.key_id is not None:
             self._used.add(principal.key_id)
@@ -148,7 +148,7 @@ class KeyRing:
     def _show_session(self, hash_: str) -> Principal:
         session = self._known.sessions.get(hash_)
         if session is None:
-            raise Unauthenticated("This sign-in has ended: sign in again.")
+            raise SessionEnded
         return Principal(
             session.user_id,
             session.role,
@@ -168,5 +168,5 @@ class KeyRing:
 
 def _refusal(key: AccessKey | None) -> Unauthenticated:
     if key is None:
-        return Unauthenticated("This key is not known here.")
+        return WrongKey()
     return KeyExpired() if key.revoked_at is None else KeyRevoked()
