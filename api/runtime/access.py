@@ -3,13 +3,17 @@
 from typing import TYPE_CHECKING
 
 from api.config import Config
+from api.models.access import Quota
 from api.services.access.authority import Authority
 from api.services.access.key_ring import KeyRing
 from api.services.access.operations import Belonging
 from api.services.gpus.service import GPUService
+from api.services.training.quotas import Quotas
+from api.services.training.storage_meter import StorageMeter
 from api.storage.database import Database
 from api.storage.keys import CredentialStore
 from api.storage.tasks import TaskStore
+from api.storage.usage import UsageStore
 from api.utils.clock import Clock
 
 if TYPE_CHECKING:
@@ -23,7 +27,8 @@ class Access:
         self._needs_keys = config.needs_keys
         self.rates = _create_rates(config, clock) if config.needs_keys else None
         self.store = CredentialStore(database)
-        self.ring = KeyRing(self.store, clock)
+        self.ring = KeyRing(self.store, clock, defaults=_default_quota(config))
+        self.quotas = _create_quotas(config, database, self.ring, clock) if config.needs_keys else None
         self.authority = Authority(
             self.ring,
             {
@@ -39,11 +44,30 @@ class Access:
         if self._needs_keys:
             self.ring.run_once()
             self.ring.start()
+        if self.quotas is not None:
+            self.quotas.start()
 
     def stop(self) -> None:
         """Stops looking."""
+        if self.quotas is not None:
+            self.quotas.stop()
         if self._needs_keys:
             self.ring.stop()
+
+
+def _default_quota(config: Config) -> Quota:
+    return Quota(
+        gpus=config.quota_gpus,
+        queued_tasks=config.quota_queued_tasks,
+        gpu_hours_per_day=config.quota_gpu_hours_per_day,
+        storage_gb=config.quota_storage_gb,
+    )
+
+
+def _create_quotas(config: Config, database: Database, ring: KeyRing, clock: Clock) -> Quotas:
+    usage = UsageStore(database)
+    meter = StorageMeter(usage.owned_tasks, config.storage_root.absolute(), clock)
+    return Quotas(usage, ring.quota_of, meter, clock)
 
 
 def _create_rates(config: Config, clock: Clock) -> "RateLimits":

@@ -90,6 +90,7 @@ class Runtime:
             events=events,
         )
         desk = NewsDesk()
+        self.access = Access(config, self.database, tasks, gpus, clock)
         training = build_training(
             config,
             tasks,
@@ -102,6 +103,7 @@ class Runtime:
             executor,
             database=self.database,
             events=events,
+            quotas=self.access.quotas,
         )
         self.training_loop = training.loop
         logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source, training.executor)
@@ -129,7 +131,6 @@ class Runtime:
             idempotency=DatabaseIdempotencyStore(self.database, clock, owner, lambda other: host.is_alive(other, node)),
             clock=clock,
         )
-        self.access = Access(config, self.database, tasks, gpus, clock)
         self.policy = HostPolicy(allowed_names(config), config.cors_origins)
 
     def _tell_source(self, event: GPUEvent) -> None:

@@ -1,6 +1,6 @@
 """Training tasks: made, found, listed, and moved from status to status by guarded statements."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -33,7 +33,7 @@ from api.storage.moves import move
 from api.storage.rows import SUMMARY_COLUMNS, dump, dump_words, read_summary, read_task, to_seconds
 from api.storage.tables import attempts, leases, task_gpus, tasks
 from api.storage.tables import events as event_table
-from api.storage.task_pages import SERVED_ORDER, read_page
+from api.storage.task_pages import SERVED_ORDER, read_page, read_served
 from api.storage.usage import Bound, keep_use, require_place, take_turns
 
 #: The most completed trainings from which the pace of the next ones is estimated.
@@ -153,6 +153,22 @@ class TaskStore:
         """
         with self._database.read() as connection:
             return read_page(connection, wanted, order, limit, offset, cursor)
+
+    def served_page(
+        self, wanted: TaskFilter, served: Sequence[int], limit: int, offset: int
+    ) -> tuple[list[TaskSummary], int]:
+        """Up to `limit` waiting tasks after `offset` rows, in the order of these serial numbers; and how many of them
+        there are in all.
+        """
+        with self._database.read() as connection:
+            return read_served(connection, wanted, served, limit, offset)
+
+    def find_by_serial(self, serial: int) -> TaskSummary | None:
+        """The task with this serial number; None when there is none."""
+        query = select(*SUMMARY_COLUMNS).where(tasks.c.serial == serial)
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else read_summary(row)
 
     def queued(self) -> list[TaskSummary]:
         """Every task that waits, in the order in which they are served: priority, then age."""

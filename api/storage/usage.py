@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -118,11 +119,6 @@ class UsageStore:
         with self._database.read() as connection:
             return {row.owner: row.gpus for row in connection.execute(_HELD)}
 
-    def held_by(self, owner: str) -> int:
-        """How many GPUs this owner's open attempts have."""
-        with self._database.read() as connection:
-            return _count(connection, _HELD_BY, owner)
-
     def queued_by(self, owner: str) -> int:
         """How many tasks of this owner wait."""
         with self._database.read() as connection:
@@ -144,7 +140,7 @@ class UsageStore:
             return [GPUHold(row.gpus, row.began_at, row.ended_at) for row in rows]
 
     def owned_tasks(self) -> Iterable[tuple[str, str, float | None]]:
-        """For each task that belongs to somebody its id, its owner, and for a finished one the Unix seconds of its end."""
+        """The id and the owner of each task that has one, and for a finished one the Unix seconds of its end."""
         query = select(tasks.c.task_id, tasks.c.owner, tasks.c.finished_at).where(tasks.c.owner.is_not(None))
         with self._database.read() as connection:
             return [(row.task_id, row.owner, row.finished_at) for row in connection.execute(query)]
@@ -155,7 +151,7 @@ def _window(now: datetime) -> dict[str, float]:
     return {"since": seconds - DAY_SECONDS, "now": seconds}
 
 
-def _count(connection: Connection, query: Select[tuple[int]], owner: str) -> int:
+def _count(connection: Connection, query: Select[Any], owner: str) -> int:
     return connection.scalar(query, {"who": owner}) or 0
 
 
@@ -186,7 +182,9 @@ def keep_use(connection: Connection, task_id: str, now: datetime) -> None:
     """Keeps what a task used in the last day, which is about to be deleted: nobody gets hours back by that."""
     since = to_seconds(now) - DAY_SECONDS
     used = (
-        select(tasks.c.owner, _GPUS, attempts.c.created_at, func.coalesce(attempts.c.ended_at, literal(to_seconds(now))))
+        select(
+            tasks.c.owner, _GPUS, attempts.c.created_at, func.coalesce(attempts.c.ended_at, literal(to_seconds(now)))
+        )
         .select_from(_OF_TASKS)
         .where(attempts.c.task_id == task_id, tasks.c.owner.is_not(None), attempts.c.ended_at > since)
     )

@@ -32,11 +32,20 @@ _NOTHING = KnownCredentials(-1, {}, {}, {}, {})
 class KeyRing:
     """A mirror of the keys and sessions in the database, which any thread may ask."""
 
-    def __init__(self, store: CredentialStore, clock: Clock, on_change: Callable[[], None] = lambda: None) -> None:
-        """`on_change` is called in the thread that found a change, after it holds."""
+    def __init__(
+        self,
+        store: CredentialStore,
+        clock: Clock,
+        on_change: Callable[[], None] = lambda: None,
+        defaults: Quota | None = None,
+    ) -> None:
+        """`on_change` is called in the thread that found a change, after it holds; `defaults` is what a user may use
+        whose own quota does not say.
+        """
         self._store = store
         self._clock = clock
         self._listeners = [on_change]
+        self._defaults = defaults or Quota()
         self._lock = threading.Lock()
         self._known = _NOTHING
         self._principals: dict[str, Principal] = {}
@@ -125,7 +134,7 @@ class KeyRing:
 
     def quota_of(self, user_id: str) -> Quota:
         """What a user may use at most."""
-        return self._known.quotas.get(user_id, Quota())
+        return self._known.quotas.get(user_id, self._defaults).or_else(self._defaults)
 
     def _find(self, hash_: str, show: Callable[[str], Principal]) -> Principal:
         if self._clock.monotonic() - self._looked_at > TRUST_SECONDS:

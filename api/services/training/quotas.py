@@ -9,39 +9,44 @@ from api.models.reason import Reason
 from api.models.training import TaskSummary, TrainingRequest
 from api.models.usage import GB, Account, GPUHold, Owner, Usage
 from api.services.training import quota_words
-from api.services.training.fair_share import NOT_SHARED, in_fair_order
+from api.services.training.fair_share import in_fair_order
 from api.services.training.gpu_hours import when_below
 from api.services.training.storage_meter import StorageMeter
 from api.storage.usage import Bound, UsageStore
 from api.utils.clock import Clock
 
-#: Seconds for which the GPU hours of the last day are kept: a pass comes twice a second.
+#: Seconds for which the GPU hours of the last day are kept while nobody gets or gives back a GPU.
 FRESH_SECONDS = 10.0
 
 
 class Quotas:
-    """Quotas and usage by owner. Any thread may ask. Where no keys are asked for nobody owns anything."""
+    """Quotas and usage by owner, of a service that asks for keys. Any thread may ask."""
 
-    def __init__(
-        self, usage: UsageStore, quota_of: Callable[[str], Quota], meter: StorageMeter, clock: Clock, *, is_shared: bool
-    ) -> None:
-        """`is_shared`: tasks belong to users, who have quotas and take turns."""
+    def __init__(self, usage: UsageStore, quota_of: Callable[[str], Quota], meter: StorageMeter, clock: Clock) -> None:
+        """`quota_of` says what a user may use at most."""
         self._usage = usage
         self._quota_of = quota_of
         self._meter = meter
         self._clock = clock
-        self._is_shared = is_shared
         self._lock = threading.Lock()
         self._spent: Mapping[Owner, float] = {}
+        self._held: Mapping[str, int] = {}
         self._holds: dict[str, Sequence[GPUHold]] = {}  #: of those whose hours are used up
         self._counted_at = float("-inf")
 
+    def start(self) -> None:
+        """Starts to measure storage."""
+        self._meter.start()
+
+    def stop(self) -> None:
+        """Stops measuring."""
+        self._meter.stop()
+
     def accounts(self, owners: Iterable[Owner]) -> Mapping[Owner, Account]:
-        """The accounts of these owners; none at all where tasks have no owners."""
+        """The accounts of these owners."""
         wanted = set(owners)
-        if not self._is_shared or not wanted:
-            return NOT_SHARED
-        held, spent = self._usage.held(), self._spent_last_day()
+        held = self._usage.held()
+        spent = self._spent_last_day(held)
         return {owner: self._account(owner, held.get(owner or "", 0), spent.get(owner, 0.0)) for owner in wanted}
 
     def _account(self, owner: Owner, gpus: int, gpu_seconds: float) -> Account:
@@ -54,12 +59,13 @@ class Quotas:
         returns_at = when_below(self._holds_of(owner), most, self._clock.now())
         return Account(account.quota, gpus, gpu_seconds, returns_at, account.storage_bytes)
 
-    def _spent_last_day(self) -> Mapping[Owner, float]:
+    def _spent_last_day(self, held: Mapping[str, int]) -> Mapping[Owner, float]:
+        """The GPU seconds by owner. `held` are the GPUs that each has now: with them it changes whose turn it is."""
         now = self._clock.monotonic()
         with self._lock:
-            if now - self._counted_at > FRESH_SECONDS:
+            if now - self._counted_at > FRESH_SECONDS or held != self._held:
                 self._spent, self._holds = self._usage.gpu_seconds(self._clock.now()), {}
-                self._counted_at = now
+                self._counted_at, self._held = now, held
             return self._spent
 
     def _holds_of(self, owner: str) -> Sequence[GPUHold]:
@@ -74,13 +80,17 @@ class Quotas:
 
     def usage_of(self, user_id: str) -> Usage:
         """What a user uses now."""
-        stored = self._meter.bytes_of(user_id)
+        held, stored = self._usage.held(), self._meter.bytes_of(user_id)
         return Usage(
-            gpus=self._usage.held_by(user_id),
+            gpus=held.get(user_id, 0),
             queued_tasks=self._usage.queued_by(user_id),
-            gpu_hours_last_day=round(self._spent_last_day().get(user_id, 0.0) / 3600, 3),
+            gpu_hours_last_day=round(self._spent_last_day(held).get(user_id, 0.0) / 3600, 3),
             storage_gb=None if stored is None else round(stored / GB, 3),
         )
+
+    def forget_files(self, task_id: str) -> None:
+        """Counts the files of a training no more: they were deleted."""
+        self._meter.forget(task_id)
 
     # -- bounds ----------------------------------------------------------------------------------------------------
 
@@ -93,11 +103,11 @@ class Quotas:
         return self._bound(owner, None if owner is None else self._quota_of(owner).queued_tasks)
 
     def _bound(self, owner: Owner, most: int | None) -> Bound | None:
-        return None if owner is None or most is None or not self._is_shared else Bound(owner, most)
+        return None if owner is None or most is None else Bound(owner, most)
 
     def problems(self, owner: Owner, request: TrainingRequest) -> list[QuotaExceeded]:
         """What keeps the owner from starting this where waiting cannot help."""
-        if owner is None or not self._is_shared:
+        if owner is None:
             return []
         quota = self._quota_of(owner)
         account = Account(quota, storage_bytes=self._meter.bytes_of(owner))

@@ -25,6 +25,9 @@ FINISHED_SECONDS = 86_400.0
 #: Parts of a path that are entered without following a link: `tasks`, the task's, and its own.
 _LEVELS = 1
 
+#: The most files and directories of one training that are looked at.
+_MOST_ENTRIES = 1_000_000
+
 #: A training's id, its owner, and for a finished one the time of its end.
 OwnedTask = tuple[str, str, float | None]
 
@@ -99,7 +102,7 @@ class StorageMeter:
         root = task_files(self._root, task_id).root
         try:
             # Blocks, not lengths: a file with holes takes less than it is long.
-            return sum(512 * status.st_blocks for _, status in walk(str(root), _LEVELS))
+            return sum(512 * status.st_blocks for _, status in walk(str(root), _LEVELS, _MOST_ENTRIES))
         except OSError as error:
             logger.warning("the files of a training cannot be measured", extra={"task_id": task_id, "why": str(error)})
             return None
