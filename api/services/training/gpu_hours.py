@@ -30,7 +30,7 @@ def _at(holds: Iterable[GPUHold], at: float) -> tuple[float, int, list[tuple[flo
     turns: list[tuple[float, int]] = []
     for hold in holds:
         ended = at if hold.ended_at is None else min(hold.ended_at, at)
-        if ended <= since or hold.began_at >= ended:
+        if ended <= since or hold.began_at > ended:
             continue
         used += hold.gpus * (ended - max(hold.began_at, since))
         # The use grows at one end of the day while GPUs are held, and shrinks at the other a day later.
