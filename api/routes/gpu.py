@@ -3,6 +3,7 @@
 from apiflask import APIBlueprint
 from flask import Response, request
 
+from api.models.access import current_principal
 from api.routes.context import answer_document, services
 from api.routes.idempotency import idempotent
 from api.routes.schemas.common import (
@@ -100,7 +101,8 @@ def register_task(json_data: RegisterTask) -> Response:
     All of them or none: 409 `gpu_busy` names who holds which. With a `pid` the task is released when that process
     ends. `Idempotency-Key` makes a retry safe.
     """
-    task = services().gpus.register_task(**dict(json_data))
+    owner = current_principal.get().owner
+    task = services().gpus.register_task(**dict(json_data), owner=owner)
     return answer(task, 201, "registered", {"Location": f"{BASE_PATH}/gpu/tasks/{task.task_id}"})
 
 

@@ -9,6 +9,7 @@ from typing import ParamSpec
 from flask import Response, request
 
 from api.errors import Invalid, Mistake
+from api.models.access import current_principal
 from api.models.kept_answer import KeptAnswer
 from api.routes.context import services
 
@@ -21,9 +22,14 @@ _KEPT_HEADERS = ("Location", "Content-Type")
 
 
 def idempotency_scope() -> str | None:
-    """The Idempotency-Key of this request with its route, as each route has keys of its own; None without a key."""
+    """What the Idempotency-Key of this request stands for: each user has keys of their own, at each route; None without
+    one. A hash, since people put into keys what is nobody's business.
+    """
     key = request.headers.get("Idempotency-Key")
-    return None if key is None else f"{request.endpoint} {key}"
+    if key is None:
+        return None
+    parts = (current_principal.get().owner or "", request.endpoint or "", key)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def idempotent(view: Callable[P, Response]) -> Callable[P, Response]:

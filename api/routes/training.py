@@ -6,6 +6,7 @@ from apiflask import APIBlueprint
 from flask import Response, request
 
 from api.errors import Invalid, Mistake
+from api.models.access import current_principal
 from api.models.training import ResumeOptions
 from api.routes.context import services
 from api.routes.idempotency import idempotency_scope, idempotent
@@ -50,9 +51,6 @@ _STOPPED: dict[int, str] = {
     422: "Unprocessable entity",
 }
 
-#: Who asks, as events name it. There are no keys yet, so everybody has this name.
-ACTOR = "api"
-
 
 @training.post("/validate")
 @training.input(StartBody)
@@ -83,7 +81,8 @@ def start(json_data: StartBody) -> Response:
     if mistakes or parsed is None:
         found = services().training.validate(parsed, mistakes)
         raise Invalid(mistakes=[Mistake(each.pointer, each.message, each.remedy) for each in found.errors])
-    return _created(services().training.start(parsed, ACTOR, idempotency_scope()))
+    asks = current_principal.get()
+    return _created(services().training.start(parsed, asks.actor, idempotency_scope(), owner=asks.owner))
 
 
 def _created(task: Any) -> Response:
@@ -136,7 +135,7 @@ def stop_task(task_id: str, json_data: StopTraining, query_data: StopQuery) -> R
 
 
 def _stop(task_id: str, how: StopTraining, wait: float) -> Response:
-    task = services().training.stop(task_id, how.force, how.timeout_seconds, ACTOR, wait)
+    task = services().training.stop(task_id, how.force, how.timeout_seconds, current_principal.get().actor, wait)
     status = 200 if task.status.is_finished else 202
     return answer(task, status, str(task.status), {"Location": f"{BASE_PATH}/training/{task_id}"})
 
@@ -154,7 +153,7 @@ def resume(task_id: str, json_data: ResumeTraining) -> Response:
     """
     service = services().training
     options = ResumeOptions(json_data.checkpoint, json_data.reset_dataloader, json_data.reset_optimizer)
-    task = service.resume(task_id, options, json_data.changes, ACTOR)
+    task = service.resume(task_id, options, json_data.changes, current_principal.get().actor)
     return answer(task, 202, "queued", {"Location": f"{BASE_PATH}/training/{task_id}"})
 
 
@@ -167,7 +166,7 @@ def save(task_id: str) -> Response:
     After its present step the trainer saves one and goes on; an event of the type `checkpoint` tells when it is there.
     409 `not_training` while it loads or caches, and when it does not run. It takes no body.
     """
-    task = services().saving.save(task_id, ACTOR)
+    task = services().saving.save(task_id, current_principal.get().actor)
     return answer(task, 202, "asked", {"Location": f"{BASE_PATH}/training/{task_id}/checkpoints"})
 
 
@@ -180,7 +179,8 @@ def restart(task_id: str) -> Response:
 
     A new task with the same request; `restarted_from` names the old one. It takes no body.
     """
-    return _created(services().training.restart(task_id, ACTOR, idempotency_scope()))
+    asks = current_principal.get()
+    return _created(services().training.restart(task_id, asks.actor, idempotency_scope(), asks.owner))
 
 
 @training.get("/<task_id>")
@@ -203,7 +203,8 @@ def patch_task(task_id: str, json_data: PatchTraining) -> Response:
 
     At any time; a new priority counts at the next look at the queue.
     """
-    return answer(services().training.patch(task_id, json_data.model_dump(exclude_unset=True), ACTOR))
+    changes = json_data.model_dump(exclude_unset=True)
+    return answer(services().training.patch(task_id, changes, current_principal.get().actor))
 
 
 @training.delete("/<task_id>")

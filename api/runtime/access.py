@@ -8,31 +8,27 @@ from api.services.access.authority import Authority
 from api.services.access.key_ring import KeyRing
 from api.services.access.operations import Belonging
 from api.services.gpus.service import GPUService
-from api.services.training.quotas import Quotas
-from api.services.training.storage_meter import StorageMeter
+from api.services.training.owners import TaskOwners
 from api.storage.database import Database
 from api.storage.keys import CredentialStore
-from api.storage.tasks import TaskStore
-from api.storage.usage import UsageStore
 from api.utils.clock import Clock
 
 if TYPE_CHECKING:
     from api.services.access.rates import RateLimits
 
 
-class Access:
+class AccessParts:
     """The keys and the decisions. Building it starts nothing."""
 
-    def __init__(self, config: Config, database: Database, tasks: TaskStore, gpus: GPUService, clock: Clock) -> None:
+    def __init__(self, config: Config, database: Database, owners: TaskOwners, gpus: GPUService, clock: Clock) -> None:
         self._needs_keys = config.needs_keys
         self.rates = _create_rates(config, clock) if config.needs_keys else None
         self.store = CredentialStore(database)
         self.ring = KeyRing(self.store, clock, defaults=_default_quota(config))
-        self.quotas = _create_quotas(config, database, self.ring, clock) if config.needs_keys else None
         self.authority = Authority(
             self.ring,
             {
-                Belonging.TASK: lambda task_id: tasks.get_summary(task_id).owner,
+                Belonging.TASK: owners.of,
                 Belonging.REGISTRATION: gpus.owner_of_task,
             },
             needs_keys=config.needs_keys,
@@ -44,13 +40,9 @@ class Access:
         if self._needs_keys:
             self.ring.run_once()
             self.ring.start()
-        if self.quotas is not None:
-            self.quotas.start()
 
     def stop(self) -> None:
         """Stops looking."""
-        if self.quotas is not None:
-            self.quotas.stop()
         if self._needs_keys:
             self.ring.stop()
 
@@ -62,12 +54,6 @@ def _default_quota(config: Config) -> Quota:
         gpu_hours_per_day=config.quota_gpu_hours_per_day,
         storage_gb=config.quota_storage_gb,
     )
-
-
-def _create_quotas(config: Config, database: Database, ring: KeyRing, clock: Clock) -> Quotas:
-    usage = UsageStore(database)
-    meter = StorageMeter(usage.owned_tasks, config.storage_root.absolute(), clock)
-    return Quotas(usage, ring.quota_of, meter, clock)
 
 
 def _create_rates(config: Config, clock: Clock) -> "RateLimits":

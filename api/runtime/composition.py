@@ -23,7 +23,7 @@ from api.hardware.nvml import NVMLSource, library_is_absent
 from api.hardware.simulated import SimulatedSource
 from api.hardware.source import GPUSource
 from api.models.event import GPUEvent
-from api.runtime.access import Access
+from api.runtime.access import AccessParts
 from api.runtime.live import Live
 from api.runtime.training import build_training
 from api.services.attempts.updates import NewsDesk
@@ -35,6 +35,8 @@ from api.services.logs.service import LogService
 from api.services.storage_watch import StorageWatch
 from api.services.system import SystemService
 from api.services.training.counts import TrainingCounts
+from api.services.training.quotas import Quotas
+from api.services.training.storage_meter import StorageMeter
 from api.shell.access_log import AccessLog, HTTPMetrics
 from api.shell.guard import HostPolicy, host_name
 from api.storage.attempts import AttemptStore
@@ -46,6 +48,7 @@ from api.storage.privacy import make_private_directory, tighten_sqlite
 from api.storage.registrations import DatabaseRegistrations
 from api.storage.task_files import write_private
 from api.storage.tasks import TaskStore
+from api.storage.usage import UsageStore
 from api.utils.clock import Clock, SystemClock
 
 logger = logging.getLogger(__name__)
@@ -90,7 +93,7 @@ class Runtime:
             events=events,
         )
         desk = NewsDesk()
-        self.access = Access(config, self.database, tasks, gpus, clock)
+        self.quotas = self._create_quotas(clock) if config.needs_keys else None
         training = build_training(
             config,
             tasks,
@@ -103,7 +106,7 @@ class Runtime:
             executor,
             database=self.database,
             events=events,
-            quotas=self.access.quotas,
+            quotas=self.quotas,
         )
         self.training_loop = training.loop
         logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source, training.executor)
@@ -131,7 +134,13 @@ class Runtime:
             idempotency=DatabaseIdempotencyStore(self.database, clock, owner, lambda other: host.is_alive(other, node)),
             clock=clock,
         )
+        self.access = AccessParts(config, self.database, training.owners, gpus, clock)
         self.policy = HostPolicy(allowed_names(config), config.cors_origins)
+
+    def _create_quotas(self, clock: Clock) -> Quotas:
+        usage = UsageStore(self.database)
+        meter = StorageMeter(usage.owned_tasks, self.config.storage_root.absolute(), clock)
+        return Quotas(usage, lambda user_id: self.access.ring.quota_of(user_id), meter, clock)
 
     def _tell_source(self, event: GPUEvent) -> None:
         self.live.tell_source(event)
@@ -155,6 +164,8 @@ class Runtime:
         self.access_log.start()
         self.storage_watch.start()
         self.access.start()
+        if self.quotas is not None:
+            self.quotas.start()
         self.services.gpus.start_monitoring()
         self.services.gpus.wait_for_first_sweep(FIRST_SWEEP_SECONDS)
         self.live.start()
@@ -165,6 +176,8 @@ class Runtime:
         self.training_loop.stop()
         self.live.stop()
         self.services.gpus.stop_monitoring()
+        if self.quotas is not None:
+            self.quotas.stop()
         self.access.stop()
         self.storage_watch.stop()
         self.access_log.stop()

@@ -25,6 +25,7 @@ from api.services.server_identity import ServerIdentity
 from api.services.training.checkpoint_saving import CheckpointSaving
 from api.services.training.dispatcher import Dispatcher
 from api.services.training.loop import TrainingLoop
+from api.services.training.owners import TaskOwners
 from api.services.training.quotas import Quotas
 from api.services.training.request_check import RequestChecker
 from api.services.training.service import TrainingService
@@ -51,6 +52,7 @@ class TrainingParts:
     strays: Strays
     trainers: Mapping[str, Trainer]
     executor: Executor
+    owners: TaskOwners
 
 
 def build_training(
@@ -140,7 +142,7 @@ def build_training(
         quotas,
     )
     saving = CheckpointSaving(service, tasks, attempts, trainers, clock)
-    return TrainingParts(service, saving, loop, found, trainers, executor)
+    return TrainingParts(service, saving, loop, found, trainers, executor, TaskOwners(tasks, reconciler.find_watch))
 
 
 def _build_leaderships(

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
 
 from starlette.types import Scope
 
@@ -25,9 +25,11 @@ RATE_HEADERS = "rate_headers"
 
 #: The cookie of who has signed in at the page.
 COOKIE = "dp_session"
+_COOKIE_NAME = COOKIE.encode()
 
 #: What looks like a key has no place in an address, however it is called there.
-_KEY_IN_QUERY = re.compile(r"dp_[a-z0-9]{12}_|(?:^|&)(?:api_?key|access_token|authorization)=", re.IGNORECASE)
+_KEY = re.compile(r"dp_[a-z0-9]{12}_", re.IGNORECASE)
+_KEY_IN_QUERY = re.compile(rf"{_KEY.pattern}|(?:^|&)(?:api_?key|access_token|authorization)=", re.IGNORECASE)
 
 #: Of a browser's word for where a request comes from, those that a signed-in page sends (Fetch Metadata).
 _OWN_SITE = (b"same-origin", b"none")
@@ -57,14 +59,13 @@ class Gate:
         """Without `rates` nothing is counted."""
         self._authority = authority
         self._rates = rates
+        self._look: asyncio.Future[None] | None = None
 
     async def identify(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Visitor:
         """Who asks. Raises KeyInAddress."""
         if not self._authority.needs_keys:
             return _EVERYBODY
-        query: bytes = scope["query_string"]
-        if query and _KEY_IN_QUERY.search(query.decode("latin-1")):
-            raise KeyInAddress
+        _require_no_key_in(scope)
         try:
             principal = await self._find(headers)
             if principal is not None and principal.credential is Credential.SESSION:
@@ -96,8 +97,14 @@ class Gate:
             if not self._authority.ring.may_look():
                 raise
         # It may have been made on another server a moment ago.
-        await asyncio.to_thread(self._authority.ring.run_once)
+        await self._look_again()
         return self._authority.identify(key, cookie)
+
+    async def _look_again(self) -> None:
+        """Waits for one look at the keys, together with everybody who wants one: it takes one thread at most."""
+        if self._look is None or self._look.done():
+            self._look = asyncio.ensure_future(asyncio.to_thread(self._authority.ring.run_once))
+        await asyncio.shield(self._look)
 
     async def admit(
         self, visitor: Visitor, method: str, pattern: str, arguments: Mapping[str, str], scope: Scope
@@ -106,8 +113,7 @@ class Gate:
 
         Raises Unauthenticated, Forbidden, TaskNotFound, RateLimited.
         """
-        operation = self._authority.find(method, pattern)
-        principal = self._require(visitor, operation)
+        operation, principal = self._require(visitor, method, pattern)
         if self._authority.concerns_owner(principal, operation):
             await asyncio.to_thread(self._require_own, principal, operation, arguments["task_id"])
         state = scope.setdefault("state", {})
@@ -117,12 +123,13 @@ class Gate:
             state[RATE_HEADERS] = {} if count is None else count.headers
         return principal
 
-    def _require(self, visitor: Visitor, operation: Operation) -> Principal:
-        if operation.is_open:
-            return visitor.principal or NOBODY
+    def _require(self, visitor: Visitor, method: str, pattern: str) -> tuple[Operation, Principal]:
+        operation = self._authority.find(method, pattern)
+        if operation is not None and operation.is_open:
+            return operation, visitor.principal or NOBODY
+        # Who has shown nothing does not learn either what the table lacks.
         principal = visitor.show()
-        self._authority.require(principal, operation)
-        return principal
+        return self._authority.require(principal, operation, f"{method} {pattern}"), principal
 
     def _require_own(self, principal: Principal, operation: Operation, thing: str) -> None:
         with hurrying(READ_SECONDS):
@@ -133,7 +140,8 @@ class Gate:
 
         Raises Unauthenticated or Forbidden.
         """
-        return self._authority.sees_all(self._require(visitor, self._authority.find("GET", pattern)))
+        _, principal = self._require(visitor, "GET", pattern)
+        return self._authority.sees_all(principal)
 
 
 @contextmanager
@@ -144,6 +152,13 @@ def asking(principal: Principal) -> Iterator[None]:
         yield
     finally:
         current_principal.reset(before)
+
+
+def _require_no_key_in(scope: Scope) -> None:
+    """Raises KeyInAddress."""
+    query: bytes = scope["query_string"]
+    if _KEY.search(scope["path"]) or (query and _KEY_IN_QUERY.search(unquote_to_bytes(query).decode("latin-1"))):
+        raise KeyInAddress
 
 
 def _bearer(headers: Mapping[bytes, bytes]) -> str | None:
@@ -158,14 +173,15 @@ def _bearer(headers: Mapping[bytes, bytes]) -> str | None:
 
 
 def _cookie(headers: Mapping[bytes, bytes]) -> str | None:
-    value = headers.get(b"cookie")
-    if value is None or COOKIE.encode() not in value:
+    """The value of our cookie. Others', which browsers send to every port of a host, may look as they like."""
+    value = headers.get(b"cookie", b"")
+    if _COOKIE_NAME not in value:
         return None
-    try:
-        found = SimpleCookie(value.decode("latin-1")).get(COOKIE)
-    except CookieError:
-        return None
-    return None if found is None else found.value
+    for pair in value.split(b";"):
+        name, _, cookie = pair.strip().partition(b"=")
+        if name == _COOKIE_NAME:
+            return cookie.decode("latin-1")
+    return None
 
 
 def _require_own_site(scope: Scope, headers: Mapping[bytes, bytes]) -> None:

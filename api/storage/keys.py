@@ -29,6 +29,7 @@ class KnownCredentials:
     ended: dict[str, AccessKey]  #: revoked and expired ones, by the same, so that who uses one is told why
     sessions: dict[str, Session]  #: by the SHA-256 of the cookie
     quotas: dict[str, Quota]
+    next_end: datetime | None = None  #: when the first of them expires
 
 
 class CredentialStore:
@@ -48,13 +49,19 @@ class CredentialStore:
             version = connection.scalar(_VERSION) or 0
             every = [(row.hash, _read_key(row)) for row in connection.execute(select(keys))]
             going_on = select(sessions).where(sessions.c.expires_at > to_seconds(now))
-            return KnownCredentials(
-                version=version,
-                keys={hash_: key for hash_, key in every if key.holds(now)},
-                ended={hash_: key for hash_, key in every if not key.holds(now)},
-                sessions={row.hash: _read_session(row) for row in connection.execute(going_on)},
-                quotas={row.user_id: _read_user(row).quota for row in connection.execute(select(users))},
-            )
+            signed_in = {row.hash: _read_session(row) for row in connection.execute(going_on)}
+            quotas = {row.user_id: _read_user(row).quota for row in connection.execute(select(users))}
+        keys_ = {hash_: key for hash_, key in every if key.holds(now)}
+        ends = [key.expires_at for key in keys_.values() if key.expires_at is not None]
+        ends += [session.expires_at for session in signed_in.values()]
+        return KnownCredentials(
+            version=version,
+            keys=keys_,
+            ended={hash_: key for hash_, key in every if not key.holds(now)},
+            sessions=signed_in,
+            quotas=quotas,
+            next_end=min(ends, default=None),
+        )
 
     # -- keys ------------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from copy import copy
 from typing import Any, TypeVar
 
 import httpx
@@ -25,6 +26,7 @@ class Client:
 
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
+        self._shown: dict[str, str] = {}
         self._runner = asyncio.Runner()
         transport = httpx.ASGITransport(self._with_state, raise_app_exceptions=False, client=("127.0.0.1", 50_000))
         # httpx names itself and accepts gzip unless told otherwise; a test says what it wants.
@@ -35,6 +37,12 @@ class Client:
     async def _with_state(self, scope: Message, receive: Any, send: Any) -> None:
         # uvicorn gives every request a state; httpx does not.
         await self._shell({**scope, "state": {}}, receive, send)
+
+    def showing(self, headers: dict[str, str]) -> "Client":
+        """The same client, whose every ordinary request has these headers too."""
+        other = copy(self)
+        other._shown = headers
+        return other
 
     def close(self) -> None:
         self._runner.run(self._http.aclose())
@@ -47,7 +55,8 @@ class Client:
         return self.run(self.send(method, path, **options))
 
     async def send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        return await self._http.request(method, path, **options)
+        headers = {**self._shown, **(options.pop("headers", None) or {})}
+        return await self._http.request(method, path, headers=headers, **options)
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         return self.ask("GET", path, **options)

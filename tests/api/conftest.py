@@ -1,9 +1,10 @@
 """Servers without their threads, for tests that say themselves when time passes and what happens to a training."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from api.config import Config
 from api.executors.executor import Outcome
 from api.executors.fake import FakeExecutor, outcome
 from api.hardware.source import FakeSource
+from api.models.access import AccessKey, Role
 from api.models.task import ProcessIdentity
 from api.runtime.composition import Runtime
+from api.services.access.key_format import hash_of, new_key
 from api.services.gpus.service import GPUService
 from api.utils.clock import Clock
 from tests.api.client import Client, client_of
@@ -135,6 +138,46 @@ class World:
                 (run_dir / "latest").write_text(directory.name)
         return run_dir
 
+    # -- with AUTH=required ------------------------------------------------------------------------------------------
+
+    def key(
+        self,
+        user_id: str = "ann",
+        role: Role | str | None = Role.TRAINER,
+        permissions: Iterable[str] | None = None,
+        expires_at: datetime | None = None,
+    ) -> dict[str, str]:
+        """The headers of a new key of this user; with `permissions` these instead of a role's."""
+        return {"Authorization": f"Bearer {self.make_key(user_id, role, permissions, expires_at)[1]}"}
+
+    def make_key(
+        self,
+        user_id: str = "ann",
+        role: Role | str | None = Role.TRAINER,
+        permissions: Iterable[str] | None = None,
+        expires_at: datetime | None = None,
+    ) -> tuple[AccessKey, str]:
+        """A new key as it is kept, and the key itself."""
+        key_id, shown = new_key()
+        words = None if permissions is None else tuple(permissions)
+        role = None if words is not None or role is None else Role(role)
+        now = self.runtime.services.clock.now()
+        made = AccessKey(key_id, user_id, f"{user_id}'s", role, words, now, "test", expires_at)
+        access = self.runtime.access
+        access.store.add(made, hash_of(shown))
+        access.ring.refresh()
+        return made, shown
+
+    def revoke(self, key: AccessKey) -> None:
+        """Revokes a key, which holds at once."""
+        access = self.runtime.access
+        access.store.revoke(key.key_id, "test", self.runtime.services.clock.now())
+        access.ring.refresh()
+
+    def signed_in(self, user_id: str = "ann", role: Role | str | None = Role.TRAINER, **key: Any) -> "World":
+        """The same server as this user sees it: every request of it shows a new key of theirs."""
+        return replace(self, client=self.client.showing(self.key(user_id, role, **key)))
+
 
 MakeWorld = Callable[..., World]
 
@@ -159,6 +202,7 @@ def make_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Make
                     patched.setattr("api.runtime.composition.create_source", lambda config, clock: source)
                 runtime = Runtime(config, clock, executor)
             runtime.prepare()
+            runtime.access.ring.refresh()
             runtime.live.news.begin()
             stack.callback(runtime.stop)
             client = stack.enter_context(client_of(run.create_shell(runtime, serves_documents)))

@@ -133,3 +133,38 @@ def test_key_of_another_form_is_refused(client: Client, key: bytes):
 
 def test_longest_key_is_taken(client: Client):
     assert client.post(START, json=TOY, headers={"Idempotency-Key": "x" * 255}).status_code == 201
+
+
+def test_the_same_key_of_another_user_is_another_request(make_world: MakeWorld):
+    world = make_world(auth="required")
+    ann, bob = world.signed_in("ann"), world.signed_in("bob")
+    first = ann.client.post(START, json=TOY, headers=KEY)
+    other = bob.client.post(START, json=TOY, headers=KEY)
+    assert (first.status_code, other.status_code) == (201, 201)
+    assert first.json()["data"]["task_id"] != other.json()["data"]["task_id"]
+    assert "idempotent-replayed" not in other.headers
+
+
+def test_a_user_may_repeat_a_request_with_another_access_key(make_world: MakeWorld):
+    world = make_world(auth="required")
+    first = world.signed_in("ann").client.post(START, json=TOY, headers=KEY)
+    again = world.signed_in("ann").client.post(START, json=TOY, headers=KEY)
+    assert (again.status_code, again.content) == (201, first.content)
+
+
+def test_the_task_of_another_user_is_not_found_by_its_key(make_world: MakeWorld):
+    world = make_world(auth="required")
+    first = world.signed_in("ann").client.post(START, json=TOY, headers=KEY).json()["data"]["task_id"]
+    with world.runtime.database.write() as connection:
+        connection.exec_driver_sql("DELETE FROM kept_answers")
+    other = world.signed_in("bob").client.post(START, json=TOY, headers=KEY).json()["data"]["task_id"]
+    assert other != first
+
+
+def test_the_key_is_kept_as_a_hash(world: World):
+    world.client.post(START, json=TOY, headers={"Idempotency-Key": "my-password"})
+    with world.runtime.database.read() as connection:
+        kept = connection.exec_driver_sql("SELECT scope FROM kept_answers").scalar_one()
+        of_task = connection.exec_driver_sql("SELECT idempotency_key FROM tasks").scalar_one()
+    assert kept == of_task
+    assert len(kept) == 64

@@ -9,9 +9,10 @@ from sqlalchemy import Connection
 from api.errors import DatabaseUnavailable, StorageFull
 from api.executors.fake import outcome
 from api.models.training import StopRung
+from api.services.access.operations import Belonging
 from api.storage.database import Database
 from tests.api.client import failure_of
-from tests.api.conftest import TRAINING, World
+from tests.api.conftest import TRAINING, MakeWorld, World
 
 FULL = StorageFull("The disk of the database is full.")
 AWAY = DatabaseUnavailable("The database does not answer.")
@@ -74,6 +75,23 @@ def test_forced_stop_is_carried_out_while_the_database_cannot_even_be_read(world
     uid = world.uid(task_id)
     trouble.reading = trouble.writing = AWAY
     answer = world.client.post(f"{TRAINING}/{task_id}/stop", json={"force": True})
+    assert (answer.status_code, answer.json()["data"]["status"]) == (202, "stopping")
+    assert ordered(world, uid)
+
+
+def test_the_owner_may_stop_while_the_database_cannot_even_be_read_and_nobody_else(
+    make_world: MakeWorld, trouble: Trouble
+):
+    world = make_world(auth="required")
+    ann, bob = world.signed_in("ann"), world.signed_in("bob")
+    task_id = ann.run()
+    uid = ann.uid(task_id)
+    world.runtime.access.authority._find_owners[Belonging.TASK].cache_clear()  # type: ignore[attr-defined]
+    trouble.reading = trouble.writing = AWAY
+    refused = bob.client.post(f"{TRAINING}/{task_id}/stop", json={"force": True})
+    assert (refused.status_code, failure_of(refused)["error"]["code"]) == (403, "not_yours")
+    assert not ordered(world, uid)
+    answer = ann.client.post(f"{TRAINING}/{task_id}/stop", json={"force": True})
     assert (answer.status_code, answer.json()["data"]["status"]) == (202, "stopping")
     assert ordered(world, uid)
 

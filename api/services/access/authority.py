@@ -43,18 +43,20 @@ class Authority:
             return self.ring.find_key(key)
         return None if cookie is None else self.ring.find_session(cookie)
 
-    def find(self, method: str, pattern: str) -> Operation:
-        """The operation of a method at an address. Raises Forbidden for one that the table does not know."""
-        operation = self._operations.find(method, pattern)
-        if operation is None:
-            raise Forbidden(f"Nobody may do this: {method} {pattern} is in no table of permissions.")
-        return operation
+    def find(self, method: str, pattern: str) -> Operation | None:
+        """The operation of a method at an address; None for one that the table does not know."""
+        return self._operations.find(method, pattern)
 
-    def require(self, principal: Principal, operation: Operation) -> None:
-        """Lets through who has the permission that the operation needs. Raises Forbidden."""
+    def require(self, principal: Principal, operation: Operation | None, name: str) -> Operation:
+        """Lets through who has the permission that the operation needs, and returns it. Raises Forbidden, for everybody
+        where the table does not know the operation of this name.
+        """
+        if operation is None:
+            raise Forbidden(f"Nobody may do this: {name} is in no table of permissions.")
         needed = operation.permission
         if needed is not None and needed not in principal.permissions:
             raise Forbidden(f"The key lacks the permission {needed}.", data={"missing_permission": needed})
+        return operation
 
     def sees_all(self, principal: Principal) -> bool:
         """Whether this principal may see everybody's tasks."""

@@ -3,13 +3,25 @@
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from api.errors import DatabaseUnavailable, KeyExpired, KeyRevoked, KeysUnknown, SessionEnded, Unauthenticated, WrongKey
+from api.errors import (
+    DatabaseUnavailable,
+    Forbidden,
+    KeyExpired,
+    KeyRevoked,
+    KeysUnknown,
+    ServiceError,
+    SessionEnded,
+    Unauthenticated,
+    WrongKey,
+)
 from api.models.access import AccessKey, Credential, Principal, Quota, Session
 from api.services.access.key_format import hash_of
 from api.storage.keys import CredentialStore, KnownCredentials
 from api.utils.clock import Clock
+from api.utils.deadlines import READ_SECONDS, hurrying
 from api.utils.periodic import PeriodicThread
 
 logger = logging.getLogger(__name__)
@@ -26,29 +38,33 @@ USE_SECONDS = 60.0
 #: Seconds between two looks that an unknown key may cause: it may have been made on another server a moment ago.
 EAGER_SECONDS = 0.2
 
-_NOTHING = KnownCredentials(-1, {}, {}, {}, {})
+
+@dataclass(frozen=True, slots=True)
+class _Mirror:
+    """What is known of one version, with the principals that were asked for: exchanged as a whole, so that none of an
+    older version can come into a newer one.
+    """
+
+    known: KnownCredentials
+    hashes: dict[str, str]  #: of all keys, by their id
+    principals: dict[str, Principal] = field(default_factory=dict)
+
+
+def _mirror(known: KnownCredentials) -> _Mirror:
+    return _Mirror(known, {key.key_id: hash_ for every in (known.ended, known.keys) for hash_, key in every.items()})
 
 
 class KeyRing:
     """A mirror of the keys and sessions in the database, which any thread may ask."""
 
-    def __init__(
-        self,
-        store: CredentialStore,
-        clock: Clock,
-        on_change: Callable[[], None] = lambda: None,
-        defaults: Quota | None = None,
-    ) -> None:
-        """`on_change` is called in the thread that found a change, after it holds; `defaults` is what a user may use
-        whose own quota does not say.
-        """
+    def __init__(self, store: CredentialStore, clock: Clock, defaults: Quota | None = None) -> None:
+        """`defaults` is what a user may use whose own quota does not say."""
         self._store = store
         self._clock = clock
-        self._listeners = [on_change]
         self._defaults = defaults or Quota()
+        self._listeners: list[Callable[[], None]] = []
         self._lock = threading.Lock()
-        self._known = _NOTHING
-        self._principals: dict[str, Principal] = {}
+        self._mirror = _mirror(KnownCredentials(-1, {}, {}, {}, {}))
         self._looked_at = float("-inf")
         self._tried_at = float("-inf")
         self._used: set[str] = set()
@@ -65,29 +81,39 @@ class KeyRing:
         self._note_used()
 
     def subscribe(self, listener: Callable[[], None]) -> None:
-        """Has `listener` called after each change."""
+        """Has `listener` called, in the thread that looked, whenever a principal may have ceased to hold."""
         self._listeners.append(listener)
 
     def run_once(self) -> None:
         """Looks for changes. While the database does not answer, what is known holds for a minute."""
         try:
-            self.refresh()
+            with hurrying(READ_SECONDS):
+                self.refresh()
         except DatabaseUnavailable as error:
             logger.debug("keys cannot be looked at", extra={"problem": error.detail})
+            # Time alone ends keys, and the trust in them.
+            self._tell()
         if self._clock.monotonic() - self._noted_at >= USE_SECONDS:
             self._note_used()
 
     def refresh(self) -> None:
-        """Takes up what was changed. Raises DatabaseUnavailable."""
+        """Takes up what was changed, and forgets what has expired. Raises DatabaseUnavailable."""
         with self._lock:
             began = self._tried_at = self._clock.monotonic()
-            has_changed = self._store.version() != self._known.version
+            has_changed = self._store.version() != self._mirror.known.version or self._has_expired()
             if has_changed:
-                self._known, self._principals = self._store.load(self._clock.now()), {}
+                self._mirror = _mirror(self._store.load(self._clock.now()))
             self._looked_at = began
         if has_changed:
-            for listener in self._listeners:
-                listener()
+            self._tell()
+
+    def _has_expired(self) -> bool:
+        next_end = self._mirror.known.next_end
+        return next_end is not None and next_end <= self._clock.now()
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener()
 
     def may_look(self) -> bool:
         """Whether an unknown key may have been made since the last look, so that another one is worth while."""
@@ -106,73 +132,82 @@ class KeyRing:
 
     def find_key(self, key: str) -> Principal:
         """Whom a key belongs to. Raises KeyExpired, KeyRevoked, KeysUnknown, or WrongKey for an unknown one."""
-        principal = self._find(hash_of(key), self._show_key)
+        principal = self._find(hash_of(key), _show_key)
         if principal.key_id is not None:
             self._used.add(principal.key_id)
         return principal
 
     def find_session(self, cookie: str) -> Principal:
         """Whom a cookie of the page belongs to. Raises as `find_key` does."""
-        return self._find(hash_of(cookie), self._show_session)
+        return self._find(hash_of(cookie), _show_session)
 
     def find_again(self, key_id: str | None, session: str | None) -> Principal:
         """Whom a ticket belongs to, by the key or session that it was made with. Raises as `find_key` does."""
         if session is not None:
-            return self._find(session, self._show_session)
-        hash_ = next((hash_ for hash_, key in self._known.keys.items() if key.key_id == key_id), "")
-        return self._find(hash_, self._show_key)
+            return self._find(session, _show_session)
+        return self._find(self._mirror.hashes.get(key_id or "", ""), _show_key)
 
-    def holds(self, principal: Principal) -> bool:
-        """Whether the key or session behind a principal still holds; where neither is, it always does."""
+    def why_ended(self, principal: Principal) -> ServiceError | None:
+        """Why a principal that was let in would not be let in so any more; None while it would.
+
+        The key or session behind it has ended, or permits less than it did.
+        """
         if principal.credential is Credential.NONE:
-            return True
+            return None
         try:
-            self.find_again(principal.key_id, principal.session)
-        except (Unauthenticated, KeysUnknown):
-            return False
-        return True
+            present = self.find_again(principal.key_id, principal.session)
+        except (Unauthenticated, KeysUnknown) as error:
+            return error
+        return None if principal.permissions <= present.permissions else Forbidden()
 
     def quota_of(self, user_id: str) -> Quota:
         """What a user may use at most."""
-        return self._known.quotas.get(user_id, self._defaults).or_else(self._defaults)
+        return self._mirror.known.quotas.get(user_id, self._defaults).or_else(self._defaults)
 
-    def _find(self, hash_: str, show: Callable[[str], Principal]) -> Principal:
+    def _find(self, hash_: str, show: Callable[[_Mirror, str], Principal]) -> Principal:
         if self._clock.monotonic() - self._looked_at > TRUST_SECONDS:
             raise KeysUnknown(headers={"Retry-After": "2"})
-        principal = self._principals.get(hash_)
+        mirror = self._mirror
+        principal = mirror.principals.get(hash_)
         if principal is None:
-            principal = self._principals[hash_] = show(hash_)
+            principal = mirror.principals[hash_] = show(mirror, hash_)
         if principal.expires_at is not None and principal.expires_at <= self._clock.now():
             raise KeyExpired
         return principal
 
-    def _show_key(self, hash_: str) -> Principal:
-        key = self._known.keys.get(hash_)
-        if key is None:
-            raise _refusal(self._known.ended.get(hash_))
-        return Principal(
-            key.user_id, key.role, key.granted, Credential.KEY, key.key_id, name=key.name, expires_at=key.expires_at
-        )
 
-    def _show_session(self, hash_: str) -> Principal:
-        session = self._known.sessions.get(hash_)
-        if session is None:
-            raise SessionEnded
-        return Principal(
-            session.user_id,
-            session.role,
-            session.granted,
-            Credential.SESSION,
-            session.key_id,
-            session.hash,
-            session.name,
-            self._end_of(session),
-        )
+def _show_key(mirror: _Mirror, hash_: str) -> Principal:
+    key = mirror.known.keys.get(hash_)
+    if key is None:
+        raise _refusal(mirror.known.ended.get(hash_))
+    return Principal(
+        key.user_id, key.role, key.granted, Credential.KEY, key.key_id, name=key.name, expires_at=key.expires_at
+    )
 
-    def _end_of(self, session: Session) -> datetime:
-        """When a session ends: no later than the key that it began with."""
-        ends = [key.expires_at for key in self._known.keys.values() if key.key_id == session.key_id]
-        return min([session.expires_at, *(end for end in ends if end is not None)])
+
+def _show_session(mirror: _Mirror, hash_: str) -> Principal:
+    session = mirror.known.sessions.get(hash_)
+    if session is None:
+        raise SessionEnded
+    return Principal(
+        session.user_id,
+        session.role,
+        session.granted,
+        Credential.SESSION,
+        session.key_id,
+        session.hash,
+        session.name,
+        _end_of(mirror, session),
+    )
+
+
+def _end_of(mirror: _Mirror, session: Session) -> datetime:
+    """When a session ends: no later than the key that it began with. Raises what `_show_key` raises."""
+    if session.key_id is None:
+        return session.expires_at
+    # Whoever signed in at the moment in which the key was revoked has no more than it.
+    end = _show_key(mirror, mirror.hashes.get(session.key_id, "")).expires_at
+    return session.expires_at if end is None else min(session.expires_at, end)
 
 
 def _refusal(key: AccessKey | None) -> Unauthenticated:

@@ -14,8 +14,8 @@ class UnknownRevision(Exception):
     """The tables are of a revision that this version does not know."""
 
 
-def upgrade(connection: Connection) -> None:
-    """Runs what is missing, in the transaction of this connection. Raises UnknownRevision."""
+def upgrade(connection: Connection, revision: str = "head") -> None:
+    """Runs what is missing up to this revision, in the transaction of this connection. Raises UnknownRevision."""
     # It tells of each context that it makes; what matters is said by the database.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     scripts = Config()
@@ -25,4 +25,4 @@ def upgrade(connection: Connection) -> None:
     if current is not None and current not in known:
         raise UnknownRevision(current)
     scripts.attributes["connection"] = connection
-    command.upgrade(scripts, "head")
+    command.upgrade(scripts, revision)

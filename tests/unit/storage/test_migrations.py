@@ -1,5 +1,6 @@
 """The way of the tables from nothing to this version."""
 
+import hashlib
 import re
 import subprocess
 import sys
@@ -190,3 +191,14 @@ def test_connections_wait_no_longer_after_a_migration(tmp_path: Path):
     with database.read() as connection:
         assert connection.scalar(text("PRAGMA busy_timeout")) == database_module.LOCK_MS
     database.close()
+
+
+def test_retries_find_their_first_answer_after_the_keys_became_hashes(fresh: Database):
+    with fresh.write() as connection:
+        upgrade(connection, "0003")
+        kept = "INSERT INTO kept_answers (scope, fingerprint, owner, began_at) VALUES ('train.go k 1', '', 'x', 0)"
+        connection.execute(text(kept))
+    fresh.migrate()
+    with fresh.read() as connection:
+        scope = connection.scalar(text("SELECT scope FROM kept_answers"))
+    assert scope == hashlib.sha256(b"\0train.go\0k 1").hexdigest()

@@ -1,0 +1,283 @@
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from api.errors import DatabaseUnavailable, Forbidden, KeyExpired, KeyRevoked, KeysUnknown, Unauthenticated
+from api.models.access import LOCAL, ROLE_PERMISSIONS, Credential, Permission, Quota, Role
+from api.services.access.key_ring import TRUST_SECONDS, USE_SECONDS, KeyRing
+from api.storage.keys import CredentialStore, KnownCredentials
+from api.utils.clock import FakeClock
+from tests.unit.services.access.credentials import Credentials
+
+
+class Away:
+    """A database that does not answer while `is_away`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, store: CredentialStore) -> None:
+        self.is_away = True
+        for name in ("version", "load", "note_used"):
+            monkeypatch.setattr(store, name, self._failing(getattr(store, name)))
+
+    def _failing(self, call: Callable[..., object]) -> Callable[..., object]:
+        def ask(*args: object) -> object:
+            if self.is_away:
+                raise DatabaseUnavailable
+            return call(*args)
+
+        return ask
+
+
+def test_a_key_shows_whose_it_is_and_what_it_permits(ring: KeyRing, credentials: Credentials):
+    key, shown = credentials.key("bob", Role.VIEWER)
+    ring.refresh()
+    found = ring.find_key(shown)
+    assert (found.user_id, found.role, found.key_id) == ("bob", Role.VIEWER, key.key_id)
+    assert found.permissions == ROLE_PERMISSIONS[Role.VIEWER]
+    assert found.credential is Credential.KEY
+
+
+def test_a_list_of_words_permits_what_they_name_and_nothing_else(ring: KeyRing, credentials: Credentials):
+    _, shown = credentials.key(role=None, permissions=("logs:read", "of:tomorrow"))
+    ring.refresh()
+    assert ring.find_key(shown).permissions == {Permission.LOGS_READ}
+
+
+@pytest.mark.parametrize("key", ["", "x", "dp_abcdefghijkl_" + "a" * 43, "é\x00\ud7ff", "a" * 60_000])
+def test_an_unknown_key_is_nobody(ring: KeyRing, key: str):
+    with pytest.raises(Unauthenticated):
+        ring.find_key(key)
+
+
+def test_nobody_comes_in_before_the_keys_were_looked_at(store: CredentialStore, clock: FakeClock):
+    with pytest.raises(KeysUnknown):
+        KeyRing(store, clock).find_key("any")
+
+
+def test_a_revoked_key_says_so_after_the_next_look(ring: KeyRing, credentials: Credentials, store: CredentialStore):
+    key, shown = credentials.key()
+    ring.refresh()
+    ring.find_key(shown)
+    store.revoke(key.key_id, "bob", credentials.clock.now())
+    ring.refresh()
+    with pytest.raises(KeyRevoked):
+        ring.find_key(shown)
+
+
+def test_a_key_expires_by_the_clock_without_any_look(ring: KeyRing, credentials: Credentials, clock: FakeClock):
+    _, shown = credentials.key(seconds=30)
+    ring.refresh()
+    ring.find_key(shown)
+    clock.advance(30)
+    with pytest.raises(KeyExpired):
+        ring.find_key(shown)
+    ring.refresh()
+    with pytest.raises(KeyExpired):
+        ring.find_key(shown)
+
+
+def test_a_principal_of_an_older_version_never_comes_into_a_newer_one(
+    ring: KeyRing, credentials: Credentials, store: CredentialStore, monkeypatch: pytest.MonkeyPatch
+):
+    """The look in another thread ends between the reading of the key and the keeping of its principal."""
+    key, shown = credentials.key()
+    ring.refresh()
+    granted = type(key).granted.fget
+    assert granted is not None
+
+    def revoked_meanwhile(self: object) -> object:
+        monkeypatch.setattr(type(key), "granted", property(granted))
+        store.revoke(key.key_id, "bob", credentials.clock.now())
+        ring.refresh()
+        return granted(self)
+
+    monkeypatch.setattr(type(key), "granted", property(revoked_meanwhile))
+    ring.find_key(shown)
+    with pytest.raises(KeyRevoked):
+        ring.find_key(shown)
+
+
+# -- sessions ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_session_has_what_it_was_given(ring: KeyRing, credentials: Credentials):
+    cookie = credentials.session(role=Role.VIEWER)
+    ring.refresh()
+    found = ring.find_session(cookie)
+    assert (found.user_id, found.role, found.credential) == ("ann", Role.VIEWER, Credential.SESSION)
+
+
+def test_a_session_ends_with_its_key(ring: KeyRing, credentials: Credentials, store: CredentialStore):
+    key, _ = credentials.key()
+    cookie = credentials.session(key)
+    ring.refresh()
+    ring.find_session(cookie)
+    store.revoke(key.key_id, "bob", credentials.clock.now())
+    ring.refresh()
+    with pytest.raises(Unauthenticated):
+        ring.find_session(cookie)
+
+
+def test_a_session_that_began_after_its_key_was_revoked_is_none(
+    ring: KeyRing, credentials: Credentials, store: CredentialStore
+):
+    key, _ = credentials.key()
+    store.revoke(key.key_id, "bob", credentials.clock.now())
+    cookie = credentials.session(key)
+    ring.refresh()
+    with pytest.raises(KeyRevoked):
+        ring.find_session(cookie)
+
+
+def test_a_session_ends_when_its_key_expires_whatever_else_changes(
+    ring: KeyRing, credentials: Credentials, clock: FakeClock
+):
+    key, _ = credentials.key(seconds=30)
+    cookie = credentials.session(key, seconds=3600)
+    ring.refresh()
+    assert ring.find_session(cookie).expires_at == key.expires_at
+    clock.advance(31)
+    credentials.key("bob")
+    ring.refresh()
+    with pytest.raises(KeyExpired):
+        ring.find_session(cookie)
+
+
+def test_a_session_that_was_ended_is_nobody(ring: KeyRing, credentials: Credentials, store: CredentialStore):
+    cookie = credentials.session()
+    ring.refresh()
+    store.end_session(str(ring.find_session(cookie).session))
+    ring.refresh()
+    with pytest.raises(Unauthenticated):
+        ring.find_session(cookie)
+
+
+# -- what has ended ----------------------------------------------------------------------------------------------------
+
+
+def test_who_was_let_in_stays_so_while_the_key_holds(ring: KeyRing, credentials: Credentials):
+    _, shown = credentials.key()
+    ring.refresh()
+    assert ring.why_ended(ring.find_key(shown)) is None
+
+
+def test_a_service_without_keys_ends_nobody(ring: KeyRing):
+    assert ring.why_ended(LOCAL) is None
+
+
+def test_who_was_let_in_ends_with_the_key(ring: KeyRing, credentials: Credentials, store: CredentialStore):
+    key, shown = credentials.key()
+    ring.refresh()
+    found = ring.find_key(shown)
+    store.revoke(key.key_id, "bob", credentials.clock.now())
+    ring.refresh()
+    assert isinstance(ring.why_ended(found), KeyRevoked)
+
+
+def test_who_was_let_in_ends_by_the_clock(ring: KeyRing, credentials: Credentials, clock: FakeClock):
+    _, shown = credentials.key(seconds=30)
+    ring.refresh()
+    found = ring.find_key(shown)
+    clock.advance(31)
+    assert isinstance(ring.why_ended(found), KeyExpired)
+
+
+def test_who_was_permitted_more_ends(ring: KeyRing, credentials: Credentials):
+    _, shown = credentials.key(role=Role.VIEWER)
+    ring.refresh()
+    before = replace(ring.find_key(shown), permissions=ROLE_PERMISSIONS[Role.ADMIN])
+    assert isinstance(ring.why_ended(before), Forbidden)
+
+
+# -- listeners ---------------------------------------------------------------------------------------------------------
+
+
+def test_listeners_hear_of_changes_and_of_nothing_else(ring: KeyRing, credentials: Credentials):
+    heard: list[int] = []
+    ring.subscribe(lambda: heard.append(1))
+    ring.run_once()
+    assert heard == []
+    credentials.key()
+    ring.run_once()
+    assert heard == [1]
+
+
+def test_listeners_hear_when_a_key_expires(ring: KeyRing, credentials: Credentials, clock: FakeClock):
+    heard: list[int] = []
+    credentials.key(seconds=30)
+    ring.refresh()
+    ring.subscribe(lambda: heard.append(1))
+    clock.advance(31)
+    ring.run_once()
+    ring.run_once()
+    assert heard == [1]
+
+
+def test_listeners_look_again_while_the_database_is_away(
+    ring: KeyRing, store: CredentialStore, monkeypatch: pytest.MonkeyPatch
+):
+    heard: list[int] = []
+    ring.subscribe(lambda: heard.append(1))
+    Away(monkeypatch, store)
+    ring.run_once()
+    assert heard == [1]
+
+
+# -- a database that is away -------------------------------------------------------------------------------------------
+
+
+def test_keys_hold_for_a_minute_without_the_database_and_again_with_it(
+    ring: KeyRing, credentials: Credentials, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+):
+    _, shown = credentials.key()
+    ring.refresh()
+    away = Away(monkeypatch, credentials.store)
+    clock.advance(60)
+    ring.run_once()
+    assert ring.find_key(shown).user_id == "ann"
+    clock.advance(TRUST_SECONDS - 60 + 1)
+    with pytest.raises(KeysUnknown) as refused:
+        ring.find_key(shown)
+    assert refused.value.headers == {"Retry-After": "2"}
+    away.is_away = False
+    ring.run_once()
+    assert ring.find_key(shown).user_id == "ann"
+
+
+def test_the_use_of_keys_is_noted_once_a_minute(ring: KeyRing, credentials: Credentials, clock: FakeClock):
+    key, shown = credentials.key()
+    ring.refresh()
+    ring.find_key(shown)
+    ring.run_once()
+    assert credentials.store.get(key.key_id).last_used_at is None
+    clock.advance(USE_SECONDS)
+    ring.run_once()
+    assert credentials.store.get(key.key_id).last_used_at == clock.now()
+
+
+def test_a_use_that_could_not_be_noted_is_noted_later(
+    ring: KeyRing, credentials: Credentials, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+):
+    key, shown = credentials.key()
+    ring.refresh()
+    ring.find_key(shown)
+    away = Away(monkeypatch, credentials.store)
+    clock.advance(USE_SECONDS)
+    ring.run_once()
+    away.is_away = False
+    ring.stop()
+    assert credentials.store.get(key.key_id).last_used_at == clock.now()
+
+
+def test_quotas_are_those_of_the_user(ring: KeyRing, credentials: Credentials, store: CredentialStore):
+    credentials.key("ann")
+    store.note_user("ann", credentials.clock.now(), Quota(gpus=2))
+    ring.refresh()
+    assert ring.quota_of("ann") == Quota(gpus=2)
+    assert ring.quota_of("nobody") == Quota()
+
+
+def test_a_mirror_without_expiries_never_looks_for_one(store: CredentialStore, clock: FakeClock):
+    known: KnownCredentials = store.load(clock.now() + timedelta(days=1))
+    assert known.next_end is None

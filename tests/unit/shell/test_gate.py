@@ -1,0 +1,290 @@
+import asyncio
+from typing import Any
+
+import pytest
+
+from api.errors import CrossSite, Forbidden, KeyInAddress, KeysUnknown, ServiceError, TaskNotFound, Unauthenticated
+from api.models.access import LOCAL, NOBODY, Credential, Permission, Principal, Role, current_principal, granted_by
+from api.services.access.authority import Authority
+from api.services.access.operations import Belonging, Operation, OperationTable
+from api.shell.gate import Gate, Visitor, asking
+from api.utils.caller import REQUEST_PRINCIPAL
+
+KEY, COOKIE = "dp_abcdefghijkl_secret", "of-ann"
+
+OPEN = Operation("GET", "/health", None, is_open=True)
+READ = Operation("GET", "/gpus", Permission.GPUS_READ)
+CHANGE = Operation("POST", "/t/<task_id>", Permission.TRAINING_WRITE, belonging=Belonging.TASK)
+
+
+class FakeRing:
+    """Knows one key and one cookie; `made` are keys of other servers, known after the next look."""
+
+    def __init__(self) -> None:
+        self.keys = {KEY}
+        self.made: set[str] = set()
+        self.looks = 0
+        self.may = True
+        self.trouble: ServiceError | None = None
+
+    def find_key(self, key: str) -> Principal:
+        if self.trouble is not None:
+            raise self.trouble
+        if key not in self.keys:
+            raise Unauthenticated
+        return Principal("ann", Role.TRAINER, granted_by(Role.TRAINER, None), Credential.KEY, "abcdefghijkl")
+
+    def find_session(self, cookie: str) -> Principal:
+        if cookie != COOKIE:
+            raise Unauthenticated
+        return Principal("ann", Role.TRAINER, granted_by(Role.TRAINER, None), Credential.SESSION, None, "hash")
+
+    def may_look(self) -> bool:
+        return self.may
+
+    def run_once(self) -> None:
+        self.looks += 1
+        self.keys |= self.made
+
+
+@pytest.fixture
+def ring() -> FakeRing:
+    return FakeRing()
+
+
+def gate_of(ring: FakeRing, *, needs_keys: bool = True, hides_others: bool = False) -> Gate:
+    owners = {"anns": "ann", "bobs": "bob"}
+    authority = Authority(
+        ring,  # type: ignore[arg-type]
+        {Belonging.TASK: owners.__getitem__, Belonging.REGISTRATION: owners.__getitem__},
+        needs_keys=needs_keys,
+        hides_others=hides_others,
+        operations=OperationTable([OPEN, READ, CHANGE]),
+    )
+    return Gate(authority)
+
+
+@pytest.fixture
+def gate(ring: FakeRing) -> Gate:
+    return gate_of(ring)
+
+
+def headers_of(**headers: str) -> dict[bytes, bytes]:
+    return {name.replace("_", "-").encode(): value.encode("latin-1") for name, value in headers.items()}
+
+
+def scope_of(method: str = "GET", query: bytes = b"", kind: str = "http") -> dict[str, Any]:
+    return {"type": kind, "method": method, "query_string": query, "path": "/", "state": {}}
+
+
+def identify(gate: Gate, scope: dict[str, Any] | None = None, **headers: str) -> Visitor:
+    return asyncio.run(gate.identify(scope or scope_of(), headers_of(host="gpu.example", **headers)))
+
+
+def bearer(key: str = KEY) -> str:
+    return f"Bearer {key}"
+
+
+# -- who asks ----------------------------------------------------------------------------------------------------------
+
+
+def test_without_keys_everybody_is_the_machine_itself(ring: FakeRing):
+    gate = gate_of(ring, needs_keys=False)
+    assert identify(gate, scope_of(query=b"api_key=x"), authorization="Basic eDp5").show() is LOCAL
+
+
+@pytest.mark.parametrize("value", [bearer(), f"bearer {KEY}", f"BEARER   {KEY} "])
+def test_a_key_comes_in_the_authorization_header(gate: Gate, value: str):
+    assert identify(gate, authorization=value).show().user_id == "ann"
+
+
+@pytest.mark.parametrize(
+    "value", ["", " ", "Bearer", "Bearer ", "Basic eDp5", KEY, "Bearer\t" + KEY, "Bearer é\xff\x00", "Digest x"]
+)
+def test_anything_else_there_is_no_key(gate: Gate, value: str):
+    with pytest.raises(Unauthenticated) as refused:
+        identify(gate, authorization=value).show()
+    assert refused.value.headers == {"WWW-Authenticate": "Bearer"}
+
+
+def test_who_shows_nothing_is_asked_for_a_key(gate: Gate):
+    with pytest.raises(Unauthenticated):
+        identify(gate).show()
+
+
+def test_a_wrong_key_is_not_made_good_by_a_cookie(gate: Gate):
+    with pytest.raises(Unauthenticated):
+        identify(gate, authorization="Bearer wrong", cookie=f"dp_session={COOKIE}").show()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        b"api_key=x",
+        b"a=1&API_KEY=x",
+        b"apikey=",
+        b"access_token=x",
+        b"x=dp_abcdefghijkl_secret",
+        b"x=dp%5Fabcdefghijkl%5fsecret",
+        b"x=%64p_abcdefghijkl_secret",
+        b"api%5Fkey=x",
+    ],
+)
+def test_a_key_in_the_address_is_refused_even_beside_a_good_one(gate: Gate, query: bytes):
+    with pytest.raises(KeyInAddress):
+        identify(gate, scope_of(query=query), authorization=bearer())
+
+
+def test_a_key_in_the_path_is_refused_too(gate: Gate):
+    with pytest.raises(KeyInAddress):
+        identify(gate, {**scope_of(), "path": f"/api/v1/{KEY}"}, authorization=bearer())
+
+
+# -- keys of other servers ---------------------------------------------------------------------------------------------
+
+
+def test_a_key_that_another_server_has_just_made_is_looked_for(gate: Gate, ring: FakeRing):
+    ring.made = {"new"}
+    assert identify(gate, authorization=bearer("new")).show().user_id == "ann"
+    assert ring.looks == 1
+
+
+def test_wrong_keys_cause_no_look_right_after_one(gate: Gate, ring: FakeRing):
+    ring.may = False
+    with pytest.raises(Unauthenticated):
+        identify(gate, authorization=bearer("new")).show()
+    assert ring.looks == 0
+
+
+def test_a_hundred_wrong_keys_at_once_cause_one_look(gate: Gate, ring: FakeRing):
+    async def ask() -> None:
+        asked = [gate.identify(scope_of(), headers_of(authorization=bearer(f"{n}"))) for n in range(100)]
+        await asyncio.gather(*asked)
+
+    asyncio.run(ask())
+    assert ring.looks == 1
+
+
+def test_keys_that_cannot_be_checked_let_nobody_in(gate: Gate, ring: FakeRing):
+    ring.trouble = KeysUnknown()
+    with pytest.raises(KeysUnknown):
+        identify(gate, authorization=bearer()).show()
+
+
+# -- the cookie --------------------------------------------------------------------------------------------------------
+
+OURS = {"origin": "https://gpu.example"}
+
+
+def test_a_cookie_reads(gate: Gate):
+    assert identify(gate, cookie=f"dp_session={COOKIE}").show().user_id == "ann"
+
+
+@pytest.mark.parametrize(
+    "cookie",
+    [
+        f"a=b; dp_session={COOKIE}",
+        f"strange name=x; {{}}; dp_session={COOKIE}",
+        f"dp_session={COOKIE};dp_session=other",
+        f"a={'x' * 60_000}; dp_session={COOKIE}",
+        'a="' + "\\" * 50_000 + f'"; dp_session={COOKIE}',
+    ],
+)
+def test_other_cookies_do_not_matter(gate: Gate, cookie: str):
+    assert identify(gate, cookie=cookie).show().user_id == "ann"
+
+
+@pytest.mark.parametrize(
+    "cookie", ["", ";;;", "dp_session", "dp_session=", f"xdp_session={COOKIE}", f"DP_SESSION={COOKIE}"]
+)
+def test_no_or_another_cookie_is_nobody(gate: Gate, cookie: str):
+    with pytest.raises(Unauthenticated):
+        identify(gate, cookie=cookie).show()
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH", "DELETE"])
+def test_a_change_by_cookie_comes_from_our_own_page(gate: Gate, method: str):
+    scope, cookie = scope_of(method), f"dp_session={COOKIE}"
+    assert identify(gate, scope, cookie=cookie, **OURS).show().user_id == "ann"
+    for origin in ({}, {"origin": "https://evil.example"}, {"origin": "null"}, {"origin": "https://gpu.example:9"}):
+        with pytest.raises(CrossSite):
+            identify(gate, scope, cookie=cookie, **origin).show()
+
+
+def test_a_socket_by_cookie_comes_from_our_own_page(gate: Gate):
+    scope = scope_of(kind="websocket")
+    del scope["method"]
+    assert identify(gate, scope, cookie=f"dp_session={COOKIE}", **OURS).show().user_id == "ann"
+    with pytest.raises(CrossSite):
+        identify(gate, scope, cookie=f"dp_session={COOKIE}").show()
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "", "nonsense"])
+def test_a_browser_says_when_another_site_reads_by_cookie(gate: Gate, site: str):
+    with pytest.raises(CrossSite):
+        identify(gate, cookie=f"dp_session={COOKIE}", sec_fetch_site=site).show()
+
+
+@pytest.mark.parametrize("site", ["same-origin", "none"])
+def test_our_page_and_a_typed_address_may_read_by_cookie(gate: Gate, site: str):
+    assert identify(gate, cookie=f"dp_session={COOKIE}", sec_fetch_site=site).show().user_id == "ann"
+
+
+def test_a_key_may_come_from_any_page_that_the_host_policy_lets_in(gate: Gate):
+    scope = scope_of("POST")
+    assert identify(gate, scope, authorization=bearer(), origin="https://else.example").show().user_id == "ann"
+
+
+# -- what they may -----------------------------------------------------------------------------------------------------
+
+
+def admit(gate: Gate, visitor: Visitor, method: str, pattern: str, **arguments: str) -> Principal:
+    return asyncio.run(gate.admit(visitor, method, pattern, arguments, scope_of()))
+
+
+ANN = Visitor(Principal("ann", Role.TRAINER, granted_by(Role.TRAINER, None), Credential.KEY, "k"))
+UNKNOWN = Visitor(problem=Unauthenticated())
+
+
+@pytest.mark.parametrize("visitor", [Visitor(), UNKNOWN])
+def test_what_is_open_is_open_to_everybody(gate: Gate, visitor: Visitor):
+    assert admit(gate, visitor, "GET", "/health") is NOBODY
+
+
+def test_who_is_let_in_is_noted_in_the_request(gate: Gate):
+    scope = scope_of()
+    principal = asyncio.run(gate.admit(ANN, "GET", "/gpus", {}, scope))
+    assert scope["state"][REQUEST_PRINCIPAL] is principal is ANN.principal
+
+
+@pytest.mark.parametrize("pattern", ["/gpus", "/nothing"])
+def test_who_has_shown_nothing_is_told_only_that(gate: Gate, pattern: str):
+    with pytest.raises(Unauthenticated):
+        admit(gate, UNKNOWN, "GET", pattern)
+
+
+def test_what_is_in_no_table_is_forbidden(gate: Gate):
+    with pytest.raises(Forbidden):
+        admit(gate, ANN, "GET", "/nothing")
+
+
+def test_what_belongs_to_somebody_else_stays_theirs(ring: FakeRing):
+    admit(gate_of(ring), ANN, "POST", "/t/<task_id>", task_id="anns")
+    with pytest.raises(Forbidden):
+        admit(gate_of(ring), ANN, "POST", "/t/<task_id>", task_id="bobs")
+    with pytest.raises(TaskNotFound):
+        admit(gate_of(ring, hides_others=True), ANN, "POST", "/t/<task_id>", task_id="bobs")
+
+
+def test_ready_documents_are_for_who_sees_all(ring: FakeRing):
+    assert gate_of(ring).shares(ANN, "/gpus")
+    assert not gate_of(ring, hides_others=True).shares(ANN, "/gpus")
+    with pytest.raises(Unauthenticated):
+        gate_of(ring).shares(UNKNOWN, "/gpus")
+
+
+def test_the_principal_is_that_of_the_request_only_within_it():
+    assert current_principal.get() is LOCAL
+    with asking(NOBODY):
+        assert current_principal.get() is NOBODY
+    assert current_principal.get() is LOCAL
