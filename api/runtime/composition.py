@@ -22,6 +22,7 @@ from api.hardware.boards import parse_boards
 from api.hardware.nvml import NVMLSource, library_is_absent
 from api.hardware.simulated import SimulatedSource
 from api.hardware.source import GPUSource
+from api.models.access import Quota
 from api.models.event import GPUEvent
 from api.runtime.access import AccessParts
 from api.runtime.live import Live
@@ -140,7 +141,10 @@ class Runtime:
     def _create_quotas(self, clock: Clock) -> Quotas:
         usage = UsageStore(self.database)
         meter = StorageMeter(usage.owned_tasks, self.config.storage_root.absolute(), clock)
-        return Quotas(usage, lambda user_id: self.access.ring.quota_of(user_id), meter, clock)
+        return Quotas(usage, self._quota_of, meter, clock)
+
+    def _quota_of(self, user_id: str) -> Quota:
+        return self.access.ring.quota_of(user_id)
 
     def _tell_source(self, event: GPUEvent) -> None:
         self.live.tell_source(event)

@@ -7,17 +7,23 @@ from api.models.reason import Reason
 from api.models.training import TaskSummary
 from api.models.usage import GB, Account
 
-#: What the codes of these reasons begin with.
-PREFIX = "quota_"
+#: The bound of a quota that each reason is about, by the reason's code.
+BOUNDS = {
+    "quota_gpus": "gpus",
+    "quota_gpus_kept": "gpus",
+    "quota_gpus_never": "gpus",
+    "quota_hours": "gpu_hours_per_day",
+    "quota_hours_until": "gpu_hours_per_day",
+    "quota_storage": "storage_gb",
+    "quota_queued_tasks": "queued_tasks",
+}
 
 
 def needs_more(owner: str, limit: int, count: int) -> Reason:
     """The reason that a task alone needs more GPUs than its owner may ever have."""
-    needs = "1 GPU" if count == 1 else f"{count} GPUs"
     return Reason.of(
-        "needs {needs}, and {user}'s quota is {limit} at a time: ask for fewer, or have the quota raised",
+        "asks for more GPUs ({requested}) than {user}'s quota of {limit} at a time: ask for fewer, or have it raised",
         "quota_gpus_never",
-        needs=needs,
         user=owner,
         limit=limit,
         requested=count,

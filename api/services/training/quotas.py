@@ -128,8 +128,8 @@ class Quotas:
 
 def refusal(reason: Reason) -> QuotaExceeded:
     """The error that says why a quota refuses a task."""
-    quota = reason.said.code.removeprefix(quota_words.PREFIX)
-    return QuotaExceeded(f"{reason.text[:1].upper()}{reason.text[1:]}.", data={"quota": quota, **reason.said.params})
+    data = {"quota": quota_words.BOUNDS[reason.said.code], **reason.said.params}
+    return QuotaExceeded(f"{reason.text[:1].upper()}{reason.text[1:]}.", data=data)
 
 
 def queue_is_full(bound: Bound) -> QuotaExceeded:

@@ -45,10 +45,10 @@ from api.services.attempts.stop_wishes import ASKED, ASKED_AT_ONCE, StopWishes, 
 from api.services.attempts.watch import AttemptWatch
 from api.services.gpus.service import GPUService
 from api.services.logs.lost_output import LostOutput
-from api.services.training.admission import Admission
 from api.services.training.artifacts import OpenFile, list_artifacts, open_artifact
 from api.services.training.dispatcher import Dispatcher
 from api.services.training.forecast import QueueForecast
+from api.services.training.intake import Intake
 from api.services.training.preview import preview
 from api.services.training.quotas import Quotas
 from api.services.training.request_check import RequestChecker
@@ -118,7 +118,7 @@ class TrainingService:
         self._wake = wake
         self._quotas = quotas
         self._forecast = QueueForecast(tasks, gpus, clock, quotas)
-        self._admission = Admission(tasks, dispatcher, gpus, self._forecast, clock, quotas)
+        self._intake = Intake(tasks, dispatcher, gpus, self._forecast, clock, quotas)
         self._lists = TaskLists(tasks, quotas)
         self._waiting = StopWaiters()
 
@@ -133,7 +133,7 @@ class TrainingService:
         if request is None:
             return Validation(False, show_findings(mistakes), (), None, None)
         checked = self._checker.check(request, NO_TASK)
-        refusals = [*checked.problems, *self._admission.problems(owner, request)]
+        refusals = [*checked.problems, *self._intake.problems(owner, request)]
         problems = [Mistake("", problem.detail, None) for problem in refusals]
         errors = show_findings([*mistakes, *checked.errors, *problems])
         return Validation(
@@ -164,7 +164,7 @@ class TrainingService:
         task_id = new_task_id("train", now)
         checked = self._checker.check(request, task_id)
         trainer, plan = checked.require()
-        self._admission.require(owner, request)
+        self._intake.require(owner, request)
         secrets = dict(checked.secrets)
         if restarted_from is not None:
             secrets = {**self._files(restarted_from.task_id).read_secrets(), **secrets}
@@ -179,7 +179,7 @@ class TrainingService:
         )
         self._files(task_id).keep_secrets(secrets)
         try:
-            task = self._admission.create(new, actor)
+            task = self._intake.create(new, actor)
         except Conflict:
             remove_tree(str(self._files(task_id).root), levels=0)
             raise
@@ -256,12 +256,12 @@ class TrainingService:
             raise Conflict(
                 f"{task_id} has completed: to go on, change its config (more epochs, say); to begin anew, restart it."
             )
-        self._admission.require(task.owner, checked.request)
+        self._intake.require(task.owner, checked.request)
         files = self._files(task_id)
         files.keep_secrets({**files.read_secrets(), **checked.secrets} if checked.secrets else {})
         message = Reason.of("to be resumed from {name}", "to_be_resumed", name=checkpoint.name)
         again = (task_id, options, checked.request, plan, self._clock.now(), actor, message)
-        self._admission.enqueue(task.owner, lambda bound: self._tasks.enqueue_again(*again, bound))
+        self._intake.enqueue(task.owner, lambda bound: self._tasks.enqueue_again(*again, bound))
         self._wake()
         return self.get_changed(task_id)
 

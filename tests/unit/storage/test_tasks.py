@@ -128,7 +128,7 @@ def test_summaries_are_of_those_that_exist(stores: Stores):
 
 
 def test_unknown_task_is_not_found(stores: Stores):
-    for ask in (stores.tasks.get, stores.tasks.get_summary, stores.tasks.delete):
+    for ask in (stores.tasks.get, stores.tasks.get_summary, lambda task_id: stores.tasks.delete(task_id, NOW)):
         with pytest.raises(TaskNotFound):
             ask("t1")
     with pytest.raises(TaskNotFound):

@@ -12,7 +12,7 @@ from api.services.gpus.service import GPUService
 from api.services.training.dispatcher import Dispatcher
 from api.services.training.forecast import QueueForecast
 from api.services.training.preview import preview
-from api.services.training.quota_words import PREFIX
+from api.services.training.quota_words import BOUNDS
 from api.services.training.quotas import Quotas, queue_is_full, refusal
 from api.storage.tasks import TaskStore
 from api.storage.usage import Bound, OverQuota
@@ -21,7 +21,7 @@ from api.utils.clock import Clock
 T = TypeVar("T")
 
 
-class Admission:
+class Intake:
     """The last step of a start. Any thread may ask."""
 
     def __init__(
@@ -81,7 +81,7 @@ class Admission:
 
     def _refusal(self, task: TaskSummary) -> Conflict:
         reason = self._dispatcher.plan([*self._tasks.queued(), task]).waiting.get(task.task_id)
-        if reason is not None and reason.said.code.startswith(PREFIX):
+        if reason is not None and reason.said.code in BOUNDS:
             return refusal(reason)
         return self._busy(task, reason)
 
