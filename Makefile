@@ -17,7 +17,7 @@ URL    ?= http://127.0.0.1:8080
 WRITE  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev charts dev background stop status logs test test-launcher smoke lint script-types format coverage check bench demo lock release clean
+.PHONY: help install install-dev charts dev background stop status logs test test-launcher smoke audit-verify lint script-types format coverage check bench demo lock release clean
 
 help: ## This list
 	@echo "Diffusion-Pipe API: GPUs and diffusion training by HTTP"
@@ -82,6 +82,9 @@ status: ## Whether the server in the background runs
 logs: ## Follow the log of the server in the background
 	@test -f $(LOG) || { echo "There is no log yet: make background starts the server." >&2; exit 1; }
 	@tail -n 50 -f $(LOG)
+
+audit-verify: install ## Whether the audit is what was written; ARGS="--anchor ID:HASH" holds it against a line kept elsewhere
+	@$(BIN)/python run.py audit-verify $(ARGS)
 
 test: install-dev ## Install what they need and run all tests
 	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)

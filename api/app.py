@@ -26,6 +26,9 @@ from api.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
+from api.models.audit import note_refusal
+from api.routes.audit import audit
+from api.routes.auth import auth
 from api.routes.dashboard import dashboard
 from api.routes.docs import docs
 from api.routes.gpu import gpu
@@ -120,10 +123,10 @@ def create_app(services: Services) -> APIFlask:
     answer_from_what_is_known(app)
     app.before_request(_begin_request)
     app.teardown_request(_end_request)
-    for blueprint in (health, gpu, training, logs, system, docs, dashboard):
+    for blueprint in (health, gpu, training, logs, auth, audit, system, docs, dashboard):
         app.register_blueprint(blueprint)
     for kind, handler in (
-        (ServiceError, answer_error),
+        (ServiceError, _answer_service_error),
         (HTTPError, _answer_apiflask),
         (HTTPException, _answer_http),
         (OSError, _answer_os_error),
@@ -163,6 +166,12 @@ def _end_request(error: BaseException | None) -> None:
     before = g.pop("id_before", None)
     if before is not None:
         current_request_id.reset(before)
+
+
+def _answer_service_error(error: ServiceError) -> Response:
+    if error.is_refusal:
+        note_refusal(error.code)
+    return answer_error(error)
 
 
 def _answer_apiflask(error: HTTPError) -> Response:

@@ -248,16 +248,19 @@ class Config:
         "none",
     )
     quota_gpus: int | None = _setting(
-        "QUOTA_GPUS", None, _number(0, 100_000), "GPUs at a time for each user whose own quota does not say", "no bound"
+        "QUOTA_GPUS", None, _number(0, 10**5), "GPUs at a time for each user whose own quota does not say", "no bound"
     )
     quota_queued_tasks: int | None = _setting(
-        "QUOTA_QUEUED_TASKS", None, _number(0, 1_000_000), "and tasks in the queue", "no bound"
+        "QUOTA_QUEUED_TASKS", None, _number(0, 10**6), "and tasks in the queue", "no bound"
     )
     quota_gpu_hours_per_day: float | None = _setting(
-        "QUOTA_GPU_HOURS_PER_DAY", None, _number(0, 10**7, float), "and GPU hours within the last 24 h", "no bound"
+        "QUOTA_GPU_HOURS_PER_DAY", None, _number(0, 10**6, float), "and GPU hours within the last 24 h", "no bound"
     )
     quota_storage_gb: float | None = _setting(
         "QUOTA_STORAGE_GB", None, _number(0, 10**9, float), "and GB of disk for the files of their tasks", "no bound"
+    )
+    audit_retention_days: int = _setting(
+        "AUDIT_RETENTION_DAYS", 365, _number(0, 36_500), "days for which the audit is kept; 0: for ever"
     )
     max_body_bytes: int = _setting(
         "MAX_BODY_BYTES", 1024 * 1024, _number(1024, 2**30), "largest JSON body that is taken, in bytes"
@@ -313,10 +316,9 @@ class Config:
             )
         if self.visibility == "own" and not self.needs_keys:
             yield "VISIBILITY=own needs AUTH=required: without keys nobody knows whose a task is"
-        quotas = [field for field in fields(self) if field.name.startswith("quota_")]
-        given = [field.metadata["env"] for field in quotas if getattr(self, field.name) is not None]
-        if given and not self.needs_keys:
-            yield f"{', '.join(given)} needs AUTH=required: without keys nobody knows who uses what"
+        bounds = (self.quota_gpus, self.quota_queued_tasks, self.quota_gpu_hours_per_day, self.quota_storage_gb)
+        if any(bound is not None for bound in bounds) and not self.needs_keys:
+            yield "QUOTA_* needs AUTH=required: without keys nobody knows who uses what"
 
     @property
     def needs_keys(self) -> bool:

@@ -24,6 +24,7 @@ class ServiceError(Exception):
 
     code = "internal_error"  #: the stable word that clients compare
     status = 500  #: the HTTP status
+    is_refusal = False  #: somebody may not do what they asked for: the audit keeps it
 
     def __init__(
         self,
@@ -57,18 +58,21 @@ class HostNotAllowed(ServiceError):
     """The Host header names a machine that this service does not answer for."""
 
     code, status = "host_not_allowed", 403
+    is_refusal = True
 
 
 class OriginNotAllowed(ServiceError):
     """A page of another origin may not use this service."""
 
     code, status = "origin_not_allowed", 403
+    is_refusal = True
 
 
 class Unauthenticated(ServiceError):
     """A key is needed: send it as `Authorization: Bearer dp_…`."""
 
     code, status = "unauthenticated", 401
+    is_refusal = True
 
     def __init__(self, detail: str | None = None, *, data: Any = None) -> None:
         """Says in the answer's WWW-Authenticate which way to authenticate is taken."""
@@ -103,12 +107,14 @@ class KeyInAddress(ServiceError):
     """A key was sent in the address, where logs and histories keep it: send it in a header, and have it replaced."""
 
     code, status = "key_in_address", 400
+    is_refusal = True
 
 
 class Forbidden(ServiceError):
     """The key does not permit this."""
 
     code, status = "forbidden", 403
+    is_refusal = True
 
 
 class NotYours(Forbidden):
@@ -237,10 +243,23 @@ class RequestInProgress(Conflict):
     code = "request_in_progress"
 
 
+class KeyEnded(Conflict):
+    """The key has expired, was revoked, or was replaced by another."""
+
+    code = "key_ended"
+
+
+class LastAdministrator(Conflict):
+    """This is the only key that may do everything: make another one first, or say `force`."""
+
+    code = "last_administrator"
+
+
 class QuotaExceeded(Conflict):
     """This is more than the user's quota permits."""
 
     code = "quota_exceeded"
+    is_refusal = True
 
 
 class TooLarge(ServiceError):
@@ -283,6 +302,7 @@ class RateLimited(ServiceError):
     """There were more requests of this kind than the limit permits: ask again later."""
 
     code, status = "rate_limited", 429
+    is_refusal = True
 
 
 class InsufficientGPUs(ServiceError):

@@ -7,7 +7,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from api import __version__
@@ -15,10 +15,13 @@ from api.app import create_app
 from api.config import Config, ConfigError, program
 from api.errors import ServiceError
 from api.routes.allowed_methods import AllowedMethods
+from api.runtime.commands import verify_audit
 from api.runtime.composition import Runtime, StorageError
-from api.server import Server, Shell
+from api.server import Shell
+from api.shell.auditing import Auditing
 from api.shell.gate import Gate
 from api.shell.protocol import listen
+from api.shell.serving import Server
 from api.storage.database import DatabaseError
 from api.storage.privacy import UMASK
 from api.utils.logs import set_up_logging
@@ -32,6 +35,8 @@ OPEN_FILES = 65_536
 def main(argv: Sequence[str]) -> int:
     """Serves until told to end. Returns the exit code: 0 then, 1 when it cannot start, 2 when a setting is wrong."""
     os.umask(UMASK)
+    if argv[:1] == ["audit-verify"]:
+        return _command(verify_audit, argv[1:])
     try:
         config = Config.from_env(argv=argv)
         set_up_logging(config.log_level, config.logs_json)
@@ -45,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
     except (OSError, UnicodeError) as error:
         why = f"{config.host}:{config.port} cannot be listened on ({getattr(error, 'strerror', None) or error})"
         return _refuse(f"{why}: stop what listens there, or choose another with --port")
-    _raise_open_files()
+    _set_limits()
     try:
         runtime.prepare()
     except (DatabaseError, StorageError) as error:
@@ -53,7 +58,11 @@ def main(argv: Sequence[str]) -> int:
     port = listener.getsockname()[1]
     shell = create_shell(runtime)
     server = Server(
-        shell, runtime.live, on_started=lambda: _announce(runtime, port), trusted_proxies=config.trusted_proxies
+        shell,
+        shell.unread,
+        runtime.live,
+        on_started=lambda: _announce(runtime, port),
+        trusted_proxies=config.trusted_proxies,
     )
     try:
         runtime.start()
@@ -71,6 +80,13 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+def _command(run_command: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
+    try:
+        return run_command(argv)
+    except (ConfigError, DatabaseError) as error:
+        return _refuse(error, 2)
+
+
 def _refuse(why: object, code: int = 1) -> int:
     print(f"{program()}: {why}", file=sys.stderr)
     return code
@@ -85,6 +101,7 @@ def create_shell(runtime: Runtime, serves_documents: bool = True) -> Shell:
         AllowedMethods(app.url_map),
         runtime.policy,
         Gate(runtime.access.authority, runtime.access.rates),
+        Auditing(runtime.access.audit, runtime.services.clock),
         runtime.access_log,
         runtime.live.serving,
         lambda: gpus.documents,
@@ -124,7 +141,9 @@ def _describe_storage(config: Config) -> str:
     return f"{root.absolute()}{hint}"
 
 
-def _raise_open_files() -> None:
+def _set_limits() -> None:
+    # A core holds the keys and tokens that were in memory; where one is wanted, `ulimit -c` of a process says so.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:

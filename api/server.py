@@ -2,28 +2,25 @@
 
 import asyncio
 import logging
-import signal
-import socket
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from types import FrameType
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Protocol
 from wsgiref.types import WSGIApplication
 
-import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from api.errors import MalformedRequest, MethodNotAllowed, NotFound, ServiceError, Unavailable
 from api.live.addresses import MatchedRoute
 from api.live.connections import LiveServing
 from api.shell.access_log import Access, AccessLog, shown_path
+from api.shell.auditing import Auditing
 from api.shell.body import Bodies
 from api.shell.cross_origin import is_preflight, preflight_headers
 from api.shell.downloads import send_download
 from api.shell.gate import RATE_HEADERS, Gate, Visitor, asking
 from api.shell.guard import HostPolicy, join_headers, request_id_of
-from api.shell.protocol import HTTPProtocol, WebSocketProtocol, limit_send_buffer
+from api.shell.protocol import limit_send_buffer
 from api.shell.reply import NOSNIFF, ClientGone, Handshake, Headers, Reply
 from api.shell.unread_answers import PATIENCE_SECONDS, Connection, UnreadAnswers
 from api.shell.wsgi import FlaskBelow
@@ -38,12 +35,6 @@ logger = logging.getLogger(__name__)
 
 #: Threads for Flask. Answers from memory need few; requests that wait up to 4 s for a locked database must leave some.
 FLASK_THREADS = 16
-
-#: Seconds that a shutdown waits for requests that are being answered. Streams are ended at once.
-GRACE_SECONDS = 3
-
-#: Rounds of 0.05 s that a shutdown waits for the streams to send their farewell: 1 s.
-FAREWELL_ROUNDS = 20
 
 #: The name in metrics of every address that does not exist: with one each, clients could make metrics without end.
 UNKNOWN_ROUTE = "unknown"
@@ -70,6 +61,7 @@ class Shell:
         paths: Paths,
         policy: HostPolicy,
         gate: Gate,
+        auditing: Auditing,
         access_log: AccessLog,
         live: LiveServing,
         documents: Callable[[], DocumentTable],
@@ -88,6 +80,7 @@ class Shell:
         self.unread = UnreadAnswers()  #: counts and bounds the bytes of answers that clients have not read yet
         self._policy = policy
         self._gate = gate
+        self._auditing = auditing
         self._record = access_log.record
         self._live = live
         self._documents = documents
@@ -120,7 +113,7 @@ class Shell:
         headers = dict(scope["headers"])
         request_id = request_id_of(headers)
         reply = Reply(send, request_id, self._common_headers, _connection(scope))
-        route = None
+        route, visitor = None, Visitor()
         try:
             self._check(scope, headers)
             if self._policy.allows_cross(headers.get(b"origin")):
@@ -137,6 +130,7 @@ class Shell:
             else:
                 await self._think(visitor, scope, headers, receive, reply)
         except ServiceError as error:
+            self._note_refusal(error, scope, headers, request_id, visitor)
             await reply.fail(error)
         except ClientGone:
             reply.status = reply.status or CLIENT_GONE
@@ -171,7 +165,8 @@ class Shell:
             pattern, arguments = self._address(found, path, method)
             principal = await self._gate.admit(visitor, method, pattern, arguments, scope)
             reply.add_headers(scope["state"].get(RATE_HEADERS, {}))
-            with asking(principal):
+            noting = self._auditing.noting(principal, method, pattern, arguments, scope, reply)
+            with asking(principal), noting:
                 if found is not None:
                     await self._stream(found, scope, receive, reply)
                 elif path in self._instant:
@@ -244,6 +239,21 @@ class Shell:
             limit_send_buffer(connection)
         await self._live.send_events(found, scope, receive, reply.send)
 
+    def _note_refusal(
+        self, error: ServiceError, scope: Scope, headers: Headers, request_id: str, visitor: Visitor
+    ) -> None:
+        if error.is_refusal:
+            method, principal = scope.get("method", "WEBSOCKET"), visitor.principal
+            self._auditing.refuse(error, method, self._pattern(scope), scope, headers, request_id, principal)
+
+    def _pattern(self, scope: Scope) -> str:
+        """The pattern of the address that is asked for; UNKNOWN_ROUTE where there is none, so that they are few."""
+        path, method = scope["path"], scope.get("method", "WEBSOCKET")
+        found = self._live.find_socket(path) if method == "WEBSOCKET" else self._live.find_events(path)
+        if found is not None:
+            return found.route.pattern
+        return self._paths.find(path, method)[0] if method in self._paths.methods(path) else UNKNOWN_ROUTE
+
     def note_refusal(self, status: int, request_id: str, client: tuple[str, int] | None) -> None:
         """Logs and counts what the protocol refused because it is no request at all."""
         scope = {"method": "-", "path": "-", "client": client}
@@ -269,7 +279,7 @@ class Shell:
         began = time.perf_counter()
         headers = dict(scope["headers"])
         request_id = request_id_of(headers)
-        handshake, status = Handshake(send), 101
+        handshake, status, visitor = Handshake(send), 101, Visitor()
         try:
             self._check(scope, headers)
             visitor = await self._gate.identify(scope, headers)
@@ -283,6 +293,7 @@ class Shell:
                 await self._live.send_texts(found, scope, receive, handshake.send)
         except ServiceError as error:
             status = error.status
+            self._note_refusal(error, scope, headers, request_id, visitor)
             await handshake.refuse(receive, error, request_id)
         except Exception:
             status = 500
@@ -302,85 +313,3 @@ async def _until_taken(scope: Scope) -> None:
 def _connection(scope: Scope) -> Connection | None:
     connection: Connection | None = scope.get("extensions", {}).get("connection")
     return connection
-
-
-class Streams(Protocol):
-    """What the server needs of the live streams: how many there are, and how to end them."""
-
-    @property
-    def count(self) -> int: ...
-    def close_soon(self) -> None: ...  # may be called from a signal handler
-
-
-class Server(uvicorn.Server):
-    """uvicorn's server, which ends the streams itself and exits with 0 when it is told to end."""
-
-    def __init__(
-        self, shell: Shell, streams: Streams, on_started: Callable[[], None], trusted_proxies: Sequence[str] = ()
-    ) -> None:
-        """`on_started` is called once it listens, and answers signals. Of `trusted_proxies`, addresses and networks,
-        X-Forwarded-For and X-Forwarded-Proto are believed: the client is the last address that is none of them.
-        """
-        super().__init__(
-            uvicorn.Config(
-                shell,
-                http=HTTPProtocol,
-                ws=WebSocketProtocol,
-                ws_max_size=64 * 1024,
-                # A client that does not answer a ping is gone within 20 s.
-                ws_ping_interval=10.0,
-                ws_ping_timeout=10.0,
-                ws_per_message_deflate=False,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=bool(trusted_proxies),
-                forwarded_allow_ips=list(trusted_proxies),
-                timeout_graceful_shutdown=GRACE_SECONDS,
-                # Longer than clients and proxies keep an idle connection (60 s, usually): they shall close it first, or
-                # a request that is sent in that very moment is lost.
-                timeout_keep_alive=75,
-            )
-        )
-        self._streams = streams
-        self._unread = shell.unread
-        self._on_started = on_started
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._on_started()
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        super().handle_exit(sig, frame)
-        self._streams.close_soon()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # uvicorn would cut WebSockets off before they have said their last word.
-        for server in self.servers:
-            server.close()
-        for _ in range(FAREWELL_ROUNDS):
-            if self._streams.count == 0:
-                break
-            await asyncio.sleep(0.05)
-        await super().shutdown(sockets)
-
-    async def on_tick(self, counter: int) -> bool:
-        # A tick is 0.1 s; who has not sent a whole header in 20 s is looked for every 2 s.
-        if counter % 20 == 0:
-            now = asyncio.get_running_loop().time()
-            for connection in [
-                c for c in self.server_state.connections if isinstance(c, HTTPProtocol) and c.is_late(now)
-            ]:
-                connection.transport.abort()
-            self._unread.end_slow(now)
-        return await super().on_tick(counter)
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        """Ends on SIGINT and SIGTERM without raising them again: being told to end is no failure."""
-        handlers = {sig: signal.signal(sig, self.handle_exit) for sig in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for sig, handler in handlers.items():
-                signal.signal(sig, handler)

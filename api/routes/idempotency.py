@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import ParamSpec
 
-from flask import Response, request
+from flask import Response, g, request
 
 from api.errors import Invalid, Mistake
 from api.models.access import current_principal
@@ -18,7 +18,7 @@ P = ParamSpec("P")
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 #: Headers of an answer that are kept and given again with it.
-_KEPT_HEADERS = ("Location", "Content-Type")
+_KEPT_HEADERS = ("Location", "Content-Type", "Cache-Control")
 
 
 def idempotency_scope() -> str | None:
@@ -30,6 +30,11 @@ def idempotency_scope() -> str | None:
         return None
     parts = (current_principal.get().owner or "", request.endpoint or "", key)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def keep_instead(body: bytes) -> None:
+    """Has this body kept for retries in place of the answer's own, which holds a secret that is shown once."""
+    g.kept_body = body
 
 
 def idempotent(view: Callable[P, Response]) -> Callable[P, Response]:
@@ -51,7 +56,7 @@ def idempotent(view: Callable[P, Response]) -> Callable[P, Response]:
         try:
             response = view(*args, **kwargs)
             headers = tuple((name, response.headers[name]) for name in _KEPT_HEADERS if name in response.headers)
-            answer = KeptAnswer(response.status_code, response.get_data(), headers)
+            answer = KeptAnswer(response.status_code, g.pop("kept_body", None) or response.get_data(), headers)
             return response
         finally:
             store.finish(scope, answer)

@@ -65,6 +65,7 @@ _PATTERNS = {
     r"^[1-9][0-9]{0,5}[smhd]$": "must be a time ago, such as 15m, 6h or 1d",
     r"^[A-Za-z0-9_.\-]{1,64}$": "must be 1 to 64 letters, digits and _ . -",
     r"^[A-Za-z0-9_:.\-]{1,80}$": "must be a GPU's index or UUID",
+    r"^[A-Za-z0-9][A-Za-z0-9._@\-]{0,63}$": "must be 1 to 64 letters, digits, . _ @ - beginning with a letter or digit",
     r"^[A-Za-z0-9_]+$": "may hold letters, digits and _ only",
     r"^[0-9A-Za-z:.\-]{1,80}$": "must be a GPU's UUID, such as GPU-1a2b3c4d-…",
     r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}$": "must be 1 to 128 letters, digits, _ . - beginning with a letter or digit",
@@ -79,7 +80,8 @@ def mistakes_in(error: ValidationError) -> list[Mistake]:
     for detail in details[:MAX_MISTAKES]:
         location = _location(model, detail["loc"])
         if detail["type"] == "extra_forbidden":
-            message = _unknown_field(str(location[-1]), list(model.model_fields))
+            holder = _nested(model, str(location[0])) if len(location) > 1 else None
+            message = _unknown_field(str(location[-1]), list((holder or model).model_fields))
         else:
             message = plain_words(detail)
         messages = found.setdefault("".join(f"/{_pointer_part(part)}" for part in location), [])
@@ -120,13 +122,21 @@ def _without_repetition(messages: Sequence[str]) -> list[str]:
 
 def _location(model: type[Strict], parts: Sequence[int | str]) -> list[int | str]:
     # Where a value may be of several types, the names of the types follow; they are no part of the request.
-    names = 2 if parts and _is_mapping(model, str(parts[0])) else 1
+    has_names = bool(parts) and (_is_mapping(model, str(parts[0])) or _nested(model, str(parts[0])) is not None)
+    names = 2 if has_names else 1
     return [part for at, part in enumerate(parts) if at < names or isinstance(part, int)]
 
 
 def _is_mapping(model: type[Strict], name: str) -> bool:
     field = model.model_fields.get(name)
     return field is not None and any(get_origin(kind) is dict for kind in get_args(field.annotation))
+
+
+def _nested(model: type[Strict], name: str) -> type[Strict] | None:
+    """The model that a field holds; None where it holds none."""
+    field = model.model_fields.get(name)
+    kinds = () if field is None else (field.annotation, *get_args(field.annotation))
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Strict)), None)
 
 
 def _pointer_part(part: int | str) -> str:

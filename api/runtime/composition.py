@@ -125,6 +125,7 @@ class Runtime:
             tuple(training.trainers.values()),
         )
         gpus.subscribe(system.note_state)
+        self.access = AccessParts(config, self.database, training.owners, gpus, clock)
         self.services = Services(
             gpus=gpus,
             training=training.service,
@@ -132,10 +133,11 @@ class Runtime:
             logs=logs,
             system=system,
             strays=training.strays,
+            access=self.access.service,
             idempotency=DatabaseIdempotencyStore(self.database, clock, owner, lambda other: host.is_alive(other, node)),
+            audit=self.access.audit,
             clock=clock,
         )
-        self.access = AccessParts(config, self.database, training.owners, gpus, clock)
         self.policy = HostPolicy(allowed_names(config), config.cors_origins)
 
     def _create_quotas(self, clock: Clock) -> Quotas:

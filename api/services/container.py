@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from api.services.access.audit import AuditTrail
+from api.services.access.service import AccessService
 from api.services.attempts.strays import Strays
 from api.services.gpus.service import GPUService
 from api.services.idempotency import IdempotencyStore
@@ -22,5 +24,7 @@ class Services:
     logs: LogService
     system: SystemService
     strays: Strays
+    access: AccessService
     idempotency: IdempotencyStore
+    audit: AuditTrail
     clock: Clock

@@ -14,7 +14,7 @@ from api.errors import CrossSite, KeyInAddress, RateLimited, ServiceError, Unaut
 from api.models.access import LOCAL, NOBODY, Credential, Principal, current_principal
 from api.services.access.authority import Authority
 from api.services.access.operations import Operation
-from api.utils.caller import REQUEST_PRINCIPAL, address_of_caller
+from api.utils.caller import REQUEST_PRINCIPAL, SESSION_COOKIE, address_of_caller
 from api.utils.deadlines import READ_SECONDS, hurrying
 
 if TYPE_CHECKING:
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 #: The key in the state of an ASGI scope under which the headers about the limit are left.
 RATE_HEADERS = "rate_headers"
 
-#: The cookie of who has signed in at the page.
-COOKIE = "dp_session"
-_COOKIE_NAME = COOKIE.encode()
+_COOKIE_NAME = SESSION_COOKIE.encode()
 
 #: What looks like a key has no place in an address, however it is called there.
 _KEY = re.compile(r"dp_[a-z0-9]{12}_", re.IGNORECASE)

@@ -14,6 +14,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from api.errors import DatabaseDamaged, DatabaseUnavailable, StorageFull, StorageGone
+from api.storage.audit_chain import keep_note, tell_kept
 from api.storage.breaker import Breaker
 from api.storage.database_errors import driver_errors, is_access, is_damage, say, translate
 from api.storage.file_identity import KeptPlaces
@@ -111,10 +112,11 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, is_audited: bool = True) -> Iterator[Connection]:
         """A transaction that commits at its end, or changes nothing. Raises DatabaseUnavailable.
 
         On SQLite it takes the write lock at once: a transaction that reads first and writes later would fail.
+        `is_audited=False`: what it keeps is not what the present request is about.
         """
         with one_wait(), self._take_turn() as left_ms, self._connect("IMMEDIATE", left_ms) as connection:
             self._check_places(connection)
@@ -125,10 +127,13 @@ class Database:
                 condition(connection)
             yield connection
             has_appended = connection.info.pop(APPENDED, False)
+            note = keep_note(connection) if is_audited else None
             self._check_places(connection)
         note_write()
         # Nothing is acknowledged that went into a file on its way out.
         self._check_places()
+        if note is not None:
+            tell_kept(note)
         if has_appended:
             self._on_append()
 

@@ -41,7 +41,7 @@ class DatabaseIdempotencyStore:
         now = self._clock.now()
         row = {"scope": scope, "fingerprint": fingerprint, "owner": self._owner, "began_at": to_seconds(now)}
         try:
-            with self._database.write() as connection:
+            with self._database.write(is_audited=False) as connection:
                 old = kept_answers.c.began_at < self._oldest()
                 connection.execute(delete(kept_answers).where(old))
                 found = connection.execute(select(kept_answers).where(kept_answers.c.scope == scope)).one_or_none()
@@ -80,7 +80,7 @@ class DatabaseIdempotencyStore:
 
     def _write(self, scope: str, answer: KeptAnswer | None) -> None:
         mine = (kept_answers.c.scope == scope) & (kept_answers.c.owner == self._owner)
-        with self._database.write() as connection:
+        with self._database.write(is_audited=False) as connection:
             if answer is None:
                 connection.execute(delete(kept_answers).where(mine))
             else:

@@ -1,6 +1,6 @@
 """Keys, sessions, tickets and users, and the number by which all servers know that one of them was changed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from api.errors import KeyNotFound
-from api.models.access import AccessKey, Quota, Role, Session, User
+from api.errors import KeyEnded, KeyNotFound, LastAdministrator, UserNotFound
+from api.models.access import AccessKey, Permission, Quota, Role, Session, User
+from api.models.audit import note_change
 from api.storage.database import Database
 from api.storage.rows import maybe_time, to_seconds, to_time
 from api.storage.tables import access_state, keys, sessions, tickets, users
@@ -18,6 +19,9 @@ _STATE = 1
 #: Asked twice a second by every server; to build it takes as long as to execute it.
 _VERSION = select(access_state.c.version).where(access_state.c.id == _STATE)
 _RAISE = update(access_state).where(access_state.c.id == _STATE).values(version=access_state.c.version + 1)
+
+#: Bounds of a quota by their names; None takes one away, and what is not named stays.
+QuotaChanges = Mapping[str, float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +74,12 @@ class CredentialStore:
         with self._database.read() as connection:
             return connection.scalar(select(func.count()).select_from(keys)) or 0
 
-    def add(self, key: AccessKey, hash_: str, quota: Quota | None = None) -> None:
+    def add(self, key: AccessKey, hash_: str, quota: QuotaChanges | None = None) -> None:
         """Keeps a new key, and with `quota` what its user may use."""
         with self._database.write() as connection:
-            _add_key(connection, key, hash_)
-            _note_user(connection, key.user_id, key.created_at, quota)
             _note_change(connection)
+            _add_key(connection, key, hash_)
+            _note_user(connection, key.user_id, key.created_at, quota or {})
 
     def add_first(self, key: AccessKey, hash_: str) -> bool:
         """Keeps the first key of all; False when there is one already."""
@@ -85,26 +89,51 @@ class CredentialStore:
             if connection.scalar(select(func.count()).select_from(keys)):
                 return False
             _add_key(connection, key, hash_)
-            _note_user(connection, key.user_id, key.created_at, None)
+            _note_user(connection, key.user_id, key.created_at, {})
             return True
 
+    def add_given(self, key: AccessKey, hash_: str) -> bool:
+        """Keeps a key that was made elsewhere; False when it is there. Raises KeyEnded for another one of its id."""
+        with self._database.write() as connection:
+            _note_change(connection)
+            there = connection.scalar(select(keys.c.hash).where(keys.c.key_id == key.key_id))
+            if there is not None and there != hash_:
+                raise KeyEnded(f"Another key has the id {key.key_id}.")
+            if there is None:
+                _add_key(connection, key, hash_)
+                _note_user(connection, key.user_id, key.created_at, {})
+            return there is None
+
     def rotate(self, key_id: str, successor: AccessKey, hash_: str, ends_at: datetime) -> None:
-        """Keeps the successor; the old key ends at this time, or earlier if it did. Raises KeyNotFound."""
+        """Keeps the successor; the old key and what was begun with it end at this time, or earlier if they did.
+
+        Raises KeyNotFound, or KeyEnded for a key that does not hold or has a successor.
+        """
         with self._database.write() as connection:
             _note_change(connection)
             old = _get_key(connection, key_id)
-            end = ends_at if old.expires_at is None else min(ends_at, old.expires_at)
-            values = {"expires_at": to_seconds(end), "rotated_to": successor.key_id}
-            still = (keys.c.key_id == key_id) & keys.c.revoked_at.is_(None) & keys.c.rotated_to.is_(None)
-            if connection.execute(update(keys).where(still).values(values)).rowcount == 0:
-                raise KeyNotFound(f"The key {key_id} was revoked or replaced already.")
+            if not old.holds(successor.created_at):
+                raise KeyEnded(f"The key {key_id} {'has expired' if old.revoked_at is None else 'was revoked'}.")
+            if old.rotated_to is not None:
+                raise KeyEnded(f"The key {key_id} was replaced by {old.rotated_to} already.")
+            end = to_seconds(ends_at if old.expires_at is None else min(ends_at, old.expires_at))
+            values = {"expires_at": end, "rotated_to": successor.key_id}
+            connection.execute(update(keys).where(keys.c.key_id == key_id).values(values))
             _add_key(connection, successor, hash_)
+            told = {"rotated_to": successor.key_id, "ends_at": to_time(end)}
+            note_change(about=key_id, before={"ends_at": old.expires_at}, after=told)
 
-    def revoke(self, key_id: str, by: str, now: datetime) -> AccessKey:
-        """Ends a key and the sessions that began with it; one that was revoked stays as it is. Raises KeyNotFound."""
+    def revoke(self, key_id: str, by: str, now: datetime, *, keeps_administrator: bool = False) -> AccessKey:
+        """Ends a key and the sessions that began with it; one that was revoked stays as it is. Raises KeyNotFound.
+
+        With `keeps_administrator` LastAdministrator is raised where no other key is left that may do everything.
+        """
         with self._database.write() as connection:
             _note_change(connection)
-            _get_key(connection, key_id)
+            key = _get_key(connection, key_id)
+            if keeps_administrator and _is_last_administrator(connection, key, now):
+                raise LastAdministrator
+            note_change(about=key_id, before=_tell(key), after={"revoked_at": now, "revoked_by": by})
             values = {"revoked_at": to_seconds(now), "revoked_by": by}
             connection.execute(
                 update(keys).where((keys.c.key_id == key_id) & keys.c.revoked_at.is_(None)).values(values)
@@ -128,7 +157,7 @@ class CredentialStore:
 
     def note_used(self, key_ids: Iterable[str], now: datetime) -> None:
         """Notes that these keys were used. That changes nothing for who uses them."""
-        with self._database.write() as connection:
+        with self._database.write(is_audited=False) as connection:
             mine = keys.c.key_id.in_(list(key_ids))
             connection.execute(update(keys).where(mine).values(last_used_at=to_seconds(now)))
 
@@ -139,11 +168,19 @@ class CredentialStore:
         with self._database.read() as connection:
             return [_read_user(row) for row in connection.execute(select(users).order_by(users.c.user_id))]
 
-    def note_user(self, user_id: str, now: datetime, quota: Quota | None = None) -> None:
-        """Makes the user known; with `quota` sets what they may use at most."""
+    def note_user(self, user_id: str, now: datetime, quota: QuotaChanges | None = None) -> None:
+        """Makes the user known; with `quota` changes what they may use at most."""
         with self._database.write() as connection:
-            _note_user(connection, user_id, now, quota)
             _note_change(connection)
+            _note_user(connection, user_id, now, quota or {})
+
+    def change_quota(self, user_id: str, quota: QuotaChanges) -> User:
+        """Changes what a user may use at most. Raises UserNotFound."""
+        with self._database.write() as connection:
+            _note_change(connection)
+            found = _get_user(connection, user_id)
+            _note_user(connection, user_id, found.created_at, quota)
+            return _get_user(connection, user_id)
 
     # -- sessions and tickets --------------------------------------------------------------------------------------
 
@@ -162,6 +199,9 @@ class CredentialStore:
                 "expires_at": to_seconds(session.expires_at),
             }
             connection.execute(insert(sessions).values(row))
+            # Who it is shows only now: nobody has to show a key to reach the sign-in.
+            told = {"expires_at": session.expires_at, "role": session.role}
+            note_change(about=session.user_id, after=told, actor=session.user_id, key_id=session.key_id)
             _note_change(connection)
 
     def end_session(self, hash_: str) -> None:
@@ -175,14 +215,14 @@ class CredentialStore:
         self, hash_: str, key_id: str | None, session: str | None, now: datetime, expires_at: datetime
     ) -> None:
         """Keeps a ticket, and forgets those that have expired."""
-        with self._database.write() as connection:
+        with self._database.write(is_audited=False) as connection:
             connection.execute(delete(tickets).where(tickets.c.expires_at <= to_seconds(now)))
             row = {"hash": hash_, "key_id": key_id, "session": session, "expires_at": to_seconds(expires_at)}
             connection.execute(insert(tickets).values(row))
 
     def use_ticket(self, hash_: str, now: datetime) -> tuple[str | None, str | None] | None:
         """Uses up a ticket: the key and the session behind it; None when there is none, or somebody was first."""
-        with self._database.write() as connection:
+        with self._database.write(is_audited=False) as connection:
             holds = (tickets.c.hash == hash_) & (tickets.c.expires_at > to_seconds(now))
             row = connection.execute(
                 delete(tickets).where(holds).returning(tickets.c.key_id, tickets.c.session)
@@ -212,15 +252,40 @@ def _add_key(connection: Connection, key: AccessKey, hash_: str) -> None:
         "expires_at": None if key.expires_at is None else to_seconds(key.expires_at),
     }
     connection.execute(insert(keys).values(row))
+    note_change(about=key.key_id, after=_tell(key))
 
 
-def _note_user(connection: Connection, user_id: str, now: datetime, quota: Quota | None) -> None:
-    values = {} if quota is None else {"quota": {name: getattr(quota, name) for name in Quota.__slots__}}
-    is_known = connection.scalar(select(users.c.user_id).where(users.c.user_id == user_id)) is not None
-    if not is_known:
-        connection.execute(insert(users).values(user_id=user_id, created_at=to_seconds(now), **values))
-    elif values:
-        connection.execute(update(users).where(users.c.user_id == user_id).values(values))
+def _tell(key: AccessKey) -> dict[str, Any]:
+    """What the audit says of a key."""
+    names = ("user_id", "name", "role", "permissions", "created_by", "expires_at")
+    return {name: getattr(key, name) for name in names}
+
+
+def _note_user(connection: Connection, user_id: str, now: datetime, changes: QuotaChanges) -> None:
+    row = connection.execute(select(users).where(users.c.user_id == user_id)).one_or_none()
+    if row is None:
+        connection.execute(insert(users).values(user_id=user_id, created_at=to_seconds(now), quota=dict(changes)))
+        note_change(after={"quota": dict(changes)} if changes else None)
+    elif changes:
+        quota = {**(row.quota or {}), **changes}
+        note_change(before={"quota": row.quota}, after={"quota": quota})
+        connection.execute(update(users).where(users.c.user_id == user_id).values(quota=quota))
+
+
+def _get_user(connection: Connection, user_id: str) -> User:
+    row = connection.execute(select(users).where(users.c.user_id == user_id)).one_or_none()
+    if row is None:
+        raise UserNotFound(f'Nobody is called "{user_id[:80]}": users are those whom a key was made for.')
+    return _read_user(row)
+
+
+def _is_last_administrator(connection: Connection, key: AccessKey, now: datetime) -> bool:
+    """Whether the key may do everything, and no other that may holds, those aside that give way to a successor."""
+    every = frozenset(Permission)
+    if key.granted != every or not key.holds(now):
+        return False
+    others = (_read_key(row) for row in connection.execute(select(keys).where(keys.c.key_id != key.key_id)))
+    return not any(other.granted == every and other.holds(now) and other.rotated_to is None for other in others)
 
 
 def _get_key(connection: Connection, key_id: str) -> AccessKey:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.errors import DatabaseUnavailable, GPUBusy, TaskExists, TaskIsTraining, TaskNotFound
+from api.models.audit import note_change
 from api.models.lease import LeaseKind, LeaseState
 from api.models.progress import ProgressReport
 from api.models.reason import words_of
@@ -134,6 +135,10 @@ class MemoryRegistrations:
             return {uuid: self._tasks[task_id] for uuid, task_id in self._holders.items()}
 
 
+#: What the audit says of a task that was registered.
+_TOLD = ("task_type", "gpu_uuids", "description", "pid", "node", "owner")
+
+
 class DatabaseRegistrations:
     """Registered tasks in the database; each GPU that they hold is a lease, as those of trainings are."""
 
@@ -150,7 +155,9 @@ class DatabaseRegistrations:
             with self._database.write() as connection:
                 if connection.scalar(select(tasks.c.serial).where(tasks.c.task_id == task.task_id)) is not None:
                     raise _exists(task.task_id)
-                connection.execute(insert(registrations).values(self._row(task)))
+                row = self._row(task)
+                connection.execute(insert(registrations).values(row))
+                note_change(about=task.task_id, after={name: row[name] for name in _TOLD})
                 holder = leases.Holder(task.task_id, secrets.token_hex(16))
                 leases.claim(connection, ((LeaseKind.GPU, uuid) for uuid in task.gpu_uuids), holder, task.started_at)
         except IntegrityError:
@@ -197,6 +204,9 @@ class DatabaseRegistrations:
             if connection.execute(delete(registrations).where(registrations.c.serial == task.serial)).rowcount == 0:
                 raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
             connection.execute(delete(lease_table).where(lease_table.c.task_id == task_id))
+            note_change(
+                before={name: getattr(task, name) for name in ("task_type", "gpu_uuids", "description", "owner")}
+            )
         return task
 
     def list(self) -> tuple[RegisteredTask, ...]:

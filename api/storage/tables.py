@@ -297,14 +297,18 @@ audit = Table(
     Column("object", String(200)),
     Column("address", String(64)),
     Column("request_id", String(128)),
-    Column("outcome", String(16), nullable=False),  #: done, or refused
+    Column("outcome", String(16), nullable=False),  #: done, refused, or dropped
     Column("code", String(64)),  #: why it was refused
+    Column("count", BigInteger, nullable=False),  #: how often, within a minute
     Column("before", Document),
     Column("after", Document),
     Column("hash", String(64), nullable=False),
 )
 Index("ix_audit_actor", audit.c.actor, audit.c.id)
 Index("ix_audit_operation", audit.c.operation, audit.c.id)
+Index("ix_audit_object", audit.c.object, audit.c.id)
+Index("ix_audit_outcome", audit.c.outcome, audit.c.id)
+Index("ix_audit_at", audit.c.at)
 
 #: Both ends of the chain: the latest row, and the hash that the oldest kept one follows.
 audit_chain = Table(

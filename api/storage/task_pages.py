@@ -71,6 +71,12 @@ def read_served(
     return [by_serial[serial] for serial in shown if serial in by_serial], len(wished)
 
 
+def find_by_serial(connection: Connection, serial: int) -> TaskSummary | None:
+    """The task with this serial number; None when there is none."""
+    row = connection.execute(select(*SUMMARY_COLUMNS).where(tasks.c.serial == serial)).one_or_none()
+    return None if row is None else read_summary(row)
+
+
 def _conditions(wanted: TaskFilter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if wanted.statuses:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.errors import TaskActive, TaskNotFinished, TaskNotFound
+from api.models.audit import note_change
 from api.models.kept_answer import KEPT_SECONDS
 from api.models.reason import Reason, Words
 from api.models.training import (
@@ -33,7 +34,7 @@ from api.storage.moves import move
 from api.storage.rows import SUMMARY_COLUMNS, dump, dump_words, read_summary, read_task, to_seconds
 from api.storage.tables import attempts, leases, task_gpus, tasks
 from api.storage.tables import events as event_table
-from api.storage.task_pages import SERVED_ORDER, read_page, read_served
+from api.storage.task_pages import SERVED_ORDER, find_by_serial, read_page, read_served
 from api.storage.usage import Bound, keep_use, require_place, take_turns
 
 #: The most completed trainings from which the pace of the next ones is estimated.
@@ -50,6 +51,12 @@ _CHANGES = {
     "description": lambda value: Reason.of("description is now {value}", "description_is_now", value=repr(value)),
     "priority": lambda value: Reason.of("priority is now {value}", "priority_is_now", value=value),
 }
+
+
+#: What the audit says of a task that was deleted.
+_TOLD = [tasks.c[name] for name in ("status", "model_type", "name", "description", "priority", "owner", "created_at")]
+
+_CHANGEABLE = [tasks.c[name] for name in _CHANGES]
 
 
 def insert_task(connection: Connection, new: NewTask, now: datetime, actor: str) -> None:
@@ -79,6 +86,11 @@ def insert_task(connection: Connection, new: NewTask, now: datetime, actor: str)
         "plan": dump(new.plan),
     }
     connection.execute(insert(tasks).values(row))
+    note_change(
+        about=new.task_id,
+        before=None if new.restarted_from is None else {"restarted_from": new.restarted_from},
+        after={"trainer": new.trainer, "owner": new.owner, "request": row["request"]},
+    )
     message = Reason.of("put into the queue", "queued")
     if new.restarted_from is not None:
         message = Reason.of("put into the queue, as {task_id} anew", "queued_anew", task_id=new.restarted_from)
@@ -157,18 +169,14 @@ class TaskStore:
     def served_page(
         self, wanted: TaskFilter, served: Sequence[int], limit: int, offset: int
     ) -> tuple[list[TaskSummary], int]:
-        """Up to `limit` waiting tasks after `offset` rows, in the order of these serial numbers; and how many of them
-        there are in all.
-        """
+        """A page of waiting tasks in the order of these serial numbers; and how many of them there are in all."""
         with self._database.read() as connection:
             return read_served(connection, wanted, served, limit, offset)
 
     def find_by_serial(self, serial: int) -> TaskSummary | None:
         """The task with this serial number; None when there is none."""
-        query = select(*SUMMARY_COLUMNS).where(tasks.c.serial == serial)
         with self._database.read() as connection:
-            row = connection.execute(query).one_or_none()
-        return None if row is None else read_summary(row)
+            return find_by_serial(connection, serial)
 
     def queued(self) -> list[TaskSummary]:
         """Every task that waits, in the order in which they are served: priority, then age."""
@@ -209,6 +217,8 @@ class TaskStore:
         """
         with self._database.write() as connection:
             task = _get_summary(connection, task_id, lock=True)
+            asked = {"force": stop.force, "timeout_seconds": stop.timeout_seconds}
+            note_change(before={"status": task.status}, after=asked)
             if task.status is TaskStatus.QUEUED:
                 seconds = to_seconds(now)
                 move(connection, task_id, TaskStatus.STOPPED, now, stop.actor, message, finished_at=seconds)
@@ -279,9 +289,12 @@ class TaskStore:
     def patch(self, task_id: str, changes: dict[str, Any], now: datetime, actor: str) -> TrainingTask:
         """Changes name, description or priority. Raises TaskNotFound."""
         with self._database.write() as connection:
-            values = {**changes, "updated_at": to_seconds(now)}
-            if connection.execute(update(tasks).where(tasks.c.task_id == task_id).values(values)).rowcount == 0:
+            mine = tasks.c.task_id == task_id
+            before = connection.execute(select(*_CHANGEABLE).where(mine).with_for_update()).mappings().one_or_none()
+            if before is None:
                 raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
+            note_change(before={name: before[name] for name in changes}, after=changes)
+            connection.execute(update(tasks).where(mine).values({**changes, "updated_at": to_seconds(now)}))
             said = [_CHANGES[name](value) for name, value in changes.items()]
             message = said[0] if len(said) == 1 else Reason.of("{changes}", "changes", changes=said)
             events.append(connection, task_id, now, EventKind.CHANGE, actor, message)
@@ -342,9 +355,8 @@ class TaskStore:
         Raises TaskNotFound, TaskNotFinished.
         """
         with self._database.write() as connection:
-            row = connection.execute(
-                select(tasks.c.status, tasks.c.serial).where(tasks.c.task_id == task_id).with_for_update()
-            ).one_or_none()
+            wanted = select(tasks.c.serial, *_TOLD).where(tasks.c.task_id == task_id).with_for_update()
+            row = connection.execute(wanted).one_or_none()
             if row is None:
                 raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
             if not TaskStatus(row.status).is_finished:
@@ -352,6 +364,7 @@ class TaskStore:
             if connection.scalar(select(func.count()).select_from(leases).where(leases.c.task_id == task_id)):
                 raise TaskNotFinished(f"A GPU of {task_id} is still draining: ask again in a moment.")
             keep_use(connection, task_id, now)
+            note_change(before={column.name: getattr(row, column.name) for column in _TOLD})
             connection.execute(delete(task_gpus).where(task_gpus.c.serial == row.serial))
             for table in (attempts, event_table, tasks):
                 connection.execute(delete(table).where(table.c.task_id == task_id))

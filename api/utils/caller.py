@@ -7,6 +7,9 @@ from typing import Any
 #: Tells whether the client of this request has left. The shell sets it; outside of a request it is always False.
 has_caller_left: ContextVar[Callable[[], bool]] = ContextVar("has_caller_left", default=lambda: False)
 
+#: The cookie of who has signed in at the page.
+SESSION_COOKIE = "dp_session"
+
 #: The key in the state of an ASGI scope under which the gate leaves who asks.
 REQUEST_PRINCIPAL = "principal"
 

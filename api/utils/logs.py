@@ -11,6 +11,9 @@ import orjson
 from api.utils.ids import current_request_id
 from api.utils.masking import mask_userinfo
 
+#: The logger of the audit. Its lines are one JSON object each, in every format and at every level.
+AUDIT_LOGGER = "api.audit"
+
 # What every LogRecord has; anything else came by `extra`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -43,15 +46,16 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         facts = {name: value for name, value in vars(record).items() if name not in _STANDARD}
-        if request_id := current_request_id.get():
+        if (request_id := current_request_id.get()) and "request_id" not in facts:
             facts["request_id"] = request_id
         facts["logger"] = record.name
+        as_json = self._as_json or record.name == AUDIT_LOGGER
         trace = self.formatException(record.exc_info) if record.exc_info else None
-        if trace is not None and self._as_json:
+        if trace is not None and as_json:
             facts["traceback"] = trace
-        line = format_line(self._as_json, record.created, record.levelname, record.getMessage(), facts)
+        line = format_line(as_json, record.created, record.levelname, record.getMessage(), facts)
         # Errors of libraries repeat the address that they were given.
-        return mask_userinfo(line if trace is None or self._as_json else f"{line}\n{trace}")
+        return mask_userinfo(line if trace is None or as_json else f"{line}\n{trace}")
 
 
 class LineHandler(logging.Handler):
@@ -73,6 +77,7 @@ def set_up_logging(level: str, as_json: bool) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    logging.getLogger(AUDIT_LOGGER).setLevel(logging.INFO)
     # Their news is told by our own lines.
     for name in ("uvicorn", "uvicorn.error", "asyncio", "websockets"):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))

@@ -18,11 +18,11 @@ _FLAG_AND_VALUE = re.compile(rf"(?<![\w-])(-{_WORD}\s++)\S++", re.IGNORECASE)
 # https://name:password@host: a name alone can be a token. What ends an address begins no other, so this is linear.
 _USERINFO = re.compile(r"(?<=://)[^\s/?#\"'<>]*@")
 
-# As people write it down: wandb_api_key = "…", token: …, and keys by their own form (Hugging Face, W&B, GitHub, …).
+# As people write it down: wandb_api_key = "…", token: …, and keys by their own form (ours, Hugging Face, W&B, …).
 _QUOTED = r"\"[^\"]*+\"?|'[^']*+'?|\S++"
 _NOTE = re.compile(rf"(?<![\w-])({_WORD}[\"']?[ \t]*+[=:][ \t]*+)({_QUOTED})", re.IGNORECASE)
 _KEY = re.compile(
-    r"(?<![A-Za-z0-9])(?:(?:hf_|sk-|wandb_v1_|gh[opsru]_|github_pat_|glpat-|AKIA|xox[a-z]-)[\w-]{16,}+|[0-9a-f]{40}(?![\w]))"
+    r"(?<![A-Za-z0-9])(?:(?:hf_|sk-|wandb_v1_|gh[opsru]_|github_pat_|glpat-|AKIA|xox[a-z]-|dp_[a-z0-9]{12}_)[\w-]{16,}+|[0-9a-f]{40}(?![\w]))"
 )
 
 

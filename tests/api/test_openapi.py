@@ -111,6 +111,9 @@ def walk(client: Client, document: dict[str, Any], training: str = "walked") -> 
         ("/api/v1/training/start", "post"): TOY,
         ("/api/v1/training/validate", "post"): TOY,
         ("/api/v1/training/{task_id}", "patch"): {"priority": 3},
+        ("/api/v1/auth/generate-key", "post"): {"user_id": "walked", "role": "viewer"},
+        ("/api/v1/auth/login", "post"): {"key": "dp_…"},
+        ("/api/v1/auth/users/{user_id}", "patch"): {"quota": {"gpus": 1}},
     }
     statuses = set()
     for method in ["post", "patch", "get", "delete"]:
@@ -192,6 +195,7 @@ def test_bodies_that_may_be_left_out_are_not_required(document: dict[str, Any]):
         f"{TRAINING}/{{task_id}}/stop",
         f"{TRAINING}/resume/{{task_id}}",
         "/api/v1/system/strays/{attempt_uid}/stop",
+        "/api/v1/auth/keys/{key_id}/rotate",
     }
 
 

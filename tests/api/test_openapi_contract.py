@@ -43,6 +43,11 @@ BY_NAME = [
     ("GET", "/api/v1/training/{task_id}/artifacts/{path}"),
     ("POST", "/api/v1/training/restart/{task_id}"),
     ("POST", "/api/v1/training/{task_id}/save"),
+    ("GET", "/api/v1/auth/keys/{key_id}"),
+    ("GET", "/api/v1/auth/whoami"),
+    ("POST", "/api/v1/auth/logout"),
+    ("POST", "/api/v1/auth/ticket"),
+    ("GET", "/api/v1/auth/users"),
 ]
 
 #: What they take can be wrong.
@@ -71,12 +76,21 @@ WITH_INPUT = [
     ("POST", "/api/v1/system/strays/{attempt_uid}/stop"),
     ("GET", "/api/v1/system/logs"),
     ("GET", "/api/v1/system/logs/search"),
+    ("POST", "/api/v1/auth/generate-key"),
+    ("GET", "/api/v1/auth/keys"),
+    ("DELETE", "/api/v1/auth/keys/{key_id}"),
+    ("POST", "/api/v1/auth/keys/{key_id}/rotate"),
+    ("POST", "/api/v1/auth/login"),
+    ("PATCH", "/api/v1/auth/users/{user_id}"),
 ]
 
 VALIDATE, START = "/api/v1/training/validate", "/api/v1/training/start"
 
 #: What is right by the document may still name a model, a GPU or a setting that is not there.
 KNOWS_MORE = {START, VALIDATE, "/api/v1/training/resume/{task_id}", "/api/v1/training/list"}
+
+#: A name may be one that the service uses itself, and a time lie in the past.
+KNOWS_MORE.add("/api/v1/auth/generate-key")
 
 #: Of some parameters one is to be given, and no pattern of JSON Schema says what RE2 takes.
 KNOWS_MORE |= {path for _, path in WITH_INPUT if "/logs" in path}

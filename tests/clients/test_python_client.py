@@ -73,6 +73,7 @@ def test_made_client_calls_every_operation(made: ModuleType, server: TrainingSer
     walk = Walk(made, str(server.client.base_url))
     _ask_about_the_machine(walk)
     _hold_a_gpu(walk)
+    _manage_keys(walk)
     done = _train(walk, server)
     _read_what_it_made(walk, done)
     _go_on_and_clear_up(walk, server, done)
@@ -102,6 +103,22 @@ def _hold_a_gpu(walk: Walk) -> None:
     walk.call("get_gpu_get_task", "mine")
     walk.call("patch_gpu_update_task", "mine", body=walk.body("TaskProgress", {"progress": 5.5}))
     walk.call("delete_gpu_release_task", "mine")
+
+
+def _manage_keys(walk: Walk) -> None:
+    wanted = walk.body("GenerateKey", {"user_id": "anna", "role": "trainer", "quota": {"gpus": 2}})
+    made = walk.call("post_auth_generate_key", body=wanted, expected=201, idempotency_key="key")
+    walk.call("post_auth_log_in", body=walk.body("LogIn", {"key": made.api_key}))
+    assert [key.key_id for key in walk.call("get_auth_list_keys", user_id="anna").keys] == [made.key_id]
+    assert walk.call("get_auth_get_key", made.key_id).state.value == "active"
+    rotated = walk.call("post_auth_rotate_key", made.key_id, body=walk.body("RotateKey", {}), expected=201)
+    assert walk.call("delete_auth_revoke_key", rotated.key_id).state.value == "revoked"
+    assert [user.quota.gpus for user in walk.call("get_auth_list_users").users] == [2]
+    change = walk.body("ChangeUser", {"quota": {"gpus": None}})
+    assert walk.call("patch_auth_change_user", "anna", body=change).quota.gpus is None
+    assert walk.call("get_auth_get_whoami").auth == "off"
+    assert walk.call("post_auth_make_ticket").ticket
+    walk.call("post_auth_log_out")
 
 
 def _train(walk: Walk, server: TrainingServer) -> str:

@@ -75,6 +75,24 @@ async function holdAGPU(): Promise<void> {
   data(await api.DELETE("/api/v1/gpu/tasks/{task_id}", { params }));
 }
 
+async function manageKeys(): Promise<void> {
+  const wanted = { user_id: "anna", role: "trainer" as const, quota: { gpus: 2 } };
+  const made = data(await api.POST("/api/v1/auth/generate-key", { body: wanted }));
+  if (made.api_key === null) throw new Error("the key is not shown");
+  data(await api.POST("/api/v1/auth/login", { body: { key: made.api_key } }));
+  data(await api.GET("/api/v1/auth/keys", { params: { query: { user_id: "anna", state: "active" } } }));
+  data(await api.GET("/api/v1/auth/keys/{key_id}", { params: { path: { key_id: made.key_id } } }));
+  const params = { path: { key_id: made.key_id } };
+  const rotated = data(await api.POST("/api/v1/auth/keys/{key_id}/rotate", { params, body: { overlap_seconds: 0 } }));
+  data(await api.DELETE("/api/v1/auth/keys/{key_id}", { params: { path: { key_id: rotated.key_id } } }));
+  data(await api.GET("/api/v1/auth/users"));
+  const user = { path: { user_id: "anna" } };
+  data(await api.PATCH("/api/v1/auth/users/{user_id}", { params: user, body: { quota: { gpus: null } } }));
+  data(await api.GET("/api/v1/auth/whoami"));
+  data(await api.POST("/api/v1/auth/ticket"));
+  data(await api.POST("/api/v1/auth/logout"));
+}
+
 async function ends(taskId: string, status: components["schemas"]["TaskStatus"]): Promise<void> {
   const params = { path: { task_id: taskId } };
   await until(async () => data(await api.GET("/api/v1/training/{task_id}/progress", { params })).status === status);
@@ -131,6 +149,7 @@ async function clearUp(taskId: string): Promise<void> {
 
 await askAboutTheMachine();
 await holdAGPU();
+await manageKeys();
 const done = await train();
 await readWhatItMade(done);
 await clearUp(done);

@@ -11,6 +11,7 @@ WITHOUT = {
     "app.py": "the composition root: every test in tests/api goes through it",
     "main.py": "the composition root: tests/e2e starts it",
     "server.py": "the composition root: every test in tests/api goes through its shell, tests/e2e through its sockets",
+    "shell/serving.py": "uvicorn's server: tests/e2e starts it and asks it through sockets",
     "runtime/*.py": "the composition root: tests/unit/services/trainings.py and tests/api/conftest.py build with it",
     "models/*.py": "facts without logic; where there is some it has a test",
     "routes/schemas/*.py": "facts: tests/api/test_openapi_contract.py tries every form that they describe",

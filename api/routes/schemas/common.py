@@ -1,6 +1,7 @@
 """What requests may hold and what answers look like, for validation and for the OpenAPI document."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -89,9 +90,18 @@ def file_responses(whole: str, missing: str, *types: str) -> dict[int | str, Any
 
 def at_most_one(*names: str) -> dict[str, Any]:
     """The rule, in JSON Schema's words, that at most one of these fields has a value."""
-    given = [{"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in names]
+    given = _given(names)
     pairs = [{"allOf": [one, other]} for place, one in enumerate(given) for other in given[place + 1 :]]
     return {"not": pairs[0] if len(pairs) == 1 else {"anyOf": pairs}}
+
+
+def at_least_one(*names: str) -> dict[str, Any]:
+    """The rule, in JSON Schema's words, that at least one of these fields has a value."""
+    return {"anyOf": _given(names)}
+
+
+def _given(names: Sequence[str]) -> list[dict[str, Any]]:
+    return [{"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in names]
 
 
 class PageQuery(Strict):
@@ -127,6 +137,9 @@ def _time(text: object) -> object:
     return time + ("Z" if zulu else west or f"+{east}")
 
 
+# Words for people are kept and shown everywhere: a key that somebody has pasted into them is not.
+Name = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$"), AfterValidator(mask_secrets)]
+
 Time = Annotated[AwareDatetime, BeforeValidator(_time)]
 Duration = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}[smhd]$", description="such as 15m, 6h, 1d: so long ago")]
 
@@ -141,12 +154,12 @@ class HistoryQuery(Strict):
 
     def period(self, now: datetime) -> tuple[datetime, datetime]:
         """The beginning and the end in UTC."""
-        return moment(self.since, now), _utc(self.until or now)
+        return moment(self.since, now), utc(self.until or now)
 
 
 def moment(since: datetime | str, now: datetime) -> datetime:
     """A time, or so long ago, in UTC."""
-    return _utc(now - _seconds(since) if isinstance(since, str) else since)
+    return utc(now - _seconds(since) if isinstance(since, str) else since)
 
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -156,7 +169,8 @@ def _seconds(text: str) -> timedelta:
     return timedelta(seconds=min(int(text[:-1]) * _UNITS[text[-1]], 366 * 86_400))
 
 
-def _utc(time: datetime) -> datetime:
+def utc(time: datetime) -> datetime:
+    """The same moment in UTC."""
     try:
         return time.astimezone(UTC)
     except OverflowError:
@@ -178,7 +192,7 @@ class EventQuery(PageQuery):
             (self.type is None or event.type is self.type)
             and (self.severity is None or event.severity is self.severity)
             and (self.gpu_id is None or self.gpu_id in (event.uuid, str(event.gpu_id)))
-            and (self.since is None or event.timestamp >= _utc(self.since))
+            and (self.since is None or event.timestamp >= utc(self.since))
         )
 
 

@@ -19,7 +19,7 @@ from api.models.training_view import (
     Validation,
     XAxis,
 )
-from api.routes.schemas.common import Envelope, GPUReference, PageQuery, Shown, Strict, at_most_one, whole
+from api.routes.schemas.common import Envelope, GPUReference, Name, PageQuery, Shown, Strict, at_most_one, whole
 from api.utils.masking import mask_secrets
 from api.utils.pagination import Pagination
 
@@ -29,8 +29,6 @@ _EXAMPLE: dict[str, Any] = {"model_type": "toy", "gpu_count": 1, "config": {"epo
 _ONE_WISH = at_most_one("gpu_id", "gpu_ids", "gpu_count")
 _RULES: list[JsonValue] = [_ONE_WISH, at_most_one("config", "config_toml"), at_most_one("dataset", "dataset_toml")]
 
-# Words for people are kept and shown everywhere: a key that somebody has pasted into them is not.
-Name = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$"), AfterValidator(mask_secrets)]
 Description = Annotated[str, Field(max_length=4000, pattern=r"^[^\x00]*$"), AfterValidator(mask_secrets)]
 Count = Annotated[int, Field(ge=1, le=65_535), BeforeValidator(whole)]
 Memory = Annotated[int, Field(ge=0, le=MAX_MEMORY_MB), BeforeValidator(whole)]

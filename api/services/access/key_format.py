@@ -11,6 +11,10 @@ SECRET_BYTES = 32
 #: A key as it is shown once: its id, by which people and logs name it, and the secret.
 KEY = re.compile(r"dp_(?P<key_id>[a-z0-9]{12})_[A-Za-z0-9_-]{43}")
 
+#: The id alone.
+KEY_ID = re.compile(r"[a-z0-9]{12}")
+_BEGINNING = re.compile(r"dp_(?P<key_id>[a-z0-9]{12})_")
+
 _ID_CHARACTERS = string.ascii_lowercase + string.digits
 _ID_LENGTH = 12
 
@@ -34,4 +38,10 @@ def hash_of(secret: str) -> str:
 def key_id_of(key: str) -> str | None:
     """The id in something that looks like a key; None when it does not."""
     found = KEY.fullmatch(key)
+    return None if found is None else found["key_id"]
+
+
+def claimed_key_id(text: str) -> str | None:
+    """The id of the key that a text holds, or begins; None when it holds none."""
+    found = _BEGINNING.search(text)
     return None if found is None else found["key_id"]

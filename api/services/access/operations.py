@@ -45,8 +45,8 @@ class Operation:
         return self.method not in ("GET", "WEBSOCKET")
 
 
-def _open(*addresses: str) -> list[Operation]:
-    return [_one(address, None, is_open=True) for address in addresses]
+def _open(*addresses: str, rate: RateGroup | None = None) -> list[Operation]:
+    return [_one(address, None, is_open=True, rate=rate) for address in addresses]
 
 
 def _need(permission: Permission | None, *addresses: str, rate: RateGroup | None = None) -> list[Operation]:
@@ -151,7 +151,21 @@ _TABLE = (
         "GET ~/system/logs/stream",
         rate=RateGroup.LOGS,
     ),
+    *_open("POST ~/auth/login", rate=RateGroup.AUTH),
+    *_need(None, "GET ~/auth/whoami", "POST ~/auth/logout", "POST ~/auth/ticket", rate=RateGroup.AUTH),
+    *_need(
+        Permission.KEYS_MANAGE,
+        "POST ~/auth/generate-key",
+        "GET ~/auth/keys",
+        "GET ~/auth/keys/<key_id>",
+        "DELETE ~/auth/keys/<key_id>",
+        "POST ~/auth/keys/<key_id>/rotate",
+        "GET ~/auth/users",
+        "PATCH ~/auth/users/<user_id>",
+        rate=RateGroup.AUTH,
+    ),
     *_need(Permission.SYSTEM_READ, "GET ~/system/strays"),
+    *_need(Permission.AUDIT_READ, "GET ~/auth/audit", "GET ~/auth/audit/verify", rate=RateGroup.AUTH),
     *_need(Permission.SYSTEM_WRITE, "POST ~/system/strays/<attempt_uid>/stop"),
 )
 

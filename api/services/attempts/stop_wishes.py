@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from api.errors import DatabaseUnavailable, StorageFull
+from api.models.audit import note_change
 from api.models.reason import Reason, Words
 from api.models.training import StopState, TaskStatus, TrainingTask
 from api.services.attempts.watch import AttemptWatch
@@ -64,6 +65,7 @@ class StopWishes:
                 raise
             self._pass_on(watch, wish.stop, stopping)
             self._wishes[task_id] = replace(wish, problem=error.detail)
+            note_change(about=task_id, after={"force": wish.stop.force, "timeout_seconds": wish.stop.timeout_seconds})
             logger.warning("a stop is carried out, and cannot be noted yet", extra={"task_id": task_id})
             return watch
         return None

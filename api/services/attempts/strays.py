@@ -11,6 +11,7 @@ from pathlib import Path
 
 from api.errors import StrayNotFound
 from api.executors.executor import Executor, LivingAttempt, StopOrder, Submission
+from api.models.audit import note_change
 from api.models.event import EventType, Severity
 from api.models.lease import LEASE_SECONDS
 from api.models.reason import Reason
@@ -171,6 +172,8 @@ class Strays:
                 terminate_seconds=self._stop_times.terminate,
             ),
         )
+        pids = [member.pid for member in living.members]
+        note_change(before={"pids": pids, "gpu_uuids": list(living.gpu_uuids)}, after={"force": force})
         logger.warning("a stray attempt is asked to stop", extra={"attempt": uid, "force": force})
         return self._show(living)
 

@@ -1,10 +1,11 @@
 """What a resume changes in a request whose configuration is the trainer's own text."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from api.errors import Invalid, Mistake
+from api.models.audit import note_change
 from api.models.training import TrainingRequest
 from api.trainers.pointers import pointer
 from api.trainers.toml_edit import Path, edit
@@ -39,3 +40,13 @@ def _leaves(values: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, 
             yield from _leaves(value, (*path, name))
         else:
             yield (*path, name), value
+
+
+def note_resume(before: TrainingRequest, after: TrainingRequest, checkpoint: str) -> None:
+    """Tells the audit what a resume changes in the request, and from which checkpoint it goes on."""
+    old, new = asdict(before), asdict(after)
+    changed = [name for name in new if old[name] != new[name]]
+    note_change(
+        before={name: old[name] for name in changed},
+        after={"checkpoint": checkpoint, **{name: new[name] for name in changed}},
+    )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from api.errors import Conflict, Mistake, TaskActive, TaskNotFinished, TaskNotStoppable
+from api.models.audit import note_change
 from api.models.progress import LISTENING_STAGES, NOTHING_YET, ProgressReport
 from api.models.reason import Reason
 from api.models.training import (
@@ -52,7 +53,7 @@ from api.services.training.intake import Intake
 from api.services.training.preview import preview
 from api.services.training.quotas import Quotas
 from api.services.training.request_check import RequestChecker
-from api.services.training.resume_changes import change_request
+from api.services.training.resume_changes import change_request, note_resume
 from api.services.training.resume_points import choose_checkpoint, find_checkpoints
 from api.services.training.stop_waiters import StopWaiters
 from api.services.training.task_lists import TaskLists
@@ -158,7 +159,7 @@ class TrainingService:
     ) -> TaskDetails:
         """Makes a task: it waits for its GPUs, or with `queue` false has them at once.
 
-        Raises Invalid with every mistake, InsufficientGPUs, InsufficientStorage, QuotaExceeded.
+        Raises Invalid with every mistake, InsufficientGPUs, InsufficientStorage, GPUBusy, QuotaExceeded.
         """
         now = self._clock.now()
         task_id = new_task_id("train", now)
@@ -259,6 +260,7 @@ class TrainingService:
         self._intake.require(task.owner, checked.request)
         files = self._files(task_id)
         files.keep_secrets({**files.read_secrets(), **checked.secrets} if checked.secrets else {})
+        note_resume(task.request, checked.request, checkpoint.name)
         message = Reason.of("to be resumed from {name}", "to_be_resumed", name=checkpoint.name)
         again = (task_id, options, checked.request, plan, self._clock.now(), actor, message)
         self._intake.enqueue(task.owner, lambda bound: self._tasks.enqueue_again(*again, bound))
@@ -282,6 +284,7 @@ class TrainingService:
 
     def delete(self, task_id: str, with_files: bool) -> Deleted:
         """Forgets a finished task, and removes its files if that is wanted. Raises TaskNotFound, TaskNotFinished."""
+        note_change(after={"files_removed": with_files})
         self._tasks.delete(task_id, self._clock.now())
         root = self._files(task_id).root
         if with_files:

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import pytest
 
-from api.errors import KeyNotFound
+from api.errors import KeyEnded, KeyNotFound, LastAdministrator, UserNotFound
 from api.models.access import AccessKey, Quota, Role, Session
 from api.storage.database import Database
 from api.storage.keys import CredentialStore
@@ -55,7 +55,7 @@ def test_every_change_raises_the_version_and_reading_does_not(store: CredentialS
         lambda: store.add(key("k1"), "h1"),
         lambda: store.rotate("k1", key("k2"), "h2", later(60)),
         lambda: store.revoke("k2", "root", NOW),
-        lambda: store.note_user("bob", NOW, Quota(gpus=1)),
+        lambda: store.note_user("bob", NOW, {"gpus": 1}),
         lambda: store.add_session(session()),
         lambda: store.end_session("s1"),
     ):
@@ -119,7 +119,7 @@ def test_what_was_revoked_or_replaced_is_not_replaced_again(store: CredentialSto
         store.revoke("k1", "root", NOW)
     else:
         store.rotate("k1", key("k2"), "h2", later(60))
-    with pytest.raises(KeyNotFound):
+    with pytest.raises(KeyEnded):
         store.rotate("k1", key("k3"), "h3", later(60))
     assert "h3" not in store.load(NOW).keys
 
@@ -132,11 +132,55 @@ def test_only_one_of_many_makes_the_first_key(store: CredentialStore):
 
 
 def test_a_user_keeps_the_quota_until_another_is_set(store: CredentialStore):
-    store.add(key("k1"), "h1", Quota(gpus=2, gpu_hours_per_day=1.5))
+    store.add(key("k1"), "h1", {"gpus": 2, "gpu_hours_per_day": 1.5})
     store.add(key("k2"), "h2")
     assert store.load(NOW).quotas == {"ann": Quota(gpus=2, gpu_hours_per_day=1.5)}
-    store.note_user("ann", NOW, Quota(queued_tasks=3))
-    assert [user.quota for user in store.users()] == [Quota(queued_tasks=3)]
+    store.note_user("ann", NOW, {"queued_tasks": 3, "gpus": None})
+    assert [user.quota for user in store.users()] == [Quota(queued_tasks=3, gpu_hours_per_day=1.5)]
+
+
+def test_the_quota_is_changed_of_somebody_who_is_known(store: CredentialStore):
+    with pytest.raises(UserNotFound):
+        store.change_quota("ann", {"gpus": 1})
+    store.add(key("k1"), "h1")
+    assert store.change_quota("ann", {"gpus": 1}).quota == store.load(NOW).quotas["ann"] == Quota(gpus=1)
+
+
+def test_bounds_that_are_changed_at_once_all_hold(store: CredentialStore):
+    store.add(key("k1"), "h1")
+    bounds = ["gpus", "queued_tasks", "gpu_hours_per_day", "storage_gb"]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda name: store.change_quota("ann", {name: 7}), bounds))
+    assert store.load(NOW).quotas["ann"] == Quota(7, 7, 7, 7)
+
+
+def test_many_keys_for_somebody_new_are_made_at_once(store: CredentialStore):
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: store.add(key(f"k{n}"), f"h{n}"), range(8)))
+    assert (store.count(), len(store.users())) == (8, 1)
+
+
+def test_of_two_administrators_that_are_revoked_at_once_one_stays(store: CredentialStore):
+    for name in ("k1", "k2"):
+        store.add(key(name, role=Role.ADMIN), f"h-{name}")
+
+    def revoke(name: str) -> bool:
+        try:
+            store.revoke(name, "root", NOW, keeps_administrator=True)
+        except LastAdministrator:
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(revoke, ["k1", "k2"])) == [False, True]
+    assert len(store.load(NOW).keys) == 1
+
+
+def test_a_given_key_is_kept_once_and_its_id_is_nobody_elses(store: CredentialStore):
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(lambda _: store.add_given(key("k1"), "h1"), range(4))) == [False, False, False, True]
+    with pytest.raises(KeyEnded, match="Another key has the id k1"):
+        store.add_given(key("k1"), "h2")
 
 
 def test_a_session_is_known_until_it_is_ended_with_its_tickets(store: CredentialStore):

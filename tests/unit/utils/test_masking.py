@@ -26,6 +26,7 @@ def test_what_stands_before_a_host_is_masked(text: str, shown: str):
     [
         '# wandb_api_key = "s3cret and more"', "# HF_TOKEN=s3cret", "# my token: s3cret", "# password : 's3cret'",
         "# hf_s3cretabcdefghijklmnop", "# key of Anna sk-s3cretabcdefghijklmnop", "# see https://u:s3cret@host/x",
+        "# see dp_abcdefghijkl_s3cretABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijk.",
         "#wandb_api_key='s3cret", "# 0123456789abcdef0123456789abcdef01234567 s",
     ],
 )  # fmt: skip

@@ -24,6 +24,13 @@ export const said = {
   quota_queued_tasks: "{user} 的队列中最多可有 {limit} 个任务，现已达到：请等待其中一个开始，或停止一个",
   disk_full: "{directory} 所在磁盘只剩 {free} MB；MIN_FREE_DISK_MB 要求 {wanted} MB",
 
+  // Where the audit is broken.
+  audit_early: "第 {id} 行位于审计链的起点之前",
+  audit_missing: "缺少第 {id} 行",
+  audit_changed: "第 {id} 行与其前一行不衔接：两者之一被改动过",
+  audit_end: "审计链止于第 {id} 行，本应止于第 {last} 行",
+  audit_headless: "审计链两端的记录已丢失",
+
   // What happens to a task.
   queued: "进入队列",
   queued_anew: "进入队列，以 {task_id} 的请求从头开始",

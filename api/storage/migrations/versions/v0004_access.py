@@ -96,12 +96,16 @@ def _create_audit() -> None:
         sa.Column("request_id", sa.String(128)),
         sa.Column("outcome", sa.String(16), nullable=False),
         sa.Column("code", sa.String(64)),
+        sa.Column("count", sa.BigInteger, nullable=False),
         sa.Column("before", _JSON),
         sa.Column("after", _JSON),
         sa.Column("hash", sa.String(64), nullable=False),
     )
     op.create_index("ix_audit_actor", "audit", ["actor", "id"])
     op.create_index("ix_audit_operation", "audit", ["operation", "id"])
+    op.create_index("ix_audit_object", "audit", ["object", "id"])
+    op.create_index("ix_audit_outcome", "audit", ["outcome", "id"])
+    op.create_index("ix_audit_at", "audit", ["at"])
     op.create_table(
         "audit_chain",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),

@@ -272,7 +272,7 @@ def test_a_use_that_could_not_be_noted_is_noted_later(
 
 def test_quotas_are_those_of_the_user(ring: KeyRing, credentials: Credentials, store: CredentialStore):
     credentials.key("ann")
-    store.note_user("ann", credentials.clock.now(), Quota(gpus=2))
+    store.note_user("ann", credentials.clock.now(), {"gpus": 2})
     ring.refresh()
     assert ring.quota_of("ann") == Quota(gpus=2)
     assert ring.quota_of("nobody") == Quota()

@@ -31,13 +31,14 @@ def test_no_operation_stands_twice_in_the_table():
     assert len(names) == len(set(names))
 
 
-def test_open_are_only_the_page_and_whether_the_service_lives():
+def test_open_are_only_the_page_its_sign_in_and_whether_the_service_lives():
     assert {each.name for each in OperationTable().all if each.is_open} == {
         "GET /",
         "GET /dashboard/<digest>/<path:name>",
         "GET /favicon.ico",
         "GET /health",
         "GET /health/ready",
+        "POST /api/v1/auth/login",
     }
 
 

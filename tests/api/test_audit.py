@@ -1,0 +1,251 @@
+"""What requests leave in the audit, and how it is read."""
+
+import logging
+import sqlite3
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from api.models.audit import AuditOutcome
+from api.utils.logs import AUDIT_LOGGER, LineHandler
+from tests.api.conftest import TOY, TRAINING, MakeWorld, World
+
+AUDIT = "/api/v1/auth/audit"
+
+
+@pytest.fixture
+def guarded(make_world: MakeWorld) -> World:
+    return make_world(auth="required")
+
+
+def entries(world: World, **query: Any) -> list[dict[str, Any]]:
+    """What is kept so far, oldest first."""
+    world.runtime.access.audit.run_once()
+    found: list[dict[str, Any]] = world.client.get(AUDIT, params=query).json()["data"]["entries"]
+    return found[::-1]
+
+
+def only(world: World, **query: Any) -> dict[str, Any]:
+    (entry,) = entries(world, **query)
+    return entry
+
+
+def test_a_change_is_told_with_who_what_from_where_and_by_which_request(guarded: World):
+    admin, ann = guarded.signed_in("root", "admin"), guarded.signed_in("ann")
+    made = ann.client.post(f"{TRAINING}/start", json=TOY, headers={"X-Request-ID": "r-77"})
+    entry = only(admin, object=made.json()["data"]["task_id"])
+    assert entry["actor"] == "ann"
+    assert entry["operation"] == "POST /api/v1/training/start"
+    assert (entry["outcome"], entry["code"], entry["count"]) == ("done", None, 1)
+    assert (entry["request_id"], entry["address"]) == ("r-77", "127.0.0.1")
+    assert entry["key_id"] is not None
+    assert entry["after"]["trainer"] == "toy"
+    assert entry["after"]["request"]["config"] == {"epochs": 3}
+
+
+def test_without_keys_changes_are_told_of_the_actor_api(world: World):
+    task_id = world.start()
+    entry = only(world, object=task_id)
+    assert (entry["actor"], entry["key_id"]) == ("api", None)
+
+
+def test_each_change_of_a_training_tells_before_and_after(world: World):
+    task_id = world.start(name="old")
+    path = f"{TRAINING}/{task_id}"
+    world.client.patch(path, json={"name": "new", "priority": 5})
+    world.client.post(f"{path}/stop", json={"force": True})
+    world.client.delete(path, params={"files": "true"})
+    started, patched, stopped, deleted = entries(world, object=task_id)
+    assert started["before"] is None
+    assert (patched["before"], patched["after"]) == ({"name": "old", "priority": 0}, {"name": "new", "priority": 5})
+    assert stopped["before"] == {"status": "queued"}
+    assert stopped["after"] == {"force": True, "timeout_seconds": None}
+    assert deleted["before"]["name"] == "new"
+    assert deleted["after"] == {"files_removed": True}
+
+
+def test_resume_and_restart_tell_where_they_come_from(world: World):
+    task_id = world.finish()
+    world.client.post(f"{TRAINING}/resume/{task_id}", json={"config": {"epochs": 9}})
+    resumed = only(world, operation="resume")
+    assert resumed["before"] == {"config": {"epochs": 3}}
+    assert resumed["after"] == {"checkpoint": "global_step1", "config": {"epochs": 9}}
+    world.client.post(f"{TRAINING}/{task_id}/stop", json={"force": True})
+    again = world.client.post(f"{TRAINING}/restart/{task_id}").json()["data"]["task_id"]
+    restarted = only(world, operation="restart")
+    assert (restarted["object"], restarted["before"]) == (again, {"restarted_from": task_id})
+
+
+def test_a_registration_is_told_and_its_progress_is_counted(world: World):
+    registered = {"task_id": "mine", "gpu_ids": [0], "task_type": "training", "description": "by hand"}
+    world.client.post("/api/v1/gpu/tasks", json=registered)
+    for progress in range(5):
+        world.client.patch("/api/v1/gpu/tasks/mine", json={"progress": progress})
+    world.client.delete("/api/v1/gpu/tasks/mine")
+    made, released, told = sorted(
+        entries(world, object="mine"), key=lambda entry: entry["operation"].split()[0] == "PATCH"
+    )
+    assert made["after"]["description"] == "by hand"
+    assert released["before"]["description"] == "by hand"
+    assert told["operation"] == "PATCH /api/v1/gpu/tasks/<task_id>"
+
+
+def test_a_request_that_is_sent_again_is_told_once(world: World):
+    for _ in range(2):
+        world.client.post(f"{TRAINING}/start", json=TOY, headers={"Idempotency-Key": "once"})
+    assert len(entries(world)) == 1
+
+
+def test_what_is_refused_because_it_is_wrong_is_not_told(world: World):
+    assert world.client.post(f"{TRAINING}/start", json={"model_type": "?"}).status_code == 422
+    assert world.client.delete(f"{TRAINING}/train_none").status_code == 404
+    assert world.client.post(f"{TRAINING}/validate", json=TOY).status_code == 200
+    assert entries(world) == []
+
+
+def test_reading_is_not_told(world: World):
+    for path in ("/gpu/status", "/training/list", "/system/overview", "/auth/audit"):
+        world.client.get(f"/api/v1{path}")
+    assert entries(world) == []
+
+
+def test_a_download_is_told(world: World):
+    task_id = world.finish()
+    (world.output(task_id) / "model.txt").write_text("weights")
+    assert world.client.get(f"{TRAINING}/{task_id}/artifacts/model.txt").status_code == 200
+    assert only(world, object=f"{task_id}/model.txt")["operation"].startswith("GET ")
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "code"),
+    [
+        ("/training/list", {}, "unauthenticated"),
+        ("/gpu/status", {}, "unauthenticated"),
+        ("/nowhere", {}, "unauthenticated"),
+        ("/gpu/stream", {}, "unauthenticated"),
+        ("/training/list", {"Authorization": f"Bearer dp_abcdefghijkl_{'x' * 43}"}, "wrong_key"),
+        ("/training/list?api_key=1", {}, "key_in_address"),
+        ("/training/list", {"Host": "evil.example"}, "host_not_allowed"),
+        ("/training/list", {"Origin": "http://evil.example"}, "origin_not_allowed"),
+    ],
+)
+def test_refusals_of_the_gate_are_told(guarded: World, path: str, headers: dict[str, str], code: str):
+    assert guarded.client.get(f"/api/v1{path}", headers=headers).json()["error"]["code"] == code
+    entry = only(guarded.signed_in("root", "admin"), outcome="refused")
+    assert (entry["actor"], entry["code"]) == ("nobody", code)
+    assert entry["operation"] == "GET " + {"/nowhere": "unknown"}.get(path, f"/api/v1{path.partition('?')[0]}")
+
+
+def test_a_permission_that_is_lacking_is_told_with_who_lacks_it(guarded: World):
+    viewer = guarded.signed_in("vic", "viewer")
+    assert viewer.client.post(f"{TRAINING}/start", json=TOY).status_code == 403
+    entry = only(guarded.signed_in("root", "admin"), actor="vic")
+    assert (entry["outcome"], entry["code"]) == ("refused", "forbidden")
+
+
+def test_somebody_elses_task_is_told_with_who_reached_for_it(guarded: World):
+    task_id = guarded.signed_in("ann").start()
+    bob = guarded.signed_in("bob")
+    assert bob.client.delete(f"{TRAINING}/{task_id}").status_code == 403
+    entry = only(guarded.signed_in("root", "admin"), actor="bob")
+    assert (entry["code"], entry["operation"]) == ("not_yours", "DELETE /api/v1/training/<task_id>")
+
+
+def test_keys_are_told_without_their_secrets(guarded: World):
+    admin = guarded.signed_in("root", "admin")
+    wanted = {"user_id": "ann", "role": "trainer", "name": "laptop", "quota": {"gpus": 2}}
+    made = admin.client.post("/api/v1/auth/generate-key", json=wanted).json()["data"]
+    rotated = admin.client.post(f"/api/v1/auth/keys/{made['key_id']}/rotate", json={}).json()["data"]
+    admin.client.delete(f"/api/v1/auth/keys/{rotated['key_id']}")
+    generated, replaced = entries(admin, object=made["key_id"])
+    (revoked,) = entries(admin, object=rotated["key_id"])
+    assert (generated["after"]["user_id"], generated["after"]["role"]) == ("ann", "trainer")
+    assert generated["after"]["quota"] == {"gpus": 2}
+    assert replaced["after"]["rotated_to"] == rotated["key_id"]
+    assert (revoked["actor"], revoked["after"]["revoked_by"]) == ("root", "root")
+    told = str(entries(admin))
+    assert made["api_key"] not in told
+    assert made["api_key"].rpartition("_")[2] not in told
+
+
+def test_a_quota_is_told_as_it_was_and_as_it_is(guarded: World):
+    admin = guarded.signed_in("root", "admin")
+    for gpus in (2, 4):
+        admin.client.patch("/api/v1/auth/users/root", json={"quota": {"gpus": gpus}})
+    first, second = entries(admin, object="root")
+    assert first["after"] == {"quota": {"gpus": 2}}
+    assert (second["before"], second["after"]) == ({"quota": {"gpus": 2}}, {"quota": {"gpus": 4}})
+
+
+def test_signing_in_and_out_is_told_with_who_it_was(guarded: World):
+    admin = guarded.signed_in("root", "admin")
+    key, shown = guarded.make_key("ann")
+    signed_in = guarded.client.post("/api/v1/auth/login", json={"key": shown})
+    cookie = {"Cookie": f"dp_session={signed_in.cookies['dp_session']}", "Origin": "http://127.0.0.1:8080"}
+    ours = {**cookie, "Host": "127.0.0.1:8080"}
+    assert guarded.client.post("/api/v1/auth/logout", headers=ours).status_code == 200
+    login, logout = entries(admin, actor="ann")
+    assert (login["operation"], login["object"], login["key_id"]) == ("POST /api/v1/auth/login", "ann", key.key_id)
+    assert logout["operation"] == "POST /api/v1/auth/logout"
+    assert signed_in.cookies["dp_session"] not in str(entries(admin))
+
+
+def test_a_sign_in_that_fails_is_told_with_the_key_that_was_tried(guarded: World):
+    admin = guarded.signed_in("root", "admin")
+    tried = {"key": f"dp_abcdefghijkl_{'x' * 43}"}
+    assert guarded.client.post("/api/v1/auth/login", json=tried).status_code == 401
+    entry = only(admin, operation="login")
+    assert (entry["actor"], entry["outcome"], entry["object"]) == ("nobody", "refused", "abcdefghijkl")
+    assert "x" * 9 not in str(entry)
+
+
+def test_only_who_may_read_the_audit_reads_it(guarded: World):
+    for role, status in (("viewer", 403), ("trainer", 403), ("admin", 200)):
+        client = guarded.signed_in(role, role).client
+        assert client.get(AUDIT).status_code == status
+        assert client.get(f"{AUDIT}/verify").status_code == status
+
+
+def test_the_audit_is_verified(world: World):
+    world.start()
+    world.start()
+    verdict = world.client.get(f"{AUDIT}/verify").json()["data"]
+    assert (verdict["ok"], verdict["complete"], verdict["checked"]) == (True, True, 2)
+    with sqlite3.connect(world.storage / "database.sqlite") as connection:
+        connection.execute("UPDATE audit SET actor = 'somebody' WHERE id = 2")
+    connection.close()
+    verdict = world.client.get(f"{AUDIT}/verify").json()["data"]
+    assert (verdict["ok"], verdict["bad_id"], verdict["problem_code"]["code"]) == (False, 2, "audit_changed")
+
+
+def test_a_line_that_was_collected_elsewhere_is_held_against_the_chain(world: World):
+    world.start()
+    kept = entries(world)[0]
+    asked = world.client.get(f"{AUDIT}/verify", params={"anchor": f"{kept['id']}:{kept['hash']}"})
+    assert asked.json()["data"]["anchor_holds"] is True
+    assert world.client.get(f"{AUDIT}/verify", params={"anchor": "1"}).status_code == 422
+
+
+def test_filters_that_cannot_be_are_refused(client: httpx.Client):
+    for query in ("since=soon", "outcome=maybe", "cursor=x", "limit=0", "who=ann"):
+        assert client.get(f"{AUDIT}?{query}").status_code == 422
+    assert client.get(f"{AUDIT}?since=1h&outcome={AuditOutcome.DROPPED}").status_code == 200
+
+
+def test_each_row_is_one_line_of_json_whatever_the_form_of_the_log(world: World):
+    lines: list[str] = []
+    handler = LineHandler(lines.append, as_json=False)
+    logger = logging.getLogger(AUDIT_LOGGER)
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        world.start(description="two\nlines\u2028three")
+    finally:
+        logger.removeHandler(handler)
+    kept = entries(world)[0]
+    (line,) = lines
+    told = orjson.loads(line)
+    assert line.count("\n") == 1
+    assert (told["id"], told["hash"], told["after"]) == (kept["id"], kept["hash"], kept["after"])

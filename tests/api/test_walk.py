@@ -1,0 +1,372 @@
+"""The walk: every address with every method by everybody, against the one table of operations.
+
+What lies behind the gate is put aside: a request that is let through is answered with THROUGH and does nothing, so that
+the walk can go everywhere. A ready document, and what the event loop answers by itself, are answered as ever.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from api.app import create_app
+from api.errors import Unauthenticated
+from api.live.addresses import Transport
+from api.models.access import PERMISSION_GROUPS, ROLE_PERMISSIONS, Permission, Role
+from api.services.access import rates
+from api.services.access.key_format import new_key
+from api.services.access.operations import Operation, OperationTable
+from api.shell.wsgi import WSGIAnswer
+from tests.api.client import Client, scope
+from tests.api.conftest import TRAINING, MakeWorld, World
+
+THROUGH = 299
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW")
+
+TABLE = OperationTable()
+
+#: Addresses where there is nothing, however they are written.
+NOWHERE = (
+    "/nothing",
+    "/api",
+    "/api/v1",
+    "/api/v2/gpu/status",
+    "/API/V1/GPU/STATUS",
+    "/health.",
+    "/health;a=b",
+    "//health",
+    "/health//",
+    "/api/v1/gpu/status/x",
+    "/api/v1/gpu/%2e%2e/status",
+    "/api/v1/training/a%2fb/c",
+    "/dashboard",
+    "/dashboard/x",
+    "/api/v1/ws/nothing",
+    "/static/x",
+)
+
+
+@dataclass(frozen=True)
+class Somebody:
+    """Who asks: what they show, and who they are by it."""
+
+    name: str
+    headers: dict[str, str]
+    user_id: str | None = None  #: None: nobody, by what they show
+    permissions: frozenset[Permission] = frozenset()
+
+
+def everybody(world: World) -> Iterator[Somebody]:
+    """Everybody that the walk is walked by. The things belong to ann."""
+    yield Somebody("no key", {})
+    yield Somebody("wrong", {"Authorization": f"Bearer {new_key()[1]}"})
+    yield Somebody("malformed", {"Authorization": "Bearer \xff\x01"})
+    yield Somebody("another scheme", {"Authorization": "Basic YW5uOmFubg=="})
+    yield Somebody("a cookie of nobody", {"Cookie": "dp_session=x"})
+    now = world.runtime.services.clock.now()
+    yield Somebody("expired", world.key("ann", Role.ADMIN, expires_at=now - timedelta(seconds=1)))
+    revoked, shown = world.make_key("ann", Role.ADMIN)
+    world.revoke(revoked)
+    yield Somebody("revoked", {"Authorization": f"Bearer {shown}"})
+    for name, role in (("vera", Role.VIEWER), ("ann", Role.TRAINER), ("bob", Role.TRAINER), ("root", Role.ADMIN)):
+        yield Somebody(f"{name}, {role}", world.key(name, role), name, ROLE_PERMISSIONS[role])
+    yield Somebody("ann, nothing", world.key("ann", permissions=()), "ann")
+    old = PERMISSION_GROUPS["training"]
+    yield Somebody("bob, old words", world.key("bob", permissions=("training", "of:tomorrow")), "bob", old)
+    deputy = frozenset({Permission.TRAINING_WRITE, Permission.TASKS_WRITE_ANY})
+    yield Somebody("eve, a list", world.key("eve", permissions=deputy), "eve", deputy)
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A server with things of ann's, and everybody who walks."""
+
+    world: World
+    task_id: str
+    people: tuple[Somebody, ...]
+    hides_others: bool
+
+    @property
+    def client(self) -> Client:
+        return self.world.client
+
+    def path(self, pattern: str) -> str:
+        """An address of this pattern; what it names is ann's."""
+        known = {
+            "task_id": "mine" if "/gpu/tasks/" in pattern else self.task_id,
+            "gpu_id": "0",
+            "path:path": "a/b.txt",
+            "path:name": "x.js",
+        }
+        return re.sub(r"<([^>]+)>", lambda found: known.get(found[1], "x"), pattern)
+
+    def expect(self, who: Somebody, operation: Operation) -> tuple[int, str | None]:
+        """The status and the error's code that the table means."""
+        if operation.is_open:
+            return THROUGH, None
+        if who.user_id is None:
+            return 401, None
+        if operation.permission is not None and operation.permission not in who.permissions:
+            return 403, "forbidden"
+        if operation.belonging is None or who.user_id == "ann":
+            return THROUGH, None
+        sees = not self.hides_others or Permission.TASKS_READ_ANY in who.permissions
+        if operation.changes and Permission.TASKS_WRITE_ANY not in who.permissions:
+            return (403, "not_yours") if sees else (404, "task_not_found")
+        return (THROUGH, None) if operation.changes or sees else (404, "task_not_found")
+
+    def check(self, who: Somebody, operation: Operation, method: str) -> str | None:
+        """What is wrong with the answer; None when it is as it should be."""
+        expected = self.expect(who, operation)
+        path = self.path(operation.pattern)
+        if method == "WEBSOCKET":
+            found = self.client.run(knock(self.client, path, who.headers))
+        else:
+            answer = self.ask(who, method, path)
+            found = (THROUGH if answer.status_code == 200 else answer.status_code, code_of(answer))
+        is_right = found[0] == expected[0] and (expected[1] is None or found[1] in (expected[1], None))
+        return None if is_right else f"{who.name}: {method} {operation.pattern}: {found}, not {expected}"
+
+    def ask(self, who: Somebody, method: str, path: str) -> httpx.Response:
+        return self.client.raw(method, path, raw_headers(who.headers))
+
+
+def raw_headers(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    sent = {"host": "127.0.0.1", **headers}
+    return [(name.lower().encode(), value.encode("latin-1")) for name, value in sent.items()]
+
+
+def code_of(answer: httpx.Response) -> str | None:
+    return answer.json()["error"]["code"] if answer.status_code >= 400 and answer.content else None
+
+
+async def knock(client: Client, path: str, headers: dict[str, str]) -> tuple[int, str | None]:
+    """The status and code of the refusal of a WebSocket; THROUGH when it is let in."""
+    async with client.connection(scope("websocket", path, raw_headers(headers))) as connection:
+        await connection.tell({"type": "websocket.connect"})
+        start = await connection.hear()
+        if start["type"] == "websocket.accept":
+            return THROUGH, None
+        return start["status"], json.loads((await connection.hear())["body"])["error"]["code"]
+
+
+async def _answer(*_: Any) -> WSGIAnswer:
+    return WSGIAnswer(THROUGH, [], b"")
+
+
+async def _send_events(found: Any, scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": THROUGH, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _send_texts(found: Any, scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "websocket.accept"})
+
+
+@pytest.fixture
+def start(make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(rates, "WRONG_KEYS", "1000000/minute")
+
+    def begin(*, serves_documents: bool = True, visibility: str = "team") -> Walk:
+        world = make_world(auth="required", visibility=visibility, rate_limits=(), serves_documents=serves_documents)
+        ann = world.signed_in("ann")
+        task_id = ann.start()
+        made = ann.client.post("/api/v1/gpu/tasks", json={"task_id": "mine", "gpu_ids": [0], "task_type": "external"})
+        assert made.status_code == 201, made.text
+        shell = world.client._shell
+        monkeypatch.setattr(shell._flask, "ask", _answer)
+        monkeypatch.setattr(shell._live, "send_events", _send_events)
+        monkeypatch.setattr(shell._live, "send_texts", _send_texts)
+        return Walk(world, task_id, tuple(everybody(world)), visibility == "own")
+
+    return begin
+
+
+@pytest.fixture
+def walk(start) -> Walk:
+    return start()
+
+
+def addresses(world: World) -> set[str]:
+    """Every method at every address that there is, by pattern: of Flask, of the streams, of the ready documents."""
+    rules = create_app(world.runtime.services).url_map.iter_rules()
+    names = {f"{method} {rule.rule}" for rule in rules for method in (rule.methods or ()) - {"HEAD", "OPTIONS"}}
+    routes = world.runtime.live.routes._by_transport
+    names |= {f"GET {route.pattern}" for route in routes[Transport.EVENTS]}
+    names |= {f"WEBSOCKET {route.pattern}" for route in routes[Transport.WEB_SOCKET]}
+    documents = world.gpus.documents
+    return names | {f"GET {documents._addresses[path].route}" for path in documents.paths}
+
+
+# -- the table ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_operation_has_its_line_in_the_table_and_every_line_its_operation(world: World):
+    there, told = addresses(world), {operation.name for operation in TABLE.all}
+    assert there - told == set(), "these are for nobody: add them to api/services/access/operations.py"
+    assert told - there == set(), "these are no more"
+
+
+def test_a_viewer_changes_nothing_and_a_trainer_neither_keys_nor_the_service():
+    changing = {operation.permission for operation in TABLE.all if operation.changes}
+    assert changing & ROLE_PERMISSIONS[Role.VIEWER] <= set()
+    reserved = {Permission.KEYS_MANAGE, Permission.AUDIT_READ, Permission.SYSTEM_READ, Permission.SYSTEM_WRITE}
+    assert (
+        ROLE_PERMISSIONS[Role.TRAINER] & (reserved | {Permission.TASKS_READ_ANY, Permission.TASKS_WRITE_ANY}) == set()
+    )
+
+
+# -- the walk ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("visibility", ["team", "own"])
+@pytest.mark.parametrize("serves_documents", [True, False], ids=["documents", "routes"])
+def test_everybody_may_do_what_the_table_says_and_nothing_else(start, serves_documents: bool, visibility: str):
+    walk = start(serves_documents=serves_documents, visibility=visibility)
+    wrong = [
+        walk.check(who, operation, method)
+        for operation in TABLE.all
+        for who in walk.people
+        for method in ((operation.method, "HEAD") if operation.method == "GET" else (operation.method,))
+    ]
+    assert [each for each in wrong if each is not None] == []
+
+
+def test_no_other_method_does_anything(walk: Walk):
+    """405 for who has shown a key, 401 for everybody else; OPTIONS says what there is to who has shown one."""
+    names = {operation.name for operation in TABLE.all}
+    wrong = []
+    for pattern in sorted({operation.pattern for operation in TABLE.all if operation.method != "WEBSOCKET"}):
+        taken = {method for method in METHODS if f"{'GET' if method == 'HEAD' else method} {pattern}" in names}
+        for method in set(METHODS) - taken:
+            for who in walk.people:
+                expected = 401 if who.user_id is None else 200 if method == "OPTIONS" else 405
+                status = walk.ask(who, method, walk.path(pattern)).status_code
+                if status != expected:
+                    wrong.append(f"{who.name}: {method} {pattern}: {status}, not {expected}")
+    assert wrong == []
+
+
+# -- who has shown nothing learns nothing ------------------------------------------------------------------------------
+
+
+def test_who_shows_no_good_key_gets_one_answer_for_everything(walk: Walk):
+    """Whether there is an address, a method, a task or a stream does not show in anything that comes back."""
+    paths = {walk.path(operation.pattern) for operation in TABLE.all}
+    paths |= {path + "/" for path in paths if path != "/"} | set(NOWHERE)
+    paths |= {f"{TRAINING}/train_20260101_00000000", f"{TRAINING}/train_20260101_00000000/events/stream"}
+    opened = {(operation.method, walk.path(operation.pattern)) for operation in TABLE.all if operation.is_open}
+    # With a slash behind it this is another file of the page.
+    opened |= {("GET", path) for path in paths if path.startswith("/dashboard/x/")}
+    for who in walk.people:
+        if who.user_id is not None:
+            continue
+        seen: set[str] = set()
+        for path in sorted(paths):
+            for method in METHODS:
+                if ("GET" if method == "HEAD" else method, path) in opened:
+                    continue
+                answer = walk.ask(who, method, path)
+                seen.add(told(answer))
+        assert len(seen) == 1, who.name
+
+
+def told(answer: httpx.Response) -> str:
+    """All that an answer tells, without what differs with each request."""
+    body = answer.json()
+    body["error"].pop("request_id")
+    body.pop("timestamp")
+    headers = {name: value for name, value in answer.headers.items() if name not in ("x-request-id", "content-length")}
+    return json.dumps([answer.status_code, headers, body], sort_keys=True)
+
+
+def test_sockets_too_have_one_refusal_for_who_shows_no_good_key(walk: Walk):
+    paths = [walk.path(operation.pattern) for operation in TABLE.all] + list(NOWHERE)
+    for who in walk.people:
+        if who.user_id is None:
+            refusals = {walk.client.run(knock(walk.client, path, who.headers)) for path in paths}
+            assert len(refusals) == 1, (who.name, refusals)
+            assert refusals.pop()[0] == 401
+
+
+def test_a_task_that_is_hidden_and_one_that_is_none_are_the_same(start):
+    walk = start(visibility="own")
+    bob = next(who for who in walk.people if who.name == "bob, trainer")
+    other = "train_20260101_00000000"
+    for operation in TABLE.all:
+        if operation.belonging is None or operation.method == "WEBSOCKET":
+            continue
+        path = walk.path(operation.pattern)
+        name = "mine" if "/gpu/tasks/" in path else walk.task_id
+        hidden = walk.ask(bob, operation.method, path)
+        none = walk.ask(bob, operation.method, path.replace(name, other))
+        assert told(hidden).replace(name, other) == told(none), operation.name
+
+
+# -- what is open ------------------------------------------------------------------------------------------------------
+
+
+def test_open_addresses_answer_everybody_whatever_they_show(walk: Walk):
+    for who in walk.people:
+        for operation in TABLE.all:
+            if operation.is_open:
+                status = walk.ask(who, operation.method, walk.path(operation.pattern)).status_code
+                assert status in (200, THROUGH), (who.name, operation.name)
+
+
+def test_a_browser_asks_without_a_key_and_learns_nothing_by_it(make_world: MakeWorld):
+    world = make_world(auth="required", cors_origins=("https://else.example",))
+    headers = {"Origin": "https://else.example", "Access-Control-Request-Method": "DELETE"}
+    answers = {
+        (answer.status_code, str({**answer.headers, "x-request-id": ""}), answer.content)
+        for path in ("/api/v1/gpu/status", f"{TRAINING}/start", "/nothing", "/health")
+        for answer in [world.client.ask("OPTIONS", path, headers=headers)]
+    }
+    assert len(answers) == 1
+    assert answers.pop()[0] == 200
+    assert world.client.ask("OPTIONS", "/health", headers={"Origin": "https://else.example"}).status_code == 401
+
+
+# -- who has shown a key, and asks for what there is not ---------------------------------------------------------------
+
+
+def test_where_there_is_nothing_it_is_404_for_who_has_shown_a_key(walk: Walk):
+    ann = next(who for who in walk.people if who.name == "ann, nothing")
+    for path in NOWHERE:
+        for method in METHODS:
+            assert walk.ask(ann, method, path).status_code == 404, (method, path)
+        assert walk.client.run(knock(walk.client, path, ann.headers))[0] == 404
+
+
+def test_a_slash_too_many_leads_on_only_who_has_shown_a_key(walk: Walk):
+    nobody, ann = walk.people[0], next(who for who in walk.people if who.name == "ann, nothing")
+    for operation in TABLE.all:
+        path = walk.path(operation.pattern)
+        if operation.method != "WEBSOCKET" and path != "/" and "." not in path:
+            assert walk.ask(nobody, operation.method, path + "/").status_code == 401
+            answer = walk.ask(ann, operation.method, path + "/")
+            assert (answer.status_code, answer.headers["location"]) == (308, path)
+
+
+def test_streams_are_no_sockets_and_sockets_no_streams(walk: Walk):
+    root = next(who for who in walk.people if who.user_id == "root")
+    for operation in TABLE.all:
+        path = walk.path(operation.pattern)
+        if operation.method == "WEBSOCKET":
+            assert walk.ask(root, "GET", path).status_code == 404
+        else:
+            assert walk.client.run(knock(walk.client, path, root.headers))[0] == 404
+
+
+def test_a_refusal_says_how_to_authenticate(walk: Walk):
+    for who in walk.people:
+        answer = walk.ask(who, "GET", "/api/v1/gpu/status")
+        assert ("www-authenticate" in answer.headers) == (answer.status_code == 401) == (who.user_id is None)
+        if who.user_id is None:
+            assert answer.headers["www-authenticate"] == Unauthenticated().headers["WWW-Authenticate"]

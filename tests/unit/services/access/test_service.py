@@ -1,0 +1,132 @@
+"""What the service of keys does at once, and what it refuses; tests/api/test_auth.py asks it over HTTP."""
+
+import shutil
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from api.errors import Forbidden, Invalid, KeyRevoked, LastAdministrator, WrongKey
+from api.models.access import LOCAL, Credential, Permission, Principal, Role, expand_permissions
+from api.models.access_view import KeyState
+from api.services.access.authority import Authority
+from api.services.access.key_ring import KeyRing
+from api.services.access.operations import Belonging
+from api.services.access.service import AccessService, KeyRequest
+from api.storage.database import Database, sqlite_url
+from api.storage.keys import CredentialStore
+from api.utils.clock import FakeClock
+from api.utils.pagination import PageRequest
+
+
+@pytest.fixture
+def database(migrated_file: Path, tmp_path: Path) -> Iterator[Database]:
+    shutil.copy(migrated_file, tmp_path / "database.sqlite")
+    made = Database(sqlite_url(tmp_path / "database.sqlite"))
+    yield made
+    made.close()
+
+
+def service_on(database: Database, clock: FakeClock, hides_others: bool = False) -> AccessService:
+    """The service of one server."""
+    store = CredentialStore(database)
+    owners = {belonging: lambda thing: None for belonging in Belonging}
+    ring = KeyRing(store, clock)
+    ring.refresh()
+    return AccessService(store, Authority(ring, owners, needs_keys=True, hides_others=hides_others), clock)
+
+
+@pytest.fixture
+def access(database: Database, clock: FakeClock) -> AccessService:
+    return service_on(database, clock)
+
+
+def manager(*words: str) -> Principal:
+    return Principal("desk", None, expand_permissions(words) | {Permission.KEYS_MANAGE}, Credential.KEY, "k")
+
+
+def shown(access: AccessService, **fields: object) -> str:
+    made = access.generate(KeyRequest(**{"user_id": "anna", "role": Role.TRAINER, **fields}), LOCAL)  # type: ignore[arg-type]
+    assert made.api_key is not None
+    return made.api_key
+
+
+def test_a_key_that_another_server_made_signs_in_at_once(access: AccessService, database: Database, clock: FakeClock):
+    other = service_on(database, clock)
+    cookie, who = other.log_in(shown(access))
+    assert (who.user_id, who.role, len(cookie)) == ("anna", Role.TRAINER, 43)
+
+
+def test_a_key_that_another_server_revoked_does_not_sign_in(
+    access: AccessService, database: Database, clock: FakeClock
+):
+    other, key = service_on(database, clock), shown(access)
+    other.log_in(key)
+    access.revoke(key[3:15], LOCAL)
+    with pytest.raises(KeyRevoked):
+        other.log_in(key)
+
+
+def test_what_is_no_key_is_not_looked_up(access: AccessService, database: Database):
+    database.close()
+    with pytest.raises(WrongKey, match="begins with dp_"):
+        access.log_in("x" * 1000)
+
+
+def test_names_of_the_service_itself_are_taken(access: AccessService):
+    for name in ("api", "local", "nobody"):
+        with pytest.raises(Invalid):
+            access.generate(KeyRequest(name, role=Role.VIEWER), LOCAL)
+
+
+def test_a_key_of_oneself_or_of_somebody_new_needs_no_more_than_it_permits(access: AccessService):
+    for name in ("desk", "new"):
+        access.generate(KeyRequest(name, permissions=("training",)), manager("training"))
+
+
+def test_a_key_of_somebody_known_needs_what_their_tasks_need(
+    access: AccessService, database: Database, clock: FakeClock
+):
+    shown(access)
+    wanted = KeyRequest("anna", permissions=("logs:read",))
+    access.generate(wanted, manager("logs:read"))
+    with pytest.raises(Forbidden, match=r"lacks tasks:write_any\."):
+        access.generate(KeyRequest("anna", permissions=("training",)), manager("training"))
+    hiding = service_on(database, clock, hides_others=True)
+    with pytest.raises(Forbidden, match=r"lacks tasks:read_any\."):
+        hiding.generate(wanted, manager("logs:read"))
+    hiding.generate(wanted, manager("logs:read", "tasks:read_any"))
+
+
+def test_of_two_administrators_who_revoke_each_other_one_stays(access: AccessService):
+    one, other = (shown(access, user_id=name, role=Role.ADMIN)[3:15] for name in ("one", "other"))
+    access.revoke(one, LOCAL)
+    with pytest.raises(LastAdministrator):
+        access.revoke(other, LOCAL)
+    assert access.revoke(other, LOCAL, force=True).state is KeyState.REVOKED
+
+
+def test_an_administrator_whose_key_has_expired_is_none(access: AccessService, clock: FakeClock):
+    one = shown(access, role=Role.ADMIN)[3:15]
+    shown(access, role=Role.ADMIN, expires_at=clock.now() + timedelta(seconds=5))
+    clock.advance(5)
+    with pytest.raises(LastAdministrator):
+        access.revoke(one, LOCAL)
+
+
+def test_pages_of_keys_skip_and_repeat_none(access: AccessService):
+    made = [shown(access, name=f"{number}")[3:15] for number in range(5)]
+    seen, cursor = [], None
+    for _ in range(3):
+        page = access.get_page(None, None, PageRequest(limit=2, cursor=cursor))
+        seen += [key.key_id for key in page.rows]
+        cursor = page.pagination.next_cursor
+    assert sorted(seen) == sorted(made)
+    assert cursor is None
+
+
+def test_a_session_has_the_permissions_of_its_key(access: AccessService):
+    _, who = access.log_in(shown(access, role=None, permissions=("training",)))
+    assert who.role is None
+    assert set(who.permissions) == expand_permissions(["training"])
