@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from api.models.access import Quota
 from tests.api.conftest import TOY, TRAINING, MakeWorld, World
 
 
@@ -15,7 +14,7 @@ def team(make_world: MakeWorld) -> World:
 
 def permit(world: World, user_id: str, **bounds: Any) -> None:
     access = world.runtime.access
-    access.store.note_user(user_id, world.runtime.services.clock.now(), Quota(**bounds))
+    access.store.note_user(user_id, world.runtime.services.clock.now(), bounds)
     access.ring.refresh()
 
 
