@@ -15,9 +15,12 @@ ARGS   ?=
 # The server that make smoke asks; with WRITE=1 it may start a training there.
 URL    ?= http://127.0.0.1:8080
 WRITE  ?=
+# Of make backup and make restore.
+FILE   ?=
+FORCE  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev charts dev background stop status logs test test-launcher smoke audit-verify lint script-types format coverage check bench demo lock release clean
+.PHONY: help install install-dev charts dev background stop status logs key keys backup restore test test-launcher smoke audit-verify lint script-types format coverage check bench demo lock release clean
 
 help: ## This list
 	@echo "Diffusion-Pipe API: GPUs and diffusion training by HTTP"
@@ -83,6 +86,21 @@ logs: ## Follow the log of the server in the background
 	@test -f $(LOG) || { echo "There is no log yet: make background starts the server." >&2; exit 1; }
 	@tail -n 50 -f $(LOG)
 
+backup: install ## Write the database into a file, FILE=..., while servers may run; FORCE=1 replaces a file
+	@$(BIN)/python run.py backup $(FILE) $(if $(FORCE),--force) $(ARGS)
+
+restore: install ## Put a backup back, FILE=..., while no server runs; FORCE=1 replaces a database, which is kept beside it
+	@test -n "$(FILE)" || { echo "Which one? make restore FILE=data/backups/..." >&2; exit 2; }
+	@$(BIN)/python run.py restore $(FILE) $(if $(FORCE),--force) $(ARGS)
+
+# Alone on standard output, so that it can be piped. What stands in NAME and the others comes by the environment.
+key: install ## Make a key: NAME=anna ROLE=trainer, and USER_ID= where it is not the name; the key alone is printed
+	@$(BIN)/python -m api key new --name "$${NAME:?give NAME=...}" --role "$${ROLE:?give ROLE=viewer, trainer or admin}" \
+	  $${USER_ID:+--user-id "$$USER_ID"} $(ARGS)
+
+keys: install ## List the keys; ARGS="--state active"
+	@$(BIN)/python -m api key list $(ARGS)
+
 audit-verify: install ## Whether the audit is what was written; ARGS="--anchor ID:HASH" holds it against a line kept elsewhere
 	@$(BIN)/python run.py audit-verify $(ARGS)
 
@@ -95,6 +113,7 @@ test-launcher: install-dev ## The tests that start DeepSpeed's own launcher, in 
 	DS_BUILD_OPS=0 build/deepspeed/bin/python -m pip install --quiet --disable-pip-version-check torch 'deepspeed==0.18.4' toml
 	DEEPSPEED_PYTHON=$(CURDIR)/build/deepspeed/bin/python $(BIN)/python -m pytest -n 0 tests/e2e/test_deepspeed.py $(ARGS)
 
+# Where it asks for keys: DIFFUSION_PIPE_API_KEY in the environment.
 smoke: install-dev ## Whether a running server keeps its word: URL=http://host:8080, and WRITE=1 to start a training there
 	@SMOKE_URL="$(URL)" WRITE="$(WRITE)" $(BIN)/python -m pytest -n 0 tests/smoke $(ARGS)
 

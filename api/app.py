@@ -3,6 +3,7 @@
 import errno
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import orjson
@@ -35,16 +36,17 @@ from api.routes.gpu import gpu
 from api.routes.health import health
 from api.routes.last_known import answer_from_what_is_known
 from api.routes.logs import logs
+from api.routes.oidc import oidc
 from api.routes.openapi import finish_document
 from api.routes.optional_body import may_have_no_body
 from api.routes.system import system
 from api.routes.training import training
-from api.routes.validation_errors import mistakes_in
 from api.services.container import Services
 from api.utils.envelope import JSON, encode_json
 from api.utils.foreign_files import TROUBLE
 from api.utils.ids import check_task_id, current_request_id, new_request_id
 from api.utils.responses import answer_error
+from api.utils.validation import mistakes_in
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +125,7 @@ def create_app(services: Services) -> APIFlask:
     answer_from_what_is_known(app)
     app.before_request(_begin_request)
     app.teardown_request(_end_request)
-    for blueprint in (health, gpu, training, logs, auth, audit, system, docs, dashboard):
+    for blueprint in (health, gpu, training, logs, auth, oidc, audit, system, docs, dashboard):
         app.register_blueprint(blueprint)
     for kind, handler in (
         (ServiceError, _answer_service_error),
@@ -133,7 +135,7 @@ def create_app(services: Services) -> APIFlask:
         (Exception, _answer_unforeseen),
     ):
         app.register_error_handler(kind, handler)
-    app.spec_processor(finish_document)  # type: ignore[arg-type]
+    app.spec_processor(partial(finish_document, needs_keys=services.access.needs_keys))
     return app
 
 

@@ -97,10 +97,35 @@ def _show_rates(rates: Sequence[tuple[str, str]]) -> str:
 DEFAULT_RATES = (("auth", "60/minute"), ("starts", "10/hour"), ("logs", "100/minute"))
 
 
+def _issuer(text: str) -> str:
+    if not text.startswith(("https://", "http://")):
+        raise ValueError("is no address that begins with https://")
+    return text
+
+
+def _roles(text: str) -> tuple[tuple[str, str], ...]:
+    pairs = [part.strip().rpartition("=") for part in text.split(",") if part.strip()]
+    for group, _, role in pairs:
+        if not group.strip() or role.strip() not in ROLES:
+            raise ValueError(f"is not such as ml-admins=admin,*=viewer; the roles are {', '.join(ROLES)}")
+    return tuple((group.strip(), role.strip()) for group, _, role in pairs)
+
+
+#: What a group of OIDC_ROLES can be given.
+ROLES = ("viewer", "trainer", "admin")
+
+
 def _node_name(text: str) -> str:
     name = text.strip()
     if not name.isprintable() or len(name) > 255:
         raise ValueError("is no name of up to 255 printable characters")
+    return name
+
+
+def _trainer_user(text: str) -> str:
+    name = text.strip()
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}\$?|\d{1,10}:\d{1,10}", name, re.ASCII):
+        raise ValueError("is neither the name of a user nor uid:gid")
     return name
 
 
@@ -157,6 +182,9 @@ class Config:
         _directories,
         "directories, separated by colons, below which trainers may cache, besides STORAGE_ROOT/caches",
         "the service's own caches",
+    )
+    trainer_user: str = _setting(
+        "TRAINER_USER", "", _trainer_user, "user that trainings run as (a name, or uid:gid)", "the service's own"
     )
     max_concurrent_tasks: int = _setting(
         "MAX_CONCURRENT_TASKS", 0, _number(0, 10_000), "trainings at a time; 0: as many as the GPUs allow"
@@ -232,6 +260,21 @@ class Config:
     )
     visibility: str = _setting(
         "VISIBILITY", "team", _choice("team", "own"), "team: everybody sees all tasks; own: one's own tasks only"
+    )
+    oidc_issuer: str = _setting(
+        "OIDC_ISSUER", "", _issuer, "address of an OpenID Connect provider at which people sign in to the page", "none"
+    )
+    oidc_client_id: str = _setting("OIDC_CLIENT_ID", "", str, "what that provider calls this service", "none")
+    oidc_client_secret_file: Path | None = _setting(
+        "OIDC_CLIENT_SECRET_FILE", None, Path, "file with the secret that it gave", "none: a public client"
+    )
+    oidc_scopes: str = _setting(
+        "OIDC_SCOPES", "openid profile email", str, "what it is asked for; some want another one to tell groups"
+    )
+    oidc_user_claim: str = _setting("OIDC_USER_CLAIM", "email", str, "its claim that names a user here")
+    oidc_groups_claim: str = _setting("OIDC_GROUPS_CLAIM", "groups", str, "its claim with the user's groups")
+    oidc_roles: tuple[tuple[str, str], ...] = _setting(
+        "OIDC_ROLES", (), _roles, "group=role by comma, as in ml-admins=admin,ml-team=trainer,*=viewer", "nobody"
     )
     rate_limits: tuple[tuple[str, str], ...] = _setting(
         "RATE_LIMITS",
@@ -314,6 +357,8 @@ class Config:
                 "use this service. Set AUTH=required, which prints an administrator's key at the first start; or "
                 "listen on 127.0.0.1 and use an SSH tunnel; or set ALLOW_UNAUTHENTICATED=1 if the network is trusted"
             )
+        if self.oidc_issuer and not (self.oidc_client_id and self.oidc_roles):
+            yield "OIDC_ISSUER needs OIDC_CLIENT_ID, and OIDC_ROLES, without which nobody may sign in"
         if self.visibility == "own" and not self.needs_keys:
             yield "VISIBILITY=own needs AUTH=required: without keys nobody knows whose a task is"
         bounds = (self.quota_gpus, self.quota_queued_tasks, self.quota_gpu_hours_per_day, self.quota_storage_gb)
@@ -382,7 +427,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog=program(),
         description="Diffusion-Pipe API: GPUs and diffusion training by HTTP.",
-        epilog="Each setting is a flag, an environment variable, or a line NAME=value in .env; the first found holds.",
+        epilog="Each setting is a flag, an environment variable, or a line NAME=value in .env; the first found holds.\n"
+        "The word `key` before them makes, lists and revokes keys, `backup` and `restore` do that: `key --help`.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

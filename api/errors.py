@@ -91,6 +91,12 @@ class SessionEnded(WrongKey):
     code = "session_ended"
 
 
+class SignInFailed(Unauthenticated):
+    """Signing in failed."""
+
+    code = "sign_in_failed"
+
+
 class KeyExpired(Unauthenticated):
     """This key has expired: ask for a new one."""
 
@@ -145,6 +151,12 @@ class TaskNotFound(NotFound):
     """No task has this id."""
 
     code = "task_not_found"
+
+
+class HiddenTask(TaskNotFound):
+    """No task has this id."""  # that one does, only the audit learns
+
+    is_refusal = True
 
 
 class KeyNotFound(NotFound):

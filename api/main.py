@@ -12,12 +12,15 @@ from typing import NoReturn
 
 from api import __version__
 from api.app import create_app
+from api.backup_command import BACKUP_COMMANDS, run_backup_command
 from api.config import Config, ConfigError, program
 from api.errors import ServiceError
+from api.key_command import KEY_COMMAND, run_key_command
 from api.routes.allowed_methods import AllowedMethods
 from api.runtime.commands import verify_audit
 from api.runtime.composition import Runtime, StorageError
 from api.server import Shell
+from api.services.access.first_key import MAKE_ONE
 from api.shell.auditing import Auditing
 from api.shell.gate import Gate
 from api.shell.protocol import listen
@@ -33,7 +36,14 @@ OPEN_FILES = 65_536
 
 
 def main(argv: Sequence[str]) -> int:
-    """Serves until told to end. Returns the exit code: 0 then, 1 when it cannot start, 2 when a setting is wrong."""
+    """Serves until told to end. Returns the exit code: 0 then, 1 when it cannot start, 2 when a setting is wrong.
+
+    With `key`, `backup` or `restore` as the first argument it does what the command of that name does.
+    """
+    if argv[:1] == [KEY_COMMAND]:
+        return run_key_command(argv[1:])
+    if argv and argv[0] in BACKUP_COMMANDS:
+        return run_backup_command(argv)
     os.umask(UMASK)
     if argv[:1] == ["audit-verify"]:
         return _command(verify_audit, argv[1:])
@@ -53,7 +63,10 @@ def main(argv: Sequence[str]) -> int:
     _set_limits()
     try:
         runtime.prepare()
-    except (DatabaseError, StorageError) as error:
+        _show_first_key(runtime.access.provide_first_key())
+    except ConfigError as error:
+        return _refuse(error, 2)
+    except (DatabaseError, StorageError, ServiceError) as error:
         return _refuse(error)
     port = listener.getsockname()[1]
     shell = create_shell(runtime)
@@ -92,6 +105,18 @@ def _refuse(why: object, code: int = 1) -> int:
     return code
 
 
+def _show_first_key(key: str | None) -> None:
+    """Shows a new administrator's key to whoever started the service, and to no log of it."""
+    if key is not None:
+        line = "=" * 78
+        print(
+            f"\n{line}\n  The administrator's key. It is shown this once, as only its hash is kept:\n\n    {key}\n\n"
+            f"  Should it be lost: {MAKE_ONE}\n{line}\n",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
 def create_shell(runtime: Runtime, serves_documents: bool = True) -> Shell:
     """The ASGI application built from the runtime's parts, for the server and for tests."""
     gpus, system = runtime.services.gpus, runtime.services.system
@@ -125,6 +150,7 @@ def _announce(runtime: Runtime, port: int) -> None:
         "gpu_problem": status.source_problem,
         "database": runtime.database.shown,
         "storage": _describe_storage(config),
+        "trainer_user": config.trainer_user or None,
         "log_level": config.log_level,
     }
     logger.info("listening on %s", address, extra={k: v for k, v in facts.items() if v is not None})

@@ -1,4 +1,4 @@
-"""A PostgreSQL of a test's own, which it may freeze: the one that is there serves other tests too."""
+"""A PostgreSQL of a test's own, which it may freeze and stop: the one that is there serves other tests too."""
 
 import os
 import pwd
@@ -61,9 +61,16 @@ class OwnPostgres:
     def _start(self) -> None:
         if self._user is not None:
             shutil.chown(self._directory, self._user, pwd.getpwnam(self._user).pw_gid)
-        data = str(Path(self._directory) / "data")
-        make = [self._initdb, "-D", data, "-U", _USER, "-A", "trust", "--no-sync", "-E", "UTF8", "--locale", "C"]
+        make = [self._initdb, "-D", self._data, "-U", _USER, "-A", "trust", "--no-sync", "-E", "UTF8", "--locale", "C"]
         subprocess.run(make, check=True, **self._as_user())
+        self.start()
+
+    @property
+    def _data(self) -> str:
+        return str(Path(self._directory) / "data")
+
+    def start(self) -> None:
+        """Starts it, anew after a stop; waits until it answers."""
         settings = {
             "listen_addresses": "",
             "unix_socket_directories": self._directory,
@@ -71,7 +78,7 @@ class OwnPostgres:
             "shared_buffers": "16MB",
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        self._process = subprocess.Popen([self._program, "-D", data, *options], **self._as_user())
+        self._process = subprocess.Popen([self._program, "-D", self._data, *options], **self._as_user())
         end = time.monotonic() + 30
         while True:
             try:
@@ -85,6 +92,20 @@ class OwnPostgres:
     def _as_user(self) -> dict[str, object]:
         quiet: dict[str, object] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": self._directory}
         return quiet if self._user is None else {**quiet, "user": self._user, "group": self._user, "extra_groups": []}
+
+    def stop(self) -> None:
+        """Its connections are ended, and nobody listens until `start`."""
+        if self._process is None:
+            return
+        self.thaw()
+        # SIGINT: connections are ended, and waited for.
+        self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(10)
+        self._process = None
 
     def freeze(self) -> None:
         """It keeps its connections, the kernel takes new ones, and nothing is answered."""
@@ -104,13 +125,5 @@ class OwnPostgres:
                 child.send_signal(number)
 
     def _end(self) -> None:
-        if self._process is not None:
-            self.thaw()
-            # SIGINT: connections are ended, and waited for.
-            self._process.send_signal(signal.SIGINT)
-            try:
-                self._process.wait(20)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait(10)
+        self.stop()
         shutil.rmtree(self._directory, ignore_errors=True)

@@ -3,7 +3,7 @@
 Absent, unknown and dead are three things: only an outcome, or the proof that nothing of an attempt lives, ends it.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -12,6 +12,9 @@ from typing import Any, Protocol
 from api.models.log import LogPart, LogSpan, LogTime
 from api.models.task import ProcessIdentity
 from api.models.training import StopRung
+
+#: Gives the directory that the attempt of a uid would have; None without one.
+Locate = Callable[[str], Path | None]
 
 
 class Phase(StrEnum):
@@ -49,6 +52,8 @@ class Submission:
     leftover_seconds: float = 5.0  #: how long what outlives the main process is left alone
     gpu_uuids: tuple[str, ...] = ()  #: recorded, so that whoever finds the attempt knows what it occupies
     has_run: bool = False  #: it was seen running: whatever its directory says, it is never started anew
+    output_dir: Path | None = None  #: the directory that its trainer writes to, one level below its task's
+    files: tuple[str, ...] = ()  #: the names of those in the attempt's directory that its trainer reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,7 @@ class Outcome:
     seconds: float | None = None  #: how long the trainer ran, whatever was done to the wall clock
     log_lost_bytes: int = 0  #: how much of its output is in no log
     error_number: int | None = None  #: the errno of `error`, where it has one
+    error_file: str | None = None  #: the file or directory that `error` is about, where it names one
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,10 +234,11 @@ class Executor(Protocol):
         """The pids that still carry the attempt's marker: none may be left when its GPUs are given to others."""
         ...
 
-    def living(self, root: Path, locate: Callable[[str], Path | None]) -> Sequence[LivingAttempt]:
+    def living(self, root: Path, locate: Locate, uids: Callable[[], Iterable[str]]) -> Sequence[LivingAttempt]:
         """All attempts that live in directories below `root`, also those that the database does not know.
 
-        `locate` gives the directory that the attempt of a uid would have; None without one.
+        `locate` gives the directory that the attempt of a uid would have; None without one. `uids` lists those that
+        have one: it is asked when processes are found that do not say whose they are.
         """
         ...
 

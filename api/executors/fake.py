@@ -7,6 +7,7 @@ from pathlib import Path
 from api.executors.executor import (
     AttemptRef,
     LivingAttempt,
+    Locate,
     Log,
     NodeState,
     Observation,
@@ -33,6 +34,7 @@ def outcome(
     ended_at: float = 0.0,
     log_lost_bytes: int = 0,
     error_number: int | None = None,
+    error_file: str | None = None,
 ) -> Outcome:
     """An outcome, by default of a trainer that exited with code 0. With a rung it was asked to stop."""
     return Outcome(
@@ -48,6 +50,7 @@ def outcome(
         ended_at=ended_at,
         log_lost_bytes=log_lost_bytes,
         error_number=error_number,
+        error_file=error_file,
     )
 
 
@@ -150,7 +153,7 @@ class FakeExecutor:
     def survivors(self, ref: AttemptRef) -> Sequence[int]:
         return self._survivors.get(ref.uid, ())
 
-    def living(self, root: Path, locate: Callable[[str], Path | None]) -> Sequence[LivingAttempt]:
+    def living(self, root: Path, locate: Locate, uids: Callable[[], Iterable[str]]) -> Sequence[LivingAttempt]:
         return self._living
 
     def used_gpus(self, ref: AttemptRef) -> Collection[str] | None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -24,6 +24,7 @@ from api.executors.attempt.running_time import steady_seconds
 from api.executors.executor import (
     AttemptRef,
     LivingAttempt,
+    Locate,
     NodeState,
     Observation,
     Phase,
@@ -42,6 +43,7 @@ from api.executors.record_files import read_lost_bytes, read_outcome
 from api.executors.records import Runner, parse_lock, parse_runner
 from api.executors.spec import describe
 from api.executors.stop_orders import give_order
+from api.executors.trainer_user import TrainerUser
 from api.models.task import ProcessIdentity
 from api.utils.foreign_files import TROUBLE, make_directory, open_own, read, status_of
 
@@ -76,7 +78,7 @@ class LocalExecutor:
 
     `env` is the environment of the supervisors themselves. They need none, unless their Python needs LD_LIBRARY_PATH.
     One without a sign of life for `frozen_seconds` is ended, and so replaced by the next. Attempts get a control group
-    each, where that is permitted and wanted. `pids_by_gpu` says who is at work on each GPU, by the driver's word.
+    each, where that is permitted and wanted, and run as `trainer_user`, if any. `pids_by_gpu`: who is at work on each.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class LocalExecutor:
         frozen_seconds: float = FROZEN_SECONDS,
         use_cgroups: bool = True,
         pids_by_gpu: Callable[[], Mapping[str, Collection[int]] | None] = lambda: None,
+        trainer_user: TrainerUser | None = None,
     ) -> None:
         self._python = python
         self._node = node or socket.gethostname()
@@ -95,6 +98,7 @@ class LocalExecutor:
         self._frozen_seconds = frozen_seconds
         self._use_cgroups = use_cgroups
         self._pids_by_gpu = pids_by_gpu
+        self._trainer_user = trainer_user
         self._submitting = threading.Lock()
         self._lock = threading.Lock()  # of what follows
         self._started: dict[Path, _Started] = {}
@@ -122,19 +126,18 @@ class LocalExecutor:
             make_directory(str(directory))
             make_directory(str(submission.ref.log_directory), levels=2)
             if found is not None:
-                self._describe(submission, is_running=submission.ref.uid in found.members)
+                self._describe(submission, is_running=bool(found.members_of(submission.ref.uid)))
             self._start(directory)
 
     def _describe(self, submission: Submission, is_running: bool) -> None:
         """Writes what to start, unless it is there already and the attempt is to be taken over."""
         directory = submission.ref.directory
-        write_json(str(directory / "spec.json"), describe(submission, self._node, self._use_cgroups))
+        spec = describe(submission, self._node, self._use_cgroups, self._trainer_user)
+        write_json(str(directory / "spec.json"), spec)
         if not is_running and not submission.has_run:
             write_json(str(directory / "environment.json"), dict(submission.env))
             return
-        place = self._place
-        record = {"node": place.node, "boot_id": place.boot_id, "pid_namespace": place.pid_namespace}
-        write_json(str(directory / "runner.json"), {"uid": submission.ref.uid, **record})
+        write_json(str(directory / "runner.json"), {"uid": submission.ref.uid, **self._place.as_json()})
 
     def _start(self, directory: Path) -> None:
         with open(open_own(str(directory / "supervisor.log"), os.O_WRONLY | os.O_APPEND), "ab") as log:
@@ -377,8 +380,8 @@ class LocalExecutor:
         """Raises OSError."""
         return LogFiles(ref.log_directory).read(offset, limit)
 
-    def living(self, root: Path, locate: Callable[[str], Path | None]) -> Sequence[LivingAttempt]:
-        return list_living(survey(), root, locate)
+    def living(self, root: Path, locate: Locate, uids: Callable[[], Iterable[str]]) -> Sequence[LivingAttempt]:
+        return list_living(survey(), root, locate, uids)
 
     def survivors(self, ref: AttemptRef) -> Sequence[int]:
         with self._lock:

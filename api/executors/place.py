@@ -24,6 +24,10 @@ class Place:
         """The place of this process, on the machine of this name."""
         return cls(node, boot_id(), pid_namespace())
 
+    def as_json(self) -> dict[str, object]:
+        """The place as a record of a supervisor names it."""
+        return {"node": self.node, "boot_id": self.boot_id, "pid_namespace": self.pid_namespace}
+
     def is_of(self, runner: Runner) -> bool:
         """Whether the pids in this record mean processes of this place."""
         return runner.boot_id == self.boot_id and runner.pid_namespace in (None, self.pid_namespace)

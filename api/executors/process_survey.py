@@ -2,37 +2,49 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from api.executors.attempt.files import read_file
-from api.executors.attempt.process_marks import MARKER
+from api.executors.attempt.process_marks import MARKER, limit_of, read_limit
 from api.executors.attempt.processes import all_pids, read_stat
 from api.models.task import ProcessIdentity
 
 #: The arguments of a supervisor after its Python: `-I -S …/executors/supervisor.py DIRECTORY`.
 _PROGRAM = b"/executors/supervisor.py"
 
+K = TypeVar("K")
+
 _MARKER = f"{MARKER}=".encode()
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """The live supervisors by the directory of their attempt, and the processes of attempts by their uid."""
+    """The live supervisors by the directory of their attempt, and the processes of attempts by their uid.
+
+    What does not say its uid, since its environment is another user's or was emptied, is in `marked` by its limit.
+    """
 
     supervisors: Mapping[Path, ProcessIdentity]
     members: Mapping[str, tuple[ProcessIdentity, ...]]
+    marked: Mapping[int, tuple[ProcessIdentity, ...]] = field(default_factory=dict)
+
+    def members_of(self, uid: str) -> tuple[ProcessIdentity, ...]:
+        """The processes that carry a mark of this attempt."""
+        return (*self.members.get(uid, ()), *self.marked.get(limit_of(uid), ()))
 
 
 def survey() -> Survey:
     """Looks at every process once; one that may not be looked at is taken for none of ours."""
     supervisors: dict[Path, ProcessIdentity] = {}
     members: dict[str, list[ProcessIdentity]] = {}
+    marked: dict[int, list[ProcessIdentity]] = {}
     for pid in all_pids():
-        uid, directory = _read_marker(pid), None
-        if uid is None:
-            directory = _read_directory(pid)
-        if uid is None and directory is None:
+        uid = _read_marker(pid)
+        directory = None if uid is not None else _read_directory(pid)
+        limit = None if uid is not None or directory is not None else read_limit(pid)
+        if uid is None and directory is None and limit is None:
             continue
         stat = read_stat(pid)
         if stat is None or not stat.is_alive:
@@ -42,7 +54,13 @@ def survey() -> Survey:
             members.setdefault(uid, []).append(identity)
         elif directory is not None:
             supervisors[directory] = identity
-    return Survey(supervisors, {uid: tuple(found) for uid, found in members.items()})
+        elif limit is not None:
+            marked.setdefault(limit, []).append(identity)
+    return Survey(supervisors, _fixed(members), _fixed(marked))
+
+
+def _fixed(found: dict[K, list[ProcessIdentity]]) -> dict[K, tuple[ProcessIdentity, ...]]:
+    return {key: tuple(processes) for key, processes in found.items()}
 
 
 def supervises(pid: int, directory: Path) -> bool:

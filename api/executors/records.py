@@ -96,16 +96,15 @@ def parse_outcome(content: bytes, written_at: float) -> Outcome | None:
     reason = None if record is None else record.get("reason")
     if record is None or not isinstance(reason, str) or reason not in REASONS:
         return None
-    error, phrases = record.get("error"), record.get("phrases")
     return Outcome(
         reason=reason,
         exit_code=_whole(record.get("exit_code"), 255),
         signal=_whole(record.get("signal"), 64),
-        error=error[:_LONGEST_TEXT] if isinstance(error, str) else None,
+        error=_text(record.get("error")),
         stop_requested=record.get("stop_requested") is True,
         stop_rung=_rung(record.get("stop_rung")),
         last_step=_whole(record.get("last_step")),
-        phrases=_texts(phrases),
+        phrases=_texts(record.get("phrases")),
         started_at=_moment(record.get("started_at")),
         ended_at=_ended_at(record, written_at),
         survivors_killed=_whole(record.get("survivors_killed")) or 0,
@@ -114,6 +113,7 @@ def parse_outcome(content: bytes, written_at: float) -> Outcome | None:
         log_bytes=_whole(record.get("log_bytes")) or 0,
         log_lost_bytes=_whole(record.get("log_lost_bytes")) or 0,
         error_number=_whole(record.get("error_number")),
+        error_file=_text(record.get("error_file")),
     )
 
 
@@ -139,6 +139,10 @@ def parse_identity(given: object) -> ProcessIdentity | None:
         return None
     pid, start = _whole(given.get("pid")), number(given.get("start"))
     return None if not pid or pid > _LAST_PID or start is None else ProcessIdentity(pid, start)
+
+
+def _text(given: object) -> str | None:
+    return given[:_LONGEST_TEXT] if isinstance(given, str) else None
 
 
 def _object(content: bytes) -> Mapping[str, Any] | None:

@@ -1,12 +1,18 @@
 """Makes `spec.json`: it tells a supervisor what to start, and whoever finds the directory whose it is."""
 
 from api.executors.executor import Submission
+from api.executors.trainer_user import TrainerUser
 
 LOG_SEGMENT_BYTES = 16 * 2**20
 
 
-def describe(submission: Submission, node: str, use_cgroup: bool = True) -> dict[str, object]:
+def describe(
+    submission: Submission, node: str, use_cgroup: bool = True, trainer_user: TrainerUser | None = None
+) -> dict[str, object]:
     """The content of `spec.json` for a submission on the machine of this name."""
+    output, run_as = submission.output_dir, None
+    if trainer_user is not None and output is not None:
+        run_as = trainer_user.as_json() | {"output": str(output.absolute()), "files": list(submission.files)}
     return {
         "uid": submission.ref.uid,
         "argv": list(submission.argv),
@@ -18,6 +24,7 @@ def describe(submission: Submission, node: str, use_cgroup: bool = True) -> dict
         "log_segment_bytes": LOG_SEGMENT_BYTES,
         "leftover_seconds": submission.leftover_seconds,
         "cgroup": use_cgroup,
+        "run_as": run_as,
         "node": node,
         "gpu_uuids": list(submission.gpu_uuids),
     }

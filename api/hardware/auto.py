@@ -18,11 +18,13 @@ from api.models.task import RegisteredTask
 class AutoSource:
     """Simulates only while the NVML library is absent. A library that is there but fails is never papered over."""
 
-    def __init__(self, nvml: GPUSource, simulated: GPUSource, library_is_absent: Callable[[], bool]) -> None:
-        self._nvml = nvml
+    def __init__(
+        self, make_nvml: Callable[[], GPUSource], simulated: GPUSource, library_is_absent: Callable[[], bool]
+    ) -> None:
+        self._make_nvml = make_nvml
         self._simulated = simulated
         self._library_is_absent = library_is_absent
-        self._source = simulated if library_is_absent() else nvml
+        self._source = simulated if library_is_absent() else make_nvml()
         self._switches = 0
 
     @property
@@ -39,7 +41,7 @@ class AutoSource:
 
     def refresh(self, may_reinitialise: bool) -> int:
         if self._source is self._simulated and not self._library_is_absent():
-            self._source = self._nvml
+            self._source = self._make_nvml()
             self._switches += 1
         return self._source.refresh(may_reinitialise)
 

@@ -11,6 +11,7 @@ import pynvml
 
 from api.hardware import host
 from api.hardware.nvml_fields import fault_from, reason_for, text_or_none
+from api.hardware.nvml_library import library_problem
 from api.hardware.nvml_readings import read_condition, read_identity, read_processes, read_vitals
 from api.hardware.source import SourceFault
 from api.models.reading import (
@@ -27,8 +28,6 @@ from api.models.task import RegisteredTask
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
-
-LIBRARY = "libnvidia-ml.so.1"
 
 # A GPU that is lost for good must not cost the others an initialisation every few seconds (up to 1.5 s and a wake-up
 # each without persistence mode): attempts come at the 1st and 3rd refresh after the loss, then every 12th.
@@ -64,22 +63,6 @@ _REMEDIES = {
         ),
     ),
 }
-
-
-def library_problem() -> str | None:
-    """Why the library cannot be loaded; None when it can. The binding calls every such failure "not found"."""
-    try:
-        ctypes.CDLL(LIBRARY)
-    except OSError as error:
-        return str(error)
-    return None
-
-
-def library_is_absent() -> bool:
-    """Whether this machine has no NVML at all, as opposed to one that is broken."""
-    problem = library_problem()
-    # The loader names the file it misses: another name means that the library is there and a dependency is not.
-    return problem is not None and problem.startswith(f"{LIBRARY}:") and "No such file" in problem
 
 
 class NVMLSource:

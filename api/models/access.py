@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from api.models import audit
+
 
 class Permission(StrEnum):
     """One thing that a principal may do."""
@@ -86,6 +88,7 @@ class Credential(StrEnum):
     KEY = "key"
     SESSION = "session"  #: the page's cookie
     TICKET = "ticket"  #: for one stream
+    COMMAND = "command"  #: a command at the machine, run by the service's own user
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,13 @@ LOCAL = Principal("local", Role.ADMIN, frozenset(Permission), Credential.NONE)
 
 #: Who asks for what is open to everybody.
 NOBODY = Principal("nobody", None, frozenset(), Credential.NONE)
+
+#: Who makes and ends keys at the machine itself.
+OPERATOR = Principal(audit.OPERATOR, Role.ADMIN, frozenset(Permission), Credential.COMMAND)
+
+#: What a user can be called, and the names that the service and its events use for somebody without a key.
+USER_ID = r"[A-Za-z0-9][A-Za-z0-9._@\-]{0,63}"
+RESERVED_USER_IDS = frozenset({ANYBODY, LOCAL.user_id, NOBODY.user_id, OPERATOR.user_id, audit.SERVICE})
 
 #: The principal of the request that is being answered. The shell sets it; outside of a request it is the service.
 current_principal: ContextVar[Principal] = ContextVar("current_principal", default=LOCAL)

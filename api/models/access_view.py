@@ -71,3 +71,11 @@ class Ticket:
 
     ticket: str
     expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SignInWays:
+    """How people can sign in at the page."""
+
+    auth: str  #: off: nobody is asked who they are; or required
+    oidc: str | None  #: where to sign in by OpenID Connect; null: nowhere

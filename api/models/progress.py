@@ -142,6 +142,7 @@ class ProgressReport:
     speed: SpeedView
     warnings: tuple[str, ...] = ()
     attempt: str | None = None  #: the uid of the attempt that it is of
+    first_step: int | None = None  #: the first step that this attempt made
 
     def as_json(self) -> dict[str, Any]:
         """What `from_json` reads."""
@@ -158,6 +159,7 @@ class ProgressReport:
             _read(SpeedView, kept.get("speed")),
             tuple(kept.get("warnings") or ()),
             kept.get("attempt"),
+            kept.get("first_step"),
         )
 
     def without_pace(self) -> "ProgressReport":

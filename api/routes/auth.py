@@ -134,10 +134,15 @@ def log_in(json_data: LogIn) -> Response:
     """
     cookie, who = services().access.log_in(json_data.key)
     response = answer(who, message="signed in", headers=_NO_STORE)
+    set_session_cookie(response, cookie)
+    return response
+
+
+def set_session_cookie(response: Response, cookie: str) -> None:
+    """Gives the browser the cookie of a session: no script can read it, and no other site's page can send it."""
     response.set_cookie(
         SESSION_COOKIE, cookie, max_age=SESSION, path="/", secure=request.is_secure, httponly=True, samesite="Strict"
     )
-    return response
 
 
 @auth.post("/logout")

@@ -9,8 +9,8 @@ from pydantic_core import CoreSchema
 from api.errors import Mistake
 from api.models.training import TrainingRequest
 from api.routes.schemas.training import StartTraining
-from api.routes.validation_errors import details_of, mistakes_in
 from api.utils.bounds import excess
+from api.utils.validation import details_of, mistakes_in
 
 #: Bounds on values and depth of a body, far above what any trainer takes; trainers bound the rest.
 MAX_VALUES = 20_000

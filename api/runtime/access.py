@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING
 
 from api.config import Config
-from api.models.access import Quota
+from api.models.access import Quota, Role
 from api.services.access.audit import AuditTrail
 from api.services.access.authority import Authority
+from api.services.access.first_key import FirstKey
 from api.services.access.key_ring import KeyRing
 from api.services.access.operations import Belonging
 from api.services.access.service import AccessService
@@ -14,9 +15,11 @@ from api.services.training.owners import TaskOwners
 from api.storage.audit import AuditStore
 from api.storage.database import Database
 from api.storage.keys import CredentialStore
+from api.storage.sign_ins import SignInStore
 from api.utils.clock import Clock
 
 if TYPE_CHECKING:
+    from api.services.access.oidc import OIDC
     from api.services.access.rates import RateLimits
 
 
@@ -38,7 +41,16 @@ class AccessParts:
             needs_keys=config.needs_keys,
             hides_others=config.visibility == "own",
         )
+        self._first_key = FirstKey(self.store, clock, config.admin_key_file)
         self.service = AccessService(self.store, self.authority, clock)
+        self.oidc = _create_oidc(config, database, clock) if config.needs_keys and config.oidc_issuer else None
+
+    def provide_first_key(self) -> str | None:
+        """The administrator's key, to be shown once: None where keys are not asked for, or there is one already.
+
+        Raises ConfigError, DatabaseUnavailable.
+        """
+        return self._first_key.provide() if self._needs_keys else None
 
     def start(self) -> None:
         """Starts to keep the audit, and to look for changed keys, where keys are asked for."""
@@ -68,3 +80,19 @@ def _create_rates(config: Config, clock: Clock) -> "RateLimits":
     from api.services.access.rates import RateLimits  # noqa: PLC0415
 
     return RateLimits(dict(config.rate_limits), clock, config.redis_url)
+
+
+def _create_oidc(config: Config, database: Database, clock: Clock) -> "OIDC":
+    # Loaded only where a provider is named: Authlib, joserfc and cryptography take 14 MB.
+    from api.services.access.oidc import OIDC, OIDCSettings  # noqa: PLC0415
+
+    settings = OIDCSettings(
+        issuer=config.oidc_issuer,
+        client_id=config.oidc_client_id,
+        secret_file=config.oidc_client_secret_file,
+        scopes=config.oidc_scopes,
+        user_claim=config.oidc_user_claim,
+        groups_claim=config.oidc_groups_claim,
+        roles=tuple((group, Role(role)) for group, role in config.oidc_roles),
+    )
+    return OIDC(settings, SignInStore(database), clock)

@@ -16,16 +16,18 @@ from api.executors.attempt.log import LogWriter
 from api.executors.executor import Executor
 from api.executors.log_files import LogFiles
 from api.executors.spec import LOG_SEGMENT_BYTES
+from api.executors.trainer_user import TrainerUser
 from api.hardware import host
 from api.hardware.auto import AutoSource
 from api.hardware.boards import parse_boards
-from api.hardware.nvml import NVMLSource, library_is_absent
+from api.hardware.nvml_library import library_is_absent
 from api.hardware.simulated import SimulatedSource
 from api.hardware.source import GPUSource
 from api.models.access import Quota
 from api.models.event import GPUEvent
 from api.runtime.access import AccessParts
 from api.runtime.live import Live
+from api.runtime.trainer_user import check_places, prepare_trainer_user
 from api.runtime.training import build_training
 from api.services.attempts.updates import NewsDesk
 from api.services.container import Services
@@ -45,7 +47,7 @@ from api.storage.database import Database, sqlite_url
 from api.storage.disk import DiskReserve
 from api.storage.kept_answers import DatabaseIdempotencyStore
 from api.storage.nodes import Node, NodeStore, name_node
-from api.storage.privacy import make_private_directory, tighten_sqlite
+from api.storage.privacy import make_passable_storage, make_private_directory, tighten_sqlite
 from api.storage.registrations import DatabaseRegistrations
 from api.storage.task_files import write_private
 from api.storage.tasks import TaskStore
@@ -70,13 +72,16 @@ class Runtime:
         self.config = config
         clock = clock or SystemClock()
         root = config.storage_root.absolute()
-        self._node = _name_node(root, config.node_name)
+        trainer_user = prepare_trainer_user(config)
+        self._node = _name_node(root, config.node_name, trainer_user)
         node = self._node.name
         http_metrics = HTTPMetrics()
         self.server_log = _open_server_log(root / "server-log", config)
         self.access_log = AccessLog(http_metrics, config.log_level, config.logs_json, copy=self.server_log.write)
         url = config.database_url or sqlite_url(root / "database.sqlite")
         self.database = Database(url, root, config.database_pool_size)
+        if trainer_user is not None:
+            check_places(trainer_user, config, self.database)
         reserve = DiskReserve(root / "reserve")
         self.storage_watch = StorageWatch(self.database, reserve)
         tasks, attempts = TaskStore(self.database), AttemptStore(self.database)
@@ -105,13 +110,18 @@ class Runtime:
             desk,
             reserve,
             executor,
+            trainer_user,
             database=self.database,
             events=events,
             quotas=self.quotas,
         )
         self.training_loop = training.loop
         logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source, training.executor)
-        self.live = Live(config, self.database, desk, training.service, logs, lambda: training.loop.is_here, clock)
+        self.access = AccessParts(config, self.database, training.owners, gpus, clock)
+        visibility = self.access.authority.visibility
+        self.live = Live(
+            config, self.database, desk, training.service, logs, lambda: training.loop.is_here, clock, visibility
+        )
         registry.register(self.live)
         gpus.subscribe(self.live.publish_snapshot)
         owner = host.own_identity(node)
@@ -134,6 +144,7 @@ class Runtime:
             system=system,
             strays=training.strays,
             access=self.access.service,
+            oidc=self.access.oidc,
             idempotency=DatabaseIdempotencyStore(self.database, clock, owner, lambda other: host.is_alive(other, node)),
             audit=self.access.audit,
             clock=clock,
@@ -191,10 +202,13 @@ class Runtime:
         self.database.close()
 
 
-def _name_node(root: Path, given: str) -> Node:
+def _name_node(root: Path, given: str, trainer_user: TrainerUser | None) -> Node:
     """The name of this machine. Raises StorageError when the storage cannot be written to."""
     with _usable(root):
-        make_private_directory(root)
+        if trainer_user is None:
+            make_private_directory(root)
+        else:
+            make_passable_storage(root, trainer_user.gid)
         if not os.access(root, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         return name_node(root / "node", given)
@@ -214,7 +228,7 @@ def _usable(root: Path) -> Iterator[None]:
 def create_source(config: Config, clock: Clock) -> GPUSource:
     """The source that GPU_SOURCE names. Raises ConfigError when SIMULATED_GPUS cannot be read."""
     if config.gpu_source == "nvml":
-        return NVMLSource()
+        return _create_nvml()
     try:
         boards = parse_boards(config.simulated_gpus)
     except ValueError as error:
@@ -222,7 +236,14 @@ def create_source(config: Config, clock: Clock) -> GPUSource:
     simulated = SimulatedSource(boards, config.simulated_seed, clock)
     if config.gpu_source == "simulated":
         return simulated
-    return AutoSource(NVMLSource(), simulated, library_is_absent)
+    return AutoSource(_create_nvml, simulated, library_is_absent)
+
+
+def _create_nvml() -> GPUSource:
+    # Loaded where it is used: 2 MB.
+    from api.hardware.nvml import NVMLSource  # noqa: PLC0415
+
+    return NVMLSource()
 
 
 def allowed_names(config: Config) -> Iterable[str]:

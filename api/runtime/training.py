@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from api.config import Config, cache_roots, child_environment
 from api.executors.executor import Executor
 from api.executors.local import LocalExecutor
+from api.executors.trainer_user import TrainerUser
 from api.hardware import host
 from api.services.attempts.checks import AttemptChecks
 from api.services.attempts.ending import AttemptEnding
@@ -65,6 +66,7 @@ def build_training(
     news: TrainingNews,
     reserve: DiskReserve,
     executor: Executor | None = None,
+    trainer_user: TrainerUser | None = None,
     *,
     database: Database,
     events: GPUEvents,
@@ -85,8 +87,14 @@ def build_training(
     trainers = {trainer.name: trainer for trainer in known}
     environment = child_environment()
     own = {name: environment[name] for name in ("LD_LIBRARY_PATH",) if name in environment}
+    if trainer_user is not None:
+        environment |= trainer_user.environment(root / "caches")
     executor = executor or LocalExecutor(
-        sys.executable, node, own, pids_by_gpu=lambda: list_pids(gpus.state, host.has_own_pid_namespace())
+        sys.executable,
+        node,
+        own,
+        pids_by_gpu=lambda: list_pids(gpus.state, host.has_own_pid_namespace()),
+        trainer_user=trainer_user,
     )
     starter = AttemptStarter(
         executor, root, environment, config.log_max_bytes, lambda uuids: name_gpus(gpus.state, uuids)

@@ -1,6 +1,7 @@
 """Everything that the routes may call, built once by the composition root."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from api.services.access.audit import AuditTrail
 from api.services.access.service import AccessService
@@ -12,6 +13,9 @@ from api.services.system import SystemService
 from api.services.training.checkpoint_saving import CheckpointSaving
 from api.services.training.service import TrainingService
 from api.utils.clock import Clock
+
+if TYPE_CHECKING:
+    from api.services.access.oidc import OIDC
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,7 @@ class Services:
     system: SystemService
     strays: Strays
     access: AccessService
+    oidc: "OIDC | None"  #: None: no provider is named
     idempotency: IdempotencyStore
     audit: AuditTrail
     clock: Clock

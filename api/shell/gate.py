@@ -12,6 +12,7 @@ from starlette.types import Scope
 
 from api.errors import CrossSite, KeyInAddress, RateLimited, ServiceError, Unauthenticated, WrongKey
 from api.models.access import LOCAL, NOBODY, Credential, Principal, current_principal
+from api.models.sight import seeing
 from api.services.access.authority import Authority
 from api.services.access.operations import Operation
 from api.utils.caller import REQUEST_PRINCIPAL, SESSION_COOKIE, address_of_caller
@@ -139,7 +140,13 @@ class Gate:
         Raises Unauthenticated or Forbidden.
         """
         _, principal = self._require(visitor, "GET", pattern)
-        return self._authority.sees_all(principal)
+        return self._authority.visibility.sight_of(principal).is_whole
+
+    @contextmanager
+    def asking(self, principal: Principal) -> Iterator[None]:
+        """Makes this the `current_principal`, and its sight the `current_sight`, within the `with` block."""
+        with asking(principal), seeing(self._authority.visibility.sight_of(principal)):
+            yield
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from api.errors import HostNotAllowed, MalformedRequest, OriginNotAllowed
 from api.utils.ids import is_safe_id, new_request_id
+from api.utils.masking import mask_secrets
 
 #: Headers that a request may have only once: of two, a proxy before us might read one and we the other.
 _SINGLE = frozenset(
@@ -51,9 +52,9 @@ class HostPolicy:
             raise MalformedRequest("The request has no Host header.")
         name = host_name(host.decode("latin-1"))
         if name not in self._names:
+            shown = mask_secrets(host[:100].decode("latin-1"))
             raise HostNotAllowed(
-                f'This service does not answer to the name "{host[:100].decode("latin-1")}". If it should, add the '
-                "name to ALLOWED_HOSTS."
+                f'This service does not answer to the name "{shown}". If it should, add the name to ALLOWED_HOSTS.'
             )
         if len(self._passed) < _REMEMBERED:
             self._passed.add(host)
@@ -64,7 +65,8 @@ class HostPolicy:
         if text in self._origins or (scheme in ("http", "https") and netloc == host.decode("latin-1").lower()):
             return
         raise OriginNotAllowed(
-            f'Pages of "{text[:100]}" may not use this service. If they should, add the origin to CORS_ORIGINS.'
+            f'Pages of "{mask_secrets(text[:100])}" may not use this service. If they should, add the origin to '
+            "CORS_ORIGINS."
         )
 
     def allows_cross(self, origin: bytes | None) -> bool:

@@ -40,7 +40,7 @@ MIGRATION_LOCK_MS = 60_000
 POOL_SIZE = 24
 
 #: The key of an advisory lock ("dpipe" in hexadecimal), by which two starts take turns.
-_MIGRATION_LOCK = 0x6470_6970_65
+MIGRATION_LOCK = 0x6470_6970_65
 
 #: Where Alembic keeps the revision of the tables.
 _revision = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
@@ -318,7 +318,7 @@ class Database:
             # The wait is a statement, and a migration of large tables takes longer than a request may.
             connection.execute(text("SET LOCAL statement_timeout = 0"))
             connection.execute(text(f"SET LOCAL lock_timeout = {MIGRATION_LOCK_MS}"))
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
 
     def close(self) -> None:
         """Closes the connections that are not in use."""

@@ -1,6 +1,7 @@
 """Keys, sessions, tickets and users, and the number by which all servers know that one of them was changed."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -34,6 +35,10 @@ class KnownCredentials:
     sessions: dict[str, Session]  #: by the SHA-256 of the cookie
     quotas: dict[str, Quota]
     next_end: datetime | None = None  #: when the first of them expires
+
+
+class _IsThere(Exception):
+    """The key is kept already: the transaction changes nothing, and the audit keeps no note of it."""
 
 
 class CredentialStore:
@@ -83,26 +88,29 @@ class CredentialStore:
 
     def add_first(self, key: AccessKey, hash_: str) -> bool:
         """Keeps the first key of all; False when there is one already."""
-        with self._database.write() as connection:
+        with suppress(_IsThere), self._database.write() as connection:
             # Raised first: on PostgreSQL two servers that start together take turns by its row.
             _note_change(connection)
             if connection.scalar(select(func.count()).select_from(keys)):
-                return False
+                raise _IsThere
             _add_key(connection, key, hash_)
             _note_user(connection, key.user_id, key.created_at, {})
             return True
+        return False
 
     def add_given(self, key: AccessKey, hash_: str) -> bool:
         """Keeps a key that was made elsewhere; False when it is there. Raises KeyEnded for another one of its id."""
-        with self._database.write() as connection:
+        with suppress(_IsThere), self._database.write() as connection:
             _note_change(connection)
             there = connection.scalar(select(keys.c.hash).where(keys.c.key_id == key.key_id))
-            if there is not None and there != hash_:
+            if there == hash_:
+                raise _IsThere
+            if there is not None:
                 raise KeyEnded(f"Another key has the id {key.key_id}.")
-            if there is None:
-                _add_key(connection, key, hash_)
-                _note_user(connection, key.user_id, key.created_at, {})
-            return there is None
+            _add_key(connection, key, hash_)
+            _note_user(connection, key.user_id, key.created_at, {})
+            return True
+        return False
 
     def rotate(self, key_id: str, successor: AccessKey, hash_: str, ends_at: datetime) -> None:
         """Keeps the successor; the old key and what was begun with it end at this time, or earlier if they did.

@@ -11,7 +11,10 @@ logger = logging.getLogger(__name__)
 UMASK = 0o077
 
 #: Endings of the files that SQLite keeps, beginning with the database itself.
-_SQLITE_SUFFIXES = ("", "-wal", "-shm", "-journal")
+SQLITE_SUFFIXES = ("", "-wal", "-shm", "-journal")
+
+#: What the user that trainings run as may enter under STORAGE_ROOT: passing through, and writing.
+_SHARED = {"tasks": 0o710, "caches": 0o2770}
 
 #: Directories of the system itself, whose permissions stay even if somebody names one as the storage.
 _SYSTEM = {"", "bin", "boot", "dev", "etc", "home", "lib", "media", "mnt", "opt", "run", "sbin", "srv", "usr", "var"}
@@ -23,9 +26,37 @@ def make_private_directory(path: Path) -> None:
     _tighten(path, path.stat())
 
 
+def make_passable_storage(root: Path, group: int) -> None:
+    """Makes a storage whose trainings run as another user: the members of its group can pass through to tasks that are
+    opened to them, and use `caches`; whatever else there is is its owner's alone. Raises OSError.
+    """
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for entry in root.iterdir():
+        status = entry.lstat()
+        if entry.name not in _SHARED and (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+            _tighten(entry, status)
+    for name, mode in _SHARED.items():
+        shared = root / name
+        shared.mkdir(mode=0o700, exist_ok=True)
+        if name == "tasks":
+            _close_tasks(shared)
+        os.chown(shared, -1, group)
+        shared.chmod(mode)
+    # Its group is left as it is: systemd gives all of a state directory anew to its user when that has changed.
+    root.chmod(0o710 if root.stat().st_gid == group else 0o711)
+
+
+def _close_tasks(tasks: Path) -> None:
+    """Closes what an older version may have left open, as others could not come here then."""
+    for task in tasks.iterdir():
+        status = task.lstat()
+        if stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) not in (0o700, 0o710):
+            _tighten(task, status)
+
+
 def tighten_sqlite(path: Path) -> None:
     """Removes the permissions of group and others from a database's files, which an older version may have left."""
-    for suffix in _SQLITE_SUFFIXES:
+    for suffix in SQLITE_SUFFIXES:
         file = path.with_name(path.name + suffix)
         try:
             found = file.lstat()

@@ -277,6 +277,19 @@ tickets = Table(
     Column("expires_at", Float(53), nullable=False),
 )
 
+#: Sign-ins by OpenID Connect that are under way, by the SHA-256 of the browser's cookie.
+sign_ins = Table(
+    "sign_ins",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("state", String(64), nullable=False),
+    Column("nonce", String(64), nullable=False),
+    Column("verifier", String(64), nullable=False),
+    Column("redirect_uri", String(2048), nullable=False),
+    Column("next", String(2048), nullable=False),
+    Column("expires_at", Float(53), nullable=False),
+)
+
 #: One row whose number is raised with every change of keys, sessions and users: all servers look at it.
 access_state = Table(
     "access_state",

@@ -55,9 +55,14 @@ class TaskFiles:
         return {str(name): str(value) for name, value in kept.items()}
 
 
+def tasks_directory(storage_root: Path) -> Path:
+    """The directory that holds one directory for each task, named by its id."""
+    return storage_root.absolute() / "tasks"
+
+
 def task_files(storage_root: Path, task_id: str) -> TaskFiles:
     """The files of a task; its id has been made by this service or checked against the database."""
-    return TaskFiles(storage_root.absolute() / "tasks" / task_id)
+    return TaskFiles(tasks_directory(storage_root) / task_id)
 
 
 def write_private(path: Path, content: bytes, levels: int = OWN_LEVELS) -> None:

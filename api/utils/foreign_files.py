@@ -82,7 +82,7 @@ def _enter(directory: int, name: str, flags: int = os.O_PATH) -> int:
     try:
         return os.open(name, flags | _DIRECTORY, dir_fd=directory)
     except PermissionError:
-        # A trainer, which runs as the same user, may have closed its own directory to us; it is ours to open again.
+        # A trainer that runs as the same user may have closed its own directory to us; it is ours to open again.
         status = os.fstat(directory)
         if status.st_uid != os.geteuid() or status.st_mode & 0o700 == 0o700:
             raise
@@ -175,9 +175,9 @@ def is_gone(path: str) -> bool:
     return False
 
 
-def write(path: str, content: bytes, levels: int = OWN_LEVELS) -> None:
-    """Writes a file for its owner only, durably; a failure leaves what was there. Raises OSError."""
-    space = Space(path, 0, levels)
+def write(path: str, content: bytes, levels: int = OWN_LEVELS, mode: int = 0o600) -> None:
+    """Writes a file, by default for its owner only, durably; a failure leaves what was there. Raises OSError."""
+    space = Space(path, 0, levels, mode)
     try:
         space.fill(content)
     finally:
@@ -212,7 +212,7 @@ def _is_plain_at(directory: int, name: str) -> bool:
 class Space:
     """A file in the making, under a name that nobody can foresee, with its blocks reserved. Raises OSError."""
 
-    def __init__(self, path: str, size: int, levels: int = OWN_LEVELS) -> None:
+    def __init__(self, path: str, size: int, levels: int = OWN_LEVELS, mode: int = 0o600) -> None:
         self._path = path
         self._name = os.path.basename(path)
         self._temporary = _temporary(self._name)
@@ -221,6 +221,8 @@ class Space:
         try:
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _PLAIN
             self._handle = os.open(self._temporary, flags, 0o600, dir_fd=self._directory)
+            if mode != 0o600:
+                os.fchmod(self._handle, mode)  # whatever the umask is
             if size:
                 os.posix_fallocate(self._handle, 0, size)
         except OSError:

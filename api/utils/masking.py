@@ -7,8 +7,8 @@ from itertools import islice
 MASK = "***"
 
 # --wandb_api_key=…, HF_TOKEN=…, --password … : the value is nobody's business. A word is looked at once, from its
-# beginning, and nothing is given back: linear.
-_WORD = r"(?=[\w-]*?(?:api[_-]?key|token|secret|passw(?:or)?d|credential))[\w-]++"
+# beginning, and nothing is given back: linear. A file that holds one may be named.
+_WORD = r"(?=[\w-]*?(?:api[_-]?key|token|secret|passw(?:or)?d|credential))(?![\w-]*?[_-]file(?![\w-]))[\w-]++"
 _WHOLE_PAIR = re.compile(rf"({_WORD}=).*", re.IGNORECASE | re.DOTALL)
 _PAIR = re.compile(rf"(?<![\w-])({_WORD}=)\S++", re.IGNORECASE)
 _NAME = re.compile(_WORD, re.IGNORECASE)

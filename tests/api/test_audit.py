@@ -153,6 +153,16 @@ def test_somebody_elses_task_is_told_with_who_reached_for_it(guarded: World):
     assert (entry["code"], entry["operation"]) == ("not_yours", "DELETE /api/v1/training/<task_id>")
 
 
+def test_a_hidden_task_is_told_too(make_world: MakeWorld):
+    world = make_world(auth="required", visibility="own")
+    task_id = world.signed_in("ann").start()
+    bob = world.signed_in("bob").client
+    assert bob.get(f"{TRAINING}/{task_id}").json()["error"]["code"] == "task_not_found"
+    assert bob.get(f"{TRAINING}/train_none").json()["error"]["code"] == "task_not_found"
+    entry = only(world.signed_in("root", "admin"), actor="bob")
+    assert (entry["outcome"], entry["code"]) == ("refused", "task_not_found")
+
+
 def test_keys_are_told_without_their_secrets(guarded: World):
     admin = guarded.signed_in("root", "admin")
     wanted = {"user_id": "ann", "role": "trainer", "name": "laptop", "quota": {"gpus": 2}}

@@ -82,6 +82,8 @@ WITH_INPUT = [
     ("POST", "/api/v1/auth/keys/{key_id}/rotate"),
     ("POST", "/api/v1/auth/login"),
     ("PATCH", "/api/v1/auth/users/{user_id}"),
+    ("GET", "/api/v1/auth/audit"),
+    ("GET", "/api/v1/auth/audit/verify"),
 ]
 
 VALIDATE, START = "/api/v1/training/validate", "/api/v1/training/start"

@@ -1,6 +1,7 @@
 """A server process of a test's own: run.py on a free port, its log in a file."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -54,8 +55,10 @@ class ServerProcess:
         self.log_path = directory / "server.log"
         #: Where its code lies: a test may give it a changed copy before a start.
         self.code = ROOT
+        #: The words before its command: a test may have another program start it.
+        self.launcher: list[str] = []
         self._arguments = ["--port", "0", *arguments]
-        self._settings = {
+        self.settings = {
             "GPU_SOURCE": "simulated",
             "GPU_MONITOR_INTERVAL": "0.2",
             "GPU_STATUS_CHECK_TIMEOUT": "1",
@@ -89,9 +92,9 @@ class ServerProcess:
             self._arguments[1] = str(port)
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                command(*self._arguments, root=self.code),
+                [*self.launcher, *command(*self._arguments, root=self.code)],
                 cwd=self.directory,
-                env=environment(self._settings),
+                env=environment(self.settings),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
@@ -124,10 +127,19 @@ class ServerProcess:
     def log_text(self) -> str:
         return self.log_path.read_text(errors="replace")
 
+    def first_key(self) -> str:
+        """The administrator's key that its first start has shown."""
+        [key] = re.findall(r"^    (dp_\S{56})$", self.log_text(), re.MULTILINE)
+        return str(key)
+
+    def show(self, key: str) -> None:
+        """Has every further request show this key."""
+        self.client.headers["Authorization"] = f"Bearer {key}"
+
     def log(self) -> list[dict[str, Any]]:
-        """Its whole log lines, each as a dictionary."""
+        """Its whole log lines, each as a dictionary; what it shows besides, such as its first key, is left out."""
         whole, _, _ = self.log_path.read_bytes().rpartition(b"\n")
-        return [orjson.loads(line) for line in whole.split(b"\n") if line]
+        return [orjson.loads(line) for line in whole.split(b"\n") if line.startswith(b"{")]
 
     def get(self, path: str, **kwargs: Any) -> Any:
         """The data of an answer that must be a success."""

@@ -2,10 +2,9 @@
 
 import signal
 import socket
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from tests.e2e.listener import Listener, event_ids, logged
 from tests.e2e.server import BASE, ServerProcess, until
 from tests.e2e.test_streams import DROPPED_WITHIN, connections, stalled
 from tests.e2e.toy_tasks import toy
@@ -28,63 +28,6 @@ def task_stream(task_id: str) -> str:
     return f"{BASE}/training/{task_id}/events/stream"
 
 
-class Listener:
-    """Reads a stream of Server-Sent Events in a thread of its own, and comes back where it was when it is cut."""
-
-    def __init__(self, server: ServerProcess, path: str) -> None:
-        self.messages: list[dict[str, Any]] = []
-        self.names: list[str] = []
-        self.last_id: str | None = None
-        self._server = server
-        self._path = path
-        self._socket: socket.socket | None = None
-        self._thread: threading.Thread | None = None
-
-    def __enter__(self) -> "Listener":
-        self.open()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.cut()
-
-    def open(self, server: ServerProcess | None = None) -> None:
-        self._server = server or self._server
-        self._socket = socket.create_connection(("127.0.0.1", self._server.port), timeout=60)
-        again = "" if self.last_id is None else f"Last-Event-ID: {self.last_id}\r\n"
-        self._socket.sendall(f"GET {self._path} HTTP/1.1\r\nHost: localhost\r\n{again}\r\n".encode())
-        self._thread = threading.Thread(target=self._read, args=(self._socket,))
-        self._thread.start()
-
-    def cut(self) -> None:
-        if self._socket is not None and self._thread is not None:
-            with suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
-            self._thread.join(10)
-            self._socket.close()
-            self._socket = None
-
-    def _read(self, sock: socket.socket) -> None:
-        try:
-            with sock.makefile("rb") as lines:
-                for line in lines:
-                    name, _, value = line.rstrip(b"\n").partition(b": ")
-                    if name == b"event":
-                        self.names.append(value.decode())
-                    elif name == b"id":
-                        self.last_id = value.decode()
-                    elif name == b"data":
-                        self.messages.append(orjson.loads(value))
-        except OSError:
-            return
-
-    def of(self, *types: str) -> list[dict[str, Any]]:
-        return [message for message in self.messages if message["type"] in types]
-
-    @property
-    def is_over(self) -> bool:
-        return self._thread is not None and not self._thread.is_alive()
-
-
 @contextmanager
 def web_socket(server: ServerProcess, path: str, **kwargs: Any) -> Iterator[ClientConnection]:
     with connect(f"ws://127.0.0.1:{server.port}{BASE}{path}", max_size=None, **kwargs) as web:
@@ -95,14 +38,6 @@ def web_socket(server: ServerProcess, path: str, **kwargs: Any) -> Iterator[Clie
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingServer]:
     with TrainingServer(tmp_path_factory.mktemp("live")) as started:
         yield started
-
-
-def event_ids(listener: Listener) -> list[int]:
-    return [message["data"]["event"]["id"] for message in listener.of("status")]
-
-
-def logged(listener: Listener) -> list[int]:
-    return [line["line_number"] for message in listener.of("log") for line in message["data"]["logs"]]
 
 
 def test_a_training_is_told_from_its_beginning_to_its_end(server: TrainingServer) -> None:

@@ -37,9 +37,9 @@ def make_checkout(root: Path) -> Path:
     return root
 
 
-def make(root: Path, target: str) -> str:
+def make(root: Path, *arguments: str) -> str:
     done = subprocess.run(
-        ["make", "-s", target],
+        ["make", "-s", *arguments],
         cwd=root,
         capture_output=True,
         text=True,
@@ -105,3 +105,11 @@ def test_process_that_got_the_servers_pid_later_is_not_ended(checkout: Path) -> 
     finally:
         child.kill()
         child.wait()
+
+
+def test_backup_and_restore_hand_on_the_file_and_whether_to_replace(checkout: Path) -> None:
+    (checkout / "run.py").write_text("import sys\nprint(sys.argv[1:])\n")
+    assert make(checkout, "backup") == "['backup']\n"
+    assert make(checkout, "backup", "FILE=kept", "FORCE=1") == "['backup', 'kept', '--force']\n"
+    assert make(checkout, "restore", "FILE=kept", "ARGS=--port 1") == "['restore', 'kept', '--port', '1']\n"
+    assert "Which one?" in make(checkout, "restore")

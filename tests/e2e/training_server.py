@@ -29,7 +29,7 @@ class TrainingServer(ServerProcess):
             "STOP_TERMINATE_SECONDS": "1",
         }
         super().__init__(directory, defaults | settings)
-        self.root = Path(self._settings["STORAGE_ROOT"])
+        self.root = Path(self.settings["STORAGE_ROOT"])
         self.processes = Processes(self.root)
 
     def __exit__(self, *why: Any) -> None:

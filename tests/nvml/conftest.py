@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.server import ServerProcess
+from tests.nvml.full_gpus import full
 from tests.nvml.probe import Probe
 from tests.standin import StandIn, build, compiler
 
@@ -57,3 +58,24 @@ def probe(probe_machine: StandIn) -> Iterator[Probe]:
     """A child process that reads all GPUs anew each time it is asked."""
     with Probe(probe_machine.environment()) as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def whole(probe_machine: StandIn) -> StandIn:
+    """Two GPUs with every field set. Errors are not listened for, so that a sweep costs no waiting."""
+    for index in range(2):
+        probe_machine.add_gpus(1, **full(index))
+    return probe_machine
+
+
+@pytest.fixture
+def gpus(whole: StandIn) -> Iterator[StandIn]:
+    """They again, as they were before whatever a test does to the first of them."""
+    before = full(0)
+    whole.restore()
+    whole.fail("nvmlEventSetCreate", 3)
+    yield whole
+    with whole.together():
+        whole.restore()
+        for key, value in before.items():
+            whole.set(0, key, value)

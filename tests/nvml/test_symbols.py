@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.nvml.full_gpus import FIELDS_OF, flat, full, told
 from tests.nvml.probe import Probe
-from tests.nvml.test_fields import FIELDS_OF, flat, full, told
 from tests.standin import LIBRARY, SOURCE, StandIn, compiler
 
 #: Functions that drivers of 2019 (418) do not have, by NVIDIA's headers.

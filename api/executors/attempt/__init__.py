@@ -8,5 +8,6 @@ removed once the trainer has them), `stop.json` (an order to stop), `lock` (held
 (raised at each start), `runner.json` (who runs), `heartbeat` (its time of change), `output` or `output.fifo` (what the
 trainer prints), `output.ledger` (how much of it was taken), `processes` (who was seen), `supervisor.log`, and at last
 `exit.json`. Every JSON file is written under another name and renamed.
-A trainer can write all of this, so that every file is read and written by `api.utils.foreign_files`.
+A trainer that runs as the same user can write all of this, so that every file is read and written by
+`api.utils.foreign_files`.
 """

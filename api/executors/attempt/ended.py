@@ -22,8 +22,8 @@ def has_ended(directory: str) -> bool:
 
     A supervisor writes its outcome when nothing of the tree is left, and with its fence. So one beside a living
     trainer, or with the fence of an earlier supervisor, is the work of somebody else. What cannot be understood is
-    damaged, and an end too. A trainer that ends its supervisor and itself and leaves a whole record behind is believed:
-    it runs as the same user, and no file could tell the two apart; it lies about nobody but itself.
+    damaged, and an end too. A trainer of the same user that ends its supervisor and itself and leaves a whole record
+    behind is believed: no file could tell the two apart; it lies about nobody but itself.
     """
     runner = _object(f"{directory}/runner.json") or {}
     trainer = identity_of(runner.get("trainer"))

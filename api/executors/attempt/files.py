@@ -33,6 +33,16 @@ def patiently(look: Callable[[], T]) -> T:
             time.sleep(PATIENCE_PACE)
 
 
+def told_of(error: Exception | None) -> dict[str, object]:
+    """The fields of `exit.json` about an error: its text, its errno, and the file that it is about; null is unknown."""
+    file = getattr(error, "filename", None)
+    return {
+        "error": None if error is None else str(error)[:2000],
+        "error_number": getattr(error, "errno", None),
+        "error_file": file[:2000] if isinstance(file, str) else None,
+    }
+
+
 def read_file(path: str) -> bytes:
     """The content of a file below /proc or /sys. Raises OSError."""
     handle = os.open(path, os.O_RDONLY)

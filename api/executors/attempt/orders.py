@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .files import number
+from .run_as import RunAs
 
 CHECKPOINT, TERMINATE, KILL = "checkpoint", "terminate", "kill"
 RUNGS = (CHECKPOINT, TERMINATE, KILL)  #: from soft to hard
@@ -27,6 +28,8 @@ class Spec:
         self.log_segment_bytes = int(self._figure(given, "log_segment_bytes"))
         self.leftover_seconds = self._figure(given, "leftover_seconds")
         self.may_use_cgroup = given.get("cgroup") is not False
+        run_as = given.get("run_as")
+        self.run_as = RunAs(run_as) if isinstance(run_as, dict) else None  #: None: the supervisor's own user
         self.given = given
         if not self.argv:
             raise ValueError("spec.json: argv is empty")

@@ -25,7 +25,7 @@ class ProcessMark:
 
     def __init__(self, uid: str) -> None:
         self._variable = b"\0" + os.fsencode(f"{MARKER}={uid}") + b"\0"
-        self.limit = _limit_of(uid)
+        self.limit = limit_of(uid)
 
     def is_on(self, pid: int) -> bool:
         """Whether the process with this pid carries one of the marks; a zombie may, too."""
@@ -34,7 +34,7 @@ class ProcessMark:
                 return True
         except OSError:
             pass  # other users' environments are closed to us, and their limits are not
-        return _read_limit(pid) == self.limit
+        return read_limit(pid) == self.limit
 
     @contextlib.contextmanager
     def handed_on(self) -> Iterator[None]:
@@ -50,18 +50,26 @@ class ProcessMark:
             resource.setrlimit(resource.RLIMIT_RTTIME, (soft, hard))
 
 
-def _limit_of(uid: str) -> int:
-    figure = 0xCBF29CE484222325  # FNV-1a, 64 bits
-    for byte in os.fsencode(uid):
+def limit_of(uid: str) -> int:
+    """The figure of an attempt."""
+    return _BEYOND_USE + hash_of(uid) % _BEYOND_USE
+
+
+def hash_of(text: str) -> int:
+    """A number of 64 bits that is the same for the same text, for ever."""
+    figure = 0xCBF29CE484222325  # FNV-1a
+    for byte in os.fsencode(text):
         figure = (figure ^ byte) * 0x100000001B3 % 2**64
-    return _BEYOND_USE + figure % _BEYOND_USE
+    return figure
 
 
-def _read_limit(pid: int) -> int | None:
+def read_limit(pid: int) -> int | None:
+    """The figure of the attempt that the process belongs to; None when it carries none."""
     try:
         content = read_file(f"/proc/{pid}/limits")
     except OSError:
         return None
     place = content.find(_LIMIT_LINE)
     fields = content[place + len(_LIMIT_LINE) :].split(None, 1) if place >= 0 else []
-    return int(fields[0]) if fields and fields[0].isdigit() else None
+    figure = int(fields[0]) if fields and fields[0].isdigit() else 0
+    return figure if figure >= _BEYOND_USE else None

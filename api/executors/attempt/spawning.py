@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import signal
+from collections.abc import Iterator
 
 from .orders import Spec
 from .process_marks import MARKER, ProcessMark
 from .processes import read_stat
+from .run_as import UMASK
 
 
 def spawn(spec: Spec, environment: dict[str, str], output: str, flags: int) -> tuple[int, int]:
     """Starts the trainer in a session of its own; returns its pid and start. Raises OSError, ValueError."""
-    environment = {**environment, MARKER: spec.uid}
+    argv, environment = _command(spec, {**environment, MARKER: spec.uid}, output)
     try:
         os.chdir(spec.cwd)
     except OSError as error:
         raise OSError(error.errno, f"the working directory cannot be entered: {error.strerror}", spec.cwd) from None
     try:
-        with ProcessMark(spec.uid).handed_on():
+        with ProcessMark(spec.uid).handed_on(), _shared_files(spec):
             pid = os.posix_spawn(
-                find_program(spec.argv[0], environment.get("PATH", os.defpath)),
-                spec.argv,
+                find_program(argv[0], environment.get("PATH", os.defpath)),
+                argv,
                 environment,
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -37,6 +41,29 @@ def spawn(spec: Spec, environment: dict[str, str], output: str, flags: int) -> t
     stat = read_stat(pid)
     # Its entry stays in /proc until it is reaped here, so there always is one.
     return pid, 0 if stat is None else stat.start
+
+
+def _command(spec: Spec, environment: dict[str, str], output: str) -> tuple[list[str], dict[str, str]]:
+    """What is executed. Raises OSError."""
+    if spec.run_as is None:
+        return spec.argv, environment
+    spec.run_as.admit(os.path.dirname(output), output)
+    program = find_program(spec.argv[0], environment.get("PATH", os.defpath))
+    if not os.path.exists(program):
+        # Who changes the user would start, and only then find out.
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), program)
+    return spec.run_as.command([program, *spec.argv[1:]], environment)
+
+
+@contextlib.contextmanager
+def _shared_files(spec: Spec) -> Iterator[None]:
+    """Lets a trainer of another user make files that the service can read."""
+    before = os.umask(UMASK) if spec.run_as is not None else None
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.umask(before)
 
 
 def find_program(name: str, path: str) -> str:

@@ -11,7 +11,7 @@ from api.utils.foreign_files import put_aside
 from .containment import BIRTH_SECONDS, Containment
 from .directory import AttemptDirectory, Surpassed, own_identity
 from .ended import has_ended, has_outcome
-from .files import complain, exit_status_of, identity_of, number, patiently, read_json
+from .files import complain, exit_status_of, identity_of, number, patiently, read_json, told_of
 from .giving_way import give_way
 from .inbox import Inbox
 from .ledger import Ledger
@@ -58,8 +58,7 @@ class Supervisor:
         self._poll = select.poll()
         self._running_time = RunningTime()
         self._status: int | None = None  # of the trainer, as wait() gives it; None until one saw it end
-        self._is_adopted = False
-        self._record_is_due = False
+        self._is_adopted = self._record_is_due = False
         self._recorded_lost = 0  # bytes of output
 
     def run(self) -> int:
@@ -152,10 +151,9 @@ class Supervisor:
         return self._watch("exited")
 
     def _open_log(self) -> None:
-        if self._log is None:
-            return
         try:
-            self._log.open()
+            if self._log is not None:
+                self._log.open()
         except OSError as error:
             complain(f"the log cannot be written yet: {error}")
 
@@ -369,6 +367,8 @@ class Supervisor:
             self._output.remove()
         self._ledger.remove()
         self._containment.remove()
+        if self._spec is not None and self._spec.run_as is not None:
+            self._spec.run_as.hand_back()
 
     def _outcome(self, reason: str, error: Exception | None, ended_at: float) -> dict[str, object]:
         code = None if self._status is None else os.waitstatus_to_exitcode(self._status)
@@ -379,8 +379,7 @@ class Supervisor:
             "reason": reason,
             "exit_code": code if code is not None and code >= 0 else None,
             "signal": -code if code is not None and code < 0 else None,
-            "error": None if error is None else str(error)[:2000],
-            "error_number": getattr(error, "errno", None),
+            **told_of(error),
             "stop_requested": self._stopping.order is not None or self._directory.has("stop.json"),
             "stop_rung": self._stopping.rung,
             "last_step": self._scanner.last_step,

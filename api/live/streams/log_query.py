@@ -1,9 +1,12 @@
 """The query of a stream of a log."""
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BeforeValidator
 
 from api.live.addresses import Asked
-from api.live.query_parameters import QueryParameters
+from api.live.query_parameters import StreamQuery, one_of, read_query, up_to
 from api.models.log import LineFilter, LogLevel, LogType
 from api.services.logs.follower import Tail
 
@@ -14,6 +17,27 @@ MAX_TAIL = 10_000
 MAX_OFFSET = 2**62
 
 _DIGITS = 18
+
+Offset = Annotated[int | None, BeforeValidator(up_to(MAX_OFFSET))]
+TailLines = Annotated[int | None, BeforeValidator(up_to(MAX_TAIL))]
+
+#: A log is begun at an offset or before its end, and not both.
+PLACES = ("offset", "tail")
+
+
+def _one_type(text: str) -> LogType | None:
+    return None if text == "all" else one_of(LogType)(text)
+
+
+class LogStreamQuery(StreamQuery):
+    """Where to begin, and which lines are wanted, as it is asked."""
+
+    alternatives = PLACES
+
+    offset: Offset = None
+    tail: TailLines = None
+    level: Annotated[LogLevel | None, BeforeValidator(one_of(LogLevel))] = None
+    type: Annotated[LogType | None, BeforeValidator(_one_type)] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +50,14 @@ class FollowQuery:
 
 def parse_follow_query(asked: Asked) -> FollowQuery:
     """The query of a request; a Last-Event-ID goes before `offset` and `tail`. Raises Invalid with every mistake."""
-    query = QueryParameters(asked.query, ("offset", "tail", "level", "type"))
-    start = read_start(query)
-    level = query.choice("level", LogLevel)
-    kind = None if query.text("type") == "all" else query.choice("type", LogType)
-    query.check()
+    query = read_query(LogStreamQuery, asked.query)
+    start = place(query.offset, query.tail)
     last = asked.last_event_id or ""
     if last.isascii() and last.isdecimal() and len(last) <= _DIGITS:
         start = int(last)
-    return FollowQuery(start, LineFilter(level, kind))
+    return FollowQuery(start, LineFilter(query.level, query.type))
 
 
-def read_start(query: QueryParameters) -> int | Tail:
+def place(offset: int | None, tail: int | None) -> int | Tail:
     """Where to begin by `offset` or `tail`."""
-    query.exclude("offset", "tail")
-    offset, tail = query.number("offset", MAX_OFFSET), query.number("tail", MAX_TAIL)
     return offset if offset is not None else Tail(DEFAULT_TAIL if tail is None else tail)

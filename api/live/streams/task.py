@@ -5,19 +5,22 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Annotated
 
 import orjson
+from pydantic import BeforeValidator
 
 from api.live.addresses import Asked, Opener
 from api.live.blocking_reads import BlockingReads
 from api.live.broker import Broker
 from api.live.delivery import Frames
 from api.live.frames import Frame, closing_frame, reset_frame
-from api.live.query_parameters import QueryParameters
-from api.live.streams.log_query import read_start
+from api.live.query_parameters import StreamQuery, read_query, some_of
+from api.live.streams.log_query import PLACES, Offset, TailLines, place
 from api.live.streams.task_output import FollowingLog, FollowLog, LogPiece
 from api.live.subscription import Published, Subscription, TooSlow
 from api.models.live import EventPosition, Message, MessageType, StreamEnding, Topic
+from api.models.sight import current_sight
 from api.models.training import TaskStatus
 from api.services.events.following import TaskFollowing
 from api.services.logs.follower import Tail
@@ -33,6 +36,17 @@ class TaskMessages(StrEnum):
     METRICS = "metrics"
     STATUS = "status"
     LOG = "log"
+
+
+class TaskStreamQuery(StreamQuery):
+    """Which messages are wanted, and where the log and the subscriber go on, as it is asked."""
+
+    alternatives = PLACES
+
+    types: Annotated[tuple[TaskMessages, ...], BeforeValidator(some_of(tuple(TaskMessages)))] = tuple(TaskMessages)
+    offset: Offset = None
+    tail: TailLines = None
+    last_event_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +76,14 @@ def create_task_stream(broker: Broker, following: TaskFollowing, reads: Blocking
 
 def read_wanted(asked: Asked) -> Wanted:
     """What a request asks for; an id that cannot be read counts as an old one. Raises Invalid with every mistake."""
-    query = QueryParameters(asked.query, ("types", "offset", "tail", "last_event_id"))
-    types = query.choices("types", tuple(TaskMessages))
-    start = read_start(query)
-    query.check()
-    given = asked.last_event_id or query.text("last_event_id") or None
+    query = read_query(TaskStreamQuery, asked.query)
+    start = place(query.offset, query.tail)
+    given = asked.last_event_id or query.last_event_id or None
     last = None if given is None else _ID.fullmatch(given)
     if last is not None and last[2]:
         start = int(last[2])
     after = None if last is None else int(last[1])
-    return Wanted(frozenset(types), after, start, is_reset=given is not None and last is None)
+    return Wanted(frozenset(query.types), after, start, is_reset=given is not None and last is None)
 
 
 class _TaskStream:
@@ -95,6 +107,7 @@ class _TaskStream:
         self._reads = reads
         self._log = FollowingLog(task_id, wanted.start, follow_log, subscription.news)
         self._follows_log = TaskMessages.LOG in wanted.types
+        self._sight = current_sight.get()
         self._event_id = 0
         self._told = 0  # the number of the latest progress
         self._end: Message | None = None
@@ -137,7 +150,7 @@ class _TaskStream:
         if latest is None:
             return (await self._reads.read(self._following.progress, self._task_id)).json
         self._told = latest.number
-        return latest.message.json
+        return latest.message.shown_to(self._sight)
 
     # -- what comes ------------------------------------------------------------------------------------------------
 
@@ -175,7 +188,7 @@ class _TaskStream:
             return []
         if message.type is MessageType.PROGRESS and published.number <= self._told:
             return []
-        return [Frame(message.type, message.json, self._id())]
+        return [Frame(message.type, message.shown_to(self._sight), self._id())]
 
     def _show_status(self, message: Message) -> list[Frame]:
         if (message.position or 0) <= self._event_id:

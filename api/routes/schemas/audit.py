@@ -6,8 +6,9 @@ from typing import Annotated
 from pydantic import Field
 
 from api.models.audit import AuditFilter, AuditOutcome, AuditRow, ChainVerdict
-from api.routes.schemas.common import Duration, Envelope, Shown, Strict, Time, moment
+from api.routes.schemas.common import Duration, Envelope, Shown, Time, moment
 from api.utils.pagination import CURSOR, DEFAULT_LIMIT, PageRequest, Pagination
+from api.utils.validation import Strict
 
 _Word = Annotated[str, Field(min_length=1, max_length=200)]
 

@@ -4,14 +4,13 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
-from api.models.access import PERMISSION_GROUPS, Permission, Role
-from api.models.access_view import KeyState, KeyView, NewKey, Ticket, UserView, WhoAmI
+from api.models.access import PERMISSION_GROUPS, USER_ID, Permission, Role
+from api.models.access_view import KeyState, KeyView, NewKey, SignInWays, Ticket, UserView, WhoAmI
 from api.routes.schemas.common import (
     Envelope,
     Name,
     PageQuery,
     Shown,
-    Strict,
     Time,
     at_least_one,
     at_most_one,
@@ -21,6 +20,7 @@ from api.routes.schemas.common import (
 from api.services.access.service import OVERLAP_SECONDS, KeyRequest
 from api.utils.pagination import Pagination
 from api.utils.suggestions import nearest
+from api.utils.validation import Strict
 
 #: What a list of permissions may hold: permissions, and names of several at once.
 WORDS = (*(permission.value for permission in Permission), *PERMISSION_GROUPS)
@@ -40,7 +40,7 @@ def _known_word(word: str) -> str:
     )
 
 
-UserId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@\-]{0,63}$")]
+UserId = Annotated[str, Field(pattern=f"^{USER_ID}$")]
 Word = Annotated[str, Field(max_length=64), AfterValidator(_known_word), Field(json_schema_extra={"enum": list(WORDS)})]
 Count = Annotated[int, Field(ge=0, le=1_000_000), BeforeValidator(whole)]
 Amount = Annotated[float, Field(ge=0, le=1e9)]
@@ -125,6 +125,12 @@ class LogIn(Strict):
     key: str = Field(max_length=1000, description="dp_…")
 
 
+class SignInQuery(Strict):
+    """Where to go after signing in."""
+
+    next: str = Field("/", max_length=2000, description="an address of the page; what is none becomes /")
+
+
 class ChangeUser(Strict):
     """What is to be changed of a user."""
 
@@ -176,3 +182,7 @@ class UserListAnswer(Envelope[UserList]):
 
 class LoggedOutAnswer(Envelope[None]):
     """Nobody is signed in any more."""
+
+
+class SignInWaysAnswer(Envelope[SignInWays]):
+    """How people can sign in."""

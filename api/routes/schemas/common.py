@@ -24,6 +24,7 @@ from api.models.task import TaskType, TaskView
 from api.services.gpus.history import Metric
 from api.utils.masking import mask_secrets
 from api.utils.pagination import CURSOR, DEFAULT_LIMIT, PageRequest, Pagination
+from api.utils.validation import Strict
 
 T = TypeVar("T")
 
@@ -69,12 +70,6 @@ class Failure(BaseModel):
     data: Any = Field(description="what helps the caller to go on, or null")
     timestamp: int = Field(description="Unix seconds")
     error: FailureError
-
-
-class Strict(BaseModel):
-    """A request; an unknown field is a mistake."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 def file_responses(whole: str, missing: str, *types: str) -> dict[int | str, Any]:

@@ -7,9 +7,10 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from api.models.log import LineFilter, LogLevel, LogPage, LogType, SearchResult, TaskLogPage
-from api.routes.schemas.common import Duration, Envelope, Strict, Time, moment
+from api.routes.schemas.common import Duration, Envelope, Time, moment
 from api.services.logs.pattern import LogPattern
 from api.services.logs.search import LogQuery
+from api.utils.validation import Strict
 
 Offset = Annotated[int, Field(ge=0, le=2**62)]
 

@@ -151,7 +151,8 @@ _TABLE = (
         "GET ~/system/logs/stream",
         rate=RateGroup.LOGS,
     ),
-    *_open("POST ~/auth/login", rate=RateGroup.AUTH),
+    *_open("POST ~/auth/login", "GET ~/auth/oidc/login", "GET ~/auth/oidc/callback", rate=RateGroup.AUTH),
+    *_open("GET ~/auth/ways"),
     *_need(None, "GET ~/auth/whoami", "POST ~/auth/logout", "POST ~/auth/ticket", rate=RateGroup.AUTH),
     *_need(
         Permission.KEYS_MANAGE,

@@ -8,9 +8,7 @@ from typing import Any
 
 from api.errors import Forbidden, Invalid, KeyNotFound, Mistake, UserNotFound, WrongKey
 from api.models.access import (
-    ANYBODY,
-    LOCAL,
-    NOBODY,
+    RESERVED_USER_IDS,
     AccessKey,
     Permission,
     Principal,
@@ -29,14 +27,14 @@ from api.utils.pagination import Page, PageRequest, paginate
 #: How long a sign-in at the page lasts at most.
 SESSION = timedelta(hours=12)
 
+#: How long a browser may be at the provider of OpenID Connect before it must be back.
+SIGN_IN = timedelta(minutes=10)
+
 #: How long a ticket waits for its stream.
 TICKET = timedelta(seconds=30)
 
 #: How long a key that was replaced holds on, when nothing is said.
 OVERLAP_SECONDS = 3600
-
-#: Names that events and the service itself use for somebody without a key.
-_TAKEN = frozenset({ANYBODY, LOCAL.user_id, NOBODY.user_id})
 
 _READS = frozenset({Permission.GPUS_READ, Permission.PROCESSES_READ, Permission.TRAINING_READ, Permission.LOGS_READ})
 _WRITES = frozenset({Permission.TRAINING_WRITE, Permission.GPUS_REGISTER})
@@ -63,12 +61,17 @@ class AccessService:
         self._ring = authority.ring
         self._clock = clock
 
+    @property
+    def needs_keys(self) -> bool:
+        """Whether every request must show who it is from."""
+        return self._authority.needs_keys
+
     # -- keys ------------------------------------------------------------------------------------------------------
 
     def generate(self, wanted: KeyRequest, by: Principal) -> NewKey:
         """Makes a key. Raises Invalid, or Forbidden for one that permits more than `by` may do."""
         now = self._clock.now()
-        if wanted.user_id in _TAKEN:
+        if wanted.user_id in RESERVED_USER_IDS:
             raise Invalid(mistakes=[Mistake("/user_id", "is a name that the service uses itself; choose another")])
         if wanted.expires_at is not None and wanted.expires_at <= now:
             raise Invalid(mistakes=[Mistake("/expires_at", "must be in the future")])
@@ -199,6 +202,11 @@ class AccessService:
         self._ring.run_once()
         return _show_user(user, sum(key.holds(now) for key in self._store.list(user_id)))
 
+    @property
+    def auth(self) -> str:
+        """Whether keys are asked for: off, or required."""
+        return "required" if self._authority.needs_keys else "off"
+
     # -- sign-ins --------------------------------------------------------------------------------------------------
 
     def who_am_i(self, principal: Principal) -> WhoAmI:
@@ -211,7 +219,7 @@ class AccessService:
             key_id=principal.key_id,
             expires_at=principal.expires_at,
             quota=self._ring.quota_of(principal.user_id),
-            auth="required" if self._authority.needs_keys else "off",
+            auth=self.auth,
         )
 
     def log_in(self, key: str) -> tuple[str, WhoAmI]:
@@ -237,6 +245,12 @@ class AccessService:
         self._store.add_session(session)
         self._ring.refresh()
         return cookie, self.who_am_i(self._ring.find_session(cookie))
+
+    def begin_session(self, session: Session) -> None:
+        """Begins the session of somebody whom a provider knows. Raises DatabaseUnavailable."""
+        self._store.note_user(session.user_id, session.created_at)
+        self._store.add_session(session)
+        self._ring.refresh()
 
     def log_out(self, principal: Principal) -> None:
         """Ends the session of a principal, if it has one."""

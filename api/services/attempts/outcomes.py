@@ -148,15 +148,29 @@ def _cause_by_reason(outcome: Outcome) -> Cause | None:
             "The machine was restarted while it ran.",
             "It is tried again by itself; resume it if that was not enough.",
         )
-    if outcome.reason == "could_not_start":
+    return _why_not_started(outcome) if outcome.reason == "could_not_start" else None
+
+
+def _why_not_started(outcome: Outcome) -> Cause:
+    why = outcome.error or Reason.of("no reason is known", "no_reason")
+    if outcome.error_number in (errno.EACCES, errno.EPERM) and outcome.error_file:
+        # It may be the trainer's program, a directory above it, or a file of the service's own.
         return Cause.of(
             CauseCode.COULD_NOT_START,
-            "could_not_start",
+            "start_denied",
             "The trainer could not be started: {why}.",
-            "Check DIFFUSION_PIPE_PYTHON and DIFFUSION_PIPE_ROOT, and that the service's user may execute them.",
-            why=outcome.error or Reason.of("no reason is known", "no_reason"),
+            "Let the service's user use {file}: execute it if it is a program, else read and write it, and enter each "
+            "directory above it. Then resume or restart the task.",
+            why=why,
+            file=outcome.error_file,
         )
-    return None
+    return Cause.of(
+        CauseCode.COULD_NOT_START,
+        "could_not_start",
+        "The trainer could not be started: {why}.",
+        "Check DIFFUSION_PIPE_PYTHON and DIFFUSION_PIPE_ROOT, and that the service's user may execute them.",
+        why=why,
+    )
 
 
 def _cause(

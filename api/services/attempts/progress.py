@@ -45,6 +45,7 @@ def show_progress(progress: Progress, attempt: Attempt, seconds: float) -> Progr
         ),
         warnings=tuple(progress.warnings),
         attempt=attempt.uid,
+        first_step=progress.first_step,
     )
 
 

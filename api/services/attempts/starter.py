@@ -85,6 +85,8 @@ class AttemptStarter:
             log_max_bytes=self._log_max_bytes,
             gpu_uuids=attempt.gpu_uuids,
             has_run=attempt.status is AttemptStatus.RUNNING,
+            output_dir=files.output,
+            files=tuple(command.files),
         )
 
     @staticmethod

@@ -4,7 +4,7 @@ import hashlib
 import logging
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -22,10 +22,11 @@ from api.services.gpus.events import GPUEvents
 from api.services.gpus.service import GPUService
 from api.storage.leases import ResourceHeld
 from api.storage.strays import FoundAttempt, StrayStore
-from api.storage.task_files import task_files
+from api.storage.task_files import task_files, tasks_directory
 from api.trainers.trainer import Trainer
 from api.utils.base_path import BASE_PATH
 from api.utils.clock import Clock
+from api.utils.foreign_trees import list_names
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,9 @@ _UID = re.compile(r"(?P<task>[A-Za-z0-9_-]{1,64})\.(?P<number>[0-9]{1,9})", re.A
 #: Seconds between two looks at all that lives, and while there are strays, so that their GPUs are soon free again.
 LOOK_SECONDS = 30.0
 NEXT_LOOK_SECONDS = 5.0
+
+#: The most tasks whose attempts are looked for by their directories.
+MAX_TASKS = 1_000_000
 
 
 class Strays:
@@ -92,7 +96,7 @@ class Strays:
         self._due_at = float("-inf")
 
     def _find(self) -> list[LivingAttempt]:
-        named = (_by_place(each) for each in self._executor.living(self._root, self._locate))
+        named = (_by_place(each) for each in self._executor.living(self._root, self._locate, self._uids))
         living = [each for each in named if self._locate(each.ref.uid) == each.ref.directory]
         unknown = self._store.unknown(each.ref.uid for each in living)
         # A supervisor without processes has nothing left to do but to write the outcome.
@@ -101,6 +105,12 @@ class Strays:
     def _locate(self, uid: str) -> Path | None:
         named = _UID.fullmatch(uid)
         return None if named is None else task_files(self._root, named["task"]).attempts / named["number"]
+
+    def _uids(self) -> Iterator[str]:
+        """The uids of all attempts that have a directory here."""
+        for task in list_names(str(tasks_directory(self._root)), levels=0, most=MAX_TASKS)[0]:
+            for number in list_names(str(task_files(self._root, task).attempts), levels=2)[0]:
+                yield f"{task}.{number}"
 
     def _found(self, living: LivingAttempt) -> FoundAttempt:
         task_id, _, number = living.ref.uid.rpartition(".")
@@ -162,7 +172,10 @@ class Strays:
         if living is None:
             raise StrayNotFound(f'No stray attempt has the name "{uid[:80]}".')
         if living.supervisor is None:
-            self._executor.submit(Submission(living.ref, (), Path("/"), {}, gpu_uuids=living.gpu_uuids, has_run=True))
+            output = task_files(self._root, uid.rpartition(".")[0]).output
+            self._executor.submit(
+                Submission(living.ref, (), Path("/"), {}, gpu_uuids=living.gpu_uuids, has_run=True, output_dir=output)
+            )
         signal_file = None if force else self._signal_file(living)
         self._executor.stop(
             living.ref,

@@ -7,12 +7,13 @@ from types import MappingProxyType
 
 from api.models.gpu import GPUOffer
 from api.models.reason import Reason
+from api.models.sight import Sight
 from api.models.training import TaskSummary
 from api.models.usage import Account, Owner
 from api.services.attempts.outcomes import LONGEST_WAIT
 from api.services.training.fair_share import NOT_SHARED, FairLine
 from api.services.training.quota_pass import QuotaPass
-from api.services.training.waiting_words import Obstacle, caching, needs_gpus, offer_obstacle
+from api.services.training.waiting_words import Obstacle, caching, hide_in_reason, needs_gpus, offer_obstacle
 
 _Wish = tuple[tuple[int | str, ...], int]  # the references, and the MB
 
@@ -28,6 +29,7 @@ class QueueCircumstances:
     disk_problem: Reason | None = None
     names: Mapping[str, str] = field(default_factory=dict)  #: of tasks, by id: reasons name them
     accounts: Mapping[Owner, Account] = field(default_factory=lambda: NOT_SHARED)  #: of the owners of the queue's tasks
+    owners: Mapping[str, str | None] = field(default_factory=dict)  #: the users that tasks belong to, by id
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,15 @@ class Pass:
     assignments: tuple[Assignment, ...] = ()
     #: Why each task without an assignment waits, by id.
     waiting: Mapping[str, Reason] = field(default_factory=lambda: MappingProxyType({}))
+    #: The users that the tasks in these reasons belong to, by id.
+    owners: Mapping[str, str | None] = field(default_factory=dict)
+
+    def why(self, task_id: str, sight: Sight) -> Reason | None:
+        """Why a task waits, in words that name nothing which a reader with this sight may not see."""
+        reason = self.waiting.get(task_id)
+        if reason is None or sight.is_whole:
+            return reason
+        return hide_in_reason(reason, sight, lambda other: sight.sees(self.owners.get(other)))
 
 
 def plan_pass(queue: Sequence[TaskSummary], gpus: Sequence[GPUOffer], around: QueueCircumstances) -> Pass:
@@ -80,7 +91,7 @@ class _Planner:
                 waiting[task.task_id] = reason
             if reason is None or len(self._reserved) > reserved:
                 line.charge(task)
-        return Pass(tuple(self._assignments), MappingProxyType(waiting))
+        return Pass(tuple(self._assignments), MappingProxyType(waiting), self._around.owners)
 
     def _why_not_now(self, task: TaskSummary) -> Reason | None:
         around = self._around

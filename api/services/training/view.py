@@ -11,6 +11,7 @@ from api.errors import Mistake
 from api.models.gpu import GPUInfo
 from api.models.progress import NOTHING_YET, ProgressReport, ProgressView
 from api.models.reason import Reason
+from api.models.sight import current_sight
 from api.models.training import Attempt, Checkpoint, TaskStatus, TaskSummary, TrainingRequest, TrainingTask
 from api.models.training_view import (
     AttemptView,
@@ -58,6 +59,7 @@ def _row(task: TaskSummary, gpus: GPUs, waiting: Waiting, report: ProgressReport
         "task_id": task.task_id,
         "name": task.name,
         "description": task.description,
+        "owner": task.owner,
         "model_type": task.model_type,
         "trainer": task.trainer,
         "status": task.status,
@@ -96,9 +98,9 @@ def _stop(task: TaskSummary) -> StopView | None:
 
 
 def show_planned(decided: Pass, task_id: str) -> PlannedGPUs:
-    """The GPUs that a pass would give to a task, or why it would wait."""
+    """The GPUs that a pass would give to a task, or why it would wait, as whoever asks may know it."""
     chosen = next((found.gpus for found in decided.assignments if found.task.task_id == task_id), ())
-    reason = decided.waiting.get(task_id)
+    reason = decided.why(task_id, current_sight.get())
     return PlannedGPUs(
         gpu_ids=tuple(gpu.index for gpu in chosen),
         gpu_uuids=tuple(gpu.uuid for gpu in chosen),
@@ -164,7 +166,7 @@ def show_details(
         estimated_duration=_duration(task, report.progress, waiting.forecast),
         system_stats=tuple(_stats(gpu) for gpu in gpus if gpu.uuid in task.gpu_uuids and task.status.is_active),
         checkpoints=tuple(checkpoints),
-        attempts=tuple(show_attempt(attempt) for attempt in attempts),
+        attempts=tuple(show_attempt(attempt, report) for attempt in attempts),
         warnings=report.warnings,
         output_dir=str(output),
         logs_path=str(log),
@@ -242,9 +244,12 @@ def _stats(gpu: GPUInfo) -> GPUStats:
     )
 
 
-def show_attempt(attempt: Attempt) -> AttemptView:
-    """One attempt of a training."""
+def show_attempt(attempt: Attempt, report: ProgressReport) -> AttemptView:
+    """One attempt of a training; while it runs, the task's progress tells its steps."""
     outcome = attempt.outcome or {}
+    first, last = attempt.first_step, attempt.last_step
+    if attempt.ended_at is None and report.attempt == attempt.uid and report.first_step is not None:
+        first, last = report.first_step, report.progress.current_step
     return AttemptView(
         attempt=attempt.uid,
         number=attempt.number,
@@ -259,8 +264,8 @@ def show_attempt(attempt: Attempt) -> AttemptView:
         created_at=attempt.created_at,
         started_at=attempt.started_at,
         ended_at=attempt.ended_at,
-        first_step=attempt.first_step,
-        last_step=attempt.last_step,
+        first_step=first,
+        last_step=last,
         exit_code=outcome.get("exit_code"),
         signal=outcome.get("signal"),
         failure=attempt.cause,

@@ -78,7 +78,8 @@ def prepare_resume(run_dir: Path, checkpoint: str | None) -> None:
     whole = {one.name for one in checkpoints if one.is_complete}
     verdicts = {one.name: {"whole": one.name in whole, "files": one.digest} for one in _find(run_dir)}
     write(str(run_dir / _JUDGED), json.dumps(verdicts).encode())
-    write(str(run_dir / LATEST), chosen.name.encode())
+    # Its directory says who gets at it; a trainer of another user is in the file's group, and writes it anew.
+    write(str(run_dir / LATEST), chosen.name.encode(), mode=0o660)
 
 
 def prune(run_dir: Path, keep: int) -> tuple[str, ...]:

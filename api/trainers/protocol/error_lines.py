@@ -22,7 +22,7 @@ SIGN = re.compile(
     r"Watchdog caught collective operation timeout|EADDRINUSE|[Aa]ddress already in use|fallen off the bus"
     r"|No space left on device|terminate called after throwing|Main process received SIG|: error: "
     r"|killed by signal: |exits with return code = |have set a lot of resolutions|CUDA out of memory|HIP out of memory"
-    r"|^(?:torch(?:\.cuda)?\.)?OutOfMemoryError\b"
+    r"|^(?:torch(?:\.cuda)?\.)?OutOfMemoryError\b|^setpriv: failed to execute "
 )
 
 #: The last line of a traceback that stands alone: the program that printed it may have gone on.

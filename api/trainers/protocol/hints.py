@@ -280,7 +280,11 @@ HINTS = tuple(
             "homogeneous_array",
             "the trainer's TOML reader wants one type in an array: write [1.0, 2.5]",
         ),
-        (r"PermissionError", "path_access", "give this service's user access to that path"),
+        (
+            r"PermissionError|^setpriv: failed to execute",
+            "path_access",
+            "give the user that trainings run as (TRAINER_USER, else the service's) access to that path",
+        ),
         (
             r"loss scale already at minimum",
             "loss_overflowed",

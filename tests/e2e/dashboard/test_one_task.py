@@ -1,5 +1,6 @@
 """One task's page: what it warns of, how it goes on, what it saves and how that is downloaded."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,6 +98,15 @@ def test_checkpoint_is_saved_now_and_told_when_it_is_there(open_page: Open, serv
     expect(page.locator(".event-list")).to_contain_text("is complete")
     expect(page.locator(".task-head .status")).to_have_text("running")
     assert len(server.task(task_id)["checkpoints"]) == 1
+    server.stop_task(task_id, force=True)
+
+
+def test_running_attempt_shows_its_steps_as_they_come(open_page: Open, server: TrainingServer) -> None:
+    task_id = server.start_task(toy(3000, name="goes on", every=None))
+    server.await_step(task_id, 3)
+    table = open_page(f"#/tasks/{task_id}").get_by_role("region", name="Attempts")
+    expect(table.get_by_role("columnheader", name="Started", exact=True)).to_be_visible()
+    expect(table.get_by_role("row").nth(1)).to_contain_text(re.compile(r"\b1 – (?!3\b)\d+\b"))
     server.stop_task(task_id, force=True)
 
 

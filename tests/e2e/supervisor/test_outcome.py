@@ -99,7 +99,7 @@ def test_a_missing_interpreter_is_told(attempts: Attempts) -> None:
     outcome = attempts.start("", argv=("/nowhere/python", "train.py")).outcome()
     assert (outcome.reason, outcome.exit_code) == ("could_not_start", None)
     assert "/nowhere/python" in (outcome.error or "")
-    assert outcome.error_number == errno.ENOENT
+    assert (outcome.error_number, outcome.error_file) == (errno.ENOENT, "/nowhere/python")
 
 
 def test_a_missing_working_directory_is_told(attempts: Attempts, tmp_path: Path) -> None:

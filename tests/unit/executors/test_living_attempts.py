@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from api.executors.attempt.process_marks import limit_of
 from api.executors.living_attempts import list_living
 from api.executors.process_survey import Survey
 from api.models.task import ProcessIdentity
@@ -50,3 +51,20 @@ def test_an_outcome_that_is_there_is_told(tmp_path: Path, attempt: Path) -> None
     (attempt / "exit.json").write_text("{}")
     (living,) = list_living(Survey({attempt: SUPERVISOR}, {}), tmp_path, nowhere)
     assert living.has_ended
+
+
+def test_processes_that_carry_a_limit_only_are_found_among_the_attempts_there_are(
+    tmp_path: Path, attempt: Path
+) -> None:
+    found = Survey({}, {}, {limit_of("a.1"): (MEMBER,)})
+    (living,) = list_living(found, tmp_path, lambda uid: attempt, lambda: ["b.1", "a.1"])
+    assert (living.ref.uid, living.members) == ("a.1", (MEMBER,))
+
+
+def test_those_whose_supervisor_lives_need_no_list_of_all_attempts(tmp_path: Path, attempt: Path) -> None:
+    def refuse() -> list[str]:
+        raise AssertionError
+
+    found = Survey({attempt: SUPERVISOR}, {}, {limit_of("a.1"): (MEMBER,)})
+    (living,) = list_living(found, tmp_path, nowhere, refuse)
+    assert (living.supervisor, living.members) == (SUPERVISOR, (MEMBER,))

@@ -17,6 +17,13 @@ def runner(node: str | None = "here", boot_id: str = "boot-1", namespace: int | 
     return found
 
 
+def test_a_record_that_names_a_place_is_of_it() -> None:
+    record = parse_runner(json.dumps(HERE.as_json()).encode())
+    assert record is not None
+    assert HERE.is_of(record)
+    assert record.node == "here"
+
+
 @pytest.mark.parametrize(
     ("record", "is_here", "why"),
     [

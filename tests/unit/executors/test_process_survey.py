@@ -2,7 +2,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from api.executors.attempt.process_marks import MARKER
+from api.executors.attempt.process_marks import MARKER, ProcessMark
 from api.executors.process_survey import survey
 
 SCRIPT = "import time; print('up', flush=True); time.sleep(600)"
@@ -31,3 +31,21 @@ def test_processes_of_attempts_and_their_supervisors_are_found_without_any_file(
             process.wait()
             assert process.stdout is not None
             process.stdout.close()
+
+
+def test_a_process_that_does_not_say_its_uid_is_found_by_its_limit(tmp_path: Path):
+    uid = f"uid-{tmp_path.name}"
+    with ProcessMark(uid).handed_on():
+        silent = subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, env={})
+    try:
+        assert silent.stdout is not None
+        silent.stdout.readline()
+        found = survey()
+        assert [member.pid for member in found.members_of(uid)] == [silent.pid]
+        assert uid not in found.members
+        assert found.members_of("another") == ()
+    finally:
+        silent.kill()
+        silent.wait()
+        assert silent.stdout is not None
+        silent.stdout.close()

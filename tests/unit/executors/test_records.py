@@ -50,13 +50,14 @@ def test_an_outcome_is_read_whole() -> None:
         "log_bytes": 20,
         "log_lost_bytes": 5,
         "error_number": 28,
+        "error_file": "/data/spec.json",
     }
     outcome = parse_outcome(json.dumps(written).encode(), 0.0)
     assert outcome is not None
     assert (outcome.exit_code, outcome.stop_rung, outcome.last_step) == (3, StopRung.TERMINATE, 17)
     assert (outcome.phrases, outcome.started_at, outcome.ended_at) == ({"a"}, 1.5, 2.5)
     assert (outcome.survivors_killed, outcome.log_offset, outcome.log_bytes, outcome.log_lost_bytes) == (2, 10, 20, 5)
-    assert outcome.error_number == 28
+    assert (outcome.error_number, outcome.error_file) == (28, "/data/spec.json")
 
 
 @pytest.mark.parametrize("value", [-1, 1e300, float("nan"), float("inf"), 2**70, 1.5, "1", True, [], {}, None])

@@ -1,10 +1,12 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from api.executors.attempt.orders import Spec
 from api.executors.executor import AttemptRef, Submission
 from api.executors.records import parse_spec
 from api.executors.spec import describe
+from api.executors.trainer_user import TrainerUser
 
 SUBMISSION = Submission(
     AttemptRef("a.1", Path("/data/a/attempts/1"), Path("logs")),
@@ -34,3 +36,15 @@ def test_paths_do_not_depend_on_where_the_service_runs() -> None:
 
 def test_the_environment_is_not_in_it() -> None:
     assert "hf_secret" not in json.dumps(describe(SUBMISSION, "here"))
+
+
+def test_another_user_is_named_with_what_is_opened_to_it() -> None:
+    user = TrainerUser("trainer", 7001, 7002, (44,), Path("/nonexistent"), "/bin/setpriv")
+    submission = replace(SUBMISSION, output_dir=Path("/data/a/output"), files=("config.toml",))
+    run_as = Spec(json.loads(json.dumps(describe(submission, "here", trainer_user=user)))).run_as
+    assert run_as is not None
+    assert (run_as.uid, run_as.gid, run_as.output) == (7001, 7002, "/data/a/output")
+
+
+def test_without_another_user_trainers_run_as_their_supervisor() -> None:
+    assert Spec(json.loads(json.dumps(describe(SUBMISSION, "here")))).run_as is None

@@ -12,7 +12,7 @@ class Machine:
         self.absent = absent
         self.nvml, self.simulated = FakeSource(count=2), FakeSource(count=4)
         self.simulated.name = SourceName.SIMULATED
-        self.source = AutoSource(self.nvml, self.simulated, lambda: self.absent)
+        self.source = AutoSource(lambda: self.nvml, self.simulated, lambda: self.absent)
 
 
 @pytest.fixture

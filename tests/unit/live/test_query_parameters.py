@@ -1,65 +1,80 @@
+from typing import Annotated, Any
+
 import pytest
+from pydantic import BeforeValidator
 
 from api.errors import Invalid, MalformedRequest
-from api.live.query_parameters import QueryParameters
+from api.live.query_parameters import StreamQuery, one_of, read_query, some_of, up_to
 from api.models.live import Topic
+from api.models.log import LogLevel
 
-KNOWN = ("topics", "offset", "tail")
+TWO = (Topic.GPU, Topic.TASK)
 
 
-def mistakes(query: QueryParameters) -> dict[str, str]:
+class Question(StreamQuery):
+    alternatives = ("offset", "tail")
+
+    topics: Annotated[tuple[Topic, ...], BeforeValidator(some_of(TWO))] = TWO
+    offset: Annotated[int | None, BeforeValidator(up_to(10))] = None
+    tail: Annotated[int | None, BeforeValidator(up_to(1000))] = None
+    level: Annotated[LogLevel | None, BeforeValidator(one_of(LogLevel))] = None
+
+
+def read(text: str) -> dict[str, Any]:
+    return read_query(Question, text).model_dump(exclude_unset=True)
+
+
+def mistakes(text: str) -> dict[str, str]:
     with pytest.raises(Invalid) as refused:
-        query.check()
+        read(text)
     return {mistake.pointer: mistake.message for mistake in refused.value.mistakes}
 
 
-def test_words_are_read_by_comma():
-    query = QueryParameters("topics=system,gpu", KNOWN)
-    assert query.choices("topics", tuple(Topic)) == (Topic.GPU, Topic.SYSTEM)
-    query.check()
+def test_words_are_read_by_comma_in_an_order_of_their_own():
+    assert read("topics=task,gpu") == {"topics": (Topic.GPU, Topic.TASK)}
 
 
-def test_all_words_are_meant_when_nothing_is_said():
-    assert QueryParameters("", KNOWN).choices("topics", (Topic.GPU, Topic.TASK)) == (Topic.GPU, Topic.TASK)
+def test_what_is_not_asked_for_is_the_default():
+    assert read_query(Question, "").model_dump() == {"topics": TWO, "offset": None, "tail": None, "level": None}
 
 
 @pytest.mark.parametrize("text", ["topics=", "topics=nothing", "topics=gpu,", "topics=gpu,GPU", "topics=%00"])
-def test_word_that_is_none_of_them_is_a_mistake(text):
-    query = QueryParameters(text, KNOWN)
-    query.choices("topics", (Topic.GPU, Topic.TASK))
-    assert "is none of gpu, task" in mistakes(query)["/topics"]
+def test_word_that_is_none_of_them_is_a_mistake(text: str):
+    assert "is none of gpu, task" in mistakes(text)["/topics"]
 
 
-@pytest.mark.parametrize("text", ["-1", "1.5", "", "x", "٣", "1e3", "101", "9" * 5000, "0x1", "+1"])
-def test_number_that_is_none_is_a_mistake(text):
-    query = QueryParameters(f"tail={text.encode().hex() if not text.isascii() else text}", KNOWN)
-    assert query.number("tail", 100) is None
-    assert mistakes(query)["/tail"] == "must be a whole number from 0 to 100"
+def test_word_that_is_not_the_one_is_a_mistake():
+    assert mistakes("level=loud") == {"/level": "must be one of debug, info, warning, error"}
+
+
+@pytest.mark.parametrize("text", ["-1", "1.5", "", "x", "%D9%A3", "1e3", "1001", "9" * 5000, "0x1", "%2B1"])
+def test_number_that_is_none_is_a_mistake(text: str):
+    assert mistakes(f"tail={text}") == {"/tail": "must be a whole number from 0 to 1,000"}
 
 
 def test_number_is_read():
-    assert QueryParameters("tail=100", KNOWN).number("tail", 100) == 100
+    assert read("tail=1000") == {"tail": 1000}
 
 
 def test_all_mistakes_are_told_at_once():
-    query = QueryParameters("topics=x&offset=-1&tail=y&tial=1", KNOWN)
-    query.choices("topics", (Topic.GPU,))
-    query.number("offset", 10)
-    query.number("tail", 10)
-    query.exclude("offset", "tail")
-    assert mistakes(query).keys() == {"/topics", "/offset", "/tail", "/tial", ""}
+    assert mistakes("topics=x&offset=-1&tail=y&tial=1").keys() == {"/topics", "/offset", "/tail", "/tial", ""}
+
+
+def test_parameters_that_exclude_each_other_are_a_mistake():
+    assert mistakes("tail=1&offset=1") == {"": "give one of offset and tail, not offset and tail"}
 
 
 def test_unknown_parameter_is_told_what_it_may_have_meant():
-    assert mistakes(QueryParameters("tial=1", KNOWN))["/tial"] == 'unknown parameter; did you mean "tail"?'
+    assert mistakes("tial=1") == {"/tial": 'unknown parameter; did you mean "tail"?'}
+    assert mistakes("who=1") == {"/who": "unknown parameter; known are: topics, offset, tail, level"}
 
 
 def test_parameter_that_is_given_twice_is_a_mistake():
-    assert mistakes(QueryParameters("tail=1&tail=2", KNOWN)) == {"/tail": "is given more than once"}
+    assert mistakes("tail=1&tail=2") == {"/tail": "is given more than once"}
 
 
 def test_what_is_no_query_string_is_malformed():
     with pytest.raises(MalformedRequest):
-        QueryParameters("topics=gpü", KNOWN)
+        read("topics=gpü")
     with pytest.raises(MalformedRequest):
-        QueryParameters("&".join(f"a{n}=1" for n in range(1000)), KNOWN)
+        read("&".join(f"a{n}=1" for n in range(1000)))

@@ -18,6 +18,7 @@ SELDOM = (
     "av",
     "re2",
     "numpy",
+    "pynvml",
 )
 
 CODE = """
@@ -26,7 +27,7 @@ import api.main
 from api.config import Config
 from api.runtime.composition import Runtime
 from api.storage.database import Database
-Runtime(Config.from_env(environ={"STORAGE_ROOT": sys.argv[1]}, dotenv_path=None)).prepare()
+Runtime(Config.from_env(environ={"STORAGE_ROOT": sys.argv[1], "GPU_SOURCE": "simulated"}, dotenv_path=None)).prepare()
 print(*[name for name in sys.argv[2:] if name in sys.modules])
 Database("postgresql://nobody@127.0.0.1:1/none")
 print(*[name for name in sys.argv[2:] if name in sys.modules])

@@ -105,6 +105,15 @@ def test_foreign_origin_is_refused(policy: HostPolicy, origin: bytes):
         policy.check(b"localhost:8080", origin)
 
 
+def test_a_refusal_repeats_no_secret(policy: HostPolicy):
+    with pytest.raises(OriginNotAllowed) as refused:
+        policy.check(b"localhost:8080", b"http://me:s3cret@evil.example")
+    assert "s3cret" not in refused.value.detail
+    with pytest.raises(HostNotAllowed) as refused_host:
+        policy.check(b"dp_abcdefghijkl_s3cretABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijk.example", None)
+    assert "s3cret" not in refused_host.value.detail
+
+
 @pytest.mark.parametrize(
     ("origin", "crosses"),
     [(None, False), (ALLOWED.encode(), True), (b"HTTPS://Dashboard.Example", True), (b"http://localhost", False)],

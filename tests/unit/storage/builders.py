@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, select, text
 
 from api.models.lease import LeaseKind
+from api.models.progress import ProgressReport
 from api.models.task import ProcessIdentity
 from api.models.training import (
     Attempt,
@@ -153,3 +154,8 @@ def _somebody_waits(database: Database) -> bool:
     query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     with database.read() as connection:
         return bool(connection.scalar(text(query)))
+
+
+def at_step(step: int) -> ProgressReport:
+    """Progress that says only which step."""
+    return ProgressReport.from_json({"progress": {"current_step": step}})

@@ -150,7 +150,7 @@ def test_start_waits_for_the_migration_of_another_server(
     with ThreadPoolExecutor(1) as pool:
         with fresh.write() as connection:
             if backend == "postgresql":
-                key = {"key": database_module._MIGRATION_LOCK}
+                key = {"key": database_module.MIGRATION_LOCK}
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), key)
             waiting = pool.submit(other.migrate)
             time.sleep(0.5)

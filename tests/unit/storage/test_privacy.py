@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from api.storage.privacy import make_private_directory, tighten_sqlite
+from api.storage.privacy import make_passable_storage, make_private_directory, tighten_sqlite
 
 
 def mode_of(path: Path) -> int:
@@ -70,3 +70,33 @@ def test_directory_of_the_machine_is_never_closed(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Path, "chmod", lambda path, mode: pytest.fail("it was closed"))
     make_private_directory(Path("/srv"))
     assert "all share" in caplog.records[0].message
+
+
+def test_storage_of_trainings_of_another_user_is_passed_through_and_not_read(tmp_path: Path):
+    root = tmp_path / "data"
+    make_passable_storage(root, os.getgid())
+    assert mode_of(root) == 0o710
+    assert {path.name: mode_of(path) for path in root.iterdir()} == {"tasks": 0o710, "caches": 0o2770}
+
+
+def test_storage_keeps_a_group_that_is_not_the_trainers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    given: list[tuple[str, int]] = []
+    monkeypatch.setattr(os, "chown", lambda path, uid, gid: given.append((path.name, gid)))
+    make_passable_storage(tmp_path, 7002)
+    assert mode_of(tmp_path) == 0o711
+    assert given == [("tasks", 7002), ("caches", 7002)]
+
+
+def test_what_an_older_version_left_open_is_closed_before_others_can_come(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    (tmp_path / "server-log").mkdir(mode=0o755)
+    (tmp_path / "database.sqlite").touch(0o644)
+    for task, mode in (("open", 0o755), ("running", 0o710), ("closed", 0o700)):
+        (tmp_path / "tasks" / task).mkdir(parents=True)
+        (tmp_path / "tasks" / task).chmod(mode)
+    make_passable_storage(tmp_path, os.getgid())
+    tasks = [mode_of(tmp_path / "tasks" / task) for task in ("open", "running", "closed")]
+    assert (mode_of(tmp_path / "server-log"), mode_of(tmp_path / "database.sqlite")) == (0o700, 0o600)
+    assert tasks == [0o700, 0o710, 0o700]
+    assert len(caplog.records) == 3

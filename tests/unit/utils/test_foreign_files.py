@@ -226,3 +226,14 @@ def test_nothing_is_gone_while_the_disk_is_in_trouble(tmp_path: Path, faults: Fa
     faults.strike("lstat", str(tmp_path))
     assert not is_gone(str(tmp_path / "name"))
     assert not is_gone(str(tmp_path / "none"))
+
+
+def test_a_file_is_its_owners_alone_unless_a_mode_is_asked_for_whatever_the_umask_is(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        foreign_files.write(str(tmp_path / "private"), b"")
+        foreign_files.write(str(tmp_path / "shared"), b"", mode=0o660)
+    finally:
+        os.umask(before)
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("private", "shared")]
+    assert modes == [0o600, 0o660]

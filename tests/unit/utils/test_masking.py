@@ -41,3 +41,9 @@ def test_a_secret_in_a_note_is_masked(note: str):
 @pytest.mark.parametrize("note", ["# secret", "# 3 epochs = 300 steps", "# see https://host/a@b", "# tokenizer is T5"])
 def test_other_notes_stay(note: str):
     assert mask_secrets(note) == note
+
+
+def test_file_that_holds_a_secret_may_be_named():
+    assert mask_secrets("argument --oidc-client-secret-file: expected one argument") == (
+        "argument --oidc-client-secret-file: expected one argument"
+    )

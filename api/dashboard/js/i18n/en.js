@@ -317,6 +317,7 @@ export const words = {
   request: "Request",
   attempts: "Attempts",
   attempt: "Attempt",
+  "attempt.start": "Started",
   "attempt.end": "How it ended",
   duration: "Duration",
   "steps.range": "Steps",

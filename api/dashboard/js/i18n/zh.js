@@ -315,6 +315,7 @@ export const words = {
   request: "请求",
   attempts: "尝试",
   attempt: "尝试",
+  "attempt.start": "开始时间",
   "attempt.end": "如何结束",
   duration: "时长",
   "steps.range": "步",

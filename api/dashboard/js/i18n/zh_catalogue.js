@@ -68,7 +68,7 @@ export const catalogue = {
   hint_install_missing: "在训练器的环境中安装所缺的软件包",
   hint_torch_with_cuda: "在训练器的环境中安装带 CUDA 的 PyTorch",
   hint_homogeneous_array: "训练器的 TOML 解析器要求数组中只有一种类型：请写 [1.0, 2.5]",
-  hint_path_access: "让本服务的用户可以访问该路径",
+  hint_path_access: "让运行训练的用户（TRAINER_USER，未设置时为本服务的用户）可以访问该路径",
   hint_loss_overflowed: "损失溢出：降低学习率，或使用 dtype bfloat16",
   hint_gpu_and_versions: "继续训练；若再次发生，检查该 GPU 的健康状态以及驱动与 CUDA 的版本",
   hint_nccl_again: "继续训练；若再次发生，设置 NCCL_P2P_DISABLE=1 与 NCCL_IB_DISABLE=1",

@@ -139,6 +139,9 @@ export const said = {
   supervisor_lost_remedy: "会自动重试；请查明是什么结束了该用户的进程（内存不足？）。",
   could_not_start_detail: "无法启动训练器：{why}。",
   could_not_start_remedy: "检查 DIFFUSION_PIPE_PYTHON 与 DIFFUSION_PIPE_ROOT，并确认本服务的用户可以执行它们。",
+  start_denied_detail: "无法启动训练器：{why}。",
+  start_denied_remedy:
+    "让本服务的用户可以使用 {file}：若是程序则可执行，否则可读写，并能进入其上的每一级目录。然后继续或重新开始该任务。",
   no_reason: "原因不明",
   attempt_not_started_detail: "无法启动这次尝试：{why}。",
   attempt_not_started_remedy: "查看这里所指出的问题；然后继续或重新开始。",
@@ -149,8 +152,10 @@ export const said = {
 
   // Why a GPU is in its status.
   held_by: "被 {task_id} 占用",
+  held_by_another: "被其他用户占用",
   is_available: "可用",
   task_ended: "{task_id} 已结束；显存释放后即可使用",
+  another_ended: "其他用户的任务已结束；显存释放后即可使用",
   draining: "任务已结束，但仍有 {mb} MB 显存未释放",
   holders_unknown: "无法读取数据库，不知道由谁占用",
   memory_not_permitted: "当前用户无权读取显存用量",
@@ -160,6 +165,7 @@ export const said = {
   degraded: "{reasons}",
   unhealthy: "不健康：{why}",
   kept_aside: "{why}",
+  kept_for_unknown: "为一个没有任务认领的运行保留",
   lost: "{why}",
   driver_problem: "{why}",
   unreadable: "{why}",

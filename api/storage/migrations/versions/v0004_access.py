@@ -77,6 +77,16 @@ def _create_keys() -> None:
         sa.Column("expires_at", sa.Float(53), nullable=False),
     )
     op.create_table(
+        "sign_ins",
+        sa.Column("hash", sa.String(64), primary_key=True),
+        sa.Column("state", sa.String(64), nullable=False),
+        sa.Column("nonce", sa.String(64), nullable=False),
+        sa.Column("verifier", sa.String(64), nullable=False),
+        sa.Column("redirect_uri", sa.String(2048), nullable=False),
+        sa.Column("next", sa.String(2048), nullable=False),
+        sa.Column("expires_at", sa.Float(53), nullable=False),
+    )
+    op.create_table(
         "access_state",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("version", sa.BigInteger, nullable=False),

@@ -11,6 +11,7 @@ import pytest
 from api.executors.attempt.orders import Spec
 from api.executors.attempt.process_marks import MARKER
 from api.executors.attempt.processes import read_stat
+from api.executors.attempt.run_as import RunAs
 from api.executors.attempt.spawning import find_program, spawn
 from api.executors.executor import AttemptRef, Submission
 from api.executors.spec import describe
@@ -42,9 +43,10 @@ def spec(tmp_path: Path, **changes: Any) -> Spec:
 
 def test_a_trainer_has_a_session_a_directory_and_a_mark_of_its_own_and_writes_into_its_file(tmp_path: Path) -> None:
     output = tmp_path / "output"
+    output.touch()
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     try:
-        pid, start = spawn(spec(tmp_path), {"A": "1"}, str(output), os.O_WRONLY | os.O_CREAT)
+        pid, start = spawn(spec(tmp_path), {"A": "1"}, str(output), os.O_WRONLY)
     finally:
         signal.signal(signal.SIGUSR1, signal.SIG_DFL)
     stat = read_stat(pid)
@@ -70,3 +72,43 @@ def test_a_program_is_found_by_the_path_that_it_will_have(tmp_path: Path) -> Non
     assert find_program("tool", f"/nowhere:{tmp_path}/two:{tmp_path}/one") == f"{tmp_path}/one/tool"
     assert find_program("tool", "/nowhere") == "tool"
     assert find_program("./tool", str(tmp_path / "one")) == "./tool"
+
+
+#: Stands in the place of setpriv, changes no user, and says what it was told.
+SAME_USER = """#!/bin/sh
+umask
+while [ "$1" != -- ]; do shift; done
+shift
+exec "$@"
+"""
+
+
+def test_a_trainer_of_another_user_is_started_by_way_of_setpriv_and_makes_files_for_its_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admitted = []
+    monkeypatch.setattr(RunAs, "admit", lambda self, directory, output: admitted.append((directory, output)))
+    setpriv, output = tmp_path / "setpriv", tmp_path / "output"
+    output.touch()
+    setpriv.write_text(SAME_USER)
+    setpriv.chmod(0o755)
+    run_as = {"uid": 7001, "gid": 7002, "setpriv": str(setpriv), "output": str(tmp_path / "out")}
+    before = os.umask(0o077)
+    try:
+        pid, _ = spawn(spec(tmp_path, run_as=run_as), {"A": "1"}, str(output), os.O_WRONLY)
+        assert os.umask(0o077) == 0o077
+    finally:
+        os.umask(before)
+    os.waitpid(pid, 0)
+    umask, _, told = output.read_text().partition("\n")
+    assert (umask, json.loads(told)["env"]["A"], json.loads(told)["pid"]) == ("0007", "1", pid)
+    assert admitted == [(str(tmp_path), str(output))]
+
+
+def test_a_program_that_is_missing_is_told_before_the_user_is_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RunAs, "admit", lambda self, directory, output: None)
+    run_as = {"uid": 7001, "gid": 7002, "setpriv": "/bin/true", "output": str(tmp_path / "out")}
+    with pytest.raises(FileNotFoundError):
+        spawn(spec(tmp_path, run_as=run_as, argv=["/nowhere/python"]), {}, str(tmp_path / "output"), os.O_WRONLY)

@@ -12,11 +12,16 @@ from tests.unit.services.access.credentials import Credentials
 
 
 @pytest.fixture
-def store(migrated_file: Path, tmp_path: Path) -> Iterator[CredentialStore]:
+def database(migrated_file: Path, tmp_path: Path) -> Iterator[Database]:
     shutil.copy(migrated_file, tmp_path / "database.sqlite")
-    database = Database(sqlite_url(tmp_path / "database.sqlite"))
-    yield CredentialStore(database)
-    database.close()
+    made = Database(sqlite_url(tmp_path / "database.sqlite"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def store(database: Database) -> CredentialStore:
+    return CredentialStore(database)
 
 
 @pytest.fixture

@@ -39,6 +39,9 @@ def test_open_are_only_the_page_its_sign_in_and_whether_the_service_lives():
         "GET /health",
         "GET /health/ready",
         "POST /api/v1/auth/login",
+        "GET /api/v1/auth/ways",
+        "GET /api/v1/auth/oidc/login",
+        "GET /api/v1/auth/oidc/callback",
     }
 
 

@@ -163,6 +163,20 @@ def test_reason_for_not_starting_is_told():
     assert "no such file" in judge(reason="could_not_start", exit_code=None, error="no such file").cause.detail
 
 
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM])
+@pytest.mark.parametrize("file", ["/opt/env/bin/python", "/data/tasks/t1/attempts/1/spec.json"])
+def test_remedy_for_what_was_denied_names_the_file(number: int, file: str):
+    error = f"[Errno {number}] denied: {file!r}"
+    cause = judge(reason="could_not_start", exit_code=None, error=error, error_number=number, error_file=file).cause
+    assert file in cause.remedy
+    assert "DIFFUSION_PIPE" not in cause.remedy
+
+
+def test_remedy_for_what_is_missing_names_the_settings():
+    how = {"error": "[Errno 2] missing", "error_number": errno.ENOENT, "error_file": "/nowhere/python"}
+    assert "DIFFUSION_PIPE_PYTHON" in judge(reason="could_not_start", exit_code=None, **how).cause.remedy
+
+
 def test_error_in_the_log_goes_before_a_lost_supervisor():
     lines = (
         "[rank0]: Traceback (most recent call last):",

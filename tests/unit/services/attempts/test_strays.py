@@ -125,3 +125,15 @@ def test_the_next_look_is_after_thirty_seconds_and_sooner_while_there_are_strays
     machine.clock.advance(6.0)
     machine.train()
     assert GPUStatus.BUSY not in statuses(machine)
+
+
+def test_the_executor_can_ask_which_attempts_have_a_directory_here(
+    machine: TrainingMachine, monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[str] = []
+    for name in ("train_a/attempts/1", "train_a/attempts/2", "train_b/output"):
+        (machine.files("train_a").root.parent / name).mkdir(parents=True)
+    monkeypatch.setattr(machine.executor, "living", lambda root, locate, uids: asked.extend(uids()) or ())
+    machine.parts.strays.look_soon()
+    machine.parts.strays.look()
+    assert sorted(asked) == ["train_a.1", "train_a.2"]

@@ -1,79 +1,18 @@
 import json
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pytest
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from api.executors.executor import AttemptRef
-from api.executors.fake import FakeExecutor
 from api.models.progress import Stage
-from api.models.training import Attempt, AttemptStatus, TrainingPlan, TrainingRequest, TrainingTask
 from api.services.attempts import watch as attempt_watch
 from api.services.attempts.series import Stretch
 from api.services.attempts.series_reader import read_series
-from api.services.attempts.updates import FakeNews
-from api.services.attempts.watch import LINE_BYTES, SAVE_SECONDS, AttemptWatch
-from api.services.training.preview import preview
-from api.trainers.toy.trainer import Toy
-from api.utils.clock import FakeClock
+from api.services.attempts.watch import LINE_BYTES
+from tests.unit.services.attempts.watched import Watched, step
 from tests.unit.services.builders import NOW
 from tests.unit.utils.foreign import Plant, each_plant
-
-PLAN = TrainingPlan("toy", "toy", 1, epochs=3, steps_per_epoch=10, total_steps=30)
-
-
-class Watched:
-    """An attempt's directory and log, and watches over it that come and go."""
-
-    def __init__(self, root: Path, clock: FakeClock) -> None:
-        self.directory = root / "attempts" / "1"
-        self.output = root / "output"
-        for directory in (self.directory, self.output):
-            directory.mkdir(parents=True)
-        self.ref = AttemptRef("t.1", self.directory, root / "log")
-        self.executor = FakeExecutor()
-        self.clock = clock
-        self.news = FakeNews()
-
-    def watch(self, log_start: int | None = 0, **changes: Any) -> AttemptWatch:
-        """A new one, as after a restart of the service."""
-        asked = TrainingRequest("toy")
-        shown = preview("t", asked, PLAN, NOW)
-        task = TrainingTask(**{name: getattr(shown, name) for name in shown.__slots__}, request=asked, plan=PLAN)
-        plain = Attempt("t.1", "t", 1, AttemptStatus.RUNNING, "x", "here", str(self.directory), (), (), None, NOW)
-        made = AttemptWatch(task, replace(plain, **changes), self.ref, Toy(), self.executor, self.clock, self.news)
-        if made.log_start is None:
-            made.log_start = log_start
-        return made
-
-    def prints(self, text: str | bytes) -> None:
-        self.executor.prints(self.ref.log_directory, text.encode() if isinstance(text, str) else text)
-
-    def run_dir(self, name: str = "20260101_00-00-00", *steps: int) -> Path:
-        directory = self.output / name
-        directory.mkdir(exist_ok=True)
-        for step in steps:
-            (directory / f"global_step{step}").mkdir()
-            (directory / f"global_step{step}" / "state").write_text("x")
-            (directory / "latest").write_text(f"global_step{step}")
-        return directory
-
-    def losses(self) -> dict[int, float]:
-        series = read_series([Stretch(self.directory / "series")], "train/loss")
-        return {int(step): float(value) for step, value, _ in series.tolist()}
-
-
-@pytest.fixture
-def watched(tmp_path: Path, clock: FakeClock) -> Watched:
-    return Watched(tmp_path / "task", clock)
-
-
-def step(number: int, loss: float = 0.5) -> str:
-    return f"steps: {number} loss: {loss} iter time (s): 1.0 samples/sec: 2.0\n"
 
 
 def test_lines_become_progress_and_points(watched: Watched):
@@ -199,73 +138,6 @@ def test_signal_file_is_offered_only_while_the_trainer_looks(watched: Watched):
     assert watch.signal_file == watched.output / "20260101_00-00-00" / "save_quit"
 
 
-def test_restarted_service_goes_on_where_it_was(watched: Watched):
-    watched.run_dir("20260101_00-00-00", 1)
-    watch = watched.watch()
-    watched.prints(step(1, 0.5) + step(2, 0.25)[:10])
-    watch.poll()
-    watch.look_for_checkpoints()
-    watch.peak_memory_mb = 123
-    watch.save()
-    watched.prints(step(2, 0.25)[10:])
-    again = watched.watch()
-    assert (again.progress.step, again.run_dir, again.peak_memory_mb) == (1, watch.run_dir, 123)
-    assert again.look_for_checkpoints() == []
-    again.poll()
-    assert (again.progress.step, again.progress.best_loss) == (2, 0.25)
-    assert watched.losses() == {1: 0.5, 2: 0.25}
-
-
-def test_service_that_was_killed_before_its_note_shows_nothing_twice(watched: Watched):
-    watch = watched.watch()
-    watched.prints(step(1))
-    watch.poll()
-    watched.prints(step(2) + step(3))
-    watch.poll()
-    again = watched.watch()
-    again.poll()
-    assert again.progress.step == 3
-    assert watched.losses() == {1: 0.5, 2: 0.5, 3: 0.5}
-
-
-@pytest.mark.parametrize(
-    "note", [b"", b"{", b"[]", b"null", b"{}", b'{"reader": 5}', b"\xff", b'{"reader": {}, "offset": 5}']
-)
-def test_note_that_is_damaged_is_read_anew(watched: Watched, note: bytes):
-    (watched.directory / "watch.json").write_bytes(note)
-    watched.prints(step(1))
-    watch = watched.watch()
-    watch.poll()
-    assert watch.progress.step == 1
-
-
-def test_note_is_written_now_and_then(watched: Watched):
-    watch = watched.watch()
-    path = watched.directory / "watch.json"
-    watched.prints(step(1))
-    watch.poll()
-    first = json.loads(path.read_bytes())["offset"]
-    watched.prints(step(2))
-    watch.poll()
-    assert json.loads(path.read_bytes())["offset"] == first
-    watched.clock.advance(SAVE_SECONDS)
-    watch.poll()
-    assert json.loads(path.read_bytes())["offset"] == len(step(1) + step(2))
-
-
-def test_disk_that_takes_nothing_stops_no_watch(watched: Watched, monkeypatch: pytest.MonkeyPatch):
-    def full(*args: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(attempt_watch, "append_points", full)
-    monkeypatch.setattr(attempt_watch, "write_private", full)
-    watch = watched.watch()
-    watched.prints(step(1))
-    watch.poll()
-    watch.finish()
-    assert watch.progress.step == 1
-
-
 def test_new_points_and_progress_are_told(watched: Watched):
     watch = watched.watch()
     watched.prints(step(1, 0.5))
@@ -345,44 +217,6 @@ def test_no_event_file_hangs_a_watch(watched: Watched, plant: Plant):
     watch.finish()
 
 
-@pytest.mark.parametrize("run_dir", ["/etc", "../..", "/outside/20260101_00-00-00"])
-def test_a_note_does_not_lead_out_of_the_output_directory(watched: Watched, run_dir: str):
-    watched.run_dir()
-    watch = watched.watch()
-    watch.poll()
-    watch.save()
-    path = watched.directory / "watch.json"
-    path.write_text(json.dumps({**json.loads(path.read_bytes()), "run_dir": run_dir}))
-    found = watched.watch().run_dir
-    assert found is None or found.parent == watched.output
-
-
-@pytest.mark.parametrize(
-    "change",
-    [{"offset": "5"}, {"offset": -1}, {"positions": []}, {"positions": {"a": "b"}}, {"last_lines": 3}, {"rest": None}],
-)
-def test_a_note_that_makes_no_sense_is_not_gone_on_from(watched: Watched, change: dict[str, object]):
-    watched.prints(step(1))
-    watch = watched.watch()
-    watch.poll()
-    watch.save()
-    path = watched.directory / "watch.json"
-    path.write_text(json.dumps({**json.loads(path.read_bytes()), **change}))
-    again = watched.watch()
-    assert again.progress.step is None
-    again.poll()
-    assert again.progress.step == 1
-
-
-def test_a_note_of_many_long_lines_can_be_read_again(watched: Watched):
-    watch = watched.watch()
-    for number in range(60):
-        watched.prints("x" * 60_000 + f"{number}\n")
-    watch.finish()
-    assert (watched.directory / "watch.json").stat().st_size <= 2**20
-    assert watched.watch().last_lines[-1].endswith("59")
-
-
 @pytest.mark.parametrize("jump", [86_400.0, -86_400.0])
 def test_time_of_a_training_does_not_follow_the_wall_clock(watched: Watched, jump: float):
     watch = watched.watch(started_at=NOW)
@@ -391,25 +225,6 @@ def test_time_of_a_training_does_not_follow_the_wall_clock(watched: Watched, jum
     watched.clock.jump(jump)
     watch.poll()
     assert watch.seconds == before + 10
-
-
-@pytest.mark.parametrize("jump", [86_400.0, -86_400.0])
-def test_clock_that_is_set_while_nobody_looks_changes_no_duration(watched: Watched, jump: float):
-    watch = watched.watch(started_at=NOW)
-    before, began_at = watch.seconds, watch.began_at
-    watched.prints(step(1))
-    watch.poll()
-    said_at = watch.progress.last_line_at
-    watch.save()
-    watched.clock.jump(jump)
-    watched.clock.advance(13)
-    again = watched.watch(started_at=NOW)
-    assert again.seconds == before + 13
-    assert again.began_at == pytest.approx(began_at + jump)
-    assert said_at is not None
-    assert again.progress.last_line_at == pytest.approx(said_at + jump)
-    again.save()
-    assert watched.watch(started_at=NOW).began_at == pytest.approx(began_at + jump)
 
 
 def test_supervisors_word_for_the_time_goes_further_back(watched: Watched):

@@ -2,12 +2,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 from api.executors.fake import outcome
-from api.models.progress import NOTHING_YET
+from api.models.progress import NOTHING_YET, Progress, ProgressReport
 from api.models.reason import Reason
 from api.models.training import Attempt, AttemptStatus, StopRung, TaskStatus
-from api.services.attempts.progress import out_of_sight
+from api.services.attempts.progress import out_of_sight, show_progress
 from api.services.training.forecast import Forecast
-from api.services.training.view import Waiting, show_progress_of, show_row, show_stopped, with_time
+from api.services.training.view import Waiting, show_attempt, show_progress_of, show_row, show_stopped, with_time
 from tests.unit.services.builders import NOW
 from tests.unit.services.trainings import TrainingMachine, steps
 
@@ -40,6 +40,28 @@ def test_a_row_of_a_task_that_nobody_can_see_has_no_pace(machine: TrainingMachin
     hidden = replace(machine.task(), warning=out_of_sight("it is elsewhere").text)
     shown = show_progress_of(hidden, (), live, machine.clock.now(), None)
     assert (shown.speed.steps_per_second, shown.progress.eta_seconds) == (None, None)
+
+
+def test_a_running_attempt_shows_the_steps_that_it_has_made(machine: TrainingMachine):
+    machine.run()
+    machine.prints(steps(4, 5, 6))
+    machine.train()
+    [attempt] = machine.attempts.of_task("a")
+    live = machine.watch().show()
+    shown = show_attempt(attempt, live)
+    assert (shown.first_step, shown.last_step) == (4, 6)
+    kept = show_attempt(attempt, ProgressReport.from_json(live.as_json()))
+    assert (kept.first_step, kept.last_step) == (4, 6)
+    for other in (replace(attempt, uid="a.2"), replace(attempt, ended_at=NOW)):
+        assert (show_attempt(other, live).first_step, show_attempt(other, live).last_step) == (None, None)
+
+
+def test_an_attempt_that_only_loads_has_made_no_steps(machine: TrainingMachine):
+    machine.run()
+    [attempt] = machine.attempts.of_task("a")
+    resumed = replace(attempt, resumed_from="global_step5")
+    shown = show_attempt(resumed, show_progress(Progress(), resumed, 0.0))
+    assert (shown.first_step, shown.last_step) == (None, None)
 
 
 def test_a_row_has_a_cause_only_when_it_failed_and_a_wait_only_when_it_waits(machine: TrainingMachine):

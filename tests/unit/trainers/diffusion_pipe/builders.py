@@ -3,13 +3,14 @@ import math
 import os
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
+import pytest
 from PIL import Image
 
 from api.errors import Mistake
@@ -234,6 +235,26 @@ class Case:
         found = self.check()
         assert found.errors == ()
         return [mistake.pointer for mistake in found.warnings]
+
+
+def remarks(
+    errors: Sequence[tuple[Change, str]] = (),
+    warnings: Sequence[tuple[Change, str]] = (),
+    nothing: Sequence[Change] = (),
+) -> Callable[..., None]:
+    """A test over a table: each change gets one error or one warning at its place, or is not remarked on."""
+    rows = [
+        *(pytest.param(change, Case.errors, [pointer], id=f"error {pointer}") for change, pointer in errors),
+        *(pytest.param(change, Case.warnings, [pointer], id=f"warning {pointer}") for change, pointer in warnings),
+        *(pytest.param(change, Case.warnings, [], id="nothing") for change in nothing),
+    ]
+
+    @pytest.mark.parametrize(("change", "found", "pointers"), rows)
+    def test(case: Case, change: Change, found: Callable[[Case], list[str]], pointers: list[str]) -> None:
+        change(case.config)
+        assert found(case) == pointers
+
+    return test
 
 
 CONFIG_TOML = """\

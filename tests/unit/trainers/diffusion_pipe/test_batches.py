@@ -1,9 +1,7 @@
-import pytest
-
 from api.trainers.diffusion_pipe.batches import Batches, read_batches
 from api.trainers.diffusion_pipe.document import TrainerDocument
 from api.trainers.diffusion_pipe.findings import Findings
-from tests.unit.trainers.diffusion_pipe.builders import Case, Change, setting
+from tests.unit.trainers.diffusion_pipe.builders import remarks, setting
 
 ERRORS = [
     (setting(micro_batch_size_per_gpu=0), "/config/micro_batch_size_per_gpu"),
@@ -17,17 +15,7 @@ NOTHING = [
     setting(micro_batch_size_per_gpu=[[512, 2], [1024, 1]]),
 ]
 
-
-@pytest.mark.parametrize(("change", "pointer"), ERRORS)
-def test_mistake_is_one_error_at_its_place(case: Case, change: Change, pointer: str):
-    change(case.config)
-    assert case.errors() == [pointer]
-
-
-@pytest.mark.parametrize("change", NOTHING)
-def test_what_the_trainer_takes_is_not_remarked_on(case: Case, change: Change):
-    change(case.config)
-    assert case.warnings() == []
+test_change_gets_the_remark_that_fits = remarks(errors=ERRORS, nothing=NOTHING)
 
 
 def test_the_nearest_resolution_tells_the_batch_and_of_two_equally_near_the_first():

@@ -2,13 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.trainers.diffusion_pipe.builders import (
-    Case,
-    Change,
-    TextCase,
-    setting,
-    without,
-)
+from tests.unit.trainers.diffusion_pipe.builders import Case, TextCase, remarks, setting, without
 
 ERRORS = [
     (without("epochs"), "/config/epochs"),
@@ -49,23 +43,7 @@ NOTHING = [
     setting(resume_from_checkpoint=False),
 ]
 
-
-@pytest.mark.parametrize(("change", "pointer"), ERRORS)
-def test_mistake_is_one_error_at_its_place(case: Case, change: Change, pointer: str):
-    change(case.config)
-    assert case.errors() == [pointer]
-
-
-@pytest.mark.parametrize(("change", "pointer"), WARNINGS)
-def test_what_costs_or_is_ignored_is_one_warning_at_its_place(case: Case, change: Change, pointer: str):
-    change(case.config)
-    assert case.warnings() == [pointer]
-
-
-@pytest.mark.parametrize("change", NOTHING)
-def test_what_the_trainer_takes_is_not_remarked_on(case: Case, change: Change):
-    change(case.config)
-    assert case.warnings() == []
+test_change_gets_the_remark_that_fits = remarks(errors=ERRORS, warnings=WARNINGS, nothing=NOTHING)
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.trainers.diffusion_pipe.builders import (
-    Case,
-    Change,
-    make_images,
-    setting,
-)
+from tests.unit.trainers.diffusion_pipe.builders import Case, make_images, remarks, setting
 
 ERRORS = [
     (setting(eval={"datasets": ["a.toml"], "every_n_epochs": 1}), "/config/eval/datasets/0"),
@@ -19,17 +14,7 @@ NOTHING = [
     setting(eval={"before_first_step": False, "micro_batch_size_per_gpu": 1, "gradient_accumulation_steps": 1}),
 ]
 
-
-@pytest.mark.parametrize(("change", "pointer"), ERRORS)
-def test_mistake_is_one_error_at_its_place(case: Case, change: Change, pointer: str):
-    change(case.config)
-    assert case.errors() == [pointer]
-
-
-@pytest.mark.parametrize("change", NOTHING)
-def test_what_the_trainer_takes_is_not_remarked_on(case: Case, change: Change):
-    change(case.config)
-    assert case.warnings() == []
+test_change_gets_the_remark_that_fits = remarks(errors=ERRORS, nothing=NOTHING)
 
 
 def make_eval(case: Case, tmp_path: Path, text: str) -> None:

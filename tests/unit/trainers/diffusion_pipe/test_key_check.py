@@ -5,12 +5,7 @@ from typing import Any
 import pytest
 
 from api.errors import Mistake
-from tests.unit.trainers.diffusion_pipe.builders import (
-    Case,
-    Change,
-    setting,
-    within,
-)
+from tests.unit.trainers.diffusion_pipe.builders import Case, remarks, setting, within
 
 ERRORS = [
     (setting(epochs=True), "/config/epochs"),
@@ -52,17 +47,7 @@ WARNINGS = [
     (setting(monitoring={"enable_wandbb": True}), "/config/monitoring/enable_wandbb"),
 ]
 
-
-@pytest.mark.parametrize(("change", "pointer"), ERRORS)
-def test_mistake_is_one_error_at_its_place(case: Case, change: Change, pointer: str):
-    change(case.config)
-    assert case.errors() == [pointer]
-
-
-@pytest.mark.parametrize(("change", "pointer"), WARNINGS)
-def test_what_costs_or_is_ignored_is_one_warning_at_its_place(case: Case, change: Change, pointer: str):
-    change(case.config)
-    assert case.warnings() == [pointer]
+test_change_gets_the_remark_that_fits = remarks(errors=ERRORS, warnings=WARNINGS)
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ import pytest
 from api.trainers.diffusion_pipe.model_types import MODELS
 from tests.unit.trainers.diffusion_pipe.builders import (
     Case,
-    Change,
     make_model,
     make_wan,
+    remarks,
     within,
     without,
     write_safetensors,
@@ -18,11 +18,7 @@ ERRORS = [
     (within("model", type=3), "/config/model/type"),
 ]
 
-
-@pytest.mark.parametrize(("change", "pointer"), ERRORS)
-def test_mistake_is_one_error_at_its_place(case: Case, change: Change, pointer: str):
-    change(case.config)
-    assert case.errors() == [pointer]
+test_change_gets_the_remark_that_fits = remarks(errors=ERRORS)
 
 
 def test_text_encoder_of_two_files_needs_both(tmp_path: Path):

@@ -6,8 +6,8 @@ import pytest
 
 from tests.unit.trainers.diffusion_pipe.builders import (
     Case,
-    Change,
     make_trainer,
+    remarks,
     setting,
     within,
     write_safetensors,
@@ -23,11 +23,7 @@ ERRORS = [
     (within("adapter", init_from_existing="/nowhere"), "/config/adapter/init_from_existing"),
 ]
 
-
-@pytest.mark.parametrize(("change", "pointer"), ERRORS)
-def test_mistake_is_one_error_at_its_place(case: Case, change: Change, pointer: str):
-    change(case.config)
-    assert case.errors() == [pointer]
+test_change_gets_the_remark_that_fits = remarks(errors=ERRORS)
 
 
 @pytest.mark.parametrize(

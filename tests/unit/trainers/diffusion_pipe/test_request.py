@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.trainers.diffusion_pipe.builders import Case, Change, TextCase, setting, within
+from tests.unit.trainers.diffusion_pipe.builders import Case, TextCase, remarks, setting, within
 
 ERRORS = [
     (setting(eval=[]), "/config/eval"),
@@ -13,11 +13,7 @@ ERRORS = [
     (within("optimizer", betas=[0.9, "x"]), "/config/optimizer/betas"),
 ]
 
-
-@pytest.mark.parametrize(("change", "pointer"), ERRORS)
-def test_mistake_is_one_error_at_its_place(case: Case, change: Change, pointer: str):
-    change(case.config)
-    assert case.errors() == [pointer]
+test_change_gets_the_remark_that_fits = remarks(errors=ERRORS)
 
 
 def test_both_forms_at_once_are_an_error(tmp_path: Path):

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.trainers.diffusion_pipe.builders import Case, Change, setting, within, write_image
+from tests.unit.trainers.diffusion_pipe.builders import Case, remarks, setting, within, write_image
 
 WARNINGS = [
     (setting(huber_delta=0.5), "/config/huber_delta"),
@@ -22,17 +22,7 @@ NOTHING = [
     setting(lr_scheduler="linear", warmup_steps=10, max_steps=20),
 ]
 
-
-@pytest.mark.parametrize(("change", "pointer"), WARNINGS)
-def test_what_costs_or_is_ignored_is_one_warning_at_its_place(case: Case, change: Change, pointer: str):
-    change(case.config)
-    assert case.warnings() == [pointer]
-
-
-@pytest.mark.parametrize("change", NOTHING)
-def test_what_the_trainer_takes_is_not_remarked_on(case: Case, change: Change):
-    change(case.config)
-    assert case.warnings() == []
+test_change_gets_the_remark_that_fits = remarks(warnings=WARNINGS, nothing=NOTHING)
 
 
 @pytest.mark.parametrize(

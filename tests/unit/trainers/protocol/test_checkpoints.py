@@ -84,6 +84,12 @@ def test_resume_removes_signal_files_and_the_remains_of_a_killed_save(tmp_path: 
     assert (tmp_path / "epoch1" / "adapter_model.safetensors").exists()
 
 
+def test_a_trainer_of_another_user_in_the_files_group_can_write_latest_anew(tmp_path: Path):
+    write(tmp_path, 20)
+    prepare_resume(tmp_path, None)
+    assert (tmp_path / "latest").stat().st_mode & 0o777 == 0o660
+
+
 def test_resume_from_an_older_one_moves_latest(tmp_path: Path):
     write(tmp_path, 20)
     write(tmp_path, 40)

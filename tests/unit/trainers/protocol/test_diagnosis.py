@@ -273,3 +273,10 @@ def test_traceback_behind_a_progress_bar_is_read(rank: int | None):
 def test_model_behind_a_licence_comes_with_the_way_to_it(line: str):
     found = diagnose("Traceback (most recent call last):", line)
     assert (found.code, "licence" in found.remedy, "HF_TOKEN" in found.remedy) == (CauseCode.MISSING_FILE, True, True)
+
+
+def test_a_program_that_the_trainers_user_may_not_execute_is_the_cause_and_the_remedy_names_the_user():
+    cause = diagnose("setpriv: failed to execute /home/me/venv/bin/python: Permission denied", code=126)
+    assert cause.code is CauseCode.TRAINER_ERROR
+    assert "setpriv: failed to execute /home/me/venv/bin/python" in cause.detail
+    assert "TRAINER_USER" in cause.remedy

@@ -9,7 +9,7 @@ import { count, duration, isKnown, seconds, UNKNOWN } from "../../format.js";
 import { t, word } from "../../i18n.js";
 
 /** @type {WordKey[]} */
-const COLUMNS = ["attempt", "status", "gpus", "started", "duration", "steps.range", "attempt.end"];
+const COLUMNS = ["attempt", "status", "gpus", "attempt.start", "duration", "steps.range", "attempt.end"];
 
 export function requestView() {
   const element = h("section", { class: "panel", "aria-label": t("request") });
@@ -55,19 +55,21 @@ export function attemptsView() {
   );
   return {
     element,
-    /** @param {API.Attempt[]} attempts */
-    update(attempts) {
+    /** @param {API.Task} task */
+    update({ attempts, progress }) {
       element.hidden = attempts.length === 0;
       const heads = COLUMNS.map((key) => ({ label: t(key) }));
-      fill(body, table(heads, [...attempts].reverse().map(attemptRow)));
+      const rows = [...attempts].reverse().map((attempt) => attemptRow(attempt, progress.current_step));
+      fill(body, table(heads, rows));
     },
   };
 }
 
-/** @param {API.Attempt} attempt */
-function attemptRow(attempt) {
+/** @param {API.Attempt} attempt @param {number|null} step where the training is now */
+function attemptRow(attempt, step) {
   const [from, to] = [seconds(attempt.started_at), seconds(attempt.ended_at)];
-  const steps = isKnown(attempt.first_step) ? `${count(attempt.first_step)} – ${count(attempt.last_step)}` : UNKNOWN;
+  const last = to === null ? step : attempt.last_step;
+  const steps = isKnown(attempt.first_step) ? `${count(attempt.first_step)} – ${count(last)}` : UNKNOWN;
   const end = attempt.failure
     ? word("cause", attempt.failure.code)
     : isKnown(attempt.signal)

@@ -70,7 +70,7 @@ export function open(app, { id }) {
     header.update(task);
     failure.update(task.failure);
     request.update(task);
-    attempts.update(task.attempts);
+    attempts.update(task);
     loss.setProgress(task.progress);
     app.retitle();
   }

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from api.errors import Mistake
 from api.routes.schemas.common import HistoryQuery, RegisterTask
 from api.routes.schemas.training import PatchTraining, ResumeTraining, StartTraining, StopTraining
-from api.routes.validation_errors import _PATTERNS, mistakes_in
+from api.utils.validation import _PATTERNS, mistakes_in
 
 
 def mistakes(body: Any, model: Any = StartTraining) -> list[Mistake]:

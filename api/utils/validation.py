@@ -1,14 +1,13 @@
-"""What pydantic found wrong with a request, as mistakes in plain words."""
+"""Requests that pydantic checks, and what it found wrong with one, as mistakes in plain words."""
 
 import re
 from collections.abc import Iterator, Sequence
 from typing import get_args, get_origin
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from api.errors import Mistake
-from api.routes.schemas.common import Strict
 from api.utils.bounds import MAX_MISTAKES, capped
 from api.utils.pagination import CURSOR
 from api.utils.suggestions import nearest
@@ -72,8 +71,14 @@ _PATTERNS = {
 }
 
 
-def mistakes_in(error: ValidationError) -> list[Mistake]:
-    """The mistakes, each with its JSON pointer; several about one value are joined."""
+class Strict(BaseModel):
+    """A request; an unknown field is a mistake."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+def mistakes_in(error: ValidationError, noun: str = "field") -> list[Mistake]:
+    """The mistakes, each with its JSON pointer; several about one value are joined. `noun`: what the request is of."""
     model = next(model for model in _requests(Strict) if model.__name__ == error.title)
     found: dict[str, list[str]] = {}
     details = details_of(error)
@@ -81,7 +86,7 @@ def mistakes_in(error: ValidationError) -> list[Mistake]:
         location = _location(model, detail["loc"])
         if detail["type"] == "extra_forbidden":
             holder = _nested(model, str(location[0])) if len(location) > 1 else None
-            message = _unknown_field(str(location[-1]), list((holder or model).model_fields))
+            message = _unknown(noun, str(location[-1]), list((holder or model).model_fields))
         else:
             message = plain_words(detail)
         messages = found.setdefault("".join(f"/{_pointer_part(part)}" for part in location), [])
@@ -145,9 +150,9 @@ def _pointer_part(part: int | str) -> str:
     return shown.replace("~", "~0").replace("/", "~1")
 
 
-def _unknown_field(name: str, known: Sequence[str]) -> str:
+def _unknown(noun: str, name: str, known: Sequence[str]) -> str:
     close = nearest(name, known)
-    return f'unknown field; did you mean "{close}"?' if close else f"unknown field; known are: {', '.join(known)}"
+    return f"unknown {noun}; " + (f'did you mean "{close}"?' if close else f"known are: {', '.join(known)}")
 
 
 def _requests(model: type[Strict]) -> Iterator[type[Strict]]:

@@ -1,0 +1,208 @@
+"""Sign-in by OpenID Connect: the provider says who it is and in which groups, and these map to a role.
+
+The authorization code flow with PKCE, state and nonce (OpenID Connect Core 1.0, 3.1; RFC 7636).
+"""
+
+import logging
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+
+# Signing in by OAuth 2 and OpenID Connect, and the signatures of their tokens, are no place for code of our own.
+from authlib.common.errors import AuthlibBaseError
+from authlib.integrations.requests_client import OAuth2Session
+from joserfc import jwk, jwt
+from joserfc.errors import JoseError
+
+from api.errors import SignInFailed
+from api.models.access import RESERVED_USER_IDS, USER_ID, Role, Session
+from api.services.access.key_format import hash_of, new_token
+from api.services.access.service import SESSION, SIGN_IN
+from api.storage.sign_ins import SignIn, SignInStore
+from api.utils.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+#: Seconds that the provider may take for each answer.
+PROVIDER_SECONDS = 5.0
+
+#: Seconds by which the provider's clock may differ from ours.
+LEEWAY_SECONDS = 60
+
+#: Signatures that are believed: made with a private key of the provider's. "none" and shared secrets are not.
+_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+
+_BY_RANK = (Role.ADMIN, Role.TRAINER, Role.VIEWER)
+
+#: In OIDC_ROLES, everybody whom the provider knows.
+EVERYBODY = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class OIDCSettings:
+    """The provider, and what its words mean here."""
+
+    issuer: str
+    client_id: str
+    secret_file: Path | None
+    scopes: str
+    user_claim: str
+    groups_claim: str
+    roles: tuple[tuple[str, Role], ...]  #: group and role
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Where the provider's parts are, as it says itself."""
+
+    authorization_endpoint: str
+    token_endpoint: str
+    keys: jwk.KeySet
+    keys_uri: str
+
+
+class OIDC:
+    """Sign-ins at one provider. May wait for it: to be called where waiting is allowed."""
+
+    def __init__(self, settings: OIDCSettings, store: SignInStore, clock: Clock) -> None:
+        self._settings = settings
+        self._store = store
+        self._clock = clock
+        self._provider: Provider | None = None
+
+    def begin(self, redirect_uri: str, next_: str) -> tuple[str, str]:
+        """Where the browser signs in, and the cookie that it brings back. Raises SignInFailed."""
+        provider = self._find_provider()
+        begun = SignIn(secrets.token_urlsafe(32), secrets.token_urlsafe(32), new_token(), redirect_uri, next_)
+        client = self._client(redirect_uri)
+        url, _ = client.create_authorization_url(
+            provider.authorization_endpoint, state=begun.state, nonce=begun.nonce, code_verifier=begun.verifier
+        )
+        cookie, now = new_token(), self._clock.now()
+        self._store.add(hash_of(cookie), begun, now, now + SIGN_IN)
+        return url, cookie
+
+    def finish(self, cookie: str | None, answer: Mapping[str, str]) -> tuple[Session, str, str]:
+        """The session of who came back from the provider, its cookie, and where to go. Raises SignInFailed."""
+        begun = None if cookie is None else self._store.take(hash_of(cookie), self._clock.now())
+        if begun is None:
+            raise SignInFailed("This sign-in is not known here, or took longer than ten minutes: begin again.")
+        if not secrets.compare_digest(answer.get("state", "").encode(), begun.state.encode()):
+            raise SignInFailed("The provider's answer belongs to another sign-in: begin again.")
+        if "code" not in answer:
+            raise SignInFailed(f"The provider says: {answer.get('error_description') or answer.get('error')}"[:300])
+        claims = self._exchange(begun, answer["code"])
+        return *self._open(claims), begun.next
+
+    def _exchange(self, begun: SignIn, code: str) -> dict[str, Any]:
+        provider = self._find_provider()
+        try:
+            token = self._client(begun.redirect_uri).fetch_token(
+                provider.token_endpoint, code=code, code_verifier=begun.verifier, timeout=PROVIDER_SECONDS
+            )
+        except (AuthlibBaseError, requests.RequestException, ValueError) as error:
+            raise self._failed("the provider does not exchange the code", error) from None
+        if "id_token" not in token:
+            raise SignInFailed("The provider gives no ID token: has OIDC_SCOPES the scope openid?")
+        return self._read(token["id_token"], begun.nonce)
+
+    def _read(self, id_token: str, nonce: str) -> dict[str, Any]:
+        """The claims of an ID token whose signature, issuer, audience, time and nonce are right."""
+        registry = jwt.JWTClaimsRegistry(
+            now=int(self._clock.now().timestamp()),
+            leeway=LEEWAY_SECONDS,
+            iss={"essential": True, "value": self._settings.issuer},
+            aud={"essential": True, "value": self._settings.client_id},
+            exp={"essential": True},
+            sub={"essential": True},
+            nonce={"essential": True, "value": nonce},
+        )
+        try:
+            claims = self._decode(id_token).claims
+            registry.validate(claims)
+        except (JoseError, ValueError) as error:
+            raise self._failed("the provider's ID token is not valid", error) from None
+        if claims.get("azp", self._settings.client_id) != self._settings.client_id:
+            raise SignInFailed("The provider's ID token was made for somebody else.")
+        return dict(claims)
+
+    def _decode(self, id_token: str) -> jwt.Token:
+        try:
+            return jwt.decode(id_token, self._find_provider().keys, algorithms=_ALGORITHMS)
+        except (JoseError, ValueError):
+            # Providers change their keys: the second look is at those of now.
+            self._provider = None
+            return jwt.decode(id_token, self._find_provider().keys, algorithms=_ALGORITHMS)
+
+    def _open(self, claims: Mapping[str, Any]) -> tuple[Session, str]:
+        user_id, role = self._user_id(claims), self._role(claims)
+        now, cookie = self._clock.now(), new_token()
+        name = claims.get("name")
+        shown = name[:200] if isinstance(name, str) else None
+        return Session(hash_of(cookie), user_id, shown, role, None, None, now, now + SESSION), cookie
+
+    def _user_id(self, claims: Mapping[str, Any]) -> str:
+        claim = self._settings.user_claim
+        user_id = claims.get(claim)
+        if not isinstance(user_id, str) or not re.fullmatch(USER_ID, user_id) or user_id in RESERVED_USER_IDS:
+            raise SignInFailed(f'The provider\'s claim "{claim}" is no name that can be used here (OIDC_USER_CLAIM).')
+        if claim == "email" and claims.get("email_verified") is False:
+            raise SignInFailed("The provider has not verified this e-mail address.")
+        return user_id
+
+    def _role(self, claims: Mapping[str, Any]) -> Role:
+        told = claims.get(self._settings.groups_claim, [])
+        groups = {told} if isinstance(told, str) else {group for group in told if isinstance(group, str)}
+        given = {role for group, role in self._settings.roles if group == EVERYBODY or group in groups}
+        for role in _BY_RANK:
+            if role in given:
+                return role
+        raise SignInFailed("None of your groups may use this service (OIDC_ROLES): ask its administrator.")
+
+    # -- the provider ----------------------------------------------------------------------------------------------
+
+    def _client(self, redirect_uri: str) -> OAuth2Session:
+        secret = None
+        if self._settings.secret_file is not None:
+            secret = self._settings.secret_file.read_text(encoding="utf-8").strip()
+        return OAuth2Session(
+            self._settings.client_id,
+            secret,
+            scope=self._settings.scopes,
+            redirect_uri=redirect_uri,
+            code_challenge_method="S256",
+            default_timeout=PROVIDER_SECONDS,
+        )
+
+    def _find_provider(self) -> Provider:
+        """The provider by its own description, which is asked for once. Raises SignInFailed."""
+        if self._provider is None:
+            issuer = self._settings.issuer
+            try:
+                told = _get(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
+                if told.get("issuer") != issuer:
+                    raise SignInFailed(f'The provider calls itself "{told.get("issuer")}", which is not OIDC_ISSUER.')
+                keys = jwk.KeySet.import_key_set(_get(told["jwks_uri"]))  # type: ignore[arg-type]
+                self._provider = Provider(
+                    told["authorization_endpoint"], told["token_endpoint"], keys, told["jwks_uri"]
+                )
+            except (requests.RequestException, JoseError, ValueError, KeyError) as error:
+                raise self._failed("the provider cannot be asked", error) from None
+        return self._provider
+
+    def _failed(self, what: str, error: Exception) -> SignInFailed:
+        facts = {"problem": what, "error": type(error).__name__, "why": str(error)[:300]}
+        logger.warning("sign-in failed", extra=facts)
+        return SignInFailed(f"Signing in failed: {what}. Try again; the service's log has the reason.")
+
+
+def _get(url: str) -> dict[str, Any]:
+    answer = requests.get(url, timeout=PROVIDER_SECONDS)
+    answer.raise_for_status()
+    told: dict[str, Any] = answer.json()
+    return told

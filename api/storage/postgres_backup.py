@@ -1,0 +1,180 @@
+"""Dumps the tables of the service from a PostgreSQL, and restores them, by PostgreSQL's own programs."""
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from sqlalchemy.engine import URL
+
+from api.storage.backup_file import BackupError
+from api.storage.database import MIGRATION_LOCK
+from api.storage.tables import metadata
+from api.utils.masking import is_secret_name, mask_secrets
+
+#: Seconds to connect.
+_CONNECT_SECONDS = 10
+
+#: Those that this version knows; an older one has fewer.
+_TABLES = frozenset((*metadata.tables, "alembic_version"))
+
+#: Those that every version has.
+_ALWAYS = frozenset(("alembic_version", "leadership", "tasks"))
+
+_PRESENT = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+_OTHERS = (
+    "SELECT coalesce(nullif(application_name, ''), 'no name') || ' at ' || coalesce(host(client_addr), 'a socket')"
+    " FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    " AND backend_type = 'client backend'"
+)
+
+
+class PostgresTables:
+    """The tables of the service in one PostgreSQL database."""
+
+    def __init__(self, url: URL) -> None:
+        self._url = url
+        known = {**url.translate_connect_args(username="user", database="dbname"), **url.query}
+        self._arguments = {name: value for name, value in known.items() if not is_secret_name(name)}
+        self._password = url.password or str(url.query.get("password", ""))
+
+    def dump(self, target: Path) -> str:
+        """Writes one state of the tables into a file, while others go on to write. Returns its revision.
+
+        Raises BackupError.
+        """
+        with self._connect() as connection:
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            present = self._find_tables(connection)
+            if not present >= _ALWAYS:
+                raise BackupError("the database has no tables of this service: look at DATABASE_URL")
+            schema, snapshot, revision = self._one(
+                connection,
+                "SELECT current_schema(), pg_export_snapshot(), version_num FROM alembic_version",
+            )
+            tables = [f"--table={_quote(schema)}.{_quote(name)}" for name in sorted(present)]
+            how = ["--format=custom", "--no-owner", "--no-privileges", f"--snapshot={snapshot}"]
+            self._run("pg_dump", [*how, *tables, f"--file={target}"])
+        return str(revision)
+
+    def restore(self, dump: Path, schema: str, replaces: bool) -> str | None:
+        """Puts the tables of a dump in the place of the present ones, which are kept in a schema of this name. Returns
+        that; None when there were none. Raises BackupError: then everything is as it was.
+        """
+        with self._connect() as connection:
+            connection.autocommit = True
+            # Who starts a server now waits until this has ended.
+            connection.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
+            self._refuse_others(connection)
+            present = self._find_tables(connection)
+            self._refuse_tables(connection, present, replaces)
+            self._move(connection, present, None, schema)
+            try:
+                how = ["--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction"]
+                self._run("pg_restore", [*how, str(dump)])
+                self._check(connection)
+            except BaseException:
+                if present:
+                    self._move(connection, present, schema, None)
+                raise
+        return schema if present else None
+
+    def _refuse_others(self, connection: psycopg.Connection) -> None:
+        others = [str(row[0]) for row in connection.execute(_OTHERS)]
+        if others:
+            shown = ", ".join(sorted(set(others))[:3])
+            raise BackupError(
+                f"other connections to the database are open ({len(others)}: {shown}): end every server on it, and "
+                "whatever else uses it, first"
+            )
+
+    def _refuse_tables(self, connection: psycopg.Connection, present: set[str], replaces: bool) -> None:
+        if present and not replaces:
+            raise BackupError(
+                "the database has tables of this service already: with --force (make: FORCE=1) those of the backup "
+                "take their place, and the present ones are kept in a schema of their own"
+            )
+        foreign = {str(row[0]) for row in connection.execute(_PRESENT)} - _TABLES
+        if present and foreign:
+            raise BackupError(
+                f"the database has tables that this version does not know ({', '.join(sorted(foreign)[:5])}): make an "
+                "empty one, and name that by DATABASE_URL"
+            )
+
+    def _move(self, connection: psycopg.Connection, tables: set[str], source: str | None, target: str | None) -> None:
+        """Moves tables between the usual schema (None) and another one, all or none. Raises BackupError."""
+        if not tables:
+            return
+        try:
+            with connection.transaction():
+                usual = str(self._one(connection, "SELECT current_schema()")[0])
+                if target is not None:
+                    connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(target)))
+                for name in sorted(tables):
+                    place, to = sql.Identifier(source or usual, name), sql.Identifier(target or usual)
+                    connection.execute(sql.SQL("ALTER TABLE {} SET SCHEMA {}").format(place, to))
+                if source is not None:
+                    connection.execute(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(source)))
+        except psycopg.Error as error:
+            raise BackupError(f"the present tables cannot be moved aside: {_say(error)}") from error
+
+    def _check(self, connection: psycopg.Connection) -> None:
+        """Looks whether all tables are there now, and notes that nobody leads."""
+        missing = _ALWAYS - self._find_tables(connection)
+        if missing:
+            raise BackupError(f"the backup has no tables {', '.join(sorted(missing))}, or has them in another schema")
+        connection.execute("UPDATE leadership SET holder = ''")
+
+    def _find_tables(self, connection: psycopg.Connection) -> set[str]:
+        return {str(row[0]) for row in connection.execute(_PRESENT)}.intersection(_TABLES)
+
+    def _one(self, connection: psycopg.Connection, statement: str) -> tuple[object, ...]:
+        row = connection.execute(statement.encode()).fetchone()
+        if row is None:
+            raise BackupError("the database does not say of which version its tables are")
+        return row
+
+    @contextmanager
+    def _connect(self) -> Iterator[psycopg.Connection]:
+        arguments = {**self._arguments, **({"password": self._password} if self._password else {})}
+        try:
+            with psycopg.connect(**arguments, connect_timeout=_CONNECT_SECONDS) as connection:
+                yield connection
+        except psycopg.Error as error:
+            raise BackupError(f"the database does not do what is asked of it: {_say(error)}") from error
+
+    def _run(self, program: str, arguments: Sequence[str]) -> None:
+        """Runs one of PostgreSQL's programs on this database. Raises BackupError with what it says."""
+        found = shutil.which(program)
+        if found is None:
+            raise BackupError(f"{program} is not installed: it comes with PostgreSQL's client (postgresql-client)")
+        with tempfile.NamedTemporaryFile("w", prefix="pgpass-") as passwords:
+            # In a file and not on the command line, which every process of the machine can read.
+            escaped = self._password.replace("\\", "\\\\").replace(":", "\\:")
+            passwords.write(f"*:*:*:*:{escaped}\n")
+            passwords.flush()
+            where = make_conninfo("", **self._arguments, **({"passfile": passwords.name} if self._password else {}))
+            done = subprocess.run(
+                [found, f"--dbname={where}", "--no-password", *arguments],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                check=False,
+            )
+        if done.returncode != 0:
+            raise BackupError(f"{program} says: {mask_secrets(done.stderr.strip()[-1000:])}")
+
+
+def _quote(name: object) -> str:
+    """A name in a pattern of pg_dump, in which it means itself."""
+    return '"' + str(name).replace('"', '""') + '"'
+
+
+def _say(error: Exception) -> str:
+    return mask_secrets(" ".join(str(error).split()))

@@ -1,0 +1,79 @@
+"""Servers of one machine behind an nginx, as `deploy/nginx` and the guide to deployment set them up."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.e2e.server import until
+from tests.e2e.training_server import LONG, TrainingServer
+from tests.nginx_servers import OwnNginx
+
+LEADS = "this server looks after the trainings"
+
+
+@dataclass
+class Site:
+    """Two servers on one storage, of which the first began to lead, and what clients see of them."""
+
+    servers: tuple[TrainingServer, TrainingServer]
+    nginx: OwnNginx
+    client: httpx.Client
+
+    def leader_first(self) -> tuple[TrainingServer, TrainingServer]:
+        """The server that leads and the other one, when one of them does."""
+
+        def last(server: TrainingServer) -> str:
+            return max((line["time"] for line in server.log() if line["message"] == LEADS), default="")
+
+        until(lambda: any(last(server) for server in self.servers), LONG, "a leader")
+        first, second = sorted(self.servers, key=last, reverse=True)
+        return first, second
+
+    def count_leads(self, server: TrainingServer) -> int:
+        """How often this server began to look after the trainings, over all its starts."""
+        return sum(line["message"] == LEADS for line in server.log())
+
+    def start_both_anew(self) -> None:
+        """Starts those that a test has ended, on the ports that nginx knows."""
+        for server in self.servers:
+            if server.process is None or server.process.poll() is not None:
+                server.start(server.port)
+        until(self._all_answer, LONG, "both servers to be asked again")
+
+    def _all_answer(self) -> bool:
+        return all(self.is_asked(server) for server in self.servers)
+
+    def is_asked(self, server: TrainingServer) -> bool:
+        """Whether nginx hands requests to this server: a few are made, and looked for in its log."""
+        mark = f"asked-{server.port}-{len(server.log_text())}"
+        for _ in range(4):
+            self.client.get("/api/v1/training/list?limit=1", headers={"X-Request-ID": mark})
+        return bool(until_seen(server, mark, 2.0))
+
+
+def until_seen(server: TrainingServer, request_id: str, timeout: float) -> list[dict[str, Any]]:
+    """The lines about a request in a server's log, which is written in batches; none when there are none in time."""
+
+    def look() -> list[dict[str, Any]]:
+        return [line for line in server.log() if line.get("request_id") == request_id]
+
+    try:
+        return until(look, timeout)
+    except AssertionError:
+        return []
+
+
+@contextmanager
+def site(directory: Path, **settings: str) -> Iterator[Site]:
+    """Two servers behind nginx, until the block ends."""
+    shared = {"STORAGE_ROOT": str(directory / "data"), "TRUSTED_PROXIES": "127.0.0.1", **settings}
+    with ExitStack() as stack:
+        first = stack.enter_context(TrainingServer(directory / "first", **shared))
+        second = stack.enter_context(TrainingServer(directory / "second", **shared))
+        nginx = stack.enter_context(OwnNginx([first.port, second.port]))
+        client = httpx.Client(base_url=nginx.url, verify=nginx.trust, timeout=90, trust_env=False)
+        yield Site((first, second), nginx, stack.enter_context(client))

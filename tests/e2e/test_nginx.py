@@ -1,0 +1,315 @@
+"""Two servers behind a real nginx: any of them answers any request, and nothing that streams is held up."""
+
+import http.server
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from tests.databases import fresh_postgres
+from tests.e2e.behind_nginx import Site, site
+from tests.e2e.listener import SecureListener, event_ids, logged
+from tests.e2e.server import BASE, until
+from tests.e2e.toy_tasks import toy
+from tests.e2e.training_server import LONG, TrainingServer
+from tests.nginx_servers import NAME, OwnNginx
+from tests.redis_servers import OwnRedis
+
+EVENTS = f"{BASE}/events/stream"
+MEGABYTE = 2**20
+
+#: A leader that has died is followed within this time, in seconds.
+TAKEOVER_SECONDS = 15.0
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql with redis"])
+def behind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    directory = tmp_path_factory.mktemp("site")
+    with ExitStack() as stack:
+        settings = {}
+        if request.param != "sqlite":
+            redis = stack.enter_context(OwnRedis(directory))
+            redis.start()
+            settings = {"DATABASE_URL": stack.enter_context(fresh_postgres()), "REDIS_URL": redis.url}
+        yield stack.enter_context(site(directory, **settings))
+
+
+@pytest.fixture(autouse=True)
+def all_is_free(request: pytest.FixtureRequest) -> Iterator[None]:
+    yield
+    if "behind" in request.fixturenames:
+        behind: Site = request.getfixturevalue("behind")
+        behind.start_both_anew()
+        behind.servers[0].make_idle()
+
+
+def start(behind: Site, body: dict[str, Any]) -> str:
+    answer = behind.client.post(f"{BASE}/training/start", json=body)
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["data"]["task_id"])
+
+
+def task_stream(task_id: str, what: str = "") -> str:
+    return f"{BASE}/training/{task_id}/events/stream{what}"
+
+
+def test_requests_are_shared_and_any_server_knows_the_answer(behind: Site) -> None:
+    task_id = start(behind, toy(20))
+    assert all(behind.is_asked(server) for server in behind.servers)
+    for server in behind.servers:
+        assert server.await_status(task_id, "completed")["attempt_count"] == 1
+    body = {"gpu_ids": [5], "task_type": "training", "task_id": "held-elsewhere"}
+    assert behind.client.post(f"{BASE}/gpu/tasks", json=body).status_code == 201
+    for server in behind.servers:
+        until(lambda server=server: (server.gpu(5)["current_task"] or {}).get("task_id") == "held-elsewhere", 10)
+
+
+def test_a_retry_that_another_server_gets_starts_nothing_twice(behind: Site) -> None:
+    asked = [server.start_task(toy(5), key="one-training") for server in behind.servers]
+    assert asked[0] == asked[1]
+
+
+def test_events_reach_the_streams_of_all_servers(behind: Site) -> None:
+    task_id = start(behind, toy(30))
+    with ExitStack() as stack:
+        followers = [stack.enter_context(SecureListener(behind.nginx, task_stream(task_id))) for _ in range(4)]
+        boards = [stack.enter_context(SecureListener(behind.nginx, EVENTS)) for _ in range(4)]
+        until(lambda: all(_has_streams(server) for server in behind.servers), 5, "a stream of each server")
+        until(lambda: all(follower.is_over for follower in followers), 60)
+        until(lambda: all(m.of("status")[-1]["data"]["status"] == "completed" for m in boards if m.of("status")), 30)
+    known = [event["id"] for event in behind.servers[0].task_events(task_id)]
+    for follower in followers:
+        assert follower.messages[-1]["data"]["status"] == "completed"
+        assert event_ids(follower) == known[-len(event_ids(follower)) :]
+
+
+def _has_streams(server: TrainingServer) -> bool:
+    return server.metrics()["diffusion_pipe_stream_subscribers"] > 1
+
+
+def test_a_stream_is_not_held_up_by_nginx(behind: Site) -> None:
+    with SecureListener(behind.nginx, f"{BASE}/gpu/stream") as readings, SecureListener(behind.nginx, EVENTS) as events:
+        until(lambda: readings.messages and events.messages, 5, "the first messages")
+        seen = len(readings.messages)
+        until(lambda: len(readings.messages) >= seen + 4, 6, "a message with each sweep")
+        task_id = start(behind, toy(3))
+        # Two seconds, where a server without Redis looks into the database for what the other one did.
+        until(lambda: any(m["data"].get("task_id") == task_id for m in events.of("status")), 6, "the new task")
+
+
+def test_a_stream_comes_by_http_2_as_it_happens(behind: Site) -> None:
+    command = ["curl", "--silent", "--no-buffer", "--http2", "--cacert", str(behind.nginx.authority), "--max-time", "3"]
+    address = f"{behind.nginx.url}{BASE}/gpu/stream"
+    done = subprocess.run(
+        [*command, "--write-out", "%{stderr}%{http_version}", address], capture_output=True, check=False, timeout=30
+    )
+    assert (done.returncode, done.stderr) == (28, b"2"), "28: it was curl who ended it"
+    assert done.stdout.count(b"\ndata: ") >= 3
+
+
+def test_a_web_socket_passes(behind: Site) -> None:
+    task_id = start(behind, toy(10))
+    address = f"wss://{NAME}:{behind.nginx.port}{BASE}/ws/training/{task_id}?types=status,log"
+    with connect(address, ssl=behind.nginx.trust, origin=behind.nginx.url, max_size=None) as web:
+        messages = [orjson.loads(text) for text in web]
+    assert (messages[-1]["type"], messages[-1]["data"]["status"], web.close_code) == ("end", "completed", 1000)
+
+
+def test_a_foreign_page_is_refused_and_the_own_one_is_not(behind: Site) -> None:
+    for origin, status in ((behind.nginx.url, 200), (f"https://{NAME}", 403), ("https://evil.example", 403)):
+        answer = behind.client.get(f"{BASE}/gpu/status", headers={"Origin": origin})
+        assert answer.status_code == status, origin
+    address = f"wss://{NAME}:{behind.nginx.port}{BASE}/ws/gpu"
+    with (
+        pytest.raises(InvalidStatus) as refused,
+        connect(address, ssl=behind.nginx.trust, origin="https://evil.example"),  # type: ignore[arg-type]
+    ):
+        pass
+    assert refused.value.response.status_code == 403
+
+
+def test_a_body_that_is_too_large_is_refused_by_the_service_before_it_was_sent(behind: Site) -> None:
+    head = f"POST {BASE}/training/start HTTP/1.1\r\nHost: {NAME}\r\nContent-Type: application/json\r\n"
+    with (
+        socket.create_connection(("127.0.0.1", behind.nginx.port), timeout=10) as plain,
+        behind.nginx.trust.wrap_socket(plain, server_hostname=NAME) as sock,
+    ):
+        sock.sendall(f"{head}Content-Length: {50 * MEGABYTE}\r\n\r\n{{ ".encode())
+        answer = sock.recv(65_536)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b'"error":{"code":"' in answer
+    fits = behind.client.post(f"{BASE}/training/validate", json={"model_type": "toy", "note": "x" * (MEGABYTE - 100)})
+    assert fits.status_code == 200
+
+
+def test_a_long_log_is_downloaded_whole_and_in_parts_without_nginx_keeping_it(behind: Site) -> None:
+    task_id = start(behind, toy(10, knobs={"log_lines_per_step": 40_000}))
+    first, second = behind.servers
+    first.await_status(task_id, "completed")
+    address = f"{BASE}/training/{task_id}/logs/download"
+    content = behind.client.get(address).content
+    assert len(content) > 10 * MEGABYTE
+    part = behind.client.get(address, headers={"Range": f"bytes={9 * MEGABYTE}-{10 * MEGABYTE}"})
+    assert (part.status_code, part.content) == (206, content[9 * MEGABYTE : 10 * MEGABYTE + 1])
+    with behind.client.stream("GET", address) as slow:
+        parts = slow.iter_raw(65_536)
+        next(parts)
+        kept = behind.nginx.temporary_bytes()
+    assert kept == 0
+    lines = second.get(f"/training/{task_id}/logs", params={"tail": "3"})["logs"]
+    assert lines[-1]["message"].strip() in content[-1000:].decode()
+
+
+def test_an_artifact_is_downloaded_in_parts(behind: Site) -> None:
+    task_id = start(behind, toy(5))
+    behind.servers[0].await_status(task_id, "completed")
+    artifacts = behind.client.get(f"{BASE}/training/{task_id}/artifacts").json()["data"]["artifacts"]
+    largest = max(artifacts, key=lambda artifact: artifact["size_bytes"])
+    address = f"{BASE}/training/{task_id}/artifacts/{largest['path']}"
+    whole = behind.client.get(address)
+    part = behind.client.get(address, headers={"Range": "bytes=1-9"})
+    assert (whole.status_code, part.status_code, part.content) == (200, 206, whole.content[1:10])
+    assert behind.client.get(address, headers={"Range": "bytes=999999999-"}).status_code == 416
+
+
+def test_a_dead_leader_is_followed_and_nobody_notices(behind: Site) -> None:
+    leader, other = behind.leader_first()
+    led = behind.count_leads(other)
+    task_id = start(behind, toy(100_000, step_seconds=0.1))
+    leader.await_step(task_id, 3)
+    leader.kill()
+    died = time.monotonic()
+    while behind.count_leads(other) == led:
+        assert time.monotonic() - died < TAKEOVER_SECONDS
+        assert behind.client.get(f"{BASE}/training/{task_id}").status_code == 200
+    step = other.task(task_id)["progress"]["current_step"] or 0
+    other.await_step(task_id, step + 3)
+    assert behind.client.post(f"{BASE}/training/{task_id}/stop").status_code == 202
+    assert other.await_status(task_id, "stopped")["attempt_count"] == 1
+
+
+def test_who_follows_misses_nothing_while_the_servers_are_killed_in_turn(behind: Site) -> None:
+    task_id = start(behind, toy(120, every=5, step_seconds=0.1))
+    listener = SecureListener(behind.nginx, task_stream(task_id, "?offset=0"))
+    listener.open()
+    for victim in (*behind.servers, *behind.servers):
+        seen = len(listener.messages)
+        until(lambda seen=seen: len(listener.messages) > seen + 5 or listener.is_over, 30)
+        victim.kill()
+        if "end" not in listener.names:
+            listener.cut()
+            listener.open()
+        victim.start(victim.port)
+    until(lambda: _come_back(listener), LONG, "the end of the stream")
+    listener.cut()
+    known = [event["id"] for event in behind.servers[0].task_events(task_id)]
+    assert event_ids(listener) == known[-len(event_ids(listener)) :]
+    assert logged(listener) == list(range(1, len(logged(listener)) + 1))
+
+
+def _come_back(listener: SecureListener) -> bool:
+    """Whether the stream told the end; one that was cut before is opened again."""
+    if "end" not in listener.names and listener.is_over:
+        listener.cut()
+        listener.open()
+    return "end" in listener.names
+
+
+def test_a_frozen_leader_is_followed_and_its_clients_are_served_by_the_other(behind: Site) -> None:
+    leader, other = behind.leader_first()
+    led = behind.count_leads(other)
+    leader.send_signal(signal.SIGSTOP)
+    try:
+        until(lambda: behind.count_leads(other) > led, LONG, "the other to lead")
+        task_id = str(other.start_task(toy(5)))
+        other.await_status(task_id, "completed")
+    finally:
+        leader.send_signal(signal.SIGCONT)
+
+
+def test_without_a_server_nginx_says_so_in_the_envelope(behind: Site) -> None:
+    for server in behind.servers:
+        server.kill()
+    for answer in (behind.client.get("/health"), behind.client.post(f"{BASE}/training/start", json=toy(5))):
+        body = answer.json()
+        assert (answer.status_code, body["code"], body["error"]["code"]) == (503, 503, "unavailable")
+        assert int(answer.headers["retry-after"]) > 0
+        assert set(body) == {"code", "message", "data", "timestamp", "error"}
+        assert abs(body["timestamp"] - time.time()) < 60
+
+
+def test_plain_http_is_sent_to_tls_and_old_tls_is_refused(behind: Site) -> None:
+    answer = httpx.get(f"http://{NAME}:{behind.nginx.plain_port}/health?a=b", trust_env=False)
+    assert (answer.status_code, answer.headers["location"]) == (308, f"{behind.nginx.url}/health?a=b")
+    command = ["curl", "--silent", "--cacert", str(behind.nginx.authority), "--tls-max", "1.1", behind.nginx.url]
+    assert subprocess.run(command, check=False, timeout=30).returncode == 35
+
+
+def test_the_service_knows_the_address_of_the_client_and_believes_no_other(behind: Site) -> None:
+    transport = httpx.HTTPTransport(local_address="127.0.0.2", verify=behind.nginx.trust)
+    with httpx.Client(transport=transport, base_url=behind.nginx.url) as client:
+        headers = {"X-Request-ID": "from-where", "X-Forwarded-For": "203.0.113.9, 203.0.113.10"}
+        assert client.get(f"{BASE}/training/list", headers=headers).status_code == 200
+
+    def lines() -> list[dict[str, Any]]:
+        logs = (line for server in behind.servers for line in server.log())
+        return [line for line in logs if line.get("request_id") == "from-where"]
+
+    assert [line["client"] for line in until(lines)] == ["127.0.0.2"]
+
+
+# -- what nginx tells the service ------------------------------------------------------------------------------------
+
+
+class Echo(http.server.BaseHTTPRequestHandler):
+    """Answers with the headers of the request."""
+
+    def do_GET(self) -> None:
+        body = orjson.dumps([[name.lower(), value] for name, value in self.headers.items()])
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+@pytest.fixture
+def echo() -> Iterator[OwnNginx]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            with OwnNginx([server.server_port]) as nginx:
+                yield nginx
+        finally:
+            server.shutdown()
+            thread.join(10)
+
+
+def test_what_a_client_says_about_its_address_goes_no_further(echo: OwnNginx) -> None:
+    claimed = {
+        "X-Forwarded-For": "203.0.113.9",
+        "X-Forwarded-Proto": "http",
+        "X-Forwarded-Host": "evil.example",
+        "X-Real-IP": "203.0.113.9",
+        "Forwarded": "for=203.0.113.9",
+    }
+    answer = httpx.get(f"{echo.url}/health", headers=claimed, verify=echo.trust, trust_env=False)
+    told = [(name, value) for name, value in answer.json() if "forward" in name or name in ("x-real-ip", "host")]
+    assert sorted(told) == [
+        ("host", f"{NAME}:{echo.port}"),
+        ("x-forwarded-for", "127.0.0.1"),
+        ("x-forwarded-proto", "https"),
+    ]

@@ -1,0 +1,62 @@
+"""The container of `deploy/container`: linted, and doing what the README and the Makefile do. No engine is asked."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CONTAINER = ROOT / "deploy" / "container"
+CONTAINERFILE = (CONTAINER / "Containerfile").read_text()
+
+
+def _program(name: str) -> str:
+    """A program that a package of requirements-dev.txt brings; there is none for some kinds of machines."""
+    found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
+def test_containerfile_has_no_finding():
+    done = subprocess.run(
+        [_program("hadolint"), CONTAINER / "Containerfile"], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.stdout, done.returncode) == ("", 0)
+
+
+@pytest.mark.parametrize("files", [["compose.yaml"], ["compose.yaml", "compose.nvidia.yaml"]])
+def test_compose_reads_its_files(files: list[str]):
+    chosen = [part for name in files for part in ("--file", str(CONTAINER / name))]
+    command = [_program("docker-compose"), *chosen, "config", "--quiet"]
+    done = subprocess.run(
+        command, env={"POSTGRES_PASSWORD": "x"}, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.stderr, done.returncode) == ("", 0)
+    without = subprocess.run(command, env={}, capture_output=True, text=True, check=False, timeout=60)
+    assert "put POSTGRES_PASSWORD into deploy/container/.env" in without.stderr
+
+
+def test_it_installs_and_serves_as_the_makefile_does():
+    makefile = (ROOT / "Makefile").read_text()
+    (serve,) = re.findall(r"^dev: install .*\n\t@(.*) \$\(ARGS\)$", makefile, re.MULTILINE)
+    command = serve.replace("$(BIN)", ".venv/bin").split()
+    assert "CMD [" + ", ".join('"' + word + '"' for word in command) + "]" in CONTAINERFILE
+    assert re.search(r"^RUN make install\b", CONTAINERFILE, re.MULTILINE)
+    assert re.search(r"^make dev$", (ROOT / "README.md").read_text(), re.MULTILINE)
+
+
+def test_the_guide_has_the_commands_that_the_files_name():
+    guide = (ROOT / "docs" / "deployment.md").read_text()
+    for name in ("Containerfile", "compose.yaml"):
+        (command,) = re.findall(r"^#   (docker .*)$", (CONTAINER / name).read_text(), re.MULTILINE)
+        assert command in guide, name
+
+
+def test_nothing_secret_and_nothing_large_gets_into_an_image():
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    assert {".git", ".venv", ".env", "data", "**/*.key", "**/*.pem"} <= set(ignored)
+    assert not re.search(r"(PASSWORD|SECRET|TOKEN|KEY)=", CONTAINERFILE)

@@ -1,0 +1,49 @@
+"""The configuration of nginx that `deploy` has, held against the service's own addresses and words."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from api.utils.base_path import BASE_PATH
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+TEXT = (DEPLOY / "nginx" / "diffusion-pipe-api.conf").read_text()
+
+#: Those of the live routes: tests/e2e/test_nginx.py asks them by nginx.
+LIVE = Path(__file__).parents[2] / "api" / "runtime" / "live.py"
+
+
+def _stream_location() -> re.Pattern[str]:
+    (expression,) = re.findall(r"location ~ (\S+) \{", TEXT)
+    return re.compile(expression)
+
+
+def _live_paths() -> list[str]:
+    found = re.findall(r'LiveRoute\(f"\{BASE_PATH\}([^"]+)"', LIVE.read_text())
+    assert found
+    return [BASE_PATH + path.replace("<task_id>", "train_20261124_07000001") for path in found]
+
+
+@pytest.mark.parametrize("path", _live_paths())
+def test_every_stream_is_handed_on_unbuffered(path: str):
+    assert _stream_location().search(path)
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/gpu", "/docs", f"{BASE_PATH}/gpu/status", f"{BASE_PATH}/training/x/logs/download", "/js/stream.js"]
+)
+def test_nothing_else_is(path: str):
+    assert not _stream_location().search(path)
+
+
+def test_no_header_of_a_client_is_added_to():
+    assert "$proxy_add_x_forwarded_for" not in TEXT
+    assert "proxy_set_header X-Forwarded-For $remote_addr;" in TEXT
+
+
+def test_the_container_has_the_same_name_for_its_servers():
+    names = [re.findall(r"upstream (\S+) \{", path.read_text()) for path in DEPLOY.rglob("*-servers.conf")]
+    assert len(names) == 2
+    assert names[0] == names[1]
+    assert set(re.findall(r"proxy_pass http://(\S+);", TEXT)) == set(names[0])
