@@ -118,9 +118,9 @@ class Runtime:
         self.training_loop = training.loop
         logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source, training.executor)
         self.access = AccessParts(config, self.database, training.owners, gpus, clock)
-        visibility = self.access.authority.visibility
+        authority = self.access.authority
         self.live = Live(
-            config, self.database, desk, training.service, logs, lambda: training.loop.is_here, clock, visibility
+            config, self.database, desk, training.service, logs, lambda: training.loop.is_here, clock, authority
         )
         registry.register(self.live)
         gpus.subscribe(self.live.publish_snapshot)
@@ -135,7 +135,6 @@ class Runtime:
             tuple(training.trainers.values()),
         )
         gpus.subscribe(system.note_state)
-        self.access = AccessParts(config, self.database, training.owners, gpus, clock)
         self.services = Services(
             gpus=gpus,
             training=training.service,
