@@ -301,7 +301,10 @@ class Config:
     )
     max_streams: int = _setting("MAX_STREAMS", 5_000, _number(1, 1_000_000), "live streams in all")
     max_streams_per_client: int = _setting(
-        "MAX_STREAMS_PER_CLIENT", 2_000, _number(1, 1_000_000), "live streams of one address"
+        "MAX_STREAMS_PER_CLIENT",
+        2_000,
+        _number(1, 1_000_000),
+        "live streams of one user, or without keys of one address",
     )
     log_level: str = _setting("LOG_LEVEL", "INFO", _choice("DEBUG", "INFO", "WARNING", "ERROR"), "how much is logged")
     log_format: str = _setting(

@@ -18,7 +18,7 @@ from api.shell.auditing import Auditing
 from api.shell.body import Bodies
 from api.shell.cross_origin import is_preflight, preflight_headers
 from api.shell.downloads import send_download
-from api.shell.gate import RATE_HEADERS, Gate, Visitor, asking
+from api.shell.gate import RATE_HEADERS, Gate, Visitor
 from api.shell.guard import HostPolicy, join_headers, request_id_of
 from api.shell.protocol import limit_send_buffer
 from api.shell.reply import NOSNIFF, ClientGone, Handshake, Headers, Reply
@@ -166,7 +166,7 @@ class Shell:
             principal = await self._gate.admit(visitor, method, pattern, arguments, scope)
             reply.add_headers(scope["state"].get(RATE_HEADERS, {}))
             noting = self._auditing.noting(principal, method, pattern, arguments, scope, reply)
-            with asking(principal), noting:
+            with self._gate.asking(principal), noting:
                 if found is not None:
                     await self._stream(found, scope, receive, reply)
                 elif path in self._instant:
@@ -289,7 +289,7 @@ class Shell:
                 raise NotFound
             scope.setdefault("state", {})["route"] = found.route.pattern
             principal = await self._gate.admit(visitor, "WEBSOCKET", found.route.pattern, found.arguments, scope)
-            with asking(principal):
+            with self._gate.asking(principal):
                 await self._live.send_texts(found, scope, receive, handshake.send)
         except ServiceError as error:
             status = error.status

@@ -1,6 +1,7 @@
 """Runs reads that may block in threads, away from the event loop."""
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
@@ -28,7 +29,9 @@ class BlockingReads:
             with hurrying(READ_SECONDS):
                 return question(*args, **kwargs)
 
-        return await asyncio.get_running_loop().run_in_executor(self._pool, ask)
+        # It is still the same reader who asks.
+        context = contextvars.copy_context()
+        return await asyncio.get_running_loop().run_in_executor(self._pool, context.run, ask)
 
     def stop(self) -> None:
         """Ends the threads without waiting for reads that are under way."""

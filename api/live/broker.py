@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from api.errors import Unavailable
 from api.live.subscription import QUEUE_MESSAGES, Published, Subscription, TooSlow
 from api.models.live import Message, MessageType, Topic
+from api.models.sight import WHOLE, Sight
 
 #: Messages of a topic that are kept for subscribers who come back. Eight trainings make about 16 a second.
 HISTORY: Mapping[Topic, int] = {Topic.GPU: 1, Topic.TASK: 1024, Topic.LOG: 0, Topic.SYSTEM: 128}
@@ -99,7 +100,8 @@ class Broker:
 
     def _fan_out(self, published: Published) -> None:
         message = published.message
-        wanting = [] if message.is_detail else [*self._wanted.get((message.topic, None), ())]
+        everything = () if message.is_detail else self._wanted.get((message.topic, None), ())
+        wanting = [each for each in everything if message.concerns(each.sight)]
         if message.task_id is not None:
             wanting += self._wanted.get((message.topic, message.task_id), ())
         for subscription in wanting:
@@ -127,13 +129,15 @@ class Broker:
         *,
         capacity: int = QUEUE_MESSAGES,
         keeps_latest_snapshot: bool = False,
+        sight: Sight = WHOLE,
     ) -> Iterator[Subscription]:
-        """A subscription within the `with` block; with a task's id it gets that task's messages and details.
+        """A subscription within the `with` block; with a task's id it gets that task's messages and details. Of all
+        tasks it gets what this sight allows.
 
         Without topics it only learns that the server ends. Raises Unavailable at the end.
         """
         self.require_open()
-        subscription = Subscription(capacity, keeps_latest_snapshot=keeps_latest_snapshot)
+        subscription = Subscription(capacity, keeps_latest_snapshot=keeps_latest_snapshot, sight=sight)
         wanted = tuple((topic, task_id) for topic in topics)
         self._subscriptions[subscription] = wanted
         for address in wanted:
@@ -156,17 +160,20 @@ class Broker:
 
     # -- what was before -------------------------------------------------------------------------------------------
 
-    def catch_up(self, topics: Collection[Topic], last_id: str | None) -> Missed:
-        """What came after `last_id`; the present state without an id, or with one that is no longer known here."""
+    def catch_up(self, topics: Collection[Topic], last_id: str | None, sight: Sight = WHOLE) -> Missed:
+        """What came after `last_id`, as far as this sight allows; the present state without an id, or with one that is
+        no longer known here.
+        """
         with self._lock:
             number = None if last_id is None else self._number_of(last_id, topics)
-            if number is None:
-                return Missed(
-                    tuple(self._present(topics)), self._number, is_continued=False, is_reset=last_id is not None
-                )
-            kept = [each for topic in topics for each in self._history[topic] if each.number > number]
-            kept.sort(key=lambda published: published.number)
-            return Missed(tuple(kept), self._number, is_continued=True, is_reset=False)
+            known = self._present(topics) if number is None else self._after(number, topics)
+            seen = tuple(each for each in known if each.message.concerns(sight))
+            is_continued = number is not None
+            return Missed(seen, self._number, is_continued, is_reset=not is_continued and last_id is not None)
+
+    def _after(self, number: int, topics: Collection[Topic]) -> list[Published]:
+        kept = [each for topic in topics for each in self._history[topic] if each.number > number]
+        return sorted(kept, key=lambda published: published.number)
 
     def _number_of(self, last_id: str, topics: Collection[Topic]) -> int | None:
         boot, _, digits = last_id.partition("-")

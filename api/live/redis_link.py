@@ -199,6 +199,8 @@ def _encode(boot: str, message: Message) -> bytes:
         "task_id": message.task_id,
         "status": message.status,
         "is_detail": message.is_detail,
+        "owner": message.owner,
+        "restricted": None if message.restricted is None else orjson.Fragment(message.restricted),
         "message": orjson.Fragment(message.json),
     }
     return orjson.dumps(shown)
@@ -217,6 +219,8 @@ def _decode(packet: bytes) -> tuple[str, Message | None]:
         raise ValueError("not carried")
     if task_id is not None and not is_safe_id(task_id):
         raise ValueError("no task")
+    # Of a server that does not say whose it is, who may not see all gets nothing.
+    owner, restricted = found.get("owner"), found.get("restricted")
     return sender, Message(
         Topic(found["topic"]),
         type_,
@@ -224,4 +228,6 @@ def _decode(packet: bytes) -> tuple[str, Message | None]:
         task_id=task_id,
         status=None if found["status"] is None else TaskStatus(found["status"]),
         is_detail=bool(found["is_detail"]),
+        owner=None if owner is None else str(owner),
+        restricted=None if restricted is None else orjson.dumps(restricted),
     )

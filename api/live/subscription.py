@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 
 from api.live.frames import Frame
 from api.models.live import Message, StreamEnding, Topic
+from api.models.sight import WHOLE, Sight
 
 #: How many messages a subscriber may be behind; one that is further behind has stopped reading and is dropped.
 QUEUE_MESSAGES = 256
@@ -19,23 +20,45 @@ class TooSlow(Exception):
 
 
 class Published:
-    """A message, its number in this process, and its frames, which all who get it share."""
+    """A message, its number in this process, and its frames, which all who get the same bytes share.
 
-    __slots__ = ("frame", "message", "number", "snapshot_frame")
+    Frames are asked for in the event loop only.
+    """
+
+    __slots__ = ("_boot", "_frames", "_snapshot_frames", "message", "number")
 
     def __init__(self, number: int, message: Message, boot: str) -> None:
         self.number = number
         self.message = message
-        self.frame = Frame(message.type, message.json, f"{boot}-{number}")
-        #: The frame with the snapshot's own number as its id, for subscribers who get only snapshots.
-        self.snapshot_frame = Frame(message.type, message.json, str(message.position or 0), shows_id=False)
+        self._boot = boot
+        self._frames: dict[Sight, Frame] = {}
+        self._snapshot_frames: dict[Sight, Frame] = {}
+
+    def frame(self, sight: Sight = WHOLE) -> Frame:
+        """The frame for readers with this sight."""
+        found = self._frames.get(sight)
+        if found is None:
+            found = Frame(self.message.type, self.message.shown_to(sight), f"{self._boot}-{self.number}")
+            self._frames[sight] = found
+        return found
+
+    def snapshot_frame(self, sight: Sight = WHOLE) -> Frame:
+        """The same with the snapshot's own number as its id, for subscribers who get only snapshots."""
+        found = self._snapshot_frames.get(sight)
+        if found is None:
+            json, id_ = self.message.shown_to(sight), str(self.message.position or 0)
+            found = self._snapshot_frames[sight] = Frame(self.message.type, json, id_, shows_id=False)
+        return found
 
 
 class Subscription:
     """The messages that wait for one subscriber. It ends with the broker, or when the subscriber is too far behind."""
 
-    def __init__(self, capacity: int = QUEUE_MESSAGES, *, keeps_latest_snapshot: bool = False) -> None:
+    def __init__(
+        self, capacity: int = QUEUE_MESSAGES, *, keeps_latest_snapshot: bool = False, sight: Sight = WHOLE
+    ) -> None:
         """`keeps_latest_snapshot`: a snapshot that was not fetched yet gives way to the next one."""
+        self.sight = sight  #: what is beyond it is not put in
         self._queue: deque[Published] = deque()
         self._capacity = capacity
         self._keeps_latest = keeps_latest_snapshot

@@ -1,8 +1,10 @@
 """What live streams carry, before it is framed for a transport. No I/O."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from api.models.sight import Sight
 from api.models.training import Cause, TaskEvent, TaskStatus
 
 
@@ -36,6 +38,7 @@ class StreamEnding(StrEnum):
 
     TOO_SLOW = "too_slow"
     SERVER_ENDING = "server_ending"
+    ACCESS_ENDED = "access_ended"  #: the subscriber may no longer have it
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,19 @@ class Message:
     position: int | None = None  #: the number of the snapshot, or the id of the task's (latest) event
     status: TaskStatus | None = None  #: the task's status after this message; None where it tells of something else
     is_detail: bool = False  #: only for those who follow this one task
+    owner: str | None = None  #: the user that the task belongs to
+    restricted: bytes | None = None  #: the JSON for those who may not see everything; None: the same
+    show: Callable[[Sight], bytes] | None = None  #: makes that JSON, where it is another one for each sight
+
+    def shown_to(self, sight: Sight) -> bytes:
+        """The JSON that a reader with this sight gets."""
+        if sight.is_whole:
+            return self.json
+        return self.show(sight) if self.show is not None else self.restricted or self.json
+
+    def concerns(self, sight: Sight) -> bool:
+        """Whether a reader with this sight gets it at all."""
+        return self.task_id is None or sight.sees(self.owner)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,13 @@ def words_of(text: str, said: ReasonCode | None) -> Words:
     return text if said is None else Reason(text, said)
 
 
+def load_words(value: Any) -> Words:
+    """The words in a parameter of a code: a sentence of ours, or any other value as text."""
+    if isinstance(value, Mapping):
+        return Reason(value["text"], ReasonCode(value["code"], value["params"]))
+    return str(value)
+
+
 def _show(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "; ".join(map(_show, value))

@@ -72,3 +72,4 @@ class TaskView:
     estimated_remaining_time: float | None
     started_at: datetime
     updated_at: datetime | None
+    owner: str | None  #: the user that registered it; null where no keys were asked for

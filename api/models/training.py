@@ -366,3 +366,5 @@ class TaskFilter:
     model_type: str | None = None
     gpu_uuid: str | None = None
     search: str | None = None  #: part of the id, name or description
+    owner: str | None = None
+    seen_by: str | None = None  #: the user whose tasks alone may be seen; None: everybody's

@@ -36,6 +36,7 @@ class TaskRow:
     task_id: str
     name: str | None
     description: str | None
+    owner: str | None  #: the user that it belongs to; null where no keys were asked for
     model_type: str
     trainer: str
     status: TaskStatus

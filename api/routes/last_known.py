@@ -6,6 +6,7 @@ from apiflask import APIFlask
 from flask import Response, g, request
 
 from api.errors import DatabaseUnavailable
+from api.models.access import Principal, current_principal
 from api.routes.context import services
 from api.services.known_answers import KnownAnswer, KnownAnswers
 from api.utils.database_use import Use, current_use
@@ -18,7 +19,7 @@ STALE = "X-Stale"
 
 
 def answer_from_what_is_known(app: APIFlask) -> None:
-    """Does this for every GET of the app but downloads and texts. There are no keys: anybody may see every answer."""
+    """Does this for every GET of the app but downloads and texts. Each principal gets only answers of their own."""
     known = KnownAnswers()
 
     def begin() -> None:
@@ -40,11 +41,11 @@ def answer_from_what_is_known(app: APIFlask) -> None:
             and response.mimetype == JSON
             and STALE not in response.headers
         ):
-            known.keep(request.full_path, KnownAnswer(response.get_data(), g.asked_at), g.changes)
+            known.keep(_address(), KnownAnswer(response.get_data(), g.asked_at), g.changes)
         return response
 
     def answer_last(error: DatabaseUnavailable) -> Response:
-        found = known.get(request.full_path) if _only_reads() and error.code == DatabaseUnavailable.code else None
+        found = known.get(_address()) if _only_reads() and error.code == DatabaseUnavailable.code else None
         if found is None:
             return answer_error(error)
         age = max(0, int(services().clock.monotonic() - found.asked_at))
@@ -54,6 +55,10 @@ def answer_from_what_is_known(app: APIFlask) -> None:
     app.after_request(end)
     app.teardown_request(_end_context)
     app.register_error_handler(DatabaseUnavailable, answer_last)
+
+
+def _address() -> tuple[Principal, str]:
+    return current_principal.get(), request.full_path
 
 
 def _end_context(error: BaseException | None) -> None:

@@ -111,7 +111,11 @@ class Runtime:
         )
         self.training_loop = training.loop
         logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source, training.executor)
-        self.live = Live(config, self.database, desk, training.service, logs, lambda: training.loop.is_here, clock)
+        self.access = AccessParts(config, self.database, training.owners, gpus, clock)
+        authority = self.access.authority
+        self.live = Live(
+            config, self.database, desk, training.service, logs, lambda: training.loop.is_here, clock, authority
+        )
         registry.register(self.live)
         gpus.subscribe(self.live.publish_snapshot)
         owner = host.own_identity(node)
@@ -125,7 +129,6 @@ class Runtime:
             tuple(training.trainers.values()),
         )
         gpus.subscribe(system.note_state)
-        self.access = AccessParts(config, self.database, training.owners, gpus, clock)
         self.services = Services(
             gpus=gpus,
             training=training.service,

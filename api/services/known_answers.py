@@ -2,6 +2,7 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 #: The most answers, bytes of all answers, and bytes of one.
@@ -17,11 +18,14 @@ class KnownAnswer:
 
 
 class KnownAnswers:
-    """The latest answers by address. A change makes it forget all, so that nobody misses what they have written."""
+    """The latest answers by address: by whom it was asked, and for what.
+
+    A change makes it forget all, so that nobody misses what they have written.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._answers: OrderedDict[str, KnownAnswer] = OrderedDict()
+        self._answers: OrderedDict[Hashable, KnownAnswer] = OrderedDict()
         self._bytes = 0
         self._changes = 0
 
@@ -30,7 +34,7 @@ class KnownAnswers:
         """How often it has forgotten everything."""
         return self._changes
 
-    def keep(self, address: str, answer: KnownAnswer, changes: int) -> None:
+    def keep(self, address: Hashable, answer: KnownAnswer, changes: int) -> None:
         """Keeps an answer, unless there was a change since it was begun, when there were so many `changes`."""
         with self._lock:
             self._drop(address)
@@ -41,7 +45,7 @@ class KnownAnswers:
             while len(self._answers) > ANSWERS or self._bytes > TOTAL_BYTES:
                 self._drop(next(iter(self._answers)))
 
-    def get(self, address: str) -> KnownAnswer | None:
+    def get(self, address: Hashable) -> KnownAnswer | None:
         """The latest answer at this address; None when none is known."""
         with self._lock:
             return self._answers.get(address)
@@ -53,7 +57,7 @@ class KnownAnswers:
             self._answers.clear()
             self._bytes = 0
 
-    def _drop(self, address: str) -> None:
+    def _drop(self, address: Hashable) -> None:
         dropped = self._answers.pop(address, None)
         if dropped is not None:
             self._bytes -= len(dropped.body)

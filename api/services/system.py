@@ -20,6 +20,7 @@ from api.models.system import (
     TrainerProblem,
 )
 from api.models.task import TaskType
+from api.services.gpus.documents import GPUDocuments
 from api.services.gpus.service import GPUService
 from api.services.training.service import TrainingService
 from api.trainers.trainer import Trainer
@@ -54,7 +55,7 @@ class SystemService:
         self._cpu = host.CPUMeter()
         self._measured_sweep = 0
 
-    def note_state(self, number: int, message: bytes) -> None:
+    def note_state(self, number: int, documents: GPUDocuments) -> None:
         """Measures the processors' use. It is told of each state of the GPUs, so once a sweep, whoever asks."""
         sweep = self._gpus.state.snapshot.sequence
         if sweep != self._measured_sweep:
@@ -95,7 +96,7 @@ class SystemService:
         return readiness
 
     def get_overview(self) -> SystemOverview:
-        """The machine, its GPUs and tasks."""
+        """The machine, its GPUs, and the tasks that whoever asks may see."""
         status = self._gpus.get_status()
         holders, trainings = self._gpus.count_tasks(), self._training.count()
         return SystemOverview(

@@ -32,7 +32,7 @@ def read_page(
     if order is TaskOrder.QUEUE:
         conditions.append(tasks.c.status == TaskStatus.QUEUED)
     query = select(*SUMMARY_COLUMNS).select_from(source).where(*conditions).limit(limit)
-    query = _newest(query, serial, cursor) if order is TaskOrder.NEWEST else _served(query, connection, cursor)
+    query = _newest(query, serial, cursor) if order is TaskOrder.NEWEST else _served(query, connection, cursor, wanted)
     if cursor is None and offset:
         query = query.offset(offset)
     is_gpu_only = wanted == TaskFilter(gpu_uuid=wanted.gpu_uuid) and wanted.gpu_uuid is not None
@@ -46,11 +46,14 @@ def _newest(query: Select[Any], serial: ColumnElement[int], cursor: int | None) 
     return query.order_by(serial.desc()) if cursor is None else query.order_by(serial.desc()).where(serial < cursor)
 
 
-def _served(query: Select[Any], connection: Connection, cursor: int | None) -> Select[Any]:
+def _served(query: Select[Any], connection: Connection, cursor: int | None, wanted: TaskFilter) -> Select[Any]:
     """The query, going on after the place that the cursor's task has in the queue, or had when it left it."""
     query = query.order_by(*SERVED_ORDER)
     place = (-tasks.c.priority, tasks.c.queued_at, tasks.c.serial)
-    last = None if cursor is None else connection.execute(select(*place).where(tasks.c.serial == cursor)).one_or_none()
+    found = select(*place).where(tasks.c.serial == cursor)
+    if wanted.seen_by is not None:
+        found = found.where(tasks.c.owner == wanted.seen_by)
+    last = None if cursor is None else connection.execute(found).one_or_none()
     # One that was deleted meanwhile has no place: from the front some are shown twice, and none is skipped.
     return query if last is None else query.where(tuple_(*place) > tuple_(*last))
 
@@ -63,6 +66,7 @@ def _conditions(wanted: TaskFilter) -> list[ColumnElement[bool]]:
         conditions.append(tasks.c.model_type == wanted.model_type)
     if wanted.gpu_uuid is not None:
         conditions.append(task_gpus.c.gpu_uuid == wanted.gpu_uuid)
+    conditions += [tasks.c.owner == owner for owner in (wanted.owner, wanted.seen_by) if owner is not None]
     if wanted.search:
         columns: Sequence[ColumnElement[str]] = (tasks.c.task_id, tasks.c.name, tasks.c.description)
         found = [column.icontains(wanted.search, autoescape=True) for column in columns]

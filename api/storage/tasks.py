@@ -187,9 +187,11 @@ class TaskStore:
             rows = [row for row in connection.execute(query) if row.pace]
         return {(row.model_type, row.gpu_count): row.pace for row in reversed(rows)}
 
-    def count_by_status(self) -> dict[TaskStatus, int]:
-        """How many tasks each status has."""
+    def count_by_status(self, seen_by: str | None = None) -> dict[TaskStatus, int]:
+        """How many tasks each status has; with `seen_by` of those that belong to this user."""
         query = select(tasks.c.status, func.count().label("number")).group_by(tasks.c.status)
+        if seen_by is not None:
+            query = query.where(tasks.c.owner == seen_by)
         with self._database.read() as connection:
             return {TaskStatus(row.status): row.number for row in connection.execute(query)}
 

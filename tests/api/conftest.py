@@ -1,5 +1,6 @@
 """Servers without their threads, for tests that say themselves when time passes and what happens to a training."""
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -7,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -182,35 +184,38 @@ class World:
 MakeWorld = Callable[..., World]
 
 
+def open_world(
+    stack: ExitStack,
+    storage: Path,
+    source: FakeSource | None = None,
+    serves_documents: bool = True,
+    clock: Clock | None = None,
+    executor: FakeExecutor | None = None,
+    **settings: Any,
+) -> World:
+    """A server on this storage, which ends with the stack; on simulated GPUs or on the source that is given."""
+    defaults = {"gpu_source": "simulated", "log_level": "WARNING", "storage_root": storage}
+    config = Config(**{**defaults, "min_free_disk_mb": 0, **settings})
+    executor = executor or FakeExecutor()
+    with ExitStack() as patched:
+        if source is not None:
+            patched.enter_context(patch("api.runtime.composition.create_source", lambda config, clock: source))
+        runtime = Runtime(config, clock, executor)
+    runtime.prepare()
+    runtime.access.ring.refresh()
+    runtime.live.news.begin()
+    stack.callback(runtime.stop)
+    client = stack.enter_context(client_of(run.create_shell(runtime, serves_documents)))
+    world = World(runtime, client, executor)
+    world.sweep()
+    return world
+
+
 @pytest.fixture
-def make_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[MakeWorld]:
+def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
     """Servers by their settings, on simulated GPUs or on the source that is given; all on one storage."""
     with ExitStack() as stack:
-
-        def make(
-            source: FakeSource | None = None,
-            serves_documents: bool = True,
-            clock: Clock | None = None,
-            executor: FakeExecutor | None = None,
-            **settings: Any,
-        ) -> World:
-            defaults = {"gpu_source": "simulated", "log_level": "WARNING", "storage_root": tmp_path / "storage"}
-            config = Config(**{**defaults, "min_free_disk_mb": 0, **settings})
-            executor = executor or FakeExecutor()
-            with monkeypatch.context() as patched:
-                if source is not None:
-                    patched.setattr("api.runtime.composition.create_source", lambda config, clock: source)
-                runtime = Runtime(config, clock, executor)
-            runtime.prepare()
-            runtime.access.ring.refresh()
-            runtime.live.news.begin()
-            stack.callback(runtime.stop)
-            client = stack.enter_context(client_of(run.create_shell(runtime, serves_documents)))
-            world = World(runtime, client, executor)
-            world.sweep()
-            return world
-
-        yield make
+        yield functools.partial(open_world, stack, tmp_path / "storage")
 
 
 @pytest.fixture

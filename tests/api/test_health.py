@@ -59,7 +59,7 @@ def test_service_that_is_not_ready_is_still_alive(fake_world: World, source: Fak
 
 
 def test_service_with_old_readings_is_not_ready(fake_world: World, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("api.services.gpus.service.READY_SWEEPS", -1)
+    monkeypatch.setattr("api.services.gpus.readiness.READY_SWEEPS", -1)
     assert fake_world.client.get("/health/ready").status_code == 503
 
 

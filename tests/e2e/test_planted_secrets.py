@@ -123,6 +123,7 @@ def test_planted_secrets_are_found_nowhere(server: TrainingServer, planted: Plan
     server.await_status(task_id, "completed")
     _provoke_errors(server, planted)
     _read_everything(server, planted, task_id)
+    _back_up(server, database_url)
     _crash(server)
 
     assert planted.found_in(planted.heard) == []
@@ -246,6 +247,19 @@ def _command_lines() -> bytes:
         with suppress(OSError):
             lines.append(path.read_bytes())
     return b"\n".join(lines)
+
+
+def _back_up(server: TrainingServer, database_url: str) -> None:
+    """A backup, which lies beside what the server keeps."""
+    if not database_url.startswith("sqlite"):
+        require_dump()
+    file = server.directory / "backup"
+    done = subprocess.run(
+        command("backup", str(file), "--storage-root", str(server.root)),
+        env=environment({"DATABASE_URL": database_url}), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert file.stat().st_size > 10_000
 
 
 def _crash(server: TrainingServer) -> None:

@@ -11,8 +11,10 @@ from api.live.broker import Broker, Missed
 from api.live.delivery import Frames
 from api.live.frames import Frame, closing_frame, reset_frame
 from api.live.query_parameters import StreamQuery, read_query, some_of
+from api.live.streams.gpu import Unchanged
 from api.live.subscription import Subscription, TooSlow
 from api.models.live import StreamEnding, Topic
+from api.models.sight import Sight, current_sight
 
 #: The topics that can be asked for. Output is followed task by task.
 TOPICS = (Topic.GPU, Topic.TASK, Topic.SYSTEM)
@@ -31,29 +33,31 @@ def create_events_stream(broker: Broker) -> Opener:
     @asynccontextmanager
     async def open_stream(asked: Asked) -> AsyncIterator[Frames]:
         query = read_query(EventsStreamQuery, asked.query)
-        last_id = asked.last_event_id or query.last_event_id or None
-        with broker.subscribe(query.topics, keeps_latest_snapshot=True) as subscription:
+        last_id, sight = asked.last_event_id or query.last_event_id or None, current_sight.get()
+        with broker.subscribe(query.topics, keeps_latest_snapshot=True, sight=sight) as subscription:
             # At once, and not when the first frame is asked for: what comes in between is new.
-            yield _frames(subscription, broker.catch_up(query.topics, last_id), broker.boot)
+            yield _frames(subscription, broker.catch_up(query.topics, last_id, sight), broker.boot, sight)
 
     return open_stream
 
 
-async def _frames(subscription: Subscription, missed: Missed, boot: str) -> Frames:
-    yield _first(missed, f"{boot}-{missed.number}")
+async def _frames(subscription: Subscription, missed: Missed, boot: str, sight: Sight) -> Frames:
+    unchanged = Unchanged(sight)
+    yield unchanged.drop(_first(missed, f"{boot}-{missed.number}", sight))
     async for some in subscription.after(missed.number):
-        yield [published.frame for published in some]
+        yield unchanged.drop([published.frame(sight) for published in some])
     if subscription.ending is not None:
         yield [closing_frame(subscription.ending)]
     if subscription.ending is StreamEnding.TOO_SLOW:
         raise TooSlow
 
 
-def _first(missed: Missed, id_: str) -> list[Frame]:
+def _first(missed: Missed, id_: str, sight: Sight) -> list[Frame]:
+    shown = [published.frame(sight) for published in missed.messages]
     if missed.is_continued:
-        return [published.frame for published in missed.messages]
+        return shown
     frames = [reset_frame()] if missed.is_reset else []
-    frames += [Frame(each.message.type, each.message.json) for each in missed.messages]
+    frames += [Frame(each.type, each.json) for each in shown]
     if frames:
         # Only with the last of them has a client the whole present, and can go on from it.
         frames[-1] = Frame(frames[-1].type, frames[-1].json, id_)

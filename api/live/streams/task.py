@@ -20,6 +20,7 @@ from api.live.streams.log_query import PLACES, Offset, TailLines, place
 from api.live.streams.task_output import FollowingLog, FollowLog, LogPiece
 from api.live.subscription import Published, Subscription, TooSlow
 from api.models.live import EventPosition, Message, MessageType, StreamEnding, Topic
+from api.models.sight import current_sight
 from api.models.training import TaskStatus
 from api.services.events.following import TaskFollowing
 from api.services.logs.follower import Tail
@@ -106,6 +107,7 @@ class _TaskStream:
         self._reads = reads
         self._log = FollowingLog(task_id, wanted.start, follow_log, subscription.news)
         self._follows_log = TaskMessages.LOG in wanted.types
+        self._sight = current_sight.get()
         self._event_id = 0
         self._told = 0  # the number of the latest progress
         self._end: Message | None = None
@@ -148,7 +150,7 @@ class _TaskStream:
         if latest is None:
             return (await self._reads.read(self._following.progress, self._task_id)).json
         self._told = latest.number
-        return latest.message.json
+        return latest.message.shown_to(self._sight)
 
     # -- what comes ------------------------------------------------------------------------------------------------
 
@@ -186,7 +188,7 @@ class _TaskStream:
             return []
         if message.type is MessageType.PROGRESS and published.number <= self._told:
             return []
-        return [Frame(message.type, message.json, self._id())]
+        return [Frame(message.type, message.shown_to(self._sight), self._id())]
 
     def _show_status(self, message: Message) -> list[Frame]:
         if (message.position or 0) <= self._event_id:

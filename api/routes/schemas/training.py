@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
 
+from api.models.access import current_principal
 from api.models.reading import MAX_GPUS, MAX_MEMORY_MB
 from api.models.training import CauseCode, GPURequest, TaskEvent, TaskFilter, TaskOrder, TaskStatus, TrainingRequest
 from api.models.training_view import (
@@ -23,6 +24,9 @@ from api.routes.schemas.common import Envelope, GPUReference, Name, PageQuery, S
 from api.utils.masking import mask_secrets
 from api.utils.pagination import Pagination
 from api.utils.validation import Strict
+
+#: The word for whoever asks, in place of a user's name.
+ME = "me"
 
 _EXAMPLE: dict[str, Any] = {"model_type": "toy", "gpu_count": 1, "config": {"epochs": 3}}
 
@@ -229,6 +233,11 @@ class ListQuery(PageQuery):
     search: str | None = Field(
         None, max_length=200, pattern=r"^[^\x00]*$", description="part of the id, the name or the description"
     )
+    owner: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._@\-]{0,63}$",
+        description="only this user's; `me`: one's own (without keys everybody's)",
+    )
     order: TaskOrder = Field(
         TaskOrder.NEWEST, description="queue: only those that wait, in the order in which they are served"
     )
@@ -245,7 +254,8 @@ class ListQuery(PageQuery):
     def filter(self) -> TaskFilter:
         """The filter as the store takes it; the GPU is the service's to find."""
         statuses = tuple(TaskStatus(name) for name in _names(self.status))
-        return TaskFilter(statuses, self.model_type, None, self.search)
+        owner = current_principal.get().owner if self.owner == ME else self.owner
+        return TaskFilter(statuses, self.model_type, None, self.search, owner)
 
 
 def _names(text: str | None) -> list[str]:

@@ -3,10 +3,11 @@
 import functools
 from collections.abc import Callable, Mapping
 
-from api.errors import Forbidden, HiddenTask, NotYours
+from api.errors import Forbidden, HiddenTask, NotYours, TaskIsTraining
 from api.models.access import LOCAL, Permission, Principal
 from api.services.access.key_ring import KeyRing
 from api.services.access.operations import Belonging, Operation, OperationTable
+from api.services.access.visibility import Visibility
 
 #: Owners of tasks that are remembered; a task never changes hands.
 _REMEMBERED = 10_000
@@ -30,7 +31,7 @@ class Authority:
         """`hides_others`: who may not see everybody's tasks sees their own only."""
         self.ring = ring
         self.needs_keys = needs_keys
-        self._hides_others = hides_others
+        self.visibility = Visibility(hides_others=hides_others)
         self._operations = operations or OperationTable()
         remembered: FindOwner = functools.lru_cache(_REMEMBERED)(owners[Belonging.TASK])
         self._find_owners: dict[Belonging, FindOwner] = {**owners, Belonging.TASK: remembered}
@@ -60,7 +61,7 @@ class Authority:
 
     def sees_all(self, principal: Principal) -> bool:
         """Whether this principal may see everybody's tasks."""
-        return not self._hides_others or principal.may(Permission.TASKS_READ_ANY)
+        return self.visibility.sees_all(principal)
 
     def concerns_owner(self, principal: Principal, operation: Operation) -> bool:
         """Whether it depends on whom the thing belongs to that this operation is about."""
@@ -73,11 +74,20 @@ class Authority:
 
         Raises NotYours, or TaskNotFound as for one that does not exist where others' tasks are hidden.
         """
-        if operation.belonging is None or self.owner_of(operation.belonging, thing) == principal.user_id:
+        if operation.belonging is None or self._has_own(principal, operation.belonging, thing):
             return
         if not self.sees_all(principal):
             raise HiddenTask(f'No task has the id "{thing[:80]}".')
         raise NotYours(f"{thing} belongs to somebody else: only they and administrators may change it.")
+
+    def _has_own(self, principal: Principal, belonging: Belonging, thing: str) -> bool:
+        try:
+            return self.owner_of(belonging, thing) == principal.user_id
+        except TaskIsTraining:
+            # That it is one, only those learn who may see it.
+            if self.sees_all(principal) or self.owner_of(Belonging.TASK, thing) == principal.user_id:
+                raise
+            return False
 
     def owner_of(self, belonging: Belonging, thing: str) -> str | None:
         """Whom a thing belongs to; None: nobody. Raises TaskNotFound, DatabaseUnavailable."""

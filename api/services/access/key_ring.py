@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from api.errors import (
@@ -16,6 +16,7 @@ from api.errors import (
     SessionEnded,
     Unauthenticated,
     WrongKey,
+    WrongTicket,
 )
 from api.models.access import AccessKey, Credential, Principal, Quota, Session
 from api.services.access.key_format import hash_of
@@ -35,7 +36,7 @@ TRUST_SECONDS = 65.0
 #: Seconds between two notes of when keys were last used.
 USE_SECONDS = 60.0
 
-#: Seconds between two looks that an unknown key may cause: it may have been made on another server a moment ago.
+#: Seconds between a look and one that an unknown key causes: it may have been made on another server a moment ago.
 EAGER_SECONDS = 0.2
 
 
@@ -113,9 +114,9 @@ class KeyRing:
         for listener in self._listeners:
             listener()
 
-    def may_look(self) -> bool:
-        """Whether an unknown key may have been made since the last look, so that another one is worth while."""
-        return self._clock.monotonic() - self._tried_at >= EAGER_SECONDS
+    def seconds_to_look(self) -> float:
+        """Seconds until an unknown key may cause another look."""
+        return max(0.0, self._tried_at + EAGER_SECONDS - self._clock.monotonic())
 
     def _note_used(self) -> None:
         self._noted_at = self._clock.monotonic()
@@ -144,6 +145,22 @@ class KeyRing:
         if session is not None:
             return self._find(session, _show_session)
         return self._find(self._mirror.hashes.get(key_id or "", ""), _show_key)
+
+    def use_ticket(self, ticket: str) -> Principal:
+        """Whom a ticket belongs to, which is used up by that. Waits for the database.
+
+        Raises WrongTicket, DatabaseUnavailable, and as `find_key` does for what it was made with.
+        """
+        found = self._store.use_ticket(hash_of(ticket), self._clock.now())
+        if found is None:
+            raise WrongTicket
+        try:
+            principal = self.find_again(*found)
+        except WrongKey:
+            # Another server has made the key, or the sign-in, in this moment.
+            self.refresh()
+            principal = self.find_again(*found)
+        return replace(principal, credential=Credential.TICKET)
 
     def why_ended(self, principal: Principal) -> ServiceError | None:
         """Why a principal that was let in would not be let in so any more; None while it would.

@@ -1,14 +1,18 @@
 """Tells what is new about trainings, to whoever listens: from the table of events, and from the training loop."""
 
+import functools
 from collections import deque
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
 from api.errors import DatabaseUnavailable, TaskNotFound
 from api.models.live import Message, ToldEvent
+from api.models.sight import seeing
 from api.models.training import TaskFilter, TaskStatus
 from api.models.training_view import TaskProgressView
+from api.services.access.visibility import Visibility
 from api.services.attempts.updates import NewsDesk
 from api.services.events.following import TaskFollowing
 from api.services.events.messages import points_message, progress_message, status_message, system_message
@@ -27,6 +31,9 @@ LOOK_SECONDS = 2.0
 
 #: Seconds between two rounds.
 ROUND_SECONDS = 0.5
+
+#: Owners of tasks that are remembered; a task never changes hands.
+REMEMBERED = 10_000
 
 #: The most points in one message.
 POINTS_AT_ONCE = 200
@@ -65,6 +72,7 @@ class TaskNews:
         following: TaskFollowing,
         outlet: Outlet,
         clock: Clock,
+        visibility: Visibility,
         *,
         is_told: Callable[[], bool],
         count_dropped: Callable[[], int],
@@ -79,6 +87,8 @@ class TaskNews:
         self._following = following
         self._outlet = outlet
         self._clock = clock
+        self._visibility = visibility
+        self._owner_of: Callable[[str], str | None] = functools.lru_cache(REMEMBERED)(self._find_owner)
         self._is_told = is_told
         self._count_dropped = count_dropped
         self._dropped = 0
@@ -170,9 +180,19 @@ class TaskNews:
             # Its last progress comes before it, and its end after it.
             self._tell_progress(task_id, now, at_once=True)
             end = self._end_of(task_id, told.event.id)
-        self._outlet.publish(message)
+        self._publish(message)
         if end is not None:
-            self._outlet.publish(end)
+            self._publish(end)
+
+    def _publish(self, message: Message) -> None:
+        """Publishes a message, with whom its task belongs to where others do not see it."""
+        if self._visibility.hides_others and message.task_id is not None:
+            with suppress(TaskNotFound):
+                message = replace(message, owner=self._owner_of(message.task_id))
+        self._outlet.publish(message)
+
+    def _find_owner(self, task_id: str) -> str | None:
+        return self._tasks.get_summary(task_id).owner
 
     def _end_of(self, task_id: str, position: int) -> Message | None:
         try:
@@ -187,12 +207,24 @@ class TaskNews:
         self._due.discard(task_id)
         try:
             view = self._training.get_progress(task_id)
+            is_news = before is None or _timeless(view) != _timeless(before)
+            message = self._progress_message(view) if is_news else None
         except TaskNotFound:
             self._told.pop(task_id, None)
             return
-        if before is None or _timeless(view) != _timeless(before):
-            self._outlet.publish(progress_message(view))
+        if message is not None:
+            self._publish(message)
         self._told[task_id] = (now, view)
+
+    def _progress_message(self, view: TaskProgressView) -> Message:
+        message = progress_message(view)
+        if view.waiting_reason is None:
+            return message
+        # Only a reason to wait speaks of others.
+        owner = self._tasks.get_summary(view.task_id).owner
+        with seeing(self._visibility.least_sight_of(owner)):
+            told = progress_message(self._training.get_progress(view.task_id))
+        return replace(message, restricted=told.json)
 
 
 def _timeless(view: TaskProgressView) -> TaskProgressView:

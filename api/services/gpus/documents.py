@@ -1,10 +1,14 @@
 """The GPU answers as ready documents, made from one state."""
 
+import threading
 from collections.abc import Callable
+from datetime import datetime
 
 import orjson
 
 from api.models.gpu import GPUStatusResponse
+from api.models.sight import Sight
+from api.services.gpus.hiding import hide_in_state
 from api.services.gpus.judgement import JudgedGPU
 from api.services.gpus.metrics import CollectStats, render_gpu_metrics
 from api.services.gpus.state import GPUState
@@ -21,16 +25,59 @@ class GPUDocuments:
     """The encoded answers of one state: by path for requests, as one message for streams."""
 
     def __init__(
-        self, state: GPUState, clock: Clock, process_metrics: Callable[[], bytes], dcgm_hostname: str | None
+        self,
+        state: GPUState,
+        clock: Clock,
+        process_metrics: Callable[[], bytes],
+        dcgm_hostname: str | None,
+        judged_at: datetime | None = None,
     ) -> None:
-        self.status: GPUStatusResponse = show_status(state.snapshot, state.gpus, clock.now())
-        self._state = state
+        """`judged_at` None: now."""
+        self.status: GPUStatusResponse = show_status(state.snapshot, state.gpus, judged_at or clock.now())
+        self.state = state
         self._clock = clock
         self._process_metrics = process_metrics
         self._dcgm_hostname = dcgm_hostname
         # Encoded once; the answer and the stream's message are built around the same bytes.
         self._status_json = orjson.Fragment(encode_json(self.status))
         self.table = DocumentTable(self._addresses())
+        self._lock = threading.Lock()
+        self._seen: dict[Sight, GPUDocuments] = {}
+        self._before: dict[Sight, GPUDocuments] = {}
+
+    def follow(self, before: "GPUDocuments") -> None:
+        """Takes over the answers of the state before, for readers to whom nothing has changed since: else the time of
+        their making would tell them when others have changed something.
+        """
+        if before.state.snapshot is self.state.snapshot:
+            self._before = before.list_seen()
+
+    def list_seen(self) -> "dict[Sight, GPUDocuments]":
+        """The latest answers that were made for each sight, since the GPUs were read."""
+        with self._lock:
+            return {**self._before, **self._seen}
+
+    def seen_by(self, sight: Sight) -> "GPUDocuments":
+        """The answers as a reader with this sight gets them; made once for all who have it."""
+        if sight.is_whole:
+            return self
+        with self._lock:
+            if sight not in self._seen:
+                self._seen[sight] = self._hide(sight)
+            return self._seen[sight]
+
+    def _hide(self, sight: Sight) -> "GPUDocuments":
+        state, before = hide_in_state(self.state, sight), self._before.get(sight)
+        if before is not None and before.state == state:
+            return before
+        return GPUDocuments(
+            state,
+            self._clock,
+            # The service's own series count everybody's trainings and requests.
+            self._process_metrics if sight.sees_all else lambda: b"",
+            self._dcgm_hostname,
+            self.state.snapshot.taken_at,
+        )
 
     def message(self) -> bytes:
         """The message of the live streams."""
@@ -46,7 +93,7 @@ class GPUDocuments:
                 ("/metrics", self._metrics),
             )
         }
-        for gpu in self._state.gpus:
+        for gpu in self.state.gpus:
             make = self._details_maker(gpu)
             for name in (gpu.reading.index, gpu.reading.uuid):
                 if name is not None:
@@ -62,23 +109,23 @@ class GPUDocuments:
         return self._of_snapshot(encode_answer(self.status.summary))
 
     def _of_snapshot(self, body: bytes, content_type: str = JSON) -> Document:
-        return Document(body, content_type, self._state.snapshot.taken_monotonic)
+        return Document(body, content_type, self.state.snapshot.taken_monotonic)
 
     def _details_maker(self, gpu: JudgedGPU) -> Maker:
         def make() -> Document:
-            body = encode_answer(show_details(self._state.snapshot, gpu))
+            body = encode_answer(show_details(self.state.snapshot, gpu))
             return Document(body, read_monotonic=gpu.reading.read_monotonic)
 
         return make
 
     def _metrics(self) -> Document:
-        snapshot = self._state.snapshot
+        snapshot = self.state.snapshot
         text = render_gpu_metrics(
             snapshot,
-            self._state.gpus,
-            self._state.xids,
+            self.state.gpus,
+            self.state.xids,
             CollectStats(
-                failed_total=self._state.failed_sweeps,
+                failed_total=self.state.failed_sweeps,
                 nvml_code=0 if snapshot.problem is None else snapshot.problem_code,
             ),
             self._clock.monotonic(),

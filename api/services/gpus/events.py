@@ -57,7 +57,7 @@ class GPUEvents:
         """`on_source` is told when the driver comes, fails or goes; it must return at once."""
         self._on_source = on_source
         self._lock = threading.Lock()
-        self._events: deque[GPUEvent] = deque(maxlen=CAPACITY)
+        self._events: deque[tuple[GPUEvent, str | None]] = deque(maxlen=CAPACITY)  # with the owner of its task
         self._last_id = 0
         self._seen: dict[str, _Seen] = {}
         self._said: dict[str, tuple[GPUStatus | None, Verdict]] = {}
@@ -74,8 +74,11 @@ class GPUEvents:
         previous: str | None = None,
         current: str | None = None,
         xid: int | None = None,
+        owner: str | None = None,
     ) -> GPUEvent:
-        """Appends one event."""
+        """Appends one event. `owner`: of the task that it is about; else of the one that holds the GPU."""
+        if gpu is not None and gpu.task is not None:
+            owner = gpu.task.owner
         with self._lock:
             self._last_id += 1
             event = GPUEvent(
@@ -91,7 +94,7 @@ class GPUEvents:
                 xid=xid,
                 message_code=code_of(message),
             )
-            self._events.append(event)
+            self._events.append((event, owner))
         if type_ is EventType.SOURCE:
             self._on_source(event)
         if type_ not in (EventType.STATUS, EventType.HEALTH):
@@ -160,6 +163,10 @@ class GPUEvents:
 
     def list(self) -> tuple[GPUEvent, ...]:
         """Every event that is kept, newest first."""
+        return tuple(event for event, _ in self.list_owned())
+
+    def list_owned(self) -> tuple[tuple[GPUEvent, str | None], ...]:
+        """The same, each with the owner of the task that it is about or that held the GPU; None: nobody's."""
         with self._lock:
             return tuple(reversed(self._events))
 

@@ -65,6 +65,7 @@ class JudgedGPU:
     reading: GPUReading
     judgement: Judgement
     task: RegisteredTask | None
+    hides_task: bool = False  #: a task holds it that its reader may not see
     identity: GPUIdentity = field(init=False)
     vitals: GPUVitals = field(init=False)
     condition: GPUCondition = field(init=False)
@@ -230,7 +231,11 @@ def _describe(process: GPUProcess) -> Reason:
     memory: Words = Reason.of("an unknown amount of memory", "unknown_memory")
     if process.memory_mb is not None:
         memory = f"{process.memory_mb:,} MB"
-    command = f": {process.command}" if process.command else ""
+    return show_process(who, memory, f": {process.command}" if process.command else "")
+
+
+def show_process(who: str, memory: Words, command: str) -> Reason:
+    """The words for a process that uses a GPU."""
     return Reason.of("{who} holds {memory}{command}", "process", who=who, memory=memory, command=command)
 
 

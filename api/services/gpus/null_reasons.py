@@ -5,6 +5,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from api.models.reading import FaultKind
+from api.models.sight import OF_ANOTHER_USER
 from api.models.snapshot import GPUSnapshot
 from api.services.gpus.judgement import JudgedGPU
 
@@ -118,7 +119,10 @@ def why_null(snapshot: GPUSnapshot, gpu: JudgedGPU) -> dict[str, str]:
         default = "not_read"
     else:
         default = "unsupported"
-    return {path: _reason(path, reasons, default) for path in _null_paths(snapshot, gpu)}
+    found = {path: _reason(path, reasons, default) for path in _null_paths(snapshot, gpu)}
+    if gpu.hides_task:
+        found["current_task"] = OF_ANOTHER_USER
+    return found
 
 
 def _reason(path: str, reasons: Mapping[str, str], default: str) -> str:

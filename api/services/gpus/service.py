@@ -7,25 +7,29 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import islice
 
-from api.errors import GPUBusy, GPULost, GPUNotFound
+from api.errors import Forbidden, GPUBusy, GPULost, GPUNotFound
 from api.hardware import host
 from api.hardware.source import GPUSource
+from api.models.access import Permission
 from api.models.event import EventType, GPUEvent, Severity
 from api.models.gpu import AvailableGPUResponse, GPUInfo, GPUProcesses, GPUStatusResponse
 from api.models.history import GPUHistoryResponse
 from api.models.model_memory import TRAINING_MB, ModelType
 from api.models.reading import FaultKind
-from api.models.reason import Reason, text_of
+from api.models.reason import Reason
+from api.models.sight import ANOTHERS_TASK, current_sight
 from api.models.snapshot import GPUSnapshot
 from api.models.system import Readiness
 from api.models.task import Keep, RegisteredTask, TaskType, TaskView
 from api.services.gpus.busy import describe_busy
 from api.services.gpus.documents import GPUDocuments
 from api.services.gpus.events import GPUEvents
+from api.services.gpus.hiding import hide_in_event
 from api.services.gpus.history import UNITS, GPUHistory, Metric
 from api.services.gpus.holders import GPUHolders
 from api.services.gpus.judgement import JudgedGPU
 from api.services.gpus.monitor import GPUMonitor
+from api.services.gpus.readiness import judge_readiness
 from api.services.gpus.registry import TaskRegistry
 from api.services.gpus.state import GPUState, GPUStateKeeper
 from api.services.gpus.view import show_available, show_processes
@@ -43,9 +47,6 @@ FRESHNESS_SECONDS = 1.0
 
 #: Seconds that a sweep may wait for what the database knows.
 SWEEP_SECONDS = 0.3
-
-#: The service is not ready when its readings are older than this many sweeps.
-READY_SWEEPS = 3
 
 _XID_SECONDS = 1.0
 #: The most Xid errors read at a time; the rest waits in the driver for the next second.
@@ -88,7 +89,7 @@ class GPUService:
         self._xids = PeriodicThread("gpu-xid", _XID_SECONDS, self.listen_for_xid)
         self._lock = threading.Lock()
         self._swept = threading.Event()
-        self._listeners: list[Callable[[int, bytes], None]] = []
+        self._listeners: list[Callable[[int, GPUDocuments], None]] = []
         self._messages = 0
         snapshot = GPUSnapshot(
             sequence=0,
@@ -121,8 +122,8 @@ class GPUService:
         self._monitor.stop()
         self._source.close()
 
-    def subscribe(self, listener: Callable[[int, bytes], None]) -> None:
-        """Calls `listener(number, message)` with the JSON of each new state, in the thread that made it."""
+    def subscribe(self, listener: Callable[[int, GPUDocuments], None]) -> None:
+        """Calls `listener(number, documents)` with the answers of each new state, in the thread that made it."""
         self._listeners.append(listener)
 
     def publish(self, snapshot: GPUSnapshot) -> None:
@@ -152,11 +153,11 @@ class GPUService:
         held = self._holders.read()
         self._source.observe_tasks({uuid: task for uuid, task in (held or {}).items() if not task.has_ended})
         self._state = self._keeper.judge(snapshot, held)
-        self._documents = self._document(self._state)
+        before, self._documents = self._documents, self._document(self._state)
+        self._documents.follow(before)
         self._messages += 1
-        message = self._documents.message()
         for listener in self._listeners:
-            listener(self._messages, message)
+            listener(self._messages, self._documents)
 
     def _document(self, state: GPUState) -> GPUDocuments:
         return GPUDocuments(state, self._clock, self._process_metrics, self._dcgm_hostname)
@@ -184,22 +185,27 @@ class GPUService:
 
     def _note_release(self, task: RegisteredTask, why: Reason) -> None:
         message = Reason.of("{task_id} was released: {why}", "released", task_id=task.task_id, why=why)
-        self._events.add(self._clock.now(), EventType.TASK, Severity.WARNING, message)
+        self._events.add(self._clock.now(), EventType.TASK, Severity.WARNING, message, owner=task.owner)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
     @property
     def documents(self) -> DocumentTable:
-        """The ready answers of the latest state, by path."""
+        """The ready answers of the latest state, by path: for readers from whom nothing is hidden."""
         return self._documents.table
+
+    @property
+    def seen(self) -> GPUDocuments:
+        """The answers of the latest state as whoever asks may see them."""
+        return self._documents.seen_by(current_sight.get())
 
     def get_status(self) -> GPUStatusResponse:
         """Every GPU, with the summary, the age and the source."""
-        return self._documents.status
+        return self.seen.status
 
     def get_all_gpus(self) -> tuple[GPUInfo, ...]:
         """Every GPU that is known, lost ones included."""
-        return self._documents.status.gpus
+        return self.seen.status.gpus
 
     def get_available_gpus(
         self,
@@ -246,7 +252,7 @@ class GPUService:
 
     def get_processes(self, reference: str) -> GPUProcesses:
         """Who holds memory of one GPU. Raises GPUNotFound."""
-        state = self._state
+        state = self.seen.state
         note = _NAMESPACE_NOTE if host.has_own_pid_namespace() else None
         return show_processes(state.snapshot, _find(state, reference), note)
 
@@ -271,36 +277,14 @@ class GPUService:
 
     def get_events(self, selects: Callable[[GPUEvent], bool], page: PageRequest) -> Page[GPUEvent]:
         """What happened, newest first."""
-        events = [event for event in self._events.list() if selects(event)]
+        sight = current_sight.get()
+        seen = [hide_in_event(event, owner, sight) for event, owner in self._events.list_owned()]
+        events = [event for event in seen if event is not None and selects(event)]
         return paginate(events, lambda event: event.id, page, descending=True)
 
     def get_readiness(self) -> Readiness:
         """Whether the readings can be relied on; the reasons when not."""
-        state = self._state
-        limit = READY_SWEEPS * self._interval
-        now = self._clock.monotonic()
-        reasons = [] if state.snapshot.problem is None else [text_of(state.snapshot.problem)]
-        ages = [now - (state.snapshot.taken_monotonic)]
-        for gpu in state.gpus:
-            if gpu.reading.fault is FaultKind.LOST:
-                continue
-            read = gpu.reading.read_monotonic
-            ages.append(now - (state.snapshot.taken_monotonic if read is None else read))
-            if read is None:
-                reasons.append(
-                    f"GPU {gpu.reading.index} has not been read yet: {text_of(gpu.reading.fault_reason or '')}"
-                )
-            elif now - read > limit:
-                why = text_of(gpu.reading.fault_reason or "no sweep since")
-                reasons.append(f"the reading of GPU {gpu.reading.index} is older than {READY_SWEEPS} sweeps: {why}")
-        if not reasons and ages[0] > limit:
-            reasons.append(f"the last sweep is older than {READY_SWEEPS} sweeps should be")
-        return Readiness(
-            status="not_ready" if reasons else "ready",
-            reasons=tuple(reasons),
-            source=state.snapshot.source,
-            reading_age=round(max(ages), 1),
-        )
+        return judge_readiness(self._state, self._clock.monotonic(), self._interval)
 
     # -- the task registry -----------------------------------------------------------------------------------------
 
@@ -315,20 +299,32 @@ class GPUService:
     ) -> TaskView:
         """Lets a program hold GPUs, all of them or none.
 
-        Raises GPUNotFound, GPULost, GPUBusy, TaskExists or ProcessNotRunning.
+        Raises Forbidden, GPUNotFound, GPULost, GPUBusy, TaskExists or ProcessNotRunning.
         """
+        if pid is not None and not current_sight.get().sees_commands:
+            needed = Permission.PROCESSES_READ
+            raise Forbidden(
+                f"To name a pid the key needs the permission {needed}.", data={"missing_permission": needed}
+            )
         state = self._state
         # Index and UUID may name the same GPU; it is held once.
         uuids = dict.fromkeys(self._usable(state, reference) for reference in gpu_ids)
         try:
             task = self._registry.register(list(uuids), task_type, task_id, description, pid, owner)
         except GPUBusy as error:
-            indices = state.indices
-            held = [f"GPU {indices.get(uuid)} is held by {task_id}" for uuid, task_id in error.data["held_by"].items()]
-            error.detail = "; ".join(held) + "."
-            error.data = {**error.data, **describe_busy(self.get_all_gpus(), error.data["held_by"])}
+            self._say_who(error)
             raise
         return self._show(task)
+
+    def _say_who(self, error: GPUBusy) -> None:
+        """Names the GPUs by their indices, and who holds them as far as whoever asks may know."""
+        state, sight = self._state, current_sight.get()
+        owners = {gpu.task.task_id: gpu.task.owner for gpu in state.gpus if gpu.task is not None}
+        holders = error.data["held_by"].items()
+        held = {uuid: task_id if sight.sees(owners.get(task_id)) else None for uuid, task_id in holders}
+        said = [f"GPU {state.indices.get(uuid)} is held by {task or ANOTHERS_TASK}" for uuid, task in held.items()]
+        error.detail = "; ".join(said) + "."
+        error.data = {"held_by": held, **describe_busy(self.get_all_gpus(), held)}
 
     @staticmethod
     def _usable(state: GPUState, reference: int | str) -> str:
@@ -362,12 +358,14 @@ class GPUService:
         return self._show(self._registry.get(task_id))
 
     def get_tasks(self, page: PageRequest) -> Page[TaskView]:
-        """Registered tasks, oldest first."""
-        return paginate(self._registry.list(), lambda task: task.serial, page).map(self._show)
+        """The registered tasks that whoever asks may see, oldest first."""
+        seen = [task for task in self._registry.list() if current_sight.get().sees(task.owner)]
+        return paginate(seen, lambda task: task.serial, page).map(self._show)
 
     def count_tasks(self) -> Counter[TaskType]:
-        """How many tasks of each type hold GPUs."""
-        return Counter({task.task_id: task.task_type for task in self._registry.holders().values()}.values())
+        """How many tasks of each type hold GPUs, of those that whoever asks may see."""
+        seen = [task for task in self._registry.holders().values() if current_sight.get().sees(task.owner)]
+        return Counter({task.task_id: task.task_type for task in seen}.values())
 
     def _show(self, task: RegisteredTask) -> TaskView:
         indices = self._state.indices
@@ -382,6 +380,7 @@ class GPUService:
             estimated_remaining_time=task.estimated_remaining_time,
             started_at=task.started_at,
             updated_at=task.updated_at,
+            owner=task.owner,
         )
 
 

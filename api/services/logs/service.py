@@ -9,6 +9,7 @@ from pathlib import Path
 from api.errors import SearchBusy, TaskNotFound
 from api.executors.executor import Executor
 from api.models.log import Classifier, LineFilter, LogEnd, LogPage, SearchResult, TaskLogPage
+from api.models.sight import current_sight
 from api.models.training import TaskFilter, TrainingTask
 from api.services.logs.download import LogDownload, open_download
 from api.services.logs.lost_output import LostOutput
@@ -118,7 +119,7 @@ class LogService:
             return self._result(run, source.task_id, next_offset, None)
 
     def search_all(self, query: LogQuery, cursor: str | None) -> SearchResult:
-        """Searches the logs of all tasks, the newest task first. Raises SearchBusy."""
+        """Searches the logs of all tasks that whoever asks may see, the newest task first. Raises SearchBusy."""
         with self._search(query) as run:
             return self._result(run, None, None, self._search_tasks(run, cursor))
 
@@ -139,9 +140,9 @@ class LogService:
 
     def _tasks_from(self, serial: int) -> Iterator[tuple[int, str]]:
         """Serial number and id of each task from this number on, newest first."""
-        before = serial + 1
+        before, wanted = serial + 1, TaskFilter(seen_by=current_sight.get().only_of)
         while True:
-            tasks, _ = self._tasks.page(TaskFilter(), _TASKS_AT_A_TIME, None, before)
+            tasks, _ = self._tasks.page(wanted, _TASKS_AT_A_TIME, None, before)
             for task in tasks:
                 yield task.serial, task.task_id
             if len(tasks) < _TASKS_AT_A_TIME:

@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -94,9 +94,13 @@ class Dispatcher:
         queue = sorted(self._waits.steady(queue), key=lambda task: (-task.priority, task.queued_at, task.serial))
         counts = self._tasks.count_by_status()
         caches = {lease.resource: lease.task_id for lease in self._attempts.leases(LeaseKind.CACHE)}
-        offers = list_offers(self._gpus.state)
+        state = self._gpus.state
+        offers = list_offers(state)
+        known = self._know(queue, {gpu.held_by for gpu in offers if gpu.held_by} | set(caches.values()))
+        programs = {gpu.task.task_id: gpu.task.owner for gpu in state.gpus if gpu.task is not None}
         around = QueueCircumstances(
-            names=self._names(queue, [gpu.held_by for gpu in offers if gpu.held_by is not None]),
+            names={task.task_id: task.name for task in known if task.name},
+            owners={**programs, **{task.task_id: task.owner for task in known}},
             now=self._clock.now(),
             active=sum(number for status, number in counts.items() if status.is_active),
             max_concurrent=self._max_concurrent,
@@ -105,12 +109,12 @@ class Dispatcher:
         )
         return plan_pass(queue, offers, around)
 
-    def _names(self, queue: Sequence[TaskSummary], holders: Sequence[str]) -> dict[str, str]:
-        known = {task.task_id: task.name for task in (*queue, *self._tasks.get_summaries(set(holders)).values())}
-        return {task_id: name for task_id, name in known.items() if name}
+    def _know(self, queue: Sequence[TaskSummary], holders: Collection[str]) -> list[TaskSummary]:
+        """The tasks of which reasons can speak."""
+        return [*queue, *self._tasks.get_summaries(holders).values()]
 
     def why_waiting(self, task: TaskSummary) -> Reason | None:
-        """Why a queued task waits; None for any other. Asking changes nothing."""
+        """Why a queued task waits, as whoever asks may know it; None for any other. Asking changes nothing."""
         return self._reasons.get(task.task_id) if task.status is TaskStatus.QUEUED else None
 
     def claim_at_once(self, new: NewTask, task: TaskSummary, actor: str) -> Attempt | None:

@@ -7,9 +7,10 @@ from types import MappingProxyType
 
 from api.models.gpu import GPUOffer
 from api.models.reason import Reason
+from api.models.sight import Sight
 from api.models.training import TaskSummary
 from api.services.attempts.outcomes import LONGEST_WAIT
-from api.services.training.waiting_words import Obstacle, caching, needs_gpus, offer_obstacle
+from api.services.training.waiting_words import Obstacle, caching, hide_in_reason, needs_gpus, offer_obstacle
 
 _Wish = tuple[tuple[int | str, ...], int]  # the references, and the MB
 
@@ -24,6 +25,7 @@ class QueueCircumstances:
     cache_holders: Mapping[str, str] = field(default_factory=dict)
     disk_problem: Reason | None = None
     names: Mapping[str, str] = field(default_factory=dict)  #: of tasks, by id: reasons name them
+    owners: Mapping[str, str | None] = field(default_factory=dict)  #: the users that tasks belong to, by id
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,15 @@ class Pass:
     assignments: tuple[Assignment, ...] = ()
     #: Why each task without an assignment waits, by id.
     waiting: Mapping[str, Reason] = field(default_factory=lambda: MappingProxyType({}))
+    #: The users that the tasks in these reasons belong to, by id.
+    owners: Mapping[str, str | None] = field(default_factory=dict)
+
+    def why(self, task_id: str, sight: Sight) -> Reason | None:
+        """Why a task waits, in words that name nothing which a reader with this sight may not see."""
+        reason = self.waiting.get(task_id)
+        if reason is None or sight.is_whole:
+            return reason
+        return hide_in_reason(reason, sight, lambda other: sight.sees(self.owners.get(other)))
 
 
 def plan_pass(queue: Sequence[TaskSummary], gpus: Sequence[GPUOffer], around: QueueCircumstances) -> Pass:
@@ -70,7 +81,7 @@ class _Planner:
             reason = self._why_not_now(task) or self._assign(task)
             if reason is not None:
                 waiting[task.task_id] = reason
-        return Pass(tuple(self._assignments), MappingProxyType(waiting))
+        return Pass(tuple(self._assignments), MappingProxyType(waiting), self._around.owners)
 
     def _why_not_now(self, task: TaskSummary) -> Reason | None:
         around = self._around

@@ -11,6 +11,7 @@ from api.errors import Conflict, GPUBusy, Mistake, TaskActive, TaskNotFinished, 
 from api.models.audit import note_change
 from api.models.progress import LISTENING_STAGES, NOTHING_YET, ProgressReport
 from api.models.reason import Reason
+from api.models.sight import current_sight
 from api.models.training import (
     Attempt,
     Checkpoint,
@@ -327,11 +328,12 @@ class TrainingService:
         return Waiting(self._dispatcher.why_waiting(task), self._forecast.of(task))
 
     def get_page(self, wanted: TaskFilter, gpu: str | None, page: PageRequest, order: TaskOrder) -> Page[TaskRow]:
-        """A page of tasks. `gpu` is an index or a UUID; an unknown one has an empty page."""
+        """A page of the tasks that whoever asks may see. `gpu`: an index or UUID; an unknown one has an empty page."""
         gpus = {one.uuid: one for one in self._gpus.get_all_gpus()}
         if gpu is not None:
             by_index = {str(one.gpu_id): one.uuid for one in gpus.values()}
             wanted = replace(wanted, gpu_uuid=by_index.get(gpu) or gpu)
+        wanted = replace(wanted, seen_by=current_sight.get().only_of)
         limit = min(page.limit, MAX_LIMIT)
         cursor = None if page.cursor is None else int(page.cursor)
         rows, total = self._tasks.page(wanted, limit + 1, page.offset, cursor, order)
@@ -388,8 +390,8 @@ class TrainingService:
         return show_series(stretches, metric, type, min(limit, MAX_VALUES), since_step)
 
     def count(self) -> dict[TaskStatus, int]:
-        """How many tasks each status has."""
-        counts = self._tasks.count_by_status()
+        """How many tasks each status has, of those that whoever asks may see."""
+        counts = self._tasks.count_by_status(current_sight.get().only_of)
         return {status: counts.get(status, 0) for status in TaskStatus}
 
     def _files(self, task_id: str) -> TaskFiles:

@@ -11,6 +11,7 @@ from api.errors import Mistake
 from api.models.gpu import GPUInfo
 from api.models.progress import NOTHING_YET, ProgressReport, ProgressView
 from api.models.reason import Reason
+from api.models.sight import current_sight
 from api.models.training import Attempt, Checkpoint, TaskStatus, TaskSummary, TrainingRequest, TrainingTask
 from api.models.training_view import (
     AttemptView,
@@ -58,6 +59,7 @@ def _row(task: TaskSummary, gpus: GPUs, waiting: Waiting, report: ProgressReport
         "task_id": task.task_id,
         "name": task.name,
         "description": task.description,
+        "owner": task.owner,
         "model_type": task.model_type,
         "trainer": task.trainer,
         "status": task.status,
@@ -96,9 +98,9 @@ def _stop(task: TaskSummary) -> StopView | None:
 
 
 def show_planned(decided: Pass, task_id: str) -> PlannedGPUs:
-    """The GPUs that a pass would give to a task, or why it would wait."""
+    """The GPUs that a pass would give to a task, or why it would wait, as whoever asks may know it."""
     chosen = next((found.gpus for found in decided.assignments if found.task.task_id == task_id), ())
-    reason = decided.waiting.get(task_id)
+    reason = decided.why(task_id, current_sight.get())
     return PlannedGPUs(
         gpu_ids=tuple(gpu.index for gpu in chosen),
         gpu_uuids=tuple(gpu.uuid for gpu in chosen),

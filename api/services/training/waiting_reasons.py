@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from api.models.reason import Reason
+from api.models.sight import current_sight
 from api.services.training.scheduler import Pass
 from api.utils.clock import Clock
 
@@ -38,12 +39,12 @@ class WaitingReasons:
         self._published = DatedPass(decided, self._clock.monotonic())
 
     def get(self, task_id: str) -> Reason:
-        """Why this task waits."""
+        """Why this task waits, as whoever asks may know it."""
         latest = self._published
         if not self._is_fresh(latest):
             # Another server gives the GPUs away, or none; what it would decide is the same.
             latest = self._ask()
-        return latest.decided.waiting.get(task_id) or _JUST_QUEUED
+        return latest.decided.why(task_id, current_sight.get()) or _JUST_QUEUED
 
     def _ask(self) -> DatedPass:
         """Makes a pass for the questions themselves, one for all of them."""

@@ -1,17 +1,25 @@
 """Why a task waits, in words that stay short however many GPUs there are. Pure functions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from api.models.gpu import GPUOffer
 from api.models.reason import Reason, ReasonCode, Words, code_of, text_of
+from api.models.sight import ANOTHERS_TASK, Sight
 from api.models.training import TaskSummary
+from api.services.gpus.hiding import hide_in_words
 
 #: The most groups of GPUs that are named, as many as fit two lines; the rest is counted.
 MOST_GROUPS = 3
 #: Characters of a GPU's own reason that are shown, as several may stand in one sentence.
 LONGEST_REASON = 70
+
+#: Kinds of obstacles that name a task.
+_HOLDERS = ("held_by", "kept_for", "goes_to")
+
+#: Stands for a task that a reader may not see.
+_NAMELESS: Mapping[str, str | None] = {"task_id": None, "name": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +41,6 @@ def needs_gpus(
     ordered = sorted(groups.values(), key=lambda group: (-len(group), group[0][0]))
     rest = sum(len(group) for group in ordered[MOST_GROUPS:])
     shown = [_show(group, names) for group in ordered[:MOST_GROUPS]]
-    said = [f"{_name(each['gpus'])} {_words(each)}" for each in shown]
-    said += [f"{rest} more cannot be had either"] if rest else []
-    said += [f"GPU {name} is not there" for name in absent[:MOST_GROUPS]]
     params = {
         "gpus": _references(task),
         "gpu_count": task.gpu_count,
@@ -44,8 +49,14 @@ def needs_gpus(
         "more": rest,
         "absent": list(absent[:MOST_GROUPS]),
     }
-    text = f"needs {describe_wish(task)}: {', '.join(said) or 'there are too few'}"
-    return Reason(text, ReasonCode("needs_gpus", params))
+    return _say_needs(f"needs {describe_wish(task)}: ", params)
+
+
+def _say_needs(beginning: str, params: Mapping[str, Any]) -> Reason:
+    said = [f"{_name(each['gpus'])} {_words(each)}" for each in params["obstacles"]]
+    said += [f"{params['more']} more cannot be had either"] if params["more"] else []
+    said += [f"GPU {name} is not there" for name in params["absent"]]
+    return Reason(f"{beginning}{', '.join(said) or 'there are too few'}", ReasonCode("needs_gpus", params))
 
 
 def _show(group: Sequence[tuple[int, Obstacle]], names: Mapping[str, str]) -> dict[str, Any]:
@@ -53,7 +64,7 @@ def _show(group: Sequence[tuple[int, Obstacle]], names: Mapping[str, str]) -> di
     details = {text_of(found.detail): found.detail for _, found in group}
     shown: dict[str, Any] = {"kind": first.kind, "gpus": ranges(sorted(index for index, _ in group))}
     shown["is_one"] = len(group) == 1
-    if first.kind in ("held_by", "kept_for", "goes_to"):
+    if first.kind in _HOLDERS:
         return shown | {"task_id": first.what, "name": names.get(first.what)}
     # What differs from GPU to GPU stands on the page of each.
     text, detail = details.popitem() if len(details) == 1 else ("", "")
@@ -65,7 +76,7 @@ def _name(gpus: str) -> str:
 
 
 def _words(shown: Mapping[str, Any]) -> str:
-    verb, holder = "is" if shown["is_one"] else "are", shown.get("name") or shown.get("task_id")
+    verb, holder = "is" if shown["is_one"] else "are", shown.get("name") or shown.get("task_id") or ANOTHERS_TASK
     match shown["kind"]:
         case "held_by":
             return f"{verb} held by {holder}"
@@ -116,10 +127,37 @@ def _references(task: TaskSummary) -> str:
 
 def caching(holders: Sequence[str], names: Mapping[str, str]) -> Reason:
     """The reason that others are caching the same dataset directory."""
-    named = [{"task_id": holder, "name": names.get(holder)} for holder in holders]
-    who = ", ".join(names.get(holder) or holder for holder in holders)
-    verb = "are" if len(holders) > 1 else "is"
-    return Reason(f"{who} {verb} caching the same dataset directory", ReasonCode("caching", {"tasks": named}))
+    return _say_caching([{"task_id": holder, "name": names.get(holder)} for holder in holders])
+
+
+def _say_caching(named: Sequence[Mapping[str, str | None]]) -> Reason:
+    who = ", ".join(each["name"] or each["task_id"] or ANOTHERS_TASK for each in named)
+    verb = "are" if len(named) > 1 else "is"
+    return Reason(f"{who} {verb} caching the same dataset directory", ReasonCode("caching", {"tasks": list(named)}))
+
+
+def hide_in_reason(reason: Reason, sight: Sight, sees_task: Callable[[str], bool]) -> Reason:
+    """The reason in words that name no task which its reader may not see, and no command line. Null stands in the code
+    for what is hidden.
+    """
+    params = reason.said.params
+    if reason.said.code == "caching":
+        return _say_caching([each if sees_task(each["task_id"]) else _NAMELESS for each in params["tasks"]])
+    if reason.said.code != "needs_gpus":
+        return reason
+    ways = [_hide_in_obstacle(each, sight, sees_task) for each in params["obstacles"]]
+    return _say_needs(reason.text.partition(": ")[0] + ": ", {**params, "obstacles": ways})
+
+
+def _hide_in_obstacle(shown: Mapping[str, Any], sight: Sight, sees_task: Callable[[str], bool]) -> Mapping[str, Any]:
+    if shown["kind"] in _HOLDERS:
+        return shown if sees_task(shown["task_id"]) else {**shown, **_NAMELESS}
+    code: ReasonCode | None = shown.get("detail_code")
+    if code is None:
+        return shown
+    # Whom a reason of a GPU names, no task of the queue tells.
+    words = hide_in_words(Reason(shown["detail"], code), sight, None)
+    return {**shown, "detail": _shorten(text_of(words)), "detail_code": code_of(words)}
 
 
 def offer_obstacle(gpu: GPUOffer, min_memory: int) -> Obstacle:

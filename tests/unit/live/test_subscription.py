@@ -74,4 +74,4 @@ def test_it_yields_what_comes_and_ends_after_what_waits():
 
 def test_a_message_is_framed_once_with_an_id_by_boot_and_number():
     made = published(7, snapshot(3))
-    assert (made.frame.id, made.snapshot_frame.id) == ("boot-7", "3")
+    assert (made.frame().id, made.snapshot_frame().id) == ("boot-7", "3")

@@ -32,7 +32,8 @@ const HOLDERS = /** @type {const} */ (["held_by", "kept_for", "goes_to"]);
  * @property {string[]} absent
  */
 
-/** @typedef {{task_id: string|null, name: string|null}} NamedTask */
+/** Without an id and a name it is a task of somebody else, which the reader may not see.
+ * @typedef {{task_id: string|null, name: string|null}} NamedTask */
 
 /**
  * The reasons that are said here with links.
@@ -90,7 +91,7 @@ function obstacle({ kind, gpus, is_one: isOne, task_id: id, name, what, detail, 
 const taskLink = ({ task_id: id, name }) =>
   id && /^train_/.test(id)
     ? h("a", { class: "foreign", href: taskAddress(id) }, name || id)
-    : h("span", { class: "foreign" }, name || id);
+    : h("span", { class: "foreign" }, name || id || t("wait.another"));
 
 /**
  * A sentence with nodes in the place of {task}.

@@ -54,6 +54,7 @@ export const formWords = {
   "wait.detail": " ({detail})",
   "wait.few": "there are too few",
   "wait.more": "{n} more cannot be had either",
+  "wait.another": "another user's task",
   "wait.absent": "{gpu} is not there",
   "wait.held_by": "{gpus} are held by {task}",
   "wait.held_by.one": "{gpus} is held by {task}",

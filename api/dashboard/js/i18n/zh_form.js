@@ -54,6 +54,7 @@ export const formWords = {
   "wait.detail": "（{detail}）",
   "wait.few": "数量不足",
   "wait.more": "另有 {n} 块也不可用",
+  "wait.another": "其他用户的任务",
   "wait.absent": "没有 {gpu}",
   "wait.held_by": "{gpus} 被 {task} 占用",
   "wait.held_by.one": "{gpus} 被 {task} 占用",

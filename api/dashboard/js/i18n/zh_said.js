@@ -145,8 +145,10 @@ export const said = {
 
   // Why a GPU is in its status.
   held_by: "被 {task_id} 占用",
+  held_by_another: "被其他用户占用",
   is_available: "可用",
   task_ended: "{task_id} 已结束；显存释放后即可使用",
+  another_ended: "其他用户的任务已结束；显存释放后即可使用",
   draining: "任务已结束，但仍有 {mb} MB 显存未释放",
   holders_unknown: "无法读取数据库，不知道由谁占用",
   memory_not_permitted: "当前用户无权读取显存用量",
@@ -156,6 +158,7 @@ export const said = {
   degraded: "{reasons}",
   unhealthy: "不健康：{why}",
   kept_aside: "{why}",
+  kept_for_unknown: "为一个没有任务认领的运行保留",
   lost: "{why}",
   driver_problem: "{why}",
   unreadable: "{why}",

@@ -8,6 +8,7 @@ import pytest
 from api.errors import DatabaseUnavailable
 from api.executors.fake import outcome
 from api.models.live import Message
+from api.services.access.visibility import Visibility
 from api.services.events.following import TaskFollowing
 from api.services.events.publisher import LOOK_SECONDS, PROGRESS_SECONDS, FakeOutlet, TaskNews
 from api.services.events.tail import EventTail
@@ -35,6 +36,7 @@ class Told:
             TaskFollowing(machine.tasks, machine.attempts, events, service, machine.clock),
             self.outlet,
             machine.clock,
+            Visibility(hides_others=False),
             is_told=lambda: self.is_told,
             count_dropped=lambda: self.dropped,
         )

@@ -251,7 +251,7 @@ def test_task_survives_a_failing_source(service: GPUService, source: FakeSource,
 
 def test_every_state_is_one_message_with_its_number(service: GPUService, sweep: Sweep):
     heard: list[tuple[int, dict]] = []
-    service.subscribe(lambda number, message: heard.append((number, json.loads(message))))
+    service.subscribe(lambda number, documents: heard.append((number, json.loads(documents.message()))))
     sweep()
     service.register_task([0], TaskType.TRAINING, "mine")
     service.update_task_progress("mine", 5.0)

@@ -1,12 +1,15 @@
 import pytest
 
 from api.models.gpu import GPUOffer, GPUStatus
+from api.models.reason import Reason
+from api.models.sight import Sight
 from api.models.training import TaskSummary
 from api.services.training.waiting_words import (
     LONGEST_REASON,
     Obstacle,
     caching,
     describe_wish,
+    hide_in_reason,
     needs_gpus,
     offer_obstacle,
     ranges,
@@ -92,3 +95,34 @@ def test_who_caches_the_same_directory_is_named():
 )
 def test_a_gpu_that_nobody_of_ours_has_may_be_none_for_a_task(gpu: GPUOffer, obstacle: Obstacle):
     assert offer_obstacle(gpu, 2000) == obstacle
+
+
+ANN = Sight("ann", sees_all=False)
+PROCESS = {"who": "pid 7", "memory": "5 MB", "command": ": secret.py"}
+
+
+def test_a_hidden_reason_names_only_what_its_reader_may_see():
+    obstacles = [
+        (0, Obstacle("held_by", "hers")),
+        (1, Obstacle("held_by", "his")),
+        (2, Obstacle("status", "busy", Reason.of("{who} holds {memory}{command}", "process", **PROCESS))),
+    ]
+    names = {"hers": "my run", "his": "secret plan"}
+    hidden = hide_in_reason(needs_gpus(task("x"), obstacles, ("9",), names), ANN, lambda task_id: task_id == "hers")
+    assert hidden.text.endswith(
+        ": GPU 0 is held by my run, GPU 1 is held by another user's task, GPU 2 is busy (pid 7 holds 5 MB), "
+        "GPU 9 is not there"
+    )
+    assert "secret" not in str(hidden)
+    assert [way.get("task_id") for way in hidden.said.params["obstacles"]] == ["hers", None, None]
+
+
+def test_whoever_sees_all_tasks_reads_the_same_words():
+    said = needs_gpus(task("x"), [(0, Obstacle("kept_for", "his"))], (), {"his": "a plan"})
+    assert hide_in_reason(said, Sight(sees_commands=False), lambda task_id: True) == said
+
+
+def test_who_is_caching_is_hidden_too():
+    hidden = hide_in_reason(caching(["hers", "his"], {"his": "secret"}), ANN, lambda task_id: task_id == "hers")
+    assert hidden.text == "hers, another user's task are caching the same dataset directory"
+    assert hidden.said.params["tasks"][1] == {"task_id": None, "name": None}

@@ -1,0 +1,390 @@
+"""Two users of a server with VISIBILITY=own: whatever they do and ask, neither learns anything of the other's tasks.
+
+TWO_PRINCIPALS_STEPS says how many steps are tried; the suite tries few.
+"""
+
+import asyncio
+import json
+import os
+import re
+import secrets
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from api.executors.fake import outcome
+from api.hardware.source import FakeSource
+from api.models.reading import XidEvent
+from api.models.task import ProcessIdentity
+from api.services.access.operations import Belonging, Operation, OperationTable
+from tests.api.client import Client, Connection, scope
+from tests.api.conftest import COMPLETED, RUN_DIR, TOY, TRAINING, World, open_world
+from tests.api.streams import EVENTS_SOCKET, EVENTS_STREAM, GPU_SOCKET, GPU_STREAM
+from tests.unit.services.builders import process
+
+STEPS = int(os.environ.get("TWO_PRINCIPALS_STEPS", "400"))
+STEPS_OF_ONE = 40
+
+#: Every operation that there is: a new one is tried without being named here.
+OPERATIONS = OperationTable().all
+
+#: The beginning of every word that one user alone may read: who looks for it finds their own.
+MARK = "MARK"
+
+#: Questions by the end of an address; without any of these none is asked.
+QUERIES: dict[str, list[str]] = {
+    "/list": ["", f"search={MARK}", "order=queue", "gpu_id=0", "owner=me", "limit=1", "order=queue&limit=1&cursor=1"],
+    "/search": [f"keyword={MARK}", f"regex={MARK}.*&context=2"],
+    "/logs": ["", "format=text", "tail=5"],
+    "/history": ["metric=utilization_gpu", "metric=memory_used"],
+    "/events": ["", "limit=3", "type=task"],
+    "/tasks": ["", "limit=1"],
+    "/metrics": [""],
+    "/events/stream": ["", "topics=gpu", "topics=task,system", "last_event_id=unknown-1"],
+}
+
+#: Headers that change how documents are answered.
+HEADERS: list[dict[str, str]] = [{}, {}, {"If-None-Match": 'W/"unknown"'}, {"Idempotency-Key": "same-for-both"}]
+
+a_number = st.integers(0, 999)
+a_user = st.sampled_from(["ada", "bob"])
+some_operations = st.lists(st.sampled_from(OPERATIONS), min_size=4, max_size=12, unique=True)
+
+
+@dataclass
+class User:
+    """One of the two: what is secret about them, and the streams that they have open."""
+
+    name: str
+    world: World
+    mark: str
+    ids: list[str] = field(default_factory=list)
+    streams: list[Connection] = field(default_factory=list)
+
+    @property
+    def client(self) -> Client:
+        return self.world.client
+
+    @property
+    def secrets(self) -> list[str]:
+        return [self.mark, self.name, *self.ids]
+
+
+class TwoPrincipals(RuleBasedStateMachine):
+    """Two trainers, an administrator, and what happens on the machine."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stack = ExitStack()
+        storage = Path(self.stack.enter_context(tempfile.TemporaryDirectory()))
+        self.source = FakeSource(3)
+        self.world = open_world(
+            self.stack,
+            storage,
+            self.source,
+            auth="required",
+            visibility="own",
+            rate_limits=(),
+            max_streams_per_client=99,
+        )
+        self.root = self.world.signed_in("root", "admin")
+        self.users = {name: self.sign_in(name) for name in ("ada", "bob")}
+        self.pids = 5000
+        self.moves = 0
+        self.open_streams = AsyncExitStack()
+        self.world.client.run(self.open_all())
+
+    def sign_in(self, name: str) -> User:
+        user_id = f"{name}-{secrets.token_hex(4)}"
+        return User(user_id, self.world.signed_in(user_id), f"{MARK}-{secrets.token_hex(6)}")
+
+    def other(self, user: User) -> User:
+        return next(each for each in self.users.values() if each is not user)
+
+    # -- streams that stay open ----------------------------------------------------------------------------------------
+
+    async def open_all(self) -> None:
+        await self.open_streams.enter_async_context(self.world.client.live())
+        for user in self.users.values():
+            for path in (EVENTS_STREAM, EVENTS_SOCKET, GPU_STREAM, GPU_SOCKET):
+                talk = await self.open_streams.enter_async_context(opened(user, path))
+                user.streams.append(talk)
+
+    @invariant()
+    def no_stream_tells_of_the_other(self) -> None:
+        self.world.tell()
+        self.world.client.run(let_run())
+        for user in self.users.values():
+            for talk in user.streams:
+                while not talk._from_app.empty():
+                    self.check(user, "", str(talk._from_app.get_nowait()))
+
+    # -- what they do --------------------------------------------------------------------------------------------------
+
+    @rule(
+        who=a_user, gpus=st.sampled_from([{}, {"gpu_id": 0}, {"gpu_ids": [1, 2]}, {"gpu_count": 3}]), wait=st.booleans()
+    )
+    def start(self, who: str, gpus: dict[str, Any], wait: bool) -> None:
+        user = self.users[who]
+        words = {"name": f"n-{user.mark}", "description": f"d-{user.mark}"}
+        words |= {"env": {"DIFFUSERS_VERBOSITY": user.mark, "HF_TOKEN": f"hf_{user.mark}"}}
+        config = {"model_type": "toy", "config_toml": f"# {user.mark}\nepochs = 3\n[model]\ntype = 'toy'\n"}
+        self.do(user, "POST", f"{TRAINING}/start", json={**(config if wait else TOY), **words, **gpus, "queue": wait})
+
+    @rule(who=a_user, gpu=st.integers(0, 2), with_pid=st.booleans())
+    def register(self, who: str, gpu: int, with_pid: bool) -> None:
+        user = self.users[who]
+        body = {"gpu_ids": [gpu], "task_type": "external", "description": user.mark}
+        body |= {"pid": os.getpid()} if with_pid else {}
+        self.do(user, "POST", "/api/v1/gpu/tasks", json=body)
+
+    @rule(who=a_user, number=a_number)
+    def tell_progress(self, who: str, number: int) -> None:
+        user = self.users[who]
+        if user.ids:
+            path = f"/api/v1/gpu/tasks/{user.ids[number % len(user.ids)]}"
+            self.do(user, "PATCH", path, json={"progress": number / 10})
+
+    # -- what happens --------------------------------------------------------------------------------------------------
+
+    @rule()
+    def run_all(self) -> None:
+        """What can begin runs, each with a process whose command line tells whose it is."""
+        self.world.train()
+        for row in self.tasks("status=starting"):
+            self.pids += 1
+            self.world.executor.runs(self.root.uid(row["task_id"]), ProcessIdentity(self.pids, 1.0))
+            owner = self.owner_of(row)
+            if owner is not None:
+                self.put_process(row["gpu_ids"], self.pids, f"python {owner.mark} {row['task_id']}")
+        self.world.train()
+        self.world.sweep()
+
+    def put_process(self, gpus: list[int], pid: int, command: str) -> None:
+        self.moves += 1
+        for gpu in gpus:
+            self.source.processes[gpu] = (process(pid, command=command),)
+            # A moved figure has the processes read again.
+            self.source.set_memory(gpu, 8000 + 100 * (self.moves % 20))
+
+    @rule(number=a_number)
+    def print_lines(self, number: int) -> None:
+        for row in self.tasks("status=running"):
+            owner = self.owner_of(row)
+            if owner is not None:
+                self.world.prints(row["task_id"], f"{owner.mark}\nsteps: {number} loss: 0.5 {owner.mark}\n")
+        self.world.note_progress()
+
+    @rule(fails=st.booleans(), leaves_process=st.booleans())
+    def end_one(self, fails: bool, leaves_process: bool) -> None:
+        for row in self.tasks("status=running,stopping")[:1]:
+            owner = self.owner_of(row)
+            (self.world.output(row["task_id"]) / "note.txt").write_text(owner.mark if owner else "")
+            if not leaves_process:
+                for gpu in row["gpu_ids"]:
+                    self.source.processes[gpu] = ()
+                    self.source.set_memory(gpu, 400)
+            how = outcome(exit_code=3) if fails else self.world.bear_out(row["task_id"], COMPLETED)
+            self.world.executor.ends(self.root.uid(row["task_id"]), how)
+            self.world.train()
+            self.world.free_gpus()
+
+    @rule(gpu=st.integers(0, 2), who=a_user)
+    def leave_a_program(self, gpu: int, who: str) -> None:
+        """A program of a user that nobody has registered."""
+        self.put_process([gpu], 4242, f"/home/{self.users[who].name}/{self.users[who].mark}")
+        self.world.sweep()
+
+    @rule()
+    def clear_programs(self) -> None:
+        for gpu in range(3):
+            self.source.processes[gpu] = ()
+            self.source.set_memory(gpu, 400)
+        self.world.sweep()
+
+    @rule(gpu=st.integers(0, 2), code=st.sampled_from([13, 31, 79]))
+    def report_xid(self, gpu: int, code: int) -> None:
+        self.source.xids.append(XidEvent(self.source.identities[gpu].uuid, code))
+        self.world.gpus.listen_for_xid()
+
+    @rule(number=a_number, stops=st.booleans())
+    def administer(self, number: int, stops: bool) -> None:
+        rows = self.tasks("")
+        if rows:
+            task_id = rows[number % len(rows)]["task_id"]
+            self.root.client.patch(f"{TRAINING}/{task_id}", json={"priority": number})
+            if stops:
+                self.root.client.post(f"{TRAINING}/{task_id}/stop", json={})
+
+    def tasks(self, query: str) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = self.root.client.data(f"{TRAINING}/list?limit=500&{query}")["tasks"]
+        return rows
+
+    def owner_of(self, row: dict[str, Any]) -> User | None:
+        return next((user for user in self.users.values() if user.name == row["owner"]), None)
+
+    # -- what they ask -------------------------------------------------------------------------------------------------
+
+    @rule(who=a_user, operations=some_operations, number=a_number, headers=st.sampled_from(HEADERS))
+    def ask(self, who: str, operations: list[Operation], number: int, headers: dict[str, str]) -> None:
+        for at, operation in enumerate(operations):
+            self.ask_one(self.users[who], operation, number + at, headers)
+
+    @rule(who=a_user, operation=st.sampled_from([each for each in OPERATIONS if each.belonging]), number=a_number)
+    def ask_for_the_others(self, who: str, operation: Operation, number: int) -> None:
+        """Of a task of the other they hear what they would hear of one that does not exist."""
+        user = self.users[who]
+        ids = self.other(user).ids
+        if not ids:
+            return
+        theirs = ids[number % len(ids)]
+        absent = theirs[:-1] + ("0" if theirs[-1] != "0" else "1")
+        told = self.say(user, operation, self.fill(operation, theirs, number), number, {})
+        same = self.say(user, operation, self.fill(operation, absent, number), number, {})
+        assert neutral(told, theirs) == neutral(same, absent)
+        assert operation.belonging is Belonging.REGISTRATION or told.status_code in (404, 422), told.text
+
+    def ask_one(self, user: User, operation: Operation, number: int, headers: dict[str, str]) -> None:
+        ids = [*user.ids, *self.other(user).ids] or ["train_20260101_00000000"]
+        path = self.fill(operation, ids[number % len(ids)], number)
+        answer = self.say(user, operation, path, number, headers)
+        self.check(user, path, f"{answer.headers} {answer.text}")
+
+    def fill(self, operation: Operation, task_id: str, number: int) -> str:
+        known = {
+            "task_id": task_id,
+            "gpu_id": str(number % 3),
+            "attempt_uid": f"{task_id}.1",
+            "path": ["note.txt", f"{RUN_DIR}/latest"][number % 2],
+        }
+        return re.sub(r"<(?:\w+:)?(\w+)>", lambda place: known.get(place[1], "unknown"), operation.pattern)
+
+    def say(self, user: User, operation: Operation, path: str, number: int, headers: dict[str, str]) -> httpx.Response:
+        choices = next((some for end, some in QUERIES.items() if operation.pattern.endswith(end)), [""])
+        query = choices[number % len(choices)]
+        if operation.method == "WEBSOCKET" or operation.pattern.endswith("/stream"):
+            return self.world.client.run(overheard(user, path, query, headers))
+        body = {"json": self.body(user, operation, number)} if operation.changes else {}
+        return self.do(user, operation.method, f"{path}?{query}" if query else path, headers=headers, **body)
+
+    def body(self, user: User, operation: Operation, number: int) -> dict[str, Any]:
+        if operation.pattern.endswith(("/start", "/validate")):
+            return {**TOY, "name": user.mark, "gpu_count": 1 + number % 3, "queue": number % 2 == 0}
+        if operation.pattern.endswith("/gpu/tasks"):
+            return {"gpu_ids": [number % 3], "task_type": "training", "description": user.mark}
+        if operation.method == "PATCH":
+            return {"progress": 5} if "/gpu/" in operation.pattern else {"description": user.mark}
+        return {}
+
+    def do(self, user: User, method: str, path: str, **options: Any) -> httpx.Response:
+        answer = user.client.ask(method, path, **options)
+        assert answer.status_code < 500 or answer.status_code in (501, 503, 507), answer.text
+        self.check(user, path, f"{answer.headers} {answer.text}")
+        if method != "GET" and answer.status_code == 201 and "task_id" in (answer.json()["data"] or {}):
+            user.ids.append(answer.json()["data"]["task_id"])
+        return answer
+
+    def check(self, user: User, asked: str, told: str) -> None:
+        """Nothing of the other stands in it, but what was asked with."""
+        for secret in self.other(user).secrets:
+            assert secret not in told or secret in asked, f"{secret} in {told}"
+
+    # -- what always holds ---------------------------------------------------------------------------------------------
+
+    @invariant()
+    def each_has_all_their_own_and_the_administrator_everything(self) -> None:
+        every = self.tasks("")
+        for user in self.users.values():
+            own = user.client.data(f"{TRAINING}/list?limit=500")
+            mine = [row["task_id"] for row in every if row["owner"] == user.name]
+            assert [row["task_id"] for row in own["tasks"]] == mine
+            assert own["pagination"]["total"] == len(mine)
+            counts = user.client.data("/api/v1/system/overview")
+            assert counts["tasks"]["total"] == len(mine)
+
+    def teardown(self) -> None:
+        self.world.client.run(self.open_streams.aclose())
+        self.stack.close()
+
+
+def neutral(answer: httpx.Response, task_id: str) -> tuple[int, str]:
+    """What an answer says beside the id, the request's own id and the time."""
+    text = answer.text.replace(task_id, "ID").replace(answer.headers.get("x-request-id", "?"), "REQUEST")
+    return answer.status_code, re.sub(r'"(timestamp|request_id)":\s*[^,}]+', "", text)
+
+
+@asynccontextmanager
+async def opened(
+    user: User, path: str, query: str = "", headers: dict[str, str] | None = None
+) -> AsyncIterator[Connection]:
+    """A stream as the shell serves it, refused or not."""
+    is_socket = "/ws/" in path
+    shown = {"host": "127.0.0.1", **user.client._shown, **(headers or {})}
+    sent = [(name.lower().encode(), value.encode()) for name, value in shown.items()]
+    asked = scope("websocket" if is_socket else "http", path, sent, query_string=query.encode())
+    async with user.client.connection(asked) as talk:
+        if is_socket:
+            await talk.tell({"type": "websocket.connect"})
+        yield talk
+
+
+async def overheard(user: User, path: str, query: str, headers: dict[str, str]) -> httpx.Response:
+    """What a stream says at first, as an answer."""
+    async with opened(user, path, query, headers) as talk:
+        start = await talk.hear()
+        await let_run()
+        heard = []
+        while not talk._from_app.empty():
+            heard.append(talk._from_app.get_nowait())
+    text = " ".join(str(each.get("body", b"").decode() or each.get("text", "")) for each in heard)
+    found = dict(start.get("headers") or [])
+    names = {name.decode(): value.decode() for name, value in found.items()}
+    return httpx.Response(start.get("status", 101), headers=names, text=text)
+
+
+async def let_run() -> None:
+    """Lets everything that waits in the event loop, and in the threads that read for streams, have its turn."""
+    for _ in range(4):
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.002)
+
+
+def test_neither_of_two_principals_learns_anything_of_the_other():
+    plan = settings(
+        max_examples=max(1, STEPS // STEPS_OF_ONE),
+        stateful_step_count=STEPS_OF_ONE,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    run_state_machine_as_test(TwoPrincipals, settings=plan)
+
+
+def test_the_marks_would_be_found():
+    """What is looked for stands in the answers of who may see it: else the search would find nothing anywhere."""
+    machine = TwoPrincipals()
+    try:
+        machine.start("ada", {"gpu_id": 0}, True)
+        machine.run_all()
+        machine.print_lines(1)
+        ada, (task_id,) = machine.users["ada"], machine.users["ada"].ids
+        paths = (
+            f"/training/{task_id}",
+            f"/training/{task_id}/logs",
+            "/gpu/0",
+            "/gpu/status",
+            f"/logs/search?keyword={MARK}",
+        )
+        for path in paths:
+            for reader in (ada.client, machine.root.client):
+                text = json.dumps(reader.data(f"/api/v1{path}"))
+                assert ada.mark in text or task_id in text, path
+    finally:
+        machine.teardown()
