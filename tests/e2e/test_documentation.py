@@ -98,7 +98,7 @@ def test_every_line_of_the_chapter_for_a_team_runs_with_keys(tmp_path: Path):
     [chapter] = TEAM.findall(read("QUICKSTART.md"))
     with TrainingServer(tmp_path / "server", AUTH="required") as server:
         # What the key command finds in the environment of a service is what it was started with.
-        settings = {**server._settings, "PYTHONPATH": str(ROOT), "ADMIN_KEY": server.first_key()}
+        settings = {**server.settings, "PYTHONPATH": str(ROOT), "ADMIN_KEY": server.first_key()}
         requests = run(chapter, server, tmp_path, **settings)
         assert [request for request in requests if not is_as_shown(request)] == []
         assert {request["method"] for request in requests} == {"GET", "POST", "DELETE"}

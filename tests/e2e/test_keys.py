@@ -56,7 +56,7 @@ def command(server: TrainingServer, *words: str) -> subprocess.CompletedProcess[
     return subprocess.run(
         [sys.executable, "-m", "api", "key", *words],
         cwd=server.directory,
-        env=environment({**server._settings, "PYTHONPATH": str(ROOT)}),
+        env=environment({**server.settings, "PYTHONPATH": str(ROOT)}),
         capture_output=True,
         text=True,
         timeout=60,
@@ -185,7 +185,8 @@ def test_a_revocation_holds_on_another_server_within_a_second(start: Start):
         one.show(admin)
         for _ in range(5):
             made = make_key(one)
-            until(lambda key=made["api_key"]: status(other, key) == 200, SECONDS, "the key elsewhere")
+            # The other server looks when it does not know a key.
+            assert status(other, made["api_key"]) == 200
             signed_in = other.client.post(f"{BASE}/auth/login", json={"key": made["api_key"]})
             cookie = {"Cookie": signed_in.headers["set-cookie"].partition(";")[0]}
             other.client.cookies.clear()
@@ -256,3 +257,31 @@ def test_signing_in_with_garbage_changes_nothing_and_stops_nobody(start: Start):
         assert client.get("/health").status_code == 200
     assert server.get("/auth/whoami")["user_id"] == "admin"
     assert server.tracebacks() == []
+
+
+def test_the_cookie_is_for_https_where_a_trusted_proxy_says_so(start: Start):
+    for proxies, is_secure in (("127.0.0.1", True), ("", False)):
+        server = start(f"behind-{proxies or 'none'}", TRUSTED_PROXIES=proxies)
+        answer = server.client.post(
+            f"{BASE}/auth/login", json={"key": server.first_key()}, headers={"X-Forwarded-Proto": "https"}
+        )
+        assert ("Secure" in answer.headers["set-cookie"].split("; ")) is is_secure
+
+
+def test_the_walk_shows_the_key_of_the_environment_and_says_where_it_takes_it_from(start: Start):
+    server = start()
+    server.show(server.first_key())
+    viewer = make_key(server, role="viewer")["api_key"]
+
+    def walk(**variables: str) -> subprocess.CompletedProcess[str]:
+        arguments = [sys.executable, str(ROOT / "demo.py"), "--pause", "0", "--url", str(server.client.base_url)]
+        env = environment({"PYTHONIOENCODING": "utf-8", **variables})
+        return subprocess.run(
+            arguments, cwd=server.directory, env=env, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    without, seeing = walk(), walk(DIFFUSION_PIPE_API_KEY=viewer)
+    assert (without.returncode, seeing.returncode) == (1, 1)
+    assert "The walk takes it from DIFFUSION_PIPE_API_KEY." in without.stderr
+    assert "HTTP 403 forbidden: The key lacks the permission training:write." in seeing.stderr
+    assert viewer not in seeing.stdout + seeing.stderr

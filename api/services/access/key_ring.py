@@ -58,9 +58,11 @@ def _mirror(known: KnownCredentials) -> _Mirror:
 class KeyRing:
     """A mirror of the keys and sessions in the database, which any thread may ask."""
 
-    def __init__(self, store: CredentialStore, clock: Clock) -> None:
+    def __init__(self, store: CredentialStore, clock: Clock, defaults: Quota | None = None) -> None:
+        """`defaults` is what a user may use whose own quota does not say."""
         self._store = store
         self._clock = clock
+        self._defaults = defaults or Quota()
         self._listeners: list[Callable[[], None]] = []
         self._lock = threading.Lock()
         self._mirror = _mirror(KnownCredentials(-1, {}, {}, {}, {}))
@@ -177,7 +179,7 @@ class KeyRing:
 
     def quota_of(self, user_id: str) -> Quota:
         """What a user may use at most."""
-        return self._mirror.known.quotas.get(user_id, Quota())
+        return self._mirror.known.quotas.get(user_id, self._defaults).or_else(self._defaults)
 
     def _find(self, hash_: str, show: Callable[[_Mirror, str], Principal]) -> Principal:
         if self._clock.monotonic() - self._looked_at > TRUST_SECONDS:
