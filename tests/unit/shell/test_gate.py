@@ -25,7 +25,7 @@ from api.shell.gate import Gate, Visitor, asking
 from api.utils.caller import REQUEST_PRINCIPAL
 
 KEY, COOKIE = f"dp_abcdefghijkl_{'s' * 43}", "of-ann"
-NEW = new_key()[1]
+NEW = f"dp_nopqrstuvwxy_{'n' * 43}"
 
 OPEN = Operation("GET", "/health", None, is_open=True)
 READ = Operation("GET", "/gpus", Permission.GPUS_READ)
