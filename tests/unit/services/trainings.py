@@ -88,11 +88,18 @@ class TrainingMachine:
         return plan
 
     def put(
-        self, task_id: str = "a", count: int = 1, *gpus: int | str, plan: TrainingPlan | None = None, **wishes: Any
+        self,
+        task_id: str = "a",
+        count: int = 1,
+        *gpus: int | str,
+        plan: TrainingPlan | None = None,
+        owner: str | None = None,
+        **wishes: Any,
     ) -> str:
         """A toy training that waits, for GPUs by number or by name."""
         request = replace(TOY, gpus=GPURequest(gpus, count), **wishes)
-        self.tasks.create(NewTask(task_id, "toy", request, plan or self.plan(request)), self.clock.now(), "ann")
+        new = NewTask(task_id, "toy", request, plan or self.plan(request), owner=owner)
+        self.tasks.create(new, self.clock.now(), "ann")
         return task_id
 
     def train(self) -> None:
