@@ -113,6 +113,7 @@ test-launcher: install-dev ## The tests that start DeepSpeed's own launcher, in 
 	DS_BUILD_OPS=0 build/deepspeed/bin/python -m pip install --quiet --disable-pip-version-check torch 'deepspeed==0.18.4' toml
 	DEEPSPEED_PYTHON=$(CURDIR)/build/deepspeed/bin/python $(BIN)/python -m pytest -n 0 tests/e2e/test_deepspeed.py $(ARGS)
 
+# Where it asks for keys: DIFFUSION_PIPE_API_KEY in the environment.
 smoke: install-dev ## Whether a running server keeps its word: URL=http://host:8080, and WRITE=1 to start a training there
 	@SMOKE_URL="$(URL)" WRITE="$(WRITE)" $(BIN)/python -m pytest -n 0 tests/smoke $(ARGS)
 

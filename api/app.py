@@ -3,6 +3,7 @@
 import errno
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import orjson
@@ -134,7 +135,7 @@ def create_app(services: Services) -> APIFlask:
         (Exception, _answer_unforeseen),
     ):
         app.register_error_handler(kind, handler)
-    app.spec_processor(finish_document)  # type: ignore[arg-type]
+    app.spec_processor(partial(finish_document, needs_keys=services.access.needs_keys))
     return app
 
 

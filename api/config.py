@@ -290,6 +290,18 @@ class Config:
         "addresses and networks, by comma, whose X-Forwarded-For and X-Forwarded-Proto are believed",
         "none",
     )
+    quota_gpus: int | None = _setting(
+        "QUOTA_GPUS", None, _number(0, 10**5), "GPUs at a time for each user whose own quota does not say", "no bound"
+    )
+    quota_queued_tasks: int | None = _setting(
+        "QUOTA_QUEUED_TASKS", None, _number(0, 10**6), "and tasks in the queue", "no bound"
+    )
+    quota_gpu_hours_per_day: float | None = _setting(
+        "QUOTA_GPU_HOURS_PER_DAY", None, _number(0, 10**6, float), "and GPU hours within the last 24 h", "no bound"
+    )
+    quota_storage_gb: float | None = _setting(
+        "QUOTA_STORAGE_GB", None, _number(0, 10**9, float), "and GB of disk for the files of their tasks", "no bound"
+    )
     audit_retention_days: int = _setting(
         "AUDIT_RETENTION_DAYS", 365, _number(0, 36_500), "days for which the audit is kept; 0: for ever"
     )
@@ -301,7 +313,10 @@ class Config:
     )
     max_streams: int = _setting("MAX_STREAMS", 5_000, _number(1, 1_000_000), "live streams in all")
     max_streams_per_client: int = _setting(
-        "MAX_STREAMS_PER_CLIENT", 2_000, _number(1, 1_000_000), "live streams of one address"
+        "MAX_STREAMS_PER_CLIENT",
+        2_000,
+        _number(1, 1_000_000),
+        "live streams of one user, or without keys of one address",
     )
     log_level: str = _setting("LOG_LEVEL", "INFO", _choice("DEBUG", "INFO", "WARNING", "ERROR"), "how much is logged")
     log_format: str = _setting(
@@ -349,6 +364,9 @@ class Config:
             yield "OIDC_ISSUER needs OIDC_CLIENT_ID, and OIDC_ROLES, without which nobody may sign in"
         if self.visibility == "own" and not self.needs_keys:
             yield "VISIBILITY=own needs AUTH=required: without keys nobody knows whose a task is"
+        bounds = (self.quota_gpus, self.quota_queued_tasks, self.quota_gpu_hours_per_day, self.quota_storage_gb)
+        if any(bound is not None for bound in bounds) and not self.needs_keys:
+            yield "QUOTA_* needs AUTH=required: without keys nobody knows who uses what"
 
     @property
     def needs_keys(self) -> bool:

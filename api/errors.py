@@ -91,6 +91,12 @@ class SessionEnded(WrongKey):
     code = "session_ended"
 
 
+class WrongTicket(WrongKey):
+    """This ticket opens nothing: it was used, has expired, or is shown where none is taken."""
+
+    code = "wrong_ticket"
+
+
 class SignInFailed(Unauthenticated):
     """Signing in failed."""
 

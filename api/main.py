@@ -125,7 +125,7 @@ def create_shell(runtime: Runtime, serves_documents: bool = True) -> Shell:
         app,
         AllowedMethods(app.url_map),
         runtime.policy,
-        Gate(runtime.access.authority, runtime.access.rates),
+        Gate(runtime.access.authority, runtime.access.rates, runtime.live.serving.has),
         Auditing(runtime.access.audit, runtime.services.clock),
         runtime.access_log,
         runtime.live.serving,

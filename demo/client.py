@@ -12,6 +12,9 @@ import requests
 
 ANSWER_SECONDS = 10.0
 
+#: The variable of the environment with the key: on a command line everybody at the machine could read it.
+KEY_VARIABLE = "DIFFUSION_PIPE_API_KEY"
+
 
 class DemoError(Exception):
     """The walk cannot go on: one line that says why."""
@@ -27,6 +30,8 @@ class Answer:
 
     def require(self) -> Any:
         """Its data. Raises DemoError when it is no success."""
+        if self.status == 401:
+            raise DemoError(f"{self.error.get('detail')} The walk takes it from {KEY_VARIABLE}.")
         if self.error:
             raise DemoError(f"HTTP {self.status} {self.error.get('code')}: {self.error.get('detail')}")
         return self.data
@@ -35,8 +40,8 @@ class Answer:
 class Client:
     """Sends one request at a time."""
 
-    def __init__(self, url: str) -> None:
-        """Raises DemoError when `url` is no address."""
+    def __init__(self, url: str, key: str | None = None) -> None:
+        """With `key` every request shows it. Raises DemoError when `url` is no address."""
         parts = urlsplit(url if "://" in url else f"http://{url}")
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise DemoError(f"{url} is not an address such as http://127.0.0.1:8080")
@@ -44,6 +49,9 @@ class Client:
         self._session = requests.Session()
         # No proxy of the environment: the walk is about this address.
         self._session.trust_env = False
+        self.has_key = bool(key)
+        if key:
+            self._session.headers["Authorization"] = f"Bearer {key}"
 
     def ask(self, path: str, method: str = "GET", body: Any = None, headers: Mapping[str, str] | None = None) -> Answer:
         """The answer to one request. Raises DemoError when it is not in the service's envelope."""

@@ -30,6 +30,8 @@ def own_server() -> Iterator[str]:
         log = Path(folder) / "server.log"
         command = [sys.executable, str(_RUN), "--host", "127.0.0.1", "--port", "0", "--gpu-source", "simulated"]
         command += ["--storage-root", folder, "--gpu-monitor-interval", "1", "--log-level", "INFO"]
+        # Whatever the environment says: this one is for the walk alone.
+        command += ["--auth", "off", "--visibility", "team"]
         command += ["--database-url", f"sqlite:///{folder}/database.sqlite", "--min-free-disk-mb", "64"]
         with log.open("wb") as file:
             # In a session of its own: Ctrl-C is for the walk, which still has to stop and release what it began.

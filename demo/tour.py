@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.rule import Rule
 from rich.text import Text
 
-from demo.client import Answer, Client
+from demo.client import KEY_VARIABLE, Answer, Client
 
 BASE = "/api/v1"
 TASKS = f"{BASE}/gpu/tasks"
@@ -75,6 +75,8 @@ class Tour:
 
     def _show(self, path: str, options: list[str]) -> None:
         command = shlex.join(["curl", "-s", *options, self.client.url + path])
+        if self.client.has_key:
+            command += f' -H "Authorization: Bearer ${KEY_VARIABLE}"'
         # Asked again and again in one step, it is shown once.
         if command != self._shown:
             # Never wrapped, so that it can be copied.

@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from rich.console import Console
 
 from demo import gpu_steps as gpus
 from demo import training_steps as training
-from demo.client import Client, DemoError
+from demo.client import KEY_VARIABLE, Client, DemoError
 from demo.own_server import own_server
 from demo.tour import TASKS, Step, Tour
 
@@ -39,7 +40,8 @@ def main(argv: Sequence[str]) -> int:
     pause = min(max(arguments.pause, 0.0), 60.0)
     try:
         with nullcontext(arguments.url) if arguments.url else own_server() as url:
-            wrong = _walk(Tour(Console(highlight=False), Client(url), pause))
+            key = os.environ.get(KEY_VARIABLE) if arguments.url else None
+            wrong = _walk(Tour(Console(highlight=False), Client(url, key), pause))
     except (DemoError, LookupError, ValueError, TypeError) as error:
         why = str(error) if isinstance(error, DemoError) else f"an answer has another form than expected: {error!r}"
         print(f"demo.py: {why}", file=sys.stderr)
@@ -53,7 +55,11 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="demo.py", description="A guided walk through the API over HTTP.")
+    parser = argparse.ArgumentParser(
+        prog="demo.py",
+        description="A guided walk through the API over HTTP.",
+        epilog=f"A server that asks for keys is shown the one in the variable {KEY_VARIABLE} (role trainer or admin).",
+    )
     parser.add_argument("--url", help="a server that runs already; without it one is started, and ended at the end")
     parser.add_argument("--pause", type=float, default=0.5, metavar="SECONDS", help="between two steps (default: 0.5)")
     return parser

@@ -1,4 +1,4 @@
-"""How many streams there may be: in all, and for one client."""
+"""How many streams there may be: in all, and for one user, or where no keys are asked for, one address."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ _RETRY_AFTER = {"Retry-After": "10"}
 
 
 class Admission:
-    """Counts the streams that are open, by the client's address. Lives in the event loop."""
+    """Counts the streams that are open, by client: a user or an address. Lives in the event loop."""
 
     def __init__(self, limit: int, limit_per_client: int) -> None:
         self._limit = limit

@@ -23,15 +23,19 @@ SEND_SECONDS = 20.0
 #: Seconds that the farewell to a slow subscriber may take before the connection is cut.
 FAREWELL_SECONDS = 3.0
 
+#: Seconds that it may take to tell somebody who may not listen any more: all is over within a second.
+LAST_WORD_SECONDS = 0.25
+
 
 async def carry(
     frames: Frames,
     send: Send,
     beat: Callable[[], Awaitable[None]],
     leave: Coroutine[Any, Any, None],
+    farewell: asyncio.Future[Frame] | None = None,
 ) -> bool:
     """Sends frames until they end or the client leaves; returns whether they ended. Raises TooSlow for one who does not
-    read.
+    read. As soon as `farewell` has a frame that one is sent, and no other.
     """
     turn = asyncio.Lock()
     carrying = asyncio.create_task(_carry(frames, send, turn))
@@ -39,15 +43,20 @@ async def carry(
     leaving = asyncio.create_task(leave)
     tasks = (carrying, beating, leaving)
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        ends: list[asyncio.Future[Any]] = [*tasks, *([] if farewell is None else [farewell])]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for task in (carrying, beating):
             if task.done():
                 task.result()
-        return carrying.done()
+        if farewell is None or not farewell.done() or leaving.done():
+            return carrying.done()
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+    async with _within(LAST_WORD_SECONDS):
+        await send([farewell.result()])
+    return True
 
 
 async def _carry(frames: Frames, send: Send, turn: asyncio.Lock) -> None:

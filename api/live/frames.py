@@ -39,9 +39,9 @@ class Frame:
         return self._text
 
 
-def closing_frame(reason: StreamEnding) -> Frame:
-    """The last word of a stream that the server ends by itself."""
-    return Frame(MessageType.CLOSING, encode_message(MessageType.CLOSING, {"reason": reason}))
+def closing_frame(reason: StreamEnding, **more: str) -> Frame:
+    """The last word of a stream that the server ends by itself; `more` stands beside the reason."""
+    return Frame(MessageType.CLOSING, encode_message(MessageType.CLOSING, {"reason": reason, **more}))
 
 
 def reset_frame(id_: str | None = None) -> Frame:

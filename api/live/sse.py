@@ -3,6 +3,7 @@
 from starlette.types import Receive, Send
 
 from api.live.delivery import Frames, carry
+from api.live.permits import Farewell
 
 _HEADERS = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -17,8 +18,10 @@ _CLOSE = (b"connection", b"close")
 _HEARTBEAT = b": heartbeat\n\n"
 
 
-async def send_events(frames: Frames, receive: Receive, send: Send, *, is_head: bool) -> None:
-    """Answers with the events. Raises TooSlow when the client does not read."""
+async def send_events(
+    frames: Frames, receive: Receive, send: Send, farewell: Farewell | None = None, *, is_head: bool
+) -> None:
+    """Answers with the events, until `farewell` has a last one. Raises TooSlow when the client does not read."""
     headers = list(_HEADERS) if is_head else [*_HEADERS, _CLOSE]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     if not is_head:
@@ -27,6 +30,7 @@ async def send_events(frames: Frames, receive: Receive, send: Send, *, is_head: 
             lambda some: _send_part(send, b"".join([frame.event for frame in some])),
             lambda: _send_part(send, _HEARTBEAT),
             _until_gone(receive),
+            farewell,
         )
         if not has_ended:
             return

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -147,6 +147,11 @@ class Quota:
     queued_tasks: int | None = None
     gpu_hours_per_day: float | None = None  #: in the last 24 h
     storage_gb: float | None = None  #: of the files of one's tasks
+
+    def or_else(self, defaults: "Quota") -> "Quota":
+        """This quota, with the bounds of another where it has none."""
+        own = {name: getattr(self, name) for name in Quota.__slots__}
+        return replace(defaults, **{name: bound for name, bound in own.items() if bound is not None})
 
 
 @dataclass(frozen=True, slots=True)

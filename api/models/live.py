@@ -38,6 +38,7 @@ class StreamEnding(StrEnum):
 
     TOO_SLOW = "too_slow"
     SERVER_ENDING = "server_ending"
+    ACCESS_ENDED = "access_ended"  #: the subscriber may no longer have it
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The last touches to the OpenAPI document that the routes make."""
 
+import re
 from typing import Any
 
 import orjson
@@ -7,7 +8,12 @@ import orjson
 from api.routes.components import share_components
 from api.routes.schemas.common import Failure
 from api.routes.streams import STREAMS
+from api.services.access.operations import OperationTable
+from api.utils.caller import SESSION_COOKIE
 from api.utils.envelope import JSON
+
+#: A variable part of an address, as Flask writes it.
+_VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
 
 _DESCRIPTION = """GPUs and diffusion training by HTTP.
 
@@ -47,8 +53,15 @@ _TAGS = [
 ]
 
 
-def finish_document(document: dict[str, Any]) -> dict[str, Any]:
-    """Adds the failure that every operation may answer, and makes parameters plain."""
+#: How requests show who they are.
+_SCHEMES = {
+    "key": {"type": "http", "scheme": "bearer", "description": "A key: `dp_…`."},
+    "session": {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE, "description": "A sign-in at the page."},
+}
+
+
+def finish_document(document: dict[str, Any], needs_keys: bool) -> dict[str, Any]:
+    """Adds the failure that every operation may answer and how it is asked for, and makes parameters plain."""
     document["info"] |= {"description": _DESCRIPTION, "contact": _CONTACT, "license": _LICENCE}
     document["x-streams"] = STREAMS
     document["tags"] = _TAGS
@@ -61,7 +74,18 @@ def finish_document(document: dict[str, Any]) -> dict[str, Any]:
     for path in document["paths"].values():
         for operation in path.values():
             _finish_operation(operation, components["schemas"])
+    _tell_keys(document, needs_keys)
     return document
+
+
+def _tell_keys(document: dict[str, Any], needs_keys: bool) -> None:
+    document["components"]["securitySchemes"] = _SCHEMES
+    # An empty one says that none is needed.
+    document["security"] = [*([] if needs_keys else [{}]), *({name: []} for name in _SCHEMES)]
+    for operation in OperationTable().all:
+        method, path = operation.method.lower(), _VARIABLE.sub(r"{\1}", operation.pattern)
+        if operation.is_open and method in document["paths"].get(path, {}):
+            document["paths"][path][method]["security"] = []
 
 
 def _failure_schemas() -> dict[str, Any]:

@@ -4,7 +4,9 @@ from typing import Any
 
 from api.utils.base_path import BASE_PATH
 
-_GPU: dict[str, Any] = {"messages": {"snapshot": "GPUStatusAnswer.data", "closing": "{reason}"}}
+_CLOSING = "{reason}; with code where access has ended"
+
+_GPU: dict[str, Any] = {"messages": {"snapshot": "GPUStatusAnswer.data", "closing": _CLOSING}}
 
 _EVENTS: dict[str, Any] = {
     "query": {"topics": "gpu, task, system, by comma; all by default", "last_event_id": "as Last-Event-ID"},
@@ -14,7 +16,7 @@ _EVENTS: dict[str, Any] = {
         "progress": "TrainingProgressAnswer.data",
         "system": "{level, message}",
         "reset": "null: the id that the client came back with is not known; the present state follows",
-        "closing": "{reason}",
+        "closing": _CLOSING,
     },
     "id": "<boot>-<number>",
 }
@@ -35,7 +37,7 @@ _TASK: dict[str, Any] = {
         "dropped": "{task_id, from, to, bytes, lines}",
         "end": "{task_id, status, failure, exit_code, next_offset}",
         "reset": "null: the id that the client came back with is not known",
-        "closing": "{reason}",
+        "closing": _CLOSING,
     },
     "id": "<event id>:<byte offset>",
 }
@@ -51,7 +53,7 @@ _LOG: dict[str, Any] = {
         "log": "{task_id, logs: [LogLine], next_offset}",
         "partial": "{task_id, line: LogLine}",
         "dropped": "{task_id, from, to, bytes, lines}",
-        "closing": "{reason}",
+        "closing": _CLOSING,
     },
     "id": "the byte offset to go on from",
 }

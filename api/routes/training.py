@@ -63,7 +63,7 @@ def validate(json_data: StartBody) -> Response:
     files exactly as they would be written. Nothing is started. The answer is 200 whatever is found: see `valid`.
     """
     parsed, mistakes = read_start(json_data.root)
-    return answer(services().training.validate(parsed, mistakes))
+    return answer(services().training.validate(parsed, mistakes, current_principal.get().owner))
 
 
 @training.post("/start")
@@ -75,7 +75,8 @@ def start(json_data: StartBody) -> Response:
     """Start a training
 
     It waits in the queue for its GPUs; with `"queue": false` it has them at once or is refused with 409 `gpu_busy`.
-    What this machine can never serve is 507. `Idempotency-Key` makes a retry safe.
+    What this machine can never serve is 507, and what its user's quota does not permit 409 `quota_exceeded`.
+    `Idempotency-Key` makes a retry safe.
     """
     parsed, mistakes = read_start(json_data.root)
     if mistakes or parsed is None:
@@ -96,8 +97,9 @@ def _created(task: Any) -> Response:
 def get_list(query_data: ListQuery) -> Response:
     """Trainings, newest first
 
-    Those that one may see. With `order=queue` those that wait, in the order in which they are served. Filters are
-    joined by and. Each row has what a list shows; the rest is under `/training/{task_id}`.
+    Those that one may see. With `order=queue` those that wait, in the order in which they are served: by priority,
+    then, where tasks belong to users, whose user used less GPU time in the last day, then age. Filters are joined by
+    and. Each row has what a list shows; the rest is under `/training/{task_id}`.
     """
     query = query_data
     page = services().training.get_page(query.filter(), query.gpu_id, query.page(), query.order)

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from api.config import Config
-from api.models.access import Role
+from api.models.access import Quota, Role
 from api.services.access.audit import AuditTrail
 from api.services.access.authority import Authority
 from api.services.access.first_key import FirstKey
@@ -30,7 +30,7 @@ class AccessParts:
         self._needs_keys = config.needs_keys
         self.rates = _create_rates(config, clock) if config.needs_keys else None
         self.store = CredentialStore(database)
-        self.ring = KeyRing(self.store, clock)
+        self.ring = KeyRing(self.store, clock, defaults=_default_quota(config))
         self.audit = AuditTrail(AuditStore(database), clock, config.audit_retention_days)
         self.authority = Authority(
             self.ring,
@@ -64,6 +64,15 @@ class AccessParts:
         if self._needs_keys:
             self.ring.stop()
         self.audit.stop()
+
+
+def _default_quota(config: Config) -> Quota:
+    return Quota(
+        gpus=config.quota_gpus,
+        queued_tasks=config.quota_queued_tasks,
+        gpu_hours_per_day=config.quota_gpu_hours_per_day,
+        storage_gb=config.quota_storage_gb,
+    )
 
 
 def _create_rates(config: Config, clock: Clock) -> "RateLimits":

@@ -23,6 +23,7 @@ from api.hardware.boards import parse_boards
 from api.hardware.nvml_library import library_is_absent
 from api.hardware.simulated import SimulatedSource
 from api.hardware.source import GPUSource
+from api.models.access import Quota
 from api.models.event import GPUEvent
 from api.runtime.access import AccessParts
 from api.runtime.live import Live
@@ -37,6 +38,8 @@ from api.services.logs.service import LogService
 from api.services.storage_watch import StorageWatch
 from api.services.system import SystemService
 from api.services.training.counts import TrainingCounts
+from api.services.training.quotas import Quotas
+from api.services.training.storage_meter import StorageMeter
 from api.shell.access_log import AccessLog, HTTPMetrics
 from api.shell.guard import HostPolicy, host_name
 from api.storage.attempts import AttemptStore
@@ -48,6 +51,7 @@ from api.storage.privacy import make_passable_storage, make_private_directory, t
 from api.storage.registrations import DatabaseRegistrations
 from api.storage.task_files import write_private
 from api.storage.tasks import TaskStore
+from api.storage.usage import UsageStore
 from api.utils.clock import Clock, SystemClock
 
 logger = logging.getLogger(__name__)
@@ -95,6 +99,7 @@ class Runtime:
             events=events,
         )
         desk = NewsDesk()
+        self.quotas = self._create_quotas(clock) if config.needs_keys else None
         training = build_training(
             config,
             tasks,
@@ -108,13 +113,14 @@ class Runtime:
             trainer_user,
             database=self.database,
             events=events,
+            quotas=self.quotas,
         )
         self.training_loop = training.loop
         logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source, training.executor)
         self.access = AccessParts(config, self.database, training.owners, gpus, clock)
-        visibility = self.access.authority.visibility
+        authority = self.access.authority
         self.live = Live(
-            config, self.database, desk, training.service, logs, lambda: training.loop.is_here, clock, visibility
+            config, self.database, desk, training.service, logs, lambda: training.loop.is_here, clock, authority
         )
         registry.register(self.live)
         gpus.subscribe(self.live.publish_snapshot)
@@ -129,7 +135,6 @@ class Runtime:
             tuple(training.trainers.values()),
         )
         gpus.subscribe(system.note_state)
-        self.access = AccessParts(config, self.database, training.owners, gpus, clock)
         self.services = Services(
             gpus=gpus,
             training=training.service,
@@ -144,6 +149,14 @@ class Runtime:
             clock=clock,
         )
         self.policy = HostPolicy(allowed_names(config), config.cors_origins)
+
+    def _create_quotas(self, clock: Clock) -> Quotas:
+        usage = UsageStore(self.database)
+        meter = StorageMeter(usage.owned_tasks, self.config.storage_root.absolute(), clock)
+        return Quotas(usage, self._quota_of, meter, clock)
+
+    def _quota_of(self, user_id: str) -> Quota:
+        return self.access.ring.quota_of(user_id)
 
     def _tell_source(self, event: GPUEvent) -> None:
         self.live.tell_source(event)
@@ -167,6 +180,8 @@ class Runtime:
         self.access_log.start()
         self.storage_watch.start()
         self.access.start()
+        if self.quotas is not None:
+            self.quotas.start()
         self.services.gpus.start_monitoring()
         self.services.gpus.wait_for_first_sweep(FIRST_SWEEP_SECONDS)
         self.live.start()
@@ -177,6 +192,8 @@ class Runtime:
         self.training_loop.stop()
         self.live.stop()
         self.services.gpus.stop_monitoring()
+        if self.quotas is not None:
+            self.quotas.stop()
         self.access.stop()
         self.storage_watch.stop()
         self.access_log.stop()

@@ -13,13 +13,14 @@ from api.live.admission import Admission
 from api.live.blocking_reads import BlockingReads
 from api.live.broker import Broker
 from api.live.connections import LiveServing
+from api.live.permits import Permits
 from api.live.streams.everything import create_events_stream
 from api.live.streams.gpu import create_gpu_stream, snapshot_message
 from api.live.streams.log import create_log_stream, create_own_log_stream, follow_task_log
 from api.live.streams.task import create_task_stream
 from api.models.event import GPUEvent
 from api.models.live import Topic
-from api.services.access.visibility import Visibility
+from api.services.access.authority import Authority
 from api.services.attempts.updates import NewsDesk
 from api.services.events.following import TaskFollowing
 from api.services.events.messages import system_message
@@ -52,7 +53,7 @@ class Live:
         logs: LogService,
         loop_is_here: Callable[[], bool],
         clock: Clock,
-        visibility: Visibility,
+        authority: Authority,
     ) -> None:
         """Raises ConfigError when REDIS_URL cannot be used."""
         broker = self.broker = Broker()
@@ -70,7 +71,7 @@ class Live:
             following,
             self.link or broker,
             clock,
-            visibility,
+            authority.visibility,
             is_told=lambda: loop_is_here() or (self.link is not None and self.link.is_listening),
             count_dropped=broker.dropped.total,
         )
@@ -92,7 +93,9 @@ class Live:
                 LiveRoute(f"{BASE_PATH}/system/logs/stream", events_, own_log),
             ]
         )
-        self.serving = LiveServing(self.routes, broker, self.admission)
+        permits = Permits(authority.ring.why_ended)
+        authority.ring.subscribe(permits.look_again)
+        self.serving = LiveServing(self.routes, broker, self.admission, permits)
 
     @property
     def count(self) -> int:

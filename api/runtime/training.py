@@ -27,6 +27,7 @@ from api.services.training.checkpoint_saving import CheckpointSaving
 from api.services.training.dispatcher import Dispatcher
 from api.services.training.loop import TrainingLoop
 from api.services.training.owners import TaskOwners
+from api.services.training.quotas import Quotas
 from api.services.training.request_check import RequestChecker
 from api.services.training.service import TrainingService
 from api.storage.attempts import AttemptStore
@@ -69,8 +70,11 @@ def build_training(
     *,
     database: Database,
     events: GPUEvents,
+    quotas: Quotas | None = None,
 ) -> TrainingParts:
-    """Builds every part once; starts nothing. Unless an executor is given, attempts run on this machine."""
+    """Builds every part once; starts nothing. Unless an executor is given, attempts run on this machine. Without
+    `quotas` tasks belong to nobody.
+    """
     root = config.storage_root.absolute()
     known: list[Trainer] = [
         DiffusionPipe(
@@ -123,6 +127,7 @@ def build_training(
         root,
         max_concurrent=config.max_concurrent_tasks,
         min_free_mb=config.min_free_disk_mb,
+        quotas=quotas,
     )
     unwatched = UnwatchedAttempts(tasks, attempts, Leaders(database), clock, node, root)
     lock = FileLock(root / "trainings.lock")
@@ -142,6 +147,7 @@ def build_training(
         loop.wake,
         wishes,
         LostOutput(executor, root),
+        quotas,
     )
     saving = CheckpointSaving(service, tasks, attempts, trainers, clock)
     return TrainingParts(service, saving, loop, found, trainers, executor, TaskOwners(tasks, reconciler.find_watch))

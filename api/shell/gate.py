@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,10 +10,11 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.types import Scope
 
-from api.errors import CrossSite, KeyInAddress, RateLimited, ServiceError, Unauthenticated, WrongKey
+from api.errors import CrossSite, KeyInAddress, RateLimited, ServiceError, Unauthenticated, WrongKey, WrongTicket
 from api.models.access import LOCAL, NOBODY, Credential, Principal, current_principal
 from api.models.sight import seeing
 from api.services.access.authority import Authority
+from api.services.access.key_format import key_id_of
 from api.services.access.operations import Operation
 from api.utils.caller import REQUEST_PRINCIPAL, SESSION_COOKIE, address_of_caller
 from api.utils.deadlines import READ_SECONDS, hurrying
@@ -54,19 +55,30 @@ _EVERYBODY = Visitor(LOCAL)
 class Gate:
     """Lets requests through. Lives in the event loop."""
 
-    def __init__(self, authority: Authority, rates: "RateLimits | None" = None) -> None:
-        """Without `rates` nothing is counted."""
+    def __init__(
+        self,
+        authority: Authority,
+        rates: "RateLimits | None" = None,
+        takes_tickets: Callable[[str], bool] = lambda path: False,
+    ) -> None:
+        """Without `rates` nothing is counted. `takes_tickets` tells the paths of streams."""
         self._authority = authority
+        self._takes_tickets = takes_tickets
         self._rates = rates
-        self._look: asyncio.Future[None] | None = None
+        self._next_look: asyncio.Task[None] | None = None
+        self._looking = asyncio.Lock()
 
     async def identify(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Visitor:
-        """Who asks. Raises KeyInAddress."""
+        """Who asks; a ticket is used up by that, and taken out of the query. Raises KeyInAddress."""
         if not self._authority.needs_keys:
+            if _shows_ticket(scope) and self._takes_tickets(scope["path"]):
+                # A client that always shows one needs not know whether it is asked for.
+                _take_ticket(scope)
             return _EVERYBODY
         _require_no_key_in(scope)
+        ticket = _take_ticket(scope) if _shows_ticket(scope) else None
         try:
-            principal = await self._find(headers)
+            principal = await (self._find(headers) if ticket is None else self._use_ticket(ticket, scope))
             if principal is not None and principal.credential is Credential.SESSION:
                 _require_own_site(scope, headers)
         except WrongKey as error:
@@ -92,18 +104,35 @@ class Gate:
         cookie = None if key is not None else _cookie(headers)
         try:
             return self._authority.identify(key, cookie)
-        except Unauthenticated:
-            if not self._authority.ring.may_look():
+        except WrongKey:
+            if key is not None and key_id_of(key) is None:
                 raise
         # It may have been made on another server a moment ago.
         await self._look_again()
         return self._authority.identify(key, cookie)
 
+    async def _use_ticket(self, ticket: str, scope: Scope) -> Principal:
+        # In one word with a wrong one: nobody learns by it where there is a stream.
+        if not self._takes_tickets(scope["path"]):
+            raise WrongTicket
+        return await asyncio.to_thread(self._find_holder, ticket)
+
+    def _find_holder(self, ticket: str) -> Principal:
+        with hurrying(READ_SECONDS):
+            return self._authority.ring.use_ticket(ticket)
+
     async def _look_again(self) -> None:
-        """Waits for one look at the keys, together with everybody who wants one: it takes one thread at most."""
-        if self._look is None or self._look.done():
-            self._look = asyncio.ensure_future(asyncio.to_thread(self._authority.ring.run_once))
-        await asyncio.shield(self._look)
+        """Waits for a look at the keys that begins after this, together with everybody else who waits for it."""
+        if self._next_look is None:
+            self._next_look = asyncio.create_task(self._look_soon())
+        await asyncio.shield(self._next_look)
+
+    async def _look_soon(self) -> None:
+        # One at a time: however many wrong keys come, they take one thread, and not even that all the time.
+        async with self._looking:
+            await asyncio.sleep(self._authority.ring.seconds_to_look())
+            self._next_look = None
+            await asyncio.to_thread(self._authority.ring.run_once)
 
     async def admit(
         self, visitor: Visitor, method: str, pattern: str, arguments: Mapping[str, str], scope: Scope
@@ -164,6 +193,23 @@ def _require_no_key_in(scope: Scope) -> None:
     query: bytes = scope["query_string"]
     if _KEY.search(scope["path"]) or (query and _KEY_IN_QUERY.search(unquote_to_bytes(query).decode("latin-1"))):
         raise KeyInAddress
+
+
+def _shows_ticket(scope: Scope) -> bool:
+    return b"ticket=" in scope["query_string"]
+
+
+def _take_ticket(scope: Scope) -> str | None:
+    """The ticket in the query, which is taken out of it; of several none counts."""
+    found, kept = None, []
+    for pair in scope["query_string"].split(b"&"):
+        name, _, value = pair.partition(b"=")
+        if name == b"ticket":
+            found = value.decode("latin-1") if found is None else ""
+        else:
+            kept.append(pair)
+    scope["query_string"] = b"&".join(kept)
+    return found
 
 
 def _bearer(headers: Mapping[bytes, bytes]) -> str | None:

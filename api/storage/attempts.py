@@ -21,6 +21,7 @@ from api.storage.rows import dump, read_attempt, read_lease, to_seconds, to_time
 from api.storage.tables import attempts, task_gpus, tasks
 from api.storage.tables import leases as lease_table
 from api.storage.tasks import insert_task
+from api.storage.usage import Bound, require_gpus, take_turns
 
 _BEGIN = insert(attempts)
 _HAD = select(task_gpus.c.gpu_uuid).where(task_gpus.c.serial == bindparam("serial"))
@@ -78,23 +79,28 @@ class AttemptStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def claim(self, new: NewAttempt, now: datetime) -> Attempt:
-        """Takes the GPUs, the port and the caches for a task that waits, and begins an attempt.
+    def claim(self, new: NewAttempt, now: datetime, bound: Bound | None = None) -> Attempt:
+        """Takes the GPUs, the port and the caches for a task that waits, and begins an attempt. `bound` is the most
+        GPUs that its owner may then have.
 
-        Raises ResourceHeld or Conflict when somebody was first; then nothing has changed.
+        Raises ResourceHeld or Conflict when somebody was first, and OverQuota; then nothing has changed.
         """
         with self._database.write() as connection:
-            return _claim(connection, new, now)
+            take_turns(connection, bound)
+            return _claim(connection, new, now, bound)
 
-    def create_and_claim(self, task: NewTask, new: NewAttempt, now: datetime, actor: str) -> Attempt | None:
-        """Makes a task that does not wait: with its GPUs at once, or not at all.
+    def create_and_claim(
+        self, task: NewTask, new: NewAttempt, now: datetime, actor: str, bound: Bound | None = None
+    ) -> Attempt | None:
+        """Makes a task that does not wait: with its GPUs at once, or not at all. `bound` as in `claim`.
 
-        Raises ResourceHeld; None when a task was made with the same idempotency key before.
+        Raises ResourceHeld, OverQuota; None when a task was made with the same idempotency key before.
         """
         try:
             with self._database.write() as connection:
+                take_turns(connection, bound)
                 insert_task(connection, task, now, actor)
-                return _claim(connection, new, now)
+                return _claim(connection, new, now, bound)
         except IntegrityError:
             return None
 
@@ -278,7 +284,8 @@ def _get(connection: Connection, uid: str) -> Attempt:
     return read_attempt(connection.execute(select(attempts).where(attempts.c.uid == uid)).one())
 
 
-def _claim(connection: Connection, new: NewAttempt, now: datetime) -> Attempt:
+def _claim(connection: Connection, new: NewAttempt, now: datetime, bound: Bound | None) -> Attempt:
+    require_gpus(connection, bound, len(new.gpu_uuids))
     got = Reason.of("got {gpus}", "got_gpus", gpus=", ".join(f"GPU {index}" for index in new.gpu_indices))
     serial, number = start(connection, new.task_id, new.gpu_uuids, now, got)
     uid = attempt_uid(new.task_id, number)

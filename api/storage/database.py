@@ -51,8 +51,11 @@ APPENDED = "appended"
 #: The check with which every writing transaction of this context begins.
 _condition: ContextVar[Callable[[Connection], None] | None] = ContextVar("condition", default=None)
 
-_RETRY_AFTER = {"Retry-After": "2"}
+#: Whether the transaction that this context begins on PostgreSQL is to see one state in all its statements, as a read
+#: on SQLite does by itself.
+_reads: ContextVar[bool] = ContextVar("reads", default=False)
 
+_RETRY_AFTER = {"Retry-After": "2"}
 
 _TAKE_ANOTHER = "name another one by STORAGE_ROOT or DATABASE_URL"
 
@@ -192,11 +195,8 @@ class Database:
     @contextmanager
     def _connect(self, mode: str, lock_ms: int | None = None) -> Iterator[Connection]:
         try:
-            with self._take_place(), self.engine.connect() as connection:
+            with self._take_place(), _beginning(mode), self.engine.connect() as connection:
                 connection.info.update(begin=mode, lock_ms=round(at_most((lock_ms or LOCK_MS) / 1000) * 1000))
-                if mode == "DEFERRED" and not self.is_sqlite:
-                    # What a read on SQLite has by itself: all its statements see one state.
-                    connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
                 with connection.begin():
                     yield connection
         except self._driver_errors as error:
@@ -362,6 +362,19 @@ def _advise(file: Path) -> str:
     return f"let this user write into {directory} and make room on its disk, or {_TAKE_ANOTHER}"
 
 
+@contextmanager
+def _beginning(mode: str) -> Iterator[None]:
+    before = _reads.set(mode == "DEFERRED")
+    try:
+        yield
+    finally:
+        _reads.reset(before)
+
+
+def _how_to_begin() -> bytes:
+    return b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if _reads.get() else b"BEGIN"
+
+
 def _create_engine(url: URL, check: Callable[[], None], pool_size: int) -> Engine:
     shared: dict[str, Any] = {
         "json_serializer": lambda value: orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode(),
@@ -376,6 +389,6 @@ def _create_engine(url: URL, check: Callable[[], None], pool_size: int) -> Engin
         # Loaded for those who use it: its driver and SQLAlchemy's part for it take 11 MB.
         from api.storage.postgresql import create_postgres_engine  # noqa: PLC0415
 
-        return create_postgres_engine(url, LOCK_MS, **shared)
+        return create_postgres_engine(url, LOCK_MS, _how_to_begin, **shared)
     except NoSuchModuleError as error:
         raise DatabaseError(f"DATABASE_URL: {error}") from error

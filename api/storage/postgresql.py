@@ -10,24 +10,34 @@ import psycopg
 from psycopg.abc import PQGen
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import URL, create_engine
+from sqlalchemy.exc import InvalidatePoolError
 
 from api.utils.deadlines import at_most, time_left
 
 T = TypeVar("T")
 
-#: Seconds to connect, and for the answer to SQLAlchemy's ping before a connection is used again: both may come before
-#: a caller gets its 503, which is due within 5 s.
+#: Seconds to connect, and for the answer to the first statement on a connection that is used again: both may come
+#: before a caller gets its 503, which is due within 5 s.
 CONNECT_SECONDS = 3
 PING_SECONDS = 1.5
 
 #: Seconds beyond the server's own bound on a statement.
 GRACE_SECONDS = 0.5
 
+#: Seconds between two looks for a signal while an answer is waited for; psycopg's own choice.
+INTERVAL_SECONDS = 0.1
+
+_SILENT = "the server has not answered in time"
+
+#: In a connection's info: it has answered before.
+_ANSWERED = "answered"
+
 
 class BoundedConnection(psycopg.Connection[Any]):
-    """A connection that is closed when the server does not answer."""
+    """A connection that is closed when the server does not answer. Its transactions are begun by `begin`."""
 
     answer_seconds: float | None = None  #: None waits for ever
+    _is_beginning = False
 
     @classmethod
     def _connect_gen(cls, *args: Any, **kwargs: Any) -> Any:
@@ -39,13 +49,32 @@ class BoundedConnection(psycopg.Connection[Any]):
         """Bounds the wait for answers, a little above `lock_ms`, the server's bound on a statement; None: none."""
         self.answer_seconds = None if lock_ms is None else lock_ms / 1000 + GRACE_SECONDS
 
-    def wait(self, gen: PQGen[T], *args: Any, **kwargs: Any) -> T:
+    def wait(self, gen: PQGen[T], interval: float = INTERVAL_SECONDS, timeout: float | None = None) -> T:
         """Waits for an answer as psycopg does. Raises psycopg.OperationalError when the bound is over."""
-        # Only the ping comes with autocommit: the engine begins a transaction for everything else.
-        seconds = PING_SECONDS if self.autocommit else self.answer_seconds
+        seconds = PING_SECONDS if self._is_beginning else self.answer_seconds
         if seconds is None:
-            return super().wait(gen, *args, **kwargs)
-        return super().wait(_bounded(gen, at_most(seconds), self.pgconn.finish), *args, **kwargs)
+            return super().wait(gen, interval, timeout)
+        seconds = at_most(seconds)
+        give_up_at = time.monotonic() + seconds
+        try:
+            return super().wait(gen, interval, seconds)
+        except psycopg.OperationalError:
+            if time.monotonic() < give_up_at:
+                raise
+            self.pgconn.finish()
+            raise psycopg.OperationalError(_SILENT) from None
+
+    def begin(self, statement: bytes) -> None:
+        """Begins a transaction, which the driver then takes for one of its own. No lock is waited for, so that the
+        answer is due at once. Raises psycopg.Error.
+        """
+        self._is_beginning = True
+        try:
+            with self.lock:
+                # As the driver begins its own: through a cursor it takes three times as long.
+                self.wait(self._exec_command(statement))
+        finally:
+            self._is_beginning = False
 
 
 def _bounded(gen: Generator[Any, Any, T], seconds: float, give_up: Callable[[], None]) -> Generator[Any, Any, T]:
@@ -57,25 +86,40 @@ def _bounded(gen: Generator[Any, Any, T], seconds: float, give_up: Callable[[], 
             ready = yield wanted
             if not ready and time.monotonic() >= give_up_at:
                 give_up()
-                raise psycopg.OperationalError("the server has not answered in time")
+                raise psycopg.OperationalError(_SILENT)
             wanted = gen.send(ready)
     except StopIteration as done:
         return done.value  # type: ignore[no-any-return]
 
 
-def create_postgres_engine(url: URL, lock_ms: int, **shared: Any) -> Engine:
-    """An engine whose statements wait for a lock, and for an answer, no longer than `lock_ms` and a little."""
+def create_postgres_engine(url: URL, lock_ms: int, how_to_begin: Callable[[], bytes], **shared: Any) -> Engine:
+    """An engine whose statements wait for a lock, and for an answer, no longer than `lock_ms` and a little.
+
+    `how_to_begin` gives the statement that begins the caller's transaction. It is sent when a connection is taken, and
+    so tells as well whether the connection is still one: another one is made where it is not.
+    """
     options = f"-c statement_timeout={lock_ms} -c lock_timeout={lock_ms} -c timezone=UTC"
     # The network's own bound, for what is sent and not even received.
     arguments = {"connect_timeout": CONNECT_SECONDS, "options": options, "tcp_user_timeout": lock_ms}
-    engine = create_engine(url, **shared, pool_pre_ping=True, connect_args=arguments)
+    engine = create_engine(url, **shared, connect_args=arguments)
 
     def connect(dialect: Any, record: Any, args: Any, kwargs: Any) -> BoundedConnection:
         if time_left() == 0:
-            raise psycopg.OperationalError("the server has not answered in time")
+            raise psycopg.OperationalError(_SILENT)
         connection = BoundedConnection.connect(*args, **kwargs)
         connection.wait_for_answers(lock_ms)
         return connection
 
+    def take(driver: Any, record: Any, fairy: Any) -> None:
+        try:
+            driver.begin(how_to_begin())
+        except psycopg.Error as error:
+            if record.info.get(_ANSWERED):
+                # The server was restarted meanwhile, most likely: SQLAlchemy tries again with a new connection.
+                raise InvalidatePoolError(str(error)) from error
+            raise
+        record.info[_ANSWERED] = True
+
     event.listen(engine, "do_connect", connect)
+    event.listen(engine, "checkout", take)
     return engine

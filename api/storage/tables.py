@@ -102,6 +102,7 @@ attempts = Table(
     Column("cause", Document),
 )
 Index("ix_attempts_task", attempts.c.task_id, attempts.c.number)
+Index("ix_attempts_ended", attempts.c.ended_at)
 _open = Index("ix_attempts_open", attempts.c.status, sqlite_where=text("status <> 'ended'"))
 
 
@@ -111,6 +112,19 @@ def _narrow(table: Table, connection: Connection, **_: Any) -> None:
     if connection.dialect.name == "postgresql":
         _open.dialect_kwargs["postgresql_where"] = _open.dialect_kwargs["sqlite_where"]
 
+
+#: What deleted tasks used of GPUs in the last day: their owners' quotas still count it.
+past_use = Table(
+    "past_use",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("owner", String(64), nullable=False),
+    Column("gpus", Integer, nullable=False),
+    Column("began_at", Float(53), nullable=False),
+    Column("ended_at", Float(53), nullable=False),
+    sqlite_autoincrement=True,
+)
+Index("ix_past_use_ended", past_use.c.ended_at)
 
 #: Exclusive holds: a GPU by UUID, a port, a cache directory. The primary key is what makes them exclusive.
 leases = Table(

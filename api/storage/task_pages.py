@@ -58,6 +58,28 @@ def _served(query: Select[Any], connection: Connection, cursor: int | None, want
     return query if last is None else query.where(tuple_(*place) > tuple_(*last))
 
 
+def read_served(
+    connection: Connection, wanted: TaskFilter, served: Sequence[int], limit: int, offset: int
+) -> tuple[list[TaskSummary], int]:
+    """Up to `limit` waiting tasks after `offset` rows, in the order of `served`, which are serial numbers; and how many
+    of these there are in all.
+    """
+    waits = (tasks.c.status == TaskStatus.QUEUED, *_conditions(wanted))
+    source = tasks if wanted.gpu_uuid is None else _OF_GPU
+    found = set(connection.scalars(select(tasks.c.serial).select_from(source).where(*waits)))
+    wished = [serial for serial in served if serial in found]
+    shown = wished[offset : offset + limit]
+    rows = connection.execute(select(*SUMMARY_COLUMNS).where(tasks.c.serial.in_(shown)))
+    by_serial = {row.serial: read_summary(row) for row in rows}
+    return [by_serial[serial] for serial in shown if serial in by_serial], len(wished)
+
+
+def find_by_serial(connection: Connection, serial: int) -> TaskSummary | None:
+    """The task with this serial number; None when there is none."""
+    row = connection.execute(select(*SUMMARY_COLUMNS).where(tasks.c.serial == serial)).one_or_none()
+    return None if row is None else read_summary(row)
+
+
 def _conditions(wanted: TaskFilter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if wanted.statuses:

@@ -1,6 +1,6 @@
 """Training tasks: made, found, listed, and moved from status to status by guarded statements."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -34,7 +34,8 @@ from api.storage.moves import move
 from api.storage.rows import SUMMARY_COLUMNS, dump, dump_words, read_summary, read_task, to_seconds
 from api.storage.tables import attempts, leases, task_gpus, tasks
 from api.storage.tables import events as event_table
-from api.storage.task_pages import SERVED_ORDER, read_page
+from api.storage.task_pages import SERVED_ORDER, find_by_serial, read_page, read_served
+from api.storage.usage import Bound, keep_use, require_place, take_turns
 
 #: The most completed trainings from which the pace of the next ones is estimated.
 _PACE_ROWS = 200
@@ -110,11 +111,16 @@ class TaskStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def create(self, new: NewTask, now: datetime, actor: str) -> TrainingTask:
-        """Puts a new task into the queue; a task that was made with the same idempotency key is given again."""
+    def create(self, new: NewTask, now: datetime, actor: str, bound: Bound | None = None) -> TrainingTask:
+        """Puts a new task into the queue; a task that was made with the same idempotency key is given again.
+
+        Raises OverQuota when more tasks of the owner would wait than `bound` permits; then nothing has changed.
+        """
         try:
             with self._database.write() as connection:
+                take_turns(connection, bound)
                 insert_task(connection, new, now, actor)
+                require_place(connection, bound)
                 return _get(connection, new.task_id)
         except IntegrityError:
             first = self.find_by_key(new.idempotency_key)
@@ -154,11 +160,21 @@ class TaskStore:
         cursor: int | None,
         order: TaskOrder = TaskOrder.NEWEST,
     ) -> tuple[list[TaskSummary], int]:
-        """Up to `limit` tasks, after the one with the serial number `cursor` or after `offset` rows; and how many
-        there are in all.
-        """
+        """A page of tasks, after the serial number `cursor` or after `offset` rows; and how many there are in all."""
         with self._database.read() as connection:
             return read_page(connection, wanted, order, limit, offset, cursor)
+
+    def served_page(
+        self, wanted: TaskFilter, served: Sequence[int], limit: int, offset: int
+    ) -> tuple[list[TaskSummary], int]:
+        """A page of waiting tasks in the order of these serial numbers; and how many of them there are in all."""
+        with self._database.read() as connection:
+            return read_served(connection, wanted, served, limit, offset)
+
+    def find_by_serial(self, serial: int) -> TaskSummary | None:
+        """The task with this serial number; None when there is none."""
+        with self._database.read() as connection:
+            return find_by_serial(connection, serial)
 
     def queued(self) -> list[TaskSummary]:
         """Every task that waits, in the order in which they are served: priority, then age."""
@@ -242,8 +258,12 @@ class TaskStore:
         now: datetime,
         actor: str,
         message: Words,
+        bound: Bound | None = None,
     ) -> TrainingTask:
-        """Puts a finished task back into the queue, to go on from a checkpoint. Raises TaskNotFound, TaskActive."""
+        """Puts a finished task back into the queue, to go on from a checkpoint.
+
+        Raises TaskNotFound, TaskActive, and OverQuota as `create` does.
+        """
         seconds = to_seconds(now)
         values = {
             **_wishes(request),
@@ -258,10 +278,12 @@ class TaskStore:
             **dict.fromkeys(("finished_at", "cause", "stop", "warning", "warning_code")),
         }
         with self._database.write() as connection:
+            take_turns(connection, bound)
             status = connection.scalar(select(tasks.c.status).where(tasks.c.task_id == task_id).with_for_update())
             if status is not None and not TaskStatus(status).is_finished:
                 raise TaskActive(f"{task_id} is {status}.", data={"status": status})
             move(connection, task_id, TaskStatus.QUEUED, now, actor, message, **values)
+            require_place(connection, bound)
             return _get(connection, task_id)
 
     def patch(self, task_id: str, changes: dict[str, Any], now: datetime, actor: str) -> TrainingTask:
@@ -327,8 +349,11 @@ class TaskStore:
             query = select(func.count()).select_from(event_table).where(event_table.c.task_id == task_id)
             return connection.scalar(query) or 0
 
-    def delete(self, task_id: str) -> None:
-        """Forgets a finished task, its attempts and events. Raises TaskNotFound, TaskNotFinished."""
+    def delete(self, task_id: str, now: datetime) -> None:
+        """Forgets a finished task, its attempts and events; what its owner used in the last day still counts.
+
+        Raises TaskNotFound, TaskNotFinished.
+        """
         with self._database.write() as connection:
             wanted = select(tasks.c.serial, *_TOLD).where(tasks.c.task_id == task_id).with_for_update()
             row = connection.execute(wanted).one_or_none()
@@ -338,6 +363,7 @@ class TaskStore:
                 raise TaskNotFinished(f"{task_id} is {row.status}: stop it first.", data={"status": row.status})
             if connection.scalar(select(func.count()).select_from(leases).where(leases.c.task_id == task_id)):
                 raise TaskNotFinished(f"A GPU of {task_id} is still draining: ask again in a moment.")
+            keep_use(connection, task_id, now)
             note_change(before={column.name: getattr(row, column.name) for column in _TOLD})
             connection.execute(delete(task_gpus).where(task_gpus.c.serial == row.serial))
             for table in (attempts, event_table, tasks):

@@ -202,3 +202,15 @@ def test_bodies_that_may_be_left_out_are_not_required(document: dict[str, Any]):
 def test_documents_are_made_without_a_request(world: World):
     assert create_app(world.runtime.services).spec["info"]["title"] == "Diffusion-Pipe API"
     assert run.create_shell(world.runtime) is not None
+
+
+@pytest.mark.parametrize(("auth", "needed"), [("off", [{}]), ("required", [])])
+def test_the_document_says_which_operations_need_a_key(make_world, auth: str, needed: list[Any]):
+    world = make_world(auth=auth)
+    document = world.client.get("/openapi.json", headers=world.key("root", "admin")).json()
+    assert document["security"] == [*needed, {"key": []}, {"session": []}]
+    assert set(document["components"]["securitySchemes"]) == {"key", "session"}
+    own = {
+        path: way["security"] for path, ways in document["paths"].items() for way in ways.values() if "security" in way
+    }
+    assert own == {"/health": [], "/health/ready": [], "/api/v1/auth/login": []}

@@ -19,7 +19,8 @@ TOOLS = NODE_MODULES / ".bin"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingServer]:
-    with TrainingServer(tmp_path_factory.mktemp("server")) as started:
+    with TrainingServer(tmp_path_factory.mktemp("server"), AUTH="required", RATE_LIMITS="off") as started:
+        started.show(started.first_key())
         yield started
 
 
@@ -46,12 +47,11 @@ def tools() -> Path:
     return TOOLS
 
 
-def run(*command: str | Path, cwd: Path | None = None) -> str:
+def run(*command: str | Path, cwd: Path | None = None, **variables: str) -> str:
     """What a program said; it must succeed."""
     path = os.pathsep.join([*_node_of_the_wheel(), os.environ["PATH"]])
-    done = subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, timeout=110, check=False, env={**os.environ, "PATH": path}
-    )
+    env = {**os.environ, **variables, "PATH": path}
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=110, check=False, env=env)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return done.stdout
 

@@ -40,7 +40,7 @@ def made(document_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 class Walk:
     """Calls operations by their names and remembers which."""
 
-    def __init__(self, made: ModuleType, address: str) -> None:
+    def __init__(self, made: ModuleType, address: str, key: str) -> None:
         api = importlib.import_module(f"{PACKAGE}.api")
         self.operations = {
             name.rpartition(".")[2]: importlib.import_module(name)
@@ -48,7 +48,7 @@ class Walk:
             if not is_package
         }
         self.models = importlib.import_module(f"{PACKAGE}.models")
-        self.client = made.Client(base_url=address, raise_on_unexpected_status=True)
+        self.client = made.AuthenticatedClient(base_url=address, token=key, raise_on_unexpected_status=True)
         self.called: set[str] = set()
 
     def body(self, model: str, content: dict[str, Any]) -> Any:
@@ -70,7 +70,7 @@ class Walk:
 
 
 def test_made_client_calls_every_operation(made: ModuleType, server: TrainingServer):
-    walk = Walk(made, str(server.client.base_url))
+    walk = Walk(made, str(server.client.base_url), server.first_key())
     _ask_about_the_machine(walk)
     _hold_a_gpu(walk)
     _manage_keys(walk)
@@ -113,12 +113,14 @@ def _manage_keys(walk: Walk) -> None:
     assert walk.call("get_auth_get_key", made.key_id).state.value == "active"
     rotated = walk.call("post_auth_rotate_key", made.key_id, body=walk.body("RotateKey", {}), expected=201)
     assert walk.call("delete_auth_revoke_key", rotated.key_id).state.value == "revoked"
-    assert [user.quota.gpus for user in walk.call("get_auth_list_users").users] == [2]
+    assert [user.quota.gpus for user in walk.call("get_auth_list_users").users if user.user_id == "anna"] == [2]
     change = walk.body("ChangeUser", {"quota": {"gpus": None}})
     assert walk.call("patch_auth_change_user", "anna", body=change).quota.gpus is None
-    assert walk.call("get_auth_get_whoami").auth == "off"
+    assert walk.call("get_auth_get_whoami").auth == "required"
     assert walk.call("post_auth_make_ticket").ticket
     walk.call("post_auth_log_out")
+    assert walk.call("get_audit_get_audit", operation="generate-key").entries[0].actor == "admin"
+    assert walk.call("get_audit_verify").ok
 
 
 def _train(walk: Walk, server: TrainingServer) -> str:

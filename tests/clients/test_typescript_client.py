@@ -17,5 +17,6 @@ def test_typed_client_calls_every_operation(
     (tmp_path / "node_modules").symlink_to(NODE_MODULES)
     run(tools / "openapi-typescript", document_file, "--output", tmp_path / "schema.d.ts")
     run(tools / "tsc", "--project", tmp_path)
-    called = json.loads(run("node", tmp_path / "walk.js", str(server.client.base_url)))
+    walk = ("node", tmp_path / "walk.js", str(server.client.base_url))
+    called = json.loads(run(*walk, DIFFUSION_PIPE_API_KEY=server.first_key()))
     assert set(called) == {f"{method} {path}" for path, ways in document["paths"].items() for method in ways}

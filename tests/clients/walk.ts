@@ -17,7 +17,8 @@ const remember: Middleware = {
   },
 };
 
-const api = createClient<paths>({ baseUrl: address });
+const key = process.env["DIFFUSION_PIPE_API_KEY"];
+const api = createClient<paths>({ baseUrl: address, headers: { Authorization: `Bearer ${key}` } });
 api.use(remember);
 
 /** The data of a success; anything else ends the walk. */
@@ -91,6 +92,8 @@ async function manageKeys(): Promise<void> {
   data(await api.GET("/api/v1/auth/whoami"));
   data(await api.POST("/api/v1/auth/ticket"));
   data(await api.POST("/api/v1/auth/logout"));
+  data(await api.GET("/api/v1/auth/audit", { params: { query: { actor: "admin" } } }));
+  if (!data(await api.GET("/api/v1/auth/audit/verify")).ok) throw new Error("the audit is broken");
 }
 
 async function ends(taskId: string, status: components["schemas"]["TaskStatus"]): Promise<void> {

@@ -21,12 +21,13 @@ class Listener:
 
     _http = "1.1"
 
-    def __init__(self, server: Listening, path: str) -> None:
+    def __init__(self, server: Listening, path: str, key: str | None = None) -> None:
         self.messages: list[dict[str, Any]] = []
         self.names: list[str] = []
         self.last_id: str | None = None
         self._server = server
         self._path = path
+        self._key = "" if key is None else f"Authorization: Bearer {key}\r\n"
         self._socket: socket.socket | None = None
         self._thread: threading.Thread | None = None
 
@@ -41,7 +42,9 @@ class Listener:
         self._server = server or self._server
         self._socket = self._connect()
         again = "" if self.last_id is None else f"Last-Event-ID: {self.last_id}\r\n"
-        self._socket.sendall(f"GET {self._path} HTTP/{self._http}\r\nHost: localhost\r\n{again}\r\n".encode())
+        self._socket.sendall(
+            f"GET {self._path} HTTP/{self._http}\r\nHost: localhost\r\n{self._key}{again}\r\n".encode()
+        )
         self._thread = threading.Thread(target=self._read, args=(self._socket,))
         self._thread.start()
 
@@ -51,7 +54,8 @@ class Listener:
     def cut(self) -> None:
         if self._socket is not None and self._thread is not None:
             with suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
+                # That of a TLS socket would let the reading thread go on with what is encrypted.
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
             self._thread.join(10)
             self._socket.close()
             self._socket = None
@@ -85,8 +89,8 @@ class SecureListener(Listener):
 
     _http = "1.0"
 
-    def __init__(self, nginx: OwnNginx, path: str) -> None:
-        super().__init__(nginx, path)
+    def __init__(self, nginx: OwnNginx, path: str, key: str | None = None) -> None:
+        super().__init__(nginx, path, key)
         self._trust = nginx.trust
 
     def _connect(self) -> socket.socket:

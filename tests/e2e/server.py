@@ -1,6 +1,7 @@
 """A server process of a test's own: run.py on a free port, its log in a file."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -125,6 +126,15 @@ class ServerProcess:
 
     def log_text(self) -> str:
         return self.log_path.read_text(errors="replace")
+
+    def first_key(self) -> str:
+        """The administrator's key that its first start has shown."""
+        [key] = re.findall(r"^    (dp_\S{56})$", self.log_text(), re.MULTILINE)
+        return str(key)
+
+    def show(self, key: str) -> None:
+        """Has every further request show this key."""
+        self.client.headers["Authorization"] = f"Bearer {key}"
 
     def log(self) -> list[dict[str, Any]]:
         """Its whole log lines, each as a dictionary; what it shows besides, such as its first key, is left out."""

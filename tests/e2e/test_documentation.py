@@ -34,7 +34,7 @@ sleep() {
 """
 
 #: Lines that are for another place than a shell beside a running server.
-ELSEWHERE = re.compile(r"^(make|ssh|npx|openapi-python-client|\.venv/bin/websockets)\b.*$", re.MULTILINE)
+ELSEWHERE = re.compile(r"^(?:\w+=\S+ )*(make|ssh|npx|openapi-python-client|\.venv/bin/websockets)\b.*$", re.MULTILINE)
 
 #: What the guides show as refused, by route.
 REFUSED = {
@@ -43,21 +43,29 @@ REFUSED = {
 }
 
 
-def blocks(guide: str) -> list[str]:
-    return re.findall(r"^```sh\n(.*?)^```", (ROOT / guide).read_text(), re.MULTILINE | re.DOTALL)
+#: The chapter whose lines are for a server that asks for keys.
+TEAM = re.compile(r"^## For a team$.*?(?=^## )", re.MULTILINE | re.DOTALL)
 
 
-def run(guide: str, server: TrainingServer, directory: Path) -> list[dict[str, Any]]:
+def blocks(text: str) -> list[str]:
+    return re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def read(guide: str) -> str:
+    return (ROOT / guide).read_text()
+
+
+def run(text: str, server: TrainingServer, directory: Path, **variables: str) -> list[dict[str, Any]]:
     """The requests of a guide's lines, as the server's log tells them."""
     address = str(server.client.base_url).rstrip("/")
-    lines = ELSEWHERE.sub("", "\n".join(blocks(guide)))
+    lines = ELSEWHERE.sub("", "\n".join(blocks(text)))
     script = PRELUDE + lines.replace("http://127.0.0.1:8080", address).replace(".venv/bin/python", sys.executable)
     (directory / "flux.toml").write_text('[model]\ntype = "flux"\n')
     (directory / "dataset.toml").write_text("resolutions = [512]\n")
     done = subprocess.run(
         ["bash", "-c", script],
         cwd=directory,
-        env={"PATH": os.environ["PATH"], "BASE": f"{address}/api/v1", "HOME": str(directory)},
+        env={"PATH": os.environ["PATH"], "BASE": f"{address}/api/v1", "HOME": str(directory), **variables},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -82,11 +90,26 @@ def server(tmp_path: Path):
 
 
 def test_every_line_of_the_quickstart_runs(server: TrainingServer, tmp_path: Path):
-    assert [request for request in run("QUICKSTART.md", server, tmp_path) if not is_as_shown(request)] == []
+    requests = run(TEAM.sub("", read("QUICKSTART.md")), server, tmp_path)
+    assert [request for request in requests if not is_as_shown(request)] == []
+
+
+def test_every_line_of_the_chapter_for_a_team_runs_with_keys(tmp_path: Path):
+    [chapter] = TEAM.findall(read("QUICKSTART.md"))
+    with TrainingServer(tmp_path / "server", AUTH="required") as server:
+        # What the key command finds in the environment of a service is what it was started with.
+        settings = {**server.settings, "PYTHONPATH": str(ROOT), "ADMIN_KEY": server.first_key()}
+        requests = run(chapter, server, tmp_path, **settings)
+        assert [request for request in requests if not is_as_shown(request)] == []
+        assert {request["method"] for request in requests} == {"GET", "POST", "DELETE"}
+        server.show(server.first_key())
+        keys = {key["user_id"]: key["state"] for key in server.get("/auth/keys")["keys"]}
+        assert keys.keys() == {"admin", "anna"}
+        assert [path for path in tmp_path.glob("a*.*") if path.stat().st_mode & 0o077] == []
 
 
 def test_every_line_of_the_api_guide_runs_and_every_route_has_one(server: TrainingServer, tmp_path: Path):
-    requests = run("TRAINING_API.md", server, tmp_path)
+    requests = run(read("TRAINING_API.md"), server, tmp_path)
     assert [request for request in requests if not is_as_shown(request)] == []
     document = server.client.get("/openapi.json").json()
     routes = {(method.upper(), path) for path, ways in document["paths"].items() for method in ways}

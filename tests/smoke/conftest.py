@@ -11,6 +11,9 @@ from tests.smoke.service import Service
 #: Where `make smoke` looks when it is told nothing.
 URL = os.environ.get("SMOKE_URL")
 
+#: What it is shown, where it asks for keys: that of a trainer, or of an administrator.
+KEY = None if URL is None else os.environ.get("DIFFUSION_PIPE_API_KEY")
+
 #: Whether a training may be started there.
 MAY_WRITE = URL is None or os.environ.get("WRITE") == "1"
 
@@ -26,7 +29,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def service(address: str) -> Iterator[Service]:
-    with Service(address) as asked:
+    with Service(address, KEY) as asked:
         asked.require()
         yield asked
 

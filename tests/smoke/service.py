@@ -14,11 +14,13 @@ SECONDS = 10
 class Service:
     """Answers of one server. Every JSON answer is looked at for the envelope's form."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, key: str | None = None) -> None:
         self.address = address.rstrip("/")
         self.session = requests.Session()
         # No proxy of the environment: what is asked is this address.
         self.session.trust_env = False
+        if key:
+            self.session.headers["Authorization"] = f"Bearer {key}"
 
     def __enter__(self) -> "Service":
         return self
@@ -32,8 +34,12 @@ class Service:
         """Ends the run with one line when nobody answers there."""
         try:
             self.ask("GET", "/health")
+            known = self.ask("GET", f"{BASE}/auth/whoami")
         except requests.RequestException as error:
             pytest.exit(f"Nothing answers at {self.address}: {type(error).__name__}. Name a server with URL=…", 2)
+        if known.status_code == 401:
+            detail = known.json()["error"]["detail"]
+            pytest.exit(f"{self.address} asks for a key: {detail} It is taken from DIFFUSION_PIPE_API_KEY.", 2)
 
     def ask(self, method: str, path: str, **more: Any) -> requests.Response:
         return self.session.request(method, self.address + path, timeout=SECONDS, **more)

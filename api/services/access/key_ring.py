@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from api.errors import (
@@ -16,6 +16,7 @@ from api.errors import (
     SessionEnded,
     Unauthenticated,
     WrongKey,
+    WrongTicket,
 )
 from api.models.access import AccessKey, Credential, Principal, Quota, Session
 from api.services.access.key_format import hash_of
@@ -35,7 +36,7 @@ TRUST_SECONDS = 65.0
 #: Seconds between two notes of when keys were last used.
 USE_SECONDS = 60.0
 
-#: Seconds between two looks that an unknown key may cause: it may have been made on another server a moment ago.
+#: Seconds between a look and one that an unknown key causes: it may have been made on another server a moment ago.
 EAGER_SECONDS = 0.2
 
 
@@ -57,9 +58,11 @@ def _mirror(known: KnownCredentials) -> _Mirror:
 class KeyRing:
     """A mirror of the keys and sessions in the database, which any thread may ask."""
 
-    def __init__(self, store: CredentialStore, clock: Clock) -> None:
+    def __init__(self, store: CredentialStore, clock: Clock, defaults: Quota | None = None) -> None:
+        """`defaults` is what a user may use whose own quota does not say."""
         self._store = store
         self._clock = clock
+        self._defaults = defaults or Quota()
         self._listeners: list[Callable[[], None]] = []
         self._lock = threading.Lock()
         self._mirror = _mirror(KnownCredentials(-1, {}, {}, {}, {}))
@@ -113,9 +116,9 @@ class KeyRing:
         for listener in self._listeners:
             listener()
 
-    def may_look(self) -> bool:
-        """Whether an unknown key may have been made since the last look, so that another one is worth while."""
-        return self._clock.monotonic() - self._tried_at >= EAGER_SECONDS
+    def seconds_to_look(self) -> float:
+        """Seconds until an unknown key may cause another look."""
+        return max(0.0, self._tried_at + EAGER_SECONDS - self._clock.monotonic())
 
     def _note_used(self) -> None:
         self._noted_at = self._clock.monotonic()
@@ -145,6 +148,22 @@ class KeyRing:
             return self._find(session, _show_session)
         return self._find(self._mirror.hashes.get(key_id or "", ""), _show_key)
 
+    def use_ticket(self, ticket: str) -> Principal:
+        """Whom a ticket belongs to, which is used up by that. Waits for the database.
+
+        Raises WrongTicket, DatabaseUnavailable, and as `find_key` does for what it was made with.
+        """
+        found = self._store.use_ticket(hash_of(ticket), self._clock.now())
+        if found is None:
+            raise WrongTicket
+        try:
+            principal = self.find_again(*found)
+        except WrongKey:
+            # Another server has made the key, or the sign-in, in this moment.
+            self.refresh()
+            principal = self.find_again(*found)
+        return replace(principal, credential=Credential.TICKET)
+
     def why_ended(self, principal: Principal) -> ServiceError | None:
         """Why a principal that was let in would not be let in so any more; None while it would.
 
@@ -160,7 +179,7 @@ class KeyRing:
 
     def quota_of(self, user_id: str) -> Quota:
         """What a user may use at most."""
-        return self._mirror.known.quotas.get(user_id, Quota())
+        return self._mirror.known.quotas.get(user_id, self._defaults).or_else(self._defaults)
 
     def _find(self, hash_: str, show: Callable[[_Mirror, str], Principal]) -> Principal:
         if self._clock.monotonic() - self._looked_at > TRUST_SECONDS:

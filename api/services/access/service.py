@@ -61,6 +61,11 @@ class AccessService:
         self._ring = authority.ring
         self._clock = clock
 
+    @property
+    def needs_keys(self) -> bool:
+        """Whether every request must show who it is from."""
+        return self._authority.needs_keys
+
     # -- keys ------------------------------------------------------------------------------------------------------
 
     def generate(self, wanted: KeyRequest, by: Principal) -> NewKey:

@@ -20,6 +20,8 @@ from api.models.training import (
 from api.services.attempts.retry_waits import RetryWaits
 from api.services.gpus.offers import list_offers
 from api.services.gpus.service import GPUService
+from api.services.training.fair_share import NOT_SHARED
+from api.services.training.quotas import Quotas
 from api.services.training.resume_points import last_complete
 from api.services.training.scheduler import Pass, QueueCircumstances, plan_pass
 from api.services.training.waiting_reasons import WaitingReasons
@@ -28,6 +30,7 @@ from api.storage.disk import describe_shortage
 from api.storage.leases import ResourceHeld
 from api.storage.task_files import TaskFiles, task_files
 from api.storage.tasks import TaskStore
+from api.storage.usage import Bound, OverQuota
 from api.trainers.trainer import Trainer
 from api.utils.clock import Clock
 from api.utils.foreign_trees import list_names
@@ -57,7 +60,9 @@ class Dispatcher:
         *,
         max_concurrent: int = 0,
         min_free_mb: int = 0,
+        quotas: Quotas | None = None,
     ) -> None:
+        """`quotas` None: tasks belong to nobody."""
         self._tasks = tasks
         self._attempts = attempts
         self._gpus = gpus
@@ -67,6 +72,7 @@ class Dispatcher:
         self._storage_root = storage_root
         self._max_concurrent = max_concurrent
         self._min_free_mb = min_free_mb
+        self._quotas = quotas
         self._waits = RetryWaits(clock)
         self._reasons = WaitingReasons(clock, lambda: self.plan(tasks.queued()))
         self._rests_until = float("-inf")
@@ -106,6 +112,7 @@ class Dispatcher:
             max_concurrent=self._max_concurrent,
             cache_holders=caches,
             disk_problem=describe_shortage(self._storage_root, self._min_free_mb),
+            accounts=self._quotas.accounts(task.owner for task in queue) if self._quotas else NOT_SHARED,
         )
         return plan_pass(queue, offers, around)
 
@@ -126,8 +133,9 @@ class Dispatcher:
                 return None
             try:
                 claim = self._new_attempt(task, chosen.gpus)
-                attempt = self._attempts.create_and_claim(new, claim, self._clock.now(), actor)
-            except ResourceHeld:
+                bound = self._bound(task)
+                attempt = self._attempts.create_and_claim(new, claim, self._clock.now(), actor, bound)
+            except (ResourceHeld, OverQuota):
                 # Somebody was first, perhaps a moment ago; other GPUs may still be free.
                 self._gpus.note_change()
                 continue
@@ -137,16 +145,19 @@ class Dispatcher:
 
     def _claim(self, task: TaskSummary, gpus: Sequence[GPUOffer]) -> bool:
         try:
-            attempt = self._attempts.claim(self._new_attempt(task, gpus), self._clock.now())
+            attempt = self._attempts.claim(self._new_attempt(task, gpus), self._clock.now(), self._bound(task))
         except OSError as error:
             # What it would go on from is not known: to begin anew would throw work away.
             logger.warning("a task cannot be started yet", extra={"task_id": task.task_id, "problem": str(error)})
             return False
-        except (ResourceHeld, Conflict) as error:
+        except (ResourceHeld, OverQuota, Conflict) as error:
             logger.info("somebody was first", extra={"task_id": task.task_id, "what": str(error)})
             return False
         logger.info("attempt claimed", extra={"attempt": attempt.uid, "gpus": list(attempt.gpu_indices)})
         return True
+
+    def _bound(self, task: TaskSummary) -> Bound | None:
+        return None if self._quotas is None else self._quotas.gpu_bound(task.owner)
 
     def _new_attempt(self, task: TaskSummary, gpus: Sequence[GPUOffer]) -> NewAttempt:
         files = task_files(self._storage_root, task.task_id)

@@ -10,6 +10,9 @@ from api.models.training import TaskFilter, TaskStatus, TaskSummary
 from api.services.attempts.progress import UNKNOWN
 from api.services.gpus.offers import list_offers
 from api.services.gpus.service import GPUService
+from api.services.training.fair_share import in_fair_order
+from api.services.training.quota_forecast import QuotaForecast
+from api.services.training.quotas import Quotas
 from api.services.training.scheduler import suits
 from api.storage.tasks import TaskStore
 from api.utils.clock import Clock
@@ -36,36 +39,53 @@ def forecast_queue(
     remaining: Mapping[str, float],
     durations: Mapping[str, float],
     now: datetime,
+    quotas: QuotaForecast | None = None,
 ) -> dict[str, Forecast]:
     """Forecasts for all tasks of a queue, by id: in its order each takes the GPUs that come free first.
 
     `remaining` and `durations` are seconds by task id; for a task without them, and those that wait for it, the
     times are unknown.
     """
+    quotas = quotas or QuotaForecast({}, (), remaining, now)
     free_in = {gpu.uuid: 0.0 for gpu in gpus if gpu.is_available}
     free_in |= {gpu.uuid: remaining[gpu.held_by] for gpu in gpus if gpu.held_by and gpu.held_by in remaining}
     found = {}
-    for position, task in enumerate(queue, start=1):
-        seconds = durations.get(task.task_id)
-        able = sorted((gpu for gpu in gpus if gpu.uuid in free_in and suits(gpu, task)), key=lambda g: free_in[g.uuid])
-        chosen = able[: task.gpu_count]
-        if len(chosen) < task.gpu_count:
+    # Who is barred for hours takes nothing from those behind.
+    for position, task in sorted(enumerate(queue, start=1), key=lambda placed: quotas.is_barred(placed[1])):
+        seconds, permitted = durations.get(task.task_id), quotas.permits_in(task)
+        able = [gpu for gpu in gpus if gpu.uuid in free_in and suits(gpu, task)]
+        chosen = _soonest(able, free_in, permitted or 0.0)[: task.gpu_count]
+        if permitted is None or len(chosen) < task.gpu_count:
             found[task.task_id] = Forecast(position, None, seconds)
             continue
-        begin = max(free_in[gpu.uuid] for gpu in chosen)
+        begin = max(permitted, *(free_in[gpu.uuid] for gpu in chosen))
         for gpu in chosen:
             if seconds is None:
                 del free_in[gpu.uuid]
             else:
                 free_in[gpu.uuid] = begin + seconds
+        quotas.note(task, None if seconds is None else begin + seconds)
         found[task.task_id] = Forecast(position, now + timedelta(seconds=begin), seconds)
     return found
+
+
+def _soonest(gpus: Sequence[GPUOffer], free_in: Mapping[str, float], at: float) -> list[GPUOffer]:
+    """The GPUs by when they can be used from `at` on. Of those that are free before it the latest comes first: the
+    others may serve somebody else meanwhile.
+    """
+
+    def rank(gpu: GPUOffer) -> tuple[bool, float]:
+        free = free_in[gpu.uuid]
+        return (free > at, free if free > at else -free)
+
+    return sorted(gpus, key=rank)
 
 
 class QueueForecast:
     """The forecast of this machine's queue. Any thread may ask."""
 
-    def __init__(self, tasks: TaskStore, gpus: GPUService, clock: Clock) -> None:
+    def __init__(self, tasks: TaskStore, gpus: GPUService, clock: Clock, quotas: Quotas | None = None) -> None:
+        self._quotas = quotas
         self._tasks = tasks
         self._gpus = gpus
         self._clock = clock
@@ -99,7 +119,12 @@ class QueueForecast:
             for task in queue
             if task.task_id in steps and (task.model_type, task.gpu_count) in usual
         }
-        return forecast_queue(queue, list_offers(self._gpus.state), remaining, durations, self._clock.now())
+        offers, now = list_offers(self._gpus.state), self._clock.now()
+        if self._quotas is None:
+            return forecast_queue(queue, offers, remaining, durations, now)
+        accounts = self._quotas.accounts(task.owner for task in queue)
+        permitted = QuotaForecast(accounts, active, remaining, now)
+        return forecast_queue(in_fair_order(queue, accounts), offers, remaining, durations, now, permitted)
 
 
 def remaining_seconds(task: TaskSummary) -> float | None:

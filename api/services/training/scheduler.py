@@ -9,7 +9,10 @@ from api.models.gpu import GPUOffer
 from api.models.reason import Reason
 from api.models.sight import Sight
 from api.models.training import TaskSummary
+from api.models.usage import Account, Owner
 from api.services.attempts.outcomes import LONGEST_WAIT
+from api.services.training.fair_share import NOT_SHARED, FairLine
+from api.services.training.quota_pass import QuotaPass
 from api.services.training.waiting_words import Obstacle, caching, hide_in_reason, needs_gpus, offer_obstacle
 
 _Wish = tuple[tuple[int | str, ...], int]  # the references, and the MB
@@ -25,6 +28,7 @@ class QueueCircumstances:
     cache_holders: Mapping[str, str] = field(default_factory=dict)
     disk_problem: Reason | None = None
     names: Mapping[str, str] = field(default_factory=dict)  #: of tasks, by id: reasons name them
+    accounts: Mapping[Owner, Account] = field(default_factory=lambda: NOT_SHARED)  #: of the owners of the queue's tasks
     owners: Mapping[str, str | None] = field(default_factory=dict)  #: the users that tasks belong to, by id
 
 
@@ -55,8 +59,9 @@ class Pass:
 
 
 def plan_pass(queue: Sequence[TaskSummary], gpus: Sequence[GPUOffer], around: QueueCircumstances) -> Pass:
-    """Decides for each task of the queue, in its order. GPUs that a task at the front could use are kept for it, as
-    long as the rest of what it needs will come free.
+    """Decides for each task of the queue, which is in the order of priority and age; tasks of equal priority take
+    turns by owner. GPUs that a task at the front could use are kept for it, as long as the rest of what it needs will
+    come free.
     """
     return _Planner(gpus, around).run(queue)
 
@@ -74,13 +79,18 @@ class _Planner:
         self._active = around.active
         self._caches = dict(around.cache_holders)
         self._assignments: list[Assignment] = []
+        self._quotas = QuotaPass(around.accounts, around.names)
 
     def run(self, queue: Sequence[TaskSummary]) -> Pass:
         waiting: dict[str, Reason] = {}
-        for task in queue:
+        line = FairLine(queue, self._around.accounts)
+        for task in line:
+            reserved = len(self._reserved)
             reason = self._why_not_now(task) or self._assign(task)
             if reason is not None:
                 waiting[task.task_id] = reason
+            if reason is None or len(self._reserved) > reserved:
+                line.charge(task)
         return Pass(tuple(self._assignments), MappingProxyType(waiting), self._around.owners)
 
     def _why_not_now(self, task: TaskSummary) -> Reason | None:
@@ -91,6 +101,9 @@ class _Planner:
             return Reason.of("tries again in {seconds} s", "tries_again", seconds=round(wait))
         if around.disk_problem is not None:
             return around.disk_problem
+        barred = self._quotas.why_barred(task)
+        if barred is not None:
+            return barred
         if around.max_concurrent and self._active >= around.max_concurrent:
             return Reason.of(
                 "{running} tasks run, and MAX_CONCURRENT_TASKS is {limit}",
@@ -108,6 +121,12 @@ class _Planner:
         if wish not in self._suitable:
             self._suitable[wish] = [gpu for gpu in self._gpus if suits(gpu, task)]
         suitable = self._suitable[wish]
+        full = self._quotas.why_full(task)
+        if full is not None:
+            # As with GPUs: nobody waits behind a task whose GPUs may never come.
+            if sum(gpu.is_available or gpu.held_by is not None for gpu in suitable) >= task.gpu_count:
+                self._quotas.keep(task)
+            return full
         free = [gpu for gpu in suitable if gpu.uuid in self._open] if self._open else []
         if len(free) < task.gpu_count:
             if self._reserve(task, suitable, free):
@@ -122,6 +141,7 @@ class _Planner:
         self._taken.update((gpu.uuid, task.task_id) for gpu in chosen)
         self._reasons.clear()
         self._active += 1
+        self._quotas.take(task)
         self._caches.update(dict.fromkeys(task.caches, task.task_id))
         self._assignments.append(Assignment(task, tuple(chosen)))
         return None

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from api.errors import Conflict, GPUBusy, Mistake, TaskActive, TaskNotFinished, TaskNotStoppable
+from api.errors import Conflict, Mistake, TaskActive, TaskNotFinished, TaskNotStoppable
 from api.models.audit import note_change
 from api.models.progress import LISTENING_STAGES, NOTHING_YET, ProgressReport
 from api.models.reason import Reason
@@ -45,17 +45,19 @@ from api.services.attempts.reconciler import Reconciler
 from api.services.attempts.series import list_stretches
 from api.services.attempts.stop_wishes import ASKED, ASKED_AT_ONCE, StopWishes, Wish
 from api.services.attempts.watch import AttemptWatch
-from api.services.gpus.busy import describe_busy
 from api.services.gpus.service import GPUService
 from api.services.logs.lost_output import LostOutput
 from api.services.training.artifacts import OpenFile, list_artifacts, open_artifact
 from api.services.training.dispatcher import Dispatcher
 from api.services.training.forecast import QueueForecast
+from api.services.training.intake import Intake
 from api.services.training.preview import preview
+from api.services.training.quotas import Quotas
 from api.services.training.request_check import RequestChecker
 from api.services.training.resume_changes import change_request, note_resume
 from api.services.training.resume_points import choose_checkpoint, find_checkpoints
 from api.services.training.stop_waiters import StopWaiters
+from api.services.training.task_lists import TaskLists
 from api.services.training.view import (
     Waiting,
     show_details,
@@ -101,7 +103,9 @@ class TrainingService:
         wake: Callable[[], None],
         wishes: StopWishes,
         lost: LostOutput,
+        quotas: Quotas | None = None,
     ) -> None:
+        """`quotas` None: tasks belong to nobody."""
         self._wishes = wishes
         self._lost = lost
         self._tasks = tasks
@@ -114,30 +118,36 @@ class TrainingService:
         self._clock = clock
         self._storage_root = storage_root
         self._wake = wake
-        self._forecast = QueueForecast(tasks, gpus, clock)
+        self._quotas = quotas
+        self._forecast = QueueForecast(tasks, gpus, clock, quotas)
+        self._intake = Intake(tasks, dispatcher, gpus, self._forecast, clock, quotas)
+        self._lists = TaskLists(tasks, quotas)
         self._waiting = StopWaiters()
 
     # -- beginning -------------------------------------------------------------------------------------------------
 
-    def validate(self, request: TrainingRequest | None, mistakes: Sequence[Mistake] = ()) -> Validation:
-        """What `start` would find and do. `mistakes` were found in the form of the request already; where they leave
-        nothing to check, the request is None.
+    def validate(
+        self, request: TrainingRequest | None, mistakes: Sequence[Mistake] = (), owner: str | None = None
+    ) -> Validation:
+        """What `start` would find and do for this owner. `mistakes` were found in the form of the request already;
+        where they leave nothing to check, the request is None.
         """
         if request is None:
             return Validation(False, show_findings(mistakes), (), None, None)
         checked = self._checker.check(request, NO_TASK)
-        problems = [Mistake("", problem.detail, None) for problem in checked.problems]
+        refusals = [*checked.problems, *self._intake.problems(owner, request)]
+        problems = [Mistake("", problem.detail, None) for problem in refusals]
         errors = show_findings([*mistakes, *checked.errors, *problems])
         return Validation(
             valid=not errors,
             errors=errors,
             warnings=show_findings(checked.warnings),
             plan=checked.plan,
-            gpus=None if errors or checked.plan is None else self._plan_gpus(request, checked.plan),
+            gpus=None if errors or checked.plan is None else self._plan_gpus(request, checked.plan, owner),
         )
 
-    def _plan_gpus(self, request: TrainingRequest, plan: TrainingPlan) -> PlannedGPUs:
-        queue = [*self._tasks.queued(), preview(NO_TASK, request, plan, self._clock.now())]
+    def _plan_gpus(self, request: TrainingRequest, plan: TrainingPlan, owner: str | None) -> PlannedGPUs:
+        queue = [*self._tasks.queued(), preview(NO_TASK, request, plan, self._clock.now(), owner)]
         return show_planned(self._dispatcher.plan(queue), NO_TASK)
 
     def start(
@@ -150,12 +160,13 @@ class TrainingService:
     ) -> TaskDetails:
         """Makes a task: it waits for its GPUs, or with `queue` false has them at once.
 
-        Raises Invalid with every mistake, InsufficientGPUs, InsufficientStorage, GPUBusy.
+        Raises Invalid with every mistake, InsufficientGPUs, InsufficientStorage, GPUBusy, QuotaExceeded.
         """
         now = self._clock.now()
         task_id = new_task_id("train", now)
         checked = self._checker.check(request, task_id)
         trainer, plan = checked.require()
+        self._intake.require(owner, request)
         secrets = dict(checked.secrets)
         if restarted_from is not None:
             secrets = {**self._files(restarted_from.task_id).read_secrets(), **secrets}
@@ -169,36 +180,16 @@ class TrainingService:
             owner=owner,
         )
         self._files(task_id).keep_secrets(secrets)
-        task = self._create(new, actor)
+        try:
+            task = self._intake.create(new, actor)
+        except Conflict:
+            remove_tree(str(self._files(task_id).root), levels=0)
+            raise
         if task.task_id != task_id:
             remove_tree(str(self._files(task_id).root), levels=0)
         logger.info("training submitted", extra={"task_id": task.task_id, "model_type": request.model_type})
         self._wake()
         return self.get_changed(task.task_id)
-
-    def _create(self, new: NewTask, actor: str) -> TaskSummary:
-        now = self._clock.now()
-        if new.request.queue:
-            return self._tasks.create(new, now, actor)
-        first = self._tasks.find_by_key(new.idempotency_key)
-        if first is not None:
-            return first
-        task = preview(new.task_id, new.request, new.plan, now, new.owner)
-        if self._dispatcher.claim_at_once(new, task, actor) is None:
-            remove_tree(str(self._files(new.task_id).root), levels=0)
-            raise self._busy(task)
-        return self._tasks.get_summary(new.task_id)
-
-    def _busy(self, task: TaskSummary) -> GPUBusy:
-        decided = self._dispatcher.plan([*self._tasks.queued(), task])
-        reason = show_planned(decided, task.task_id).waiting_reason or "was not the first to ask for them"
-        return GPUBusy(
-            f'The task {reason}. With "queue": true it waits for them.',
-            data={
-                **describe_busy(self._gpus.get_all_gpus(), [str(name) for name in task.gpus.references]),
-                "estimated_available_time": self._forecast.starts_at(task),
-            },
-        )
 
     # -- changing --------------------------------------------------------------------------------------------------
 
@@ -254,7 +245,7 @@ class TrainingService:
     ) -> TaskDetails:
         """Lets a finished task go on from a checkpoint; `change` says what is replaced in its request.
 
-        Raises TaskNotFound, TaskActive, NoCheckpoint, Invalid, InsufficientGPUs, InsufficientStorage.
+        Raises TaskNotFound, TaskActive, NoCheckpoint, Invalid, InsufficientGPUs, InsufficientStorage, QuotaExceeded.
         """
         task = self._tasks.get(task_id)
         if not task.status.is_finished:
@@ -267,11 +258,13 @@ class TrainingService:
             raise Conflict(
                 f"{task_id} has completed: to go on, change its config (more epochs, say); to begin anew, restart it."
             )
+        self._intake.require(task.owner, checked.request)
         files = self._files(task_id)
         files.keep_secrets({**files.read_secrets(), **checked.secrets} if checked.secrets else {})
         note_resume(task.request, checked.request, checkpoint.name)
         message = Reason.of("to be resumed from {name}", "to_be_resumed", name=checkpoint.name)
-        self._tasks.enqueue_again(task_id, options, checked.request, plan, self._clock.now(), actor, message)
+        again = (task_id, options, checked.request, plan, self._clock.now(), actor, message)
+        self._intake.enqueue(task.owner, lambda bound: self._tasks.enqueue_again(*again, bound))
         self._wake()
         return self.get_changed(task_id)
 
@@ -293,7 +286,7 @@ class TrainingService:
     def delete(self, task_id: str, with_files: bool) -> Deleted:
         """Forgets a finished task, and removes its files if that is wanted. Raises TaskNotFound, TaskNotFinished."""
         note_change(after={"files_removed": with_files})
-        self._tasks.delete(task_id)
+        self._tasks.delete(task_id, self._clock.now())
         root = self._files(task_id).root
         if with_files:
             remove_tree(str(root), levels=0)
@@ -302,6 +295,8 @@ class TrainingService:
             remove(str(self._files(task_id).secrets), levels=1)
         logger.info("training deleted", extra={"task_id": task_id, "with_files": with_files})
         is_left = not is_gone(str(root))
+        if self._quotas is not None and not is_left:
+            self._quotas.forget_files(task_id)
         return Deleted(task_id, with_files and not is_left, str(root) if is_left else None)
 
     # -- reading ---------------------------------------------------------------------------------------------------
@@ -336,7 +331,7 @@ class TrainingService:
         wanted = replace(wanted, seen_by=current_sight.get().only_of)
         limit = min(page.limit, MAX_LIMIT)
         cursor = None if page.cursor is None else int(page.cursor)
-        rows, total = self._tasks.page(wanted, limit + 1, page.offset, cursor, order)
+        rows, total = self._lists.page(wanted, limit + 1, page.offset, cursor, order)
         has_more, rows = len(rows) > limit, rows[:limit]
         shown = tuple(show_row(task, gpus, self._waits(task)) for task in rows)
         offset = None if cursor is not None else page.offset or 0

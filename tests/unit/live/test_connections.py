@@ -1,22 +1,25 @@
 """Streams are admitted, opened, sent, and cut off."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import pytest
 
-from api.errors import Invalid, TooManyStreams, Unavailable
+from api.errors import Invalid, KeyRevoked, TooManyStreams, Unavailable
 from api.live import connections
 from api.live.addresses import Asked, LiveRoute, LiveRoutes, Transport
 from api.live.admission import Admission
 from api.live.broker import Broker
 from api.live.connections import LiveServing
 from api.live.delivery import Frames
-from api.live.frames import Frame
+from api.live.frames import Frame, closing_frame
+from api.live.permits import Farewell, Permits
 from api.live.subscription import TooSlow
-from api.models.live import MessageType
+from api.models.access import Credential, Principal
+from api.models.live import MessageType, StreamEnding
+from api.shell.gate import asking
 
 
 class Opened:
@@ -79,7 +82,7 @@ def broker() -> Broker:
 @pytest.fixture
 def serving(opened: Opened, broker: Broker) -> LiveServing:
     routes = LiveRoutes([LiveRoute("/tasks/<task_id>", Transport.EVENTS, opened.open)])
-    return LiveServing(routes, broker, Admission(2, 1))
+    return LiveServing(routes, broker, Admission(2, 1), Permits(lambda principal: None))
 
 
 def serve(serving: LiveServing, **headers: bytes) -> Connection:
@@ -126,6 +129,34 @@ def test_what_is_wrong_is_raised_before_anything_is_sent_and_gives_the_place_bac
 def test_a_client_has_only_so_many(serving: LiveServing):
     with serving._admission.admit("10.0.0.1"), pytest.raises(TooManyStreams):
         serve(serving)
+
+
+def test_of_a_service_with_keys_a_user_has_only_so_many_from_wherever(serving: LiveServing):
+    ann = Principal("ann", None, frozenset(), Credential.KEY, "k")
+    with serving._admission.admit("10.0.0.1"), asking(ann):
+        assert serve(serving).messages
+    with serving._admission.admit("ann"), asking(ann), pytest.raises(TooManyStreams):
+        serve(serving)
+
+
+def test_who_may_not_have_it_any_more_is_refused_before_anything_is_sent(serving: LiveServing):
+    serving._permits = Permits(lambda principal: KeyRevoked())
+    with pytest.raises(KeyRevoked):
+        serve(serving)
+    assert serving._admission.streams == 0
+
+
+def test_who_does_not_read_the_last_word_is_cut_off_at_once(serving: LiveServing, opened: Opened):
+    class Ended(Permits):
+        @contextmanager
+        def hold(self, principal: Principal) -> Iterator[Farewell]:
+            with super().hold(principal) as farewell:
+                farewell.set_result(closing_frame(StreamEnding.ACCESS_ENDED))
+                yield farewell
+
+    serving._permits = Ended(lambda principal: None)
+    opened.error = TooSlow()
+    assert serve(serving).was_cut
 
 
 def test_nobody_is_let_in_while_the_server_ends(serving: LiveServing, broker: Broker):

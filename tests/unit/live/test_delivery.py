@@ -119,6 +119,33 @@ def test_farewell_waits_only_a_moment(monkeypatch: pytest.MonkeyPatch):
     asyncio.run(scene())
 
 
+def test_a_last_word_ends_everything_in_the_middle():
+    async def scene() -> None:
+        client, farewell = Client(), asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_later(0.02, farewell.set_result, closing_frame(StreamEnding.ACCESS_ENDED))
+        frames = client.frames([ONE], then=lambda: asyncio.sleep(60))
+        assert await asyncio.wait_for(carry(frames, client.send, client.beat, client.leave(), farewell), 5)
+        assert client.got == ["system", "closing"]
+        assert client.was_closed
+
+    asyncio.run(scene())
+
+
+def test_a_last_word_waits_for_nobody_who_does_not_read(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(carrying, "LAST_WORD_SECONDS", 0.02)
+
+    async def scene() -> None:
+        client, farewell = Client(), asyncio.get_running_loop().create_future()
+        client.reads.clear()
+        asyncio.get_running_loop().call_later(0.02, farewell.set_result, closing_frame(StreamEnding.ACCESS_ENDED))
+        frames = client.frames([ONE], then=lambda: asyncio.sleep(60))
+        with pytest.raises(TooSlow):
+            await asyncio.wait_for(carry(frames, client.send, client.beat, client.leave(), farewell), 5)
+        assert client.was_closed
+
+    asyncio.run(scene())
+
+
 def test_what_goes_wrong_with_the_frames_is_raised():
     async def fail() -> None:
         raise ZeroDivisionError

@@ -1,5 +1,6 @@
 """A machine on which trainings run as a test says: real stores, fake GPUs, executor and clock, and no thread."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from api.config import Config
 from api.executors.executor import Outcome
 from api.executors.fake import FakeExecutor, outcome
 from api.hardware.source import FakeSource
+from api.models.access import Quota
 from api.models.task import ProcessIdentity
 from api.models.training import (
     Attempt,
@@ -26,12 +28,15 @@ from api.services.attempts.updates import NewsDesk
 from api.services.attempts.watch import AttemptWatch
 from api.services.gpus.events import GPUEvents
 from api.services.gpus.service import GPUService
+from api.services.training.quotas import Quotas
+from api.services.training.storage_meter import StorageMeter
 from api.storage.attempts import AttemptStore
 from api.storage.database import Database
 from api.storage.disk import DiskReserve
 from api.storage.registrations import DatabaseRegistrations
 from api.storage.task_files import TaskFiles, task_files
 from api.storage.tasks import TaskStore
+from api.storage.usage import UsageStore
 from api.utils.clock import FakeClock
 
 PROCESS = ProcessIdentity(4711, 1.0)
@@ -47,7 +52,15 @@ def steps(*numbers: int, loss: str = "0.5") -> str:
 class TrainingMachine:
     """Every part of it, and what happens to a training in words."""
 
-    def __init__(self, database: Database, root: Path, clock: FakeClock, **settings: Any) -> None:
+    def __init__(
+        self,
+        database: Database,
+        root: Path,
+        clock: FakeClock,
+        quota_of: Callable[[str], Quota] | None = None,
+        **settings: Any,
+    ) -> None:
+        """With `quota_of` tasks have owners, whose quotas it says."""
         config = Config(**{"storage_root": root, "min_free_disk_mb": 0, **settings})
         self.clock = clock
         self.root = root
@@ -60,6 +73,9 @@ class TrainingMachine:
         registrations = DatabaseRegistrations(database, "here", clock)
         self.gpus = GPUService(self.source, registrations, clock, max_age=10_000.0)
         self.gpus._monitor.sweep()
+        usage = UsageStore(database)
+        self.meter = StorageMeter(usage.owned_tasks, root, clock)
+        self.quotas = None if quota_of is None else Quotas(usage, quota_of, self.meter, clock)
         self.parts: TrainingParts = build_training(
             config,
             self.tasks,
@@ -72,6 +88,7 @@ class TrainingMachine:
             self.executor,
             database=database,
             events=self.gpu_events,
+            quotas=self.quotas,
         )
 
     @property

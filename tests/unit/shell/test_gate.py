@@ -1,16 +1,31 @@
 import asyncio
+import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from api.errors import CrossSite, Forbidden, KeyInAddress, KeysUnknown, ServiceError, TaskNotFound, Unauthenticated
+from api.errors import (
+    CrossSite,
+    Forbidden,
+    KeyInAddress,
+    KeyRevoked,
+    KeysUnknown,
+    ServiceError,
+    TaskNotFound,
+    Unauthenticated,
+    WrongKey,
+    WrongTicket,
+)
 from api.models.access import LOCAL, NOBODY, Credential, Permission, Principal, Role, current_principal, granted_by
 from api.services.access.authority import Authority
+from api.services.access.key_format import new_key
 from api.services.access.operations import Belonging, Operation, OperationTable
 from api.shell.gate import Gate, Visitor, asking
 from api.utils.caller import REQUEST_PRINCIPAL
 
-KEY, COOKIE = "dp_abcdefghijkl_secret", "of-ann"
+KEY, COOKIE = f"dp_abcdefghijkl_{'s' * 43}", "of-ann"
+NEW = new_key()[1]
 
 OPEN = Operation("GET", "/health", None, is_open=True)
 READ = Operation("GET", "/gpus", Permission.GPUS_READ)
@@ -23,24 +38,31 @@ class FakeRing:
     def __init__(self) -> None:
         self.keys = {KEY}
         self.made: set[str] = set()
+        self.tickets = {"t1"}
         self.looks = 0
-        self.may = True
+        self.wait = 0.0
         self.trouble: ServiceError | None = None
 
     def find_key(self, key: str) -> Principal:
         if self.trouble is not None:
             raise self.trouble
         if key not in self.keys:
-            raise Unauthenticated
+            raise WrongKey
         return Principal("ann", Role.TRAINER, granted_by(Role.TRAINER, None), Credential.KEY, "abcdefghijkl")
 
     def find_session(self, cookie: str) -> Principal:
         if cookie != COOKIE:
-            raise Unauthenticated
+            raise WrongKey
         return Principal("ann", Role.TRAINER, granted_by(Role.TRAINER, None), Credential.SESSION, None, "hash")
 
-    def may_look(self) -> bool:
-        return self.may
+    def use_ticket(self, ticket: str) -> Principal:
+        if ticket not in self.tickets:
+            raise WrongTicket
+        self.tickets.remove(ticket)
+        return replace(self.find_key(KEY), credential=Credential.TICKET)
+
+    def seconds_to_look(self) -> float:
+        return self.wait
 
     def run_once(self) -> None:
         self.looks += 1
@@ -61,7 +83,7 @@ def gate_of(ring: FakeRing, *, needs_keys: bool = True, hides_others: bool = Fal
         hides_others=hides_others,
         operations=OperationTable([OPEN, READ, CHANGE]),
     )
-    return Gate(authority)
+    return Gate(authority, takes_tickets=lambda path: path == "/stream")
 
 
 @pytest.fixture
@@ -144,21 +166,57 @@ def test_a_key_in_the_path_is_refused_too(gate: Gate):
 
 
 def test_a_key_that_another_server_has_just_made_is_looked_for(gate: Gate, ring: FakeRing):
-    ring.made = {"new"}
-    assert identify(gate, authorization=bearer("new")).show().user_id == "ann"
+    ring.made, ring.wait = {NEW}, 0.01
+    assert identify(gate, authorization=bearer(NEW)).show().user_id == "ann"
     assert ring.looks == 1
 
 
-def test_wrong_keys_cause_no_look_right_after_one(gate: Gate, ring: FakeRing):
-    ring.may = False
+def test_a_key_that_was_made_after_a_look_began_gets_another_one(gate: Gate, ring: FakeRing):
+    """The look that is under way may have read what was there before."""
+    began, goes_on = threading.Event(), threading.Event()
+    look = ring.run_once
+
+    def slow() -> None:
+        if began.is_set():
+            look()
+        else:
+            began.set()
+            assert goes_on.wait(5)
+            ring.looks += 1
+
+    ring.run_once = slow  # type: ignore[method-assign]
+
+    async def ask() -> list[Visitor]:
+        one = asyncio.create_task(gate.identify(scope_of(), headers_of(authorization=bearer(new_key()[1]))))
+        await asyncio.to_thread(began.wait, 5)
+        other = asyncio.create_task(gate.identify(scope_of(), headers_of(authorization=bearer(NEW))))
+        await asyncio.sleep(0)
+        ring.made = {NEW}
+        goes_on.set()
+        return [await one, await other]
+
+    first, second = asyncio.run(ask())
+    assert (first.principal, second.show().user_id) == (None, "ann")
+    assert ring.looks == 2
+
+
+@pytest.mark.parametrize("key", ["new", KEY + "x", "dp_x", NEW[:-1]])
+def test_what_does_not_look_like_a_key_causes_no_look(gate: Gate, ring: FakeRing, key: str):
     with pytest.raises(Unauthenticated):
-        identify(gate, authorization=bearer("new")).show()
+        identify(gate, authorization=bearer(key)).show()
+    assert ring.looks == 0
+
+
+def test_a_key_that_has_ended_causes_no_look(gate: Gate, ring: FakeRing):
+    ring.trouble = KeyRevoked()
+    with pytest.raises(KeyRevoked):
+        identify(gate, authorization=bearer(NEW)).show()
     assert ring.looks == 0
 
 
 def test_a_hundred_wrong_keys_at_once_cause_one_look(gate: Gate, ring: FakeRing):
     async def ask() -> None:
-        asked = [gate.identify(scope_of(), headers_of(authorization=bearer(f"{n}"))) for n in range(100)]
+        asked = [gate.identify(scope_of(), headers_of(authorization=bearer(new_key()[1]))) for _ in range(100)]
         await asyncio.gather(*asked)
 
     asyncio.run(ask())
@@ -169,6 +227,56 @@ def test_keys_that_cannot_be_checked_let_nobody_in(gate: Gate, ring: FakeRing):
     ring.trouble = KeysUnknown()
     with pytest.raises(KeysUnknown):
         identify(gate, authorization=bearer()).show()
+
+
+# -- tickets -----------------------------------------------------------------------------------------------------------
+
+
+def stream(query: bytes, path: str = "/stream") -> dict[str, Any]:
+    return {**scope_of(query=query), "path": path}
+
+
+def test_a_ticket_opens_one_stream_and_is_taken_out_of_the_query(gate: Gate):
+    scope = stream(b"tail=3&ticket=t1&x=ticket")
+    principal = identify(gate, scope).show()
+    assert (principal.user_id, principal.credential) == ("ann", Credential.TICKET)
+    assert scope["query_string"] == b"tail=3&x=ticket"
+    with pytest.raises(WrongTicket):
+        identify(gate, stream(b"ticket=t1")).show()
+
+
+@pytest.mark.parametrize(
+    "query", [b"ticket=", b"ticket=t2", b"ticket=t1&ticket=t1", b"ticket=t1&ticket=", b"ticket=%FF"]
+)
+def test_any_other_ticket_opens_nothing_not_even_beside_a_good_key(gate: Gate, query: bytes):
+    with pytest.raises(WrongTicket):
+        identify(gate, stream(query), authorization=bearer()).show()
+
+
+def test_where_there_is_no_stream_a_ticket_is_worth_nothing_and_is_not_used_up(gate: Gate, ring: FakeRing):
+    refusals = []
+    for scope in (stream(b"ticket=t1", "/gpus"), stream(b"ticket=t2")):
+        with pytest.raises(WrongTicket) as refused:
+            identify(gate, scope, authorization=bearer()).show()
+        refusals.append(refused.value.detail)
+    assert len(set(refusals)) == 1
+    assert ring.tickets == {"t1"}
+
+
+def test_a_ticket_has_any_name_but_that_of_another_parameter(gate: Gate):
+    assert identify(gate, stream(b"xticket=t2"), authorization=bearer()).show().credential is Credential.KEY
+
+
+def test_a_key_for_a_ticket_is_a_key_in_an_address(gate: Gate):
+    with pytest.raises(KeyInAddress):
+        identify(gate, stream(b"ticket=" + KEY.encode()))
+
+
+def test_a_service_without_keys_takes_any_ticket_at_a_stream_and_leaves_it_elsewhere(ring: FakeRing):
+    gate = gate_of(ring, needs_keys=False)
+    at_stream, elsewhere = stream(b"ticket=t2&a=1"), stream(b"ticket=t2", "/gpus")
+    assert identify(gate, at_stream).show() is identify(gate, elsewhere).show() is LOCAL
+    assert (at_stream["query_string"], elsewhere["query_string"]) == (b"a=1", b"ticket=t2")
 
 
 # -- the cookie --------------------------------------------------------------------------------------------------------

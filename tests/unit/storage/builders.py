@@ -43,11 +43,17 @@ def later(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
 
 
-def new_task(task_id: str = "t1", key: str | None = None, caches: tuple[str, ...] = (), **request: Any) -> NewTask:
+def new_task(
+    task_id: str = "t1",
+    key: str | None = None,
+    caches: tuple[str, ...] = (),
+    owner: str | None = None,
+    **request: Any,
+) -> NewTask:
     """A task of the model type toy."""
     asked = TrainingRequest(**{"model_type": "toy", "gpus": GPURequest(count=1), **request})
     plan = TrainingPlan("toy", asked.model_type, asked.gpu_count, caches=caches)
-    return NewTask(task_id, "toy", asked, plan, idempotency_key=key)
+    return NewTask(task_id, "toy", asked, plan, idempotency_key=key, owner=owner)
 
 
 def new_attempt(task_id: str = "t1", *gpus: int, **more: Any) -> NewAttempt:

@@ -244,7 +244,7 @@ def test_task_that_goes_on_in_this_moment_is_not_forgotten(on_postgres: Stores):
     delete = beside(
         on_postgres.database,
         lambda connection: move(connection, "t1", TaskStatus.QUEUED, NOW, "ann", "to be resumed"),
-        lambda: on_postgres.tasks.delete("t1"),
+        lambda: on_postgres.tasks.delete("t1", NOW),
     )
     assert isinstance(delete.exception(), TaskNotFinished)
     assert on_postgres.status() is TaskStatus.QUEUED

@@ -7,8 +7,9 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 
+import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.engine import make_url
 
 from api.errors import DatabaseUnavailable
@@ -29,6 +30,8 @@ class Relay:
         own = server.set(host="127.0.0.1", port=self._listener.getsockname()[1])
         self.url = own.render_as_string(hide_password=False)
         self._peers: dict[socket.socket, socket.socket] = {}
+        self._clients: set[socket.socket] = set()
+        self.questions = 0  #: how often a client has sent something
         self._passes = threading.Event()
         self._passes.set()
         self._is_ending = False
@@ -40,6 +43,12 @@ class Relay:
 
     def thaw(self) -> None:
         self._passes.set()
+
+    def hang_up(self) -> None:
+        """Ends every connection, as a server does that is restarted."""
+        for each in list(self._peers):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self._is_ending = True
@@ -56,6 +65,7 @@ class Relay:
                 if each is self._listener:
                     client, server = self._listener.accept()[0], socket.create_connection(self._server)
                     self._peers |= {client: server, server: client}
+                    self._clients.add(client)
                 elif each in self._peers:
                     self._pass_on(each)
 
@@ -63,6 +73,7 @@ class Relay:
         content = b""
         with suppress(OSError):
             content = source.recv(65536)
+            self.questions += bool(content) and source in self._clients
             self._peers[source].sendall(content)
         if not content:
             for each in (source, self._peers[source]):
@@ -97,7 +108,7 @@ def ask(database: Database) -> int:
 
 
 def seconds_of_a_hurried_read(database: Database) -> float:
-    """It must fail. Two seconds are the least that libpq itself knows, and a ping takes 1.5."""
+    """It must fail. Two seconds are the least that libpq itself knows, and 1.5 what a begin may take."""
     began = time.monotonic()
     with pytest.raises(DatabaseUnavailable, match="in time"), hurrying(0.3):
         ask(database)
@@ -159,6 +170,54 @@ def test_server_that_goes_on_is_used_again(relay: Relay, database: Database):
         ask(database)
     relay.thaw()
     assert ask(database) == 1
+
+
+def test_transaction_costs_two_questions_beside_its_statements(relay: Relay, database: Database):
+    ask(database)
+    before = relay.questions
+    ask(database)
+    assert relay.questions - before == 3, "to begin, which tells whether the connection is still one, and to commit"
+
+
+def test_server_that_was_restarted_is_used_again_at_once(relay: Relay, database: Database):
+    assert ask(database) == 1
+    relay.hang_up()
+    assert ask(database) == 1
+    with database.write() as connection:
+        assert connection.execute(text("SELECT 2")).scalar_one() == 2
+
+
+def test_server_that_ends_a_new_connection_is_unavailable(
+    relay: Relay, database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(*_: object) -> None:
+        raise psycopg.OperationalError("terminating connection")
+
+    database.close()
+    monkeypatch.setattr(postgresql.BoundedConnection, "begin", refuse)
+    with pytest.raises(DatabaseUnavailable, match="terminating"):
+        ask(database)
+
+
+def how_it_runs(connection: Connection) -> tuple[str, str]:
+    return tuple(connection.scalar(text(f"SHOW {name}")) for name in ("transaction_isolation", "transaction_read_only"))
+
+
+def test_read_sees_one_state_and_writes_nothing_and_a_write_sees_what_was_committed(database: Database):
+    for _ in range(2):
+        with database.read() as connection:
+            assert how_it_runs(connection) == ("repeatable read", "on")
+        with database.write() as connection:
+            assert how_it_runs(connection) == ("read committed", "off")
+
+
+def test_second_transaction_of_a_connection_can_be_rolled_back(database: Database):
+    with database.engine.connect() as connection:
+        connection.execute(text("CREATE TABLE kept (id integer)"))
+        connection.commit()
+        connection.execute(text("INSERT INTO kept VALUES (1)"))
+        connection.rollback()
+        assert connection.scalar(text("SELECT count(*) FROM kept")) == 0
 
 
 def test_migration_may_take_its_time(relay: Relay, database: Database):

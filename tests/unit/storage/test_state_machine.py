@@ -126,7 +126,7 @@ class Trainings(RuleBasedStateMachine):
         task = self.stores.tasks.get_summary(task_id)
         holds = any(lease.task_id == task_id for lease in self.stores.attempts.leases())
         try:
-            self.stores.tasks.delete(task_id)
+            self.stores.tasks.delete(task_id, NOW)
         except TaskNotFinished:
             assert holds or not task.status.is_finished
             return task_id

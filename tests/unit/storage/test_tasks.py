@@ -128,7 +128,7 @@ def test_summaries_are_of_those_that_exist(stores: Stores):
 
 
 def test_unknown_task_is_not_found(stores: Stores):
-    for ask in (stores.tasks.get, stores.tasks.get_summary, stores.tasks.delete):
+    for ask in (stores.tasks.get, stores.tasks.get_summary, lambda task_id: stores.tasks.delete(task_id, NOW)):
         with pytest.raises(TaskNotFound):
             ask("t1")
     with pytest.raises(TaskNotFound):
@@ -236,7 +236,7 @@ def test_forgotten_task_leaves_nothing_behind(stores: Stores):
     stores.finish(stores.running("t1", 0, 1), TaskStatus.COMPLETED)
     for lease in stores.attempts.leases():
         stores.attempts.release_drained(lease)
-    stores.tasks.delete("t1")
+    stores.tasks.delete("t1", NOW)
     with pytest.raises(TaskNotFound):
         stores.tasks.get("t1")
     with stores.database.read() as connection:
@@ -250,7 +250,7 @@ def test_others_stay_when_a_task_is_forgotten(stores: Stores):
     stores.running("t2", 5)
     stores.tasks.create(new_task("t1"), NOW, "ann")
     stores.tasks.request_stop("t1", a_stop(), NOW, "stop")
-    stores.tasks.delete("t1")
+    stores.tasks.delete("t1", NOW)
     with stores.database.read() as connection:
         for table in (attempts, events, task_gpus):
             assert connection.scalar(select(func.count()).select_from(table)) > 0
@@ -260,11 +260,11 @@ def test_others_stay_when_a_task_is_forgotten(stores: Stores):
 def test_task_that_has_not_finished_is_not_forgotten(stores: Stores, status: TaskStatus):
     stores.in_status(status)
     with pytest.raises(TaskNotFinished) as refused:
-        stores.tasks.delete("t1")
+        stores.tasks.delete("t1", NOW)
     assert refused.value.data == {"status": status}
 
 
 def test_task_whose_gpu_drains_is_not_forgotten_yet(stores: Stores):
     stores.finish(stores.running(), TaskStatus.FAILED)
     with pytest.raises(TaskNotFinished, match="draining"):
-        stores.tasks.delete("t1")
+        stores.tasks.delete("t1", NOW)

@@ -18,6 +18,7 @@ def upgrade() -> None:
     op.add_column("registrations", sa.Column("owner", sa.String(64), nullable=True))
     _create_keys()
     _create_audit()
+    _create_past_use()
     _hash_scopes("tasks", "idempotency_key")
     _hash_scopes("kept_answers", "scope")
 
@@ -123,3 +124,17 @@ def _create_audit() -> None:
         sa.Column("first_id", sa.BigInteger, nullable=False),
         sa.Column("before_first", sa.String(64), nullable=False),
     )
+
+
+def _create_past_use() -> None:
+    op.create_index("ix_attempts_ended", "attempts", ["ended_at"])
+    op.create_table(
+        "past_use",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+        sa.Column("owner", sa.String(64), nullable=False),
+        sa.Column("gpus", sa.Integer, nullable=False),
+        sa.Column("began_at", sa.Float(53), nullable=False),
+        sa.Column("ended_at", sa.Float(53), nullable=False),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_past_use_ended", "past_use", ["ended_at"])

@@ -4,8 +4,18 @@ from datetime import timedelta
 
 import pytest
 
-from api.errors import DatabaseUnavailable, Forbidden, KeyExpired, KeyRevoked, KeysUnknown, Unauthenticated
+from api.errors import (
+    DatabaseUnavailable,
+    Forbidden,
+    KeyExpired,
+    KeyRevoked,
+    KeysUnknown,
+    SessionEnded,
+    Unauthenticated,
+    WrongTicket,
+)
 from api.models.access import LOCAL, ROLE_PERMISSIONS, Credential, Permission, Quota, Role
+from api.services.access.key_format import hash_of, new_token
 from api.services.access.key_ring import TRUST_SECONDS, USE_SECONDS, KeyRing
 from api.storage.keys import CredentialStore, KnownCredentials
 from api.utils.clock import FakeClock
@@ -151,6 +161,61 @@ def test_a_session_that_was_ended_is_nobody(ring: KeyRing, credentials: Credenti
     ring.refresh()
     with pytest.raises(Unauthenticated):
         ring.find_session(cookie)
+
+
+# -- tickets -----------------------------------------------------------------------------------------------------------
+
+
+def ticket(credentials: Credentials, key_id: str | None = None, session: str | None = None) -> str:
+    made, now = new_token(), credentials.clock.now()
+    credentials.store.add_ticket(hash_of(made), key_id, session, now, now + timedelta(seconds=30))
+    return made
+
+
+def test_a_ticket_is_as_good_as_its_key_once(ring: KeyRing, credentials: Credentials):
+    key, shown = credentials.key("bob", Role.VIEWER)
+    ring.refresh()
+    made = ticket(credentials, key.key_id)
+    assert ring.use_ticket(made) == replace(ring.find_key(shown), credential=Credential.TICKET)
+    with pytest.raises(WrongTicket):
+        ring.use_ticket(made)
+
+
+def test_a_ticket_of_a_sign_in_ends_with_it(ring: KeyRing, credentials: Credentials):
+    cookie = credentials.session()
+    ring.refresh()
+    session = str(ring.find_session(cookie).session)
+    principal = ring.use_ticket(ticket(credentials, session=session))
+    assert ring.why_ended(principal) is None
+    credentials.store.end_session(session)
+    ring.refresh()
+    assert isinstance(ring.why_ended(principal), SessionEnded)
+
+
+def test_a_ticket_of_a_key_that_another_server_has_just_made_is_good(ring: KeyRing, credentials: Credentials):
+    key, _ = credentials.key("bob")
+    assert ring.use_ticket(ticket(credentials, key.key_id)).user_id == "bob"
+
+
+def test_a_ticket_of_a_key_that_has_expired_meanwhile_is_not(ring: KeyRing, credentials: Credentials, clock: FakeClock):
+    key, _ = credentials.key(seconds=10)
+    ring.refresh()
+    made = ticket(credentials, key.key_id)
+    clock.advance(11)
+    with pytest.raises(KeyExpired):
+        ring.use_ticket(made)
+
+
+@pytest.mark.parametrize("shown", ["", "x", "é" * 5000])
+def test_what_is_no_ticket_opens_nothing(ring: KeyRing, shown: str):
+    with pytest.raises(WrongTicket):
+        ring.use_ticket(shown)
+
+
+def test_a_ticket_of_nobody_is_of_no_key(ring: KeyRing, credentials: Credentials):
+    """One that was made while no keys were asked for."""
+    with pytest.raises(Unauthenticated):
+        ring.use_ticket(ticket(credentials))
 
 
 # -- what has ended ----------------------------------------------------------------------------------------------------

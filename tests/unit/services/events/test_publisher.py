@@ -148,7 +148,7 @@ def test_a_task_that_was_deleted_at_once_is_no_trouble(told: Told):
     told.machine.run()
     told.machine.end(how=FAILED)
     told.machine.free_gpus()
-    told.machine.tasks.delete("a")
+    told.machine.tasks.delete("a", told.machine.clock.now())
     assert told.types(LOOK_SECONDS) == []
 
 

@@ -72,7 +72,7 @@ def test_whether_its_task_has_ended_is_known_while_it_is_followed(machine: Train
     ended = source.look_up_end()
     assert ended is not None
     assert ended.status == "stopped"
-    machine.tasks.delete("a")
+    machine.tasks.delete("a", machine.clock.now())
     ended = source.look_up_end()
     assert ended is not None
     assert ended.status is None

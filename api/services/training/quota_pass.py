@@ -1,0 +1,58 @@
+"""What owners may still take in one pass over the queue. Pure: a pass has its own."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from api.models.reason import Reason
+from api.models.training import TaskSummary
+from api.models.usage import Account, Owner
+from api.services.training.quota_words import (
+    has_filled_storage,
+    has_used_hours,
+    kept_for_own,
+    needs_more,
+    waits_for_own,
+)
+
+
+class QuotaPass:
+    """The accounts of the owners, and what this pass has given them. Who has no account has no bound."""
+
+    def __init__(self, accounts: Mapping[Owner, Account], names: Mapping[str, str]) -> None:
+        self._accounts = dict(accounts)
+        self._names = names
+        self._kept: dict[str, str] = {}  #: by owner the task for which the rest of the GPUs is kept
+
+    def why_barred(self, task: TaskSummary) -> Reason | None:
+        """Why the owner can begin nothing like this, however many GPUs are free."""
+        account = self._accounts.get(task.owner)
+        if account is None or task.owner is None:
+            return None
+        if account.quota.gpus is not None and task.gpu_count > account.quota.gpus:
+            return needs_more(task.owner, account.quota.gpus, task.gpu_count)
+        if account.has_used_its_hours:
+            return has_used_hours(task.owner, account)
+        return has_filled_storage(task.owner, account) if account.has_filled_its_storage else None
+
+    def why_full(self, task: TaskSummary) -> Reason | None:
+        """Why the owner cannot have these GPUs more before others of theirs are given back."""
+        account = self._accounts.get(task.owner)
+        if account is None or task.owner is None or account.quota.gpus is None:
+            return None
+        before = self._kept.get(task.owner)
+        if before is not None:
+            return kept_for_own(task.owner, account.quota.gpus, before, self._names)
+        if account.gpus + task.gpu_count > account.quota.gpus:
+            return waits_for_own(task.owner, account, task, account.quota.gpus)
+        return None
+
+    def keep(self, task: TaskSummary) -> None:
+        """Keeps the rest of the owner's GPUs for a task: those behind would else pass it for ever."""
+        if task.owner is not None:
+            self._kept.setdefault(task.owner, task.task_id)
+
+    def take(self, task: TaskSummary) -> None:
+        """Counts the GPUs that a task gets."""
+        account = self._accounts.get(task.owner)
+        if account is not None:
+            self._accounts[task.owner] = replace(account, gpus=account.gpus + task.gpu_count)

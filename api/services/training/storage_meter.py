@@ -1,0 +1,118 @@
+"""How much disk the files of each user's trainings take: measured in the background, some trainings at a time."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from api.errors import DatabaseUnavailable
+from api.storage.task_files import task_files
+from api.utils.clock import Clock
+from api.utils.foreign_trees import walk
+from api.utils.periodic import PeriodicThread
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks, and the most trainings that are measured in one.
+LOOK_SECONDS = 60.0
+MOST_AT_ONCE = 1000
+
+#: Seconds for which a figure holds: while a training goes on, and after its end, when only other people change it.
+ACTIVE_SECONDS = 300.0
+FINISHED_SECONDS = 86_400.0
+
+#: Parts of a path that are entered without following a link: `tasks`, the task's, and its own.
+_LEVELS = 1
+
+#: The most files and directories of one training that are looked at.
+_MOST_ENTRIES = 1_000_000
+
+#: A training's id, its owner, and for a finished one the time of its end.
+OwnedTask = tuple[str, str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    owner: str
+    bytes: int
+    finished_at: float | None
+    at: float  #: monotonic
+
+
+class StorageMeter:
+    """The figures below this STORAGE_ROOT. Asking reads memory only."""
+
+    def __init__(self, owned_tasks: Callable[[], Iterable[OwnedTask]], storage_root: Path, clock: Clock) -> None:
+        self._owned_tasks = owned_tasks
+        self._root = storage_root
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._measured: dict[str, _Measured] = {}
+        self._sums: dict[str, int | None] | None = None
+        self._thread = PeriodicThread("storage-meter", LOOK_SECONDS, self.measure)
+
+    def start(self) -> None:
+        """Starts the thread that measures."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stops the thread; a look at a file system that hangs is left behind."""
+        self._thread.stop(timeout=0.5)
+
+    def bytes_of(self, owner: str) -> int | None:
+        """Bytes on disk of the files of this user's trainings; None: not all of them are measured yet."""
+        sums = self._sums
+        return None if sums is None else sums.get(owner, 0)
+
+    def forget(self, task_id: str) -> None:
+        """Counts the files of a training no more: they were deleted."""
+        with self._lock:
+            gone = self._measured.pop(task_id, None)
+            known = None if gone is None or self._sums is None else self._sums.get(gone.owner)
+            if gone is not None and self._sums is not None and known is not None:
+                self._sums = {**self._sums, gone.owner: known - gone.bytes}
+
+    def measure(self) -> None:
+        """Measures what was not measured yet or too long ago. While the database does not answer, figures stay."""
+        try:
+            owned = list(self._owned_tasks())
+        except DatabaseUnavailable as error:
+            logger.debug("storage cannot be measured", extra={"problem": error.detail})
+            return
+        now = self._clock.monotonic()
+        due = [each for each in owned if self._is_due(each, now)][:MOST_AT_ONCE]
+        for task_id, owner, finished_at in due:
+            size = self._size_of(task_id)
+            with self._lock:
+                if size is None:
+                    self._measured.pop(task_id, None)
+                else:
+                    self._measured[task_id] = _Measured(owner, size, finished_at, now)
+        self._add_up(owned)
+
+    def _is_due(self, task: OwnedTask, now: float) -> bool:
+        task_id, _, finished_at = task
+        known = self._measured.get(task_id)
+        if known is None or known.finished_at != finished_at:
+            return True
+        return now - known.at >= (ACTIVE_SECONDS if finished_at is None else FINISHED_SECONDS)
+
+    def _size_of(self, task_id: str) -> int | None:
+        root = task_files(self._root, task_id).root
+        try:
+            # Blocks, not lengths: a file with holes takes less than it is long.
+            return sum(512 * status.st_blocks for _, status in walk(str(root), _LEVELS, _MOST_ENTRIES))
+        except OSError as error:
+            logger.warning("the files of a training cannot be measured", extra={"task_id": task_id, "why": str(error)})
+            return None
+
+    def _add_up(self, owned: Iterable[OwnedTask]) -> None:
+        sums: dict[str, int | None] = {}
+        with self._lock:
+            known = self._measured
+            self._measured = {task_id: known[task_id] for task_id, _, _ in owned if task_id in known}
+            for task_id, owner, _ in owned:
+                before, found = sums.get(owner, 0), known.get(task_id)
+                sums[owner] = None if before is None or found is None else before + found.bytes
+            self._sums = sums

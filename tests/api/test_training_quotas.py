@@ -1,0 +1,75 @@
+"""Quotas and turns over HTTP, of a server that asks for keys."""
+
+from typing import Any
+
+import pytest
+
+from tests.api.conftest import TOY, TRAINING, MakeWorld, World
+
+
+@pytest.fixture
+def team(make_world: MakeWorld) -> World:
+    return make_world(auth="required", quota_gpus=3, rate_limits=())
+
+
+def permit(world: World, user_id: str, **bounds: Any) -> None:
+    access = world.runtime.access
+    access.store.note_user(user_id, world.runtime.services.clock.now(), bounds)
+    access.ring.refresh()
+
+
+def refused(world: World, **fields: Any) -> dict[str, Any]:
+    answer = world.client.post(f"{TRAINING}/start", json={**TOY, **fields})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "quota_exceeded"), answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def test_user_has_no_more_gpus_at_a_time_than_the_quota(team: World):
+    ann = team.signed_in("ann")
+    ann.run(gpu_count=2)
+    waits = ann.start(gpu_count=2)
+    ann.train()
+    task = ann.get(waits)
+    assert task["waiting_reason"] == "waits for 1 of ann's 2 GPUs: the quota is 3 at a time"
+    assert task["waiting_reason_code"]["code"] == "quota_gpus"
+    assert refused(ann, gpu_count=2, queue=False)["data"]["quota"] == "gpus"
+
+
+def test_own_quota_goes_before_the_one_for_everybody(team: World):
+    ann, bob = team.signed_in("ann"), team.signed_in("bob")
+    permit(team, "ann", gpus=1)
+    assert refused(ann, gpu_count=2)["data"]["limit"] == 1
+    assert refused(bob, gpu_count=4)["data"]["limit"] == 3
+    bob.start(gpu_count=3)
+
+
+def test_validating_finds_what_starting_is_refused_for(team: World):
+    ann = team.signed_in("ann")
+    permit(team, "ann", queued_tasks=1)
+    ann.start(gpu_count=3)
+    error = refused(ann)["error"]["detail"]
+    found = ann.client.post(f"{TRAINING}/validate", json=TOY).json()["data"]
+    assert not found["valid"]
+    assert error in [each["message"] for each in found["errors"]]
+
+
+def test_single_task_of_a_colleague_comes_next_in_the_queue(team: World):
+    ann, bob = team.signed_in("ann"), team.signed_in("bob")
+    runs = ann.run(gpu_count=3)
+    sweep = [ann.start() for _ in range(50)]
+    ann.train()
+    single = bob.start(gpu_count=2)
+    queue = bob.client.data(f"{TRAINING}/list?order=queue&limit=3")["tasks"]
+    assert [task["task_id"] for task in queue] == [single, *sweep[:2]]
+    assert [task["queue_position"] for task in queue] == [1, 2, 3]
+    ann.end(runs)
+    bob.train()
+    assert bob.get(single)["status"] == "starting"
+    assert [task for task in sweep if ann.get(task)["status"] == "starting"] == sweep[:2]
+
+
+def test_without_keys_nobody_has_a_quota(make_world: MakeWorld):
+    world = make_world()
+    assert world.runtime.quotas is None
+    world.run(gpu_count=4)

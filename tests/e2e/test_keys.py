@@ -1,0 +1,287 @@
+"""Whole servers that ask for keys: the first one, a colleague's, a revocation, and a database that goes away."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.databases import fresh_postgres
+from tests.e2e.server import BASE, ROOT, environment, until
+from tests.e2e.training_server import TrainingServer
+from tests.postgres_servers import OwnPostgres
+
+Start = Callable[..., TrainingServer]
+
+#: A revocation holds everywhere within a second; other work may share the cores.
+SECONDS = 2.5
+
+WHOAMI = f"{BASE}/auth/whoami"
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts servers that ask for keys, each with a storage of its own, and without limits on how often."""
+    with ExitStack() as stack:
+
+        def start_one(name: str = "server", **settings: str) -> TrainingServer:
+            server = TrainingServer(tmp_path / name, AUTH="required", RATE_LIMITS="off", **settings)
+            return stack.enter_context(server)  # type: ignore[return-value]
+
+        yield start_one
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+def make_key(server: TrainingServer, **body: Any) -> dict[str, Any]:
+    made: dict[str, Any] = server.post("/auth/generate-key", 201, json={"user_id": "anna", "role": "trainer", **body})
+    return made
+
+
+def status(server: TrainingServer, key: str, path: str = WHOAMI) -> int:
+    return server.client.get(path, headers=bearer(key)).status_code
+
+
+def command(server: TrainingServer, *words: str) -> subprocess.CompletedProcess[str]:
+    """The command `key` beside a server, with its settings."""
+    return subprocess.run(
+        [sys.executable, "-m", "api", "key", *words],
+        cwd=server.directory,
+        env=environment({**server.settings, "PYTHONPATH": str(ROOT)}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_the_first_start_shows_a_key_once_and_keeps_it_nowhere(start: Start):
+    server = start()
+    key = server.first_key()
+    assert server.log_text().count(key) == 1
+    assert not any(key in line for line in server.log_text().splitlines() if line.startswith("{"))
+    assert status(server, key) == 200
+    kept = [path for path in server.root.rglob("*") if path.is_file()]
+    assert kept
+    assert [path for path in kept if key[16:].encode() in path.read_bytes()] == []
+    server.kill()
+    server.start()
+    assert server.first_key() == key
+    assert status(server, key) == 200
+
+
+def test_of_two_servers_that_start_together_one_shows_a_key(tmp_path: Path):
+    servers = [
+        TrainingServer(tmp_path / name, AUTH="required", STORAGE_ROOT=str(tmp_path / "data")) for name in ("one", "two")
+    ]
+    with ExitStack() as stack:
+        threads = [threading.Thread(target=stack.enter_context, args=(server,)) for server in servers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        shown = [server.log_text().count("The administrator's key.") for server in servers]
+        assert sorted(shown) == [0, 1]
+        key = servers[shown.index(1)].first_key()
+        assert [status(server, key) for server in servers] == [200, 200]
+
+
+def test_the_key_of_a_file_is_taken_and_not_shown(start: Start, tmp_path: Path):
+    server = TrainingServer(tmp_path / "unstarted")
+    file = tmp_path / "admin-key"
+    assert command(server, "file", str(file)).returncode == 0
+    key = file.read_text().strip()
+    started = start(ADMIN_KEY_FILE=str(file))
+    assert "The administrator's key." not in started.log_text()
+    assert status(started, key) == 200
+    assert key not in started.log_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "said"),
+    [(None, 0o600, "cannot be read (No such file"), ("x", 0o600, "holds no key"), ("x", 0o644, "open to other users")],
+)
+def test_a_file_that_cannot_be_taken_is_said_in_one_line_with_code_2(
+    tmp_path: Path, text: str | None, mode: int, said: str
+):
+    file = tmp_path / "admin-key"
+    if text is not None:
+        file.write_text(text)
+        file.chmod(mode)
+    ended = subprocess.run(
+        [sys.executable, str(ROOT / "run.py"), "--port", "0"],
+        cwd=tmp_path,
+        env=environment({"AUTH": "required", "ADMIN_KEY_FILE": str(file), "GPU_SOURCE": "simulated"}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 2
+    last = ended.stderr.splitlines()[-1]
+    assert last.startswith(f"run.py: ADMIN_KEY_FILE={file} ")
+    assert said in last
+
+
+def test_a_colleague_gets_a_key_at_the_machine_or_over_http_and_both_hold(start: Start):
+    server = start()
+    server.show(server.first_key())
+    by_http = make_key(server)["api_key"]
+    made = command(server, "new", "--name", "bob", "--role", "viewer")
+    by_hand = made.stdout.strip()
+    assert made.returncode == 0, made.stderr
+    assert status(server, by_http) == 200
+    until(lambda: status(server, by_hand) == 200, SECONDS, "the key that was made beside the service")
+    assert server.client.post(f"{BASE}/training/start", json={}, headers=bearer(by_hand)).status_code == 403
+    listed = command(server, "list")
+    assert [line.split()[1] for line in listed.stdout.splitlines()[1:]] == ["bob", "anna", "admin"]
+    assert command(server, "revoke", by_hand[3:15]).returncode == 0
+    until(lambda: status(server, by_hand) == 401, SECONDS, "the revocation")
+
+
+def test_whatever_was_answered_before_a_kill_holds_after_it(start: Start):
+    server = start()
+    admin = server.first_key()
+    server.show(admin)
+    answered: list[str] = []
+
+    def make_many() -> None:
+        with httpx.Client(base_url=server.client.base_url, headers=bearer(admin), trust_env=False) as client:
+            for number in range(10_000):
+                try:
+                    answer = client.post(f"{BASE}/auth/generate-key", json={"user_id": f"u{number}", "role": "viewer"})
+                except httpx.TransportError:
+                    return
+                assert answer.status_code == 201
+                answered.append(answer.json()["data"]["api_key"])
+
+    threads = [threading.Thread(target=make_many) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    until(lambda: len(answered) >= 20, what="keys")
+    server.kill()
+    for thread in threads:
+        thread.join()
+    server.start()
+    assert [key for key in answered if status(server, key) != 200] == []
+    # What was kept and never shown can be at most one for each that asked.
+    total = server.get("/auth/keys", params={"limit": 1})["pagination"]["total"]
+    assert len(answered) + 1 <= total <= len(answered) + 1 + len(threads)
+
+
+def test_a_revocation_holds_on_another_server_within_a_second(start: Start):
+    with fresh_postgres() as url:
+        one, other = start("one", DATABASE_URL=url), start("other", DATABASE_URL=url)
+        admin = one.first_key()
+        one.show(admin)
+        for _ in range(5):
+            made = make_key(one)
+            # The other server looks when it does not know a key.
+            assert status(other, made["api_key"]) == 200
+            signed_in = other.client.post(f"{BASE}/auth/login", json={"key": made["api_key"]})
+            cookie = {"Cookie": signed_in.headers["set-cookie"].partition(";")[0]}
+            other.client.cookies.clear()
+            one.client.delete(f"{BASE}/auth/keys/{made['key_id']}").raise_for_status()
+            revoked_at = time.monotonic()
+            assert status(one, made["api_key"]) == 401
+            until(lambda key=made["api_key"]: status(other, key) == 401, SECONDS, "the revocation elsewhere")
+            assert other.client.get(WHOAMI, headers=cookie).status_code == 401
+            assert time.monotonic() - revoked_at < SECONDS
+
+
+def test_last_use_is_told_and_not_written_with_each_request(start: Start):
+    server = start()
+    server.show(server.first_key())
+    made = make_key(server)
+    for _ in range(20):
+        assert status(server, made["api_key"]) == 200
+    assert server.get(f"/auth/keys/{made['key_id']}")["last_used_at"] is None
+    server.send_signal(15)  # type: ignore[arg-type]
+    server.wait()
+    server.start()
+    assert server.get(f"/auth/keys/{made['key_id']}")["last_used_at"] is not None
+
+
+def test_known_keys_go_on_without_the_database_and_no_new_one_is_acknowledged(tmp_path: Path):
+    with (
+        OwnPostgres() as postgres,
+        TrainingServer(tmp_path / "server", AUTH="required", RATE_LIMITS="off", DATABASE_URL=postgres.url) as server,
+    ):
+        try:
+            server.show(server.first_key())
+            total = server.get("/auth/keys")["pagination"]["total"]
+            postgres.freeze()
+            frozen_at = time.monotonic()
+            refused = server.client.post(f"{BASE}/auth/generate-key", json={"user_id": "anna", "role": "viewer"})
+            assert (refused.status_code, "retry-after" in refused.headers) == (503, True)
+            assert time.monotonic() - frozen_at < 5 + SECONDS
+            for path in ("/gpu/status", "/auth/whoami", "/auth/keys"):
+                assert server.client.get(BASE + path).status_code == 200
+            assert server.client.get(f"{BASE}/auth/keys").headers["x-stale"] == "database_unavailable"
+            postgres.thaw()
+            until(lambda: "x-stale" not in server.client.get(f"{BASE}/auth/keys").headers, 15, "the database")
+            assert server.get("/auth/keys")["pagination"]["total"] == total
+        finally:
+            postgres.thaw()
+
+
+def test_signing_in_with_garbage_changes_nothing_and_stops_nobody(start: Start):
+    server = start()
+    server.show(server.first_key())
+    garbage = [
+        b"",
+        b"{",
+        b"[]",
+        b'{"key": null}',
+        b'{"key": "\\u0000"}',
+        b'{"key": "' + b"x" * 900 + b'"}',
+        b'{"key": "dp_' + b"a" * 12 + b"_" + b"b" * 43 + b'"}',
+        b'{"key": "' + b"x" * (2 << 20) + b'"}',
+        json.dumps({"key": {"key": ["dp_"] * 1000}}).encode(),
+        b"[" * 100_000,
+    ]
+    with httpx.Client(base_url=server.client.base_url, trust_env=False, timeout=20) as client:
+        for body in garbage:
+            answer = client.post(f"{BASE}/auth/login", content=body, headers={"Content-Type": "application/json"})
+            assert answer.status_code in (400, 401, 413, 422), (body[:40], answer.text)
+            assert "set-cookie" not in answer.headers
+        assert client.get("/health").status_code == 200
+    assert server.get("/auth/whoami")["user_id"] == "admin"
+    assert server.tracebacks() == []
+
+
+def test_the_cookie_is_for_https_where_a_trusted_proxy_says_so(start: Start):
+    for proxies, is_secure in (("127.0.0.1", True), ("", False)):
+        server = start(f"behind-{proxies or 'none'}", TRUSTED_PROXIES=proxies)
+        answer = server.client.post(
+            f"{BASE}/auth/login", json={"key": server.first_key()}, headers={"X-Forwarded-Proto": "https"}
+        )
+        assert ("Secure" in answer.headers["set-cookie"].split("; ")) is is_secure
+
+
+def test_the_walk_shows_the_key_of_the_environment_and_says_where_it_takes_it_from(start: Start):
+    server = start()
+    server.show(server.first_key())
+    viewer = make_key(server, role="viewer")["api_key"]
+
+    def walk(**variables: str) -> subprocess.CompletedProcess[str]:
+        arguments = [sys.executable, str(ROOT / "demo.py"), "--pause", "0", "--url", str(server.client.base_url)]
+        env = environment({"PYTHONIOENCODING": "utf-8", **variables})
+        return subprocess.run(
+            arguments, cwd=server.directory, env=env, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    without, seeing = walk(), walk(DIFFUSION_PIPE_API_KEY=viewer)
+    assert (without.returncode, seeing.returncode) == (1, 1)
+    assert "The walk takes it from DIFFUSION_PIPE_API_KEY." in without.stderr
+    assert "HTTP 403 forbidden: The key lacks the permission training:write." in seeing.stderr
+    assert viewer not in seeing.stdout + seeing.stderr
