@@ -215,6 +215,7 @@ class CredentialStore:
     def end_session(self, hash_: str) -> None:
         """Ends a session."""
         with self._database.write() as connection:
+            note_change()
             connection.execute(delete(sessions).where(sessions.c.hash == hash_))
             connection.execute(delete(tickets).where(tickets.c.session == hash_))
             _note_change(connection)
@@ -273,7 +274,8 @@ def _note_user(connection: Connection, user_id: str, now: datetime, changes: Quo
     row = connection.execute(select(users).where(users.c.user_id == user_id)).one_or_none()
     if row is None:
         connection.execute(insert(users).values(user_id=user_id, created_at=to_seconds(now), quota=dict(changes)))
-        note_change(after={"quota": dict(changes)} if changes else None)
+        if changes:
+            note_change(after={"quota": dict(changes)})
     elif changes:
         quota = {**(row.quota or {}), **changes}
         note_change(before={"quota": row.quota}, after={"quota": quota})

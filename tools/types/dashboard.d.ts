@@ -42,6 +42,18 @@ declare global {
     type LogLevel = Schemas["LogLevel"];
     type Search = Schemas["SearchResult"];
     type SearchHit = Schemas["SearchHit"];
+    type Ways = Schemas["SignInWays"];
+    type WhoAmI = Schemas["WhoAmI"];
+    type Permission = WhoAmI["permissions"][number];
+    type Quota = Schemas["Quota"];
+    type Key = Schemas["KeyView"];
+    type NewKey = Schemas["NewKey"];
+    type KeyList = Schemas["KeyList"];
+    type KeyWish = Schemas["GenerateKey"];
+    type Person = Schemas["UserView"];
+    type AuditRow = Schemas["AuditRow"];
+    type AuditPage = Schemas["AuditPage"];
+    type ChainVerdict = Schemas["ChainVerdict"];
 
     /** A request for a training, as it is kept and shown; the service checks it. */
     interface Request extends Omit<Partial<Schemas["StartBody"]>, "config" | "dataset"> {

@@ -1,5 +1,6 @@
 // What can be done to a task, with the questions that come before it.
 
+import { whyNot } from "./access.js";
 import { api } from "./api.js";
 import { askNumber, askWhich } from "./components/dialog.js";
 import { isFinished } from "./components/status.js";
@@ -15,18 +16,20 @@ import { go, taskAddress } from "./router.js";
 const nameOf = (task) => h("strong", { class: "foreign" }, task.name ?? task.task_id);
 
 /**
- * The actions that make sense for a task now.
+ * The actions that make sense for a task now. What may not be done stays there and says why.
  * @param {API.Row} task
  * @param {Changed} changed
  * @returns {import("./components/menu.js").Choice[]}
  */
 export function actionsFor(task, changed) {
+  const denied = whyNot("training:write", task.owner);
   /** @param {string} label @param {import("./icons.js").IconName} icon @param {Action} run */
   const act = (label, icon, run, danger = false) => ({
     label,
     icon,
     danger,
-    run: () => void attempt(() => run(task, changed)),
+    denied,
+    run: () => (denied ? toast("bad", denied) : void attempt(() => run(task, changed))),
   });
   if (!isFinished(task.status)) {
     return [

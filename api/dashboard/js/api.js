@@ -6,27 +6,32 @@ const PROBE_MS = 5_000;
 
 /** What the service said no to: its words, its code, and every mistake by pointer. */
 export class Refused extends Error {
-  /** @param {number} status @param {API.Failure|null} body */
-  constructor(status, body) {
+  /** @param {number} status @param {API.Failure|null} body @param {string|null} [retryAfter] seconds, as the header has them */
+  constructor(status, body, retryAfter = null) {
     super(body?.error?.detail ?? `HTTP ${status}`);
     this.status = status;
     this.code = body?.error?.code ?? "";
     this.errors = body?.error?.errors ?? [];
     this.data = body?.data ?? null;
+    /** Seconds after which it can be tried again; null when that is not told. */
+    this.retryAfter = Number(retryAfter) || null;
   }
 }
+
+/** Happens on the window when the service does not know who asks; `detail` is what it said. */
+export const SIGNED_OUT = "signedout";
 
 /** The service did not answer. */
 export class Unreachable extends Error {}
 
 /**
- * Asks, and gives the envelope's data. Throws Refused or Unreachable.
+ * Asks, and gives the envelope's data. Throws Refused or Unreachable. `isSignIn`: a 401 is about the key that is shown.
  * @template T
  * @param {string} path below /api/v1
- * @param {{method?: string, body?: unknown, key?: string, signal?: AbortSignal}} [how]
+ * @param {{method?: string, body?: unknown, key?: string, signal?: AbortSignal, isSignIn?: boolean}} [how]
  * @returns {Promise<T>}
  */
-export async function ask(path, { method = "GET", body, key, signal } = {}) {
+export async function ask(path, { method = "GET", body, key, signal, isSignIn } = {}) {
   /** @type {Record<string, string>} */
   const headers = { Accept: "application/json" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
@@ -48,7 +53,11 @@ export async function ask(path, { method = "GET", body, key, signal } = {}) {
     if (response) throw new Refused(response.status, null);
     throw new Unreachable(error instanceof Error ? error.message : String(error));
   }
-  if (!response.ok) throw new Refused(response.status, answer);
+  if (!response.ok) {
+    const refused = new Refused(response.status, answer, response.headers.get("Retry-After"));
+    if (response.status === 401 && !isSignIn) dispatchEvent(new CustomEvent(SIGNED_OUT, { detail: refused }));
+    throw refused;
+  }
   return answer.data;
 }
 
@@ -95,6 +104,10 @@ const task = (id) => `/training/${encodeURIComponent(id)}`;
  * @property {(id: string, files: boolean) => Promise<unknown>} remove
  * @property {(id: string, values: API.Query, signal?: AbortSignal) => Promise<API.LogPage>} logs
  * @property {(id: string, values: API.Query, signal?: AbortSignal) => Promise<API.Search>} searchLogs
+ * @property {() => Promise<API.Ways>} ways
+ * @property {() => Promise<API.WhoAmI>} whoami
+ * @property {(key: string) => Promise<API.WhoAmI>} logIn
+ * @property {() => Promise<unknown>} logOut
  */
 /** UUID or index. @typedef {string|number|null} GPUName */
 
@@ -121,6 +134,10 @@ export const api = {
   remove: (id, files) => ask(`${task(id)}${query({ files: files ? "true" : "" })}`, { method: "DELETE" }),
   logs: (id, values, signal) => ask(`${task(id)}/logs${query(values)}`, { signal }),
   searchLogs: (id, values, signal) => ask(`${task(id)}/logs/search${query(values)}`, { signal }),
+  ways: () => ask("/auth/ways"),
+  whoami: () => ask("/auth/whoami"),
+  logIn: (key) => ask("/auth/login", { method: "POST", body: { key }, isSignIn: true }),
+  logOut: () => ask("/auth/logout", { method: "POST" }),
 };
 
 /** The address of a file of a task. @param {string} id @param {string} path */

@@ -1,6 +1,7 @@
 // The page: its bar, its banners, and the screen that the address names.
 
-import { api, lives } from "./api.js";
+import { access, learnAccess, signIn } from "./access.js";
+import { api, lives, SIGNED_OUT } from "./api.js";
 import { toast } from "./components/toast.js";
 import { fill, h, setAttribute } from "./dom.js";
 import { t } from "./i18n.js";
@@ -21,11 +22,16 @@ const SCREENS = {
   tasks: () => import("./views/tasks/view.js"),
   task: () => import("./views/task/view.js"),
   start: () => import("./views/start/view.js"),
+  access: () => import("./views/access/view.js"),
+  "sign-in": () => import("./views/sign_in/view.js"),
 };
 const PRODUCT = "Diffusion-Pipe";
 
 // Readings come every 5 s: after three that did not come, what is shown is old.
 const OLD_SECONDS = 15;
+
+/** So long a screen waits to know whether one has to sign in first. */
+const ACCESS_MS = 500;
 
 /** States of a connection to a service that answers. */
 const ANSWERS = ["live", "polling"];
@@ -42,6 +48,8 @@ const ANSWERS = ["live", "polling"];
  * @property {API.Listeners} on what it does with messages, by type
  * @property {() => Promise<void>} refetch
  * @property {import("./keys.js").Bindings} [keys]
+ * @property {boolean} [isQuiet] nothing is asked for it and nothing heard
+ * @property {() => void} [shown] called when it is there
  * @property {() => void} close
  */
 
@@ -55,6 +63,10 @@ export class App {
   #wanted = place();
   /** How often in a row the wanted screen could not be loaded. */
   #failures = 0;
+  /** Whether the service has said that it does not know who asks. */
+  #isOut = false;
+  /** What the service said then; null: one has signed out. @type {unknown} */
+  signedOutBy = null;
 
   /** @param {Element} root */
   constructor(root) {
@@ -77,10 +89,48 @@ export class App {
       "g m": () => go("/"),
       "g t": () => go("/tasks"),
       "g n": () => go("/start"),
+      "g a": () => go("/access"),
       "/": () => /** @type {HTMLElement|null} */ (document.querySelector("[data-search]"))?.focus(),
     });
     addEventListener("hashchange", () => this.#show());
-    connection.watch(({ state }) => this.#failures && ANSWERS.includes(state) && this.#show());
+    addEventListener(SIGNED_OUT, (event) => this.signedOut(/** @type {CustomEvent} */ (event).detail));
+    connection.watch(({ state }) => {
+      if (!ANSWERS.includes(state)) return;
+      if (this.#failures) this.#show();
+      if (!access.value) learnAccess().catch(() => {});
+    });
+    this.#begin();
+  }
+
+  async #begin() {
+    // What is wanted comes meanwhile, and a service that does not answer at once keeps nobody from seeing so.
+    SCREENS[place().name]().catch(() => {});
+    const late = new Promise((resolve) => setTimeout(resolve, ACCESS_MS));
+    await Promise.race([learnAccess().catch(() => {}), late]);
+    if (!this.#isOut) this.#show();
+  }
+
+  /** Somebody is there: what they wanted to see is shown. @param {API.WhoAmI} who */
+  signedIn(who) {
+    this.#isOut = false;
+    this.signedOutBy = null;
+    signIn(who);
+    if (place().name === "sign-in") go("/");
+    else this.#show();
+  }
+
+  /** Nobody is there any more: nothing of what was seen stays, and nothing is asked. @param {unknown} why */
+  signedOut(why) {
+    if (this.#isOut) return;
+    this.#isOut = true;
+    this.signedOutBy = why;
+    this.stream.watch(null);
+    for (const dialog of document.querySelectorAll("dialog")) dialog.close();
+    this.screen?.close();
+    this.screen = null;
+    fill(this.main);
+    machine.set(null);
+    signIn(null);
     this.#show();
   }
 
@@ -103,7 +153,7 @@ export class App {
   }
 
   async #show() {
-    const here = place();
+    const here = this.#here();
     this.#wanted = here;
     setAttribute(this.main, "aria-busy", "true");
     let open;
@@ -119,6 +169,14 @@ export class App {
     this.#enter(here, open(this, here));
   }
 
+  /** Where the address leads: who is not signed in has to, and who is has not. @returns {Place} */
+  #here() {
+    const here = place();
+    if (this.#isOut) return { ...here, name: "sign-in" };
+    const isIn = here.name === "sign-in" && access.value && !here.query.has("problem");
+    return isIn ? { ...here, name: "machine" } : here;
+  }
+
   /** @param {Place} here @param {Screen} screen */
   #enter(here, screen) {
     const hadFocus = this.main.contains(document.activeElement);
@@ -130,9 +188,11 @@ export class App {
     if (hadFocus) this.main.focus({ preventScroll: true });
     this.keys.bindScreen(screen.keys);
     this.bar.mark(here.name);
+    document.body.classList.toggle("signed-out", here.name === "sign-in");
     this.retitle();
     scrollTo(0, 0);
-    this.stream.watch(this.#watching(screen));
+    this.stream.watch(screen.isQuiet ? null : this.#watching(screen));
+    screen.shown?.();
   }
 
   /**

@@ -1,6 +1,6 @@
 // Which screen: what stands behind the # of the address.
 
-/** `id` is empty where a screen has none. @typedef {{name: "machine"|"gpu"|"tasks"|"task"|"start", id: string, query: URLSearchParams}} Place */
+/** `id` is empty where a screen has none. @typedef {{name: "machine"|"gpu"|"tasks"|"task"|"start"|"access"|"sign-in", id: string, query: URLSearchParams}} Place */
 
 /** @type {[RegExp, Place["name"]][]} */
 const ROUTES = [
@@ -9,6 +9,8 @@ const ROUTES = [
   [/^\/tasks$/, "tasks"],
   [/^\/tasks\/([^/]+)$/, "task"],
   [/^\/start$/, "start"],
+  [/^\/access$/, "access"],
+  [/^\/sign-in$/, "sign-in"],
 ];
 
 /** @returns {Place} */

@@ -1,6 +1,7 @@
 // One live connection a tab. It heals by itself, rests while nobody looks, and has its screen fetch anew after a gap.
 
-import { lives, Refused, streamURL } from "./api.js";
+import { access } from "./access.js";
+import { api, lives, Refused, streamURL } from "./api.js";
 import { Store } from "./store.js";
 
 const FIRST_WAIT_MS = 500;
@@ -43,6 +44,7 @@ export class Stream {
   watch(watching) {
     this.#watching = watching;
     this.#failures = 0;
+    if (!watching) connection.set({ state: "resting", retryAt: null });
     this.#open();
   }
 
@@ -105,7 +107,12 @@ export class Stream {
       this.#watchQuiet(this.#generation);
     };
     source.onmessage = hear;
-    for (const name of ["end", "closing"]) source.addEventListener(name, hear);
+    source.addEventListener("end", hear);
+    source.addEventListener("closing", (event) => {
+      const reason = /** @type {{reason?: string}|undefined} */ (parse(event.data)?.data)?.reason;
+      // Whoever may no longer have it learns so at once; a service that ends is waited for.
+      if (isCurrent() && reason !== "server_ending") this.#open();
+    });
     source.onerror = () => {
       if (!isCurrent()) return;
       // CLOSED: the service answered, but not with a stream (too many). Otherwise it is gone, and so is the connection.
@@ -118,6 +125,8 @@ export class Stream {
   #poll(isCurrent) {
     this.#source?.close();
     connection.set({ state: "polling", retryAt: null });
+    // It may be that nobody is signed in any more: that is asked at once.
+    if (access.value?.asks) api.whoami().catch(() => {});
     this.#timer = setTimeout(() => isCurrent() && this.#open(), POLL_MS);
   }
 

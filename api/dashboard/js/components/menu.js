@@ -4,7 +4,10 @@ import { h } from "../dom.js";
 import { t } from "../i18n.js";
 import { icon } from "../icons.js";
 
-/** @typedef {{label: string, icon: import("../icons.js").IconName, run: () => void, danger?: boolean}} Choice */
+/**
+ * `denied` says why it may not be done; then `run` says so.
+ * @typedef {{label: string, icon: import("../icons.js").IconName, run: () => void, danger?: boolean, denied?: string|null}} Choice
+ */
 
 /** @param {string} label @param {() => Choice[]} choices asked when it opens */
 export function menuButton(label, choices) {
@@ -16,13 +19,13 @@ export function menuButton(label, choices) {
   button.addEventListener("click", (event) => {
     event.stopPropagation();
     event.preventDefault();
-    open(button, choices());
+    openMenu(button, choices());
   });
   return button;
 }
 
-/** @param {HTMLElement} button @param {Choice[]} choices */
-function open(button, choices) {
+/** Opens a menu below a button. @param {HTMLElement} button @param {Choice[]} choices @param {HTMLElement} [head] above them */
+export function openMenu(button, choices, head) {
   const close = () => {
     menu.remove();
     removeEventListener("scroll", close, true);
@@ -37,12 +40,19 @@ function open(button, choices) {
     };
     return h(
       "button",
-      { role: "menuitem", class: choice.danger ? "danger" : "", on: { click: run } },
+      {
+        role: "menuitem",
+        class: choice.danger ? "danger" : "",
+        "aria-disabled": choice.denied ? "true" : null,
+        title: choice.denied,
+        on: { click: run },
+      },
       icon(choice.icon),
       choice.label,
     );
   });
-  const menu = h("div", { class: "menu", role: "menu" }, items);
+  const list = h("div", { role: "menu" }, items);
+  const menu = h("div", { class: "menu" }, head, list);
   menu.addEventListener("keydown", (event) => {
     const at = items.indexOf(/** @type {HTMLButtonElement} */ (document.activeElement));
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];

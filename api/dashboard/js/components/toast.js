@@ -1,9 +1,10 @@
 // Short news in a corner; read out politely.
 
-import { Refused, Unreachable } from "../api.js";
+import { Refused } from "../api.js";
 import { h } from "../dom.js";
 import { t } from "../i18n.js";
 import { icon } from "../icons.js";
+import { refusalWords } from "../refusal.js";
 
 const SHOWN_MS = { ok: 4000, bad: 12_000 };
 
@@ -25,16 +26,9 @@ export function toast(tone, ...content) {
   setTimeout(close, SHOWN_MS[tone]);
 }
 
-/** What went wrong, in the service's words. @param {unknown} error */
+/** What went wrong. That nobody is signed in any more, the sign-in says. @param {unknown} error */
 export function toastError(error) {
-  toast("bad", sayError(error));
-}
-
-/** @param {unknown} error */
-function sayError(error) {
-  if (error instanceof Unreachable) return t("error.unreachable");
-  if (error instanceof Refused) return [error.message, ...error.errors.map((each) => each.message)].join(" ");
-  return error instanceof Error ? error.message : String(error);
+  if (!(error instanceof Refused && error.status === 401)) toast("bad", refusalWords(error));
 }
 
 /**

@@ -1,5 +1,6 @@
 // The words in English.
 
+import { accessWords } from "./en_access.js";
 import { formWords } from "./en_form.js";
 
 export const words = {
@@ -368,4 +369,5 @@ export const words = {
   "log.none.level": "Nothing of this level.",
   "log.size": "{lines} lines, {size}",
   ...formWords,
+  ...accessWords,
 };

@@ -1,5 +1,6 @@
 // The words in Chinese.
 
+import { accessWords } from "./zh_access.js";
 import { formWords } from "./zh_form.js";
 
 export const words = {
@@ -366,4 +367,5 @@ export const words = {
   "log.none.level": "没有这个级别的内容。",
   "log.size": "{lines} 行,{size}",
   ...formWords,
+  ...accessWords,
 };

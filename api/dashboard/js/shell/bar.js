@@ -6,6 +6,7 @@ import { icon } from "../icons.js";
 import { remember } from "../settings.js";
 import { connection } from "../stream.js";
 import { openHelp } from "./help.js";
+import { whoMenu } from "./who.js";
 
 /** @typedef {import("../router.js").Place["name"]} ScreenName */
 
@@ -41,6 +42,7 @@ export function bar(app) {
       "div",
       { class: "bar-end" },
       connectionSign(app),
+      whoMenu(app),
       h(
         "button",
         {

@@ -1,5 +1,6 @@
 // The keys.
 
+import { access } from "../access.js";
 import { openDialog } from "../components/dialog.js";
 import { h } from "../dom.js";
 import { t } from "../i18n.js";
@@ -9,6 +10,7 @@ const KEYS = [
   [["g", "m"], "keys.machine"],
   [["g", "t"], "keys.tasks"],
   [["g", "n"], "keys.start"],
+  [["g", "a"], "keys.access"],
   [["/"], "keys.search"],
   [["j", "k"], "keys.move"],
   [["Enter"], "keys.open"],
@@ -17,6 +19,9 @@ const KEYS = [
   [["Esc"], "keys.leave"],
   [["?"], "keys.help"],
 ];
+
+/** Where nobody is asked who they are, the screen of keys is not spoken of. @param {WordKey} key */
+const isTold = (key) => key !== "keys.access" || access.value?.asks;
 
 export function openHelp() {
   openDialog(t("keys"), (close) =>
@@ -27,7 +32,7 @@ export function openHelp() {
       h(
         "dl",
         { class: "keys" },
-        KEYS.map(([keys, key]) => [
+        KEYS.filter(([, key]) => isTold(key)).map(([keys, key]) => [
           h(
             "dt",
             {},

@@ -1,11 +1,12 @@
 // Starting a training: the trainer's two files, or the toy; checked before it is sent.
 
+import { access, whyNot } from "../../access.js";
 import { api, Refused } from "../../api.js";
 import { scrollable } from "../../components/scroll.js";
 import { segments } from "../../components/segments.js";
 import { note } from "../../components/status.js";
 import { attempt, toast, toastError } from "../../components/toast.js";
-import { fill, h } from "../../dom.js";
+import { fill, h, setAttribute } from "../../dom.js";
 import { t } from "../../i18n.js";
 import { icon } from "../../icons.js";
 import { go, taskAddress } from "../../router.js";
@@ -71,11 +72,27 @@ export function open(_app, place) {
   const [findings, plan] = [h("div", { class: "stack" }), h("div", { class: "stack" })];
   const validateButton = h(
     "button",
-    { class: "button", type: "button", on: { click: () => attempt(validate) } },
+    { class: "button", type: "button", on: { click: () => permitted() && attempt(validate) } },
     icon("check"),
     t("validate"),
   );
   const startButton = h("button", { class: "button primary", type: "submit" }, icon("play"), t("start.do"));
+
+  const denied = h("div", { class: "stack" });
+  /** Whether one may start trainings; who may not is told. */
+  function permitted() {
+    const why = whyNot("training:write");
+    if (why) toast("bad", why);
+    return !why;
+  }
+  const forgetAccess = access.watch(() => {
+    const why = whyNot("training:write");
+    fill(denied, why && note("warn", h("p", {}, why)));
+    for (const button of [validateButton, startButton]) {
+      setAttribute(button, "aria-disabled", why ? "true" : null);
+      setAttribute(button, "title", why);
+    }
+  });
 
   const modes = segments(
     t("mode"),
@@ -144,6 +161,7 @@ export function open(_app, place) {
   /** @param {Event} event */
   async function start(event) {
     event.preventDefault();
+    if (!permitted()) return;
     if (masked().length) return show({ errors: masked(), warnings: [] });
     startButton.disabled = true;
     try {
@@ -211,13 +229,17 @@ export function open(_app, place) {
       "div",
       { class: "screen" },
       h("div", { class: "screen-head" }, h("h1", {}, t("nav.start"))),
+      denied,
       h("div", { class: "start-columns" }, form, side),
     ),
     title: () => t("nav.start"),
     topics: "gpu,system",
     on: {},
     refetch: async () => {},
-    close: () => gpus.close(),
+    close: () => {
+      forgetAccess();
+      gpus.close();
+    },
   };
 }
 

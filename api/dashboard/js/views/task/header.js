@@ -53,7 +53,7 @@ export function taskHeader(changed) {
   /** @param {API.Task} task */
   function showActions(task) {
     choices = actionsFor(task, changed);
-    const key = choices.map(({ label }) => label).join() + task.priority;
+    const key = choices.map(({ label, denied }) => `${label}${denied ?? ""}`).join() + task.priority;
     if (key === drawn) return;
     drawn = key;
     fill(
@@ -62,7 +62,12 @@ export function taskHeader(changed) {
       choices.map((choice, place) =>
         h(
           "button",
-          { class: `button ${choice.danger ? "danger" : ""}`, on: { click: () => choices[place].run() } },
+          {
+            class: `button ${choice.danger ? "danger" : ""}`,
+            "aria-disabled": choice.denied ? "true" : null,
+            title: choice.denied,
+            on: { click: () => choices[place].run() },
+          },
           icon(choice.icon),
           choice.label,
         ),
@@ -84,6 +89,7 @@ export function taskHeader(changed) {
       sub,
       h("span", { class: "mono" }, task.task_id),
       h("span", {}, task.model_type),
+      task.owner && h("span", { class: "foreign" }, t("owner.n", { owner: task.owner })),
       h("span", {}, gpuLinks(task)),
       task.priority !== 0 && h("span", {}, t("priority.n", { n: task.priority })),
       h("span", {}, t(task.started_at ? "started" : "created"), " ", created),

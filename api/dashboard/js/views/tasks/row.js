@@ -86,7 +86,12 @@ export function taskRow(first, changed) {
       setText(link, task.name || task.task_id);
       setText(
         under,
-        [task.model_type, task.name ? task.task_id : "", task.priority ? t("priority.n", { n: task.priority }) : ""]
+        [
+          task.owner ? t("owner.n", { owner: task.owner }) : "",
+          task.model_type,
+          task.name ? task.task_id : "",
+          task.priority ? t("priority.n", { n: task.priority }) : "",
+        ]
           .filter(Boolean)
           .join(" · "),
       );

@@ -1,7 +1,8 @@
 // All tasks: what runs, then what waits in the order in which it is served, then what has ended.
 
+import { access } from "../../access.js";
 import { segments } from "../../components/segments.js";
-import { fill, h } from "../../dom.js";
+import { fill, h, setAttribute } from "../../dom.js";
 import { percent } from "../../format.js";
 import { t, word } from "../../i18n.js";
 import { icon } from "../../icons.js";
@@ -44,11 +45,13 @@ export function open(app, place) {
     status: NAMES.find((name) => name === place.query.get("status")) ?? "all",
     search: place.query.get("search") ?? "",
     model: place.query.get("model") ?? "",
+    owner: place.query.get("owner") ?? "",
   };
   const filter = (/** @type {Statuses} */ among) => ({
     status: FILTERS[wanted.status].filter((status) => among.includes(status)).join(","),
     search: wanted.search,
     model_type: wanted.model,
+    owner: wanted.owner,
   });
   /** @param {WordKey} title @param {Statuses} among @param {number} limit @param {API.Query} [more] */
   const list = (title, among, limit, more = {}) => {
@@ -97,13 +100,24 @@ export function open(app, place) {
     (status) => apply({ status }),
   );
 
+  // Where nobody is asked who they are, nothing is anybody's.
+  const mine = h("button", { class: "button small", on: { click: () => apply({ owner: wanted.owner ? "" : "me" }) } });
+  fill(mine, icon("user"), t("filter.mine"));
+  const forgetAccess = access.watch((known) => {
+    mine.hidden = !known?.asks;
+  });
+
   /** @param {Partial<typeof wanted>} change */
   function apply(change) {
     Object.assign(wanted, change);
     note("/tasks", { ...wanted, status: wanted.status === "all" ? "" : wanted.status });
+    showMine();
     for (const each of lists) each.reset();
     refetchOrRetry();
   }
+
+  const showMine = () => setAttribute(mine, "aria-pressed", String(wanted.owner === "me"));
+  showMine();
 
   const refetchOrRetry = () => refetch().catch(() => app.stream.retry());
   const refetchSoon = soon(refetchOrRetry, REFETCH_PAUSE_MS);
@@ -119,7 +133,7 @@ export function open(app, place) {
 
   /** @param {boolean} isNone */
   function showNone(isNone) {
-    const isFiltered = wanted.status !== "all" || wanted.search || wanted.model;
+    const isFiltered = wanted.status !== "all" || wanted.search || wanted.model || wanted.owner;
     none.hidden = !isNone;
     fill(none, isNone && (isFiltered ? noMatch(clear) : nothing()));
   }
@@ -127,7 +141,7 @@ export function open(app, place) {
   function clear() {
     search.value = model.value = "";
     filters.select("all");
-    apply({ status: "all", search: "", model: "" });
+    apply({ status: "all", search: "", model: "", owner: "" });
     search.focus();
   }
 
@@ -155,6 +169,7 @@ export function open(app, place) {
       h("div", { class: "search grow" }, icon("search"), search, h("kbd", { class: "only-wide" }, "/")),
       model,
       filters.element,
+      mine,
     ),
     none,
     lists.map(({ element }) => element),
@@ -174,6 +189,7 @@ export function open(app, place) {
     keys: { j: () => move(1), k: () => move(-1), ArrowDown: () => move(1), ArrowUp: () => move(-1) },
     close() {
       clearTimeout(typing);
+      forgetAccess();
       refetchSoon.cancel();
       for (const each of lists) each.close();
     },

@@ -1,0 +1,43 @@
+"""A server that asks for keys, and signing in to its page."""
+
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, expect
+
+from api.services.access.key_format import new_key
+from tests.e2e.training_server import TrainingServer
+
+
+class GuardedServer(TrainingServer):
+    """It asks for keys; its client shows an administrator's. How often is not limited unless `settings` say so."""
+
+    def __init__(self, directory: Path, **settings: str) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        file = directory / "admin-key"
+        self.admin_key = new_key()[1]
+        file.touch(0o600)
+        file.write_text(self.admin_key)
+        super().__init__(
+            directory, **{"AUTH": "required", "ADMIN_KEY_FILE": str(file), "RATE_LIMITS": "off"} | settings
+        )
+        self.client.headers["Authorization"] = f"Bearer {self.admin_key}"
+
+    def make_key(self, user_id: str, role: str = "trainer", **more: Any) -> dict[str, Any]:
+        """A new key, with its secret as `api_key`."""
+        return self.post("/auth/generate-key", 201, json={"user_id": user_id, "role": role, **more})
+
+    def revoke(self, key: dict[str, Any]) -> None:
+        assert self.client.delete(f"/api/v1/auth/keys/{key['key_id']}").status_code == 200
+
+    def start_task_of(self, key: dict[str, Any], body: dict[str, Any]) -> str:
+        """A training that belongs to the user of this key."""
+        headers = {"Authorization": f"Bearer {key['api_key']}"}
+        return str(self.post("/training/start", 201, json=body, headers=headers)["task_id"])
+
+
+def sign_in(page: Page, key: str) -> None:
+    """Writes the key, and waits until the sign-in is gone."""
+    page.get_by_label("Key", exact=True).fill(key)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.locator(".sign-in")).to_be_hidden()

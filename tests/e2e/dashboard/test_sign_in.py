@@ -1,0 +1,132 @@
+"""Signing in to the page, and being put out."""
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.dashboard.access import GuardedServer, sign_in
+from tests.e2e.dashboard.conftest import Complaints, Open
+from tests.e2e.server import until
+from tests.e2e.training_server import TrainingServer
+
+#: What a browser says by itself about an answer that refuses.
+REFUSED = ("status of 401", "status of 403", "status of 429")
+
+#: Seconds in which a revoked key's page is left, and what a busy machine may add.
+SOON = 1.0 + 2.0
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedServer]:
+    with GuardedServer(tmp_path_factory.mktemp("guarded")) as started:
+        yield started
+
+
+@pytest.fixture
+def refusals(complaints: Complaints) -> None:
+    """Pages may be refused something."""
+    complaints.allowed = REFUSED
+
+
+def signed_in(page: Page, name: str) -> None:
+    expect(page.get_by_role("button", name=f"Signed in as {name}")).to_be_visible()
+
+
+@pytest.mark.usefixtures("refusals")
+def test_who_signs_in_comes_back_to_where_they_were(open_page: Open, guarded: GuardedServer) -> None:
+    page = open_page("#/tasks", at=guarded)
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    expect(page.get_by_label("Key", exact=True)).to_be_focused()
+    expect(page.get_by_role("navigation")).to_be_hidden()
+    sign_in(page, guarded.admin_key)
+    expect(page.get_by_role("heading", name="Tasks")).to_be_visible()
+    signed_in(page, "admin")
+    page.reload()
+    expect(page.get_by_role("heading", name="Tasks")).to_be_visible()
+
+
+@pytest.mark.usefixtures("refusals")
+def test_the_key_stays_nowhere_in_the_browser(open_page: Open, guarded: GuardedServer) -> None:
+    page = open_page(at=guarded)
+    sign_in(page, f"Authorization: Bearer {guarded.admin_key}\n")
+    signed_in(page, "admin")
+    kept = page.evaluate(
+        """() => JSON.stringify([document.documentElement.outerHTML, { ...localStorage }, { ...sessionStorage },
+            location.href, document.cookie, [...document.querySelectorAll("input")].map((field) => field.value)])"""
+    )
+    assert guarded.admin_key not in kept
+    assert "dp_" not in json.dumps(page.evaluate("document.cookie"))
+    (cookie,) = page.context.cookies()
+    assert (cookie["name"], cookie["httpOnly"], cookie["sameSite"]) == ("dp_session", True, "Strict")
+    assert guarded.admin_key not in cookie["value"]
+
+
+@pytest.mark.usefixtures("refusals")
+def test_what_is_wrong_with_a_key_is_said_in_words(open_page: Open, guarded: GuardedServer) -> None:
+    revoked = guarded.make_key("ann")
+    guarded.revoke(revoked)
+    page = open_page(at=guarded)
+    for key, words in (("dp_" + "a" * 12 + "_" + "b" * 43, "not known here"), (revoked["api_key"], "was revoked")):
+        page.get_by_label("Key", exact=True).fill(key)
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("alert").filter(has_text=words)).to_be_visible()
+        expect(page.get_by_label("Key", exact=True)).to_have_value("")
+    page.evaluate("location.hash = '/sign-in?problem=' + encodeURIComponent('<b>No role</b> for ann')")
+    expect(page.get_by_role("alert")).to_have_text("<b>No role</b> for ann")
+
+
+@pytest.mark.usefixtures("refusals")
+def test_too_many_tries_say_when_to_try_again(open_page: Open, tmp_path_factory: pytest.TempPathFactory) -> None:
+    with GuardedServer(tmp_path_factory.mktemp("limited"), RATE_LIMITS="auth=3/minute") as limited:
+        page = open_page(at=limited, locale="zh-CN")
+        problem = page.get_by_role("alert").filter(has_text="请求过于频繁")
+        for _ in range(5):
+            page.get_by_label("密钥").fill("dp_" + "a" * 12 + "_" + "b" * 43)
+            page.keyboard.press("Enter")
+            expect(page.get_by_role("alert").locator("p")).to_be_visible()
+        expect(problem).to_contain_text("重试")
+        page.close()
+
+
+@pytest.mark.usefixtures("refusals")
+def test_a_revoked_key_puts_its_page_out_within_a_second(open_page: Open, guarded: GuardedServer) -> None:
+    key = guarded.make_key("bob")
+    page = open_page(at=guarded)
+    sign_in(page, key["api_key"])
+    expect(page.locator(".connection")).to_have_attribute("data-state", "live")
+    expect(page.locator(".gpu-card")).to_have_count(8)
+    guarded.revoke(key)
+    began = time.monotonic()
+    expect(page.locator(".gpu-card")).to_have_count(0)
+    assert time.monotonic() - began < SOON
+    expect(page.get_by_role("alert")).to_contain_text("has ended")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(6000)
+    assert asked == []
+
+
+@pytest.mark.usefixtures("refusals")
+def test_who_signs_out_is_out_in_every_tab(open_page: Open, guarded: GuardedServer) -> None:
+    page = open_page(at=guarded)
+    sign_in(page, guarded.admin_key)
+    other = page.context.new_page()
+    other.goto(page.url)
+    signed_in(other, "admin")
+    other.get_by_role("button", name="Signed in as admin").click()
+    other.get_by_role("menuitem", name="Sign out").click()
+    for tab in (other, page):
+        tab.bring_to_front()
+        expect(tab.get_by_role("heading", name="Sign in")).to_be_visible()
+    until(lambda: guarded.metrics()["diffusion_pipe_stream_subscribers"] == 0, what="their streams to end")
+
+
+def test_without_keys_nothing_of_this_is_seen(open_page: Open, server: TrainingServer) -> None:
+    page = open_page("#/sign-in", at=server)
+    expect(page.locator(".gpu-card")).to_have_count(4)
+    expect(page.locator(".who")).to_be_hidden()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).not_to_contain_text("keys and people")
