@@ -7,17 +7,17 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NoReturn
 
 from api import __version__
 from api.app import create_app
+from api.audit_command import AUDIT_COMMAND, run_audit_command
 from api.backup_command import BACKUP_COMMANDS, run_backup_command
 from api.config import Config, ConfigError, program
 from api.errors import ServiceError
 from api.key_command import KEY_COMMAND, run_key_command
 from api.routes.allowed_methods import AllowedMethods
-from api.runtime.commands import verify_audit
 from api.runtime.composition import Runtime, StorageError
 from api.server import Shell
 from api.services.access.first_key import MAKE_ONE
@@ -38,15 +38,15 @@ OPEN_FILES = 65_536
 def main(argv: Sequence[str]) -> int:
     """Serves until told to end. Returns the exit code: 0 then, 1 when it cannot start, 2 when a setting is wrong.
 
-    With `key`, `backup` or `restore` as the first argument it does what the command of that name does.
+    With `key`, `backup`, `restore` or `audit-verify` as the first argument it does what the command of that name does.
     """
     if argv[:1] == [KEY_COMMAND]:
         return run_key_command(argv[1:])
     if argv and argv[0] in BACKUP_COMMANDS:
         return run_backup_command(argv)
+    if argv[:1] == [AUDIT_COMMAND]:
+        return run_audit_command(argv[1:])
     os.umask(UMASK)
-    if argv[:1] == ["audit-verify"]:
-        return _command(verify_audit, argv[1:])
     try:
         config = Config.from_env(argv=argv)
         set_up_logging(config.log_level, config.logs_json)
@@ -91,13 +91,6 @@ def main(argv: Sequence[str]) -> int:
         runtime.stop()
     logger.info("ended")
     return 0
-
-
-def _command(run_command: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
-    try:
-        return run_command(argv)
-    except (ConfigError, DatabaseError) as error:
-        return _refuse(error, 2)
 
 
 def _refuse(why: object, code: int = 1) -> int:

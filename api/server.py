@@ -3,14 +3,13 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 from wsgiref.types import WSGIApplication
 
 from starlette.types import Receive, Scope, Send
 
-from api.errors import MalformedRequest, MethodNotAllowed, NotFound, ServiceError, Unavailable
+from api.errors import MalformedRequest, MethodNotAllowed, NotFound, ServiceError
 from api.live.addresses import MatchedRoute
 from api.live.connections import LiveServing
 from api.shell.access_log import Access, AccessLog, shown_path
@@ -20,9 +19,10 @@ from api.shell.cross_origin import is_preflight, preflight_headers
 from api.shell.downloads import send_download
 from api.shell.gate import RATE_HEADERS, Gate, Visitor
 from api.shell.guard import HostPolicy, join_headers, request_id_of
+from api.shell.places import Places
 from api.shell.protocol import limit_send_buffer
 from api.shell.reply import NOSNIFF, ClientGone, Handshake, Headers, Reply
-from api.shell.unread_answers import PATIENCE_SECONDS, Connection, UnreadAnswers
+from api.shell.unread_answers import Connection, UnreadAnswers
 from api.shell.wsgi import FlaskBelow
 from api.utils.caller import address_of_caller, has_caller_left
 from api.utils.clock import Clock
@@ -76,7 +76,7 @@ class Shell:
         """
         self._flask = FlaskBelow(flask_app, FLASK_THREADS)
         self._paths = paths
-        self._places = asyncio.Semaphore(FLASK_THREADS)
+        self._places = Places(FLASK_THREADS)
         self.unread = UnreadAnswers()  #: counts and bounds the bytes of answers that clients have not read yet
         self._policy = policy
         self._gate = gate
@@ -208,7 +208,8 @@ class Shell:
             # WSGI knows no chunks: without a length the body would count as empty.
             kept = [(name, value) for name, value in scope["headers"] if name != b"transfer-encoding"]
             scope["headers"] = [*kept, (b"content-length", b"%d" % len(body))]
-        async with self._place():
+        async with self._places.take():
+            await self.unread.wait_for_room()
             reply.require_client()
             has_caller_left.set(reply.has_lost_client)
             answer = await self._flask.ask(scope, body)
@@ -218,19 +219,6 @@ class Shell:
             await reply.send({"type": "http.response.body", "body": answer.body})
             return
         await send_download(file, scope, receive, reply.send)
-
-    @asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
-        """Waits for a thread of Flask, and for room for its answer; holds the thread meanwhile. Raises Unavailable."""
-        try:
-            await asyncio.wait_for(self._places.acquire(), PATIENCE_SECONDS)
-        except TimeoutError:
-            raise Unavailable("Too many requests wait for their turn.", headers={"Retry-After": "5"}) from None
-        try:
-            await self.unread.wait_for_room()
-            yield
-        finally:
-            self._places.release()
 
     async def _stream(self, found: MatchedRoute, scope: Scope, receive: Receive, reply: Reply) -> None:
         scope["state"]["route"] = found.route.pattern

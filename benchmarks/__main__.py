@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 
 from benchmarks import (
+    access,
     claims,
     dashboard,
     idle,
@@ -38,6 +39,7 @@ BENCHMARKS: dict[str, Callable[[Effort], Iterator[Row]]] = {
     "scheduling": scheduling.measure,
     "lists": lists.measure,
     "claims": claims.measure,
+    "access": access.measure,
     "watching": watching.measure,
     "live": live.measure,
     "logs": logs.measure,

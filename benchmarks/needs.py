@@ -37,6 +37,7 @@ NEEDS: Mapping[str, Sequence[Need]] = {
     "starting": (POSTGRESQL,),
     "lists": (POSTGRESQL,),
     "claims": (POSTGRESQL,),
+    "access": (WRK, POSTGRESQL),
     "logs": (GREP,),
     "dashboard": (BROWSER,),
 }

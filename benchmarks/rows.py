@@ -38,6 +38,7 @@ class Unit:
 ENOUGH = 0.9
 
 TIMES = Unit("{:.2f} x")
+MICROSECONDS = Unit("{:.0f} us")
 MILLISECONDS = Unit("{:.1f} ms")
 SECONDS = Unit("{:.2f} s")
 PERCENT = Unit("{:.2f} %")

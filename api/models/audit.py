@@ -131,14 +131,15 @@ class RequestNote:
     at: datetime
     actor: str
     operation: str
-    is_change: bool  #: the first transaction that it commits keeps this note
+    is_change: bool  #: the transaction that makes the change keeps this note
     key_id: str | None = None
     object: str | None = None
     address: str | None = None
     request_id: str | None = None
     before: Any = None
     after: Any = None
-    has_changed: bool = False  #: something said that it was changed
+    has_changed: bool = False  #: somebody has said what it changes: the next transaction to be committed keeps it
+    has_committed: bool = False  #: one was committed before that
     refused_with: str | None = None  #: the code of a refusal
     pending: AuditRecord | None = field(default=None, repr=False)  #: appended, and not yet committed
     is_kept: bool = False
@@ -166,7 +167,7 @@ current_note: ContextVar[RequestNote | None] = ContextVar("current_note", defaul
 
 @contextmanager
 def noting(note: RequestNote) -> Iterator[RequestNote]:
-    """Keeps this note with the first transaction that is committed within the `with` block."""
+    """Keeps this note with the first transaction of the `with` block that is committed after `note_change`."""
     token = current_note.set(note)
     try:
         yield note
@@ -196,6 +197,13 @@ def note_change(
             setattr(note, name, {**said, **value})
         elif value is not None:
             setattr(note, name, value)
+
+
+def forget_change() -> None:
+    """Takes back what was said of a change: it was not made."""
+    note = current_note.get()
+    if note is not None:
+        note.has_changed, note.before, note.after = False, None, None
 
 
 def note_refusal(code: str) -> None:

@@ -41,7 +41,7 @@ _NO_STORE = {"Cache-Control": "no-store"}
 @auth.post("/generate-key")
 @auth.input(GenerateKey)
 @auth.output(NewKeyAnswer, status_code=201)
-@auth.doc(responses=[400, 401, 403, 409, 415, 422, 503])
+@auth.doc(responses=[400, 409, 415, 422, 503])
 @idempotent
 def generate_key(json_data: GenerateKey) -> Response:
     """Make a key
@@ -60,7 +60,7 @@ def _created(key: NewKey) -> Response:
 @auth.get("/keys")
 @auth.input(KeyListQuery, location="query")
 @auth.output(KeyListAnswer)
-@auth.doc(responses=[401, 403, 422])
+@auth.doc(responses=[422])
 def list_keys(query_data: KeyListQuery) -> Response:
     """Keys, newest first
 
@@ -72,7 +72,7 @@ def list_keys(query_data: KeyListQuery) -> Response:
 
 @auth.get("/keys/<key_id>")
 @auth.output(KeyAnswer)
-@auth.doc(responses=[401, 403, 404])
+@auth.doc(responses=[404])
 def get_key(key_id: str) -> Response:
     """One key
 
@@ -84,7 +84,7 @@ def get_key(key_id: str) -> Response:
 @auth.delete("/keys/<key_id>")
 @auth.input(RevokeQuery, location="query")
 @auth.output(KeyAnswer)
-@auth.doc(responses=[401, 403, 404, 409, 422])
+@auth.doc(responses=[404, 409, 422])
 def revoke_key(key_id: str, query_data: RevokeQuery) -> Response:
     """Revoke a key
 
@@ -98,7 +98,7 @@ def revoke_key(key_id: str, query_data: RevokeQuery) -> Response:
 @auth.post("/keys/<key_id>/rotate")
 @auth.input(RotateKey)
 @auth.output(NewKeyAnswer, status_code=201)
-@auth.doc(responses=[400, 401, 403, 404, 409, 415, 422, 503])
+@auth.doc(responses=[400, 404, 409, 415, 422, 503])
 @body_is_optional
 @idempotent
 def rotate_key(key_id: str, json_data: RotateKey) -> Response:
@@ -147,7 +147,7 @@ def set_session_cookie(response: Response, cookie: str) -> None:
 
 @auth.post("/logout")
 @auth.output(LoggedOutAnswer)
-@auth.doc(responses=[401, 503])
+@auth.doc(responses=[503])
 def log_out() -> Response:
     """Sign out
 
@@ -161,7 +161,7 @@ def log_out() -> Response:
 
 @auth.post("/ticket")
 @auth.output(TicketAnswer)
-@auth.doc(responses=[401, 503])
+@auth.doc(responses=[503])
 def make_ticket() -> Response:
     """A ticket for one stream
 
@@ -185,7 +185,7 @@ def list_users() -> Response:
 @auth.patch("/users/<user_id>")
 @auth.input(ChangeUser)
 @auth.output(UserAnswer)
-@auth.doc(responses=[400, 401, 403, 404, 415, 422, 503])
+@auth.doc(responses=[400, 404, 415, 422, 503])
 def change_user(user_id: str, json_data: ChangeUser) -> Response:
     """Change what somebody may use
 

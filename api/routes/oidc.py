@@ -8,6 +8,7 @@ from flask import Response, request
 
 from api.errors import NotFound, SignInFailed
 from api.models.access_view import SignInWays
+from api.models.audit import note_refusal
 from api.routes.auth import set_session_cookie
 from api.routes.context import services
 from api.routes.schemas.auth import SignInQuery, SignInWaysAnswer
@@ -91,6 +92,7 @@ def _own(next_: str) -> str:
 
 
 def _to_page(error: SignInFailed) -> Response:
+    note_refusal(error.code)
     return _redirect(f"/#/sign-in?{urlencode({'problem': error.detail})}")
 
 

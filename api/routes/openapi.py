@@ -1,6 +1,7 @@
 """The last touches to the OpenAPI document that the routes make."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -8,7 +9,7 @@ import orjson
 from api.routes.components import share_components
 from api.routes.schemas.common import Failure
 from api.routes.streams import STREAMS
-from api.services.access.operations import OperationTable
+from api.services.access.operations import Operation, OperationTable
 from api.utils.caller import SESSION_COOKIE
 from api.utils.envelope import JSON
 
@@ -84,8 +85,21 @@ def _tell_keys(document: dict[str, Any], needs_keys: bool) -> None:
     document["security"] = [*([] if needs_keys else [{}]), *({name: []} for name in _SCHEMES)]
     for operation in OperationTable().all:
         method, path = operation.method.lower(), _VARIABLE.sub(r"{\1}", operation.pattern)
-        if operation.is_open and method in document["paths"].get(path, {}):
-            document["paths"][path][method]["security"] = []
+        described = document["paths"].get(path, {}).get(method)
+        if described is not None:
+            if operation.is_open:
+                described["security"] = []
+            described["responses"] |= {status: _failure_response(why) for status, why in _refusals(operation)}
+
+
+def _refusals(operation: Operation) -> Iterator[tuple[str, str]]:
+    """What the gate answers instead, as far as the document's general failure does not say it."""
+    if not operation.is_open:
+        yield "401", "No key, or one that does not hold."
+        if operation.permission is not None:
+            yield "403", "The key does not permit this."
+    if operation.rate is not None:
+        yield "429", "More requests than the limit permits."
 
 
 def _failure_schemas() -> dict[str, Any]:

@@ -64,7 +64,7 @@ _SOCKET = {"transport": "websocket"}
 
 #: The description of each stream, by path. Only `end` and `closing` are Server-Sent Events with a name. A client comes
 #: back with the id as Last-Event-ID; a WebSocket has it as a field of the message.
-STREAMS: dict[str, dict[str, Any]] = {
+_STREAMS: dict[str, dict[str, Any]] = {
     f"{BASE_PATH}/gpu/stream": {**_SSE, **_GPU},
     f"{BASE_PATH}/ws/gpu": {**_SOCKET, **_GPU},
     f"{BASE_PATH}/events/stream": {**_SSE, **_EVENTS},
@@ -74,3 +74,7 @@ STREAMS: dict[str, dict[str, Any]] = {
     f"{BASE_PATH}/training/{{task_id}}/logs/stream": {**_SSE, **_LOG, "messages": {**_LOG["messages"], **_END}},
     f"{BASE_PATH}/system/logs/stream": {**_SSE, **_LOG},
 }
+
+_TICKET = {"ticket": "of POST /auth/ticket, in place of a key: for clients that can send no header"}
+
+STREAMS = {path: {**stream, "query": {**stream.get("query", {}), **_TICKET}} for path, stream in _STREAMS.items()}

@@ -20,6 +20,9 @@ COUNTED = frozenset(
     {f"PATCH {BASE_PATH}/gpu/tasks/<task_id>", f"GET {BASE_PATH}/training/<task_id>/artifacts/<path:path>"}
 )
 
+#: Operations that change something although they are GETs: the way back from a provider signs somebody in.
+CHANGING = frozenset({f"GET {BASE_PATH}/auth/oidc/callback"})
+
 #: Operations that change nothing although their method could: a question, and the way into a stream.
 UNAUDITED = frozenset({f"POST {BASE_PATH}/training/validate", f"POST {BASE_PATH}/auth/ticket"})
 
@@ -55,14 +58,14 @@ class Auditing:
         scope: Scope,
         answered: Answered,
     ) -> Iterator[None]:
-        """Has the first transaction of the `with` block keep a note of this request, if it changes anything."""
+        """Has the transaction of the `with` block that makes a change keep a note of this request."""
         operation = name_operation(method, pattern)
-        changes = method not in ("GET", "HEAD", "WEBSOCKET") and operation not in COUNTED | UNAUDITED
+        is_write = method not in ("GET", "HEAD", "WEBSOCKET") and operation not in COUNTED | UNAUDITED
         note = RequestNote(
             at=self._clock.now(),
             actor=_name_actor(principal),
             operation=operation,
-            is_change=changes,
+            is_change=is_write or operation in CHANGING,
             key_id=principal.key_id,
             object="/".join(arguments.values()) or None,
             address=address_of_caller(scope),
@@ -78,8 +81,8 @@ class Auditing:
         is_answered = 200 <= status < 400
         if note.refused_with is not None or (is_answered and note.operation in COUNTED):
             self._sink.count(note.entry())
-        elif is_answered and note.is_change and note.has_changed and not note.is_kept:
-            # What was changed without the database, as when a stray attempt is stopped.
+        elif is_answered and note.is_change and not note.is_kept and (note.has_changed or note.has_committed):
+            # What was changed without the database, as when a stray attempt is stopped; or nobody has said what it was.
             self._sink.take(note.entry())
 
     def refuse(

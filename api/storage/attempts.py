@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from api.models.audit import forget_change
 from api.models.lease import Lease, LeaseKind, LeaseState
 from api.models.progress import ProgressReport
 from api.models.reason import Reason, Words
@@ -102,6 +103,7 @@ class AttemptStore:
                 insert_task(connection, task, now, actor)
                 return _claim(connection, new, now, bound)
         except IntegrityError:
+            forget_change()
             return None
 
     def get(self, uid: str) -> Attempt:

@@ -76,6 +76,9 @@ def keep_note(connection: Connection) -> RequestNote | None:
     note = current_note.get()
     if note is None or note.is_kept or not note.is_change:
         return None
+    if not note.has_changed:
+        note.has_committed = True
+        return None
     (note.pending,) = append(connection, [note.entry()])
     return note
 

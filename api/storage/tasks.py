@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.errors import TaskActive, TaskNotFinished, TaskNotFound
-from api.models.audit import note_change
+from api.models.audit import forget_change, note_change
 from api.models.kept_answer import KEPT_SECONDS
 from api.models.reason import Reason, Words
 from api.models.training import (
@@ -126,6 +126,7 @@ class TaskStore:
             first = self.find_by_key(new.idempotency_key)
             if first is None:
                 raise
+            forget_change()
             return first
 
     def find_by_key(self, key: str | None) -> TrainingTask | None:

@@ -66,6 +66,16 @@ def test_each_change_of_a_training_tells_before_and_after(world: World):
     assert deleted["after"] == {"files_removed": True}
 
 
+def test_a_checkpoint_that_is_asked_for_is_told(world: World):
+    task_id = world.run()
+    world.make_checkpoints(task_id, 1)
+    world.prints(task_id, "steps: 1 loss: 0.5 iter time (s): 1.0 samples/sec: 64.0\n")
+    world.train()
+    assert world.client.post(f"{TRAINING}/{task_id}/save").status_code == 202
+    saved = only(world, operation="/save")
+    assert (saved["object"], saved["after"]) == (task_id, {"attempt": f"{task_id}.1"})
+
+
 def test_resume_and_restart_tell_where_they_come_from(world: World):
     task_id = world.finish()
     world.client.post(f"{TRAINING}/resume/{task_id}", json={"config": {"epochs": 9}})

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection
@@ -33,11 +34,11 @@ def away(monkeypatch: pytest.MonkeyPatch) -> Away:
 
 def failing(use, away: Away):
     @contextmanager
-    def connect(self: Database) -> Iterator[Connection]:
+    def connect(self: Database, **how: Any) -> Iterator[Connection]:
         note_read()
         if away.error is not None:
             raise away.error
-        with use(self) as connection:
+        with use(self, **how) as connection:
             yield connection
 
     return connect

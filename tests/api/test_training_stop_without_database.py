@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection
@@ -34,11 +35,11 @@ def trouble(monkeypatch: pytest.MonkeyPatch) -> Trouble:
         use = getattr(Database, name)
 
         @contextmanager
-        def connect(self: Database) -> Iterator[Connection]:
+        def connect(self: Database, **how: Any) -> Iterator[Connection]:
             error = trouble.reading if name == "read" else trouble.writing
             if error is not None:
                 raise error
-            with use(self) as connection:
+            with use(self, **how) as connection:
                 yield connection
 
         return connect
@@ -68,6 +69,9 @@ def test_stop_on_a_full_disk_is_carried_out_and_noted_later(world: World, troubl
     trouble.writing = None
     world.train()
     assert world.get(task_id)["status"] == "stopped"
+    world.runtime.access.audit.run_once()
+    (told,) = world.client.data("/api/v1/auth/audit?operation=/stop")["entries"]
+    assert (told["object"], told["after"]) == (task_id, {"force": force, "timeout_seconds": None})
 
 
 def test_forced_stop_is_carried_out_while_the_database_cannot_even_be_read(world: World, trouble: Trouble):

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from tests.e2e.server import ServerProcess
+from tests.e2e.server import ServerProcess, until
 
 try:
     from oidc_provider_mock import User, run_server_in_thread
@@ -125,6 +126,19 @@ def test_signing_out_ends_the_session(browser: Browser):
     origin = {"Origin": str(browser.http.base_url)}
     assert browser.http.post("/api/v1/auth/logout", headers=origin).status_code == 200
     assert browser.who() == {"status": 401}
+
+
+def test_who_signs_in_and_who_may_not_is_in_the_audit(browser: Browser):
+    browser.sign_in("eve")
+    browser.sign_in("bob")
+
+    def refused() -> list[dict[str, Any]]:
+        found = browser.http.get("/api/v1/auth/audit", params={"operation": "oidc/callback"}).json()["data"]["entries"]
+        done = [entry["actor"] for entry in found if entry["outcome"] == "done"]
+        assert "bob@example.org" in done
+        return [entry for entry in found if entry["outcome"] == "refused"]
+
+    assert until(refused)[0]["code"] == "sign_in_failed"
 
 
 def test_page_is_told_where_to_sign_in(browser: Browser):

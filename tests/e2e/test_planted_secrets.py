@@ -1,9 +1,11 @@
 """Secrets are planted wherever one can be given; then all that the service has left or said is searched for them."""
 
 import base64
+import gzip
 import secrets
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -21,7 +23,7 @@ from api.services.access.key_format import hash_of, new_key
 from api.storage.database import Database, sqlite_url
 from api.storage.keys import CredentialStore
 from tests.databases import BACKENDS, FEW, fresh_postgres
-from tests.e2e.server import BASE
+from tests.e2e.server import BASE, command, environment
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import TrainingServer
 
@@ -123,6 +125,8 @@ def test_planted_secrets_are_found_nowhere(server: TrainingServer, planted: Plan
     server.await_status(task_id, "completed")
     _provoke_errors(server, planted)
     _read_everything(server, planted, task_id)
+    if database_url.startswith("sqlite"):
+        assert planted.found_in(_backup_of(server, database_url)) == []
     _crash(server)
 
     assert planted.found_in(planted.heard) == []
@@ -246,6 +250,21 @@ def _command_lines() -> bytes:
         with suppress(OSError):
             lines.append(path.read_bytes())
     return b"\n".join(lines)
+
+
+def _backup_of(server: TrainingServer, database_url: str) -> bytes:
+    """What a backup holds. Of PostgreSQL it holds the rows, which are searched themselves."""
+    file = server.directory.parent / "backup"
+    done = subprocess.run(
+        command("backup", str(file), "--storage-root", str(server.root)),
+        env=environment({"DATABASE_URL": database_url}),
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    content = gzip.decompress(file.read_bytes())
+    assert b"SQLite format 3" in content
+    return content + done.stdout + done.stderr
 
 
 def _crash(server: TrainingServer) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from api.errors import Conflict, Unavailable
+from api.models.audit import note_change
 from api.models.progress import LISTENING_STAGES
 from api.models.reason import Reason
 from api.models.training import EventKind, TaskStatus
@@ -56,6 +57,7 @@ class CheckpointSaving:
             raise Unavailable(f"{file} cannot be written ({error.strerror}): ask again.") from error
         if not is_asked:
             uid = self._attempts.of_task(task_id)[-1].uid
+            note_change(after={"attempt": uid})
             now, message = self._clock.now(), Reason.of("asked to save a checkpoint now", "asked_to_save")
             self._tasks.add_event(task_id, EventKind.CHANGE, now, actor, message, uid)
             logger.info("checkpoint asked for", extra={"task_id": task_id})

@@ -9,7 +9,7 @@ from api.errors import Forbidden, NotFound, RateLimited, Unauthenticated
 from api.models.access import LOCAL, Credential, Permission, Principal
 from api.models.audit import AuditEntry, AuditOutcome, current_note, note_change, note_refusal
 from api.services.access.operations import OperationTable
-from api.shell.auditing import COUNTED, UNAUDITED, Auditing
+from api.shell.auditing import CHANGING, COUNTED, UNAUDITED, Auditing
 from api.utils.clock import FakeClock
 
 START = "/api/v1/training/start"
@@ -57,6 +57,16 @@ def test_what_was_changed_without_the_database_is_taken(auditing: Auditing, sink
         )
     ]  # fmt: skip
     assert current_note.get() is None
+
+
+def test_a_change_of_which_nobody_said_what_it_was_is_taken(auditing: Auditing, sink: Sink):
+    answer = Answer()
+    with auditing.noting(ANN, "POST", START, {}, SCOPE, answer):
+        note = current_note.get()
+        assert note is not None
+        note.has_committed = True
+        answer.status = 201
+    assert [entry.operation for entry in sink.taken] == [f"POST {START}"]
 
 
 def test_what_a_transaction_has_kept_is_not_taken_again(auditing: Auditing, sink: Sink):
@@ -123,4 +133,11 @@ def test_what_is_no_refusal_is_not_noted(auditing: Auditing, sink: Sink):
 
 def test_operations_with_a_rule_of_their_own_exist():
     known = {operation.name for operation in OperationTable().all}
-    assert (COUNTED | UNAUDITED) - known <= {"POST /api/v1/auth/ticket"}
+    assert (COUNTED | UNAUDITED | CHANGING) - known == set()
+
+
+def test_coming_back_from_a_provider_changes_something(auditing: Auditing):
+    with auditing.noting(LOCAL, "GET", "/api/v1/auth/oidc/callback", {}, SCOPE, Answer()):
+        note = current_note.get()
+        assert note is not None
+        assert note.is_change

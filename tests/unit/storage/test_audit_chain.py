@@ -77,9 +77,27 @@ def test_one_request_is_kept_once_however_many_transactions_it_makes(stores: Sto
     assert len(rows(stores.database)) == 1
 
 
+def test_the_transaction_that_makes_the_change_keeps_the_note_and_not_one_before(stores: Stores):
+    with noting(note()) as kept:
+        with stores.database.write():
+            pass
+        assert (rows(stores.database), kept.has_committed) == ([], True)
+        stores.tasks.create(new_task("t1"), NOW, "ann")
+    assert [row["object"] for row in rows(stores.database)] == ["t1"]
+
+
+def test_a_task_that_was_there_already_is_no_change(stores: Stores):
+    stores.tasks.create(new_task("t1", key="k"), NOW, "ann")
+    with noting(note()) as kept:
+        stores.tasks.create(new_task("t2", key="k"), NOW, "ann")
+    assert (rows(stores.database), kept.has_changed) == ([], False)
+
+
 def test_bookkeeping_keeps_no_note(database: Database):
-    with noting(note()) as kept, database.write(is_audited=False):
-        pass
+    with noting(note()) as kept:
+        note_change()
+        with database.write(is_audited=False):
+            pass
     assert rows(database) == []
     assert not kept.is_kept
 

@@ -59,7 +59,14 @@ def test_an_empty_audit_is_whole(database: Database, tmp_path: Path, capsys: pyt
     assert capsys.readouterr().out.strip() == "The audit is empty."
 
 
-@pytest.mark.parametrize("argument", ["--storage-root=/nowhere", "--log-level=LOUD", "--unknown"])
+@pytest.mark.parametrize(
+    "argument", ["--storage-root=/nowhere", "--log-level=LOUD", "--unknown", "--anchor=1:2", "--anchor"]
+)
 def test_what_cannot_be_read_is_said(tmp_path: Path, argument: str, capsys: pytest.CaptureFixture[str]):
     assert verify(tmp_path, argument) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_help_says_how_it_is_called(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert verify(tmp_path, "--help") == 0
+    assert "audit-verify [--anchor ID:HASH]" in capsys.readouterr().out

@@ -1,0 +1,99 @@
+"""What the OpenAPI document says about keys, against a service that asks for them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.schemas import BaseSchema
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+import run
+from api.config import Config
+from api.executors.fake import FakeExecutor
+from api.runtime.composition import Runtime
+from api.services.access import key_ring, rates
+from api.services.access.operations import OperationTable
+from tests.api.client import client_of
+from tests.api.conftest import World
+from tests.api.test_openapi_contract import BY_NAME, HOST, WITH_INPUT, Stateful
+
+OPEN = {(operation.method, operation.pattern) for operation in OperationTable().all if operation.is_open}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One server that asks for keys, and counts nothing."""
+    settings_: dict[str, Any] = {"auth": "required", "rate_limits": (), "min_free_disk_mb": 0}
+    storage = tmp_path_factory.mktemp("access")
+    config = Config(gpu_source="simulated", log_level="WARNING", storage_root=storage, **settings_)
+    executor = FakeExecutor()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(rates, "WRONG_KEYS", "1000000/minute")
+        patched.setattr(key_ring, "EAGER_SECONDS", 0.0)
+        runtime = Runtime(config, executor=executor)
+        runtime.prepare()
+        runtime.access.ring.refresh()
+        with client_of(run.create_shell(runtime)) as client:
+            made = World(runtime, client, executor)
+            made.sweep()
+            yield made
+        runtime.stop()
+
+
+@pytest.fixture(scope="module")
+def key(world: World) -> dict[str, str]:
+    return {**HOST, **world.key("root", "admin")}
+
+
+@pytest.fixture(scope="module")
+def document(world: World, key: dict[str, str]) -> BaseSchema:
+    shell = Stateful(run.create_shell(world.runtime))
+    return schemathesis.openapi.from_asgi("/openapi.json", shell, headers=key)
+
+
+@pytest.mark.parametrize(("method", "path"), [*BY_NAME, *WITH_INPUT])
+def test_every_operation_asks_for_a_key_as_the_document_says(
+    world: World, document: BaseSchema, key: dict[str, str], method: str, path: str
+):
+    """With schemathesis' own checks: `ignored_auth` tries each without a key, and with a wrong one."""
+    # Readings turn stale, and then it is not ready.
+    world.sweep()
+    excluded = [not_a_server_error, positive_data_acceptance]
+
+    @given(case=document[path][method].as_strategy(generation_mode=GenerationMode.POSITIVE))
+    @settings(max_examples=3, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    def every_case_holds(case: schemathesis.Case) -> None:
+        answer = case.call(headers=HOST)
+        assert (answer.status_code == 401) == ((method, path) not in OPEN) or path.endswith("/login")
+        case.validate_response(answer, headers=HOST, excluded_checks=excluded)
+        case.call_and_validate(headers=key, excluded_checks=excluded)
+
+    every_case_holds()
+
+
+def test_the_document_tells_which_operations_are_open_and_how_the_others_are_asked_for(document: BaseSchema):
+    raw = document.raw_schema
+    assert raw["security"] == [{"key": []}, {"session": []}]
+    opened = {
+        (method.upper(), path)
+        for path, operations in raw["paths"].items()
+        for method, operation in operations.items()
+        if operation.get("security") == []
+    }
+    assert opened == OPEN & {(method.upper(), path) for path, each in raw["paths"].items() for method in each}
+    assert ("GET", "/health") in opened
+    for path, operations in raw["paths"].items():
+        for method, operation in operations.items():
+            assert ("401" in operation["responses"]) or (method.upper(), path) in OPEN, (method, path)
+
+
+def test_limits_and_permissions_are_told_where_there_are_any(document: BaseSchema):
+    paths = document.raw_schema["paths"]
+    assert {"403", "429"} <= paths["/api/v1/training/start"]["post"]["responses"].keys()
+    assert "403" not in paths["/api/v1/auth/whoami"]["get"]["responses"]
+    assert "429" not in paths["/api/v1/gpu/status"]["get"]["responses"]
+    assert all(operation.permission is None or not operation.is_open for operation in OperationTable().all)
