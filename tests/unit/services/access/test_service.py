@@ -4,11 +4,12 @@ import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-from api.errors import Forbidden, Invalid, KeyRevoked, LastAdministrator, WrongKey
-from api.models.access import LOCAL, Credential, Permission, Principal, Role, expand_permissions
+from api.errors import DatabaseUnavailable, Forbidden, Invalid, KeyRevoked, LastAdministrator, WrongKey
+from api.models.access import LOCAL, Credential, Permission, Principal, Quota, Role, expand_permissions
 from api.models.access_view import KeyState
 from api.services.access.authority import Authority
 from api.services.access.key_ring import KeyRing
@@ -130,3 +131,16 @@ def test_a_session_has_the_permissions_of_its_key(access: AccessService):
     _, who = access.log_in(shown(access, role=None, permissions=("training",)))
     assert who.role is None
     assert set(who.permissions) == expand_permissions(["training"])
+
+
+def test_who_asks_is_known_although_nobody_can_tell_what_they_use(database: Database, clock: FakeClock):
+    def fail(_: object) -> NoReturn:
+        raise DatabaseUnavailable
+
+    store = CredentialStore(database)
+    ring = KeyRing(store, clock, defaults=Quota(gpus=4))
+    authority = Authority(
+        ring, {belonging: lambda thing: None for belonging in Belonging}, needs_keys=True, hides_others=False
+    )
+    who = AccessService(store, authority, clock, fail).who_am_i(manager())
+    assert (who.user_id, who.usage, who.quota) == ("desk", None, Quota(gpus=4))
