@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from api.errors import Conflict, GPUBusy, QuotaExceeded
 from api.models.reason import Reason
+from api.models.sight import current_sight
 from api.models.training import NewTask, TaskSummary, TrainingRequest
 from api.models.usage import Owner
 from api.services.gpus.busy import describe_busy
@@ -80,7 +81,7 @@ class Intake:
             raise queue_is_full(bound) from None
 
     def _refusal(self, task: TaskSummary) -> Conflict:
-        reason = self._dispatcher.plan([*self._tasks.queued(), task]).waiting.get(task.task_id)
+        reason = self._dispatcher.plan([*self._tasks.queued(), task]).why(task.task_id, current_sight.get())
         if reason is not None and reason.said.code in BOUNDS:
             return refusal(reason)
         return self._busy(task, reason)
