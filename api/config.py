@@ -6,140 +6,36 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, NoReturn
 
 from dotenv import dotenv_values
 
 from api.utils.masking import mask_secrets
+from api.utils.setting_texts import (
+    DEFAULT_RATES,
+    choice,
+    directories,
+    flag,
+    issuer,
+    names,
+    networks,
+    node_name,
+    number,
+    origins,
+    rates,
+    redis_url,
+    roles,
+    show_rates,
+    trainer_user,
+)
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
 class ConfigError(Exception):
     """A setting cannot be used: which one, why, and what to do."""
-
-
-def _number(low: float, high: float, kind: type[int] | type[float] = int) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        try:
-            value = kind(text)
-        except ValueError:
-            raise ValueError(f"is not {'a whole' if kind is int else 'a'} number") from None
-        if not low <= value <= high:
-            raise ValueError(f"is not between {low:g} and {high:g}")
-        return value
-
-    return parse
-
-
-def _choice(*allowed: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        for choice in allowed:
-            if text.lower() == choice.lower():
-                return choice
-        raise ValueError(f"is not one of {', '.join(allowed)}")
-
-    return parse
-
-
-def _flag(text: str) -> bool:
-    if text.lower() in ("1", "true", "yes", "on"):
-        return True
-    if text.lower() in ("0", "false", "no", "off", ""):
-        return False
-    raise ValueError("is neither 1 nor 0")
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(part.strip().lower() for part in text.split(",") if part.strip())
-
-
-def _origins(text: str) -> tuple[str, ...]:
-    origins = tuple(name.rstrip("/") for name in _names(text))
-    for origin in origins:
-        if origin == "*" or not origin.startswith(("http://", "https://")) or "/" in origin.partition("://")[2]:
-            raise ValueError("holds something else than origins such as https://dashboard.example.org (no *, no path)")
-    return origins
-
-
-def _networks(text: str) -> tuple[str, ...]:
-    names = _names(text)
-    for name in names:
-        try:
-            ip_network(name)
-        except ValueError as error:
-            raise ValueError(f"holds something else than addresses and networks: {error}") from None
-    return names
-
-
-#: The groups of operations that can have a limit.
-RATE_GROUPS = ("auth", "starts", "logs")
-
-_RATE = re.compile(r"(?P<group>\w+)\s*=\s*(?P<limit>[1-9]\d{0,8}\s*/\s*(?:second|minute|hour|day))")
-
-
-def _rates(text: str) -> tuple[tuple[str, str], ...]:
-    if text.strip().lower() == "off":
-        return ()
-    found = [_RATE.fullmatch(part) for part in _names(text)]
-    given = {rate["group"]: rate["limit"] for rate in found if rate is not None}
-    if None in found or len(given) != len(found) or not set(given) <= set(RATE_GROUPS):
-        raise ValueError(f"is neither off nor such as {_show_rates(DEFAULT_RATES)}, each of these groups once at most")
-    return tuple(given.items())
-
-
-def _show_rates(rates: Sequence[tuple[str, str]]) -> str:
-    return ",".join(f"{group}={limit}" for group, limit in rates)
-
-
-DEFAULT_RATES = (("auth", "60/minute"), ("starts", "10/hour"), ("logs", "100/minute"))
-
-
-def _issuer(text: str) -> str:
-    if not text.startswith(("https://", "http://")):
-        raise ValueError("is no address that begins with https://")
-    return text
-
-
-def _roles(text: str) -> tuple[tuple[str, str], ...]:
-    pairs = [part.strip().rpartition("=") for part in text.split(",") if part.strip()]
-    for group, _, role in pairs:
-        if not group.strip() or role.strip() not in ROLES:
-            raise ValueError(f"is not such as ml-admins=admin,*=viewer; the roles are {', '.join(ROLES)}")
-    return tuple((group.strip(), role.strip()) for group, _, role in pairs)
-
-
-#: What a group of OIDC_ROLES can be given.
-ROLES = ("viewer", "trainer", "admin")
-
-
-def _node_name(text: str) -> str:
-    name = text.strip()
-    if not name.isprintable() or len(name) > 255:
-        raise ValueError("is no name of up to 255 printable characters")
-    return name
-
-
-def _trainer_user(text: str) -> str:
-    name = text.strip()
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}\$?|\d{1,10}:\d{1,10}", name, re.ASCII):
-        raise ValueError("is neither the name of a user nor uid:gid")
-    return name
-
-
-def _redis_url(text: str) -> str:
-    if not text.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("is no URL of a Redis: redis://host:6379/0, rediss:// with TLS, or unix:// a socket")
-    return text
-
-
-def _directories(text: str) -> tuple[Path, ...]:
-    paths = tuple(Path(part) for part in text.split(":") if part)
-    if not all(path.is_absolute() for path in paths):
-        raise ValueError("holds a path that does not begin with /")
-    return paths
 
 
 def _setting(env: str, default: Any, parse: Callable[[str], Any], text: str, shown: str | None = None) -> Any:
@@ -152,16 +48,16 @@ class Config:
     """Every setting, checked. Times are in seconds."""
 
     host: str = _setting("API_HOST", "127.0.0.1", str, "address to listen on")
-    port: int = _setting("API_PORT", 8080, _number(0, 65535), "port to listen on; 0 takes a free one")
+    port: int = _setting("API_PORT", 8080, number(0, 65535), "port to listen on; 0 takes a free one")
     storage_root: Path = _setting("STORAGE_ROOT", Path("data"), Path, "directory for everything that is kept", "./data")
     database_url: str = _setting(
         "DATABASE_URL", "", str, "postgresql://user:password@host/name, or sqlite:///file", "SQLite under STORAGE_ROOT"
     )
     database_pool_size: int = _setting(
-        "DATABASE_POOL_SIZE", 24, _number(2, 1000), "most connections to the database; fewer where servers share it"
+        "DATABASE_POOL_SIZE", 24, number(2, 1000), "most connections to the database; fewer where servers share it"
     )
     node_name: str = _setting(
-        "NODE_NAME", "", _node_name, "what this machine is called where several share a database", "the host's name"
+        "NODE_NAME", "", node_name, "what this machine is called where several share a database", "the host's name"
     )
     diffusion_pipe_root: Path | None = _setting(
         "DIFFUSION_PIPE_ROOT", None, Path, "the checkout of tdrussell/diffusion-pipe", "none"
@@ -172,52 +68,52 @@ class Config:
     allow_pickled_weights: bool = _setting(
         "ALLOW_PICKLED_WEIGHTS",
         False,
-        _flag,
+        flag,
         "1 lets trainings load weights that can hold code (.ckpt, .pt, .bin)",
         "0",
     )
     trainer_cache_roots: tuple[Path, ...] = _setting(
         "TRAINER_CACHE_ROOTS",
         (),
-        _directories,
+        directories,
         "directories, separated by colons, below which trainers may cache, besides STORAGE_ROOT/caches",
         "the service's own caches",
     )
     trainer_user: str = _setting(
-        "TRAINER_USER", "", _trainer_user, "user that trainings run as (a name, or uid:gid)", "the service's own"
+        "TRAINER_USER", "", trainer_user, "user that trainings run as (a name, or uid:gid)", "the service's own"
     )
     max_concurrent_tasks: int = _setting(
-        "MAX_CONCURRENT_TASKS", 0, _number(0, 10_000), "trainings at a time; 0: as many as the GPUs allow"
+        "MAX_CONCURRENT_TASKS", 0, number(0, 10_000), "trainings at a time; 0: as many as the GPUs allow"
     )
     stop_checkpoint_seconds: float = _setting(
-        "STOP_CHECKPOINT_SECONDS", 300.0, _number(0, 86_400, float), "how long a stop waits for a checkpoint", "300"
+        "STOP_CHECKPOINT_SECONDS", 300.0, number(0, 86_400, float), "how long a stop waits for a checkpoint", "300"
     )
     stop_terminate_seconds: float = _setting(
-        "STOP_TERMINATE_SECONDS", 30.0, _number(0, 3600, float), "and then for the end after SIGTERM", "30"
+        "STOP_TERMINATE_SECONDS", 30.0, number(0, 3600, float), "and then for the end after SIGTERM", "30"
     )
     hang_step_seconds: float = _setting(
-        "HANG_STEP_SECONDS", 300.0, _number(1, 86_400, float), "no step for so long, at least, counts as a hang", "300"
+        "HANG_STEP_SECONDS", 300.0, number(1, 86_400, float), "no step for so long, at least, counts as a hang", "300"
     )
     hang_quiet_seconds: float = _setting(
-        "HANG_QUIET_SECONDS", 1800.0, _number(1, 86_400, float), "and no output while it loads or caches", "1800"
+        "HANG_QUIET_SECONDS", 1800.0, number(1, 86_400, float), "and no output while it loads or caches", "1800"
     )
     min_free_disk_mb: int = _setting(
-        "MIN_FREE_DISK_MB", 2048, _number(0, 2**40), "free disk in MB below which no training is started"
+        "MIN_FREE_DISK_MB", 2048, number(0, 2**40), "free disk in MB below which no training is started"
     )
     log_max_bytes: int = _setting(
-        "LOG_MAX_BYTES", 2**30, _number(2**20, 2**50), "most bytes of a task's log; the oldest part goes", "1 GiB"
+        "LOG_MAX_BYTES", 2**30, number(2**20, 2**50), "most bytes of a task's log; the oldest part goes", "1 GiB"
     )
     server_log_max_bytes: int = _setting(
         "SERVER_LOG_MAX_BYTES",
         2**26,
-        _number(2**20, 2**50),
+        number(2**20, 2**50),
         "most bytes of the server's own log; the oldest part goes",
         "64 MiB",
     )
     gpu_source: str = _setting(
         "GPU_SOURCE",
         "auto",
-        _choice("auto", "nvml", "simulated"),
+        choice("auto", "nvml", "simulated"),
         "auto: NVML, or simulated GPUs when its library is absent; nvml; simulated",
     )
     simulated_gpus: str = _setting(
@@ -226,29 +122,29 @@ class Config:
         str,
         'which GPUs to simulate, such as "8x NVIDIA H100 80GB HBM3, 2x NVIDIA L40S"',
     )
-    simulated_seed: int = _setting("SIMULATED_SEED", 0, _number(0, 2**32), "the same seed gives the same readings")
+    simulated_seed: int = _setting("SIMULATED_SEED", 0, number(0, 2**32), "the same seed gives the same readings")
     gpu_monitor_interval: float = _setting(
-        "GPU_MONITOR_INTERVAL", 5.0, _number(0.1, 3600, float), "seconds between two sweeps of the GPUs", "5"
+        "GPU_MONITOR_INTERVAL", 5.0, number(0.1, 3600, float), "seconds between two sweeps of the GPUs", "5"
     )
     gpu_status_check_timeout: float = _setting(
-        "GPU_STATUS_CHECK_TIMEOUT", 10.0, _number(0.1, 86400, float), "seconds after which a reading is stale", "10"
+        "GPU_STATUS_CHECK_TIMEOUT", 10.0, number(0.1, 86400, float), "seconds after which a reading is stale", "10"
     )
     dcgm_aliases: bool = _setting(
-        "METRICS_DCGM_ALIASES", False, _flag, "1 adds the DCGM_FI_DEV_* names to /metrics", "0"
+        "METRICS_DCGM_ALIASES", False, flag, "1 adds the DCGM_FI_DEV_* names to /metrics", "0"
     )
     cors_origins: tuple[str, ...] = _setting(
-        "CORS_ORIGINS", (), _origins, "origins whose pages may use the API, by comma", "none but its own"
+        "CORS_ORIGINS", (), origins, "origins whose pages may use the API, by comma", "none but its own"
     )
     allowed_hosts: tuple[str, ...] = _setting(
-        "ALLOWED_HOSTS", (), _names, "names that requests may address, by comma, besides loopback", "loopback only"
+        "ALLOWED_HOSTS", (), names, "names that requests may address, by comma, besides loopback", "loopback only"
     )
     allow_unauthenticated: bool = _setting(
-        "ALLOW_UNAUTHENTICATED", False, _flag, "1 permits an address beyond loopback although there are no keys", "0"
+        "ALLOW_UNAUTHENTICATED", False, flag, "1 permits an address beyond loopback although there are no keys", "0"
     )
     auth: str = _setting(
         "AUTH",
         "off",
-        _choice("off", "required"),
+        choice("off", "required"),
         "required: every request needs a key; off: everybody who reaches the address may do everything",
     )
     admin_key_file: Path | None = _setting(
@@ -259,10 +155,10 @@ class Config:
         "none",
     )
     visibility: str = _setting(
-        "VISIBILITY", "team", _choice("team", "own"), "team: everybody sees all tasks; own: one's own tasks only"
+        "VISIBILITY", "team", choice("team", "own"), "team: everybody sees all tasks; own: one's own tasks only"
     )
     oidc_issuer: str = _setting(
-        "OIDC_ISSUER", "", _issuer, "address of an OpenID Connect provider at which people sign in to the page", "none"
+        "OIDC_ISSUER", "", issuer, "address of an OpenID Connect provider at which people sign in to the page", "none"
     )
     oidc_client_id: str = _setting("OIDC_CLIENT_ID", "", str, "what that provider calls this service", "none")
     oidc_client_secret_file: Path | None = _setting(
@@ -274,53 +170,53 @@ class Config:
     oidc_user_claim: str = _setting("OIDC_USER_CLAIM", "email", str, "its claim that names a user here")
     oidc_groups_claim: str = _setting("OIDC_GROUPS_CLAIM", "groups", str, "its claim with the user's groups")
     oidc_roles: tuple[tuple[str, str], ...] = _setting(
-        "OIDC_ROLES", (), _roles, "group=role by comma, as in ml-admins=admin,ml-team=trainer,*=viewer", "nobody"
+        "OIDC_ROLES", (), roles, "group=role by comma, as in ml-admins=admin,ml-team=trainer,*=viewer", "nobody"
     )
     rate_limits: tuple[tuple[str, str], ...] = _setting(
         "RATE_LIMITS",
         DEFAULT_RATES,
-        _rates,
+        rates,
         "how often a key may ask, by group, with AUTH=required; off: as often as it likes",
-        _show_rates(DEFAULT_RATES),
+        show_rates(DEFAULT_RATES),
     )
     trusted_proxies: tuple[str, ...] = _setting(
         "TRUSTED_PROXIES",
         (),
-        _networks,
+        networks,
         "addresses and networks, by comma, whose X-Forwarded-For and X-Forwarded-Proto are believed",
         "none",
     )
     quota_gpus: int | None = _setting(
-        "QUOTA_GPUS", None, _number(0, 10**5), "GPUs at a time for each user whose own quota does not say", "no bound"
+        "QUOTA_GPUS", None, number(0, 10**5), "GPUs at a time for each user whose own quota does not say", "no bound"
     )
     quota_queued_tasks: int | None = _setting(
-        "QUOTA_QUEUED_TASKS", None, _number(0, 10**6), "and tasks in the queue", "no bound"
+        "QUOTA_QUEUED_TASKS", None, number(0, 10**6), "and tasks in the queue", "no bound"
     )
     quota_gpu_hours_per_day: float | None = _setting(
-        "QUOTA_GPU_HOURS_PER_DAY", None, _number(0, 10**6, float), "and GPU hours within the last 24 h", "no bound"
+        "QUOTA_GPU_HOURS_PER_DAY", None, number(0, 10**6, float), "and GPU hours within the last 24 h", "no bound"
     )
     quota_storage_gb: float | None = _setting(
-        "QUOTA_STORAGE_GB", None, _number(0, 10**9, float), "and GB of disk for the files of their tasks", "no bound"
+        "QUOTA_STORAGE_GB", None, number(0, 10**9, float), "and GB of disk for the files of their tasks", "no bound"
     )
     audit_retention_days: int = _setting(
-        "AUDIT_RETENTION_DAYS", 365, _number(0, 36_500), "days for which the audit is kept; 0: for ever"
+        "AUDIT_RETENTION_DAYS", 365, number(0, 36_500), "days for which the audit is kept; 0: for ever"
     )
     max_body_bytes: int = _setting(
-        "MAX_BODY_BYTES", 1024 * 1024, _number(1024, 2**30), "largest JSON body that is taken, in bytes"
+        "MAX_BODY_BYTES", 1024 * 1024, number(1024, 2**30), "largest JSON body that is taken, in bytes"
     )
     redis_url: str = _setting(
-        "REDIS_URL", "", _redis_url, "redis://host:6379/0, to share live messages between servers", "none"
+        "REDIS_URL", "", redis_url, "redis://host:6379/0, to share live messages between servers", "none"
     )
-    max_streams: int = _setting("MAX_STREAMS", 5_000, _number(1, 1_000_000), "live streams in all")
+    max_streams: int = _setting("MAX_STREAMS", 5_000, number(1, 1_000_000), "live streams in all")
     max_streams_per_client: int = _setting(
         "MAX_STREAMS_PER_CLIENT",
         2_000,
-        _number(1, 1_000_000),
+        number(1, 1_000_000),
         "live streams of one user, or without keys of one address",
     )
-    log_level: str = _setting("LOG_LEVEL", "INFO", _choice("DEBUG", "INFO", "WARNING", "ERROR"), "how much is logged")
+    log_level: str = _setting("LOG_LEVEL", "INFO", choice("DEBUG", "INFO", "WARNING", "ERROR"), "how much is logged")
     log_format: str = _setting(
-        "LOG_FORMAT", "auto", _choice("auto", "text", "json"), "text, json, or auto: text on a terminal, else json"
+        "LOG_FORMAT", "auto", choice("auto", "text", "json"), "text, json, or auto: text on a terminal, else json"
     )
 
     @classmethod

@@ -61,6 +61,7 @@ def _screens(server: Running) -> list[tuple[str, str, str]]:
         ("tasks", "/#/tasks", ".task-row"),
         ("task", f"/#/tasks/{task_id}", ".loss-panel canvas, .loss-panel table"),
         ("start", "/#/start", ".start-form"),
+        ("access", "/#/access", ".audit-table"),
     ]
 
 

@@ -4,12 +4,15 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from api.config import Config
 from api.executors.fake import FakeExecutor
 from api.hardware.simulated import SimulatedSource
+from api.models.access import Quota
 from api.models.task import TaskType
+from api.models.usage import Account
 from api.runtime.composition import Runtime
 from api.services.gpus.monitor import GPUMonitor
 from api.services.gpus.offers import list_offers
@@ -26,6 +29,7 @@ from benchmarks.servers import CannotRunError
 
 QUEUE = 1000
 LIMIT_MS = 100.0
+OWNERS = 20
 
 
 def measure(effort: Effort) -> Iterator[Row]:
@@ -78,6 +82,11 @@ def _plans(effort: Effort, machine: "_Machine", queue: str, state: str) -> Itera
     floor, _ = _measure_call(lambda: [gpu.uuid for _ in tasks for gpu in offers], effort.passes)
     beside = f"{MILLISECONDS.show(floor)} a loop over tasks and GPUs"
     yield below(f"plan_pass, {queue}, {state}", taken, LIMIT_MS, MILLISECONDS, beside, note)
+    owned = [replace(task, owner=f"user{number % OWNERS}") for number, task in enumerate(tasks)]
+    accounts = {task.owner: Account(Quota(gpus=4), gpu_seconds=60.0 * number) for number, task in enumerate(owned)}
+    shared = replace(around, accounts=accounts)
+    taken, note = _measure_call(lambda: plan_pass(owned, offers, shared), effort.passes)
+    yield below(f"the same, of {OWNERS} users with quotas", taken, LIMIT_MS, MILLISECONDS, beside, note)
 
 
 class _Machine:

@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from api.models.access import Permission, Quota, Role
+from api.models.usage import Usage
 
 
 class KeyState(StrEnum):
@@ -47,6 +48,7 @@ class UserView:
 
     user_id: str
     quota: Quota
+    usage: Usage | None  #: null: not known at present, or nobody is asked for keys
     active_keys: int
     created_at: datetime
 
@@ -61,7 +63,8 @@ class WhoAmI:
     permissions: tuple[Permission, ...]
     key_id: str | None
     expires_at: datetime | None
-    quota: Quota
+    quota: Quota  #: with the bounds for everybody where the user's own has none
+    usage: Usage | None  #: null: not known at present, or nobody is asked for keys
     auth: str  #: off: nobody is asked who they are; or required
 
 

@@ -66,7 +66,8 @@ def download(task_id: str, query_data: DownloadQuery) -> Response:
 def search_all(query_data: SearchAllQuery) -> Response:
     """Search the logs of all trainings
 
-    The newest training first. What does not fit into one answer follows with `next_cursor`.
+    Of those that one may see, the newest training first. What does not fit into one answer follows with
+    `next_cursor`.
     """
     query = query_data.query(services().clock.now())
     return answer(services().logs.search_all(query, query_data.cursor))

@@ -97,9 +97,9 @@ def _created(task: Any) -> Response:
 def get_list(query_data: ListQuery) -> Response:
     """Trainings, newest first
 
-    With `order=queue` those that wait, in the order in which they are served: by priority, then, where tasks belong to
-    users, whose user used less GPU time in the last day, then age. Filters are joined by and. Each row has
-    what a list shows; the rest is under `/training/{task_id}`.
+    Those that one may see. With `order=queue` those that wait, in the order in which they are served: by priority,
+    then, where tasks belong to users, whose user used less GPU time in the last day, then age. Filters are joined by
+    and. Each row has what a list shows; the rest is under `/training/{task_id}`.
     """
     query = query_data
     page = services().training.get_page(query.filter(), query.gpu_id, query.page(), query.order)

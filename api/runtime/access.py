@@ -9,7 +9,7 @@ from api.services.access.authority import Authority
 from api.services.access.first_key import FirstKey
 from api.services.access.key_ring import KeyRing
 from api.services.access.operations import Belonging
-from api.services.access.service import AccessService
+from api.services.access.service import AccessService, UsageOf
 from api.services.gpus.service import GPUService
 from api.services.training.owners import TaskOwners
 from api.storage.audit import AuditStore
@@ -26,7 +26,15 @@ if TYPE_CHECKING:
 class AccessParts:
     """The keys and the decisions. Building it starts nothing."""
 
-    def __init__(self, config: Config, database: Database, owners: TaskOwners, gpus: GPUService, clock: Clock) -> None:
+    def __init__(
+        self,
+        config: Config,
+        database: Database,
+        owners: TaskOwners,
+        gpus: GPUService,
+        clock: Clock,
+        usage_of: UsageOf | None,
+    ) -> None:
         self._needs_keys = config.needs_keys
         self.rates = _create_rates(config, clock) if config.needs_keys else None
         self.store = CredentialStore(database)
@@ -42,7 +50,7 @@ class AccessParts:
             hides_others=config.visibility == "own",
         )
         self._first_key = FirstKey(self.store, clock, config.admin_key_file)
-        self.service = AccessService(self.store, self.authority, clock)
+        self.service = AccessService(self.store, self.authority, clock, usage_of)
         self.oidc = _create_oidc(config, database, clock) if config.needs_keys and config.oidc_issuer else None
 
     def provide_first_key(self) -> str | None:

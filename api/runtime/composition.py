@@ -117,7 +117,8 @@ class Runtime:
         )
         self.training_loop = training.loop
         logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source, training.executor)
-        self.access = AccessParts(config, self.database, training.owners, gpus, clock)
+        usage_of = None if self.quotas is None else self.quotas.usage_of
+        self.access = AccessParts(config, self.database, training.owners, gpus, clock, usage_of)
         authority = self.access.authority
         self.live = Live(
             config, self.database, desk, training.service, logs, lambda: training.loop.is_here, clock, authority

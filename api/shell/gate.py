@@ -18,6 +18,7 @@ from api.services.access.key_format import key_id_of
 from api.services.access.operations import Operation
 from api.utils.caller import REQUEST_PRINCIPAL, SESSION_COOKIE, address_of_caller
 from api.utils.deadlines import READ_SECONDS, hurrying
+from api.utils.ids import check_task_id
 
 if TYPE_CHECKING:
     from api.services.access.rates import RateLimits
@@ -143,6 +144,7 @@ class Gate:
         """
         operation, principal = self._require(visitor, method, pattern)
         if self._authority.concerns_owner(principal, operation):
+            check_task_id(arguments["task_id"])
             await asyncio.to_thread(self._require_own, principal, operation, arguments["task_id"])
         state = scope.setdefault("state", {})
         state[REQUEST_PRINCIPAL] = principal

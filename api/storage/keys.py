@@ -17,7 +17,7 @@ from api.storage.rows import maybe_time, to_seconds, to_time
 from api.storage.tables import access_state, keys, sessions, tickets, users
 
 _STATE = 1
-#: Asked twice a second by every server; to build it takes as long as to execute it.
+#: Asked four times a second by every server; to build it takes as long as to execute it.
 _VERSION = select(access_state.c.version).where(access_state.c.id == _STATE)
 _RAISE = update(access_state).where(access_state.c.id == _STATE).values(version=access_state.c.version + 1)
 

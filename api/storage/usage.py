@@ -52,6 +52,11 @@ _HELD_BY = (
     .select_from(_OF_TASKS)
     .where(attempts.c.ended_at.is_(None), tasks.c.owner == _WHO)
 )
+_QUEUED = (
+    select(tasks.c.owner, func.count().label("tasks"))
+    .where(tasks.c.status == TaskStatus.QUEUED, tasks.c.owner.is_not(None))
+    .group_by(tasks.c.owner)
+)
 _QUEUED_BY = select(func.count()).select_from(tasks).where(tasks.c.owner == _WHO, tasks.c.status == TaskStatus.QUEUED)
 
 
@@ -118,6 +123,11 @@ class UsageStore:
         """How many GPUs each owner's open attempts have."""
         with self._database.read() as connection:
             return {row.owner: row.gpus for row in connection.execute(_HELD)}
+
+    def queued(self) -> dict[str, int]:
+        """How many tasks of each owner wait."""
+        with self._database.read() as connection:
+            return {row.owner: row.tasks for row in connection.execute(_QUEUED)}
 
     def queued_by(self, owner: str) -> int:
         """How many tasks of this owner wait."""

@@ -351,6 +351,7 @@ def test_whoami_tells_what_a_key_permits(client: Client, key: Callable[..., Head
         "key_id": id_of(anna),
         "expires_at": "2026-01-01T01:00:00Z",
         "quota": {"gpus": 2, "queued_tasks": None, "gpu_hours_per_day": None, "storage_gb": None},
+        "usage": {"gpus": 0, "queued_tasks": 0, "gpu_hours_last_day": 0.0, "storage_gb": None},
         "auth": "required",
     }
 

@@ -48,6 +48,8 @@ BY_NAME = [
     ("POST", "/api/v1/auth/logout"),
     ("POST", "/api/v1/auth/ticket"),
     ("GET", "/api/v1/auth/users"),
+    ("GET", "/api/v1/auth/ways"),
+    ("GET", "/api/v1/auth/oidc/callback"),
 ]
 
 #: What they take can be wrong.
@@ -84,6 +86,7 @@ WITH_INPUT = [
     ("PATCH", "/api/v1/auth/users/{user_id}"),
     ("GET", "/api/v1/auth/audit"),
     ("GET", "/api/v1/auth/audit/verify"),
+    ("GET", "/api/v1/auth/oidc/login"),
 ]
 
 VALIDATE, START = "/api/v1/training/validate", "/api/v1/training/start"

@@ -69,7 +69,26 @@ def test_single_task_of_a_colleague_comes_next_in_the_queue(team: World):
     assert [task for task in sweep if ann.get(task)["status"] == "starting"] == sweep[:2]
 
 
+def test_users_see_what_they_use_and_administrators_what_everybody_uses(team: World):
+    ann, admin = team.signed_in("ann"), team.signed_in("root", "admin")
+    permit(team, "ann", gpus=2)
+    ann.run(gpu_count=2)
+    ann.start()
+    who = ann.client.data("/api/v1/auth/whoami")
+    assert who["quota"] == {"gpus": 2, "queued_tasks": None, "gpu_hours_per_day": None, "storage_gb": None}
+    assert {**who["usage"], "gpu_hours_last_day": 0} == {
+        "gpus": 2,
+        "queued_tasks": 1,
+        "gpu_hours_last_day": 0,
+        "storage_gb": None,
+    }
+    users = {user["user_id"]: user for user in admin.client.data("/api/v1/auth/users")["users"]}
+    assert (users["ann"]["usage"]["gpus"], users["root"]["usage"]["gpus"]) == (2, 0)
+    assert (users["ann"]["quota"]["gpus"], users["root"]["quota"]["gpus"]) == (2, None)
+
+
 def test_without_keys_nobody_has_a_quota(make_world: MakeWorld):
     world = make_world()
     assert world.runtime.quotas is None
+    assert world.client.data("/api/v1/auth/whoami")["usage"] is None
     world.run(gpu_count=4)

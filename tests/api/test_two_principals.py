@@ -56,6 +56,9 @@ HEADERS: list[dict[str, str]] = [{}, {}, {"If-None-Match": 'W/"unknown"'}, {"Ide
 
 a_number = st.integers(0, 999)
 a_user = st.sampled_from(["ada", "bob"])
+some_of_tasks = st.lists(
+    st.sampled_from([each for each in OPERATIONS if each.belonging]), min_size=4, max_size=12, unique=True
+)
 some_operations = st.lists(st.sampled_from(OPERATIONS), min_size=4, max_size=12, unique=True)
 
 
@@ -238,13 +241,15 @@ class TwoPrincipals(RuleBasedStateMachine):
         for at, operation in enumerate(operations):
             self.ask_one(self.users[who], operation, number + at, headers)
 
-    @rule(who=a_user, operation=st.sampled_from([each for each in OPERATIONS if each.belonging]), number=a_number)
-    def ask_for_the_others(self, who: str, operation: Operation, number: int) -> None:
+    @rule(who=a_user, operations=some_of_tasks, number=a_number)
+    def ask_for_the_others(self, who: str, operations: list[Operation], number: int) -> None:
         """Of a task of the other they hear what they would hear of one that does not exist."""
         user = self.users[who]
+        for at, operation in enumerate(operations if self.other(user).ids else []):
+            self.compare(user, operation, number + at)
+
+    def compare(self, user: User, operation: Operation, number: int) -> None:
         ids = self.other(user).ids
-        if not ids:
-            return
         theirs = ids[number % len(ids)]
         absent = theirs[:-1] + ("0" if theirs[-1] != "0" else "1")
         told = self.say(user, operation, self.fill(operation, theirs, number), number, {})

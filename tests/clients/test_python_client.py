@@ -121,6 +121,10 @@ def _manage_keys(walk: Walk) -> None:
     walk.call("post_auth_log_out")
     assert walk.call("get_audit_get_audit", operation="generate-key").entries[0].actor == "admin"
     assert walk.call("get_audit_verify").ok
+    assert walk.call("get_oidc_get_ways").auth == "required"
+    # There is no provider to sign in by.
+    walk.call("get_oidc_begin", expected=404)
+    walk.call("get_oidc_finish", expected=404)
 
 
 def _train(walk: Walk, server: TrainingServer) -> str:

@@ -119,6 +119,15 @@ def test_address_beyond_loopback_is_told_beside_other_mistakes():
     assert all(name in str(refused.value) for name in ("API_HOST", "LOG_LEVEL"))
 
 
+def test_quotas_for_everybody_need_keys():
+    with pytest.raises(ConfigError, match="AUTH=required"):
+        read({"QUOTA_GPUS": "0"})
+    with pytest.raises(ConfigError, match="QUOTA_GPU_HOURS_PER_DAY"):
+        read({"AUTH": "required", "QUOTA_GPU_HOURS_PER_DAY": "many"})
+    given = read({"AUTH": "required", "QUOTA_GPUS": "4", "QUOTA_STORAGE_GB": "0.5", "QUOTA_QUEUED_TASKS": ""})
+    assert (given.quota_gpus, given.quota_storage_gb, given.quota_queued_tasks) == (4, 0.5, None)
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org", "[2001:db8::1]"])
 def test_address_beyond_loopback_is_refused(host: str):
     with pytest.raises(ConfigError, match="ALLOW_UNAUTHENTICATED=1"):

@@ -49,7 +49,6 @@ declare global {
     type Key = Schemas["KeyView"];
     type NewKey = Schemas["NewKey"];
     type KeyList = Schemas["KeyList"];
-    type KeyWish = Schemas["GenerateKey"];
     type Person = Schemas["UserView"];
     type AuditRow = Schemas["AuditRow"];
     type AuditPage = Schemas["AuditPage"];
@@ -61,6 +60,9 @@ declare global {
       dataset?: Record<string, unknown> | null;
     }
     type ToyConfig = Record<string, unknown> & { toy?: Record<string, unknown> };
+
+    /** A key that is asked for: of its quota what is given is changed. */
+    type KeyWish = Omit<Schemas["GenerateKey"], "quota"> & { quota: Partial<Quota> | null };
 
     /** What can be asked for in an address. */
     type Query = Record<string, string | number | null | undefined>;

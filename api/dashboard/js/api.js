@@ -78,6 +78,8 @@ export function query(values) {
 /** @param {GPUName} id */
 const gpu = (id) => `/gpu/${encodeURIComponent(id ?? "")}`;
 /** @param {string} id */
+const accessKey = (id) => `/auth/keys/${encodeURIComponent(id)}`;
+/** @param {string} id */
 const task = (id) => `/training/${encodeURIComponent(id)}`;
 
 /**
@@ -108,6 +110,14 @@ const task = (id) => `/training/${encodeURIComponent(id)}`;
  * @property {() => Promise<API.WhoAmI>} whoami
  * @property {(key: string) => Promise<API.WhoAmI>} logIn
  * @property {() => Promise<unknown>} logOut
+ * @property {(values: API.Query) => Promise<API.KeyList>} keys
+ * @property {(body: API.KeyWish, key: string) => Promise<API.NewKey>} makeKey
+ * @property {(id: string, overlap: number) => Promise<API.NewKey>} rotateKey
+ * @property {(id: string) => Promise<API.Key>} revokeKey
+ * @property {() => Promise<{users: API.Person[]}>} people
+ * @property {(user: string, quota: Partial<API.Quota>) => Promise<API.Person>} changeQuota
+ * @property {(values: API.Query) => Promise<API.AuditPage>} audit
+ * @property {(cursor: string|null) => Promise<API.ChainVerdict>} verifyAudit
  */
 /** UUID or index. @typedef {string|number|null} GPUName */
 
@@ -138,6 +148,14 @@ export const api = {
   whoami: () => ask("/auth/whoami"),
   logIn: (key) => ask("/auth/login", { method: "POST", body: { key }, isSignIn: true }),
   logOut: () => ask("/auth/logout", { method: "POST" }),
+  keys: (values) => ask(`/auth/keys${query(values)}`),
+  makeKey: (body, key) => ask("/auth/generate-key", { method: "POST", body, key }),
+  rotateKey: (id, overlap) => ask(`${accessKey(id)}/rotate`, { method: "POST", body: { overlap_seconds: overlap } }),
+  revokeKey: (id) => ask(accessKey(id), { method: "DELETE" }),
+  people: () => ask("/auth/users"),
+  changeQuota: (user, quota) => ask(`/auth/users/${encodeURIComponent(user)}`, { method: "PATCH", body: { quota } }),
+  audit: (values) => ask(`/auth/audit${query(values)}`),
+  verifyAudit: (cursor) => ask(`/auth/audit/verify${query({ cursor })}`),
 };
 
 /** The address of a file of a task. @param {string} id @param {string} path */

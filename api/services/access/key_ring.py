@@ -28,7 +28,7 @@ from api.utils.periodic import PeriodicThread
 logger = logging.getLogger(__name__)
 
 #: Seconds between two looks for changes: a revocation holds everywhere within a second.
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 0.25
 
 #: Seconds for which keys hold that could not be looked at again: a minute, and the time that it takes to notice.
 TRUST_SECONDS = 65.0

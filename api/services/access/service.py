@@ -1,12 +1,13 @@
 """Keys, people and sign-ins: makes, lists, replaces and ends them."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from api.errors import Forbidden, Invalid, KeyNotFound, Mistake, UserNotFound, WrongKey
+from api.errors import DatabaseUnavailable, Forbidden, Invalid, KeyNotFound, Mistake, UserNotFound, WrongKey
 from api.models.access import (
     AccessKey,
     Permission,
@@ -18,6 +19,7 @@ from api.models.access import (
 )
 from api.models.access_view import KeyState, KeyView, NewKey, Ticket, UserView, WhoAmI
 from api.models.audit import note_change
+from api.models.usage import Usage
 from api.services.access.authority import Authority
 from api.services.access.key_format import KEY, KEY_ID, claimed_key_id, hash_of, new_key, new_token
 from api.storage.keys import CredentialStore
@@ -35,6 +37,9 @@ TICKET = timedelta(seconds=30)
 
 #: How long a key that was replaced holds on, when nothing is said.
 OVERLAP_SECONDS = 3600
+
+#: Tells what users use, by their ids. Raises DatabaseUnavailable.
+UsageOf = Callable[[Iterable[str]], Mapping[str, Usage]]
 
 _READS = frozenset({Permission.GPUS_READ, Permission.PROCESSES_READ, Permission.TRAINING_READ, Permission.LOGS_READ})
 _WRITES = frozenset({Permission.TRAINING_WRITE, Permission.GPUS_REGISTER})
@@ -55,11 +60,15 @@ class KeyRequest:
 class AccessService:
     """Keys, people and sign-ins. What it changes holds on this server at once, on the others within a second."""
 
-    def __init__(self, store: CredentialStore, authority: Authority, clock: Clock) -> None:
+    def __init__(
+        self, store: CredentialStore, authority: Authority, clock: Clock, usage_of: UsageOf | None = None
+    ) -> None:
+        """`usage_of` None: nobody knows what users use."""
         self._store = store
         self._authority = authority
         self._ring = authority.ring
         self._clock = clock
+        self._usage_of = usage_of
 
     @property
     def needs_keys(self) -> bool:
@@ -195,7 +204,9 @@ class AccessService:
         """Everybody whom a key was made for, by name."""
         now = self._clock.now()
         active = Counter(key.user_id for key in self._store.list() if key.holds(now))
-        return tuple(_show_user(user, active[user.user_id]) for user in self._store.users())
+        users = self._store.users()
+        usage = self._usage([user.user_id for user in users])
+        return tuple(_show_user(user, usage.get(user.user_id), active[user.user_id]) for user in users)
 
     def change_quota(self, user_id: str, changes: Mapping[str, float | None]) -> UserView:
         """Changes what a user may use; None takes a bound away. Raises UserNotFound."""
@@ -203,7 +214,14 @@ class AccessService:
             raise UserNotFound
         user, now = self._store.change_quota(user_id, changes), self._clock.now()
         self._ring.run_once()
-        return _show_user(user, sum(key.holds(now) for key in self._store.list(user_id)))
+        active = sum(key.holds(now) for key in self._store.list(user_id))
+        return _show_user(user, self._usage([user_id]).get(user_id), active)
+
+    def _usage(self, user_ids: Sequence[str]) -> Mapping[str, Usage]:
+        """What these users use; nothing while the database does not answer: who asks is known from memory."""
+        with suppress(DatabaseUnavailable):
+            return {} if self._usage_of is None else self._usage_of(user_ids)
+        return {}
 
     @property
     def auth(self) -> str:
@@ -222,6 +240,7 @@ class AccessService:
             key_id=principal.key_id,
             expires_at=principal.expires_at,
             quota=self._ring.quota_of(principal.user_id),
+            usage=self._usage([principal.user_id]).get(principal.user_id),
             auth=self.auth,
         )
 
@@ -274,5 +293,5 @@ def _state_of(key: AccessKey, now: datetime) -> KeyState:
     return KeyState.ACTIVE if key.holds(now) else KeyState.EXPIRED
 
 
-def _show_user(user: User, active_keys: int) -> UserView:
-    return UserView(user.user_id, user.quota, active_keys, user.created_at)
+def _show_user(user: User, usage: Usage | None, active_keys: int) -> UserView:
+    return UserView(user.user_id, user.quota, usage, active_keys, user.created_at)

@@ -21,7 +21,7 @@ class QuotaPass:
     def __init__(self, accounts: Mapping[Owner, Account], names: Mapping[str, str]) -> None:
         self._accounts = dict(accounts)
         self._names = names
-        self._kept: dict[str, str] = {}  #: by owner the task for which the rest of the GPUs is kept
+        self._kept: dict[str, Reason] = {}  #: by owner what is said to tasks behind one that the rest is kept for
 
     def why_barred(self, task: TaskSummary) -> Reason | None:
         """Why the owner can begin nothing like this, however many GPUs are free."""
@@ -39,17 +39,17 @@ class QuotaPass:
         account = self._accounts.get(task.owner)
         if account is None or task.owner is None or account.quota.gpus is None:
             return None
-        before = self._kept.get(task.owner)
-        if before is not None:
-            return kept_for_own(task.owner, account.quota.gpus, before, self._names)
+        if task.owner in self._kept:
+            return self._kept[task.owner]
         if account.gpus + task.gpu_count > account.quota.gpus:
             return waits_for_own(task.owner, account, task, account.quota.gpus)
         return None
 
     def keep(self, task: TaskSummary) -> None:
         """Keeps the rest of the owner's GPUs for a task: those behind would else pass it for ever."""
-        if task.owner is not None:
-            self._kept.setdefault(task.owner, task.task_id)
+        most = self._accounts[task.owner].quota.gpus
+        if task.owner is not None and most is not None and task.owner not in self._kept:
+            self._kept[task.owner] = kept_for_own(task.owner, most, task.task_id, self._names)
 
     def take(self, task: TaskSummary) -> None:
         """Counts the GPUs that a task gets."""

@@ -78,15 +78,19 @@ class Quotas:
         """A queue that is in the order of priority and age, in the order in which it is served."""
         return in_fair_order(queue, self.accounts(task.owner for task in queue))
 
-    def usage_of(self, user_id: str) -> Usage:
-        """What a user uses now."""
-        held, stored = self._usage.held(), self._meter.bytes_of(user_id)
-        return Usage(
-            gpus=held.get(user_id, 0),
-            queued_tasks=self._usage.queued_by(user_id),
-            gpu_hours_last_day=round(self._spent_last_day(held).get(user_id, 0.0) / 3600, 3),
-            storage_gb=None if stored is None else round(stored / GB, 3),
-        )
+    def usage_of(self, user_ids: Iterable[str]) -> dict[str, Usage]:
+        """What these users use now."""
+        held, queued = self._usage.held(), self._usage.queued()
+        spent = self._spent_last_day(held)
+        return {
+            user_id: Usage(
+                gpus=held.get(user_id, 0),
+                queued_tasks=queued.get(user_id, 0),
+                gpu_hours_last_day=round(spent.get(user_id, 0.0) / 3600, 3),
+                storage_gb=_in_gb(self._meter.bytes_of(user_id)),
+            )
+            for user_id in user_ids
+        }
 
     def forget_files(self, task_id: str) -> None:
         """Counts the files of a training no more: they were deleted."""
@@ -124,6 +128,10 @@ class Quotas:
         if bound is None or self._usage.queued_by(bound.owner) < bound.most:
             return []
         return [queue_is_full(bound)]
+
+
+def _in_gb(size: int | None) -> float | None:
+    return None if size is None else round(size / GB, 3)
 
 
 def refusal(reason: Reason) -> QuotaExceeded:

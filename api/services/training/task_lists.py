@@ -30,6 +30,9 @@ class TaskLists:
     ) -> tuple[list[TaskSummary], int]:
         queue = self._tasks.queued()
         last = None if cursor is None else self._tasks.find_by_serial(cursor)
+        if last is not None and wanted.seen_by not in (None, last.owner):
+            # As if there were none: its place is not theirs to know.
+            last = None
         if last is not None and last.status is not TaskStatus.QUEUED:
             # It has left the queue meanwhile: its place is the one that it would have.
             queue = sorted([*queue, last], key=lambda task: (-task.priority, task.queued_at, task.serial))

@@ -59,6 +59,7 @@ def ended(server: TrainingServer) -> str:
         ("#/tasks", ".task-row"),
         ("#/tasks/{}", ".loss-panel canvas, .loss-panel table"),
         ("#/start", ".start-form"),
+        ("#/access", ".audit-table"),
     ],
 )
 def test_a_screen_is_light(open_page: Open, ended: str, address: str, awaited: str) -> None:

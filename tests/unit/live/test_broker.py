@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +10,7 @@ from api.live import broker as broker_module
 from api.live.broker import Broker
 from api.live.subscription import TooSlow
 from api.models.live import StreamEnding, Topic
+from api.models.sight import Sight
 from api.models.training import TaskStatus
 from tests.unit.live.builders import drain, end, metrics, play, progress, settle, snapshot, status, system
 
@@ -319,5 +321,33 @@ def test_what_waits_is_taken_in_parts_that_are_worth_sending_together(monkeypatc
                 broker.publish(system("x" * 10))
             await settle()
             assert [len(subscription.take()) for _ in range(4)] == [2, 2, 1, 0]
+
+    play(scene)
+
+
+ANN = Sight("ann", sees_all=False)
+
+
+def test_a_subscriber_gets_of_all_tasks_only_those_that_it_may_see():
+    async def scene(broker: Broker) -> None:
+        with broker.subscribe([Topic.TASK, Topic.SYSTEM], sight=ANN) as ann, broker.subscribe([Topic.TASK]) as every:
+            for owner in ("ann", "bob", None):
+                broker.publish(replace(status(), owner=owner))
+            broker.publish(system())
+            await settle()
+            assert drain(ann) == [1, 4]
+            assert drain(every) == [1, 2, 3]
+
+    play(scene)
+
+
+def test_what_was_missed_and_the_present_state_hold_only_what_one_may_see():
+    async def scene(broker: Broker) -> None:
+        for task_id, owner in (("hers", "ann"), ("his", "bob")):
+            broker.publish(replace(progress(task_id), owner=owner))
+        for last_id in (None, f"{broker.boot}-0"):
+            missed = broker.catch_up([Topic.TASK], last_id, ANN)
+            assert [each.message.task_id for each in missed.messages] == ["hers"]
+            assert missed.number == 2
 
     play(scene)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -10,8 +11,9 @@ import pytest
 from redis import Redis
 
 from api.live.broker import Broker
-from api.live.redis_link import CAPACITY, LONGEST_MESSAGE, RedisLink
+from api.live.redis_link import CAPACITY, LONGEST_MESSAGE, RedisLink, _encode
 from api.models.live import Message, MessageType, Topic
+from api.models.sight import WHOLE, Sight
 from tests.redis_servers import OwnRedis, private_channel, require_redis
 from tests.unit.live.builders import end, metrics, progress, snapshot, status
 
@@ -239,3 +241,20 @@ def test_system_messages_are_carried_too(two: tuple[Server, Server]):
     two[0].link.publish(message)
     until(lambda: two[1].messages)
     assert two[1].messages == [message]
+
+
+def test_whose_a_task_is_and_what_its_owner_alone_may_read_is_carried_too():
+    sender, receiver = (Server("redis://127.0.0.1:1", "unused") for _ in range(2))
+    message = replace(progress("hers"), owner="ann", restricted=orjson.dumps({"type": "progress", "data": {}}))
+    receiver.link.take(_encode(sender.broker.boot, message))
+    (got,) = receiver.messages
+    assert (got.owner, got.restricted) == ("ann", message.restricted)
+
+
+def test_of_a_server_that_does_not_say_whose_a_task_is_only_those_hear_who_see_all():
+    sender, receiver = (Server("redis://127.0.0.1:1", "unused") for _ in range(2))
+    packet = orjson.loads(_encode(sender.broker.boot, progress("hers")))
+    receiver.link.take(orjson.dumps({name: value for name, value in packet.items() if name != "owner"}))
+    (got,) = receiver.messages
+    assert not got.concerns(Sight("ann", sees_all=False))
+    assert got.concerns(WHOLE)

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 
 from api.live.subscription import TOGETHER_BYTES, Published, Subscription
 from api.models.live import Message, MessageType, StreamEnding, Topic
-from tests.unit.live.builders import drain, snapshot, system
+from api.models.sight import WHOLE, Sight
+from tests.unit.live.builders import drain, progress, snapshot, system
 
 
 def published(number: int, message: Message | None = None) -> Published:
@@ -75,3 +77,25 @@ def test_it_yields_what_comes_and_ends_after_what_waits():
 def test_a_message_is_framed_once_with_an_id_by_boot_and_number():
     made = published(7, snapshot(3))
     assert (made.frame().id, made.snapshot_frame().id) == ("boot-7", "3")
+
+
+def test_each_sight_has_its_own_bytes_which_are_made_once():
+    made: list[Sight] = []
+
+    def show(sight: Sight) -> bytes:
+        made.append(sight)
+        return b'{"for":"%b"}' % (sight.owner or "").encode()
+
+    ann, bob = (Sight(name, sees_all=False) for name in ("ann", "bob"))
+    published = Published(1, replace(snapshot(), show=show), "boot")
+    assert published.frame(ann) is published.frame(Sight("ann", sees_all=False))
+    assert published.snapshot_frame(bob).json == b'{"for":"bob"}'
+    assert published.frame().json == snapshot().json
+    assert made == [ann, bob]
+
+
+def test_who_may_not_see_everything_gets_the_restricted_words_if_there_are_any():
+    ann, message = Sight("ann", sees_all=False), progress()
+    assert message.shown_to(ann) == message.json
+    assert replace(message, restricted=b"{}").shown_to(ann) == b"{}"
+    assert replace(message, restricted=b"{}").shown_to(WHOLE) == message.json

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from api.errors import NotFound
-from api.routes.dashboard_files import DashboardFiles
+from api.routes.dashboard_files import FOLDER, DashboardFiles
 
 PAGE = '<script src="/dashboard/@/js/early.js"></script>\n<!-- links -->'
 
@@ -66,3 +66,24 @@ def test_another_content_has_another_digest(folder: Path) -> None:
     assert before.digest != after.digest
     with pytest.raises(NotFound):
         after.get(before.digest, "js/screen.js")
+
+
+def test_scripts_travel_without_their_comments_and_keep_their_lines(tmp_path: Path):
+    (tmp_path / "js").mkdir()
+    (tmp_path / "index.html").write_text("")
+    script = 'a();\n  /**\n   * Gives b.\n   */\n  // Why.\nconst c = /** @type {X} */ (d); // not alone\nf("//");\n'
+    (tmp_path / "js" / "main.js").write_text(script)
+    files = DashboardFiles(tmp_path)
+    sent = files.get(files.digest, "js/main.js").content
+    assert sent == b'a();\n\n\n\n\nconst c = /** @type {X} */ (d); // not alone\nf("//");\n'
+
+
+def test_no_script_has_a_text_over_several_lines_that_could_look_like_a_comment():
+    opened = {
+        path.name for path in FOLDER.rglob("js/**/*.js") if any(map(_opens_a_text, path.read_text().splitlines()))
+    }
+    assert opened == {"prose.js"}  # a pattern of three backticks
+
+
+def _opens_a_text(line: str) -> bool:
+    return line.count("`") % 2 == 1 and not line.lstrip().startswith(("//", "*", "/**"))

@@ -25,7 +25,7 @@ from api.shell.gate import Gate, Visitor, asking
 from api.utils.caller import REQUEST_PRINCIPAL
 
 KEY, COOKIE = f"dp_abcdefghijkl_{'s' * 43}", "of-ann"
-NEW = new_key()[1]
+NEW = f"dp_nopqrstuvwxy_{'n' * 43}"
 
 OPEN = Operation("GET", "/health", None, is_open=True)
 READ = Operation("GET", "/gpus", Permission.GPUS_READ)
@@ -382,6 +382,13 @@ def test_what_belongs_to_somebody_else_stays_theirs(ring: FakeRing):
         admit(gate_of(ring), ANN, "POST", "/t/<task_id>", task_id="bobs")
     with pytest.raises(TaskNotFound):
         admit(gate_of(ring, hides_others=True), ANN, "POST", "/t/<task_id>", task_id="bobs")
+
+
+@pytest.mark.parametrize("name", ["", "a\x00b", "../x", "a b", "é", "a" * 5000])
+def test_no_database_is_asked_for_the_owner_of_what_can_be_no_task(gate: Gate, name: str):
+    """PostgreSQL, for one, takes no NUL."""
+    with pytest.raises(TaskNotFound):
+        admit(gate, ANN, "POST", "/t/<task_id>", task_id=name)
 
 
 def test_ready_documents_are_for_who_sees_all(ring: FakeRing):

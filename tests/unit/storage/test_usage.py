@@ -57,7 +57,7 @@ def test_waiting_tasks_are_counted_by_owner(stores: Stores, usage: UsageStore):
     for number in range(3):
         stores.tasks.create(new_task(f"t{number}", owner="ann"), NOW, "ann")
     begin(stores, "runs", "ann", 0)
-    assert (usage.queued_by("ann"), usage.queued_by("bob")) == (3, 0)
+    assert (usage.queued_by("ann"), usage.queued_by("bob"), usage.queued()) == (3, 0, {"ann": 3})
 
 
 def test_gpu_seconds_are_counted_for_each_gpu_and_up_to_now_while_it_runs(stores: Stores, usage: UsageStore):

@@ -4,17 +4,18 @@ import { h } from "../dom.js";
 import { t } from "../i18n.js";
 
 /**
- * Opens a dialog with this content; it is gone when it is closed.
+ * Opens a dialog with this content; it is gone when it is closed. One that `isKept` is closed by its buttons alone.
  * @param {string} label
  * @param {(close: () => void) => Node} build
  */
-export function openDialog(label, build, className = "") {
+export function openDialog(label, build, className = "", isKept = false) {
   const dialog = h("dialog", { "aria-label": label, class: className });
   const close = () => dialog.close();
   dialog.append(build(close));
   dialog.addEventListener("close", () => dialog.remove());
   // A click beside it is a way out as well.
-  dialog.addEventListener("click", (event) => event.target === dialog && close());
+  dialog.addEventListener("click", (event) => event.target === dialog && !isKept && close());
+  dialog.addEventListener("cancel", (event) => isKept && event.preventDefault());
   document.body.append(dialog);
   dialog.showModal();
   return dialog;

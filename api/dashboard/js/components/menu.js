@@ -52,7 +52,12 @@ export function openMenu(button, choices, head) {
     );
   });
   const list = h("div", { role: "menu" }, items);
-  const menu = h("div", { class: "menu" }, head, list);
+  const menu = h(
+    "div",
+    { class: "menu", role: head && "dialog", "aria-label": head && button.getAttribute("aria-label") },
+    head,
+    list,
+  );
   menu.addEventListener("keydown", (event) => {
     const at = items.indexOf(/** @type {HTMLButtonElement} */ (document.activeElement));
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];

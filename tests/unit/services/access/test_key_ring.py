@@ -359,3 +359,11 @@ def test_quotas_are_those_of_the_user(ring: KeyRing, credentials: Credentials, s
 def test_a_mirror_without_expiries_never_looks_for_one(store: CredentialStore, clock: FakeClock):
     known: KnownCredentials = store.load(clock.now() + timedelta(days=1))
     assert known.next_end is None
+
+
+def test_bounds_that_a_quota_does_not_set_are_those_for_everybody(store: CredentialStore, clock: FakeClock):
+    ring = KeyRing(store, clock, defaults=Quota(gpus=4, queued_tasks=9))
+    store.note_user("ann", clock.now(), {"gpus": 0})
+    ring.refresh()
+    assert ring.quota_of("ann") == Quota(gpus=0, queued_tasks=9)
+    assert ring.quota_of("bob") == Quota(gpus=4, queued_tasks=9)

@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 import pytest
 
-from api.config import RATE_GROUPS
 from api.errors import RateLimited
 from api.models.access import NOBODY, Credential, Principal
 from api.services.access.operations import RateGroup
 from api.services.access.rates import PAUSE_SECONDS, RateLimits, RateState, network_of
 from api.utils.clock import FakeClock, SystemClock
+from api.utils.setting_texts import RATE_GROUPS
 from tests.redis_servers import OwnRedis
 
 T = TypeVar("T")

@@ -4,11 +4,12 @@ import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-from api.errors import Forbidden, Invalid, KeyRevoked, LastAdministrator, WrongKey
-from api.models.access import LOCAL, Credential, Permission, Principal, Role, expand_permissions
+from api.errors import DatabaseUnavailable, Forbidden, Invalid, KeyRevoked, LastAdministrator, WrongKey
+from api.models.access import LOCAL, Credential, Permission, Principal, Quota, Role, expand_permissions
 from api.models.access_view import KeyState
 from api.services.access.authority import Authority
 from api.services.access.key_ring import KeyRing
@@ -143,3 +144,16 @@ def test_a_key_is_nobodys_name(access: AccessService):
     with pytest.raises(Invalid) as refused:
         shown(access, user_id=shown(access)[:64])
     assert "looks like a key" in refused.value.mistakes[0].message
+
+
+def test_who_asks_is_known_although_nobody_can_tell_what_they_use(database: Database, clock: FakeClock):
+    def fail(_: object) -> NoReturn:
+        raise DatabaseUnavailable
+
+    store = CredentialStore(database)
+    ring = KeyRing(store, clock, defaults=Quota(gpus=4))
+    authority = Authority(
+        ring, {belonging: lambda thing: None for belonging in Belonging}, needs_keys=True, hides_others=False
+    )
+    who = AccessService(store, authority, clock, fail).who_am_i(manager())
+    assert (who.user_id, who.usage, who.quota) == ("desk", None, Quota(gpus=4))

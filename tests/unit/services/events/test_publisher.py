@@ -172,3 +172,22 @@ def test_subscribers_that_were_dropped_are_told_of_once_for_all(told: Told):
     [message] = told.round(LOOK_SECONDS)
     assert data(message) == {"level": "warning", "message": "3 subscribers were dropped for not reading.", "dropped": 3}
     assert told.types(LOOK_SECONDS) == []
+
+
+def test_messages_name_the_owner_where_others_are_hidden(told: Told):
+    told.news._visibility = Visibility(hides_others=True)
+    told.machine.put(owner="ann")
+    messages = told.round()
+    assert {message.type.value for message in messages} == {"status", "progress"}
+    assert {message.owner for message in messages} == {"ann"}
+
+
+def test_why_a_task_waits_is_told_in_two_ways(told: Told):
+    told.news._visibility = Visibility(hides_others=True)
+    told.machine.run(count=4)
+    told.machine.put("mine", 4, owner="ann")
+    told.machine.train()
+    (message,) = [each for each in told.round() if each.type == "progress" and each.task_id == "mine"]
+    assert message.restricted is not None
+    assert "another user's task" in json.loads(message.restricted)["data"]["waiting_reason"]
+    assert "another user's task" not in data(message)["waiting_reason"]

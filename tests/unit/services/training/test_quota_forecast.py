@@ -66,3 +66,11 @@ def test_full_storage_and_hours_that_never_return_are_not_known():
         Account(Quota(gpu_hours_per_day=0)),
     ):
         assert seconds_until(forecast([of_ann("a")], account, [offer(0)], {}), "a") is None
+
+
+def test_owner_without_a_quota_is_forecast_as_nobody():
+    queue, gpus, remaining = [of_ann("a", 2), of_ann("b"), of_ann("c", 3)], [offer(0), held(1, "x")], {"x": 30.0}
+    durations = {each.task_id: 100.0 for each in queue}
+    assert forecast(queue, Account(gpu_seconds=9000), gpus, remaining, (of_ann("x"),)) == forecast_queue(
+        queue, gpus, remaining, durations, NOW
+    )

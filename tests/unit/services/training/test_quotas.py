@@ -99,9 +99,9 @@ def test_usage_is_shown_in_the_units_of_the_quota(owned: Owned):
     owned.machine.run(count=2, owner="ann")
     owned.machine.put("b", count=4, owner="ann")
     owned.machine.clock.advance(HOUR / 2)
-    assert owned.quotas.usage_of("ann") == Usage(2, 1, 1.0, None)
+    assert owned.quotas.usage_of(["ann"]) == {"ann": Usage(2, 1, 1.0, None)}
     owned.meter.measure()
-    assert owned.quotas.usage_of("bob") == Usage(0, 0, 0.0, 0.0)
+    assert owned.quotas.usage_of(["bob", "ann"])["bob"] == Usage(0, 0, 0.0, 0.0)
 
 
 def test_bounds_are_those_of_the_owners_quota(owned: Owned):

@@ -1,23 +1,50 @@
-// Who may do what: oneself; and for who manages them keys, people and the audit.
+// Who may do what: oneself; and for those who manage them keys, people and the audit.
 
-import { h } from "../../dom.js";
+import { access, has } from "../../access.js";
+import { note } from "../../components/status.js";
+import { fill, h } from "../../dom.js";
 import { t } from "../../i18n.js";
+import { auditPanel } from "./audit.js";
+import { keysPanel } from "./keys.js";
 import { ownPanel } from "./own.js";
+import { peoplePanel } from "./people.js";
 
-/** @returns {import("../../main.js").Screen} */
-export function open() {
+/** @param {import("../../main.js").App} app @returns {import("../../main.js").Screen} */
+export function open(app) {
   const own = ownPanel();
+  const openToAll = h("div");
+  const refetchOrRetry = () => refetch().catch(() => app.stream.retry());
+  const [keys, people, audit] = [keysPanel(refetchOrRetry), peoplePanel(), auditPanel()];
+  const forget = access.watch(() => {
+    fill(openToAll, access.value?.asks === false && note("warn", h("p", {}, t("access.off"))));
+    keys.element.hidden = people.element.hidden = !has("keys:manage");
+    audit.element.hidden = !has("audit:read");
+  });
+
+  async function refetch() {
+    const wanted = [has("keys:manage") && [keys.refetch(), people.refetch()], has("audit:read") && audit.refetch()];
+    await Promise.all(wanted.flat());
+  }
+
   return {
     element: h(
       "div",
       { class: "screen" },
       h("div", { class: "screen-head" }, h("h1", {}, t("nav.access"))),
+      openToAll,
       own.element,
+      keys.element,
+      people.element,
+      audit.element,
     ),
     title: () => t("nav.access"),
     topics: "gpu,system",
     on: {},
-    refetch: async () => {},
-    close: own.close,
+    refetch,
+    close() {
+      forget();
+      own.close();
+      audit.close();
+    },
   };
 }

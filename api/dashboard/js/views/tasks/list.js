@@ -1,11 +1,10 @@
 // A list of tasks with its pages.
 
 import { api } from "../../api.js";
+import { pager } from "../../components/pager.js";
 import { isFinished } from "../../components/status.js";
 import { fill, h, reconcile } from "../../dom.js";
 import { count } from "../../format.js";
-import { t } from "../../i18n.js";
-import { icon } from "../../icons.js";
 import { taskRow } from "./row.js";
 
 // Why a task waits changes without a word.
@@ -111,33 +110,7 @@ export class TaskList {
       this.#offset = Math.max(0, this.#offset + by);
       this.refetch().catch(() => {});
     };
-    return [
-      h(
-        "span",
-        { class: "soft small" },
-        t("page.of", { from: count(this.#offset + 1), to: count(this.#offset + shown), total: count(total) }),
-      ),
-      h(
-        "button",
-        {
-          class: "icon-button small",
-          "aria-label": t("page.back"),
-          disabled: this.#offset === 0,
-          on: { click: () => turn(-this.how.limit) },
-        },
-        icon("left"),
-      ),
-      h(
-        "button",
-        {
-          class: "icon-button small",
-          "aria-label": t("page.on"),
-          disabled: !hasMore,
-          on: { click: () => turn(this.how.limit) },
-        },
-        icon("right"),
-      ),
-    ];
+    return pager({ offset: this.#offset, limit: this.how.limit, shown, total, hasMore, turn });
   }
 
   get isEmpty() {

@@ -1,0 +1,70 @@
+// People, and how much each may use; changed in place.
+
+import { api } from "../../api.js";
+import { time } from "../../components/time.js";
+import { toast, toastError } from "../../components/toast.js";
+import { fill, h } from "../../dom.js";
+import { count } from "../../format.js";
+import { t } from "../../i18n.js";
+import { BOUNDS } from "./own.js";
+import { quotaInput } from "./quota.js";
+import { empty, loading, stackedTable } from "./states.js";
+
+export function peoplePanel() {
+  const body = h("div", {}, loading());
+  const total = h("span", { class: "count-badge" });
+
+  async function refetch() {
+    const { users } = await api.people();
+    fill(total, count(users.length));
+    // Whoever writes into a field is not disturbed.
+    if (body.contains(document.activeElement)) return;
+    fill(body, users.length ? stackedTable(HEADS(), users.map(row), "people-table") : empty("user", t("people.none")));
+  }
+
+  const element = h(
+    "section",
+    { class: "panel access-list", "aria-label": t("people") },
+    h("header", {}, h("h2", {}, t("people")), total, h("p", { class: "faint small tools" }, t("people.text"))),
+    body,
+  );
+  return { element, refetch };
+}
+
+const HEADS = () => [
+  { label: t("user") },
+  { label: t("people.keys"), isNumber: true },
+  ...BOUNDS.map((name) => ({ label: t(`quota.${name}`) })),
+  { label: t("people.since") },
+];
+
+/** @param {API.Person} person */
+function row({ user_id: user, active_keys: keys, quota, created_at: since }) {
+  return h(
+    "tr",
+    { data: { user } },
+    h("td", { class: "foreign" }, h("strong", {}, user)),
+    h("td", { class: "num" }, count(keys)),
+    BOUNDS.map((name) => h("td", {}, boundField(user, name, quota[name] ?? null))),
+    h("td", {}, time(since)),
+  );
+}
+
+/** @param {string} user @param {typeof BOUNDS[number]} name @param {number|null} first */
+function boundField(user, name, first) {
+  let kept = first;
+  const input = quotaInput(name, `${user}: ${t(`quota.${name}`)}`, first);
+  input.addEventListener("change", async () => {
+    if (!input.reportValidity()) return;
+    const wanted = input.value === "" ? null : input.valueAsNumber;
+    try {
+      await api.changeQuota(user, { [name]: wanted });
+      kept = wanted;
+      toast("ok", t("quota.changed", { user }));
+    } catch (error) {
+      input.value = kept === null ? "" : String(kept);
+      toastError(error);
+    }
+  });
+  return input;
+}

@@ -1,0 +1,143 @@
+"""How the texts of settings are read. Each reader raises ValueError with what is wrong: words for after the name."""
+
+import re
+from collections.abc import Callable, Sequence
+from ipaddress import ip_network
+from pathlib import Path
+
+
+def number(low: float, high: float, kind: type[int] | type[float] = int) -> Callable[[str], float]:
+    """Reads a number between two bounds."""
+
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            raise ValueError(f"is not {'a whole' if kind is int else 'a'} number") from None
+        if not low <= value <= high:
+            raise ValueError(f"is not between {low:g} and {high:g}")
+        return value
+
+    return parse
+
+
+def choice(*allowed: str) -> Callable[[str], str]:
+    """Reads one of several words, whatever their case."""
+
+    def parse(text: str) -> str:
+        for word in allowed:
+            if text.lower() == word.lower():
+                return word
+        raise ValueError(f"is not one of {', '.join(allowed)}")
+
+    return parse
+
+
+def flag(text: str) -> bool:
+    """Reads 1 or 0, true or false, yes or no, on or off."""
+    if text.lower() in ("1", "true", "yes", "on"):
+        return True
+    if text.lower() in ("0", "false", "no", "off", ""):
+        return False
+    raise ValueError("is neither 1 nor 0")
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Reads names separated by commas, in lower case."""
+    return tuple(part.strip().lower() for part in text.split(",") if part.strip())
+
+
+def origins(text: str) -> tuple[str, ...]:
+    """Reads origins separated by commas."""
+    origins = tuple(name.rstrip("/") for name in names(text))
+    for origin in origins:
+        if origin == "*" or not origin.startswith(("http://", "https://")) or "/" in origin.partition("://")[2]:
+            raise ValueError("holds something else than origins such as https://dashboard.example.org (no *, no path)")
+    return origins
+
+
+def networks(text: str) -> tuple[str, ...]:
+    """Reads addresses and networks separated by commas."""
+    networks = names(text)
+    for name in networks:
+        try:
+            ip_network(name)
+        except ValueError as error:
+            raise ValueError(f"holds something else than addresses and networks: {error}") from None
+    return networks
+
+
+#: The groups of operations that can have a limit.
+RATE_GROUPS = ("auth", "starts", "logs")
+
+_RATE = re.compile(r"(?P<group>\w+)\s*=\s*(?P<limit>[1-9]\d{0,8}\s*/\s*(?:second|minute|hour|day))")
+
+
+def rates(text: str) -> tuple[tuple[str, str], ...]:
+    """Reads how often each group may be asked for, as in `starts=10/hour`; off: without limits."""
+    if text.strip().lower() == "off":
+        return ()
+    found = [_RATE.fullmatch(part) for part in names(text)]
+    given = {rate["group"]: rate["limit"] for rate in found if rate is not None}
+    if None in found or len(given) != len(found) or not set(given) <= set(RATE_GROUPS):
+        raise ValueError(f"is neither off nor such as {show_rates(DEFAULT_RATES)}, each of these groups once at most")
+    return tuple(given.items())
+
+
+def show_rates(rates: Sequence[tuple[str, str]]) -> str:
+    """The text that `rates` reads."""
+    return ",".join(f"{group}={limit}" for group, limit in rates)
+
+
+DEFAULT_RATES = (("auth", "60/minute"), ("starts", "10/hour"), ("logs", "100/minute"))
+
+
+def issuer(text: str) -> str:
+    """Reads the address of an OpenID Connect provider."""
+    if not text.startswith(("https://", "http://")):
+        raise ValueError("is no address that begins with https://")
+    return text
+
+
+def roles(text: str) -> tuple[tuple[str, str], ...]:
+    """Reads `group=role` separated by commas."""
+    pairs = [part.strip().rpartition("=") for part in text.split(",") if part.strip()]
+    for group, _, role in pairs:
+        if not group.strip() or role.strip() not in ROLES:
+            raise ValueError(f"is not such as ml-admins=admin,*=viewer; the roles are {', '.join(ROLES)}")
+    return tuple((group.strip(), role.strip()) for group, _, role in pairs)
+
+
+#: What a group of OIDC_ROLES can be given.
+ROLES = ("viewer", "trainer", "admin")
+
+
+def node_name(text: str) -> str:
+    """Reads what a machine is called."""
+    name = text.strip()
+    if not name.isprintable() or len(name) > 255:
+        raise ValueError("is no name of up to 255 printable characters")
+    return name
+
+
+def trainer_user(text: str) -> str:
+    """Reads a user's name, or uid:gid."""
+    name = text.strip()
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}\$?|\d{1,10}:\d{1,10}", name, re.ASCII):
+        raise ValueError("is neither the name of a user nor uid:gid")
+    return name
+
+
+def redis_url(text: str) -> str:
+    """Reads the URL of a Redis."""
+    if not text.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("is no URL of a Redis: redis://host:6379/0, rediss:// with TLS, or unix:// a socket")
+    return text
+
+
+def directories(text: str) -> tuple[Path, ...]:
+    """Reads absolute paths separated by colons."""
+    paths = tuple(Path(part) for part in text.split(":") if part)
+    if not all(path.is_absolute() for path in paths):
+        raise ValueError("holds a path that does not begin with /")
+    return paths

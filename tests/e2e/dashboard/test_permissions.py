@@ -1,0 +1,77 @@
+"""What one may not do stays on the page, greyed, and says why."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.e2e.dashboard.access import GuardedServer, sign_in
+from tests.e2e.dashboard.conftest import Complaints, Open
+from tests.e2e.toy_tasks import toy
+
+_LACKING = "Your key does not permit this: start trainings"
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedServer]:
+    with GuardedServer(tmp_path_factory.mktemp("guarded")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def of_ann(guarded: GuardedServer) -> Iterator[str]:
+    """A training of ann's that runs."""
+    task_id = guarded.start_task_of(guarded.make_key("ann"), toy(5000, name="of ann"))
+    guarded.await_status(task_id, "running")
+    yield task_id
+    guarded.stop_task(task_id, force=True)
+
+
+@pytest.fixture(autouse=True)
+def refusals(complaints: Complaints) -> None:
+    complaints.allowed = ("status of 401",)
+
+
+def test_a_viewer_sees_greyed_buttons_that_say_why(open_page: Open, guarded: GuardedServer, of_ann: str) -> None:
+    page = open_page(f"#/tasks/{of_ann}", at=guarded)
+    sign_in(page, guarded.make_key("vic", "viewer")["api_key"])
+    stop = page.get_by_role("button", name="Stop", exact=True)
+    expect(stop).to_have_attribute("aria-disabled", "true")
+    expect(stop).to_have_accessible_description(
+        f"{_LACKING} and change one's own. Ask an administrator for a key that does."
+    )
+    stop.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".toast")).to_contain_text(_LACKING)
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_a_viewer_is_told_before_filling_the_form(open_page: Open, guarded: GuardedServer) -> None:
+    page = open_page("#/start", at=guarded)
+    sign_in(page, guarded.make_key("vic", "viewer")["api_key"])
+    expect(page.locator(".note").filter(has_text=_LACKING)).to_be_visible()
+    expect(page.locator(".start-form [type=submit]")).to_have_attribute("aria-disabled", "true")
+
+
+def test_a_trainer_may_not_stop_what_is_anothers(open_page: Open, guarded: GuardedServer, of_ann: str) -> None:
+    page = open_page("#/tasks", at=guarded)
+    sign_in(page, guarded.make_key("bob")["api_key"])
+    row = page.locator(f'.task-row[data-task="{of_ann}"]')
+    expect(row).to_contain_text("of ann")
+    row.get_by_role("button", name="Actions").click()
+    stop = page.get_by_role("menuitem", name="Stop")
+    expect(stop).to_have_attribute("aria-disabled", "true")
+    page.keyboard.press("Enter")
+    expect(page.locator(".toast")).to_contain_text("This belongs to ann")
+    page.get_by_role("button", name="Only mine").click()
+    expect(row).to_have_count(0)
+    expect(page).to_have_url(f"http://127.0.0.1:{guarded.port}/#/tasks?owner=me")
+
+
+def test_whose_it_is_may_stop_it(open_page: Open, guarded: GuardedServer, of_ann: str) -> None:
+    page = open_page(f"#/tasks/{of_ann}", at=guarded)
+    sign_in(page, guarded.make_key("ann", name="another of ann's")["api_key"])
+    stop = page.get_by_role("button", name="Stop", exact=True)
+    expect(stop).not_to_have_attribute("aria-disabled", "true")
+    stop.click()
+    expect(page.get_by_role("dialog")).to_contain_text("Stop this training?")
