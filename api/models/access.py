@@ -131,9 +131,18 @@ NOBODY = Principal("nobody", None, frozenset(), Credential.NONE)
 #: Who makes and ends keys at the machine itself.
 OPERATOR = Principal(audit.OPERATOR, Role.ADMIN, frozenset(Permission), Credential.COMMAND)
 
+#: Whoever asks, where lists are filtered by an owner.
+ME = "me"
+
 #: What a user can be called, and the names that the service and its events use for somebody without a key.
 USER_ID = r"[A-Za-z0-9][A-Za-z0-9._@\-]{0,63}"
-RESERVED_USER_IDS = frozenset({ANYBODY, LOCAL.user_id, NOBODY.user_id, OPERATOR.user_id, audit.SERVICE})
+_RESERVED_USER_IDS = frozenset({ANYBODY, LOCAL.user_id, NOBODY.user_id, OPERATOR.user_id, audit.SERVICE, ME})
+
+
+def is_reserved(user_id: str) -> bool:
+    """Whether nobody can be called so: the service uses the name itself, and no other letter case of it deceives."""
+    return user_id.lower() in _RESERVED_USER_IDS
+
 
 #: The principal of the request that is being answered. The shell sets it; outside of a request it is the service.
 current_principal: ContextVar[Principal] = ContextVar("current_principal", default=LOCAL)

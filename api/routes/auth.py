@@ -130,9 +130,12 @@ def log_in(json_data: LogIn) -> Response:
     """Sign in at the page with a key
 
     Sets the cookie `dp_session`, which no script can read and no other site's page can send; for 12 h, or until the key
-    ends. A key that is wrong, has expired or was revoked is 401 and says which.
+    ends. A key that is wrong, has expired or was revoked is 401 and says which. The sign-in that the browser had before
+    ends.
     """
+    before = current_principal.get()
     cookie, who = services().access.log_in(json_data.key)
+    services().access.log_out(before)
     response = answer(who, message="signed in", headers=_NO_STORE)
     set_session_cookie(response, cookie)
     return response

@@ -101,6 +101,6 @@ def join_headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 
 
 def request_id_of(headers: Mapping[bytes, bytes]) -> str:
-    """The client's X-Request-ID when it is safe, else a new id."""
+    """The client's X-Request-ID when it is safe and looks like no secret, else a new id: logs and the audit keep it."""
     text = headers.get(b"x-request-id", b"").decode("latin-1")
-    return text if is_safe_id(text) else new_request_id()
+    return text if is_safe_id(text) and mask_secrets(text) == text else new_request_id()

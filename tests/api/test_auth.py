@@ -415,6 +415,17 @@ def test_signing_out_ends_the_sign_in_and_not_the_key(client: Client, key: Calla
     assert client.post(f"{AUTH}/logout", headers=anna).status_code == 200
 
 
+def test_signing_in_again_ends_the_sign_in_that_the_browser_had(client: Client, key: Callable[..., Headers]):
+    anna, bob = key(user_id="anna", role=Role.VIEWER), key(user_id="bob", role=Role.VIEWER)
+    first, other = sign_in(client, anna), sign_in(client, anna)
+    body = {"key": bob["Authorization"].removeprefix("Bearer ")}
+    assert client.post(f"{AUTH}/login", json={"key": "dp_"}, headers=first).status_code == 401
+    assert whoami(client, first) == 200
+    assert client.post(f"{AUTH}/login", json=body, headers=first).status_code == 200
+    client._http.cookies.clear()
+    assert [whoami(client, headers) for headers in (first, other, anna)] == [401, 200, 200]
+
+
 def test_signing_out_is_for_the_page_itself_only(client: Client, key: Callable[..., Headers]):
     cookie = sign_in(client, key(user_id="anna", role=Role.VIEWER))
     foreign = {**cookie, "Sec-Fetch-Site": "same-site"}

@@ -21,9 +21,13 @@ ADMIN_KEY = f"dp_{'a' * 12}_{'A' * 43}"
 def provider() -> Iterator[str]:
     """The address of a provider that knows three people."""
     people = (
-        User(sub="ann", claims={"email": "ann@example.org", "name": "Ann", "groups": ["ml-team"]}),
-        User(sub="bob", claims={"email": "bob@example.org", "groups": ["ml-admins", "ml-team"]}),
-        User(sub="eve", claims={"email": "eve@example.org", "groups": ["sales"]}),
+        User(
+            sub="ann", claims={"email": "ann@example.org", "email_verified": True, "name": "Ann", "groups": ["ml-team"]}
+        ),
+        User(
+            sub="bob", claims={"email": "bob@example.org", "email_verified": True, "groups": ["ml-admins", "ml-team"]}
+        ),
+        User(sub="eve", claims={"email": "eve@example.org", "email_verified": True, "groups": ["sales"]}),
     )
     with run_server_in_thread(user_claims=people) as server:
         yield f"http://localhost:{server.server_port}"

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
 
-from api.models.access import current_principal
+from api.models.access import ME, current_principal
 from api.models.reading import MAX_GPUS, MAX_MEMORY_MB
 from api.models.training import CauseCode, GPURequest, TaskEvent, TaskFilter, TaskOrder, TaskStatus, TrainingRequest
 from api.models.training_view import (
@@ -24,9 +24,6 @@ from api.routes.schemas.common import Envelope, GPUReference, Name, PageQuery, S
 from api.utils.masking import mask_secrets
 from api.utils.pagination import Pagination
 from api.utils.validation import Strict
-
-#: The word for whoever asks, in place of a user's name.
-ME = "me"
 
 _EXAMPLE: dict[str, Any] = {"model_type": "toy", "gpu_count": 1, "config": {"epochs": 3}}
 

@@ -48,7 +48,12 @@ class _Mirror:
 
     known: KnownCredentials
     hashes: dict[str, str]  #: of all keys, by their id
-    principals: dict[str, Principal] = field(default_factory=dict)
+    #: By what finds them, and the hash: a cookie is no key, nor a key a cookie, whoever was asked for before.
+    principals: "dict[tuple[_Show, str], Principal]" = field(default_factory=dict)
+
+
+#: Finds whom the hash of a key, or that of a cookie, belongs to. Raises as `KeyRing.find_key` does.
+_Show = Callable[[_Mirror, str], Principal]
 
 
 def _mirror(known: KnownCredentials) -> _Mirror:
@@ -181,13 +186,13 @@ class KeyRing:
         """What a user may use at most."""
         return self._mirror.known.quotas.get(user_id, self._defaults).or_else(self._defaults)
 
-    def _find(self, hash_: str, show: Callable[[_Mirror, str], Principal]) -> Principal:
+    def _find(self, hash_: str, show: _Show) -> Principal:
         if self._clock.monotonic() - self._looked_at > TRUST_SECONDS:
             raise KeysUnknown(headers={"Retry-After": "2"})
         mirror = self._mirror
-        principal = mirror.principals.get(hash_)
+        principal = mirror.principals.get((show, hash_))
         if principal is None:
-            principal = mirror.principals[hash_] = show(mirror, hash_)
+            principal = mirror.principals[show, hash_] = show(mirror, hash_)
         if principal.expires_at is not None and principal.expires_at <= self._clock.now():
             raise KeyExpired
         return principal

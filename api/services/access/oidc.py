@@ -20,7 +20,7 @@ from joserfc import jwk, jwt
 from joserfc.errors import JoseError
 
 from api.errors import SignInFailed
-from api.models.access import RESERVED_USER_IDS, USER_ID, Role, Session
+from api.models.access import USER_ID, Role, Session, is_reserved
 from api.services.access.key_format import hash_of, new_token
 from api.services.access.service import SESSION, SIGN_IN
 from api.storage.sign_ins import SignIn, SignInStore
@@ -149,15 +149,17 @@ class OIDC:
     def _user_id(self, claims: Mapping[str, Any]) -> str:
         claim = self._settings.user_claim
         user_id = claims.get(claim)
-        if not isinstance(user_id, str) or not re.fullmatch(USER_ID, user_id) or user_id in RESERVED_USER_IDS:
+        if not isinstance(user_id, str) or not re.fullmatch(USER_ID, user_id) or is_reserved(user_id):
             raise SignInFailed(f'The provider\'s claim "{claim}" is no name that can be used here (OIDC_USER_CLAIM).')
-        if claim == "email" and claims.get("email_verified") is False:
-            raise SignInFailed("The provider has not verified this e-mail address.")
+        if claim == "email" and not _is_true(claims.get("email_verified")):
+            # An address that anybody may write into their profile would be anybody's name here.
+            raise SignInFailed("The provider does not say that it has verified this e-mail address (OIDC_USER_CLAIM).")
         return user_id
 
     def _role(self, claims: Mapping[str, Any]) -> Role:
         told = claims.get(self._settings.groups_claim, [])
-        groups = {told} if isinstance(told, str) else {group for group in told if isinstance(group, str)}
+        listed = told if isinstance(told, list) else [told]
+        groups = {group for group in listed if isinstance(group, str)}
         given = {role for group, role in self._settings.roles if group == EVERYBODY or group in groups}
         for role in _BY_RANK:
             if role in given:
@@ -199,6 +201,11 @@ class OIDC:
         facts = {"problem": what, "error": type(error).__name__, "why": str(error)[:300]}
         logger.warning("sign-in failed", extra=facts)
         return SignInFailed(f"Signing in failed: {what}. Try again; the service's log has the reason.")
+
+
+def _is_true(claim: object) -> bool:
+    # Some providers write it as text.
+    return claim is True or claim == "true"
 
 
 def _get(url: str) -> dict[str, Any]:

@@ -9,13 +9,13 @@ from typing import Any
 
 from api.errors import DatabaseUnavailable, Forbidden, Invalid, KeyNotFound, Mistake, UserNotFound, WrongKey
 from api.models.access import (
-    RESERVED_USER_IDS,
     AccessKey,
     Permission,
     Principal,
     Role,
     Session,
     User,
+    is_reserved,
 )
 from api.models.access_view import KeyState, KeyView, NewKey, Ticket, UserView, WhoAmI
 from api.models.audit import note_change
@@ -80,8 +80,11 @@ class AccessService:
     def generate(self, wanted: KeyRequest, by: Principal) -> NewKey:
         """Makes a key. Raises Invalid, or Forbidden for one that permits more than `by` may do."""
         now = self._clock.now()
-        if wanted.user_id in RESERVED_USER_IDS:
+        if is_reserved(wanted.user_id):
             raise Invalid(mistakes=[Mistake("/user_id", "is a name that the service uses itself; choose another")])
+        if claimed_key_id(wanted.user_id) is not None:
+            # What a user is called, everybody may see.
+            raise Invalid(mistakes=[Mistake("/user_id", "looks like a key; name the person whom the key is for")])
         if wanted.expires_at is not None and wanted.expires_at <= now:
             raise Invalid(mistakes=[Mistake("/expires_at", "must be in the future")])
         key_id, secret = new_key()

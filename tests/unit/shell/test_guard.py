@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.errors import HostNotAllowed, MalformedRequest, OriginNotAllowed
-from api.shell.guard import HostPolicy, host_name, join_headers
+from api.shell.guard import HostPolicy, host_name, join_headers, request_id_of
 
 NAMES = ("localhost", "127.0.0.1", "[::1]", "gpu.example")
 ALLOWED = "https://dashboard.example"
@@ -143,3 +143,14 @@ def test_header_that_stands_twice_is_refused(name: bytes):
 def test_list_in_two_headers_is_one_list():
     headers = [(b"if-none-match", b'"a"'), (b"x", b"1"), (b"if-none-match", b'"b"'), (b"x", b"2")]
     assert join_headers(headers) == {b"if-none-match": b'"a", "b"', b"x": b"1"}
+
+
+def test_request_id_of_a_client_is_kept():
+    assert request_id_of({b"x-request-id": b"4bf92f3577b34da6a3ce929d0e0e4736"}) == "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+@pytest.mark.parametrize(
+    "secret", [b"dp_abcdefghijkl_" + b"a" * 43, b"hf_" + b"a" * 34, b"x:dp_abcdefghijkl_" + b"a" * 43]
+)
+def test_secret_is_no_request_id(secret: bytes):
+    assert secret.decode() not in request_id_of({b"x-request-id": secret})

@@ -1,3 +1,5 @@
+import pytest
+
 from api.utils.caller import address_of_caller
 
 
@@ -8,3 +10,20 @@ def test_address_is_that_of_the_connection():
 def test_socket_without_address_has_none():
     assert address_of_caller({"client": None}) is None
     assert address_of_caller({}) is None
+
+
+@pytest.mark.parametrize(
+    ("told", "address"),
+    [
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("192.0.2.1:4711", "192.0.2.1"),
+        ("[::ffff:192.0.2.1]:4711", "192.0.2.1"),
+        ("[2001:DB8::1]:443", "2001:db8::1"),
+        ("2001:db8:0::1", "2001:db8::1"),
+        ("unknown", "unknown"),
+        ("a:b", "a:b"),
+        ("x" * 5000, "x" * 80),
+    ],
+)
+def test_one_client_has_one_address_however_it_is_written(told: str, address: str):
+    assert address_of_caller({"client": (told, 0)}) == address

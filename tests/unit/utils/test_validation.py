@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from api.errors import Mistake
 from api.routes.schemas.common import HistoryQuery, RegisterTask
 from api.routes.schemas.training import PatchTraining, ResumeTraining, StartTraining, StopTraining
-from api.utils.validation import _PATTERNS, mistakes_in
+from api.utils.validation import _PATTERNS, MAX_FIELDS, mistakes_in
 
 
 def mistakes(body: Any, model: Any = StartTraining) -> list[Mistake]:
@@ -40,6 +40,14 @@ def test_a_mistake_is_said_in_plain_words(field: str, value: Any, words: str):
 
 def test_a_missing_field_is_said_to_be_missing():
     assert mistakes({}) == [Mistake("/model_type", "is missing")]
+
+
+def test_more_fields_than_any_request_has_are_one_mistake():
+    body = {f"k{number}": 1 for number in range(60_000)}
+    with pytest.raises(ValidationError) as caught:
+        StartTraining.model_validate(body)
+    assert caught.value.error_count() == 1
+    assert mistakes_in(caught.value) == [Mistake("", f"has 60,000 fields, and the most is {MAX_FIELDS}")]
 
 
 def test_a_body_that_is_no_object_must_be_one():

@@ -12,6 +12,7 @@ from api.errors import (
     KeysUnknown,
     SessionEnded,
     Unauthenticated,
+    WrongKey,
     WrongTicket,
 )
 from api.models.access import LOCAL, ROLE_PERMISSIONS, Credential, Permission, Quota, Role
@@ -46,6 +47,18 @@ def test_a_key_shows_whose_it_is_and_what_it_permits(ring: KeyRing, credentials:
     assert (found.user_id, found.role, found.key_id) == ("bob", Role.VIEWER, key.key_id)
     assert found.permissions == ROLE_PERMISSIONS[Role.VIEWER]
     assert found.credential is Credential.KEY
+
+
+def test_a_cookie_is_no_key_and_a_key_no_cookie_whatever_was_asked_before(ring: KeyRing, credentials: Credentials):
+    _, shown = credentials.key()
+    cookie = credentials.session()
+    ring.refresh()
+    ring.find_key(shown)
+    ring.find_session(cookie)
+    with pytest.raises(WrongKey):
+        ring.find_key(cookie)
+    with pytest.raises(SessionEnded):
+        ring.find_session(shown)
 
 
 def test_a_list_of_words_permits_what_they_name_and_nothing_else(ring: KeyRing, credentials: Credentials):

@@ -57,7 +57,8 @@ class Provider:
     def sign(self, nonce: str, /, algorithm: str = "RS256", key: Any = None, **claims: Any) -> None:
         """Makes the ID token of the next exchange; None takes a claim away."""
         now = int(self.clock.now().timestamp())
-        told = {"iss": ISSUER, "aud": "us", "sub": "1", "exp": now + 60, "nonce": nonce, "email": "ann@example.org"}
+        told = {"iss": ISSUER, "aud": "us", "sub": "1", "exp": now + 60, "nonce": nonce}
+        told |= {"email": "ann@example.org", "email_verified": True}
         payload = {name: value for name, value in {**told, **claims}.items() if value is not None}
         header = {"alg": algorithm, "kid": "first"}
         self.id_token = jwt.encode(header, payload, key or self.key, algorithms=[algorithm])
@@ -131,7 +132,14 @@ def test_who_comes_back_has_a_session(begun: Begun, provider: Provider):
 
 @pytest.mark.parametrize(
     ("groups", "role"),
-    [(["team"], Role.TRAINER), (["team", "admins"], Role.ADMIN), ("admins", Role.ADMIN), ([], Role.VIEWER)],
+    [
+        (["team"], Role.TRAINER),
+        (["team", "admins"], Role.ADMIN),
+        ("admins", Role.ADMIN),
+        ([], Role.VIEWER),
+        (None, Role.VIEWER),
+        (5, Role.VIEWER),
+    ],
 )
 def test_groups_give_the_highest_of_their_roles(begun: Begun, provider: Provider, groups: Any, role: Role):
     provider.sign(begun.query["nonce"], groups=groups)
@@ -163,6 +171,9 @@ LIES: dict[str, Callable[[FakeClock], dict[str, Any]]] = {
     "no name": lambda clock: {"email": None},
     "a name that is none": lambda clock: {"email": "../../etc"},
     "an unverified address": lambda clock: {"email_verified": False},
+    "an unverified address, in words": lambda clock: {"email_verified": "false"},
+    "an address of which nobody says that it is verified": lambda clock: {"email_verified": None},
+    "a name of the service": lambda clock: {"email": "Operator"},
 }
 
 

@@ -133,6 +133,19 @@ def test_a_session_has_the_permissions_of_its_key(access: AccessService):
     assert set(who.permissions) == expand_permissions(["training"])
 
 
+@pytest.mark.parametrize("name", ["api", "API", "Service", "OPERATOR", "Nobody", "me", "Me"])
+def test_nobody_is_called_as_the_service_calls_itself(access: AccessService, name: str):
+    with pytest.raises(Invalid) as refused:
+        shown(access, user_id=name)
+    assert [mistake.pointer for mistake in refused.value.mistakes] == ["/user_id"]
+
+
+def test_a_key_is_nobodys_name(access: AccessService):
+    with pytest.raises(Invalid) as refused:
+        shown(access, user_id=shown(access)[:64])
+    assert "looks like a key" in refused.value.mistakes[0].message
+
+
 def test_who_asks_is_known_although_nobody_can_tell_what_they_use(database: Database, clock: FakeClock):
     def fail(_: object) -> NoReturn:
         raise DatabaseUnavailable

@@ -1,9 +1,12 @@
 """What is let in, and what is refused with which words."""
 
+from dataclasses import replace
+
 import pytest
 
 from api.errors import GPUBusy, QuotaExceeded
 from api.models.access import Quota
+from api.models.sight import Sight, seeing
 from api.models.training import GPURequest, ResumeOptions, TrainingRequest
 from api.models.usage import GB
 from api.services.training.service import TrainingService
@@ -37,6 +40,18 @@ def test_task_that_cannot_wait_is_refused_for_its_quota(owned: Owned, service: T
     with pytest.raises(GPUBusy):
         start(service, queue=False, owner="cem")
     assert len(list(owned.machine.root.glob("tasks/*"))) <= 2
+
+
+def test_refusal_names_no_task_that_its_reader_may_not_see(service: TrainingService):
+    named = replace(wish(4, queue=False), name="secret plan")
+    held = service.start(named, "ann", owner="ann").task_id
+    with seeing(Sight("bob", sees_all=False)), pytest.raises(GPUBusy) as refused:
+        start(service, queue=False, owner="bob")
+    assert "another user's task" in refused.value.detail
+    with pytest.raises(GPUBusy, match="secret plan"):
+        start(service, queue=False, owner="ann")
+    told = f"{refused.value.detail} {refused.value.data}"
+    assert not any(word in told for word in ("secret plan", held))
 
 
 def test_hours_that_are_used_up_are_waited_for_or_refused(owned: Owned, service: TrainingService):
