@@ -1,8 +1,8 @@
 // The page: its bar, its banners, and the screen that the address names.
 
 import { access, learnAccess, signIn } from "./access.js";
-import { api, lives, SIGNED_OUT } from "./api.js";
-import { toast } from "./components/toast.js";
+import { api, lives, Refused, SIGNED_OUT } from "./api.js";
+import { toast, toastError } from "./components/toast.js";
 import { fill, h, setAttribute } from "./dom.js";
 import { t } from "./i18n.js";
 import { Keys } from "./keys.js";
@@ -65,6 +65,8 @@ export class App {
   #failures = 0;
   /** Whether the service has said that it does not know who asks. */
   #isOut = false;
+  /** The screen of which parts may not be seen, which was told. @type {Watched|null} */
+  #toldOf = null;
   /** What the service said then; null: one has signed out. @type {unknown} */
   signedOutBy = null;
 
@@ -230,7 +232,18 @@ export class App {
     const [snapshot, rest] = await Promise.allSettled([api.gpus(), screen.refetch()]);
     if (this.screen && screen !== this.screen) return;
     if (snapshot.status === "fulfilled") take(snapshot.value);
-    for (const each of [snapshot, rest]) if (each.status === "rejected") throw each.reason;
+    for (const each of [snapshot, rest]) {
+      if (each.status !== "rejected") continue;
+      this.#tellDenied(screen, each.reason);
+      throw each.reason;
+    }
+  }
+
+  /** Why parts of a screen stay empty, once. @param {Watched} screen @param {unknown} why */
+  #tellDenied(screen, why) {
+    if (!(why instanceof Refused && why.status === 403) || this.#toldOf === screen) return;
+    this.#toldOf = screen;
+    toastError(why);
   }
 
   /** @param {Event} event */

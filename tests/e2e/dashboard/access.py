@@ -23,9 +23,11 @@ class GuardedServer(TrainingServer):
         )
         self.client.headers["Authorization"] = f"Bearer {self.admin_key}"
 
-    def make_key(self, user_id: str, role: str = "trainer", **more: Any) -> dict[str, Any]:
+    def make_key(self, user_id: str, role: str | None = "trainer", **more: Any) -> dict[str, Any]:
         """A new key, with its secret as `api_key`."""
-        return self.post("/auth/generate-key", 201, json={"user_id": user_id, "role": role, **more})
+        return self.post(
+            "/auth/generate-key", 201, json={"user_id": user_id, **({"role": role} if role else {}), **more}
+        )
 
     def revoke(self, key: dict[str, Any]) -> None:
         assert self.client.delete(f"/api/v1/auth/keys/{key['key_id']}").status_code == 200

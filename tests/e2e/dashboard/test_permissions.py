@@ -75,3 +75,14 @@ def test_whose_it_is_may_stop_it(open_page: Open, guarded: GuardedServer, of_ann
     expect(stop).not_to_have_attribute("aria-disabled", "true")
     stop.click()
     expect(page.get_by_role("dialog")).to_contain_text("Stop this training?")
+
+
+def test_a_key_that_sees_no_trainings_is_told_why_they_are_not_shown(
+    open_page: Open, guarded: GuardedServer, complaints: Complaints
+) -> None:
+    complaints.allowed = ("status of 401", "status of 403")
+    key = guarded.make_key("gil", role=None, permissions=["gpus:read"])
+    page = open_page("#/tasks", at=guarded)
+    sign_in(page, key["api_key"])
+    expect(page.locator(".toast")).to_contain_text("Your key does not permit this: see trainings")
+    expect(page.locator(".toast")).to_have_count(1)

@@ -37,10 +37,20 @@ const choices = (app) => [
     run: () =>
       void attempt(async () => {
         await api.logOut();
+        forgetDrafts();
         app.signedOut(null);
       }),
   },
 ];
+
+/** What was begun here is nobody else's. */
+function forgetDrafts() {
+  try {
+    sessionStorage.clear();
+  } catch {
+    // Nothing was kept.
+  }
+}
 
 /** @param {API.WhoAmI} who */
 function description({ user_id: user, name, role, expires_at: end }) {
