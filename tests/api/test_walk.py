@@ -117,9 +117,10 @@ class Walk:
         if operation.belonging is None or who.user_id == "ann":
             return THROUGH, None
         sees = not self.hides_others or Permission.TASKS_READ_ANY in who.permissions
-        if operation.changes and Permission.TASKS_WRITE_ANY not in who.permissions:
-            return (403, "not_yours") if sees else (404, "task_not_found")
-        return (THROUGH, None) if operation.changes or sees else (404, "task_not_found")
+        if not sees:
+            return 404, "task_not_found"
+        may_change = not operation.changes or Permission.TASKS_WRITE_ANY in who.permissions
+        return (THROUGH, None) if may_change else (403, "not_yours")
 
     def check(self, who: Somebody, operation: Operation, method: str) -> str | None:
         """What is wrong with the answer; None when it is as it should be."""

@@ -67,7 +67,9 @@ class Authority:
         """Whether it depends on whom the thing belongs to that this operation is about."""
         if operation.belonging is None:
             return False
-        return not (principal.may(Permission.TASKS_WRITE_ANY) if operation.changes else self.sees_all(principal))
+        # Whoever changes a task is shown it: nobody changes what is hidden from them.
+        may_change = not operation.changes or principal.may(Permission.TASKS_WRITE_ANY)
+        return not (may_change and self.sees_all(principal))
 
     def require_own(self, principal: Principal, operation: Operation, thing: str) -> None:
         """Lets through whom the thing belongs to. May wait for the database.

@@ -115,10 +115,15 @@ def test_where_others_are_hidden_theirs_do_not_exist(hiding: Authority):
     assert messages == {'No task has the id "?".'}
 
 
-def test_an_administrator_of_one_kind_only_sees_all_or_changes_all(hiding: Authority):
+def test_an_administrator_of_one_kind_only_changes_no_more_than_they_see(hiding: Authority, team: Authority):
     sees = principal(permissions={Permission.TRAINING_READ, Permission.TASKS_READ_ANY})
     assert hiding.sees_all(sees)
     assert hiding.concerns_owner(sees, CHANGE)
+    changes = principal(permissions={Permission.TRAINING_WRITE, Permission.TASKS_WRITE_ANY})
+    assert hiding.concerns_owner(changes, CHANGE)
+    with pytest.raises(TaskNotFound):
+        hiding.require_own(changes, CHANGE, "bobs")
+    assert not team.concerns_owner(changes, CHANGE)
 
 
 def test_the_owner_of_a_task_is_asked_for_once_and_that_of_a_registration_each_time(team: Authority, owners: Owners):
