@@ -55,6 +55,7 @@ class RegisteredTask:
     serial: int = 0  #: given by the store: tasks are listed in its order
     has_ended: bool = False  #: it holds its GPUs only until their memory is back
     owner: str | None = None  #: the user that registered it; None where no keys were asked for
+    is_started_here: bool = False  #: a training, whose process the service itself has started
     quarantine: Words | None = None  #: why nobody gets its GPUs: an attempt that no task knows lives on them
 
 

@@ -318,5 +318,6 @@ def _held_by_trainings(connection: Connection) -> dict[str, RegisteredTask]:
             updated_at=to_time(row.updated_at),
             serial=row.serial,
             has_ended=row.state == LeaseState.DRAINING,
+            is_started_here=True,
         )
     return held

@@ -113,6 +113,19 @@ def test_processes_of_others_show_no_command_line(own: World, source: FakeSource
     assert theirs["unavailable"]["command"] == "of_another_user"
 
 
+def test_registering_a_gpu_or_a_pid_shows_nobodys_command_line(own: World, source: FakeSource):
+    ann = own.signed_in("ann")
+    for gpu, pid in ((0, None), (1, os.getpid())):
+        source.processes[gpu] = (process(os.getpid(), command="python secret.py"),)
+        source.set_memory(gpu, 8000)
+        assert register(ann, gpu, **({} if pid is None else {"pid": pid})).status_code == 201
+        own.sweep()
+        (shown,) = ann.client.data(f"{GPU}/{gpu}")["processes"]
+        assert (shown["command"], shown["unavailable"]["command"]) == (None, "of_another_user")
+        (full,) = own.signed_in("root", "admin").client.data(f"{GPU}/{gpu}")["processes"]
+        assert full["command"] == "python secret.py"
+
+
 def test_a_registration_that_finds_a_gpu_taken_is_not_told_by_whom(own: World, team: World):
     for world, said, held in ((own, "another user's task", None), (team, "hers", "hers")):
         bob, ann = world.signed_in("bob"), world.signed_in("ann")

@@ -8,6 +8,7 @@ from api.models.event import EventType, GPUEvent
 from api.models.reading import GPUProcess
 from api.models.reason import Reason, Words, code_of, load_words, text_of, words_of
 from api.models.sight import Sight
+from api.models.task import RegisteredTask
 from api.services.gpus.events import describe_xid
 from api.services.gpus.judgement import JudgedGPU, Judgement, show_process
 from api.services.gpus.state import GPUState
@@ -42,11 +43,16 @@ def _hide_in_gpu(gpu: JudgedGPU, sight: Sight) -> JudgedGPU:
 
 
 def _hide_in_process(process: GPUProcess, gpu: JudgedGPU, sight: Sight) -> GPUProcess:
-    task = gpu.task
-    owner = task.owner if task is not None and belongs_to(process, task) else None
-    if sight.sees_command(owner):
+    if sight.sees_command(_owner_of(process, gpu.task)):
         return process
     return replace(process, command=None, unavailable={**process.unavailable, "command": sight.why_no_command()})
+
+
+def _owner_of(process: GPUProcess, task: RegisteredTask | None) -> str | None:
+    """Whose a process is beyond doubt. Anybody can register a GPU, or the pid of a process, that is not theirs."""
+    if task is None or not task.is_started_here or task.process is None:
+        return None
+    return task.owner if belongs_to(process, task) else None
 
 
 def _hide_in_judgement(judgement: Judgement, sight: Sight, owner: str | None) -> Judgement:

@@ -20,7 +20,7 @@ UNTITLED = Sight(sees_commands=False)  #: sees all tasks, and no command lines
 
 
 def hers(**changes: object) -> RegisteredTask:
-    return replace(task("train_1", pid=4711), owner="ann", **changes)
+    return replace(task("train_1", pid=4711), owner="ann", **{"is_started_here": True, **changes})
 
 
 def seen(gpu: JudgedGPU, sight: Sight) -> JudgedGPU:
@@ -44,6 +44,13 @@ def test_ones_own_task_is_whole_but_for_strange_processes():
     own, strange = gpu.reading.processes or ()
     assert (own.command, strange.command) == ("python train.py", None)
     assert strange.unavailable["command"] == "of_another_user"
+
+
+@pytest.mark.parametrize("changes", [{"is_started_here": False}, {"process": None}])
+def test_whoever_only_says_that_a_process_is_theirs_sees_no_command_line(changes: dict):
+    gpu = seen(held(hers(**changes)), ANN)
+    assert gpu.task is not None
+    assert [each.command for each in gpu.reading.processes or ()] == [None, None]
 
 
 @pytest.mark.parametrize(
