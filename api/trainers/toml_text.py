@@ -62,7 +62,7 @@ def mask_comments(text: str, mask: Callable[[str], str]) -> str:
     """The text with its comments masked; one that is too long for a configuration stays as it is."""
     if "#" not in text or len(text) > MAX_CHARACTERS:
         return text
-    return _OPAQUE.sub(lambda found: mask(found[0]) if found[0][:1] == "#" else found[0], text)
+    return _OPAQUE.sub(lambda found: mask(found[0]) if found[0][:1] == "#" and len(found[0]) > 1 else found[0], text)
 
 
 def without_comments(text: str) -> str:

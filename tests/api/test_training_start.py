@@ -19,6 +19,7 @@ FIELDS = {
     "updated_at", "attempt_count", "retries", "restarted_from", "progress", "metrics", "speed", "request", "config",
     "plan", "system_stats", "checkpoints", "attempts", "warnings", "output_dir", "run_dir", "gpu_id", "gpu_name",
     "queue_position", "estimated_start", "estimated_duration", "logs_path", "log_lost_bytes",
+    "owner",
 }  # fmt: skip
 
 #: One request with a mistake of every kind in its form, its GPUs, its environment and its configuration.

@@ -163,6 +163,8 @@ class LineClassifier:
                 return LogLevel.ERROR
         if (self._traceback or "Traceback (" in text) and self._read_traceback(text):
             return LogLevel.ERROR
+        if not text:
+            return LogLevel.INFO
         named = _LEVEL_WORD.search(text, 0, _LEVEL_PLACE) if _may_name_a_level(text) else None
         return _level_of_words(text) if named is None else _LEVELS[named[1]]
 

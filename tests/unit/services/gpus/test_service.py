@@ -320,7 +320,7 @@ def test_real_gpus_that_fail_do_not_leave_simulated_ones_standing(clock: FakeClo
     nvml, simulated, absent = FakeSource(count=2), FakeSource(count=4), [True]
     simulated.name = SourceName.SIMULATED
     nvml.problem = SourceFault("driver not loaded", "load it", 9)
-    service = GPUService(AutoSource(nvml, simulated, lambda: absent[0]), MemoryRegistrations(), clock)
+    service = GPUService(AutoSource(lambda: nvml, simulated, lambda: absent[0]), MemoryRegistrations(), clock)
     service._monitor.sweep()
     service.register_task([0], TaskType.TRAINING)
     absent[0] = False
