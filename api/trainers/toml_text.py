@@ -14,6 +14,9 @@ MAX_CHARACTERS = 131_072
 MAX_VALUES = 6_000
 MAX_DEPTH = 16
 
+#: Lines: both parsers take a microsecond for one that says nothing.
+MAX_LINES = 16_000
+
 #: Characters of one string in it: the trainer's own parser takes quadratic time for the quotes in a string.
 MAX_STRING = 4_096
 
@@ -38,6 +41,8 @@ def text_excess(text: str) -> str | None:
     """What a TOML text has too much of to be parsed, as a sentence; None when it may be."""
     if len(text) > MAX_CHARACTERS:
         return f"The text is longer than {MAX_CHARACTERS:,} characters."
+    if text.count("\n") > MAX_LINES:
+        return f"The text has more than {MAX_LINES:,} lines."
     longest = 0
 
     def hide(found: re.Match[str]) -> str:

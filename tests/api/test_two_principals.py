@@ -30,7 +30,7 @@ from tests.api.conftest import COMPLETED, RUN_DIR, TOY, TRAINING, World, open_wo
 from tests.api.streams import EVENTS_SOCKET, EVENTS_STREAM, GPU_SOCKET, GPU_STREAM
 from tests.unit.services.builders import process
 
-STEPS = int(os.environ.get("TWO_PRINCIPALS_STEPS", "400"))
+STEPS = int(os.environ.get("TWO_PRINCIPALS_STEPS", "240"))
 STEPS_OF_ONE = 40
 
 #: Every operation that there is: a new one is tried without being named here.

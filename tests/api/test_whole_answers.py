@@ -24,6 +24,8 @@ def arguments(world: World) -> dict[str, str]:
         "name": name,
         "path": "absent",
         "attempt_uid": "absent.1",
+        "key_id": "absent000000",
+        "user_id": "nobody-known",
     }
 
 

@@ -70,3 +70,8 @@ def sorted_(value: Any) -> Any:
     if isinstance(value, dict):
         return sorted((key, sorted_(inner)) for key, inner in value.items())
     return [sorted_(inner) for inner in value] if isinstance(value, list) else value
+
+
+def test_text_of_very_many_lines_is_too_much_whatever_they_say():
+    assert text_excess("\n" * 16_000) is None
+    assert text_excess("#\n" * 16_001) == "The text has more than 16,000 lines."
