@@ -23,7 +23,7 @@ from api.services.access.key_format import hash_of, new_key
 from api.storage.database import Database, sqlite_url
 from api.storage.keys import CredentialStore
 from tests.databases import BACKENDS, FEW, fresh_postgres
-from tests.e2e.server import BASE, command, environment
+from tests.e2e.server import BASE, command, environment, until
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import TrainingServer
 
@@ -229,10 +229,16 @@ def _read_everything(server: TrainingServer, planted: Planted, task_id: str) -> 
     _listen(server, f"{BASE}/events/stream", planted)
     _listen(server, f"{BASE}/training/{task_id}/logs/stream?offset=0", planted)
     _listen(server, f"{BASE}/training/{task_id}/events/stream", planted)
-    audit = server.client.get(f"{BASE}/auth/audit", params={"outcome": "refused", "limit": "500"}).json()["data"]
-    codes = {entry["code"] for entry in audit["entries"]}
-    assert codes >= {"wrong_key", "host_not_allowed", "origin_not_allowed", "key_in_address"}
+    wanted = {"wrong_key", "host_not_allowed", "origin_not_allowed", "key_in_address"}
+    # Refusals are written together, a second later.
+    until(lambda: _refusals(server) >= wanted, what="the refusals in the audit")
     assert server.get("/auth/audit/verify")["ok"] is True
+
+
+def _refusals(server: TrainingServer) -> set[str]:
+    """The codes of what was refused, by the audit."""
+    audit = server.get("/auth/audit", params={"outcome": "refused", "limit": "500"})
+    return {entry["code"] for entry in audit["entries"]}
 
 
 def _listen(server: TrainingServer, path: str, planted: Planted, key: str | None = "") -> None:
