@@ -89,7 +89,9 @@ async function manageKeys(): Promise<void> {
   data(await api.DELETE("/api/v1/auth/keys/{key_id}", { params: { path: { key_id: rotated.key_id } } }));
   data(await api.GET("/api/v1/auth/users"));
   const user = { path: { user_id: "anna" } };
-  data(await api.PATCH("/api/v1/auth/users/{user_id}", { params: user, body: { quota: { gpus: null, ...unbounded } } }));
+  data(
+    await api.PATCH("/api/v1/auth/users/{user_id}", { params: user, body: { quota: { gpus: null, ...unbounded } } }),
+  );
   data(await api.GET("/api/v1/auth/whoami"));
   data(await api.POST("/api/v1/auth/ticket"));
   if (!(await api.POST("/api/v1/auth/logout")).response.ok) throw new Error("signing out fails");
