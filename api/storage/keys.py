@@ -305,13 +305,20 @@ def _get_key(connection: Connection, key_id: str) -> AccessKey:
     return _read_key(row)
 
 
+def _read_grant(row: Row[Any]) -> dict[str, Any]:
+    """What a key or session permits: a role, or words of its own."""
+    return {
+        "role": None if row.role is None else Role(row.role),
+        "permissions": None if row.permissions is None else tuple(row.permissions),
+    }
+
+
 def _read_key(row: Row[Any]) -> AccessKey:
     return AccessKey(
         key_id=row.key_id,
         user_id=row.user_id,
         name=row.name,
-        role=None if row.role is None else Role(row.role),
-        permissions=None if row.permissions is None else tuple(row.permissions),
+        **_read_grant(row),
         created_at=to_time(row.created_at),
         created_by=row.created_by,
         expires_at=maybe_time(row.expires_at),
@@ -327,8 +334,7 @@ def _read_session(row: Row[Any]) -> Session:
         hash=row.hash,
         user_id=row.user_id,
         name=row.name,
-        role=None if row.role is None else Role(row.role),
-        permissions=None if row.permissions is None else tuple(row.permissions),
+        **_read_grant(row),
         key_id=row.key_id,
         created_at=to_time(row.created_at),
         expires_at=to_time(row.expires_at),

@@ -63,7 +63,6 @@ class Provider:
     authorization_endpoint: str
     token_endpoint: str
     keys: jwk.KeySet
-    keys_uri: str
 
 
 class OIDC:
@@ -78,7 +77,7 @@ class OIDC:
     def begin(self, redirect_uri: str, next_: str) -> tuple[str, str]:
         """Where the browser signs in, and the cookie that it brings back. Raises SignInFailed."""
         provider = self._find_provider()
-        begun = SignIn(secrets.token_urlsafe(32), secrets.token_urlsafe(32), new_token(), redirect_uri, next_)
+        begun = SignIn(new_token(), new_token(), new_token(), redirect_uri, next_)
         client = self._client(redirect_uri)
         url, _ = client.create_authorization_url(
             provider.authorization_endpoint, state=begun.state, nonce=begun.nonce, code_verifier=begun.verifier
@@ -190,9 +189,7 @@ class OIDC:
                 if told.get("issuer") != issuer:
                     raise SignInFailed(f'The provider calls itself "{told.get("issuer")}", which is not OIDC_ISSUER.')
                 keys = jwk.KeySet.import_key_set(_get(told["jwks_uri"]))  # type: ignore[arg-type]
-                self._provider = Provider(
-                    told["authorization_endpoint"], told["token_endpoint"], keys, told["jwks_uri"]
-                )
+                self._provider = Provider(told["authorization_endpoint"], told["token_endpoint"], keys)
             except (requests.RequestException, JoseError, ValueError, KeyError) as error:
                 raise self._failed("the provider cannot be asked", error) from None
         return self._provider

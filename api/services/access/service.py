@@ -226,7 +226,7 @@ class AccessService:
     @property
     def auth(self) -> str:
         """Whether keys are asked for: off, or required."""
-        return "required" if self._authority.needs_keys else "off"
+        return "required" if self.needs_keys else "off"
 
     # -- sign-ins --------------------------------------------------------------------------------------------------
 
