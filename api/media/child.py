@@ -1,8 +1,8 @@
 """The program that decodes media files: `python -m api.media.child BYTES`, started by `decoder`, one request a line.
 
 Each request is a line of JSON on standard input, each answer a line of JSON on standard output, followed by as many
-bytes as its `bytes` says. The kernel bounds its memory (to BYTES of address space) and time, keeps it from writing files, and ends it with the
-service: at the end of its input.
+bytes as its `bytes` says. The kernel bounds its memory (to BYTES of address space) and its time, and keeps it from
+writing files; it ends with the service, at the end of its input.
 """
 
 import json

@@ -35,6 +35,7 @@ WITHOUT = {
     "hardware/nvml_field_values.py": "tests/nvml asks it through the binding and a library that plays the driver",
     "executors/supervisor.py": "a program: tests/e2e/supervisor runs it",
     "executors/attempt/supervision.py": "a program's loop: tests/e2e/supervisor runs it",
+    "media/child.py": "a program: test_decoder.py runs it",
     "trainers/toy/train.py": "a program: tests/e2e/test_toy_trainer.py runs it",
 }
 
