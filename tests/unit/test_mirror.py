@@ -27,6 +27,8 @@ WITHOUT = {
     "trainers/diffusion_pipe/keys.py": "facts: which keys there are; test_key_check.py holds values against them",
     "trainers/protocol/phrases.py": "facts: the trainers' words; test_output.py and test_log_lines.py read them",
     "utils/base_path.py": "facts: one constant",
+    "archives/limits.py": "facts: test_expansion.py holds them",
+    "archives/child.py": "a program: test_expander.py runs it",
     "executors/executor.py": "a seam: protocols and facts",
     "hardware/source.py": "a seam: protocols and a fake",
     "trainers/trainer.py": "a seam: protocols and facts",
