@@ -10,9 +10,11 @@ from typing import Any
 from api.trainers.diffusion_pipe import paths
 from api.trainers.diffusion_pipe.batches import Batches
 from api.trainers.diffusion_pipe.buckets import Settings, read_bucketing
-from api.trainers.diffusion_pipe.dataset_scan import DatasetScanner, FoundItems, Scan
+from api.trainers.diffusion_pipe.dataset_report import FoundItems
+from api.trainers.diffusion_pipe.dataset_scan import DatasetScanner, Scan
 from api.trainers.diffusion_pipe.document import TrainerDocument, number, whole
 from api.trainers.diffusion_pipe.findings import Findings
+from api.trainers.diffusion_pipe.folders import FolderOnDisk
 from api.trainers.diffusion_pipe.key_check import check_names, check_values
 from api.trainers.diffusion_pipe.keys import ADAPTER, DATASET, DIRECTORY, MODEL, TOP
 from api.trainers.diffusion_pipe.media import Budget, Looks
@@ -69,7 +71,7 @@ def check_dataset(document: TrainerDocument, around: DatasetCircumstances, findi
         return outcome
     scanner = None
     if around.variant is not None:
-        scanner = DatasetScanner(around.looks, around.budget, around.variant, findings)
+        scanner = DatasetScanner(around.budget, around.variant, findings)
     shares = [
         _check_directory(Settings(document, i), around, scanner, outcome, findings) for i in range(len(directories))
     ]
@@ -107,7 +109,7 @@ def _check_directory(
     outcome.directories.append(path)
     if scanner is None:
         return None
-    found = scanner.scan(_scan(settings, path, around.root))
+    found = scanner.scan(_scan(settings, path, around))
     if found.unknown is not None:
         outcome.notes.append(f"The totals are not known: {found.unknown}.")
     if bucketing is None or found.unknown is not None:
@@ -155,24 +157,30 @@ def _can_cache(path: Path) -> bool:
     return os.access(cache if cache.is_dir() else path, os.W_OK | os.X_OK)
 
 
-def _scan(settings: Settings, path: Path, root: Path | None) -> Scan:
+def _scan(settings: Settings, path: Path, around: DatasetCircumstances) -> Scan:
     shuffles = whole(settings.get("cache_shuffle_num", 0)) or 0
     if shuffles == 0 and settings.get("shuffle_tags", False):
         shuffles = 1
+    default_mask = _existing(settings, "default_mask_file", around.root)
     return Scan(
-        path=path,
+        folder=FolderOnDisk(path, around.looks),
         at=lambda name: settings.at(name) if name == "online_captions" else _own(settings, name),
         skip_uncaptioned=bool(settings.get("skip_empty_caption", True)),
         captions_each=max(shuffles, 1),
         needs_captions_json=bool(settings.get("online_captions", False)),
-        masks=_existing(settings, "mask_path", root),
-        default_mask=_existing(settings, "default_mask_file", root),
-        controls=_existing(settings, "control_path", root),
+        masks=_folder(settings, "mask_path", around),
+        default_mask=None if default_mask is None else partial(around.looks.look, default_mask),
+        controls=_folder(settings, "control_path", around),
     )
 
 
 def _own(settings: Settings, name: str) -> str:
     return settings.document.at("directory", settings.index, name)
+
+
+def _folder(settings: Settings, name: str, around: DatasetCircumstances) -> FolderOnDisk | None:
+    path = _existing(settings, name, around.root)
+    return None if path is None else FolderOnDisk(path, around.looks)
 
 
 def _existing(settings: Settings, name: str, root: Path | None) -> Path | None:
