@@ -1,6 +1,6 @@
 """What is said of the files of a directory that the trainer skips, chokes on, or takes otherwise than meant."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from api.trainers.diffusion_pipe.findings import Findings
@@ -90,7 +90,7 @@ def report(at: Callable[..., str], found: FoundItems, media: int, findings: Find
         say = findings.error if complaint.is_error else findings.warn
         say(
             at(complaint.key),
-            f"{len(names)} of {media} files {complaint.message}: {_list(names)}.",
+            f"{len(names)} of {media} files {complaint.message}: {list_names(names)}.",
             complaint.remedy,
         )
     skipped = {name for what in ("broken", "videos") for name in found.names.get(what, ())}
@@ -112,7 +112,7 @@ def _report_uncaptioned(at: Callable[..., str], found: FoundItems, media: int, f
     elif names:
         findings.warn(
             at("path"),
-            f"{len(names)} of {media} files have no caption and are skipped: {_list(names)}.",
+            f"{len(names)} of {media} files have no caption and are skipped: {list_names(names)}.",
             _caption_remedy(found, names),
         )
 
@@ -128,6 +128,7 @@ def _caption_remedy(found: FoundItems, names: list[str]) -> str:
     return f"{advice}, or set skip_empty_caption = false."
 
 
-def _list(names: list[str]) -> str:
+def list_names(names: Sequence[str]) -> str:
+    """The first of these names, and how many more there are."""
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     return ", ".join(shown(name) for name in names[:_MOST_NAMES]) + more
