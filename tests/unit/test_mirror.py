@@ -20,7 +20,8 @@ WITHOUT = {
     "services/container.py": "facts: what the routes may call",
     "services/logs/source.py": "facts: a log with what is needed to make sense of it",
     "services/gpus/metric_families.py": "facts: which metrics there are; test_metrics.py renders them",
-    "storage/tables.py": "facts: test_migrations.py holds the tables against the migrations",
+    "storage/*tables.py": "facts: test_migrations.py holds the tables against the migrations",
+    "storage/columns.py": "facts: test_migrations.py holds the tables against the migrations",
     "storage/migrations/*.py": "test_migrations.py runs them on both databases",
     "storage/migrations/versions/*.py": "test_migrations.py runs them on both databases",
     "trainers/diffusion_pipe/keys.py": "facts: which keys there are; test_key_check.py holds values against them",
@@ -29,6 +30,8 @@ WITHOUT = {
     "weights/fingerprints/transformers.py": "facts: fingerprints/test_table.py holds a stand-in against each",
     "weights/fingerprints/vaes.py": "facts: fingerprints/test_table.py holds a stand-in against each",
     "utils/base_path.py": "facts: one constant",
+    "archives/limits.py": "facts: test_expansion.py holds them",
+    "archives/child.py": "a program: test_expander.py runs it",
     "executors/executor.py": "a seam: protocols and facts",
     "hardware/source.py": "a seam: protocols and a fake",
     "trainers/trainer.py": "a seam: protocols and facts",
@@ -37,6 +40,7 @@ WITHOUT = {
     "hardware/nvml_field_values.py": "tests/nvml asks it through the binding and a library that plays the driver",
     "executors/supervisor.py": "a program: tests/e2e/supervisor runs it",
     "executors/attempt/supervision.py": "a program's loop: tests/e2e/supervisor runs it",
+    "media/child.py": "a program: test_decoder.py runs it",
     "trainers/toy/train.py": "a program: tests/e2e/test_toy_trainer.py runs it",
 }
 
