@@ -50,6 +50,16 @@ class Config:
     host: str = _setting("API_HOST", "127.0.0.1", str, "address to listen on")
     port: int = _setting("API_PORT", 8080, number(0, 65535), "port to listen on; 0 takes a free one")
     storage_root: Path = _setting("STORAGE_ROOT", Path("data"), Path, "directory for everything that is kept", "./data")
+    datasets_root: Path | None = _setting(
+        "DATASETS_ROOT", None, Path, "directory for the files of datasets", "datasets/ under STORAGE_ROOT"
+    )
+    dataset_directories: tuple[Path, ...] = _setting(
+        "DATASET_DIRECTORIES",
+        (),
+        directories,
+        "directories, separated by colons, below which directories may be registered as datasets",
+        "none",
+    )
     database_url: str = _setting(
         "DATABASE_URL", "", str, "postgresql://user:password@host/name, or sqlite:///file", "SQLite under STORAGE_ROOT"
     )

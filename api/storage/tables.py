@@ -3,7 +3,6 @@
 from typing import Any
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Column,
     Connection,
@@ -11,7 +10,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     String,
     Table,
     Text,
@@ -19,22 +17,20 @@ from sqlalchemy import (
     text,
 )
 
+from api.storage import dataset_tables
+from api.storage.columns import Document, Serial
+
 #: The revision of the latest migration, whose tables these are.
-REVISION = "0004"
+REVISION = "0005"
 
-metadata = MetaData()
-
-#: A JSON column in which None is SQL NULL, not the JSON text "null".
-Document = JSON(none_as_null=True)
-
-# SQLite numbers rows by itself only in a column of the type INTEGER.
-_Serial = BigInteger().with_variant(Integer, "sqlite")
+#: All tables, those of datasets among them.
+metadata = dataset_tables.datasets.metadata
 
 #: Trainings. What lists and the scheduler read stands first, the large columns last.
 tasks = Table(
     "tasks",
     metadata,
-    Column("serial", _Serial, primary_key=True, autoincrement=True),
+    Column("serial", Serial, primary_key=True, autoincrement=True),
     Column("task_id", String(64), nullable=False, unique=True),
     Column("status", String(16), nullable=False),
     Column("model_type", String(64), nullable=False),
@@ -117,7 +113,7 @@ def _narrow(table: Table, connection: Connection, **_: Any) -> None:
 past_use = Table(
     "past_use",
     metadata,
-    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("id", Serial, primary_key=True, autoincrement=True),
     Column("owner", String(64), nullable=False),
     Column("gpus", Integer, nullable=False),
     Column("began_at", Float(53), nullable=False),
@@ -156,7 +152,7 @@ task_gpus = Table(
 registrations = Table(
     "registrations",
     metadata,
-    Column("serial", _Serial, primary_key=True, autoincrement=True),
+    Column("serial", Serial, primary_key=True, autoincrement=True),
     Column("task_id", String(128), nullable=False, unique=True),
     Column("task_type", String(16), nullable=False),
     Column("gpu_uuids", Document, nullable=False),
@@ -176,7 +172,7 @@ registrations = Table(
 events = Table(
     "events",
     metadata,
-    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("id", Serial, primary_key=True, autoincrement=True),
     Column("task_id", String(64), nullable=False),
     Column("attempt_uid", String(80)),
     Column("at", Float(53), nullable=False),

@@ -166,7 +166,7 @@ def connections(server: TrainingServer) -> int:
 @pytest.mark.timeout(180)
 def test_200_who_never_read_are_dropped_and_take_no_memory(tmp_path: Path):
     with TrainingServer(tmp_path / "server") as server:
-        task_id = server.start_task(toy(3000, step_seconds=0.1, every=None, knobs={"log_lines_per_step": 400}))
+        task_id = server.start_task(toy(30_000, step_seconds=0.1, every=None, knobs={"log_lines_per_step": 400}))
         server.await_step(task_id, 30)
         path = f"/training/{task_id}/logs/stream?offset=0"
         Seen(path).read(server, 1.0)

@@ -122,7 +122,7 @@ def test_a_resumed_training_goes_on_for_who_comes_back(server: TrainingServer) -
 
 def test_streams_are_closed_by_the_server_that_ends(tmp_path: Path) -> None:
     with TrainingServer(tmp_path / "server") as server:
-        task_id = server.start_task(toy(3000))
+        task_id = server.start_task(toy(30_000))
         with (
             Listener(server, task_stream(task_id)) as follower,
             Listener(server, EVENTS) as dashboard,
@@ -226,7 +226,7 @@ def dropped(server: TrainingServer) -> float:
 
 def test_subscribers_that_never_read_are_dropped_and_take_no_memory(tmp_path: Path) -> None:
     with TrainingServer(tmp_path / "server", **BUSY) as server, Listener(server, EVENTS) as reader:
-        task_id = server.start_task(toy(3000, knobs={"log_lines_per_step": 200}))
+        task_id = server.start_task(toy(30_000, knobs={"log_lines_per_step": 200}))
         server.await_status(task_id, "running")
         before = server.memory()
         paths = (EVENTS, task_stream(task_id), f"{BASE}/gpu/stream", f"{BASE}/training/{task_id}/logs/stream")
@@ -268,7 +268,7 @@ def test_a_client_may_not_have_more_streams_than_the_setting(tmp_path: Path) -> 
 
 def test_a_flood_of_connects_leaves_nothing_behind(server: TrainingServer) -> None:
     until(lambda: server.metrics()["diffusion_pipe_stream_subscribers"] == 0)
-    task_id, before = server.start_task(toy(3000)), server.files()
+    task_id, before = server.start_task(toy(30_000)), server.files()
     for _ in range(10):
         socks = []
         for path in (EVENTS, task_stream(task_id), task_stream("nobody"), f"{EVENTS}?topics=x") * 10:

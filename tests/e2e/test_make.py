@@ -1,5 +1,6 @@
 """The server in the background, by the Makefile: a checkout of a test's own, with a program that only waits."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -38,9 +39,16 @@ def make_checkout(root: Path) -> Path:
 
 
 def make(root: Path, *arguments: str) -> str:
+    # What another make, which may have started the tests, hands on would hold here too.
+    own = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("ARGS", "MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS")
+    }
     done = subprocess.run(
         ["make", "-s", *arguments],
         cwd=root,
+        env=own,
         capture_output=True,
         text=True,
         timeout=30,

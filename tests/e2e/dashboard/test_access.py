@@ -38,7 +38,7 @@ def tasks(server: TrainingServer) -> Iterator[dict[str, str]]:
     made = {
         "completed": server.start_task(toy(20, name="ended well", gpus=[1])),
         "failed": server.start_task(toy(20, name="failed", gpus=[2], knobs={"fail_at_step": 12})),
-        "running": server.start_task(toy(3000, name="runs", gpus=[0])),
+        "running": server.start_task(toy(30_000, name="runs", gpus=[0])),
     }
     for status, task_id in made.items():
         server.await_status(task_id, status)
@@ -85,6 +85,17 @@ def test_axe_finds_nothing(open_page: Open, tasks: dict[str, str], axe: str, add
         page.get_by_role("button", name="Validate").click()
         expect(page.locator(".start-side .note").first).to_be_visible()
     assert violations(page, axe) == []
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_status_of_a_chosen_gpu_is_readable_whatever_it_is(open_page: Open, axe: str, look: str) -> None:
+    page = open_page("#/start", **LOOKS[look])
+    page.locator("#gpus-these").check()
+    page.locator(".gpu-pick input").first.check()
+    chip = page.locator(".gpu-pick:has(:checked) .chip")
+    for tone in ("idle", "ok", "run", "warn", "bad"):
+        chip.evaluate("(chip, tone) => { chip.dataset.tone = tone; }", tone)
+        assert violations(page, axe) == []
 
 
 @pytest.mark.parametrize("address", ["#/", "#/tasks/{completed}"])

@@ -15,7 +15,7 @@ def test_a_lost_connection_is_shown_and_heals_by_itself(
 ) -> None:
     complaints.allowed = GONE
     with TrainingServer(tmp_path / "mortal") as mortal:
-        task_id = mortal.start_task(toy(3000, name="goes on"))
+        task_id = mortal.start_task(toy(30_000, name="goes on"))
         mortal.await_step(task_id, 5)
         page = open_page(f"#/tasks/{task_id}", at=mortal)
         expect(page.locator(".connection")).to_have_attribute("data-state", "live")

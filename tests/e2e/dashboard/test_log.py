@@ -63,7 +63,7 @@ def test_errors_are_jumped_to_and_filtered(open_page: Open, talkative: str) -> N
 
 
 def test_what_is_said_is_followed_and_can_be_paused(open_page: Open, server: TrainingServer) -> None:
-    task_id = server.start_task(toy(3000, name="goes on", step_seconds=0.1, knobs={"log_lines_per_step": 3}))
+    task_id = server.start_task(toy(30_000, name="goes on", step_seconds=0.1, knobs={"log_lines_per_step": 3}))
     server.await_step(task_id, 5)
     page = open_page(f"#/tasks/{task_id}")
     last = page.locator(".log-line .log-number").last

@@ -91,7 +91,7 @@ def test_training_without_a_checkpoint_can_only_be_restarted(open_page: Open, se
 
 
 def test_checkpoint_is_saved_now_and_told_when_it_is_there(open_page: Open, server: TrainingServer) -> None:
-    task_id = server.start_task(toy(3000, name="saves now", every=None))
+    task_id = server.start_task(toy(30_000, name="saves now", every=None))
     server.await_step(task_id, 3)
     page = open_page(f"#/tasks/{task_id}")
     choose(page, "Save a checkpoint")
@@ -102,7 +102,7 @@ def test_checkpoint_is_saved_now_and_told_when_it_is_there(open_page: Open, serv
 
 
 def test_running_attempt_shows_its_steps_as_they_come(open_page: Open, server: TrainingServer) -> None:
-    task_id = server.start_task(toy(3000, name="goes on", every=None))
+    task_id = server.start_task(toy(30_000, name="goes on", every=None))
     server.await_step(task_id, 3)
     table = open_page(f"#/tasks/{task_id}").get_by_role("region", name="Attempts")
     expect(table.get_by_role("columnheader", name="Started", exact=True)).to_be_visible()
@@ -125,7 +125,7 @@ def test_model_is_downloaded_under_the_name_of_its_task(open_page: Open, server:
 @pytest.mark.skipif(not has_charts(), reason="the charts are not installed")
 def test_use_of_every_gpu_is_shown(open_page: Open, server: TrainingServer) -> None:
     for gpus, shown in ((8, 8), (12, 3)):
-        task_id = server.start_task(toy(3000, name=f"on {gpus}", gpus=gpus))
+        task_id = server.start_task(toy(30_000, name=f"on {gpus}", gpus=gpus))
         server.await_step(task_id, 3)
         page = open_page(f"#/tasks/{task_id}")
         legend = page.get_by_role("region", name="GPU use").locator(".legend > span")

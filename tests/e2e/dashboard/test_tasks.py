@@ -79,7 +79,7 @@ def test_what_was_written_survives_a_reload(open_page: Open) -> None:
 def test_a_task_is_stopped_resumed_forced_and_deleted(
     open_page: Open, server: TrainingServer, complaints: Complaints
 ) -> None:
-    task_id = server.start_task(toy(3000, name="to and fro", step_seconds=0.05))
+    task_id = server.start_task(toy(30_000, name="to and fro", step_seconds=0.05))
     server.await_step(task_id, 12)
     page = open_page(f"#/tasks/{task_id}")
     status = page.locator(".task-head .status")
@@ -127,7 +127,7 @@ def test_stop_asks_for_a_task_as_it_is_not_as_it_was_when_the_button_appeared(
 
 
 def test_the_list_says_why_a_task_waits_and_finds_it(open_page: Open, server: TrainingServer) -> None:
-    holding = server.start_task(toy(3000, name="holds all", gpus=4))
+    holding = server.start_task(toy(30_000, name="holds all", gpus=4))
     waiting = server.start_task(toy(20, name="waits for two", gpus=2))
     page = open_page("#/tasks")
     row = page.locator(f"[data-task={waiting}]")
