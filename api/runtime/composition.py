@@ -25,6 +25,7 @@ from api.hardware.simulated import SimulatedSource
 from api.hardware.source import GPUSource
 from api.models.access import Quota
 from api.models.event import GPUEvent
+from api.models.task import TaskType
 from api.runtime.access import AccessParts
 from api.runtime.live import Live
 from api.runtime.trainer_user import check_places, prepare_trainer_user
@@ -85,7 +86,7 @@ class Runtime:
         reserve = DiskReserve(root / "reserve")
         self.storage_watch = StorageWatch(self.database, reserve)
         tasks, attempts = TaskStore(self.database), AttemptStore(self.database)
-        registry = _create_registry(http_metrics, tasks, clock)
+        registry = _create_registry(http_metrics, self.database, clock)
         self.source = create_source(config, clock)
         events = GPUEvents(self._tell_source)
         gpus = GPUService(
@@ -121,7 +122,7 @@ class Runtime:
         self.access = AccessParts(config, self.database, training.owners, gpus, clock, usage_of)
         authority = self.access.authority
         self.live = Live(
-            config, self.database, desk, training.service, logs, lambda: training.loop.is_here, clock, authority
+            config, self.database, desk, training.progress, logs, lambda: training.loop.is_here, clock, authority
         )
         registry.register(self.live)
         gpus.subscribe(self.live.publish_snapshot)
@@ -263,12 +264,12 @@ def _open_server_log(directory: Path, config: Config) -> ServerLog:
     return ServerLog(LogFiles(directory), sink, config.logs_json)
 
 
-def _create_registry(http_metrics: HTTPMetrics, tasks: TaskStore, clock: Clock) -> CollectorRegistry:
+def _create_registry(http_metrics: HTTPMetrics, database: Database, clock: Clock) -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(http_metrics)
     ProcessCollector(registry=registry)
     Gauge("diffusion_pipe_build_info", "The version of the service.", ["version"], registry=registry).labels(
         __version__
     ).set(1)
-    registry.register(TrainingCounts(tasks.count_by_status, clock))
+    registry.register(TrainingCounts(TaskStore(database, TaskType.TRAINING).count_by_status, clock))
     return registry
