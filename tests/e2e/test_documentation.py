@@ -18,8 +18,8 @@ set -uo pipefail
 curl() {
   local arguments=() shorten=
   for each in "$@"; do
-    if [ -n "$shorten" ]; then each=2; shorten=; fi
-    case "$each" in --max-time) shorten=1 ;; */stream*) arguments+=(--max-time 2) ;; esac
+    if [ -n "$shorten" ]; then each=0.7; shorten=; fi
+    case "$each" in --max-time) shorten=1 ;; */stream*) arguments+=(--max-time 0.7) ;; esac
     arguments+=("$each")
   done
   command curl "${arguments[@]}"
