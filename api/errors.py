@@ -459,3 +459,9 @@ class CheckBusy(Unavailable):
     """As many requests are being checked as are allowed at a time: ask again in a moment."""
 
     code = "check_busy"
+
+
+class DecoderBusy(Unavailable):
+    """All processes that decode media are at work: ask again in a moment."""
+
+    code = "decoder_busy"

@@ -118,33 +118,32 @@ registered_files = Table(
     Column("sha256", String(64), nullable=False),
 )
 
-#: Uploads that have begun. The blob of a finished one is kept until the row goes.
+#: Uploads that have begun: how far one is its file says. The blob of a finished one is kept until the row goes.
 uploads = Table(
     "uploads",
     metadata,
-    Column("upload_id", String(64), primary_key=True),
+    Column("serial", Serial, primary_key=True, autoincrement=True),
+    Column("upload_id", String(64), nullable=False, unique=True),
+    Column("place", String(64), nullable=False),  #: the id of the store of blobs that its file lies beside
     Column("owner", String(64)),
-    Column("kind", String(16), nullable=False),  #: item, archive, model
+    Column("kind", String(16)),  #: item, archive, model; none: its content will tell
     Column("filename", Text),
     Column("dataset", String(100)),
     Column("metadata", Document, nullable=False),  #: what the client said of it
-    Column("size_bytes", BigInteger),  #: none: not said yet
-    Column("offset_bytes", BigInteger, nullable=False),
-    Column("writer", String(80)),  #: whose request writes at present
-    Column("written_at", Float(53)),
+    Column("size_bytes", BigInteger),  #: none: not known before its end
     Column("status", String(16), nullable=False),
-    Column("sha256", String(64)),  #: of the whole, when it is there
-    Column("task_id", String(64)),
+    Column("sha256", String(64)),  #: of the whole, when it is a blob
+    Column("task_id", String(64), unique=True),
     Column("result", Document),
-    Column("problem", Text),
+    Column("problem", Document),
     Column("created_at", Float(53), nullable=False),
     Column("updated_at", Float(53), nullable=False),
     Column("expires_at", Float(53), nullable=False),
+    sqlite_autoincrement=True,
 )
-Index("ix_uploads_owner", uploads.c.owner, uploads.c.created_at)
-Index("ix_uploads_expiry", uploads.c.expires_at)
+Index("ix_uploads_owner", uploads.c.owner, uploads.c.serial)
+Index("ix_uploads_status", uploads.c.place, uploads.c.status, uploads.c.expires_at)
 Index("ix_uploads_sha256", uploads.c.sha256)
-Index("ix_uploads_task", uploads.c.task_id)
 
 #: Which manifests tasks use: as long as the task is there, so are their bytes.
 dataset_pins = Table(

@@ -26,7 +26,12 @@ WITHOUT = {
     "storage/migrations/versions/*.py": "test_migrations.py runs them on both databases",
     "trainers/diffusion_pipe/keys.py": "facts: which keys there are; test_key_check.py holds values against them",
     "trainers/protocol/phrases.py": "facts: the trainers' words; test_output.py and test_log_lines.py read them",
+    "weights/fingerprints/text_encoders.py": "facts: fingerprints/test_table.py holds a stand-in against each",
+    "weights/fingerprints/transformers.py": "facts: fingerprints/test_table.py holds a stand-in against each",
+    "weights/fingerprints/vaes.py": "facts: fingerprints/test_table.py holds a stand-in against each",
     "utils/base_path.py": "facts: one constant",
+    "archives/limits.py": "facts: test_expansion.py holds them",
+    "archives/child.py": "a program: test_expander.py runs it",
     "executors/executor.py": "a seam: protocols and facts",
     "hardware/source.py": "a seam: protocols and a fake",
     "trainers/trainer.py": "a seam: protocols and facts",
@@ -35,6 +40,7 @@ WITHOUT = {
     "hardware/nvml_field_values.py": "tests/nvml asks it through the binding and a library that plays the driver",
     "executors/supervisor.py": "a program: tests/e2e/supervisor runs it",
     "executors/attempt/supervision.py": "a program's loop: tests/e2e/supervisor runs it",
+    "media/child.py": "a program: test_decoder.py runs it",
     "trainers/toy/train.py": "a program: tests/e2e/test_toy_trainer.py runs it",
 }
 

@@ -125,29 +125,28 @@ def _create_registered_files() -> None:
 def _create_uploads() -> None:
     op.create_table(
         "uploads",
-        sa.Column("upload_id", sa.String(64), primary_key=True),
+        sa.Column("serial", _SERIAL, primary_key=True, autoincrement=True),
+        sa.Column("upload_id", sa.String(64), nullable=False, unique=True),
+        sa.Column("place", sa.String(64), nullable=False),
         sa.Column("owner", sa.String(64)),
-        sa.Column("kind", sa.String(16), nullable=False),
+        sa.Column("kind", sa.String(16)),
         sa.Column("filename", sa.Text),
         sa.Column("dataset", sa.String(100)),
         sa.Column("metadata", _JSON, nullable=False),
         sa.Column("size_bytes", sa.BigInteger),
-        sa.Column("offset_bytes", sa.BigInteger, nullable=False),
-        sa.Column("writer", sa.String(80)),
-        sa.Column("written_at", sa.Float(53)),
         sa.Column("status", sa.String(16), nullable=False),
         sa.Column("sha256", sa.String(64)),
-        sa.Column("task_id", sa.String(64)),
+        sa.Column("task_id", sa.String(64), unique=True),
         sa.Column("result", _JSON),
-        sa.Column("problem", sa.Text),
+        sa.Column("problem", _JSON),
         sa.Column("created_at", sa.Float(53), nullable=False),
         sa.Column("updated_at", sa.Float(53), nullable=False),
         sa.Column("expires_at", sa.Float(53), nullable=False),
+        sqlite_autoincrement=True,
     )
-    op.create_index("ix_uploads_owner", "uploads", ["owner", "created_at"])
-    op.create_index("ix_uploads_expiry", "uploads", ["expires_at"])
+    op.create_index("ix_uploads_owner", "uploads", ["owner", "serial"])
+    op.create_index("ix_uploads_status", "uploads", ["place", "status", "expires_at"])
     op.create_index("ix_uploads_sha256", "uploads", ["sha256"])
-    op.create_index("ix_uploads_task", "uploads", ["task_id"])
 
 
 def _create_pins() -> None:
