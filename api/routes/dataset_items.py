@@ -4,6 +4,7 @@ from apiflask import APIBlueprint
 from flask import Response
 
 from api.models.access import current_principal
+from api.models.dataset import ItemFilter
 from api.routes.context import services
 from api.routes.schemas.datasets import (
     CaptionsAnswer,
@@ -13,7 +14,6 @@ from api.routes.schemas.datasets import (
     ItemListQuery,
     VersionQuery,
 )
-from api.storage.dataset_items import ItemFilter
 from api.utils.base_path import BASE_PATH
 from api.utils.responses import answer
 

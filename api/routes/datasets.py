@@ -6,6 +6,7 @@ from flask import Response
 from api.models.access import current_principal
 from api.routes.context import services
 from api.routes.idempotency import idempotent
+from api.routes.schemas.common import PageQuery
 from api.routes.schemas.datasets import (
     ChangeDataset,
     CreateDataset,
@@ -17,7 +18,6 @@ from api.routes.schemas.datasets import (
     VersionAnswer,
     VersionListAnswer,
 )
-from api.routes.schemas.common import PageQuery
 from api.utils.base_path import BASE_PATH
 from api.utils.responses import answer
 
@@ -45,10 +45,9 @@ def list_datasets(query_data: DatasetListQuery) -> Response:
 def create_dataset(json_data: CreateDataset) -> Response:
     """Make a dataset
 
-    An empty one, to be uploaded into; or with `directory` one that is used where it lies: it is only read, and looked
-    at again from time to time. A name that is taken is 409 `dataset_exists`.
+    An empty one, to be uploaded into. A name that is taken is 409 `dataset_exists`.
     """
-    made = services().registered.create(json_data.name, current_principal.get(), json_data.fields())
+    made = services().datasets.create(json_data.name, current_principal.get(), json_data.fields())
     return answer(made, 201, "created", {"Location": f"{BASE_PATH}/datasets/{made.name}"})
 
 
@@ -119,19 +118,8 @@ def get_version(name: str, version: str) -> Response:
 def restore_version(name: str, version: str) -> Response:
     """Go back to a version
 
-    Makes a new version that holds what this one does; nothing is lost. Of the newest one none is made. It takes no body.
+    Makes a new version that holds what this one does; nothing is lost. Of the newest one none is made. It takes no
+    body.
     """
     made = services().datasets.restore(name, version, current_principal.get().actor)
     return answer(made, 201, "restored", {"Location": f"{BASE_PATH}/datasets/{name}/versions/{made.version}"})
-
-
-@datasets.post("/<name>/refresh")
-@datasets.output(DatasetAnswer)
-@datasets.doc(responses=[404, 409, 422, 503])
-def refresh_dataset(name: str) -> Response:
-    """Look at a registered directory again
-
-    What has changed in it since its newest version becomes a new one. It takes no body.
-    """
-    services().registered.refresh(name, current_principal.get().actor)
-    return answer(services().datasets.get(name))

@@ -1,7 +1,6 @@
 """The items of manifests as rows, from which pages are read; made anew from the manifest whenever they are missing."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -23,7 +22,15 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from api.errors import ItemNotFound
-from api.models.dataset import DatasetItem, ItemProblem, ManifestItem, MediaFacts, MediaKind
+from api.models.dataset import (
+    ANY_PROBLEM,
+    DatasetItem,
+    ItemFilter,
+    ItemProblem,
+    ManifestItem,
+    MediaFacts,
+    MediaKind,
+)
 from api.storage.database import Database
 from api.storage.dataset_tables import dataset_items, dataset_versions, datasets, manifests, media_facts
 from api.storage.insertion import insert_missing
@@ -35,25 +42,9 @@ _BATCH = 2000
 #: Rows that the database itself copies in one transaction.
 _COPIED = 20_000
 
-#: The problem that stands for each and every one.
-ANY_PROBLEM = "any"
-
 _FACTS = [column.label(f"fact_{column.name}") for column in media_facts.c]
 _WITH_FACTS = dataset_items.outerjoin(media_facts, media_facts.c.sha256 == dataset_items.c.sha256)
 _IS_EMPTY = func.trim(dataset_items.c.caption, " \n\r\t") == ""
-
-
-@dataclass(frozen=True, slots=True)
-class ItemFilter:
-    """Which items a page shows; None does not choose."""
-
-    search: str | None = None  #: part of path or caption
-    problem: str | None = None
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether it lets everything pass."""
-        return not self.search and self.problem is None
 
 
 class DatasetItemStore:

@@ -13,7 +13,7 @@ from api.models.dataset_view import (
     ItemView,
     VersionView,
 )
-from api.routes.schemas.common import Envelope, Name, PageQuery, Shown, at_least_one
+from api.routes.schemas.common import Envelope, Name, PageQuery, Shown, at_least_one, at_most_one
 from api.services.datasets.captions import CaptionsWish
 from api.utils.masking import mask_secrets
 from api.utils.pagination import Pagination
@@ -32,19 +32,19 @@ Version = Annotated[
 ]
 
 _SOMETHING: JsonValue = at_least_one("changes", "prefix", "suffix", "replace")
+_ONE_WAY: list[JsonValue] = [
+    at_most_one("changes", other) for other in ("prefix", "suffix", "replace", "item_ids", "search")
+]
 
 
 class CreateDataset(Strict):
-    """A dataset: empty, or a directory on the server."""
+    """An empty dataset."""
 
     model_config = ConfigDict(strict=True, json_schema_extra={"example": {"name": "cats", "tags": ["animals"]}})
 
     name: DatasetName
     description: Description | None = None
     tags: Tags = Field(default_factory=list)
-    directory: str | None = Field(
-        None, max_length=4096, description="an absolute path below one of `DATASET_DIRECTORIES`, to be used in place"
-    )
 
     def fields(self) -> dict[str, Any]:
         """What is given besides the name."""
@@ -56,22 +56,22 @@ class ChangeDataset(Strict):
 
     model_config = ConfigDict(strict=True, json_schema_extra={"minProperties": 1, "example": {"tags": ["animals"]}})
 
-    name: DatasetName | None = Field(None, description="the new name; tasks that use it go on")
+    name: DatasetName | None = Field(None, description="the new name, if any; tasks that use it go on")
     description: Description | None = Field(None, description="null takes it away")
-    tags: Tags | None = Field(None, description="in place of those that it has")
+    tags: Tags | None = Field(None, description="in place of those that it has; null takes them away")
 
     @model_validator(mode="after")
     def _something(self) -> "ChangeDataset":
         if not self.model_fields_set:
             raise ValueError("give name, description or tags")
-        for name in ("name", "tags"):
-            if name in self.model_fields_set and getattr(self, name) is None:
-                raise ValueError(f"{name} cannot be null")
         return self
 
     def changes(self) -> dict[str, Any]:
         """What is given."""
-        return self.model_dump(exclude_unset=True)
+        given = self.model_dump(exclude_unset=True)
+        if "tags" in given:
+            given["tags"] = given["tags"] or []
+        return {name: value for name, value in given.items() if name != "name" or value is not None}
 
 
 class DatasetListQuery(PageQuery):
@@ -111,7 +111,9 @@ class ReplaceText(Strict):
 
     model_config = ConfigDict(strict=True)
 
-    sought: str = Field(alias="from", min_length=1, max_length=1000, description="a text, or with `regex` a pattern of RE2")
+    sought: str = Field(
+        alias="from", min_length=1, max_length=1000, description="a text, or with `regex` a pattern of RE2"
+    )
     put: str = Field("", alias="to", max_length=MAX_CAPTION, description="with `regex` \\1 stands for the first group")
 
 
@@ -122,13 +124,16 @@ class EditCaptions(Strict):
         strict=True,
         json_schema_extra={
             "example": {"replace": {"from": "a photo of", "to": ""}, "prefix": "ohwx, ", "dry_run": True},
-            "allOf": [_SOMETHING],
+            "minProperties": 1,
+            "allOf": [_SOMETHING, *_ONE_WAY],
         },
     )
 
-    changes: list[CaptionChange] | None = Field(None, min_length=1, max_length=10_000)
-    prefix: str | None = Field(None, min_length=1, max_length=1000, description="where a caption does not begin with it")
-    suffix: str | None = Field(None, min_length=1, max_length=1000, description="where a caption does not end with it")
+    changes: list[CaptionChange] | None = Field(
+        None, min_length=1, max_length=10_000, description="of an item that is named twice the last one holds"
+    )
+    prefix: str | None = Field(None, min_length=1, max_length=1000, description="where captions do not begin with it")
+    suffix: str | None = Field(None, min_length=1, max_length=1000, description="where captions do not end with it")
     replace: ReplaceText | None = Field(None, description="done before prefix and suffix")
     regex: bool = Field(False, description="`replace.from` is a pattern")
     item_ids: list[ItemId] | None = Field(None, min_length=1, max_length=10_000, description="only in these items")
@@ -146,8 +151,6 @@ class EditCaptions(Strict):
             raise ValueError("give changes, prefix, suffix or replace")
         if self.changes is not None and (any(edits) or self.item_ids is not None or self.search is not None):
             raise ValueError("give changes, or an edit over many items, not both")
-        if self.changes is not None and len({each.item_id for each in self.changes}) < len(self.changes):
-            raise ValueError("an item is named twice in changes")
         return self
 
     def wish(self) -> CaptionsWish:

@@ -1,7 +1,9 @@
 """Edits of captions: of some items, or over many at once; each makes a new version."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from api.errors import DatasetChanged, Invalid, InvalidPattern, ItemNotFound, Mistake
 from api.models.dataset import MAX_CAPTION, ManifestItem
@@ -14,6 +16,9 @@ MOST_SHOWN = 200
 
 #: The memory of one compiled pattern in bytes; what needs more is refused.
 _PATTERN_MEMORY = 4 * 2**20
+
+#: Text up to the next group of a match, or a group.
+_GROUP = re.compile(r"((?:[^\\]|\\\\|\\(?![0-9\\]))+)|\\([0-9])", re.DOTALL)
 
 _Rewrite = Callable[[str], str]
 
@@ -154,12 +159,29 @@ def _replacing(wish: CaptionsWish) -> _Rewrite:
     options.max_mem = _PATTERN_MEMORY
     try:
         pattern = re2.compile(sought, options)
-        pattern.sub(put, "")
-    except (re2.error, IndexError, ValueError) as error:
+    except re2.error as error:
         reason = error.args[0] if error.args else "it is no regular expression"
         shown = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
-        raise InvalidPattern(f"RE2 refuses the pattern or what replaces it: {shown}.") from None
-    return lambda caption: str(pattern.sub(put, caption))
+        raise InvalidPattern(f"RE2 refuses the pattern: {shown}.") from None
+    parts = _parse_replacement(put, pattern.groups)
+
+    def fill(match: Any) -> str:
+        return "".join(part if isinstance(part, str) else match.group(part) or "" for part in parts)
+
+    return lambda caption: str(pattern.sub(fill, caption))
+
+
+def _parse_replacement(text: str, groups: int) -> list[str | int]:
+    """What replaces a match: texts, and the numbers of groups, which stand there as \\1 to \\9.
+
+    Raises InvalidPattern for a group that the pattern does not have.
+    """
+    parts: list[str | int] = []
+    for literal, number in _GROUP.findall(text):
+        if number and int(number) > groups:
+            raise InvalidPattern(f"\\{number} names a group, and the pattern has {groups or 'none'}.")
+        parts.append(int(number) if number else literal.replace("\\\\", "\\"))
+    return parts
 
 
 def _describe(wish: CaptionsWish, changed: int) -> str:

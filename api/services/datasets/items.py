@@ -1,9 +1,9 @@
 """The items of a version: pages of them, and one."""
 
-from api.models.dataset import Dataset, DatasetItem, DatasetVersion
+from api.models.dataset import Dataset, DatasetItem, DatasetVersion, ItemFilter
 from api.models.dataset_view import ItemView
 from api.services.datasets.service import DatasetService
-from api.storage.dataset_items import DatasetItemStore, ItemFilter
+from api.storage.dataset_items import DatasetItemStore
 from api.utils.pagination import MAX_LIMIT, Page, PageRequest, Pagination
 
 
