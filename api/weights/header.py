@@ -3,9 +3,11 @@
 import json
 import os
 import stat
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,13 @@ MOST_HEADER_BYTES = 8 * 2**20
 
 #: The largest header, in bytes, that the format itself allows.
 LONGEST_HEADER_BYTES = 100_000_000
+
+#: The most marks of each kind in a header that is read: what JSON can be made of them needs less than 100 MB. The
+#: largest models have 5,000 tensors.
+_MOST_MARKS = {b"{": 100_000, b"[": 100_000, b",": 1_000_000}
+
+#: Characters of a name or text of its metadata that are kept, and how many there are at most.
+_METADATA_CHARACTERS, _METADATA_ENTRIES = 64 * 1024, 256
 
 #: Bits of an element, by the name of its type; of newer types the size is not checked.
 _BITS = {
@@ -24,7 +33,8 @@ _BITS = {
 _LARGEST = 2**63 - 1
 
 #: What ComfyUI's exports put before each key of a transformer, and what others do.
-_PREFIXES = ("model.diffusion_model.", "model.model.", "diffusion_model.", "net.")
+COMFY_PREFIX = "model.diffusion_model."
+_PREFIXES = (COMFY_PREFIX, "model.model.", "diffusion_model.", "net.")
 
 
 class Unsound(Exception):
@@ -33,15 +43,40 @@ class Unsound(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The shapes of a file's tensors by their names, without the prefix that an export may put before them."""
+    """The shapes of a file's tensors by their names, without the prefix that an export may put before them.
+
+    `data_start` is the byte at which the tensors begin, `dtype_bytes` how many bytes there are of each type.
+    """
 
     shapes: Mapping[str, tuple[int, ...]]
+    dtype_bytes: Mapping[str, int] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    prefixes: frozenset[str] = frozenset()  #: those that stand before some name
+    data_start: int = 0
+    _sorted: list[str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Sorts the names, so that a beginning is found by bisection."""
+        object.__setattr__(self, "_sorted", sorted(self.shapes))
+
+    @property
+    def parameters(self) -> int:
+        """How many elements all tensors have."""
+        return sum(prod(shape) for shape in self.shapes.values())
+
+    @property
+    def dtype(self) -> str | None:
+        """The type that most bytes are of; None in a file without any."""
+        return max(self.dtype_bytes, key=lambda kind: self.dtype_bytes[kind], default=None)
 
     def count(self, list_name: str) -> int:
         """How many blocks one list of the model has: `blocks.0.…` to `blocks.29.…` are 30."""
         start = list_name + "."
         numbers = (name[len(start) :].partition(".")[0] for name in self.shapes if name.startswith(start))
-        return max((int(number) for number in numbers if number.isascii() and number.isdigit()), default=-1) + 1
+        # A number of more digits is none of a block; int() would be slow on a long one.
+        return (
+            max((int(text) for text in numbers if len(text) < 7 and text.isascii() and text.isdigit()), default=-1) + 1
+        )
 
     def width(self, name: str) -> int | None:
         """The first side of the first tensor with this in its name; None when there is none."""
@@ -49,11 +84,27 @@ class Header:
 
     def has_key_starting(self, start: str) -> bool:
         """Whether some tensor's name begins so."""
-        return any(name.startswith(start) for name in self.shapes)
+        index = bisect_left(self._sorted, start)
+        return index < len(self._sorted) and self._sorted[index].startswith(start)
 
     def has_key_ending(self, *endings: str) -> bool:
         """Whether some tensor's name ends in one of these."""
         return any(name.endswith(endings) for name in self.shapes)
+
+
+def merged(headers: Iterable[Header]) -> Header:
+    """The header that the shards of one model would have as one file."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    dtypes: dict[str, int] = {}
+    metadata: dict[str, str] = {}
+    prefixes: frozenset[str] = frozenset()
+    for header in headers:
+        shapes.update(header.shapes)
+        metadata.update(header.metadata)
+        prefixes |= header.prefixes
+        for kind, size in header.dtype_bytes.items():
+            dtypes[kind] = dtypes.get(kind, 0) + size
+    return Header(shapes, dtypes, metadata, prefixes)
 
 
 def read_header(path: Path) -> Header | None:
@@ -65,36 +116,61 @@ def read_header(path: Path) -> Header | None:
         return None
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)
 def _read(path: Path, size: int, written_at: int) -> Header | None:
     """The header, remembered while the file stays as it is. Raises Unsound, OSError."""
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        start = file.read(8)
-        length = int.from_bytes(start, "little")
-        if len(start) < 8 or not 0 < length <= LONGEST_HEADER_BYTES:
-            raise Unsound("does not begin as one")
-        if 8 + length > size:
-            raise Unsound("ends within its header: it was not downloaded to its end")
-        if length > MOST_HEADER_BYTES:
-            return None
-        entries = _parse(file.read(length))
+        return read_open_header(file.fileno(), size)
+
+
+def read_open_header(handle: int, size: int) -> Header | None:
+    """The header of an open file of so many bytes; None when it is too large to be read. Raises Unsound, OSError."""
+    start = os.pread(handle, 8, 0)
+    length = int.from_bytes(start, "little")
+    if len(start) < 8 or not 0 < length <= LONGEST_HEADER_BYTES:
+        raise Unsound("does not begin as one")
+    if 8 + length > size:
+        raise Unsound("ends within its header: it was not downloaded to its end")
+    if length > MOST_HEADER_BYTES:
+        return None
+    text = os.pread(handle, length, 8)
+    if any(text.count(mark) > most for mark, most in _MOST_MARKS.items()):
+        return None
+    entries, metadata = _parse(text)
     end = 8 + length + _check_layout([_extent(name, entry) for name, entry in entries.items()])
     if size < end:
         raise Unsound(f"is {end - size:,} bytes short: it was not downloaded to its end")
     if size > end:
         raise Unsound(f"has {size - end:,} bytes more than its header tells of")
-    return Header({_bare(name): tuple(entry["shape"]) for name, entry in entries.items()})
+    return _digest(entries, metadata, 8 + length)
 
 
-def _parse(text: bytes) -> dict[str, dict[str, Any]]:
+def _digest(entries: dict[str, dict[str, Any]], metadata: Mapping[str, str], data_start: int) -> Header:
+    shapes: dict[str, tuple[int, ...]] = {}
+    dtypes: dict[str, int] = {}
+    prefixes = set()
+    for name, entry in entries.items():
+        prefix = next((each for each in _PREFIXES if name.startswith(each)), "")
+        prefixes.add(prefix)
+        shapes[name[len(prefix) :]] = tuple(entry["shape"])
+        begin, end = entry["data_offsets"]
+        dtypes[entry["dtype"]] = dtypes.get(entry["dtype"], 0) + end - begin
+    return Header(shapes, dtypes, metadata, frozenset(prefixes - {""}), data_start)
+
+
+def _parse(text: bytes) -> tuple[dict[str, dict[str, Any]], Mapping[str, str]]:
     try:
         header = json.loads(text, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         raise Unsound(f"has a damaged header ({error})"[:200]) from None
     if not isinstance(header, dict):
         raise Unsound("has a damaged header (no object)")
-    header.pop("__metadata__", None)
-    return header
+    metadata = header.pop("__metadata__", None)
+    if metadata is not None and not isinstance(metadata, dict):
+        raise Unsound("has a damaged header (its metadata is no object)")
+    kept = ((name, value) for name, value in (metadata or {}).items() if isinstance(value, str))
+    fits = ((name, value) for name, value in kept if len(name) <= 256 and len(value) <= _METADATA_CHARACTERS)
+    return header, dict(pair for pair, _ in zip(fits, range(_METADATA_ENTRIES), strict=False))
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -136,7 +212,3 @@ def _check_layout(extents: Iterable[tuple[int, int]]) -> int:
             raise Unsound("has tensors that overlap or leave holes")
         position = end
     return position
-
-
-def _bare(name: str) -> str:
-    return next((name[len(prefix) :] for prefix in _PREFIXES if name.startswith(prefix)), name)
