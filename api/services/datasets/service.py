@@ -31,6 +31,7 @@ from api.models.dataset_view import DatasetDeleted, DatasetDetails, DatasetRow, 
 from api.models.sight import current_sight
 from api.services.datasets.names import parse_version
 from api.storage.blobs import BlobStore
+from api.storage.dataset_holds import DatasetHolds
 from api.storage.dataset_items import DatasetItemStore
 from api.storage.datasets import DatasetFilter, DatasetStore, NewVersion
 from api.utils.bounds import capped
@@ -72,12 +73,14 @@ class DatasetService:
     def __init__(
         self,
         store: DatasetStore,
+        holds: DatasetHolds,
         items: DatasetItemStore,
         blobs: BlobStore,
         clock: Clock,
         bound: StorageBound | None = None,
     ) -> None:
         self._store = store
+        self._holds = holds
         self._items = items
         self._blobs = blobs
         self._clock = clock
@@ -230,7 +233,7 @@ class DatasetService:
         """The blobs that the dataset does not hold yet. Raises QuotaExceeded."""
         if dataset.directory is not None:
             return {}  # its files stay where they are
-        held, sizes = self._store.held(dataset.serial), {}
+        held, sizes = self._holds.held(dataset.serial), {}
         for item in items:
             for sha256 in item.blobs:
                 if sha256 not in held:
@@ -253,7 +256,7 @@ class DatasetService:
         if missing:
             what = f"{len(missing)} files are not in the store, the first with the SHA-256 {missing[0]}."
             raise Invalid(mistakes=[Mistake("/items", what, "Upload them first.")])
-        self._store.hold(serial, blobs)
+        self._holds.hold(serial, blobs)
 
     def _make_rows(self, manifest_sha256: str, items: Iterable[ManifestItem], derived: Derived | None) -> None:
         now, ordered = self._clock.now(), sorted(items, key=lambda item: item.path)
