@@ -204,4 +204,4 @@ def _fatal(death: ChildDied) -> MediaProbe:
 def _read_probe(answer: Mapping[str, Any]) -> MediaProbe:
     facts = dict(answer["facts"])
     facts["kind"] = MediaKind(facts["kind"])
-    return MediaProbe(MediaFacts(**facts), answer["stated_frames"], answer["perceptual_hash"])
+    return MediaProbe(**{**answer, "facts": MediaFacts(**facts)})

@@ -7,7 +7,7 @@ handed on: the process that it came up in is not fit for another file.
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -92,7 +92,7 @@ def _decode_image(image: Image.Image) -> MediaProbe:
             "A note in it (EXIF) turns it for people; the trainer takes the pixels as they are stored.",
             digest,
         )
-    return MediaProbe(facts, 1, digest)
+    return MediaProbe(facts, 1, perceptual_hash=digest)
 
 
 def _count_frames(image: Image.Image) -> int:
@@ -164,7 +164,9 @@ def _read_video(container: Any, time_base: int) -> MediaProbe:
     if found.is_endless:
         return _with(facts, MediaProblem.BOMB, f"It has more than {MAX_PACKETS:,} frames.")
     problem = _video_problem(found, stream, seconds)
-    return MediaProbe(facts, stated, digest) if problem is None else _with(facts, *problem, digest, stated)
+    if problem is not None:
+        facts = replace(facts, problem=problem[0], problem_text=problem[1])
+    return MediaProbe(facts, stated, found.rotation % 360, digest)
 
 
 def _video_problem(found: _Pass, stream: Any, seconds: float | None) -> tuple[MediaProblem, str] | None:
@@ -258,22 +260,9 @@ def _failed(kind: MediaKind, form: str | None, problem: MediaProblem, text: str)
     return MediaProbe(MediaFacts(kind, form, problem=problem, problem_text=text))
 
 
-def _with(
-    facts: MediaFacts, problem: MediaProblem, text: str, digest: str | None = None, stated: int | None = None
-) -> MediaProbe:
-    changed = MediaFacts(
-        facts.kind,
-        facts.format,
-        facts.width,
-        facts.height,
-        facts.duration,
-        facts.fps,
-        facts.frame_count,
-        facts.is_variable_rate,
-        problem,
-        text,
-    )
-    return MediaProbe(changed, stated if stated is not None else facts.frame_count, digest)
+def _with(facts: MediaFacts, problem: MediaProblem, text: str, digest: str | None = None) -> MediaProbe:
+    changed = replace(facts, problem=problem, problem_text=text)
+    return MediaProbe(changed, facts.frame_count, perceptual_hash=digest)
 
 
 def _shown(error: Exception) -> str:

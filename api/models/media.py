@@ -34,4 +34,17 @@ class MediaProbe:
 
     facts: MediaFacts
     stated_frames: int | None = None  #: how many its header states or lets expect: the trainer's reader believes that
+    rotation: int = 0  #: degrees by which a note in a video turns it; the trainer's reader does that
     perceptual_hash: str | None = None  #: 16 hexadecimal digits; None: unknown, or too plain to be compared
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a trainer makes its pixels of a media file: from `box` of the picture, and for a video from these frames."""
+
+    width: int
+    height: int
+    box: tuple[float, float, float, float]  #: left, top, right, bottom in pixels of the file, as they are stored
+    frames: tuple[int, ...]  #: indices of its frames, in the order in which they are trained on; an image has frame 0
+    is_video: bool
+    fps: float | None = None  #: at which they are trained on

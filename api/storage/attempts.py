@@ -14,17 +14,19 @@ from api.models.lease import Lease, LeaseKind, LeaseState
 from api.models.progress import ProgressReport
 from api.models.reason import Reason, Words
 from api.models.task import ProcessIdentity
-from api.models.training import Attempt, AttemptStatus, Cause, NewTask, TaskStatus
+from api.models.training import Attempt, AttemptStatus, Cause, NewTask, TaskStatus, TaskSummary, TrainingTask
 from api.storage import leases
 from api.storage.database import Database
 from api.storage.moves import attempt_uid, move, start
 from api.storage.rows import dump, read_attempt, read_lease, to_seconds, to_time
 from api.storage.tables import attempts, task_gpus, tasks
 from api.storage.tables import leases as lease_table
+from api.storage.task_rows import find_summary, find_task
 from api.storage.tasks import insert_task
 from api.storage.usage import Bound, require_gpus, take_turns
 
 _BEGIN = insert(attempts)
+_OF_TASK = select(attempts).where(attempts.c.task_id == bindparam("task_id")).order_by(attempts.c.number)
 _HAD = select(task_gpus.c.gpu_uuid).where(task_gpus.c.serial == bindparam("serial"))
 #: What it returns makes it one statement for all rows.
 _HAVE = insert(task_gpus).returning(task_gpus.c.serial)
@@ -113,9 +115,18 @@ class AttemptStore:
 
     def of_task(self, task_id: str) -> list[Attempt]:
         """The attempts of a task, oldest first."""
-        query = select(attempts).where(attempts.c.task_id == task_id).order_by(attempts.c.number)
         with self._database.read() as connection:
-            return [read_attempt(row) for row in connection.execute(query)]
+            return _of_task(connection, task_id)
+
+    def with_task(self, task_id: str) -> tuple[TrainingTask, list[Attempt]]:
+        """A task with everything, and its attempts, in one state of both. Raises TaskNotFound."""
+        with self._database.read() as connection:
+            return find_task(connection, task_id), _of_task(connection, task_id)
+
+    def with_summary(self, task_id: str) -> tuple[TaskSummary, list[Attempt]]:
+        """A task without its request and plan, and its attempts, in one state of both. Raises TaskNotFound."""
+        with self._database.read() as connection:
+            return find_summary(connection, task_id), _of_task(connection, task_id)
 
     def open(self, node: str, root: Path) -> list[Attempt]:
         """The attempts of this machine, below this directory, that have not ended."""
@@ -280,6 +291,10 @@ def port_resource(node: str, port: int) -> str:
 
 def _of(node: str, root: Path) -> ColumnElement[bool]:
     return (attempts.c.node == node) & attempts.c.directory.startswith(f"{root}/", autoescape=True)
+
+
+def _of_task(connection: Connection, task_id: str) -> list[Attempt]:
+    return [read_attempt(row) for row in connection.execute(_OF_TASK, {"task_id": task_id})]
 
 
 def _get(connection: Connection, uid: str) -> Attempt:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from api.errors import TaskActive, TaskNotFinished, TaskNotFound
+from api.errors import TaskActive, TaskNotFinished
 from api.models.audit import forget_change, note_change
 from api.models.kept_answer import KEPT_SECONDS
 from api.models.reason import Reason, Words
@@ -35,6 +35,7 @@ from api.storage.rows import SUMMARY_COLUMNS, dump, dump_words, read_summary, re
 from api.storage.tables import attempts, leases, task_gpus, tasks
 from api.storage.tables import events as event_table
 from api.storage.task_pages import SERVED_ORDER, find_by_serial, read_page, read_served
+from api.storage.task_rows import OF_TASK, find_summary, find_task, no_task
 from api.storage.usage import Bound, keep_use, require_place, take_turns
 
 #: The most completed trainings from which the pace of the next ones is estimated.
@@ -56,7 +57,9 @@ _CHANGES = {
 #: What the audit says of a task that was deleted.
 _TOLD = [tasks.c[name] for name in ("status", "model_type", "name", "description", "priority", "owner", "created_at")]
 
-_CHANGEABLE = [tasks.c[name] for name in _CHANGES]
+# Made once: to build a statement anew takes longer than to execute it.
+_CHANGEABLE = select(*[tasks.c[name] for name in _CHANGES]).where(OF_TASK).with_for_update()
+_CHANGE = update(tasks).where(OF_TASK).returning(tasks)
 
 
 def insert_task(connection: Connection, new: NewTask, now: datetime, actor: str) -> None:
@@ -121,7 +124,7 @@ class TaskStore:
                 take_turns(connection, bound)
                 insert_task(connection, new, now, actor)
                 require_place(connection, bound)
-                return _get(connection, new.task_id)
+                return find_task(connection, new.task_id)
         except IntegrityError:
             first = self.find_by_key(new.idempotency_key)
             if first is None:
@@ -140,12 +143,12 @@ class TaskStore:
     def get(self, task_id: str) -> TrainingTask:
         """A task with everything. Raises TaskNotFound."""
         with self._database.read() as connection:
-            return _get(connection, task_id)
+            return find_task(connection, task_id)
 
     def get_summary(self, task_id: str) -> TaskSummary:
         """A task without its request and plan. Raises TaskNotFound."""
         with self._database.read() as connection:
-            return _get_summary(connection, task_id)
+            return find_summary(connection, task_id)
 
     def get_summaries(self, task_ids: Iterable[str]) -> dict[str, TaskSummary]:
         """The tasks with these ids that exist, by id."""
@@ -217,7 +220,7 @@ class TaskStore:
         Raises TaskNotFound, and Conflict when it has finished.
         """
         with self._database.write() as connection:
-            task = _get_summary(connection, task_id, lock=True)
+            task = find_summary(connection, task_id, lock=True)
             asked = {"force": stop.force, "timeout_seconds": stop.timeout_seconds}
             note_change(before={"status": task.status}, after=asked)
             if task.status is TaskStatus.QUEUED:
@@ -227,12 +230,12 @@ class TaskStore:
                 _harden(connection, task, stop, now, message)
             else:
                 move(connection, task_id, TaskStatus.STOPPING, now, stop.actor, message, stop=dump(stop))
-            return _get_summary(connection, task_id)
+            return find_summary(connection, task_id)
 
     def note_rung(self, task: TaskSummary, stop: StopState, attempt_uid: str, now: datetime) -> None:
         """Records the rung that a stop is on."""
         with self._database.write() as connection:
-            before = _get_summary(connection, task.task_id, lock=True)
+            before = find_summary(connection, task.task_id, lock=True)
             if before.status is not TaskStatus.STOPPING or before.stop is None:
                 return
             # Only the rung: the stop may have been asked for again, harder, since `task` was read.
@@ -285,21 +288,21 @@ class TaskStore:
                 raise TaskActive(f"{task_id} is {status}.", data={"status": status})
             move(connection, task_id, TaskStatus.QUEUED, now, actor, message, **values)
             require_place(connection, bound)
-            return _get(connection, task_id)
+            return find_task(connection, task_id)
 
     def patch(self, task_id: str, changes: dict[str, Any], now: datetime, actor: str) -> TrainingTask:
         """Changes name, description or priority. Raises TaskNotFound."""
         with self._database.write() as connection:
-            mine = tasks.c.task_id == task_id
-            before = connection.execute(select(*_CHANGEABLE).where(mine).with_for_update()).mappings().one_or_none()
+            mine = {"of_task": task_id}
+            before = connection.execute(_CHANGEABLE, mine).mappings().one_or_none()
             if before is None:
-                raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
+                raise no_task(task_id)
             note_change(before={name: before[name] for name in changes}, after=changes)
-            connection.execute(update(tasks).where(mine).values({**changes, "updated_at": to_seconds(now)}))
+            row = connection.execute(_CHANGE, {**mine, **changes, "updated_at": to_seconds(now)}).one()
             said = [_CHANGES[name](value) for name, value in changes.items()]
             message = said[0] if len(said) == 1 else Reason.of("{changes}", "changes", changes=said)
             events.append(connection, task_id, now, EventKind.CHANGE, actor, message)
-            return _get(connection, task_id)
+            return read_task(row)
 
     def set_warning(self, task_id: str, attempt_uid: str, warning: Words | None, now: datetime, **details: Any) -> None:
         """Sets or clears what needs attention; a new warning is an event as well."""
@@ -359,7 +362,7 @@ class TaskStore:
             wanted = select(tasks.c.serial, *_TOLD).where(tasks.c.task_id == task_id).with_for_update()
             row = connection.execute(wanted).one_or_none()
             if row is None:
-                raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
+                raise no_task(task_id)
             if not TaskStatus(row.status).is_finished:
                 raise TaskNotFinished(f"{task_id} is {row.status}: stop it first.", data={"status": row.status})
             if connection.scalar(select(func.count()).select_from(leases).where(leases.c.task_id == task_id)):
@@ -369,22 +372,6 @@ class TaskStore:
             connection.execute(delete(task_gpus).where(task_gpus.c.serial == row.serial))
             for table in (attempts, event_table, tasks):
                 connection.execute(delete(table).where(table.c.task_id == task_id))
-
-
-def _get(connection: Connection, task_id: str) -> TrainingTask:
-    row = connection.execute(select(tasks).where(tasks.c.task_id == task_id)).one_or_none()
-    if row is None:
-        raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
-    return read_task(row)
-
-
-def _get_summary(connection: Connection, task_id: str, lock: bool = False) -> TaskSummary:
-    """With `lock` nobody else changes the task before this transaction ends."""
-    query = select(*SUMMARY_COLUMNS).where(tasks.c.task_id == task_id)
-    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
-    if row is None:
-        raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
-    return read_summary(row)
 
 
 def _harden(connection: Connection, task: TaskSummary, stop: StopState, now: datetime, message: Words) -> None:

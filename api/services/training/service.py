@@ -279,9 +279,10 @@ class TrainingService:
 
     def patch(self, task_id: str, changes: Mapping[str, Any], actor: str) -> TaskDetails:
         """Changes name, description or priority. Raises TaskNotFound."""
-        self._tasks.patch(task_id, dict(changes), self._clock.now(), actor)
-        self._wake()
-        return self.get_changed(task_id)
+        task = self._tasks.patch(task_id, dict(changes), self._clock.now(), actor)
+        if task.status is TaskStatus.QUEUED and "priority" in changes:
+            self._wake()
+        return self._show_changed(task, self._attempts.of_task(task_id))
 
     def delete(self, task_id: str, with_files: bool) -> Deleted:
         """Forgets a finished task, and removes its files if that is wanted. Raises TaskNotFound, TaskNotFinished."""
@@ -303,17 +304,23 @@ class TrainingService:
 
     def get(self, task_id: str) -> TaskDetails:
         """Everything about a task. Raises TaskNotFound, and OSError where its checkpoints cannot be read."""
-        task = self._tasks.get(task_id)
-        return self._show(task, self._checkpoints(task).checkpoints)
+        task, attempts = self._attempts.with_task(task_id)
+        return self._show(task, attempts, self._checkpoints(task).checkpoints)
 
     def get_changed(self, task_id: str) -> TaskDetails:
         """The details after a change that was made. A disk in trouble raises nothing: nobody shall ask for it again."""
-        with suppress(OSError):
-            return self.get(task_id)
-        return self._show(self._tasks.get(task_id), ())
+        return self._show_changed(*self._attempts.with_task(task_id))
 
-    def _show(self, known: TrainingTask, checkpoints: tuple[Checkpoint, ...]) -> TaskDetails:
-        task, attempts = self._wishes.show(known), self._attempts.of_task(known.task_id)
+    def _show_changed(self, task: TrainingTask, attempts: Sequence[Attempt]) -> TaskDetails:
+        checkpoints: tuple[Checkpoint, ...] = ()
+        with suppress(OSError):
+            checkpoints = self._checkpoints(task).checkpoints
+        return self._show(task, attempts, checkpoints)
+
+    def _show(
+        self, known: TrainingTask, attempts: Sequence[Attempt], checkpoints: tuple[Checkpoint, ...]
+    ) -> TaskDetails:
+        task = self._wishes.show(known)
         files, live = self._files(known.task_id), self._live(task, attempts)
         gpus, now, places = self._gpus.get_all_gpus(), self._clock.now(), (files.output, files.log)
         details = show_details(task, attempts, live, checkpoints, gpus, places, now, self._waits(task))
@@ -339,7 +346,7 @@ class TrainingService:
 
     def get_progress(self, task_id: str) -> TaskProgressView:
         """How far a task is. Raises TaskNotFound."""
-        task, attempts = self._tasks.get_summary(task_id), self._attempts.of_task(task_id)
+        task, attempts = self._attempts.with_summary(task_id)
         live, reason = self._live(task, attempts), self._dispatcher.why_waiting(task)
         return show_progress_of(task, attempts, live, self._clock.now(), reason)
 

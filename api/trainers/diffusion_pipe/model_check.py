@@ -29,6 +29,12 @@ class Variant:
     videos_only: bool = False
     type: str = ""
 
+    @property
+    def pixels_to(self) -> int:
+        """Width and height of the pictures themselves become multiples of it."""
+        # The one type whose variants differ.
+        return self.round_to if self.type == "wan" else MODELS[self.type].pixels_to
+
 
 def read_type(config: TrainerDocument | None, requested: str, findings: Findings) -> str | None:
     """The model type, which request and configuration must agree on; None when it is unknown."""

@@ -1,10 +1,12 @@
 """The trainer `tdrussell/diffusion-pipe` behind the seam: checks a request, plans it, and says how it is started."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from api.errors import Mistake
+from api.models.media import Recipe
 from api.models.training import TrainingPlan, TrainingRequest
 from api.trainers.diffusion_pipe import command, files, plan
 from api.trainers.diffusion_pipe.adapter_check import check_adapter
@@ -18,11 +20,13 @@ from api.trainers.diffusion_pipe.media import REASONING_SECONDS, Budget, Looks, 
 from api.trainers.diffusion_pipe.model_check import Variant, check_model, find_variant, read_type
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.optimizer_check import check_optimizer
+from api.trainers.diffusion_pipe.outlook import foresee
+from api.trainers.diffusion_pipe.recipes import list_recipes
 from api.trainers.diffusion_pipe.request import Configuration, read
 from api.trainers.diffusion_pipe.silent_check import check_silent, check_warmup
 from api.trainers.diffusion_pipe.weights_check import check_files
 from api.trainers.protocol.run import RunProtocol
-from api.trainers.trainer import Check, Command, Launch
+from api.trainers.trainer import Check, Command, DatasetOutlook, DatasetQuestion, Launch, SeenFile
 
 #: The port in a plan's command, where the real one is known only at the start: DeepSpeed's default.
 _PLANNED_PORT = 29500
@@ -107,6 +111,14 @@ class DiffusionPipe(RunProtocol):
             plan=made,
             secrets=files.find_secrets(request),
         )
+
+    def check_dataset(self, question: DatasetQuestion, files: Sequence[SeenFile]) -> DatasetOutlook:
+        """What the trainer will make of these files."""
+        return foresee(question, files, self._root)
+
+    def recipes(self, question: DatasetQuestion, file: SeenFile) -> tuple[Recipe, ...]:
+        """How it makes the pixels of a file, once a resolution. Raises Invalid."""
+        return list_recipes(question, file, self._root)
 
     def without_secrets(self, request: TrainingRequest) -> TrainingRequest:
         """The same request with *** where `check` found secrets; it can be checked and prepared again."""
