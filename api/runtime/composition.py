@@ -27,6 +27,7 @@ from api.models.access import Quota
 from api.models.event import GPUEvent
 from api.runtime.access import AccessParts
 from api.runtime.live import Live
+from api.runtime.models import build_catalog
 from api.runtime.trainer_user import check_places, prepare_trainer_user
 from api.runtime.training import build_training
 from api.services.attempts.updates import NewsDesk
@@ -141,6 +142,7 @@ class Runtime:
             training=training.service,
             saving=training.saving,
             logs=logs,
+            models=build_catalog(config),
             system=system,
             strays=training.strays,
             access=self.access.service,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from api.services.access.audit import AuditTrail
 from api.services.access.service import AccessService
 from api.services.attempts.strays import Strays
+from api.services.catalog.service import CatalogService
 from api.services.gpus.service import GPUService
 from api.services.idempotency import IdempotencyStore
 from api.services.logs.service import LogService
@@ -26,6 +27,7 @@ class Services:
     training: TrainingService
     saving: CheckpointSaving
     logs: LogService
+    models: CatalogService
     system: SystemService
     strays: Strays
     access: AccessService

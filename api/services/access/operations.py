@@ -145,6 +145,13 @@ _TABLE = (
     ),
     *_need(Permission.LOGS_READ, "GET ~/logs/search", rate=RateGroup.LOGS),
     *_need(
+        Permission.MODELS_READ,
+        "GET ~/models/list",
+        "GET ~/models/<model_id>/presets",
+        "GET ~/models/<model_id>/presets/<name>",
+    ),
+    *_need(Permission.MODELS_WRITE, "POST ~/models/validate"),
+    *_need(
         Permission.SYSTEM_READ,
         "GET ~/system/logs",
         "GET ~/system/logs/search",

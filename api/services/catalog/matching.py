@@ -24,7 +24,7 @@ def locate(need: ComponentNeed, local: LocalWeights) -> Located | None:
 
 def _files(need: ComponentNeed, files: Sequence[FoundFile]) -> list[Located]:
     names = [source.name.lower() for source in need.sources if not source.is_directory]
-    if not names and not need.fingerprints or need.directory_kinds:
+    if (not names and not need.fingerprints) or need.directory_kinds:
         return []
     found = []
     for each in files:

@@ -4,11 +4,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import tomlkit
-
 from api.models.catalog import CatalogModel, ComponentNeed, LocalWeights, ModelVariant, Preset
 from api.models.catalog_view import PresetView
 from api.services.catalog.matching import locate
+from api.trainers import toml_text
 
 #: Stands where a dataset is asked for and none was named.
 NO_DATASET = "/path/to/your/dataset"
@@ -32,7 +31,8 @@ def make_request(
     dataset: str | None = None,
 ) -> PresetView:
     """The request of a preset. `encoder_type` is the `type` of the model's text encoders."""
-    paths, missing = {}, []
+    paths: dict[str, list[str]] = {}
+    missing = []
     for need in variant.components:
         found = locate(need, local)
         if found is None or found.problem is not None:
@@ -59,8 +59,8 @@ def make_request(
         known_memory_gb=preset.known_memory_gb,
         source=preset.source,
         request=request,
-        config_toml=tomlkit.dumps(_tables_last(config)),
-        dataset_toml=tomlkit.dumps({**preset.dataset, "directory": directories}),
+        config_toml=toml_text.write(_tables_last(config)),
+        dataset_toml=toml_text.write({**preset.dataset, "directory": directories}),
         missing=tuple(dict.fromkeys(missing)),
     )
 

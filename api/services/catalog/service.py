@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from api.errors import Invalid, Mistake, ModelNotFound, PresetNotFound, WeightsNotFound
+from api.errors import ModelNotFound, PresetNotFound, WeightsNotFound
 from api.models.catalog import CatalogModel, LocalWeights, Preset
 from api.models.catalog_view import ModelView, PresetView, WeightsView
 from api.services.catalog.preset_requests import find_variant, make_request
@@ -64,10 +64,11 @@ class CatalogService:
         return self._request(preset, model, self._local.scan(), dataset)
 
     def examine(self, text: str, model_id: str | None = None, key: str | None = None) -> WeightsView:
-        """What is at a path, and whether it belongs under a key of a model type. Raises WeightsNotFound, Invalid."""
+        """What is at a path, and whether it belongs under a key of a model type.
+
+        Raises WeightsNotFound, ModelNotFound.
+        """
         path = Path(text)
-        if not path.is_absolute():
-            raise Invalid(mistakes=[Mistake("/path", "This path is relative.", "Give an absolute path.")])
         if model_id is not None:
             self._get(model_id)
         self._check_is_open(path)

@@ -57,7 +57,7 @@ def _preset(
         tier_gb=tier_gb,
         title=title,
         source=source,
-        model={"dtype": "bfloat16", "timestep_sample_method": "logit_normal", **(model or {})},
+        model={"dtype": "bfloat16", **(model or {})},
         config={**_COMMON, **config, **adapter, "optimizer": dict(optimizer or _ADAMW)},
         dataset={
             "resolutions": [resolution],
@@ -274,18 +274,6 @@ PRESETS: tuple[Preset, ...] = (
         blocks_to_swap=48,
         activation_checkpointing="unsloth",
         compile=True,
-    ),
-    _preset(
-        "24gb-full",
-        "lumina_2",
-        "2.0",
-        24,
-        "the whole model at 1024 px, with an 8-bit optimizer",
-        "the trainer's documentation",
-        1024,
-        rank=None,
-        model={"lumina_shift": True},
-        optimizer={**_KAHAN, "type": "adamw8bitkahan", "lr": 5e-6, "gradient_release": True},
     ),
     _preset(
         "24gb",
