@@ -105,6 +105,9 @@ class Config:
     max_concurrent_tasks: int = _setting(
         "MAX_CONCURRENT_TASKS", 0, number(0, 10_000), "trainings at a time; 0: as many as the GPUs allow"
     )
+    preprocess_parallel: int = _setting(
+        "PREPROCESS_PARALLEL", 0, number(0, 1000), "preprocessing tasks at a time; 0: half as many as cores"
+    )
     stop_checkpoint_seconds: float = _setting(
         "STOP_CHECKPOINT_SECONDS", 300.0, number(0, 86_400, float), "how long a stop waits for a checkpoint", "300"
     )

@@ -7,6 +7,9 @@ from api.services.access.audit import AuditTrail
 from api.services.access.service import AccessService
 from api.services.attempts.strays import Strays
 from api.services.catalog.service import CatalogService
+from api.services.datasets.captions import CaptionEditor
+from api.services.datasets.items import DatasetItems
+from api.services.datasets.service import DatasetService
 from api.services.gpus.service import GPUService
 from api.services.idempotency import IdempotencyStore
 from api.services.logs.service import LogService
@@ -26,6 +29,9 @@ class Services:
     gpus: GPUService
     training: TrainingService
     saving: CheckpointSaving
+    datasets: DatasetService
+    items: DatasetItems
+    captions: CaptionEditor
     logs: LogService
     models: CatalogService
     system: SystemService
