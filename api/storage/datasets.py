@@ -48,6 +48,8 @@ class NewVersion:
     items: int
     size_bytes: int
     origin: Mapping[str, Any] | None = None
+    claim: int | None = None  #: under which blobs are held for it; None: earlier versions hold all of them
+    claimed_blobs: int = 0  #: how many these are
 
 
 class DatasetStore:
@@ -156,16 +158,18 @@ class DatasetStore:
     def add_version(self, serial: int, new: NewVersion, expected_latest: int | None, now: datetime) -> DatasetVersion:
         """Makes this the newest version, if the newest one still is `expected_latest`.
 
-        The blobs that it needs must be held already. Raises DatasetChanged, DatasetNotFound.
+        What it needs must be held already, by its claim or earlier versions. Raises DatasetChanged, DatasetNotFound.
         """
         ordinal = (expected_latest or 0) + 1
         is_latest = datasets.c.latest.is_(None) if expected_latest is None else datasets.c.latest == expected_latest
-        held = select(func.coalesce(func.sum(dataset_blobs.c.size_bytes), 0)).where(dataset_blobs.c.dataset == serial)
         with self._database.write() as connection:
+            claimed_bytes = _take_over(connection, serial, new)
             changed = connection.execute(
                 update(datasets)
                 .where(datasets.c.serial == serial, _IS_THERE, is_latest)
-                .values(latest=ordinal, updated_at=to_seconds(now), stored_bytes=held.scalar_subquery())
+                .values(
+                    latest=ordinal, updated_at=to_seconds(now), stored_bytes=datasets.c.stored_bytes + claimed_bytes
+                )
             )
             if not changed.rowcount:
                 _refuse(connection, serial, expected_latest)
@@ -179,6 +183,7 @@ class DatasetStore:
                 "items": new.items,
                 "size_bytes": new.size_bytes,
                 "origin": None if new.origin is None else dict(new.origin),
+                "claim": new.claim,
             }
             connection.execute(insert(dataset_versions).values(row))
             told = {"version": ordinal, "manifest": new.manifest_sha256, "items": new.items}
@@ -260,6 +265,18 @@ def _find(connection: Connection, name: str, *, locks: bool = False) -> Row[Any]
     if row is None:
         raise DatasetNotFound(f'No dataset is called "{name[:100]}".')
     return row
+
+
+def _take_over(connection: Connection, serial: int, new: NewVersion) -> int:
+    """The bytes of the blobs that are held for a version. Raises DatasetChanged when some are held no longer."""
+    if new.claim is None:
+        return 0
+    mine = (dataset_blobs.c.dataset == serial) & (dataset_blobs.c.claim == new.claim)
+    figures = select(func.count().label("blobs"), func.coalesce(func.sum(dataset_blobs.c.size_bytes), 0).label("bytes"))
+    row = connection.execute(figures.where(mine)).one()
+    if row.blobs != new.claimed_blobs:
+        raise DatasetChanged("It took too long until the version was made; its files were let go: try again.")
+    return int(row.bytes)
 
 
 def _refuse(connection: Connection, serial: int, expected: int | None) -> None:

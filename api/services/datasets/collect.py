@@ -66,7 +66,7 @@ class DatasetCollector:
                 extra={"directory": str(self._blobs.root)},
             )
             return Sweep()
-        self._holds.purge()
+        self._holds.purge(self._clock.now())
         self._items.prune(self._clock.now() - UNUSED)
         self._remove_views(UNUSED.total_seconds())
         done = self._blobs.sweep(self._holds.needed, kept_seconds)

@@ -221,9 +221,11 @@ class DatasetService:
             latest = None if expected_latest is None else self._store.get_version(dataset.serial, expected_latest)
             if latest is not None and latest.manifest_sha256 == manifest.sha256:
                 return latest
-        self._hold(dataset.serial, {**new_blobs, manifest.sha256: manifest.size_bytes})
+        claimed = {**new_blobs, manifest.sha256: manifest.size_bytes}
+        claim = self._hold(dataset.serial, claimed)
         self._make_rows(manifest.sha256, items, derived)
-        new = NewVersion(manifest.sha256, actor, message, len(items), sum(item.size_bytes for item in items), origin)
+        size = sum(item.size_bytes for item in items)
+        new = NewVersion(manifest.sha256, actor, message, len(items), size, origin, claim, len(claimed))
         note_change(about=dataset.name)
         made = self._store.add_version(dataset.serial, new, expected_latest, self._clock.now())
         logger.info("dataset has a new version", extra={"dataset": dataset.name, "version": made.ordinal})
@@ -251,12 +253,12 @@ class DatasetService:
                 writer.write(part)
             return writer.commit()
 
-    def _hold(self, serial: int, blobs: Mapping[str, int]) -> None:
+    def _hold(self, serial: int, blobs: Mapping[str, int]) -> int:
         missing = self._blobs.keep(blobs)
         if missing:
             what = f"{len(missing)} files are not in the store, the first with the SHA-256 {missing[0]}."
             raise Invalid(mistakes=[Mistake("/items", what, "Upload them first.")])
-        self._holds.hold(serial, blobs)
+        return self._holds.hold(serial, blobs, self._clock.now())
 
     def _make_rows(self, manifest_sha256: str, items: Iterable[ManifestItem], derived: Derived | None) -> None:
         now, ordered = self._clock.now(), sorted(items, key=lambda item: item.path)

@@ -93,9 +93,8 @@ def test_a_name_is_free_once_its_dataset_is_deleted(store: DatasetStore, cats: D
 
 def test_bytes_are_counted_by_owner(database: Database, store: DatasetStore, cats: Dataset):
     holds = DatasetHolds(database)
-    holds.hold(cats.serial, {SHA: 5, OTHER: 7})
-    holds.hold(cats.serial, {SHA: 5})
-    store.add_version(cats.serial, VERSION, None, NOW)
+    claim = holds.hold(cats.serial, {SHA: 5, OTHER: 7}, NOW)
+    store.add_version(cats.serial, replace(VERSION, claim=claim, claimed_blobs=2), None, NOW)
     assert store.get("cats").stored_bytes == 12
     assert store.stored_by() == store.stored_by(["ann"]) == {"ann": 12}
     assert holds.held(cats.serial) == {SHA, OTHER}
