@@ -50,8 +50,8 @@ WITHOUT = {
 
 
 def has_tests(module: Path) -> bool:
-    """Whether there are tests at its mirrored path. Those of a blueprint go through the whole shell; where they are many
-    they have a folder of its name.
+    """Whether there are tests at its mirrored path. Those of a blueprint go through the whole shell; many have a
+    folder of its name.
     """
     if (ROOT / "tests/unit" / module.parent / f"test_{module.name}").is_file():
         return True
