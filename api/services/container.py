@@ -9,6 +9,7 @@ from api.services.attempts.strays import Strays
 from api.services.catalog.service import CatalogService
 from api.services.datasets.captions import CaptionEditor
 from api.services.datasets.items import DatasetItems
+from api.services.datasets.registered import RegisteredDirectories
 from api.services.datasets.service import DatasetService
 from api.services.gpus.service import GPUService
 from api.services.idempotency import IdempotencyStore
@@ -30,6 +31,7 @@ class Services:
     training: TrainingService
     saving: CheckpointSaving
     datasets: DatasetService
+    registered: RegisteredDirectories
     items: DatasetItems
     captions: CaptionEditor
     logs: LogService

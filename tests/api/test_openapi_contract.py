@@ -46,6 +46,7 @@ BY_NAME = [
     ("GET", "/api/v1/datasets/{name}"),
     ("DELETE", "/api/v1/datasets/{name}"),
     ("GET", "/api/v1/datasets/{name}/versions/{version}"),
+    ("POST", "/api/v1/datasets/{name}/refresh"),
     ("POST", "/api/v1/datasets/{name}/versions/{version}/restore"),
     ("GET", "/api/v1/auth/keys/{key_id}"),
     ("GET", "/api/v1/auth/whoami"),
@@ -116,7 +117,7 @@ KNOWS_MORE.add("/api/v1/auth/generate-key")
 KNOWS_MORE |= {path for _, path in WITH_INPUT if "/logs" in path}
 
 
-KNOWS_MORE.add("/api/v1/datasets/{name}/captions")
+KNOWS_MORE |= {"/api/v1/datasets", "/api/v1/datasets/{name}/captions"}
 
 
 class Stateful:
