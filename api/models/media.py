@@ -19,6 +19,10 @@ VIDEO_OPTIONS: Mapping[str, str] = {
 }
 
 
+#: Which way of looking the facts come from: what another one found is looked at anew.
+PROBER = "1"
+
+
 class MediaProblem(StrEnum):
     """What is wrong with the bytes of a media file."""
 
