@@ -149,6 +149,23 @@ class DatasetItem:
         return tuple(found)
 
 
+#: The problem that stands for each and every one, where items are looked for.
+ANY_PROBLEM = "any"
+
+
+@dataclass(frozen=True, slots=True)
+class ItemFilter:
+    """Which items a page shows; None does not choose."""
+
+    search: str | None = None  #: part of path or caption
+    problem: str | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it lets everything pass."""
+        return not self.search and self.problem is None
+
+
 @dataclass(frozen=True, slots=True)
 class DatasetVersion:
     """One state of a dataset, which never changes. `origin` says where it came from, as what made it put it."""

@@ -26,9 +26,11 @@ from api.hardware.source import GPUSource
 from api.models.access import Quota
 from api.models.event import GPUEvent
 from api.runtime.access import AccessParts
+from api.runtime.datasets import DatasetParts
 from api.runtime.live import Live
 from api.runtime.trainer_user import check_places, prepare_trainer_user
 from api.runtime.training import build_training
+from api.services.access.operations import Belonging
 from api.services.attempts.updates import NewsDesk
 from api.services.container import Services
 from api.services.gpus.events import GPUEvents
@@ -118,7 +120,13 @@ class Runtime:
         self.training_loop = training.loop
         logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source, training.executor)
         usage_of = None if self.quotas is None else self.quotas.usage_of
-        self.access = AccessParts(config, self.database, training.owners, gpus, clock, usage_of)
+        self.datasets = DatasetParts(config, self.database, clock, None)
+        owners = {
+            Belonging.TASK: training.owners.of,
+            Belonging.REGISTRATION: gpus.owner_of_task,
+            Belonging.DATASET: self.datasets.service.owner_of,
+        }
+        self.access = AccessParts(config, self.database, owners, clock, usage_of)
         authority = self.access.authority
         self.live = Live(
             config, self.database, desk, training.service, logs, lambda: training.loop.is_here, clock, authority
@@ -140,6 +148,9 @@ class Runtime:
             gpus=gpus,
             training=training.service,
             saving=training.saving,
+            datasets=self.datasets.service,
+            items=self.datasets.items,
+            captions=self.datasets.captions,
             logs=logs,
             system=system,
             strays=training.strays,

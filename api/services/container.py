@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 from api.services.access.audit import AuditTrail
 from api.services.access.service import AccessService
 from api.services.attempts.strays import Strays
+from api.services.datasets.captions import CaptionEditor
+from api.services.datasets.items import DatasetItems
+from api.services.datasets.service import DatasetService
 from api.services.gpus.service import GPUService
 from api.services.idempotency import IdempotencyStore
 from api.services.logs.service import LogService
@@ -25,6 +28,9 @@ class Services:
     gpus: GPUService
     training: TrainingService
     saving: CheckpointSaving
+    datasets: DatasetService
+    items: DatasetItems
+    captions: CaptionEditor
     logs: LogService
     system: SystemService
     strays: Strays

@@ -30,6 +30,7 @@ from api.models.training import (
 )
 from api.storage import events
 from api.storage.database import Database
+from api.storage.dataset_tables import dataset_pins
 from api.storage.moves import move
 from api.storage.rows import SUMMARY_COLUMNS, dump, dump_words, read_summary, read_task, to_seconds
 from api.storage.tables import attempts, leases, task_gpus, tasks
@@ -370,7 +371,7 @@ class TaskStore:
             keep_use(connection, task_id, now)
             note_change(before={column.name: getattr(row, column.name) for column in _TOLD})
             connection.execute(delete(task_gpus).where(task_gpus.c.serial == row.serial))
-            for table in (attempts, event_table, tasks):
+            for table in (attempts, event_table, dataset_pins, tasks):
                 connection.execute(delete(table).where(table.c.task_id == task_id))
 
 
