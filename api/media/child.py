@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 from api.media.files import NotPlain
 from api.media.perceptual import group_alike
-from api.media.picture import NoPicture, as_trained, thumbnail
+from api.media.picture import Undrawable, as_trained, thumbnail
 from api.media.probe import probe
 from api.models.media import Recipe
 
@@ -77,7 +77,7 @@ def _as_trained(request: Mapping[str, Any]) -> Answer:
 def _drawn(draw: Callable[[], bytes]) -> Answer:
     try:
         return {}, draw()
-    except (NoPicture, NotPlain):
+    except (Undrawable, NotPlain):
         return {"failed": "no_picture"}, b""
 
 

@@ -18,12 +18,12 @@ _PNG_LEVEL = 1  #: the pixels are what counts, and they shall come at once
 _WHITE = (255, 255, 255)
 
 
-class NoPicture(Exception):
+class Undrawable(Exception):
     """No picture can be made of the file."""
 
 
 def thumbnail(path: Path, side: int) -> bytes:
-    """A JPEG of at most `side` × `side` pixels; of a video, of its first frame. Raises NoPicture."""
+    """A JPEG of at most `side` × `side` pixels; of a video, of its first frame. Raises Undrawable."""
     with open_plain(path) as file:
         image = _opened(file) or _first_frame(path)
         try:
@@ -34,7 +34,7 @@ def thumbnail(path: Path, side: int) -> bytes:
         except MemoryError:
             raise
         except Exception as error:
-            raise NoPicture from error
+            raise Undrawable from error
 
 
 def _opened(file: BinaryIO) -> Image.Image | None:
@@ -49,17 +49,17 @@ def _opened(file: BinaryIO) -> Image.Image | None:
 def _first_frame(path: Path) -> Image.Image:
     for frame in _video_frames(path):
         return frame
-    raise NoPicture
+    raise Undrawable
 
 
 def as_trained(path: Path, recipe: Recipe, positions: Sequence[int]) -> bytes:
-    """A PNG of these of the recipe's frames beside each other, from the left. Raises NoPicture."""
+    """A PNG of these of the recipe's frames beside each other, from the left. Raises Undrawable."""
     wanted = [recipe.frames[position] for position in positions]
     pictures = _pick(_video_frames(path), wanted) if recipe.is_video else {0: _whole_image(path)}
     strip = Image.new("RGB", (recipe.width * len(wanted), recipe.height))
     for place, index in enumerate(wanted):
         if index not in pictures:
-            raise NoPicture
+            raise Undrawable
         made = _make(pictures[index], recipe)
         strip.paste(made, (place * recipe.width, 0))
     return _encode(strip, "PNG", compress_level=_PNG_LEVEL)
@@ -88,7 +88,7 @@ def _whole_image(path: Path) -> Image.Image:
         except MemoryError:
             raise
         except Exception as error:
-            raise NoPicture from error
+            raise Undrawable from error
     return image
 
 
@@ -108,10 +108,10 @@ def _video_frames(path: Path) -> Iterator[Image.Image]:
         except MemoryError:
             raise
         except Exception as error:
-            raise NoPicture from error
+            raise Undrawable from error
         with container:
             if not container.streams.video:
-                raise NoPicture
+                raise Undrawable
             yield from decode_frames(container)
 
 

@@ -26,6 +26,7 @@ from api.hardware.source import GPUSource
 from api.models.access import Quota
 from api.models.event import GPUEvent
 from api.runtime.access import AccessParts
+from api.runtime.dataset_media import DatasetMediaParts
 from api.runtime.datasets import DatasetParts
 from api.runtime.live import Live
 from api.runtime.trainer_user import check_places, prepare_trainer_user
@@ -121,6 +122,7 @@ class Runtime:
         logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source, training.executor)
         usage_of = None if self.quotas is None else self.quotas.usage_of
         self.datasets = DatasetParts(config, self.database, clock, None)
+        self.dataset_media = DatasetMediaParts(config, self.database, clock, self.datasets, training.trainers.values())
         owners = {
             Belonging.TASK: training.owners.of,
             Belonging.REGISTRATION: gpus.owner_of_task,
@@ -151,6 +153,10 @@ class Runtime:
             datasets=self.datasets.service,
             items=self.datasets.items,
             captions=self.datasets.captions,
+            checker=self.dataset_media.checker,
+            thumbnails=self.dataset_media.thumbnails,
+            item_files=self.dataset_media.item_files,
+            as_trained=self.dataset_media.as_trained,
             logs=logs,
             system=system,
             strays=training.strays,
@@ -203,6 +209,7 @@ class Runtime:
         """Stops every loop, in reverse order. Trainings go on."""
         self.training_loop.stop()
         self.live.stop()
+        self.dataset_media.stop()
         self.services.gpus.stop_monitoring()
         if self.quotas is not None:
             self.quotas.stop()

@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING
 from api.services.access.audit import AuditTrail
 from api.services.access.service import AccessService
 from api.services.attempts.strays import Strays
+from api.services.datasets.as_trained import AsTrained
 from api.services.datasets.captions import CaptionEditor
+from api.services.datasets.check import DatasetChecker
+from api.services.datasets.downloads import ItemFiles
 from api.services.datasets.items import DatasetItems
 from api.services.datasets.service import DatasetService
+from api.services.datasets.thumbnails import Thumbnails
 from api.services.gpus.service import GPUService
 from api.services.idempotency import IdempotencyStore
 from api.services.logs.service import LogService
@@ -31,6 +35,10 @@ class Services:
     datasets: DatasetService
     items: DatasetItems
     captions: CaptionEditor
+    checker: DatasetChecker
+    thumbnails: Thumbnails
+    item_files: ItemFiles
+    as_trained: AsTrained
     logs: LogService
     system: SystemService
     strays: Strays

@@ -99,7 +99,7 @@ media_facts = Table(
     Column("fps", Float(53)),
     Column("frame_count", Integer),
     Column("stated_frames", Integer),  #: what its header says, and the trainer believes
-    Column("rotation", Integer, nullable=False),  #: degrees by which a note in a video turns it
+    Column("rotation", Integer),  #: degrees by which a note in a video turns it
     Column("is_variable_rate", Boolean),
     Column("problem", String(64)),
     Column("problem_text", Text),

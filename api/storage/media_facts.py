@@ -4,12 +4,13 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select
+from sqlalchemy import Row, delete, select
 
 from api.models.dataset import MediaFacts, MediaKind
 from api.models.media import PROBER, MediaProbe
 from api.storage.database import Database
 from api.storage.dataset_tables import media_facts
+from api.storage.insertion import insert_missing
 from api.storage.rows import to_seconds
 
 #: Hashes that one statement names, and rows that one transaction writes.
@@ -32,12 +33,13 @@ class MediaFactsStore:
         return found
 
     def put(self, probes: Mapping[str, MediaProbe], now: datetime) -> None:
-        """Keeps what was found of these blobs, in the place of what was known before."""
+        """Keeps what was found of these blobs. What is known already stays: the same bytes are the same facts."""
         for batch in _batches(probes):
             rows = [_write(sha256, probes[sha256], now) for sha256 in batch]
             with self._database.write(is_audited=False) as connection:
-                connection.execute(delete(media_facts).where(media_facts.c.sha256.in_(batch)))
-                connection.execute(insert(media_facts), rows)
+                outdated = media_facts.c.sha256.in_(batch) & (media_facts.c.prober != PROBER)
+                connection.execute(delete(media_facts).where(outdated))
+                insert_missing(connection, media_facts, rows)
 
 
 def _batches(hashes: Collection[str]) -> Iterator[list[str]]:
@@ -87,4 +89,4 @@ def _read(row: Row[Any]) -> MediaProbe:
         problem=row.problem,
         problem_text=row.problem_text,
     )
-    return MediaProbe(facts, row.stated_frames, row.rotation, row.perceptual_hash)
+    return MediaProbe(facts, row.stated_frames, row.rotation or 0, row.perceptual_hash)

@@ -4,7 +4,7 @@ It needs the trainer's checkout with ComfyUI in it, and a Python with torch, tor
 Pillow as here; without TRAINER_ROOT and TRAINER_PYTHON everything here is skipped. TRAINER_ITEMS says how many files
 are tried (1000):
 
-    make test-trainer-pixels TRAINER_ROOT=… TRAINER_PYTHON=…
+    make test-pixels TRAINER_ROOT=… TRAINER_PYTHON=…
 """
 
 import io
