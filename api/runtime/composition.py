@@ -25,10 +25,12 @@ from api.hardware.simulated import SimulatedSource
 from api.hardware.source import GPUSource
 from api.models.access import Quota
 from api.models.event import GPUEvent
+from api.models.task import TaskType
 from api.runtime.access import AccessParts
 from api.runtime.dataset_media import DatasetMediaParts
 from api.runtime.datasets import DatasetParts
 from api.runtime.live import Live
+from api.runtime.models import build_catalog
 from api.runtime.trainer_user import check_places, prepare_trainer_user
 from api.runtime.training import build_training
 from api.services.access.operations import Belonging
@@ -88,7 +90,7 @@ class Runtime:
         reserve = DiskReserve(root / "reserve")
         self.storage_watch = StorageWatch(self.database, reserve)
         tasks, attempts = TaskStore(self.database), AttemptStore(self.database)
-        registry = _create_registry(http_metrics, tasks, clock)
+        registry = _create_registry(http_metrics, self.database, clock)
         self.source = create_source(config, clock)
         events = GPUEvents(self._tell_source)
         gpus = GPUService(
@@ -131,7 +133,7 @@ class Runtime:
         self.access = AccessParts(config, self.database, owners, clock, usage_of)
         authority = self.access.authority
         self.live = Live(
-            config, self.database, desk, training.service, logs, lambda: training.loop.is_here, clock, authority
+            config, self.database, desk, training.progress, logs, lambda: training.loop.is_here, clock, authority
         )
         registry.register(self.live)
         gpus.subscribe(self.live.publish_snapshot)
@@ -158,6 +160,7 @@ class Runtime:
             item_files=self.dataset_media.item_files,
             as_trained=self.dataset_media.as_trained,
             logs=logs,
+            models=build_catalog(config),
             system=system,
             strays=training.strays,
             access=self.access.service,
@@ -281,12 +284,12 @@ def _open_server_log(directory: Path, config: Config) -> ServerLog:
     return ServerLog(LogFiles(directory), sink, config.logs_json)
 
 
-def _create_registry(http_metrics: HTTPMetrics, tasks: TaskStore, clock: Clock) -> CollectorRegistry:
+def _create_registry(http_metrics: HTTPMetrics, database: Database, clock: Clock) -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(http_metrics)
     ProcessCollector(registry=registry)
     Gauge("diffusion_pipe_build_info", "The version of the service.", ["version"], registry=registry).labels(
         __version__
     ).set(1)
-    registry.register(TrainingCounts(tasks.count_by_status, clock))
+    registry.register(TrainingCounts(TaskStore(database, TaskType.TRAINING).count_by_status, clock))
     return registry

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from api.services.access.audit import AuditTrail
 from api.services.access.service import AccessService
 from api.services.attempts.strays import Strays
+from api.services.catalog.service import CatalogService
 from api.services.datasets.as_trained import AsTrained
 from api.services.datasets.captions import CaptionEditor
 from api.services.datasets.check import DatasetChecker
@@ -40,6 +41,7 @@ class Services:
     item_files: ItemFiles
     as_trained: AsTrained
     logs: LogService
+    models: CatalogService
     system: SystemService
     strays: Strays
     access: AccessService

@@ -1,4 +1,4 @@
-"""The tables of datasets, as SQLAlchemy Core knows them. Times are Unix seconds; migration 0005 makes the same."""
+"""The tables of datasets, as SQLAlchemy knows them. Times are Unix seconds; migrations 0005 and 0006 make the same."""
 
 from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, String, Table, Text
 
@@ -158,3 +158,13 @@ dataset_pins = Table(
     Column("name", String(100), nullable=False),  #: what the dataset was called then
 )
 Index("ix_dataset_pins_dataset", dataset_pins.c.dataset)
+
+#: What preprocessing made of a file, by the SHA-256 of the file, what was asked for, and the program that did it.
+derivations = Table(
+    "derivations",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("outputs", Document, nullable=False),
+    Column("used_at", Float(53), nullable=False),
+)
+Index("ix_derivations_used", derivations.c.used_at)

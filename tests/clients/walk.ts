@@ -11,7 +11,7 @@ const called = new Set<string>();
 const remember: Middleware = {
   onResponse({ request, response, schemaPath }) {
     // The only attempt that could have strayed is none, and there is no provider to sign in by.
-    if (response.ok || (response.status === 404 && /\/(strays|oidc)\//.test(schemaPath)))
+    if (response.ok || (response.status === 404 && /\/(strays|oidc)\/|models\/validate$/.test(schemaPath)))
       called.add(`${request.method.toLowerCase()} ${schemaPath}`);
     return undefined;
   },
@@ -65,6 +65,16 @@ async function askAboutTheMachine(): Promise<void> {
   data(await api.GET("/api/v1/gpu/{gpu_id}/history", { params: { path, query: { metric: "temperature_gpu" } } }));
 }
 
+async function lookAtModels(): Promise<void> {
+  if (data(await api.GET("/api/v1/models/list")).models.length !== 24) throw new Error("there are 24 model types");
+  data(await api.GET("/api/v1/models/{model_id}/presets", { params: { path: { model_id: "wan" } } }));
+  const path = { model_id: "flux", name: "24gb" };
+  const preset = data(await api.GET("/api/v1/models/{model_id}/presets/{name}", { params: { path } }));
+  if (preset.memory_gb !== 24) throw new Error(`it is for ${preset.memory_gb} GB`);
+  const made = await api.POST("/api/v1/models/validate", { body: { path: "/nowhere/x.safetensors" } });
+  if (made.response.status !== 404) throw new Error(`nothing is there, but ${made.response.status}`);
+}
+
 async function holdAGPU(): Promise<void> {
   const header = { "Idempotency-Key": "typed" };
   const body = { gpu_ids: [7], task_type: "training" as const };
@@ -77,8 +87,7 @@ async function holdAGPU(): Promise<void> {
 }
 
 async function manageKeys(): Promise<void> {
-  const unbounded = { queued_tasks: null, gpu_hours_per_day: null, storage_gb: null };
-  const wanted = { user_id: "anna", role: "trainer" as const, quota: { gpus: 2, ...unbounded } };
+  const wanted = { user_id: "anna", role: "trainer" as const, quota: { gpus: 2 } };
   const made = data(await api.POST("/api/v1/auth/generate-key", { body: wanted }));
   if (made.api_key === null) throw new Error("the key is not shown");
   data(await api.POST("/api/v1/auth/login", { body: { key: made.api_key } }));
@@ -89,9 +98,7 @@ async function manageKeys(): Promise<void> {
   data(await api.DELETE("/api/v1/auth/keys/{key_id}", { params: { path: { key_id: rotated.key_id } } }));
   data(await api.GET("/api/v1/auth/users"));
   const user = { path: { user_id: "anna" } };
-  data(
-    await api.PATCH("/api/v1/auth/users/{user_id}", { params: user, body: { quota: { gpus: null, ...unbounded } } }),
-  );
+  data(await api.PATCH("/api/v1/auth/users/{user_id}", { params: user, body: { quota: { gpus: null } } }));
   data(await api.GET("/api/v1/auth/whoami"));
   data(await api.POST("/api/v1/auth/ticket"));
   if (!(await api.POST("/api/v1/auth/logout")).response.ok) throw new Error("signing out fails");
@@ -157,6 +164,7 @@ async function clearUp(taskId: string): Promise<void> {
 }
 
 await askAboutTheMachine();
+await lookAtModels();
 await holdAGPU();
 await manageKeys();
 const done = await train();

@@ -17,7 +17,7 @@ from api.services.attempts.updates import NewsDesk
 from api.services.events.following import TaskFollowing
 from api.services.events.messages import points_message, progress_message, status_message, system_message
 from api.services.events.tail import EventTail
-from api.services.training.service import TrainingService
+from api.services.training.task_progress import ProgressAnswers
 from api.storage.tasks import TaskStore
 from api.utils.clock import Clock
 from api.utils.pagination import MAX_LIMIT
@@ -70,7 +70,7 @@ class TaskNews:
         desk: NewsDesk,
         tail: EventTail,
         tasks: TaskStore,
-        training: TrainingService,
+        progress: ProgressAnswers,
         following: TaskFollowing,
         outlet: Outlet,
         clock: Clock,
@@ -85,7 +85,7 @@ class TaskNews:
         self._desk = desk
         self._tail = tail
         self._tasks = tasks
-        self._training = training
+        self._progress = progress
         self._following = following
         self._outlet = outlet
         self._clock = clock
@@ -210,7 +210,7 @@ class TaskNews:
             return
         self._due.discard(task_id)
         try:
-            view = self._training.get_progress(task_id)
+            view = self._progress.get_progress(task_id)
             is_news = before is None or _timeless(view) != _timeless(before)
             message = self._progress_message(view) if is_news else None
         except TaskNotFound:
@@ -227,7 +227,7 @@ class TaskNews:
         # Only a reason to wait speaks of others.
         owner = self._tasks.get_summary(view.task_id).owner
         with seeing(self._visibility.least_sight_of(owner)):
-            told = progress_message(self._training.get_progress(view.task_id))
+            told = progress_message(self._progress.get_progress(view.task_id))
         return replace(message, restricted=told.json)
 
 

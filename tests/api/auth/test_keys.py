@@ -1,4 +1,4 @@
-"""Keys, people and sign-ins over HTTP."""
+"""Keys over HTTP: made, looked at, rotated, revoked."""
 
 import asyncio
 import re
@@ -9,60 +9,12 @@ from typing import Any
 import httpx
 import pytest
 
-from api.models.access import LOCAL, Permission, Role
+from api.models.access import Permission, Role
 from api.services.access.key_format import KEY
-from api.services.access.service import KeyRequest
 from api.utils.clock import FakeClock
+from tests.api.auth.keys import ANNA, AUTH, Headers, id_of, made, sign_in, whoami
 from tests.api.client import Client, failure_of
-from tests.api.conftest import MakeWorld, World
-
-AUTH = "/api/v1/auth"
-ANNA = {"user_id": "anna", "role": "trainer"}
-
-Headers = dict[str, str]
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def world(make_world: MakeWorld, clock: FakeClock) -> World:
-    return make_world(auth="required", clock=clock)
-
-
-@pytest.fixture
-def key(world: World) -> Callable[..., Headers]:
-    """Makes a key and gives the headers that show it."""
-
-    def make(**fields: Any) -> Headers:
-        made = world.runtime.services.access.generate(KeyRequest(**fields), LOCAL)
-        return {"Authorization": f"Bearer {made.api_key}"}
-
-    return make
-
-
-@pytest.fixture
-def admin(key: Callable[..., Headers]) -> Headers:
-    return key(user_id="root", role=Role.ADMIN)
-
-
-def id_of(headers: Headers) -> str:
-    found = KEY.fullmatch(headers["Authorization"].removeprefix("Bearer "))
-    assert found is not None
-    return found["key_id"]
-
-
-def made(answer: httpx.Response) -> dict[str, Any]:
-    assert answer.status_code == 201, answer.text
-    data: dict[str, Any] = answer.json()["data"]
-    return data
-
-
-def whoami(client: Client, headers: Headers) -> int:
-    return client.get(f"{AUTH}/whoami", headers=headers).status_code
-
+from tests.api.conftest import World
 
 # -- making ------------------------------------------------------------------------------------------------------------
 
@@ -92,6 +44,8 @@ def test_the_words_of_an_earlier_server_are_groups_of_permissions(client: Client
         "datasets:write",
         "gpus:read",
         "logs:read",
+        "models:read",
+        "models:write",
         "training:read",
         "training:write",
     ]
@@ -342,169 +296,3 @@ def test_a_key_that_gives_way_to_its_successor_is_no_administrator_that_stays(cl
     new = made(client.post(f"{AUTH}/keys/{id_of(admin)}/rotate", headers=admin))
     assert client.delete(f"{AUTH}/keys/{new['key_id']}", headers=admin).status_code == 409
     assert client.delete(f"{AUTH}/keys/{id_of(admin)}", headers=admin).status_code == 200
-
-
-# -- who one is, and signing in ----------------------------------------------------------------------------------------
-
-
-def test_whoami_tells_what_a_key_permits(client: Client, key: Callable[..., Headers], clock: FakeClock):
-    ends = clock.now() + timedelta(hours=1)
-    anna = key(user_id="anna", name="laptop", role=Role.VIEWER, expires_at=ends, quota={"gpus": 2})
-    assert client.data(f"{AUTH}/whoami", headers=anna) == {
-        "user_id": "anna",
-        "name": "laptop",
-        "role": "viewer",
-        "permissions": ["datasets:read", "gpus:read", "logs:read", "processes:read", "training:read"],
-        "key_id": id_of(anna),
-        "expires_at": "2026-01-01T01:00:00Z",
-        "quota": {"gpus": 2, "queued_tasks": None, "gpu_hours_per_day": None, "storage_gb": None},
-        "usage": {"gpus": 0, "queued_tasks": 0, "gpu_hours_last_day": 0.0, "storage_gb": None},
-        "auth": "required",
-    }
-
-
-def test_whoami_works_without_keys(make_world: MakeWorld):
-    who = make_world().client.data(f"{AUTH}/whoami")
-    assert (who["user_id"], who["role"], who["key_id"], who["auth"]) == ("local", "admin", None, "off")
-
-
-def sign_in(client: Client, key: Headers, scheme: str = "http") -> Headers:
-    """The headers of the page after signing in with this key."""
-    answer = client.post(
-        f"{scheme}://127.0.0.1{AUTH}/login", json={"key": key["Authorization"].removeprefix("Bearer ")}
-    )
-    assert answer.status_code == 200, answer.text
-    # What the client keeps by itself would be sent with every later request.
-    client._http.cookies.clear()
-    return {"Cookie": answer.headers["set-cookie"].partition(";")[0], "Origin": "http://127.0.0.1"}
-
-
-def test_a_sign_in_lasts_12_hours_in_a_cookie_that_no_script_can_read(
-    world: World, client: Client, key: Callable[..., Headers], clock: FakeClock
-):
-    anna = key(user_id="anna", role=Role.TRAINER)
-    answer = client.post(f"{AUTH}/login", json={"key": anna["Authorization"].removeprefix("Bearer ")})
-    parts = answer.headers["set-cookie"].split("; ")
-    assert re.fullmatch(r"dp_session=[\w-]{43}", parts[0])
-    assert set(parts[1:]) >= {"HttpOnly", "Max-Age=43200", "Path=/", "SameSite=Strict"}
-    assert "Secure" not in parts
-    assert answer.headers["cache-control"] == "no-store"
-    assert (answer.json()["data"]["user_id"], answer.json()["data"]["role"]) == ("anna", "trainer")
-    client._http.cookies.clear()
-    cookie = {"Cookie": parts[0]}
-    clock.advance(12 * 3600 - 1)
-    world.runtime.access.ring.run_once()
-    assert whoami(client, cookie) == 200
-    clock.advance(1)
-    assert whoami(client, cookie) == 401
-
-
-def test_by_https_the_cookie_is_sent_by_https_only(client: Client, key: Callable[..., Headers]):
-    anna = key(user_id="anna", role=Role.TRAINER)["Authorization"].removeprefix("Bearer ")
-    answer = client.post(f"https://127.0.0.1{AUTH}/login", json={"key": anna})
-    assert "Secure" in answer.headers["set-cookie"].split("; ")
-
-
-def test_a_sign_in_lasts_no_longer_than_its_key(client: Client, key: Callable[..., Headers], clock: FakeClock):
-    cookie = sign_in(client, key(user_id="anna", role=Role.VIEWER, expires_at=clock.now() + timedelta(seconds=60)))
-    assert client.data(f"{AUTH}/whoami", headers=cookie)["expires_at"] == "2026-01-01T00:01:00Z"
-    clock.advance(60)
-    assert whoami(client, cookie) == 401
-
-
-def test_signing_out_ends_the_sign_in_and_not_the_key(client: Client, key: Callable[..., Headers]):
-    anna = key(user_id="anna", role=Role.VIEWER)
-    cookie, other = sign_in(client, anna), sign_in(client, anna)
-    answer = client.post(f"{AUTH}/logout", headers=cookie)
-    assert answer.status_code == 200
-    assert answer.headers["set-cookie"].startswith("dp_session=; Expires=Thu, 01 Jan 1970")
-    assert [whoami(client, headers) for headers in (cookie, other, anna)] == [401, 200, 200]
-    assert client.post(f"{AUTH}/logout", headers=anna).status_code == 200
-
-
-def test_signing_in_again_ends_the_sign_in_that_the_browser_had(client: Client, key: Callable[..., Headers]):
-    anna, bob = key(user_id="anna", role=Role.VIEWER), key(user_id="bob", role=Role.VIEWER)
-    first, other = sign_in(client, anna), sign_in(client, anna)
-    body = {"key": bob["Authorization"].removeprefix("Bearer ")}
-    assert client.post(f"{AUTH}/login", json={"key": "dp_"}, headers=first).status_code == 401
-    assert whoami(client, first) == 200
-    assert client.post(f"{AUTH}/login", json=body, headers=first).status_code == 200
-    client._http.cookies.clear()
-    assert [whoami(client, headers) for headers in (first, other, anna)] == [401, 200, 200]
-
-
-def test_signing_out_is_for_the_page_itself_only(client: Client, key: Callable[..., Headers]):
-    cookie = sign_in(client, key(user_id="anna", role=Role.VIEWER))
-    foreign = {**cookie, "Sec-Fetch-Site": "same-site"}
-    assert failure_of(client.post(f"{AUTH}/logout", headers=foreign))["error"]["code"] == "cross_site"
-
-
-@pytest.mark.parametrize(
-    ("key_", "code"),
-    [("", "wrong_key"), ("dp_", "wrong_key"), ("é\0", "wrong_key"), (f"dp_{'a' * 12}_{'b' * 43}", "wrong_key")],
-)
-def test_signing_in_with_what_is_no_key_says_so(client: Client, key_: str, code: str):
-    answer = client.post(f"{AUTH}/login", json={"key": key_})
-    assert (answer.status_code, failure_of(answer)["error"]["code"]) == (401, code)
-    assert answer.headers["www-authenticate"] == "Bearer"
-    assert "set-cookie" not in answer.headers
-
-
-def test_signing_in_with_an_ended_key_says_why(
-    client: Client, admin: Headers, key: Callable[..., Headers], clock: FakeClock
-):
-    revoked = key(user_id="anna", role=Role.VIEWER)
-    expired = key(user_id="anna", role=Role.VIEWER, expires_at=clock.now() + timedelta(seconds=5))
-    client.delete(f"{AUTH}/keys/{id_of(revoked)}", headers=admin)
-    clock.advance(5)
-    for ended, code in ((revoked, "key_revoked"), (expired, "key_expired")):
-        answer = client.post(f"{AUTH}/login", json={"key": ended["Authorization"].removeprefix("Bearer ")})
-        assert (answer.status_code, failure_of(answer)["error"]["code"]) == (401, code)
-
-
-def test_signing_in_takes_json_of_its_form_only(client: Client):
-    form = client.post(f"{AUTH}/login", data={"key": "dp_x"})
-    assert form.status_code == 415
-    for body in ({}, {"key": 5}, {"key": "x" * 1001}, {"key": "x", "next": "/"}):
-        assert client.post(f"{AUTH}/login", json=body).status_code == 422
-    assert client.post(f"{AUTH}/login", json={"key": "x" * (1 << 21)}).status_code == 413
-
-
-def test_a_ticket_is_random_and_for_half_a_minute(client: Client, admin: Headers):
-    one, other = (client.post(f"{AUTH}/ticket", headers=admin) for _ in range(2))
-    assert one.json()["data"]["ticket"] != other.json()["data"]["ticket"]
-    assert one.json()["data"]["expires_at"] == "2026-01-01T00:00:30Z"
-    assert one.headers["cache-control"] == "no-store"
-
-
-# -- people ------------------------------------------------------------------------------------------------------------
-
-
-def test_people_are_listed_with_quota_and_keys(client: Client, admin: Headers, key: Callable[..., Headers]):
-    key(user_id="anna", role=Role.VIEWER)
-    old = key(user_id="anna", role=Role.VIEWER, quota={"gpus": 2})
-    client.delete(f"{AUTH}/keys/{id_of(old)}", headers=admin)
-    users = client.data(f"{AUTH}/users", headers=admin)["users"]
-    assert [(user["user_id"], user["active_keys"]) for user in users] == [("anna", 1), ("root", 1)]
-    assert users[0]["quota"]["gpus"] == 2
-
-
-def test_of_a_quota_what_is_given_is_changed(client: Client, admin: Headers, key: Callable[..., Headers]):
-    anna = key(user_id="anna", role=Role.VIEWER, quota={"gpus": 2, "storage_gb": 10.5})
-    body = {"quota": {"gpus": None, "queued_tasks": 5}}
-    quota = client.patch(f"{AUTH}/users/anna", json=body, headers=admin).json()["data"]["quota"]
-    assert quota == {"gpus": None, "queued_tasks": 5, "gpu_hours_per_day": None, "storage_gb": 10.5}
-    assert client.data(f"{AUTH}/whoami", headers=anna)["quota"] == quota
-    key(user_id="anna", role=Role.VIEWER, quota={"gpus": 1})
-    assert client.data(f"{AUTH}/whoami", headers=anna)["quota"] == {**quota, "gpus": 1}
-
-
-@pytest.mark.parametrize("name", ["nobody-here", "%00", "é", "x" * 3000])
-def test_a_quota_is_for_somebody_who_is_known(client: Client, admin: Headers, name: str):
-    answer = client.patch(f"{AUTH}/users/{name}", json={"quota": {"gpus": 1}}, headers=admin)
-    assert (answer.status_code, failure_of(answer)["error"]["code"]) == (404, "user_not_found")
-
-
-@pytest.mark.parametrize("body", [{}, {"quota": None}, {"quota": {"gpus": 1.5}}, {"quota": {}, "role": "admin"}])
-def test_a_change_of_a_quota_has_its_form(client: Client, admin: Headers, body: dict[str, Any]):
-    assert client.patch(f"{AUTH}/users/root", json=body, headers=admin).status_code == 422
