@@ -27,6 +27,7 @@ from api.models.access import Quota
 from api.models.event import GPUEvent
 from api.models.task import TaskType
 from api.runtime.access import AccessParts
+from api.runtime.dataset_media import DatasetMediaParts
 from api.runtime.datasets import DatasetParts
 from api.runtime.live import Live
 from api.runtime.models import build_catalog
@@ -126,6 +127,7 @@ class Runtime:
         self.training_loop = training.loop
         logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source, training.executor)
         usage_of = None if self.quotas is None else self.quotas.usage_of
+        self.dataset_media = DatasetMediaParts(config, self.database, clock, self.datasets, training.trainers.values())
         owners = {
             Belonging.TASK: training.owners.of,
             Belonging.REGISTRATION: gpus.owner_of_task,
@@ -157,6 +159,10 @@ class Runtime:
             registered=self.datasets.registered,
             items=self.datasets.items,
             captions=self.datasets.captions,
+            checker=self.dataset_media.checker,
+            thumbnails=self.dataset_media.thumbnails,
+            item_files=self.dataset_media.item_files,
+            as_trained=self.dataset_media.as_trained,
             logs=logs,
             models=build_catalog(config),
             system=system,
@@ -212,6 +218,7 @@ class Runtime:
         self.training_loop.stop()
         self.datasets.stop()
         self.live.stop()
+        self.dataset_media.stop()
         self.services.gpus.stop_monitoring()
         if self.quotas is not None:
             self.quotas.stop()

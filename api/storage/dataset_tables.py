@@ -101,6 +101,8 @@ media_facts = Table(
     Column("duration", Float(53)),
     Column("fps", Float(53)),
     Column("frame_count", Integer),
+    Column("stated_frames", Integer),  #: what its header says, and the trainer believes
+    Column("rotation", Integer),  #: degrees by which a note in a video turns it
     Column("is_variable_rate", Boolean),
     Column("problem", String(64)),
     Column("problem_text", Text),

@@ -235,6 +235,9 @@ class RegisteredDirectories:
 
     def path_of(self, dataset: Dataset, item: ManifestItem) -> Path:
         """Where an item's file lies in a registered directory. Raises DatasetChanged."""
+        file, root = self._files.find(dataset.serial, item.path), Path(dataset.directory or "")
+        if file is not None and file.sha256 == item.sha256 and _is_still(root, file):
+            return root / file.path
         return self._finder(dataset)(item.sha256, item.path)
 
     def _finder(self, dataset: Dataset) -> Callable[[str, str], Path]:

@@ -103,6 +103,8 @@ def _create_blobs() -> None:
         sa.Column("duration", sa.Float(53)),
         sa.Column("fps", sa.Float(53)),
         sa.Column("frame_count", sa.Integer),
+        sa.Column("stated_frames", sa.Integer),
+        sa.Column("rotation", sa.Integer),
         sa.Column("is_variable_rate", sa.Boolean),
         sa.Column("problem", sa.String(64)),
         sa.Column("problem_text", sa.Text),
