@@ -148,6 +148,7 @@ def walk(client: Client, document: dict[str, Any], training: str = "walked") -> 
             address = path.replace("{task_id}", task_id).replace("{gpu_id}", "0").replace("{path}", "absent")
             address = address.replace("{name}", "walked").replace("{version}", "1").replace("{item_id}", "0" * 16)
             query = {"keyword": "steps"} if path.endswith("/search") else {}
+            query |= {"model_type": "flux"} if path.endswith("/as_trained") else {}
             answer = client.ask(method.upper(), address, json=own.get((path, method), bodies.get(method)), params=query)
             if path.endswith("/download") and answer.status_code == 200:
                 continue
@@ -221,6 +222,7 @@ def test_bodies_that_may_be_left_out_are_not_required(document: dict[str, Any]):
         f"{TRAINING}/resume/{{task_id}}",
         "/api/v1/system/strays/{attempt_uid}/stop",
         "/api/v1/auth/keys/{key_id}/rotate",
+        "/api/v1/datasets/{name}/check",
     }
 
 
