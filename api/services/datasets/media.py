@@ -43,7 +43,7 @@ class DatasetMedia:
         self._looking = threading.Lock()
 
     def path_of(self, dataset: Dataset, item: ManifestItem) -> Path:
-        """Where the bytes of an item lie. Raises BlobMissing; DatasetChanged where a registered directory has others."""
+        """Where the bytes of an item lie. Raises BlobMissing; DatasetChanged where a registered one has others."""
         if dataset.directory is not None and self._locate_registered is not None:
             return self._locate_registered(dataset, item)
         if dataset.directory is not None:
