@@ -29,7 +29,7 @@ from api.models.task import TaskType
 from api.runtime.access import AccessParts
 from api.runtime.datasets import DatasetParts
 from api.runtime.live import Live
-from api.runtime.models import build_catalog
+from api.runtime.models import RegistryParts, build_catalog
 from api.runtime.trainer_user import check_places, prepare_trainer_user
 from api.runtime.training import build_training
 from api.services.access.operations import Belonging
@@ -123,10 +123,12 @@ class Runtime:
         logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source, training.executor)
         usage_of = None if self.quotas is None else self.quotas.usage_of
         self.datasets = DatasetParts(config, self.database, clock, None)
+        self.registry = RegistryParts(config, self.database, training.service, clock)
         owners = {
             Belonging.TASK: training.owners.of,
             Belonging.REGISTRATION: gpus.owner_of_task,
             Belonging.DATASET: self.datasets.service.owner_of,
+            Belonging.MODEL: self.registry.service.owner_of,
         }
         self.access = AccessParts(config, self.database, owners, clock, usage_of)
         authority = self.access.authority
@@ -155,6 +157,7 @@ class Runtime:
             captions=self.datasets.captions,
             logs=logs,
             models=build_catalog(config),
+            registry=self.registry.service,
             system=system,
             strays=training.strays,
             access=self.access.service,
@@ -201,9 +204,11 @@ class Runtime:
         self.services.gpus.wait_for_first_sweep(FIRST_SWEEP_SECONDS)
         self.live.start()
         self.training_loop.start()
+        self.registry.start()
 
     def stop(self) -> None:
         """Stops every loop, in reverse order. Trainings go on."""
+        self.registry.stop()
         self.training_loop.stop()
         self.live.stop()
         self.services.gpus.stop_monitoring()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from api.services.access.audit import AuditTrail
 from api.services.access.service import AccessService
 from api.services.attempts.strays import Strays
+from api.services.catalog.registry import Registry
 from api.services.catalog.service import CatalogService
 from api.services.datasets.captions import CaptionEditor
 from api.services.datasets.items import DatasetItems
@@ -34,6 +35,7 @@ class Services:
     captions: CaptionEditor
     logs: LogService
     models: CatalogService
+    registry: Registry
     system: SystemService
     strays: Strays
     access: AccessService
