@@ -207,6 +207,18 @@ class ItemNotFound(NotFound):
     code = "item_not_found"
 
 
+class NoPicture(NotFound):
+    """No picture can be made of this item."""
+
+    code = "no_picture"
+
+
+class NotTrained(NotFound):
+    """The trainer does not train on this item: the check of its dataset says why."""
+
+    code = "not_trained"
+
+
 class UploadNotFound(NotFound):
     """No upload has this id: it was never begun, was taken away, or has expired."""
 

@@ -27,6 +27,7 @@ from api.models.access import Quota
 from api.models.event import GPUEvent
 from api.models.task import TaskType
 from api.runtime.access import AccessParts
+from api.runtime.dataset_media import DatasetMediaParts
 from api.runtime.datasets import DatasetParts
 from api.runtime.live import Live
 from api.runtime.models import RegistryParts, build_catalog
@@ -104,6 +105,9 @@ class Runtime:
         )
         desk = NewsDesk()
         self.quotas = self._create_quotas(clock) if config.needs_keys else None
+        self.datasets = DatasetParts(
+            config, self.database, clock, trainers_group=None if trainer_user is None else trainer_user.gid
+        )
         training = build_training(
             config,
             tasks,
@@ -118,12 +122,13 @@ class Runtime:
             database=self.database,
             events=events,
             quotas=self.quotas,
+            datasets=self.datasets.references,
         )
         self.training_loop = training.loop
         logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source, training.executor)
         usage_of = None if self.quotas is None else self.quotas.usage_of
-        self.datasets = DatasetParts(config, self.database, clock, None)
         self.registry = RegistryParts(config, self.database, training.service, clock)
+        self.dataset_media = DatasetMediaParts(config, self.database, clock, self.datasets, training.trainers.values())
         owners = {
             Belonging.TASK: training.owners.of,
             Belonging.REGISTRATION: gpus.owner_of_task,
@@ -155,6 +160,10 @@ class Runtime:
             datasets=self.datasets.service,
             items=self.datasets.items,
             captions=self.datasets.captions,
+            checker=self.dataset_media.checker,
+            thumbnails=self.dataset_media.thumbnails,
+            item_files=self.dataset_media.item_files,
+            as_trained=self.dataset_media.as_trained,
             logs=logs,
             models=build_catalog(config),
             registry=self.registry.service,
@@ -203,6 +212,7 @@ class Runtime:
         self.services.gpus.start_monitoring()
         self.services.gpus.wait_for_first_sweep(FIRST_SWEEP_SECONDS)
         self.live.start()
+        self.datasets.start()
         self.training_loop.start()
         self.registry.start()
 
@@ -210,7 +220,9 @@ class Runtime:
         """Stops every loop, in reverse order. Trainings go on."""
         self.registry.stop()
         self.training_loop.stop()
+        self.datasets.stop()
         self.live.stop()
+        self.dataset_media.stop()
         self.services.gpus.stop_monitoring()
         if self.quotas is not None:
             self.quotas.stop()

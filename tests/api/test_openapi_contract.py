@@ -100,6 +100,10 @@ WITH_INPUT = [
     ("GET", "/api/v1/datasets/{name}/versions"),
     ("GET", "/api/v1/datasets/{name}/items"),
     ("GET", "/api/v1/datasets/{name}/items/{item_id}"),
+    ("GET", "/api/v1/datasets/{name}/items/{item_id}/thumbnail"),
+    ("GET", "/api/v1/datasets/{name}/items/{item_id}/media"),
+    ("GET", "/api/v1/datasets/{name}/items/{item_id}/as_trained"),
+    ("POST", "/api/v1/datasets/{name}/check"),
     ("PATCH", "/api/v1/datasets/{name}/captions"),
     ("POST", "/api/v1/system/strays/{attempt_uid}/stop"),
     ("GET", "/api/v1/system/logs"),
@@ -127,7 +131,7 @@ KNOWS_MORE.add("/api/v1/auth/generate-key")
 KNOWS_MORE |= {path for _, path in WITH_INPUT if "/logs" in path}
 
 
-KNOWS_MORE.add("/api/v1/datasets/{name}/captions")
+KNOWS_MORE |= {f"/api/v1/datasets/{{name}}/{what}" for what in ("captions", "check", "items/{item_id}/as_trained")}
 
 
 class Stateful:

@@ -40,6 +40,7 @@ class Operation:
     is_open: bool = False  #: nobody is asked who they are
     belonging: Belonging | None = None
     rate: RateGroup | None = None
+    only_asks: bool = False  #: it changes nothing, although its method could
 
     @property
     def name(self) -> str:
@@ -49,7 +50,7 @@ class Operation:
     @property
     def changes(self) -> bool:
         """Whether it changes anything; what belongs to somebody only they may change."""
-        return self.method not in ("GET", "WEBSOCKET")
+        return self.method not in ("GET", "WEBSOCKET") and not self.only_asks
 
 
 def _open(*addresses: str, rate: RateGroup | None = None) -> list[Operation]:
@@ -61,9 +62,13 @@ def _need(permission: Permission | None, *addresses: str, rate: RateGroup | None
 
 
 def _of(
-    belonging: Belonging, permission: Permission, *addresses: str, rate: RateGroup | None = None
+    belonging: Belonging,
+    permission: Permission,
+    *addresses: str,
+    rate: RateGroup | None = None,
+    only_asks: bool = False,
 ) -> list[Operation]:
-    return [_one(address, permission, belonging=belonging, rate=rate) for address in addresses]
+    return [_one(each, permission, belonging=belonging, rate=rate, only_asks=only_asks) for each in addresses]
 
 
 def _one(
@@ -73,9 +78,10 @@ def _one(
     is_open: bool = False,
     belonging: Belonging | None = None,
     rate: RateGroup | None = None,
+    only_asks: bool = False,
 ) -> Operation:
     method, _, path = address.partition(" ")
-    return Operation(method, path.replace("~", BASE_PATH, 1), permission, is_open, belonging, rate)
+    return Operation(method, path.replace("~", BASE_PATH, 1), permission, is_open, belonging, rate, only_asks)
 
 
 #: In these addresses ~ stands for /api/v1.
@@ -161,7 +167,11 @@ _TABLE = (
         "GET ~/datasets/<name>/versions/<version>",
         "GET ~/datasets/<name>/items",
         "GET ~/datasets/<name>/items/<item_id>",
+        "GET ~/datasets/<name>/items/<item_id>/thumbnail",
+        "GET ~/datasets/<name>/items/<item_id>/media",
+        "GET ~/datasets/<name>/items/<item_id>/as_trained",
     ),
+    *_of(Belonging.DATASET, Permission.DATASETS_READ, "POST ~/datasets/<name>/check", only_asks=True),
     *_of(
         Belonging.DATASET,
         Permission.DATASETS_WRITE,
