@@ -158,6 +158,7 @@ class Runtime:
             training=training.service,
             saving=training.saving,
             datasets=self.datasets.service,
+            registered=self.datasets.registered,
             items=self.datasets.items,
             captions=self.datasets.captions,
             checker=self.dataset_media.checker,

@@ -13,6 +13,7 @@ from api.services.datasets.captions import CaptionEditor
 from api.services.datasets.check import DatasetChecker
 from api.services.datasets.downloads import ItemFiles
 from api.services.datasets.items import DatasetItems
+from api.services.datasets.registered import RegisteredDirectories
 from api.services.datasets.service import DatasetService
 from api.services.datasets.thumbnails import Thumbnails
 from api.services.gpus.service import GPUService
@@ -35,6 +36,7 @@ class Services:
     training: TrainingService
     saving: CheckpointSaving
     datasets: DatasetService
+    registered: RegisteredDirectories
     items: DatasetItems
     captions: CaptionEditor
     checker: DatasetChecker

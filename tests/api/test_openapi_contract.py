@@ -46,6 +46,7 @@ BY_NAME = [
     ("GET", "/api/v1/datasets/{name}"),
     ("DELETE", "/api/v1/datasets/{name}"),
     ("GET", "/api/v1/datasets/{name}/versions/{version}"),
+    ("POST", "/api/v1/datasets/{name}/refresh"),
     ("POST", "/api/v1/datasets/{name}/versions/{version}/restore"),
     ("GET", "/api/v1/auth/keys/{key_id}"),
     ("GET", "/api/v1/auth/whoami"),
@@ -132,6 +133,7 @@ KNOWS_MORE |= {path for _, path in WITH_INPUT if "/logs" in path}
 
 
 KNOWS_MORE |= {f"/api/v1/datasets/{{name}}/{what}" for what in ("captions", "check", "items/{item_id}/as_trained")}
+KNOWS_MORE.add("/api/v1/datasets")
 
 
 class Stateful:

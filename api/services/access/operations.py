@@ -178,6 +178,7 @@ _TABLE = (
         "PATCH ~/datasets/<name>",
         "DELETE ~/datasets/<name>",
         "PATCH ~/datasets/<name>/captions",
+        "POST ~/datasets/<name>/refresh",
         "POST ~/datasets/<name>/versions/<version>/restore",
     ),
     *_need(
