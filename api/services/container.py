@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from api.services.access.audit import AuditTrail
 from api.services.access.service import AccessService
 from api.services.attempts.strays import Strays
+from api.services.catalog.registry import Registry
 from api.services.catalog.service import CatalogService
 from api.services.datasets.as_trained import AsTrained
 from api.services.datasets.captions import CaptionEditor
@@ -44,6 +45,7 @@ class Services:
     as_trained: AsTrained
     logs: LogService
     models: CatalogService
+    registry: Registry
     system: SystemService
     strays: Strays
     access: AccessService
