@@ -49,6 +49,7 @@ from api.shell.access_log import AccessLog, HTTPMetrics
 from api.shell.guard import HostPolicy, host_name
 from api.storage.attempts import AttemptStore
 from api.storage.database import Database, sqlite_url
+from api.storage.datasets import DatasetStore
 from api.storage.disk import DiskReserve
 from api.storage.kept_answers import DatabaseIdempotencyStore
 from api.storage.nodes import Node, NodeStore, name_node
@@ -105,9 +106,8 @@ class Runtime:
         )
         desk = NewsDesk()
         self.quotas = self._create_quotas(clock) if config.needs_keys else None
-        self.datasets = DatasetParts(
-            config, self.database, clock, trainers_group=None if trainer_user is None else trainer_user.gid
-        )
+        trainers_group = None if trainer_user is None else trainer_user.gid
+        self.datasets = DatasetParts(config, self.database, clock, self.quotas, trainers_group)
         training = build_training(
             config,
             tasks,
@@ -180,7 +180,8 @@ class Runtime:
 
     def _create_quotas(self, clock: Clock) -> Quotas:
         usage = UsageStore(self.database)
-        meter = StorageMeter(usage.owned_tasks, self.config.storage_root.absolute(), clock)
+        stored_by = DatasetStore(self.database).stored_by
+        meter = StorageMeter(usage.owned_tasks, self.config.storage_root.absolute(), clock, stored_by)
         return Quotas(usage, self._quota_of, meter, clock)
 
     def _quota_of(self, user_id: str) -> Quota:
