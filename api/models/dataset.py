@@ -183,6 +183,7 @@ class DatasetVersion:
 class WatchState(StrEnum):
     """How a registered directory compares with the newest version that was made of it."""
 
+    READING = "reading"  #: it is about to be read, or being read
     SAME = "same"
     CHANGED = "changed"
     GONE = "gone"  #: it is not there, or cannot be read

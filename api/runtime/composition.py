@@ -30,7 +30,7 @@ from api.runtime.access import AccessParts
 from api.runtime.dataset_media import DatasetMediaParts
 from api.runtime.datasets import DatasetParts
 from api.runtime.live import Live
-from api.runtime.models import build_catalog
+from api.runtime.models import RegistryParts, build_catalog
 from api.runtime.trainer_user import check_places, prepare_trainer_user
 from api.runtime.training import build_training
 from api.services.access.operations import Belonging
@@ -127,11 +127,13 @@ class Runtime:
         self.training_loop = training.loop
         logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source, training.executor)
         usage_of = None if self.quotas is None else self.quotas.usage_of
+        self.registry = RegistryParts(config, self.database, training.service, clock)
         self.dataset_media = DatasetMediaParts(config, self.database, clock, self.datasets, training.trainers.values())
         owners = {
             Belonging.TASK: training.owners.of,
             Belonging.REGISTRATION: gpus.owner_of_task,
             Belonging.DATASET: self.datasets.service.owner_of,
+            Belonging.MODEL: self.registry.service.owner_of,
         }
         self.access = AccessParts(config, self.database, owners, clock, usage_of)
         authority = self.access.authority
@@ -156,6 +158,7 @@ class Runtime:
             training=training.service,
             saving=training.saving,
             datasets=self.datasets.service,
+            registered=self.datasets.registered,
             items=self.datasets.items,
             captions=self.datasets.captions,
             checker=self.dataset_media.checker,
@@ -164,6 +167,7 @@ class Runtime:
             as_trained=self.dataset_media.as_trained,
             logs=logs,
             models=build_catalog(config),
+            registry=self.registry.service,
             system=system,
             strays=training.strays,
             access=self.access.service,
@@ -211,9 +215,11 @@ class Runtime:
         self.live.start()
         self.datasets.start()
         self.training_loop.start()
+        self.registry.start()
 
     def stop(self) -> None:
         """Stops every loop, in reverse order. Trainings go on."""
+        self.registry.stop()
         self.training_loop.stop()
         self.datasets.stop()
         self.live.stop()

@@ -30,7 +30,13 @@ class DatasetMediaParts:
     ) -> None:
         self.decoder = MediaDecoder(min(os.cpu_count() or 1, _MOST_CHILDREN))
         rules = RuleBook([trainer for trainer in trainers if isinstance(trainer, DatasetRules)])
-        self.media = DatasetMedia(MediaFactsStore(database), parts.blobs, self.decoder, clock)
+        self.media = DatasetMedia(
+            MediaFactsStore(database),
+            parts.blobs,
+            self.decoder,
+            clock,
+            locate_registered=parts.registered.path_of,
+        )
         self.checker = DatasetChecker(parts.service, self.media, self.decoder, rules)
         kept = ThumbnailStore(datasets_root(config) / "thumbnails")
         self.thumbnails = Thumbnails(parts.items, self.media, self.decoder, kept)

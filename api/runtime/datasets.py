@@ -8,12 +8,14 @@ from api.services.datasets.collect import DatasetCollector
 from api.services.datasets.items import DatasetItems
 from api.services.datasets.materials import DatasetMaterials
 from api.services.datasets.references import DatasetReferences
+from api.services.datasets.registered import RegisteredDirectories
 from api.services.datasets.service import DatasetService, StorageBound
 from api.storage.blobs import BlobStore
 from api.storage.database import Database
 from api.storage.dataset_holds import DatasetHolds
 from api.storage.dataset_items import DatasetItemStore
 from api.storage.datasets import DatasetStore
+from api.storage.registered_files import RegisteredFileStore
 from api.utils.clock import Clock
 
 
@@ -35,17 +37,22 @@ class DatasetParts:
         self.service = DatasetService(self.store, self.holds, self.item_rows, self.blobs, clock, bound)
         self.items = DatasetItems(self.service, self.item_rows)
         self.captions = CaptionEditor(self.service)
-        materials = DatasetMaterials(self.service, self.store, self.blobs, trainers_group=trainers_group)
+        files, roots = RegisteredFileStore(database), config.dataset_directories
+        self.registered = RegisteredDirectories(self.service, self.store, files, roots, clock)
+        linker = self.registered.linker
+        materials = DatasetMaterials(self.service, self.store, self.blobs, linker, trainers_group)
         self.references = DatasetReferences(self.service, self.store, materials, config.storage_root.absolute())
         self.collector = DatasetCollector(self.blobs, self.holds, self.item_rows, materials.views, clock)
 
     def start(self) -> None:
-        """Starts to collect what nobody needs."""
+        """Starts to watch registered directories, and to collect what nobody needs."""
+        self.registered.start()
         self.collector.start()
 
     def stop(self) -> None:
-        """Stops that."""
+        """Stops both."""
         self.collector.stop()
+        self.registered.stop()
 
 
 def datasets_root(config: Config) -> Path:

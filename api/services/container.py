@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 from api.services.access.audit import AuditTrail
 from api.services.access.service import AccessService
 from api.services.attempts.strays import Strays
+from api.services.catalog.registry import Registry
 from api.services.catalog.service import CatalogService
 from api.services.datasets.as_trained import AsTrained
 from api.services.datasets.captions import CaptionEditor
 from api.services.datasets.check import DatasetChecker
 from api.services.datasets.downloads import ItemFiles
 from api.services.datasets.items import DatasetItems
+from api.services.datasets.registered import RegisteredDirectories
 from api.services.datasets.service import DatasetService
 from api.services.datasets.thumbnails import Thumbnails
 from api.services.gpus.service import GPUService
@@ -34,6 +36,7 @@ class Services:
     training: TrainingService
     saving: CheckpointSaving
     datasets: DatasetService
+    registered: RegisteredDirectories
     items: DatasetItems
     captions: CaptionEditor
     checker: DatasetChecker
@@ -42,6 +45,7 @@ class Services:
     as_trained: AsTrained
     logs: LogService
     models: CatalogService
+    registry: Registry
     system: SystemService
     strays: Strays
     access: AccessService

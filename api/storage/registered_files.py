@@ -11,6 +11,8 @@ from api.storage.dataset_tables import registered_files
 #: Rows of one statement.
 _BATCH = 1000
 
+_COLUMNS = [column for column in registered_files.c if column.name != "dataset"]
+
 
 @dataclass(frozen=True, slots=True)
 class RegisteredFile:
@@ -29,11 +31,17 @@ class RegisteredFileStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def find(self, dataset: int, path: str) -> RegisteredFile | None:
+        """The known file at this path; None when there is none."""
+        is_it = (registered_files.c.dataset == dataset) & (registered_files.c.path == path)
+        with self._database.read() as connection:
+            row = connection.execute(select(*_COLUMNS).where(is_it)).one_or_none()
+        return None if row is None else RegisteredFile(*row)
+
     def of(self, dataset: int) -> dict[str, RegisteredFile]:
         """The known files of a dataset by their paths."""
-        columns = [column for column in registered_files.c if column.name != "dataset"]
         with self._database.read() as connection:
-            rows = connection.execute(select(*columns).where(registered_files.c.dataset == dataset))
+            rows = connection.execute(select(*_COLUMNS).where(registered_files.c.dataset == dataset))
             return {row.path: RegisteredFile(*row) for row in rows}
 
     def replace(self, dataset: int, files: Iterable[RegisteredFile]) -> None:

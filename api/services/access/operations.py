@@ -14,11 +14,12 @@ class Belonging(StrEnum):
     TASK = "task_id of a training"
     REGISTRATION = "task_id of a registration"
     DATASET = "name of a dataset"
+    MODEL = "name of a registered model"
 
     @property
     def argument(self) -> str:
         """What the address calls it."""
-        return "name" if self is Belonging.DATASET else "task_id"
+        return "name" if self in (Belonging.DATASET, Belonging.MODEL) else "task_id"
 
 
 class RateGroup(StrEnum):
@@ -177,6 +178,7 @@ _TABLE = (
         "PATCH ~/datasets/<name>",
         "DELETE ~/datasets/<name>",
         "PATCH ~/datasets/<name>/captions",
+        "POST ~/datasets/<name>/refresh",
         "POST ~/datasets/<name>/versions/<version>/restore",
     ),
     *_need(
@@ -185,7 +187,25 @@ _TABLE = (
         "GET ~/models/<model_id>/presets",
         "GET ~/models/<model_id>/presets/<name>",
     ),
-    *_need(Permission.MODELS_WRITE, "POST ~/models/validate"),
+    *_need(Permission.MODELS_WRITE, "POST ~/models/validate", "POST ~/models/registry"),
+    *_need(Permission.MODELS_READ, "GET ~/models/registry"),
+    *_of(
+        Belonging.MODEL,
+        Permission.MODELS_READ,
+        "GET ~/models/registry/<name>",
+        "GET ~/models/registry/<name>/versions",
+        "GET ~/models/registry/<name>/versions/<version>",
+        "GET ~/models/registry/<name>/versions/<version>/file",
+    ),
+    *_of(
+        Belonging.MODEL,
+        Permission.MODELS_WRITE,
+        "PATCH ~/models/registry/<name>",
+        "DELETE ~/models/registry/<name>",
+        "PATCH ~/models/registry/<name>/versions/<version>",
+        "DELETE ~/models/registry/<name>/versions/<version>",
+        "POST ~/models/registry/<name>/versions/<version>/metadata",
+    ),
     *_need(
         Permission.SYSTEM_READ,
         "GET ~/system/logs",

@@ -31,16 +31,21 @@ class DatasetMedia:
         decoder: Decoder,
         clock: Clock,
         monotonic: Callable[[], float] = time.monotonic,
+        locate_registered: Callable[[Dataset, ManifestItem], Path] | None = None,
     ) -> None:
+        """`locate_registered` says where an item of a registered directory lies, if it is still the one that it was."""
         self._facts = facts
         self._blobs = blobs
         self._decoder = decoder
         self._clock = clock
+        self._locate_registered = locate_registered
         self._monotonic = monotonic
         self._looking = threading.Lock()
 
     def path_of(self, dataset: Dataset, item: ManifestItem) -> Path:
-        """Where the bytes of an item lie."""
+        """Where the bytes of an item lie. Raises BlobMissing; DatasetChanged where a registered one has others."""
+        if dataset.directory is not None and self._locate_registered is not None:
+            return self._locate_registered(dataset, item)
         if dataset.directory is not None:
             return Path(dataset.directory) / item.path
         return self._blobs.path(item.sha256)

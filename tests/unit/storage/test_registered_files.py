@@ -11,3 +11,4 @@ def test_the_files_of_a_directory_are_those_that_were_kept_last(database: Databa
     store.replace(1, [second])
     assert store.of(1) == {"ä/b.png": second}
     assert store.of(2) == {"a.png": first}
+    assert (store.find(1, "ä/b.png"), store.find(1, "a.png")) == (second, None)

@@ -12,7 +12,7 @@ import { bytes, count } from "../../format.js";
 import { t } from "../../i18n.js";
 import { icon } from "../../icons.js";
 import { datasetAddress, go, note } from "../../router.js";
-import { datasetChoices } from "../data/dialogs.js";
+import { datasetChoices } from "../datasets/dialogs.js";
 import { itemsPanel } from "./items_panel.js";
 import { tagsPanel } from "./tags.js";
 import { goBack, versionsPanel } from "./versions.js";
