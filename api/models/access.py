@@ -20,6 +20,9 @@ class Permission(StrEnum):
     LOGS_READ = "logs:read"  #: the logs of tasks
     TASKS_READ_ANY = "tasks:read_any"  #: other people's tasks where VISIBILITY=own hides them
     TASKS_WRITE_ANY = "tasks:write_any"  #: to change other people's tasks and registrations
+    ALERTS_READ = "alerts:read"  #: what fires, rules, silences, channels without their addresses
+    ALERTS_WRITE = "alerts:write"  #: to acknowledge alerts and to silence them
+    ALERTS_MANAGE = "alerts:manage"  #: rules and channels, and what became of each message
     SYSTEM_READ = "system:read"  #: the service's own log, and attempts that no task knows
     SYSTEM_WRITE = "system:write"  #: to end attempts that no task knows
     KEYS_MANAGE = "keys:manage"  #: keys, people and their quotas
@@ -43,9 +46,10 @@ _VIEWER = frozenset(
         Permission.PROCESSES_READ,
         Permission.TRAINING_READ,
         Permission.LOGS_READ,
+        Permission.ALERTS_READ,
     }
 )
-_TRAINER = _VIEWER | {Permission.GPUS_REGISTER, Permission.TRAINING_WRITE}
+_TRAINER = _VIEWER | {Permission.GPUS_REGISTER, Permission.TRAINING_WRITE, Permission.ALERTS_WRITE}
 
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.VIEWER: _VIEWER,

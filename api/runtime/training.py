@@ -31,6 +31,7 @@ from api.services.training.quotas import Quotas
 from api.services.training.request_check import RequestChecker
 from api.services.training.service import TrainingService
 from api.storage.attempts import AttemptStore
+from api.storage.channels import ChannelStore
 from api.storage.database import Database
 from api.storage.disk import DiskReserve
 from api.storage.file_lock import FileLock
@@ -133,7 +134,15 @@ def build_training(
     lock = FileLock(root / "trainings.lock")
     watching, leading = _build_leaderships(database, ServerIdentity.own(node, root), lock, clock)
     loop = TrainingLoop(reconciler, dispatcher, found, unwatched, attempts.has_work, watching, leading, lock)
-    checker = RequestChecker(trainers, gpus, attempts, root, config.min_free_disk_mb, cache_roots(config, environment))
+    checker = RequestChecker(
+        trainers,
+        gpus,
+        attempts,
+        root,
+        config.min_free_disk_mb,
+        cache_roots(config, environment),
+        ChannelStore(database).names,
+    )
     service = TrainingService(
         tasks,
         attempts,

@@ -14,6 +14,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from api.errors import DatabaseDamaged, DatabaseUnavailable, StorageFull, StorageGone
+from api.storage import alert_tables  # noqa: F401 - so that its tables are known to `metadata`
 from api.storage.audit_chain import keep_note, tell_kept
 from api.storage.breaker import Breaker
 from api.storage.database_errors import driver_errors, is_access, is_damage, say, translate
@@ -95,7 +96,7 @@ class Database:
         self._breaker = Breaker()
         self._free = Turns(pool_size)
         self._turn = Turns(1)
-        self._on_append: Callable[[], None] = lambda: None
+        self._on_append: list[Callable[[], None]] = []
 
     @property
     def shown(self) -> str:
@@ -138,7 +139,8 @@ class Database:
         if note is not None:
             tell_kept(note)
         if has_appended:
-            self._on_append()
+            for listener in self._on_append:
+                listener()
 
     def _check_places(self, connection: Connection | None = None) -> None:
         self._places.check()
@@ -175,7 +177,7 @@ class Database:
 
     def on_append(self, listener: Callable[[], None]) -> None:
         """Has `listener` called after each commit of tasks' events, in the writer's thread: it must return at once."""
-        self._on_append = listener
+        self._on_append.append(listener)
 
     @contextmanager
     def _take_turn(self) -> Iterator[int]:

@@ -20,21 +20,21 @@ from sqlalchemy import (
 )
 
 #: The revision of the latest migration, whose tables these are.
-REVISION = "0004"
+REVISION = "0007"
 
 metadata = MetaData()
 
 #: A JSON column in which None is SQL NULL, not the JSON text "null".
 Document = JSON(none_as_null=True)
 
-# SQLite numbers rows by itself only in a column of the type INTEGER.
-_Serial = BigInteger().with_variant(Integer, "sqlite")
+#: Numbers rows. SQLite does that by itself only in a column of the type INTEGER.
+Serial = BigInteger().with_variant(Integer, "sqlite")
 
 #: Trainings. What lists and the scheduler read stands first, the large columns last.
 tasks = Table(
     "tasks",
     metadata,
-    Column("serial", _Serial, primary_key=True, autoincrement=True),
+    Column("serial", Serial, primary_key=True, autoincrement=True),
     Column("task_id", String(64), nullable=False, unique=True),
     Column("status", String(16), nullable=False),
     Column("model_type", String(64), nullable=False),
@@ -117,7 +117,7 @@ def _narrow(table: Table, connection: Connection, **_: Any) -> None:
 past_use = Table(
     "past_use",
     metadata,
-    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("id", Serial, primary_key=True, autoincrement=True),
     Column("owner", String(64), nullable=False),
     Column("gpus", Integer, nullable=False),
     Column("began_at", Float(53), nullable=False),
@@ -156,7 +156,7 @@ task_gpus = Table(
 registrations = Table(
     "registrations",
     metadata,
-    Column("serial", _Serial, primary_key=True, autoincrement=True),
+    Column("serial", Serial, primary_key=True, autoincrement=True),
     Column("task_id", String(128), nullable=False, unique=True),
     Column("task_type", String(16), nullable=False),
     Column("gpu_uuids", Document, nullable=False),
@@ -176,7 +176,7 @@ registrations = Table(
 events = Table(
     "events",
     metadata,
-    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("id", Serial, primary_key=True, autoincrement=True),
     Column("task_id", String(64), nullable=False),
     Column("attempt_uid", String(80)),
     Column("at", Float(53), nullable=False),
