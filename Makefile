@@ -20,7 +20,7 @@ FILE   ?=
 FORCE  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev charts dev background stop status logs key keys backup restore test test-launcher smoke audit-verify lint script-types format coverage check bench demo lock release clean
+.PHONY: help install install-dev charts dev background stop status logs key keys backup restore test test-long test-launcher smoke audit-verify lint script-types format coverage check bench demo lock release clean
 
 help: ## This list
 	@echo "Diffusion-Pipe API: GPUs and diffusion training by HTTP"
@@ -106,6 +106,9 @@ audit-verify: install ## Whether the audit is what was written; ARGS="--anchor I
 
 test: install-dev ## Install what they need and run all tests
 	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+
+test-long: install-dev ## The longest tests for as long as their figures say: a minute without a database, more kills
+	TEST_LENGTH=full $(BIN)/python -m pytest -n auto --dist worksteal tests/e2e $(ARGS)
 
 # The version that the trainer pins; torch comes with it: 900 MB, and minutes.
 test-launcher: install-dev ## The tests that start DeepSpeed's own launcher, in an environment of its own

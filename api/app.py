@@ -32,11 +32,14 @@ from api.routes.alerts import alerts
 from api.routes.audit import audit
 from api.routes.auth import auth
 from api.routes.dashboard import dashboard
+from api.routes.dataset_items import dataset_items
+from api.routes.datasets import datasets
 from api.routes.docs import docs
 from api.routes.gpu import gpu
 from api.routes.health import health
 from api.routes.last_known import answer_from_what_is_known
 from api.routes.logs import logs
+from api.routes.models import models
 from api.routes.oidc import oidc
 from api.routes.openapi import finish_document
 from api.routes.optional_body import may_have_no_body
@@ -126,7 +129,8 @@ def create_app(services: Services) -> APIFlask:
     answer_from_what_is_known(app)
     app.before_request(_begin_request)
     app.teardown_request(_end_request)
-    for blueprint in (health, gpu, training, logs, alerts, auth, oidc, audit, system, docs, dashboard):
+    nouns = (health, gpu, training, logs, datasets, dataset_items, models, alerts)
+    for blueprint in (*nouns, auth, oidc, audit, system, docs, dashboard):
         app.register_blueprint(blueprint)
     for kind, handler in (
         (ServiceError, _answer_service_error),

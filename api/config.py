@@ -50,6 +50,26 @@ class Config:
     host: str = _setting("API_HOST", "127.0.0.1", str, "address to listen on")
     port: int = _setting("API_PORT", 8080, number(0, 65535), "port to listen on; 0 takes a free one")
     storage_root: Path = _setting("STORAGE_ROOT", Path("data"), Path, "directory for everything that is kept", "./data")
+    datasets_root: Path | None = _setting(
+        "DATASETS_ROOT", None, Path, "directory for the files of datasets", "datasets/ under STORAGE_ROOT"
+    )
+    dataset_directories: tuple[Path, ...] = _setting(
+        "DATASET_DIRECTORIES",
+        (),
+        directories,
+        "directories, separated by colons, below which directories may be registered as datasets",
+        "none",
+    )
+    models_root: Path | None = _setting(
+        "MODELS_ROOT", None, Path, "directory that models are downloaded to and found in", "models/ under STORAGE_ROOT"
+    )
+    models_directories: tuple[Path, ...] = _setting(
+        "MODELS_DIRECTORIES",
+        (),
+        directories,
+        "directories, separated by colons, in which models are found too, and used in place",
+        "none",
+    )
     database_url: str = _setting(
         "DATABASE_URL", "", str, "postgresql://user:password@host/name, or sqlite:///file", "SQLite under STORAGE_ROOT"
     )
@@ -84,6 +104,9 @@ class Config:
     )
     max_concurrent_tasks: int = _setting(
         "MAX_CONCURRENT_TASKS", 0, number(0, 10_000), "trainings at a time; 0: as many as the GPUs allow"
+    )
+    preprocess_parallel: int = _setting(
+        "PREPROCESS_PARALLEL", 0, number(0, 1000), "preprocessing tasks at a time; 0: half as many as cores"
     )
     stop_checkpoint_seconds: float = _setting(
         "STOP_CHECKPOINT_SECONDS", 300.0, number(0, 86_400, float), "how long a stop waits for a checkpoint", "300"

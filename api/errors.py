@@ -189,6 +189,54 @@ class AlertNotFound(NotFound):
     code = "alert_not_found"
 
 
+class DatasetNotFound(NotFound):
+    """No dataset has this name."""
+
+    code = "dataset_not_found"
+
+
+class HiddenDataset(DatasetNotFound):
+    """No dataset has this name."""  # that one does, only the audit learns
+
+    is_refusal = True
+
+
+class VersionNotFound(NotFound):
+    """The dataset has no such version."""
+
+    code = "version_not_found"
+
+
+class ItemNotFound(NotFound):
+    """The version has no item with this id."""
+
+    code = "item_not_found"
+
+
+class UploadNotFound(NotFound):
+    """No upload has this id: it was never begun, was taken away, or has expired."""
+
+    code = "upload_not_found"
+
+
+class ModelNotFound(NotFound):
+    """The trainer knows no model type of this name."""
+
+    code = "model_not_found"
+
+
+class PresetNotFound(NotFound):
+    """This model type has no preset of this name."""
+
+    code = "preset_not_found"
+
+
+class WeightsNotFound(NotFound):
+    """There are no weights at this path that the service can read."""
+
+    code = "weights_not_found"
+
+
 class MethodNotAllowed(ServiceError):
     """This address does not take this method."""
 
@@ -286,6 +334,36 @@ class QuotaExceeded(Conflict):
     is_refusal = True
 
 
+class DatasetExists(Conflict):
+    """A dataset with this name exists already."""
+
+    code = "dataset_exists"
+
+
+class DatasetInUse(Conflict):
+    """Tasks that have not finished use this dataset: stop them first."""
+
+    code = "dataset_in_use"
+
+
+class DatasetChanged(Conflict):
+    """The dataset has changed since it was read: look at its newest version, and try again."""
+
+    code = "dataset_changed"
+
+
+class DatasetIsRegistered(Conflict):
+    """This dataset is a directory on the server, which is only read: change the files there."""
+
+    code = "dataset_is_registered"
+
+
+class UploadConflict(Conflict):
+    """The upload is not at this offset, or somebody else writes it: ask how far it is."""
+
+    code = "upload_conflict"
+
+
 class TooLarge(ServiceError):
     """The request body is larger than this service takes."""
 
@@ -302,6 +380,12 @@ class Invalid(ServiceError):
     """The request is well-formed, but some of its values are not valid."""
 
     code, status = "validation_failed", 422
+
+
+class ArchiveRefused(Invalid):
+    """The archive holds something that is not taken; nothing of it was kept."""
+
+    code = "archive_refused"
 
 
 class IdempotencyKeyReused(ServiceError):
@@ -371,6 +455,12 @@ class Unavailable(ServiceError):
     code, status = "unavailable", 503
 
 
+class BlobMissing(Unavailable):
+    """A file of this dataset is missing in the storage: upload it again, or restore DATASETS_ROOT from a backup."""
+
+    code = "blob_missing"
+
+
 class KeysUnknown(Unavailable):
     """The keys cannot be checked: the database has not answered for more than a minute."""
 
@@ -393,3 +483,9 @@ class CheckBusy(Unavailable):
     """As many requests are being checked as are allowed at a time: ask again in a moment."""
 
     code = "check_busy"
+
+
+class DecoderBusy(Unavailable):
+    """All processes that decode media are at work: ask again in a moment."""
+
+    code = "decoder_busy"

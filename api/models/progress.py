@@ -151,10 +151,9 @@ class ProgressReport:
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> "ProgressReport":
         """What was kept, by whichever version: what that did not know of is None, and what only it knew is left out."""
-        progress = _read(ProgressView, kept.get("progress"))
-        stage = progress.stage if progress.stage in list(Stage) else None
+        progress = kept.get("progress") or {}
         return cls(
-            replace(progress, stage=None if stage is None else Stage(stage)),
+            _read(ProgressView, {**progress, "stage": _STAGES.get(progress.get("stage"))}),
             _read(MetricsView, kept.get("metrics")),
             _read(SpeedView, kept.get("speed")),
             tuple(kept.get("warnings") or ()),
@@ -171,9 +170,17 @@ class ProgressReport:
 _Part = TypeVar("_Part", ProgressView, MetricsView, SpeedView)
 
 
+_STAGES: dict[Any, Stage] = {stage.value: stage for stage in Stage}
+
+#: The names of the fields of each part, in their order; asked for with every task that is read.
+_NAMES: dict[type, tuple[str, ...]] = {
+    part: tuple(each.name for each in fields(part)) for part in (ProgressView, MetricsView, SpeedView)
+}
+
+
 def _read(part: type[_Part], kept: Mapping[str, Any] | None) -> _Part:
     given = kept or {}
-    return part(**{each.name: given.get(each.name) for each in fields(part)})
+    return part(*[given.get(name) for name in _NAMES[part]])
 
 
 #: Of a task that has said nothing yet.

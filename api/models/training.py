@@ -1,4 +1,4 @@
-"""A training task and its attempts: words, states, and which state may follow which. No I/O."""
+"""A task with attempts, a training above all: words, states, and which state may follow which. No I/O."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +8,7 @@ from typing import Any
 
 from api.models.progress import ProgressReport
 from api.models.reason import Reason, ReasonCode, Words, words_of
+from api.models.task import TaskType
 
 
 class TaskStatus(StrEnum):
@@ -141,7 +142,7 @@ class GPURequest:
     """Which GPUs a task wants: these, or any `count` with `min_memory` MB free."""
 
     references: tuple[int | str, ...] = ()  #: indices or UUIDs
-    count: int = 1
+    count: int = 1  #: 0: it needs none
     min_memory: int = 0
     is_single: bool = False  #: asked for as gpu_id, and not in a list
 
@@ -303,6 +304,13 @@ class TaskSummary:
     warning: str | None
     warning_code: ReasonCode | None
     owner: str | None  #: the user that it belongs to; None where no keys were asked for
+    kind: TaskType
+    result: Mapping[str, Any] | None  #: what it made, as its kind has it; None before its end, and for trainings
+
+    @property
+    def needs_gpus(self) -> bool:
+        """Whether it waits for GPUs; otherwise for one of the places of tasks without them."""
+        return self.gpu_count > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +332,7 @@ class NewTask:
     restarted_from: str | None = None
     idempotency_key: str | None = None
     owner: str | None = None
+    kind: TaskType = TaskType.TRAINING
 
 
 class AttemptStatus(StrEnum):
@@ -381,3 +390,4 @@ class TaskFilter:
     search: str | None = None  #: part of the id, name or description
     owner: str | None = None
     seen_by: str | None = None  #: the user whose tasks alone may be seen; None: everybody's
+    kind: TaskType | None = None

@@ -1,17 +1,16 @@
 """The parts that decide who may do what, put together; a part of the composition root."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from api.config import Config
 from api.models.access import Quota, Role
 from api.services.access.audit import AuditTrail
-from api.services.access.authority import Authority
+from api.services.access.authority import Authority, FindOwner
 from api.services.access.first_key import FirstKey
 from api.services.access.key_ring import KeyRing
 from api.services.access.operations import Belonging
 from api.services.access.service import AccessService, UsageOf
-from api.services.gpus.service import GPUService
-from api.services.training.owners import TaskOwners
 from api.storage.audit import AuditStore
 from api.storage.database import Database
 from api.storage.keys import CredentialStore
@@ -30,8 +29,7 @@ class AccessParts:
         self,
         config: Config,
         database: Database,
-        owners: TaskOwners,
-        gpus: GPUService,
+        owners: Mapping[Belonging, FindOwner],
         clock: Clock,
         usage_of: UsageOf | None,
     ) -> None:
@@ -42,10 +40,7 @@ class AccessParts:
         self.audit = AuditTrail(AuditStore(database), clock, config.audit_retention_days)
         self.authority = Authority(
             self.ring,
-            {
-                Belonging.TASK: owners.of,
-                Belonging.REGISTRATION: gpus.owner_of_task,
-            },
+            owners,
             needs_keys=config.needs_keys,
             hides_others=config.visibility == "own",
         )

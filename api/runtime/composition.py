@@ -26,11 +26,15 @@ from api.hardware.simulated_events import parse_events
 from api.hardware.source import GPUSource
 from api.models.access import Quota
 from api.models.event import GPUEvent
+from api.models.task import TaskType
 from api.runtime.access import AccessParts
 from api.runtime.alerts import AlertParts
+from api.runtime.datasets import DatasetParts
 from api.runtime.live import Live
+from api.runtime.models import build_catalog
 from api.runtime.trainer_user import check_places, prepare_trainer_user
 from api.runtime.training import build_training
+from api.services.access.operations import Belonging
 from api.services.attempts.updates import NewsDesk
 from api.services.container import Services
 from api.services.gpus.events import GPUEvents
@@ -87,7 +91,7 @@ class Runtime:
         reserve = DiskReserve(root / "reserve")
         self.storage_watch = StorageWatch(self.database, reserve)
         tasks, attempts = TaskStore(self.database), AttemptStore(self.database)
-        registry = _create_registry(http_metrics, tasks, clock)
+        registry = _create_registry(http_metrics, self.database, clock)
         self.source = create_source(config, clock)
         events = GPUEvents(self._tell_source)
         gpus = GPUService(
@@ -120,10 +124,16 @@ class Runtime:
         self.training_loop = training.loop
         logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source, training.executor)
         usage_of = None if self.quotas is None else self.quotas.usage_of
-        self.access = AccessParts(config, self.database, training.owners, gpus, clock, usage_of)
+        self.datasets = DatasetParts(config, self.database, clock, None)
+        owners = {
+            Belonging.TASK: training.owners.of,
+            Belonging.REGISTRATION: gpus.owner_of_task,
+            Belonging.DATASET: self.datasets.service.owner_of,
+        }
+        self.access = AccessParts(config, self.database, owners, clock, usage_of)
         authority = self.access.authority
         self.live = Live(
-            config, self.database, desk, training.service, logs, lambda: training.loop.is_here, clock, authority
+            config, self.database, desk, training.progress, logs, lambda: training.loop.is_here, clock, authority
         )
         registry.register(self.live)
         gpus.subscribe(self.live.publish_snapshot)
@@ -153,7 +163,11 @@ class Runtime:
             gpus=gpus,
             training=training.service,
             saving=training.saving,
+            datasets=self.datasets.service,
+            items=self.datasets.items,
+            captions=self.datasets.captions,
             logs=logs,
+            models=build_catalog(config),
             system=system,
             strays=training.strays,
             access=self.access.service,
@@ -285,12 +299,12 @@ def _open_server_log(directory: Path, config: Config) -> ServerLog:
     return ServerLog(LogFiles(directory), sink, config.logs_json)
 
 
-def _create_registry(http_metrics: HTTPMetrics, tasks: TaskStore, clock: Clock) -> CollectorRegistry:
+def _create_registry(http_metrics: HTTPMetrics, database: Database, clock: Clock) -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(http_metrics)
     ProcessCollector(registry=registry)
     Gauge("diffusion_pipe_build_info", "The version of the service.", ["version"], registry=registry).labels(
         __version__
     ).set(1)
-    registry.register(TrainingCounts(tasks.count_by_status, clock))
+    registry.register(TrainingCounts(TaskStore(database, TaskType.TRAINING).count_by_status, clock))
     return registry

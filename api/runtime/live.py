@@ -30,7 +30,7 @@ from api.services.events.tail import EventTail
 from api.services.gpus.documents import GPUDocuments
 from api.services.logs.follower import LogFeeds
 from api.services.logs.service import LogService
-from api.services.training.service import TrainingService
+from api.services.training.task_progress import ProgressAnswers
 from api.storage.attempts import AttemptStore
 from api.storage.database import Database
 from api.storage.events import EventStore
@@ -50,7 +50,7 @@ class Live:
         config: Config,
         database: Database,
         desk: NewsDesk,
-        training: TrainingService,
+        progress: ProgressAnswers,
         logs: LogService,
         loop_is_here: Callable[[], bool],
         clock: Clock,
@@ -62,13 +62,13 @@ class Live:
         self.admission = Admission(config.max_streams, config.max_streams_per_client)
         self._reads = BlockingReads()
         tasks, attempts, events = TaskStore(database), AttemptStore(database), EventStore(database)
-        following = TaskFollowing(tasks, attempts, events, training, clock)
+        following = TaskFollowing(tasks, attempts, events, progress, clock)
         self.link = None if not config.redis_url else _create_link(config.redis_url, database, broker, self._wake)
         self.news = TaskNews(
             desk,
             EventTail(events),
             tasks,
-            training,
+            progress,
             following,
             self.link or broker,
             clock,

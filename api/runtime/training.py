@@ -1,17 +1,20 @@
 """The parts that trainings need, put together; a part of the composition root."""
 
+import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from api.config import Config, cache_roots, child_environment
 from api.executors.executor import Executor
 from api.executors.local import LocalExecutor
 from api.executors.trainer_user import TrainerUser
 from api.hardware import host
+from api.models.task import TaskType
 from api.services.attempts.checks import AttemptChecks
 from api.services.attempts.ending import AttemptEnding
 from api.services.attempts.hangs import HangLimits
+from api.services.attempts.harvest import Harvester
 from api.services.attempts.reconciler import Reconciler, StopTimes
 from api.services.attempts.starter import AttemptStarter
 from api.services.attempts.stop_wishes import StopWishes
@@ -30,6 +33,8 @@ from api.services.training.owners import TaskOwners
 from api.services.training.quotas import Quotas
 from api.services.training.request_check import RequestChecker
 from api.services.training.service import TrainingService
+from api.services.training.task_progress import ProgressAnswers
+from api.services.training.task_stops import TaskStops
 from api.storage.attempts import AttemptStore
 from api.storage.channels import ChannelStore
 from api.storage.database import Database
@@ -50,11 +55,21 @@ class TrainingParts:
 
     service: TrainingService
     saving: CheckpointSaving
+    progress: ProgressAnswers
+    stops: TaskStops
     loop: TrainingLoop
     strays: Strays
     trainers: Mapping[str, Trainer]
     executor: Executor
     owners: TaskOwners
+
+
+@dataclass(frozen=True, slots=True)
+class TaskKinds:
+    """Tasks of other kinds than trainings: who executes them, and who takes up what they have made."""
+
+    trainers: tuple[Trainer, ...] = ()
+    harvesters: Mapping[TaskType, Harvester] = field(default_factory=dict)
 
 
 def build_training(
@@ -72,10 +87,12 @@ def build_training(
     database: Database,
     events: GPUEvents,
     quotas: Quotas | None = None,
+    kinds: TaskKinds | None = None,
 ) -> TrainingParts:
     """Builds every part once; starts nothing. Unless an executor is given, attempts run on this machine. Without
-    `quotas` tasks belong to nobody.
+    `quotas` tasks belong to nobody. `kinds` are those of tasks besides trainings.
     """
+    kinds = kinds or TaskKinds()
     root = config.storage_root.absolute()
     known: list[Trainer] = [
         DiffusionPipe(
@@ -84,6 +101,7 @@ def build_training(
             allow_pickled_weights=config.allow_pickled_weights,
         ),
         Toy(sys.executable),
+        *kinds.trainers,
     ]
     trainers = {trainer.name: trainer for trainer in known}
     environment = child_environment()
@@ -109,7 +127,7 @@ def build_training(
         executor,
         trainers,
         AttemptChecks(tasks, attempts, gpus, clock, HangLimits(config.hang_step_seconds, config.hang_quiet_seconds)),
-        AttemptEnding(tasks, attempts, gpus, starter, executor, clock, node, root),
+        AttemptEnding(tasks, attempts, gpus, starter, executor, clock, node, root, kinds.harvesters),
         clock,
         node,
         root,
@@ -126,7 +144,9 @@ def build_training(
         executor,
         clock,
         root,
+        node=node,
         max_concurrent=config.max_concurrent_tasks,
+        parallel=config.preprocess_parallel or max(1, (os.cpu_count() or 1) // 2),
         min_free_mb=config.min_free_disk_mb,
         quotas=quotas,
     )
@@ -143,9 +163,11 @@ def build_training(
         cache_roots(config, environment),
         ChannelStore(database).names,
     )
+    trainings = TaskStore(database, TaskType.TRAINING)
+    own_attempts = AttemptStore(database, TaskType.TRAINING)
     service = TrainingService(
-        tasks,
-        attempts,
+        trainings,
+        own_attempts,
         checker,
         dispatcher,
         reconciler,
@@ -158,8 +180,11 @@ def build_training(
         LostOutput(executor, root),
         quotas,
     )
-    saving = CheckpointSaving(service, tasks, attempts, trainers, clock)
-    return TrainingParts(service, saving, loop, found, trainers, executor, TaskOwners(tasks, reconciler.find_watch))
+    saving = CheckpointSaving(service, trainings, own_attempts, trainers, clock)
+    progress = ProgressAnswers(attempts, dispatcher, reconciler, clock)
+    stops = TaskStops(tasks, attempts, progress, reconciler, clock, wishes, loop.wake)
+    owners = TaskOwners(tasks, reconciler.find_watch)
+    return TrainingParts(service, saving, progress, stops, loop, found, trainers, executor, owners)
 
 
 def _build_leaderships(

@@ -9,6 +9,10 @@ from api.services.alerts.channels import ChannelService
 from api.services.alerts.rules import RuleService
 from api.services.alerts.service import AlertService
 from api.services.attempts.strays import Strays
+from api.services.catalog.service import CatalogService
+from api.services.datasets.captions import CaptionEditor
+from api.services.datasets.items import DatasetItems
+from api.services.datasets.service import DatasetService
 from api.services.gpus.service import GPUService
 from api.services.idempotency import IdempotencyStore
 from api.services.logs.service import LogService
@@ -28,7 +32,11 @@ class Services:
     gpus: GPUService
     training: TrainingService
     saving: CheckpointSaving
+    datasets: DatasetService
+    items: DatasetItems
+    captions: CaptionEditor
     logs: LogService
+    models: CatalogService
     system: SystemService
     strays: Strays
     access: AccessService

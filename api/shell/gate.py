@@ -15,7 +15,7 @@ from api.models.access import LOCAL, NOBODY, Credential, Principal, current_prin
 from api.models.sight import seeing
 from api.services.access.authority import Authority
 from api.services.access.key_format import key_id_of
-from api.services.access.operations import Operation
+from api.services.access.operations import Belonging, Operation
 from api.utils.caller import REQUEST_PRINCIPAL, SESSION_COOKIE, address_of_caller
 from api.utils.deadlines import READ_SECONDS, hurrying
 from api.utils.ids import check_task_id
@@ -144,8 +144,8 @@ class Gate:
         """
         operation, principal = self._require(visitor, method, pattern)
         if self._authority.concerns_owner(principal, operation):
-            check_task_id(arguments["task_id"])
-            await asyncio.to_thread(self._require_own, principal, operation, arguments["task_id"])
+            thing = _thing_of(operation, arguments)
+            await asyncio.to_thread(self._require_own, principal, operation, thing)
         state = scope.setdefault("state", {})
         state[REQUEST_PRINCIPAL] = principal
         if self._rates is not None:
@@ -178,6 +178,14 @@ class Gate:
         """Makes this the `current_principal`, and its sight the `current_sight`, within the `with` block."""
         with asking(principal), seeing(self._authority.visibility.sight_of(principal)):
             yield
+
+
+def _thing_of(operation: Operation, arguments: Mapping[str, str]) -> str:
+    """What the address names that belongs to somebody. Raises TaskNotFound for what can be no task's id."""
+    belonging = operation.belonging or Belonging.TASK
+    if belonging.argument == "task_id":
+        check_task_id(arguments["task_id"])
+    return arguments[belonging.argument]
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, LargeBinary, String, Table, Text
 
-from api.storage.tables import Document, Serial, metadata
+from api.storage.columns import Document, Serial, metadata
 
 #: Rules that somebody has made, and what was changed of those that are built in.
 alert_rules = Table(

@@ -13,18 +13,20 @@ from api.models.audit import forget_change
 from api.models.lease import Lease, LeaseKind, LeaseState
 from api.models.progress import ProgressReport
 from api.models.reason import Reason, Words
-from api.models.task import ProcessIdentity
-from api.models.training import Attempt, AttemptStatus, Cause, NewTask, TaskStatus
+from api.models.task import ProcessIdentity, TaskType
+from api.models.training import Attempt, AttemptStatus, Cause, NewTask, TaskStatus, TaskSummary, TrainingTask
 from api.storage import leases
 from api.storage.database import Database
 from api.storage.moves import attempt_uid, move, start
 from api.storage.rows import dump, read_attempt, read_lease, to_seconds, to_time
 from api.storage.tables import attempts, task_gpus, tasks
 from api.storage.tables import leases as lease_table
+from api.storage.task_rows import find_summary, find_task
 from api.storage.tasks import insert_task
 from api.storage.usage import Bound, require_gpus, take_turns
 
 _BEGIN = insert(attempts)
+_OF_TASK = select(attempts).where(attempts.c.task_id == bindparam("task_id")).order_by(attempts.c.number)
 _HAD = select(task_gpus.c.gpu_uuid).where(task_gpus.c.serial == bindparam("serial"))
 #: What it returns makes it one statement for all rows.
 _HAVE = insert(task_gpus).returning(task_gpus.c.serial)
@@ -46,7 +48,7 @@ class NewAttempt:
     gpu_uuids: tuple[str, ...]
     gpu_indices: tuple[int, ...]
     caches: tuple[str, ...]
-    master_port: int
+    master_port: int | None  #: None: it talks to no other process
     directory_of: str  #: the directory of the task's attempts, in which each has one named by its number
     known_run_dirs: tuple[str, ...]
     run_dir: str | None  #: the run directory that is resumed; None begins anew
@@ -72,13 +74,16 @@ class Finish:
     retry_counts: bool = False  #: whether it uses up one of max_retries
     retries_in_a_row: int = 0  #: tries since one came further than those before
     resume: Mapping[str, Any] | None = None
+    result: Mapping[str, Any] | None = None  #: what the task has made, for COMPLETED
 
 
 class AttemptStore:
     """Attempts and leases in the database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, kind: TaskType | None = None) -> None:
+        """With a kind it finds tasks of that kind alone."""
         self._database = database
+        self._kind = kind
 
     def claim(self, new: NewAttempt, now: datetime, bound: Bound | None = None) -> Attempt:
         """Takes the GPUs, the port and the caches for a task that waits, and begins an attempt. `bound` is the most
@@ -113,9 +118,18 @@ class AttemptStore:
 
     def of_task(self, task_id: str) -> list[Attempt]:
         """The attempts of a task, oldest first."""
-        query = select(attempts).where(attempts.c.task_id == task_id).order_by(attempts.c.number)
         with self._database.read() as connection:
-            return [read_attempt(row) for row in connection.execute(query)]
+            return _of_task(connection, task_id)
+
+    def with_task(self, task_id: str) -> tuple[TrainingTask, list[Attempt]]:
+        """A task with everything, and its attempts, in one state of both. Raises TaskNotFound."""
+        with self._database.read() as connection:
+            return find_task(connection, task_id, self._kind), _of_task(connection, task_id)
+
+    def with_summary(self, task_id: str) -> tuple[TaskSummary, list[Attempt]]:
+        """A task without its request and plan, and its attempts, in one state of both. Raises TaskNotFound."""
+        with self._database.read() as connection:
+            return find_summary(connection, task_id, self._kind), _of_task(connection, task_id)
 
     def open(self, node: str, root: Path) -> list[Attempt]:
         """The attempts of this machine, below this directory, that have not ended."""
@@ -282,14 +296,17 @@ def _of(node: str, root: Path) -> ColumnElement[bool]:
     return (attempts.c.node == node) & attempts.c.directory.startswith(f"{root}/", autoescape=True)
 
 
+def _of_task(connection: Connection, task_id: str) -> list[Attempt]:
+    return [read_attempt(row) for row in connection.execute(_OF_TASK, {"task_id": task_id})]
+
+
 def _get(connection: Connection, uid: str) -> Attempt:
     return read_attempt(connection.execute(select(attempts).where(attempts.c.uid == uid)).one())
 
 
 def _claim(connection: Connection, new: NewAttempt, now: datetime, bound: Bound | None) -> Attempt:
     require_gpus(connection, bound, len(new.gpu_uuids))
-    got = Reason.of("got {gpus}", "got_gpus", gpus=", ".join(f"GPU {index}" for index in new.gpu_indices))
-    serial, number = start(connection, new.task_id, new.gpu_uuids, now, got)
+    serial, number = start(connection, new.task_id, new.gpu_uuids, now, _got(new))
     uid = attempt_uid(new.task_id, number)
     leases.claim(connection, _resources(new), leases.Holder(new.task_id, new.token, uid, new.expires_at), now)
     row = _row(new, uid, number, now)
@@ -303,10 +320,17 @@ def _claim(connection: Connection, new: NewAttempt, now: datetime, bound: Bound 
     return Attempt(**{**row, "created_at": to_time(row["created_at"]), **lists})
 
 
+def _got(new: NewAttempt) -> Reason:
+    if not new.gpu_uuids:
+        return Reason.of("begins; it needs no GPU", "begins_without_gpu")
+    return Reason.of("got {gpus}", "got_gpus", gpus=", ".join(f"GPU {index}" for index in new.gpu_indices))
+
+
 def _resources(new: NewAttempt) -> Iterable[tuple[LeaseKind, str]]:
     yield from ((LeaseKind.GPU, uuid) for uuid in new.gpu_uuids)
     yield from ((LeaseKind.CACHE, cache) for cache in new.caches)
-    yield LeaseKind.PORT, port_resource(new.node, new.master_port)
+    if new.master_port is not None:
+        yield LeaseKind.PORT, port_resource(new.node, new.master_port)
 
 
 def _row(new: NewAttempt, uid: str, number: int, now: datetime) -> dict[str, Any]:
@@ -342,7 +366,8 @@ def _fate(finish: Finish, now: datetime) -> dict[str, Any]:
     if finish.progress is not None:
         values["progress"] = finish.progress.as_json()
     if finish.status is not TaskStatus.QUEUED:
-        return {**values, "cause": dump(finish.cause), "finished_at": to_seconds(now)}
+        result = None if finish.result is None else dict(finish.result)
+        return {**values, "cause": dump(finish.cause), "finished_at": to_seconds(now), "result": result}
     wait = finish.retry_in or timedelta(0)
     counted = {"retries": tasks.c.retries + 1} if finish.retry_counts else {}
     return {

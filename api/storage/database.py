@@ -14,7 +14,6 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from api.errors import DatabaseDamaged, DatabaseUnavailable, StorageFull, StorageGone
-from api.storage import alert_tables  # noqa: F401 - so that its tables are known to `metadata`
 from api.storage.audit_chain import keep_note, tell_kept
 from api.storage.breaker import Breaker
 from api.storage.database_errors import driver_errors, is_access, is_damage, say, translate

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Label, bindparam, func, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from api.errors import TaskNotFound
 from api.models.live import EventPosition, ToldEvent
@@ -17,6 +17,17 @@ from api.storage.tables import events, tasks
 #: Made once, like all that a claim executes: to build a statement anew takes longer than to execute it.
 _APPEND = insert(events)
 _IDS_ABOVE = select(events.c.id).where(events.c.id > bindparam("above")).order_by(events.c.id).limit(bindparam("limit"))
+_EARLIER = events.alias()
+_STATUS_BY_THEN = (
+    select(_EARLIER.c.current)
+    .where(_EARLIER.c.task_id == events.c.task_id, _EARLIER.c.type == EventKind.STATUS, _EARLIER.c.id <= events.c.id)
+    .order_by(_EARLIER.c.id.desc())
+    .limit(1)
+    .scalar_subquery()
+    .label("status_by_then")
+)
+_TOLD = select(events, _STATUS_BY_THEN)
+_WITH_IDS = _TOLD.where(events.c.id.in_(bindparam("ids", expanding=True))).order_by(events.c.id)
 
 
 def append(
@@ -73,8 +84,7 @@ class EventStore:
     def get(self, ids: Sequence[int]) -> list[ToldEvent]:
         """The events with these ids that exist, by ascending id."""
         with self._database.read() as connection:
-            query = select(events, _status_by_then()).where(events.c.id.in_(ids)).order_by(events.c.id)
-            return [_told(row) for row in connection.execute(query)]
+            return [_told(row) for row in connection.execute(_WITH_IDS, {"ids": ids})]
 
     def position(self, task_id: str, after: int | None, limit: int) -> EventPosition:
         """The events of a task with an id above `after`; without one, or with one that is not reached yet, the event
@@ -84,7 +94,7 @@ class EventStore:
             status = connection.scalar(select(tasks.c.status).where(tasks.c.task_id == task_id))
             if status is None:
                 raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
-            mine = select(events, _status_by_then()).where(events.c.task_id == task_id)
+            mine = _TOLD.where(events.c.task_id == task_id)
             latest = connection.scalar(select(func.max(events.c.id)).where(events.c.task_id == task_id)) or 0
             if after is None or after > latest:
                 wanted = mine.where(events.c.type == EventKind.STATUS).order_by(events.c.id.desc()).limit(1)
@@ -94,18 +104,6 @@ class EventStore:
             found = tuple(_told(row) for row in rows)
             last_id = found[-1].event.id if found else after
             return EventPosition(TaskStatus(status), found, last_id, has_more=last_id < latest)
-
-
-def _status_by_then() -> Label[str | None]:
-    before = events.alias()
-    return (
-        select(before.c.current)
-        .where(before.c.task_id == events.c.task_id, before.c.type == EventKind.STATUS, before.c.id <= events.c.id)
-        .order_by(before.c.id.desc())
-        .limit(1)
-        .scalar_subquery()
-        .label("status_by_then")
-    )
 
 
 def _told(row: Any) -> ToldEvent:

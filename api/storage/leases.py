@@ -52,6 +52,8 @@ def claim(connection: Connection, resources: Iterable[tuple[LeaseKind, str]], ho
         }
         for resource, kind in wanted
     ]
+    if not rows:
+        return
     taken = connection.execute(_take_what_is_free(connection.dialect.name), rows).all()
     if len(taken) < len(rows):
         gone = {resource for resource, _ in wanted} - {row.resource for row in taken}

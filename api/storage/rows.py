@@ -10,6 +10,7 @@ from sqlalchemy import Row
 from api.models.lease import Lease, LeaseKind, LeaseState
 from api.models.progress import ProgressReport
 from api.models.reason import ReasonCode, Words, code_of, text_of
+from api.models.task import TaskType
 from api.models.training import (
     Attempt,
     AttemptStatus,
@@ -124,6 +125,8 @@ def _summary(row: Row[Any]) -> dict[str, Any]:
         "warning": row.warning,
         "warning_code": read_code(row.warning_code),
         "owner": row.owner,
+        "kind": TaskType(row.kind),
+        "result": row.result,
     }
 
 

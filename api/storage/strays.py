@@ -50,6 +50,11 @@ class StrayStore:
             status = connection.scalar(select(tasks.c.status).where(tasks.c.task_id == task_id))
         return None if status is None else TaskStatus(status)
 
+    def needs_gpus(self, task_id: str) -> bool:
+        """Whether a task, which must exist, runs on GPUs."""
+        with self._database.read() as connection:
+            return bool(connection.scalar(select(tasks.c.gpu_count).where(tasks.c.task_id == task_id)))
+
     def adopt(self, found: FoundAttempt, node: str, token: str, expires_at: datetime, now: datetime) -> bool:
         """Makes it the attempt of its task, if that waits, with the GPUs that it has; False when it does not.
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Column,
     Connection,
@@ -11,7 +10,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     String,
     Table,
     Text,
@@ -19,18 +17,16 @@ from sqlalchemy import (
     text,
 )
 
+from api.storage import alert_tables, columns, dataset_tables  # noqa: F401 - `metadata` knows their tables by it
+from api.storage.columns import Document, Serial
+
+#: All tables, those of alerts and datasets among them.
+metadata = columns.metadata
+
 #: The revision of the latest migration, whose tables these are.
 REVISION = "0007"
 
-metadata = MetaData()
-
-#: A JSON column in which None is SQL NULL, not the JSON text "null".
-Document = JSON(none_as_null=True)
-
-#: Numbers rows. SQLite does that by itself only in a column of the type INTEGER.
-Serial = BigInteger().with_variant(Integer, "sqlite")
-
-#: Trainings. What lists and the scheduler read stands first, the large columns last.
+#: Trainings, and tasks without GPUs. What lists and the scheduler read stands first, the large columns last.
 tasks = Table(
     "tasks",
     metadata,
@@ -65,6 +61,8 @@ tasks = Table(
     Column("resume", Document),  #: how the next attempt goes on
     Column("warning", Text),  #: what needs attention while it runs
     Column("warning_code", Document),  #: what the warning says
+    Column("kind", String(16), nullable=False, server_default="training"),
+    Column("result", Document),  #: what a completed task made that is no training
     Column("request", Document, nullable=False),
     Column("plan", Document, nullable=False),
     sqlite_autoincrement=True,
@@ -72,6 +70,8 @@ tasks = Table(
 Index("ix_tasks_status", tasks.c.status, tasks.c.serial)
 Index("ix_tasks_model_type", tasks.c.model_type, tasks.c.serial)
 Index("ix_tasks_owner", tasks.c.owner, tasks.c.serial)
+#: Without the trainings, which are the most: their lists go by the serial number.
+_others = Index("ix_tasks_kind", tasks.c.kind, tasks.c.serial, sqlite_where=text("kind <> 'training'"))
 
 #: The tries at a task.
 attempts = Table(
@@ -106,11 +106,13 @@ Index("ix_attempts_ended", attempts.c.ended_at)
 _open = Index("ix_attempts_open", attempts.c.status, sqlite_where=text("status <> 'ended'"))
 
 
+@event.listens_for(tasks, "before_create")
 @event.listens_for(attempts, "before_create")
 def _narrow(table: Table, connection: Connection, **_: Any) -> None:
     # Named in the index, it would load all that SQLAlchemy knows of PostgreSQL for SQLite too: 2 MB.
     if connection.dialect.name == "postgresql":
-        _open.dialect_kwargs["postgresql_where"] = _open.dialect_kwargs["sqlite_where"]
+        for partial in (_open, _others):
+            partial.dialect_kwargs["postgresql_where"] = partial.dialect_kwargs["sqlite_where"]
 
 
 #: What deleted tasks used of GPUs in the last day: their owners' quotas still count it.

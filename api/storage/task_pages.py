@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, TextClause, func, select, text, tuple_
 
+from api.models.task import TaskType
 from api.models.training import TaskFilter, TaskOrder, TaskStatus, TaskSummary
 from api.storage.rows import SUMMARY_COLUMNS, read_summary
 from api.storage.tables import task_gpus, tasks
@@ -80,10 +81,15 @@ def find_by_serial(connection: Connection, serial: int) -> TaskSummary | None:
     return None if row is None else read_summary(row)
 
 
-def _conditions(wanted: TaskFilter) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
+def _conditions(wanted: TaskFilter) -> list[ColumnElement[bool] | TextClause]:
+    conditions: list[ColumnElement[bool] | TextClause] = []
     if wanted.statuses:
         conditions.append(tasks.c.status.in_(wanted.statuses))
+    if wanted.kind is not None:
+        conditions.append(tasks.c.kind == wanted.kind)
+    if wanted.kind not in (None, TaskType.TRAINING):
+        # Said in full, as the index says it: by that alone a database knows that it may use it.
+        conditions.append(text("tasks.kind <> 'training'"))
     if wanted.model_type is not None:
         conditions.append(tasks.c.model_type == wanted.model_type)
     if wanted.gpu_uuid is not None:

@@ -1,23 +1,23 @@
-"""Training tasks: made, found, listed, and moved from status to status by guarded statements."""
+"""Tasks: made, found, listed, and moved from status to status by guarded statements."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Boolean, ColumnElement, Connection, delete, func, insert, literal_column, select, update
 from sqlalchemy.exc import IntegrityError
 
-from api.errors import TaskActive, TaskNotFinished, TaskNotFound
+from api.errors import TaskActive, TaskNotFinished
 from api.models.audit import forget_change, note_change
 from api.models.kept_answer import KEPT_SECONDS
 from api.models.reason import Reason, Words
+from api.models.task import TaskType
 from api.models.training import (
     Attempt,
     EventKind,
     NewTask,
     ResumeOptions,
-    StopRung,
     StopState,
     TaskEvent,
     TaskFilter,
@@ -30,21 +30,18 @@ from api.models.training import (
 )
 from api.storage import events
 from api.storage.database import Database
+from api.storage.dataset_tables import dataset_pins
 from api.storage.moves import move
 from api.storage.rows import SUMMARY_COLUMNS, dump, dump_words, read_summary, read_task, to_seconds
+from api.storage.stops import ask_to_stop, note_rung
 from api.storage.tables import attempts, leases, task_gpus, tasks
 from api.storage.tables import events as event_table
 from api.storage.task_pages import SERVED_ORDER, find_by_serial, read_page, read_served
+from api.storage.task_rows import OF_TASK, find_summary, find_task, no_task
 from api.storage.usage import Bound, keep_use, require_place, take_turns
 
 #: The most completed trainings from which the pace of the next ones is estimated.
 _PACE_ROWS = 200
-
-_RUNGS = {
-    StopRung.CHECKPOINT: Reason.of("the stop is on the rung checkpoint", "rung_checkpoint"),
-    StopRung.TERMINATE: Reason.of("the stop is on the rung terminate", "rung_terminate"),
-    StopRung.KILL: Reason.of("the stop is on the rung kill", "rung_kill"),
-}
 
 _CHANGES = {
     "name": lambda value: Reason.of("name is now {value}", "name_is_now", value=repr(value)),
@@ -56,7 +53,9 @@ _CHANGES = {
 #: What the audit says of a task that was deleted.
 _TOLD = [tasks.c[name] for name in ("status", "model_type", "name", "description", "priority", "owner", "created_at")]
 
-_CHANGEABLE = [tasks.c[name] for name in _CHANGES]
+# Made once: to build a statement anew takes longer than to execute it.
+_CHANGEABLE = select(tasks.c.kind, *[tasks.c[name] for name in _CHANGES]).where(OF_TASK).with_for_update()
+_CHANGE = update(tasks).where(OF_TASK).returning(tasks)
 
 
 def insert_task(connection: Connection, new: NewTask, now: datetime, actor: str) -> None:
@@ -81,6 +80,7 @@ def insert_task(connection: Connection, new: NewTask, now: datetime, actor: str)
         "restarted_from": new.restarted_from,
         "idempotency_key": new.idempotency_key,
         "owner": new.owner,
+        "kind": new.kind,
         "gpu_uuids": [],
         "request": dump(request),
         "plan": dump(new.plan),
@@ -108,8 +108,10 @@ def _wishes(request: TrainingRequest) -> dict[str, Any]:
 class TaskStore:
     """Tasks in the database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, kind: TaskType | None = None) -> None:
+        """With a kind it finds, lists and changes tasks of that kind alone; what waits and runs it tells of all."""
         self._database = database
+        self._kind = kind
 
     def create(self, new: NewTask, now: datetime, actor: str, bound: Bound | None = None) -> TrainingTask:
         """Puts a new task into the queue; a task that was made with the same idempotency key is given again.
@@ -121,7 +123,7 @@ class TaskStore:
                 take_turns(connection, bound)
                 insert_task(connection, new, now, actor)
                 require_place(connection, bound)
-                return _get(connection, new.task_id)
+                return find_task(connection, new.task_id)
         except IntegrityError:
             first = self.find_by_key(new.idempotency_key)
             if first is None:
@@ -140,12 +142,12 @@ class TaskStore:
     def get(self, task_id: str) -> TrainingTask:
         """A task with everything. Raises TaskNotFound."""
         with self._database.read() as connection:
-            return _get(connection, task_id)
+            return find_task(connection, task_id, self._kind)
 
     def get_summary(self, task_id: str) -> TaskSummary:
         """A task without its request and plan. Raises TaskNotFound."""
         with self._database.read() as connection:
-            return _get_summary(connection, task_id)
+            return find_summary(connection, task_id, self._kind)
 
     def get_summaries(self, task_ids: Iterable[str]) -> dict[str, TaskSummary]:
         """The tasks with these ids that exist, by id."""
@@ -163,14 +165,14 @@ class TaskStore:
     ) -> tuple[list[TaskSummary], int]:
         """A page of tasks, after the serial number `cursor` or after `offset` rows; and how many there are in all."""
         with self._database.read() as connection:
-            return read_page(connection, wanted, order, limit, offset, cursor)
+            return read_page(connection, self._of_kind(wanted), order, limit, offset, cursor)
 
     def served_page(
         self, wanted: TaskFilter, served: Sequence[int], limit: int, offset: int
     ) -> tuple[list[TaskSummary], int]:
         """A page of waiting tasks in the order of these serial numbers; and how many of them there are in all."""
         with self._database.read() as connection:
-            return read_served(connection, wanted, served, limit, offset)
+            return read_served(connection, self._of_kind(wanted), served, limit, offset)
 
     def find_by_serial(self, serial: int) -> TaskSummary | None:
         """The task with this serial number; None when there is none."""
@@ -203,9 +205,22 @@ class TaskStore:
             rows = [row for row in connection.execute(query) if row.pace]
         return {(row.model_type, row.gpu_count): row.pace for row in reversed(rows)}
 
+    def active_places(self) -> tuple[int, dict[str | None, int]]:
+        """How many tasks have GPUs now, and how many run without any, by owner."""
+        is_active = tasks.c.status.in_([status for status in TaskStatus if status.is_active])
+        # Written out: PostgreSQL takes two expressions with a parameter each for different ones.
+        on_gpus: ColumnElement[bool] = literal_column("gpu_count > 0", Boolean)
+        query = select(tasks.c.owner, on_gpus.label("on_gpus"), func.count().label("number"))
+        with self._database.read() as connection:
+            rows = connection.execute(query.where(is_active).group_by(tasks.c.owner, on_gpus)).all()
+        without = {row.owner: row.number for row in rows if not row.on_gpus}
+        return sum(row.number for row in rows if row.on_gpus), without
+
     def count_by_status(self, seen_by: str | None = None) -> dict[TaskStatus, int]:
         """How many tasks each status has; with `seen_by` of those that belong to this user."""
         query = select(tasks.c.status, func.count().label("number")).group_by(tasks.c.status)
+        if self._kind is not None:
+            query = query.where(tasks.c.kind == self._kind)
         if seen_by is not None:
             query = query.where(tasks.c.owner == seen_by)
         with self._database.read() as connection:
@@ -217,38 +232,14 @@ class TaskStore:
         Raises TaskNotFound, and Conflict when it has finished.
         """
         with self._database.write() as connection:
-            task = _get_summary(connection, task_id, lock=True)
-            asked = {"force": stop.force, "timeout_seconds": stop.timeout_seconds}
-            note_change(before={"status": task.status}, after=asked)
-            if task.status is TaskStatus.QUEUED:
-                seconds = to_seconds(now)
-                move(connection, task_id, TaskStatus.STOPPED, now, stop.actor, message, finished_at=seconds)
-            elif task.status is TaskStatus.STOPPING:
-                _harden(connection, task, stop, now, message)
-            else:
-                move(connection, task_id, TaskStatus.STOPPING, now, stop.actor, message, stop=dump(stop))
-            return _get_summary(connection, task_id)
+            task = find_summary(connection, task_id, self._kind, lock=True)
+            ask_to_stop(connection, task, stop, now, message)
+            return find_summary(connection, task_id)
 
     def note_rung(self, task: TaskSummary, stop: StopState, attempt_uid: str, now: datetime) -> None:
         """Records the rung that a stop is on."""
         with self._database.write() as connection:
-            before = _get_summary(connection, task.task_id, lock=True)
-            if before.status is not TaskStatus.STOPPING or before.stop is None:
-                return
-            # Only the rung: the stop may have been asked for again, harder, since `task` was read.
-            values = {"stop": dump(replace(before.stop, rung=stop.rung)), "updated_at": to_seconds(now)}
-            connection.execute(update(tasks).where(tasks.c.task_id == task.task_id).values(values))
-            events.append(
-                connection,
-                task.task_id,
-                now,
-                EventKind.STOP,
-                "supervisor",
-                "" if stop.rung is None else _RUNGS[stop.rung],
-                attempt_uid=attempt_uid,
-                previous=before.stop.rung,
-                current=stop.rung,
-            )
+            note_rung(connection, find_summary(connection, task.task_id, lock=True), stop, attempt_uid, now)
 
     def enqueue_again(
         self,
@@ -276,30 +267,30 @@ class TaskStore:
             "not_before": 0.0,
             "retries": 0,
             "retries_in_a_row": 0,
-            **dict.fromkeys(("finished_at", "cause", "stop", "warning", "warning_code")),
+            **dict.fromkeys(("finished_at", "cause", "stop", "warning", "warning_code", "result")),
         }
         with self._database.write() as connection:
             take_turns(connection, bound)
-            status = connection.scalar(select(tasks.c.status).where(tasks.c.task_id == task_id).with_for_update())
-            if status is not None and not TaskStatus(status).is_finished:
+            status = find_summary(connection, task_id, self._kind, lock=True).status
+            if not status.is_finished:
                 raise TaskActive(f"{task_id} is {status}.", data={"status": status})
             move(connection, task_id, TaskStatus.QUEUED, now, actor, message, **values)
             require_place(connection, bound)
-            return _get(connection, task_id)
+            return find_task(connection, task_id)
 
     def patch(self, task_id: str, changes: dict[str, Any], now: datetime, actor: str) -> TrainingTask:
         """Changes name, description or priority. Raises TaskNotFound."""
         with self._database.write() as connection:
-            mine = tasks.c.task_id == task_id
-            before = connection.execute(select(*_CHANGEABLE).where(mine).with_for_update()).mappings().one_or_none()
-            if before is None:
-                raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
+            mine = {"of_task": task_id}
+            before = connection.execute(_CHANGEABLE, mine).mappings().one_or_none()
+            if before is None or self._kind not in (None, before["kind"]):
+                raise no_task(task_id)
             note_change(before={name: before[name] for name in changes}, after=changes)
-            connection.execute(update(tasks).where(mine).values({**changes, "updated_at": to_seconds(now)}))
+            row = connection.execute(_CHANGE, {**mine, **changes, "updated_at": to_seconds(now)}).one()
             said = [_CHANGES[name](value) for name, value in changes.items()]
             message = said[0] if len(said) == 1 else Reason.of("{changes}", "changes", changes=said)
             events.append(connection, task_id, now, EventKind.CHANGE, actor, message)
-            return _get(connection, task_id)
+            return read_task(row)
 
     def set_warning(self, task_id: str, attempt_uid: str, warning: Words | None, now: datetime, **details: Any) -> None:
         """Sets or clears what needs attention; a new warning is an event as well."""
@@ -356,10 +347,10 @@ class TaskStore:
         Raises TaskNotFound, TaskNotFinished.
         """
         with self._database.write() as connection:
-            wanted = select(tasks.c.serial, *_TOLD).where(tasks.c.task_id == task_id).with_for_update()
+            wanted = select(tasks.c.serial, tasks.c.kind, *_TOLD).where(tasks.c.task_id == task_id).with_for_update()
             row = connection.execute(wanted).one_or_none()
-            if row is None:
-                raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
+            if row is None or self._kind not in (None, row.kind):
+                raise no_task(task_id)
             if not TaskStatus(row.status).is_finished:
                 raise TaskNotFinished(f"{task_id} is {row.status}: stop it first.", data={"status": row.status})
             if connection.scalar(select(func.count()).select_from(leases).where(leases.c.task_id == task_id)):
@@ -367,35 +358,8 @@ class TaskStore:
             keep_use(connection, task_id, now)
             note_change(before={column.name: getattr(row, column.name) for column in _TOLD})
             connection.execute(delete(task_gpus).where(task_gpus.c.serial == row.serial))
-            for table in (attempts, event_table, tasks):
+            for table in (attempts, event_table, dataset_pins, tasks):
                 connection.execute(delete(table).where(table.c.task_id == task_id))
 
-
-def _get(connection: Connection, task_id: str) -> TrainingTask:
-    row = connection.execute(select(tasks).where(tasks.c.task_id == task_id)).one_or_none()
-    if row is None:
-        raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
-    return read_task(row)
-
-
-def _get_summary(connection: Connection, task_id: str, lock: bool = False) -> TaskSummary:
-    """With `lock` nobody else changes the task before this transaction ends."""
-    query = select(*SUMMARY_COLUMNS).where(tasks.c.task_id == task_id)
-    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
-    if row is None:
-        raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
-    return read_summary(row)
-
-
-def _harden(connection: Connection, task: TaskSummary, stop: StopState, now: datetime, message: Words) -> None:
-    """A stop that is asked for again gets harder, never softer; a user's wish goes before the service's own."""
-    before = task.stop or stop
-    takes_over = before.cause is not None and stop.cause is None
-    if not takes_over and (before.force or not stop.force):
-        return
-    kept = replace(
-        before, force=before.force or stop.force, actor=stop.actor, cause=stop.cause if takes_over else before.cause
-    )
-    mine = tasks.c.task_id == task.task_id
-    connection.execute(update(tasks).where(mine).values(stop=dump(kept), updated_at=to_seconds(now)))
-    events.append(connection, task.task_id, now, EventKind.STOP, stop.actor, message)
+    def _of_kind(self, wanted: TaskFilter) -> TaskFilter:
+        return wanted if self._kind is None else replace(wanted, kind=self._kind)

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from api.errors import Mistake
 from api.models.log import Classifier
+from api.models.media import MediaProbe, Recipe
 from api.models.progress import Point, Progress
 from api.models.training import Cause, Checkpoint, ResumeOptions, TrainingPlan, TrainingRequest
 
@@ -57,6 +58,74 @@ class Ending:
     phrases: frozenset[str]  #: those of the trainer's phrases that were printed
     last_lines: Sequence[str]  #: the last lines of the log, oldest first
     nan_in_a_row: int = 0  #: how many of the last steps in a row had a loss of NaN
+
+
+@dataclass(frozen=True, slots=True)
+class SeenFile:
+    """A media file of a dataset as the trainer will find it, with what is known of its bytes; None: not looked at yet.
+
+    Of a mask and a control image it counts whether there is one, too.
+    """
+
+    name: str
+    media: MediaProbe | None
+    caption: str | None = None  #: None: it has none
+    has_mask: bool = False
+    mask: MediaProbe | None = None
+    has_control: bool = False
+    control: MediaProbe | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetQuestion:
+    """What would be trained on, and how: settings of a dataset, and those of a configuration that bear on it."""
+
+    model_type: str
+    settings: Mapping[str, Any]
+    config: Mapping[str, Any] = field(default_factory=dict)
+    gpu_count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SizeBucket:
+    """Files that are trained on in one size. `dropped` of its examples are in no step of an epoch, and why."""
+
+    width: int
+    height: int
+    frames: int
+    names: tuple[str, ...]
+    examples: int  #: captions of its files, repeated
+    batch_size: int
+    batches: int
+    dropped: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetOutlook:
+    """What the trainer will make of a dataset. `skipped` has files that it will not train on, by a word for why."""
+
+    errors: tuple[Mistake, ...] = ()
+    warnings: tuple[Mistake, ...] = ()
+    notes: tuple[str, ...] = ()
+    buckets: tuple[SizeBucket, ...] = ()
+    skipped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    steps_per_epoch: int | None = None
+    items: int | None = None  #: how many are trained on
+
+
+class DatasetRules(Protocol):
+    """What a trainer does with the files of a dataset; nothing is opened to tell."""
+
+    model_types: frozenset[str]
+
+    def check_dataset(self, question: DatasetQuestion, files: Sequence[SeenFile]) -> DatasetOutlook:
+        """What it will make of these files."""
+        ...
+
+    def recipes(self, question: DatasetQuestion, file: SeenFile) -> tuple[Recipe, ...]:
+        """How it makes the pixels of a file, once a resolution; none when it does not train on it. Raises Invalid."""
+        ...
 
 
 class ProgressReader(Protocol):

@@ -15,8 +15,12 @@ class PeriodicThread:
     driver call can be neither stopped nor waited for.
     """
 
-    def __init__(self, name: str, interval: float | None, body: Callable[[], None]) -> None:
+    def __init__(self, name: str, interval: float | None, body: Callable[[], None], rest: float = 0.0) -> None:
+        """`rest`: seconds after a run in which none is begun, so that of many triggers the first is heeded at once and
+        the others together.
+        """
         self.name = name
+        self._rest = rest
         self._interval = interval
         self._body = body
         self._wake = threading.Event()
@@ -64,3 +68,5 @@ class PeriodicThread:
                 self._body()
             except Exception:
                 logger.exception("loop body failed", extra={"thread_name": self.name})
+            if self._rest:
+                self._stopping.wait(self._rest)

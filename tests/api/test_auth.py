@@ -87,7 +87,16 @@ def test_the_words_of_an_earlier_server_are_groups_of_permissions(client: Client
     body = {"user_id": "old", "permissions": ["training", "preprocessing", "model_download"]}
     data = made(client.post(f"{AUTH}/generate-key", json=body, headers=admin))
     assert data["role"] is None
-    assert data["permissions"] == ["gpus:read", "logs:read", "training:read", "training:write"]
+    assert data["permissions"] == [
+        "datasets:read",
+        "datasets:write",
+        "gpus:read",
+        "logs:read",
+        "models:read",
+        "models:write",
+        "training:read",
+        "training:write",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -347,7 +356,7 @@ def test_whoami_tells_what_a_key_permits(client: Client, key: Callable[..., Head
         "user_id": "anna",
         "name": "laptop",
         "role": "viewer",
-        "permissions": ["gpus:read", "logs:read", "processes:read", "training:read"],
+        "permissions": ["datasets:read", "gpus:read", "logs:read", "models:read", "processes:read", "training:read"],
         "key_id": id_of(anna),
         "expires_at": "2026-01-01T01:00:00Z",
         "quota": {"gpus": 2, "queued_tasks": None, "gpu_hours_per_day": None, "storage_gb": None},

@@ -111,7 +111,11 @@ def walk(client: Client, document: dict[str, Any], training: str = "walked") -> 
         ("/api/v1/training/start", "post"): TOY,
         ("/api/v1/training/validate", "post"): TOY,
         ("/api/v1/training/{task_id}", "patch"): {"priority": 3},
+        ("/api/v1/models/validate", "post"): {"path": "/nowhere/a.safetensors"},
         ("/api/v1/auth/generate-key", "post"): {"user_id": "walked", "role": "viewer"},
+        ("/api/v1/datasets", "post"): {"name": "walked"},
+        ("/api/v1/datasets/{name}", "patch"): {"tags": ["walked"]},
+        ("/api/v1/datasets/{name}/captions", "patch"): {"prefix": "a "},
         ("/api/v1/auth/login", "post"): {"key": "dp_…"},
         ("/api/v1/auth/users/{user_id}", "patch"): {"quota": {"gpus": 1}},
     }
@@ -122,6 +126,7 @@ def walk(client: Client, document: dict[str, Any], training: str = "walked") -> 
                 continue
             task_id = training if "/training/" in path else "walked"
             address = path.replace("{task_id}", task_id).replace("{gpu_id}", "0").replace("{path}", "absent")
+            address = address.replace("{name}", "walked").replace("{version}", "1").replace("{item_id}", "0" * 16)
             query = {"keyword": "steps"} if path.endswith("/search") else {}
             answer = client.ask(method.upper(), address, json=own.get((path, method), bodies.get(method)), params=query)
             if path.endswith("/download") and answer.status_code == 200:

@@ -43,6 +43,10 @@ BY_NAME = [
     ("GET", "/api/v1/training/{task_id}/artifacts/{path}"),
     ("POST", "/api/v1/training/restart/{task_id}"),
     ("POST", "/api/v1/training/{task_id}/save"),
+    ("GET", "/api/v1/datasets/{name}"),
+    ("DELETE", "/api/v1/datasets/{name}"),
+    ("GET", "/api/v1/datasets/{name}/versions/{version}"),
+    ("POST", "/api/v1/datasets/{name}/versions/{version}/restore"),
     ("GET", "/api/v1/auth/keys/{key_id}"),
     ("GET", "/api/v1/auth/whoami"),
     ("POST", "/api/v1/auth/logout"),
@@ -71,10 +75,21 @@ WITH_INPUT = [
     ("GET", "/api/v1/training/{task_id}/metrics"),
     ("GET", "/api/v1/training/{task_id}/artifacts"),
     ("GET", "/api/v1/training/{task_id}/events"),
+    ("GET", "/api/v1/models/list"),
+    ("GET", "/api/v1/models/{model_id}/presets"),
+    ("GET", "/api/v1/models/{model_id}/presets/{name}"),
+    ("POST", "/api/v1/models/validate"),
     ("GET", "/api/v1/training/{task_id}/logs"),
     ("GET", "/api/v1/training/{task_id}/logs/search"),
     ("GET", "/api/v1/training/{task_id}/logs/download"),
     ("GET", "/api/v1/logs/search"),
+    ("GET", "/api/v1/datasets"),
+    ("POST", "/api/v1/datasets"),
+    ("PATCH", "/api/v1/datasets/{name}"),
+    ("GET", "/api/v1/datasets/{name}/versions"),
+    ("GET", "/api/v1/datasets/{name}/items"),
+    ("GET", "/api/v1/datasets/{name}/items/{item_id}"),
+    ("PATCH", "/api/v1/datasets/{name}/captions"),
     ("POST", "/api/v1/system/strays/{attempt_uid}/stop"),
     ("GET", "/api/v1/system/logs"),
     ("GET", "/api/v1/system/logs/search"),
@@ -99,6 +114,9 @@ KNOWS_MORE.add("/api/v1/auth/generate-key")
 
 #: Of some parameters one is to be given, and no pattern of JSON Schema says what RE2 takes.
 KNOWS_MORE |= {path for _, path in WITH_INPUT if "/logs" in path}
+
+
+KNOWS_MORE.add("/api/v1/datasets/{name}/captions")
 
 
 class Stateful:

@@ -70,6 +70,7 @@ class User:
     world: World
     mark: str
     ids: list[str] = field(default_factory=list)
+    datasets: list[str] = field(default_factory=list)
     streams: list[Connection] = field(default_factory=list)
 
     @property
@@ -78,7 +79,7 @@ class User:
 
     @property
     def secrets(self) -> list[str]:
-        return [self.mark, self.name, *self.ids]
+        return [self.mark, self.name, *self.ids, *self.datasets]
 
 
 class TwoPrincipals(RuleBasedStateMachine):
@@ -148,6 +149,13 @@ class TwoPrincipals(RuleBasedStateMachine):
         body = {"gpu_ids": [gpu], "task_type": "external", "description": user.mark}
         body |= {"pid": os.getpid()} if with_pid else {}
         self.do(user, "POST", "/api/v1/gpu/tasks", json=body)
+
+    @rule(who=a_user)
+    def make_dataset(self, who: str) -> None:
+        user = self.users[who]
+        name = f"set-{secrets.token_hex(6)}"
+        user.datasets.append(name)
+        self.do(user, "POST", "/api/v1/datasets", json={"name": name, "description": user.mark, "tags": [user.mark]})
 
     @rule(who=a_user, number=a_number)
     def tell_progress(self, who: str, number: int) -> None:
@@ -245,11 +253,14 @@ class TwoPrincipals(RuleBasedStateMachine):
     def ask_for_the_others(self, who: str, operations: list[Operation], number: int) -> None:
         """Of a task of the other they hear what they would hear of one that does not exist."""
         user = self.users[who]
-        for at, operation in enumerate(operations if self.other(user).ids else []):
-            self.compare(user, operation, number + at)
+        other = self.other(user)
+        for at, operation in enumerate(operations):
+            if other.datasets if operation.belonging is Belonging.DATASET else other.ids:
+                self.compare(user, operation, number + at)
 
     def compare(self, user: User, operation: Operation, number: int) -> None:
-        ids = self.other(user).ids
+        other = self.other(user)
+        ids = other.datasets if operation.belonging is Belonging.DATASET else other.ids
         theirs = ids[number % len(ids)]
         absent = theirs[:-1] + ("0" if theirs[-1] != "0" else "1")
         told = self.say(user, operation, self.fill(operation, theirs, number), number, {})
@@ -259,6 +270,8 @@ class TwoPrincipals(RuleBasedStateMachine):
 
     def ask_one(self, user: User, operation: Operation, number: int, headers: dict[str, str]) -> None:
         ids = [*user.ids, *self.other(user).ids] or ["train_20260101_00000000"]
+        if operation.belonging is Belonging.DATASET:
+            ids = [*user.datasets, *self.other(user).datasets, "nobodys"]
         path = self.fill(operation, ids[number % len(ids)], number)
         answer = self.say(user, operation, path, number, headers)
         self.check(user, path, f"{answer.headers} {answer.text}")
@@ -266,6 +279,7 @@ class TwoPrincipals(RuleBasedStateMachine):
     def fill(self, operation: Operation, task_id: str, number: int) -> str:
         known = {
             "task_id": task_id,
+            "name": task_id,
             "gpu_id": str(number % 3),
             "attempt_uid": f"{task_id}.1",
             "path": ["note.txt", f"{RUN_DIR}/latest"][number % 2],
@@ -285,6 +299,8 @@ class TwoPrincipals(RuleBasedStateMachine):
             return {**TOY, "name": user.mark, "gpu_count": 1 + number % 3, "queue": number % 2 == 0}
         if operation.pattern.endswith("/gpu/tasks"):
             return {"gpu_ids": [number % 3], "task_type": "training", "description": user.mark}
+        if operation.pattern.endswith("/captions"):
+            return {"prefix": user.mark}
         if operation.method == "PATCH":
             return {"progress": 5} if "/gpu/" in operation.pattern else {"description": user.mark}
         return {}

@@ -39,10 +39,11 @@ class Site:
 
     def start_both_anew(self) -> None:
         """Starts those that a test has ended, on the ports that nginx knows."""
-        for server in self.servers:
-            if server.process is None or server.process.poll() is not None:
-                server.start(server.port)
-        until(self._all_answer, LONG, "both servers to be asked again")
+        dead = [server for server in self.servers if server.process is None or server.process.poll() is not None]
+        for server in dead:
+            server.start(server.port)
+        if dead:
+            until(self._all_answer, LONG, "both servers to be asked again")
 
     def _all_answer(self) -> bool:
         return all(self.is_asked(server) for server in self.servers)

@@ -19,10 +19,11 @@ from tests.e2e.behind_nginx import Site, site
 from tests.e2e.server import BASE, until
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import LONG
+from tests.lengths import length
 from tests.postgres_servers import OwnPostgres
 from tests.redis_servers import OwnRedis
 
-STOPPED_SECONDS, LOCKED_SECONDS = 60.0, 30.0
+STOPPED_SECONDS, LOCKED_SECONDS = length(60.0, 15.0), length(30.0, 12.0)
 
 #: A change is refused, and a reading answered, within these times; other work may share the cores.
 CHANGE_SECONDS, READ_SECONDS = 5.5, 2.5

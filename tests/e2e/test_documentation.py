@@ -18,8 +18,8 @@ set -uo pipefail
 curl() {
   local arguments=() shorten=
   for each in "$@"; do
-    if [ -n "$shorten" ]; then each=2; shorten=; fi
-    case "$each" in --max-time) shorten=1 ;; */stream*) arguments+=(--max-time 2) ;; esac
+    if [ -n "$shorten" ]; then each=0.7; shorten=; fi
+    case "$each" in --max-time) shorten=1 ;; */stream*) arguments+=(--max-time 0.7) ;; esac
     arguments+=("$each")
   done
   command curl "${arguments[@]}"
@@ -40,6 +40,11 @@ ELSEWHERE = re.compile(r"^(?:\w+=\S+ )*(make|ssh|npx|openapi-python-client|\.ven
 REFUSED = {
     ("GET", "/api/v1/gpu/available"): 422,
     ("POST", "/api/v1/system/strays/<attempt_uid>/stop"): 404,
+    # The dataset is empty there.
+    ("GET", "/api/v1/datasets/<name>/versions/<version>"): 404,
+    ("POST", "/api/v1/datasets/<name>/versions/<version>/restore"): 404,
+    ("GET", "/api/v1/datasets/<name>/items/<item_id>"): 404,
+    ("PATCH", "/api/v1/datasets/<name>/captions"): 404,
     # There is no provider to sign in by.
     ("GET", "/api/v1/auth/oidc/login"): 404,
     ("GET", "/api/v1/auth/oidc/callback"): 404,

@@ -18,8 +18,9 @@ from api.executors.log_files import LogFiles
 from tests.e2e.server import BASE, until
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import LONG, TrainingServer
+from tests.lengths import count
 
-CUTS, KILLS = 50, 10
+CUTS, KILLS = count(50, 25), count(10, 5)
 
 
 @dataclass
@@ -75,9 +76,9 @@ def events(lines: Iterator[str]) -> Iterator[dict[str, str]]:
 
 @pytest.mark.timeout(300)
 def test_no_line_is_missing_or_doubled_over_cuts_kills_and_segments(tmp_path: Path):
-    # Segments of 2 MiB, of which a minute fills two; on a slow machine the oldest may go once it was read.
+    # Segments of 2 MiB, of which half a minute fills two; on a slow machine the oldest may go once it was read.
     with TrainingServer(tmp_path / "server", LOG_MAX_BYTES=str(8 * 2**20)) as server:
-        task_id = server.start_task(toy(10_000, step_seconds=0.1, every=None, knobs={"log_lines_per_step": 200}))
+        task_id = server.start_task(toy(10_000, step_seconds=0.1, every=None, knobs={"log_lines_per_step": 400}))
         server.await_status(task_id, "running")
         files = LogFiles(server.root / "tasks" / task_id / "log")
         seen, chance = Seen(f"/training/{task_id}/logs/stream?offset=0"), random.Random(4)
@@ -103,7 +104,7 @@ def test_no_line_is_missing_or_doubled_over_cuts_kills_and_segments(tmp_path: Pa
     assert [line["line_number"] for line in whole] == list(range(1, lines + 1))
     numbered = [line["message"] for line in whole if line["message"].startswith("toy: step")]
     assert len(numbered) > 10_000
-    assert numbered == [f"toy: step {n // 200 + 1}, line {n % 200 + 1} of 200" for n in range(len(numbered))]
+    assert numbered == [f"toy: step {n // 400 + 1}, line {n % 400 + 1} of 400" for n in range(len(numbered))]
 
 
 def test_one_who_comes_after_the_end_gets_everything_and_the_end(tmp_path: Path):

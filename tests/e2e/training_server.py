@@ -47,6 +47,11 @@ class TrainingServer(ServerProcess):
         self.send_signal(signal.SIGKILL)
         self.wait()
 
+    def has_tasks(self) -> bool:
+        """Whether anything holds a GPU or waits for one."""
+        overview = self.get("/system/overview")
+        return overview["gpus"]["busy"] > 0 or overview["tasks"]["queued"] + overview["tasks"]["running"] > 0
+
     def make_idle(self) -> None:
         """Ends all that holds a GPU or waits for one, so that what a test left does not fail the next."""
         for task in self.get("/training/list", params={"status": "queued,running,stopping"})["tasks"]:

@@ -85,7 +85,9 @@ def test_each_range_has_a_version_of_the_lock_within_it(name: str, lock: str):
 
 
 def test_development_is_done_with_the_versions_that_are_served():
-    assert {str(pin) for pin in pins("requirements.lock")} <= {str(pin) for pin in pins("requirements-dev.lock")}
+    # Without their markers: what a check needs on Windows too is pinned for more systems.
+    served, used = ({f"{pin.name}{pin.specifier}" for pin in pins(name)} for _, name in LOCKS)
+    assert served <= used
 
 
 @pytest.mark.parametrize("lock", [lock for _, lock in LOCKS])

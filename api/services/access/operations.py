@@ -13,6 +13,12 @@ class Belonging(StrEnum):
 
     TASK = "task_id of a training"
     REGISTRATION = "task_id of a registration"
+    DATASET = "name of a dataset"
+
+    @property
+    def argument(self) -> str:
+        """What the address calls it."""
+        return "name" if self is Belonging.DATASET else "task_id"
 
 
 class RateGroup(StrEnum):
@@ -144,6 +150,32 @@ _TABLE = (
         rate=RateGroup.LOGS,
     ),
     *_need(Permission.LOGS_READ, "GET ~/logs/search", rate=RateGroup.LOGS),
+    *_need(Permission.DATASETS_READ, "GET ~/datasets"),
+    *_need(Permission.DATASETS_WRITE, "POST ~/datasets"),
+    *_of(
+        Belonging.DATASET,
+        Permission.DATASETS_READ,
+        "GET ~/datasets/<name>",
+        "GET ~/datasets/<name>/versions",
+        "GET ~/datasets/<name>/versions/<version>",
+        "GET ~/datasets/<name>/items",
+        "GET ~/datasets/<name>/items/<item_id>",
+    ),
+    *_of(
+        Belonging.DATASET,
+        Permission.DATASETS_WRITE,
+        "PATCH ~/datasets/<name>",
+        "DELETE ~/datasets/<name>",
+        "PATCH ~/datasets/<name>/captions",
+        "POST ~/datasets/<name>/versions/<version>/restore",
+    ),
+    *_need(
+        Permission.MODELS_READ,
+        "GET ~/models/list",
+        "GET ~/models/<model_id>/presets",
+        "GET ~/models/<model_id>/presets/<name>",
+    ),
+    *_need(Permission.MODELS_WRITE, "POST ~/models/validate"),
     *_need(
         Permission.SYSTEM_READ,
         "GET ~/system/logs",

@@ -2,6 +2,7 @@
 
 from api.models.progress import Stage
 from api.models.reason import Reason, Words
+from api.models.task import TaskType
 from api.models.training import Cause, CauseCode, EventKind, StopState, TaskStatus, TaskSummary
 from api.services.attempts.hangs import HangLimits, describe_hang, is_stalled
 from api.services.attempts.pruning import prune_checkpoints
@@ -58,6 +59,9 @@ class AttemptChecks:
 
     def _note_stage(self, watch: AttemptWatch) -> None:
         stage = watch.progress.stage if watch.progress.stage in _STAGES else Stage.TRAINING
+        if watch.task.kind is not TaskType.TRAINING:
+            # It has stages of its own, which its log tells.
+            return
         if stage is watch.noted_stage:
             return
         self._tasks.add_event(

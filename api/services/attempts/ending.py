@@ -1,16 +1,20 @@
 """Ends attempts: the verdict, the retry, and the GPUs, which are free only when they show it."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from api.errors import DatabaseUnavailable
 from api.executors.executor import Executor, Outcome
 from api.models.lease import Lease
 from api.models.reason import Reason
+from api.models.task import TaskType
 from api.models.training import Attempt, EventKind, ResumeOptions, TaskStatus, TaskSummary
+from api.services.attempts.harvest import Harvester
 from api.services.attempts.outcomes import PASSING, AttemptVerdict, NextTry, judge_outcome, plan_retry
 from api.services.attempts.progress import show_ended
 from api.services.attempts.pruning import prune_checkpoints
@@ -46,7 +50,10 @@ class AttemptEnding:
         clock: Clock,
         node: str,
         root: Path,
+        harvesters: Mapping[TaskType, Harvester] = MappingProxyType({}),
     ) -> None:
+        """`harvesters` take up what tasks of their kinds have made."""
+        self._harvesters = harvesters
         self._tasks = tasks
         self._attempts = attempts
         self._gpus = gpus
@@ -62,12 +69,22 @@ class AttemptEnding:
         self._told: set[str] = set()  #: GPUs already reported with what keeps them
 
     def end(self, task: TaskSummary, watch: AttemptWatch, outcome: Outcome) -> bool:
-        """Records how an attempt ended, by its supervisor's word; False when that was done before."""
+        """Records how an attempt ended, by its supervisor's word; False while what it made is still being taken up."""
         self._take_up_the_rest(watch)
         verdict = judge_outcome(
             outcome, watch.trainer, task.stop, watch.progress, tuple(watch.last_lines), watch.checkpoints
         )
-        return self._finish(task, watch.attempt, verdict, outcome, watch)
+        harvester = self._harvesters.get(task.kind) if verdict.status is TaskStatus.COMPLETED else None
+        if harvester is None:
+            self._finish(task, watch.attempt, verdict, outcome, watch)
+            return True
+        harvest = harvester.harvest(watch.task, self._starter.files(task.task_id).output)
+        if harvest is None:
+            return False
+        if harvest.cause is not None:
+            verdict = AttemptVerdict(TaskStatus.FAILED, harvest.cause.words, harvest.cause)
+        self._finish(task, watch.attempt, verdict, outcome, watch, harvest.result)
+        return True
 
     def _take_up_the_rest(self, watch: AttemptWatch) -> None:
         """Reads what the attempt left, in later ticks again if need be; in the end no unreadable file keeps it open."""
@@ -98,6 +115,7 @@ class AttemptEnding:
         verdict: AttemptVerdict,
         outcome: Outcome | None,
         watch: AttemptWatch | None,
+        result: Mapping[str, Any] | None = None,
     ) -> bool:
         progress = None if watch is None else watch.progress
         got_further = verdict.cause is not None and self._got_further(watch)
@@ -121,6 +139,7 @@ class AttemptEnding:
             retry_counts=retry is not None and retry.counts,
             retries_in_a_row=0 if retry is None else (0 if got_further else task.retries_in_a_row) + 1,
             resume=None if retry is None else self._resume_of(task, watch),
+            result=result,
         )
         is_first = self._attempts.finish(attempt, finish, self._clock.now())
         if is_first:

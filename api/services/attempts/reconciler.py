@@ -188,9 +188,10 @@ class Reconciler:
             if seen.outcome.started_at is not None:
                 self._note_running(attempt, seen)
             self._note_rung(task, watch, seen.outcome.stop_rung)
-            self._ending.end(self._tasks.get_summary(task.task_id), watch, seen.outcome)
-            self._forget(attempt)
-            return True
+            is_over = self._ending.end(self._tasks.get_summary(task.task_id), watch, seen.outcome)
+            if is_over:
+                self._forget(attempt)
+            return is_over
         self._submissions.pop(attempt.uid, None)
         self._refusals.pop(attempt.uid, None)
         if seen.process is not None:

@@ -123,7 +123,10 @@ class Strays:
 
     def _adopt(self, living: LivingAttempt) -> bool:
         found = self._found(living)
-        if not found.gpu_uuids or self._store.status_of(found.task_id) is not TaskStatus.QUEUED:
+        if self._store.status_of(found.task_id) is not TaskStatus.QUEUED:
+            return False
+        if not found.gpu_uuids and self._store.needs_gpus(found.task_id):
+            # On which it runs nobody can say any more.
             return False
         now = self._clock.now()
         try:

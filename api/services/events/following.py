@@ -3,7 +3,7 @@
 from api.models.live import EventPosition, Message
 from api.services.events.messages import end_message, progress_message, status_message
 from api.services.logs.task_end import find_end
-from api.services.training.service import TrainingService
+from api.services.training.task_progress import ProgressAnswers
 from api.storage.attempts import AttemptStore
 from api.storage.events import EventStore
 from api.storage.tasks import TaskStore
@@ -17,12 +17,12 @@ class TaskFollowing:
     """Reads the database: for threads, never for the event loop."""
 
     def __init__(
-        self, tasks: TaskStore, attempts: AttemptStore, events: EventStore, training: TrainingService, clock: Clock
+        self, tasks: TaskStore, attempts: AttemptStore, events: EventStore, progress: ProgressAnswers, clock: Clock
     ) -> None:
         self._tasks = tasks
         self._attempts = attempts
         self._events = events
-        self._training = training
+        self._progress = progress
         self._clock = clock
 
     def position(self, task_id: str, after: int | None) -> EventPosition:
@@ -35,7 +35,7 @@ class TaskFollowing:
 
     def progress(self, task_id: str) -> Message:
         """The message of how far the task is. Raises TaskNotFound."""
-        return progress_message(self._training.get_progress(task_id))
+        return progress_message(self._progress.get_progress(task_id))
 
     def end(self, task_id: str, position: int) -> Message | None:
         """The message of how the task ended, by the event `position`; None while it goes on. Raises TaskNotFound."""

@@ -10,14 +10,14 @@ from typing import Protocol
 from api.errors import DatabaseUnavailable, TaskNotFound
 from api.models.live import Message, ToldEvent
 from api.models.sight import seeing
-from api.models.training import TaskFilter, TaskStatus
+from api.models.training import EventKind, TaskFilter, TaskStatus
 from api.models.training_view import TaskProgressView
 from api.services.access.visibility import Visibility
 from api.services.attempts.updates import NewsDesk
 from api.services.events.following import TaskFollowing
 from api.services.events.messages import points_message, progress_message, status_message, system_message
 from api.services.events.tail import EventTail
-from api.services.training.service import TrainingService
+from api.services.training.task_progress import ProgressAnswers
 from api.storage.tasks import TaskStore
 from api.utils.clock import Clock
 from api.utils.pagination import MAX_LIMIT
@@ -29,8 +29,10 @@ PROGRESS_SECONDS = 1.0
 #: Seconds between two looks for another server's events, of which nobody here is told.
 LOOK_SECONDS = 2.0
 
-#: Seconds between two rounds.
+#: Seconds between two rounds, and after each in which no event begins another one: what many requests a second change
+#: is read together.
 ROUND_SECONDS = 0.5
+REST_SECONDS = 0.05
 
 #: Owners of tasks that are remembered; a task never changes hands.
 REMEMBERED = 10_000
@@ -68,7 +70,7 @@ class TaskNews:
         desk: NewsDesk,
         tail: EventTail,
         tasks: TaskStore,
-        training: TrainingService,
+        progress: ProgressAnswers,
         following: TaskFollowing,
         outlet: Outlet,
         clock: Clock,
@@ -83,7 +85,7 @@ class TaskNews:
         self._desk = desk
         self._tail = tail
         self._tasks = tasks
-        self._training = training
+        self._progress = progress
         self._following = following
         self._outlet = outlet
         self._clock = clock
@@ -97,7 +99,7 @@ class TaskNews:
         self._told: dict[str, tuple[float, TaskProgressView]] = {}
         self._has_news = True
         self._looked_at = float("-inf")
-        self._thread = PeriodicThread("task-news", ROUND_SECONDS, self.run_once)
+        self._thread = PeriodicThread("task-news", ROUND_SECONDS, self.run_once, REST_SECONDS)
         desk.wake = self._thread.trigger
 
     def start(self) -> None:
@@ -174,7 +176,9 @@ class TaskNews:
 
     def _tell_event(self, told: ToldEvent, now: float) -> None:
         message, task_id = status_message(told), told.event.task_id
-        self._due.add(task_id)
+        if not told.status.is_finished or told.event.type is EventKind.STATUS:
+            # What is still said of one that has ended, as a new name, makes it no further.
+            self._due.add(task_id)
         end = None
         if message.status is not None and message.status.is_finished:
             # Its last progress comes before it, and its end after it.
@@ -206,7 +210,7 @@ class TaskNews:
             return
         self._due.discard(task_id)
         try:
-            view = self._training.get_progress(task_id)
+            view = self._progress.get_progress(task_id)
             is_news = before is None or _timeless(view) != _timeless(before)
             message = self._progress_message(view) if is_news else None
         except TaskNotFound:
@@ -223,7 +227,7 @@ class TaskNews:
         # Only a reason to wait speaks of others.
         owner = self._tasks.get_summary(view.task_id).owner
         with seeing(self._visibility.least_sight_of(owner)):
-            told = progress_message(self._training.get_progress(view.task_id))
+            told = progress_message(self._progress.get_progress(view.task_id))
         return replace(message, restricted=told.json)
 
 

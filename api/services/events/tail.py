@@ -1,5 +1,7 @@
 """Reads the table of events as it grows: each event once, those of a task in their order, whoever has written them."""
 
+from collections.abc import Collection
+
 from api.models.live import ToldEvent
 from api.storage.events import EventStore
 
@@ -17,13 +19,14 @@ class EventTail:
     def __init__(self, events: EventStore) -> None:
         self._events = events
         self._highest: int | None = None
-        self._seen: set[int] = set()
+        self._missing: set[int] = set()  #: lower ids that were not there: of a transaction under way, or of nothing
 
     def begin(self) -> None:
         """Takes all existing events as known. Raises DatabaseUnavailable."""
         highest = self._events.latest_id()
-        self._seen = set(self._events.ids_above(highest - WINDOW, WINDOW))
-        self._highest = max(highest, *self._seen) if self._seen else highest
+        known = self._events.ids_above(highest - WINDOW, WINDOW)
+        self._missing = set(range(max(0, highest - WINDOW) + 1, highest)).difference(known)
+        self._highest = max(highest, *known) if known else highest
 
     def read(self) -> list[ToldEvent]:
         """The events that are new since the last call. Raises DatabaseUnavailable."""
@@ -35,17 +38,23 @@ class EventTail:
         for at in range(0, len(fresh), AT_ONCE):
             found += self._events.get(fresh[at : at + AT_ONCE])
         # Only now: when the database fails in between, they are read again.
-        self._seen.update(fresh)
-        self._highest = max(self._highest, *fresh) if fresh else self._highest
-        self._seen = {id_ for id_ in self._seen if id_ > self._highest - WINDOW}
+        self._note(self._highest, fresh)
         return found
 
     def _fresh_ids(self, highest: int) -> list[int]:
         fresh: list[int] = []
-        above = highest - WINDOW
+        above = min(self._missing, default=highest + 1) - 1
         while True:
             ids = self._events.ids_above(above, 2 * WINDOW)
-            fresh += [id_ for id_ in ids if id_ not in self._seen]
+            fresh += [id_ for id_ in ids if id_ > highest or id_ in self._missing]
             if len(ids) < 2 * WINDOW:
                 return fresh
             above = ids[-1]
+
+    def _note(self, before: int, fresh: Collection[int]) -> None:
+        if not fresh:
+            return
+        self._highest = max(before, *fresh)
+        oldest = self._highest - WINDOW
+        missing = self._missing.union(range(max(before, oldest) + 1, self._highest)).difference(fresh)
+        self._missing = {id_ for id_ in missing if id_ > oldest}

@@ -1,4 +1,4 @@
-"""Gives free GPUs to waiting tasks: a pass over the queue, and the claims that it leads to."""
+"""Gives free GPUs, and places without, to waiting tasks: a pass over the queue, and the claims that it leads to."""
 
 import logging
 import secrets
@@ -58,11 +58,15 @@ class Dispatcher:
         clock: Clock,
         storage_root: Path,
         *,
+        node: str,
         max_concurrent: int = 0,
+        parallel: int = 1,
         min_free_mb: int = 0,
         quotas: Quotas | None = None,
     ) -> None:
-        """`quotas` None: tasks belong to nobody."""
+        """`node` is this machine, `parallel` how many tasks without GPUs run at a time. `quotas` None: tasks belong to
+        nobody.
+        """
         self._tasks = tasks
         self._attempts = attempts
         self._gpus = gpus
@@ -70,7 +74,9 @@ class Dispatcher:
         self._executor = executor
         self._clock = clock
         self._storage_root = storage_root
+        self._node = node
         self._max_concurrent = max_concurrent
+        self._parallel = parallel
         self._min_free_mb = min_free_mb
         self._quotas = quotas
         self._waits = RetryWaits(clock)
@@ -98,7 +104,7 @@ class Dispatcher:
     def plan(self, queue: Sequence[TaskSummary]) -> Pass:
         """What a pass over these tasks would decide now; nothing is changed."""
         queue = sorted(self._waits.steady(queue), key=lambda task: (-task.priority, task.queued_at, task.serial))
-        counts = self._tasks.count_by_status()
+        active, places = self._tasks.active_places()
         caches = {lease.resource: lease.task_id for lease in self._attempts.leases(LeaseKind.CACHE)}
         state = self._gpus.state
         offers = list_offers(state)
@@ -108,8 +114,10 @@ class Dispatcher:
             names={task.task_id: task.name for task in known if task.name},
             owners={**programs, **{task.task_id: task.owner for task in known}},
             now=self._clock.now(),
-            active=sum(number for status, number in counts.items() if status.is_active),
+            active=active,
             max_concurrent=self._max_concurrent,
+            places=places,
+            parallel=self._parallel,
             cache_holders=caches,
             disk_problem=describe_shortage(self._storage_root, self._min_free_mb),
             accounts=self._quotas.accounts(task.owner for task in queue) if self._quotas else NOT_SHARED,
@@ -157,13 +165,16 @@ class Dispatcher:
         return True
 
     def _bound(self, task: TaskSummary) -> Bound | None:
-        return None if self._quotas is None else self._quotas.gpu_bound(task.owner)
+        # Who needs no GPU more may have as many as before.
+        return self._quotas.gpu_bound(task.owner) if self._quotas is not None and task.needs_gpus else None
 
     def _new_attempt(self, task: TaskSummary, gpus: Sequence[GPUOffer]) -> NewAttempt:
         files = task_files(self._storage_root, task.task_id)
         run_dir, checkpoint = self._resume_point(task, files)
         ordered = sorted(gpus, key=lambda gpu: gpu.index)
-        node = ordered[0].node
+        # Several GPUs may mean several processes, which meet at a port.
+        node = ordered[0].node if ordered else self._node
+        port = self._executor.free_port(node, self._attempts.held_ports()) if ordered else None
         return NewAttempt(
             task_id=task.task_id,
             token=secrets.token_hex(16),
@@ -171,7 +182,7 @@ class Dispatcher:
             gpu_uuids=tuple(gpu.uuid for gpu in ordered),
             gpu_indices=tuple(gpu.index for gpu in ordered),
             caches=task.caches,
-            master_port=self._executor.free_port(node, self._attempts.held_ports()),
+            master_port=port,
             directory_of=str(files.attempts),
             known_run_dirs=_names_in(files.output),
             run_dir=run_dir,

@@ -3,6 +3,7 @@
 import heapq
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from api.models.training import TaskSummary
@@ -47,8 +48,18 @@ class FairLine:
                 heapq.heappush(heads, (self._used.get(task.owner, 0.0), line[0][0], line))
 
     def charge(self, task: TaskSummary) -> None:
-        """Counts the GPUs that a task gets, or that are kept for it, among what its owner has used."""
-        self._used[task.owner] = self._used.get(task.owner, 0.0) + task.gpu_count * ASSUMED_SECONDS
+        """Counts the GPUs that a task gets, or that are kept for it, among what its owner has used; the place of one
+        that needs none counts as one GPU.
+        """
+        self._used[task.owner] = self._used.get(task.owner, 0.0) + max(1, task.gpu_count) * ASSUMED_SECONDS
+
+
+def by_places(accounts: Mapping[Owner, Account], places: Mapping[Owner, int]) -> Mapping[Owner, Account]:
+    """The accounts by which tasks without GPUs take turns: whose owner has fewer of the `places` now goes first."""
+    return {
+        owner: replace(account, gpu_seconds=places.get(owner, 0) * ASSUMED_SECONDS)
+        for owner, account in accounts.items()
+    }
 
 
 def in_fair_order(queue: Sequence[TaskSummary], accounts: Mapping[Owner, Account]) -> list[TaskSummary]:

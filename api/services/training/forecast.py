@@ -94,8 +94,8 @@ class QueueForecast:
         self._made_at = float("-inf")
 
     def of(self, task: TaskSummary) -> Forecast | None:
-        """The forecast of a task; None when it does not wait."""
-        if task.status is not TaskStatus.QUEUED:
+        """The forecast of a task; None when it does not wait for GPUs."""
+        if task.status is not TaskStatus.QUEUED or not task.needs_gpus:
             return None
         with self._lock:
             # A task that has just been put into the queue is in no older forecast.
@@ -108,7 +108,8 @@ class QueueForecast:
         found = self._make([*self._tasks.queued(), task])
         return found[task.task_id].starts_at
 
-    def _make(self, queue: Sequence[TaskSummary]) -> dict[str, Forecast]:
+    def _make(self, waiting: Sequence[TaskSummary]) -> dict[str, Forecast]:
+        queue = [task for task in waiting if task.needs_gpus]
         if not queue:
             return {}
         active, _ = self._tasks.page(_ACTIVE, MAX_LIMIT, None, None)

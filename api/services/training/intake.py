@@ -65,7 +65,7 @@ class Intake:
         first = self._tasks.find_by_key(new.idempotency_key)
         if first is not None:
             return first
-        task = preview(new.task_id, new.request, new.plan, now, new.owner)
+        task = preview(new.task_id, new.request, new.plan, now, new.owner, new.kind)
         if self._dispatcher.claim_at_once(new, task, actor) is None:
             raise self._refusal(task)
         return self._tasks.get_summary(new.task_id)

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from api.models.task import TaskType
 from api.models.training import TaskStatus, TaskSummary, TrainingPlan, TrainingRequest
 
 #: A serial number behind that of every task that exists.
@@ -9,7 +10,12 @@ _LAST = 2**62
 
 
 def preview(
-    task_id: str, request: TrainingRequest, plan: TrainingPlan, now: datetime, owner: str | None = None
+    task_id: str,
+    request: TrainingRequest,
+    plan: TrainingPlan,
+    now: datetime,
+    owner: str | None = None,
+    kind: TaskType = TaskType.TRAINING,
 ) -> TaskSummary:
     """The summary that the queue would hold of this request, made by `owner`."""
     return TaskSummary(
@@ -42,4 +48,6 @@ def preview(
         warning=None,
         warning_code=None,
         owner=owner,
+        kind=kind,
+        result=None,
     )

@@ -30,7 +30,7 @@ class QuotaPass:
             return None
         if account.quota.gpus is not None and task.gpu_count > account.quota.gpus:
             return needs_more(task.owner, account.quota.gpus, task.gpu_count)
-        if account.has_used_its_hours:
+        if task.needs_gpus and account.has_used_its_hours:
             return has_used_hours(task.owner, account)
         return has_filled_storage(task.owner, account) if account.has_filled_its_storage else None
 

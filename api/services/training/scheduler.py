@@ -11,7 +11,7 @@ from api.models.sight import Sight
 from api.models.training import TaskSummary
 from api.models.usage import Account, Owner
 from api.services.attempts.outcomes import LONGEST_WAIT
-from api.services.training.fair_share import NOT_SHARED, FairLine
+from api.services.training.fair_share import NOT_SHARED, FairLine, by_places
 from api.services.training.quota_pass import QuotaPass
 from api.services.training.waiting_words import Obstacle, caching, hide_in_reason, needs_gpus, offer_obstacle
 
@@ -20,7 +20,9 @@ _Wish = tuple[tuple[int | str, ...], int]  # the references, and the MB
 
 @dataclass(frozen=True, slots=True)
 class QueueCircumstances:
-    """What a pass depends on besides queue and GPUs. `max_concurrent` 0: as many as the GPUs allow."""
+    """What a pass depends on besides queue and GPUs. `max_concurrent` 0: as many as the GPUs allow. `active` are the
+    tasks that have GPUs, `places` how many without any run, by owner; of those `parallel` may at a time.
+    """
 
     now: datetime
     active: int = 0
@@ -30,11 +32,13 @@ class QueueCircumstances:
     names: Mapping[str, str] = field(default_factory=dict)  #: of tasks, by id: reasons name them
     accounts: Mapping[Owner, Account] = field(default_factory=lambda: NOT_SHARED)  #: of the owners of the queue's tasks
     owners: Mapping[str, str | None] = field(default_factory=dict)  #: the users that tasks belong to, by id
+    places: Mapping[Owner, int] = field(default_factory=dict)
+    parallel: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """The decision to give a task these GPUs."""
+    """The decision to give a task these GPUs, or for one that needs none to begin it."""
 
     task: TaskSummary
     gpus: tuple[GPUOffer, ...]
@@ -82,8 +86,8 @@ class _Planner:
         self._quotas = QuotaPass(around.accounts, around.names)
 
     def run(self, queue: Sequence[TaskSummary]) -> Pass:
-        waiting: dict[str, Reason] = {}
-        line = FairLine(queue, self._around.accounts)
+        waiting = self._give_places([task for task in queue if not task.needs_gpus])
+        line = FairLine([task for task in queue if task.needs_gpus], self._around.accounts)
         for task in line:
             reserved = len(self._reserved)
             reason = self._why_not_now(task) or self._assign(task)
@@ -93,7 +97,29 @@ class _Planner:
                 line.charge(task)
         return Pass(tuple(self._assignments), MappingProxyType(waiting), self._around.owners)
 
-    def _why_not_now(self, task: TaskSummary) -> Reason | None:
+    def _give_places(self, queue: Sequence[TaskSummary]) -> dict[str, Reason]:
+        """Begins tasks that need no GPU, as many as there are places; why the others wait, by id."""
+        around, waiting = self._around, dict[str, Reason]()
+        running = sum(around.places.values())
+        line = FairLine(queue, by_places(around.accounts, around.places))
+        for task in line:
+            reason = self._why_not_yet(task)
+            if reason is None and running >= around.parallel:
+                reason = Reason.of(
+                    "{running} tasks without GPUs run, and PREPROCESS_PARALLEL is {limit}",
+                    "preprocess_parallel",
+                    running=running,
+                    limit=around.parallel,
+                )
+            if reason is not None:
+                waiting[task.task_id] = reason
+                continue
+            running += 1
+            line.charge(task)
+            self._assignments.append(Assignment(task, ()))
+        return waiting
+
+    def _why_not_yet(self, task: TaskSummary) -> Reason | None:
         around = self._around
         wait = (task.not_before - around.now).total_seconds()
         # No retry waits longer: then the clock was set back meanwhile.
@@ -101,7 +127,10 @@ class _Planner:
             return Reason.of("tries again in {seconds} s", "tries_again", seconds=round(wait))
         if around.disk_problem is not None:
             return around.disk_problem
-        barred = self._quotas.why_barred(task)
+        return self._quotas.why_barred(task)
+
+    def _why_not_now(self, task: TaskSummary) -> Reason | None:
+        around, barred = self._around, self._why_not_yet(task)
         if barred is not None:
             return barred
         if around.max_concurrent and self._active >= around.max_concurrent:

@@ -7,9 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from api.errors import Conflict, Mistake, TaskActive, TaskNotFinished, TaskNotStoppable
+from api.errors import Conflict, Mistake, TaskActive, TaskNotFinished
 from api.models.audit import note_change
-from api.models.progress import LISTENING_STAGES, NOTHING_YET, ProgressReport
 from api.models.reason import Reason
 from api.models.sight import current_sight
 from api.models.training import (
@@ -17,8 +16,6 @@ from api.models.training import (
     Checkpoint,
     NewTask,
     ResumeOptions,
-    StopRung,
-    StopState,
     TaskEvent,
     TaskFilter,
     TaskOrder,
@@ -43,7 +40,7 @@ from api.models.training_view import (
 )
 from api.services.attempts.reconciler import Reconciler
 from api.services.attempts.series import list_stretches
-from api.services.attempts.stop_wishes import ASKED, ASKED_AT_ONCE, StopWishes, Wish
+from api.services.attempts.stop_wishes import StopWishes
 from api.services.attempts.watch import AttemptWatch
 from api.services.gpus.service import GPUService
 from api.services.logs.lost_output import LostOutput
@@ -58,12 +55,13 @@ from api.services.training.resume_changes import change_request, note_resume
 from api.services.training.resume_points import choose_checkpoint, find_checkpoints
 from api.services.training.stop_waiters import StopWaiters
 from api.services.training.task_lists import TaskLists
+from api.services.training.task_progress import ProgressAnswers
+from api.services.training.task_stops import TaskStops
 from api.services.training.view import (
     Waiting,
     show_details,
     show_findings,
     show_planned,
-    show_progress_of,
     show_row,
     show_stopped,
 )
@@ -123,6 +121,8 @@ class TrainingService:
         self._intake = Intake(tasks, dispatcher, gpus, self._forecast, clock, quotas)
         self._lists = TaskLists(tasks, quotas)
         self._waiting = StopWaiters()
+        self._progress = ProgressAnswers(attempts, dispatcher, reconciler, clock)
+        self._stops = TaskStops(tasks, attempts, self._progress, reconciler, clock, wishes, wake)
 
     # -- beginning -------------------------------------------------------------------------------------------------
 
@@ -200,27 +200,11 @@ class TrainingService:
 
         Returns after `wait` seconds at most, earlier when it has ended. Raises TaskNotFound, TaskNotStoppable.
         """
-        stop = StopState(self._clock.now(), actor, force, timeout_seconds, StopRung.TERMINATE)
-        wish = Wish(stop, ASKED_AT_ONCE if force else ASKED, "")
-        watch = self._wishes.record(lambda: self._note_stop(task_id, wish), task_id, wish, self._reconciler)
-        self._wake()
+        watch = self._stops.ask(task_id, force, timeout_seconds, actor)
         if watch is not None:
             return show_stopped(self._show_from_memory(watch))
         self._waiting.wait(lambda: self._tasks.get_summary(task_id).status.is_finished, wait)
         return show_stopped(self.get_changed(task_id))
-
-    def _note_stop(self, task_id: str, wish: Wish) -> None:
-        task, stop = self._tasks.get_summary(task_id), wish.stop
-        if task.status is TaskStatus.STOPPED:
-            return
-        if task.status.is_finished:
-            raise TaskNotStoppable(f"{task_id} is {task.status} already.", data={"status": task.status})
-        try:
-            stop = replace(stop, rung=self._first_rung(task, stop.force))
-            self._tasks.request_stop(task_id, stop, stop.requested_at, wish.message)
-        except Conflict:
-            # It has finished in this moment.
-            raise TaskNotStoppable(f"{task_id} has finished.") from None
 
     def _show_from_memory(self, watch: AttemptWatch) -> TaskDetails:
         """The details of a task whose stop is carried out although the database cannot be used."""
@@ -228,13 +212,6 @@ class TrainingService:
         live, files = watch.show(), self._files(task.task_id)
         gpus, places, idle = self._gpus.get_all_gpus(), (files.output, files.log), Waiting(None, None)
         return show_details(task, (attempt,), live, watch.checkpoints, gpus, places, self._clock.now(), idle)
-
-    def _first_rung(self, task: TaskSummary, force: bool) -> StopRung:
-        """The rung that a stop will begin with, as far as that can be told now."""
-        attempts = self._attempts.of_task(task.task_id)
-        live = self._live(task, attempts) or task.progress or NOTHING_YET
-        listens = live.progress.stage in LISTENING_STAGES
-        return StopRung.CHECKPOINT if listens and not force else StopRung.TERMINATE
 
     def resume(
         self,
@@ -279,9 +256,10 @@ class TrainingService:
 
     def patch(self, task_id: str, changes: Mapping[str, Any], actor: str) -> TaskDetails:
         """Changes name, description or priority. Raises TaskNotFound."""
-        self._tasks.patch(task_id, dict(changes), self._clock.now(), actor)
-        self._wake()
-        return self.get_changed(task_id)
+        task = self._tasks.patch(task_id, dict(changes), self._clock.now(), actor)
+        if task.status is TaskStatus.QUEUED and "priority" in changes:
+            self._wake()
+        return self._show_changed(task, self._attempts.of_task(task_id))
 
     def delete(self, task_id: str, with_files: bool) -> Deleted:
         """Forgets a finished task, and removes its files if that is wanted. Raises TaskNotFound, TaskNotFinished."""
@@ -303,18 +281,24 @@ class TrainingService:
 
     def get(self, task_id: str) -> TaskDetails:
         """Everything about a task. Raises TaskNotFound, and OSError where its checkpoints cannot be read."""
-        task = self._tasks.get(task_id)
-        return self._show(task, self._checkpoints(task).checkpoints)
+        task, attempts = self._attempts.with_task(task_id)
+        return self._show(task, attempts, self._checkpoints(task).checkpoints)
 
     def get_changed(self, task_id: str) -> TaskDetails:
         """The details after a change that was made. A disk in trouble raises nothing: nobody shall ask for it again."""
-        with suppress(OSError):
-            return self.get(task_id)
-        return self._show(self._tasks.get(task_id), ())
+        return self._show_changed(*self._attempts.with_task(task_id))
 
-    def _show(self, known: TrainingTask, checkpoints: tuple[Checkpoint, ...]) -> TaskDetails:
-        task, attempts = self._wishes.show(known), self._attempts.of_task(known.task_id)
-        files, live = self._files(known.task_id), self._live(task, attempts)
+    def _show_changed(self, task: TrainingTask, attempts: Sequence[Attempt]) -> TaskDetails:
+        checkpoints: tuple[Checkpoint, ...] = ()
+        with suppress(OSError):
+            checkpoints = self._checkpoints(task).checkpoints
+        return self._show(task, attempts, checkpoints)
+
+    def _show(
+        self, known: TrainingTask, attempts: Sequence[Attempt], checkpoints: tuple[Checkpoint, ...]
+    ) -> TaskDetails:
+        task = self._wishes.show(known)
+        files, live = self._files(known.task_id), self._progress.live(task, attempts)
         gpus, now, places = self._gpus.get_all_gpus(), self._clock.now(), (files.output, files.log)
         details = show_details(task, attempts, live, checkpoints, gpus, places, now, self._waits(task))
         return replace(details, log_lost_bytes=self._lost.count(attempts))
@@ -339,13 +323,7 @@ class TrainingService:
 
     def get_progress(self, task_id: str) -> TaskProgressView:
         """How far a task is. Raises TaskNotFound."""
-        task, attempts = self._tasks.get_summary(task_id), self._attempts.of_task(task_id)
-        live, reason = self._live(task, attempts), self._dispatcher.why_waiting(task)
-        return show_progress_of(task, attempts, live, self._clock.now(), reason)
-
-    def _live(self, task: TaskSummary, attempts: Sequence[Attempt]) -> ProgressReport | None:
-        watch = self._reconciler.get_watch(attempts[-1].uid) if attempts and task.status.is_active else None
-        return None if watch is None else watch.show()
+        return self._progress.get_progress(task_id)
 
     def get_checkpoints(self, task_id: str) -> CheckpointList:
         """The checkpoints of a task, oldest first. Raises TaskNotFound, OSError."""

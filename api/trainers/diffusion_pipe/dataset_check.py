@@ -10,9 +10,11 @@ from typing import Any
 from api.trainers.diffusion_pipe import paths
 from api.trainers.diffusion_pipe.batches import Batches
 from api.trainers.diffusion_pipe.buckets import Settings, read_bucketing
-from api.trainers.diffusion_pipe.dataset_scan import DatasetScanner, FoundItems, Scan
+from api.trainers.diffusion_pipe.dataset_report import FoundItems
+from api.trainers.diffusion_pipe.dataset_scan import DatasetScanner, Scan
 from api.trainers.diffusion_pipe.document import TrainerDocument, number, whole
 from api.trainers.diffusion_pipe.findings import Findings
+from api.trainers.diffusion_pipe.folders import Folder, FolderOnDisk
 from api.trainers.diffusion_pipe.key_check import check_names, check_values
 from api.trainers.diffusion_pipe.keys import ADAPTER, DATASET, DIRECTORY, MODEL, TOP
 from api.trainers.diffusion_pipe.media import Budget, Looks
@@ -30,6 +32,15 @@ MAX_DIRECTORIES = 1000
 
 
 @dataclass(frozen=True, slots=True)
+class ListedDirectory:
+    """A directory whose files are known, with those of its masks and control images."""
+
+    media: Folder
+    masks: Folder | None = None
+    controls: Folder | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DatasetCircumstances:
     """What bears on the check of a dataset besides its text."""
 
@@ -39,6 +50,7 @@ class DatasetCircumstances:
     looks: Looks
     budget: Budget
     names_keys: bool = True  #: whether unknown keys are named; not those of a file that the request only points to
+    listed: ListedDirectory | None = None  #: stands for each directory, where their files are known already
 
 
 @dataclass(slots=True)
@@ -49,6 +61,8 @@ class KnownDataset:
     items: int | None = None
     directories: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    seen: list[FoundItems] = field(default_factory=list)  #: what was found in each directory that was looked into
+    shares: list[Share] = field(default_factory=list)  #: what they bring in, as far as it is known
 
 
 def check_dataset(document: TrainerDocument, around: DatasetCircumstances, findings: Findings) -> KnownDataset:
@@ -69,7 +83,7 @@ def check_dataset(document: TrainerDocument, around: DatasetCircumstances, findi
         return outcome
     scanner = None
     if around.variant is not None:
-        scanner = DatasetScanner(around.looks, around.budget, around.variant, findings)
+        scanner = DatasetScanner(around.budget, around.variant, findings)
     shares = [
         _check_directory(Settings(document, i), around, scanner, outcome, findings) for i in range(len(directories))
     ]
@@ -101,20 +115,38 @@ def _check_directory(
     variant = around.variant
     check_silent_settings(settings, around.variant.type if around.variant else None, findings)
     bucketing = read_bucketing(settings, variant.type if variant else "", variant.round_to if variant else 16, findings)
+    scan = _find_directory(settings, around, outcome, findings)
+    if scan is None or scanner is None:
+        return None
+    found = scanner.scan(scan)
+    outcome.seen.append(found)
+    if found.unknown is not None:
+        outcome.notes.append(f"The totals are not known: {found.unknown}.")
+    if bucketing is None:
+        return None
+    share = Share(bucketing, found.items, number(settings.get("num_repeats", 1)) or 1)
+    outcome.shares.append(share)
+    if found.unknown is not None:
+        return None
+    _check_fit(share, found, at("path"), findings)
+    return share
+
+
+def _find_directory(
+    settings: Settings, around: DatasetCircumstances, outcome: KnownDataset, findings: Findings
+) -> Scan | None:
+    if around.listed is not None:
+        return _scan(settings, around.listed, around)
     path = _check_paths(settings, around.root, findings)
     if path is None:
         return None
     outcome.directories.append(path)
-    if scanner is None:
-        return None
-    found = scanner.scan(_scan(settings, path, around.root))
-    if found.unknown is not None:
-        outcome.notes.append(f"The totals are not known: {found.unknown}.")
-    if bucketing is None or found.unknown is not None:
-        return None
-    share = Share(bucketing, found.items, number(settings.get("num_repeats", 1)) or 1)
-    _check_fit(share, found, at("path"), findings)
-    return share
+    there = ListedDirectory(
+        FolderOnDisk(path, around.looks),
+        masks=_folder(settings, "mask_path", around),
+        controls=_folder(settings, "control_path", around),
+    )
+    return _scan(settings, there, around)
 
 
 def _check_paths(settings: Settings, root: Path | None, findings: Findings) -> Path | None:
@@ -155,24 +187,30 @@ def _can_cache(path: Path) -> bool:
     return os.access(cache if cache.is_dir() else path, os.W_OK | os.X_OK)
 
 
-def _scan(settings: Settings, path: Path, root: Path | None) -> Scan:
+def _scan(settings: Settings, there: ListedDirectory, around: DatasetCircumstances) -> Scan:
     shuffles = whole(settings.get("cache_shuffle_num", 0)) or 0
     if shuffles == 0 and settings.get("shuffle_tags", False):
         shuffles = 1
+    default_mask = _existing(settings, "default_mask_file", around.root)
     return Scan(
-        path=path,
+        folder=there.media,
         at=lambda name: settings.at(name) if name == "online_captions" else _own(settings, name),
         skip_uncaptioned=bool(settings.get("skip_empty_caption", True)),
         captions_each=max(shuffles, 1),
         needs_captions_json=bool(settings.get("online_captions", False)),
-        masks=_existing(settings, "mask_path", root),
-        default_mask=_existing(settings, "default_mask_file", root),
-        controls=_existing(settings, "control_path", root),
+        masks=there.masks,
+        default_mask=None if default_mask is None else partial(around.looks.look, default_mask),
+        controls=there.controls,
     )
 
 
 def _own(settings: Settings, name: str) -> str:
     return settings.document.at("directory", settings.index, name)
+
+
+def _folder(settings: Settings, name: str, around: DatasetCircumstances) -> FolderOnDisk | None:
+    path = _existing(settings, name, around.root)
+    return None if path is None else FolderOnDisk(path, around.looks)
 
 
 def _existing(settings: Settings, name: str, root: Path | None) -> Path | None:
@@ -225,7 +263,7 @@ def _count(
     outcome: KnownDataset,
     findings: Findings,
 ) -> None:
-    if len(shares) < len(outcome.directories):
+    if len(shares) < len(document.values["directory"]):
         return
     ratio = number(document.values.get("subsample_ratio"))
     totals = count_steps(shares, around.batches, ratio, around.budget.require)

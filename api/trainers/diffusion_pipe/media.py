@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
 
+from api.models.media import VIDEO_OPTIONS
 from api.utils.caller import has_caller_left
 
 #: Suffixes that the trainer takes for videos: those of imageio, in lower and in upper case only.
@@ -22,11 +23,6 @@ nut obu ogg ogv psp qcif rcv rgb rm roq sdr2 ser sga svag svs ts ty ty+ v v210 v
 y4m yop yuv yuv10
 """
 VIDEO_SUFFIXES = frozenset(f".{cased}" for name in _VIDEO_NAMES.split() for cased in (name, name.upper()))
-
-#: Formats that the video reader may open: none refers to other files, as a playlist would.
-_VIDEO_FORMATS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,asf,mpeg,mpegts,mpegvideo,h264,hevc,m4v,ogg,mjpeg,nut,ivf"
-)
 
 #: Suffixes of images, to tell a picture from a stray file; the trainer itself tries to open anything.
 IMAGE_SUFFIXES = frozenset(
@@ -200,8 +196,7 @@ def _video(file: BinaryIO) -> Look:
     # Loaded only when there is a video: it takes 16 MB.
     import av  # noqa: PLC0415
 
-    options = {"format_whitelist": _VIDEO_FORMATS, "protocol_whitelist": "", "probesize": str(4 * 1024 * 1024)}
-    with av.open(file, mode="r", options=options, metadata_errors="replace") as container:
+    with av.open(file, mode="r", options=dict(VIDEO_OPTIONS), metadata_errors="replace") as container:
         stream = container.streams.video[0]
         rate = stream.average_rate
         if not rate:

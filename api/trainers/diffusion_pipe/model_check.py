@@ -11,9 +11,9 @@ from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.key_check import check_names, check_values, did_you_mean
 from api.trainers.diffusion_pipe.keys import MODEL, MODEL_COMMON
 from api.trainers.diffusion_pipe.model_types import MODELS, ModelFacts, PathKind
-from api.trainers.diffusion_pipe.safetensors_header import Header
 from api.trainers.diffusion_pipe.wan_files import IMAGE_MARK, wan_config, wan_transformer
 from api.trainers.pointers import shown
+from api.weights.header import Header
 
 #: The variant of Flux 2 by the width of its first layer: it decides the name of the cache.
 _FLUX2_CACHES = {6144: "flux2", 3072: "flux2_klein_4b", 4096: "flux2_klein_9b"}
@@ -28,6 +28,12 @@ class Variant:
     round_to: int = 16
     videos_only: bool = False
     type: str = ""
+
+    @property
+    def pixels_to(self) -> int:
+        """Width and height of the pictures themselves become multiples of it."""
+        # The one type whose variants differ.
+        return self.round_to if self.type == "wan" else MODELS[self.type].pixels_to
 
 
 def read_type(config: TrainerDocument | None, requested: str, findings: Findings) -> str | None:

@@ -42,7 +42,8 @@ class ModelFacts:
     lora_only: bool = False
     lokr: bool = True
     framerate: int | None = None  #: frames a second; None: it takes no videos
-    round_to: int = 16  #: pixels; width and height become multiples of it
+    round_to: int = 16  #: pixels; width and height of its buckets become multiples of it
+    pixels_to: int = 16  #: the same for the pictures themselves, which it makes of the buckets
     cache_name: str | None = None  #: the directory below `cache`; None is the type itself
     keys: frozenset[str] = frozenset()  #: further keys of [model]
     required: tuple[str, ...] = ()  #: keys of [model] that are no paths
@@ -93,6 +94,7 @@ class _Comfy:
         frame_step: int = 1,
         frame_rest: int = 1,
         encoder_files: int = 1,
+        pixels_to: int = 16,
     ) -> ModelFacts:
         lists = tuple(blocks.split())
         return ModelFacts(
@@ -107,6 +109,7 @@ class _Comfy:
             encoder_type=encoder_type,
             encoder_files=encoder_files,
             keys=keys | {"merge_adapters", "text_encoders"},
+            pixels_to=pixels_to,
             dtype_key="diffusion_model_dtype",
         )
 
@@ -138,6 +141,7 @@ MODELS: Mapping[str, ModelFacts] = {
         lora_only=True,
         framerate=25,
         round_to=32,
+        pixels_to=32,
         keys=frozenset({"first_frame_conditioning_p"}),
     ),
     "hunyuan-video": ModelFacts(
@@ -249,6 +253,7 @@ MODELS: Mapping[str, ModelFacts] = {
         alternatives=(("diffusion_model", "text_encoder"),),
         kinds={"diffusion_model": S, "text_encoder": C},
         framerate=24,
+        pixels_to=32,
         keys=frozenset({"merge_adapters"}),
         dtype_key="diffusion_model_dtype",
     ),
@@ -260,5 +265,6 @@ MODELS: Mapping[str, ModelFacts] = {
         keys=frozenset({"cfg", "image_shift"}),
         frame_step=17,
         frame_rest=0,
+        pixels_to=32,
     ),
 }

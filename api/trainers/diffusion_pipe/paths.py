@@ -4,10 +4,12 @@ import os
 import stat
 from pathlib import Path
 
+from api.models.weights import FileForm
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.model_types import PathKind
-from api.trainers.diffusion_pipe.safetensors_header import LONGEST_HEADER_BYTES, Header, Unsound, read_header
 from api.trainers.pointers import shown
+from api.weights.examination import FORM_WORDS, START_BYTES, tell_form
+from api.weights.header import Header, Unsound, read_header
 
 #: The most directory entries that are looked at in search of weights.
 _MOST_ENTRIES = 10_000
@@ -15,13 +17,8 @@ _MOST_ENTRIES = 10_000
 #: The ends of names that are taken for safetensors; all else is unpickled.
 _SAFETENSORS_NAMES = {PathKind.FILE: (".safetensors",), PathKind.COMFY: (".safetensors", ".sft")}
 
-#: What a failed download leaves under the name of weights, by its first bytes.
-_NO_WEIGHTS = (
-    (b"version https://git-lfs", "the pointer of a file that Git LFS did not fetch"),
-    (b"<!", "a page of a web site"),
-    (b"<html", "a page of a web site"),
-    (b"GGUF", "a GGUF file, which the trainer cannot load"),
-)
+#: What is no weights at all, though it may stand under their name.
+_NO_WEIGHTS = (FileForm.EMPTY, FileForm.LFS_POINTER, FileForm.WEB_PAGE, FileForm.GGUF)
 
 
 def resolve(text: str, root: Path | None) -> Path | None:
@@ -63,7 +60,7 @@ def check_path(text: str, kind: PathKind, at: str, root: Path | None, findings: 
 
 def _check_name(path: Path, kind: PathKind, at: str, findings: Findings) -> None:
     """Whether a file's name and content agree on what it is, as far as the trainer asks."""
-    is_safetensors = _starts_as_safetensors(read_start(path, 9))
+    is_safetensors = tell_form(read_start(path, START_BYTES)) is FileForm.SAFETENSORS
     name = path.name.lower() if kind is PathKind.COMFY else path.name
     if is_safetensors and kind in _SAFETENSORS_NAMES and not name.endswith(_SAFETENSORS_NAMES[kind]):
         findings.error(
@@ -123,12 +120,10 @@ def check_adapter_directory(
 
 def check_weights(path: Path, at: str, findings: Findings) -> None:
     """Checks by its content, whatever it is called, that a file is whole safetensors: torch unpickles what is not."""
-    start = read_start(path, 44)
-    if not start:
-        findings.error(at, f"{shown(path.name)} is empty.", "Download it again.")
-    elif (what := next((what for sign, what in _NO_WEIGHTS if start.startswith(sign)), None)) is not None:
-        findings.error(at, f"{shown(path.name)} is {what}.", "Download the weights themselves.")
-    elif not _starts_as_safetensors(start):
+    form = tell_form(read_start(path, START_BYTES))
+    if form in _NO_WEIGHTS:
+        findings.error(at, f"{shown(path.name)} {FORM_WORDS[form]}.", "Download the weights themselves.")
+    elif form is not FileForm.SAFETENSORS:
         findings.risk(
             at,
             f"{shown(path.name)} is no safetensors file; what else the trainer loads can hold code, and run it.",
@@ -190,10 +185,6 @@ def read_start(path: Path, size: int) -> bytes:
             return file.read(size) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
         except OSError:
             return b""
-
-
-def _starts_as_safetensors(start: bytes) -> bool:
-    return 0 < int.from_bytes(start[:8], "little") <= LONGEST_HEADER_BYTES and start[8:9] == b"{"
 
 
 def headers_of(path: Path) -> list[Header]:

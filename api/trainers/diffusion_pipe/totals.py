@@ -10,12 +10,13 @@ from api.trainers.diffusion_pipe.buckets import Bucket, Bucketing
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A file that is trained on: its size in pixels, its frames at the model's rate, its number of captions."""
+    """A file that is trained on: its size in pixels, its frames at the model's rate, its captions, its name."""
 
     width: int
     height: int
     frames: int = 1
     captions: int = 1
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +29,31 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
+class BucketCount:
+    """A size bucket: its examples (captions, repeated), how many of them one step takes, and its whole steps."""
+
+    bucket: Bucket
+    examples: int
+    batch_size: int
+    steps: int
+
+    @property
+    def left_over(self) -> int:
+        """How many of its examples are in no step."""
+        return self.examples - self.steps * self.batch_size
+
+
+@dataclass(frozen=True, slots=True)
 class Totals:
-    """The steps of an epoch, and the size buckets that are too small for a single one."""
+    """The steps of an epoch, and the size buckets."""
 
     steps_per_epoch: int
-    dropped: tuple[Bucket, ...]
+    counts: tuple[BucketCount, ...]
+
+    @property
+    def dropped(self) -> tuple[Bucket, ...]:
+        """The size buckets that are too small for a single step."""
+        return tuple(count.bucket for count in self.counts if count.steps == 0)
 
 
 def count_steps(
@@ -49,17 +70,16 @@ def count_steps(
     for share in shares:
         for bucket, count in _count_captions(share, require_time).items():
             sizes[bucket] += int(count * share.num_repeats)
-    steps, dropped = 0, []
+    counts = []
     for bucket, size in sizes.items():
         require_time()
         width, height, frames = (int(part) for part in bucket[-3:])
-        whole_steps = size // batches.size_for(width, height, frames)
-        steps += whole_steps
-        if whole_steps == 0:
-            dropped.append(bucket)
+        batch_size = batches.size_for(width, height, frames)
+        counts.append(BucketCount(bucket, size, batch_size, size // batch_size))
+    steps = sum(count.steps for count in counts)
     if subsample_ratio:
         steps = int(steps * subsample_ratio)
-    return Totals(steps, tuple(dropped))
+    return Totals(steps, tuple(counts))
 
 
 def _count_captions(share: Share, require_time: Callable[[], None]) -> dict[Bucket, int]:

@@ -10,6 +10,8 @@ from api.trainers.diffusion_pipe import paths
 from api.trainers.diffusion_pipe.document import TrainerDocument, whole
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.pointers import shown
+from api.weights.header import merged
+from api.weights.recognition import recognise
 
 #: The most bytes of a model's config.json that are read.
 _MOST_CONFIG_BYTES = 1024 * 1024
@@ -23,6 +25,19 @@ _CLIP = "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth"
 
 #: A tensor whose presence tells that images go in by CLIP, as in Wan 2.1.
 IMAGE_MARK = "blocks.0.cross_attn.k_img.weight"
+
+
+#: The type and width that config.json must have for the weights that were recognised: the trainer builds the model by
+#: it, and copies into that whatever has the same name.
+_CONFIG_OF = {
+    "wan-2.1-t2v-1.3b": ("t2v", 1536),
+    "wan-2.1-i2v-1.3b": ("i2v", 1536),
+    "wan-t2v-14b": ("t2v", 5120),
+    "wan-2.1-flf2v-14b": ("flf2v", 5120),
+    "wan-2.1-i2v-14b": ("i2v", 5120),
+    "wan-2.2-i2v-14b": ("i2v", 5120),
+    "wan-2.2-ti2v-5b": ("ti2v", 3072),
+}
 
 
 def wan_config(model: dict[str, Any], root: Path | None) -> dict[str, Any] | None:
@@ -76,6 +91,7 @@ def check_wan_files(config: TrainerDocument, root: Path | None, findings: Findin
         )
         return
     _check_weights(model, root, at, findings)
+    _check_variant(model, root, (kind, width), at, findings)
     for name in _files(model, root, kind):
         _check_file(directory, name, at("ckpt_path"), findings)
     if not paths.is_directory(directory / _TOKENIZER):
@@ -99,6 +115,22 @@ def _check_weights(model: dict[str, Any], root: Path | None, at: Any, findings: 
         )
     for name in names[:64]:
         paths.check_weights(transformer / name, at("ckpt_path"), findings)
+
+
+def _check_variant(
+    model: dict[str, Any], root: Path | None, told: tuple[str, int | None], at: Any, findings: Findings
+) -> None:
+    """Whether config.json and the weights are of the same model."""
+    transformer = wan_transformer(model, root)
+    found = recognise(merged(paths.headers_of(transformer))) if transformer is not None else None
+    expected = None if found is None else _CONFIG_OF.get(found.name)
+    if found is None or expected is None or expected == told:
+        return
+    findings.error(
+        at("transformer_path" if model.get("transformer_path") else "ckpt_path"),
+        f"These weights are {found.title}, but config.json tells of `{shown(told[0])}` with the width {told[1]}.",
+        f"Name a ckpt_path whose config.json has model_type `{expected[0]}` and dim {expected[1]}.",
+    )
 
 
 def _files(model: dict[str, Any], root: Path | None, kind: str) -> list[str]:

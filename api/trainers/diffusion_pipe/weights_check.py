@@ -4,23 +4,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from api.models.weights import Quantisation
 from api.trainers.diffusion_pipe import paths
 from api.trainers.diffusion_pipe.document import TrainerDocument, whole
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.model_types import MODELS, ModelFacts, PathKind, Swap
-from api.trainers.diffusion_pipe.safetensors_header import Header
+from api.trainers.diffusion_pipe.slots_check import check_slots
 from api.trainers.diffusion_pipe.wan_files import check_wan_files, wan_config
+from api.weights.header import Header
+from api.weights.recognition import read_quantisation
 
 #: Small floating-point types, fit for the big weights of a model only.
 _FLOAT8 = ("float8", "float8_e4m3fn", "float8_e5m2")
 
-#: Endings of tensor names that show quantised weights: of the older form, which the trainer itself looks for, and of
-#: ComfyUI's newer one.
-_OLD_SCALES = ("scale_weight", "scale_input")
-_SCALES = (*_OLD_SCALES, ".weight_scale", ".comfy_quant", ".weight_scale_2", ".input_scale")
+#: What the trainer's own code for a type loads wrong, or not at all.
+_NEEDS_SCALES = frozenset(Quantisation) - {Quantisation.PLAIN_FP8}
 
-#: Widths of Flux 2's first layer that the trainer knows.
-FLUX2_WIDTHS = (6144, 3072, 4096)
+#: What ComfyUI's code loads.
+_COMFY_SCALES = (Quantisation.SCALED_FP8, Quantisation.COMFY)
 
 #: How many blocks a wan model has, by its width.
 _WAN_BLOCKS = {1536: 30, 3072: 30, 5120: 40}
@@ -48,7 +49,7 @@ def check_files(config: TrainerDocument, model_type: str, root: Path | None, fin
     for name, text in model.items():
         if facts.kinds.get(name) is PathKind.PRETRAINED and isinstance(text, str) and text:
             _check_pretrained(paths.resolve(text, root), config.at("model", name), findings)
-    _check_contents(config, model_type, root, findings)
+    check_slots(config, model_type, root, findings)
     if model_type == "hunyuan-video":
         _check_hunyuan(config, root, findings)
     if model_type == "wan":
@@ -138,41 +139,18 @@ def _check_quantised(
     config: TrainerDocument, name: str, facts: ModelFacts, headers: list[Header], findings: Findings
 ) -> None:
     at = partial(config.at, "model")
-    if not facts.comfy and any(header.has_key_ending(*_SCALES) for header in headers):
+    found = {read_quantisation(header) for header in headers} & _NEEDS_SCALES
+    if found and not (facts.comfy and found <= set(_COMFY_SCALES)):
         findings.error(
             at(name),
             "These weights are quantised with scales, which the trainer cannot load for this type, or loads wrong.",
             "Take the bf16 or fp16 file, or one of plain fp8 without scales.",
         )
     is_trained = facts.comfy and name == "diffusion_model" and "adapter" not in config.values
-    if is_trained and facts.dtype_key not in config.table("model") and _are_quantised(headers):
+    if is_trained and facts.dtype_key not in config.table("model") and found:
         findings.error(
             at(name), "Quantised weights cannot be trained in full.", "Take the bf16 file, or add [adapter]."
         )
-
-
-def _check_contents(config: TrainerDocument, model_type: str, root: Path | None, findings: Findings) -> None:
-    """Whether the weights are of a model that the trainer trains under this type, as it asks after caching."""
-    text = config.table("model").get("diffusion_model")
-    path = paths.resolve(text, root) if isinstance(text, str) and text else None
-    at = config.at("model", "diffusion_model")
-    for header in [] if path is None else paths.headers_of(path):
-        if model_type == "flux2" and header.width("img_in.weight") not in FLUX2_WIDTHS:
-            widths = ", ".join(map(str, FLUX2_WIDTHS))
-            found = f"The width of its `img_in.weight` is {header.width('img_in.weight')}, and the trainer knows"
-            findings.error(at, f"{found} {widths} only.", "Name the weights of Flux 2 dev, Klein 4B or Klein 9B.")
-        if model_type == "hunyuan_video_15" and header.has_key_starting("guidance_in."):
-            findings.error(
-                at, "This model is distilled for guidance; the trainer refuses to train it.", "Take the base model."
-            )
-        if model_type == "ltx2" and not header.has_key_starting("vae."):
-            findings.error(
-                at, "The trainer takes the VAE from this file, and there is none in it.", "Take the whole checkpoint."
-            )
-
-
-def _are_quantised(headers: list[Header]) -> bool:
-    return any(header.has_key_ending(*_SCALES) for header in headers)
 
 
 def _check_pretrained(directory: Path | None, at: str, findings: Findings) -> None:

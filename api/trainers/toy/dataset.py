@@ -25,7 +25,7 @@ _FORM = 'Give {"directories": [{"path": "/…"}]}, or leave the dataset out: the
 
 
 @dataclass(frozen=True, slots=True)
-class Dataset:
+class ToyDataset:
     """The directories of a request, and how many pictures they have; None where there are none to count."""
 
     mistakes: tuple[Mistake, ...] = ()
@@ -33,18 +33,18 @@ class Dataset:
     toml: str | None = None
 
 
-def read_dataset(dataset: Mapping[str, Any], dataset_toml: str | None) -> Dataset:
+def read_dataset(dataset: Mapping[str, Any], dataset_toml: str | None) -> ToyDataset:
     """The dataset of a request, from whichever of the two forms it has."""
     if dataset_toml is None and not dataset:
-        return Dataset()
+        return ToyDataset()
     key, root = ("directories", "/dataset") if dataset_toml is None else ("directory", "/dataset_toml")
     try:
         return _check(read_values(dataset, dataset_toml), key, root)
     except ValueError as error:
-        return Dataset((Mistake(root, str(error), "Correct it."),))
+        return ToyDataset((Mistake(root, str(error), "Correct it."),))
 
 
-def _check(values: Mapping[str, Any], key: str, root: str) -> Dataset:
+def _check(values: Mapping[str, Any], key: str, root: str) -> ToyDataset:
     mistakes = [
         Mistake(root + pointer(name), f"The toy trainer has no dataset setting `{shown(name)}`.", _FORM)
         for name in values
@@ -52,10 +52,10 @@ def _check(values: Mapping[str, Any], key: str, root: str) -> Dataset:
     ]
     directories = values.get(key)
     if not isinstance(directories, list | tuple) or not directories:
-        return Dataset((*mistakes, Mistake(f"{root}/{key}", "The dataset names no directory.", _FORM)))
+        return ToyDataset((*mistakes, Mistake(f"{root}/{key}", "The dataset names no directory.", _FORM)))
     if len(directories) > MOST_DIRECTORIES:
         too_many = f"These are more than {MOST_DIRECTORIES} directories."
-        return Dataset((*mistakes, Mistake(f"{root}/{key}", too_many, "Give it fewer.")))
+        return ToyDataset((*mistakes, Mistake(f"{root}/{key}", too_many, "Give it fewer.")))
     items, blocks = 0, []
     for index, directory in enumerate(directories):
         at = f"{root}/{key}/{index}"
@@ -66,7 +66,7 @@ def _check(values: Mapping[str, Any], key: str, root: str) -> Dataset:
             blocks.append("[[directory]]\n" + write_toml({"path": directory["path"]}))
     if items > MOST_PICTURES:
         mistakes.append(Mistake(root, f"These are {items} pictures; the toy takes {MOST_PICTURES}.", "Give it fewer."))
-    return Dataset(tuple(mistakes), items or None, "\n".join(blocks))
+    return ToyDataset(tuple(mistakes), items or None, "\n".join(blocks))
 
 
 def _check_directory(directory: Any, at: str) -> tuple[list[Mistake], int]:

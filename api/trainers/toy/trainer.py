@@ -12,7 +12,7 @@ from api.trainers.environment import split_secrets
 from api.trainers.pointers import pointer
 from api.trainers.protocol.run import RunProtocol
 from api.trainers.toy import settings
-from api.trainers.toy.dataset import Dataset, read_dataset
+from api.trainers.toy.dataset import ToyDataset, read_dataset
 from api.trainers.toy.values import read_values
 from api.trainers.trainer import Check, Command, Launch
 from api.utils.bounds import capped
@@ -103,7 +103,7 @@ def _warnings(request: TrainingRequest, values: Mapping[str, tuple[str, Any]], r
     return (*replaced, *cache)
 
 
-def _plan(request: TrainingRequest, values: dict[str, Any], dataset: Dataset, output_dir: Path) -> TrainingPlan:
+def _plan(request: TrainingRequest, values: dict[str, Any], dataset: ToyDataset, output_dir: Path) -> TrainingPlan:
     config: dict[str, Any] = {"output_dir": str(output_dir)}
     files: dict[str, str] = {}
     if dataset.toml is not None:

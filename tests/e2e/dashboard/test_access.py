@@ -79,7 +79,7 @@ LOOKS: dict[str, dict[str, Any]] = {
 def test_axe_finds_nothing(open_page: Open, tasks: dict[str, str], axe: str, address: str, look: str) -> None:
     page = open_page(address.format(**tasks), **LOOKS[look])
     expect(page.locator(ADDRESSES[address]).first).to_be_visible()
-    page.wait_for_timeout(1500)
+    page.wait_for_timeout(500)
     if "start" in address:
         page.get_by_role("button", name="TOML files").click()
         page.get_by_role("button", name="Validate").click()

@@ -9,12 +9,12 @@ from tests.e2e.dashboard.conftest import Open
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import TrainingServer
 
-WAITING = 500
+WAITING = 120
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingServer]:
-    """One training on both GPUs, and 500 that wait: the last of them goes first."""
+    """One training on both GPUs, and 120 that wait: the last of them goes first."""
     with TrainingServer(tmp_path_factory.mktemp("queue"), SIMULATED_GPUS="2x NVIDIA GeForce RTX 4090") as started:
         running = started.start_task(toy(30_000, name="runs", gpus=2, step_seconds=0.1))
         started.await_step(running, 2)
@@ -33,9 +33,9 @@ def test_what_runs_is_on_the_first_screen_and_the_queue_is_in_its_order(open_pag
         expect(
             page.get_by_role("region", name="Running").get_by_role("link", name="runs", exact=True)
         ).to_be_in_viewport()
-        expect(page.get_by_role("region", name="Queue").locator(".count-badge")).to_have_text("500")
+        expect(page.get_by_role("region", name="Queue").locator(".count-badge")).to_have_text(str(WAITING))
         assert names(page, "Running") == ["runs"]
-        assert names(page, "Queue")[:3] == ["waits 499", "waits 0", "waits 1"]
+        assert names(page, "Queue")[:3] == [f"waits {WAITING - 1}", "waits 0", "waits 1"]
         first = page.get_by_role("region", name="Queue").locator(".task-row").first
         expect(first).to_contain_text("Number 1 in the queue")
 
@@ -51,7 +51,7 @@ def test_queue_is_turned_over_by_pages(open_page: Open) -> None:
 def test_machine_shows_what_runs_before_what_waits(open_page: Open) -> None:
     page = open_page("#/")
     expect(page.locator(".task-name").first).to_have_text("runs")
-    expect(page.locator(".task-name").nth(1)).to_have_text("waits 499")
+    expect(page.locator(".task-name").nth(1)).to_have_text(f"waits {WAITING - 1}")
 
 
 def test_filter_that_nothing_passes_is_cleared_by_one_click(open_page: Open) -> None:

@@ -10,7 +10,7 @@ from api.executors.executor import Outcome
 from api.executors.fake import FakeExecutor, outcome
 from api.hardware.source import FakeSource
 from api.models.access import Quota
-from api.models.task import ProcessIdentity
+from api.models.task import ProcessIdentity, TaskType
 from api.models.training import (
     Attempt,
     EventKind,
@@ -22,7 +22,8 @@ from api.models.training import (
     TrainingRequest,
 )
 from api.models.training import TrainingTask as Task
-from api.runtime.training import TrainingParts, build_training
+from api.runtime.training import TaskKinds, TrainingParts, build_training
+from api.services.attempts.harvest import Harvester
 from api.services.attempts.reconciler import Reconciler
 from api.services.attempts.updates import NewsDesk
 from api.services.attempts.watch import AttemptWatch
@@ -37,6 +38,8 @@ from api.storage.registrations import DatabaseRegistrations
 from api.storage.task_files import TaskFiles, task_files
 from api.storage.tasks import TaskStore
 from api.storage.usage import UsageStore
+from api.trainers.toy.trainer import Toy
+from api.trainers.trainer import Command, Launch
 from api.utils.clock import FakeClock
 
 PROCESS = ProcessIdentity(4711, 1.0)
@@ -49,6 +52,16 @@ def steps(*numbers: int, loss: str = "0.5") -> str:
     return "".join(f"steps: {number} loss: {loss} iter time (s): 1.0 samples/sec: 64.0\n" for number in numbers)
 
 
+class Errand(Toy):
+    """Executes tasks without GPUs as the toy executes trainings: it is what it is asked for that differs."""
+
+    name = "errand"
+    model_types = frozenset()
+
+    def prepare(self, request: TrainingRequest, plan: TrainingPlan, launch: Launch) -> Command:
+        return Command(("true",), launch.directory, {}, {})
+
+
 class TrainingMachine:
     """Every part of it, and what happens to a training in words."""
 
@@ -58,9 +71,11 @@ class TrainingMachine:
         root: Path,
         clock: FakeClock,
         quota_of: Callable[[str], Quota] | None = None,
+        harvester: Harvester | None = None,
         **settings: Any,
     ) -> None:
-        """With `quota_of` tasks have owners, whose quotas it says."""
+        """With `quota_of` tasks have owners, whose quotas it says. `harvester` takes up what preprocessing makes."""
+        harvesters = {} if harvester is None else {TaskType.PREPROCESSING: harvester}
         config = Config(**{"storage_root": root, "min_free_disk_mb": 0, **settings})
         self.clock = clock
         self.root = root
@@ -89,6 +104,7 @@ class TrainingMachine:
             database=database,
             events=self.gpu_events,
             quotas=self.quotas,
+            kinds=TaskKinds((Errand(),), harvesters),
         )
 
     @property
@@ -117,6 +133,23 @@ class TrainingMachine:
         request = replace(TOY, gpus=GPURequest(gpus, count), **wishes)
         new = NewTask(task_id, "toy", request, plan or self.plan(request), owner=owner)
         self.tasks.create(new, self.clock.now(), "ann")
+        return task_id
+
+    def put_errand(self, task_id: str = "e", owner: str | None = None, **wishes: Any) -> str:
+        """A preprocessing that waits, and needs no GPU."""
+        request = TrainingRequest("wan", GPURequest(count=0), **wishes)
+        plan = TrainingPlan(Errand.name, "wan", 0, total_steps=3)
+        new = NewTask(task_id, Errand.name, request, plan, owner=owner, kind=TaskType.PREPROCESSING)
+        self.tasks.create(new, self.clock.now(), "ann")
+        return task_id
+
+    def run_errand(self, task_id: str = "e", **wishes: Any) -> str:
+        """A preprocessing that runs."""
+        self.put_errand(task_id, **wishes)
+        self.train()
+        self.executor.runs(self.uid(task_id), PROCESS)
+        self.train()
+        assert self.status(task_id) is TaskStatus.RUNNING
         return task_id
 
     def train(self) -> None:

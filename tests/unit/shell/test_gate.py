@@ -78,7 +78,7 @@ def gate_of(ring: FakeRing, *, needs_keys: bool = True, hides_others: bool = Fal
     owners = {"anns": "ann", "bobs": "bob"}
     authority = Authority(
         ring,  # type: ignore[arg-type]
-        {Belonging.TASK: owners.__getitem__, Belonging.REGISTRATION: owners.__getitem__},
+        dict.fromkeys(Belonging, owners.__getitem__),
         needs_keys=needs_keys,
         hides_others=hides_others,
         operations=OperationTable([OPEN, READ, CHANGE]),

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select, text
 
 from api.models.lease import LeaseKind
 from api.models.progress import ProgressReport
-from api.models.task import ProcessIdentity
+from api.models.task import ProcessIdentity, TaskType
 from api.models.training import (
     Attempt,
     Cause,
@@ -48,12 +48,13 @@ def new_task(
     key: str | None = None,
     caches: tuple[str, ...] = (),
     owner: str | None = None,
+    kind: TaskType = TaskType.TRAINING,
     **request: Any,
 ) -> NewTask:
     """A task of the model type toy."""
     asked = TrainingRequest(**{"model_type": "toy", "gpus": GPURequest(count=1), **request})
     plan = TrainingPlan("toy", asked.model_type, asked.gpu_count, caches=caches)
-    return NewTask(task_id, "toy", asked, plan, idempotency_key=key, owner=owner)
+    return NewTask(task_id, "toy", asked, plan, idempotency_key=key, owner=owner, kind=kind)
 
 
 def new_attempt(task_id: str = "t1", *gpus: int, **more: Any) -> NewAttempt:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from api.models.task import TaskType
 from api.models.training import TaskFilter, TaskStatus
 from tests.unit.storage.builders import NOW, Stores, new_attempt, new_task
 
@@ -130,3 +131,10 @@ def test_pages_of_a_gpu_go_on_after_a_cursor(stores: Stores):
     first, total = stores.tasks.page(TaskFilter(gpu_uuid="GPU-0"), 2, None, None)
     rest = names(stores, TaskFilter(gpu_uuid="GPU-0"), cursor=first[-1].serial)
     assert ([row.task_id for row in first], rest, total) == (["t4", "t3"], ["t2", "t1", "t0"], 5)
+
+
+def test_list_can_be_of_a_kind(stores: Stores):
+    stores.tasks.create(new_task("t1"), NOW, "ann")
+    stores.tasks.create(new_task("p1", kind=TaskType.PREPROCESSING), NOW, "ann")
+    assert names(stores, TaskFilter(kind=TaskType.PREPROCESSING)) == ["p1"]
+    assert names(stores, TaskFilter(kind=TaskType.TRAINING)) == ["t1"]

@@ -13,9 +13,11 @@ from sqlalchemy.exc import IntegrityError
 
 from api.errors import TaskNotFinished, TaskNotFound
 from api.models.kept_answer import KEPT_SECONDS
-from api.models.training import EventKind, GPURequest, TaskFilter, TaskStatus
+from api.models.task import TaskType
+from api.models.training import EventKind, GPURequest, ResumeOptions, TaskFilter, TaskStatus
 from api.storage.attempts import Finish
 from api.storage.tables import attempts, events, metadata, task_gpus
+from api.storage.tasks import TaskStore
 from tests.unit.storage.builders import NOW, Stores, a_stop, later, new_attempt, new_task
 
 EVERYTHING = TaskFilter()
@@ -268,3 +270,42 @@ def test_task_whose_gpu_drains_is_not_forgotten_yet(stores: Stores):
     stores.finish(stores.running(), TaskStatus.FAILED)
     with pytest.raises(TaskNotFinished, match="draining"):
         stores.tasks.delete("t1", NOW)
+
+
+def test_store_of_a_kind_knows_no_task_of_another(stores: Stores):
+    stores.tasks.create(new_task("p1", kind=TaskType.PREPROCESSING), NOW, "ann")
+    stores.tasks.create(new_task("t1"), NOW, "ann")
+    trainings = TaskStore(stores.database, TaskType.TRAINING)
+    plan = stores.tasks.get("p1").plan
+    again = ("p1", ResumeOptions(), stores.tasks.get("p1").request, plan, NOW, "ann", "again")
+    for ask in (
+        lambda: trainings.get("p1"),
+        lambda: trainings.get_summary("p1"),
+        lambda: trainings.patch("p1", {"name": "x"}, NOW, "ann"),
+        lambda: trainings.delete("p1", NOW),
+        lambda: trainings.request_stop("p1", a_stop(), NOW, "stop"),
+        lambda: trainings.enqueue_again(*again),
+    ):
+        with pytest.raises(TaskNotFound):
+            ask()
+    assert [row.task_id for row in trainings.page(EVERYTHING, 50, None, None)[0]] == ["t1"]
+    assert trainings.count_by_status() == {TaskStatus.QUEUED: 1}
+    assert [task.task_id for task in trainings.queued()] == ["p1", "t1"]
+
+
+def test_places_are_counted_by_owner_and_gpus(stores: Stores):
+    stores.running("t1", 0)
+    for number, owner in enumerate(("ann", "ann", None)):
+        free = new_task(f"p{number}", owner=owner, kind=TaskType.PREPROCESSING, gpus=GPURequest(count=0))
+        stores.tasks.create(free, NOW, "ann")
+        stores.attempts.claim(replace(new_attempt(f"p{number}", master_port=None), gpu_uuids=(), gpu_indices=()), NOW)
+    assert stores.tasks.active_places() == (1, {"ann": 2, None: 1})
+    assert "needs no GPU" in stores.tasks.events("p0", 0, 10)[-1].message
+
+
+def test_what_a_task_made_is_kept_and_goes_when_it_is_tried_again(stores: Stores):
+    stores.finish(stores.running("t1"), TaskStatus.COMPLETED, result={"version": 3})
+    assert stores.tasks.get_summary("t1").result == {"version": 3}
+    task = stores.tasks.get("t1")
+    stores.tasks.enqueue_again("t1", ResumeOptions(), task.request, task.plan, NOW, "ann", "again")
+    assert stores.tasks.get_summary("t1").result is None

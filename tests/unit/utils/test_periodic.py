@@ -1,5 +1,6 @@
 import logging
 import threading
+import time
 
 import pytest
 
@@ -32,6 +33,26 @@ def test_trigger_runs_an_interval_loop_before_its_time():
     thread.trigger()
     assert runs.acquire(timeout=10)
     assert thread.stop()
+
+
+def test_triggers_during_a_rest_are_heeded_together_after_it():
+    times: list[float] = []
+    ran = threading.Semaphore(0)
+
+    def body() -> None:
+        times.append(time.monotonic())
+        ran.release()
+
+    thread = PeriodicThread("test-loop", None, body, rest=0.2)
+    thread.start()
+    thread.trigger()
+    assert ran.acquire(timeout=10)
+    for _ in range(5):
+        thread.trigger()
+    assert ran.acquire(timeout=10)
+    assert times[1] - times[0] >= 0.2
+    assert thread.stop()
+    assert len(times) == 2
 
 
 def test_failing_body_is_logged_and_the_loop_goes_on(caplog: pytest.LogCaptureFixture):

@@ -42,6 +42,8 @@ export const accessWords = {
   "permission.training.read": "see trainings",
   "permission.training.write": "start trainings and change one's own",
   "permission.logs.read": "read logs",
+  "permission.datasets.read": "see datasets",
+  "permission.datasets.write": "make datasets and change one's own",
   "permission.tasks.read_any": "see other people's tasks",
   "permission.tasks.write_any": "change other people's tasks",
   "permission.system.read": "read the service's own log",

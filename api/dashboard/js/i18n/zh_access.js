@@ -41,6 +41,8 @@ export const accessWords = {
   "permission.training.read": "查看训练",
   "permission.training.write": "启动训练并更改自己的训练",
   "permission.logs.read": "读取日志",
+  "permission.datasets.read": "查看数据集",
+  "permission.datasets.write": "创建数据集并修改自己的数据集",
   "permission.tasks.read_any": "查看他人的任务",
   "permission.tasks.write_any": "更改他人的任务",
   "permission.system.read": "读取服务自身的日志",

@@ -14,6 +14,7 @@ export const said = {
   // Why a task waits.
   just_queued: "刚刚进入队列",
   tries_again: "{seconds} 秒后重试",
+  preprocess_parallel: "已有 {running} 个不需要 GPU 的任务在运行，而 PREPROCESS_PARALLEL 为 {limit}",
   max_concurrent: "已有 {running} 个任务在运行，而 MAX_CONCURRENT_TASKS 为 {limit}",
   quota_gpus: "等待 {user} 的 {used} 个 GPU 中的 {missing} 个：配额为同时 {limit} 个",
   quota_gpus_kept: "排在 {name} 之后，{user} 同时可用的 {limit} 个 GPU 中的其余部分已为其保留",
@@ -35,6 +36,7 @@ export const said = {
   queued: "进入队列",
   queued_anew: "进入队列，以 {task_id} 的请求从头开始",
   to_be_resumed: "将从 {name} 继续",
+  begins_without_gpu: "开始；不需要 GPU",
   got_gpus: "分到 {gpus}",
   process_runs: "进程已运行，pid 为 {pid}",
   runs: "进程已运行",

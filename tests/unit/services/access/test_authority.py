@@ -39,7 +39,7 @@ def owners() -> Owners:
 def authority(ring: KeyRing, owners: Owners, *, needs_keys: bool = True, hides_others: bool = False) -> Authority:
     return Authority(
         ring,
-        {Belonging.TASK: owners.find, Belonging.REGISTRATION: owners.find},
+        dict.fromkeys(Belonging, owners.find),
         needs_keys=needs_keys,
         hides_others=hides_others,
         operations=OperationTable([READ, CHANGE, LIST, WHO]),

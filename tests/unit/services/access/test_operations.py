@@ -47,9 +47,10 @@ def test_open_are_only_the_page_its_sign_in_and_whether_the_service_lives():
 
 def test_what_belongs_to_somebody_names_it_in_its_address():
     owned = [each for each in OperationTable().all if each.belonging is not None]
-    assert all("<task_id>" in each.pattern for each in owned)
+    assert all(f"<{each.belonging.argument}>" in each.pattern for each in owned if each.belonging)
     assert {each.belonging for each in owned} == set(Belonging)
 
 
 def test_every_address_with_a_task_belongs_to_somebody():
-    assert [each.name for each in OperationTable().all if "<task_id>" in each.pattern and each.belonging is None] == []
+    named = [each for each in OperationTable().all if "<task_id>" in each.pattern or "/datasets/<name>" in each.pattern]
+    assert [each.name for each in named if each.belonging is None] == []

@@ -137,3 +137,20 @@ def test_the_executor_can_ask_which_attempts_have_a_directory_here(
     machine.parts.strays.look_soon()
     machine.parts.strays.look()
     assert sorted(asked) == ["train_a.1", "train_a.2"]
+
+
+def test_a_living_attempt_without_gpus_is_adopted_by_its_task_that_needs_none(machine: TrainingMachine):
+    machine.put_errand("x")
+    machine.executor.finds(living(machine, "x"))
+    machine.parts.strays.look_soon()
+    machine.parts.strays.look()
+    assert machine.status("x") is TaskStatus.STARTING
+    assert machine.attempt("x").gpu_uuids == ()
+
+
+def test_a_living_attempt_whose_gpus_nobody_knows_is_not_adopted_by_a_training(machine: TrainingMachine):
+    machine.put("x")
+    machine.executor.finds(living(machine, "x"))
+    machine.parts.strays.look_soon()
+    machine.parts.strays.look()
+    assert machine.status("x") is TaskStatus.QUEUED

@@ -117,6 +117,14 @@ def test_the_end_comes_after_everything_else_of_its_task(told: Told):
     assert [data(messages[at])["status"] for at in (1, 3)] == ["failed", "failed"]
 
 
+def test_what_is_said_of_one_that_has_ended_brings_neither_progress_nor_end_again(told: Told):
+    told.machine.run()
+    told.machine.end(how=FAILED)
+    told.round()
+    told.machine.tasks.patch("a", {"name": "cats"}, told.machine.clock.now(), "ann")
+    assert told.types(2 * PROGRESS_SECONDS) == ["status"]
+
+
 def test_an_event_of_another_server_is_found_without_being_told(told: Told):
     told.round()
     told.machine.database.on_append(lambda: None)

@@ -13,7 +13,8 @@ from api.executors.fake import FakeExecutor
 from api.executors.ports import FIRST_PORT
 from api.hardware.source import FakeSource
 from api.models.lease import LeaseKind
-from api.models.training import GPURequest, NewTask, StopState, TrainingRequest
+from api.models.task import TaskType
+from api.models.training import GPURequest, NewTask, StopState, TrainingPlan, TrainingRequest
 from api.services.gpus.service import GPUService
 from api.services.training.dispatcher import Dispatcher
 from api.services.training.preview import preview
@@ -62,7 +63,7 @@ def machine(tmp_path: Path, clock: FakeClock) -> Iterator[Machine]:
     gpus = GPUService(FakeSource(4), DatabaseRegistrations(database, "here", clock), clock, max_age=10_000)
     gpus._monitor.sweep()
     executor = FakeExecutor()
-    queue = Dispatcher(tasks, attempts, gpus, TRAINERS, executor, clock, tmp_path)
+    queue = Dispatcher(tasks, attempts, gpus, TRAINERS, executor, clock, tmp_path, node="here", parallel=2)
     yield Machine(tasks, attempts, gpus, queue, executor, RequestChecker(TRAINERS, gpus, attempts, tmp_path, 0), clock)
     gpus.stop_monitoring()
     database.close()
@@ -239,3 +240,16 @@ def test_request_without_its_secrets_can_be_checked_again(machine: Machine):
     first = machine.checker.check(request(env={"HF_TOKEN": "hf_1"}), "a")
     again = machine.checker.check(first.request, "a")
     assert (again.errors, again.secrets, again.request) == ((), {}, first.request)
+
+
+def test_task_without_gpus_begins_without_gpus_and_port(machine: Machine):
+    for number in range(3):
+        asked = TrainingRequest("wan", GPURequest(count=0))
+        plan = TrainingPlan("toy", "wan", 0)
+        new = NewTask(f"e{number}", "toy", asked, plan, kind=TaskType.PREPROCESSING)
+        machine.tasks.create(new, machine.clock.now(), "test")
+    assert machine.dispatcher.dispatch() == 2
+    begun = machine.attempts.of_task("e0")[0]
+    assert (begun.gpu_uuids, begun.master_port, begun.node) == ((), None, "here")
+    assert machine.attempts.leases() == []
+    assert machine.status("e2") == "queued"

@@ -341,3 +341,11 @@ def test_accounts_are_not_changed_by_a_pass():
     before = {owner: replace(account) for owner, account in accounts.items()}
     plan_pass([*sweep("ann", 3), *sweep("bob", 3)], [offer(n) for n in range(4)], around(accounts))
     assert accounts == before
+
+
+def test_places_without_gpus_go_to_who_has_fewer():
+    accounts = using(ann=0, bob=40)
+    queue = [*(task(f"a{n}", 0, owner="ann", serial=n) for n in range(3)), task("b0", 0, owner="bob", serial=9)]
+    crowded = replace(around(accounts), places={"ann": 1}, parallel=3)
+    given = [found.task.task_id for found in plan_pass(queue, [], crowded).assignments]
+    assert given == ["b0", "a0"]

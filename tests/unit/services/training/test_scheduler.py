@@ -216,3 +216,24 @@ def test_every_task_runs_in_the_end(wishes: list[tuple[int, int, int]], late: in
         if not queue and now >= late:
             return
     pytest.fail(f"{[each.task_id for each in queue]} never ran")
+
+
+def test_tasks_without_gpus_get_places_whatever_the_gpus_are():
+    queue = [task("big", 4), task("e1", 0), task("e2", 0), task("e3", 0)]
+    around = replace(AROUND, parallel=3, places={None: 1})
+    result = plan_pass(queue, [held(n) for n in range(4)], around)
+    assert given_to(result) == {"e1": [], "e2": []}
+    assert result.waiting["e3"].text == "3 tasks without GPUs run, and PREPROCESS_PARALLEL is 3"
+    assert result.waiting["big"].said.code == "needs_gpus"
+
+
+def test_trainings_do_not_count_as_places_nor_places_as_trainings():
+    around = replace(AROUND, active=2, max_concurrent=2, places={None: 1}, parallel=2)
+    result = plan_pass([task("a"), task("e", 0)], [offer(0)], around)
+    assert given_to(result) == {"e": []}
+    assert result.waiting["a"].said.code == "max_concurrent"
+
+
+def test_a_full_disk_keeps_tasks_without_gpus_waiting():
+    full = replace(AROUND, disk_problem=Reason.of("there are 3 MB free", "disk_low"))
+    assert plan_pass([task("e", 0)], [], full).waiting["e"].text == "there are 3 MB free"

@@ -214,3 +214,26 @@ def test_every_status_is_counted(machine: TrainingMachine, service: TrainingServ
     counts = service.count()
     assert (counts[TaskStatus.RUNNING], sum(counts.values())) == (1, 2)
     assert set(counts) == set(TaskStatus)
+
+
+@pytest.mark.parametrize(
+    ("is_queued", "changes", "is_woken"),
+    [(True, {"priority": 5}, True), (True, {"name": "cats"}, False), (False, {"priority": 5}, False)],
+)
+def test_only_a_new_place_in_the_queue_wakes_the_loop(
+    machine: TrainingMachine,
+    service: TrainingService,
+    monkeypatch: pytest.MonkeyPatch,
+    is_queued: bool,
+    changes: dict[str, Any],
+    is_woken: bool,
+):
+    if is_queued:
+        machine.put()
+    else:
+        ended(machine)
+    woken: list[bool] = []
+    monkeypatch.setattr(service, "_wake", lambda: woken.append(True))
+    changed = service.patch("a", changes, "ann")
+    assert {name: getattr(changed, name) for name in changes} == changes
+    assert bool(woken) is is_woken

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from api.trainers.toy.dataset import Dataset, read_dataset
+from api.trainers.toy.dataset import ToyDataset, read_dataset
 
 
 def test_pictures_are_counted_and_their_directories_written_down(tmp_path: Path):
@@ -17,7 +17,7 @@ def test_pictures_are_counted_and_their_directories_written_down(tmp_path: Path)
 
 
 def test_without_a_dataset_there_is_nothing_to_count():
-    assert read_dataset({}, None) == Dataset((), None, None)
+    assert read_dataset({}, None) == ToyDataset((), None, None)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ const PERMISSIONS = /** @type {API.Permission[]} */ ([
   "processes:read",
   "training:read",
   "logs:read",
+  "datasets:read",
+  "datasets:write",
   "gpus:register",
   "training:write",
   "tasks:read_any",

@@ -1,12 +1,14 @@
 import json
 import os
 import struct
+from contextlib import suppress
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
-from api.trainers.diffusion_pipe.safetensors_header import MOST_HEADER_BYTES, Unsound, read_header
+from api.weights.header import MOST_HEADER_BYTES, Header, Unsound, merged, read_header
 
 
 def write(path: Path, header: Any, data: int = 0, length: int | None = None) -> Path:
@@ -78,3 +80,55 @@ def test_file_that_changed_is_read_anew(tmp_path: Path):
 def test_pipe_is_not_waited_for(tmp_path: Path):
     os.mkfifo(tmp_path / "pipe")
     assert read_header(tmp_path / "pipe") is None
+
+
+def test_header_of_too_many_marks_is_not_parsed(tmp_path: Path):
+    text = b'{"a": [' + b"[]," * 200_000 + b"[]]}"
+    assert read_header(write(tmp_path / "a", text)) is None
+
+
+def test_metadata_is_kept_as_far_as_it_is_text_of_bounded_length(tmp_path: Path):
+    metadata = {"format": "pt", "long": "x" * 100_000, "number": 3}
+    found = read_header(write(tmp_path / "a", {"__metadata__": metadata, "a": tensor(0, 4, [1])}, 4))
+    assert found is not None
+    assert (found.metadata, found.dtype, found.parameters) == ({"format": "pt"}, "F32", 1)
+
+
+def test_shards_are_one_model():
+    one, other = Header({"a": (2,)}, {"F32": 8}), Header({"b": (3,)}, {"F32": 12, "F16": 2})
+    found = merged([one, other])
+    assert (dict(found.shapes), dict(found.dtype_bytes)) == ({"a": (2,), "b": (3,)}, {"F32": 20, "F16": 2})
+
+
+def test_no_change_of_a_header_breaks_the_reader(tmp_path: Path):
+    """So many changed headers as MUTATED_HEADERS says; 300 in the suite."""
+    random = Random(7)
+    text = json.dumps({"__metadata__": {"f": "pt"}, "a": tensor(0, 24, [2, 3]), "b.c": tensor(24, 32, [4], "F16")})
+    whole = struct.pack("<Q", len(text)) + text.encode() + bytes(32)
+    path = tmp_path / "a"
+    for number in range(int(os.environ.get("MUTATED_HEADERS", "300"))):
+        path.write_bytes(mutated(whole, random))
+        os.utime(path, ns=(number, number))
+        with suppress(Unsound):
+            found = read_header(path)
+            assert found is None or all(isinstance(name, str) for name in found.shapes)
+
+
+def mutated(whole: bytes, random: Random) -> bytes:
+    text = bytearray(whole)
+    for _ in range(random.randint(1, 4)):
+        at = random.randrange(len(text))
+        match random.randrange(5):
+            case 0:
+                text[at] = random.randrange(256)
+            case 1:
+                del text[at : at + random.randint(1, 40)]
+            case 2:
+                text[at:at] = random.choice(
+                    [b"[" * 3000, b"9" * 5000, b"{", b'"a":', b"\xff", b"1e999", b"NaN", b"\\u0000"]
+                )
+            case 3:
+                text[at : at + 8] = random.randbytes(8)
+            case _:
+                text[:8] = struct.pack("<Q", random.choice([0, 1, 2**63, 99_999_999, len(text), len(text) - 8]))
+    return bytes(text)

@@ -1,0 +1,102 @@
+"""The program that decodes media files: `python -m api.media.child BYTES`, started by `decoder`, one request a line.
+
+Each request is a line of JSON on standard input, each answer a line of JSON on standard output, followed by as many
+bytes as its `bytes` says. The kernel bounds its memory (to BYTES of address space) and its time, and keeps it from
+writing files; it ends with the service, at the end of its input.
+"""
+
+import json
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from api.media.perceptual import group_alike
+from api.media.probe import probe
+
+MAX_LINE = 16 * 1024**2  #: bytes of a request: a million hashes
+
+_NICENESS = 5  #: requests go first
+_OPEN_FILES = 64
+
+#: More memory than this is given back by starting anew.
+_STALE_KILOBYTES = 600 * 1024
+
+Answer = tuple[dict[str, Any], bytes]
+
+
+def main() -> int:
+    """Answers requests until their end."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    # What a library prints must not get among the answers.
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    _limit(int(sys.argv[1]))
+    while line := sys.stdin.buffer.readline(MAX_LINE):
+        request = json.loads(line)
+        _arm(float(request["seconds"]))
+        answer, payload = _answer(request)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        _write(answers, answer, payload)
+        if answer.get("is_last"):
+            return 0
+    return 0
+
+
+def _answer(request: Mapping[str, Any]) -> Answer:
+    try:
+        answer, payload = _DEEDS[request["do"]](request)
+    except MemoryError:
+        # What it holds is not known any more: the next request gets a fresh process.
+        return {"failed": "memory", "is_last": True}, b""
+    if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > _STALE_KILOBYTES:
+        answer["is_last"] = True
+    return answer, payload
+
+
+def _probe(request: Mapping[str, Any]) -> Answer:
+    return {"probe": asdict(probe(Path(request["path"])))}, b""
+
+
+def _group(request: Mapping[str, Any]) -> Answer:
+    return {"groups": group_alike(request["hashes"], int(request["distance"]))}, b""
+
+
+_DEEDS: Mapping[str, Callable[[Mapping[str, Any]], Answer]] = {"probe": _probe, "group": _group}
+
+
+def _limit(memory_bytes: int) -> None:
+    bounds = {
+        resource.RLIMIT_AS: memory_bytes,
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_NOFILE: _OPEN_FILES,
+    }
+    for name, bound in bounds.items():
+        resource.setrlimit(name, (bound, bound))
+    os.nice(_NICENESS)
+    try:
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    except OSError:
+        # Somewhere else than Linux, or where files may not grow: the limit of memory holds all the same.
+        return
+
+
+def _arm(seconds: float) -> None:
+    """Lets the kernel end this process when a request takes longer, in processor time or by the clock."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime + seconds) + 1, hard))
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _write(answers: BinaryIO, answer: Mapping[str, Any], payload: bytes) -> None:
+    answers.write(json.dumps({**answer, "bytes": len(payload)}).encode() + b"\n" + payload)
+    answers.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,207 @@
+"""The processes that decode media files for this service: few, bounded in memory and time, replaced when they die."""
+
+import contextlib
+import json
+import logging
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from api.errors import DecoderBusy
+from api.models.dataset import MediaFacts, MediaKind
+from api.models.media import MediaProbe, MediaProblem
+
+logger = logging.getLogger(__name__)
+
+#: Seconds that one file may take: a look at a whole one, which may be a video of gigabytes.
+PROBE_SECONDS = 30.0
+GROUP_SECONDS = 60.0
+
+#: Address space of a child: the largest image that Pillow takes needs a third of it, and the libraries a quarter.
+MEMORY_BYTES = 2 * 1024**3
+
+#: Seconds that a request waits for a free process.
+PATIENCE_SECONDS = 20.0
+
+_GRACE_SECONDS = 2.0  #: what an answer may be later than the child's own alarm
+_MAX_ANSWER = 64 * 1024**2  #: bytes of one answer
+_PACKAGE_ROOT = Path(__file__).resolve().parents[2]
+
+_TOO_LONG = frozenset({-signal.SIGALRM, -signal.SIGXCPU, -signal.SIGKILL})
+
+
+class ChildDied(Exception):
+    """A child ended, or was ended, instead of answering; `took_too_long` tells a bomb from a crash."""
+
+    def __init__(self, *, took_too_long: bool) -> None:
+        super().__init__("took too long" if took_too_long else "died")
+        self.took_too_long = took_too_long
+
+
+class MediaDecoder:
+    """Hands each request to a free child. A file that is made to break decoders costs a problem in its facts."""
+
+    def __init__(
+        self, children: int = 2, patience_seconds: float = PATIENCE_SECONDS, memory_bytes: int = MEMORY_BYTES
+    ) -> None:
+        self.children = children
+        self._memory_bytes = memory_bytes
+        self._free = threading.BoundedSemaphore(children)
+        self._lock = threading.Lock()
+        self._idle: list[_Child] = []
+        self._patience_seconds = patience_seconds
+        self._is_closed = False
+
+    def probe(self, path: Path) -> MediaFacts:
+        """What the file's content says. Raises DecoderBusy."""
+        return self.examine(path).facts
+
+    def examine(self, path: Path) -> MediaProbe:
+        """What a look at the whole file finds. Raises DecoderBusy."""
+        try:
+            answer, _ = self._ask({"do": "probe", "path": os.fspath(path.absolute())}, PROBE_SECONDS)
+        except ChildDied as death:
+            return _fatal(death)
+        return _read_probe(answer["probe"]) if "probe" in answer else _fatal(ChildDied(took_too_long=True))
+
+    def group_alike(self, hashes: Sequence[str], distance: int) -> list[list[int]]:
+        """Positions of hashes that differ in `distance` bits at most, in groups. Raises DecoderBusy."""
+        if len(hashes) < 2:
+            return []
+        try:
+            answer, _ = self._ask({"do": "group", "hashes": list(hashes), "distance": distance}, GROUP_SECONDS)
+        except ChildDied:
+            logger.warning("Pictures were not compared: it took more than %.0f s.", GROUP_SECONDS)
+            return []
+        return [list(group) for group in answer.get("groups", ())]
+
+    def close(self) -> None:
+        """Ends the children; a request that is being answered is given up."""
+        with self._lock:
+            self._is_closed = True
+            idle, self._idle = self._idle, []
+        for child in idle:
+            child.end()
+
+    def _ask(self, request: Mapping[str, Any], seconds: float) -> tuple[dict[str, Any], bytes]:
+        if not self._free.acquire(timeout=self._patience_seconds):
+            raise DecoderBusy(headers={"Retry-After": "2"})
+        try:
+            child = self._take()
+            try:
+                answer, payload = child.ask({**request, "seconds": seconds}, seconds + _GRACE_SECONDS)
+            except BaseException:
+                child.end()
+                raise
+            self._give_back(child, is_last=bool(answer.get("is_last")))
+            return answer, payload
+        finally:
+            self._free.release()
+
+    def _take(self) -> "_Child":
+        with self._lock:
+            if self._is_closed:
+                raise DecoderBusy(headers={"Retry-After": "2"})
+            if self._idle:
+                return self._idle.pop()
+        return _Child(self._memory_bytes)
+
+    def _give_back(self, child: "_Child", *, is_last: bool) -> None:
+        with self._lock:
+            if not is_last and not self._is_closed:
+                self._idle.append(child)
+                return
+        child.end()
+
+
+class _Child:
+    """One process, which answers one request at a time."""
+
+    def __init__(self, memory_bytes: int) -> None:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "api.media.child", str(memory_bytes)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=_PACKAGE_ROOT,
+            # Its arithmetic is too small for more threads; and nothing of the service's secrets is for decoders.
+            env={"PATH": os.defpath, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "LC_ALL": "C.UTF-8"},
+            start_new_session=True,
+        )
+        if process.stdin is None or process.stdout is None:
+            raise ValueError("a child has both pipes")
+        self._process, self._stdin, self._stdout = process, process.stdin, process.stdout
+        self._waiting = bytearray()
+
+    def ask(self, request: Mapping[str, Any], seconds: float) -> tuple[dict[str, Any], bytes]:
+        """The answer and its bytes. Raises ChildDied."""
+        until = time.monotonic() + seconds
+        try:
+            self._stdin.write(json.dumps(request).encode() + b"\n")
+            self._stdin.flush()
+        except OSError:
+            raise self._death() from None
+        answer = json.loads(self._read_line(until))
+        return answer, self._read(int(answer["bytes"]), until)
+
+    def end(self) -> None:
+        """Ends it and waits for it."""
+        self._process.kill()
+        for pipe in (self._stdin, self._stdout):
+            # What was not yet written is lost with it.
+            with contextlib.suppress(OSError):
+                pipe.close()
+        self._process.wait()
+
+    def _read_line(self, until: float) -> bytes:
+        while (end := self._waiting.find(b"\n")) < 0:
+            self._read_more(until)
+        return self._cut(end + 1)
+
+    def _read(self, size: int, until: float) -> bytes:
+        while len(self._waiting) < size:
+            self._read_more(until)
+        return self._cut(size)
+
+    def _cut(self, size: int) -> bytes:
+        found = bytes(self._waiting[:size])
+        del self._waiting[:size]
+        return found
+
+    def _read_more(self, until: float) -> None:
+        poll = select.poll()
+        poll.register(self._stdout, select.POLLIN)
+        if not poll.poll(max(0.0, until - time.monotonic()) * 1000):
+            raise ChildDied(took_too_long=True)
+        received = os.read(self._stdout.fileno(), 1 << 20)
+        if not received or len(self._waiting) > _MAX_ANSWER:
+            raise self._death()
+        self._waiting += received
+
+    def _death(self) -> ChildDied:
+        try:
+            code = self._process.wait(_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            return ChildDied(took_too_long=False)
+        return ChildDied(took_too_long=code in _TOO_LONG)
+
+
+def _fatal(death: ChildDied) -> MediaProbe:
+    if death.took_too_long:
+        problem, text = MediaProblem.BOMB, "It asks for more memory or time than any media file may."
+    else:
+        problem, text = MediaProblem.UNREADABLE, "The decoder crashed on it."
+    return MediaProbe(MediaFacts(MediaKind.OTHER, problem=problem, problem_text=text))
+
+
+def _read_probe(answer: Mapping[str, Any]) -> MediaProbe:
+    facts = dict(answer["facts"])
+    facts["kind"] = MediaKind(facts["kind"])
+    return MediaProbe(**{**answer, "facts": MediaFacts(**facts)})

@@ -1,0 +1,67 @@
+"""Hashes of how pictures look, and groups of those that look alike."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from PIL import Image
+
+#: Pictures with less between their darkest and lightest grey are too plain to be compared: all of them look alike.
+PLAIN_RANGE = 12
+
+_SIDE = 32  #: the side to which a picture is scaled before its hash is taken
+_BITS = 64
+_BANDS = 8  #: two hashes that differ in fewer bits than this share at least one byte
+
+#: Pairs that are compared at most: half a minute of work.
+MAX_PAIRS = 20_000_000
+
+
+def hash_of(image: Image.Image) -> str | None:
+    """The hash of a decoded picture, as 16 hexadecimal digits; None when it is too plain for one."""
+    # Loaded only in a decoder's process: it takes 30 MB.
+    import imagehash  # noqa: PLC0415
+
+    grey = image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+    low, high = grey.getextrema()
+    if float(high) - float(low) < PLAIN_RANGE:  # type: ignore[arg-type]
+        return None
+    return str(imagehash.phash(grey, highfreq_factor=_SIDE // 8))
+
+
+def group_alike(hashes: Sequence[str], distance: int) -> list[list[int]]:
+    """Positions of the hashes that differ in `distance` bits at most (7, if more), in groups of two or more.
+
+    Who is alike to one of a group belongs to it. Ends early beyond MAX_PAIRS comparisons, with what was found.
+    """
+    values = [int(text, 16) for text in hashes]
+    parents = list(range(len(values)))
+
+    def root(index: int) -> int:
+        while parents[index] != index:
+            parents[index] = parents[parents[index]]
+            index = parents[index]
+        return index
+
+    # Equal ones are one: a thousand copies would else be half a million pairs.
+    first: dict[int, int] = {}
+    for index, value in enumerate(values):
+        parents[index] = first.setdefault(value, index)
+    for left, right in islice(_candidates(first), MAX_PAIRS):
+        if (values[left] ^ values[right]).bit_count() <= min(distance, _BANDS - 1):
+            parents[root(right)] = root(left)
+    groups: defaultdict[int, list[int]] = defaultdict(list)
+    for index in range(len(values)):
+        groups[root(index)].append(index)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _candidates(first: dict[int, int]) -> Iterator[tuple[int, int]]:
+    for shift in range(0, _BITS, _BITS // _BANDS):
+        band: defaultdict[int, list[int]] = defaultdict(list)
+        for value, index in first.items():
+            band[value >> shift & 0xFF].append(index)
+        for members in band.values():
+            for position, left in enumerate(members):
+                for right in members[position + 1 :]:
+                    yield left, right

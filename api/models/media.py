@@ -1,0 +1,50 @@
+"""What a media file was found to be, how it is cut for a training, and what may be opened to find out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from api.models.dataset import MediaFacts
+
+#: Formats that the video reader may open: none refers to other files, as a playlist would.
+VIDEO_FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,asf,mpeg,mpegts,mpegvideo,h264,hevc,m4v,ogg,mjpeg,nut,ivf"
+)
+
+#: Options with which a video is opened: no other protocol than the file at hand, and a bound on what is read first.
+VIDEO_OPTIONS: Mapping[str, str] = {
+    "format_whitelist": VIDEO_FORMATS,
+    "protocol_whitelist": "",
+    "probesize": str(4 * 1024 * 1024),
+}
+
+
+class MediaProblem(StrEnum):
+    """What is wrong with the bytes of a media file."""
+
+    UNREADABLE = "unreadable"  #: no image or video, or one that is damaged
+    TRUNCATED = "truncated"  #: its end is missing
+    BOMB = "media_bomb"  #: it asks for more memory or time than any media file may
+    TURNED = "turned"  #: a note in it turns it for people; the trainer reads its pixels as they are stored
+
+
+@dataclass(frozen=True, slots=True)
+class MediaProbe:
+    """What a look at a whole media file found, besides its facts."""
+
+    facts: MediaFacts
+    stated_frames: int | None = None  #: how many its header states or lets expect: the trainer's reader believes that
+    rotation: int = 0  #: degrees by which a note in a video turns it; the trainer's reader does that
+    perceptual_hash: str | None = None  #: 16 hexadecimal digits; None: unknown, or too plain to be compared
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a trainer makes its pixels of a media file: from `box` of the picture, and for a video from these frames."""
+
+    width: int
+    height: int
+    box: tuple[float, float, float, float]  #: left, top, right, bottom in pixels of the file, as they are stored
+    frames: tuple[int, ...]  #: indices of its frames, in the order in which they are trained on; an image has frame 0
+    is_video: bool
+    fps: float | None = None  #: at which they are trained on

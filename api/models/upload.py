@@ -1,0 +1,114 @@
+"""Uploads: what comes in over several requests, and what became of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class UploadKind(StrEnum):
+    """What an upload is to become."""
+
+    ITEM = "item"  #: one media file, its caption, or its mask
+    ARCHIVE = "archive"  #: a zip or tar of them
+
+
+class UploadStatus(StrEnum):
+    """How far an upload is."""
+
+    RECEIVING = "receiving"
+    RECEIVED = "received"  #: all of it is here; it is being looked into
+    COMPLETED = "completed"  #: a version of its dataset has it
+    FAILED = "failed"  #: nothing of it was kept
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing changes any more."""
+        return self in (UploadStatus.COMPLETED, UploadStatus.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class UploadProblem:
+    """Why an upload has failed: a stable word, a sentence, and of an archive the entry that it is about."""
+
+    code: str
+    message: str
+    entry: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UploadResult:
+    """What an upload has become."""
+
+    dataset: str
+    version: int
+    added: int  #: items
+    changed: int  #: items that the dataset had under the same path
+    left_out: int  #: files that are no media, captions, masks or controls
+    left_out_examples: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()  #: some of the items
+    num_repeats: Mapping[str, int] = field(default_factory=dict)  #: of directories named as in kohya's form
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An upload as it is kept. How many bytes of it are here only its file says."""
+
+    serial: int
+    upload_id: str
+    owner: str | None
+    kind: UploadKind | None  #: None: its content will tell
+    filename: str | None  #: below the dataset, with its directories
+    dataset: str | None
+    metadata: Mapping[str, str]  #: what the client said of it, as it said it
+    size_bytes: int | None  #: None: not known before its end
+    status: UploadStatus
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime
+    sha256: str | None = None
+    task_id: str | None = None
+    result: UploadResult | None = None
+    problem: UploadProblem | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewUpload:
+    """An upload that is wanted."""
+
+    upload_id: str
+    owner: str | None
+    kind: UploadKind | None
+    filename: str | None
+    dataset: str | None
+    metadata: Mapping[str, str]
+    size_bytes: int | None
+    created_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UploadView:
+    """An upload as it is answered."""
+
+    upload_id: str
+    status: UploadStatus
+    kind: UploadKind | None
+    filename: str | None
+    dataset: str | None
+    owner: str | None
+    offset: int | None  #: bytes that are here, durably; None: another server has them
+    size_bytes: int | None
+    task_id: str | None
+    result: UploadResult | None
+    problem: UploadProblem | None
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime
+
+
+def metadata_text(values: Mapping[str, Any], name: str) -> str | None:
+    """A value that the client said of its upload; None where it said nothing, as some clients say `null`."""
+    value = values.get(name)
+    return None if value in (None, "", "null", "undefined") else str(value)

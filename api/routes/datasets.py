@@ -1,0 +1,125 @@
+"""Datasets and their versions."""
+
+from apiflask import APIBlueprint
+from flask import Response
+
+from api.models.access import current_principal
+from api.routes.context import services
+from api.routes.idempotency import idempotent
+from api.routes.schemas.common import PageQuery
+from api.routes.schemas.datasets import (
+    ChangeDataset,
+    CreateDataset,
+    DatasetAnswer,
+    DatasetDeletedAnswer,
+    DatasetListAnswer,
+    DatasetListQuery,
+    DatasetRowAnswer,
+    VersionAnswer,
+    VersionListAnswer,
+)
+from api.utils.base_path import BASE_PATH
+from api.utils.responses import answer
+
+datasets = APIBlueprint("datasets", __name__, url_prefix=f"{BASE_PATH}/datasets", tag="Datasets")
+
+
+@datasets.get("")
+@datasets.input(DatasetListQuery, location="query")
+@datasets.output(DatasetListAnswer)
+@datasets.doc(responses=[422])
+def list_datasets(query_data: DatasetListQuery) -> Response:
+    """Datasets, newest first
+
+    Those that one may see. Filters are joined by and.
+    """
+    page = services().datasets.get_page(query_data.search, query_data.owner, query_data.page())
+    return answer({"datasets": page.rows, "pagination": page.pagination})
+
+
+@datasets.post("")
+@datasets.input(CreateDataset)
+@datasets.output(DatasetRowAnswer, status_code=201)
+@datasets.doc(responses=[400, 409, 415, 422, 503])
+@idempotent
+def create_dataset(json_data: CreateDataset) -> Response:
+    """Make a dataset
+
+    An empty one, to be uploaded into. A name that is taken is 409 `dataset_exists`.
+    """
+    made = services().datasets.create(json_data.name, current_principal.get(), json_data.fields())
+    return answer(made, 201, "created", {"Location": f"{BASE_PATH}/datasets/{made.name}"})
+
+
+@datasets.get("/<name>")
+@datasets.output(DatasetAnswer)
+@datasets.doc(responses=[404])
+def get_dataset(name: str) -> Response:
+    """One dataset
+
+    With its newest version, and the tasks that use any of its versions.
+    """
+    return answer(services().datasets.get(name))
+
+
+@datasets.patch("/<name>")
+@datasets.input(ChangeDataset)
+@datasets.output(DatasetRowAnswer)
+@datasets.doc(responses=[400, 404, 409, 415, 422, 503])
+def change_dataset(name: str, json_data: ChangeDataset) -> Response:
+    """Rename, describe or tag a dataset
+
+    Tasks that use it keep what they use under whichever name it has.
+    """
+    return answer(services().datasets.change(name, json_data.changes()))
+
+
+@datasets.delete("/<name>")
+@datasets.output(DatasetDeletedAnswer)
+@datasets.doc(responses=[404, 409, 503])
+def delete_dataset(name: str) -> Response:
+    """Delete a dataset
+
+    While a task that has not finished uses it, that is 409 `dataset_in_use` with the tasks in `data.tasks`. For
+    finished tasks, `kept_for`, its files are kept until these are deleted: they can be resumed. Those of a registered
+    directory stay where they are.
+    """
+    return answer(services().datasets.delete(name), message="deleted")
+
+
+@datasets.get("/<name>/versions")
+@datasets.input(PageQuery, location="query")
+@datasets.output(VersionListAnswer)
+@datasets.doc(responses=[404, 422])
+def list_versions(name: str, query_data: PageQuery) -> Response:
+    """The versions of a dataset, newest first
+
+    A version never changes; `manifest` names what it holds, and is the same on every server.
+    """
+    page = services().datasets.get_versions(name, query_data.page())
+    return answer({"versions": page.rows, "pagination": page.pagination})
+
+
+@datasets.get("/<name>/versions/<version>")
+@datasets.output(VersionAnswer)
+@datasets.doc(responses=[404])
+def get_version(name: str, version: str) -> Response:
+    """One version
+
+    By its number, by `sha256:…` of its manifest, or `latest`.
+    """
+    return answer(services().datasets.get_version(name, version))
+
+
+@datasets.post("/<name>/versions/<version>/restore")
+@datasets.output(VersionAnswer, status_code=201)
+@datasets.doc(responses=[404, 409, 422, 503])
+@idempotent
+def restore_version(name: str, version: str) -> Response:
+    """Go back to a version
+
+    Makes a new version that holds what this one does; nothing is lost. Of the newest one none is made. It takes no
+    body.
+    """
+    made = services().datasets.restore(name, version, current_principal.get().actor)
+    return answer(made, 201, "restored", {"Location": f"{BASE_PATH}/datasets/{name}/versions/{made.version}"})

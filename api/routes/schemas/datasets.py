@@ -1,0 +1,226 @@
+"""What requests about datasets may hold, and what their answers look like."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validator
+
+from api.models.dataset import DATASET_NAME, ITEM_ID, MAX_CAPTION
+from api.models.dataset_view import (
+    CaptionEdit,
+    DatasetDeleted,
+    DatasetDetails,
+    DatasetRow,
+    ItemView,
+    VersionView,
+)
+from api.routes.schemas.common import Envelope, Name, PageQuery, Shown, at_least_one, at_most_one
+from api.services.datasets.captions import CaptionsWish
+from api.utils.masking import mask_secrets
+from api.utils.pagination import Pagination
+from api.utils.validation import Strict
+
+DatasetName = Annotated[str, Field(pattern=f"^{DATASET_NAME}$", description="letters, digits, . _ -")]
+ItemId = Annotated[str, Field(pattern=f"^{ITEM_ID}$")]
+Description = Annotated[str, Field(max_length=4000), AfterValidator(mask_secrets)]
+Tag = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Tags = Annotated[list[Tag], Field(max_length=50)]
+Caption = Annotated[str, Field(max_length=MAX_CAPTION)]
+
+#: How a version is named.
+Version = Annotated[
+    str, Field(max_length=80, description="its number, `sha256:…` of its manifest, or `latest`, which is the default")
+]
+
+_SOMETHING: JsonValue = at_least_one("changes", "prefix", "suffix", "replace")
+_ONE_WAY: list[JsonValue] = [
+    at_most_one("changes", other) for other in ("prefix", "suffix", "replace", "item_ids", "search")
+]
+
+
+class CreateDataset(Strict):
+    """An empty dataset."""
+
+    model_config = ConfigDict(strict=True, json_schema_extra={"example": {"name": "cats", "tags": ["animals"]}})
+
+    name: DatasetName
+    description: Description | None = None
+    tags: Tags = Field(default_factory=list)
+
+    def fields(self) -> dict[str, Any]:
+        """What is given besides the name."""
+        return self.model_dump(exclude={"name"})
+
+
+class ChangeDataset(Strict):
+    """What is to be changed; what is not given stays."""
+
+    model_config = ConfigDict(strict=True, json_schema_extra={"minProperties": 1, "example": {"tags": ["animals"]}})
+
+    name: DatasetName | None = Field(None, description="the new name, if any; tasks that use it go on")
+    description: Description | None = Field(None, description="null takes it away")
+    tags: Tags | None = Field(None, description="in place of those that it has; null takes them away")
+
+    @model_validator(mode="after")
+    def _something(self) -> "ChangeDataset":
+        if not self.model_fields_set:
+            raise ValueError("give name, description or tags")
+        return self
+
+    def changes(self) -> dict[str, Any]:
+        """What is given."""
+        given = self.model_dump(exclude_unset=True)
+        if "tags" in given:
+            given["tags"] = given["tags"] or []
+        return {name: value for name, value in given.items() if name != "name" or value is not None}
+
+
+class DatasetListQuery(PageQuery):
+    """Which datasets."""
+
+    search: str | None = Field(None, max_length=200, description="part of the name or description, in any case")
+    owner: str | None = Field(None, max_length=64, description="only of this user")
+
+
+class ItemListQuery(PageQuery):
+    """Which items."""
+
+    version: Version | None = None
+    search: str | None = Field(None, max_length=200, description="part of the name or caption, in any case")
+    problem: str | None = Field(
+        None, pattern=r"^[a-z_]{1,64}$", description="only items with this problem; `any`: with one at least"
+    )
+
+
+class VersionQuery(Strict):
+    """Which version."""
+
+    version: Version | None = None
+
+
+class CaptionChange(Strict):
+    """A new caption."""
+
+    model_config = ConfigDict(strict=True)
+
+    item_id: ItemId
+    caption: Caption | None = Field(description="null takes the caption away")
+
+
+class ReplaceText(Strict):
+    """What is replaced by what."""
+
+    model_config = ConfigDict(strict=True)
+
+    sought: str = Field(
+        alias="from", min_length=1, max_length=1000, description="a text, or with `regex` a pattern of RE2"
+    )
+    put: str = Field("", alias="to", max_length=MAX_CAPTION, description="with `regex` \\1 stands for the first group")
+
+
+class EditCaptions(Strict):
+    """New captions for some items, or the same edit over many."""
+
+    model_config = ConfigDict(
+        strict=True,
+        json_schema_extra={
+            "example": {"replace": {"from": "a photo of", "to": ""}, "prefix": "ohwx, ", "dry_run": True},
+            "minProperties": 1,
+            "allOf": [_SOMETHING, *_ONE_WAY],
+        },
+    )
+
+    changes: list[CaptionChange] | None = Field(
+        None, min_length=1, max_length=10_000, description="of an item that is named twice the last one holds"
+    )
+    prefix: str | None = Field(None, min_length=1, max_length=1000, description="where captions do not begin with it")
+    suffix: str | None = Field(None, min_length=1, max_length=1000, description="where captions do not end with it")
+    replace: ReplaceText | None = Field(None, description="done before prefix and suffix")
+    regex: bool = Field(False, description="`replace.from` is a pattern")
+    item_ids: list[ItemId] | None = Field(None, min_length=1, max_length=10_000, description="only in these items")
+    search: str | None = Field(None, max_length=200, description="only in items whose name or caption holds this")
+    version: int | None = Field(
+        None, ge=1, le=10**9, description="the newest version that this was made for; another is 409 dataset_changed"
+    )
+    message: Name | None = Field(None, description="what the new version says of itself")
+    dry_run: bool = Field(False, description="only show what would change")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "EditCaptions":
+        edits = [self.prefix, self.suffix, self.replace]
+        if self.changes is None and not any(edits):
+            raise ValueError("give changes, prefix, suffix or replace")
+        if self.changes is not None and (any(edits) or self.item_ids is not None or self.search is not None):
+            raise ValueError("give changes, or an edit over many items, not both")
+        return self
+
+    def wish(self) -> CaptionsWish:
+        """The wish as the service takes it."""
+        return CaptionsWish(
+            changes=None if self.changes is None else {each.item_id: each.caption for each in self.changes},
+            prefix=self.prefix,
+            suffix=self.suffix,
+            replace_from=None if self.replace is None else self.replace.sought,
+            replace_to="" if self.replace is None else self.replace.put,
+            is_regex=self.regex,
+            item_ids=None if self.item_ids is None else frozenset(self.item_ids),
+            search=self.search,
+            expected_version=self.version,
+            message=self.message,
+        )
+
+
+class DatasetList(Shown):
+    """Datasets, newest first."""
+
+    datasets: list[DatasetRow]
+    pagination: Pagination
+
+
+class VersionList(Shown):
+    """Versions, newest first."""
+
+    versions: list[VersionView]
+    pagination: Pagination
+
+
+class ItemList(Shown):
+    """Items, by name."""
+
+    items: list[ItemView]
+    pagination: Pagination
+
+
+class DatasetRowAnswer(Envelope[DatasetRow]):
+    """A dataset."""
+
+
+class DatasetAnswer(Envelope[DatasetDetails]):
+    """One dataset."""
+
+
+class DatasetListAnswer(Envelope[DatasetList]):
+    """Datasets."""
+
+
+class DatasetDeletedAnswer(Envelope[DatasetDeleted]):
+    """A dataset that is gone."""
+
+
+class VersionAnswer(Envelope[VersionView]):
+    """One version."""
+
+
+class VersionListAnswer(Envelope[VersionList]):
+    """Versions."""
+
+
+class ItemAnswer(Envelope[ItemView]):
+    """One item."""
+
+
+class ItemListAnswer(Envelope[ItemList]):
+    """Items."""
+
+
+class CaptionsAnswer(Envelope[CaptionEdit]):
+    """What an edit did, or would do."""

@@ -1,0 +1,196 @@
+"""Edits of captions: of some items, or over many at once; each makes a new version."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from api.errors import DatasetChanged, Invalid, InvalidPattern, ItemNotFound, Mistake
+from api.models.dataset import MAX_CAPTION, ManifestItem
+from api.models.dataset_view import CaptionDifference, CaptionEdit, VersionView
+from api.services.datasets.service import DatasetService, Derived, require_own_files
+from api.utils.bounds import capped
+
+#: The most differences that one answer shows.
+MOST_SHOWN = 200
+
+#: The memory of one compiled pattern in bytes; what needs more is refused.
+_PATTERN_MEMORY = 4 * 2**20
+
+#: Text up to the next group of a match, or a group.
+_GROUP = re.compile(r"((?:[^\\]|\\\\|\\(?![0-9\\]))+)|\\([0-9])", re.DOTALL)
+
+_Rewrite = Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionsWish:
+    """What is wanted of the captions: those of `changes`, or the same edit over many."""
+
+    changes: Mapping[str, str | None] | None = None  #: the new caption by item; None takes it away
+    prefix: str | None = None  #: put before captions that do not begin with it
+    suffix: str | None = None
+    replace_from: str | None = None
+    replace_to: str = ""
+    is_regex: bool = False  #: whether `replace_from` is a pattern of RE2, and \1 in `replace_to` its group
+    item_ids: frozenset[str] | None = None  #: only of these
+    search: str | None = None  #: only of items whose path or caption holds this
+    expected_version: int | None = None  #: the newest version that the wish was made for; None: whichever it is
+    message: str | None = None
+
+
+class CaptionEditor:
+    """Edits captions."""
+
+    def __init__(self, datasets: DatasetService) -> None:
+        self._datasets = datasets
+
+    def edit(self, name: str, wish: CaptionsWish, actor: str, *, dry_run: bool) -> CaptionEdit:
+        """Does what is wished in a new version, or with `dry_run` only tells what it would do.
+
+        Raises DatasetNotFound, VersionNotFound, ItemNotFound, DatasetChanged, DatasetIsRegistered, Invalid.
+        """
+        dataset = self._datasets.find(name)
+        require_own_files(dataset)
+        latest = self._datasets.find_version(dataset)
+        if wish.expected_version not in (None, latest.ordinal):
+            raise DatasetChanged(
+                f"The newest version of {name} is {latest.ordinal}, not {wish.expected_version}: look at it first.",
+                data={"latest": latest.ordinal},
+            )
+        items = list(self._datasets.read_items(latest.manifest_sha256))
+        edited, differences = apply_wish(items, wish)
+        shown = differences[:MOST_SHOWN]
+        if dry_run or not differences:
+            return CaptionEdit(dry_run, len(differences), shown, None)
+        made = self._datasets.add_version(
+            dataset,
+            edited,
+            actor,
+            wish.message or _describe(wish, len(differences)),
+            expected_latest=latest.ordinal,
+            origin={"edited": latest.ordinal, "captions": len(differences)},
+            derived=Derived(latest.manifest_sha256, {each.item_id for each in differences}),
+        )
+        return CaptionEdit(dry_run, len(differences), shown, VersionView.of(made))
+
+
+def apply_wish(items: Sequence[ManifestItem], wish: CaptionsWish) -> tuple[list[ManifestItem], list[CaptionDifference]]:
+    """The items with their new captions, and every difference. Raises ItemNotFound, InvalidPattern, Invalid."""
+    after_of = _chooser(items, wish)
+    edited: list[ManifestItem] = []
+    differences: list[CaptionDifference] = []
+    mistakes: list[Mistake] = []
+    for item in items:
+        after = after_of(item)
+        if after == item.caption:
+            edited.append(item)
+            continue
+        if after is not None and len(after) > MAX_CAPTION:
+            what = f"The caption of {item.path[:200]} would have more than {MAX_CAPTION:,} characters."
+            mistakes.append(Mistake("", what, "Shorten it, or leave the item out."))
+        edited.append(replace(item, caption=after))
+        differences.append(CaptionDifference(item.item_id, item.path, item.caption, after))
+    if mistakes:
+        raise Invalid(mistakes=capped(mistakes))
+    return edited, differences
+
+
+def _chooser(items: Iterable[ManifestItem], wish: CaptionsWish) -> Callable[[ManifestItem], str | None]:
+    named = wish.changes if wish.changes is not None else wish.item_ids
+    if named is not None:
+        _require_known(items, named)
+    if wish.changes is not None:
+        changes = wish.changes
+        return lambda item: changes.get(item.item_id, item.caption)
+    rewrite = _rewriter(wish)
+
+    def after(item: ManifestItem) -> str | None:
+        # An item without a caption has nothing that could be edited.
+        if item.caption is None or not _is_wanted(item, wish):
+            return item.caption
+        return rewrite(item.caption)
+
+    return after
+
+
+def _require_known(items: Iterable[ManifestItem], named: Iterable[str]) -> None:
+    unknown = set(named) - {item.item_id for item in items}
+    if unknown:
+        some = ", ".join(sorted(unknown)[:5])
+        raise ItemNotFound(f"The newest version has no items with these ids: {some}.", data={"items": len(unknown)})
+
+
+def _is_wanted(item: ManifestItem, wish: CaptionsWish) -> bool:
+    if wish.item_ids is not None and item.item_id not in wish.item_ids:
+        return False
+    if not wish.search:
+        return True
+    sought = wish.search.lower()
+    return sought in item.path.lower() or sought in (item.caption or "").lower()
+
+
+def _rewriter(wish: CaptionsWish) -> _Rewrite:
+    replacing = _replacing(wish)
+
+    def rewrite(caption: str) -> str:
+        caption = replacing(caption)
+        # Twice the same prefix is never meant: an edit that is repeated changes nothing.
+        if wish.prefix and not caption.startswith(wish.prefix):
+            caption = wish.prefix + caption
+        if wish.suffix and not caption.endswith(wish.suffix):
+            caption += wish.suffix
+        return caption
+
+    return rewrite
+
+
+def _replacing(wish: CaptionsWish) -> _Rewrite:
+    sought, put = wish.replace_from, wish.replace_to
+    if not sought:
+        return lambda caption: caption
+    if not wish.is_regex:
+        return lambda caption: caption.replace(sought, put)
+    # Loaded with the first pattern: it takes 2 MB.
+    import re2  # noqa: PLC0415
+
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = _PATTERN_MEMORY
+    try:
+        pattern = re2.compile(sought, options)
+    except re2.error as error:
+        reason = error.args[0] if error.args else "it is no regular expression"
+        shown = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
+        raise InvalidPattern(f"RE2 refuses the pattern: {shown}.") from None
+    parts = _parse_replacement(put, pattern.groups)
+
+    def fill(match: Any) -> str:
+        return "".join(part if isinstance(part, str) else match.group(part) or "" for part in parts)
+
+    return lambda caption: str(pattern.sub(fill, caption))
+
+
+def _parse_replacement(text: str, groups: int) -> list[str | int]:
+    """What replaces a match: texts, and the numbers of groups, which stand there as \\1 to \\9.
+
+    Raises InvalidPattern for a group that the pattern does not have.
+    """
+    parts: list[str | int] = []
+    for literal, number in _GROUP.findall(text):
+        if number and int(number) > groups:
+            raise InvalidPattern(f"\\{number} names a group, and the pattern has {groups or 'none'}.")
+        parts.append(int(number) if number else literal.replace("\\\\", "\\"))
+    return parts
+
+
+def _describe(wish: CaptionsWish, changed: int) -> str:
+    what = "1 caption" if changed == 1 else f"{changed:,} captions"
+    ways = []
+    if wish.replace_from:
+        ways.append(f"{'pattern' if wish.is_regex else 'text'} replaced")
+    if wish.prefix:
+        ways.append("prefix")
+    if wish.suffix:
+        ways.append("suffix")
+    return f"{what} changed" + (f": {', '.join(ways)}" if ways else "")

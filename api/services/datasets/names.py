@@ -1,0 +1,45 @@
+"""How datasets and their versions are named in requests: `name`, `name@3`, `name@sha256:…`."""
+
+import re
+from dataclasses import dataclass
+
+from api.errors import VersionNotFound
+from api.models.dataset import DATASET_NAME, SHA256
+
+_REFERENCE = re.compile(rf"({DATASET_NAME})(?:@(.{{1,80}}))?", re.ASCII)
+_ORDINAL = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
+_MANIFEST = re.compile(rf"sha256:({SHA256})", re.ASCII)
+
+#: Stands for the newest version.
+LATEST = "latest"
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetReference:
+    """A dataset, and which version of it; None: the newest."""
+
+    name: str
+    version: str | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.version is None else f"{self.name}@{self.version}"
+
+
+def parse_reference(text: str) -> DatasetReference | None:
+    """What the text names; None for one that is no reference."""
+    match = _REFERENCE.fullmatch(text)
+    return None if match is None else DatasetReference(match[1], match[2])
+
+
+def parse_version(text: str | None) -> int | str | None:
+    """The number of a version, the SHA-256 of its manifest, or None for the newest. Raises VersionNotFound."""
+    if text is None or text == LATEST:
+        return None
+    if _ORDINAL.fullmatch(text):
+        return int(text)
+    match = _MANIFEST.fullmatch(text)
+    if match is None:
+        raise VersionNotFound(
+            f'"{text[:80]}" names no version: give its number, sha256: and the hash of its manifest, or latest.'
+        )
+    return match[1]

@@ -1,0 +1,305 @@
+"""Datasets: made, changed, deleted, and given new versions."""
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Protocol
+
+from api.errors import (
+    DatasetIsRegistered,
+    HiddenDataset,
+    Invalid,
+    Mistake,
+    VersionNotFound,
+)
+from api.models.access import Principal
+from api.models.audit import note_change
+from api.models.dataset import (
+    MAX_CAPTION,
+    MAX_ITEMS,
+    MAX_PATH,
+    Blob,
+    Dataset,
+    DatasetVersion,
+    ManifestItem,
+    read_manifest,
+    write_manifest,
+)
+from api.models.dataset_view import DatasetDeleted, DatasetDetails, DatasetRow, VersionView
+from api.models.sight import current_sight
+from api.services.datasets.names import parse_version
+from api.storage.blobs import BlobStore
+from api.storage.dataset_items import DatasetItemStore
+from api.storage.datasets import DatasetFilter, DatasetStore, NewVersion
+from api.utils.bounds import capped
+from api.utils.clock import Clock
+from api.utils.pagination import MAX_LIMIT, Page, PageRequest, Pagination
+
+logger = logging.getLogger(__name__)
+
+#: Lines of a manifest that are written at a time.
+_LINES = 1000
+
+
+class StorageBound(Protocol):
+    """What a user may store."""
+
+    def require_storage(self, owner: str | None, more_bytes: int) -> None:
+        """Lets so many bytes more pass. Raises QuotaExceeded."""
+        ...
+
+
+class NoBound:
+    """A service without quotas."""
+
+    def require_storage(self, owner: str | None, more_bytes: int) -> None:
+        """Lets everything pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A version that differs from an earlier manifest in some captions only."""
+
+    manifest_sha256: str
+    changed: Collection[str]  #: the ids of the items whose captions differ
+
+
+class DatasetService:
+    """The use cases of `/datasets`, and what the other parts of this room build upon."""
+
+    def __init__(
+        self,
+        store: DatasetStore,
+        items: DatasetItemStore,
+        blobs: BlobStore,
+        clock: Clock,
+        bound: StorageBound | None = None,
+    ) -> None:
+        self._store = store
+        self._items = items
+        self._blobs = blobs
+        self._clock = clock
+        self._bound = bound or NoBound()
+
+    # -- datasets ------------------------------------------------------------------------------------------------------
+
+    def create(self, name: str, principal: Principal, fields: Mapping[str, Any]) -> DatasetRow:
+        """Makes an empty dataset of this principal. Raises DatasetExists."""
+        return DatasetRow.of(self.make(name, principal.owner, fields))
+
+    def make(self, name: str, owner: str | None, fields: Mapping[str, Any]) -> Dataset:
+        """Makes an empty dataset with description, tags or directory. Raises DatasetExists."""
+        now = self._clock.now()
+        new = Dataset(
+            serial=0,
+            name=name,
+            owner=owner,
+            description=fields.get("description"),
+            tags=tuple(fields.get("tags") or ()),
+            directory=fields.get("directory"),
+            created_at=now,
+            updated_at=now,
+            latest=None,
+        )
+        made = self._store.create(new)
+        logger.info("dataset made", extra={"dataset": name, "directory": made.directory})
+        return made
+
+    def find(self, name: str) -> Dataset:
+        """The dataset with this name, as whoever asks may see it. Raises DatasetNotFound."""
+        found = self._store.get(name)
+        if not current_sight.get().sees(found.owner):
+            raise HiddenDataset(f'No dataset is called "{name[:100]}".')
+        return found
+
+    def owner_of(self, name: str) -> str | None:
+        """Whom a dataset belongs to; None: nobody. Raises DatasetNotFound, DatabaseUnavailable."""
+        return self._store.get(name).owner
+
+    def get(self, name: str) -> DatasetDetails:
+        """Everything about a dataset but its items. Raises DatasetNotFound."""
+        found = self.find(name)
+        latest = None if found.latest is None else self._store.get_version(found.serial, found.latest)
+        view = None if latest is None else VersionView.of(latest)
+        return DatasetDetails(DatasetRow.of(found), view, tuple(self._store.users(found.serial)))
+
+    def get_page(self, search: str | None, owner: str | None, page: PageRequest) -> Page[DatasetRow]:
+        """A page of the datasets that whoever asks may see, newest first."""
+        wanted = DatasetFilter(search, owner, current_sight.get().only_of)
+        limit, cursor = min(page.limit, MAX_LIMIT), None if page.cursor is None else int(page.cursor)
+        rows, total = self._store.page(wanted, limit + 1, page.offset, cursor)
+        return _show(rows, total, limit, page, lambda row: row.serial).map(DatasetRow.of)
+
+    def change(self, name: str, changes: Mapping[str, Any]) -> DatasetRow:
+        """Changes name, description or tags. Raises DatasetNotFound, DatasetExists."""
+        return DatasetRow.of(self._store.change(self.find(name).name, changes, self._clock.now()))
+
+    def delete(self, name: str) -> DatasetDeleted:
+        """Takes a dataset away. Raises DatasetNotFound, DatasetInUse."""
+        gone = self._store.delete(self.find(name).name, self._clock.now())
+        logger.info("dataset deleted", extra={"dataset": name})
+        return DatasetDeleted(name, tuple(self._store.users(gone.serial)))
+
+    # -- versions ------------------------------------------------------------------------------------------------------
+
+    def find_version(self, dataset: Dataset, version: str | None = None) -> DatasetVersion:
+        """The version of this name: its number, `sha256:…` of its manifest, or `latest`, which None means too.
+
+        Raises VersionNotFound.
+        """
+        wanted = parse_version(version)
+        if wanted is None:
+            if dataset.latest is None:
+                raise VersionNotFound(f"{dataset.name} has no version yet: upload something into it.")
+            return self._store.get_version(dataset.serial, dataset.latest)
+        if isinstance(wanted, int):
+            return self._store.get_version(dataset.serial, wanted)
+        return self._store.find_version(dataset.serial, wanted)
+
+    def get_version(self, name: str, version: str) -> VersionView:
+        """One version. Raises DatasetNotFound, VersionNotFound."""
+        return VersionView.of(self.find_version(self.find(name), version))
+
+    def get_versions(self, name: str, page: PageRequest) -> Page[VersionView]:
+        """A page of the versions, newest first. Raises DatasetNotFound."""
+        limit, cursor = min(page.limit, MAX_LIMIT), None if page.cursor is None else int(page.cursor)
+        rows, total = self._store.versions(self.find(name).serial, limit + 1, page.offset, cursor)
+        return _show(rows, total, limit, page, lambda row: row.ordinal).map(VersionView.of)
+
+    def restore(self, name: str, version: str, actor: str) -> VersionView:
+        """Makes what an earlier version holds the newest one again. Raises DatasetNotFound, VersionNotFound."""
+        dataset = self.find(name)
+        old = self.find_version(dataset, version)
+        if dataset.directory is not None:
+            raise DatasetIsRegistered
+        new = NewVersion(
+            old.manifest_sha256,
+            actor,
+            f"version {old.ordinal} again",
+            old.items,
+            old.size_bytes,
+            {"restored": old.ordinal},
+        )
+        note_change(about=name)
+        if dataset.latest == old.ordinal:
+            return VersionView.of(old)
+        return VersionView.of(self._store.add_version(dataset.serial, new, dataset.latest, self._clock.now()))
+
+    def read_items(self, manifest_sha256: str) -> Iterator[ManifestItem]:
+        """The items of a manifest, by path. Raises BlobMissing."""
+        return read_manifest(self._blobs.lines(manifest_sha256))
+
+    def index(self, manifest_sha256: str) -> int:
+        """The number under which the rows of a manifest's items are found; they are made where they are missing."""
+        return self._items.ensure(manifest_sha256, lambda: self.read_items(manifest_sha256), self._clock.now())
+
+    def add_version(
+        self,
+        dataset: Dataset,
+        items: Sequence[ManifestItem],
+        actor: str,
+        message: str,
+        *,
+        expected_latest: int | None,
+        origin: Mapping[str, Any] | None = None,
+        derived: Derived | None = None,
+    ) -> DatasetVersion:
+        """Makes these items the newest version; their blobs must be in the store. Of what is in the newest one already
+        no other is made.
+
+        Raises DatasetChanged when the newest version is not `expected_latest`, Invalid, QuotaExceeded, BlobMissing.
+        """
+        _require_valid(items)
+        new_blobs = self._require_room(dataset, items)
+        manifest = self._keep_manifest(items)
+        with suppress(VersionNotFound):
+            latest = None if expected_latest is None else self._store.get_version(dataset.serial, expected_latest)
+            if latest is not None and latest.manifest_sha256 == manifest.sha256:
+                return latest
+        self._hold(dataset.serial, {**new_blobs, manifest.sha256: manifest.size_bytes})
+        self._make_rows(manifest.sha256, items, derived)
+        new = NewVersion(manifest.sha256, actor, message, len(items), sum(item.size_bytes for item in items), origin)
+        note_change(about=dataset.name)
+        made = self._store.add_version(dataset.serial, new, expected_latest, self._clock.now())
+        logger.info("dataset has a new version", extra={"dataset": dataset.name, "version": made.ordinal})
+        return made
+
+    def _require_room(self, dataset: Dataset, items: Sequence[ManifestItem]) -> dict[str, int]:
+        """The blobs that the dataset does not hold yet. Raises QuotaExceeded."""
+        if dataset.directory is not None:
+            return {}  # its files stay where they are
+        held, sizes = self._store.held(dataset.serial), {}
+        for item in items:
+            for sha256 in item.blobs:
+                if sha256 not in held:
+                    sizes[sha256] = item.size_bytes if sha256 == item.sha256 else self._size_of(sha256)
+        self._bound.require_storage(dataset.owner, sum(sizes.values()))
+        return sizes
+
+    def _size_of(self, sha256: str) -> int:
+        return self._blobs.path(sha256).stat().st_size
+
+    def _keep_manifest(self, items: Sequence[ManifestItem]) -> Blob:
+        with self._blobs.begin() as writer:
+            lines = write_manifest(items)
+            while part := b"".join(islice(lines, _LINES)):
+                writer.write(part)
+            return writer.commit()
+
+    def _hold(self, serial: int, blobs: Mapping[str, int]) -> None:
+        missing = self._blobs.keep(blobs)
+        if missing:
+            what = f"{len(missing)} files are not in the store, the first with the SHA-256 {missing[0]}."
+            raise Invalid(mistakes=[Mistake("/items", what, "Upload them first.")])
+        self._store.hold(serial, blobs)
+
+    def _make_rows(self, manifest_sha256: str, items: Iterable[ManifestItem], derived: Derived | None) -> None:
+        now, ordered = self._clock.now(), sorted(items, key=lambda item: item.path)
+        if derived is not None:
+            base = self.index(derived.manifest_sha256)
+            self._items.derive(manifest_sha256, base, derived.changed, ordered, now)
+        self._items.ensure(manifest_sha256, lambda: ordered, now)
+
+
+def require_own_files(dataset: Dataset) -> None:
+    """Raises DatasetIsRegistered for a directory on the server, which is only read."""
+    if dataset.directory is not None:
+        raise DatasetIsRegistered(
+            f"{dataset.name} is the directory {dataset.directory} on the server, which is only read: change the files "
+            "there, and it is looked at again.",
+            data={"directory": dataset.directory},
+        )
+
+
+def _require_valid(items: Sequence[ManifestItem]) -> None:
+    if len(items) > MAX_ITEMS:
+        raise Invalid(mistakes=[Mistake("/items", f"These are more than {MAX_ITEMS:,} items.", "Make two datasets.")])
+    seen: set[str] = set()
+    mistakes: list[Mistake] = []
+    for item in items:
+        problem = _problem_of(item) or (f"Two items have the path {item.path[:200]}." if item.path in seen else None)
+        if problem is not None:
+            mistakes.append(Mistake("/items", problem))
+        seen.add(item.path)
+    if mistakes:
+        raise Invalid(mistakes=capped(mistakes))
+
+
+def _problem_of(item: ManifestItem) -> str | None:
+    parts = item.path.split("/")
+    if not item.path or len(item.path) > MAX_PATH or any(part in ("", ".", "..") for part in parts):
+        return f"{item.path[:200]!r} is no path below a dataset."
+    if any(character < " " or character == "\x7f" or "\ud800" <= character <= "\udfff" for character in item.path):
+        return f"{item.path[:200]!r} has characters that no path here may have."
+    if item.caption is not None and len(item.caption) > MAX_CAPTION:
+        return f"The caption of {item.path[:200]} has more than {MAX_CAPTION:,} characters."
+    return None
+
+
+def _show(rows: Sequence[Any], total: int, limit: int, page: PageRequest, number: Callable[[Any], int]) -> Page[Any]:
+    """The page of rows of which one more than wanted was read."""
+    has_more, shown = len(rows) > limit, tuple(rows[:limit])
+    offset = None if page.cursor is not None else page.offset or 0
+    return Page(shown, Pagination(total, limit, offset, has_more, str(number(shown[-1])) if has_more else None))

@@ -1,0 +1,265 @@
+"""The items of manifests as rows, from which pages are read; made anew from the manifest whenever they are missing."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+
+from api.errors import ItemNotFound
+from api.models.dataset import (
+    ANY_PROBLEM,
+    DatasetItem,
+    ItemFilter,
+    ItemProblem,
+    ManifestItem,
+    MediaFacts,
+    MediaKind,
+)
+from api.storage.database import Database
+from api.storage.dataset_tables import dataset_items, dataset_versions, datasets, manifests, media_facts
+from api.storage.insertion import insert_missing
+from api.storage.rows import to_seconds
+
+#: Rows of one transaction: other writers get their turn between two.
+_BATCH = 2000
+
+#: Rows that the database itself copies in one transaction.
+_COPIED = 20_000
+
+_FACTS = [column.label(f"fact_{column.name}") for column in media_facts.c]
+_WITH_FACTS = dataset_items.outerjoin(media_facts, media_facts.c.sha256 == dataset_items.c.sha256)
+_IS_EMPTY = func.trim(dataset_items.c.caption, " \n\r\t") == ""
+
+
+class DatasetItemStore:
+    """Items by manifest. A manifest is known here by its number."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def ensure(self, manifest_sha256: str, read: Callable[[], Iterable[ManifestItem]], now: datetime) -> int:
+        """The number of a manifest whose items all have rows; `read` gives the items in order where they are missing.
+
+        May be interrupted, or done by several at once: the rows of a manifest are always the same.
+        """
+        serial, is_indexed = self._serial(manifest_sha256, now)
+        if is_indexed:
+            return serial
+        rows = (_write(serial, position, item) for position, item in enumerate(read()))
+        while batch := list(islice(rows, _BATCH)):
+            with self._database.write(is_audited=False) as connection:
+                insert_missing(connection, dataset_items, batch)
+        self._mark(serial)
+        return serial
+
+    def derive(
+        self,
+        manifest_sha256: str,
+        base: int,
+        changed: Collection[str],
+        items: Sequence[ManifestItem],
+        now: datetime,
+    ) -> None:
+        """Copies the rows of a manifest whose items are the same, at the same places, but for those that `changed`
+        names. `items` are all of the new manifest, in order.
+        """
+        serial, is_indexed = self._serial(manifest_sha256, now)
+        if is_indexed or len(changed) * 2 > len(items):
+            return
+        kept = [column for column in dataset_items.c if column.name != "manifest"]
+        rows = [_write(serial, place, item) for place, item in enumerate(items) if item.item_id in changed]
+        for start in range(0, len(rows), _BATCH):
+            with self._database.write(is_audited=False) as connection:
+                insert_missing(connection, dataset_items, rows[start : start + _BATCH])
+        for start in range(0, len(items), _COPIED):
+            part = dataset_items.c.position.between(start, start + _COPIED - 1)
+            with self._database.write(is_audited=False) as connection:
+                there = select(dataset_items.c.position).where(dataset_items.c.manifest == serial, part)
+                source = select(literal(serial), *kept).where(
+                    dataset_items.c.manifest == base, part, dataset_items.c.position.not_in(there.scalar_subquery())
+                )
+                names = ["manifest", *(column.name for column in kept)]
+                connection.execute(insert(dataset_items).from_select(names, source))
+        # Rows of the base may have gone meanwhile: what is not whole is left to `ensure`.
+        with self._database.read() as connection:
+            mine = select(func.count()).select_from(dataset_items).where(dataset_items.c.manifest == serial)
+            copied = connection.scalar(mine)
+        if copied == len(items):
+            self._mark(serial)
+
+    def _mark(self, serial: int) -> None:
+        with self._database.write(is_audited=False) as connection:
+            connection.execute(update(manifests).where(manifests.c.serial == serial).values(is_indexed=True))
+
+    def _serial(self, manifest_sha256: str, now: datetime) -> tuple[int, bool]:
+        is_it = manifests.c.sha256 == manifest_sha256
+        query, seconds = select(manifests).where(is_it), to_seconds(now)
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            row = self._add(manifest_sha256, query, seconds)
+        elif seconds - row.used_at > 3600:
+            with self._database.write(is_audited=False) as connection:
+                connection.execute(update(manifests).where(is_it).values(used_at=seconds))
+        return row.serial, row.is_indexed
+
+    def _add(self, manifest_sha256: str, query: Select[Any], seconds: float) -> Row[Any]:
+        new = {"sha256": manifest_sha256, "is_indexed": False, "used_at": seconds}
+        try:
+            with self._database.write(is_audited=False) as connection:
+                connection.execute(insert(manifests).values(new))
+        except IntegrityError:
+            pass  # somebody else was first
+        with self._database.read() as connection:
+            return connection.execute(query).one()
+
+    def page(
+        self, manifest: int, wanted: ItemFilter, limit: int, offset: int | None, cursor: int | None
+    ) -> tuple[list[DatasetItem], int | None]:
+        """Up to `limit` items by path, after the one at the position `cursor`; and how many there are, None where all
+        of the manifest's items are wanted.
+        """
+        conditions = [dataset_items.c.manifest == manifest, *_conditions(wanted)]
+        query = select(dataset_items, *_FACTS).select_from(_WITH_FACTS).where(*conditions)
+        query = query.order_by(dataset_items.c.position).limit(limit)
+        if cursor is not None:
+            query = query.where(dataset_items.c.position > cursor)
+        elif offset and wanted.is_empty:
+            # Positions have no gaps: what is skipped is not even looked at.
+            query = query.where(dataset_items.c.position >= offset)
+        elif offset:
+            query = query.offset(offset)
+        with self._database.read() as connection:
+            rows = [_read(row) for row in connection.execute(query)]
+            return rows, None if wanted.is_empty else _count(connection, wanted, conditions)
+
+    def get(self, manifest: int, item_id: str) -> DatasetItem:
+        """The item with this id. Raises ItemNotFound."""
+        query = select(dataset_items, *_FACTS).select_from(_WITH_FACTS)
+        with self._database.read() as connection:
+            row = connection.execute(
+                query.where(dataset_items.c.manifest == manifest, dataset_items.c.item_id == item_id)
+            ).one_or_none()
+        if row is None:
+            raise ItemNotFound(f'The version has no item with the id "{item_id[:40]}".')
+        return _read(row)
+
+    def prune(self, before: datetime) -> int:
+        """Removes the rows of manifests that nobody has asked for since, unless they are some dataset's newest; how
+        many manifests lost theirs.
+        """
+        latest = exists().where(
+            dataset_versions.c.manifest == manifests.c.sha256,
+            dataset_versions.c.dataset == datasets.c.serial,
+            datasets.c.latest == dataset_versions.c.ordinal,
+            datasets.c.deleted_at.is_(None),
+        )
+        is_old = manifests.c.used_at < to_seconds(before)
+        with self._database.write(is_audited=False) as connection:
+            # Numbers are not given again: who asks for one of these anew makes its rows under another.
+            gone = connection.execute(delete(manifests).where(is_old, ~latest)).rowcount
+        self._remove_orphans()
+        return gone
+
+    def _remove_orphans(self) -> None:
+        """Removes the rows of manifests that have no number any more, be it since a pass that was killed."""
+        last = 0
+        while True:
+            with self._database.read() as connection:
+                found = connection.scalar(
+                    select(func.min(dataset_items.c.manifest)).where(dataset_items.c.manifest > last)
+                )
+                if found is None:
+                    return
+                is_known = connection.scalar(select(manifests.c.serial).where(manifests.c.serial == found))
+            if is_known is None:
+                self._remove_rows(found)
+            last = found
+
+    def _remove_rows(self, manifest: int) -> None:
+        mine = dataset_items.c.manifest == manifest
+        last: int | None = 0
+        while last is not None:
+            with self._database.write(is_audited=False) as connection:
+                last = connection.scalar(select(func.max(dataset_items.c.position)).where(mine))
+                if last is not None:
+                    connection.execute(delete(dataset_items).where(mine, dataset_items.c.position > last - _BATCH))
+
+
+def _count(connection: Connection, wanted: ItemFilter, conditions: list[ColumnElement[bool]]) -> int:
+    source = dataset_items if wanted.problem is None else _WITH_FACTS
+    return connection.scalar(select(func.count()).select_from(source).where(*conditions)) or 0
+
+
+def _conditions(wanted: ItemFilter) -> Iterator[ColumnElement[bool]]:
+    if wanted.search:
+        columns = (dataset_items.c.path, dataset_items.c.caption)
+        yield or_(*(column.icontains(wanted.search, autoescape=True) for column in columns))
+    if wanted.problem == ANY_PROBLEM:
+        yield or_(*(_is(problem) for problem in ItemProblem), media_facts.c.problem.is_not(None))
+    elif wanted.problem is not None:
+        known = next((problem for problem in ItemProblem if problem == wanted.problem), None)
+        yield media_facts.c.problem == wanted.problem if known is None else _is(known)
+
+
+def _is(problem: ItemProblem) -> ColumnElement[bool]:
+    """The condition in SQL that `DatasetItem.problems` has this word."""
+    if problem is ItemProblem.MISSING_CAPTION:
+        return dataset_items.c.caption.is_(None)
+    if problem is ItemProblem.EMPTY_CAPTION:
+        return _IS_EMPTY
+    if problem is ItemProblem.VARIABLE_RATE:
+        return media_facts.c.is_variable_rate.is_(True)
+    return (media_facts.c.kind == MediaKind.OTHER) & media_facts.c.problem.is_(None)
+
+
+def _write(manifest: int, position: int, item: ManifestItem) -> dict[str, Any]:
+    return {
+        "manifest": manifest,
+        "position": position,
+        "item_id": item.item_id,
+        "path": item.path,
+        "sha256": item.sha256,
+        "size_bytes": item.size_bytes,
+        "caption": item.caption,
+        "mask": item.mask_sha256,
+        "control": item.control_sha256,
+    }
+
+
+def _read(row: Row[Any]) -> DatasetItem:
+    item = ManifestItem(row.path, row.sha256, row.size_bytes, row.caption, row.mask, row.control)
+    return DatasetItem(item, _read_facts(row), row.position)
+
+
+def _read_facts(row: Row[Any]) -> MediaFacts | None:
+    if row.fact_sha256 is None:
+        return None
+    return MediaFacts(
+        kind=MediaKind(row.fact_kind),
+        format=row.fact_format,
+        width=row.fact_width,
+        height=row.fact_height,
+        duration=row.fact_duration,
+        fps=row.fact_fps,
+        frame_count=row.fact_frame_count,
+        is_variable_rate=row.fact_is_variable_rate,
+        problem=row.fact_problem,
+        problem_text=row.fact_problem_text,
+    )

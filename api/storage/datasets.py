@@ -1,0 +1,363 @@
+"""Datasets and their versions in the database, and which blobs they hold."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from api.errors import DatasetChanged, DatasetExists, DatasetInUse, DatasetNotFound, VersionNotFound
+from api.models.audit import note_change
+from api.models.dataset import Dataset, DatasetVersion, DirectoryWatch
+from api.models.training import TaskStatus
+from api.storage.database import Database
+from api.storage.dataset_tables import (
+    blob_store,
+    dataset_blobs,
+    dataset_pins,
+    dataset_versions,
+    datasets,
+    registered_files,
+    uploads,
+)
+from api.storage.insertion import insert_missing
+from api.storage.rows import clean, dump, to_seconds, to_time
+from api.storage.tables import tasks
+
+_WATCH = TypeAdapter(DirectoryWatch)
+
+#: Rows of one statement, and of one transaction: other writers get their turn between two.
+_BATCH = 1000
+
+_FINISHED = [status for status in TaskStatus if status.is_finished]
+_IS_THERE = datasets.c.deleted_at.is_(None)
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetFilter:
+    """Which datasets a list shows; None does not choose."""
+
+    search: str | None = None  #: part of name or description
+    owner: str | None = None
+    seen_by: str | None = None  #: the user whose datasets alone may be seen; None: everybody's
+
+
+@dataclass(frozen=True, slots=True)
+class NewVersion:
+    """A version as it is about to be made."""
+
+    manifest_sha256: str
+    actor: str
+    message: str
+    items: int
+    size_bytes: int
+    origin: Mapping[str, Any] | None = None
+
+
+class DatasetStore:
+    """What the tables of datasets know. Each change is one transaction that changes all of it or nothing."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # -- datasets ------------------------------------------------------------------------------------------------------
+
+    def create(self, new: Dataset) -> Dataset:
+        """Keeps a new dataset without any version; its serial is given here. Raises DatasetExists."""
+        row = {
+            "name": new.name,
+            "owner": new.owner,
+            "description": _clean(new.description),
+            "tags": list(new.tags),
+            "directory": new.directory,
+            "created_at": to_seconds(new.created_at),
+            "updated_at": to_seconds(new.created_at),
+            "stored_bytes": 0,
+        }
+        try:
+            with self._database.write() as connection:
+                made = connection.execute(insert(datasets).values(row))
+                note_change(about=new.name, after={"name": new.name, "directory": new.directory})
+        except IntegrityError:
+            raise DatasetExists(f'A dataset is called "{new.name}" already.', data={"name": new.name}) from None
+        key = made.inserted_primary_key
+        return replace(new, serial=int(key[0]) if key is not None else 0, updated_at=new.created_at)
+
+    def get(self, name: str) -> Dataset:
+        """The dataset with this name. Raises DatasetNotFound."""
+        with self._database.read() as connection:
+            return _read(_find(connection, name))
+
+    def get_by_serial(self, serial: int) -> Dataset | None:
+        """The dataset with this number; None when it was deleted."""
+        with self._database.read() as connection:
+            row = connection.execute(select(datasets).where(datasets.c.serial == serial, _IS_THERE)).one_or_none()
+            return None if row is None else _read(row)
+
+    def page(
+        self, wanted: DatasetFilter, limit: int, offset: int | None, cursor: int | None
+    ) -> tuple[list[Dataset], int]:
+        """Up to `limit` datasets, newest first, after the one with the serial `cursor`; and how many there are."""
+        conditions = _conditions(wanted)
+        query = select(datasets).where(*conditions).order_by(datasets.c.serial.desc()).limit(limit)
+        if cursor is not None:
+            query = query.where(datasets.c.serial < cursor)
+        elif offset:
+            query = query.offset(offset)
+        with self._database.read() as connection:
+            total = connection.scalar(select(func.count()).select_from(datasets).where(*conditions)) or 0
+            return [_read(row) for row in connection.execute(query)], total
+
+    def registered(self) -> list[Dataset]:
+        """Those that are directories on a server."""
+        with self._database.read() as connection:
+            found = connection.execute(select(datasets).where(datasets.c.directory.is_not(None), _IS_THERE))
+            return [_read(row) for row in found]
+
+    def change(self, name: str, changes: Mapping[str, Any], now: datetime) -> Dataset:
+        """Changes name, description or tags. Raises DatasetNotFound, DatasetExists."""
+        values = {key: _clean(value) if isinstance(value, str) else value for key, value in changes.items()}
+        try:
+            with self._database.write() as connection:
+                before = _read(_find(connection, name))
+                told = {key: getattr(before, key) for key in changes}
+                note_change(about=name, before=told, after=dict(changes))
+                is_it = (datasets.c.serial == before.serial) & _IS_THERE
+                connection.execute(update(datasets).where(is_it).values(updated_at=to_seconds(now), **values))
+                row = connection.execute(select(datasets).where(datasets.c.serial == before.serial)).one()
+        except IntegrityError:
+            raise DatasetExists(f'A dataset is called "{changes.get("name")}" already.') from None
+        return _read(row)
+
+    def delete(self, name: str, now: datetime) -> Dataset:
+        """Takes a dataset away; what finished tasks need of it stays until they go.
+
+        Raises DatasetNotFound, DatasetInUse with the tasks that have not finished.
+        """
+        with self._database.write() as connection:
+            row = _find(connection, name, locks=True)
+            users = _users(connection, row.serial, are_active=True)
+            if users:
+                raise DatasetInUse(f"{len(users)} tasks that have not finished use {name}.", data={"tasks": users})
+            note_change(about=name, before={"owner": row.owner, "latest": row.latest, "bytes": row.stored_bytes})
+            gone = {"name": None, "deleted_at": to_seconds(now)}
+            connection.execute(update(datasets).where(datasets.c.serial == row.serial).values(gone))
+        return _read(row)
+
+    def users(self, serial: int, *, are_active: bool = False) -> list[str]:
+        """The tasks that use a dataset; with `are_active` only those that have not finished."""
+        with self._database.read() as connection:
+            return _users(connection, serial, are_active=are_active)
+
+    def note_watch(self, serial: int, watch: DirectoryWatch) -> None:
+        """Keeps what a look at a registered directory has found."""
+        document = {**dump(watch), "checked_at": watch.checked_at.isoformat()}
+        with self._database.write(is_audited=False) as connection:
+            connection.execute(update(datasets).where(datasets.c.serial == serial, _IS_THERE).values(watch=document))
+
+    # -- versions ------------------------------------------------------------------------------------------------------
+
+    def add_version(self, serial: int, new: NewVersion, expected_latest: int | None, now: datetime) -> DatasetVersion:
+        """Makes this the newest version, if the newest one still is `expected_latest`.
+
+        The blobs that it needs must be held already. Raises DatasetChanged, DatasetNotFound.
+        """
+        ordinal = (expected_latest or 0) + 1
+        is_latest = datasets.c.latest.is_(None) if expected_latest is None else datasets.c.latest == expected_latest
+        held = select(func.coalesce(func.sum(dataset_blobs.c.size_bytes), 0)).where(dataset_blobs.c.dataset == serial)
+        with self._database.write() as connection:
+            changed = connection.execute(
+                update(datasets)
+                .where(datasets.c.serial == serial, _IS_THERE, is_latest)
+                .values(latest=ordinal, updated_at=to_seconds(now), stored_bytes=held.scalar_subquery())
+            )
+            if not changed.rowcount:
+                _refuse(connection, serial, expected_latest)
+            row = {
+                "dataset": serial,
+                "ordinal": ordinal,
+                "manifest": new.manifest_sha256,
+                "created_at": to_seconds(now),
+                "actor": new.actor,
+                "message": clean(new.message),
+                "items": new.items,
+                "size_bytes": new.size_bytes,
+                "origin": None if new.origin is None else dict(new.origin),
+            }
+            connection.execute(insert(dataset_versions).values(row))
+            told = {"version": ordinal, "manifest": new.manifest_sha256, "items": new.items}
+            note_change(before={"version": expected_latest}, after=told)
+        return _read_version_values(row)
+
+    def get_version(self, serial: int, ordinal: int) -> DatasetVersion:
+        """The version with this number. Raises VersionNotFound."""
+        return self._version(serial, dataset_versions.c.ordinal == ordinal, str(ordinal))
+
+    def find_version(self, serial: int, manifest_sha256: str) -> DatasetVersion:
+        """The newest version that is this manifest. Raises VersionNotFound."""
+        return self._version(serial, dataset_versions.c.manifest == manifest_sha256, f"sha256:{manifest_sha256}")
+
+    def _version(self, serial: int, which: ColumnElement[bool], shown: str) -> DatasetVersion:
+        newest = select(dataset_versions).order_by(dataset_versions.c.ordinal.desc()).limit(1)
+        with self._database.read() as connection:
+            row = connection.execute(newest.where(dataset_versions.c.dataset == serial, which)).one_or_none()
+        if row is None:
+            raise VersionNotFound(f"The dataset has no version {shown}.")
+        return _read_version(row)
+
+    def versions(
+        self, serial: int, limit: int, offset: int | None, cursor: int | None
+    ) -> tuple[list[DatasetVersion], int]:
+        """Up to `limit` versions, newest first, after the one with the ordinal `cursor`; and how many there are."""
+        mine = dataset_versions.c.dataset == serial
+        query = select(dataset_versions).where(mine).order_by(dataset_versions.c.ordinal.desc()).limit(limit)
+        if cursor is not None:
+            query = query.where(dataset_versions.c.ordinal < cursor)
+        elif offset:
+            query = query.offset(offset)
+        with self._database.read() as connection:
+            total = connection.scalar(select(func.count()).select_from(dataset_versions).where(mine)) or 0
+            return [_read_version(row) for row in connection.execute(query)], total
+
+    # -- blobs ---------------------------------------------------------------------------------------------------------
+
+    def hold(self, serial: int, blobs: Mapping[str, int], may_go_on: Callable[[], None] = lambda: None) -> None:
+        """Has the dataset hold these blobs, sizes in bytes by hash, so that nobody collects them."""
+        rows = [{"sha256": sha256, "dataset": serial, "size_bytes": size} for sha256, size in blobs.items()]
+        for start in range(0, len(rows), _BATCH):
+            may_go_on()
+            with self._database.write(is_audited=False) as connection:
+                insert_missing(connection, dataset_blobs, rows[start : start + _BATCH])
+
+    def held(self, serial: int) -> set[str]:
+        """The blobs that a dataset holds."""
+        with self._database.read() as connection:
+            mine = select(dataset_blobs.c.sha256).where(dataset_blobs.c.dataset == serial)
+            return set(connection.scalars(mine))
+
+    def needed(self, hashes: Sequence[str]) -> set[str]:
+        """Which of these blobs some dataset or upload needs."""
+        if not hashes:
+            return set()
+        with self._database.read() as connection:
+            held = connection.scalars(select(dataset_blobs.c.sha256).where(dataset_blobs.c.sha256.in_(hashes)))
+            uploaded = connection.scalars(select(uploads.c.sha256).where(uploads.c.sha256.in_(hashes)))
+            return {sha256 for found in (held, uploaded) for sha256 in found if sha256 is not None}
+
+    def purge(self) -> int:
+        """Lets go of the blobs of deleted datasets that no task needs any more; how many datasets went."""
+        pinned = exists().where(dataset_pins.c.dataset == datasets.c.serial)
+        with self._database.read() as connection:
+            query = select(datasets.c.serial).where(datasets.c.deleted_at.is_not(None), ~pinned)
+            gone = list(connection.scalars(query))
+        for serial in gone:
+            self._forget(serial)
+        return len(gone)
+
+    def _forget(self, serial: int) -> None:
+        mine = dataset_blobs.c.dataset == serial
+        while True:
+            with self._database.write(is_audited=False) as connection:
+                some = list(connection.scalars(select(dataset_blobs.c.sha256).where(mine).limit(_BATCH)))
+                if some:
+                    connection.execute(delete(dataset_blobs).where(mine, dataset_blobs.c.sha256.in_(some)))
+                    continue
+                connection.execute(delete(registered_files).where(registered_files.c.dataset == serial))
+                connection.execute(delete(dataset_versions).where(dataset_versions.c.dataset == serial))
+                connection.execute(
+                    delete(datasets).where(datasets.c.serial == serial, datasets.c.deleted_at.is_not(None))
+                )
+                return
+
+    def stored_by(self, owners: Iterable[str] | None = None) -> dict[str, int]:
+        """Bytes that the datasets of each owner hold; deleted ones as long as tasks need them."""
+        query = select(datasets.c.owner, func.sum(datasets.c.stored_bytes).label("bytes")).group_by(datasets.c.owner)
+        query = query.where(datasets.c.owner.is_not(None))
+        if owners is not None:
+            query = query.where(datasets.c.owner.in_(list(owners)))
+        with self._database.read() as connection:
+            return {row.owner: int(row.bytes) for row in connection.execute(query)}
+
+    def belongs_with(self, store: str) -> bool:
+        """Whether the store of blobs with this id is this database's; the first one that asks becomes it."""
+        with self._database.read() as connection:
+            known = connection.scalar(select(blob_store.c.store).where(blob_store.c.id == 1))
+        if known is None:
+            with self._database.write(is_audited=False) as connection:
+                insert_missing(connection, blob_store, [{"id": 1, "store": store}])
+                known = connection.scalar(select(blob_store.c.store).where(blob_store.c.id == 1))
+        return known == store
+
+
+def _find(connection: Connection, name: str, *, locks: bool = False) -> Row[Any]:
+    query = select(datasets).where(datasets.c.name == name, _IS_THERE)
+    row = connection.execute(query.with_for_update() if locks else query).one_or_none()
+    if row is None:
+        raise DatasetNotFound(f'No dataset is called "{name[:100]}".')
+    return row
+
+
+def _refuse(connection: Connection, serial: int, expected: int | None) -> None:
+    row = connection.execute(select(datasets).where(datasets.c.serial == serial, _IS_THERE)).one_or_none()
+    if row is None:
+        raise DatasetNotFound("The dataset was deleted meanwhile.")
+    raise DatasetChanged(
+        f"Its newest version is {row.latest}, not {expected}: look at it, and try again.", data={"latest": row.latest}
+    )
+
+
+def _users(connection: Connection, serial: int, *, are_active: bool) -> list[str]:
+    pinned = dataset_pins.join(tasks, tasks.c.task_id == dataset_pins.c.task_id)
+    query = select(dataset_pins.c.task_id).select_from(pinned).where(dataset_pins.c.dataset == serial)
+    if are_active:
+        query = query.where(tasks.c.status.not_in(_FINISHED))
+    return sorted(set(connection.scalars(query)))
+
+
+def _conditions(wanted: DatasetFilter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [_IS_THERE]
+    conditions += [datasets.c.owner == owner for owner in (wanted.owner, wanted.seen_by) if owner is not None]
+    if wanted.search:
+        columns = (datasets.c.name, datasets.c.description)
+        conditions.append(or_(*(column.icontains(wanted.search, autoescape=True) for column in columns)))
+    return conditions
+
+
+def _clean(text: str | None) -> str | None:
+    return None if text is None else clean(text)
+
+
+def _read(row: Row[Any]) -> Dataset:
+    return Dataset(
+        serial=row.serial,
+        name=row.name or "",
+        owner=row.owner,
+        description=row.description,
+        tags=tuple(row.tags),
+        directory=row.directory,
+        created_at=to_time(row.created_at),
+        updated_at=to_time(row.updated_at),
+        latest=row.latest,
+        stored_bytes=row.stored_bytes,
+        watch=None if row.watch is None else _WATCH.validate_python(row.watch),
+    )
+
+
+def _read_version(row: Row[Any]) -> DatasetVersion:
+    return _read_version_values(row._asdict())
+
+
+def _read_version_values(values: Mapping[str, Any]) -> DatasetVersion:
+    return DatasetVersion(
+        ordinal=values["ordinal"],
+        manifest_sha256=values["manifest"],
+        created_at=to_time(values["created_at"]),
+        actor=values["actor"],
+        message=values["message"],
+        items=values["items"],
+        size_bytes=values["size_bytes"],
+        origin=values["origin"],
+    )

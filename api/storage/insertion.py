@@ -1,0 +1,20 @@
+"""Rows that may be there already, put in by one statement on either database."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Table
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+
+def insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Inserts those rows whose primary key is not there yet; the others stay as they are."""
+    if not rows:
+        return
+    if connection.dialect.name == "sqlite":
+        connection.execute(sqlite_insert(table).on_conflict_do_nothing(), list(rows))
+        return
+    # Loaded for those who use it: 2 MB.
+    from sqlalchemy.dialects.postgresql import insert as postgres_insert  # noqa: PLC0415
+
+    connection.execute(postgres_insert(table).on_conflict_do_nothing(), list(rows))

@@ -1,0 +1,43 @@
+"""One task, found by its id within a transaction."""
+
+from sqlalchemy import Connection, bindparam, select
+
+from api.errors import TaskNotFound
+from api.models.task import TaskType
+from api.models.training import TaskSummary, TrainingTask
+from api.storage.rows import SUMMARY_COLUMNS, read_summary, read_task
+from api.storage.tables import tasks
+
+#: The condition of a statement that is about one task; its id is given when the statement is executed.
+OF_TASK = tasks.c.task_id == bindparam("of_task")
+
+# Made once: these are most of what is read, and to build a statement anew takes as long as to execute it.
+_TASK = select(tasks).where(OF_TASK)
+_SUMMARY = select(*SUMMARY_COLUMNS).where(OF_TASK)
+_LOCKED_SUMMARY = _SUMMARY.with_for_update()
+
+
+def find_task(connection: Connection, task_id: str, kind: TaskType | None = None) -> TrainingTask:
+    """The task with everything; with a kind only one of that. Raises TaskNotFound."""
+    row = connection.execute(_TASK, {"of_task": task_id}).one_or_none()
+    if row is None or kind not in (None, row.kind):
+        raise no_task(task_id)
+    return read_task(row)
+
+
+def find_summary(
+    connection: Connection, task_id: str, kind: TaskType | None = None, *, lock: bool = False
+) -> TaskSummary:
+    """The task without its request and plan; with `lock` nobody else changes it before this transaction ends.
+
+    With a kind only one of that. Raises TaskNotFound.
+    """
+    row = connection.execute(_LOCKED_SUMMARY if lock else _SUMMARY, {"of_task": task_id}).one_or_none()
+    if row is None or kind not in (None, row.kind):
+        raise no_task(task_id)
+    return read_summary(row)
+
+
+def no_task(task_id: str) -> TaskNotFound:
+    """The error for an id that no task has."""
+    return TaskNotFound(f'No task has the id "{task_id[:80]}".')

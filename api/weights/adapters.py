@@ -1,0 +1,79 @@
+"""What an adapter's tensors tell: its kind, its rank, how they are named, what they were trained on, who reads them.
+
+Names by the trainer's `models/*.py` (`save_adapter`) and `utils/saver.py`, commit 8f83dbf.
+"""
+
+from api.models.weights import AdapterFacts, AdapterKind
+from api.weights.header import Header
+
+_LOKR, _LOHA = ".lokr_", ".hada_w"
+_LORA = (".lora_A.weight", ".lora_B.weight", ".lora_down.weight", ".lora_up.weight", ".lora_A.default.weight")
+
+#: The side of a tensor that is the rank, by the end of its name.
+_RANK_SIDES = {".lora_A.weight": 0, ".lora_down.weight": 0, ".lora_B.weight": 1, ".lora_up.weight": 1}
+
+#: By a part of the names, the model type; the first that occurs holds. Names that several types share are not here.
+_MODELS = (
+    ("lora_te1_", "sdxl"),
+    ("transformer.double_blocks.", "hunyuan-video"),
+    ("single_transformer_blocks.", "flux"),
+    (".img_attn.qkv", "hunyuan_image"),
+    (".self_attn.q.", "wan"),
+    ("noise_refiner.", "z_image"),
+    (".llm_adapter.", "anima"),
+    ("txtfusion.", "krea2"),
+    ("video_patch_proj", "minimax_h3"),
+)
+
+_BOTH, _COMFY = ("ComfyUI", "diffusers"), ("ComfyUI",)
+
+
+def read_adapter(header: Header) -> AdapterFacts | None:
+    """What an adapter is; None for a file that is none, as most of its tensors are of no adapter."""
+    kind = _kind(header)
+    if kind is None:
+        return None
+    ranks = {shape[side] for shape, side in _ranked(header) if len(shape) > side}
+    keys = _keys(header)
+    return AdapterFacts(
+        kind=kind,
+        rank=ranks.pop() if len(ranks) == 1 else None,
+        keys=keys,
+        model_type=_model_type(header),
+        readers=_BOTH if keys in ("diffusers", "kohya") else _COMFY,
+    )
+
+
+def _kind(header: Header) -> AdapterKind | None:
+    names = header.shapes
+    if not any(".lora_" in name or ".lokr_" in name or ".hada_" in name for name in names):
+        return None
+    for kind, marks in ((AdapterKind.LORA, _LORA), (AdapterKind.LOKR, (_LOKR,)), (AdapterKind.LOHA, (_LOHA,))):
+        count = sum(any(mark in name for mark in marks) for name in names)
+        # Scales (`.alpha`) stand beside two tensors each; a model with a few such names is none.
+        if count * 2 >= len(names) > 0 and count:
+            return kind
+    return None
+
+
+def _ranked(header: Header) -> list[tuple[tuple[int, ...], int]]:
+    return [
+        (shape, side)
+        for name, shape in header.shapes.items()
+        for end, side in _RANK_SIDES.items()
+        if name.endswith(end)
+    ]
+
+
+def _keys(header: Header) -> str:
+    if header.has_key_starting("lora_unet_") or header.has_key_starting("lora_te"):
+        return "kohya"
+    if "diffusion_model." in header.prefixes:
+        return "comfyui"
+    if header.has_key_starting("transformer.double_blocks."):
+        return "original"
+    return "diffusers" if header.has_key_starting("transformer.") or header.has_key_starting("unet.") else "original"
+
+
+def _model_type(header: Header) -> str | None:
+    return next((model for mark, model in _MODELS if any(mark in name for name in header.shapes)), None)

@@ -1,0 +1,55 @@
+"""Models that come in several files: which of them are not there."""
+
+import json
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+_SHARD = re.compile(r"(.{1,200})-(\d{5})-of-(\d{5})(\.safetensors)")
+_INDEX_END = ".safetensors.index.json"
+
+#: Bytes of an index that are read, and shards that a model can have; the largest known has 64.
+_MOST_INDEX_BYTES = 8 * 2**20
+_MOST_SHARDS = 1_000
+
+
+def missing_shards(directory: Path, names: Iterable[str]) -> list[str]:
+    """The files that are missing of the models in a directory with these names in it: by their numbers, and by an index
+    where there is one, and no other weights in its place.
+    """
+    there = set(names)
+    missing = {name for given in there for name in _siblings(given)} - there
+    whole = {name for name in there if name.endswith(".safetensors")}
+    for name in there:
+        if name.endswith(_INDEX_END) and not whole - {each for each in whole if _SHARD.fullmatch(each)}:
+            missing |= _indexed(directory / name) - there
+    return sorted(missing)
+
+
+def _siblings(name: str) -> Iterable[str]:
+    found = _SHARD.fullmatch(name)
+    if found is None:
+        return ()
+    count = int(found[3])
+    if not 0 < int(found[2]) <= count <= _MOST_SHARDS:
+        return ()
+    return (f"{found[1]}-{number:05}-of-{found[3]}{found[4]}" for number in range(1, count + 1))
+
+
+def _indexed(path: Path) -> set[str]:
+    """The files that an index names; none when it cannot be read."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return set()
+    try:
+        found: Any = json.loads(os.pread(handle, _MOST_INDEX_BYTES, 0))
+    except (OSError, ValueError, RecursionError):
+        return set()
+    finally:
+        os.close(handle)
+    weights = found.get("weight_map") if isinstance(found, dict) else None
+    names = weights.values() if isinstance(weights, dict) else ()
+    return {name for name in names if isinstance(name, str) and "/" not in name and 0 < len(name) < 256}

@@ -1,0 +1,103 @@
+"""Datasets and their versions, by HTTP."""
+
+from typing import Any
+
+import pytest
+
+from tests.api.client import Client
+from tests.api.conftest import MakeWorld, World
+from tests.api.datasets import DATASETS, add_version, refusal_of
+
+
+def make(client: Client, name: str = "cats", **fields: Any) -> Any:
+    made = client.post(DATASETS, json={"name": name, **fields})
+    assert made.status_code == 201, made.text
+    return made.json()["data"]
+
+
+def test_a_dataset_is_made_and_found_where_its_answer_says(client: Client):
+    made = client.post(DATASETS, json={"name": "cats", "description": "tabby", "tags": ["animals"]})
+    assert made.status_code == 201
+    found = client.data(made.headers["location"])
+    assert found["dataset"] == made.json()["data"]
+    assert (found["latest_version"], found["used_by"]) == (None, [])
+    assert client.data(DATASETS)["datasets"] == [found["dataset"]]
+
+
+def test_a_retry_with_the_same_key_makes_one(client: Client):
+    asked = {"json": {"name": "cats"}, "headers": {"Idempotency-Key": "k"}}
+    first, again = client.post(DATASETS, **asked), client.post(DATASETS, **asked)
+    assert (first.status_code, again.status_code, again.json()["data"]) == (201, 201, first.json()["data"])
+
+
+def test_a_taken_name_is_a_conflict(client: Client):
+    make(client)
+    assert refusal_of(client.post(DATASETS, json={"name": "cats"})) == (409, "dataset_exists")
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"name": "a/b"}, {"name": ".."}, {"name": "cats", "x": 1}, {"name": "cats", "tags": "animals"}]
+)
+def test_what_is_no_dataset_is_refused(client: Client, body: dict[str, Any]):
+    assert refusal_of(client.post(DATASETS, json=body)) == (422, "validation_failed")
+
+
+def test_name_description_and_tags_are_changed(client: Client):
+    make(client, description="tabby")
+    changed = client.patch(f"{DATASETS}/cats", json={"name": "kittens", "description": None, "tags": ["a", "b"]})
+    told = changed.json()["data"]
+    assert (told["name"], told["description"], told["tags"]) == ("kittens", None, ["a", "b"])
+    assert refusal_of(client.get(f"{DATASETS}/cats")) == (404, "dataset_not_found")
+    assert refusal_of(client.patch(f"{DATASETS}/kittens", json={})) == (422, "validation_failed")
+
+
+def test_versions_are_listed_read_and_gone_back_to(world: World):
+    client = world.client
+    make(client)
+    add_version(world, {"a.png": "one"})
+    add_version(world, {"a.png": "two"})
+    listed = client.data(f"{DATASETS}/cats/versions?limit=1")
+    assert [each["version"] for each in listed["versions"]] == [2]
+    rest = client.data(f"{DATASETS}/cats/versions?cursor={listed['pagination']['next_cursor']}")["versions"]
+    assert [each["version"] for each in rest] == [1]
+    by_manifest = client.data(f"{DATASETS}/cats/versions/{rest[0]['manifest']}")
+    assert by_manifest == client.data(f"{DATASETS}/cats/versions/1") == rest[0]
+    again = client.post(f"{DATASETS}/cats/versions/1/restore")
+    assert (again.status_code, again.json()["data"]["version"]) == (201, 3)
+    assert client.data(f"{DATASETS}/cats/versions/latest")["manifest"] == rest[0]["manifest"]
+    assert refusal_of(client.get(f"{DATASETS}/cats/versions/9")) == (404, "version_not_found")
+
+
+def test_a_deleted_dataset_is_gone(client: Client):
+    make(client)
+    assert client.delete(f"{DATASETS}/cats").json()["data"] == {"name": "cats", "kept_for": []}
+    assert refusal_of(client.delete(f"{DATASETS}/cats")) == (404, "dataset_not_found")
+
+
+def test_others_are_read_by_a_team_and_changed_by_their_owner(make_world: MakeWorld):
+    world = make_world(auth="required")
+    ann, bob, vera = world.signed_in("ann"), world.signed_in("bob"), world.signed_in("vera", "viewer")
+    assert make(ann.client)["owner"] == "ann"
+    assert bob.client.data(f"{DATASETS}/cats")["dataset"]["owner"] == "ann"
+    assert refusal_of(bob.client.patch(f"{DATASETS}/cats", json={"tags": []})) == (403, "not_yours")
+    assert refusal_of(vera.client.post(DATASETS, json={"name": "dogs"})) == (403, "forbidden")
+    assert world.signed_in("root", "admin").client.delete(f"{DATASETS}/cats").status_code == 200
+
+
+def test_an_old_servers_word_preprocessing_permits_datasets(make_world: MakeWorld):
+    world = make_world(auth="required")
+    old = world.signed_in("old", permissions=["preprocessing"])
+    make(old.client)
+    assert old.client.data(f"{DATASETS}/cats")["dataset"]["owner"] == "old"
+
+
+def test_the_audit_tells_what_was_changed(make_world: MakeWorld):
+    world = make_world(auth="required")
+    ann, root = world.signed_in("ann"), world.signed_in("root", "admin")
+    make(ann.client)
+    ann.client.patch(f"{DATASETS}/cats", json={"tags": ["animals"]})
+    ann.client.delete(f"{DATASETS}/cats")
+    rows = root.client.data("/api/v1/auth/audit?actor=ann&operation=datasets")["entries"]
+    told = [(row["operation"].split()[0], row["object"], row["before"]) for row in rows]
+    assert told[1] == ("PATCH", "cats", {"tags": []})
+    assert [each[:2] for each in told] == [("DELETE", "cats"), ("PATCH", "cats"), ("POST", "cats")]

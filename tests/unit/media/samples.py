@@ -1,0 +1,57 @@
+"""Media files that tests make: whole ones, and ones that are made to break decoders."""
+
+import struct
+import zlib
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+
+
+def picture(size: tuple[int, int] = (96, 64), seed: int = 0) -> Image.Image:
+    """A picture with something in it: soft shapes, different for each seed."""
+    random = np.random.default_rng(seed)
+    small = random.integers(0, 256, (8, 12, 3), dtype=np.uint8)
+    return Image.fromarray(small).resize(size, Image.Resampling.BICUBIC)
+
+
+def write_clip(
+    path: Path,
+    frames: int = 12,
+    rate: int = 25,
+    size: tuple[int, int] = (96, 64),
+    codec: str = "mpeg4",
+    times: list[int] | None = None,
+) -> Path:
+    """A video whose frames differ; `times` are those of its frames in milliseconds, where they come unevenly."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate)
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        if times is not None:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        for index in range(frames):
+            frame = av.VideoFrame.from_image(picture(size, index))
+            if times is not None:
+                frame.pts, frame.time_base = times[index], Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def png_bomb(width: int = 13_000, height: int = 13_000) -> bytes:
+    """A PNG of a few hundred KB that is `width` × `height` pixels of 8 bytes each."""
+    rows = zlib.compressobj(9)
+    line = b"\0" + bytes(width * 8)
+    data = b"".join(rows.compress(line) for _ in range(height)) + rows.flush()
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 6, 0, 0, 0))
+        + (_chunk(b"IDAT", data) + _chunk(b"IEND", b""))
+    )
+
+
+def _chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))

@@ -1,0 +1,100 @@
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from api.errors import DecoderBusy
+from api.media import decoder as module
+from api.media.decoder import MediaDecoder
+from api.models.dataset import MediaKind
+from api.models.media import MediaProblem
+from tests.unit.media.samples import picture, png_bomb, write_clip
+
+
+@pytest.fixture(scope="module")
+def decoder() -> Iterator[MediaDecoder]:
+    decoder = MediaDecoder(children=1)
+    yield decoder
+    decoder.close()
+
+
+def test_facts_come_whole_through_the_other_process(decoder: MediaDecoder, tmp_path: Path):
+    found = decoder.examine(write_clip(tmp_path / "a.mp4", 12, 25))
+    assert (found.facts.kind, found.facts.frame_count, found.stated_frames) == (MediaKind.VIDEO, 12, 12)
+    assert found.perceptual_hash is not None
+
+
+def test_bomb_costs_a_finding_and_the_next_file_is_read(tmp_path: Path):
+    decoder = MediaDecoder(children=1, memory_bytes=512 * 1024**2)
+    (tmp_path / "bomb.png").write_bytes(png_bomb())
+    assert decoder.probe(tmp_path / "bomb.png").problem == MediaProblem.BOMB
+    picture().save(tmp_path / "good.png")
+    assert decoder.probe(tmp_path / "good.png").problem is None
+    decoder.close()
+
+
+def test_what_takes_too_long_is_ended(decoder: MediaDecoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "PROBE_SECONDS", 0.002)
+    clip = write_clip(tmp_path / "long.mkv", 3000, 25, (16, 16))
+    assert decoder.probe(clip).problem == MediaProblem.BOMB
+    monkeypatch.undo()
+    assert decoder.probe(clip).problem is None
+
+
+def test_child_that_is_killed_is_replaced(decoder: MediaDecoder, tmp_path: Path):
+    picture().save(tmp_path / "a.png")
+    decoder.probe(tmp_path / "a.png")
+    [child] = [each for each in psutil.Process().children() if "api.media.child" in each.cmdline()]
+    child.send_signal(signal.SIGSEGV)
+    assert decoder.probe(tmp_path / "a.png").kind in (MediaKind.IMAGE, MediaKind.OTHER)
+    assert decoder.probe(tmp_path / "a.png").kind is MediaKind.IMAGE
+
+
+def test_child_can_write_no_file_and_sees_no_environment(decoder: MediaDecoder, tmp_path: Path):
+    picture().save(tmp_path / "a.png")
+    decoder.probe(tmp_path / "a.png")
+    [child] = [each for each in psutil.Process().children() if "api.media.child" in each.cmdline()]
+    assert child.rlimit(psutil.RLIMIT_FSIZE) == (0, 0)
+    assert set(child.environ()) <= {"PATH", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "LC_ALL"}
+
+
+def test_who_waits_too_long_is_told_to_come_again(tmp_path: Path):
+    decoder = MediaDecoder(children=1, patience_seconds=0.01)
+    picture().save(tmp_path / "a.png")
+    with decoder._free, pytest.raises(DecoderBusy):
+        decoder.probe(tmp_path / "a.png")
+    decoder.close()
+
+
+def test_closing_leaves_no_process(tmp_path: Path):
+    decoder = MediaDecoder()
+    picture().save(tmp_path / "a.png")
+    threads = [threading.Thread(target=decoder.probe, args=(tmp_path / "a.png",)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    pids = [child._process.pid for child in decoder._idle]
+    decoder.close()
+    assert pids
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+def test_child_ends_with_its_service(tmp_path: Path):
+    decoder = MediaDecoder(children=1)
+    picture().save(tmp_path / "a.png")
+    decoder.probe(tmp_path / "a.png")
+    [child] = decoder._idle
+    # As the kernel does it when the service is killed.
+    child._stdin.close()
+    until = time.monotonic() + 5
+    while child._process.poll() is None and time.monotonic() < until:
+        time.sleep(0.01)
+    assert child._process.returncode == 0
+    decoder.close()
+    assert os.path.exists(tmp_path / "a.png")

@@ -1,0 +1,76 @@
+"""Datasets on a database and a store of their own."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.models.access import LOCAL, Principal
+from api.models.dataset import Dataset, DatasetVersion, ManifestItem
+from api.services.datasets.captions import CaptionEditor
+from api.services.datasets.items import DatasetItems
+from api.services.datasets.service import DatasetService, NoBound
+from api.storage.blobs import BlobStore
+from api.storage.database import Database, sqlite_url
+from api.storage.dataset_items import DatasetItemStore
+from api.storage.datasets import DatasetStore
+from api.utils.clock import FakeClock
+from tests.databases import hurry
+
+ANN = replace(LOCAL, user_id="ann")
+
+
+@dataclass
+class Shelf:
+    """The parts, and short ways to fill them."""
+
+    store: DatasetStore
+    rows: DatasetItemStore
+    blobs: BlobStore
+    clock: FakeClock
+    service: DatasetService
+
+    @property
+    def items(self) -> DatasetItems:
+        return DatasetItems(self.service, self.rows)
+
+    @property
+    def captions(self) -> CaptionEditor:
+        return CaptionEditor(self.service)
+
+    def make(self, name: str = "cats", principal: Principal = ANN, **fields: Any) -> Dataset:
+        self.service.create(name, principal, fields)
+        return self.store.get(name)
+
+    def blob(self, content: bytes) -> str:
+        with self.blobs.begin() as writer:
+            writer.write(content)
+            return writer.commit().sha256
+
+    def item(self, path: str, content: bytes | None = None, caption: str | None = "a cat", **more: Any) -> ManifestItem:
+        content = path.encode() if content is None else content
+        return ManifestItem(path, self.blob(content), len(content), caption, **more)
+
+    def version(self, *items: ManifestItem, name: str = "cats") -> DatasetVersion:
+        dataset = self.store.get(name)
+        return self.service.add_version(dataset, items, "ann", "test", expected_latest=dataset.latest)
+
+
+@pytest.fixture
+def database(migrated_file: Path, tmp_path: Path) -> Iterator[Database]:
+    """An empty database."""
+    path = tmp_path / "database.sqlite"
+    path.write_bytes(migrated_file.read_bytes())
+    made = Database(sqlite_url(path))
+    hurry(made)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def shelf(database: Database, tmp_path: Path, clock: FakeClock) -> Shelf:
+    store, rows = DatasetStore(database), DatasetItemStore(database)
+    blobs = BlobStore(tmp_path / "datasets")
+    return Shelf(store, rows, blobs, clock, DatasetService(store, rows, blobs, clock, NoBound()))

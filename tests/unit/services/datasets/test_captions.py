@@ -1,0 +1,121 @@
+import time
+from typing import Any
+
+import pytest
+
+from api.errors import DatasetChanged, DatasetIsRegistered, Invalid, InvalidPattern, ItemNotFound
+from api.models.dataset import ItemFilter, ManifestItem, item_id_of
+from api.services.datasets.captions import CaptionsWish, apply_wish
+from api.utils.pagination import PageRequest
+from tests.unit.services.datasets.conftest import Shelf
+
+A, B, NONE = (item_id_of(name) for name in ("a.png", "b.png", "none.png"))
+
+
+@pytest.fixture
+def cats(shelf: Shelf) -> Shelf:
+    """Two items with captions, and one without."""
+    shelf.make()
+    shelf.version(
+        shelf.item("a.png", caption="a photo of a cat"),
+        shelf.item("b.png", caption="cat, 2 cats"),
+        shelf.item("none.png", caption=None),
+    )
+    return shelf
+
+
+def captions(shelf: Shelf, version: str | None = None) -> list[str | None]:
+    return [item.caption for item in shelf.items.get_page("cats", version, ItemFilter(), PageRequest()).rows]
+
+
+def edit(shelf: Shelf, dry_run: bool = False, **wish: Any) -> Any:
+    return shelf.captions.edit("cats", CaptionsWish(**wish), "ann", dry_run=dry_run)
+
+
+def test_captions_of_some_items_are_changed_in_a_new_version(cats: Shelf):
+    done = edit(cats, changes={A: "tabby", NONE: "found"})
+    assert (done.changed, done.version.version) == (2, 2)
+    assert captions(cats) == ["tabby", "cat, 2 cats", "found"]
+    assert captions(cats, "1") == ["a photo of a cat", "cat, 2 cats", None]
+
+
+def test_a_caption_can_be_taken_away(cats: Shelf):
+    edit(cats, changes={A: None})
+    assert captions(cats)[0] is None
+
+
+@pytest.mark.parametrize(
+    ("wish", "expected"),
+    [
+        ({"prefix": "ohwx, "}, ["ohwx, a photo of a cat", "ohwx, cat, 2 cats", None]),
+        ({"prefix": "cat"}, ["cata photo of a cat", "cat, 2 cats", None]),
+        ({"suffix": "cats"}, ["a photo of a catcats", "cat, 2 cats", None]),
+        ({"replace_from": "cat", "replace_to": "dog"}, ["a photo of a dog", "dog, 2 dogs", None]),
+        (
+            {"replace_from": r"(\d) (cat)", "replace_to": r"\2×\1", "is_regex": True},
+            ["a photo of a cat", "cat, cat×2s", None],
+        ),
+        ({"replace_from": "a photo of ", "prefix": "ohwx "}, ["ohwx a cat", "ohwx cat, 2 cats", None]),
+        ({"prefix": "x ", "search": "PHOTO"}, ["x a photo of a cat", "cat, 2 cats", None]),
+        ({"prefix": "x ", "item_ids": frozenset({B})}, ["a photo of a cat", "x cat, 2 cats", None]),
+    ],
+)
+def test_an_edit_over_many_changes_what_it_is_about(cats: Shelf, wish: dict[str, Any], expected: list[str | None]):
+    edit(cats, **wish)
+    assert captions(cats) == expected
+
+
+def test_the_same_edit_again_changes_nothing(cats: Shelf):
+    edit(cats, prefix="ohwx, ", suffix=".")
+    again = edit(cats, prefix="ohwx, ", suffix=".")
+    assert (again.changed, again.version) == (0, None)
+
+
+def test_a_dry_run_shows_the_difference_and_makes_nothing(cats: Shelf):
+    told = edit(cats, dry_run=True, replace_from="cat", replace_to="dog")
+    assert [(each.name, each.before, each.after) for each in told.differences] == [
+        ("a.png", "a photo of a cat", "a photo of a dog"),
+        ("b.png", "cat, 2 cats", "dog, 2 dogs"),
+    ]
+    assert (told.changed, told.version, cats.store.get("cats").latest) == (2, None, 1)
+
+
+def test_an_edit_made_for_another_version_is_refused(cats: Shelf):
+    edit(cats, changes={A: "tabby"})
+    with pytest.raises(DatasetChanged, match="is 2, not 1"):
+        edit(cats, changes={B: "x"}, expected_version=1)
+
+
+@pytest.mark.parametrize("wish", [{"changes": {"0" * 16: "x"}}, {"prefix": "x", "item_ids": frozenset({"0" * 16})}])
+def test_an_unknown_item_is_told_and_nothing_is_changed(cats: Shelf, wish: dict[str, Any]):
+    with pytest.raises(ItemNotFound, match="0000"):
+        edit(cats, **wish)
+    assert cats.store.get("cats").latest == 1
+
+
+@pytest.mark.parametrize(("sought", "put"), [("(", ""), ("a", r"\9"), ("(?=x)", ""), ("a{5000}{5000}", "")])
+def test_a_pattern_that_re2_does_not_take_is_refused(cats: Shelf, sought: str, put: str):
+    with pytest.raises(InvalidPattern, match=r"RE2|group"):
+        edit(cats, replace_from=sought, replace_to=put, is_regex=True)
+
+
+def test_captions_do_not_grow_beyond_their_bound(cats: Shelf):
+    with pytest.raises(Invalid) as refused:
+        edit(cats, replace_from="", replace_to="", prefix="x" * 20_000)
+    assert [mistake.message.split(" would")[0] for mistake in refused.value.mistakes] == [
+        "The caption of a.png",
+        "The caption of b.png",
+    ]
+
+
+def test_the_captions_of_a_directory_on_the_server_are_its_own(cats: Shelf):
+    cats.make("dir", directory="/srv/media")
+    with pytest.raises(DatasetIsRegistered, match="/srv/media"):
+        cats.captions.edit("dir", CaptionsWish(prefix="x"), "ann", dry_run=True)
+
+
+def test_a_hostile_pattern_takes_no_longer_than_a_plain_one():
+    items = [ManifestItem("a.png", "0" * 64, 1, "a" * 20_000)]
+    began = time.process_time()
+    apply_wish(items, CaptionsWish(replace_from="(a+)+$x", replace_to="", is_regex=True))
+    assert time.process_time() - began < 1

@@ -1,0 +1,129 @@
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import insert, update
+
+from api.errors import DatasetChanged, DatasetExists, DatasetInUse, DatasetNotFound
+from api.models.dataset import Dataset
+from api.storage.database import Database
+from api.storage.dataset_tables import dataset_pins, uploads
+from api.storage.datasets import DatasetFilter, DatasetStore, NewVersion
+from api.storage.tables import tasks
+from tests.unit.storage.builders import NOW, Stores, later, new_task
+
+SHA, OTHER = "a" * 64, "b" * 64
+CATS = Dataset(0, "cats", "ann", "tabby", ("animals",), None, NOW, NOW, None)
+VERSION = NewVersion(SHA, "ann", "first", 2, 10)
+
+
+@pytest.fixture
+def store(database: Database) -> DatasetStore:
+    return DatasetStore(database)
+
+
+@pytest.fixture
+def cats(store: DatasetStore) -> Dataset:
+    return store.create(CATS)
+
+
+def pin(database: Database, dataset: Dataset, task_id: str = "t1") -> None:
+    with database.write() as connection:
+        row = {"task_id": task_id, "manifest": SHA, "dataset": dataset.serial, "ordinal": 1, "name": dataset.name}
+        connection.execute(insert(dataset_pins).values(row))
+
+
+def test_a_dataset_is_read_as_it_was_made(store: DatasetStore, cats: Dataset):
+    assert store.get("cats") == cats
+    assert store.get_by_serial(cats.serial) == cats
+
+
+def test_a_taken_name_is_told_when_made_and_when_renamed(store: DatasetStore, cats: Dataset):
+    with pytest.raises(DatasetExists):
+        store.create(CATS)
+    store.create(replace(CATS, name="dogs"))
+    with pytest.raises(DatasetExists, match="cats"):
+        store.change("dogs", {"name": "cats"}, NOW)
+
+
+def test_lists_are_searched_and_show_only_what_may_be_seen(store: DatasetStore, cats: Dataset):
+    store.create(replace(CATS, name="dogs", owner="bob", description=None))
+    names = [row.name for row in store.page(DatasetFilter(), 10, None, None)[0]]
+    assert names == ["dogs", "cats"]
+    for wanted in (DatasetFilter(search="TAB"), DatasetFilter(owner="ann"), DatasetFilter(seen_by="ann")):
+        rows, total = store.page(wanted, 10, None, None)
+        assert ([row.name for row in rows], total) == (["cats"], 1)
+
+
+def test_a_list_goes_on_behind_its_cursor(store: DatasetStore, cats: Dataset):
+    dogs = store.create(replace(CATS, name="dogs"))
+    assert [row.name for row in store.page(DatasetFilter(), 1, None, dogs.serial)[0]] == ["cats"]
+    assert [row.name for row in store.page(DatasetFilter(), 1, 1, None)[0]] == ["cats"]
+
+
+def test_versions_follow_each_other_and_none_is_lost(store: DatasetStore, cats: Dataset):
+    store.add_version(cats.serial, VERSION, None, NOW)
+    store.add_version(cats.serial, replace(VERSION, manifest_sha256=OTHER), 1, later(1))
+    with pytest.raises(DatasetChanged) as refused:
+        store.add_version(cats.serial, VERSION, 1, later(2))
+    assert refused.value.data == {"latest": 2}
+    assert [version.ordinal for version in store.versions(cats.serial, 10, None, None)[0]] == [2, 1]
+    assert store.find_version(cats.serial, OTHER).ordinal == 2
+
+
+def test_a_deleted_dataset_takes_no_version(store: DatasetStore, cats: Dataset):
+    store.delete("cats", NOW)
+    with pytest.raises(DatasetNotFound):
+        store.add_version(cats.serial, VERSION, None, NOW)
+
+
+def test_what_a_task_uses_that_has_not_finished_is_not_deleted(store: DatasetStore, cats: Dataset, stores: Stores):
+    stores.tasks.create(new_task(), NOW, "ann")
+    pin(stores.database, cats)
+    with pytest.raises(DatasetInUse) as refused:
+        store.delete("cats", NOW)
+    assert refused.value.data == {"tasks": ["t1"]}
+
+
+def test_files_of_a_deleted_dataset_stay_until_the_last_task_that_needs_them_goes(
+    store: DatasetStore, cats: Dataset, stores: Stores
+):
+    stores.tasks.create(new_task(), NOW, "ann")
+    pin(stores.database, cats)
+    store.hold(cats.serial, {SHA: 5})
+    with stores.database.write() as connection:
+        connection.execute(update(tasks).values(status="completed"))
+    store.delete("cats", NOW)
+    assert store.purge() == 0
+    assert store.needed([SHA, OTHER]) == {SHA}
+    stores.tasks.delete("t1", NOW)
+    assert store.purge() == 1
+    assert store.needed([SHA]) == set()
+
+
+def test_a_name_is_free_once_its_dataset_is_deleted(store: DatasetStore, cats: Dataset):
+    store.delete("cats", NOW)
+    with pytest.raises(DatasetNotFound):
+        store.get("cats")
+    assert store.create(CATS).serial > cats.serial
+
+
+def test_what_an_upload_brought_is_needed(store: DatasetStore, database: Database):
+    row = {"upload_id": "u", "place": "here", "metadata": {}, "status": "done", "sha256": SHA}
+    with database.write() as connection:
+        connection.execute(insert(uploads).values(created_at=0, updated_at=0, expires_at=0, **row))
+    assert store.needed([SHA, OTHER]) == {SHA}
+
+
+def test_bytes_are_counted_by_owner(store: DatasetStore, cats: Dataset):
+    store.hold(cats.serial, {SHA: 5, OTHER: 7})
+    store.hold(cats.serial, {SHA: 5})
+    store.add_version(cats.serial, VERSION, None, NOW)
+    assert store.get("cats").stored_bytes == 12
+    assert store.stored_by() == store.stored_by(["ann"]) == {"ann": 12}
+    assert store.held(cats.serial) == {SHA, OTHER}
+
+
+def test_a_database_belongs_with_the_first_store_that_it_meets(store: DatasetStore):
+    assert store.belongs_with("one")
+    assert store.belongs_with("one")
+    assert not store.belongs_with("another")

@@ -1,0 +1,145 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.models.dataset import MediaFacts, MediaKind
+from api.models.media import MediaProbe
+from api.trainers.trainer import DatasetOutlook, DatasetQuestion, SeenFile
+from tests.unit.trainers.diffusion_pipe.builders import Case, make_trainer, write_image, write_video
+
+SQUARE = {"resolutions": [512]}
+CLIPS = {"resolutions": [256], "frame_buckets": [1, 33]}
+
+
+def image(
+    name: str, size: tuple[int, int] = (512, 512), caption: str | None = "a thing", frames: int = 1, **problem: Any
+) -> SeenFile:
+    facts = MediaFacts(MediaKind.IMAGE, "png", *size, frame_count=frames, **problem)
+    return SeenFile(name, MediaProbe(facts, frames), caption)
+
+
+def clip(name: str, frames: int, fps: float = 16.0, stated: int | None = None, **problem: Any) -> SeenFile:
+    facts = MediaFacts(MediaKind.VIDEO, "mp4", 256, 256, frames / fps, fps, frames, **problem)
+    return SeenFile(name, MediaProbe(facts, frames if stated is None else stated), "it moves")
+
+
+def look_ahead(
+    tmp_path: Path, files: list[SeenFile], settings: dict[str, Any], model_type: str = "wan", **config: Any
+) -> DatasetOutlook:
+    question = DatasetQuestion(model_type, settings, config)
+    return make_trainer(tmp_path).check_dataset(question, files)
+
+
+def test_whole_dataset_has_nothing_to_be_said_of_it(tmp_path: Path):
+    found = look_ahead(tmp_path, [image(f"{index}.png") for index in range(4)], SQUARE, "flux")
+    assert (found.errors, found.warnings, found.notes, found.skipped) == ((), (), (), {})
+    assert (found.steps_per_epoch, found.items) == (4, 4)
+    [bucket] = found.buckets
+    assert (bucket.width, bucket.height, bucket.frames, bucket.batches, bucket.dropped) == (512, 512, 1, 4, 0)
+    assert bucket.names == ("0.png", "1.png", "2.png", "3.png")
+
+
+def test_what_is_left_over_of_a_bucket_is_told_with_the_reason(tmp_path: Path):
+    files = [*(image(f"{index}.png") for index in range(5)), image("wide.png", (1024, 512))]
+    settings = {**SQUARE, "enable_ar_bucket": True, "ar_buckets": [1.0, 2.0]}
+    found = look_ahead(tmp_path, files, settings, "flux", gradient_accumulation_steps=2)
+    square, wide = found.buckets
+    assert (square.examples, square.batch_size, square.batches, square.dropped) == (5, 2, 2, 1)
+    assert (wide.examples, wide.batches, wide.dropped) == (1, 0, 1)
+    assert square.reason is not None
+    assert "do not fill one step of 2" in (wide.reason or "")
+    assert found.steps_per_epoch == 2
+
+
+@pytest.mark.parametrize(
+    ("file", "word"),
+    [
+        (image("a.png", caption=None), "uncaptioned"),
+        (SeenFile("a.png", MediaProbe(MediaFacts(MediaKind.OTHER, problem="unreadable")), "x"), "broken"),
+        (replace(clip("a.png", 40)), "broken"),
+        (clip("a.mp4", 20), "too_short"),
+        (clip("a.mp4", 32, 30.0), "too_short"),
+    ],
+)
+def test_what_is_not_trained_on_is_named_by_the_reason(tmp_path: Path, file: SeenFile, word: str):
+    found = look_ahead(tmp_path, [file, image("b.png"), clip("b.mp4", 66)], CLIPS)
+    assert found.skipped == {word: (file.name,)}
+    assert len(found.warnings) == 1
+
+
+def test_clip_that_is_hardly_long_enough_is_warned_of(tmp_path: Path):
+    found = look_ahead(tmp_path, [clip("a.mp4", 34), clip("b.mp4", 60)], CLIPS)
+    assert "hardly long enough" in found.warnings[0].message
+
+
+def test_clip_with_fewer_frames_than_it_states_would_hang_the_trainer(tmp_path: Path):
+    found = look_ahead(tmp_path, [clip("a.mp4", 20, stated=60, problem="truncated"), clip("b.mp4", 60)], CLIPS)
+    assert ["a.mp4" in error.message and "hangs" in error.message for error in found.errors] == [True]
+
+
+def test_of_matroska_the_frames_count_that_are_there(tmp_path: Path):
+    found = look_ahead(tmp_path, [clip("a.mkv", 20, stated=60), clip("b.mp4", 60)], CLIPS)
+    assert (found.errors, found.skipped) == ((), {"too_short": ("a.mkv",)})
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        (image("a.png", problem="truncated"), "end too early"),
+        (image("a.webp", frames=3), "animated WebP"),
+        (replace(image("a.png"), has_mask=True, mask=image("m", (8, 8)).media), "mask of another size"),
+        (replace(image("a.png"), has_mask=True, mask=None), "mask that cannot be read"),
+    ],
+)
+def test_what_would_hang_the_trainer_is_an_error(tmp_path: Path, file: SeenFile, words: str):
+    found = look_ahead(tmp_path, [file, replace(image("b.png"), has_mask=file.has_mask, mask=image("m").media)], SQUARE)
+    assert [words in error.message for error in found.errors] == [True]
+    assert found.errors[0].pointer == ""
+    assert found.steps_per_epoch is None
+
+
+def test_mistakes_of_the_settings_stand_at_their_place(tmp_path: Path):
+    found = look_ahead(tmp_path, [image("a.png")], {"resolutions": [512], "frame_buckets": "all"})
+    assert [error.pointer for error in found.errors] == ["/frame_buckets"]
+    assert look_ahead(tmp_path, [image("a.png")], SQUARE, "no").errors[0].pointer == "/model_type"
+
+
+def test_files_that_nobody_looked_at_leave_the_totals_unknown(tmp_path: Path):
+    found = look_ahead(tmp_path, [image("a.png"), SeenFile("b.png", None, "x")], SQUARE, "flux")
+    assert (found.steps_per_epoch, found.items) == (None, None)
+    assert "1 files have not been looked at" in found.notes[0]
+    assert found.buckets[0].names == ("a.png",)
+
+
+def test_masks_and_control_images_count_when_they_are_there(tmp_path: Path):
+    files = [replace(image(f"{i}.png"), has_control=i > 0, control=image("c").media) for i in range(3)]
+    found = look_ahead(tmp_path, files, SQUARE, "flux")
+    assert "1 of 3 files have no control image" in found.errors[0].message
+
+
+def test_validate_says_the_same_of_the_same_files_on_a_disk(case: Case, tmp_path: Path):
+    """One code: what a check of a version finds is what the check of a request with its directory finds."""
+    write_image(case.images / "wide.png", (1024, 512))
+    write_image(case.images / "plain.png", caption=None)
+    write_image(case.images / "empty.png", caption="")
+    (case.images / "broken.png").write_bytes(b"no image")
+    (case.images / "broken.txt").write_text("x")
+    write_video(case.images / "clip.mp4", 40, 25)
+    files = []
+    for path in sorted(case.images.iterdir()):
+        text = path.with_suffix(".txt")
+        caption = text.read_text() if text.exists() else None
+        if path.suffix == ".mp4":
+            files.append(replace(clip(path.name, 40, 25.0), caption=caption))
+        elif path.suffix == ".png" and path.stem == "broken":
+            files.append(SeenFile(path.name, MediaProbe(MediaFacts(MediaKind.OTHER, problem="unreadable")), caption))
+        elif path.suffix == ".png":
+            files.append(image(path.name, (1024, 512) if path.stem == "wide" else (512, 512), caption))
+    validated = case.check()
+    settings = {name: value for name, value in case.dataset.items() if name != "directories"}
+    found = make_trainer(tmp_path).check_dataset(DatasetQuestion("flux", settings, dict(case.config)), files)
+    assert [each.message for each in found.warnings] == [each.message for each in validated.warnings]
+    assert validated.plan is not None
+    assert (found.steps_per_epoch, found.items) == (validated.plan.steps_per_epoch, validated.plan.dataset_items)
