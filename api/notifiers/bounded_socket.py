@@ -33,7 +33,7 @@ class BoundedReader(io.RawIOBase):
         if self._left <= 0:
             raise TooMuch("the answer is too long")
         self._socket.settimeout(left)
-        got = self._socket.recv_into(buffer[: min(len(buffer), self._left)])
+        got = self._socket.recv_into(memoryview(buffer)[: min(len(buffer), self._left)])
         self._left -= got
         return got
 
@@ -48,7 +48,7 @@ class _Answering:
         return io.BufferedReader(self._reader, 4096)
 
 
-class BoundedConnection(HTTPConnection):
+class WebhookConnection(HTTPConnection):
     """HTTP or HTTPS to one address, under the name that was asked for. It follows nothing and asks no proxy."""
 
     def __init__(

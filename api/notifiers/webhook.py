@@ -22,7 +22,7 @@ from api import __version__
 from api.models.alert import AlertState
 from api.models.channel import ChannelSecret, ChannelSettings, ToldAlert, WebhookFormat
 from api.notifiers.addresses import AddressGuard
-from api.notifiers.bounded_socket import BoundedConnection
+from api.notifiers.bounded_socket import WebhookConnection
 from api.notifiers.notifier import (
     AddressRefused,
     Delivered,
@@ -85,7 +85,7 @@ class WebhookNotifier:
         body = orjson.dumps(_BODIES[settings.webhook_format](message))
         headers = {**_headers(message, body, secret.key), "Host": parts.netloc}
         tls = self._tls if parts.scheme == "https" else None
-        connection = BoundedConnection(host, port, address, tls, CONNECT_SECONDS, SECONDS)
+        connection = WebhookConnection(host, port, address, tls, CONNECT_SECONDS, SECONDS)
         try:
             path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             connection.request("POST", path, body, headers)

@@ -47,6 +47,15 @@ BY_NAME = [
     ("DELETE", "/api/v1/datasets/{name}"),
     ("GET", "/api/v1/datasets/{name}/versions/{version}"),
     ("POST", "/api/v1/datasets/{name}/versions/{version}/restore"),
+    ("GET", "/api/v1/alerts/{alert_id}"),
+    ("DELETE", "/api/v1/alerts/{alert_id}/acknowledge"),
+    ("DELETE", "/api/v1/alerts/silences/{silence_id}"),
+    ("GET", "/api/v1/alerts/rules/{rule_id}"),
+    ("DELETE", "/api/v1/alerts/rules/{rule_id}"),
+    ("GET", "/api/v1/alerts/metrics"),
+    ("GET", "/api/v1/alerts/channels/{channel_id}"),
+    ("DELETE", "/api/v1/alerts/channels/{channel_id}"),
+    ("POST", "/api/v1/alerts/channels/{channel_id}/test"),
     ("GET", "/api/v1/auth/keys/{key_id}"),
     ("GET", "/api/v1/auth/whoami"),
     ("POST", "/api/v1/auth/logout"),
@@ -90,6 +99,17 @@ WITH_INPUT = [
     ("GET", "/api/v1/datasets/{name}/items"),
     ("GET", "/api/v1/datasets/{name}/items/{item_id}"),
     ("PATCH", "/api/v1/datasets/{name}/captions"),
+    ("GET", "/api/v1/alerts"),
+    ("POST", "/api/v1/alerts/{alert_id}/acknowledge"),
+    ("GET", "/api/v1/alerts/silences"),
+    ("POST", "/api/v1/alerts/silences"),
+    ("GET", "/api/v1/alerts/rules"),
+    ("POST", "/api/v1/alerts/rules"),
+    ("PATCH", "/api/v1/alerts/rules/{rule_id}"),
+    ("GET", "/api/v1/alerts/channels"),
+    ("POST", "/api/v1/alerts/channels"),
+    ("PATCH", "/api/v1/alerts/channels/{channel_id}"),
+    ("GET", "/api/v1/alerts/deliveries"),
     ("POST", "/api/v1/system/strays/{attempt_uid}/stop"),
     ("GET", "/api/v1/system/logs"),
     ("GET", "/api/v1/system/logs/search"),
@@ -117,6 +137,11 @@ KNOWS_MORE |= {path for _, path in WITH_INPUT if "/logs" in path}
 
 
 KNOWS_MORE.add("/api/v1/datasets/{name}/captions")
+
+
+#: A silence ends in the future, clauses name metrics that there are, and addresses lead somewhere.
+KNOWS_MORE |= {f"/api/v1/alerts/{noun}" for noun in ("silences", "rules", "channels")}
+KNOWS_MORE |= {"/api/v1/alerts/rules/{rule_id}", "/api/v1/alerts/channels/{channel_id}"}
 
 
 class Stateful:

@@ -4,7 +4,7 @@ from datetime import time
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from api.models.alert import AlertCounts, AlertFilter, Matcher, ShownState
 from api.models.alert_rule import AlertMetric, AlertRule, Clause, RuleScope, Trial
@@ -29,6 +29,9 @@ from api.utils.pagination import Pagination
 from api.utils.validation import Strict
 
 _DAY = 86_400.0
+
+#: What an id or name in a filter can be.
+_ID = r"^[A-Za-z0-9_.\-]{1,64}$"
 
 RuleId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$", min_length=1, max_length=64)]
 Line = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00]*$"), AfterValidator(mask_secrets)]
@@ -85,8 +88,8 @@ class AlertQuery(PageQuery):
 
     state: ShownState | None = Field(None, description="only in this state")
     severity: Severity | None = Field(None, description="only of this weight")
-    rule: str | None = Field(None, max_length=64, description="only of this rule, by its id")
-    task_id: str | None = Field(None, max_length=64, description="only about this training")
+    rule: str | None = Field(None, pattern=_ID, description="only of this rule, by its id")
+    task_id: str | None = Field(None, pattern=_ID, description="only about this training")
 
     def wanted(self, seen_by: str | None) -> AlertFilter:
         """The filter as the service takes it."""
@@ -425,13 +428,6 @@ class MakeChannel(ChannelFields):
         description="its address: taken, kept encrypted, and never shown again"
     )
 
-    @field_validator("signing_key")
-    @classmethod
-    def _sign_webhooks(cls, key: str | None, given: Any) -> str | None:
-        if key is not None and given.data.get("kind") not in (None, ChannelKind.WEBHOOK):
-            raise ValueError("is for webhooks")
-        return key
-
     def request(self) -> ChannelRequest:
         """The request as the service takes it."""
         secret = ChannelSecret(self.url, self.signing_key)
@@ -493,8 +489,8 @@ class DeliveryQuery(PageQuery):
     """Which deliveries; filters are joined by and."""
 
     state: DeliveryState | None = Field(None, description="only in this state")
-    channel_id: str | None = Field(None, max_length=64, description="only through this channel")
-    alert_id: str | None = Field(None, max_length=64, description="only about this alert")
+    channel_id: str | None = Field(None, pattern=_ID, description="only through this channel")
+    alert_id: str | None = Field(None, pattern=_ID, description="only about this alert")
 
     def wanted(self) -> DeliveryFilter:
         """The filter as the service takes it."""

@@ -23,6 +23,7 @@ from api.models.channel import (
 )
 from api.models.event import Severity
 from api.notifiers.notifier import AddressRefused, Notifier, ShownAddress
+from api.services.alerts.known_ids import check_id
 from api.services.alerts.pages import read_page
 from api.storage.channels import ChannelStore
 from api.storage.outbox import Bundle, OutboxStore
@@ -75,7 +76,7 @@ class ChannelService:
 
     def get(self, channel_id: str, by: Principal) -> ChannelView:
         """One channel. Raises AlertNotFound."""
-        return _show(self._store.get(channel_id), by)
+        return _show(self._find(channel_id), by)
 
     def add(self, wanted: ChannelRequest, by: Principal) -> ChannelView:
         """Makes a channel. Raises Invalid for an address to which nothing can be sent, Conflict for a known name."""
@@ -104,7 +105,7 @@ class ChannelService:
         """Changes a channel: `changes` are its name, whether it is enabled, and its secret. Raises AlertNotFound,
         Invalid, Conflict.
         """
-        before = self._store.get(channel_id)
+        before = self._find(channel_id)
         plain = dict(changes)
         secret: ChannelSecret | None = plain.pop("secret", None)
         after = replace(before, settings=replace(before.settings, **settings), updated_at=self._clock.now(), **plain)
@@ -129,7 +130,7 @@ class ChannelService:
         """Puts a message to try a channel into the outbox: the id of its delivery. Raises AlertNotFound, RateLimited,
         and Conflict for one that is switched off.
         """
-        channel, monotonic = self._store.get(channel_id), self._clock.monotonic()
+        channel, monotonic = self._find(channel_id), self._clock.monotonic()
         if not channel.enabled:
             raise Conflict(f'The channel "{channel.name}" is switched off: enable it first.')
         wait = TEST_SECONDS - (monotonic - self._tested.get(channel_id, float("-inf")))
@@ -147,7 +148,13 @@ class ChannelService:
         """Deliveries, newest first."""
         return read_page(lambda *cut: self._outbox.page(wanted, *cut), page)
 
+    def _find(self, channel_id: str) -> Channel:
+        check_id(channel_id, "channel")
+        return self._store.get(channel_id)
+
     def _check(self, kind: ChannelKind, secret: ChannelSecret) -> ShownAddress:
+        if secret.key is not None and kind is not ChannelKind.WEBHOOK:
+            raise Invalid(mistakes=[Mistake("/signing_key", "is for webhooks: other channels are not signed")])
         try:
             return self._notifiers[kind].check(secret)
         except AddressRefused as error:

@@ -10,6 +10,7 @@ from api.models.alert import Alert, AlertCounts, AlertFilter, Matcher, Silence
 from api.models.alert_view import AlertDetailView, AlertView, SilenceView, show_alert, show_silence
 from api.models.channel import DeliveryFilter
 from api.models.sight import current_sight
+from api.services.alerts.known_ids import check_id
 from api.services.alerts.pages import read_page
 from api.storage.alert_rows import PERSONAL
 from api.storage.alert_rules import RuleStore
@@ -75,9 +76,9 @@ class AlertService:
 
         Raises AlertNotFound, Conflict, Invalid.
         """
+        self._find(alert_id)
         if until is not None and until <= self._clock.now():
             raise Invalid(mistakes=[Mistake("/until", "must be in the future")])
-        self._find(alert_id)
         alert = self._store.acknowledge(alert_id, by.actor, until, comment, self._clock.now())
         self._on_change()
         return show_alert(alert)
@@ -90,6 +91,7 @@ class AlertService:
         return show_alert(alert)
 
     def _find(self, alert_id: str) -> Alert:
+        check_id(alert_id, "alert")
         alert, sight = self._store.get(alert_id), current_sight.get()
         if alert.scope in PERSONAL and not sight.sees(alert.owner):
             raise AlertNotFound(f'No alert has the id "{alert_id[:80]}".')
@@ -120,6 +122,7 @@ class AlertService:
 
     def end_silence(self, silence_id: str) -> SilenceView:
         """Ends a silence now. Raises AlertNotFound."""
+        check_id(silence_id, "silence")
         now = self._clock.now()
         ended = self._rules.end_silence(silence_id, now)
         self._on_change()
