@@ -21,6 +21,7 @@ from api.services.attempts.stop_wishes import StopWishes
 from api.services.attempts.strays import Strays
 from api.services.attempts.unwatched_attempts import UnwatchedAttempts
 from api.services.attempts.updates import TrainingNews
+from api.services.datasets.references import DatasetReferences
 from api.services.gpus.events import GPUEvents
 from api.services.gpus.offers import list_pids, name_gpus
 from api.services.gpus.service import GPUService
@@ -87,6 +88,7 @@ def build_training(
     database: Database,
     events: GPUEvents,
     quotas: Quotas | None = None,
+    datasets: DatasetReferences | None = None,
     kinds: TaskKinds | None = None,
 ) -> TrainingParts:
     """Builds every part once; starts nothing. Unless an executor is given, attempts run on this machine. Without
@@ -116,7 +118,7 @@ def build_training(
         trainer_user=trainer_user,
     )
     starter = AttemptStarter(
-        executor, root, environment, config.log_max_bytes, lambda uuids: name_gpus(gpus.state, uuids)
+        executor, root, environment, config.log_max_bytes, lambda uuids: name_gpus(gpus.state, uuids), datasets
     )
     stop_times = StopTimes(config.stop_checkpoint_seconds, config.stop_terminate_seconds)
     wishes = StopWishes(reserve)
@@ -161,6 +163,7 @@ def build_training(
         root,
         config.min_free_disk_mb,
         cache_roots(config, environment),
+        datasets,
         ChannelStore(database).names,
     )
     trainings = TaskStore(database, TaskType.TRAINING)

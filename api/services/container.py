@@ -9,10 +9,16 @@ from api.services.alerts.channels import ChannelService
 from api.services.alerts.rules import RuleService
 from api.services.alerts.service import AlertService
 from api.services.attempts.strays import Strays
+from api.services.catalog.registry import Registry
 from api.services.catalog.service import CatalogService
+from api.services.datasets.as_trained import AsTrained
 from api.services.datasets.captions import CaptionEditor
+from api.services.datasets.check import DatasetChecker
+from api.services.datasets.downloads import ItemFiles
 from api.services.datasets.items import DatasetItems
+from api.services.datasets.registered import RegisteredDirectories
 from api.services.datasets.service import DatasetService
+from api.services.datasets.thumbnails import Thumbnails
 from api.services.gpus.service import GPUService
 from api.services.idempotency import IdempotencyStore
 from api.services.logs.service import LogService
@@ -33,10 +39,16 @@ class Services:
     training: TrainingService
     saving: CheckpointSaving
     datasets: DatasetService
+    registered: RegisteredDirectories
     items: DatasetItems
     captions: CaptionEditor
+    checker: DatasetChecker
+    thumbnails: Thumbnails
+    item_files: ItemFiles
+    as_trained: AsTrained
     logs: LogService
     models: CatalogService
+    registry: Registry
     system: SystemService
     strays: Strays
     access: AccessService

@@ -17,14 +17,15 @@ from sqlalchemy import (
     text,
 )
 
-from api.storage import alert_tables, columns, dataset_tables  # noqa: F401 - `metadata` knows their tables by it
+from api.storage import alert_tables, dataset_tables, registry_tables
 from api.storage.columns import Document, Serial
 
-#: All tables, those of alerts and datasets among them.
-metadata = columns.metadata
-
 #: The revision of the latest migration, whose tables these are.
-REVISION = "0007"
+REVISION = "0008"
+
+#: All tables, those of datasets, registered models and alerts among them.
+metadata = dataset_tables.datasets.metadata
+_OTHER_ROOMS = (alert_tables, registry_tables)  # imported so that their tables are in it
 
 #: Trainings, and tasks without GPUs. What lists and the scheduler read stands first, the large columns last.
 tasks = Table(

@@ -1,6 +1,7 @@
 """The OpenAPI document is valid, complete and true."""
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -75,6 +76,25 @@ def test_fields_that_exclude_each_other_do_so_in_the_schema(document: dict[str, 
     assert validator.is_valid(TOY | dict.fromkeys(wish) | {"gpu_id": 0})
 
 
+def test_nothing_that_is_sent_has_a_default_that_would_make_clients_send_it(document: dict[str, Any]):
+    schemas = document["components"]["schemas"]
+    assert set(schemas["QuotaBounds"]["properties"]) == {"gpus", "queued_tasks", "gpu_hours_per_day", "storage_gb"}
+    for operation in [each for path in document["paths"].values() for each in path.values()]:
+        body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+        assert list(defaults_below(body, schemas)) == []
+
+
+def defaults_below(schema: dict[str, Any], schemas: dict[str, Any]) -> Iterator[str]:
+    """The fields with a `default`, in a schema and all that it refers to."""
+    found = schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    for name, field in found.get("properties", {}).items():
+        if "default" in field:
+            yield name
+        for held in (field, field.get("items", {}), *field.get("anyOf", [])):
+            if "$ref" in held:
+                yield from defaults_below(held, schemas)
+
+
 def test_every_creation_takes_an_idempotency_key(document: dict[str, Any]):
     creations = [each for path in document["paths"].values() for each in path.values() if "201" in each["responses"]]
     assert creations
@@ -137,6 +157,9 @@ def walk(client: Client, document: dict[str, Any], training: str = "walked") -> 
         ("/api/v1/training/start", "post"): TOY,
         ("/api/v1/training/validate", "post"): TOY,
         ("/api/v1/training/{task_id}", "patch"): {"priority": 3},
+        ("/api/v1/models/registry", "post"): {"task_id": training, "artifact": "absent", "name": "walked"},
+        ("/api/v1/models/registry/{name}", "patch"): {"tags": ["walked"]},
+        ("/api/v1/models/registry/{name}/versions/{version}", "patch"): {"notes": "walked"},
         ("/api/v1/models/validate", "post"): {"path": "/nowhere/a.safetensors"},
         ("/api/v1/auth/generate-key", "post"): {"user_id": "walked", "role": "viewer"},
         ("/api/v1/datasets", "post"): {"name": "walked"},
@@ -160,6 +183,7 @@ def walk(client: Client, document: dict[str, Any], training: str = "walked") -> 
                 .replace("{rule_id}", "walked")
             )
             query = {"keyword": "steps"} if path.endswith("/search") else {}
+            query |= {"model_type": "flux"} if path.endswith("/as_trained") else {}
             answer = client.ask(method.upper(), address, json=own.get((path, method), bodies.get(method)), params=query)
             if path.endswith("/download") and answer.status_code == 200:
                 continue
@@ -234,6 +258,8 @@ def test_bodies_that_may_be_left_out_are_not_required(document: dict[str, Any]):
         "/api/v1/system/strays/{attempt_uid}/stop",
         "/api/v1/auth/keys/{key_id}/rotate",
         "/api/v1/alerts/{alert_id}/acknowledge",
+        "/api/v1/models/registry/{name}/versions/{version}/metadata",
+        "/api/v1/datasets/{name}/check",
     }
 
 

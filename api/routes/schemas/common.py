@@ -24,7 +24,7 @@ from api.models.task import TaskType, TaskView
 from api.services.gpus.history import Metric
 from api.utils.masking import mask_secrets
 from api.utils.pagination import CURSOR, DEFAULT_LIMIT, PageRequest, Pagination
-from api.utils.validation import Strict
+from api.utils.validation import ONE_LINE, Strict
 
 T = TypeVar("T")
 
@@ -83,6 +83,18 @@ def file_responses(whole: str, missing: str, *types: str) -> dict[int | str, Any
     }
 
 
+def picture_responses(picture: str, missing: str, type_: str) -> dict[int | str, Any]:
+    """The answers of a picture."""
+    content = {type_: {"schema": {"type": "string", "format": "binary"}}}
+    return {
+        200: {"description": picture, "content": content},
+        304: "The client has it.",
+        404: missing,
+        422: "",
+        503: "",
+    }
+
+
 def at_most_one(*names: str) -> dict[str, Any]:
     """The rule, in JSON Schema's words, that at most one of these fields has a value."""
     given = _given(names)
@@ -133,7 +145,7 @@ def _time(text: object) -> object:
 
 
 # Words for people are kept and shown everywhere: a key that somebody has pasted into them is not.
-Name = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$"), AfterValidator(mask_secrets)]
+Name = Annotated[str, Field(max_length=200, pattern=ONE_LINE), AfterValidator(mask_secrets)]
 
 Time = Annotated[AwareDatetime, BeforeValidator(_time)]
 Duration = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}[smhd]$", description="such as 15m, 6h, 1d: so long ago")]
