@@ -35,6 +35,7 @@ from api.runtime.live import Live
 from api.runtime.models import RegistryParts, build_catalog
 from api.runtime.trainer_user import check_places, prepare_trainer_user
 from api.runtime.training import build_training
+from api.runtime.uploads import UploadParts
 from api.services.access.operations import Belonging
 from api.services.attempts.updates import NewsDesk
 from api.services.container import Services
@@ -51,6 +52,7 @@ from api.shell.access_log import AccessLog, HTTPMetrics
 from api.shell.guard import HostPolicy, host_name
 from api.storage.attempts import AttemptStore
 from api.storage.database import Database, sqlite_url
+from api.storage.datasets import DatasetStore
 from api.storage.disk import DiskReserve
 from api.storage.kept_answers import DatabaseIdempotencyStore
 from api.storage.nodes import Node, NodeStore, name_node
@@ -107,9 +109,8 @@ class Runtime:
         )
         desk = NewsDesk()
         self.quotas = self._create_quotas(clock) if config.needs_keys else None
-        self.datasets = DatasetParts(
-            config, self.database, clock, trainers_group=None if trainer_user is None else trainer_user.gid
-        )
+        trainers_group = None if trainer_user is None else trainer_user.gid
+        self.datasets = DatasetParts(config, self.database, clock, self.quotas, trainers_group)
         training = build_training(
             config,
             tasks,
@@ -131,6 +132,8 @@ class Runtime:
         usage_of = None if self.quotas is None else self.quotas.usage_of
         self.registry = RegistryParts(config, self.database, training.service, clock)
         self.dataset_media = DatasetMediaParts(config, self.database, clock, self.datasets, training.trainers.values())
+        decoder = self.dataset_media.decoder
+        self.uploads = UploadParts(config, self.database, self.datasets, decoder, clock)
         owners = {
             Belonging.TASK: training.owners.of,
             Belonging.REGISTRATION: gpus.owner_of_task,
@@ -174,6 +177,8 @@ class Runtime:
             registered=self.datasets.registered,
             items=self.datasets.items,
             captions=self.datasets.captions,
+            uploads=self.uploads.service,
+            forms=self.uploads.forms,
             checker=self.dataset_media.checker,
             thumbnails=self.dataset_media.thumbnails,
             item_files=self.dataset_media.item_files,
@@ -196,7 +201,8 @@ class Runtime:
 
     def _create_quotas(self, clock: Clock) -> Quotas:
         usage = UsageStore(self.database)
-        meter = StorageMeter(usage.owned_tasks, self.config.storage_root.absolute(), clock)
+        stored_by = DatasetStore(self.database).stored_by
+        meter = StorageMeter(usage.owned_tasks, self.config.storage_root.absolute(), clock, stored_by)
         return Quotas(usage, self._quota_of, meter, clock)
 
     def _quota_of(self, user_id: str) -> Quota:
@@ -231,6 +237,7 @@ class Runtime:
         self.live.start()
         self.datasets.start()
         self.training_loop.start()
+        self.uploads.intake.start()
         self.registry.start()
         self.alerts.start()
 
@@ -238,6 +245,7 @@ class Runtime:
         """Stops every loop, in reverse order. Trainings go on."""
         self.alerts.stop()
         self.registry.stop()
+        self.uploads.intake.stop()
         self.training_loop.stop()
         self.datasets.stop()
         self.live.stop()
