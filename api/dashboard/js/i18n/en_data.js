@@ -149,4 +149,10 @@ export const dataWords = {
   "bucket.holds": "{items} items, {batches} batches of {size}",
   "bucket.drops": "{n} of {examples} dropped",
   "bucket.show": "Show its items",
+  "skipped.videos": "clips, which this model type does not take",
+  "skipped.broken": "cannot be read",
+  "skipped.uncaptioned": "without a caption",
+  "skipped.stray": "no media",
+  "skipped.too_short": "too short for the frames",
+  "skipped.no_captions": "no captions in a file of them",
 };

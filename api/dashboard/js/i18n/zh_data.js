@@ -146,4 +146,10 @@ export const dataWords = {
   "bucket.holds": "{items} 个条目，{batches} 批，每批 {size}",
   "bucket.drops": "丢弃 {n} / {examples}",
   "bucket.show": "显示其条目",
+  "skipped.videos": "此模型类型不支持的视频",
+  "skipped.broken": "无法读取",
+  "skipped.uncaptioned": "没有描述",
+  "skipped.stray": "不是媒体文件",
+  "skipped.too_short": "长度不足所需帧数",
+  "skipped.no_captions": "描述文件中没有描述",
 };

@@ -1,6 +1,7 @@
 // An item as the trainer sees it: the very pixels, frame by frame, and where in the file they are taken from.
 
 import { data, fetchPicture, itemURL } from "../../api_data.js";
+import { scrollable } from "../../components/scroll.js";
 import { note } from "../../components/status.js";
 import { fill, h } from "../../dom.js";
 import { count, figure } from "../../format.js";
@@ -18,6 +19,7 @@ export function trainedView(name, told) {
   const position = h("span", { class: "small soft" });
   const slider = h("div", { class: "frame-slider", hidden: true }, frame, position);
   const strip = h("div", { class: "frame-strip", hidden: true });
+  scrollable(strip);
   const words = h("p", { class: "small soft" });
   const problem = h("div");
   const place = h("div", { class: "trained-picture" }, picture);
@@ -88,6 +90,7 @@ export function trainedView(name, told) {
         told(recipe);
         const image = h("img", { alt: t("trained.strip") });
         fill(strip, image);
+        image.addEventListener("load", () => scrollable(strip, image), { once: true });
         await drawFrame();
         if (!strip.hidden) await draw(image, "strip", {}, signal);
       } catch (error) {

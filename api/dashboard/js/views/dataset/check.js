@@ -5,7 +5,7 @@ import { note } from "../../components/status.js";
 import { attempt } from "../../components/toast.js";
 import { fill, h } from "../../dom.js";
 import { count } from "../../format.js";
-import { t } from "../../i18n.js";
+import { t, word } from "../../i18n.js";
 import { icon } from "../../icons.js";
 import { findingItem, findingsOf } from "../start/findings.js";
 import { bucketName, bucketsPicture } from "./buckets.js";
@@ -129,10 +129,10 @@ export function checkPanel(name, how) {
           "li",
           { class: "finding", data: { tone: "warn" } },
           icon("warn"),
-          h("div", { class: "grow foreign" }, `${count(items)}: ${reason} `),
+          h("div", { class: "grow foreign" }, `${count(items)}: ${word("skipped", reason)} `),
           h(
             "button",
-            { class: "button small", on: { click: () => how.show({ label: reason, ids }) } },
+            { class: "button small", on: { click: () => how.show({ label: word("skipped", reason), ids }) } },
             t("check.show"),
           ),
         ),
@@ -158,15 +158,13 @@ export function checkPanel(name, how) {
                 "aria-label": t("check.group", { n: ids.length }),
                 on: { click: () => how.show({ label: title, ids }) },
               },
-              ids
-                .slice(0, IN_GROUP)
-                .map((id) =>
-                  h("img", {
-                    src: itemURL(name, id, "thumbnail", { size: 128, version: how.pinned() }),
-                    alt: "",
-                    loading: "lazy",
-                  }),
-                ),
+              ids.slice(0, IN_GROUP).map((id) =>
+                h("img", {
+                  src: itemURL(name, id, "thumbnail", { size: 128, version: how.pinned() }),
+                  alt: "",
+                  loading: "lazy",
+                }),
+              ),
               ids.length > IN_GROUP && h("span", { class: "small soft" }, `+${count(ids.length - IN_GROUP)}`),
             ),
           ),
