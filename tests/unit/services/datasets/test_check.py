@@ -83,7 +83,7 @@ def test_more_checks_than_are_allowed_at_a_time_are_put_off(
 ):
     monkeypatch.setattr("api.services.datasets.check.WAIT_SECONDS", 0)
     shelf.make()
-    shelf.version(shelf.item("a.png"))
+    shelf.version(shelf.item("a.png"), shelf.item("b.png"))
     with checker._checking, checker._checking, pytest.raises(CheckBusy):
         checker.check("cats", SQUARE)
     assert checker.check("cats", SQUARE).valid
