@@ -131,7 +131,7 @@ class Runtime:
         logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source, training.executor)
         usage_of = None if self.quotas is None else self.quotas.usage_of
         self.registry = RegistryParts(config, self.database, training.service, clock)
-        self.dataset_media = DatasetMediaParts(config, self.database, clock, self.datasets, training.trainers.values())
+        self.dataset_media = DatasetMediaParts(self.database, clock, self.datasets, training.trainers.values())
         decoder = self.dataset_media.decoder
         self.uploads = UploadParts(config, self.database, self.datasets, decoder, clock)
         owners = {
