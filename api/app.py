@@ -38,6 +38,7 @@ from api.routes.gpu import gpu
 from api.routes.health import health
 from api.routes.last_known import answer_from_what_is_known
 from api.routes.logs import logs
+from api.routes.models import models
 from api.routes.oidc import oidc
 from api.routes.openapi import finish_document
 from api.routes.optional_body import may_have_no_body
@@ -127,7 +128,8 @@ def create_app(services: Services) -> APIFlask:
     answer_from_what_is_known(app)
     app.before_request(_begin_request)
     app.teardown_request(_end_request)
-    for blueprint in (health, gpu, training, logs, datasets, dataset_items, auth, oidc, audit, system, docs, dashboard):
+    nouns = (health, gpu, training, logs, datasets, dataset_items, models, auth, oidc, audit, system, docs, dashboard)
+    for blueprint in nouns:
         app.register_blueprint(blueprint)
     for kind, handler in (
         (ServiceError, _answer_service_error),

@@ -60,6 +60,16 @@ class Config:
         "directories, separated by colons, below which directories may be registered as datasets",
         "none",
     )
+    models_root: Path | None = _setting(
+        "MODELS_ROOT", None, Path, "directory that models are downloaded to and found in", "models/ under STORAGE_ROOT"
+    )
+    models_directories: tuple[Path, ...] = _setting(
+        "MODELS_DIRECTORIES",
+        (),
+        directories,
+        "directories, separated by colons, in which models are found too, and used in place",
+        "none",
+    )
     database_url: str = _setting(
         "DATABASE_URL", "", str, "postgresql://user:password@host/name, or sqlite:///file", "SQLite under STORAGE_ROOT"
     )

@@ -213,6 +213,24 @@ class UploadNotFound(NotFound):
     code = "upload_not_found"
 
 
+class ModelNotFound(NotFound):
+    """The trainer knows no model type of this name."""
+
+    code = "model_not_found"
+
+
+class PresetNotFound(NotFound):
+    """This model type has no preset of this name."""
+
+    code = "preset_not_found"
+
+
+class WeightsNotFound(NotFound):
+    """There are no weights at this path that the service can read."""
+
+    code = "weights_not_found"
+
+
 class MethodNotAllowed(ServiceError):
     """This address does not take this method."""
 

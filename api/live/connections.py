@@ -67,7 +67,7 @@ class LiveServing:
         with self._admit(scope) as farewell:
             try:
                 async with found.open(_query(scope), None) as frames:
-                    await send_texts(frames, scope, receive, send, farewell)
+                    await send_texts(frames, receive, send, farewell)
             except TooSlow:
                 # The server closes the connection, and the kernel ends it.
                 self._cut(scope, farewell)

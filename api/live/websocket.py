@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from starlette.types import Receive, Scope, Send
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.types import Message, Receive, Send
 
 from api.live.delivery import Frames, carry
 from api.live.frames import Frame
@@ -19,43 +18,46 @@ _GOING_AWAY = 1001
 _POLICY_VIOLATION = 1008
 
 
-async def send_texts(
-    frames: Frames, scope: Scope, receive: Receive, send: Send, farewell: Farewell | None = None
-) -> None:
+class _Gone(Exception):
+    """The client has left."""
+
+
+async def send_texts(frames: Frames, receive: Receive, send: Send, farewell: Farewell | None = None) -> None:
     """Lets the client in and sends it the texts, until `farewell` has a last one. Raises TooSlow when it does not
     read.
     """
-    socket = WebSocket(scope, receive, send)
     last: MessageType | None = None
+
+    async def say(message: Message) -> None:
+        try:
+            await send(message)
+        except (OSError, RuntimeError):
+            # It has left, or the protocol has closed it because it sent what is no frame.
+            raise _Gone from None
 
     async def send_some(some: Sequence[Frame]) -> None:
         nonlocal last
         for frame in some:
             last = frame.type
-            await _say(socket, frame.text)
+            await say({"type": "websocket.send", "text": frame.text})
 
     async def beat() -> None:
-        await _say(socket, encode_json({"type": "heartbeat", "timestamp": datetime.now(UTC)}).decode())
+        text = encode_json({"type": "heartbeat", "timestamp": datetime.now(UTC)}).decode()
+        await say({"type": "websocket.send", "text": text})
 
     # A client may be gone at any point, also before it is told that it is let in.
-    with suppress(WebSocketDisconnect):
-        await socket.accept()
-        if await carry(frames, send_some, beat, _until_gone(socket), farewell):
+    with suppress(_Gone):
+        await receive()
+        await say({"type": "websocket.accept"})
+        if await carry(frames, send_some, beat, _until_gone(receive), farewell):
             if farewell is not None and farewell.done():
-                await socket.close(_POLICY_VIOLATION)
+                code = _POLICY_VIOLATION
             else:
-                await socket.close(_GOING_AWAY if last is MessageType.CLOSING else _NORMAL)
+                code = _GOING_AWAY if last is MessageType.CLOSING else _NORMAL
+            await say({"type": "websocket.close", "code": code})
 
 
-async def _say(socket: WebSocket, text: str) -> None:
-    try:
-        await socket.send_text(text)
-    except RuntimeError:
-        # The protocol has closed it, because the client sent what is no frame.
-        raise WebSocketDisconnect from None
-
-
-async def _until_gone(socket: WebSocket) -> None:
+async def _until_gone(receive: Receive) -> None:
     """Waits until the client leaves; what it says is ignored."""
-    while (await socket.receive())["type"] != "websocket.disconnect":
+    while (await receive())["type"] != "websocket.disconnect":
         pass

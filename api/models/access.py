@@ -20,6 +20,8 @@ class Permission(StrEnum):
     LOGS_READ = "logs:read"  #: the logs of tasks
     DATASETS_READ = "datasets:read"  #: datasets, their versions, items and media
     DATASETS_WRITE = "datasets:write"  #: to make datasets, upload into them, and change one's own
+    MODELS_READ = "models:read"  #: models, their versions and files
+    MODELS_WRITE = "models:write"  #: to look into files of weights, download models, and make and change versions
     TASKS_READ_ANY = "tasks:read_any"  #: other people's tasks where VISIBILITY=own hides them
     TASKS_WRITE_ANY = "tasks:write_any"  #: to change other people's tasks and registrations
     SYSTEM_READ = "system:read"  #: the service's own log, and attempts that no task knows
@@ -46,9 +48,15 @@ _VIEWER = frozenset(
         Permission.TRAINING_READ,
         Permission.LOGS_READ,
         Permission.DATASETS_READ,
+        Permission.MODELS_READ,
     }
 )
-_TRAINER = _VIEWER | {Permission.GPUS_REGISTER, Permission.TRAINING_WRITE, Permission.DATASETS_WRITE}
+_TRAINER = _VIEWER | {
+    Permission.GPUS_REGISTER,
+    Permission.TRAINING_WRITE,
+    Permission.DATASETS_WRITE,
+    Permission.MODELS_WRITE,
+}
 
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.VIEWER: _VIEWER,
@@ -62,7 +70,7 @@ PERMISSION_GROUPS: dict[str, frozenset[Permission]] = {
         {Permission.GPUS_READ, Permission.TRAINING_READ, Permission.TRAINING_WRITE, Permission.LOGS_READ}
     ),
     "preprocessing": frozenset({Permission.GPUS_READ, Permission.DATASETS_READ, Permission.DATASETS_WRITE}),
-    "model_download": frozenset({Permission.GPUS_READ}),
+    "model_download": frozenset({Permission.GPUS_READ, Permission.MODELS_READ, Permission.MODELS_WRITE}),
 }
 
 

@@ -68,6 +68,10 @@ TRAINING_MB: dict[ModelType, int] = {
 }
 
 
+#: Those whose figure is stated for weights of which blocks are swapped already.
+STATED_WITH_SWAP = frozenset({ModelType.HIDREAM, ModelType.LTX2, ModelType.MINIMAX_H3, ModelType.QWEN_IMAGE})
+
+
 def models_that_fit(free_mb: int | None) -> tuple[str, ...]:
     """The model types whose LoRA training fits in this much free memory; none when it is unknown."""
     if free_mb is None:

@@ -29,6 +29,7 @@ from api.models.task import TaskType
 from api.runtime.access import AccessParts
 from api.runtime.datasets import DatasetParts
 from api.runtime.live import Live
+from api.runtime.models import build_catalog
 from api.runtime.trainer_user import check_places, prepare_trainer_user
 from api.runtime.training import build_training
 from api.services.access.operations import Belonging
@@ -153,6 +154,7 @@ class Runtime:
             items=self.datasets.items,
             captions=self.datasets.captions,
             logs=logs,
+            models=build_catalog(config),
             system=system,
             strays=training.strays,
             access=self.access.service,

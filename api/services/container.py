@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from api.services.access.audit import AuditTrail
 from api.services.access.service import AccessService
 from api.services.attempts.strays import Strays
+from api.services.catalog.service import CatalogService
 from api.services.datasets.captions import CaptionEditor
 from api.services.datasets.items import DatasetItems
 from api.services.datasets.service import DatasetService
@@ -32,6 +33,7 @@ class Services:
     items: DatasetItems
     captions: CaptionEditor
     logs: LogService
+    models: CatalogService
     system: SystemService
     strays: Strays
     access: AccessService

@@ -77,7 +77,8 @@ _PATTERNS = {
 class Strict(BaseModel):
     """A request; an unknown field is a mistake."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    # Most are asked for seldom: until the first request that needs one, 1 MB is not taken.
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
 
     @model_validator(mode="before")
     @classmethod

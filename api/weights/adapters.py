@@ -46,6 +46,8 @@ def read_adapter(header: Header) -> AdapterFacts | None:
 
 def _kind(header: Header) -> AdapterKind | None:
     names = header.shapes
+    if not any(".lora_" in name or ".lokr_" in name or ".hada_" in name for name in names):
+        return None
     for kind, marks in ((AdapterKind.LORA, _LORA), (AdapterKind.LOKR, (_LOKR,)), (AdapterKind.LOHA, (_LOHA,))):
         count = sum(any(mark in name for mark in marks) for name in names)
         # Scales (`.alpha`) stand beside two tensors each; a model with a few such names is none.

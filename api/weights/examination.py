@@ -24,6 +24,10 @@ _FORMS = (
 )
 _PAGES = (b"<!", b"<html", b"<?xml", b"<head")
 
+#: The mark in a zip's last bytes, behind which only a comment can stand.
+_ZIP_END = b"PK\x05\x06"
+_ZIP_END_BYTES = 22 + 2**16
+
 #: What is said of each form that is no safetensors, as the end of "It …".
 FORM_WORDS = {
     FileForm.EMPTY: "is empty",
@@ -66,8 +70,7 @@ def examine_open(handle: int) -> WeightsFacts:
     size = status.st_size
     form = tell_form(os.pread(handle, START_BYTES, 0))
     if form is not FileForm.SAFETENSORS:
-        is_whole = False if form in (FileForm.EMPTY, FileForm.LFS_POINTER, FileForm.WEB_PAGE) else None
-        return WeightsFacts(form, size, is_whole, FORM_WORDS[form])
+        return _describe_other(handle, form, size)
     try:
         header = read_open_header(handle, size)
     except Unsound as unsound:
@@ -77,6 +80,17 @@ def examine_open(handle: int) -> WeightsFacts:
             form, size, None, f"has a header of more than {MOST_HEADER_BYTES >> 20} MiB or of too many parts"
         )
     return describe(header, size)
+
+
+def _describe_other(handle: int, form: FileForm, size: int) -> WeightsFacts:
+    """What a file that is no safetensors is; of a zip its end tells whether it is whole."""
+    if form is FileForm.TORCH_ZIP:
+        end = os.pread(handle, _ZIP_END_BYTES, max(0, size - _ZIP_END_BYTES))
+        if _ZIP_END not in end:
+            return WeightsFacts(form, size, False, "is a zip without its end: it was not downloaded to it")
+        return WeightsFacts(form, size, True, FORM_WORDS[form])
+    is_whole = False if form in (FileForm.EMPTY, FileForm.LFS_POINTER, FileForm.WEB_PAGE) else None
+    return WeightsFacts(form, size, is_whole, FORM_WORDS[form])
 
 
 def describe(header: Header, size: int) -> WeightsFacts:

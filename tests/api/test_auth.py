@@ -92,6 +92,8 @@ def test_the_words_of_an_earlier_server_are_groups_of_permissions(client: Client
         "datasets:write",
         "gpus:read",
         "logs:read",
+        "models:read",
+        "models:write",
         "training:read",
         "training:write",
     ]
@@ -354,7 +356,7 @@ def test_whoami_tells_what_a_key_permits(client: Client, key: Callable[..., Head
         "user_id": "anna",
         "name": "laptop",
         "role": "viewer",
-        "permissions": ["datasets:read", "gpus:read", "logs:read", "processes:read", "training:read"],
+        "permissions": ["datasets:read", "gpus:read", "logs:read", "models:read", "processes:read", "training:read"],
         "key_id": id_of(anna),
         "expires_at": "2026-01-01T01:00:00Z",
         "quota": {"gpus": 2, "queued_tasks": None, "gpu_hours_per_day": None, "storage_gb": None},

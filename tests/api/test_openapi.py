@@ -111,6 +111,7 @@ def walk(client: Client, document: dict[str, Any], training: str = "walked") -> 
         ("/api/v1/training/start", "post"): TOY,
         ("/api/v1/training/validate", "post"): TOY,
         ("/api/v1/training/{task_id}", "patch"): {"priority": 3},
+        ("/api/v1/models/validate", "post"): {"path": "/nowhere/a.safetensors"},
         ("/api/v1/auth/generate-key", "post"): {"user_id": "walked", "role": "viewer"},
         ("/api/v1/datasets", "post"): {"name": "walked"},
         ("/api/v1/datasets/{name}", "patch"): {"tags": ["walked"]},

@@ -72,6 +72,7 @@ class Walk:
 def test_made_client_calls_every_operation(made: ModuleType, server: TrainingServer):
     walk = Walk(made, str(server.client.base_url), server.first_key())
     _ask_about_the_machine(walk)
+    _look_at_models(walk)
     _hold_a_gpu(walk)
     _manage_keys(walk)
     done = _train(walk, server)
@@ -94,6 +95,14 @@ def _ask_about_the_machine(walk: Walk) -> None:
     walk.call("get_logs_search_own", keyword="listening")
     for name in ("get_gpu_get_gpu", "get_gpu_get_details", "get_gpu_get_processes", "get_gpu_get_history"):
         walk.call(name, "0")
+
+
+def _look_at_models(walk: Walk) -> None:
+    assert len(walk.call("get_models_list_models").models) == 24
+    assert [preset.memory_gb for preset in walk.call("get_models_list_presets", "hidream").presets] == [24, 48]
+    assert walk.call("get_models_get_preset", "flux", "24gb").memory_gb == 24
+    body = walk.body("ExamineWeights", {"path": "/nowhere/x.safetensors"})
+    assert walk.call("post_models_validate", body=body, expected=404).code == "weights_not_found"
 
 
 def _hold_a_gpu(walk: Walk) -> None:

@@ -11,7 +11,7 @@ const called = new Set<string>();
 const remember: Middleware = {
   onResponse({ request, response, schemaPath }) {
     // The only attempt that could have strayed is none, and there is no provider to sign in by.
-    if (response.ok || (response.status === 404 && /\/(strays|oidc)\//.test(schemaPath)))
+    if (response.ok || (response.status === 404 && /\/(strays|oidc)\/|models\/validate$/.test(schemaPath)))
       called.add(`${request.method.toLowerCase()} ${schemaPath}`);
     return undefined;
   },
@@ -63,6 +63,16 @@ async function askAboutTheMachine(): Promise<void> {
   data(await api.GET("/api/v1/gpu/{gpu_id}/details", { params: { path } }));
   data(await api.GET("/api/v1/gpu/{gpu_id}/processes", { params: { path } }));
   data(await api.GET("/api/v1/gpu/{gpu_id}/history", { params: { path, query: { metric: "temperature_gpu" } } }));
+}
+
+async function lookAtModels(): Promise<void> {
+  if (data(await api.GET("/api/v1/models/list")).models.length !== 24) throw new Error("there are 24 model types");
+  data(await api.GET("/api/v1/models/{model_id}/presets", { params: { path: { model_id: "wan" } } }));
+  const path = { model_id: "flux", name: "24gb" };
+  const preset = data(await api.GET("/api/v1/models/{model_id}/presets/{name}", { params: { path } }));
+  if (preset.memory_gb !== 24) throw new Error(`it is for ${preset.memory_gb} GB`);
+  const made = await api.POST("/api/v1/models/validate", { body: { path: "/nowhere/x.safetensors" } });
+  if (made.response.status !== 404) throw new Error(`nothing is there, but ${made.response.status}`);
 }
 
 async function holdAGPU(): Promise<void> {
@@ -157,6 +167,7 @@ async function clearUp(taskId: string): Promise<void> {
 }
 
 await askAboutTheMachine();
+await lookAtModels();
 await holdAGPU();
 await manageKeys();
 const done = await train();

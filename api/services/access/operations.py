@@ -170,6 +170,13 @@ _TABLE = (
         "POST ~/datasets/<name>/versions/<version>/restore",
     ),
     *_need(
+        Permission.MODELS_READ,
+        "GET ~/models/list",
+        "GET ~/models/<model_id>/presets",
+        "GET ~/models/<model_id>/presets/<name>",
+    ),
+    *_need(Permission.MODELS_WRITE, "POST ~/models/validate"),
+    *_need(
         Permission.SYSTEM_READ,
         "GET ~/system/logs",
         "GET ~/system/logs/search",

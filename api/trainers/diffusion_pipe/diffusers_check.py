@@ -1,13 +1,13 @@
 """Models in diffusers' form, a directory for each part: which parts the trainer opens, and whether they are there."""
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from api.trainers.diffusion_pipe import paths
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.pointers import shown
+from api.weights.model_directories import INDEX, read_json, weighty_parts
 
 #: By part, the keys of [model] that take its place; the trainer then does not open it.
 _REPLACED = {
@@ -17,13 +17,6 @@ _REPLACED = {
     "vae": ("vae_path", "single_file_path"),
 }
 
-#: Bytes of an index that are read.
-_MOST_INDEX_BYTES = 64 * 1024
-
-#: Endings of the classes whose parts have weights.
-_WITH_WEIGHTS = ("Model", "Model2D", "Model3D", "Encoder", "Projection", "LM", "Generation", "HQwenImage", "KLWan")
-_CLASSES = ("Autoencoder", "Transformer")
-
 
 def is_replaced(part: str, model: Mapping[str, Any]) -> bool:
     """Whether another key of [model] takes the place of a part."""
@@ -32,7 +25,7 @@ def is_replaced(part: str, model: Mapping[str, Any]) -> bool:
 
 def check_parts(directory: Path, model: Mapping[str, Any], at: str, findings: Findings) -> None:
     """Whether the parts that model_index.json tells of are there with their weights; without it nothing is said."""
-    for part in _parts(directory):
+    for part in weighty_parts(read_json(directory / INDEX) or {}):
         if is_replaced(part, model):
             continue
         names = paths.names_in(directory / part, "")
@@ -42,16 +35,3 @@ def check_parts(directory: Path, model: Mapping[str, Any], at: str, findings: Fi
                 f"{shown(directory.name)} lacks the weights of its part `{shown(part)}`, which model_index.json names.",
                 "Download the rest of the model.",
             )
-
-
-def _parts(directory: Path) -> Iterator[str]:
-    try:
-        index = json.loads(paths.read_start(directory / "model_index.json", _MOST_INDEX_BYTES))
-    except (ValueError, RecursionError):
-        return
-    for part, told in list(index.items())[:64] if isinstance(index, dict) else ():
-        name = told[1] if isinstance(told, list) and len(told) == 2 else None
-        if not isinstance(name, str) or "/" in part or part.startswith("."):
-            continue
-        if name.endswith(_WITH_WEIGHTS) or any(word in name for word in _CLASSES):
-            yield part

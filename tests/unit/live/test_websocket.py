@@ -47,8 +47,7 @@ async def frames(*some: Sequence[Frame]) -> Frames:
 
 
 def serve(client: Client, made: Frames) -> None:
-    scope = {"type": "websocket", "headers": [], "path": "/", "subprotocols": []}
-    asyncio.run(asyncio.wait_for(send_texts(made, scope, client.receive, client.send), 5))
+    asyncio.run(asyncio.wait_for(send_texts(made, client.receive, client.send), 5))
 
 
 def test_texts_have_the_id_that_a_client_comes_back_with():
@@ -65,7 +64,7 @@ def test_it_is_closed_by_what_was_said_last(last: Frame, code: int):
     assert (client.messages[-1]["type"], client.messages[-1]["code"]) == ("websocket.close", code)
 
 
-@pytest.mark.parametrize("leaves_after", [1, 2])
+@pytest.mark.parametrize("leaves_after", [0, 1, 2])
 def test_a_client_may_be_gone_at_any_point(leaves_after: int):
     client = Client(leaves_after)
     serve(client, frames([ONE], [ONE]))

@@ -19,6 +19,9 @@ SELDOM = (
     "re2",
     "numpy",
     "pynvml",
+    "starlette.responses",
+    "anyio",
+    "api.trainers.diffusion_pipe.checking",
 )
 
 CODE = """

@@ -49,7 +49,10 @@ def test_form_is_told_by_the_first_bytes(start: bytes, form: FileForm):
 def test_pickle_under_the_name_of_safetensors_is_told(tmp_path: Path):
     (tmp_path / "a.safetensors").write_bytes(b"PK\x03\x04" + bytes(60))
     found = examine(tmp_path / "a.safetensors")
-    assert (found.form, found.is_whole) == (FileForm.TORCH_ZIP, None)
+    assert (found.form, found.is_whole) == (FileForm.TORCH_ZIP, False)
+    (tmp_path / "a.safetensors").write_bytes(b"PK\x03\x04" + bytes(60) + b"PK\x05\x06" + bytes(18))
+    found = examine(tmp_path / "a.safetensors")
+    assert (found.form, found.is_whole) == (FileForm.TORCH_ZIP, True)
     assert "code" in str(found.problem)
 
 

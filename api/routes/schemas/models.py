@@ -1,0 +1,77 @@
+"""What requests about models may hold, and what their answers look like."""
+
+from pydantic import ConfigDict, Field, model_validator
+
+from api.models.catalog_view import ModelView, PresetView, WeightsView
+from api.models.model_memory import ModelType
+from api.routes.schemas.common import Envelope, PageQuery, Shown
+from api.utils.pagination import Pagination
+from api.utils.validation import Strict
+
+_DATASET = "the directory, or the name of the dataset, that stands in the request"
+
+
+class PresetQuery(Strict):
+    """What stands in a preset's request."""
+
+    dataset: str | None = Field(None, min_length=1, max_length=4096, description=_DATASET)
+
+
+class PresetListQuery(PageQuery):
+    """Which presets, and what stands in their requests."""
+
+    dataset: str | None = Field(None, min_length=1, max_length=4096, description=_DATASET)
+
+
+class ExamineWeights(Strict):
+    """A file of weights, or a directory with the files of one model."""
+
+    model_config = ConfigDict(
+        strict=True,
+        json_schema_extra={
+            "example": {"path": "/srv/models/ae.safetensors", "model_id": "z_image", "key": "vae"},
+            "dependentRequired": {"key": ["model_id"]},
+        },
+    )
+
+    path: str = Field(max_length=4096, pattern=r"^/[^\x00]*$", description="where it lies on the server's machine")
+    model_id: ModelType | None = Field(None, strict=False, description="a model type for which it is meant")
+    key: str | None = Field(
+        None, pattern=r"^[a-z0-9_]{1,64}$", description="and the key of [model] that will name it, such as vae_path"
+    )
+
+    @model_validator(mode="after")
+    def _of_a_model(self) -> "ExamineWeights":
+        if self.key is not None and self.model_id is None:
+            raise ValueError("a key is one of a model type: give model_id")
+        return self
+
+
+class ModelList(Shown):
+    """Model types by name."""
+
+    models: list[ModelView]
+    pagination: Pagination
+
+
+class PresetList(Shown):
+    """The presets of one model type."""
+
+    presets: list[PresetView]
+    pagination: Pagination
+
+
+class ModelListAnswer(Envelope[ModelList]):
+    """The trainer's model types."""
+
+
+class PresetListAnswer(Envelope[PresetList]):
+    """Ready requests."""
+
+
+class PresetAnswer(Envelope[PresetView]):
+    """A ready request."""
+
+
+class WeightsAnswer(Envelope[WeightsView]):
+    """What a file of weights is."""

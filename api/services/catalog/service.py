@@ -1,0 +1,135 @@
+"""Models: what the trainer's types are made of, what of it is on this machine and whole, and ready requests."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from api.errors import ModelNotFound, PresetNotFound, WeightsNotFound
+from api.models.catalog import CatalogModel, LocalWeights, Preset
+from api.models.catalog_view import ModelView, PresetView, WeightsView
+from api.services.catalog.preset_requests import find_variant, make_request
+from api.services.catalog.view import view_model, view_weights
+from api.weights.examination import describe, examine
+from api.weights.fingerprints.table import what_belongs
+from api.weights.header import Unsound, merged, read_header
+from api.weights.scan import LocalModels
+from api.weights.shards import missing_shards
+
+#: The most files of one directory that are read as one model, and the most names in it that are looked at.
+_MOST_SHARDS, _MOST_NAMES = 64, 10_000
+
+
+class CatalogService:
+    """Answers about models; it changes nothing."""
+
+    def __init__(
+        self,
+        local: LocalModels,
+        models: Mapping[str, CatalogModel],
+        presets: Sequence[Preset],
+        encoder_types: Mapping[str, str | None],
+        models_root: Path,
+        storage_root: Path,
+        example: Path | None = None,
+    ) -> None:
+        """`encoder_types` has by model type what its text encoders are called; `example` is a configuration to copy."""
+        self._local = local
+        self._models = models
+        self._presets = presets
+        self._encoder_types = encoder_types
+        self._models_root = models_root
+        self._storage_root = storage_root
+        self._example = example
+
+    def list_models(self) -> list[ModelView]:
+        """Every model type, with what of it is here now."""
+        local = self._local.scan()
+        example = str(self._example) if self._example is not None and self._example.is_file() else None
+        return [view_model(model, local, self._presets_of(name), example) for name, model in self._models.items()]
+
+    def list_presets(self, model_id: str, dataset: str | None = None) -> list[PresetView]:
+        """The presets of a model type, as requests. Raises ModelNotFound."""
+        model = self._get(model_id)
+        local = self._local.scan()
+        return [self._request(preset, model, local, dataset) for preset in self._presets_of(model_id)]
+
+    def get_preset(self, model_id: str, name: str, dataset: str | None = None) -> PresetView:
+        """One of them. Raises ModelNotFound, PresetNotFound."""
+        model = self._get(model_id)
+        preset = next((each for each in self._presets_of(model_id) if each.name == name), None)
+        if preset is None:
+            known = [each.name for each in self._presets_of(model_id)]
+            raise PresetNotFound(data={"presets": known})
+        return self._request(preset, model, self._local.scan(), dataset)
+
+    def examine(self, text: str, model_id: str | None = None, key: str | None = None) -> WeightsView:
+        """What is at a path, and whether it belongs under a key of a model type.
+
+        Raises WeightsNotFound, ModelNotFound.
+        """
+        path = Path(text)
+        if model_id is not None:
+            self._get(model_id)
+        self._check_is_open(path)
+        found = self._examine_directory(path) if path.is_dir() else self._examine_file(path)
+        if model_id is None or key is None:
+            return found
+        belongs = what_belongs(f"{model_id}.{key}")
+        is_known = found.component is not None and bool(belongs)
+        fits = any(each.name == found.component for each in belongs) if is_known else None
+        return replace(found, fits=False if found.adapter else fits, belongs=tuple(each.title for each in belongs))
+
+    def _check_is_open(self, path: Path) -> None:
+        """The files of tasks belong to their owners: what lies below the service's own directory is shown as absent."""
+        try:
+            real = path.resolve()
+        except (OSError, RuntimeError, ValueError):
+            raise WeightsNotFound from None
+        is_model = any(real.is_relative_to(root.resolve()) for root in self._local.roots)
+        if real.is_relative_to(self._storage_root.resolve()) and not is_model:
+            raise WeightsNotFound
+
+    def _examine_file(self, path: Path) -> WeightsView:
+        try:
+            return view_weights(str(path), examine(path))
+        except (OSError, ValueError):
+            raise WeightsNotFound from None
+
+    def _examine_directory(self, path: Path) -> WeightsView:
+        """A directory whose files are one model. Raises WeightsNotFound."""
+        try:
+            names = sorted(_names(path))
+        except OSError:
+            raise WeightsNotFound from None
+        weights = [name for name in names if name.endswith(".safetensors")][:_MOST_SHARDS]
+        if not weights:
+            raise WeightsNotFound("This directory has no .safetensors files.")
+        missing = missing_shards(path, names)
+        headers = []
+        for name in weights:
+            try:
+                header = read_header(path / name)
+            except Unsound:
+                return replace(self._examine_file(path / name), missing_files=tuple(missing))
+            headers.extend([header] if header is not None else [])
+        size = sum((path / name).stat().st_size for name in weights)
+        return view_weights(str(path), describe(merged(headers), size), missing)
+
+    def _get(self, model_id: str) -> CatalogModel:
+        if model_id not in self._models:
+            raise ModelNotFound(data={"models": list(self._models)})
+        return self._models[model_id]
+
+    def _presets_of(self, model_id: str) -> list[Preset]:
+        return [preset for preset in self._presets if preset.model_type == model_id]
+
+    def _request(self, preset: Preset, model: CatalogModel, local: LocalWeights, dataset: str | None) -> PresetView:
+        variant = find_variant(model, [preset.variant])
+        encoder = self._encoder_types.get(model.model_type)
+        return make_request(preset, model, variant, local, self._models_root, encoder, dataset)
+
+
+def _names(path: Path) -> list[str]:
+    with os.scandir(path) as entries:
+        return [entry.name for entry, _ in zip(entries, range(_MOST_NAMES), strict=False)]

@@ -1,0 +1,53 @@
+from pathlib import Path
+
+from tests.api.conftest import MakeWorld
+from tests.unit.weights.stand_ins import STAND_INS, write_stand_in
+
+MODELS = "/api/v1/models"
+
+
+def test_models_are_listed_with_what_is_here(make_world: MakeWorld, tmp_path: Path):
+    client = make_world(models_directories=(tmp_path / "comfy",)).client
+    assert len(client.data(f"{MODELS}/list")["models"]) == 24
+    checkpoint = write_stand_in(tmp_path / "comfy" / "checkpoints" / "xl.safetensors", STAND_INS["sdxl"])
+    models = {model["id"]: model for model in client.data(f"{MODELS}/list")["models"]}
+    assert models["sdxl"]["ready"]
+    assert models["sdxl"]["components"][0]["path"] == str(checkpoint)
+    page = client.data(f"{MODELS}/list?limit=2&offset=23")
+    assert (len(page["models"]), page["pagination"]["has_more"]) == (1, False)
+
+
+def test_preset_is_a_request_for_a_start(make_world: MakeWorld):
+    client = make_world().client
+    found = client.data(f"{MODELS}/qwen_image/presets?dataset=/srv/photos")["presets"]
+    assert [preset["name"] for preset in found] == ["24gb"]
+    preset = client.data(f"{MODELS}/qwen_image/presets/24gb?dataset=/srv/photos")
+    assert preset["request"] == found[0]["request"]
+    checked = client.post("/api/v1/training/validate", json=preset["request"])
+    assert checked.status_code == 200
+    pointers = {mistake["pointer"] for mistake in checked.json()["data"]["errors"]}
+    assert {"/config/model/transformer_path", "/dataset/directories/0/path"} <= pointers
+
+
+def test_file_is_told_by_its_content(make_world: MakeWorld, tmp_path: Path):
+    client = make_world().client
+    path = write_stand_in(tmp_path / "model.bin", STAND_INS["vae-flux2"])
+    body = {"path": str(path), "model_id": "flux2", "key": "vae"}
+    found = client.post(f"{MODELS}/validate", json=body).json()["data"]
+    assert (found["component"], found["is_whole"], found["fits"]) == ("vae-flux2", True, True)
+    assert {"model_id": "ideogram4", "key": "vae"} in found["places"]
+
+
+def test_what_is_not_there_is_404(make_world: MakeWorld):
+    client = make_world().client
+    assert client.post(f"{MODELS}/validate", json={"path": "/nowhere/x"}).json()["error"]["code"] == "weights_not_found"
+    assert client.get(f"{MODELS}/nothing/presets").json()["error"]["code"] == "model_not_found"
+    assert client.get(f"{MODELS}/flux/presets/nothing").json()["error"]["code"] == "preset_not_found"
+    assert client.post(f"{MODELS}/validate", json={"path": "/x", "key": "vae"}).status_code == 422
+
+
+def test_looking_into_files_needs_a_permission(make_world: MakeWorld):
+    world = make_world(auth="required")
+    viewer = world.signed_in("vera", "viewer").client
+    assert viewer.get(f"{MODELS}/list").status_code == 200
+    assert viewer.post(f"{MODELS}/validate", json={"path": "/x"}).status_code == 403

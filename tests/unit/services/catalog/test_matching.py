@@ -1,0 +1,57 @@
+from api.models.catalog import FoundDirectory
+from api.services.catalog.matching import locate
+from tests.unit.services.catalog.builders import file, local, need, source
+
+VAE = need(source("vae/ae.safetensors"), known_as="vae-flux")
+
+
+def where(need_, *found) -> str | None:
+    located = locate(need_, local(*found))
+    return None if located is None else located.path
+
+
+def test_component_is_found_by_content_whatever_its_name():
+    assert where(VAE, file("/m/anything.safetensors", "vae-flux")) == "/m/anything.safetensors"
+    assert where(VAE, file("/m/ae.safetensors", "vae-sdxl")) is None
+
+
+def test_of_several_the_one_under_the_published_name_is_taken():
+    found = [file("/a/other.safetensors", "vae-flux"), file("/b/AE.safetensors", "vae-flux")]
+    assert where(VAE, *found) == "/b/AE.safetensors"
+
+
+def test_half_a_download_is_found_by_its_name_and_told():
+    located = locate(VAE, local(file("/m/ae.safetensors", None, "is 3 bytes short")))
+    assert located is not None
+    assert located.problem == "is 3 bytes short"
+    assert where(VAE, file("/m/ae.safetensors", None, "x"), file("/n/b.safetensors", "vae-flux")) == "/n/b.safetensors"
+
+
+def test_name_decides_between_models_of_the_same_fingerprint():
+    turbo = need(source("z_image_turbo.safetensors"), known_as="z-image", needs_name=True)
+    assert where(turbo, file("/m/z_image.safetensors", "z-image")) is None
+    assert where(turbo, file("/m/z_image_turbo.safetensors", "z-image")) == "/m/z_image_turbo.safetensors"
+    assert where(turbo, file("/m/z_image_turbo.safetensors", "flux-dev")) is None
+
+
+def test_component_without_fingerprint_is_known_by_its_name():
+    assert where(need(source("a/h3.safetensors")), file("/m/h3.safetensors", None)) == "/m/h3.safetensors"
+    assert where(need(), file("/m/h3.safetensors", None)) is None
+
+
+def test_directory_is_whole_without_what_the_trainer_does_not_open():
+    flux = need(source("", "transformer/*"), directory="diffusers:FluxPipeline")
+    whole = FoundDirectory("/m/dev", "diffusers:FluxPipeline", 8, lacking=("transformer",))
+    broken = FoundDirectory("/m/other", "diffusers:FluxPipeline", 8, broken=("vae/a.safetensors",))
+    located = locate(flux, local(broken, whole))
+    assert located is not None
+    assert (located.path, located.problem) == ("/m/dev", None)
+    located = locate(flux, local(broken))
+    assert located is not None
+    assert "vae/a.safetensors" in str(located.problem)
+
+
+def test_directory_of_the_repository_itself_goes_first():
+    wan = need(source(""), directory="wan:t2v:5120")
+    found = [FoundDirectory(f"/m/{name}", "wan:t2v:5120", 8) for name in ("A", "models--owner--Model/snapshots/1", "Z")]
+    assert where(wan, *found) == "/m/models--owner--Model/snapshots/1"

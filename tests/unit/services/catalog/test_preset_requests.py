@@ -1,0 +1,46 @@
+import tomllib
+from pathlib import Path
+
+from api.models.catalog import CatalogModel, Medium, MemoryNeed, ModelVariant, Origin, Preset
+from api.services.catalog.preset_requests import NO_DATASET, find_variant, make_request
+from tests.unit.services.catalog.builders import file, local, need, source
+
+VARIANT = ModelVariant("a", "A", (need(source("vae/ae.safetensors"), known_as="vae-flux"),), settings={"shift": 3})
+MODEL = CatalogModel(
+    "z_image", "Z", Medium.IMAGE, (VARIANT,), MemoryNeed(None, None, "", Origin.REPORT), True, True, 28
+)
+PRESET = Preset("24gb", "z_image", "a", 24, "t", "s", {"dtype": "bfloat16"}, {"epochs": 3}, {"resolutions": [512]})
+
+
+def make(*found, dataset: str | None = None):
+    return make_request(PRESET, MODEL, VARIANT, local(*found), Path("/models"), "lumina2", dataset)
+
+
+def test_request_has_the_paths_of_what_is_here():
+    made = make(file("/m/ae.safetensors", "vae-flux"), dataset="/data")
+    assert made.missing == ()
+    assert made.request["config"]["model"] == {
+        "type": "z_image", "vae": "/m/ae.safetensors", "shift": 3, "dtype": "bfloat16",
+    }  # fmt: skip
+    assert made.request["dataset"]["directories"] == [{"path": "/data", "num_repeats": 1}]
+
+
+def test_what_is_not_here_is_named_and_stands_where_a_download_puts_it():
+    made = make()
+    assert made.missing == ("vae",)
+    assert made.request["config"]["model"]["vae"] == "/models/owner/Model/vae/ae.safetensors"
+    assert made.request["dataset"]["directories"][0]["path"] == NO_DATASET
+
+
+def test_two_files_say_the_same_as_the_request():
+    made = make(dataset="/data")
+    assert tomllib.loads(made.config_toml) == made.request["config"]
+    assert tomllib.loads(made.dataset_toml) == {
+        "resolutions": [512],
+        "directory": [{"path": "/data", "num_repeats": 1}],
+    }
+
+
+def test_variant_is_found_by_name_and_else_the_first():
+    assert find_variant(MODEL, ["a"]) is VARIANT
+    assert find_variant(MODEL, ["nothing"]) is VARIANT

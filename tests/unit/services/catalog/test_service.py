@@ -1,0 +1,71 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from api.errors import ModelNotFound, PresetNotFound, WeightsNotFound
+from api.services.catalog.service import CatalogService
+from api.trainers.diffusion_pipe.catalog.presets import PRESETS
+from api.trainers.diffusion_pipe.catalog.table import CATALOG
+from api.weights.scan import LocalModels
+from tests.unit.weights.stand_ins import STAND_INS, write_stand_in
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> CatalogService:
+    root = tmp_path / "storage" / "models"
+    return CatalogService(LocalModels([root]), CATALOG, PRESETS, {}, root, tmp_path / "storage")
+
+
+def test_every_model_type_is_listed_with_its_presets(catalog: CatalogService):
+    found = {model.id: model for model in catalog.list_models()}
+    assert len(found) == 24
+    assert [preset.memory_gb for preset in found["wan"].presets] == [16, 24, 48, 80]
+    assert found["omnigen2"].presets == ()
+
+
+def test_model_and_preset_that_are_not_there_say_which_are(catalog: CatalogService):
+    with pytest.raises(ModelNotFound):
+        catalog.list_presets("nothing")
+    with pytest.raises(PresetNotFound) as found:
+        catalog.get_preset("flux", "8gb")
+    assert found.value.data == {"presets": ["24gb"]}
+    assert [preset.name for preset in catalog.list_presets("flux")] == ["24gb"]
+
+
+def test_file_says_whether_it_belongs_under_a_key(catalog: CatalogService, tmp_path: Path):
+    path = str(write_stand_in(tmp_path / "ae.safetensors", STAND_INS["vae-flux"]))
+    assert catalog.examine(path).fits is None
+    assert catalog.examine(path, "z_image", "vae").fits is True
+    found = catalog.examine(path, "flux2", "vae")
+    assert (found.fits, found.belongs) == (False, ("the VAE of Flux 2",))
+    assert catalog.examine(path, "minimax_h3", "vae").fits is None
+
+
+def test_directory_is_one_model(catalog: CatalogService, tmp_path: Path):
+    shapes = list(STAND_INS["wan-t2v-14b"].items())
+    for number, part in enumerate((shapes[:1], shapes[1:]), start=1):
+        write_stand_in(tmp_path / "wan" / f"m-{number:05}-of-00002.safetensors", dict(part))
+    found = catalog.examine(str(tmp_path / "wan"))
+    assert (found.component, found.is_whole, found.tensors) == ("wan-t2v-14b", True, 3)
+    (tmp_path / "wan" / "m-00002-of-00002.safetensors").unlink()
+    found = catalog.examine(str(tmp_path / "wan"))
+    assert (found.is_whole, found.missing_files) == (False, ("m-00002-of-00002.safetensors",))
+    first = tmp_path / "wan" / "m-00001-of-00002.safetensors"
+    os.truncate(first, 100)
+    assert "download" in str(catalog.examine(str(tmp_path / "wan")).problem)
+
+
+@pytest.mark.parametrize("name", ["nothing", "pipe", "empty", "storage/tasks/t/a.safetensors", "link"])
+def test_what_is_not_for_reading_is_not_found(catalog: CatalogService, tmp_path: Path, name: str):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "empty").mkdir()
+    write_stand_in(tmp_path / "storage" / "tasks" / "t" / "a.safetensors", STAND_INS["vae-flux"])
+    (tmp_path / "link").symlink_to(tmp_path / "storage" / "tasks" / "t" / "a.safetensors")
+    with pytest.raises(WeightsNotFound):
+        catalog.examine(str(tmp_path / name))
+
+
+def test_models_below_the_storage_are_for_reading(catalog: CatalogService, tmp_path: Path):
+    path = write_stand_in(tmp_path / "storage" / "models" / "a.safetensors", STAND_INS["vae-flux"])
+    assert catalog.examine(str(path)).component == "vae-flux"

@@ -1,0 +1,67 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.models.catalog import LocalWeights, Preset
+from api.models.training import GPURequest, TrainingRequest
+from api.services.catalog.preset_requests import find_variant, make_request
+from api.trainers.diffusion_pipe.catalog.presets import PRESETS
+from api.trainers.diffusion_pipe.catalog.table import CATALOG
+from api.trainers.diffusion_pipe.model_types import MODELS
+from api.trainers.environment import check_env
+from tests.unit.trainers.diffusion_pipe.builders import make_images, make_trainer, make_wan, write_video
+from tests.unit.weights.stand_ins import STAND_INS, write_stand_in
+
+_IDS = [f"{preset.model_type}-{preset.name}" for preset in PRESETS]
+
+
+def make_stand_in(path: Path, fingerprints: tuple[str, ...], kinds: tuple[str, ...]) -> None:
+    """A file that is what belongs there, or a directory with what the trainer looks for."""
+    if not kinds:
+        write_stand_in(path, STAND_INS[fingerprints[0]] if fingerprints else {"w": [4, 4]})
+    elif kinds[0].startswith("wan:"):
+        _, kind, width = kinds[0].split(":")
+        make_wan(path, kind, int(width))
+    else:
+        write_stand_in(path / "transformer" / "model.safetensors", {"w": [4, 4]})
+
+
+def request_of(preset: Preset, root: Path, dataset: Path) -> dict[str, Any]:
+    model = CATALOG[preset.model_type]
+    encoder = MODELS[preset.model_type].encoder_type
+    made = make_request(
+        preset, model, find_variant(model, [preset.variant]), LocalWeights(), root, encoder, str(dataset)
+    )
+    return dict(made.request)
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=_IDS)
+def test_each_preset_passes_the_check_and_fits_its_tier(tmp_path: Path, preset: Preset):
+    model = CATALOG[preset.model_type]
+    variant = find_variant(model, [preset.variant])
+    assert variant.name == preset.variant
+    dataset = make_images(tmp_path / "data")
+    if preset.variant.startswith(("2.1-i2v", "2.1-flf2v")):
+        for image in dataset.iterdir():
+            image.unlink()
+        write_video(dataset / "a.mp4", 70, 16, (64, 64))
+    request = request_of(preset, tmp_path / "models", dataset)
+    for need in variant.components:
+        place = tmp_path / "models" / need.sources[0].repository / need.sources[0].path
+        make_stand_in(place, need.fingerprints, need.directory_kinds)
+    found = make_trainer(tmp_path).check(
+        TrainingRequest(preset.model_type, GPURequest(count=1), config=request["config"], dataset=request["dataset"]),
+        tmp_path / "task" / "output",
+    )
+    assert [(each.pointer, each.message) for each in found.errors] == []
+    assert [(each.pointer, each.message) for each in found.warnings] == []
+    assert found.plan is not None
+    estimated = found.plan.estimated_memory_mb
+    assert estimated is None or estimated <= preset.tier_gb * 1000
+    assert check_env(dict(preset.env), ()) == []
+
+
+def test_each_preset_says_who_has_trained_with_it():
+    assert all(preset.source and preset.title for preset in PRESETS)
+    assert len({(preset.model_type, preset.name) for preset in PRESETS}) == len(PRESETS)

@@ -1,0 +1,62 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from api.models.catalog import ComponentNeed
+from api.trainers.diffusion_pipe.catalog.table import CATALOG
+from api.trainers.diffusion_pipe.model_types import MODELS, PathKind
+from api.weights.fingerprints.table import FINGERPRINTS
+
+NEEDS = [
+    pytest.param(name, need, id=f"{name}-{variant.name}-{need.key}")
+    for name, model in CATALOG.items()
+    for variant in model.variants
+    for need in variant.components
+]
+
+
+def test_every_model_type_of_the_trainer_is_in_it():
+    assert set(CATALOG) == set(MODELS)
+    assert len(CATALOG) == 24
+
+
+@pytest.mark.parametrize("model_type", sorted(CATALOG))
+def test_each_variant_has_all_that_one_of_the_trainers_ways_needs(model_type: str):
+    for variant in CATALOG[model_type].variants:
+        keys = {need.key for need in variant.components}
+        assert any(keys >= set(way) for way in MODELS[model_type].alternatives), variant.name
+    names = [variant.name for variant in CATALOG[model_type].variants]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(("model_type", "need"), NEEDS)
+def test_each_component_is_what_its_key_takes(model_type: str, need: ComponentNeed):
+    facts = MODELS[model_type]
+    assert need.key in facts.kinds or need.key in facts.keys
+    known = {each.name: each for each in FINGERPRINTS}
+    for name in need.fingerprints:
+        assert need.directory_kinds or f"{model_type}.{need.key}" in known[name].slots, name
+    kind = facts.kinds.get(need.key)
+    if kind in (PathKind.FILE, PathKind.COMFY, PathKind.SAFETENSORS):
+        assert not any(source.is_directory for source in need.sources)
+    if kind in (PathKind.DIRECTORY, PathKind.PRETRAINED):
+        assert all(source.is_directory for source in need.sources)
+        assert need.directory_kinds
+
+
+@pytest.mark.parametrize(("model_type", "need"), NEEDS)
+def test_each_figure_has_a_source_and_no_name_leads_out(model_type: str, need: ComponentNeed):
+    for source in need.sources:
+        assert source.origin
+        assert source.repository.count("/") == 1
+        assert ".." not in source.path
+        assert not source.path.startswith("/")
+
+
+@pytest.mark.skipif("DIFFUSION_PIPE_ROOT" not in os.environ, reason="needs a checkout of the trainer")
+def test_the_trainers_checkout_knows_each_type():
+    root = Path(os.environ["DIFFUSION_PIPE_ROOT"])
+    text = (root / "train.py").read_text()
+    assert [name for name in CATALOG if json.dumps(name) not in text and f"'{name}'" not in text] == []
