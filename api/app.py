@@ -42,6 +42,7 @@ from api.routes.models import models
 from api.routes.oidc import oidc
 from api.routes.openapi import finish_document
 from api.routes.optional_body import may_have_no_body
+from api.routes.preprocess import preprocess
 from api.routes.system import system
 from api.routes.training import training
 from api.services.container import Services
@@ -128,7 +129,22 @@ def create_app(services: Services) -> APIFlask:
     answer_from_what_is_known(app)
     app.before_request(_begin_request)
     app.teardown_request(_end_request)
-    nouns = (health, gpu, training, logs, datasets, dataset_items, models, auth, oidc, audit, system, docs, dashboard)
+    nouns = (
+        health,
+        gpu,
+        training,
+        logs,
+        datasets,
+        dataset_items,
+        preprocess,
+        models,
+        auth,
+        oidc,
+        audit,
+        system,
+        docs,
+        dashboard,
+    )
     for blueprint in nouns:
         app.register_blueprint(blueprint)
     for kind, handler in (

@@ -30,6 +30,7 @@ from api.runtime.access import AccessParts
 from api.runtime.datasets import DatasetParts
 from api.runtime.live import Live
 from api.runtime.models import build_catalog
+from api.runtime.preprocessing import PreprocessingParts
 from api.runtime.trainer_user import check_places, prepare_trainer_user
 from api.runtime.training import build_training
 from api.services.access.operations import Belonging
@@ -104,6 +105,8 @@ class Runtime:
         )
         desk = NewsDesk()
         self.quotas = self._create_quotas(clock) if config.needs_keys else None
+        self.datasets = DatasetParts(config, self.database, clock, None)
+        self.preprocessing = PreprocessingParts(config, self.database, self.datasets, clock, self._wake_training)
         training = build_training(
             config,
             tasks,
@@ -118,11 +121,11 @@ class Runtime:
             database=self.database,
             events=events,
             quotas=self.quotas,
+            kinds=self.preprocessing.kinds,
         )
         self.training_loop = training.loop
         logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source, training.executor)
         usage_of = None if self.quotas is None else self.quotas.usage_of
-        self.datasets = DatasetParts(config, self.database, clock, None)
         owners = {
             Belonging.TASK: training.owners.of,
             Belonging.REGISTRATION: gpus.owner_of_task,
@@ -153,6 +156,7 @@ class Runtime:
             datasets=self.datasets.service,
             items=self.datasets.items,
             captions=self.datasets.captions,
+            preprocessing=self.preprocessing.service(training),
             logs=logs,
             models=build_catalog(config),
             system=system,
@@ -172,6 +176,9 @@ class Runtime:
 
     def _quota_of(self, user_id: str) -> Quota:
         return self.access.ring.quota_of(user_id)
+
+    def _wake_training(self) -> None:
+        self.training_loop.wake()
 
     def _tell_source(self, event: GPUEvent) -> None:
         self.live.tell_source(event)
@@ -200,11 +207,13 @@ class Runtime:
         self.services.gpus.start_monitoring()
         self.services.gpus.wait_for_first_sweep(FIRST_SWEEP_SECONDS)
         self.live.start()
+        self.preprocessing.harvester.start()
         self.training_loop.start()
 
     def stop(self) -> None:
         """Stops every loop, in reverse order. Trainings go on."""
         self.training_loop.stop()
+        self.preprocessing.harvester.stop()
         self.live.stop()
         self.services.gpus.stop_monitoring()
         if self.quotas is not None:

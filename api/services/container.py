@@ -9,6 +9,7 @@ from api.services.attempts.strays import Strays
 from api.services.catalog.service import CatalogService
 from api.services.datasets.captions import CaptionEditor
 from api.services.datasets.items import DatasetItems
+from api.services.datasets.preprocessing import PreprocessingService
 from api.services.datasets.service import DatasetService
 from api.services.gpus.service import GPUService
 from api.services.idempotency import IdempotencyStore
@@ -32,6 +33,7 @@ class Services:
     datasets: DatasetService
     items: DatasetItems
     captions: CaptionEditor
+    preprocessing: PreprocessingService
     logs: LogService
     models: CatalogService
     system: SystemService

@@ -68,7 +68,7 @@ def networks(text: str) -> tuple[str, ...]:
 
 
 #: The groups of operations that can have a limit.
-RATE_GROUPS = ("auth", "starts", "logs")
+RATE_GROUPS = ("auth", "starts", "logs", "preprocessing")
 
 _RATE = re.compile(r"(?P<group>\w+)\s*=\s*(?P<limit>[1-9]\d{0,8}\s*/\s*(?:second|minute|hour|day))")
 
@@ -89,7 +89,7 @@ def show_rates(rates: Sequence[tuple[str, str]]) -> str:
     return ",".join(f"{group}={limit}" for group, limit in rates)
 
 
-DEFAULT_RATES = (("auth", "60/minute"), ("starts", "10/hour"), ("logs", "100/minute"))
+DEFAULT_RATES = (("auth", "60/minute"), ("starts", "10/hour"), ("logs", "100/minute"), ("preprocessing", "20/hour"))
 
 
 def issuer(text: str) -> str:

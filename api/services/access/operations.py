@@ -27,6 +27,7 @@ class RateGroup(StrEnum):
     AUTH = "auth"
     STARTS = "starts"
     LOGS = "logs"
+    PREPROCESSING = "preprocessing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,25 @@ _TABLE = (
         rate=RateGroup.LOGS,
     ),
     *_need(Permission.LOGS_READ, "GET ~/logs/search", rate=RateGroup.LOGS),
+    *_need(Permission.DATASETS_WRITE, "POST ~/preprocess/start", rate=RateGroup.PREPROCESSING),
+    *_need(Permission.DATASETS_READ, "GET ~/preprocess/list"),
+    *_of(
+        Belonging.TASK,
+        Permission.DATASETS_READ,
+        "GET ~/preprocess/status/<task_id>",
+        "GET ~/preprocess/<task_id>/events",
+        "GET ~/preprocess/<task_id>/events/stream",
+    ),
+    *_of(Belonging.TASK, Permission.DATASETS_WRITE, "POST ~/preprocess/<task_id>/cancel"),
+    *_of(
+        Belonging.TASK,
+        Permission.DATASETS_READ,
+        "GET ~/preprocess/<task_id>/logs",
+        "GET ~/preprocess/<task_id>/logs/download",
+        "GET ~/preprocess/<task_id>/logs/search",
+        "GET ~/preprocess/<task_id>/logs/stream",
+        rate=RateGroup.LOGS,
+    ),
     *_need(Permission.DATASETS_READ, "GET ~/datasets"),
     *_need(Permission.DATASETS_WRITE, "POST ~/datasets"),
     *_of(

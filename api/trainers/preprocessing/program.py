@@ -63,7 +63,7 @@ class Progress:
         seconds = None if worked <= 0 else left * (now - self._worked_since) / worked
         if left <= 0:
             seconds = 0.0
-        percent = min(100.0, 100.0 * (self._done_bytes + at_work) / self._whole)
+        percent = min(100.0, 100.0 * (self._done_bytes + at_work) / self._whole) if self._total else 100.0
         if item is not None:
             print(doing_line("working on", item.path), flush=True)
         print(step_line(self._done, self._total, percent, seconds), flush=True)
@@ -139,7 +139,8 @@ def read_items(path: Path) -> Iterator[WorkItem]:
     """The items of a list. Raises OSError, ValueError."""
     with path.open("rb") as lines:
         for line in lines:
-            yield WorkItem(**json.loads(line))
+            if line.strip():
+                yield WorkItem(**json.loads(line))
 
 
 def main() -> int:

@@ -35,16 +35,12 @@ class WorkReader:
     """Reads lines one after the other."""
 
     def __init__(self, total: int | None) -> None:
-        self._progress = WorkProgress(stage=Stage.TRAINING, total_steps=total)
-
-    @property
-    def progress(self) -> WorkProgress:
-        """How far it is, by the lines so far."""
-        return self._progress
+        self._work = WorkProgress(stage=Stage.TRAINING, total_steps=total)
+        self.progress: Progress = self._work
 
     def read(self, line: str, at: float) -> Point | None:
         """Takes the next line; there are no series in it."""
-        progress, line = self.progress, line[:_LINE_LIMIT]
+        progress, line = self._work, line[:_LINE_LIMIT]
         progress.last_line_at = at
         if progress.stage_since is None:
             progress.stage_since = at
@@ -60,7 +56,7 @@ class WorkReader:
         return None
 
     def _take_step(self, done: int, total: int, percent: float, left: str, at: float) -> None:
-        progress = self.progress
+        progress = self._work
         progress.phrases.clear()
         progress.step, progress.total_steps = min(done, total), total
         progress.first_step = progress.step if progress.first_step is None else progress.first_step
@@ -73,7 +69,7 @@ class WorkReader:
 
     def save(self) -> dict[str, Any]:
         """What it has seen, as JSON."""
-        progress = self.progress
+        progress = self._work
         kept: dict[str, Any] = {name: getattr(progress, name) for name in _KEPT}
         return {
             **kept,
@@ -85,7 +81,7 @@ class WorkReader:
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Goes on from what `save` gave. Raises TypeError, ValueError."""
-        progress = self.progress
+        progress = self._work
         for name in _KEPT:
             value = saved.get(name)
             if value is not None and not isinstance(value, str if name == "activity" else (int, float)):

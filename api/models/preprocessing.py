@@ -1,0 +1,100 @@
+"""Preprocessing tasks as they are answered."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from api.models.reason import ReasonCode
+from api.models.training import Cause
+from api.models.training_view import StopView
+
+
+class PreprocessStatus(StrEnum):
+    """Where a preprocessing is in its life."""
+
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class ItemReport:
+    """Something about one item that people should know."""
+
+    path: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class MediaMetadata:
+    """What a single file became: of a dataset with more of them all is null."""
+
+    fps: float | None = None
+    resolution: str | None = None  #: 512x512
+    duration: float | None = None  #: seconds
+    frame_count: int | None = None
+    original_video: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PreprocessResult:
+    """What a completed one made: a version of a dataset."""
+
+    dataset: str  #: as it can stand in a request for a training: name@3
+    version: int
+    manifest: str  #: sha256:…
+    items: int
+    made: int = 0  #: files that were made new
+    reused: int = 0  #: files that an earlier one had made of the same source and settings
+    unchanged: int = 0  #: items that are as they were
+    dropped: int = 0  #: pieces that were too short
+    problem_count: int = 0
+    problems: tuple[ItemReport, ...] = ()  #: the first of them
+    dataset_toml: str | None = None  #: the trainer's file that names this version
+    video_path: str | None = None  #: of a single file: its path in the dataset
+    prompt: str | None = None  #: of a single file: its caption
+    metadata: MediaMetadata | None = None
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> "PreprocessResult":
+        """What was kept, by whichever version."""
+        known = {each.name: kept[each.name] for each in fields(cls) if each.name in kept}
+        known["problems"] = tuple(ItemReport(**each) for each in kept.get("problems") or ())
+        metadata = kept.get("metadata")
+        known["metadata"] = None if metadata is None else MediaMetadata(**metadata)
+        return cls(**known)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreprocessView:
+    """A preprocessing as it is answered. Progress in percent, durations in seconds."""
+
+    task_id: str
+    status: PreprocessStatus
+    work: str  #: preprocessing, captioning, caching
+    name: str | None
+    description: str | None
+    owner: str | None
+    dataset: str | None  #: what it works on: name@3
+    model_type: str | None
+    progress: float | None
+    current_step: str | None  #: what it is busy with, in words
+    items_done: int | None
+    items_total: int | None
+    eta_seconds: float | None
+    waiting_reason: str | None
+    waiting_reason_code: ReasonCode | None
+    warning: str | None
+    warnings: tuple[str, ...] = ()
+    failure: Cause | None = None
+    stop: StopView | None = None
+    result: PreprocessResult | None = None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    updated_at: datetime
+    request: Mapping[str, Any] = field(default_factory=dict)
