@@ -120,7 +120,7 @@ def _finish_operation(operation: dict[str, Any], schemas: dict[str, Any]) -> Non
         schema = _resolved(body["content"][JSON]["schema"], schemas)
         # {} is then a whole body, which may be left out: see body_is_optional.
         body["required"] = bool(schema.get("required") or schema.get("minProperties"))
-        _tell_defaults(schema)
+        _tell_defaults(schema, schemas)
     _finish_responses(operation["responses"])
 
 
@@ -154,8 +154,8 @@ def _resolved(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]
     return found
 
 
-def _tell_defaults(body: dict[str, Any]) -> None:
-    """Says in words what a field is when it is left out.
+def _tell_defaults(body: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """Says in words what a field is when it is left out, in the body and in the objects that it holds.
 
     openapi-typescript takes a field that has a `default` for one that is always there, in what is asked too.
     """
@@ -164,6 +164,9 @@ def _tell_defaults(body: dict[str, Any]) -> None:
         if default is not None:
             told = f"{orjson.dumps(default).decode()} by default"
             field["description"] = f"{field['description']}; {told}" if "description" in field else told
+        for held in (field, field.get("items", {}), *field.get("anyOf", [])):
+            if "$ref" in held:
+                _tell_defaults(_resolved(held, schemas), schemas)
 
 
 def _drop_null(schema: dict[str, Any]) -> None:

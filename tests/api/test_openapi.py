@@ -1,6 +1,7 @@
 """The OpenAPI document is valid, complete and true."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import jsonschema
@@ -72,6 +73,25 @@ def test_fields_that_exclude_each_other_do_so_in_the_schema(document: dict[str, 
     validator = jsonschema.Draft202012Validator(schema)
     assert not validator.is_valid(TOY | wish)
     assert validator.is_valid(TOY | dict.fromkeys(wish) | {"gpu_id": 0})
+
+
+def test_nothing_that_is_sent_has_a_default_that_would_make_clients_send_it(document: dict[str, Any]):
+    schemas = document["components"]["schemas"]
+    assert set(schemas["QuotaBounds"]["properties"]) == {"gpus", "queued_tasks", "gpu_hours_per_day", "storage_gb"}
+    for operation in [each for path in document["paths"].values() for each in path.values()]:
+        body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+        assert list(defaults_below(body, schemas)) == []
+
+
+def defaults_below(schema: dict[str, Any], schemas: dict[str, Any]) -> Iterator[str]:
+    """The fields with a `default`, in a schema and all that it refers to."""
+    found = schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    for name, field in found.get("properties", {}).items():
+        if "default" in field:
+            yield name
+        for held in (field, field.get("items", {}), *field.get("anyOf", [])):
+            if "$ref" in held:
+                yield from defaults_below(held, schemas)
 
 
 def test_every_creation_takes_an_idempotency_key(document: dict[str, Any]):

@@ -46,6 +46,7 @@ declare global {
     type WhoAmI = Schemas["WhoAmI"];
     type Permission = WhoAmI["permissions"][number];
     type Quota = Schemas["Quota"];
+    type Usage = Schemas["Usage"];
     type Key = Schemas["KeyView"];
     type NewKey = Schemas["NewKey"];
     type KeyList = Schemas["KeyList"];

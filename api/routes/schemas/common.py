@@ -24,7 +24,7 @@ from api.models.task import TaskType, TaskView
 from api.services.gpus.history import Metric
 from api.utils.masking import mask_secrets
 from api.utils.pagination import CURSOR, DEFAULT_LIMIT, PageRequest, Pagination
-from api.utils.validation import Strict
+from api.utils.validation import ONE_LINE, Strict
 
 T = TypeVar("T")
 
@@ -133,7 +133,7 @@ def _time(text: object) -> object:
 
 
 # Words for people are kept and shown everywhere: a key that somebody has pasted into them is not.
-Name = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$"), AfterValidator(mask_secrets)]
+Name = Annotated[str, Field(max_length=200, pattern=ONE_LINE), AfterValidator(mask_secrets)]
 
 Time = Annotated[AwareDatetime, BeforeValidator(_time)]
 Duration = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}[smhd]$", description="such as 15m, 6h, 1d: so long ago")]

@@ -17,12 +17,12 @@ from api.routes.schemas.common import Envelope, Name, PageQuery, Shown, at_least
 from api.services.datasets.captions import CaptionsWish
 from api.utils.masking import mask_secrets
 from api.utils.pagination import Pagination
-from api.utils.validation import Strict
+from api.utils.validation import ONE_LINE, Strict
 
 DatasetName = Annotated[str, Field(pattern=f"^{DATASET_NAME}$", description="letters, digits, . _ -")]
 ItemId = Annotated[str, Field(pattern=f"^{ITEM_ID}$")]
 Description = Annotated[str, Field(max_length=4000), AfterValidator(mask_secrets)]
-Tag = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Tag = Annotated[str, Field(min_length=1, max_length=60, pattern=ONE_LINE)]
 Tags = Annotated[list[Tag], Field(max_length=50)]
 Caption = Annotated[str, Field(max_length=MAX_CAPTION)]
 

@@ -6,7 +6,9 @@ The authorization code flow with PKCE, state and nonce (OpenID Connect Core 1.0,
 import logging
 import re
 import secrets
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,11 +27,15 @@ from api.services.access.key_format import hash_of, new_token
 from api.services.access.service import SESSION, SIGN_IN
 from api.storage.sign_ins import SignIn, SignInStore
 from api.utils.clock import Clock
+from api.utils.validation import ONE_LINE
 
 logger = logging.getLogger(__name__)
 
 #: Seconds that the provider may take for each answer.
 PROVIDER_SECONDS = 5.0
+
+#: Requests that may wait for the provider at a time: while it is away, anybody can send more, and each holds a thread.
+ASKING = 4
 
 #: Seconds by which the provider's clock may differ from ours.
 LEEWAY_SECONDS = 60
@@ -73,6 +79,7 @@ class OIDC:
         self._store = store
         self._clock = clock
         self._provider: Provider | None = None
+        self._places = threading.BoundedSemaphore(ASKING)
 
     def begin(self, redirect_uri: str, next_: str) -> tuple[str, str]:
         """Where the browser signs in, and the cookie that it brings back. Raises SignInFailed."""
@@ -101,9 +108,10 @@ class OIDC:
     def _exchange(self, begun: SignIn, code: str) -> dict[str, Any]:
         provider = self._find_provider()
         try:
-            token = self._client(begun.redirect_uri).fetch_token(
-                provider.token_endpoint, code=code, code_verifier=begun.verifier, timeout=PROVIDER_SECONDS
-            )
+            with self._asking():
+                token = self._client(begun.redirect_uri).fetch_token(
+                    provider.token_endpoint, code=code, code_verifier=begun.verifier, timeout=PROVIDER_SECONDS
+                )
         except (AuthlibBaseError, requests.RequestException, ValueError) as error:
             raise self._failed("the provider does not exchange the code", error) from None
         if "id_token" not in token:
@@ -142,7 +150,7 @@ class OIDC:
         user_id, role = self._user_id(claims), self._role(claims)
         now, cookie = self._clock.now(), new_token()
         name = claims.get("name")
-        shown = name[:200] if isinstance(name, str) else None
+        shown = name[:200] if isinstance(name, str) and re.fullmatch(ONE_LINE, name[:200]) else None
         return Session(hash_of(cookie), user_id, shown, role, None, None, now, now + SESSION), cookie
 
     def _user_id(self, claims: Mapping[str, Any]) -> str:
@@ -183,16 +191,30 @@ class OIDC:
     def _find_provider(self) -> Provider:
         """The provider by its own description, which is asked for once. Raises SignInFailed."""
         if self._provider is None:
-            issuer = self._settings.issuer
             try:
-                told = _get(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
-                if told.get("issuer") != issuer:
-                    raise SignInFailed(f'The provider calls itself "{told.get("issuer")}", which is not OIDC_ISSUER.')
-                keys = jwk.KeySet.import_key_set(_get(told["jwks_uri"]))  # type: ignore[arg-type]
-                self._provider = Provider(told["authorization_endpoint"], told["token_endpoint"], keys)
+                with self._asking():
+                    self._provider = self._ask_provider()
             except (requests.RequestException, JoseError, ValueError, KeyError) as error:
                 raise self._failed("the provider cannot be asked", error) from None
         return self._provider
+
+    def _ask_provider(self) -> Provider:
+        issuer = self._settings.issuer
+        told = _get(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
+        if told.get("issuer") != issuer:
+            raise SignInFailed(f'The provider calls itself "{told.get("issuer")}", which is not OIDC_ISSUER.')
+        keys = jwk.KeySet.import_key_set(_get(told["jwks_uri"]))  # type: ignore[arg-type]
+        return Provider(told["authorization_endpoint"], told["token_endpoint"], keys)
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Takes one of the places for those who wait for the provider. Raises SignInFailed where none is free."""
+        if not self._places.acquire(blocking=False):
+            raise SignInFailed("Others wait for the provider at this moment, and it answers slowly: try again soon.")
+        try:
+            yield
+        finally:
+            self._places.release()
 
     def _failed(self, what: str, error: Exception) -> SignInFailed:
         facts = {"problem": what, "error": type(error).__name__, "why": str(error)[:300]}

@@ -81,6 +81,8 @@ def test_a_quota_is_changed_in_place(screen: Page, guarded: GuardedServer) -> No
     screen.reload()
     field = screen.get_by_label("quinn: GPUs at a time")
     expect(field).to_have_value("2")
+    expect(screen.locator(".people-table tr[data-user=quinn]")).to_contain_text("0 used")
+    expect(screen.locator(".access-own [data-bound=gpus] dd")).to_have_text("0 no bound")
     field.fill("4")
     field.press("Enter")
     expect(screen.locator(".toast")).to_contain_text("quinn")
@@ -106,7 +108,7 @@ def test_others_see_their_own_quota_only(open_page: Open, guarded: GuardedServer
     page = open_page("#/access", at=guarded, locale="zh-CN")
     page.get_by_label("密钥").fill(key["api_key"])
     page.keyboard.press("Enter")
-    expect(page.locator(".access-own .quota")).to_contain_text("3")
+    expect(page.locator(".access-own [data-bound=gpus] dd")).to_have_text("0 / 3")
     expect(page.locator(".access-list:visible")).to_have_count(0)
     expect(page.get_by_role("heading", name="访问权限")).to_be_visible()
 

@@ -1,111 +1,33 @@
 import asyncio
 import threading
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from api.errors import (
-    CrossSite,
     Forbidden,
     KeyInAddress,
     KeyRevoked,
     KeysUnknown,
-    ServiceError,
     TaskNotFound,
     Unauthenticated,
-    WrongKey,
     WrongTicket,
 )
-from api.models.access import LOCAL, NOBODY, Credential, Permission, Principal, Role, current_principal, granted_by
-from api.services.access.authority import Authority
+from api.models.access import LOCAL, NOBODY, Credential, Principal, Role, current_principal, granted_by
 from api.services.access.key_format import new_key
-from api.services.access.operations import Belonging, Operation, OperationTable
 from api.shell.gate import Gate, Visitor, asking
 from api.utils.caller import REQUEST_PRINCIPAL
-
-KEY, COOKIE = f"dp_abcdefghijkl_{'s' * 43}", "of-ann"
-NEW = f"dp_nopqrstuvwxy_{'n' * 43}"
-
-OPEN = Operation("GET", "/health", None, is_open=True)
-READ = Operation("GET", "/gpus", Permission.GPUS_READ)
-CHANGE = Operation("POST", "/t/<task_id>", Permission.TRAINING_WRITE, belonging=Belonging.TASK)
-
-
-class FakeRing:
-    """Knows one key and one cookie; `made` are keys of other servers, known after the next look."""
-
-    def __init__(self) -> None:
-        self.keys = {KEY}
-        self.made: set[str] = set()
-        self.tickets = {"t1"}
-        self.looks = 0
-        self.wait = 0.0
-        self.trouble: ServiceError | None = None
-
-    def find_key(self, key: str) -> Principal:
-        if self.trouble is not None:
-            raise self.trouble
-        if key not in self.keys:
-            raise WrongKey
-        return Principal("ann", Role.TRAINER, granted_by(Role.TRAINER, None), Credential.KEY, "abcdefghijkl")
-
-    def find_session(self, cookie: str) -> Principal:
-        if cookie != COOKIE:
-            raise WrongKey
-        return Principal("ann", Role.TRAINER, granted_by(Role.TRAINER, None), Credential.SESSION, None, "hash")
-
-    def use_ticket(self, ticket: str) -> Principal:
-        if ticket not in self.tickets:
-            raise WrongTicket
-        self.tickets.remove(ticket)
-        return replace(self.find_key(KEY), credential=Credential.TICKET)
-
-    def seconds_to_look(self) -> float:
-        return self.wait
-
-    def run_once(self) -> None:
-        self.looks += 1
-        self.keys |= self.made
-
-
-@pytest.fixture
-def ring() -> FakeRing:
-    return FakeRing()
-
-
-def gate_of(ring: FakeRing, *, needs_keys: bool = True, hides_others: bool = False) -> Gate:
-    owners = {"anns": "ann", "bobs": "bob"}
-    authority = Authority(
-        ring,  # type: ignore[arg-type]
-        dict.fromkeys(Belonging, owners.__getitem__),
-        needs_keys=needs_keys,
-        hides_others=hides_others,
-        operations=OperationTable([OPEN, READ, CHANGE]),
-    )
-    return Gate(authority, takes_tickets=lambda path: path == "/stream")
-
-
-@pytest.fixture
-def gate(ring: FakeRing) -> Gate:
-    return gate_of(ring)
-
-
-def headers_of(**headers: str) -> dict[bytes, bytes]:
-    return {name.replace("_", "-").encode(): value.encode("latin-1") for name, value in headers.items()}
-
-
-def scope_of(method: str = "GET", query: bytes = b"", kind: str = "http") -> dict[str, Any]:
-    return {"type": kind, "method": method, "query_string": query, "path": "/", "state": {}}
-
-
-def identify(gate: Gate, scope: dict[str, Any] | None = None, **headers: str) -> Visitor:
-    return asyncio.run(gate.identify(scope or scope_of(), headers_of(host="gpu.example", **headers)))
-
-
-def bearer(key: str = KEY) -> str:
-    return f"Bearer {key}"
-
+from tests.unit.shell.gates import (
+    COOKIE,
+    KEY,
+    NEW,
+    FakeRing,
+    bearer,
+    gate_of,
+    headers_of,
+    identify,
+    scope_of,
+)
 
 # -- who asks ----------------------------------------------------------------------------------------------------------
 
@@ -277,70 +199,6 @@ def test_a_service_without_keys_takes_any_ticket_at_a_stream_and_leaves_it_elsew
     at_stream, elsewhere = stream(b"ticket=t2&a=1"), stream(b"ticket=t2", "/gpus")
     assert identify(gate, at_stream).show() is identify(gate, elsewhere).show() is LOCAL
     assert (at_stream["query_string"], elsewhere["query_string"]) == (b"a=1", b"ticket=t2")
-
-
-# -- the cookie --------------------------------------------------------------------------------------------------------
-
-OURS = {"origin": "https://gpu.example"}
-
-
-def test_a_cookie_reads(gate: Gate):
-    assert identify(gate, cookie=f"dp_session={COOKIE}").show().user_id == "ann"
-
-
-@pytest.mark.parametrize(
-    "cookie",
-    [
-        f"a=b; dp_session={COOKIE}",
-        f"strange name=x; {{}}; dp_session={COOKIE}",
-        f"dp_session={COOKIE};dp_session=other",
-        f"a={'x' * 60_000}; dp_session={COOKIE}",
-        'a="' + "\\" * 50_000 + f'"; dp_session={COOKIE}',
-    ],
-)
-def test_other_cookies_do_not_matter(gate: Gate, cookie: str):
-    assert identify(gate, cookie=cookie).show().user_id == "ann"
-
-
-@pytest.mark.parametrize(
-    "cookie", ["", ";;;", "dp_session", "dp_session=", f"xdp_session={COOKIE}", f"DP_SESSION={COOKIE}"]
-)
-def test_no_or_another_cookie_is_nobody(gate: Gate, cookie: str):
-    with pytest.raises(Unauthenticated):
-        identify(gate, cookie=cookie).show()
-
-
-@pytest.mark.parametrize("method", ["POST", "PATCH", "DELETE"])
-def test_a_change_by_cookie_comes_from_our_own_page(gate: Gate, method: str):
-    scope, cookie = scope_of(method), f"dp_session={COOKIE}"
-    assert identify(gate, scope, cookie=cookie, **OURS).show().user_id == "ann"
-    for origin in ({}, {"origin": "https://evil.example"}, {"origin": "null"}, {"origin": "https://gpu.example:9"}):
-        with pytest.raises(CrossSite):
-            identify(gate, scope, cookie=cookie, **origin).show()
-
-
-def test_a_socket_by_cookie_comes_from_our_own_page(gate: Gate):
-    scope = scope_of(kind="websocket")
-    del scope["method"]
-    assert identify(gate, scope, cookie=f"dp_session={COOKIE}", **OURS).show().user_id == "ann"
-    with pytest.raises(CrossSite):
-        identify(gate, scope, cookie=f"dp_session={COOKIE}").show()
-
-
-@pytest.mark.parametrize("site", ["cross-site", "same-site", "", "nonsense"])
-def test_a_browser_says_when_another_site_reads_by_cookie(gate: Gate, site: str):
-    with pytest.raises(CrossSite):
-        identify(gate, cookie=f"dp_session={COOKIE}", sec_fetch_site=site).show()
-
-
-@pytest.mark.parametrize("site", ["same-origin", "none"])
-def test_our_page_and_a_typed_address_may_read_by_cookie(gate: Gate, site: str):
-    assert identify(gate, cookie=f"dp_session={COOKIE}", sec_fetch_site=site).show().user_id == "ann"
-
-
-def test_a_key_may_come_from_any_page_that_the_host_policy_lets_in(gate: Gate):
-    scope = scope_of("POST")
-    assert identify(gate, scope, authorization=bearer(), origin="https://else.example").show().user_id == "ann"
 
 
 # -- what they may -----------------------------------------------------------------------------------------------------

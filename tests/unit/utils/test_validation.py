@@ -8,6 +8,8 @@ from api.routes.schemas.common import HistoryQuery, RegisterTask
 from api.routes.schemas.training import PatchTraining, ResumeTraining, StartTraining, StopTraining
 from api.utils.validation import _PATTERNS, MAX_FIELDS, mistakes_in
 
+ONE_LINE_IN_WORDS = "must be one line without control characters, those for the direction of text included"
+
 
 def mistakes(body: Any, model: Any = StartTraining) -> list[Mistake]:
     with pytest.raises(ValidationError) as caught:
@@ -20,7 +22,8 @@ def mistakes(body: Any, model: Any = StartTraining) -> list[Mistake]:
     [
         ("model_type", 5, "must be text"),
         ("model_type", "", "must have at least 1 character"),
-        ("name", "a\nb", "must be one line without control characters"),
+        ("name", "a\nb", ONE_LINE_IN_WORDS),
+        ("name", "gnp\u202efdp", ONE_LINE_IN_WORDS),
         ("name", "a" * 201, "must have at most 200 characters"),
         ("priority", "high", "must be a whole number"),
         ("priority", 1.5, "must be a whole number"),
@@ -36,6 +39,18 @@ def mistakes(body: Any, model: Any = StartTraining) -> list[Mistake]:
 )
 def test_a_mistake_is_said_in_plain_words(field: str, value: Any, words: str):
     assert mistakes({"model_type": "toy", field: value}) == [Mistake(f"/{field}", words)]
+
+
+@pytest.mark.parametrize("name", ["Катя", "קטה", "قطة", "a\u200db", "e\u0301", "🐈"])
+def test_a_name_may_be_of_any_script(name: str):
+    assert StartTraining.model_validate({"model_type": "toy", "name": name}).name == name
+
+
+@pytest.mark.parametrize(
+    "sign", ["\x85", "\u061c", "\u200e", "\u200f", "\u2028", "\u2029", "\u202a", "\u2066", "\u2069"]
+)
+def test_a_name_holds_nothing_that_turns_or_ends_a_line(sign: str):
+    assert mistakes({"model_type": "toy", "name": f"a{sign}b"}) == [Mistake("/name", ONE_LINE_IN_WORDS)]
 
 
 def test_a_missing_field_is_said_to_be_missing():

@@ -59,6 +59,8 @@ export const accessWords = {
   "key.name": "Key",
   quota: "Quota",
   "quota.none": "no bound",
+  "quota.of.bound": "of {bound}",
+  "quota.used": "{used} used",
   "quota.gpus": "GPUs at a time",
   "quota.queued_tasks": "Tasks that wait",
   "quota.gpu_hours_per_day": "GPU hours in 24 h",

@@ -58,6 +58,8 @@ export const accessWords = {
   "key.name": "密钥",
   quota: "配额",
   "quota.none": "没有限制",
+  "quota.of.bound": "/ {bound}",
+  "quota.used": "已用 {used}",
   "quota.gpus": "同时使用的 GPU",
   "quota.queued_tasks": "排队的任务",
   "quota.gpu_hours_per_day": "24 小时内的 GPU 小时",

@@ -1,6 +1,8 @@
 """Signing in by OpenID Connect: the provider's answers are made here, its signatures are real."""
 
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -130,6 +132,11 @@ def test_who_comes_back_has_a_session(begun: Begun, provider: Provider):
     assert next_ == "/#/tasks"
 
 
+def test_a_name_that_would_be_shown_as_another_is_left_out(begun: Begun, provider: Provider):
+    provider.sign(begun.query["nonce"], name="Ann\u202enimda")
+    assert begun.come_back()[0].name is None
+
+
 @pytest.mark.parametrize(
     ("groups", "role"),
     [
@@ -248,3 +255,25 @@ def test_provider_is_asked_for_its_description_once(sign_ins: OIDC, provider: Pr
     for _ in range(3):
         sign_ins.begin(HERE, "/")
     assert len(provider.asked) == 2
+
+
+def test_a_provider_that_does_not_answer_holds_few_of_those_who_ask(
+    sign_ins: OIDC, provider: Provider, monkeypatch: pytest.MonkeyPatch
+):
+    waiting, answers = threading.Semaphore(0), threading.Event()
+
+    def wait(url: str) -> dict[str, Any]:
+        waiting.release()
+        assert answers.wait(10)
+        return provider.get(url)
+
+    monkeypatch.setattr(module, "_get", wait)
+    with ThreadPoolExecutor(module.ASKING) as threads:
+        held = [threads.submit(sign_ins.begin, HERE, "/") for _ in range(module.ASKING)]
+        for _ in held:
+            assert waiting.acquire(timeout=10)
+        with refused("try again soon"):
+            sign_ins.begin(HERE, "/")
+        answers.set()
+        assert all(each.result(10)[0].startswith(ISSUER) for each in held)
+    assert sign_ins.begin(HERE, "/")[0].startswith(ISSUER)

@@ -1,4 +1,4 @@
-"""What the service of keys does at once, and what it refuses; tests/api/test_auth.py asks it over HTTP."""
+"""What the service of keys does at once, and what it refuses; tests/api/auth asks it over HTTP."""
 
 import shutil
 from collections.abc import Iterator

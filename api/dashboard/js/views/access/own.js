@@ -1,14 +1,21 @@
 // Who one is, what one may do, and how much one may use.
 
 import { access } from "../../access.js";
+import { api } from "../../api.js";
 import { fill, h } from "../../dom.js";
-import { count, figure, isKnown, localTime, UNKNOWN, utcTime } from "../../format.js";
+import { count, figure, isKnown, localTime, utcTime } from "../../format.js";
 import { t } from "../../i18n.js";
 import { permissionWord } from "../../refusal.js";
 import { roleWord } from "../../shell/who.js";
 
 /** What a quota bounds, in the order in which it is shown. */
 export const BOUNDS = /** @type {const} */ (["gpus", "queued_tasks", "gpu_hours_per_day", "storage_gb"]);
+
+/** What is used of a bound: a number, or null when that is not known. @param {API.Usage|null} usage @param {typeof BOUNDS[number]} name */
+export const usedOf = (usage, name) => usage?.[name === "gpu_hours_per_day" ? "gpu_hours_last_day" : name] ?? null;
+
+/** @param {number} value */
+export const amount = (value) => (Number.isInteger(value) ? count(value) : figure(value));
 
 export function ownPanel() {
   const facts = h("dl", { class: "facts" });
@@ -32,28 +39,34 @@ export function ownPanel() {
       fact("expires", who.expires_at ? localTime(who.expires_at) : t("never.ends"), utcTime(who.expires_at)),
       fact("permissions", who.permissions.map(permissionWord).join(" · ")),
     );
-    fill(
-      quota,
-      BOUNDS.map((name) =>
-        h(
-          "div",
-          { class: "stat" },
-          h("dt", { class: "label" }, t(`quota.${name}`)),
-          h("dd", {}, bound(who.quota, name)),
-        ),
+    showQuota(who);
+  });
+
+  /** @param {API.WhoAmI} who */
+  function showQuota({ quota: bounds, usage }) {
+    const shown = BOUNDS.map((name) =>
+      h(
+        "div",
+        { class: "stat", data: { bound: name } },
+        h("dt", { class: "label" }, t(`quota.${name}`)),
+        h("dd", {}, bound(bounds[name] ?? null, usedOf(usage, name))),
       ),
     );
-  });
-  return { element, close: forget };
+    fill(quota, shown);
+  }
+
+  async function refetch() {
+    if (access.value?.who) showQuota(await api.whoami());
+  }
+  return { element, close: forget, refetch };
 }
 
 /** @param {WordKey} key @param {Child} value @param {string} [title] */
 const fact = (key, value, title) => [h("dt", {}, t(key)), h("dd", { class: "foreign", title: title || null }, value)];
 
-/** @param {API.Quota} quota @param {typeof BOUNDS[number]} name */
-function bound(quota, name) {
-  const value = quota[name];
-  if (!isKnown(value))
-    return h("b", { title: t("quota.none") }, UNKNOWN, h("span", { class: "visually-hidden" }, t("quota.none")));
-  return h("b", {}, Number.isInteger(value) ? count(value) : figure(value));
+/** What is used, and the bound behind it. @param {number|null} most @param {number|null} used */
+function bound(most, used) {
+  if (!isKnown(used)) return h("b", {}, isKnown(most) ? amount(most) : t("quota.none"));
+  const behind = isKnown(most) ? t("quota.of.bound", { bound: amount(most) }) : t("quota.none");
+  return [h("b", {}, amount(used)), h("span", { class: "faint" }, ` ${behind}`)];
 }

@@ -6,7 +6,7 @@ import { toast, toastError } from "../../components/toast.js";
 import { fill, h } from "../../dom.js";
 import { count } from "../../format.js";
 import { t } from "../../i18n.js";
-import { BOUNDS } from "./own.js";
+import { amount, BOUNDS, usedOf } from "./own.js";
 import { quotaInput } from "./quota.js";
 import { empty, loading, stackedTable } from "./states.js";
 
@@ -39,16 +39,19 @@ const HEADS = () => [
 ];
 
 /** @param {API.Person} person */
-function row({ user_id: user, active_keys: keys, quota, created_at: since }) {
+function row({ user_id: user, active_keys: keys, quota, usage, created_at: since }) {
   return h(
     "tr",
     { data: { user } },
     h("td", { class: "foreign" }, h("strong", {}, user)),
     h("td", { class: "num" }, count(keys)),
-    BOUNDS.map((name) => h("td", {}, boundField(user, name, quota[name] ?? null))),
+    BOUNDS.map((name) => h("td", {}, boundField(user, name, quota[name] ?? null), used(usedOf(usage, name)))),
     h("td", {}, time(since)),
   );
 }
+
+/** @param {number|null} value */
+const used = (value) => value !== null && h("div", { class: "faint small" }, t("quota.used", { used: amount(value) }));
 
 /** @param {string} user @param {typeof BOUNDS[number]} name @param {number|null} first */
 function boundField(user, name, first) {

@@ -22,8 +22,8 @@ export function open(app) {
   });
 
   async function refetch() {
-    const wanted = [has("keys:manage") && [keys.refetch(), people.refetch()], has("audit:read") && audit.refetch()];
-    await Promise.all(wanted.flat());
+    const forManagers = has("keys:manage") ? [keys.refetch(), people.refetch()] : [];
+    await Promise.all([own.refetch(), ...forManagers, has("audit:read") && audit.refetch()]);
   }
 
   return {

@@ -1,0 +1,38 @@
+"""A world that asks for keys, by a clock that stands still."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from api.models.access import LOCAL, Role
+from api.services.access.service import KeyRequest
+from api.utils.clock import FakeClock
+from tests.api.auth.keys import Headers
+from tests.api.conftest import MakeWorld, World
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def world(make_world: MakeWorld, clock: FakeClock) -> World:
+    return make_world(auth="required", clock=clock)
+
+
+@pytest.fixture
+def key(world: World) -> Callable[..., Headers]:
+    """Makes a key and gives the headers that show it."""
+
+    def make(**fields: Any) -> Headers:
+        made = world.runtime.services.access.generate(KeyRequest(**fields), LOCAL)
+        return {"Authorization": f"Bearer {made.api_key}"}
+
+    return make
+
+
+@pytest.fixture
+def admin(key: Callable[..., Headers]) -> Headers:
+    return key(user_id="root", role=Role.ADMIN)
