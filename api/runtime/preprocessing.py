@@ -17,6 +17,7 @@ from api.storage.derivations import DerivationStore
 from api.storage.tasks import TaskStore
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.preprocessing.trainer import WorkTrainer
+from api.trainers.trainer import Trainer
 from api.utils.clock import Clock
 
 
@@ -36,8 +37,9 @@ class PreprocessingParts:
         self._harvest = PreprocessHarvest(datasets.service, datasets.blobs, derivations, clock, root)
         self.harvester = WorkHarvester({PREPROCESSING: self._harvest}, clock, wake)
         threads = max(1, (os.cpu_count() or 1) // places(config))
+        media: Trainer = WorkTrainer(PREPROCESSING, "api.trainers.preprocessing.program", threads)
         self.kinds = TaskKinds(
-            trainers=(WorkTrainer(PREPROCESSING, "api.trainers.preprocessing.program", threads),),
+            trainers=(media,),
             harvesters={TaskType.PREPROCESSING: self.harvester},
         )
 

@@ -4,12 +4,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, JsonValue, model_validator
 
+from api.models.media_settings import Cut, CutBy, FirstFrame, MediaSettings, Rectangle
 from api.models.preprocessing import PreprocessStatus, PreprocessView
 from api.models.training import TaskEvent
-from api.routes.schemas.common import Envelope, Name, PageQuery, Shown, at_most_one
+from api.routes.schemas.common import Envelope, Name, PageQuery, Shown, at_least_one, at_most_one
 from api.routes.schemas.datasets import Caption, DatasetName, Description, ReplaceText
 from api.services.datasets.preprocess_wish import CaptionMode, CaptionRules, PreprocessWish, Replacement
-from api.trainers.preprocessing.work import Cut, CutBy, FirstFrame, MediaSettings, Rectangle
 from api.utils.pagination import Pagination
 from api.utils.validation import Strict
 
@@ -28,7 +28,11 @@ _EXAMPLE: dict[str, Any] = {
     "cut": {"by": "scene", "seconds": 5},
     "captions": {"trigger": "ohwx cat"},
 }
-_ONE_SIZE: JsonValue = at_most_one("resolution", "short_side")
+_RULES: list[JsonValue] = [
+    at_least_one("dataset", "directory"),
+    at_most_one("dataset", "directory"),
+    at_most_one("resolution", "short_side"),
+]
 
 
 class CropWish(Strict):
@@ -91,7 +95,7 @@ class ReplaceCaption(ReplaceText):
 class StartPreprocess(Strict):
     """What is to be done to a version of a dataset."""
 
-    model_config = ConfigDict(strict=True, json_schema_extra={"example": _EXAMPLE, "allOf": [_ONE_SIZE]})
+    model_config = ConfigDict(strict=True, json_schema_extra={"minProperties": 1, "example": _EXAMPLE, "allOf": _RULES})
 
     dataset: Reference | None = None
     directory: str | None = Field(
@@ -104,9 +108,7 @@ class StartPreprocess(Strict):
     )
     resolution: Size | None = Field(None, description="exactly this size, by scaling and a crop in the middle")
     short_side: Side | None = Field(None, description="larger pictures are scaled down to this shorter side")
-    crop: CropWish | Literal["centre"] | None = Field(
-        None, description="what is left of each picture before it is scaled; centre: as resolution asks for"
-    )
+    crop: CropWish | None = Field(None, description="what is left of each picture before it is scaled")
     cut: CutWish | None = None
     first_frame: FirstFrame | None = Field(
         None, strict=False, description="of each video, as an image beside it or in its place"
@@ -132,8 +134,6 @@ class StartPreprocess(Strict):
             raise ValueError("give either dataset or directory")
         if self.resolution is not None and self.short_side is not None:
             raise ValueError("give resolution or short_side, not both")
-        if self.crop == "centre" and self.resolution is None:
-            raise ValueError("a crop in the middle needs resolution, which says to what shape")
         return self
 
     def media(self) -> MediaSettings:
@@ -145,7 +145,7 @@ class StartPreprocess(Strict):
             width=width,
             height=height,
             short_side=self.short_side,
-            crop=Rectangle(crop.x, crop.y, crop.width, crop.height) if isinstance(crop, CropWish) else None,
+            crop=None if crop is None else Rectangle(crop.x, crop.y, crop.width, crop.height),
             cut=None if self.cut is None else Cut(**self.cut.model_dump()),
             first_frame=self.first_frame,
             image_format=self.image_format,

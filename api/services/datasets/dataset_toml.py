@@ -17,7 +17,7 @@ def write_dataset_toml(
 ) -> str:
     """The text; `directory` says where the items are: `dataset` or `path`, and the directories beside it."""
     document = tomlkit.document()
-    document["resolutions"] = [_plain(each) for each in resolutions or DEFAULT_RESOLUTIONS]
+    document["resolutions"] = _alike(resolutions or DEFAULT_RESOLUTIONS)
     document["enable_ar_bucket"] = True
     document["min_ar"], document["max_ar"], document["num_ar_buckets"] = 0.5, 2.0, 7
     if frame_buckets:
@@ -34,5 +34,8 @@ def write_dataset_toml(
     return tomlkit.dumps(document)
 
 
-def _plain(resolution: Any) -> Any:
-    return list(resolution) if isinstance(resolution, (list, tuple)) else resolution
+def _alike(resolutions: Sequence[Any]) -> list[Any]:
+    """Sides, or pairs of them, but not both: the trainer's parser refuses a list of different things."""
+    if all(isinstance(each, int) for each in resolutions):
+        return list(resolutions)
+    return [[each, each] if isinstance(each, int) else list(each) for each in resolutions]

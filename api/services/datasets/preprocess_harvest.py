@@ -70,10 +70,11 @@ class PreprocessHarvest:
         made = new.items if wish.captions is None else wish.captions.apply(new.items)
         dataset, version = self._add_version(task, wish, given, made)
         result = _show(dataset, version, made, tally, wish, items, outputs)
-        write_private(noted, orjson.dumps(asdict(result)), levels=1)
+        content = orjson.dumps(asdict(result))
+        write_private(noted, content, levels=1)
         for name in ("made", "sources"):
             remove_tree(str(output_dir / name), levels=3)
-        return Harvest(asdict(result))
+        return Harvest(orjson.loads(content))
 
     # -- what was made -------------------------------------------------------------------------------------------------
 

@@ -6,8 +6,8 @@ from enum import StrEnum
 from typing import Any
 
 from api.models.dataset import ManifestItem
+from api.models.media_settings import MediaSettings
 from api.services.datasets.captions import CaptionsWish, apply_wish
-from api.trainers.preprocessing.work import MediaSettings
 
 
 class CaptionMode(StrEnum):

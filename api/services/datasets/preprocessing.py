@@ -19,6 +19,7 @@ from api.errors import (
 )
 from api.models.access import Permission, Principal
 from api.models.dataset import Dataset, DatasetVersion, ManifestItem
+from api.models.media_settings import MediaSettings
 from api.models.preprocessing import PreprocessStatus, PreprocessView
 from api.models.sight import current_sight
 from api.models.task import TASK_ID_KINDS, TaskType
@@ -39,7 +40,7 @@ from api.storage.datasets import DatasetStore
 from api.storage.disk import describe_shortage
 from api.storage.task_files import task_files
 from api.storage.tasks import TaskStore
-from api.trainers.preprocessing.work import MediaSettings, WorkItem, key_of
+from api.trainers.preprocessing.work import WorkItem, key_of
 from api.utils.clock import Clock
 from api.utils.foreign_trees import remove_tree
 from api.utils.ids import new_task_id

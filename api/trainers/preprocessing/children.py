@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from api.models.media_settings import MediaSettings
 from api.trainers.preprocessing.item_work import ItemWork
-from api.trainers.preprocessing.work import Made, MediaSettings, Record, WorkItem
+from api.trainers.preprocessing.work import Made, Record, WorkItem
 
 #: Bytes of address space that one item may take, files and code mapped into it among them.
 MEMORY_BYTES = 8 * 2**30

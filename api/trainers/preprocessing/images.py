@@ -5,8 +5,9 @@ from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from api.models.media_settings import MediaSettings
 from api.trainers.preprocessing.recipe import Geometry, plan_geometry, scaled
-from api.trainers.preprocessing.work import Made, MediaSettings
+from api.trainers.preprocessing.work import Made
 
 #: What an image may be: Pillow knows more, and starts programs of others for some of it.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA", "ICO")

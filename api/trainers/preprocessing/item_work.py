@@ -7,10 +7,11 @@ from pathlib import Path
 
 from PIL import Image
 
+from api.models.media_settings import CutBy, FirstFrame, MediaSettings
 from api.trainers.preprocessing.images import make_image, make_side_image, open_image, save_first_frame
 from api.trainers.preprocessing.recipe import Geometry, NothingLeft, Span, changes_rate, plan_geometry, plan_spans
 from api.trainers.preprocessing.videos import NoVideo, Tick, VideoFacts, look, read_first, write_video
-from api.trainers.preprocessing.work import CutBy, FirstFrame, Made, MediaSettings, Record, WorkItem
+from api.trainers.preprocessing.work import Made, Record, WorkItem
 
 #: Containers that hold H.264 as it is wanted; anything else is converted where that is asked for.
 _MP4 = "mp4"
@@ -67,7 +68,7 @@ class ItemWork:
         cut = self._settings.cut
         if cut is None or cut.by is not CutBy.SCENE:
             return []
-        # Loaded where it is asked for.
+        # Loaded where videos are cut by scene: with OpenCV it takes 90 MB.
         from api.trainers.preprocessing.scenes import find_scenes  # noqa: PLC0415
 
         with _told():

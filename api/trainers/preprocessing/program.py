@@ -18,9 +18,10 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
+from api.models.media_settings import MediaSettings
 from api.trainers.preprocessing.children import DiskTrouble, ItemChild
 from api.trainers.preprocessing.words import COMPLETED, STOPPED, doing_line, problem_line, step_line
-from api.trainers.preprocessing.work import MediaSettings, Record, WorkItem, read_record
+from api.trainers.preprocessing.work import Record, WorkItem, read_record
 
 #: Seconds between two lines about the item at hand.
 SAY_SECONDS = 2.0
@@ -32,7 +33,7 @@ _ITEM_BYTES = 200_000
 _RECORD_BYTES = 8 * 2**20
 
 
-class Progress:
+class Pace:
     """How far the program is: by the bytes of the items, since frames are not known before they are decoded."""
 
     def __init__(self, items: list[WorkItem]) -> None:
@@ -93,21 +94,21 @@ class Program:
         self._made.mkdir(exist_ok=True)
         self._run_dir.mkdir(exist_ok=True)
         print(f"Preprocessing {len(self._items)} items", flush=True)
-        progress = Progress(self._items)
-        progress.say()
+        pace = Pace(self._items)
+        pace.say()
         for item in self._items:
             record = self._known(item)
             is_known = record is not None
             if record is None:
                 if not self.is_wanted():
                     return self._quit()
-                self._child.work_on(item, partial(progress.say, item), self.is_wanted)
+                self._child.work_on(item, partial(pace.say, item), self.is_wanted)
                 record = self._known(item)
                 if record is None:
                     return self._quit()
             if record.problem is not None:
                 print(problem_line(item.path, record.problem), flush=True)
-            progress.finish(item, is_known=is_known)
+            pace.finish(item, is_known=is_known)
         self._leave("done.json")
         print(COMPLETED, flush=True)
         return 0

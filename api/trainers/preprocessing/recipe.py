@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from api.trainers.preprocessing.work import CutBy, MediaSettings, Rectangle
+from api.models.media_settings import CutBy, MediaSettings, Rectangle
 
 #: Frames of a picture rate that differ by less are the same: 29.97 is not 30, and 16.0001 is 16.
 SAME_RATE = 0.001
