@@ -20,7 +20,7 @@ FILE   ?=
 FORCE  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev charts dev background stop status logs key keys backup restore test test-long test-launcher smoke audit-verify lint script-types format coverage check bench demo lock release clean
+.PHONY: help install install-dev charts dev background stop status logs key keys backup restore test test-long test-launcher test-pixels smoke audit-verify lint script-types format coverage check bench demo lock release clean
 
 help: ## This list
 	@echo "Diffusion-Pipe API: GPUs and diffusion training by HTTP"
@@ -115,6 +115,14 @@ test-launcher: install-dev ## The tests that start DeepSpeed's own launcher, in 
 	@test -x build/deepspeed/bin/python || $(PYTHON) -m venv build/deepspeed
 	DS_BUILD_OPS=0 build/deepspeed/bin/python -m pip install --quiet --disable-pip-version-check torch 'deepspeed==0.18.4' toml
 	DEEPSPEED_PYTHON=$(CURDIR)/build/deepspeed/bin/python $(BIN)/python -m pytest -n 0 tests/e2e/test_deepspeed.py $(ARGS)
+
+# TRAINER_ROOT is a checkout with ComfyUI in it; torch comes with it: 900 MB, and minutes.
+test-pixels: install-dev ## What is shown as trained against the trainer's own code: TRAINER_ROOT=/path, TRAINER_ITEMS=1000
+	@test -x build/trainer-pixels/bin/python || $(PYTHON) -m venv build/trainer-pixels
+	build/trainer-pixels/bin/python -m pip install --quiet --disable-pip-version-check torch torchvision imageio \
+	  $$($(BIN)/python -m pip list --format=freeze | grep -iE '^(pillow|av|numpy)==')
+	TRAINER_ROOT="$(TRAINER_ROOT)" TRAINER_PYTHON=$(CURDIR)/build/trainer-pixels/bin/python \
+	  $(BIN)/python -m pytest -n 0 tests/e2e/test_trainer_pixels.py $(ARGS)
 
 # Where it asks for keys: DIFFUSION_PIPE_API_KEY in the environment.
 smoke: install-dev ## Whether a running server keeps its word: URL=http://host:8080, and WRITE=1 to start a training there

@@ -32,6 +32,7 @@ from api.routes.audit import audit
 from api.routes.auth import auth
 from api.routes.dashboard import dashboard
 from api.routes.dataset_items import dataset_items
+from api.routes.dataset_media import dataset_media
 from api.routes.datasets import datasets
 from api.routes.docs import docs
 from api.routes.gpu import gpu
@@ -43,6 +44,7 @@ from api.routes.oidc import oidc
 from api.routes.openapi import finish_document
 from api.routes.optional_body import may_have_no_body
 from api.routes.preprocess import preprocess
+from api.routes.registry import registry
 from api.routes.system import system
 from api.routes.training import training
 from api.services.container import Services
@@ -129,23 +131,8 @@ def create_app(services: Services) -> APIFlask:
     answer_from_what_is_known(app)
     app.before_request(_begin_request)
     app.teardown_request(_end_request)
-    nouns = (
-        health,
-        gpu,
-        training,
-        logs,
-        datasets,
-        dataset_items,
-        preprocess,
-        models,
-        auth,
-        oidc,
-        audit,
-        system,
-        docs,
-        dashboard,
-    )
-    for blueprint in nouns:
+    data = (datasets, dataset_items, dataset_media, preprocess, models, registry)
+    for blueprint in (health, gpu, training, logs, *data, auth, oidc, audit, system, docs, dashboard):
         app.register_blueprint(blueprint)
     for kind, handler in (
         (ServiceError, _answer_service_error),

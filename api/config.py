@@ -70,6 +70,9 @@ class Config:
         "directories, separated by colons, in which models are found too, and used in place",
         "none",
     )
+    comfyui_loras: Path | None = _setting(
+        "COMFYUI_LORAS", None, Path, "directory that versions of models with an alias are linked into", "none"
+    )
     database_url: str = _setting(
         "DATABASE_URL", "", str, "postgresql://user:password@host/name, or sqlite:///file", "SQLite under STORAGE_ROOT"
     )

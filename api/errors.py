@@ -207,6 +207,18 @@ class ItemNotFound(NotFound):
     code = "item_not_found"
 
 
+class NoPicture(NotFound):
+    """No picture can be made of this item."""
+
+    code = "no_picture"
+
+
+class NotTrained(NotFound):
+    """The trainer does not train on this item: the check of its dataset says why."""
+
+    code = "not_trained"
+
+
 class UploadNotFound(NotFound):
     """No upload has this id: it was never begun, was taken away, or has expired."""
 
@@ -217,6 +229,24 @@ class ModelNotFound(NotFound):
     """The trainer knows no model type of this name."""
 
     code = "model_not_found"
+
+
+class RegisteredModelNotFound(NotFound):
+    """No model is registered under this name."""
+
+    code = "registered_model_not_found"
+
+
+class HiddenModel(RegisteredModelNotFound):
+    """No model is registered under this name."""  # that one is, only the audit learns
+
+    is_refusal = True
+
+
+class ModelVersionNotFound(NotFound):
+    """This model has no such version."""
+
+    code = "model_version_not_found"
 
 
 class PresetNotFound(NotFound):
@@ -303,6 +333,18 @@ class ProcessNotRunning(Conflict):
     code = "process_not_running"
 
 
+class ModelExists(Conflict):
+    """A model is called so already."""
+
+    code = "model_exists"
+
+
+class VersionInUse(Conflict):
+    """This version has aliases, or a task needs it."""
+
+    code = "version_in_use"
+
+
 class RequestInProgress(Conflict):
     """A request with this Idempotency-Key is still being worked on; ask again."""
 
@@ -380,6 +422,12 @@ class ArchiveRefused(Invalid):
     """The archive holds something that is not taken; nothing of it was kept."""
 
     code = "archive_refused"
+
+
+class WeightsRefused(ServiceError):
+    """This file is no whole safetensors file."""
+
+    code, status = "weights_refused", 422
 
 
 class IdempotencyKeyReused(ServiceError):

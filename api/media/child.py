@@ -15,8 +15,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from api.media.files import NotPlain
 from api.media.perceptual import group_alike
+from api.media.picture import Undrawable, as_trained, thumbnail
 from api.media.probe import probe
+from api.models.media import Recipe
 
 MAX_LINE = 16 * 1024**2  #: bytes of a request: a million hashes
 
@@ -61,11 +64,33 @@ def _probe(request: Mapping[str, Any]) -> Answer:
     return {"probe": asdict(probe(Path(request["path"])))}, b""
 
 
+def _thumbnail(request: Mapping[str, Any]) -> Answer:
+    return _drawn(lambda: thumbnail(Path(request["path"]), int(request["side"])))
+
+
+def _as_trained(request: Mapping[str, Any]) -> Answer:
+    fields = dict(request["recipe"])
+    recipe = Recipe(**{**fields, "box": tuple(fields["box"]), "frames": tuple(fields["frames"])})
+    return _drawn(lambda: as_trained(Path(request["path"]), recipe, request["positions"]))
+
+
+def _drawn(draw: Callable[[], bytes]) -> Answer:
+    try:
+        return {}, draw()
+    except (Undrawable, NotPlain):
+        return {"failed": "no_picture"}, b""
+
+
 def _group(request: Mapping[str, Any]) -> Answer:
     return {"groups": group_alike(request["hashes"], int(request["distance"]))}, b""
 
 
-_DEEDS: Mapping[str, Callable[[Mapping[str, Any]], Answer]] = {"probe": _probe, "group": _group}
+_DEEDS: Mapping[str, Callable[[Mapping[str, Any]], Answer]] = {
+    "probe": _probe,
+    "group": _group,
+    "thumbnail": _thumbnail,
+    "as_trained": _as_trained,
+}
 
 
 def _limit(memory_bytes: int) -> None:

@@ -11,18 +11,21 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from api.errors import DecoderBusy
 from api.models.dataset import MediaFacts, MediaKind
-from api.models.media import MediaProbe, MediaProblem
+from api.models.media import MediaProbe, MediaProblem, Recipe
 
 logger = logging.getLogger(__name__)
 
 #: Seconds that one file may take: a look at a whole one, which may be a video of gigabytes.
 PROBE_SECONDS = 30.0
 GROUP_SECONDS = 60.0
+THUMBNAIL_SECONDS = 10.0
+STRIP_SECONDS = 30.0
 
 #: Address space of a child: the largest image that Pillow takes needs a third of it, and the libraries a quarter.
 MEMORY_BYTES = 2 * 1024**3
@@ -81,6 +84,25 @@ class MediaDecoder:
             logger.warning("Pictures were not compared: it took more than %.0f s.", GROUP_SECONDS)
             return []
         return [list(group) for group in answer.get("groups", ())]
+
+    def thumbnail(self, path: Path, side: int) -> bytes | None:
+        """A JPEG of at most `side` × `side` pixels; None when none can be made of the file. Raises DecoderBusy."""
+        return self._draw({"do": "thumbnail", "path": os.fspath(path.absolute()), "side": side}, THUMBNAIL_SECONDS)
+
+    def as_trained(self, path: Path, recipe: Recipe, positions: Sequence[int]) -> bytes | None:
+        """A PNG of frames that a recipe makes, by their positions in it, beside each other; None when there is none.
+
+        Raises DecoderBusy.
+        """
+        wanted = {"path": os.fspath(path.absolute()), "recipe": asdict(recipe), "positions": list(positions)}
+        return self._draw({"do": "as_trained", **wanted}, STRIP_SECONDS)
+
+    def _draw(self, request: Mapping[str, Any], seconds: float) -> bytes | None:
+        try:
+            answer, picture = self._ask(request, seconds)
+        except ChildDied:
+            return None
+        return None if "failed" in answer else picture
 
     def close(self) -> None:
         """Ends the children; a request that is being answered is given up."""

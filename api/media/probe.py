@@ -4,8 +4,6 @@ Decoders raise nearly anything on a file that is made to, so nearly anything is 
 handed on: the process that it came up in is not fit for another file.
 """
 
-import os
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -14,6 +12,7 @@ from typing import Any, BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
+from api.media.files import NotPlain, open_plain
 from api.media.perceptual import hash_of
 from api.models.dataset import MediaFacts, MediaKind
 from api.models.media import VIDEO_OPTIONS, MediaProbe, MediaProblem
@@ -40,13 +39,10 @@ _UNEVEN = 0.05
 def probe(path: Path) -> MediaProbe:
     """Looks at a media file. Raises MemoryError where a bomb asks for too much, and nothing else."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError as error:
-        return _failed(MediaKind.OTHER, None, MediaProblem.UNREADABLE, f"It cannot be opened: {error.strerror}.")
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        return _failed(MediaKind.OTHER, None, MediaProblem.UNREADABLE, "It is no regular file.")
-    with os.fdopen(descriptor, "rb") as file:
+        file = open_plain(path)
+    except NotPlain as refused:
+        return _failed(MediaKind.OTHER, None, MediaProblem.UNREADABLE, str(refused))
+    with file:
         return _probe_image(file) or _probe_video(file)
 
 

@@ -183,6 +183,7 @@ class DatasetVersion:
 class WatchState(StrEnum):
     """How a registered directory compares with the newest version that was made of it."""
 
+    READING = "reading"  #: it is about to be read, or being read
     SAME = "same"
     CHANGED = "changed"
     GONE = "gone"  #: it is not there, or cannot be read
@@ -222,9 +223,16 @@ class Dataset:
 class PinnedDataset:
     """What a task uses of a dataset, whatever becomes of the dataset itself."""
 
-    dataset: str
-    ordinal: int
-    manifest_sha256: str
+    dataset: str  #: what it was called then
+    version: int
+    manifest: str  #: sha256:…
+    items: int
+    serial: int  #: of the dataset, which a renamed one keeps
+
+    @property
+    def manifest_sha256(self) -> str:
+        """The hash alone."""
+        return self.manifest.removeprefix("sha256:")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,10 @@
 """What a media file was found to be, how it is cut for a training, and what may be opened to find out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
 
 from api.models.dataset import MediaFacts
 
@@ -17,6 +19,10 @@ VIDEO_OPTIONS: Mapping[str, str] = {
     "protocol_whitelist": "",
     "probesize": str(4 * 1024 * 1024),
 }
+
+
+#: Which way of looking the facts come from: what another one found is looked at anew.
+PROBER = "1"
 
 
 class MediaProblem(StrEnum):
@@ -48,3 +54,25 @@ class Recipe:
     frames: tuple[int, ...]  #: indices of its frames, in the order in which they are trained on; an image has frame 0
     is_video: bool
     fps: float | None = None  #: at which they are trained on
+
+
+class Decoder(Protocol):
+    """Looks into media files; a hostile one costs a problem in its facts, or its picture. All raise DecoderBusy."""
+
+    children: int  #: how many files it looks into at a time
+
+    def examine(self, path: Path) -> MediaProbe:
+        """What a look at the whole file finds."""
+        ...
+
+    def thumbnail(self, path: Path, side: int) -> bytes | None:
+        """A JPEG of at most `side` × `side` pixels; None when none can be made."""
+        ...
+
+    def as_trained(self, path: Path, recipe: Recipe, positions: Sequence[int]) -> bytes | None:
+        """A PNG of frames that a recipe makes, by their positions in it, beside each other; None when there is none."""
+        ...
+
+    def group_alike(self, hashes: Sequence[str], distance: int) -> list[list[int]]:
+        """Positions of hashes that differ in `distance` bits at most, in groups of two or more."""
+        ...

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from api.models.dataset import PinnedDataset
 from api.models.progress import ProgressReport
 from api.models.reason import Reason, ReasonCode, Words, words_of
 from api.models.task import TaskType
@@ -194,7 +195,8 @@ class TrainingPlan:
     command: tuple[str, ...] = ()
     caches: tuple[str, ...] = ()  #: cache directories that it writes; one task at a time may
     evaluates: bool = False
-    notes: tuple[str, ...] = ()  #: what could not be known, and why
+    notes: tuple[str, ...] = ()  #: what could not be known, and why; and what has changed since
+    datasets: tuple[PinnedDataset, ...] = ()  #: the versions of named datasets that it uses
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,9 +45,10 @@ def list_datasets(query_data: DatasetListQuery) -> Response:
 def create_dataset(json_data: CreateDataset) -> Response:
     """Make a dataset
 
-    An empty one, to be uploaded into. A name that is taken is 409 `dataset_exists`.
+    An empty one, to be uploaded into; or with `directory` one that is used where it lies: it is only read, its first
+    version is made soon after, and `watch` says what has changed in it. A name that is taken is 409 `dataset_exists`.
     """
-    made = services().datasets.create(json_data.name, current_principal.get(), json_data.fields())
+    made = services().registered.create(json_data.name, current_principal.get(), json_data.fields())
     return answer(made, 201, "created", {"Location": f"{BASE_PATH}/datasets/{made.name}"})
 
 
@@ -123,3 +124,16 @@ def restore_version(name: str, version: str) -> Response:
     """
     made = services().datasets.restore(name, version, current_principal.get().actor)
     return answer(made, 201, "restored", {"Location": f"{BASE_PATH}/datasets/{name}/versions/{made.version}"})
+
+
+@datasets.post("/<name>/refresh")
+@datasets.output(DatasetAnswer, status_code=202)
+@datasets.doc(responses=[404, 409, 503])
+def refresh_dataset(name: str) -> Response:
+    """Read a registered directory again
+
+    What has changed in it since its newest version becomes a new one: `watch.state` is `reading` until then. It takes
+    no body.
+    """
+    found = services().registered.refresh(name, current_principal.get().actor)
+    return answer(found, 202, "reading", {"Location": f"{BASE_PATH}/datasets/{name}"})

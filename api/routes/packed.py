@@ -1,6 +1,6 @@
-"""Answers with files from memory. None is streamed, so a slow reader holds bytes and no thread."""
+"""Answers with files and pictures from memory. None is streamed, so a slow reader holds bytes and no thread."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from flask import Response, request
 
@@ -17,5 +17,18 @@ def answer_packed(file: PackedFile, headers: Mapping[str, str]) -> Response:
     if zipped:
         response.headers["Content-Encoding"] = "gzip"
     response.set_etag(file.etag, weak=True)
+    response.make_conditional(request)
+    return response
+
+
+def answer_picture(tag: str | None, content_type: str, draw: Callable[[], bytes]) -> Response:
+    """The picture, or 304 before it is drawn, when the client holds the one of this tag already."""
+    headers = {"Cache-Control": "private, no-cache"}
+    if tag is None:
+        return Response(draw(), content_type=content_type, headers=headers)
+    response = Response(content_type=content_type, headers=headers)
+    response.set_etag(tag)
+    if not request.if_none_match.contains(tag):
+        response.set_data(draw())
     response.make_conditional(request)
     return response

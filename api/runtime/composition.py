@@ -27,9 +27,10 @@ from api.models.access import Quota
 from api.models.event import GPUEvent
 from api.models.task import TaskType
 from api.runtime.access import AccessParts
+from api.runtime.dataset_media import DatasetMediaParts
 from api.runtime.datasets import DatasetParts
 from api.runtime.live import Live
-from api.runtime.models import build_catalog
+from api.runtime.models import RegistryParts, build_catalog
 from api.runtime.preprocessing import PreprocessingParts
 from api.runtime.trainer_user import check_places, prepare_trainer_user
 from api.runtime.training import build_training
@@ -105,7 +106,9 @@ class Runtime:
         )
         desk = NewsDesk()
         self.quotas = self._create_quotas(clock) if config.needs_keys else None
-        self.datasets = DatasetParts(config, self.database, clock, None)
+        self.datasets = DatasetParts(
+            config, self.database, clock, trainers_group=None if trainer_user is None else trainer_user.gid
+        )
         self.preprocessing = PreprocessingParts(config, self.database, self.datasets, clock, self._wake_training)
         training = build_training(
             config,
@@ -121,15 +124,19 @@ class Runtime:
             database=self.database,
             events=events,
             quotas=self.quotas,
+            datasets=self.datasets.references,
             kinds=self.preprocessing.kinds,
         )
         self.training_loop = training.loop
         logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source, training.executor)
         usage_of = None if self.quotas is None else self.quotas.usage_of
+        self.registry = RegistryParts(config, self.database, training.service, clock)
+        self.dataset_media = DatasetMediaParts(config, self.database, clock, self.datasets, training.trainers.values())
         owners = {
             Belonging.TASK: training.owners.of,
             Belonging.REGISTRATION: gpus.owner_of_task,
             Belonging.DATASET: self.datasets.service.owner_of,
+            Belonging.MODEL: self.registry.service.owner_of,
         }
         self.access = AccessParts(config, self.database, owners, clock, usage_of)
         authority = self.access.authority
@@ -154,11 +161,17 @@ class Runtime:
             training=training.service,
             saving=training.saving,
             datasets=self.datasets.service,
+            registered=self.datasets.registered,
             items=self.datasets.items,
             captions=self.datasets.captions,
+            checker=self.dataset_media.checker,
+            thumbnails=self.dataset_media.thumbnails,
+            item_files=self.dataset_media.item_files,
+            as_trained=self.dataset_media.as_trained,
             preprocessing=self.preprocessing.service(training),
             logs=logs,
             models=build_catalog(config),
+            registry=self.registry.service,
             system=system,
             strays=training.strays,
             access=self.access.service,
@@ -207,14 +220,19 @@ class Runtime:
         self.services.gpus.start_monitoring()
         self.services.gpus.wait_for_first_sweep(FIRST_SWEEP_SECONDS)
         self.live.start()
+        self.datasets.start()
         self.preprocessing.harvester.start()
         self.training_loop.start()
+        self.registry.start()
 
     def stop(self) -> None:
         """Stops every loop, in reverse order. Trainings go on."""
+        self.registry.stop()
         self.training_loop.stop()
+        self.datasets.stop()
         self.preprocessing.harvester.stop()
         self.live.stop()
+        self.dataset_media.stop()
         self.services.gpus.stop_monitoring()
         if self.quotas is not None:
             self.quotas.stop()

@@ -4,26 +4,55 @@ from pathlib import Path
 
 from api.config import Config
 from api.services.datasets.captions import CaptionEditor
+from api.services.datasets.collect import DatasetCollector
 from api.services.datasets.items import DatasetItems
+from api.services.datasets.materials import DatasetMaterials
+from api.services.datasets.references import DatasetReferences
+from api.services.datasets.registered import RegisteredDirectories
 from api.services.datasets.service import DatasetService, StorageBound
 from api.storage.blobs import BlobStore
 from api.storage.database import Database
+from api.storage.dataset_holds import DatasetHolds
 from api.storage.dataset_items import DatasetItemStore
 from api.storage.datasets import DatasetStore
+from api.storage.registered_files import RegisteredFileStore
 from api.utils.clock import Clock
 
 
 class DatasetParts:
     """The use cases of datasets and what they stand on. Building it starts nothing."""
 
-    def __init__(self, config: Config, database: Database, clock: Clock, bound: StorageBound | None) -> None:
-        """`bound` None: nobody has a quota."""
-        self.store = DatasetStore(database)
+    def __init__(
+        self,
+        config: Config,
+        database: Database,
+        clock: Clock,
+        bound: StorageBound | None = None,
+        trainers_group: int | None = None,
+    ) -> None:
+        """`bound` None: nobody has a quota. `trainers_group`: of the user that trainers run as, if it is another."""
+        self.store, self.holds = DatasetStore(database), DatasetHolds(database)
         self.item_rows = DatasetItemStore(database)
         self.blobs = BlobStore(datasets_root(config))
-        self.service = DatasetService(self.store, self.item_rows, self.blobs, clock, bound)
+        self.service = DatasetService(self.store, self.holds, self.item_rows, self.blobs, clock, bound)
         self.items = DatasetItems(self.service, self.item_rows)
         self.captions = CaptionEditor(self.service)
+        files, roots = RegisteredFileStore(database), config.dataset_directories
+        self.registered = RegisteredDirectories(self.service, self.store, files, roots, clock)
+        linker = self.registered.linker
+        materials = DatasetMaterials(self.service, self.store, self.blobs, linker, trainers_group)
+        self.references = DatasetReferences(self.service, self.store, materials, config.storage_root.absolute())
+        self.collector = DatasetCollector(self.blobs, self.holds, self.item_rows, materials.views, clock)
+
+    def start(self) -> None:
+        """Starts to watch registered directories, and to collect what nobody needs."""
+        self.registered.start()
+        self.collector.start()
+
+    def stop(self) -> None:
+        """Stops both."""
+        self.collector.stop()
+        self.registered.stop()
 
 
 def datasets_root(config: Config) -> Path:

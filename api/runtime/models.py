@@ -3,11 +3,22 @@
 from pathlib import Path
 
 from api.config import Config
+from api.services.catalog.comfyui import ComfyLinks
+from api.services.catalog.registry import Registry
 from api.services.catalog.service import CatalogService
+from api.services.training.service import TrainingService
+from api.storage.blobs import BlobStore
+from api.storage.database import Database
+from api.storage.registry import RegistryStore
 from api.trainers.diffusion_pipe.catalog.presets import PRESETS
 from api.trainers.diffusion_pipe.catalog.table import CATALOG
 from api.trainers.diffusion_pipe.model_types import MODELS
+from api.utils.clock import Clock
+from api.utils.periodic import PeriodicThread
 from api.weights.scan import LocalModels
+
+#: Seconds between two collections of the registry's files, and for how long a file is nobody's before it goes.
+_COLLECT_SECONDS, _KEPT_SECONDS = 3600.0, 3600.0
 
 
 def models_root(config: Config) -> Path:
@@ -28,3 +39,24 @@ def build_catalog(config: Config) -> CatalogService:
         config.storage_root.absolute(),
         None if trainer is None else trainer.absolute() / "examples" / "main_example.toml",
     )
+
+
+class RegistryParts:
+    """The use cases of registered models, and the loop that removes what no version needs any more."""
+
+    def __init__(self, config: Config, database: Database, training: TrainingService, clock: Clock) -> None:
+        blobs = BlobStore(config.storage_root.absolute() / "registry")
+        links = None if config.comfyui_loras is None else ComfyLinks(config.comfyui_loras.absolute(), blobs)
+        self.service = Registry(RegistryStore(database), blobs, training, clock, links)
+        self._loop = PeriodicThread("registry-collector", _COLLECT_SECONDS, self._collect)
+
+    def _collect(self) -> None:
+        self.service.collect(_KEPT_SECONDS)
+
+    def start(self) -> None:
+        """Starts the loop."""
+        self._loop.start()
+
+    def stop(self) -> None:
+        """Stops the loop."""
+        self._loop.stop()

@@ -10,7 +10,7 @@ from api.runtime.training import TaskKinds, TrainingParts
 from api.services.datasets.harvesting import WorkHarvester
 from api.services.datasets.preprocess_harvest import PreprocessHarvest
 from api.services.datasets.preprocessing import PREPROCESSING, PreprocessingService, TaskMeans
-from api.services.datasets.work_files import link_stored
+from api.services.datasets.work_files import SourceFiles
 from api.storage.attempts import AttemptStore
 from api.storage.database import Database
 from api.storage.derivations import DerivationStore
@@ -34,7 +34,10 @@ class PreprocessingParts:
         self._clock = clock
         root = config.storage_root.absolute()
         derivations = DerivationStore(database)
-        self._harvest = PreprocessHarvest(datasets.service, datasets.blobs, derivations, clock, root)
+        self._files = SourceFiles(datasets.blobs, datasets.registered)
+        self._harvest = PreprocessHarvest(
+            datasets.service, datasets.store, datasets.blobs, derivations, self._files, clock, root
+        )
         self.harvester = WorkHarvester({PREPROCESSING: self._harvest}, clock, wake)
         threads = max(1, (os.cpu_count() or 1) // places(config))
         media: Trainer = WorkTrainer(PREPROCESSING, "api.trainers.preprocessing.program", threads)
@@ -61,10 +64,9 @@ class PreprocessingParts:
     def service(self, training: TrainingParts) -> PreprocessingService:
         """The use cases of `/preprocess`."""
         datasets, rates = self._datasets, {name: facts.framerate for name, facts in MODELS.items()}
-        link = link_stored(datasets.blobs)
-        return PreprocessingService(
-            self.means(training), datasets.service, datasets.store, self._harvest, link, {**rates, "toy": None}
-        )
+        known = {**rates, "toy": None}
+        means = self.means(training)
+        return PreprocessingService(means, datasets.service, datasets.store, self._harvest, self._files, known)
 
 
 def places(config: Config) -> int:

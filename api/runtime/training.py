@@ -21,6 +21,7 @@ from api.services.attempts.stop_wishes import StopWishes
 from api.services.attempts.strays import Strays
 from api.services.attempts.unwatched_attempts import UnwatchedAttempts
 from api.services.attempts.updates import TrainingNews
+from api.services.datasets.references import DatasetReferences
 from api.services.gpus.events import GPUEvents
 from api.services.gpus.offers import list_pids, name_gpus
 from api.services.gpus.service import GPUService
@@ -90,6 +91,7 @@ def build_training(
     database: Database,
     events: GPUEvents,
     quotas: Quotas | None = None,
+    datasets: DatasetReferences | None = None,
     kinds: TaskKinds | None = None,
 ) -> TrainingParts:
     """Builds every part once; starts nothing. Unless an executor is given, attempts run on this machine. Without
@@ -119,7 +121,7 @@ def build_training(
         trainer_user=trainer_user,
     )
     starter = AttemptStarter(
-        executor, root, environment, config.log_max_bytes, lambda uuids: name_gpus(gpus.state, uuids)
+        executor, root, environment, config.log_max_bytes, lambda uuids: name_gpus(gpus.state, uuids), datasets
     )
     stop_times = StopTimes(config.stop_checkpoint_seconds, config.stop_terminate_seconds)
     wishes = StopWishes(reserve)
@@ -157,7 +159,8 @@ def build_training(
     lock = FileLock(root / "trainings.lock")
     watching, leading = _build_leaderships(database, ServerIdentity.own(node, root), lock, clock)
     loop = TrainingLoop(reconciler, dispatcher, found, unwatched, attempts.has_work, watching, leading, lock)
-    checker = RequestChecker(trainers, gpus, attempts, root, config.min_free_disk_mb, cache_roots(config, environment))
+    cached = cache_roots(config, environment)
+    checker = RequestChecker(trainers, gpus, attempts, root, config.min_free_disk_mb, cached, datasets)
     trainings = TaskStore(database, TaskType.TRAINING)
     own_attempts = AttemptStore(database, TaskType.TRAINING)
     service = TrainingService(

@@ -6,11 +6,17 @@ from typing import TYPE_CHECKING
 from api.services.access.audit import AuditTrail
 from api.services.access.service import AccessService
 from api.services.attempts.strays import Strays
+from api.services.catalog.registry import Registry
 from api.services.catalog.service import CatalogService
+from api.services.datasets.as_trained import AsTrained
 from api.services.datasets.captions import CaptionEditor
+from api.services.datasets.check import DatasetChecker
+from api.services.datasets.downloads import ItemFiles
 from api.services.datasets.items import DatasetItems
 from api.services.datasets.preprocessing import PreprocessingService
+from api.services.datasets.registered import RegisteredDirectories
 from api.services.datasets.service import DatasetService
+from api.services.datasets.thumbnails import Thumbnails
 from api.services.gpus.service import GPUService
 from api.services.idempotency import IdempotencyStore
 from api.services.logs.service import LogService
@@ -31,11 +37,17 @@ class Services:
     training: TrainingService
     saving: CheckpointSaving
     datasets: DatasetService
+    registered: RegisteredDirectories
     items: DatasetItems
     captions: CaptionEditor
+    checker: DatasetChecker
+    thumbnails: Thumbnails
+    item_files: ItemFiles
+    as_trained: AsTrained
     preprocessing: PreprocessingService
     logs: LogService
     models: CatalogService
+    registry: Registry
     system: SystemService
     strays: Strays
     access: AccessService

@@ -33,10 +33,14 @@ _READ_HEAD = select(
 _LOCK_HEAD = _READ_HEAD.with_for_update()
 _MOVE_HEAD = (
     update(audit_chain)
-    .where(audit_chain.c.id == _HEAD)
+    .where(audit_chain.c.id == bindparam("head"))
     .values(last_id=bindparam("new_last_id"), last_hash=bindparam("new_last_hash"))
 )
 _INSERT = insert(audit)
+#: One row and the move of the head in one statement, which only PostgreSQL knows: a question less to the server.
+_INSERT_AND_MOVE = _INSERT.values({column.name: bindparam(f"row_{column.name}") for column in audit.c}).add_cte(
+    _MOVE_HEAD.cte("moved")
+)
 
 #: Characters that the columns of texts take.
 _TEXTS = {
@@ -65,9 +69,12 @@ def append(connection: Connection, entries: Iterable[AuditEntry]) -> list[AuditR
         row = {"id": last_id, **_row(entry)}
         last_hash = row["hash"] = hash_row(last_hash, row)
         rows.append(row)
-    if rows:
+    moved = {"head": _HEAD, "new_last_id": last_id, "new_last_hash": last_hash}
+    if len(rows) == 1 and connection.dialect.name == "postgresql":
+        connection.execute(_INSERT_AND_MOVE, {**{f"row_{name}": value for name, value in rows[0].items()}, **moved})
+    elif rows:
         connection.execute(_INSERT, rows)
-        connection.execute(_MOVE_HEAD, {"new_last_id": last_id, "new_last_hash": last_hash})
+        connection.execute(_MOVE_HEAD, moved)
     return [AuditRecord(row["id"], _entry(row), row["hash"]) for row in rows]
 
 

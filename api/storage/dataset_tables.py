@@ -37,6 +37,7 @@ dataset_versions = Table(
     Column("items", Integer, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     Column("origin", Document),
+    Column("claim", BigInteger),  #: under which it holds blobs that no earlier version holds
 )
 Index("ix_dataset_versions_manifest", dataset_versions.c.manifest)
 
@@ -68,15 +69,17 @@ dataset_items = Table(
 Index("ix_dataset_items_item", dataset_items.c.manifest, dataset_items.c.item_id)
 Index("ix_dataset_items_sha256", dataset_items.c.manifest, dataset_items.c.sha256)
 
-#: Which blobs the versions of a dataset hold, its manifests among them. What is in no row here can be collected.
+#: Which blobs the versions of a dataset hold, its manifests among them. What is in no row here can be collected. A
+#: claim is made before its version: one that no version has is of somebody who is at it, or was killed.
 dataset_blobs = Table(
     "dataset_blobs",
     metadata,
     Column("sha256", String(64), primary_key=True),
     Column("dataset", BigInteger, primary_key=True, autoincrement=False),
+    Column("claim", BigInteger, primary_key=True, autoincrement=False),
     Column("size_bytes", BigInteger, nullable=False),
 )
-Index("ix_dataset_blobs_dataset", dataset_blobs.c.dataset)
+Index("ix_dataset_blobs_dataset", dataset_blobs.c.dataset, dataset_blobs.c.claim)
 
 #: The one row with the id of the store of blobs that belongs to this database: no other is ever swept.
 blob_store = Table(
@@ -98,6 +101,8 @@ media_facts = Table(
     Column("duration", Float(53)),
     Column("fps", Float(53)),
     Column("frame_count", Integer),
+    Column("stated_frames", Integer),  #: what its header says, and the trainer believes
+    Column("rotation", Integer),  #: degrees by which a note in a video turns it
     Column("is_variable_rate", Boolean),
     Column("problem", String(64)),
     Column("problem_text", Text),

@@ -1,36 +1,29 @@
-"""Datasets and their versions in the database, and which blobs they hold."""
+"""Datasets and their versions in the database, and which tasks use them."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.errors import DatasetChanged, DatasetExists, DatasetInUse, DatasetNotFound, VersionNotFound
 from api.models.audit import note_change
-from api.models.dataset import Dataset, DatasetVersion, DirectoryWatch
+from api.models.dataset import Dataset, DatasetVersion, DirectoryWatch, PinnedDataset
 from api.models.training import TaskStatus
 from api.storage.database import Database
 from api.storage.dataset_tables import (
-    blob_store,
     dataset_blobs,
     dataset_pins,
     dataset_versions,
     datasets,
-    registered_files,
-    uploads,
 )
-from api.storage.insertion import insert_missing
 from api.storage.rows import clean, dump, to_seconds, to_time
 from api.storage.tables import tasks
 
 _WATCH = TypeAdapter(DirectoryWatch)
-
-#: Rows of one statement, and of one transaction: other writers get their turn between two.
-_BATCH = 1000
 
 _FINISHED = [status for status in TaskStatus if status.is_finished]
 _IS_THERE = datasets.c.deleted_at.is_(None)
@@ -55,6 +48,8 @@ class NewVersion:
     items: int
     size_bytes: int
     origin: Mapping[str, Any] | None = None
+    claim: int | None = None  #: under which blobs are held for it; None: earlier versions hold all of them
+    claimed_blobs: int = 0  #: how many these are
 
 
 class DatasetStore:
@@ -92,9 +87,9 @@ class DatasetStore:
             return _read(_find(connection, name))
 
     def get_by_serial(self, serial: int) -> Dataset | None:
-        """The dataset with this number; None when it was deleted."""
+        """The dataset with this number, also a deleted one that tasks use; None when there is none."""
         with self._database.read() as connection:
-            row = connection.execute(select(datasets).where(datasets.c.serial == serial, _IS_THERE)).one_or_none()
+            row = connection.execute(select(datasets).where(datasets.c.serial == serial)).one_or_none()
             return None if row is None else _read(row)
 
     def page(
@@ -163,16 +158,18 @@ class DatasetStore:
     def add_version(self, serial: int, new: NewVersion, expected_latest: int | None, now: datetime) -> DatasetVersion:
         """Makes this the newest version, if the newest one still is `expected_latest`.
 
-        The blobs that it needs must be held already. Raises DatasetChanged, DatasetNotFound.
+        What it needs must be held already, by its claim or earlier versions. Raises DatasetChanged, DatasetNotFound.
         """
         ordinal = (expected_latest or 0) + 1
         is_latest = datasets.c.latest.is_(None) if expected_latest is None else datasets.c.latest == expected_latest
-        held = select(func.coalesce(func.sum(dataset_blobs.c.size_bytes), 0)).where(dataset_blobs.c.dataset == serial)
         with self._database.write() as connection:
+            claimed_bytes = _take_over(connection, serial, new)
             changed = connection.execute(
                 update(datasets)
                 .where(datasets.c.serial == serial, _IS_THERE, is_latest)
-                .values(latest=ordinal, updated_at=to_seconds(now), stored_bytes=held.scalar_subquery())
+                .values(
+                    latest=ordinal, updated_at=to_seconds(now), stored_bytes=datasets.c.stored_bytes + claimed_bytes
+                )
             )
             if not changed.rowcount:
                 _refuse(connection, serial, expected_latest)
@@ -186,6 +183,7 @@ class DatasetStore:
                 "items": new.items,
                 "size_bytes": new.size_bytes,
                 "origin": None if new.origin is None else dict(new.origin),
+                "claim": new.claim,
             }
             connection.execute(insert(dataset_versions).values(row))
             told = {"version": ordinal, "manifest": new.manifest_sha256, "items": new.items}
@@ -222,55 +220,34 @@ class DatasetStore:
             total = connection.scalar(select(func.count()).select_from(dataset_versions).where(mine)) or 0
             return [_read_version(row) for row in connection.execute(query)], total
 
-    # -- blobs ---------------------------------------------------------------------------------------------------------
+    # -- what tasks and people use -------------------------------------------------------------------------------------
 
-    def hold(self, serial: int, blobs: Mapping[str, int], may_go_on: Callable[[], None] = lambda: None) -> None:
-        """Has the dataset hold these blobs, sizes in bytes by hash, so that nobody collects them."""
-        rows = [{"sha256": sha256, "dataset": serial, "size_bytes": size} for sha256, size in blobs.items()]
-        for start in range(0, len(rows), _BATCH):
-            may_go_on()
-            with self._database.write(is_audited=False) as connection:
-                insert_missing(connection, dataset_blobs, rows[start : start + _BATCH])
-
-    def held(self, serial: int) -> set[str]:
-        """The blobs that a dataset holds."""
+    def find_pinned(self, task_ids: Iterable[str], manifest_sha256: str) -> PinnedDataset | None:
+        """What one of these tasks uses that is this manifest; None when none does."""
+        mine = dataset_pins.c.task_id.in_(list(task_ids)) & (dataset_pins.c.manifest == manifest_sha256)
+        version = (dataset_versions.c.dataset == dataset_pins.c.dataset) & (
+            dataset_versions.c.ordinal == dataset_pins.c.ordinal
+        )
+        query = (
+            select(dataset_pins, dataset_versions.c["items"].label("item_count"))
+            .join(dataset_versions, version)
+            .where(mine)
+            .limit(1)
+        )
         with self._database.read() as connection:
-            mine = select(dataset_blobs.c.sha256).where(dataset_blobs.c.dataset == serial)
-            return set(connection.scalars(mine))
+            row = connection.execute(query).first()
+        if row is None:
+            return None
+        return PinnedDataset(row.name, row.ordinal, f"sha256:{row.manifest}", row.item_count, row.dataset)
 
-    def needed(self, hashes: Sequence[str]) -> set[str]:
-        """Which of these blobs some dataset or upload needs."""
-        if not hashes:
-            return set()
+    def pins_of(self, task_ids: Iterable[str]) -> list[PinnedDataset]:
+        """The versions that these tasks use."""
+        query = select(dataset_pins).where(dataset_pins.c.task_id.in_(list(task_ids)))
         with self._database.read() as connection:
-            held = connection.scalars(select(dataset_blobs.c.sha256).where(dataset_blobs.c.sha256.in_(hashes)))
-            uploaded = connection.scalars(select(uploads.c.sha256).where(uploads.c.sha256.in_(hashes)))
-            return {sha256 for found in (held, uploaded) for sha256 in found if sha256 is not None}
-
-    def purge(self) -> int:
-        """Lets go of the blobs of deleted datasets that no task needs any more; how many datasets went."""
-        pinned = exists().where(dataset_pins.c.dataset == datasets.c.serial)
-        with self._database.read() as connection:
-            query = select(datasets.c.serial).where(datasets.c.deleted_at.is_not(None), ~pinned)
-            gone = list(connection.scalars(query))
-        for serial in gone:
-            self._forget(serial)
-        return len(gone)
-
-    def _forget(self, serial: int) -> None:
-        mine = dataset_blobs.c.dataset == serial
-        while True:
-            with self._database.write(is_audited=False) as connection:
-                some = list(connection.scalars(select(dataset_blobs.c.sha256).where(mine).limit(_BATCH)))
-                if some:
-                    connection.execute(delete(dataset_blobs).where(mine, dataset_blobs.c.sha256.in_(some)))
-                    continue
-                connection.execute(delete(registered_files).where(registered_files.c.dataset == serial))
-                connection.execute(delete(dataset_versions).where(dataset_versions.c.dataset == serial))
-                connection.execute(
-                    delete(datasets).where(datasets.c.serial == serial, datasets.c.deleted_at.is_not(None))
-                )
-                return
+            return [
+                PinnedDataset(row.name, row.ordinal, f"sha256:{row.manifest}", 0, row.dataset)
+                for row in connection.execute(query)
+            ]
 
     def stored_by(self, owners: Iterable[str] | None = None) -> dict[str, int]:
         """Bytes that the datasets of each owner hold; deleted ones as long as tasks need them."""
@@ -281,16 +258,6 @@ class DatasetStore:
         with self._database.read() as connection:
             return {row.owner: int(row.bytes) for row in connection.execute(query)}
 
-    def belongs_with(self, store: str) -> bool:
-        """Whether the store of blobs with this id is this database's; the first one that asks becomes it."""
-        with self._database.read() as connection:
-            known = connection.scalar(select(blob_store.c.store).where(blob_store.c.id == 1))
-        if known is None:
-            with self._database.write(is_audited=False) as connection:
-                insert_missing(connection, blob_store, [{"id": 1, "store": store}])
-                known = connection.scalar(select(blob_store.c.store).where(blob_store.c.id == 1))
-        return known == store
-
 
 def _find(connection: Connection, name: str, *, locks: bool = False) -> Row[Any]:
     query = select(datasets).where(datasets.c.name == name, _IS_THERE)
@@ -298,6 +265,18 @@ def _find(connection: Connection, name: str, *, locks: bool = False) -> Row[Any]
     if row is None:
         raise DatasetNotFound(f'No dataset is called "{name[:100]}".')
     return row
+
+
+def _take_over(connection: Connection, serial: int, new: NewVersion) -> int:
+    """The bytes of the blobs that are held for a version. Raises DatasetChanged when some are held no longer."""
+    if new.claim is None:
+        return 0
+    mine = (dataset_blobs.c.dataset == serial) & (dataset_blobs.c.claim == new.claim)
+    figures = select(func.count().label("blobs"), func.coalesce(func.sum(dataset_blobs.c.size_bytes), 0).label("bytes"))
+    row = connection.execute(figures.where(mine)).one()
+    if row.blobs != new.claimed_blobs:
+        raise DatasetChanged("It took too long until the version was made; its files were let go: try again.")
+    return int(row.bytes)
 
 
 def _refuse(connection: Connection, serial: int, expected: int | None) -> None:

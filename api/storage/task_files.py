@@ -34,6 +34,11 @@ class TaskFiles:
         return self.root / "log"
 
     @property
+    def datasets(self) -> Path:
+        """The directory that holds one directory for each named dataset that it trains on."""
+        return self.root / "datasets"
+
+    @property
     def secrets(self) -> Path:
         """The file of the secret environment variables; no answer and no other file shows them."""
         return self.root / "secrets.json"

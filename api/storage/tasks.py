@@ -30,6 +30,7 @@ from api.models.training import (
 )
 from api.storage import events
 from api.storage.database import Database
+from api.storage.dataset_pins import pin_datasets
 from api.storage.dataset_tables import dataset_pins
 from api.storage.moves import move
 from api.storage.rows import SUMMARY_COLUMNS, dump, dump_words, read_summary, read_task, to_seconds
@@ -86,6 +87,7 @@ def insert_task(connection: Connection, new: NewTask, now: datetime, actor: str)
         "plan": dump(new.plan),
     }
     connection.execute(insert(tasks).values(row))
+    pin_datasets(connection, new.task_id, new.plan.datasets)
     note_change(
         about=new.task_id,
         before=None if new.restarted_from is None else {"restarted_from": new.restarted_from},
@@ -275,6 +277,7 @@ class TaskStore:
             if not status.is_finished:
                 raise TaskActive(f"{task_id} is {status}.", data={"status": status})
             move(connection, task_id, TaskStatus.QUEUED, now, actor, message, **values)
+            pin_datasets(connection, task_id, plan.datasets)
             require_place(connection, bound)
             return find_task(connection, task_id)
 

@@ -2,6 +2,7 @@
 
 import math
 import tomllib
+from collections.abc import Iterable
 from typing import Any
 
 import toml
@@ -9,7 +10,7 @@ import toml
 Path = tuple[str | int, ...]
 
 
-def edit(text: str, changes: dict[Path, Any], removed: tuple[str, ...] = ()) -> str | None:
+def edit(text: str, changes: dict[Path, Any], removed: Iterable[str | Path] = ()) -> str | None:
     """The text with values set (in existing tables) and keys removed; all else stays. None when that is impossible."""
     # Loaded when the first text is changed: it takes 0.6 MB.
     import tomlkit  # noqa: PLC0415
@@ -21,9 +22,10 @@ def edit(text: str, changes: dict[Path, Any], removed: tuple[str, ...] = ()) -> 
         for path, value in changes.items():
             _set(document, path, value)
             _set(wanted, path, value)
-        for key in removed:
-            document.pop(key, None)
-            wanted.pop(key, None)
+        for each in removed:
+            path = (each,) if isinstance(each, str) else each
+            _remove(document, path)
+            _remove(wanted, path)
         edited = tomlkit.dumps(document)
     except (TOMLKitError, ValueError, TypeError, KeyError, RecursionError):
         return None
@@ -51,6 +53,12 @@ def same(one: Any, other: Any) -> bool:
         return type(one) is type(other) and bool(one == other)
     # Dates: both packages have types of their own, and the trainer takes none of them.
     return one is not None and not isinstance(other, str | int | float | dict | list)
+
+
+def _remove(target: Any, path: Path) -> None:
+    for part in path[:-1]:
+        target = target[part]
+    target.pop(path[-1], None)
 
 
 def _set(target: Any, path: Path, value: Any) -> None:

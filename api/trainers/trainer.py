@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from api.errors import Mistake
 from api.models.log import Classifier
@@ -114,6 +114,7 @@ class DatasetOutlook:
     items: int | None = None  #: how many are trained on
 
 
+@runtime_checkable
 class DatasetRules(Protocol):
     """What a trainer does with the files of a dataset; nothing is opened to tell."""
 

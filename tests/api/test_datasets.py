@@ -1,5 +1,6 @@
 """Datasets and their versions, by HTTP."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -101,3 +102,40 @@ def test_the_audit_tells_what_was_changed(make_world: MakeWorld):
     told = [(row["operation"].split()[0], row["object"], row["before"]) for row in rows]
     assert told[1] == ("PATCH", "cats", {"tags": []})
     assert [each[:2] for each in told] == [("DELETE", "cats"), ("PATCH", "cats"), ("POST", "cats")]
+
+
+# -- a directory on the server -----------------------------------------------------------------------------------------
+
+
+def test_a_directory_on_the_server_becomes_a_dataset(make_world: MakeWorld, tmp_path: Path):
+    media = tmp_path / "media"
+    media.mkdir()
+    (media / "a.png").write_bytes(b"A")
+    (media / "a.txt").write_text("one")
+    world = make_world(dataset_directories=(tmp_path,))
+    made = make(world.client, directory=str(media))
+    assert (made["directory"], made["watch"]["state"], made["latest"]) == (str(media), "reading", None)
+    world.runtime.datasets.registered.run_once()
+    (media / "b.png").write_bytes(b"B")
+    world.runtime.datasets.registered.run_once()
+    watch = world.client.data(f"{DATASETS}/cats")["dataset"]["watch"]
+    assert (watch["state"], watch["added"], watch["examples"]) == ("changed", 1, ["b.png"])
+    asked = world.client.post(f"{DATASETS}/cats/refresh")
+    assert (asked.status_code, asked.json()["data"]["dataset"]["watch"]["state"]) == (202, "reading")
+    world.runtime.datasets.registered.run_once()
+    assert world.client.data(f"{DATASETS}/cats")["latest_version"]["items"] == 2
+    assert refusal_of(world.client.patch(f"{DATASETS}/cats/captions", json={"prefix": "x"})) == (
+        409,
+        "dataset_is_registered",
+    )
+
+
+def test_a_directory_that_is_not_permitted_is_refused(client: Client):
+    refused = client.post(DATASETS, json={"name": "cats", "directory": "/etc"})
+    assert refusal_of(refused) == (422, "validation_failed")
+    assert refusal_of(client.get(f"{DATASETS}/cats")) == (404, "dataset_not_found")
+
+
+def test_an_uploaded_dataset_has_no_directory_to_read(client: Client):
+    make(client)
+    assert refusal_of(client.post(f"{DATASETS}/cats/refresh")) == (409, "conflict")

@@ -131,6 +131,9 @@ def walk(client: Client, document: dict[str, Any], training: str = "walked") -> 
         ("/api/v1/training/start", "post"): TOY,
         ("/api/v1/training/validate", "post"): TOY,
         ("/api/v1/training/{task_id}", "patch"): {"priority": 3},
+        ("/api/v1/models/registry", "post"): {"task_id": training, "artifact": "absent", "name": "walked"},
+        ("/api/v1/models/registry/{name}", "patch"): {"tags": ["walked"]},
+        ("/api/v1/models/registry/{name}/versions/{version}", "patch"): {"notes": "walked"},
         ("/api/v1/models/validate", "post"): {"path": "/nowhere/a.safetensors"},
         ("/api/v1/auth/generate-key", "post"): {"user_id": "walked", "role": "viewer"},
         ("/api/v1/datasets", "post"): {"name": "walked"},
@@ -149,6 +152,7 @@ def walk(client: Client, document: dict[str, Any], training: str = "walked") -> 
             address = path.replace("{task_id}", task_id).replace("{gpu_id}", "0").replace("{path}", "absent")
             address = address.replace("{name}", "walked").replace("{version}", "1").replace("{item_id}", "0" * 16)
             query = {"keyword": "steps"} if path.endswith("/search") else {}
+            query |= {"model_type": "flux"} if path.endswith("/as_trained") else {}
             answer = client.ask(method.upper(), address, json=own.get((path, method), bodies.get(method)), params=query)
             if path.endswith("/download") and answer.status_code == 200:
                 continue
@@ -222,6 +226,8 @@ def test_bodies_that_may_be_left_out_are_not_required(document: dict[str, Any]):
         f"{TRAINING}/resume/{{task_id}}",
         "/api/v1/system/strays/{attempt_uid}/stop",
         "/api/v1/auth/keys/{key_id}/rotate",
+        "/api/v1/models/registry/{name}/versions/{version}/metadata",
+        "/api/v1/datasets/{name}/check",
     }
 
 

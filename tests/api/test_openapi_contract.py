@@ -46,6 +46,7 @@ BY_NAME = [
     ("GET", "/api/v1/datasets/{name}"),
     ("DELETE", "/api/v1/datasets/{name}"),
     ("GET", "/api/v1/datasets/{name}/versions/{version}"),
+    ("POST", "/api/v1/datasets/{name}/refresh"),
     ("POST", "/api/v1/datasets/{name}/versions/{version}/restore"),
     ("GET", "/api/v1/auth/keys/{key_id}"),
     ("GET", "/api/v1/auth/whoami"),
@@ -53,6 +54,11 @@ BY_NAME = [
     ("POST", "/api/v1/auth/ticket"),
     ("GET", "/api/v1/auth/users"),
     ("GET", "/api/v1/auth/ways"),
+    ("GET", "/api/v1/models/registry/{name}"),
+    ("DELETE", "/api/v1/models/registry/{name}"),
+    ("GET", "/api/v1/models/registry/{name}/versions/{version}"),
+    ("GET", "/api/v1/models/registry/{name}/versions/{version}/file"),
+    ("DELETE", "/api/v1/models/registry/{name}/versions/{version}"),
     ("GET", "/api/v1/auth/oidc/callback"),
 ]
 
@@ -79,6 +85,12 @@ WITH_INPUT = [
     ("GET", "/api/v1/models/{model_id}/presets"),
     ("GET", "/api/v1/models/{model_id}/presets/{name}"),
     ("POST", "/api/v1/models/validate"),
+    ("GET", "/api/v1/models/registry"),
+    ("POST", "/api/v1/models/registry"),
+    ("PATCH", "/api/v1/models/registry/{name}"),
+    ("GET", "/api/v1/models/registry/{name}/versions"),
+    ("PATCH", "/api/v1/models/registry/{name}/versions/{version}"),
+    ("POST", "/api/v1/models/registry/{name}/versions/{version}/metadata"),
     ("GET", "/api/v1/training/{task_id}/logs"),
     ("GET", "/api/v1/training/{task_id}/logs/search"),
     ("GET", "/api/v1/training/{task_id}/logs/download"),
@@ -89,6 +101,10 @@ WITH_INPUT = [
     ("GET", "/api/v1/datasets/{name}/versions"),
     ("GET", "/api/v1/datasets/{name}/items"),
     ("GET", "/api/v1/datasets/{name}/items/{item_id}"),
+    ("GET", "/api/v1/datasets/{name}/items/{item_id}/thumbnail"),
+    ("GET", "/api/v1/datasets/{name}/items/{item_id}/media"),
+    ("GET", "/api/v1/datasets/{name}/items/{item_id}/as_trained"),
+    ("POST", "/api/v1/datasets/{name}/check"),
     ("PATCH", "/api/v1/datasets/{name}/captions"),
     ("POST", "/api/v1/system/strays/{attempt_uid}/stop"),
     ("GET", "/api/v1/system/logs"),
@@ -116,7 +132,8 @@ KNOWS_MORE.add("/api/v1/auth/generate-key")
 KNOWS_MORE |= {path for _, path in WITH_INPUT if "/logs" in path}
 
 
-KNOWS_MORE.add("/api/v1/datasets/{name}/captions")
+KNOWS_MORE |= {f"/api/v1/datasets/{{name}}/{what}" for what in ("captions", "check", "items/{item_id}/as_trained")}
+KNOWS_MORE.add("/api/v1/datasets")
 
 
 class Stateful:

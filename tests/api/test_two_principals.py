@@ -23,8 +23,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from api.executors.fake import outcome
 from api.hardware.source import FakeSource
 from api.models.reading import XidEvent
+from api.models.registry import NewModelVersion
 from api.models.task import ProcessIdentity
 from api.services.access.operations import Belonging, Operation, OperationTable
+from api.storage.registry import RegistryStore
 from tests.api.client import Client, Connection, scope
 from tests.api.conftest import COMPLETED, RUN_DIR, TOY, TRAINING, World, open_world
 from tests.api.streams import EVENTS_SOCKET, EVENTS_STREAM, GPU_SOCKET, GPU_STREAM
@@ -35,6 +37,9 @@ STEPS_OF_ONE = 40
 
 #: Every operation that there is: a new one is tried without being named here.
 OPERATIONS = OperationTable().all
+
+#: What is called by a name that its owner gave.
+NAMED = (Belonging.DATASET, Belonging.MODEL)
 
 #: The beginning of every word that one user alone may read: who looks for it finds their own.
 MARK = "MARK"
@@ -48,6 +53,7 @@ QUERIES: dict[str, list[str]] = {
     "/events": ["", "limit=3", "type=task"],
     "/tasks": ["", "limit=1"],
     "/metrics": [""],
+    "/registry": ["", f"search={MARK}", f"tag={MARK}"],
     "/events/stream": ["", "topics=gpu", "topics=task,system", "last_event_id=unknown-1"],
 }
 
@@ -156,6 +162,13 @@ class TwoPrincipals(RuleBasedStateMachine):
         name = f"set-{secrets.token_hex(6)}"
         user.datasets.append(name)
         self.do(user, "POST", "/api/v1/datasets", json={"name": name, "description": user.mark, "tags": [user.mark]})
+        # Under the same name a model, with a version that nothing else of the training is needed for.
+        now = self.world.runtime.services.clock.now()
+        models = RegistryStore(self.world.runtime.database)
+        models.ensure(name, user.name, now)
+        told = {"task_id": user.mark}
+        new = NewModelVersion("0" * 64, 8, user.name, user.mark, user.mark, (user.mark,), told, told)
+        models.add_version(name, new, [], now)
 
     @rule(who=a_user, number=a_number)
     def tell_progress(self, who: str, number: int) -> None:
@@ -255,12 +268,12 @@ class TwoPrincipals(RuleBasedStateMachine):
         user = self.users[who]
         other = self.other(user)
         for at, operation in enumerate(operations):
-            if other.datasets if operation.belonging is Belonging.DATASET else other.ids:
+            if other.datasets if operation.belonging in NAMED else other.ids:
                 self.compare(user, operation, number + at)
 
     def compare(self, user: User, operation: Operation, number: int) -> None:
         other = self.other(user)
-        ids = other.datasets if operation.belonging is Belonging.DATASET else other.ids
+        ids = other.datasets if operation.belonging in NAMED else other.ids
         theirs = ids[number % len(ids)]
         absent = theirs[:-1] + ("0" if theirs[-1] != "0" else "1")
         told = self.say(user, operation, self.fill(operation, theirs, number), number, {})
@@ -270,7 +283,7 @@ class TwoPrincipals(RuleBasedStateMachine):
 
     def ask_one(self, user: User, operation: Operation, number: int, headers: dict[str, str]) -> None:
         ids = [*user.ids, *self.other(user).ids] or ["train_20260101_00000000"]
-        if operation.belonging is Belonging.DATASET:
+        if operation.belonging in NAMED:
             ids = [*user.datasets, *self.other(user).datasets, "nobodys"]
         path = self.fill(operation, ids[number % len(ids)], number)
         answer = self.say(user, operation, path, number, headers)

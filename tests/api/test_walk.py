@@ -22,6 +22,7 @@ from api.services.access import key_ring, rates
 from api.services.access.key_format import new_key
 from api.services.access.operations import Belonging, Operation, OperationTable
 from api.shell.wsgi import WSGIAnswer
+from api.storage.registry import RegistryStore
 from tests.api.client import Client, scope
 from tests.api.conftest import TRAINING, MakeWorld, World
 
@@ -119,7 +120,8 @@ class Walk:
             return THROUGH, None
         sees = not self.hides_others or Permission.TASKS_READ_ANY in who.permissions
         if not sees:
-            return 404, "dataset_not_found" if operation.belonging is Belonging.DATASET else "task_not_found"
+            hidden = {Belonging.DATASET: "dataset_not_found", Belonging.MODEL: "registered_model_not_found"}
+            return 404, hidden.get(operation.belonging, "task_not_found")
         may_change = not operation.changes or Permission.TASKS_WRITE_ANY in who.permissions
         return (THROUGH, None) if may_change else (403, "not_yours")
 
@@ -183,6 +185,7 @@ def start(make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch):
         made = ann.client.post("/api/v1/gpu/tasks", json={"task_id": "mine", "gpu_ids": [0], "task_type": "external"})
         assert made.status_code == 201, made.text
         assert ann.client.post("/api/v1/datasets", json={"name": "anns"}).status_code == 201
+        RegistryStore(world.runtime.database).ensure("anns", "ann", world.runtime.services.clock.now())
         # Wrong keys cause looks for them, which takes time and changes nothing here.
         monkeypatch.setattr(world.runtime.access.ring, "run_once", lambda: None)
         shell = world.client._shell
@@ -309,7 +312,7 @@ def test_a_task_that_is_hidden_and_one_that_is_none_are_the_same(start):
         if operation.belonging is None or operation.method == "WEBSOCKET":
             continue
         path = walk.path(operation.pattern)
-        name = "mine" if "/gpu/tasks/" in path else "anns" if "/datasets/" in path else walk.task_id
+        name = "mine" if "/gpu/tasks/" in path else "anns" if "<name>" in operation.pattern else walk.task_id
         hidden = walk.ask(bob, operation.method, path)
         none = walk.ask(bob, operation.method, path.replace(name, other))
         assert told(hidden).replace(name, other) == told(none), operation.name

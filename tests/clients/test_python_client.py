@@ -23,6 +23,7 @@ AS_THEY_ARE = {
     "get_system_get_metrics_at_root",
     "get_logs_download",
     "get_training_get_artifact",
+    "get_registry_get_model_file",
 }
 
 
@@ -161,10 +162,29 @@ def _read_what_it_made(walk: Walk, task_id: str) -> None:
     assert walk.call("get_training_get_events", task_id).events
     artifacts = walk.call("get_training_get_artifacts", task_id).artifacts
     assert walk.call("get_training_get_artifact", task_id, artifacts[0].path).payload.read()
+    _keep_a_model(walk, task_id, next(str(one.path) for one in artifacts if one.kind == "model"))
     assert walk.call("get_logs_get_logs", task_id).logs
     assert walk.call("get_logs_search_task", task_id, keyword="TRAINING COMPLETE").results
     assert walk.call("get_logs_search_all", keyword="TRAINING COMPLETE").results
     assert b"TRAINING COMPLETE" in walk.call("get_logs_download", task_id).payload.read()
+
+
+def _keep_a_model(walk: Walk, task_id: str, artifact: str) -> None:
+    wanted = walk.body("RegisterModel", {"task_id": task_id, "artifact": artifact, "name": "cats"})
+    assert walk.call("post_registry_register", body=wanted, expected=201, idempotency_key="model").version == 1
+    assert [row.name for row in walk.call("get_registry_list_registered").models] == ["cats"]
+    walk.call("patch_registry_change_registered", "cats", body=walk.body("ChangeModel", {"tags": ["a"]}))
+    assert walk.call("get_registry_get_registered", "cats").tags == ["a"]
+    body = walk.body("ChangeModelVersion", {"aliases": ["prod"]})
+    walk.call("patch_registry_change_model_version", "cats", "1", body=body)
+    assert walk.call("get_registry_get_model_version", "cats", "prod").version == 1
+    assert walk.call("get_registry_get_model_file", "cats", "1").payload.read()
+    written = walk.body("WriteMetadata", {"trigger": "ohwx"})
+    walk.call("post_registry_write_metadata", "cats", "1", body=written, expected=201)
+    assert len(walk.call("get_registry_list_model_versions", "cats").versions) == 2
+    walk.call("patch_registry_change_model_version", "cats", "1", body=walk.body("ChangeModelVersion", {"aliases": []}))
+    assert walk.call("delete_registry_delete_model_version", "cats", "2").version == 2
+    walk.call("delete_registry_delete_registered", "cats")
 
 
 def _go_on_and_clear_up(walk: Walk, server: TrainingServer, task_id: str) -> None:

@@ -145,10 +145,32 @@ async function readWhatItMade(taskId: string): Promise<void> {
   data(await api.GET("/api/v1/training/{task_id}/logs/search", { params: { ...params, query } }));
   data(await api.GET("/api/v1/logs/search", { params: { query } }));
   text(await api.GET("/api/v1/training/{task_id}/logs/download", { params, parseAs: "text" }));
-  const [made] = data(await api.GET("/api/v1/training/{task_id}/artifacts", { params })).artifacts;
+  const everything = data(await api.GET("/api/v1/training/{task_id}/artifacts", { params })).artifacts;
+  const model = everything.find((one) => one.kind === "model");
+  if (model !== undefined) await keepAModel(taskId, model.path);
+  const [made] = everything;
   if (made === undefined) throw new Error("it made nothing");
   const file = { path: { task_id: taskId, path: made.path } };
   text(await api.GET("/api/v1/training/{task_id}/artifacts/{path}", { params: file, parseAs: "text" }));
+}
+
+async function keepAModel(taskId: string, artifact: string): Promise<void> {
+  const body = { task_id: taskId, artifact, name: "cats", tags: ["a"], aliases: ["prod"] };
+  const header = { "Idempotency-Key": "typed" };
+  data(await api.POST("/api/v1/models/registry", { body, params: { header } }));
+  data(await api.GET("/api/v1/models/registry"));
+  const params = { path: { name: "cats" } };
+  data(await api.PATCH("/api/v1/models/registry/{name}", { params, body: { description: "tabby" } }));
+  if (data(await api.GET("/api/v1/models/registry/{name}", { params })).versions !== 1) throw new Error("one version");
+  const one = { path: { name: "cats", version: "1" } };
+  const version = "/api/v1/models/registry/{name}/versions/{version}" as const;
+  text(await api.GET(`${version}/file`, { params: one, parseAs: "text" }));
+  data(await api.POST(`${version}/metadata`, { params: one, body: { trigger: "ohwx", metadata: {} } }));
+  data(await api.GET("/api/v1/models/registry/{name}/versions", { params }));
+  data(await api.GET(version, { params: one }));
+  data(await api.PATCH(version, { params: one, body: { aliases: [] } }));
+  data(await api.DELETE(version, { params: { path: { name: "cats", version: "2" } } }));
+  data(await api.DELETE("/api/v1/models/registry/{name}", { params }));
 }
 
 async function clearUp(taskId: string): Promise<void> {

@@ -45,6 +45,9 @@ REFUSED = {
     ("POST", "/api/v1/datasets/<name>/versions/<version>/restore"): 404,
     ("GET", "/api/v1/datasets/<name>/items/<item_id>"): 404,
     ("PATCH", "/api/v1/datasets/<name>/captions"): 404,
+    # No directory may be registered there.
+    ("POST", "/api/v1/datasets"): 422,
+    ("POST", "/api/v1/datasets/<name>/refresh"): 404,
     # There is no provider to sign in by.
     ("GET", "/api/v1/auth/oidc/login"): 404,
     ("GET", "/api/v1/auth/oidc/callback"): 404,

@@ -83,6 +83,18 @@ def file_responses(whole: str, missing: str, *types: str) -> dict[int | str, Any
     }
 
 
+def picture_responses(picture: str, missing: str, type_: str) -> dict[int | str, Any]:
+    """The answers of a picture."""
+    content = {type_: {"schema": {"type": "string", "format": "binary"}}}
+    return {
+        200: {"description": picture, "content": content},
+        304: "The client has it.",
+        404: missing,
+        422: "",
+        503: "",
+    }
+
+
 def at_most_one(*names: str) -> dict[str, Any]:
     """The rule, in JSON Schema's words, that at most one of these fields has a value."""
     given = _given(names)

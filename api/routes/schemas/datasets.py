@@ -38,13 +38,16 @@ _ONE_WAY: list[JsonValue] = [
 
 
 class CreateDataset(Strict):
-    """An empty dataset."""
+    """A dataset: empty, or a directory on the server."""
 
     model_config = ConfigDict(strict=True, json_schema_extra={"example": {"name": "cats", "tags": ["animals"]}})
 
     name: DatasetName
     description: Description | None = None
     tags: Tags = Field(default_factory=list)
+    directory: str | None = Field(
+        None, max_length=4096, description="an absolute path below one of DATASET_DIRECTORIES, to be used in place"
+    )
 
     def fields(self) -> dict[str, Any]:
         """What is given besides the name."""

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Mapping
 
-from api.errors import Forbidden, HiddenDataset, HiddenTask, NotYours, TaskIsTraining
+from api.errors import Forbidden, HiddenDataset, HiddenModel, HiddenTask, NotYours, TaskIsTraining
 from api.models.access import LOCAL, Permission, Principal
 from api.services.access.key_ring import KeyRing
 from api.services.access.operations import Belonging, Operation, OperationTable
@@ -81,6 +81,8 @@ class Authority:
         if not self.sees_all(principal):
             if operation.belonging is Belonging.DATASET:
                 raise HiddenDataset(f'No dataset is called "{thing[:100]}".')
+            if operation.belonging is Belonging.MODEL:
+                raise HiddenModel(f'No model is called "{thing[:100]}".')
             raise HiddenTask(f'No task has the id "{thing[:80]}".')
         raise NotYours(f"{thing} belongs to somebody else: only they and administrators may change it.")
 

@@ -14,11 +14,12 @@ class Belonging(StrEnum):
     TASK = "task_id of a training"
     REGISTRATION = "task_id of a registration"
     DATASET = "name of a dataset"
+    MODEL = "name of a registered model"
 
     @property
     def argument(self) -> str:
         """What the address calls it."""
-        return "name" if self is Belonging.DATASET else "task_id"
+        return "name" if self in (Belonging.DATASET, Belonging.MODEL) else "task_id"
 
 
 class RateGroup(StrEnum):
@@ -40,6 +41,7 @@ class Operation:
     is_open: bool = False  #: nobody is asked who they are
     belonging: Belonging | None = None
     rate: RateGroup | None = None
+    only_asks: bool = False  #: it changes nothing, although its method could
 
     @property
     def name(self) -> str:
@@ -49,7 +51,7 @@ class Operation:
     @property
     def changes(self) -> bool:
         """Whether it changes anything; what belongs to somebody only they may change."""
-        return self.method not in ("GET", "WEBSOCKET")
+        return self.method not in ("GET", "WEBSOCKET") and not self.only_asks
 
 
 def _open(*addresses: str, rate: RateGroup | None = None) -> list[Operation]:
@@ -61,9 +63,13 @@ def _need(permission: Permission | None, *addresses: str, rate: RateGroup | None
 
 
 def _of(
-    belonging: Belonging, permission: Permission, *addresses: str, rate: RateGroup | None = None
+    belonging: Belonging,
+    permission: Permission,
+    *addresses: str,
+    rate: RateGroup | None = None,
+    only_asks: bool = False,
 ) -> list[Operation]:
-    return [_one(address, permission, belonging=belonging, rate=rate) for address in addresses]
+    return [_one(each, permission, belonging=belonging, rate=rate, only_asks=only_asks) for each in addresses]
 
 
 def _one(
@@ -73,9 +79,10 @@ def _one(
     is_open: bool = False,
     belonging: Belonging | None = None,
     rate: RateGroup | None = None,
+    only_asks: bool = False,
 ) -> Operation:
     method, _, path = address.partition(" ")
-    return Operation(method, path.replace("~", BASE_PATH, 1), permission, is_open, belonging, rate)
+    return Operation(method, path.replace("~", BASE_PATH, 1), permission, is_open, belonging, rate, only_asks)
 
 
 #: In these addresses ~ stands for /api/v1.
@@ -180,13 +187,18 @@ _TABLE = (
         "GET ~/datasets/<name>/versions/<version>",
         "GET ~/datasets/<name>/items",
         "GET ~/datasets/<name>/items/<item_id>",
+        "GET ~/datasets/<name>/items/<item_id>/thumbnail",
+        "GET ~/datasets/<name>/items/<item_id>/media",
+        "GET ~/datasets/<name>/items/<item_id>/as_trained",
     ),
+    *_of(Belonging.DATASET, Permission.DATASETS_READ, "POST ~/datasets/<name>/check", only_asks=True),
     *_of(
         Belonging.DATASET,
         Permission.DATASETS_WRITE,
         "PATCH ~/datasets/<name>",
         "DELETE ~/datasets/<name>",
         "PATCH ~/datasets/<name>/captions",
+        "POST ~/datasets/<name>/refresh",
         "POST ~/datasets/<name>/versions/<version>/restore",
     ),
     *_need(
@@ -195,7 +207,25 @@ _TABLE = (
         "GET ~/models/<model_id>/presets",
         "GET ~/models/<model_id>/presets/<name>",
     ),
-    *_need(Permission.MODELS_WRITE, "POST ~/models/validate"),
+    *_need(Permission.MODELS_WRITE, "POST ~/models/validate", "POST ~/models/registry"),
+    *_need(Permission.MODELS_READ, "GET ~/models/registry"),
+    *_of(
+        Belonging.MODEL,
+        Permission.MODELS_READ,
+        "GET ~/models/registry/<name>",
+        "GET ~/models/registry/<name>/versions",
+        "GET ~/models/registry/<name>/versions/<version>",
+        "GET ~/models/registry/<name>/versions/<version>/file",
+    ),
+    *_of(
+        Belonging.MODEL,
+        Permission.MODELS_WRITE,
+        "PATCH ~/models/registry/<name>",
+        "DELETE ~/models/registry/<name>",
+        "PATCH ~/models/registry/<name>/versions/<version>",
+        "DELETE ~/models/registry/<name>/versions/<version>",
+        "POST ~/models/registry/<name>/versions/<version>/metadata",
+    ),
     *_need(
         Permission.SYSTEM_READ,
         "GET ~/system/logs",

@@ -3,10 +3,12 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
+from api.errors import DatabaseUnavailable, ServiceError
 from api.executors.executor import AttemptRef, Executor, Submission
 from api.models.reason import Reason, Words, text_of
-from api.models.training import Attempt, AttemptStatus, ResumeOptions, TrainingTask
+from api.models.training import Attempt, AttemptStatus, ResumeOptions, TrainingRequest, TrainingTask
 from api.storage.task_files import TaskFiles, task_files, write_private
 from api.trainers.trainer import Command, Launch, Trainer
 from api.utils.foreign_files import make_directory
@@ -23,6 +25,25 @@ class CannotStart(Exception):
         self.words = words
 
 
+class Materials(Protocol):
+    """Lays out the named datasets that an attempt trains on."""
+
+    def lay_out(self, task: TrainingTask, *, is_new: bool) -> TrainingRequest:
+        """The task's request with the directories of its datasets, which are made where the attempt is new.
+
+        Raises ServiceError or OSError when they cannot be.
+        """
+        ...
+
+
+class NoMaterials:
+    """A service without named datasets."""
+
+    def lay_out(self, task: TrainingTask, *, is_new: bool) -> TrainingRequest:
+        """The request as it is."""
+        return task.request
+
+
 class AttemptStarter:
     """Prepares attempts and hands them to the executor. `environment` is the allow-listed part of the service's own."""
 
@@ -33,8 +54,10 @@ class AttemptStarter:
         environment: Mapping[str, str],
         log_max_bytes: int,
         name_gpus: Callable[[Sequence[str]], tuple[str | None, ...]] = lambda uuids: (),
+        materials: Materials | None = None,
     ) -> None:
         """`name_gpus` gives the names of boards by their UUIDs."""
+        self._materials = materials or NoMaterials()
         self._executor = executor
         self._storage_root = storage_root
         self._environment = dict(environment)
@@ -68,12 +91,15 @@ class AttemptStarter:
         if is_new:
             _check_secrets(task, secrets)
         try:
-            command = trainer.prepare(task.request, task.plan, launch)
+            request = self._materials.lay_out(task, is_new=is_new)
+            command = trainer.prepare(request, task.plan, launch)
             if is_new:
                 self._write(files, launch, command)
                 if run_dir is not None:
                     trainer.prepare_resume(run_dir, attempt.resumed_from)
-        except (OSError, ValueError) as error:
+        except DatabaseUnavailable:
+            raise  # it is tried again
+        except (OSError, ValueError, ServiceError) as error:
             raise CannotStart(f"{error}") from error
         return Submission(
             ref=self.ref(attempt),

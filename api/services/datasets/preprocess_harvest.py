@@ -19,7 +19,9 @@ from api.services.datasets.dataset_toml import write_dataset_toml
 from api.services.datasets.outcomes import NewItems, Output, Tally, outputs_of
 from api.services.datasets.preprocess_wish import PreprocessWish
 from api.services.datasets.service import DatasetService
+from api.services.datasets.work_files import SourceFiles
 from api.storage.blobs import BlobStore
+from api.storage.datasets import DatasetStore
 from api.storage.derivations import DerivationStore
 from api.storage.task_files import task_files, write_private
 from api.trainers.preprocessing.work import key_of, read_record
@@ -42,14 +44,18 @@ class PreprocessHarvest:
     def __init__(
         self,
         datasets: DatasetService,
+        store: DatasetStore,
         blobs: BlobStore,
         derivations: DerivationStore,
+        files: SourceFiles,
         clock: Clock,
         storage_root: Path,
     ) -> None:
         self._datasets = datasets
+        self._store = store
         self._blobs = blobs
         self._derivations = derivations
+        self._files = files
         self._clock = clock
         self._storage_root = storage_root
 
@@ -63,10 +69,13 @@ class PreprocessHarvest:
         wish = PreprocessWish.from_config(task.request.config["wish"])
         given = task.request.config["input"]
         items = list(self._datasets.read_items(given["manifest"]))
+        source = self._source(task)
         tally, new, outputs = self._collect(items, wish, output_dir / "made")
         if tally.problem_count == len(items):
             first = tally.problems[0]
             raise ValueError(f"None of its {len(items):,} items can be read; {first.path}: {first.problem}.")
+        for item in new.items:
+            self._files.store(source, item)
         made = new.items if wish.captions is None else wish.captions.apply(new.items)
         dataset, version = self._add_version(task, wish, given, made)
         result = _show(dataset, version, made, tally, wish, items, outputs)
@@ -75,6 +84,12 @@ class PreprocessHarvest:
         for name in ("made", "sources"):
             remove_tree(str(output_dir / name), levels=3)
         return Harvest(orjson.loads(content))
+
+    def _source(self, task: TrainingTask) -> Dataset:
+        source = self._store.get_by_serial(task.plan.datasets[0].serial)
+        if source is None:
+            raise ValueError(f"{task.plan.datasets[0].dataset} is no more.")
+        return source
 
     # -- what was made -------------------------------------------------------------------------------------------------
 

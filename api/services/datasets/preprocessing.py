@@ -18,7 +18,7 @@ from api.errors import (
     NotYours,
 )
 from api.models.access import Permission, Principal
-from api.models.dataset import Dataset, DatasetVersion, ManifestItem
+from api.models.dataset import Dataset, DatasetVersion, ManifestItem, PinnedDataset
 from api.models.media_settings import MediaSettings
 from api.models.preprocessing import PreprocessStatus, PreprocessView
 from api.models.sight import current_sight
@@ -29,7 +29,7 @@ from api.services.datasets.preprocess_harvest import PreprocessHarvest
 from api.services.datasets.preprocess_view import STATUSES, show_preprocess
 from api.services.datasets.preprocess_wish import PreprocessWish
 from api.services.datasets.service import DatasetService
-from api.services.datasets.work_files import LinkSource, lay_out_work
+from api.services.datasets.work_files import SourceFiles, lay_out_work
 from api.services.training.dispatcher import Dispatcher
 from api.services.training.intake import Intake
 from api.services.training.task_events import event_page
@@ -81,7 +81,7 @@ class PreprocessingService:
         datasets: DatasetService,
         store: DatasetStore,
         harvest: PreprocessHarvest,
-        link: LinkSource,
+        files: SourceFiles,
         rates: Mapping[str, float | None],
     ) -> None:
         """`rates`: how many frames a second each model type is trained with; None: it takes no videos."""
@@ -89,7 +89,7 @@ class PreprocessingService:
         self._datasets = datasets
         self._store = store
         self._harvest = harvest
-        self._link = link
+        self._files = files
         self._rates = rates
 
     # -- beginning -----------------------------------------------------------------------------------------------------
@@ -120,19 +120,24 @@ class PreprocessingService:
             config={"wish": wish.as_config(), "input": given, "target": target},
         )
         todo = self._todo(items, wish.media)
-        plan = TrainingPlan(PREPROCESSING, request.model_type, 0, total_steps=len(todo), dataset_items=len(items))
+        pin = PinnedDataset(
+            dataset.name, version.ordinal, f"sha256:{version.manifest_sha256}", len(items), dataset.serial
+        )
+        plan = TrainingPlan(
+            PREPROCESSING, request.model_type, 0, total_steps=len(todo), dataset_items=len(items), datasets=(pin,)
+        )
         task_id = new_task_id(TASK_ID_KINDS[TaskType.PREPROCESSING], now)
         new = NewTask(task_id, PREPROCESSING, request, plan, None, idempotency_key, asks.owner, TaskType.PREPROCESSING)
-        self.submit(new, wish.media.as_json(), todo, asks.actor)
+        self.submit(new, dataset, wish.media.as_json(), todo, asks.actor)
         return self.get(task_id)
 
-    def submit(self, new: NewTask, settings: Any, todo: Sequence[WorkItem], actor: str) -> None:
+    def submit(self, new: NewTask, dataset: Dataset, settings: Any, todo: Sequence[WorkItem], actor: str) -> None:
         """Lays the work of a task out, and puts it into the queue; all of it or nothing. Raises what `start` does."""
         files = task_files(self._means.storage_root, new.task_id)
         sources = [sha256 for item in todo for sha256 in (item.sha256, item.mask, item.control) if sha256 is not None]
         lines = [item.as_json() for item in todo] or [b"\n"]
         try:
-            lay_out_work(files, settings, lines, sources, self._link)
+            lay_out_work(files, settings, lines, sources, self._files.linker(dataset))
             self._means.intake.create(new, actor)
         except (OSError, Conflict, Invalid):
             remove_tree(str(files.root), levels=0)

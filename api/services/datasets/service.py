@@ -31,6 +31,7 @@ from api.models.dataset_view import DatasetDeleted, DatasetDetails, DatasetRow, 
 from api.models.sight import current_sight
 from api.services.datasets.names import parse_version
 from api.storage.blobs import BlobStore
+from api.storage.dataset_holds import DatasetHolds
 from api.storage.dataset_items import DatasetItemStore
 from api.storage.datasets import DatasetFilter, DatasetStore, NewVersion
 from api.utils.bounds import capped
@@ -72,12 +73,14 @@ class DatasetService:
     def __init__(
         self,
         store: DatasetStore,
+        holds: DatasetHolds,
         items: DatasetItemStore,
         blobs: BlobStore,
         clock: Clock,
         bound: StorageBound | None = None,
     ) -> None:
         self._store = store
+        self._holds = holds
         self._items = items
         self._blobs = blobs
         self._clock = clock
@@ -218,9 +221,11 @@ class DatasetService:
             latest = None if expected_latest is None else self._store.get_version(dataset.serial, expected_latest)
             if latest is not None and latest.manifest_sha256 == manifest.sha256:
                 return latest
-        self._hold(dataset.serial, {**new_blobs, manifest.sha256: manifest.size_bytes})
+        claimed = {**new_blobs, manifest.sha256: manifest.size_bytes}
+        claim = self._hold(dataset.serial, claimed)
         self._make_rows(manifest.sha256, items, derived)
-        new = NewVersion(manifest.sha256, actor, message, len(items), sum(item.size_bytes for item in items), origin)
+        size = sum(item.size_bytes for item in items)
+        new = NewVersion(manifest.sha256, actor, message, len(items), size, origin, claim, len(claimed))
         note_change(about=dataset.name)
         made = self._store.add_version(dataset.serial, new, expected_latest, self._clock.now())
         logger.info("dataset has a new version", extra={"dataset": dataset.name, "version": made.ordinal})
@@ -230,7 +235,7 @@ class DatasetService:
         """The blobs that the dataset does not hold yet. Raises QuotaExceeded."""
         if dataset.directory is not None:
             return {}  # its files stay where they are
-        held, sizes = self._store.held(dataset.serial), {}
+        held, sizes = self._holds.held(dataset.serial), {}
         for item in items:
             for sha256 in item.blobs:
                 if sha256 not in held:
@@ -248,12 +253,12 @@ class DatasetService:
                 writer.write(part)
             return writer.commit()
 
-    def _hold(self, serial: int, blobs: Mapping[str, int]) -> None:
+    def _hold(self, serial: int, blobs: Mapping[str, int]) -> int:
         missing = self._blobs.keep(blobs)
         if missing:
             what = f"{len(missing)} files are not in the store, the first with the SHA-256 {missing[0]}."
             raise Invalid(mistakes=[Mistake("/items", what, "Upload them first.")])
-        self._store.hold(serial, blobs)
+        return self._holds.hold(serial, blobs, self._clock.now())
 
     def _make_rows(self, manifest_sha256: str, items: Iterable[ManifestItem], derived: Derived | None) -> None:
         now, ordered = self._clock.now(), sorted(items, key=lambda item: item.path)

@@ -3,11 +3,14 @@
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import orjson
 
-from api.models.dataset import ManifestItem
+from api.errors import DatasetChanged
+from api.models.dataset import Dataset, ManifestItem
 from api.storage.blobs import BlobStore
 from api.storage.task_files import TaskFiles
 from api.utils.foreign_files import make_directory
@@ -15,17 +18,51 @@ from api.utils.foreign_files import make_directory
 #: Puts a stored file under a path. Raises BlobMissing, OSError.
 LinkSource = Callable[[str, Path], None]
 
+_CHUNK = 2**20
+
 #: What the program writes into, and reads; its user may be another one than the service's.
 _DIRECTORY_MODE, _FILE_MODE = 0o755, 0o644
 
 
-def link_stored(blobs: BlobStore) -> LinkSource:
-    """Sources that are blobs: hard links, which nobody can write to."""
+class SourceFiles:
+    """Where the files of datasets come from: the store, or for a registered one its own directory."""
 
-    def link(sha256: str, target: Path) -> None:
-        blobs.link_into(sha256, target, may_symlink=False)
+    def __init__(self, blobs: BlobStore, registered: "Registered | None" = None) -> None:
+        self._blobs = blobs
+        self._registered = registered
 
-    return link
+    def linker(self, dataset: Dataset) -> LinkSource:
+        """Links files of a dataset: stored ones by hard links, which nobody can write to."""
+        if dataset.directory is None or self._registered is None:
+            return lambda sha256, target: self._blobs.link_into(sha256, target, may_symlink=False)
+        link = self._registered.linker(dataset)
+        return lambda sha256, target: link(ManifestItem(sha256, sha256, -1), target)
+
+    def store(self, dataset: Dataset, item: ManifestItem) -> None:
+        """Has the store hold the files of an item, which may lie in a registered directory only. Raises DatasetChanged,
+        BlobMissing, OSError.
+        """
+        for sha256 in item.blobs:
+            if dataset.directory is None or self._registered is None or self._blobs.has(sha256):
+                continue
+            path = self._registered.path_of(dataset, replace(item, sha256=sha256))
+            with path.open("rb") as file, self._blobs.begin() as writer:
+                while part := file.read(_CHUNK):
+                    writer.write(part)
+                if writer.commit().sha256 != sha256:
+                    raise DatasetChanged(f"{path} has changed while it was read.")
+
+
+class Registered(Protocol):
+    """Directories on the server that are datasets in place."""
+
+    def linker(self, dataset: Dataset) -> Callable[[ManifestItem, Path], None]:
+        """Links its own files under other names."""
+        ...
+
+    def path_of(self, dataset: Dataset, item: ManifestItem) -> Path:
+        """Where an item's file lies. Raises DatasetChanged."""
+        ...
 
 
 def lay_out_work(

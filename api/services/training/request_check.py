@@ -11,6 +11,7 @@ from api.models.gpu import GPUOffer
 from api.models.training import TrainingPlan, TrainingRequest
 from api.services.gpus.offers import list_offers
 from api.services.gpus.service import GPUService
+from api.services.training.dataset_use import DatasetUse, NoDatasets
 from api.storage.attempts import AttemptStore
 from api.storage.disk import describe_shortage
 from api.storage.task_files import task_files
@@ -59,7 +60,9 @@ class RequestChecker:
         storage_root: Path,
         min_free_mb: int,
         cache_roots: Sequence[Path] = (),
+        datasets: DatasetUse | None = None,
     ) -> None:
+        self._datasets = datasets or NoDatasets()
         self._trainers = trainers
         self._gpus = gpus
         self._attempts = attempts
@@ -74,10 +77,12 @@ class RequestChecker:
         """Every model type that some trainer knows."""
         return sorted({name for trainer in self._trainers.values() for name in trainer.model_types})
 
-    def check(self, request: TrainingRequest, task_id: str) -> CheckedRequest:
-        """Everything that was found, and the plan where one can be made. Raises CheckBusy."""
+    def check(self, request: TrainingRequest, task_id: str, known_by: Sequence[str] = ()) -> CheckedRequest:
+        """Everything that was found, and the plan where one can be made. What the tasks of `known_by` use of datasets
+        may be used again. Raises CheckBusy.
+        """
         with self._gate():
-            found = self._check(request, task_id)
+            found = self._check(request, task_id, known_by)
         return replace(found, errors=tuple(capped(found.errors)), warnings=tuple(capped(found.warnings)))
 
     @contextmanager
@@ -98,7 +103,7 @@ class RequestChecker:
         finally:
             self._waiting.release()
 
-    def _check(self, request: TrainingRequest, task_id: str) -> CheckedRequest:
+    def _check(self, request: TrainingRequest, task_id: str, known_by: Sequence[str]) -> CheckedRequest:
         mistakes = [*check_env(request.env, self._cache_roots), *self._gpu_mistakes(request)]
         trainer = next((t for t in self._trainers.values() if request.model_type in t.model_types), None)
         if trainer is None:
@@ -106,16 +111,18 @@ class RequestChecker:
         # Before anything is made of it: files and plans are written from what is kept.
         request = without_secret_comments(request)
         mistakes += find_userinfo(request)
-        found = trainer.check(request, task_files(self._storage_root, task_id).output)
+        used = self._datasets.use(request, task_id, known_by)
+        found = trainer.check(used.given, task_files(self._storage_root, task_id).output)
+        plan = None if found.plan is None or used.mistakes else used.finish(found.plan)
         public, secret = split_secrets(request.env)
-        scrubbed = replace(trainer.without_secrets(request), env={**public, **dict.fromkeys(secret, MASK)})
+        scrubbed = replace(trainer.without_secrets(used.kept), env={**public, **dict.fromkeys(secret, MASK)})
         secrets = {name: value for name, value in {**secret, **found.secrets}.items() if value != MASK}
         return CheckedRequest(
             request=scrubbed,
             trainer=trainer,
-            errors=(*mistakes, *found.errors),
-            warnings=found.warnings,
-            plan=None if found.plan is None else self._with_measured_memory(found.plan),
+            errors=(*mistakes, *used.mistakes, *used.point(found.errors)),
+            warnings=used.point(found.warnings),
+            plan=None if plan is None else self._with_measured_memory(plan),
             secrets=secrets,
             problems=tuple(self._problems(request)),
         )

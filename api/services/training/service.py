@@ -165,7 +165,7 @@ class TrainingService:
         """
         now = self._clock.now()
         task_id = new_task_id("train", now)
-        checked = self._checker.check(request, task_id)
+        checked = self._checker.check(request, task_id, [] if restarted_from is None else [restarted_from.task_id])
         trainer, plan = checked.require()
         self._intake.require(owner, request)
         secrets = dict(checked.secrets)
@@ -230,7 +230,7 @@ class TrainingService:
             raise TaskActive(f"{task_id} is {task.status}.", data={"status": task.status})
         checkpoint = choose_checkpoint(task_id, self._checkpoints(task).checkpoints, options.checkpoint)
         changes = change(task.request)
-        checked = self._checker.check(change_request(task.request, changes), task_id)
+        checked = self._checker.check(change_request(task.request, changes), task_id, [task_id])
         _, plan = checked.require()
         if task.status is TaskStatus.COMPLETED and not changes:
             raise Conflict(

@@ -1,14 +1,14 @@
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import insert
 
 from api.errors import DatasetChanged, DatasetExists, DatasetInUse, DatasetNotFound
 from api.models.dataset import Dataset
 from api.storage.database import Database
-from api.storage.dataset_tables import dataset_pins, uploads
+from api.storage.dataset_holds import DatasetHolds
+from api.storage.dataset_tables import dataset_pins
 from api.storage.datasets import DatasetFilter, DatasetStore, NewVersion
-from api.storage.tables import tasks
 from tests.unit.storage.builders import NOW, Stores, later, new_task
 
 SHA, OTHER = "a" * 64, "b" * 64
@@ -84,22 +84,6 @@ def test_what_a_task_uses_that_has_not_finished_is_not_deleted(store: DatasetSto
     assert refused.value.data == {"tasks": ["t1"]}
 
 
-def test_files_of_a_deleted_dataset_stay_until_the_last_task_that_needs_them_goes(
-    store: DatasetStore, cats: Dataset, stores: Stores
-):
-    stores.tasks.create(new_task(), NOW, "ann")
-    pin(stores.database, cats)
-    store.hold(cats.serial, {SHA: 5})
-    with stores.database.write() as connection:
-        connection.execute(update(tasks).values(status="completed"))
-    store.delete("cats", NOW)
-    assert store.purge() == 0
-    assert store.needed([SHA, OTHER]) == {SHA}
-    stores.tasks.delete("t1", NOW)
-    assert store.purge() == 1
-    assert store.needed([SHA]) == set()
-
-
 def test_a_name_is_free_once_its_dataset_is_deleted(store: DatasetStore, cats: Dataset):
     store.delete("cats", NOW)
     with pytest.raises(DatasetNotFound):
@@ -107,23 +91,10 @@ def test_a_name_is_free_once_its_dataset_is_deleted(store: DatasetStore, cats: D
     assert store.create(CATS).serial > cats.serial
 
 
-def test_what_an_upload_brought_is_needed(store: DatasetStore, database: Database):
-    row = {"upload_id": "u", "place": "here", "metadata": {}, "status": "done", "sha256": SHA}
-    with database.write() as connection:
-        connection.execute(insert(uploads).values(created_at=0, updated_at=0, expires_at=0, **row))
-    assert store.needed([SHA, OTHER]) == {SHA}
-
-
-def test_bytes_are_counted_by_owner(store: DatasetStore, cats: Dataset):
-    store.hold(cats.serial, {SHA: 5, OTHER: 7})
-    store.hold(cats.serial, {SHA: 5})
-    store.add_version(cats.serial, VERSION, None, NOW)
+def test_bytes_are_counted_by_owner(database: Database, store: DatasetStore, cats: Dataset):
+    holds = DatasetHolds(database)
+    claim = holds.hold(cats.serial, {SHA: 5, OTHER: 7}, NOW)
+    store.add_version(cats.serial, replace(VERSION, claim=claim, claimed_blobs=2), None, NOW)
     assert store.get("cats").stored_bytes == 12
     assert store.stored_by() == store.stored_by(["ann"]) == {"ann": 12}
-    assert store.held(cats.serial) == {SHA, OTHER}
-
-
-def test_a_database_belongs_with_the_first_store_that_it_meets(store: DatasetStore):
-    assert store.belongs_with("one")
-    assert store.belongs_with("one")
-    assert not store.belongs_with("another")
+    assert holds.held(cats.serial) == {SHA, OTHER}

@@ -49,6 +49,7 @@ def _create_datasets() -> None:
         sa.Column("items", sa.Integer, nullable=False),
         sa.Column("size_bytes", sa.BigInteger, nullable=False),
         sa.Column("origin", _JSON),
+        sa.Column("claim", sa.BigInteger),
     )
     op.create_index("ix_dataset_versions_manifest", "dataset_versions", ["manifest"])
 
@@ -83,9 +84,10 @@ def _create_blobs() -> None:
         "dataset_blobs",
         sa.Column("sha256", sa.String(64), primary_key=True),
         sa.Column("dataset", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("claim", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("size_bytes", sa.BigInteger, nullable=False),
     )
-    op.create_index("ix_dataset_blobs_dataset", "dataset_blobs", ["dataset"])
+    op.create_index("ix_dataset_blobs_dataset", "dataset_blobs", ["dataset", "claim"])
     op.create_table(
         "blob_store",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
@@ -101,6 +103,8 @@ def _create_blobs() -> None:
         sa.Column("duration", sa.Float(53)),
         sa.Column("fps", sa.Float(53)),
         sa.Column("frame_count", sa.Integer),
+        sa.Column("stated_frames", sa.Integer),
+        sa.Column("rotation", sa.Integer),
         sa.Column("is_variable_rate", sa.Boolean),
         sa.Column("problem", sa.String(64)),
         sa.Column("problem_text", sa.Text),

@@ -14,6 +14,7 @@ from api.services.datasets.items import DatasetItems
 from api.services.datasets.service import DatasetService, NoBound
 from api.storage.blobs import BlobStore
 from api.storage.database import Database, sqlite_url
+from api.storage.dataset_holds import DatasetHolds
 from api.storage.dataset_items import DatasetItemStore
 from api.storage.datasets import DatasetStore
 from api.utils.clock import FakeClock
@@ -26,7 +27,9 @@ ANN = replace(LOCAL, user_id="ann")
 class Shelf:
     """The parts, and short ways to fill them."""
 
+    database: Database
     store: DatasetStore
+    holds: DatasetHolds
     rows: DatasetItemStore
     blobs: BlobStore
     clock: FakeClock
@@ -73,4 +76,6 @@ def database(migrated_file: Path, tmp_path: Path) -> Iterator[Database]:
 def shelf(database: Database, tmp_path: Path, clock: FakeClock) -> Shelf:
     store, rows = DatasetStore(database), DatasetItemStore(database)
     blobs = BlobStore(tmp_path / "datasets")
-    return Shelf(store, rows, blobs, clock, DatasetService(store, rows, blobs, clock, NoBound()))
+    holds = DatasetHolds(database)
+    service = DatasetService(store, holds, rows, blobs, clock, NoBound())
+    return Shelf(database, store, holds, rows, blobs, clock, service)

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from api.models.dataset import ManifestItem
+from api.models.dataset import ManifestItem, PinnedDataset
 from api.models.media_settings import MediaSettings
 from api.models.training import GPURequest, NewTask, TrainingPlan, TrainingRequest, TrainingTask
 from api.services.datasets.preprocess_harvest import PreprocessHarvest
 from api.services.datasets.preprocess_wish import CaptionRules, PreprocessWish
+from api.services.datasets.work_files import SourceFiles
 from api.storage.database import Database
 from api.storage.derivations import DerivationStore
 from api.storage.task_files import task_files
@@ -28,7 +29,9 @@ class Field:
     def __init__(self, shelf: Shelf, database: Database, root: Path) -> None:
         self.shelf, self.root, self.tasks = shelf, root, TaskStore(database)
         self.derivations = DerivationStore(database)
-        self.harvest = PreprocessHarvest(shelf.service, shelf.blobs, self.derivations, shelf.clock, root)
+        self.harvest = PreprocessHarvest(
+            shelf.service, shelf.store, shelf.blobs, self.derivations, SourceFiles(shelf.blobs), shelf.clock, root
+        )
         self.dataset = shelf.make("cats")
 
     def task(self, items: list[ManifestItem], task_id: str = "e", **wish: Any) -> TrainingTask:
@@ -38,7 +41,9 @@ class Field:
         given = {"dataset": "cats", "version": version.ordinal, "manifest": version.manifest_sha256}
         config = {"wish": wanted.as_config(), "input": given, "target": target}
         request = TrainingRequest("", GPURequest(count=0), config=config)
-        new = NewTask(task_id, "preprocessing", request, TrainingPlan("preprocessing", "", 0), owner="ann")
+        pin = PinnedDataset("cats", version.ordinal, f"sha256:{version.manifest_sha256}", 1, self.dataset.serial)
+        plan = TrainingPlan("preprocessing", "", 0, datasets=(pin,))
+        new = NewTask(task_id, "preprocessing", request, plan, owner="ann")
         task_files(self.root, task_id).output.mkdir(parents=True, exist_ok=True)
         return self.tasks.create(new, self.shelf.clock.now(), "ann")
 

@@ -15,7 +15,7 @@ from api.models.task import TaskType
 from api.services.datasets.preprocess_harvest import PreprocessHarvest
 from api.services.datasets.preprocess_wish import CaptionRules, PreprocessWish, Replacement
 from api.services.datasets.preprocessing import PreprocessingService, TaskMeans
-from api.services.datasets.work_files import link_stored
+from api.services.datasets.work_files import SourceFiles
 from api.storage.attempts import AttemptStore
 from api.storage.database import Database
 from api.storage.derivations import DerivationStore
@@ -40,7 +40,9 @@ def machine(database: Database, tmp_path: Path, clock: FakeClock) -> Iterator[Tr
 @pytest.fixture
 def service(machine: TrainingMachine, shelf: Shelf) -> PreprocessingService:
     parts, database = machine.parts, machine.database
-    harvest = PreprocessHarvest(shelf.service, shelf.blobs, DerivationStore(database), shelf.clock, machine.root)
+    files, store = SourceFiles(shelf.blobs), shelf.store
+    derived = DerivationStore(database)
+    harvest = PreprocessHarvest(shelf.service, store, shelf.blobs, derived, files, shelf.clock, machine.root)
     means = TaskMeans(
         TaskStore(database, TaskType.PREPROCESSING),
         AttemptStore(database, TaskType.PREPROCESSING),
@@ -52,8 +54,7 @@ def service(machine: TrainingMachine, shelf: Shelf) -> PreprocessingService:
         shelf.clock,
         machine.root,
     )
-    link = link_stored(shelf.blobs)
-    return PreprocessingService(means, shelf.service, shelf.store, harvest, link, {"wan": 16.0, "sdxl": None})
+    return PreprocessingService(means, shelf.service, store, harvest, files, {"wan": 16.0, "sdxl": None})
 
 
 @pytest.fixture

@@ -167,7 +167,7 @@ def test_more_than_a_user_may_store_is_refused_before_anything_is_kept(shelf: Sh
             raise QuotaExceeded(f"{owner} {more_bytes}")
 
     shelf.make()
-    bounded = DatasetService(shelf.store, shelf.rows, shelf.blobs, shelf.clock, Full())
+    bounded = DatasetService(shelf.store, shelf.holds, shelf.rows, shelf.blobs, shelf.clock, Full())
     with pytest.raises(QuotaExceeded, match="None 5"):
         bounded.add_version(shelf.store.get("cats"), [shelf.item("a.png")], "ann", "", expected_latest=None)
     assert shelf.store.get("cats").latest is None

@@ -1,0 +1,79 @@
+"""What a check of a dataset version finds, as its answer has it."""
+
+from dataclasses import dataclass
+
+from api.models.training_view import FindingView
+
+
+@dataclass(frozen=True, slots=True)
+class BucketView:
+    """Files that are trained on in one size: `dropped` of its examples are in no step of an epoch, and why."""
+
+    width: int
+    height: int
+    frames: int
+    items: int
+    examples: int
+    batch_size: int
+    batches: int
+    dropped: int
+    reason: str | None
+    item_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemsView:
+    """Items that have one thing in common, with the first hundred of their ids."""
+
+    reason: str
+    items: int
+    item_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicatesView:
+    """Groups of items by their ids: of the same bytes, and of pictures that look alike (videos: the first)."""
+
+    exact: tuple[tuple[str, ...], ...] = ()
+    near: tuple[tuple[str, ...], ...] = ()
+    exact_groups: int = 0
+    near_groups: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetCheck:
+    """Everything that can be said of a version before it is trained on. Unknown is null.
+
+    `unexamined` files have not been looked into yet: the same request goes on with them.
+    """
+
+    dataset: str
+    version: int
+    manifest_sha256: str
+    model_type: str | None
+    valid: bool
+    items: int
+    unexamined: int
+    errors: tuple[FindingView, ...]
+    warnings: tuple[FindingView, ...]
+    notes: tuple[str, ...]
+    problems: tuple[ItemsView, ...]
+    duplicates: DuplicatesView
+    buckets: tuple[BucketView, ...]
+    skipped: tuple[ItemsView, ...]
+    trained_items: int | None
+    steps_per_epoch: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeView:
+    """How the trainer makes the pixels of an item; `shown` are the positions in `frames` of those in the strip."""
+
+    model_type: str
+    width: int
+    height: int
+    box: tuple[float, float, float, float]
+    frames: tuple[int, ...]
+    fps: float | None
+    is_video: bool
+    shown: tuple[int, ...]

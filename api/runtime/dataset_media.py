@@ -1,0 +1,48 @@
+"""The parts by which the media of datasets are seen, put together; a part of the composition root."""
+
+import os
+from collections.abc import Iterable
+
+from api.config import Config
+from api.media.decoder import MediaDecoder
+from api.runtime.datasets import DatasetParts, datasets_root
+from api.services.datasets.as_trained import AsTrained
+from api.services.datasets.check import DatasetChecker
+from api.services.datasets.downloads import ItemFiles
+from api.services.datasets.media import DatasetMedia
+from api.services.datasets.rules import RuleBook
+from api.services.datasets.thumbnails import Thumbnails
+from api.storage.database import Database
+from api.storage.media_facts import MediaFactsStore
+from api.storage.thumbnails import ThumbnailStore
+from api.trainers.trainer import DatasetRules, Trainer
+from api.utils.clock import Clock
+
+#: Processes that decode at a time, at most: more than that is for trainings.
+_MOST_CHILDREN = 8
+
+
+class DatasetMediaParts:
+    """The use cases of seeing. Building them starts nothing: a decoder's process begins with the first file."""
+
+    def __init__(
+        self, config: Config, database: Database, clock: Clock, parts: DatasetParts, trainers: Iterable[Trainer]
+    ) -> None:
+        self.decoder = MediaDecoder(min(os.cpu_count() or 1, _MOST_CHILDREN))
+        rules = RuleBook([trainer for trainer in trainers if isinstance(trainer, DatasetRules)])
+        self.media = DatasetMedia(
+            MediaFactsStore(database),
+            parts.blobs,
+            self.decoder,
+            clock,
+            locate_registered=parts.registered.path_of,
+        )
+        self.checker = DatasetChecker(parts.service, self.media, self.decoder, rules)
+        kept = ThumbnailStore(datasets_root(config) / "thumbnails")
+        self.thumbnails = Thumbnails(parts.items, self.media, self.decoder, kept)
+        self.as_trained = AsTrained(parts.items, self.media, self.decoder, rules)
+        self.item_files = ItemFiles(parts.items, self.media)
+
+    def stop(self) -> None:
+        """Ends the processes that decode."""
+        self.decoder.close()

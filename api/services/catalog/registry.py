@@ -1,0 +1,343 @@
+"""Registered models: a training's file becomes a numbered version of a named model, which aliases point to."""
+
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from api.errors import (
+    BlobMissing,
+    HiddenModel,
+    HiddenTask,
+    ModelExists,
+    NotYours,
+    RegisteredModelNotFound,
+    WeightsRefused,
+)
+from api.models.access import Permission, Principal
+from api.models.registry import (
+    ModelDeleted,
+    ModelVersion,
+    ModelVersionView,
+    NewModelVersion,
+    RegisteredModel,
+    RegisteredModelView,
+)
+from api.models.sight import current_sight
+from api.models.training_view import TaskDetails, XAxis
+from api.models.weights import FileForm, WeightsFacts
+from api.services.catalog.comfyui import ComfyLinks
+from api.services.catalog.origin import (
+    describe_format,
+    describe_origin,
+    saved_at,
+    standard_metadata,
+    stem_of,
+    value_at,
+)
+from api.services.training.artifacts import OpenFile
+from api.services.training.service import TrainingService
+from api.storage.blobs import BlobStore
+from api.storage.registry import RegistryStore
+from api.utils.base_path import BASE_PATH
+from api.utils.clock import Clock
+from api.utils.pagination import MAX_LIMIT, Page, PageRequest, Pagination
+from api.weights.examination import examine
+from api.weights.header import Unsound
+from api.weights.rewriting import rewrite
+
+logger = logging.getLogger(__name__)
+
+#: Read at a time.
+_CHUNK = 1024 * 1024
+
+#: Values of a series among which one epoch's or step's is looked for.
+_MOST_VALUES = 10_000
+
+
+class Registry:
+    """The use cases of `/models/registry`."""
+
+    def __init__(
+        self,
+        store: RegistryStore,
+        blobs: BlobStore,
+        training: TrainingService,
+        clock: Clock,
+        links: ComfyLinks | None = None,
+    ) -> None:
+        """`links` None: no directory of ComfyUI is configured."""
+        self._store = store
+        self._blobs = blobs
+        self._training = training
+        self._clock = clock
+        self._links = links
+
+    # -- making --------------------------------------------------------------------------------------------------------
+
+    def register(
+        self,
+        name: str,
+        task_id: str,
+        artifact: str,
+        principal: Principal,
+        *,
+        notes: str | None = None,
+        tags: Sequence[str] = (),
+        aliases: Sequence[str] = (),
+    ) -> ModelVersionView:
+        """Makes a training's file the next version of a model, which is made where there is none.
+
+        Raises TaskNotFound, ArtifactNotFound, WeightsRefused, NotYours, ModelExists, OSError.
+        """
+        self._require_own(name, principal)
+        task = self._training.get(task_id)
+        if not current_sight.get().sees(task.owner):
+            raise HiddenTask(f'No task has the id "{task_id[:80]}".')
+        sha256, facts = self._take(self._training.open_artifact(task_id, artifact))
+        new = NewModelVersion(
+            sha256=sha256,
+            size_bytes=facts.size_bytes,
+            actor=principal.actor,
+            stem=stem_of(artifact),
+            notes=notes,
+            tags=tuple(tags),
+            origin=describe_origin(task, artifact, *self._losses(task, artifact)),
+            format=describe_format(facts, task.model_type),
+        )
+        self._store.ensure(name, principal.owner, self._clock.now())
+        with self._linking(name):
+            made = self._store.add_version(name, new, aliases, self._clock.now())
+        logger.info("model version made", extra={"model": name, "version": made.ordinal, "task_id": task_id})
+        return self._show(name, made)
+
+    def write_metadata(
+        self, name: str, version: str, trigger: str | None, more: Mapping[str, str], principal: Principal
+    ) -> ModelVersionView:
+        """Makes a version with the same tensors and more metadata in its header.
+
+        Raises RegisteredModelNotFound, ModelVersionNotFound, BlobMissing, WeightsRefused.
+        """
+        old = self._store.get_version(self.find(name).name, version)
+        told = {**standard_metadata(name, old.ordinal, old.origin, old.format, trigger), **more}
+        handle = self._blobs.open(old.sha256)
+        try:
+            with self._blobs.begin() as writer:
+                rewrite(handle, told, writer.write)
+                blob = writer.commit()
+        except (Unsound, ValueError) as error:
+            raise WeightsRefused(f"The metadata cannot be written: the file {error}.") from None
+        finally:
+            os.close(handle)
+        facts = examine(self._blobs.path(blob.sha256))
+        stem = old.file_name.removesuffix(".safetensors").removeprefix(f"{name}-v{old.ordinal}").strip("-")
+        new = NewModelVersion(
+            sha256=blob.sha256,
+            size_bytes=blob.size_bytes,
+            actor=principal.actor,
+            stem=stem,
+            notes=old.notes,
+            tags=old.tags,
+            origin={**old.origin, "metadata_of": old.ordinal},
+            format=describe_format(facts, old.format.get("base_model")),
+        )
+        return self._show(name, self._store.add_version(name, new, (), self._clock.now()))
+
+    def _take(self, file: OpenFile) -> tuple[str, WeightsFacts]:
+        """Copies an open file into the store, and says what it is; it is closed. Raises WeightsRefused.
+
+        A copy, and no other name of the same file: a training that is resumed writes over what it has saved.
+        """
+        try:
+            with self._blobs.begin() as writer:
+                while part := os.read(file.descriptor, _CHUNK):
+                    writer.write(part)
+                blob = writer.commit()
+        finally:
+            os.close(file.descriptor)
+        facts = examine(self._blobs.path(blob.sha256))
+        if facts.form is not FileForm.SAFETENSORS or not facts.is_whole:
+            raise WeightsRefused(f"{file.name} {facts.problem or 'cannot be judged'}.")
+        return blob.sha256, facts
+
+    def _losses(self, task: TaskDetails, artifact: str) -> tuple[float | None, float | None]:
+        """Loss and evaluation loss at the epoch or step of a saved file; None where they are not known."""
+        kind, number = saved_at(artifact)
+        if kind is None or number is None:
+            return None, None
+        axis = XAxis.EPOCH if kind == "epoch" else XAxis.STEP
+        series = [
+            self._training.get_metrics(task.task_id, metric, axis, _MOST_VALUES, None)
+            for metric in ("loss", "eval_loss")
+        ]
+        loss, eval_loss = (value_at(one, number) for one in series)
+        return loss, eval_loss
+
+    def _require_own(self, name: str, principal: Principal) -> None:
+        """Whether a model of this name, if there is one, may get a version by this principal."""
+        with suppress(RegisteredModelNotFound):
+            found = self._store.get(name)
+            if not current_sight.get().sees(found.owner):
+                raise ModelExists(f'A model is called "{name}" already.')
+            is_own = found.owner is None or found.owner == principal.owner
+            if principal.owner is not None and not is_own and not principal.may(Permission.TASKS_WRITE_ANY):
+                raise NotYours(f"{name} belongs to somebody else: only they and administrators may change it.")
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    def find(self, name: str) -> RegisteredModel:
+        """The model with this name, as whoever asks may see it. Raises RegisteredModelNotFound."""
+        found = self._store.get(name)
+        if not current_sight.get().sees(found.owner):
+            raise HiddenModel(f'No model is called "{name[:100]}".')
+        return found
+
+    def owner_of(self, name: str) -> str | None:
+        """Whom a model belongs to; None: nobody. Raises RegisteredModelNotFound, DatabaseUnavailable."""
+        return self._store.get(name).owner
+
+    def get(self, name: str) -> RegisteredModelView:
+        """A model with its newest version. Raises RegisteredModelNotFound."""
+        return self._show_models([self.find(name)])[0]
+
+    def get_page(
+        self, search: str | None, owner: str | None, tag: str | None, page: PageRequest
+    ) -> Page[RegisteredModelView]:
+        """A page of the models that whoever asks may see, newest first."""
+        limit, cursor = min(page.limit, MAX_LIMIT), None if page.cursor is None else int(page.cursor)
+        seen_by = current_sight.get().only_of
+        rows, total = self._store.page(
+            limit + 1, page.offset, cursor, search=search, owner=owner, tag=tag, seen_by=seen_by
+        )
+        shown = tuple(self._show_models(rows[:limit]))
+        return Page(shown, _paginate(total, limit, page, [row.serial for row in rows]))
+
+    def get_version(self, name: str, version: str) -> ModelVersionView:
+        """A version by its number, an alias or `latest`. Raises RegisteredModelNotFound, ModelVersionNotFound."""
+        return self._show(name, self._store.get_version(self.find(name).name, version))
+
+    def get_versions(self, name: str, page: PageRequest) -> Page[ModelVersionView]:
+        """A page of the versions, newest first. Raises RegisteredModelNotFound."""
+        limit, cursor = min(page.limit, MAX_LIMIT), None if page.cursor is None else int(page.cursor)
+        rows, total = self._store.versions(self.find(name).name, limit + 1, page.offset, cursor)
+        shown = tuple(self._show(name, row) for row in rows[:limit])
+        return Page(shown, _paginate(total, limit, page, [row.ordinal for row in rows]))
+
+    def open_file(self, name: str, version: str) -> OpenFile:
+        """The file of a version, open for reading.
+
+        Raises RegisteredModelNotFound, ModelVersionNotFound, BlobMissing.
+        """
+        found = self._store.get_version(self.find(name).name, version)
+        handle = self._blobs.open(found.sha256)
+        return OpenFile(handle, found.file_name, os.fstat(handle).st_size, found.created_at.timestamp())
+
+    # -- changing ------------------------------------------------------------------------------------------------------
+
+    def change(self, name: str, changes: Mapping[str, Any]) -> RegisteredModelView:
+        """Changes name, description or tags. Raises RegisteredModelNotFound, ModelExists."""
+        found, new_name = self.find(name), changes.get("name") or name
+        before = self._links_of(found.name)
+        changed = self._store.change(found.name, changes, self._clock.now())
+        if self._links is not None and new_name != name:
+            self._links.update(name, before, {})
+            self._links.update(new_name, {}, before)
+        return self._show_models([changed])[0]
+
+    def change_version(
+        self, name: str, version: str, changes: Mapping[str, Any], aliases: Sequence[str] | None
+    ) -> ModelVersionView:
+        """Changes notes, tags or aliases. Raises RegisteredModelNotFound, ModelVersionNotFound."""
+        self.find(name)
+        with self._linking(name):
+            changed = self._store.change_version(name, version, changes, aliases, self._clock.now())
+        return self._show(name, changed)
+
+    def delete(self, name: str) -> ModelDeleted:
+        """Takes a model away with all its versions. Raises RegisteredModelNotFound, VersionInUse."""
+        self._store.delete(self.find(name).name)
+        logger.info("model deleted", extra={"model": name})
+        return ModelDeleted(name, None)
+
+    def delete_version(self, name: str, version: str) -> ModelDeleted:
+        """Takes a version away. Raises RegisteredModelNotFound, ModelVersionNotFound, VersionInUse."""
+        ordinal = self._store.delete_version(self.find(name).name, version)
+        logger.info("model version deleted", extra={"model": name, "version": ordinal})
+        return ModelDeleted(name, ordinal)
+
+    def collect(self, older_than_seconds: float) -> None:
+        """Removes the files that no version needs any more. Raises OSError."""
+        if self._store.belongs_with(self._blobs.identity()):
+            self._blobs.sweep(self._store.needed, older_than_seconds)
+
+    # -- links and views -----------------------------------------------------------------------------------------------
+
+    def _links_of(self, name: str) -> dict[str, str]:
+        """The hashes by the aliases that a model has now; nothing where no links are made."""
+        if self._links is None:
+            return {}
+        aliases = self._store.get(name).aliases
+        return {alias: self._store.get_version(name, str(ordinal)).sha256 for alias, ordinal in aliases.items()}
+
+    def _linking(self, name: str) -> "_Linking":
+        return _Linking(lambda: self._links_of(name), self._links, name)
+
+    def _show_models(self, models: Sequence[RegisteredModel]) -> list[RegisteredModelView]:
+        latest = self._store.latest_of(models)
+        return [
+            RegisteredModelView(
+                name=model.name,
+                owner=model.owner,
+                description=model.description,
+                tags=model.tags,
+                created_at=model.created_at,
+                updated_at=model.updated_at,
+                versions=model.versions,
+                aliases=model.aliases,
+                latest=self._show(model.name, latest[model.serial]) if model.serial in latest else None,
+            )
+            for model in models
+        ]
+
+    def _show(self, name: str, version: ModelVersion) -> ModelVersionView:
+        path = None
+        with suppress(BlobMissing):
+            path = str(self._blobs.path(version.sha256))
+        return ModelVersionView(
+            model=name,
+            version=version.ordinal,
+            aliases=version.aliases,
+            sha256=version.sha256,
+            size_bytes=version.size_bytes,
+            file_name=version.file_name,
+            download=f"{BASE_PATH}/models/registry/{name}/versions/{version.ordinal}/file",
+            path=path,
+            created_at=version.created_at,
+            actor=version.actor,
+            notes=version.notes,
+            tags=version.tags,
+            origin=version.origin,
+            format=version.format,
+        )
+
+
+class _Linking:
+    """Brings ComfyUI's links to what the aliases are at the end of its `with` block."""
+
+    def __init__(self, look: Callable[[], dict[str, str]], links: ComfyLinks | None, name: str) -> None:
+        self._look, self._links, self._name = look, links, name
+        self._before: dict[str, str] = {}
+
+    def __enter__(self) -> None:
+        self._before = self._look()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None and self._links is not None:
+            self._links.update(self._name, self._before, self._look())
+
+
+def _paginate(total: int, limit: int, page: PageRequest, numbers: Sequence[int]) -> Pagination:
+    has_more = len(numbers) > limit
+    offset = None if page.cursor is not None else page.offset or 0
+    return Pagination(total, limit, offset, has_more, str(numbers[limit - 1]) if has_more else None)

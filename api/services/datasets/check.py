@@ -1,0 +1,162 @@
+"""Checks a version before it is trained on: its files by themselves, and what a trainer will make of them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from api.errors import Mistake
+from api.models.dataset import Dataset, DatasetItem, DatasetVersion, ManifestItem
+from api.models.dataset_check import BucketView, DatasetCheck, DuplicatesView, ItemsView
+from api.models.media import Decoder, MediaProbe
+from api.models.training_view import FindingView
+from api.services.datasets.duplicates import find_duplicates
+from api.services.datasets.findings import find_in_buckets, find_in_files
+from api.services.datasets.media import DatasetMedia
+from api.services.datasets.rules import RuleBook
+from api.services.datasets.service import DatasetService
+from api.trainers.trainer import DatasetOutlook, DatasetQuestion, SeenFile
+from api.utils.bounds import capped
+
+#: Seconds that one request looks into files of which nothing is known yet.
+LOOK_SECONDS = 20.0
+
+#: Ids of items that stand beside each count.
+MAX_IDS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class CheckWish:
+    """What is asked about: a version, and how it would be trained on; without a model type its files alone."""
+
+    version: str | None = None
+    model_type: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    gpu_count: int = 1
+    near_distance: int = 4
+
+    @property
+    def question(self) -> DatasetQuestion | None:
+        """The same for a trainer; None without a model type."""
+        if self.model_type is None:
+            return None
+        return DatasetQuestion(self.model_type, self.settings, self.config, self.gpu_count)
+
+
+class DatasetChecker:
+    """Answers `/datasets/{name}/check`; changes nothing but what is known of files."""
+
+    def __init__(self, datasets: DatasetService, media: DatasetMedia, decoder: Decoder, rules: RuleBook) -> None:
+        self._datasets = datasets
+        self._media = media
+        self._decoder = decoder
+        self._rules = rules
+
+    def check(self, name: str, wish: CheckWish) -> DatasetCheck:
+        """Everything that can be said now.
+
+        Raises DatasetNotFound, VersionNotFound, BlobMissing, DecoderBusy, Invalid.
+        """
+        dataset = self._datasets.find(name)
+        version = self._datasets.find_version(dataset, wish.version)
+        rules = None if wish.model_type is None else self._rules.of(wish.model_type)
+        items = list(self._datasets.read_items(version.manifest_sha256))
+        probes = self._media.look(self._paths(dataset, items), LOOK_SECONDS)
+        files = [see(item, probes) for item in items]
+        outlook, question = DatasetOutlook(), wish.question
+        if rules is not None and question is not None:
+            outlook = rules.check_dataset(question, files)
+        duplicates = find_duplicates(items, probes, self._decoder, wish.near_distance)
+        return _tell(_Found(dataset, version, items, probes, outlook, duplicates, wish))
+
+    def _paths(self, dataset: Dataset, items: Iterable[ManifestItem]) -> dict[str, Path]:
+        paths = {}
+        for item in items:
+            paths[item.sha256] = self._media.path_of(dataset, item)
+            for sha256 in (item.mask_sha256, item.control_sha256):
+                if sha256 is not None:
+                    paths[sha256] = self._media.blob_path(sha256)
+        return paths
+
+
+def see(item: ManifestItem, probes: Mapping[str, MediaProbe]) -> SeenFile:
+    """An item as the trainer will find it."""
+    return SeenFile(
+        name=item.path,
+        media=probes.get(item.sha256),
+        caption=item.caption,
+        has_mask=item.mask_sha256 is not None,
+        mask=None if item.mask_sha256 is None else probes.get(item.mask_sha256),
+        has_control=item.control_sha256 is not None,
+        control=None if item.control_sha256 is None else probes.get(item.control_sha256),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    dataset: Dataset
+    version: DatasetVersion
+    items: Sequence[ManifestItem]
+    probes: Mapping[str, MediaProbe]
+    outlook: DatasetOutlook
+    duplicates: DuplicatesView
+    wish: CheckWish
+
+
+def _tell(found: _Found) -> DatasetCheck:
+    outlook, has_model = found.outlook, found.wish.model_type is not None
+    ids = {item.path: item.item_id for item in found.items}
+    own = find_in_files(found.items, found.probes, found.duplicates, by_itself=not has_model)
+    errors = [*outlook.errors, *own.errors]
+    warnings = [*outlook.warnings, *own.warnings, *find_in_buckets(found.items, found.probes, outlook.buckets)]
+    unexamined = sum(1 for item in found.items if item.sha256 not in found.probes)
+    return DatasetCheck(
+        dataset=found.dataset.name,
+        version=found.version.ordinal,
+        manifest_sha256=found.version.manifest_sha256,
+        model_type=found.wish.model_type,
+        valid=not errors and not unexamined,
+        items=len(found.items),
+        unexamined=unexamined,
+        errors=tuple(map(_view, capped(errors))),
+        warnings=tuple(map(_view, capped(warnings))),
+        notes=outlook.notes,
+        problems=tuple(_problems(found)),
+        duplicates=found.duplicates,
+        buckets=tuple(
+            BucketView(
+                bucket.width,
+                bucket.height,
+                bucket.frames,
+                len(bucket.names),
+                bucket.examples,
+                bucket.batch_size,
+                bucket.batches,
+                bucket.dropped,
+                bucket.reason,
+                tuple(ids[name] for name in bucket.names[:MAX_IDS]),
+            )
+            for bucket in outlook.buckets
+        ),
+        skipped=tuple(
+            ItemsView(reason, len(names), tuple(ids[name] for name in names[:MAX_IDS]))
+            for reason, names in outlook.skipped.items()
+        ),
+        trained_items=outlook.items,
+        steps_per_epoch=outlook.steps_per_epoch,
+    )
+
+
+def _problems(found: _Found) -> Iterable[ItemsView]:
+    by_problem: dict[str, list[str]] = {}
+    for item in found.items:
+        probe = found.probes.get(item.sha256)
+        for problem in DatasetItem(item, None if probe is None else probe.facts).problems:
+            by_problem.setdefault(problem, []).append(item.item_id)
+    for problem, item_ids in sorted(by_problem.items()):
+        yield ItemsView(problem, len(item_ids), tuple(item_ids[:MAX_IDS]))
+
+
+def _view(mistake: Mistake) -> FindingView:
+    return FindingView(mistake.pointer, mistake.message, mistake.remedy)

@@ -1,0 +1,85 @@
+"""Collects what nobody needs any more: stored files, rows of items, and directories that nobody looks into."""
+
+import logging
+import os
+import time
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+
+from api.errors import DatabaseUnavailable
+from api.storage.blobs import BlobStore, Sweep
+from api.storage.dataset_holds import DatasetHolds
+from api.storage.dataset_items import DatasetItemStore
+from api.utils.clock import Clock
+from api.utils.foreign_trees import remove_tree
+from api.utils.periodic import PeriodicThread
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two passes.
+LOOK_SECONDS = 900.0
+
+#: Seconds for which a stored file that nothing needs stays, and then stays in the trash.
+KEPT_SECONDS = 3600.0
+
+#: How long rows of items, and views, stay that nobody has asked for.
+UNUSED = timedelta(days=2)
+
+
+class DatasetCollector:
+    """One pass after the other. A pass that is killed at any point is made good by the next."""
+
+    def __init__(
+        self, blobs: BlobStore, holds: DatasetHolds, items: DatasetItemStore, views: Path, clock: Clock
+    ) -> None:
+        self._blobs = blobs
+        self._holds = holds
+        self._items = items
+        self._views = views
+        self._clock = clock
+        self._thread = PeriodicThread("dataset-collector", LOOK_SECONDS, self.run_once)
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stops the thread; a pass over a file system that hangs is left behind."""
+        self._thread.stop(timeout=0.5)
+
+    def run_once(self) -> None:
+        """One pass; while the database or the disk does not answer nothing is removed."""
+        try:
+            self.collect(KEPT_SECONDS)
+        except DatabaseUnavailable as error:
+            logger.debug("datasets cannot be collected", extra={"problem": error.detail})
+        except OSError as error:
+            logger.warning("datasets cannot be collected", extra={"problem": str(error)})
+
+    def collect(self, kept_seconds: float) -> Sweep:
+        """Removes what nobody has needed for so long. Raises DatabaseUnavailable, OSError."""
+        if not self._holds.belongs_with(self._blobs.identity()):
+            # Whatever lies there another database knows of.
+            logger.error(
+                "DATASETS_ROOT belongs to another database: nothing in it is collected",
+                extra={"directory": str(self._blobs.root)},
+            )
+            return Sweep()
+        self._holds.purge(self._clock.now())
+        self._items.prune(self._clock.now() - UNUSED)
+        self._remove_views(UNUSED.total_seconds())
+        done = self._blobs.sweep(self._holds.needed, kept_seconds)
+        if done.set_aside or done.restored or done.removed:
+            told = {"set_aside": done.set_aside, "restored": done.restored, "removed": done.removed}
+            logger.info("stored files collected", extra={**told, "bytes": done.removed_bytes})
+        return done
+
+    def _remove_views(self, seconds: float) -> None:
+        """Removes views that nobody has looked into for so long, and those that were half made by a killed process."""
+        if not self._views.is_dir():
+            return
+        for name in os.listdir(self._views):
+            with suppress(OSError):
+                if time.time() - (self._views / name).lstat().st_mtime >= seconds:
+                    remove_tree(str(self._views / name), levels=1)

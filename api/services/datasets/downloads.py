@@ -1,0 +1,34 @@
+"""The media files of items, opened for a download."""
+
+import errno
+import os
+
+from api.errors import BlobMissing
+from api.services.datasets.items import DatasetItems
+from api.services.datasets.media import DatasetMedia
+from api.services.training.artifacts import OpenFile
+from api.utils.foreign_files import open_plain
+
+
+class ItemFiles:
+    """Opens the files of items."""
+
+    def __init__(self, items: DatasetItems, media: DatasetMedia) -> None:
+        self._items = items
+        self._media = media
+
+    def open(self, name: str, item_id: str, version: str | None = None) -> OpenFile:
+        """The file of an item; the one who takes it closes it.
+
+        Raises DatasetNotFound, VersionNotFound, ItemNotFound, BlobMissing.
+        """
+        dataset, _, found = self._items.find(name, item_id, version)
+        path = self._media.path_of(dataset, found.item)
+        # Below a registered directory others write: no part of an item's path may be a link.
+        levels = 1 if dataset.directory is None else found.item.path.count("/")
+        try:
+            descriptor = open_plain(str(path), levels)
+        except OSError as error:
+            raise BlobMissing(f"{found.item.path[:200]}: {os.strerror(error.errno or errno.ENOENT)}.") from None
+        status = os.fstat(descriptor)
+        return OpenFile(descriptor, found.item.path.rsplit("/", 1)[-1], status.st_size, status.st_mtime)

@@ -1,0 +1,168 @@
+"""Named datasets in requests for trainings: found, pinned by their manifest, and laid out for each attempt."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from api.errors import Mistake, NotFound, ServiceError
+from api.models.dataset import PinnedDataset
+from api.models.training import TrainingRequest, TrainingTask
+from api.services.datasets.materials import DatasetMaterials, Laid
+from api.services.datasets.names import parse_reference, parse_version
+from api.services.datasets.requested import RequestedDataset, find_datasets, rewrite
+from api.services.datasets.service import DatasetService
+from api.services.training.dataset_use import UsedDatasets
+from api.storage.datasets import DatasetStore
+from api.storage.task_files import TaskFiles, task_files
+
+_REMEDY = 'Name one of GET /datasets: "name", "name@3", or "name@sha256:…".'
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A directory of a request with the version that it stands for."""
+
+    asked: RequestedDataset
+    pin: PinnedDataset
+
+
+class DatasetReferences:
+    """Implements what trainings ask of datasets, before they are started and when an attempt is."""
+
+    def __init__(
+        self, service: DatasetService, store: DatasetStore, materials: DatasetMaterials, storage_root: Path
+    ) -> None:
+        self._service = service
+        self._store = store
+        self._materials = materials
+        self._storage_root = storage_root
+
+    # -- before a training ---------------------------------------------------------------------------------------------
+
+    def use(self, request: TrainingRequest, task_id: str, known_by: Sequence[str] = ()) -> UsedDatasets:
+        """Finds the datasets that a request names, and shows them to the trainer where they lie."""
+        asked, mistakes = find_datasets(request)
+        if not asked:
+            return UsedDatasets(request, request, mistakes=tuple(mistakes))
+        found: list[_Found] = []
+        for each in asked:
+            try:
+                found.append(_Found(each, self._find(each.reference, known_by)))
+            except (NotFound, ValueError) as error:
+                mistakes.append(Mistake(f"{each.pointer}/dataset", str(error), _REMEDY))
+        if mistakes:
+            return UsedDatasets(request, request, mistakes=tuple(mistakes))
+        try:
+            return self._show(request, task_files(self._storage_root, task_id), found, known_by)
+        except ServiceError as error:
+            return UsedDatasets(request, request, mistakes=(Mistake("/dataset", str(error)),))
+
+    def _find(self, text: str, known_by: Sequence[str]) -> PinnedDataset:
+        """Raises NotFound, ValueError."""
+        reference = parse_reference(text)
+        if reference is None:
+            raise ValueError(f'"{text[:100]}" is no name of a dataset.')
+        version = parse_version(reference.version)
+        pinned = self._store.find_pinned(known_by, version) if isinstance(version, str) and known_by else None
+        if pinned is not None:
+            return pinned
+        dataset = self._service.find(reference.name)
+        found = self._service.find_version(dataset, reference.version)
+        manifest = f"sha256:{found.manifest_sha256}"
+        return PinnedDataset(dataset.name, found.ordinal, manifest, found.items, dataset.serial)
+
+    def _show(
+        self, request: TrainingRequest, files: TaskFiles, found: Sequence[_Found], known_by: Sequence[str]
+    ) -> UsedDatasets:
+        """The request as it is kept, and with directories that the trainer can look into already."""
+        views = [self._materials.view(each.pin) for each in found]
+        homes = [self._materials.home(files.datasets, each.pin, view) for each, view in zip(found, views, strict=True)]
+        kept = rewrite(request, {each.asked.index: {"dataset": _name(each.pin)} for each in found})
+        given = rewrite(request, _directories(found, views))
+        if kept is None or given is None:
+            what = "The service cannot put the directories of datasets into this text."
+            mistake = Mistake("/dataset_toml", what, "Write each directory as a [[directory]] of its own.")
+            return UsedDatasets(request, request, mistakes=(mistake,))
+        return UsedDatasets(
+            kept=kept,
+            given=given,
+            pins=tuple(each.pin for each in found),
+            notes=self._tell_changes([each.pin for each in found], known_by),
+            pointers={f"{each.asked.pointer}/path": f"{each.asked.pointer}/dataset" for each in found},
+            moved={now: then for view, home in zip(views, homes, strict=True) for now, then in view.moved_to(home)},
+        )
+
+    # -- for an attempt ------------------------------------------------------------------------------------------------
+
+    def lay_out(self, task: TrainingTask, *, is_new: bool) -> TrainingRequest:
+        """The request of a task with the directories of its datasets; for a new attempt they are made anew, and caches
+        in them are kept. Raises DatasetChanged, BlobMissing, OSError.
+        """
+        if not task.plan.datasets:
+            return task.request
+        asked, _ = find_datasets(task.request)
+        by_name = {_name(pin): pin for pin in task.plan.datasets}
+        found = [_Found(each, by_name[each.reference]) for each in asked]
+        files = task_files(self._storage_root, task.task_id)
+        homes = [self._materials.lay(files.datasets, each.pin, is_new=is_new) for each in found]
+        request = rewrite(task.request, _directories(found, homes))
+        if request is None:
+            raise ValueError("The directories of datasets cannot be put into this text.")
+        return request
+
+    # -- what has changed ----------------------------------------------------------------------------------------------
+
+    def _tell_changes(self, pins: Sequence[PinnedDataset], known_by: Sequence[str]) -> tuple[str, ...]:
+        """For a task that goes on: what it uses now instead of before, and what has become of its datasets since."""
+        if not known_by:
+            return ()
+        before = {pin.serial: pin for pin in self._store.pins_of(known_by)}
+        notes = []
+        for pin in dict.fromkeys(pins):
+            old = before.get(pin.serial)
+            if old is not None and old.manifest != pin.manifest:
+                what = self._compare(old.manifest_sha256, pin.manifest_sha256)
+                notes.append(f"{pin.dataset}: version {pin.version} is used, and no longer {old.version}: {what}.")
+            dataset = self._store.get_by_serial(pin.serial)
+            if dataset is None or not dataset.name:
+                notes.append(f"{pin.dataset} was deleted; its version {pin.version} is kept for this task.")
+            elif dataset.latest not in (None, pin.version):
+                newest = self._service.find_version(dataset)
+                what = self._compare(pin.manifest_sha256, newest.manifest_sha256)
+                notes.append(
+                    f"{dataset.name}: version {pin.version} is used; its newest is {newest.ordinal}, with {what}."
+                )
+        return tuple(notes)
+
+    def _compare(self, before: str, after: str) -> str:
+        if before == after:
+            return "the same items"
+        old = {item.path: item for item in self._service.read_items(before)}
+        new = {item.path: item for item in self._service.read_items(after)}
+        both = [(old[path], new[path]) for path in old.keys() & new.keys()]
+        counts = {
+            "items added": len(new.keys() - old.keys()),
+            "items removed": len(old.keys() - new.keys()),
+            "files changed": sum(was.blobs != now.blobs for was, now in both),
+            "captions changed": sum(was.caption != now.caption for was, now in both),
+        }
+        return ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "the same items"
+
+
+def _name(pin: PinnedDataset) -> str:
+    return f"{pin.dataset}@{pin.manifest}"
+
+
+def _directories(found: Sequence[_Found], laid: Sequence[Laid]) -> dict[int, Mapping[str, Any]]:
+    """The values with which directories stand in the request for their datasets."""
+    values: dict[int, Mapping[str, Any]] = {}
+    for each, place in zip(found, laid, strict=True):
+        own: dict[str, Any] = {"dataset": None, "path": str(place.media)}
+        # Who names others means them.
+        if place.masks is not None and "mask_path" not in each.asked.given:
+            own["mask_path"] = str(place.masks)
+        if place.controls is not None and "control_path" not in each.asked.given:
+            own["control_path"] = str(place.controls)
+        values[each.asked.index] = own
+    return values

@@ -1,0 +1,48 @@
+"""Small pictures of items: made when they are first wanted, kept by content."""
+
+import logging
+
+from api.errors import NoPicture
+from api.models.dataset import Dataset, ManifestItem
+from api.models.media import Decoder
+from api.services.datasets.items import DatasetItems
+from api.services.datasets.media import DatasetMedia
+from api.storage.thumbnails import ThumbnailStore
+
+logger = logging.getLogger(__name__)
+
+#: Sides that a thumbnail may have, in pixels; others are rounded up to one of them.
+SIDES = (128, 256, 512)
+
+
+class Thumbnails:
+    """Thumbnails of items."""
+
+    def __init__(self, items: DatasetItems, media: DatasetMedia, decoder: Decoder, kept: ThumbnailStore) -> None:
+        self._items = items
+        self._media = media
+        self._decoder = decoder
+        self._kept = kept
+
+    def find(self, name: str, item_id: str, version: str | None) -> tuple[Dataset, ManifestItem]:
+        """The item whose picture is wanted. Raises DatasetNotFound, VersionNotFound, ItemNotFound."""
+        dataset, _, found = self._items.find(name, item_id, version)
+        return dataset, found.item
+
+    def draw(self, dataset: Dataset, item: ManifestItem, size: int) -> bytes:
+        """A JPEG of an item. Raises NoPicture, DecoderBusy."""
+        side = next((side for side in SIDES if side >= size), SIDES[-1])
+        kept = self._kept.get(item.sha256, side)
+        if kept is None:
+            kept = self._decoder.thumbnail(self._media.path_of(dataset, item), side) or b""
+            self._keep(item.sha256, side, kept)
+        if not kept:
+            raise NoPicture(f"No picture can be made of {item.path[:200]}.")
+        return kept
+
+    def _keep(self, sha256: str, side: int, picture: bytes) -> None:
+        try:
+            self._kept.put(sha256, side, picture)
+        except OSError as error:
+            # It is made anew next time.
+            logger.warning("a thumbnail was not kept: %s", error.strerror)

@@ -1,0 +1,51 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from api.services.catalog.comfyui import ComfyLinks
+from api.storage.blobs import BlobStore
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> BlobStore:
+    return BlobStore(tmp_path / "blobs")
+
+
+@pytest.fixture
+def loras(tmp_path: Path) -> Path:
+    (tmp_path / "loras").mkdir()
+    return tmp_path / "loras"
+
+
+def add(blobs: BlobStore, content: bytes) -> str:
+    with blobs.begin() as writer:
+        writer.write(content)
+        return writer.commit().sha256
+
+
+def test_version_with_an_alias_is_linked_and_goes_with_it(blobs: BlobStore, loras: Path):
+    one, other = add(blobs, b"one"), add(blobs, b"other")
+    links = ComfyLinks(loras, blobs)
+    assert links.update("cats", {}, {"prod": one}) == []
+    assert (loras / "cats-prod.safetensors").read_bytes() == b"one"
+    assert os.stat(loras / "cats-prod.safetensors").st_ino == blobs.path(one).stat().st_ino
+    assert links.update("cats", {"prod": one}, {"prod": other}) == []
+    assert (loras / "cats-prod.safetensors").read_bytes() == b"other"
+    assert links.update("cats", {"prod": other}, {}) == []
+    assert list(loras.iterdir()) == []
+
+
+def test_what_others_have_put_there_stays(blobs: BlobStore, loras: Path):
+    one = add(blobs, b"one")
+    (loras / "cats-prod.safetensors").write_bytes(b"mine")
+    links = ComfyLinks(loras, blobs)
+    assert "cats-prod" in links.update("cats", {}, {"prod": one})[0]
+    assert links.update("cats", {"prod": one}, {}) == []
+    assert (loras / "cats-prod.safetensors").read_bytes() == b"mine"
+    assert len(list(loras.iterdir())) == 1
+
+
+def test_directory_that_is_gone_is_told(blobs: BlobStore, tmp_path: Path):
+    assert ComfyLinks(tmp_path / "gone", blobs).update("cats", {}, {"prod": add(blobs, b"one")}) != []
+    assert ComfyLinks(tmp_path / "gone", blobs).update("cats", {}, {"prod": "0" * 64}) != []

@@ -1,0 +1,79 @@
+from dataclasses import replace
+
+import pytest
+
+from api.errors import Invalid
+from api.models.dataset import MediaFacts, MediaKind
+from api.models.media import MediaProbe
+from api.services.datasets.check import CheckWish, DatasetChecker
+from api.services.datasets.media import DatasetMedia
+from api.services.datasets.rules import RuleBook
+from api.storage.database import Database
+from api.storage.media_facts import MediaFactsStore
+from api.trainers.diffusion_pipe.trainer import DiffusionPipe
+from tests.unit.services.datasets.conftest import Shelf
+from tests.unit.services.datasets.media_fakes import FakeDecoder
+
+BROKEN = MediaProbe(MediaFacts(MediaKind.OTHER, problem="unreadable"))
+SQUARE = CheckWish(model_type="flux", settings={"resolutions": [512]}, config={"gradient_accumulation_steps": 2})
+
+
+@pytest.fixture
+def decoder() -> FakeDecoder:
+    return FakeDecoder({b"broken": BROKEN})
+
+
+@pytest.fixture
+def checker(shelf: Shelf, database: Database, decoder: FakeDecoder) -> DatasetChecker:
+    media = DatasetMedia(MediaFactsStore(database), shelf.blobs, decoder, shelf.clock, shelf.clock.monotonic)
+    return DatasetChecker(shelf.service, media, decoder, RuleBook([DiffusionPipe(None, None)]))
+
+
+def test_a_version_is_checked_with_buckets_and_steps(shelf: Shelf, checker: DatasetChecker):
+    shelf.make()
+    shelf.version(*(shelf.item(f"{number}.png") for number in range(5)))
+    found = checker.check("cats", SQUARE)
+    [bucket] = found.buckets
+    assert (found.valid, found.steps_per_epoch, found.trained_items) == (True, 2, 5)
+    assert (bucket.items, bucket.batches, bucket.dropped, len(bucket.item_ids)) == (5, 2, 1, 5)
+
+
+def test_masks_and_control_images_are_looked_into_as_well(shelf: Shelf, checker: DatasetChecker, decoder: FakeDecoder):
+    shelf.make()
+    item = shelf.item("a.png", mask_sha256=shelf.blob(b"broken"))
+    shelf.version(item)
+    assert "mask that cannot be read" in checker.check("cats", SQUARE).errors[0].message
+    assert len(decoder.examined) == 2
+
+
+def test_an_earlier_version_is_checked_as_it_was(shelf: Shelf, checker: DatasetChecker):
+    shelf.make()
+    shelf.version(shelf.item("a.png", b"broken"))
+    shelf.version(shelf.item("a.png"))
+    assert checker.check("cats", CheckWish(version="1")).problems[0].reason == "unreadable"
+    assert checker.check("cats", CheckWish()).problems == ()
+
+
+def test_what_nobody_reached_is_counted_and_the_version_is_not_valid_yet(
+    shelf: Shelf, checker: DatasetChecker, decoder: FakeDecoder
+):
+    shelf.make()
+    shelf.version(*(shelf.item(f"{number}.png") for number in range(5)))
+    decoder.before = lambda: shelf.clock.advance(11)
+    decoder.children = 1
+    found = checker.check("cats", SQUARE)
+    assert (found.unexamined, found.valid, found.steps_per_epoch) == (3, False, None)
+    assert "not been looked at" in found.notes[0]
+    while found.unexamined:
+        found = checker.check("cats", SQUARE)
+    assert (found.valid, found.steps_per_epoch) == (True, 2)
+
+
+def test_an_unknown_model_type_is_refused_before_anything_is_looked_into(
+    shelf: Shelf, checker: DatasetChecker, decoder: FakeDecoder
+):
+    shelf.make()
+    shelf.version(shelf.item("a.png"))
+    with pytest.raises(Invalid):
+        checker.check("cats", replace(SQUARE, model_type="none"))
+    assert decoder.examined == []
