@@ -162,7 +162,7 @@ def _read_what_it_made(walk: Walk, task_id: str) -> None:
     assert walk.call("get_training_get_events", task_id).events
     artifacts = walk.call("get_training_get_artifacts", task_id).artifacts
     assert walk.call("get_training_get_artifact", task_id, artifacts[0].path).payload.read()
-    _keep_a_model(walk, task_id, next(str(one.path) for one in artifacts if one.kind == "model"))
+    _keep_a_model(walk, task_id, next(str(one.path) for one in artifacts if one.path.endswith(".safetensors")))
     assert walk.call("get_logs_get_logs", task_id).logs
     assert walk.call("get_logs_search_task", task_id, keyword="TRAINING COMPLETE").results
     assert walk.call("get_logs_search_all", keyword="TRAINING COMPLETE").results

@@ -146,7 +146,7 @@ async function readWhatItMade(taskId: string): Promise<void> {
   data(await api.GET("/api/v1/logs/search", { params: { query } }));
   text(await api.GET("/api/v1/training/{task_id}/logs/download", { params, parseAs: "text" }));
   const everything = data(await api.GET("/api/v1/training/{task_id}/artifacts", { params })).artifacts;
-  const model = everything.find((one) => one.kind === "model");
+  const model = everything.find((one) => one.path.endsWith(".safetensors"));
   if (model !== undefined) await keepAModel(taskId, model.path);
   const [made] = everything;
   if (made === undefined) throw new Error("it made nothing");
