@@ -2,8 +2,11 @@
 
 from apiflask import APIBlueprint
 from flask import Response, request
+from pydantic import ValidationError
 
+from api.errors import Mistake
 from api.models.access import current_principal
+from api.models.upload import FormSettings
 from api.routes.context import services
 from api.routes.idempotency import idempotency_scope, idempotent
 from api.routes.logs import page_of_log, search_log
@@ -15,11 +18,29 @@ from api.routes.schemas.preprocess import (
     PreprocessListAnswer,
     PreprocessListQuery,
     StartPreprocess,
+    UploadForm,
 )
 from api.utils.base_path import BASE_PATH
 from api.utils.responses import answer, answer_file
+from api.utils.taken_body import FORM, TakenForm
+from api.utils.validation import mistakes_in
 
 preprocess = APIBlueprint("preprocess", __name__, url_prefix=f"{BASE_PATH}/preprocess", tag="Preprocessing")
+
+
+@preprocess.post("/upload")
+@preprocess.output(PreprocessAnswer, status_code=202)
+@preprocess.doc(responses=[400, 403, 409, 413, 415, 422, 503, 507])
+@idempotent
+def upload() -> Response:
+    """Upload a file by form
+
+    `video` or `file` is one image or video, or a zip or tar of them with their captions. A task looks into it and makes
+    a version of the dataset. What may be cut off is better sent to `/uploads`, where it can be resumed.
+    """
+    form: TakenForm = request.environ["asgi.scope"]["state"][FORM]
+    made = services().forms.take(form, *_read_settings(form))
+    return answer(made, 202, "accepted", {"Location": f"{BASE_PATH}/preprocess/status/{made.task_id}"})
 
 
 @preprocess.post("/start")
@@ -58,9 +79,10 @@ def list_preprocess(query_data: PreprocessListQuery) -> Response:
 @preprocess.output(PreprocessAnswer)
 @preprocess.doc(responses=[404])
 def get_preprocess(task_id: str) -> Response:
-    """One preprocessing task
+    """How far a task is, and what it has made
 
-    `result.dataset` can stand in a request for a training, as can the text `result.dataset_toml`.
+    Also of an upload by form; of a single file `result` says what it is, of others the dataset lists its items.
+    `result.reference` can stand in a request for a training, as can the text `result.dataset_toml`.
     """
     return answer(services().preprocessing.get(task_id))
 
@@ -123,3 +145,10 @@ def download_preprocess_logs(task_id: str, query_data: DownloadQuery) -> Respons
     All bytes as they were written, as one file. Streamed; `Range` asks for a part.
     """
     return answer_file(request.environ, services().logs.open_download(task_id, query_data.inline))
+
+
+def _read_settings(form: TakenForm) -> tuple[FormSettings | None, list[Mistake]]:
+    try:
+        return UploadForm.model_validate({name: text for name, text in form.texts.items() if text}).settings(), []
+    except ValidationError as error:
+        return None, mistakes_in(error)

@@ -34,6 +34,7 @@ from api.runtime.models import RegistryParts, build_catalog
 from api.runtime.preprocessing import PreprocessingParts
 from api.runtime.trainer_user import check_places, prepare_trainer_user
 from api.runtime.training import build_training
+from api.runtime.uploads import UploadParts
 from api.services.access.operations import Belonging
 from api.services.attempts.updates import NewsDesk
 from api.services.container import Services
@@ -50,6 +51,7 @@ from api.shell.access_log import AccessLog, HTTPMetrics
 from api.shell.guard import HostPolicy, host_name
 from api.storage.attempts import AttemptStore
 from api.storage.database import Database, sqlite_url
+from api.storage.datasets import DatasetStore
 from api.storage.disk import DiskReserve
 from api.storage.kept_answers import DatabaseIdempotencyStore
 from api.storage.nodes import Node, NodeStore, name_node
@@ -106,9 +108,8 @@ class Runtime:
         )
         desk = NewsDesk()
         self.quotas = self._create_quotas(clock) if config.needs_keys else None
-        self.datasets = DatasetParts(
-            config, self.database, clock, trainers_group=None if trainer_user is None else trainer_user.gid
-        )
+        trainers_group = None if trainer_user is None else trainer_user.gid
+        self.datasets = DatasetParts(config, self.database, clock, self.quotas, trainers_group)
         self.preprocessing = PreprocessingParts(config, self.database, self.datasets, clock, self._wake_training)
         training = build_training(
             config,
@@ -132,6 +133,8 @@ class Runtime:
         usage_of = None if self.quotas is None else self.quotas.usage_of
         self.registry = RegistryParts(config, self.database, training.service, clock)
         self.dataset_media = DatasetMediaParts(config, self.database, clock, self.datasets, training.trainers.values())
+        decoder = self.dataset_media.decoder
+        self.uploads = UploadParts(config, self.database, self.datasets, decoder, clock)
         owners = {
             Belonging.TASK: training.owners.of,
             Belonging.REGISTRATION: gpus.owner_of_task,
@@ -164,11 +167,13 @@ class Runtime:
             registered=self.datasets.registered,
             items=self.datasets.items,
             captions=self.datasets.captions,
+            uploads=self.uploads.service,
+            forms=self.uploads.forms,
             checker=self.dataset_media.checker,
             thumbnails=self.dataset_media.thumbnails,
             item_files=self.dataset_media.item_files,
             as_trained=self.dataset_media.as_trained,
-            preprocessing=self.preprocessing.service(training),
+            preprocessing=self.preprocessing.service(training, self.uploads.forms.get),
             logs=logs,
             models=build_catalog(config),
             registry=self.registry.service,
@@ -184,7 +189,8 @@ class Runtime:
 
     def _create_quotas(self, clock: Clock) -> Quotas:
         usage = UsageStore(self.database)
-        meter = StorageMeter(usage.owned_tasks, self.config.storage_root.absolute(), clock)
+        stored_by = DatasetStore(self.database).stored_by
+        meter = StorageMeter(usage.owned_tasks, self.config.storage_root.absolute(), clock, stored_by)
         return Quotas(usage, self._quota_of, meter, clock)
 
     def _quota_of(self, user_id: str) -> Quota:
@@ -223,11 +229,13 @@ class Runtime:
         self.datasets.start()
         self.preprocessing.harvester.start()
         self.training_loop.start()
+        self.uploads.intake.start()
         self.registry.start()
 
     def stop(self) -> None:
         """Stops every loop, in reverse order. Trainings go on."""
         self.registry.stop()
+        self.uploads.intake.stop()
         self.training_loop.stop()
         self.datasets.stop()
         self.preprocessing.harvester.stop()

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 
 from api.config import Config
+from api.models.preprocess_view import PreprocessView
 from api.models.task import TaskType
 from api.runtime.datasets import DatasetParts
 from api.runtime.training import TaskKinds, TrainingParts
@@ -61,12 +62,14 @@ class PreprocessingParts:
             self._config.min_free_disk_mb,
         )
 
-    def service(self, training: TrainingParts) -> PreprocessingService:
-        """The use cases of `/preprocess`."""
+    def service(self, training: TrainingParts, find_upload: Callable[[str], PreprocessView]) -> PreprocessingService:
+        """The use cases of `/preprocess`; `find_upload` knows the tasks of uploads."""
         datasets, rates = self._datasets, {name: facts.framerate for name, facts in MODELS.items()}
         known = {**rates, "toy": None}
         means = self.means(training)
-        return PreprocessingService(means, datasets.service, datasets.store, self._harvest, self._files, known)
+        return PreprocessingService(
+            means, datasets.service, datasets.store, self._harvest, self._files, known, find_upload
+        )
 
 
 def places(config: Config) -> int:

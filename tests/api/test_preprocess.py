@@ -39,7 +39,7 @@ def test_a_dataset_is_cut_re_timed_and_captioned_into_a_new_version(world: World
     told = status(world.client, task_id)
     assert (told["status"], told["progress"], told["dataset"], told["items_done"]) == ("completed", 100.0, "clips@1", 3)
     result = told["result"]
-    assert (result["dataset"], result["made"], result["problem_count"]) == ("clips@2", 3, 1)
+    assert (result["reference"], result["made"], result["problem_count"]) == ("clips@2", 3, 1)
     items = world.client.data(f"{DATASETS}/clips/items?version=2")["items"]
     assert {item["name"]: item["caption"] for item in items} == {
         "a_000.mp4": "ohwx, about a.mp4",
@@ -65,7 +65,7 @@ def test_a_single_video_tells_what_became_of_it(world: World, video: bytes):
     work(world, task_id)
     take_up(world)
     result = status(world.client, task_id)["result"]
-    assert (result["dataset"], result["video_path"], result["prompt"]) == ("two@1", "a.mp4", "about a.mp4")
+    assert (result["reference"], result["video_path"], result["prompt"]) == ("two@1", "a.mp4", "about a.mp4")
     assert result["metadata"] == {
         "fps": 8.0,
         "resolution": "64x48",
@@ -172,5 +172,5 @@ def test_a_killed_server_finds_the_result_that_it_had_not_taken_up(make_world: M
     world.runtime.training_loop.stop()
     other.train()
     take_up(other)
-    assert status(other.client, task_id)["result"]["dataset"] == "clips@2"
+    assert status(other.client, task_id)["result"]["reference"] == "clips@2"
     assert [each["version"] for each in other.client.data(f"{DATASETS}/clips/versions")["versions"]] == [2, 1]

@@ -4,9 +4,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, JsonValue, model_validator
 
+from api.models.dataset import DATASET_NAME, MAX_CAPTION
 from api.models.media_settings import Cut, CutBy, FirstFrame, MediaSettings, Rectangle
-from api.models.preprocessing import PreprocessStatus, PreprocessView
+from api.models.model_memory import ModelType
+from api.models.preprocess_view import PreprocessStatus, PreprocessView
 from api.models.training import TaskEvent
+from api.models.upload import FormSettings
 from api.routes.schemas.common import Envelope, Name, PageQuery, Shown, at_least_one, at_most_one
 from api.routes.schemas.datasets import Caption, DatasetName, Description, ReplaceText
 from api.services.datasets.preprocess_wish import CaptionMode, CaptionRules, PreprocessWish, Replacement
@@ -169,6 +172,20 @@ class StartPreprocess(Strict):
             description=self.description,
             priority=self.priority,
         )
+
+
+class UploadForm(Strict):
+    """What is said beside the file."""
+
+    prompt: str | None = Field(None, max_length=MAX_CAPTION, description="the caption; of an archive, where none came")
+    model_type: ModelType | None = Field(None, description="what it is for")
+    fps: float | None = Field(None, gt=0, le=240, description="frames a second that a clip is to have")
+    resolution: str | None = Field(None, pattern=r"^[1-9][0-9]{1,4}x[1-9][0-9]{1,4}$", description="such as 512x512")
+    dataset: str | None = Field(None, pattern=f"^{DATASET_NAME}$", description="made when new; else called as the task")
+
+    def settings(self) -> FormSettings:
+        """The same as the service takes it."""
+        return FormSettings(self.prompt, self.model_type, self.fps, self.resolution, self.dataset)
 
 
 class PreprocessListQuery(PageQuery):

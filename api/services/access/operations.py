@@ -163,7 +163,6 @@ _TABLE = (
     *_of(
         Belonging.TASK,
         Permission.DATASETS_READ,
-        "GET ~/preprocess/status/<task_id>",
         "GET ~/preprocess/<task_id>/events",
         "GET ~/preprocess/<task_id>/events/stream",
     ),
@@ -201,6 +200,10 @@ _TABLE = (
         "POST ~/datasets/<name>/refresh",
         "POST ~/datasets/<name>/versions/<version>/restore",
     ),
+    # Whom an upload belongs to, its service looks at.
+    *_need(Permission.DATASETS_READ, "GET ~/uploads", "GET ~/uploads/<upload_id>", "GET ~/preprocess/status/<task_id>"),
+    *_need(Permission.DATASETS_WRITE, "POST ~/uploads", "PATCH ~/uploads/<upload_id>", "DELETE ~/uploads/<upload_id>"),
+    *_need(Permission.DATASETS_WRITE, "POST ~/preprocess/upload", rate=RateGroup.PREPROCESSING),
     *_need(
         Permission.MODELS_READ,
         "GET ~/models/list",

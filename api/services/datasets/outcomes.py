@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from api.models.dataset import Blob, ManifestItem
-from api.models.preprocessing import ItemReport
+from api.models.preprocess_view import ItemReport
 from api.trainers.preprocessing.work import Made, Record
 
 #: The most problems that a result shows.

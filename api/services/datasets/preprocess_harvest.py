@@ -12,7 +12,7 @@ import orjson
 from api.errors import DatasetChanged, DatasetExists
 from api.models.access import ANYBODY
 from api.models.dataset import Blob, Dataset, DatasetVersion, ManifestItem
-from api.models.preprocessing import MediaMetadata, PreprocessResult
+from api.models.preprocess_view import PreprocessMetadata, PreprocessResult
 from api.models.training import TrainingTask
 from api.services.attempts.harvest import Harvest
 from api.services.datasets.dataset_toml import write_dataset_toml
@@ -188,8 +188,9 @@ def _show(
     only = items[0] if len(sources) == 1 else None
     toml = write_dataset_toml({"dataset": name}, wish.resolutions, wish.frame_buckets, wish.num_repeats)
     return PreprocessResult(
-        dataset=name,
+        dataset=dataset.name,
         version=version.ordinal,
+        reference=name,
         manifest=f"sha256:{version.manifest_sha256}",
         items=len(items),
         made=tally.made,
@@ -205,10 +206,10 @@ def _show(
     )
 
 
-def _metadata(outputs: Sequence[Output], source: ManifestItem) -> MediaMetadata:
+def _metadata(outputs: Sequence[Output], source: ManifestItem) -> PreprocessMetadata:
     facts = outputs[0].facts if outputs else {}
     width, height = facts.get("width"), facts.get("height")
-    return MediaMetadata(
+    return PreprocessMetadata(
         fps=facts.get("fps"),
         resolution=None if width is None or height is None else f"{width}x{height}",
         duration=facts.get("duration"),

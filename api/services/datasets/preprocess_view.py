@@ -1,6 +1,6 @@
 """Preprocessing tasks put together into what the API shows. Pure functions."""
 
-from api.models.preprocessing import PreprocessResult, PreprocessStatus, PreprocessView
+from api.models.preprocess_view import PreprocessResult, PreprocessStatus, PreprocessView
 from api.models.progress import NOTHING_YET, ProgressReport
 from api.models.reason import Reason
 from api.models.training import TaskStatus, TaskSummary, TrainingTask

@@ -12,15 +12,17 @@ from api.errors import (
     DatasetIsRegistered,
     DatasetNotFound,
     HiddenDataset,
+    HiddenTask,
     InsufficientStorage,
     Invalid,
     Mistake,
     NotYours,
+    TaskNotFound,
 )
 from api.models.access import Permission, Principal
 from api.models.dataset import Dataset, DatasetVersion, ManifestItem, PinnedDataset
 from api.models.media_settings import MediaSettings
-from api.models.preprocessing import PreprocessStatus, PreprocessView
+from api.models.preprocess_view import PreprocessStatus, PreprocessView
 from api.models.sight import current_sight
 from api.models.task import TASK_ID_KINDS, TaskType
 from api.models.training import GPURequest, NewTask, TaskEvent, TaskFilter, TrainingPlan, TrainingRequest
@@ -83,8 +85,12 @@ class PreprocessingService:
         harvest: PreprocessHarvest,
         files: SourceFiles,
         rates: Mapping[str, float | None],
+        find_upload: Callable[[str], PreprocessView],
     ) -> None:
-        """`rates`: how many frames a second each model type is trained with; None: it takes no videos."""
+        """`rates`: how many frames a second each model type is trained with; None: it takes no videos. `find_upload`
+        knows the tasks of uploads; it raises TaskNotFound.
+        """
+        self._find_upload = find_upload
         self._means = means
         self._datasets = datasets
         self._store = store
@@ -232,8 +238,13 @@ class PreprocessingService:
     # -- looking and cancelling ----------------------------------------------------------------------------------------
 
     def get(self, task_id: str) -> PreprocessView:
-        """One task. Raises TaskNotFound."""
-        task, attempts = self._means.attempts.with_task(task_id)
+        """One task, or an upload that is being made a dataset of. Raises TaskNotFound."""
+        try:
+            task, attempts = self._means.attempts.with_task(task_id)
+        except TaskNotFound:
+            return self._find_upload(task_id)
+        if not current_sight.get().sees(task.owner):
+            raise HiddenTask(f'No task has the id "{task_id[:80]}".')
         return show_preprocess(
             task, self._means.progress.live(task, attempts), self._means.dispatcher.why_waiting(task)
         )

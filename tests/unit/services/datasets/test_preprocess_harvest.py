@@ -80,7 +80,7 @@ def test_what_was_made_is_a_new_version_with_its_toml(field: Field):
     field.made(task, other)
     result = field.take_up(task)
     assert field.items(2) == {"clip_000.mp4": "ohwx, a cat", "clip_001.mp4": "ohwx, a cat", "other.png": None}
-    assert (result["dataset"], result["made"], result["unchanged"], result["items"]) == ("cats@2", 2, 1, 3)
+    assert (result["reference"], result["made"], result["unchanged"], result["items"]) == ("cats@2", 2, 1, 3)
     assert 'dataset = "cats@2"' in result["dataset_toml"]
     assert not (task_files(field.root, "e").output / "made").exists()
 
@@ -108,7 +108,7 @@ def test_the_next_task_with_the_same_settings_finds_it_made(field: Field):
     field.take_up(task)
     assert set(field.harvest.known([key])) == {key}
     again = field.take_up(field.task([clip], "again", media=SMALL, into="others"))
-    assert (again["reused"], again["made"], again["dataset"]) == (1, 0, "others@1")
+    assert (again["reused"], again["made"], again["reference"]) == (1, 0, "others@1")
     assert field.shelf.store.get("others").owner == "ann"
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from api.models.preprocessing import PreprocessStatus
+from api.models.preprocess_view import PreprocessStatus
 from api.models.progress import ProgressReport
 from api.models.training import TaskStatus
 from api.services.datasets.preprocess_view import STATUSES, show_preprocess

@@ -9,7 +9,7 @@ import pytest
 from api.errors import DatasetExists, DatasetIsRegistered, Invalid, InvalidPattern, NotYours, TaskNotFound
 from api.models.access import Credential, Role
 from api.models.media_settings import MediaSettings
-from api.models.preprocessing import PreprocessStatus
+from api.models.preprocess_view import PreprocessStatus, PreprocessView
 from api.models.sight import Sight, seeing
 from api.models.task import TaskType
 from api.services.datasets.preprocess_harvest import PreprocessHarvest
@@ -28,6 +28,10 @@ from tests.unit.services.trainings import TrainingMachine
 
 SMALL = MediaSettings(short_side=16)
 BOB = replace(ANN, user_id="bob", credential=Credential.KEY, role=Role.TRAINER, permissions=frozenset())
+
+
+def no_upload(task_id: str) -> PreprocessView:
+    raise TaskNotFound
 
 
 @pytest.fixture
@@ -54,7 +58,7 @@ def service(machine: TrainingMachine, shelf: Shelf) -> PreprocessingService:
         shelf.clock,
         machine.root,
     )
-    return PreprocessingService(means, shelf.service, store, harvest, files, {"wan": 16.0, "sdxl": None})
+    return PreprocessingService(means, shelf.service, store, harvest, files, {"wan": 16.0, "sdxl": None}, no_upload)
 
 
 @pytest.fixture

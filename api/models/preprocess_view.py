@@ -1,4 +1,4 @@
-"""Preprocessing tasks as they are answered."""
+"""Preprocessing tasks, and those that make a dataset of an upload, as they are answered."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -9,6 +9,7 @@ from typing import Any
 from api.models.reason import ReasonCode
 from api.models.training import Cause
 from api.models.training_view import StopView
+from api.models.upload import UploadProblem
 
 
 class PreprocessStatus(StrEnum):
@@ -30,7 +31,7 @@ class ItemReport:
 
 
 @dataclass(frozen=True, slots=True)
-class MediaMetadata:
+class PreprocessMetadata:
     """What a single file became: of a dataset with more of them all is null."""
 
     fps: float | None = None
@@ -44,10 +45,11 @@ class MediaMetadata:
 class PreprocessResult:
     """What a completed one made: a version of a dataset."""
 
-    dataset: str  #: as it can stand in a request for a training: name@3
+    dataset: str
     version: int
-    manifest: str  #: sha256:…
-    items: int
+    reference: str | None = None  #: both, as they can stand in a request for a training: name@3
+    manifest: str | None = None  #: sha256:…
+    items: int | None = None
     made: int = 0  #: files that were made new
     reused: int = 0  #: files that an earlier one had made of the same source and settings
     unchanged: int = 0  #: items that are as they were
@@ -57,7 +59,7 @@ class PreprocessResult:
     dataset_toml: str | None = None  #: the trainer's file that names this version
     video_path: str | None = None  #: of a single file: its path in the dataset
     prompt: str | None = None  #: of a single file: its caption
-    metadata: MediaMetadata | None = None
+    metadata: PreprocessMetadata | None = None
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> "PreprocessResult":
@@ -65,7 +67,7 @@ class PreprocessResult:
         known = {each.name: kept[each.name] for each in fields(cls) if each.name in kept}
         known["problems"] = tuple(ItemReport(**each) for each in kept.get("problems") or ())
         metadata = kept.get("metadata")
-        known["metadata"] = None if metadata is None else MediaMetadata(**metadata)
+        known["metadata"] = None if metadata is None else PreprocessMetadata(**metadata)
         return cls(**known)
 
 
@@ -75,26 +77,27 @@ class PreprocessView:
 
     task_id: str
     status: PreprocessStatus
-    work: str  #: preprocessing, captioning, caching
-    name: str | None
-    description: str | None
-    owner: str | None
-    dataset: str | None  #: what it works on: name@3
-    model_type: str | None
     progress: float | None
     current_step: str | None  #: what it is busy with, in words
-    items_done: int | None
-    items_total: int | None
     eta_seconds: float | None
-    waiting_reason: str | None
-    waiting_reason_code: ReasonCode | None
-    warning: str | None
+    created_at: datetime
+    updated_at: datetime
+    work: str = "upload"  #: upload, preprocessing, captioning
+    name: str | None = None
+    description: str | None = None
+    owner: str | None = None
+    dataset: str | None = None  #: what it works on: name@3
+    model_type: str | None = None
+    items_done: int | None = None
+    items_total: int | None = None
+    waiting_reason: str | None = None
+    waiting_reason_code: ReasonCode | None = None
+    warning: str | None = None
     warnings: tuple[str, ...] = ()
     failure: Cause | None = None
+    problem: UploadProblem | None = None  #: what is wrong with an upload
     stop: StopView | None = None
     result: PreprocessResult | None = None
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    updated_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
     request: Mapping[str, Any] = field(default_factory=dict)
