@@ -22,11 +22,13 @@ from api.hardware.auto import AutoSource
 from api.hardware.boards import parse_boards
 from api.hardware.nvml_library import library_is_absent
 from api.hardware.simulated import SimulatedSource
+from api.hardware.simulated_events import parse_events
 from api.hardware.source import GPUSource
 from api.models.access import Quota
 from api.models.event import GPUEvent
 from api.models.task import TaskType
 from api.runtime.access import AccessParts
+from api.runtime.alerts import AlertParts
 from api.runtime.dataset_media import DatasetMediaParts
 from api.runtime.datasets import DatasetParts
 from api.runtime.live import Live
@@ -132,7 +134,7 @@ class Runtime:
         logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source, training.executor)
         usage_of = None if self.quotas is None else self.quotas.usage_of
         self.registry = RegistryParts(config, self.database, training.service, clock)
-        self.dataset_media = DatasetMediaParts(config, self.database, clock, self.datasets, training.trainers.values())
+        self.dataset_media = DatasetMediaParts(self.database, clock, self.datasets, training.trainers.values())
         decoder = self.dataset_media.decoder
         self.uploads = UploadParts(config, self.database, self.datasets, decoder, clock)
         owners = {
@@ -159,6 +161,17 @@ class Runtime:
             tuple(training.trainers.values()),
         )
         gpus.subscribe(system.note_state)
+        self.alerts = AlertParts(
+            config,
+            self.database,
+            gpus,
+            self.storage_watch,
+            self.access,
+            self.quotas,
+            node,
+            self.live.broker.publish,
+            clock,
+        )
         self.services = Services(
             gpus=gpus,
             training=training.service,
@@ -183,6 +196,9 @@ class Runtime:
             oidc=self.access.oidc,
             idempotency=DatabaseIdempotencyStore(self.database, clock, owner, lambda other: host.is_alive(other, node)),
             audit=self.access.audit,
+            alerts=self.alerts.service,
+            rules=self.alerts.rules,
+            channels=self.alerts.channels,
             clock=clock,
         )
         self.policy = HostPolicy(allowed_names(config), config.cors_origins)
@@ -231,9 +247,11 @@ class Runtime:
         self.training_loop.start()
         self.uploads.intake.start()
         self.registry.start()
+        self.alerts.start()
 
     def stop(self) -> None:
         """Stops every loop, in reverse order. Trainings go on."""
+        self.alerts.stop()
         self.registry.stop()
         self.uploads.intake.stop()
         self.training_loop.stop()
@@ -275,14 +293,18 @@ def _usable(root: Path) -> Iterator[None]:
 
 
 def create_source(config: Config, clock: Clock) -> GPUSource:
-    """The source that GPU_SOURCE names. Raises ConfigError when SIMULATED_GPUS cannot be read."""
+    """The source that GPU_SOURCE names. Raises ConfigError when SIMULATED_GPUS or SIMULATED_EVENTS cannot be read."""
     if config.gpu_source == "nvml":
         return _create_nvml()
     try:
         boards = parse_boards(config.simulated_gpus)
     except ValueError as error:
         raise ConfigError(f'SIMULATED_GPUS="{config.simulated_gpus}": {error}') from error
-    simulated = SimulatedSource(boards, config.simulated_seed, clock)
+    try:
+        events = parse_events(config.simulated_events)
+    except ValueError as error:
+        raise ConfigError(f"SIMULATED_EVENTS {error}") from error
+    simulated = SimulatedSource(boards, config.simulated_seed, clock, events)
     if config.gpu_source == "simulated":
         return simulated
     return AutoSource(_create_nvml, simulated, library_is_absent)

@@ -222,6 +222,7 @@ export const said = {
   no_fresh_reading: "没有新的读数",
   look_or_reboot: "在 `nvidia-smi` 和 `dmesg` 中查看它；若在那里也没有响应，请重启机器",
   driver_lost_it: "驱动已丢失此 GPU",
+  simulated_loss: "模拟丢失",
   reboot_and_check_board: "重启机器；若再次发生，检查供电、插槽与散热",
   driver_asks: "驱动要求{what}（恢复动作 {number}）",
   row_not_remapped: "有一行显存无法重映射",
