@@ -57,12 +57,11 @@ def fill_finished(database: Database, count: int, gpu_uuids: Sequence[str]) -> l
 
 
 def _tidy(database: Database) -> None:
-    """Does at once what PostgreSQL does by itself within a minute after so much was added: rows that stand there for
-    months are counted by an index alone.
+    """Does at once what the databases do by themselves in time: rows that have stood there for months are counted by an
+    index alone, and in no log any more.
     """
-    if not database.is_sqlite:
-        with bare(database.url.render_as_string(hide_password=False)) as driver:
-            driver.run("VACUUM ANALYZE")
+    with bare(database.url.render_as_string(hide_password=False)) as driver:
+        driver.run("PRAGMA wal_checkpoint(PASSIVE)" if database.is_sqlite else "VACUUM ANALYZE")
 
 
 def _finished(row: dict[str, Any], number: int, status: TaskStatus, gpu_uuid: str) -> dict[str, Any]:
