@@ -20,12 +20,14 @@ class Effort:
     trainings: int = 20
     passes: int = 20
     tasks: int = 100_000
+    items: int = 100_000
     requests: int = 100
     claims: int = 4000
     watch_seconds: int = 20
     followers: int = 500
     live_seconds: int = 20
     soak_requests: int = 30_000
+    images: int = 10_000
 
 
 FULL = Effort()
@@ -43,10 +45,12 @@ QUICK = Effort(
     trainings=4,
     passes=3,
     tasks=5000,
+    items=5000,
     requests=20,
     claims=320,
     watch_seconds=5,
     followers=50,
     live_seconds=5,
     soak_requests=1_200,
+    images=400,
 )
