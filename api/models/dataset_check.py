@@ -7,7 +7,9 @@ from api.models.training_view import FindingView
 
 @dataclass(frozen=True, slots=True)
 class BucketView:
-    """Files that are trained on in one size: `dropped` of its examples are in no step of an epoch, and why."""
+    """Files that are trained on in one size, with the first ten thousand of their ids: `dropped` of its examples are in
+    no step of an epoch, and why.
+    """
 
     width: int
     height: int
