@@ -33,6 +33,7 @@ from api.runtime.dataset_media import DatasetMediaParts
 from api.runtime.datasets import DatasetParts
 from api.runtime.live import Live
 from api.runtime.models import RegistryParts, build_catalog
+from api.runtime.preprocessing import PreprocessingParts
 from api.runtime.trainer_user import check_places, prepare_trainer_user
 from api.runtime.training import build_training
 from api.runtime.uploads import UploadParts
@@ -111,6 +112,7 @@ class Runtime:
         self.quotas = self._create_quotas(clock) if config.needs_keys else None
         trainers_group = None if trainer_user is None else trainer_user.gid
         self.datasets = DatasetParts(config, self.database, clock, self.quotas, trainers_group)
+        self.preprocessing = PreprocessingParts(config, self.database, self.datasets, clock, self._wake_training)
         training = build_training(
             config,
             tasks,
@@ -126,12 +128,13 @@ class Runtime:
             events=events,
             quotas=self.quotas,
             datasets=self.datasets.references,
+            kinds=self.preprocessing.kinds,
         )
         self.training_loop = training.loop
         logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source, training.executor)
         usage_of = None if self.quotas is None else self.quotas.usage_of
         self.registry = RegistryParts(config, self.database, training.service, clock)
-        self.dataset_media = DatasetMediaParts(config, self.database, clock, self.datasets, training.trainers.values())
+        self.dataset_media = DatasetMediaParts(self.database, clock, self.datasets, training.trainers.values())
         decoder = self.dataset_media.decoder
         self.uploads = UploadParts(config, self.database, self.datasets, decoder, clock)
         owners = {
@@ -183,6 +186,7 @@ class Runtime:
             thumbnails=self.dataset_media.thumbnails,
             item_files=self.dataset_media.item_files,
             as_trained=self.dataset_media.as_trained,
+            preprocessing=self.preprocessing.service(training, self.uploads.forms.get),
             logs=logs,
             models=build_catalog(config),
             registry=self.registry.service,
@@ -207,6 +211,9 @@ class Runtime:
 
     def _quota_of(self, user_id: str) -> Quota:
         return self.access.ring.quota_of(user_id)
+
+    def _wake_training(self) -> None:
+        self.training_loop.wake()
 
     def _tell_source(self, event: GPUEvent) -> None:
         self.live.tell_source(event)
@@ -236,6 +243,7 @@ class Runtime:
         self.services.gpus.wait_for_first_sweep(FIRST_SWEEP_SECONDS)
         self.live.start()
         self.datasets.start()
+        self.preprocessing.harvester.start()
         self.training_loop.start()
         self.uploads.intake.start()
         self.registry.start()
@@ -248,6 +256,7 @@ class Runtime:
         self.uploads.intake.stop()
         self.training_loop.stop()
         self.datasets.stop()
+        self.preprocessing.harvester.stop()
         self.live.stop()
         self.dataset_media.stop()
         self.services.gpus.stop_monitoring()

@@ -17,6 +17,7 @@ from api.services.datasets.check import DatasetChecker
 from api.services.datasets.downloads import ItemFiles
 from api.services.datasets.form_uploads import FormUploads
 from api.services.datasets.items import DatasetItems
+from api.services.datasets.preprocessing import PreprocessingService
 from api.services.datasets.registered import RegisteredDirectories
 from api.services.datasets.service import DatasetService
 from api.services.datasets.thumbnails import Thumbnails
@@ -50,6 +51,7 @@ class Services:
     thumbnails: Thumbnails
     item_files: ItemFiles
     as_trained: AsTrained
+    preprocessing: PreprocessingService
     logs: LogService
     models: CatalogService
     registry: Registry

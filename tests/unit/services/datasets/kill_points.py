@@ -25,6 +25,7 @@ from api.storage.dataset_holds import DatasetHolds
 from api.storage.dataset_items import DatasetItemStore
 from api.storage.dataset_tables import dataset_versions
 from api.storage.datasets import DatasetFilter, DatasetStore
+from api.storage.thumbnails import ThumbnailStore
 from api.utils.clock import FakeClock
 from api.utils.pagination import PageRequest
 from tests.databases import hurry
@@ -45,7 +46,8 @@ def open_shelf(root: Path) -> Shelf:
 
 def collector(shelf: Shelf) -> DatasetCollector:
     views = DatasetMaterials(shelf.service, shelf.store, shelf.blobs).views
-    return DatasetCollector(shelf.blobs, shelf.holds, shelf.rows, views, shelf.clock)
+    pictures = ThumbnailStore(shelf.blobs.root / "thumbnails")
+    return DatasetCollector(shelf.blobs, shelf.holds, shelf.rows, views, pictures, shelf.clock)
 
 
 def stored(shelf: Shelf) -> set[bytes]:
