@@ -28,6 +28,8 @@ WAIT_SECONDS = 2.0
 
 #: Ids of items that stand beside each count.
 MAX_IDS = 100
+#: Of the items of a bucket more are told: a page shows all of a bucket.
+MAX_BUCKET_IDS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,7 @@ def _tell(found: _Found) -> DatasetCheck:
                 bucket.batches,
                 bucket.dropped,
                 bucket.reason,
-                tuple(ids[name] for name in bucket.names[:MAX_IDS]),
+                tuple(ids[name] for name in bucket.names[:MAX_BUCKET_IDS]),
             )
             for bucket in outlook.buckets
         ),
