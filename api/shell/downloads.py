@@ -32,7 +32,9 @@ class File(Protocol):
 
 
 async def send_download(file: File | LogDownload | StreamedFile, scope: Scope, receive: Receive, send: Send) -> None:
-    """Sends a file or a log, or the part that Range names, or what is made meanwhile, and closes it. Raises RangeNotSatisfiable, MalformedRequest.
+    """Sends a file or a log, or the part that Range names, or what is made meanwhile, and closes it.
+
+    Raises RangeNotSatisfiable, MalformedRequest.
 
     The connection of a client that has stopped reading a log is ended.
     """
