@@ -74,16 +74,18 @@ class MediaDecoder:
             return _fatal(death)
         return _read_probe(answer["probe"]) if "probe" in answer else _fatal(ChildDied(took_too_long=True))
 
-    def group_alike(self, hashes: Sequence[str], distance: int) -> list[list[int]]:
-        """Positions of hashes that differ in `distance` bits at most, in groups. Raises DecoderBusy."""
+    def group_alike(self, hashes: Sequence[str], distance: int) -> tuple[list[list[int]], bool]:
+        """Positions of hashes that differ in `distance` bits at most, in groups; and whether all were compared.
+
+        Raises DecoderBusy.
+        """
         if len(hashes) < 2:
-            return []
+            return [], True
         try:
             answer, _ = self._ask({"do": "group", "hashes": list(hashes), "distance": distance}, GROUP_SECONDS)
         except ChildDied:
-            logger.warning("Pictures were not compared: it took more than %.0f s.", GROUP_SECONDS)
-            return []
-        return [list(group) for group in answer.get("groups", ())]
+            return [], False
+        return answer.get("groups", []), answer.get("is_whole", False)
 
     def thumbnail(self, source: MediaSource, side: int) -> bytes | None:
         """A JPEG of at most `side` × `side` pixels; None when none can be made of the file. Raises DecoderBusy."""
