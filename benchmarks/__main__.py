@@ -21,6 +21,7 @@ from benchmarks import (
     status,
     streams,
     sweep,
+    uploads,
     watching,
 )
 from benchmarks.effort import FULL, QUICK, Effort
@@ -43,6 +44,7 @@ BENCHMARKS: dict[str, Callable[[Effort], Iterator[Row]]] = {
     "watching": watching.measure,
     "live": live.measure,
     "logs": logs.measure,
+    "uploads": uploads.measure,
     "dashboard": dashboard.measure,
     "soak": soak.measure,
 }
