@@ -20,6 +20,7 @@ class Effort:
     trainings: int = 20
     passes: int = 20
     tasks: int = 100_000
+    items: int = 100_000
     requests: int = 100
     claims: int = 4000
     watch_seconds: int = 20
@@ -27,6 +28,7 @@ class Effort:
     live_seconds: int = 20
     soak_requests: int = 30_000
     upload_mb: int = 1024
+    images: int = 10_000
 
 
 FULL = Effort()
@@ -44,6 +46,7 @@ QUICK = Effort(
     trainings=4,
     passes=3,
     tasks=5000,
+    items=5000,
     requests=20,
     claims=320,
     watch_seconds=5,
@@ -51,4 +54,5 @@ QUICK = Effort(
     live_seconds=5,
     soak_requests=1_200,
     upload_mb=64,
+    images=400,
 )

@@ -29,6 +29,8 @@ from api.services.logs.lost_output import LostOutput
 from api.services.server_identity import ServerIdentity
 from api.services.training.checkpoint_saving import CheckpointSaving
 from api.services.training.dispatcher import Dispatcher
+from api.services.training.forecast import QueueForecast
+from api.services.training.intake import Intake
 from api.services.training.loop import TrainingLoop
 from api.services.training.owners import TaskOwners
 from api.services.training.quotas import Quotas
@@ -37,6 +39,7 @@ from api.services.training.service import TrainingService
 from api.services.training.task_progress import ProgressAnswers
 from api.services.training.task_stops import TaskStops
 from api.storage.attempts import AttemptStore
+from api.storage.channels import ChannelStore
 from api.storage.database import Database
 from api.storage.disk import DiskReserve
 from api.storage.file_lock import FileLock
@@ -57,6 +60,8 @@ class TrainingParts:
     saving: CheckpointSaving
     progress: ProgressAnswers
     stops: TaskStops
+    intake: Intake
+    dispatcher: Dispatcher
     loop: TrainingLoop
     strays: Strays
     trainers: Mapping[str, Trainer]
@@ -155,8 +160,16 @@ def build_training(
     lock = FileLock(root / "trainings.lock")
     watching, leading = _build_leaderships(database, ServerIdentity.own(node, root), lock, clock)
     loop = TrainingLoop(reconciler, dispatcher, found, unwatched, attempts.has_work, watching, leading, lock)
-    cached = cache_roots(config, environment)
-    checker = RequestChecker(trainers, gpus, attempts, root, config.min_free_disk_mb, cached, datasets)
+    checker = RequestChecker(
+        trainers,
+        gpus,
+        attempts,
+        root,
+        config.min_free_disk_mb,
+        cache_roots(config, environment),
+        datasets,
+        ChannelStore(database).names,
+    )
     trainings = TaskStore(database, TaskType.TRAINING)
     own_attempts = AttemptStore(database, TaskType.TRAINING)
     service = TrainingService(
@@ -178,7 +191,8 @@ def build_training(
     progress = ProgressAnswers(attempts, dispatcher, reconciler, clock)
     stops = TaskStops(tasks, attempts, progress, reconciler, clock, wishes, loop.wake)
     owners = TaskOwners(tasks, reconciler.find_watch)
-    return TrainingParts(service, saving, progress, stops, loop, found, trainers, executor, owners)
+    intake = Intake(tasks, dispatcher, gpus, QueueForecast(tasks, gpus, clock, quotas), clock, quotas)
+    return TrainingParts(service, saving, progress, stops, intake, dispatcher, loop, found, trainers, executor, owners)
 
 
 def _build_leaderships(

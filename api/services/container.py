@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING
 
 from api.services.access.audit import AuditTrail
 from api.services.access.service import AccessService
+from api.services.alerts.channels import ChannelService
+from api.services.alerts.rules import RuleService
+from api.services.alerts.service import AlertService
 from api.services.attempts.strays import Strays
 from api.services.catalog.registry import Registry
 from api.services.catalog.service import CatalogService
@@ -14,6 +17,7 @@ from api.services.datasets.check import DatasetChecker
 from api.services.datasets.downloads import ItemFiles
 from api.services.datasets.form_uploads import FormUploads
 from api.services.datasets.items import DatasetItems
+from api.services.datasets.preprocessing import PreprocessingService
 from api.services.datasets.registered import RegisteredDirectories
 from api.services.datasets.service import DatasetService
 from api.services.datasets.thumbnails import Thumbnails
@@ -47,6 +51,7 @@ class Services:
     thumbnails: Thumbnails
     item_files: ItemFiles
     as_trained: AsTrained
+    preprocessing: PreprocessingService
     logs: LogService
     models: CatalogService
     registry: Registry
@@ -56,4 +61,7 @@ class Services:
     oidc: "OIDC | None"  #: None: no provider is named
     idempotency: IdempotencyStore
     audit: AuditTrail
+    alerts: AlertService
+    rules: RuleService
+    channels: ChannelService
     clock: Clock

@@ -1,17 +1,18 @@
 """Checks a version before it is trained on: its files by themselves, and what a trainer will make of them."""
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from api.errors import Mistake
+from api.errors import CheckBusy, Mistake
 from api.models.dataset import Dataset, DatasetItem, DatasetVersion, ManifestItem
 from api.models.dataset_check import BucketView, DatasetCheck, DuplicatesView, ItemsView
 from api.models.media import Decoder, MediaProbe
 from api.models.training_view import FindingView
 from api.services.datasets.duplicates import find_duplicates
 from api.services.datasets.findings import find_in_buckets, find_in_files
+from api.services.datasets.materials import flat_names
 from api.services.datasets.media import DatasetMedia
 from api.services.datasets.rules import RuleBook
 from api.services.datasets.service import DatasetService
@@ -21,8 +22,14 @@ from api.utils.bounds import capped
 #: Seconds that one request looks into files of which nothing is known yet.
 LOOK_SECONDS = 20.0
 
+#: Checks at a time: each holds all items of its version. Others wait for so many seconds.
+MAX_CHECKS = 2
+WAIT_SECONDS = 2.0
+
 #: Ids of items that stand beside each count.
 MAX_IDS = 100
+#: Of the items of a bucket more are told: a page shows all of a bucket.
+MAX_BUCKET_IDS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,38 +59,39 @@ class DatasetChecker:
         self._media = media
         self._decoder = decoder
         self._rules = rules
+        self._checking = threading.BoundedSemaphore(MAX_CHECKS)
 
     def check(self, name: str, wish: CheckWish) -> DatasetCheck:
         """Everything that can be said now.
 
-        Raises DatasetNotFound, VersionNotFound, BlobMissing, DecoderBusy, Invalid.
+        Raises DatasetNotFound, VersionNotFound, BlobMissing, DecoderBusy, CheckBusy, Invalid.
         """
+        if not self._checking.acquire(timeout=WAIT_SECONDS):
+            raise CheckBusy(headers={"Retry-After": "2"})
+        try:
+            return self._check(name, wish)
+        finally:
+            self._checking.release()
+
+    def _check(self, name: str, wish: CheckWish) -> DatasetCheck:
         dataset = self._datasets.find(name)
         version = self._datasets.find_version(dataset, wish.version)
         rules = None if wish.model_type is None else self._rules.of(wish.model_type)
         items = list(self._datasets.read_items(version.manifest_sha256))
-        probes = self._media.look(self._paths(dataset, items), LOOK_SECONDS)
-        files = [see(item, probes) for item in items]
+        probes = self._media.look(self._media.find_sources(dataset, items), LOOK_SECONDS)
+        names = flat_names(items)
+        files = [see(item, names[item.path], probes) for item in items]
         outlook, question = DatasetOutlook(), wish.question
         if rules is not None and question is not None:
             outlook = rules.check_dataset(question, files)
         duplicates = find_duplicates(items, probes, self._decoder, wish.near_distance)
-        return _tell(_Found(dataset, version, items, probes, outlook, duplicates, wish))
-
-    def _paths(self, dataset: Dataset, items: Iterable[ManifestItem]) -> dict[str, Path]:
-        paths = {}
-        for item in items:
-            paths[item.sha256] = self._media.path_of(dataset, item)
-            for sha256 in (item.mask_sha256, item.control_sha256):
-                if sha256 is not None:
-                    paths[sha256] = self._media.blob_path(sha256)
-        return paths
+        return _tell(_Found(dataset, version, items, names, probes, outlook, duplicates, wish))
 
 
-def see(item: ManifestItem, probes: Mapping[str, MediaProbe]) -> SeenFile:
-    """An item as the trainer will find it."""
+def see(item: ManifestItem, name: str, probes: Mapping[str, MediaProbe]) -> SeenFile:
+    """An item as the trainer will find it, under this name."""
     return SeenFile(
-        name=item.path,
+        name=name,
         media=probes.get(item.sha256),
         caption=item.caption,
         has_mask=item.mask_sha256 is not None,
@@ -98,6 +106,7 @@ class _Found:
     dataset: Dataset
     version: DatasetVersion
     items: Sequence[ManifestItem]
+    names: Mapping[str, str]  #: by path, those that the trainer sees
     probes: Mapping[str, MediaProbe]
     outlook: DatasetOutlook
     duplicates: DuplicatesView
@@ -106,10 +115,11 @@ class _Found:
 
 def _tell(found: _Found) -> DatasetCheck:
     outlook, has_model = found.outlook, found.wish.model_type is not None
-    ids = {item.path: item.item_id for item in found.items}
+    by_name = {found.names[item.path]: item for item in found.items}
+    ids = {name: item.item_id for name, item in by_name.items()}
     own = find_in_files(found.items, found.probes, found.duplicates, by_itself=not has_model)
     errors = [*outlook.errors, *own.errors]
-    warnings = [*outlook.warnings, *own.warnings, *find_in_buckets(found.items, found.probes, outlook.buckets)]
+    warnings = [*outlook.warnings, *own.warnings, *find_in_buckets(by_name, found.probes, outlook.buckets)]
     unexamined = sum(1 for item in found.items if item.sha256 not in found.probes)
     return DatasetCheck(
         dataset=found.dataset.name,
@@ -135,7 +145,7 @@ def _tell(found: _Found) -> DatasetCheck:
                 bucket.batches,
                 bucket.dropped,
                 bucket.reason,
-                tuple(ids[name] for name in bucket.names[:MAX_IDS]),
+                tuple(ids[name] for name in bucket.names[:MAX_BUCKET_IDS]),
             )
             for bucket in outlook.buckets
         ),

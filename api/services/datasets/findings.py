@@ -40,6 +40,12 @@ def _has(problem: MediaProblem) -> Callable[[ManifestItem, MediaProbe], bool]:
 
 _RULES = (
     _Rule(
+        _has(MediaProblem.CHANGED),
+        "are no longer there as they were in this version",
+        "Make a version of what is there now: POST …/refresh.",
+        is_error=True,
+    ),
+    _Rule(
         lambda item, probe: (
             probe.facts.problem in (MediaProblem.UNREADABLE, MediaProblem.BOMB) or probe.facts.kind is MediaKind.OTHER
         ),
@@ -116,10 +122,10 @@ def _find_duplicates(duplicates: DuplicatesView) -> Iterator[Mistake]:
 
 
 def find_in_buckets(
-    items: Sequence[ManifestItem], probes: Mapping[str, MediaProbe], buckets: Sequence[SizeBucket]
+    items: Mapping[str, ManifestItem], probes: Mapping[str, MediaProbe], buckets: Sequence[SizeBucket]
 ) -> list[Mistake]:
-    """Files whose size is odd for the bucket that they go into."""
-    sizes = {item.path: probes[item.sha256].facts for item in items if item.sha256 in probes}
+    """Files, by the names that buckets have for them, whose size is odd for the bucket that they go into."""
+    sizes = {name: probes[item.sha256].facts for name, item in items.items() if item.sha256 in probes}
     enlarged: dict[str, None] = {}
     cropped: dict[str, None] = {}
     for bucket in buckets:

@@ -27,7 +27,7 @@ from api.models.access import Principal
 from api.models.audit import SERVICE
 from api.models.dataset import MAX_ITEMS, Dataset, DirectoryWatch, ManifestItem, WatchState
 from api.models.dataset_view import DatasetDetails, DatasetRow
-from api.services.datasets.materials import CACHE, Link
+from api.services.datasets.materials import CACHE, Locate
 from api.services.datasets.service import DatasetService
 from api.services.datasets.tree import FileTree, TreeFile, sort_out, stem_of
 from api.storage.datasets import DatasetStore
@@ -222,25 +222,21 @@ class RegisteredDirectories:
 
     # -- for trainings -------------------------------------------------------------------------------------------------
 
-    def linker(self, dataset: Dataset) -> Link:
-        """Links a registered directory's own files under other names. What it gives raises DatasetChanged for a file
-        that is no longer the one of the version.
+    def locator(self, dataset: Dataset) -> Locate:
+        """Tells where a registered directory's own files lie. What it gives raises DatasetChanged for a file that is no
+        longer the one of the version.
         """
-        find = self._finder(dataset)
-
-        def link(item: ManifestItem, target: Path) -> None:
-            target.symlink_to(find(item.sha256, item.path))
-
-        return link
+        find = self.finder(dataset)
+        return lambda item: find(item.sha256, item.path)
 
     def path_of(self, dataset: Dataset, item: ManifestItem) -> Path:
         """Where an item's file lies in a registered directory. Raises DatasetChanged."""
         file, root = self._files.find(dataset.serial, item.path), Path(dataset.directory or "")
         if file is not None and file.sha256 == item.sha256 and _is_still(root, file):
             return root / file.path
-        return self._finder(dataset)(item.sha256, item.path)
+        return self.finder(dataset)(item.sha256, item.path)
 
-    def _finder(self, dataset: Dataset) -> Callable[[str, str], Path]:
+    def finder(self, dataset: Dataset) -> Callable[[str, str], Path]:
         """Gives the path of a file with this content, whatever its name is now; raises DatasetChanged without one."""
         root, by_hash = Path(dataset.directory or ""), defaultdict[str, list[RegisteredFile]](list)
         for file in self._files.of(dataset.serial).values():

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from api.errors import Invalid
+from api.errors import CheckBusy, Invalid
 from api.models.dataset import MediaFacts, MediaKind
 from api.models.media import MediaProbe
 from api.services.datasets.check import CheckWish, DatasetChecker
@@ -25,7 +25,7 @@ def decoder() -> FakeDecoder:
 
 @pytest.fixture
 def checker(shelf: Shelf, database: Database, decoder: FakeDecoder) -> DatasetChecker:
-    media = DatasetMedia(MediaFactsStore(database), shelf.blobs, decoder, shelf.clock, shelf.clock.monotonic)
+    media = DatasetMedia(MediaFactsStore(database), shelf.blobs, decoder, shelf.clock)
     return DatasetChecker(shelf.service, media, decoder, RuleBook([DiffusionPipe(None, None)]))
 
 
@@ -54,6 +54,15 @@ def test_an_earlier_version_is_checked_as_it_was(shelf: Shelf, checker: DatasetC
     assert checker.check("cats", CheckWish()).problems == ()
 
 
+def test_files_below_and_beside_each_other_have_names_of_their_own(shelf: Shelf, checker: DatasetChecker):
+    shelf.make()
+    items = [shelf.item("a.png"), shelf.item("a.jpg", caption=None), shelf.item("below/a.png")]
+    shelf.version(*items)
+    found = checker.check("cats", SQUARE)
+    assert {each.reason: each.item_ids for each in found.skipped} == {"uncaptioned": (items[1].item_id,)}
+    assert (found.buckets[0].items, found.trained_items) == (2, 2)
+
+
 def test_what_nobody_reached_is_counted_and_the_version_is_not_valid_yet(
     shelf: Shelf, checker: DatasetChecker, decoder: FakeDecoder
 ):
@@ -67,6 +76,17 @@ def test_what_nobody_reached_is_counted_and_the_version_is_not_valid_yet(
     while found.unexamined:
         found = checker.check("cats", SQUARE)
     assert (found.valid, found.steps_per_epoch) == (True, 2)
+
+
+def test_more_checks_than_are_allowed_at_a_time_are_put_off(
+    shelf: Shelf, checker: DatasetChecker, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("api.services.datasets.check.WAIT_SECONDS", 0)
+    shelf.make()
+    shelf.version(shelf.item("a.png"), shelf.item("b.png"))
+    with checker._checking, checker._checking, pytest.raises(CheckBusy):
+        checker.check("cats", SQUARE)
+    assert checker.check("cats", SQUARE).valid
 
 
 def test_an_unknown_model_type_is_refused_before_anything_is_looked_into(
