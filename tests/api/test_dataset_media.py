@@ -1,6 +1,7 @@
 """The media of datasets, by HTTP: seen, as they are trained, and checked."""
 
 import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -154,3 +155,12 @@ def test_mistakes_of_a_check_stand_at_their_places(cats: Client):
     assert refusal_of(cats.post(f"{CATS}/check", json={"resolution": 5})) == (422, "validation_failed")
     found = check(cats, model_type="wan", resolutions=[512], frame_buckets="long")
     assert "/frame_buckets" in [error["pointer"] for error in found["errors"]]
+
+
+def test_a_version_is_exported_in_the_form_that_is_asked_for(cats: Client):
+    answer = cats.get(f"{CATS}/export?form=kohya")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/zip")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.read("1_cats/a.txt") == b"a cat"
+    assert refusal_of(cats.get(f"{CATS}/export?form=none")) == (422, "validation_failed")
+    assert refusal_of(cats.get(f"{CATS}/export?version=9")) == (404, "version_not_found")

@@ -7,8 +7,9 @@ from pydantic import ConfigDict, Field, JsonValue
 
 from api.models.dataset_check import DatasetCheck, RecipeView
 from api.routes.schemas.common import Envelope
-from api.routes.schemas.datasets import Version
+from api.routes.schemas.datasets import Version, VersionQuery
 from api.services.datasets.check import CheckWish
+from api.services.datasets.export import ExportForm
 from api.utils.validation import Strict
 
 _SETTINGS = "as in the trainer's dataset file"
@@ -116,3 +117,9 @@ class DatasetCheckAnswer(Envelope[DatasetCheck]):
 
 class RecipeAnswer(Envelope[RecipeView]):
     """How the trainer makes the pixels of an item."""
+
+
+class ExportQuery(VersionQuery):
+    """Which version, in which form."""
+
+    form: ExportForm = Field(ExportForm.TRAINER, description="for whom: the trainer, kohya's scripts, or ai-toolkit")
