@@ -40,6 +40,7 @@ class DuplicatesView:
     near: tuple[tuple[str, ...], ...] = ()
     exact_groups: int = 0
     near_groups: int = 0
+    near_is_whole: bool = True  #: false: too many look too much alike for all to be compared
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,6 +182,7 @@ class Runtime:
             captions=self.datasets.captions,
             uploads=self.uploads.service,
             forms=self.uploads.forms,
+            export=self.dataset_media.export,
             checker=self.dataset_media.checker,
             thumbnails=self.dataset_media.thumbnails,
             item_files=self.dataset_media.item_files,

@@ -15,6 +15,7 @@ from api.services.datasets.as_trained import AsTrained
 from api.services.datasets.captions import CaptionEditor
 from api.services.datasets.check import DatasetChecker
 from api.services.datasets.downloads import ItemFiles
+from api.services.datasets.export import DatasetExport
 from api.services.datasets.form_uploads import FormUploads
 from api.services.datasets.items import DatasetItems
 from api.services.datasets.preprocessing import PreprocessingService
@@ -52,6 +53,7 @@ class Services:
     item_files: ItemFiles
     as_trained: AsTrained
     preprocessing: PreprocessingService
+    export: DatasetExport
     logs: LogService
     models: CatalogService
     registry: Registry

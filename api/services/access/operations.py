@@ -184,6 +184,7 @@ _TABLE = (
         "GET ~/datasets/<name>",
         "GET ~/datasets/<name>/versions",
         "GET ~/datasets/<name>/versions/<version>",
+        "GET ~/datasets/<name>/export",
         "GET ~/datasets/<name>/items",
         "GET ~/datasets/<name>/items/<item_id>",
         "GET ~/datasets/<name>/items/<item_id>/thumbnail",

@@ -35,8 +35,8 @@ class SourceFiles:
         """Links files of a dataset: stored ones by hard links, which nobody can write to."""
         if dataset.directory is None or self._registered is None:
             return lambda sha256, target: self._blobs.link_into(sha256, target, may_symlink=False)
-        link = self._registered.linker(dataset)
-        return lambda sha256, target: link(ManifestItem(sha256, sha256, -1), target)
+        find = self._registered.finder(dataset)
+        return lambda sha256, target: target.symlink_to(find(sha256, sha256))
 
     def store(self, dataset: Dataset, item: ManifestItem) -> None:
         """Has the store hold the files of an item, which may lie in a registered directory only. Raises DatasetChanged,
@@ -56,8 +56,8 @@ class SourceFiles:
 class Registered(Protocol):
     """Directories on the server that are datasets in place."""
 
-    def linker(self, dataset: Dataset) -> Callable[[ManifestItem, Path], None]:
-        """Links its own files under other names."""
+    def finder(self, dataset: Dataset) -> Callable[[str, str], Path]:
+        """Gives the path of a file with this content; the second text is what it is called in an error."""
         ...
 
     def path_of(self, dataset: Dataset, item: ManifestItem) -> Path:

@@ -37,8 +37,8 @@ class Elsewhere:
     def __init__(self, file: Path) -> None:
         self.file = file
 
-    def linker(self, dataset: Dataset) -> Callable[[ManifestItem, Path], None]:
-        return lambda item, target: target.symlink_to(self.file)
+    def finder(self, dataset: Dataset) -> Callable[[str, str], Path]:
+        return lambda sha256, shown: self.file
 
     def path_of(self, dataset: Dataset, item: ManifestItem) -> Path:
         return self.file
