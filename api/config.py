@@ -387,7 +387,7 @@ def _parser() -> argparse.ArgumentParser:
         prog=program(),
         description="Diffusion-Pipe API: GPUs and diffusion training by HTTP.",
         epilog="Each setting is a flag, an environment variable, or a line NAME=value in .env; the first found holds.\n"
-        "The word `key` before them makes, lists and revokes keys; `backup`, `restore`, `worker` do that: `key -h`.",
+        "`key` before them makes, lists and revokes keys; `backup`, `restore`, `worker` do that: `key --help`.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

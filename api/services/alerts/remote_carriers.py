@@ -32,7 +32,7 @@ class TransportDown(Exception):
     """The message could not be handed over; it may have been all the same."""
 
 
-class Transport(Protocol):
+class DeliveryTransport(Protocol):
     """Hands the id of a delivery to a worker elsewhere."""
 
     def publish(self, delivery_id: str) -> None:
@@ -56,7 +56,9 @@ class FakeTransport:
 class RemoteCarriers:
     """Carriers by a transport, with others that stand in for it."""
 
-    def __init__(self, transport: Transport, local: Carriers, clock: Clock, on_down: Callable[[], None]) -> None:
+    def __init__(
+        self, transport: DeliveryTransport, local: Carriers, clock: Clock, on_down: Callable[[], None]
+    ) -> None:
         """`on_down` is called when the transport has failed: the outbox is to be looked at again."""
         self._transport = transport
         self._local = local
