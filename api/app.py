@@ -43,9 +43,11 @@ from api.routes.models import models
 from api.routes.oidc import oidc
 from api.routes.openapi import finish_document
 from api.routes.optional_body import may_have_no_body
+from api.routes.preprocess import preprocess
 from api.routes.registry import registry
 from api.routes.system import system
 from api.routes.training import training
+from api.routes.uploads import uploads
 from api.services.container import Services
 from api.utils.envelope import JSON, encode_json
 from api.utils.foreign_files import TROUBLE
@@ -130,7 +132,7 @@ def create_app(services: Services) -> APIFlask:
     answer_from_what_is_known(app)
     app.before_request(_begin_request)
     app.teardown_request(_end_request)
-    data = (datasets, dataset_items, dataset_media, models, registry)
+    data = (datasets, dataset_items, dataset_media, uploads, preprocess, models, registry)
     for blueprint in (health, gpu, training, logs, *data, auth, oidc, audit, system, docs, dashboard):
         app.register_blueprint(blueprint)
     for kind, handler in (

@@ -230,6 +230,12 @@ class Config:
     max_body_bytes: int = _setting(
         "MAX_BODY_BYTES", 1024 * 1024, number(1024, 2**30), "largest JSON body that is taken, in bytes"
     )
+    max_upload_bytes: int = _setting(
+        "MAX_UPLOAD_BYTES", 2**40, number(1024, 2**60), "most bytes of an upload, and of what an archive holds", "1 TiB"
+    )
+    upload_hours: float = _setting(
+        "UPLOAD_HOURS", 24.0, number(0.01, 8760, float), "hours that an upload may wait for its next part", "24"
+    )
     redis_url: str = _setting(
         "REDIS_URL", "", redis_url, "redis://host:6379/0, to share live messages between servers", "none"
     )

@@ -370,6 +370,12 @@ class QuotaExceeded(Conflict):
     is_refusal = True
 
 
+class HiddenUpload(UploadNotFound):
+    """No upload has this id: it was never begun, was taken away, or has expired."""  # whose it is, the audit learns
+
+    is_refusal = True
+
+
 class DatasetExists(Conflict):
     """A dataset with this name exists already."""
 
@@ -453,6 +459,18 @@ class RateLimited(ServiceError):
 
     code, status = "rate_limited", 429
     is_refusal = True
+
+
+class TusVersionUnknown(ServiceError):
+    """Version 1.0.0 of tus is spoken here: send the header Tus-Resumable: 1.0.0."""
+
+    code, status = "tus_version_unknown", 412
+
+
+class ChecksumMismatch(ServiceError):
+    """The bytes that came have another checksum than was announced: none of them was kept, send them again."""
+
+    code, status = "checksum_mismatch", 460
 
 
 class InsufficientGPUs(ServiceError):

@@ -22,9 +22,12 @@ from api.runtime.composition import Runtime, StorageError
 from api.server import Shell
 from api.services.access.first_key import MAKE_ONE
 from api.shell.auditing import Auditing
+from api.shell.form_upload import FORM_UPLOAD, FormUpload
 from api.shell.gate import Gate
+from api.shell.pouring import DiskThreads, Pourer
 from api.shell.protocol import listen
 from api.shell.serving import Server
+from api.shell.tus import Tus
 from api.storage.database import DatabaseError
 from api.storage.privacy import UMASK
 from api.utils.logs import set_up_logging
@@ -113,7 +116,10 @@ def _show_first_key(key: str | None) -> None:
 def create_shell(runtime: Runtime, serves_documents: bool = True) -> Shell:
     """The ASGI application built from the runtime's parts, for the server and for tests."""
     gpus, system = runtime.services.gpus, runtime.services.system
-    app = create_app(runtime.services)
+    app, uploads = create_app(runtime.services), runtime.services.uploads
+    pourer = Pourer(DiskThreads())
+    tus = Tus(uploads, pourer, uploads.limits.most)
+    takers = {**tus.takers, FORM_UPLOAD: FormUpload(uploads, pourer)}
     return Shell(
         app,
         AllowedMethods(app.url_map),
@@ -127,6 +133,8 @@ def create_shell(runtime: Runtime, serves_documents: bool = True) -> Shell:
         runtime.services.clock,
         runtime.config.max_body_bytes,
         serves_documents,
+        tus,
+        takers,
     )
 
 

@@ -13,7 +13,7 @@ from api.errors import MalformedRequest, MethodNotAllowed, NotFound, ServiceErro
 from api.live.addresses import MatchedRoute
 from api.live.connections import LiveServing
 from api.shell.access_log import Access, AccessLog, shown_path
-from api.shell.auditing import Auditing
+from api.shell.auditing import Auditing, name_operation
 from api.shell.body import Bodies
 from api.shell.cross_origin import is_preflight, preflight_headers
 from api.shell.downloads import send_download
@@ -22,6 +22,8 @@ from api.shell.guard import HostPolicy, join_headers, request_id_of
 from api.shell.places import Places
 from api.shell.protocol import limit_send_buffer
 from api.shell.reply import NOSNIFF, ClientGone, Handshake, Headers, Reply
+from api.shell.taking import BodyRequest, BodyTaker
+from api.shell.tus import VERSION, Tus
 from api.shell.unread_answers import Connection, UnreadAnswers
 from api.shell.wsgi import FlaskBelow
 from api.utils.caller import address_of_caller, has_caller_left
@@ -69,8 +71,11 @@ class Shell:
         clock: Clock,
         max_body_bytes: int,
         serves_documents: bool = True,
+        tus: Tus | None = None,
+        takers: Mapping[str, BodyTaker] | None = None,
     ) -> None:
-        """`instant` has, by path, what the event loop answers by itself: it may read memory only.
+        """`instant` has, by path, what the event loop answers by itself: it may read memory only. `takers` has, by the
+        name of their operation, those who take a body to disk.
 
         `serves_documents=False` leaves every document to its Flask route: slower, and the same in all else.
         """
@@ -87,6 +92,8 @@ class Shell:
         self._instant = instant
         self._clock = clock
         self._bodies = Bodies(max_body_bytes)
+        self._tus = tus
+        self._takers = takers or {}
         # With origins allowed, an answer differs by Origin even where the request has none.
         self._common_headers = [NOSNIFF, *([(b"vary", b"Origin")] if policy.has_origins else [])]
         self._serves_documents = serves_documents
@@ -153,6 +160,8 @@ class Shell:
         self, visitor: Visitor, scope: Scope, headers: dict[bytes, bytes], receive: Receive, reply: Reply
     ) -> None:
         token = current_request_id.set(reply.request_id)
+        if self._tus is not None:
+            scope["method"] = self._tus.method_of(scope, headers)
         path, method = scope["path"], scope["method"]
         try:
             found = self._live.find_events(path)
@@ -165,6 +174,9 @@ class Shell:
             pattern, arguments = self._address(found, path, method)
             principal = await self._gate.admit(visitor, method, pattern, arguments, scope)
             reply.add_headers(scope["state"].get(RATE_HEADERS, {}))
+            if self._tus is not None and self._tus.speaks_at(path):
+                reply.add_headers({"Tus-Resumable": VERSION})
+                self._tus.require_version(scope, headers)
             noting = self._auditing.noting(principal, method, pattern, arguments, scope, reply)
             with self._gate.asking(principal), noting:
                 if found is not None:
@@ -173,7 +185,9 @@ class Shell:
                     scope["state"]["route"] = path
                     await reply.send_json(encode_answer(self._instant[path]()))
                 else:
-                    await self._ask_flask(scope, headers, receive, reply)
+                    taker = self._takers.get(name_operation(method, pattern))
+                    request = BodyRequest(scope, headers, receive, arguments)
+                    await self._ask_flask(request, taker, reply)
         finally:
             current_request_id.reset(token)
 
@@ -184,7 +198,8 @@ class Shell:
         if not methods:
             await self._send_on(scope, reply)
         elif scope["method"] == "OPTIONS":
-            await reply.send_empty(200, [(b"allow", ", ".join(methods).encode())])
+            told = [] if self._tus is None else self._tus.options(scope["path"])
+            await reply.send_empty(200, [(b"allow", ", ".join(methods).encode()), *told])
         else:
             raise MethodNotAllowed(headers={"Allow": ", ".join(methods)})
 
@@ -199,26 +214,31 @@ class Shell:
         query: bytes = scope["query_string"]
         await reply.send_empty(308, [(b"location", raw[:-1] + (b"?" + query if query else b""))])
 
-    async def _ask_flask(self, scope: Scope, headers: Headers, receive: Receive, reply: Reply) -> None:
+    async def _ask_flask(self, request: BodyRequest, taker: BodyTaker | None, reply: Reply) -> None:
+        scope = request.scope
         if not scope["query_string"].isascii():
             raise MalformedRequest("The query string must be percent-encoded.")
         await _until_taken(scope)
-        body = await self._bodies.read(headers, receive)
-        if b"transfer-encoding" in headers:
-            # WSGI knows no chunks: without a length the body would count as empty.
-            kept = [(name, value) for name, value in scope["headers"] if name != b"transfer-encoding"]
-            scope["headers"] = [*kept, (b"content-length", b"%d" % len(body))]
+        if taker is None:
+            body = await self._bodies.read(request.headers, request.receive)
+        else:
+            await taker.before(request)
+            body = b""
+        if taker is not None or b"transfer-encoding" in request.headers:
+            _set_length(scope, len(body))
         async with self._places.take():
             await self.unread.wait_for_room()
             reply.require_client()
             has_caller_left.set(reply.has_lost_client)
             answer = await self._flask.ask(scope, body)
+        if taker is not None:
+            answer = await taker.after(request, answer)
         file = scope["state"].pop(FILE, None)
         if file is None:
             await reply.send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
             await reply.send({"type": "http.response.body", "body": answer.body})
             return
-        await send_download(file, scope, receive, reply.send)
+        await send_download(file, scope, request.receive, reply.send)
 
     async def _stream(self, found: MatchedRoute, scope: Scope, receive: Receive, reply: Reply) -> None:
         scope["state"]["route"] = found.route.pattern
@@ -289,6 +309,12 @@ class Shell:
             await handshake.refuse(receive, ServiceError(), request_id)
         finally:
             self._note(scope, began, request_id, status, None)
+
+
+def _set_length(scope: Scope, length: int) -> None:
+    """Says how long the body is that Flask gets: WSGI knows no chunks, and without a length a body counts as empty."""
+    kept = [each for each in scope["headers"] if each[0] not in (b"transfer-encoding", b"content-length")]
+    scope["headers"] = [*kept, (b"content-length", b"%d" % length)]
 
 
 async def _until_taken(scope: Scope) -> None:

@@ -14,6 +14,7 @@ from benchmarks import (
     lists,
     live,
     logs,
+    media,
     metrics,
     scheduling,
     soak,
@@ -43,6 +44,7 @@ BENCHMARKS: dict[str, Callable[[Effort], Iterator[Row]]] = {
     "watching": watching.measure,
     "live": live.measure,
     "logs": logs.measure,
+    "media": media.measure,
     "dashboard": dashboard.measure,
     "soak": soak.measure,
 }

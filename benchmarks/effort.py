@@ -26,6 +26,7 @@ class Effort:
     followers: int = 500
     live_seconds: int = 20
     soak_requests: int = 30_000
+    images: int = 10_000
 
 
 FULL = Effort()
@@ -49,4 +50,5 @@ QUICK = Effort(
     followers=50,
     live_seconds=5,
     soak_requests=1_200,
+    images=400,
 )

@@ -3,12 +3,10 @@
 import os
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from api.storage.database import Database, sqlite_url
 from api.utils.clock import FakeClock
 from tests.faults import faults as faults  # noqa: PLC0414 - a fixture for all
 
@@ -38,14 +36,3 @@ def _umask_stays() -> Iterator[None]:
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
-
-
-@pytest.fixture(scope="session")
-def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite file with empty tables, to be copied: that is quicker than a migration."""
-    path = tmp_path_factory.mktemp("migrated") / "database.sqlite"
-    database = Database(sqlite_url(path))
-    database.migrate()
-    # The last connection takes the write-ahead log back into the file.
-    database.close()
-    return path

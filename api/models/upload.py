@@ -6,6 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from api.models.dataset import MediaFacts
+
 
 class UploadKind(StrEnum):
     """What an upload is to become."""
@@ -38,6 +40,17 @@ class UploadProblem:
 
 
 @dataclass(frozen=True, slots=True)
+class FormSettings:
+    """What a form says of the file that comes with it."""
+
+    prompt: str | None = None
+    model_type: str | None = None
+    fps: float | None = None
+    resolution: str | None = None  #: such as 512x512
+    dataset: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class UploadResult:
     """What an upload has become."""
 
@@ -49,6 +62,9 @@ class UploadResult:
     left_out_examples: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()  #: some of the items
     num_repeats: Mapping[str, int] = field(default_factory=dict)  #: of directories named as in kohya's form
+    further_captions: int = 0  #: of items that came with several: the first is taken
+    item: str | None = None  #: of a single file: the path of its item
+    facts: MediaFacts | None = None  #: of a single file: what it is
 
 
 @dataclass(frozen=True, slots=True)

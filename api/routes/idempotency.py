@@ -12,6 +12,7 @@ from api.errors import Invalid, Mistake
 from api.models.access import current_principal
 from api.models.kept_answer import KeptAnswer
 from api.routes.context import services
+from api.utils.taken_body import SAID
 
 P = ParamSpec("P")
 
@@ -48,8 +49,7 @@ def idempotent(view: Callable[P, Response]) -> Callable[P, Response]:
         if not _KEY.fullmatch(key):
             raise Invalid(mistakes=[Mistake("/Idempotency-Key", "must be 1 to 255 visible ASCII characters")])
         store, scope = services().idempotency, idempotency_scope() or ""
-        # The path belongs to the request: a restart of another task is not this one again.
-        kept = store.begin(scope, hashlib.sha256(request.path.encode() + b"\0" + request.get_data()).digest())
+        kept = store.begin(scope, _fingerprint())
         if kept is not None:
             return Response(kept.body, status=kept.status, headers=[*kept.headers, ("Idempotent-Replayed", "true")])
         answer: KeptAnswer | None = None
@@ -62,3 +62,9 @@ def idempotent(view: Callable[P, Response]) -> Callable[P, Response]:
             store.finish(scope, answer)
 
     return wrapper
+
+
+def _fingerprint() -> bytes:
+    """The hash of all that the request says; the path, too: a restart of another task is not this one again."""
+    said = request.environ.get("asgi.scope", {}).get("state", {}).get(SAID, b"")
+    return hashlib.sha256(request.path.encode() + b"\0" + request.get_data() + said).digest()

@@ -8,7 +8,9 @@ import orjson
 
 from api.routes.components import share_components
 from api.routes.schemas.common import Failure
+from api.routes.schemas.preprocess import UploadForm
 from api.routes.streams import STREAMS
+from api.routes.taken_bodies import describe_bodies
 from api.services.access.operations import Operation, OperationTable
 from api.utils.caller import SESSION_COOKIE
 from api.utils.envelope import JSON
@@ -48,6 +50,7 @@ _HEADERS = {
 _TAGS = [
     {"name": "GPUs", "description": "What they are, which can be had, who holds them."},
     {"name": "Training", "description": "Validate, start, follow, stop, resume."},
+    {"name": "Datasets", "description": "Collections of media in versions: uploaded, looked at, captioned, checked."},
     {"name": "Logs", "description": "Read, search, download; follow by the streams."},
     {"name": "Access", "description": "Keys, people and their quotas; signing in at the page; who did what."},
     {"name": "System", "description": "The service and its machine."},
@@ -75,6 +78,7 @@ def finish_document(document: dict[str, Any], needs_keys: bool) -> dict[str, Any
     for path in document["paths"].values():
         for operation in path.values():
             _finish_operation(operation, components["schemas"])
+    describe_bodies(document["paths"], _form_schema(components["schemas"]))
     _tell_keys(document, needs_keys)
     return document
 
@@ -100,6 +104,17 @@ def _refusals(operation: Operation) -> Iterator[tuple[str, str]]:
             yield "403", "The key does not permit this."
     if operation.rate is not None:
         yield "429", "More requests than the limit permits."
+
+
+def _form_schema(schemas: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a form with a file; what they are made of is added to the document's schemas."""
+    schema = UploadForm.model_json_schema(ref_template="#/components/schemas/{model}")
+    for name, nested in schema.pop("$defs", {}).items():
+        schemas.setdefault(name, nested)
+    for field in schema["properties"].values():
+        # A field that is not sent is absent, not null.
+        _drop_null(field)
+    return schema
 
 
 def _failure_schemas() -> dict[str, Any]:

@@ -33,6 +33,7 @@ from api.runtime.live import Live
 from api.runtime.models import RegistryParts, build_catalog
 from api.runtime.trainer_user import check_places, prepare_trainer_user
 from api.runtime.training import build_training
+from api.runtime.uploads import UploadParts
 from api.services.access.operations import Belonging
 from api.services.attempts.updates import NewsDesk
 from api.services.container import Services
@@ -129,6 +130,8 @@ class Runtime:
         usage_of = None if self.quotas is None else self.quotas.usage_of
         self.registry = RegistryParts(config, self.database, training.service, clock)
         self.dataset_media = DatasetMediaParts(config, self.database, clock, self.datasets, training.trainers.values())
+        decoder = self.dataset_media.decoder
+        self.uploads = UploadParts(config, self.database, self.datasets, decoder, clock)
         owners = {
             Belonging.TASK: training.owners.of,
             Belonging.REGISTRATION: gpus.owner_of_task,
@@ -161,6 +164,8 @@ class Runtime:
             registered=self.datasets.registered,
             items=self.datasets.items,
             captions=self.datasets.captions,
+            uploads=self.uploads.service,
+            forms=self.uploads.forms,
             checker=self.dataset_media.checker,
             thumbnails=self.dataset_media.thumbnails,
             item_files=self.dataset_media.item_files,
@@ -215,11 +220,13 @@ class Runtime:
         self.live.start()
         self.datasets.start()
         self.training_loop.start()
+        self.uploads.intake.start()
         self.registry.start()
 
     def stop(self) -> None:
         """Stops every loop, in reverse order. Trainings go on."""
         self.registry.stop()
+        self.uploads.intake.stop()
         self.training_loop.stop()
         self.datasets.stop()
         self.live.stop()

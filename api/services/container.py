@@ -12,10 +12,12 @@ from api.services.datasets.as_trained import AsTrained
 from api.services.datasets.captions import CaptionEditor
 from api.services.datasets.check import DatasetChecker
 from api.services.datasets.downloads import ItemFiles
+from api.services.datasets.form_uploads import FormUploads
 from api.services.datasets.items import DatasetItems
 from api.services.datasets.registered import RegisteredDirectories
 from api.services.datasets.service import DatasetService
 from api.services.datasets.thumbnails import Thumbnails
+from api.services.datasets.uploads import UploadService
 from api.services.gpus.service import GPUService
 from api.services.idempotency import IdempotencyStore
 from api.services.logs.service import LogService
@@ -39,6 +41,8 @@ class Services:
     registered: RegisteredDirectories
     items: DatasetItems
     captions: CaptionEditor
+    uploads: UploadService
+    forms: FormUploads
     checker: DatasetChecker
     thumbnails: Thumbnails
     item_files: ItemFiles

@@ -14,10 +14,14 @@ from api.utils.base_path import BASE_PATH
 from api.utils.caller import address_of_caller
 from api.utils.clock import Clock
 
-#: Operations that are told often, and of which a minute is one row: a program's own progress, and downloads of what a
-#: training made.
+#: Operations that are told often, and of which a minute is one row: a program's own progress, downloads of what a
+#: training made, and the parts of uploads.
 COUNTED = frozenset(
-    {f"PATCH {BASE_PATH}/gpu/tasks/<task_id>", f"GET {BASE_PATH}/training/<task_id>/artifacts/<path:path>"}
+    {
+        f"PATCH {BASE_PATH}/gpu/tasks/<task_id>",
+        f"GET {BASE_PATH}/training/<task_id>/artifacts/<path:path>",
+        f"PATCH {BASE_PATH}/uploads/<upload_id>",
+    }
 )
 
 #: Operations that change something although they are GETs: the way back from a provider signs somebody in.

@@ -9,13 +9,16 @@ from api.utils.documents import HeaderList
 #: Headers of answers that such a page may read, besides those that every page may.
 EXPOSED = (
     "ETag, Age, X-Stale, Location, Retry-After, X-Request-ID, X-Next-Offset, Idempotent-Replayed, Accept-Ranges, "
-    "Content-Range, Content-Disposition, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"
+    "Content-Range, Content-Disposition, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Tus-Resumable, "
+    "Tus-Version, Tus-Extension, Tus-Max-Size, Tus-Checksum-Algorithm, Upload-Offset, Upload-Length, Upload-Expires, "
+    "Upload-Metadata"
 )
 
 #: Headers that such a page may send.
 SENDABLE = (
     "Accept, Authorization, Cache-Control, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Range, "
-    "X-Request-ID"
+    "X-Request-ID, Tus-Resumable, Upload-Offset, Upload-Length, Upload-Metadata, Upload-Checksum, "
+    "X-HTTP-Method-Override"
 )
 
 #: Every method that any address takes: where an address does not, the answer is 405, which the page can then read.

@@ -37,6 +37,7 @@ from api.storage.rows import SUMMARY_COLUMNS, dump, dump_words, read_summary, re
 from api.storage.stops import ask_to_stop, note_rung
 from api.storage.tables import attempts, leases, task_gpus, tasks
 from api.storage.tables import events as event_table
+from api.storage.task_counts import count_statuses
 from api.storage.task_pages import SERVED_ORDER, find_by_serial, read_page, read_served
 from api.storage.task_rows import OF_TASK, find_summary, find_task, no_task
 from api.storage.usage import Bound, keep_use, require_place, take_turns
@@ -220,13 +221,8 @@ class TaskStore:
 
     def count_by_status(self, seen_by: str | None = None) -> dict[TaskStatus, int]:
         """How many tasks each status has; with `seen_by` of those that belong to this user."""
-        query = select(tasks.c.status, func.count().label("number")).group_by(tasks.c.status)
-        if self._kind is not None:
-            query = query.where(tasks.c.kind == self._kind)
-        if seen_by is not None:
-            query = query.where(tasks.c.owner == seen_by)
         with self._database.read() as connection:
-            return {TaskStatus(row.status): row.number for row in connection.execute(query)}
+            return count_statuses(connection, self._kind, seen_by)
 
     def request_stop(self, task_id: str, stop: StopState, now: datetime, message: Words) -> TaskSummary:
         """Records that the task is to stop: one that waits is stopped at once; asked again, the harder way holds.

@@ -23,6 +23,9 @@ _UNCHECKED = ".unchecked"
 #: In the name of what is unpacked of an upload.
 _UNPACKED = ".unpacked."
 
+#: In the second name of a file that is about to be moved away.
+_TWIN = ".twin."
+
 
 class UploadFiles:
     """The files of the uploads of one store. Ids are this service's own, never a client's words."""
@@ -48,7 +51,7 @@ class UploadFiles:
         """The file of an upload, held by nobody else. Raises UploadNotFound, UploadConflict, OSError."""
         path = self.path(upload_id)
         try:
-            handle = os.open(path, os.O_RDWR | _PLAIN)
+            handle = _open(path)
         except FileNotFoundError:
             raise UploadNotFound from None
         try:
@@ -90,10 +93,19 @@ class UploadFiles:
         """A new name for a directory in which an upload can be unpacked."""
         return self._root / f"{upload_id}{_UNPACKED}{secrets.token_hex(8)}"
 
+    def twin_of(self, path: Path) -> Path:
+        """A second name for a file of these, which may be moved elsewhere. Raises OSError."""
+        place = path if path.parent == self._root else path.parent
+        twin = self._root / f"{place.name.partition('.')[0]}{_TWIN}{secrets.token_hex(8)}"
+        os.link(path, twin, follow_symlinks=False)
+        return twin
+
     def remove_unpacked(self, upload_id: str) -> None:
         """Removes what was unpacked of an upload, also by a process that was killed."""
         for path in self._root.glob(f"{upload_id}{_UNPACKED}*"):
             shutil.rmtree(path, ignore_errors=True)
+        for path in self._root.glob(f"{upload_id}{_TWIN}*"):
+            path.unlink(missing_ok=True)
 
     def ids(self) -> Iterator[str]:
         """The ids of the uploads that have files here."""
@@ -106,6 +118,15 @@ class UploadFiles:
             return now - self.path(upload_id).stat().st_mtime
         except FileNotFoundError:
             return 0.0
+
+    def stored_bytes(self) -> int:
+        """Bytes of all uploads that are here."""
+        total = 0
+        with os.scandir(self._root) as found:
+            for entry in found:
+                with suppress(FileNotFoundError):
+                    total += entry.stat(follow_symlinks=False).st_size if entry.is_file(follow_symlinks=False) else 0
+        return total
 
     def free_bytes(self) -> int:
         """Bytes that are free on the disk. Raises OSError."""
@@ -190,6 +211,14 @@ class UploadFile:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | _PLAIN)
+    except PermissionError:
+        # It was about to become a blob when its server was killed: nobody writes to it any more.
+        return os.open(path, os.O_RDONLY | _PLAIN)
 
 
 def _mark_of(path: Path) -> Path:

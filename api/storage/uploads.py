@@ -1,6 +1,7 @@
 """The table of uploads: which there are, and what became of them. Their bytes lie in files (`upload_files`)."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -25,10 +26,14 @@ _TOLD = ("kind", "filename", "dataset", "size_bytes")
 class UploadStore:
     """The uploads whose files lie at one place; those at others are known, and not touched."""
 
-    def __init__(self, database: Database, place: str) -> None:
-        """`place` is the id of the store of blobs."""
+    def __init__(self, database: Database, find_place: Callable[[], str]) -> None:
+        """`find_place` reads the id of the store of blobs."""
         self._database = database
-        self._place = place
+        self._find_place = find_place
+
+    @functools.cached_property
+    def _place(self) -> str:
+        return self._find_place()
 
     def add(self, new: NewUpload) -> Upload:
         """Keeps an upload that begins. Raises DatabaseUnavailable."""
@@ -87,9 +92,11 @@ class UploadStore:
             total = connection.scalar(select(func.count()).select_from(uploads).where(*conditions)) or 0
             return [_read(row) for row in connection.execute(query)], total
 
-    def oldest(self, status: UploadStatus, limit: int) -> list[Upload]:
-        """The oldest uploads with this status."""
+    def oldest(self, status: UploadStatus, limit: int, kind: UploadKind | None = None) -> list[Upload]:
+        """The oldest uploads with this status, of this kind or of any."""
         query = select(uploads).where(uploads.c.place == self._place, uploads.c.status == status)
+        if kind is not None:
+            query = query.where(uploads.c.kind == kind)
         with self._database.read() as connection:
             return [_read(row) for row in connection.execute(query.order_by(uploads.c.serial).limit(limit))]
 

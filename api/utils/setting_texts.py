@@ -89,7 +89,7 @@ def show_rates(rates: Sequence[tuple[str, str]]) -> str:
     return ",".join(f"{group}={limit}" for group, limit in rates)
 
 
-DEFAULT_RATES = (("auth", "60/minute"), ("starts", "10/hour"), ("logs", "100/minute"))
+DEFAULT_RATES = (("auth", "60/minute"), ("starts", "10/hour"), ("logs", "100/minute"), ("preprocessing", "20/hour"))
 
 
 def issuer(text: str) -> str:

@@ -2,7 +2,6 @@
 
 import functools
 import re
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -12,7 +11,6 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from werkzeug.routing import Rule
 
 import run
 from api.config import Config
@@ -34,21 +32,6 @@ RUN_DIR = "20260101_00-00-00"
 TOY: dict[str, Any] = {"model_type": "toy", "config": {"epochs": 3}}
 
 COMPLETED = outcome(phrases=["TRAINING COMPLETE!"])
-
-
-_compile_builder = Rule._compile_builder
-_builders: dict[tuple[Any, ...], Any] = {}
-
-
-def _compile_once(rule: Rule, append_unknown: bool = True) -> Any:
-    """What builds an address follows from its rule alone; compiling it anew is half of what making an app costs."""
-    key = (rule.rule, tuple(rule._trace), repr(rule.defaults), append_unknown)
-    if key not in _builders:
-        _builders[key] = _compile_builder(rule, append_unknown)
-    return _builders[key]
-
-
-Rule._compile_builder = _compile_once  # type: ignore[method-assign]
 
 
 @dataclass(frozen=True)
@@ -229,10 +212,8 @@ def open_world(
 
 
 @pytest.fixture
-def make_world(tmp_path: Path, migrated_file: Path) -> Iterator[MakeWorld]:
+def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
     """Servers by their settings, on simulated GPUs or on the source that is given; all on one storage."""
-    (tmp_path / "storage").mkdir(0o700)
-    shutil.copy(migrated_file, tmp_path / "storage" / "database.sqlite")
     with ExitStack() as stack:
         yield functools.partial(open_world, stack, tmp_path / "storage")
 

@@ -225,6 +225,7 @@ def test_bodies_that_may_be_left_out_are_not_required(document: dict[str, Any]):
         f"{TRAINING}/resume/{{task_id}}",
         "/api/v1/system/strays/{attempt_uid}/stop",
         "/api/v1/auth/keys/{key_id}/rotate",
+        "/api/v1/uploads",
         "/api/v1/models/registry/{name}/versions/{version}/metadata",
         "/api/v1/datasets/{name}/check",
     }

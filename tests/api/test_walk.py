@@ -138,7 +138,7 @@ class Walk:
         return None if is_right else f"{who.name}: {method} {operation.pattern}: {found}, not {expected}"
 
     def ask(self, who: Somebody, method: str, path: str) -> httpx.Response:
-        return self.client.raw(method, path, raw_headers(who.headers))
+        return self.client.raw(method, path, raw_headers({"Tus-Resumable": "1.0.0", **who.headers}))
 
 
 def raw_headers(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
@@ -190,6 +190,7 @@ def start(make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(world.runtime.access.ring, "run_once", lambda: None)
         shell = world.client._shell
         monkeypatch.setattr(shell._flask, "ask", _answer)
+        monkeypatch.setattr(shell, "_takers", {})
         monkeypatch.setattr(shell._live, "send_events", _send_events)
         monkeypatch.setattr(shell._live, "send_texts", _send_texts)
         return Walk(world, task_id, tuple(everybody(world)), visibility == "own")

@@ -50,6 +50,7 @@ _SETTINGS: tuple[dict[str, Any], ...] = (
         "frame_buckets": [1, 9],
     },
     {"size_buckets": [[200, 264, 1], [264, 264, 1], [264, 200, 1]]},
+    {"size_buckets": [[264, 264, 1], [264, 200, 1], [200, 264, 1]]},
     {"size_buckets": [[200, 264, 17], [264, 264, 17], [264, 200, 17]]},
 )
 _MODELS = ("flux", "wan", "hunyuan_image", "ltx-video", "ltx2", "minimax_h3", "cosmos_predict2", "hunyuan-video")

@@ -33,6 +33,8 @@ WITHOUT = {
     "weights/fingerprints/text_encoders.py": "facts: fingerprints/test_table.py holds a stand-in against each",
     "weights/fingerprints/transformers.py": "facts: fingerprints/test_table.py holds a stand-in against each",
     "weights/fingerprints/vaes.py": "facts: fingerprints/test_table.py holds a stand-in against each",
+    "routes/taken_bodies.py": "facts of the OpenAPI document, of which tests/api/test_openapi.py knows",
+    "utils/taken_body.py": "facts: what the shell leaves for a route",
     "utils/base_path.py": "facts: one constant",
     "archives/limits.py": "facts: test_expansion.py holds them",
     "archives/child.py": "a program: test_expander.py runs it",

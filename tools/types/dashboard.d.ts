@@ -54,6 +54,16 @@ declare global {
     type AuditRow = Schemas["AuditRow"];
     type AuditPage = Schemas["AuditPage"];
     type ChainVerdict = Schemas["ChainVerdict"];
+    type Dataset = Schemas["DatasetRow"];
+    type DatasetList = Schemas["DatasetList"];
+    type DatasetDetails = Schemas["DatasetDetails"];
+    type DatasetVersion = Schemas["VersionView"];
+    type VersionList = Schemas["VersionList"];
+    type Item = Schemas["ItemView"];
+    type ItemList = Schemas["ItemList"];
+    type CaptionEdit = Schemas["CaptionEdit"];
+    /** What is to become of captions: what is not given has its default. */
+    type CaptionsWish = Partial<Schemas["EditCaptions"]>;
 
     /** A request for a training, as it is kept and shown; the service checks it. */
     interface Request extends Omit<Partial<Schemas["StartBody"]>, "config" | "dataset"> {

@@ -1,6 +1,6 @@
 // Which screen: what stands behind the # of the address.
 
-/** `id` is empty where a screen has none. @typedef {{name: "machine"|"gpu"|"tasks"|"task"|"start"|"access"|"sign-in", id: string, query: URLSearchParams}} Place */
+/** `id` is empty where a screen has none. @typedef {{name: "machine"|"gpu"|"tasks"|"task"|"data"|"dataset"|"start"|"access"|"sign-in", id: string, query: URLSearchParams}} Place */
 
 /** @type {[RegExp, Place["name"]][]} */
 const ROUTES = [
@@ -8,6 +8,8 @@ const ROUTES = [
   [/^\/gpu\/([^/]+)$/, "gpu"],
   [/^\/tasks$/, "tasks"],
   [/^\/tasks\/([^/]+)$/, "task"],
+  [/^\/data$/, "data"],
+  [/^\/data\/([^/]+)$/, "dataset"],
   [/^\/start$/, "start"],
   [/^\/access$/, "access"],
   [/^\/sign-in$/, "sign-in"],
@@ -39,6 +41,8 @@ export const go = (address) => {
 
 /** @param {string} id */
 export const taskAddress = (id) => `#/tasks/${encodeURIComponent(id)}`;
+/** @param {string} name */
+export const datasetAddress = (name) => `#/data/${encodeURIComponent(name)}`;
 /** @param {number|string|null} id */
 export const gpuAddress = (id) => `#/gpu/${encodeURIComponent(id ?? "")}`;
 

@@ -28,6 +28,7 @@ class RateGroup(StrEnum):
     AUTH = "auth"
     STARTS = "starts"
     LOGS = "logs"
+    PREPROCESSING = "preprocessing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +182,10 @@ _TABLE = (
         "POST ~/datasets/<name>/refresh",
         "POST ~/datasets/<name>/versions/<version>/restore",
     ),
+    # Whom an upload belongs to, its service looks at.
+    *_need(Permission.DATASETS_READ, "GET ~/uploads", "GET ~/uploads/<upload_id>", "GET ~/preprocess/status/<task_id>"),
+    *_need(Permission.DATASETS_WRITE, "POST ~/uploads", "PATCH ~/uploads/<upload_id>", "DELETE ~/uploads/<upload_id>"),
+    *_need(Permission.DATASETS_WRITE, "POST ~/preprocess/upload", rate=RateGroup.PREPROCESSING),
     *_need(
         Permission.MODELS_READ,
         "GET ~/models/list",

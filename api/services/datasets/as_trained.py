@@ -54,7 +54,9 @@ class AsTrained:
             raise Invalid(mistakes=[Mistake("/model_type", "The model type is missing.", "Say for which model.")])
         path = self._media.path_of(dataset, found.item)
         probe = self._media.require(found.item.sha256, path)
-        recipes = self._rules.of(question.model_type).recipes(question, see(found.item, {found.item.sha256: probe}))
+        recipes = self._rules.of(question.model_type).recipes(
+            question, see(found.item, found.item.path, {found.item.sha256: probe})
+        )
         if not recipes or not recipes[0].frames:
             raise NotTrained
         return path, recipes[0], _positions(recipes[0], frame)

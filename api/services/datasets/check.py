@@ -12,6 +12,7 @@ from api.models.media import Decoder, MediaProbe
 from api.models.training_view import FindingView
 from api.services.datasets.duplicates import find_duplicates
 from api.services.datasets.findings import find_in_buckets, find_in_files
+from api.services.datasets.materials import flat_names
 from api.services.datasets.media import DatasetMedia
 from api.services.datasets.rules import RuleBook
 from api.services.datasets.service import DatasetService
@@ -63,12 +64,13 @@ class DatasetChecker:
         rules = None if wish.model_type is None else self._rules.of(wish.model_type)
         items = list(self._datasets.read_items(version.manifest_sha256))
         probes = self._media.look(self._paths(dataset, items), LOOK_SECONDS)
-        files = [see(item, probes) for item in items]
+        names = flat_names(items)
+        files = [see(item, names[item.path], probes) for item in items]
         outlook, question = DatasetOutlook(), wish.question
         if rules is not None and question is not None:
             outlook = rules.check_dataset(question, files)
         duplicates = find_duplicates(items, probes, self._decoder, wish.near_distance)
-        return _tell(_Found(dataset, version, items, probes, outlook, duplicates, wish))
+        return _tell(_Found(dataset, version, items, names, probes, outlook, duplicates, wish))
 
     def _paths(self, dataset: Dataset, items: Iterable[ManifestItem]) -> dict[str, Path]:
         paths = {}
@@ -80,10 +82,10 @@ class DatasetChecker:
         return paths
 
 
-def see(item: ManifestItem, probes: Mapping[str, MediaProbe]) -> SeenFile:
-    """An item as the trainer will find it."""
+def see(item: ManifestItem, name: str, probes: Mapping[str, MediaProbe]) -> SeenFile:
+    """An item as the trainer will find it, under this name."""
     return SeenFile(
-        name=item.path,
+        name=name,
         media=probes.get(item.sha256),
         caption=item.caption,
         has_mask=item.mask_sha256 is not None,
@@ -98,6 +100,7 @@ class _Found:
     dataset: Dataset
     version: DatasetVersion
     items: Sequence[ManifestItem]
+    names: Mapping[str, str]  #: by path, those that the trainer sees
     probes: Mapping[str, MediaProbe]
     outlook: DatasetOutlook
     duplicates: DuplicatesView
@@ -106,10 +109,11 @@ class _Found:
 
 def _tell(found: _Found) -> DatasetCheck:
     outlook, has_model = found.outlook, found.wish.model_type is not None
-    ids = {item.path: item.item_id for item in found.items}
+    by_name = {found.names[item.path]: item for item in found.items}
+    ids = {name: item.item_id for name, item in by_name.items()}
     own = find_in_files(found.items, found.probes, found.duplicates, by_itself=not has_model)
     errors = [*outlook.errors, *own.errors]
-    warnings = [*outlook.warnings, *own.warnings, *find_in_buckets(found.items, found.probes, outlook.buckets)]
+    warnings = [*outlook.warnings, *own.warnings, *find_in_buckets(by_name, found.probes, outlook.buckets)]
     unexamined = sum(1 for item in found.items if item.sha256 not in found.probes)
     return DatasetCheck(
         dataset=found.dataset.name,

@@ -116,10 +116,10 @@ def _find_duplicates(duplicates: DuplicatesView) -> Iterator[Mistake]:
 
 
 def find_in_buckets(
-    items: Sequence[ManifestItem], probes: Mapping[str, MediaProbe], buckets: Sequence[SizeBucket]
+    items: Mapping[str, ManifestItem], probes: Mapping[str, MediaProbe], buckets: Sequence[SizeBucket]
 ) -> list[Mistake]:
-    """Files whose size is odd for the bucket that they go into."""
-    sizes = {item.path: probes[item.sha256].facts for item in items if item.sha256 in probes}
+    """Files, by the names that buckets have for them, whose size is odd for the bucket that they go into."""
+    sizes = {name: probes[item.sha256].facts for name, item in items.items() if item.sha256 in probes}
     enlarged: dict[str, None] = {}
     cropped: dict[str, None] = {}
     for bucket in buckets:

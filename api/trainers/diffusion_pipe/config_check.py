@@ -12,6 +12,7 @@ from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.key_check import check_names, check_values
 from api.trainers.diffusion_pipe.keys import ADAPTER, MODEL, MONITORING, OPTIMIZERS, TOP
 from api.trainers.diffusion_pipe.model_types import MODELS, ModelFacts
+from api.trainers.diffusion_pipe.retiming import CLIP_MODES
 from api.trainers.pointers import shown
 
 _SAVES = ("save_every_n_epochs", "save_every_n_steps", "save_every_n_examples")
@@ -21,7 +22,6 @@ _EVALUATIONS = ("eval_every_n_epochs", "eval_every_n_steps", "eval_every_n_examp
 _MENDED = b"_allocate_or_extend_buffers"
 _MOST_SOURCE_BYTES = 1024 * 1024
 
-_CLIP_MODES = ("single_beginning", "single_middle")
 _PARTITION_METHODS = ("parameters", "uniform", "manual")
 
 #: The table in which a key belongs that users often write elsewhere.
@@ -60,12 +60,17 @@ def check_parallelism(config: TrainerDocument, gpu_count: int, facts: ModelFacts
             "gradient_release works with one pipeline only.",
             f"Set pipeline_stages to the number of GPUs ({gpu_count}), or leave gradient_release out.",
         )
-    mode = config.values.get("video_clip_mode", "single_beginning")
-    if mode not in _CLIP_MODES and (facts is None or facts.framerate is not None):
-        advice = "Write 'single_beginning' or 'single_middle'."
-        findings.error(config.at("video_clip_mode"), "The trainer hangs on any other mode.", advice)
+    check_clip_mode(config, facts, findings)
     _check_partition(config, stages, findings)
     _check_block_swap(config, stages, facts, findings)
+
+
+def check_clip_mode(config: TrainerDocument, facts: ModelFacts | None, findings: Findings) -> None:
+    """Which part of a video is taken."""
+    mode = config.values.get("video_clip_mode", CLIP_MODES[0])
+    if mode not in CLIP_MODES and (facts is None or facts.framerate is not None):
+        advice = "Write 'single_beginning' or 'single_middle'."
+        findings.error(config.at("video_clip_mode"), "The trainer hangs on any other mode.", advice)
 
 
 def check_flux2_stages(config: TrainerDocument, model_type: str | None, root: Path | None, findings: Findings) -> None:

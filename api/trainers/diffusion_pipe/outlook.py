@@ -12,6 +12,7 @@ from api.models.dataset import MediaKind
 from api.models.media import MediaProbe, MediaProblem
 from api.trainers.diffusion_pipe.batches import Batches, read_batches
 from api.trainers.diffusion_pipe.buckets import Bucket
+from api.trainers.diffusion_pipe.config_check import check_clip_mode
 from api.trainers.diffusion_pipe.dataset_check import (
     DatasetCircumstances,
     KnownDataset,
@@ -35,6 +36,8 @@ _SECONDS = 30.0
 #: Files that the trainer passes over, or sees in another light, by a word for why.
 _SKIPPED = ("uncaptioned", "stray", "broken", "videos", "no captions")
 
+_DIRECTORY = "/directory"
+
 _PICTURE = ".png"  #: a suffix of images: that of masks and control images does not count
 
 #: What keeps a file from being read at all.
@@ -49,12 +52,13 @@ def foresee(question: DatasetQuestion, files: Sequence[SeenFile], root: Path | N
     if model_type is None:
         return DatasetOutlook(errors=findings.errors)
     variant = find_variant(config if question.config else None, model_type, root)
+    check_clip_mode(config, MODELS[model_type], findings)
     batches, _ = read_batches(config, question.gpu_count, findings)
     known_files = [file for file in files if file.media is not None]
     around = DatasetCircumstances(
         variant, batches, root, Looks(), Budget(_SECONDS, entries=0), listed=list_files(known_files)
     )
-    document = TrainerDocument({**question.settings, "directory": [{}]}, "")
+    document = document_of(question)
     try:
         known = check_dataset(document, around, findings)
     except TooLong:
@@ -63,6 +67,13 @@ def foresee(question: DatasetQuestion, files: Sequence[SeenFile], root: Path | N
     _check_missing_frames(known, known_files, variant, findings)
     unseen = len(files) - len(known_files)
     return _tell(known, batches, question, findings, unseen)
+
+
+def document_of(question: DatasetQuestion) -> TrainerDocument:
+    """The trainer's file of a dataset with one directory."""
+    # Cosmos wants its sizes in both places.
+    own = {name: value for name, value in question.settings.items() if name == "size_buckets"}
+    return TrainerDocument({**question.settings, "directory": [own]}, "")
 
 
 def list_files(files: Iterable[SeenFile]) -> ListedDirectory:
@@ -162,10 +173,14 @@ def _tell(
 
 
 def _placed(mistakes: Iterable[Mistake]) -> Iterable[Mistake]:
-    # The one directory is the dataset itself, which stands in the address.
+    # The one directory is the dataset itself, which stands in the address; what it has of settings stands above, too.
     for mistake in mistakes:
-        is_of_directory = mistake.pointer == "/directory" or mistake.pointer.startswith("/directory/")
-        yield replace(mistake, pointer="") if is_of_directory else mistake
+        pointer = mistake.pointer
+        if pointer.startswith(f"{_DIRECTORY}/0/size_buckets"):
+            pointer = pointer.removeprefix(f"{_DIRECTORY}/0")
+        elif pointer == _DIRECTORY or pointer.startswith(f"{_DIRECTORY}/"):
+            pointer = ""
+        yield replace(mistake, pointer=pointer)
 
 
 def _buckets(known: KnownDataset, batches: Batches, settings: Mapping[str, Any]) -> Iterable[SizeBucket]:

@@ -5,12 +5,13 @@ from pathlib import Path
 from api.errors import Invalid
 from api.models.media import Recipe
 from api.trainers.diffusion_pipe.buckets import Bucket, Settings, read_bucketing
+from api.trainers.diffusion_pipe.config_check import check_clip_mode
 from api.trainers.diffusion_pipe.document import TrainerDocument
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.media import Look, is_video
 from api.trainers.diffusion_pipe.model_check import Variant, read_type
 from api.trainers.diffusion_pipe.model_types import MODELS
-from api.trainers.diffusion_pipe.outlook import look_of, variant_of
+from api.trainers.diffusion_pipe.outlook import document_of, look_of, variant_of
 from api.trainers.diffusion_pipe.retiming import CLIP_MODES, align, cut_clip, retimed_count, retimed_frames
 from api.trainers.trainer import DatasetQuestion, SeenFile
 
@@ -22,7 +23,9 @@ def list_recipes(question: DatasetQuestion, file: SeenFile, root: Path | None) -
     if model_type is None:
         raise Invalid(mistakes=findings.errors)
     variant = variant_of(question, model_type, root)
-    settings = Settings(TrainerDocument({**question.settings, "directory": [{}]}, ""), 0)
+    settings = Settings(document_of(question), 0)
+    config = TrainerDocument(dict(question.config), "/config")
+    check_clip_mode(config, MODELS[model_type], findings)
     bucketing = read_bucketing(settings, model_type, variant.round_to, findings)
     if bucketing is None or findings.errors:
         raise Invalid(mistakes=findings.errors)

@@ -58,6 +58,7 @@ def ended(server: TrainingServer) -> str:
         ("#/gpu/0", ".chart canvas, .chart table"),
         ("#/tasks", ".task-row"),
         ("#/tasks/{}", ".loss-panel canvas, .loss-panel table"),
+        ("#/data", ".datasets .empty"),
         ("#/start", ".start-form"),
         ("#/access", ".audit-table"),
     ],

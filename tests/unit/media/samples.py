@@ -48,10 +48,11 @@ def png_bomb(width: int = 13_000, height: int = 13_000) -> bytes:
     data = b"".join(rows.compress(line) for _ in range(height)) + rows.flush()
     return (
         b"\x89PNG\r\n\x1a\n"
-        + _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 6, 0, 0, 0))
-        + (_chunk(b"IDAT", data) + _chunk(b"IEND", b""))
+        + png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 6, 0, 0, 0))
+        + (png_chunk(b"IDAT", data) + png_chunk(b"IEND", b""))
     )
 
 
-def _chunk(name: bytes, data: bytes) -> bytes:
+def png_chunk(name: bytes, data: bytes) -> bytes:
+    """A part of a PNG, with its checksum."""
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))

@@ -17,7 +17,7 @@ RESULT = UploadResult("cats", 3, added=2, changed=0, left_out=1, paths=("a/b.png
 
 @pytest.fixture
 def store(database: Database) -> UploadStore:
-    return UploadStore(database, "here")
+    return UploadStore(database, lambda: "here")
 
 
 def test_an_upload_is_kept_as_it_was_announced(store: UploadStore):
@@ -29,7 +29,7 @@ def test_an_upload_is_kept_as_it_was_announced(store: UploadStore):
 
 def test_an_upload_of_another_place_is_not_found(store: UploadStore, database: Database):
     store.add(ONE)
-    elsewhere = UploadStore(database, "elsewhere")
+    elsewhere = UploadStore(database, lambda: "elsewhere")
     with pytest.raises(UploadNotFound):
         elsewhere.get("one")
     assert not elsewhere.remove("one", UploadStatus.RECEIVING)

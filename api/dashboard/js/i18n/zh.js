@@ -1,6 +1,7 @@
 // The words in Chinese.
 
 import { accessWords } from "./zh_access.js";
+import { dataWords } from "./zh_data.js";
 import { formWords } from "./zh_form.js";
 
 export const words = {
@@ -368,4 +369,5 @@ export const words = {
   "log.size": "{lines} 行,{size}",
   ...formWords,
   ...accessWords,
+  ...dataWords,
 };

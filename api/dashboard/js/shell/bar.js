@@ -13,6 +13,7 @@ import { whoMenu } from "./who.js";
 const ENTRIES = /** @type {const} */ ([
   { name: "machine", address: "#/", icon: "gpu", also: "gpu" },
   { name: "tasks", address: "#/tasks", icon: "list", also: "task" },
+  { name: "data", address: "#/data", icon: "stack", also: "dataset" },
   { name: "start", address: "#/start", icon: "plus", also: null },
 ]);
 

@@ -9,6 +9,7 @@ import { t } from "../i18n.js";
 const KEYS = [
   [["g", "m"], "keys.machine"],
   [["g", "t"], "keys.tasks"],
+  [["g", "d"], "keys.data"],
   [["g", "n"], "keys.start"],
   [["g", "a"], "keys.access"],
   [["/"], "keys.search"],
@@ -16,6 +17,10 @@ const KEYS = [
   [["Enter"], "keys.open"],
   [["e", "E"], "keys.errors"],
   [["f"], "keys.follow"],
+  [["←", "→", "↑", "↓"], "keys.items"],
+  [["Space"], "keys.choose"],
+  [["Ctrl A"], "keys.all"],
+  [["e"], "keys.caption"],
   [["Esc"], "keys.leave"],
   [["?"], "keys.help"],
 ];

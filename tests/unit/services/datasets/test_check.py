@@ -54,6 +54,15 @@ def test_an_earlier_version_is_checked_as_it_was(shelf: Shelf, checker: DatasetC
     assert checker.check("cats", CheckWish()).problems == ()
 
 
+def test_files_below_and_beside_each_other_have_names_of_their_own(shelf: Shelf, checker: DatasetChecker):
+    shelf.make()
+    items = [shelf.item("a.png"), shelf.item("a.jpg", caption=None), shelf.item("below/a.png")]
+    shelf.version(*items)
+    found = checker.check("cats", SQUARE)
+    assert {each.reason: each.item_ids for each in found.skipped} == {"uncaptioned": (items[1].item_id,)}
+    assert (found.buckets[0].items, found.trained_items) == (2, 2)
+
+
 def test_what_nobody_reached_is_counted_and_the_version_is_not_valid_yet(
     shelf: Shelf, checker: DatasetChecker, decoder: FakeDecoder
 ):

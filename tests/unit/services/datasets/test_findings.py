@@ -66,5 +66,5 @@ def test_duplicates_are_counted():
 )
 def test_sizes_that_are_odd_for_their_bucket_are_told(size: tuple[int, int], words: list[str]):
     bucket = SizeBucket(512, 512, 1, ("a.png",), 1, 1, 1, 0)
-    told = find_in_buckets([item("a.png")], {"a" * 64: probe(*size)}, [bucket])
+    told = find_in_buckets({"a.png": item("a.png")}, {"a" * 64: probe(*size)}, [bucket])
     assert [word in mistake.message for word, mistake in zip(words, told, strict=True)] == [True] * len(words)

@@ -106,6 +106,79 @@ def test_mistakes_of_the_settings_stand_at_their_place(tmp_path: Path):
     assert look_ahead(tmp_path, [image("a.png")], SQUARE, "no").errors[0].pointer == "/model_type"
 
 
+def test_clip_mode_on_which_the_trainer_hangs_is_an_error(tmp_path: Path):
+    found = look_ahead(tmp_path, [clip("a.mp4", 60)], CLIPS, video_clip_mode="multiple_overlapping")
+    assert [error.pointer for error in found.errors] == ["/config/video_clip_mode"]
+
+
+#: What the trainer's documentation and its users call faults of a dataset: settings, and where each is told.
+FAULTS = {
+    "too many resolutions": ({"resolutions": [256, 512, 768, 1024]}, "/resolutions"),
+    "no resolution at all": ({}, "/resolutions"),
+    "no repeats": ({**SQUARE, "num_repeats": 0}, "/num_repeats"),
+    "ratios without their buckets": ({**SQUARE, "ar_buckets": [1.0, 2.0]}, "/ar_buckets"),
+    "half a range of ratios": ({**SQUARE, "enable_ar_bucket": True, "min_ar": 0.5}, "/max_ar"),
+    "a delimiter of nothing": ({**SQUARE, "cache_shuffle_delimiter": ";"}, "/cache_shuffle_delimiter"),
+    "frames that the model cuts": ({**SQUARE, "frame_buckets": [1, 32]}, "/frame_buckets/1"),
+    "mixed-up sizes": ({"size_buckets": [[512, 256, 33], [512, 512, 1]]}, "/size_buckets"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_of_settings_is_told_at_its_place(tmp_path: Path, fault: str):
+    settings, pointer = FAULTS[fault]
+    found = look_ahead(tmp_path, [clip(f"{index}.mp4", 80) for index in range(4)], settings)
+    assert pointer in [each.pointer for each in (*found.errors, *found.warnings)]
+
+
+_RANGE = {"enable_ar_bucket": True, "min_ar": 0.5, "max_ar": 2.0}
+_SIDES = [[960, 960], [960, 704], [704, 960], [1280, 704], [704, 1280]]
+
+#: The example files of the trainer: for which model, with which settings, and whether they are for videos.
+EXAMPLES: dict[str, tuple[str, dict[str, Any], bool]] = {
+    "dataset.toml": (
+        "hunyuan-video",
+        {"resolutions": [512], **_RANGE, "num_ar_buckets": 7, "frame_buckets": [1, 33], "num_repeats": 1},
+        True,
+    ),
+    "cosmos_dataset.toml": ("cosmos", {"size_buckets": [[*sides, 1] for sides in _SIDES], "num_repeats": 10}, False),
+    "flux_kontext_dataset.toml": (
+        "flux",
+        {"resolutions": [512], **_RANGE, "num_ar_buckets": 9, "num_repeats": 1},
+        False,
+    ),
+    "recommended_lumina_dataset_config.toml": (
+        "lumina_2",
+        {"resolutions": [512, 1024], **_RANGE, "num_ar_buckets": 9, "caption_prefix": "You are an assistant. "},
+        False,
+    ),
+    "minimax_h3_dataset.toml": (
+        "minimax_h3",
+        {"resolutions": [512], **_RANGE, "num_ar_buckets": 9, "frame_buckets": [1, 34, 68, 102, 136], "num_repeats": 8},
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_nothing_false_is_said_of_the_trainers_own_examples(tmp_path: Path, example: str):
+    model_type, settings, has_videos = EXAMPLES[example]
+    sizes = [(1024, 1024), (1280, 720), (720, 1280), (1024, 768)]
+    files = [image(f"{index}.png", sizes[index % 4]) for index in range(12)]
+    if has_videos:
+        files += [clip(f"{index}.mp4", 150, 24.0) for index in range(4)]
+    if example.startswith("flux_kontext"):
+        files = [replace(file, has_control=True, control=file.media) for file in files]
+    found = look_ahead(tmp_path, files, settings, model_type)
+    # It is true of this one: the trainer sorts the ratios, but not the sizes.
+    expected = ["mixes these buckets up"] if example == "cosmos_dataset.toml" else []
+    assert [words in each.message for words, each in zip(expected, found.warnings, strict=True)] == [True] * len(
+        expected
+    )
+    assert (found.errors, found.skipped) == ((), {})
+    assert found.steps_per_epoch
+
+
 def test_files_that_nobody_looked_at_leave_the_totals_unknown(tmp_path: Path):
     found = look_ahead(tmp_path, [image("a.png"), SeenFile("b.png", None, "x")], SQUARE, "flux")
     assert (found.steps_per_epoch, found.items) == (None, None)

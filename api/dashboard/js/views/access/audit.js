@@ -2,6 +2,7 @@
 
 import { api } from "../../api.js";
 import { pager } from "../../components/pager.js";
+import { empty, loading, stackedTable } from "../../components/states.js";
 import { note } from "../../components/status.js";
 import { time } from "../../components/time.js";
 import { attempt } from "../../components/toast.js";
@@ -12,7 +13,6 @@ import { icon } from "../../icons.js";
 import { taskAddress } from "../../router.js";
 import { soon } from "../../soon.js";
 import { differenceTable } from "./diff.js";
-import { empty, loading, stackedTable } from "./states.js";
 
 const ROWS = 25;
 const TYPING_MS = 300;

@@ -6,6 +6,7 @@ import { askWhich } from "../../components/dialog.js";
 import { menuButton } from "../../components/menu.js";
 import { pager } from "../../components/pager.js";
 import { segments } from "../../components/segments.js";
+import { empty, loading, stackedTable } from "../../components/states.js";
 import { time } from "../../components/time.js";
 import { attempt, toast } from "../../components/toast.js";
 import { fill, h } from "../../dom.js";
@@ -15,7 +16,6 @@ import { icon } from "../../icons.js";
 import { permissionWord } from "../../refusal.js";
 import { roleWord } from "../../shell/who.js";
 import { askForKey, nameOf, showOnce } from "./new_key.js";
-import { empty, loading, stackedTable } from "./states.js";
 
 const ROWS = 25;
 const STATES = /** @type {const} */ (["active", "expired", "revoked", ""]);

@@ -1,6 +1,7 @@
 // People, and how much each may use; changed in place.
 
 import { api } from "../../api.js";
+import { empty, loading, stackedTable } from "../../components/states.js";
 import { time } from "../../components/time.js";
 import { toast, toastError } from "../../components/toast.js";
 import { fill, h } from "../../dom.js";
@@ -8,7 +9,6 @@ import { count } from "../../format.js";
 import { t } from "../../i18n.js";
 import { amount, BOUNDS, usedOf } from "./own.js";
 import { quotaInput } from "./quota.js";
-import { empty, loading, stackedTable } from "./states.js";
 
 export function peoplePanel() {
   const body = h("div", {}, loading());

@@ -1,0 +1,44 @@
+// What is asked about datasets.
+
+import { ask, query, streamURL } from "./api.js";
+
+/** @param {string} name */
+const dataset = (name) => `/datasets/${encodeURIComponent(name)}`;
+
+/**
+ * What is asked, by its name here.
+ * @typedef {object} DataClient
+ * @property {(values: API.Query) => Promise<API.DatasetList>} list
+ * @property {(body: {name: string, description?: string|null, tags?: string[]}, key: string) => Promise<API.Dataset>} make
+ * @property {(name: string) => Promise<API.DatasetDetails>} get
+ * @property {(name: string, body: {name?: string, description?: string|null, tags?: string[]}) => Promise<API.Dataset>} change
+ * @property {(name: string) => Promise<{name: string, kept_for: string[]}>} remove
+ * @property {(name: string, values: API.Query) => Promise<API.VersionList>} versions
+ * @property {(name: string, version: number, key: string) => Promise<API.DatasetVersion>} restore
+ * @property {(name: string, values: API.Query) => Promise<API.ItemList>} items
+ * @property {(name: string, id: string, values: API.Query) => Promise<API.Item>} item
+ * @property {(name: string, body: API.CaptionsWish) => Promise<API.CaptionEdit>} captions
+ */
+
+/** @type {DataClient} */
+export const data = {
+  list: (values) => ask(`/datasets${query(values)}`),
+  make: (body, key) => ask("/datasets", { method: "POST", body, key }),
+  get: (name) => ask(dataset(name)),
+  change: (name, body) => ask(dataset(name), { method: "PATCH", body }),
+  remove: (name) => ask(dataset(name), { method: "DELETE" }),
+  versions: (name, values) => ask(`${dataset(name)}/versions${query(values)}`),
+  restore: (name, version, key) => ask(`${dataset(name)}/versions/${version}/restore`, { method: "POST", key }),
+  items: (name, values) => ask(`${dataset(name)}/items${query(values)}`),
+  item: (name, id, values) => ask(`${dataset(name)}/items/${id}${query(values)}`),
+  captions: (name, body) => ask(`${dataset(name)}/captions`, { method: "PATCH", body }),
+};
+
+/**
+ * The address of a picture of an item, or of its file.
+ * @param {string} name @param {string} id @param {"thumbnail"|"media"|"as_trained"} what @param {API.Query} values
+ */
+export const itemURL = (name, id, what, values) => streamURL(`${dataset(name)}/items/${id}/${what}${query(values)}`);
+
+/** A key by which a request that is sent again is known. */
+export const newKey = () => crypto.randomUUID?.() ?? `page-${Date.now()}-${Math.random().toString(36).slice(2)}`;

@@ -1,0 +1,216 @@
+// The items of a version: looked for, chosen, and their captions changed.
+
+import { data } from "../../api_data.js";
+import { attempt, toast, toastError } from "../../components/toast.js";
+import { fill, h, setAttribute, setText } from "../../dom.js";
+import { count } from "../../format.js";
+import { t } from "../../i18n.js";
+import { icon } from "../../icons.js";
+import { Chosen, MOST_NAMED } from "./chosen.js";
+import { editMany } from "./edit_many.js";
+import { amountWords, Grid } from "./grid.js";
+import { Items } from "./items.js";
+import { problemWord } from "./tile.js";
+
+const SEARCH_PAUSE_MS = 200;
+
+/** Problems that items are looked for by. */
+const PROBLEMS = [
+  "any",
+  "missing_caption",
+  "empty_caption",
+  "unreadable",
+  "truncated",
+  "media_bomb",
+  "not_media",
+  "turned",
+  "variable_frame_rate",
+];
+
+/**
+ * @param {string} name of the dataset
+ * @param {object} how
+ * @param {{search: string, problem: string, version: number|null}} how.wanted changed here
+ * @param {() => number|null} how.shown the version that is shown
+ * @param {() => number|null} how.latest
+ * @param {() => boolean} how.isOld
+ * @param {() => string|null} how.denied why nothing can be changed
+ * @param {(version: API.DatasetVersion, message: string) => void} how.edited
+ * @param {() => void} how.filtered
+ */
+export function itemsPanel(name, how) {
+  const { wanted } = how;
+  const items = new Items(name, { changed: () => showItems(), failed: toastError });
+  const chosen = new Chosen(() => showItems());
+  const grid = new Grid({
+    items,
+    chosen,
+    version: () => (how.isOld() ? how.shown() : null),
+    open: (index) => grid.edit(index),
+    denied() {
+      const why = how.denied();
+      if (why) toast("bad", why);
+      return why;
+    },
+    save: saveCaption,
+  });
+
+  const search = h("input", {
+    class: "input",
+    type: "search",
+    value: wanted.search,
+    placeholder: t("items.search"),
+    "aria-label": t("items.search"),
+    maxlength: 200,
+    data: { search: "" },
+  });
+  let typing = 0;
+  search.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(() => apply({ search: search.value.trim() }), SEARCH_PAUSE_MS);
+  });
+  search.addEventListener("keydown", (event) => {
+    if (event.key !== "ArrowDown") return;
+    event.preventDefault();
+    grid.element.focus();
+  });
+  /** @type {HTMLSelectElement} */
+  const problem = h(
+    "select",
+    {
+      class: "input model-filter",
+      "aria-label": t("problem"),
+      on: { change: () => apply({ problem: problem.value }) },
+    },
+    h("option", { value: "" }, t("problem.all")),
+    PROBLEMS.map((each) => h("option", { value: each, selected: each === wanted.problem }, problemWord(each))),
+  );
+  const amount = h("span", { class: "soft small", role: "status", "aria-live": "polite" });
+  const all = h("button", { class: "button small", on: { click: () => chosen.all() } }, t("choose.all"));
+  const none = h("button", { class: "button small", on: { click: () => chosen.clear() } }, t("choose.none"));
+  const edit = h(
+    "button",
+    { class: "button small", on: { click: () => void attempt(editChosen) } },
+    icon("pen"),
+    t("edit.ask"),
+  );
+  const empty = h("div");
+  const hint = h("p", { class: "faint tiny only-wide grid-hint" }, t("grid.hint"));
+
+  function showItems() {
+    if (!items.isKnown) return;
+    const n = chosen.count(items.total);
+    setText(amount, amountWords(items.total, n));
+    none.hidden = n === 0;
+    all.hidden = edit.hidden = items.total === 0;
+    grid.element.hidden = hint.hidden = items.total === 0;
+    fill(empty, items.total === 0 && nothing());
+    grid.fit();
+    grid.draw();
+  }
+
+  function nothing() {
+    const isFiltered = wanted.search || wanted.problem;
+    return h(
+      "div",
+      { class: "empty" },
+      icon(isFiltered ? "search" : "stack"),
+      h("p", {}, t(isFiltered ? "filter.none" : "items.none")),
+      isFiltered &&
+        h("button", { class: "button", on: { click: () => apply({ search: "", problem: "" }) } }, t("filter.clear")),
+    );
+  }
+
+  /** @param {{search?: string, problem?: string}} change */
+  function apply(change) {
+    Object.assign(wanted, change);
+    search.value = wanted.search;
+    problem.value = wanted.problem;
+    how.filtered();
+    chosen.clear();
+    attempt(() => show(true));
+  }
+
+  /** What is shown now; `isNew` from its first item on. @param {boolean} [isNew] */
+  async function show(isNew = false) {
+    const version = how.shown();
+    if (version === null) {
+      items.isKnown = true;
+      return showItems();
+    }
+    await items.show(version, { search: wanted.search, problem: wanted.problem });
+    if (isNew) grid.reset();
+  }
+
+  /** @param {API.Item} item @param {string} caption */
+  async function saveCaption({ item_id: id, name: item }, caption) {
+    const body = { changes: [{ item_id: id, caption }], version: how.latest() };
+    const edit = await data.captions(name, body);
+    await follow(edit, [id], t("caption.saved", { name: item }));
+  }
+
+  /** @param {API.CaptionEdit} edit @param {string[]} ids of what has changed @param {string} message */
+  async function follow({ version }, ids, message) {
+    if (!version) return;
+    how.edited(version, message);
+    const changed = await Promise.all(ids.map((id) => data.item(name, id, { version: version.version })));
+    items.follow(version.version, changed);
+  }
+
+  /** Which items an edit is about. @returns {Promise<import("./edit_many.js").Scope|null>} null: they are too many */
+  async function scope() {
+    const isSome = !chosen.isNone && !chosen.isAll;
+    if (!isSome && !wanted.problem) return wanted.search ? { search: wanted.search } : {};
+    const ids = isSome ? chosen.ids : (await items.all()).map(({ item_id: id }) => id);
+    if (ids.length <= MOST_NAMED) return { item_ids: ids };
+    toast("bad", t("edit.too_many", { n: count(MOST_NAMED) }));
+    return null;
+  }
+
+  async function editChosen() {
+    const [why, latest] = [how.denied(), how.latest()];
+    if (why || latest === null) return toast("bad", why ?? t("data.empty"));
+    const about = await scope();
+    if (!about) return;
+    const n = chosen.isNone ? items.total : chosen.count(items.total);
+    const edit = await editMany(name, latest, about, n);
+    if (!edit?.version) return;
+    how.edited(edit.version, t("edit.done", { n: count(edit.changed) }));
+    await show();
+  }
+
+  function showAccess() {
+    const why = how.denied();
+    setAttribute(edit, "aria-disabled", why ? "true" : null);
+    setAttribute(edit, "title", why);
+  }
+
+  const element = h(
+    "section",
+    { class: "items-panel", "aria-label": t("items") },
+    h(
+      "div",
+      { class: "filters" },
+      h("div", { class: "search" }, icon("search"), search, h("kbd", { class: "only-wide" }, "/")),
+      problem,
+      amount,
+      h("div", { class: "tools" }, all, none, edit),
+    ),
+    grid.element,
+    hint,
+    empty,
+  );
+  return {
+    element,
+    items,
+    show,
+    showAccess,
+    /** @param {string} text */
+    search: (text) => apply({ search: text, problem: "" }),
+    close() {
+      clearTimeout(typing);
+      grid.close();
+    },
+    refetch: () => show(),
+  };
+}

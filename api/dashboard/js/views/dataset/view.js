@@ -1,0 +1,248 @@
+// One dataset: its items, the tags of their captions, its versions.
+
+import { access, whyNot } from "../../access.js";
+import { Refused } from "../../api.js";
+import { data } from "../../api_data.js";
+import { openMenu } from "../../components/menu.js";
+import { segments } from "../../components/segments.js";
+import { note as tell } from "../../components/status.js";
+import { attempt, toast } from "../../components/toast.js";
+import { fill, h, setText } from "../../dom.js";
+import { bytes, count } from "../../format.js";
+import { t } from "../../i18n.js";
+import { icon } from "../../icons.js";
+import { datasetAddress, go, note } from "../../router.js";
+import { datasetChoices } from "../datasets/dialogs.js";
+import { itemsPanel } from "./items_panel.js";
+import { tagsPanel } from "./tags.js";
+import { goBack, versionsPanel } from "./versions.js";
+
+const TABS = /** @type {const} */ (["items", "tags", "versions"]);
+/** @typedef {typeof TABS[number]} Tab */
+
+/**
+ * @param {import("../../main.js").App} app @param {import("../../router.js").Place} place
+ * @returns {import("../../main.js").Screen}
+ */
+export function open(app, { id: name, query }) {
+  /** @type {API.DatasetDetails|null} */
+  let known = null;
+  const wanted = {
+    tab: TABS.find((each) => each === query.get("tab")) ?? "items",
+    version: Number(query.get("version")) || null,
+    search: query.get("search") ?? "",
+    problem: query.get("problem") ?? "",
+  };
+
+  const latest = () => known?.dataset.latest ?? null;
+  const shown = () => wanted.version ?? latest();
+  const isOld = () => wanted.version !== null && wanted.version !== latest();
+
+  /** Why what the dataset holds may not be changed now. @returns {string|null} */
+  function denied() {
+    if (!known) return t("loading");
+    if (known.dataset.directory) return t("data.registered.why");
+    if (isOld()) return t("version.old.why", { n: count(wanted.version) });
+    return whyNot("datasets:write", known.dataset.owner);
+  }
+
+  const panel = itemsPanel(name, {
+    wanted,
+    shown,
+    latest,
+    isOld,
+    denied,
+    edited: (version, message) => edited(version, message),
+    filtered: () => noteAddress(),
+  });
+  const tags = tagsPanel(panel.items, (tag) => {
+    panel.search(tag);
+    setTab("items");
+  });
+  const versions = versionsPanel(name, {
+    shown,
+    latest,
+    look(version) {
+      look(version);
+      setTab("items");
+    },
+    denied: () => (isOld() ? whyNot("datasets:write", known?.dataset.owner) : denied()),
+    restored: () => look(null),
+  });
+  const panels = { items: panel, tags, versions };
+
+  const title = h("h1", { class: "foreign clip" }, name);
+  const facts = h("p", { class: "soft small dataset-facts" });
+  const description = h("p", { class: "soft small foreign", hidden: true });
+  const tagRow = h("div", { class: "tag-row" });
+  const notices = h("div", { class: "stack" });
+  const menu = h("button", { class: "button", "aria-haspopup": "menu" }, icon("more"), t("actions"));
+  menu.addEventListener("click", () => known && openMenu(menu, choices(known.dataset)));
+  const tabs = segments(
+    t("dataset.shown"),
+    TABS.map((value) => ({ value, label: t(value) })),
+    wanted.tab,
+    (value) => setTab(value),
+  );
+
+  /** @param {API.Dataset} dataset */
+  const choices = (dataset) =>
+    datasetChoices(dataset, whyNot("datasets:write", dataset.owner), (now) => {
+      if (!now) go("/data");
+      else if (now.name !== name) go(datasetAddress(now.name).slice(1));
+      else refetchOrRetry();
+    });
+
+  /** @param {Tab} tab */
+  function setTab(tab) {
+    wanted.tab = tab;
+    tabs.select(tab);
+    noteAddress();
+    showTab();
+    if (tab !== "items") attempt(() => panels[tab].refetch());
+  }
+
+  function showTab() {
+    for (const [tab, { element }] of Object.entries(panels)) element.hidden = tab !== wanted.tab;
+  }
+
+  function noteAddress() {
+    const { tab, version, search, problem } = wanted;
+    note(`/data/${encodeURIComponent(name)}`, {
+      tab: tab === "items" ? "" : tab,
+      version: version === null ? "" : String(version),
+      search,
+      problem,
+    });
+  }
+
+  /** Shows another version; null: the newest. @param {number|null} version */
+  function look(version) {
+    wanted.version = version === latest() ? null : version;
+    noteAddress();
+    refetchOrRetry();
+  }
+
+  /** An edit has made a version, which can be undone. @param {API.DatasetVersion} version @param {string} message */
+  function edited(version, message) {
+    const before = latest();
+    if (known) known = { ...known, latest_version: version, dataset: { ...known.dataset, latest: version.version } };
+    showHead();
+    const undo = async () => {
+      if (before === null) return;
+      await goBack(name, before);
+      look(null);
+    };
+    toast(
+      "ok",
+      message,
+      " ",
+      before !== null && h("button", { class: "button small", on: { click: () => void attempt(undo) } }, t("undo")),
+    );
+  }
+
+  function showHead() {
+    if (!known) return;
+    const { dataset, latest_version: newest } = known;
+    setText(title, dataset.name);
+    description.hidden = !dataset.description;
+    setText(description, dataset.description ?? "");
+    fill(
+      tagRow,
+      dataset.tags.map((tag) => h("span", { class: "tag foreign" }, tag)),
+    );
+    fill(
+      facts,
+      newest
+        ? t("dataset.holds", {
+            items: count(newest.items),
+            size: bytes(newest.size_bytes),
+            version: count(newest.version),
+          })
+        : t("data.empty"),
+      dataset.owner && [" · ", h("span", { class: "foreign" }, t("owner.n", { owner: dataset.owner }))],
+      dataset.directory && [" · ", h("code", { class: "foreign" }, dataset.directory)],
+    );
+    fill(notices, isOld() && oldNote(), watchNote(dataset));
+  }
+
+  const oldNote = () =>
+    tell(
+      "warn",
+      h("p", {}, t("version.old", { n: count(wanted.version), latest: count(latest()) })),
+      h("button", { class: "button small", on: { click: () => look(null) } }, t("version.to_newest")),
+    );
+
+  const refetchOrRetry = () => refetch().catch(() => app.stream.retry());
+
+  async function refetch() {
+    try {
+      known = await data.get(name);
+    } catch (error) {
+      if (!(error instanceof Refused && error.status === 404)) throw error;
+      return void fill(element, missing(name));
+    }
+    showHead();
+    panel.showAccess();
+    await panel.show();
+    if (wanted.tab !== "items") await panels[wanted.tab].refetch();
+    app.retitle();
+  }
+
+  const forgetAccess = access.watch(() => panel.showAccess());
+  showTab();
+  const element = h(
+    "div",
+    { class: "screen dataset-screen" },
+    h(
+      "div",
+      { class: "screen-head" },
+      h(
+        "a",
+        { class: "icon-button", href: "#/data", "aria-label": t("data.back"), title: t("data.back") },
+        icon("left"),
+      ),
+      title,
+      facts,
+      h("div", { class: "tools" }, menu),
+    ),
+    notices,
+    h("div", { class: "dataset-about" }, tabs.element, description, tagRow),
+    Object.values(panels).map((each) => each.element),
+  );
+  return {
+    element,
+    title: () => name,
+    topics: "gpu,system",
+    on: {},
+    refetch,
+    close() {
+      forgetAccess();
+      panel.close();
+    },
+  };
+}
+
+/** What a look at the directory of a registered dataset found. @param {API.Dataset} dataset @returns {Child} */
+function watchNote({ watch }) {
+  if (!watch || watch.state === "same") return null;
+  return tell(
+    "warn",
+    h(
+      "p",
+      {},
+      t("watch.changed", { added: count(watch.added), removed: count(watch.removed), changed: count(watch.changed) }),
+    ),
+    watch.problem && h("p", { class: "foreign" }, watch.problem),
+  );
+}
+
+/** @param {string} name */
+const missing = (name) =>
+  h(
+    "div",
+    { class: "empty" },
+    icon("question"),
+    h("p", { class: "foreign" }, t("data.missing", { name })),
+    h("a", { class: "button", href: "#/data" }, t("data.back")),
+  );

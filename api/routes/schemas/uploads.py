@@ -1,0 +1,28 @@
+"""What questions about uploads may hold, and what their answers look like."""
+
+from pydantic import Field
+
+from api.models.upload import UploadStatus, UploadView
+from api.routes.schemas.common import Envelope, PageQuery, Shown
+from api.utils.pagination import Pagination
+
+
+class UploadsQuery(PageQuery):
+    """Which uploads."""
+
+    status: UploadStatus | None = Field(None, description="only those with this status")
+
+
+class UploadPage(Shown):
+    """Some uploads."""
+
+    uploads: list[UploadView]
+    pagination: Pagination
+
+
+class UploadAnswer(Envelope[UploadView]):
+    """One upload."""
+
+
+class UploadPageAnswer(Envelope[UploadPage]):
+    """A page of uploads."""

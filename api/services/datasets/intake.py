@@ -1,0 +1,318 @@
+"""Makes versions of datasets from uploads that are here whole: items together, archives one by one.
+
+Several servers on one storage may do it: who holds an upload's file works on it, and the row tells when it is done. A
+kill at any point leaves the upload as it was, and what was added already is added no second time.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import groupby
+
+from api.archives.expander import Expander
+from api.archives.limits import BadArchive
+from api.errors import DatabaseUnavailable, ServiceError, Unavailable, UploadConflict, UploadNotFound
+from api.models.upload import Upload, UploadKind, UploadProblem, UploadResult, UploadStatus
+from api.services.datasets.joining import Joined, Joining
+from api.services.datasets.tree import FileTree, TreeFile, sort_out, stem_of, without_common_directory
+from api.services.datasets.uploads import FINISHED, UploadService
+from api.storage.upload_files import UploadFile, UploadFiles
+from api.storage.uploads import UploadStore
+from api.utils.clock import Clock
+from api.utils.periodic import PeriodicThread
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks for what came in while nobody could be told, and between two that tidy up.
+LOOK_SECONDS = 5.0
+TIDY_SECONDS = 60.0
+
+#: Uploads of items that become one version together: whoever drags a folder in gets few versions.
+_TOGETHER = 200
+
+#: Seconds before what failed by no fault of the upload is tried again: the first time, and at most.
+_PAUSE_SECONDS, _LONGEST_PAUSE = 5.0, 600.0
+
+#: How long it is tried.
+_PATIENCE = timedelta(hours=24)
+
+#: Some of the paths that a result names.
+_EXAMPLES = 20
+
+
+@dataclass(slots=True)
+class IntakeProgress:
+    """How far an upload is that is being looked into."""
+
+    step: str
+    done: int = 0
+    total: int | None = None
+
+    @property
+    def percent(self) -> float:
+        """How much of it is done; of what has no known end 0."""
+        return 0.0 if not self.total else round(100 * self.done / self.total, 1)
+
+
+@dataclass(slots=True)
+class _Pause:
+    seconds: float
+    ends_at: float
+
+
+class UploadIntake:
+    """The loops of one server."""
+
+    def __init__(
+        self,
+        uploads: UploadService,
+        store: UploadStore,
+        files: UploadFiles,
+        joining: Joining,
+        expander: Expander,
+        clock: Clock,
+    ) -> None:
+        self._uploads = uploads
+        self._store = store
+        self._files = files
+        self._joining = joining
+        self._expander = expander
+        self._clock = clock
+        self._pauses: dict[str, _Pause] = {}
+        self.progress: dict[str, IntakeProgress] = {}  #: by the id of the upload
+        self._items = PeriodicThread("upload-items", LOOK_SECONDS, _patient(self.take_items))
+        self._archives = PeriodicThread("upload-archives", LOOK_SECONDS, _patient(self.take_archives))
+        self._tidying = PeriodicThread("upload-tidy", TIDY_SECONDS, _patient(uploads.tidy))
+        uploads.on_received(self.wake)
+
+    def start(self) -> None:
+        """Starts the loops."""
+        for thread in (self._items, self._archives, self._tidying):
+            thread.start()
+
+    def stop(self) -> None:
+        """Stops the loops; what is under way begins anew with the next start."""
+        for thread in (self._tidying, self._archives, self._items):
+            thread.stop(timeout=0.5)
+
+    def wake(self) -> None:
+        """Has what came in looked at now."""
+        self._items.trigger()
+        self._archives.trigger()
+
+    def take_items(self) -> None:
+        """Takes the single files that are here, those for one dataset together."""
+        found = self._waiting(UploadKind.ITEM)
+        for _, group in groupby(sorted(found, key=_target), key=_target):
+            self._take_group(list(group))
+        if len(found) == _TOGETHER:
+            self._items.trigger()
+
+    def take_archives(self) -> None:
+        """Takes the archives that are here."""
+        for upload in self._waiting(UploadKind.ARCHIVE):
+            self._take_archive(upload)
+
+    def _waiting(self, kind: UploadKind) -> list[Upload]:
+        now, pauses = self._clock.monotonic(), self._pauses
+        found = self._store.oldest(UploadStatus.RECEIVED, _TOGETHER, kind)
+        return [each for each in found if each.upload_id not in pauses or pauses[each.upload_id].ends_at <= now]
+
+    # -- items -------------------------------------------------------------------------------------------------------
+
+    def _take_group(self, group: Sequence[Upload]) -> None:
+        with self._holding(group) as held, self._answering(held, splits=len(held) > 1) as failed:
+            if held:
+                tree = sort_out([_as_file(each) for each in held])
+                for each in held:
+                    _take_prompt(tree, each.upload, [_path_of(each.upload)])
+                joined = self._joining.join(tree, held[0].upload, self._teller(held))
+                for each in held:
+                    self._complete(each, _result_of_item(each.upload, joined))
+        if failed and len(held) > 1:
+            # One of them is at fault, and the others need not suffer for it.
+            for upload in group:
+                self._take_group([upload])
+
+    # -- archives ----------------------------------------------------------------------------------------------------
+
+    def _take_archive(self, upload: Upload) -> None:
+        with self._holding([upload]) as held, self._answering(held, splits=False):
+            for each in held:
+                self._files.remove_unpacked(upload.upload_id)
+                try:
+                    joined = self._join_archive(each)
+                finally:
+                    self._files.remove_unpacked(upload.upload_id)
+                self._complete(each, _result_of(joined))
+
+    def _join_archive(self, held: "_Held") -> Joined:
+        upload_id = held.upload.upload_id
+        told = self.progress[upload_id] = IntakeProgress("unpacking")
+
+        def listen(entries: int, written: int) -> None:
+            told.done = entries
+
+        place = self._files.new_unpacked(upload_id)
+        listed = self._expander.expand(held.file.path, place, listen)
+        files = [TreeFile(each.name, place / each.file, each.size_bytes) for each in listed]
+        tree = sort_out(without_common_directory(files))
+        _take_prompt(tree, held.upload, [each.path for each in tree.pictures if tree.caption_of(each.path) is None])
+        return self._joining.join(tree, held.upload, self._teller([held]))
+
+    # -- both --------------------------------------------------------------------------------------------------------
+
+    def _teller(self, held: Sequence["_Held"]) -> Callable[[int, int], None]:
+        def tell(done: int, total: int) -> None:
+            for each in held:
+                self.progress[each.upload.upload_id] = IntakeProgress("adding", done, total)
+
+        return tell
+
+    @contextmanager
+    def _holding(self, group: Sequence[Upload]) -> Iterator[list["_Held"]]:
+        """The uploads of these that nobody else works on, and that still wait."""
+        held: list[_Held] = []
+        with ExitStack() as stack:
+            for upload in group:
+                with suppress(UploadConflict, UploadNotFound):
+                    file = stack.enter_context(self._files.open(upload.upload_id))
+                    if self._store.get(upload.upload_id).status is UploadStatus.RECEIVED:
+                        held.append(_Held(upload, file))
+            yield held
+        for upload in group:
+            self.progress.pop(upload.upload_id, None)
+
+    @contextmanager
+    def _answering(self, held: Sequence["_Held"], *, splits: bool) -> Iterator[list[UploadProblem]]:
+        """Notes what is wrong with uploads, and puts off what is wrong with this service. With `splits` the first is
+        only told to the caller.
+        """
+        failed: list[UploadProblem] = []
+        try:
+            yield failed
+        except BadArchive as error:
+            failed.append(_problem_of(error, held))
+        except ServiceError as error:
+            if error.status < 500:
+                failed.append(UploadProblem(error.code, error.detail))
+            else:
+                self._put_off(held, error.code, error.detail)
+        except OSError as error:
+            self._put_off(held, Unavailable.code, f"The storage cannot be read or written ({error.strerror}).")
+        if failed and not splits:
+            for each in held:
+                self._fail(each, failed[0])
+
+    def _put_off(self, held: Sequence["_Held"], code: str, why: str) -> None:
+        for each in held:
+            upload_id = each.upload.upload_id
+            if self._clock.now() - each.upload.updated_at > _PATIENCE:
+                self._fail(each, UploadProblem(code, why))
+                continue
+            before = self._pauses.get(upload_id)
+            seconds = _PAUSE_SECONDS if before is None else min(2 * before.seconds, _LONGEST_PAUSE)
+            self._pauses[upload_id] = _Pause(seconds, self._clock.monotonic() + seconds)
+            told = {"upload_id": upload_id, "problem": why, "again_in_seconds": seconds}
+            logger.warning("an upload cannot be taken at present", extra=told)
+
+    def _complete(self, held: "_Held", result: UploadResult) -> None:
+        now = self._clock.now()
+        self._store.complete(held.upload.upload_id, now, now + FINISHED, result)
+        self._forget(held)
+        logger.info("upload taken", extra={"upload_id": held.upload.upload_id, "dataset": result.dataset})
+
+    def _fail(self, held: "_Held", problem: UploadProblem) -> None:
+        now = self._clock.now()
+        self._store.fail(held.upload.upload_id, now, now + FINISHED, problem)
+        self._forget(held)
+        logger.info("upload refused", extra={"upload_id": held.upload.upload_id, "problem": problem.code})
+
+    def _forget(self, held: "_Held") -> None:
+        held.file.remove()
+        self._pauses.pop(held.upload.upload_id, None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """An upload that nobody else works on."""
+
+    upload: Upload
+    file: UploadFile
+
+
+def _patient(body: Callable[[], None]) -> Callable[[], None]:
+    """The same body, for which a database that does not answer is no failure: the next round tries again."""
+
+    def run() -> None:
+        try:
+            body()
+        except DatabaseUnavailable as error:
+            logger.debug("uploads wait for the database", extra={"problem": error.detail})
+
+    return run
+
+
+def _target(upload: Upload) -> tuple[str, str]:
+    return upload.dataset or "", upload.owner or ""
+
+
+def _as_file(held: _Held) -> TreeFile:
+    return TreeFile(_path_of(held.upload), held.file.path, held.file.offset)
+
+
+def _problem_of(error: BadArchive, held: Sequence[_Held]) -> UploadProblem:
+    is_archive = any(each.upload.kind is UploadKind.ARCHIVE for each in held)
+    code = "archive_refused" if is_archive else "upload_refused"
+    subject = f'"{error.entry}" ' if error.entry is not None else "The archive: " if is_archive else ""
+    return UploadProblem(code, f"{subject}{error.reason}.", error.entry)
+
+
+def _result_of(joined: Joined) -> UploadResult:
+    return UploadResult(
+        joined.dataset,
+        joined.version,
+        len(joined.added),
+        len(joined.changed),
+        len(joined.left_out),
+        tuple(joined.left_out[:_EXAMPLES]),
+        tuple([*joined.added, *joined.changed][:_EXAMPLES]),
+        joined.num_repeats,
+        joined.further_captions,
+    )
+
+
+def _result_of_item(upload: Upload, joined: Joined) -> UploadResult:
+    """Of what was joined together, what this upload was: an item, or what stands beside items of its stem."""
+    path = _path_of(upload)
+    is_left_out = path in joined.left_out
+    added, changed = ([each for each in paths if _is_about(path, each)] for paths in (joined.added, joined.changed))
+    return UploadResult(
+        joined.dataset,
+        joined.version,
+        added=len(added),
+        changed=len(changed),
+        left_out=int(is_left_out),
+        left_out_examples=(path,) if is_left_out else (),
+        paths=(*added, *changed)[:_EXAMPLES],
+        num_repeats=joined.num_repeats,
+        item=path if path in joined.facts else None,
+        facts=joined.facts.get(path),
+    )
+
+
+def _is_about(path: str, item: str) -> bool:
+    return path == item or (path.lower().endswith(".txt") and stem_of(path) == stem_of(item))
+
+
+def _path_of(upload: Upload) -> str:
+    return upload.filename or upload.upload_id
+
+
+def _take_prompt(tree: FileTree, upload: Upload, paths: Iterable[str]) -> None:
+    """Takes what was said with an upload as the caption of these paths."""
+    prompt = upload.metadata.get("prompt", "").strip()
+    if prompt:
+        tree.captions.update(dict.fromkeys(paths, prompt))

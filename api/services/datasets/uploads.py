@@ -1,0 +1,369 @@
+"""Uploads: begun, written part by part, looked at, taken away. What becomes of them is `intake`'s."""
+
+import logging
+import re
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+
+from api.archives.limits import BadArchive
+from api.archives.names import check_name
+from api.archives.reading import SNIFFED_BYTES, form_of
+from api.errors import (
+    Conflict,
+    DatasetExists,
+    DatasetNotFound,
+    HiddenDataset,
+    HiddenUpload,
+    InsufficientStorage,
+    Invalid,
+    Mistake,
+    NotYours,
+    TooLarge,
+    UploadConflict,
+    UploadNotFound,
+)
+from api.models.access import Permission, current_principal
+from api.models.dataset import DATASET_NAME
+from api.models.sight import current_sight
+from api.models.upload import NewUpload, Upload, UploadKind, UploadStatus, UploadView, metadata_text
+from api.services.datasets.incoming import Checksum, Incoming
+from api.services.datasets.service import DatasetService, StorageBound, require_own_files
+from api.storage.upload_files import UploadFile, UploadFiles
+from api.storage.uploads import UploadStore
+from api.utils.clock import Clock
+from api.utils.pagination import MAX_LIMIT, Page, PageRequest, Pagination
+
+logger = logging.getLogger(__name__)
+
+#: Directories above a file of a dataset.
+DEPTH = 16
+
+#: Uploads that are looked at by one pass that tidies up.
+_BATCH = 500
+
+#: Seconds after which a file that no upload knows is left over: its row may be on its way.
+_LEFTOVER_SECONDS = 3600.0
+
+#: Days that a finished upload can still be asked about.
+FINISHED = timedelta(days=7)
+
+#: How long an upload that cannot be resumed may take between two parts.
+UNRESUMABLE = timedelta(hours=1)
+
+_NAME = re.compile(DATASET_NAME, re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class UploadLimits:
+    """What uploads may take. Sizes are in bytes."""
+
+    most: int  #: of one
+    min_free: int  #: left free on the disk
+    waits: timedelta  #: between two parts, before it expires
+
+
+class UploadService:
+    """The use cases of `/uploads`, for whoever the present request comes from."""
+
+    def __init__(
+        self,
+        store: UploadStore,
+        files: UploadFiles,
+        datasets: DatasetService,
+        bound: StorageBound,
+        limits: UploadLimits,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._files = files
+        self._datasets = datasets
+        self._bound = bound
+        self._clock = clock
+        self.limits = limits
+        self._listeners: list[Callable[[], None]] = []
+
+    def on_received(self, listener: Callable[[], None]) -> None:
+        """Has `listener` called, at once and in the same thread, when all of an upload is here."""
+        self._listeners.append(listener)
+
+    # -- beginning ---------------------------------------------------------------------------------------------------
+
+    def begin(self, size_bytes: int, metadata: Mapping[str, str]) -> Upload:
+        """Begins an upload of this size. Raises Invalid, TooLarge, Conflict, NotYours, InsufficientStorage."""
+        dataset, filename, kind = _read_metadata(metadata)
+        self._require_target(dataset)
+        return self._begin(dataset, filename, kind, metadata, size_bytes, self.limits.waits)
+
+    def begin_whole(self) -> Upload:
+        """Begins an upload that comes in one request, of which neither size nor dataset is known yet."""
+        return self._begin(None, None, None, {}, None, UNRESUMABLE)
+
+    def _begin(
+        self,
+        dataset: str | None,
+        filename: str | None,
+        kind: UploadKind | None,
+        metadata: Mapping[str, str],
+        size_bytes: int | None,
+        waits: timedelta,
+    ) -> Upload:
+        owner, now = current_principal.get().owner, self._clock.now()
+        self._require_room(owner, size_bytes or 0)
+        new = NewUpload(secrets.token_hex(16), owner, kind, filename, dataset, metadata, size_bytes, now, now + waits)
+        self._files.create(new.upload_id)
+        made = self._store.add(new)
+        logger.info("upload begun", extra={"upload_id": made.upload_id, "size_bytes": size_bytes})
+        if size_bytes == 0:
+            self._settle(made)
+        return made
+
+    def _require_target(self, name: str) -> None:
+        """Lets a dataset pass that is new, or that whoever asks may add to."""
+        principal = current_principal.get()
+        try:
+            found = self._datasets.find(name)
+        except HiddenDataset:
+            raise DatasetExists(f"A dataset {name} exists already, and is not yours: take another name.") from None
+        except DatasetNotFound:
+            return
+        require_own_files(found)
+        if principal.owner != found.owner and not principal.may(Permission.TASKS_WRITE_ANY):
+            raise NotYours(f"The dataset {name} belongs to somebody else: only they and administrators may add to it.")
+
+    def _require_room(self, owner: str | None, size: int) -> None:
+        if size > self.limits.most:
+            raise TooLarge(
+                f"The upload is larger than the {self.limits.most:,} bytes that are taken (MAX_UPLOAD_BYTES).",
+                data={"max_bytes": self.limits.most},
+                headers={"Tus-Max-Size": str(self.limits.most)},
+            )
+        self._bound.require_storage(owner, size + (0 if owner is None else self._store.bytes_announced(owner)))
+        self._files.prepare()
+        to_come = max(0, self._store.bytes_announced(None) - self._files.stored_bytes())
+        free = self._files.free_bytes() - to_come - self.limits.min_free
+        if size > free:
+            raise InsufficientStorage(
+                f"The disk has room for {max(0, free):,} bytes more beside the uploads that are under way, and this "
+                f"one has {size:,}: make room, or wait for the others.",
+                data={"available_bytes": max(0, free)},
+            )
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    def open(self, upload_id: str, offset: int | None, announced: int | None, checksum: Checksum | None) -> Incoming:
+        """Takes hold of an upload for a request that goes on at `offset` (None: wherever it is) with `announced` bytes
+        (None: not said). Raises UploadNotFound, UploadConflict, NotYours, TooLarge.
+        """
+        upload = self._find_own(upload_id)
+        if upload.status is not UploadStatus.RECEIVING:
+            raise UploadConflict("All of this upload is here already.", data={"offset": upload.size_bytes})
+        file = self._files.open(upload_id)
+        try:
+            if offset not in (None, file.offset):
+                raise UploadConflict(
+                    f"The upload is at byte {file.offset:,}, and not at {offset:,}: go on from there.",
+                    data={"offset": file.offset},
+                    headers={"Upload-Offset": str(file.offset)},
+                )
+            most = self.limits.most if upload.size_bytes is None else upload.size_bytes
+            if announced is not None and file.offset + announced > most:
+                raise TooLarge(f"This is more than the {most:,} bytes of the upload.", data={"max_bytes": most})
+            return Incoming(upload, file, self._files, most, self.limits.min_free, checksum)
+        except BaseException:
+            file.close()
+            raise
+
+    def close(self, incoming: Incoming, *, is_whole: bool) -> UploadView:
+        """Ends what `open` began, and lets go of the upload. Raises ChecksumMismatch, and 503 or 507 for the disk."""
+        upload, now = incoming.upload, self._clock.now()
+        with incoming.file:
+            (incoming.finish if is_whole else incoming.stop)()
+            if incoming.offset == upload.size_bytes:
+                self._receive(upload, incoming.file)
+            else:
+                waits = UNRESUMABLE if upload.size_bytes is None else self.limits.waits
+                self._store.extend(upload.upload_id, now, now + waits)
+        if incoming.offset == upload.size_bytes:
+            self._tell()
+        return self.show(self._store.get(upload.upload_id))
+
+    def _receive(self, upload: Upload, file: UploadFile) -> None:
+        kind = upload.kind or kind_of(file.head(SNIFFED_BYTES))
+        self._store.receive(upload.upload_id, self._clock.now(), file.offset, kind=kind)
+
+    def hand_over(
+        self, upload_id: str, dataset: str, filename: str | None, task_id: str, metadata: Mapping[str, str]
+    ) -> Upload:
+        """Ends an upload that came in one request: what it is for is known now. Raises UploadNotFound, Conflict,
+        NotYours, UploadConflict.
+        """
+        upload = self._find_own(upload_id)
+        self._require_target(dataset)
+        with self._files.open(upload_id) as file:
+            facts = {
+                "kind": kind_of(file.head(SNIFFED_BYTES)),
+                "dataset": dataset,
+                "filename": filename,
+                "task_id": task_id,
+                "metadata": dict(metadata),
+            }
+            if not self._store.receive(upload_id, self._clock.now(), file.offset, **facts):
+                raise UploadConflict
+        self._tell()
+        return self._store.get(upload.upload_id)
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener()
+
+    def _settle(self, upload: Upload) -> None:
+        """Notes that all of an upload is here, whose last writer could not do that any more."""
+        with suppress(UploadConflict, UploadNotFound), self._files.open(upload.upload_id) as file:
+            if file.offset == upload.size_bytes:
+                self._receive(upload, file)
+                self._tell()
+
+    # -- looking -----------------------------------------------------------------------------------------------------
+
+    def get(self, upload_id: str) -> UploadView:
+        """How far an upload is, or what has become of it. Raises UploadNotFound, DatabaseUnavailable."""
+        upload = self._find(upload_id)
+        view = self.show(upload)
+        if upload.status is UploadStatus.RECEIVING and view.offset == upload.size_bytes:
+            self._settle(upload)
+            view = self.show(self._store.get(upload_id))
+        return view
+
+    def get_page(self, statuses: Sequence[UploadStatus], owner: str | None, page: PageRequest) -> Page[UploadView]:
+        """A page of the uploads that whoever asks may see, newest first."""
+        seen_by = current_sight.get().only_of
+        owner = seen_by if seen_by is not None and owner in (None, seen_by) else owner
+        limit, cursor = min(page.limit, MAX_LIMIT), None if page.cursor is None else int(page.cursor)
+        is_hidden = seen_by is not None and owner != seen_by
+        rows, total = ([], 0) if is_hidden else self._store.page(owner, statuses, limit + 1, page.offset, cursor)
+        has_more, shown = len(rows) > limit, rows[:limit]
+        next_cursor = str(shown[-1].serial) if has_more else None
+        offset = None if cursor is not None else page.offset or 0
+        return Page(tuple(map(self.show, shown)), Pagination(total, limit, offset, has_more, next_cursor))
+
+    def show(self, upload: Upload) -> UploadView:
+        """The upload as it is answered."""
+        offset = upload.size_bytes
+        if upload.status is UploadStatus.RECEIVING:
+            with suppress(UploadNotFound):
+                offset = self._files.offset(upload.upload_id)
+        return UploadView(
+            upload.upload_id,
+            upload.status,
+            upload.kind,
+            upload.filename,
+            upload.dataset,
+            upload.owner,
+            offset,
+            upload.size_bytes,
+            upload.task_id,
+            upload.result,
+            upload.problem,
+            upload.created_at,
+            upload.updated_at,
+            upload.expires_at,
+        )
+
+    def metadata_of(self, upload_id: str) -> Mapping[str, str]:
+        """What the client said of its upload, as it said it. Raises UploadNotFound."""
+        return self._find(upload_id).metadata
+
+    def _find(self, upload_id: str) -> Upload:
+        found = self._store.get(upload_id)
+        if not current_sight.get().sees(found.owner):
+            raise HiddenUpload
+        return found
+
+    def _find_own(self, upload_id: str) -> Upload:
+        found, principal = self._find(upload_id), current_principal.get()
+        if principal.owner != found.owner and not principal.may(Permission.TASKS_WRITE_ANY):
+            raise NotYours("This upload belongs to somebody else: only they and administrators may change it.")
+        return found
+
+    # -- taking away -------------------------------------------------------------------------------------------------
+
+    def remove(self, upload_id: str) -> None:
+        """Takes an upload away; what has become of it stays. Raises UploadNotFound, UploadConflict, NotYours."""
+        self._remove(self._find_own(upload_id))
+
+    def discard(self, upload_id: str) -> None:
+        """Takes an upload away that came in one request, unless something is to become of it."""
+        with suppress(UploadNotFound):
+            upload = self._find_own(upload_id)
+            if upload.status is UploadStatus.RECEIVING:
+                self._remove(upload)
+
+    def _remove(self, upload: Upload) -> None:
+        with suppress(UploadNotFound), self._files.open(upload.upload_id) as file:
+            if not self._store.remove(upload.upload_id, *UploadStatus):
+                return
+            file.remove()
+        self._store.remove(upload.upload_id, *UploadStatus)
+        self._files.remove_unpacked(upload.upload_id)
+
+    def tidy(self) -> None:
+        """Takes away what has expired and what is left over, and settles what is whole."""
+        for upload in self._store.expired(self._clock.now(), _BATCH):
+            with suppress(UploadConflict):  # somebody writes it: then it is wanted
+                self._remove(upload)
+                logger.info("upload expired", extra={"upload_id": upload.upload_id, "status": upload.status})
+        for upload in self._store.oldest(UploadStatus.RECEIVING, _BATCH):
+            with suppress(UploadNotFound):
+                if self._files.offset(upload.upload_id) == upload.size_bytes:
+                    self._settle(upload)
+        self._remove_leftovers()
+
+    def _remove_leftovers(self) -> None:
+        now = time.time()
+        old = [each for each in self._files.ids() if self._files.age(each, now) > _LEFTOVER_SECONDS]
+        for start in range(0, len(old), _BATCH):
+            batch = old[start : start + _BATCH]
+            for upload_id in set(batch) - self._store.known(batch):
+                with suppress(Conflict):
+                    self._files.remove(upload_id)
+
+
+def kind_of(head: bytes) -> UploadKind:
+    """What begins like this is to become, where its client does not say."""
+    return UploadKind.ITEM if form_of(head) is None else UploadKind.ARCHIVE
+
+
+def check_dataset_name(name: str | None, pointer: str) -> list[Mistake]:
+    """What is wrong with a dataset's name."""
+    if name is None:
+        return [Mistake(pointer, "names no dataset", "Say which dataset this is for; a new one is made.")]
+    if _NAME.fullmatch(name) is None:
+        return [Mistake(pointer, "is no name of a dataset: letters, digits, . _ and - are, at most 100 of them")]
+    return []
+
+
+def check_filename(name: str | None, pointer: str) -> list[Mistake]:
+    """What is wrong with the path of a file below its dataset."""
+    try:
+        if name is not None:
+            check_name(name, DEPTH)
+    except BadArchive as error:
+        return [Mistake(pointer, f'"{error.entry}" {error.reason}')]
+    return []
+
+
+def _read_metadata(metadata: Mapping[str, str]) -> tuple[str, str | None, UploadKind | None]:
+    """The dataset, the path below it, and the kind. Raises Invalid with every mistake."""
+    filename = metadata_text(metadata, "relativePath") or metadata_text(metadata, "filename")
+    dataset, word = metadata_text(metadata, "dataset"), metadata_text(metadata, "kind")
+    mistakes = check_dataset_name(dataset, "/Upload-Metadata/dataset")
+    mistakes += check_filename(filename, "/Upload-Metadata/filename")
+    if word is not None and word not in list(UploadKind):
+        mistakes.append(Mistake("/Upload-Metadata/kind", "must be item or archive; left out, its content tells"))
+    if mistakes or dataset is None:
+        raise Invalid(mistakes=mistakes)
+    return dataset, filename, None if word is None else UploadKind(word)

@@ -1,0 +1,150 @@
+"""Uploads by form, as an earlier server's clients send them."""
+
+import os
+from typing import Any
+
+import pytest
+
+from tests.api.conftest import MakeWorld, World
+from tests.api.uploads import Uploads, archive, picture
+
+UPLOAD = "/api/v1/preprocess/upload"
+STATUS = "/api/v1/preprocess/status"
+
+
+@pytest.fixture
+def uploads(world: World) -> Uploads:
+    return Uploads(world)
+
+
+def post(uploads: Uploads, content: bytes = b"", name: str = "video", filename: str = "x.png", **options: Any) -> Any:
+    return uploads.world.client.post(UPLOAD, files={name: (filename, content)}, **options)
+
+
+def finished(uploads: Uploads, task_id: str) -> Any:
+    uploads.take()
+    return uploads.world.client.data(f"{STATUS}/{task_id}")
+
+
+@pytest.mark.parametrize("name", ["video", "file"])
+def test_a_file_with_its_prompt_becomes_an_item_of_a_dataset(uploads: Uploads, name: str):
+    made = post(uploads, picture(64, 48), name, data={"prompt": "a cat", "dataset": "cats"})
+    task = made.json()["data"]
+    assert (made.status_code, task["status"], task["result"]) == (202, "queued", None)
+    assert made.headers["location"] == f"{STATUS}/{task['task_id']}"
+    assert task["task_id"].startswith("preprocess_")
+    done = finished(uploads, task["task_id"])
+    assert (done["status"], done["progress"]) == ("completed", 100.0)
+    assert done["result"] == {
+        "dataset": "cats",
+        "version": 1,
+        "video_path": "x.png",
+        "prompt": "a cat",
+        "metadata": {
+            "fps": None,
+            "resolution": "64x48",
+            "duration": None,
+            "frame_count": 1,
+            "original_video": "x.png",
+        },
+    }
+    assert uploads.items() == {"x.png": "a cat"}
+
+
+def test_without_a_name_the_dataset_is_called_as_the_task(uploads: Uploads):
+    task_id = post(uploads, picture()).json()["data"]["task_id"]
+    assert finished(uploads, task_id)["result"]["dataset"] == task_id
+
+
+def test_the_prompt_of_an_archive_is_for_what_has_no_caption(uploads: Uploads):
+    content = archive(**{"x.png": picture(), "x.txt": b"tom", "y.png": picture(color=2)})
+    made = post(uploads, content, filename="a.zip", data={"prompt": "a cat", "dataset": "cats"})
+    done = finished(uploads, made.json()["data"]["task_id"])
+    assert (done["result"]["video_path"], done["result"]["metadata"]["original_video"]) == (None, "a.zip")
+    assert uploads.items() == {"x.png": "tom", "y.png": "a cat"}
+
+
+@pytest.mark.parametrize("filename", ["C:\\clips\\x.png", "/home/me/x.png", "a/x.png"])
+def test_of_a_path_only_the_name_counts(uploads: Uploads, filename: str):
+    task_id = post(uploads, picture(), filename=filename).json()["data"]["task_id"]
+    assert finished(uploads, task_id)["result"]["video_path"] == "x.png"
+
+
+def test_every_mistake_is_told_at_once_and_nothing_is_kept(uploads: Uploads):
+    data = {"promt": "x", "fps": "-1", "resolution": "big", "dataset": "../x", "model_type": "none"}
+    refused = post(uploads, b"", data=data)
+    assert refused.status_code == 422
+    pointers = {each["pointer"] for each in refused.json()["error"]["errors"]}
+    assert pointers == {"/promt", "/fps", "/resolution", "/dataset", "/model_type", "/video"}
+    assert os.listdir(uploads.world.storage / "datasets/uploads") == []
+    assert uploads.world.client.data("/api/v1/uploads")["uploads"] == []
+
+
+def test_a_form_without_a_file_is_refused(uploads: Uploads):
+    refused = uploads.world.client.post(UPLOAD, files={"prompt": (None, "x")})
+    assert (refused.status_code, refused.json()["error"]["errors"][0]["pointer"]) == (422, "/video")
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "multipart/form-data"])
+def test_what_is_no_form_is_refused(uploads: Uploads, content_type: str):
+    refused = uploads.world.client.post(UPLOAD, content=b"{}", headers={"Content-Type": content_type})
+    assert refused.status_code == 415
+    assert os.listdir(uploads.world.storage / "datasets/uploads") == []
+
+
+def test_a_form_that_is_cut_off_leaves_nothing(uploads: Uploads):
+    body = b'--X\r\nContent-Disposition: form-data; name="video"; filename="x"\r\n\r\nbytes'
+    refused = uploads.world.client.post(
+        UPLOAD, content=body, headers={"Content-Type": "multipart/form-data; boundary=X"}
+    )
+    assert refused.status_code == 400
+    assert os.listdir(uploads.world.storage / "datasets/uploads") == []
+
+
+def test_a_retry_gets_the_first_task_again(uploads: Uploads):
+    once = {"headers": {"Idempotency-Key": "k"}, "data": {"dataset": "cats"}}
+    first, second = (post(uploads, picture(), **once) for _ in range(2))
+    assert first.json() == second.json()
+    assert second.headers["idempotent-replayed"] == "true"
+    assert len(os.listdir(uploads.world.storage / "datasets/uploads")) == 1
+    assert post(uploads, picture(color=1), **once).status_code == 422
+
+
+def test_a_failed_task_says_why(uploads: Uploads):
+    task_id = post(uploads, archive(**{"../x": b"x"}), filename="x.zip").json()["data"]["task_id"]
+    done = finished(uploads, task_id)
+    assert (done["status"], done["result"]) == ("failed", None)
+    assert done["problem"]["entry"] == "../x"
+
+
+def test_a_task_that_is_not_there_is_404(uploads: Uploads):
+    assert (
+        uploads.world.client.get(f"{STATUS}/preprocess_20260101_00000000").json()["error"]["code"] == "task_not_found"
+    )
+
+
+def test_what_belongs_to_another_is_neither_seen_nor_changed(make_world: MakeWorld):
+    world = make_world(auth="required", visibility="own")
+    ann, bob = world.key("ann"), world.key("bob")
+    mine = Uploads(world)
+    made = mine.begin(5, ann)
+    assert made.status_code == 201
+    url = made.headers["location"]
+    for method in ("GET", "HEAD", "DELETE"):
+        assert world.client.ask(method, url, headers={**bob, "Tus-Resumable": "1.0.0"}).status_code == 404
+    assert mine.send(url, 0, b"abc", **bob).status_code == 404
+    assert world.client.ask("GET", "/api/v1/uploads", headers=bob).json()["data"]["uploads"] == []
+    assert mine.send(url, 0, b"abc", **ann).status_code == 204
+    task = world.client.post(UPLOAD, files={"video": ("x.png", picture())}, headers=ann).json()["data"]["task_id"]
+    assert world.client.ask("GET", f"{STATUS}/{task}", headers=bob).status_code == 404
+    assert world.client.ask("GET", f"{STATUS}/{task}", headers=ann).status_code == 200
+
+
+def test_where_all_is_seen_only_its_owner_changes_an_upload(make_world: MakeWorld):
+    world = make_world(auth="required")
+    mine = Uploads(world)
+    url = mine.begin(5, world.key("ann")).headers["location"]
+    bob = world.key("bob")
+    assert world.client.ask("GET", url, headers=bob).status_code == 200
+    assert mine.send(url, 0, b"abc", **bob).json()["error"]["code"] == "not_yours"
+    assert world.client.ask("DELETE", url, headers={**bob, "Tus-Resumable": "1.0.0"}).status_code == 403

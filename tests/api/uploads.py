@@ -1,0 +1,90 @@
+"""Uploads as a client of tus makes them, through the whole shell; what becomes of them a test says when."""
+
+import base64
+import io
+import zipfile
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from PIL import Image
+
+from tests.api.conftest import World
+
+UPLOADS = "/api/v1/uploads"
+TUS = {"Tus-Resumable": "1.0.0"}
+PART = "application/offset+octet-stream"
+
+
+def encode(**values: str) -> str:
+    """Upload-Metadata with these values."""
+    return ",".join(f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in values.items())
+
+
+def picture(width: int = 8, height: int = 6, color: int = 0) -> bytes:
+    """A PNG."""
+    buffer = io.BytesIO()
+    Image.new("L", (width, height), color).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def archive(**files: bytes) -> bytes:
+    """A zip of these files."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as made:
+        for name, content in files.items():
+            made.writestr(name, content)
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class Uploads:
+    """A client of tus."""
+
+    world: World
+
+    def begin(self, size: int, headers: dict[str, str] | None = None, **metadata: str) -> httpx.Response:
+        told = {"dataset": "cats", "filename": "a/x.png", **metadata}
+        said = {"Upload-Length": str(size), "Upload-Metadata": encode(**told)}
+        return self.world.client.ask("POST", UPLOADS, headers={**TUS, **said, **(headers or {})})
+
+    def begun(self, size: int, **metadata: str) -> str:
+        answer = self.begin(size, **metadata)
+        assert answer.status_code == 201, answer.text
+        return answer.headers["location"]
+
+    def send(self, url: str, offset: int, content: bytes, **headers: str) -> httpx.Response:
+        said = {"Content-Type": PART, "Upload-Offset": str(offset), **headers}
+        return self.world.client.ask("PATCH", url, content=content, headers={**TUS, **said})
+
+    def offset(self, url: str) -> int:
+        answer = self.world.client.ask("HEAD", url, headers=TUS)
+        assert answer.status_code == 200
+        return int(answer.headers["upload-offset"])
+
+    def upload(self, content: bytes, **metadata: str) -> str:
+        """All of it at once; its address."""
+        url = self.begun(len(content), **metadata)
+        answer = self.send(url, 0, content)
+        assert (answer.status_code, answer.headers["upload-offset"]) == (204, str(len(content)))
+        return url
+
+    def take(self) -> None:
+        """One round of what makes datasets of uploads."""
+        self.world.runtime.uploads.intake.take_items()
+        self.world.runtime.uploads.intake.take_archives()
+
+    def get(self, url: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.world.client.data(url)
+        return found
+
+    def taken(self, content: bytes, **metadata: str) -> dict[str, Any]:
+        """What becomes of an upload."""
+        url = self.upload(content, **metadata)
+        self.take()
+        return self.get(url)
+
+    def items(self, dataset: str = "cats") -> dict[str, str | None]:
+        """The items of a dataset and their captions."""
+        found = self.world.client.data(f"/api/v1/datasets/{dataset}/items?limit=500")["items"]
+        return {each["name"]: each["caption"] for each in found}

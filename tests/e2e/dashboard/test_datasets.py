@@ -1,0 +1,149 @@
+"""Datasets in a browser: found, looked at, their captions written, and gone back to."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.e2e.dashboard.conftest import Complaints, Open
+from tests.e2e.dashboard.test_access import LOOKS, axe, violations
+from tests.e2e.shelves import Shelf, many, png
+from tests.e2e.training_server import TrainingServer
+
+__all__ = ["axe"]
+
+MANY = 10_000
+
+
+@pytest.fixture(scope="module")
+def cats(server: TrainingServer) -> Iterator[Shelf]:
+    """Three datasets: a few items, very many, and none."""
+    shelf = Shelf(server.root)
+    captions = ["a photo of a cat, sofa", "a photo of a dog", None]
+    items = [shelf.keep(f"{index}.png", png(index), captions[index % 3]) for index in range(9)]
+    shelf.put("cats", items, description="tabby cats", tags=["animals"])
+    shelf.put("many", many(shelf, MANY, {77: None}))
+    server.post("/datasets", 201, json={"name": "bare"})
+    yield shelf
+    shelf.close()
+
+
+def status(page: Page) -> Locator:
+    """How many items there are, and how many of them are chosen."""
+    return page.locator(".items-panel [role=status]")
+
+
+def grid(page: Page) -> Locator:
+    found = page.get_by_role("grid")
+    expect(found.locator(".tile").first).to_be_visible()
+    found.focus()
+    return found
+
+
+def captions(server: TrainingServer, name: str = "cats") -> list[str | None]:
+    return [item["caption"] for item in server.get(f"/datasets/{name}/items")["items"]]
+
+
+def test_a_dataset_is_made_changed_and_deleted(open_page: Open, server: TrainingServer, cats: Shelf) -> None:
+    page = open_page("#/data")
+    expect(page.locator(".dataset-row")).to_have_count(3)
+    page.get_by_role("button", name="New dataset…").click()
+    page.get_by_label("Name", exact=True).fill("horses")
+    page.get_by_label("Tags", exact=True).fill("animals, brown")
+    page.get_by_role("button", name="Make it").click()
+    expect(page.get_by_text("There is nothing in it yet.")).to_be_visible()
+    page.get_by_role("button", name="Actions").click()
+    page.get_by_role("menuitem", name="Rename").click()
+    page.get_by_label("Name", exact=True).fill("ponies")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("heading", name="ponies", level=1)).to_be_visible()
+    assert server.get("/datasets/ponies")["dataset"]["tags"] == ["animals", "brown"]
+    page.get_by_role("button", name="Actions").click()
+    page.get_by_role("menuitem", name="Delete").click()
+    page.get_by_role("button", name="Delete it").click()
+    expect(page.locator(".dataset-row")).to_have_count(3)
+
+
+def test_a_caption_is_written_by_keyboard_where_it_stands_and_undone(
+    open_page: Open, server: TrainingServer, cats: Shelf
+) -> None:
+    page = open_page("#/data/cats")
+    grid(page).press("ArrowRight")
+    page.keyboard.press("e")
+    page.keyboard.type(", at noon")
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("Caption of 2.png")).to_be_focused()
+    page.keyboard.type("never mind")
+    page.keyboard.press("Escape")
+    assert captions(server)[1:3] == ["a photo of a dog, at noon", None]
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".tile").nth(1)).to_contain_text("a photo of a dog")
+    expect(page.locator(".tile").nth(1)).not_to_contain_text("at noon")
+    assert captions(server)[1] == "a photo of a dog"
+
+
+def test_chosen_items_are_edited_after_a_look_at_what_would_change(
+    open_page: Open, server: TrainingServer, cats: Shelf
+) -> None:
+    page = open_page("#/data/cats?search=dog")
+    expect(status(page)).to_have_text("3 items")
+    grid(page).press("Space")
+    page.keyboard.press("Shift+ArrowRight")
+    expect(status(page)).to_have_text("2 of 3 chosen")
+    page.get_by_role("button", name="Edit captions…").click()
+    page.get_by_label("Find", exact=True).fill("a photo of ")
+    page.get_by_label("Trigger word").fill("ohwx")
+    expect(page.get_by_role("dialog")).to_contain_text("2 captions change")
+    assert captions(server)[1] == "a photo of a dog"
+    page.get_by_role("button", name="Change them").click()
+    expect(page.locator(".tile").first).to_contain_text("ohwx, a dog")
+    assert captions(server)[1::3] == ["ohwx, a dog", "ohwx, a dog", "a photo of a dog"]
+    page.get_by_role("button", name="Versions", exact=True).click()
+    page.get_by_role("button", name="Go back to it").last.click()
+    expect(page.get_by_text("Back to version 1")).to_be_visible()
+    assert captions(server)[1] == "a photo of a dog"
+
+
+def test_ten_thousand_items_are_a_screenful_of_the_page(open_page: Open, cats: Shelf) -> None:
+    page = open_page("#/data/many")
+    grid(page).press("End")
+    expect(page.locator(".tile.active")).to_contain_text("09999.png")
+    assert page.locator(".tile").count() < 120
+    page.keyboard.press("Control+a")
+    expect(status(page)).to_have_text("10,000 of 10,000 chosen")
+    page.keyboard.press("Escape")
+    page.get_by_label("Problem", exact=True).select_option("missing_caption")
+    expect(page.locator(".tile")).to_have_count(1)
+    expect(page.locator(".tile")).to_contain_text("00077.png")
+
+
+def test_tags_are_counted_and_lead_to_their_items(open_page: Open, cats: Shelf) -> None:
+    page = open_page("#/data/cats?tab=tags")
+    page.get_by_role("button", name="sofa").click()
+    expect(status(page)).to_have_text("3 items")
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_axe_finds_nothing(open_page: Open, cats: Shelf, axe: str, look: str, complaints: Complaints) -> None:
+    page = open_page("#/data", **LOOKS[look])
+    expect(page.locator(".dataset-row").first).to_be_visible()
+    assert violations(page, axe) == []
+    page.get_by_role("link", name="cats", exact=True).click()
+    grid(page).press("Space")
+    assert violations(page, axe) == []
+    page.get_by_role("button", name="Edit captions…").click()
+    assert violations(page, axe) == []
+    page.keyboard.press("Escape")
+    for tab in ("Tags", "Versions"):
+        page.get_by_role("button", name=tab, exact=True).click()
+        expect(page.locator(".panel:visible")).to_be_visible()
+        assert violations(page, axe) == []
+
+
+@pytest.mark.parametrize("width", [320, 768, 2560])
+def test_nothing_is_wider_than_the_window(open_page: Open, cats: Shelf, width: int) -> None:
+    page = open_page("#/data", viewport={"width": width, "height": 800}, locale="zh-CN")
+    for address in ("#/data", "#/data/cats", "#/data/cats?tab=versions"):
+        page.evaluate("address => { location.hash = address; }", address)
+        expect(page.locator(".dataset-row:visible, .tile:visible, .versions-table:visible").first).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width

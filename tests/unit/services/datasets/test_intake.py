@@ -1,0 +1,94 @@
+import io
+import zipfile
+from unittest.mock import patch
+
+import pytest
+
+from api.errors import DatabaseUnavailable
+from api.models.upload import UploadStatus
+from api.services.datasets.intake import IntakeProgress
+from api.services.datasets.joining import Joining
+from tests.unit.services.datasets.conftest import Shelf
+from tests.unit.services.datasets.upload_parts import IMAGE, Dock
+
+
+@pytest.fixture
+def dock(shelf: Shelf) -> Dock:
+    return Dock(shelf)
+
+
+def packed(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as made:
+        for name, content in files.items():
+            made.writestr(name, content)
+    return buffer.getvalue()
+
+
+def test_items_of_one_dataset_are_taken_together(dock: Dock):
+    ids = [dock.upload(b"PNG%d" % n, filename=f"{n}.png").upload_id for n in range(3)]
+    dock.intake.take_items()
+    found = [dock.store.get(each) for each in ids]
+    assert {each.status for each in found} == {UploadStatus.COMPLETED}
+    assert [each.result and (each.result.version, each.result.added, each.result.item) for each in found] == [
+        (1, 1, "0.png"), (1, 1, "1.png"), (1, 1, "2.png"),
+    ]  # fmt: skip
+    assert found[0].result is not None
+    assert found[0].result.facts == IMAGE
+    assert list(dock.files.ids()) == []
+
+
+def test_a_file_without_a_name_is_called_as_its_upload(dock: Dock):
+    upload_id = dock.upload(b"PNG").upload_id
+    dock.intake.take_items()
+    assert dock.items() == {upload_id: None}
+
+
+def test_what_is_left_out_is_told_to_whose_it_was(dock: Dock):
+    good, other = dock.upload(b"PNG", filename="x.png"), dock.upload(b"words", filename="x.md")
+    dock.intake.take_items()
+    results = [dock.store.get(each.upload_id).result for each in (good, other)]
+    assert [each and (each.added, each.left_out, each.left_out_examples) for each in results] == [
+        (1, 0, ()), (0, 1, ("x.md",)),
+    ]  # fmt: skip
+
+
+def test_an_archive_is_taken_by_itself_and_tells_how_far_it_is(dock: Dock):
+    upload_id = dock.upload(packed({"a/x.png": b"PNG", "a/x.txt": b"tom"})).upload_id
+    told: list[IntakeProgress] = []
+    real = Joining._adopt
+
+    def watch(joining: Joining, file: object) -> str:
+        told.append(dock.intake.progress[upload_id])
+        return real(joining, file)  # type: ignore[arg-type]
+
+    with patch.object(Joining, "_adopt", watch):
+        dock.intake.take_archives()
+    assert dock.items() == {"x.png": "tom"}
+    assert [(each.step, each.percent) for each in told] == [("adding", 0.0)]
+    assert dock.intake.progress == {}
+
+
+def test_progress_without_a_known_end_is_none():
+    assert (IntakeProgress("unpacking", 5).percent, IntakeProgress("adding", 1, 3).percent) == (0.0, 33.3)
+
+
+def test_pauses_grow_while_the_storage_is_in_trouble(dock: Dock):
+    upload_id = dock.upload(b"PNG", filename="x.png").upload_id
+    with patch.object(Joining, "join", side_effect=OSError(5, "I/O error")) as join:
+        for seconds, calls in ((0, 1), (4, 1), (2, 2), (9, 2), (2, 3)):
+            dock.shelf.clock.advance(seconds)
+            dock.intake.take_items()
+            assert join.call_count == calls
+    assert dock.store.get(upload_id).status is UploadStatus.RECEIVED
+
+
+def test_a_database_that_is_away_is_no_failure_of_the_loop(dock: Dock):
+    with patch.object(dock.store, "oldest", side_effect=DatabaseUnavailable):
+        dock.intake._items._body()
+
+
+def test_loops_start_and_stop(dock: Dock):
+    dock.intake.start()
+    dock.intake.wake()
+    dock.intake.stop()

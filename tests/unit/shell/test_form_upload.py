@@ -1,0 +1,72 @@
+import asyncio
+from typing import Any
+
+import pytest
+
+from api.errors import MalformedRequest
+from api.shell.form_upload import FormUpload
+from api.shell.pouring import DiskThreads, Pourer
+from api.shell.taking import BodyRequest
+from api.shell.wsgi import WSGIAnswer
+from api.utils.taken_body import FORM, SAID, TakenForm
+
+TYPE = b"multipart/form-data; boundary=X"
+BODY = b'--X\r\nContent-Disposition: form-data; name="video"; filename="x.png"\r\n\r\nbytes\r\n--X--\r\n'
+
+
+class OneUpload:
+    """The fake of uploads: the one that is begun."""
+
+    upload_id = "one"
+    offset = 5
+
+    def __init__(self) -> None:
+        self.written = bytearray()
+        self.said: list[str] = []
+
+    def begin_whole(self) -> Any:
+        return self
+
+    def open(self, *given: Any) -> Any:
+        return self
+
+    def write(self, part: bytes) -> None:
+        self.written += part
+
+    def close(self, incoming: Any, *, is_whole: bool) -> Any:
+        self.said.append(f"closed {is_whole}")
+        return self
+
+    def discard(self, upload_id: str) -> None:
+        self.said.append(f"discarded {upload_id}")
+
+
+def take(uploads: OneUpload, body: bytes, status: int = 202) -> dict[str, Any]:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    scope: dict[str, Any] = {"state": {}}
+    request = BodyRequest(scope, {b"content-type": TYPE, b"content-length": b"1"}, receive, {})
+
+    async def both() -> None:
+        taker = FormUpload(uploads, Pourer(DiskThreads()))
+        await taker.before(request)
+        await taker.after(request, WSGIAnswer(status, [], b""))
+
+    asyncio.run(both())
+    return scope["state"]
+
+
+def test_a_form_is_left_for_the_route_and_what_is_not_wanted_goes_after_it():
+    uploads = OneUpload()
+    state = take(uploads, BODY)
+    assert state[FORM] == TakenForm("one", {}, "video", "x.png", 5)
+    assert len(state[SAID]) == 32
+    assert (uploads.written, uploads.said) == (b"bytes", ["closed True", "discarded one"])
+
+
+def test_a_form_that_cannot_be_read_is_discarded_at_once():
+    uploads = OneUpload()
+    with pytest.raises(MalformedRequest):
+        take(uploads, BODY[:-6])
+    assert uploads.said == ["closed False", "discarded one"]

@@ -1,0 +1,83 @@
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from api.errors import RequestTimeout, Unavailable
+from api.shell import pouring
+from api.shell.pouring import PART_BYTES, DiskThreads, Pourer
+from api.shell.reply import ClientGone
+
+LAST: dict[str, Any] = {"type": "http.request", "body": b"", "more_body": False}
+
+
+def message(body: bytes) -> dict[str, Any]:
+    return {"type": "http.request", "body": body, "more_body": True}
+
+
+async def pour_all(messages: Iterable[dict[str, Any]], take: Any, pourer: Pourer | None = None) -> None:
+    waiting = iter(messages)
+
+    async def receive() -> dict[str, Any]:
+        found = next(waiting, None)
+        if found is None:
+            await asyncio.Event().wait()
+        await asyncio.sleep(0)
+        return found or {}
+
+    await (pourer or Pourer(DiskThreads())).pour(receive, take)
+
+
+def pour(messages: Iterable[dict[str, Any]], take: Any) -> None:
+    asyncio.run(pour_all(messages, take))
+
+
+def test_a_body_is_handed_on_in_large_parts_in_its_order():
+    taken: list[bytes] = []
+    sent = [bytes([number % 256]) * 100_000 for number in range(50)]
+    pour([*map(message, sent), LAST], lambda part: taken.append(bytes(part)))
+    assert b"".join(taken) == b"".join(sent)
+    assert [len(part) >= PART_BYTES for part in taken] == [True] * (len(taken) - 1) + [False]
+
+
+def test_what_came_before_the_client_left_is_handed_on():
+    taken = bytearray()
+    with pytest.raises(ClientGone):
+        pour([message(b"abc"), {"type": "http.disconnect"}], taken.extend)
+    assert taken == b"abc"
+
+
+def test_a_client_that_falls_silent_is_ended_and_what_came_is_handed_on():
+    taken = bytearray()
+    with patch.object(pouring, "STILL_SECONDS", 0.05), pytest.raises(RequestTimeout):
+        pour([message(b"abc")], taken.extend)
+    assert taken == b"abc"
+
+
+def test_after_a_part_that_could_not_be_written_no_other_is():
+    taken: list[int] = []
+
+    def take(part: bytearray) -> None:
+        taken.append(len(part))
+        raise OSError(28, "full")
+
+    with pytest.raises(OSError, match="full"):
+        pour([*(message(bytes(PART_BYTES)) for _ in range(5)), LAST], take)
+    assert len(taken) == 1
+
+
+def test_more_bodies_than_may_come_in_at_a_time_are_refused():
+    async def both() -> None:
+        pourer = Pourer(DiskThreads())
+        waiting = asyncio.create_task(pour_all([message(b"x")], lambda part: None, pourer))
+        await asyncio.sleep(0.01)
+        with pytest.raises(Unavailable):
+            await pour_all([LAST], lambda part: None, pourer)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        await pour_all([LAST], lambda part: None, pourer)
+
+    with patch.object(pouring, "MOST_AT_ONCE", 1):
+        asyncio.run(both())
