@@ -70,6 +70,16 @@ class Config:
         "directories, separated by colons, in which models are found too, and used in place",
         "none",
     )
+    hf_endpoint: str = _setting(
+        "HF_ENDPOINT", "https://huggingface.co", str, "address of the hub that models are downloaded from"
+    )
+    private_hosts_allowed: tuple[str, ...] = _setting(
+        "PRIVATE_HOSTS_ALLOWED",
+        (),
+        names,
+        "hosts, addresses and networks, by comma, that are connected to although they are private",
+        "none",
+    )
     comfyui_loras: Path | None = _setting(
         "COMFYUI_LORAS", None, Path, "directory that versions of models with an alias are linked into", "none"
     )

@@ -30,9 +30,9 @@ from api.runtime.access import AccessParts
 from api.runtime.dataset_media import DatasetMediaParts
 from api.runtime.datasets import DatasetParts
 from api.runtime.live import Live
-from api.runtime.models import RegistryParts, build_catalog
+from api.runtime.models import RegistryParts, build_catalog, build_downloads
 from api.runtime.trainer_user import check_places, prepare_trainer_user
-from api.runtime.training import build_training
+from api.runtime.training import TaskKinds, build_training
 from api.runtime.uploads import UploadParts
 from api.services.access.operations import Belonging
 from api.services.attempts.updates import NewsDesk
@@ -58,6 +58,7 @@ from api.storage.registrations import DatabaseRegistrations
 from api.storage.task_files import write_private
 from api.storage.tasks import TaskStore
 from api.storage.usage import UsageStore
+from api.trainers.downloads.trainer import Downloader
 from api.utils.clock import Clock, SystemClock
 
 logger = logging.getLogger(__name__)
@@ -124,6 +125,7 @@ class Runtime:
             events=events,
             quotas=self.quotas,
             datasets=self.datasets.references,
+            kinds=TaskKinds((Downloader(),)),
         )
         self.training_loop = training.loop
         logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source, training.executor)
@@ -173,6 +175,7 @@ class Runtime:
             logs=logs,
             models=build_catalog(config),
             registry=self.registry.service,
+            downloads=build_downloads(config, self.database, training, clock),
             system=system,
             strays=training.strays,
             access=self.access.service,

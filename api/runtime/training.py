@@ -29,6 +29,8 @@ from api.services.logs.lost_output import LostOutput
 from api.services.server_identity import ServerIdentity
 from api.services.training.checkpoint_saving import CheckpointSaving
 from api.services.training.dispatcher import Dispatcher
+from api.services.training.forecast import QueueForecast
+from api.services.training.intake import Intake
 from api.services.training.loop import TrainingLoop
 from api.services.training.owners import TaskOwners
 from api.services.training.quotas import Quotas
@@ -57,6 +59,8 @@ class TrainingParts:
     saving: CheckpointSaving
     progress: ProgressAnswers
     stops: TaskStops
+    intake: Intake
+    dispatcher: Dispatcher
     loop: TrainingLoop
     strays: Strays
     trainers: Mapping[str, Trainer]
@@ -178,7 +182,8 @@ def build_training(
     progress = ProgressAnswers(attempts, dispatcher, reconciler, clock)
     stops = TaskStops(tasks, attempts, progress, reconciler, clock, wishes, loop.wake)
     owners = TaskOwners(tasks, reconciler.find_watch)
-    return TrainingParts(service, saving, progress, stops, loop, found, trainers, executor, owners)
+    intake = Intake(tasks, dispatcher, gpus, QueueForecast(tasks, gpus, clock, quotas), clock, quotas)
+    return TrainingParts(service, saving, progress, stops, intake, dispatcher, loop, found, trainers, executor, owners)
 
 
 def _build_leaderships(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from api.services.access.audit import AuditTrail
 from api.services.access.service import AccessService
 from api.services.attempts.strays import Strays
+from api.services.catalog.downloads import DownloadService
 from api.services.catalog.registry import Registry
 from api.services.catalog.service import CatalogService
 from api.services.datasets.as_trained import AsTrained
@@ -50,6 +51,7 @@ class Services:
     logs: LogService
     models: CatalogService
     registry: Registry
+    downloads: DownloadService
     system: SystemService
     strays: Strays
     access: AccessService
