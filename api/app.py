@@ -28,6 +28,7 @@ from api.errors import (
     UnsupportedMediaType,
 )
 from api.models.audit import note_refusal
+from api.routes.alerts import alerts
 from api.routes.audit import audit
 from api.routes.auth import auth
 from api.routes.dashboard import dashboard
@@ -133,7 +134,7 @@ def create_app(services: Services) -> APIFlask:
     answer_from_what_is_known(app)
     app.before_request(_begin_request)
     app.teardown_request(_end_request)
-    data = (datasets, dataset_items, dataset_media, uploads, preprocess, models, registry, downloads)
+    data = (datasets, dataset_items, dataset_media, uploads, preprocess, models, registry, downloads, alerts)
     for blueprint in (health, gpu, training, logs, *data, auth, oidc, audit, system, docs, dashboard):
         app.register_blueprint(blueprint)
     for kind, handler in (

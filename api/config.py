@@ -70,16 +70,7 @@ class Config:
         "directories, separated by colons, in which models are found too, and used in place",
         "none",
     )
-    hf_endpoint: str = _setting(
-        "HF_ENDPOINT", "https://huggingface.co", str, "address of the hub that models are downloaded from"
-    )
-    private_hosts_allowed: tuple[str, ...] = _setting(
-        "PRIVATE_HOSTS_ALLOWED",
-        (),
-        names,
-        "hosts, addresses and networks, by comma, that are connected to although they are private",
-        "none",
-    )
+    hf_endpoint: str = _setting("HF_ENDPOINT", "https://huggingface.co", str, "the hub that models come from")
     comfyui_loras: Path | None = _setting(
         "COMFYUI_LORAS", None, Path, "directory that versions of models with an alias are linked into", "none"
     )
@@ -159,6 +150,13 @@ class Config:
         'which GPUs to simulate, such as "8x NVIDIA H100 80GB HBM3, 2x NVIDIA L40S"',
     )
     simulated_seed: int = _setting("SIMULATED_SEED", 0, number(0, 2**32), "the same seed gives the same readings")
+    simulated_events: str = _setting(
+        "SIMULATED_EVENTS",
+        "",
+        str,
+        'what happens to simulated GPUs, such as "30s gpu0 overheats 5m; 1m gpu1 xid 79"',
+        "nothing",
+    )
     gpu_monitor_interval: float = _setting(
         "GPU_MONITOR_INTERVAL", 5.0, number(0.1, 3600, float), "seconds between two sweeps of the GPUs", "5"
     )
@@ -236,6 +234,20 @@ class Config:
     )
     audit_retention_days: int = _setting(
         "AUDIT_RETENTION_DAYS", 365, number(0, 36_500), "days for which the audit is kept; 0: for ever"
+    )
+    private_hosts_allowed: tuple[str, ...] = _setting(
+        "PRIVATE_HOSTS_ALLOWED",
+        (),
+        names,
+        "hosts, addresses and networks, by comma, for alerts and downloads although they are private",
+        "none",
+    )
+    channel_key_file: Path | None = _setting(
+        "CHANNEL_KEY_FILE",
+        None,
+        Path,
+        "file with the key that addresses of channels are encrypted by; made at first use",
+        "STORAGE_ROOT/channels.key",
     )
     max_body_bytes: int = _setting(
         "MAX_BODY_BYTES", 1024 * 1024, number(1024, 2**30), "largest JSON body that is taken, in bytes"

@@ -183,6 +183,12 @@ class StrayNotFound(NotFound):
     code = "stray_not_found"
 
 
+class AlertNotFound(NotFound):
+    """No alert, rule, silence or channel has this id."""
+
+    code = "alert_not_found"
+
+
 class DatasetNotFound(NotFound):
     """No dataset has this name."""
 

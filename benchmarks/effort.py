@@ -20,6 +20,7 @@ class Effort:
     trainings: int = 20
     passes: int = 20
     tasks: int = 100_000
+    items: int = 100_000
     requests: int = 100
     claims: int = 4000
     watch_seconds: int = 20
@@ -44,6 +45,7 @@ QUICK = Effort(
     trainings=4,
     passes=3,
     tasks=5000,
+    items=5000,
     requests=20,
     claims=320,
     watch_seconds=5,

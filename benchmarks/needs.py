@@ -36,6 +36,7 @@ NEEDS: Mapping[str, Sequence[Need]] = {
     "scheduling": (POSTGRESQL,),
     "starting": (POSTGRESQL,),
     "lists": (POSTGRESQL,),
+    "items": (POSTGRESQL,),
     "claims": (POSTGRESQL,),
     "access": (WRK, POSTGRESQL),
     "logs": (GREP,),

@@ -2,14 +2,18 @@
 
 import random
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from api.hardware import host
 from api.hardware.boards import Board
+from api.hardware.simulated_events import SimulatedEvent, SimulatedFault
+from api.hardware.source import GPUFault
 from api.models.reading import (
     Clocks,
     DriverVersions,
     ECCErrors,
+    FaultKind,
     GPUCondition,
     GPUIdentity,
     GPUProcess,
@@ -19,6 +23,7 @@ from api.models.reading import (
     SourceName,
     XidEvent,
 )
+from api.models.reason import Reason
 from api.models.task import RegisteredTask, TaskType
 from api.utils.clock import Clock
 
@@ -43,7 +48,12 @@ class SimulatedSource:
     generation = 1
     versions = DriverVersions(driver="simulated", cuda=None, nvml=None)
 
-    def __init__(self, boards: Sequence[Board], seed: int, clock: Clock) -> None:
+    def __init__(self, boards: Sequence[Board], seed: int, clock: Clock, events: Sequence[SimulatedEvent] = ()) -> None:
+        """`events` are faults that the GPUs are to have."""
+        self._clock = clock
+        self._began = clock.monotonic()
+        self._events = events
+        self._xids = [event for event in events if event.xid is not None and event.gpu < len(boards)]
         self._gpus = [_SimulatedGPU(slot, board, seed, clock) for slot, board in enumerate(boards)]
         self._held: Mapping[str, RegisteredTask] = {}
 
@@ -51,10 +61,20 @@ class SimulatedSource:
         return len(self._gpus)
 
     def identify(self, slot: int) -> GPUIdentity:
+        self._faults(slot)
         return self._gpus[slot].identity
 
     def read_vitals(self, gpu: GPUIdentity) -> GPUVitals:
-        return self._gpus[gpu.index].vitals(self._held.get(gpu.uuid))
+        faults = self._faults(gpu.index)
+        return with_faults(self._gpus[gpu.index].vitals(self._held.get(gpu.uuid)), faults, gpu)
+
+    def _faults(self, slot: int) -> set[SimulatedFault]:
+        """What is wrong with a GPU now. Raises GPUFault when it is lost."""
+        elapsed = self._clock.monotonic() - self._began
+        faults = {event.fault for event in self._events if event.gpu == slot and event.is_on(elapsed)}
+        if SimulatedFault.LOST in faults:
+            raise GPUFault(FaultKind.LOST, Reason.of("it is simulated to be lost", "simulated_loss"))
+        return faults
 
     def read_condition(self, gpu: GPUIdentity) -> GPUCondition:
         return self._gpus[gpu.index].condition
@@ -68,7 +88,12 @@ class SimulatedSource:
         return (host.describe_gpu_process(task.process.pid, ProcessKind.COMPUTE, memory),)
 
     def next_xid(self) -> XidEvent | None:
-        return None
+        elapsed = self._clock.monotonic() - self._began
+        due = next((event for event in self._xids if event.at <= elapsed), None)
+        if due is None or due.xid is None:
+            return None
+        self._xids.remove(due)
+        return XidEvent(self._gpus[due.gpu].identity.uuid, due.xid)
 
     def observe_tasks(self, held: Mapping[str, RegisteredTask]) -> None:
         self._held = held
@@ -146,6 +171,19 @@ class _SimulatedGPU:
     def _watts(self) -> float:
         share = self._utilisation * (0.93 + 0.05 * self._random.random())
         return self._board.idle_watts + (self._board.power_limit - self._board.idle_watts) * share
+
+
+def with_faults(vitals: GPUVitals, faults: Collection[SimulatedFault], gpu: GPUIdentity) -> GPUVitals:
+    """The readings of a GPU that has these faults."""
+    reasons = set(vitals.throttle_reasons or ()) - {"gpu_idle"}
+    if SimulatedFault.OVERHEATS in faults:
+        hot = (gpu.temperature_slowdown or 90) + 2
+        vitals = replace(vitals, temperature_gpu=hot, throttle_reasons=(*sorted(reasons | {"hw_thermal_slowdown"}),))
+    if SimulatedFault.FAN_STOPS in faults:
+        vitals = replace(vitals, temperature_gpu=max(vitals.temperature_gpu or 0, 78), fan_percent=0)
+    if SimulatedFault.POWER_BRAKE in faults:
+        vitals = replace(vitals, throttle_reasons=(*sorted(reasons | {"hw_power_brake_slowdown"}),))
+    return vitals
 
 
 def _identity_of(slot: int, board: Board, name: uuid.UUID) -> GPUIdentity:

@@ -14,7 +14,7 @@ from api.models.live import Message, MessageType, Topic
 from api.models.sight import WHOLE, Sight
 
 #: Messages of a topic that are kept for subscribers who come back. Eight trainings make about 16 a second.
-HISTORY: Mapping[Topic, int] = {Topic.GPU: 1, Topic.TASK: 1024, Topic.LOG: 0, Topic.SYSTEM: 128}
+HISTORY: Mapping[Topic, int] = {Topic.GPU: 1, Topic.TASK: 1024, Topic.LOG: 0, Topic.SYSTEM: 128, Topic.ALERT: 512}
 
 #: The most digits of the number that a returning client names.
 _DIGITS = 18

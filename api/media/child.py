@@ -61,17 +61,17 @@ def _answer(request: Mapping[str, Any]) -> Answer:
 
 
 def _probe(request: Mapping[str, Any]) -> Answer:
-    return {"probe": asdict(probe(Path(request["path"])))}, b""
+    return {"probe": asdict(probe(Path(request["path"]), request.get("sha256")))}, b""
 
 
 def _thumbnail(request: Mapping[str, Any]) -> Answer:
-    return _drawn(lambda: thumbnail(Path(request["path"]), int(request["side"])))
+    return _drawn(lambda: thumbnail(Path(request["path"]), int(request["side"]), request.get("sha256")))
 
 
 def _as_trained(request: Mapping[str, Any]) -> Answer:
     fields = dict(request["recipe"])
     recipe = Recipe(**{**fields, "box": tuple(fields["box"]), "frames": tuple(fields["frames"])})
-    return _drawn(lambda: as_trained(Path(request["path"]), recipe, request["positions"]))
+    return _drawn(lambda: as_trained(Path(request["path"]), recipe, request["positions"], request.get("sha256")))
 
 
 def _drawn(draw: Callable[[], bytes]) -> Answer:

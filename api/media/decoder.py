@@ -17,7 +17,7 @@ from typing import Any
 
 from api.errors import DecoderBusy
 from api.models.dataset import MediaFacts, MediaKind
-from api.models.media import MediaProbe, MediaProblem, Recipe
+from api.models.media import MediaProbe, MediaProblem, MediaSource, Recipe
 
 logger = logging.getLogger(__name__)
 
@@ -64,12 +64,12 @@ class MediaDecoder:
 
     def probe(self, path: Path) -> MediaFacts:
         """What the file's content says. Raises DecoderBusy."""
-        return self.examine(path).facts
+        return self.examine(MediaSource(path)).facts
 
-    def examine(self, path: Path) -> MediaProbe:
+    def examine(self, source: MediaSource) -> MediaProbe:
         """What a look at the whole file finds. Raises DecoderBusy."""
         try:
-            answer, _ = self._ask({"do": "probe", "path": os.fspath(path.absolute())}, PROBE_SECONDS)
+            answer, _ = self._ask({"do": "probe", **_sent(source)}, PROBE_SECONDS)
         except ChildDied as death:
             return _fatal(death)
         return _read_probe(answer["probe"]) if "probe" in answer else _fatal(ChildDied(took_too_long=True))
@@ -85,16 +85,16 @@ class MediaDecoder:
             return []
         return [list(group) for group in answer.get("groups", ())]
 
-    def thumbnail(self, path: Path, side: int) -> bytes | None:
+    def thumbnail(self, source: MediaSource, side: int) -> bytes | None:
         """A JPEG of at most `side` × `side` pixels; None when none can be made of the file. Raises DecoderBusy."""
-        return self._draw({"do": "thumbnail", "path": os.fspath(path.absolute()), "side": side}, THUMBNAIL_SECONDS)
+        return self._draw({"do": "thumbnail", **_sent(source), "side": side}, THUMBNAIL_SECONDS)
 
-    def as_trained(self, path: Path, recipe: Recipe, positions: Sequence[int]) -> bytes | None:
+    def as_trained(self, source: MediaSource, recipe: Recipe, positions: Sequence[int]) -> bytes | None:
         """A PNG of frames that a recipe makes, by their positions in it, beside each other; None when there is none.
 
         Raises DecoderBusy.
         """
-        wanted = {"path": os.fspath(path.absolute()), "recipe": asdict(recipe), "positions": list(positions)}
+        wanted = {**_sent(source), "recipe": asdict(recipe), "positions": list(positions)}
         return self._draw({"do": "as_trained", **wanted}, STRIP_SECONDS)
 
     def _draw(self, request: Mapping[str, Any], seconds: float) -> bytes | None:
@@ -213,6 +213,10 @@ class _Child:
         except subprocess.TimeoutExpired:
             return ChildDied(took_too_long=False)
         return ChildDied(took_too_long=code in _TOO_LONG)
+
+
+def _sent(source: MediaSource) -> dict[str, str | None]:
+    return {"path": os.fspath(source.path.absolute()), "sha256": source.sha256}
 
 
 def _fatal(death: ChildDied) -> MediaProbe:

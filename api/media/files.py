@@ -1,17 +1,24 @@
 """Media files are opened without following a link or waiting for a pipe."""
 
+import hashlib
 import os
 import stat
 from pathlib import Path
 from typing import BinaryIO
+
+_CHUNK = 1024 * 1024
 
 
 class NotPlain(Exception):
     """What stands under this name is no file, or cannot be opened; the text says why."""
 
 
-def open_plain(path: Path) -> BinaryIO:
-    """A regular file, open for reading. Raises NotPlain."""
+class ContentChanged(NotPlain):
+    """The file has another content than it should have."""
+
+
+def open_plain(path: Path, sha256: str | None = None) -> BinaryIO:
+    """A regular file, open for reading at its start. Raises NotPlain; ContentChanged when it has not this hash."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
     except (OSError, ValueError) as error:
@@ -19,4 +26,16 @@ def open_plain(path: Path) -> BinaryIO:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise NotPlain("It is no regular file.")
-    return os.fdopen(descriptor, "rb")
+    file = os.fdopen(descriptor, "rb")
+    if sha256 is not None and _hash(file) != sha256:
+        file.close()
+        raise ContentChanged("It is no longer the file of this version.")
+    return file
+
+
+def _hash(file: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while part := file.read(_CHUNK):
+        digest.update(part)
+    file.seek(0)
+    return digest.hexdigest()

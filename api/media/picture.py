@@ -22,10 +22,10 @@ class Undrawable(Exception):
     """No picture can be made of the file."""
 
 
-def thumbnail(path: Path, side: int) -> bytes:
-    """A JPEG of at most `side` × `side` pixels; of a video, of its first frame. Raises Undrawable."""
-    with open_plain(path) as file:
-        image = _opened(file) or _first_frame(path)
+def thumbnail(path: Path, side: int, sha256: str | None = None) -> bytes:
+    """A JPEG of at most `side` × `side` pixels; of a video, of its first frame. Raises Undrawable, NotPlain."""
+    with open_plain(path, sha256) as file:
+        image = _opened(file) or _first_frame(path, sha256)
         try:
             # Twice as large is enough for a good small picture, and spares most of the decoding of a JPEG.
             image.draft("RGB", (side * 2, side * 2))
@@ -46,16 +46,16 @@ def _opened(file: BinaryIO) -> Image.Image | None:
         return None
 
 
-def _first_frame(path: Path) -> Image.Image:
-    for frame in _video_frames(path):
+def _first_frame(path: Path, sha256: str | None) -> Image.Image:
+    for frame in _video_frames(path, sha256):
         return frame
     raise Undrawable
 
 
-def as_trained(path: Path, recipe: Recipe, positions: Sequence[int]) -> bytes:
+def as_trained(path: Path, recipe: Recipe, positions: Sequence[int], sha256: str | None = None) -> bytes:
     """A PNG of these of the recipe's frames beside each other, from the left. Raises Undrawable."""
     wanted = [recipe.frames[position] for position in positions]
-    pictures = _pick(_video_frames(path), wanted) if recipe.is_video else {0: _whole_image(path)}
+    pictures = _pick(_video_frames(path, sha256), wanted) if recipe.is_video else {0: _whole_image(path, sha256)}
     strip = Image.new("RGB", (recipe.width * len(wanted), recipe.height))
     for place, index in enumerate(wanted):
         if index not in pictures:
@@ -80,8 +80,8 @@ def _flatten(image: Image.Image) -> Image.Image:
     return canvas.convert("RGB")
 
 
-def _whole_image(path: Path) -> Image.Image:
-    with open_plain(path) as file:
+def _whole_image(path: Path, sha256: str | None) -> Image.Image:
+    with open_plain(path, sha256) as file:
         try:
             image = Image.open(file, formats=IMAGE_FORMATS)
             image.load()
@@ -98,11 +98,11 @@ def _pick(frames: Iterable[Image.Image], wanted: Sequence[int]) -> dict[int, Ima
     return {index: frame for index, frame in enumerate(chosen) if index in needed}
 
 
-def _video_frames(path: Path) -> Iterator[Image.Image]:
+def _video_frames(path: Path, sha256: str | None) -> Iterator[Image.Image]:
     # Loaded only when there is a video: it takes 16 MB.
     import av  # noqa: PLC0415
 
-    with open_plain(path) as file:
+    with open_plain(path, sha256) as file:
         try:
             container = av.open(file, mode="r", options=dict(VIDEO_OPTIONS), metadata_errors="replace")
         except MemoryError:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
-from api.media.files import NotPlain, open_plain
+from api.media.files import ContentChanged, NotPlain, open_plain
 from api.media.perceptual import hash_of
 from api.models.dataset import MediaFacts, MediaKind
 from api.models.media import VIDEO_OPTIONS, MediaProbe, MediaProblem
@@ -36,10 +36,12 @@ _MISSING_END = (0.5, 0.05)
 _UNEVEN = 0.05
 
 
-def probe(path: Path) -> MediaProbe:
-    """Looks at a media file. Raises MemoryError where a bomb asks for too much, and nothing else."""
+def probe(path: Path, sha256: str | None = None) -> MediaProbe:
+    """Looks at a media file, if it has this hash. Raises nothing but MemoryError, where a bomb asks for too much."""
     try:
-        file = open_plain(path)
+        file = open_plain(path, sha256)
+    except ContentChanged as changed:
+        return _failed(MediaKind.OTHER, None, MediaProblem.CHANGED, str(changed))
     except NotPlain as refused:
         return _failed(MediaKind.OTHER, None, MediaProblem.UNREADABLE, str(refused))
     with file:

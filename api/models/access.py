@@ -24,6 +24,9 @@ class Permission(StrEnum):
     MODELS_WRITE = "models:write"  #: to look into files of weights, download models, and make and change versions
     TASKS_READ_ANY = "tasks:read_any"  #: other people's tasks where VISIBILITY=own hides them
     TASKS_WRITE_ANY = "tasks:write_any"  #: to change other people's tasks and registrations
+    ALERTS_READ = "alerts:read"  #: what fires, rules, silences, channels without their addresses
+    ALERTS_WRITE = "alerts:write"  #: to acknowledge alerts and to silence them
+    ALERTS_MANAGE = "alerts:manage"  #: rules and channels, and what became of each message
     SYSTEM_READ = "system:read"  #: the service's own log, and attempts that no task knows
     SYSTEM_WRITE = "system:write"  #: to end attempts that no task knows
     KEYS_MANAGE = "keys:manage"  #: keys, people and their quotas
@@ -49,6 +52,7 @@ _VIEWER = frozenset(
         Permission.LOGS_READ,
         Permission.DATASETS_READ,
         Permission.MODELS_READ,
+        Permission.ALERTS_READ,
     }
 )
 _TRAINER = _VIEWER | {
@@ -56,6 +60,7 @@ _TRAINER = _VIEWER | {
     Permission.TRAINING_WRITE,
     Permission.DATASETS_WRITE,
     Permission.MODELS_WRITE,
+    Permission.ALERTS_WRITE,
 }
 
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {

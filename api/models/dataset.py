@@ -57,6 +57,15 @@ class Prober(Protocol):
         ...
 
 
+class ItemProblem(StrEnum):
+    """What is wrong with an item by itself. A problem of its bytes is named by `MediaFacts.problem` instead."""
+
+    MISSING_CAPTION = "missing_caption"
+    EMPTY_CAPTION = "empty_caption"
+    VARIABLE_RATE = "variable_frame_rate"
+    NOT_MEDIA = "not_media"
+
+
 @dataclass(frozen=True, slots=True)
 class ManifestItem:
     """One media file of a version: its path below the dataset, its bytes by their hash, and what stands beside it."""
@@ -72,6 +81,13 @@ class ManifestItem:
     def item_id(self) -> str:
         """What names it in every version of its dataset, whatever becomes of its bytes and its caption."""
         return item_id_of(self.path)
+
+    @property
+    def caption_problem(self) -> ItemProblem | None:
+        """What is wrong with its caption; None when nothing is."""
+        if self.caption is None:
+            return ItemProblem.MISSING_CAPTION
+        return None if self.caption.strip() else ItemProblem.EMPTY_CAPTION
 
     @property
     def blobs(self) -> tuple[str, ...]:
@@ -115,15 +131,6 @@ def read_manifest(lines: Iterable[bytes]) -> Iterator[ManifestItem]:
             raise ValueError(f"this line of a manifest lacks {error}") from None
 
 
-class ItemProblem(StrEnum):
-    """What is wrong with an item by itself. A problem of its bytes is named by `MediaFacts.problem` instead."""
-
-    MISSING_CAPTION = "missing_caption"
-    EMPTY_CAPTION = "empty_caption"
-    VARIABLE_RATE = "variable_frame_rate"
-    NOT_MEDIA = "not_media"
-
-
 @dataclass(frozen=True, slots=True)
 class DatasetItem:
     """An item as people see it: what the manifest says of it, and what its bytes are known to be."""
@@ -142,10 +149,8 @@ class DatasetItem:
             found.append(ItemProblem.NOT_MEDIA)
         if self.facts is not None and self.facts.is_variable_rate:
             found.append(ItemProblem.VARIABLE_RATE)
-        if self.item.caption is None:
-            found.append(ItemProblem.MISSING_CAPTION)
-        elif not self.item.caption.strip():
-            found.append(ItemProblem.EMPTY_CAPTION)
+        if self.item.caption_problem is not None:
+            found.append(self.item.caption_problem)
         return tuple(found)
 
 

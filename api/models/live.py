@@ -15,6 +15,7 @@ class Topic(StrEnum):
     TASK = "task"  #: what happens to trainings
     LOG = "log"  #: what trainings, and this server, print: from files, at each reader's own pace
     SYSTEM = "system"  #: the service itself
+    ALERT = "alert"  #: what fires, and what becomes of it
 
 
 class MessageType(StrEnum):
@@ -29,6 +30,7 @@ class MessageType(StrEnum):
     DROPPED = "dropped"
     END = "end"
     SYSTEM = "system"
+    ALERT = "alert"
     RESET = "reset"
     CLOSING = "closing"
 
@@ -53,6 +55,7 @@ class Message:
     status: TaskStatus | None = None  #: the task's status after this message; None where it tells of something else
     is_detail: bool = False  #: only for those who follow this one task
     owner: str | None = None  #: the user that the task belongs to
+    is_personal: bool = False  #: about something of the owner's that is no task
     restricted: bytes | None = None  #: the JSON for those who may not see everything; None: the same
     show: Callable[[Sight], bytes] | None = None  #: makes that JSON, where it is another one for each sight
 
@@ -64,7 +67,7 @@ class Message:
 
     def concerns(self, sight: Sight) -> bool:
         """Whether a reader with this sight gets it at all."""
-        return self.task_id is None or sight.sees(self.owner)
+        return (self.task_id is None and not self.is_personal) or sight.sees(self.owner)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,16 @@ class MediaProblem(StrEnum):
     UNREADABLE = "unreadable"  #: no image or video, or one that is damaged
     TRUNCATED = "truncated"  #: its end is missing
     BOMB = "media_bomb"  #: it asks for more memory or time than any media file may
+    CHANGED = "changed"  #: it is no longer the file of this version
     TURNED = "turned"  #: a note in it turns it for people; the trainer reads its pixels as they are stored
+
+
+@dataclass(frozen=True, slots=True)
+class MediaSource:
+    """Where a media file lies; `sha256` is what its content must have, where others may write to it."""
+
+    path: Path
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +70,15 @@ class Decoder(Protocol):
 
     children: int  #: how many files it looks into at a time
 
-    def examine(self, path: Path) -> MediaProbe:
+    def examine(self, source: MediaSource) -> MediaProbe:
         """What a look at the whole file finds."""
         ...
 
-    def thumbnail(self, path: Path, side: int) -> bytes | None:
+    def thumbnail(self, source: MediaSource, side: int) -> bytes | None:
         """A JPEG of at most `side` × `side` pixels; None when none can be made."""
         ...
 
-    def as_trained(self, path: Path, recipe: Recipe, positions: Sequence[int]) -> bytes | None:
+    def as_trained(self, source: MediaSource, recipe: Recipe, positions: Sequence[int]) -> bytes | None:
         """A PNG of frames that a recipe makes, by their positions in it, beside each other; None when there is none."""
         ...
 

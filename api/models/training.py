@@ -149,6 +149,18 @@ class GPURequest:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskNotice:
+    """Who wants to be told of what happens to a task."""
+
+    on: tuple[str, ...] = ()  #: the words of NOTICES
+    channels: tuple[str, ...] = ()  #: names of channels
+
+
+#: What people can have themselves told of their own training.
+NOTICES = ("finished", "failed", "hung", "nan", "no_checkpoint", "slow", "waiting")
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingRequest:
     """What a user asked for. It holds no secrets: they are kept in a file of their own."""
 
@@ -169,6 +181,7 @@ class TrainingRequest:
     keep_last_checkpoints: int | None = None
     regenerate_cache: bool = False
     trust_cache: bool = False
+    notify: TaskNotice | None = None
 
     @property
     def gpu_count(self) -> int:

@@ -50,6 +50,7 @@ _HEADERS = {
 _TAGS = [
     {"name": "GPUs", "description": "What they are, which can be had, who holds them."},
     {"name": "Training", "description": "Validate, start, follow, stop, resume."},
+    {"name": "Alerts", "description": "What needs attention, by which rules, and the ways in which people are told."},
     {"name": "Datasets", "description": "Collections of media in versions: uploaded, looked at, captioned, checked."},
     {"name": "Logs", "description": "Read, search, download; follow by the streams."},
     {"name": "Access", "description": "Keys, people and their quotas; signing in at the page; who did what."},

@@ -58,6 +58,16 @@ _LOG: dict[str, Any] = {
     "id": "the byte offset to go on from",
 }
 
+_ALERTS: dict[str, Any] = {
+    "query": {"last_event_id": "as Last-Event-ID"},
+    "messages": {
+        "alert": "{alert: AlertView, change: AlertHistoryRow}",
+        "reset": "null: the id that the client came back with is not known; read GET /alerts again",
+        "closing": _CLOSING,
+    },
+    "id": "<boot>-<number>",
+}
+
 _END = {"end": "{task_id, status, failure, exit_code, next_offset}"}
 _SSE = {"transport": "sse", "content": "text/event-stream"}
 _SOCKET = {"transport": "websocket"}
@@ -73,6 +83,7 @@ _STREAMS: dict[str, dict[str, Any]] = {
     f"{BASE_PATH}/ws/training/{{task_id}}": {**_SOCKET, **_TASK},
     f"{BASE_PATH}/training/{{task_id}}/logs/stream": {**_SSE, **_LOG, "messages": {**_LOG["messages"], **_END}},
     f"{BASE_PATH}/system/logs/stream": {**_SSE, **_LOG},
+    f"{BASE_PATH}/alerts/stream": {**_SSE, **_ALERTS},
 }
 
 _TICKET = {"ticket": "of POST /auth/ticket, in place of a key: for clients that can send no header"}

@@ -3,9 +3,8 @@
 import os
 from collections.abc import Iterable
 
-from api.config import Config
 from api.media.decoder import MediaDecoder
-from api.runtime.datasets import DatasetParts, datasets_root
+from api.runtime.datasets import DatasetParts
 from api.services.datasets.as_trained import AsTrained
 from api.services.datasets.check import DatasetChecker
 from api.services.datasets.downloads import ItemFiles
@@ -14,7 +13,6 @@ from api.services.datasets.rules import RuleBook
 from api.services.datasets.thumbnails import Thumbnails
 from api.storage.database import Database
 from api.storage.media_facts import MediaFactsStore
-from api.storage.thumbnails import ThumbnailStore
 from api.trainers.trainer import DatasetRules, Trainer
 from api.utils.clock import Clock
 
@@ -25,9 +23,7 @@ _MOST_CHILDREN = 8
 class DatasetMediaParts:
     """The use cases of seeing. Building them starts nothing: a decoder's process begins with the first file."""
 
-    def __init__(
-        self, config: Config, database: Database, clock: Clock, parts: DatasetParts, trainers: Iterable[Trainer]
-    ) -> None:
+    def __init__(self, database: Database, clock: Clock, parts: DatasetParts, trainers: Iterable[Trainer]) -> None:
         self.decoder = MediaDecoder(min(os.cpu_count() or 1, _MOST_CHILDREN))
         rules = RuleBook([trainer for trainer in trainers if isinstance(trainer, DatasetRules)])
         self.media = DatasetMedia(
@@ -35,11 +31,10 @@ class DatasetMediaParts:
             parts.blobs,
             self.decoder,
             clock,
-            locate_registered=parts.registered.path_of,
+            parts.registered,
         )
         self.checker = DatasetChecker(parts.service, self.media, self.decoder, rules)
-        kept = ThumbnailStore(datasets_root(config) / "thumbnails")
-        self.thumbnails = Thumbnails(parts.items, self.media, self.decoder, kept)
+        self.thumbnails = Thumbnails(parts.items, self.media, self.decoder, parts.pictures)
         self.as_trained = AsTrained(parts.items, self.media, self.decoder, rules)
         self.item_files = ItemFiles(parts.items, self.media)
 

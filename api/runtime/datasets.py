@@ -16,6 +16,7 @@ from api.storage.dataset_holds import DatasetHolds
 from api.storage.dataset_items import DatasetItemStore
 from api.storage.datasets import DatasetStore
 from api.storage.registered_files import RegisteredFileStore
+from api.storage.thumbnails import ThumbnailStore
 from api.utils.clock import Clock
 
 
@@ -42,7 +43,8 @@ class DatasetParts:
         linker = self.registered.linker
         materials = DatasetMaterials(self.service, self.store, self.blobs, linker, trainers_group)
         self.references = DatasetReferences(self.service, self.store, materials, config.storage_root.absolute())
-        self.collector = DatasetCollector(self.blobs, self.holds, self.item_rows, materials.views, clock)
+        self.pictures = ThumbnailStore(datasets_root(config) / "thumbnails")
+        self.collector = DatasetCollector(self.blobs, self.holds, self.item_rows, materials.views, self.pictures, clock)
 
     def start(self) -> None:
         """Starts to watch registered directories, and to collect what nobody needs."""

@@ -14,6 +14,7 @@ from api.live.blocking_reads import BlockingReads
 from api.live.broker import Broker
 from api.live.connections import LiveServing
 from api.live.permits import Permits
+from api.live.streams.alerts import create_alerts_stream
 from api.live.streams.everything import create_events_stream
 from api.live.streams.gpu import create_gpu_stream, snapshot_message
 from api.live.streams.log import create_log_stream, create_own_log_stream, follow_task_log
@@ -91,6 +92,7 @@ class Live:
                 LiveRoute(f"{BASE_PATH}/ws/training/<task_id>", socket, task),
                 LiveRoute(f"{BASE_PATH}/training/<task_id>/logs/stream", events_, log),
                 LiveRoute(f"{BASE_PATH}/system/logs/stream", events_, own_log),
+                LiveRoute(f"{BASE_PATH}/alerts/stream", events_, create_alerts_stream(broker)),
             ]
         )
         permits = Permits(authority.ring.why_ended)

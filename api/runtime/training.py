@@ -39,6 +39,7 @@ from api.services.training.service import TrainingService
 from api.services.training.task_progress import ProgressAnswers
 from api.services.training.task_stops import TaskStops
 from api.storage.attempts import AttemptStore
+from api.storage.channels import ChannelStore
 from api.storage.database import Database
 from api.storage.disk import DiskReserve
 from api.storage.file_lock import FileLock
@@ -159,8 +160,16 @@ def build_training(
     lock = FileLock(root / "trainings.lock")
     watching, leading = _build_leaderships(database, ServerIdentity.own(node, root), lock, clock)
     loop = TrainingLoop(reconciler, dispatcher, found, unwatched, attempts.has_work, watching, leading, lock)
-    cached = cache_roots(config, environment)
-    checker = RequestChecker(trainers, gpus, attempts, root, config.min_free_disk_mb, cached, datasets)
+    checker = RequestChecker(
+        trainers,
+        gpus,
+        attempts,
+        root,
+        config.min_free_disk_mb,
+        cache_roots(config, environment),
+        datasets,
+        ChannelStore(database).names,
+    )
     trainings = TaskStore(database, TaskType.TRAINING)
     own_attempts = AttemptStore(database, TaskType.TRAINING)
     service = TrainingService(

@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING
 
 from api.services.access.audit import AuditTrail
 from api.services.access.service import AccessService
+from api.services.alerts.channels import ChannelService
+from api.services.alerts.rules import RuleService
+from api.services.alerts.service import AlertService
 from api.services.attempts.strays import Strays
 from api.services.catalog.downloads import DownloadService
 from api.services.catalog.registry import Registry
@@ -58,4 +61,7 @@ class Services:
     oidc: "OIDC | None"  #: None: no provider is named
     idempotency: IdempotencyStore
     audit: AuditTrail
+    alerts: AlertService
+    rules: RuleService
+    channels: ChannelService
     clock: Clock

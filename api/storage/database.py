@@ -95,7 +95,7 @@ class Database:
         self._breaker = Breaker()
         self._free = Turns(pool_size)
         self._turn = Turns(1)
-        self._on_append: Callable[[], None] = lambda: None
+        self._on_append: list[Callable[[], None]] = []
 
     @property
     def shown(self) -> str:
@@ -138,7 +138,8 @@ class Database:
         if note is not None:
             tell_kept(note)
         if has_appended:
-            self._on_append()
+            for listener in self._on_append:
+                listener()
 
     def _check_places(self, connection: Connection | None = None) -> None:
         self._places.check()
@@ -175,7 +176,7 @@ class Database:
 
     def on_append(self, listener: Callable[[], None]) -> None:
         """Has `listener` called after each commit of tasks' events, in the writer's thread: it must return at once."""
-        self._on_append = listener
+        self._on_append.append(listener)
 
     @contextmanager
     def _take_turn(self) -> Iterator[int]:

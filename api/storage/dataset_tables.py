@@ -65,9 +65,11 @@ dataset_items = Table(
     Column("caption", Text),
     Column("mask", String(64)),
     Column("control", String(64)),
+    Column("problem", String(32)),  #: what is wrong with its caption; that of its bytes is in media_facts
 )
 Index("ix_dataset_items_item", dataset_items.c.manifest, dataset_items.c.item_id)
 Index("ix_dataset_items_sha256", dataset_items.c.manifest, dataset_items.c.sha256)
+Index("ix_dataset_items_problem", dataset_items.c.manifest, dataset_items.c.problem)
 
 #: Which blobs the versions of a dataset hold, its manifests among them. What is in no row here can be collected. A
 #: claim is made before its version: one that no version has is of somebody who is at it, or was killed.
@@ -110,6 +112,9 @@ media_facts = Table(
     Column("prober", String(64), nullable=False),  #: which decoder said so: a newer one looks again
     Column("probed_at", Float(53), nullable=False),
 )
+Index("ix_media_facts_problem", media_facts.c.problem)
+Index("ix_media_facts_kind", media_facts.c.kind)
+Index("ix_media_facts_variable", media_facts.c.is_variable_rate)
 
 #: Files of registered directories, as they were when their newest version was made.
 registered_files = Table(

@@ -17,15 +17,15 @@ from sqlalchemy import (
     text,
 )
 
-from api.storage import dataset_tables, registry_tables
+from api.storage import alert_tables, dataset_tables, registry_tables
 from api.storage.columns import Document, Serial
 
 #: The revision of the latest migration, whose tables these are.
 REVISION = "0008"
 
-#: All tables, those of datasets and of registered models among them.
+#: All tables, those of datasets, registered models and alerts among them.
 metadata = dataset_tables.datasets.metadata
-_OTHER_ROOMS = (registry_tables,)  # imported so that their tables are in it
+_OTHER_ROOMS = (alert_tables, registry_tables)  # imported so that their tables are in it
 
 #: Trainings, and tasks without GPUs. What lists and the scheduler read stands first, the large columns last.
 tasks = Table(

@@ -3,6 +3,7 @@
 import os
 import re
 import secrets
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -40,11 +41,12 @@ class ThumbnailStore:
         finally:
             new.unlink(missing_ok=True)
 
-    def sweep(self, find_needed: FindNeeded) -> int:
-        """Removes those of what nobody needs any more; how many."""
-        removed = 0
+    def sweep(self, find_needed: FindNeeded, kept_seconds: float) -> int:
+        """Removes those of what nobody needs, when they are older than this; how many. Raises OSError."""
+        removed, before = 0, time.time() - kept_seconds
         for directory in self._directories():
-            paths = {path: match[1] for path in directory.iterdir() if (match := _NAME.fullmatch(path.name))}
+            found = {path: match[1] for path in directory.iterdir() if (match := _NAME.fullmatch(path.name))}
+            paths = {path: sha256 for path, sha256 in found.items() if path.lstat().st_mtime <= before}
             hashes = sorted(set(paths.values()))
             for start in range(0, len(hashes), _BATCH):
                 batch = hashes[start : start + _BATCH]

@@ -4,6 +4,7 @@ import ipaddress
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Self
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -26,7 +27,7 @@ class ReachableHosts:
     networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
 
     @classmethod
-    def of(cls, listed: Iterable[str]) -> "ReachableHosts":
+    def of(cls, listed: Iterable[str]) -> Self:
         """Those that are public, and these hosts and networks."""
         hosts, networks = set(), []
         for each in listed:
@@ -36,26 +37,27 @@ class ReachableHosts:
                 hosts.add(each.lower().rstrip("."))
         return cls(frozenset(hosts), tuple(networks))
 
-    def permits(self, host: str, port: int, address: str) -> bool:
-        """Whether this address of this host may be connected to."""
+    def permits(self, host: str, address: str, port: int | None = None) -> bool:
+        """Whether this address of this host may be connected to. Raises ValueError for what is no address."""
         found = embedded(ipaddress.ip_address(address.partition("%")[0]))
         name = host.lower().rstrip(".")
         is_listed = name in self.hosts or f"{name}:{port}" in self.hosts
         return is_listed or any(found in network for network in self.networks) or is_public(found)
 
     def resolve(self, host: str, port: int) -> str:
-        """The address of a host that is to be connected to, which is asked for once.
+        """One address of a host that may be connected to, which is asked for once.
 
-        Raises PrivateAddress when one of its addresses may not be connected to, OSError when it has none.
+        Raises PrivateAddress, or OSError when the host has none.
         """
         bare = host.strip("[]")
         found = [str(info[4][0]) for info in socket.getaddrinfo(bare, port, type=socket.SOCK_STREAM)]
-        if not all(self.permits(bare, port, address) for address in found):
+        allowed = [address for address in found if self.permits(bare, address, port)]
+        if not allowed:
             raise PrivateAddress(
                 f"{bare[:200]} leads to a private address; an administrator can list it in PRIVATE_HOSTS_ALLOWED if"
                 " that is meant"
             )
-        return found[0]
+        return allowed[0]
 
 
 def embedded(address: Address) -> Address:

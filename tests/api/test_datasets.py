@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from api.errors import QuotaExceeded
 from tests.api.client import Client
 from tests.api.conftest import MakeWorld, World
 from tests.api.datasets import DATASETS, add_version, refusal_of
@@ -139,3 +140,19 @@ def test_a_directory_that_is_not_permitted_is_refused(client: Client):
 def test_an_uploaded_dataset_has_no_directory_to_read(client: Client):
     make(client)
     assert refusal_of(client.post(f"{DATASETS}/cats/refresh")) == (409, "conflict")
+
+
+def test_a_dataset_counts_to_its_owners_storage(make_world: MakeWorld):
+    world = make_world(auth="required", quota_storage_gb=0.000001)
+    ann = world.signed_in("ann")
+    make(ann.client)
+    world.runtime.quotas._meter.measure()  # type: ignore[union-attr]
+    with pytest.raises(QuotaExceeded, match="trainings and datasets take"):
+        add_version(world, {"a" * 900 + ".png": "x", "b" * 900 + ".png": "y"})
+    add_version(world, {"a.png": "x"})
+    usage = {
+        row["user_id"]: row["usage"]
+        for row in world.signed_in("root", "admin").client.data("/api/v1/auth/users")["users"]
+    }
+    assert usage["ann"]["storage_gb"] == 0.0
+    assert world.runtime.datasets.store.stored_by() == {"ann": world.runtime.datasets.store.get("cats").stored_bytes}

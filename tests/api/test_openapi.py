@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jsonschema
@@ -122,6 +123,31 @@ def check(document: dict[str, Any], path: str, method: str, answer: Any) -> None
     jsonschema.Draft202012Validator(schema).validate(answer.json())
 
 
+ALERT_BODIES: dict[tuple[str, str], dict[str, Any]] = {
+    ("/api/v1/alerts/{alert_id}/acknowledge", "post"): {"comment": "seen"},
+    ("/api/v1/alerts/silences", "post"): {
+        "matchers": [{"label": "rule", "value": "gpu_lost"}],
+        "until": (datetime.now(UTC) + timedelta(days=1)).isoformat(),
+        "comment": "a walk",
+    },
+    ("/api/v1/alerts/rules", "post"): {
+        "rule_id": "walked",
+        "title": "walked",
+        "scope": "gpu",
+        "when": ["temperature_gpu > 200"],
+        "summary": "{gpu} is hot",
+    },
+    ("/api/v1/alerts/rules/{rule_id}", "patch"): {"enabled": False},
+    ("/api/v1/alerts/channels", "post"): {
+        "name": "walked",
+        "kind": "webhook",
+        "url": "https://8.8.8.8/x",
+        "enabled": False,
+    },
+    ("/api/v1/alerts/channels/{channel_id}", "patch"): {"enabled": False},
+}
+
+
 def walk(client: Client, document: dict[str, Any], training: str = "walked") -> set[int]:
     """One request to every operation, each answer against its schema; the statuses."""
     registration = {"gpu_ids": [0], "task_type": "training", "task_id": "walked", "description": "a walk"}
@@ -141,16 +167,22 @@ def walk(client: Client, document: dict[str, Any], training: str = "walked") -> 
         ("/api/v1/datasets/{name}", "patch"): {"tags": ["walked"]},
         ("/api/v1/datasets/{name}/captions", "patch"): {"prefix": "a "},
         ("/api/v1/auth/login", "post"): {"key": "dp_…"},
+        **ALERT_BODIES,
         ("/api/v1/auth/users/{user_id}", "patch"): {"quota": {"gpus": 1}},
     }
     statuses = set()
     for method in ["post", "patch", "get", "delete"]:
         for path, operations in document["paths"].items():
-            if method not in operations or (path.endswith("/metrics") and "training" not in path):
+            if method not in operations or path in ("/metrics", "/api/v1/metrics"):
                 continue
             task_id = training if "/training/" in path else "walked"
             address = path.replace("{task_id}", task_id).replace("{gpu_id}", "0").replace("{path}", "absent")
-            address = address.replace("{name}", "walked").replace("{version}", "1").replace("{item_id}", "0" * 16)
+            address = (
+                address.replace("{name}", "walked")
+                .replace("{version}", "1")
+                .replace("{item_id}", "0" * 16)
+                .replace("{rule_id}", "walked")
+            )
             query = {"keyword": "steps"} if path.endswith("/search") else {}
             query |= {"model_type": "flux"} if path.endswith("/as_trained") else {}
             answer = client.ask(method.upper(), address, json=own.get((path, method), bodies.get(method)), params=query)
@@ -226,6 +258,7 @@ def test_bodies_that_may_be_left_out_are_not_required(document: dict[str, Any]):
         f"{TRAINING}/resume/{{task_id}}",
         "/api/v1/system/strays/{attempt_uid}/stop",
         "/api/v1/auth/keys/{key_id}/rotate",
+        "/api/v1/alerts/{alert_id}/acknowledge",
         "/api/v1/uploads",
         "/api/v1/models/registry/{name}/versions/{version}/metadata",
         "/api/v1/datasets/{name}/check",

@@ -48,6 +48,15 @@ BY_NAME = [
     ("GET", "/api/v1/datasets/{name}/versions/{version}"),
     ("POST", "/api/v1/datasets/{name}/refresh"),
     ("POST", "/api/v1/datasets/{name}/versions/{version}/restore"),
+    ("GET", "/api/v1/alerts/{alert_id}"),
+    ("DELETE", "/api/v1/alerts/{alert_id}/acknowledge"),
+    ("DELETE", "/api/v1/alerts/silences/{silence_id}"),
+    ("GET", "/api/v1/alerts/rules/{rule_id}"),
+    ("DELETE", "/api/v1/alerts/rules/{rule_id}"),
+    ("GET", "/api/v1/alerts/metrics"),
+    ("GET", "/api/v1/alerts/channels/{channel_id}"),
+    ("DELETE", "/api/v1/alerts/channels/{channel_id}"),
+    ("POST", "/api/v1/alerts/channels/{channel_id}/test"),
     ("GET", "/api/v1/uploads/{upload_id}"),
     ("DELETE", "/api/v1/uploads/{upload_id}"),
     ("GET", "/api/v1/preprocess/status/{task_id}"),
@@ -115,6 +124,17 @@ WITH_INPUT = [
     ("GET", "/api/v1/datasets/{name}/items/{item_id}/as_trained"),
     ("POST", "/api/v1/datasets/{name}/check"),
     ("PATCH", "/api/v1/datasets/{name}/captions"),
+    ("GET", "/api/v1/alerts"),
+    ("POST", "/api/v1/alerts/{alert_id}/acknowledge"),
+    ("GET", "/api/v1/alerts/silences"),
+    ("POST", "/api/v1/alerts/silences"),
+    ("GET", "/api/v1/alerts/rules"),
+    ("POST", "/api/v1/alerts/rules"),
+    ("PATCH", "/api/v1/alerts/rules/{rule_id}"),
+    ("GET", "/api/v1/alerts/channels"),
+    ("POST", "/api/v1/alerts/channels"),
+    ("PATCH", "/api/v1/alerts/channels/{channel_id}"),
+    ("GET", "/api/v1/alerts/deliveries"),
     ("GET", "/api/v1/uploads"),
     ("POST", "/api/v1/uploads"),
     ("PATCH", "/api/v1/uploads/{upload_id}"),
@@ -151,6 +171,9 @@ KNOWS_MORE |= {f"/api/v1/datasets/{{name}}/{what}" for what in ("captions", "che
 KNOWS_MORE.add("/api/v1/datasets")
 
 
+#: A silence ends in the future, clauses name metrics that there are, and addresses lead somewhere.
+KNOWS_MORE |= {f"/api/v1/alerts/{noun}" for noun in ("silences", "rules", "channels")}
+KNOWS_MORE |= {"/api/v1/alerts/rules/{rule_id}", "/api/v1/alerts/channels/{channel_id}"}
 #: Metadata are Base64 within a header, and a part must begin where its upload is.
 TUS = {"/api/v1/uploads", "/api/v1/uploads/{upload_id}"}
 KNOWS_MORE |= TUS

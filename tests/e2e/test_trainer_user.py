@@ -113,6 +113,33 @@ def test_what_it_makes_and_what_is_kept_from_it(server: TrainingServer) -> None:
     assert not [path for path in run_dir.rglob("*") if not path.is_dir() and mode_of(path) & 0o044 != 0o040]
 
 
+#: Puts a dataset of four pictures into the store of a server, as the service's user.
+PUT = """
+import sys
+from pathlib import Path
+from tests.e2e.shelves import Shelf, png
+shelf = Shelf(Path(sys.argv[1]))
+shelf.put("cats", [shelf.keep(f"{seed}.png", png(seed), "a cat") for seed in range(4)])
+"""
+
+
+def test_a_named_dataset_is_read_by_the_trainers_user_and_changed_by_nobody(server: TrainingServer) -> None:
+    put = [*as_service(), sys.executable, "-c", PUT, str(server.root)]
+    subprocess.run(put, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=server.root)
+    task_id = server.start_task(toy(10, dataset={"directories": [{"dataset": "cats"}]}))
+    task = server.await_status(task_id, "completed")
+    assert task["plan"]["dataset_items"] == 4
+    (laid,) = (server.root / "tasks" / task_id / "datasets").glob("cats-*/media")
+    assert (mode_of(laid), laid.stat().st_uid, laid.stat().st_gid) == (0o2770, SERVICE, TRAINER)
+    hostile = "import os, sys; os.mkdir('cache'); open('1.png', 'r+b').write(b'x')"
+    become = ["setpriv", f"--reuid={TRAINER}", f"--regid={(server.root / 'tasks' / task_id).stat().st_gid}"]
+    become += [f"--groups={TRAINER}", "--", sys.executable, "-c", hostile]
+    tried = subprocess.run(become, cwd=laid, capture_output=True, text=True, check=False)
+    assert "PermissionError: [Errno 13] Permission denied: '1.png'" in tried.stderr
+    assert (laid / "cache").is_dir()
+    delete(server, task_id)
+
+
 def test_what_was_trained_as_the_services_user_is_resumed_as_the_trainers(other_users: None) -> None:
     with place_of_service() as directory:
         with unseparated_server(directory) as before:

@@ -20,6 +20,7 @@ WITHOUT = {
     "services/container.py": "facts: what the routes may call",
     "services/logs/source.py": "facts: a log with what is needed to make sense of it",
     "services/gpus/metric_families.py": "facts: which metrics there are; test_metrics.py renders them",
+    "notifiers/notifier.py": "a seam: protocols, facts and a fake",
     "storage/*tables.py": "facts: test_migrations.py holds the tables against the migrations",
     "storage/columns.py": "facts: test_migrations.py holds the tables against the migrations",
     "storage/migrations/*.py": "test_migrations.py runs them on both databases",

@@ -1,13 +1,23 @@
 """What requests about trainings may hold, and what their answers look like."""
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from api.models.access import ME, current_principal
 from api.models.reading import MAX_GPUS, MAX_MEMORY_MB
-from api.models.training import CauseCode, GPURequest, TaskEvent, TaskFilter, TaskOrder, TaskStatus, TrainingRequest
+from api.models.training import (
+    NOTICES,
+    CauseCode,
+    GPURequest,
+    TaskEvent,
+    TaskFilter,
+    TaskNotice,
+    TaskOrder,
+    TaskStatus,
+    TrainingRequest,
+)
 from api.models.training_view import (
     Artifact,
     CheckpointList,
@@ -82,6 +92,26 @@ class TrainerFiles(GPUWish):
     env: dict[str, str] | None = Field(None, max_length=64, description="environment variables (allow-listed)")
 
 
+class Notify(Strict):
+    """Who is told of what happens to a training, besides what rules tell anyway."""
+
+    model_config = ConfigDict(strict=True, json_schema_extra={"example": {"on": ["finished"], "channels": ["mail"]}})
+
+    on: list[Literal[NOTICES]] = Field(  # type: ignore[valid-type]
+        default_factory=lambda: ["finished", "failed"],
+        min_length=1,
+        max_length=20,
+        description="finished and failed by default",
+    )
+    channels: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.\-]{1,64}$")]] = Field(
+        min_length=1, max_length=20, description="names of channels: GET /alerts/channels lists them"
+    )
+
+    def notice(self) -> TaskNotice:
+        """The wish as the services take it."""
+        return TaskNotice(tuple(dict.fromkeys(self.on)), tuple(dict.fromkeys(self.channels)))
+
+
 class StartTraining(TrainerFiles):
     """A training."""
 
@@ -102,6 +132,7 @@ class StartTraining(TrainerFiles):
     )
     regenerate_cache: bool = Field(False, description="build the dataset's cache anew")
     trust_cache: bool = Field(False, description="use the dataset's cache without checking it")
+    notify: Notify | None = Field(None, description="who is told of what happens to it")
 
     def request(self) -> TrainingRequest:
         """The request as the services take it."""
@@ -111,6 +142,7 @@ class StartTraining(TrainerFiles):
             config=self.config or {},
             dataset=self.dataset or {},
             env=self.env or {},
+            notify=None if self.notify is None else self.notify.notice(),
             retry_on=None if self.retry_on is None else tuple(self.retry_on),
             **{name: getattr(self, name) for name in _PLAIN},
         )

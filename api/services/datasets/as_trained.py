@@ -1,11 +1,10 @@
 """Items as the trainer will see them: how it makes their pixels, and the pixels."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from api.errors import Invalid, Mistake, NotTrained
 from api.models.dataset_check import RecipeView
-from api.models.media import Decoder, Recipe
+from api.models.media import Decoder, MediaSource, Recipe
 from api.services.datasets.check import CheckWish, see
 from api.services.datasets.items import DatasetItems
 from api.services.datasets.media import DatasetMedia
@@ -41,25 +40,27 @@ class AsTrained:
 
     def draw(self, name: str, item_id: str, wish: CheckWish, frame: int | None) -> bytes:
         """The pixels as a PNG: those of one frame, or a strip of frames. Raises as `describe`, and DecoderBusy."""
-        path, recipe, shown = self._find(name, item_id, wish, frame)
-        drawn = self._decoder.as_trained(path, recipe, shown)
+        source, recipe, shown = self._find(name, item_id, wish, frame)
+        drawn = self._decoder.as_trained(source, recipe, shown)
         if drawn is None:
             raise NotTrained("The item cannot be decoded to its end, although its header says that it can.")
         return drawn
 
-    def _find(self, name: str, item_id: str, wish: CheckWish, frame: int | None) -> tuple[Path, Recipe, Sequence[int]]:
+    def _find(
+        self, name: str, item_id: str, wish: CheckWish, frame: int | None
+    ) -> tuple[MediaSource, Recipe, Sequence[int]]:
         dataset, _, found = self._items.find(name, item_id, wish.version)
         question = wish.question
         if question is None:
             raise Invalid(mistakes=[Mistake("/model_type", "The model type is missing.", "Say for which model.")])
-        path = self._media.path_of(dataset, found.item)
-        probe = self._media.require(found.item.sha256, path)
+        source = self._media.source_of(dataset, found.item)
+        probe = self._media.require(found.item.sha256, source)
         recipes = self._rules.of(question.model_type).recipes(
             question, see(found.item, found.item.path, {found.item.sha256: probe})
         )
         if not recipes or not recipes[0].frames:
             raise NotTrained
-        return path, recipes[0], _positions(recipes[0], frame)
+        return source, recipes[0], _positions(recipes[0], frame)
 
 
 def _positions(recipe: Recipe, frame: int | None) -> Sequence[int]:

@@ -1,11 +1,11 @@
 """Checks a version before it is trained on: its files by themselves, and what a trainer will make of them."""
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from api.errors import Mistake
+from api.errors import CheckBusy, Mistake
 from api.models.dataset import Dataset, DatasetItem, DatasetVersion, ManifestItem
 from api.models.dataset_check import BucketView, DatasetCheck, DuplicatesView, ItemsView
 from api.models.media import Decoder, MediaProbe
@@ -21,6 +21,10 @@ from api.utils.bounds import capped
 
 #: Seconds that one request looks into files of which nothing is known yet.
 LOOK_SECONDS = 20.0
+
+#: Checks at a time: each holds all items of its version. Others wait for so many seconds.
+MAX_CHECKS = 2
+WAIT_SECONDS = 2.0
 
 #: Ids of items that stand beside each count.
 MAX_IDS = 100
@@ -53,17 +57,26 @@ class DatasetChecker:
         self._media = media
         self._decoder = decoder
         self._rules = rules
+        self._checking = threading.BoundedSemaphore(MAX_CHECKS)
 
     def check(self, name: str, wish: CheckWish) -> DatasetCheck:
         """Everything that can be said now.
 
-        Raises DatasetNotFound, VersionNotFound, BlobMissing, DecoderBusy, Invalid.
+        Raises DatasetNotFound, VersionNotFound, BlobMissing, DecoderBusy, CheckBusy, Invalid.
         """
+        if not self._checking.acquire(timeout=WAIT_SECONDS):
+            raise CheckBusy(headers={"Retry-After": "2"})
+        try:
+            return self._check(name, wish)
+        finally:
+            self._checking.release()
+
+    def _check(self, name: str, wish: CheckWish) -> DatasetCheck:
         dataset = self._datasets.find(name)
         version = self._datasets.find_version(dataset, wish.version)
         rules = None if wish.model_type is None else self._rules.of(wish.model_type)
         items = list(self._datasets.read_items(version.manifest_sha256))
-        probes = self._media.look(self._paths(dataset, items), LOOK_SECONDS)
+        probes = self._media.look(self._media.find_sources(dataset, items), LOOK_SECONDS)
         names = flat_names(items)
         files = [see(item, names[item.path], probes) for item in items]
         outlook, question = DatasetOutlook(), wish.question
@@ -71,15 +84,6 @@ class DatasetChecker:
             outlook = rules.check_dataset(question, files)
         duplicates = find_duplicates(items, probes, self._decoder, wish.near_distance)
         return _tell(_Found(dataset, version, items, names, probes, outlook, duplicates, wish))
-
-    def _paths(self, dataset: Dataset, items: Iterable[ManifestItem]) -> dict[str, Path]:
-        paths = {}
-        for item in items:
-            paths[item.sha256] = self._media.path_of(dataset, item)
-            for sha256 in (item.mask_sha256, item.control_sha256):
-                if sha256 is not None:
-                    paths[sha256] = self._media.blob_path(sha256)
-        return paths
 
 
 def see(item: ManifestItem, name: str, probes: Mapping[str, MediaProbe]) -> SeenFile:

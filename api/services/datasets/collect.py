@@ -11,6 +11,7 @@ from api.errors import DatabaseUnavailable
 from api.storage.blobs import BlobStore, Sweep
 from api.storage.dataset_holds import DatasetHolds
 from api.storage.dataset_items import DatasetItemStore
+from api.storage.thumbnails import ThumbnailStore
 from api.utils.clock import Clock
 from api.utils.foreign_trees import remove_tree
 from api.utils.periodic import PeriodicThread
@@ -31,12 +32,19 @@ class DatasetCollector:
     """One pass after the other. A pass that is killed at any point is made good by the next."""
 
     def __init__(
-        self, blobs: BlobStore, holds: DatasetHolds, items: DatasetItemStore, views: Path, clock: Clock
+        self,
+        blobs: BlobStore,
+        holds: DatasetHolds,
+        items: DatasetItemStore,
+        views: Path,
+        thumbnails: ThumbnailStore,
+        clock: Clock,
     ) -> None:
         self._blobs = blobs
         self._holds = holds
         self._items = items
         self._views = views
+        self._thumbnails = thumbnails
         self._clock = clock
         self._thread = PeriodicThread("dataset-collector", LOOK_SECONDS, self.run_once)
 
@@ -69,6 +77,8 @@ class DatasetCollector:
         self._holds.purge(self._clock.now())
         self._items.prune(self._clock.now() - UNUSED)
         self._remove_views(UNUSED.total_seconds())
+        # Those of registered directories, whose files nothing holds, are made anew after that time.
+        self._thumbnails.sweep(self._holds.needed, UNUSED.total_seconds())
         done = self._blobs.sweep(self._holds.needed, kept_seconds)
         if done.set_aside or done.restored or done.removed:
             told = {"set_aside": done.set_aside, "restored": done.restored, "removed": done.removed}

@@ -20,12 +20,12 @@ class ItemFiles:
     def open(self, name: str, item_id: str, version: str | None = None) -> OpenFile:
         """The file of an item; the one who takes it closes it.
 
-        Raises DatasetNotFound, VersionNotFound, ItemNotFound, BlobMissing.
+        Raises DatasetNotFound, VersionNotFound, ItemNotFound, BlobMissing, DatasetChanged.
         """
         dataset, _, found = self._items.find(name, item_id, version)
-        path = self._media.path_of(dataset, found.item)
-        # Below a registered directory others write: no part of an item's path may be a link.
-        levels = 1 if dataset.directory is None else found.item.path.count("/")
+        path = self._media.source_of(dataset, found.item).path
+        # Below a registered directory others write: no part of a file's path there may be a link.
+        levels = 1 if dataset.directory is None else len(path.relative_to(dataset.directory).parts) - 1
         try:
             descriptor = open_plain(str(path), levels)
         except OSError as error:

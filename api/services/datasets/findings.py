@@ -40,6 +40,12 @@ def _has(problem: MediaProblem) -> Callable[[ManifestItem, MediaProbe], bool]:
 
 _RULES = (
     _Rule(
+        _has(MediaProblem.CHANGED),
+        "are no longer there as they were in this version",
+        "Make a version of what is there now: POST …/refresh.",
+        is_error=True,
+    ),
+    _Rule(
         lambda item, probe: (
             probe.facts.problem in (MediaProblem.UNREADABLE, MediaProblem.BOMB) or probe.facts.kind is MediaKind.OTHER
         ),

@@ -11,7 +11,7 @@ from api.archives.names import is_litter
 from api.errors import DatasetChanged, DatasetExists, DatasetNotFound, NotYours
 from api.models.access import ANYBODY
 from api.models.dataset import Dataset, ManifestItem, MediaFacts, MediaKind
-from api.models.media import Decoder, MediaProbe
+from api.models.media import Decoder, MediaProbe, MediaSource
 from api.models.upload import Upload
 from api.services.datasets.adding import AddedFile, SideFiles, add
 from api.services.datasets.service import DatasetService, require_own_files
@@ -166,7 +166,7 @@ class Joining:
         return stored
 
     def _examine(self, each: TreeFile) -> MediaProbe | None:
-        return None if is_litter(each.path) else self._decoder.examine(each.file)
+        return None if is_litter(each.path) else self._decoder.examine(MediaSource(each.file))
 
     def _adopt(self, file: Path) -> str:
         # Under a second name: where this is killed before a version names the blob, the upload still has its file.

@@ -226,7 +226,7 @@ class RegisteredDirectories:
         """Links a registered directory's own files under other names. What it gives raises DatasetChanged for a file
         that is no longer the one of the version.
         """
-        find = self._finder(dataset)
+        find = self.finder(dataset)
 
         def link(item: ManifestItem, target: Path) -> None:
             target.symlink_to(find(item.sha256, item.path))
@@ -238,9 +238,9 @@ class RegisteredDirectories:
         file, root = self._files.find(dataset.serial, item.path), Path(dataset.directory or "")
         if file is not None and file.sha256 == item.sha256 and _is_still(root, file):
             return root / file.path
-        return self._finder(dataset)(item.sha256, item.path)
+        return self.finder(dataset)(item.sha256, item.path)
 
-    def _finder(self, dataset: Dataset) -> Callable[[str, str], Path]:
+    def finder(self, dataset: Dataset) -> Callable[[str, str], Path]:
         """Gives the path of a file with this content, whatever its name is now; raises DatasetChanged without one."""
         root, by_hash = Path(dataset.directory or ""), defaultdict[str, list[RegisteredFile]](list)
         for file in self._files.of(dataset.serial).values():

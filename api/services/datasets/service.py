@@ -1,6 +1,7 @@
 """Datasets: made, changed, deleted, and given new versions."""
 
 import logging
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -39,6 +40,10 @@ from api.utils.clock import Clock
 from api.utils.pagination import MAX_LIMIT, Page, PageRequest, Pagination
 
 logger = logging.getLogger(__name__)
+
+#: A path below a dataset: parts that are neither empty nor . or .., without control characters and lone surrogates.
+_PART = r"(?!\.{1,2}(?:/|\Z))[^/\x00-\x1f\x7f\ud800-\udfff]+"
+_PATH = re.compile(rf"{_PART}(?:/{_PART})*")
 
 #: Lines of a manifest that are written at a time.
 _LINES = 1000
@@ -293,11 +298,8 @@ def _require_valid(items: Sequence[ManifestItem]) -> None:
 
 
 def _problem_of(item: ManifestItem) -> str | None:
-    parts = item.path.split("/")
-    if not item.path or len(item.path) > MAX_PATH or any(part in ("", ".", "..") for part in parts):
-        return f"{item.path[:200]!r} is no path below a dataset."
-    if any(character < " " or character == "\x7f" or "\ud800" <= character <= "\udfff" for character in item.path):
-        return f"{item.path[:200]!r} has characters that no path here may have."
+    if len(item.path) > MAX_PATH or not _PATH.fullmatch(item.path):
+        return f"{item.path[:200]!r} is no path below a dataset, or has characters that none may have."
     if item.caption is not None and len(item.caption) > MAX_CAPTION:
         return f"The caption of {item.path[:200]} has more than {MAX_CAPTION:,} characters."
     return None

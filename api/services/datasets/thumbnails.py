@@ -34,7 +34,7 @@ class Thumbnails:
         side = next((side for side in SIDES if side >= size), SIDES[-1])
         kept = self._kept.get(item.sha256, side)
         if kept is None:
-            kept = self._decoder.thumbnail(self._media.path_of(dataset, item), side) or b""
+            kept = self._decoder.thumbnail(self._media.source_of(dataset, item), side) or b""
             self._keep(item.sha256, side, kept)
         if not kept:
             raise NoPicture(f"No picture can be made of {item.path[:200]}.")

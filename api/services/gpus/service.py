@@ -80,7 +80,7 @@ class GPUService:
         self._process_metrics = process_metrics
         self._dcgm_hostname = dcgm_hostname
         self._events = events or GPUEvents()
-        self._history = GPUHistory(interval)
+        self.history = GPUHistory(interval)  #: what the GPUs did over the last day
         self._keeper = GPUStateKeeper(store.node, clock, max_age, self._events)
         self._registry = TaskRegistry(store, clock, on_change=self._on_registry_change)
         self._holders = GPUHolders(self._registry, self._note_release)
@@ -137,7 +137,7 @@ class GPUService:
     def _take_over(self, snapshot: GPUSnapshot) -> None:
         self._holders.release_ended(snapshot, has_changed_source=snapshot.source is not self._state.snapshot.source)
         began = snapshot.taken_monotonic
-        self._history.record(
+        self.history.record(
             snapshot.taken_at.timestamp(),
             began,
             [(gpu, gpu.read_monotonic is not None and gpu.read_monotonic >= began) for gpu in snapshot.gpus],
@@ -262,7 +262,7 @@ class GPUService:
         """A metric of one GPU over time. Raises GPUNotFound."""
         state = self._state
         gpu = _find(state, reference)
-        series = self._history.read(gpu.reading.uuid or "", metric, since.timestamp(), until.timestamp(), step)
+        series = self.history.read(gpu.reading.uuid or "", metric, since.timestamp(), until.timestamp(), step)
         return GPUHistoryResponse(
             gpu_id=gpu.reading.index,
             uuid=gpu.reading.uuid,

@@ -15,6 +15,7 @@ BOUNDS = {
     "quota_hours": "gpu_hours_per_day",
     "quota_hours_until": "gpu_hours_per_day",
     "quota_storage": "storage_gb",
+    "quota_storage_more": "storage_gb",
     "quota_queued_tasks": "queued_tasks",
 }
 
@@ -76,13 +77,27 @@ def has_used_hours(owner: str, account: Account) -> Reason:
 
 
 def has_filled_storage(owner: str, account: Account) -> Reason:
-    """The reason that the files of the owner's tasks take what they may."""
+    """The reason that the files of the owner's tasks and datasets take what they may."""
     return Reason.of(
-        "{user}'s trainings take {used} of {limit} GB of disk: delete finished ones together with their files",
+        "{user}'s trainings and datasets take {used} of {limit} GB of disk: delete finished trainings together with "
+        "their files, or datasets",
         "quota_storage",
         user=owner,
         used=f"{(account.storage_bytes or 0) / GB:.1f}",
         limit=f"{account.quota.storage_gb or 0:g}",
+    )
+
+
+def would_fill_storage(owner: str, account: Account, more_bytes: int) -> Reason:
+    """The reason that so many bytes more are not taken."""
+    return Reason.of(
+        "{user}'s trainings and datasets take {used} of {limit} GB of disk, and this takes {more} GB more: delete "
+        "finished trainings together with their files, or datasets",
+        "quota_storage_more",
+        user=owner,
+        used=f"{(account.storage_bytes or 0) / GB:.1f}",
+        limit=f"{account.quota.storage_gb or 0:g}",
+        more=f"{more_bytes / GB:.1f}",
     )
 
 

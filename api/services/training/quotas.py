@@ -122,6 +122,20 @@ class Quotas:
             found.append(quota_words.has_filled_storage(owner, account))
         return [refusal(reason) for reason in found]
 
+    def require_storage(self, owner: Owner, more_bytes: int) -> None:
+        """Lets so many bytes more of datasets pass, if the owner then takes no more disk than may be. Raises
+        QuotaExceeded.
+        """
+        if owner is None or not more_bytes:
+            return
+        quota = self._quota_of(owner)
+        if quota.storage_gb is None:
+            return
+        self._meter.ask_datasets()
+        account = Account(quota, storage_bytes=self._meter.bytes_of(owner))
+        if (account.storage_bytes or 0) + more_bytes > quota.storage_gb * GB:
+            raise refusal(quota_words.would_fill_storage(owner, account, more_bytes))
+
     def queue_problems(self, owner: Owner) -> list[QuotaExceeded]:
         """What keeps the owner from putting one more task into the queue; the queue itself has the last word."""
         bound = self.queue_bound(owner)

@@ -1,7 +1,7 @@
 """Checks a request for a training: everything at once, before anything is started."""
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -61,7 +61,9 @@ class RequestChecker:
         min_free_mb: int,
         cache_roots: Sequence[Path] = (),
         datasets: DatasetUse | None = None,
+        channel_names: Callable[[], Collection[str]] = lambda: (),
     ) -> None:
+        """`channel_names` gives the names of the channels by which people can be told. It may ask the database."""
         self._datasets = datasets or NoDatasets()
         self._trainers = trainers
         self._gpus = gpus
@@ -71,6 +73,7 @@ class RequestChecker:
         self._checking = threading.BoundedSemaphore(MAX_CHECKS)
         self._waiting = threading.BoundedSemaphore(MAX_WAITING)
         self._cache_roots = cache_roots
+        self._channel_names = channel_names
 
     @property
     def model_types(self) -> list[str]:
@@ -104,7 +107,11 @@ class RequestChecker:
             self._waiting.release()
 
     def _check(self, request: TrainingRequest, task_id: str, known_by: Sequence[str]) -> CheckedRequest:
-        mistakes = [*check_env(request.env, self._cache_roots), *self._gpu_mistakes(request)]
+        mistakes = [
+            *check_env(request.env, self._cache_roots),
+            *self._gpu_mistakes(request),
+            *self._notice_mistakes(request),
+        ]
         trainer = next((t for t in self._trainers.values() if request.model_type in t.model_types), None)
         if trainer is None:
             return CheckedRequest(request, None, errors=(self._unknown_type(request.model_type), *mistakes))
@@ -150,6 +157,17 @@ class RequestChecker:
                 mistakes.append(Mistake(pointer, "This GPU is named twice.", "Name each GPU once."))
             seen.add(uuid)
         return mistakes
+
+    def _notice_mistakes(self, request: TrainingRequest) -> list[Mistake]:
+        if request.notify is None:
+            return []
+        known = sorted(self._channel_names())
+        there = f"There are: {', '.join(known)}." if known else "There is none yet: an administrator makes them."
+        return [
+            Mistake(f"/notify/channels/{place}", f'No channel is called "{name}".', there)
+            for place, name in enumerate(request.notify.channels)
+            if name not in known
+        ]
 
     def _problems(self, request: TrainingRequest) -> list[ServiceError]:
         problems: list[ServiceError] = []

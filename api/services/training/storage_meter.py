@@ -1,8 +1,11 @@
-"""How much disk the files of each user's trainings take: measured in the background, some trainings at a time."""
+"""How much disk the files of each user take: of their trainings, measured in the background, some at a time; and of
+their datasets, which know it.
+"""
 
 import logging
+import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,8 +46,17 @@ class _Measured:
 class StorageMeter:
     """The figures below this STORAGE_ROOT. Asking reads memory only."""
 
-    def __init__(self, owned_tasks: Callable[[], Iterable[OwnedTask]], storage_root: Path, clock: Clock) -> None:
+    def __init__(
+        self,
+        owned_tasks: Callable[[], Iterable[OwnedTask]],
+        storage_root: Path,
+        clock: Clock,
+        stored_by: Callable[[], Mapping[str, int]] = dict,
+    ) -> None:
+        """`stored_by` gives the bytes of the datasets of each user."""
         self._owned_tasks = owned_tasks
+        self._stored_by = stored_by
+        self._stored: Mapping[str, int] = {}
         self._root = storage_root
         self._clock = clock
         self._lock = threading.Lock()
@@ -61,9 +73,14 @@ class StorageMeter:
         self._thread.stop(timeout=0.5)
 
     def bytes_of(self, owner: str) -> int | None:
-        """Bytes on disk of the files of this user's trainings; None: not all of them are measured yet."""
+        """Bytes on disk of this user's trainings and datasets; None: not all of them are measured yet."""
         sums = self._sums
-        return None if sums is None else sums.get(owner, 0)
+        of_tasks = None if sums is None else sums.get(owner, 0)
+        return None if of_tasks is None else of_tasks + self._stored.get(owner, 0)
+
+    def ask_datasets(self) -> None:
+        """Takes what datasets hold now. Raises DatabaseUnavailable."""
+        self._stored = self._stored_by()
 
     def forget(self, task_id: str) -> None:
         """Counts the files of a training no more: they were deleted."""
@@ -77,6 +94,7 @@ class StorageMeter:
         """Measures what was not measured yet or too long ago. While the database does not answer, figures stay."""
         try:
             owned = list(self._owned_tasks())
+            self.ask_datasets()
         except DatabaseUnavailable as error:
             logger.debug("storage cannot be measured", extra={"problem": error.detail})
             return
@@ -102,7 +120,8 @@ class StorageMeter:
         root = task_files(self._root, task_id).root
         try:
             # Blocks, not lengths: a file with holes takes less than it is long.
-            return sum(512 * status.st_blocks for _, status in walk(str(root), _LEVELS, _MOST_ENTRIES))
+            found = walk(str(root), _LEVELS, _MOST_ENTRIES)
+            return sum(512 * status.st_blocks for path, status in found if not _is_linked(path, status))
         except OSError as error:
             logger.warning("the files of a training cannot be measured", extra={"task_id": task_id, "why": str(error)})
             return None
@@ -116,3 +135,8 @@ class StorageMeter:
                 before, found = sums.get(owner, 0), known.get(task_id)
                 sums[owner] = None if before is None or found is None else before + found.bytes
             self._sums = sums
+
+
+def _is_linked(path: str, status: os.stat_result) -> bool:
+    """Whether it is another name of a dataset's file, which counts to the owner of that."""
+    return status.st_nlink > 1 and path.startswith("datasets/")

@@ -41,7 +41,7 @@ _DIRECTORY = "/directory"
 _PICTURE = ".png"  #: a suffix of images: that of masks and control images does not count
 
 #: What keeps a file from being read at all.
-_FATAL = frozenset({MediaProblem.UNREADABLE, MediaProblem.BOMB})
+_FATAL = frozenset({MediaProblem.UNREADABLE, MediaProblem.BOMB, MediaProblem.CHANGED})
 
 
 def foresee(question: DatasetQuestion, files: Sequence[SeenFile], root: Path | None) -> DatasetOutlook:

@@ -1,3 +1,4 @@
+import hashlib
 import os
 import signal
 import threading
@@ -12,7 +13,7 @@ from api.errors import DecoderBusy
 from api.media import decoder as module
 from api.media.decoder import MediaDecoder
 from api.models.dataset import MediaKind
-from api.models.media import MediaProblem
+from api.models.media import MediaProblem, MediaSource
 from tests.unit.media.samples import picture, png_bomb, write_clip
 
 
@@ -24,7 +25,7 @@ def decoder() -> Iterator[MediaDecoder]:
 
 
 def test_facts_come_whole_through_the_other_process(decoder: MediaDecoder, tmp_path: Path):
-    found = decoder.examine(write_clip(tmp_path / "a.mp4", 12, 25))
+    found = decoder.examine(MediaSource(write_clip(tmp_path / "a.mp4", 12, 25)))
     assert (found.facts.kind, found.facts.frame_count, found.stated_frames) == (MediaKind.VIDEO, 12, 12)
     assert found.perceptual_hash is not None
 
@@ -44,6 +45,15 @@ def test_what_takes_too_long_is_ended(decoder: MediaDecoder, tmp_path: Path, mon
     assert decoder.probe(clip).problem == MediaProblem.BOMB
     monkeypatch.undo()
     assert decoder.probe(clip).problem is None
+
+
+def test_file_of_another_content_is_not_taken_for_it(decoder: MediaDecoder, tmp_path: Path):
+    picture().save(tmp_path / "a.png")
+    right = hashlib.sha256((tmp_path / "a.png").read_bytes()).hexdigest()
+    assert decoder.examine(MediaSource(tmp_path / "a.png", right)).facts.problem is None
+    assert decoder.examine(MediaSource(tmp_path / "a.png", "0" * 64)).facts.problem == MediaProblem.CHANGED
+    assert decoder.thumbnail(MediaSource(tmp_path / "a.png", right), 128) is not None
+    assert decoder.thumbnail(MediaSource(tmp_path / "a.png", "0" * 64), 128) is None
 
 
 def test_child_that_is_killed_is_replaced(decoder: MediaDecoder, tmp_path: Path):

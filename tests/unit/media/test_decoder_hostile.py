@@ -10,7 +10,7 @@ import pytest
 
 from api.media.decoder import MediaDecoder
 from api.models.dataset import MediaFacts
-from api.models.media import Recipe
+from api.models.media import MediaSource, Recipe
 from tests.unit.media.hostile import hostile, whole_files
 from tests.unit.media.samples import picture
 
@@ -37,10 +37,10 @@ def test_no_file_escapes_or_costs_more_than_its_bounds(
         path = outside / f"{seed}"
         path.write_bytes(hostile(seed))
         began = time.monotonic()
-        found = decoder.examine(path)
+        found = decoder.examine(MediaSource(path))
         assert isinstance(found.facts, MediaFacts)
-        assert decoder.thumbnail(path, 128) is None or found.facts.width is not None
-        decoder.as_trained(path, RECIPES[seed % 2], [0])
+        assert decoder.thumbnail(MediaSource(path), 128) is None or found.facts.width is not None
+        decoder.as_trained(MediaSource(path), RECIPES[seed % 2], [0])
         slowest = max(slowest, time.monotonic() - began)
         largest = max([largest, *(child.memory_info().rss for child in own.children() if child.is_running())])
         path.unlink()

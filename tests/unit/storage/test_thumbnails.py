@@ -19,9 +19,10 @@ def test_those_of_what_nobody_needs_are_swept(tmp_path: Path):
     store = ThumbnailStore(tmp_path / "thumbnails")
     for sha256 in (A, B):
         store.put(sha256, 256, b"picture")
-    assert store.sweep(lambda hashes: {sha256 for sha256 in hashes if sha256 == A}) == 1
+    assert store.sweep(lambda hashes: set(), 60) == 0
+    assert store.sweep(lambda hashes: {sha256 for sha256 in hashes if sha256 == A}, 0) == 1
     assert (store.get(A, 256), store.get(B, 256)) == (b"picture", None)
-    assert ThumbnailStore(tmp_path / "none").sweep(lambda hashes: set()) == 0
+    assert ThumbnailStore(tmp_path / "none").sweep(lambda hashes: set(), 0) == 0
 
 
 def test_one_that_cannot_be_kept_leaves_nothing(tmp_path: Path):

@@ -14,31 +14,31 @@ PRIVATE = [
 
 @pytest.mark.parametrize("address", PRIVATE)
 def test_private_address_is_refused_in_every_form(address: str):
-    assert not ReachableHosts().permits("example.org", 80, address)
+    assert not ReachableHosts().permits("example.org", address)
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700:4700::1111", "::ffff:8.8.8.8"])
 def test_public_address_is_permitted(address: str):
-    assert ReachableHosts().permits("example.org", 80, address)
+    assert ReachableHosts().permits("example.org", address)
     assert is_public(embedded(ip_address(address)))
 
 
 def test_what_is_listed_is_permitted_and_nothing_beside_it():
     hosts = ReachableHosts.of(["hub.Local.", "other.local:81", "10.1.0.0/16"])
-    assert hosts.permits("hub.local", 80, "10.0.0.1")
-    assert hosts.permits("other.local", 81, "10.0.0.1")
-    assert not hosts.permits("other.local", 80, "10.0.0.1")
-    assert hosts.permits("any", 1, "10.1.2.3")
-    assert not hosts.permits("any", 1, "10.2.2.3")
+    assert hosts.permits("hub.local", "10.0.0.1", 80)
+    assert hosts.permits("other.local", "10.0.0.1", 81)
+    assert not hosts.permits("other.local", "10.0.0.1", 80)
+    assert hosts.permits("any", "10.1.2.3", 1)
+    assert not hosts.permits("any", "10.2.2.3", 1)
 
 
-def test_host_of_which_one_address_is_private_is_refused(monkeypatch: pytest.MonkeyPatch):
+def test_host_is_resolved_to_an_address_that_is_permitted(monkeypatch: pytest.MonkeyPatch):
     def answer(*addresses: str):
         found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 80)) for address in addresses]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
 
-    answer("8.8.8.8", "127.0.0.1")
+    answer("127.0.0.1", "8.8.8.8")
+    assert ReachableHosts().resolve("two.example", 80) == "8.8.8.8"
+    answer("127.0.0.1", "10.0.0.1")
     with pytest.raises(PrivateAddress):
         ReachableHosts().resolve("two.example", 80)
-    answer("8.8.8.8", "8.8.4.4")
-    assert ReachableHosts().resolve("two.example", 80) == "8.8.8.8"

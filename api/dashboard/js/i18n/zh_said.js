@@ -21,7 +21,9 @@ export const said = {
   quota_gpus_never: "所需 GPU 数（{requested}）超过 {user} 的配额（同时 {limit} 个）：请减少数量，或请管理员提高配额",
   quota_hours: "{user} 最近一天已用 {used} GPU 小时，配额为 {limit}",
   quota_hours_until: "{user} 最近一天已用 {used} GPU 小时，配额为 {limit}；大约在 {at} UTC 会有新的额度",
-  quota_storage: "{user} 的训练占用磁盘 {used} GB，配额为 {limit} GB：请删除已结束的任务及其文件",
+  quota_storage: "{user} 的训练和数据集占用磁盘 {used} GB，配额为 {limit} GB：请删除已结束的训练及其文件，或删除数据集",
+  quota_storage_more:
+    "{user} 的训练和数据集占用磁盘 {used} GB，配额为 {limit} GB，此次还需 {more} GB：请删除已结束的训练及其文件，或删除数据集",
   quota_queued_tasks: "{user} 的队列中最多可有 {limit} 个任务，现已达到：请等待其中一个开始，或停止一个",
   disk_full: "{directory} 所在磁盘只剩 {free} MB；MIN_FREE_DISK_MB 要求 {wanted} MB",
 
@@ -218,6 +220,7 @@ export const said = {
   no_fresh_reading: "没有新的读数",
   look_or_reboot: "在 `nvidia-smi` 和 `dmesg` 中查看它；若在那里也没有响应，请重启机器",
   driver_lost_it: "驱动已丢失此 GPU",
+  simulated_loss: "模拟丢失",
   reboot_and_check_board: "重启机器；若再次发生，检查供电、插槽与散热",
   driver_asks: "驱动要求{what}（恢复动作 {number}）",
   row_not_remapped: "有一行显存无法重映射",

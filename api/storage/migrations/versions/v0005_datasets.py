@@ -74,9 +74,11 @@ def _create_items() -> None:
         sa.Column("caption", sa.Text),
         sa.Column("mask", sa.String(64)),
         sa.Column("control", sa.String(64)),
+        sa.Column("problem", sa.String(32)),
     )
     op.create_index("ix_dataset_items_item", "dataset_items", ["manifest", "item_id"])
     op.create_index("ix_dataset_items_sha256", "dataset_items", ["manifest", "sha256"])
+    op.create_index("ix_dataset_items_problem", "dataset_items", ["manifest", "problem"])
 
 
 def _create_blobs() -> None:
@@ -112,6 +114,9 @@ def _create_blobs() -> None:
         sa.Column("prober", sa.String(64), nullable=False),
         sa.Column("probed_at", sa.Float(53), nullable=False),
     )
+    op.create_index("ix_media_facts_problem", "media_facts", ["problem"])
+    op.create_index("ix_media_facts_kind", "media_facts", ["kind"])
+    op.create_index("ix_media_facts_variable", "media_facts", ["is_variable_rate"])
 
 
 def _create_registered_files() -> None:

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from api.errors import Invalid
+from api.errors import CheckBusy, Invalid
 from api.models.dataset import MediaFacts, MediaKind
 from api.models.media import MediaProbe
 from api.services.datasets.check import CheckWish, DatasetChecker
@@ -25,7 +25,7 @@ def decoder() -> FakeDecoder:
 
 @pytest.fixture
 def checker(shelf: Shelf, database: Database, decoder: FakeDecoder) -> DatasetChecker:
-    media = DatasetMedia(MediaFactsStore(database), shelf.blobs, decoder, shelf.clock, shelf.clock.monotonic)
+    media = DatasetMedia(MediaFactsStore(database), shelf.blobs, decoder, shelf.clock)
     return DatasetChecker(shelf.service, media, decoder, RuleBook([DiffusionPipe(None, None)]))
 
 
@@ -76,6 +76,17 @@ def test_what_nobody_reached_is_counted_and_the_version_is_not_valid_yet(
     while found.unexamined:
         found = checker.check("cats", SQUARE)
     assert (found.valid, found.steps_per_epoch) == (True, 2)
+
+
+def test_more_checks_than_are_allowed_at_a_time_are_put_off(
+    shelf: Shelf, checker: DatasetChecker, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("api.services.datasets.check.WAIT_SECONDS", 0)
+    shelf.make()
+    shelf.version(shelf.item("a.png"), shelf.item("b.png"))
+    with checker._checking, checker._checking, pytest.raises(CheckBusy):
+        checker.check("cats", SQUARE)
+    assert checker.check("cats", SQUARE).valid
 
 
 def test_an_unknown_model_type_is_refused_before_anything_is_looked_into(

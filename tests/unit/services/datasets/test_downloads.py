@@ -12,7 +12,7 @@ from api.storage.database import Database
 from api.storage.datasets import DatasetStore
 from api.storage.media_facts import MediaFactsStore
 from tests.unit.services.datasets.conftest import Shelf
-from tests.unit.services.datasets.media_fakes import FakeDecoder
+from tests.unit.services.datasets.media_fakes import FakeDecoder, FakeDirectory
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_one_that_is_gone_is_told(shelf: Shelf, files: ItemFiles):
 
 @pytest.mark.parametrize("link", ["a.png", "below"])
 def test_no_link_leads_out_of_a_registered_directory(
-    shelf: Shelf, files: ItemFiles, tmp_path: Path, link: str, monkeypatch: pytest.MonkeyPatch
+    shelf: Shelf, database: Database, tmp_path: Path, link: str, monkeypatch: pytest.MonkeyPatch
 ):
     registered, outside = tmp_path / "registered", tmp_path / "outside"
     (registered / "below").mkdir(parents=True)
@@ -52,7 +52,11 @@ def test_no_link_leads_out_of_a_registered_directory(
     (outside / "below").mkdir(parents=True)
     (outside / "below" / "a.png").write_bytes(b"secret")
     shelf.make()
-    shelf.version(ManifestItem("below/a.png", shelf.blob(b"inside"), 6))
+    item = ManifestItem("below/a.png", shelf.blob(b"inside"), 6)
+    shelf.version(item)
+    there = FakeDirectory({item.sha256: registered / "below" / "a.png"})
+    media = DatasetMedia(MediaFactsStore(database), shelf.blobs, FakeDecoder(), shelf.clock, there)
+    files = ItemFiles(shelf.items, media)
     dataset = replace(shelf.store.get("cats"), directory=str(registered))
     monkeypatch.setattr(DatasetStore, "get", lambda *_: dataset)
     assert read(files, "below/a.png") == b"inside"

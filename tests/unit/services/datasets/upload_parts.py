@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 
 from api.archives.expander import Expander
 from api.archives.limits import ArchiveLimits
 from api.errors import QuotaExceeded
 from api.models.dataset import MediaFacts, MediaKind
-from api.models.media import MediaProbe
+from api.models.media import MediaProbe, MediaSource
 from api.models.upload import Upload
 from api.services.datasets.intake import UploadIntake
 from api.services.datasets.joining import Joining
@@ -25,8 +24,8 @@ IMAGE = MediaFacts(MediaKind.IMAGE, "png", 8, 6, frame_count=1)
 class ContentDecoder(FakeDecoder):
     """A decoder for which an image is what begins with PNG."""
 
-    def examine(self, path: Path) -> MediaProbe:
-        is_image = path.read_bytes().startswith(b"PNG")
+    def examine(self, source: MediaSource) -> MediaProbe:
+        is_image = source.path.read_bytes().startswith(b"PNG")
         return MediaProbe(IMAGE if is_image else MediaFacts(MediaKind.OTHER))
 
 

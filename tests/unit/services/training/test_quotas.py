@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from api.errors import QuotaExceeded
 from api.models.access import Quota
 from api.models.training import GPURequest, TrainingRequest
 from api.models.usage import GB, Account, Usage
@@ -133,3 +134,21 @@ def test_error_says_what_the_reason_says(owned: Owned):
     )
     assert problem.status == 409
     assert problem.data == {"quota": "gpus", "user": "ann", "limit": 2, "requested": 3}
+
+
+def test_more_bytes_of_datasets_than_the_quota_leaves_are_refused(owned: Owned, monkeypatch: pytest.MonkeyPatch):
+    owned.given["ann"] = Quota(storage_gb=1.0)
+    monkeypatch.setattr(owned.meter, "_stored_by", lambda: {"ann": GB // 2})
+    owned.meter.measure()
+    owned.quotas.require_storage("ann", GB // 2)
+    owned.quotas.require_storage("bob", 10 * GB)
+    owned.quotas.require_storage(None, 10 * GB)
+    with pytest.raises(QuotaExceeded) as refused:
+        owned.quotas.require_storage("ann", GB)
+    assert refused.value.data == {
+        "quota": "storage_gb",
+        "user": "ann",
+        "used": "0.5",
+        "limit": "1",
+        "more": "1.0",
+    }

@@ -123,3 +123,24 @@ def test_figures_stay_while_the_database_does_not_answer(measured: Measured):
     measured.meter._owned_tasks = unavailable
     measured.meter.measure()
     assert measured.meter.bytes_of("ann") == blocks(file)
+
+
+def test_datasets_of_an_owner_count_too_and_their_links_in_a_task_do_not(measured: Measured, tmp_path: Path):
+    own = measured.write("a", 9000)
+    blob = tmp_path / "blob"
+    blob.write_bytes(os.urandom(50_000))
+    (tmp_path / "tasks" / "a" / "datasets" / "cats").mkdir(parents=True)
+    (tmp_path / "tasks" / "a" / "datasets" / "cats" / "1.png").hardlink_to(blob)
+    measured.owned = [("a", "ann", None)]
+    meter = StorageMeter(lambda: measured.owned, tmp_path, measured.clock, lambda: {"ann": 7, "bob": 5})
+    assert meter.bytes_of("bob") is None
+    meter.measure()
+    assert (meter.bytes_of("ann"), meter.bytes_of("bob")) == (blocks(own) + 7, 5)
+
+
+def test_a_trainer_cannot_hide_its_files_by_giving_them_another_name(measured: Measured):
+    own = measured.write("a", 9000)
+    (own.parent / "twin").hardlink_to(own)
+    measured.owned = [("a", "ann", None)]
+    measured.meter.measure()
+    assert measured.meter.bytes_of("ann") == 2 * blocks(own)

@@ -1,0 +1,1 @@
+"""Ways to people: `notifier` is the seam, each other module one way."""

@@ -1,0 +1,102 @@
+"""The seam between what is to be told and the ways to people."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from api.models.channel import ChannelSecret, ChannelSettings, ToldAlert
+from api.models.event import Severity
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundMessage:
+    """One message, ready to be told. `id` stays the same over all attempts, so that a receiver can drop doubles."""
+
+    id: str
+    title: str
+    body: str
+    severity: Severity
+    is_resolved: bool  #: nothing in it fires any more
+    alerts: tuple[ToldAlert, ...]
+    total: int  #: of alerts; `alerts` may hold the first of them only
+    group_key: str
+    channel_name: str
+    sent_at: datetime
+    is_test: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The receiver has taken it."""
+
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RetryLater:
+    """It may succeed later. `after_seconds`: what the receiver asks for."""
+
+    reason: str
+    after_seconds: float | None = None
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """It will never succeed. With `is_refusal` the address itself is no longer good."""
+
+    reason: str
+    status: int | None = None
+    is_refusal: bool = False
+
+
+SendOutcome = Delivered | RetryLater | Rejected
+
+
+class AddressRefused(ValueError):
+    """An address cannot be used; the message says why, and repeats nothing secret of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownAddress:
+    """What may be shown of an address."""
+
+    text: str
+
+
+class Notifier(Protocol):
+    """One way to people. `send` is bounded in time, may be called from several threads, and never raises."""
+
+    def check(self, secret: ChannelSecret) -> ShownAddress:
+        """What may be shown of this address. Raises AddressRefused when nothing can be sent to it."""
+        ...
+
+    def send(self, message: OutboundMessage, secret: ChannelSecret, settings: ChannelSettings) -> SendOutcome:
+        """Sends a message."""
+        ...
+
+    def end_overdue(self) -> None:
+        """Ends what has taken too long; called every second."""
+        ...
+
+
+class FakeNotifier:
+    """Keeps what it was given, and answers as it is told."""
+
+    def __init__(self, outcomes: Sequence[SendOutcome] = ()) -> None:
+        """`outcomes` are given one after the other; when there is none left, everything is delivered."""
+        self.sent: list[OutboundMessage] = []
+        self.outcomes = list(outcomes)
+
+    def check(self, secret: ChannelSecret) -> ShownAddress:
+        if secret.url.startswith("bad"):
+            raise AddressRefused("is no address")
+        return ShownAddress(secret.url.partition(":")[0] + "://…")
+
+    def send(self, message: OutboundMessage, secret: ChannelSecret, settings: ChannelSettings) -> SendOutcome:
+        self.sent.append(message)
+        return self.outcomes.pop(0) if self.outcomes else Delivered(200)
+
+    def end_overdue(self) -> None:
+        """Does nothing: it takes no time."""

@@ -1,0 +1,211 @@
+"""The parts that alerts need, put together; a part of the composition root."""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from api.config import Config, ConfigError
+from api.hardware import host
+from api.models.alert import Alert
+from api.models.alert_rule import RuleScope
+from api.models.channel import ChannelKind
+from api.models.live import Message
+from api.notifiers.addresses import AddressGuard
+from api.notifiers.apprise_channel import AppriseNotifier
+from api.notifiers.notifier import Notifier
+from api.notifiers.webhook import WebhookNotifier
+from api.runtime.access import AccessParts
+from api.services.alerts.builtin_rules import BUILTIN_RULES
+from api.services.alerts.carriers import ThreadCarriers
+from api.services.alerts.channels import ChannelService
+from api.services.alerts.courier import Courier
+from api.services.alerts.emergency import EmergencyWord
+from api.services.alerts.facts import FactBoard, People
+from api.services.alerts.gpu_facts import GPUFacts
+from api.services.alerts.loop import AlertLoop, Section
+from api.services.alerts.machine import AlertMachine
+from api.services.alerts.news import AlertNews
+from api.services.alerts.outbox import Outbox
+from api.services.alerts.rules import RuleService
+from api.services.alerts.service import AlertService
+from api.services.alerts.site_facts import DiskFacts, NodeFacts, ServiceFacts, machine_scope
+from api.services.alerts.starts import StartLog
+from api.services.alerts.task_facts import TaskFacts
+from api.services.gpus.service import GPUService
+from api.services.server_identity import ServerIdentity
+from api.services.storage_watch import StorageWatch
+from api.services.training.quotas import Quotas
+from api.storage.alert_facts import AlertFactStore
+from api.storage.alert_rules import RuleStore
+from api.storage.alerts import AlertStore
+from api.storage.channels import ChannelStore
+from api.storage.database import Database
+from api.storage.leadership import Leadership
+from api.storage.outbox import OutboxStore
+from api.storage.sealing import Sealer
+from api.utils.clock import Clock
+from api.utils.ids import new_task_id
+
+#: The scope in which everything is led that is not of one machine.
+SHARED_SCOPE = "alerts"
+
+_OF_MACHINE = frozenset(scope for scope in RuleScope if scope.is_of_machine)
+
+
+class AlertParts:
+    """Everything that alerts need. Building it starts nothing."""
+
+    def __init__(
+        self,
+        config: Config,
+        database: Database,
+        gpus: GPUService,
+        watch: StorageWatch,
+        access: AccessParts,
+        quotas: Quotas | None,
+        node: str,
+        publish: Callable[[Message], None],
+        clock: Clock,
+    ) -> None:
+        """Raises ConfigError when PRIVATE_HOSTS_ALLOWED cannot be read."""
+        root = config.storage_root.absolute()
+        self._clock = clock
+        self.store, self.rule_store = AlertStore(database), RuleStore(database)
+        self.outbox_store, self.channel_store = OutboxStore(database), ChannelStore(database)
+        self.starts = _create_starts(root, node, clock)
+        notifiers = _create_notifiers(config)
+        sealer = Sealer(config.channel_key_file or root / "channels.key")
+        self.courier = Courier(self.outbox_store, sealer, notifiers, clock)
+        self.carriers = ThreadCarriers(self.courier)
+        self.outbox = Outbox(self.outbox_store, self.channel_store, self.carriers, clock, new_delivery_id)
+        self.carriers.on_done = self.outbox.wake
+        self.news = AlertNews(self.store, publish, clock)
+        self.emergency = EmergencyWord(self.courier, clock, new_alert_id)
+        self.board = self._create_board(config, database, gpus, watch, access, quotas, node)
+        self.loop = AlertLoop(
+            _create_sections(database, ServerIdentity.own(node, root), config.gpu_monitor_interval, clock),
+            self.board,
+            self.store,
+            self.rule_store,
+            BUILTIN_RULES,
+            self.channel_store,
+            self.emergency,
+            clock,
+            self._tell,
+        )
+        gpus.subscribe(lambda number, documents: self.loop.note_state())
+        database.on_append(self._note_news)
+        self.service = AlertService(self.store, self.rule_store, self.outbox_store, clock, self._note_request)
+        self.rules = RuleService(
+            self.rule_store, BUILTIN_RULES, self.board.latest, gpus.history, clock, self._note_request
+        )
+        self.channels = ChannelService(
+            self.channel_store, self.outbox_store, sealer, notifiers, clock, self._note_request
+        )
+
+    def _create_board(
+        self,
+        config: Config,
+        database: Database,
+        gpus: GPUService,
+        watch: StorageWatch,
+        access: AccessParts,
+        quotas: Quotas | None,
+        node: str,
+    ) -> FactBoard:
+        facts, root = AlertFactStore(database), config.storage_root.absolute()
+        people = None
+        if config.needs_keys:
+            usage_of = None if quotas is None else quotas.usage_of
+            people = People(access.store.list, access.store.users, access.ring.quota_of, usage_of)
+        return FactBoard(
+            lambda: gpus.state,
+            GPUFacts(self._clock),
+            TaskFacts(facts, self._clock),
+            DiskFacts([Path("/"), root], node, self._clock),
+            ServiceFacts(node, lambda: watch.trouble, self.starts, facts, self._clock),
+            NodeFacts(facts, node, self._clock),
+            self.outbox_store,
+            people,
+            self._clock,
+        )
+
+    def _tell(self, is_told: bool) -> None:
+        self.news.wake()
+        if is_told:
+            self.outbox.wake()
+
+    def _note_news(self) -> None:
+        self.board.note_news()
+        self.loop.note_state()
+
+    def _note_request(self) -> None:
+        self.loop.wake()
+        self.news.wake()
+        self.outbox.wake()
+
+    def start(self) -> None:
+        """Starts every loop."""
+        self.starts.note_start()
+        self.news.start()
+        self.carriers.start()
+        self.outbox.start()
+        self.emergency.start()
+        self.loop.start()
+
+    def stop(self) -> None:
+        """Stops every loop, in reverse order. What waits is delivered after the next start."""
+        self.loop.stop()
+        self.emergency.stop()
+        self.outbox.stop()
+        self.carriers.stop()
+        self.news.stop()
+        self.starts.note_end()
+
+
+def new_alert_id(now: datetime) -> str:
+    """The id of an alert."""
+    return new_task_id("alert", now)
+
+
+def new_delivery_id(now: datetime) -> str:
+    """The id of a delivery."""
+    return new_task_id("delivery", now)
+
+
+def _create_starts(root: Path, node: str, clock: Clock) -> StartLog:
+    return StartLog(root / "starts.json", host.own_identity(node), lambda other: host.is_alive(other, node), clock)
+
+
+def _create_notifiers(config: Config) -> dict[ChannelKind, Notifier]:
+    try:
+        guard = AddressGuard.of(config.private_hosts_allowed)
+    except ValueError as error:
+        raise ConfigError(f"PRIVATE_HOSTS_ALLOWED: {error}") from error
+    return {ChannelKind.APPRISE: AppriseNotifier(guard), ChannelKind.WEBHOOK: WebhookNotifier(guard)}
+
+
+def _create_sections(database: Database, own: ServerIdentity, interval: float, clock: Clock) -> tuple[Section, Section]:
+    """What this machine alone knows, and what all servers on the database know."""
+
+    def candidacy(scope: str) -> Leadership:
+        return Leadership(
+            database, scope, lambda: own.as_leader(False), clock, lambda other: own.knows_gone(other, lambda: False)
+        )
+
+    def is_of_here(alert: Alert) -> bool:
+        return alert.scope.is_of_machine and alert.labels.get("node") == own.node
+
+    def is_shared(alert: Alert) -> bool:
+        return not alert.scope.is_of_machine
+
+    settle = 2 * interval
+    return (
+        Section(_OF_MACHINE, is_of_here, candidacy(machine_scope(own.node)), AlertMachine(clock, new_alert_id, settle)),
+        Section(
+            frozenset(RuleScope) - _OF_MACHINE,
+            is_shared,
+            candidacy(SHARED_SCOPE),
+            AlertMachine(clock, new_alert_id, settle),
+        ),
+    )

@@ -1,0 +1,1 @@
+"""Alerts: entered through `service` (alerts, silences), `rules` and `channels`; `loop` evaluates, `outbox` delivers."""

@@ -1,0 +1,126 @@
+"""Delivers one message: claims it by a lease, sends it, keeps how that ended. A thread of this service calls it, or a
+Celery worker: it is the same for both.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+
+from api.errors import DatabaseUnavailable
+from api.models.channel import Channel, ChannelKind, ClaimedDelivery, DeliveryKind, DeliveryState
+from api.notifiers.notifier import Delivered, Notifier, OutboundMessage, Rejected, SendOutcome
+from api.services.alerts.messages import compose
+from api.storage.outbox import AttemptResult, OutboxStore
+from api.storage.sealing import Sealer, SecretUnreadable
+from api.utils.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+#: Whoever claims a delivery has it for so long; longer than any attempt takes.
+LEASE = timedelta(seconds=120)
+
+#: Seconds before each further attempt; then one an hour.
+WAITS = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0)
+
+#: How far each wait is off, so that what failed together does not come back together.
+JITTER = 0.2
+
+#: Nothing is tried for longer: then it is no news any more.
+MOST_AGE = timedelta(hours=24)
+
+#: The longest wait that a receiver may ask for.
+MOST_WAIT = 3600.0
+
+#: So many refusals in a row put a channel aside; one that says that it is gone for good does so at once.
+MOST_REFUSALS = 3
+_GONE = 410
+
+#: An attempt to try a channel is made once: somebody waits for its result.
+_TEST_ATTEMPTS = 1
+
+#: For so long it is tried to keep that something was sent, since a second attempt would be a double.
+_INSIST_SECONDS = 60.0
+
+
+class Courier:
+    """Sends deliveries. Several threads and processes may call it at once."""
+
+    def __init__(
+        self,
+        store: OutboxStore,
+        sealer: Sealer,
+        notifiers: Mapping[ChannelKind, Notifier],
+        clock: Clock,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._store = store
+        self._sealer = sealer
+        self._notifiers = notifiers
+        self._clock = clock
+        self._pause = pause
+
+    def deliver(self, delivery_id: str) -> DeliveryState | None:
+        """Makes one attempt; None when it is not due, or somebody else has it. Raises DatabaseUnavailable before
+        anything was sent.
+        """
+        claimed = self._store.claim(delivery_id, self._clock.now(), LEASE)
+        if claimed is None:
+            return None
+        outcome = self._send(claimed)
+        ended = self.judge(claimed, outcome)
+        if ended.state is not DeliveryState.DELIVERED:
+            extra = {"delivery": delivery_id, "channel": claimed.channel.name, "result": ended.result}
+            logger.warning("an alert could not be delivered", extra={**extra, "state": ended.state})
+        self._keep(claimed, ended)
+        return ended.state
+
+    def send_now(self, channel: Channel, sealed: bytes, message: OutboundMessage) -> SendOutcome:
+        """Sends a message past the outbox, for when there is no database to keep it in."""
+        try:
+            secret = self._sealer.open(sealed)
+        except (SecretUnreadable, OSError) as error:
+            return Rejected(str(error))
+        return self._notifiers[channel.kind].send(message, secret, channel.settings)
+
+    def end_overdue(self) -> None:
+        """Ends attempts whose time is over."""
+        for notifier in self._notifiers.values():
+            notifier.end_overdue()
+
+    def _send(self, claimed: ClaimedDelivery) -> SendOutcome:
+        if not claimed.channel.enabled:
+            return Rejected("its channel is switched off")
+        return self.send_now(claimed.channel, claimed.sealed, compose(claimed, self._clock.now()))
+
+    def judge(self, claimed: ClaimedDelivery, outcome: SendOutcome) -> AttemptResult:
+        """What an outcome means for a delivery."""
+        if isinstance(outcome, Delivered):
+            return AttemptResult(DeliveryState.DELIVERED, outcome.status, "delivered")
+        if isinstance(outcome, Rejected):
+            return AttemptResult(DeliveryState.REJECTED, outcome.status, outcome.reason, is_refusal=outcome.is_refusal)
+        delivery = claimed.delivery
+        wait = WAITS[min(delivery.attempts, len(WAITS)) - 1] * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
+        if outcome.after_seconds is not None:
+            wait = min(max(outcome.after_seconds, 1.0), MOST_WAIT)
+        again_at = self._clock.now() + timedelta(seconds=wait)
+        if delivery.kind is DeliveryKind.TEST and delivery.attempts >= _TEST_ATTEMPTS:
+            return AttemptResult(DeliveryState.REJECTED, outcome.status, outcome.reason)
+        if again_at - delivery.created_at > MOST_AGE:
+            return AttemptResult(DeliveryState.EXPIRED, outcome.status, outcome.reason)
+        return AttemptResult(DeliveryState.WAITING, outcome.status, outcome.reason, again_at)
+
+    def _keep(self, claimed: ClaimedDelivery, ended: AttemptResult) -> None:
+        most = 1 if ended.status == _GONE else MOST_REFUSALS
+        tried_until: datetime = self._clock.now() + timedelta(seconds=_INSIST_SECONDS)
+        while True:
+            try:
+                self._store.finish(claimed, ended, self._clock.now(), most)
+            except DatabaseUnavailable:
+                if self._clock.now() >= tried_until:
+                    # Its lease ends: it is sent again, under the same id.
+                    raise
+                self._pause(1.0)
+            else:
+                return

@@ -1,0 +1,161 @@
+"""Holds rules against facts: columns of numbers, in which NaN is what nobody knows. Pure functions."""
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from api.models.alert import AlertTarget
+from api.models.alert_rule import AlertRule, Clause, Comparison, RuleScope
+
+UNKNOWN = math.nan
+
+_PLACE = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class FactTable:
+    """What is known of everything of one scope at one moment.
+
+    `is_complete` False: what is missing may still be there. A metric that has no column is unknown of everything.
+    """
+
+    scope: RuleScope
+    targets: tuple[AlertTarget, ...]
+    columns: Mapping[str, Sequence[float]]
+    is_complete: bool = True
+    places: Mapping[str, int] = field(init=False)
+    _bounds: dict[str, tuple[float, float]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "places", {target.key: place for place, target in enumerate(self.targets)})
+
+    def value(self, metric: str, place: int) -> float:
+        """A metric of the target at this place; NaN when it is unknown."""
+        column = self.columns.get(metric)
+        return UNKNOWN if column is None else column[place]
+
+    def bounds(self, metric: str) -> tuple[float, float]:
+        """The lowest and the highest that is known of a metric; the wrong way round when nothing is."""
+        found = self._bounds.get(metric)
+        if found is None:
+            known = [value for value in self.columns[metric] if not math.isnan(value)]
+            found = self._bounds[metric] = (min(known), max(known)) if known else (math.inf, -math.inf)
+        return found
+
+
+def find_breaching(rule: AlertRule, table: FactTable) -> Sequence[int]:
+    """The places of the targets of which the rule's condition is known to be true, ascending."""
+    if rule.any_of:
+        return sorted({place for clause in rule.when for place in _satisfying(clause, table)})
+    first, *others = rule.when
+    found: Sequence[int] = _satisfying(first, table)
+    for clause in others:
+        if not found:
+            break
+        found = [place for place in found if holds(clause, table, place)]
+    return found
+
+
+def _satisfying(clause: Clause, table: FactTable) -> Sequence[int]:
+    column = table.columns.get(clause.metric)
+    if column is None:
+        return ()
+    bound = clause.value
+    if clause.of is None:
+        # Most rules are true of nothing: two comparisons tell so for a whole column.
+        return _above_or_below(clause.compare, column, bound, *table.bounds(clause.metric))
+    other = table.columns.get(clause.of)
+    if other is None:
+        return ()
+    test = _TESTS[clause.compare]
+    return [place for place, pair in enumerate(zip(column, other, strict=True)) if test(pair[0], pair[1] + bound)]
+
+
+def _above_or_below(
+    compare: Comparison, column: Sequence[float], bound: float, lowest: float, highest: float
+) -> Sequence[int]:
+    # Written out, since a call for each value would cost five times as much. What is unknown is NaN, of which no
+    # comparison but "other than" is true.
+    if compare is Comparison.ABOVE:
+        return [place for place, value in enumerate(column) if value > bound] if highest > bound else ()
+    if compare is Comparison.AT_LEAST:
+        return [place for place, value in enumerate(column) if value >= bound] if highest >= bound else ()
+    if compare is Comparison.BELOW:
+        return [place for place, value in enumerate(column) if value < bound] if lowest < bound else ()
+    if compare is Comparison.AT_MOST:
+        return [place for place, value in enumerate(column) if value <= bound] if lowest <= bound else ()
+    if compare is Comparison.EQUAL:
+        found = lowest <= bound <= highest
+        return [place for place, value in enumerate(column) if value == bound] if found else ()
+    return [place for place, value in enumerate(column) if value != bound and not math.isnan(value)]
+
+
+_TESTS: Mapping[Comparison, Callable[[float, float], bool]] = {
+    Comparison.ABOVE: lambda value, bound: value > bound,
+    Comparison.AT_LEAST: lambda value, bound: value >= bound,
+    Comparison.BELOW: lambda value, bound: value < bound,
+    Comparison.AT_MOST: lambda value, bound: value <= bound,
+    Comparison.EQUAL: lambda value, bound: value == bound,
+    Comparison.OTHER: lambda value, bound: value != bound and not math.isnan(value) and not math.isnan(bound),
+}
+
+
+def holds(clause: Clause, table: FactTable, place: int) -> bool | None:
+    """Whether a clause is true of the target at this place; None when nobody knows."""
+    value = table.value(clause.metric, place)
+    bound = clause.value if clause.of is None else table.value(clause.of, place) + clause.value
+    if math.isnan(value) or math.isnan(bound):
+        return None
+    return bool(_TESTS[clause.compare](value, bound))
+
+
+def all_hold(clauses: Iterable[Clause], table: FactTable, place: int) -> bool | None:
+    """Whether all of these are true; None when that depends on what nobody knows."""
+    answers = [holds(clause, table, place) for clause in clauses]
+    if False in answers:
+        return False
+    return None if None in answers else True
+
+
+def is_breaching(rule: AlertRule, table: FactTable, place: int) -> bool | None:
+    """Whether the rule's condition is true of one target; None when nobody knows."""
+    if not rule.any_of:
+        return all_hold(rule.when, table, place)
+    answers = [holds(clause, table, place) for clause in rule.when]
+    if True in answers:
+        return True
+    return None if None in answers else False
+
+
+def is_clear(rule: AlertRule, table: FactTable, place: int) -> bool | None:
+    """Whether what ends the alert is true of one target; None when nobody knows."""
+    if rule.clear:
+        return all_hold(rule.clear, table, place)
+    breaching = is_breaching(rule, table, place)
+    return None if breaching is None else not breaching
+
+
+def fill(text: str, table: FactTable, place: int) -> str:
+    """A text of a rule with each `{name}` replaced by the label, word or metric of that name. Nothing is evaluated:
+    texts come from people.
+    """
+    target = table.targets[place]
+
+    def say(match: re.Match[str]) -> str:
+        name = match[1]
+        for known in (target.words, target.labels):
+            if name in known:
+                return known[name]
+        return show_number(table.value(name, place)) if name in table.columns else "unknown"
+
+    return _PLACE.sub(say, text)
+
+
+def show_number(value: float) -> str:
+    """A number for people: with as many digits as matter."""
+    if math.isnan(value):
+        return "unknown"
+    if math.isinf(value):
+        return "never" if value > 0 else "-∞"
+    return f"{value:,.0f}" if abs(value) >= 100 or value == round(value) else f"{value:.3g}"

@@ -1,0 +1,145 @@
+"""All facts that rules are held against: each kind is made anew when it may have changed, and kept until then."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from api.errors import DatabaseUnavailable
+from api.models.access import AccessKey, Quota, User
+from api.models.alert_rule import RuleScope
+from api.models.channel import Channel
+from api.models.usage import Usage
+from api.services.alerts.evaluation import UNKNOWN, FactTable
+from api.services.alerts.gpu_facts import GPUFacts
+from api.services.alerts.site_facts import (
+    DiskFacts,
+    NodeFacts,
+    ServiceFacts,
+    channel_table,
+    key_table,
+    user_table,
+)
+from api.services.alerts.task_facts import TaskFacts
+from api.services.gpus.state import GPUState
+from api.storage.outbox import OutboxStore
+from api.utils.clock import Clock
+
+#: Seconds for which facts are kept, unless something tells that they have changed.
+_KEPT: Mapping[RuleScope, float] = {
+    RuleScope.GPU: 5.0,
+    RuleScope.TASK: 5.0,
+    RuleScope.QUEUE: 5.0,
+    RuleScope.DISK: 15.0,
+    RuleScope.SERVICE: 1.0,
+    RuleScope.NODE: 10.0,
+    RuleScope.CHANNEL: 10.0,
+    RuleScope.KEY: 300.0,
+    RuleScope.USER: 300.0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Where the keys and users come from; only where keys are asked for."""
+
+    keys: Callable[[], Iterable[AccessKey]]
+    users: Callable[[], Iterable[User]]
+    quota_of: Callable[[str], Quota]
+    usage_of: Callable[[Iterable[str]], Mapping[str, Usage]] | None
+
+
+class FactBoard:
+    """The tables of all scopes. One thread uses it, but for `note_news`."""
+
+    def __init__(
+        self,
+        state: Callable[[], GPUState],
+        gpus: GPUFacts,
+        tasks: TaskFacts,
+        disks: DiskFacts,
+        service: ServiceFacts,
+        nodes: NodeFacts,
+        outbox: OutboxStore,
+        people: People | None,
+        clock: Clock,
+    ) -> None:
+        self._state = state
+        self._gpus = gpus
+        self._tasks = tasks
+        self._disks = disks
+        self._service = service
+        self._nodes = nodes
+        self._outbox = outbox
+        self._people = people
+        self._clock = clock
+        self._seen_state: GPUState | None = None
+        self._made_at: dict[RuleScope, float] = {}
+        self._tables: dict[RuleScope, FactTable] = {}
+        self._latest: dict[RuleScope, FactTable] = {}
+        self._has_news = False
+
+    def note_news(self) -> None:
+        """Says that something has happened to tasks; from any thread."""
+        self._has_news = True
+
+    def latest(self, scope: RuleScope) -> FactTable | None:
+        """The latest table of a scope, from memory; None when there is none here. From any thread."""
+        return self._latest.get(scope)
+
+    def tables(self, scopes: Iterable[RuleScope], channels: Iterable[Channel]) -> dict[RuleScope, FactTable]:
+        """The tables of these scopes. One that the database does not give now is missing."""
+        state, wanted = self._state(), set(scopes)
+        self._age(state)
+        for scope in sorted(wanted - self._tables.keys()):
+            try:
+                self._make(scope, state, channels)
+            except DatabaseUnavailable:
+                continue
+        return {scope: self._tables[scope] for scope in wanted if scope in self._tables}
+
+    def _age(self, state: GPUState) -> None:
+        now, news = self._clock.monotonic(), self._has_news
+        self._has_news = False
+        is_new_state = state is not self._seen_state
+        self._seen_state = state
+        for scope in list(self._tables):
+            is_news = (news and scope in (RuleScope.TASK, RuleScope.QUEUE)) or (is_new_state and scope is RuleScope.GPU)
+            if is_news or now - self._made_at[scope] >= _KEPT[scope]:
+                del self._tables[scope]
+
+    def _make(self, scope: RuleScope, state: GPUState, channels: Iterable[Channel]) -> None:
+        if scope in self._tables:
+            return
+        now = self._clock.now()
+        made: tuple[FactTable, ...]
+        if scope is RuleScope.GPU:
+            made = (self._gpus.table(state, self._waiting()),)
+        elif scope in (RuleScope.TASK, RuleScope.QUEUE):
+            made = self._tasks.tables(state)
+        elif scope is RuleScope.DISK:
+            made = (self._disks.table(),)
+        elif scope is RuleScope.SERVICE:
+            made = (self._service.table(state),)
+        elif scope is RuleScope.NODE:
+            made = (self._nodes.table(),)
+        elif scope is RuleScope.CHANNEL:
+            made = (channel_table(channels, self._outbox.oldest_unsent(), now),)
+        else:
+            made = self._make_people(scope)
+        for table in made:
+            self._tables[table.scope] = self._latest[table.scope] = table
+            self._made_at[table.scope] = self._clock.monotonic()
+
+    def _make_people(self, scope: RuleScope) -> tuple[FactTable, ...]:
+        people = self._people
+        if people is None:
+            return (FactTable(scope, (), {}),)
+        if scope is RuleScope.KEY:
+            return (key_table(people.keys(), self._clock.now()),)
+        users = list(people.users())
+        usage = {} if people.usage_of is None else people.usage_of([user.user_id for user in users])
+        return (user_table(users, people.quota_of, usage),)
+
+    def _waiting(self) -> float:
+        """How many tasks wait, as far as that is known here already."""
+        queue = self._tables.get(RuleScope.QUEUE)
+        return UNKNOWN if queue is None or not queue.targets else queue.value("waiting", 0)

@@ -1,0 +1,254 @@
+"""Facts about GPUs, from the published state: each new one is a sample of what is counted over minutes."""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from api.models.alert import AlertTarget
+from api.models.alert_rule import RuleScope
+from api.models.gpu import Verdict
+from api.models.reading import FaultKind
+from api.models.xids import XidClass, look_up
+from api.services.alerts.evaluation import UNKNOWN, FactTable
+from api.services.gpus.judgement import JudgedGPU
+from api.services.gpus.state import GPUState
+from api.utils.clock import Clock
+
+#: The windows of shares in seconds, and by metric the throttle reasons that are counted over which.
+_SHORT, _LONG = 300.0, 1800.0
+_SHARES: Mapping[str, tuple[str, float]] = {
+    "hw_thermal_percent": ("hw_thermal_slowdown", _SHORT),
+    "sw_thermal_percent": ("sw_thermal_slowdown", _LONG),
+    "power_brake_percent": ("hw_power_brake_slowdown", _SHORT),
+    "power_cap_percent": ("sw_power_cap", _LONG),
+}
+
+#: A share is known when its window is filled by so much.
+_FILLED = 0.5
+
+#: Seconds after which a changed power limit is taken for the one that holds.
+_LIMIT_SETTLES = 600.0
+
+_HEALTH = {Verdict.HEALTHY: 0.0, Verdict.DEGRADED: 1.0, Verdict.UNHEALTHY: 2.0}
+_HOUR, _HOURS = 3600.0, 3
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What is remembered of one GPU."""
+
+    samples: deque[tuple[float, frozenset[str]]] = field(default_factory=deque)
+    sequence: int = -1
+    first_ecc: float | None = None
+    fan_has_turned: bool = False
+    best_width: float | None = None
+    best_generation: float | None = None
+    limit: float | None = None
+    limit_before: float | None = None
+    limit_changed_at: float = 0.0
+    foreign: deque[tuple[float, float]] = field(default_factory=deque)  #: one an hour
+
+
+class GPUFacts:
+    """Makes the table of GPUs. One thread uses it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._memories: dict[str, _Memory] = {}
+
+    def table(self, state: GPUState, waiting: float) -> FactTable:
+        """The facts of this state; `waiting` tasks wait for GPUs."""
+        monotonic, now = self._clock.monotonic(), self._clock.now().timestamp()
+        known = [gpu for gpu in state.gpus if gpu.reading.uuid is not None]
+        rows = [self._row(gpu, state, monotonic, now, waiting) for gpu in known]
+        columns = {name: [row.get(name, UNKNOWN) for row in rows] for name in (rows[0] if rows else {})}
+        targets = tuple(_target(gpu, state) for gpu in known)
+        # The driver forgets no GPU: what is missing in a state was never read, or the source was changed.
+        return FactTable(RuleScope.GPU, targets, columns, is_complete=state.snapshot.problem is None and bool(rows))
+
+    def _row(self, gpu: JudgedGPU, state: GPUState, monotonic: float, now: float, waiting: float) -> dict[str, float]:
+        memory = self._memories.setdefault(gpu.reading.uuid or "", _Memory())
+        is_lost = gpu.reading.fault is FaultKind.LOST
+        read = gpu.reading.read_monotonic
+        is_known = not gpu.judgement.stale and not is_lost and gpu.reading.vitals is not None
+        row = {
+            "lost": _flag(is_lost),
+            "reading_age": UNKNOWN if read is None else monotonic - read,
+            "available": _flag(gpu.judgement.is_available),
+            "queue_waiting": waiting,
+            "health": _HEALTH.get(gpu.judgement.health.verdict, UNKNOWN),
+            **_plain(gpu),
+            "xid_fatal": _fatal_xid(gpu),
+            "xid_application_age": _application_age(gpu, state, now),
+            **self._remembered(gpu, memory, state.snapshot.sequence, monotonic, is_known),
+        }
+        if is_known:
+            return row
+        # What was read long ago says nothing of now.
+        beside = ("lost", "reading_age", "available", "queue_waiting", "xid_application_age")
+        return {name: value if name in beside else UNKNOWN for name, value in row.items()}
+
+    def _remembered(
+        self, gpu: JudgedGPU, memory: _Memory, sequence: int, monotonic: float, is_known: bool
+    ) -> dict[str, float]:
+        if is_known and sequence != memory.sequence:
+            memory.sequence = sequence
+            _take(gpu, memory, monotonic)
+        ecc = gpu.condition.ecc
+        errors = None if ecc is None else ecc.uncorrected_volatile
+        limit = memory.limit_before if memory.limit_before is not None else memory.limit
+        foreign = _foreign(gpu)
+        return {
+            **{name: _share(memory.samples, *of, monotonic) for name, of in _SHARES.items()},
+            "ecc_uncorrected_new": UNKNOWN if errors is None else errors - (memory.first_ecc or 0.0),
+            "fan_has_turned": _flag(memory.fan_has_turned),
+            "pcie_width_best": _number(memory.best_width),
+            "pcie_generation_best": _number(memory.best_generation),
+            "power_limit_previous": _number(limit),
+            "foreign_memory": foreign,
+            "foreign_growth": _growth(memory.foreign),
+        }
+
+
+def _take(gpu: JudgedGPU, memory: _Memory, monotonic: float) -> None:
+    """Adds a sample."""
+    vitals, condition = gpu.vitals, gpu.condition
+    if vitals.throttle_reasons is not None:
+        memory.samples.append((monotonic, frozenset(vitals.throttle_reasons)))
+    while memory.samples and monotonic - memory.samples[0][0] > _LONG:
+        memory.samples.popleft()
+    memory.fan_has_turned = memory.fan_has_turned or bool(vitals.fan_percent)
+    if condition.ecc is not None and condition.ecc.uncorrected_volatile is not None:
+        errors = float(condition.ecc.uncorrected_volatile)
+        # A driver that was loaded anew counts from 0.
+        memory.first_ecc = errors if memory.first_ecc is None else min(memory.first_ecc, errors)
+    memory.best_width = _larger(memory.best_width, condition.pcie_width)
+    memory.best_generation = _larger(memory.best_generation, condition.pcie_generation)
+    _note_limit(memory, gpu.power_limit, monotonic)
+    foreign = _foreign(gpu)
+    if foreign == foreign and (not memory.foreign or monotonic - memory.foreign[-1][0] >= _HOUR):  # noqa: PLR0124 - NaN
+        memory.foreign.append((monotonic, foreign))
+        while len(memory.foreign) > _HOURS + 1:
+            memory.foreign.popleft()
+
+
+def _note_limit(memory: _Memory, limit: float | None, monotonic: float) -> None:
+    if limit is None:
+        return
+    if memory.limit is not None and limit != memory.limit:
+        memory.limit_before, memory.limit_changed_at = memory.limit, monotonic
+    elif memory.limit_before is not None and monotonic - memory.limit_changed_at > _LIMIT_SETTLES:
+        memory.limit_before = None
+    memory.limit = limit
+
+
+def _plain(gpu: JudgedGPU) -> dict[str, float]:
+    vitals, condition, identity = gpu.vitals, gpu.condition, gpu.identity
+    repair, ecc = condition.repair, condition.ecc
+    pending = None if repair is None else repair.remapped_rows_pending or repair.retired_pages_pending
+    used, total = vitals.memory_used_mb, vitals.memory_total_mb
+    return {
+        "utilization_gpu": _number(vitals.utilization_gpu),
+        "utilization_memory": _number(vitals.utilization_memory),
+        "memory_used": _number(used),
+        "memory_used_percent": UNKNOWN if used is None or not total else 100.0 * used / total,
+        "temperature_gpu": _number(vitals.temperature_gpu),
+        "temperature_memory": _number(vitals.temperature_memory),
+        "temperature_slowdown": _number(identity.temperature_slowdown),
+        "power_usage": _number(vitals.power_watts),
+        "power_limit": _number(gpu.power_limit),
+        "power_limit_default": _number(identity.power_default_limit_watts),
+        "fan_speed": _number(vitals.fan_percent),
+        "clock_sm": _number(vitals.clocks.sm),
+        "pcie_width": _number(condition.pcie_width),
+        "pcie_generation": _number(condition.pcie_generation),
+        "ecc_uncorrected": _number(None if ecc is None else ecc.uncorrected_volatile),
+        "repair_pending": _number(pending),
+        "repair_failed": _number(None if repair is None else repair.remapped_rows_failure),
+        "recovery_action": _number(vitals.recovery_action),
+    }
+
+
+def _target(gpu: JudgedGPU, state: GPUState) -> AlertTarget:
+    reading, health = gpu.reading, gpu.judgement.health
+    name = gpu.identity.name or "GPU"
+    called = f"GPU {reading.index if reading.index is not None else '?'} ({name}) on {state.node}"
+    labels = {"gpu_uuid": reading.uuid or "", "gpu": str(reading.index), "gpu_name": name, "node": state.node}
+    words = {
+        "name": f"GPU {reading.index} {name} on {state.node}",
+        "gpu": called,
+        "health": "; ".join(health.reasons) or "healthy",
+        "health_action": _sentence("; ".join(health.suggested_actions)),
+        "xid_application": _describe_application(gpu, state),
+    }
+    return AlertTarget(f"{state.node}/{reading.uuid}", labels, words)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+
+def _fatal_xid(gpu: JudgedGPU) -> float:
+    """The Xid because of which the GPU counts as unhealthy; 0 without one."""
+    health = gpu.judgement.health
+    if health.verdict is not Verdict.UNHEALTHY:
+        return 0.0 if health.verdict is not Verdict.UNKNOWN else UNKNOWN
+    codes = [int(code.params["xid"]) for code in health.reason_codes if code is not None and code.code == "xid"]
+    fatal = [code for code in codes if look_up(code).kind is XidClass.FATAL]
+    return float((fatal or codes or [0])[0])
+
+
+def _applications(gpu: JudgedGPU, state: GPUState) -> list[tuple[float, int]]:
+    found = [(count.last_at, xid) for (uuid, xid), count in state.xids.items() if uuid == gpu.reading.uuid]
+    return sorted((at, xid) for at, xid in found if look_up(xid).kind is XidClass.APPLICATION)
+
+
+def _application_age(gpu: JudgedGPU, state: GPUState, now: float) -> float:
+    found = _applications(gpu, state) if state.xids else []
+    return max(0.0, now - found[-1][0]) if found else float("inf")
+
+
+def _describe_application(gpu: JudgedGPU, state: GPUState) -> str:
+    found = _applications(gpu, state) if state.xids else []
+    return f"Xid {found[-1][1]} ({look_up(found[-1][1]).meaning})" if found else "none"
+
+
+def _foreign(gpu: JudgedGPU) -> float:
+    """MB that programs hold that are not ours, on a GPU that no task has."""
+    if gpu.task is not None:
+        return 0.0
+    processes = gpu.reading.processes
+    if processes is None or any(process.memory_mb is None for process in processes):
+        return UNKNOWN
+    return float(sum(process.memory_mb or 0 for process in processes))
+
+
+def _share(samples: Sequence[tuple[float, frozenset[str]]], reason: str, window: float, monotonic: float) -> float:
+    """The percentage of the samples within the window that have this reason."""
+    first = samples[0][0] if samples else monotonic
+    if monotonic - first < _FILLED * window:
+        return UNKNOWN
+    within = [reason in reasons for at, reasons in samples if monotonic - at <= window]
+    return 100.0 * sum(within) / len(within) if within else UNKNOWN
+
+
+def _growth(hours: Sequence[tuple[float, float]]) -> float:
+    """The least percentage by which each hour is above the one before; unknown until three are known."""
+    if len(hours) <= _HOURS:
+        return UNKNOWN
+    pairs = list(zip(list(hours)[:-1], list(hours)[1:], strict=True))
+    if any(before[1] <= 0 for before, _ in pairs):
+        return 0.0
+    return min(100.0 * (after[1] / before[1] - 1.0) for before, after in pairs)
+
+
+def _larger(known: float | None, value: float | None) -> float | None:
+    return known if value is None else value if known is None else max(known, value)
+
+
+def _number(value: float | None) -> float:
+    return UNKNOWN if value is None else float(value)
+
+
+def _flag(value: bool) -> float:
+    return 1.0 if value else 0.0

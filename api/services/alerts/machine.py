@@ -1,0 +1,362 @@
+"""From facts to alerts: pending, firing, resolved; with hysteresis, flapping damped, and the unknown left as it was.
+
+It keeps no time but the one it is given, and changes nothing durable itself: a round makes drafts, and `commit` takes
+over those that were kept. Times are monotonic, so that a clock that is set fires nothing.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from api.models.alert import Alert, AlertState, AlertTarget, NotificationKind
+from api.models.alert_rule import AlertRule, RuleScope
+from api.models.event import Severity
+from api.services.alerts.evaluation import (
+    FactTable,
+    all_hold,
+    fill,
+    find_breaching,
+    is_breaching,
+    is_clear,
+)
+from api.services.alerts.tracks import Draft, Drafts, Track, TrackKey, fingerprint
+from api.utils.clock import Clock
+
+#: One that fires again so soon after it ended continues the same incident.
+SAME_INCIDENT = timedelta(minutes=5)
+
+#: More changes between firing and resolved than this within an hour is flapping; it ends after an hour without one.
+MOST_FLIPS = 4
+CALM_SECONDS = 3600.0
+
+#: An alert that has ended is remembered for so long: to know it again, and to count how often it changes.
+REMEMBERED = timedelta(seconds=CALM_SECONDS + 300)
+
+_RANK = {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
+
+
+def rank(severity: Severity) -> int:
+    """The weight of a severity, to compare."""
+    return _RANK[severity]
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When a round is made."""
+
+    now: datetime
+    monotonic: float
+
+
+class AlertMachine:
+    """The alerts of some scopes. One thread uses it."""
+
+    def __init__(self, clock: Clock, new_id: Callable[[datetime], str], settle_seconds: float = 10.0) -> None:
+        """`settle_seconds`: for so long after a start nothing new fires, since first readings deceive."""
+        self._clock = clock
+        self._new_id = new_id
+        self._settle_seconds = settle_seconds
+        self._settled_at = float("-inf")
+        self._stepped_at: float | None = None
+        self.tracks: dict[TrackKey, Track] = {}
+
+    def load(self, alerts: Iterable[Alert], *, is_start: bool) -> None:
+        """Takes these alerts for all that there are. After a start what was pending must hold for a moment more."""
+        now, monotonic = self._clock.now(), self._clock.monotonic()
+        before, self.tracks = self.tracks, {}
+        for alert in sorted(alerts, key=lambda each: each.since):
+            key = (alert.rule_id, alert.target)
+            known = before.get(key)
+            track = Track(alert)
+            if known is not None and known.alert.alert_id == alert.alert_id:
+                track.breaching_since, track.clear_since = known.breaching_since, known.clear_since
+                track.target = known.target
+            elif alert.state is AlertState.PENDING:
+                track.breaching_since = monotonic - max(0.0, (now - alert.since).total_seconds())
+            self.tracks[key] = track
+        if is_start:
+            self._settled_at, self._stepped_at = monotonic + self._settle_seconds, None
+
+    def step(self, rules: Mapping[str, AlertRule], tables: Mapping[RuleScope, FactTable]) -> Drafts:
+        """What these facts make of the alerts. Rules of scopes without a table are left as they are."""
+        at = Moment(self._clock.now(), self._clock.monotonic())
+        passed = 0.0 if self._stepped_at is None else at.monotonic - self._stepped_at
+        self._stepped_at = at.monotonic
+        drafts = Drafts()
+        for rule in rules.values():
+            table = tables.get(rule.scope)
+            if table is not None and rule.enabled:
+                self._begin_new(rule, table, at, drafts)
+        for key, track in list(self.tracks.items()):
+            rule_of = rules.get(key[0])
+            if rule_of is None or not rule_of.enabled:
+                self._end_without_rule(key, track, at, drafts)
+                continue
+            table = tables.get(rule_of.scope)
+            if table is None:
+                _freeze(track, passed)
+            elif drafts.get(key) is None:
+                self._follow(rule_of, key, track, table, at, passed, drafts)
+        return drafts
+
+    def commit(self, drafts: Iterable[Draft], now: datetime) -> None:
+        """Takes over what was kept, and forgets what ended long ago."""
+        for draft in drafts:
+            draft.track.alert = draft.after
+            if draft.after.state is AlertState.RESOLVED and (draft.before is None or draft.before.is_open):
+                draft.track.breaching_since = draft.track.clear_since = None
+            if draft.after.state is AlertState.RESOLVED and draft.after.fired_at is None:
+                self.tracks.pop(draft.key, None)
+            else:
+                self.tracks[draft.key] = draft.track
+        old = now - REMEMBERED
+        for key, track in list(self.tracks.items()):
+            ended = track.alert.resolved_at
+            is_old = track.alert.state is AlertState.RESOLVED and ended is not None and ended < old
+            if is_old and track.alert.flapping_since is None:
+                del self.tracks[key]
+
+    # -- beginning -----------------------------------------------------------------------------------------------------
+
+    def _begin_new(self, rule: AlertRule, table: FactTable, at: Moment, drafts: Drafts) -> None:
+        for place in find_breaching(rule, table):
+            target = table.targets[place]
+            key = (rule.rule_id, target.key)
+            if key in self.tracks:
+                continue
+            alert = self._new_alert(rule, table, place, at.now)
+            track = Track(alert, breaching_since=at.monotonic, target=target)
+            if rule.for_seconds > 0 or at.monotonic < self._settled_at:
+                drafts.begin(key, track)
+            else:
+                self._fire(rule, table, place, drafts.begin(key, track), at)
+
+    def _new_alert(self, rule: AlertRule, table: FactTable, place: int, now: datetime) -> Alert:
+        target = table.targets[place]
+        value = _value_of(rule, table, place)
+        return Alert(
+            alert_id=self._new_id(now),
+            fingerprint=fingerprint(rule, target),
+            rule_id=rule.rule_id,
+            scope=rule.scope,
+            target=target.key,
+            labels={**target.labels, **rule.labels},
+            severity=_severity_of(rule, table, place),
+            state=AlertState.PENDING,
+            number=0,
+            title=_title(rule, target),
+            summary=fill(rule.summary, table, place),
+            remedy=fill(rule.remedy, table, place),
+            link=rule.link,
+            since=now,
+            updated_at=now,
+            value=value,
+            peak=value,
+            owner=target.owner,
+        )
+
+    def _fire(self, rule: AlertRule, table: FactTable, place: int, draft: Draft, at: Moment) -> None:
+        severity = _severity_of(rule, table, place)
+        draft.change(
+            f"fires: {fill(rule.summary, table, place)}",
+            state=AlertState.FIRING,
+            fired_at=draft.after.fired_at or at.now,
+            resolved_at=None,
+            resolution=None,
+            severity=severity,
+            title=_title(rule, table.targets[place]),
+            summary=fill(rule.summary, table, place),
+            remedy=fill(rule.remedy, table, place),
+            value=_value_of(rule, table, place),
+        )
+        draft.track.clear_since = None
+        self._flip(draft, at, NotificationKind.FIRING)
+
+    def _flip(self, draft: Draft, at: Moment, kind: NotificationKind) -> None:
+        """Counts a change between firing and resolved, and says what is to be told of it."""
+        seconds = at.now.timestamp()
+        flips = (*(flip for flip in draft.after.flips if seconds - flip < CALM_SECONDS), seconds)
+        draft.change(flips=flips[-2 * MOST_FLIPS :])
+        if draft.after.flapping_since is not None:
+            return
+        if len(flips) > MOST_FLIPS:
+            draft.change("comes and goes: nothing is told until it is calm for an hour", flapping_since=at.now)
+            kind = NotificationKind.FLAPPING
+        draft.kinds.append(kind)
+
+    # -- going on ------------------------------------------------------------------------------------------------------
+
+    def _follow(
+        self, rule: AlertRule, key: TrackKey, track: Track, table: FactTable, at: Moment, passed: float, drafts: Drafts
+    ) -> None:
+        place = table.places.get(key[1])
+        if place is None:
+            if table.is_complete:
+                self._end_gone(key, track, at, drafts)
+            else:
+                _freeze(track, passed)
+                self._note_unknown(key, track, drafts)
+        else:
+            track.target = table.targets[place]
+            breaching = is_breaching(rule, table, place)
+            if track.alert.state is AlertState.FIRING:
+                self._follow_firing(rule, key, track, table, place, at, passed, drafts)
+            elif breaching is None:
+                _freeze(track, passed)
+            else:
+                self._follow_other(rule, key, track, table, place, at, breaching, drafts)
+        self._look_for_calm(key, track, at, drafts)
+
+    def _follow_other(
+        self,
+        rule: AlertRule,
+        key: TrackKey,
+        track: Track,
+        table: FactTable,
+        place: int,
+        at: Moment,
+        breaching: bool,
+        drafts: Drafts,
+    ) -> None:
+        """One that is pending, or has ended and may begin again."""
+        if not breaching:
+            track.breaching_since = None
+            if track.alert.state is AlertState.PENDING:
+                # It ends without a word: nobody was told of it.
+                drafts.of(key, track).change(state=AlertState.RESOLVED)
+            return
+        if track.breaching_since is None:
+            track.breaching_since = at.monotonic
+        if at.monotonic - track.breaching_since < rule.for_seconds or at.monotonic < self._settled_at:
+            return
+        if track.alert.state is AlertState.RESOLVED and not _is_same_incident(track, at):
+            flips, flapping = track.alert.flips, track.alert.flapping_since
+            fresh = Track(self._new_alert(rule, table, place, at.now), track.breaching_since, target=track.target)
+            draft = drafts.begin(key, fresh)
+            draft.change(flips=flips, flapping_since=flapping)
+        else:
+            draft = drafts.of(key, track)
+        self._fire(rule, table, place, draft, at)
+
+    def _follow_firing(
+        self,
+        rule: AlertRule,
+        key: TrackKey,
+        track: Track,
+        table: FactTable,
+        place: int,
+        at: Moment,
+        passed: float,
+        drafts: Drafts,
+    ) -> None:
+        clear = is_clear(rule, table, place)
+        if clear is None:
+            _freeze(track, passed)
+            self._note_unknown(key, track, drafts)
+            return
+        if track.alert.is_unknown:
+            drafts.of(key, track).change("known again", is_unknown=False)
+        self._follow_value(rule, key, track, table, place, drafts)
+        if not clear:
+            track.clear_since = None
+            return
+        if track.clear_since is None:
+            track.clear_since = at.monotonic
+        if at.monotonic - track.clear_since >= rule.clear_seconds:
+            self._resolve(drafts.of(key, track), "it is over", at)
+
+    def _follow_value(
+        self, rule: AlertRule, key: TrackKey, track: Track, table: FactTable, place: int, drafts: Drafts
+    ) -> None:
+        value, alert = _value_of(rule, table, place), drafts.current(key, track)
+        severity = _severity_of(rule, table, place)
+        if rank(severity) > rank(alert.severity):
+            draft = drafts.of(key, track)
+            draft.change(f"is {severity} now", severity=severity, summary=fill(rule.summary, table, place), told=())
+            draft.kinds.append(NotificationKind.FIRING)
+        if value is None or value == alert.value:
+            return
+        peak = value if alert.peak is None else _worse(rule, value, alert.peak)
+        draft_now = drafts.get(key)
+        if draft_now is not None:
+            draft_now.change(value=value, peak=peak)
+            return
+        # Kept with its next change: a write for each new degree would be a write a second.
+        track.alert = replace(track.alert, value=value, peak=peak)
+
+    def _note_unknown(self, key: TrackKey, track: Track, drafts: Drafts) -> None:
+        if track.alert.state is AlertState.FIRING and not track.alert.is_unknown:
+            drafts.of(key, track).change("unknown at present: it stays as it was", is_unknown=True)
+
+    # -- ending --------------------------------------------------------------------------------------------------------
+
+    def _resolve(self, draft: Draft, why: str, at: Moment) -> None:
+        draft.change(
+            f"resolved: {why}",
+            state=AlertState.RESOLVED,
+            resolved_at=at.now,
+            resolution=why,
+            is_unknown=False,
+            acknowledged_by=None,
+            acknowledged_at=None,
+            acknowledged_until=None,
+            acknowledged_severity=None,
+        )
+        self._flip(draft, at, NotificationKind.RESOLVED)
+
+    def _end_gone(self, key: TrackKey, track: Track, at: Moment, drafts: Drafts) -> None:
+        self._end(key, track, "what it was about is not there any more", at, drafts)
+
+    def _end_without_rule(self, key: TrackKey, track: Track, at: Moment, drafts: Drafts) -> None:
+        self._end(key, track, "its rule is gone or switched off", at, drafts)
+
+    def _end(self, key: TrackKey, track: Track, why: str, at: Moment, drafts: Drafts) -> None:
+        if track.alert.state is AlertState.FIRING:
+            self._resolve(drafts.of(key, track), why, at)
+        elif track.alert.state is AlertState.PENDING:
+            drafts.of(key, track).change(state=AlertState.RESOLVED)
+
+    def _look_for_calm(self, key: TrackKey, track: Track, at: Moment, drafts: Drafts) -> None:
+        alert = drafts.current(key, track)
+        if alert.flapping_since is None or not alert.flips:
+            return
+        if at.now.timestamp() - alert.flips[-1] < CALM_SECONDS:
+            return
+        draft = drafts.of(key, track)
+        draft.change("is calm again", flapping_since=None, flips=())
+        draft.kinds.append(NotificationKind.CALM)
+
+
+def _is_same_incident(track: Track, at: Moment) -> bool:
+    ended = track.alert.resolved_at
+    if ended is None or track.alert.flapping_since is not None:
+        return True
+    began = at.now - timedelta(seconds=at.monotonic - (track.breaching_since or at.monotonic))
+    return began - ended < SAME_INCIDENT
+
+
+def _freeze(track: Track, passed: float) -> None:
+    """Time in which nobody knows counts neither for the condition nor for its end."""
+    if track.breaching_since is not None:
+        track.breaching_since += passed
+    if track.clear_since is not None:
+        track.clear_since += passed
+
+
+def _severity_of(rule: AlertRule, table: FactTable, place: int) -> Severity:
+    if rule.critical_when and all_hold(rule.critical_when, table, place):
+        return Severity.CRITICAL
+    return rule.severity
+
+
+def _value_of(rule: AlertRule, table: FactTable, place: int) -> float | None:
+    value = table.value(rule.when[0].metric, place)
+    return value if value == value and abs(value) != float("inf") else None  # noqa: PLR0124 - NaN
+
+
+def _worse(rule: AlertRule, value: float, peak: float) -> float:
+    return min(value, peak) if rule.when[0].compare.value.startswith("<") else max(value, peak)
+
+
+def _title(rule: AlertRule, target: AlertTarget) -> str:
+    return f"{rule.title}: {target.words.get('name', target.key)}"

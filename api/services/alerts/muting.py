@@ -1,0 +1,72 @@
+"""Of which alerts nobody is told: by a silence that somebody has made, or since a graver alert says it all."""
+
+import fnmatch
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from api.models.alert import Alert, AlertState, Matcher, Silence
+from api.services.alerts.builtin_rules import INHIBITIONS
+from api.services.alerts.tracks import Drafts, Track, TrackKey
+
+#: How the ids of silences begin; other values of `muted_by` are alerts.
+SILENCE = "silence"
+
+
+def matches(matchers: Sequence[Matcher], labels: Mapping[str, str]) -> bool:
+    """Whether every matcher fits these labels."""
+    return all(_fits(matcher, labels.get(matcher.label, "")) for matcher in matchers)
+
+
+def _fits(matcher: Matcher, value: str) -> bool:
+    return fnmatch.fnmatchcase(value, matcher.value) if matcher.is_glob else value == matcher.value
+
+
+def all_labels(alert: Alert) -> dict[str, str]:
+    """The labels by which people choose alerts: its own, its rule, severity and scope."""
+    return {**alert.labels, "rule": alert.rule_id, "severity": alert.severity, "scope": alert.scope}
+
+
+class Muting:
+    """Finds what mutes an alert, among the silences and the alerts that fire."""
+
+    def __init__(self, silences: Iterable[Silence], firing: Iterable[Alert], now: datetime) -> None:
+        self._silences = [silence for silence in silences if silence.is_active(now)]
+        self._sources = {
+            (alert.rule_id, alert.labels.get(label, "")): alert.alert_id
+            for alert in firing
+            for rule_id, _, label in INHIBITIONS
+            if alert.rule_id == rule_id and label in alert.labels
+        }
+
+    def find(self, alert: Alert) -> str | None:
+        """What mutes this alert: the id of a silence, or of another alert; None when nothing does."""
+        if self._silences:
+            labels = all_labels(alert)
+            for silence in self._silences:
+                if matches(silence.matchers, labels):
+                    return silence.silence_id
+        if not self._sources:
+            return None
+        for rule_id, muted, label in INHIBITIONS:
+            if alert.rule_id in muted and label in alert.labels:
+                source = self._sources.get((rule_id, alert.labels[label]))
+                if source is not None:
+                    return source
+        return None
+
+
+def mute(tracks: Mapping[TrackKey, Track], drafts: Drafts, silences: Sequence[Silence], now: datetime) -> None:
+    """Notes on each alert that fires what mutes it now, where that has changed."""
+    seen = {key: (track, drafts.current(key, track)) for key, track in tracks.items()}
+    seen |= {draft.key: (draft.track, draft.after) for draft in drafts.all}
+    firing = {key: pair for key, pair in seen.items() if pair[1].state is AlertState.FIRING}
+    muting = Muting(silences, [alert for _, alert in firing.values()], now)
+    for key, (track, alert) in firing.items():
+        by = muting.find(alert)
+        if by == alert.muted_by:
+            continue
+        draft = drafts.get(key) or drafts.of(key, track)
+        if by is None:
+            draft.change("told of again", muted_by=None)
+        else:
+            draft.change("silenced" if by.startswith(SILENCE) else f"told of by {by}", muted_by=by)

@@ -1,0 +1,129 @@
+"""Alerts and silences, as people see and handle them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from api.errors import AlertNotFound, Invalid, Mistake
+from api.models.access import Permission, Principal
+from api.models.alert import Alert, AlertCounts, AlertFilter, Matcher, Silence
+from api.models.alert_view import AlertDetailView, AlertView, SilenceView, show_alert, show_silence
+from api.models.channel import DeliveryFilter
+from api.models.sight import current_sight
+from api.services.alerts.known_ids import check_id
+from api.services.alerts.pages import read_page
+from api.storage.alert_rows import PERSONAL
+from api.storage.alert_rules import RuleStore
+from api.storage.alerts import AlertStore
+from api.storage.outbox import OutboxStore
+from api.utils.clock import Clock
+from api.utils.ids import new_task_id
+from api.utils.pagination import Page, PageRequest
+
+#: A silence ends some day: what nobody remembers is as bad as no alert.
+LONGEST_SILENCE = timedelta(days=30)
+
+#: Deliveries that are shown with an alert.
+_DELIVERIES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class SilenceRequest:
+    """A silence that is wanted."""
+
+    matchers: tuple[Matcher, ...]
+    ends_at: datetime
+    comment: str
+    starts_at: datetime | None = None  #: None: now
+
+
+class AlertService:
+    """Alerts and silences."""
+
+    def __init__(
+        self,
+        store: AlertStore,
+        rules: RuleStore,
+        outbox: OutboxStore,
+        clock: Clock,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._rules = rules
+        self._outbox = outbox
+        self._clock = clock
+        self._on_change = on_change
+
+    def get_page(self, wanted: AlertFilter, page: PageRequest) -> Page[AlertView]:
+        """Alerts, newest first, as far as whoever asks may see them."""
+        return read_page(lambda *cut: self._store.page(wanted, *cut), page).map(show_alert)
+
+    def count(self) -> AlertCounts:
+        """How many are open, as far as whoever asks may see them."""
+        return self._store.count(current_sight.get().only_of)
+
+    def get(self, alert_id: str, by: Principal) -> AlertDetailView:
+        """One alert with its history, and for who manages channels what was told of it. Raises AlertNotFound."""
+        alert = self._find(alert_id)
+        deliveries = None
+        if by.may(Permission.ALERTS_MANAGE):
+            rows, _ = self._outbox.page(DeliveryFilter(alert_id=alert_id), _DELIVERIES, 0, None)
+            deliveries = tuple(row for _, row in rows)
+        return AlertDetailView(show_alert(alert), tuple(self._store.history(alert_id)), deliveries)
+
+    def acknowledge(self, alert_id: str, until: datetime | None, comment: str, by: Principal) -> AlertView:
+        """Says that somebody knows of an alert: it is neither repeated nor escalated, and its end is told.
+
+        Raises AlertNotFound, Conflict, Invalid.
+        """
+        self._find(alert_id)
+        if until is not None and until <= self._clock.now():
+            raise Invalid(mistakes=[Mistake("/until", "must be in the future")])
+        alert = self._store.acknowledge(alert_id, by.actor, until, comment, self._clock.now())
+        self._on_change()
+        return show_alert(alert)
+
+    def withdraw(self, alert_id: str) -> AlertView:
+        """Takes an acknowledgement back. Raises AlertNotFound, Conflict."""
+        self._find(alert_id)
+        alert = self._store.acknowledge(alert_id, None, None, "", self._clock.now())
+        self._on_change()
+        return show_alert(alert)
+
+    def _find(self, alert_id: str) -> Alert:
+        check_id(alert_id, "alert")
+        alert, sight = self._store.get(alert_id), current_sight.get()
+        if alert.scope in PERSONAL and not sight.sees(alert.owner):
+            raise AlertNotFound(f'No alert has the id "{alert_id[:80]}".')
+        return alert
+
+    # -- silences ------------------------------------------------------------------------------------------------------
+
+    def get_silences(self, with_ended: bool, page: PageRequest) -> Page[SilenceView]:
+        """Silences, newest first."""
+        now = self._clock.now()
+        rows = read_page(lambda *cut: self._rules.silence_page(now, with_ended, *cut), page)
+        return rows.map(lambda silence: show_silence(silence, now))
+
+    def silence(self, wanted: SilenceRequest, by: Principal) -> SilenceView:
+        """Makes a silence. Raises Invalid."""
+        now = self._clock.now()
+        starts_at = wanted.starts_at or now
+        if wanted.ends_at <= max(now, starts_at):
+            raise Invalid(mistakes=[Mistake("/until", "must be in the future, and after its beginning")])
+        if wanted.ends_at - starts_at > LONGEST_SILENCE:
+            raise Invalid(mistakes=[Mistake("/until", f"must be within {LONGEST_SILENCE.days} days")])
+        made = Silence(
+            new_task_id("silence", now), wanted.matchers, starts_at, wanted.ends_at, by.actor, wanted.comment, now
+        )
+        self._rules.add_silence(made)
+        self._on_change()
+        return show_silence(made, now)
+
+    def end_silence(self, silence_id: str) -> SilenceView:
+        """Ends a silence now. Raises AlertNotFound."""
+        check_id(silence_id, "silence")
+        now = self._clock.now()
+        ended = self._rules.end_silence(silence_id, now)
+        self._on_change()
+        return show_silence(ended, now)

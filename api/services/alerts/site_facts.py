@@ -1,0 +1,259 @@
+"""Facts about everything but GPUs and trainings: disks, the service itself, machines, channels, keys, users."""
+
+import hashlib
+import math
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from pathlib import Path
+
+from api.errors import DatabaseUnavailable
+from api.models.access import AccessKey, Quota, User
+from api.models.alert import AlertTarget
+from api.models.alert_rule import RuleScope
+from api.models.channel import Channel
+from api.models.reason import text_of
+from api.models.usage import Usage
+from api.services.alerts.evaluation import UNKNOWN, FactTable
+from api.services.alerts.starts import StartLog
+from api.services.gpus.state import GPUState
+from api.storage.alert_facts import AlertFactStore
+from api.utils.clock import Clock
+
+_GB = 1024.0**3
+_HOUR = 3600.0
+_DAY = 86_400.0
+
+#: Seconds between two samples of a disk, and the two spans over which its pace is taken.
+_SAMPLE_SECONDS = 60.0
+_SHORT, _LONG = 3600.0, 6 * 3600.0
+
+#: A pace is known when it was watched for so much of its span.
+_FILLED = 0.25
+
+#: Seconds between two looks at the database's clock.
+_CLOCK_SECONDS = 60.0
+
+#: The longest name of a machine that fits into a leader's scope.
+_LONGEST_NODE = 50
+
+
+def machine_scope(node: str) -> str:
+    """The scope in which a machine's own alerts are led: its leader's renewals are the machine's signs of life."""
+    name = node if len(node) <= _LONGEST_NODE else hashlib.sha256(node.encode()).hexdigest()[:_LONGEST_NODE]
+    return f"alerts of {name}"
+
+
+class DiskFacts:
+    """Makes the table of disks: the machine's own, and the one that holds the storage."""
+
+    def __init__(self, paths: Iterable[Path], node: str, clock: Clock) -> None:
+        self._paths = tuple(dict.fromkeys(paths))
+        self._node = node
+        self._clock = clock
+        self._samples: dict[Path, deque[tuple[float, float]]] = {path: deque() for path in self._paths}
+
+    def table(self) -> FactTable:
+        """The facts of all disks; of one that cannot be asked nothing is known."""
+        rows = [self._row(path) for path in self._paths]
+        columns = {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
+        targets = tuple(
+            AlertTarget(
+                f"{self._node}:{path}",
+                {"disk": str(path), "node": self._node},
+                {"name": f"{path} on {self._node}", "disk": f"The disk of {path} on {self._node}"},
+            )
+            for path in self._paths
+        )
+        return FactTable(RuleScope.DISK, targets, columns)
+
+    def _row(self, path: Path) -> dict[str, float]:
+        try:
+            usage = shutil.disk_usage(path)
+        except OSError:
+            names = ("free_percent", "free_gb", "hours_to_full_1h", "hours_to_full_6h")
+            return dict.fromkeys(names, UNKNOWN)
+        monotonic, samples = self._clock.monotonic(), self._samples[path]
+        if not samples or monotonic - samples[-1][0] >= _SAMPLE_SECONDS:
+            samples.append((monotonic, float(usage.free)))
+            while monotonic - samples[0][0] > _LONG:
+                samples.popleft()
+        return {
+            "free_percent": 100.0 * usage.free / usage.total if usage.total else UNKNOWN,
+            "free_gb": usage.free / _GB,
+            "hours_to_full_1h": _hours_to_full(samples, _SHORT, monotonic, usage.free),
+            "hours_to_full_6h": _hours_to_full(samples, _LONG, monotonic, usage.free),
+        }
+
+
+def _hours_to_full(samples: Iterable[tuple[float, float]], span: float, monotonic: float, free: float) -> float:
+    """Hours until nothing is free at the pace of this span; infinite where it does not fill up."""
+    first = next((sample for sample in samples if monotonic - sample[0] <= span), None)
+    if first is None or monotonic - first[0] < _FILLED * span:
+        return UNKNOWN
+    pace = (first[1] - free) / (monotonic - first[0])
+    return free / pace / _HOUR if pace > 0 else float("inf")
+
+
+class ServiceFacts:
+    """Makes the table of this server: its driver, its database, its starts, its clock."""
+
+    def __init__(
+        self,
+        node: str,
+        find_trouble: Callable[[], DatabaseUnavailable | None],
+        starts: StartLog,
+        store: AlertFactStore,
+        clock: Clock,
+    ) -> None:
+        """`find_trouble` says from memory why nothing can be kept now."""
+        self._node = node
+        self._find_trouble = find_trouble
+        self._starts = starts
+        self._store = store
+        self._clock = clock
+        self._away_since: float | None = None
+        self._offset = UNKNOWN
+        self._asked_at = float("-inf")
+
+    def table(self, state: GPUState) -> FactTable:
+        """The facts of this server; the database is asked for its clock only, once a minute."""
+        trouble, monotonic, now = self._find_trouble(), self._clock.monotonic(), self._clock.now()
+        if trouble is None:
+            self._away_since = None
+        elif self._away_since is None:
+            self._away_since = monotonic
+        problem, unclean = state.snapshot.problem, self._starts.unclean_at
+        seconds = now.timestamp()
+        columns = {
+            "source_failing": [0.0 if problem is None else 1.0],
+            "database_away_seconds": [0.0 if self._away_since is None else monotonic - self._away_since],
+            "unclean_start_age": [float("inf") if unclean is None else seconds - unclean],
+            "starts_15m": [float(sum(seconds - at < 900 for at in self._starts.starts))],
+            "clock_offset": [self._clock_offset(monotonic, now)],
+        }
+        words = {
+            "name": self._node,
+            "node": self._node,
+            "source_problem": "nothing is wrong" if problem is None else text_of(problem),
+            "database_problem": "nothing is wrong" if trouble is None else trouble.detail,
+        }
+        return FactTable(RuleScope.SERVICE, (AlertTarget(self._node, {"node": self._node}, words),), columns)
+
+    def _clock_offset(self, monotonic: float, now: datetime) -> float:
+        if monotonic - self._asked_at >= _CLOCK_SECONDS:
+            self._asked_at = monotonic
+            try:
+                told = self._store.clock_offset(now)
+            except DatabaseUnavailable:
+                told = None
+            self._offset = UNKNOWN if told is None else told
+        return self._offset
+
+
+class NodeFacts:
+    """Makes the table of the other machines on this database. Their clocks are never compared with ours."""
+
+    def __init__(self, store: AlertFactStore, own: str, clock: Clock) -> None:
+        self._store = store
+        self._own = own
+        self._clock = clock
+        self._seen: dict[str, tuple[float, float]] = {}
+
+    def table(self) -> FactTable:
+        """How long each machine that has ever evaluated its alerts has given no sign. Raises DatabaseUnavailable."""
+        signs, monotonic = self._store.signs_of_life(), self._clock.monotonic()
+        others = [node for node in self._store.nodes() if node != self._own]
+        # One that has stood down as it should is no longer there.
+        heard = {node: signs[machine_scope(node)] for node in others if machine_scope(node) in signs}
+        for node, at in heard.items():
+            if self._seen.get(node, (None, 0.0))[0] != at:
+                self._seen[node] = (at, monotonic)
+        targets = tuple(AlertTarget(node, {"node": node}, {"name": node, "node": node}) for node in heard)
+        columns = {"silent_seconds": [monotonic - self._seen[node][1] for node in heard]}
+        return FactTable(RuleScope.NODE, targets, columns)
+
+
+def channel_table(channels: Iterable[Channel], unsent: Mapping[str, datetime], now: datetime) -> FactTable:
+    """The facts of all channels that are in use."""
+    used = [channel for channel in channels if channel.enabled or channel.disabled_reason is not None]
+    waits = [unsent.get(channel.channel_id) for channel in used]
+    columns = {
+        "failures": [float(channel.failures) for channel in used],
+        "oldest_unsent_seconds": [0.0 if at is None else (now - at).total_seconds() for at in waits],
+    }
+    targets = tuple(
+        AlertTarget(
+            channel.channel_id,
+            {"channel_id": channel.channel_id, "channel": channel.name},
+            {
+                "name": channel.name,
+                "channel": f'The channel "{channel.name}"',
+                "last_error": channel.disabled_reason or channel.last_error or "its messages wait",
+            },
+        )
+        for channel in used
+    )
+    return FactTable(RuleScope.CHANNEL, targets, columns)
+
+
+def key_table(keys: Iterable[AccessKey], now: datetime) -> FactTable:
+    """The facts of the keys that hold and end some day."""
+    ending = [key for key in keys if key.expires_at is not None and key.holds(now) and key.rotated_to is None]
+    columns = {
+        "days_left": [(key.expires_at - now).total_seconds() / _DAY for key in ending if key.expires_at is not None],
+        "unused_days": [
+            float("inf") if key.last_used_at is None else (now - key.last_used_at).total_seconds() / _DAY
+            for key in ending
+        ],
+    }
+    targets = tuple(
+        AlertTarget(
+            key.key_id,
+            {"key_id": key.key_id, "user": key.user_id},
+            {"name": f"{key.key_id} of {key.user_id}", "key": key.key_id, "user": key.user_id},
+            owner=key.user_id,
+        )
+        for key in ending
+    )
+    return FactTable(RuleScope.KEY, targets, columns)
+
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """How a bound of a quota is held against what is used."""
+
+    bound: str
+    used: str
+
+
+_SHARES = (
+    _Share("gpu_hours_per_day", "gpu_hours_last_day"),
+    _Share("storage_gb", "storage_gb"),
+)
+
+
+def user_table(users: Iterable[User], quota_of: Callable[[str], Quota], usage: Mapping[str, Usage]) -> FactTable:
+    """The facts of the users whose quota has a bound that is used up little by little."""
+    found = [(user.user_id, _fullest(quota_of(user.user_id), usage.get(user.user_id))) for user in users]
+    bounded = [(user_id, percent) for user_id, percent in found if percent is not None]
+    targets = tuple(
+        AlertTarget(user_id, {"user": user_id}, {"name": user_id, "user": user_id}, owner=user_id)
+        for user_id, _ in bounded
+    )
+    return FactTable(RuleScope.USER, targets, {"quota_percent": [percent for _, percent in bounded]})
+
+
+def _fullest(quota: Quota, usage: Usage | None) -> float | None:
+    bounds = {each.name: getattr(quota, each.name) for each in fields(quota)}
+    found = []
+    for share in _SHARES:
+        bound = bounds[share.bound]
+        if bound is None:
+            continue
+        used = None if usage is None else getattr(usage, share.used)
+        found.append(UNKNOWN if used is None else 100.0 * used / bound if bound else 100.0)
+    known = [percent for percent in found if not math.isnan(percent)]
+    return max(known) if known else found[0] if found else None

@@ -1,0 +1,212 @@
+"""Facts about trainings, as the database and the published state know them."""
+
+import statistics
+from collections import deque
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from api.models.alert import AlertTarget
+from api.models.alert_rule import RuleScope
+from api.models.progress import Stage
+from api.models.training import CauseCode, TaskStatus, TaskSummary
+from api.services.alerts.evaluation import UNKNOWN, FactTable, show_number
+from api.services.gpus.state import GPUState
+from api.storage.alert_facts import AlertFactStore, Headway
+from api.utils.clock import Clock
+
+#: A task that has finished is a fact for so long: then its failure is history.
+FINISHED = timedelta(days=1)
+
+#: Losses from which the usual one is taken, and how few say nothing yet.
+_LOSSES, _FEW_LOSSES = 200, 30
+
+#: Seconds of training after which a pace is believed.
+_STABLE_SECONDS = 300.0
+
+_GRAVE = (CauseCode.GPU_LOST, CauseCode.DISK_FULL)
+
+#: By the words of a request's `notify`, the rules that it is told of.
+TOLD_OF: Mapping[str, tuple[str, ...]] = {
+    "finished": ("training_finished",),
+    "failed": ("training_failed", "retry_storm"),
+    "hung": ("training_hung", "idle_while_leased"),
+    "nan": ("loss_nan", "loss_spike"),
+    "no_checkpoint": ("no_checkpoint",),
+    "slow": ("eta_slips",),
+    "waiting": ("queue_waits",),
+}
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What is remembered of one task."""
+
+    attempt: str | None = None
+    hung_since: float | None = None
+    losses: deque[float] = field(default_factory=lambda: deque(maxlen=_LOSSES))
+    step: int | None = None
+    eta_total_first: float | None = None
+
+
+class TaskFacts:
+    """Makes the tables of tasks and of the queue. One thread uses it."""
+
+    def __init__(self, store: AlertFactStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._memories: dict[str, _Memory] = {}
+        self._notify: dict[str, dict[str, list[str]]] = {}
+        self._asked: set[str] = set()
+
+    def tables(self, state: GPUState) -> tuple[FactTable, FactTable]:
+        """The facts of all tasks, and of the queue. Raises DatabaseUnavailable."""
+        now = self._clock.now()
+        found = self._store.tasks(now - FINISHED)
+        self._forget({task.task_id for task in found})
+        running = [task.task_id for task in found if task.status.is_active]
+        headway = self._store.headway(running) if running else {}
+        rows = [self._row(task, headway.get(task.task_id), state) for task in found]
+        columns = {name: [row.get(name, UNKNOWN) for row in rows] for name in (rows[0] if rows else {})}
+        targets = tuple(self._target(task) for task in found)
+        return FactTable(RuleScope.TASK, targets, columns), self._queue(found, state)
+
+    def _forget(self, there: Collection[str]) -> None:
+        for known in (self._memories, self._notify):
+            for gone in set(known) - set(there):
+                del known[gone]
+        self._asked &= set(there)
+        new = set(there) - self._asked
+        if new:
+            self._notify |= self._store.notify(new)
+            self._asked |= new
+
+    def _queue(self, found: Collection[TaskSummary], state: GPUState) -> FactTable:
+        now = self._clock.now()
+        waits = [(now - task.queued_at).total_seconds() for task in found if task.status is TaskStatus.QUEUED]
+        columns = {
+            "waiting": [float(len(waits))],
+            "oldest_seconds": [max(waits, default=0.0)],
+            "gpus_available": [_available(state)],
+        }
+        return FactTable(RuleScope.QUEUE, (AlertTarget("queue", {}, {"name": "queue"}),), columns)
+
+    def _row(self, task: TaskSummary, headway: Headway | None, state: GPUState) -> dict[str, float]:
+        memory = self._memories.setdefault(task.task_id, _Memory())
+        is_active, is_queued = task.status.is_active, task.status is TaskStatus.QUEUED
+        free = _available(state)
+        row = {
+            "running": _flag(is_active),
+            "completed": _flag(task.status is TaskStatus.COMPLETED),
+            "failed": _flag(task.status is TaskStatus.FAILED),
+            "failed_gravely": _flag(
+                task.status is TaskStatus.FAILED and task.cause is not None and task.cause.code in _GRAVE
+            ),
+            "queued_seconds": (self._clock.now() - task.queued_at).total_seconds() if is_queued else 0.0,
+            "gpus_free_for_it": free if is_queued and free >= task.gpu_count else 0.0,
+            "gpu_utilization_max": _busiest(task, state),
+            **_headway(task, headway, self._clock.now().timestamp()),
+            **self._progress(task, memory),
+        }
+        row["hung_seconds"] = self._hung(task, memory)
+        return row
+
+    def _hung(self, task: TaskSummary, memory: _Memory) -> float:
+        hangs = task.status.is_active and task.warning_code is not None and task.warning_code.code == "hangs"
+        if not hangs:
+            memory.hung_since = None
+            return 0.0
+        monotonic = self._clock.monotonic()
+        memory.hung_since = monotonic if memory.hung_since is None else memory.hung_since
+        return 1.0 + monotonic - memory.hung_since
+
+    def _progress(self, task: TaskSummary, memory: _Memory) -> dict[str, float]:
+        report = task.progress
+        warned = task.warning_code is not None and task.warning_code.code == "nan_losses"
+        facts = {
+            "nan_losses": _flag(task.status.is_active and warned),
+            **dict.fromkeys(("loss", "loss_excess", "progress", "eta_total", "eta_total_first", "eta_slip"), UNKNOWN),
+        }
+        if report is None or not task.status.is_active:
+            return facts
+        if memory.attempt != report.attempt:
+            memory.attempt, memory.step, memory.eta_total_first = report.attempt, None, None
+            memory.losses.clear()
+        view, loss = report.progress, report.metrics.current_loss
+        if loss is not None:
+            facts["loss_excess"] = _excess(loss, memory.losses)
+            if view.current_step != memory.step:
+                memory.losses.append(loss)
+                memory.step = view.current_step
+            facts["loss"] = loss
+        facts["progress"] = UNKNOWN if view.overall_progress is None else view.overall_progress
+        if view.eta_seconds is not None and view.training_time is not None:
+            total = view.training_time + view.eta_seconds
+            if memory.eta_total_first is None and view.training_time >= _STABLE_SECONDS:
+                memory.eta_total_first = total
+            if memory.eta_total_first:
+                first = memory.eta_total_first
+                facts |= {"eta_total": total, "eta_total_first": first, "eta_slip": total / first}
+        return facts
+
+    def _target(self, task: TaskSummary) -> AlertTarget:
+        labels = {"task_id": task.task_id, "model_type": task.model_type}
+        if task.owner is not None:
+            labels["owner"] = task.owner
+        called = f"{task.name} ({task.task_id})" if task.name else task.task_id
+        view = None if task.progress is None else task.progress.progress
+        loss = None if task.progress is None else task.progress.metrics.current_loss
+        words = {
+            "name": called,
+            "task": called,
+            "gpus": str(task.gpu_count),
+            "attempts": str(task.attempts),
+            "warning": task.warning or "nothing is wrong",
+            "cause": "unknown" if task.cause is None else task.cause.detail,
+            "cause_remedy": "" if task.cause is None else task.cause.remedy,
+            "steps": "unknown" if view is None or view.current_step is None else str(view.current_step),
+            "loss": "unknown" if loss is None else show_number(loss),
+        }
+        notify = self._notify.get(task.task_id, {})
+        channels, told = notify.get("channels") or [], notify.get("on") or []
+        rules = tuple(rule for word in told for rule in TOLD_OF.get(word, ()))
+        return AlertTarget(task.task_id, labels, words, task.owner, tuple(channels), rules)
+
+
+def _headway(task: TaskSummary, headway: Headway | None, now: float) -> dict[str, float]:
+    if headway is None or not task.status.is_active:
+        return {"checkpoint_age": UNKNOWN, "attempts_without_checkpoint": UNKNOWN}
+    began = None if task.started_at is None else task.started_at.timestamp()
+    since = max((each for each in (headway.checkpoint_at, began) if each is not None), default=None)
+    return {
+        "checkpoint_age": UNKNOWN if since is None else now - since,
+        "attempts_without_checkpoint": float(headway.attempts_since),
+    }
+
+
+def _busiest(task: TaskSummary, state: GPUState) -> float:
+    """The utilisation of the busiest GPU of a task that trains; unknown when one of them is not known."""
+    report = task.progress
+    if task.status is not TaskStatus.RUNNING or report is None or report.progress.stage is not Stage.TRAINING:
+        return UNKNOWN
+    mine = [gpu for gpu in state.gpus if gpu.reading.uuid in task.gpu_uuids]
+    values = [gpu.vitals.utilization_gpu for gpu in mine if not gpu.judgement.stale]
+    if len(values) < len(task.gpu_uuids) or not values or None in values:
+        return UNKNOWN
+    return float(max(value for value in values if value is not None))
+
+
+def _excess(loss: float, losses: Collection[float]) -> float:
+    if len(losses) < _FEW_LOSSES:
+        return UNKNOWN
+    median = statistics.median(losses)
+    spread = statistics.median(abs(each - median) for each in losses)
+    return UNKNOWN if spread == 0 else (loss - median) / spread
+
+
+def _available(state: GPUState) -> float:
+    return float(sum(gpu.judgement.is_available for gpu in state.gpus))
+
+
+def _flag(value: bool) -> float:
+    return 1.0 if value else 0.0

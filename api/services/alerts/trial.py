@@ -1,0 +1,122 @@
+"""What a rule would have told within the last 24 h: the same evaluation, over the history of the GPUs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from api.models.alert import AlertState
+from api.models.alert_rule import AlertRule, RuleScope, Trial, TrialPeriod
+from api.services.alerts.evaluation import UNKNOWN, FactTable, find_breaching, is_breaching
+from api.services.alerts.machine import AlertMachine
+from api.services.alerts.metrics import CONSTANT, IN_HISTORY, without_history
+from api.services.gpus.history import GPUHistory, Metric
+from api.utils.clock import Mark
+
+#: Periods that an answer shows.
+_SHOWN = 100
+
+#: Points over the day: one a minute, so that a trial takes a fraction of a second.
+_STEP = 60.0
+_DAY = timedelta(days=1)
+
+
+@dataclass(slots=True)
+class _PastClock:
+    """The time of the point that is being looked at."""
+
+    at: datetime
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic(self) -> float:
+        return self.at.timestamp()
+
+    def mark(self) -> Mark:
+        return Mark("", self.at.timestamp())
+
+
+def try_rule(rule: AlertRule, present: FactTable | None, history: GPUHistory, now: datetime) -> Trial:
+    """What the rule would have told, and what it is true of now. `present` None: the present facts are not known."""
+    breaching, unknown = _look_at_present(rule, present)
+    missing = without_history(rule.scope, rule.metrics)
+    if rule.scope is not RuleScope.GPU or missing or present is None:
+        why = f"no history is kept of {', '.join(missing or rule.metrics)}: only the present was looked at"
+        words = f"It is true of {len(breaching)} now. {why[:1].upper()}{why[1:]}."
+        return Trial(False, why, None, now, 0, (), breaching, unknown, words)
+    tables = _past_tables(rule, present, history, now)
+    periods = _replay(rule, tables)
+    since = tables[0][0] if tables else None
+    shown = tuple(sorted(periods, key=lambda period: period.since))[-_SHOWN:]
+    return Trial(True, None, since, now, len(periods), shown, breaching, unknown, _say(periods, since, now))
+
+
+def _look_at_present(rule: AlertRule, table: FactTable | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    if table is None:
+        return (), ()
+
+    def name(place: int) -> str:
+        target = table.targets[place]
+        return target.words.get("name", target.key)
+
+    breaching = tuple(name(place) for place in find_breaching(rule, table))
+    unknown = (place for place in range(len(table.targets)) if is_breaching(rule, table, place) is None)
+    return breaching[:_SHOWN], tuple(name(place) for place in unknown)[:_SHOWN]
+
+
+def _past_tables(
+    rule: AlertRule, present: FactTable, history: GPUHistory, now: datetime
+) -> list[tuple[datetime, FactTable]]:
+    """The facts of each minute that the history knows."""
+    since = (now - _DAY).timestamp()
+    columns: dict[str, dict[int, list[float]]] = {}
+    for name in rule.metrics:
+        if name in CONSTANT:
+            continue
+        for place, target in enumerate(present.targets):
+            uuid = target.labels.get("gpu_uuid", "")
+            series = history.read(uuid, Metric(IN_HISTORY[name]), since, now.timestamp(), _STEP)
+            for point in series.points:
+                minute = int(point.timestamp.timestamp() // _STEP)
+                row = columns.setdefault(name, {}).setdefault(minute, [UNKNOWN] * len(present.targets))
+                row[place] = UNKNOWN if point.value is None else point.value
+    minutes = sorted({minute for rows in columns.values() for minute in rows})
+    nothing = [UNKNOWN] * len(present.targets)
+    found = []
+    for minute in minutes:
+        facts = {name: rows.get(minute, nothing) for name, rows in columns.items()}
+        facts |= {name: list(present.columns.get(name, nothing)) for name in rule.metrics if name in CONSTANT}
+        at = datetime.fromtimestamp(minute * _STEP, now.tzinfo)
+        found.append((at, FactTable(RuleScope.GPU, present.targets, facts)))
+    return found
+
+
+def _replay(rule: AlertRule, tables: Sequence[tuple[datetime, FactTable]]) -> list[TrialPeriod]:
+    if not tables:
+        return []
+    clock = _PastClock(tables[0][0])
+    machine = AlertMachine(clock, lambda at: at.isoformat(), settle_seconds=0)
+    rules = {rule.rule_id: replace(rule, enabled=True)}
+    found: list[TrialPeriod] = []
+    for at, table in tables:
+        clock.at = at
+        drafts = machine.step(rules, {RuleScope.GPU: table}).all
+        machine.commit(drafts, at)
+        for draft in drafts:
+            alert = draft.after
+            if alert.state is AlertState.RESOLVED and alert.fired_at is not None:
+                found.append(TrialPeriod(alert.title, alert.fired_at, at, alert.peak))
+    open_ = [track.alert for track in machine.tracks.values() if track.alert.state is AlertState.FIRING]
+    return found + [TrialPeriod(each.title, each.fired_at or each.since, None, each.peak) for each in open_]
+
+
+def _say(periods: Sequence[TrialPeriod], since: datetime | None, now: datetime) -> str:
+    if since is None:
+        return "Nothing is known of the last 24 h yet."
+    hours = (now - since).total_seconds() / 3600
+    if not periods:
+        return f"It would not have fired in the last {hours:.1f} h."
+    times = "once" if len(periods) == 1 else f"{len(periods)} times"
+    latest = max(periods, key=lambda period: period.since)
+    last = f"the last time {latest.target}, {latest.since:%H:%M} UTC"
+    return f"It would have fired {times} in the last {hours:.1f} h: {last}."

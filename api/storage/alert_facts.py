@@ -1,0 +1,80 @@
+"""What rules about tasks and machines need of the database: a few statements for all of them together."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, or_, select, text
+
+from api.models.training import EventKind, TaskStatus, TaskSummary
+from api.storage.database import Database
+from api.storage.rows import SUMMARY_COLUMNS, read_summary, to_seconds
+from api.storage.tables import attempts, events, leadership, nodes, tasks
+
+#: Tasks that are looked at at most: the open ones come first.
+MOST_TASKS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Headway:
+    """What a task has to show. Unix seconds; None: never."""
+
+    checkpoint_at: float | None
+    attempts_since: int  #: attempts begun since then
+
+
+class AlertFactStore:
+    """Reads what rules need."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def tasks(self, finished_after: datetime) -> list[TaskSummary]:
+        """Every task that is open, and those that have finished since then."""
+        is_open = tasks.c.status.in_([status for status in TaskStatus if not status.is_finished])
+        wanted = or_(is_open, tasks.c.finished_at >= to_seconds(finished_after))
+        query = select(*SUMMARY_COLUMNS).where(wanted).order_by(tasks.c.serial.desc()).limit(MOST_TASKS)
+        with self._database.read() as connection:
+            return [read_summary(row) for row in connection.execute(query)]
+
+    def notify(self, task_ids: Collection[str]) -> dict[str, dict[str, list[str]]]:
+        """What the requests of these tasks say of whom to tell, where they say it."""
+        query = select(tasks.c.task_id, tasks.c.request).where(tasks.c.task_id.in_(list(task_ids)))
+        with self._database.read() as connection:
+            found = {row.task_id: row.request.get("notify") for row in connection.execute(query)}
+        return {task_id: notify for task_id, notify in found.items() if notify}
+
+    def headway(self, task_ids: Collection[str]) -> dict[str, Headway]:
+        """What each of these tasks has to show."""
+        ids = list(task_ids)
+        made = select(events.c.task_id, func.max(events.c.at).label("at"))
+        made = made.where(events.c.task_id.in_(ids), events.c.type == EventKind.CHECKPOINT).group_by(events.c.task_id)
+        begun = select(attempts.c.task_id, attempts.c.created_at).where(attempts.c.task_id.in_(ids))
+        with self._database.read() as connection:
+            latest = {row.task_id: row.at for row in connection.execute(made)}
+            starts: dict[str, list[float]] = {}
+            for row in connection.execute(begun):
+                starts.setdefault(row.task_id, []).append(row.created_at)
+        return {
+            task_id: Headway(latest.get(task_id), sum(at > latest.get(task_id, 0.0) for at in starts.get(task_id, [])))
+            for task_id in ids
+        }
+
+    def signs_of_life(self) -> dict[str, float]:
+        """The latest sign of life of each leader by its scope, by its own clock."""
+        query = select(leadership.c.scope, leadership.c.expires_at).where(leadership.c.holder != "")
+        with self._database.read() as connection:
+            return {row.scope: row.expires_at for row in connection.execute(query)}
+
+    def nodes(self) -> list[str]:
+        """The names of all machines."""
+        with self._database.read() as connection:
+            return list(connection.scalars(select(nodes.c.name)))
+
+    def clock_offset(self, now: datetime) -> float | None:
+        """Seconds by which the database's clock differs from `now`; None where it has no clock of its own."""
+        if self._database.is_sqlite:
+            return None
+        with self._database.read() as connection:
+            told = connection.scalar(text("SELECT extract(epoch FROM clock_timestamp())"))
+        return None if told is None else abs(float(told) - now.timestamp())

@@ -1,0 +1,375 @@
+"""The outbox: what waits is bundled into deliveries, which are claimed by a lease, sent, and finished by its token."""
+
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
+
+from api.models.alert import NotificationKind
+from api.models.channel import (
+    ClaimedDelivery,
+    Delivery,
+    DeliveryFilter,
+    DeliveryKind,
+    DeliveryState,
+    DeliveryView,
+    ToldAlert,
+)
+from api.models.event import Severity
+from api.storage.alert_rows import dump_told, read_told
+from api.storage.alert_tables import alert_channels, alert_deliveries, alert_notifications
+from api.storage.channels import note_failure, note_success, read_channel
+from api.storage.database import Database
+from api.storage.rows import clean, maybe_time, to_seconds, to_time
+
+#: Notifications that one look takes up at most; the rest waits for the next.
+LOOK = 20_000
+
+#: Alerts that one message holds at most; how many more there were it says by its count.
+SHOWN_ALERTS = 200
+
+#: Ids of alerts that a list shows of one delivery.
+_LISTED = 100
+
+#: What stands in `delivery_id` of a notification that nobody will be told any more.
+SUPERSEDED = "superseded"
+
+_OPEN = (DeliveryState.WAITING, DeliveryState.SENDING)
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingNotification:
+    """A notification that is in no message yet."""
+
+    id: int
+    alert_id: str
+    channel_id: str
+    kind: NotificationKind
+    severity: Severity
+    group_key: str
+    not_before: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Notifications that become one message."""
+
+    delivery_id: str
+    channel_id: str
+    kind: DeliveryKind
+    severity: Severity
+    group_key: str
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelTraffic:
+    """What bears on the next message of a channel."""
+
+    busy_alerts: frozenset[str]  #: alerts of which something is on its way already
+    in_minute: int  #: messages made within the last 60 s
+    in_hour: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptResult:
+    """How an attempt ended. `again_at` None: nothing more is tried."""
+
+    state: DeliveryState
+    status: int | None
+    result: str
+    again_at: datetime | None = None
+    is_refusal: bool = False  #: the receiver says that the address is no longer good
+
+
+class _Taken(Exception):
+    """Somebody else was first: the transaction changes nothing."""
+
+
+class OutboxStore:
+    """Notifications and deliveries in the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # -- from notifications to messages ------------------------------------------------------------------------------
+
+    def waiting(self, limit: int = LOOK) -> list[WaitingNotification]:
+        """What is in no message yet, oldest first."""
+        columns = [alert_notifications.c[name] for name in WaitingNotification.__slots__]
+        query = select(*columns).where(alert_notifications.c.delivery_id.is_(None))
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(alert_notifications.c.id).limit(limit)).all()
+        return [
+            WaitingNotification(
+                row.id,
+                row.alert_id,
+                row.channel_id,
+                NotificationKind(row.kind),
+                Severity(row.severity),
+                row.group_key,
+                to_time(row.not_before),
+            )
+            for row in rows
+        ]
+
+    def traffic(self, channel_id: str, now: datetime) -> ChannelTraffic:
+        """What bears on the next message of a channel."""
+        mine, seconds = alert_deliveries.c.channel_id == channel_id, to_seconds(now)
+        told = mine & (alert_deliveries.c.kind != DeliveryKind.TEST)
+
+        def made_since(past: float) -> Any:
+            return select(func.count()).select_from(alert_deliveries).where(told, alert_deliveries.c.created_at > past)
+
+        joined = alert_deliveries.join(
+            alert_notifications, alert_notifications.c.delivery_id == alert_deliveries.c.delivery_id
+        )
+        busy = (
+            select(alert_notifications.c.alert_id).select_from(joined).where(mine, alert_deliveries.c.state.in_(_OPEN))
+        )
+        with self._database.read() as connection:
+            counts = [connection.scalar(made_since(seconds - window)) or 0 for window in (60, 3600)]
+            return ChannelTraffic(frozenset(connection.scalars(busy.distinct())), *counts)
+
+    def got_word(self, channel_id: str, alert_ids: Iterable[str]) -> set[str]:
+        """Those of these alerts of which the channel has delivered that they fire."""
+        firing = [kind for kind in NotificationKind if kind.says_firing]
+        joined = alert_deliveries.join(
+            alert_notifications, alert_notifications.c.delivery_id == alert_deliveries.c.delivery_id
+        )
+        ids, found = list(alert_ids), set[str]()
+        with self._database.read() as connection:
+            for at in range(0, len(ids), 500):
+                query = select(alert_notifications.c.alert_id).select_from(joined)
+                query = query.where(
+                    alert_deliveries.c.channel_id == channel_id,
+                    alert_deliveries.c.state == DeliveryState.DELIVERED,
+                    alert_notifications.c.kind.in_(firing),
+                    alert_notifications.c.alert_id.in_(ids[at : at + 500]),
+                )
+                found.update(connection.scalars(query))
+        return found
+
+    def bundle(self, bundle: Bundle, now: datetime) -> bool:
+        """Makes one message of these notifications; False when somebody else has taken one of them."""
+        try:
+            with self._database.write() as connection:
+                if _mark(connection, bundle.ids, bundle.delivery_id) != len(bundle.ids):
+                    raise _Taken
+                connection.execute(insert(alert_deliveries).values(_delivery_row(bundle, len(bundle.ids), now)))
+        except _Taken:
+            return False
+        return True
+
+    def supersede(self, ids: Sequence[int]) -> None:
+        """Notes that nobody is to be told of these any more."""
+        with self._database.write() as connection:
+            _mark(connection, ids, SUPERSEDED)
+
+    def add_test(self, bundle: Bundle, told: ToldAlert, now: datetime) -> None:
+        """Puts a message to try a channel into the outbox."""
+        seconds = to_seconds(now)
+        row = {
+            "alert_id": told.alert_id,
+            "number": told.number,
+            "channel_id": bundle.channel_id,
+            "kind": NotificationKind.TEST,
+            "severity": bundle.severity,
+            "group_key": bundle.group_key,
+            "told": dump_told(told),
+            "created_at": seconds,
+            "not_before": seconds,
+            "delivery_id": bundle.delivery_id,
+        }
+        with self._database.write() as connection:
+            connection.execute(insert(alert_deliveries).values(_delivery_row(bundle, 1, now)))
+            connection.execute(insert(alert_notifications).values(row))
+
+    # -- deliveries ----------------------------------------------------------------------------------------------------
+
+    def due(self, now: datetime, limit: int = 100) -> list[tuple[str, str]]:
+        """Deliveries to be tried now, oldest first, each with its channel; also those whose sender has gone."""
+        query = select(alert_deliveries.c.delivery_id, alert_deliveries.c.channel_id).where(_is_due(to_seconds(now)))
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(alert_deliveries.c.serial).limit(limit))
+            return [(row.delivery_id, row.channel_id) for row in rows]
+
+    def next_look(self, *, with_notifications: bool = True) -> datetime | None:
+        """When something is to be done next; None when nothing waits. Without notifications: for deliveries alone."""
+        deliveries = alert_deliveries.c
+        until = select(func.min(deliveries.not_before)).where(deliveries.state == DeliveryState.WAITING)
+        leases = select(func.min(deliveries.lease_until)).where(deliveries.state == DeliveryState.SENDING)
+        notes = alert_notifications.c
+        fresh = select(func.min(notes.not_before)).where(notes.delivery_id.is_(None))
+        with self._database.read() as connection:
+            queries = (until, leases, fresh) if with_notifications else (until, leases)
+            found = [connection.scalar(query) for query in queries]
+        return maybe_time(min((each for each in found if each is not None), default=None))
+
+    def claim(self, delivery_id: str, now: datetime, lease: timedelta) -> ClaimedDelivery | None:
+        """Takes a delivery to send it; None when it is not due, or somebody else has it. The attempt is counted before
+        it is made: whoever dies of it does so in the count.
+        """
+        token, seconds = secrets.token_hex(8), to_seconds(now)
+        mine = alert_deliveries.c.delivery_id == delivery_id
+        values = {
+            "state": DeliveryState.SENDING,
+            "attempts": alert_deliveries.c.attempts + 1,
+            "lease_token": token,
+            "lease_until": to_seconds(now + lease),
+            "first_attempt_at": func.coalesce(alert_deliveries.c.first_attempt_at, seconds),
+        }
+        with self._database.write() as connection:
+            if connection.execute(update(alert_deliveries).where(mine, _is_due(seconds)).values(values)).rowcount == 0:
+                return None
+            row = connection.execute(select(alert_deliveries).where(mine)).one()
+            of = alert_channels.c.channel_id == row.channel_id
+            channel = connection.execute(select(alert_channels).where(of)).one_or_none()
+            if channel is None:
+                gone = {"state": DeliveryState.REJECTED, "result": "its channel is gone", "finished_at": seconds}
+                connection.execute(update(alert_deliveries).where(mine).values(gone))
+                return None
+            told = select(alert_notifications.c.told).where(alert_notifications.c.delivery_id == delivery_id)
+            told = told.order_by(alert_notifications.c.id).limit(2 * SHOWN_ALERTS)
+            alerts = tuple(read_told(each) for each in connection.scalars(told))
+            return ClaimedDelivery(read_delivery(row), token, read_channel(channel), bytes(channel.sealed), alerts)
+
+    def finish(self, claimed: ClaimedDelivery, ended: AttemptResult, now: datetime, most_refusals: int) -> bool:
+        """Keeps how an attempt ended; False when the lease was no longer ours."""
+        delivery = claimed.delivery
+        mine = (alert_deliveries.c.delivery_id == delivery.delivery_id) & (
+            alert_deliveries.c.lease_token == claimed.token
+        )
+        result = clean(ended.result)
+        values = {
+            "state": ended.state,
+            "lease_token": None,
+            "lease_until": None,
+            "status": ended.status,
+            "result": result,
+            "not_before": to_seconds(ended.again_at or now),
+            "finished_at": to_seconds(now) if ended.state.is_finished else None,
+        }
+        with self._database.write() as connection:
+            if connection.execute(update(alert_deliveries).where(mine).values(values)).rowcount == 0:
+                return False
+            if ended.state is DeliveryState.DELIVERED:
+                note_success(connection, delivery.channel_id, now)
+            else:
+                note_failure(connection, delivery.channel_id, result, ended.is_refusal, most_refusals)
+        return True
+
+    def page(
+        self, wanted: DeliveryFilter, limit: int, offset: int, cursor: int | None
+    ) -> tuple[list[tuple[int, DeliveryView]], int]:
+        """Deliveries with their serial numbers, newest first; and how many there are in all."""
+        conditions = _conditions(wanted)
+        query = select(alert_deliveries).where(*conditions).order_by(alert_deliveries.c.serial.desc()).limit(limit)
+        query = query.offset(offset) if cursor is None else query.where(alert_deliveries.c.serial < cursor)
+        with self._database.read() as connection:
+            total = connection.scalar(select(func.count()).select_from(alert_deliveries).where(*conditions)) or 0
+            rows = connection.execute(query).all()
+            names = _names(connection)
+            shown = [(row.serial, _show(connection, row, names.get(row.channel_id))) for row in rows]
+        return shown, total
+
+    def oldest_unsent(self) -> dict[str, datetime]:
+        """Since when the oldest message of each channel waits that is still tried."""
+        query = select(alert_deliveries.c.channel_id, func.min(alert_deliveries.c.created_at).label("since"))
+        query = query.where(alert_deliveries.c.state.in_(_OPEN)).group_by(alert_deliveries.c.channel_id)
+        with self._database.read() as connection:
+            return {row.channel_id: to_time(row.since) for row in connection.execute(query)}
+
+
+def _delivery_row(bundle: Bundle, count: int, now: datetime) -> dict[str, Any]:
+    seconds = to_seconds(now)
+    return {
+        "delivery_id": bundle.delivery_id,
+        "channel_id": bundle.channel_id,
+        "kind": bundle.kind,
+        "state": DeliveryState.WAITING,
+        "severity": bundle.severity,
+        "group_key": bundle.group_key,
+        "notifications": count,
+        "attempts": 0,
+        "created_at": seconds,
+        "not_before": seconds,
+    }
+
+
+def _mark(connection: Connection, ids: Sequence[int], delivery_id: str) -> int:
+    changed = 0
+    for at in range(0, len(ids), 500):
+        mine = alert_notifications.c.id.in_(ids[at : at + 500]) & alert_notifications.c.delivery_id.is_(None)
+        changed += connection.execute(update(alert_notifications).where(mine).values(delivery_id=delivery_id)).rowcount
+    return changed
+
+
+def _is_due(seconds: float) -> Any:
+    deliveries = alert_deliveries.c
+    waits = and_(deliveries.state == DeliveryState.WAITING, deliveries.not_before <= seconds)
+    left = and_(deliveries.state == DeliveryState.SENDING, deliveries.lease_until <= seconds)
+    return or_(waits, left)
+
+
+def read_delivery(row: Row[Any]) -> Delivery:
+    """A delivery from its row."""
+    return Delivery(
+        delivery_id=row.delivery_id,
+        channel_id=row.channel_id,
+        kind=DeliveryKind(row.kind),
+        state=DeliveryState(row.state),
+        severity=Severity(row.severity),
+        group_key=row.group_key,
+        count=row.notifications,
+        attempts=row.attempts,
+        created_at=to_time(row.created_at),
+        not_before=to_time(row.not_before),
+        first_attempt_at=maybe_time(row.first_attempt_at),
+        finished_at=maybe_time(row.finished_at),
+        status=row.status,
+        result=row.result,
+    )
+
+
+def _conditions(wanted: DeliveryFilter) -> list[Any]:
+    conditions: list[Any] = []
+    if wanted.states:
+        conditions.append(alert_deliveries.c.state.in_(wanted.states))
+    if wanted.channel_id is not None:
+        conditions.append(alert_deliveries.c.channel_id == wanted.channel_id)
+    if wanted.alert_id is not None:
+        of = select(alert_notifications.c.delivery_id).where(
+            alert_notifications.c.alert_id == wanted.alert_id, alert_notifications.c.delivery_id.is_not(None)
+        )
+        conditions.append(alert_deliveries.c.delivery_id.in_(of))
+    return conditions
+
+
+def _names(connection: Connection) -> dict[str, str]:
+    rows = connection.execute(select(alert_channels.c.channel_id, alert_channels.c.name))
+    return {row.channel_id: row.name for row in rows}
+
+
+def _show(connection: Connection, row: Row[Any], name: str | None) -> DeliveryView:
+    told = select(alert_notifications.c.alert_id).where(alert_notifications.c.delivery_id == row.delivery_id)
+    delivery = read_delivery(row)
+    return DeliveryView(
+        delivery_id=delivery.delivery_id,
+        channel_id=delivery.channel_id,
+        channel=name,
+        kind=delivery.kind,
+        state=delivery.state,
+        severity=delivery.severity,
+        count=delivery.count,
+        alerts=tuple(connection.scalars(told.distinct().limit(_LISTED))),
+        attempts=delivery.attempts,
+        created_at=delivery.created_at,
+        not_before=None if delivery.state.is_finished else delivery.not_before,
+        finished_at=delivery.finished_at,
+        status=delivery.status,
+        result=delivery.result,
+    )

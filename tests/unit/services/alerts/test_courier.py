@@ -1,0 +1,102 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+
+from api.errors import DatabaseUnavailable
+from api.models.channel import ChannelSecret, DeliveryState
+from api.notifiers.notifier import Rejected, RetryLater
+from api.services.alerts.courier import WAITS
+from tests.unit.notifiers.receivers import message
+from tests.unit.services.alerts.conftest import Desk
+from tests.unit.services.alerts.facts import channel
+
+
+def only(desk: Desk) -> str:
+    desk.begin()
+    desk.outbox.run_once()
+    (delivery_id,) = desk.carriers.carried
+    return delivery_id
+
+
+def test_a_failing_receiver_is_tried_by_schedule_for_a_day(desk: Desk):
+    desk.add_channel()
+    desk.notifier.outcomes = [RetryLater("HTTP 500", None, 500)] * 100
+    delivery_id, began = only(desk), desk.clock.now()
+    waits = []
+    while desk.courier.deliver(delivery_id) is DeliveryState.WAITING:
+        at = desk.deliveries()[0].not_before
+        assert at is not None
+        waits.append((at - desk.clock.now()).total_seconds())
+        desk.clock.advance(waits[-1])
+    for wait, planned in zip(waits, [*WAITS, 3600.0], strict=False):
+        assert 0.79 * planned <= wait <= 1.21 * planned
+    assert desk.deliveries()[0].state is DeliveryState.EXPIRED
+    assert desk.clock.now() - began <= timedelta(hours=24)
+    assert 25 <= len(waits) <= 35
+    assert {message.id for message in desk.notifier.sent} == {delivery_id}
+
+
+def test_a_receiver_says_itself_when_to_come_back(desk: Desk):
+    desk.add_channel()
+    desk.notifier.outcomes = [RetryLater("x", 77.0), RetryLater("x", 999_999.0)]
+    delivery_id = only(desk)
+    for wait in (77.0, 3600.0):
+        desk.courier.deliver(delivery_id)
+        at = desk.deliveries()[0].not_before
+        assert at == desk.clock.now() + timedelta(seconds=wait)
+        desk.clock.advance(wait)
+
+
+def test_three_refusals_put_a_channel_aside(desk: Desk):
+    desk.add_channel()
+    desk.notifier.outcomes = [Rejected("HTTP 404", 404, is_refusal=True)] * 3
+    for number in range(4):
+        desk.begin(number, group=str(number))
+        desk.drain()
+    assert len(desk.notifier.sent) == 3
+    assert desk.channels.get("c1").disabled_reason is not None
+
+
+def test_one_that_is_gone_for_good_is_put_aside_at_once(desk: Desk):
+    desk.add_channel()
+    desk.notifier.outcomes = [Rejected("HTTP 410", 410, is_refusal=True)]
+    desk.begin()
+    desk.drain()
+    assert not desk.channels.get("c1").enabled
+
+
+def test_that_it_was_sent_is_kept_although_the_database_is_away_for_a_while(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+):
+    desk.add_channel()
+    delivery_id = only(desk)
+    write, failures = desk.database.write, []
+
+    @contextmanager
+    def sometimes(is_audited: bool = True) -> Iterator[object]:
+        if desk.notifier.sent and len(failures) < 5:
+            failures.append(1)
+            raise DatabaseUnavailable
+        with write(is_audited) as connection:
+            yield connection
+
+    monkeypatch.setattr(desk.database, "write", sometimes)
+    assert desk.courier.deliver(delivery_id) is DeliveryState.DELIVERED
+    assert (len(failures), desk.deliveries()[0].state) == (5, DeliveryState.DELIVERED)
+
+
+def test_a_secret_that_nobody_can_read_is_told_in_the_delivery(desk: Desk):
+    desk.channels.add(channel(), b"nonsense")
+    desk.begin()
+    desk.drain()
+    assert desk.notifier.sent == []
+    assert "kept with another key" in (desk.deliveries()[0].result or "")
+
+
+def test_past_the_outbox_it_needs_no_database(desk: Desk):
+    sealed = desk.sealer.seal(ChannelSecret("https://hooks.example/x"))
+    desk.database.close()
+    desk.courier.send_now(channel(), sealed, message())
+    assert len(desk.notifier.sent) == 1
