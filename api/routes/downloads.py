@@ -17,7 +17,7 @@ downloads = APIBlueprint("downloads", __name__, url_prefix=f"{BASE_PATH}/models"
 @downloads.post("/download")
 @downloads.input(StartDownload)
 @downloads.output(DownloadAnswer, status_code=202)
-@downloads.doc(responses=[400, 409, 415, 422, 503, 507])
+@downloads.doc(responses=[400, 404, 409, 415, 422, 503, 507])
 @idempotent
 def start_download(json_data: StartDownload) -> Response:
     """Download a model

@@ -85,13 +85,18 @@ def test_token_is_in_the_file_of_secrets_alone(world: World):
         {"url": "https://h/x"},
         {"url": "file:///etc/passwd", "sha256": "0" * 64},
         {"repository": "../m"},
-        {"model_id": "wan"},
-        {"model_id": "flux", "components": ["nothing"]},
     ],
 )
 def test_order_that_makes_no_sense_is_422(world: World, body: dict[str, Any]):
     refused = world.client.post(DOWNLOAD, json=body)
     assert (refused.status_code, refused.json()["error"]["code"]) == (422, "validation_failed")
+
+
+def test_model_that_cannot_be_had_says_why(world: World):
+    pickled = world.client.post(DOWNLOAD, json={"model_id": "wan"})
+    assert (pickled.status_code, pickled.json()["error"]["code"]) == (409, "pickles_refused")
+    absent = world.client.post(DOWNLOAD, json={"model_id": "flux", "components": ["nothing"]})
+    assert absent.json()["error"]["code"] == "model_not_found"
 
 
 def test_downloads_are_in_no_list_of_trainings_and_seen_by_their_owner_alone(make_world: MakeWorld):

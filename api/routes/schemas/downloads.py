@@ -36,6 +36,7 @@ class StartDownload(Strict):
         strict=True,
         json_schema_extra={
             "example": {"model_id": "z_image", "version": "turbo"},
+            "minProperties": 1,
             "allOf": _ONE_WAY,
             "dependentRequired": {"url": ["sha256"]},
         },

@@ -1,11 +1,12 @@
 """What a request for a download asks for, turned into what the program does."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from api.errors import Invalid, Mistake
+from api.errors import ModelNotFound, PicklesRefused
 from api.models.catalog import CatalogModel, ComponentNeed
 from api.trainers.downloads.names import check_name
 from api.trainers.downloads.refusal import DownloadRefused
@@ -56,7 +57,7 @@ class DownloadRules:
 
 
 def make_wish(order: DownloadOrder, models: Mapping[str, CatalogModel], rules: DownloadRules) -> DownloadWish:
-    """What the program is told. Raises Invalid."""
+    """What the program is told. Raises ModelNotFound, PicklesRefused."""
     repositories: list[RepositoryWish] = []
     addresses: list[AddressWish] = []
     if order.model_id is not None:
@@ -79,15 +80,15 @@ def make_wish(order: DownloadOrder, models: Mapping[str, CatalogModel], rules: D
 def _of_model(order: DownloadOrder, models: Mapping[str, CatalogModel], allows_pickles: bool) -> list[RepositoryWish]:
     model = models.get(order.model_id or "")
     if model is None:
-        raise _wrong("/model_id", "The trainer knows no such model type.", f"Known are: {', '.join(models)}.")
+        raise ModelNotFound(data={"models": list(models)})
     variants = {variant.name: variant for variant in model.variants}
     variant = variants.get(order.version or model.variants[0].name)
     if variant is None:
-        raise _wrong("/version", f"{model.title} has no variant of this name.", f"Known are: {', '.join(variants)}.")
+        raise ModelNotFound(f"{model.title} has no variant of this name.", data={"versions": list(variants)})
     keys = [need.key for need in variant.components]
     unknown = [key for key in order.components if key not in keys]
     if unknown:
-        raise _wrong("/components", f"It has no component {unknown[0]}.", f"Known are: {', '.join(keys)}.")
+        raise ModelNotFound(f"{variant.title} has no component {unknown[0]}.", data={"components": keys})
     wanted = [need for need in variant.components if not order.components or need.key in order.components]
     for need in wanted:
         _require_possible(need, allows_pickles)
@@ -96,16 +97,11 @@ def _of_model(order: DownloadOrder, models: Mapping[str, CatalogModel], allows_p
 
 def _require_possible(need: ComponentNeed, allows_pickles: bool) -> None:
     if not need.sources:
-        raise _wrong(
-            "/components",
-            f"It is not known where {need.title} can be had as safetensors.",
-            "Leave it out, and find it.",
-        )
+        raise ModelNotFound(f"It is not known where {need.title} can be had as safetensors: leave `{need.key}` out.")
     if need.is_pickle and not allows_pickles:
-        raise _wrong(
-            "/components",
-            f"{need.title[0].upper()}{need.title[1:]} is published with pickles, which can hold code.",
-            "Let the service run with ALLOW_PICKLED_WEIGHTS=1 if you trust its source, or leave it out.",
+        raise PicklesRefused(
+            f"{need.title[0].upper()}{need.title[1:]} is published with pickles, which can hold code: leave"
+            f" `{need.key}` out, or let the service run with ALLOW_PICKLED_WEIGHTS=1 if you trust its source."
         )
 
 
@@ -120,13 +116,10 @@ def _merge(needs: Sequence[ComponentNeed]) -> list[RepositoryWish]:
 
 
 def _file_name(order: DownloadOrder) -> str:
-    """What the file of an address is called: as asked, or as the address ends."""
+    """What the file of an address is called: as asked, or as the address ends; by its hash where neither can be."""
     path = (order.url or "").partition("?")[0].partition("#")[0].rstrip("/")
-    try:
-        return check_name(order.name or path.rpartition("/")[2])
-    except DownloadRefused:
-        raise _wrong("/name", "This cannot be the name of a file.", "Give a `name`, such as vae.safetensors.") from None
-
-
-def _wrong(pointer: str, message: str, remedy: str) -> Invalid:
-    return Invalid(mistakes=[Mistake(pointer, message, remedy)])
+    for name in (order.name, path.rpartition("/")[2]):
+        with suppress(DownloadRefused):
+            if name:
+                return check_name(name)
+    return f"{(order.sha256 or '')[:16]}.download"

@@ -103,7 +103,7 @@ class DownloadService:
     ) -> DownloadView:
         """Makes a task that downloads. The token goes into the task's file of secrets, and into no other place.
 
-        Raises Invalid, InsufficientStorage, QuotaExceeded.
+        Raises ModelNotFound, PicklesRefused, InsufficientStorage, QuotaExceeded.
         """
         means, now = self._means, self._means.clock.now()
         first = means.tasks.find_by_key(idempotency_key)

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from api.errors import Invalid
+from api.errors import ModelNotFound, PicklesRefused
 from api.services.catalog.download_wish import DownloadOrder, DownloadRules, make_wish
 from api.trainers.diffusion_pipe.catalog.table import CATALOG
 
@@ -36,21 +36,38 @@ def test_every_variant_can_be_ordered_where_pickles_are_allowed():
 
 
 @pytest.mark.parametrize(
-    ("given", "pointer"),
+    ("given", "known"),
     [
-        ({"model_id": "nothing"}, "/model_id"),
-        ({"model_id": "flux", "version": "x"}, "/version"),
-        ({"model_id": "flux", "components": ("vae",)}, "/components"),
-        ({"model_id": "wan"}, "/components"),
-        ({"model_id": "cosmos"}, "/components"),
-        ({"url": "https://h/..", "sha256": "0" * 64}, "/name"),
-        ({"url": "https://h/a", "sha256": "0" * 64, "name": "../a"}, "/name"),
+        ({"model_id": "nothing"}, "models"),
+        ({"model_id": "flux", "version": "x"}, "versions"),
+        ({"model_id": "flux", "components": ("vae",)}, "components"),
     ],
 )
-def test_order_that_cannot_be_carried_out_is_a_mistake(given: dict[str, Any], pointer: str):
-    with pytest.raises(Invalid) as found:
+def test_what_is_not_known_is_told_with_what_is(given: dict[str, Any], known: str):
+    with pytest.raises(ModelNotFound) as found:
         make_wish(DownloadOrder(**given), CATALOG, RULES)
-    assert [mistake.pointer for mistake in found.value.mistakes] == [pointer]
+    assert found.value.data[known]
+
+
+def test_what_is_published_as_a_pickle_is_refused_unless_those_are_allowed():
+    with pytest.raises(PicklesRefused):
+        make_wish(DownloadOrder(model_id="wan"), CATALOG, RULES)
+    with pytest.raises(ModelNotFound, match="not known where"):
+        make_wish(DownloadOrder(model_id="cosmos"), CATALOG, RULES)
+
+
+@pytest.mark.parametrize(
+    ("url", "name", "expected"),
+    [
+        ("https://h/a/b.bin?x=/y", None, "b.bin"),
+        ("https://h/a", "c.bin", "c.bin"),
+        ("https://h/a", "../c", "a"),
+        ("https://h/..", None, "0" * 16 + ".download"),
+    ],
+)
+def test_file_of_an_address_has_a_name_that_leads_nowhere(url: str, name: str | None, expected: str):
+    order = DownloadOrder(url=url, sha256="0" * 64, name=name)
+    assert make_wish(order, CATALOG, RULES).addresses[0].name == expected
 
 
 def test_address_gives_its_file_a_name():
