@@ -82,7 +82,8 @@ def _drawn(draw: Callable[[], bytes]) -> Answer:
 
 
 def _group(request: Mapping[str, Any]) -> Answer:
-    return {"groups": group_alike(request["hashes"], int(request["distance"]))}, b""
+    groups, is_whole = group_alike(request["hashes"], int(request["distance"]))
+    return {"groups": groups, "is_whole": is_whole}, b""
 
 
 _DEEDS: Mapping[str, Callable[[Mapping[str, Any]], Answer]] = {

@@ -1,8 +1,8 @@
 """Hashes of how pictures look, and groups of those that look alike."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations, islice
 
 from PIL import Image
 
@@ -11,7 +11,6 @@ PLAIN_RANGE = 12
 
 _SIDE = 32  #: the side to which a picture is scaled before its hash is taken
 _BITS = 64
-_BANDS = 8  #: two hashes that differ in fewer bits than this share at least one byte
 
 #: Pairs that are compared at most: half a minute of work.
 MAX_PAIRS = 20_000_000
@@ -35,10 +34,9 @@ def _shrunk(image: Image.Image) -> Image.Image:
     return image.reduce(factor) if factor > 1 and image.mode in ("L", "RGB", "RGBA", "CMYK") else image
 
 
-def group_alike(hashes: Sequence[str], distance: int) -> list[list[int]]:
-    """Positions of the hashes that differ in `distance` bits at most (7, if more), in groups of two or more.
-
-    Who is alike to one of a group belongs to it. Ends early beyond MAX_PAIRS comparisons, with what was found.
+def group_alike(hashes: Sequence[str], distance: int) -> tuple[list[list[int]], bool]:
+    """Positions of the hashes that differ in `distance` bits at most, in groups of two or more; who is alike to one of
+    a group belongs to it. And whether all were compared: it ends after MAX_PAIRS, with what was found.
     """
     values = [int(text, 16) for text in hashes]
     parents = list(range(len(values)))
@@ -53,21 +51,22 @@ def group_alike(hashes: Sequence[str], distance: int) -> list[list[int]]:
     first: dict[int, int] = {}
     for index, value in enumerate(values):
         parents[index] = first.setdefault(value, index)
-    for left, right in islice(_candidates(first), MAX_PAIRS):
-        if (values[left] ^ values[right]).bit_count() <= min(distance, _BANDS - 1):
+    candidates = _candidates(first, distance + 1)
+    for left, right in islice(candidates, MAX_PAIRS):
+        if (values[left] ^ values[right]).bit_count() <= distance:
             parents[root(right)] = root(left)
     groups: defaultdict[int, list[int]] = defaultdict(list)
     for index in range(len(values)):
         groups[root(index)].append(index)
-    return [group for group in groups.values() if len(group) > 1]
+    return [group for group in groups.values() if len(group) > 1], next(candidates, None) is None
 
 
-def _candidates(first: dict[int, int]) -> Iterator[tuple[int, int]]:
-    for shift in range(0, _BITS, _BITS // _BANDS):
+def _candidates(first: Mapping[int, int], bands: int) -> Iterator[tuple[int, int]]:
+    """Pairs with a band of bits in common: two hashes that differ in fewer bits than there are bands have one."""
+    width = _BITS // bands
+    for shift in range(0, width * bands, width):
         band: defaultdict[int, list[int]] = defaultdict(list)
         for value, index in first.items():
-            band[value >> shift & 0xFF].append(index)
+            band[value >> shift & (1 << width) - 1].append(index)
         for members in band.values():
-            for position, left in enumerate(members):
-                for right in members[position + 1 :]:
-                    yield left, right
+            yield from combinations(members, 2)

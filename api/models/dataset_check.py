@@ -7,7 +7,9 @@ from api.models.training_view import FindingView
 
 @dataclass(frozen=True, slots=True)
 class BucketView:
-    """Files that are trained on in one size: `dropped` of its examples are in no step of an epoch, and why."""
+    """Files that are trained on in one size, with the first ten thousand of their ids: `dropped` of its examples are in
+    no step of an epoch, and why.
+    """
 
     width: int
     height: int
@@ -38,6 +40,7 @@ class DuplicatesView:
     near: tuple[tuple[str, ...], ...] = ()
     exact_groups: int = 0
     near_groups: int = 0
+    near_is_whole: bool = True  #: false: too many look too much alike for all to be compared
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,6 @@ class Decoder(Protocol):
         """A PNG of frames that a recipe makes, by their positions in it, beside each other; None when there is none."""
         ...
 
-    def group_alike(self, hashes: Sequence[str], distance: int) -> list[list[int]]:
-        """Positions of hashes that differ in `distance` bits at most, in groups of two or more."""
+    def group_alike(self, hashes: Sequence[str], distance: int) -> tuple[list[list[int]], bool]:
+        """Positions of hashes that differ in `distance` bits at most, in groups; and whether all were compared."""
         ...

@@ -49,6 +49,7 @@ class Progress:
     phrases: set[str] = field(default_factory=set)
     warnings: deque[str] = field(default_factory=lambda: deque(maxlen=20))
     epoch_began_after: int | None = None  #: the last step before this epoch, where that is certain
+    activity: str | None = None  #: what a preprocessing is busy with, in words
 
     def shift(self, seconds: float) -> None:
         """Moves all times by so many seconds, after the wall clock was set by as much: ages stay as they were."""
@@ -109,6 +110,7 @@ class ProgressView:
     eta_formatted: str | None
     training_time: float | None
     training_time_formatted: str | None
+    activity: str | None = None  #: what a preprocessing is busy with, in words; null for trainings
 
 
 @dataclass(frozen=True, slots=True)

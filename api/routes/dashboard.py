@@ -11,9 +11,9 @@ dashboard = Blueprint("dashboard", __name__)
 
 # Nothing inline and nothing from elsewhere; and no text becomes markup (trusted types), whatever a task is named.
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
-    "trusted-types 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 _PAGE_HEADERS = {
     "Content-Security-Policy": _POLICY,

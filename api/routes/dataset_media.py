@@ -6,11 +6,12 @@ from flask import Response, request
 from api.routes.context import services
 from api.routes.optional_body import body_is_optional
 from api.routes.packed import answer_picture
-from api.routes.schemas.common import file_responses, picture_responses
+from api.routes.schemas.common import export_responses, file_responses, picture_responses
 from api.routes.schemas.dataset_media import (
     AsTrainedQuery,
     CheckDataset,
     DatasetCheckAnswer,
+    ExportQuery,
     PictureForm,
     ThumbnailQuery,
 )
@@ -34,6 +35,18 @@ def check_dataset(name: str, json_data: CheckDataset) -> Response:
     is not 0 the same request goes on.
     """
     return answer(services().checker.check(name, json_data.wish()))
+
+
+@dataset_media.get("/<name>/export")
+@dataset_media.input(ExportQuery, location="query")
+@dataset_media.doc(responses=export_responses("The archive.", "No such dataset or version."))
+def export_dataset(name: str, query_data: ExportQuery) -> Response:
+    """A version as a zip
+
+    In the trainer's own form with its `dataset.toml`, in kohya's or in ai-toolkit's. Made while it is sent, so that
+    neither its length is known before nor parts of it can be asked for.
+    """
+    return answer_file(request.environ, services().export.open(name, query_data.version, query_data.form))
 
 
 @dataset_media.get("/<name>/items/<item_id>/thumbnail")

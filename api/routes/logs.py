@@ -32,7 +32,7 @@ def get_logs(task_id: str, query_data: LogsQuery) -> Response:
     The last 200 unless `tail`, `offset` or `since` say otherwise; `next_offset` is where the next call goes on. Each
     with its time, level, type, epoch and step, as far as they are known. Its cost does not grow with the log.
     """
-    return _page(services().logs.find(task_id), query_data)
+    return page_of_log(services().logs.find(task_id), query_data)
 
 
 @logs.get("/training/<task_id>/logs/search")
@@ -45,7 +45,7 @@ def search_task(task_id: str, query_data: SearchQuery) -> Response:
     By a word or a regular expression of RE2's syntax, line by line. Bounded in results, bytes and time: `complete` and
     `stopped_because` say whether it came to the end, `next_offset` where it can go on.
     """
-    return _search(services().logs.find(task_id), query_data)
+    return search_log(services().logs.find(task_id), query_data)
 
 
 @logs.get("/training/<task_id>/logs/download")
@@ -82,7 +82,7 @@ def get_own_logs(query_data: LogsQuery) -> Response:
 
     As for a training's log: the last 200 unless `tail`, `offset` or `since` say otherwise.
     """
-    return _page(services().logs.own, query_data)
+    return page_of_log(services().logs.own, query_data)
 
 
 @logs.get("/system/logs/search")
@@ -94,10 +94,11 @@ def search_own(query_data: SearchQuery) -> Response:
 
     As in a training's log, with the same bounds.
     """
-    return _search(services().logs.own, query_data)
+    return search_log(services().logs.own, query_data)
 
 
-def _page(source: LogSource, query: LogsQuery) -> Response:
+def page_of_log(source: LogSource, query: LogsQuery) -> Response:
+    """Answers with the lines of a log that are asked for."""
     page = services().logs.get_page(
         source,
         tail=query.tail,
@@ -113,5 +114,6 @@ def _page(source: LogSource, query: LogsQuery) -> Response:
     return Response(text, content_type="text/plain; charset=utf-8", headers=headers)
 
 
-def _search(source: LogSource, query: SearchQuery) -> Response:
+def search_log(source: LogSource, query: SearchQuery) -> Response:
+    """Answers with what was found in a log."""
     return answer(services().logs.search(source, query.query(services().clock.now()), query.offset))

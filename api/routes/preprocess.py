@@ -1,27 +1,38 @@
-"""Preprocessing: a form with a file becomes a task that makes a dataset of it."""
+"""Preprocessing: started, followed, cancelled; its logs and events are those of any task."""
 
 from apiflask import APIBlueprint
 from flask import Response, request
 from pydantic import ValidationError
 
 from api.errors import Mistake
+from api.models.access import current_principal
 from api.models.upload import FormSettings
 from api.routes.context import services
-from api.routes.idempotency import idempotent
-from api.routes.schemas.preprocess import PreprocessAnswer, UploadForm
+from api.routes.idempotency import idempotency_scope, idempotent
+from api.routes.logs import page_of_log, search_log
+from api.routes.schemas.common import PageQuery, file_responses
+from api.routes.schemas.logs import DownloadQuery, LogsAnswer, LogsQuery, SearchAnswer, SearchQuery
+from api.routes.schemas.preprocess import (
+    PreprocessAnswer,
+    PreprocessEventsAnswer,
+    PreprocessListAnswer,
+    PreprocessListQuery,
+    StartPreprocess,
+    UploadForm,
+)
 from api.utils.base_path import BASE_PATH
-from api.utils.responses import answer
+from api.utils.responses import answer, answer_file
 from api.utils.taken_body import FORM, TakenForm
 from api.utils.validation import mistakes_in
 
-preprocess = APIBlueprint("preprocess", __name__, url_prefix=f"{BASE_PATH}/preprocess", tag="Datasets")
+preprocess = APIBlueprint("preprocess", __name__, url_prefix=f"{BASE_PATH}/preprocess", tag="Preprocessing")
 
 
 @preprocess.post("/upload")
 @preprocess.output(PreprocessAnswer, status_code=202)
 @preprocess.doc(responses=[400, 403, 409, 413, 415, 422, 503, 507])
 @idempotent
-def upload() -> Response:
+def upload_file() -> Response:
     """Upload a file by form
 
     `video` or `file` is one image or video, or a zip or tar of them with their captions. A task looks into it and makes
@@ -32,19 +43,112 @@ def upload() -> Response:
     return answer(made, 202, "accepted", {"Location": f"{BASE_PATH}/preprocess/status/{made.task_id}"})
 
 
-def _read_settings(form: TakenForm) -> tuple[FormSettings | None, list[Mistake]]:
-    try:
-        return UploadForm.model_validate({name: text for name, text in form.texts.items() if text}).settings(), []
-    except ValidationError as error:
-        return None, mistakes_in(error)
+@preprocess.post("/start")
+@preprocess.input(StartPreprocess)
+@preprocess.output(PreprocessAnswer, status_code=202)
+@preprocess.doc(responses=[400, 404, 409, 415, 422, 503, 507])
+@idempotent
+def start_preprocess(json_data: StartPreprocess) -> Response:
+    """Preprocess a dataset
+
+    Re-time, scale, crop, cut, convert and normalise captions. Files are written anew only where something changes, and
+    what was made of the same file with the same settings before is not made again. The result is a new version with
+    its `dataset.toml`; nothing that is there changes. `PREPROCESS_PARALLEL` tasks work at a time.
+    """
+    service, asks = services().preprocessing, current_principal.get()
+    dataset = json_data.dataset or service.find_directory(json_data.directory or "")
+    made = service.start(json_data.wish(dataset), asks, idempotency_scope())
+    return answer(made, 202, "accepted", {"Location": f"{BASE_PATH}/preprocess/status/{made.task_id}"})
+
+
+@preprocess.get("/list")
+@preprocess.input(PreprocessListQuery, location="query")
+@preprocess.output(PreprocessListAnswer)
+@preprocess.doc(responses=[422])
+def list_preprocess(query_data: PreprocessListQuery) -> Response:
+    """Preprocessing tasks, newest first
+
+    Those that one may see. Filters are joined by and. What was asked of each is under `/preprocess/status/{task_id}`.
+    """
+    query = query_data
+    page = services().preprocessing.get_page(query.status, query.search, query.owner, query.page())
+    return answer({"tasks": page.rows, "pagination": page.pagination})
 
 
 @preprocess.get("/status/<task_id>")
 @preprocess.output(PreprocessAnswer)
 @preprocess.doc(responses=[404])
-def get_status(task_id: str) -> Response:
+def get_preprocess(task_id: str) -> Response:
     """How far a task is, and what it has made
 
-    `progress` is in percent. Of a single file `result` says what it is; of an archive the dataset lists its items.
+    Also of an upload by form; of a single file `result` says what it is, of others the dataset lists its items.
+    `result.reference` can stand in a request for a training, as can the text `result.dataset_toml`.
     """
-    return answer(services().forms.get(task_id))
+    return answer(services().preprocessing.get(task_id))
+
+
+@preprocess.post("/<task_id>/cancel")
+@preprocess.output(PreprocessAnswer, status_code=202)
+@preprocess.doc(responses=[404, 409, 503])
+def cancel_preprocess(task_id: str) -> Response:
+    """Cancel a preprocessing task
+
+    What it has made of whole files is kept for the next one with the same settings. Asked again: the same answer. It
+    takes no body.
+    """
+    return answer(services().preprocessing.cancel(task_id, current_principal.get().actor), 202, "accepted")
+
+
+@preprocess.get("/<task_id>/events")
+@preprocess.input(PageQuery, location="query")
+@preprocess.output(PreprocessEventsAnswer)
+@preprocess.doc(responses=[404, 422])
+def get_preprocess_events(task_id: str, query_data: PageQuery) -> Response:
+    """What happened to a preprocessing task
+
+    Its state changes, oldest first, with who and why.
+    """
+    page = services().preprocessing.get_events(task_id, query_data.page())
+    return answer({"events": page.rows, "pagination": page.pagination})
+
+
+@preprocess.get("/<task_id>/logs")
+@preprocess.input(LogsQuery, location="query")
+@preprocess.output(LogsAnswer)
+@preprocess.doc(responses=[404, 422])
+def get_preprocess_logs(task_id: str, query_data: LogsQuery) -> Response:
+    """Lines of a preprocessing task's log
+
+    As of a training's: the last 200 unless `tail`, `offset` or `since` say otherwise.
+    """
+    return page_of_log(services().logs.find(task_id), query_data)
+
+
+@preprocess.get("/<task_id>/logs/search")
+@preprocess.input(SearchQuery, location="query")
+@preprocess.output(SearchAnswer)
+@preprocess.doc(responses=[400, 404, 422, 503])
+def search_preprocess_logs(task_id: str, query_data: SearchQuery) -> Response:
+    """Search a preprocessing task's log
+
+    As in a training's log, with the same bounds.
+    """
+    return search_log(services().logs.find(task_id), query_data)
+
+
+@preprocess.get("/<task_id>/logs/download")
+@preprocess.input(DownloadQuery, location="query")
+@preprocess.doc(responses=file_responses("The log.", "No such task.", "application/octet-stream", "text/plain"))
+def download_preprocess_logs(task_id: str, query_data: DownloadQuery) -> Response:
+    """Download a preprocessing task's log
+
+    All bytes as they were written, as one file. Streamed; `Range` asks for a part.
+    """
+    return answer_file(request.environ, services().logs.open_download(task_id, query_data.inline))
+
+
+def _read_settings(form: TakenForm) -> tuple[FormSettings | None, list[Mistake]]:
+    try:
+        return UploadForm.model_validate({name: text for name, text in form.texts.items() if text}).settings(), []
+    except ValidationError as error:
+        return None, mistakes_in(error)

@@ -82,6 +82,8 @@ _STREAMS: dict[str, dict[str, Any]] = {
     f"{BASE_PATH}/training/{{task_id}}/events/stream": {**_SSE, **_TASK},
     f"{BASE_PATH}/ws/training/{{task_id}}": {**_SOCKET, **_TASK},
     f"{BASE_PATH}/training/{{task_id}}/logs/stream": {**_SSE, **_LOG, "messages": {**_LOG["messages"], **_END}},
+    f"{BASE_PATH}/preprocess/{{task_id}}/events/stream": {**_SSE, **_TASK},
+    f"{BASE_PATH}/preprocess/{{task_id}}/logs/stream": {**_SSE, **_LOG, "messages": {**_LOG["messages"], **_END}},
     f"{BASE_PATH}/system/logs/stream": {**_SSE, **_LOG},
     f"{BASE_PATH}/alerts/stream": {**_SSE, **_ALERTS},
 }

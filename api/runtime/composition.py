@@ -33,8 +33,9 @@ from api.runtime.dataset_media import DatasetMediaParts
 from api.runtime.datasets import DatasetParts
 from api.runtime.live import Live
 from api.runtime.models import RegistryParts, build_catalog, build_downloads
+from api.runtime.preprocessing import PreprocessingParts
 from api.runtime.trainer_user import check_places, prepare_trainer_user
-from api.runtime.training import TaskKinds, build_training
+from api.runtime.training import build_training
 from api.runtime.uploads import UploadParts
 from api.services.access.operations import Belonging
 from api.services.attempts.updates import NewsDesk
@@ -112,6 +113,7 @@ class Runtime:
         self.quotas = self._create_quotas(clock) if config.needs_keys else None
         trainers_group = None if trainer_user is None else trainer_user.gid
         self.datasets = DatasetParts(config, self.database, clock, self.quotas, trainers_group)
+        self.preprocessing = PreprocessingParts(config, self.database, self.datasets, clock, self._wake_training)
         training = build_training(
             config,
             tasks,
@@ -127,7 +129,7 @@ class Runtime:
             events=events,
             quotas=self.quotas,
             datasets=self.datasets.references,
-            kinds=TaskKinds((Downloader(),)),
+            kinds=self.preprocessing.kinds.with_trainer(Downloader()),
         )
         self.training_loop = training.loop
         logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source, training.executor)
@@ -181,10 +183,12 @@ class Runtime:
             captions=self.datasets.captions,
             uploads=self.uploads.service,
             forms=self.uploads.forms,
+            export=self.dataset_media.export,
             checker=self.dataset_media.checker,
             thumbnails=self.dataset_media.thumbnails,
             item_files=self.dataset_media.item_files,
             as_trained=self.dataset_media.as_trained,
+            preprocessing=self.preprocessing.service(training, self.uploads.forms.get),
             logs=logs,
             models=build_catalog(config),
             registry=self.registry.service,
@@ -210,6 +214,9 @@ class Runtime:
 
     def _quota_of(self, user_id: str) -> Quota:
         return self.access.ring.quota_of(user_id)
+
+    def _wake_training(self) -> None:
+        self.training_loop.wake()
 
     def _tell_source(self, event: GPUEvent) -> None:
         self.live.tell_source(event)
@@ -239,6 +246,7 @@ class Runtime:
         self.services.gpus.wait_for_first_sweep(FIRST_SWEEP_SECONDS)
         self.live.start()
         self.datasets.start()
+        self.preprocessing.harvester.start()
         self.training_loop.start()
         self.uploads.intake.start()
         self.registry.start()
@@ -251,6 +259,7 @@ class Runtime:
         self.uploads.intake.stop()
         self.training_loop.stop()
         self.datasets.stop()
+        self.preprocessing.harvester.stop()
         self.live.stop()
         self.dataset_media.stop()
         self.services.gpus.stop_monitoring()

@@ -8,6 +8,7 @@ from api.runtime.datasets import DatasetParts
 from api.services.datasets.as_trained import AsTrained
 from api.services.datasets.check import DatasetChecker
 from api.services.datasets.downloads import ItemFiles
+from api.services.datasets.export import DatasetExport
 from api.services.datasets.media import DatasetMedia
 from api.services.datasets.rules import RuleBook
 from api.services.datasets.thumbnails import Thumbnails
@@ -36,6 +37,7 @@ class DatasetMediaParts:
         self.checker = DatasetChecker(parts.service, self.media, self.decoder, rules)
         self.thumbnails = Thumbnails(parts.items, self.media, self.decoder, parts.pictures)
         self.as_trained = AsTrained(parts.items, self.media, self.decoder, rules)
+        self.export = DatasetExport(parts.service, self.media)
         self.item_files = ItemFiles(parts.items, self.media)
 
     def stop(self) -> None:

@@ -40,8 +40,8 @@ class DatasetParts:
         self.captions = CaptionEditor(self.service)
         files, roots = RegisteredFileStore(database), config.dataset_directories
         self.registered = RegisteredDirectories(self.service, self.store, files, roots, clock)
-        linker = self.registered.linker
-        materials = DatasetMaterials(self.service, self.store, self.blobs, linker, trainers_group)
+        locator = self.registered.locator
+        materials = DatasetMaterials(self.service, self.store, self.blobs, locator, trainers_group)
         self.references = DatasetReferences(self.service, self.store, materials, config.storage_root.absolute())
         self.pictures = ThumbnailStore(datasets_root(config) / "thumbnails")
         self.collector = DatasetCollector(self.blobs, self.holds, self.item_rows, materials.views, self.pictures, clock)

@@ -91,6 +91,8 @@ class Live:
                 LiveRoute(f"{BASE_PATH}/training/<task_id>/events/stream", events_, task),
                 LiveRoute(f"{BASE_PATH}/ws/training/<task_id>", socket, task),
                 LiveRoute(f"{BASE_PATH}/training/<task_id>/logs/stream", events_, log),
+                LiveRoute(f"{BASE_PATH}/preprocess/<task_id>/events/stream", events_, task),
+                LiveRoute(f"{BASE_PATH}/preprocess/<task_id>/logs/stream", events_, log),
                 LiveRoute(f"{BASE_PATH}/system/logs/stream", events_, own_log),
                 LiveRoute(f"{BASE_PATH}/alerts/stream", events_, create_alerts_stream(broker)),
             ]

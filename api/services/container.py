@@ -16,8 +16,10 @@ from api.services.datasets.as_trained import AsTrained
 from api.services.datasets.captions import CaptionEditor
 from api.services.datasets.check import DatasetChecker
 from api.services.datasets.downloads import ItemFiles
+from api.services.datasets.export import DatasetExport
 from api.services.datasets.form_uploads import FormUploads
 from api.services.datasets.items import DatasetItems
+from api.services.datasets.preprocessing import PreprocessingService
 from api.services.datasets.registered import RegisteredDirectories
 from api.services.datasets.service import DatasetService
 from api.services.datasets.thumbnails import Thumbnails
@@ -51,6 +53,8 @@ class Services:
     thumbnails: Thumbnails
     item_files: ItemFiles
     as_trained: AsTrained
+    preprocessing: PreprocessingService
+    export: DatasetExport
     logs: LogService
     models: CatalogService
     registry: Registry

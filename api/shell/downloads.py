@@ -11,6 +11,7 @@ from api.errors import MalformedRequest, RangeNotSatisfiable
 from api.services.logs.download import LogDownload
 from api.shell.ranges import UNREADABLE, read_range
 from api.utils.clock import time_of
+from api.utils.streamed_file import StreamedFile
 
 logger = logging.getLogger(__name__)
 
@@ -30,16 +31,18 @@ class File(Protocol):
     def size(self) -> int: ...
 
 
-async def send_download(file: File | LogDownload, scope: Scope, receive: Receive, send: Send) -> None:
-    """Sends a file or a log, or the part that Range names, and closes it. Raises RangeNotSatisfiable, MalformedRequest.
+async def send_download(file: File | LogDownload | StreamedFile, scope: Scope, receive: Receive, send: Send) -> None:
+    """Sends a file or a log, or the part that Range names, or what is made meanwhile, and closes it.
+
+    Raises RangeNotSatisfiable, MalformedRequest.
 
     The connection of a client that has stopped reading a log is ended.
     """
-    if not isinstance(file, LogDownload):
+    if not isinstance(file, (LogDownload, StreamedFile)):
         await send_file(file, scope, receive, send)
         return
     try:
-        await send_log(file, scope, send)
+        await (send_log(file, scope, send) if isinstance(file, LogDownload) else send_stream(file, scope, send))
     except TimeoutError as error:
         logger.info("download given up: %s", str(error) or "the client has stopped reading")
         connection = scope.get("extensions", {}).get("connection")
@@ -90,11 +93,43 @@ def _shown_name(name: str) -> str:
     return "".join(c if c.isprintable() else "_" for c in name)
 
 
+def _quoted(name: str) -> str:
+    return _shown_name(name).replace('"', "_").replace("\\", "_").encode("ascii", "replace").decode()
+
+
 def _status(descriptor: int) -> os.stat_result:
     """The file's status, its time bounded to what a header can tell."""
     found = os.fstat(descriptor)
     seconds = time_of(found.st_mtime).timestamp()
     return os.stat_result((*found[:7], found.st_atime, seconds, found.st_ctime))
+
+
+async def send_stream(file: StreamedFile, scope: Scope, send: Send) -> None:
+    """Sends what is made while it is sent, whole: of what has no length yet there are no parts. Closes it.
+
+    Raises TimeoutError when the client has stopped reading or a part cannot be made: the end that is missing tells it.
+    """
+    headers = {
+        "content-type": file.content_type,
+        "content-disposition": f'attachment; filename="{_quoted(file.name)}"',
+        "accept-ranges": "none",
+    }
+    told = [(name.encode(), value.encode()) for name, value in headers.items()]
+    try:
+        await send({"type": "http.response.start", "status": 200, "headers": told})
+        while scope["method"] != "HEAD" and (part := await asyncio.to_thread(_make, file)) is not None:
+            message = {"type": "http.response.body", "body": part, "more_body": True}
+            await asyncio.wait_for(send(message), SEND_SECONDS)
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        await asyncio.to_thread(file.close)
+
+
+def _make(file: StreamedFile) -> bytes | None:
+    try:
+        return file.next_part()
+    except OSError as error:
+        raise TimeoutError(f"{file.name} cannot be made: {error.strerror}") from error
 
 
 async def send_log(log: LogDownload, scope: Scope, send: Send) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from api.errors import DatasetChanged, DatasetExists, DatasetInUse, DatasetNotFound, VersionNotFound
 from api.models.audit import note_change
 from api.models.dataset import Dataset, DatasetVersion, DirectoryWatch, PinnedDataset
+from api.models.sight import ANOTHERS_TASK, current_sight
 from api.models.training import TaskStatus
 from api.storage.database import Database
 from api.storage.dataset_tables import (
@@ -289,11 +290,14 @@ def _refuse(connection: Connection, serial: int, expected: int | None) -> None:
 
 
 def _users(connection: Connection, serial: int, *, are_active: bool) -> list[str]:
+    """The ids of tasks, or that it is somebody else's where whoever asks may not know them."""
     pinned = dataset_pins.join(tasks, tasks.c.task_id == dataset_pins.c.task_id)
-    query = select(dataset_pins.c.task_id).select_from(pinned).where(dataset_pins.c.dataset == serial)
+    query = select(dataset_pins.c.task_id, tasks.c.owner).select_from(pinned).where(dataset_pins.c.dataset == serial)
     if are_active:
         query = query.where(tasks.c.status.not_in(_FINISHED))
-    return sorted(set(connection.scalars(query)))
+    sight = current_sight.get()
+    found = {row.task_id if sight.sees(row.owner) else ANOTHERS_TASK for row in connection.execute(query)}
+    return sorted(found)
 
 
 def _conditions(wanted: DatasetFilter) -> list[ColumnElement[bool]]:

@@ -68,7 +68,7 @@ def networks(text: str) -> tuple[str, ...]:
 
 
 #: The groups of operations that can have a limit.
-RATE_GROUPS = ("auth", "starts", "logs")
+RATE_GROUPS = ("auth", "starts", "logs", "preprocessing")
 
 _RATE = re.compile(r"(?P<group>\w+)\s*=\s*(?P<limit>[1-9]\d{0,8}\s*/\s*(?:second|minute|hour|day))")
 

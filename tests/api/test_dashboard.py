@@ -21,6 +21,7 @@ def test_page_forbids_everything_that_it_does_not_need(client: Client):
     assert policy.startswith("default-src 'none'; ")
     assert "unsafe" not in policy
     assert "require-trusted-types-for 'script'" in policy
+    assert "media-src 'self'" in policy
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 

@@ -1,6 +1,7 @@
 """The media of datasets, by HTTP: seen, as they are trained, and checked."""
 
 import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,18 @@ def test_item_is_shown_with_the_pixels_that_are_trained_on(cats: Client):
     assert (recipe["box"], recipe["frames"], recipe["is_video"]) == ([15.0, 0.0, 75.0, 60.0], [0], False)
 
 
+def test_ratios_decide_what_is_cropped(cats: Client):
+    ranged = "min_ar=0.5&max_ar=2&num_ar_buckets=3"
+    recipes = [
+        cats.data(at("a.png", f"as_trained?model_type=flux&resolution=64&form=recipe&{ratios}"))
+        for ratios in ("ar_buckets=0.5,1.0,2.0", ranged, "ar_buckets=1.5")
+    ]
+    assert recipes[0] == recipes[1]
+    assert (recipes[2]["width"], recipes[2]["height"]) == (80, 48)
+    refused = cats.get(at("a.png", "as_trained?model_type=flux&min_ar=0.5"))
+    assert refusal_of(refused) == (422, "validation_failed")
+
+
 def test_video_is_shown_as_a_strip_or_by_its_frames(cats: Client):
     query = "as_trained?model_type=wan&resolution=64&frame_buckets=1,9"
     recipe = cats.data(at("clip.mp4", f"{query}&form=recipe"))
@@ -142,3 +155,12 @@ def test_mistakes_of_a_check_stand_at_their_places(cats: Client):
     assert refusal_of(cats.post(f"{CATS}/check", json={"resolution": 5})) == (422, "validation_failed")
     found = check(cats, model_type="wan", resolutions=[512], frame_buckets="long")
     assert "/frame_buckets" in [error["pointer"] for error in found["errors"]]
+
+
+def test_a_version_is_exported_in_the_form_that_is_asked_for(cats: Client):
+    answer = cats.get(f"{CATS}/export?form=kohya")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/zip")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.read("1_cats/a.txt") == b"a cat"
+    assert refusal_of(cats.get(f"{CATS}/export?form=none")) == (422, "validation_failed")
+    assert refusal_of(cats.get(f"{CATS}/export?version=9")) == (404, "version_not_found")

@@ -45,6 +45,10 @@ REFUSED = {
     ("POST", "/api/v1/datasets/<name>/versions/<version>/restore"): 404,
     ("GET", "/api/v1/datasets/<name>/items/<item_id>"): 404,
     ("PATCH", "/api/v1/datasets/<name>/captions"): 404,
+    ("GET", "/api/v1/datasets/<name>/items/<item_id>/thumbnail"): 404,
+    ("GET", "/api/v1/datasets/<name>/items/<item_id>/media"): 404,
+    ("GET", "/api/v1/datasets/<name>/items/<item_id>/as_trained"): 404,
+    ("POST", "/api/v1/datasets/<name>/check"): 404,
     # No directory may be registered there.
     ("POST", "/api/v1/datasets"): 422,
     ("POST", "/api/v1/datasets/<name>/refresh"): 404,

@@ -62,6 +62,20 @@ declare global {
     type Item = Schemas["ItemView"];
     type ItemList = Schemas["ItemList"];
     type CaptionEdit = Schemas["CaptionEdit"];
+    type DatasetCheck = Schemas["DatasetCheck"];
+    type Bucket = Schemas["BucketView"];
+    type CheckWish = Partial<Schemas["CheckDataset"]>;
+    /** How the trainer makes the pixels of an item: `box` is left, top, right, bottom in pixels of the file. */
+    interface Recipe {
+      model_type: string;
+      width: number;
+      height: number;
+      box: [left: number, top: number, right: number, bottom: number];
+      frames: number[];
+      fps: number | null;
+      is_video: boolean;
+      shown: number[];
+    }
     /** What is to become of captions: what is not given has its default. */
     type CaptionsWish = Partial<Schemas["EditCaptions"]>;
 

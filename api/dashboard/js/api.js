@@ -28,15 +28,15 @@ export class Unreachable extends Error {}
  * Asks, and gives the envelope's data. Throws Refused or Unreachable. `isSignIn`: a 401 is about the key that is shown.
  * @template T
  * @param {string} path below /api/v1
- * @param {{method?: string, body?: unknown, key?: string, signal?: AbortSignal, isSignIn?: boolean}} [how]
+ * @param {{method?: string, body?: unknown, key?: string, signal?: AbortSignal, isSignIn?: boolean, patience?: number}} [how] `patience` in milliseconds
  * @returns {Promise<T>}
  */
-export async function ask(path, { method = "GET", body, key, signal, isSignIn } = {}) {
+export async function ask(path, { method = "GET", body, key, signal, isSignIn, patience = PATIENCE_MS } = {}) {
   /** @type {Record<string, string>} */
   const headers = { Accept: "application/json" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (key) headers["Idempotency-Key"] = key;
-  const limit = AbortSignal.timeout(PATIENCE_MS);
+  const limit = AbortSignal.timeout(patience);
   let response, answer;
   try {
     response = await fetch(BASE + path, {

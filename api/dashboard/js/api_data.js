@@ -1,6 +1,6 @@
 // What is asked about datasets.
 
-import { ask, query, streamURL } from "./api.js";
+import { ask, query, Refused, streamURL, Unreachable } from "./api.js";
 
 /** @param {string} name */
 const dataset = (name) => `/datasets/${encodeURIComponent(name)}`;
@@ -18,7 +18,12 @@ const dataset = (name) => `/datasets/${encodeURIComponent(name)}`;
  * @property {(name: string, values: API.Query) => Promise<API.ItemList>} items
  * @property {(name: string, id: string, values: API.Query) => Promise<API.Item>} item
  * @property {(name: string, body: API.CaptionsWish) => Promise<API.CaptionEdit>} captions
+ * @property {(name: string, body: API.CheckWish, signal?: AbortSignal) => Promise<API.DatasetCheck>} check
+ * @property {(name: string, id: string, values: API.Query) => Promise<API.Recipe>} recipe
  */
+
+/** A check looks into files for 20 s, and may wait for others. */
+const CHECK_MS = 90_000;
 
 /** @type {DataClient} */
 export const data = {
@@ -31,6 +36,8 @@ export const data = {
   restore: (name, version, key) => ask(`${dataset(name)}/versions/${version}/restore`, { method: "POST", key }),
   items: (name, values) => ask(`${dataset(name)}/items${query(values)}`),
   item: (name, id, values) => ask(`${dataset(name)}/items/${id}${query(values)}`),
+  check: (name, body, signal) => ask(`${dataset(name)}/check`, { method: "POST", body, signal, patience: CHECK_MS }),
+  recipe: (name, id, values) => ask(`${dataset(name)}/items/${id}/as_trained${query({ ...values, form: "recipe" })}`),
   captions: (name, body) => ask(`${dataset(name)}/captions`, { method: "PATCH", body }),
 };
 
@@ -39,6 +46,23 @@ export const data = {
  * @param {string} name @param {string} id @param {"thumbnail"|"media"|"as_trained"} what @param {API.Query} values
  */
 export const itemURL = (name, id, what, values) => streamURL(`${dataset(name)}/items/${id}/${what}${query(values)}`);
+
+/**
+ * A picture of an item, as an address in this page that is to be revoked. Throws Refused or Unreachable: unlike an
+ * element of the page this says why there is none.
+ * @param {string} address @param {AbortSignal} signal
+ */
+export async function fetchPicture(address, signal) {
+  let response;
+  try {
+    response = await fetch(address, { signal, credentials: "same-origin" });
+    if (response.ok) return URL.createObjectURL(await response.blob());
+  } catch (error) {
+    if (signal.aborted) throw error;
+    throw new Unreachable(error instanceof Error ? error.message : String(error));
+  }
+  throw new Refused(response.status, await response.json().catch(() => null), response.headers.get("Retry-After"));
+}
 
 /** A key by which a request that is sent again is known. */
 export const newKey = () => crypto.randomUUID?.() ?? `page-${Date.now()}-${Math.random().toString(36).slice(2)}`;

@@ -95,6 +95,12 @@ def picture_responses(picture: str, missing: str, type_: str) -> dict[int | str,
     }
 
 
+def export_responses(whole: str, missing: str) -> dict[int | str, Any]:
+    """The answers of an archive that is made while it is sent."""
+    content = {"application/zip": {"schema": {"type": "string", "format": "binary"}}}
+    return {200: {"description": whole, "content": content}, 404: missing, 422: "Unprocessable entity"}
+
+
 def at_most_one(*names: str) -> dict[str, Any]:
     """The rule, in JSON Schema's words, that at most one of these fields has a value."""
     given = _given(names)

@@ -82,7 +82,7 @@ class AttemptChecks:
         if not watch.checkpoints_are_due():
             return
         fresh = watch.look_for_checkpoints()
-        for found in fresh:
+        for found in fresh if watch.task.kind is TaskType.TRAINING else ():
             self._tasks.note_checkpoint(watch.attempt, found.name, self._clock.now())
         if fresh:
             # A restarted service must not tell of them again.

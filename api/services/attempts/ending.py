@@ -90,7 +90,8 @@ class AttemptEnding:
         """Reads what the attempt left, in later ticks again if need be; in the end no unreadable file keeps it open."""
         uid = watch.attempt.uid
         try:
-            for found in watch.finish():
+            found_last = watch.finish()
+            for found in found_last if watch.task.kind is TaskType.TRAINING else ():
                 self._tasks.note_checkpoint(watch.attempt, found.name, self._clock.now())
             prune_checkpoints(self._tasks, watch, self._clock.now())
         except (DatabaseUnavailable, LeadershipLost):

@@ -66,6 +66,7 @@ def _show_place(progress: Progress, seconds: float) -> ProgressView:
         eta_formatted=None if eta is None else format_duration(eta),
         training_time=time,
         training_time_formatted=time_formatted,
+        activity=progress.activity,
     )
 
 

@@ -10,6 +10,7 @@ import orjson
 
 from api.executors.executor import AttemptRef, Executor, StopOrder
 from api.models.progress import LISTENING_STAGES, Point, Progress, ProgressReport, Stage
+from api.models.task import TaskType
 from api.models.training import Attempt, Checkpoint, TrainingTask
 from api.services.attempts.progress import show_progress
 from api.services.attempts.series import append_points
@@ -241,7 +242,7 @@ class AttemptWatch:
 
     def _read_events(self) -> bool:
         """Reads new points; returns whether there may be more at once."""
-        if self.run_dir is None:
+        if self.run_dir is None or self.task.kind is not TaskType.TRAINING:
             return False
         if self._events is None:
             # Loaded with the first run directory: with what it needs of tensorboard it takes 15 MB.

@@ -86,10 +86,16 @@ class DatasetCollector:
         return done
 
     def _remove_views(self, seconds: float) -> None:
-        """Removes views that nobody has looked into for so long, and those that were half made by a killed process."""
+        """Removes views that nobody has looked into for so long, those of manifests that nothing needs any more, which
+        would keep their files, and those that were half made by a killed process.
+        """
         if not self._views.is_dir():
             return
-        for name in os.listdir(self._views):
+        names = os.listdir(self._views)
+        needed = self._holds.needed([name[:64] for name in names])
+        for name in names:
             with suppress(OSError):
-                if time.time() - (self._views / name).lstat().st_mtime >= seconds:
+                age = time.time() - (self._views / name).lstat().st_mtime
+                is_half_made = name.startswith(".")
+                if age >= seconds or (name[:64] not in needed and not is_half_made):
                     remove_tree(str(self._views / name), levels=1)

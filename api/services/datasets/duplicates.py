@@ -24,6 +24,7 @@ def find_duplicates(
         by_bytes[item.sha256].append(item.item_id)
     exact = [group for group in by_bytes.values() if len(group) > 1]
     near: list[list[str]] = []
+    all_compared = True
     for kind in (MediaKind.IMAGE, MediaKind.VIDEO):
         hashes = {
             sha256: probe.perceptual_hash
@@ -31,9 +32,10 @@ def find_duplicates(
             if (probe := probes.get(sha256)) is not None and probe.facts.kind is kind and probe.perceptual_hash
         }
         blobs = list(hashes)
-        for group in decoder.group_alike([hashes[sha256] for sha256 in blobs], distance):
-            near.append([item_id for position in group for item_id in by_bytes[blobs[position]]])
-    return DuplicatesView(_shown(exact), _shown(near), len(exact), len(near))
+        groups, is_whole = decoder.group_alike([hashes[sha256] for sha256 in blobs], distance)
+        all_compared = all_compared and is_whole
+        near += [[item_id for position in group for item_id in by_bytes[blobs[position]]] for group in groups]
+    return DuplicatesView(_shown(exact), _shown(near), len(exact), len(near), all_compared)
 
 
 def _shown(groups: list[list[str]]) -> tuple[tuple[str, ...], ...]:

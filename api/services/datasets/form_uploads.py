@@ -66,6 +66,7 @@ class FormUploads:
         return PreprocessView(
             task_id=upload.task_id or "",
             status=status,
+            owner=upload.owner,
             progress=100.0 if is_done else 0.0 if known is None else known.percent,
             current_step=None if known is None or is_done else known.step,
             eta_seconds=0.0 if is_done else None,
@@ -98,9 +99,10 @@ def _result_of(upload: Upload) -> PreprocessResult | None:
     return PreprocessResult(
         found.dataset,
         found.version,
-        found.item,
-        upload.metadata.get("prompt"),
-        PreprocessMetadata(
+        f"{found.dataset}@{found.version}",
+        video_path=found.item,
+        prompt=upload.metadata.get("prompt"),
+        metadata=PreprocessMetadata(
             fps=facts.fps,
             resolution=None if facts.width is None else f"{facts.width}x{facts.height}",
             duration=facts.duration,

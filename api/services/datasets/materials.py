@@ -4,6 +4,7 @@ Files are hard links to what is stored, which nobody may write to. Whatever a tr
 names, write caches) changes neither a version nor what another task sees.
 """
 
+import hashlib
 import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
@@ -30,8 +31,8 @@ _MOST_JSON_BYTES = 16 * 1024 * 1024
 #: The longest name of a file, in bytes, with room for endings.
 _LONGEST_NAME = 200
 
-#: Puts the file with this hash and size under this path. Raises BlobMissing, DatasetChanged, OSError.
-Link = Callable[[ManifestItem, Path], None]
+#: Where the file with this hash lies in a registered directory. Raises DatasetChanged.
+Locate = Callable[[ManifestItem], Path]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +58,16 @@ class DatasetMaterials:
         service: DatasetService,
         store: DatasetStore,
         blobs: BlobStore,
-        link_registered: Callable[[Dataset], Link] | None = None,
+        locate_registered: Callable[[Dataset], Locate] | None = None,
         trainers_group: int | None = None,
     ) -> None:
-        """`link_registered` gives a registered directory's own files; `trainers_group` is the group of the user that
-        trainers run as, where that is another one than the service's.
+        """`locate_registered` tells of a registered directory's own files; `trainers_group` is the group of the user
+        that trainers run as, where that is another one than the service's.
         """
         self._service = service
         self._store = store
         self._blobs = blobs
-        self._link_registered = link_registered
+        self._locate_registered = locate_registered
         self._group = trainers_group
 
     @property
@@ -78,17 +79,14 @@ class DatasetMaterials:
         """The directories of a version for whoever looks only; they are made once. Raises BlobMissing, DatasetChanged,
         OSError.
         """
-        dataset = self._store.get_by_serial(pin.serial)
-        # Those of a registered directory are looked at each time: what has changed there must show.
-        name = pin.manifest_sha256 if dataset is None or dataset.directory is None else f"{pin.manifest_sha256}.now"
-        root = self.views / name
-        if dataset is not None and dataset.directory is not None:
-            remove_tree(str(root), levels=1)
+        items = list(self._service.read_items(pin.manifest_sha256))
+        locate = self._locator_of(pin)
+        root = self.views / _view_name(pin, items, locate)
         if not root.is_dir():
             make_directory(str(self.views), 1)
-            new = self.views / f".{name}.{secrets.token_hex(8)}"
+            new = self.views / f".{root.name}.{secrets.token_hex(8)}"
             try:
-                self._fill(pin, new)
+                self._fill(items, locate, new)
                 with suppress(OSError):  # somebody else was first
                     os.rename(new, root)
             finally:
@@ -115,7 +113,8 @@ class DatasetMaterials:
         make_directory(str(above), 2)
         self._remove_leftovers(above)
         new, old = (above / f".{root.name}.{what}.{secrets.token_hex(8)}" for what in ("new", "old"))
-        self._fill(pin, new)
+        items = list(self._service.read_items(pin.manifest_sha256))
+        self._fill(items, self._locator_of(pin), new)
         self._open_to_trainers(above, new)
         with suppress(FileNotFoundError):
             os.rename(root, old)
@@ -145,41 +144,57 @@ class DatasetMaterials:
                 os.chown(root / "media" / name, -1, self._group)
                 (root / "media" / name).chmod(0o640)
 
-    def _fill(self, pin: PinnedDataset, root: Path) -> None:
-        items = list(self._service.read_items(pin.manifest_sha256))
+    def _fill(self, items: Sequence[ManifestItem], locate: Locate | None, root: Path) -> None:
         names = flat_names(items)
         make_directory(str(root), 2)
-        link = self._link_of(pin)
-        wanted = {"media": items}
-        wanted["masks"] = [item for item in items if item.mask_sha256 is not None]
-        wanted["controls"] = [item for item in items if item.control_sha256 is not None]
-        for part, some in wanted.items():
-            if some or part == "media":
-                (root / part).mkdir(mode=0o700)
+        (root / "media").mkdir(mode=0o700)
         for item in items:
             name = names[item.path]
-            link(item, root / "media" / name)
-            for part, sha256 in (("masks", item.mask_sha256), ("controls", item.control_sha256)):
-                if sha256 is not None:
-                    beside = ManifestItem(item.path, sha256, -1)
-                    link(beside, root / part / f"{PurePosixPath(name).stem}.png")
+            self._link(item, locate, root / "media" / name)
+            for part, beside in _beside(item):
+                (root / part).mkdir(mode=0o700, exist_ok=True)
+                self._link(beside, locate, root / part / f"{PurePosixPath(name).stem}.png")
         _write_captions(items, names, root / "media")
 
-    def _link_of(self, pin: PinnedDataset) -> Link:
+    def _locator_of(self, pin: PinnedDataset) -> Locate | None:
+        """Where the files lie of a registered directory; None for stored ones. Raises DatasetNotFound."""
         dataset = self._store.get_by_serial(pin.serial)
         if dataset is None:
             raise DatasetNotFound(f"{pin.dataset} is no more.")
-        if dataset.directory is None or self._link_registered is None:
-            return self._link_stored
-        return self._link_registered(dataset)
+        if dataset.directory is None or self._locate_registered is None:
+            return None
+        return self._locate_registered(dataset)
 
-    def _link_stored(self, item: ManifestItem, target: Path) -> None:
+    def _link(self, item: ManifestItem, locate: Locate | None, target: Path) -> None:
+        """Raises BlobMissing, DatasetChanged, OSError."""
+        if locate is not None:
+            target.symlink_to(locate(item))
+            return
         if item.size_bytes >= 0 and not self._blobs.is_intact(item.sha256, item.size_bytes):
             self._blobs.path(item.sha256)  # says that it is missing
             if not self._blobs.is_intact(item.sha256, item.size_bytes):
-                what = f"The stored file of {item.path} is damaged: upload it again."
-                raise BlobMissing(what, data={"sha256": item.sha256})
+                raise BlobMissing(
+                    f"The stored file of {item.path} is damaged: upload it again.", data={"sha256": item.sha256}
+                )
         self._blobs.link_into(item.sha256, target, may_symlink=self._group is None)
+
+
+def _beside(item: ManifestItem) -> Iterator[tuple[str, ManifestItem]]:
+    """The mask and the control picture of an item, each with its part, as items whose size is not known."""
+    for part, sha256 in (("masks", item.mask_sha256), ("controls", item.control_sha256)):
+        if sha256 is not None:
+            yield part, ManifestItem(item.path, sha256, -1)
+
+
+def _view_name(pin: PinnedDataset, items: Sequence[ManifestItem], locate: Locate | None) -> str:
+    """The name of a view: of a registered directory's files it tells where they lie. Raises DatasetChanged."""
+    if locate is None:
+        return pin.manifest_sha256
+    places = hashlib.sha256()
+    for item in items:
+        for each in (item, *(beside for _, beside in _beside(item))):
+            places.update(f"{locate(each)}\0".encode(errors="surrogateescape"))
+    return f"{pin.manifest_sha256}.{places.hexdigest()[:16]}"
 
 
 def _laid(root: Path) -> Laid:

@@ -27,7 +27,7 @@ from api.models.access import Principal
 from api.models.audit import SERVICE
 from api.models.dataset import MAX_ITEMS, Dataset, DirectoryWatch, ManifestItem, WatchState
 from api.models.dataset_view import DatasetDetails, DatasetRow
-from api.services.datasets.materials import CACHE, Link
+from api.services.datasets.materials import CACHE, Locate
 from api.services.datasets.service import DatasetService
 from api.services.datasets.tree import FileTree, TreeFile, sort_out, stem_of
 from api.storage.datasets import DatasetStore
@@ -222,16 +222,12 @@ class RegisteredDirectories:
 
     # -- for trainings -------------------------------------------------------------------------------------------------
 
-    def linker(self, dataset: Dataset) -> Link:
-        """Links a registered directory's own files under other names. What it gives raises DatasetChanged for a file
-        that is no longer the one of the version.
+    def locator(self, dataset: Dataset) -> Locate:
+        """Tells where a registered directory's own files lie. What it gives raises DatasetChanged for a file that is no
+        longer the one of the version.
         """
         find = self.finder(dataset)
-
-        def link(item: ManifestItem, target: Path) -> None:
-            target.symlink_to(find(item.sha256, item.path))
-
-        return link
+        return lambda item: find(item.sha256, item.path)
 
     def path_of(self, dataset: Dataset, item: ManifestItem) -> Path:
         """Where an item's file lies in a registered directory. Raises DatasetChanged."""

@@ -54,6 +54,7 @@ from api.services.training.request_check import RequestChecker
 from api.services.training.resume_changes import change_request, note_resume
 from api.services.training.resume_points import choose_checkpoint, find_checkpoints
 from api.services.training.stop_waiters import StopWaiters
+from api.services.training.task_events import event_page
 from api.services.training.task_lists import TaskLists
 from api.services.training.task_progress import ProgressAnswers
 from api.services.training.task_stops import TaskStops
@@ -345,13 +346,7 @@ class TrainingService:
 
     def get_events(self, task_id: str, page: PageRequest) -> Page[TaskEvent]:
         """What happened to a task, oldest first. Raises TaskNotFound."""
-        self._tasks.get_summary(task_id)
-        limit, after = min(page.limit, MAX_LIMIT), int(page.cursor or 0)
-        skipped = 0 if page.cursor is not None else page.offset or 0
-        found = self._tasks.events(task_id, after, limit + 1 + skipped)[skipped:]
-        rows, has_more = tuple(found[:limit]), len(found) > limit
-        total, offset = self._tasks.count_events(task_id), None if page.cursor is not None else skipped
-        return Page(rows, Pagination(total, limit, offset, has_more, str(rows[-1].id) if has_more else None))
+        return event_page(self._tasks, task_id, page)
 
     def get_metrics(self, task_id: str, metric: str, type: XAxis, limit: int, since_step: int | None) -> SeriesView:  # noqa: A002
         """A metric over steps or epochs. Raises TaskNotFound."""

@@ -117,6 +117,33 @@ def test_ten_thousand_items_are_a_screenful_of_the_page(open_page: Open, cats: S
     expect(page.locator(".tile")).to_contain_text("00077.png")
 
 
+def test_a_check_shows_buckets_that_lead_to_their_items(open_page: Open, cats: Shelf) -> None:
+    page = open_page("#/data/cats?tab=check")
+    page.get_by_role("button", name="Check", exact=True).last.click()
+    expect(page.locator(".check-result")).to_contain_text("3 of 9 files have no caption")
+    page.locator(".bucket").first.click()
+    expect(status(page)).to_have_text("6 items")
+    page.get_by_role("button", name="640 × 400").click()
+    expect(status(page)).to_have_text("9 items")
+
+
+def test_an_item_is_seen_as_the_trainer_sees_it(open_page: Open, cats: Shelf) -> None:
+    page = open_page("#/data/cats?tab=check")
+    page.get_by_role("button", name="Check", exact=True).last.click()
+    expect(page.locator(".bucket").first).to_be_visible()
+    page.get_by_role("button", name="Items", exact=True).click()
+    grid(page).press("Enter")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("640 × 400 pixels")
+    expect(dialog.locator(".trained-picture img")).to_have_js_property("naturalWidth", 640)
+    expect(dialog.locator(".crop-box")).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    expect(dialog.get_by_role("heading")).to_have_text("1.png")
+    expect(dialog.get_by_label("Caption", exact=True)).to_have_value("a photo of a dog")
+    page.keyboard.press("Escape")
+    expect(page.locator(".tile.active")).to_contain_text("1.png")
+
+
 def test_tags_are_counted_and_lead_to_their_items(open_page: Open, cats: Shelf) -> None:
     page = open_page("#/data/cats?tab=tags")
     page.get_by_role("button", name="sofa").click()
@@ -131,10 +158,14 @@ def test_axe_finds_nothing(open_page: Open, cats: Shelf, axe: str, look: str, co
     page.get_by_role("link", name="cats", exact=True).click()
     grid(page).press("Space")
     assert violations(page, axe) == []
+    page.keyboard.press("Enter")
+    expect(page.locator(".trained-picture img")).to_have_js_property("complete", True)
+    assert violations(page, axe) == []
+    page.keyboard.press("Escape")
     page.get_by_role("button", name="Edit captions…").click()
     assert violations(page, axe) == []
     page.keyboard.press("Escape")
-    for tab in ("Tags", "Versions"):
+    for tab in ("Check", "Tags", "Versions"):
         page.get_by_role("button", name=tab, exact=True).click()
         expect(page.locator(".panel:visible")).to_be_visible()
         assert violations(page, axe) == []

@@ -1,3 +1,6 @@
+from random import Random
+
+import pytest
 from PIL import Image
 
 from api.media.perceptual import group_alike, hash_of
@@ -24,8 +27,24 @@ def test_plain_picture_has_none():
 
 
 def test_alike_ones_are_grouped_also_by_way_of_another():
-    assert group_alike(["0" * 16, "f" * 16, "0" * 15 + "3", "0" * 14 + "0f"], 2) == [[0, 2, 3]]
+    assert group_alike(["0" * 16, "f" * 16, "0" * 15 + "3", "0" * 14 + "0f"], 2) == ([[0, 2, 3]], True)
+
+
+@pytest.mark.parametrize("distance", range(8))
+def test_all_pairs_within_the_distance_are_found(distance: int):
+    random = Random(distance)
+    one = random.getrandbits(64)
+    bits = random.sample(range(64), distance)
+    near, far = one, one ^ (1 << 63 | 1 << 31 | 1 << 15 | 255)
+    for bit in bits:
+        near ^= 1 << bit
+    assert group_alike([f"{value:016x}" for value in (one, near, far)], distance)[0] == [[0, 1]]
 
 
 def test_equal_ones_of_any_number_are_one_group():
-    assert group_alike(["00ff00ff00ff00ff"] * 5000, 0) == [list(range(5000))]
+    assert group_alike(["00ff00ff00ff00ff"] * 5000, 0) == ([list(range(5000))], True)
+
+
+def test_comparing_ends_and_says_so(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("api.media.perceptual.MAX_PAIRS", 10)
+    assert group_alike([f"{value:016x}" for value in range(100)], 1)[1] is False

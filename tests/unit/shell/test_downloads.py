@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from api.models.log import LogPart
 from api.services.logs.download import LogDownload
 from api.shell import downloads
 from api.shell.downloads import send_download
+from api.utils.streamed_file import StreamedFile
 
 CONTENT = b"0123456789"
 
@@ -155,3 +156,24 @@ def test_a_time_that_no_calendar_has_is_shown_as_one_that_it_has(tmp_path: Path)
     descriptor = opened(tmp_path / "x")
     os.utime(tmp_path / "x", (2**40, 2**40))
     assert ask(File(descriptor, "x", len(CONTENT))).headers["last-modified"]
+
+
+def streamed(*parts: bytes, fault: Exception | None = None) -> StreamedFile:
+    def make() -> Iterator[bytes]:
+        yield from parts
+        if fault is not None:
+            raise fault
+
+    return StreamedFile('a"\n.zip', "application/zip", make())
+
+
+def test_what_is_made_meanwhile_is_sent_whole():
+    sent = ask(streamed(b"one", b"two"), range="bytes=0-1")
+    assert (sent.status, sent.body, sent.headers["accept-ranges"]) == (200, b"onetwo", "none")
+    assert sent.headers["content-disposition"] == 'attachment; filename="a__.zip"'
+    assert "content-length" not in sent.headers
+
+
+def test_of_what_cannot_be_made_to_its_end_the_end_is_missing():
+    sent = ask(streamed(b"one", fault=OSError(5, "Input/output error")))
+    assert (sent.body, sent.was_cut) == (b"one", True)

@@ -5,6 +5,7 @@ from sqlalchemy import insert
 
 from api.errors import DatasetChanged, DatasetExists, DatasetInUse, DatasetNotFound
 from api.models.dataset import Dataset
+from api.models.sight import Sight, seeing
 from api.storage.database import Database
 from api.storage.dataset_holds import DatasetHolds
 from api.storage.dataset_tables import dataset_pins
@@ -98,3 +99,15 @@ def test_bytes_are_counted_by_owner(database: Database, store: DatasetStore, cat
     assert store.get("cats").stored_bytes == 12
     assert store.stored_by() == store.stored_by(["ann"]) == {"ann": 12}
     assert holds.held(cats.serial) == {SHA, OTHER}
+
+
+def test_who_may_not_see_a_task_learns_only_that_there_is_one(store: DatasetStore, cats: Dataset, stores: Stores):
+    stores.tasks.create(new_task(owner="root"), NOW, "root")
+    stores.tasks.create(new_task("t2", owner="ann"), NOW, "ann")
+    for task_id in ("t1", "t2"):
+        pin(stores.database, cats, task_id)
+    with seeing(Sight("ann", sees_all=False, sees_commands=False)):
+        assert store.users(cats.serial) == ["another user's task", "t2"]
+        with pytest.raises(DatasetInUse) as refused:
+            store.delete("cats", NOW)
+    assert refused.value.data == {"tasks": ["another user's task", "t2"]}

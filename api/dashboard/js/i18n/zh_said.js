@@ -38,6 +38,8 @@ export const said = {
   queued: "进入队列",
   queued_anew: "进入队列，以 {task_id} 的请求从头开始",
   to_be_resumed: "将从 {name} 继续",
+  result_not_taken_detail: "工作已完成，但结果无法保存：{why}",
+  result_not_taken_remedy: "请先解决这里指出的问题，然后重新开始：已生成的内容不会再次生成。",
   begins_without_gpu: "开始；不需要 GPU",
   got_gpus: "分到 {gpus}",
   process_runs: "进程已运行，pid 为 {pid}",

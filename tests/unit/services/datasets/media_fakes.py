@@ -39,9 +39,9 @@ class FakeDecoder:
         self.asked.append((f"as trained {list(positions)}", source.path))
         return self.drawn
 
-    def group_alike(self, hashes: Sequence[str], distance: int) -> list[list[int]]:
+    def group_alike(self, hashes: Sequence[str], distance: int) -> tuple[list[list[int]], bool]:
         groups = [[i for i, each in enumerate(hashes) if each == one] for one in sorted(set(hashes))]
-        return [group for group in groups if len(group) > 1]
+        return [group for group in groups if len(group) > 1], True
 
 
 class FakeDirectory:

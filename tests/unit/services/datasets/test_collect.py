@@ -56,14 +56,16 @@ def test_while_the_disk_does_not_answer_nothing_is_removed(shelf: Shelf, monkeyp
     assert shelf.blobs.has(orphan)
 
 
-def test_views_that_nobody_looks_into_go(shelf: Shelf):
+def test_views_that_nobody_looks_into_or_needs_go(shelf: Shelf):
+    shelf.make()
+    manifest = shelf.version(shelf.item("a.png")).manifest_sha256
     views = collector(shelf)._views
-    for name in ("old", ".half.new"):
+    for name in (f"{manifest}.old", ".half.old", manifest, ".half.new", "0" * 64):
         (views / name).mkdir(parents=True)
-        os.utime(views / name, (0, 0))
-    (views / "new").mkdir()
+        if name.endswith(".old"):
+            os.utime(views / name, (0, 0))
     collector(shelf).collect(0)
-    assert os.listdir(views) == ["new"]
+    assert sorted(os.listdir(views)) == [".half.new", manifest]
 
 
 # -- killed ------------------------------------------------------------------------------------------------------------

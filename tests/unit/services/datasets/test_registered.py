@@ -204,7 +204,7 @@ def test_a_wish_outlives_a_database_that_is_away(
 
 @pytest.fixture
 def materials(shelf: Shelf, registered: RegisteredDirectories) -> DatasetMaterials:
-    return DatasetMaterials(shelf.service, shelf.store, shelf.blobs, registered.linker)
+    return DatasetMaterials(shelf.service, shelf.store, shelf.blobs, registered.locator)
 
 
 def test_its_files_are_trained_on_where_they_lie(

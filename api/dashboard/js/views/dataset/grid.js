@@ -16,7 +16,7 @@ const RATIO = 0.78;
 /** Rows above and below those that can be seen. */
 const BEYOND = 2;
 /** What stands below the grid, in rem. */
-const FOOT = 3;
+const FOOT = 4;
 
 /** @typedef {{row: HTMLElement, tiles: ReturnType<typeof tile>[]}} Drawn */
 

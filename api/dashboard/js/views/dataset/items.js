@@ -76,6 +76,11 @@ export class Items {
     return this.#pages.get(Math.floor(index / PAGE))?.[index % PAGE];
   }
 
+  /** The item at a place, once it is here. Throws Refused or Unreachable. @param {number} index @returns {Promise<API.Item|undefined>} */
+  async get(index) {
+    return this.at(index) ?? (await this.#fetch(index, 1, this.#filter)).items[0];
+  }
+
   /** Fetches what of these places is not here; what was wanted before is given up. @param {number} from @param {number} to */
   want(from, to) {
     this.#wanted = [from, Math.min(to, this.total)];

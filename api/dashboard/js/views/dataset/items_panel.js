@@ -9,6 +9,7 @@ import { icon } from "../../icons.js";
 import { Chosen, MOST_NAMED } from "./chosen.js";
 import { editMany } from "./edit_many.js";
 import { amountWords, Grid } from "./grid.js";
+import { openItem } from "./item.js";
 import { Items } from "./items.js";
 import { problemWord } from "./tile.js";
 
@@ -46,7 +47,7 @@ export function itemsPanel(name, how) {
     items,
     chosen,
     version: () => (how.isOld() ? how.shown() : null),
-    open: (index) => grid.edit(index),
+    open: (index) => openAt(index),
     denied() {
       const why = how.denied();
       if (why) toast("bad", why);
@@ -85,6 +86,15 @@ export function itemsPanel(name, how) {
     h("option", { value: "" }, t("problem.all")),
     PROBLEMS.map((each) => h("option", { value: each, selected: each === wanted.problem }, problemWord(each))),
   );
+  /** Those that were chosen elsewhere, such as the items of a bucket. @type {import("./check.js").Some|null} */
+  let only = null;
+  const onlyText = h("span", { class: "clip foreign" });
+  const onlyButton = h(
+    "button",
+    { class: "button small only-some", hidden: true, title: t("filter.clear"), on: { click: () => apply({}) } },
+    onlyText,
+    icon("close"),
+  );
   const amount = h("span", { class: "soft small", role: "status", "aria-live": "polite" });
   const all = h("button", { class: "button small", on: { click: () => chosen.all() } }, t("choose.all"));
   const none = h("button", { class: "button small", on: { click: () => chosen.clear() } }, t("choose.none"));
@@ -110,7 +120,7 @@ export function itemsPanel(name, how) {
   }
 
   function nothing() {
-    const isFiltered = wanted.search || wanted.problem;
+    const isFiltered = wanted.search || wanted.problem || only;
     return h(
       "div",
       { class: "empty" },
@@ -121,9 +131,12 @@ export function itemsPanel(name, how) {
     );
   }
 
-  /** @param {{search?: string, problem?: string}} change */
-  function apply(change) {
+  /** @param {{search?: string, problem?: string}} change @param {import("./check.js").Some|null} [some] only these */
+  function apply(change, some = null) {
     Object.assign(wanted, change);
+    only = some;
+    onlyButton.hidden = !only;
+    setText(onlyText, only?.label ?? "");
     search.value = wanted.search;
     problem.value = wanted.problem;
     how.filtered();
@@ -138,9 +151,25 @@ export function itemsPanel(name, how) {
       items.isKnown = true;
       return showItems();
     }
-    await items.show(version, { search: wanted.search, problem: wanted.problem });
+    const filter = { search: wanted.search, problem: wanted.problem };
+    await items.show(version, filter, only && new Set(only.ids));
     if (isNew) grid.reset();
   }
+
+  /** @param {number} index */
+  const openAt = (index) =>
+    openItem(name, {
+      index,
+      version: how.isOld() ? how.shown() : null,
+      total: items.total,
+      get: (at) => items.get(at),
+      denied: how.denied(),
+      save: saveCaption,
+      closed(at) {
+        grid.go(at);
+        grid.element.focus({ preventScroll: true });
+      },
+    });
 
   /** @param {API.Item} item @param {string} caption */
   async function saveCaption({ item_id: id, name: item }, caption) {
@@ -160,7 +189,7 @@ export function itemsPanel(name, how) {
   /** Which items an edit is about. @returns {Promise<import("./edit_many.js").Scope|null>} null: they are too many */
   async function scope() {
     const isSome = !chosen.isNone && !chosen.isAll;
-    if (!isSome && !wanted.problem) return wanted.search ? { search: wanted.search } : {};
+    if (!isSome && !wanted.problem && !only) return wanted.search ? { search: wanted.search } : {};
     const ids = isSome ? chosen.ids : (await items.all()).map(({ item_id: id }) => id);
     if (ids.length <= MOST_NAMED) return { item_ids: ids };
     toast("bad", t("edit.too_many", { n: count(MOST_NAMED) }));
@@ -193,6 +222,7 @@ export function itemsPanel(name, how) {
       { class: "filters" },
       h("div", { class: "search" }, icon("search"), search, h("kbd", { class: "only-wide" }, "/")),
       problem,
+      onlyButton,
       amount,
       h("div", { class: "tools" }, all, none, edit),
     ),
@@ -207,6 +237,10 @@ export function itemsPanel(name, how) {
     showAccess,
     /** @param {string} text */
     search: (text) => apply({ search: text, problem: "" }),
+    /** @param {string} name */
+    showProblem: (name) => apply({ search: "", problem: name }),
+    /** @param {import("./check.js").Some} some */
+    showSome: (some) => apply({ search: "", problem: "" }, some),
     close() {
       clearTimeout(typing);
       grid.close();

@@ -13,11 +13,12 @@ import { t } from "../../i18n.js";
 import { icon } from "../../icons.js";
 import { datasetAddress, go, note } from "../../router.js";
 import { datasetChoices } from "../datasets/dialogs.js";
+import { checkPanel } from "./check.js";
 import { itemsPanel } from "./items_panel.js";
 import { tagsPanel } from "./tags.js";
 import { goBack, versionsPanel } from "./versions.js";
 
-const TABS = /** @type {const} */ (["items", "tags", "versions"]);
+const TABS = /** @type {const} */ (["items", "check", "tags", "versions"]);
 /** @typedef {typeof TABS[number]} Tab */
 
 /**
@@ -69,7 +70,20 @@ export function open(app, { id: name, query }) {
     denied: () => (isOld() ? whyNot("datasets:write", known?.dataset.owner) : denied()),
     restored: () => look(null),
   });
-  const panels = { items: panel, tags, versions };
+  const check = checkPanel(name, {
+    shown,
+    pinned: () => (isOld() ? shown() : null),
+    show(some) {
+      panel.showSome(some);
+      setTab("items");
+    },
+    showProblem(problem) {
+      panel.showProblem(problem);
+      setTab("items");
+    },
+    looked: () => void attempt(() => panel.show()),
+  });
+  const panels = { items: panel, check, tags, versions };
 
   const title = h("h1", { class: "foreign clip" }, name);
   const facts = h("p", { class: "soft small dataset-facts" });
@@ -218,6 +232,7 @@ export function open(app, { id: name, query }) {
     refetch,
     close() {
       forgetAccess();
+      check.close();
       panel.close();
     },
   };

@@ -1,0 +1,77 @@
+"""The parts that tasks on datasets need, put together; a part of the composition root."""
+
+import os
+from collections.abc import Callable
+
+from api.config import Config
+from api.models.preprocess_view import PreprocessView
+from api.models.task import TaskType
+from api.runtime.datasets import DatasetParts
+from api.runtime.training import TaskKinds, TrainingParts
+from api.services.datasets.harvesting import WorkHarvester
+from api.services.datasets.preprocess_harvest import PreprocessHarvest
+from api.services.datasets.preprocessing import PREPROCESSING, PreprocessingService, TaskMeans
+from api.services.datasets.work_files import SourceFiles
+from api.storage.attempts import AttemptStore
+from api.storage.database import Database
+from api.storage.derivations import DerivationStore
+from api.storage.tasks import TaskStore
+from api.trainers.diffusion_pipe.model_types import MODELS
+from api.trainers.preprocessing.trainer import WorkTrainer
+from api.trainers.trainer import Trainer
+from api.utils.clock import Clock
+
+
+class PreprocessingParts:
+    """What executes tasks on datasets and takes up their results. Building it starts nothing."""
+
+    def __init__(
+        self, config: Config, database: Database, datasets: DatasetParts, clock: Clock, wake: Callable[[], None]
+    ) -> None:
+        """`wake` has the training loop look at once."""
+        self._config = config
+        self._database = database
+        self._datasets = datasets
+        self._clock = clock
+        root = config.storage_root.absolute()
+        derivations = DerivationStore(database)
+        self._files = SourceFiles(datasets.blobs, datasets.registered)
+        self._harvest = PreprocessHarvest(
+            datasets.service, datasets.store, datasets.blobs, derivations, self._files, clock, root
+        )
+        self.harvester = WorkHarvester({PREPROCESSING: self._harvest}, clock, wake)
+        threads = max(1, (os.cpu_count() or 1) // places(config))
+        media: Trainer = WorkTrainer(PREPROCESSING, "api.trainers.preprocessing.program", threads)
+        self.kinds = TaskKinds(
+            trainers=(media,),
+            harvesters={TaskType.PREPROCESSING: self.harvester},
+        )
+
+    def means(self, training: TrainingParts) -> TaskMeans:
+        """By what such tasks are made, shown and stopped."""
+        return TaskMeans(
+            TaskStore(self._database, TaskType.PREPROCESSING),
+            AttemptStore(self._database, TaskType.PREPROCESSING),
+            training.intake,
+            training.dispatcher,
+            training.progress,
+            training.stops,
+            training.loop.wake,
+            self._clock,
+            self._config.storage_root.absolute(),
+            self._config.min_free_disk_mb,
+        )
+
+    def service(self, training: TrainingParts, find_upload: Callable[[str], PreprocessView]) -> PreprocessingService:
+        """The use cases of `/preprocess`; `find_upload` knows the tasks of uploads."""
+        datasets, rates = self._datasets, {name: facts.framerate for name, facts in MODELS.items()}
+        known = {**rates, "toy": None}
+        means = self.means(training)
+        return PreprocessingService(
+            means, datasets.service, datasets.store, self._harvest, self._files, known, find_upload
+        )
+
+
+def places(config: Config) -> int:
+    """How many tasks without GPUs run at a time."""
+    return config.preprocess_parallel or max(1, (os.cpu_count() or 1) // 2)

@@ -1,0 +1,41 @@
+"""The trainer's dataset.toml of a version."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tomlkit
+
+#: What a version is prepared for where nobody has said it.
+DEFAULT_RESOLUTIONS = (512,)
+
+
+def write_dataset_toml(
+    directory: Mapping[str, Any],
+    resolutions: Sequence[Any] = (),
+    frame_buckets: Sequence[int] = (),
+    num_repeats: int | None = None,
+) -> str:
+    """The text; `directory` says where the items are: `dataset` or `path`, and the directories beside it."""
+    document = tomlkit.document()
+    document["resolutions"] = _alike(resolutions or DEFAULT_RESOLUTIONS)
+    document["enable_ar_bucket"] = True
+    document["min_ar"], document["max_ar"], document["num_ar_buckets"] = 0.5, 2.0, 7
+    if frame_buckets:
+        document["frame_buckets"] = list(frame_buckets)
+    own = tomlkit.table()
+    for name, value in directory.items():
+        if value is not None:
+            own[name] = value
+    if num_repeats is not None:
+        own["num_repeats"] = num_repeats
+    tables = tomlkit.aot()
+    tables.append(own)
+    document["directory"] = tables
+    return tomlkit.dumps(document)
+
+
+def _alike(resolutions: Sequence[Any]) -> list[Any]:
+    """Sides, or pairs of them, but not both: the trainer's parser refuses a list of different things."""
+    if all(isinstance(each, int) for each in resolutions):
+        return list(resolutions)
+    return [[each, each] if isinstance(each, int) else list(each) for each in resolutions]

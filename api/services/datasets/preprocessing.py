@@ -1,0 +1,274 @@
+"""Preprocessing: started, shown, cancelled. What it does on its own is its program's and the training loop's."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from api.errors import (
+    Conflict,
+    DatasetExists,
+    DatasetIsRegistered,
+    DatasetNotFound,
+    HiddenDataset,
+    HiddenTask,
+    InsufficientStorage,
+    Invalid,
+    Mistake,
+    NotYours,
+    TaskNotFound,
+)
+from api.models.access import Permission, Principal
+from api.models.dataset import Dataset, DatasetVersion, ManifestItem, PinnedDataset
+from api.models.media_settings import MediaSettings
+from api.models.preprocess_view import PreprocessStatus, PreprocessView
+from api.models.sight import current_sight
+from api.models.task import TASK_ID_KINDS, TaskType
+from api.models.training import GPURequest, NewTask, TaskEvent, TaskFilter, TrainingPlan, TrainingRequest
+from api.services.datasets.names import parse_reference
+from api.services.datasets.preprocess_harvest import PreprocessHarvest
+from api.services.datasets.preprocess_view import STATUSES, show_preprocess
+from api.services.datasets.preprocess_wish import PreprocessWish
+from api.services.datasets.service import DatasetService
+from api.services.datasets.work_files import SourceFiles, lay_out_work
+from api.services.training.dispatcher import Dispatcher
+from api.services.training.intake import Intake
+from api.services.training.task_events import event_page
+from api.services.training.task_progress import ProgressAnswers
+from api.services.training.task_stops import TaskStops
+from api.storage.attempts import AttemptStore
+from api.storage.datasets import DatasetStore
+from api.storage.disk import describe_shortage
+from api.storage.task_files import task_files
+from api.storage.tasks import TaskStore
+from api.trainers.preprocessing.work import WorkItem, key_of
+from api.utils.clock import Clock
+from api.utils.foreign_trees import remove_tree
+from api.utils.ids import new_task_id
+from api.utils.pagination import MAX_LIMIT, Page, PageRequest, Pagination
+from api.utils.suggestions import nearest
+
+logger = logging.getLogger(__name__)
+
+#: The name by which tasks know the program that works on media.
+PREPROCESSING = "preprocessing"
+
+#: The most items whose files one task works on: their names lie in one directory.
+MAX_WORK_ITEMS = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class TaskMeans:
+    """What every task without a training is made, shown and stopped by."""
+
+    tasks: TaskStore  #: those of this kind
+    attempts: AttemptStore
+    intake: Intake
+    dispatcher: Dispatcher
+    progress: ProgressAnswers
+    stops: TaskStops
+    wake: Callable[[], None]
+    clock: Clock
+    storage_root: Path
+    min_free_mb: int = 0
+
+
+class PreprocessingService:
+    """The use cases of `/preprocess`."""
+
+    def __init__(
+        self,
+        means: TaskMeans,
+        datasets: DatasetService,
+        store: DatasetStore,
+        harvest: PreprocessHarvest,
+        files: SourceFiles,
+        rates: Mapping[str, float | None],
+        find_upload: Callable[[str], PreprocessView],
+    ) -> None:
+        """`rates`: how many frames a second each model type is trained with; None: it takes no videos. `find_upload`
+        knows the tasks of uploads; it raises TaskNotFound.
+        """
+        self._find_upload = find_upload
+        self._means = means
+        self._datasets = datasets
+        self._store = store
+        self._harvest = harvest
+        self._files = files
+        self._rates = rates
+
+    # -- beginning -----------------------------------------------------------------------------------------------------
+
+    def start(self, wish: PreprocessWish, asks: Principal, idempotency_key: str | None = None) -> PreprocessView:
+        """Makes a task that works on a version of a dataset.
+
+        Raises DatasetNotFound, VersionNotFound, DatasetIsRegistered, DatasetExists, NotYours, Invalid, InvalidPattern,
+        QuotaExceeded, InsufficientStorage.
+        """
+        means, now = self._means, self._means.clock.now()
+        first = means.tasks.find_by_key(idempotency_key)
+        if first is not None:
+            return self.get(first.task_id)
+        wish = self._with_rate(wish)
+        dataset, version, items = self.find_input(wish.dataset)
+        target = self._find_target(wish.into or dataset.name, asks)
+        if wish.captions is not None:
+            wish.captions.apply([])
+        self.require_disk()
+        given = {"dataset": dataset.name, "version": version.ordinal, "manifest": version.manifest_sha256}
+        request = TrainingRequest(
+            wish.model_type or "",
+            GPURequest(count=0),
+            name=wish.name,
+            description=wish.description,
+            priority=wish.priority,
+            config={"wish": wish.as_config(), "input": given, "target": target},
+        )
+        todo = self._todo(items, wish.media)
+        pin = PinnedDataset(
+            dataset.name, version.ordinal, f"sha256:{version.manifest_sha256}", len(items), dataset.serial
+        )
+        plan = TrainingPlan(
+            PREPROCESSING, request.model_type, 0, total_steps=len(todo), dataset_items=len(items), datasets=(pin,)
+        )
+        task_id = new_task_id(TASK_ID_KINDS[TaskType.PREPROCESSING], now)
+        new = NewTask(task_id, PREPROCESSING, request, plan, None, idempotency_key, asks.owner, TaskType.PREPROCESSING)
+        self.submit(new, dataset, wish.media.as_json(), todo, asks.actor)
+        return self.get(task_id)
+
+    def submit(self, new: NewTask, dataset: Dataset, settings: Any, todo: Sequence[WorkItem], actor: str) -> None:
+        """Lays the work of a task out, and puts it into the queue; all of it or nothing. Raises what `start` does."""
+        files = task_files(self._means.storage_root, new.task_id)
+        sources = [sha256 for item in todo for sha256 in (item.sha256, item.mask, item.control) if sha256 is not None]
+        lines = [item.as_json() for item in todo] or [b"\n"]
+        try:
+            lay_out_work(files, settings, lines, sources, self._files.linker(dataset))
+            self._means.intake.create(new, actor)
+        except (OSError, Conflict, Invalid):
+            remove_tree(str(files.root), levels=0)
+            raise
+        logger.info("preprocessing submitted", extra={"task_id": new.task_id, "items": len(todo)})
+        self._means.wake()
+
+    def find_input(self, text: str) -> tuple[Dataset, DatasetVersion, list[ManifestItem]]:
+        """The version that a reference names, with its items. Raises DatasetNotFound, VersionNotFound, Invalid."""
+        reference = parse_reference(text)
+        if reference is None:
+            remedy = 'Name one of GET /datasets: "name", "name@3", or "name@sha256:…".'
+            raise Invalid(mistakes=[Mistake("/dataset", f'"{text[:100]}" is no name of a dataset.', remedy)])
+        dataset = self._datasets.find(reference.name)
+        version = self._datasets.find_version(dataset, reference.version)
+        items = list(self._datasets.read_items(version.manifest_sha256))
+        if not items:
+            what = f"Version {version.ordinal} of {dataset.name} has no items."
+            raise Invalid(mistakes=[Mistake("/dataset", what, "Upload something into it first.")])
+        return dataset, version, items
+
+    def find_directory(self, directory: str) -> str:
+        """The name of the dataset that a directory on the server is registered as. Raises Invalid."""
+        for found in self._store.registered():
+            if found.directory == directory and current_sight.get().sees(found.owner):
+                return found.name
+        what = f'"{directory[:200]}" is not registered as a dataset.'
+        remedy = "Register it first: POST /datasets with name and directory."
+        raise Invalid(mistakes=[Mistake("/directory", what, remedy)])
+
+    def _find_target(self, name: str, asks: Principal) -> dict[str, Any]:
+        """The dataset that gets the result, as the task keeps it; one that is not there yet is made then.
+
+        Raises DatasetIsRegistered for one that is only read, NotYours, DatasetExists for one that nobody shows.
+        """
+        try:
+            target = self._datasets.find(name)
+        except HiddenDataset:
+            raise DatasetExists(f'A dataset is called "{name}" already.', data={"name": name}) from None
+        except DatasetNotFound:
+            return {"name": name, "serial": None}
+        if target.directory is not None:
+            raise DatasetIsRegistered(
+                f'{name} is the directory {target.directory} on the server, which is only read: say with "into" which '
+                "dataset gets the result.",
+                data={"directory": target.directory},
+            )
+        if target.owner != asks.owner and not asks.may(Permission.TASKS_WRITE_ANY):
+            raise NotYours(f'{name} belongs to somebody else: say with "into" which of yours gets the result.')
+        return {"name": name, "serial": target.serial}
+
+    def require_disk(self) -> None:
+        """Raises InsufficientStorage while the disk is nearly full."""
+        shortage = describe_shortage(self._means.storage_root, self._means.min_free_mb)
+        if shortage is not None:
+            raise InsufficientStorage(f"There is too little disk space: {shortage.text}.")
+
+    def _todo(self, items: Sequence[ManifestItem], media: MediaSettings) -> list[WorkItem]:
+        """The files that have to be worked on: none that was before with the same settings, and each once.
+
+        Raises Invalid.
+        """
+        if media.is_empty:
+            return []
+        by_key: dict[str, WorkItem] = {}
+        for item in items:
+            key = key_of((item.sha256, item.mask_sha256, item.control_sha256), media)
+            by_key.setdefault(
+                key,
+                WorkItem(item.path, item.sha256, item.size_bytes, key, item.mask_sha256, item.control_sha256),
+            )
+        known = self._harvest.known(list(by_key))
+        todo = [item for key, item in by_key.items() if key not in known]
+        if len(todo) > MAX_WORK_ITEMS:
+            what = f"One task works on {MAX_WORK_ITEMS:,} files at most, and these are {len(todo):,}."
+            raise Invalid(mistakes=[Mistake("/dataset", what, "Divide the dataset.")])
+        return todo
+
+    def _with_rate(self, wish: PreprocessWish) -> PreprocessWish:
+        """The wish with the rate of its model type, unless it says another. Raises Invalid."""
+        if wish.model_type is None:
+            return wish
+        if wish.model_type not in self._rates:
+            what = f'No trainer knows the model type "{wish.model_type[:80]}".'
+            close = nearest(wish.model_type, sorted(self._rates))
+            remedy = f'Did you mean "{close}"?' if close else "GET /models/list has them all."
+            raise Invalid(mistakes=[Mistake("/model_type", what, remedy)])
+        if wish.media.fps is not None or wish.keeps_rate:
+            return wish
+        return replace(wish, media=replace(wish.media, fps=self._rates[wish.model_type]))
+
+    # -- looking and cancelling ----------------------------------------------------------------------------------------
+
+    def get(self, task_id: str) -> PreprocessView:
+        """One task, or an upload that is being made a dataset of. Raises TaskNotFound."""
+        try:
+            task, attempts = self._means.attempts.with_task(task_id)
+        except TaskNotFound:
+            return self._find_upload(task_id)
+        if not current_sight.get().sees(task.owner):
+            raise HiddenTask(f'No task has the id "{task_id[:80]}".')
+        return show_preprocess(
+            task, self._means.progress.live(task, attempts), self._means.dispatcher.why_waiting(task)
+        )
+
+    def get_page(
+        self, status: PreprocessStatus | None, search: str | None, owner: str | None, page: PageRequest
+    ) -> Page[PreprocessView]:
+        """A page of the tasks that whoever asks may see, newest first."""
+        statuses = () if status is None else STATUSES[status]
+        wanted = TaskFilter(statuses, search=search, owner=owner, seen_by=current_sight.get().only_of)
+        limit, cursor = min(page.limit, MAX_LIMIT), None if page.cursor is None else int(page.cursor)
+        rows, total = self._means.tasks.page(wanted, limit + 1, page.offset, cursor)
+        has_more, shown = len(rows) > limit, rows[:limit]
+        views = tuple(show_preprocess(task, None, self._means.dispatcher.why_waiting(task)) for task in shown)
+        offset = None if cursor is not None else page.offset or 0
+        return Page(views, Pagination(total, limit, offset, has_more, str(shown[-1].serial) if has_more else None))
+
+    def cancel(self, task_id: str, actor: str) -> PreprocessView:
+        """Asks a task to stop; one that was cancelled stays so. Raises TaskNotFound, TaskNotStoppable."""
+        watch = self._means.stops.ask(task_id, force=False, timeout_seconds=None, actor=actor)
+        if watch is not None:
+            return replace(show_preprocess(watch.task, watch.show(), None), current_step="stopping")
+        return self.get(task_id)
+
+    def get_events(self, task_id: str, page: PageRequest) -> Page[TaskEvent]:
+        """What happened to a task, oldest first. Raises TaskNotFound."""
+        return event_page(self._means.tasks, task_id, page)

@@ -1,0 +1,57 @@
+"""What was made of files before, so that it need not be made again."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import delete, select, update
+
+from api.storage.database import Database
+from api.storage.dataset_tables import derivations
+from api.storage.insertion import insert_missing
+from api.storage.rows import to_seconds
+
+_BATCH = 500
+
+#: What nobody asked for in so long is forgotten; the files themselves belong to versions.
+KEPT = timedelta(days=365)
+
+
+class DerivationStore:
+    """Outcomes by their key: the source, what was asked for, and the program that did it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(self, keys: Iterable[str], now: datetime) -> dict[str, Any]:
+        """The outcomes that are known, by key; they count as used now."""
+        wanted, found = list(dict.fromkeys(keys)), dict[str, Any]()
+        for start in range(0, len(wanted), _BATCH):
+            some = derivations.c.key.in_(wanted[start : start + _BATCH])
+            with self._database.read() as connection:
+                rows = connection.execute(select(derivations.c.key, derivations.c.outputs).where(some)).all()
+            found |= {row.key: row.outputs for row in rows}
+        for batch in _batches(list(found)):
+            with self._database.write(is_audited=False) as connection:
+                used = update(derivations).where(derivations.c.key.in_(batch))
+                connection.execute(used.values(used_at=to_seconds(now)))
+        return found
+
+    def keep(self, outcomes: Mapping[str, Any], now: datetime) -> None:
+        """Keeps what was made, by key; what is known already stays. Forgets what nobody asked for in a year."""
+        for batch in _batches(list(outcomes)):
+            rows = [{"key": key, "outputs": outcomes[key], "used_at": to_seconds(now)} for key in batch]
+            with self._database.write(is_audited=False) as connection:
+                insert_missing(connection, derivations, rows)
+        with self._database.write(is_audited=False) as connection:
+            connection.execute(delete(derivations).where(derivations.c.used_at < to_seconds(now - KEPT)))
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Forgets outcomes whose files are gone."""
+        for batch in _batches(list(keys)):
+            with self._database.write(is_audited=False) as connection:
+                connection.execute(delete(derivations).where(derivations.c.key.in_(batch)))
+
+
+def _batches(keys: Sequence[str]) -> Iterable[Sequence[str]]:
+    return (keys[start : start + _BATCH] for start in range(0, len(keys), _BATCH))

@@ -1,0 +1,67 @@
+"""Preprocessing for tests: a dataset of real media, and the real program in place of a supervisor's."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from api.executors.fake import outcome
+from api.models.dataset import ManifestItem
+from api.models.task import ProcessIdentity
+from api.trainers.preprocessing.words import COMPLETED
+from tests.api.client import Client
+from tests.api.conftest import World
+
+PREPROCESS = "/api/v1/preprocess"
+
+
+def fill(world: World, name: str, owner: str | None = None, **files: bytes) -> None:
+    """A dataset with these files as its first version, each with a caption."""
+    parts, items = world.runtime.datasets, []
+    for path, content in files.items():
+        with parts.blobs.begin() as writer:
+            writer.write(content)
+            blob = writer.commit()
+        items.append(ManifestItem(path, blob.sha256, blob.size_bytes, f"about {path}"))
+    dataset = parts.service.make(name, owner, {})
+    parts.service.add_version(dataset, items, "test", "made", expected_latest=None)
+
+
+def start(client: Client, **wish: Any) -> str:
+    """Puts a preprocessing into the queue; its id."""
+    made = client.post(f"{PREPROCESS}/start", json=wish)
+    assert made.status_code == 202, made.text
+    assert made.headers["location"] == f"{PREPROCESS}/status/{made.json()['data']['task_id']}"
+    task_id: str = made.json()["data"]["task_id"]
+    return task_id
+
+
+def begin(world: World, task_id: str) -> None:
+    """Has its attempt run."""
+    world.train()
+    world.executor.runs(f"{task_id}.1", ProcessIdentity(4711, 1.0))
+    world.train()
+
+
+def work(world: World, task_id: str, module: str = "api.trainers.preprocessing.program") -> str:
+    """Runs what was submitted to its end; what it printed."""
+    begin(world, task_id)
+    submission = world.executor.submissions[-1]
+    assert submission.argv[4] == module
+    root = str(Path(__file__).parents[2])
+    argv = [sys.executable, *submission.argv[1:]]
+    done = subprocess.run(
+        argv, env={**submission.env, "PYTHONPATH": root}, capture_output=True, text=True, timeout=60, check=False
+    )
+    world.executor.prints(world.storage / "tasks" / task_id / "log", (done.stdout + done.stderr).encode())
+    world.train()
+    said = [COMPLETED] if COMPLETED in done.stdout.splitlines() else []
+    world.executor.ends(f"{task_id}.1", outcome(exit_code=done.returncode, phrases=said))
+    world.train()
+    return done.stdout
+
+
+def take_up(world: World) -> None:
+    """Has the results be taken up."""
+    world.runtime.preprocessing.harvester.run_once()
+    world.train()

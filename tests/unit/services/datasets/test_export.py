@@ -1,0 +1,96 @@
+"""Versions as zip files."""
+
+import io
+import tracemalloc
+import zipfile
+from typing import Any
+
+import pytest
+import toml
+
+from api.errors import BlobMissing
+from api.media.decoder import MediaDecoder
+from api.models.dataset import Dataset
+from api.services.datasets.export import DatasetExport, ExportForm
+from api.services.datasets.media import DatasetMedia
+from api.storage.database import Database
+from api.storage.media_facts import MediaFactsStore
+from api.utils.streamed_file import StreamedFile
+from tests.unit.services.datasets.conftest import Shelf
+
+
+@pytest.fixture
+def export(shelf: Shelf, database: Database) -> Any:
+    decoder = MediaDecoder(1)
+    yield DatasetExport(shelf.service, DatasetMedia(MediaFactsStore(database), shelf.blobs, decoder, shelf.clock))
+    decoder.close()
+
+
+@pytest.fixture
+def cats(shelf: Shelf) -> Dataset:
+    made = shelf.make("cats")
+    masked = shelf.item("b/a.png", b"other", None, mask_sha256=shelf.blob(b"mask"))
+    shelf.version(shelf.item("a.png", b"one", "a cät"), masked)
+    return made
+
+
+def whole(file: StreamedFile) -> bytes:
+    return b"".join(iter(file.next_part, None))
+
+
+def files_in(file: StreamedFile) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(whole(file))) as archive:
+        assert archive.testzip() is None
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def test_the_trainers_form_has_its_toml_captions_and_masks(export: DatasetExport, cats: Dataset):
+    file = export.open("cats", None, ExportForm.TRAINER)
+    files = files_in(file)
+    assert file.name == "cats-1-trainer.zip"
+    assert set(files) == {"dataset.toml", "media/a.png", "media/a.txt", "media/b__a.png", "masks/b__a.png"}
+    assert (files["media/a.txt"].decode(), files["media/b__a.png"], files["masks/b__a.png"]) == (
+        "a cät",
+        b"other",
+        b"mask",
+    )
+    directory = toml.loads(files["dataset.toml"].decode())["directory"]
+    assert directory == [{"path": "media", "mask_path": "masks"}]
+
+
+@pytest.mark.parametrize(
+    ("form", "settings", "place"),
+    [
+        (ExportForm.KOHYA, "dataset_config.toml", "1_cats/a.png"),
+        (ExportForm.AI_TOOLKIT, "ai_toolkit_datasets.yaml", "cats/a.png"),
+    ],
+)
+def test_others_have_theirs(export: DatasetExport, cats: Dataset, form: ExportForm, settings: str, place: str):
+    files = files_in(export.open("cats", "1", form))
+    assert files[place] == b"one"
+    assert b"cats" in files[settings]
+    if form is ExportForm.KOHYA:
+        assert toml.loads(files[settings].decode())["datasets"][0]["subsets"][0]["image_dir"] == "1_cats"
+
+
+def test_the_same_version_makes_the_same_bytes(export: DatasetExport, cats: Dataset):
+    one, other = (whole(export.open("cats", None, ExportForm.TRAINER)) for _ in range(2))
+    assert one == other
+
+
+def test_it_is_nowhere_whole(export: DatasetExport, shelf: Shelf):
+    shelf.make("large")
+    shelf.version(*(shelf.item(f"{number}.bin", bytes([number]) * 8 * 2**20) for number in range(4)), name="large")
+    file = export.open("large", None, ExportForm.TRAINER)
+    tracemalloc.start()
+    size = sum(map(len, iter(file.next_part, None)))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size > 32 * 2**20
+    assert most < 4 * 2**20
+
+
+def test_a_file_that_is_missing_is_told_before_anything_is_sent(export: DatasetExport, cats: Dataset, shelf: Shelf):
+    shelf.blobs.path(shelf.blob(b"one")).unlink()
+    with pytest.raises(BlobMissing):
+        export.open("cats", None, ExportForm.TRAINER)

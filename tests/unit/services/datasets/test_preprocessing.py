@@ -1,0 +1,152 @@
+"""Preprocessing tasks: started, shown, cancelled."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from api.errors import DatasetExists, DatasetIsRegistered, Invalid, InvalidPattern, NotYours, TaskNotFound
+from api.models.access import Credential, Role
+from api.models.media_settings import MediaSettings
+from api.models.preprocess_view import PreprocessStatus, PreprocessView
+from api.models.sight import Sight, seeing
+from api.models.task import TaskType
+from api.services.datasets.preprocess_harvest import PreprocessHarvest
+from api.services.datasets.preprocess_wish import CaptionRules, PreprocessWish, Replacement
+from api.services.datasets.preprocessing import PreprocessingService, TaskMeans
+from api.services.datasets.work_files import SourceFiles
+from api.storage.attempts import AttemptStore
+from api.storage.database import Database
+from api.storage.derivations import DerivationStore
+from api.storage.task_files import task_files
+from api.storage.tasks import TaskStore
+from api.utils.clock import FakeClock
+from api.utils.pagination import PageRequest
+from tests.unit.services.datasets.conftest import ANN, Shelf
+from tests.unit.services.trainings import TrainingMachine
+
+SMALL = MediaSettings(short_side=16)
+BOB = replace(ANN, user_id="bob", credential=Credential.KEY, role=Role.TRAINER, permissions=frozenset())
+
+
+def no_upload(task_id: str) -> PreprocessView:
+    raise TaskNotFound
+
+
+@pytest.fixture
+def machine(database: Database, tmp_path: Path, clock: FakeClock) -> Iterator[TrainingMachine]:
+    made = TrainingMachine(database, tmp_path, clock)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def service(machine: TrainingMachine, shelf: Shelf) -> PreprocessingService:
+    parts, database = machine.parts, machine.database
+    files, store = SourceFiles(shelf.blobs), shelf.store
+    derived = DerivationStore(database)
+    harvest = PreprocessHarvest(shelf.service, store, shelf.blobs, derived, files, shelf.clock, machine.root)
+    means = TaskMeans(
+        TaskStore(database, TaskType.PREPROCESSING),
+        AttemptStore(database, TaskType.PREPROCESSING),
+        parts.intake,
+        parts.dispatcher,
+        parts.progress,
+        parts.stops,
+        parts.loop.wake,
+        shelf.clock,
+        machine.root,
+    )
+    return PreprocessingService(means, shelf.service, store, harvest, files, {"wan": 16.0, "sdxl": None}, no_upload)
+
+
+@pytest.fixture
+def cats(shelf: Shelf) -> Shelf:
+    shelf.make("cats")
+    shelf.version(shelf.item("a.mp4"), shelf.item("b.png"), shelf.item("copy of a.mp4", b"a.mp4"))
+    return shelf
+
+
+def test_each_file_is_worked_on_once_from_links_in_the_tasks_directory(
+    service: PreprocessingService, cats: Shelf, machine: TrainingMachine
+):
+    made = service.start(PreprocessWish("cats", media=SMALL, model_type="wan"), ANN)
+    assert (made.status, made.dataset, made.items_total) == (PreprocessStatus.QUEUED, "cats@1", None)
+    output = task_files(machine.root, made.task_id).output
+    assert len((output / "items.jsonl").read_text().splitlines()) == 2
+    assert len(list((output / "sources").iterdir())) == 2
+    assert made.request["media"]["fps"] == 16.0
+    assert machine.tasks.get(made.task_id).gpu_count == 0
+
+
+def test_videos_keep_their_rate_where_that_is_asked_for_or_the_model_takes_none(
+    service: PreprocessingService, cats: Shelf
+):
+    for wish in (PreprocessWish("cats", model_type="wan", keeps_rate=True), PreprocessWish("cats", model_type="sdxl")):
+        assert service.start(wish, ANN).request["media"]["fps"] is None
+
+
+def test_captions_alone_need_no_file(service: PreprocessingService, cats: Shelf, machine: TrainingMachine):
+    made = service.start(PreprocessWish("cats", captions=CaptionRules(prefix="x")), ANN)
+    assert list((task_files(machine.root, made.task_id).output / "sources").iterdir()) == []
+
+
+def test_a_retry_finds_the_first_task(service: PreprocessingService, cats: Shelf):
+    first = service.start(PreprocessWish("cats"), ANN, "key")
+    assert service.start(PreprocessWish("cats"), ANN, "key").task_id == first.task_id
+    assert service.get_page(None, None, None, PageRequest()).pagination.total == 1
+
+
+def test_mistakes_are_told_before_anything_is_made(
+    service: PreprocessingService, cats: Shelf, machine: TrainingMachine
+):
+    cats.make("empty")
+    cats.version(name="empty")
+    for wish, error in (
+        (PreprocessWish("a/b"), Invalid),
+        (PreprocessWish("empty"), Invalid),
+        (PreprocessWish("cats", model_type="wun"), Invalid),
+        (PreprocessWish("cats", captions=CaptionRules(replace=(Replacement("(", is_regex=True),))), InvalidPattern),
+    ):
+        with pytest.raises(error):
+            service.start(wish, ANN)
+    assert machine.tasks.queued() == []
+    assert not (machine.root / "tasks").exists()
+
+
+def test_results_go_to_own_datasets_alone(service: PreprocessingService, cats: Shelf, tmp_path: Path):
+    cats.make("there", directory=str(tmp_path))
+    assert service.find_directory(str(tmp_path)) == "there"
+    with pytest.raises(Invalid):
+        service.find_directory("/nowhere")
+    with pytest.raises(NotYours):
+        service.start(PreprocessWish("cats"), BOB)
+    with pytest.raises(DatasetIsRegistered):
+        service.start(PreprocessWish("cats", into="there"), ANN)
+    assert service.start(PreprocessWish("cats", into="bobs"), BOB).owner == "bob"
+
+
+def test_a_name_that_a_hidden_dataset_has_is_taken(service: PreprocessingService, cats: Shelf):
+    cats.make("bobs", BOB)
+    cats.version(cats.item("c.png"), name="bobs")
+    cats.make("anns", replace(BOB, user_id="ann"))
+    with seeing(Sight("bob", False, False)), pytest.raises(DatasetExists):
+        service.start(PreprocessWish("bobs", into="anns"), BOB)
+
+
+def test_it_is_listed_by_status_and_cancelled_once(service: PreprocessingService, cats: Shelf):
+    made = service.start(PreprocessWish("cats"), ANN)
+    assert service.cancel(made.task_id, "ann").status is PreprocessStatus.CANCELLED
+    assert service.cancel(made.task_id, "ann").status is PreprocessStatus.CANCELLED
+    listed = service.get_page(PreprocessStatus.CANCELLED, None, None, PageRequest())
+    assert [row.task_id for row in listed.rows] == [made.task_id]
+    assert service.get_page(PreprocessStatus.FAILED, None, None, PageRequest()).rows == ()
+    assert len(service.get_events(made.task_id, PageRequest()).rows) == 2
+
+
+def test_trainings_are_none(service: PreprocessingService, machine: TrainingMachine):
+    machine.put("a")
+    for ask in (lambda: service.get("a"), lambda: service.get_events("a", PageRequest())):
+        with pytest.raises(TaskNotFound):
+            ask()
