@@ -35,7 +35,7 @@ from api.utils.addresses import PrivateAddress, ReachableHosts
 ADDRESSES = "downloads"
 
 
-class Program:
+class DownloadProgram:
     """One run over all that is wanted."""
 
     def __init__(self, work: Path, run: str) -> None:
@@ -145,7 +145,7 @@ def main() -> int:
     parser.add_argument("--run", required=True, help="the name of this run's own directory")
     arguments = parser.parse_args()
     os.umask(0o027)
-    return Program(arguments.work, arguments.run).run()
+    return DownloadProgram(arguments.work, arguments.run).run()
 
 
 if __name__ == "__main__":
