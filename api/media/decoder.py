@@ -56,7 +56,7 @@ class ChildDied(Exception):
 
     @property
     def is_certain(self) -> bool:
-        """Whether the file was the cause: a child may also be killed by a person, or for another's hunger for memory."""
+        """Whether the file was the cause: a child may also be killed by a person, or because memory runs out."""
         return self.code is None or self.code in _BY_LIMITS
 
 
