@@ -40,6 +40,7 @@ from api.runtime.uploads import UploadParts
 from api.services.access.operations import Belonging
 from api.services.attempts.updates import NewsDesk
 from api.services.container import Services
+from api.services.datasets.follow_up import UploadFollowUp
 from api.services.gpus.events import GPUEvents
 from api.services.gpus.service import GPUService
 from api.services.logs.server_log import ServerLog
@@ -173,6 +174,8 @@ class Runtime:
             self.live.broker.publish,
             clock,
         )
+        preprocessing = self.preprocessing.service(training, self.uploads.forms.get)
+        self.uploads.intake.follow_with(UploadFollowUp(preprocessing.start).go_on)
         self.services = Services(
             gpus=gpus,
             training=training.service,
@@ -188,7 +191,7 @@ class Runtime:
             thumbnails=self.dataset_media.thumbnails,
             item_files=self.dataset_media.item_files,
             as_trained=self.dataset_media.as_trained,
-            preprocessing=self.preprocessing.service(training, self.uploads.forms.get),
+            preprocessing=preprocessing,
             logs=logs,
             models=build_catalog(config),
             registry=self.registry.service,
