@@ -172,6 +172,7 @@ class Runtime:
             self.live.broker.publish,
             clock,
         )
+        preprocessing = self.preprocessing.service(training, self.uploads.forms.get)
         self.services = Services(
             gpus=gpus,
             training=training.service,
@@ -187,7 +188,8 @@ class Runtime:
             thumbnails=self.dataset_media.thumbnails,
             item_files=self.dataset_media.item_files,
             as_trained=self.dataset_media.as_trained,
-            preprocessing=self.preprocessing.service(training, self.uploads.forms.get),
+            preprocessing=preprocessing,
+            captioning=self.preprocessing.captioning(training, preprocessing),
             logs=logs,
             models=build_catalog(config),
             registry=self.registry.service,
