@@ -23,6 +23,7 @@ from benchmarks import (
     status,
     streams,
     sweep,
+    uploads,
     watching,
 )
 from benchmarks.effort import FULL, QUICK, Effort
@@ -46,6 +47,7 @@ BENCHMARKS: dict[str, Callable[[Effort], Iterator[Row]]] = {
     "watching": watching.measure,
     "live": live.measure,
     "logs": logs.measure,
+    "uploads": uploads.measure,
     "media": media.measure,
     "dashboard": dashboard.measure,
     "soak": soak.measure,

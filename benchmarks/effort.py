@@ -27,6 +27,7 @@ class Effort:
     followers: int = 500
     live_seconds: int = 20
     soak_requests: int = 30_000
+    upload_mb: int = 1024
     images: int = 10_000
 
 
@@ -52,5 +53,6 @@ QUICK = Effort(
     followers=50,
     live_seconds=5,
     soak_requests=1_200,
+    upload_mb=64,
     images=400,
 )

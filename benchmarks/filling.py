@@ -11,7 +11,7 @@ from sqlalchemy import delete, insert, select
 from api.models.progress import NOTHING_YET
 from api.models.training import AttemptStatus, GPURequest, NewTask, TaskStatus, TrainingRequest
 from api.storage.database import Database
-from api.storage.tables import attempts, events, task_gpus, tasks
+from api.storage.tables import attempts, events, task_gpus, task_roll, tasks
 from api.storage.tasks import TaskStore
 from api.trainers.toy.trainer import Toy
 from benchmarks.databases import bare
@@ -34,6 +34,7 @@ def template(database: Database) -> dict[str, Any]:
         row = connection.execute(select(tasks).where(tasks.c.task_id == "template")).one()._asdict()
         for table in (tasks, events):
             connection.execute(delete(table).where(table.c.task_id == "template"))
+        connection.execute(delete(task_roll).where(task_roll.c.serial == row["serial"]))
     del row["serial"]
     return row
 
@@ -52,17 +53,24 @@ def fill_finished(database: Database, count: int, gpu_uuids: Sequence[str]) -> l
             serial = connection.scalar(select(tasks.c.serial).where(tasks.c.task_id == first)) or 0
             had = [{"gpu_uuid": task["gpu_uuids"][0], "serial": serial + at} for at, task in enumerate(some)]
             connection.execute(insert(task_gpus), had)
+    _enroll(database)
     _tidy(database)
     return [task["task_id"] for task in made]
 
 
+def _enroll(database: Database) -> None:
+    """Puts all tasks into the roll by which they are counted."""
+    names = [column.name for column in task_roll.c]
+    with database.write() as connection:
+        connection.execute(insert(task_roll).from_select(names, select(*[tasks.c[name] for name in names])))
+
+
 def _tidy(database: Database) -> None:
-    """Does at once what PostgreSQL does by itself within a minute after so much was added: rows that stand there for
-    months are counted by an index alone.
+    """Does at once what the databases do by themselves in time: rows that have stood there for months are counted by an
+    index alone, and in no log any more.
     """
-    if not database.is_sqlite:
-        with bare(database.url.render_as_string(hide_password=False)) as driver:
-            driver.run("VACUUM ANALYZE")
+    with bare(database.url.render_as_string(hide_password=False)) as driver:
+        driver.run("PRAGMA wal_checkpoint(PASSIVE)" if database.is_sqlite else "VACUUM ANALYZE")
 
 
 def _finished(row: dict[str, Any], number: int, status: TaskStatus, gpu_uuid: str) -> dict[str, Any]:
@@ -109,6 +117,7 @@ def fill_queue(database: Database, count: int, gpus: int) -> list[str]:
     ]
     with database.write() as connection:
         connection.execute(insert(tasks), made)
+    _enroll(database)
     return [str(task["task_id"]) for task in made]
 
 

@@ -50,6 +50,11 @@ class Running:
         times = self.process.cpu_times()
         return times.user + times.system
 
+    def memory_peak_mb(self) -> float:
+        """The most resident memory that it ever had, in MB."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
     def rss_mb(self) -> float:
         """Its resident memory in MB."""
         return self.process.memory_info().rss / 2**20

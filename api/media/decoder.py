@@ -33,6 +33,9 @@ MEMORY_BYTES = 2 * 1024**3
 #: Seconds that a request waits for a free process.
 PATIENCE_SECONDS = 20.0
 
+#: Requests for pictures that wait at a time, each in a thread that answers requests: a browser has six connections.
+MAX_WAITING = 6
+
 _GRACE_SECONDS = 2.0  #: what an answer may be later than the child's own alarm
 _MAX_ANSWER = 64 * 1024**2  #: bytes of one answer
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
@@ -57,6 +60,7 @@ class MediaDecoder:
         self.children = children
         self._memory_bytes = memory_bytes
         self._free = threading.BoundedSemaphore(children)
+        self._waiting = threading.BoundedSemaphore(MAX_WAITING)
         self._lock = threading.Lock()
         self._idle: list[_Child] = []
         self._patience_seconds = patience_seconds
@@ -101,7 +105,7 @@ class MediaDecoder:
 
     def _draw(self, request: Mapping[str, Any], seconds: float) -> bytes | None:
         try:
-            answer, picture = self._ask(request, seconds)
+            answer, picture = self._ask(request, seconds, is_counted=True)
         except ChildDied:
             return None
         return None if "failed" in answer else picture
@@ -114,8 +118,22 @@ class MediaDecoder:
         for child in idle:
             child.end()
 
-    def _ask(self, request: Mapping[str, Any], seconds: float) -> tuple[dict[str, Any], bytes]:
-        if not self._free.acquire(timeout=self._patience_seconds):
+    def _await_child(self, *, is_counted: bool) -> bool:
+        if self._free.acquire(blocking=False):
+            return True
+        if not is_counted:
+            return self._free.acquire(timeout=self._patience_seconds)
+        if not self._waiting.acquire(blocking=False):
+            return False
+        try:
+            return self._free.acquire(timeout=self._patience_seconds)
+        finally:
+            self._waiting.release()
+
+    def _ask(
+        self, request: Mapping[str, Any], seconds: float, *, is_counted: bool = False
+    ) -> tuple[dict[str, Any], bytes]:
+        if not self._await_child(is_counted=is_counted):
             raise DecoderBusy(headers={"Retry-After": "2"})
         try:
             child = self._take()

@@ -52,6 +52,7 @@ _TAGS = [
     {"name": "Training", "description": "Validate, start, follow, stop, resume."},
     {"name": "Alerts", "description": "What needs attention, by which rules, and the ways in which people are told."},
     {"name": "Datasets", "description": "Collections of media in versions: uploaded, looked at, captioned, checked."},
+    {"name": "Models", "description": "Base models, ready requests for them, and results as named versions."},
     {"name": "Logs", "description": "Read, search, download; follow by the streams."},
     {"name": "Access", "description": "Keys, people and their quotas; signing in at the page; who did what."},
     {"name": "System", "description": "The service and its machine."},
@@ -79,7 +80,7 @@ def finish_document(document: dict[str, Any], needs_keys: bool) -> dict[str, Any
     for path in document["paths"].values():
         for operation in path.values():
             _finish_operation(operation, components["schemas"])
-    describe_bodies(document["paths"], _form_schema(components["schemas"]))
+    describe_bodies(document["paths"], components["schemas"], _form_schema(components["schemas"]), _HEADERS["201"])
     _tell_keys(document, needs_keys)
     return document
 

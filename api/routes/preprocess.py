@@ -32,7 +32,7 @@ preprocess = APIBlueprint("preprocess", __name__, url_prefix=f"{BASE_PATH}/prepr
 @preprocess.output(PreprocessAnswer, status_code=202)
 @preprocess.doc(responses=[400, 403, 409, 413, 415, 422, 503, 507])
 @idempotent
-def upload() -> Response:
+def upload_file() -> Response:
     """Upload a file by form
 
     `video` or `file` is one image or video, or a zip or tar of them with their captions. A task looks into it and makes

@@ -67,8 +67,12 @@ DESCRIBED: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
-def describe_bodies(paths: dict[str, Any], form: dict[str, Any]) -> None:
-    """Adds them to the paths of a document; `form` is the schema of the fields of a form with a file."""
+def describe_bodies(
+    paths: dict[str, Any], schemas: dict[str, Any], form: dict[str, Any], retrying: dict[str, Any]
+) -> None:
+    """Adds them to the paths and schemas of a document; `form` is the schema of a form's fields beside its file,
+    `retrying` the header that makes a retry safe.
+    """
     for path, methods in DESCRIBED.items():
         for method, told in methods.items():
             operation = paths[path][method]
@@ -78,6 +82,8 @@ def describe_bodies(paths: dict[str, Any], form: dict[str, Any]) -> None:
             if told["headers"]:
                 success["headers"] = told["headers"]
     files = {name: {**_BYTES, "description": "one media file, or a zip or tar"} for name in ("video", "file")}
-    schema = {**form, "properties": {**files, **form["properties"]}, "anyOf": [{"required": [name]} for name in files]}
+    schemas[form["title"]] = {**form, "properties": {**files, **form["properties"]}}
     upload = paths[f"{BASE_PATH}/preprocess/upload"]["post"]
-    upload["requestBody"] = _body("multipart/form-data", schema, is_required=True)
+    upload.setdefault("parameters", []).append(retrying)
+    reference = {"$ref": f"#/components/schemas/{form['title']}"}
+    upload["requestBody"] = _body("multipart/form-data", reference, is_required=True)

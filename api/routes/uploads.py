@@ -17,7 +17,7 @@ uploads = APIBlueprint("uploads", __name__, url_prefix=f"{BASE_PATH}/uploads", t
 @uploads.output(UploadAnswer, status_code=201)
 @uploads.doc(responses=[400, 403, 409, 412, 413, 415, 422, 460, 503, 507])
 @idempotent
-def begin() -> Response:
+def begin_upload() -> Response:
     """Begin an upload
 
     `Upload-Length` is its size in bytes, `Upload-Metadata` says `dataset` (a new one is made), `filename` (below the
@@ -34,7 +34,7 @@ def begin() -> Response:
 @uploads.input(UploadsQuery, location="query")
 @uploads.output(UploadPageAnswer)
 @uploads.doc(responses=[422])
-def get_list(query_data: UploadsQuery) -> Response:
+def list_uploads(query_data: UploadsQuery) -> Response:
     """Uploads, newest first
 
     Those that one may see: under way, and finished within the last seven days.
@@ -47,7 +47,7 @@ def get_list(query_data: UploadsQuery) -> Response:
 @uploads.get("/<upload_id>")
 @uploads.output(UploadAnswer)
 @uploads.doc(responses=[404, 412])
-def get(upload_id: str) -> Response:
+def get_upload(upload_id: str) -> Response:
     """How far an upload is, and what has become of it
 
     `HEAD` says how many bytes are here, durably, in `Upload-Offset`. Once all are here, `status` tells whether a
@@ -62,7 +62,7 @@ def get(upload_id: str) -> Response:
 @uploads.patch("/<upload_id>")
 @uploads.output({}, status_code=204)
 @uploads.doc(responses=[400, 403, 404, 408, 409, 412, 413, 415, 460, 503, 507])
-def add(upload_id: str) -> Response:
+def continue_upload(upload_id: str) -> Response:
     """Send the next bytes of an upload
 
     From `Upload-Offset` on; 409 `upload_conflict` says where it really is, or that another request writes it. With
@@ -75,7 +75,7 @@ def add(upload_id: str) -> Response:
 @uploads.delete("/<upload_id>")
 @uploads.output({}, status_code=204)
 @uploads.doc(responses=[403, 404, 409, 412])
-def remove(upload_id: str) -> Response:
+def remove_upload(upload_id: str) -> Response:
     """Take an upload away
 
     What a dataset has of it already stays.

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Select, TextClause
 
 from api.models.task import TaskType
 from api.models.training import TaskFilter, TaskOrder, TaskStatus
-from api.storage.tables import task_gpus, tasks
+from api.storage.tables import task_gpus, task_roll, tasks
 
 #: Statements that are kept, by what is wanted: to build one anew takes longer than to execute it, and a page that is
 #: open asks for the same every few seconds.
@@ -54,12 +54,21 @@ def conditions_of(wanted: TaskFilter) -> list[ColumnElement[bool] | TextClause]:
 
 def count_tasks(connection: Connection, wanted: TaskFilter, order: TaskOrder) -> int:
     """How many tasks are wanted, of all or, by the order of the queue, of those that wait."""
-    if wanted.kind is not TaskType.TRAINING:
+    if wanted.kind not in (None, TaskType.TRAINING):
         return connection.scalar(_count(wanted, order)) or 0
-    # Trainings are most tasks, and in no index of their own: they are all but the others, of which there is one.
     every = replace(wanted, kind=None)
-    others = connection.scalar(_count(every, order, others=True)) or 0
-    return (connection.scalar(_count(every, order)) or 0) - others
+    is_by_roll = order is TaskOrder.NEWEST and every == TaskFilter(owner=every.owner, seen_by=every.seen_by)
+    found = connection.scalar(_count_roll(every) if is_by_roll else _count(every, order)) or 0
+    if wanted.kind is None:
+        return found
+    # Trainings are most tasks, and in no index of their own: they are all but the others, of which there is one.
+    return found - (connection.scalar(_count(every, order, others=True)) or 0)
+
+
+@lru_cache(STATEMENTS)
+def _count_roll(wanted: TaskFilter) -> Select[Any]:
+    owners = [task_roll.c.owner == owner for owner in (wanted.owner, wanted.seen_by) if owner is not None]
+    return select(func.count()).select_from(task_roll).where(*owners)
 
 
 @lru_cache(STATEMENTS)

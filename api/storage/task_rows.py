@@ -1,12 +1,12 @@
 """One task, found by its id within a transaction."""
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, insert, select
 
 from api.errors import TaskNotFound
 from api.models.task import TaskType
 from api.models.training import TaskSummary, TrainingTask
 from api.storage.rows import SUMMARY_COLUMNS, read_summary, read_task
-from api.storage.tables import tasks
+from api.storage.tables import task_roll, tasks
 
 #: The condition of a statement that is about one task; its id is given when the statement is executed.
 OF_TASK = tasks.c.task_id == bindparam("of_task")
@@ -15,6 +15,11 @@ OF_TASK = tasks.c.task_id == bindparam("of_task")
 _TASK = select(tasks).where(OF_TASK)
 _SUMMARY = select(*SUMMARY_COLUMNS).where(OF_TASK)
 _LOCKED_SUMMARY = _SUMMARY.with_for_update()
+
+#: Puts a new task into the roll by which tasks are counted.
+ENROLL = insert(task_roll).from_select(
+    [column.name for column in task_roll.c], select(*[tasks.c[column.name] for column in task_roll.c]).where(OF_TASK)
+)
 
 
 def find_task(connection: Connection, task_id: str, kind: TaskType | None = None) -> TrainingTask:

@@ -35,11 +35,11 @@ from api.storage.dataset_tables import dataset_pins
 from api.storage.moves import move
 from api.storage.rows import SUMMARY_COLUMNS, dump, dump_words, read_summary, read_task, to_seconds
 from api.storage.stops import ask_to_stop, note_rung
-from api.storage.tables import attempts, leases, task_gpus, tasks
+from api.storage.tables import attempts, leases, task_gpus, task_roll, tasks
 from api.storage.tables import events as event_table
 from api.storage.task_counts import count_statuses
 from api.storage.task_pages import SERVED_ORDER, find_by_serial, read_page, read_served
-from api.storage.task_rows import OF_TASK, find_summary, find_task, no_task
+from api.storage.task_rows import ENROLL, OF_TASK, find_summary, find_task, no_task
 from api.storage.usage import Bound, keep_use, require_place, take_turns
 
 #: The most completed trainings from which the pace of the next ones is estimated.
@@ -88,6 +88,7 @@ def insert_task(connection: Connection, new: NewTask, now: datetime, actor: str)
         "plan": dump(new.plan),
     }
     connection.execute(insert(tasks).values(row))
+    connection.execute(ENROLL, {"of_task": new.task_id})
     pin_datasets(connection, new.task_id, new.plan.datasets)
     note_change(
         about=new.task_id,
@@ -356,7 +357,8 @@ class TaskStore:
                 raise TaskNotFinished(f"A GPU of {task_id} is still draining: ask again in a moment.")
             keep_use(connection, task_id, now)
             note_change(before={column.name: getattr(row, column.name) for column in _TOLD})
-            connection.execute(delete(task_gpus).where(task_gpus.c.serial == row.serial))
+            for numbered in (task_gpus, task_roll):
+                connection.execute(delete(numbered).where(numbered.c.serial == row.serial))
             for table in (attempts, event_table, dataset_pins, tasks):
                 connection.execute(delete(table).where(table.c.task_id == task_id))
 

@@ -88,6 +88,18 @@ def test_item_is_shown_with_the_pixels_that_are_trained_on(cats: Client):
     assert (recipe["box"], recipe["frames"], recipe["is_video"]) == ([15.0, 0.0, 75.0, 60.0], [0], False)
 
 
+def test_ratios_decide_what_is_cropped(cats: Client):
+    ranged = "min_ar=0.5&max_ar=2&num_ar_buckets=3"
+    recipes = [
+        cats.data(at("a.png", f"as_trained?model_type=flux&resolution=64&form=recipe&{ratios}"))
+        for ratios in ("ar_buckets=0.5,1.0,2.0", ranged, "ar_buckets=1.5")
+    ]
+    assert recipes[0] == recipes[1]
+    assert (recipes[2]["width"], recipes[2]["height"]) == (80, 48)
+    refused = cats.get(at("a.png", "as_trained?model_type=flux&min_ar=0.5"))
+    assert refusal_of(refused) == (422, "validation_failed")
+
+
 def test_video_is_shown_as_a_strip_or_by_its_frames(cats: Client):
     query = "as_trained?model_type=wan&resolution=64&frame_buckets=1,9"
     recipe = cats.data(at("clip.mp4", f"{query}&form=recipe"))

@@ -4,12 +4,14 @@ import importlib
 import pkgutil
 import sys
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from tests.api.uploads import picture
 from tests.clients.conftest import run
 from tests.e2e.server import until
 from tests.e2e.toy_tasks import toy
@@ -74,6 +76,7 @@ def test_made_client_calls_every_operation(made: ModuleType, server: TrainingSer
     walk = Walk(made, str(server.client.base_url), server.first_key())
     _ask_about_the_machine(walk)
     _look_at_models(walk)
+    _upload(walk)
     _hold_a_gpu(walk)
     _manage_keys(walk)
     done = _train(walk, server)
@@ -104,6 +107,22 @@ def _look_at_models(walk: Walk) -> None:
     assert walk.call("get_models_get_preset", "flux", "24gb").memory_gb == 24
     body = walk.body("ExamineWeights", {"path": "/nowhere/x.safetensors"})
     assert walk.call("post_models_validate", body=body, expected=404).code == "weights_not_found"
+
+
+def _upload(walk: Walk) -> None:
+    types = importlib.import_module(f"{PACKAGE}.types")
+    file = types.File(payload=BytesIO(picture()), file_name="x.png")
+    form = walk.models.UploadForm(video=file, prompt="a cat", dataset="made")
+    task = walk.call("post_preprocess_upload_file", body=form, expected=202, idempotency_key="form")
+
+    def is_done() -> bool:
+        return bool(walk.call("get_preprocess_get_status", task.task_id).status == "completed")
+
+    until(is_done, what="the dataset")
+    [upload] = walk.call("get_uploads_list_uploads").uploads
+    assert walk.call("get_uploads_get_upload", upload.upload_id).result.paths == ["x.png"]
+    assert walk.ask("delete_uploads_remove_upload", upload.upload_id, tus_resumable="1.0.0")[0] == 204
+    walk.called.add("delete_uploads_remove_upload")
 
 
 def _hold_a_gpu(walk: Walk) -> None:

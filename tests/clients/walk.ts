@@ -75,6 +75,37 @@ async function lookAtModels(): Promise<void> {
   if (made.response.status !== 404) throw new Error(`nothing is there, but ${made.response.status}`);
 }
 
+async function uploadByParts(): Promise<void> {
+  const version = { "Tus-Resumable": "1.0.0" as const };
+  const said = { "Upload-Length": 4, "Upload-Metadata": `dataset ${btoa("typed")},filename ${btoa("x.txt")}` };
+  const begun = data(await api.POST("/api/v1/uploads", { params: { header: { ...version, ...said } } }));
+  const path = { upload_id: begun.upload_id };
+  const sent = await api.PATCH("/api/v1/uploads/{upload_id}", {
+    params: { path, header: { ...version, "Upload-Offset": 0 } },
+    headers: { "Content-Type": "application/offset+octet-stream" },
+    body: "ab",
+    bodySerializer: (body) => body,
+  });
+  if (sent.response.status !== 204) throw new Error(`a part was answered with ${sent.response.status}`);
+  if (data(await api.GET("/api/v1/uploads/{upload_id}", { params: { path } })).offset !== 2) throw new Error("lost bytes");
+  data(await api.GET("/api/v1/uploads", { params: { query: { status: "receiving" } } }));
+  await api.DELETE("/api/v1/uploads/{upload_id}", { params: { path, header: version } });
+}
+
+async function uploadByForm(): Promise<void> {
+  const made = await api.POST("/api/v1/preprocess/upload", {
+    body: { file: "a cat", dataset: "typed" },
+    bodySerializer: (body) => {
+      const form = new FormData();
+      form.append("file", new Blob([body?.file ?? ""]), "x.txt");
+      form.append("dataset", body?.dataset ?? "");
+      return form;
+    },
+  });
+  const path = { task_id: data(made).task_id };
+  data(await api.GET("/api/v1/preprocess/status/{task_id}", { params: { path } }));
+}
+
 async function holdAGPU(): Promise<void> {
   const header = { "Idempotency-Key": "typed" };
   const body = { gpu_ids: [7], task_type: "training" as const };
@@ -187,6 +218,8 @@ async function clearUp(taskId: string): Promise<void> {
 
 await askAboutTheMachine();
 await lookAtModels();
+await uploadByParts();
+await uploadByForm();
 await holdAGPU();
 await manageKeys();
 const done = await train();

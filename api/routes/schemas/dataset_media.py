@@ -83,6 +83,11 @@ class AsTrainedQuery(Strict):
     ar_buckets: str | None = Field(
         None, max_length=1000, pattern=r"^[\d.,]+$", description="width / height of each bucket; without it squares"
     )
+    min_ar: float | None = Field(
+        None, gt=0, le=1000, description="with `max_ar` and `num_ar_buckets`, for `ar_buckets`"
+    )
+    max_ar: float | None = Field(None, gt=0, le=1000)
+    num_ar_buckets: int | None = Field(None, ge=1, le=1000)
     frame_buckets: str | None = Field(None, max_length=1000, pattern=r"^\d+(,\d+)*$", description="`1,33,65`")
     video_clip_mode: str = Field("single_beginning", pattern=r"^single_(beginning|middle)$")
     frame: int | None = Field(None, ge=0, le=100_000, description="only this one of the frames that are trained on")
@@ -95,6 +100,12 @@ class AsTrainedQuery(Strict):
         if self.ar_buckets is not None:
             ratios = [float(part) for part in self.ar_buckets.split(",") if part.replace(".", "", 1).isdigit()]
             settings |= {"enable_ar_bucket": True, "ar_buckets": ratios}
+        elif self.min_ar is not None or self.max_ar is not None or self.num_ar_buckets is not None:
+            given = {"min_ar": self.min_ar, "max_ar": self.max_ar, "num_ar_buckets": self.num_ar_buckets}
+            settings |= {
+                "enable_ar_bucket": True,
+                **{name: value for name, value in given.items() if value is not None},
+            }
         if self.frame_buckets is not None:
             settings["frame_buckets"] = [int(part) for part in self.frame_buckets.split(",")]
         return CheckWish(self.version, self.model_type, settings, {"video_clip_mode": self.video_clip_mode})

@@ -16,7 +16,7 @@ from api.services.datasets.materials import flat_names
 from api.services.datasets.media import DatasetMedia
 from api.services.datasets.rules import RuleBook
 from api.services.datasets.service import DatasetService
-from api.trainers.trainer import DatasetOutlook, DatasetQuestion, SeenFile
+from api.trainers.trainer import DatasetOutlook, DatasetQuestion, SeenFile, SizeBucket
 from api.utils.bounds import capped
 
 #: Seconds that one request looks into files of which nothing is known yet.
@@ -134,27 +134,28 @@ def _tell(found: _Found) -> DatasetCheck:
         notes=outlook.notes,
         problems=tuple(_problems(found)),
         duplicates=found.duplicates,
-        buckets=tuple(
-            BucketView(
-                bucket.width,
-                bucket.height,
-                bucket.frames,
-                len(bucket.names),
-                bucket.examples,
-                bucket.batch_size,
-                bucket.batches,
-                bucket.dropped,
-                bucket.reason,
-                tuple(ids[name] for name in bucket.names[:MAX_BUCKET_IDS]),
-            )
-            for bucket in outlook.buckets
-        ),
+        buckets=tuple(_bucket(bucket, ids) for bucket in outlook.buckets),
         skipped=tuple(
             ItemsView(reason, len(names), tuple(ids[name] for name in names[:MAX_IDS]))
             for reason, names in outlook.skipped.items()
         ),
         trained_items=outlook.items,
         steps_per_epoch=outlook.steps_per_epoch,
+    )
+
+
+def _bucket(bucket: SizeBucket, ids: Mapping[str, str]) -> BucketView:
+    return BucketView(
+        bucket.width,
+        bucket.height,
+        bucket.frames,
+        len(bucket.names),
+        bucket.examples,
+        bucket.batch_size,
+        bucket.batches,
+        bucket.dropped,
+        bucket.reason,
+        tuple(ids[name] for name in bucket.names[:MAX_IDS]),
     )
 
 

@@ -81,6 +81,16 @@ def test_who_waits_too_long_is_told_to_come_again(tmp_path: Path):
     decoder.close()
 
 
+def test_pictures_are_waited_for_by_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "MAX_WAITING", 1)
+    decoder = MediaDecoder(children=1)
+    picture().save(tmp_path / "a.png")
+    with decoder._free, decoder._waiting, pytest.raises(DecoderBusy):
+        decoder.thumbnail(MediaSource(tmp_path / "a.png"), 128)
+    assert decoder.thumbnail(MediaSource(tmp_path / "a.png"), 128) is not None
+    decoder.close()
+
+
 def test_closing_leaves_no_process(tmp_path: Path):
     decoder = MediaDecoder()
     picture().save(tmp_path / "a.png")

@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from api.models.task import TaskType
-from api.models.training import GPURequest, TaskFilter, TaskOrder, TaskStatus
+from api.models.training import GPURequest, StopState, TaskFilter, TaskOrder, TaskStatus
 from api.storage.database import Database
+from api.storage.tables import task_roll, tasks
 from api.storage.task_counts import _count, count_statuses, count_tasks
 from tests.unit.storage.builders import NOW, Stores, new_attempt, new_task
 
@@ -66,6 +67,17 @@ def test_each_status_is_counted(
 ):
     with filled.database.read() as connection:
         assert count_statuses(connection, kind, owner) == counts
+
+
+def test_what_was_deleted_is_counted_no_more(filled: Stores):
+    stop = StopState(NOW, "ann", force=True, timeout_seconds=None, rung=None)
+    filled.tasks.request_stop("t2", stop, NOW, "stopped")
+    filled.tasks.delete("t2", NOW)
+    with filled.database.read() as connection:
+        counts = [count_tasks(connection, wanted, TaskOrder.NEWEST) for wanted in (TaskFilter(), TRAININGS, OTHERS)]
+        told = {row.serial: row.owner for row in connection.execute(select(task_roll))}
+        kept = {row.serial: row.owner for row in connection.execute(select(tasks))}
+    assert (counts, told) == ([4, 2, 2], kept)
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)

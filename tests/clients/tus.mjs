@@ -1,0 +1,37 @@
+// An upload by tus-js-client as it comes: paused half-way, resumed as after a reload, and another one taken away.
+import { Buffer } from "node:buffer";
+import process from "node:process";
+import * as tus from "tus-js-client";
+
+const [endpoint, key, size] = process.argv.slice(2);
+const content = Buffer.alloc(Number(size), "tabby ");
+const options = {
+  endpoint,
+  chunkSize: 50_000,
+  headers: { Authorization: `Bearer ${key}` },
+  metadata: { dataset: "by-js", filename: "a/x.txt", filetype: "text/plain" },
+  retryDelays: [0, 50, 200],
+};
+
+function upload(more) {
+  return new Promise((resolve, reject) => {
+    const made = new tus.Upload(content, {
+      ...options,
+      ...more,
+      onError: reject,
+      onSuccess: () => resolve(made),
+      onChunkComplete: (_, accepted) => {
+        if (more.pausesAt && accepted >= more.pausesAt) {
+          made.abort().then(() => resolve(made), reject);
+        }
+      },
+    });
+    made.start();
+  });
+}
+
+const paused = await upload({ pausesAt: 100_000 });
+const resumed = await upload({ uploadUrl: paused.url });
+const gone = await upload({ pausesAt: 50_000 });
+await tus.Upload.terminate(gone.url, options);
+console.log(JSON.stringify({ url: resumed.url, gone: gone.url, isSame: paused.url === resumed.url }));
