@@ -20,8 +20,14 @@ DIST = ROOT / "dist"
 START_SECONDS = 60
 STOP_SECONDS = 20
 
-#: Without the charts the page shows tables: not what is released.
-NEEDED = ("api/dashboard/index.html", "api/dashboard/js/main.js", "api/dashboard/vendor/uPlot.iife.min.js")
+#: Without what is fetched the page shows tables and takes no files: not what is released.
+_VENDOR = "api/dashboard/vendor"
+NEEDED = (
+    "api/dashboard/index.html",
+    "api/dashboard/js/main.js",
+    f"{_VENDOR}/uPlot.iife.min.js",
+    f"{_VENDOR}/tus.min.js",
+)
 
 
 class Unfit(Exception):

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Puts uPlot (package.json) into vendor/ by npm.
-# $1 is the Python of the environment. Without the charts the page shows tables, so a failure is told and no more.
+# Puts uPlot and tus-js-client (package.json) into vendor/ by npm.
+# $1 is the Python of the environment. Without them the page shows tables, and says how to upload without it: a failure
+# is told and no more.
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 1
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
@@ -10,9 +11,11 @@ fetch() {
   sh "$here/../../tools/npm.sh" "$1" install --no-package-lock --ignore-scripts --no-audit --no-fund --silent \
     --fetch-retries=1 --fetch-timeout=20000 || return
   mkdir -p "$here/vendor" && cp node_modules/uplot/LICENSE "$here/vendor/uPlot.LICENSE" || return
-  cp node_modules/uplot/dist/uPlot.min.css node_modules/uplot/dist/uPlot.iife.min.js "$here/vendor/"
+  cp node_modules/uplot/dist/uPlot.min.css node_modules/uplot/dist/uPlot.iife.min.js "$here/vendor/" || return
+  cp node_modules/tus-js-client/LICENSE "$here/vendor/tus.LICENSE" || return
+  cp node_modules/tus-js-client/dist/tus.min.js "$here/vendor/"
 }
 
 python=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 if (fetch "$python") > "$work/said" 2>&1; then exit 0; fi
-echo "The dashboard's charts could not be fetched (it shows tables instead; make charts tries again): $(tail -n 1 "$work/said")" >&2
+echo "The dashboard's charts and uploads could not be fetched (it shows tables, and takes no files; make charts tries again): $(tail -n 1 "$work/said")" >&2

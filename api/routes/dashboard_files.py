@@ -31,12 +31,15 @@ _PLACE = b"/dashboard/@/"
 #: The placeholder in the page for the list of its modules: a browser that knows them asks for all at once.
 _LINKS = b"<!-- links -->"
 
-#: The chart library that `make install` fetches; without it the page shows tables instead of charts.
+#: The libraries that `make install` fetches; without them the page shows tables instead of charts, and takes no files.
 _CHART_STYLE = "vendor/uPlot.min.css"
-_CHART_SCRIPT = "vendor/uPlot.iife.min.js"
-#: The same script as a module, which the page imports: as it comes it only sets a variable.
 _CHART_MODULE = "vendor/uPlot.js"
-_CHART_EXPORT = b"\nexport default uPlot;\n"
+_UPLOAD_MODULE = "vendor/tus.js"
+#: Their scripts as modules, which the page imports: as they come they only set a variable.
+_MODULES = {
+    "vendor/uPlot.iife.min.js": (_CHART_MODULE, b"\nexport default uPlot;\n"),
+    "vendor/tus.min.js": (_UPLOAD_MODULE, b"\nexport default globalThis.tus;\n"),
+}
 
 
 class DashboardFiles:
@@ -44,8 +47,9 @@ class DashboardFiles:
 
     def __init__(self, folder: Path = FOLDER) -> None:
         found = {name: _without_notes(name, path.read_bytes()) for name, path in _walk(folder)}
-        if _CHART_SCRIPT in found:
-            found[_CHART_MODULE] = found.pop(_CHART_SCRIPT) + _CHART_EXPORT
+        for script, (module, export) in _MODULES.items():
+            if script in found:
+                found[module] = found.pop(script) + export
         self.digest = _digest(found)
         page = found.pop(PAGE)
         self.page = pack(PAGE, _finish_page(page, self.digest, found))
@@ -83,6 +87,8 @@ def _finish_page(page: bytes, digest: str, files: Mapping[str, bytes]) -> bytes:
     links = [f'<link rel="modulepreload" href="/dashboard/@/{name}">' for name in _modules(files)]
     if _CHART_STYLE in files and _CHART_MODULE in files:
         links.append(f'<meta name="charts" content="/dashboard/@/{_CHART_STYLE}">')
+    if _UPLOAD_MODULE in files:
+        links.append('<meta name="uploads" content="tus">')
     return page.replace(_LINKS, "\n".join(links).encode()).replace(_PLACE, f"/dashboard/{digest}/".encode())
 
 

@@ -40,6 +40,7 @@ from api.runtime.uploads import UploadParts
 from api.services.access.operations import Belonging
 from api.services.attempts.updates import NewsDesk
 from api.services.container import Services
+from api.services.datasets.follow_up import UploadFollowUp
 from api.services.gpus.events import GPUEvents
 from api.services.gpus.service import GPUService
 from api.services.logs.server_log import ServerLog
@@ -173,6 +174,7 @@ class Runtime:
             clock,
         )
         preprocessing = self.preprocessing.service(training, self.uploads.forms.get)
+        self.uploads.intake.follow_with(UploadFollowUp(preprocessing.start).go_on)
         self.services = Services(
             gpus=gpus,
             training=training.service,

@@ -62,6 +62,8 @@ declare global {
     type Item = Schemas["ItemView"];
     type ItemList = Schemas["ItemList"];
     type CaptionEdit = Schemas["CaptionEdit"];
+    type Upload = Schemas["UploadView"];
+    type UploadPage = Schemas["UploadPage"];
     type DatasetCheck = Schemas["DatasetCheck"];
     type Bucket = Schemas["BucketView"];
     type CheckWish = Partial<Schemas["CheckDataset"]>;

@@ -59,6 +59,15 @@ def test_the_script_of_charts_can_be_imported(folder: Path) -> None:
     assert files.get(files.digest, "vendor/uPlot.js").content.endswith(b"export default uPlot;\n")
 
 
+def test_the_client_of_uploads_can_be_imported_where_it_is(folder: Path) -> None:
+    assert "uploads" not in page_of(DashboardFiles(folder))
+    (folder / "vendor").mkdir()
+    (folder / "vendor" / "tus.min.js").write_text("window.tus = 1;")
+    files = DashboardFiles(folder)
+    assert '<meta name="uploads" content="tus">' in page_of(files)
+    assert files.get(files.digest, "vendor/tus.js").content.endswith(b"export default globalThis.tus;\n")
+
+
 def test_another_content_has_another_digest(folder: Path) -> None:
     before = DashboardFiles(folder)
     (folder / "js/screen.js").write_text("export const open = 1;\n")

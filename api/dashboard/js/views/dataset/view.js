@@ -13,6 +13,7 @@ import { t } from "../../i18n.js";
 import { icon } from "../../icons.js";
 import { datasetAddress, go, note } from "../../router.js";
 import { datasetChoices } from "../datasets/dialogs.js";
+import { addingFiles } from "./adding.js";
 import { checkPanel } from "./check.js";
 import { itemsPanel } from "./items_panel.js";
 import { tagsPanel } from "./tags.js";
@@ -55,6 +56,11 @@ export function open(app, { id: name, query }) {
     denied,
     edited: (version, message) => edited(version, message),
     filtered: () => noteAddress(),
+  });
+  const adding = addingFiles(name, {
+    denied: () =>
+      known?.dataset.directory ? t("data.registered.why") : whyNot("datasets:write", known?.dataset.owner),
+    added: () => (isOld() ? undefined : refetchOrRetry()),
   });
   const tags = tagsPanel(panel.items, (tag) => {
     panel.search(tag);
@@ -197,13 +203,18 @@ export function open(app, { id: name, query }) {
       return void fill(element, missing(name));
     }
     showHead();
-    panel.showAccess();
+    showAccess();
     await panel.show();
     if (wanted.tab !== "items") await panels[wanted.tab].refetch();
     app.retitle();
   }
 
-  const forgetAccess = access.watch(() => panel.showAccess());
+  function showAccess() {
+    panel.showAccess();
+    adding.showAccess();
+  }
+
+  const forgetAccess = access.watch(showAccess);
   showTab();
   const element = h(
     "div",
@@ -218,9 +229,10 @@ export function open(app, { id: name, query }) {
       ),
       title,
       facts,
-      h("div", { class: "tools" }, menu),
+      h("div", { class: "tools" }, adding.button, menu),
     ),
     notices,
+    adding.element,
     h("div", { class: "dataset-about" }, tabs.element, description, tagRow),
     Object.values(panels).map((each) => each.element),
   );
@@ -232,6 +244,7 @@ export function open(app, { id: name, query }) {
     refetch,
     close() {
       forgetAccess();
+      adding.close();
       check.close();
       panel.close();
     },

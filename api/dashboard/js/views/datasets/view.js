@@ -9,6 +9,9 @@ import { bytes, count } from "../../format.js";
 import { t } from "../../i18n.js";
 import { icon } from "../../icons.js";
 import { datasetAddress, go, note } from "../../router.js";
+import { takeDrops } from "../../uploads/drop.js";
+import { droppedFiles, folderName } from "../../uploads/files.js";
+import { addFiles, canUpload } from "../../uploads/uploads.js";
 import { askForDataset } from "./dialogs.js";
 import { datasetRow } from "./row.js";
 
@@ -69,6 +72,23 @@ export function open(app, place) {
   async function makeOne() {
     const made = await askForDataset(null);
     if (made) go(datasetAddress(made.name).slice(1));
+  }
+
+  const forgetDrops = takeDrops(
+    () => whyNot("datasets:write") ?? (canUpload ? t("upload.drop.new") : t("upload.absent")),
+    (transfer) => {
+      const why = whyNot("datasets:write") ?? (canUpload ? null : t("upload.absent"));
+      if (why) return toast("bad", why);
+      const [files, name] = [droppedFiles(transfer), folderName(transfer)];
+      attempt(async () => addTo(await askForDataset(null, name), await files));
+    },
+  );
+
+  /** @param {API.Dataset|null} made @param {import("../../uploads/files.js").Found[]} files */
+  function addTo(made, files) {
+    if (!made) return;
+    addFiles(made.name, files);
+    go(datasetAddress(made.name).slice(1));
   }
 
   /** @param {Partial<typeof wanted>} change */
@@ -136,7 +156,11 @@ export function open(app, place) {
     on: {},
     refetch,
     keys: { j: () => move(1), k: () => move(-1) },
-    close: forgetAccess,
+    close() {
+      clearTimeout(typing);
+      forgetAccess();
+      forgetDrops();
+    },
   };
 }
 

@@ -1,0 +1,68 @@
+// A place into which files and folders are dragged.
+
+import { h } from "../dom.js";
+import { icon } from "../icons.js";
+
+/**
+ * Takes what is dropped anywhere in the window; what is returned ends that.
+ * @param {() => string} words what a drop would do
+ * @param {(transfer: DataTransfer) => void} dropped
+ */
+export function takeDrops(words, dropped) {
+  const text = h("strong");
+  const sign = h("div", { class: "drop-sign", hidden: true }, icon("down"), text);
+  document.body.append(sign);
+  // Elements that are left and entered in turn: only outside of all of them nothing is held over the page any more.
+  let depth = 0;
+  const show = (/** @type {boolean} */ isOver) => {
+    sign.hidden = !isOver;
+    if (isOver) text.textContent = words();
+    else depth = 0;
+  };
+  const ends = new AbortController();
+  /** @param {"dragenter"|"dragover"|"dragleave"|"drop"} type @param {(event: DragEvent) => void} listener */
+  const on = (type, listener) =>
+    addEventListener(
+      type,
+      (event) => {
+        if (!event.dataTransfer?.types.includes("Files") || document.querySelector("dialog[open]")) return;
+        event.preventDefault();
+        listener(event);
+      },
+      { signal: ends.signal },
+    );
+  on("dragenter", () => {
+    depth += 1;
+    show(true);
+  });
+  on("dragover", () => {});
+  on("dragleave", () => {
+    depth -= 1;
+    if (depth <= 0) show(false);
+  });
+  on("drop", ({ dataTransfer }) => {
+    show(false);
+    if (dataTransfer) dropped(dataTransfer);
+  });
+  return () => {
+    ends.abort();
+    sign.remove();
+  };
+}
+
+/** What opens a dialog to choose files, or a folder. @param {boolean} isFolder @param {(input: HTMLInputElement) => void} chosen */
+export function filePicker(isFolder, chosen) {
+  const input = h("input", {
+    type: "file",
+    multiple: true,
+    webkitdirectory: isFolder,
+    hidden: true,
+    "aria-hidden": "true",
+    tabindex: -1,
+  });
+  input.addEventListener("change", () => {
+    chosen(input);
+    input.value = "";
+  });
+  return input;
+}

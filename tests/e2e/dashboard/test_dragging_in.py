@@ -1,0 +1,134 @@
+"""Files that are dragged into a dataset in a browser."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, Route, expect
+
+from tests.e2e.dashboard.conftest import Open
+from tests.e2e.server import ROOT, until
+from tests.e2e.shelves import png
+from tests.e2e.training_server import TrainingServer
+
+CLIENT = ROOT / "api" / "dashboard" / "vendor" / "tus.min.js"
+fetched = pytest.mark.skipif(not CLIENT.exists(), reason="the client of uploads could not be fetched: make charts")
+
+#: Bytes a second, so that what is sent can be cut off.
+SLOW = 400_000
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Four pictures in a folder and one below it, with captions; and what systems leave there."""
+    place = tmp_path / "my cats"
+    (place / "more").mkdir(parents=True)
+    for index in range(4):
+        (place / f"{index}.png").write_bytes(png(index))
+        (place / f"{index}.txt").write_text(f"a cat from a folder, number {index}")
+    (place / "more" / "last.png").write_bytes(png(9))
+    (place / ".DS_Store").write_bytes(b"litter")
+    return place
+
+
+@pytest.fixture
+def noise(tmp_path: Path) -> Path:
+    """A picture of 1.5 MB."""
+    path = tmp_path / "noise.png"
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (700, 700, 3), dtype=np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture
+def dataset(server: TrainingServer, request: pytest.FixtureRequest) -> str:
+    name = str(request.node.name)[:60]
+    server.post("/datasets", 201, json={"name": name})
+    return name
+
+
+def give(page: Page, what: Path) -> None:
+    """As if it had been chosen."""
+    kind = "[webkitdirectory]" if what.is_dir() else ":not([webkitdirectory])"
+    page.locator(f".adding input[type=file]{kind}").set_input_files(what)
+
+
+def uploads_to(server: TrainingServer, dataset: str) -> list[dict[str, Any]]:
+    return [each for each in server.get("/uploads")["uploads"] if each["dataset"] == dataset]
+
+
+def slow_down(page: Page) -> None:
+    session = page.context.new_cdp_session(page)
+    limits = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": SLOW}
+    session.send("Network.emulateNetworkConditions", limits)
+
+
+@fetched
+def test_a_folder_becomes_items_with_their_captions(
+    open_page: Open, server: TrainingServer, dataset: str, folder: Path
+) -> None:
+    page = open_page(f"#/data/{dataset}")
+    expect(page.get_by_text("There is nothing in it yet.")).to_be_visible()
+    give(page, folder)
+    expect(page.locator(".uploads-panel")).to_contain_text("9 of 9 files added")
+    expect(page.locator(".tile")).to_have_count(5)
+    expect(page.locator(".tile").nth(3)).to_contain_text("number 3")
+    names = [item["name"] for item in server.get(f"/datasets/{dataset}/items")["items"]]
+    assert names == ["0.png", "1.png", "2.png", "3.png", "more/last.png"]
+    page.get_by_role("button", name="Dismiss").click()
+    expect(page.locator(".uploads-panel")).to_be_hidden()
+
+
+@fetched
+def test_an_upload_that_a_reload_cuts_off_goes_on_where_it_stopped(
+    open_page: Open, server: TrainingServer, dataset: str, noise: Path
+) -> None:
+    page = open_page(f"#/data/{dataset}")
+    page.on("dialog", lambda dialog: dialog.accept())
+    expect(page.get_by_text("There is nothing in it yet.")).to_be_visible()
+    slow_down(page)
+    give(page, noise)
+    [before] = until(lambda: [each for each in uploads_to(server, dataset) if each["offset"]], what="some bytes")
+    page.reload()
+    expect(page.get_by_text("1 uploads to this dataset were cut off")).to_be_visible()
+    give(page, noise)
+    expect(page.locator(".uploads-panel")).to_contain_text("1 of 1 files added")
+    [after] = uploads_to(server, dataset)
+    assert (after["upload_id"], after["status"]) == (before["upload_id"], "completed")
+    assert server.get(f"/datasets/{dataset}/items")["items"][0]["size_bytes"] == noise.stat().st_size
+
+
+@fetched
+def test_uploads_pause_and_go_on_whichever_screen_is_shown(
+    open_page: Open, server: TrainingServer, dataset: str, noise: Path
+) -> None:
+    page = open_page(f"#/data/{dataset}")
+    expect(page.get_by_text("There is nothing in it yet.")).to_be_visible()
+    slow_down(page)
+    give(page, noise)
+    until(lambda: any(each["offset"] for each in uploads_to(server, dataset)), what="some bytes")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator(".uploads-panel")).to_contain_text("paused")
+    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("navigation").get_by_role("link", name="Tasks").click()
+    until(lambda: uploads_to(server, dataset)[0]["status"] == "completed", what="the upload")
+    page.go_back()
+    expect(page.locator(".tile")).to_have_count(1)
+
+
+def test_where_the_client_could_not_be_fetched_the_page_says_so(
+    open_page: Open, server: TrainingServer, dataset: str
+) -> None:
+    def without(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, body=answer.text().replace('<meta name="uploads" content="tus">', ""))
+
+    page = open_page("#/data")
+    page.route(f"http://127.0.0.1:{server.port}/", without)
+    page.goto(f"http://127.0.0.1:{server.port}/#/data/{dataset}")
+    page.reload()
+    button = page.get_by_role("button", name="Add files…")
+    expect(button).to_have_attribute("aria-disabled", "true")
+    button.click(force=True)
+    expect(page.get_by_text("This page cannot upload")).to_be_visible()
