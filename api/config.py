@@ -71,6 +71,7 @@ class Config:
         "directories, separated by colons, in which models are found too, and used in place",
         "none",
     )
+    hf_endpoint: str = _setting("HF_ENDPOINT", "https://huggingface.co", str, "the hub that models come from")
     comfyui_loras: Path | None = _setting(
         "COMFYUI_LORAS", None, Path, "directory that versions of models with an alias are linked into", "none"
     )
@@ -252,7 +253,7 @@ class Config:
         "PRIVATE_HOSTS_ALLOWED",
         (),
         names,
-        "hosts, addresses and networks, by comma, to which alerts may be sent although they are private",
+        "hosts, addresses and networks, by comma, for alerts and downloads although they are private",
         "none",
     )
     channel_key_file: Path | None = _setting(

@@ -9,6 +9,7 @@ from api.services.alerts.channels import ChannelService
 from api.services.alerts.rules import RuleService
 from api.services.alerts.service import AlertService
 from api.services.attempts.strays import Strays
+from api.services.catalog.downloads import DownloadService
 from api.services.catalog.registry import Registry
 from api.services.catalog.service import CatalogService
 from api.services.datasets.as_trained import AsTrained
@@ -59,6 +60,7 @@ class Services:
     logs: LogService
     models: CatalogService
     registry: Registry
+    downloads: DownloadService
     system: SystemService
     strays: Strays
     access: AccessService

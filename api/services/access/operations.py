@@ -213,7 +213,16 @@ _TABLE = (
         "GET ~/models/<model_id>/presets/<name>",
     ),
     *_need(Permission.MODELS_WRITE, "POST ~/models/validate", "POST ~/models/registry"),
-    *_need(Permission.MODELS_READ, "GET ~/models/registry"),
+    *_need(Permission.MODELS_READ, "GET ~/models/registry", "GET ~/models/downloads"),
+    *_need(Permission.MODELS_WRITE, "POST ~/models/download"),
+    *_of(Belonging.TASK, Permission.MODELS_READ, "GET ~/models/download/<task_id>"),
+    *_of(
+        Belonging.TASK,
+        Permission.MODELS_WRITE,
+        "POST ~/models/download/<task_id>/pause",
+        "POST ~/models/download/<task_id>/resume",
+        "POST ~/models/download/<task_id>/cancel",
+    ),
     *_of(
         Belonging.MODEL,
         Permission.MODELS_READ,
