@@ -272,6 +272,13 @@ class Config:
     upload_hours: float = _setting(
         "UPLOAD_HOURS", 24.0, number(0.01, 8760, float), "hours that an upload may wait for its next part", "24"
     )
+    celery_broker_url: str = _setting(
+        "CELERY_BROKER_URL",
+        "",
+        redis_url,
+        "redis://host:6379/1, to have alerts delivered by workers (`make worker`)",
+        "none: the servers deliver themselves",
+    )
     redis_url: str = _setting(
         "REDIS_URL", "", redis_url, "redis://host:6379/0, to share live messages between servers", "none"
     )
@@ -395,7 +402,7 @@ def _parser() -> argparse.ArgumentParser:
         prog=program(),
         description="Diffusion-Pipe API: GPUs and diffusion training by HTTP.",
         epilog="Each setting is a flag, an environment variable, or a line NAME=value in .env; the first found holds.\n"
-        "The word `key` before them makes, lists and revokes keys, `backup` and `restore` do that: `key --help`.",
+        "`key` before them makes, lists and revokes keys; `backup`, `restore`, `worker` do that: `key --help`.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
