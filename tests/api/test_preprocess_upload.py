@@ -120,6 +120,20 @@ def test_a_failed_task_says_why(uploads: Uploads):
     assert done["problem"]["entry"] == "../x"
 
 
+def test_what_the_form_asks_for_is_a_task_under_the_same_id(uploads: Uploads):
+    uploads.taken(picture(color=9), filename="other.png")
+    made = post(uploads, picture(64, 48), data={"resolution": "32x32", "dataset": "cats", "prompt": "a cat"})
+    task_id = made.json()["data"]["task_id"]
+    task = finished(uploads, task_id)
+    assert (task["task_id"], task["status"], task["work"], task["dataset"]) == (
+        task_id, "queued", "preprocessing", "cats@2",
+    )  # fmt: skip
+    assert (task["request"]["paths"], task["request"]["media"]["width"]) == (["x.png"], 32)
+    assert uploads.world.client.data("/api/v1/preprocess/list")["tasks"][0]["task_id"] == task_id
+    uploads.take()
+    assert uploads.world.client.data("/api/v1/preprocess/list")["pagination"]["total"] == 1
+
+
 def test_a_task_that_is_not_there_is_404(uploads: Uploads):
     assert (
         uploads.world.client.get(f"{STATUS}/preprocess_20260101_00000000").json()["error"]["code"] == "task_not_found"

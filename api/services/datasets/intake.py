@@ -7,7 +7,7 @@ kill at any point leaves the upload as it was, and what was added already is add
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import groupby
 
@@ -85,7 +85,12 @@ class UploadIntake:
         self._items = PeriodicThread("upload-items", LOOK_SECONDS, _patient(self.take_items))
         self._archives = PeriodicThread("upload-archives", LOOK_SECONDS, _patient(self.take_archives))
         self._tidying = PeriodicThread("upload-tidy", TIDY_SECONDS, _patient(uploads.tidy))
+        self._follow_up: Callable[[Upload, Joined], None] = lambda upload, joined: None
         uploads.on_received(self.wake)
+
+    def follow_with(self, go_on: Callable[[Upload, Joined], None]) -> None:
+        """Has `go_on` called for each upload when a version has it, before that is noted: perhaps more than once."""
+        self._follow_up = go_on
 
     def start(self) -> None:
         """Starts the loops."""
@@ -130,6 +135,7 @@ class UploadIntake:
                     _take_prompt(tree, each.upload, [_path_of(each.upload)])
                 joined = self._joining.join(tree, held[0].upload, self._teller(held))
                 for each in held:
+                    self._follow_up(each.upload, _share_of(each.upload, joined, is_alone=len(held) == 1))
                     self._complete(each, _result_of_item(each.upload, joined))
         if failed and len(held) > 1:
             # One of them is at fault, and the others need not suffer for it.
@@ -146,6 +152,7 @@ class UploadIntake:
                     joined = self._join_archive(each)
                 finally:
                     self._files.remove_unpacked(upload.upload_id)
+                self._follow_up(each.upload, joined)
                 self._complete(each, _result_of(joined))
 
     def _join_archive(self, held: "_Held") -> Joined:
@@ -285,22 +292,30 @@ def _result_of(joined: Joined) -> UploadResult:
 
 
 def _result_of_item(upload: Upload, joined: Joined) -> UploadResult:
-    """Of what was joined together, what this upload was: an item, or what stands beside items of its stem."""
-    path = _path_of(upload)
+    """What an upload of one file was: an item, or what stands beside items of its stem."""
+    path, share = _path_of(upload), _share_of(upload, joined, is_alone=False)
     is_left_out = path in joined.left_out
-    added, changed = ([each for each in paths if _is_about(path, each)] for paths in (joined.added, joined.changed))
     return UploadResult(
         joined.dataset,
         joined.version,
-        added=len(added),
-        changed=len(changed),
+        added=len(share.added),
+        changed=len(share.changed),
         left_out=int(is_left_out),
         left_out_examples=(path,) if is_left_out else (),
-        paths=(*added, *changed)[:_EXAMPLES],
+        paths=(*share.added, *share.changed)[:_EXAMPLES],
         num_repeats=joined.num_repeats,
         item=path if path in joined.facts else None,
         facts=joined.facts.get(path),
     )
+
+
+def _share_of(upload: Upload, joined: Joined, *, is_alone: bool) -> Joined:
+    """Of what was joined together, what this upload was."""
+    path = _path_of(upload)
+    added, changed = (
+        tuple(each for each in paths if _is_about(path, each)) for paths in (joined.added, joined.changed)
+    )
+    return replace(joined, added=added, changed=changed, is_all=joined.is_all and is_alone)
 
 
 def _is_about(path: str, item: str) -> bool:

@@ -51,6 +51,7 @@ class Joined:
     num_repeats: Mapping[str, int]
     further_captions: int
     facts: Mapping[str, MediaFacts]  #: of the media, by their path
+    is_all: bool = False  #: the version has no other items
 
 
 @dataclass(slots=True)
@@ -126,6 +127,7 @@ class Joining:
             repeats_by_directory(tree),
             tree.further_captions,
             stored.facts,
+            is_all=len(total.items) == len(total.added) + len(total.changed),
         )
 
     def _find(self, upload: Upload) -> Dataset | None:

@@ -71,14 +71,15 @@ class PreprocessHarvest:
         items = list(self._datasets.read_items(given["manifest"]))
         source = self._source(task)
         tally, new, outputs = self._collect(items, wish, output_dir / "made")
-        if tally.problem_count == len(items):
+        chosen = [item for item in items if wish.chooses(item.path)]
+        if chosen and tally.problem_count == len(chosen):
             first = tally.problems[0]
-            raise ValueError(f"None of its {len(items):,} items can be read; {first.path}: {first.problem}.")
+            raise ValueError(f"None of its {len(chosen):,} items can be read; {first.path}: {first.problem}.")
         for item in new.items:
             self._files.store(source, item)
         made = new.items if wish.captions is None else wish.captions.apply(new.items)
         dataset, version = self._add_version(task, wish, given, made)
-        result = _show(dataset, version, made, tally, wish, items, outputs)
+        result = _show(dataset, version, made, tally, wish, chosen, outputs)
         content = orjson.dumps(asdict(result))
         write_private(noted, content, levels=1)
         for name in ("made", "sources"):
@@ -100,7 +101,7 @@ class PreprocessHarvest:
         keys = [key_of((item.sha256, item.mask_sha256, item.control_sha256), wish.media) for item in items]
         known = {} if wish.media.is_empty else self.known(keys)
         for item, key in zip(items, keys, strict=True):
-            if wish.media.is_empty:
+            if wish.media.is_empty or not wish.chooses(item.path):
                 new.keep(item)
                 tally.unchanged += 1
                 continue
@@ -114,7 +115,7 @@ class PreprocessHarvest:
             for output in outputs:
                 new.add(item, output)
             tally.count(outputs, is_known=key in known)
-            shown = outputs if len(items) == 1 else shown
+            shown = outputs if len(wish.paths or items) == 1 else shown
         self._derivations.keep(fresh, self._clock.now())
         return tally, new, shown
 
@@ -185,7 +186,7 @@ def _show(
     outputs: Sequence[Output],
 ) -> PreprocessResult:
     name = f"{dataset.name}@{version.ordinal}"
-    only = items[0] if len(sources) == 1 else None
+    only = _made_of(sources[0], items, outputs) if len(sources) == 1 else None
     toml = write_dataset_toml({"dataset": name}, wish.resolutions, wish.frame_buckets, wish.num_repeats)
     return PreprocessResult(
         dataset=dataset.name,
@@ -204,6 +205,13 @@ def _show(
         prompt=None if only is None else only.caption,
         metadata=None if only is None else _metadata(outputs, sources[0]),
     )
+
+
+def _made_of(source: ManifestItem, items: Sequence[ManifestItem], outputs: Sequence[Output]) -> ManifestItem | None:
+    """The item that was made of a single one; None when there is none."""
+    blob = outputs[0].blob if outputs else None
+    sha256 = source.sha256 if blob is None else blob.sha256
+    return next((item for item in items if item.sha256 == sha256), None)
 
 
 def _metadata(outputs: Sequence[Output], source: ManifestItem) -> PreprocessMetadata:

@@ -74,6 +74,11 @@ class PreprocessWish:
     name: str | None = None
     description: str | None = None
     priority: int = 0
+    paths: tuple[str, ...] = ()  #: the items that are worked on, others stay as they are; none: all
+
+    def chooses(self, path: str) -> bool:
+        """Whether the item with this path is worked on."""
+        return not self.paths or path in self.paths
 
     def as_config(self) -> dict[str, Any]:
         """What the task keeps, which `from_config` reads."""
@@ -88,6 +93,7 @@ class PreprocessWish:
                 **kept,
                 "media": MediaSettings.from_json(kept["media"]),
                 "captions": None if captions is None else _read_rules(captions),
+                "paths": tuple(kept.get("paths", ())),
                 "resolutions": tuple(kept["resolutions"]),
                 "frame_buckets": tuple(kept["frame_buckets"]),
             }

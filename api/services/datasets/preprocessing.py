@@ -100,8 +100,14 @@ class PreprocessingService:
 
     # -- beginning -----------------------------------------------------------------------------------------------------
 
-    def start(self, wish: PreprocessWish, asks: Principal, idempotency_key: str | None = None) -> PreprocessView:
-        """Makes a task that works on a version of a dataset.
+    def start(
+        self,
+        wish: PreprocessWish,
+        asks: Principal,
+        idempotency_key: str | None = None,
+        task_id: str | None = None,
+    ) -> PreprocessView:
+        """Makes a task that works on a version of a dataset; `task_id` None: it gets a new one.
 
         Raises DatasetNotFound, VersionNotFound, DatasetIsRegistered, DatasetExists, NotYours, Invalid, InvalidPattern,
         QuotaExceeded, InsufficientStorage.
@@ -125,14 +131,15 @@ class PreprocessingService:
             priority=wish.priority,
             config={"wish": wish.as_config(), "input": given, "target": target},
         )
-        todo = self._todo(items, wish.media)
+        chosen = [item for item in items if wish.chooses(item.path)]
+        todo = self._todo(chosen, wish.media)
         pin = PinnedDataset(
             dataset.name, version.ordinal, f"sha256:{version.manifest_sha256}", len(items), dataset.serial
         )
         plan = TrainingPlan(
-            PREPROCESSING, request.model_type, 0, total_steps=len(todo), dataset_items=len(items), datasets=(pin,)
+            PREPROCESSING, request.model_type, 0, total_steps=len(todo), dataset_items=len(chosen), datasets=(pin,)
         )
-        task_id = new_task_id(TASK_ID_KINDS[TaskType.PREPROCESSING], now)
+        task_id = task_id or new_task_id(TASK_ID_KINDS[TaskType.PREPROCESSING], now)
         new = NewTask(task_id, PREPROCESSING, request, plan, None, idempotency_key, asks.owner, TaskType.PREPROCESSING)
         self.submit(new, dataset, wish.media.as_json(), todo, asks.actor)
         return self.get(task_id)

@@ -26,6 +26,7 @@ def test_a_wish_comes_back_from_its_task_as_it_was():
         "wan",
         resolutions=(512, [640, 480]),
         frame_buckets=(1, 33),
+        paths=("a/x.png", "y.png"),
     )
     assert PreprocessWish.from_config(json.loads(json.dumps(wish.as_config()))) == wish
 
