@@ -192,6 +192,7 @@ class Runtime:
             item_files=self.dataset_media.item_files,
             as_trained=self.dataset_media.as_trained,
             preprocessing=preprocessing,
+            captioning=self.preprocessing.captioning(training, preprocessing),
             logs=logs,
             models=build_catalog(config),
             registry=self.registry.service,
