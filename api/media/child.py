@@ -15,9 +15,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from api.media.files import NotPlain
 from api.media.perceptual import group_alike
-from api.media.picture import Undrawable, as_trained, thumbnail
+from api.media.picture import as_trained, thumbnail
 from api.media.probe import probe
 from api.models.media import Recipe
 
@@ -40,7 +39,7 @@ def main() -> int:
     _limit(int(sys.argv[1]))
     while line := sys.stdin.buffer.readline(MAX_LINE):
         request = json.loads(line)
-        _arm(float(request["seconds"]))
+        _arm(float(request["seconds"]), float(request["patience"]))
         answer, payload = _answer(request)
         signal.setitimer(signal.ITIMER_REAL, 0)
         _write(answers, answer, payload)
@@ -77,7 +76,10 @@ def _as_trained(request: Mapping[str, Any]) -> Answer:
 def _drawn(draw: Callable[[], bytes]) -> Answer:
     try:
         return {}, draw()
-    except (Undrawable, NotPlain):
+    except MemoryError:
+        raise
+    except Exception:
+        # Decoders raise nearly anything on a file that is made to.
         return {"failed": "no_picture"}, b""
 
 
@@ -111,12 +113,12 @@ def _limit(memory_bytes: int) -> None:
         return
 
 
-def _arm(seconds: float) -> None:
-    """Lets the kernel end this process when a request takes longer, in processor time or by the clock."""
+def _arm(seconds: float, patience: float) -> None:
+    """Lets the kernel end this process when a request takes longer: in processor time, or by the clock."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
     resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime + seconds) + 1, hard))
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, patience)
 
 
 def _write(answers: BinaryIO, answer: Mapping[str, Any], payload: bytes) -> None:

@@ -21,7 +21,7 @@ from api.models.media import MediaProbe, MediaProblem, MediaSource, Recipe
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that one file may take: a look at a whole one, which may be a video of gigabytes.
+#: Seconds of processor time that one file may take: a look at a whole one, which may be a video of gigabytes.
 PROBE_SECONDS = 30.0
 GROUP_SECONDS = 60.0
 THUMBNAIL_SECONDS = 10.0
@@ -36,19 +36,28 @@ PATIENCE_SECONDS = 20.0
 #: Requests for pictures that wait at a time, each in a thread that answers requests: a browser has six connections.
 MAX_WAITING = 6
 
+#: How many times that a request may take by the clock: the machine does other things too.
+PATIENCE_FACTOR = 4
+
 _GRACE_SECONDS = 2.0  #: what an answer may be later than the child's own alarm
 _MAX_ANSWER = 64 * 1024**2  #: bytes of one answer
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 
-_TOO_LONG = frozenset({-signal.SIGALRM, -signal.SIGXCPU, -signal.SIGKILL})
+#: How a child ends that its own limits end.
+_BY_LIMITS = frozenset({-signal.SIGALRM, -signal.SIGXCPU})
 
 
 class ChildDied(Exception):
-    """A child ended, or was ended, instead of answering; `took_too_long` tells a bomb from a crash."""
+    """A child ended, or was ended, instead of answering; `code` is its exit code, None when it did not end in time."""
 
-    def __init__(self, *, took_too_long: bool) -> None:
-        super().__init__("took too long" if took_too_long else "died")
-        self.took_too_long = took_too_long
+    def __init__(self, code: int | None) -> None:
+        super().__init__(f"exit code {code}")
+        self.code = code
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether the file was the cause: a child may also be killed by a person, or because memory runs out."""
+        return self.code is None or self.code in _BY_LIMITS
 
 
 class MediaDecoder:
@@ -63,6 +72,7 @@ class MediaDecoder:
         self._waiting = threading.BoundedSemaphore(MAX_WAITING)
         self._lock = threading.Lock()
         self._idle: list[_Child] = []
+        self._living: set[_Child] = set()
         self._patience_seconds = patience_seconds
         self._is_closed = False
 
@@ -76,7 +86,7 @@ class MediaDecoder:
             answer, _ = self._ask({"do": "probe", **_sent(source)}, PROBE_SECONDS)
         except ChildDied as death:
             return _fatal(death)
-        return _read_probe(answer["probe"]) if "probe" in answer else _fatal(ChildDied(took_too_long=True))
+        return _read_probe(answer["probe"]) if "probe" in answer else _BOMB
 
     def group_alike(self, hashes: Sequence[str], distance: int) -> tuple[list[list[int]], bool]:
         """Positions of hashes that differ in `distance` bits at most, in groups; and whether all were compared.
@@ -114,9 +124,9 @@ class MediaDecoder:
         """Ends the children; a request that is being answered is given up."""
         with self._lock:
             self._is_closed = True
-            idle, self._idle = self._idle, []
-        for child in idle:
-            child.end()
+            living = list(self._living)
+        for child in living:
+            self._end(child)
 
     def _await_child(self, *, is_counted: bool) -> bool:
         if self._free.acquire(blocking=False):
@@ -136,30 +146,55 @@ class MediaDecoder:
         if not self._await_child(is_counted=is_counted):
             raise DecoderBusy(headers={"Retry-After": "2"})
         try:
-            child = self._take()
-            try:
-                answer, payload = child.ask({**request, "seconds": seconds}, seconds + _GRACE_SECONDS)
-            except BaseException:
-                child.end()
+            return self._ask_once(request, seconds)
+        except ChildDied as death:
+            if death.is_certain:
                 raise
-            self._give_back(child, is_last=bool(answer.get("is_last")))
-            return answer, payload
+            return self._ask_once(request, seconds)
         finally:
             self._free.release()
 
+    def _ask_once(self, request: Mapping[str, Any], seconds: float) -> tuple[dict[str, Any], bytes]:
+        child, patience = self._take(), seconds * PATIENCE_FACTOR
+        try:
+            answer, payload = child.ask(
+                {**request, "seconds": seconds, "patience": patience}, patience + _GRACE_SECONDS
+            )
+        except BaseException:
+            self._end(child)
+            self._require_open()
+            raise
+        if answer.get("is_last"):
+            self._end(child)
+        else:
+            with self._lock:
+                self._idle.append(child)
+        return answer, payload
+
+    def _require_open(self) -> None:
+        """What becomes of a child now says nothing of its file. Raises DecoderBusy."""
+        if self._is_closed:
+            raise DecoderBusy(headers={"Retry-After": "2"})
+
     def _take(self) -> "_Child":
         with self._lock:
-            if self._is_closed:
-                raise DecoderBusy(headers={"Retry-After": "2"})
+            self._require_open()
             if self._idle:
                 return self._idle.pop()
-        return _Child(self._memory_bytes)
+            try:
+                child = _Child(self._memory_bytes)
+            except OSError as error:
+                raise DecoderBusy(
+                    f"No process can be started to decode: {error.strerror}.", headers={"Retry-After": "10"}
+                ) from error
+            self._living.add(child)
+            return child
 
-    def _give_back(self, child: "_Child", *, is_last: bool) -> None:
+    def _end(self, child: "_Child") -> None:
         with self._lock:
-            if not is_last and not self._is_closed:
-                self._idle.append(child)
-                return
+            self._living.discard(child)
+            if child in self._idle:
+                self._idle.remove(child)
         child.end()
 
 
@@ -221,7 +256,7 @@ class _Child:
         poll = select.poll()
         poll.register(self._stdout, select.POLLIN)
         if not poll.poll(max(0.0, until - time.monotonic()) * 1000):
-            raise ChildDied(took_too_long=True)
+            raise ChildDied(None)
         received = os.read(self._stdout.fileno(), 1 << 20)
         if not received or len(self._waiting) > _MAX_ANSWER:
             raise self._death()
@@ -229,22 +264,29 @@ class _Child:
 
     def _death(self) -> ChildDied:
         try:
-            code = self._process.wait(_GRACE_SECONDS)
+            return ChildDied(self._process.wait(_GRACE_SECONDS))
         except subprocess.TimeoutExpired:
-            return ChildDied(took_too_long=False)
-        return ChildDied(took_too_long=code in _TOO_LONG)
+            return ChildDied(None)
 
 
 def _sent(source: MediaSource) -> dict[str, str | None]:
     return {"path": os.fspath(source.path.absolute()), "sha256": source.sha256}
 
 
+_BOMB = MediaProbe(
+    MediaFacts(
+        MediaKind.OTHER,
+        problem=MediaProblem.BOMB,
+        problem_text="It asks for more memory or time than any media file may.",
+    )
+)
+
+
 def _fatal(death: ChildDied) -> MediaProbe:
-    if death.took_too_long:
-        problem, text = MediaProblem.BOMB, "It asks for more memory or time than any media file may."
-    else:
-        problem, text = MediaProblem.UNREADABLE, "The decoder crashed on it."
-    return MediaProbe(MediaFacts(MediaKind.OTHER, problem=problem, problem_text=text))
+    if death.is_certain or death.code == -signal.SIGKILL:
+        return _BOMB
+    text = "The decoder crashed on it."
+    return MediaProbe(MediaFacts(MediaKind.OTHER, problem=MediaProblem.UNREADABLE, problem_text=text))
 
 
 def _read_probe(answer: Mapping[str, Any]) -> MediaProbe:

@@ -19,10 +19,12 @@ SHA256 = r"[0-9a-f]{64}"
 #: The id of an item: the beginning of the SHA-256 of its path.
 ITEM_ID = r"[0-9a-f]{16}"
 
-#: The most items of one version, and the longest path and caption of one, in characters.
-MAX_ITEMS = 1_000_000
+#: The most items of one version; the longest path and caption of one, in characters, and of all of them together:
+#: whoever edits a version has it in memory.
+MAX_ITEMS = 250_000
 MAX_PATH = 1024
 MAX_CAPTION = 20_000
+MAX_TEXT = 64 * 2**20
 
 
 class MediaKind(StrEnum):

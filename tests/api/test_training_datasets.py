@@ -192,3 +192,17 @@ def test_others_hidden_datasets_cannot_be_trained_on(make_world: MakeWorld):
     told = validate(bob.client, on("cats"))
     assert [mistake["message"] for mistake in told["errors"]] == ['No dataset is called "cats".']
     assert validate(ann.client, on("cats"))["valid"]
+
+
+def test_a_start_whose_dataset_is_deleted_meanwhile_leaves_nothing(cats: World, monkeypatch: pytest.MonkeyPatch):
+    intake = cats.runtime.services.training._intake
+    create = intake.create
+
+    def delete_first(*arguments: Any) -> Any:
+        cats.runtime.datasets.store.delete("cats", cats.runtime.services.clock.now())
+        return create(*arguments)
+
+    monkeypatch.setattr(intake, "create", delete_first)
+    body = on("cats", env={"HF_TOKEN": "hf_secret"})
+    assert refusal_of(cats.client.post(f"{TRAINING}/start", json=body)) == (404, "dataset_not_found")
+    assert list((cats.storage / "tasks").iterdir()) == []

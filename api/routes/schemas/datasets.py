@@ -117,7 +117,7 @@ class ReplaceText(Strict):
     sought: str = Field(
         alias="from", min_length=1, max_length=1000, description="a text, or with `regex` a pattern of RE2"
     )
-    put: str = Field("", alias="to", max_length=MAX_CAPTION, description="with `regex` \\1 stands for the first group")
+    put: str = Field("", alias="to", max_length=2000, description="with `regex` \\1 stands for the first group")
 
 
 class EditCaptions(Strict):

@@ -9,7 +9,7 @@ from api.errors import DatasetChanged, Invalid, InvalidPattern, ItemNotFound, Mi
 from api.models.dataset import MAX_CAPTION, ManifestItem
 from api.models.dataset_view import CaptionDifference, CaptionEdit, VersionView
 from api.services.datasets.service import DatasetService, Derived, require_own_files
-from api.utils.bounds import capped
+from api.utils.bounds import MAX_MISTAKES, capped
 
 #: The most differences that one answer shows.
 MOST_SHOWN = 200
@@ -21,6 +21,10 @@ _PATTERN_MEMORY = 4 * 2**20
 _GROUP = re.compile(r"((?:[^\\]|\\\\|\\(?![0-9\\]))+)|\\([0-9])", re.DOTALL)
 
 _Rewrite = Callable[[str], str]
+
+
+class _TooLong(Exception):
+    """A caption would get longer than any may be; it was not made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +86,17 @@ def apply_wish(items: Sequence[ManifestItem], wish: CaptionsWish) -> tuple[list[
     differences: list[CaptionDifference] = []
     mistakes: list[Mistake] = []
     for item in items:
-        after = after_of(item)
+        try:
+            after = after_of(item)
+        except _TooLong:
+            what = f"The caption of {item.path[:200]} would have more than {MAX_CAPTION:,} characters."
+            mistakes.append(Mistake("", what, "Shorten it, or leave the item out."))
+            if len(mistakes) > MAX_MISTAKES:
+                break
+            continue
         if after == item.caption:
             edited.append(item)
             continue
-        if after is not None and len(after) > MAX_CAPTION:
-            what = f"The caption of {item.path[:200]} would have more than {MAX_CAPTION:,} characters."
-            mistakes.append(Mistake("", what, "Shorten it, or leave the item out."))
         edited.append(replace(item, caption=after))
         differences.append(CaptionDifference(item.item_id, item.path, item.caption, after))
     if mistakes:
@@ -140,7 +148,7 @@ def _rewriter(wish: CaptionsWish) -> _Rewrite:
             caption = wish.prefix + caption
         if wish.suffix and not caption.endswith(wish.suffix):
             caption += wish.suffix
-        return caption
+        return _bounded(caption)
 
     return rewrite
 
@@ -150,7 +158,7 @@ def _replacing(wish: CaptionsWish) -> _Rewrite:
     if not sought:
         return lambda caption: caption
     if not wish.is_regex:
-        return lambda caption: caption.replace(sought, put)
+        return lambda caption: _replace_text(caption, sought, put)
     # Loaded with the first pattern: it takes 2 MB.
     import re2  # noqa: PLC0415
 
@@ -164,11 +172,37 @@ def _replacing(wish: CaptionsWish) -> _Rewrite:
         shown = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
         raise InvalidPattern(f"RE2 refuses the pattern: {shown}.") from None
     parts = _parse_replacement(put, pattern.groups)
+    numbers = {part for part in parts if isinstance(part, int)}
 
-    def fill(match: Any) -> str:
-        return "".join(part if isinstance(part, str) else match.group(part) or "" for part in parts)
+    def rewrite(caption: str) -> str:
+        length = 0
 
-    return lambda caption: str(pattern.sub(fill, caption))
+        def fill(match: Any) -> str:
+            nonlocal length
+            groups = {part: match.group(part) or "" for part in numbers}
+            filled = [part if isinstance(part, str) else groups[part] for part in parts]
+            # Counted before they are joined.
+            length += sum(map(len, filled))
+            if length > MAX_CAPTION:
+                raise _TooLong
+            return "".join(filled)
+
+        return str(pattern.sub(fill, caption))
+
+    return rewrite
+
+
+def _replace_text(caption: str, sought: str, put: str) -> str:
+    # Counted before: what is put in may be as long as a caption, and as often as it has characters.
+    if caption.count(sought) * len(put) > MAX_CAPTION:
+        raise _TooLong
+    return caption.replace(sought, put)
+
+
+def _bounded(caption: str) -> str:
+    if len(caption) > MAX_CAPTION:
+        raise _TooLong
+    return caption
 
 
 def _parse_replacement(text: str, groups: int) -> list[str | int]:

@@ -30,6 +30,7 @@ _MOST_JSON_BYTES = 16 * 1024 * 1024
 
 #: The longest name of a file, in bytes, with room for endings.
 _LONGEST_NAME = 200
+_LONGEST_SUFFIX = 16
 
 #: Where the file with this hash lies in a registered directory. Raises DatasetChanged.
 Locate = Callable[[ManifestItem], Path]
@@ -212,10 +213,12 @@ def flat_names(items: Sequence[ManifestItem]) -> dict[str, str]:
     whatever the case, so that captions, masks and controls are told apart.
     """
     names: dict[str, str] = {}
-    taken: set[str] = set()
+    taken = {CACHE, "captions"}
     for item in items:
         path = PurePosixPath(item.path)
         stem, suffix = "__".join((*path.parent.parts, path.stem)), path.suffix
+        if len(suffix) > _LONGEST_SUFFIX:
+            suffix = ""
         if len((stem + suffix).encode()) > _LONGEST_NAME or stem.startswith(".") or stem.casefold() in taken:
             short = stem.encode()[: _LONGEST_NAME // 2].decode(errors="ignore").lstrip(".")
             stem = f"{short}-{item.item_id}"

@@ -21,6 +21,7 @@ from api.models.dataset import (
     MAX_CAPTION,
     MAX_ITEMS,
     MAX_PATH,
+    MAX_TEXT,
     Blob,
     Dataset,
     DatasetVersion,
@@ -286,6 +287,9 @@ def require_own_files(dataset: Dataset) -> None:
 def _require_valid(items: Sequence[ManifestItem]) -> None:
     if len(items) > MAX_ITEMS:
         raise Invalid(mistakes=[Mistake("/items", f"These are more than {MAX_ITEMS:,} items.", "Make two datasets.")])
+    if sum(len(item.path) + len(item.caption or "") for item in items) > MAX_TEXT:
+        what = f"Its paths and captions have more than {MAX_TEXT:,} characters together."
+        raise Invalid(mistakes=[Mistake("/items", what, "Shorten captions, or make two datasets.")])
     seen: set[str] = set()
     mistakes: list[Mistake] = []
     for item in items:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from api.errors import Conflict, Mistake, TaskActive, TaskNotFinished
+from api.errors import Conflict, Mistake, NotFound, TaskActive, TaskNotFinished
 from api.models.audit import note_change
 from api.models.reason import Reason
 from api.models.sight import current_sight
@@ -183,7 +183,8 @@ class TrainingService:
         self._files(task_id).keep_secrets(secrets)
         try:
             task = self._intake.create(new, actor)
-        except Conflict:
+        except (Conflict, NotFound):
+            # There is no place for it, or a dataset was deleted meanwhile.
             remove_tree(str(self._files(task_id).root), levels=0)
             raise
         if task.task_id != task_id:

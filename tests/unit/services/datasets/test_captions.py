@@ -1,4 +1,5 @@
 import time
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -119,3 +120,21 @@ def test_a_hostile_pattern_takes_no_longer_than_a_plain_one():
     began = time.process_time()
     apply_wish(items, CaptionsWish(replace_from="(a+)+$x", replace_to="", is_regex=True))
     assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"replace_from": "a", "replace_to": "b" * 20_000},
+        {"replace_from": "a*", "replace_to": "b" * 20_000, "is_regex": True},
+        {"replace_from": "(a*)", "replace_to": r"\1" * 900, "is_regex": True},
+    ],
+)
+def test_captions_that_would_explode_are_refused_before_they_are_made(wish: dict[str, Any]):
+    items = [ManifestItem(f"{number}.png", "0" * 64, 1, "a" * 20_000) for number in range(300)]
+    tracemalloc.start()
+    with pytest.raises(Invalid) as refused:
+        apply_wish(items, CaptionsWish(**wish))
+    assert tracemalloc.get_traced_memory()[1] < 50 * 2**20
+    tracemalloc.stop()
+    assert len(refused.value.mistakes) == 201

@@ -134,6 +134,7 @@ def items(*paths: str) -> Iterator[ManifestItem]:
 
 def test_names_are_flat_and_no_two_share_a_stem():
     paths = ["a.png", "a.jpg", "A.webp", "x/a.png", "x__a.png", ".hidden.png", "ä" * 300 + ".png", "no_suffix"]
+    paths += ["cache", "captions.json", "a." + "x" * 300, "b/" + "y" * 240 + ".jpeg"]
     names = flat_names(list(items(*paths)))
     stems = [Path(name).stem.casefold() for name in names.values()]
     assert len(set(stems)) == len(paths)

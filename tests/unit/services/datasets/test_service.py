@@ -171,3 +171,12 @@ def test_more_than_a_user_may_store_is_refused_before_anything_is_kept(shelf: Sh
     with pytest.raises(QuotaExceeded, match="None 5"):
         bounded.add_version(shelf.store.get("cats"), [shelf.item("a.png")], "ann", "", expected_latest=None)
     assert shelf.store.get("cats").latest is None
+
+
+def test_a_version_whose_texts_would_fill_the_memory_is_refused(shelf: Shelf, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("api.services.datasets.service.MAX_TEXT", 20)
+    shelf.make()
+    shelf.version(shelf.item("a.png", caption="x" * 15))
+    with pytest.raises(Invalid) as refused:
+        shelf.version(shelf.item("a.png", caption="x" * 16))
+    assert "more than 20 characters together" in refused.value.mistakes[0].message
