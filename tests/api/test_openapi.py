@@ -263,6 +263,7 @@ def test_bodies_that_may_be_left_out_are_not_required(document: dict[str, Any]):
     assert optional == {
         f"{TRAINING}/stop/{{task_id}}",
         f"{TRAINING}/{{task_id}}/stop",
+        "/api/v1/datasets/{name}/captions/generate",
         f"{TRAINING}/resume/{{task_id}}",
         "/api/v1/system/strays/{attempt_uid}/stop",
         "/api/v1/auth/keys/{key_id}/rotate",
