@@ -20,7 +20,7 @@ FILE   ?=
 FORCE  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev charts dev background stop status logs key keys backup restore test test-long test-launcher test-pixels smoke audit-verify lint script-types format coverage check bench demo lock release clean
+.PHONY: help install install-dev charts dev background stop status logs key keys backup restore test test-long test-launcher test-pixels smoke audit-verify worker lint script-types format coverage check bench demo lock release clean
 
 help: ## This list
 	@echo "Diffusion-Pipe API: GPUs and diffusion training by HTTP"
@@ -103,6 +103,9 @@ keys: install ## List the keys; ARGS="--state active"
 
 audit-verify: install ## Whether the audit is what was written; ARGS="--anchor ID:HASH" holds it against a line kept elsewhere
 	@$(BIN)/python run.py audit-verify $(ARGS)
+
+worker: install ## Deliver alerts that servers hand over by CELERY_BROKER_URL
+	@$(BIN)/python run.py worker $(ARGS)
 
 test: install-dev ## Install what they need and run all tests
 	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)

@@ -36,6 +36,7 @@ from api.routes.dataset_items import dataset_items
 from api.routes.dataset_media import dataset_media
 from api.routes.datasets import datasets
 from api.routes.docs import docs
+from api.routes.downloads import downloads
 from api.routes.gpu import gpu
 from api.routes.health import health
 from api.routes.last_known import answer_from_what_is_known
@@ -133,7 +134,7 @@ def create_app(services: Services) -> APIFlask:
     answer_from_what_is_known(app)
     app.before_request(_begin_request)
     app.teardown_request(_end_request)
-    data = (datasets, dataset_items, dataset_media, uploads, preprocess, models, registry, alerts)
+    data = (datasets, dataset_items, dataset_media, uploads, preprocess, models, registry, downloads, alerts)
     for blueprint in (health, gpu, training, logs, *data, auth, oidc, audit, system, docs, dashboard):
         app.register_blueprint(blueprint)
     for kind, handler in (

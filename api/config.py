@@ -17,6 +17,7 @@ from api.utils.setting_texts import (
     DEFAULT_RATES,
     choice,
     directories,
+    endpoint,
     flag,
     issuer,
     names,
@@ -70,6 +71,7 @@ class Config:
         "directories, separated by colons, in which models are found too, and used in place",
         "none",
     )
+    hf_endpoint: str = _setting("HF_ENDPOINT", "https://huggingface.co", str, "the hub that models come from")
     comfyui_loras: Path | None = _setting(
         "COMFYUI_LORAS", None, Path, "directory that versions of models with an alias are linked into", "none"
     )
@@ -110,6 +112,19 @@ class Config:
     )
     preprocess_parallel: int = _setting(
         "PREPROCESS_PARALLEL", 0, number(0, 1000), "preprocessing tasks at a time; 0: half as many as cores"
+    )
+    caption_endpoint: str = _setting(
+        "CAPTION_ENDPOINT", "", endpoint, "address of an OpenAI-compatible API that writes captions, as …/v1", "none"
+    )
+    caption_model: str = _setting("CAPTION_MODEL", "", str, "the vision model there that is asked by default", "none")
+    caption_key_file: Path | None = _setting(
+        "CAPTION_KEY_FILE", None, Path, "file with the key for that address", "none: it needs no key"
+    )
+    caption_per_minute: int = _setting(
+        "CAPTION_PER_MINUTE", 0, number(0, 10**6), "questions a minute to it at most, for each task; 0: any number"
+    )
+    caption_price: float | None = _setting(
+        "CAPTION_PRICE", None, number(0, 10**6, float), "what 1,000 captions cost, to be told before", "not known"
     )
     stop_checkpoint_seconds: float = _setting(
         "STOP_CHECKPOINT_SECONDS", 300.0, number(0, 86_400, float), "how long a stop waits for a checkpoint", "300"
@@ -238,7 +253,7 @@ class Config:
         "PRIVATE_HOSTS_ALLOWED",
         (),
         names,
-        "hosts, addresses and networks, by comma, to which alerts may be sent although they are private",
+        "hosts, addresses and networks, by comma, for alerts and downloads although they are private",
         "none",
     )
     channel_key_file: Path | None = _setting(
@@ -256,6 +271,13 @@ class Config:
     )
     upload_hours: float = _setting(
         "UPLOAD_HOURS", 24.0, number(0.01, 8760, float), "hours that an upload may wait for its next part", "24"
+    )
+    celery_broker_url: str = _setting(
+        "CELERY_BROKER_URL",
+        "",
+        redis_url,
+        "redis://host:6379/1, to have alerts delivered by workers (`make worker`)",
+        "none: the servers deliver themselves",
     )
     redis_url: str = _setting(
         "REDIS_URL", "", redis_url, "redis://host:6379/0, to share live messages between servers", "none"
@@ -380,7 +402,7 @@ def _parser() -> argparse.ArgumentParser:
         prog=program(),
         description="Diffusion-Pipe API: GPUs and diffusion training by HTTP.",
         epilog="Each setting is a flag, an environment variable, or a line NAME=value in .env; the first found holds.\n"
-        "The word `key` before them makes, lists and revokes keys, `backup` and `restore` do that: `key --help`.",
+        "`key` before them makes, lists and revokes keys; `backup`, `restore`, `worker` do that: `key --help`.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -345,6 +345,12 @@ class ModelExists(Conflict):
     code = "model_exists"
 
 
+class PicklesRefused(Conflict):
+    """This is published as a pickle, which can hold code."""
+
+    code = "pickles_refused"
+
+
 class VersionInUse(Conflict):
     """This version has aliases, or a task needs it."""
 

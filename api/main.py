@@ -7,7 +7,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
 from api import __version__
@@ -31,6 +31,7 @@ from api.shell.tus import Tus
 from api.storage.database import DatabaseError
 from api.storage.privacy import UMASK
 from api.utils.logs import set_up_logging
+from api.worker_command import WORKER_COMMAND, run_worker_command
 
 logger = logging.getLogger("api")
 
@@ -38,17 +39,24 @@ logger = logging.getLogger("api")
 OPEN_FILES = 65_536
 
 
+_COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {
+    KEY_COMMAND: run_key_command,
+    AUDIT_COMMAND: run_audit_command,
+    WORKER_COMMAND: run_worker_command,
+}
+
+
 def main(argv: Sequence[str]) -> int:
     """Serves until told to end. Returns the exit code: 0 then, 1 when it cannot start, 2 when a setting is wrong.
 
-    With `key`, `backup`, `restore` or `audit-verify` as the first argument it does what the command of that name does.
+    With `key`, `backup`, `restore`, `audit-verify` or `worker` as the first argument it does what the command of that
+    name does.
     """
-    if argv[:1] == [KEY_COMMAND]:
-        return run_key_command(argv[1:])
     if argv and argv[0] in BACKUP_COMMANDS:
         return run_backup_command(argv)
-    if argv[:1] == [AUDIT_COMMAND]:
-        return run_audit_command(argv[1:])
+    command = _COMMANDS.get(argv[0]) if argv else None
+    if command is not None:
+        return command(argv[1:])
     os.umask(UMASK)
     try:
         config = Config.from_env(argv=argv)

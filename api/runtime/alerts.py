@@ -15,6 +15,7 @@ from api.notifiers.apprise_channel import AppriseNotifier
 from api.notifiers.notifier import Notifier
 from api.notifiers.webhook import WebhookNotifier
 from api.runtime.access import AccessParts
+from api.runtime.celery_transport import CeleryTransport
 from api.services.alerts.builtin_rules import BUILTIN_RULES
 from api.services.alerts.carriers import ThreadCarriers
 from api.services.alerts.channels import ChannelService
@@ -26,6 +27,7 @@ from api.services.alerts.loop import AlertLoop, Section
 from api.services.alerts.machine import AlertMachine
 from api.services.alerts.news import AlertNews
 from api.services.alerts.outbox import Outbox
+from api.services.alerts.remote_carriers import RemoteCarriers
 from api.services.alerts.rules import RuleService
 from api.services.alerts.service import AlertService
 from api.services.alerts.site_facts import DiskFacts, NodeFacts, ServiceFacts, machine_scope
@@ -73,12 +75,16 @@ class AlertParts:
         self.store, self.rule_store = AlertStore(database), RuleStore(database)
         self.outbox_store, self.channel_store = OutboxStore(database), ChannelStore(database)
         self.starts = _create_starts(root, node, clock)
-        notifiers = _create_notifiers(config)
-        sealer = Sealer(config.channel_key_file or root / "channels.key")
+        notifiers, sealer = _create_notifiers(config), _create_sealer(config)
         self.courier = Courier(self.outbox_store, sealer, notifiers, clock)
         self.carriers = ThreadCarriers(self.courier)
-        self.outbox = Outbox(self.outbox_store, self.channel_store, self.carriers, clock, new_delivery_id)
+        self.remote = _create_remote(config, self.carriers, clock)
+        self.outbox = Outbox(
+            self.outbox_store, self.channel_store, self.remote or self.carriers, clock, new_delivery_id
+        )
         self.carriers.on_done = self.outbox.wake
+        if self.remote is not None:
+            self.remote.on_down = self.outbox.wake
         self.news = AlertNews(self.store, publish, clock)
         self.emergency = EmergencyWord(self.courier, clock, new_alert_id)
         self.board = self._create_board(config, database, gpus, watch, access, quotas, node)
@@ -149,6 +155,8 @@ class AlertParts:
         self.starts.note_start()
         self.news.start()
         self.carriers.start()
+        if self.remote is not None:
+            self.remote.start()
         self.outbox.start()
         self.emergency.start()
         self.loop.start()
@@ -158,6 +166,8 @@ class AlertParts:
         self.loop.stop()
         self.emergency.stop()
         self.outbox.stop()
+        if self.remote is not None:
+            self.remote.stop()
         self.carriers.stop()
         self.news.stop()
         self.starts.note_end()
@@ -171,6 +181,21 @@ def new_alert_id(now: datetime) -> str:
 def new_delivery_id(now: datetime) -> str:
     """The id of a delivery."""
     return new_task_id("delivery", now)
+
+
+def build_courier(config: Config, database: Database, clock: Clock) -> Courier:
+    """What delivers, alone: a worker needs no more. Raises ConfigError."""
+    return Courier(OutboxStore(database), _create_sealer(config), _create_notifiers(config), clock)
+
+
+def _create_sealer(config: Config) -> Sealer:
+    return Sealer(config.channel_key_file or config.storage_root.absolute() / "channels.key")
+
+
+def _create_remote(config: Config, local: ThreadCarriers, clock: Clock) -> RemoteCarriers | None:
+    if not config.celery_broker_url:
+        return None
+    return RemoteCarriers(CeleryTransport(config.celery_broker_url), local, clock, lambda: None)
 
 
 def _create_starts(root: Path, node: str, clock: Clock) -> StartLog:

@@ -32,7 +32,7 @@ from api.runtime.alerts import AlertParts
 from api.runtime.dataset_media import DatasetMediaParts
 from api.runtime.datasets import DatasetParts
 from api.runtime.live import Live
-from api.runtime.models import RegistryParts, build_catalog
+from api.runtime.models import RegistryParts, build_catalog, build_downloads
 from api.runtime.preprocessing import PreprocessingParts
 from api.runtime.trainer_user import check_places, prepare_trainer_user
 from api.runtime.training import build_training
@@ -63,6 +63,7 @@ from api.storage.registrations import DatabaseRegistrations
 from api.storage.task_files import write_private
 from api.storage.tasks import TaskStore
 from api.storage.usage import UsageStore
+from api.trainers.downloads.trainer import Downloader
 from api.utils.clock import Clock, SystemClock
 
 logger = logging.getLogger(__name__)
@@ -129,7 +130,7 @@ class Runtime:
             events=events,
             quotas=self.quotas,
             datasets=self.datasets.references,
-            kinds=self.preprocessing.kinds,
+            kinds=self.preprocessing.kinds.with_trainer(Downloader()),
         )
         self.training_loop = training.loop
         logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source, training.executor)
@@ -137,7 +138,7 @@ class Runtime:
         self.registry = RegistryParts(config, self.database, training.service, clock)
         self.dataset_media = DatasetMediaParts(self.database, clock, self.datasets, training.trainers.values())
         decoder = self.dataset_media.decoder
-        self.uploads = UploadParts(config, self.database, self.datasets, decoder, clock)
+        self.uploads = UploadParts(config, self.database, self.datasets, decoder, clock, self.quotas)
         owners = {
             Belonging.TASK: training.owners.of,
             Belonging.REGISTRATION: gpus.owner_of_task,
@@ -191,9 +192,11 @@ class Runtime:
             item_files=self.dataset_media.item_files,
             as_trained=self.dataset_media.as_trained,
             preprocessing=preprocessing,
+            captioning=self.preprocessing.captioning(training, preprocessing),
             logs=logs,
             models=build_catalog(config),
             registry=self.registry.service,
+            downloads=build_downloads(config, self.database, training, clock),
             system=system,
             strays=training.strays,
             access=self.access.service,

@@ -3,13 +3,19 @@
 from pathlib import Path
 
 from api.config import Config
+from api.models.task import TaskType
+from api.runtime.training import TrainingParts
 from api.services.catalog.comfyui import ComfyLinks
+from api.services.catalog.download_wish import DownloadRules
+from api.services.catalog.downloads import DownloadMeans, DownloadService
 from api.services.catalog.registry import Registry
 from api.services.catalog.service import CatalogService
 from api.services.training.service import TrainingService
+from api.storage.attempts import AttemptStore
 from api.storage.blobs import BlobStore
 from api.storage.database import Database
 from api.storage.registry import RegistryStore
+from api.storage.tasks import TaskStore
 from api.trainers.diffusion_pipe.catalog.presets import PRESETS
 from api.trainers.diffusion_pipe.catalog.table import CATALOG
 from api.trainers.diffusion_pipe.model_types import MODELS
@@ -39,6 +45,29 @@ def build_catalog(config: Config) -> CatalogService:
         config.storage_root.absolute(),
         None if trainer is None else trainer.absolute() / "examples" / "main_example.toml",
     )
+
+
+def build_downloads(config: Config, database: Database, training: TrainingParts, clock: Clock) -> DownloadService:
+    """Builds the use cases of downloads, whose tasks the training loop executes."""
+    means = DownloadMeans(
+        TaskStore(database, TaskType.DOWNLOAD),
+        AttemptStore(database, TaskType.DOWNLOAD),
+        training.intake,
+        training.dispatcher,
+        training.progress,
+        training.stops,
+        training.loop.wake,
+        clock,
+        config.storage_root.absolute(),
+    )
+    rules = DownloadRules(
+        models_root(config),
+        config.hf_endpoint.rstrip("/"),
+        config.private_hosts_allowed,
+        config.allow_pickled_weights,
+        config.min_free_disk_mb,
+    )
+    return DownloadService(means, CATALOG, rules)
 
 
 class RegistryParts:

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from api.config import Config, cache_roots, child_environment
 from api.executors.executor import Executor
@@ -75,6 +75,10 @@ class TaskKinds:
 
     trainers: tuple[Trainer, ...] = ()
     harvesters: Mapping[TaskType, Harvester] = field(default_factory=dict)
+
+    def with_trainer(self, trainer: Trainer) -> "TaskKinds":
+        """These kinds and one more, whose results nobody takes up."""
+        return replace(self, trainers=(*self.trainers, trainer))
 
 
 def build_training(

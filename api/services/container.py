@@ -9,9 +9,11 @@ from api.services.alerts.channels import ChannelService
 from api.services.alerts.rules import RuleService
 from api.services.alerts.service import AlertService
 from api.services.attempts.strays import Strays
+from api.services.catalog.downloads import DownloadService
 from api.services.catalog.registry import Registry
 from api.services.catalog.service import CatalogService
 from api.services.datasets.as_trained import AsTrained
+from api.services.datasets.captioning import CaptioningService
 from api.services.datasets.captions import CaptionEditor
 from api.services.datasets.check import DatasetChecker
 from api.services.datasets.downloads import ItemFiles
@@ -53,10 +55,12 @@ class Services:
     item_files: ItemFiles
     as_trained: AsTrained
     preprocessing: PreprocessingService
+    captioning: CaptioningService
     export: DatasetExport
     logs: LogService
     models: CatalogService
     registry: Registry
+    downloads: DownloadService
     system: SystemService
     strays: Strays
     access: AccessService

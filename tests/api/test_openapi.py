@@ -160,6 +160,7 @@ def walk(client: Client, document: dict[str, Any], training: str = "walked") -> 
         ("/api/v1/models/registry", "post"): {"task_id": training, "artifact": "absent", "name": "walked"},
         ("/api/v1/models/registry/{name}", "patch"): {"tags": ["walked"]},
         ("/api/v1/models/registry/{name}/versions/{version}", "patch"): {"notes": "walked"},
+        ("/api/v1/models/download", "post"): {"repository": "owner/walked"},
         ("/api/v1/models/validate", "post"): {"path": "/nowhere/a.safetensors"},
         ("/api/v1/auth/generate-key", "post"): {"user_id": "walked", "role": "viewer"},
         ("/api/v1/datasets", "post"): {"name": "walked"},
@@ -255,6 +256,7 @@ def test_bodies_that_may_be_left_out_are_not_required(document: dict[str, Any]):
     assert optional == {
         f"{TRAINING}/stop/{{task_id}}",
         f"{TRAINING}/{{task_id}}/stop",
+        "/api/v1/datasets/{name}/captions/generate",
         f"{TRAINING}/resume/{{task_id}}",
         "/api/v1/system/strays/{attempt_uid}/stop",
         "/api/v1/auth/keys/{key_id}/rotate",

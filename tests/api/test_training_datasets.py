@@ -199,7 +199,7 @@ def test_a_start_whose_dataset_is_deleted_meanwhile_leaves_nothing(cats: World, 
     create = intake.create
 
     def delete_first(*arguments: Any) -> Any:
-        assert cats.client.delete(f"{DATASETS}/cats").status_code == 200
+        cats.runtime.datasets.store.delete("cats", cats.runtime.services.clock.now())
         return create(*arguments)
 
     monkeypatch.setattr(intake, "create", delete_first)

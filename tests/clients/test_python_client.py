@@ -105,6 +105,18 @@ def _look_at_models(walk: Walk) -> None:
     assert len(walk.call("get_models_list_models").models) == 24
     assert [preset.memory_gb for preset in walk.call("get_models_list_presets", "hidream").presets] == [24, 48]
     assert walk.call("get_models_get_preset", "flux", "24gb").memory_gb == 24
+    # Nothing listens there: it is cancelled, or has failed by then.
+    order = walk.body("StartDownload", {"url": "http://127.0.0.1:9/x", "sha256": "0" * 64})
+    download = walk.call(
+        "post_downloads_start_download", body=order, expected=202, idempotency_key="download"
+    ).download_id
+    assert walk.call("get_downloads_get_download", download).download_id == download
+    assert [row.download_id for row in walk.call("get_downloads_list_downloads").downloads] == [download]
+    until(lambda: walk.ask("get_downloads_get_download", download)[1].data.status.value == "failed")
+    walk.call("post_downloads_pause_download", download, expected=409)
+    walk.call("post_downloads_resume_download", download, expected=202)
+    until(lambda: walk.ask("get_downloads_get_download", download)[1].data.status.value == "failed")
+    walk.call("post_downloads_cancel_download", download, expected=409)
     body = walk.body("ExamineWeights", {"path": "/nowhere/x.safetensors"})
     assert walk.call("post_models_validate", body=body, expected=404).code == "weights_not_found"
 

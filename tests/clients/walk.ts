@@ -11,7 +11,9 @@ const called = new Set<string>();
 const remember: Middleware = {
   onResponse({ request, response, schemaPath }) {
     // The only attempt that could have strayed is none, and there is no provider to sign in by.
-    if (response.ok || (response.status === 404 && /\/(strays|oidc)\/|models\/validate$/.test(schemaPath)))
+    if (response.ok || (response.status === 404 && /\/(strays|oidc)\/|models\/validate$/.test(schemaPath)) ||
+      // What has failed already is neither paused nor cancelled.
+      (response.status === 409 && /\/(pause|cancel)$/.test(schemaPath)))
       called.add(`${request.method.toLowerCase()} ${schemaPath}`);
     return undefined;
   },
@@ -71,6 +73,18 @@ async function lookAtModels(): Promise<void> {
   const path = { model_id: "flux", name: "24gb" };
   const preset = data(await api.GET("/api/v1/models/{model_id}/presets/{name}", { params: { path } }));
   if (preset.memory_gb !== 24) throw new Error(`it is for ${preset.memory_gb} GB`);
+  const order = { url: "http://127.0.0.1:9/x", sha256: "0".repeat(64) };
+  const header = { "Idempotency-Key": "typed" };
+  const id = data(await api.POST("/api/v1/models/download", { body: order, params: { header } })).download_id;
+  const one = { path: { task_id: id } };
+  const download = "/api/v1/models/download/{task_id}" as const;
+  // Nothing may be fetched there, so that it fails.
+  const hasFailed = async () => data(await api.GET(download, { params: one })).status === "failed";
+  data(await api.GET("/api/v1/models/downloads"));
+  await until(hasFailed);
+  for (const deed of ["pause", "cancel"] as const) await api.POST(`${download}/${deed}`, { params: one });
+  data(await api.POST(`${download}/resume`, { params: one }));
+  await until(hasFailed);
   const made = await api.POST("/api/v1/models/validate", { body: { path: "/nowhere/x.safetensors" } });
   if (made.response.status !== 404) throw new Error(`nothing is there, but ${made.response.status}`);
 }

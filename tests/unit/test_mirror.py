@@ -48,6 +48,11 @@ WITHOUT = {
     "executors/supervisor.py": "a program: tests/e2e/supervisor runs it",
     "executors/attempt/supervision.py": "a program's loop: tests/e2e/supervisor runs it",
     "media/child.py": "a program: test_decoder.py runs it",
+    "trainers/downloads/words.py": "facts: the program's words; test_reader.py reads them",
+    "trainers/downloads/refusal.py": "facts: two exceptions",
+    "trainers/downloads/http.py": "test_fetch.py and test_hub.py ask a hub through it, permitted and not",
+    "trainers/downloads/program.py": "a program: tests/e2e/test_downloads.py runs it",
+    "services/catalog/downloads.py": "tests/api/test_downloads.py goes through it with an executor that plays",
     "trainers/toy/train.py": "a program: tests/e2e/test_toy_trainer.py runs it",
 }
 

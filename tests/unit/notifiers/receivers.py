@@ -51,7 +51,6 @@ def status(line: str, *headers: str) -> Answer:
 def receiving(answer: Answer) -> Iterator[Receiver]:
     """A receiver that reads one request at a time and answers as it is told."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(5)
         receiver = Receiver(server.getsockname()[1])
 
         def serve() -> None:

@@ -4,8 +4,9 @@ from ipaddress import ip_address
 
 import pytest
 
-from api.notifiers.addresses import AddressGuard, ConnectionWatch, ForbiddenAddress, embedded, is_public
+from api.notifiers.addresses import AddressGuard, ConnectionWatch, ForbiddenAddress
 from api.notifiers.notifier import AddressRefused
+from api.utils.addresses import embedded, is_public
 
 PRIVATE = [
     "127.0.0.1",

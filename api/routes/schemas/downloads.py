@@ -1,0 +1,112 @@
+"""What requests for downloads may hold, and what their answers look like."""
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, JsonValue, SecretStr, model_validator
+
+from api.models.download import DownloadView
+from api.models.model_memory import ModelType
+from api.routes.schemas.common import Envelope, Name, Shown, at_least_one, at_most_one
+from api.services.catalog.download_wish import DownloadOrder
+from api.utils.pagination import Pagination
+from api.utils.validation import Strict
+
+_WAYS = ("model_id", "repository", "url")
+_ONE_WAY: list[JsonValue] = [at_most_one("model_id", "repository"), at_most_one("model_id", "url")]
+_ONE_WAY += [at_most_one("repository", "url"), at_least_one(*_WAYS)]
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Repository = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,95}/[A-Za-z0-9][A-Za-z0-9._\-]{0,95}$")]
+FilePath = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
+class RepositoryFile(Strict):
+    """A file of a repository that must have this hash; a pickle is only taken so."""
+
+    model_config = ConfigDict(strict=True)
+
+    path: FilePath
+    sha256: Sha256
+
+
+class StartDownload(Strict):
+    """What is to be downloaded: a model, files of a repository, or one file by its address and hash."""
+
+    model_config = ConfigDict(
+        strict=True,
+        json_schema_extra={
+            "example": {"model_id": "z_image", "version": "turbo"},
+            "minProperties": 1,
+            "allOf": _ONE_WAY,
+            "dependentRequired": {"url": ["sha256"]},
+        },
+    )
+
+    model_id: ModelType | None = Field(None, strict=False, description="a model type, of which the needed files come")
+    version: str | None = Field(None, max_length=64, description="its variant; the first one unless it is given")
+    components: list[Annotated[str, Field(max_length=64)]] | None = Field(
+        None, min_length=1, max_length=20, description="only these keys of [model]"
+    )
+    repository: Repository | None = Field(None, description="on the hub of HF_ENDPOINT")
+    revision: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/\-]{0,199}$", description="branch, tag, commit"
+    )
+    files: list[FilePath | RepositoryFile] | None = Field(
+        None,
+        min_length=1,
+        max_length=1000,
+        description="paths, which may hold *, or paths with a hash; all when left out",
+    )
+    url: str | None = Field(None, max_length=4096, pattern=r"^https?://[^\s\x00-\x1f\x7f/][^\s\x00-\x1f\x7f]*$")
+    sha256: Sha256 | None = Field(None, description="what the file at `url` must be")
+    name: Name | None = Field(None, description="what it is called; of a `url` the file's name")
+    token: SecretStr | None = Field(
+        None,
+        min_length=1,
+        max_length=500,
+        strict=False,
+        description="for the hub; the service's own HF_TOKEN otherwise",
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "StartDownload":
+        if sum(getattr(self, way) is not None for way in _WAYS) != 1:
+            raise ValueError("give one of model_id, repository and url")
+        if self.url is not None and self.sha256 is None:
+            raise ValueError("a file by its address needs its sha256")
+        return self
+
+    def order(self) -> DownloadOrder:
+        """The order as the service takes it; without the token."""
+        files = self.files or []
+        return DownloadOrder(
+            model_id=None if self.model_id is None else self.model_id.value,
+            version=self.version,
+            components=tuple(self.components or ()),
+            repository=self.repository,
+            revision=self.revision,
+            files=tuple(each if isinstance(each, str) else each.path for each in files),
+            hashes={each.path: each.sha256 for each in files if isinstance(each, RepositoryFile)},
+            url=self.url,
+            sha256=self.sha256,
+            name=self.name,
+        )
+
+    def secret(self) -> str | None:
+        """The token."""
+        return None if self.token is None else self.token.get_secret_value()
+
+
+class DownloadList(Shown):
+    """Downloads, newest first."""
+
+    downloads: list[DownloadView]
+    pagination: Pagination
+
+
+class DownloadAnswer(Envelope[DownloadView]):
+    """A download."""
+
+
+class DownloadListAnswer(Envelope[DownloadList]):
+    """Downloads."""

@@ -1,0 +1,54 @@
+"""The command `worker`: delivers alerts that servers hand over by CELERY_BROKER_URL."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from api.config import Config, ConfigError, program
+from api.runtime.alerts import build_courier
+from api.runtime.celery_transport import run_worker
+from api.storage.database import Database, DatabaseError, sqlite_url
+from api.storage.privacy import UMASK
+from api.utils.clock import SystemClock
+from api.utils.logs import set_up_logging
+from api.utils.periodic import PeriodicThread
+
+#: The word with which it is called.
+WORKER_COMMAND = "worker"
+
+_USAGE = """\
+usage: {program} worker [settings]
+
+Delivers alerts that servers hand over by CELERY_BROKER_URL (redis://...). It needs the servers' DATABASE_URL, or their
+STORAGE_ROOT, and the file that CHANNEL_KEY_FILE names. Any number may run; without one the servers deliver themselves.
+Settings: {program} --help lists them."""
+
+
+def run_worker_command(argv: Sequence[str]) -> int:
+    """Works until told to end. Returns the exit code: 0, 2 for wrong settings."""
+    os.umask(UMASK)
+    if "-h" in argv or "--help" in argv:
+        print(_USAGE.format(program=program()))
+        return 0
+    try:
+        config = Config.from_env(argv=argv)
+        if not config.celery_broker_url:
+            raise ConfigError(
+                "CELERY_BROKER_URL says where deliveries come from: give it, such as redis://127.0.0.1:6379/1"
+            )
+        root = config.storage_root.absolute()
+        database = Database(
+            config.database_url or sqlite_url(root / "database.sqlite"), root, config.database_pool_size
+        )
+    except (ConfigError, DatabaseError) as error:
+        print(f"{program()}: {error}", file=sys.stderr)
+        return 2
+    set_up_logging(config.log_level, config.logs_json)
+    courier = build_courier(config, database, SystemClock())
+    overdue = PeriodicThread("alert-overdue", 1.0, courier.end_overdue)
+    overdue.start()
+    try:
+        return run_worker(config.celery_broker_url, courier.deliver, config.log_level)
+    finally:
+        overdue.stop()
+        database.close()

@@ -1,0 +1,117 @@
+import json
+from typing import Any
+
+import pytest
+
+from api.executors.fake import outcome
+from api.models.task import ProcessIdentity
+from api.trainers.downloads.words import STOPPED, step_line
+from tests.api.conftest import MakeWorld, World
+
+DOWNLOAD = "/api/v1/models/download"
+ORDER = {"repository": "o/m", "files": ["a.safetensors"]}
+
+
+def start(world: World, **body: Any) -> str:
+    made = world.client.post(DOWNLOAD, json=body or ORDER)
+    assert made.status_code == 202, made.text
+    assert made.headers["location"].endswith(made.json()["data"]["download_id"])
+    return str(made.json()["data"]["download_id"])
+
+
+def run(world: World, download_id: str) -> str:
+    world.train()
+    uid = f"{download_id}.1"
+    world.executor.runs(uid, ProcessIdentity(4711, 1.0))
+    world.train()
+    return uid
+
+
+def test_download_is_a_task_with_its_files(world: World):
+    download = start(world)
+    assert world.client.data(f"{DOWNLOAD}/{download}")["status"] == "queued"
+    run(world, download)
+    output = world.storage / "tasks" / download / "output"
+    assert json.loads((output / "wish.json").read_text())["repositories"][0]["include"] == ["a.safetensors"]
+    files = [{"name": "a", "directory": "o/m", "size": 100, "downloaded": 25, "path": None, "status": "downloading"}]
+    state = {"files": files, "bytes_total": 100, "bytes_done": 25, "bytes_per_second": 5.0, "eta": 15.0}
+    (output / "state.json").write_text(json.dumps(state))
+    shown = world.client.data(f"{DOWNLOAD}/{download}")
+    assert (shown["status"], shown["bytes_done"], shown["eta"], shown["speed"]) == ("downloading", 25, 15.0, 5.0)
+    assert (shown["components"][0]["progress"], shown["components"][0]["repository"]) == (25.0, "o/m")
+
+
+@pytest.mark.parametrize("state", ["[]", "{", '{"files": 3}', '{"files": [3, {"size": -1, "name": 5}], "eta": "x"}'])
+def test_state_that_lies_breaks_nothing(world: World, state: str):
+    download = start(world)
+    (world.storage / "tasks" / download / "output" / "state.json").write_text(state)
+    assert world.client.get(f"{DOWNLOAD}/{download}").status_code == 200
+
+
+def test_paused_download_is_resumed_and_a_cancelled_one_is_not(world: World):
+    download = start(world)
+    uid = run(world, download)
+    (world.output(download) / "run_1").mkdir()
+    world.prints(download, step_line(0, 1, 3.0, None) + "\n")
+    world.train()
+    assert world.client.post(f"{DOWNLOAD}/{download}/pause").status_code == 202
+    (world.output(download) / "run_1" / "stopped.json").write_text("{}")
+    world.executor.ends(uid, outcome(phrases=[STOPPED], last_step=0))
+    world.train()
+    assert world.client.data(f"{DOWNLOAD}/{download}")["status"] == "paused"
+    again = world.client.post(f"{DOWNLOAD}/{download}/resume")
+    assert (again.status_code, again.json()["data"]["status"]) == (202, "queued")
+    assert world.client.post(f"{DOWNLOAD}/{download}/resume").json()["error"]["code"] == "task_active"
+    cancelled = world.client.post(f"{DOWNLOAD}/{download}/cancel")
+    assert cancelled.json()["data"]["status"] == "cancelled"
+    assert world.client.post(f"{DOWNLOAD}/{download}/resume").status_code == 409
+
+
+def test_token_is_in_the_file_of_secrets_alone(world: World):
+    download = start(world, **ORDER, token="hf_planted_secret")
+    root = world.storage / "tasks" / download
+    found = [path.name for path in root.rglob("*") if path.is_file() and b"hf_planted" in path.read_bytes()]
+    assert found == ["secrets.json"]
+    assert "hf_planted" not in world.client.get(f"{DOWNLOAD}/{download}").text
+    world.client.post(f"{DOWNLOAD}/{download}/cancel")
+    assert not (root / "secrets.json").exists()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"repository": "o/m", "model_id": "flux"},
+        {"url": "https://h/x"},
+        {"url": "file:///etc/passwd", "sha256": "0" * 64},
+        {"repository": "../m"},
+    ],
+)
+def test_order_that_makes_no_sense_is_422(world: World, body: dict[str, Any]):
+    refused = world.client.post(DOWNLOAD, json=body)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (422, "validation_failed")
+
+
+def test_model_that_cannot_be_had_says_why(world: World):
+    pickled = world.client.post(DOWNLOAD, json={"model_id": "wan"})
+    assert (pickled.status_code, pickled.json()["error"]["code"]) == (409, "pickles_refused")
+    absent = world.client.post(DOWNLOAD, json={"model_id": "flux", "components": ["nothing"]})
+    assert absent.json()["error"]["code"] == "model_not_found"
+
+
+def test_downloads_are_in_no_list_of_trainings_and_seen_by_their_owner_alone(make_world: MakeWorld):
+    world = make_world(auth="required", visibility="own")
+    ann, bob = world.signed_in("ann"), world.signed_in("bob")
+    download = start(ann)
+    assert [each["download_id"] for each in ann.client.data("/api/v1/models/downloads")["downloads"]] == [download]
+    assert bob.client.data("/api/v1/models/downloads")["downloads"] == []
+    assert bob.client.get(f"{DOWNLOAD}/{download}").json()["error"]["code"] == "task_not_found"
+    assert bob.client.post(f"{DOWNLOAD}/{download}/cancel").status_code == 404
+    assert ann.client.data("/api/v1/training/list")["tasks"] == []
+    viewer = world.signed_in("vera", "viewer").client
+    assert viewer.post(DOWNLOAD, json=ORDER).status_code == 403
+
+
+def test_order_is_repeated_once(world: World):
+    made = [world.client.post(DOWNLOAD, json=ORDER, headers={"Idempotency-Key": "one"}) for _ in range(2)]
+    assert len({each.json()["data"]["download_id"] for each in made}) == 1

@@ -1,0 +1,150 @@
+"""Deliveries by a real Celery worker over a real Redis, which is killed, hangs, and comes back empty."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from api.models.alert import AlertChange, AlertNotification, NotificationKind
+from api.models.channel import ChannelKind, ChannelSecret, DeliveryFilter, DeliveryState
+from api.notifiers.addresses import AddressGuard
+from api.notifiers.webhook import WebhookNotifier
+from api.runtime.celery_transport import CeleryTransport
+from api.services.alerts.carriers import ThreadCarriers
+from api.services.alerts.courier import Courier
+from api.services.alerts.outbox import Outbox
+from api.services.alerts.remote_carriers import RemoteCarriers
+from api.storage.alerts import AlertStore
+from api.storage.channels import ChannelStore
+from api.storage.database import Database, sqlite_url
+from api.storage.outbox import OutboxStore
+from api.storage.sealing import Sealer
+from api.utils.clock import SystemClock
+from api.utils.ids import new_task_id
+from tests.redis_servers import OwnRedis
+from tests.unit.notifiers.receivers import Receiver, receiving, status
+from tests.unit.services.alerts.facts import channel, firing
+
+ROOT = Path(__file__).parents[2]
+
+
+class Server:
+    """The outbox of a server that hands its deliveries to workers."""
+
+    def __init__(self, root: Path, redis: OwnRedis, receiver: Receiver) -> None:
+        self.root, self.redis = root, redis
+        self.database, self.clock = Database(sqlite_url(root / "database.sqlite")), SystemClock()
+        sealer = Sealer(root / "channels.key")
+        secret = sealer.seal(ChannelSecret(f"http://127.0.0.1:{receiver.port}/x"))
+        ChannelStore(self.database).add(channel(per_minute=1000, per_hour=1000), secret)
+        self.outbox_store = OutboxStore(self.database)
+        notifiers = {ChannelKind.WEBHOOK: WebhookNotifier(AddressGuard.of(["127.0.0.1"]))}
+        self.local = ThreadCarriers(Courier(self.outbox_store, sealer, notifiers, self.clock))
+        self.sent_here: list[str] = []
+        carry = self.local.carry
+        self.local.carry = lambda delivery, channel: (self.sent_here.append(delivery), carry(delivery, channel))[1]  # type: ignore[func-returns-value,method-assign]
+        self.carriers = RemoteCarriers(CeleryTransport(redis.url), self.local, self.clock, lambda: None)
+        self.outbox = Outbox(
+            self.outbox_store,
+            ChannelStore(self.database),
+            self.carriers,
+            self.clock,
+            lambda now: new_task_id("delivery", now),
+        )
+        self.carriers.on_down = self.outbox.wake
+        self.local.on_done = self.outbox.wake
+        for part in (self.local, self.carriers, self.outbox):
+            part.start()
+
+    @property
+    def here(self) -> int:
+        """How many were sent by this process."""
+        return len(self.sent_here)
+
+    def begin(self, number: int) -> None:
+        alert = firing(alert_id=f"a{number}", fingerprint=f"f{number}")
+        note = AlertNotification(
+            alert.alert_id, 1, NotificationKind.FIRING, "c1", alert.severity, f"g{number}", alert.since
+        )
+        AlertStore(self.database).apply([AlertChange(None, alert, "x", notifications=(note,))], self.clock.now())
+        self.outbox.wake()
+
+    def delivered(self) -> int:
+        wanted = DeliveryFilter((DeliveryState.DELIVERED,))
+        return self.outbox_store.page(wanted, 1, 0, None)[1]
+
+    def worker(self) -> subprocess.Popen[bytes]:
+        settings = {
+            "CELERY_BROKER_URL": self.redis.url,
+            "STORAGE_ROOT": str(self.root),
+            "PRIVATE_HOSTS_ALLOWED": "127.0.0.1",
+        }
+        command = [sys.executable, "-m", "api", "worker"]
+        return subprocess.Popen(command, cwd=ROOT, env={**os.environ, **settings}, stderr=subprocess.DEVNULL)
+
+    def stop(self) -> None:
+        for part in (self.outbox, self.carriers, self.local):
+            part.stop()
+        self.database.close()
+
+
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Server, Receiver]]:
+    # How long nothing is tried after a failure, and how long a broker that hangs is waited for.
+    monkeypatch.setattr("api.services.alerts.remote_carriers.DOWN_SECONDS", 1.0)
+    monkeypatch.setattr("api.runtime.celery_transport.ANSWER_SECONDS", 1)
+    database = Database(sqlite_url(tmp_path / "database.sqlite"))
+    database.migrate()
+    database.close()
+    with OwnRedis(tmp_path) as redis, receiving(status("200 OK")) as receiver:
+        redis.start()
+        server = Server(tmp_path, redis, receiver)
+        yield server, receiver
+        server.stop()
+
+
+def until(holds: Callable[[], bool], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_workers_deliver_and_the_server_does_while_redis_hangs_or_is_gone(served: tuple[Server, Receiver]):
+    server, receiver = served
+    worker = server.worker()
+    try:
+        server.begin(1)
+        until(lambda: server.delivered() == 1)
+        assert server.here == 0
+        # Killed in the middle, and its messages wiped: the row is the truth.
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+        server.redis.kill()
+        server.begin(2)
+        until(lambda: server.delivered() == 2, 20)
+        server.redis.start()
+        server.redis.freeze()
+        time.sleep(1)
+        began = time.monotonic()
+        server.begin(3)
+        assert time.monotonic() - began < 1
+        until(lambda: server.delivered() == 3, 20)
+        server.redis.thaw()
+        assert server.here == 2
+    finally:
+        if worker.poll() is None:
+            worker.kill()
+            worker.wait()
+    ids = [
+        line
+        for request in receiver.requests
+        for line in request.decode().split("\r\n")
+        if line.startswith("webhook-id")
+    ]
+    assert len(ids) == len(set(ids)) == 3

@@ -1,0 +1,186 @@
+import hashlib
+import os
+import random
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.trainers.downloads.fetch import INCOMING, Around, RemoteFile, fetch
+from api.trainers.downloads.http import open_client
+from api.trainers.downloads.refusal import DownloadRefused, StopAsked
+from api.utils.addresses import ReachableHosts
+from tests.local_hub import LocalHub, cutting, running_hub
+from tests.unit.weights.stand_ins import header_bytes
+
+NAME = "a/model.safetensors"
+
+
+def weights(seed: int = 1, size: int = 300_000) -> bytes:
+    start, length = header_bytes({"w": [size]}, "U8")
+    return start + random.Random(seed).randbytes(length)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LocalHub]:
+    with running_hub() as hub:
+        yield hub
+
+
+@pytest.fixture
+def hub(server: LocalHub) -> LocalHub:
+    server.files.clear()
+    server.asked.clear()
+    server.fault = server.redirect = None
+    return server
+
+
+def around(root: Path, hub: LocalHub, **more: Any) -> Around:
+    hosts = ReachableHosts.of([hub.address.removeprefix("http://")])
+    given = {"allows_pickles": False, "tell": lambda there, doing: None, "warn": lambda text: None}
+    given |= {"is_stopping": lambda: False, "sleep": lambda seconds: None, **more}
+    return Around(root=root, client=open_client(hosts), **given)
+
+
+def remote(hub: LocalHub, content: bytes, name: str = NAME, **more: Any) -> RemoteFile:
+    hub.add("o/m", name, content)
+    given: dict[str, Any] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest(), **more}
+    return RemoteFile(f"{hub.address}/o/m/resolve/main/{name}", "o/m", name, **given)
+
+
+def test_file_is_there_whole_and_is_not_fetched_twice(tmp_path: Path, hub: LocalHub):
+    content = weights()
+    file = remote(hub, content)
+    place = fetch(file, around(tmp_path, hub))
+    assert place == tmp_path / "o/m" / NAME
+    assert place.read_bytes() == content
+    assert fetch(file, around(tmp_path, hub)) == place
+    assert len(hub.asked) == 1
+    assert list((tmp_path / INCOMING).iterdir()) == []
+
+
+def test_every_file_is_whole_or_not_there_whatever_goes_wrong(tmp_path: Path, hub: LocalHub):
+    """So many files as DOWNLOAD_FAULTS says, each with faults at random and a stop now and then; 12 in the suite."""
+    chance = random.Random(5)
+    for number in range(int(os.environ.get("DOWNLOAD_FAULTS", "12"))):
+        content = weights(number, 100_000 + number)
+        file = remote(hub, content, f"{number}/m.safetensors")
+        hub.fault = cutting(number, 0.6)
+        left = [chance.randrange(1, 40)]
+
+        def is_stopping(left: list[int] = left) -> bool:
+            left[0] -= 1
+            return left[0] == 0
+
+        place = tmp_path / "o/m" / file.name
+        for _ in range(50):
+            try:
+                fetch(file, around(tmp_path, hub, is_stopping=is_stopping))
+                break
+            except (StopAsked, DownloadRefused):
+                assert not place.exists()
+        assert place.read_bytes() == content
+
+
+def test_download_goes_on_where_it_was_cut(tmp_path: Path, hub: LocalHub):
+    content = weights()
+    file = remote(hub, content)
+    counts = iter([False, True])
+
+    def cut(handler: Any, body: bytes) -> bool:
+        if next(counts, True):
+            return False
+        handler.answer(200, body[:100_000], len(body))
+        handler.close_connection = True
+        return True
+
+    hub.fault = cut
+    assert fetch(file, around(tmp_path, hub)).read_bytes() == content
+    assert [wanted for _, wanted, _ in hub.asked] == [None, "bytes=100000-"]
+
+
+@pytest.mark.parametrize("known", [{"sha256": "0" * 64}, {"sha256": None, "git_sha1": "0" * 40}])
+def test_file_with_another_hash_is_thrown_away(tmp_path: Path, hub: LocalHub, known: dict[str, Any]):
+    with pytest.raises(DownloadRefused, match="hash"):
+        fetch(remote(hub, weights(), **known), around(tmp_path, hub))
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".lock"] == []
+
+
+def test_longer_file_than_was_said_is_refused(tmp_path: Path, hub: LocalHub):
+    with pytest.raises(DownloadRefused, match="longer"):
+        fetch(remote(hub, weights(), size=1000), around(tmp_path, hub))
+
+
+@pytest.mark.parametrize(("status", "what"), [(401, "licence"), (403, "licence"), (404, "404"), (410, "410")])
+def test_refusal_of_the_server_is_told_and_not_repeated(tmp_path: Path, hub: LocalHub, status: int, what: str):
+    file = remote(hub, weights())
+    hub.fault = lambda handler, body: handler.answer(status, b"") or True  # type: ignore[attr-defined]
+    with pytest.raises(DownloadRefused, match=what):
+        fetch(file, around(tmp_path, hub))
+    assert len(hub.asked) == 1
+
+
+def test_server_that_never_answers_well_is_given_up(tmp_path: Path, hub: LocalHub):
+    file, slept = remote(hub, weights()), []
+    hub.fault = lambda handler, body: handler.answer(429, b"", **{"Retry-After": "3"}) or True  # type: ignore[attr-defined]
+    with pytest.raises(DownloadRefused, match="429"):
+        fetch(file, around(tmp_path, hub, sleep=slept.append))
+    assert len(hub.asked) == 9
+    assert sum(slept) == 24
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9/x", "http://localhost:9/x", "http://169.254.169.254/latest"])
+def test_private_address_is_refused_also_behind_a_redirect(tmp_path: Path, hub: LocalHub, address: str):
+    direct = RemoteFile(address, "d", "a.txt", None)
+    with pytest.raises(DownloadRefused, match="PRIVATE_HOSTS_ALLOWED"):
+        fetch(direct, around(tmp_path, hub))
+    file = remote(hub, weights())
+    hub.redirect = address
+    with pytest.raises(DownloadRefused, match="PRIVATE_HOSTS_ALLOWED"):
+        fetch(file, around(tmp_path, hub))
+
+
+def test_key_is_not_sent_to_whom_a_redirect_leads(tmp_path: Path, hub: LocalHub):
+    content = weights()
+    with running_hub() as other:
+        other.add("o/m", NAME, content)
+        hosts = [each.address.removeprefix("http://") for each in (hub, other)]
+        file = remote(hub, content, headers={"Authorization": "Bearer hf_secret"})
+        hub.redirect = f"{other.address}/o/m/resolve/main/{NAME}"
+        both = Around(tmp_path, open_client(ReachableHosts.of(hosts)), False, lambda *_: None, print, lambda: False)
+        assert fetch(file, both).read_bytes() == content
+        assert [given for *_, given in hub.asked] == ["Bearer hf_secret"]
+        assert [given for *_, given in other.asked] == [None]
+
+
+def test_two_tasks_fetch_a_file_once(tmp_path: Path, hub: LocalHub):
+    file = remote(hub, weights())
+    threads = [threading.Thread(target=fetch, args=(file, around(tmp_path, hub))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(hub.asked) == 1
+
+
+def test_what_can_hold_code_is_refused_unless_its_hash_was_given(tmp_path: Path, hub: LocalHub):
+    pickle = b"PK\x03\x04" + bytes(100) + b"PK\x05\x06" + bytes(18)
+    with pytest.raises(DownloadRefused, match="SHA-256"):
+        fetch(remote(hub, pickle, "a.pth"), around(tmp_path, hub))
+    assert fetch(remote(hub, pickle, "b.pth", is_pinned=True), around(tmp_path, hub)).is_file()
+    with pytest.raises(DownloadRefused, match="web site"):
+        fetch(remote(hub, b"<!DOCTYPE html>", "c.safetensors"), around(tmp_path, hub))
+    assert fetch(remote(hub, b"{}", "config.json"), around(tmp_path, hub)).is_file()
+
+
+def test_stop_leaves_what_is_there_for_the_next(tmp_path: Path, hub: LocalHub):
+    file = remote(hub, weights(size=3_000_000))
+    stops = iter([False, False, True])
+    with pytest.raises(StopAsked):
+        fetch(file, around(tmp_path, hub, is_stopping=lambda: next(stops, False)))
+    (part,) = (tmp_path / INCOMING).glob("*.part")
+    assert 0 < part.stat().st_size < file.size
+    assert fetch(file, around(tmp_path, hub)).stat().st_size == file.size
+    assert hub.asked[-1][1] is not None

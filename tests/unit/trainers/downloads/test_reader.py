@@ -1,0 +1,34 @@
+import pytest
+
+from api.models.log import LogLevel
+from api.trainers.downloads.reader import DownloadLines, DownloadReader
+from api.trainers.downloads.words import COMPLETED, step_line
+
+
+def test_lines_tell_how_far_it_is():
+    reader = DownloadReader()
+    for at, line in enumerate((step_line(0, 3, 0, None), step_line(1, 3, 41.26, 75.4), "problem: again", "other")):
+        reader.read(line, at)
+    progress = reader.progress
+    assert (progress.step, progress.first_step, progress.total_steps) == (1, 0, 3)
+    assert (progress.overall_progress, progress.eta_seconds) == (41.3, 75.0)
+    assert list(progress.warnings) == ["again"]
+    reader.read(COMPLETED, 9)
+    assert progress.phrases == {COMPLETED}
+
+
+def test_reader_goes_on_from_what_it_saved():
+    reader, other = DownloadReader(), DownloadReader()
+    reader.read(step_line(1, 3, 41.2, 7), 1.0)
+    other.restore(reader.save())
+    assert other.save() == reader.save()
+    with pytest.raises(TypeError):
+        other.restore({"step": "x"})
+
+
+@pytest.mark.parametrize(
+    ("line", "level"),
+    [("refused: no", LogLevel.ERROR), ("problem: again", LogLevel.WARNING), (step_line(1, 2, 3, 4), LogLevel.INFO)],
+)
+def test_log_knows_what_lines_mean(line: str, level: LogLevel):
+    assert DownloadLines().read(line).level is level

@@ -1,0 +1,16 @@
+import json
+
+from api.trainers.downloads.wish import AddressWish, DownloadWish, RepositoryWish
+
+
+def test_wish_is_read_as_it_was_written():
+    wish = DownloadWish(
+        root="/m",
+        endpoint="https://h",
+        repositories=(RepositoryWish("o/m", None, ("a",), ("b/*",), {"a": "0" * 64}),),
+        addresses=(AddressWish("https://x/y", "1" * 64, "y"),),
+        allowed_hosts=("h",),
+        allows_pickles=True,
+        min_free_mb=3,
+    )
+    assert DownloadWish.from_json(json.loads(json.dumps(wish.as_json()))) == wish

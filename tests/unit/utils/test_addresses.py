@@ -1,0 +1,44 @@
+import socket
+from ipaddress import ip_address
+
+import pytest
+
+from api.utils.addresses import PrivateAddress, ReachableHosts, embedded, is_public
+
+PRIVATE = [
+    "127.0.0.1", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "224.0.0.1",
+    "255.255.255.255", "192.0.2.1", "::1", "::", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1",
+    "2002:7f00:1::", "fd00:ec2::254", "fe80::1%eth0", "ff02::1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+def test_private_address_is_refused_in_every_form(address: str):
+    assert not ReachableHosts().permits("example.org", address)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700:4700::1111", "::ffff:8.8.8.8"])
+def test_public_address_is_permitted(address: str):
+    assert ReachableHosts().permits("example.org", address)
+    assert is_public(embedded(ip_address(address)))
+
+
+def test_what_is_listed_is_permitted_and_nothing_beside_it():
+    hosts = ReachableHosts.of(["hub.Local.", "other.local:81", "10.1.0.0/16"])
+    assert hosts.permits("hub.local", "10.0.0.1", 80)
+    assert hosts.permits("other.local", "10.0.0.1", 81)
+    assert not hosts.permits("other.local", "10.0.0.1", 80)
+    assert hosts.permits("any", "10.1.2.3", 1)
+    assert not hosts.permits("any", "10.2.2.3", 1)
+
+
+def test_host_is_resolved_to_an_address_that_is_permitted(monkeypatch: pytest.MonkeyPatch):
+    def answer(*addresses: str):
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 80)) for address in addresses]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+
+    answer("127.0.0.1", "8.8.8.8")
+    assert ReachableHosts().resolve("two.example", 80) == "8.8.8.8"
+    answer("127.0.0.1", "10.0.0.1")
+    with pytest.raises(PrivateAddress):
+        ReachableHosts().resolve("two.example", 80)
