@@ -17,6 +17,7 @@ from api.utils.setting_texts import (
     DEFAULT_RATES,
     choice,
     directories,
+    endpoint,
     flag,
     issuer,
     names,
@@ -111,6 +112,19 @@ class Config:
     )
     preprocess_parallel: int = _setting(
         "PREPROCESS_PARALLEL", 0, number(0, 1000), "preprocessing tasks at a time; 0: half as many as cores"
+    )
+    caption_endpoint: str = _setting(
+        "CAPTION_ENDPOINT", "", endpoint, "address of an OpenAI-compatible API that writes captions, as …/v1", "none"
+    )
+    caption_model: str = _setting("CAPTION_MODEL", "", str, "the vision model there that is asked by default", "none")
+    caption_key_file: Path | None = _setting(
+        "CAPTION_KEY_FILE", None, Path, "file with the key for that address", "none: it needs no key"
+    )
+    caption_per_minute: int = _setting(
+        "CAPTION_PER_MINUTE", 0, number(0, 10**6), "questions a minute to it at most, for each task; 0: any number"
+    )
+    caption_price: float | None = _setting(
+        "CAPTION_PRICE", None, number(0, 10**6, float), "what 1,000 captions cost, to be told before", "not known"
     )
     stop_checkpoint_seconds: float = _setting(
         "STOP_CHECKPOINT_SECONDS", 300.0, number(0, 86_400, float), "how long a stop waits for a checkpoint", "300"

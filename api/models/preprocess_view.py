@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from api.models.dataset_view import CaptionDifference
 from api.models.reason import ReasonCode
 from api.models.training import Cause
 from api.models.training_view import StopView
@@ -60,12 +61,17 @@ class PreprocessResult:
     video_path: str | None = None  #: of a single file: its path in the dataset
     prompt: str | None = None  #: of a single file: its caption
     metadata: PreprocessMetadata | None = None
+    previous: int | None = None  #: of captions: the version that they were written for, to which `restore` goes back
+    differences: tuple[CaptionDifference, ...] = ()  #: of captions: the first of them
+    difference_count: int | None = None
+    seconds_per_question: float | None = None
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> "PreprocessResult":
         """What was kept, by whichever version."""
         known = {each.name: kept[each.name] for each in fields(cls) if each.name in kept}
         known["problems"] = tuple(ItemReport(**each) for each in kept.get("problems") or ())
+        known["differences"] = tuple(CaptionDifference(**each) for each in kept.get("differences") or ())
         metadata = kept.get("metadata")
         known["metadata"] = None if metadata is None else PreprocessMetadata(**metadata)
         return cls(**known)

@@ -6,6 +6,8 @@ from flask import Response
 from api.models.access import current_principal
 from api.models.dataset import ItemFilter
 from api.routes.context import services
+from api.routes.idempotency import idempotency_scope, idempotent
+from api.routes.optional_body import body_is_optional
 from api.routes.schemas.datasets import (
     CaptionsAnswer,
     EditCaptions,
@@ -14,8 +16,20 @@ from api.routes.schemas.datasets import (
     ItemListQuery,
     VersionQuery,
 )
+from api.routes.schemas.preprocess import CaptionGenerationAnswer, GenerateCaptions
 from api.utils.base_path import BASE_PATH
 from api.utils.responses import answer
+
+#: The answer 200 of a dry run, which has the form of its 202.
+_ESTIMATED: dict[int, str] = {
+    200: "What it would take.",
+    400: "Bad request",
+    404: "Not found",
+    409: "Conflict",
+    415: "Unsupported media type",
+    422: "Unprocessable entity",
+    503: "Service unavailable",
+}
 
 dataset_items = APIBlueprint("dataset_items", __name__, url_prefix=f"{BASE_PATH}/datasets", tag="Datasets")
 
@@ -59,3 +73,23 @@ def edit_captions(name: str, json_data: EditCaptions) -> Response:
     """
     actor = current_principal.get().actor
     return answer(services().captions.edit(name, json_data.wish(), actor, dry_run=json_data.dry_run))
+
+
+@dataset_items.post("/<name>/captions/generate")
+@dataset_items.input(GenerateCaptions)
+@dataset_items.output(CaptionGenerationAnswer, status_code=202)
+@dataset_items.doc(responses=_ESTIMATED)
+@body_is_optional
+@idempotent
+def generate_captions(name: str, json_data: GenerateCaptions) -> Response:
+    """Have captions written
+
+    By the vision model of `CAPTION_ENDPOINT`, as a task; `dry_run` is 200 and only tells questions, time and cost. The
+    result is a new version with its differences, and `previous` is what `restore` goes back to. What was answered
+    before is not asked again. Without an endpoint it is 503.
+    """
+    asks, wanted = current_principal.get(), json_data.wanted()
+    made = services().captioning.generate(name, wanted, asks, idempotency_scope(), dry_run=json_data.dry_run)
+    if made.task is None:
+        return answer(made)
+    return answer(made, 202, "accepted", {"Location": f"{BASE_PATH}/preprocess/status/{made.task.task_id}"})

@@ -8,6 +8,8 @@ from api.models.preprocess_view import PreprocessView
 from api.models.task import TaskType
 from api.runtime.datasets import DatasetParts
 from api.runtime.training import TaskKinds, TrainingParts
+from api.services.datasets.caption_harvest import CaptionHarvest
+from api.services.datasets.captioning import CAPTIONING, CaptionEndpoint, CaptioningService
 from api.services.datasets.harvesting import WorkHarvester
 from api.services.datasets.preprocess_harvest import PreprocessHarvest
 from api.services.datasets.preprocessing import PREPROCESSING, PreprocessingService, TaskMeans
@@ -34,16 +36,18 @@ class PreprocessingParts:
         self._datasets = datasets
         self._clock = clock
         root = config.storage_root.absolute()
-        derivations = DerivationStore(database)
+        derivations = self._derivations = DerivationStore(database)
         self._files = SourceFiles(datasets.blobs, datasets.registered)
         self._harvest = PreprocessHarvest(
             datasets.service, datasets.store, datasets.blobs, derivations, self._files, clock, root
         )
-        self.harvester = WorkHarvester({PREPROCESSING: self._harvest}, clock, wake)
+        captions = CaptionHarvest(datasets.service, derivations, clock, root)
+        self.harvester = WorkHarvester({PREPROCESSING: self._harvest, CAPTIONING: captions}, clock, wake)
         threads = max(1, (os.cpu_count() or 1) // places(config))
         media: Trainer = WorkTrainer(PREPROCESSING, "api.trainers.preprocessing.program", threads)
+        captioning: Trainer = WorkTrainer(CAPTIONING, "api.trainers.preprocessing.caption_program")
         self.kinds = TaskKinds(
-            trainers=(media,),
+            trainers=(media, captioning),
             harvesters={TaskType.PREPROCESSING: self.harvester},
         )
 
@@ -70,6 +74,23 @@ class PreprocessingParts:
         return PreprocessingService(
             means, datasets.service, datasets.store, self._harvest, self._files, known, find_upload
         )
+
+    def captioning(self, training: TrainingParts, preprocessing: PreprocessingService) -> CaptioningService:
+        """The use cases of captions by a model."""
+        means, endpoint = self.means(training), _endpoint(self._config)
+        return CaptioningService(means, self._datasets.service, preprocessing, self._derivations, endpoint)
+
+
+def _endpoint(config: Config) -> CaptionEndpoint | None:
+    if not config.caption_endpoint:
+        return None
+    return CaptionEndpoint(
+        config.caption_endpoint,
+        config.caption_model,
+        config.caption_key_file,
+        config.caption_per_minute,
+        config.caption_price,
+    )
 
 
 def places(config: Config) -> int:

@@ -13,6 +13,7 @@ from api.services.catalog.downloads import DownloadService
 from api.services.catalog.registry import Registry
 from api.services.catalog.service import CatalogService
 from api.services.datasets.as_trained import AsTrained
+from api.services.datasets.captioning import CaptioningService
 from api.services.datasets.captions import CaptionEditor
 from api.services.datasets.check import DatasetChecker
 from api.services.datasets.downloads import ItemFiles
@@ -54,6 +55,7 @@ class Services:
     item_files: ItemFiles
     as_trained: AsTrained
     preprocessing: PreprocessingService
+    captioning: CaptioningService
     export: DatasetExport
     logs: LogService
     models: CatalogService

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from ipaddress import ip_network
 from pathlib import Path
+from urllib.parse import urlsplit
 
 
 def number(low: float, high: float, kind: type[int] | type[float] = int) -> Callable[[str], float]:
@@ -90,6 +91,16 @@ def show_rates(rates: Sequence[tuple[str, str]]) -> str:
 
 
 DEFAULT_RATES = (("auth", "60/minute"), ("starts", "10/hour"), ("logs", "100/minute"), ("preprocessing", "20/hour"))
+
+
+def endpoint(text: str) -> str:
+    """Reads an address by HTTP of a service, without a name or password in it."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("must be an address such as http://127.0.0.1:11434/v1")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must hold no password: put the key into CAPTION_KEY_FILE")
+    return text.rstrip("/")
 
 
 def issuer(text: str) -> str:

@@ -62,6 +62,8 @@ declare global {
     type Item = Schemas["ItemView"];
     type ItemList = Schemas["ItemList"];
     type CaptionEdit = Schemas["CaptionEdit"];
+    type ModelList = Schemas["ModelList"];
+    type PresetList = Schemas["PresetList"];
     type Upload = Schemas["UploadView"];
     type UploadPage = Schemas["UploadPage"];
     type DatasetCheck = Schemas["DatasetCheck"];

@@ -106,6 +106,8 @@ const task = (id) => `/training/${encodeURIComponent(id)}`;
  * @property {(id: string, files: boolean) => Promise<unknown>} remove
  * @property {(id: string, values: API.Query, signal?: AbortSignal) => Promise<API.LogPage>} logs
  * @property {(id: string, values: API.Query, signal?: AbortSignal) => Promise<API.Search>} searchLogs
+ * @property {() => Promise<API.ModelList>} models
+ * @property {(model: string) => Promise<API.PresetList>} presets
  * @property {() => Promise<API.Ways>} ways
  * @property {() => Promise<API.WhoAmI>} whoami
  * @property {(key: string) => Promise<API.WhoAmI>} logIn
@@ -144,6 +146,8 @@ export const api = {
   remove: (id, files) => ask(`${task(id)}${query({ files: files ? "true" : "" })}`, { method: "DELETE" }),
   logs: (id, values, signal) => ask(`${task(id)}/logs${query(values)}`, { signal }),
   searchLogs: (id, values, signal) => ask(`${task(id)}/logs/search${query(values)}`, { signal }),
+  models: () => ask("/models/list?limit=500"),
+  presets: (model) => ask(`/models/${encodeURIComponent(model)}/presets`),
   ways: () => ask("/auth/ways"),
   whoami: () => ask("/auth/whoami"),
   logIn: (key) => ask("/auth/login", { method: "POST", body: { key }, isSignIn: true }),

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, JsonValue, model_validator
 
+from api.models.captioning import PROMPTS, CaptionGeneration, PromptTemplate
 from api.models.dataset import DATASET_NAME, MAX_CAPTION
 from api.models.media_settings import Cut, CutBy, FirstFrame, MediaSettings, Rectangle
 from api.models.model_memory import ModelType
@@ -11,7 +12,8 @@ from api.models.preprocess_view import PreprocessStatus, PreprocessView
 from api.models.training import TaskEvent
 from api.models.upload import FormSettings
 from api.routes.schemas.common import Envelope, Name, PageQuery, Shown, at_least_one, at_most_one
-from api.routes.schemas.datasets import Caption, DatasetName, Description, ReplaceText
+from api.routes.schemas.datasets import Caption, DatasetName, Description, ReplaceText, Version
+from api.services.datasets.captioning import CaptionWanted
 from api.services.datasets.preprocess_wish import CaptionMode, CaptionRules, PreprocessWish, Replacement
 from api.utils.pagination import Pagination
 from api.utils.validation import Strict
@@ -220,3 +222,44 @@ class PreprocessEvents(Shown):
 
 class PreprocessEventsAnswer(Envelope[PreprocessEvents]):
     """What happened to a task."""
+
+
+class GenerateCaptions(Strict):
+    """What is asked of a vision model."""
+
+    model_config = ConfigDict(strict=True, json_schema_extra={"example": {"template": "detailed", "dry_run": True}})
+
+    endpoint: Literal["default"] | None = Field(None, description="the one of CAPTION_ENDPOINT, by default")
+    model: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(None, description="else CAPTION_MODEL")
+    template: PromptTemplate | None = Field(None, strict=False, description="a ready prompt; detailed by default")
+    prompt: Annotated[str, Field(min_length=1, max_length=8000)] | None = Field(
+        None, description="one's own, in place of a template"
+    )
+    version: Version | None = None
+    only_missing: bool = Field(True, description="only items without a caption; false: every one anew")
+    frames: int = Field(4, ge=1, le=16, description="pictures of a video that are shown")
+    max_tokens: int = Field(300, ge=16, le=4000)
+    message: Description | None = Field(None, description="what the new version is said to be")
+    dry_run: bool = Field(False, description="only tell what it would take")
+
+    @model_validator(mode="after")
+    def _asks_one_thing(self) -> "GenerateCaptions":
+        if self.prompt is not None and self.template is not None:
+            raise ValueError("give prompt or template, not both")
+        return self
+
+    def wanted(self) -> CaptionWanted:
+        """What is asked for."""
+        return CaptionWanted(
+            self.prompt or PROMPTS[self.template or PromptTemplate.DETAILED],
+            self.model,
+            self.version,
+            self.only_missing,
+            self.frames,
+            self.max_tokens,
+            self.message,
+        )
+
+
+class CaptionGenerationAnswer(Envelope[CaptionGeneration]):
+    """What captions take, and the task."""

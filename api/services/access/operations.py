@@ -198,6 +198,7 @@ _TABLE = (
         "PATCH ~/datasets/<name>",
         "DELETE ~/datasets/<name>",
         "PATCH ~/datasets/<name>/captions",
+        "POST ~/datasets/<name>/captions/generate",
         "POST ~/datasets/<name>/refresh",
         "POST ~/datasets/<name>/versions/<version>/restore",
     ),

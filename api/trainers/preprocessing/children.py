@@ -8,9 +8,8 @@ import struct
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
-from api.models.media_settings import MediaSettings
-from api.trainers.preprocessing.item_work import ItemWork
 from api.trainers.preprocessing.work import Made, Record, WorkItem
 
 #: Bytes of address space that one item may take, files and code mapped into it among them.
@@ -33,23 +32,28 @@ class DiskTrouble(OSError):
     """The results cannot be written."""
 
 
+class Work(Protocol):
+    """The work on one item."""
+
+    def run(self) -> Record:
+        """What became of it. Raises OSError for a disk in trouble, MemoryError."""
+        ...
+
+
 class ItemChild:
     """Works on one item in a child process; `is_wanted` is asked now and then whether to go on."""
 
     def __init__(
         self,
-        settings: MediaSettings,
-        sources: Path,
+        create: Callable[[WorkItem, Callable[[float], None]], Work],
         results: Path,
-        threads: int = 1,
         *,
         memory_bytes: int = MEMORY_BYTES,
         stall_seconds: float = STALL_SECONDS,
     ) -> None:
-        self._settings = settings
-        self._sources = sources
+        """`create` makes the work on an item; what it is given tells from 0 to 1 how much of that is done."""
+        self._create = create
         self._results = results
-        self._threads = threads
         self._memory_bytes = memory_bytes
         self._stall_seconds = stall_seconds
 
@@ -117,14 +121,7 @@ class ItemChild:
                 hard = resource.getrlimit(name)[1]
                 lower = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
                 resource.setrlimit(name, (lower, hard))
-            work = ItemWork(
-                item,
-                self._settings,
-                self._sources,
-                self._results,
-                lambda share: _say(writer, share),
-                self._threads,
-            )
+            work = self._create(item, lambda share: _say(writer, share))
             write_record(self._results, work.run())
             code = 0
         except MemoryError:

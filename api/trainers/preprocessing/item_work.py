@@ -47,20 +47,20 @@ class ItemWork:
         image = open_image(source)
         if image is None:
             return self._make_videos(source)
-        with image, _told():
+        with image, told():
             made, geometry = make_image(image, self._settings, self._results, self._item.key)
             mask, control = self._make_sides(geometry, image.size)
         return Record(self._item.key, (replace(made, mask=mask, control=control),))
 
     def _make_videos(self, source: Path) -> Record:
-        with _told():
+        with told():
             facts = look(source)
         geometry = plan_geometry(facts.width, facts.height, self._settings, is_video=True)
         spans, dropped = plan_spans(facts.duration, self._settings, self._scenes(source))
         mask, control = self._make_sides(geometry, (facts.width, facts.height))
         made: list[Made] = []
         for number, span in enumerate(spans):
-            with _told():
+            with told():
                 made += self._make_piece(source, facts, geometry, spans, number, span)
         return Record(self._item.key, tuple(replace(one, mask=mask, control=control) for one in made), dropped=dropped)
 
@@ -71,7 +71,7 @@ class ItemWork:
         # Loaded where videos are cut by scene: with OpenCV it takes 90 MB.
         from api.trainers.preprocessing.scenes import find_scenes  # noqa: PLC0415
 
-        with _told():
+        with told():
             return find_scenes(source, cut.threshold, cut.min_seconds, lambda _: self._tick(0.0))
 
     def _make_piece(
@@ -150,7 +150,7 @@ def _share(at: float, spans: list[Span], facts: VideoFacts) -> float:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def told() -> Iterator[None]:
     """Turns what a decoder says of a file into words: decoders raise nearly anything on a file that is made to."""
     try:
         yield

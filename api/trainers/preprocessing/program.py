@@ -20,6 +20,7 @@ from types import FrameType
 
 from api.models.media_settings import MediaSettings
 from api.trainers.preprocessing.children import DiskTrouble, ItemChild
+from api.trainers.preprocessing.item_work import ItemWork
 from api.trainers.preprocessing.words import COMPLETED, STOPPED, doing_line, problem_line, step_line
 from api.trainers.preprocessing.work import Record, WorkItem, read_record
 
@@ -71,14 +72,13 @@ class Pace:
 
 
 class Program:
-    """One run over the items."""
+    """One run over a list of items; what it does with them is `work`."""
 
-    def __init__(self, work: Path, run: str, threads: int) -> None:
+    def __init__(self, work: Path, run: str, items: list[WorkItem]) -> None:
+        self.items = items
+        self.made = work / "made"
+        self.pace = Pace(items)
         self._run_dir = work / run
-        self._made = work / "made"
-        self._settings = MediaSettings.from_json(json.loads((work / "settings.json").read_bytes()))
-        self._items = list(read_items(work / "items.jsonl"))
-        self._child = ItemChild(self._settings, work / "sources", self._made, threads)
         self._is_told_to_stop = False
         signal.signal(signal.SIGTERM, self._note_signal)
 
@@ -90,30 +90,25 @@ class Program:
         return not (self._is_told_to_stop or (self._run_dir / "stop").exists())
 
     def run(self) -> int:
-        """Works on every item that has no record yet; returns the exit code."""
-        self._made.mkdir(exist_ok=True)
+        """Works; returns the exit code. Raises DiskTrouble."""
+        self.made.mkdir(exist_ok=True)
         self._run_dir.mkdir(exist_ok=True)
-        print(f"Preprocessing {len(self._items)} items", flush=True)
-        pace = Pace(self._items)
-        pace.say()
-        for item in self._items:
-            record = self._known(item)
-            is_known = record is not None
-            if record is None:
-                if not self.is_wanted():
-                    return self._quit()
-                self._child.work_on(item, partial(pace.say, item), self.is_wanted)
-                record = self._known(item)
-                if record is None:
-                    return self._quit()
-            if record.problem is not None:
-                print(problem_line(item.path, record.problem), flush=True)
-            pace.finish(item, is_known=is_known)
+        print(f"Preprocessing {len(self.items)} items", flush=True)
+        self.pace.say()
+        return self.work()
+
+    def work(self) -> int:
+        """Works on every item; returns what `finish` or `quit` return."""
+        raise NotImplementedError
+
+    def finish(self) -> int:
+        """Ends it, as everything is done."""
         self._leave("done.json")
         print(COMPLETED, flush=True)
         return 0
 
-    def _quit(self) -> int:
+    def quit(self) -> int:
+        """Ends it, as it was asked to stop."""
         self._leave("stopped.json")
         print(STOPPED, flush=True)
         return 0
@@ -121,11 +116,38 @@ class Program:
     def _leave(self, name: str) -> None:
         """Says to the service that what is recorded here is whole."""
         draft = self._run_dir / f".{name}"
-        draft.write_text(json.dumps({"items": len(self._items)}))
+        draft.write_text(json.dumps({"items": len(self.items)}))
         draft.replace(self._run_dir / name)
 
+
+class MediaProgram(Program):
+    """Makes of each file what the settings ask for."""
+
+    def __init__(self, work: Path, run: str, threads: int) -> None:
+        super().__init__(work, run, list(read_items(work / "items.jsonl")))
+        settings = MediaSettings.from_json(json.loads((work / "settings.json").read_bytes()))
+        sources, made = work / "sources", self.made
+        self._child = ItemChild(lambda item, tick: ItemWork(item, settings, sources, made, tick, threads), made)
+
+    def work(self) -> int:
+        """Works on every item that has no record yet; returns the exit code."""
+        for item in self.items:
+            record = self._known(item)
+            is_known = record is not None
+            if record is None:
+                if not self.is_wanted():
+                    return self.quit()
+                self._child.work_on(item, partial(self.pace.say, item), self.is_wanted)
+                record = self._known(item)
+                if record is None:
+                    return self.quit()
+            if record.problem is not None:
+                print(problem_line(item.path, record.problem), flush=True)
+            self.pace.finish(item, is_known=is_known)
+        return self.finish()
+
     def _known(self, item: WorkItem) -> Record | None:
-        path = self._made / f"{item.key}.json"
+        path = self.made / f"{item.key}.json"
         try:
             if path.stat().st_size > _RECORD_BYTES:
                 return None
@@ -133,7 +155,7 @@ class Program:
         except (OSError, ValueError):
             return None
         names = [name for made in record.made for name in (made.name, made.mask, made.control) if name is not None]
-        return record if all((self._made / name).is_file() for name in names) else None
+        return record if all((self.made / name).is_file() for name in names) else None
 
 
 def read_items(path: Path) -> Iterator[WorkItem]:
@@ -154,7 +176,7 @@ def main() -> int:
     os.umask(0o007)
     os.nice(5)
     try:
-        return Program(arguments.work, arguments.run, arguments.threads).run()
+        return MediaProgram(arguments.work, arguments.run, arguments.threads).run()
     except DiskTrouble as error:
         print(f"OSError: [Errno 28] No space left on device: {error}", file=sys.stderr, flush=True)
         return 1

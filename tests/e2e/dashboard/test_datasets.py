@@ -1,5 +1,6 @@
 """Datasets in a browser: found, looked at, their captions written, and gone back to."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -142,6 +143,26 @@ def test_an_item_is_seen_as_the_trainer_sees_it(open_page: Open, cats: Shelf) ->
     expect(dialog.get_by_label("Caption", exact=True)).to_have_value("a photo of a dog")
     page.keyboard.press("Escape")
     expect(page.locator(".tile.active")).to_contain_text("1.png")
+
+
+def test_train_on_this_leads_to_a_request_that_can_be_started(
+    open_page: Open, server: TrainingServer, cats: Shelf
+) -> None:
+    page = open_page("#/data/cats")
+    page.get_by_role("button", name="Train on this…").click()
+    page.get_by_role("textbox", name="Resolutions").fill("640x384")
+    page.get_by_role("button", name="To the form").click()
+    text = page.get_by_role("textbox", name="Dataset (TOML)")
+    latest = server.get("/datasets/cats")["dataset"]["latest"]
+    expect(text).to_have_value(re.compile(rf"resolutions = \[\[640, 384\]\](.|\n)*dataset = .cats@{latest}."))
+    expect(page.get_by_role("textbox", name="Configuration (TOML)")).to_have_value(re.compile("type = .flux."))
+    page.go_back()
+    page.get_by_role("button", name="Train on this…").click()
+    page.get_by_label("The toy trainer").check()
+    page.get_by_role("button", name="To the form").click()
+    page.get_by_role("button", name="Validate").click()
+    expect(page.locator(".start-side")).to_contain_text("Nothing is wrong.")
+    expect(page.locator(".start-side")).to_contain_text("datasets/cats-")
 
 
 def test_tags_are_counted_and_lead_to_their_items(open_page: Open, cats: Shelf) -> None:

@@ -177,4 +177,10 @@ export const dataWords = {
   "upload.retry": "Try again",
   "upload.dismiss": "Dismiss",
   "upload.failed": "Not taken: {n}",
+  "train.ask": "Train on this…",
+  "train.title": "Train on this dataset",
+  "train.text": "{dataset} stays as it is now for this training, whatever becomes of the dataset.",
+  "train.toy": "The toy trainer: it needs no model and no GPU, and shows the way",
+  "train.do": "To the form",
+  "start.on": "The training is on the dataset {dataset}. Its files are laid out when it starts.",
 };

@@ -173,4 +173,10 @@ export const dataWords = {
   "upload.retry": "重试",
   "upload.dismiss": "关闭",
   "upload.failed": "未被接受：{n}",
+  "train.ask": "用它训练…",
+  "train.title": "用此数据集训练",
+  "train.text": "对这次训练而言，{dataset} 保持现状，无论数据集之后如何变化。",
+  "train.toy": "玩具训练器：不需要模型和 GPU，用于演示流程",
+  "train.do": "前往表单",
+  "start.on": "此训练使用数据集 {dataset}。其文件在启动时布置。",
 };

@@ -3,6 +3,7 @@
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,8 +24,10 @@ def places(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "sources", tmp_path / "made"
 
 
-def work(places: tuple[Path, Path], is_wanted: bool = True, **more: float) -> Record | None:
-    child = ItemChild(MediaSettings(short_side=16), *places, **more)  # type: ignore[arg-type]
+def work(places: tuple[Path, Path], is_wanted: bool = True, **more: Any) -> Record | None:
+    sources, made = places
+    settings = MediaSettings(short_side=16)
+    child = ItemChild(lambda item, tick: ItemWork(item, settings, sources, made, tick), made, **more)
     return child.work_on(ITEM, lambda share: None, lambda: is_wanted)
 
 

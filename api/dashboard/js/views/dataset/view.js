@@ -7,7 +7,7 @@ import { openMenu } from "../../components/menu.js";
 import { segments } from "../../components/segments.js";
 import { note as tell } from "../../components/status.js";
 import { attempt, toast } from "../../components/toast.js";
-import { fill, h, setText } from "../../dom.js";
+import { fill, h, setAttribute, setText } from "../../dom.js";
 import { bytes, count } from "../../format.js";
 import { t } from "../../i18n.js";
 import { icon } from "../../icons.js";
@@ -17,6 +17,7 @@ import { addingFiles } from "./adding.js";
 import { checkPanel } from "./check.js";
 import { itemsPanel } from "./items_panel.js";
 import { tagsPanel } from "./tags.js";
+import { trainOn } from "./train.js";
 import { goBack, versionsPanel } from "./versions.js";
 
 const TABS = /** @type {const} */ (["items", "check", "tags", "versions"]);
@@ -98,6 +99,14 @@ export function open(app, { id: name, query }) {
   const notices = h("div", { class: "stack" });
   const menu = h("button", { class: "button", "aria-haspopup": "menu" }, icon("more"), t("actions"));
   menu.addEventListener("click", () => known && openMenu(menu, choices(known.dataset)));
+  /** Why there is nothing to train on, or one may not. */
+  const whyNoTraining = () => (shown() === null ? t("items.none") : whyNot("training:write"));
+  const train = h("button", { class: "button primary" }, icon("play"), t("train.ask"));
+  train.addEventListener("click", () => {
+    const [why, version] = [whyNoTraining(), shown()];
+    if (why || version === null) toast("bad", why ?? "");
+    else trainOn(name, version);
+  });
   const tabs = segments(
     t("dataset.shown"),
     TABS.map((value) => ({ value, label: t(value) })),
@@ -212,6 +221,9 @@ export function open(app, { id: name, query }) {
   function showAccess() {
     panel.showAccess();
     adding.showAccess();
+    const why = known && whyNoTraining();
+    setAttribute(train, "aria-disabled", why ? "true" : null);
+    setAttribute(train, "title", why);
   }
 
   const forgetAccess = access.watch(showAccess);
@@ -229,7 +241,7 @@ export function open(app, { id: name, query }) {
       ),
       title,
       facts,
-      h("div", { class: "tools" }, adding.button, menu),
+      h("div", { class: "tools" }, adding.button, train, menu),
     ),
     notices,
     adding.element,

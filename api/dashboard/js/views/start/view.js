@@ -12,6 +12,7 @@ import { icon } from "../../icons.js";
 import { go, taskAddress } from "../../router.js";
 import { formField, numberInput, textInput } from "./fields.js";
 import { findingItem, findingsOf } from "./findings.js";
+import { beginOnDataset } from "./from_dataset.js";
 import { gpuChoice } from "./gpu_choice.js";
 import { keptFields } from "./kept.js";
 import { planView } from "./plan.js";
@@ -78,7 +79,7 @@ export function open(_app, place) {
   );
   const startButton = h("button", { class: "button primary", type: "submit" }, icon("play"), t("start.do"));
 
-  const denied = h("div", { class: "stack" });
+  const [denied, onDataset] = [h("div", { class: "stack" }), h("div")];
   /** Whether one may start trainings; who may not is told. */
   function permitted() {
     const why = whyNot("training:write");
@@ -223,13 +224,14 @@ export function open(_app, place) {
   scrollable(side, plan);
   fill(plan, h("p", { class: "faint small" }, t("plan.hint")));
   setMode(mode);
-  prefill(place.query.get("from"), choose);
+  prefill(place.query, choose, (text) => fill(onDataset, note("run", h("p", { class: "foreign" }, text))));
   return {
     element: h(
       "div",
       { class: "screen" },
       h("div", { class: "screen-head" }, h("h1", {}, t("nav.start"))),
       denied,
+      onDataset,
       h("div", { class: "start-columns" }, form, side),
     ),
     title: () => t("nav.start"),
@@ -256,10 +258,17 @@ function asFindings(error) {
 }
 
 /**
- * From another task, or from what was written last.
- * @param {string|null} taskId @param {(begun: Begun) => void} choose
+ * From another task, on a dataset, or from what was written last.
+ * @param {URLSearchParams} query @param {(begun: Begun) => void} choose @param {(words: string) => void} say
  */
-async function prefill(taskId, choose) {
+async function prefill(query, choose, say) {
+  const [taskId, dataset] = [query.get("from"), query.get("dataset")];
+  if (dataset) {
+    const begun = await attempt(() => beginOnDataset(dataset, query.get("model") ?? "toy"));
+    if (begun) choose(begun);
+    if (begun) say(t("start.on", { dataset }));
+    return;
+  }
   if (taskId) {
     const found = await attempt(() => api.task(taskId));
     if (!found) return;

@@ -1,0 +1,70 @@
+"""Captions from a vision model: what is asked of it, and what that would take."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from api.models.preprocess_view import PreprocessView
+
+
+class PromptTemplate(StrEnum):
+    """A ready prompt."""
+
+    SHORT = "short"
+    DETAILED = "detailed"
+    TAGS = "tags"
+
+
+#: What the templates ask for.
+PROMPTS: Mapping[PromptTemplate, str] = {
+    PromptTemplate.SHORT: "Describe this in one sentence. Answer with the sentence alone.",
+    PromptTemplate.DETAILED: (
+        "Describe this for training an image or video model: the subject, what it does, clothing, surroundings, light, "
+        "camera and style. Two to four plain sentences, and nothing else."
+    ),
+    PromptTemplate.TAGS: "List what is to be seen as short tags, separated by commas. Answer with the tags alone.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionSettings:
+    """How a model is asked. The key is no part of it: it comes by the environment."""
+
+    endpoint: str  #: the address that /chat/completions is below
+    model: str
+    prompt: str
+    max_tokens: int = 300
+    temperature: float = 0.2
+    frames: int = 4  #: pictures of a video that are shown
+    parallel: int = 2  #: questions at a time
+    per_minute: int = 0  #: questions a minute at most; 0: any number
+    timeout_seconds: float = 120.0
+
+    def as_json(self) -> dict[str, Any]:
+        """What `CaptionSettings(**…)` takes."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionEstimate:
+    """What captions would take. Unknown is null."""
+
+    endpoint: str  #: its host alone
+    model: str
+    items: int  #: of the version
+    questions: int  #: items that would be asked about
+    known: int  #: of them those that were answered before
+    per_minute: int | None
+    seconds_per_question: float | None  #: of the latest that this model answered here
+    estimated_seconds: float | None
+    estimated_cost: float | None  #: in the currency of CAPTION_PRICE
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionGeneration:
+    """What was asked for, and the task that does it; none after a dry run."""
+
+    dry_run: bool
+    estimate: CaptionEstimate
+    task: PreprocessView | None

@@ -1,0 +1,113 @@
+"""The captioning program: `python -m api.trainers.preprocessing.caption_program --work DIR --run NAME`.
+
+As the preprocessing program, but what it makes of each item is a caption, kept in `made/KEY.caption.json`. The key of
+the endpoint comes by the environment. After a kill, or an endpoint that went away, the next run asks what is missing.
+"""
+
+# ruff: noqa: T201 - it speaks by what it prints
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+from api.models.captioning import CaptionSettings
+from api.trainers.preprocessing.children import DiskTrouble, ItemChild
+from api.trainers.preprocessing.pictures import PictureWork
+from api.trainers.preprocessing.program import Program, read_items
+from api.trainers.preprocessing.vision import Refused, Unreachable, VisionModel
+from api.trainers.preprocessing.words import problem_line
+from api.trainers.preprocessing.work import WorkItem, read_record
+
+#: The variable that holds the endpoint's key.
+KEY_VARIABLE = "CAPTION_API_KEY"
+
+#: Questions in a row without an answer after which nobody is there to be asked.
+_PATIENCE = 3
+
+
+class CaptionProgram(Program):
+    """One run over the items."""
+
+    def __init__(self, work: Path, run: str) -> None:
+        self._settings_of_model = CaptionSettings(**json.loads((work / "settings.json").read_bytes()))
+        super().__init__(work, run, list(read_items(work / "items.jsonl")))
+        frames = self._settings_of_model.frames
+        sources, made = work / "sources", self.made
+        self._child = ItemChild(lambda item, tick: PictureWork(item, frames, sources, made, tick), made)
+        key = os.environ.get(KEY_VARIABLE)  # noqa: TID251 - a program of its own: secrets reach it by no other way
+        self._model = VisionModel(self._settings_of_model, key or None)
+        self._silent = 0
+
+    def work(self) -> int:
+        """Asks about every item without a caption; returns the exit code."""
+        left = iter([item for item in self.items if not self._path(item).exists()])
+        for item in self.items:
+            if self._path(item).exists():
+                self.pace.finish(item, is_known=True)
+        while batch := list(islice(left, self._settings_of_model.parallel)):
+            if not self.is_wanted():
+                return self.quit()
+            self._ask(batch)
+            if self._silent >= _PATIENCE:
+                print("Error: the endpoint for captions does not answer; what it has said is kept", file=sys.stderr)
+                return 1
+        return self.finish()
+
+    def _ask(self, batch: Sequence[WorkItem]) -> None:
+        shown: list[tuple[WorkItem, list[bytes]]] = []
+        for item in batch:
+            self._child.work_on(item, lambda share: None, self.is_wanted)
+            record = read_record((self.made / f"{item.key}.json").read_bytes())
+            names = [made.name for made in record.made if made.name is not None]
+            if record.problem is not None or not names:
+                self._keep(item, None, record.problem or "there is nothing to show of it")
+            else:
+                shown.append((item, [(self.made / name).read_bytes() for name in names]))
+                for name in names:
+                    (self.made / name).unlink()
+        answers = asyncio.run(self._model.describe_all([pictures for _, pictures in shown]))
+        for (item, _), answer in zip(shown, answers, strict=True):
+            if isinstance(answer, Unreachable):
+                self._silent += 1
+                print(problem_line(item.path, str(answer)), flush=True)
+                if self._silent < _PATIENCE:
+                    self._keep(item, None, str(answer))
+                continue
+            self._silent = 0
+            self._keep(item, *((None, str(answer)) if isinstance(answer, Refused) else (answer, None)))
+
+    def _keep(self, item: WorkItem, caption: str | None, problem: str | None) -> None:
+        """Keeps what became of an item; what went wrong is asked again by the next task."""
+        if problem is not None:
+            print(problem_line(item.path, problem), flush=True)
+        draft = self.made / f".{item.key}.{os.getpid()}"
+        draft.write_text(json.dumps({"key": item.key, "caption": caption, "problem": problem}))
+        draft.rename(self._path(item))
+        self.pace.finish(item, is_known=False)
+
+    def _path(self, item: WorkItem) -> Path:
+        return self.made / f"{item.key}.caption.json"
+
+
+def main() -> int:
+    """Asks as the directory says."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--run", required=True, help="the name of this run's own directory")
+    parser.add_argument("--threads", type=int, default=1, help="taken and not used")
+    arguments = parser.parse_args()
+    os.umask(0o007)
+    try:
+        return CaptionProgram(arguments.work, arguments.run).run()
+    except DiskTrouble as error:
+        print(f"OSError: [Errno 28] No space left on device: {error}", file=sys.stderr, flush=True)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

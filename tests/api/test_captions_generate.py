@@ -1,0 +1,111 @@
+"""Captions by a vision model, by HTTP, with the program that asks and an endpoint on this machine."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.api.conftest import MakeWorld, World
+from tests.api.datasets import DATASETS, refusal_of
+from tests.api.preprocessing import PREPROCESS, fill, take_up, work
+from tests.media import picture
+from tests.vision_endpoint import Endpoint, serve
+
+PROGRAM = "api.trainers.preprocessing.caption_program"
+GENERATE = f"{DATASETS}/cats/captions/generate"
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[Endpoint]:
+    with serve() as made:
+        yield made
+
+
+@pytest.fixture
+def cats(make_world: MakeWorld, endpoint: Endpoint, tmp_path: Path) -> World:
+    endpoint.script.clear()
+    (tmp_path / "key").write_text("planted-secret\n")
+    world = make_world(
+        caption_endpoint=endpoint.address, caption_model="m", caption_key_file=tmp_path / "key", caption_price=2.0
+    )
+    fill(world, "cats", **{"a.png": picture(), "b.png": picture(seed=1), "c.png": picture(seed=2)})
+    emptied = {"changes": [{"item_id": item_of(world, "a.png"), "caption": None}]}
+    assert world.client.patch(f"{DATASETS}/cats/captions", json=emptied).status_code == 200
+    return world
+
+
+def item_of(world: World, name: str) -> Any:
+    return next(item["item_id"] for item in items(world) if item["name"] == name)
+
+
+def items(world: World) -> Any:
+    return world.client.data(f"{DATASETS}/cats/items")["items"]
+
+
+def captions(world: World) -> dict[str, str]:
+    return {item["name"]: item["caption"] for item in items(world)}
+
+
+def test_what_it_takes_is_told_before(cats: World):
+    told = cats.client.post(GENERATE, json={"dry_run": True, "only_missing": False})
+    assert told.status_code == 200
+    estimate = told.json()["data"]["estimate"]
+    assert (estimate["questions"], estimate["known"], estimate["items"], estimate["model"]) == (3, 0, 3, "m")
+    assert (estimate["estimated_cost"], estimate["estimated_seconds"]) == (0.006, None)
+    assert cats.client.data(f"{PREPROCESS}/list")["tasks"] == []
+
+
+def test_missing_captions_are_written_into_a_new_version_that_can_be_undone(cats: World, endpoint: Endpoint):
+    made = cats.client.post(GENERATE, json={"template": "short"})
+    assert made.status_code == 202
+    task = made.json()["data"]["task"]
+    assert (task["work"], task["status"]) == ("captioning", "queued")
+    said = work(cats, task["task_id"], PROGRAM)
+    assert "planted-secret" not in said + cats.client.get(f"{PREPROCESS}/status/{task['task_id']}").text
+    assert endpoint.keys[-1] == "Bearer planted-secret"
+    take_up(cats)
+    result = cats.client.data(f"{PREPROCESS}/status/{task['task_id']}")["result"]
+    assert (result["reference"], result["previous"], result["difference_count"]) == ("cats@3", 2, 1)
+    assert result["differences"][0]["before"] is None
+    assert captions(cats)["a.png"] == result["differences"][0]["after"]
+    assert captions(cats)["b.png"] == "about b.png"
+    cats.client.post(f"{DATASETS}/cats/versions/{result['previous']}/restore")
+    assert captions(cats)["a.png"] is None
+    # What was answered is not asked again.
+    again = cats.client.post(GENERATE, json={"template": "short", "dry_run": True}).json()["data"]["estimate"]
+    assert (again["questions"], again["known"], again["seconds_per_question"]) == (1, 1, result["seconds_per_question"])
+
+
+def test_what_was_edited_meanwhile_stays(cats: World):
+    task_id = cats.client.post(GENERATE, json={}).json()["data"]["task"]["task_id"]
+    mine = {"changes": [{"item_id": item_of(cats, "a.png"), "caption": "my own"}]}
+    cats.client.patch(f"{DATASETS}/cats/captions", json=mine)
+    work(cats, task_id, PROGRAM)
+    take_up(cats)
+    assert captions(cats)["a.png"] == "my own"
+    assert cats.client.data(f"{PREPROCESS}/status/{task_id}")["result"]["difference_count"] == 0
+
+
+def test_when_nothing_is_answered_the_task_fails_and_no_version_is_made(cats: World, endpoint: Endpoint):
+    endpoint.script = ["400"]
+    task_id = cats.client.post(GENERATE, json={"prompt": "What?"}).json()["data"]["task"]["task_id"]
+    work(cats, task_id, PROGRAM)
+    take_up(cats)
+    task = cats.client.data(f"{PREPROCESS}/status/{task_id}")
+    assert cats.client.data(f"{DATASETS}/cats")["dataset"]["latest"] == 2
+    assert "it answered 400" in (task["failure"] or {"detail": str(task)})["detail"]
+
+
+def test_what_cannot_be_asked_is_refused(cats: World, make_world: MakeWorld):
+    both = cats.client.post(GENERATE, json={"prompt": "x", "template": "short"})
+    assert refusal_of(both) == (422, "validation_failed")
+    filled = {"changes": [{"item_id": item_of(cats, "a.png"), "caption": "x"}]}
+    cats.client.patch(f"{DATASETS}/cats/captions", json=filled)
+    assert refusal_of(cats.client.post(GENERATE, json={})) == (422, "validation_failed")
+    assert refusal_of(cats.client.post(f"{DATASETS}/none/captions/generate", json={})) == (404, "dataset_not_found")
+
+
+def test_without_an_endpoint_nobody_writes_captions(world: World):
+    fill(world, "cats", **{"a.png": picture()})
+    assert refusal_of(world.client.post(GENERATE, json={}))[0] == 503

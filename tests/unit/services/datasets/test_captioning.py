@@ -1,0 +1,33 @@
+"""Questions to a vision model: which, and what names their answers."""
+
+import pytest
+
+from api.models.captioning import CaptionSettings
+from api.models.dataset import ManifestItem
+from api.services.datasets.captioning import caption_key, is_wanted
+
+ITEM = ManifestItem("a.png", "a" * 64, 1)
+SETTINGS = CaptionSettings("http://127.0.0.1/v1", "m", "What is it?")
+
+
+@pytest.mark.parametrize(("caption", "wanted"), [(None, True), ("", True), (" \n", True), ("a cat", False)])
+def test_captions_without_a_word_are_missing(caption: str | None, wanted: bool):
+    item = ManifestItem("a.png", "a" * 64, 1, caption)
+    assert is_wanted(item, only_missing=True) is wanted
+    assert is_wanted(item, only_missing=False)
+
+
+def test_an_answer_is_named_by_file_model_and_question():
+    key = caption_key(ITEM, SETTINGS)
+    assert key == caption_key(ITEM, SETTINGS.as_json())
+    assert key == caption_key(ManifestItem("other.png", "a" * 64, 1, "x"), SETTINGS)
+    others = [
+        caption_key(ManifestItem("a.png", "b" * 64, 1), SETTINGS),
+        caption_key(ITEM, {**SETTINGS.as_json(), "model": "n"}),
+        caption_key(ITEM, {**SETTINGS.as_json(), "prompt": "Who?"}),
+    ]
+    assert len({key, *others}) == 4
+
+
+def test_how_fast_it_is_asked_changes_no_answer():
+    assert caption_key(ITEM, SETTINGS) == caption_key(ITEM, {**SETTINGS.as_json(), "per_minute": 5, "parallel": 9})

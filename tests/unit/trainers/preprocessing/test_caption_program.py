@@ -1,0 +1,64 @@
+"""The captioning program, run as its supervisor runs it, against an endpoint with faults."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from api.models.captioning import CaptionSettings
+from api.trainers.preprocessing.words import COMPLETED
+from api.trainers.preprocessing.work import WorkItem
+from tests.media import picture
+from tests.vision_endpoint import Endpoint, serve
+
+ROOT = Path(__file__).parents[4]
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    with serve() as made:
+        yield made
+
+
+def lay_out(work: Path, endpoint: Endpoint, **files: bytes) -> None:
+    (work / "sources").mkdir(parents=True)
+    settings = replace(CaptionSettings(endpoint.address, "m", "What is it?"), timeout_seconds=5.0)
+    (work / "settings.json").write_text(json.dumps(settings.as_json()))
+    items = [WorkItem(f"{name}.png", name, len(content), f"key_{name}") for name, content in files.items()]
+    for name, content in files.items():
+        (work / "sources" / name).write_bytes(content)
+    (work / "items.jsonl").write_bytes(b"".join(item.as_json() for item in items))
+
+
+def run(work: Path, name: str = "run_1") -> tuple[int, str]:
+    argv = (sys.executable, "-P", "-u", "-m", "api.trainers.preprocessing.caption_program")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CAPTION_API_KEY": "planted-secret"}
+    done = subprocess.run(
+        [*argv, "--work", str(work), "--run", name],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_each_item_is_asked_about_and_the_next_run_asks_nothing_twice(tmp_path: Path, endpoint: Endpoint):
+    endpoint.script = ["429", "garbage"]
+    lay_out(tmp_path, endpoint, a=picture(), b=picture(seed=1), c=b"no picture")
+    code, said = run(tmp_path)
+    assert (code, said.splitlines()[-1]) == (0, COMPLETED)
+    kept = {path.name: json.loads(path.read_bytes()) for path in (tmp_path / "made").glob("*.caption.json")}
+    assert kept["key_a.caption.json"]["caption"].startswith("a picture")
+    assert kept["key_c.caption.json"]["problem"] is not None
+    assert endpoint.keys[0] == "Bearer planted-secret"
+    assert "planted-secret" not in said
+    asked = len(endpoint.asked)
+    assert run(tmp_path, "run_2")[0] == 0
+    assert len(endpoint.asked) == asked

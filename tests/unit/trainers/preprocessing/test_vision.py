@@ -1,0 +1,69 @@
+"""A vision model is asked, by an endpoint with faults."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from api.models.captioning import CaptionSettings
+from api.trainers.preprocessing import vision
+from api.trainers.preprocessing.vision import Refused, Unreachable, VisionModel
+from tests.vision_endpoint import Endpoint, serve
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    with serve() as made:
+        yield made
+
+
+def ask(endpoint: Endpoint, *questions: list[bytes], key: str | None = None, **settings: Any) -> list[Any]:
+    asked = replace(CaptionSettings(endpoint.address, "m", "What is it?"), timeout_seconds=0.5, **settings)
+    return asyncio.run(VisionModel(asked, key, first_wait=0.01).describe_all(questions or [[b"jpeg"]]))
+
+
+def test_pictures_prompt_and_key_are_sent_and_the_caption_is_what_is_left_of_the_answer(endpoint: Endpoint):
+    assert ask(endpoint, [b"one", b"two"], key="secret") == ["a picture, number 1"]
+    (asked,) = endpoint.asked
+    assert (asked["model"], endpoint.keys) == ("m", ["Bearer secret"])
+    kinds = [part["type"] for part in asked["messages"][0]["content"]]
+    assert kinds == ["text", "image_url", "image_url"]
+    assert asked["messages"][0]["content"][1]["image_url"]["url"] == "data:image/jpeg;base64,b25l"
+
+
+@pytest.mark.parametrize("fault", ["429", "500", "slow", "garbage", "empty", "endless", "cut"])
+def test_passing_faults_are_tried_again(endpoint: Endpoint, fault: str):
+    endpoint.script = [fault, fault]
+    assert ask(endpoint) == ["a picture, number 3"]
+
+
+@pytest.mark.parametrize("fault", ["400", "redirect"])
+def test_what_another_try_cannot_change_is_told_at_once(endpoint: Endpoint, fault: str):
+    endpoint.script = [fault]
+    (answer,) = ask(endpoint)
+    assert isinstance(answer, Refused)
+    assert len(endpoint.asked) == 1
+
+
+def test_after_every_try_it_counts_as_away(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(vision, "TRIES", 3)
+    endpoint.script = ["500"] * 3
+    (answer,) = ask(endpoint)
+    assert isinstance(answer, Unreachable)
+    assert "it answered 500: out of order" in str(answer)
+
+
+def test_one_question_in_trouble_costs_no_other_answer(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(vision, "TRIES", 1)
+    endpoint.script = ["500"]
+    answers = ask(endpoint, [b"one"], [b"two"], [b"three"])
+    assert sum(isinstance(answer, str) for answer in answers) == 2
+
+
+def test_no_more_is_asked_a_minute_than_may_be(endpoint: Endpoint):
+    began = time.monotonic()
+    ask(endpoint, [b"one"], [b"two"], [b"three"], per_minute=600)
+    assert time.monotonic() - began >= 0.2
