@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from benchmarks import (
     access,
+    alerts,
     claims,
     dashboard,
     idle,
@@ -45,6 +46,7 @@ BENCHMARKS: dict[str, Callable[[Effort], Iterator[Row]]] = {
     "claims": claims.measure,
     "access": access.measure,
     "watching": watching.measure,
+    "alerts": alerts.measure,
     "live": live.measure,
     "logs": logs.measure,
     "uploads": uploads.measure,
