@@ -18,6 +18,7 @@ from benchmarks import (
     logs,
     media,
     metrics,
+    models,
     scheduling,
     soak,
     starting,
@@ -51,6 +52,7 @@ BENCHMARKS: dict[str, Callable[[Effort], Iterator[Row]]] = {
     "logs": logs.measure,
     "uploads": uploads.measure,
     "media": media.measure,
+    "models": models.measure,
     "dashboard": dashboard.measure,
     "soak": soak.measure,
 }
