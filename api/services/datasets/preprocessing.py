@@ -290,8 +290,8 @@ class PreprocessingService:
         return self.get(task_id)
 
     def delete(self, task_id: str) -> Deleted:
-        """Forgets a finished task and removes its files: log, records, and what was laid out for it. The version that it
-        made stays. Raises TaskNotFound, TaskNotFinished, and Conflict for an upload.
+        """Forgets a finished task and removes its files: log, records, and what was laid out for it; the version that
+        it made stays. Raises TaskNotFound, TaskNotFinished, and Conflict for an upload.
         """
         try:
             self._means.tasks.delete(task_id, self._means.clock.now())
