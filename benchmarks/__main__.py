@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from benchmarks import (
     access,
+    alerts,
     claims,
     dashboard,
     idle,
@@ -17,6 +18,7 @@ from benchmarks import (
     logs,
     media,
     metrics,
+    models,
     scheduling,
     soak,
     starting,
@@ -45,10 +47,12 @@ BENCHMARKS: dict[str, Callable[[Effort], Iterator[Row]]] = {
     "claims": claims.measure,
     "access": access.measure,
     "watching": watching.measure,
+    "alerts": alerts.measure,
     "live": live.measure,
     "logs": logs.measure,
     "uploads": uploads.measure,
     "media": media.measure,
+    "models": models.measure,
     "dashboard": dashboard.measure,
     "soak": soak.measure,
 }

@@ -19,6 +19,7 @@ from tarfile import EOFHeaderError, HeaderError, ReadError  # type: ignore[attr-
 from typing import Any, BinaryIO, Self
 
 from api.archives.limits import BadArchive
+from api.utils.foreign_files import TROUBLE
 
 #: Bytes of an entry that are in memory at a time.
 PART_BYTES = 256 * 1024
@@ -87,7 +88,8 @@ def _telling_damage(entry: str | None = None) -> Iterator[None]:
     except MemoryError:
         raise BadArchive("takes more memory to read than an archive may", entry) from None
     except Exception as error:  # zlib, lzma, struct, Unicode, recursion: the formats have many ways to be broken
-        if isinstance(error, OSError) and error.errno is not None:
+        # A place in the file that cannot be (EINVAL) is the archive's own word; trouble of the disk is not.
+        if isinstance(error, OSError) and error.errno in TROUBLE:
             raise
         raise BadArchive(f"cannot be read: it is damaged or cut off ({type(error).__name__})", entry) from error
 

@@ -8,31 +8,35 @@ from api.models.sight import current_sight
 from api.routes.context import services
 from api.routes.idempotency import idempotent
 from api.routes.optional_body import body_is_optional
+from api.routes.schemas.alert_channels import (
+    ChangeChannel,
+    ChannelAnswer,
+    ChannelListAnswer,
+    DeliveryListAnswer,
+    DeliveryQuery,
+    MakeChannel,
+    TestedChannelAnswer,
+)
+from api.routes.schemas.alert_rules import (
+    ChangeRule,
+    MakeRule,
+    MetricListAnswer,
+    RuleAnswer,
+    RuleListAnswer,
+    RuleQuery,
+    RuleResultAnswer,
+    TryQuery,
+)
 from api.routes.schemas.alerts import (
     Acknowledge,
     AlertAnswer,
     AlertDetailAnswer,
     AlertListAnswer,
     AlertQuery,
-    ChangeChannel,
-    ChangeRule,
-    ChannelAnswer,
-    ChannelListAnswer,
-    DeliveryListAnswer,
-    DeliveryQuery,
-    MakeChannel,
-    MakeRule,
     MakeSilence,
-    MetricListAnswer,
-    RuleAnswer,
-    RuleListAnswer,
-    RuleQuery,
-    RuleResultAnswer,
     SilenceAnswer,
     SilenceListAnswer,
     SilenceQuery,
-    TestedChannelAnswer,
-    TryQuery,
 )
 from api.routes.schemas.common import PageQuery, utc
 from api.services.alerts.metrics import METRICS

@@ -5,7 +5,7 @@ from flask import Response
 
 from api.models.access import current_principal
 from api.routes.context import services
-from api.routes.idempotency import idempotency_scope, idempotent
+from api.routes.idempotency import TAKES_KEY, idempotency_scope, idempotent
 from api.routes.schemas.common import PageQuery
 from api.routes.schemas.downloads import DownloadAnswer, DownloadListAnswer, StartDownload
 from api.utils.base_path import BASE_PATH
@@ -17,7 +17,7 @@ downloads = APIBlueprint("downloads", __name__, url_prefix=f"{BASE_PATH}/models"
 @downloads.post("/download")
 @downloads.input(StartDownload)
 @downloads.output(DownloadAnswer, status_code=202)
-@downloads.doc(responses=[400, 404, 409, 415, 422, 503, 507])
+@downloads.doc(responses=[400, 404, 409, 415, 422, 503, 507], extensions=TAKES_KEY)
 @idempotent
 def start_download(json_data: StartDownload) -> Response:
     """Download a model

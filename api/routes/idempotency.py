@@ -18,6 +18,11 @@ P = ParamSpec("P")
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
+#: For the `doc` of a creation that is answered with 202: of those with 201 the document says by itself that they take a
+#: key.
+MARK = "x-takes-idempotency-key"
+TAKES_KEY = {MARK: True}
+
 #: Headers of an answer that are kept and given again with it.
 _KEPT_HEADERS = ("Location", "Content-Type", "Cache-Control")
 

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from api.routes.components import share_components
+from api.routes.idempotency import MARK
 from api.routes.schemas.common import Failure
 from api.routes.schemas.preprocess import UploadForm
 from api.routes.streams import STREAMS
@@ -149,8 +150,9 @@ def _finish_parameters(operation: dict[str, Any]) -> None:
         _drop_null(schema)
         if parameter["name"] == "format":
             operation["responses"]["200"]["content"]["text/plain"] = {"schema": {"type": "string"}}
+    is_marked = operation.pop(MARK, False)
     for status, header in _HEADERS.items():
-        if status in operation["responses"]:
+        if status in operation["responses"] or (status == "201" and is_marked):
             operation.setdefault("parameters", []).append(header)
 
 

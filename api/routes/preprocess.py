@@ -8,7 +8,7 @@ from api.errors import Mistake
 from api.models.access import current_principal
 from api.models.upload import FormSettings
 from api.routes.context import services
-from api.routes.idempotency import idempotency_scope, idempotent
+from api.routes.idempotency import TAKES_KEY, idempotency_scope, idempotent
 from api.routes.logs import page_of_log, search_log
 from api.routes.schemas.common import PageQuery, file_responses
 from api.routes.schemas.logs import DownloadQuery, LogsAnswer, LogsQuery, SearchAnswer, SearchQuery
@@ -46,7 +46,7 @@ def upload_file() -> Response:
 @preprocess.post("/start")
 @preprocess.input(StartPreprocess)
 @preprocess.output(PreprocessAnswer, status_code=202)
-@preprocess.doc(responses=[400, 404, 409, 415, 422, 503, 507])
+@preprocess.doc(responses=[400, 404, 409, 415, 422, 503, 507], extensions=TAKES_KEY)
 @idempotent
 def start_preprocess(json_data: StartPreprocess) -> Response:
     """Preprocess a dataset

@@ -138,7 +138,7 @@ class Runtime:
         self.registry = RegistryParts(config, self.database, training.service, clock)
         self.dataset_media = DatasetMediaParts(self.database, clock, self.datasets, training.trainers.values())
         decoder = self.dataset_media.decoder
-        self.uploads = UploadParts(config, self.database, self.datasets, decoder, clock)
+        self.uploads = UploadParts(config, self.database, self.datasets, decoder, clock, self.quotas)
         owners = {
             Belonging.TASK: training.owners.of,
             Belonging.REGISTRATION: gpus.owner_of_task,

@@ -17,8 +17,9 @@ from api.storage.rows import clean, maybe_time, to_seconds, to_time
 _TOLD = TypeAdapter(ToldAlert)
 _MATCHERS = TypeAdapter(tuple[Matcher, ...])
 
-#: Scopes whose alerts are about something that belongs to somebody.
-PERSONAL = frozenset({RuleScope.TASK, RuleScope.KEY, RuleScope.USER})
+#: Scopes whose alerts are about something that belongs to somebody; the queue belongs to those who see everybody's
+#: tasks.
+PERSONAL = frozenset({RuleScope.TASK, RuleScope.QUEUE, RuleScope.KEY, RuleScope.USER})
 
 _VERSION = select(alert_state.c.version).where(alert_state.c.id == 1)
 _RAISE = update(alert_state).where(alert_state.c.id == 1).values(version=alert_state.c.version + 1)

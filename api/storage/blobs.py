@@ -18,11 +18,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol
 
 from api.errors import BlobMissing
 from api.models.dataset import Blob
+from api.storage.blob_writer import MODE, PLAIN, BlobWriter
 
 #: Read and written at a time.
 _CHUNK = 1024 * 1024
@@ -30,11 +29,8 @@ _CHUNK = 1024 * 1024
 #: Names that are looked at, and asked about, at a time: for so long nobody else can put a file into the store.
 _BATCH = 500
 
-#: Whoever has a hard link may read it; the directories of the store are closed to everybody but the service.
-_MODE = 0o444
+#: The directories of the store are closed to everybody but the service.
 _DIRECTORY_MODE = 0o700
-
-_PLAIN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 #: A file system that has no hard links, or no more of them for this file, or whose file lies on another one.
 _NO_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS)
@@ -51,12 +47,6 @@ class Sweep:
     restored: int = 0
     removed: int = 0
     removed_bytes: int = 0
-
-
-class _Hash(Protocol):
-    def update(self, data: bytes, /) -> None: ...
-
-    def hexdigest(self) -> str: ...
 
 
 def _mark(sha256: str) -> int:
@@ -102,10 +92,10 @@ class BlobStore:
 
     # -- coming in ---------------------------------------------------------------------------------------------------
 
-    def begin(self) -> "BlobWriter":
+    def begin(self) -> BlobWriter:
         """A file in the making. Raises OSError."""
         self.prepare()
-        return BlobWriter(self, self._incoming / secrets.token_hex(16))
+        return BlobWriter(self._incoming / secrets.token_hex(16), self.put)
 
     def adopt(self, path: Path, sha256: str | None = None) -> Blob:
         """Moves a complete file of the same file system in, to which nobody writes any more.
@@ -113,14 +103,14 @@ class BlobStore:
         Raises ValueError when its content has another hash than this, and then leaves it; OSError.
         """
         self.prepare()
-        handle = os.open(path, os.O_RDONLY | _PLAIN)
+        handle = os.open(path, os.O_RDONLY | PLAIN)
         try:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
                 raise OSError(errno.EINVAL, "It is not a plain file", str(path))
             found, size = _digest(handle)
             if sha256 is not None and found != sha256:
                 raise ValueError(f"its content has the SHA-256 {found}, not {sha256}")
-            os.fchmod(handle, _MODE)
+            os.fchmod(handle, MODE)
             os.fsync(handle)
         finally:
             os.close(handle)
@@ -163,7 +153,7 @@ class BlobStore:
     @staticmethod
     def _renew(target: Path) -> None:
         # Its permissions are set to what they are: that renews the time at which its entry was changed.
-        target.chmod(_MODE)
+        target.chmod(MODE)
 
     def _restore(self, sha256: str) -> bool:
         target = self._place(sha256)
@@ -196,7 +186,7 @@ class BlobStore:
     def open(self, sha256: str) -> int:
         """A handle to read the file by, which the caller closes. Raises BlobMissing, OSError."""
         try:
-            return os.open(self.path(sha256), os.O_RDONLY | _PLAIN)
+            return os.open(self.path(sha256), os.O_RDONLY | PLAIN)
         except FileNotFoundError:
             raise BlobMissing(f"The file with the SHA-256 {sha256} is missing.", data={"sha256": sha256}) from None
 
@@ -218,7 +208,7 @@ class BlobStore:
             return False
         if status.st_mtime_ns // 10**9 == _mark(sha256) // 10**9:
             return True
-        handle = os.open(target, os.O_RDONLY | _PLAIN)
+        handle = os.open(target, os.O_RDONLY | PLAIN)
         try:
             is_same = _digest(handle)[0] == sha256
         finally:
@@ -306,7 +296,7 @@ class BlobStore:
             with suppress(OSError):
                 if time.time() - path.lstat().st_mtime < older_than_seconds:
                     continue
-                handle = os.open(path, os.O_RDONLY | _PLAIN)
+                handle = os.open(path, os.O_RDONLY | PLAIN)
                 try:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     path.unlink()
@@ -332,60 +322,6 @@ class BlobStore:
             yield
         finally:
             os.close(handle)
-
-
-class BlobWriter:
-    """A file in the making; hashed while it is written. Leaving its `with` block without a commit removes it."""
-
-    def __init__(self, store: BlobStore, path: Path) -> None:
-        self._store = store
-        self._path = path
-        self._hash: _Hash = hashlib.sha256()
-        self.size_bytes = 0
-        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _PLAIN, 0o600)
-        # For as long as it is held nobody takes the file for a leftover.
-        fcntl.flock(self._handle, fcntl.LOCK_EX)
-
-    def write(self, data: bytes) -> None:
-        """Appends. Raises OSError."""
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(self._handle, rest) :]
-        self._hash.update(data)
-        self.size_bytes += len(data)
-
-    def commit(self) -> Blob:
-        """Makes the file part of the store, durably. Raises OSError, and then removes it."""
-        sha256 = self._hash.hexdigest()
-        try:
-            os.fchmod(self._handle, _MODE)
-            os.fsync(self._handle)
-            self._store.put(self._path, sha256, self.size_bytes)
-        except OSError:
-            self.abort()
-            raise
-        self._close()
-        return Blob(sha256, self.size_bytes)
-
-    def abort(self) -> None:
-        """Removes what was written; nothing after a commit."""
-        if self._handle >= 0:
-            with suppress(OSError):
-                self._path.unlink(missing_ok=True)
-            self._close()
-
-    def _close(self) -> None:
-        with suppress(OSError):
-            os.close(self._handle)
-        self._handle = -1
-
-    def __enter__(self) -> "BlobWriter":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.abort()
 
 
 def _digest(handle: int) -> tuple[str, int]:

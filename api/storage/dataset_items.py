@@ -220,7 +220,8 @@ def _conditions(manifest: int, wanted: ItemFilter, *, is_sqlite: bool) -> Iterat
         ]
         yield or_(*like)
     if wanted.problem == ANY_PROBLEM:
-        ill = (media_facts.c.problem.is_not(None), media_facts.c.is_variable_rate.is_(True), _IS_OTHER)
+        # SQLite uses an index for a range, and would look at every row for what is not null.
+        ill = (media_facts.c.problem > "", media_facts.c.is_variable_rate.is_(True), _IS_OTHER)
         # One question each, so that each is answered by its index.
         each = (dataset_items.c.problem.is_not(None), *map(_has_facts, ill))
         found = (select(dataset_items.c.position).where(dataset_items.c.manifest == manifest, one) for one in each)

@@ -17,6 +17,7 @@ from api.config import Config
 from api.executors.executor import Outcome
 from api.executors.fake import FakeExecutor, outcome
 from api.hardware.source import FakeSource
+from api.media.decoder import MediaDecoder
 from api.models.access import AccessKey, Role
 from api.models.task import ProcessIdentity
 from api.runtime.composition import Runtime
@@ -209,6 +210,21 @@ def open_world(
     world = World(runtime, client, executor)
     world.sweep()
     return world
+
+
+@pytest.fixture(scope="session")
+def decoder() -> Iterator[MediaDecoder]:
+    """One decoder's process for all who ask for it."""
+    made = MediaDecoder(1)
+    yield made
+    MediaDecoder.close(made)
+
+
+@pytest.fixture
+def shared_decoder(decoder: MediaDecoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has every server decode by that one: to start its own would take longer than most tests."""
+    monkeypatch.setattr(decoder, "close", lambda: None)
+    monkeypatch.setattr("api.runtime.dataset_media.MediaDecoder", lambda *given: decoder)
 
 
 @pytest.fixture

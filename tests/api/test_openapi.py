@@ -102,6 +102,13 @@ def test_every_creation_takes_an_idempotency_key(document: dict[str, Any]):
         assert "Idempotency-Key" in [parameter["name"] for parameter in operation["parameters"]]
 
 
+@pytest.mark.parametrize("path", ["models/download", "preprocess/start", "preprocess/upload"])
+def test_creations_that_are_under_way_take_one_too(document: dict[str, Any], path: str):
+    operation = document["paths"][f"/api/v1/{path}"]["post"]
+    assert [each["name"] for each in operation["parameters"]] == ["Idempotency-Key"]
+    assert not [name for name in operation if name.startswith("x-")]
+
+
 def test_every_operation_says_what_a_failure_looks_like(document: dict[str, Any]):
     for path in document["paths"].values():
         for operation in path.values():

@@ -12,6 +12,9 @@ UPLOAD = "/api/v1/preprocess/upload"
 STATUS = "/api/v1/preprocess/status"
 
 
+pytestmark = pytest.mark.usefixtures("shared_decoder")
+
+
 @pytest.fixture
 def uploads(world: World) -> Uploads:
     return Uploads(world)
@@ -155,6 +158,16 @@ def test_what_belongs_to_another_is_neither_seen_nor_changed(make_world: MakeWor
     task = world.client.post(UPLOAD, files={"video": ("x.png", picture())}, headers=ann).json()["data"]["task_id"]
     assert world.client.ask("GET", f"{STATUS}/{task}", headers=bob).status_code == 404
     assert world.client.ask("GET", f"{STATUS}/{task}", headers=ann).status_code == 200
+
+
+def test_an_upload_beyond_its_owners_storage_quota_is_refused_before_its_bytes(make_world: MakeWorld):
+    world = make_world(auth="required", quota_storage_gb=0.001)
+    ann = world.key("ann")
+    world.runtime.quotas._meter.measure()  # type: ignore[union-attr]
+    assert Uploads(world).begin(2_000_000, ann).json()["error"]["code"] == "quota_exceeded"
+    assert Uploads(world).begin(600_000, ann).status_code == 201
+    # What is announced counts although it has not come yet.
+    assert Uploads(world).begin(600_000, ann).status_code == 409
 
 
 def test_where_all_is_seen_only_its_owner_changes_an_upload(make_world: MakeWorld):

@@ -8,6 +8,8 @@ from api.utils.clock import FakeClock
 from tests.api.conftest import MakeWorld, World
 from tests.api.uploads import PART, TUS, UPLOADS, Uploads, encode, picture
 
+pytestmark = pytest.mark.usefixtures("shared_decoder")
+
 
 @pytest.fixture
 def uploads(world: World) -> Uploads:

@@ -34,6 +34,10 @@ def test_unit_is_shut_in():
     assert exposure(UNIT) <= HIGHEST_EXPOSURE
 
 
+def test_unit_of_the_worker_is_shut_in():
+    assert exposure(UNIT.with_name("diffusion-pipe-worker.service")) <= HIGHEST_EXPOSURE
+
+
 def test_unit_whose_trainings_run_as_another_user_is_shut_in(tmp_path: Path):
     unit, drop_ins = tmp_path / UNIT.name, tmp_path / f"{UNIT.name}.d"
     drop_ins.mkdir()

@@ -16,7 +16,14 @@ from api.archives.limits import BadArchive
 from api.errors import DatabaseUnavailable, ServiceError, Unavailable, UploadConflict, UploadNotFound
 from api.models.upload import Upload, UploadKind, UploadProblem, UploadResult, UploadStatus
 from api.services.datasets.joining import Joined, Joining
-from api.services.datasets.tree import FileTree, TreeFile, sort_out, stem_of, without_common_directory
+from api.services.datasets.tree import (
+    FileTree,
+    TreeFile,
+    sort_out,
+    stem_of,
+    without_common_directory,
+    without_export_directory,
+)
 from api.services.datasets.uploads import FINISHED, UploadService
 from api.storage.upload_files import UploadFile, UploadFiles
 from api.storage.uploads import UploadStore
@@ -165,7 +172,7 @@ class UploadIntake:
         place = self._files.new_unpacked(upload_id)
         listed = self._expander.expand(held.file.path, place, listen)
         files = [TreeFile(each.name, place / each.file, each.size_bytes) for each in listed]
-        tree = sort_out(without_common_directory(files))
+        tree = sort_out(without_export_directory(without_common_directory(files)))
         _take_prompt(tree, held.upload, [each.path for each in tree.pictures if tree.caption_of(each.path) is None])
         return self._joining.join(tree, held.upload, self._teller([held]))
 

@@ -130,7 +130,11 @@ class PreprocessHarvest:
         return {key: outputs for key, outputs in known.items() if key not in gone}
 
     def _read(self, made: Path, key: str, tally: Tally) -> tuple[list[Output], str | None]:
-        record = read_record(read(str(made / f"{key}.json"), _RECORD_BYTES))
+        try:
+            record = read_record(read(str(made / f"{key}.json"), _RECORD_BYTES))
+        except FileNotFoundError:
+            # It was known when the task began, and was collected since: versions that had it were deleted.
+            return [Output("", None, None, None, None)], "what was made of it before is gone: start it again"
         tally.dropped += record.dropped
         return outputs_of(record, lambda name: self._take(made / name)), record.problem
 

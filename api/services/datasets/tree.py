@@ -8,7 +8,7 @@ often its items are repeated.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -68,7 +68,18 @@ def without_common_directory(files: Sequence[TreeFile]) -> list[TreeFile]:
     is_common = len(tops) == 1 and all("/" in each.path for each in files)
     if not is_common or _REPEATS.fullmatch(top) or top.lower() in MASKS | CONTROLS:
         return list(files)
-    return [TreeFile(each.path.partition("/")[2], each.file, each.size_bytes) for each in files]
+    return [replace(each, path=each.path.partition("/")[2]) for each in files]
+
+
+def without_export_directory(files: Sequence[TreeFile]) -> list[TreeFile]:
+    """The same files, without the directory `media` of an export in the trainer's form, and without its settings: what
+    was exported comes back as the same manifest.
+    """
+    tops = {each.path.partition("/")[0] for each in files}
+    if not {"media", "dataset.toml"} <= tops <= {"media", "dataset.toml", "masks", "controls"}:
+        return list(files)
+    kept = [each for each in files if each.path != "dataset.toml"]
+    return [replace(each, path=each.path.removeprefix("media/")) for each in kept]
 
 
 def sort_out(files: Iterable[TreeFile]) -> FileTree:

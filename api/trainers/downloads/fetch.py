@@ -93,6 +93,23 @@ def fetch(file: RemoteFile, around: Around) -> Path:
         return place
 
 
+def remove_leftovers(root: Path, older_than_seconds: float) -> None:
+    """Removes what is there of files that nobody has gone on with for so long, unless somebody is at it now."""
+    now = time.time()
+    for part in (root / INCOMING).glob("*.part"):
+        with suppress(OSError):
+            if now - part.stat().st_mtime < older_than_seconds:
+                continue
+            lock = part.with_suffix(".lock")
+            handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                part.unlink()
+                lock.unlink()
+            finally:
+                os.close(handle)
+
+
 def is_there(file: RemoteFile, place: Path, around: Around) -> bool:
     """Whether the file is there already, with the size and hash that it must have."""
     if not place.is_file() or (file.size is not None and place.stat().st_size != file.size):

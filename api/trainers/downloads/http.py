@@ -1,6 +1,5 @@
 """HTTP that connects to permitted addresses only: each host is resolved once, and that very address is connected to."""
 
-import ssl
 from collections.abc import Iterable
 
 import httpcore
@@ -38,7 +37,7 @@ class _GuardedTransport(httpx.HTTPTransport):
     def __init__(self, hosts: ReachableHosts) -> None:
         super().__init__()
         self._pool = httpcore.ConnectionPool(
-            ssl_context=ssl.create_default_context(), network_backend=_GuardedBackend(hosts), http1=True
+            ssl_context=httpx.create_ssl_context(), network_backend=_GuardedBackend(hosts), http1=True
         )
 
 

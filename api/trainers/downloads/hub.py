@@ -1,6 +1,7 @@
 """What a repository on Hugging Face holds: its files with their sizes and hashes, at one commit."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -15,7 +16,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from api.trainers.downloads.fetch import RemoteFile
+from api.trainers.downloads.fetch import FIRST_WAIT, RemoteFile
 from api.trainers.downloads.names import check_name
 from api.trainers.downloads.refusal import DownloadRefused
 from api.trainers.downloads.wish import RepositoryWish
@@ -33,6 +34,7 @@ class Hub:
     endpoint: str
     token: str | None
     client: httpx.Client
+    sleep: Callable[[float], None] = time.sleep
 
     def list_files(self, wish: RepositoryWish) -> list[RemoteFile]:
         """The files that are wanted of a repository. Raises DownloadRefused, httpx.HTTPError."""
@@ -65,6 +67,7 @@ class Hub:
                 status = getattr(getattr(error, "response", None), "status_code", None)
                 if status in (401, 403):
                     raise DownloadRefused(_gated(self.endpoint, wish.repository)) from None
+                self.sleep(FIRST_WAIT * 2 ** (_MOST_TRIES - 1 - left) if left else 0)
                 if not left:
                     raise DownloadRefused(
                         f"The hub cannot be asked about {wish.repository}: {_short(error)}."

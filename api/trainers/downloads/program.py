@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import httpx
 from huggingface_hub import get_token
 
-from api.trainers.downloads.fetch import INCOMING, Around, RemoteFile, fetch
+from api.trainers.downloads.fetch import INCOMING, Around, RemoteFile, fetch, remove_leftovers
 from api.trainers.downloads.http import open_client
 from api.trainers.downloads.hub import Hub
 from api.trainers.downloads.names import check_name
@@ -30,6 +30,9 @@ from api.trainers.downloads.refusal import DownloadRefused, StopAsked
 from api.trainers.downloads.wish import STATE, WISH, AddressWish, DownloadWish
 from api.trainers.downloads.words import COMPLETED, PROBLEM, REFUSED, STOPPED
 from api.utils.addresses import PrivateAddress, ReachableHosts
+
+#: For how long what is there of a file is kept for whoever goes on with it.
+_KEPT_SECONDS = 14 * 86_400.0
 
 #: Where a file that has an address and no repository goes, below the models' directory.
 ADDRESSES = "downloads"
@@ -62,6 +65,7 @@ class DownloadProgram:
         """Downloads everything. Returns the exit code."""
         try:
             self._root.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(self._root, _KEPT_SECONDS)
             files = self._list()
             progress = DownloadProgress(files, self._work / STATE)
             progress.say(always=True)

@@ -1,7 +1,9 @@
+import errno
 import io
 import tarfile
 import zipfile
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -94,3 +96,21 @@ def test_a_pipe_among_the_files_of_a_tar_is_refused(tmp_path: Path):
 def test_zstandard_is_read_where_python_can(tmp_path: Path):
     (tmp_path / "archive").write_bytes(b"\x28\xb5\x2f\xfd" + b"rest")
     assert ("damaged" if HAS_ZSTD else "Python 3.14") in refusal(tmp_path / "archive").reason
+
+
+def test_an_entry_before_the_beginning_of_its_archive_is_damage(tmp_path: Path):
+    data = bytearray(make_zip(GOOD[1:2], zipfile.ZIP_STORED))
+    # A directory that begins later than it says puts the entry before the first byte.
+    end = data.index(b"PK\x05\x06")
+    data[end + 16 : end + 20] = (int.from_bytes(data[end + 16 : end + 20], "little") + 9).to_bytes(4, "little")
+    (tmp_path / "archive").write_bytes(data)
+    assert "damaged" in refusal(tmp_path / "archive").reason
+
+
+def test_trouble_of_the_disk_is_nothing_against_the_archive(tmp_path: Path):
+    (tmp_path / "archive").write_bytes(make_zip(GOOD, zipfile.ZIP_STORED))
+    with (
+        patch.object(zipfile.ZipExtFile, "read", side_effect=OSError(errno.EIO, "I/O error")),
+        pytest.raises(OSError, match="I/O"),
+    ):
+        contents(tmp_path / "archive")

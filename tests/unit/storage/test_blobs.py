@@ -56,21 +56,6 @@ def test_the_same_content_is_stored_once(store: BlobStore):
     assert names(store) == [first]
 
 
-def test_what_is_not_committed_leaves_nothing(store: BlobStore):
-    with store.begin() as writer:
-        writer.write(b"half")
-    assert names(store) == []
-
-
-def test_a_full_disk_leaves_nothing(store: BlobStore, monkeypatch: pytest.MonkeyPatch):
-    writer = store.begin()
-    writer.write(b"whole")
-    monkeypatch.setattr("os.fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(OSError, match="No space"):
-        writer.commit()
-    assert names(store) == []
-
-
 def test_nobody_may_write_to_a_stored_file(store: BlobStore):
     path = store.path(put(store, b"fixed"))
     assert stat.S_IMODE(path.stat().st_mode) == 0o444

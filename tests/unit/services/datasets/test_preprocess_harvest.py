@@ -161,3 +161,12 @@ def test_a_dataset_that_somebody_else_took_meanwhile_gets_nothing(field: Field):
     field.shelf.make("others", replace(ANN, user_id="bob"))
     with pytest.raises(ValueError, match="Another dataset is called others now"):
         field.take_up(task)
+
+
+def test_what_was_known_at_the_start_and_is_gone_now_costs_that_item_alone(field: Field):
+    clip, other = field.shelf.item("clip.mkv"), field.shelf.item("other.mkv")
+    task = field.task([clip, other], media=SMALL)
+    field.made(task, clip, Made("", ".mp4", "1.mp4"))
+    result = field.take_up(task)
+    assert (result["made"], [each["path"] for each in result["problems"]]) == (1, ["other.mkv"])
+    assert set(field.items(2)) == {"clip.mp4", "other.mkv"}

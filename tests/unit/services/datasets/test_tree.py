@@ -4,7 +4,14 @@ from pathlib import Path
 import pytest
 
 from api.archives.limits import BadArchive
-from api.services.datasets.tree import FileTree, TreeFile, sort_out, stem_of, without_common_directory
+from api.services.datasets.tree import (
+    FileTree,
+    TreeFile,
+    sort_out,
+    stem_of,
+    without_common_directory,
+    without_export_directory,
+)
 
 
 @pytest.fixture
@@ -82,6 +89,13 @@ def test_a_directory_in_kohyas_form_says_how_often(folder: Path):
 def test_the_one_directory_of_all_is_taken_away(folder: Path):
     files = put(folder, {"mine/a/x.png": b"", "mine/y.png": b""})
     assert paths(without_common_directory(files)) == ["a/x.png", "y.png"]
+
+
+def test_an_export_comes_back_as_what_was_exported(folder: Path):
+    files = put(folder, dict.fromkeys(["dataset.toml", "media/x.png", "media/x.txt", "masks/x.png"], b""))
+    assert paths(without_export_directory(files)) == ["x.png", "x.txt", "masks/x.png"]
+    others = put(folder, dict.fromkeys(["media/x.png", "y.png", "dataset.toml"], b""))
+    assert without_export_directory(others) == others
 
 
 @pytest.mark.parametrize("names", [["10_cat/x.png"], ["masks/x.png"], ["a/x.png", "y.png"], ["a/x.png", "b/y.png"]])

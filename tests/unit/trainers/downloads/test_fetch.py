@@ -1,3 +1,4 @@
+import fcntl
 import hashlib
 import os
 import random
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from api.trainers.downloads.fetch import INCOMING, Around, RemoteFile, fetch
+from api.trainers.downloads.fetch import INCOMING, Around, RemoteFile, fetch, remove_leftovers
 from api.trainers.downloads.http import open_client
 from api.trainers.downloads.refusal import DownloadRefused, StopAsked
 from api.utils.addresses import ReachableHosts
@@ -184,3 +185,18 @@ def test_stop_leaves_what_is_there_for_the_next(tmp_path: Path, hub: LocalHub):
     assert 0 < part.stat().st_size < file.size
     assert fetch(file, around(tmp_path, hub)).stat().st_size == file.size
     assert hub.asked[-1][1] is not None
+
+
+def test_what_nobody_goes_on_with_is_removed_in_the_end(tmp_path: Path):
+    (tmp_path / INCOMING).mkdir()
+    old, new, held = (tmp_path / INCOMING / f"{name}.part" for name in ("old", "new", "held"))
+    for part in (old, new, held):
+        part.write_bytes(b"x")
+        part.with_suffix(".lock").touch()
+    for part in (old, held):
+        os.utime(part, (1, 1))
+    with held.with_suffix(".lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        remove_leftovers(tmp_path, 3600)
+    assert sorted(path.name for path in (tmp_path / INCOMING).glob("*.part")) == ["held.part", "new.part"]
+    remove_leftovers(tmp_path / "nowhere", 3600)

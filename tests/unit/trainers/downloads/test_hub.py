@@ -70,6 +70,14 @@ def test_what_is_not_there_is_told(server: LocalHub, wanted: RepositoryWish, wha
         hub_of(server).list_files(wanted)
 
 
+def test_hub_that_does_not_answer_is_asked_again_with_waits():
+    slept: list[float] = []
+    closed = Hub("http://127.0.0.1:9", None, open_client(ReachableHosts.of(["127.0.0.1"])), slept.append)
+    with pytest.raises(DownloadRefused, match="cannot be asked"):
+        closed.list_files(wish())
+    assert slept == [1.0, 2.0, 4.0, 0]
+
+
 def test_private_hub_that_nobody_has_listed_is_not_asked(server: LocalHub):
     server.asked.clear()
     with pytest.raises(DownloadRefused, match="private"):

@@ -1,0 +1,214 @@
+"""What alerts cost: rules held against facts, a burst of ten thousand, and an alert's way to a mail server."""
+
+import random
+import socket
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from aiosmtpd.controller import Controller
+
+from api.models.alert import AlertTarget
+from api.models.alert_rule import AlertRule, RuleScope
+from api.models.channel import ChannelKind, ChannelSecret, DeliveryFilter
+from api.notifiers.addresses import AddressGuard
+from api.notifiers.apprise_channel import AppriseNotifier
+from api.services.alerts.builtin_rules import parse_clause
+from api.services.alerts.carriers import ThreadCarriers
+from api.services.alerts.courier import Courier
+from api.services.alerts.evaluation import FactTable
+from api.services.alerts.loop import AlertLoop, Section
+from api.services.alerts.machine import AlertMachine
+from api.services.alerts.metrics import metrics_of
+from api.services.alerts.outbox import Outbox
+from api.storage.alert_rules import RuleStore
+from api.storage.alerts import AlertStore
+from api.storage.channels import ChannelStore
+from api.storage.database import Database, sqlite_url
+from api.storage.leadership import Leadership
+from api.storage.outbox import OutboxStore
+from api.storage.sealing import Sealer
+from api.utils.clock import FakeClock, SystemClock
+from api.utils.ids import new_task_id
+from benchmarks.effort import Effort
+from benchmarks.rows import COUNT, MILLISECONDS, SECONDS, Row, at_least, below
+from tests.unit.services.alerts.facts import channel, new_id
+
+GPUS, RULES, BURST = 512, 1_000, 10_000
+FOR_SECONDS = 1.0
+
+
+def measure(effort: Effort) -> Iterator[Row]:
+    """Measures each of the three."""
+    found = _evaluate(10 * effort.rounds)
+    yield below(f"{RULES:,} rules on {GPUS} GPUs: a round", found, 50, MILLISECONDS)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _mailbox() as (port, mails),
+        _station(Path(folder), port, BURST) as at,
+    ):
+        at.channel(per_minute=6)
+        at.begin(range(BURST))
+        time.sleep(FOR_SECONDS + 0.1)
+        began = time.monotonic()
+        at.loop.run_once()
+        yield below(f"{BURST:,} alerts at once: kept with what is to be told", time.monotonic() - began, 10, SECONDS)
+        at.start(loop=False)
+        at.wait(lambda: bool(mails) and not at.outbox_store.waiting())
+        yield below("the same: mails", len(mails), 7, COUNT)
+        yield at_least("the same: told in them", at.told(), BURST, COUNT)
+    with tempfile.TemporaryDirectory() as folder, _mailbox() as (port, mails), _station(Path(folder), port, 1000) as at:
+        at.channel(group_wait_seconds=0, per_minute=10_000, per_hour=10_000)
+        at.start()
+        late = sorted(_delay(at, number, mails) for number in range(8 * effort.rounds))
+        told = f"median {SECONDS.show(statistics.median(late))}"
+        yield below("condition true to mail, beyond for-duration: p99", late[-1], 2, SECONDS, told)
+
+
+def _evaluate(rounds: int) -> float:
+    """Milliseconds of a round, in the median, where one value of a thousand is out of bounds."""
+    luck, clock, names = random.Random(1), FakeClock(), list(metrics_of(RuleScope.GPU))
+    machine = AlertMachine(clock, new_id, 0.0)
+    rules = {
+        f"r{number}": AlertRule(
+            f"r{number}",
+            "r",
+            RuleScope.GPU,
+            tuple(parse_clause(f"{luck.choice(names)} >= {luck.choice([50, 90, 95])}") for _ in range(2)),
+            "x",
+            for_seconds=60,
+        )
+        for number in range(RULES)
+    }
+    targets, took = _targets(GPUS), []
+    for _ in range(rounds):
+        columns = {name: [luck.uniform(0, 49) + 50 * (luck.random() < 0.001) for _ in range(GPUS)] for name in names}
+        table = FactTable(RuleScope.GPU, targets, columns)
+        clock.advance(5)
+        began = time.perf_counter()
+        drafts = machine.step(rules, {RuleScope.GPU: table}).all
+        took.append(1000 * (time.perf_counter() - began))
+        machine.commit(drafts, clock.now())
+    return statistics.median(took)
+
+
+def _targets(count: int) -> tuple[AlertTarget, ...]:
+    return tuple(
+        AlertTarget(f"n/{n}", {"gpu_uuid": str(n), "node": f"n{n}"}, {"name": f"GPU {n}"}) for n in range(count)
+    )
+
+
+def _delay(at: "_Station", number: int, mails: list[float]) -> float:
+    before = len(mails)
+    began = time.monotonic()
+    at.begin([number])
+    at.wait(lambda: len(mails) > before)
+    at.begin([])
+    at.wait(lambda: len(mails) > before + 1)
+    return mails[before] - began - FOR_SECONDS
+
+
+class _Box:
+    """Takes mails, and notes when."""
+
+    def __init__(self) -> None:
+        self.mails: list[float] = []
+
+    async def handle_DATA(self, *_: object) -> str:  # noqa: N802 - aiosmtpd's
+        self.mails.append(time.monotonic())
+        return "250 OK"
+
+
+@contextmanager
+def _mailbox() -> Iterator[tuple[int, list[float]]]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    box = _Box()
+    server = Controller(box, hostname="127.0.0.1", port=port)
+    server.start()
+    yield port, box.mails
+    server.stop()
+
+
+class _Station:
+    """Loop, outbox and senders over a database, with facts that a benchmark sets."""
+
+    def __init__(self, root: Path, port: int, targets: int) -> None:
+        self.database, clock = Database(sqlite_url(root / "database.sqlite")), SystemClock()
+        self.database.migrate()
+        self._port, self._sealer = port, Sealer(root / "key")
+        self._targets, self._hot = _targets(targets), frozenset[int]()
+        self.outbox_store, self._channels = OutboxStore(self.database), ChannelStore(self.database)
+        notifier = AppriseNotifier(AddressGuard.of(["127.0.0.1"]))
+        courier = Courier(self.outbox_store, self._sealer, dict.fromkeys(ChannelKind, notifier), clock)
+        self._carriers = ThreadCarriers(courier)
+        make: Any = lambda now: new_task_id("delivery", now)  # noqa: E731
+        self._outbox = Outbox(self.outbox_store, self._channels, self._carriers, clock, make)
+        self._carriers.on_done = self._outbox.wake
+        rule = AlertRule(
+            "hot", "hot", RuleScope.GPU, (parse_clause("t > 50"),), "x", is_builtin=True, for_seconds=FOR_SECONDS
+        )
+        leadership = Leadership(self.database, "alerts", lambda: "me", clock, lambda _: True)
+        machine = AlertMachine(clock, lambda now: new_task_id("alert", now), 0.0)
+        section = Section(frozenset({RuleScope.GPU}), lambda _: True, leadership, machine)
+        store, rules, board, silent = AlertStore(self.database), RuleStore(self.database), self, self
+        parts: Any = ((section,), board, store, rules, {"hot": rule}, self._channels, silent, clock, self._tell)
+        self.loop = AlertLoop(*parts)
+
+    def _tell(self, is_told: bool) -> None:
+        if is_told:
+            self._outbox.wake()
+
+    def tables(self, scopes: Sequence[RuleScope], channels: object) -> dict[RuleScope, FactTable]:
+        """The facts, as the loop asks for them."""
+        values = [90.0 if place in self._hot else 20.0 for place in range(len(self._targets))]
+        return (
+            {RuleScope.GPU: FactTable(RuleScope.GPU, self._targets, {"t": values})} if RuleScope.GPU in scopes else {}
+        )
+
+    def look(self, *_: object) -> None:
+        """Nothing is told past the outbox."""
+
+    def channel(self, **settings: Any) -> None:
+        made = replace(channel(**settings), kind=ChannelKind.APPRISE)
+        url = f"mailto://127.0.0.1:{self._port}/?from=a@example.org&to=b@example.org"
+        self._channels.add(made, self._sealer.seal(ChannelSecret(url)))
+        self.loop.run_once()
+
+    def begin(self, places: Sequence[int]) -> None:
+        self._hot = frozenset(places)
+        if len(places) > 1:
+            self.loop.run_once()
+        self.loop.note_state()
+
+    def start(self, loop: bool = True) -> None:
+        self._carriers.start()
+        self._outbox.start()
+        if loop:
+            self.loop.start()
+
+    def told(self) -> int:
+        return sum(row.count for _, row in self.outbox_store.page(DeliveryFilter(), 500, 0, None)[0])
+
+    def wait(self, holds: Any, seconds: float = 120.0) -> None:
+        end = time.monotonic() + seconds
+        while not holds() and time.monotonic() < end:
+            time.sleep(0.005)
+
+    def stop(self) -> None:
+        self.loop.stop()
+        self._outbox.stop()
+        self._carriers.stop()
+        self.database.close()
+
+
+@contextmanager
+def _station(root: Path, port: int, targets: int) -> Iterator[_Station]:
+    made = _Station(root, port, targets)
+    yield made
+    made.stop()
