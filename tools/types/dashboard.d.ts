@@ -64,6 +64,12 @@ declare global {
     type CaptionEdit = Schemas["CaptionEdit"];
     type ModelList = Schemas["ModelList"];
     type PresetList = Schemas["PresetList"];
+    type Work = Schemas["PreprocessView"];
+    type WorkPage = Schemas["PreprocessPage"];
+    type WorkWish = Partial<Schemas["StartPreprocess"]>;
+    type GenerateWish = Partial<Schemas["GenerateCaptions"]>;
+    type Generation = Schemas["CaptionGeneration"];
+    type CaptionEstimate = Schemas["CaptionEstimate"];
     type Upload = Schemas["UploadView"];
     type UploadPage = Schemas["UploadPage"];
     type DatasetCheck = Schemas["DatasetCheck"];
