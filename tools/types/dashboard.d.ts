@@ -129,7 +129,9 @@ declare global {
   }
 
   /** Words that have a text in both languages. */
-  type WordKey = keyof typeof import("../../api/dashboard/js/i18n/en.js").words;
+  type WordKey =
+    | keyof typeof import("../../api/dashboard/js/i18n/en.js").words
+    | keyof typeof import("../../api/dashboard/js/i18n/en_data.js").dataWords;
 
   /** What an element can hold. */
   type Child = Node | string | number | false | null | undefined | readonly Child[];

@@ -1,12 +1,6 @@
 // The words in English: of datasets.
 
 export const dataWords = {
-  "nav.data": "Data",
-  "keys.data": "To the data",
-  "keys.items": "Move among the items of a dataset",
-  "keys.choose": "Choose an item; with Shift several",
-  "keys.all": "Choose all items",
-  "keys.caption": "Write the caption of an item",
   "data.all": "Datasets",
   "data.search": "Search by name or description",
   "data.new": "New dataset",
@@ -182,7 +176,6 @@ export const dataWords = {
   "train.text": "{dataset} stays as it is now for this training, whatever becomes of the dataset.",
   "train.toy": "The toy trainer: it needs no model and no GPU, and shows the way",
   "train.do": "To the form",
-  "start.on": "The training is on the dataset {dataset}. Its files are laid out when it starts.",
   prepare: "Prepare",
   "prepare.files": "Files for a model",
   "prepare.files.text":

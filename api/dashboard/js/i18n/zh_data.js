@@ -1,12 +1,6 @@
 // The words in Chinese: of datasets.
 
 export const dataWords = {
-  "nav.data": "数据",
-  "keys.data": "前往数据",
-  "keys.items": "在数据集的条目间移动",
-  "keys.choose": "选择条目；按住 Shift 选择多个",
-  "keys.all": "选择全部条目",
-  "keys.caption": "编辑条目的描述",
   "data.all": "数据集",
   "data.search": "按名称或说明搜索",
   "data.new": "新建数据集",
@@ -178,7 +172,6 @@ export const dataWords = {
   "train.text": "对这次训练而言，{dataset} 保持现状，无论数据集之后如何变化。",
   "train.toy": "玩具训练器：不需要模型和 GPU，用于演示流程",
   "train.do": "前往表单",
-  "start.on": "此训练使用数据集 {dataset}。其文件在启动时布置。",
   prepare: "准备",
   "prepare.files": "为模型准备文件",
   "prepare.files.text": "调整视频帧率、缩放和裁剪图片、切分场景。结果是一个新版本；已有内容不变，也不会重复制作。",
