@@ -252,7 +252,7 @@ class DatasetStore:
 
     def used_by(self, task_ids: Iterable[str]) -> dict[str, str]:
         """What each of these tasks uses, as it can stand in a request: name@3; of several the first by name."""
-        named = {}
+        named = dict[str, str]()
         query = select(dataset_pins).where(dataset_pins.c.task_id.in_(list(task_ids))).order_by(dataset_pins.c.name)
         with self._database.read() as connection:
             for row in connection.execute(query):
