@@ -16,11 +16,12 @@ import { datasetChoices } from "../datasets/dialogs.js";
 import { addingFiles } from "./adding.js";
 import { checkPanel } from "./check.js";
 import { itemsPanel } from "./items_panel.js";
+import { preparePanel } from "./prepare.js";
 import { tagsPanel } from "./tags.js";
 import { trainOn } from "./train.js";
 import { goBack, versionsPanel } from "./versions.js";
 
-const TABS = /** @type {const} */ (["items", "check", "tags", "versions"]);
+const TABS = /** @type {const} */ (["items", "check", "prepare", "tags", "versions"]);
 /** @typedef {typeof TABS[number]} Tab */
 
 /**
@@ -90,7 +91,13 @@ export function open(app, { id: name, query }) {
     },
     looked: () => void attempt(() => panel.show()),
   });
-  const panels = { items: panel, check, tags, versions };
+  const prepare = preparePanel(name, {
+    shown,
+    owner: () => known?.dataset.owner ?? null,
+    made: () => look(null),
+    undo: (version) => void attempt(async () => look(await goBack(name, version).then(() => null))),
+  });
+  const panels = { items: panel, check, prepare, tags, versions };
 
   const title = h("h1", { class: "foreign clip" }, name);
   const facts = h("p", { class: "soft small dataset-facts" });
@@ -221,6 +228,7 @@ export function open(app, { id: name, query }) {
   function showAccess() {
     panel.showAccess();
     adding.showAccess();
+    prepare.showAccess();
     const why = known && whyNoTraining();
     setAttribute(train, "aria-disabled", why ? "true" : null);
     setAttribute(train, "title", why);
@@ -258,6 +266,7 @@ export function open(app, { id: name, query }) {
       forgetAccess();
       adding.close();
       check.close();
+      prepare.close();
       panel.close();
     },
   };
