@@ -6,7 +6,7 @@ from flask import Response
 from api.models.access import current_principal
 from api.models.dataset import ItemFilter
 from api.routes.context import services
-from api.routes.idempotency import idempotency_scope, idempotent
+from api.routes.idempotency import TAKES_KEY, idempotency_scope, idempotent
 from api.routes.optional_body import body_is_optional
 from api.routes.schemas.datasets import (
     CaptionsAnswer,
@@ -78,7 +78,7 @@ def edit_captions(name: str, json_data: EditCaptions) -> Response:
 @dataset_items.post("/<name>/captions/generate")
 @dataset_items.input(GenerateCaptions)
 @dataset_items.output(CaptionGenerationAnswer, status_code=202)
-@dataset_items.doc(responses=_ESTIMATED)
+@dataset_items.doc(responses=_ESTIMATED, extensions=TAKES_KEY)
 @body_is_optional
 @idempotent
 def generate_captions(name: str, json_data: GenerateCaptions) -> Response:

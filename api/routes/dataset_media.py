@@ -13,6 +13,7 @@ from api.routes.schemas.dataset_media import (
     DatasetCheckAnswer,
     ExportQuery,
     PictureForm,
+    RecipeAnswer,
     ThumbnailQuery,
 )
 from api.routes.schemas.datasets import VersionQuery
@@ -75,6 +76,7 @@ def get_media(name: str, item_id: str, query_data: VersionQuery) -> Response:
 
 @dataset_media.get("/<name>/items/<item_id>/as_trained")
 @dataset_media.input(AsTrainedQuery, location="query")
+@dataset_media.output(RecipeAnswer)
 @dataset_media.doc(responses=picture_responses("The pixels.", "No such item, or `not_trained`.", "image/png"))
 def get_as_trained(name: str, item_id: str, query_data: AsTrainedQuery) -> Response:
     """An item as the trainer sees it

@@ -53,6 +53,7 @@ _TAGS = [
     {"name": "Training", "description": "Validate, start, follow, stop, resume."},
     {"name": "Alerts", "description": "What needs attention, by which rules, and the ways in which people are told."},
     {"name": "Datasets", "description": "Collections of media in versions: uploaded, looked at, captioned, checked."},
+    {"name": "Preprocessing", "description": "Tasks that make new versions of datasets: started, followed, cancelled."},
     {"name": "Models", "description": "Base models, ready requests for them, and results as named versions."},
     {"name": "Logs", "description": "Read, search, download; follow by the streams."},
     {"name": "Access", "description": "Keys, people and their quotas; signing in at the page; who did what."},
@@ -166,7 +167,14 @@ def _finish_responses(responses: dict[str, Any]) -> None:
             responses[status] = _failure_response(response["description"])
         elif int(status) == 304:
             response.pop("content", None)
+        elif "content" in response:
+            # Clients that know one type of an answer alone take the first: the file, where it can also be described.
+            response["content"] = dict(sorted(response["content"].items(), key=lambda each: not _is_binary(each[1])))
     responses["default"] = {"$ref": "#/components/responses/Failure"}
+
+
+def _is_binary(media_type: dict[str, Any]) -> bool:
+    return bool(media_type.get("schema", {}).get("format") == "binary")
 
 
 def _resolved(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:

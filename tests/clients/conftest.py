@@ -10,18 +10,29 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.shelves import png
 from tests.e2e.training_server import TrainingServer
+from tests.vision_endpoint import serve
 
 HERE = Path(__file__).parent
 NODE_MODULES = Path(__file__).parents[2] / "node_modules"
 TOOLS = NODE_MODULES / ".bin"
 
+#: A directory of pictures beside the server's own.
+MEDIA = "media"
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingServer]:
-    with TrainingServer(tmp_path_factory.mktemp("server"), AUTH="required", RATE_LIMITS="off") as started:
-        started.show(started.first_key())
-        yield started
+    directory = tmp_path_factory.mktemp("server")
+    (directory / MEDIA).mkdir()
+    (directory / MEDIA / "x.png").write_bytes(png(3))
+    with serve() as vision:
+        captions = {"CAPTION_ENDPOINT": vision.address, "CAPTION_MODEL": "m"}
+        settings = {"AUTH": "required", "RATE_LIMITS": "off", "DATASET_DIRECTORIES": str(directory), **captions}
+        with TrainingServer(directory, **settings) as started:
+            started.show(started.first_key())
+            yield started
 
 
 @pytest.fixture(scope="module")

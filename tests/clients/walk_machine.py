@@ -1,0 +1,28 @@
+"""The service, its machine and its GPUs, through the made client."""
+
+from tests.clients.walking import Walk
+
+
+def ask_about_the_machine(walk: Walk) -> None:
+    for name in ("get_health_get_health", "get_health_get_readiness", "get_system_get_overview"):
+        walk.call(name)
+    for name in ("get_gpu_get_summary", "get_gpu_get_events", "get_logs_get_own_logs", "get_system_list_strays"):
+        walk.call(name)
+    # None has strayed here.
+    walk.call("post_system_stop_stray", "nobody.1", body=walk.body("StopStray", {}), expected=404)
+    assert "nvidia_smi" in walk.call("get_system_get_metrics")
+    assert "nvidia_smi" in walk.call("get_system_get_metrics_at_root")
+    assert len(walk.call("get_gpu_get_status").gpus) == 8
+    assert len(walk.call("get_gpu_get_available", count=2).available_gpus) == 2
+    walk.call("get_logs_search_own", keyword="listening")
+    for name in ("get_gpu_get_gpu", "get_gpu_get_details", "get_gpu_get_processes", "get_gpu_get_history"):
+        walk.call(name, "0")
+
+
+def hold_a_gpu(walk: Walk) -> None:
+    body = walk.body("RegisterTask", {"gpu_ids": [7], "task_type": "training", "task_id": "mine"})
+    assert walk.call("post_gpu_register_task", body=body, expected=201, idempotency_key="once").task_id == "mine"
+    assert walk.call("get_gpu_get_tasks").tasks
+    walk.call("get_gpu_get_task", "mine")
+    walk.call("patch_gpu_update_task", "mine", body=walk.body("TaskProgress", {"progress": 5.5}))
+    walk.call("delete_gpu_release_task", "mine")

@@ -1,0 +1,38 @@
+// The service, its machine and its GPUs.
+
+import type { components } from "./schema.js";
+import { api, data, refused, text } from "./walk_client.js";
+
+export async function askAboutTheMachine(): Promise<void> {
+  data(await api.GET("/health"));
+  data(await api.GET("/health/ready"));
+  data(await api.GET("/api/v1/system/overview"));
+  data(await api.GET("/api/v1/system/logs"));
+  data(await api.GET("/api/v1/system/strays"));
+  const stray = { path: { attempt_uid: "nobody.1" } };
+  refused(await api.POST("/api/v1/system/strays/{attempt_uid}/stop", { params: stray }), "stray_not_found");
+  data(await api.GET("/api/v1/system/logs/search", { params: { query: { keyword: "listening" } } }));
+  text(await api.GET("/metrics", { parseAs: "text" }));
+  text(await api.GET("/api/v1/metrics", { parseAs: "text" }));
+  const gpus: components["schemas"]["GPUInfo"][] = data(await api.GET("/api/v1/gpu/status")).gpus;
+  if (gpus.length !== 8) throw new Error(`there are ${gpus.length} GPUs`);
+  data(await api.GET("/api/v1/gpu/summary"));
+  data(await api.GET("/api/v1/gpu/events"));
+  data(await api.GET("/api/v1/gpu/available", { params: { query: { count: 2, task_type: "training" } } }));
+  const path = { gpu_id: "0" };
+  data(await api.GET("/api/v1/gpu/{gpu_id}", { params: { path } }));
+  data(await api.GET("/api/v1/gpu/{gpu_id}/details", { params: { path } }));
+  data(await api.GET("/api/v1/gpu/{gpu_id}/processes", { params: { path } }));
+  data(await api.GET("/api/v1/gpu/{gpu_id}/history", { params: { path, query: { metric: "temperature_gpu" } } }));
+}
+
+export async function holdAGPU(): Promise<void> {
+  const header = { "Idempotency-Key": "typed" };
+  const body = { gpu_ids: [7], task_type: "training" as const };
+  const task = data(await api.POST("/api/v1/gpu/tasks", { body, params: { header } }));
+  const params = { path: { task_id: task.task_id } };
+  data(await api.GET("/api/v1/gpu/tasks"));
+  data(await api.GET("/api/v1/gpu/tasks/{task_id}", { params }));
+  data(await api.PATCH("/api/v1/gpu/tasks/{task_id}", { params, body: { progress: 5.5 } }));
+  data(await api.DELETE("/api/v1/gpu/tasks/{task_id}", { params }));
+}

@@ -1,0 +1,42 @@
+"""Base models, downloads, and results as named versions, through the made client."""
+
+from tests.clients.walking import Walk
+from tests.e2e.server import until
+
+
+def look_at_models(walk: Walk) -> None:
+    assert len(walk.call("get_models_list_models").models) == 24
+    assert [preset.memory_gb for preset in walk.call("get_models_list_presets", "hidream").presets] == [24, 48]
+    assert walk.call("get_models_get_preset", "flux", "24gb").memory_gb == 24
+    # Nothing listens there: it is cancelled, or has failed by then.
+    order = walk.body("StartDownload", {"url": "http://127.0.0.1:9/x", "sha256": "0" * 64})
+    download = walk.call(
+        "post_downloads_start_download", body=order, expected=202, idempotency_key="download"
+    ).download_id
+    assert walk.call("get_downloads_get_download", download).download_id == download
+    assert [row.download_id for row in walk.call("get_downloads_list_downloads").downloads] == [download]
+    until(lambda: walk.ask("get_downloads_get_download", download)[1].data.status.value == "failed")
+    walk.call("post_downloads_pause_download", download, expected=409)
+    walk.call("post_downloads_resume_download", download, expected=202)
+    until(lambda: walk.ask("get_downloads_get_download", download)[1].data.status.value == "failed")
+    walk.call("post_downloads_cancel_download", download, expected=409)
+    body = walk.body("ExamineWeights", {"path": "/nowhere/x.safetensors"})
+    assert walk.call("post_models_validate", body=body, expected=404).code == "weights_not_found"
+
+
+def keep_a_model(walk: Walk, task_id: str, artifact: str) -> None:
+    wanted = walk.body("RegisterModel", {"task_id": task_id, "artifact": artifact, "name": "cats"})
+    assert walk.call("post_registry_register", body=wanted, expected=201, idempotency_key="model").version == 1
+    assert [row.name for row in walk.call("get_registry_list_registered").models] == ["cats"]
+    walk.call("patch_registry_change_registered", "cats", body=walk.body("ChangeModel", {"tags": ["a"]}))
+    assert walk.call("get_registry_get_registered", "cats").tags == ["a"]
+    body = walk.body("ChangeModelVersion", {"aliases": ["prod"]})
+    walk.call("patch_registry_change_model_version", "cats", "1", body=body)
+    assert walk.call("get_registry_get_model_version", "cats", "prod").version == 1
+    assert walk.call("get_registry_get_model_file", "cats", "1")
+    written = walk.body("WriteMetadata", {"trigger": "ohwx"})
+    walk.call("post_registry_write_metadata", "cats", "1", body=written, expected=201)
+    assert len(walk.call("get_registry_list_model_versions", "cats").versions) == 2
+    walk.call("patch_registry_change_model_version", "cats", "1", body=walk.body("ChangeModelVersion", {"aliases": []}))
+    assert walk.call("delete_registry_delete_model_version", "cats", "2").version == 2
+    walk.call("delete_registry_delete_registered", "cats")

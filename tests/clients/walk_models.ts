@@ -1,0 +1,46 @@
+// Base models, downloads, and results as named versions.
+
+import { api, data, refused, text, until } from "./walk_client.js";
+
+export async function lookAtModels(): Promise<void> {
+  if (data(await api.GET("/api/v1/models/list")).models.length !== 24) throw new Error("there are 24 model types");
+  data(await api.GET("/api/v1/models/{model_id}/presets", { params: { path: { model_id: "wan" } } }));
+  const path = { model_id: "flux", name: "24gb" };
+  const preset = data(await api.GET("/api/v1/models/{model_id}/presets/{name}", { params: { path } }));
+  if (preset.memory_gb !== 24) throw new Error(`it is for ${preset.memory_gb} GB`);
+  const order = { url: "http://127.0.0.1:9/x", sha256: "0".repeat(64) };
+  const header = { "Idempotency-Key": "typed" };
+  const id = data(await api.POST("/api/v1/models/download", { body: order, params: { header } })).download_id;
+  const one = { path: { task_id: id } };
+  const download = "/api/v1/models/download/{task_id}" as const;
+  // Nothing may be fetched there, so that it fails.
+  const hasFailed = async () => data(await api.GET(download, { params: one })).status === "failed";
+  data(await api.GET("/api/v1/models/downloads"));
+  await until(hasFailed);
+  // What has failed already is neither paused nor cancelled.
+  refused(await api.POST(`${download}/pause`, { params: one }), "task_finished");
+  refused(await api.POST(`${download}/cancel`, { params: one }), "task_finished");
+  data(await api.POST(`${download}/resume`, { params: one }));
+  await until(hasFailed);
+  const body = { path: "/nowhere/x.safetensors" };
+  refused(await api.POST("/api/v1/models/validate", { body }), "weights_not_found");
+}
+
+export async function keepAModel(taskId: string, artifact: string): Promise<void> {
+  const body = { task_id: taskId, artifact, name: "cats", tags: ["a"], aliases: ["prod"] };
+  const header = { "Idempotency-Key": "typed" };
+  data(await api.POST("/api/v1/models/registry", { body, params: { header } }));
+  data(await api.GET("/api/v1/models/registry"));
+  const params = { path: { name: "cats" } };
+  data(await api.PATCH("/api/v1/models/registry/{name}", { params, body: { description: "tabby" } }));
+  if (data(await api.GET("/api/v1/models/registry/{name}", { params })).versions !== 1) throw new Error("one version");
+  const one = { path: { name: "cats", version: "1" } };
+  const version = "/api/v1/models/registry/{name}/versions/{version}" as const;
+  text(await api.GET(`${version}/file`, { params: one, parseAs: "text" }));
+  data(await api.POST(`${version}/metadata`, { params: one, body: { trigger: "ohwx", metadata: {} } }));
+  data(await api.GET("/api/v1/models/registry/{name}/versions", { params }));
+  data(await api.GET(version, { params: one }));
+  data(await api.PATCH(version, { params: one, body: { aliases: [] } }));
+  data(await api.DELETE(version, { params: { path: { name: "cats", version: "2" } } }));
+  data(await api.DELETE("/api/v1/models/registry/{name}", { params }));
+}

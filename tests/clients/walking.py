@@ -1,0 +1,62 @@
+"""The client that openapi-python-client makes of the document, and which of its operations were called."""
+
+import importlib
+import pkgutil
+from io import BytesIO
+from types import ModuleType
+from typing import Any
+
+PACKAGE = "made_client"
+
+#: Operations whose success is text or bytes; every other one answers with a type of the document.
+AS_THEY_ARE = {
+    "get_dataset_media_export_dataset",
+    "get_dataset_media_get_as_trained",
+    "get_dataset_media_get_media",
+    "get_dataset_media_get_thumbnail",
+    "get_logs_download",
+    "get_preprocess_download_preprocess_logs",
+    "get_registry_get_model_file",
+    "get_system_get_metrics",
+    "get_system_get_metrics_at_root",
+    "get_training_get_artifact",
+}
+
+
+class Walk:
+    """Calls operations by their names and remembers which."""
+
+    def __init__(self, made: ModuleType, address: str, key: str) -> None:
+        api = importlib.import_module(f"{PACKAGE}.api")
+        self.operations = {
+            name.rpartition(".")[2]: importlib.import_module(name)
+            for _, name, is_package in pkgutil.walk_packages(api.__path__, f"{PACKAGE}.api.")
+            if not is_package
+        }
+        self.models = importlib.import_module(f"{PACKAGE}.models")
+        self._types = importlib.import_module(f"{PACKAGE}.types")
+        self.client = made.AuthenticatedClient(base_url=address, token=key, raise_on_unexpected_status=True)
+        self.called: set[str] = set()
+
+    def body(self, model: str, content: dict[str, Any]) -> Any:
+        return getattr(self.models, model).from_dict(content)
+
+    def file(self, content: bytes, name: str | None = None) -> Any:
+        """Bytes to be sent."""
+        return self._types.File(payload=BytesIO(content), file_name=name)
+
+    def ask(self, name: str, *path: str, **given: Any) -> tuple[int, Any]:
+        answer = self.operations[name].sync_detailed(*path, client=self.client, **given)
+        return int(answer.status_code), answer.parsed
+
+    def call(self, name: str, *path: str, expected: int = 200, **given: Any) -> Any:
+        """The data of an answer that has this status and the declared type; the error of a failure."""
+        status, parsed = self.ask(name, *path, **given)
+        assert status == expected, (name, status, parsed)
+        self.called.add(name)
+        if status == 204:
+            return None
+        assert parsed is not None, f"{name} does not know the type of its answer"
+        if name in AS_THEY_ARE:
+            return parsed if isinstance(parsed, str) else parsed.payload.read()
+        return parsed.data if status < 400 else parsed.error
