@@ -8,36 +8,49 @@ from api.models.sight import current_sight
 from api.routes.context import services
 from api.routes.idempotency import idempotent
 from api.routes.optional_body import body_is_optional
+from api.routes.schemas.alert_channels import (
+    ChangeChannel,
+    ChannelAnswer,
+    ChannelListAnswer,
+    DeliveryListAnswer,
+    DeliveryQuery,
+    MakeChannel,
+    TestedChannelAnswer,
+)
+from api.routes.schemas.alert_rules import (
+    ChangeRule,
+    MakeRule,
+    MetricListAnswer,
+    RuleAnswer,
+    RuleListAnswer,
+    RuleQuery,
+    RuleResultAnswer,
+    TryQuery,
+)
 from api.routes.schemas.alerts import (
     Acknowledge,
     AlertAnswer,
     AlertDetailAnswer,
     AlertListAnswer,
     AlertQuery,
-    ChangeChannel,
-    ChangeRule,
-    ChannelAnswer,
-    ChannelListAnswer,
-    DeliveryListAnswer,
-    DeliveryQuery,
-    MakeChannel,
-    MakeRule,
     MakeSilence,
-    MetricListAnswer,
-    RuleAnswer,
-    RuleListAnswer,
-    RuleQuery,
-    RuleResultAnswer,
     SilenceAnswer,
     SilenceListAnswer,
     SilenceQuery,
-    TestedChannelAnswer,
-    TryQuery,
 )
 from api.routes.schemas.common import PageQuery, utc
 from api.services.alerts.metrics import METRICS
 from api.utils.base_path import BASE_PATH
 from api.utils.responses import answer
+
+_TRIED: dict[int, str] = {
+    200: "Only tried: nothing is kept.",
+    400: "Bad Request",
+    409: "Conflict",
+    415: "Unsupported Media Type",
+    422: "Unprocessable Entity",
+    503: "Service Unavailable",
+}
 
 alerts = APIBlueprint("alerts", __name__, url_prefix=f"{BASE_PATH}/alerts", tag="Alerts")
 
@@ -148,7 +161,7 @@ def list_rules(query_data: RuleQuery) -> Response:
 @alerts.input(TryQuery, location="query")
 @alerts.input(MakeRule)
 @alerts.output(RuleResultAnswer, status_code=201)
-@alerts.doc(responses={200: "Only tried.", 400: "", 409: "", 415: "", 422: "", 503: ""})
+@alerts.doc(responses=_TRIED)
 @idempotent
 def make_rule(query_data: TryQuery, json_data: MakeRule) -> Response:
     """Make a rule, or try it

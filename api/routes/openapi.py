@@ -157,9 +157,10 @@ def _finish_parameters(operation: dict[str, Any]) -> None:
 
 
 def _finish_responses(responses: dict[str, Any]) -> None:
-    if {"200", "202"} <= responses.keys():
-        # What is done at once is answered as what is under way.
-        responses["200"]["content"] = responses["202"]["content"]
+    for other in ("201", "202"):
+        if {"200", other} <= responses.keys():
+            # What is done at once is answered as what is under way, and what is only tried as what is made.
+            responses["200"]["content"] = responses[other]["content"]
     for status, response in responses.items():
         if int(status) >= 400:
             responses[status] = _failure_response(response["description"])

@@ -20,6 +20,7 @@ from api.routes.schemas.preprocess import (
     StartPreprocess,
     UploadForm,
 )
+from api.routes.schemas.training import DeletedAnswer
 from api.utils.base_path import BASE_PATH
 from api.utils.responses import answer, answer_file
 from api.utils.taken_body import FORM, TakenForm
@@ -97,6 +98,18 @@ def cancel_preprocess(task_id: str) -> Response:
     takes no body.
     """
     return answer(services().preprocessing.cancel(task_id, current_principal.get().actor), 202, "accepted")
+
+
+@preprocess.delete("/<task_id>")
+@preprocess.output(DeletedAnswer)
+@preprocess.doc(responses=[404, 409, 503])
+def delete_preprocess(task_id: str) -> Response:
+    """Delete a finished preprocessing task
+
+    With its files: log, records and what was laid out for it. The version that it made stays, and so does what was made
+    of single files: a next one with the same settings does not make it again. It takes no body.
+    """
+    return answer(services().preprocessing.delete(task_id), message="deleted")
 
 
 @preprocess.get("/<task_id>/events")

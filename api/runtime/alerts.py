@@ -88,25 +88,32 @@ class AlertParts:
         self.news = AlertNews(self.store, publish, clock)
         self.emergency = EmergencyWord(self.courier, clock, new_alert_id)
         self.board = self._create_board(config, database, gpus, watch, access, quotas, node)
-        self.loop = AlertLoop(
-            _create_sections(database, ServerIdentity.own(node, root), config.gpu_monitor_interval, clock),
+        own = ServerIdentity.own(node, root)
+        self.loop = self._create_loop(_create_sections(database, own, config.gpu_monitor_interval, clock))
+        gpus.subscribe(lambda number, documents: self.loop.note_state())
+        database.on_append(self._note_news)
+        self._create_services(gpus, sealer, notifiers)
+
+    def _create_loop(self, sections: tuple[Section, ...]) -> AlertLoop:
+        return AlertLoop(
+            sections,
             self.board,
             self.store,
             self.rule_store,
             BUILTIN_RULES,
             self.channel_store,
             self.emergency,
-            clock,
+            self._clock,
             self._tell,
         )
-        gpus.subscribe(lambda number, documents: self.loop.note_state())
-        database.on_append(self._note_news)
-        self.service = AlertService(self.store, self.rule_store, self.outbox_store, clock, self._note_request)
+
+    def _create_services(self, gpus: GPUService, sealer: Sealer, notifiers: dict[ChannelKind, Notifier]) -> None:
+        self.service = AlertService(self.store, self.rule_store, self.outbox_store, self._clock, self._note_request)
         self.rules = RuleService(
-            self.rule_store, BUILTIN_RULES, self.board.latest, gpus.history, clock, self._note_request
+            self.rule_store, BUILTIN_RULES, self.board.latest, gpus.history, self._clock, self._note_request
         )
         self.channels = ChannelService(
-            self.channel_store, self.outbox_store, sealer, notifiers, clock, self._note_request
+            self.channel_store, self.outbox_store, sealer, notifiers, self._clock, self._note_request
         )
 
     def _create_board(

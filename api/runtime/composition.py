@@ -114,7 +114,9 @@ class Runtime:
         self.quotas = self._create_quotas(clock) if config.needs_keys else None
         trainers_group = None if trainer_user is None else trainer_user.gid
         self.datasets = DatasetParts(config, self.database, clock, self.quotas, trainers_group)
-        self.preprocessing = PreprocessingParts(config, self.database, self.datasets, clock, self._wake_training)
+        self.preprocessing = PreprocessingParts(
+            config, self.database, self.datasets, clock, self._wake_training, self.quotas
+        )
         training = build_training(
             config,
             tasks,

@@ -14,6 +14,7 @@ from api.services.datasets.harvesting import WorkHarvester
 from api.services.datasets.preprocess_harvest import PreprocessHarvest
 from api.services.datasets.preprocessing import PREPROCESSING, PreprocessingService, TaskMeans
 from api.services.datasets.work_files import SourceFiles
+from api.services.training.quotas import Quotas
 from api.storage.attempts import AttemptStore
 from api.storage.database import Database
 from api.storage.derivations import DerivationStore
@@ -28,9 +29,16 @@ class PreprocessingParts:
     """What executes tasks on datasets and takes up their results. Building it starts nothing."""
 
     def __init__(
-        self, config: Config, database: Database, datasets: DatasetParts, clock: Clock, wake: Callable[[], None]
+        self,
+        config: Config,
+        database: Database,
+        datasets: DatasetParts,
+        clock: Clock,
+        wake: Callable[[], None],
+        quotas: Quotas | None,
     ) -> None:
-        """`wake` has the training loop look at once."""
+        """`wake` has the training loop look at once; without `quotas` tasks belong to nobody."""
+        self._quotas = quotas
         self._config = config
         self._database = database
         self._datasets = datasets
@@ -64,6 +72,7 @@ class PreprocessingParts:
             self._clock,
             self._config.storage_root.absolute(),
             self._config.min_free_disk_mb,
+            self._quotas,
         )
 
     def service(self, training: TrainingParts, find_upload: Callable[[str], PreprocessView]) -> PreprocessingService:
@@ -82,7 +91,7 @@ class PreprocessingParts:
 
 
 def _endpoint(config: Config) -> CaptionEndpoint | None:
-    if not config.caption_endpoint:
+    if not config.caption_endpoint and not config.caption_command:
         return None
     return CaptionEndpoint(
         config.caption_endpoint,
@@ -90,6 +99,8 @@ def _endpoint(config: Config) -> CaptionEndpoint | None:
         config.caption_key_file,
         config.caption_per_minute,
         config.caption_price,
+        config.caption_command,
+        config.caption_command_seconds,
     )
 
 

@@ -250,6 +250,15 @@ class DatasetStore:
                 for row in connection.execute(query)
             ]
 
+    def used_by(self, task_ids: Iterable[str]) -> dict[str, str]:
+        """What each of these tasks uses, as it can stand in a request: name@3; of several the first by name."""
+        named = dict[str, str]()
+        query = select(dataset_pins).where(dataset_pins.c.task_id.in_(list(task_ids))).order_by(dataset_pins.c.name)
+        with self._database.read() as connection:
+            for row in connection.execute(query):
+                named.setdefault(row.task_id, f"{row.name}@{row.ordinal}")
+        return named
+
     def stored_by(self, owners: Iterable[str] | None = None) -> dict[str, int]:
         """Bytes that the datasets of each owner hold; deleted ones as long as tasks need them."""
         query = select(datasets.c.owner, func.sum(datasets.c.stored_bytes).label("bytes")).group_by(datasets.c.owner)

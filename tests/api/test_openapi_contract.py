@@ -60,6 +60,8 @@ BY_NAME = [
     ("GET", "/api/v1/uploads/{upload_id}"),
     ("DELETE", "/api/v1/uploads/{upload_id}"),
     ("GET", "/api/v1/preprocess/status/{task_id}"),
+    ("DELETE", "/api/v1/preprocess/{task_id}"),
+    ("POST", "/api/v1/preprocess/{task_id}/cancel"),
     ("GET", "/api/v1/auth/keys/{key_id}"),
     ("GET", "/api/v1/auth/whoami"),
     ("POST", "/api/v1/auth/logout"),
@@ -124,6 +126,14 @@ WITH_INPUT = [
     ("GET", "/api/v1/datasets/{name}/items/{item_id}/as_trained"),
     ("POST", "/api/v1/datasets/{name}/check"),
     ("PATCH", "/api/v1/datasets/{name}/captions"),
+    ("GET", "/api/v1/datasets/{name}/export"),
+    ("POST", "/api/v1/datasets/{name}/captions/generate"),
+    ("POST", "/api/v1/preprocess/start"),
+    ("GET", "/api/v1/preprocess/list"),
+    ("GET", "/api/v1/preprocess/{task_id}/events"),
+    ("GET", "/api/v1/preprocess/{task_id}/logs"),
+    ("GET", "/api/v1/preprocess/{task_id}/logs/download"),
+    ("GET", "/api/v1/preprocess/{task_id}/logs/search"),
     ("GET", "/api/v1/alerts"),
     ("POST", "/api/v1/alerts/{alert_id}/acknowledge"),
     ("GET", "/api/v1/alerts/silences"),
@@ -169,6 +179,9 @@ KNOWS_MORE |= {path for _, path in WITH_INPUT if "/logs" in path}
 
 KNOWS_MORE |= {f"/api/v1/datasets/{{name}}/{what}" for what in ("captions", "check", "items/{item_id}/as_trained")}
 KNOWS_MORE.add("/api/v1/datasets")
+#: A file is named once, by a path that leads nowhere else.
+KNOWS_MORE.add("/api/v1/models/download")
+KNOWS_MORE |= {"/api/v1/preprocess/start", "/api/v1/datasets/{name}/captions/generate"}
 
 
 #: A silence ends in the future, clauses name metrics that there are, and addresses lead somewhere.

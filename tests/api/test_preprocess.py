@@ -143,6 +143,20 @@ def test_what_cannot_be_done_is_refused(world: World, wish: dict[str, Any], poin
     assert [each["pointer"] for each in refused.json()["error"]["errors"]][:1] == [pointer]
 
 
+def test_a_finished_one_can_be_deleted_and_its_version_stays(world: World):
+    fill(world, "clips", **{"a.png": picture()})
+    task_id = start(world.client, dataset="clips", short_side=16)
+    assert refusal_of(world.client.delete(f"{PREPROCESS}/{task_id}")) == (409, "task_not_finished")
+    work(world, task_id)
+    take_up(world)
+    assert world.client.data(f"{PREPROCESS}/list")["tasks"][0]["dataset"] == "clips@1"
+    gone = world.client.delete(f"{PREPROCESS}/{task_id}")
+    assert (gone.status_code, gone.json()["data"]["files_deleted"]) == (200, True)
+    assert not (world.storage / "tasks" / task_id).exists()
+    assert refusal_of(world.client.delete(f"{PREPROCESS}/{task_id}")) == (404, "task_not_found")
+    assert [each["version"] for each in world.client.data(f"{DATASETS}/clips/versions")["versions"]] == [2, 1]
+
+
 def test_what_is_not_there_is_not_found(world: World):
     assert refusal_of(world.client.post(f"{PREPROCESS}/start", json={"dataset": "none"})) == (404, "dataset_not_found")
     for address in ("status/none", "none/events", "none/logs"):
@@ -158,6 +172,7 @@ def test_each_user_has_their_own(make_world: MakeWorld):
     assert bob.client.data(f"{PREPROCESS}/list")["tasks"] == []
     assert refusal_of(bob.client.get(f"{PREPROCESS}/status/{task_id}")) == (404, "task_not_found")
     assert refusal_of(bob.client.post(f"{PREPROCESS}/{task_id}/cancel")) == (404, "task_not_found")
+    assert refusal_of(bob.client.delete(f"{PREPROCESS}/{task_id}")) == (404, "task_not_found")
     assert refusal_of(bob.client.post(f"{PREPROCESS}/start", json={"dataset": "anns"})) == (404, "dataset_not_found")
 
 

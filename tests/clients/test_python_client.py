@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from types import ModuleType
@@ -79,6 +80,7 @@ def test_made_client_calls_every_operation(made: ModuleType, server: TrainingSer
     _upload(walk)
     _hold_a_gpu(walk)
     _manage_keys(walk)
+    _handle_alerts(walk)
     done = _train(walk, server)
     _read_what_it_made(walk, done)
     _go_on_and_clear_up(walk, server, done)
@@ -166,6 +168,35 @@ def _manage_keys(walk: Walk) -> None:
     # There is no provider to sign in by.
     walk.call("get_oidc_begin", expected=404)
     walk.call("get_oidc_finish", expected=404)
+
+
+def _handle_alerts(walk: Walk) -> None:
+    rule = {"rule_id": "hot", "title": "hot", "scope": "gpu", "when": ["temperature_gpu > 200"], "summary": "{gpu}"}
+    assert walk.call("post_alerts_make_rule", body=walk.body("MakeRule", rule), expected=201).rule.when == rule["when"]
+    assert walk.call("get_alerts_get_rule", "hot").severity.value == "warning"
+    change = walk.body("ChangeRule", {"enabled": False})
+    assert walk.call("patch_alerts_change_rule", "hot", body=change, dry_run=True).trial.tried in (True, False)
+    assert "gpu_lost" in [each.rule_id for each in walk.call("get_alerts_list_rules").rules]
+    walk.call("delete_alerts_delete_rule", "hot")
+    assert walk.call("get_alerts_list_metrics").metrics
+    wanted = {"name": "hook", "kind": "webhook", "url": "https://8.8.8.8/x", "enabled": False}
+    made = walk.call("post_alerts_make_channel", body=walk.body("MakeChannel", wanted), expected=201).channel_id
+    assert walk.call("get_alerts_get_channel", made).address == "https://8.8.8.8/…"
+    walk.call("patch_alerts_change_channel", made, body=walk.body("ChangeChannel", {"per_hour": 7}))
+    walk.call("post_alerts_test_channel", made, expected=409)
+    assert [each.per_hour for each in walk.call("get_alerts_list_channels").channels] == [7]
+    walk.call("delete_alerts_delete_channel", made)
+    until_ = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    quiet = {"matchers": [{"label": "rule", "value": "hot"}], "until": until_, "comment": "x"}
+    silence = walk.call("post_alerts_make_silence", body=walk.body("MakeSilence", quiet), expected=201).silence_id
+    assert [each.silence_id for each in walk.call("get_alerts_list_silences").silences] == [silence]
+    walk.call("delete_alerts_end_silence", silence)
+    assert walk.call("get_alerts_list_alerts").counts.firing >= 0
+    walk.call("get_alerts_list_deliveries")
+    # None of this name has fired here.
+    walk.call("get_alerts_get_alert", "alert_none", expected=404)
+    walk.call("post_alerts_acknowledge_alert", "alert_none", body=walk.body("Acknowledge", {}), expected=404)
+    walk.call("delete_alerts_withdraw_acknowledgement", "alert_none", expected=404)
 
 
 def _train(walk: Walk, server: TrainingServer) -> str:

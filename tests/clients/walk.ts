@@ -11,9 +11,9 @@ const called = new Set<string>();
 const remember: Middleware = {
   onResponse({ request, response, schemaPath }) {
     // The only attempt that could have strayed is none, and there is no provider to sign in by.
-    if (response.ok || (response.status === 404 && /\/(strays|oidc)\/|models\/validate$/.test(schemaPath)) ||
+    if (response.ok || (response.status === 404 && /\/(strays|oidc|\{alert_id\})(\/|$)|models\/validate$/.test(schemaPath)) ||
       // What has failed already is neither paused nor cancelled.
-      (response.status === 409 && /\/(pause|cancel)$/.test(schemaPath)))
+      (response.status === 409 && /\/(pause|cancel|test)$/.test(schemaPath)))
       called.add(`${request.method.toLowerCase()} ${schemaPath}`);
     return undefined;
   },
@@ -218,6 +218,37 @@ async function keepAModel(taskId: string, artifact: string): Promise<void> {
   data(await api.DELETE("/api/v1/models/registry/{name}", { params }));
 }
 
+async function handleAlerts(): Promise<void> {
+  const when = ["temperature_gpu > 200"];
+  const rule = { rule_id: "hot_ts", title: "hot", scope: "gpu" as const, when, summary: "{gpu}" };
+  data(await api.POST("/api/v1/alerts/rules", { body: rule, params: { query: { dry_run: false } } }));
+  const named = { path: { rule_id: "hot_ts" } };
+  data(await api.GET("/api/v1/alerts/rules/{rule_id}", { params: named }));
+  data(await api.PATCH("/api/v1/alerts/rules/{rule_id}", { params: named, body: { enabled: false } }));
+  data(await api.GET("/api/v1/alerts/rules"));
+  data(await api.DELETE("/api/v1/alerts/rules/{rule_id}", { params: named }));
+  data(await api.GET("/api/v1/alerts/metrics"));
+  const hook = { name: "hook_ts", kind: "webhook" as const, url: "https://8.8.8.8/x", enabled: false };
+  const channel = data(await api.POST("/api/v1/alerts/channels", { body: hook })).channel_id;
+  const through = { path: { channel_id: channel } };
+  data(await api.GET("/api/v1/alerts/channels/{channel_id}", { params: through }));
+  data(await api.PATCH("/api/v1/alerts/channels/{channel_id}", { params: through, body: { per_hour: 7 } }));
+  await api.POST("/api/v1/alerts/channels/{channel_id}/test", { params: through });
+  data(await api.GET("/api/v1/alerts/channels"));
+  data(await api.DELETE("/api/v1/alerts/channels/{channel_id}", { params: through }));
+  const until = new Date(Date.now() + 86_400_000).toISOString();
+  const quiet = { matchers: [{ label: "rule", value: "hot" }], until, comment: "x" };
+  const silence = data(await api.POST("/api/v1/alerts/silences", { body: quiet })).silence_id;
+  data(await api.GET("/api/v1/alerts/silences"));
+  data(await api.DELETE("/api/v1/alerts/silences/{silence_id}", { params: { path: { silence_id: silence } } }));
+  data(await api.GET("/api/v1/alerts"));
+  data(await api.GET("/api/v1/alerts/deliveries"));
+  const none = { path: { alert_id: "alert_none" } };
+  await api.GET("/api/v1/alerts/{alert_id}", { params: none });
+  await api.POST("/api/v1/alerts/{alert_id}/acknowledge", { params: none, body: { comment: "" } });
+  await api.DELETE("/api/v1/alerts/{alert_id}/acknowledge", { params: none });
+}
+
 async function clearUp(taskId: string): Promise<void> {
   const params = { path: { task_id: taskId } };
   data(await api.PATCH("/api/v1/training/{task_id}", { params, body: { priority: 3 } }));
@@ -236,6 +267,7 @@ await uploadByParts();
 await uploadByForm();
 await holdAGPU();
 await manageKeys();
+await handleAlerts();
 const done = await train();
 await readWhatItMade(done);
 await clearUp(done);

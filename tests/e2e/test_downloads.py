@@ -106,6 +106,25 @@ def test_download_goes_on_after_its_program_was_killed(server: TrainingServer, h
     assert any(wanted is not None for _, wanted, _ in hub.asked)
 
 
+def test_download_outlives_the_server(server: TrainingServer, hub: LocalHub):
+    content = hub.add("o/outlives", "big.safetensors", weights(13, 1_000_000))
+    gate = threading.Event()
+
+    def wait_at_the_door(handler: Any, body: bytes) -> bool:
+        gate.wait(30)
+        return False
+
+    hub.fault = wait_at_the_door
+    download = start(server, repository="o/outlives")
+    until(lambda: any("/resolve/" in path for path, *_ in hub.asked), LONG)
+    server.kill()
+    gate.set()
+    until((models(server) / "o/outlives" / "big.safetensors").exists, LONG)
+    server.start()
+    wait(server, download, "completed")
+    assert (models(server) / "o/outlives" / "big.safetensors").read_bytes() == content
+
+
 def _program_of(server: TrainingServer) -> int | None:
     for process in psutil.process_iter(["cmdline"]):
         line = process.info["cmdline"] or []

@@ -64,6 +64,12 @@ declare global {
     type CaptionEdit = Schemas["CaptionEdit"];
     type ModelList = Schemas["ModelList"];
     type PresetList = Schemas["PresetList"];
+    type Work = Schemas["PreprocessView"];
+    type WorkPage = Schemas["PreprocessPage"];
+    type WorkWish = Partial<Schemas["StartPreprocess"]>;
+    type GenerateWish = Partial<Schemas["GenerateCaptions"]>;
+    type Generation = Schemas["CaptionGeneration"];
+    type CaptionEstimate = Schemas["CaptionEstimate"];
     type Upload = Schemas["UploadView"];
     type UploadPage = Schemas["UploadPage"];
     type DatasetCheck = Schemas["DatasetCheck"];
@@ -123,7 +129,9 @@ declare global {
   }
 
   /** Words that have a text in both languages. */
-  type WordKey = keyof typeof import("../../api/dashboard/js/i18n/en.js").words;
+  type WordKey =
+    | keyof typeof import("../../api/dashboard/js/i18n/en.js").words
+    | keyof typeof import("../../api/dashboard/js/i18n/en_data.js").dataWords;
 
   /** What an element can hold. */
   type Child = Node | string | number | false | null | undefined | readonly Child[];

@@ -20,6 +20,11 @@ const dataset = (name) => `/datasets/${encodeURIComponent(name)}`;
  * @property {(name: string, body: API.CaptionsWish) => Promise<API.CaptionEdit>} captions
  * @property {(name: string, body: API.CheckWish, signal?: AbortSignal) => Promise<API.DatasetCheck>} check
  * @property {(name: string, id: string, values: API.Query) => Promise<API.Recipe>} recipe
+ * @property {(values: API.Query) => Promise<API.WorkPage>} works
+ * @property {(id: string) => Promise<API.Work>} work
+ * @property {(body: API.WorkWish, key: string) => Promise<API.Work>} preprocess
+ * @property {(id: string) => Promise<API.Work>} cancelWork
+ * @property {(name: string, body: API.GenerateWish, key?: string) => Promise<API.Generation>} generate
  */
 
 /** A check looks into files for 20 s, and may wait for others. */
@@ -38,6 +43,11 @@ export const data = {
   item: (name, id, values) => ask(`${dataset(name)}/items/${id}${query(values)}`),
   check: (name, body, signal) => ask(`${dataset(name)}/check`, { method: "POST", body, signal, patience: CHECK_MS }),
   recipe: (name, id, values) => ask(`${dataset(name)}/items/${id}/as_trained${query({ ...values, form: "recipe" })}`),
+  works: (values) => ask(`/preprocess/list${query(values)}`),
+  work: (id) => ask(`/preprocess/status/${encodeURIComponent(id)}`),
+  preprocess: (body, key) => ask("/preprocess/start", { method: "POST", body, key }),
+  cancelWork: (id) => ask(`/preprocess/${encodeURIComponent(id)}/cancel`, { method: "POST" }),
+  generate: (name, body, key) => ask(`${dataset(name)}/captions/generate`, { method: "POST", body, key }),
   captions: (name, body) => ask(`${dataset(name)}/captions`, { method: "PATCH", body }),
 };
 
@@ -46,6 +56,11 @@ export const data = {
  * @param {string} name @param {string} id @param {"thumbnail"|"media"|"as_trained"} what @param {API.Query} values
  */
 export const itemURL = (name, id, what, values) => streamURL(`${dataset(name)}/items/${id}/${what}${query(values)}`);
+
+/** The address of an archive of a version. @param {string} name @param {API.Query} values */
+export const exportURL = (name, values) => streamURL(`${dataset(name)}/export${query(values)}`);
+/** @param {string} id */
+export const workLogURL = (id) => streamURL(`/preprocess/${encodeURIComponent(id)}/logs/download`);
 
 /**
  * A picture of an item, as an address in this page that is to be revoked. Throws Refused or Unreachable: unlike an

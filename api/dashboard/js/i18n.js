@@ -13,6 +13,13 @@ const { words } = await import(`./i18n/${language}.js`);
 // The service's own sentences are English; each has a code, by which they are said in another language.
 /** @type {{said: Record<string, string>}} */
 const { said } = language === "zh" ? await import("./i18n/zh_said.js") : { said: {} };
+
+/** Screens of datasets have words that no other needs. */
+export async function learnDataWords() {
+  const { dataWords } = await import(`./i18n/${language}_data.js`);
+  Object.assign(words, dataWords);
+}
+
 document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
 
 function choose() {

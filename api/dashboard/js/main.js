@@ -4,7 +4,7 @@ import { access, learnAccess, signIn } from "./access.js";
 import { api, lives, Refused, SIGNED_OUT } from "./api.js";
 import { toast, toastError } from "./components/toast.js";
 import { fill, h, setAttribute } from "./dom.js";
-import { t } from "./i18n.js";
+import { learnDataWords, t } from "./i18n.js";
 import { Keys } from "./keys.js";
 import { ageOfReadings, machine, take } from "./machine.js";
 import { forgetReload, reloadOnce } from "./reload.js";
@@ -21,12 +21,16 @@ const SCREENS = {
   gpu: () => import("./views/machine/gpu.js"),
   tasks: () => import("./views/tasks/view.js"),
   task: () => import("./views/task/view.js"),
-  data: () => import("./views/datasets/view.js"),
-  dataset: () => import("./views/dataset/view.js"),
+  data: () => withDataWords(import("./views/datasets/view.js")),
+  dataset: () => withDataWords(import("./views/dataset/view.js")),
   start: () => import("./views/start/view.js"),
   access: () => import("./views/access/view.js"),
   "sign-in": () => import("./views/sign_in/view.js"),
 };
+
+/** @template Module @param {Promise<Module>} module @returns {Promise<Module>} */
+const withDataWords = async (module) => (await Promise.all([module, learnDataWords()]))[0];
+
 const PRODUCT = "Diffusion-Pipe";
 
 // Readings come every 5 s: after three that did not come, what is shown is old.

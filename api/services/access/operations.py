@@ -166,7 +166,9 @@ _TABLE = (
         "GET ~/preprocess/<task_id>/events",
         "GET ~/preprocess/<task_id>/events/stream",
     ),
-    *_of(Belonging.TASK, Permission.DATASETS_WRITE, "POST ~/preprocess/<task_id>/cancel"),
+    *_of(
+        Belonging.TASK, Permission.DATASETS_WRITE, "POST ~/preprocess/<task_id>/cancel", "DELETE ~/preprocess/<task_id>"
+    ),
     *_of(
         Belonging.TASK,
         Permission.DATASETS_READ,

@@ -37,6 +37,10 @@ _KEPT: Mapping[RuleScope, float] = {
 }
 
 
+#: Tasks are looked at once in so many seconds at most, however much happens to them.
+NEWS_SECONDS = 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class People:
     """Where the keys and users come from; only where keys are asked for."""
@@ -97,8 +101,10 @@ class FactBoard:
         return {scope: self._tables[scope] for scope in wanted if scope in self._tables}
 
     def _age(self, state: GPUState) -> None:
-        now, news = self._clock.monotonic(), self._has_news
-        self._has_news = False
+        now = self._clock.monotonic()
+        news = self._has_news and now - self._made_at.get(RuleScope.TASK, float("-inf")) >= NEWS_SECONDS
+        if news:
+            self._has_news = False
         is_new_state = state is not self._seen_state
         self._seen_state = state
         for scope in list(self._tables):

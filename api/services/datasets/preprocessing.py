@@ -26,6 +26,7 @@ from api.models.preprocess_view import PreprocessStatus, PreprocessView
 from api.models.sight import current_sight
 from api.models.task import TASK_ID_KINDS, TaskType
 from api.models.training import GPURequest, NewTask, TaskEvent, TaskFilter, TrainingPlan, TrainingRequest
+from api.models.training_view import Deleted
 from api.services.datasets.names import parse_reference
 from api.services.datasets.preprocess_harvest import PreprocessHarvest
 from api.services.datasets.preprocess_view import STATUSES, show_preprocess
@@ -34,6 +35,7 @@ from api.services.datasets.service import DatasetService
 from api.services.datasets.work_files import SourceFiles, lay_out_work
 from api.services.training.dispatcher import Dispatcher
 from api.services.training.intake import Intake
+from api.services.training.quotas import Quotas
 from api.services.training.task_events import event_page
 from api.services.training.task_progress import ProgressAnswers
 from api.services.training.task_stops import TaskStops
@@ -44,6 +46,7 @@ from api.storage.task_files import task_files
 from api.storage.tasks import TaskStore
 from api.trainers.preprocessing.work import WorkItem, key_of
 from api.utils.clock import Clock
+from api.utils.foreign_files import is_gone
 from api.utils.foreign_trees import remove_tree
 from api.utils.ids import new_task_id
 from api.utils.pagination import MAX_LIMIT, Page, PageRequest, Pagination
@@ -72,6 +75,7 @@ class TaskMeans:
     clock: Clock
     storage_root: Path
     min_free_mb: int = 0
+    quotas: Quotas | None = None  #: None: tasks belong to nobody
 
 
 class PreprocessingService:
@@ -169,7 +173,10 @@ class PreprocessingService:
         items = list(self._datasets.read_items(version.manifest_sha256))
         if not items:
             what = f"Version {version.ordinal} of {dataset.name} has no items."
-            raise Invalid(mistakes=[Mistake("/dataset", what, "Upload something into it first.")])
+            remedy = "Upload something into it first."
+            if dataset.directory is not None:
+                remedy = f"Put files into {dataset.directory}, then POST …/datasets/{dataset.name}/refresh."
+            raise Invalid(mistakes=[Mistake("/dataset", what, remedy)])
         return dataset, version, items
 
     def find_directory(self, directory: str) -> str:
@@ -270,7 +277,13 @@ class PreprocessingService:
         limit, cursor = min(page.limit, MAX_LIMIT), None if page.cursor is None else int(page.cursor)
         rows, total = self._means.tasks.page(wanted, limit + 1, page.offset, cursor)
         has_more, shown = len(rows) > limit, rows[:limit]
-        views = tuple(show_preprocess(task, None, self._means.dispatcher.why_waiting(task)) for task in shown)
+        inputs = self._store.used_by([task.task_id for task in shown])
+        views = tuple(
+            replace(
+                show_preprocess(task, None, self._means.dispatcher.why_waiting(task)), dataset=inputs.get(task.task_id)
+            )
+            for task in shown
+        )
         offset = None if cursor is not None else page.offset or 0
         return Page(views, Pagination(total, limit, offset, has_more, str(shown[-1].serial) if has_more else None))
 
@@ -280,6 +293,26 @@ class PreprocessingService:
         if watch is not None:
             return replace(show_preprocess(watch.task, watch.show(), None), current_step="stopping")
         return self.get(task_id)
+
+    def delete(self, task_id: str) -> Deleted:
+        """Forgets a finished task and removes its files: log, records, and what was laid out for it; the version that
+        it made stays. Raises TaskNotFound, TaskNotFinished, and Conflict for an upload.
+        """
+        try:
+            self._means.tasks.delete(task_id, self._means.clock.now())
+        except TaskNotFound:
+            upload = self._find_upload(task_id)
+            raise Conflict(
+                f"{upload.task_id} is an upload, which no preprocessing was asked of: it goes by itself, or with "
+                "DELETE /uploads/{upload_id}."
+            ) from None
+        root = str(task_files(self._means.storage_root, task_id).root)
+        remove_tree(root, levels=0)
+        is_left = not is_gone(root)
+        if self._means.quotas is not None and not is_left:
+            self._means.quotas.forget_files(task_id)
+        logger.info("preprocessing deleted", extra={"task_id": task_id})
+        return Deleted(task_id, not is_left, root if is_left else None)
 
     def get_events(self, task_id: str, page: PageRequest) -> Page[TaskEvent]:
         """What happened to a task, oldest first. Raises TaskNotFound."""

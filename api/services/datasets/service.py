@@ -161,7 +161,7 @@ class DatasetService:
         wanted = parse_version(version)
         if wanted is None:
             if dataset.latest is None:
-                raise VersionNotFound(f"{dataset.name} has no version yet: upload something into it.")
+                raise VersionNotFound(f"{dataset.name} has no version yet: {_how_to_get_one(dataset)}.")
             return self._store.get_version(dataset.serial, dataset.latest)
         if isinstance(wanted, int):
             return self._store.get_version(dataset.serial, wanted)
@@ -272,6 +272,12 @@ class DatasetService:
             base = self.index(derived.manifest_sha256)
             self._items.derive(manifest_sha256, base, derived.changed, ordered, now)
         self._items.ensure(manifest_sha256, lambda: ordered, now)
+
+
+def _how_to_get_one(dataset: Dataset) -> str:
+    if dataset.directory is None:
+        return "upload something into it"
+    return f"its directory is looked at soon, or now with POST …/datasets/{dataset.name}/refresh"
 
 
 def require_own_files(dataset: Dataset) -> None:

@@ -65,7 +65,7 @@ class Complaints:
 
     def _hear(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") and not any(part in message.text for part in self.allowed):
-            self.found.append(f"{message.type}: {message.text}")
+            self.found.append(f"{message.type}: {message.text} {message.location.get('url', '')}")
 
 
 @pytest.fixture

@@ -8,12 +8,15 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.e2e.dashboard.conftest import Complaints, Open
 from tests.e2e.dashboard.test_access import LOOKS, axe, violations
+from tests.e2e.dashboard.test_loading import BUDGET_BYTES, loaded
 from tests.e2e.shelves import Shelf, many, png
 from tests.e2e.training_server import TrainingServer
 
 __all__ = ["axe"]
 
 MANY = 10_000
+#: Those of the fixture.
+DATASETS = 3
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +50,12 @@ def captions(server: TrainingServer, name: str = "cats") -> list[str | None]:
 
 def test_a_dataset_is_made_changed_and_deleted(open_page: Open, server: TrainingServer, cats: Shelf) -> None:
     page = open_page("#/data")
-    expect(page.locator(".dataset-row")).to_have_count(3)
+    expect(page.locator(".dataset-row")).to_have_count(DATASETS)
     page.get_by_role("button", name="New dataset…").click()
     page.get_by_label("Name", exact=True).fill("horses")
     page.get_by_label("Tags", exact=True).fill("animals, brown")
     page.get_by_role("button", name="Make it").click()
-    expect(page.get_by_text("There is nothing in it yet.")).to_be_visible()
+    expect(page.locator(".items-panel .empty")).to_be_visible()
     page.get_by_role("button", name="Actions").click()
     page.get_by_role("menuitem", name="Rename").click()
     page.get_by_label("Name", exact=True).fill("ponies")
@@ -62,7 +65,7 @@ def test_a_dataset_is_made_changed_and_deleted(open_page: Open, server: Training
     page.get_by_role("button", name="Actions").click()
     page.get_by_role("menuitem", name="Delete").click()
     page.get_by_role("button", name="Delete it").click()
-    expect(page.locator(".dataset-row")).to_have_count(3)
+    expect(page.locator(".dataset-row")).to_have_count(DATASETS)
 
 
 def test_a_caption_is_written_by_keyboard_where_it_stands_and_undone(
@@ -93,7 +96,7 @@ def test_chosen_items_are_edited_after_a_look_at_what_would_change(
     expect(status(page)).to_have_text("2 of 3 chosen")
     page.get_by_role("button", name="Edit captions…").click()
     page.get_by_label("Find", exact=True).fill("a photo of ")
-    page.get_by_label("Trigger word").fill("ohwx")
+    page.get_by_role("textbox", name="Trigger word").fill("ohwx")
     expect(page.get_by_role("dialog")).to_contain_text("2 captions change")
     assert captions(server)[1] == "a photo of a dog"
     page.get_by_role("button", name="Change them").click()
@@ -120,7 +123,7 @@ def test_ten_thousand_items_are_a_screenful_of_the_page(open_page: Open, cats: S
 
 def test_a_check_shows_buckets_that_lead_to_their_items(open_page: Open, cats: Shelf) -> None:
     page = open_page("#/data/cats?tab=check")
-    page.get_by_role("button", name="Check", exact=True).last.click()
+    page.get_by_role("region", name="Check").get_by_role("button", name="Check").click()
     expect(page.locator(".check-result")).to_contain_text("3 of 9 files have no caption")
     page.locator(".bucket").first.click()
     expect(status(page)).to_have_text("6 items")
@@ -130,7 +133,7 @@ def test_a_check_shows_buckets_that_lead_to_their_items(open_page: Open, cats: S
 
 def test_an_item_is_seen_as_the_trainer_sees_it(open_page: Open, cats: Shelf) -> None:
     page = open_page("#/data/cats?tab=check")
-    page.get_by_role("button", name="Check", exact=True).last.click()
+    page.get_by_role("region", name="Check").get_by_role("button", name="Check").click()
     expect(page.locator(".bucket").first).to_be_visible()
     page.get_by_role("button", name="Items", exact=True).click()
     grid(page).press("Enter")
@@ -165,6 +168,28 @@ def test_train_on_this_leads_to_a_request_that_can_be_started(
     expect(page.locator(".start-side")).to_contain_text("datasets/cats-")
 
 
+def test_what_works_on_a_dataset_is_followed_to_its_new_version(
+    open_page: Open, server: TrainingServer, cats: Shelf
+) -> None:
+    cats.put("pups", [cats.keep("pup.png", png(3), "a pup")])
+    page = open_page("#/data/pups?tab=prepare")
+    page.get_by_role("textbox", name="Trigger word").fill("ohwx")
+    page.get_by_role("region", name="Files for a model").get_by_role("button", name="Prepare").click()
+    expect(page.locator(".work .status")).to_have_text("completed")
+    expect(page.locator(".work")).to_contain_text("pups, version 2, 1 items")
+    expect(page.locator(".dataset-facts")).to_contain_text("version 2")
+    assert captions(server, "pups") == ["ohwx, a pup"]
+    link = page.get_by_role("link", name="For kohya's scripts").get_attribute("href")
+    assert link is not None
+    assert server.client.get(link).headers["content-type"] == "application/zip"
+
+
+def test_a_dataset_is_light(open_page: Open, cats: Shelf) -> None:
+    page = open_page("#/data/cats")
+    grid(page)
+    assert sum(loaded(page).values()) < BUDGET_BYTES
+
+
 def test_tags_are_counted_and_lead_to_their_items(open_page: Open, cats: Shelf) -> None:
     page = open_page("#/data/cats?tab=tags")
     page.get_by_role("button", name="sofa").click()
@@ -186,9 +211,9 @@ def test_axe_finds_nothing(open_page: Open, cats: Shelf, axe: str, look: str, co
     page.get_by_role("button", name="Edit captions…").click()
     assert violations(page, axe) == []
     page.keyboard.press("Escape")
-    for tab in ("Check", "Tags", "Versions"):
+    for tab in ("Check", "Prepare", "Tags", "Versions"):
         page.get_by_role("button", name=tab, exact=True).click()
-        expect(page.locator(".panel:visible")).to_be_visible()
+        expect(page.locator(".panel:visible").first).to_be_visible()
         assert violations(page, axe) == []
 
 

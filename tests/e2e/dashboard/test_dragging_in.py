@@ -69,13 +69,17 @@ def test_a_folder_becomes_items_with_their_captions(
     open_page: Open, server: TrainingServer, dataset: str, folder: Path
 ) -> None:
     page = open_page(f"#/data/{dataset}")
-    expect(page.get_by_text("There is nothing in it yet.")).to_be_visible()
+    expect(page.locator(".items-panel .empty")).to_be_visible()
     give(page, folder)
     expect(page.locator(".uploads-panel")).to_contain_text("9 of 9 files added")
     expect(page.locator(".tile")).to_have_count(5)
     expect(page.locator(".tile").nth(3)).to_contain_text("number 3")
+    one_more = folder.parent / "5.png"
+    one_more.write_bytes(png(5))
+    give(page, one_more)
+    expect(page.locator(".tile")).to_have_count(6)
     names = [item["name"] for item in server.get(f"/datasets/{dataset}/items")["items"]]
-    assert names == ["0.png", "1.png", "2.png", "3.png", "more/last.png"]
+    assert names == ["0.png", "1.png", "2.png", "3.png", "5.png", "more/last.png"]
     page.get_by_role("button", name="Dismiss").click()
     expect(page.locator(".uploads-panel")).to_be_hidden()
 
@@ -86,7 +90,7 @@ def test_an_upload_that_a_reload_cuts_off_goes_on_where_it_stopped(
 ) -> None:
     page = open_page(f"#/data/{dataset}")
     page.on("dialog", lambda dialog: dialog.accept())
-    expect(page.get_by_text("There is nothing in it yet.")).to_be_visible()
+    expect(page.locator(".items-panel .empty")).to_be_visible()
     slow_down(page)
     give(page, noise)
     [before] = until(lambda: [each for each in uploads_to(server, dataset) if each["offset"]], what="some bytes")
@@ -104,7 +108,7 @@ def test_uploads_pause_and_go_on_whichever_screen_is_shown(
     open_page: Open, server: TrainingServer, dataset: str, noise: Path
 ) -> None:
     page = open_page(f"#/data/{dataset}")
-    expect(page.get_by_text("There is nothing in it yet.")).to_be_visible()
+    expect(page.locator(".items-panel .empty")).to_be_visible()
     slow_down(page)
     give(page, noise)
     until(lambda: any(each["offset"] for each in uploads_to(server, dataset)), what="some bytes")

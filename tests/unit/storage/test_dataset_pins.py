@@ -53,3 +53,8 @@ def test_what_a_task_uses_of_a_deleted_dataset_another_may_use_too(
     assert manifests(store, "t2") == [SHA]
     with pytest.raises(DatasetNotFound):
         pin(database, cats, OTHER, "t3")
+
+
+def test_tasks_are_told_with_what_they_use(database: Database, store: DatasetStore, cats: Dataset):
+    pin(database, cats)
+    assert store.used_by(["t1", "t2"]) == {"t1": "cats@1"}

@@ -1,7 +1,6 @@
 // The words in English.
 
 import { accessWords } from "./en_access.js";
-import { dataWords } from "./en_data.js";
 import { formWords } from "./en_form.js";
 
 export const words = {
@@ -371,5 +370,4 @@ export const words = {
   "log.size": "{lines} lines, {size}",
   ...formWords,
   ...accessWords,
-  ...dataWords,
 };

@@ -1,4 +1,4 @@
-// The words in English: of the start form, of why a task waits, and others that came later.
+// The words in English: of the start form, of why a task waits, of keys, and others that came later.
 
 export const formWords = {
   mode: "What is trained",
@@ -70,4 +70,11 @@ export const formWords = {
   "wait.not_known.one": "{gpus} is not known well enough",
   "wait.tries_again": "tries again in {time}",
   "wait.caching": "{task} is caching the same dataset directory",
+  "nav.data": "Data",
+  "keys.data": "To the data",
+  "keys.items": "Move among the items of a dataset",
+  "keys.choose": "Choose an item; with Shift several",
+  "keys.all": "Choose all items",
+  "keys.caption": "Write the caption of an item",
+  "start.on": "The training is on the dataset {dataset}. Its files are laid out when it starts.",
 };

@@ -1,7 +1,6 @@
 // The words in Chinese.
 
 import { accessWords } from "./zh_access.js";
-import { dataWords } from "./zh_data.js";
 import { formWords } from "./zh_form.js";
 
 export const words = {
@@ -369,5 +368,4 @@ export const words = {
   "log.size": "{lines} 行,{size}",
   ...formWords,
   ...accessWords,
-  ...dataWords,
 };

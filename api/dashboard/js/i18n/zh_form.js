@@ -1,4 +1,4 @@
-// The words in Chinese: of the start form, of why a task waits, and others that came later.
+// The words in Chinese: of the start form, of why a task waits, of keys, and others that came later.
 
 export const formWords = {
   mode: "训练什么",
@@ -70,4 +70,11 @@ export const formWords = {
   "wait.not_known.one": "{gpus} 状态不明",
   "wait.tries_again": "{time} 后重试",
   "wait.caching": "{task} 正在缓存同一个数据集目录",
+  "nav.data": "数据",
+  "keys.data": "前往数据",
+  "keys.items": "在数据集的条目间移动",
+  "keys.choose": "选择条目；按住 Shift 选择多个",
+  "keys.all": "选择全部条目",
+  "keys.caption": "编辑条目的描述",
+  "start.on": "此训练使用数据集 {dataset}。其文件在启动时布置。",
 };

@@ -56,9 +56,15 @@ def test_a_table_is_kept_until_it_may_have_changed(clock: FakeClock):
     board.board.note_news()
     board.tables(RuleScope.GPU, RuleScope.TASK)
     assert (board.gpus.count, board.tasks.count) == (2, 2)
+    board.board.note_news()
+    board.tables(RuleScope.GPU, RuleScope.TASK)
+    assert board.tasks.count == 2
+    clock.advance(1)
+    board.tables(RuleScope.GPU, RuleScope.TASK)
+    assert board.tasks.count == 3
     clock.advance(5)
     board.tables(RuleScope.GPU, RuleScope.TASK)
-    assert (board.gpus.count, board.tasks.count) == (3, 3)
+    assert (board.gpus.count, board.tasks.count) == (3, 4)
 
 
 def test_what_the_database_does_not_give_is_missing_and_not_empty(clock: FakeClock):

@@ -6,12 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from api.errors import DatasetExists, DatasetIsRegistered, Invalid, InvalidPattern, NotYours, TaskNotFound
+from api.errors import (
+    DatasetExists,
+    DatasetIsRegistered,
+    Invalid,
+    InvalidPattern,
+    NotYours,
+    TaskNotFinished,
+    TaskNotFound,
+    VersionNotFound,
+)
 from api.models.access import Credential, Role
 from api.models.media_settings import MediaSettings
 from api.models.preprocess_view import PreprocessStatus, PreprocessView
 from api.models.sight import Sight, seeing
 from api.models.task import TaskType
+from api.models.training_view import Deleted
 from api.services.datasets.preprocess_harvest import PreprocessHarvest
 from api.services.datasets.preprocess_wish import CaptionRules, PreprocessWish, Replacement
 from api.services.datasets.preprocessing import PreprocessingService, TaskMeans
@@ -143,6 +153,38 @@ def test_it_is_listed_by_status_and_cancelled_once(service: PreprocessingService
     assert [row.task_id for row in listed.rows] == [made.task_id]
     assert service.get_page(PreprocessStatus.FAILED, None, None, PageRequest()).rows == ()
     assert len(service.get_events(made.task_id, PageRequest()).rows) == 2
+
+
+def test_a_list_tells_what_each_works_on(service: PreprocessingService, cats: Shelf):
+    service.start(PreprocessWish("cats", into="dogs"), ANN)
+    assert [row.dataset for row in service.get_page(None, None, None, PageRequest()).rows] == ["cats@1"]
+
+
+def test_a_finished_one_is_deleted_with_its_files(service: PreprocessingService, cats: Shelf, machine: TrainingMachine):
+    made = service.start(PreprocessWish("cats", media=SMALL), ANN)
+    root = task_files(machine.root, made.task_id).root
+    with pytest.raises(TaskNotFinished):
+        service.delete(made.task_id)
+    assert root.is_dir()
+    service.cancel(made.task_id, "ann")
+    assert service.delete(made.task_id) == Deleted(made.task_id, True, None)
+    assert not root.exists()
+    assert cats.service.find_version(cats.service.find("cats")).ordinal == 1
+    for ask in (service.get, service.delete):
+        with pytest.raises(TaskNotFound):
+            ask(made.task_id)
+
+
+def test_a_registered_directory_is_to_be_looked_at_and_not_uploaded_to(
+    service: PreprocessingService, shelf: Shelf, tmp_path: Path
+):
+    shelf.make("there", directory=str(tmp_path))
+    with pytest.raises(VersionNotFound, match="there/refresh"):
+        service.start(PreprocessWish("there", into="dogs"), ANN)
+    shelf.version(name="there")
+    with pytest.raises(Invalid) as refused:
+        service.start(PreprocessWish("there", into="dogs"), ANN)
+    assert "there/refresh" in (refused.value.mistakes[0].remedy or "")
 
 
 def test_trainings_are_none(service: PreprocessingService, machine: TrainingMachine):

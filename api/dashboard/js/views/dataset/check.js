@@ -1,5 +1,6 @@
 // A dataset is checked before it is trained on: what is wrong with it, and its buckets.
 
+import { Refused } from "../../api.js";
 import { data, itemURL } from "../../api_data.js";
 import { note } from "../../components/status.js";
 import { attempt } from "../../components/toast.js";
@@ -15,6 +16,8 @@ import { problemWord } from "./tile.js";
 /** Groups of duplicates that are shown, and of each so many. */
 const GROUPS = 24;
 const IN_GROUP = 8;
+/** How often a busy service is asked again. */
+const TRIES = 10;
 
 /** Some items, and what they have in common. @typedef {{label: string, ids: readonly string[]}} Some */
 
@@ -49,7 +52,8 @@ export function checkPanel(name, how) {
     try {
       // A request looks into files for some seconds; the same goes on where it left off.
       for (;;) {
-        const found = await data.check(name, { ...checkWish(settings), version: String(how.shown()) }, mine.signal);
+        const wish = { ...checkWish(settings), version: String(how.shown()) };
+        const found = await patiently(() => data.check(name, wish, mine.signal), mine.signal);
         if (mine.signal.aborted) return;
         fill(result, resultOf(found));
         if (!found.unexamined) break;
@@ -183,6 +187,22 @@ export function checkPanel(name, how) {
   );
   fill(result, h("p", { class: "faint small" }, t("check.hint")));
   return { element, refetch: async () => {}, close: () => running?.abort() };
+}
+
+/**
+ * Asks again while the service looks into other files.
+ * @template T @param {() => Promise<T>} ask @param {AbortSignal} signal @returns {Promise<T>}
+ */
+async function patiently(ask, signal) {
+  for (let tries = TRIES; ; tries -= 1) {
+    try {
+      return await ask();
+    } catch (error) {
+      const isBusy = error instanceof Refused && error.status === 503 && error.retryAfter !== null;
+      if (!isBusy || !tries || signal.aborted) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 1000 * (error.retryAfter ?? 1)));
+    }
+  }
 }
 
 /** @param {WordKey} label @param {number|null} value */

@@ -95,8 +95,8 @@ export function openItem(name, how) {
         "div",
         { class: "item-view" },
         h(
-          "header",
-          {},
+          "div",
+          { class: "item-head" },
           button("item.back", "left", () => turn(-1)),
           button("item.on", "right", () => turn(1)),
           title,

@@ -14,13 +14,12 @@ import { icon } from "../../icons.js";
 import { datasetAddress, go, note } from "../../router.js";
 import { datasetChoices } from "../datasets/dialogs.js";
 import { addingFiles } from "./adding.js";
-import { checkPanel } from "./check.js";
 import { itemsPanel } from "./items_panel.js";
+import { panelLater } from "./later.js";
 import { tagsPanel } from "./tags.js";
-import { trainOn } from "./train.js";
 import { goBack, versionsPanel } from "./versions.js";
 
-const TABS = /** @type {const} */ (["items", "check", "tags", "versions"]);
+const TABS = /** @type {const} */ (["items", "check", "prepare", "tags", "versions"]);
 /** @typedef {typeof TABS[number]} Tab */
 
 /**
@@ -77,20 +76,31 @@ export function open(app, { id: name, query }) {
     denied: () => (isOld() ? whyNot("datasets:write", known?.dataset.owner) : denied()),
     restored: () => look(null),
   });
-  const check = checkPanel(name, {
+  const checkWays = {
     shown,
     pinned: () => (isOld() ? shown() : null),
+    /** @param {import("./check.js").Some} some */
     show(some) {
       panel.showSome(some);
       setTab("items");
     },
+    /** @param {string} problem */
     showProblem(problem) {
       panel.showProblem(problem);
       setTab("items");
     },
     looked: () => void attempt(() => panel.show()),
-  });
-  const panels = { items: panel, check, tags, versions };
+  };
+  const check = panelLater(async () => (await import("./check.js")).checkPanel(name, checkWays));
+  const prepareWays = {
+    shown,
+    owner: () => known?.dataset.owner ?? null,
+    made: () => look(null),
+    /** @param {number} version */
+    undo: (version) => void attempt(async () => look(await goBack(name, version).then(() => null))),
+  };
+  const prepare = panelLater(async () => (await import("./prepare.js")).preparePanel(name, prepareWays));
+  const panels = { items: panel, check, prepare, tags, versions };
 
   const title = h("h1", { class: "foreign clip" }, name);
   const facts = h("p", { class: "soft small dataset-facts" });
@@ -105,7 +115,7 @@ export function open(app, { id: name, query }) {
   train.addEventListener("click", () => {
     const [why, version] = [whyNoTraining(), shown()];
     if (why || version === null) toast("bad", why ?? "");
-    else trainOn(name, version);
+    else attempt(async () => (await import("./train.js")).trainOn(name, version));
   });
   const tabs = segments(
     t("dataset.shown"),
@@ -221,6 +231,7 @@ export function open(app, { id: name, query }) {
   function showAccess() {
     panel.showAccess();
     adding.showAccess();
+    prepare.showAccess();
     const why = known && whyNoTraining();
     setAttribute(train, "aria-disabled", why ? "true" : null);
     setAttribute(train, "title", why);
@@ -258,6 +269,7 @@ export function open(app, { id: name, query }) {
       forgetAccess();
       adding.close();
       check.close();
+      prepare.close();
       panel.close();
     },
   };
