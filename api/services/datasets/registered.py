@@ -308,6 +308,8 @@ def _is_still(root: Path, file: RegisteredFile) -> bool:
 def _tell(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"it cannot be read: {error.strerror or error}"
+    if isinstance(error, Invalid):
+        return " ".join(f"{mistake.message} {mistake.remedy or ''}".strip() for mistake in error.mistakes[:_EXAMPLES])
     if isinstance(error, BadArchive):
         return f"{error.entry or 'it'} {error.reason}"
     return str(error)

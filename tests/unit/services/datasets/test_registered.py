@@ -162,6 +162,17 @@ def test_links_are_not_followed(shelf: Shelf, registered: RegisteredDirectories,
     assert items(shelf) == {"a.png": "one", "b.jpg": None, "sub/c.png": None}
 
 
+@pytest.mark.parametrize("name", [b"red\x1b[31m.png", b"\xff.png"])
+def test_a_name_that_no_item_can_have_is_said(
+    shelf: Shelf, registered: RegisteredDirectories, media: Path, name: bytes
+):
+    Path(os.fsdecode(os.fsencode(media) + b"/" + name)).write_text("x")
+    register(registered, media)
+    problem = watch(shelf).problem
+    assert repr(os.fsdecode(name)) in problem
+    assert problem.isprintable()
+
+
 @pytest.mark.parametrize(
     ("name", "content"), [("captions.json", "{"), ("metadata.jsonl", "{}"), ("a.txt", "x" * 200_000)]
 )
