@@ -8,6 +8,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.e2e.dashboard.conftest import Complaints, Open
 from tests.e2e.dashboard.test_access import LOOKS, axe, violations
+from tests.e2e.dashboard.test_loading import BUDGET_BYTES, loaded
 from tests.e2e.shelves import Shelf, many, png
 from tests.e2e.training_server import TrainingServer
 
@@ -122,7 +123,7 @@ def test_ten_thousand_items_are_a_screenful_of_the_page(open_page: Open, cats: S
 
 def test_a_check_shows_buckets_that_lead_to_their_items(open_page: Open, cats: Shelf) -> None:
     page = open_page("#/data/cats?tab=check")
-    page.get_by_role("button", name="Check", exact=True).last.click()
+    page.get_by_role("region", name="Check").get_by_role("button", name="Check").click()
     expect(page.locator(".check-result")).to_contain_text("3 of 9 files have no caption")
     page.locator(".bucket").first.click()
     expect(status(page)).to_have_text("6 items")
@@ -132,7 +133,7 @@ def test_a_check_shows_buckets_that_lead_to_their_items(open_page: Open, cats: S
 
 def test_an_item_is_seen_as_the_trainer_sees_it(open_page: Open, cats: Shelf) -> None:
     page = open_page("#/data/cats?tab=check")
-    page.get_by_role("button", name="Check", exact=True).last.click()
+    page.get_by_role("region", name="Check").get_by_role("button", name="Check").click()
     expect(page.locator(".bucket").first).to_be_visible()
     page.get_by_role("button", name="Items", exact=True).click()
     grid(page).press("Enter")
@@ -173,7 +174,7 @@ def test_what_works_on_a_dataset_is_followed_to_its_new_version(
     cats.put("pups", [cats.keep("pup.png", png(3), "a pup")])
     page = open_page("#/data/pups?tab=prepare")
     page.get_by_role("textbox", name="Trigger word").fill("ohwx")
-    page.get_by_role("button", name="Prepare", exact=True).last.click()
+    page.get_by_role("region", name="Files for a model").get_by_role("button", name="Prepare").click()
     expect(page.locator(".work .status")).to_have_text("completed")
     expect(page.locator(".work")).to_contain_text("pups, version 2, 1 items")
     expect(page.locator(".dataset-facts")).to_contain_text("version 2")
@@ -181,6 +182,12 @@ def test_what_works_on_a_dataset_is_followed_to_its_new_version(
     link = page.get_by_role("link", name="For kohya's scripts").get_attribute("href")
     assert link is not None
     assert server.client.get(link).headers["content-type"] == "application/zip"
+
+
+def test_a_dataset_is_light(open_page: Open, cats: Shelf) -> None:
+    page = open_page("#/data/cats")
+    grid(page)
+    assert sum(loaded(page).values()) < BUDGET_BYTES
 
 
 def test_tags_are_counted_and_lead_to_their_items(open_page: Open, cats: Shelf) -> None:

@@ -74,8 +74,12 @@ def test_a_folder_becomes_items_with_their_captions(
     expect(page.locator(".uploads-panel")).to_contain_text("9 of 9 files added")
     expect(page.locator(".tile")).to_have_count(5)
     expect(page.locator(".tile").nth(3)).to_contain_text("number 3")
+    one_more = folder.parent / "5.png"
+    one_more.write_bytes(png(5))
+    give(page, one_more)
+    expect(page.locator(".tile")).to_have_count(6)
     names = [item["name"] for item in server.get(f"/datasets/{dataset}/items")["items"]]
-    assert names == ["0.png", "1.png", "2.png", "3.png", "more/last.png"]
+    assert names == ["0.png", "1.png", "2.png", "3.png", "5.png", "more/last.png"]
     page.get_by_role("button", name="Dismiss").click()
     expect(page.locator(".uploads-panel")).to_be_hidden()
 

@@ -137,10 +137,15 @@ export class Grid {
   /** @param {number} number @param {number} total */
   #drawRow(number, total) {
     const first = number * this.#columns;
+    const shown = Math.min(this.#columns, total - first);
     let drawn = this.#rows.get(number);
+    // The last row may have got, or lost, some.
+    if (drawn && drawn.tiles.length !== shown) {
+      remove(drawn);
+      drawn = undefined;
+    }
     if (!drawn) {
-      const shown = Math.min(this.#columns, total - first);
-      const tiles = Array.from({ length: shown }, (_, i) => tile(this.how.items.name, first + i, this.how.version()));
+      const tiles = Array.from({ length: shown }, (_, i) => tile(this.how.items.name, first + i, this.how.version));
       const row = h(
         "div",
         { class: "grid-row", role: "row", "aria-rowindex": number + 1 },

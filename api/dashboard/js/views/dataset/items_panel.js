@@ -7,9 +7,7 @@ import { count } from "../../format.js";
 import { t } from "../../i18n.js";
 import { icon } from "../../icons.js";
 import { Chosen, MOST_NAMED } from "./chosen.js";
-import { editMany } from "./edit_many.js";
 import { amountWords, Grid } from "./grid.js";
-import { openItem } from "./item.js";
 import { Items } from "./items.js";
 import { problemWord } from "./tile.js";
 
@@ -47,7 +45,7 @@ export function itemsPanel(name, how) {
     items,
     chosen,
     version: () => (how.isOld() ? how.shown() : null),
-    open: (index) => openAt(index),
+    open: (index) => void attempt(() => openAt(index)),
     denied() {
       const why = how.denied();
       if (why) toast("bad", why);
@@ -157,8 +155,8 @@ export function itemsPanel(name, how) {
   }
 
   /** @param {number} index */
-  const openAt = (index) =>
-    openItem(name, {
+  const openAt = async (index) =>
+    (await import("./item.js")).openItem(name, {
       index,
       version: how.isOld() ? how.shown() : null,
       total: items.total,
@@ -202,6 +200,7 @@ export function itemsPanel(name, how) {
     const about = await scope();
     if (!about) return;
     const n = chosen.isNone ? items.total : chosen.count(items.total);
+    const { editMany } = await import("./edit_many.js");
     const edit = await editMany(name, latest, about, n);
     if (!edit?.version) return;
     how.edited(edit.version, t("edit.done", { n: count(edit.changed) }));

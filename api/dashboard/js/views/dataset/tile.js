@@ -16,7 +16,7 @@ const RETRY_MS = [1500, 5000, 15_000];
 /** Whether the service can draw it. @param {API.Item} item */
 export const isSeen = ({ problems }) => !problems.some((problem) => UNSEEN.includes(problem));
 
-/** @param {string} dataset @param {number} index @param {number|null} version where it is not the newest */
+/** @param {string} dataset @param {number} index @param {() => number|null} version that is shown, where it is not the newest */
 export function tile(dataset, index, version) {
   const image = h("img", { alt: "", decoding: "async", draggable: "false" });
   const none = h("span", { class: "tile-none" }, icon("square"));
@@ -42,7 +42,7 @@ export function tile(dataset, index, version) {
   });
 
   function draw() {
-    if (item) image.src = itemURL(dataset, item.item_id, "thumbnail", { size: 256, version });
+    if (item) image.src = itemURL(dataset, item.item_id, "thumbnail", { size: 256, version: version() });
   }
 
   /** @param {API.Item} next */

@@ -14,14 +14,15 @@ import { icon } from "../../icons.js";
 import { datasetAddress, go, note } from "../../router.js";
 import { datasetChoices } from "../datasets/dialogs.js";
 import { addingFiles } from "./adding.js";
-import { checkPanel } from "./check.js";
 import { itemsPanel } from "./items_panel.js";
-import { preparePanel } from "./prepare.js";
+import { panelLater } from "./later.js";
 import { tagsPanel } from "./tags.js";
-import { trainOn } from "./train.js";
 import { goBack, versionsPanel } from "./versions.js";
+import { watchNote } from "./watched.js";
 
 const TABS = /** @type {const} */ (["items", "check", "prepare", "tags", "versions"]);
+/** How often a directory that is being read is asked about. */
+const READING_MS = 2000;
 /** @typedef {typeof TABS[number]} Tab */
 
 /**
@@ -31,6 +32,7 @@ const TABS = /** @type {const} */ (["items", "check", "prepare", "tags", "versio
 export function open(app, { id: name, query }) {
   /** @type {API.DatasetDetails|null} */
   let known = null;
+  let reading = 0;
   const wanted = {
     tab: TABS.find((each) => each === query.get("tab")) ?? "items",
     version: Number(query.get("version")) || null,
@@ -78,25 +80,30 @@ export function open(app, { id: name, query }) {
     denied: () => (isOld() ? whyNot("datasets:write", known?.dataset.owner) : denied()),
     restored: () => look(null),
   });
-  const check = checkPanel(name, {
+  const checkWays = {
     shown,
     pinned: () => (isOld() ? shown() : null),
+    /** @param {import("./check.js").Some} some */
     show(some) {
       panel.showSome(some);
       setTab("items");
     },
+    /** @param {string} problem */
     showProblem(problem) {
       panel.showProblem(problem);
       setTab("items");
     },
     looked: () => void attempt(() => panel.show()),
-  });
-  const prepare = preparePanel(name, {
+  };
+  const check = panelLater(async () => (await import("./check.js")).checkPanel(name, checkWays));
+  const prepareWays = {
     shown,
     owner: () => known?.dataset.owner ?? null,
     made: () => look(null),
+    /** @param {number} version */
     undo: (version) => void attempt(async () => look(await goBack(name, version).then(() => null))),
-  });
+  };
+  const prepare = panelLater(async () => (await import("./prepare.js")).preparePanel(name, prepareWays));
   const panels = { items: panel, check, prepare, tags, versions };
 
   const title = h("h1", { class: "foreign clip" }, name);
@@ -112,7 +119,7 @@ export function open(app, { id: name, query }) {
   train.addEventListener("click", () => {
     const [why, version] = [whyNoTraining(), shown()];
     if (why || version === null) toast("bad", why ?? "");
-    else trainOn(name, version);
+    else attempt(async () => (await import("./train.js")).trainOn(name, version));
   });
   const tabs = segments(
     t("dataset.shown"),
@@ -199,7 +206,7 @@ export function open(app, { id: name, query }) {
       dataset.owner && [" · ", h("span", { class: "foreign" }, t("owner.n", { owner: dataset.owner }))],
       dataset.directory && [" · ", h("code", { class: "foreign" }, dataset.directory)],
     );
-    fill(notices, isOld() && oldNote(), watchNote(dataset));
+    fill(notices, isOld() && oldNote(), watchNote(dataset, whyNot("datasets:write", dataset.owner), refetchOrRetry));
   }
 
   const oldNote = () =>
@@ -220,6 +227,8 @@ export function open(app, { id: name, query }) {
     }
     showHead();
     showAccess();
+    clearTimeout(reading);
+    if (known.dataset.watch?.state === "reading") reading = setTimeout(refetchOrRetry, READING_MS);
     await panel.show();
     if (wanted.tab !== "items") await panels[wanted.tab].refetch();
     app.retitle();
@@ -264,26 +273,13 @@ export function open(app, { id: name, query }) {
     refetch,
     close() {
       forgetAccess();
+      clearTimeout(reading);
       adding.close();
       check.close();
       prepare.close();
       panel.close();
     },
   };
-}
-
-/** What a look at the directory of a registered dataset found. @param {API.Dataset} dataset @returns {Child} */
-function watchNote({ watch }) {
-  if (!watch || watch.state === "same") return null;
-  return tell(
-    "warn",
-    h(
-      "p",
-      {},
-      t("watch.changed", { added: count(watch.added), removed: count(watch.removed), changed: count(watch.changed) }),
-    ),
-    watch.problem && h("p", { class: "foreign" }, watch.problem),
-  );
 }
 
 /** @param {string} name */
