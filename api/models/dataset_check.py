@@ -75,7 +75,7 @@ class RecipeView:
     model_type: str
     width: int
     height: int
-    box: tuple[float, float, float, float]
+    box: tuple[float, ...]  #: left, top, right, bottom in pixels of the file
     frames: tuple[int, ...]
     fps: float | None
     is_video: bool
