@@ -15,6 +15,7 @@ from dotenv import dotenv_values
 from api.utils.masking import mask_secrets
 from api.utils.setting_texts import (
     DEFAULT_RATES,
+    caption_command,
     choice,
     directories,
     endpoint,
@@ -119,6 +120,16 @@ class Config:
     caption_model: str = _setting("CAPTION_MODEL", "", str, "the vision model there that is asked by default", "none")
     caption_key_file: Path | None = _setting(
         "CAPTION_KEY_FILE", None, Path, "file with the key for that address", "none: it needs no key"
+    )
+    caption_command: tuple[str, ...] = _setting(
+        "CAPTION_COMMAND",
+        (),
+        caption_command,
+        "program that writes captions in place of an endpoint, with its arguments, of which one has {file}",
+        "none",
+    )
+    caption_command_seconds: float = _setting(
+        "CAPTION_COMMAND_SECONDS", 300.0, number(1, 86_400, float), "how long it may take for one file", "300"
     )
     caption_per_minute: int = _setting(
         "CAPTION_PER_MINUTE", 0, number(0, 10**6), "questions a minute to it at most, for each task; 0: any number"
@@ -325,6 +336,8 @@ class Config:
         return config
 
     def _contradictions(self) -> Iterator[str]:
+        if self.caption_endpoint and self.caption_command:
+            yield "CAPTION_ENDPOINT and CAPTION_COMMAND: only one of them writes captions, so set one"
         if not self.is_loopback and not self.needs_keys and not self.allow_unauthenticated:
             yield (
                 f"API_HOST={self.host} can be reached by other machines, and no keys are asked for: anyone there could "

@@ -27,11 +27,15 @@ PROMPTS: Mapping[PromptTemplate, str] = {
 }
 
 
+#: Stands in a command's arguments for the path of the file.
+FILE_PLACEHOLDER = "{file}"
+
+
 @dataclass(frozen=True, slots=True)
 class CaptionSettings:
     """How a model is asked. The key is no part of it: it comes by the environment."""
 
-    endpoint: str  #: the address that /chat/completions is below
+    endpoint: str  #: the address that /chat/completions is below; empty with a command
     model: str
     prompt: str
     max_tokens: int = 300
@@ -40,6 +44,7 @@ class CaptionSettings:
     parallel: int = 2  #: questions at a time
     per_minute: int = 0  #: questions a minute at most; 0: any number
     timeout_seconds: float = 120.0
+    command: tuple[str, ...] = ()  #: the arguments of a program that is started in place of asking an endpoint
 
     def as_json(self) -> dict[str, Any]:
         """What `CaptionSettings(**…)` takes."""
@@ -50,7 +55,7 @@ class CaptionSettings:
 class CaptionEstimate:
     """What captions would take. Unknown is null."""
 
-    endpoint: str  #: its host alone
+    endpoint: str  #: its host alone; of a command the name of the program
     model: str
     items: int  #: of the version
     questions: int  #: items that would be asked about

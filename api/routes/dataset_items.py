@@ -84,9 +84,9 @@ def edit_captions(name: str, json_data: EditCaptions) -> Response:
 def generate_captions(name: str, json_data: GenerateCaptions) -> Response:
     """Have captions written
 
-    By the vision model of `CAPTION_ENDPOINT`, as a task; `dry_run` is 200 and only tells questions, time and cost. The
-    result is a new version with its differences, and `previous` is what `restore` goes back to. What was answered
-    before is not asked again. Without an endpoint it is 503.
+    By the vision model of `CAPTION_ENDPOINT` or the program of `CAPTION_COMMAND`, as a task; `dry_run` is 200 and only
+    tells questions, time and cost. The result is a new version with its differences, and `previous` is what `restore`
+    goes back to. What was answered before is not asked again. Without either it is 503.
     """
     asks, wanted = current_principal.get(), json_data.wanted()
     made = services().captioning.generate(name, wanted, asks, idempotency_scope(), dry_run=json_data.dry_run)

@@ -1,7 +1,6 @@
 """What tus says in headers: read from requests, and written into answers."""
 
 import base64
-import binascii
 import re
 from collections.abc import Mapping
 from email.utils import format_datetime
@@ -38,7 +37,7 @@ def read_metadata() -> dict[str, str]:
             raise MalformedRequest("Upload-Metadata holds `name base64` pairs, by comma, each name once.")
         try:
             found[name] = base64.b64decode(encoded.strip(), validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             raise MalformedRequest(f"Upload-Metadata: the value of {name} is no UTF-8 text in Base64.") from None
     return found
 

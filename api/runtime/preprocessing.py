@@ -91,7 +91,7 @@ class PreprocessingParts:
 
 
 def _endpoint(config: Config) -> CaptionEndpoint | None:
-    if not config.caption_endpoint:
+    if not config.caption_endpoint and not config.caption_command:
         return None
     return CaptionEndpoint(
         config.caption_endpoint,
@@ -99,6 +99,8 @@ def _endpoint(config: Config) -> CaptionEndpoint | None:
         config.caption_key_file,
         config.caption_per_minute,
         config.caption_price,
+        config.caption_command,
+        config.caption_command_seconds,
     )
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import binascii
 import hashlib
 from collections.abc import Mapping
 from typing import Protocol
@@ -167,5 +166,5 @@ def read_checksum(headers: Headers) -> Checksum | None:
         raise MalformedRequest(f"Upload-Checksum: the algorithms are {' and '.join(CHECKSUMS)}.")
     try:
         return Checksum(algorithm, base64.b64decode(encoded.strip(), validate=True))
-    except binascii.Error:
+    except ValueError:
         raise MalformedRequest("Upload-Checksum: after its algorithm stands the checksum in Base64.") from None

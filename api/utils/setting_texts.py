@@ -1,6 +1,7 @@
 """How the texts of settings are read. Each reader raises ValueError with what is wrong: words for after the name."""
 
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from ipaddress import ip_network
 from pathlib import Path
@@ -101,6 +102,19 @@ def endpoint(text: str) -> str:
     if parts.username is not None or parts.password is not None:
         raise ValueError("must hold no password: put the key into CAPTION_KEY_FILE")
     return text.rstrip("/")
+
+
+def caption_command(text: str) -> tuple[str, ...]:
+    """Reads the arguments of a program, divided and quoted as a shell has them; no shell is ever asked."""
+    try:
+        parts = tuple(shlex.split(text))
+    except ValueError as error:
+        raise ValueError(f"cannot be divided into arguments: {error}") from None
+    if not parts or not parts[0].startswith("/"):
+        raise ValueError("must begin with the whole path of a program, as in /opt/captioner/caption --file={file}")
+    if not any("{file}" in part for part in parts[1:]):
+        raise ValueError("must have {file} among its arguments: the path of the file stands there")
+    return parts
 
 
 def issuer(text: str) -> str:

@@ -62,10 +62,13 @@ _ONE = re.compile(r"\b1 (character|value)s\b")
 #: Bidi_Control) is no part of it: "gnp.exe" would be shown as something else than it is.
 ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*$"
 
+#: Text that every database takes.
+NO_NUL = r"^[^\x00]*$"
+
 #: What each regular expression of the requests asks for, in words.
 _PATTERNS = {
     ONE_LINE: "must be one line without control characters, those for the direction of text included",
-    r"^[^\x00]*$": "must not hold NUL characters",
+    NO_NUL: "must not hold NUL characters",
     CURSOR: "must be a `next_cursor` of the page before",
     r"^[0-9]{1,18}\.[0-9]{1,18}$": "must be a `next_cursor` of the page before",
     r"^[1-9][0-9]{0,5}[smhd]$": "must be a time ago, such as 15m, 6h or 1d",

@@ -1,5 +1,6 @@
 """Captions by a vision model, by HTTP, with the program that asks and an endpoint on this machine."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -109,3 +110,17 @@ def test_what_cannot_be_asked_is_refused(cats: World, make_world: MakeWorld):
 def test_without_an_endpoint_nobody_writes_captions(world: World):
     fill(world, "cats", **{"a.png": picture()})
     assert refusal_of(world.client.post(GENERATE, json={}))[0] == 503
+
+
+def test_a_command_writes_captions_in_place_of_an_endpoint(make_world: MakeWorld):
+    argv = (sys.executable, "-I", "-S", "-c", "import os; print(os.environ['CAPTION_PROMPT'])", "{file}")
+    world = make_world(caption_command=argv)
+    fill(world, "cats", **{"a.png": picture()})
+    wish = {"prompt": "A cat, $(id)", "only_missing": False}
+    estimate = world.client.post(GENERATE, json={**wish, "dry_run": True}).json()["data"]["estimate"]
+    assert estimate["endpoint"] == estimate["model"] == Path(sys.executable).name
+    task_id = world.client.post(GENERATE, json=wish).json()["data"]["task"]["task_id"]
+    work(world, task_id, PROGRAM)
+    take_up(world)
+    assert captions(world) == {"a.png": "A cat, $(id)"}
+    assert world.client.post(GENERATE, json={**wish, "dry_run": True}).json()["data"]["estimate"]["known"] == 1

@@ -87,6 +87,9 @@ def test_an_edit_made_for_an_older_version_is_refused(cats: Client):
         {"changes": [{"item_id": A, "caption": "x"}], "prefix": "y"},
         {"replace": {"from": ""}},
         {"prefix": "x" * 1001},
+        {"prefix": "\0"},
+        {"changes": [{"item_id": A, "caption": "a\0b"}]},
+        {"replace": {"from": "a", "to": "\0"}},
     ],
 )
 def test_an_edit_that_means_nothing_is_refused(cats: Client, body: dict[str, Any]):

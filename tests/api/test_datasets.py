@@ -38,7 +38,15 @@ def test_a_taken_name_is_a_conflict(client: Client):
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"name": "a/b"}, {"name": ".."}, {"name": "cats", "x": 1}, {"name": "cats", "tags": "animals"}]
+    "body",
+    [
+        {},
+        {"name": "a/b"},
+        {"name": ".."},
+        {"name": "cats", "x": 1},
+        {"name": "cats", "tags": "animals"},
+        {"name": "cats", "description": "a\0b"},
+    ],
 )
 def test_what_is_no_dataset_is_refused(client: Client, body: dict[str, Any]):
     assert refusal_of(client.post(DATASETS, json=body)) == (422, "validation_failed")

@@ -1,12 +1,14 @@
 """Uploads by form, as an earlier server's clients send them."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.api.conftest import MakeWorld, World
 from tests.api.uploads import Uploads, archive, picture
+from tests.media import clip
 
 UPLOAD = "/api/v1/preprocess/upload"
 STATUS = "/api/v1/preprocess/status"
@@ -135,6 +137,22 @@ def test_what_the_form_asks_for_is_a_task_under_the_same_id(uploads: Uploads):
     assert uploads.world.client.data("/api/v1/preprocess/list")["tasks"][0]["task_id"] == task_id
     uploads.take()
     assert uploads.world.client.data("/api/v1/preprocess/list")["pagination"]["total"] == 1
+
+
+def test_a_video_with_its_prompt_is_trained_on_by_the_toy(uploads: Uploads, tmp_path: Path):
+    video = clip(tmp_path / "walk.mp4", 8, 8).read_bytes()
+    made = post(uploads, video, filename="walk.mp4", data={"prompt": "it walks"})
+    result = finished(uploads, made.json()["data"]["task_id"])["result"]
+    assert (result["video_path"], result["prompt"], result["metadata"]["frame_count"]) == ("walk.mp4", "it walks", 8)
+    directories = [{"dataset": result["reference"]}]
+    body = {"model_type": "toy", "gpu_count": 1, "config": {"epochs": 1}, "dataset": {"directories": directories}}
+    told = uploads.world.client.post("/api/v1/training/validate", json=body).json()["data"]
+    assert (told["valid"], told["errors"], told["plan"]["dataset_items"]) == (True, [], 1)
+
+
+def test_a_form_may_be_meant_for_the_toy(uploads: Uploads):
+    assert post(uploads, picture(), data={"model_type": "toy"}).status_code == 202
+    assert post(uploads, picture(), data={"model_type": "toys"}).status_code == 422
 
 
 def test_a_task_that_is_not_there_is_404(uploads: Uploads):

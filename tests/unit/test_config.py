@@ -250,3 +250,10 @@ def test_proxies_are_addresses_and_networks():
 def test_proxies_that_are_no_addresses_are_refused(text: str):
     with pytest.raises(ConfigError, match="TRUSTED_PROXIES"):
         read({"TRUSTED_PROXIES": text})
+
+
+def test_an_endpoint_and_a_command_for_captions_are_one_too_many():
+    command = {"CAPTION_COMMAND": "/opt/caption {file}", "CAPTION_COMMAND_SECONDS": "60"}
+    assert read(command).caption_command == ("/opt/caption", "{file}")
+    with pytest.raises(ConfigError, match="only one of them"):
+        read({**command, "CAPTION_ENDPOINT": "http://127.0.0.1:1/v1"})

@@ -9,10 +9,11 @@ const dataset = (name) => `/datasets/${encodeURIComponent(name)}`;
  * What is asked, by its name here.
  * @typedef {object} DataClient
  * @property {(values: API.Query) => Promise<API.DatasetList>} list
- * @property {(body: {name: string, description?: string|null, tags?: string[]}, key: string) => Promise<API.Dataset>} make
+ * @property {(body: {name: string, description?: string|null, tags?: string[], directory?: string}, key: string) => Promise<API.Dataset>} make
  * @property {(name: string) => Promise<API.DatasetDetails>} get
  * @property {(name: string, body: {name?: string, description?: string|null, tags?: string[]}) => Promise<API.Dataset>} change
  * @property {(name: string) => Promise<{name: string, kept_for: string[]}>} remove
+ * @property {(name: string) => Promise<API.DatasetDetails>} refresh
  * @property {(name: string, values: API.Query) => Promise<API.VersionList>} versions
  * @property {(name: string, version: number, key: string) => Promise<API.DatasetVersion>} restore
  * @property {(name: string, values: API.Query) => Promise<API.ItemList>} items
@@ -37,6 +38,7 @@ export const data = {
   get: (name) => ask(dataset(name)),
   change: (name, body) => ask(dataset(name), { method: "PATCH", body }),
   remove: (name) => ask(dataset(name), { method: "DELETE" }),
+  refresh: (name) => ask(`${dataset(name)}/refresh`, { method: "POST" }),
   versions: (name, values) => ask(`${dataset(name)}/versions${query(values)}`),
   restore: (name, version, key) => ask(`${dataset(name)}/versions/${version}/restore`, { method: "POST", key }),
   items: (name, values) => ask(`${dataset(name)}/items${query(values)}`),

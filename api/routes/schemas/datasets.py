@@ -17,14 +17,16 @@ from api.routes.schemas.common import Envelope, Name, PageQuery, Shown, at_least
 from api.services.datasets.captions import CaptionsWish
 from api.utils.masking import mask_secrets
 from api.utils.pagination import Pagination
-from api.utils.validation import ONE_LINE, Strict
+from api.utils.validation import NO_NUL, ONE_LINE, Strict
 
 DatasetName = Annotated[str, Field(pattern=f"^{DATASET_NAME}$", description="letters, digits, . _ -")]
 ItemId = Annotated[str, Field(pattern=f"^{ITEM_ID}$")]
-Description = Annotated[str, Field(max_length=4000), AfterValidator(mask_secrets)]
+Description = Annotated[str, Field(max_length=4000, pattern=NO_NUL), AfterValidator(mask_secrets)]
 Tag = Annotated[str, Field(min_length=1, max_length=60, pattern=ONE_LINE)]
 Tags = Annotated[list[Tag], Field(max_length=50)]
-Caption = Annotated[str, Field(max_length=MAX_CAPTION)]
+Caption = Annotated[str, Field(max_length=MAX_CAPTION, pattern=NO_NUL)]
+Affix = Annotated[str, Field(min_length=1, max_length=1000, pattern=NO_NUL)]
+Search = Annotated[str, Field(max_length=200, pattern=NO_NUL)]
 
 #: How a version is named.
 Version = Annotated[
@@ -80,15 +82,15 @@ class ChangeDataset(Strict):
 class DatasetListQuery(PageQuery):
     """Which datasets."""
 
-    search: str | None = Field(None, max_length=200, description="part of the name or description, in any case")
-    owner: str | None = Field(None, max_length=64, description="only of this user")
+    search: Search | None = Field(None, description="part of the name or description, in any case")
+    owner: str | None = Field(None, max_length=64, pattern=NO_NUL, description="only of this user")
 
 
 class ItemListQuery(PageQuery):
     """Which items."""
 
     version: Version | None = None
-    search: str | None = Field(None, max_length=200, description="part of the name or caption, in any case")
+    search: Search | None = Field(None, description="part of the name or caption, in any case")
     problem: str | None = Field(
         None, pattern=r"^[a-z_]{1,64}$", description="only items with this problem; `any`: with one at least"
     )
@@ -115,9 +117,15 @@ class ReplaceText(Strict):
     model_config = ConfigDict(strict=True)
 
     sought: str = Field(
-        alias="from", min_length=1, max_length=1000, description="a text, or with `regex` a pattern of RE2"
+        alias="from",
+        min_length=1,
+        max_length=1000,
+        pattern=NO_NUL,
+        description="a text, or with `regex` a pattern of RE2",
     )
-    put: str = Field("", alias="to", max_length=2000, description="with `regex` \\1 stands for the first group")
+    put: str = Field(
+        "", alias="to", max_length=2000, pattern=NO_NUL, description="with `regex` \\1 stands for the first group"
+    )
 
 
 class EditCaptions(Strict):
@@ -135,12 +143,12 @@ class EditCaptions(Strict):
     changes: list[CaptionChange] | None = Field(
         None, min_length=1, max_length=10_000, description="of an item that is named twice the last one holds"
     )
-    prefix: str | None = Field(None, min_length=1, max_length=1000, description="where captions do not begin with it")
-    suffix: str | None = Field(None, min_length=1, max_length=1000, description="where captions do not end with it")
+    prefix: Affix | None = Field(None, description="where captions do not begin with it")
+    suffix: Affix | None = Field(None, description="where captions do not end with it")
     replace: ReplaceText | None = Field(None, description="done before prefix and suffix")
     regex: bool = Field(False, description="`replace.from` is a pattern")
     item_ids: list[ItemId] | None = Field(None, min_length=1, max_length=10_000, description="only in these items")
-    search: str | None = Field(None, max_length=200, description="only in items whose name or caption holds this")
+    search: Search | None = Field(None, description="only in items whose name or caption holds this")
     version: int | None = Field(
         None, ge=1, le=10**9, description="the newest version that this was made for; another is 409 dataset_changed"
     )

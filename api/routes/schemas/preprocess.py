@@ -5,18 +5,18 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, JsonValue, model_validator
 
 from api.models.captioning import PROMPTS, CaptionGeneration, PromptTemplate
-from api.models.dataset import DATASET_NAME, MAX_CAPTION
+from api.models.dataset import DATASET_NAME
 from api.models.media_settings import Cut, CutBy, FirstFrame, MediaSettings, Rectangle
 from api.models.model_memory import ModelType
 from api.models.preprocess_view import PreprocessStatus, PreprocessView
 from api.models.training import TaskEvent
 from api.models.upload import FormSettings
 from api.routes.schemas.common import Envelope, Name, PageQuery, Shown, at_least_one, at_most_one
-from api.routes.schemas.datasets import Caption, DatasetName, Description, ReplaceText, Version
+from api.routes.schemas.datasets import Caption, DatasetName, Description, ReplaceText, Search, Version
 from api.services.datasets.captioning import CaptionWanted
 from api.services.datasets.preprocess_wish import CaptionMode, CaptionRules, PreprocessWish, Replacement
 from api.utils.pagination import Pagination
-from api.utils.validation import Strict
+from api.utils.validation import NO_NUL, Strict
 
 #: Neither does a trainer take larger pictures, nor is there a clip of more frames a second.
 MAX_SIDE = 16_384
@@ -179,8 +179,8 @@ class StartPreprocess(Strict):
 class UploadForm(Strict):
     """What is said beside the file."""
 
-    prompt: str | None = Field(None, max_length=MAX_CAPTION, description="the caption; of an archive, where none came")
-    model_type: ModelType | None = Field(None, description="what it is for")
+    prompt: Caption | None = Field(None, description="the caption; of an archive, where none came")
+    model_type: ModelType | Literal["toy"] | None = Field(None, description="what it is for")
     fps: float | None = Field(None, gt=0, le=240, description="frames a second that a clip is to have")
     resolution: str | None = Field(None, pattern=r"^[1-9][0-9]{1,4}x[1-9][0-9]{1,4}$", description="such as 512x512")
     dataset: str | None = Field(None, pattern=f"^{DATASET_NAME}$", description="made when new; else called as the task")
@@ -194,8 +194,8 @@ class PreprocessListQuery(PageQuery):
     """Which tasks."""
 
     status: PreprocessStatus | None = None
-    search: str | None = Field(None, max_length=200, description="part of id, name or description")
-    owner: str | None = Field(None, max_length=64, description="only of this user")
+    search: Search | None = Field(None, description="part of id, name or description")
+    owner: str | None = Field(None, max_length=64, pattern=NO_NUL, description="only of this user")
 
 
 class PreprocessAnswer(Envelope[PreprocessView]):
@@ -230,9 +230,11 @@ class GenerateCaptions(Strict):
     model_config = ConfigDict(strict=True, json_schema_extra={"example": {"template": "detailed", "dry_run": True}})
 
     endpoint: Literal["default"] | None = Field(None, description="the one of CAPTION_ENDPOINT, by default")
-    model: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(None, description="else CAPTION_MODEL")
+    model: Annotated[str, Field(min_length=1, max_length=200, pattern=NO_NUL)] | None = Field(
+        None, description="else CAPTION_MODEL"
+    )
     template: PromptTemplate | None = Field(None, strict=False, description="a ready prompt; detailed by default")
-    prompt: Annotated[str, Field(min_length=1, max_length=8000)] | None = Field(
+    prompt: Annotated[str, Field(min_length=1, max_length=8000, pattern=NO_NUL)] | None = Field(
         None, description="one's own, in place of a template"
     )
     version: Version | None = None

@@ -1,8 +1,10 @@
 """What a version becomes when files are added to it. Pure functions."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from api.archives.limits import BadArchive
+from api.archives.names import fold, shown
 from api.models.dataset import ManifestItem
 from api.services.datasets.tree import stem_of
 
@@ -42,6 +44,29 @@ class Sum:
     items: tuple[ManifestItem, ...]
     added: tuple[str, ...]  #: paths
     changed: tuple[str, ...]
+
+
+def require_own_places(known: Iterable[str], added: Iterable[str]) -> None:
+    """Raises BadArchive where an added path would be one file with another on some file system, or lies below a file:
+    such a dataset could not be exported.
+    """
+    spelled = {fold(path): path for path in known}
+    directories = {above for path in spelled for above in _above(path)}
+    for path in added:
+        folded = fold(path)
+        other = spelled.setdefault(folded, path)
+        if other != path:
+            raise BadArchive(f'differs from "{shown(other)}" only in case or in the form of its letters', shown(path))
+        if folded in directories or any(above in spelled for above in _above(folded)):
+            raise BadArchive("is a file and a directory at once, as other items are named", shown(path))
+        directories.update(_above(folded))
+
+
+def _above(path: str) -> Iterator[str]:
+    end = path.find("/")
+    while end >= 0:
+        yield path[:end]
+        end = path.find("/", end + 1)
 
 
 def add(before: Iterable[ManifestItem], files: Iterable[AddedFile], side: SideFiles) -> Sum:

@@ -43,6 +43,8 @@ class CaptionEndpoint:
     key_file: Path | None = None
     per_minute: int = 0
     price: float | None = None  #: of 1,000 captions
+    command: tuple[str, ...] = ()  #: a program's arguments in place of an address
+    command_seconds: float = 300.0  #: how long that may take for one file
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,9 @@ class CaptioningService:
     def _settings(self, wanted: CaptionWanted) -> CaptionSettings:
         """Raises Unavailable, Invalid."""
         if self._endpoint is None:
-            raise Unavailable("Nobody writes captions here: CAPTION_ENDPOINT is not set.")
+            raise Unavailable("Nobody writes captions here: neither CAPTION_ENDPOINT nor CAPTION_COMMAND is set.")
+        if self._endpoint.command:
+            return self._settings_of_command(self._endpoint, wanted)
         model = wanted.model or self._endpoint.model
         if not model:
             raise Invalid(mistakes=[Mistake("/model", "No model is named.", "Name one, or set CAPTION_MODEL.")])
@@ -144,6 +148,18 @@ class CaptioningService:
             wanted.max_tokens,
             frames=wanted.frames,
             per_minute=self._endpoint.per_minute,
+        )
+
+    @staticmethod
+    def _settings_of_command(asked: CaptionEndpoint, wanted: CaptionWanted) -> CaptionSettings:
+        # One at a time: it loads a model on this machine.
+        return CaptionSettings(
+            "",
+            wanted.model or asked.model or Path(asked.command[0]).name,
+            wanted.prompt,
+            parallel=1,
+            timeout_seconds=asked.command_seconds,
+            command=asked.command,
         )
 
     def _keep_key(self, task_id: str) -> None:
@@ -171,7 +187,7 @@ class CaptioningService:
         if per_minute is not None:
             seconds = max(seconds or 0.0, questions * 60.0 / per_minute)
         return CaptionEstimate(
-            endpoint=urlsplit(settings.endpoint).netloc,
+            endpoint=Path(settings.command[0]).name if settings.command else urlsplit(settings.endpoint).netloc,
             model=settings.model,
             items=items,
             questions=questions + known,
@@ -199,6 +215,8 @@ def is_wanted(item: ManifestItem, only_missing: bool) -> bool:
 def caption_key(item: ManifestItem, settings: CaptionSettings | Mapping[str, Any]) -> str:
     """What names the answer to a question: the file, the model, and what it is asked."""
     kept = settings.as_json() if isinstance(settings, CaptionSettings) else settings
-    asked = {name: kept[name] for name in ("endpoint", "model", "prompt", "max_tokens", "temperature", "frames")}
+    of_endpoint = ("endpoint", "model", "prompt", "max_tokens", "temperature", "frames")
+    # Tasks of an earlier version know no command.
+    asked = {name: kept[name] for name in (("command", "model", "prompt") if kept.get("command") else of_endpoint)}
     said = orjson.dumps(["caption", item.sha256, asked], option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(said).hexdigest()

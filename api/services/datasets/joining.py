@@ -13,7 +13,7 @@ from api.models.access import ANYBODY
 from api.models.dataset import Dataset, ManifestItem, MediaFacts, MediaKind
 from api.models.media import Decoder, MediaProbe, MediaSource
 from api.models.upload import Upload
-from api.services.datasets.adding import AddedFile, SideFiles, add
+from api.services.datasets.adding import AddedFile, SideFiles, add, require_own_places
 from api.services.datasets.service import DatasetService, require_own_files
 from api.services.datasets.tree import FileTree, TreeFile, repeats_by_directory
 from api.storage.blobs import BlobStore
@@ -107,6 +107,10 @@ class Joining:
         if dataset is not None and dataset.latest is not None:
             before = self._datasets.read_items(self._datasets.find_version(dataset).manifest_sha256)
         total = add(before, added, side)
+        if total.added:
+            added_paths = frozenset(total.added)
+            known = (item.path for item in total.items if item.path not in added_paths)
+            require_own_places(known, total.added)
         if not total.items:
             raise BadArchive("holds no image or video, and no caption of an item that is there")
         dataset = dataset or self._datasets.make(upload.dataset or "", upload.owner, {})

@@ -72,6 +72,11 @@ class DatasetMaterials:
         self._group = trainers_group
 
     @property
+    def root(self) -> Path:
+        """The directory that holds all files of datasets."""
+        return self._blobs.root
+
+    @property
     def views(self) -> Path:
         """The directory that holds one view for each manifest."""
         return self._blobs.root / "views"

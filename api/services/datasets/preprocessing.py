@@ -256,7 +256,12 @@ class PreprocessingService:
         try:
             task, attempts = self._means.attempts.with_task(task_id)
         except TaskNotFound:
-            return self._find_upload(task_id)
+            upload = self._find_upload(task_id)
+            try:
+                # An upload that is completed by now began its task just before.
+                task, attempts = self._means.attempts.with_task(task_id)
+            except TaskNotFound:
+                return upload
         if not current_sight.get().sees(task.owner):
             raise HiddenTask(f'No task has the id "{task_id[:80]}".')
         return show_preprocess(

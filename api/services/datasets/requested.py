@@ -1,7 +1,7 @@
 """Where a request for a training names datasets, in either of its two forms; and the same request with others there."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -44,9 +44,19 @@ def find_datasets(request: TrainingRequest) -> tuple[list[RequestedDataset], lis
     return found, mistakes
 
 
-def _directories(request: TrainingRequest) -> tuple[str, list[Any]]:
+def find_paths(request: TrainingRequest) -> Iterator[tuple[str, str]]:
+    """The files and directories that the directories of a request name by path: each with a pointer to it."""
+    at, directories = _directories(request, "path")
+    for index, directory in enumerate(directories):
+        if isinstance(directory, Mapping):
+            for key, value in directory.items():
+                if key.endswith("path") and isinstance(value, str):
+                    yield f"{at}/{index}/{key}", value
+
+
+def _directories(request: TrainingRequest, sought: str = KEY) -> tuple[str, list[Any]]:
     if request.dataset_toml is not None:
-        values = _parse(request.dataset_toml)
+        values = _parse(request.dataset_toml, sought)
         key, at = "directory", "/dataset_toml/directory"
     else:
         values = request.dataset if isinstance(request.dataset, Mapping) else {}
@@ -56,9 +66,9 @@ def _directories(request: TrainingRequest) -> tuple[str, list[Any]]:
     return at, list(found) if isinstance(found, list | tuple) else []
 
 
-def _parse(text: str) -> Mapping[str, Any]:
+def _parse(text: str, sought: str) -> Mapping[str, Any]:
     # What is wrong with the text the trainer's own check says.
-    if KEY not in text or text_excess(text) is not None:
+    if sought not in text or text_excess(text) is not None:
         return {}
     try:
         return tomllib.loads(text)

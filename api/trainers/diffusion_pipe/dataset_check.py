@@ -16,7 +16,7 @@ from api.trainers.diffusion_pipe.document import TrainerDocument, number, whole
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.folders import Folder, FolderOnDisk
 from api.trainers.diffusion_pipe.key_check import check_names, check_values
-from api.trainers.diffusion_pipe.keys import ADAPTER, DATASET, DIRECTORY, MODEL, TOP
+from api.trainers.diffusion_pipe.keys import ADAPTER, DATASET, DIRECTORY, MODEL, MOST, TOP
 from api.trainers.diffusion_pipe.media import Budget, Looks
 from api.trainers.diffusion_pipe.model_check import Variant
 from api.trainers.diffusion_pipe.silent_check import check_silent_settings
@@ -124,7 +124,9 @@ def _check_directory(
         outcome.notes.append(f"The totals are not known: {found.unknown}.")
     if bucketing is None:
         return None
-    share = Share(bucketing, found.items, number(settings.get("num_repeats", 1)) or 1)
+    # Another value is a mistake of its own, and the totals count without it.
+    repeats = number(settings.get("num_repeats", 1)) or 1
+    share = Share(bucketing, found.items, repeats if 0 < repeats <= MOST else 1)
     outcome.shares.append(share)
     if found.unknown is not None:
         return None

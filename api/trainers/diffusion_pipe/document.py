@@ -7,6 +7,11 @@ from typing import Any
 
 from api.trainers.pointers import pointer
 
+#: No count that the trainer takes is larger; beyond it, a number is a slip, and torch's integers end at 2**63.
+MOST_COUNT = 2**31 - 1
+
+_FLOAT_BITS = 1023
+
 
 @dataclass(frozen=True, slots=True)
 class TrainerDocument:
@@ -34,10 +39,11 @@ def whole(value: Any) -> int | None:
 
 
 def number(value: Any) -> float | int | None:
-    """The value when it is a finite number; true and false are none."""
+    """The value when it is a finite number; true and false are none, nor are integers that no float holds."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    return whole(value)
+    found = whole(value)
+    return found if found is not None and found.bit_length() <= _FLOAT_BITS else None
 
 
 def count(value: Any) -> int | None:
@@ -47,6 +53,8 @@ def count(value: Any) -> int | None:
 
 
 def positive(value: Any, default: int) -> int:
-    """The value when it is a positive integer, else the default; other checks say what is wrong with it."""
+    """The value when it is a positive integer that trainers count to, else the default; other checks say what is
+    wrong.
+    """
     found = whole(value)
-    return found if found is not None and found > 0 else default
+    return found if found is not None and 0 < found <= MOST_COUNT else default

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from api.trainers.diffusion_pipe.document import MOST_COUNT
+
 DTYPES = ("float32", "float16", "bfloat16", "float8", "float8_e4m3fn", "float8_e5m2")
 
 
@@ -34,8 +36,7 @@ class Key:
     infinite: bool = False  #: whether infinity is allowed
 
 
-#: No count that the trainer takes is larger; beyond it, a number is a slip, and torch's integers end at 2**63.
-MOST = 2**31 - 1
+MOST = MOST_COUNT
 
 _COUNT = Key(KeyKind.WHOLE, least=1, most=MOST)
 _COUNT_OR_NONE = Key(KeyKind.WHOLE, least=0, most=MOST)
@@ -195,7 +196,11 @@ _BUCKETS: Mapping[str, Key] = {
     "online_captions": _SWITCH,
 }
 
-DATASET: Mapping[str, Key] = {**_BUCKETS, "subsample_ratio": Key(KeyKind.NUMBER, least=0), "directory": _LIST}
+DATASET: Mapping[str, Key] = {
+    **_BUCKETS,
+    "subsample_ratio": Key(KeyKind.NUMBER, least=0, most=MOST),
+    "directory": _LIST,
+}
 
 DIRECTORY: Mapping[str, Key] = {
     **_BUCKETS,

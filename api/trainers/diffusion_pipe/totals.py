@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from api.trainers.diffusion_pipe.batches import Batches
 from api.trainers.diffusion_pipe.buckets import Bucket, Bucketing
+from api.trainers.diffusion_pipe.document import MOST_COUNT
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def count_steps(
         counts.append(BucketCount(bucket, size, batch_size, size // batch_size))
     steps = sum(count.steps for count in counts)
     if subsample_ratio:
-        steps = int(steps * subsample_ratio)
+        steps = int(min(steps * subsample_ratio, MOST_COUNT))
     return Totals(steps, tuple(counts))
 
 

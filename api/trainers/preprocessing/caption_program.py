@@ -1,7 +1,8 @@
 """The captioning program: `python -m api.trainers.preprocessing.caption_program --work DIR --run NAME`.
 
-As the preprocessing program, but what it makes of each item is a caption, kept in `made/KEY.caption.json`. The key of
-the endpoint comes by the environment. After a kill, or an endpoint that went away, the next run asks what is missing.
+As the preprocessing program, but what it makes of each item is a caption, kept in `made/KEY.caption.json`: by a model
+behind an endpoint, whose key comes by the environment, or by a command of the administrator's. After a kill, or an
+endpoint that went away, the next run asks what is missing.
 """
 
 # ruff: noqa: T201 - it speaks by what it prints
@@ -10,13 +11,15 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from api.models.captioning import CaptionSettings
 from api.trainers.preprocessing.children import DiskTrouble, ItemChild
+from api.trainers.preprocessing.command import CaptionCommand, NotWanted
 from api.trainers.preprocessing.pictures import PictureWork
 from api.trainers.preprocessing.program import Program, read_items
 from api.trainers.preprocessing.vision import Refused, Unreachable, VisionModel
@@ -29,6 +32,12 @@ KEY_VARIABLE = "CAPTION_API_KEY"
 #: Questions in a row without an answer after which nobody is there to be asked.
 _PATIENCE = 3
 
+#: Variables that are meant for this program alone.
+_OWN_VARIABLES = frozenset({"PYTHONPATH", "OMP_NUM_THREADS"})
+
+#: An ending that tells what a file is; others are left out of the name that a command sees.
+_SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,10}", re.ASCII)
+
 
 class CaptionProgram(Program):
     """One run over the items."""
@@ -39,12 +48,22 @@ class CaptionProgram(Program):
         frames = self._settings_of_model.frames
         sources, made = work / "sources", self.made
         self._child = ItemChild(lambda item, tick: PictureWork(item, frames, sources, made, tick), made)
-        key = os.environ.get(KEY_VARIABLE)  # noqa: TID251 - a program of its own: secrets reach it by no other way
-        self._model = VisionModel(self._settings_of_model, key or None)
+        environment = dict(os.environ)  # noqa: TID251 - a program of its own: secrets reach it by no other way
+        self._sources, self._shown = sources, work.absolute() / run / "shown"
+        self._command = self._create_command(environment)
+        self._model = VisionModel(self._settings_of_model, environment.get(KEY_VARIABLE) or None)
         self._silent = 0
+
+    def _create_command(self, environment: dict[str, str]) -> CaptionCommand | None:
+        if not self._settings_of_model.command:
+            return None
+        # Of this program's own surroundings nothing is another program's.
+        theirs = {name: value for name, value in environment.items() if name not in _OWN_VARIABLES}
+        return CaptionCommand(self._settings_of_model, theirs, self.is_wanted)
 
     def work(self) -> int:
         """Asks about every item without a caption; returns the exit code."""
+        self._shown.mkdir(exist_ok=True)
         left = iter([item for item in self.items if not self._path(item).exists()])
         for item in self.items:
             if self._path(item).exists():
@@ -54,11 +73,32 @@ class CaptionProgram(Program):
                 return self.quit()
             self._ask(batch)
             if self._silent >= _PATIENCE:
-                print("Error: the endpoint for captions does not answer; what it has said is kept", file=sys.stderr)
+                who = "endpoint" if self._command is None else "command"
+                print(f"Error: the {who} for captions does not answer; what it has said is kept", file=sys.stderr)
                 return 1
         return self.finish()
 
     def _ask(self, batch: Sequence[WorkItem]) -> None:
+        if self._command is not None:
+            for item in batch:
+                self._ask_command(self._command, item)
+            return
+        self._ask_model(batch)
+
+    def _ask_command(self, command: CaptionCommand, item: WorkItem) -> None:
+        path = self._shown / f"{item.key}{_suffix(item.path)}"
+        path.unlink(missing_ok=True)
+        path.symlink_to((self._sources / item.sha256).absolute())
+        try:
+            self._take(item, command.describe(path))
+        except NotWanted:
+            return
+        except (Refused, Unreachable) as error:
+            self._take(item, error)
+        finally:
+            path.unlink()
+
+    def _ask_model(self, batch: Sequence[WorkItem]) -> None:
         shown: list[tuple[WorkItem, list[bytes]]] = []
         for item in batch:
             self._child.work_on(item, lambda share: None, self.is_wanted)
@@ -72,14 +112,17 @@ class CaptionProgram(Program):
                     (self.made / name).unlink()
         answers = asyncio.run(self._model.describe_all([pictures for _, pictures in shown]))
         for (item, _), answer in zip(shown, answers, strict=True):
-            if isinstance(answer, Unreachable):
-                self._silent += 1
-                print(problem_line(item.path, str(answer)), flush=True)
-                if self._silent < _PATIENCE:
-                    self._keep(item, None, str(answer))
-                continue
-            self._silent = 0
-            self._keep(item, *((None, str(answer)) if isinstance(answer, Refused) else (answer, None)))
+            self._take(item, answer)
+
+    def _take(self, item: WorkItem, answer: str | Refused | Unreachable) -> None:
+        if isinstance(answer, Unreachable):
+            self._silent += 1
+            print(problem_line(item.path, str(answer)), flush=True)
+            if self._silent < _PATIENCE:
+                self._keep(item, None, str(answer))
+            return
+        self._silent = 0
+        self._keep(item, *((None, str(answer)) if isinstance(answer, Refused) else (answer, None)))
 
     def _keep(self, item: WorkItem, caption: str | None, problem: str | None) -> None:
         """Keeps what became of an item; what went wrong is asked again by the next task."""
@@ -92,6 +135,11 @@ class CaptionProgram(Program):
 
     def _path(self, item: WorkItem) -> Path:
         return self.made / f"{item.key}.caption.json"
+
+
+def _suffix(path: str) -> str:
+    suffix = PurePosixPath(path).suffix
+    return suffix if _SUFFIX.fullmatch(suffix) else ""
 
 
 def main() -> int:

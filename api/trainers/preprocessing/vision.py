@@ -126,6 +126,11 @@ def _caption_in(content: bytes) -> str:
         text = "".join(part.get("text", "") for part in text if isinstance(part, dict))
     if not isinstance(text, str):
         raise ValueError("its answer holds no text")
+    return clean_caption(text)
+
+
+def clean_caption(text: str) -> str:
+    """The caption in what a model has said, on printable lines. Raises ValueError when nothing is left."""
     # What models think aloud is no caption.
     text = text.rpartition("</think>")[2].strip().strip('"').strip()
     clean = "".join(c if c.isprintable() or c == "\n" else " " for c in text.encode(errors="replace").decode())

@@ -12,7 +12,8 @@ from api.trainers.pointers import pointer, shown
 from api.trainers.toy.settings import write_toml
 from api.trainers.toy.values import read_values
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+#: Of a video the first picture is taken.
+MEDIA_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".mp4", ".mov", ".mkv", ".webm", ".avi")
 
 #: The most pictures that are read, for the sake of the toy's memory.
 MOST_PICTURES = 20_000
@@ -81,13 +82,13 @@ def _check_directory(directory: Any, at: str) -> tuple[list[Mistake], int]:
     try:
         if not Path(path).is_absolute():
             return [*unknown, Mistake(f"{at}/path", "The path is not absolute.", "Begin it with `/`.")], 0
-        count = sum(1 for name in islice(_names(path), MOST_NAMES) if name.lower().endswith(PICTURE_SUFFIXES))
+        count = sum(1 for name in islice(_names(path), MOST_NAMES) if name.lower().endswith(MEDIA_SUFFIXES))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         return [*unknown, Mistake(f"{at}/path", f"{shown(path)} cannot be read: {reason}.", "Correct the path.")], 0
     if not count:
-        endings = ", ".join(PICTURE_SUFFIXES)
-        return [*unknown, Mistake(f"{at}/path", f"{shown(path)} has no pictures.", f"Put some there: {endings}.")], 0
+        endings = ", ".join(MEDIA_SUFFIXES)
+        return [*unknown, Mistake(f"{at}/path", "It has no pictures and no videos.", f"Put some in: {endings}.")], 0
     return unknown, count
 
 

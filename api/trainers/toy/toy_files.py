@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -21,22 +22,36 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 Array = npt.NDArray[np.float32]
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi")
 SAMPLE_ZOOM = 8
 
 
 def read_pictures(dataset: Path, size: int) -> Array:
-    """The pictures of a dataset file's directories, grey and small: from -1 to 1, one a row."""
+    """The pictures of a dataset file's directories, and the first of each video: grey and small, from -1 to 1, one a
+    row.
+    """
     directories = tomllib.loads(dataset.read_text(encoding="utf-8"))["directory"]
     rows = []
     for directory in directories:
         for path in sorted(Path(directory["path"]).iterdir()):
-            if path.suffix.lower() in PICTURE_SUFFIXES:
-                with Image.open(path) as picture:
-                    small = picture.convert("L").resize((size, size))
+            if path.suffix.lower() in (*PICTURE_SUFFIXES, *VIDEO_SUFFIXES):
+                small = _read_picture(path).convert("L").resize((size, size))
                 rows.append(np.asarray(small, dtype=np.float32).ravel() / 127.5 - 1)
     if not rows:
         raise RuntimeError(f"Processed dataset was empty: {dataset} names no pictures.")
     return np.stack(rows)
+
+
+def _read_picture(path: Path) -> Image.Image:
+    if path.suffix.lower() in PICTURE_SUFFIXES:
+        with Image.open(path) as picture:
+            picture.load()
+            return picture
+    with av.open(str(path)) as video:
+        for frame in video.decode(video=0):
+            image: Image.Image = frame.to_image()
+            return image
+    raise RuntimeError(f"{path} has no picture that can be decoded.")
 
 
 def make_run_dir(output_dir: Path, files: list[Path]) -> Path:

@@ -53,6 +53,19 @@ def test_a_viewer_is_told_before_filling_the_form(open_page: Open, guarded: Guar
     expect(page.locator(".start-form [type=submit]")).to_have_attribute("aria-disabled", "true")
 
 
+def test_a_viewer_sees_datasets_and_is_told_why_nothing_can_be_added(open_page: Open, guarded: GuardedServer) -> None:
+    guarded.post("/datasets", 201, json={"name": "cats"})
+    page = open_page("#/data", at=guarded)
+    sign_in(page, guarded.make_key("vic", "viewer")["api_key"])
+    expect(page.get_by_role("button", name="New dataset…")).to_have_attribute("aria-disabled", "true")
+    page.get_by_role("link", name="cats", exact=True).click()
+    add = page.get_by_role("button", name="Add files…")
+    expect(add).to_have_attribute("aria-disabled", "true")
+    add.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".toast")).to_contain_text("Your key does not permit this: make datasets")
+
+
 def test_a_trainer_may_not_stop_what_is_anothers(open_page: Open, guarded: GuardedServer, of_ann: str) -> None:
     page = open_page("#/tasks", at=guarded)
     sign_in(page, guarded.make_key("bob")["api_key"])

@@ -115,6 +115,6 @@ def test_another_method_may_be_meant_only_at_its_addresses():
 def test_a_checksum_names_its_algorithm():
     assert read_checksum({}) is None
     assert read_checksum({b"upload-checksum": b"sha1 YWJj"}) == Checksum("sha1", b"abc")
-    for value in (b"md5 YWJj", b"sha256", b"sha256 ?", b""):
+    for value in (b"md5 YWJj", b"sha256", b"sha256 ?", b"sha256 \xff", b""):
         with pytest.raises(MalformedRequest):
             read_checksum({b"upload-checksum": value} if value != b"sha256" else {b"upload-checksum": b"crc32 x"})

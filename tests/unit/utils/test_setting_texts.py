@@ -34,3 +34,16 @@ def test_directories_are_absolute():
     assert texts.directories("/a:/b") == (Path("/a"), Path("/b"))
     with pytest.raises(ValueError, match="does not begin with /"):
         texts.directories("/a:b")
+
+
+def test_a_command_is_arguments_and_its_signs_for_a_shell_are_letters():
+    given = "/opt/caption --file={file} 'two words' $(id) ; rm"
+    assert texts.caption_command(given) == ("/opt/caption", "--file={file}", "two words", "$(id)", ";", "rm")
+    for text, why in (
+        ("caption {file}", "whole path"),
+        ("", "whole path"),
+        ("/opt/caption", "{file}"),
+        ("/a '", "div"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            texts.caption_command(text)

@@ -245,4 +245,10 @@ export const dataWords = {
   "work.problems": "{n} problems",
   "work.undo": "Back to version {n}",
   "work.started": "It has been started.",
+  "data.directory": "Directory on the server",
+  "data.directory.hint":
+    "Used in place and only read, below one of DATASET_DIRECTORIES. Without one the dataset is empty, and files are added to it.",
+  "watch.reading": "Its directory is being read…",
+  "watch.gone": "Its directory is not there, or cannot be read.",
+  "watch.read": "Read it again",
 };

@@ -239,4 +239,9 @@ export const dataWords = {
   "work.problems": "{n} 个问题",
   "work.undo": "回到版本 {n}",
   "work.started": "已启动。",
+  "data.directory": "服务器上的目录",
+  "data.directory.hint": "位于 DATASET_DIRECTORIES 之一的目录下，原地使用且只读。不填则数据集为空，之后添加文件。",
+  "watch.reading": "正在读取其目录…",
+  "watch.gone": "其目录不存在或无法读取。",
+  "watch.read": "重新读取",
 };

@@ -1,5 +1,8 @@
+import pytest
+
+from api.archives.limits import BadArchive
 from api.models.dataset import ManifestItem
-from api.services.datasets.adding import AddedFile, SideFiles, add
+from api.services.datasets.adding import AddedFile, SideFiles, add, require_own_places
 
 NOTHING = SideFiles({}, {}, {})
 
@@ -31,3 +34,25 @@ def test_what_came_beside_goes_to_new_and_known_items():
 def test_a_caption_by_the_whole_name_goes_before_one_by_the_stem():
     total = add([], [AddedFile("a.png", "1", 1)], SideFiles({"a": "stem", "a.png": "name"}, {}, {}))
     assert total.items[0].caption == "name"
+
+
+@pytest.mark.parametrize(
+    ("known", "added", "reason"),
+    [
+        (["a.png"], ["A.png"], "case"),
+        (["\N{LATIN SMALL LETTER E WITH ACUTE}.png"], ["e\N{COMBINING ACUTE ACCENT}.png"], "form of its letters"),
+        ([], ["a.png", "A.png"], "case"),
+        (["a"], ["a/b.png"], "directory"),
+        (["a"], ["x/y.png", "A/b/c.png"], "directory"),
+        (["a/b/c.png"], ["a/b"], "directory"),
+        ([], ["a/b.png", "a"], "directory"),
+    ],
+)
+def test_two_items_never_have_one_place(known: list[str], added: list[str], reason: str):
+    with pytest.raises(BadArchive, match=reason) as refusal:
+        require_own_places(known, added)
+    assert refusal.value.entry == added[-1]
+
+
+def test_items_beside_each_other_have_places_of_their_own():
+    require_own_places(["a/b.png", "a/c.png", "b", "A.png", "a.PNG"], ["a/d.png", "ab/c.png", "c"])

@@ -31,3 +31,19 @@ def test_an_answer_is_named_by_file_model_and_question():
 
 def test_how_fast_it_is_asked_changes_no_answer():
     assert caption_key(ITEM, SETTINGS) == caption_key(ITEM, {**SETTINGS.as_json(), "per_minute": 5, "parallel": 9})
+
+
+def test_an_answer_of_a_command_is_named_by_its_arguments_and_the_prompt():
+    asked = CaptionSettings("", "m", "What is it?", command=("/opt/caption", "{file}"))
+    key = caption_key(ITEM, asked)
+    assert key == caption_key(ITEM, {**asked.as_json(), "command": ["/opt/caption", "{file}"], "frames": 9})
+    others = [
+        caption_key(ITEM, {**asked.as_json(), "command": ["/opt/caption", "-v", "{file}"]}),
+        caption_key(ITEM, {**asked.as_json(), "prompt": "Who?"}),
+    ]
+    assert len({key, *others}) == 3
+
+
+def test_answers_that_were_kept_before_there_were_commands_are_found():
+    of_then = {name: value for name, value in SETTINGS.as_json().items() if name != "command"}
+    assert caption_key(ITEM, SETTINGS) == caption_key(ITEM, of_then)

@@ -192,3 +192,17 @@ def test_trainings_are_none(service: PreprocessingService, machine: TrainingMach
     for ask in (lambda: service.get("a"), lambda: service.get_events("a", PageRequest())):
         with pytest.raises(TaskNotFound):
             ask()
+
+
+def test_an_upload_that_began_its_task_meanwhile_is_shown_as_that_task(
+    service: PreprocessingService, cats: Shelf, monkeypatch: pytest.MonkeyPatch
+):
+    started: list[PreprocessView] = []
+
+    def upload(task_id: str) -> PreprocessView:
+        started.append(service.start(PreprocessWish("cats", media=SMALL), ANN, None, task_id))
+        return replace(started[0], status=PreprocessStatus.COMPLETED)
+
+    monkeypatch.setattr(service, "_find_upload", upload)
+    assert service.get("preprocess_20260101_00000001") == started[0]
+    assert started[0].status is PreprocessStatus.QUEUED

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from api.models.training import TrainingRequest
-from api.services.datasets.requested import find_datasets, rewrite
+from api.services.datasets.requested import find_datasets, find_paths, rewrite
 
 TEXT = "resolutions = [512] # px\n[[directory]]\npath = '/a'\n[[directory]]\ndataset = 'cats@3'\nnum_repeats = 2\n"
 
@@ -56,3 +56,10 @@ def test_a_text_gets_other_values_and_keeps_the_rest():
 def test_without_datasets_a_request_stays_as_it_is():
     request = structured({"path": "/a"})
     assert rewrite(request, {}) is request
+
+
+def test_every_path_that_a_directory_names_is_found():
+    directory = {"path": "/a", "mask_path": "/b", "num_repeats": 2, "control_path": 3}
+    found = [("/dataset/directories/1/path", "/a"), ("/dataset/directories/1/mask_path", "/b")]
+    assert list(find_paths(structured(None, directory))) == found
+    assert list(find_paths(TrainingRequest("toy", dataset_toml=TEXT))) == [("/dataset_toml/directory/0/path", "/a")]

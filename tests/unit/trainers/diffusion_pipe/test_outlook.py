@@ -131,6 +131,18 @@ def test_each_fault_of_settings_is_told_at_its_place(tmp_path: Path, fault: str)
     assert pointer in [each.pointer for each in (*found.errors, *found.warnings)]
 
 
+@pytest.mark.parametrize("most", [2**63 - 1, 10**400, 1e308])
+@pytest.mark.parametrize("place", ["num_repeats", "subsample_ratio", "gradient_accumulation_steps"])
+def test_numbers_without_measure_make_no_totals_without_measure(tmp_path: Path, place: str, most: int | float):
+    is_config = place == "gradient_accumulation_steps"
+    settings = SQUARE if is_config else {**SQUARE, place: most}
+    config = {place: most, "micro_batch_size_per_gpu": 10**6} if is_config else {}
+    found = look_ahead(tmp_path, [image(f"{index}.png") for index in range(4)], settings, **config)
+    assert is_config or f"/{place}" in [each.pointer for each in found.errors]
+    counts = [number for each in found.buckets for number in (each.examples, each.batch_size, each.dropped)]
+    assert all(number < 2**53 for number in (*counts, found.steps_per_epoch or 0))
+
+
 _RANGE = {"enable_ar_bucket": True, "min_ar": 0.5, "max_ar": 2.0}
 _SIDES = [[960, 960], [960, 704], [704, 960], [1280, 704], [704, 1280]]
 

@@ -8,7 +8,7 @@ from api.trainers.toy.dataset import ToyDataset, read_dataset
 
 
 def test_pictures_are_counted_and_their_directories_written_down(tmp_path: Path):
-    for name in ("a.png", "b.JPG", "notes.txt"):
+    for name in ("a.png", "b.MP4", "notes.txt"):
         (tmp_path / name).touch()
     found = read_dataset({"directories": [{"path": str(tmp_path)}]}, None)
     assert (found.mistakes, found.items) == ((), 2)

@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -16,6 +17,28 @@ def test_pictures_are_read_small_and_grey_from_minus_one_to_one(tmp_path: Path):
     dataset = tmp_path / "dataset.toml"
     dataset.write_text(f'[[directory]]\npath = "{tmp_path}"\n')
     assert toy_files.read_pictures(dataset, 4).tolist() == [[-1.0] * 16, [1.0] * 16]
+
+
+def test_of_a_video_the_first_picture_is_read(tmp_path: Path):
+    with av.open(str(tmp_path / "clip.mp4"), "w") as video:
+        stream = video.add_stream("mpeg4", rate=8)
+        stream.width, stream.height, stream.pix_fmt = 16, 16, "yuv420p"
+        for shade in (255, 0, 0):
+            frame = av.VideoFrame.from_ndarray(np.full((16, 16, 3), shade, np.uint8), format="rgb24")
+            video.mux(stream.encode(frame))
+        video.mux(stream.encode())
+    dataset = tmp_path / "dataset.toml"
+    dataset.write_text(f'[[directory]]\npath = "{tmp_path}"\n')
+    (row,) = toy_files.read_pictures(dataset, 4)
+    assert row.min() > 0.9
+
+
+def test_a_file_without_any_picture_is_told_by_its_name(tmp_path: Path):
+    (tmp_path / "clip.mp4").write_bytes(b"no video")
+    dataset = tmp_path / "dataset.toml"
+    dataset.write_text(f'[[directory]]\npath = "{tmp_path}"\n')
+    with pytest.raises(av.FFmpegError, match=r"clip\.mp4"):
+        toy_files.read_pictures(dataset, 4)
 
 
 def test_a_dataset_without_pictures_is_refused_in_the_words_of_the_real_trainer(tmp_path: Path):

@@ -18,8 +18,11 @@ import { itemsPanel } from "./items_panel.js";
 import { panelLater } from "./later.js";
 import { tagsPanel } from "./tags.js";
 import { goBack, versionsPanel } from "./versions.js";
+import { watchNote } from "./watched.js";
 
 const TABS = /** @type {const} */ (["items", "check", "prepare", "tags", "versions"]);
+/** How often a directory that is being read is asked about. */
+const READING_MS = 2000;
 /** @typedef {typeof TABS[number]} Tab */
 
 /**
@@ -29,6 +32,7 @@ const TABS = /** @type {const} */ (["items", "check", "prepare", "tags", "versio
 export function open(app, { id: name, query }) {
   /** @type {API.DatasetDetails|null} */
   let known = null;
+  let reading = 0;
   const wanted = {
     tab: TABS.find((each) => each === query.get("tab")) ?? "items",
     version: Number(query.get("version")) || null,
@@ -202,7 +206,7 @@ export function open(app, { id: name, query }) {
       dataset.owner && [" · ", h("span", { class: "foreign" }, t("owner.n", { owner: dataset.owner }))],
       dataset.directory && [" · ", h("code", { class: "foreign" }, dataset.directory)],
     );
-    fill(notices, isOld() && oldNote(), watchNote(dataset));
+    fill(notices, isOld() && oldNote(), watchNote(dataset, whyNot("datasets:write", dataset.owner), refetchOrRetry));
   }
 
   const oldNote = () =>
@@ -223,6 +227,8 @@ export function open(app, { id: name, query }) {
     }
     showHead();
     showAccess();
+    clearTimeout(reading);
+    if (known.dataset.watch?.state === "reading") reading = setTimeout(refetchOrRetry, READING_MS);
     await panel.show();
     if (wanted.tab !== "items") await panels[wanted.tab].refetch();
     app.retitle();
@@ -267,26 +273,13 @@ export function open(app, { id: name, query }) {
     refetch,
     close() {
       forgetAccess();
+      clearTimeout(reading);
       adding.close();
       check.close();
       prepare.close();
       panel.close();
     },
   };
-}
-
-/** What a look at the directory of a registered dataset found. @param {API.Dataset} dataset @returns {Child} */
-function watchNote({ watch }) {
-  if (!watch || watch.state === "same") return null;
-  return tell(
-    "warn",
-    h(
-      "p",
-      {},
-      t("watch.changed", { added: count(watch.added), removed: count(watch.removed), changed: count(watch.changed) }),
-    ),
-    watch.problem && h("p", { class: "foreign" }, watch.problem),
-  );
 }
 
 /** @param {string} name */

@@ -29,7 +29,7 @@ export function askForDataset(dataset, name = "") {
     const title = t(dataset ? "data.change.title" : "data.new");
     const begin = dataset ?? { name, description: null, tags: [] };
     const dialog = openDialog(title, (close) => {
-      const form = fields(begin);
+      const form = fields(begin, dataset === null);
       const problem = h("div", { "aria-live": "assertive" });
       const key = newKey();
       const save = h("button", { class: "button primary", type: "submit" }, t(dataset ? "save" : "data.new.do"));
@@ -63,8 +63,8 @@ export function askForDataset(dataset, name = "") {
   });
 }
 
-/** @param {Fields} begin */
-function fields(begin) {
+/** @param {Fields} begin @param {boolean} isNew */
+function fields(begin, isNew) {
   const name = h("input", {
     class: "input",
     id: "dataset-name",
@@ -86,6 +86,15 @@ function fields(begin) {
     value: begin.tags.join(", "),
     placeholder: t("data.tags.hint"),
   });
+  const directory = h("input", {
+    class: "input",
+    id: "dataset-directory",
+    autocomplete: "off",
+    maxlength: 4096,
+    placeholder: t("optional"),
+    "aria-describedby": "dataset-directory-hint",
+  });
+  const hint = h("p", { class: "faint tiny", id: "dataset-directory-hint" }, t("data.directory.hint"));
   return {
     element: h(
       "div",
@@ -98,11 +107,13 @@ function fields(begin) {
       ),
       field("dataset-description", t("description"), description),
       field("dataset-tags", t("data.tags"), tags),
+      isNew && field("dataset-directory", t("data.directory"), directory, hint),
     ),
     value: () => ({
       name: name.value.trim(),
       description: description.value.trim() || null,
       tags: splitTags(tags.value),
+      ...(directory.value.trim() ? { directory: directory.value.trim() } : {}),
     }),
   };
 }
