@@ -11,9 +11,12 @@ const called = new Set<string>();
 const remember: Middleware = {
   onResponse({ request, response, schemaPath }) {
     // The only attempt that could have strayed is none, and there is no provider to sign in by.
-    if (response.ok || (response.status === 404 && /\/(strays|oidc|\{alert_id\})(\/|$)|models\/validate$/.test(schemaPath)) ||
+    if (
+      response.ok ||
+      (response.status === 404 && /\/(strays|oidc|\{alert_id\})(\/|$)|models\/validate$/.test(schemaPath)) ||
       // What has failed already is neither paused nor cancelled.
-      (response.status === 409 && /\/(pause|cancel|test)$/.test(schemaPath)))
+      (response.status === 409 && /\/(pause|cancel|test)$/.test(schemaPath))
+    )
       called.add(`${request.method.toLowerCase()} ${schemaPath}`);
     return undefined;
   },
@@ -101,7 +104,8 @@ async function uploadByParts(): Promise<void> {
     bodySerializer: (body) => body,
   });
   if (sent.response.status !== 204) throw new Error(`a part was answered with ${sent.response.status}`);
-  if (data(await api.GET("/api/v1/uploads/{upload_id}", { params: { path } })).offset !== 2) throw new Error("lost bytes");
+  if (data(await api.GET("/api/v1/uploads/{upload_id}", { params: { path } })).offset !== 2)
+    throw new Error("lost bytes");
   data(await api.GET("/api/v1/uploads", { params: { query: { status: "receiving" } } }));
   await api.DELETE("/api/v1/uploads/{upload_id}", { params: { path, header: version } });
 }

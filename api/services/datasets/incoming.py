@@ -39,7 +39,9 @@ class Incoming:
         self._most = most
         self._min_free = min_free
         self._began = file.offset
-        self._looked_at = file.offset - _LOOK_BYTES
+        # Little that is to stay free is looked at often, or it would be written over between two looks.
+        self._look_bytes = min(_LOOK_BYTES, min_free // 4)
+        self._looked_at = file.offset - self._look_bytes
         self._checksum = checksum
         self._hash: Any = None if checksum is None else hashlib.new(checksum.algorithm, usedforsecurity=False)
         if checksum is not None:
@@ -64,7 +66,7 @@ class Incoming:
             self._hash.update(data)
 
     def _look_at_disk(self) -> None:
-        if self.offset - self._looked_at < _LOOK_BYTES:
+        if self.offset - self._looked_at < self._look_bytes:
             return
         self._looked_at = self.offset
         if self._files.free_bytes() < self._min_free:

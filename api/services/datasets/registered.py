@@ -179,7 +179,9 @@ class RegisteredDirectories:
     def _list(self, dataset: Dataset) -> dict[str, _Seen]:
         """The files of a directory that can be of a dataset, but hidden ones and caches. Raises OSError."""
         root = dataset.directory or ""
-        os.stat(root)
+        if os.path.realpath(root, strict=True) != root:
+            # It was none when it was registered, and may lead to where nobody permitted.
+            raise OSError(errno.ELOOP, "there is a link in its path now")
         found = {}
         for path, status in walk(root, 0, 2 * MAX_ITEMS):
             parts = path.split("/")
@@ -243,11 +245,13 @@ class RegisteredDirectories:
             by_hash[file.sha256].append(file)
 
         def find(sha256: str, shown: str) -> Path:
-            for file in by_hash.get(sha256, ()):
+            known = by_hash.get(sha256, ())
+            for file in known:
                 if _is_still(root, file):
                     return root / file.path
+            name = known[0].path if known and shown == sha256 else shown
             raise DatasetChanged(
-                f"{shown} in {root} is no longer the file of this version: POST /datasets/{dataset.name}/refresh makes "
+                f"{name} in {root} is no longer the file of this version: POST /datasets/{dataset.name}/refresh makes "
                 "a version of what is there now."
             )
 
@@ -308,6 +312,8 @@ def _is_still(root: Path, file: RegisteredFile) -> bool:
 def _tell(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"it cannot be read: {error.strerror or error}"
+    if isinstance(error, Invalid):
+        return " ".join(f"{mistake.message} {mistake.remedy or ''}".strip() for mistake in error.mistakes[:_EXAMPLES])
     if isinstance(error, BadArchive):
         return f"{error.entry or 'it'} {error.reason}"
     return str(error)

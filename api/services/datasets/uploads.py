@@ -300,6 +300,9 @@ class UploadService:
         with suppress(UploadNotFound):
             upload = self._find_own(upload_id)
             if upload.status is UploadStatus.RECEIVING:
+                with self._files.open(upload_id) as file:
+                    # First of all: a database that has no room gets it by this.
+                    file.cut(0)
                 self._remove(upload)
 
     def _remove(self, upload: Upload) -> None:

@@ -123,7 +123,8 @@ def _caption_in(content: bytes) -> str:
     except (ValueError, LookupError, TypeError, RecursionError):
         raise ValueError("its answer is none of OpenAI's protocol") from None
     if isinstance(text, list):
-        text = "".join(part.get("text", "") for part in text if isinstance(part, dict))
+        parts = [part.get("text") for part in text if isinstance(part, dict)]
+        text = "".join(part for part in parts if isinstance(part, str))
     if not isinstance(text, str):
         raise ValueError("its answer holds no text")
     return clean_caption(text)

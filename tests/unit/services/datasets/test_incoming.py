@@ -80,6 +80,16 @@ def test_a_disk_without_room_is_told_before_it_is_full(files: UploadFiles):
         taken.write(b"abc")
 
 
+def test_the_less_is_to_stay_free_the_more_often_the_disk_is_looked_at(files: UploadFiles):
+    taken = incoming(files, most=10_000, min_free=4000)
+    with patch.object(files, "free_bytes", side_effect=[9000, 5000, 3000]) as looked:
+        for _ in range(4):
+            taken.write(b"x" * 500)
+        with pytest.raises(InsufficientStorage):
+            taken.write(b"x")
+    assert (looked.call_count, taken.offset) == (3, 2000)
+
+
 @pytest.mark.parametrize(
     ("number", "error"),
     [(errno.ENOSPC, InsufficientStorage), (errno.EDQUOT, InsufficientStorage), (errno.EIO, Unavailable)],

@@ -151,6 +151,23 @@ def test_a_directory_that_is_gone_is_said_and_may_come_back(
     assert watch(shelf).state is WatchState.SAME
 
 
+@pytest.mark.parametrize("above", [False, True])
+def test_a_directory_that_became_a_link_is_not_followed(
+    shelf: Shelf, registered: RegisteredDirectories, media: Path, tmp_path: Path, above: bool
+):
+    register(registered, media)
+    secret = tmp_path / "secret"
+    (secret / media.name).mkdir(parents=True)
+    for place in (secret, secret / media.name):
+        (place / "x.png").write_text("secret")
+    swapped = media.parent if above else media
+    swapped.rename(tmp_path / "away")
+    swapped.symlink_to(secret)
+    refresh(registered)
+    assert (watch(shelf).state, "a link in its path" in watch(shelf).problem) == (WatchState.GONE, True)
+    assert shelf.store.get("media").latest == 1
+
+
 def test_links_are_not_followed(shelf: Shelf, registered: RegisteredDirectories, media: Path, tmp_path: Path):
     (tmp_path / "secret").mkdir()
     (tmp_path / "secret" / "x.png").write_text("secret")
@@ -160,6 +177,17 @@ def test_links_are_not_followed(shelf: Shelf, registered: RegisteredDirectories,
     os.mkfifo(media / "pipe.png")
     register(registered, media)
     assert items(shelf) == {"a.png": "one", "b.jpg": None, "sub/c.png": None}
+
+
+@pytest.mark.parametrize("name", [b"red\x1b[31m.png", b"\xff.png"])
+def test_a_name_that_no_item_can_have_is_said(
+    shelf: Shelf, registered: RegisteredDirectories, media: Path, name: bytes
+):
+    Path(os.fsdecode(os.fsencode(media) + b"/" + name)).write_text("x")
+    register(registered, media)
+    problem = watch(shelf).problem
+    assert repr(os.fsdecode(name)) in problem
+    assert problem.isprintable()
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from api.errors import (
     Invalid,
     NotYours,
     QuotaExceeded,
+    StorageFull,
     TooLarge,
     UploadConflict,
     UploadNotFound,
@@ -146,6 +147,21 @@ def test_an_upload_by_form_is_discarded_until_something_is_to_become_of_it(dock:
     dock.service.discard(kept)
     found = dock.store.get(kept)
     assert (found.dataset, found.task_id, found.metadata) == ("cats", "preprocess_1", {"prompt": "a cat"})
+
+
+def test_what_is_discarded_frees_the_disk_though_the_database_has_no_room(dock: Dock, monkeypatch: pytest.MonkeyPatch):
+    gone = dock.service.begin_whole().upload_id
+    incoming = dock.service.open(gone, 0, None, None)
+    incoming.write(b"x" * 1000)
+    dock.service.close(incoming, is_whole=False)
+
+    def full(*_: object) -> bool:
+        raise StorageFull
+
+    monkeypatch.setattr(dock.store, "remove", full)
+    with pytest.raises(StorageFull):
+        dock.service.discard(gone)
+    assert dock.files.offset(gone) == 0
 
 
 @pytest.mark.usefixtures("as_ann")

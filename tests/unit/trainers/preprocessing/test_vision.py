@@ -67,3 +67,18 @@ def test_no_more_is_asked_a_minute_than_may_be(endpoint: Endpoint):
     began = time.monotonic()
     ask(endpoint, [b"one"], [b"two"], [b"three"], per_minute=600)
     assert time.monotonic() - began >= 0.2
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['[{"type": "text", "text": 5}]', '[{"text": null}, 3, []]', '{"a": 1}', "5", "null", '""', "[]", "1" * 5000],
+)
+def test_an_answer_of_any_shape_is_a_caption_or_none(content: str):
+    answer = f'{{"choices": [{{"message": {{"content": {content}}}}}]}}'
+    with pytest.raises(ValueError, match="its answer"):
+        vision._caption_in(answer.encode())
+
+
+def test_of_an_answer_in_parts_the_texts_count():
+    answer = b'{"choices": [{"message": {"content": [{"text": "a "}, {"text": 5}, {"text": "cat"}]}}]}'
+    assert vision._caption_in(answer) == "a cat"
