@@ -14,6 +14,7 @@ WITHOUT = {
     "shell/serving.py": "uvicorn's server: tests/e2e starts it and asks it through sockets",
     "runtime/*.py": "the composition root: tests/unit/services/trainings.py and tests/api/conftest.py build with it",
     "models/*.py": "facts without logic; where there is some it has a test",
+    "errors/*.py": "facts: tests/unit/test_errors.py looks at each of them",
     "routes/schemas/*.py": "facts: tests/api/test_openapi_contract.py tries every form that they describe",
     "routes/context.py": "every route asks it for the services: each test in tests/api goes through it",
     "routes/streams.py": "facts of the OpenAPI document, of which tests/api/test_openapi.py knows",

@@ -47,8 +47,8 @@ class Sum:
 
 
 def require_own_places(known: Iterable[str], added: Iterable[str]) -> None:
-    """Raises BadArchive where an added path would be one file with another on some file system, or lies below a file:
-    such a dataset could not be exported.
+    """Raises BadArchive where an added path would be one file with another on some file system, or lies below a file,
+    as an archive's entries may not either.
     """
     spelled = {fold(path): path for path in known}
     directories = {above for path in spelled for above in _above(path)}

@@ -311,7 +311,7 @@ def _result_of_item(upload: Upload, joined: Joined) -> UploadResult:
         left_out_examples=(path,) if is_left_out else (),
         paths=(*share.added, *share.changed)[:_EXAMPLES],
         num_repeats=joined.num_repeats,
-        item=path if path in joined.facts else None,
+        item=path if path in joined.facts and not is_left_out else None,
         facts=joined.facts.get(path),
     )
 

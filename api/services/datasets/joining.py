@@ -15,7 +15,7 @@ from api.models.media import Decoder, MediaProbe, MediaSource
 from api.models.upload import Upload
 from api.services.datasets.adding import AddedFile, SideFiles, add, require_own_places
 from api.services.datasets.service import DatasetService, require_own_files
-from api.services.datasets.tree import FileTree, TreeFile, repeats_by_directory
+from api.services.datasets.tree import FileTree, TreeFile, repeats_by_directory, stem_of
 from api.storage.blobs import BlobStore
 from api.storage.media_facts import MediaFactsStore
 from api.storage.upload_files import UploadFiles
@@ -127,7 +127,7 @@ class Joining:
             version.ordinal,
             total.added,
             total.changed,
-            tuple(stored.left_out),
+            (*stored.left_out, *_strays(tree, stored, total.items)),
             repeats_by_directory(tree),
             tree.further_captions,
             stored.facts,
@@ -178,6 +178,15 @@ class Joining:
         # Under a second name: where this is killed before a version names the blob, the upload still has its file.
         twin = self._files.twin_of(file)
         return self._blobs.adopt(twin).sha256
+
+
+def _strays(tree: FileTree, stored: _Stored, items: Iterable[ManifestItem]) -> list[str]:
+    """The masks and controls that belong to no item."""
+    if not stored.masks and not stored.controls:
+        return []
+    stems = {stem_of(item.path) for item in items}
+    masks = [tree.masks[stem].path for stem in stored.masks if stem not in stems]
+    return masks + [tree.controls[stem].path for stem in stored.controls if stem not in stems]
 
 
 def _kept(tree: FileTree, stored: _Stored) -> list[TreeFile]:

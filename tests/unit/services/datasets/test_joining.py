@@ -44,6 +44,12 @@ def test_masks_and_controls_are_stored_beside_their_items(dock: Dock):
     assert [dock.shelf.blobs.path(sha256).read_bytes() for sha256 in item.blobs] == [b"PNG1", b"PNG2", b"PNG3"]
 
 
+def test_masks_and_controls_of_no_item_are_told_as_left_out(dock: Dock):
+    joined = join(dock, {"x.png": b"PNG1", "masks/y.png": b"PNG2", "control/z.png": b"PNG3"})
+    assert joined.left_out == ("masks/y.png", "control/z.png")
+    assert join(dock, {"x.png": b"PNG4", "masks/x.png": b"PNG2"}).left_out == ()
+
+
 def test_what_no_decoder_reads_is_an_item_where_its_name_is_one_of_media(dock: Dock):
     assert join(dock, {"x.jpg": b"damaged", "y.dat": b"words"}).added == ("x.jpg",)
 

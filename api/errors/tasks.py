@@ -1,0 +1,93 @@
+"""What can go wrong about GPUs and the tasks on them."""
+
+from api.errors.base import Conflict, NotFound, ServiceError
+
+
+class GPUNotFound(NotFound):
+    """No GPU has this index or UUID."""
+
+    code = "gpu_not_found"
+
+
+class TaskNotFound(NotFound):
+    """No task has this id."""
+
+    code = "task_not_found"
+
+
+class HiddenTask(TaskNotFound):
+    """No task has this id."""  # that one does, only the audit learns
+
+    is_refusal = True
+
+
+class StrayNotFound(NotFound):
+    """No attempt that the database does not know has this name."""
+
+    code = "stray_not_found"
+
+
+class AlertNotFound(NotFound):
+    """No alert, rule, silence or channel has this id."""
+
+    code = "alert_not_found"
+
+
+class GPUBusy(Conflict):
+    """The GPU is held by another task."""
+
+    code = "gpu_busy"
+
+
+class GPULost(Conflict):
+    """The GPU does not answer; the driver reports it as lost."""
+
+    code = "gpu_lost"
+
+
+class TaskExists(Conflict):
+    """A task with this id exists already."""
+
+    code = "task_exists"
+
+
+class TaskNotFinished(Conflict):
+    """The task has not finished: stop it first."""
+
+    code = "task_not_finished"
+
+
+class TaskNotStoppable(Conflict):
+    """The task has finished already: there is nothing to stop."""
+
+    code = "task_finished"
+
+
+class TaskActive(Conflict):
+    """The task is queued or runs already."""
+
+    code = "task_active"
+
+
+class NoCheckpoint(Conflict):
+    """There is no complete checkpoint to go on from; restart begins anew."""
+
+    code = "no_checkpoint"
+
+
+class TaskIsTraining(Conflict):
+    """This task is held by the training routes: stop it there."""
+
+    code = "task_is_training"
+
+
+class ProcessNotRunning(Conflict):
+    """No process with this pid runs on this machine."""
+
+    code = "process_not_running"
+
+
+class InsufficientGPUs(ServiceError):
+    """This machine can never serve the request."""
+
+    code, status = "insufficient_gpus", 507
