@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
@@ -212,7 +212,14 @@ class Stateful:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """One server for all of them, with trainings in every status."""
     storage = tmp_path_factory.mktemp("contract")
-    config = Config(gpu_source="simulated", log_level="WARNING", storage_root=storage, min_free_disk_mb=0)
+    config = Config(
+        gpu_source="simulated",
+        log_level="WARNING",
+        storage_root=storage,
+        min_free_disk_mb=0,
+        caption_endpoint="http://127.0.0.1:9/v1",
+        caption_model="nobody-answers",
+    )
     executor = FakeExecutor()
     runtime = Runtime(config, executor=executor)
     runtime.prepare()
@@ -248,6 +255,9 @@ def no_failure_of_its_own(ctx: Any, response: Any, case: Any) -> None:
     assert response.status_code < 500 or response.status_code == 507
 
 
+ADDRESSES = {path for _, path in (*BY_NAME, *WITH_INPUT) if "{" not in path}
+
+
 def hold_every_case(document: BaseSchema, method: str, path: str, mode: GenerationMode, known: list[str]) -> None:
     excluded = [not_a_server_error]
     if path in KNOWS_MORE:
@@ -265,6 +275,8 @@ def hold_every_case(document: BaseSchema, method: str, path: str, mode: Generati
     def every_case_holds(case: schemathesis.Case, task_id: str | None) -> None:
         if task_id is not None and "task_id" in case.path_parameters:
             case.path_parameters["task_id"] = task_id
+        # `status` for {gpu_id} is another operation.
+        assume(case.formatted_path == path or case.formatted_path not in ADDRESSES)
         case.call_and_validate(headers=HOST, excluded_checks=excluded)
 
     every_case_holds()

@@ -127,7 +127,7 @@ def test_what_is_said_of_one_that_has_ended_brings_neither_progress_nor_end_agai
 
 def test_an_event_of_another_server_is_found_without_being_told(told: Told):
     told.round()
-    told.machine.database.on_append(lambda: None)
+    told.machine.database._on_append.clear()
     told.machine.put()
     assert told.types() == []
     assert "status" in told.types(LOOK_SECONDS)

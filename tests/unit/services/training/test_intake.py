@@ -95,7 +95,7 @@ def test_full_storage_is_refused_until_files_are_deleted(owned: Owned, service: 
     owned.machine.end(task_id)
     owned.machine.free_gpus()
     owned.meter.measure()
-    with pytest.raises(QuotaExceeded, match="delete finished ones together with their files"):
+    with pytest.raises(QuotaExceeded, match="delete finished trainings together with their files"):
         start(service)
     service.delete(task_id, with_files=True)
     start(service)
