@@ -184,6 +184,8 @@ KNOWS_MORE.add("/api/v1/models/download")
 KNOWS_MORE |= {"/api/v1/preprocess/start", "/api/v1/datasets/{name}/captions/generate"}
 
 
+#: A slot is named by its model and its key together.
+KNOWS_MORE.add("/api/v1/models/validate")
 #: A silence ends in the future, clauses name metrics that there are, and addresses lead somewhere.
 KNOWS_MORE |= {f"/api/v1/alerts/{noun}" for noun in ("silences", "rules", "channels")}
 KNOWS_MORE |= {"/api/v1/alerts/rules/{rule_id}", "/api/v1/alerts/channels/{channel_id}"}

@@ -115,7 +115,8 @@ export function open(app, { id: name, query }) {
   menu.addEventListener("click", () => known && openMenu(menu, choices(known.dataset)));
   /** Why there is nothing to train on, or one may not. */
   const whyNoTraining = () => (shown() === null ? t("items.none") : whyNot("training:write"));
-  const train = h("button", { class: "button primary" }, icon("play"), t("train.ask"));
+  // Until it is known what there is.
+  const train = h("button", { class: "button primary", "aria-disabled": "true" }, icon("play"), t("train.ask"));
   train.addEventListener("click", () => {
     const [why, version] = [whyNoTraining(), shown()];
     if (why || version === null) toast("bad", why ?? "");
