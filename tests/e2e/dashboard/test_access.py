@@ -15,6 +15,9 @@ from tests.e2e.training_server import TrainingServer
 AXE = Path(__file__).resolve().parents[3] / "node_modules" / "axe-core" / "axe.min.js"
 
 _RUN = """async () => {
+    // What still rises into view is paler than it will be.
+    const ends = (animation) => animation.effect.getComputedTiming().iterations !== Infinity;
+    await Promise.allSettled(document.getAnimations().filter(ends).map(({ finished }) => finished));
     const found = await axe.run(document, { resultTypes: ["violations"] });
     const told = ({ id, nodes }) => nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary}`);
     return found.violations.flatMap(told);

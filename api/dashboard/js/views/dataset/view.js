@@ -240,7 +240,7 @@ export function open(app, { id: name, query }) {
     adding.showAccess();
     prepare.showAccess();
     const why = known && whyNoTraining();
-    setAttribute(train, "aria-disabled", why ? "true" : null);
+    setAttribute(train, "aria-disabled", !known || why ? "true" : null);
     setAttribute(train, "title", why);
   }
 
