@@ -79,11 +79,11 @@ def test_of_a_path_only_the_name_counts(uploads: Uploads, filename: str):
 
 
 def test_every_mistake_is_told_at_once_and_nothing_is_kept(uploads: Uploads):
-    data = {"promt": "x", "fps": "-1", "resolution": "big", "dataset": "../x", "model_type": "none"}
+    data = {"prompts": "x", "fps": "-1", "resolution": "big", "dataset": "../x", "model_type": "none"}
     refused = post(uploads, b"", data=data)
     assert refused.status_code == 422
     pointers = {each["pointer"] for each in refused.json()["error"]["errors"]}
-    assert pointers == {"/promt", "/fps", "/resolution", "/dataset", "/model_type", "/video"}
+    assert pointers == {"/prompts", "/fps", "/resolution", "/dataset", "/model_type", "/video"}
     assert os.listdir(uploads.world.storage / "datasets/uploads") == []
     assert uploads.world.client.data("/api/v1/uploads")["uploads"] == []
 
