@@ -20,8 +20,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two workers a core: two thirds of the suite's time are waiting for processes, timers and browsers."""
-    return min(8, max(2, 2 * len(os.sched_getaffinity(0))))
+    """Three workers for two cores: much of the suite's time is waiting for processes, timers and browsers."""
+    return min(8, max(2, 3 * len(os.sched_getaffinity(0)) // 2))
 
 
 @pytest.fixture(autouse=True)
