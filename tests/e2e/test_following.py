@@ -18,9 +18,9 @@ from api.executors.log_files import LogFiles
 from tests.e2e.server import BASE, until
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import LONG, TrainingServer
-from tests.lengths import count
+from tests.lengths import length
 
-CUTS, KILLS = count(50, 25), count(10, 5)
+CUTS, KILLS = length(50, 25), length(10, 5)
 
 
 @dataclass

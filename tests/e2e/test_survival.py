@@ -14,7 +14,7 @@ from tests.e2e.toy_tasks import COMPLETED, NASTY, QUIT, toy
 from tests.e2e.training_server import FINISHED, LONG, TrainingServer, kill
 from tests.e2e.truth import check_events, leases
 from tests.e2e.witness import runs
-from tests.lengths import count, length
+from tests.lengths import length
 
 ENDLESS = toy(100_000, step_seconds=0.1)
 
@@ -362,7 +362,7 @@ def test_nothing_is_started_when_the_disk_is_short(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(400)
 def test_nothing_is_lost_or_doubled_when_everything_is_killed_at_random(tmp_path: Path) -> None:
-    report = chaos.run(tmp_path, kills=count(12, 6), seed=time.time_ns(), seconds=length(30, 15))
+    report = chaos.run(tmp_path, kills=length(12, 6), seed=time.time_ns(), seconds=length(30, 15))
     assert not report.violations, "\n".join([*report.violations, str(report)])
     assert report.figures["kills"] > 1
     assert report.figures["tasks"] > 1
