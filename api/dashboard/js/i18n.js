@@ -20,6 +20,12 @@ export async function learnDataWords() {
   Object.assign(words, dataWords);
 }
 
+/** And those of alerts. */
+export async function learnAlertWords() {
+  const { alertWords } = await import(`./i18n/${language}_alerts.js`);
+  Object.assign(words, alertWords);
+}
+
 document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
 
 function choose() {
