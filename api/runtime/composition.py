@@ -32,7 +32,7 @@ from api.runtime.alerts import AlertParts
 from api.runtime.dataset_media import DatasetMediaParts
 from api.runtime.datasets import DatasetParts
 from api.runtime.live import Live
-from api.runtime.models import RegistryParts, build_catalog, build_downloads
+from api.runtime.models import RegistryParts, build_catalog, build_downloads, build_settings
 from api.runtime.preprocessing import PreprocessingParts
 from api.runtime.trainer_user import check_places, prepare_trainer_user
 from api.runtime.training import build_training
@@ -197,6 +197,7 @@ class Runtime:
             captioning=self.preprocessing.captioning(training, preprocessing),
             logs=logs,
             models=build_catalog(config),
+            settings=build_settings(),
             registry=self.registry.service,
             downloads=build_downloads(config, self.database, training, clock),
             system=system,
