@@ -148,11 +148,12 @@ class DatasetStore:
         with self._database.read() as connection:
             return _users(connection, serial, are_active=are_active)
 
-    def note_watch(self, serial: int, watch: DirectoryWatch) -> None:
-        """Keeps what a look at a registered directory has found."""
+    def note_watch(self, serial: int, watch: DirectoryWatch) -> bool:
+        """Keeps what a look at a registered directory has found; False for a dataset that is not there any more."""
         document = {**dump(watch), "checked_at": watch.checked_at.isoformat()}
         with self._database.write(is_audited=False) as connection:
-            connection.execute(update(datasets).where(datasets.c.serial == serial, _IS_THERE).values(watch=document))
+            which = (datasets.c.serial == serial) & _IS_THERE
+            return bool(connection.execute(update(datasets).where(which).values(watch=document)).rowcount)
 
     # -- versions ------------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,6 @@
 """Datasets: made, changed, deleted, and given new versions."""
 
 import logging
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ from api.models.audit import note_change
 from api.models.dataset import (
     MAX_CAPTION,
     MAX_ITEMS,
-    MAX_PATH,
     MAX_TEXT,
     Blob,
     Dataset,
@@ -31,7 +29,7 @@ from api.models.dataset import (
 )
 from api.models.dataset_view import DatasetDeleted, DatasetDetails, DatasetRow, VersionView
 from api.models.sight import current_sight
-from api.services.datasets.names import parse_version
+from api.services.datasets.names import parse_version, problem_of_path
 from api.storage.blobs import BlobStore
 from api.storage.dataset_holds import DatasetHolds
 from api.storage.dataset_items import DatasetItemStore
@@ -41,10 +39,6 @@ from api.utils.clock import Clock
 from api.utils.pagination import MAX_LIMIT, Page, PageRequest, Pagination
 
 logger = logging.getLogger(__name__)
-
-#: A path below a dataset: parts that are neither empty nor . or .., without control characters and lone surrogates.
-_PART = r"(?!\.{1,2}(?:/|\Z))[^/\x00-\x1f\x7f\ud800-\udfff]+"
-_PATH = re.compile(rf"{_PART}(?:/{_PART})*")
 
 #: Lines of a manifest that are written at a time.
 _LINES = 1000
@@ -308,8 +302,9 @@ def _require_valid(items: Sequence[ManifestItem]) -> None:
 
 
 def _problem_of(item: ManifestItem) -> str | None:
-    if len(item.path) > MAX_PATH or not _PATH.fullmatch(item.path):
-        return f"{item.path[:200]!r} is no path below a dataset, or has characters that none may have."
+    problem = problem_of_path(item.path)
+    if problem is not None:
+        return problem
     if item.caption is not None and len(item.caption) > MAX_CAPTION:
         return f"The caption of {item.path[:200]} has more than {MAX_CAPTION:,} characters."
     return None
