@@ -25,7 +25,7 @@ _TEXTS = (".txt", "captions.json", "metadata.jsonl")
 
 
 @dataclass(frozen=True, slots=True)
-class FoundFile:
+class FileStamp:
     """A file as a look finds it."""
 
     size_bytes: int
@@ -33,7 +33,7 @@ class FoundFile:
     inode: int
 
     @classmethod
-    def of(cls, status: os.stat_result) -> "FoundFile":
+    def of(cls, status: os.stat_result) -> "FileStamp":
         """The file with this status."""
         return cls(status.st_size, status.st_mtime_ns, status.st_ino)
 
@@ -52,7 +52,7 @@ class FoundFile:
 class DirectoryListing:
     """The files of a directory that can be of a dataset, by path; and those whose names no item can have."""
 
-    files: dict[str, FoundFile] = field(default_factory=dict)
+    files: dict[str, FileStamp] = field(default_factory=dict)
     misnamed: list[EntryFinding] = field(default_factory=list)
 
 
@@ -68,7 +68,7 @@ def list_directory(root: str) -> DirectoryListing:
             continue
         problem = problem_of_path(path)
         if problem is None:
-            found.files[path] = FoundFile.of(status)
+            found.files[path] = FileStamp.of(status)
         else:
             found.misnamed.append(finding(path, EntryProblem.NAME, problem))
     found.misnamed.sort(key=lambda each: each.path)
@@ -122,5 +122,5 @@ def is_text(path: str) -> bool:
 def is_still(root: Path, file: RegisteredFile) -> bool:
     """Whether the file is there as it was when it was read."""
     with suppress(OSError):
-        return FoundFile.of((root / file.path).lstat()).is_as(file)
+        return FileStamp.of((root / file.path).lstat()).is_as(file)
     return False

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from api.archives.limits import BadArchive
 from api.models.dataset import MAX_ITEMS, MAX_TEXT, EntryFinding, EntryProblem, ManifestItem
-from api.services.datasets.directory_files import DirectoryListing, FoundFile, finding, is_media, is_text
+from api.services.datasets.directory_files import DirectoryListing, FileStamp, finding, is_media, is_text
 from api.services.datasets.tree import FileTree, TreeFile, bytes_of_text, sort_out, stem_of
 from api.storage.registered_files import RegisteredFile
 from api.utils.foreign_files import TROUBLE, open_plain
@@ -31,7 +31,7 @@ class _OpenFile:
 
     path: str
     handle: int
-    before: FoundFile
+    before: FileStamp
     digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
     read_bytes: int = 0
     tries: int = 1
@@ -108,7 +108,7 @@ class DirectoryReading:
         except OSError as error:
             error.filename = path
             raise
-        return _OpenFile(path, handle, FoundFile.of(os.fstat(handle)), tries=tries)
+        return _OpenFile(path, handle, FileStamp.of(os.fstat(handle)), tries=tries)
 
     def _read_part(self, file: _OpenFile) -> None:
         part = os.read(file.handle, _CHUNK)
@@ -116,7 +116,7 @@ class DirectoryReading:
             file.digest.update(part)
             file.read_bytes += len(part)
             return
-        after = FoundFile.of(os.fstat(file.handle))
+        after = FileStamp.of(os.fstat(file.handle))
         self._end(file)
         if after == file.before and not part:
             self._hashed[file.path] = after.hashed(file.path, file.digest.hexdigest())
@@ -141,7 +141,7 @@ class DirectoryReading:
             return  # it went away meanwhile, and is no part of what is there now
         self._leave_out(path, self.listing.files[path], error.strerror or str(error))
 
-    def _leave_out(self, path: str, seen: FoundFile, why: str) -> None:
+    def _leave_out(self, path: str, seen: FileStamp, why: str) -> None:
         self._hashed[path] = seen.hashed(path, UNREAD)
         self._findings.append(finding(path, EntryProblem.UNREADABLE, f"it cannot be read: {why}"))
 
@@ -175,7 +175,7 @@ def _require_possible(listing: DirectoryListing) -> None:
         raise BadArchive(f"has captions of more than {_TEXT_BYTES:,} bytes together")
 
 
-def _as_file(root: Path, path: str, seen: FoundFile) -> TreeFile:
+def _as_file(root: Path, path: str, seen: FileStamp) -> TreeFile:
     return TreeFile(path, root / path, seen.size_bytes, path.count("/"))
 
 

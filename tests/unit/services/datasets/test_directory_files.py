@@ -7,7 +7,7 @@ import pytest
 from api.models.dataset import DirectoryWatch, EntryFinding, EntryProblem, WatchState
 from api.services.datasets.directory_files import (
     DirectoryListing,
-    FoundFile,
+    FileStamp,
     compare,
     first_of,
     is_still,
@@ -39,7 +39,7 @@ def test_a_link_in_the_path_is_not_followed(tmp_path: Path):
 
 
 def test_what_was_found_while_reading_still_holds_at_the_next_look():
-    seen = FoundFile(1, 2, 3)
+    seen = FileStamp(1, 2, 3)
     unread = EntryFinding("b.png", EntryProblem.UNREADABLE, "it cannot be read")
     gone = EntryFinding("c\n.png", EntryProblem.NAME, "renamed since")
     before = DirectoryWatch(WatchState.SAME, NOW, misnamed=1, unread=1, findings=(gone, unread))
@@ -57,7 +57,7 @@ def test_of_each_kind_of_finding_some_are_shown():
 def test_a_file_that_was_written_to_is_not_still_the_same(tmp_path: Path):
     file = tmp_path / "a.png"
     file.write_text("a")
-    known = FoundFile.of(os.stat(file)).hashed("a.png", "0" * 64)
+    known = FileStamp.of(os.stat(file)).hashed("a.png", "0" * 64)
     assert is_still(tmp_path, known)
     file.write_text("other")
     assert not is_still(tmp_path, known)
