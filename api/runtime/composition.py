@@ -172,6 +172,8 @@ class Runtime:
             self.live.broker.publish,
             clock,
         )
+        registry.register(system)
+        registry.register(self.alerts.exposition)
         preprocessing = self.preprocessing.service(training, self.uploads.forms.get)
         self.uploads.intake.follow_with(UploadFollowUp(preprocessing.start).go_on)
         self.services = Services(
