@@ -1,7 +1,7 @@
 """Datasets: made, changed, deleted, and given new versions."""
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -36,7 +36,7 @@ from api.storage.dataset_items import DatasetItemStore
 from api.storage.datasets import DatasetFilter, DatasetStore, NewVersion
 from api.utils.bounds import capped
 from api.utils.clock import Clock
-from api.utils.pagination import MAX_LIMIT, Page, PageRequest, Pagination
+from api.utils.pagination import Page, PageRequest, read_page
 
 logger = logging.getLogger(__name__)
 
@@ -131,9 +131,7 @@ class DatasetService:
     def get_page(self, search: str | None, owner: str | None, page: PageRequest) -> Page[DatasetRow]:
         """A page of the datasets that whoever asks may see, newest first."""
         wanted = DatasetFilter(search, owner, current_sight.get().only_of)
-        limit, cursor = min(page.limit, MAX_LIMIT), None if page.cursor is None else int(page.cursor)
-        rows, total = self._store.page(wanted, limit + 1, page.offset, cursor)
-        return _show(rows, total, limit, page, lambda row: row.serial).map(DatasetRow.of)
+        return read_page(lambda *cut: self._store.page(wanted, *cut), lambda row: row.serial, page).map(DatasetRow.of)
 
     def change(self, name: str, changes: Mapping[str, Any]) -> DatasetRow:
         """Changes name, description or tags. Raises DatasetNotFound, DatasetExists."""
@@ -167,9 +165,10 @@ class DatasetService:
 
     def get_versions(self, name: str, page: PageRequest) -> Page[VersionView]:
         """A page of the versions, newest first. Raises DatasetNotFound."""
-        limit, cursor = min(page.limit, MAX_LIMIT), None if page.cursor is None else int(page.cursor)
-        rows, total = self._store.versions(self.find(name).serial, limit + 1, page.offset, cursor)
-        return _show(rows, total, limit, page, lambda row: row.ordinal).map(VersionView.of)
+        serial = self.find(name).serial
+        return read_page(lambda *cut: self._store.versions(serial, *cut), lambda row: row.ordinal, page).map(
+            VersionView.of
+        )
 
     def restore(self, name: str, version: str, actor: str) -> VersionView:
         """Makes what an earlier version holds the newest one again. Raises DatasetNotFound, VersionNotFound."""
@@ -308,10 +307,3 @@ def _problem_of(item: ManifestItem) -> str | None:
     if item.caption is not None and len(item.caption) > MAX_CAPTION:
         return f"The caption of {item.path[:200]} has more than {MAX_CAPTION:,} characters."
     return None
-
-
-def _show(rows: Sequence[Any], total: int, limit: int, page: PageRequest, number: Callable[[Any], int]) -> Page[Any]:
-    """The page of rows of which one more than wanted was read."""
-    has_more, shown = len(rows) > limit, tuple(rows[:limit])
-    offset = None if page.cursor is not None else page.offset or 0
-    return Page(shown, Pagination(total, limit, offset, has_more, str(number(shown[-1])) if has_more else None))
