@@ -181,8 +181,6 @@ KNOWS_MORE |= {path for _, path in WITH_INPUT if "/logs" in path}
 
 KNOWS_MORE |= {f"/api/v1/datasets/{{name}}/{what}" for what in ("captions", "check", "items/{item_id}/as_trained")}
 KNOWS_MORE.add("/api/v1/datasets")
-#: A file is named once, by a path that leads nowhere else.
-KNOWS_MORE.add("/api/v1/models/download")
 KNOWS_MORE |= {"/api/v1/preprocess/start", "/api/v1/datasets/{name}/captions/generate"}
 
 

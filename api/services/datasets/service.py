@@ -1,8 +1,7 @@
 """Datasets: made, changed, deleted, and given new versions."""
 
 import logging
-import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -20,7 +19,6 @@ from api.models.audit import note_change
 from api.models.dataset import (
     MAX_CAPTION,
     MAX_ITEMS,
-    MAX_PATH,
     MAX_TEXT,
     Blob,
     Dataset,
@@ -31,20 +29,16 @@ from api.models.dataset import (
 )
 from api.models.dataset_view import DatasetDeleted, DatasetDetails, DatasetRow, VersionView
 from api.models.sight import current_sight
-from api.services.datasets.names import parse_version
+from api.services.datasets.names import parse_version, problem_of_path
 from api.storage.blobs import BlobStore
 from api.storage.dataset_holds import DatasetHolds
 from api.storage.dataset_items import DatasetItemStore
 from api.storage.datasets import DatasetFilter, DatasetStore, NewVersion
 from api.utils.bounds import capped
 from api.utils.clock import Clock
-from api.utils.pagination import MAX_LIMIT, Page, PageRequest, Pagination
+from api.utils.pagination import Page, PageRequest, read_page
 
 logger = logging.getLogger(__name__)
-
-#: A path below a dataset: parts that are neither empty nor . or .., without control characters and lone surrogates.
-_PART = r"(?!\.{1,2}(?:/|\Z))[^/\x00-\x1f\x7f\ud800-\udfff]+"
-_PATH = re.compile(rf"{_PART}(?:/{_PART})*")
 
 #: Lines of a manifest that are written at a time.
 _LINES = 1000
@@ -137,9 +131,7 @@ class DatasetService:
     def get_page(self, search: str | None, owner: str | None, page: PageRequest) -> Page[DatasetRow]:
         """A page of the datasets that whoever asks may see, newest first."""
         wanted = DatasetFilter(search, owner, current_sight.get().only_of)
-        limit, cursor = min(page.limit, MAX_LIMIT), None if page.cursor is None else int(page.cursor)
-        rows, total = self._store.page(wanted, limit + 1, page.offset, cursor)
-        return _show(rows, total, limit, page, lambda row: row.serial).map(DatasetRow.of)
+        return read_page(lambda *cut: self._store.page(wanted, *cut), lambda row: row.serial, page).map(DatasetRow.of)
 
     def change(self, name: str, changes: Mapping[str, Any]) -> DatasetRow:
         """Changes name, description or tags. Raises DatasetNotFound, DatasetExists."""
@@ -173,9 +165,10 @@ class DatasetService:
 
     def get_versions(self, name: str, page: PageRequest) -> Page[VersionView]:
         """A page of the versions, newest first. Raises DatasetNotFound."""
-        limit, cursor = min(page.limit, MAX_LIMIT), None if page.cursor is None else int(page.cursor)
-        rows, total = self._store.versions(self.find(name).serial, limit + 1, page.offset, cursor)
-        return _show(rows, total, limit, page, lambda row: row.ordinal).map(VersionView.of)
+        serial = self.find(name).serial
+        return read_page(lambda *cut: self._store.versions(serial, *cut), lambda row: row.ordinal, page).map(
+            VersionView.of
+        )
 
     def restore(self, name: str, version: str, actor: str) -> VersionView:
         """Makes what an earlier version holds the newest one again. Raises DatasetNotFound, VersionNotFound."""
@@ -308,15 +301,9 @@ def _require_valid(items: Sequence[ManifestItem]) -> None:
 
 
 def _problem_of(item: ManifestItem) -> str | None:
-    if len(item.path) > MAX_PATH or not _PATH.fullmatch(item.path):
-        return f"{item.path[:200]!r} is no path below a dataset, or has characters that none may have."
+    problem = problem_of_path(item.path)
+    if problem is not None:
+        return problem
     if item.caption is not None and len(item.caption) > MAX_CAPTION:
         return f"The caption of {item.path[:200]} has more than {MAX_CAPTION:,} characters."
     return None
-
-
-def _show(rows: Sequence[Any], total: int, limit: int, page: PageRequest, number: Callable[[Any], int]) -> Page[Any]:
-    """The page of rows of which one more than wanted was read."""
-    has_more, shown = len(rows) > limit, tuple(rows[:limit])
-    offset = None if page.cursor is not None else page.offset or 0
-    return Page(shown, Pagination(total, limit, offset, has_more, str(number(shown[-1])) if has_more else None))

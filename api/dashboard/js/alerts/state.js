@@ -1,7 +1,7 @@
 // What fires at present: the one thing about alerts that every screen shows.
 
 import { access, has } from "../access.js";
-import { alertApi } from "../api_alerts.js";
+import { ask } from "../api.js";
 import { soon } from "../soon.js";
 import { Store } from "../store.js";
 
@@ -25,7 +25,7 @@ export async function refetchFiring() {
   const mine = ++asked;
   /** @type {Firing|null} */
   let found = null;
-  if (maySee()) found = await alertApi.list({ state: "firing", limit: SHOWN }).catch(() => null);
+  if (maySee()) found = await ask(`/alerts?state=firing&limit=${SHOWN}`).catch(() => null);
   if (mine === asked) firing.set(found);
 }
 
