@@ -72,6 +72,10 @@ BY_NAME = [
     ("POST", "/api/v1/models/download/{task_id}/pause"),
     ("POST", "/api/v1/models/download/{task_id}/resume"),
     ("POST", "/api/v1/models/download/{task_id}/cancel"),
+    ("GET", "/api/v1/models/push/{task_id}"),
+    ("POST", "/api/v1/models/push/{task_id}/pause"),
+    ("POST", "/api/v1/models/push/{task_id}/resume"),
+    ("POST", "/api/v1/models/push/{task_id}/cancel"),
     ("GET", "/api/v1/models/registry/{name}"),
     ("DELETE", "/api/v1/models/registry/{name}"),
     ("GET", "/api/v1/models/registry/{name}/versions/{version}"),
@@ -105,6 +109,8 @@ WITH_INPUT = [
     ("POST", "/api/v1/models/validate"),
     ("POST", "/api/v1/models/download"),
     ("GET", "/api/v1/models/downloads"),
+    ("GET", "/api/v1/models/pushes"),
+    ("POST", "/api/v1/models/registry/{name}/versions/{version}/push"),
     ("GET", "/api/v1/models/registry"),
     ("POST", "/api/v1/models/registry"),
     ("PATCH", "/api/v1/models/registry/{name}"),
@@ -180,7 +186,7 @@ KNOWS_MORE |= {path for _, path in WITH_INPUT if "/logs" in path}
 KNOWS_MORE |= {f"/api/v1/datasets/{{name}}/{what}" for what in ("captions", "check", "items/{item_id}/as_trained")}
 KNOWS_MORE.add("/api/v1/datasets")
 #: A file is named once, by a path that leads nowhere else.
-KNOWS_MORE.add("/api/v1/models/download")
+KNOWS_MORE |= {"/api/v1/models/download", "/api/v1/models/registry/{name}/versions/{version}/push"}
 KNOWS_MORE |= {"/api/v1/preprocess/start", "/api/v1/datasets/{name}/captions/generate"}
 
 
