@@ -175,6 +175,7 @@ class Runtime:
             node,
             self.live.broker.publish,
             clock,
+            training,
         )
         preprocessing = self.preprocessing.service(training, self.uploads.forms.get)
         self.uploads.intake.follow_with(UploadFollowUp(preprocessing.start).go_on)
@@ -201,6 +202,7 @@ class Runtime:
             downloads=build_downloads(config, self.database, training, clock),
             system=system,
             strays=training.strays,
+            holds=training.holds,
             access=self.access.service,
             oidc=self.access.oidc,
             idempotency=DatabaseIdempotencyStore(self.database, clock, owner, lambda other: host.is_alive(other, node)),
