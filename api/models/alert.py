@@ -176,6 +176,10 @@ class AlertFilter:
     rule_id: str | None = None
     task_id: str | None = None
     seen_by: str | None = None  #: the user whose own alone may be seen, besides what is nobody's
+    gpu_uuid: str | None = None  #: only about this GPU
+    is_open: bool | None = None  #: only what has not ended, or only what has
+    since: datetime | None = None  #: only what went on at this time, or later
+    until: datetime | None = None  #: only what had begun by this time
 
 
 @dataclass(frozen=True, slots=True)

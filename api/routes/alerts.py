@@ -66,7 +66,7 @@ def list_alerts(query_data: AlertQuery) -> Response:
     fires all the same, and stands under that state.
     """
     service = services().alerts
-    page = service.get_page(query_data.wanted(current_sight.get().only_of), query_data.page())
+    page = service.get_page(query_data.wanted(current_sight.get().only_of, services().clock.now()), query_data.page())
     return answer({"alerts": page.rows, "counts": service.count(), "pagination": page.pagination})
 
 

@@ -17,7 +17,13 @@ from api.utils.responses import answer
 system = APIBlueprint("system", __name__, tag="System")
 
 _METRICS: dict[int | str, dict[str, str | dict[str, dict[str, Any]]]] = {
-    200: {"description": "Prometheus text", "content": {"text/plain": {"schema": {"type": "string"}}}}
+    200: {
+        "description": "Prometheus text, or OpenMetrics where Accept asks for it",
+        "content": {
+            "text/plain": {"schema": {"type": "string"}},
+            "application/openmetrics-text": {"schema": {"type": "string"}},
+        },
+    }
 }
 
 

@@ -23,6 +23,7 @@ from api.services.alerts.carriers import ThreadCarriers
 from api.services.alerts.channels import ChannelService
 from api.services.alerts.courier import Courier
 from api.services.alerts.emergency import EmergencyWord
+from api.services.alerts.exposition import AlertExposition
 from api.services.alerts.facts import FactBoard, People
 from api.services.alerts.gpu_facts import GPUFacts
 from api.services.alerts.idle import IdleLook
@@ -98,6 +99,7 @@ class AlertParts:
         self.board = self._create_board(config, database, gpus, watch, access, quotas, node)
         own = ServerIdentity.own(node, root)
         self.loop = self._create_loop(_create_sections(database, own, config.gpu_monitor_interval, clock))
+        self.exposition = AlertExposition(self.board.recent, self.loop.open_alerts)
         gpus.subscribe(lambda number, documents: self.loop.note_state())
         database.on_append(self._note_news)
         self._create_services(gpus, sealer, notifiers, bool(config.idle_command))

@@ -10,6 +10,7 @@ from api.services.catalog.download_wish import DownloadRules
 from api.services.catalog.downloads import DownloadMeans, DownloadService
 from api.services.catalog.registry import Registry
 from api.services.catalog.service import CatalogService
+from api.services.catalog.settings import SettingsService
 from api.services.training.service import TrainingService
 from api.storage.attempts import AttemptStore
 from api.storage.blobs import BlobStore
@@ -18,7 +19,9 @@ from api.storage.registry import RegistryStore
 from api.storage.tasks import TaskStore
 from api.trainers.diffusion_pipe.catalog.presets import PRESETS
 from api.trainers.diffusion_pipe.catalog.table import CATALOG
+from api.trainers.diffusion_pipe.forms import convert_forms
 from api.trainers.diffusion_pipe.model_types import MODELS
+from api.trainers.diffusion_pipe.settings import describe_settings
 from api.utils.clock import Clock
 from api.utils.periodic import PeriodicThread
 from api.weights.scan import LocalModels
@@ -45,6 +48,11 @@ def build_catalog(config: Config) -> CatalogService:
         config.storage_root.absolute(),
         None if trainer is None else trainer.absolute() / "examples" / "main_example.toml",
     )
+
+
+def build_settings() -> SettingsService:
+    """Builds what tells the trainer's keys."""
+    return SettingsService(MODELS, describe_settings, convert_forms)
 
 
 def build_downloads(config: Config, database: Database, training: TrainingParts, clock: Clock) -> DownloadService:

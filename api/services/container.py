@@ -12,6 +12,7 @@ from api.services.attempts.strays import Strays
 from api.services.catalog.downloads import DownloadService
 from api.services.catalog.registry import Registry
 from api.services.catalog.service import CatalogService
+from api.services.catalog.settings import SettingsService
 from api.services.datasets.as_trained import AsTrained
 from api.services.datasets.captioning import CaptioningService
 from api.services.datasets.captions import CaptionEditor
@@ -60,6 +61,7 @@ class Services:
     export: DatasetExport
     logs: LogService
     models: CatalogService
+    settings: SettingsService
     registry: Registry
     downloads: DownloadService
     system: SystemService

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, and_, bindparam, case, delete, func, insert, 
 
 from api.errors import AlertNotFound, Conflict
 from api.models.alert import Alert, AlertChange, AlertCounts, AlertFilter, AlertHistoryRow, AlertState, ShownState
+from api.models.alert_rule import RuleScope
 from api.models.audit import note_change
 from api.models.event import Severity
 from api.storage.alert_actions import insert_actions
@@ -230,6 +231,16 @@ def _conditions(wanted: AlertFilter) -> list[Any]:
     conditions: list[Any] = [alerts.c[name] == value for name, value in equal.items() if value is not None]
     if wanted.states:
         conditions.append(alerts.c.shown_state.in_(wanted.states))
+    if wanted.gpu_uuid is not None:
+        of_gpu = alerts.c.target.endswith(f"/{wanted.gpu_uuid}", autoescape=True)
+        conditions += [alerts.c.scope == RuleScope.GPU, of_gpu]
+    if wanted.is_open is not None:
+        conditions.append(alerts.c.open_key.is_not(None) if wanted.is_open else alerts.c.open_key.is_(None))
+    if wanted.since is not None:
+        ended = alerts.c.resolved_at
+        conditions.append(or_(ended.is_(None), ended >= to_seconds(wanted.since)))
+    if wanted.until is not None:
+        conditions.append(alerts.c.since <= to_seconds(wanted.until))
     if wanted.seen_by is not None:
         own = and_(alerts.c.is_personal.is_(True), alerts.c.owner == wanted.seen_by)
         conditions.append(or_(alerts.c.is_personal.is_(False), own))

@@ -70,6 +70,7 @@ BY_NAME = [
     ("POST", "/api/v1/auth/ticket"),
     ("GET", "/api/v1/auth/users"),
     ("GET", "/api/v1/auth/ways"),
+    ("GET", "/api/v1/models/{model_id}/settings"),
     ("GET", "/api/v1/models/download/{task_id}"),
     ("POST", "/api/v1/models/download/{task_id}/pause"),
     ("POST", "/api/v1/models/download/{task_id}/resume"),
@@ -104,6 +105,7 @@ WITH_INPUT = [
     ("GET", "/api/v1/models/list"),
     ("GET", "/api/v1/models/{model_id}/presets"),
     ("GET", "/api/v1/models/{model_id}/presets/{name}"),
+    ("POST", "/api/v1/models/{model_id}/convert"),
     ("POST", "/api/v1/models/validate"),
     ("POST", "/api/v1/models/download"),
     ("GET", "/api/v1/models/downloads"),
@@ -182,13 +184,13 @@ KNOWS_MORE |= {path for _, path in WITH_INPUT if "/logs" in path}
 
 KNOWS_MORE |= {f"/api/v1/datasets/{{name}}/{what}" for what in ("captions", "check", "items/{item_id}/as_trained")}
 KNOWS_MORE.add("/api/v1/datasets")
-#: A file is named once, by a path that leads nowhere else.
-KNOWS_MORE.add("/api/v1/models/download")
 KNOWS_MORE |= {"/api/v1/preprocess/start", "/api/v1/datasets/{name}/captions/generate"}
 
 
 #: A slot is named by its model and its key together.
 KNOWS_MORE.add("/api/v1/models/validate")
+#: What stands in a text is TOML, and what stands in values has a form there.
+KNOWS_MORE.add("/api/v1/models/{model_id}/convert")
 #: A silence ends in the future, clauses name metrics that there are, and addresses lead somewhere.
 KNOWS_MORE |= {f"/api/v1/alerts/{noun}" for noun in ("silences", "rules", "channels")}
 KNOWS_MORE |= {"/api/v1/alerts/rules/{rule_id}", "/api/v1/alerts/channels/{channel_id}"}

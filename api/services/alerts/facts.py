@@ -47,6 +47,10 @@ _FAILED = timedelta(hours=2)
 #: Tasks are looked at once in so many seconds at most, however much happens to them.
 NEWS_SECONDS = 1.0
 
+#: A table that is older by so much than it should be is no longer made here: another server leads, or the database is
+#: away.
+_LATE_SECONDS = 15.0
+
 
 @dataclass(frozen=True, slots=True)
 class People:
@@ -97,6 +101,11 @@ class FactBoard:
     def latest(self, scope: RuleScope) -> FactTable | None:
         """The latest table of a scope, from memory; None when there is none here. From any thread."""
         return self._latest.get(scope)
+
+    def recent(self, scope: RuleScope) -> FactTable | None:
+        """The latest table of a scope while it is made anew here; None once that has stopped. From any thread."""
+        age = self._clock.monotonic() - self._made_at.get(scope, float("-inf"))
+        return self._latest.get(scope) if age <= _KEPT[scope] + _LATE_SECONDS else None
 
     def tables(self, scopes: Iterable[RuleScope], channels: Iterable[Channel]) -> dict[RuleScope, FactTable]:
         """The tables of these scopes. One that the database does not give now is missing."""

@@ -122,6 +122,13 @@ class AlertLoop:
         """Has a new state of the GPUs evaluated at once."""
         self._thread.trigger()
 
+    def open_alerts(self) -> list[Alert]:
+        """The alerts that this server looks after and that have not ended. From any thread."""
+        tracks = [
+            track for section in self._sections if section.is_loaded for track in list(section.machine.tracks.values())
+        ]
+        return [track.alert for track in tracks if track.alert.is_open]
+
     def run_once(self) -> None:
         """Makes one round."""
         try:

@@ -78,6 +78,8 @@ _ROWS: tuple[tuple[RuleScope, str, str, str], ...] = (
     (_TASK, "loss", "", "its latest loss"),
     (_TASK, "loss_excess", "MADs", "of the loss above the median of the last 200, in median absolute deviations"),
     (_TASK, "progress", "%", "of all its steps"),
+    (_TASK, "step_time", "s", "for a step"),
+    (_TASK, "eta", "s", "until its end, as it looks now"),
     (_TASK, "eta_total", "s", "from its start to its end, as it looks now"),
     (_TASK, "eta_total_first", "s", "the same, as it looked when its pace was first known"),
     (_TASK, "eta_slip", "ratio", "of the two"),

@@ -35,6 +35,7 @@ from api.storage.usage import Bound, OverQuota
 from api.trainers.trainer import Trainer
 from api.utils.clock import Clock
 from api.utils.foreign_trees import list_names
+from api.utils.measures import TASK_ID, queue_waits
 
 logger = logging.getLogger(__name__)
 
@@ -170,6 +171,8 @@ class Dispatcher:
             logger.info("somebody was first", extra={"task_id": task.task_id, "what": str(error)})
             return False
         logger.info("attempt claimed", extra={"attempt": attempt.uid, "gpus": list(attempt.gpu_indices)})
+        waited = (attempt.created_at - task.queued_at).total_seconds()
+        queue_waits.observe(max(0.0, waited), (task.kind,), (TASK_ID, task.task_id))
         return True
 
     def _bound(self, task: TaskSummary) -> Bound | None:

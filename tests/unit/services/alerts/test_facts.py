@@ -83,3 +83,15 @@ def test_what_the_database_does_not_give_is_missing_and_not_empty(clock: FakeClo
 def test_people_are_looked_at_where_keys_are_asked_for(clock: FakeClock):
     people = People(list, list, lambda _: None, lambda _: {})  # type: ignore[arg-type,return-value]
     assert Board(clock, people).tables(RuleScope.KEY, RuleScope.USER) == {RuleScope.KEY, RuleScope.USER}
+
+
+def test_a_table_that_is_no_longer_made_is_not_recent(clock: FakeClock):
+    board = Board(clock)
+    assert board.board.recent(RuleScope.TASK) is None
+    board.tables(RuleScope.TASK)
+    assert board.board.recent(RuleScope.TASK) is not None
+    clock.advance(19)
+    assert board.board.recent(RuleScope.TASK) is not None
+    clock.advance(2)
+    assert board.board.recent(RuleScope.TASK) is None
+    assert board.board.latest(RuleScope.TASK) is not None
