@@ -214,7 +214,8 @@ def action_table(failed: Iterable[AlertAction], now: datetime) -> FactTable:
 
 def _action_target(action: AlertAction) -> AlertTarget:
     about = action.about or action.node or "the queue"
-    labels = {"action": action.kind.value, "rule_id": action.rule_id, "alert_id": action.alert_id}
+    labels = {"action_id": action.action_id, "action": action.kind.value, "rule_id": action.rule_id}
+    labels["alert_id"] = action.alert_id
     if action.kind.is_of_task and action.about is not None:
         labels["task_id"] = action.about
     words = {"name": f"{action.kind} for {about}", "about": about, "why": action.result or "unknown"}
