@@ -171,6 +171,7 @@ class Runtime:
             node,
             self.live.broker.publish,
             clock,
+            training,
         )
         registry.register(system)
         registry.register(self.alerts.exposition)
@@ -200,6 +201,7 @@ class Runtime:
             downloads=build_downloads(config, self.database, training, clock),
             system=system,
             strays=training.strays,
+            holds=training.holds,
             access=self.access.service,
             oidc=self.access.oidc,
             idempotency=DatabaseIdempotencyStore(self.database, clock, owner, lambda other: host.is_alive(other, node)),

@@ -1,6 +1,6 @@
 """Datasets and their versions in the database, and which tasks use them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -25,6 +25,9 @@ from api.storage.rows import clean, dump, to_seconds, to_time
 from api.storage.tables import tasks
 
 _WATCH = TypeAdapter(DirectoryWatch)
+
+#: What else is done in a transaction.
+Also = Callable[[Connection], Any]
 
 _HOLDS_LATEST = (dataset_versions.c.dataset == datasets.c.serial) & (dataset_versions.c.ordinal == datasets.c.latest)
 
@@ -164,11 +167,33 @@ class DatasetStore:
 
     # -- versions ------------------------------------------------------------------------------------------------------
 
-    def add_version(self, serial: int, new: NewVersion, expected_latest: int | None, now: datetime) -> DatasetVersion:
-        """Makes this the newest version, if the newest one still is `expected_latest`.
+    def add_version(
+        self,
+        serial: int,
+        new: NewVersion,
+        expected_latest: int | None,
+        now: datetime,
+        also: Also = lambda connection: None,
+    ) -> DatasetVersion:
+        """Makes this the newest version, if the newest one still is `expected_latest`; `also` is done in the same
+        transaction.
 
         What it needs must be held already, by its claim or earlier versions. Raises DatasetChanged, DatasetNotFound.
         """
+        try:
+            return self._add_version(serial, new, expected_latest, now, also)
+        except IntegrityError:
+            # Somebody else made the same manifest's rows at this moment.
+            raise DatasetChanged("The same version was made somewhere else at this moment: try again.") from None
+
+    def _add_version(
+        self,
+        serial: int,
+        new: NewVersion,
+        expected_latest: int | None,
+        now: datetime,
+        also: Also,
+    ) -> DatasetVersion:
         ordinal = (expected_latest or 0) + 1
         is_latest = datasets.c.latest.is_(None) if expected_latest is None else datasets.c.latest == expected_latest
         with self._database.write() as connection:
@@ -195,6 +220,7 @@ class DatasetStore:
                 "claim": new.claim,
             }
             connection.execute(insert(dataset_versions).values(row))
+            also(connection)
             told = {"version": ordinal, "manifest": new.manifest_sha256, "items": new.items}
             note_change(before={"version": expected_latest}, after=told)
         return _read_version_values(row)

@@ -30,6 +30,7 @@ _LABELS: Mapping[RuleScope, Mapping[str, str]] = {
     RuleScope.CHANNEL: {"channel_id": "channel_id", "channel": "channel"},
     RuleScope.KEY: {"key_id": "key_id", "user": "user"},
     RuleScope.USER: {"user": "user"},
+    RuleScope.ACTION: {"action_id": "action_id", "action": "action", "rule_id": "rule_id"},
 }
 
 
@@ -88,6 +89,8 @@ SERIES: tuple[ShownFact, ...] = (
     ShownFact(_S, "unclean_start_age", "unclean_start_age_seconds", "Time since the service began without having ended before; +Inf: it did not."),
     ShownFact(_S, "starts_15m", "recent_starts", "Starts of the service in the last 15 min."),
     ShownFact(_S, "clock_offset", "clock_offset_seconds", "Between this machine's clock and the database's, without sign."),
+    ShownFact(_S, "idle", "machine_idle", "Whether nothing runs, waits or comes in here, and no GPU is at work."),
+    ShownFact(RuleScope.ACTION, "failed_age", "alert_action_failed_age_seconds", "Time since an action of a rule failed; for two hours."),
     ShownFact(RuleScope.NODE, "silent_seconds", "node_silent_seconds", "Time since another machine's server last gave a sign of life."),
     ShownFact(RuleScope.CHANNEL, "failures", "alert_channel_failures", "Attempts to send that failed in a row."),
     ShownFact(RuleScope.CHANNEL, "oldest_unsent_seconds", "alert_channel_oldest_unsent_seconds", "Time that its oldest message waits."),

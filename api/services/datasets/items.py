@@ -22,10 +22,11 @@ class DatasetItems:
         if version is None and dataset.latest is None:
             return read_page(lambda *cut: ((), 0), lambda row: 0, page)
         found = self._datasets.find_version(dataset, version)
-        manifest = self._datasets.index(found.manifest_sha256)
 
         def read(limit: int, offset: int, cursor: int | None) -> tuple[Sequence[DatasetItem], int]:
-            rows, total = self._items.page(manifest, wanted, limit, offset, cursor)
+            rows, total = self._datasets.read_rows(
+                found.manifest_sha256, lambda serial: self._items.page(serial, wanted, limit, offset, cursor)
+            )
             return rows, found.items if total is None else total
 
         return read_page(read, lambda row: row.position, page).map(ItemView.of)
@@ -38,4 +39,5 @@ class DatasetItems:
         """An item with its dataset and version. Raises DatasetNotFound, VersionNotFound, ItemNotFound."""
         dataset = self._datasets.find(name)
         found = self._datasets.find_version(dataset, version)
-        return dataset, found, self._items.get(self._datasets.index(found.manifest_sha256), item_id)
+        read = self._datasets.read_rows(found.manifest_sha256, lambda serial: self._items.get(serial, item_id))
+        return dataset, found, read
