@@ -11,6 +11,7 @@ from api.services.catalog.downloads import DownloadService
 from api.services.catalog.pushes import PushRules, PushService
 from api.services.catalog.registry import Registry
 from api.services.catalog.service import CatalogService
+from api.services.catalog.settings import SettingsService
 from api.services.catalog.transfers import TransferMeans, Transfers
 from api.services.training.service import TrainingService
 from api.storage.attempts import AttemptStore
@@ -20,7 +21,9 @@ from api.storage.registry import RegistryStore
 from api.storage.tasks import TaskStore
 from api.trainers.diffusion_pipe.catalog.presets import PRESETS
 from api.trainers.diffusion_pipe.catalog.table import CATALOG
+from api.trainers.diffusion_pipe.forms import convert_forms
 from api.trainers.diffusion_pipe.model_types import MODELS
+from api.trainers.diffusion_pipe.settings import describe_settings
 from api.trainers.downloads.trainer import DOWNLOADS, Downloader
 from api.trainers.pushes.trainer import PUSHES, Pusher
 from api.utils.clock import Clock
@@ -49,6 +52,11 @@ def build_catalog(config: Config) -> CatalogService:
         config.storage_root.absolute(),
         None if trainer is None else trainer.absolute() / "examples" / "main_example.toml",
     )
+
+
+def build_settings() -> SettingsService:
+    """Builds what tells the trainer's keys."""
+    return SettingsService(MODELS, describe_settings, convert_forms)
 
 
 #: What executes downloads and pushes.

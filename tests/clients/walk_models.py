@@ -8,6 +8,10 @@ def look_at_models(walk: Walk) -> None:
     assert len(walk.call("get_models_list_models").models) == 24
     assert [preset.memory_gb for preset in walk.call("get_models_list_presets", "hidream").presets] == [24, 48]
     assert walk.call("get_models_get_preset", "flux", "24gb").memory_gb == 24
+    tables = walk.call("get_models_get_settings", "flux").tables
+    assert {(table.file, table.name) for table in tables} >= {("config", ""), ("dataset", "directory")}
+    body = walk.body("ConvertForms", {"config_toml": "epochs = 2\n"})
+    assert walk.call("post_models_convert", "flux", body=body).config_toml == "epochs = 2\n"
     # Nothing listens there: it is cancelled, or has failed by then.
     order = walk.body("StartDownload", {"url": "http://127.0.0.1:9/x", "sha256": "0" * 64})
     download = walk.call(

@@ -8,6 +8,12 @@ export async function lookAtModels(): Promise<void> {
   const path = { model_id: "flux", name: "24gb" };
   const preset = data(await api.GET("/api/v1/models/{model_id}/presets/{name}", { params: { path } }));
   if (preset.memory_gb !== 24) throw new Error(`it is for ${preset.memory_gb} GB`);
+  const flux = { path: { model_id: "flux" } };
+  const { tables } = data(await api.GET("/api/v1/models/{model_id}/settings", { params: flux }));
+  if (!tables.some(({ name }) => name === "optimizer")) throw new Error("the optimizer has keys");
+  const text = { config_toml: "epochs = 2\n" };
+  const forms = data(await api.POST("/api/v1/models/{model_id}/convert", { params: flux, body: text }));
+  if (forms.config_toml !== text.config_toml) throw new Error("a text stays as it is");
   const order = { url: "http://127.0.0.1:9/x", sha256: "0".repeat(64) };
   const header = { "Idempotency-Key": "typed" };
   const id = data(await api.POST("/api/v1/models/download", { body: order, params: { header } })).download_id;

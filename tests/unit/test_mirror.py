@@ -31,6 +31,7 @@ WITHOUT = {
     "trainers/diffusion_pipe/catalog/videos.py": "facts: test_table.py holds them against the checks",
     "trainers/diffusion_pipe/catalog/parts.py": "facts: test_table.py holds them against the checks",
     "trainers/diffusion_pipe/keys.py": "facts: which keys there are; test_key_check.py holds values against them",
+    "trainers/diffusion_pipe/key_words.py": "facts: what keys are for; test_settings.py holds them against the keys",
     "trainers/protocol/phrases.py": "facts: the trainers' words; test_output.py and test_log_lines.py read them",
     "weights/fingerprints/text_encoders.py": "facts: fingerprints/test_table.py holds a stand-in against each",
     "weights/fingerprints/transformers.py": "facts: fingerprints/test_table.py holds a stand-in against each",

@@ -20,6 +20,31 @@ export async function learnDataWords() {
   Object.assign(words, dataWords);
 }
 
+/** And those of alerts, which have a style sheet of their own, too. */
+export async function learnAlertWords() {
+  const [{ alertWords }] = await Promise.all([import(`./i18n/${language}_alerts.js`), loadStyle("alerts.css")]);
+  Object.assign(words, alertWords);
+}
+
+/** @type {Map<string, Promise<unknown>>} */
+const styles = new Map();
+
+/** Loads a style sheet of ours, once. Without it a screen is plain, and works. @param {string} name */
+function loadStyle(name) {
+  const loading =
+    styles.get(name) ??
+    new Promise((resolve) => {
+      const link = document.createElement("link");
+      link.rel = "stylesheet";
+      link.href = new URL(`../css/${name}`, import.meta.url).href;
+      link.onload = resolve;
+      link.onerror = resolve;
+      document.head.append(link);
+    });
+  styles.set(name, loading);
+  return loading;
+}
+
 document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
 
 function choose() {

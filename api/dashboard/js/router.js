@@ -1,6 +1,6 @@
 // Which screen: what stands behind the # of the address.
 
-/** `id` is empty where a screen has none. @typedef {{name: "machine"|"gpu"|"tasks"|"task"|"data"|"dataset"|"start"|"access"|"sign-in", id: string, query: URLSearchParams}} Place */
+/** `id` is empty where a screen has none. @typedef {{name: "machine"|"gpu"|"tasks"|"task"|"data"|"dataset"|"start"|"alerts"|"access"|"sign-in", id: string, query: URLSearchParams}} Place */
 
 /** @type {[RegExp, Place["name"]][]} */
 const ROUTES = [
@@ -11,6 +11,7 @@ const ROUTES = [
   [/^\/data$/, "data"],
   [/^\/data\/([^/]+)$/, "dataset"],
   [/^\/start$/, "start"],
+  [/^\/alerts$/, "alerts"],
   [/^\/access$/, "access"],
   [/^\/sign-in$/, "sign-in"],
 ];

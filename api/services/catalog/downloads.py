@@ -78,8 +78,7 @@ class DownloadService:
 
     def get_page(self, page: PageRequest) -> Page[DownloadView]:
         """A page of the downloads that whoever asks may see, newest first."""
-        found = self._transfers.get_page(page)
-        return Page(tuple(self._show(task, task.progress or NOTHING_YET) for task in found.rows), found.pagination)
+        return self._transfers.get_page(page).map(lambda task: self._show(task, task.progress or NOTHING_YET))
 
     def _show(self, task: TaskSummary, report: ProgressReport) -> DownloadView:
         state = self._transfers.state(task.task_id)

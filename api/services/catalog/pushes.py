@@ -166,8 +166,7 @@ class PushService:
 
     def get_page(self, page: PageRequest) -> Page[PushView]:
         """A page of the pushes that whoever asks may see, newest first."""
-        found = self._transfers.get_page(page)
-        return Page(tuple(self._show(task, task.progress or NOTHING_YET) for task in found.rows), found.pagination)
+        return self._transfers.get_page(page).map(lambda task: self._show(task, task.progress or NOTHING_YET))
 
     def _show(self, task: TaskSummary, report: ProgressReport) -> PushView:
         state, order = self._transfers.state(task.task_id), self._transfers.order_of(task)

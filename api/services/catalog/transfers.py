@@ -39,7 +39,7 @@ from api.utils.clock import Clock
 from api.utils.foreign_files import is_gone, make_directory, read, remove, write
 from api.utils.foreign_trees import remove_tree
 from api.utils.ids import new_task_id
-from api.utils.pagination import MAX_LIMIT, Page, PageRequest, Pagination
+from api.utils.pagination import Page, PageRequest, read_page
 
 #: Parts of the path of a task's output directory that are entered without following a link.
 LEVELS = 2
@@ -174,12 +174,7 @@ class Transfers:
     def get_page(self, page: PageRequest) -> Page[TaskSummary]:
         """A page of the tasks that whoever asks may see, newest first."""
         wanted = TaskFilter((), seen_by=current_sight.get().only_of)
-        limit, cursor = min(page.limit, MAX_LIMIT), None if page.cursor is None else int(page.cursor)
-        rows, total = self._means.tasks.page(wanted, limit + 1, page.offset, cursor)
-        has_more, shown = len(rows) > limit, rows[:limit]
-        offset = None if cursor is not None else page.offset or 0
-        next_cursor = str(shown[-1].serial) if has_more else None
-        return Page(tuple(shown), Pagination(total, limit, offset, has_more, next_cursor))
+        return read_page(lambda *cut: self._means.tasks.page(wanted, *cut), lambda row: row.serial, page)
 
     def why_waiting(self, task: TaskSummary) -> str | None:
         """Why a task waits, in words; None when it does not."""

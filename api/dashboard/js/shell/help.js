@@ -11,6 +11,8 @@ const KEYS = [
   [["g", "t"], "keys.tasks"],
   [["g", "d"], "keys.data"],
   [["g", "n"], "keys.start"],
+  [["g", "l"], "keys.alerts"],
+  [["b"], "keys.bell"],
   [["g", "a"], "keys.access"],
   [["/"], "keys.search"],
   [["j", "k"], "keys.move"],
