@@ -22,7 +22,7 @@ SOURCES = {path.relative_to(SCRIPTS).as_posix(): path.read_text() for path in SC
 
 
 def words(language: str) -> dict[str, str]:
-    text = "".join(SOURCES[f"i18n/{language}{part}.js"] for part in ("", "_form", "_access", "_data"))
+    text = "".join(SOURCES[f"i18n/{language}{part}.js"] for part in ("", "_form", "_access", "_data", "_models"))
     return dict(re.findall(r'^  "?([\w.]+)"?:\s+"(.*)",$', text, re.MULTILINE))
 
 

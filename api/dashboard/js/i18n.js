@@ -20,6 +20,12 @@ export async function learnDataWords() {
   Object.assign(words, dataWords);
 }
 
+/** So have screens of models, and of a new training. */
+export async function learnModelWords() {
+  const { modelWords } = await import(`./i18n/${language}_models.js`);
+  Object.assign(words, modelWords);
+}
+
 document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
 
 function choose() {
