@@ -25,6 +25,7 @@ from api.utils.setting_texts import (
     networks,
     node_name,
     number,
+    operator_command,
     origins,
     rates,
     redis_url,
@@ -282,6 +283,13 @@ class Config:
     )
     upload_hours: float = _setting(
         "UPLOAD_HOURS", 24.0, number(0.01, 8760, float), "hours that an upload may wait for its next part", "24"
+    )
+    idle_command: tuple[str, ...] = _setting(
+        "IDLE_COMMAND",
+        (),
+        operator_command,
+        "command that a rule may have run when the machine is idle, as in /usr/bin/systemctl poweroff",
+        "none",
     )
     celery_broker_url: str = _setting(
         "CELERY_BROKER_URL",

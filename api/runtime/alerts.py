@@ -15,14 +15,18 @@ from api.notifiers.apprise_channel import AppriseNotifier
 from api.notifiers.notifier import Notifier
 from api.notifiers.webhook import WebhookNotifier
 from api.runtime.access import AccessParts
+from api.runtime.alert_actions import build_action_loop
 from api.runtime.celery_transport import CeleryTransport
+from api.runtime.training import TrainingParts
 from api.services.alerts.builtin_rules import BUILTIN_RULES
 from api.services.alerts.carriers import ThreadCarriers
 from api.services.alerts.channels import ChannelService
 from api.services.alerts.courier import Courier
 from api.services.alerts.emergency import EmergencyWord
+from api.services.alerts.exposition import AlertExposition
 from api.services.alerts.facts import FactBoard, People
 from api.services.alerts.gpu_facts import GPUFacts
+from api.services.alerts.idle import IdleLook
 from api.services.alerts.loop import AlertLoop, Section
 from api.services.alerts.machine import AlertMachine
 from api.services.alerts.news import AlertNews
@@ -37,6 +41,7 @@ from api.services.gpus.service import GPUService
 from api.services.server_identity import ServerIdentity
 from api.services.storage_watch import StorageWatch
 from api.services.training.quotas import Quotas
+from api.storage.alert_actions import ActionStore
 from api.storage.alert_facts import AlertFactStore
 from api.storage.alert_rules import RuleStore
 from api.storage.alerts import AlertStore
@@ -68,6 +73,7 @@ class AlertParts:
         node: str,
         publish: Callable[[Message], None],
         clock: Clock,
+        training: TrainingParts,
     ) -> None:
         """Raises ConfigError when PRIVATE_HOSTS_ALLOWED cannot be read."""
         root = config.storage_root.absolute()
@@ -87,12 +93,16 @@ class AlertParts:
             self.remote.on_down = self.outbox.wake
         self.news = AlertNews(self.store, publish, clock)
         self.emergency = EmergencyWord(self.courier, clock, new_alert_id)
+        self.idle = IdleLook(lambda: gpus.state, AlertFactStore(database), node, clock)
+        self.action_store = ActionStore(database)
+        self.actions = build_action_loop(config, database, training, self.idle, node, clock, self.news.wake)
         self.board = self._create_board(config, database, gpus, watch, access, quotas, node)
         own = ServerIdentity.own(node, root)
         self.loop = self._create_loop(_create_sections(database, own, config.gpu_monitor_interval, clock))
+        self.exposition = AlertExposition(self.board.recent, self.loop.open_alerts)
         gpus.subscribe(lambda number, documents: self.loop.note_state())
         database.on_append(self._note_news)
-        self._create_services(gpus, sealer, notifiers)
+        self._create_services(gpus, sealer, notifiers, bool(config.idle_command))
 
     def _create_loop(self, sections: tuple[Section, ...]) -> AlertLoop:
         return AlertLoop(
@@ -107,10 +117,20 @@ class AlertParts:
             self._tell,
         )
 
-    def _create_services(self, gpus: GPUService, sealer: Sealer, notifiers: dict[ChannelKind, Notifier]) -> None:
-        self.service = AlertService(self.store, self.rule_store, self.outbox_store, self._clock, self._note_request)
+    def _create_services(
+        self, gpus: GPUService, sealer: Sealer, notifiers: dict[ChannelKind, Notifier], has_idle_command: bool
+    ) -> None:
+        self.service = AlertService(
+            self.store, self.rule_store, self.outbox_store, self.action_store, self._clock, self._note_request
+        )
         self.rules = RuleService(
-            self.rule_store, BUILTIN_RULES, self.board.latest, gpus.history, self._clock, self._note_request
+            self.rule_store,
+            BUILTIN_RULES,
+            self.board.latest,
+            gpus.history,
+            self._clock,
+            self._note_request,
+            has_idle_command,
         )
         self.channels = ChannelService(
             self.channel_store, self.outbox_store, sealer, notifiers, self._clock, self._note_request
@@ -136,15 +156,17 @@ class AlertParts:
             GPUFacts(self._clock),
             TaskFacts(facts, self._clock),
             DiskFacts([Path("/"), root], node, self._clock),
-            ServiceFacts(node, lambda: watch.trouble, self.starts, facts, self._clock),
+            ServiceFacts(node, lambda: watch.trouble, self.starts, facts, self._clock, self.idle.fact),
             NodeFacts(facts, node, self._clock),
             self.outbox_store,
+            self.action_store,
             people,
             self._clock,
         )
 
     def _tell(self, is_told: bool) -> None:
         self.news.wake()
+        self.actions.wake()
         if is_told:
             self.outbox.wake()
 
@@ -166,11 +188,13 @@ class AlertParts:
             self.remote.start()
         self.outbox.start()
         self.emergency.start()
+        self.actions.start()
         self.loop.start()
 
     def stop(self) -> None:
         """Stops every loop, in reverse order. What waits is delivered after the next start."""
         self.loop.stop()
+        self.actions.stop()
         self.emergency.stop()
         self.outbox.stop()
         if self.remote is not None:

@@ -31,6 +31,7 @@ from api.services.idempotency import IdempotencyStore
 from api.services.logs.service import LogService
 from api.services.system import SystemService
 from api.services.training.checkpoint_saving import CheckpointSaving
+from api.services.training.holds import Holds
 from api.services.training.service import TrainingService
 from api.utils.clock import Clock
 
@@ -65,6 +66,7 @@ class Services:
     downloads: DownloadService
     system: SystemService
     strays: Strays
+    holds: Holds
     access: AccessService
     oidc: "OIDC | None"  #: None: no provider is named
     idempotency: IdempotencyStore

@@ -2,6 +2,7 @@ import asyncio
 import threading
 
 import pytest
+from prometheus_client.openmetrics import parser
 
 from api.errors import DatabaseUnavailable
 from api.hardware.source import FakeSource, GPUFault, SourceFault
@@ -87,6 +88,18 @@ def test_metrics_are_prometheus_text(client: Client, path: str):
     assert "nvidia_smi_gpu_info{" in answer.text
     assert "diffusion_pipe_build_info{" in answer.text
     assert "process_resident_memory_bytes" in answer.text
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/api/v1/metrics"])
+def test_metrics_are_openmetrics_with_the_ids_of_requests_for_who_asks(client: Client, path: str):
+    client.get("/health", headers={"X-Request-ID": "found-again-1"})
+    asked = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"}
+    answer = client.get(path, headers=asked)
+    assert answer.headers["content-type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    families = {family.name for family in parser.text_string_to_metric_families(answer.text)}
+    assert {"nvidia_smi_gpu_info", "nvidia_smi_energy_joules", "diffusion_pipe_build_info"} <= families
+    again = client.get(path, headers={**asked, "If-None-Match": answer.headers["etag"]})
+    assert again.status_code == 304
 
 
 def test_dcgm_names_are_there_only_when_asked_for(make_world):

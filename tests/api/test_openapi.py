@@ -177,6 +177,7 @@ def walk(client: Client, document: dict[str, Any], training: str = "walked") -> 
         ("/api/v1/datasets/{name}/captions", "patch"): {"prefix": "a "},
         ("/api/v1/auth/login", "post"): {"key": "dp_…"},
         **ALERT_BODIES,
+        ("/api/v1/system/holds", "post"): {"gpu_id": "3", "reason": "a walk"},
         ("/api/v1/auth/users/{user_id}", "patch"): {"quota": {"gpus": 1}},
     }
     statuses = set()

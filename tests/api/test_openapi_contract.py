@@ -30,6 +30,8 @@ BY_NAME = [
     ("GET", "/api/v1/metrics"),
     ("GET", "/api/v1/system/overview"),
     ("GET", "/api/v1/system/strays"),
+    ("GET", "/api/v1/system/holds"),
+    ("DELETE", "/api/v1/system/holds/{hold_id}"),
     ("GET", "/api/v1/gpu/status"),
     ("GET", "/api/v1/gpu/summary"),
     ("GET", "/api/v1/gpu/{gpu_id}"),
@@ -151,6 +153,7 @@ WITH_INPUT = [
     ("POST", "/api/v1/uploads"),
     ("PATCH", "/api/v1/uploads/{upload_id}"),
     ("POST", "/api/v1/system/strays/{attempt_uid}/stop"),
+    ("POST", "/api/v1/system/holds"),
     ("GET", "/api/v1/system/logs"),
     ("GET", "/api/v1/system/logs/search"),
     ("POST", "/api/v1/auth/generate-key"),
@@ -181,8 +184,6 @@ KNOWS_MORE |= {path for _, path in WITH_INPUT if "/logs" in path}
 
 KNOWS_MORE |= {f"/api/v1/datasets/{{name}}/{what}" for what in ("captions", "check", "items/{item_id}/as_trained")}
 KNOWS_MORE.add("/api/v1/datasets")
-#: A file is named once, by a path that leads nowhere else.
-KNOWS_MORE.add("/api/v1/models/download")
 KNOWS_MORE |= {"/api/v1/preprocess/start", "/api/v1/datasets/{name}/captions/generate"}
 
 
@@ -193,6 +194,8 @@ KNOWS_MORE.add("/api/v1/models/{model_id}/convert")
 #: A silence ends in the future, clauses name metrics that there are, and addresses lead somewhere.
 KNOWS_MORE |= {f"/api/v1/alerts/{noun}" for noun in ("silences", "rules", "channels")}
 KNOWS_MORE |= {"/api/v1/alerts/rules/{rule_id}", "/api/v1/alerts/channels/{channel_id}"}
+#: A key that was used before, for another hold.
+KNOWS_MORE.add("/api/v1/system/holds")
 #: Metadata are Base64 within a header, and a part must begin where its upload is.
 TUS = {"/api/v1/uploads", "/api/v1/uploads/{upload_id}"}
 KNOWS_MORE |= TUS

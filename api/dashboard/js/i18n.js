@@ -1,6 +1,7 @@
 // The words of the page, in the browser's language or the one that was chosen.
 
 import { recall, remember } from "./settings.js";
+import { learnStyle } from "./shell/style.js";
 
 const LANGUAGES = ["en", "zh"];
 
@@ -24,6 +25,13 @@ export async function learnDataWords() {
 export async function learnModelWords() {
   const { modelWords } = await import(`./i18n/${language}_models.js`);
   Object.assign(words, modelWords);
+}
+
+/** And those of alerts, which are told without their styles where these cannot be had. */
+export async function learnAlertWords() {
+  const styled = learnStyle("alerts").catch(() => {});
+  const [{ alertWords }] = await Promise.all([import(`./i18n/${language}_alerts.js`), styled]);
+  Object.assign(words, alertWords);
 }
 
 document.documentElement.lang = language === "zh" ? "zh-CN" : "en";

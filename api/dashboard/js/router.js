@@ -1,6 +1,6 @@
 // Which screen: what stands behind the # of the address.
 
-/** `id` is empty where a screen has none. @typedef {{name: "machine"|"gpu"|"tasks"|"task"|"data"|"dataset"|"models"|"registry"|"registered"|"start"|"access"|"sign-in", id: string, query: URLSearchParams}} Place */
+/** `id` is empty where a screen has none. @typedef {{name: "machine"|"gpu"|"tasks"|"task"|"data"|"dataset"|"models"|"registry"|"registered"|"start"|"alerts"|"access"|"sign-in", id: string, query: URLSearchParams}} Place */
 
 /** @type {[RegExp, Place["name"]][]} */
 const ROUTES = [
@@ -14,6 +14,7 @@ const ROUTES = [
   [/^\/registry$/, "registry"],
   [/^\/registry\/([^/]+)$/, "registered"],
   [/^\/start$/, "start"],
+  [/^\/alerts$/, "alerts"],
   [/^\/access$/, "access"],
   [/^\/sign-in$/, "sign-in"],
 ];

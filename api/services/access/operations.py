@@ -295,8 +295,14 @@ _TABLE = (
         rate=RateGroup.AUTH,
     ),
     *_need(Permission.SYSTEM_READ, "GET ~/system/strays"),
+    *_need(Permission.GPUS_READ, "GET ~/system/holds"),
     *_need(Permission.AUDIT_READ, "GET ~/auth/audit", "GET ~/auth/audit/verify", rate=RateGroup.AUTH),
-    *_need(Permission.SYSTEM_WRITE, "POST ~/system/strays/<attempt_uid>/stop"),
+    *_need(
+        Permission.SYSTEM_WRITE,
+        "POST ~/system/strays/<attempt_uid>/stop",
+        "POST ~/system/holds",
+        "DELETE ~/system/holds/<hold_id>",
+    ),
 )
 
 

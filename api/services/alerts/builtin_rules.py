@@ -87,6 +87,8 @@ _RULES: tuple[AlertRule, ...] = (
     _rule("quota_used", "quota used up", RuleScope.USER, _W, "quota_percent >= 100", "{user} has used up a quota: what they start waits.", "Wait, delete files, or ask an administrator for more.", clear="quota_percent < 85"),
     _rule("key_expires", "key expires", RuleScope.KEY, _W, "days_left < 14 and unused_days < 30", "The key {key} of {user} ends in {days_left} d.", "Make a new one: POST /auth/keys/{key}/rotate.", clear="days_left >= 14", is_event=True),
     _rule("clock_off", "clock off", RuleScope.SERVICE, _W, "clock_offset > 0.5", "The clock of {node} is off by {clock_offset} s.", "Start chrony or another NTP client.", for_seconds=5 * _MINUTE, clear="clock_offset < 0.1", clear_seconds=5 * _MINUTE),
+    _rule("action_failed", "an action of a rule failed", RuleScope.ACTION, _W, "failed_age < 3600", "{action} for {about}, by the rule {rule_id}, failed: {why}", "Do by hand what is needed; GET /alerts/{alert_id} has the alert.", is_event=True),
+    _rule("machine_idle", "machine idle", RuleScope.SERVICE, _I, "idle == 1", "Nothing runs or waits on {node}.", "Switch it off if it costs money while it does nothing.", for_seconds=30 * _MINUTE, enabled=False, is_event=True),
     _rule("delivery_broken", "alerts do not get through", RuleScope.CHANNEL, _W, "failures >= 5 or oldest_unsent_seconds > 900", "{channel} fails: {last_error}", "Look at GET /alerts/deliveries; try the channel with POST /alerts/channels/{channel_id}/test.", clear="failures == 0"),
 )  # fmt: skip
 

@@ -14,6 +14,7 @@ from api.errors import DatabaseUnavailable
 from api.models.alert import Alert, AlertState, Silence
 from api.models.alert_rule import AlertRule, RuleScope
 from api.models.channel import Channel
+from api.services.alerts.action_plan import plan_actions
 from api.services.alerts.emergency import RULE_ID, EmergencyWord
 from api.services.alerts.facts import FactBoard
 from api.services.alerts.machine import REMEMBERED, AlertMachine, rank
@@ -25,6 +26,7 @@ from api.storage.alerts import AlertsChanged, AlertStore
 from api.storage.channels import ChannelStore
 from api.storage.leadership import Leadership, LeadershipLost
 from api.utils.clock import Clock
+from api.utils.ids import new_task_id
 from api.utils.periodic import PeriodicThread
 
 logger = logging.getLogger(__name__)
@@ -41,6 +43,11 @@ REMIND_SECONDS = 5.0
 #: Alerts that ended so long ago are forgotten, looked for once an hour.
 KEPT = timedelta(days=90)
 _FORGET_SECONDS = 3600.0
+
+
+def new_action_id(now: datetime) -> str:
+    """The id of an action."""
+    return new_task_id("action", now)
 
 
 class Section:
@@ -114,6 +121,13 @@ class AlertLoop:
     def note_state(self) -> None:
         """Has a new state of the GPUs evaluated at once."""
         self._thread.trigger()
+
+    def open_alerts(self) -> list[Alert]:
+        """The alerts that this server looks after and that have not ended. From any thread."""
+        tracks = [
+            track for section in self._sections if section.is_loaded for track in list(section.machine.tracks.values())
+        ]
+        return [track.alert for track in tracks if track.alert.is_open]
 
     def run_once(self) -> None:
         """Makes one round."""
@@ -209,7 +223,9 @@ class AlertLoop:
         if section.has_new_channels:
             self._tell_new_channels(section, drafts)
         for draft in drafts.all:
-            planner.plan(draft, self._rules.get(draft.key[0]), draft.track.target)
+            rule = self._rules.get(draft.key[0])
+            plan_actions(draft, rule, now, new_action_id)
+            planner.plan(draft, rule, draft.track.target)
         if not reminds:
             return
         for key, track in section.machine.tracks.items():

@@ -24,6 +24,9 @@ _LOSSES, _FEW_LOSSES = 200, 30
 #: Seconds of training after which a pace is believed.
 _STABLE_SECONDS = 300.0
 
+#: What only a task that runs has.
+_OF_PROGRESS = ("loss", "loss_excess", "progress", "step_time", "eta", "eta_total", "eta_total_first", "eta_slip")
+
 _GRAVE = (CauseCode.GPU_LOST, CauseCode.DISK_FULL)
 
 #: By the words of a request's `notify`, the rules that it is told of.
@@ -125,7 +128,7 @@ class TaskFacts:
         warned = task.warning_code is not None and task.warning_code.code == "nan_losses"
         facts = {
             "nan_losses": _flag(task.status.is_active and warned),
-            **dict.fromkeys(("loss", "loss_excess", "progress", "eta_total", "eta_total_first", "eta_slip"), UNKNOWN),
+            **dict.fromkeys(_OF_PROGRESS, UNKNOWN),
         }
         if report is None or not task.status.is_active:
             return facts
@@ -139,7 +142,8 @@ class TaskFacts:
                 memory.losses.append(loss)
                 memory.step = view.current_step
             facts["loss"] = loss
-        facts["progress"] = UNKNOWN if view.overall_progress is None else view.overall_progress
+        facts["progress"] = _known(view.overall_progress)
+        facts["eta"], facts["step_time"] = _known(view.eta_seconds), _known(report.speed.time_per_step)
         if view.eta_seconds is not None and view.training_time is not None:
             total = view.training_time + view.eta_seconds
             if memory.eta_total_first is None and view.training_time >= _STABLE_SECONDS:
@@ -206,6 +210,10 @@ def _excess(loss: float, losses: Collection[float]) -> float:
 
 def _available(state: GPUState) -> float:
     return float(sum(gpu.judgement.is_available for gpu in state.gpus))
+
+
+def _known(value: float | None) -> float:
+    return UNKNOWN if value is None else float(value)
 
 
 def _flag(value: bool) -> float:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from api.models.alert import Alert, AlertChange, AlertNotification, AlertTarget, NotificationKind
+from api.models.alert_action import PlannedAction
 from api.models.alert_rule import AlertRule
 
 #: A rule and what it is held against.
@@ -34,6 +35,7 @@ class Draft:
     messages: list[str] = field(default_factory=list)
     kinds: list[NotificationKind] = field(default_factory=list)  #: what is to be told
     notifications: list[AlertNotification] = field(default_factory=list)
+    actions: list[PlannedAction] = field(default_factory=list)
 
     def change(self, message: str | None = None, **values: Any) -> None:
         """Changes the alert, and says so in its history."""
@@ -47,7 +49,7 @@ class Draft:
         self.after = replace(self.after, number=number, updated_at=now)
         told = tuple(replace(each, number=number) for each in self.notifications)
         message = "; ".join(self.messages) or None
-        return AlertChange(self.before, self.after, message, notifications=told)
+        return AlertChange(self.before, self.after, message, notifications=told, actions=tuple(self.actions))
 
 
 class Drafts:

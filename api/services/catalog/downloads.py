@@ -44,7 +44,7 @@ from api.utils.clock import Clock
 from api.utils.foreign_files import is_gone, make_directory, read, remove, write
 from api.utils.foreign_trees import remove_tree
 from api.utils.ids import new_task_id
-from api.utils.pagination import MAX_LIMIT, Page, PageRequest, Pagination
+from api.utils.pagination import Page, PageRequest, read_page
 
 logger = logging.getLogger(__name__)
 
@@ -182,12 +182,8 @@ class DownloadService:
     def get_page(self, page: PageRequest) -> Page[DownloadView]:
         """A page of the downloads that whoever asks may see, newest first."""
         wanted = TaskFilter((), seen_by=current_sight.get().only_of)
-        limit, cursor = min(page.limit, MAX_LIMIT), None if page.cursor is None else int(page.cursor)
-        rows, total = self._means.tasks.page(wanted, limit + 1, page.offset, cursor)
-        has_more, shown = len(rows) > limit, rows[:limit]
-        views = tuple(self._show(task, None) for task in shown)
-        offset = None if cursor is not None else page.offset or 0
-        return Page(views, Pagination(total, limit, offset, has_more, str(shown[-1].serial) if has_more else None))
+        found = read_page(lambda *cut: self._means.tasks.page(wanted, *cut), lambda row: row.serial, page)
+        return found.map(lambda task: self._show(task, None))
 
     def _show(self, task: TaskSummary, live: ProgressReport | None) -> DownloadView:
         report, state = live or task.progress or NOTHING_YET, self._state(task.task_id)

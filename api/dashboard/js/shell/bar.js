@@ -5,6 +5,7 @@ import { language, switchLanguage, t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { remember } from "../settings.js";
 import { connection } from "../stream.js";
+import { bell } from "./bell.js";
 import { openHelp } from "./help.js";
 import { whoMenu } from "./who.js";
 
@@ -28,6 +29,7 @@ export function bar(app) {
       h("span", { class: "only-wide" }, t(`nav.${entry.name}`)),
     ),
   );
+  const alerts = bell(app);
   const theme = h("button", { class: "icon-button", on: { click: switchTheme } });
   const words = language === "zh" ? "EN" : "中文";
   const element = h(
@@ -44,6 +46,7 @@ export function bar(app) {
       "div",
       { class: "bar-end" },
       connectionSign(app),
+      alerts.element,
       whoMenu(app),
       h(
         "button",
@@ -78,6 +81,7 @@ export function bar(app) {
   }
   return {
     element,
+    openBell: alerts.toggle,
     /** @param {ScreenName} name */
     mark(name) {
       for (const [i, { name: own, also }] of ENTRIES.entries()) {

@@ -12,6 +12,8 @@ const KEYS = [
   [["g", "d"], "keys.data"],
   [["g", "o"], "keys.models"],
   [["g", "n"], "keys.start"],
+  [["g", "l"], "keys.alerts"],
+  [["b"], "keys.bell"],
   [["g", "a"], "keys.access"],
   [["/"], "keys.search"],
   [["j", "k"], "keys.move"],
