@@ -80,8 +80,12 @@ class AlertLoop:
         emergency: EmergencyWord,
         clock: Clock,
         on_change: Callable[[bool], None],
+        on_round: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_change` is called after each change that was kept, with whether anybody is to be told of it."""
+        """`on_change` is called after each change that was kept, with whether anybody is to be told of it; `on_round`
+        after each round that has come to its end.
+        """
+        self._on_round = on_round
         self._sections = sections
         self._board = board
         self._store = store
@@ -140,6 +144,7 @@ class AlertLoop:
         else:
             self._is_failing = False
         self._look_at_database()
+        self._on_round()
 
     def _look_at_database(self) -> None:
         tables = self._board.tables([RuleScope.SERVICE], self._channels.values())
