@@ -41,7 +41,8 @@ http {{
 """
 
 
-def _find_nginx() -> str:
+def require_nginx() -> str:
+    """Where nginx is; skips the test where it is not, which in CI is a failure."""
     found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
     if found is None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("nginx is not installed")
@@ -59,7 +60,7 @@ class OwnNginx:
     """In front of servers on these ports of loopback; started on entering, ended on leaving."""
 
     def __init__(self, servers: Sequence[int]) -> None:
-        self._program = _find_nginx()
+        self._program = require_nginx()
         self._user = _USER if os.geteuid() == 0 else None
         self._servers = servers
         self._process: subprocess.Popen[bytes] | None = None

@@ -52,10 +52,16 @@ export function datasetRow(first, changed) {
       where.hidden = !dataset.directory;
       fill(where, dataset.directory && [icon("folder"), dataset.directory]);
       setAttribute(where, "title", dataset.directory);
-      setText(version, dataset.latest === null ? t("data.empty") : t("version.n", { n: count(dataset.latest) }));
+      setText(version, saidOf(dataset));
       setText(size, dataset.directory ? t("data.in_place") : bytes(dataset.stored_bytes));
       setText(owner, dataset.owner ?? "");
       setTime(when, dataset.updated_at);
     },
   };
+}
+
+/** @param {API.Dataset} dataset */
+function saidOf({ latest, items }) {
+  if (latest === null) return t("data.empty");
+  return `${t("items.n", { n: count(items) })} · ${t("version.n", { n: count(latest) })}`;
 }
