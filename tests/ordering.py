@@ -2,8 +2,8 @@
 
 xdist gives each worker an equal part of the list, in its order, and whoever is ready early takes from the end of the
 longest part that is left. So each part begins with whole files of slow tests, whose servers are then started once, and
-ends with quick ones, of which any can be taken. And tests that bound a time run beside tests that wait, not beside those
-that compute.
+ends with quick ones, of which any can be taken. And tests that bound a time run beside others that wait, and not beside
+those that compute.
 """
 
 from collections.abc import Callable, Sequence
