@@ -23,7 +23,10 @@ class Scope:
     @property
     def matched(self) -> tuple[str, ...]:
         """The labels that tell one thing from another."""
-        return ("instance", *(name for name in self.labels if name not in ("model_type", "channel")))
+        return (
+            "instance",
+            *(name for name in self.labels if name not in ("model_type", "channel", "action", "rule_id")),
+        )
 
 
 SCOPES: Mapping[RuleScope, Scope] = {
@@ -35,6 +38,10 @@ SCOPES: Mapping[RuleScope, Scope] = {
     RuleScope.NODE: Scope({"node": "other"}, "{{ $labels.node }}"),
     RuleScope.CHANNEL: Scope({"channel_id": "c1", "channel": "team"}, "The channel {{ $labels.channel }}"),
     RuleScope.KEY: Scope({"key_id": "k1", "user": "ann"}, "The key {{ $labels.key_id }} of {{ $labels.user }}"),
+    RuleScope.ACTION: Scope(
+        {"action_id": "a1", "action": "hold_queue", "rule_id": "disk_low"},
+        "{{ $labels.action }} of {{ $labels.rule_id }}",
+    ),
     RuleScope.USER: Scope({"user": "ann"}, "{{ $labels.user }}"),
 }
 
@@ -117,6 +124,9 @@ FACTS: Mapping[str, Fact] = {
     "unclean_start_age": Fact(_S, "diffusion_pipe_unclean_start_age_seconds", 1, _SECONDS),
     "starts_15m": Fact(_S, "diffusion_pipe_recent_starts"),
     "clock_offset": Fact(_S, "diffusion_pipe_clock_offset_seconds", 1, _SECONDS),
+    "certificate_days_left": Fact(_S, "diffusion_pipe_certificate_ends_in_seconds", _DAY, _SECONDS),
+    "idle": Fact(_S, "diffusion_pipe_machine_idle"),
+    "failed_age": Fact(RuleScope.ACTION, "diffusion_pipe_alert_action_failed_age_seconds", 1, _SECONDS),
     "silent_seconds": Fact(RuleScope.NODE, "diffusion_pipe_node_silent_seconds", 1, _SECONDS),
     "free_percent": Fact(_D, "diffusion_pipe_disk_free_ratio", _PERCENT, _RATIO),
     "free_gb": Fact(_D, "diffusion_pipe_disk_free_bytes", _GIB, _BYTES),
@@ -129,6 +139,9 @@ FACTS: Mapping[str, Fact] = {
     "hung_seconds": Fact(_T, f"{_TASK}hung_seconds", 1, _SECONDS),
     "nan_losses": Fact(_T, f"{_TASK}nan_losses"),
     "loss_excess": Fact(_T, f"{_TASK}loss_excess_mads", 1, _PLAIN),
+    "loss_flat_percent": Fact(_T, f"{_TASK}loss_flat_ratio", _PERCENT, _RATIO),
+    "log_growth": Fact(_T, f"{_TASK}log_bytes_per_second", _GIB / _HOUR, _BYTES),
+    "log_has_lost": Fact(_T, f"{_TASK}log_has_lost"),
     "eta_slip": Fact(_T, f"({_EXPECTED} / {_FIRST})", 1, _PLAIN, inputs={_EXPECTED: "v * 36000", _FIRST: "36000"}),
     "eta_total": Fact(_T, _EXPECTED),
     "eta_total_first": Fact(_T, _FIRST),

@@ -42,6 +42,7 @@ _WORDS = {
     "{power_limit_previous}": "<the former limit>",
     "{key}": "{{ $labels.key_id }}",
     "{channel_id}": "{{ $labels.channel_id }}",
+    "{alert_id}": "<its alert_id>",
     "{task_id}": "{{ $labels.task_id }}",
 }
 

@@ -30,6 +30,7 @@ _LABELS: Mapping[RuleScope, Mapping[str, str]] = {
     RuleScope.CHANNEL: {"channel_id": "channel_id", "channel": "channel"},
     RuleScope.KEY: {"key_id": "key_id", "user": "user"},
     RuleScope.USER: {"user": "user"},
+    RuleScope.ACTION: {"action_id": "action_id", "action": "action", "rule_id": "rule_id"},
 }
 
 
@@ -70,6 +71,9 @@ SERIES: tuple[ShownFact, ...] = (
     ShownFact(_T, "nan_losses", "task_nan_losses", "Whether its latest losses are no numbers.", only_if="running"),
     ShownFact(_T, "loss", "task_loss", "Its latest loss.", only_if="running"),
     ShownFact(_T, "loss_excess", "task_loss_excess_mads", "Loss above the median of the last 200, in median absolute deviations.", only_if="running"),
+    ShownFact(_T, "loss_flat_percent", "task_loss_flat_ratio", "Share of all steps for which its smoothed loss has not fallen.", _PERCENT, "running"),
+    ShownFact(_T, "log_growth", "task_log_bytes_per_second", "By which its log grows.", _GIB / _HOUR, "running"),
+    ShownFact(_T, "log_has_lost", "task_log_has_lost", "Whether the oldest lines of its log are gone.", only_if="running"),
     ShownFact(_T, "progress", "task_progress_ratio", "Of all its steps.", _PERCENT, "running"),
     ShownFact(_T, "step_time", "task_step_seconds", "Time for a step.", only_if="running"),
     ShownFact(_T, "eta", "task_eta_seconds", "Time until its end, as it looks now.", only_if="running"),
@@ -88,6 +92,9 @@ SERIES: tuple[ShownFact, ...] = (
     ShownFact(_S, "unclean_start_age", "unclean_start_age_seconds", "Time since the service began without having ended before; +Inf: it did not."),
     ShownFact(_S, "starts_15m", "recent_starts", "Starts of the service in the last 15 min."),
     ShownFact(_S, "clock_offset", "clock_offset_seconds", "Between this machine's clock and the database's, without sign."),
+    ShownFact(_S, "certificate_days_left", "certificate_ends_in_seconds", "Time until the watched certificate ends.", _DAY),
+    ShownFact(_S, "idle", "machine_idle", "Whether nothing runs, waits or comes in here, and no GPU is at work."),
+    ShownFact(RuleScope.ACTION, "failed_age", "alert_action_failed_age_seconds", "Time since an action of a rule failed; for two hours."),
     ShownFact(RuleScope.NODE, "silent_seconds", "node_silent_seconds", "Time since another machine's server last gave a sign of life."),
     ShownFact(RuleScope.CHANNEL, "failures", "alert_channel_failures", "Attempts to send that failed in a row."),
     ShownFact(RuleScope.CHANNEL, "oldest_unsent_seconds", "alert_channel_oldest_unsent_seconds", "Time that its oldest message waits."),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from api.errors import DatabaseUnavailable
 from api.models.access import AccessKey, Quota, User
@@ -14,12 +15,14 @@ from api.services.alerts.site_facts import (
     DiskFacts,
     NodeFacts,
     ServiceFacts,
+    action_table,
     channel_table,
     key_table,
     user_table,
 )
 from api.services.alerts.task_facts import TaskFacts
 from api.services.gpus.state import GPUState
+from api.storage.alert_actions import ActionStore
 from api.storage.outbox import OutboxStore
 from api.utils.clock import Clock
 
@@ -32,10 +35,14 @@ _KEPT: Mapping[RuleScope, float] = {
     RuleScope.SERVICE: 1.0,
     RuleScope.NODE: 10.0,
     RuleScope.CHANNEL: 10.0,
+    RuleScope.ACTION: 10.0,
     RuleScope.KEY: 300.0,
     RuleScope.USER: 300.0,
 }
 
+
+#: Actions that failed so long ago are history.
+_FAILED = timedelta(hours=2)
 
 #: Tasks are looked at once in so many seconds at most, however much happens to them.
 NEWS_SECONDS = 1.0
@@ -67,6 +74,7 @@ class FactBoard:
         service: ServiceFacts,
         nodes: NodeFacts,
         outbox: OutboxStore,
+        actions: ActionStore,
         people: People | None,
         clock: Clock,
     ) -> None:
@@ -77,6 +85,7 @@ class FactBoard:
         self._service = service
         self._nodes = nodes
         self._outbox = outbox
+        self._actions = actions
         self._people = people
         self._clock = clock
         self._seen_state: GPUState | None = None
@@ -138,6 +147,8 @@ class FactBoard:
             made = (self._nodes.table(),)
         elif scope is RuleScope.CHANNEL:
             made = (channel_table(channels, self._outbox.oldest_unsent(), now),)
+        elif scope is RuleScope.ACTION:
+            made = (action_table(self._actions.failed_since(now - _FAILED), now),)
         else:
             made = self._make_people(scope)
         for table in made:

@@ -65,6 +65,8 @@ _ROWS: tuple[tuple[RuleScope, str, str, str], ...] = (
     (RuleScope.SERVICE, "unclean_start_age", "s", "since the service began without having ended before"),
     (RuleScope.SERVICE, "starts_15m", "starts", "of the service in the last 15 min"),
     (RuleScope.SERVICE, "clock_offset", "s", "between this machine's clock and the database's, without sign"),
+    (RuleScope.SERVICE, "idle", "0/1", "nothing runs, waits or comes in, and no GPU is at work"),
+    (RuleScope.SERVICE, "certificate_days_left", "d", "until the certificate of TLS_CERTIFICATE_FILE ends"),
     (RuleScope.QUEUE, "waiting", "tasks", "that wait"),
     (RuleScope.QUEUE, "oldest_seconds", "s", "that the oldest has waited"),
     (RuleScope.QUEUE, "gpus_available", "GPUs", "that a task could get"),
@@ -76,6 +78,9 @@ _ROWS: tuple[tuple[RuleScope, str, str, str], ...] = (
     (_TASK, "nan_losses", "0/1", "its latest losses are no numbers"),
     (_TASK, "loss", "", "its latest loss"),
     (_TASK, "loss_excess", "MADs", "of the loss above the median of the last 200, in median absolute deviations"),
+    (_TASK, "loss_flat_percent", "%", "of all steps for which its smoothed loss has not fallen; after two epochs"),
+    (_TASK, "log_growth", "GiB/h", "by which its log grows"),
+    (_TASK, "log_has_lost", "0/1", "the oldest lines of its log are gone: it has reached LOG_MAX_BYTES"),
     (_TASK, "progress", "%", "of all its steps"),
     (_TASK, "step_time", "s", "for a step"),
     (_TASK, "eta", "s", "until its end, as it looks now"),
@@ -91,6 +96,7 @@ _ROWS: tuple[tuple[RuleScope, str, str, str], ...] = (
     (RuleScope.CHANNEL, "oldest_unsent_seconds", "s", "that its oldest message waits"),
     (RuleScope.KEY, "days_left", "d", "until it ends"),
     (RuleScope.KEY, "unused_days", "d", "since it was last used"),
+    (RuleScope.ACTION, "failed_age", "s", "since it failed"),
     (RuleScope.USER, "quota_percent", "%", "of the fullest of a user's quotas"),
 )
 

@@ -78,4 +78,17 @@ export const formWords = {
   "keys.all": "Choose all items",
   "keys.caption": "Write the caption of an item",
   "start.on": "The training is on the dataset {dataset}. Its files are laid out when it starts.",
+  "nav.models": "Models",
+  "keys.models": "To the models",
+  "version.make": "Make a version",
+  "version.make.of": "Make a version of {name}",
+  "version.make.other": "Under another name…",
+  "version.make.title": "Make a version of a model",
+  "version.make.text":
+    "Its file is kept for good as the next version of a named model, wherever the training's own files go.",
+  "version.make.name": "Name of the model",
+  "version.made": "It is version {n} of {name}.",
+  "version.made.open": "Look at it",
+  "version.make.saved": "It saved {file}.",
+  "version.make.hint": "Letters, digits, . _ and -, beginning with a letter or digit",
 };

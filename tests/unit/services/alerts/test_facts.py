@@ -30,11 +30,14 @@ class Board:
         self.state: Any = object()
         self.gpus, self.tasks = Made(RuleScope.GPU), Made(RuleScope.TASK, RuleScope.QUEUE)
         self.disks, self.service, self.nodes = Made(RuleScope.DISK), Made(RuleScope.SERVICE), Made(RuleScope.NODE)
-        parts: Any = (self.gpus, self.tasks, self.disks, self.service, self.nodes, self)
+        parts: Any = (self.gpus, self.tasks, self.disks, self.service, self.nodes, self, self)
         self.board = FactBoard(lambda: self.state, *parts, people, clock)
 
     def oldest_unsent(self) -> dict[str, Any]:
         return {}
+
+    def failed_since(self, since: Any) -> list[Any]:
+        return []
 
     def tables(self, *scopes: RuleScope) -> set[RuleScope]:
         return set(self.board.tables(scopes or tuple(RuleScope), []))
