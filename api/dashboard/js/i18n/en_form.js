@@ -34,6 +34,7 @@ export const formWords = {
   "plan.basis": "Known from",
   "plan.command": "Command",
   "found.errors": "Errors: {n}",
+  "found.warnings": "No errors. Warnings: {n}",
   "found.none": "Nothing is wrong.",
   "found.places": "Each stands at its place.",
   "gpus.memory": "Least free memory of each (MB)",

@@ -34,6 +34,7 @@ export const formWords = {
   "plan.basis": "依据",
   "plan.command": "命令",
   "found.errors": "错误:{n}",
+  "found.warnings": "没有错误。警告：{n}",
   "found.none": "没有问题。",
   "found.places": "各在其位。",
   "gpus.memory": "每块至少空闲显存（MB）",
