@@ -9,7 +9,10 @@ _CLOSING = "{reason}; with code where access has ended"
 _GPU: dict[str, Any] = {"messages": {"snapshot": "GPUStatusAnswer.data", "closing": _CLOSING}}
 
 _EVENTS: dict[str, Any] = {
-    "query": {"topics": "gpu, task, system, by comma: these by default; and alert", "last_event_id": "as Last-Event-ID"},
+    "query": {
+        "topics": "gpu, task, system, by comma: these by default; and alert",
+        "last_event_id": "as Last-Event-ID",
+    },
     "messages": {
         "snapshot": "GPUStatusAnswer.data",
         "status": "{task_id, status, event: TaskEvent}",
