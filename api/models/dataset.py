@@ -247,6 +247,7 @@ class Dataset:
     updated_at: datetime
     latest: int | None  #: the ordinal of the newest version; None: it has none yet
     stored_bytes: int = 0  #: of the different files that its versions hold
+    items: int | None = None  #: of the newest version
     watch: DirectoryWatch | None = None
 
 

@@ -13,6 +13,7 @@ class TaskType(StrEnum):
     TRAINING = "training"
     PREPROCESSING = "preprocessing"
     DOWNLOAD = "download"
+    PUSH = "push"
     EXTERNAL = "external"
 
 
@@ -21,6 +22,7 @@ TASK_ID_KINDS = {
     TaskType.TRAINING: "train",
     TaskType.PREPROCESSING: "preprocess",
     TaskType.DOWNLOAD: "dl",
+    TaskType.PUSH: "push",
     TaskType.EXTERNAL: "ext",
 }
 
@@ -57,6 +59,8 @@ class RegisteredTask:
     owner: str | None = None  #: the user that registered it; None where no keys were asked for
     is_started_here: bool = False  #: a training, whose process the service itself has started
     quarantine: Words | None = None  #: why nobody gets its GPUs: an attempt that no task knows lives on them
+    hold: Words | None = None  #: why nobody gets its GPU, which nobody has: it is held back
+    is_last: bool = False  #: nobody gets its GPU afterwards
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from api.models.alert import Alert, AlertChange, AlertCounts, AlertFilter, Alert
 from api.models.alert_rule import RuleScope
 from api.models.audit import note_change
 from api.models.event import Severity
+from api.storage.alert_actions import insert_actions
 from api.storage.alert_rows import (
     alert_row,
     notification_row,
@@ -20,7 +21,7 @@ from api.storage.alert_rows import (
     read_history,
     read_version,
 )
-from api.storage.alert_tables import alert_deliveries, alert_history, alert_notifications, alerts
+from api.storage.alert_tables import alert_actions, alert_deliveries, alert_history, alert_notifications, alerts
 from api.storage.database import Database
 from api.storage.rows import to_seconds
 
@@ -163,6 +164,7 @@ class AlertStore:
             left = select(alert_notifications.c.delivery_id).where(alert_notifications.c.delivery_id.in_(messages))
             gone = alert_deliveries.c.delivery_id.in_(messages) & alert_deliveries.c.delivery_id.not_in(left)
             connection.execute(delete(alert_deliveries).where(gone))
+            connection.execute(delete(alert_actions).where(alert_actions.c.alert_id.in_(ids)))
             connection.execute(delete(alert_history).where(alert_history.c.alert_id.in_(ids)))
             connection.execute(delete(alerts).where(alerts.c.alert_id.in_(ids)))
         return len(ids)
@@ -186,6 +188,7 @@ def _apply(connection: Connection, changes: Sequence[AlertChange], now: datetime
     told = [notification_row(told, each.after, now) for each in changes for told in each.notifications]
     if told:
         connection.execute(insert(alert_notifications), told)
+    insert_actions(connection, changes, now)
 
 
 def _execute(connection: Connection, statement: Any, rows: list[dict[str, Any]]) -> int:

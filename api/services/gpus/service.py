@@ -364,7 +364,8 @@ class GPUService:
 
     def count_tasks(self) -> Counter[TaskType]:
         """How many tasks of each type hold GPUs, of those that whoever asks may see."""
-        seen = [task for task in self._registry.holders().values() if current_sight.get().sees(task.owner)]
+        holders = [task for task in self._registry.holders().values() if task.hold is None]
+        seen = [task for task in holders if current_sight.get().sees(task.owner)]
         return Counter({task.task_id: task.task_type for task in seen}.values())
 
     def _show(self, task: RegisteredTask) -> TaskView:

@@ -2,7 +2,7 @@
 
 export const dataWords = {
   "data.all": "Datasets",
-  "data.search": "Search by name or description",
+  "data.search": "Search names, descriptions and tags",
   "data.new": "New dataset",
   "data.new.ask": "New dataset…",
   "data.new.do": "Make it",

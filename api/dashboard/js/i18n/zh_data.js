@@ -2,7 +2,7 @@
 
 export const dataWords = {
   "data.all": "数据集",
-  "data.search": "按名称或说明搜索",
+  "data.search": "搜索名称、说明和标签",
   "data.new": "新建数据集",
   "data.new.ask": "新建数据集…",
   "data.new.do": "创建",
