@@ -41,6 +41,7 @@ _LOADS = {
     TaskType.TRAINING: (0.97, 0.82),
     TaskType.PREPROCESSING: (0.60, 0.35),
     TaskType.DOWNLOAD: (0.02, 0.03),
+    TaskType.PUSH: (0.02, 0.03),
     TaskType.EXTERNAL: (0.85, 0.60),
 }
 

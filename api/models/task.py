@@ -13,6 +13,7 @@ class TaskType(StrEnum):
     TRAINING = "training"
     PREPROCESSING = "preprocessing"
     DOWNLOAD = "download"
+    PUSH = "push"
     EXTERNAL = "external"
 
 
@@ -21,6 +22,7 @@ TASK_ID_KINDS = {
     TaskType.TRAINING: "train",
     TaskType.PREPROCESSING: "preprocess",
     TaskType.DOWNLOAD: "dl",
+    TaskType.PUSH: "push",
     TaskType.EXTERNAL: "ext",
 }
 

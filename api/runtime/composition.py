@@ -29,7 +29,14 @@ from api.runtime.dataset_media import DatasetMediaParts
 from api.runtime.datasets import DatasetParts
 from api.runtime.live import Live
 from api.runtime.measuring import create_registry, register_all, render
-from api.runtime.models import RegistryParts, build_catalog, build_downloads, build_settings
+from api.runtime.models import (
+    TRANSFERERS,
+    RegistryParts,
+    build_catalog,
+    build_downloads,
+    build_pushes,
+    build_settings,
+)
 from api.runtime.preprocessing import PreprocessingParts
 from api.runtime.tracing import Tracing
 from api.runtime.trainer_user import check_places, prepare_trainer_user
@@ -60,7 +67,6 @@ from api.storage.registrations import DatabaseRegistrations
 from api.storage.task_files import write_private
 from api.storage.tasks import TaskStore
 from api.storage.usage import UsageStore
-from api.trainers.downloads.trainer import Downloader
 from api.utils.clock import Clock, SystemClock
 
 logger = logging.getLogger(__name__)
@@ -130,7 +136,7 @@ class Runtime:
             events=events,
             quotas=self.quotas,
             datasets=self.datasets.references,
-            kinds=self.preprocessing.kinds.with_trainer(Downloader()),
+            kinds=self.preprocessing.kinds.with_trainers(*TRANSFERERS),
         )
         self.training_loop = training.loop
         logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source, training.executor)
@@ -199,6 +205,7 @@ class Runtime:
             settings=build_settings(),
             registry=self.registry.service,
             downloads=build_downloads(config, self.database, training, clock),
+            pushes=build_pushes(config, self.database, training, self.registry.service, clock),
             system=system,
             strays=training.strays,
             holds=training.holds,

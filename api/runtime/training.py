@@ -80,9 +80,9 @@ class TaskKinds:
     trainers: tuple[Trainer, ...] = ()
     harvesters: Mapping[TaskType, Harvester] = field(default_factory=dict)
 
-    def with_trainer(self, trainer: Trainer) -> "TaskKinds":
-        """These kinds and one more, whose results nobody takes up."""
-        return replace(self, trainers=(*self.trainers, trainer))
+    def with_trainers(self, *trainers: Trainer) -> "TaskKinds":
+        """These kinds and more, whose results nobody takes up."""
+        return replace(self, trainers=(*self.trainers, *trainers))
 
 
 def build_training(

@@ -10,6 +10,7 @@ from api.services.alerts.rules import RuleService
 from api.services.alerts.service import AlertService
 from api.services.attempts.strays import Strays
 from api.services.catalog.downloads import DownloadService
+from api.services.catalog.pushes import PushService
 from api.services.catalog.registry import Registry
 from api.services.catalog.service import CatalogService
 from api.services.catalog.settings import SettingsService
@@ -64,6 +65,7 @@ class Services:
     settings: SettingsService
     registry: Registry
     downloads: DownloadService
+    pushes: PushService
     system: SystemService
     strays: Strays
     holds: Holds

@@ -130,6 +130,7 @@ class SystemService:
                 training=holders[TaskType.TRAINING],
                 preprocessing=holders[TaskType.PREPROCESSING],
                 download=holders[TaskType.DOWNLOAD],
+                push=holders[TaskType.PUSH],
                 external=holders[TaskType.EXTERNAL],
             ),
             nodes=(NodeAtAGlance(self._node, "up", status.summary.total_gpus),),

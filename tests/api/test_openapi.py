@@ -168,6 +168,7 @@ def walk(client: Client, document: dict[str, Any], training: str = "walked") -> 
         ("/api/v1/models/registry/{name}", "patch"): {"tags": ["walked"]},
         ("/api/v1/models/registry/{name}/versions/{version}", "patch"): {"notes": "walked"},
         ("/api/v1/models/download", "post"): {"repository": "owner/walked"},
+        ("/api/v1/models/registry/{name}/versions/{version}/push", "post"): {"repository": "owner/walked"},
         ("/api/v1/models/{model_id}/convert", "post"): {"config": {"epochs": 1}},
         ("/api/v1/models/validate", "post"): {"path": "/nowhere/a.safetensors"},
         ("/api/v1/auth/generate-key", "post"): {"user_id": "walked", "role": "viewer"},

@@ -75,6 +75,10 @@ BY_NAME = [
     ("POST", "/api/v1/models/download/{task_id}/pause"),
     ("POST", "/api/v1/models/download/{task_id}/resume"),
     ("POST", "/api/v1/models/download/{task_id}/cancel"),
+    ("GET", "/api/v1/models/push/{task_id}"),
+    ("POST", "/api/v1/models/push/{task_id}/pause"),
+    ("POST", "/api/v1/models/push/{task_id}/resume"),
+    ("POST", "/api/v1/models/push/{task_id}/cancel"),
     ("GET", "/api/v1/models/registry/{name}"),
     ("DELETE", "/api/v1/models/registry/{name}"),
     ("GET", "/api/v1/models/registry/{name}/versions/{version}"),
@@ -109,6 +113,8 @@ WITH_INPUT = [
     ("POST", "/api/v1/models/validate"),
     ("POST", "/api/v1/models/download"),
     ("GET", "/api/v1/models/downloads"),
+    ("GET", "/api/v1/models/pushes"),
+    ("POST", "/api/v1/models/registry/{name}/versions/{version}/push"),
     ("GET", "/api/v1/models/registry"),
     ("POST", "/api/v1/models/registry"),
     ("PATCH", "/api/v1/models/registry/{name}"),
@@ -187,6 +193,8 @@ KNOWS_MORE.add("/api/v1/datasets")
 KNOWS_MORE |= {"/api/v1/preprocess/start", "/api/v1/datasets/{name}/captions/generate"}
 
 
+#: No name that leads elsewhere is one of a repository.
+KNOWS_MORE.add("/api/v1/models/registry/{name}/versions/{version}/push")
 #: A slot is named by its model and its key together.
 KNOWS_MORE.add("/api/v1/models/validate")
 #: What stands in a text is TOML, and what stands in values has a form there.

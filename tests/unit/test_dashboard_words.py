@@ -23,7 +23,9 @@ SOURCES = {path.relative_to(SCRIPTS).as_posix(): path.read_text() for path in SC
 
 
 def words(language: str) -> dict[str, str]:
-    text = "".join(SOURCES[f"i18n/{language}{part}.js"] for part in ("", "_form", "_access", "_data", "_alerts"))
+    text = "".join(
+        SOURCES[f"i18n/{language}{part}.js"] for part in ("", "_form", "_access", "_data", "_models", "_alerts")
+    )
     return dict(re.findall(r'^  "?([\w.]+)"?:\s+"(.*)",$', text, re.MULTILINE))
 
 

@@ -88,6 +88,26 @@ declare global {
     type CaptionEdit = Schemas["CaptionEdit"];
     type ModelList = Schemas["ModelList"];
     type PresetList = Schemas["PresetList"];
+    type Preset = Schemas["PresetView"];
+    type Model = Schemas["ModelView"];
+    type Variant = Schemas["VariantView"];
+    type Component = Schemas["ComponentView"];
+    type ModelSettings = Schemas["ModelSettingsView"];
+    type SettingTable = Schemas["SettingTableView"];
+    type Setting = Schemas["SettingView"];
+    type FormsWish = Partial<Schemas["ConvertForms"]>;
+    type RequestForms = Schemas["RequestFormsView"];
+    type Weights = Schemas["WeightsView"];
+    type Download = Schemas["DownloadView"];
+    type DownloadList = Schemas["DownloadList"];
+    type DownloadWish = Partial<Schemas["StartDownload"]>;
+    type RegisteredModel = Schemas["RegisteredModelView"];
+    type RegistryList = Schemas["RegistryList"];
+    type RegisterWish = Partial<Schemas["RegisterModel"]>;
+    type RegisteredChange = Partial<Schemas["ChangeModel"]>;
+    type ModelVersion = Schemas["ModelVersionView"];
+    type ModelVersionList = Schemas["ModelVersionList"];
+    type VersionChange = Partial<Schemas["ChangeModelVersion"]>;
     type Work = Schemas["PreprocessView"];
     type WorkPage = Schemas["PreprocessPage"];
     type WorkWish = Partial<Schemas["StartPreprocess"]>;
@@ -157,6 +177,7 @@ declare global {
   type WordKey =
     | keyof typeof import("../../api/dashboard/js/i18n/en.js").words
     | keyof typeof import("../../api/dashboard/js/i18n/en_data.js").dataWords
+    | keyof typeof import("../../api/dashboard/js/i18n/en_models.js").modelWords
     | keyof typeof import("../../api/dashboard/js/i18n/en_alerts.js").alertWords;
 
   /** What an element can hold. */

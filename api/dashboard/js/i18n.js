@@ -1,6 +1,7 @@
 // The words of the page, in the browser's language or the one that was chosen.
 
 import { recall, remember } from "./settings.js";
+import { learnStyle } from "./shell/style.js";
 
 const LANGUAGES = ["en", "zh"];
 
@@ -20,29 +21,17 @@ export async function learnDataWords() {
   Object.assign(words, dataWords);
 }
 
-/** And those of alerts, which have a style sheet of their own, too. */
-export async function learnAlertWords() {
-  const [{ alertWords }] = await Promise.all([import(`./i18n/${language}_alerts.js`), loadStyle("alerts.css")]);
-  Object.assign(words, alertWords);
+/** So have screens of models, and of a new training. */
+export async function learnModelWords() {
+  const { modelWords } = await import(`./i18n/${language}_models.js`);
+  Object.assign(words, modelWords);
 }
 
-/** @type {Map<string, Promise<unknown>>} */
-const styles = new Map();
-
-/** Loads a style sheet of ours, once. Without it a screen is plain, and works. @param {string} name */
-function loadStyle(name) {
-  const loading =
-    styles.get(name) ??
-    new Promise((resolve) => {
-      const link = document.createElement("link");
-      link.rel = "stylesheet";
-      link.href = new URL(`../css/${name}`, import.meta.url).href;
-      link.onload = resolve;
-      link.onerror = resolve;
-      document.head.append(link);
-    });
-  styles.set(name, loading);
-  return loading;
+/** And those of alerts, which are told without their styles where these cannot be had. */
+export async function learnAlertWords() {
+  const styled = learnStyle("alerts").catch(() => {});
+  const [{ alertWords }] = await Promise.all([import(`./i18n/${language}_alerts.js`), styled]);
+  Object.assign(words, alertWords);
 }
 
 document.documentElement.lang = language === "zh" ? "zh-CN" : "en";

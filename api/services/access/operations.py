@@ -216,15 +216,18 @@ _TABLE = (
         "GET ~/models/<model_id>/settings",
     ),
     *_need(Permission.MODELS_WRITE, "POST ~/models/validate", "POST ~/models/registry"),
-    *_need(Permission.MODELS_READ, "GET ~/models/registry", "GET ~/models/downloads"),
+    *_need(Permission.MODELS_READ, "GET ~/models/registry", "GET ~/models/downloads", "GET ~/models/pushes"),
     *_need(Permission.MODELS_WRITE, "POST ~/models/download"),
-    *_of(Belonging.TASK, Permission.MODELS_READ, "GET ~/models/download/<task_id>"),
+    *_of(Belonging.TASK, Permission.MODELS_READ, "GET ~/models/download/<task_id>", "GET ~/models/push/<task_id>"),
     *_of(
         Belonging.TASK,
         Permission.MODELS_WRITE,
         "POST ~/models/download/<task_id>/pause",
         "POST ~/models/download/<task_id>/resume",
         "POST ~/models/download/<task_id>/cancel",
+        "POST ~/models/push/<task_id>/pause",
+        "POST ~/models/push/<task_id>/resume",
+        "POST ~/models/push/<task_id>/cancel",
     ),
     *_of(
         Belonging.MODEL,
@@ -242,6 +245,7 @@ _TABLE = (
         "PATCH ~/models/registry/<name>/versions/<version>",
         "DELETE ~/models/registry/<name>/versions/<version>",
         "POST ~/models/registry/<name>/versions/<version>/metadata",
+        "POST ~/models/registry/<name>/versions/<version>/push",
     ),
     *_need(
         Permission.SYSTEM_READ,

@@ -6,6 +6,7 @@ import shutil
 import socket
 import time
 import tomllib
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,16 +27,21 @@ VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi")
 SAMPLE_ZOOM = 8
 
 
-def read_pictures(dataset: Path, size: int) -> Array:
+def read_pictures(dataset: Path, size: int, say: Callable[[str], None] = print) -> Array:
     """The pictures of a dataset file's directories, and the first of each video: grey and small, from -1 to 1, one a
-    row.
+    row. What cannot be read is left out, and said.
     """
     directories = tomllib.loads(dataset.read_text(encoding="utf-8"))["directory"]
     rows = []
     for directory in directories:
         for path in sorted(Path(directory["path"]).iterdir()):
-            if path.suffix.lower() in (*PICTURE_SUFFIXES, *VIDEO_SUFFIXES):
+            if path.suffix.lower() not in (*PICTURE_SUFFIXES, *VIDEO_SUFFIXES):
+                continue
+            try:
                 small = _read_picture(path).convert("L").resize((size, size))
+            except Exception as error:  # the decoders raise nearly anything
+                say(f"skipping {path.name}: {error}")
+            else:
                 rows.append(np.asarray(small, dtype=np.float32).ravel() / 127.5 - 1)
     if not rows:
         raise RuntimeError(f"Processed dataset was empty: {dataset} names no pictures.")

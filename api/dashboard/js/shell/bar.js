@@ -12,10 +12,11 @@ import { whoMenu } from "./who.js";
 /** @typedef {import("../router.js").Place["name"]} ScreenName */
 
 const ENTRIES = /** @type {const} */ ([
-  { name: "machine", address: "#/", icon: "gpu", also: "gpu" },
-  { name: "tasks", address: "#/tasks", icon: "list", also: "task" },
-  { name: "data", address: "#/data", icon: "stack", also: "dataset" },
-  { name: "start", address: "#/start", icon: "plus", also: null },
+  { name: "machine", address: "#/", icon: "gpu", also: ["gpu"] },
+  { name: "tasks", address: "#/tasks", icon: "list", also: ["task"] },
+  { name: "data", address: "#/data", icon: "stack", also: ["dataset"] },
+  { name: "models", address: "#/models", icon: "cube", also: ["registry", "registered"] },
+  { name: "start", address: "#/start", icon: "plus", also: [] },
 ]);
 
 /** @param {import("../main.js").App} app */
@@ -83,8 +84,9 @@ export function bar(app) {
     openBell: alerts.toggle,
     /** @param {ScreenName} name */
     mark(name) {
-      for (const [i, entry] of ENTRIES.entries()) {
-        setAttribute(links[i], "aria-current", entry.name === name || entry.also === name ? "page" : null);
+      for (const [i, { name: own, also }] of ENTRIES.entries()) {
+        const isHere = own === name || also.some((each) => each === name);
+        setAttribute(links[i], "aria-current", isHere ? "page" : null);
       }
     },
   };

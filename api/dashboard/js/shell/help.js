@@ -10,6 +10,7 @@ const KEYS = [
   [["g", "m"], "keys.machine"],
   [["g", "t"], "keys.tasks"],
   [["g", "d"], "keys.data"],
+  [["g", "o"], "keys.models"],
   [["g", "n"], "keys.start"],
   [["g", "l"], "keys.alerts"],
   [["b"], "keys.bell"],
