@@ -110,6 +110,7 @@ class SystemService:
                 training=holders[TaskType.TRAINING],
                 preprocessing=holders[TaskType.PREPROCESSING],
                 download=holders[TaskType.DOWNLOAD],
+                cache=holders[TaskType.CACHE],
                 external=holders[TaskType.EXTERNAL],
             ),
             nodes=(NodeAtAGlance(self._node, "up", status.summary.total_gpus),),
