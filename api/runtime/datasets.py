@@ -7,7 +7,7 @@ from api.config import Config
 from api.models.reason import Reason
 from api.models.training import EventKind
 from api.services.datasets.cache_harvest import CacheHarvest
-from api.services.datasets.cache_list import CacheList
+from api.services.datasets.cache_list import DatasetCacheList
 from api.services.datasets.caches import DatasetCaches
 from api.services.datasets.captions import CaptionEditor
 from api.services.datasets.collect import DatasetCollector
@@ -67,7 +67,7 @@ class DatasetParts:
 
         self.references = DatasetReferences(self.service, self.store, materials, root, self.caches, tell)
         self.cache_harvest = CacheHarvest(self.caches, self.references, by_name, root, clock)
-        self.cache_list = CacheList(cached, tasks, self.caches, self.references, self.service, root, clock)
+        self.cache_list = DatasetCacheList(cached, tasks, self.caches, self.references, self.service, root, clock)
         self.pictures = ThumbnailStore(datasets_root(config) / "thumbnails")
         self.collector = DatasetCollector(
             self.blobs, self.holds, self.item_rows, materials.views, self.pictures, clock, self.cache_list.collect

@@ -13,7 +13,7 @@ from api.services.catalog.downloads import DownloadService
 from api.services.catalog.registry import Registry
 from api.services.catalog.service import CatalogService
 from api.services.datasets.as_trained import AsTrained
-from api.services.datasets.cache_list import CacheList
+from api.services.datasets.cache_list import DatasetCacheList
 from api.services.datasets.captioning import CaptioningService
 from api.services.datasets.captions import CaptionEditor
 from api.services.datasets.check import DatasetChecker
@@ -49,7 +49,7 @@ class Services:
     registered: RegisteredDirectories
     items: DatasetItems
     captions: CaptionEditor
-    caches: CacheList
+    caches: DatasetCacheList
     uploads: UploadService
     forms: FormUploads
     checker: DatasetChecker

@@ -21,7 +21,7 @@ from api.utils.foreign_trees import remove_tree
 logger = logging.getLogger(__name__)
 
 
-class CacheList:
+class DatasetCacheList:
     """What is known of caches, judged anew each time."""
 
     def __init__(
