@@ -32,7 +32,7 @@ def seal(root: Path) -> Seal | None:
     Raises Tampered for links, and whatever else is no file, in the cache; OSError.
     """
     lines, files, size = [], 0, 0
-    for path, status, target in _entries(root):
+    for path, status, target in _entries(root) if os.path.lexists(root) else ():
         is_cached = f"/{CACHE}/" in f"/{path}"
         if target is not None:
             if is_cached:
