@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, select, text
 
 from api.errors import CacheBuilding, CacheInUse
 from api.models.sight import ANOTHERS_TASK, current_sight
@@ -14,7 +14,8 @@ from api.storage.rows import read_task
 from api.storage.tables import tasks
 
 _FINISHED = [status for status in TaskStatus if status.is_finished]
-_IS_CACHE = (tasks.c.kind == TaskType.CACHE) & (tasks.c.kind != TaskType.TRAINING)
+#: Said as the index of what is no training says it, so that a database knows that it may use it.
+_IS_CACHE = and_(tasks.c.kind == TaskType.CACHE, text("tasks.kind <> 'training'"))
 _KEY = tasks.c.plan["cache"]["key"].as_string()
 _MAKER = tasks.c.plan["cache"]["task_id"].as_string()
 
