@@ -25,6 +25,7 @@ from api.utils.setting_texts import (
     networks,
     node_name,
     number,
+    operator_command,
     origins,
     rates,
     redis_url,
@@ -282,6 +283,23 @@ class Config:
     )
     upload_hours: float = _setting(
         "UPLOAD_HOURS", 24.0, number(0.01, 8760, float), "hours that an upload may wait for its next part", "24"
+    )
+    tls_certificate_file: Path | None = _setting(
+        "TLS_CERTIFICATE_FILE", None, Path, "certificate of the proxy before this service, whose end is told", "none"
+    )
+    sign_of_life_url: str = _setting(
+        "SIGN_OF_LIFE_URL",
+        "",
+        endpoint,
+        "address that is asked for once a minute while the rules are evaluated: who misses it, tells",
+        "none",
+    )
+    idle_command: tuple[str, ...] = _setting(
+        "IDLE_COMMAND",
+        (),
+        operator_command,
+        "command that a rule may have run when the machine is idle, as in /usr/bin/systemctl poweroff",
+        "none",
     )
     celery_broker_url: str = _setting(
         "CELERY_BROKER_URL",

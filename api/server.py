@@ -130,7 +130,7 @@ class Shell:
                 await reply.send_empty(200, preflight_headers(headers))
                 return
             visitor = await self._gate.identify(scope, headers)
-            ready = self._ready_document(scope)
+            ready = self._ready_document(scope, headers)
             if ready is not None and self._gate.shares(visitor, ready.route):
                 route = ready.route
                 await reply.send_document(ready.document, headers, self._clock.monotonic())
@@ -152,9 +152,12 @@ class Shell:
             headers.update(join_headers(scope["headers"]))
         self._policy.check(headers.get(b"host"), headers.get(b"origin"))
 
-    def _ready_document(self, scope: Scope) -> ReadyDocument | None:
+    def _ready_document(self, scope: Scope, headers: dict[bytes, bytes]) -> ReadyDocument | None:
         is_plain = scope["method"] == "GET" and not scope["query_string"]
-        return self._documents().ready(scope["path"]) if is_plain and self._serves_documents else None
+        ready = self._documents().ready(scope["path"]) if is_plain and self._serves_documents else None
+        # Another form of it is for Flask to find.
+        is_other = ready is not None and ready.is_negotiated and b"openmetrics" in headers.get(b"accept", b"")
+        return None if is_other else ready
 
     async def _think(
         self, visitor: Visitor, scope: Scope, headers: dict[bytes, bytes], receive: Receive, reply: Reply

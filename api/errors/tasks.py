@@ -27,6 +27,12 @@ class StrayNotFound(NotFound):
     code = "stray_not_found"
 
 
+class HoldNotFound(NotFound):
+    """No hold has this id: it has been ended, perhaps with its alert."""
+
+    code = "hold_not_found"
+
+
 class AlertNotFound(NotFound):
     """No alert, rule, silence or channel has this id."""
 

@@ -29,6 +29,10 @@ from api.utils.clock import Clock
 
 _AMBIENT = 28.0
 _SECONDS_TO_LOAD = 10.0  # a model's way into memory
+# What a busy GPU receives by PCIe, and what it sends for that: batches go in, a loss comes out.
+_PCIE_BYTES_PER_SECOND = 240e6
+_SENT = 0.1
+
 _SECONDS_TO_UNLOAD = 4.0  # so that a released GPU is seen draining
 _THERMAL_SECONDS = 40.0  # time constant of the cooler
 
@@ -38,6 +42,7 @@ _LOADS = {
     TaskType.PREPROCESSING: (0.60, 0.35),
     TaskType.CACHE: (0.90, 0.60),
     TaskType.DOWNLOAD: (0.02, 0.03),
+    TaskType.PUSH: (0.02, 0.03),
     TaskType.EXTERNAL: (0.85, 0.60),
 }
 
@@ -119,6 +124,7 @@ class _SimulatedGPU:
         self._utilisation = 0.0
         self._temperature = _AMBIENT + self._random.uniform(2, 7)
         self._energy = 0.0
+        self._received = 0.0
         self._baseline_mb = self._random.randint(1, 18)
         self.task_memory_mb = 0
         self.identity = _identity_of(slot, board, uuid.UUID(int=self._random.getrandbits(128), version=4))
@@ -145,6 +151,8 @@ class _SimulatedGPU:
             temperature_memory=round(self._temperature + 6) if board.datacenter else None,
             power_watts=round(watts, 1),
             energy_joules=round(self._energy, 1),
+            pcie_rx_bytes=int(self._received),
+            pcie_tx_bytes=int(self._received * _SENT),
             fan_percent=None if board.datacenter else max(30 if busy else 0, round((self._temperature - 40) * 2.2)),
             clocks=Clocks(sm_clock, sm_clock, board.memory_clock if busy else 405, int(sm_clock * 0.85)),
             pstate=2 if busy else 8,
@@ -156,6 +164,7 @@ class _SimulatedGPU:
         now = self._clock.monotonic()
         seconds, self._last = max(0.0, now - self._last), now
         self._energy += self._watts() * seconds
+        self._received += self._utilisation * _PCIE_BYTES_PER_SECOND * seconds
         if task is None:
             self._loaded = max(0.0, self._loaded - seconds / _SECONDS_TO_UNLOAD)
             self._utilisation = 0.0

@@ -28,7 +28,7 @@ class Permission(StrEnum):
     ALERTS_WRITE = "alerts:write"  #: to acknowledge alerts and to silence them
     ALERTS_MANAGE = "alerts:manage"  #: rules and channels, and what became of each message
     SYSTEM_READ = "system:read"  #: the service's own log, and attempts that no task knows
-    SYSTEM_WRITE = "system:write"  #: to end attempts that no task knows
+    SYSTEM_WRITE = "system:write"  #: to end attempts that no task knows, and to hold the queue and GPUs back
     KEYS_MANAGE = "keys:manage"  #: keys, people and their quotas
     AUDIT_READ = "audit:read"  #: who did what
 

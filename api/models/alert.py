@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from api.models.alert_action import PlannedAction
 from api.models.alert_rule import RuleScope
 from api.models.event import Severity
 
@@ -117,6 +118,7 @@ class AlertChange:
     message: str | None = None  #: for its history; None: nothing that anybody would look for
     actor: str = "service"
     notifications: tuple[AlertNotification, ...] = ()
+    actions: tuple[PlannedAction, ...] = ()
 
     @property
     def is_forgotten(self) -> bool:
@@ -174,6 +176,10 @@ class AlertFilter:
     rule_id: str | None = None
     task_id: str | None = None
     seen_by: str | None = None  #: the user whose own alone may be seen, besides what is nobody's
+    gpu_uuid: str | None = None  #: only about this GPU
+    is_open: bool | None = None  #: only what has not ended, or only what has
+    since: datetime | None = None  #: only what went on at this time, or later
+    until: datetime | None = None  #: only what had begun by this time
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,3 +203,5 @@ class AlertTarget:
     owner: str | None = None
     channels: tuple[str, ...] = ()  #: names of channels that are told besides those by rule
     told_of: tuple[str, ...] = ()  #: ids of the rules that these are told of
+    task: str | None = None  #: the task that runs on it
+    task_owner: str | None = None  #: and whom that belongs to

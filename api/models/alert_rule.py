@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from api.models.alert_action import ActionKind
 from api.models.event import Severity
 
 
@@ -21,6 +22,7 @@ class RuleScope(StrEnum):
     CHANNEL = "channel"  #: each way to people
     KEY = "key"  #: each key
     USER = "user"  #: each user, by their quota
+    ACTION = "action"  #: each action of a rule
 
     @property
     def is_of_machine(self) -> bool:
@@ -84,6 +86,9 @@ class AlertRule:
     is_builtin: bool = False
     is_event: bool = False  #: something that happened: its end is no news
     is_opt_in: bool = False  #: told only to whom a training's own request names
+    actions: tuple[ActionKind, ...] = ()  #: what is done when it fires
+    acts_for: str | None = None  #: the user whose tasks alone it may act on; None: everybody's
+    actions_by: str | None = None  #: who had it act
     updated_at: datetime | None = None
     updated_by: str | None = None
 
@@ -99,7 +104,7 @@ class AlertRule:
 
 
 #: What may be changed of a rule that is built in; everything else of it comes with the version.
-BUILTIN_CHANGES = frozenset({"enabled", "for_seconds", "clear_seconds", "severity", "labels"})
+BUILTIN_CHANGES = frozenset({"enabled", "for_seconds", "clear_seconds", "severity", "labels", "actions"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from api.models.alert import Alert, AlertHistoryRow, Matcher, ShownState, Silence
+from api.models.alert_action import ActionKind, ActionView
 from api.models.alert_rule import AlertRule, RuleScope
 from api.models.channel import Channel, ChannelKind, ChannelSettings, DeliveryView
 from api.models.event import Severity
@@ -81,6 +82,7 @@ class AlertDetailView:
     alert: AlertView
     history: tuple[AlertHistoryRow, ...]
     deliveries: tuple[DeliveryView, ...] | None
+    actions: tuple[ActionView, ...]  #: what its rule has done, or is doing
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,9 @@ class RuleView:
     is_changed: bool  #: of one that is built in: somebody has changed it
     is_event: bool
     is_opt_in: bool
+    actions: tuple[ActionKind, ...]  #: what is done when it fires
+    acts_for: str | None  #: the user whose tasks alone it may act on; null: everybody's
+    actions_by: str | None  #: who had it act
     updated_at: datetime | None
     updated_by: str | None
 
@@ -132,6 +137,9 @@ def show_rule(rule: AlertRule) -> RuleView:
         is_changed=rule.is_builtin and rule.updated_at is not None,
         is_event=rule.is_event,
         is_opt_in=rule.is_opt_in,
+        actions=rule.actions,
+        acts_for=rule.acts_for,
+        actions_by=rule.actions_by,
         updated_at=rule.updated_at,
         updated_by=rule.updated_by,
     )

@@ -44,6 +44,7 @@ class VariantView:
     note: str | None
     components: tuple[ComponentView, ...]
     ready: bool  #: all of them are present
+    model: Mapping[str, Any]  #: the table [model] that loads it, with the paths of what is here or would be downloaded
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,9 +196,28 @@ class WatchState(StrEnum):
     GONE = "gone"  #: it is not there, or cannot be read
 
 
+class EntryProblem(StrEnum):
+    """Why an entry of a registered directory is no part of the dataset; the rest of the directory is."""
+
+    NAME = "bad_name"  #: no item can be called so
+    CAPTION = "bad_caption"  #: a text that cannot be one of captions, or one caption of such a file
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class EntryFinding:
+    """What is wrong with one entry of a registered directory."""
+
+    path: str  #: made printable
+    problem: EntryProblem
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class DirectoryWatch:
-    """What the latest look at a registered directory found."""
+    """What the latest look at a registered directory found. `unread` counts what was wrong when its newest version was
+    read: files that could not be read, and captions that were none.
+    """
 
     state: WatchState
     checked_at: datetime
@@ -207,6 +226,11 @@ class DirectoryWatch:
     changed: int = 0
     examples: tuple[str, ...] = ()  #: some of the paths
     problem: str | None = None  #: why it could not be read
+    misnamed: int = 0  #: files whose names no item can have
+    unread: int = 0
+    findings: tuple[EntryFinding, ...] = ()  #: the first of both
+    read_bytes: int | None = None  #: while it is being read: how many of `total_bytes` are
+    total_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +247,7 @@ class Dataset:
     updated_at: datetime
     latest: int | None  #: the ordinal of the newest version; None: it has none yet
     stored_bytes: int = 0  #: of the different files that its versions hold
+    items: int | None = None  #: of the newest version
     watch: DirectoryWatch | None = None
 
 

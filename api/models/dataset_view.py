@@ -48,6 +48,7 @@ class DatasetRow:
     created_at: datetime
     updated_at: datetime
     latest: int | None  #: the number of the newest version; null: it has none yet
+    items: int | None  #: of the newest version
     stored_bytes: int  #: of the different files that its versions hold; those of a registered one lie elsewhere
     watch: DirectoryWatch | None
 
@@ -63,6 +64,7 @@ class DatasetRow:
             dataset.created_at,
             dataset.updated_at,
             dataset.latest,
+            dataset.items,
             dataset.stored_bytes,
             dataset.watch,
         )

@@ -94,6 +94,7 @@ class HolderCounts:
     preprocessing: int
     download: int
     cache: int
+    push: int
     external: int
 
 

@@ -14,6 +14,7 @@ class TaskType(StrEnum):
     PREPROCESSING = "preprocessing"
     DOWNLOAD = "download"
     CACHE = "cache"  #: caches a dataset ahead, as a training would
+    PUSH = "push"
     EXTERNAL = "external"
 
 
@@ -23,6 +24,7 @@ TASK_ID_KINDS = {
     TaskType.PREPROCESSING: "preprocess",
     TaskType.DOWNLOAD: "dl",
     TaskType.CACHE: "cache",
+    TaskType.PUSH: "push",
     TaskType.EXTERNAL: "ext",
 }
 
@@ -59,6 +61,8 @@ class RegisteredTask:
     owner: str | None = None  #: the user that registered it; None where no keys were asked for
     is_started_here: bool = False  #: a training, whose process the service itself has started
     quarantine: Words | None = None  #: why nobody gets its GPUs: an attempt that no task knows lives on them
+    hold: Words | None = None  #: why nobody gets its GPU, which nobody has: it is held back
+    is_last: bool = False  #: nobody gets its GPU afterwards
 
 
 @dataclass(frozen=True, slots=True)

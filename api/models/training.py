@@ -73,6 +73,7 @@ class CauseCode(StrEnum):
     NAN_LOSS = "nan_loss"
     MISSING_FILE = "missing_file"
     DISK_FULL = "disk_full"
+    HUB_REFUSED = "hub_refused"  #: the hub does not take what is pushed; the detail says why
     GPU_LOST = "gpu_lost"
     HANG = "hang"
     KILLED = "killed"  #: a signal from outside ended it

@@ -100,6 +100,28 @@ class WebhookNotifier:
         """Does nothing: each connection ends by itself."""
 
 
+def ping(url: str, guard: AddressGuard) -> str | None:
+    """Asks for an address; why it was not reached, in words that hold nothing of it, or None."""
+    try:
+        parts, host, port = _split(url)
+        address = guard.resolve(host, port)
+    except (AddressRefused, OSError) as error:
+        return (
+            f"the address {error}" if isinstance(error, AddressRefused) else f"its host has no address ({_why(error)})"
+        )
+    tls = ssl.create_default_context() if parts.scheme == "https" else None
+    connection = WebhookConnection(host, port, address, tls, CONNECT_SECONDS, SECONDS)
+    try:
+        agent = {"Host": parts.netloc, "User-Agent": f"diffusion-pipe-api/{__version__}", "Connection": "close"}
+        connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), None, agent)
+        status, _, _ = connection.read_answer(MOST_BYTES)
+    except (OSError, HTTPException, ValueError) as error:
+        return _why(error)
+    finally:
+        connection.close()
+    return None if 200 <= status < 300 else f"HTTP {status}"
+
+
 def _split(url: str) -> tuple[SplitResult, str, int]:
     """The parts of an address, its host and port. Raises AddressRefused."""
     try:

@@ -66,7 +66,7 @@ def list_alerts(query_data: AlertQuery) -> Response:
     fires all the same, and stands under that state.
     """
     service = services().alerts
-    page = service.get_page(query_data.wanted(current_sight.get().only_of), query_data.page())
+    page = service.get_page(query_data.wanted(current_sight.get().only_of, services().clock.now()), query_data.page())
     return answer({"alerts": page.rows, "counts": service.count(), "pagination": page.pagination})
 
 
@@ -172,7 +172,7 @@ def make_rule(query_data: TryQuery, json_data: MakeRule) -> Response:
     rules, rule = services().rules, json_data.rule()
     if query_data.dry_run:
         return answer({"rule": None, "trial": rules.try_new(rule)}, message="tried")
-    return answer({"rule": rules.add(rule, current_principal.get().actor), "trial": None}, 201, "created")
+    return answer({"rule": rules.add(rule, current_principal.get()), "trial": None}, 201, "created")
 
 
 @alerts.get("/rules/<rule_id>")
@@ -194,12 +194,13 @@ def get_rule(rule_id: str) -> Response:
 def change_rule(rule_id: str, query_data: TryQuery, json_data: ChangeRule) -> Response:
     """Change a rule, or try the change
 
-    Of one that is built in `enabled`, `for_seconds`, `clear_seconds`, `severity` and `labels` can be changed.
+    Of one that is built in `enabled`, `for_seconds`, `clear_seconds`, `severity`, `labels` and `actions` can be
+    changed.
     """
     rules, changes = services().rules, json_data.changes()
     if query_data.dry_run:
         return answer({"rule": None, "trial": rules.try_changed(rule_id, changes)}, message="tried")
-    return answer({"rule": rules.change(rule_id, changes, current_principal.get().actor), "trial": None})
+    return answer({"rule": rules.change(rule_id, changes, current_principal.get()), "trial": None})
 
 
 @alerts.delete("/rules/<rule_id>")

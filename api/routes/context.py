@@ -18,7 +18,7 @@ def services() -> Services:
 def answer_document(path: str) -> Response:
     """The response with the document at this path, as whoever asks may see it; compressed or 304 as the headers ask."""
     parts, environ = services(), request.environ
-    document = parts.gpus.seen.table.get(path)
+    document = parts.gpus.seen.table.get(path, environ.get("HTTP_ACCEPT", ""))
     if document is None:
         raise NotFound
     if_none_match, accept_encoding = environ.get("HTTP_IF_NONE_MATCH", ""), environ.get("HTTP_ACCEPT_ENCODING", "")

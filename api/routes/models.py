@@ -6,12 +6,15 @@ from flask import Response
 from api.routes.context import services
 from api.routes.schemas.common import PageQuery
 from api.routes.schemas.models import (
+    ConvertForms,
     ExamineWeights,
     ModelListAnswer,
+    ModelSettingsAnswer,
     PresetAnswer,
     PresetListAnswer,
     PresetListQuery,
     PresetQuery,
+    RequestFormsAnswer,
     WeightsAnswer,
 )
 from api.utils.base_path import BASE_PATH
@@ -61,6 +64,31 @@ def get_preset(model_id: str, name: str, query_data: PresetQuery) -> Response:
     With the paths of what is on this machine, and the two files that it becomes.
     """
     return answer(services().models.get_preset(model_id, name, query_data.dataset))
+
+
+@models.get("/<model_id>/settings")
+@models.output(ModelSettingsAnswer)
+@models.doc(responses=[404])
+def get_settings(model_id: str) -> Response:
+    """Every key with which a model type can be trained
+
+    By table of the trainer's two files: what each may hold, what holds when it is left out, and what it is for. The
+    same facts as the checks of `/training/validate` go by.
+    """
+    return answer(services().settings.describe(model_id))
+
+
+@models.post("/<model_id>/convert")
+@models.input(ConvertForms)
+@models.output(RequestFormsAnswer)
+@models.doc(responses=[400, 404, 415, 422])
+def convert(model_id: str, json_data: ConvertForms) -> Response:
+    """A configuration in both of its forms
+
+    The trainer's files as text become values, values become text; a text stays as it is. Nothing is started, and only
+    the form is checked.
+    """
+    return answer(services().settings.convert(model_id, **json_data.model_dump()))
 
 
 @models.post("/validate")

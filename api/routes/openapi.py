@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from api.routes.always_sent import require_sent
 from api.routes.components import share_components
 from api.routes.idempotency import MARK
 from api.routes.schemas.common import Failure
@@ -83,6 +84,7 @@ def finish_document(document: dict[str, Any], needs_keys: bool) -> dict[str, Any
         for operation in path.values():
             _finish_operation(operation, components["schemas"])
     describe_bodies(document["paths"], components["schemas"], _form_schema(components["schemas"]), _HEADERS["201"])
+    require_sent(document)
     _tell_keys(document, needs_keys)
     return document
 

@@ -5,16 +5,25 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import Response, request
 
+from api.models.access import current_principal
 from api.routes.context import answer_document, services
+from api.routes.idempotency import idempotent
 from api.routes.optional_body import body_is_optional
 from api.routes.schemas.common import StopStray, StrayAnswer, StrayListAnswer, SystemOverviewAnswer
+from api.routes.schemas.holds import HoldAnswer, HoldListAnswer, MakeHold
 from api.utils.base_path import BASE_PATH
 from api.utils.responses import answer
 
 system = APIBlueprint("system", __name__, tag="System")
 
 _METRICS: dict[int | str, dict[str, str | dict[str, dict[str, Any]]]] = {
-    200: {"description": "Prometheus text", "content": {"text/plain": {"schema": {"type": "string"}}}}
+    200: {
+        "description": "Prometheus text, or OpenMetrics where Accept asks for it",
+        "content": {
+            "text/plain": {"schema": {"type": "string"}},
+            "application/openmetrics-text": {"schema": {"type": "string"}},
+        },
+    }
 }
 
 
@@ -51,6 +60,44 @@ def stop_stray(attempt_uid: str, json_data: StopStray) -> Response:
     With a checkpoint where its trainer can make one; `force` leaves it out. Its GPUs are free soon after it has ended.
     """
     return answer(services().strays.stop(attempt_uid, json_data.force), 202, "stopping")
+
+
+@system.get(f"{BASE_PATH}/system/holds")
+@system.output(HoldListAnswer)
+@system.doc(responses=[503])
+def list_holds() -> Response:
+    """What is held back, oldest first
+
+    The queue, of which then nothing begins, and GPUs that nobody gets. What runs goes on.
+    """
+    return answer({"holds": services().holds.list()})
+
+
+@system.post(f"{BASE_PATH}/system/holds")
+@system.input(MakeHold)
+@system.output(HoldAnswer, status_code=201)
+@system.doc(responses=[400, 404, 409, 415, 422, 503])
+@idempotent
+def make_hold(json_data: MakeHold) -> Response:
+    """Hold the queue, or a GPU
+
+    Until the hold is ended: nothing of the queue begins, or nobody gets the GPU. What runs goes on.
+    """
+    holds, by = services().holds, current_principal.get().actor
+    if json_data.gpu_id is None:
+        return answer(holds.hold_queue(json_data.reason, by), 201, "held")
+    return answer(holds.hold_gpu(json_data.gpu_id, json_data.reason, by), 201, "held")
+
+
+@system.delete(f"{BASE_PATH}/system/holds/<hold_id>")
+@system.output(HoldAnswer)
+@system.doc(responses=[404, 503])
+def end_hold(hold_id: str) -> Response:
+    """End a hold
+
+    Of one that an alert's rule has made, too. Where another holds the same, it stays held back.
+    """
+    return answer(services().holds.end(hold_id), message="ended")
 
 
 @system.get(f"{BASE_PATH}/metrics")

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from api.config import Config, ConfigError
+from api.executors.log_files import LogFiles
 from api.hardware import host
 from api.models.alert import Alert
 from api.models.alert_rule import RuleScope
@@ -13,16 +15,23 @@ from api.models.live import Message
 from api.notifiers.addresses import AddressGuard
 from api.notifiers.apprise_channel import AppriseNotifier
 from api.notifiers.notifier import Notifier
-from api.notifiers.webhook import WebhookNotifier
+from api.notifiers.webhook import WebhookNotifier, ping
 from api.runtime.access import AccessParts
+from api.runtime.alert_actions import build_action_loop
 from api.runtime.celery_transport import CeleryTransport
+from api.runtime.training import TrainingParts
 from api.services.alerts.builtin_rules import BUILTIN_RULES
 from api.services.alerts.carriers import ThreadCarriers
+from api.services.alerts.certificate import CertificateLook
 from api.services.alerts.channels import ChannelService
 from api.services.alerts.courier import Courier
+from api.services.alerts.dead_man import DeadMan
 from api.services.alerts.emergency import EmergencyWord
+from api.services.alerts.exposition import AlertExposition
 from api.services.alerts.facts import FactBoard, People
 from api.services.alerts.gpu_facts import GPUFacts
+from api.services.alerts.idle import IdleLook
+from api.services.alerts.log_growth import LogGrowth
 from api.services.alerts.loop import AlertLoop, Section
 from api.services.alerts.machine import AlertMachine
 from api.services.alerts.news import AlertNews
@@ -37,6 +46,7 @@ from api.services.gpus.service import GPUService
 from api.services.server_identity import ServerIdentity
 from api.services.storage_watch import StorageWatch
 from api.services.training.quotas import Quotas
+from api.storage.alert_actions import ActionStore
 from api.storage.alert_facts import AlertFactStore
 from api.storage.alert_rules import RuleStore
 from api.storage.alerts import AlertStore
@@ -45,6 +55,7 @@ from api.storage.database import Database
 from api.storage.leadership import Leadership
 from api.storage.outbox import OutboxStore
 from api.storage.sealing import Sealer
+from api.storage.task_files import task_files
 from api.utils.clock import Clock
 from api.utils.ids import new_task_id
 
@@ -68,6 +79,7 @@ class AlertParts:
         node: str,
         publish: Callable[[Message], None],
         clock: Clock,
+        training: TrainingParts,
     ) -> None:
         """Raises ConfigError when PRIVATE_HOSTS_ALLOWED cannot be read."""
         root = config.storage_root.absolute()
@@ -87,12 +99,17 @@ class AlertParts:
             self.remote.on_down = self.outbox.wake
         self.news = AlertNews(self.store, publish, clock)
         self.emergency = EmergencyWord(self.courier, clock, new_alert_id)
+        self.idle = IdleLook(lambda: gpus.state, AlertFactStore(database), node, clock)
+        self.action_store = ActionStore(database)
+        self.actions = build_action_loop(config, database, training, self.idle, node, clock, self.news.wake)
         self.board = self._create_board(config, database, gpus, watch, access, quotas, node)
+        self.dead_man = _create_dead_man(config, clock)
         own = ServerIdentity.own(node, root)
         self.loop = self._create_loop(_create_sections(database, own, config.gpu_monitor_interval, clock))
+        self.exposition = AlertExposition(self.board.recent, self.loop.open_alerts)
         gpus.subscribe(lambda number, documents: self.loop.note_state())
         database.on_append(self._note_news)
-        self._create_services(gpus, sealer, notifiers)
+        self._create_services(gpus, sealer, notifiers, bool(config.idle_command))
 
     def _create_loop(self, sections: tuple[Section, ...]) -> AlertLoop:
         return AlertLoop(
@@ -105,12 +122,23 @@ class AlertParts:
             self.emergency,
             self._clock,
             self._tell,
+            self.dead_man.note_round,
         )
 
-    def _create_services(self, gpus: GPUService, sealer: Sealer, notifiers: dict[ChannelKind, Notifier]) -> None:
-        self.service = AlertService(self.store, self.rule_store, self.outbox_store, self._clock, self._note_request)
+    def _create_services(
+        self, gpus: GPUService, sealer: Sealer, notifiers: dict[ChannelKind, Notifier], has_idle_command: bool
+    ) -> None:
+        self.service = AlertService(
+            self.store, self.rule_store, self.outbox_store, self.action_store, self._clock, self._note_request
+        )
         self.rules = RuleService(
-            self.rule_store, BUILTIN_RULES, self.board.latest, gpus.history, self._clock, self._note_request
+            self.rule_store,
+            BUILTIN_RULES,
+            self.board.latest,
+            gpus.history,
+            self._clock,
+            self._note_request,
+            has_idle_command,
         )
         self.channels = ChannelService(
             self.channel_store, self.outbox_store, sealer, notifiers, self._clock, self._note_request
@@ -127,6 +155,7 @@ class AlertParts:
         node: str,
     ) -> FactBoard:
         facts, root = AlertFactStore(database), config.storage_root.absolute()
+        certificate = CertificateLook(config.tls_certificate_file, self._clock)
         people = None
         if config.needs_keys:
             usage_of = None if quotas is None else quotas.usage_of
@@ -134,17 +163,21 @@ class AlertParts:
         return FactBoard(
             lambda: gpus.state,
             GPUFacts(self._clock),
-            TaskFacts(facts, self._clock),
+            TaskFacts(facts, self._clock, LogGrowth(lambda task_id: _log_extent(root, task_id), self._clock)),
             DiskFacts([Path("/"), root], node, self._clock),
-            ServiceFacts(node, lambda: watch.trouble, self.starts, facts, self._clock),
+            ServiceFacts(
+                node, lambda: watch.trouble, self.starts, facts, self._clock, self.idle.fact, certificate.days_left
+            ),
             NodeFacts(facts, node, self._clock),
             self.outbox_store,
+            self.action_store,
             people,
             self._clock,
         )
 
     def _tell(self, is_told: bool) -> None:
         self.news.wake()
+        self.actions.wake()
         if is_told:
             self.outbox.wake()
 
@@ -166,11 +199,15 @@ class AlertParts:
             self.remote.start()
         self.outbox.start()
         self.emergency.start()
+        self.actions.start()
+        self.dead_man.start()
         self.loop.start()
 
     def stop(self) -> None:
         """Stops every loop, in reverse order. What waits is delivered after the next start."""
+        self.dead_man.stop()
         self.loop.stop()
+        self.actions.stop()
         self.emergency.stop()
         self.outbox.stop()
         if self.remote is not None:
@@ -209,11 +246,26 @@ def _create_starts(root: Path, node: str, clock: Clock) -> StartLog:
     return StartLog(root / "starts.json", host.own_identity(node), lambda other: host.is_alive(other, node), clock)
 
 
-def _create_notifiers(config: Config) -> dict[ChannelKind, Notifier]:
+def _log_extent(root: Path, task_id: str) -> tuple[int, int] | None:
+    """Where the log of a task begins and ends; None where it is not there."""
+    log = LogFiles(task_files(root, task_id).log)
+    return (log.first(), log.end()) if log.starts() else None
+
+
+def _create_guard(config: Config) -> AddressGuard:
     try:
-        guard = AddressGuard.of(config.private_hosts_allowed)
+        return AddressGuard.of(config.private_hosts_allowed)
     except ValueError as error:
         raise ConfigError(f"PRIVATE_HOSTS_ALLOWED: {error}") from error
+
+
+def _create_dead_man(config: Config, clock: Clock) -> DeadMan:
+    guard, url = _create_guard(config), config.sign_of_life_url
+    return DeadMan(partial(ping, url, guard) if url else None, clock)
+
+
+def _create_notifiers(config: Config) -> dict[ChannelKind, Notifier]:
+    guard = _create_guard(config)
     return {ChannelKind.APPRISE: AppriseNotifier(guard), ChannelKind.WEBHOOK: WebhookNotifier(guard)}
 
 

@@ -8,9 +8,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
-
-from api import __version__
 from api.config import LOOPBACK_NAMES, Config, ConfigError
 from api.executors.attempt.log import LogWriter
 from api.executors.executor import Executor
@@ -26,13 +23,20 @@ from api.hardware.simulated_events import parse_events
 from api.hardware.source import GPUSource
 from api.models.access import Quota
 from api.models.event import GPUEvent
-from api.models.task import TaskType
 from api.runtime.access import AccessParts
 from api.runtime.alerts import AlertParts
 from api.runtime.dataset_media import DatasetMediaParts
 from api.runtime.datasets import DatasetParts
 from api.runtime.live import Live
-from api.runtime.models import RegistryParts, build_catalog, build_downloads
+from api.runtime.measuring import create_registry, render
+from api.runtime.models import (
+    TRANSFERERS,
+    RegistryParts,
+    build_catalog,
+    build_downloads,
+    build_pushes,
+    build_settings,
+)
 from api.runtime.preprocessing import PreprocessingParts
 from api.runtime.trainer_user import check_places, prepare_trainer_user
 from api.runtime.training import build_trainers, build_training
@@ -47,7 +51,6 @@ from api.services.logs.server_log import ServerLog
 from api.services.logs.service import LogService
 from api.services.storage_watch import StorageWatch
 from api.services.system import SystemService
-from api.services.training.counts import TrainingCounts
 from api.services.training.quotas import Quotas
 from api.services.training.storage_meter import StorageMeter
 from api.shell.access_log import AccessLog, HTTPMetrics
@@ -63,7 +66,6 @@ from api.storage.registrations import DatabaseRegistrations
 from api.storage.task_files import write_private
 from api.storage.tasks import TaskStore
 from api.storage.usage import UsageStore
-from api.trainers.downloads.trainer import Downloader
 from api.utils.clock import Clock, SystemClock
 
 logger = logging.getLogger(__name__)
@@ -97,7 +99,7 @@ class Runtime:
         reserve = DiskReserve(root / "reserve")
         self.storage_watch = StorageWatch(self.database, reserve)
         tasks, attempts = TaskStore(self.database), AttemptStore(self.database)
-        registry = _create_registry(http_metrics, self.database, clock)
+        registry = create_registry(http_metrics, self.database, clock)
         self.source = create_source(config, clock)
         events = GPUEvents(self._tell_source)
         gpus = GPUService(
@@ -106,7 +108,7 @@ class Runtime:
             clock,
             interval=config.gpu_monitor_interval,
             max_age=config.gpu_status_check_timeout,
-            process_metrics=lambda: generate_latest(registry),
+            process_metrics=lambda is_open: render(registry, is_open),
             dcgm_hostname=socket.gethostname() if config.dcgm_aliases else None,
             events=events,
         )
@@ -139,7 +141,7 @@ class Runtime:
             events=events,
             quotas=self.quotas,
             datasets=self.datasets.references,
-            kinds=self.preprocessing.kinds.with_trainer(Downloader()),
+            kinds=self.preprocessing.kinds.with_trainers(*TRANSFERERS),
             known=known,
             caches=self.datasets.caches,
         )
@@ -184,7 +186,10 @@ class Runtime:
             node,
             self.live.broker.publish,
             clock,
+            training,
         )
+        registry.register(system)
+        registry.register(self.alerts.exposition)
         preprocessing = self.preprocessing.service(training, self.uploads.forms.get)
         self.uploads.intake.follow_with(UploadFollowUp(preprocessing.start).go_on)
         self.services = Services(
@@ -207,10 +212,13 @@ class Runtime:
             captioning=self.preprocessing.captioning(training, preprocessing),
             logs=logs,
             models=build_catalog(config),
+            settings=build_settings(),
             registry=self.registry.service,
             downloads=build_downloads(config, self.database, training, clock),
+            pushes=build_pushes(config, self.database, training, self.registry.service, clock),
             system=system,
             strays=training.strays,
+            holds=training.holds,
             access=self.access.service,
             oidc=self.access.oidc,
             idempotency=DatabaseIdempotencyStore(self.database, clock, owner, lambda other: host.is_alive(other, node)),
@@ -351,14 +359,3 @@ def _open_server_log(directory: Path, config: Config) -> ServerLog:
     """Opens the server's own log, which has the form of a task's, and so the same readers."""
     sink = LogWriter(str(directory), config.server_log_max_bytes, LOG_SEGMENT_BYTES)
     return ServerLog(LogFiles(directory), sink, config.logs_json)
-
-
-def _create_registry(http_metrics: HTTPMetrics, database: Database, clock: Clock) -> CollectorRegistry:
-    registry = CollectorRegistry()
-    registry.register(http_metrics)
-    ProcessCollector(registry=registry)
-    Gauge("diffusion_pipe_build_info", "The version of the service.", ["version"], registry=registry).labels(
-        __version__
-    ).set(1)
-    registry.register(TrainingCounts(TaskStore(database, TaskType.TRAINING).count_by_status, clock))
-    return registry

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from api.config import Config, cache_roots, child_environment
@@ -31,6 +31,7 @@ from api.services.training.cache_use import CacheUse
 from api.services.training.checkpoint_saving import CheckpointSaving
 from api.services.training.dispatcher import Dispatcher
 from api.services.training.forecast import QueueForecast
+from api.services.training.holds import Holds
 from api.services.training.intake import Intake
 from api.services.training.loop import TrainingLoop
 from api.services.training.owners import TaskOwners
@@ -44,6 +45,7 @@ from api.storage.channels import ChannelStore
 from api.storage.database import Database
 from api.storage.disk import DiskReserve
 from api.storage.file_lock import FileLock
+from api.storage.holds import HoldStore
 from api.storage.leadership import Leaders, Leadership
 from api.storage.strays import StrayStore
 from api.storage.tasks import TaskStore
@@ -68,6 +70,8 @@ class TrainingParts:
     trainers: Mapping[str, Trainer]
     executor: Executor
     owners: TaskOwners
+    holds: Holds
+    is_watched_here: Callable[[str], bool]  #: whether this server watches the attempt of a task
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +81,9 @@ class TaskKinds:
     trainers: tuple[Trainer, ...] = ()
     harvesters: Mapping[TaskType, Harvester] = field(default_factory=dict)
 
-    def with_trainer(self, trainer: Trainer) -> "TaskKinds":
-        """These kinds and one more, whose results nobody takes up."""
-        return replace(self, trainers=(*self.trainers, trainer))
+    def with_trainers(self, *trainers: Trainer) -> "TaskKinds":
+        """These kinds and more, whose results nobody takes up."""
+        return replace(self, trainers=(*self.trainers, *trainers))
 
 
 def build_trainers(config: Config) -> tuple[Trainer, ...]:
@@ -163,6 +167,7 @@ def build_training(
         parallel=config.preprocess_parallel or max(1, (os.cpu_count() or 1) // 2),
         min_free_mb=config.min_free_disk_mb,
         quotas=quotas,
+        holds=HoldStore(database),
     )
     unwatched = UnwatchedAttempts(tasks, attempts, Leaders(database), clock, node, root)
     lock = FileLock(root / "trainings.lock")
@@ -201,7 +206,22 @@ def build_training(
     stops = TaskStops(tasks, attempts, progress, reconciler, clock, wishes, loop.wake)
     owners = TaskOwners(tasks, reconciler.find_watch)
     intake = Intake(tasks, dispatcher, gpus, QueueForecast(tasks, gpus, clock, quotas), clock, quotas)
-    return TrainingParts(service, saving, progress, stops, intake, dispatcher, loop, found, trainers, executor, owners)
+    holds = Holds(HoldStore(database), gpus, clock, loop.wake)
+    return TrainingParts(
+        service,
+        saving,
+        progress,
+        stops,
+        intake,
+        dispatcher,
+        loop,
+        found,
+        trainers,
+        executor,
+        owners,
+        holds,
+        lambda task_id: reconciler.find_watch(task_id) is not None,
+    )
 
 
 def _build_leaderships(

@@ -10,8 +10,10 @@ from api.services.alerts.rules import RuleService
 from api.services.alerts.service import AlertService
 from api.services.attempts.strays import Strays
 from api.services.catalog.downloads import DownloadService
+from api.services.catalog.pushes import PushService
 from api.services.catalog.registry import Registry
 from api.services.catalog.service import CatalogService
+from api.services.catalog.settings import SettingsService
 from api.services.datasets.as_trained import AsTrained
 from api.services.datasets.cache_list import DatasetCacheList
 from api.services.datasets.captioning import CaptioningService
@@ -31,6 +33,7 @@ from api.services.idempotency import IdempotencyStore
 from api.services.logs.service import LogService
 from api.services.system import SystemService
 from api.services.training.checkpoint_saving import CheckpointSaving
+from api.services.training.holds import Holds
 from api.services.training.service import TrainingService
 from api.utils.clock import Clock
 
@@ -61,10 +64,13 @@ class Services:
     export: DatasetExport
     logs: LogService
     models: CatalogService
+    settings: SettingsService
     registry: Registry
     downloads: DownloadService
+    pushes: PushService
     system: SystemService
     strays: Strays
+    holds: Holds
     access: AccessService
     oidc: "OIDC | None"  #: None: no provider is named
     idempotency: IdempotencyStore

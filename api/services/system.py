@@ -1,8 +1,11 @@
 """The machine and the service at a glance."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
 
 from api import __version__
 from api.errors import DatabaseDamaged, DatabaseUnavailable, StorageGone, Unavailable
@@ -25,6 +28,8 @@ from api.services.gpus.service import GPUService
 from api.services.training.service import TrainingService
 from api.trainers.trainer import Trainer
 from api.utils.clock import Clock
+
+_MIB = 1024 * 1024
 
 #: Errors that neither time nor the service itself can mend.
 NEEDS_A_PERSON = (StorageGone, DatabaseDamaged)
@@ -66,6 +71,21 @@ class SystemService:
     def uptime(self) -> int:
         """Whole seconds since the service was built."""
         return int(self._clock.monotonic() - self._started)
+
+    def collect(self) -> Iterator[Metric]:
+        """The machine's series, for prometheus-client."""
+        system = host.read_system([self._storage_root], self._cpu.percent)
+        known: tuple[tuple[str, str, float | None], ...] = (
+            ("cpus", "Processors.", system.cpu_count),
+            ("cpu_ratio", "Use of the processors since the reading before.", _ratio(system.cpu_percent)),
+            ("load1", "Load over a minute.", system.load_average[0]),
+            ("memory_total_bytes", "Memory.", system.memory.total * _MIB),
+            ("memory_available_bytes", "Memory that programs can have.", system.memory.available * _MIB),
+            ("uptime_seconds", "Time since the machine began.", system.uptime),
+        )
+        for name, text, value in known:
+            if value is not None:
+                yield GaugeMetricFamily(f"diffusion_pipe_host_{name}", text, value=value)
 
     def get_health(self) -> Health:
         """The answer that the service is alive. Reads memory only: the event loop itself asks.
@@ -111,6 +131,7 @@ class SystemService:
                 preprocessing=holders[TaskType.PREPROCESSING],
                 download=holders[TaskType.DOWNLOAD],
                 cache=holders[TaskType.CACHE],
+                push=holders[TaskType.PUSH],
                 external=holders[TaskType.EXTERNAL],
             ),
             nodes=(NodeAtAGlance(self._node, "up", status.summary.total_gpus),),
@@ -118,6 +139,10 @@ class SystemService:
             uptime=self.uptime,
             version=__version__,
         )
+
+
+def _ratio(percent: float | None) -> float | None:
+    return None if percent is None else percent / 100
 
 
 def _show_trainer(trainer: Trainer) -> TrainerAtAGlance:

@@ -7,17 +7,17 @@ sending it does, and a paused terminal would stop the event loop. A crash loses 
 import sys
 import threading
 import time
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import NamedTuple, TextIO
 
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.metrics_core import Metric
 
+from api.utils.histogram import Histogram
 from api.utils.logs import format_line
 from api.utils.masking import mask_secrets
+from api.utils.measures import REQUEST_ID
 from api.utils.periodic import PeriodicThread
 
 #: The most requests that wait to be written; further lines are lost, and their number is logged.
@@ -32,7 +32,10 @@ _FLUSH_SECONDS = 0.1
 _BATCH = 100
 _PAUSE_SECONDS = 0.0005
 
-_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+#: The methods that have series of their own; what else clients send is one together, as are their statuses by class.
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET", "-"})
+_OTHER = "other"
+_CLASSES = tuple(f"{first}xx" for first in range(10))
 
 
 class Access(NamedTuple):
@@ -130,51 +133,35 @@ def shown_path(path: str) -> str:
     return mask_secrets(path[:PATH_CHARACTERS]) + ("…" if len(path) > PATH_CHARACTERS else "")
 
 
-@dataclass(slots=True)
-class _Timing:
-    counts: list[int] = field(default_factory=lambda: [0] * (len(_BUCKETS) + 1))
-    total: float = 0.0
-
-
 class HTTPMetrics:
     """Requests by method, route and status, and how long they took; a collector of prometheus-client."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._requests: dict[tuple[str, str, int], int] = {}
-        self._timings: dict[str, _Timing] = {}
+        self._durations = Histogram(
+            "diffusion_pipe_http_request_duration_seconds",
+            "Time from request to answer.",
+            ("route", "method", "status_class"),
+        )
 
     def count(self, batch: Iterable[Access]) -> None:
         """Adds these requests to the metrics."""
         with self._lock:
-            for access in batch:
-                key = (access.method, access.route, access.status)
+            for ended, method, _, route, status, seconds, request_id, _ in batch:
+                known = method if method in _METHODS else _OTHER
+                key = (known, route, status)
                 self._requests[key] = self._requests.get(key, 0) + 1
-                timing = self._timings.get(access.route)
-                if timing is None:
-                    timing = self._timings[access.route] = _Timing()
-                timing.counts[bisect_left(_BUCKETS, access.seconds)] += 1
-                timing.total += access.seconds
+                labels = (route, known, _CLASSES[status // 100])
+                self._durations.observe(seconds, labels, (REQUEST_ID, request_id), ended)
 
     def collect(self) -> Iterator[Metric]:
         """The metrics of all requests, for prometheus-client."""
         requests = CounterMetricFamily(
             "diffusion_pipe_http_requests", "Requests answered.", labels=("method", "route", "status")
         )
-        timings = HistogramMetricFamily(
-            "diffusion_pipe_http_request_duration_seconds", "Time from request to answer.", labels=("route",)
-        )
         with self._lock:
             for (method, route, status), count in self._requests.items():
                 requests.add_metric((method, route, str(status)), count)
-            for route, timing in self._timings.items():
-                timings.add_metric((route,), buckets=list(_cumulate(timing.counts)), sum_value=timing.total)
         yield requests
-        yield timings
-
-
-def _cumulate(counts: list[int]) -> Iterator[tuple[str, float]]:
-    total = 0
-    for bound, count in zip((*map(str, _BUCKETS), "+Inf"), counts, strict=True):
-        total += count
-        yield bound, total
+        yield from self._durations.collect()

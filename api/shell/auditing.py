@@ -28,7 +28,13 @@ COUNTED = frozenset(
 CHANGING = frozenset({f"GET {BASE_PATH}/auth/oidc/callback"})
 
 #: Operations that change nothing although their method could: a question, and the way into a stream.
-UNAUDITED = frozenset({f"POST {BASE_PATH}/training/validate", f"POST {BASE_PATH}/auth/ticket"})
+UNAUDITED = frozenset(
+    {
+        f"POST {BASE_PATH}/training/validate",
+        f"POST {BASE_PATH}/models/<model_id>/convert",
+        f"POST {BASE_PATH}/auth/ticket",
+    }
+)
 
 
 class AuditSink(Protocol):

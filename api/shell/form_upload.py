@@ -6,7 +6,7 @@ from typing import Protocol
 from api.models.upload import Upload, UploadView
 from api.services.datasets.incoming import Checksum, Incoming
 from api.shell.forms import FormReader
-from api.shell.pouring import Pourer
+from api.shell.pouring import Pourer, sender_of
 from api.shell.taking import BodyRequest
 from api.shell.wsgi import WSGIAnswer
 from api.utils.base_path import BASE_PATH
@@ -52,7 +52,7 @@ class FormUpload:
         is_whole = False
         try:
             reader = FormReader(request.headers.get(b"content-type", b""), incoming.write, _FILE_FIELDS)
-            await self._pourer.pour(request.receive, reader.take)
+            await self._pourer.pour(request.receive, reader.take, sender_of(request.scope))
             reader.finish()
             is_whole = True
         finally:

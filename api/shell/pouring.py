@@ -3,15 +3,18 @@
 import asyncio
 import contextvars
 import functools
-from collections.abc import AsyncGenerator, Callable
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from typing import ParamSpec, TypeVar
 
-from starlette.types import Receive
+from starlette.types import Receive, Scope
 
 from api.errors import RequestTimeout, Unavailable
+from api.models.access import Principal
 from api.shell.reply import ClientGone
+from api.utils.caller import REQUEST_PRINCIPAL, address_of_caller, network_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,7 +26,8 @@ _THREADS = 8
 #: Seconds that a client may send nothing before its request is ended. What came of an upload is kept.
 STILL_SECONDS = 30.0
 
-#: Bodies that may come in at a time.
+#: Bodies that may come in at a time. Whoever sends may have as many of these places as are left free by all: half of
+#: them alone, a third each of two, and so on, so that there is one for who comes next.
 MOST_AT_ONCE = 256
 
 
@@ -44,16 +48,33 @@ class Pourer:
 
     def __init__(self, threads: DiskThreads) -> None:
         self.threads = threads
-        self._count = 0
+        self._held = Counter[str]()  #: places by who holds them
 
-    async def pour(self, receive: Receive, take: Callable[[bytearray], None]) -> None:
+    async def pour(self, receive: Receive, take: Callable[[bytearray], None], sender: str) -> None:
         """Hands a body on in parts, in its order; `take` runs in a thread. What came before the client left is handed
         on, too. Raises ClientGone when it leaves before the end, RequestTimeout when it falls silent, Unavailable when
-        too many send, and whatever `take` raises.
+        too many send or this `sender` (`sender_of`) sends too much at a time, and whatever `take` raises.
         """
-        if self._count >= MOST_AT_ONCE:
+        with self._place(sender):
+            await self._pour(receive, take)
+
+    @contextmanager
+    def _place(self, sender: str) -> Iterator[None]:
+        free = MOST_AT_ONCE - self._held.total()
+        if free <= 0:
             raise Unavailable("Too many uploads are being sent at a time.", headers={"Retry-After": "5"})
-        self._count += 1
+        if self._held[sender] >= free:
+            what = f"You are sending {self._held[sender]} uploads already, and the places left are for others."
+            raise Unavailable(what, headers={"Retry-After": "5"})
+        self._held[sender] += 1
+        try:
+            yield
+        finally:
+            self._held[sender] -= 1
+            if not self._held[sender]:
+                del self._held[sender]
+
+    async def _pour(self, receive: Receive, take: Callable[[bytearray], None]) -> None:
         writing: asyncio.Task[None] | None = None
         try:
             async with aclosing(_parts(receive)) as parts:
@@ -63,9 +84,16 @@ class Pourer:
                         await asyncio.shield(writing)
                     writing = asyncio.create_task(self.threads.call(take, part))
         finally:
-            self._count -= 1
             if writing is not None:
                 await asyncio.shield(writing)
+
+
+def sender_of(scope: Scope) -> str:
+    """Whose bodies are counted together: those of a user, by whichever key, or of an address where nobody is known."""
+    principal: Principal | None = scope.get("state", {}).get(REQUEST_PRINCIPAL)
+    if principal is None or principal.owner is None:
+        return f"address:{network_of(address_of_caller(scope))}"
+    return f"user:{principal.owner}"
 
 
 async def _parts(receive: Receive) -> AsyncGenerator[bytearray, None]:

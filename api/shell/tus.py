@@ -11,7 +11,7 @@ from starlette.types import Scope
 from api.errors import MalformedRequest, TusVersionUnknown, UnsupportedMediaType, UploadConflict
 from api.models.upload import UploadView
 from api.services.datasets.incoming import CHECKSUMS, Checksum, Incoming
-from api.shell.pouring import Pourer
+from api.shell.pouring import Pourer, sender_of
 from api.shell.reply import Headers
 from api.shell.taking import BodyRequest, BodyTaker
 from api.shell.wsgi import WSGIAnswer
@@ -91,7 +91,7 @@ class Tus:
         incoming = await self._open(upload_id, offset, request.announced, checksum)
         is_whole = False
         try:
-            await self._pourer.pour(request.receive, incoming.write)
+            await self._pourer.pour(request.receive, incoming.write, sender_of(request.scope))
             is_whole = True
         finally:
             # Also when this task is cancelled: nobody else lets go of the upload.

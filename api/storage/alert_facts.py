@@ -2,14 +2,19 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import func, or_, select, text
 
-from api.models.training import EventKind, TaskStatus, TaskSummary
+from api.models.training import AttemptStatus, EventKind, TaskStatus, TaskSummary
+from api.models.upload import UploadStatus
 from api.storage.database import Database
+from api.storage.dataset_tables import uploads
 from api.storage.rows import SUMMARY_COLUMNS, read_summary, to_seconds
 from api.storage.tables import attempts, events, leadership, nodes, tasks
+
+#: An upload whose client has sent nothing for longer waits for it, and keeps no machine awake.
+FRESH_UPLOAD = timedelta(minutes=15)
 
 #: Tasks that are looked at at most: the open ones come first.
 MOST_TASKS = 5_000
@@ -59,6 +64,21 @@ class AlertFactStore:
             task_id: Headway(latest.get(task_id), sum(at > latest.get(task_id, 0.0) for at in starts.get(task_id, [])))
             for task_id in ids
         }
+
+    def unfinished_work(self, node: str, now: datetime) -> str | None:
+        """What is not finished on this machine, or waits for any, in words; None: nothing."""
+        waits = select(func.count()).select_from(tasks).where(tasks.c.status == TaskStatus.QUEUED)
+        mine = (attempts.c.node == node) & (attempts.c.status != AttemptStatus.ENDED)
+        runs = select(func.count()).select_from(attempts).where(mine)
+        fresh = uploads.c.updated_at > to_seconds(now - FRESH_UPLOAD)
+        comes = or_(uploads.c.status == UploadStatus.RECEIVED, (uploads.c.status == UploadStatus.RECEIVING) & fresh)
+        arrives = select(func.count()).select_from(uploads).where(comes)
+        with self._database.read() as connection:
+            for query, what in ((runs, "attempts run"), (waits, "tasks wait"), (arrives, "uploads come in")):
+                count = connection.scalar(query)
+                if count:
+                    return f"{count} {what}"
+        return None
 
     def signs_of_life(self) -> dict[str, float]:
         """The latest sign of life of each leader by its scope, by its own clock."""

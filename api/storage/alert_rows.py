@@ -19,7 +19,7 @@ _MATCHERS = TypeAdapter(tuple[Matcher, ...])
 
 #: Scopes whose alerts are about something that belongs to somebody; the queue belongs to those who see everybody's
 #: tasks.
-PERSONAL = frozenset({RuleScope.TASK, RuleScope.QUEUE, RuleScope.KEY, RuleScope.USER})
+PERSONAL = frozenset({RuleScope.TASK, RuleScope.QUEUE, RuleScope.KEY, RuleScope.USER, RuleScope.ACTION})
 
 _VERSION = select(alert_state.c.version).where(alert_state.c.id == 1)
 _RAISE = update(alert_state).where(alert_state.c.id == 1).values(version=alert_state.c.version + 1)

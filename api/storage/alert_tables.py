@@ -177,3 +177,46 @@ alert_state = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("version", BigInteger, nullable=False),
 )
+
+#: What is held back from who waits: the queue, or a GPU. A row is there as long as it is.
+holds = Table(
+    "holds",
+    metadata,
+    Column("serial", Serial, primary_key=True, autoincrement=True),
+    Column("hold_id", String(64), nullable=False, unique=True),
+    Column("kind", String(16), nullable=False),
+    Column("gpu_uuid", String(255)),
+    Column("reason", Text, nullable=False),
+    Column("made_by", String(80), nullable=False),
+    Column("alert_id", String(64)),
+    Column("created_at", Float(53), nullable=False),
+    sqlite_autoincrement=True,
+)
+
+#: What is to be done because an alert fires: rows come in the transaction of that change, and each is done once.
+alert_actions = Table(
+    "alert_actions",
+    metadata,
+    Column("serial", Serial, primary_key=True, autoincrement=True),
+    Column("action_id", String(64), nullable=False, unique=True),
+    Column("alert_id", String(64), nullable=False),
+    Column("number", Integer, nullable=False),  #: of the change by which the alert fired
+    Column("kind", String(32), nullable=False),
+    Column("rule_id", String(64), nullable=False),
+    Column("node", String(255)),  #: the machine that is to do it; none: any
+    Column("about", String(255)),  #: the task or the GPU
+    Column("owner", String(64)),  #: whom that belongs to
+    Column("acts_for", String(64)),  #: whose tasks alone the rule may act on; none: everybody's
+    Column("set_by", String(64)),  #: who had the rule act
+    Column("state", String(16), nullable=False),
+    Column("created_at", Float(53), nullable=False),
+    Column("not_before", Float(53), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("lease_token", String(64)),
+    Column("lease_until", Float(53)),
+    Column("finished_at", Float(53)),
+    Column("result", Text),
+    sqlite_autoincrement=True,
+)
+Index("ix_alert_actions_once", alert_actions.c.alert_id, alert_actions.c.number, alert_actions.c.kind, unique=True)
+Index("ix_alert_actions_state", alert_actions.c.state, alert_actions.c.not_before)

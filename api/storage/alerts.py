@@ -9,8 +9,10 @@ from sqlalchemy import Connection, and_, bindparam, case, delete, func, insert, 
 
 from api.errors import AlertNotFound, Conflict
 from api.models.alert import Alert, AlertChange, AlertCounts, AlertFilter, AlertHistoryRow, AlertState, ShownState
+from api.models.alert_rule import RuleScope
 from api.models.audit import note_change
 from api.models.event import Severity
+from api.storage.alert_actions import insert_actions
 from api.storage.alert_rows import (
     alert_row,
     notification_row,
@@ -19,7 +21,7 @@ from api.storage.alert_rows import (
     read_history,
     read_version,
 )
-from api.storage.alert_tables import alert_deliveries, alert_history, alert_notifications, alerts
+from api.storage.alert_tables import alert_actions, alert_deliveries, alert_history, alert_notifications, alerts
 from api.storage.database import Database
 from api.storage.rows import to_seconds
 
@@ -162,6 +164,7 @@ class AlertStore:
             left = select(alert_notifications.c.delivery_id).where(alert_notifications.c.delivery_id.in_(messages))
             gone = alert_deliveries.c.delivery_id.in_(messages) & alert_deliveries.c.delivery_id.not_in(left)
             connection.execute(delete(alert_deliveries).where(gone))
+            connection.execute(delete(alert_actions).where(alert_actions.c.alert_id.in_(ids)))
             connection.execute(delete(alert_history).where(alert_history.c.alert_id.in_(ids)))
             connection.execute(delete(alerts).where(alerts.c.alert_id.in_(ids)))
         return len(ids)
@@ -185,6 +188,7 @@ def _apply(connection: Connection, changes: Sequence[AlertChange], now: datetime
     told = [notification_row(told, each.after, now) for each in changes for told in each.notifications]
     if told:
         connection.execute(insert(alert_notifications), told)
+    insert_actions(connection, changes, now)
 
 
 def _execute(connection: Connection, statement: Any, rows: list[dict[str, Any]]) -> int:
@@ -227,6 +231,16 @@ def _conditions(wanted: AlertFilter) -> list[Any]:
     conditions: list[Any] = [alerts.c[name] == value for name, value in equal.items() if value is not None]
     if wanted.states:
         conditions.append(alerts.c.shown_state.in_(wanted.states))
+    if wanted.gpu_uuid is not None:
+        of_gpu = alerts.c.target.endswith(f"/{wanted.gpu_uuid}", autoescape=True)
+        conditions += [alerts.c.scope == RuleScope.GPU, of_gpu]
+    if wanted.is_open is not None:
+        conditions.append(alerts.c.open_key.is_not(None) if wanted.is_open else alerts.c.open_key.is_(None))
+    if wanted.since is not None:
+        ended = alerts.c.resolved_at
+        conditions.append(or_(ended.is_(None), ended >= to_seconds(wanted.since)))
+    if wanted.until is not None:
+        conditions.append(alerts.c.since <= to_seconds(wanted.until))
     if wanted.seen_by is not None:
         own = and_(alerts.c.is_personal.is_(True), alerts.c.owner == wanted.seen_by)
         conditions.append(or_(alerts.c.is_personal.is_(False), own))

@@ -24,6 +24,7 @@ from api.storage.turns import Turns
 from api.utils.database_use import note_read, note_write
 from api.utils.deadlines import at_most, is_in_a_hurry, one_wait
 from api.utils.masking import is_secret_name
+from api.utils.measures import note_transaction
 
 logger = logging.getLogger(__name__)
 
@@ -111,8 +112,12 @@ class Database:
         note_read()
         if is_in_a_hurry() and not self._breaker.admits():
             raise DatabaseUnavailable("The database does not answer at present.", headers=_RETRY_AFTER)
-        with one_wait(), self._connect("DEFERRED") as connection:
-            yield connection
+        began = time.monotonic()
+        try:
+            with one_wait(), self._connect("DEFERRED") as connection:
+                yield connection
+        finally:
+            note_transaction("read", time.monotonic() - began)
 
     @contextmanager
     def write(self, is_audited: bool = True) -> Iterator[Connection]:
@@ -121,17 +126,21 @@ class Database:
         On SQLite it takes the write lock at once: a transaction that reads first and writes later would fail.
         `is_audited=False`: what it keeps is not what the present request is about.
         """
-        with one_wait(), self._take_turn() as left_ms, self._connect("IMMEDIATE", left_ms) as connection:
-            self._check_places(connection)
-            # What a transaction left behind that was rolled back.
-            connection.info.pop(APPENDED, None)
-            condition = _condition.get()
-            if condition is not None:
-                condition(connection)
-            yield connection
-            has_appended = connection.info.pop(APPENDED, False)
-            note = keep_note(connection) if is_audited else None
-            self._check_places(connection)
+        began = time.monotonic()
+        try:
+            with one_wait(), self._take_turn() as left_ms, self._connect("IMMEDIATE", left_ms) as connection:
+                self._check_places(connection)
+                # What a transaction left behind that was rolled back.
+                connection.info.pop(APPENDED, None)
+                condition = _condition.get()
+                if condition is not None:
+                    condition(connection)
+                yield connection
+                has_appended = connection.info.pop(APPENDED, False)
+                note = keep_note(connection) if is_audited else None
+                self._check_places(connection)
+        finally:
+            note_transaction("write", time.monotonic() - began)
         note_write()
         # Nothing is acknowledged that went into a file on its way out.
         self._check_places()

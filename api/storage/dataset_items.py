@@ -1,20 +1,21 @@
 """The items of manifests as rows, from which pages are read; made anew from the manifest whenever they are missing."""
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import islice
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    Connection,
     Row,
     Select,
+    bindparam,
     delete,
     exists,
     func,
     insert,
-    literal,
     or_,
     select,
     union,
@@ -40,8 +41,8 @@ from api.storage.rows import to_seconds
 #: Rows of one transaction: other writers get their turn between two.
 _BATCH = 2000
 
-#: Rows that the database itself copies in one transaction.
-_COPIED = 20_000
+#: Changed rows up to which those of an earlier manifest are taken over, in the transaction that makes the version.
+MOST_MOVED = 5_000
 
 _FACTS = [column.label(f"fact_{column.name}") for column in media_facts.c]
 _WITH_FACTS = dataset_items.outerjoin(media_facts, media_facts.c.sha256 == dataset_items.c.sha256)
@@ -69,40 +70,48 @@ class DatasetItemStore:
         self._mark(serial)
         return serial
 
-    def derive(
-        self,
-        manifest_sha256: str,
-        base: int,
-        changed: Collection[str],
-        items: Sequence[ManifestItem],
-        now: datetime,
-    ) -> None:
-        """Copies the rows of a manifest whose items are the same, at the same places, but for those that `changed`
-        names. `items` are all of the new manifest, in order.
-        """
-        serial, is_indexed = self._serial(manifest_sha256, now)
-        if is_indexed or len(changed) * 2 > len(items):
-            return
-        kept = [column for column in dataset_items.c if column.name != "manifest"]
-        rows = [_write(serial, place, item) for place, item in enumerate(items) if item.item_id in changed]
-        for start in range(0, len(rows), _BATCH):
-            with self._database.write(is_audited=False) as connection:
-                insert_missing(connection, dataset_items, rows[start : start + _BATCH])
-        for start in range(0, len(items), _COPIED):
-            part = dataset_items.c.position.between(start, start + _COPIED - 1)
-            with self._database.write(is_audited=False) as connection:
-                there = select(dataset_items.c.position).where(dataset_items.c.manifest == serial, part)
-                source = select(literal(serial), *kept).where(
-                    dataset_items.c.manifest == base, part, dataset_items.c.position.not_in(there.scalar_subquery())
-                )
-                names = ["manifest", *(column.name for column in kept)]
-                connection.execute(insert(dataset_items).from_select(names, source))
-        # Rows of the base may have gone meanwhile: what is not whole is left to `ensure`.
+    def is_indexed(self, manifest_sha256: str) -> bool:
+        """Whether all items of a manifest have rows."""
+        query = select(manifests.c.is_indexed).where(manifests.c.sha256 == manifest_sha256)
         with self._database.read() as connection:
-            mine = select(func.count()).select_from(dataset_items).where(dataset_items.c.manifest == serial)
-            copied = connection.scalar(mine)
-        if copied == len(items):
-            self._mark(serial)
+            return bool(connection.scalar(query))
+
+    def is_of(self, serial: int, manifest_sha256: str) -> bool:
+        """Whether the rows under this number are still those of this manifest."""
+        query = select(manifests.c.sha256).where(manifests.c.serial == serial)
+        with self._database.read() as connection:
+            return connection.scalar(query) == manifest_sha256
+
+    def move(
+        self,
+        connection: Connection,
+        base: str,
+        manifest_sha256: str,
+        changed: Mapping[int, ManifestItem],
+        now: datetime,
+    ) -> bool:
+        """Makes the rows of the manifest `base` those of another one, which has the same items but for those that
+        `changed` has by their places; within the transaction of this connection. False, and nothing is done, where
+        the base has no rows or the other has some.
+
+        Who asks for the base after that makes its rows anew: of two versions it is the newer one that is looked at.
+        """
+        rows = connection.execute(
+            select(manifests).where(manifests.c.sha256.in_((base, manifest_sha256))).with_for_update()
+        ).all()
+        if [(row.sha256, row.is_indexed) for row in rows] != [(base, True)]:
+            return False
+        is_it = manifests.c.serial == rows[0].serial
+        taken = {"sha256": manifest_sha256, "used_at": to_seconds(now)}
+        connection.execute(update(manifests).where(is_it).values(taken))
+        here = (dataset_items.c.manifest == bindparam("its_manifest")) & (
+            dataset_items.c.position == bindparam("its_position")
+        )
+        written = [_write(rows[0].serial, place, item) for place, item in changed.items()]
+        values = [{"its_manifest": row.pop("manifest"), "its_position": row.pop("position"), **row} for row in written]
+        if values:
+            connection.execute(update(dataset_items).where(here), values)
+        return True
 
     def _mark(self, serial: int) -> None:
         with self._database.write(is_audited=False) as connection:

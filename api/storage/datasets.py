@@ -1,6 +1,6 @@
 """Datasets and their versions in the database, and which tasks use them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -26,6 +26,16 @@ from api.storage.tables import tasks
 
 _WATCH = TypeAdapter(DirectoryWatch)
 
+#: What else is done in a transaction.
+Also = Callable[[Connection], Any]
+
+_HOLDS_LATEST = (dataset_versions.c.dataset == datasets.c.serial) & (dataset_versions.c.ordinal == datasets.c.latest)
+
+#: Datasets, each with how many items its newest version has.
+_SELECT = select(datasets, dataset_versions.c["items"].label("item_count")).select_from(
+    datasets.outerjoin(dataset_versions, _HOLDS_LATEST)
+)
+
 _FINISHED = [status for status in TaskStatus if status.is_finished]
 _IS_THERE = datasets.c.deleted_at.is_(None)
 
@@ -34,7 +44,7 @@ _IS_THERE = datasets.c.deleted_at.is_(None)
 class DatasetFilter:
     """Which datasets a list shows; None does not choose."""
 
-    search: str | None = None  #: part of name or description
+    search: str | None = None  #: part of name, description or a tag
     owner: str | None = None
     seen_by: str | None = None  #: the user whose datasets alone may be seen; None: everybody's
 
@@ -90,27 +100,27 @@ class DatasetStore:
     def get_by_serial(self, serial: int) -> Dataset | None:
         """The dataset with this number, also a deleted one that tasks use; None when there is none."""
         with self._database.read() as connection:
-            row = connection.execute(select(datasets).where(datasets.c.serial == serial)).one_or_none()
+            row = connection.execute(_SELECT.where(datasets.c.serial == serial)).one_or_none()
             return None if row is None else _read(row)
 
     def page(
         self, wanted: DatasetFilter, limit: int, offset: int | None, cursor: int | None
     ) -> tuple[list[Dataset], int]:
         """Up to `limit` datasets, newest first, after the one with the serial `cursor`; and how many there are."""
-        conditions = _conditions(wanted)
-        query = select(datasets).where(*conditions).order_by(datasets.c.serial.desc()).limit(limit)
-        if cursor is not None:
-            query = query.where(datasets.c.serial < cursor)
-        elif offset:
-            query = query.offset(offset)
         with self._database.read() as connection:
+            conditions = _conditions(wanted, connection.dialect.name)
+            query = _SELECT.where(*conditions).order_by(datasets.c.serial.desc()).limit(limit)
+            if cursor is not None:
+                query = query.where(datasets.c.serial < cursor)
+            elif offset:
+                query = query.offset(offset)
             total = connection.scalar(select(func.count()).select_from(datasets).where(*conditions)) or 0
             return [_read(row) for row in connection.execute(query)], total
 
     def registered(self) -> list[Dataset]:
         """Those that are directories on a server."""
         with self._database.read() as connection:
-            found = connection.execute(select(datasets).where(datasets.c.directory.is_not(None), _IS_THERE))
+            found = connection.execute(_SELECT.where(datasets.c.directory.is_not(None), _IS_THERE))
             return [_read(row) for row in found]
 
     def change(self, name: str, changes: Mapping[str, Any], now: datetime) -> Dataset:
@@ -123,7 +133,7 @@ class DatasetStore:
                 note_change(about=name, before=told, after=dict(changes))
                 is_it = (datasets.c.serial == before.serial) & _IS_THERE
                 connection.execute(update(datasets).where(is_it).values(updated_at=to_seconds(now), **values))
-                row = connection.execute(select(datasets).where(datasets.c.serial == before.serial)).one()
+                row = connection.execute(_SELECT.where(datasets.c.serial == before.serial)).one()
         except IntegrityError:
             raise DatasetExists(f'A dataset is called "{changes.get("name")}" already.') from None
         return _read(row)
@@ -148,19 +158,42 @@ class DatasetStore:
         with self._database.read() as connection:
             return _users(connection, serial, are_active=are_active)
 
-    def note_watch(self, serial: int, watch: DirectoryWatch) -> None:
-        """Keeps what a look at a registered directory has found."""
+    def note_watch(self, serial: int, watch: DirectoryWatch) -> bool:
+        """Keeps what a look at a registered directory has found; False for a dataset that is not there any more."""
         document = {**dump(watch), "checked_at": watch.checked_at.isoformat()}
         with self._database.write(is_audited=False) as connection:
-            connection.execute(update(datasets).where(datasets.c.serial == serial, _IS_THERE).values(watch=document))
+            which = (datasets.c.serial == serial) & _IS_THERE
+            return bool(connection.execute(update(datasets).where(which).values(watch=document)).rowcount)
 
     # -- versions ------------------------------------------------------------------------------------------------------
 
-    def add_version(self, serial: int, new: NewVersion, expected_latest: int | None, now: datetime) -> DatasetVersion:
-        """Makes this the newest version, if the newest one still is `expected_latest`.
+    def add_version(
+        self,
+        serial: int,
+        new: NewVersion,
+        expected_latest: int | None,
+        now: datetime,
+        also: Also = lambda connection: None,
+    ) -> DatasetVersion:
+        """Makes this the newest version, if the newest one still is `expected_latest`; `also` is done in the same
+        transaction.
 
         What it needs must be held already, by its claim or earlier versions. Raises DatasetChanged, DatasetNotFound.
         """
+        try:
+            return self._add_version(serial, new, expected_latest, now, also)
+        except IntegrityError:
+            # Somebody else made the same manifest's rows at this moment.
+            raise DatasetChanged("The same version was made somewhere else at this moment: try again.") from None
+
+    def _add_version(
+        self,
+        serial: int,
+        new: NewVersion,
+        expected_latest: int | None,
+        now: datetime,
+        also: Also,
+    ) -> DatasetVersion:
         ordinal = (expected_latest or 0) + 1
         is_latest = datasets.c.latest.is_(None) if expected_latest is None else datasets.c.latest == expected_latest
         with self._database.write() as connection:
@@ -187,6 +220,7 @@ class DatasetStore:
                 "claim": new.claim,
             }
             connection.execute(insert(dataset_versions).values(row))
+            also(connection)
             told = {"version": ordinal, "manifest": new.manifest_sha256, "items": new.items}
             note_change(before={"version": expected_latest}, after=told)
         return _read_version_values(row)
@@ -270,8 +304,8 @@ class DatasetStore:
 
 
 def _find(connection: Connection, name: str, *, locks: bool = False) -> Row[Any]:
-    query = select(datasets).where(datasets.c.name == name, _IS_THERE)
-    row = connection.execute(query.with_for_update() if locks else query).one_or_none()
+    query = _SELECT.where(datasets.c.name == name, _IS_THERE)
+    row = connection.execute(query.with_for_update(of=datasets) if locks else query).one_or_none()
     if row is None:
         raise DatasetNotFound(f'No dataset is called "{name[:100]}".')
     return row
@@ -290,7 +324,7 @@ def _take_over(connection: Connection, serial: int, new: NewVersion) -> int:
 
 
 def _refuse(connection: Connection, serial: int, expected: int | None) -> None:
-    row = connection.execute(select(datasets).where(datasets.c.serial == serial, _IS_THERE)).one_or_none()
+    row = connection.execute(_SELECT.where(datasets.c.serial == serial, _IS_THERE)).one_or_none()
     if row is None:
         raise DatasetNotFound("The dataset was deleted meanwhile.")
     raise DatasetChanged(
@@ -309,12 +343,16 @@ def _users(connection: Connection, serial: int, *, are_active: bool) -> list[str
     return sorted(found)
 
 
-def _conditions(wanted: DatasetFilter) -> list[ColumnElement[bool]]:
+def _conditions(wanted: DatasetFilter, dialect: str) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = [_IS_THERE]
     conditions += [datasets.c.owner == owner for owner in (wanted.owner, wanted.seen_by) if owner is not None]
     if wanted.search:
-        columns = (datasets.c.name, datasets.c.description)
-        conditions.append(or_(*(column.icontains(wanted.search, autoescape=True) for column in columns)))
+        # The texts of tags, and not the JSON around them, which has commas and brackets of its own.
+        values = func.json_each if dialect == "sqlite" else func.json_array_elements_text
+        tag = values(datasets.c.tags).table_valued("value")
+        columns = (datasets.c.name, datasets.c.description, tag.c.value)
+        *plain, tagged = (column.icontains(wanted.search, autoescape=True) for column in columns)
+        conditions.append(or_(*plain, select(1).select_from(tag).where(tagged).correlate(datasets).exists()))
     return conditions
 
 
@@ -334,6 +372,7 @@ def _read(row: Row[Any]) -> Dataset:
         updated_at=to_time(row.updated_at),
         latest=row.latest,
         stored_bytes=row.stored_bytes,
+        items=row.item_count,
         watch=None if row.watch is None else _WATCH.validate_python(row.watch),
     )
 

@@ -12,12 +12,14 @@ from sqlalchemy.exc import IntegrityError
 
 from api.errors import DatabaseUnavailable, GPUBusy, TaskExists, TaskIsTraining, TaskNotFound
 from api.models.audit import note_change
+from api.models.hold import Hold
 from api.models.lease import LeaseKind, LeaseState
 from api.models.progress import ProgressReport
-from api.models.reason import words_of
+from api.models.reason import Reason, words_of
 from api.models.task import Keep, ProcessIdentity, RegisteredTask, TaskType
 from api.storage import leases
 from api.storage.database import Database
+from api.storage.holds import gpu_holds
 from api.storage.rows import read_code, to_seconds, to_time
 from api.storage.tables import attempts, registrations, tasks
 from api.storage.tables import leases as lease_table
@@ -223,6 +225,7 @@ class DatabaseRegistrations:
             with self._database.read() as connection:
                 held = (_held_by_programs(connection), _held_by_trainings(connection), _held_by_strays(connection))
                 holders = {uuid: task for each in held for uuid, task in each.items()}
+                _hold_back(holders, gpu_holds(connection))
         except DatabaseUnavailable:
             self._failed_at = self._clock.monotonic()
             return self._known()
@@ -290,6 +293,22 @@ def _held_by_strays(connection: Connection) -> dict[str, RegisteredTask]:
         )
         for row in connection.execute(select(lease_table).where(kept))
     }
+
+
+def _hold_back(holders: dict[str, RegisteredTask], holds: Iterable[Hold]) -> None:
+    """Puts what is held back among the holders: who has such a GPU is the last one that gets it."""
+    for hold in holds:
+        uuid = hold.gpu_uuid or ""
+        if uuid in holders:
+            holders[uuid] = replace(holders[uuid], is_last=True)
+        else:
+            holders[uuid] = RegisteredTask(
+                hold.hold_id,
+                TaskType.EXTERNAL,
+                (uuid,),
+                hold.created_at,
+                hold=Reason.of("held back: {why}", "held_back", why=hold.reason),
+            )
 
 
 def _held_by_trainings(connection: Connection) -> dict[str, RegisteredTask]:

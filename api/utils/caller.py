@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 #: Tells whether the client of this request has left. The shell sets it; outside of a request it is always False.
@@ -38,3 +38,12 @@ def _in_one_form(address: str) -> str:
     except ValueError:
         return address
     return str(found if found.version == 4 else found.ipv4_mapped or found)
+
+
+def network_of(address: str | None) -> str:
+    """The address, of IPv6 the /64 that one customer has; "unknown" without one."""
+    try:
+        found = ip_address(address or "")
+    except ValueError:
+        return "unknown"
+    return str(found) if found.version == 4 else str(ip_network((found, 64), strict=False))

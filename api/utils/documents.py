@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import re
 import threading
 import zlib
 from collections.abc import Callable, Mapping
@@ -17,17 +18,23 @@ COMPRESS_FROM = 860
 _LEVEL = 1
 _GZIP_CONTAINER = 31
 
+_OPENMETRICS = "application/openmetrics-text"
+_WEIGHT = re.compile(r"[01](\.\d{0,3})?")
+
 
 HeaderList = list[tuple[bytes, bytes]]
 
 
 @dataclass(slots=True)
 class Document:
-    """A body with its type and ETag; `read_monotonic` is when what it tells was read, None when it has no age."""
+    """A body with its type and ETag; `read_monotonic` is when what it tells was read, None when it has no age. `vary`
+    names the headers of a request that decide on the form.
+    """
 
     body: bytes
     content_type: str = JSON
     read_monotonic: float | None = None
+    vary: bytes = b"Accept-Encoding"
     etag: str = field(init=False)
     #: The headers of 304, and those that 200 adds to them: put together once, sent many times.
     headers: HeaderList = field(init=False)
@@ -40,7 +47,7 @@ class Document:
         self.headers = [
             (b"etag", self.etag.encode()),
             (b"cache-control", b"no-cache"),
-            (b"vary", b"Accept-Encoding"),
+            (b"vary", self.vary),
         ]
         self.content_headers = [
             (b"content-type", self.content_type.encode()),
@@ -79,6 +86,19 @@ def accepts_gzip(accept_encoding: str) -> bool:
     return weight not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
 
 
+@functools.lru_cache(64)
+def wants_openmetrics(accept: str) -> bool:
+    """Whether an Accept header prefers OpenMetrics to Prometheus' older text."""
+    if _OPENMETRICS not in accept:
+        return False
+    weights: dict[str, float] = {}
+    for part in accept.lower().split(","):
+        kind, *parameters = (each.strip() for each in part.split(";"))
+        given = next((each[2:] for each in parameters if each.startswith("q=")), "1")
+        weights[kind] = max(weights.get(kind, 0.0), float(given) if _WEIGHT.fullmatch(given) else 0.0)
+    return weights.get(_OPENMETRICS, 0.0) > 0.0 and weights[_OPENMETRICS] >= weights.get("text/plain", 0.0)
+
+
 def reply_with(
     document: Document, if_none_match: str, accept_encoding: str, now: float
 ) -> tuple[int, HeaderList, bytes]:
@@ -106,6 +126,7 @@ class Address(NamedTuple):
 
     route: str
     make: Maker
+    make_open: Maker | None = None  #: the same as OpenMetrics, for who asks for that
 
 
 class ReadyDocument(NamedTuple):
@@ -113,6 +134,7 @@ class ReadyDocument(NamedTuple):
 
     document: Document
     route: str
+    is_negotiated: bool  #: whether who asks for OpenMetrics gets another one
 
 
 class DocumentTable:
@@ -133,20 +155,27 @@ class DocumentTable:
         """The document if it is made already; never does work."""
         return self._ready.get(path)
 
-    def get(self, path: str) -> Document | None:
-        """The document, made now if need be; None when there is none at this path."""
+    def get(self, path: str, accept: str = "") -> Document | None:
+        """The document in the form that an Accept header asks for, made now if need be; None when there is none at this
+        path.
+        """
         address = self._addresses.get(path)
         if address is None:
             return None
         with self._lock:
+            if address.make_open is not None and wants_openmetrics(accept):
+                if address.make_open not in self._made:
+                    self._made[address.make_open] = address.make_open()
+                return self._made[address.make_open]
             # Several paths may lead to one document.
             if address.make not in self._made:
                 self._made[address.make] = address.make()
             document = self._made[address.make]
-            self._ready[path] = ReadyDocument(document, address.route)
+            self._ready[path] = ReadyDocument(document, address.route, address.make_open is not None)
         return document
 
     def make_all(self) -> None:
-        """Makes every document now, so that requests need not."""
-        for path in self._addresses:
-            self.get(path)
+        """Makes every document now, so that requests need not; those of two forms are for scrapers, who can wait."""
+        for path, address in self._addresses.items():
+            if address.make_open is None:
+                self.get(path)

@@ -47,6 +47,20 @@ class Page(Generic[T]):
         return Page(tuple(map(show, self.rows)), self.pagination)
 
 
+#: Reads up to so many rows, after so many or behind the row with that number, and counts all there are.
+ReadRows = Callable[[int, int, int | None], tuple[Sequence[T], int]]
+
+
+def read_page(read: ReadRows[T], number: Callable[[T], int], request: PageRequest) -> Page[T]:
+    """The wanted page of rows that a store cuts: one row more is read than is shown, to know whether there are more."""
+    limit, cursor = min(request.limit, MAX_LIMIT), None if request.cursor is None else int(request.cursor)
+    offset = request.offset or 0
+    rows, total = read(limit + 1, offset, cursor)
+    has_more, shown = len(rows) > limit, tuple(rows[:limit])
+    next_cursor = str(number(shown[-1])) if has_more else None
+    return Page(shown, Pagination(total, limit, offset if cursor is None else None, has_more, next_cursor))
+
+
 def paginate(rows: Sequence[T], number: Callable[[T], int], request: PageRequest, descending: bool = False) -> Page[T]:
     """The wanted page of rows that are sorted by `number`.
 

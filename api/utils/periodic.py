@@ -1,11 +1,17 @@
 """The one kind of thread of this service: a named loop with an owner and a body that tests call themselves."""
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable
 
+from api.utils.measures import loop_rounds
+
 logger = logging.getLogger(__name__)
+
+#: What tells loops of one kind apart; with a series each, a machine of many GPUs would have hundreds.
+_NUMBER = re.compile(r"-\d+$")
 
 
 class PeriodicThread:
@@ -20,6 +26,7 @@ class PeriodicThread:
         the others together.
         """
         self.name = name
+        self._measured_as = (_NUMBER.sub("", name),)
         self._rest = rest
         self._interval = interval
         self._body = body
@@ -68,5 +75,7 @@ class PeriodicThread:
                 self._body()
             except Exception:
                 logger.exception("loop body failed", extra={"thread_name": self.name})
+            finally:
+                loop_rounds.observe(time.monotonic() - now, self._measured_as)
             if self._rest:
                 self._stopping.wait(self._rest)

@@ -117,6 +117,17 @@ def caption_command(text: str) -> tuple[str, ...]:
     return parts
 
 
+def operator_command(text: str) -> tuple[str, ...]:
+    """Reads the arguments of a command, divided and quoted as a shell has them; no shell is ever asked."""
+    try:
+        parts = tuple(shlex.split(text))
+    except ValueError as error:
+        raise ValueError(f"cannot be divided into arguments: {error}") from None
+    if not parts or not parts[0].startswith("/"):
+        raise ValueError("must begin with the whole path of a program, as in /usr/bin/systemctl poweroff")
+    return parts
+
+
 def issuer(text: str) -> str:
     """Reads the address of an OpenID Connect provider."""
     if not text.startswith(("https://", "http://")):

@@ -14,6 +14,7 @@ from api.models.access import Role
 from api.notifiers.notifier import FakeNotifier
 from api.utils.clock import SystemClock
 from tests.api.conftest import TOY, World, open_world
+from tests.api.streams import EVENTS_STREAM, listen
 
 ALERTS = "/api/v1/alerts"
 RULE = {
@@ -114,6 +115,28 @@ def test_an_alert_from_its_rule_to_its_end(hot: Hot):
     assert [row["state"] for row in detail["deliveries"]] == ["delivered", "delivered"]
     assert hot.notifier.sent[-1].is_resolved
     assert hot.ask("POST", f"/{alert['alert_id']}/acknowledge", status=409) is None
+
+
+def test_a_page_hears_of_alerts_on_its_stream(hot: Hot):
+    hot.ask("POST", "/rules", RULE, status=201)
+    hot.look()
+    client = hot.world.client
+
+    async def talk() -> Any:
+        async with client.live(), listen(client, EVENTS_STREAM, "topics=system,alert") as stream:
+            hot.temperature(90)
+            return await stream.until("alert")
+
+    heard = client.run(talk())
+    assert (heard.data["alert"]["rule_id"], heard.data["change"]["state"]) == ("hot", "firing")
+    assert hot.ask("GET", f"?gpu_uuid={heard.data['alert']['labels']['gpu_uuid']}")["pagination"]["total"] == 1
+    assert hot.ask("GET", "?open=false&since=1h")["alerts"] == []
+
+
+def test_a_page_without_permission_hears_of_no_alerts(guarded: Hot):
+    blind = guarded.world.signed_in("blind", None, permissions=["training:read"])
+    answer = blind.client.get(f"{EVENTS_STREAM}?topics=gpu,alert")
+    assert (answer.status_code, answer.json()["data"]) == (403, {"missing_permission": "alerts:read"})
 
 
 def test_a_silence_keeps_people_from_being_told_and_ends(hot: Hot):

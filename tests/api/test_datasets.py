@@ -116,6 +116,12 @@ def test_the_audit_tells_what_was_changed(make_world: MakeWorld):
 # -- a directory on the server -----------------------------------------------------------------------------------------
 
 
+def look(world: World) -> None:
+    """What the two threads of registered directories do on their own."""
+    world.runtime.datasets.registered.look_once()
+    world.runtime.datasets.registered.read_once()
+
+
 def test_a_directory_on_the_server_becomes_a_dataset(make_world: MakeWorld, tmp_path: Path):
     media = tmp_path / "media"
     media.mkdir()
@@ -124,15 +130,20 @@ def test_a_directory_on_the_server_becomes_a_dataset(make_world: MakeWorld, tmp_
     world = make_world(dataset_directories=(tmp_path,))
     made = make(world.client, directory=str(media))
     assert (made["directory"], made["watch"]["state"], made["latest"]) == (str(media), "reading", None)
-    world.runtime.datasets.registered.run_once()
+    look(world)
     (media / "b.png").write_bytes(b"B")
-    world.runtime.datasets.registered.run_once()
+    (media / "a\a.png").write_bytes(b"B")
+    look(world)
     watch = world.client.data(f"{DATASETS}/cats")["dataset"]["watch"]
     assert (watch["state"], watch["added"], watch["examples"]) == ("changed", 1, ["b.png"])
     asked = world.client.post(f"{DATASETS}/cats/refresh")
     assert (asked.status_code, asked.json()["data"]["dataset"]["watch"]["state"]) == (202, "reading")
-    world.runtime.datasets.registered.run_once()
-    assert world.client.data(f"{DATASETS}/cats")["latest_version"]["items"] == 2
+    look(world)
+    found = world.client.data(f"{DATASETS}/cats")
+    assert (found["latest_version"]["items"], found["dataset"]["watch"]["misnamed"]) == (2, 1)
+    assert found["dataset"]["watch"]["findings"] == [
+        {"path": "'a\\x07.png'", "problem": "bad_name", "text": found["dataset"]["watch"]["findings"][0]["text"]}
+    ]
     assert refusal_of(world.client.patch(f"{DATASETS}/cats/captions", json={"prefix": "x"})) == (
         409,
         "dataset_is_registered",

@@ -2,6 +2,7 @@ import asyncio
 import threading
 
 import pytest
+from prometheus_client.openmetrics import parser
 
 from api.errors import DatabaseUnavailable
 from api.hardware.source import FakeSource, GPUFault, SourceFault
@@ -73,7 +74,7 @@ def test_overview_counts_tasks_and_gpus(world: World):
     world.gpus.register_task([0, 1], "training")
     world.gpus.register_task([2], "external")
     data = world.client.data("/api/v1/system/overview")
-    assert data["holders"] == {"total": 2, "training": 1, "preprocessing": 0, "download": 0, "external": 1}
+    assert data["holders"] == {"total": 2, "training": 1, "preprocessing": 0, "download": 0, "push": 0, "external": 1}
     assert (data["gpus"]["total"], data["gpus"]["available"], data["gpus"]["busy"]) == (4, 1, 3)
     assert (data["gpus"]["total_gpus"], data["gpus"]["busy_gpus"], data["source"]) == (4, 3, "simulated")
     assert data["system"]["memory"]["total"] > 0
@@ -87,6 +88,18 @@ def test_metrics_are_prometheus_text(client: Client, path: str):
     assert "nvidia_smi_gpu_info{" in answer.text
     assert "diffusion_pipe_build_info{" in answer.text
     assert "process_resident_memory_bytes" in answer.text
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/api/v1/metrics"])
+def test_metrics_are_openmetrics_with_the_ids_of_requests_for_who_asks(client: Client, path: str):
+    client.get("/health", headers={"X-Request-ID": "found-again-1"})
+    asked = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"}
+    answer = client.get(path, headers=asked)
+    assert answer.headers["content-type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    families = {family.name for family in parser.text_string_to_metric_families(answer.text)}
+    assert {"nvidia_smi_gpu_info", "nvidia_smi_energy_joules", "diffusion_pipe_build_info"} <= families
+    again = client.get(path, headers={**asked, "If-None-Match": answer.headers["etag"]})
+    assert again.status_code == 304
 
 
 def test_dcgm_names_are_there_only_when_asked_for(make_world):

@@ -51,3 +51,30 @@ def test_looking_into_files_needs_a_permission(make_world: MakeWorld):
     viewer = world.signed_in("vera", "viewer").client
     assert viewer.get(f"{MODELS}/list").status_code == 200
     assert viewer.post(f"{MODELS}/validate", json={"path": "/x"}).status_code == 403
+
+
+def test_every_key_of_a_model_type_is_told(make_world: MakeWorld):
+    client = make_world().client
+    tables = client.data(f"{MODELS}/wan/settings")["tables"]
+    assert [(table["file"], table["name"]) for table in tables] == [
+        ("config", ""),
+        ("config", "model"),
+        ("config", "adapter"),
+        ("config", "optimizer"),
+        ("config", "monitoring"),
+        ("dataset", ""),
+        ("dataset", "directory"),
+    ]
+    assert all(setting["help"] for table in tables for setting in table["settings"])
+    assert client.get(f"{MODELS}/nothing/settings").json()["error"]["code"] == "model_not_found"
+
+
+def test_configuration_has_two_forms(make_world: MakeWorld):
+    client = make_world().client
+    text = "epochs = 2 # few\n"
+    found = client.post(f"{MODELS}/flux/convert", json={"config_toml": text}).json()["data"]
+    assert found == {"config": {"epochs": 2}, "config_toml": text, "dataset": None, "dataset_toml": None}
+    refused = client.post(f"{MODELS}/flux/convert", json={"config_toml": "epochs ="})
+    assert (refused.status_code, refused.json()["error"]["errors"][0]["pointer"]) == (422, "/config_toml")
+    both = {"config": {}, "config_toml": ""}
+    assert client.post(f"{MODELS}/flux/convert", json=both).status_code == 422

@@ -169,6 +169,8 @@ def walk(client: Client, document: dict[str, Any], training: str = "walked") -> 
         ("/api/v1/models/registry/{name}", "patch"): {"tags": ["walked"]},
         ("/api/v1/models/registry/{name}/versions/{version}", "patch"): {"notes": "walked"},
         ("/api/v1/models/download", "post"): {"repository": "owner/walked"},
+        ("/api/v1/models/registry/{name}/versions/{version}/push", "post"): {"repository": "owner/walked"},
+        ("/api/v1/models/{model_id}/convert", "post"): {"config": {"epochs": 1}},
         ("/api/v1/models/validate", "post"): {"path": "/nowhere/a.safetensors"},
         ("/api/v1/auth/generate-key", "post"): {"user_id": "walked", "role": "viewer"},
         ("/api/v1/datasets", "post"): {"name": "walked"},
@@ -177,6 +179,7 @@ def walk(client: Client, document: dict[str, Any], training: str = "walked") -> 
         ("/api/v1/datasets/{name}/captions", "patch"): {"prefix": "a "},
         ("/api/v1/auth/login", "post"): {"key": "dp_…"},
         **ALERT_BODIES,
+        ("/api/v1/system/holds", "post"): {"gpu_id": "3", "reason": "a walk"},
         ("/api/v1/auth/users/{user_id}", "patch"): {"quota": {"gpus": 1}},
     }
     statuses = set()

@@ -30,6 +30,8 @@ BY_NAME = [
     ("GET", "/api/v1/metrics"),
     ("GET", "/api/v1/system/overview"),
     ("GET", "/api/v1/system/strays"),
+    ("GET", "/api/v1/system/holds"),
+    ("DELETE", "/api/v1/system/holds/{hold_id}"),
     ("GET", "/api/v1/gpu/status"),
     ("GET", "/api/v1/gpu/summary"),
     ("GET", "/api/v1/gpu/{gpu_id}"),
@@ -68,10 +70,15 @@ BY_NAME = [
     ("POST", "/api/v1/auth/ticket"),
     ("GET", "/api/v1/auth/users"),
     ("GET", "/api/v1/auth/ways"),
+    ("GET", "/api/v1/models/{model_id}/settings"),
     ("GET", "/api/v1/models/download/{task_id}"),
     ("POST", "/api/v1/models/download/{task_id}/pause"),
     ("POST", "/api/v1/models/download/{task_id}/resume"),
     ("POST", "/api/v1/models/download/{task_id}/cancel"),
+    ("GET", "/api/v1/models/push/{task_id}"),
+    ("POST", "/api/v1/models/push/{task_id}/pause"),
+    ("POST", "/api/v1/models/push/{task_id}/resume"),
+    ("POST", "/api/v1/models/push/{task_id}/cancel"),
     ("GET", "/api/v1/models/registry/{name}"),
     ("DELETE", "/api/v1/models/registry/{name}"),
     ("GET", "/api/v1/models/registry/{name}/versions/{version}"),
@@ -103,9 +110,12 @@ WITH_INPUT = [
     ("GET", "/api/v1/models/list"),
     ("GET", "/api/v1/models/{model_id}/presets"),
     ("GET", "/api/v1/models/{model_id}/presets/{name}"),
+    ("POST", "/api/v1/models/{model_id}/convert"),
     ("POST", "/api/v1/models/validate"),
     ("POST", "/api/v1/models/download"),
     ("GET", "/api/v1/models/downloads"),
+    ("GET", "/api/v1/models/pushes"),
+    ("POST", "/api/v1/models/registry/{name}/versions/{version}/push"),
     ("GET", "/api/v1/models/registry"),
     ("POST", "/api/v1/models/registry"),
     ("PATCH", "/api/v1/models/registry/{name}"),
@@ -151,6 +161,7 @@ WITH_INPUT = [
     ("POST", "/api/v1/uploads"),
     ("PATCH", "/api/v1/uploads/{upload_id}"),
     ("POST", "/api/v1/system/strays/{attempt_uid}/stop"),
+    ("POST", "/api/v1/system/holds"),
     ("GET", "/api/v1/system/logs"),
     ("GET", "/api/v1/system/logs/search"),
     ("POST", "/api/v1/auth/generate-key"),
@@ -181,16 +192,20 @@ KNOWS_MORE |= {path for _, path in WITH_INPUT if "/logs" in path}
 
 KNOWS_MORE |= {f"/api/v1/datasets/{{name}}/{what}" for what in ("captions", "check", "items/{item_id}/as_trained")}
 KNOWS_MORE.add("/api/v1/datasets")
-#: A file is named once, by a path that leads nowhere else.
-KNOWS_MORE.add("/api/v1/models/download")
 KNOWS_MORE |= {"/api/v1/preprocess/start", "/api/v1/datasets/{name}/captions/generate"}
 
 
+#: No name that leads elsewhere is one of a repository.
+KNOWS_MORE.add("/api/v1/models/registry/{name}/versions/{version}/push")
 #: A slot is named by its model and its key together.
 KNOWS_MORE.add("/api/v1/models/validate")
+#: What stands in a text is TOML, and what stands in values has a form there.
+KNOWS_MORE.add("/api/v1/models/{model_id}/convert")
 #: A silence ends in the future, clauses name metrics that there are, and addresses lead somewhere.
 KNOWS_MORE |= {f"/api/v1/alerts/{noun}" for noun in ("silences", "rules", "channels")}
 KNOWS_MORE |= {"/api/v1/alerts/rules/{rule_id}", "/api/v1/alerts/channels/{channel_id}"}
+#: A key that was used before, for another hold.
+KNOWS_MORE.add("/api/v1/system/holds")
 #: Metadata are Base64 within a header, and a part must begin where its upload is.
 TUS = {"/api/v1/uploads", "/api/v1/uploads/{upload_id}"}
 KNOWS_MORE |= TUS

@@ -10,6 +10,9 @@ def ask_about_the_machine(walk: Walk) -> None:
         walk.call(name)
     # None has strayed here.
     walk.call("post_system_stop_stray", "nobody.1", body=walk.body("StopStray", {}), expected=404)
+    hold = walk.call("post_system_make_hold", body=walk.body("MakeHold", {"reason": "a look"}), expected=201)
+    assert [each.hold_id for each in walk.call("get_system_list_holds").holds] == [hold.hold_id]
+    walk.call("delete_system_end_hold", hold.hold_id)
     assert "nvidia_smi" in walk.call("get_system_get_metrics")
     assert "nvidia_smi" in walk.call("get_system_get_metrics_at_root")
     assert len(walk.call("get_gpu_get_status").gpus) == 8

@@ -11,6 +11,9 @@ export async function askAboutTheMachine(): Promise<void> {
   data(await api.GET("/api/v1/system/strays"));
   const stray = { path: { attempt_uid: "nobody.1" } };
   refused(await api.POST("/api/v1/system/strays/{attempt_uid}/stop", { params: stray }), "stray_not_found");
+  const hold = data(await api.POST("/api/v1/system/holds", { body: { reason: "a look" } }));
+  data(await api.GET("/api/v1/system/holds"));
+  data(await api.DELETE("/api/v1/system/holds/{hold_id}", { params: { path: { hold_id: hold.hold_id } } }));
   data(await api.GET("/api/v1/system/logs/search", { params: { query: { keyword: "listening" } } }));
   text(await api.GET("/metrics", { parseAs: "text" }));
   text(await api.GET("/api/v1/metrics", { parseAs: "text" }));

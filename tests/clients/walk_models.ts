@@ -8,6 +8,12 @@ export async function lookAtModels(): Promise<void> {
   const path = { model_id: "flux", name: "24gb" };
   const preset = data(await api.GET("/api/v1/models/{model_id}/presets/{name}", { params: { path } }));
   if (preset.memory_gb !== 24) throw new Error(`it is for ${preset.memory_gb} GB`);
+  const flux = { path: { model_id: "flux" } };
+  const { tables } = data(await api.GET("/api/v1/models/{model_id}/settings", { params: flux }));
+  if (!tables.some(({ name }) => name === "optimizer")) throw new Error("the optimizer has keys");
+  const text = { config_toml: "epochs = 2\n" };
+  const forms = data(await api.POST("/api/v1/models/{model_id}/convert", { params: flux, body: text }));
+  if (forms.config_toml !== text.config_toml) throw new Error("a text stays as it is");
   const order = { url: "http://127.0.0.1:9/x", sha256: "0".repeat(64) };
   const header = { "Idempotency-Key": "typed" };
   const id = data(await api.POST("/api/v1/models/download", { body: order, params: { header } })).download_id;
@@ -36,6 +42,18 @@ export async function keepAModel(taskId: string, artifact: string): Promise<void
   if (data(await api.GET("/api/v1/models/registry/{name}", { params })).versions !== 1) throw new Error("one version");
   const one = { path: { name: "cats", version: "1" } };
   const version = "/api/v1/models/registry/{name}/versions/{version}" as const;
+  const order = { repository: "ann/cats", card: "never" as const, revision: "main", private: true, create: true };
+  const push = data(await api.POST(`${version}/push`, { params: { ...one, header }, body: order })).push_id;
+  const pushed = { path: { task_id: push } };
+  const pushes = "/api/v1/models/push/{task_id}" as const;
+  // Without a token it fails at once.
+  const hasFailed = async () => data(await api.GET(pushes, { params: pushed })).status === "failed";
+  await until(hasFailed);
+  data(await api.GET("/api/v1/models/pushes"));
+  refused(await api.POST(`${pushes}/pause`, { params: pushed }), "task_finished");
+  refused(await api.POST(`${pushes}/cancel`, { params: pushed }), "task_finished");
+  data(await api.POST(`${pushes}/resume`, { params: pushed }));
+  await until(hasFailed);
   text(await api.GET(`${version}/file`, { params: one, parseAs: "text" }));
   data(await api.POST(`${version}/metadata`, { params: one, body: { trigger: "ohwx", metadata: {} } }));
   data(await api.GET("/api/v1/models/registry/{name}/versions", { params }));

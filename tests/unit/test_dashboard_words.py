@@ -13,6 +13,7 @@ from api.models.progress import Stage
 from api.models.reason import Reason
 from api.models.training import AttemptStatus, CauseCode, StopRung, TaskStatus
 from api.models.xids import CATALOGUE, RECOVERY_ACTIONS, look_up, look_up_action
+from api.services.alerts.builtin_rules import BUILTIN_RULES
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.protocol import diagnosis, hints
 
@@ -22,7 +23,9 @@ SOURCES = {path.relative_to(SCRIPTS).as_posix(): path.read_text() for path in SC
 
 
 def words(language: str) -> dict[str, str]:
-    text = "".join(SOURCES[f"i18n/{language}{part}.js"] for part in ("", "_form", "_access", "_data"))
+    text = "".join(
+        SOURCES[f"i18n/{language}{part}.js"] for part in ("", "_form", "_access", "_data", "_models", "_alerts")
+    )
     return dict(re.findall(r'^  "?([\w.]+)"?:\s+"(.*)",$', text, re.MULTILINE))
 
 
@@ -34,6 +37,19 @@ def test_both_languages_say_the_same_things():
     english, chinese = words("en"), words("zh")
     assert english.keys() == chinese.keys()
     assert {key for key in english if places(english[key]) != places(chinese[key])} == set()
+
+
+def test_every_rule_that_is_built_in_is_told_in_chinese_too():
+    text = SOURCES["i18n/zh_rules.js"]
+    found = re.findall(r"^  (\w+): \{\n((?:    .*\n)+)  \},$", text, re.MULTILINE)
+    assert {rule_id for rule_id, _ in found} == BUILTIN_RULES.keys()
+    for rule_id, body in found:
+        said = [text for _, text in re.findall(r"""(["'])((?:\\.|(?!\1).)*)\1""", body)]
+        _, summary, in_chinese, remedy, remedy_in_chinese = said
+        rule = BUILTIN_RULES[rule_id]
+        assert (summary, remedy) == (rule.summary, rule.remedy)
+        assert places(summary) == places(in_chinese)
+        assert places(remedy) == places(remedy_in_chinese)
 
 
 def test_every_word_that_is_used_is_known():

@@ -31,6 +31,7 @@ WITHOUT = {
     "trainers/diffusion_pipe/catalog/videos.py": "facts: test_table.py holds them against the checks",
     "trainers/diffusion_pipe/catalog/parts.py": "facts: test_table.py holds them against the checks",
     "trainers/diffusion_pipe/keys.py": "facts: which keys there are; test_key_check.py holds values against them",
+    "trainers/diffusion_pipe/key_words.py": "facts: what keys are for; test_settings.py holds them against the keys",
     "trainers/protocol/phrases.py": "facts: the trainers' words; test_output.py and test_log_lines.py read them",
     "weights/fingerprints/text_encoders.py": "facts: fingerprints/test_table.py holds a stand-in against each",
     "weights/fingerprints/transformers.py": "facts: fingerprints/test_table.py holds a stand-in against each",
@@ -53,6 +54,10 @@ WITHOUT = {
     "trainers/downloads/refusal.py": "facts: two exceptions",
     "trainers/downloads/http.py": "test_fetch.py and test_hub.py ask a hub through it, permitted and not",
     "trainers/downloads/program.py": "a program: tests/e2e/test_downloads.py runs it",
+    "trainers/pushes/words.py": "facts: the program's words; trainers/downloads/test_reader.py reads such",
+    "trainers/pushes/program.py": "a program: tests/e2e/test_pushes.py runs it",
+    "services/catalog/pushes.py": "tests/api/test_pushes.py goes through it with an executor that plays",
+    "services/catalog/transfers.py": "tests/api/test_downloads.py and test_pushes.py go through it, each with its kind",
     "services/catalog/downloads.py": "tests/api/test_downloads.py goes through it with an executor that plays",
     "trainers/toy/train.py": "a program: tests/e2e/test_toy_trainer.py runs it",
 }

@@ -1,4 +1,4 @@
-"""The alerting rules for Prometheus: each fires, does not without its condition, and clears; its metrics are there."""
+"""The alerting rules for Prometheus, made from the built-in ones: each fires, does not without cause, and clears."""
 
 import re
 import shutil
@@ -7,11 +7,18 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-DIRECTORY = ROOT / "deploy" / "prometheus"
+from api.services.alerts.builtin_rules import BUILTIN_RULES
+from api.services.alerts.exposition import SERIES
+from api.services.gpus.metric_families import SMI_FAMILIES
+from tools.prometheus_facts import FACTS
+from tools.prometheus_rules import DIRECTORY, list_rules, render_all
 
-#: Prometheus' own words, and the metric that it makes itself.
-_WORDS = {"unless", "on", "uuid", "increase", "avg_over_time", "up", "job", "status", "verdict"}
+#: Series that are rendered one by one.
+_OTHERS = {
+    "nvidia_smi_last_collect_success",
+    "diffusion_pipe_gpu_status",
+    "diffusion_pipe_gpu_reading_age_seconds",
+}
 
 
 def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -25,7 +32,7 @@ def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("check", "rules", "--lint=all", "--lint-fatal", "alerts.yml"),
+        ("check", "rules", "--lint=all", "--lint-fatal", "recording.yml", "alerts.yml", "alerts_optional.yml"),
         ("check", "config", "--syntax-only", "prometheus.yml"),
         ("test", "rules", "alerts_test.yml"),
     ],
@@ -36,17 +43,39 @@ def test_promtool_finds_nothing(arguments: tuple[str, ...]):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_every_rule_is_tried():
-    rules = re.findall(r"- alert: (\w+)", (DIRECTORY / "alerts.yml").read_text())
-    tried = re.findall(r"- name: (\w+)", (DIRECTORY / "alerts_test.yml").read_text())
-    assert sorted(rules) == sorted(tried)
+@pytest.mark.parametrize("name", render_all())
+def test_files_are_what_the_description_makes(name: str):
+    assert (DIRECTORY / name).read_text() == render_all()[name], "run python tools/prometheus_rules.py"
+
+
+def test_every_rule_of_the_service_is_there_and_tried():
+    assert {each.rule.rule_id for each in list_rules()} == BUILTIN_RULES.keys()
+    files = "".join((DIRECTORY / name).read_text() for name in ("alerts.yml", "alerts_optional.yml"))
+    tried = re.findall(r"- name: (\w+) (\w+)", (DIRECTORY / "alerts_test.yml").read_text())
+    there = re.findall(r"- alert: (\w+)\n(?:.*\n){1,3}? +labels: \{severity: (\w+),", files)
+    assert sorted(there) == sorted(tried)
+    assert len(set(there)) == len(there) == len(list(list_rules())) + 1
+
+
+def test_rules_that_are_off_in_the_service_are_in_a_file_of_their_own():
+    named = set(re.findall(r"rule: (\w+)\}", (DIRECTORY / "alerts.yml").read_text()))
+    off = {rule.rule_id for rule in BUILTIN_RULES.values() if not rule.enabled}
+    assert named & off == set()
 
 
 def test_every_metric_that_a_rule_names_is_one_of_the_service():
-    expressions = re.findall(r"expr: (.*)", (DIRECTORY / "alerts.yml").read_text())
-    words = {word for text in expressions for word in re.findall(r"[a-z]\w*", re.sub(r'"[^"]*"|\[\w+\]', "", text))}
-    source = "".join(path.read_text() for path in (ROOT / "api/services/gpus").glob("metric*.py"))
-    metrics = {re.sub(r"^(nvidia_smi|diffusion_pipe_gpu)_", "", word) for word in words - _WORDS}
-    assert metrics
-    parts = {metric.removeprefix("clocks_event_reasons_").removesuffix("_total") for metric in metrics}
-    assert [part for part in sorted(parts) if part not in source] == []
+    known = {f"nvidia_smi_{family.name}" for family in SMI_FAMILIES} | _OTHERS
+    known |= {f"diffusion_pipe_{series.name}" for series in SERIES}
+    named = {name.partition("{")[0] for fact in FACTS.values() for name in fact.series}
+    assert named - known == set()
+
+
+def test_messages_have_no_place_that_was_not_filled():
+    text = "".join((DIRECTORY / name).read_text() for name in ("alerts.yml", "alerts_optional.yml"))
+    assert re.findall(r"(?<!\{)\{[a-z_]+\}(?!\})", text) == []
+
+
+def test_configuration_names_the_files():
+    assert set(re.findall(r"^ +(?:# )?- (\w+\.yml)$", (DIRECTORY / "prometheus.yml").read_text(), re.MULTILINE)) == {
+        path.name for path in Path(DIRECTORY).glob("*.yml")
+    } - {"prometheus.yml", "alerts_test.yml"}

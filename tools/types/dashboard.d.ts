@@ -43,6 +43,30 @@ declare global {
     type LogLevel = Schemas["LogLevel"];
     type Search = Schemas["SearchResult"];
     type SearchHit = Schemas["SearchHit"];
+    type Alert = Schemas["AlertView"];
+    type AlertList = Schemas["AlertList"];
+    type AlertCounts = Schemas["AlertCounts"];
+    type AlertDetail = Schemas["AlertDetailView"];
+    type AlertHistoryRow = Schemas["AlertHistoryRow"];
+    type Silence = Schemas["SilenceView"];
+    type SilenceList = Schemas["SilenceList"];
+    type SilenceWish = Omit<Schemas["MakeSilence"], "matchers"> & { matchers: Matcher[] };
+    type Matcher = { label: string; value: string; is_glob?: boolean };
+    type Rule = Schemas["RuleView"];
+    type RuleList = Schemas["RuleList"];
+    type RuleResult = Schemas["RuleResult"];
+    type RuleScope = Schemas["RuleScope"];
+    type RuleWish = Partial<Schemas["MakeRule"]>;
+    type RuleChange = Partial<Schemas["ChangeRule"]>;
+    type AlertMetric = Schemas["AlertMetric"];
+    type Trial = Schemas["Trial"];
+    type Channel = Schemas["ChannelView"];
+    type ChannelList = Schemas["ChannelList"];
+    type ChannelWish = Partial<Schemas["MakeChannel"]>;
+    type ChannelChange = Partial<Schemas["ChangeChannel"]>;
+    type Delivery = Schemas["DeliveryView"];
+    type DeliveryList = Schemas["DeliveryList"];
+    type Severity = Schemas["Severity"];
     type Ways = Schemas["SignInWays"];
     type WhoAmI = Schemas["WhoAmI"];
     type Permission = WhoAmI["permissions"][number];
@@ -67,6 +91,26 @@ declare global {
     type CaptionEdit = Schemas["CaptionEdit"];
     type ModelList = Schemas["ModelList"];
     type PresetList = Schemas["PresetList"];
+    type Preset = Schemas["PresetView"];
+    type Model = Schemas["ModelView"];
+    type Variant = Schemas["VariantView"];
+    type Component = Schemas["ComponentView"];
+    type ModelSettings = Schemas["ModelSettingsView"];
+    type SettingTable = Schemas["SettingTableView"];
+    type Setting = Schemas["SettingView"];
+    type FormsWish = Partial<Schemas["ConvertForms"]>;
+    type RequestForms = Schemas["RequestFormsView"];
+    type Weights = Schemas["WeightsView"];
+    type Download = Schemas["DownloadView"];
+    type DownloadList = Schemas["DownloadList"];
+    type DownloadWish = Partial<Schemas["StartDownload"]>;
+    type RegisteredModel = Schemas["RegisteredModelView"];
+    type RegistryList = Schemas["RegistryList"];
+    type RegisterWish = Partial<Schemas["RegisterModel"]>;
+    type RegisteredChange = Partial<Schemas["ChangeModel"]>;
+    type ModelVersion = Schemas["ModelVersionView"];
+    type ModelVersionList = Schemas["ModelVersionList"];
+    type VersionChange = Partial<Schemas["ChangeModelVersion"]>;
     type Work = Schemas["PreprocessView"];
     type WorkPage = Schemas["PreprocessPage"];
     type WorkWish = Partial<Schemas["StartPreprocess"]>;
@@ -124,6 +168,7 @@ declare global {
       partial: { line: LogLine };
       dropped: unknown;
       reset: unknown;
+      alert: { alert: Alert; change: AlertHistoryRow };
       end: unknown;
     }
 
@@ -134,7 +179,9 @@ declare global {
   /** Words that have a text in both languages. */
   type WordKey =
     | keyof typeof import("../../api/dashboard/js/i18n/en.js").words
-    | keyof typeof import("../../api/dashboard/js/i18n/en_data.js").dataWords;
+    | keyof typeof import("../../api/dashboard/js/i18n/en_data.js").dataWords
+    | keyof typeof import("../../api/dashboard/js/i18n/en_models.js").modelWords
+    | keyof typeof import("../../api/dashboard/js/i18n/en_alerts.js").alertWords;
 
   /** What an element can hold. */
   type Child = Node | string | number | false | null | undefined | readonly Child[];

@@ -1,6 +1,7 @@
 // The words of the page, in the browser's language or the one that was chosen.
 
 import { recall, remember } from "./settings.js";
+import { learnStyle } from "./shell/style.js";
 
 const LANGUAGES = ["en", "zh"];
 
@@ -18,6 +19,19 @@ const { said } = language === "zh" ? await import("./i18n/zh_said.js") : { said:
 export async function learnDataWords() {
   const { dataWords } = await import(`./i18n/${language}_data.js`);
   Object.assign(words, dataWords);
+}
+
+/** So have screens of models, and of a new training. */
+export async function learnModelWords() {
+  const { modelWords } = await import(`./i18n/${language}_models.js`);
+  Object.assign(words, modelWords);
+}
+
+/** And those of alerts, which are told without their styles where these cannot be had. */
+export async function learnAlertWords() {
+  const styled = learnStyle("alerts").catch(() => {});
+  const [{ alertWords }] = await Promise.all([import(`./i18n/${language}_alerts.js`), styled]);
+  Object.assign(words, alertWords);
 }
 
 document.documentElement.lang = language === "zh" ? "zh-CN" : "en";

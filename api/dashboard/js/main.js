@@ -1,10 +1,11 @@
 // The page: its bar, its banners, and the screen that the address names.
 
 import { access, learnAccess, signIn } from "./access.js";
+import { hearOfAlert, maySee, refetchFiring } from "./alerts/state.js";
 import { api, lives, Refused, SIGNED_OUT } from "./api.js";
 import { toast, toastError } from "./components/toast.js";
 import { fill, h, setAttribute } from "./dom.js";
-import { learnDataWords, t } from "./i18n.js";
+import { learnAlertWords, learnDataWords, learnModelWords, t } from "./i18n.js";
 import { Keys } from "./keys.js";
 import { ageOfReadings, machine, take } from "./machine.js";
 import { forgetReload, reloadOnce } from "./reload.js";
@@ -13,6 +14,7 @@ import { banners } from "./shell/banners.js";
 import { bar } from "./shell/bar.js";
 import { openHelp } from "./shell/help.js";
 import { printInLight } from "./shell/print.js";
+import { learnStyle } from "./shell/style.js";
 import { connection, Stream } from "./stream.js";
 
 // Each is loaded when it is shown first.
@@ -21,15 +23,26 @@ const SCREENS = {
   gpu: () => import("./views/machine/gpu.js"),
   tasks: () => import("./views/tasks/view.js"),
   task: () => import("./views/task/view.js"),
-  data: () => withDataWords(import("./views/datasets/view.js")),
-  dataset: () => withDataWords(import("./views/dataset/view.js")),
-  start: () => import("./views/start/view.js"),
+  data: () => withData(import("./views/datasets/view.js")),
+  dataset: () => withData(import("./views/dataset/view.js")),
+  models: () => withModels(import("./views/models/view.js")),
+  registry: () => withModels(import("./views/registry/view.js")),
+  registered: () => withModels(import("./views/registered/view.js")),
+  start: () => withModels(import("./views/start/view.js")),
+  alerts: () => withAlertWords(import("./views/alerts/view.js")),
   access: () => import("./views/access/view.js"),
   "sign-in": () => import("./views/sign_in/view.js"),
 };
 
+/** With the words and the styles of datasets. @template Module @param {Promise<Module>} module @returns {Promise<Module>} */
+const withData = async (module) => (await Promise.all([module, learnDataWords(), learnStyle("data")]))[0];
+
+/** With those of models, too. @template Module @param {Promise<Module>} module @returns {Promise<Module>} */
+const withModels = async (module) =>
+  (await Promise.all([withData(module), learnModelWords(), learnStyle("models")]))[0];
+
 /** @template Module @param {Promise<Module>} module @returns {Promise<Module>} */
-const withDataWords = async (module) => (await Promise.all([module, learnDataWords()]))[0];
+const withAlertWords = async (module) => (await Promise.all([module, learnAlertWords()]))[0];
 
 const PRODUCT = "Diffusion-Pipe";
 
@@ -97,7 +110,10 @@ export class App {
       "g m": () => go("/"),
       "g t": () => go("/tasks"),
       "g d": () => go("/data"),
+      "g o": () => go("/models"),
       "g n": () => go("/start"),
+      "g l": () => go("/alerts"),
+      b: () => this.bar.openBell(),
       "g a": () => go("/access"),
       "/": () => /** @type {HTMLElement|null} */ (document.querySelector("[data-search]"))?.focus(),
     });
@@ -140,6 +156,7 @@ export class App {
     fill(this.main);
     machine.set(null);
     signIn(null);
+    refetchFiring();
     this.#show();
   }
 
@@ -225,10 +242,11 @@ export class App {
       snapshot: (data, message) => take(data, message.timestamp),
       // The service does not know what we heard last: everything may have changed.
       reset: () => this.#refetch(screen),
+      alert: hearOfAlert,
     };
     const on = { ...common, ...screen.on };
     return {
-      path: screen.path ?? (() => `/events/stream?topics=${screen.topics}`),
+      path: screen.path ?? (() => `/events/stream?topics=${screen.topics}${maySee() ? ",alert" : ""}`),
       on,
       refetch: () => this.#refetch(screen),
     };
@@ -236,6 +254,7 @@ export class App {
 
   /** @param {Watched} screen */
   async #refetch(screen) {
+    refetchFiring();
     const [snapshot, rest] = await Promise.allSettled([api.gpus(), screen.refetch()]);
     if (this.screen && screen !== this.screen) return;
     if (snapshot.status === "fulfilled") take(snapshot.value);

@@ -1,6 +1,6 @@
 // Which screen: what stands behind the # of the address.
 
-/** `id` is empty where a screen has none. @typedef {{name: "machine"|"gpu"|"tasks"|"task"|"data"|"dataset"|"start"|"access"|"sign-in", id: string, query: URLSearchParams}} Place */
+/** `id` is empty where a screen has none. @typedef {{name: "machine"|"gpu"|"tasks"|"task"|"data"|"dataset"|"models"|"registry"|"registered"|"start"|"alerts"|"access"|"sign-in", id: string, query: URLSearchParams}} Place */
 
 /** @type {[RegExp, Place["name"]][]} */
 const ROUTES = [
@@ -10,7 +10,11 @@ const ROUTES = [
   [/^\/tasks\/([^/]+)$/, "task"],
   [/^\/data$/, "data"],
   [/^\/data\/([^/]+)$/, "dataset"],
+  [/^\/models$/, "models"],
+  [/^\/registry$/, "registry"],
+  [/^\/registry\/([^/]+)$/, "registered"],
   [/^\/start$/, "start"],
+  [/^\/alerts$/, "alerts"],
   [/^\/access$/, "access"],
   [/^\/sign-in$/, "sign-in"],
 ];
@@ -43,6 +47,8 @@ export const go = (address) => {
 export const taskAddress = (id) => `#/tasks/${encodeURIComponent(id)}`;
 /** @param {string} name */
 export const datasetAddress = (name) => `#/data/${encodeURIComponent(name)}`;
+/** @param {string} name */
+export const registeredAddress = (name) => `#/registry/${encodeURIComponent(name)}`;
 /** @param {number|string|null} id */
 export const gpuAddress = (id) => `#/gpu/${encodeURIComponent(id ?? "")}`;
 

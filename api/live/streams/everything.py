@@ -1,4 +1,4 @@
-"""The stream for a whole page: snapshots, what happens to all trainings, and the service itself."""
+"""The stream for a whole page: snapshots, what happens to all trainings, alerts, and the service itself."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator
 
+from api.errors import Forbidden
 from api.live.addresses import Asked, Opener
 from api.live.broker import Broker, Missed
 from api.live.delivery import Frames
@@ -13,17 +14,21 @@ from api.live.frames import Frame, closing_frame, reset_frame
 from api.live.query_parameters import StreamQuery, read_query, some_of
 from api.live.streams.gpu import Unchanged
 from api.live.subscription import Subscription, TooSlow
+from api.models.access import Permission, current_principal
 from api.models.live import StreamEnding, Topic
 from api.models.sight import Sight, current_sight
 
 #: The topics that can be asked for. Output is followed task by task.
-TOPICS = (Topic.GPU, Topic.TASK, Topic.SYSTEM)
+TOPICS = (Topic.GPU, Topic.TASK, Topic.SYSTEM, Topic.ALERT)
+
+#: Those that come when none is asked for. Alerts need a permission of their own.
+_USUAL = (Topic.GPU, Topic.TASK, Topic.SYSTEM)
 
 
 class EventsStreamQuery(StreamQuery):
     """Which topics are wanted, and where the subscriber goes on."""
 
-    topics: Annotated[tuple[Topic, ...], BeforeValidator(some_of(TOPICS))] = TOPICS
+    topics: Annotated[tuple[Topic, ...], BeforeValidator(some_of(TOPICS))] = _USUAL
     last_event_id: str | None = None
 
 
@@ -33,6 +38,9 @@ def create_events_stream(broker: Broker) -> Opener:
     @asynccontextmanager
     async def open_stream(asked: Asked) -> AsyncIterator[Frames]:
         query = read_query(EventsStreamQuery, asked.query)
+        if Topic.ALERT in query.topics and not current_principal.get().may(Permission.ALERTS_READ):
+            needed = Permission.ALERTS_READ
+            raise Forbidden(f"Alerts need the permission {needed}.", data={"missing_permission": needed})
         last_id, sight = asked.last_event_id or query.last_event_id or None, current_sight.get()
         with broker.subscribe(query.topics, keeps_latest_snapshot=True, sight=sight) as subscription:
             # At once, and not when the first frame is asked for: what comes in between is new.

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
+from api.models.alert_action import ActionKind
 from api.models.alert_rule import AlertMetric, AlertRule, Clause, RuleScope, Trial
 from api.models.alert_view import RuleView
 from api.models.event import Severity
@@ -30,6 +31,9 @@ ClauseText = Annotated[
 Clauses = Annotated[list[ClauseText], Field(max_length=10)]
 
 
+Actions = Annotated[list[Annotated[ActionKind, Field(strict=False)]], Field(max_length=5)]
+
+
 def _clauses(texts: list[str]) -> tuple[Clause, ...]:
     return tuple(parse_clause(text) for text in texts)
 
@@ -53,6 +57,7 @@ class RuleFields(Strict):
     link: Annotated[str, Field(pattern=r"^https?://[!-~]{1,500}$")] | None = None
     labels: Annotated[dict[Label, LabelValue], Field(max_length=20)] = Field(default_factory=dict)
     enabled: bool = True
+    actions: Actions = Field(default_factory=list, description="what is done when it fires, besides telling")
 
 
 class MakeRule(RuleFields):
@@ -98,6 +103,7 @@ class ChangeRule(Strict):
     link: Annotated[str, Field(pattern=r"^https?://[!-~]{1,500}$")] | None = None
     labels: Annotated[dict[Label, LabelValue], Field(max_length=20)] | None = None
     enabled: bool | None = None
+    actions: Actions | None = None
 
     @model_validator(mode="after")
     def _something(self) -> "ChangeRule":
@@ -116,6 +122,8 @@ def _rule_values(given: dict[str, Any]) -> dict[str, Any]:
     for name in ("when", "clear", "critical_when"):
         if name in values:
             values[name] = _clauses(values[name])
+    if "actions" in values:
+        values["actions"] = tuple(values["actions"])
     if "match" in values:
         values["any_of"] = values.pop("match") == "any"
     return values

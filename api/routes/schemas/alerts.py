@@ -1,5 +1,6 @@
 """What requests about alerts, rules, silences and channels may hold, and what their answers look like."""
 
+from datetime import datetime
 from typing import Annotated
 
 from pydantic import AfterValidator, ConfigDict, Field
@@ -7,7 +8,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 from api.models.alert import AlertCounts, AlertFilter, Matcher, ShownState
 from api.models.alert_view import AlertDetailView, AlertView, SilenceView
 from api.models.event import Severity
-from api.routes.schemas.common import Envelope, PageQuery, Shown, Time, utc
+from api.routes.schemas.common import Duration, Envelope, PageQuery, Shown, Time, moment, utc
 from api.services.alerts.service import SilenceRequest
 from api.utils.masking import mask_secrets
 from api.utils.pagination import Pagination
@@ -55,11 +56,26 @@ class AlertQuery(PageQuery):
     severity: Severity | None = Field(None, description="only of this weight")
     rule: str | None = Field(None, pattern=ID, description="only of this rule, by its id")
     task_id: str | None = Field(None, pattern=ID, description="only about this training")
+    gpu_uuid: str | None = Field(None, pattern=ID, description="only about this GPU")
+    open: bool | None = Field(None, description="only what has not ended, or only what has")
+    since: Time | Duration | None = Field(
+        None, description="only what went on then or later: a time, or how long ago; what is open goes on"
+    )
+    until: Time | None = Field(None, description="only what had begun by then")
 
-    def wanted(self, seen_by: str | None) -> AlertFilter:
+    def wanted(self, seen_by: str | None, now: datetime) -> AlertFilter:
         """The filter as the service takes it."""
-        states = () if self.state is None else (self.state,)
-        return AlertFilter(states, self.severity, self.rule, self.task_id, seen_by)
+        return AlertFilter(
+            () if self.state is None else (self.state,),
+            self.severity,
+            self.rule,
+            self.task_id,
+            seen_by,
+            self.gpu_uuid,
+            self.open,
+            None if self.since is None else moment(self.since, now),
+            None if self.until is None else utc(self.until),
+        )
 
 
 class Acknowledge(Strict):

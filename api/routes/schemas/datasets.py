@@ -83,7 +83,7 @@ class ChangeDataset(Strict):
 class DatasetListQuery(PageQuery):
     """Which datasets."""
 
-    search: Search | None = Field(None, description="part of the name or description, in any case")
+    search: Search | None = Field(None, description="part of the name, the description or a tag, in any case")
     owner: str | None = Field(None, max_length=64, pattern=NO_NUL, description="only of this user")
 
 

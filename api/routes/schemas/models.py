@@ -1,10 +1,13 @@
 """What requests about models may hold, and what their answers look like."""
 
-from pydantic import ConfigDict, Field, model_validator
+from typing import Any
+
+from pydantic import ConfigDict, Field, JsonValue, model_validator
 
 from api.models.catalog_view import ModelView, PresetView, WeightsView
 from api.models.model_memory import ModelType
-from api.routes.schemas.common import Envelope, PageQuery, Shown
+from api.models.settings_view import ModelSettingsView, RequestFormsView
+from api.routes.schemas.common import Envelope, PageQuery, Shown, at_most_one
 from api.utils.pagination import Pagination
 from api.utils.validation import Strict
 
@@ -47,6 +50,32 @@ class ExamineWeights(Strict):
         return self
 
 
+_ONE_FORM: list[JsonValue] = [at_most_one("config", "config_toml"), at_most_one("dataset", "dataset_toml")]
+
+
+class ConvertForms(Strict):
+    """A configuration in one of its forms."""
+
+    model_config = ConfigDict(
+        strict=True,
+        json_schema_extra={"example": {"config_toml": "epochs = 3\n"}, "minProperties": 1, "allOf": _ONE_FORM},
+    )
+
+    config: dict[str, Any] | None = Field(None, description="in structured form")
+    dataset: dict[str, Any] | None = Field(None, description="in structured form")
+    config_toml: str | None = Field(None, description="as text; instead of config")
+    dataset_toml: str | None = Field(None, description="as text; instead of dataset")
+
+    @model_validator(mode="after")
+    def _one_form(self) -> "ConvertForms":
+        if not self.model_fields_set:
+            raise ValueError("give config or config_toml, dataset or dataset_toml")
+        for name in ("config", "dataset"):
+            if getattr(self, name) is not None and getattr(self, f"{name}_toml") is not None:
+                raise ValueError(f"give one of {name} and {name}_toml")
+        return self
+
+
 class ModelList(Shown):
     """Model types by name."""
 
@@ -75,3 +104,11 @@ class PresetAnswer(Envelope[PresetView]):
 
 class WeightsAnswer(Envelope[WeightsView]):
     """What a file of weights is."""
+
+
+class ModelSettingsAnswer(Envelope[ModelSettingsView]):
+    """Every key with which a model type can be trained."""
+
+
+class RequestFormsAnswer(Envelope[RequestFormsView]):
+    """A configuration in both forms."""

@@ -116,7 +116,7 @@ _TABLE = (
         "DELETE ~/gpu/tasks/<task_id>",
     ),
     *_need(Permission.TRAINING_READ, "GET ~/training/list", "GET ~/events/stream", "WEBSOCKET ~/ws/events"),
-    *_need(Permission.TRAINING_WRITE, "POST ~/training/validate"),
+    *_need(Permission.TRAINING_WRITE, "POST ~/training/validate", "POST ~/models/<model_id>/convert"),
     *_need(Permission.TRAINING_WRITE, "POST ~/training/start", "POST ~/training/cache", rate=RateGroup.STARTS),
     *_of(
         Belonging.TASK,
@@ -214,17 +214,21 @@ _TABLE = (
         "GET ~/models/list",
         "GET ~/models/<model_id>/presets",
         "GET ~/models/<model_id>/presets/<name>",
+        "GET ~/models/<model_id>/settings",
     ),
     *_need(Permission.MODELS_WRITE, "POST ~/models/validate", "POST ~/models/registry"),
-    *_need(Permission.MODELS_READ, "GET ~/models/registry", "GET ~/models/downloads"),
+    *_need(Permission.MODELS_READ, "GET ~/models/registry", "GET ~/models/downloads", "GET ~/models/pushes"),
     *_need(Permission.MODELS_WRITE, "POST ~/models/download"),
-    *_of(Belonging.TASK, Permission.MODELS_READ, "GET ~/models/download/<task_id>"),
+    *_of(Belonging.TASK, Permission.MODELS_READ, "GET ~/models/download/<task_id>", "GET ~/models/push/<task_id>"),
     *_of(
         Belonging.TASK,
         Permission.MODELS_WRITE,
         "POST ~/models/download/<task_id>/pause",
         "POST ~/models/download/<task_id>/resume",
         "POST ~/models/download/<task_id>/cancel",
+        "POST ~/models/push/<task_id>/pause",
+        "POST ~/models/push/<task_id>/resume",
+        "POST ~/models/push/<task_id>/cancel",
     ),
     *_of(
         Belonging.MODEL,
@@ -242,6 +246,7 @@ _TABLE = (
         "PATCH ~/models/registry/<name>/versions/<version>",
         "DELETE ~/models/registry/<name>/versions/<version>",
         "POST ~/models/registry/<name>/versions/<version>/metadata",
+        "POST ~/models/registry/<name>/versions/<version>/push",
     ),
     *_need(
         Permission.SYSTEM_READ,
@@ -295,8 +300,14 @@ _TABLE = (
         rate=RateGroup.AUTH,
     ),
     *_need(Permission.SYSTEM_READ, "GET ~/system/strays"),
+    *_need(Permission.GPUS_READ, "GET ~/system/holds"),
     *_need(Permission.AUDIT_READ, "GET ~/auth/audit", "GET ~/auth/audit/verify", rate=RateGroup.AUTH),
-    *_need(Permission.SYSTEM_WRITE, "POST ~/system/strays/<attempt_uid>/stop"),
+    *_need(
+        Permission.SYSTEM_WRITE,
+        "POST ~/system/strays/<attempt_uid>/stop",
+        "POST ~/system/holds",
+        "DELETE ~/system/holds/<hold_id>",
+    ),
 )
 
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import ip_address, ip_network
 from typing import Any
 
 # Flask-Limiter's core: moving windows in memory and in Redis. It works before Flask, where documents and streams are.
@@ -19,6 +18,7 @@ from redis.exceptions import RedisError
 from api.errors import RateLimited
 from api.models.access import Credential, Principal
 from api.services.access.operations import RateGroup
+from api.utils.caller import network_of
 from api.utils.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -140,15 +140,6 @@ def _name(principal: Principal, address: str | None) -> str:
         return f"key:{principal.key_id}"
     is_known = principal.credential is not Credential.NONE
     return f"user:{principal.user_id}" if is_known else f"address:{network_of(address)}"
-
-
-def network_of(address: str | None) -> str:
-    """The address, of IPv6 the /64 that one customer has; "unknown" without one."""
-    try:
-        found = ip_address(address or "")
-    except ValueError:
-        return "unknown"
-    return str(found) if found.version == 4 else str(ip_network((found, 64), strict=False))
 
 
 def _open_redis(url: str) -> MovingWindowRateLimiter:

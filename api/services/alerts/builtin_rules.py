@@ -75,6 +75,9 @@ _RULES: tuple[AlertRule, ...] = (
     _rule("retry_storm", "no headway", _TASK, _C, "attempts_without_checkpoint >= 3 and running == 1", "{task} is at its attempt {attempts}, and {attempts_without_checkpoint} made no new checkpoint.", "Stop it and read the causes in its attempts."),
     _rule("loss_nan", "loss is no number", _TASK, _C, "nan_losses == 1", "The loss of {task} is NaN: {warning}", "Stop it, lower the learning rate, resume from a checkpoint of before."),
     _rule("loss_spike", "loss jumped", _TASK, _W, "loss_excess > 8", "The loss of {task} jumped to {loss}.", "Lower the learning rate if it stays.", for_seconds=_MINUTE, clear="loss_excess < 4", clear_seconds=2 * _MINUTE, enabled=False),
+    _rule("loss_plateau", "loss no longer falls", _TASK, _I, "loss_flat_percent >= 10", "The smoothed loss of {task} has not fallen for {loss_flat_percent} % of its steps; it is at {loss}.", "It may be done: compare what it makes. The loss of diffusion models is noisy; an eval loss tells more.", enabled=False, is_event=True),
+    _rule("log_grows", "log grows fast", _TASK, _I, "log_growth > 1", "{task} writes {log_growth} GiB an hour into its log: its oldest lines will go.", "Look what it prints; LOG_MAX_BYTES bounds it.", for_seconds=15 * _MINUTE, clear="log_growth < 0.5", clear_seconds=15 * _MINUTE),
+    _rule("log_full", "log is full", _TASK, _I, "log_has_lost == 1", "The log of {task} has reached LOG_MAX_BYTES: its oldest lines are gone.", "Raise LOG_MAX_BYTES if they are needed.", is_event=True),
     _rule("eta_slips", "takes longer", _TASK, _I, "eta_slip > 1.5 and eta_total > eta_total_first + 3600", "{task} will take {eta_slip} times as long as it first looked.", "Compare its time a step with before: data, heat, another program.", for_seconds=15 * _MINUTE, clear="eta_slip < 1.3"),
     _rule("no_checkpoint", "no checkpoint for long", _TASK, _W, "checkpoint_age > 21600 and running == 1", "{task} has made no checkpoint for {checkpoint_age} s: so much work would be lost.", "POST /training/{task_id}/save asks it for one."),
     _rule("queue_waits", "waits although GPUs are free", _TASK, _I, "queued_seconds > 14400 and gpus_free_for_it >= 1", "{task} has waited {queued_seconds} s although a GPU is available.", "Its waiting_reason says for what.", for_seconds=10 * _MINUTE),
@@ -87,6 +90,9 @@ _RULES: tuple[AlertRule, ...] = (
     _rule("quota_used", "quota used up", RuleScope.USER, _W, "quota_percent >= 100", "{user} has used up a quota: what they start waits.", "Wait, delete files, or ask an administrator for more.", clear="quota_percent < 85"),
     _rule("key_expires", "key expires", RuleScope.KEY, _W, "days_left < 14 and unused_days < 30", "The key {key} of {user} ends in {days_left} d.", "Make a new one: POST /auth/keys/{key}/rotate.", clear="days_left >= 14", is_event=True),
     _rule("clock_off", "clock off", RuleScope.SERVICE, _W, "clock_offset > 0.5", "The clock of {node} is off by {clock_offset} s.", "Start chrony or another NTP client.", for_seconds=5 * _MINUTE, clear="clock_offset < 0.1", clear_seconds=5 * _MINUTE),
+    _rule("action_failed", "an action of a rule failed", RuleScope.ACTION, _W, "failed_age < 3600", "{action} for {about}, by the rule {rule_id}, failed: {why}", "Do by hand what is needed; GET /alerts/{alert_id} has the alert.", is_event=True),
+    _rule("machine_idle", "machine idle", RuleScope.SERVICE, _I, "idle == 1", "Nothing runs or waits on {node}.", "Switch it off if it costs money while it does nothing.", for_seconds=30 * _MINUTE, enabled=False, is_event=True),
+    _rule("certificate_ends", "certificate ends", RuleScope.SERVICE, _W, "certificate_days_left < 20", "The certificate by which {node} is reached ends in {certificate_days_left} d.", "Renew it, and have the proxy load it.", critical_when="certificate_days_left < 3"),
     _rule("delivery_broken", "alerts do not get through", RuleScope.CHANNEL, _W, "failures >= 5 or oldest_unsent_seconds > 900", "{channel} fails: {last_error}", "Look at GET /alerts/deliveries; try the channel with POST /alerts/channels/{channel_id}/test.", clear="failures == 0"),
 )  # fmt: skip
 
@@ -103,7 +109,7 @@ INHIBITIONS: tuple[tuple[str, frozenset[str], str], ...] = (
     ("xid_fatal", frozenset({"ecc_uncorrected", "repair_pending"}), "gpu_uuid"),
     ("repair_failed", frozenset({"ecc_uncorrected", "repair_pending"}), "gpu_uuid"),
     ("foreign_memory_blocks", frozenset({"foreign_memory"}), "gpu_uuid"),
-    ("training_failed", frozenset({"idle_while_leased", "training_hung", "loss_nan", "loss_spike", "eta_slips", "no_checkpoint"}), "task_id"),
+    ("training_failed", frozenset({"idle_while_leased", "training_hung", "loss_nan", "loss_spike", "loss_plateau", "log_grows", "eta_slips", "no_checkpoint"}), "task_id"),
     ("training_hung", frozenset({"idle_while_leased", "eta_slips", "no_checkpoint"}), "task_id"),
     ("database_away", frozenset({"queue_waits", "quota_near", "quota_used"}), "node"),
     ("quota_used", frozenset({"quota_near"}), "user"),

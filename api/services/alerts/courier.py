@@ -15,6 +15,7 @@ from api.services.alerts.messages import compose
 from api.storage.outbox import AttemptResult, OutboxStore
 from api.storage.sealing import Sealer, SecretUnreadable
 from api.utils.clock import Clock
+from api.utils.measures import delivery_lags
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +74,9 @@ class Courier:
         if ended.state is not DeliveryState.DELIVERED:
             extra = {"delivery": delivery_id, "channel": claimed.channel.name, "result": ended.result}
             logger.warning("an alert could not be delivered", extra={**extra, "state": ended.state})
+        else:
+            lag = self._clock.now() - claimed.delivery.created_at
+            delivery_lags.observe(max(0.0, lag.total_seconds()), (claimed.channel.kind,))
         self._keep(claimed, ended)
         return ended.state
 

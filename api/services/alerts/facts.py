@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from api.errors import DatabaseUnavailable
 from api.models.access import AccessKey, Quota, User
@@ -14,12 +15,14 @@ from api.services.alerts.site_facts import (
     DiskFacts,
     NodeFacts,
     ServiceFacts,
+    action_table,
     channel_table,
     key_table,
     user_table,
 )
 from api.services.alerts.task_facts import TaskFacts
 from api.services.gpus.state import GPUState
+from api.storage.alert_actions import ActionStore
 from api.storage.outbox import OutboxStore
 from api.utils.clock import Clock
 
@@ -32,13 +35,21 @@ _KEPT: Mapping[RuleScope, float] = {
     RuleScope.SERVICE: 1.0,
     RuleScope.NODE: 10.0,
     RuleScope.CHANNEL: 10.0,
+    RuleScope.ACTION: 10.0,
     RuleScope.KEY: 300.0,
     RuleScope.USER: 300.0,
 }
 
 
+#: Actions that failed so long ago are history.
+_FAILED = timedelta(hours=2)
+
 #: Tasks are looked at once in so many seconds at most, however much happens to them.
 NEWS_SECONDS = 1.0
+
+#: A table that is older by so much than it should be is no longer made here: another server leads, or the database is
+#: away.
+_LATE_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +74,7 @@ class FactBoard:
         service: ServiceFacts,
         nodes: NodeFacts,
         outbox: OutboxStore,
+        actions: ActionStore,
         people: People | None,
         clock: Clock,
     ) -> None:
@@ -73,6 +85,7 @@ class FactBoard:
         self._service = service
         self._nodes = nodes
         self._outbox = outbox
+        self._actions = actions
         self._people = people
         self._clock = clock
         self._seen_state: GPUState | None = None
@@ -88,6 +101,11 @@ class FactBoard:
     def latest(self, scope: RuleScope) -> FactTable | None:
         """The latest table of a scope, from memory; None when there is none here. From any thread."""
         return self._latest.get(scope)
+
+    def recent(self, scope: RuleScope) -> FactTable | None:
+        """The latest table of a scope while it is made anew here; None once that has stopped. From any thread."""
+        age = self._clock.monotonic() - self._made_at.get(scope, float("-inf"))
+        return self._latest.get(scope) if age <= _KEPT[scope] + _LATE_SECONDS else None
 
     def tables(self, scopes: Iterable[RuleScope], channels: Iterable[Channel]) -> dict[RuleScope, FactTable]:
         """The tables of these scopes. One that the database does not give now is missing."""
@@ -129,6 +147,8 @@ class FactBoard:
             made = (self._nodes.table(),)
         elif scope is RuleScope.CHANNEL:
             made = (channel_table(channels, self._outbox.oldest_unsent(), now),)
+        elif scope is RuleScope.ACTION:
+            made = (action_table(self._actions.failed_since(now - _FAILED), now),)
         else:
             made = self._make_people(scope)
         for table in made:

@@ -181,7 +181,10 @@ def _target(gpu: JudgedGPU, state: GPUState) -> AlertTarget:
         "health_action": _sentence("; ".join(health.suggested_actions)),
         "xid_application": _describe_application(gpu, state),
     }
-    return AlertTarget(f"{state.node}/{reading.uuid}", labels, words)
+    key, task = f"{state.node}/{reading.uuid}", gpu.task
+    if task is None or not task.is_started_here:
+        return AlertTarget(key, labels, words)
+    return AlertTarget(key, labels, words, task=task.task_id, task_owner=task.owner)
 
 
 def _sentence(text: str) -> str:

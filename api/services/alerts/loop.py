@@ -14,6 +14,7 @@ from api.errors import DatabaseUnavailable
 from api.models.alert import Alert, AlertState, Silence
 from api.models.alert_rule import AlertRule, RuleScope
 from api.models.channel import Channel
+from api.services.alerts.action_plan import plan_actions
 from api.services.alerts.emergency import RULE_ID, EmergencyWord
 from api.services.alerts.facts import FactBoard
 from api.services.alerts.machine import REMEMBERED, AlertMachine, rank
@@ -25,6 +26,7 @@ from api.storage.alerts import AlertsChanged, AlertStore
 from api.storage.channels import ChannelStore
 from api.storage.leadership import Leadership, LeadershipLost
 from api.utils.clock import Clock
+from api.utils.ids import new_task_id
 from api.utils.periodic import PeriodicThread
 
 logger = logging.getLogger(__name__)
@@ -41,6 +43,11 @@ REMIND_SECONDS = 5.0
 #: Alerts that ended so long ago are forgotten, looked for once an hour.
 KEPT = timedelta(days=90)
 _FORGET_SECONDS = 3600.0
+
+
+def new_action_id(now: datetime) -> str:
+    """The id of an action."""
+    return new_task_id("action", now)
 
 
 class Section:
@@ -73,8 +80,12 @@ class AlertLoop:
         emergency: EmergencyWord,
         clock: Clock,
         on_change: Callable[[bool], None],
+        on_round: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_change` is called after each change that was kept, with whether anybody is to be told of it."""
+        """`on_change` is called after each change that was kept, with whether anybody is to be told of it; `on_round`
+        after each round that has come to its end.
+        """
+        self._on_round = on_round
         self._sections = sections
         self._board = board
         self._store = store
@@ -115,6 +126,13 @@ class AlertLoop:
         """Has a new state of the GPUs evaluated at once."""
         self._thread.trigger()
 
+    def open_alerts(self) -> list[Alert]:
+        """The alerts that this server looks after and that have not ended. From any thread."""
+        tracks = [
+            track for section in self._sections if section.is_loaded for track in list(section.machine.tracks.values())
+        ]
+        return [track.alert for track in tracks if track.alert.is_open]
+
     def run_once(self) -> None:
         """Makes one round."""
         try:
@@ -126,6 +144,7 @@ class AlertLoop:
         else:
             self._is_failing = False
         self._look_at_database()
+        self._on_round()
 
     def _look_at_database(self) -> None:
         tables = self._board.tables([RuleScope.SERVICE], self._channels.values())
@@ -137,17 +156,25 @@ class AlertLoop:
         reminds = monotonic - self._reminded_at >= REMIND_SECONDS
         if reminds:
             self._reminded_at = monotonic
-        for section in self._sections:
-            try:
-                self._go_round(section, reminds)
-            except LeadershipLost:
-                section.is_loaded = False
-            except (AlertsChanged, IntegrityError):
-                # Somebody has acknowledged one meanwhile, or part of a long list of changes was kept before a failure.
-                section.is_stale = True
+        left = list(self._sections)
+        while left:
+            # Where thousands change at once, each step is kept before the next is made, and nobody waits for all.
+            left = [section for section in left if self._go_step(section, reminds)]
+            reminds = False
         if monotonic - self._forgot_at >= _FORGET_SECONDS and any(each.is_loaded for each in self._sections):
             self._forgot_at = monotonic
             self._store.forget(self._clock.now() - KEPT)
+
+    def _go_step(self, section: Section, reminds: bool) -> bool:
+        """Whether there is more to be done in this round."""
+        try:
+            return self._go_round(section, reminds)
+        except LeadershipLost:
+            section.is_loaded = False
+        except (AlertsChanged, IntegrityError):
+            # Somebody has acknowledged one meanwhile, or part of a long list of changes was kept before a failure.
+            section.is_stale = True
+        return False
 
     def _take_up_changes(self) -> None:
         """Reads rules, silences and channels again when a request has changed one of them, on whichever server."""
@@ -164,10 +191,10 @@ class AlertLoop:
                 section.is_stale = section.has_new_channels = True
         self._version, self._looked_at = version, monotonic
 
-    def _go_round(self, section: Section, reminds: bool) -> None:
+    def _go_round(self, section: Section, reminds: bool) -> bool:
         if not section.leadership.hold():
             section.is_loaded = False
-            return
+            return False
         if not section.is_loaded or section.is_stale:
             self._load(section)
         tables = self._board.tables(section.scopes, self._channels.values())
@@ -175,11 +202,12 @@ class AlertLoop:
         now = self._clock.now()
         if drafts.all or reminds or section.has_new_channels:
             self._note_acknowledged(section, drafts, now)
-            mute(section.machine.tracks, drafts, self._silences, now)
+            mute(section.machine.tracks, drafts, self._silences, now, only_drafts=drafts.is_partial)
             self._plan(section, drafts, now, reminds)
         if drafts.all:
             self._keep(section, drafts.all, now)
         section.has_new_channels = False
+        return drafts.is_partial
 
     def _load(self, section: Section) -> None:
         known = self._store.load(self._clock.now() - REMEMBERED)
@@ -209,7 +237,9 @@ class AlertLoop:
         if section.has_new_channels:
             self._tell_new_channels(section, drafts)
         for draft in drafts.all:
-            planner.plan(draft, self._rules.get(draft.key[0]), draft.track.target)
+            rule = self._rules.get(draft.key[0])
+            plan_actions(draft, rule, now, new_action_id)
+            planner.plan(draft, rule, draft.track.target)
         if not reminds:
             return
         for key, track in section.machine.tracks.items():

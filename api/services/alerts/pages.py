@@ -1,9 +1,10 @@
-"""Pages of rows that the database has already cut and numbered."""
+"""Pages of rows that come with their numbers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeVar
 
-from api.utils.pagination import MAX_LIMIT, Page, PageRequest, Pagination
+from api.utils import pagination
+from api.utils.pagination import Page, PageRequest
 
 T = TypeVar("T")
 
@@ -13,12 +14,4 @@ ReadRows = Callable[[int, int, int | None], tuple[list[tuple[int, T]], int]]
 
 def read_page(read: ReadRows[T], request: PageRequest) -> Page[T]:
     """The page that is asked for, newest first."""
-    limit = min(request.limit, MAX_LIMIT)
-    offset = request.offset or 0
-    cursor = None if request.cursor is None else int(request.cursor)
-    rows, total = read(limit + 1, offset, cursor)
-    has_more = len(rows) > limit
-    shown: Sequence[tuple[int, T]] = rows[:limit]
-    next_cursor = str(shown[-1][0]) if has_more else None
-    pagination = Pagination(total, limit, None if cursor is not None else offset, has_more, next_cursor)
-    return Page(tuple(row for _, row in shown), pagination)
+    return pagination.read_page(read, lambda row: row[0], request).map(lambda row: row[1])

@@ -5,8 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 from api.errors import AlertNotFound, Conflict, Invalid, Mistake
+from api.models.access import Principal
 from api.models.alert_rule import BUILTIN_CHANGES, AlertRule, Clause, RuleScope, Trial
 from api.models.alert_view import RuleView, show_rule
+from api.services.alerts.action_plan import authorise, check_actions
 from api.services.alerts.evaluation import FactTable
 from api.services.alerts.metrics import metrics_of
 from api.services.alerts.trial import try_rule
@@ -31,8 +33,10 @@ class RuleService:
         history: GPUHistory,
         clock: Clock,
         on_change: Callable[[], None],
+        has_idle_command: bool = False,
     ) -> None:
-        """`facts` gives the latest table of a scope, from memory."""
+        """`facts` gives the latest table of a scope, from memory. `has_idle_command`: the operator has set one."""
+        self._has_idle_command = has_idle_command
         self._store = store
         self._builtin = builtin
         self._facts = facts
@@ -55,25 +59,30 @@ class RuleService:
         """One rule. Raises AlertNotFound."""
         return show_rule(self._find(rule_id))
 
-    def add(self, rule: AlertRule, by: str) -> RuleView:
-        """Keeps a new rule. Raises Invalid, Conflict."""
+    def add(self, rule: AlertRule, by: Principal) -> RuleView:
+        """Keeps a new rule. Raises Invalid, Conflict, and Forbidden where it would act on what is not theirs."""
         self._check(rule)
+        rule = authorise(None, rule, by)
         if rule.rule_id in self._builtin:
             raise Conflict(f'A rule called "{rule.rule_id}" is built in: change that, or choose another id.')
         if self._store.count_own() >= MOST_RULES:
             raise Conflict(f"There are {MOST_RULES:,} rules of your own already, which is the most: delete some.")
-        self._store.add(rule, by, self._clock.now())
+        self._store.add(rule, by.actor, self._clock.now())
         self._on_change()
         return self.get(rule.rule_id)
 
-    def change(self, rule_id: str, changes: Mapping[str, Any], by: str) -> RuleView:
-        """Changes a rule. Raises AlertNotFound, and Invalid for what cannot be changed of one that is built in."""
+    def change(self, rule_id: str, changes: Mapping[str, Any], by: Principal) -> RuleView:
+        """Changes a rule. Raises AlertNotFound, Invalid for what cannot be changed of one that is built in, and
+        Forbidden where it acts, or would act, on what is not theirs.
+        """
         before = self._find(rule_id)
-        after = self._changed(before, changes)
+        after = authorise(before, self._changed(before, changes), by)
         if before.is_builtin:
-            self._store.change_builtin(rule_id, changes, by, self._clock.now())
+            if "actions" in changes:
+                changes = {**changes, "acts_for": after.acts_for, "actions_by": after.actions_by}
+            self._store.change_builtin(rule_id, changes, by.actor, self._clock.now())
         else:
-            self._store.replace(after, before, by, self._clock.now())
+            self._store.replace(after, before, by.actor, self._clock.now())
         self._on_change()
         return self.get(rule_id)
 
@@ -118,6 +127,7 @@ class RuleService:
             for place, clause in enumerate(clauses)
             for mistake in _unknown_metrics(rule.scope, f"/{name}/{place}", clause)
         ]
+        mistakes += check_actions(rule, self._has_idle_command)
         if mistakes:
             raise Invalid(mistakes=mistakes)
 

@@ -7,11 +7,13 @@ from datetime import datetime, timedelta
 from api.errors import AlertNotFound, Invalid, Mistake
 from api.models.access import Permission, Principal
 from api.models.alert import Alert, AlertCounts, AlertFilter, Matcher, Silence
+from api.models.alert_action import show_action
 from api.models.alert_view import AlertDetailView, AlertView, SilenceView, show_alert, show_silence
 from api.models.channel import DeliveryFilter
 from api.models.sight import current_sight
 from api.services.alerts.known_ids import check_id
 from api.services.alerts.pages import read_page
+from api.storage.alert_actions import ActionStore
 from api.storage.alert_rows import PERSONAL
 from api.storage.alert_rules import RuleStore
 from api.storage.alerts import AlertStore
@@ -45,12 +47,14 @@ class AlertService:
         store: AlertStore,
         rules: RuleStore,
         outbox: OutboxStore,
+        actions: ActionStore,
         clock: Clock,
         on_change: Callable[[], None],
     ) -> None:
         self._store = store
         self._rules = rules
         self._outbox = outbox
+        self._actions = actions
         self._clock = clock
         self._on_change = on_change
 
@@ -69,7 +73,10 @@ class AlertService:
         if by.may(Permission.ALERTS_MANAGE):
             rows, _ = self._outbox.page(DeliveryFilter(alert_id=alert_id), _DELIVERIES, 0, None)
             deliveries = tuple(row for _, row in rows)
-        return AlertDetailView(show_alert(alert), tuple(self._store.history(alert_id)), deliveries)
+        actions = tuple(
+            show_action(action, current_sight.get().sees(action.owner)) for action in self._actions.of_alert(alert_id)
+        )
+        return AlertDetailView(show_alert(alert), tuple(self._store.history(alert_id)), deliveries, actions)
 
     def acknowledge(self, alert_id: str, until: datetime | None, comment: str, by: Principal) -> AlertView:
         """Says that somebody knows of an alert: it is neither repeated nor escalated, and its end is told.

@@ -12,6 +12,7 @@ from pathlib import Path
 from api.errors import DatabaseUnavailable
 from api.models.access import AccessKey, Quota, User
 from api.models.alert import AlertTarget
+from api.models.alert_action import AlertAction
 from api.models.alert_rule import RuleScope
 from api.models.channel import Channel
 from api.models.reason import text_of
@@ -107,8 +108,14 @@ class ServiceFacts:
         starts: StartLog,
         store: AlertFactStore,
         clock: Clock,
+        find_idle: Callable[[], float] = lambda: UNKNOWN,
+        certificate_days: Callable[[], float] = lambda: UNKNOWN,
     ) -> None:
-        """`find_trouble` says from memory why nothing can be kept now."""
+        """`find_trouble` says from memory why nothing can be kept now; `find_idle` whether the machine is idle, as 1, 0
+        or NaN; `certificate_days` for how long the watched certificate holds, or NaN.
+        """
+        self._certificate_days = certificate_days
+        self._find_idle = find_idle
         self._node = node
         self._find_trouble = find_trouble
         self._starts = starts
@@ -133,6 +140,8 @@ class ServiceFacts:
             "unclean_start_age": [float("inf") if unclean is None else seconds - unclean],
             "starts_15m": [float(sum(seconds - at < 900 for at in self._starts.starts))],
             "clock_offset": [self._clock_offset(monotonic, now)],
+            "idle": [self._find_idle()],
+            "certificate_days_left": [self._certificate_days()],
         }
         words = {
             "name": self._node,
@@ -197,6 +206,23 @@ def channel_table(channels: Iterable[Channel], unsent: Mapping[str, datetime], n
         for channel in used
     )
     return FactTable(RuleScope.CHANNEL, targets, columns)
+
+
+def action_table(failed: Iterable[AlertAction], now: datetime) -> FactTable:
+    """The facts of the actions that have failed not long ago."""
+    known = [(action, action.finished_at) for action in failed if action.finished_at is not None]
+    targets = tuple(_action_target(action) for action, _ in known)
+    return FactTable(RuleScope.ACTION, targets, {"failed_age": [(now - at).total_seconds() for _, at in known]})
+
+
+def _action_target(action: AlertAction) -> AlertTarget:
+    about = action.about or action.node or "the queue"
+    labels = {"action_id": action.action_id, "action": action.kind.value, "rule_id": action.rule_id}
+    labels["alert_id"] = action.alert_id
+    if action.kind.is_of_task and action.about is not None:
+        labels["task_id"] = action.about
+    words = {"name": f"{action.kind} for {about}", "about": about, "why": action.result or "unknown"}
+    return AlertTarget(action.action_id, labels, words, action.owner)
 
 
 def key_table(keys: Iterable[AccessKey], now: datetime) -> FactTable:

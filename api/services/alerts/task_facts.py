@@ -11,6 +11,8 @@ from api.models.alert_rule import RuleScope
 from api.models.progress import Stage
 from api.models.training import CauseCode, TaskStatus, TaskSummary
 from api.services.alerts.evaluation import UNKNOWN, FactTable, show_number
+from api.services.alerts.log_growth import NO_LOG, LogGrowth
+from api.services.alerts.loss_plateau import LossPlateau
 from api.services.gpus.state import GPUState
 from api.storage.alert_facts import AlertFactStore, Headway
 from api.utils.clock import Clock
@@ -23,6 +25,19 @@ _LOSSES, _FEW_LOSSES = 200, 30
 
 #: Seconds of training after which a pace is believed.
 _STABLE_SECONDS = 300.0
+
+#: What only a task that runs has.
+_OF_PROGRESS = (
+    "loss",
+    "loss_excess",
+    "loss_flat_percent",
+    "progress",
+    "step_time",
+    "eta",
+    "eta_total",
+    "eta_total_first",
+    "eta_slip",
+)
 
 _GRAVE = (CauseCode.GPU_LOST, CauseCode.DISK_FULL)
 
@@ -47,12 +62,15 @@ class _Memory:
     losses: deque[float] = field(default_factory=lambda: deque(maxlen=_LOSSES))
     step: int | None = None
     eta_total_first: float | None = None
+    plateau: LossPlateau = field(default_factory=LossPlateau)
 
 
 class TaskFacts:
     """Makes the tables of tasks and of the queue. One thread uses it."""
 
-    def __init__(self, store: AlertFactStore, clock: Clock) -> None:
+    def __init__(self, store: AlertFactStore, clock: Clock, logs: LogGrowth | None = None) -> None:
+        """`logs` None: nobody looks at logs."""
+        self._logs = logs
         self._store = store
         self._clock = clock
         self._memories: dict[str, _Memory] = {}
@@ -75,6 +93,8 @@ class TaskFacts:
         for known in (self._memories, self._notify):
             for gone in set(known) - set(there):
                 del known[gone]
+        if self._logs is not None:
+            self._logs.forget(there)
         self._asked &= set(there)
         new = set(there) - self._asked
         if new:
@@ -109,6 +129,7 @@ class TaskFacts:
             **self._progress(task, memory),
         }
         row["hung_seconds"] = self._hung(task, memory)
+        row |= self._logs.of(task.task_id) if self._logs is not None and is_active else NO_LOG
         return row
 
     def _hung(self, task: TaskSummary, memory: _Memory) -> float:
@@ -125,21 +146,26 @@ class TaskFacts:
         warned = task.warning_code is not None and task.warning_code.code == "nan_losses"
         facts = {
             "nan_losses": _flag(task.status.is_active and warned),
-            **dict.fromkeys(("loss", "loss_excess", "progress", "eta_total", "eta_total_first", "eta_slip"), UNKNOWN),
+            **dict.fromkeys(_OF_PROGRESS, UNKNOWN),
         }
         if report is None or not task.status.is_active:
             return facts
         if memory.attempt != report.attempt:
             memory.attempt, memory.step, memory.eta_total_first = report.attempt, None, None
             memory.losses.clear()
+            memory.plateau = LossPlateau()
         view, loss = report.progress, report.metrics.current_loss
         if loss is not None:
             facts["loss_excess"] = _excess(loss, memory.losses)
             if view.current_step != memory.step:
                 memory.losses.append(loss)
                 memory.step = view.current_step
+                if view.current_step is not None:
+                    memory.plateau.add(view.current_step, loss, view.total_steps)
             facts["loss"] = loss
-        facts["progress"] = UNKNOWN if view.overall_progress is None else view.overall_progress
+        facts["loss_flat_percent"] = memory.plateau.percent(view.current_step, view.current_epoch, view.total_steps)
+        facts["progress"] = _known(view.overall_progress)
+        facts["eta"], facts["step_time"] = _known(view.eta_seconds), _known(report.speed.time_per_step)
         if view.eta_seconds is not None and view.training_time is not None:
             total = view.training_time + view.eta_seconds
             if memory.eta_total_first is None and view.training_time >= _STABLE_SECONDS:
@@ -206,6 +232,10 @@ def _excess(loss: float, losses: Collection[float]) -> float:
 
 def _available(state: GPUState) -> float:
     return float(sum(gpu.judgement.is_available for gpu in state.gpus))
+
+
+def _known(value: float | None) -> float:
+    return UNKNOWN if value is None else float(value)
 
 
 def _flag(value: bool) -> float:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from api.models.alert import Alert, AlertChange, AlertNotification, AlertTarget, NotificationKind
+from api.models.alert_action import PlannedAction
 from api.models.alert_rule import AlertRule
 
 #: A rule and what it is held against.
@@ -20,7 +21,15 @@ class Track:
     alert: Alert
     breaching_since: float | None = None
     clear_since: float | None = None
+    seen_at: float | None = None  #: when it was last looked at
     target: AlertTarget | None = None  #: as it was last seen; None after a restart, until it is seen
+
+    def freeze(self, passed: float) -> None:
+        """Time in which nobody knows counts neither for the condition nor for its end."""
+        if self.breaching_since is not None:
+            self.breaching_since += passed
+        if self.clear_since is not None:
+            self.clear_since += passed
 
 
 @dataclass(slots=True)
@@ -34,6 +43,7 @@ class Draft:
     messages: list[str] = field(default_factory=list)
     kinds: list[NotificationKind] = field(default_factory=list)  #: what is to be told
     notifications: list[AlertNotification] = field(default_factory=list)
+    actions: list[PlannedAction] = field(default_factory=list)
 
     def change(self, message: str | None = None, **values: Any) -> None:
         """Changes the alert, and says so in its history."""
@@ -47,7 +57,7 @@ class Draft:
         self.after = replace(self.after, number=number, updated_at=now)
         told = tuple(replace(each, number=number) for each in self.notifications)
         message = "; ".join(self.messages) or None
-        return AlertChange(self.before, self.after, message, notifications=told)
+        return AlertChange(self.before, self.after, message, notifications=told, actions=tuple(self.actions))
 
 
 class Drafts:
@@ -55,7 +65,10 @@ class Drafts:
 
     def __init__(self) -> None:
         self._drafts: dict[TrackKey, Draft] = {}
-        self._ended: list[Draft] = []
+        self.is_partial = False  #: there is more to be looked at
+
+    def __len__(self) -> int:
+        return len(self._drafts)
 
     def of(self, key: TrackKey, track: Track) -> Draft:
         """The draft of an alert that is there already; made on first use."""

@@ -34,6 +34,7 @@ from api.storage.tasks import TaskStore
 from api.trainers.trainer import Trainer
 from api.utils.clock import Clock
 from api.utils.foreign_files import TROUBLE
+from api.utils.measures import TASK_ID, attempt_starts, starts
 
 logger = logging.getLogger(__name__)
 
@@ -186,7 +187,7 @@ class Reconciler:
         watch = self._watch_over(attempt, ref, seen)
         if seen.phase is Phase.ENDED and seen.outcome is not None:
             if seen.outcome.started_at is not None:
-                self._note_running(attempt, seen)
+                self._note_running(task, attempt, seen)
             self._note_rung(task, watch, seen.outcome.stop_rung)
             is_over = self._ending.end(self._tasks.get_summary(task.task_id), watch, seen.outcome)
             if is_over:
@@ -195,7 +196,7 @@ class Reconciler:
         self._submissions.pop(attempt.uid, None)
         self._refusals.pop(attempt.uid, None)
         if seen.process is not None:
-            self._note_running(attempt, seen)
+            self._note_running(task, attempt, seen)
         try:
             watch.poll()
             self._checks.check(task, watch)
@@ -257,10 +258,15 @@ class Reconciler:
         watch.heed_seconds(seen.seconds if seen.outcome is None else seen.outcome.seconds)
         return watch
 
-    def _note_running(self, attempt: Attempt, seen: Observation) -> None:
+    def _note_running(self, task: TaskSummary, attempt: Attempt, seen: Observation) -> None:
         if attempt.status in (AttemptStatus.CLAIMED, AttemptStatus.SUBMITTED):
             self._attempts.note_submitted(attempt)
-            self._attempts.note_running(attempt, seen.process, self._clock.now())
+            now = self._clock.now()
+            self._attempts.note_running(attempt, seen.process, now)
+            kind, found_by = (task.kind,), (TASK_ID, task.task_id)
+            attempt_starts.observe(max(0.0, (now - attempt.created_at).total_seconds()), kind, found_by)
+            if task.started_at is None:
+                starts.observe(max(0.0, (now - task.created_at).total_seconds()), kind, found_by)
 
     def _stop(self, task: TaskSummary, stop: StopState, watch: AttemptWatch, seen: Observation) -> None:
         order = self._order(stop, watch)

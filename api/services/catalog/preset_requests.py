@@ -31,16 +31,8 @@ def make_request(
     dataset: str | None = None,
 ) -> PresetView:
     """The request of a preset. `encoder_type` is the `type` of the model's text encoders."""
-    paths: dict[str, list[str]] = {}
-    missing = []
-    for need in variant.components:
-        found = locate(need, local)
-        if found is None or found.problem is not None:
-            missing.append(need.key)
-        paths.setdefault(need.key, []).append(
-            found.path if found is not None and found.problem is None else place_of(need, models_root)
-        )
-    values = {"type": model.model_type, **_paths(paths, encoder_type), **variant.settings, **preset.model}
+    loaded, missing = model_table(model, variant, local, models_root, encoder_type)
+    values = {**loaded, **preset.model}
     config = {**preset.config, "model": values}
     directories = [{"path": dataset or NO_DATASET, "num_repeats": 1}]
     request = {
@@ -61,8 +53,25 @@ def make_request(
         request=request,
         config_toml=toml_text.write(_tables_last(config)),
         dataset_toml=toml_text.write({**preset.dataset, "directory": directories}),
-        missing=tuple(dict.fromkeys(missing)),
+        missing=missing,
     )
+
+
+def model_table(
+    model: CatalogModel, variant: ModelVariant, local: LocalWeights, models_root: Path, encoder_type: str | None
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The table [model] that loads a variant, and the keys whose files are not here."""
+    paths: dict[str, list[str]] = {}
+    missing = []
+    for need in variant.components:
+        found = locate(need, local)
+        if found is None or found.problem is not None:
+            missing.append(need.key)
+        paths.setdefault(need.key, []).append(
+            found.path if found is not None and found.problem is None else place_of(need, models_root)
+        )
+    values = {"type": model.model_type, **_paths(paths, encoder_type), **variant.settings}
+    return values, tuple(dict.fromkeys(missing))
 
 
 def _paths(paths: Mapping[str, list[str]], encoder_type: str | None) -> dict[str, Any]:

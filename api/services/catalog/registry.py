@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from api.errors import (
@@ -42,7 +43,7 @@ from api.storage.blobs import BlobStore
 from api.storage.registry import RegistryStore
 from api.utils.base_path import BASE_PATH
 from api.utils.clock import Clock
-from api.utils.pagination import MAX_LIMIT, Page, PageRequest, Pagination
+from api.utils.pagination import Page, PageRequest, read_page
 from api.weights.examination import examine
 from api.weights.header import Unsound
 from api.weights.rewriting import rewrite
@@ -205,13 +206,13 @@ class Registry:
         self, search: str | None, owner: str | None, tag: str | None, page: PageRequest
     ) -> Page[RegisteredModelView]:
         """A page of the models that whoever asks may see, newest first."""
-        limit, cursor = min(page.limit, MAX_LIMIT), None if page.cursor is None else int(page.cursor)
         seen_by = current_sight.get().only_of
-        rows, total = self._store.page(
-            limit + 1, page.offset, cursor, search=search, owner=owner, tag=tag, seen_by=seen_by
+        found = read_page(
+            lambda *cut: self._store.page(*cut, search=search, owner=owner, tag=tag, seen_by=seen_by),
+            lambda row: row.serial,
+            page,
         )
-        shown = tuple(self._show_models(rows[:limit]))
-        return Page(shown, _paginate(total, limit, page, [row.serial for row in rows]))
+        return Page(tuple(self._show_models(found.rows)), found.pagination)
 
     def get_version(self, name: str, version: str) -> ModelVersionView:
         """A version by its number, an alias or `latest`. Raises RegisteredModelNotFound, ModelVersionNotFound."""
@@ -219,10 +220,17 @@ class Registry:
 
     def get_versions(self, name: str, page: PageRequest) -> Page[ModelVersionView]:
         """A page of the versions, newest first. Raises RegisteredModelNotFound."""
-        limit, cursor = min(page.limit, MAX_LIMIT), None if page.cursor is None else int(page.cursor)
-        rows, total = self._store.versions(self.find(name).name, limit + 1, page.offset, cursor)
-        shown = tuple(self._show(name, row) for row in rows[:limit])
-        return Page(shown, _paginate(total, limit, page, [row.ordinal for row in rows]))
+        known = self.find(name).name
+        found = read_page(lambda *cut: self._store.versions(known, *cut), lambda row: row.ordinal, page)
+        return found.map(lambda row: self._show(name, row))
+
+    def find_version(self, name: str, version: str) -> ModelVersion:
+        """A version as it is kept. Raises RegisteredModelNotFound, ModelVersionNotFound."""
+        return self._store.get_version(self.find(name).name, version)
+
+    def link_file(self, sha256: str, target: Path) -> None:
+        """Gives the file of a version another name, for a task that needs it. Raises BlobMissing, OSError."""
+        self._blobs.link_into(sha256, target, may_symlink=False)
 
     def open_file(self, name: str, version: str) -> OpenFile:
         """The file of a version, open for reading.
@@ -335,9 +343,3 @@ class _Linking:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None and self._links is not None:
             self._links.update(self._name, self._before, self._look())
-
-
-def _paginate(total: int, limit: int, page: PageRequest, numbers: Sequence[int]) -> Pagination:
-    has_more = len(numbers) > limit
-    offset = None if page.cursor is not None else page.offset or 0
-    return Pagination(total, limit, offset, has_more, str(numbers[limit - 1]) if has_more else None)

@@ -4,11 +4,12 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from api.errors import ModelNotFound, PresetNotFound, WeightsNotFound
-from api.models.catalog import CatalogModel, LocalWeights, Preset
+from api.models.catalog import CatalogModel, LocalWeights, ModelVariant, Preset
 from api.models.catalog_view import ModelView, PresetView, WeightsView
-from api.services.catalog.preset_requests import find_variant, make_request
+from api.services.catalog.preset_requests import find_variant, make_request, model_table
 from api.services.catalog.view import view_model, view_weights
 from api.weights.examination import describe, examine
 from api.weights.fingerprints.table import what_belongs
@@ -46,7 +47,7 @@ class CatalogService:
         """Every model type, with what of it is here now."""
         local = self._local.scan()
         example = str(self._example) if self._example is not None and self._example.is_file() else None
-        return [view_model(model, local, self._presets_of(name), example) for name, model in self._models.items()]
+        return [self._view(model, local, example) for model in self._models.values()]
 
     def list_presets(self, model_id: str, dataset: str | None = None) -> list[PresetView]:
         """The presets of a model type, as requests. Raises ModelNotFound."""
@@ -123,6 +124,14 @@ class CatalogService:
 
     def _presets_of(self, model_id: str) -> list[Preset]:
         return [preset for preset in self._presets if preset.model_type == model_id]
+
+    def _view(self, model: CatalogModel, local: LocalWeights, example: str | None) -> ModelView:
+        encoder = self._encoder_types.get(model.model_type)
+
+        def table_of(variant: ModelVariant) -> Mapping[str, Any]:
+            return model_table(model, variant, local, self._models_root, encoder)[0]
+
+        return view_model(model, local, self._presets_of(model.model_type), example, table_of)
 
     def _request(self, preset: Preset, model: CatalogModel, local: LocalWeights, dataset: str | None) -> PresetView:
         variant = find_variant(model, [preset.variant])

@@ -1,6 +1,7 @@
 """Makes what answers show of models, out of the table and of what a scan has found."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from api.models.catalog import CatalogModel, ComponentNeed, LocalWeights, ModelVariant, Preset
 from api.models.catalog_view import (
@@ -18,10 +19,14 @@ from api.services.catalog.matching import locate
 
 
 def view_model(
-    model: CatalogModel, local: LocalWeights, presets: Sequence[Preset], config_path: str | None
+    model: CatalogModel,
+    local: LocalWeights,
+    presets: Sequence[Preset],
+    config_path: str | None,
+    table_of: Callable[[ModelVariant], Mapping[str, Any]],
 ) -> ModelView:
-    """A model type with what of it is here."""
-    variants = tuple(_view_variant(variant, local) for variant in model.variants)
+    """A model type with what of it is here; `table_of` gives the table [model] that loads a variant."""
+    variants = tuple(_view_variant(variant, local, table_of(variant)) for variant in model.variants)
     first = next((variant for variant in variants if variant.ready), variants[0])
     return ModelView(
         id=model.model_type,
@@ -52,9 +57,10 @@ def view_preset(preset: Preset) -> PresetSummary:
     )
 
 
-def _view_variant(variant: ModelVariant, local: LocalWeights) -> VariantView:
+def _view_variant(variant: ModelVariant, local: LocalWeights, table: Mapping[str, Any]) -> VariantView:
     components = tuple(_view_component(need, local) for need in variant.components)
-    return VariantView(variant.name, variant.title, variant.note, components, all(each.present for each in components))
+    is_ready = all(each.present for each in components)
+    return VariantView(variant.name, variant.title, variant.note, components, is_ready, table)
 
 
 def _view_component(need: ComponentNeed, local: LocalWeights) -> ComponentView:

@@ -100,7 +100,7 @@ class CaptionHarvest:
                     message,
                     expected_latest=latest.ordinal,
                     origin={"task": task.task_id, "from": f"{dataset.name}@{latest.ordinal}", "work": "captioning"},
-                    derived=Derived(latest.manifest_sha256, {each.item_id for each in differences}),
+                    derived=Derived.of(latest.manifest_sha256, items, edited),
                 )
                 return PreprocessResult(
                     dataset.name,

@@ -1,7 +1,7 @@
 """Edits of captions: of some items, or over many at once; each makes a new version."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -74,7 +74,7 @@ class CaptionEditor:
             wish.message or _describe(wish, len(differences)),
             expected_latest=latest.ordinal,
             origin={"edited": latest.ordinal, "captions": len(differences)},
-            derived=Derived(latest.manifest_sha256, {each.item_id for each in differences}),
+            derived=Derived.of(latest.manifest_sha256, items, edited),
         )
         return CaptionEdit(dry_run, len(differences), shown, VersionView.of(made))
 
@@ -106,32 +106,33 @@ def apply_wish(items: Sequence[ManifestItem], wish: CaptionsWish) -> tuple[list[
 
 def _chooser(items: Iterable[ManifestItem], wish: CaptionsWish) -> Callable[[ManifestItem], str | None]:
     named = wish.changes if wish.changes is not None else wish.item_ids
-    if named is not None:
-        _require_known(items, named)
-    if wish.changes is not None:
-        changes = wish.changes
-        return lambda item: changes.get(item.item_id, item.caption)
+    paths = None if named is None else _find_named(items, named)
+    if wish.changes is not None and paths is not None:
+        changes = {path: wish.changes[item_id] for path, item_id in paths.items()}
+        return lambda item: changes.get(item.path, item.caption)
     rewrite = _rewriter(wish)
 
     def after(item: ManifestItem) -> str | None:
         # An item without a caption has nothing that could be edited.
-        if item.caption is None or not _is_wanted(item, wish):
+        if item.caption is None or (paths is not None and item.path not in paths) or not _is_sought(item, wish):
             return item.caption
         return rewrite(item.caption)
 
     return after
 
 
-def _require_known(items: Iterable[ManifestItem], named: Iterable[str]) -> None:
-    unknown = set(named) - {item.item_id for item in items}
-    if unknown:
+def _find_named(items: Iterable[ManifestItem], named: Collection[str]) -> dict[str, str]:
+    """The ids of the named items by their paths: each item's id is worked out once. Raises ItemNotFound."""
+    wanted = frozenset(named)
+    found = {item.path: item_id for item in items if (item_id := item.item_id) in wanted}
+    if len(found) < len(wanted):
+        unknown = wanted.difference(found.values())
         some = ", ".join(sorted(unknown)[:5])
         raise ItemNotFound(f"The newest version has no items with these ids: {some}.", data={"items": len(unknown)})
+    return found
 
 
-def _is_wanted(item: ManifestItem, wish: CaptionsWish) -> bool:
-    if wish.item_ids is not None and item.item_id not in wish.item_ids:
-        return False
+def _is_sought(item: ManifestItem, wish: CaptionsWish) -> bool:
     if not wish.search:
         return True
     sought = wish.search.lower()

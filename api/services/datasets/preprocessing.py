@@ -25,7 +25,7 @@ from api.models.media_settings import MediaSettings
 from api.models.preprocess_view import PreprocessStatus, PreprocessView
 from api.models.sight import current_sight
 from api.models.task import TASK_ID_KINDS, TaskType
-from api.models.training import GPURequest, NewTask, TaskEvent, TaskFilter, TrainingPlan, TrainingRequest
+from api.models.training import GPURequest, NewTask, TaskEvent, TaskFilter, TaskSummary, TrainingPlan, TrainingRequest
 from api.models.training_view import Deleted
 from api.services.datasets.names import parse_reference
 from api.services.datasets.preprocess_harvest import PreprocessHarvest
@@ -49,7 +49,7 @@ from api.utils.clock import Clock
 from api.utils.foreign_files import is_gone
 from api.utils.foreign_trees import remove_tree
 from api.utils.ids import new_task_id
-from api.utils.pagination import MAX_LIMIT, Page, PageRequest, Pagination
+from api.utils.pagination import Page, PageRequest, read_page
 from api.utils.suggestions import nearest
 
 logger = logging.getLogger(__name__)
@@ -116,8 +116,7 @@ class PreprocessingService:
         Raises DatasetNotFound, VersionNotFound, DatasetIsRegistered, DatasetExists, NotYours, Invalid, InvalidPattern,
         QuotaExceeded, InsufficientStorage.
         """
-        means, now = self._means, self._means.clock.now()
-        first = means.tasks.find_by_key(idempotency_key)
+        first = self._means.tasks.find_by_key(idempotency_key)
         if first is not None:
             return self.get(first.task_id)
         wish = self._with_rate(wish)
@@ -126,24 +125,16 @@ class PreprocessingService:
         if wish.captions is not None:
             wish.captions.apply([])
         self.require_disk()
-        given = {"dataset": dataset.name, "version": version.ordinal, "manifest": version.manifest_sha256}
-        request = TrainingRequest(
-            wish.model_type or "",
-            GPURequest(count=0),
-            name=wish.name,
-            description=wish.description,
-            priority=wish.priority,
-            config={"wish": wish.as_config(), "input": given, "target": target},
-        )
         chosen = [item for item in items if wish.chooses(item.path)]
         todo = self._todo(chosen, wish.media)
+        request = _request_of(wish, dataset, version, target)
         pin = PinnedDataset(
             dataset.name, version.ordinal, f"sha256:{version.manifest_sha256}", len(items), dataset.serial
         )
         plan = TrainingPlan(
             PREPROCESSING, request.model_type, 0, total_steps=len(todo), dataset_items=len(chosen), datasets=(pin,)
         )
-        task_id = task_id or new_task_id(TASK_ID_KINDS[TaskType.PREPROCESSING], now)
+        task_id = task_id or new_task_id(TASK_ID_KINDS[TaskType.PREPROCESSING], self._means.clock.now())
         new = NewTask(task_id, PREPROCESSING, request, plan, None, idempotency_key, asks.owner, TaskType.PREPROCESSING)
         self.submit(new, dataset, wish.media.as_json(), todo, asks.actor)
         return self.get(task_id)
@@ -274,18 +265,14 @@ class PreprocessingService:
         """A page of the tasks that whoever asks may see, newest first."""
         statuses = () if status is None else STATUSES[status]
         wanted = TaskFilter(statuses, search=search, owner=owner, seen_by=current_sight.get().only_of)
-        limit, cursor = min(page.limit, MAX_LIMIT), None if page.cursor is None else int(page.cursor)
-        rows, total = self._means.tasks.page(wanted, limit + 1, page.offset, cursor)
-        has_more, shown = len(rows) > limit, rows[:limit]
-        inputs = self._store.used_by([task.task_id for task in shown])
-        views = tuple(
-            replace(
-                show_preprocess(task, None, self._means.dispatcher.why_waiting(task)), dataset=inputs.get(task.task_id)
-            )
-            for task in shown
-        )
-        offset = None if cursor is not None else page.offset or 0
-        return Page(views, Pagination(total, limit, offset, has_more, str(shown[-1].serial) if has_more else None))
+        found = read_page(lambda *cut: self._means.tasks.page(wanted, *cut), lambda row: row.serial, page)
+        inputs = self._store.used_by([task.task_id for task in found.rows])
+
+        def show(task: TaskSummary) -> PreprocessView:
+            view = show_preprocess(task, None, self._means.dispatcher.why_waiting(task))
+            return replace(view, dataset=inputs.get(task.task_id))
+
+        return found.map(show)
 
     def cancel(self, task_id: str, actor: str) -> PreprocessView:
         """Asks a task to stop; one that was cancelled stays so. Raises TaskNotFound, TaskNotStoppable."""
@@ -317,3 +304,18 @@ class PreprocessingService:
     def get_events(self, task_id: str, page: PageRequest) -> Page[TaskEvent]:
         """What happened to a task, oldest first. Raises TaskNotFound."""
         return event_page(self._means.tasks, task_id, page)
+
+
+def _request_of(
+    wish: PreprocessWish, dataset: Dataset, version: DatasetVersion, target: Mapping[str, Any]
+) -> TrainingRequest:
+    """What the task keeps of what was asked for."""
+    given = {"dataset": dataset.name, "version": version.ordinal, "manifest": version.manifest_sha256}
+    return TrainingRequest(
+        wish.model_type or "",
+        GPURequest(count=0),
+        name=wish.name,
+        description=wish.description,
+        priority=wish.priority,
+        config={"wish": wish.as_config(), "input": given, "target": target},
+    )

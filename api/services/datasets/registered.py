@@ -2,16 +2,13 @@
 changed.
 """
 
-import errno
-import hashlib
 import logging
-import os
 import threading
+import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from api.archives.limits import BadArchive
@@ -25,16 +22,15 @@ from api.errors import (
 )
 from api.models.access import Principal
 from api.models.audit import SERVICE
-from api.models.dataset import MAX_ITEMS, Dataset, DirectoryWatch, ManifestItem, WatchState
+from api.models.dataset import Dataset, DirectoryWatch, ManifestItem, WatchState
 from api.models.dataset_view import DatasetDetails, DatasetRow
-from api.services.datasets.materials import CACHE, Locate
+from api.services.datasets.directory_files import EXAMPLES, compare, first_of, is_still, list_directory
+from api.services.datasets.directory_reading import DirectoryReading
+from api.services.datasets.materials import Locate
 from api.services.datasets.service import DatasetService
-from api.services.datasets.tree import FileTree, TreeFile, sort_out, stem_of
 from api.storage.datasets import DatasetStore
 from api.storage.registered_files import RegisteredFile, RegisteredFileStore
 from api.utils.clock import Clock
-from api.utils.foreign_files import open_plain
-from api.utils.foreign_trees import walk
 from api.utils.periodic import PeriodicThread
 
 logger = logging.getLogger(__name__)
@@ -42,31 +38,22 @@ logger = logging.getLogger(__name__)
 #: Seconds between two looks at all registered directories.
 LOOK_SECONDS = 60.0
 
-#: Paths that a look names when something has changed.
-_EXAMPLES = 10
-_CHUNK = 1024 * 1024
-_TRIES = 3
+#: Seconds for which one directory is read before it is another's turn, and between two words on how far it is.
+TURN_SECONDS = 1.0
+TELL_SECONDS = 2.0
 
-#: By their endings, as the trainer tells them: what else lies in somebody's directory is none of ours.
-_MEDIA = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"}) | frozenset(
-    {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"}
-)
-_TEXTS = (".txt", "captions.json", "metadata.jsonl")
+#: A reading of which nothing was heard for so long has ended with its server: whoever looks next takes it up.
+_ABANDONED_SECONDS = 3 * LOOK_SECONDS
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """A file as a look finds it, without reading it."""
+@dataclass(slots=True)
+class _Begun:
+    """A directory that is being read."""
 
-    size_bytes: int
-    modified_ns: int
-    inode: int
-
-    def is_as(self, known: RegisteredFile | None) -> bool:
-        """Whether it is the file that is known, as far as that can be told without reading it."""
-        if known is None:
-            return False
-        return (self.size_bytes, self.modified_ns, self.inode) == (known.size_bytes, known.modified_ns, known.inode)
+    dataset: Dataset
+    actor: str
+    reading: DirectoryReading
+    told_at: float = 0.0  #: monotonic
 
 
 class RegisteredDirectories:
@@ -88,15 +75,21 @@ class RegisteredDirectories:
         self._clock = clock
         self._lock = threading.Lock()
         self._wanted: dict[int, str] = {}  #: whose files are to be read again, and who asked for it
-        self._thread = PeriodicThread("dataset-watch", LOOK_SECONDS, self.run_once)
+        self._begun: dict[int, _Begun] = {}  #: of the reader's thread alone
+        self._is_ending = threading.Event()
+        self._watcher = PeriodicThread("dataset-watch", LOOK_SECONDS, self.look_once)
+        self._reader = PeriodicThread("dataset-reader", None, self.read_once)
 
     def start(self) -> None:
         """Starts to watch."""
-        self._thread.start()
+        self._watcher.start()
+        self._reader.start()
 
     def stop(self) -> None:
         """Stops watching; a look at a file system that hangs is left behind."""
-        self._thread.stop(timeout=0.5)
+        self._is_ending.set()
+        self._watcher.stop(timeout=0.5)
+        self._reader.stop(timeout=0.5)
 
     # -- asked for -----------------------------------------------------------------------------------------------------
 
@@ -118,11 +111,12 @@ class RegisteredDirectories:
         self._want(dataset, actor)
         return self._service.get(name)
 
-    def _want(self, dataset: Dataset, actor: str) -> None:
+    def _want(self, dataset: Dataset, actor: str, *, is_told: bool = True) -> None:
         with self._lock:
             self._wanted[dataset.serial] = actor
-        self._store.note_watch(dataset.serial, DirectoryWatch(WatchState.READING, self._clock.now()))
-        self._thread.trigger()
+        if is_told:
+            self._store.note_watch(dataset.serial, DirectoryWatch(WatchState.READING, self._clock.now()))
+        self._reader.trigger()
 
     def _require_allowed(self, directory: str) -> Path:
         """Raises Invalid."""
@@ -144,83 +138,124 @@ class RegisteredDirectories:
 
     # -- watching ------------------------------------------------------------------------------------------------------
 
-    def run_once(self) -> None:
-        """A look at every registered directory; those that were asked for, or have no version yet, are read."""
+    def look_once(self) -> None:
+        """A look at every registered directory that is not being read; one without a version is to be read."""
         try:
             for dataset in self._store.registered():
-                with self._lock:
-                    actor = self._wanted.pop(dataset.serial, None)
-                try:
-                    self._look(dataset, actor or (SERVICE if dataset.latest is None else None))
-                except DatabaseUnavailable:
-                    if actor is not None:
-                        self._want(dataset, actor)
-                    raise
+                if self._is_to_be_read(dataset):
+                    self._want(dataset, SERVICE, is_told=False)
+                elif dataset.watch is None or dataset.watch.state is not WatchState.READING:
+                    self._look(dataset)
         except DatabaseUnavailable as error:
             logger.debug("registered directories cannot be looked at", extra={"problem": error.detail})
 
-    def _look(self, dataset: Dataset, reads_for: str | None) -> None:
+    def _is_to_be_read(self, dataset: Dataset) -> bool:
+        with self._lock:
+            if dataset.serial in self._wanted or dataset.serial in self._begun:
+                return False
+        if dataset.watch is None or dataset.watch.state is not WatchState.READING:
+            return dataset.latest is None
+        return (self._clock.now() - dataset.watch.checked_at).total_seconds() >= _ABANDONED_SECONDS
+
+    def _look(self, dataset: Dataset) -> None:
         now = self._clock.now()
         try:
-            seen = self._list(dataset)
-            known = self._files.of(dataset.serial)
-            if reads_for is not None:
-                self._read(dataset, seen, known, reads_for)
-                watch = DirectoryWatch(WatchState.SAME, now)
-            else:
-                watch = _compare(seen, known, now)
-        except (OSError, BadArchive, ServiceError) as error:
-            if isinstance(error, DatabaseUnavailable):
-                raise
+            watch = compare(list_directory(dataset.directory or ""), self._files.of(dataset.serial), dataset.watch, now)
+        except OSError as error:
             watch = DirectoryWatch(WatchState.GONE, now, problem=_tell(error))
-        if dataset.watch is None or replace(dataset.watch, checked_at=now) != watch or reads_for is not None:
+        if dataset.watch is None or replace(dataset.watch, checked_at=now) != watch:
             self._store.note_watch(dataset.serial, watch)
 
-    def _list(self, dataset: Dataset) -> dict[str, _Seen]:
-        """The files of a directory that can be of a dataset, but hidden ones and caches. Raises OSError."""
-        root = dataset.directory or ""
-        if os.path.realpath(root, strict=True) != root:
-            # It was none when it was registered, and may lead to where nobody permitted.
-            raise OSError(errno.ELOOP, "there is a link in its path now")
-        found = {}
-        for path, status in walk(root, 0, 2 * MAX_ITEMS):
-            parts = path.split("/")
-            is_ours = not any(part.startswith(".") or part == CACHE for part in parts)
-            if is_ours and path.lower().endswith((*_MEDIA, *_TEXTS)):
-                found[path] = _Seen(status.st_size, status.st_mtime_ns, status.st_ino)
-        return found
+    # -- reading -------------------------------------------------------------------------------------------------------
 
-    def _read(
-        self, dataset: Dataset, seen: Mapping[str, _Seen], known: Mapping[str, RegisteredFile], actor: str
-    ) -> None:
-        """Reads what has changed, and makes a version of it all. Raises OSError, BadArchive, ServiceError."""
-        root = Path(dataset.directory or "")
-        files = [TreeFile(path, root / path, seen[path].size_bytes, path.count("/")) for path in sorted(seen)]
-        tree = sort_out(files)
-        if not any(_is_media(each.path) for each in tree.pictures):
-            raise BadArchive("has no images or videos")
-        hashed = dict(self._hash(root, seen, known))
-        items = list(_make_items(tree, hashed))
-        latest = self._store.get(dataset.name).latest
+    def read_once(self) -> None:
+        """A turn for each directory that is to be read: what is left of it then waits for the others."""
+        try:
+            self._begin_wanted()
+            for serial, begun in list(self._begun.items()):
+                if self._is_ending.is_set():
+                    return
+                self._take_turn(serial, begun)
+        except DatabaseUnavailable as error:
+            logger.debug("registered directories cannot be read", extra={"problem": error.detail})
+            self._is_ending.wait(TURN_SECONDS)
+        with self._lock:
+            is_more = bool(self._begun or self._wanted)
+        if is_more:
+            self._reader.trigger()
+
+    def _begin_wanted(self) -> None:
+        with self._lock:
+            wanted = {serial: actor for serial, actor in self._wanted.items() if serial not in self._begun}
+        for serial, actor in wanted.items():
+            dataset = self._store.get_by_serial(serial)
+            if dataset is not None:
+                self._begin(dataset, actor)
+            with self._lock:
+                self._wanted.pop(serial, None)
+
+    def _begin(self, dataset: Dataset, actor: str) -> None:
+        try:
+            known, root = self._files.of(dataset.serial), dataset.directory or ""
+            reading = DirectoryReading(Path(root), list_directory(root), known, self._is_ending.is_set)
+        except (OSError, BadArchive) as error:
+            self._note_gone(dataset, error)
+            return
+        with self._lock:
+            self._begun[dataset.serial] = _Begun(dataset, actor, reading)
+
+    def _take_turn(self, serial: int, begun: _Begun) -> None:
+        try:
+            is_there = self._tell_how_far(begun)
+            if is_there and not begun.reading.go_on(TURN_SECONDS):
+                return
+            if is_there:
+                self._finish(begun)
+        except DatabaseUnavailable:
+            raise
+        except DatasetChanged:
+            self._look(begun.dataset)  # another server has read it meanwhile
+        except (OSError, BadArchive, ServiceError) as error:
+            self._note_gone(begun.dataset, error)
+        begun.reading.close()
+        with self._lock:
+            del self._begun[serial]
+
+    def _tell_how_far(self, begun: _Begun) -> bool:
+        """Says how much is read, now and then; False for a dataset that was deleted meanwhile."""
+        if time.monotonic() - begun.told_at < TELL_SECONDS:
+            return True
+        reading, now = begun.reading, self._clock.now()
+        watch = DirectoryWatch(WatchState.READING, now, read_bytes=reading.read_bytes, total_bytes=reading.total_bytes)
+        begun.told_at = time.monotonic()
+        return self._store.note_watch(begun.dataset.serial, watch)
+
+    def _finish(self, begun: _Begun) -> None:
+        """Makes a version of what was read. Raises OSError, BadArchive, ServiceError."""
+        dataset, found, listing = begun.dataset, begun.reading.finish(), begun.reading.listing
+        named = self._store.get_by_serial(dataset.serial) or dataset  # it may have another name by now
         self._service.add_version(
-            dataset,
-            items,
-            actor,
+            named,
+            found.items,
+            begun.actor,
             f"read from {dataset.directory}",
-            expected_latest=latest,
+            expected_latest=named.latest,
             origin={"directory": dataset.directory},
         )
-        self._files.replace(dataset.serial, hashed.values())
+        self._files.replace(dataset.serial, found.files)
+        self._store.note_watch(
+            dataset.serial,
+            DirectoryWatch(
+                WatchState.SAME,
+                self._clock.now(),
+                misnamed=len(listing.misnamed),
+                unread=len(found.findings),
+                findings=first_of(listing.misnamed, found.findings),
+            ),
+        )
 
-    def _hash(
-        self, root: Path, seen: Mapping[str, _Seen], known: Mapping[str, RegisteredFile]
-    ) -> Iterator[tuple[str, RegisteredFile]]:
-        for path, found in seen.items():
-            before = known.get(path)
-            if before is not None and found.is_as(before):
-                yield path, before
-            else:
-                yield path, _hash_file(root, path)
+    def _note_gone(self, dataset: Dataset, error: Exception) -> None:
+        self._store.note_watch(dataset.serial, DirectoryWatch(WatchState.GONE, self._clock.now(), problem=_tell(error)))
 
     # -- for trainings -------------------------------------------------------------------------------------------------
 
@@ -234,7 +269,7 @@ class RegisteredDirectories:
     def path_of(self, dataset: Dataset, item: ManifestItem) -> Path:
         """Where an item's file lies in a registered directory. Raises DatasetChanged."""
         file, root = self._files.find(dataset.serial, item.path), Path(dataset.directory or "")
-        if file is not None and file.sha256 == item.sha256 and _is_still(root, file):
+        if file is not None and file.sha256 == item.sha256 and is_still(root, file):
             return root / file.path
         return self.finder(dataset)(item.sha256, item.path)
 
@@ -247,7 +282,7 @@ class RegisteredDirectories:
         def find(sha256: str, shown: str) -> Path:
             known = by_hash.get(sha256, ())
             for file in known:
-                if _is_still(root, file):
+                if is_still(root, file):
                     return root / file.path
             name = known[0].path if known and shown == sha256 else shown
             raise DatasetChanged(
@@ -258,62 +293,11 @@ class RegisteredDirectories:
         return find
 
 
-def _compare(seen: Mapping[str, _Seen], known: Mapping[str, RegisteredFile], now: Any) -> DirectoryWatch:
-    added, removed = sorted(seen.keys() - known.keys()), sorted(known.keys() - seen.keys())
-    changed = sorted(path for path in seen.keys() & known.keys() if not seen[path].is_as(known[path]))
-    state = WatchState.CHANGED if added or removed or changed else WatchState.SAME
-    examples = tuple([*changed, *added, *removed][:_EXAMPLES])
-    return DirectoryWatch(state, now, len(added), len(removed), len(changed), examples)
-
-
-def _make_items(tree: FileTree, hashed: Mapping[str, RegisteredFile]) -> Iterator[ManifestItem]:
-    for each in tree.pictures:
-        if not _is_media(each.path):
-            continue
-        stem = stem_of(each.path)
-        mask, control = tree.masks.get(stem), tree.controls.get(stem)
-        yield ManifestItem(
-            each.path,
-            hashed[each.path].sha256,
-            hashed[each.path].size_bytes,
-            tree.caption_of(each.path),
-            None if mask is None else hashed[mask.path].sha256,
-            None if control is None else hashed[control.path].sha256,
-        )
-
-
-def _is_media(path: str) -> bool:
-    return PurePosixPath(path).suffix.lower() in _MEDIA
-
-
-def _hash_file(root: Path, path: str) -> RegisteredFile:
-    """Reads a file; again where it has changed meanwhile. Raises OSError when it goes on changing."""
-    for _ in range(_TRIES):
-        handle = open_plain(str(root / path), path.count("/"))
-        try:
-            before, digest = os.fstat(handle), hashlib.sha256()
-            while part := os.read(handle, _CHUNK):
-                digest.update(part)
-            after = os.fstat(handle)
-        finally:
-            os.close(handle)
-        if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
-            return RegisteredFile(path, after.st_size, after.st_mtime_ns, after.st_ino, digest.hexdigest())
-    raise OSError(errno.EAGAIN, "it is being written to", path)
-
-
-def _is_still(root: Path, file: RegisteredFile) -> bool:
-    with suppress(OSError):
-        status = (root / file.path).lstat()
-        return _Seen(status.st_size, status.st_mtime_ns, status.st_ino).is_as(file)
-    return False
-
-
 def _tell(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"it cannot be read: {error.strerror or error}"
     if isinstance(error, Invalid):
-        return " ".join(f"{mistake.message} {mistake.remedy or ''}".strip() for mistake in error.mistakes[:_EXAMPLES])
+        return " ".join(f"{mistake.message} {mistake.remedy or ''}".strip() for mistake in error.mistakes[:EXAMPLES])
     if isinstance(error, BadArchive):
         return f"{error.entry or 'it'} {error.reason}"
     return str(error)

@@ -1,14 +1,14 @@
 """Datasets: made, changed, deleted, and given new versions."""
 
 import logging
-import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from api.errors import (
+    DatasetChanged,
     DatasetIsRegistered,
     HiddenDataset,
     Invalid,
@@ -20,7 +20,6 @@ from api.models.audit import note_change
 from api.models.dataset import (
     MAX_CAPTION,
     MAX_ITEMS,
-    MAX_PATH,
     MAX_TEXT,
     Blob,
     Dataset,
@@ -31,20 +30,20 @@ from api.models.dataset import (
 )
 from api.models.dataset_view import DatasetDeleted, DatasetDetails, DatasetRow, VersionView
 from api.models.sight import current_sight
-from api.services.datasets.names import parse_version
+from api.services.datasets.names import parse_version, problem_of_path
 from api.storage.blobs import BlobStore
 from api.storage.dataset_holds import DatasetHolds
-from api.storage.dataset_items import DatasetItemStore
-from api.storage.datasets import DatasetFilter, DatasetStore, NewVersion
+from api.storage.dataset_items import MOST_MOVED, DatasetItemStore
+from api.storage.datasets import Also, DatasetFilter, DatasetStore, NewVersion
 from api.utils.bounds import capped
 from api.utils.clock import Clock
-from api.utils.pagination import MAX_LIMIT, Page, PageRequest, Pagination
+from api.utils.pagination import Page, PageRequest, read_page
 
 logger = logging.getLogger(__name__)
 
-#: A path below a dataset: parts that are neither empty nor . or .., without control characters and lone surrogates.
-_PART = r"(?!\.{1,2}(?:/|\Z))[^/\x00-\x1f\x7f\ud800-\udfff]+"
-_PATH = re.compile(rf"{_PART}(?:/{_PART})*")
+T = TypeVar("T")
+
+_TRIES = 5
 
 #: Lines of a manifest that are written at a time.
 _LINES = 1000
@@ -70,7 +69,13 @@ class Derived:
     """A version that differs from an earlier manifest in some captions only."""
 
     manifest_sha256: str
-    changed: Collection[str]  #: the ids of the items whose captions differ
+    changed: Mapping[int, ManifestItem]  #: the items whose captions differ, by their places among all
+
+    @classmethod
+    def of(cls, manifest_sha256: str, before: Sequence[ManifestItem], after: Sequence[ManifestItem]) -> "Derived":
+        """How the items of a version differ from those of this manifest, which are the same files in the same order."""
+        pairs = enumerate(zip(before, after, strict=True))
+        return cls(manifest_sha256, {place: new for place, (old, new) in pairs if new is not old and new != old})
 
 
 class DatasetService:
@@ -137,9 +142,7 @@ class DatasetService:
     def get_page(self, search: str | None, owner: str | None, page: PageRequest) -> Page[DatasetRow]:
         """A page of the datasets that whoever asks may see, newest first."""
         wanted = DatasetFilter(search, owner, current_sight.get().only_of)
-        limit, cursor = min(page.limit, MAX_LIMIT), None if page.cursor is None else int(page.cursor)
-        rows, total = self._store.page(wanted, limit + 1, page.offset, cursor)
-        return _show(rows, total, limit, page, lambda row: row.serial).map(DatasetRow.of)
+        return read_page(lambda *cut: self._store.page(wanted, *cut), lambda row: row.serial, page).map(DatasetRow.of)
 
     def change(self, name: str, changes: Mapping[str, Any]) -> DatasetRow:
         """Changes name, description or tags. Raises DatasetNotFound, DatasetExists."""
@@ -173,9 +176,10 @@ class DatasetService:
 
     def get_versions(self, name: str, page: PageRequest) -> Page[VersionView]:
         """A page of the versions, newest first. Raises DatasetNotFound."""
-        limit, cursor = min(page.limit, MAX_LIMIT), None if page.cursor is None else int(page.cursor)
-        rows, total = self._store.versions(self.find(name).serial, limit + 1, page.offset, cursor)
-        return _show(rows, total, limit, page, lambda row: row.ordinal).map(VersionView.of)
+        serial = self.find(name).serial
+        return read_page(lambda *cut: self._store.versions(serial, *cut), lambda row: row.ordinal, page).map(
+            VersionView.of
+        )
 
     def restore(self, name: str, version: str, actor: str) -> VersionView:
         """Makes what an earlier version holds the newest one again. Raises DatasetNotFound, VersionNotFound."""
@@ -204,6 +208,16 @@ class DatasetService:
         """The number under which the rows of a manifest's items are found; they are made where they are missing."""
         return self._items.ensure(manifest_sha256, lambda: self.read_items(manifest_sha256), self._clock.now())
 
+    def read_rows(self, manifest_sha256: str, read: Callable[[int], T]) -> T:
+        """What `read` finds under the number of a manifest's rows. Raises DatasetChanged, and what `read` raises."""
+        for _ in range(_TRIES):
+            serial = self.index(manifest_sha256)
+            found = read(serial)
+            # An edit may have taken them over for its version meanwhile.
+            if self._items.is_of(serial, manifest_sha256):
+                return found
+        raise DatasetChanged("It is edited faster than it can be read: try again.")
+
     def add_version(
         self,
         dataset: Dataset,
@@ -220,8 +234,8 @@ class DatasetService:
 
         Raises DatasetChanged when the newest version is not `expected_latest`, Invalid, QuotaExceeded, BlobMissing.
         """
-        _require_valid(items)
-        new_blobs = self._require_room(dataset, items)
+        _require_valid(items, items if derived is None else derived.changed.values())
+        new_blobs = self._require_room(dataset, items) if derived is None else {}
         manifest = self._keep_manifest(items)
         with suppress(VersionNotFound):
             latest = None if expected_latest is None else self._store.get_version(dataset.serial, expected_latest)
@@ -229,11 +243,11 @@ class DatasetService:
                 return latest
         claimed = {**new_blobs, manifest.sha256: manifest.size_bytes}
         claim = self._hold(dataset.serial, claimed)
-        self._make_rows(manifest.sha256, items, derived)
+        also = self._make_rows(manifest.sha256, items, derived)
         size = sum(item.size_bytes for item in items)
         new = NewVersion(manifest.sha256, actor, message, len(items), size, origin, claim, len(claimed))
         note_change(about=dataset.name)
-        made = self._store.add_version(dataset.serial, new, expected_latest, self._clock.now())
+        made = self._store.add_version(dataset.serial, new, expected_latest, self._clock.now(), also)
         logger.info("dataset has a new version", extra={"dataset": dataset.name, "version": made.ordinal})
         return made
 
@@ -266,12 +280,14 @@ class DatasetService:
             raise Invalid(mistakes=[Mistake("/items", what, "Upload them first.")])
         return self._holds.hold(serial, blobs, self._clock.now())
 
-    def _make_rows(self, manifest_sha256: str, items: Iterable[ManifestItem], derived: Derived | None) -> None:
-        now, ordered = self._clock.now(), sorted(items, key=lambda item: item.path)
-        if derived is not None:
-            base = self.index(derived.manifest_sha256)
-            self._items.derive(manifest_sha256, base, derived.changed, ordered, now)
-        self._items.ensure(manifest_sha256, lambda: ordered, now)
+    def _make_rows(self, manifest_sha256: str, items: Sequence[ManifestItem], derived: Derived | None) -> Also:
+        """Makes the rows of a manifest, or returns what takes them over when its version is made."""
+        now, base = self._clock.now(), None if derived is None else derived.manifest_sha256
+        is_small = derived is not None and len(derived.changed) <= MOST_MOVED
+        if base is None or derived is None or not is_small or not self._items.is_indexed(base):
+            self._items.ensure(manifest_sha256, lambda: sorted(items, key=lambda item: item.path), now)
+            return lambda connection: None
+        return lambda connection: self._items.move(connection, base, manifest_sha256, derived.changed, now)
 
 
 def _how_to_get_one(dataset: Dataset) -> str:
@@ -290,7 +306,8 @@ def require_own_files(dataset: Dataset) -> None:
         )
 
 
-def _require_valid(items: Sequence[ManifestItem]) -> None:
+def _require_valid(items: Sequence[ManifestItem], new: Collection[ManifestItem]) -> None:
+    """Raises Invalid; `new` are those of the items that no earlier version has."""
     if len(items) > MAX_ITEMS:
         raise Invalid(mistakes=[Mistake("/items", f"These are more than {MAX_ITEMS:,} items.", "Make two datasets.")])
     if sum(len(item.path) + len(item.caption or "") for item in items) > MAX_TEXT:
@@ -298,7 +315,7 @@ def _require_valid(items: Sequence[ManifestItem]) -> None:
         raise Invalid(mistakes=[Mistake("/items", what, "Shorten captions, or make two datasets.")])
     seen: set[str] = set()
     mistakes: list[Mistake] = []
-    for item in items:
+    for item in new:
         problem = _problem_of(item) or (f"Two items have the path {item.path[:200]}." if item.path in seen else None)
         if problem is not None:
             mistakes.append(Mistake("/items", problem))
@@ -308,15 +325,9 @@ def _require_valid(items: Sequence[ManifestItem]) -> None:
 
 
 def _problem_of(item: ManifestItem) -> str | None:
-    if len(item.path) > MAX_PATH or not _PATH.fullmatch(item.path):
-        return f"{item.path[:200]!r} is no path below a dataset, or has characters that none may have."
+    problem = problem_of_path(item.path)
+    if problem is not None:
+        return problem
     if item.caption is not None and len(item.caption) > MAX_CAPTION:
         return f"The caption of {item.path[:200]} has more than {MAX_CAPTION:,} characters."
     return None
-
-
-def _show(rows: Sequence[Any], total: int, limit: int, page: PageRequest, number: Callable[[Any], int]) -> Page[Any]:
-    """The page of rows of which one more than wanted was read."""
-    has_more, shown = len(rows) > limit, tuple(rows[:limit])
-    offset = None if page.cursor is not None else page.offset or 0
-    return Page(shown, Pagination(total, limit, offset, has_more, str(number(shown[-1])) if has_more else None))

@@ -16,7 +16,7 @@ import orjson
 
 from api.archives.limits import BadArchive
 from api.models.dataset import MAX_CAPTION
-from api.utils.foreign_files import read
+from api.utils.foreign_files import TROUBLE, read
 
 #: Names of directories beside or above media, whose pictures belong to those of the same stem.
 MASKS = frozenset({"mask", "masks"})
@@ -82,20 +82,36 @@ def without_export_directory(files: Sequence[TreeFile]) -> list[TreeFile]:
     return [replace(each, path=each.path.removeprefix("media/")) for each in kept]
 
 
-def sort_out(files: Iterable[TreeFile]) -> FileTree:
-    """What each of the files is. Raises BadArchive for a text that cannot be one of captions."""
+#: What is told of a text that cannot be one of captions.
+Refuse = Callable[[BadArchive], None]
+
+
+def _refuse_all(refused: BadArchive) -> None:
+    raise refused
+
+
+def sort_out(files: Iterable[TreeFile], refuse: Refuse = _refuse_all) -> FileTree:
+    """What each of the files is. `refuse` hears of each text that cannot be one of captions; unless it raises, as it
+    does by default, the rest is taken. Raises OSError.
+    """
     tree, lists = FileTree(), []
     for each in files:
         name = PurePosixPath(each.path).name.lower()
         if name in ("captions.json", "metadata.jsonl"):
             lists.append(each)
         elif name.endswith(".txt"):
-            _take_text(tree, each)
+            _take_text(tree, each, refuse)
         else:
             _take_picture(tree, each)
     for each in lists:
-        _take_list(tree, each)
+        _take_list(tree, each, refuse)
     return tree
+
+
+def bytes_of_text(path: str, size_bytes: int) -> int:
+    """How many bytes of a text of captions are read; 0 of one that is refused for its size."""
+    most = _CAPTION_BYTES if path.lower().endswith(".txt") else _LIST_BYTES
+    return size_bytes if size_bytes <= most else 0
 
 
 def _take_picture(tree: FileTree, each: TreeFile) -> None:
@@ -112,23 +128,38 @@ def _take_picture(tree: FileTree, each: TreeFile) -> None:
     tree.pictures.append(each)
 
 
-def _take_text(tree: FileTree, each: TreeFile) -> None:
-    tree.captions[stem_of(each.path)] = _clean(_read(each, _CAPTION_BYTES), each.path)
+def _take_text(tree: FileTree, each: TreeFile, refuse: Refuse) -> None:
+    try:
+        tree.captions[stem_of(each.path)] = _clean(_read(each, _CAPTION_BYTES), each.path)
+    except BadArchive as refused:
+        refuse(refused)
 
 
-def _take_list(tree: FileTree, each: TreeFile) -> None:
-    directory, text = str(PurePosixPath(each.path).parent), _read(each, _LIST_BYTES)
+def _take_list(tree: FileTree, each: TreeFile, refuse: Refuse) -> None:
     read: Callable[[str, str], Iterator[tuple[str, Any]]] = (
         _read_json if each.path.lower().endswith("captions.json") else _read_lines
     )
-    for name, said in read(text, each.path):
-        key = name if directory == "." else f"{directory}/{name}"
-        texts = [said] if isinstance(said, str) else said
-        if not isinstance(texts, list) or not all(isinstance(one, str) for one in texts):
-            raise BadArchive(f'has no text, and no list of texts, for "{name[:200]}"', each.path)
-        if texts:
-            tree.captions.setdefault(key, _clean(texts[0], each.path))
-            tree.further_captions += len(texts) - 1
+    try:
+        # Read to its end first: of a file that breaks off nothing is taken.
+        said = list(read(_read(each, _LIST_BYTES), each.path))
+    except BadArchive as refused:
+        refuse(refused)
+        return
+    directory = str(PurePosixPath(each.path).parent)
+    for name, texts in said:
+        try:
+            _take_texts(tree, name if directory == "." else f"{directory}/{name}", texts, each.path)
+        except BadArchive as refused:
+            refuse(refused)
+
+
+def _take_texts(tree: FileTree, key: str, said: Any, path: str) -> None:
+    texts = [said] if isinstance(said, str) else said
+    if not isinstance(texts, list) or not all(isinstance(one, str) for one in texts):
+        raise BadArchive(f'has no text, and no list of texts, for "{key[:200]}"', path)
+    if texts:
+        tree.captions.setdefault(key, _clean(texts[0], path))
+        tree.further_captions += len(texts) - 1
 
 
 def _read_json(text: str, path: str) -> Iterator[tuple[str, Any]]:
@@ -160,7 +191,12 @@ def _parse(text: str, path: str) -> Any:
 def _read(each: TreeFile, most: int) -> str:
     if each.size_bytes > most:
         raise BadArchive(f"is a text of more than {most:,} bytes", each.path)
-    content = read(str(each.file), most, each.levels)
+    try:
+        content = read(str(each.file), most, each.levels)
+    except OSError as error:
+        if error.errno in TROUBLE:
+            raise
+        raise BadArchive(f"cannot be read: {error.strerror or error}", each.path) from None
     for encoding in ("utf-16",) if content[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig", "cp1252", "latin-1"):
         try:
             return content.decode(encoding)

@@ -35,7 +35,7 @@ from api.services.datasets.service import DatasetService, StorageBound, require_
 from api.storage.upload_files import UploadFile, UploadFiles
 from api.storage.uploads import UploadStore
 from api.utils.clock import Clock
-from api.utils.pagination import MAX_LIMIT, Page, PageRequest, Pagination
+from api.utils.pagination import Page, PageRequest, read_page
 
 logger = logging.getLogger(__name__)
 
@@ -242,13 +242,12 @@ class UploadService:
         """A page of the uploads that whoever asks may see, newest first."""
         seen_by = current_sight.get().only_of
         owner = seen_by if seen_by is not None and owner in (None, seen_by) else owner
-        limit, cursor = min(page.limit, MAX_LIMIT), None if page.cursor is None else int(page.cursor)
         is_hidden = seen_by is not None and owner != seen_by
-        rows, total = ([], 0) if is_hidden else self._store.page(owner, statuses, limit + 1, page.offset, cursor)
-        has_more, shown = len(rows) > limit, rows[:limit]
-        next_cursor = str(shown[-1].serial) if has_more else None
-        offset = None if cursor is not None else page.offset or 0
-        return Page(tuple(map(self.show, shown)), Pagination(total, limit, offset, has_more, next_cursor))
+
+        def read(limit: int, offset: int, cursor: int | None) -> tuple[list[Upload], int]:
+            return ([], 0) if is_hidden else self._store.page(owner, statuses, limit, offset, cursor)
+
+        return read_page(read, lambda row: row.serial, page).map(self.show)
 
     def show(self, upload: Upload) -> UploadView:
         """The upload as it is answered."""

@@ -19,6 +19,16 @@ from api.utils.documents import Address, Document, DocumentTable, Maker
 from api.utils.envelope import JSON, encode_answer, encode_json
 
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+
+#: Renders the series of this process; True as OpenMetrics, up to its end.
+ProcessMetrics = Callable[[bool], bytes]
+
+
+def no_process_metrics(is_open: bool) -> bytes:
+    """The series of a process that has none."""
+    return b"# EOF\n" if is_open else b""
 
 
 class GPUDocuments:
@@ -28,7 +38,7 @@ class GPUDocuments:
         self,
         state: GPUState,
         clock: Clock,
-        process_metrics: Callable[[], bytes],
+        process_metrics: ProcessMetrics,
         dcgm_hostname: str | None,
         judged_at: datetime | None = None,
     ) -> None:
@@ -74,7 +84,7 @@ class GPUDocuments:
             state,
             self._clock,
             # The service's own series count everybody's trainings and requests.
-            self._process_metrics if sight.sees_all else lambda: b"",
+            self._process_metrics if sight.sees_all else no_process_metrics,
             self._dcgm_hostname,
             self.state.snapshot.taken_at,
         )
@@ -89,10 +99,10 @@ class GPUDocuments:
             for path, make in (
                 (f"{BASE_PATH}/gpu/status", self._status),
                 (f"{BASE_PATH}/gpu/summary", self._summary),
-                (f"{BASE_PATH}/metrics", self._metrics),
-                ("/metrics", self._metrics),
             )
         }
+        for path in (f"{BASE_PATH}/metrics", "/metrics"):
+            addresses[path] = Address(path, self._metrics, self._open_metrics)
         for gpu in self.state.gpus:
             make = self._details_maker(gpu)
             for name in (gpu.reading.index, gpu.reading.uuid):
@@ -108,8 +118,8 @@ class GPUDocuments:
     def _summary(self) -> Document:
         return self._of_snapshot(encode_answer(self.status.summary))
 
-    def _of_snapshot(self, body: bytes, content_type: str = JSON) -> Document:
-        return Document(body, content_type, self.state.snapshot.taken_monotonic)
+    def _of_snapshot(self, body: bytes) -> Document:
+        return Document(body, JSON, self.state.snapshot.taken_monotonic)
 
     def _details_maker(self, gpu: JudgedGPU) -> Maker:
         def make() -> Document:
@@ -119,6 +129,12 @@ class GPUDocuments:
         return make
 
     def _metrics(self) -> Document:
+        return self._metrics_as(is_open=False)
+
+    def _open_metrics(self) -> Document:
+        return self._metrics_as(is_open=True)
+
+    def _metrics_as(self, is_open: bool) -> Document:
         snapshot = self.state.snapshot
         text = render_gpu_metrics(
             snapshot,
@@ -130,5 +146,8 @@ class GPUDocuments:
             ),
             self._clock.monotonic(),
             self._dcgm_hostname,
+            is_open,
         )
-        return self._of_snapshot(text.encode() + self._process_metrics(), PROMETHEUS)
+        body = text.encode() + self._process_metrics(is_open)
+        kind = OPENMETRICS if is_open else PROMETHEUS
+        return Document(body, kind, snapshot.taken_monotonic, b"Accept-Encoding, Accept")

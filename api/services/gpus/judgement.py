@@ -156,6 +156,8 @@ def _status(gpu: GPUReading, around: GPUCircumstances, stale: bool, health: GPUH
 
 
 def _held(task: RegisteredTask) -> _Judged:
+    if task.hold is not None:
+        return GPUStatus.BUSY, Reason.of("{why}", "not_offered", why=task.hold)
     if task.quarantine is not None:
         return GPUStatus.BUSY, Reason.of("{why}", "kept_aside", why=task.quarantine)
     if task.has_ended:

@@ -31,6 +31,23 @@ class CollectStats:
     nvml_code: int | None
 
 
+class _Lines(list[str]):
+    """The lines of a text, and whether it is OpenMetrics."""
+
+    def __init__(self, is_open: bool) -> None:
+        super().__init__()
+        self._is_open = is_open
+
+    def head(self, name: str, family: MetricFamily) -> None:
+        """Adds what goes before the samples of a metric."""
+        type_ = family.type
+        if self._is_open and type_ == "counter":
+            # There a counter's samples end with _total, and its name does not; what has another name is none.
+            name, type_ = (name.removesuffix("_total"), type_) if name.endswith("_total") else (name, "unknown")
+        self.append(f"# HELP {name} {family.help}")
+        self.append(f"# TYPE {name} {type_}")
+
+
 def render_gpu_metrics(
     snapshot: GPUSnapshot,
     gpus: Sequence[JudgedGPU],
@@ -38,10 +55,13 @@ def render_gpu_metrics(
     collect: CollectStats,
     now: float,
     hostname: str | None,
+    is_open: bool = False,
 ) -> str:
-    """The Prometheus text of one snapshot; DCGM's names as well when a hostname for them is given."""
+    """The Prometheus text of one snapshot; DCGM's names as well when a hostname for them is given. `is_open`: as
+    OpenMetrics, without its end.
+    """
     shown = [gpu for gpu in gpus if gpu.reading.uuid is not None]
-    lines: list[str] = []
+    lines = _Lines(is_open)
     _render_info(lines, snapshot, shown)
     _render_driver(lines, snapshot, shown)
     labels = [f'{{uuid="{_escape(gpu.reading.uuid)}"}}' for gpu in shown]
@@ -58,15 +78,14 @@ def render_gpu_metrics(
     return "\n".join(lines)
 
 
-def _render(lines: list[str], name: str, family: MetricFamily, samples: Iterable[tuple[str, float | None]]) -> None:
+def _render(lines: _Lines, name: str, family: MetricFamily, samples: Iterable[tuple[str, float | None]]) -> None:
     found = [f"{name}{labels} {_number(value)}" for labels, value in samples if value is not None]
     if found:
-        lines.append(f"# HELP {name} {family.help}")
-        lines.append(f"# TYPE {name} {family.type}")
+        lines.head(name, family)
         lines.extend(found)
 
 
-def _simple(lines: list[str], name: str, type_: str, help_: str, samples: Iterable[tuple[str, float | None]]) -> None:
+def _simple(lines: _Lines, name: str, type_: str, help_: str, samples: Iterable[tuple[str, float | None]]) -> None:
     _render(lines, name, MetricFamily(name, type_, help_, lambda _: None), samples)
 
 
@@ -85,7 +104,7 @@ def _labels(**labels: str | int | None) -> str:
     )
 
 
-def _render_info(lines: list[str], snapshot: GPUSnapshot, gpus: Sequence[JudgedGPU]) -> None:
+def _render_info(lines: _Lines, snapshot: GPUSnapshot, gpus: Sequence[JudgedGPU]) -> None:
     samples = [
         (
             _labels(
@@ -110,7 +129,7 @@ def _render_info(lines: list[str], snapshot: GPUSnapshot, gpus: Sequence[JudgedG
     )
 
 
-def _render_processes(lines: list[str], gpus: Sequence[JudgedGPU]) -> None:
+def _render_processes(lines: _Lines, gpus: Sequence[JudgedGPU]) -> None:
     infos, memory = [], []
     for gpu in gpus:
         for process in gpu.reading.processes or ():
@@ -130,7 +149,7 @@ def _render_processes(lines: list[str], gpus: Sequence[JudgedGPU]) -> None:
     )
 
 
-def _render_mig(lines: list[str], gpus: Sequence[JudgedGPU]) -> None:
+def _render_mig(lines: _Lines, gpus: Sequence[JudgedGPU]) -> None:
     slices = [(gpu.reading.uuid, part) for gpu in gpus for part in gpu.condition.mig_slices]
     infos = [
         (
@@ -167,7 +186,7 @@ _MIG_MEMORY: dict[str, Callable[[MIGSlice], int | None]] = {
 }
 
 
-def _render_driver(lines: list[str], snapshot: GPUSnapshot, gpus: Sequence[JudgedGPU]) -> None:
+def _render_driver(lines: _Lines, snapshot: GPUSnapshot, gpus: Sequence[JudgedGPU]) -> None:
     version = snapshot.versions.driver
     # The exporter's older versions had a number here, and 580.95.05 is none: the text is in the label.
     found = _VERSION_NUMBER.match(version or "")
@@ -177,7 +196,7 @@ def _render_driver(lines: list[str], snapshot: GPUSnapshot, gpus: Sequence[Judge
     _simple(lines, "nvidia_smi_driver_version", "gauge", "Version of the driver: its first two numbers.", samples)
 
 
-def _render_xids(lines: list[str], xids: XidCounts) -> None:
+def _render_xids(lines: _Lines, xids: XidCounts) -> None:
     counts = [(_labels(uuid=uuid, xid=xid), float(seen.count)) for (uuid, xid), seen in xids.items()]
     times = [(_labels(uuid=uuid, xid=xid), seen.last_at) for (uuid, xid), seen in xids.items()]
     _simple(lines, "nvidia_smi_xid_errors_total", "counter", "Xid errors that the driver reported.", counts)
@@ -185,7 +204,7 @@ def _render_xids(lines: list[str], xids: XidCounts) -> None:
 
 
 def _render_own(
-    lines: list[str], snapshot: GPUSnapshot, gpus: Sequence[JudgedGPU], shown: Sequence[JudgedGPU], now: float
+    lines: _Lines, snapshot: GPUSnapshot, gpus: Sequence[JudgedGPU], shown: Sequence[JudgedGPU], now: float
 ) -> None:
     prefix = "diffusion_pipe_gpu_"
     ages = [
@@ -218,7 +237,7 @@ def _render_own(
     )
 
 
-def _render_collect(lines: list[str], snapshot: GPUSnapshot, collect: CollectStats) -> None:
+def _render_collect(lines: _Lines, snapshot: GPUSnapshot, collect: CollectStats) -> None:
     ok = float(snapshot.problem is None)
     _simple(lines, "nvidia_smi_last_collect_success", "gauge", "Whether the last sweep had readings.", [("", ok)])
     _simple(
@@ -244,7 +263,7 @@ def _render_collect(lines: list[str], snapshot: GPUSnapshot, collect: CollectSta
     )
 
 
-def _render_dcgm(lines: list[str], gpus: Sequence[JudgedGPU], xids: XidCounts, hostname: str) -> None:
+def _render_dcgm(lines: _Lines, gpus: Sequence[JudgedGPU], xids: XidCounts, hostname: str) -> None:
     labels = [
         _labels(
             gpu=gpu.reading.index,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from api.models.gpu import GPUOffer
 from api.models.reading import FaultKind, SourceName
 from api.models.reason import Words
+from api.models.task import RegisteredTask
 from api.services.gpus.judgement import is_in_use
 from api.services.gpus.state import GPUState
 
@@ -22,12 +23,18 @@ def list_offers(state: GPUState) -> tuple[GPUOffer, ...]:
             is_available=gpu.judgement.is_available,
             status=gpu.judgement.status,
             reason=gpu.judgement.words,
-            # Nobody waits behind what may stay for ever.
-            held_by=None if gpu.task is None or gpu.task.quarantine is not None else gpu.task.task_id,
+            held_by=_coming_from(gpu.task),
         )
         for gpu in state.gpus
         if gpu.reading.index is not None and gpu.reading.uuid is not None
     )
+
+
+def _coming_from(task: RegisteredTask | None) -> str | None:
+    """The task after which a GPU comes free; None: nobody waits behind what may stay for ever."""
+    if task is None or task.quarantine is not None or task.hold is not None or task.is_last:
+        return None
+    return task.task_id
 
 
 def is_clear(state: GPUState, uuid: str, since: float) -> bool:

@@ -22,7 +22,7 @@ from api.models.snapshot import GPUSnapshot
 from api.models.system import Readiness
 from api.models.task import Keep, RegisteredTask, TaskType, TaskView
 from api.services.gpus.busy import describe_busy
-from api.services.gpus.documents import GPUDocuments
+from api.services.gpus.documents import GPUDocuments, ProcessMetrics, no_process_metrics
 from api.services.gpus.events import GPUEvents
 from api.services.gpus.hiding import hide_in_event
 from api.services.gpus.history import UNITS, GPUHistory, Metric
@@ -70,7 +70,7 @@ class GPUService:
         *,
         interval: float = 5.0,
         max_age: float = 10.0,
-        process_metrics: Callable[[], bytes] = lambda: b"",
+        process_metrics: ProcessMetrics = no_process_metrics,
         dcgm_hostname: str | None = None,
         events: GPUEvents | None = None,
     ) -> None:
@@ -364,7 +364,8 @@ class GPUService:
 
     def count_tasks(self) -> Counter[TaskType]:
         """How many tasks of each type hold GPUs, of those that whoever asks may see."""
-        seen = [task for task in self._registry.holders().values() if current_sight.get().sees(task.owner)]
+        holders = [task for task in self._registry.holders().values() if task.hold is None]
+        seen = [task for task in holders if current_sight.get().sees(task.owner)]
         return Counter({task.task_id: task.task_type for task in seen}.values())
 
     def _show(self, task: RegisteredTask) -> TaskView:

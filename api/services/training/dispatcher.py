@@ -27,6 +27,7 @@ from api.services.training.scheduler import Pass, QueueCircumstances, plan_pass
 from api.services.training.waiting_reasons import WaitingReasons
 from api.storage.attempts import AttemptStore, NewAttempt
 from api.storage.disk import describe_shortage
+from api.storage.holds import HoldStore
 from api.storage.leases import ResourceHeld
 from api.storage.task_files import TaskFiles, task_files
 from api.storage.tasks import TaskStore
@@ -34,6 +35,7 @@ from api.storage.usage import Bound, OverQuota
 from api.trainers.trainer import Trainer
 from api.utils.clock import Clock
 from api.utils.foreign_trees import list_names
+from api.utils.measures import TASK_ID, queue_waits
 
 logger = logging.getLogger(__name__)
 
@@ -63,9 +65,10 @@ class Dispatcher:
         parallel: int = 1,
         min_free_mb: int = 0,
         quotas: Quotas | None = None,
+        holds: HoldStore | None = None,
     ) -> None:
         """`node` is this machine, `parallel` how many tasks without GPUs run at a time. `quotas` None: tasks belong to
-        nobody.
+        nobody. `holds` None: nothing is ever held back.
         """
         self._tasks = tasks
         self._attempts = attempts
@@ -79,6 +82,7 @@ class Dispatcher:
         self._parallel = parallel
         self._min_free_mb = min_free_mb
         self._quotas = quotas
+        self._holds = holds
         self._waits = RetryWaits(clock)
         self._reasons = WaitingReasons(clock, lambda: self.plan(tasks.queued()))
         self._rests_until = float("-inf")
@@ -120,9 +124,14 @@ class Dispatcher:
             parallel=self._parallel,
             cache_holders=caches,
             disk_problem=describe_shortage(self._storage_root, self._min_free_mb),
+            hold=self._why_held(),
             accounts=self._quotas.accounts(task.owner for task in queue) if self._quotas else NOT_SHARED,
         )
         return plan_pass(queue, offers, around)
+
+    def _why_held(self) -> Reason | None:
+        hold = None if self._holds is None else self._holds.of_queue()
+        return None if hold is None else Reason.of("the queue is held: {why}", "queue_held", why=hold.reason)
 
     def _know(self, queue: Sequence[TaskSummary], holders: Collection[str]) -> list[TaskSummary]:
         """The tasks of which reasons can speak."""
@@ -162,6 +171,8 @@ class Dispatcher:
             logger.info("somebody was first", extra={"task_id": task.task_id, "what": str(error)})
             return False
         logger.info("attempt claimed", extra={"attempt": attempt.uid, "gpus": list(attempt.gpu_indices)})
+        waited = (attempt.created_at - task.queued_at).total_seconds()
+        queue_waits.observe(max(0.0, waited), (task.kind,), (TASK_ID, task.task_id))
         return True
 
     def _bound(self, task: TaskSummary) -> Bound | None:

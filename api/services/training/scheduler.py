@@ -29,6 +29,7 @@ class QueueCircumstances:
     max_concurrent: int = 0
     cache_holders: Mapping[str, str] = field(default_factory=dict)
     disk_problem: Reason | None = None
+    hold: Reason | None = None  #: why nothing of the queue begins
     names: Mapping[str, str] = field(default_factory=dict)  #: of tasks, by id: reasons name them
     accounts: Mapping[Owner, Account] = field(default_factory=lambda: NOT_SHARED)  #: of the owners of the queue's tasks
     owners: Mapping[str, str | None] = field(default_factory=dict)  #: the users that tasks belong to, by id
@@ -121,6 +122,8 @@ class _Planner:
 
     def _why_not_yet(self, task: TaskSummary) -> Reason | None:
         around = self._around
+        if around.hold is not None:
+            return around.hold
         wait = (task.not_before - around.now).total_seconds()
         # No retry waits longer: then the clock was set back meanwhile.
         if 0 < wait <= LONGEST_WAIT:

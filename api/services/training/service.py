@@ -75,7 +75,7 @@ from api.utils.clock import Clock
 from api.utils.foreign_files import is_gone, remove
 from api.utils.foreign_trees import remove_tree
 from api.utils.ids import new_task_id
-from api.utils.pagination import MAX_LIMIT, Page, PageRequest, Pagination
+from api.utils.pagination import Page, PageRequest, read_page
 
 logger = logging.getLogger(__name__)
 
@@ -323,13 +323,12 @@ class TrainingService:
             by_index = {str(one.gpu_id): one.uuid for one in gpus.values()}
             wanted = replace(wanted, gpu_uuid=by_index.get(gpu) or gpu)
         wanted = replace(wanted, seen_by=current_sight.get().only_of)
-        limit = min(page.limit, MAX_LIMIT)
-        cursor = None if page.cursor is None else int(page.cursor)
-        rows, total = self._lists.page(wanted, limit + 1, page.offset, cursor, order)
-        has_more, rows = len(rows) > limit, rows[:limit]
-        shown = tuple(show_row(task, gpus, self._waits(task)) for task in rows)
-        offset = None if cursor is not None else page.offset or 0
-        return Page(shown, Pagination(total, limit, offset, has_more, str(rows[-1].serial) if has_more else None))
+        found = read_page(
+            lambda limit, offset, cursor: self._lists.page(wanted, limit, offset, cursor, order),
+            lambda row: row.serial,
+            page,
+        )
+        return found.map(lambda task: show_row(task, gpus, self._waits(task)))
 
     def get_progress(self, task_id: str) -> TaskProgressView:
         """How far a task is. Raises TaskNotFound."""

@@ -16,7 +16,6 @@ from api.trainers.diffusion_pipe.dataset_check import DatasetCircumstances, Know
 from api.trainers.diffusion_pipe.document import TrainerDocument
 from api.trainers.diffusion_pipe.eval_check import Evaluations, check_eval_datasets
 from api.trainers.diffusion_pipe.findings import Findings
-from api.trainers.diffusion_pipe.media import REASONING_SECONDS, Budget, Looks, TooLong
 from api.trainers.diffusion_pipe.model_check import Variant, check_model, find_variant, read_type
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.optimizer_check import check_optimizer
@@ -25,6 +24,7 @@ from api.trainers.diffusion_pipe.recipes import list_recipes
 from api.trainers.diffusion_pipe.request import Configuration, read
 from api.trainers.diffusion_pipe.silent_check import check_silent, check_warmup
 from api.trainers.diffusion_pipe.weights_check import check_files
+from api.trainers.media import REASONING_SECONDS, Budget, Looks, TooLong
 from api.trainers.trainer import CacheFacts, Check, Command, DatasetOutlook, DatasetQuestion, Launch, SeenFile
 
 #: The port in a plan's command, where the real one is known only at the start: DeepSpeed's default.

@@ -51,12 +51,22 @@ def _read_text(request: TrainingRequest, findings: Findings) -> Configuration:
 
 
 def _read_structured(request: TrainingRequest, findings: Findings) -> Configuration:
-    config = _structured(request.config, "config", findings)
-    dataset = _structured(request.dataset, "dataset", findings)
     return Configuration(
-        config=None if config is None else _flatten(config, request.model_type, findings),
-        dataset=None if dataset is None else _rename_directories(dataset, findings),
+        config=read_config(request.config, request.model_type, findings),
+        dataset=read_dataset(request.dataset, findings),
     )
+
+
+def read_config(config: Any, model_type: str, findings: Findings) -> TrainerDocument | None:
+    """The structured form of a configuration as the trainer will read it; None when it cannot be read."""
+    values = _structured(config, "config", findings)
+    return None if values is None else _flatten(values, model_type, findings)
+
+
+def read_dataset(dataset: Any, findings: Findings) -> TrainerDocument | None:
+    """The structured form of a dataset as the trainer will read it; None when it cannot be read."""
+    values = _structured(dataset, "dataset", findings)
+    return None if values is None else _rename_directories(values, findings)
 
 
 def _structured(values: Any, name: str, findings: Findings) -> dict[str, Any] | None:

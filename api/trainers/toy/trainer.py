@@ -9,6 +9,7 @@ from typing import Any
 from api.errors import Mistake
 from api.models.training import TrainingPlan, TrainingRequest
 from api.trainers.environment import split_secrets
+from api.trainers.media import Looks
 from api.trainers.pointers import pointer
 from api.trainers.protocol.run import RunProtocol
 from api.trainers.toy import settings
@@ -29,6 +30,7 @@ class Toy(RunProtocol):
 
     def __init__(self, python: str = sys.executable) -> None:
         self._python = python
+        self._looks = Looks()
 
     def problems(self) -> tuple[Mistake, ...]:
         """No problems, ever: the toy comes with the service."""
@@ -44,14 +46,14 @@ class Toy(RunProtocol):
         except ValueError as error:
             return Check((Mistake(root, str(error), "Correct it."),))
         values = settings.flatten(config) if request.config_toml is None else _as_they_stand(config)
-        dataset = read_dataset(request.dataset, request.dataset_toml)
+        dataset = read_dataset(request.dataset, request.dataset_toml, self._looks)
         errors = tuple(capped((*settings.check(values, root), *dataset.mistakes)))
         plan = (
             None
             if errors
             else _plan(request, {name: value for name, (_, value) in values.items()}, dataset, output_dir)
         )
-        return Check(errors, _warnings(request, values, root), plan)
+        return Check(errors, (*_warnings(request, values, root), *dataset.warnings), plan)
 
     def without_secrets(self, request: TrainingRequest) -> TrainingRequest:
         """The request as it is: no setting of the toy is a secret."""

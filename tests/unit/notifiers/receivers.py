@@ -75,9 +75,8 @@ def _read(peer: socket.socket) -> bytes:
     while b"\r\n\r\n" not in got:
         got += peer.recv(65_536)
     head, _, body = got.partition(b"\r\n\r\n")
-    length = next(
-        int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
-    )
+    lengths = (line.split(b":")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length"))
+    length = int(next(lengths, b"0"))
     while len(body) < length:
         body += peer.recv(65_536)
     return head + b"\r\n\r\n" + body

@@ -170,3 +170,16 @@ def test_a_key_that_signs_nothing_well_is_refused(key: str):
 
 def test_an_address_is_shown_without_its_path():
     assert NOTIFIER.check(ChannelSecret("http://127.0.0.1:8080/secret/topic", KEY)).text == "http://127.0.0.1:8080/…"
+
+
+def test_an_address_is_asked_for_and_says_whether_it_was_there():
+    guard = AddressGuard.of(["127.0.0.0/8"])
+    with receiving(status("200 OK")) as receiver:
+        assert webhook.ping(f"http://127.0.0.1:{receiver.port}/sign?a=b", guard) is None
+    assert receiver.requests[0].startswith(b"GET /sign?a=b HTTP/1.1")
+    with receiving(status("503 Busy")) as receiver:
+        assert webhook.ping(f"http://127.0.0.1:{receiver.port}/x", guard) == "HTTP 503"
+    assert webhook.ping(f"http://127.0.0.1:{receiver.port}/x", guard) == "Connection refused"
+    refused = webhook.ping(f"http://127.0.0.1:{receiver.port}/secret", AddressGuard.of([]))
+    assert "private address" in str(refused)
+    assert "secret" not in str(refused)

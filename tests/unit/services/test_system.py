@@ -90,3 +90,12 @@ def test_cpu_use_is_measured_once_a_sweep_and_not_when_somebody_asks(
     assert len(measured) == 1
     sweep()
     assert len(measured) == 2
+
+
+def test_metrics_of_the_machine_leave_out_what_is_not_known_yet(system: SystemService):
+    shown = {family.name: family.samples[0].value for family in system.collect()}
+    assert shown["diffusion_pipe_host_memory_total_bytes"] > shown["diffusion_pipe_host_memory_available_bytes"] > 0
+    assert "diffusion_pipe_host_cpu_ratio" not in shown
+    system._cpu.percent = 25.0
+    shown = {family.name: family.samples[0].value for family in system.collect()}
+    assert shown["diffusion_pipe_host_cpu_ratio"] == 0.25

@@ -7,6 +7,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from api.shell import access_log
 from api.shell.access_log import Access, AccessLog, HTTPMetrics
 
+_LABELS = 'method="GET",route="/health",status_class="2xx"'
+
 
 def access(path: str = "/health", status: int = 200, route: str = "/health", seconds: float = 0.004) -> Access:
     return Access(1_700_000_000.0, "GET", path, route, status, seconds, "req-1", "127.0.0.1")
@@ -105,14 +107,29 @@ def test_durations_are_a_cumulative_histogram(log: Log):
     text = log.scrape()
     name = "diffusion_pipe_http_request_duration_seconds"
     for bound, count in (("0.0005", 1), ("0.0025", 1), ("0.005", 2), ("10.0", 2), ("+Inf", 3)):
-        assert f'{name}_bucket{{le="{bound}",route="/health"}} {count}.0' in text
-    assert f'{name}_count{{route="/health"}} 3.0' in text
-    assert f'{name}_sum{{route="/health"}} 99.0045' in text
+        assert f'{name}_bucket{{le="{bound}",{_LABELS}}} {count}.0' in text
+    assert f"{name}_count{{{_LABELS}}} 3.0" in text
+    assert f"{name}_sum{{{_LABELS}}} 99.0045" in text
 
 
 def test_request_on_a_bound_counts_below_it(log: Log):
     log.take(access(seconds=0.01))
-    assert 'le="0.01",route="/health"} 1.0' in log.scrape()
+    assert f'le="0.01",{_LABELS}}} 1.0' in log.scrape()
+
+
+def test_durations_are_told_by_class_of_status(log: Log):
+    log.take(access(status=200), access(status=204), access(status=404))
+    name = "diffusion_pipe_http_request_duration_seconds_count"
+    text = log.scrape()
+    assert f'{name}{{method="GET",route="/health",status_class="2xx"}} 2.0' in text
+    assert f'{name}{{method="GET",route="/health",status_class="4xx"}} 1.0' in text
+
+
+def test_methods_that_nobody_knows_share_their_series(log: Log):
+    log.take(access()._replace(method="PROPFIND"), access()._replace(method="MKCOL"))
+    text = log.scrape()
+    assert 'diffusion_pipe_http_requests_total{method="other",route="/health",status="200"} 2.0' in text
+    assert "PROPFIND" not in text
 
 
 def test_key_in_a_path_is_not_written(log: Log):

@@ -1,14 +1,17 @@
 import asyncio
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
 import pytest
 
 from api.errors import RequestTimeout, Unavailable
+from api.models.access import LOCAL, Credential, Principal, Role
 from api.shell import pouring
-from api.shell.pouring import PART_BYTES, DiskThreads, Pourer
+from api.shell.pouring import PART_BYTES, DiskThreads, Pourer, sender_of
 from api.shell.reply import ClientGone
+from api.utils.caller import REQUEST_PRINCIPAL
 
 LAST: dict[str, Any] = {"type": "http.request", "body": b"", "more_body": False}
 
@@ -17,7 +20,9 @@ def message(body: bytes) -> dict[str, Any]:
     return {"type": "http.request", "body": body, "more_body": True}
 
 
-async def pour_all(messages: Iterable[dict[str, Any]], take: Any, pourer: Pourer | None = None) -> None:
+async def pour_all(
+    messages: Iterable[dict[str, Any]], take: Any, pourer: Pourer | None = None, sender: str = "ann"
+) -> None:
     waiting = iter(messages)
 
     async def receive() -> dict[str, Any]:
@@ -27,7 +32,7 @@ async def pour_all(messages: Iterable[dict[str, Any]], take: Any, pourer: Pourer
         await asyncio.sleep(0)
         return found or {}
 
-    await (pourer or Pourer(DiskThreads())).pour(receive, take)
+    await (pourer or Pourer(DiskThreads())).pour(receive, take, sender)
 
 
 def pour(messages: Iterable[dict[str, Any]], take: Any) -> None:
@@ -74,10 +79,45 @@ def test_more_bodies_than_may_come_in_at_a_time_are_refused():
         waiting = asyncio.create_task(pour_all([message(b"x")], lambda part: None, pourer))
         await asyncio.sleep(0.01)
         with pytest.raises(Unavailable):
-            await pour_all([LAST], lambda part: None, pourer)
+            await pour_all([LAST], lambda part: None, pourer, "bob")
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         await pour_all([LAST], lambda part: None, pourer)
 
     with patch.object(pouring, "MOST_AT_ONCE", 1):
         asyncio.run(both())
+
+
+def test_who_sends_much_leaves_places_for_others():
+    async def greedy() -> list[int]:
+        pourer, tasks, counts = Pourer(DiskThreads()), [], []
+        for sender in ("ann", "bob", "cyd"):
+            taken = 0
+            for _ in range(20):
+                task = asyncio.create_task(pour_all([message(b"x")], lambda part: None, pourer, sender))
+                await asyncio.sleep(0)
+                if task.done():
+                    assert "the places left are for others" in str(task.exception())
+                else:
+                    taken += 1
+                    tasks.append(task)
+            counts.append(taken)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await pour_all([LAST], lambda part: None, pourer)
+        assert not pourer._held
+        return counts
+
+    with patch.object(pouring, "MOST_AT_ONCE", 16):
+        assert asyncio.run(greedy()) == [8, 4, 2]
+
+
+def test_the_keys_of_a_user_are_one_sender_and_where_nobody_is_known_each_address():
+    def scope(principal: Principal | None, address: str = "192.0.2.1") -> dict[str, Any]:
+        state = {} if principal is None else {REQUEST_PRINCIPAL: principal}
+        return {"client": (address, 1), "state": state}
+
+    ann = Principal("ann", Role.TRAINER, frozenset(), Credential.KEY, "k1")
+    assert sender_of(scope(ann)) == sender_of(scope(replace(ann, key_id="k2"), "192.0.2.2")) == "user:ann"
+    assert sender_of(scope(LOCAL)) == sender_of(scope(None)) == "address:192.0.2.1"

@@ -122,11 +122,32 @@ def test_lists_are_filtered_counted_and_paged(store: AlertStore):
     assert ids(rule_id="other") == ["a4"]
     assert ids(task_id="t1") == ["a6"]
     assert ids(seen_by="bob") == ["a5", "a4", "a3", "a2", "a1"]
+    assert ids(is_open=False) == ["a5"]
+    assert ids(is_open=True, severity=Severity.CRITICAL) == ["a1"]
     assert store.count() == AlertCounts(firing=2, pending=1, acknowledged=1, silenced=1, critical=1)
     assert store.count("bob").firing == 1
     rows, total = store.page(AlertFilter(), 2, 0, None)
     following, _ = store.page(AlertFilter(), 2, 0, rows[-1][0])
     assert (total, [alert.alert_id for _, alert in following]) == (6, ["a4", "a3"])
+
+
+def test_alerts_are_found_by_gpu_and_by_the_time_in_which_they_went_on(store: AlertStore):
+    ended = {"state": AlertState.RESOLVED, "resolved_at": later(10)}
+    alerts = [
+        firing(alert_id="a1", fingerprint="1", target="node/GPU-1", **ended),
+        firing(alert_id="a2", fingerprint="2", target="node/GPU-11"),
+        firing(alert_id="a3", fingerprint="3", target="node/GPU-1", scope=RuleScope.DISK),
+        firing(alert_id="a4", fingerprint="4", target="node/GPU_1", since=later(20)),
+    ]
+    store.apply([AlertChange(None, alert, "x") for alert in alerts], NOW)
+
+    def ids(**wanted: object) -> list[str]:
+        return [alert.alert_id for _, alert in store.page(AlertFilter(**wanted), 50, 0, None)[0]]  # type: ignore[arg-type]
+
+    assert ids(gpu_uuid="GPU-1") == ["a1"]
+    assert ids(gpu_uuid="GPU_1") == ["a4"]
+    assert ids(since=later(10), until=later(15)) == ["a3", "a2", "a1"]
+    assert ids(since=later(11), until=later(20)) == ["a4", "a3", "a2"]
 
 
 def test_an_acknowledgement_raises_number_and_version(store: AlertStore):

@@ -24,6 +24,8 @@ from api.storage.database import Database, DatabaseError, sqlite_url
 from api.storage.tables import events as event_table
 from api.utils.database_use import Use, current_use
 from api.utils.deadlines import hurrying
+from api.utils.measures import transactions
+from tests.unit.observed import observed
 from tests.unit.storage.builders import NOW
 
 SECRET = "hunter2"
@@ -398,3 +400,13 @@ def test_file_that_another_server_makes_in_this_moment_is_waited_for(tmp_path: P
         release.join()
     assert count_events(database) == 0
     database.close()
+
+
+def test_transactions_are_measured_whether_they_end_well_or_not(database: Database):
+    read, write = observed(transactions, "read"), observed(transactions, "write")
+    with database.read():
+        pass
+    with pytest.raises(RuntimeError), database.write() as connection:
+        append_and_fail(connection)
+    assert observed(transactions, "read") >= read + 1
+    assert observed(transactions, "write") >= write + 1

@@ -119,15 +119,39 @@ def test_an_unknown_item_is_told(store: DatasetItemStore, manifest: int):
         store.get(manifest, "0" * 16)
 
 
-@pytest.mark.parametrize("copied", [1, 3, 100])
-def test_rows_of_a_version_with_other_captions_are_copied(
-    store: DatasetItemStore, manifest: int, monkeypatch: pytest.MonkeyPatch, copied: int
+def move(database: Database, store: DatasetItemStore, new: str = OTHER) -> bool:
+    with database.write() as connection:
+        return store.move(connection, MANIFEST, new, {1: item("b.png", None)}, NOW)
+
+
+def test_rows_are_taken_over_by_a_version_with_other_captions(
+    database: Database, store: DatasetItemStore, manifest: int
 ):
-    monkeypatch.setattr("api.storage.dataset_items._COPIED", copied)
-    edited = [ITEMS[0], item("b.png", "new"), *ITEMS[2:]]
-    store.derive(OTHER, manifest, {ITEMS[1].item_id}, edited, NOW)
-    derived = store.ensure(OTHER, lambda: pytest.fail("they are there already"), NOW)
-    assert [found.item for found in store.page(derived, ItemFilter(), 10, None, None)[0]] == edited
+    assert move(database, store)
+    assert count_rows(database) == len(ITEMS)
+    moved = store.ensure(OTHER, lambda: pytest.fail("they are there already"), NOW)
+    found = store.page(moved, ItemFilter(), 10, None, None)[0]
+    assert [each.item for each in found] == [ITEMS[0], item("b.png", None), *ITEMS[2:]]
+    assert "b.png" in paths(store, moved, problem="missing_caption")
+    assert (store.is_of(moved, OTHER), store.is_of(moved, MANIFEST)) == (True, False)
+    assert (store.is_indexed(MANIFEST), store.is_indexed(OTHER)) == (False, True)
+
+
+def test_rows_that_were_taken_over_are_made_anew_for_who_asks_for_them(
+    database: Database, store: DatasetItemStore, manifest: int
+):
+    move(database, store)
+    again = store.ensure(MANIFEST, lambda: ITEMS, NOW)
+    assert [each.item for each in store.page(again, ItemFilter(), 10, None, None)[0]] == list(ITEMS)
+    assert count_rows(database) == 2 * len(ITEMS)
+
+
+def test_nothing_is_taken_over_where_it_is_there_or_not_whole(database: Database, store: DatasetItemStore):
+    assert not move(database, store)
+    store.ensure(MANIFEST, lambda: ITEMS, NOW)
+    store.ensure(OTHER, lambda: ITEMS[:1], NOW)
+    assert not move(database, store)
+    assert paths(store, store.ensure(OTHER, lambda: pytest.fail("it is there"), NOW)) == [ITEMS[0].path]
 
 
 def test_rows_that_nobody_asks_for_go_and_come_again(database: Database, store: DatasetItemStore, manifest: int):

@@ -55,6 +55,30 @@ def test_lists_are_searched_and_show_only_what_may_be_seen(store: DatasetStore, 
         assert ([row.name for row in rows], total) == (["cats"], 1)
 
 
+@pytest.mark.parametrize(
+    ("search", "found"), [("NIMAL", True), ("big, old", True), ("猫", True), ('say "cat"', True), ("[", False)]
+)
+def test_lists_are_searched_by_tags(store: DatasetStore, search: str, found: bool):
+    store.create(replace(CATS, tags=("animals", "big, old", "猫咪", 'say "cat"')))
+    store.create(replace(CATS, name="dogs", tags=()))
+    rows, total = store.page(DatasetFilter(search=search), 10, None, None)
+    assert ([row.name for row in rows], total) == ((["cats"], 1) if found else ([], 0))
+
+
+def test_a_comma_between_tags_is_none_of_a_tag(store: DatasetStore):
+    store.create(replace(CATS, tags=("a", "b")))
+    assert store.page(DatasetFilter(search=","), 10, None, None) == ([], 0)
+
+
+def test_the_items_of_the_newest_version_are_counted(store: DatasetStore, cats: Dataset):
+    assert store.get("cats").items is None
+    store.add_version(cats.serial, VERSION, None, NOW)
+    store.add_version(cats.serial, replace(VERSION, manifest_sha256=OTHER, items=3), 1, NOW)
+    store.create(replace(CATS, name="dogs"))
+    assert [row.items for row in store.page(DatasetFilter(), 10, None, None)[0]] == [None, 3]
+    assert store.change("cats", {"tags": ["x"]}, NOW).items == 3
+
+
 def test_a_list_goes_on_behind_its_cursor(store: DatasetStore, cats: Dataset):
     dogs = store.create(replace(CATS, name="dogs"))
     assert [row.name for row in store.page(DatasetFilter(), 1, None, dogs.serial)[0]] == ["cats"]

@@ -1,6 +1,6 @@
 import pytest
 
-from api.utils.caller import address_of_caller
+from api.utils.caller import address_of_caller, network_of
 
 
 def test_address_is_that_of_the_connection():
@@ -27,3 +27,12 @@ def test_socket_without_address_has_none():
 )
 def test_one_client_has_one_address_however_it_is_written(told: str, address: str):
     assert address_of_caller({"client": (told, 0)}) == address
+
+
+def test_addresses_of_one_ipv6_customer_count_as_one():
+    assert network_of("2001:db8:1:2::1") == network_of("2001:db8:1:2:ffff::2") != network_of("2001:db8:1:3::1")
+
+
+@pytest.mark.parametrize("address", [None, "", "x", "a socket"])
+def test_who_has_no_address_is_one_of_all_those(address: str | None):
+    assert network_of(address) == "unknown"

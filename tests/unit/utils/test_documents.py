@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.utils.documents import COMPRESS_FROM, Address, Document, DocumentTable, accepts_gzip, reply_with
+from api.utils.documents import (
+    COMPRESS_FROM,
+    Address,
+    Document,
+    DocumentTable,
+    accepts_gzip,
+    reply_with,
+    wants_openmetrics,
+)
 
 LARGE = b'{"a": 1}' * 500
 
@@ -148,3 +156,38 @@ def test_paths_that_share_a_maker_share_its_document():
     assert first.document is second.document
     assert (first.route, second.route) == ("/a", "/b")
     assert made == [1]
+
+
+@pytest.mark.parametrize(
+    ("accept", "wants"),
+    [
+        ("", False),
+        ("*/*", False),
+        ("text/plain", False),
+        ("application/openmetrics-text", True),
+        (
+            "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,*/*;q=0.1",
+            True,
+        ),
+        ("application/openmetrics-text; version=1.0.0; q=0.5, text/plain; q=0.9", False),
+        ("application/openmetrics-text;q=0", False),
+        ("application/openmetrics-text;q=9e99", False),
+        ("application/openmetrics-text-not", False),
+    ],
+)
+def test_openmetrics_is_for_who_prefers_it(accept: str, wants: bool):
+    assert wants_openmetrics(accept) is wants
+
+
+def test_other_form_is_made_when_it_is_asked_for_and_never_the_ready_one():
+    other = document(b"open")
+    table = DocumentTable({"/a": Address("/a", document, lambda: other)})
+    assert table.get("/a", "application/openmetrics-text") is other
+    assert table.ready("/a") is None
+    table.make_all()
+    assert table.ready("/a") is None
+    table.get("/a")
+    ready = table.ready("/a")
+    assert ready is not None
+    assert ready.is_negotiated
+    assert ready.document is not other

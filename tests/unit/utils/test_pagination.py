@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.utils.pagination import CURSOR, DEFAULT_LIMIT, MAX_LIMIT, Page, PageRequest, paginate
+from api.utils.pagination import CURSOR, DEFAULT_LIMIT, MAX_LIMIT, Page, PageRequest, paginate, read_page
 
 numbers = st.lists(st.integers(1, 10**6), unique=True, max_size=40).map(sorted)
 
@@ -111,3 +111,27 @@ def test_every_cursor_that_is_given_out_has_its_form():
 @pytest.mark.parametrize("text", ["", "-1", "x", "1~a", "1" * 19, "1.5", " 1"])
 def test_other_text_has_not_the_form_of_a_cursor(text: str):
     assert re.search(CURSOR, text) is None
+
+
+# -- cut by a store ----------------------------------------------------------------------------------------------------
+
+
+def cut(limit: int, offset: int, cursor: int | None) -> tuple[list[int], int]:
+    """The numbers 9 to 1, as a store gives them."""
+    rows = [row for row in range(9, 0, -1) if cursor is None or row < cursor]
+    return rows[0 if cursor is not None else offset :][:limit], 9
+
+
+def test_pages_of_a_store_follow_each_other_by_cursor_without_a_gap():
+    seen: list[int] = []
+    cursor: str | None = None
+    while (page := read_page(cut, int, PageRequest(4, None, cursor))).pagination.has_more:
+        seen += page.rows
+        cursor = page.pagination.next_cursor
+    assert [*seen, *page.rows] == list(range(9, 0, -1))
+    assert (page.pagination.total, page.pagination.offset, page.pagination.next_cursor) == (9, None, None)
+
+
+def test_an_offset_skips_rows_of_a_store_and_a_large_limit_is_the_largest():
+    page = read_page(cut, int, PageRequest(10**6, 7))
+    assert (page.rows, page.pagination.limit, page.pagination.offset) == ((2, 1), MAX_LIMIT, 7)

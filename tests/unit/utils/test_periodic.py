@@ -4,7 +4,9 @@ import time
 
 import pytest
 
+from api.utils.measures import loop_rounds
 from api.utils.periodic import PeriodicThread
+from tests.unit.observed import observed
 
 
 def test_interval_loop_runs_at_once():
@@ -132,3 +134,14 @@ def test_triggers_do_not_put_off_the_next_beat():
     # Were each trigger to add an interval, the next run would be ten seconds away.
     assert runs.acquire(timeout=5)
     assert thread.stop()
+
+
+def test_rounds_of_loops_of_one_kind_are_measured_together():
+    before = observed(loop_rounds, "test-measured")
+    for number in range(2):
+        ran = threading.Event()
+        thread = PeriodicThread(f"test-measured-{number}", 3600.0, ran.set)
+        thread.start()
+        assert ran.wait(10)
+        assert thread.stop()
+    assert observed(loop_rounds, "test-measured") == before + 2

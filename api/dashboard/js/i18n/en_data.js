@@ -2,7 +2,7 @@
 
 export const dataWords = {
   "data.all": "Datasets",
-  "data.search": "Search by name or description",
+  "data.search": "Search names, descriptions and tags",
   "data.new": "New dataset",
   "data.new.ask": "New dataset…",
   "data.new.do": "Make it",
@@ -261,5 +261,11 @@ export const dataWords = {
     "Used in place and only read, below one of DATASET_DIRECTORIES. Without one the dataset is empty, and files are added to it.",
   "watch.reading": "Its directory is being read…",
   "watch.gone": "Its directory is not there, or cannot be read.",
+  "watch.reading.n": "Its directory is being read: {read} of {total}.",
+  "watch.left_out": "Entries of it that could not be taken: {n}. The rest is there.",
+  "watch.more": "{n} more",
+  "watch.bad_name": "has a name that no item can have.",
+  "watch.bad_caption": "is no text with captions.",
+  "watch.unreadable": "cannot be read.",
   "watch.read": "Read it again",
 };

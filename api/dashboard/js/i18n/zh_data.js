@@ -2,7 +2,7 @@
 
 export const dataWords = {
   "data.all": "数据集",
-  "data.search": "按名称或说明搜索",
+  "data.search": "搜索名称、说明和标签",
   "data.new": "新建数据集",
   "data.new.ask": "新建数据集…",
   "data.new.do": "创建",
@@ -254,5 +254,11 @@ export const dataWords = {
   "data.directory.hint": "位于 DATASET_DIRECTORIES 之一的目录下，原地使用且只读。不填则数据集为空，之后添加文件。",
   "watch.reading": "正在读取其目录…",
   "watch.gone": "其目录不存在或无法读取。",
+  "watch.reading.n": "正在读取其目录：{read} / {total}。",
+  "watch.left_out": "其中有 {n} 项未能采用，其余均已在内。",
+  "watch.more": "另有 {n} 项",
+  "watch.bad_name": "的名称不能用作条目名。",
+  "watch.bad_caption": "不是有效的描述文本。",
+  "watch.unreadable": "无法读取。",
   "watch.read": "重新读取",
 };

@@ -13,6 +13,7 @@ export const said = {
 
   // Why a task waits.
   just_queued: "刚刚进入队列",
+  queue_held: "队列已暂停：{why}",
   tries_again: "{seconds} 秒后重试",
   preprocess_parallel: "已有 {running} 个不需要 GPU 的任务在运行，而 PREPROCESS_PARALLEL 为 {limit}",
   max_concurrent: "已有 {running} 个任务在运行，而 MAX_CONCURRENT_TASKS 为 {limit}",
@@ -182,6 +183,8 @@ export const said = {
   degraded: "{reasons}",
   unhealthy: "不健康：{why}",
   kept_aside: "{why}",
+  not_offered: "{why}",
+  held_back: "已停止分配：{why}",
   kept_for_unknown: "为一个没有任务认领的运行保留",
   lost: "{why}",
   driver_problem: "{why}",

@@ -5,16 +5,18 @@ import { language, switchLanguage, t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { remember } from "../settings.js";
 import { connection } from "../stream.js";
+import { bell } from "./bell.js";
 import { openHelp } from "./help.js";
 import { whoMenu } from "./who.js";
 
 /** @typedef {import("../router.js").Place["name"]} ScreenName */
 
 const ENTRIES = /** @type {const} */ ([
-  { name: "machine", address: "#/", icon: "gpu", also: "gpu" },
-  { name: "tasks", address: "#/tasks", icon: "list", also: "task" },
-  { name: "data", address: "#/data", icon: "stack", also: "dataset" },
-  { name: "start", address: "#/start", icon: "plus", also: null },
+  { name: "machine", address: "#/", icon: "gpu", also: ["gpu"] },
+  { name: "tasks", address: "#/tasks", icon: "list", also: ["task"] },
+  { name: "data", address: "#/data", icon: "stack", also: ["dataset"] },
+  { name: "models", address: "#/models", icon: "cube", also: ["registry", "registered"] },
+  { name: "start", address: "#/start", icon: "plus", also: [] },
 ]);
 
 /** @param {import("../main.js").App} app */
@@ -27,6 +29,7 @@ export function bar(app) {
       h("span", { class: "only-wide" }, t(`nav.${entry.name}`)),
     ),
   );
+  const alerts = bell(app);
   const theme = h("button", { class: "icon-button", on: { click: switchTheme } });
   const words = language === "zh" ? "EN" : "中文";
   const element = h(
@@ -43,6 +46,7 @@ export function bar(app) {
       "div",
       { class: "bar-end" },
       connectionSign(app),
+      alerts.element,
       whoMenu(app),
       h(
         "button",
@@ -77,10 +81,12 @@ export function bar(app) {
   }
   return {
     element,
+    openBell: alerts.toggle,
     /** @param {ScreenName} name */
     mark(name) {
-      for (const [i, entry] of ENTRIES.entries()) {
-        setAttribute(links[i], "aria-current", entry.name === name || entry.also === name ? "page" : null);
+      for (const [i, { name: own, also }] of ENTRIES.entries()) {
+        const isHere = own === name || also.some((each) => each === name);
+        setAttribute(links[i], "aria-current", isHere ? "page" : null);
       }
     },
   };

@@ -11,7 +11,7 @@ import pytest
 from api.errors import RateLimited
 from api.models.access import NOBODY, Credential, Principal
 from api.services.access.operations import RateGroup
-from api.services.access.rates import PAUSE_SECONDS, RateLimits, RateState, network_of
+from api.services.access.rates import PAUSE_SECONDS, RateLimits, RateState
 from api.utils.clock import FakeClock, SystemClock
 from api.utils.setting_texts import RATE_GROUPS
 from tests.redis_servers import OwnRedis
@@ -78,15 +78,6 @@ def test_who_shows_no_key_is_counted_by_address(run: Any):
     run(count(rates, NOBODY, "10.0.0.1"))
     assert run(count(rates, NOBODY, "10.0.0.1")).remaining == 1
     assert run(count(rates, NOBODY, "10.0.0.2")).remaining == 2
-
-
-def test_addresses_of_one_ipv6_customer_count_as_one():
-    assert network_of("2001:db8:1:2::1") == network_of("2001:db8:1:2:ffff::2") != network_of("2001:db8:1:3::1")
-
-
-@pytest.mark.parametrize("address", [None, "", "x", "a socket"])
-def test_who_has_no_address_is_one_of_all_those(address: str | None):
-    assert network_of(address) == "unknown"
 
 
 def test_group_without_a_limit_is_not_counted(run: Any):

@@ -13,6 +13,7 @@ from api.models.channel import Channel, ChannelKind, ChannelSecret, DeliveryFilt
 from api.notifiers.notifier import FakeNotifier
 from api.services.alerts.courier import Courier
 from api.services.alerts.outbox import FakeCarriers, Outbox
+from api.storage.alert_actions import ActionStore
 from api.storage.alert_rules import RuleStore
 from api.storage.alerts import AlertStore
 from api.storage.channels import ChannelStore
@@ -36,6 +37,7 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.alerts, self.rules = AlertStore(self.database), RuleStore(self.database)
+        self.actions = ActionStore(self.database)
         self.channels, self.outbox_store = ChannelStore(self.database), OutboxStore(self.database)
         notifiers = dict.fromkeys(ChannelKind, self.notifier)
         self.courier = Courier(self.outbox_store, self.sealer, notifiers, self.clock, self.clock.advance)

@@ -33,6 +33,8 @@ def test_what_is_off_by_default_is_what_would_be_noise():
         "pcie_generation",
         "foreign_leak",
         "loss_spike",
+        "machine_idle",
+        "loss_plateau",
     }
 
 

@@ -8,7 +8,9 @@ from api.errors import DatabaseUnavailable
 from api.models.channel import ChannelSecret, DeliveryState
 from api.notifiers.notifier import Rejected, RetryLater
 from api.services.alerts.courier import WAITS
+from api.utils.measures import delivery_lags
 from tests.unit.notifiers.receivers import message
+from tests.unit.observed import observed
 from tests.unit.services.alerts.conftest import Desk
 from tests.unit.services.alerts.facts import channel
 
@@ -100,3 +102,15 @@ def test_past_the_outbox_it_needs_no_database(desk: Desk):
     desk.database.close()
     desk.courier.send_now(channel(), sealed, message())
     assert len(desk.notifier.sent) == 1
+
+
+def test_it_is_measured_how_late_a_message_arrives(desk: Desk):
+    desk.add_channel()
+    before = observed(delivery_lags, "webhook")
+    desk.notifier.outcomes = [RetryLater("HTTP 500", None, 500)]
+    delivery_id = only(desk)
+    desk.courier.deliver(delivery_id)
+    assert observed(delivery_lags, "webhook") == before
+    desk.clock.advance(60)
+    assert desk.courier.deliver(delivery_id) is DeliveryState.DELIVERED
+    assert observed(delivery_lags, "webhook") == before + 1

@@ -30,11 +30,14 @@ class Board:
         self.state: Any = object()
         self.gpus, self.tasks = Made(RuleScope.GPU), Made(RuleScope.TASK, RuleScope.QUEUE)
         self.disks, self.service, self.nodes = Made(RuleScope.DISK), Made(RuleScope.SERVICE), Made(RuleScope.NODE)
-        parts: Any = (self.gpus, self.tasks, self.disks, self.service, self.nodes, self)
+        parts: Any = (self.gpus, self.tasks, self.disks, self.service, self.nodes, self, self)
         self.board = FactBoard(lambda: self.state, *parts, people, clock)
 
     def oldest_unsent(self) -> dict[str, Any]:
         return {}
+
+    def failed_since(self, since: Any) -> list[Any]:
+        return []
 
     def tables(self, *scopes: RuleScope) -> set[RuleScope]:
         return set(self.board.tables(scopes or tuple(RuleScope), []))
@@ -80,3 +83,15 @@ def test_what_the_database_does_not_give_is_missing_and_not_empty(clock: FakeClo
 def test_people_are_looked_at_where_keys_are_asked_for(clock: FakeClock):
     people = People(list, list, lambda _: None, lambda _: {})  # type: ignore[arg-type,return-value]
     assert Board(clock, people).tables(RuleScope.KEY, RuleScope.USER) == {RuleScope.KEY, RuleScope.USER}
+
+
+def test_a_table_that_is_no_longer_made_is_not_recent(clock: FakeClock):
+    board = Board(clock)
+    assert board.board.recent(RuleScope.TASK) is None
+    board.tables(RuleScope.TASK)
+    assert board.board.recent(RuleScope.TASK) is not None
+    clock.advance(19)
+    assert board.board.recent(RuleScope.TASK) is not None
+    clock.advance(2)
+    assert board.board.recent(RuleScope.TASK) is None
+    assert board.board.latest(RuleScope.TASK) is not None

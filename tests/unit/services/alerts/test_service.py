@@ -17,7 +17,7 @@ ANN = Principal("ann", None, frozenset(), Credential.KEY)
 
 @pytest.fixture
 def service(desk: Desk) -> AlertService:
-    return AlertService(desk.alerts, desk.rules, desk.outbox_store, desk.clock, lambda: None)
+    return AlertService(desk.alerts, desk.rules, desk.outbox_store, desk.actions, desk.clock, lambda: None)
 
 
 def test_an_alert_is_shown_with_its_history_and_to_some_with_its_deliveries(desk: Desk, service: AlertService):

@@ -98,6 +98,8 @@ def test_losses_that_are_no_numbers_and_losses_that_jump(machine: TrainingMachin
     machine.prints(steps(40, loss="9.0"))
     keep_progress(machine)
     assert seen["loss_excess"] > 8
+    assert seen["step_time"] > 0
+    assert seen["eta"] > 0
     machine.prints(steps(*range(41, 60), loss="nan"))
     keep_progress(machine)
     assert seen["nan_losses"] == 1

@@ -9,6 +9,8 @@ from api.executors.fake import outcome
 from api.models.training import AttemptStatus, EventKind, StopRung, TaskStatus
 from api.services.attempts.reconciler import SUBMISSIONS
 from api.services.attempts.watch import AttemptWatch
+from api.utils.measures import attempt_starts, starts
+from tests.unit.observed import observed
 from tests.unit.services.trainings import PROCESS, TrainingMachine, steps
 
 WHY = "it was started on elsewhere, and this is here"
@@ -159,3 +161,10 @@ def test_the_end_is_recorded_and_told(machine: TrainingMachine):
     assert (machine.status(), machine.attempt().last_step) == (TaskStatus.FAILED, 2)
     assert machine.reconciler.find_watch("a") is None
     assert machine.messages(EventKind.STATUS)[-1]
+
+
+def test_it_is_measured_once_how_long_a_start_took(machine: TrainingMachine):
+    before = observed(starts, "training"), observed(attempt_starts, "training")
+    machine.run()
+    machine.train()
+    assert (observed(starts, "training"), observed(attempt_starts, "training")) == (before[0] + 1, before[1] + 1)

@@ -22,6 +22,9 @@ def test_every_model_type_is_listed_with_its_presets(catalog: CatalogService):
     assert len(found) == 24
     assert [preset.memory_gb for preset in found["wan"].presets] == [16, 24, 48, 80]
     assert found["omnigen2"].presets == ()
+    turbo = next(variant for variant in found["z_image"].variants if variant.id == "turbo")
+    assert turbo.model["type"] == "z_image"
+    assert turbo.model["vae"].endswith("split_files/vae/ae.safetensors")
 
 
 def test_model_and_preset_that_are_not_there_say_which_are(catalog: CatalogService):

@@ -12,10 +12,13 @@ def test_model_is_ready_when_one_variant_is_whole():
         file("/m/ae.safetensors", "vae-flux"),
         file("/m/q.safetensors", "qwen-3-4b"),
     ]
-    found = view_model(CATALOG["z_image"], local(*files), (), None)
+    found = view_model(CATALOG["z_image"], local(*files), (), None, lambda variant: {"named": variant.name})
     assert (found.id, found.type, found.ready, found.max_blocks_to_swap) == ("z_image", Medium.IMAGE, True, 28)
     assert [variant.ready for variant in found.variants] == [True, False]
-    assert view_model(CATALOG["z_image"], local(*files[2:]), (), None).ready is False
+    assert (
+        view_model(CATALOG["z_image"], local(*files[2:]), (), None, lambda variant: {"named": variant.name}).ready
+        is False
+    )
 
 
 def test_adapter_is_shown_with_what_it_is():

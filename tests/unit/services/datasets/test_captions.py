@@ -3,10 +3,12 @@ import tracemalloc
 from typing import Any
 
 import pytest
+from sqlalchemy import func, select
 
 from api.errors import DatasetChanged, DatasetIsRegistered, Invalid, InvalidPattern, ItemNotFound
 from api.models.dataset import ItemFilter, ManifestItem, item_id_of
 from api.services.datasets.captions import CaptionsWish, apply_wish
+from api.storage.dataset_tables import dataset_items
 from api.utils.pagination import PageRequest
 from tests.unit.services.datasets.conftest import Shelf
 
@@ -38,6 +40,38 @@ def test_captions_of_some_items_are_changed_in_a_new_version(cats: Shelf):
     assert (done.changed, done.version.version) == (2, 2)
     assert captions(cats) == ["tabby", "cat, 2 cats", "found"]
     assert captions(cats, "1") == ["a photo of a cat", "cat, 2 cats", None]
+
+
+def test_many_edits_leave_rows_for_the_newest_version_alone(cats: Shelf):
+    captions(cats)
+    for number in range(5):
+        edit(cats, changes={A: f"tabby {number}"})
+    with cats.database.read() as connection:
+        assert connection.scalar(select(func.count()).select_from(dataset_items)) == 3
+    assert captions(cats, "3")[0] == "tabby 1"
+    assert captions(cats)[0] == "tabby 4"
+
+
+def test_who_reads_an_old_version_while_it_is_edited_sees_the_old_one(cats: Shelf, monkeypatch: pytest.MonkeyPatch):
+    captions(cats)
+    real, left = cats.service.index, [None]
+
+    def index(manifest_sha256: str) -> int:
+        serial = real(manifest_sha256)
+        if left:
+            left.pop()
+            edit(cats, changes={A: "tabby"})
+        return serial
+
+    monkeypatch.setattr(cats.service, "index", index)
+    assert captions(cats, "1")[0] == "a photo of a cat"
+    assert captions(cats)[0] == "tabby"
+
+
+def test_more_edits_at_once_than_are_taken_over_make_rows_of_their_own(cats: Shelf, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("api.services.datasets.service.MOST_MOVED", 1)
+    edit(cats, changes={A: "tabby", NONE: "found"})
+    assert captions(cats) == ["tabby", "cat, 2 cats", "found"]
 
 
 def test_a_caption_can_be_taken_away(cats: Shelf):

@@ -1,11 +1,15 @@
+import errno
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api.errors import Conflict, DatabaseUnavailable, DatasetChanged, Invalid
-from api.models.dataset import ItemFilter, WatchState
+from api.models.dataset import EntryProblem, ItemFilter, WatchState
+from api.services.datasets import directory_reading
+from api.services.datasets import registered as registered_module
 from api.services.datasets.materials import DatasetMaterials
 from api.services.datasets.references import DatasetReferences
 from api.services.datasets.registered import RegisteredDirectories
@@ -40,9 +44,15 @@ def registered(shelf: Shelf, tmp_path: Path) -> RegisteredDirectories:
     return RegisteredDirectories(shelf.service, shelf.store, files, [tmp_path / "srv"], shelf.clock)
 
 
+def look(registered: RegisteredDirectories) -> None:
+    """What its two threads do on their own."""
+    registered.look_once()
+    registered.read_once()
+
+
 def register(registered: RegisteredDirectories, directory: Path | str) -> Any:
     made = registered.create("media", ANN, {"directory": str(directory)})
-    registered.run_once()
+    look(registered)
     return made
 
 
@@ -57,7 +67,7 @@ def watch(shelf: Shelf) -> Any:
 
 def refresh(registered: RegisteredDirectories) -> None:
     registered.refresh("media", "ann")
-    registered.run_once()
+    look(registered)
 
 
 def test_a_directory_becomes_a_dataset_without_a_copy(shelf: Shelf, registered: RegisteredDirectories, media: Path):
@@ -106,7 +116,7 @@ def test_what_has_changed_is_said_and_nothing_else_happens(
     (media / "a.png").write_text("changed")
     (media / "b.jpg").unlink()
     (media / "d.png").write_text("D")
-    registered.run_once()
+    look(registered)
     found = watch(shelf)
     assert (found.state, found.added, found.removed, found.changed) == (WatchState.CHANGED, 1, 1, 1)
     assert found.examples == ("a.png", "d.png", "b.jpg")
@@ -131,12 +141,12 @@ def test_only_what_has_changed_is_read_again(
     register(registered, media)
     (media / "a.png").write_text("changed")
     read: list[str] = []
-    real = registered._hash.__globals__["_hash_file"]
-    monkeypatch.setitem(
-        registered._hash.__globals__, "_hash_file", lambda root, path: (read.append(path), real(root, path))[1]
+    real = directory_reading.open_plain
+    monkeypatch.setattr(
+        directory_reading, "open_plain", lambda path, levels: (read.append(path), real(path, levels))[1]
     )
     refresh(registered)
-    assert read == ["a.png"]
+    assert read == [str(media / "a.png")]
 
 
 def test_a_directory_that_is_gone_is_said_and_may_come_back(
@@ -144,10 +154,10 @@ def test_a_directory_that_is_gone_is_said_and_may_come_back(
 ):
     register(registered, media)
     media.rename(media.parent / "away")
-    registered.run_once()
+    look(registered)
     assert (watch(shelf).state, "No such file" in watch(shelf).problem) == (WatchState.GONE, True)
     (media.parent / "away").rename(media)
-    registered.run_once()
+    look(registered)
     assert watch(shelf).state is WatchState.SAME
 
 
@@ -180,26 +190,101 @@ def test_links_are_not_followed(shelf: Shelf, registered: RegisteredDirectories,
 
 
 @pytest.mark.parametrize("name", [b"red\x1b[31m.png", b"\xff.png"])
-def test_a_name_that_no_item_can_have_is_said(
+def test_a_name_that_no_item_can_have_is_a_finding_and_the_rest_is_taken(
     shelf: Shelf, registered: RegisteredDirectories, media: Path, name: bytes
 ):
     Path(os.fsdecode(os.fsencode(media) + b"/" + name)).write_text("x")
     register(registered, media)
-    problem = watch(shelf).problem
-    assert repr(os.fsdecode(name)) in problem
-    assert problem.isprintable()
+    for _ in range(2):
+        found = watch(shelf)
+        (finding,) = found.findings
+        assert (found.state, found.misnamed, found.unread, found.added) == (WatchState.SAME, 1, 0, 0)
+        assert (finding.problem, finding.path) == (EntryProblem.NAME, repr(os.fsdecode(name)))
+        assert finding.text.isprintable()
+        look(registered)
+    assert set(items(shelf)) == {"a.png", "b.jpg", "sub/c.png"}
 
 
 @pytest.mark.parametrize(
-    ("name", "content"), [("captions.json", "{"), ("metadata.jsonl", "{}"), ("a.txt", "x" * 200_000)]
+    ("name", "content"), [("captions.json", "{"), ("metadata.jsonl", "{}"), ("b.txt", "x" * 200_000)]
 )
-def test_captions_that_cannot_be_read_are_said(
+def test_captions_that_cannot_be_read_are_a_finding_and_the_rest_is_taken(
     shelf: Shelf, registered: RegisteredDirectories, media: Path, name: str, content: str
 ):
     (media / name).write_text(content)
     register(registered, media)
-    assert (watch(shelf).state, name in watch(shelf).problem) == (WatchState.GONE, True)
-    assert shelf.store.get("media").latest is None
+    look(registered)
+    found = watch(shelf)
+    assert (found.state, found.unread) == (WatchState.SAME, 1)
+    assert [(each.path, each.problem) for each in found.findings] == [(name, EntryProblem.CAPTION)]
+    assert items(shelf) == {"a.png": "one", "b.jpg": None, "sub/c.png": None}
+    (media / name).unlink()
+    refresh(registered)
+    assert (watch(shelf).unread, watch(shelf).findings) == (0, ())
+
+
+def test_a_file_that_cannot_be_read_is_a_finding_until_it_can(
+    shelf: Shelf, registered: RegisteredDirectories, media: Path, monkeypatch: pytest.MonkeyPatch
+):
+    real = directory_reading.open_plain
+
+    def refuse(path: str, levels: int) -> int:
+        if path.endswith("b.jpg"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return real(path, levels)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(directory_reading, "open_plain", refuse)
+        register(registered, media)
+    look(registered)
+    found = watch(shelf)
+    assert (found.state, found.unread, found.findings[0].path) == (WatchState.SAME, 1, "b.jpg")
+    assert (found.findings[0].problem, "Permission denied" in found.findings[0].text) == (EntryProblem.UNREADABLE, True)
+    assert set(items(shelf)) == {"a.png", "sub/c.png"}
+    refresh(registered)
+    assert (watch(shelf).unread, "b.jpg" in items(shelf)) == (0, True)
+
+
+def test_a_huge_file_is_read_in_turns_while_others_are_read(
+    shelf: Shelf, registered: RegisteredDirectories, media: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(registered_module, "TURN_SECONDS", 0.01)
+    monkeypatch.setattr(registered_module, "TELL_SECONDS", 0.0)
+    huge = media.parent / "huge"
+    huge.mkdir()
+    with (huge / "endless.mp4").open("wb") as file:
+        file.truncate(2**40)
+    registered.create("huge", ANN, {"directory": str(huge)})
+    began = time.monotonic()
+    register(registered, media)
+    for _ in range(3):
+        look(registered)
+    assert time.monotonic() - began < 5
+    assert (watch(shelf).state, len(items(shelf))) == (WatchState.SAME, 3)
+    found = shelf.store.get("huge").watch
+    assert found is not None
+    assert (found.state, found.total_bytes) == (WatchState.READING, 2**40)
+    assert 0 < (found.read_bytes or 0) < 2**40
+    shelf.service.delete("huge")
+    look(registered)
+    assert not registered._begun
+
+
+def test_a_reading_that_its_server_did_not_end_is_taken_up(
+    shelf: Shelf, registered: RegisteredDirectories, media: Path
+):
+    register(registered, media)
+    (media / "d.png").write_text("D")
+    registered.refresh("media", "ann")
+    files = RegisteredFileStore(shelf.database)
+    other = RegisteredDirectories(shelf.service, shelf.store, files, [media.parent], shelf.clock)
+    look(other)
+    assert (watch(shelf).state, shelf.store.get("media").latest) == (WatchState.READING, 1)
+    shelf.clock.advance(200)
+    look(other)
+    assert (watch(shelf).state, shelf.store.get("media").latest) == (WatchState.SAME, 2)
+    look(registered)
+    assert (watch(shelf).state, shelf.store.get("media").latest) == (WatchState.SAME, 2)
 
 
 def test_a_directory_without_media_is_said(shelf: Shelf, registered: RegisteredDirectories, tmp_path: Path):
@@ -222,8 +307,8 @@ def test_a_wish_outlives_a_database_that_is_away(
     registered.refresh("media", "ann")
     with monkeypatch.context() as patched:
         patched.setattr(registered._files, "of", lambda dataset: (_ for _ in ()).throw(DatabaseUnavailable()))
-        registered.run_once()
-    registered.run_once()
+        look(registered)
+    look(registered)
     assert shelf.store.get("media").latest == 2
 
 

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from api.services.gpus.documents import PROMETHEUS, GPUDocuments
+from api.services.gpus.documents import OPENMETRICS, PROMETHEUS, GPUDocuments
 from api.services.gpus.events import GPUEvents
 from api.services.gpus.state import GPUStateKeeper
 from api.utils.clock import FakeClock
@@ -14,7 +14,7 @@ from tests.unit.services.builders import lost, reading, snapshot, uuid_of
 @pytest.fixture
 def documents(clock: FakeClock) -> GPUDocuments:
     state = GPUStateKeeper("here", clock, 10_000.0, GPUEvents()).judge(snapshot(reading(0), lost(1)), {})
-    return GPUDocuments(state, clock, lambda: b"own_metric 1\n", None)
+    return GPUDocuments(state, clock, lambda is_open: b"own_metric 1\n", None)
 
 
 def body(documents: GPUDocuments, path: str) -> bytes:
@@ -51,3 +51,12 @@ def test_metrics_are_those_of_the_gpus_and_of_the_process(documents: GPUDocument
         assert made.content_type == PROMETHEUS
         assert made.body.endswith(b"own_metric 1\n")
         assert uuid_of(0).encode() in made.body
+
+
+def test_metrics_are_openmetrics_for_who_asks_for_that(documents: GPUDocuments):
+    made = documents.table.get("/metrics", "application/openmetrics-text;version=1.0.0,text/plain;q=0.5")
+    assert made is not None
+    assert made.content_type == OPENMETRICS
+    assert b"Accept" in dict(made.headers)[b"vary"].split(b", ")
+    assert b"# TYPE nvidia_smi_failed_scrapes_total counter" in body(documents, "/metrics")
+    assert b"# TYPE nvidia_smi_failed_scrapes counter" in made.body

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from prometheus_client.openmetrics import parser
 
 from api.models.reading import Clocks, ECCErrors, GPUCondition, MemoryRepair, MIGSlice
 from api.services.gpus.metrics import CollectStats, XidCount, render_gpu_metrics
@@ -276,3 +277,13 @@ def test_promtool_can_read_the_names_of_dcgm():
     # 3: it could read them all and dislikes their style, which is what DCGM's dashboards ask for.
     assert done.returncode == 3
     assert {line.split()[0] for line in done.stderr.splitlines()} <= {f"DCGM_FI_DEV_{name}" for name in DCGM}
+
+
+def test_openmetrics_names_counters_without_their_ending_and_calls_no_other_one_a_counter():
+    shown = [judged(BUSY)]
+    stats = CollectStats(3, 0)
+    text = render_gpu_metrics(snapshot(BUSY), shown, XIDS, stats, MONOTONIC, "box", is_open=True)
+    families = {family.name: family for family in parser.text_string_to_metric_families(text + "# EOF\n")}
+    assert families["nvidia_smi_energy_joules"].type == "counter"
+    assert families["DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION"].type == "unknown"
+    assert names(text) == names(render(BUSY, hostname="box"))

@@ -25,6 +25,8 @@ from api.storage.registrations import DatabaseRegistrations
 from api.storage.tasks import TaskStore
 from api.trainers.toy.trainer import Toy
 from api.utils.clock import FakeClock
+from api.utils.measures import queue_waits
+from tests.unit.observed import observed
 
 TRAINERS = {"toy": Toy()}
 
@@ -253,3 +255,14 @@ def test_task_without_gpus_begins_without_gpus_and_port(machine: Machine):
     assert (begun.gpu_uuids, begun.master_port, begun.node) == ((), None, "here")
     assert machine.attempts.leases() == []
     assert machine.status("e2") == "queued"
+
+
+def test_it_is_measured_how_long_a_task_waited(machine: Machine):
+    before = observed(queue_waits, "training")
+    machine.put("t1")
+    machine.clock.advance(42)
+    machine.dispatcher.dispatch()
+    assert observed(queue_waits, "training") == before + 1
+    (family,) = queue_waits.collect()
+    waited = [each.exemplar.value for each in family.samples if each.exemplar]
+    assert 43.0 in waited

@@ -4,9 +4,11 @@ import { data } from "../../api_data.js";
 import { note } from "../../components/status.js";
 import { attempt, toast } from "../../components/toast.js";
 import { h } from "../../dom.js";
-import { count } from "../../format.js";
+import { bytes, count } from "../../format.js";
 import { t } from "../../i18n.js";
 import { icon } from "../../icons.js";
+
+/** @typedef {NonNullable<API.Dataset["watch"]>} Watch */
 
 /**
  * @param {API.Dataset} dataset
@@ -14,24 +16,20 @@ import { icon } from "../../icons.js";
  * @returns {Child}
  */
 export function watchNote({ name, watch }, denied, changed) {
-  if (!watch || watch.state === "same") return null;
-  if (watch.state === "reading") return note("run", h("p", {}, t("watch.reading")));
+  if (!watch) return null;
+  if (watch.state === "reading") return note("run", h("p", {}, saidOfReading(watch)));
+  const leftOut = watch.misnamed + watch.unread;
+  if (watch.state === "same" && !leftOut) return null;
   const read = async () => {
     if (denied) return toast("bad", denied);
     await data.refresh(name);
     changed();
   };
-  const { added, removed, changed: other } = watch;
   return note(
     watch.state === "gone" ? "bad" : "warn",
-    h(
-      "p",
-      {},
-      watch.state === "gone"
-        ? t("watch.gone")
-        : t("watch.changed", { added: count(added), removed: count(removed), changed: count(other) }),
-    ),
+    watch.state !== "same" && h("p", {}, saidOfChange(watch)),
     watch.problem && h("p", { class: "foreign" }, watch.problem),
+    leftOut > 0 && findings(watch, leftOut),
     h(
       "button",
       {
@@ -44,4 +42,24 @@ export function watchNote({ name, watch }, denied, changed) {
       t("watch.read"),
     ),
   );
+}
+
+/** @param {Watch} watch */
+function saidOfReading({ read_bytes: read, total_bytes: total }) {
+  return total ? t("watch.reading.n", { read: bytes(read), total: bytes(total) }) : t("watch.reading");
+}
+
+/** @param {Watch} watch */
+function saidOfChange({ state, added, removed, changed }) {
+  if (state === "gone") return t("watch.gone");
+  return t("watch.changed", { added: count(added), removed: count(removed), changed: count(changed) });
+}
+
+/** @param {Watch} watch @param {number} leftOut */
+function findings(watch, leftOut) {
+  const shown = watch.findings.map(({ path, problem, text }) =>
+    h("li", { title: text }, h("code", { class: "foreign" }, path), " ", t(`watch.${problem}`)),
+  );
+  if (leftOut > shown.length) shown.push(h("li", {}, t("watch.more", { n: count(leftOut - shown.length) })));
+  return [h("p", {}, t("watch.left_out", { n: count(leftOut) })), h("ul", {}, shown)];
 }

@@ -96,7 +96,13 @@ function trainerNote({ name, model_types: types, problems }) {
     "warn",
     h("strong", {}, t("trainer.missing", { name })),
     problems.map(({ code, message, remedy }) =>
-      h("p", {}, prose(tell(message, { code })), " ", prose(tell(remedy, { code: `${code}_remedy` }))),
+      h(
+        "p",
+        {},
+        prose(tell(message, { code, params: {} })),
+        " ",
+        prose(tell(remedy, { code: `${code}_remedy`, params: {} })),
+      ),
     ),
     h("details", {}, h("summary", {}, t("trainer.types", { n: types.length })), h("p", {}, types.join(", "))),
   );

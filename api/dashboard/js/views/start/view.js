@@ -11,7 +11,7 @@ import { t } from "../../i18n.js";
 import { icon } from "../../icons.js";
 import { go, taskAddress } from "../../router.js";
 import { formField, numberInput, textInput } from "./fields.js";
-import { findingItem, findingsOf } from "./findings.js";
+import { findingItem, findingsOf, verdict } from "./findings.js";
 import { beginOnDataset } from "./from_dataset.js";
 import { gpuChoice } from "./gpu_choice.js";
 import { keptFields } from "./kept.js";
@@ -141,12 +141,9 @@ export function open(_app, place) {
     const parts = [mode === "toy" ? toy : files, name, description, priority, gpus, memory, kept];
     const placed = new Set(parts.flatMap((part) => part.show(all)));
     const rest = all.filter((finding) => !placed.has(finding));
-    const errors = all.filter(({ severity }) => severity === "error").length;
     fill(
       findings,
-      errors
-        ? note("bad", h("strong", {}, t("found.errors", { n: errors })), h("p", {}, t("found.places")))
-        : note("ok", h("strong", {}, t("found.none"))),
+      verdict(all, h("p", {}, t("found.places"))),
       rest.length > 0 &&
         h(
           "ul",

@@ -17,6 +17,7 @@ import { attemptsView, requestView } from "./request.js";
 import { samplesView } from "./samples.js";
 import { SeriesStore } from "./series.js";
 import { timeline } from "./timeline.js";
+import { versionOffer } from "./version.js";
 
 const METRICS = ["loss", "learning_rate", "grad_norm"];
 const MOST_FILES = 500;
@@ -50,12 +51,14 @@ export function open(app, { id }) {
     requestView(),
     attemptsView(),
   ];
+  const offer = versionOffer();
   const missing = h("div");
   const body = h(
     "div",
     { class: "task-body" },
     header.element,
     failure.element,
+    offer.element,
     h("div", { class: "task-charts" }, loss.element, h("div", { class: "small-charts" }, small.elements, use.element)),
     h("div", { class: "task-middle" }, log.element, band.element),
     samples.element,
@@ -100,6 +103,7 @@ export function open(app, { id }) {
     if (task) {
       band.update(happened.events, task);
       files.update(task, made);
+      offer.update(task, made);
     }
     samples.update(made.artifacts);
   }

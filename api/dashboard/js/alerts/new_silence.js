@@ -1,0 +1,69 @@
+// A silence by a form: what it is about, for how long, and why.
+
+import { alertApi } from "../api_alerts.js";
+import { openDialog } from "../components/dialog.js";
+import { note } from "../components/status.js";
+import { toast } from "../components/toast.js";
+import { fill, h } from "../dom.js";
+import { t } from "../i18n.js";
+import { icon } from "../icons.js";
+import { refusalWords } from "../refusal.js";
+import { newId } from "./deeds.js";
+import { matcherFields } from "./matchers.js";
+
+const HOUR_MS = 3_600_000;
+/** Hours. */
+const LASTS = /** @type {const} */ ([
+  [1, "silence.1h"],
+  [4, "silence.4h"],
+  [24, "silence.1d"],
+  [168, "silence.7d"],
+  [720, "silence.30d"],
+]);
+
+/** Asks for one and makes it; gives it, or null. @returns {Promise<API.Silence|null>} */
+export function askForSilence() {
+  return new Promise((resolve) => {
+    /** @type {API.Silence|null} */
+    let made = null;
+    const once = newId();
+    const matchers = matcherFields([{ label: "rule", value: "" }]);
+    const lasts = h(
+      "select",
+      { class: "input", id: "silence-lasts" },
+      LASTS.map(([hours, label]) => h("option", { value: hours }, t(label))),
+    );
+    const comment = h("input", { class: "input", id: "silence-why", required: true, maxlength: 1000 });
+    const problem = h("div", { role: "alert" });
+    const dialog = openDialog(t("silence.new"), (close) => {
+      const submit = async (/** @type {Event} */ event) => {
+        event.preventDefault();
+        const until = new Date(Date.now() + Number(lasts.value) * HOUR_MS).toISOString();
+        try {
+          made = await alertApi.silence({ matchers: matchers.values(), until, comment: comment.value.trim() }, once);
+          toast("ok", t("silence.done"));
+          close();
+        } catch (error) {
+          fill(problem, note("bad", h("p", { class: "foreign" }, refusalWords(error))));
+        }
+      };
+      return h(
+        "form",
+        { class: "inside", on: { submit } },
+        h("h2", {}, t("silence.new")),
+        h("p", { class: "soft small" }, t("silences.text")),
+        h("div", { class: "field" }, h("span", { class: "label" }, t("silence.what")), matchers.element),
+        h("div", { class: "field" }, h("label", { for: lasts.id }, t("silence.lasts")), lasts),
+        h("div", { class: "field" }, h("label", { for: comment.id }, t("silence.why")), comment),
+        problem,
+        h(
+          "div",
+          { class: "choices" },
+          h("button", { class: "button", type: "button", on: { click: close } }, t("cancel")),
+          h("button", { class: "button primary", type: "submit" }, icon("mute"), t("silence.do")),
+        ),
+      );
+    });
+    dialog.addEventListener("close", () => resolve(made));
+  });
+}

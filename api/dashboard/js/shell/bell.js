@@ -1,0 +1,63 @@
+// The bell: what fires, how much of it and how grave; quiet while nothing does.
+
+import { access } from "../access.js";
+import { countChip } from "../alerts/severity.js";
+import { firing, gravest, maySee, refetchFiring } from "../alerts/state.js";
+import { attempt } from "../components/toast.js";
+import { h, setAttribute, setText } from "../dom.js";
+import { count } from "../format.js";
+import { learnAlertWords, t, word } from "../i18n.js";
+import { icon } from "../icons.js";
+
+/** Screens with a stream of their own do not hear of alerts: then it is asked so often. */
+const ASK_MS = 10_000;
+
+/** @param {import("../main.js").App} app */
+export function bell(app) {
+  const chip = countChip();
+  const news = h("span", { class: "visually-hidden", role: "status" });
+  const button = h(
+    "button",
+    { class: "bell", "aria-haspopup": "dialog", "aria-expanded": "false", on: { click: () => attempt(toggle) } },
+    icon("bell"),
+    chip.element,
+  );
+  /** @type {(() => void)|null} */
+  let close = null;
+
+  async function toggle() {
+    if (close) return close();
+    const [{ openPanel }] = await Promise.all([import("../alerts/panel.js"), learnAlertWords()]);
+    if (close) return;
+    setAttribute(button, "aria-expanded", "true");
+    close = openPanel(button, () => {
+      close = null;
+      setAttribute(button, "aria-expanded", "false");
+    });
+  }
+
+  firing.watch((what) => {
+    const worst = what && gravest(what);
+    const words = wordsOf(what, worst);
+    chip.element.hidden = !worst;
+    button.classList.toggle("unknown", !what);
+    if (worst) chip.update(worst, count(what.counts.firing));
+    button.title = words;
+    button.setAttribute("aria-label", words);
+    // What is quiet from the beginning is no news.
+    if (worst || news.textContent) setText(news, words);
+  });
+  access.watch(() => {
+    button.hidden = !maySee();
+    if (button.hidden) close?.();
+  });
+  setInterval(() => !document.hidden && app.screen?.path && refetchFiring(), ASK_MS);
+  return { element: h("div", { class: "bell-place" }, button, news), toggle: () => button.hidden || button.click() };
+}
+
+/** @param {import("../alerts/state.js").Firing|null} what @param {string|null} worst */
+function wordsOf(what, worst) {
+  if (!what) return t("bell.unknown");
+  if (!worst) return t("bell.quiet");
+  return t("bell.n", { n: count(what.counts.firing), severity: word("severity", worst) });
+}

@@ -1,0 +1,149 @@
+// A named model with its versions, the newest first.
+
+import { whyNot } from "../../access.js";
+import { Refused } from "../../api.js";
+import { models } from "../../api_models.js";
+import { menuButton } from "../../components/menu.js";
+import { pager } from "../../components/pager.js";
+import { empty } from "../../components/states.js";
+import { attempt, toast } from "../../components/toast.js";
+import { fill, h, setText } from "../../dom.js";
+import { count } from "../../format.js";
+import { t } from "../../i18n.js";
+import { icon } from "../../icons.js";
+import { go, registeredAddress } from "../../router.js";
+import { changeModel, deleteModel } from "./dialogs.js";
+import { versionCard } from "./version.js";
+
+const ROWS = 20;
+
+/**
+ * @param {import("../../main.js").App} app @param {import("../../router.js").Place} place
+ * @returns {import("../../main.js").Screen}
+ */
+export function open(app, { id: name }) {
+  /** @type {API.RegisteredModel|null} */
+  let model = null;
+  let offset = 0;
+  const title = h("h1", { class: "clip foreign" }, name);
+  const [about, versions, foot, missing] = [
+    h("div", { class: "dataset-about" }),
+    h("ul", { class: "version-cards" }),
+    h("div", { class: "pager" }),
+    h("div"),
+  ];
+  const total = h("span", { class: "count-badge" });
+  const tools = h("div", { class: "tools" });
+  const menu = menuButton(t("actions.of", { name }), choices);
+
+  function choices() {
+    const known = model;
+    if (!known) return [];
+    const denied = whyNot("models:write", known.owner);
+    /** @param {() => unknown} run */
+    const guarded = (run) => () => (denied ? toast("bad", denied) : void attempt(run));
+    return [
+      {
+        label: t("data.change"),
+        icon: /** @type {const} */ ("pen"),
+        denied,
+        run: guarded(() =>
+          changeModel(known, (now) => (now.name === name ? refetch() : go(registeredAddress(now.name).slice(1)))),
+        ),
+      },
+      {
+        label: t("data.delete"),
+        icon: /** @type {const} */ ("trash"),
+        danger: true,
+        denied,
+        run: guarded(async () => (await deleteModel(known)) && go("/registry")),
+      },
+    ];
+  }
+
+  async function refetch() {
+    try {
+      const [found, page] = await Promise.all([
+        models.registered(name),
+        models.versions(name, { limit: ROWS, offset }),
+      ]);
+      model = found;
+      show(page);
+    } catch (error) {
+      if (!(error instanceof Refused && error.status === 404)) throw error;
+      fill(missing, empty("cube", t("registered.missing", { name })));
+      tools.hidden = true;
+      fill(versions);
+      fill(about);
+    }
+  }
+
+  /** @param {API.ModelVersionList} page */
+  function show(page) {
+    const known = /** @type {API.RegisteredModel} */ (model);
+    fill(missing, page.versions.length === 0 && empty("cube", t("registered.empty")));
+    tools.hidden = false;
+    setText(title, known.name);
+    fill(total, t("registry.versions", { n: count(known.versions) }));
+    fill(
+      about,
+      known.description && h("p", { class: "soft foreign" }, known.description),
+      known.tags.length > 0 &&
+        h(
+          "div",
+          { class: "tag-row" },
+          known.tags.map((tag) => h("span", { class: "tag foreign" }, tag)),
+        ),
+      known.owner && h("span", { class: "small soft foreign" }, t("owner.n", { owner: known.owner })),
+    );
+    const hadFocus = versions.contains(document.activeElement);
+    const changed = () => refetch().catch(() => app.stream.retry());
+    fill(
+      versions,
+      page.versions.map((each) => versionCard(each, known.owner, each.version === known.latest?.version, changed)),
+    );
+    if (hadFocus) /** @type {HTMLElement|null} */ (versions.querySelector("a, button"))?.focus();
+    const turn = (/** @type {number} */ by) => {
+      offset = Math.max(0, offset + by);
+      changed();
+    };
+    const isPaged = page.pagination.total > ROWS;
+    foot.hidden = !isPaged;
+    fill(
+      foot,
+      isPaged &&
+        pager({
+          offset,
+          limit: ROWS,
+          shown: page.versions.length,
+          total: page.pagination.total,
+          hasMore: page.pagination.has_more,
+          turn,
+        }),
+    );
+  }
+  fill(tools, menu);
+  return {
+    element: h(
+      "div",
+      { class: "screen" },
+      h(
+        "div",
+        { class: "screen-head" },
+        h("a", { class: "soft back", href: "#/registry", "aria-label": t("models.registry") }, icon("left")),
+        title,
+        total,
+        tools,
+      ),
+      about,
+      missing,
+      versions,
+      foot,
+    ),
+    title: () => name,
+    topics: "gpu,system",
+    on: {},
+    refetch,
+    close() {},
+  };
+}

@@ -1,0 +1,33 @@
+"""Runs a command that this machine's operator has set: an argument vector, no shell; bounded in time and words."""
+
+import subprocess
+from collections.abc import Mapping, Sequence
+
+#: Seconds that it may take.
+COMMAND_SECONDS = 60.0
+
+#: Characters of its last words that are told when it fails.
+_WORDS = 300
+
+
+def run_command(argv: Sequence[str], environment: Mapping[str, str], seconds: float = COMMAND_SECONDS) -> str | None:
+    """Runs it to its end; why it failed, or None."""
+    try:
+        ended = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=dict(environment),
+            check=False,
+            timeout=seconds,
+            start_new_session=True,
+        )
+    except subprocess.TimeoutExpired:
+        return f"{argv[0]} took longer than {seconds:.0f} s, and was ended"
+    except OSError as error:
+        return f"{argv[0]} cannot be run: {error.strerror}"
+    if ended.returncode == 0:
+        return None
+    words = " ".join(ended.stderr.decode(errors="replace").split())[-_WORDS:]
+    return f"{argv[0]} ended with {ended.returncode}" + (f": {words}" if words else "")

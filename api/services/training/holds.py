@@ -1,0 +1,68 @@
+"""Holds the queue and GPUs back: nothing new begins there, and what runs goes on."""
+
+import logging
+from collections.abc import Callable
+
+from api.errors import GPUNotFound
+from api.models.hold import Hold, HoldKind
+from api.services.gpus.service import GPUService
+from api.storage.holds import HoldStore
+from api.utils.clock import Clock
+from api.utils.ids import new_task_id
+
+logger = logging.getLogger(__name__)
+
+
+class Holds:
+    """What is held back. `wake` makes the training loop look at once."""
+
+    def __init__(self, store: HoldStore, gpus: GPUService, clock: Clock, wake: Callable[[], None]) -> None:
+        self._store = store
+        self._gpus = gpus
+        self._clock = clock
+        self._wake = wake
+
+    def list(self) -> list[Hold]:
+        """Every hold, oldest first."""
+        return self._store.list()
+
+    def hold_queue(self, reason: str, by: str, alert_id: str | None = None) -> Hold | None:
+        """Holds the queue; None where the alert that it is for has ended, or has done so already. Raises Conflict."""
+        return self._hold(HoldKind.QUEUE, None, reason, by, alert_id)
+
+    def hold_gpu(self, reference: str, reason: str, by: str, alert_id: str | None = None) -> Hold | None:
+        """Holds a GPU, named by index or UUID; None as above. Raises GPUNotFound, Conflict."""
+        known = {gpu.reading.uuid: gpu.reading.index for gpu in self._gpus.state.gpus}
+        found = [uuid for uuid, index in known.items() if uuid is not None and reference in (uuid, str(index))]
+        if not found:
+            data = {"gpu_ids": list(known.values())}
+            raise GPUNotFound(f'No GPU has the index or UUID "{reference[:80]}".', data=data)
+        return self._hold(HoldKind.GPU, found[0], reason, by, alert_id)
+
+    def end(self, hold_id: str) -> Hold:
+        """Ends a hold. Raises HoldNotFound."""
+        hold = self._store.end(hold_id)
+        logger.info("hold ended", extra={"hold": hold_id, "what": hold.gpu_uuid or "queue"})
+        self._note()
+        return hold
+
+    def end_orphans(self) -> int:
+        """Ends the holds of alerts that have ended; says how many there were. Raises DatabaseUnavailable."""
+        ended = self._store.end_orphans()
+        if ended:
+            logger.info("holds ended with their alerts", extra={"count": ended})
+            self._note()
+        return ended
+
+    def _hold(self, kind: HoldKind, uuid: str | None, reason: str, by: str, alert_id: str | None) -> Hold | None:
+        now = self._clock.now()
+        hold = Hold(new_task_id("hold", now), kind, uuid, reason, by, alert_id, now)
+        if not self._store.add(hold):
+            return None
+        logger.warning("held back", extra={"hold": hold.hold_id, "what": uuid or "queue", "reason": reason, "by": by})
+        self._note()
+        return hold
+
+    def _note(self) -> None:
+        self._gpus.note_change()
+        self._wake()

@@ -1,0 +1,80 @@
+"""A configuration in its other form: text as values, values as text."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from api.errors import Invalid
+from api.models.settings_view import RequestFormsView
+from api.trainers.diffusion_pipe import toml_files
+from api.trainers.diffusion_pipe.document import TrainerDocument
+from api.trainers.diffusion_pipe.findings import Findings
+from api.trainers.diffusion_pipe.request import read_config, read_dataset
+from api.trainers.pointers import pointer
+
+_AS_TEXT = "Keep it as text: the structured form has none."
+
+
+def convert_forms(
+    model_type: str,
+    config: Mapping[str, Any] | None,
+    dataset: Mapping[str, Any] | None,
+    config_toml: str | None,
+    dataset_toml: str | None,
+) -> RequestFormsView:
+    """Both forms of what is given; a text stays as it is, with its comments. Raises Invalid with every mistake."""
+    findings = Findings()
+    values, text = _config(model_type, config, config_toml, findings)
+    items, items_text = _dataset(dataset, dataset_toml, findings)
+    if findings.errors:
+        raise Invalid(mistakes=findings.errors)
+    return RequestFormsView(values, items, text, items_text)
+
+
+def _config(
+    model_type: str, config: Mapping[str, Any] | None, text: str | None, findings: Findings
+) -> tuple[dict[str, Any] | None, str | None]:
+    if text is not None:
+        return _parse(text, "config_toml", findings), text
+    document = read_config(config, model_type, findings) if config else None
+    return _written(document, bool(config), config is not None)
+
+
+def _dataset(
+    dataset: Mapping[str, Any] | None, text: str | None, findings: Findings
+) -> tuple[dict[str, Any] | None, str | None]:
+    if text is not None:
+        values = _parse(text, "dataset_toml", findings)
+        return (None if values is None else _named_directories(values)), text
+    document = read_dataset(dataset, findings) if dataset else None
+    values, written = _written(document, bool(dataset), dataset is not None)
+    return (None if values is None else _named_directories(values)), written
+
+
+def _written(
+    document: TrainerDocument | None, has_values: bool, is_given: bool
+) -> tuple[dict[str, Any] | None, str | None]:
+    if document is None:
+        return (None, None) if has_values or not is_given else ({}, "")
+    return document.values, toml_files.write(_tables_last(document.values))
+
+
+def _tables_last(values: dict[str, Any]) -> dict[str, Any]:
+    """In TOML whatever stands behind a table belongs to it."""
+    tables = {name: value for name, value in values.items() if isinstance(value, dict)}
+    return {**{name: value for name, value in values.items() if name not in tables}, **tables}
+
+
+def _parse(text: str, name: str, findings: Findings) -> dict[str, Any] | None:
+    values = toml_files.parse(text, pointer(name), findings)
+    for path, value in toml_files.leaves(values or {}):
+        if isinstance(value, float) and not math.isfinite(value):
+            findings.error(pointer(name, *path), "JSON has no form for this number.", _AS_TEXT)
+    return values
+
+
+def _named_directories(values: dict[str, Any]) -> dict[str, Any]:
+    if "directory" not in values:
+        return values
+    rest = {name: value for name, value in values.items() if name != "directory"}
+    return {**rest, "directories": values["directory"]}

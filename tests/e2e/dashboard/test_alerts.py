@@ -1,0 +1,257 @@
+"""The bell and the screen of alerts: a simulated GPU is too hot from the beginning, and each test has a rule of its own
+about it.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.e2e.dashboard.access import GuardedServer, sign_in
+from tests.e2e.dashboard.conftest import Complaints, Open
+from tests.e2e.dashboard.test_access import LOOKS, axe, violations
+from tests.e2e.dashboard.test_modules import call
+from tests.e2e.server import until
+from tests.unit.notifiers.receivers import receiving, status
+
+__all__ = ["axe"]
+
+
+class WatchedServer(GuardedServer):
+    """Two GPUs, of which the second is too hot."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(
+            directory,
+            SIMULATED_GPUS="2x NVIDIA GeForce RTX 4090",
+            SIMULATED_EVENTS="0s gpu1 overheats",
+            PRIVATE_HOSTS_ALLOWED="127.0.0.1",
+        )
+
+    def fire(self, rule_id: str, severity: str = "warning") -> str:
+        """Makes a rule that fires at once; the alert's id."""
+        rule = {
+            "rule_id": rule_id,
+            "title": rule_id,
+            "scope": "gpu",
+            "when": ["temperature_gpu >= 80"],
+            "summary": "{gpu} is at {temperature_gpu} °C.",
+            "remedy": "Look at `nvidia-smi`.",
+            "severity": severity,
+        }
+        self.post("/alerts/rules", 201, json=rule)
+
+        def fired() -> str | None:
+            found = self.get("/alerts", params={"rule": rule_id, "state": "firing"})["alerts"]
+            return str(found[0]["alert_id"]) if found else None
+
+        return str(until(fired, what=f"{rule_id} to fire"))
+
+    def make_channel(self, name: str) -> None:
+        """One that nobody listens to, for what a training asks for."""
+        body = {"name": name, "kind": "webhook", "url": "http://127.0.0.1:9/x", "only_opted_in": True}
+        self.post("/alerts/channels", 201, json=body)
+
+    def state_of(self, alert_id: str) -> str:
+        return str(self.get(f"/alerts/{alert_id}")["alert"]["state"])
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WatchedServer]:
+    with WatchedServer(tmp_path_factory.mktemp("watched")) as started:
+        yield started
+
+
+@pytest.fixture(autouse=True)
+def refusals(complaints: Complaints) -> None:
+    complaints.allowed = ("status of 401",)
+
+
+@pytest.fixture
+def page(open_page: Open, watched: WatchedServer) -> Page:
+    """As an administrator sees it."""
+    opened = open_page(at=watched)
+    sign_in(opened, watched.admin_key)
+    expect(opened.locator(".connection")).to_have_attribute("data-state", "live")
+    return opened
+
+
+def go(page: Page, address: str) -> None:
+    page.evaluate("(address) => { location.hash = address; }", address)
+
+
+def card(page: Page, alert_id: str) -> Locator:
+    return page.locator(f".alert-panel [data-alert={alert_id}]")
+
+
+def test_the_bell_shows_what_fires_and_two_clicks_acknowledge_it(page: Page, watched: WatchedServer) -> None:
+    bell = page.locator(".bell")
+    before = int(bell.locator("b").text_content() or 0)
+    alert_id = watched.fire("too_hot", "critical")
+    expect(bell.locator("b")).to_have_text(str(before + 1))
+    expect(bell).to_have_attribute("aria-label", f"Alerts: {before + 1} fire, the gravest is critical")
+    bell.click()
+    shown = card(page, alert_id)
+    expect(shown).to_contain_text("too_hot: GPU 1")
+    expect(shown.locator(".remedy code")).to_have_text("nvidia-smi")
+    expect(shown.get_by_role("link", name="GPU 1", exact=True)).to_have_attribute(
+        "href", "#/gpu/" + gpu_of(watched, alert_id)
+    )
+    shown.get_by_role("button", name="Acknowledge").click()
+    expect(shown).to_have_count(0)
+    assert watched.state_of(alert_id) == "acknowledged"
+    page.keyboard.press("Escape")
+    expect(page.locator(".alert-panel")).to_have_count(0)
+
+
+def gpu_of(watched: WatchedServer, alert_id: str) -> str:
+    return str(watched.get(f"/alerts/{alert_id}")["alert"]["labels"]["gpu_uuid"])
+
+
+def test_it_is_silenced_for_a_while_and_told_again_when_that_is_ended(page: Page, watched: WatchedServer) -> None:
+    alert_id = watched.fire("quiet_please")
+    page.keyboard.press("b")
+    expect(card(page, alert_id)).to_be_visible()
+    card(page, alert_id).get_by_role("button", name="Silence").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("menuitem", name="for 4 hours").click()
+    expect(card(page, alert_id)).to_have_count(0)
+    assert watched.state_of(alert_id) == "silenced"
+    (silence,) = watched.get("/alerts/silences")["silences"]
+    assert {matcher["label"] for matcher in silence["matchers"]} == {"rule", "gpu_uuid"}
+    go(page, "/alerts?tab=silences")
+    page.locator(".silences-table").get_by_role("button", name="End the silence").click()
+    expect(page.locator(".silences-table")).to_have_count(0)
+    until(lambda: watched.state_of(alert_id) == "firing", what="it to fire again")
+
+
+def test_the_history_is_filtered_and_leads_to_all_about_an_alert(page: Page, watched: WatchedServer) -> None:
+    alert_id = watched.fire("looked_for")
+    watched.fire("not_looked_for")
+    go(page, "/alerts?tab=history&rule=looked_for")
+    rows = page.locator(".alerts-table > tbody > tr")
+    expect(rows).to_have_count(1)
+    page.get_by_label("Every severity").select_option("critical")
+    expect(rows).to_have_count(0)
+    page.get_by_label("Every severity").select_option("warning")
+    rows.get_by_role("link", name="looked_for").click()
+    dialog = page.get_by_role("dialog", name="Alert")
+    expect(dialog).to_contain_text(alert_id)
+    expect(dialog.locator("table").first).to_contain_text("fires")
+
+
+def test_who_only_looks_sees_what_fires_and_why_no_more_may_be_done(open_page: Open, watched: WatchedServer) -> None:
+    alert_id = watched.fire("for_the_viewer")
+    page = open_page("#/alerts", at=watched)
+    sign_in(page, watched.make_key("vic", "viewer")["api_key"])
+    page.locator(".bell").click()
+    expect(page.locator(".alert-panel .note")).to_contain_text("acknowledge alerts")
+    card(page, alert_id).get_by_role("button", name="Acknowledge").click(force=True)
+    expect(page.locator(".toast").first).to_contain_text("Your key does not permit this")
+    assert watched.state_of(alert_id) == "firing"
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Deliveries").click()
+    expect(page.locator(".alerts-body .note")).to_contain_text("change rules and channels")
+
+
+def test_a_channel_is_made_by_its_form_and_tried(page: Page, watched: WatchedServer) -> None:
+    with receiving(status("204 No Content")) as receiver:
+        go(page, "/alerts?tab=channels")
+        page.get_by_role("button", name="New channel").click()
+        form = page.get_by_role("dialog")
+        form.get_by_label("Name", exact=True).fill("hook")
+        form.get_by_label("Kind").select_option("webhook")
+        form.get_by_label("Address", exact=True).fill(f"http://127.0.0.1:{receiver.port}/topsecret")
+        form.get_by_role("button", name="Make one").click()
+        form.get_by_label("Quiet hours").check()
+        form.get_by_role("button", name="Make it").click()
+        shown = page.locator("[data-channel=hook]")
+        expect(shown).to_contain_text("quiet 22:00–07:00")
+        assert "topsecret" not in page.content()
+        shown.get_by_role("button", name="Send a test").click()
+        expect(shown.locator(".note")).to_contain_text("Delivered")
+        expect(shown.locator(".status")).to_have_text("works")
+        assert b"topsecret" in receiver.requests[0]
+        assert b"webhook-signature" in receiver.requests[0].lower()
+        shown.get_by_role("button", name="Change").click()
+        expect(form.get_by_label("Address", exact=True)).to_have_value("")
+        form.get_by_label("Which alerts").select_option("critical")
+        form.get_by_role("button", name="Save").click()
+        expect(shown).to_contain_text("critical ones only")
+    (kept,) = watched.get("/alerts/channels")["channels"]
+    assert (kept["min_severity"], kept["address"]) == ("critical", f"http://127.0.0.1:{receiver.port}/…")
+    shown.get_by_role("button", name="Actions").click()
+    page.get_by_role("menuitem", name="Delete").click()
+    page.get_by_role("button", name="Delete it").click()
+    expect(shown).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "address"),
+    [
+        (
+            "email",
+            {
+                "host": "smtp.example.org",
+                "port": "587",
+                "user": "a@b",
+                "password": "p/w",
+                "to": "me@b",
+                "security": "ssl",
+            },
+            "mailtos://a%40b:p%2Fw@smtp.example.org:587/?to=me%40b&mode=ssl",
+        ),
+        ("telegram", {"token": "12:AB", "chat": "-100"}, "tgram://12:AB/-100"),
+        ("discord", {"hook": "https://discord.com/api/webhooks/12/ab?x=y"}, "discord://12/ab"),
+        ("slack", {"hook": "https://hooks.slack.com/services/T/B/c"}, "slack://T/B/c"),
+        ("ntfy", {"topic": "gpus", "token": "tk"}, "ntfys://tk@ntfy.sh/gpus"),
+    ],
+)
+def test_addresses_are_made_of_what_people_know(page: Page, kind: str, values: dict[str, str], address: str) -> None:
+    expression = "m.ADDRESS_KINDS[v[0]].address(v[1])"
+    assert call(page, "alerts/addresses.js", expression, [kind, values]) == address
+
+
+TABS = {
+    "now": ".alert-card",
+    "history": ".alerts-table",
+    "silences": ".alerts-body .panel",
+    "channels": ".channel-card",
+    "deliveries": ".alerts-body .panel",
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_axe_finds_nothing(open_page: Open, watched: WatchedServer, axe: str, look: str) -> None:
+    watched.fire(f"looked_at_{look}", "critical")
+    watched.make_channel(look)
+    page = open_page("#/alerts", at=watched, **LOOKS[look])
+    sign_in(page, watched.admin_key)
+    for tab, awaited in TABS.items():
+        go(page, f"/alerts?tab={tab}")
+        expect(page.locator(awaited).first).to_be_visible()
+        expect(page.locator(".alerts-body [aria-busy]")).to_have_count(0)
+        assert violations(page, axe) == [], tab
+    go(page, "/alerts?tab=channels")
+    page.get_by_role("button", name="New channel").click()
+    page.locator("dialog summary").first.click()
+    assert violations(page, axe) == []
+    page.get_by_role("button", name="Cancel").click()
+    page.locator(".bell").click()
+    expect(page.locator(".alert-panel .alert-card").first).to_be_visible()
+    assert violations(page, axe) == []
+    page.locator(".alert-panel h3 a").first.click()
+    expect(page.get_by_role("dialog", name="Alert").locator("table").first).to_be_visible()
+    assert violations(page, axe) == []
+
+
+def test_nothing_reaches_beyond_the_window(page: Page, watched: WatchedServer) -> None:
+    watched.fire("wide")
+    watched.make_channel("wide")
+    for tab, awaited in TABS.items():
+        go(page, f"/alerts?tab={tab}")
+        expect(page.locator(awaited).first).to_be_visible()
+        for width in (320, 390, 768, 1440, 2560):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth - innerWidth") == 0, (tab, width)

@@ -1,0 +1,142 @@
+"""Models in a browser: what is here, what a file is, and from a new training to the file of its version."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.dashboard.conftest import Complaints, Open
+from tests.e2e.dashboard.test_access import LOOKS, axe, violations
+from tests.e2e.dashboard.test_loading import BUDGET_BYTES, loaded
+from tests.e2e.toy_tasks import toy
+from tests.e2e.training_server import TrainingServer
+from tests.unit.weights.stand_ins import STAND_INS, write_stand_in
+
+__all__ = ["axe"]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingServer]:
+    """With a checkpoint of SDXL and half of what Z-Image needs; nothing can be downloaded."""
+    root = tmp_path_factory.mktemp("models")
+    write_stand_in(root / "comfy" / "checkpoints" / "xl.safetensors", STAND_INS["sdxl"])
+    write_stand_in(root / "comfy" / "vae" / "ae.safetensors", STAND_INS["vae-flux"])
+    settings = {"SIMULATED_GPUS": "2x NVIDIA GeForce RTX 4090", "MODELS_DIRECTORIES": str(root / "comfy")}
+    with TrainingServer(root / "server", HF_ENDPOINT="http://127.0.0.1:9", **settings) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def kept(server: TrainingServer) -> str:
+    """A finished training whose file is version 1 and `prod` of a model."""
+    task_id = server.start_task(toy(20, name="cats"))
+    server.await_status(task_id, "completed")
+    artifact = adapter_of(server, task_id)["path"]
+    body = {"task_id": task_id, "artifact": artifact, "name": "cats", "aliases": ["prod"], "notes": "sharp"}
+    server.post("/models/registry", 201, json=body)
+    return task_id
+
+
+def adapter_of(server: TrainingServer, task_id: str) -> dict[str, Any]:
+    found = server.get(f"/training/{task_id}/artifacts")["artifacts"]
+    return next(each for each in found if each["kind"] == "model" and each["path"].endswith(".safetensors"))
+
+
+def type_row(page: Page, name: str) -> Any:
+    return page.locator(".type-row", has_text=name).first
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize(
+    ("address", "awaited"),
+    [
+        ("#/models?type=z_image", ".component"),
+        ("#/registry", ".registered-row"),
+        ("#/registry/cats", ".version-card"),
+        ("#/tasks/{}", ".version-offer"),
+    ],
+)
+def test_axe_finds_nothing_on_screens_of_models(
+    open_page: Open, kept: str, axe: str, address: str, awaited: str, look: str
+) -> None:
+    page = open_page(address.format(kept), **LOOKS[look])
+    expect(page.locator(awaited).first).to_be_visible()
+    assert violations(page, axe) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert sum(loaded(page).values()) < BUDGET_BYTES
+
+
+def test_each_model_type_says_what_of_it_is_here(open_page: Open) -> None:
+    page = open_page("#/models")
+    expect(page.locator(".type-row")).to_have_count(24)
+    expect(type_row(page, "SDXL")).to_contain_text("whole")
+    type_row(page, "Z-Image").click()
+    expect(page.locator(".component[data-tone=ok]")).to_have_count(1)
+    expect(page.get_by_role("button", name="Download 2")).to_be_visible()
+    page.get_by_role("button", name="whole", exact=True).click()
+    expect(page.locator(".type-row")).to_have_count(1)
+
+
+def test_a_download_that_fails_says_why_and_can_go_on(open_page: Open) -> None:
+    page = open_page("#/models?type=z_image")
+    page.get_by_role("button", name="Download 2").click()
+    row = page.locator(".downloads .download-row")
+    expect(row.locator(".note")).to_contain_text("cannot be asked")
+    row.get_by_role("button", name="Go on").click()
+    expect(row.locator(".status")).to_contain_text("failed")
+
+
+def test_a_file_is_told_by_its_content(open_page: Open, server: TrainingServer, complaints: Complaints) -> None:
+    complaints.allowed = ("status of 404",)
+    path = write_stand_in(Path(server.settings["MODELS_DIRECTORIES"]) / "x.bin", STAND_INS["vae-flux2"])
+    page = open_page("#/models")
+    page.get_by_label("Path on the server").fill(str(path))
+    page.get_by_role("button", name="Look").click()
+    expect(page.locator(".examine .note")).to_contain_text("whole")
+    page.locator(".place-list").get_by_role("link", name="ideogram4").click()
+    expect(page.locator(".type-detail code").first).to_have_text("ideogram4")
+    page.get_by_label("Path on the server").fill("/nowhere")
+    page.get_by_role("button", name="Look").click()
+    expect(page.locator(".examine .note[data-tone=bad]")).to_be_visible()
+
+
+def test_a_version_in_use_is_not_deleted_and_says_by_what(open_page: Open, kept: str, complaints: Complaints) -> None:
+    complaints.allowed = ("status of 409",)
+    page = open_page("#/registry")
+    page.get_by_role("link", name="cats").click()
+    card = page.locator(".version-card")
+    expect(card.locator(".alias.prod")).to_be_visible()
+    card.get_by_role("button", name="Actions").click()
+    page.get_by_role("menuitem", name="Delete").click()
+    page.get_by_role("button", name="Delete it").click()
+    expect(page.get_by_role("dialog")).to_contain_text("prod")
+    page.get_by_role("button", name="Cancel").click()
+    card.get_by_role("button", name="Actions").click()
+    page.get_by_role("menuitem", name="Aliases").click()
+    page.get_by_label("Notes").fill("overtrained")
+    page.get_by_role("button", name="Save").click()
+    expect(card).to_contain_text("overtrained")
+    expect(card.get_by_role("link", name="cats")).to_have_attribute("href", f"#/tasks/{kept}")
+
+
+def test_from_a_new_training_to_the_file_of_its_version_by_mouse_alone(open_page: Open, server: TrainingServer) -> None:
+    page = open_page("#/", accept_downloads=True)
+    page.get_by_role("link", name="New training").click()
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.locator(".task-head")).to_be_visible()
+    task_id = page.url.rsplit("/", 1)[1]
+    page.get_by_role("button", name="Make a version of toy").click()
+    page.get_by_role("link", name="Look at it").click()
+    card = page.locator(".version-card")
+    card.get_by_role("button", name="Make it prod").click()
+    expect(card.locator(".alias.prod")).to_be_visible()
+    with page.expect_download() as given:
+        card.get_by_role("link", name="Download").click()
+    assert given.value.suggested_filename.startswith("toy-v1-epoch")
+    version = server.get("/models/registry/toy/versions/prod")
+    content = Path(given.value.path()).read_bytes()
+    assert hashlib.sha256(content).hexdigest() == version["sha256"]
+    assert version["origin"]["task_id"] == task_id

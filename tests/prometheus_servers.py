@@ -1,0 +1,95 @@
+"""A Prometheus of a test's own: it scrapes one server each second, with the rules of deploy/prometheus."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.server import until
+
+RULES = Path(__file__).parents[1] / "deploy" / "prometheus"
+
+_CONFIGURATION = """\
+global: {{scrape_interval: 1s, evaluation_interval: 1s}}
+rule_files: {rules}
+scrape_configs:
+  - job_name: diffusion-pipe
+    static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
+"""
+
+
+class OwnPrometheus:
+    """Started on entering, ended on leaving. Skips the test where the program is missing, which in CI is a failure."""
+
+    def __init__(self, directory: Path) -> None:
+        found = shutil.which("prometheus")
+        if found is None:
+            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("prometheus is not installed")
+        self._directory = directory
+        self._configuration = directory / "prometheus.yml"
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self._command = [
+            found or "",
+            f"--config.file={self._configuration}",
+            f"--storage.tsdb.path={directory / 'series'}",
+            f"--web.listen-address=127.0.0.1:{self.port}",
+            "--enable-feature=exemplar-storage",
+            "--log.level=error",
+        ]
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}/api/v1", timeout=20, trust_env=False)
+
+    def scrape(self, port: int) -> None:
+        """Says what it is to scrape, before it is started."""
+        rules = [str(RULES / name) for name in ("recording.yml", "alerts.yml", "alerts_optional.yml")]
+        self._configuration.write_text(_CONFIGURATION.format(rules=rules, port=port))
+
+    def __enter__(self) -> "OwnPrometheus":
+        with (self._directory / "log").open("wb") as log:
+            self._process = subprocess.Popen(self._command, cwd=self._directory, stdout=log, stderr=log)
+        until(self._answers, what="Prometheus")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.client.close()
+        self._process.terminate()
+        try:
+            self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(10)
+
+    def _answers(self) -> bool:
+        assert self._process.poll() is None, (self._directory / "log").read_text()
+        try:
+            return self.client.get("/status/buildinfo").is_success
+        except httpx.HTTPError:
+            return False
+
+    def ask(self, path: str, **parameters: str) -> Any:
+        """The data of an answer that must be a success."""
+        answer = self.client.get(path, params=parameters)
+        assert answer.is_success, f"{parameters}: {answer.text}"
+        return answer.json()["data"]
+
+    def query(self, expression: str) -> list[Any]:
+        """The series that an expression has now."""
+        found = self.ask("/query", query=expression)
+        return list(found["result"]) if found["resultType"] != "scalar" else [found["result"]]
+
+    def query_range(self, expression: str, seconds: float = 60.0) -> list[Any]:
+        """The series that an expression had within the last minute."""
+        now = time.time()
+        return list(
+            self.ask("/query_range", query=expression, start=f"{now - seconds}", end=f"{now}", step="2")["result"]
+        )

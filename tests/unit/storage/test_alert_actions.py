@@ -1,0 +1,91 @@
+"""Actions as rows: kept with the change that they come of, claimed by one, and finished by who has the lease."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from api.models.alert import AlertChange, AlertState
+from api.models.alert_action import ActionKind, ActionState, PlannedAction
+from api.storage.alert_actions import ActionStore
+from api.storage.alerts import AlertStore
+from api.storage.database import Database
+from tests.unit.services.alerts.facts import NOW, firing
+
+LEASE = timedelta(seconds=60)
+PLANNED = PlannedAction("action_1", ActionKind.HOLD_QUEUE, None, None, None, None, "root", NOW)
+
+
+@pytest.fixture
+def store(database: Database) -> ActionStore:
+    AlertStore(database).apply([AlertChange(None, firing(), "fires", actions=(PLANNED,))], NOW)
+    return ActionStore(database)
+
+
+def test_an_action_is_kept_with_its_change_and_due_at_its_time(database: Database):
+    later, elsewhere = (
+        replace(PLANNED, not_before=NOW + LEASE),
+        replace(PLANNED, action_id="action_2", kind=ActionKind.IDLE_COMMAND, node="there"),
+    )
+    AlertStore(database).apply([AlertChange(None, firing(), "fires", actions=(later, elsewhere))], NOW)
+    store = ActionStore(database)
+    assert store.due("here", NOW) == []
+    assert [each.action_id for each in store.due("here", NOW + LEASE)] == ["action_1"]
+    assert [each.action_id for each in store.due("there", NOW)] == ["action_2"]
+
+
+def test_of_one_change_each_kind_is_kept_once(store: ActionStore, database: Database):
+    again = firing(alert_id="alert_1", fingerprint="f2")
+    with pytest.raises(IntegrityError):
+        AlertStore(database).apply(
+            [AlertChange(None, again, "x", actions=(replace(PLANNED, action_id="action_2"),))], NOW
+        )
+
+
+def test_one_claims_and_who_has_lost_the_lease_changes_nothing(store: ActionStore):
+    first = store.claim("action_1", NOW, LEASE)
+    assert first is not None
+    assert store.claim("action_1", NOW, LEASE) is None
+    second = store.claim("action_1", NOW + LEASE, LEASE)
+    assert second is not None
+    assert second[0].attempts == 2
+    assert not store.begin("action_1", first[1])
+    assert not store.finish(first[0], first[1], ActionState.DONE, "x", NOW)
+    store.look_again("action_1", first[1], ActionState.DONE, "x", NOW)
+    assert store.begin("action_1", second[1])
+    assert store.finish(second[0], second[1], ActionState.DONE, "held", NOW)
+    assert store.due("here", NOW + 10 * LEASE) == []
+
+
+def test_the_end_stands_in_the_history_of_the_alert(store: ActionStore, database: Database):
+    claimed = store.claim("action_1", NOW, LEASE)
+    assert claimed is not None
+    store.finish(*claimed, ActionState.FAILED, "no room", NOW)
+    (action,) = store.of_alert("alert_1")
+    assert (action.state, action.result, action.finished_at) == (ActionState.FAILED, "no room", NOW)
+    last = AlertStore(database).history("alert_1")[-1]
+    assert (last.actor, last.message) == ("rule hot", "hold_queue failed: no room")
+    assert store.failed_since(NOW) == [action]
+    assert store.failed_since(NOW + LEASE) == []
+
+
+def test_it_is_wanted_while_the_alert_fires_and_nobody_knows_of_it(store: ActionStore, database: Database):
+    (action,), alerts = store.of_alert("alert_1"), AlertStore(database)
+    assert store.is_wanted(action)
+    known = alerts.acknowledge("alert_1", "ann", None, "", NOW)
+    assert not store.is_wanted(action)
+    again = alerts.acknowledge("alert_1", None, None, "", NOW)
+    assert store.is_wanted(action)
+    assert known.number + 1 == again.number
+    ended = replace(again, number=again.number + 1, state=AlertState.RESOLVED, resolved_at=NOW)
+    alerts.apply([AlertChange(again, ended)], NOW)
+    assert not store.is_wanted(action)
+    assert store.is_told("alert_1")
+
+
+def test_actions_are_forgotten_with_their_alert(store: ActionStore, database: Database):
+    alerts, alert = AlertStore(database), firing()
+    alerts.apply([AlertChange(alert, replace(alert, number=2, state=AlertState.RESOLVED, resolved_at=NOW))], NOW)
+    assert alerts.forget(NOW + LEASE) == 1
+    assert store.of_alert("alert_1") == []
