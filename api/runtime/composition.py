@@ -115,8 +115,7 @@ class Runtime:
         desk = NewsDesk()
         self.quotas = self._create_quotas(clock) if config.needs_keys else None
         trainers_group = None if trainer_user is None else trainer_user.gid
-        known = build_trainers(config)
-        self.datasets = DatasetParts(config, self.database, clock, self.quotas, trainers_group, known)
+        self.datasets = DatasetParts(config, self.database, clock, self.quotas, trainers_group, build_trainers(config))
         self.preprocessing = PreprocessingParts(
             config,
             self.database,
@@ -124,7 +123,7 @@ class Runtime:
             clock,
             self._wake_training,
             self.quotas,
-            [trainer.name for trainer in known],
+            [trainer.name for trainer in self.datasets.trainers],
         )
         training = build_training(
             config,
@@ -142,7 +141,7 @@ class Runtime:
             quotas=self.quotas,
             datasets=self.datasets.references,
             kinds=self.preprocessing.kinds.with_trainers(*TRANSFERERS),
-            known=known,
+            known=self.datasets.trainers,
             caches=self.datasets.caches,
         )
         self.training_loop = training.loop

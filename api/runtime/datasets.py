@@ -1,6 +1,5 @@
 """The parts that datasets need, put together; a part of the composition root."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from api.config import Config
@@ -39,11 +38,12 @@ class DatasetParts:
         clock: Clock,
         bound: StorageBound | None = None,
         trainers_group: int | None = None,
-        trainers: Sequence[Trainer] = (),
+        trainers: tuple[Trainer, ...] = (),
     ) -> None:
         """`bound` None: nobody has a quota. `trainers_group`: of the user that trainers run as, if it is another.
         `trainers`: those that train.
         """
+        self.trainers = trainers
         self.store, self.holds = DatasetStore(database), DatasetHolds(database)
         self.item_rows = DatasetItemStore(database)
         self.blobs = BlobStore(datasets_root(config))
