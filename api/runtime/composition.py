@@ -29,10 +29,17 @@ from api.runtime.dataset_media import DatasetMediaParts
 from api.runtime.datasets import DatasetParts
 from api.runtime.live import Live
 from api.runtime.measuring import create_registry, render
-from api.runtime.models import RegistryParts, build_catalog, build_downloads, build_settings
+from api.runtime.models import (
+    TRANSFERERS,
+    RegistryParts,
+    build_catalog,
+    build_downloads,
+    build_pushes,
+    build_settings,
+)
 from api.runtime.preprocessing import PreprocessingParts
 from api.runtime.trainer_user import check_places, prepare_trainer_user
-from api.runtime.training import build_training
+from api.runtime.training import build_trainers, build_training
 from api.runtime.uploads import UploadParts
 from api.services.access.operations import Belonging
 from api.services.attempts.updates import NewsDesk
@@ -59,7 +66,6 @@ from api.storage.registrations import DatabaseRegistrations
 from api.storage.task_files import write_private
 from api.storage.tasks import TaskStore
 from api.storage.usage import UsageStore
-from api.trainers.downloads.trainer import Downloader
 from api.utils.clock import Clock, SystemClock
 
 logger = logging.getLogger(__name__)
@@ -109,9 +115,15 @@ class Runtime:
         desk = NewsDesk()
         self.quotas = self._create_quotas(clock) if config.needs_keys else None
         trainers_group = None if trainer_user is None else trainer_user.gid
-        self.datasets = DatasetParts(config, self.database, clock, self.quotas, trainers_group)
+        self.datasets = DatasetParts(config, self.database, clock, self.quotas, trainers_group, build_trainers(config))
         self.preprocessing = PreprocessingParts(
-            config, self.database, self.datasets, clock, self._wake_training, self.quotas
+            config,
+            self.database,
+            self.datasets,
+            clock,
+            self._wake_training,
+            self.quotas,
+            [trainer.name for trainer in self.datasets.trainers],
         )
         training = build_training(
             config,
@@ -128,7 +140,9 @@ class Runtime:
             events=events,
             quotas=self.quotas,
             datasets=self.datasets.references,
-            kinds=self.preprocessing.kinds.with_trainer(Downloader()),
+            kinds=self.preprocessing.kinds.with_trainers(*TRANSFERERS),
+            known=self.datasets.trainers,
+            caches=self.datasets.caches,
         )
         self.training_loop = training.loop
         logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source, training.executor)
@@ -185,6 +199,7 @@ class Runtime:
             registered=self.datasets.registered,
             items=self.datasets.items,
             captions=self.datasets.captions,
+            caches=self.datasets.cache_list,
             uploads=self.uploads.service,
             forms=self.uploads.forms,
             export=self.dataset_media.export,
@@ -199,6 +214,7 @@ class Runtime:
             settings=build_settings(),
             registry=self.registry.service,
             downloads=build_downloads(config, self.database, training, clock),
+            pushes=build_pushes(config, self.database, training, self.registry.service, clock),
             system=system,
             strays=training.strays,
             holds=training.holds,

@@ -7,10 +7,12 @@ from api.models.task import TaskType
 from api.runtime.training import TrainingParts
 from api.services.catalog.comfyui import ComfyLinks
 from api.services.catalog.download_wish import DownloadRules
-from api.services.catalog.downloads import DownloadMeans, DownloadService
+from api.services.catalog.downloads import DownloadService
+from api.services.catalog.pushes import PushRules, PushService
 from api.services.catalog.registry import Registry
 from api.services.catalog.service import CatalogService
 from api.services.catalog.settings import SettingsService
+from api.services.catalog.transfers import TransferMeans, Transfers
 from api.services.training.service import TrainingService
 from api.storage.attempts import AttemptStore
 from api.storage.blobs import BlobStore
@@ -22,6 +24,8 @@ from api.trainers.diffusion_pipe.catalog.table import CATALOG
 from api.trainers.diffusion_pipe.forms import convert_forms
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.settings import describe_settings
+from api.trainers.downloads.trainer import DOWNLOADS, Downloader
+from api.trainers.pushes.trainer import PUSHES, Pusher
 from api.utils.clock import Clock
 from api.utils.periodic import PeriodicThread
 from api.weights.scan import LocalModels
@@ -55,11 +59,16 @@ def build_settings() -> SettingsService:
     return SettingsService(MODELS, describe_settings, convert_forms)
 
 
-def build_downloads(config: Config, database: Database, training: TrainingParts, clock: Clock) -> DownloadService:
-    """Builds the use cases of downloads, whose tasks the training loop executes."""
-    means = DownloadMeans(
-        TaskStore(database, TaskType.DOWNLOAD),
-        AttemptStore(database, TaskType.DOWNLOAD),
+#: What executes downloads and pushes.
+TRANSFERERS = (Downloader(), Pusher())
+
+
+def _build_transfers(
+    config: Config, database: Database, training: TrainingParts, clock: Clock, kind: TaskType, trainer: str
+) -> Transfers:
+    means = TransferMeans(
+        TaskStore(database, kind),
+        AttemptStore(database, kind),
         training.intake,
         training.dispatcher,
         training.progress,
@@ -67,7 +76,25 @@ def build_downloads(config: Config, database: Database, training: TrainingParts,
         training.loop.wake,
         clock,
         config.storage_root.absolute(),
+        config.min_free_disk_mb,
+        kind,
+        trainer,
     )
+    return Transfers(means)
+
+
+def build_pushes(
+    config: Config, database: Database, training: TrainingParts, registry: Registry, clock: Clock
+) -> PushService:
+    """Builds the use cases of pushes, whose tasks the training loop executes."""
+    transfers = _build_transfers(config, database, training, clock, TaskType.PUSH, PUSHES)
+    rules = PushRules(config.hf_endpoint.rstrip("/"), config.private_hosts_allowed)
+    return PushService(transfers, registry, CATALOG, rules)
+
+
+def build_downloads(config: Config, database: Database, training: TrainingParts, clock: Clock) -> DownloadService:
+    """Builds the use cases of downloads, whose tasks the training loop executes."""
+    transfers = _build_transfers(config, database, training, clock, TaskType.DOWNLOAD, DOWNLOADS)
     rules = DownloadRules(
         models_root(config),
         config.hf_endpoint.rstrip("/"),
@@ -75,7 +102,7 @@ def build_downloads(config: Config, database: Database, training: TrainingParts,
         config.allow_pickled_weights,
         config.min_free_disk_mb,
     )
-    return DownloadService(means, CATALOG, rules)
+    return DownloadService(transfers, CATALOG, rules)
 
 
 class RegistryParts:

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from api.errors import (
@@ -222,6 +223,14 @@ class Registry:
         known = self.find(name).name
         found = read_page(lambda *cut: self._store.versions(known, *cut), lambda row: row.ordinal, page)
         return found.map(lambda row: self._show(name, row))
+
+    def find_version(self, name: str, version: str) -> ModelVersion:
+        """A version as it is kept. Raises RegisteredModelNotFound, ModelVersionNotFound."""
+        return self._store.get_version(self.find(name).name, version)
+
+    def link_file(self, sha256: str, target: Path) -> None:
+        """Gives the file of a version another name, for a task that needs it. Raises BlobMissing, OSError."""
+        self._blobs.link_into(sha256, target, may_symlink=False)
 
     def open_file(self, name: str, version: str) -> OpenFile:
         """The file of a version, open for reading.
