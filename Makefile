@@ -20,7 +20,7 @@ FILE   ?=
 FORCE  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev charts dev background stop status logs key keys backup restore test test-long test-launcher test-pixels smoke audit-verify worker lint script-types format coverage check bench demo lock release clean
+.PHONY: help install install-dev otel charts dev background stop status logs key keys backup restore test test-long test-launcher test-pixels smoke audit-verify worker lint script-types format coverage check bench demo lock release clean
 
 help: ## This list
 	@echo "Diffusion-Pipe API: GPUs and diffusion training by HTTP"
@@ -57,6 +57,9 @@ node_modules/.installed: package-lock.json | $(BIN)/.installed-dev
 	@$(NPM) ci --ignore-scripts --no-audit --no-fund --loglevel=error || \
 	  echo "What package.json names could not be fetched: the tests of clients are skipped, and make lint fails." >&2
 	@mkdir -p node_modules; touch $@
+
+otel: install ## Install what OTEL_EXPORTER_OTLP_ENDPOINT needs to send traces
+	$(PIP) --require-hashes -r requirements-otel.lock
 
 charts: | $(BIN)/python ## Fetch the dashboard's charts again
 	@sh api/dashboard/fetch.sh $(BIN)/python
@@ -169,7 +172,8 @@ LOCK   := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 lock: | $(BIN)/python ## Write the lock files by requirements*.txt and package.json; ARGS=--upgrade takes the newest
 	$(PIP) 'uv==0.13.9'
 	$(LOCK) $(ARGS) requirements.txt --output-file requirements.lock
-	$(LOCK) $(ARGS) --constraints requirements.lock requirements-dev.txt --output-file requirements-dev.lock
+	$(LOCK) $(ARGS) --constraints requirements.lock requirements-otel.txt --output-file requirements-otel.lock
+	$(LOCK) $(ARGS) --constraints requirements.lock --constraints requirements-otel.lock requirements-dev.txt --output-file requirements-dev.lock
 	$(NPM) install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
 
 release: install-dev charts ## Check the version, build it into dist/, and try it in an empty environment
