@@ -34,6 +34,7 @@ class ExamineWeights(Strict):
         json_schema_extra={
             "example": {"path": "/srv/models/ae.safetensors", "model_id": "z_image", "key": "vae"},
             "dependentRequired": {"key": ["model_id"]},
+            "minProperties": 1,
             "allOf": [at_most_one("path", "upload_id"), at_least_one("path", "upload_id")],
         },
     )
