@@ -40,7 +40,7 @@ from api.runtime.models import (
 )
 from api.runtime.preprocessing import PreprocessingParts
 from api.runtime.trainer_user import check_places, prepare_trainer_user
-from api.runtime.training import build_training
+from api.runtime.training import build_trainers, build_training
 from api.runtime.uploads import UploadParts
 from api.services.access.operations import Belonging
 from api.services.attempts.updates import NewsDesk
@@ -117,9 +117,15 @@ class Runtime:
         desk = NewsDesk()
         self.quotas = self._create_quotas(clock) if config.needs_keys else None
         trainers_group = None if trainer_user is None else trainer_user.gid
-        self.datasets = DatasetParts(config, self.database, clock, self.quotas, trainers_group)
+        self.datasets = DatasetParts(config, self.database, clock, self.quotas, trainers_group, build_trainers(config))
         self.preprocessing = PreprocessingParts(
-            config, self.database, self.datasets, clock, self._wake_training, self.quotas
+            config,
+            self.database,
+            self.datasets,
+            clock,
+            self._wake_training,
+            self.quotas,
+            [trainer.name for trainer in self.datasets.trainers],
         )
         training = build_training(
             config,
@@ -137,6 +143,8 @@ class Runtime:
             quotas=self.quotas,
             datasets=self.datasets.references,
             kinds=self.preprocessing.kinds.with_trainers(*TRANSFERERS),
+            known=self.datasets.trainers,
+            caches=self.datasets.caches,
         )
         self.training_loop = training.loop
         logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source, training.executor)
@@ -193,6 +201,7 @@ class Runtime:
             registered=self.datasets.registered,
             items=self.datasets.items,
             captions=self.datasets.captions,
+            caches=self.datasets.cache_list,
             uploads=self.uploads.service,
             forms=self.uploads.forms,
             export=self.dataset_media.export,

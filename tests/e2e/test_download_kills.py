@@ -10,6 +10,8 @@ import time
 from contextlib import closing, suppress
 from pathlib import Path
 
+import pytest
+
 from api.trainers.downloads.wish import WISH, DownloadWish, RepositoryWish
 from tests.lengths import length
 from tests.local_hub import LocalHub, cutting, running_hub
@@ -103,6 +105,7 @@ def kill_at_random(pid: int, hub: LocalHub, chance: random.Random) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.timeout(length(1500, 120))
 def test_killed_among_faults_it_leaves_each_file_whole_or_absent(tmp_path: Path):
     chance, killed, run, repository = random.Random(7), 0, 0, "o/r0"
     root, work = tmp_path / "models", tmp_path / "work"

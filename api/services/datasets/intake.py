@@ -16,6 +16,7 @@ from api.archives.expander import Expander
 from api.archives.limits import BadArchive
 from api.errors import DatabaseUnavailable, ServiceError, Unavailable, UploadConflict, UploadNotFound
 from api.models.upload import Upload, UploadKind, UploadProblem, UploadResult, UploadStatus
+from api.services.datasets.exported import with_exported_names
 from api.services.datasets.joining import Joined, Joining
 from api.services.datasets.tree import (
     FileTree,
@@ -192,7 +193,9 @@ class UploadIntake:
         place = self._files.new_unpacked(upload_id)
         listed = self._expander.expand(held.file.path, place, listen)
         files = [TreeFile(each.name, place / each.file, each.size_bytes) for each in listed]
-        tree = sort_out(without_export_directory(without_common_directory(files)))
+        exported = with_exported_names(without_export_directory(without_common_directory(files)))
+        tree = sort_out(exported.files)
+        exported.give_captions(tree)
         _take_prompt(tree, held.upload, [each.path for each in tree.pictures if tree.caption_of(each.path) is None])
         return self._joining.join(tree, held.upload, self._teller([held]))
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from api.errors import (
@@ -203,6 +204,10 @@ class DatasetService:
     def read_items(self, manifest_sha256: str) -> Iterator[ManifestItem]:
         """The items of a manifest, by path. Raises BlobMissing."""
         return read_manifest(self._blobs.lines(manifest_sha256))
+
+    def manifest_path(self, manifest_sha256: str) -> Path:
+        """Where the file of a manifest lies. Raises BlobMissing."""
+        return self._blobs.path(manifest_sha256)
 
     def index(self, manifest_sha256: str) -> int:
         """The number under which the rows of a manifest's items are found; they are made where they are missing."""

@@ -11,7 +11,7 @@ import { t } from "../../i18n.js";
 import { icon } from "../../icons.js";
 import { go, taskAddress } from "../../router.js";
 import { formField, numberInput, textInput } from "./fields.js";
-import { findingItem, findingsOf } from "./findings.js";
+import { findingItem, findingsOf, verdict } from "./findings.js";
 import { beginOnDataset } from "./from_dataset.js";
 import { gpuChoice } from "./gpu_choice.js";
 import { keptFields } from "./kept.js";
@@ -40,6 +40,7 @@ export function open(_app, place) {
   const changed = () => {
     key = newKey();
     keep();
+    offerCache();
   };
   const gpus = gpuChoice();
   const toy = toyForm();
@@ -77,6 +78,12 @@ export function open(_app, place) {
     icon("check"),
     t("validate"),
   );
+  const cacheButton = h(
+    "button",
+    { class: "button", type: "button", hidden: true, on: { click: () => permitted() && attempt(cacheAhead) } },
+    icon("save"),
+    t("start.cache"),
+  );
   const startButton = h("button", { class: "button primary", type: "submit" }, icon("play"), t("start.do"));
 
   const [denied, onDataset] = [h("div", { class: "stack" }), h("div")];
@@ -89,7 +96,7 @@ export function open(_app, place) {
   const forgetAccess = access.watch(() => {
     const why = whyNot("training:write");
     fill(denied, why && note("warn", h("p", {}, why)));
-    for (const button of [validateButton, startButton]) {
+    for (const button of [validateButton, cacheButton, startButton]) {
       setAttribute(button, "aria-disabled", why ? "true" : null);
       setAttribute(button, "title", why);
     }
@@ -134,12 +141,9 @@ export function open(_app, place) {
     const parts = [mode === "toy" ? toy : files, name, description, priority, gpus, memory, kept];
     const placed = new Set(parts.flatMap((part) => part.show(all)));
     const rest = all.filter((finding) => !placed.has(finding));
-    const errors = all.filter(({ severity }) => severity === "error").length;
     fill(
       findings,
-      errors
-        ? note("bad", h("strong", {}, t("found.errors", { n: errors })), h("p", {}, t("found.places")))
-        : note("ok", h("strong", {}, t("found.none"))),
+      verdict(all, h("p", {}, t("found.places"))),
       rest.length > 0 &&
         h(
           "ul",
@@ -147,6 +151,12 @@ export function open(_app, place) {
           rest.map((finding) => findingItem(finding, finding.pointer, null)),
         ),
     );
+  }
+
+  /** Only versions of datasets can be cached ahead. */
+  function offerCache() {
+    const { dataset, dataset_toml: text } = request();
+    cacheButton.hidden = !/"dataset":|^\s*dataset\s*=/m.test(text ?? JSON.stringify(dataset ?? {}));
   }
 
   const masked = () => (mode === "toml" ? files.masked() : []);
@@ -162,19 +172,26 @@ export function open(_app, place) {
   /** @param {Event} event */
   async function start(event) {
     event.preventDefault();
-    if (!permitted()) return;
+    if (permitted()) await send(api.start, t("start.done"));
+  }
+
+  /** The form stays: what is cached is trained on next. */
+  const cacheAhead = () => send(api.cache, t("start.cached"), true);
+
+  /** @param {typeof api.start} by @param {string} words @param {boolean} [stays] whether what was written is kept */
+  async function send(by, words, stays = false) {
     if (masked().length) return show({ errors: masked(), warnings: [] });
-    startButton.disabled = true;
+    startButton.disabled = cacheButton.disabled = true;
     try {
-      const task = await api.start(request(), key);
-      forget();
-      toast("ok", t("start.done"));
+      const task = await by(request(), key);
+      if (!stays) forget();
+      toast("ok", words);
       go(taskAddress(task.task_id));
     } catch (error) {
       if (error instanceof Refused && error.errors.length) show(asFindings(error));
       toastError(error);
     } finally {
-      startButton.disabled = false;
+      startButton.disabled = cacheButton.disabled = false;
     }
   }
 
@@ -198,6 +215,7 @@ export function open(_app, place) {
     priority.input.value = String(begun.priority ?? 0);
     if (chosen === "toy") toy.choose(begun.config ?? {});
     else files.choose(begun, texts);
+    offerCache();
   }
 
   const form = h(
@@ -212,7 +230,7 @@ export function open(_app, place) {
       h("div", { class: "form-grid" }, name.element, priority.element, memory.element, description.element),
       gpus.element,
       kept.element,
-      h("div", { class: "choices" }, validateButton, startButton),
+      h("div", { class: "choices" }, validateButton, cacheButton, startButton),
     ),
   );
   const side = h(
