@@ -93,6 +93,7 @@ class HolderCounts:
     training: int
     preprocessing: int
     download: int
+    cache: int
     push: int
     external: int
 

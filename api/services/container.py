@@ -15,6 +15,7 @@ from api.services.catalog.registry import Registry
 from api.services.catalog.service import CatalogService
 from api.services.catalog.settings import SettingsService
 from api.services.datasets.as_trained import AsTrained
+from api.services.datasets.cache_list import DatasetCacheList
 from api.services.datasets.captioning import CaptioningService
 from api.services.datasets.captions import CaptionEditor
 from api.services.datasets.check import DatasetChecker
@@ -51,6 +52,7 @@ class Services:
     registered: RegisteredDirectories
     items: DatasetItems
     captions: CaptionEditor
+    caches: DatasetCacheList
     uploads: UploadService
     forms: FormUploads
     checker: DatasetChecker

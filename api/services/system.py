@@ -130,6 +130,7 @@ class SystemService:
                 training=holders[TaskType.TRAINING],
                 preprocessing=holders[TaskType.PREPROCESSING],
                 download=holders[TaskType.DOWNLOAD],
+                cache=holders[TaskType.CACHE],
                 push=holders[TaskType.PUSH],
                 external=holders[TaskType.EXTERNAL],
             ),

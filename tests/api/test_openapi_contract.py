@@ -97,6 +97,7 @@ WITH_INPUT = [
     ("PATCH", "/api/v1/gpu/tasks/{task_id}"),
     ("POST", "/api/v1/training/validate"),
     ("POST", "/api/v1/training/start"),
+    ("POST", "/api/v1/training/cache"),
     ("GET", "/api/v1/training/list"),
     ("POST", "/api/v1/training/stop/{task_id}"),
     ("POST", "/api/v1/training/{task_id}/stop"),
@@ -128,6 +129,7 @@ WITH_INPUT = [
     ("GET", "/api/v1/datasets"),
     ("POST", "/api/v1/datasets"),
     ("PATCH", "/api/v1/datasets/{name}"),
+    ("GET", "/api/v1/datasets/{name}/caches"),
     ("GET", "/api/v1/datasets/{name}/versions"),
     ("GET", "/api/v1/datasets/{name}/items"),
     ("GET", "/api/v1/datasets/{name}/items/{item_id}"),
@@ -179,7 +181,7 @@ BY_HAND = [("POST", "/api/v1/preprocess/upload")]
 VALIDATE, START = "/api/v1/training/validate", "/api/v1/training/start"
 
 #: What is right by the document may still name a model, a GPU or a setting that is not there.
-KNOWS_MORE = {START, VALIDATE, "/api/v1/training/resume/{task_id}", "/api/v1/training/list"}
+KNOWS_MORE = {START, VALIDATE, "/api/v1/training/resume/{task_id}", "/api/v1/training/list", "/api/v1/training/cache"}
 
 #: A name may be one that the service uses itself, and a time lie in the past.
 KNOWS_MORE.add("/api/v1/auth/generate-key")

@@ -117,7 +117,7 @@ _TABLE = (
     ),
     *_need(Permission.TRAINING_READ, "GET ~/training/list", "GET ~/events/stream", "WEBSOCKET ~/ws/events"),
     *_need(Permission.TRAINING_WRITE, "POST ~/training/validate", "POST ~/models/<model_id>/convert"),
-    *_need(Permission.TRAINING_WRITE, "POST ~/training/start", rate=RateGroup.STARTS),
+    *_need(Permission.TRAINING_WRITE, "POST ~/training/start", "POST ~/training/cache", rate=RateGroup.STARTS),
     *_of(
         Belonging.TASK,
         Permission.TRAINING_READ,
@@ -186,6 +186,7 @@ _TABLE = (
         "GET ~/datasets/<name>",
         "GET ~/datasets/<name>/versions",
         "GET ~/datasets/<name>/versions/<version>",
+        "GET ~/datasets/<name>/caches",
         "GET ~/datasets/<name>/export",
         "GET ~/datasets/<name>/items",
         "GET ~/datasets/<name>/items/<item_id>",

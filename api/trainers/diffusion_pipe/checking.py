@@ -10,6 +10,7 @@ from api.models.training import TrainingPlan, TrainingRequest
 from api.trainers.diffusion_pipe import command, files, plan
 from api.trainers.diffusion_pipe.adapter_check import check_adapter
 from api.trainers.diffusion_pipe.batches import Batches, read_batches
+from api.trainers.diffusion_pipe.cache_facts import gather_facts
 from api.trainers.diffusion_pipe.config_check import check_config, check_flux2_stages, check_parallelism
 from api.trainers.diffusion_pipe.dataset_check import DatasetCircumstances, KnownDataset, check_dataset
 from api.trainers.diffusion_pipe.document import TrainerDocument
@@ -24,7 +25,7 @@ from api.trainers.diffusion_pipe.request import Configuration, read
 from api.trainers.diffusion_pipe.silent_check import check_silent, check_warmup
 from api.trainers.diffusion_pipe.weights_check import check_files
 from api.trainers.media import REASONING_SECONDS, Budget, Looks, TooLong
-from api.trainers.trainer import Check, Command, DatasetOutlook, DatasetQuestion, Launch, SeenFile
+from api.trainers.trainer import CacheFacts, Check, Command, DatasetOutlook, DatasetQuestion, Launch, SeenFile
 
 #: The port in a plan's command, where the real one is known only at the start: DeepSpeed's default.
 _PLANNED_PORT = 29500
@@ -91,6 +92,14 @@ class RequestWork:
     def without_secrets(self, request: TrainingRequest) -> TrainingRequest:
         """The same request with *** where `check` found secrets; it can be checked and prepared again."""
         return files.without_secrets(request)
+
+    def cache_facts(self, request: TrainingRequest) -> CacheFacts:
+        """What the cache of this request depends on."""
+        try:
+            config, dataset = files.read_again(request)
+        except ValueError:
+            return CacheFacts(problem="its configuration cannot be read")
+        return gather_facts(config, dataset, self._root)
 
     def prepare(self, request: TrainingRequest, launch: Launch) -> Command:
         """The command and the files of one attempt of a request that was checked. Raises ValueError when it was not."""

@@ -15,7 +15,7 @@ from api.trainers.protocol.run import RunProtocol
 from api.trainers.toy import settings
 from api.trainers.toy.dataset import ToyDataset, read_dataset
 from api.trainers.toy.values import read_values
-from api.trainers.trainer import Check, Command, Launch
+from api.trainers.trainer import CacheFacts, Check, Command, Launch
 from api.utils.bounds import capped
 
 PROGRAM = Path(__file__).resolve().parent / "train.py"
@@ -59,11 +59,25 @@ class Toy(RunProtocol):
         """The request as it is: no setting of the toy is a secret."""
         return request
 
+    def cache_facts(self, request: TrainingRequest) -> CacheFacts:
+        """What the cache of this request depends on: the size of its pictures, and the toy itself."""
+        try:
+            config = read_values(request.config, request.config_toml)
+            dataset = read_values(request.dataset, request.dataset_toml)
+        except ValueError as error:
+            return CacheFacts(problem=str(error))
+        toy = config.get("toy")
+        size = toy.get("size", settings.SIZE) if isinstance(toy, Mapping) else settings.SIZE
+        code = [
+            [path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in sorted(PROGRAM.parent.glob("*.py"))
+        ]
+        return CacheFacts({"size": size, "dataset": dataset, "code": code}, {"size": size})
+
     def prepare(self, request: TrainingRequest, plan: TrainingPlan, launch: Launch) -> Command:
         """The command of one attempt; its files are those of the plan."""
         config = tomllib.loads(plan.files["config.toml"]) | {"output_dir": str(launch.output_dir)}
         return Command(
-            argv=(self._python, *_arguments(launch)),
+            argv=(self._python, *_arguments(launch), *_flags(request)),
             cwd=launch.directory,
             env={
                 **split_secrets(request.env)[0],
@@ -87,6 +101,10 @@ def _arguments(launch: Launch) -> list[str]:
     return arguments
 
 
+def _flags(request: TrainingRequest) -> list[str]:
+    return [f"--{name}" for name in ("regenerate_cache", "trust_cache", "cache_only") if getattr(request, name)]
+
+
 def _as_they_stand(config: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
     return {name: (pointer(name), value) for name, value in config.items()}
 
@@ -98,9 +116,9 @@ def _warnings(request: TrainingRequest, values: Mapping[str, tuple[str, Any]], r
         if name in values
     ]
     cache = [
-        Mistake(f"/{name}", "The toy trainer keeps no cache; this changes nothing.", "Leave it out.")
+        Mistake(f"/{name}", "The toy draws its own pictures, and caches none; this changes nothing.", "Leave it out.")
         for name in ("regenerate_cache", "trust_cache")
-        if getattr(request, name)
+        if getattr(request, name) and not request.dataset and request.dataset_toml is None
     ]
     return (*replaced, *cache)
 
@@ -128,6 +146,9 @@ def _plan(request: TrainingRequest, values: dict[str, Any], dataset: ToyDataset,
         dataset_items=PICTURES if dataset.items is None else dataset.items,
         memory_basis="the toy computes on the CPU",
         files={"config.toml": settings.write_toml(config), **files},
-        command=("python", "-u", PROGRAM.name, "--config", "config.toml", "--ranks", str(request.gpu_count)),
+        command=(
+            *("python", "-u", PROGRAM.name, "--config", "config.toml", "--ranks", str(request.gpu_count)),
+            *_flags(request),
+        ),
         evaluates=bool(config.get("eval_every_n_epochs") or config.get("eval_every_n_steps")),
     )

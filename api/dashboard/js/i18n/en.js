@@ -346,6 +346,7 @@ export const words = {
   "cause.killed": "It was killed from outside",
   "cause.quit_unasked": "It quit unasked",
   "cause.did_not_train": "It did not train",
+  "cause.cache_incomplete": "Its cache cannot be used",
   "cause.trainer_error": "The trainer failed",
   "cause.could_not_start": "It could not be started",
   "cause.supervisor_lost": "Its supervisor was lost",

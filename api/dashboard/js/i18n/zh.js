@@ -344,6 +344,7 @@ export const words = {
   "cause.killed": "被外部终止",
   "cause.quit_unasked": "未经请求就退出",
   "cause.did_not_train": "没有训练",
+  "cause.cache_incomplete": "缓存不可用",
   "cause.trainer_error": "训练程序出错",
   "cause.could_not_start": "无法启动",
   "cause.supervisor_lost": "监管进程丢失",

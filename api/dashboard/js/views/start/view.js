@@ -40,6 +40,7 @@ export function open(_app, place) {
   const changed = () => {
     key = newKey();
     keep();
+    offerCache();
   };
   const gpus = gpuChoice();
   const toy = toyForm();
@@ -77,6 +78,12 @@ export function open(_app, place) {
     icon("check"),
     t("validate"),
   );
+  const cacheButton = h(
+    "button",
+    { class: "button", type: "button", hidden: true, on: { click: () => permitted() && attempt(cacheAhead) } },
+    icon("save"),
+    t("start.cache"),
+  );
   const startButton = h("button", { class: "button primary", type: "submit" }, icon("play"), t("start.do"));
 
   const [denied, onDataset] = [h("div", { class: "stack" }), h("div")];
@@ -89,7 +96,7 @@ export function open(_app, place) {
   const forgetAccess = access.watch(() => {
     const why = whyNot("training:write");
     fill(denied, why && note("warn", h("p", {}, why)));
-    for (const button of [validateButton, startButton]) {
+    for (const button of [validateButton, cacheButton, startButton]) {
       setAttribute(button, "aria-disabled", why ? "true" : null);
       setAttribute(button, "title", why);
     }
@@ -146,6 +153,12 @@ export function open(_app, place) {
     );
   }
 
+  /** Only versions of datasets can be cached ahead. */
+  function offerCache() {
+    const { dataset, dataset_toml: text } = request();
+    cacheButton.hidden = !/"dataset":|^\s*dataset\s*=/m.test(text ?? JSON.stringify(dataset ?? {}));
+  }
+
   const masked = () => (mode === "toml" ? files.masked() : []);
 
   async function validate() {
@@ -159,19 +172,26 @@ export function open(_app, place) {
   /** @param {Event} event */
   async function start(event) {
     event.preventDefault();
-    if (!permitted()) return;
+    if (permitted()) await send(api.start, t("start.done"));
+  }
+
+  /** The form stays: what is cached is trained on next. */
+  const cacheAhead = () => send(api.cache, t("start.cached"), true);
+
+  /** @param {typeof api.start} by @param {string} words @param {boolean} [stays] whether what was written is kept */
+  async function send(by, words, stays = false) {
     if (masked().length) return show({ errors: masked(), warnings: [] });
-    startButton.disabled = true;
+    startButton.disabled = cacheButton.disabled = true;
     try {
-      const task = await api.start(request(), key);
-      forget();
-      toast("ok", t("start.done"));
+      const task = await by(request(), key);
+      if (!stays) forget();
+      toast("ok", words);
       go(taskAddress(task.task_id));
     } catch (error) {
       if (error instanceof Refused && error.errors.length) show(asFindings(error));
       toastError(error);
     } finally {
-      startButton.disabled = false;
+      startButton.disabled = cacheButton.disabled = false;
     }
   }
 
@@ -195,6 +215,7 @@ export function open(_app, place) {
     priority.input.value = String(begun.priority ?? 0);
     if (chosen === "toy") toy.choose(begun.config ?? {});
     else files.choose(begun, texts);
+    offerCache();
   }
 
   const form = h(
@@ -209,7 +230,7 @@ export function open(_app, place) {
       h("div", { class: "form-grid" }, name.element, priority.element, memory.element, description.element),
       gpus.element,
       kept.element,
-      h("div", { class: "choices" }, validateButton, startButton),
+      h("div", { class: "choices" }, validateButton, cacheButton, startButton),
     ),
   );
   const side = h(
