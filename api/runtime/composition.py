@@ -29,7 +29,7 @@ from api.runtime.alerts import AlertParts
 from api.runtime.dataset_media import DatasetMediaParts
 from api.runtime.datasets import DatasetParts
 from api.runtime.live import Live
-from api.runtime.measuring import create_registry, render
+from api.runtime.measuring import create_registry, register_all, render
 from api.runtime.models import (
     TRANSFERERS,
     RegistryParts,
@@ -39,6 +39,7 @@ from api.runtime.models import (
     build_settings,
 )
 from api.runtime.preprocessing import PreprocessingParts
+from api.runtime.tracing import Tracing
 from api.runtime.trainer_user import check_places, prepare_trainer_user
 from api.runtime.training import build_trainers, build_training
 from api.runtime.uploads import UploadParts
@@ -91,6 +92,7 @@ class Runtime:
         trainer_user = prepare_trainer_user(config)
         self._node = _name_node(root, config.node_name, trainer_user)
         node = self._node.name
+        self.tracing = Tracing(config, node)
         http_metrics = HTTPMetrics()
         self.server_log = _open_server_log(root / "server-log", config)
         self.access_log = AccessLog(http_metrics, config.log_level, config.logs_json, copy=self.server_log.write)
@@ -164,7 +166,6 @@ class Runtime:
         self.live = Live(
             config, self.database, desk, training.progress, logs, lambda: training.loop.is_here, clock, authority
         )
-        registry.register(self.live)
         gpus.subscribe(self.live.publish_snapshot)
         owner = host.own_identity(node)
         system = SystemService(
@@ -189,8 +190,7 @@ class Runtime:
             clock,
             training,
         )
-        registry.register(system)
-        registry.register(self.alerts.exposition)
+        register_all(registry, self.live, system, self.alerts.exposition)
         preprocessing = self.preprocessing.service(training, self.uploads.forms.get)
         self.uploads.intake.follow_with(UploadFollowUp(preprocessing.start).go_on)
         self.services = Services(
@@ -266,6 +266,7 @@ class Runtime:
 
     def start(self) -> None:
         """Starts every loop, and gives the first sweep a moment to end."""
+        self.tracing.start()
         self.server_log.start()
         self.access_log.start()
         self.storage_watch.start()
@@ -300,6 +301,7 @@ class Runtime:
         self.access_log.stop()
         self.server_log.stop()
         self.database.close()
+        self.tracing.stop()
 
 
 def _name_node(root: Path, given: str, trainer_user: TrainerUser | None) -> Node:
