@@ -260,6 +260,7 @@ export const words = {
 
   "stage.loading": "loading",
   "stage.caching": "caching",
+  "cached.n": "{n} cached",
   "stage.training": "training",
   "stage.evaluating": "evaluating",
   "stage.saving": "saving",

@@ -258,6 +258,7 @@ export const words = {
 
   "stage.loading": "加载",
   "stage.caching": "缓存",
+  "cached.n": "已缓存 {n} 个",
   "stage.training": "训练",
   "stage.evaluating": "评估",
   "stage.saving": "保存",
