@@ -269,6 +269,17 @@ def test_the_browser_tells_of_an_alert_once_whatever_tabs_are_open(page: Page, w
     assert (len(notices(page, last)), notices(page, known)) == (1, [])
 
 
+def test_a_new_training_tells_through_the_channels_that_are_chosen(page: Page, watched: WatchedServer) -> None:
+    watched.make_channel("for_the_end")
+    go(page, "/start")
+    page.get_by_label("for_the_end").check()
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.locator(".task-head h1")).to_be_visible()
+    task = watched.task(page.url.rpartition("/")[2])
+    assert task["request"]["notify"]["channels"] == ["for_the_end"]
+    watched.stop_task(task["task_id"], force=True)
+
+
 def node(watched: WatchedServer, alert_id: str) -> str:
     return str(watched.get(f"/alerts/{alert_id}")["alert"]["labels"]["node"])
 

@@ -9,6 +9,7 @@ export const words = {
   "nav.tasks": "Tasks",
   "nav.start": "New training",
   notices: "Notices",
+  "notify.start": "Tell when it ends, through",
   "notify.end": "Tell me when it ends",
   "notify.end.on": "This browser tells you when it ends, while a tab with this page is open.",
   "notify.end.off": "This browser does not tell you of its end.",

@@ -8,6 +8,7 @@ export const words = {
   "nav.machine": "机器",
   "nav.tasks": "任务",
   "nav.start": "新建训练",
+  "notify.start": "结束时通过以下渠道通知",
   "notify.end": "结束时通知我",
   "notify.end.on": "只要有一个标签页打开本页面，浏览器就会在它结束时通知您。",
   "notify.end.off": "浏览器不再通知它的结束。",

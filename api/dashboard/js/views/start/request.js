@@ -15,6 +15,7 @@ const OWN_PLACE = new Set([
   "priority",
   "min_memory",
   "env",
+  "notify",
   ...GPU_FIELDS,
   ...FILE_FIELDS,
 ]);

@@ -15,6 +15,7 @@ import { findingItem, findingsOf, verdict } from "./findings.js";
 import { beginOnDataset } from "./from_dataset.js";
 import { gpuChoice } from "./gpu_choice.js";
 import { keptFields } from "./kept.js";
+import { noticeChoice } from "./notice.js";
 import { planView } from "./plan.js";
 import { overlay } from "./request.js";
 import { toyForm } from "./toy.js";
@@ -43,6 +44,7 @@ export function open(_app, place) {
     offerCache();
   };
   const gpus = gpuChoice();
+  const notice = noticeChoice();
   const toy = toyForm();
   const files = trainerFiles(changed);
   const kept = keptFields(changed);
@@ -131,6 +133,7 @@ export function open(_app, place) {
         description: description.input.value || undefined,
         min_memory: memory.input.valueAsNumber || undefined,
         priority: priority.input.valueAsNumber || 0,
+        notify: notice.wish(),
       },
     });
   }
@@ -138,7 +141,7 @@ export function open(_app, place) {
   /** Each finding at its place; what has none stands beside the form. @param {Pick<API.Validation, "errors"|"warnings">} found */
   function show(found) {
     const all = findingsOf(found);
-    const parts = [mode === "toy" ? toy : files, name, description, priority, gpus, memory, kept];
+    const parts = [mode === "toy" ? toy : files, name, description, priority, gpus, memory, notice, kept];
     const placed = new Set(parts.flatMap((part) => part.show(all)));
     const rest = all.filter((finding) => !placed.has(finding));
     fill(
@@ -209,6 +212,7 @@ export function open(_app, place) {
     setMode(chosen);
     kept.choose(begun);
     gpus.choose(begun);
+    notice.choose(begun);
     name.input.value = begun.name ?? "";
     description.input.value = begun.description ?? "";
     memory.input.value = String(begun.min_memory || "");
@@ -229,6 +233,7 @@ export function open(_app, place) {
       files.element,
       h("div", { class: "form-grid" }, name.element, priority.element, memory.element, description.element),
       gpus.element,
+      notice.element,
       kept.element,
       h("div", { class: "choices" }, validateButton, cacheButton, startButton),
     ),
