@@ -132,11 +132,16 @@ class _Handler(HubWrites, BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Nothing: who goes away in the middle is part of what is tried."""
+
+
 @contextmanager
 def running_hub(hub: LocalHub | None = None) -> Iterator[LocalHub]:
     """The hub on a port of its own, until the end of the `with` block."""
     hub = hub or LocalHub()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": hub}))
+    server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": hub}))
     server.daemon_threads = True
     hub.address = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)

@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import socket
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,6 +65,7 @@ from api.storage.kept_answers import DatabaseIdempotencyStore
 from api.storage.nodes import Node, NodeStore, name_node
 from api.storage.privacy import make_passable_storage, make_private_directory, tighten_sqlite
 from api.storage.registrations import DatabaseRegistrations
+from api.storage.registry import RegistryStore
 from api.storage.task_files import write_private
 from api.storage.tasks import TaskStore
 from api.storage.usage import UsageStore
@@ -152,7 +154,7 @@ class Runtime:
         self.registry = RegistryParts(config, self.database, training.service, clock)
         self.dataset_media = DatasetMediaParts(self.database, clock, self.datasets, training.trainers.values())
         decoder = self.dataset_media.decoder
-        self.uploads = UploadParts(config, self.database, self.datasets, decoder, clock, self.quotas)
+        self.uploads = UploadParts(config, self.database, self.datasets, decoder, clock, self.quotas, self.registry)
         owners = {
             Belonging.TASK: training.owners.of,
             Belonging.REGISTRATION: gpus.owner_of_task,
@@ -210,7 +212,7 @@ class Runtime:
             preprocessing=preprocessing,
             captioning=self.preprocessing.captioning(training, preprocessing),
             logs=logs,
-            models=build_catalog(config),
+            models=build_catalog(config, self.uploads.service.find_file),
             settings=build_settings(),
             registry=self.registry.service,
             downloads=build_downloads(config, self.database, training, clock),
@@ -231,8 +233,13 @@ class Runtime:
 
     def _create_quotas(self, clock: Clock) -> Quotas:
         usage = UsageStore(self.database)
-        stored_by = DatasetStore(self.database).stored_by
-        meter = StorageMeter(usage.owned_tasks, self.config.storage_root.absolute(), clock, stored_by)
+        datasets, models = DatasetStore(self.database), RegistryStore(self.database)
+        meter = StorageMeter(
+            usage.owned_tasks,
+            self.config.storage_root.absolute(),
+            clock,
+            lambda: Counter(datasets.stored_by()) + Counter(models.stored_by()),
+        )
         return Quotas(usage, self._quota_of, meter, clock)
 
     def _quota_of(self, user_id: str) -> Quota:

@@ -1,5 +1,6 @@
 """The parts that answer about models, put together; a part of the composition root."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from api.config import Config
@@ -39,8 +40,8 @@ def models_root(config: Config) -> Path:
     return (config.models_root or config.storage_root / "models").absolute()
 
 
-def build_catalog(config: Config) -> CatalogService:
-    """Builds it; looks at nothing yet."""
+def build_catalog(config: Config, find_upload: Callable[[str], Path]) -> CatalogService:
+    """Builds it; looks at nothing yet. `find_upload` tells where an upload lies that whoever asks may see."""
     root = models_root(config)
     trainer = config.diffusion_pipe_root
     return CatalogService(
@@ -51,6 +52,7 @@ def build_catalog(config: Config) -> CatalogService:
         root,
         config.storage_root.absolute(),
         None if trainer is None else trainer.absolute() / "examples" / "main_example.toml",
+        find_upload,
     )
 
 
@@ -109,9 +111,10 @@ class RegistryParts:
     """The use cases of registered models, and the loop that removes what no version needs any more."""
 
     def __init__(self, config: Config, database: Database, training: TrainingService, clock: Clock) -> None:
-        blobs = BlobStore(config.storage_root.absolute() / "registry")
+        self.blobs = blobs = BlobStore(config.storage_root.absolute() / "registry")
+        self.store = RegistryStore(database)
         links = None if config.comfyui_loras is None else ComfyLinks(config.comfyui_loras.absolute(), blobs)
-        self.service = Registry(RegistryStore(database), blobs, training, clock, links)
+        self.service = Registry(self.store, blobs, training, clock, links)
         self._loop = PeriodicThread("registry-collector", _COLLECT_SECONDS, self._collect)
 
     def _collect(self) -> None:

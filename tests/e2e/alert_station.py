@@ -52,7 +52,7 @@ class Board:
             return {}
         first, last, count = map(int, self._file.read_text().split())
         targets = tuple(
-            AlertTarget(f"n/{n}", {"gpu_uuid": str(n), "node": f"n{n}"}, {"name": f"GPU {n}", "gpu": f"GPU {n}"})
+            AlertTarget(f"n/{n}", {"gpu_uuid": str(n), "node": f"n{n // 5}"}, {"name": f"GPU {n}", "gpu": f"GPU {n}"})
             for n in range(count)
         )
         values = [90.0 if first <= n < last else 20.0 for n in range(count)]

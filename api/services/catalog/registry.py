@@ -92,7 +92,7 @@ class Registry:
 
         Raises TaskNotFound, ArtifactNotFound, WeightsRefused, NotYours, ModelExists, OSError.
         """
-        self._require_own(name, principal)
+        self.require_own(name, principal)
         task = self._training.get(task_id)
         if not current_sight.get().sees(task.owner):
             raise HiddenTask(f'No task has the id "{task_id[:80]}".')
@@ -175,7 +175,7 @@ class Registry:
         loss, eval_loss = (value_at(one, number) for one in series)
         return loss, eval_loss
 
-    def _require_own(self, name: str, principal: Principal) -> None:
+    def require_own(self, name: str, principal: Principal) -> None:
         """Whether a model of this name, if there is one, may get a version by this principal."""
         with suppress(RegisteredModelNotFound):
             found = self._store.get(name)

@@ -138,7 +138,8 @@ class DatasetService:
         found = self.find(name)
         latest = None if found.latest is None else self._store.get_version(found.serial, found.latest)
         view = None if latest is None else VersionView.of(latest)
-        return DatasetDetails(DatasetRow.of(found), view, tuple(self._store.users(found.serial)))
+        users, size = self._store.users(found.serial), self._holds.manifest_bytes(found.serial)
+        return DatasetDetails(DatasetRow.of(found), view, tuple(users), size)
 
     def get_page(self, search: str | None, owner: str | None, page: PageRequest) -> Page[DatasetRow]:
         """A page of the datasets that whoever asks may see, newest first."""

@@ -1,7 +1,7 @@
 """Goes over a whole request with every check, plans it, and makes what an attempt is started with."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from api.errors import Mistake
@@ -11,6 +11,7 @@ from api.trainers.diffusion_pipe import command, files, plan
 from api.trainers.diffusion_pipe.adapter_check import check_adapter
 from api.trainers.diffusion_pipe.batches import Batches, read_batches
 from api.trainers.diffusion_pipe.cache_facts import gather_facts
+from api.trainers.diffusion_pipe.checkout import COMMIT_FILE, read_commit
 from api.trainers.diffusion_pipe.config_check import check_config, check_flux2_stages, check_parallelism
 from api.trainers.diffusion_pipe.dataset_check import DatasetCircumstances, KnownDataset, check_dataset
 from api.trainers.diffusion_pipe.document import TrainerDocument
@@ -107,7 +108,9 @@ class RequestWork:
         written = files.write_files(request, config, dataset, launch.output_dir.absolute(), launch.directory.absolute())
         if written is None or self._root is None or self._python is None:
             raise ValueError("This request cannot be prepared; check it first.")
-        return command.build(self._python, self._root, request, launch, written)
+        built = command.build(self._python, self._root, request, launch, written)
+        commit = read_commit(self._root)
+        return built if commit is None else replace(built, files={**built.files, COMMIT_FILE: commit})
 
     def _check_documents(self, request: TrainingRequest, given: Configuration, findings: Findings) -> _Known:
         config = given.config

@@ -2,6 +2,7 @@
 about it.
 """
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,10 +10,11 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.e2e.dashboard.access import GuardedServer, sign_in
-from tests.e2e.dashboard.conftest import Complaints, Open
+from tests.e2e.dashboard.conftest import Complaints, Open, has_charts
 from tests.e2e.dashboard.test_access import LOOKS, axe, violations
 from tests.e2e.dashboard.test_modules import call
 from tests.e2e.server import until
+from tests.e2e.toy_tasks import toy
 from tests.unit.notifiers.receivers import receiving, status
 
 __all__ = ["axe"]
@@ -187,6 +189,105 @@ def test_a_channel_is_made_by_its_form_and_tried(page: Page, watched: WatchedSer
     expect(shown).to_have_count(0)
 
 
+def test_a_rule_is_tried_on_the_last_day_and_made(page: Page, watched: WatchedServer) -> None:
+    go(page, "/alerts?tab=rules")
+    page.get_by_role("button", name="New rule").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("Title").fill("by the form")
+    form.get_by_label("Id", exact=True).fill("by_the_form")
+    form.get_by_label("Number, or").first.fill("80")
+    form.get_by_label("for", exact=True).fill("0")
+    if has_charts():
+        expect(form.locator(".rule-picture canvas")).to_be_visible()
+        expect(form.locator(".rule-picture .legend")).to_contain_text("fires80")
+    form.get_by_role("button", name="Try it").click()
+    expect(form.locator(".trial")).to_contain_text("It is true now of: GPU 1")
+    form.get_by_role("button", name="JSON").click()
+    written = json.loads(form.get_by_label("JSON").input_value())
+    assert (written["when"], written["for_seconds"]) == (["temperature_gpu >= 80"], 0)
+    form.get_by_label("JSON").fill("{")
+    form.get_by_role("button", name="Make it").click()
+    expect(form.get_by_role("alert")).to_contain_text("This is no JSON")
+    form.get_by_label("JSON").fill(json.dumps(written | {"severity": "info"}))
+    form.get_by_role("button", name="Make it").click()
+    expect(page.locator("[data-rule=by_the_form]")).to_contain_text("own")
+    assert watched.get("/alerts/rules/by_the_form")["severity"] == "info"
+    until(lambda: watched.get("/alerts", params={"rule": "by_the_form"})["alerts"], what="it to fire")
+
+
+def test_a_rule_that_is_built_in_is_switched_off_and_made_as_it_came(page: Page, watched: WatchedServer) -> None:
+    go(page, "/alerts?tab=rules")
+    row = page.locator("[data-rule=disk_forecast]")
+    row.get_by_role("switch").uncheck()
+    expect(page.locator(".toast").last).to_contain_text("Off")
+    assert not watched.get("/alerts/rules/disk_forecast")["enabled"]
+    page.get_by_role("button", name="Own and changed").click()
+    go(page, "/alerts?tab=rules&rule=disk_forecast")
+    page.get_by_role("button", name="As it came").click()
+    expect(row.get_by_role("switch")).to_be_checked()
+    rule = watched.get("/alerts/rules/disk_forecast")
+    assert (rule["enabled"], rule["is_changed"]) == (True, False)
+
+
+#: Notes what the page would have the browser show, over reloads and in every tab.
+SHOWN = """
+    window.Notification = class {
+        static permission = "granted";
+        static requestPermission = async () => "granted";
+        constructor(title, { tag }) {
+            const shown = JSON.parse(localStorage.getItem("shown") ?? "[]");
+            localStorage.setItem("shown", JSON.stringify([...shown, [title, tag]]));
+        }
+        close() {}
+    };
+"""
+
+
+def notices(page: Page, alert_id: str) -> list[str]:
+    """The titles of the notifications of an alert."""
+    found = json.loads(page.evaluate("localStorage.getItem('shown') ?? '[]'"))
+    return [title for title, tag in found if tag == alert_id]
+
+
+def test_the_browser_tells_of_an_alert_once_whatever_tabs_are_open(page: Page, watched: WatchedServer) -> None:
+    page.context.add_init_script(SHOWN)
+    known = watched.fire("known_before")
+    page.reload()
+    page.locator(".bell").click()
+    page.get_by_role("switch", name="Notify me").check()
+    second = page.context.new_page()
+    second.goto(page.url)
+    expect(second.locator(".connection")).to_have_attribute("data-state", "live")
+    alert_id = watched.fire("told_once")
+    until(lambda: notices(page, alert_id), what="a notification")
+    page.reload()
+    last = watched.fire("told_after_the_reload")
+    until(lambda: notices(page, last), what="another notification")
+    assert notices(page, alert_id) == [
+        "warning: told_once: GPU 1 NVIDIA GeForce RTX 4090 on " + node(watched, alert_id)
+    ]
+    assert (len(notices(page, last)), notices(page, known)) == (1, [])
+
+
+def node(watched: WatchedServer, alert_id: str) -> str:
+    return str(watched.get(f"/alerts/{alert_id}")["alert"]["labels"]["node"])
+
+
+def test_the_browser_tells_of_the_end_of_a_training(page: Page, watched: WatchedServer) -> None:
+    page.context.add_init_script(SHOWN)
+    task_id = watched.start_task(toy(30_000, name="awaited", gpus=[0]))
+    watched.await_step(task_id, 1)
+    page.reload()
+    go(page, f"/tasks/{task_id}")
+    button = page.get_by_role("button", name="Tell me when it ends")
+    button.click()
+    expect(button).to_have_attribute("aria-pressed", "true")
+    page.reload()
+    expect(button).to_have_attribute("aria-pressed", "true")
+    watched.stop_task(task_id, force=True)
+    expect(button).to_be_hidden()
+
+
 @pytest.mark.parametrize(
     ("kind", "values", "address"),
     [
@@ -217,6 +318,7 @@ TABS = {
     "now": ".alert-card",
     "history": ".alerts-table",
     "silences": ".alerts-body .panel",
+    "rules": ".rule-row",
     "channels": ".channel-card",
     "deliveries": ".alerts-body .panel",
 }
@@ -233,6 +335,11 @@ def test_axe_finds_nothing(open_page: Open, watched: WatchedServer, axe: str, lo
         expect(page.locator(awaited).first).to_be_visible()
         expect(page.locator(".alerts-body [aria-busy]")).to_have_count(0)
         assert violations(page, axe) == [], tab
+    go(page, "/alerts?tab=rules&rule=near_slowdown")
+    page.get_by_role("button", name="Try it").click()
+    expect(page.locator(".trial")).to_be_visible()
+    assert violations(page, axe) == []
+    page.get_by_role("button", name="Cancel").click()
     go(page, "/alerts?tab=channels")
     page.get_by_role("button", name="New channel").click()
     page.locator("dialog summary").first.click()
