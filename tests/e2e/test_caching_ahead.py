@@ -95,5 +95,5 @@ def test_a_cache_whose_files_have_changed_is_not_trusted(server: TrainingServer)
     shard.unlink()
     os.symlink("/dev/zero", shard)
     (changed,) = caches(server)
-    assert (changed["state"], changed["reason_code"]["code"]) == ("changed", "cache_touched")
+    assert (changed["state"], changed["reason_code"]["code"]) == ("changed", "cache_strange")
     assert "cache reused" not in train(server)[1]

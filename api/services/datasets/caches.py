@@ -152,11 +152,14 @@ class DatasetCaches:
         try:
             found = seal(task_files(self._root, task.task_id).datasets)
         except (Tampered, OSError) as error:
-            return CacheVerdict(CacheState.CHANGED, _touched(str(error)))
+            said = Reason.of("among its files is what was not made: {what}", "cache_strange", what=str(error))
+            return CacheVerdict(CacheState.CHANGED, said)
         if found is None:
             return CacheVerdict(CacheState.MISSING, Reason.of("its files are not on this machine", "cache_not_here"))
         if found.digest != built.digest:
-            return CacheVerdict(CacheState.CHANGED, _touched("not those that were made"))
+            return CacheVerdict(
+                CacheState.CHANGED, Reason.of("its files have changed since it was made", "cache_touched")
+            )
         return CacheVerdict(CacheState.COMPLETE)
 
     # -- when an attempt begins ----------------------------------------------------------------------------------------
@@ -189,7 +192,3 @@ class DatasetCaches:
         if task.plan.cache is None or key != task.plan.cache.key:
             raise ValueError("What the cache depends on has changed since: the model's files, or the trainer's")
         return facts
-
-
-def _touched(what: str) -> Reason:
-    return Reason.of("its files have changed since it was made: {what}", "cache_touched", what=what)

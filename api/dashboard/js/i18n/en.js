@@ -9,7 +9,14 @@ export const words = {
   "nav.tasks": "Tasks",
   "nav.start": "New training",
   notices: "Notices",
-  "bell.quiet": "Alerts: nothing fires",
+  "notify.end": "Tell me when it ends",
+  "notify.end.on": "This browser tells you when it ends, while a tab with this page is open.",
+  "notify.end.off": "This browser does not tell you of its end.",
+  "notify.end.also": "Also told through: {channels}",
+  "notify.text": "while a tab with this page is open",
+  "notify.denied":
+    "The browser shows no notifications of this page: allow them in its settings. It takes https, or localhost.",
+  "bell.quiet": "Alerts: nothing needs attention",
   "bell.unknown": "Alerts: what fires is not known at present",
   "bell.n": "Alerts: {n} fire, the gravest is {severity}",
   "severity.critical": "critical",
@@ -253,6 +260,7 @@ export const words = {
 
   "stage.loading": "loading",
   "stage.caching": "caching",
+  "cached.n": "{n} cached",
   "stage.training": "training",
   "stage.evaluating": "evaluating",
   "stage.saving": "saving",

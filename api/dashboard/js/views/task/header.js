@@ -12,6 +12,13 @@ import { count, duration, figure, isKnown, percent, UNKNOWN, unit } from "../../
 import { t, tell, word } from "../../i18n.js";
 import { icon } from "../../icons.js";
 import { taskAddress } from "../../router.js";
+import { endNotice } from "./end_notice.js";
+
+/** What only caches has none of these. */
+const STEPS = /** @type {const} */ (["epoch", "step", "loss", "best", "grad_norm", "learning_rate", "speed"]);
+
+/** How many files are cached, where the trainer tells. @param {API.Task["progress"]} progress */
+const cachedOf = ({ items_cached: n }) => (isKnown(n) ? t("cached.n", { n: count(n) }) : UNKNOWN);
 
 /** @param {WordKey} key */
 function stat(key) {
@@ -46,6 +53,7 @@ export function taskHeader(changed) {
     speed: stat("stat.speed"),
     elapsed: stat("stat.elapsed"),
   };
+  const notice = endNotice();
   let drawn = "";
   /** @type {import("../../components/menu.js").Choice[]} */
   let choices = [];
@@ -58,6 +66,7 @@ export function taskHeader(changed) {
     drawn = key;
     fill(
       actions,
+      notice.element,
       // A button of the same label stays, and does what is right for the task as it is when it is pressed.
       choices.map((choice, place) =>
         h(
@@ -139,7 +148,9 @@ export function taskHeader(changed) {
     setText(title, task.name || task.task_id);
     const level = isSpoiled(task) ? "warn" : LEVELS[task.status];
     bar.update(progress.overall_progress ?? (task.status === "queued" ? 0 : null), level);
-    setText(share, percent(progress.overall_progress));
+    const onlyCaches = task.kind === "cache";
+    setText(share, onlyCaches ? cachedOf(progress) : percent(progress.overall_progress));
+    for (const name of STEPS) stats[name].element.hidden = onlyCaches;
     setText(stage, isFinished(task.status) ? "" : progress.stage ? word("stage", progress.stage) : "");
     setText(
       left,
@@ -171,6 +182,7 @@ export function taskHeader(changed) {
       task.attempt_count > 1 ? t("attempts.n", { n: task.attempt_count }) : "",
     );
     showActions(task);
+    notice.update(task);
     showSub(task);
     showNotes(task);
   }
