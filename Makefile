@@ -15,12 +15,15 @@ ARGS   ?=
 # The server that make smoke asks; with WRITE=1 it may start a training there.
 URL    ?= http://127.0.0.1:8080
 WRITE  ?=
+# Of make simulate.
+SEED   ?=
+COUNT  ?=
 # Of make backup and make restore.
 FILE   ?=
 FORCE  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev charts dev background stop status logs key keys backup restore test test-long test-launcher test-pixels smoke audit-verify worker lint script-types format coverage check bench demo lock release clean
+.PHONY: help install install-dev otel charts dev background stop status logs key keys backup restore test simulate test-long test-launcher test-pixels smoke audit-verify worker lint script-types format coverage check bench demo lock release clean
 
 help: ## This list
 	@echo "Diffusion-Pipe API: GPUs and diffusion training by HTTP"
@@ -57,6 +60,9 @@ node_modules/.installed: package-lock.json | $(BIN)/.installed-dev
 	@$(NPM) ci --ignore-scripts --no-audit --no-fund --loglevel=error || \
 	  echo "What package.json names could not be fetched: the tests of clients are skipped, and make lint fails." >&2
 	@mkdir -p node_modules; touch $@
+
+otel: install ## Install what OTEL_EXPORTER_OTLP_ENDPOINT needs to send traces
+	$(PIP) --require-hashes -r requirements-otel.lock
 
 charts: | $(BIN)/python ## Fetch the dashboard's charts again
 	@sh api/dashboard/fetch.sh $(BIN)/python
@@ -111,7 +117,10 @@ test: install-dev ## Install what they need and run all tests
 	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 test-long: install-dev ## The longest tests for as long as their figures say: a minute without a database, more kills
-	TEST_LENGTH=full $(BIN)/python -m pytest -n auto --dist worksteal tests/e2e $(ARGS)
+	TEST_LENGTH=full $(BIN)/python -m pytest -n auto --dist worksteal tests/e2e tests/simulation $(ARGS)
+
+simulate: install-dev ## An hour of a machine with bad luck, from a seed: SEED=7, or COUNT=200 fresh ones
+	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT)) $(ARGS)
 
 # The version that the trainer pins; torch comes with it: 900 MB, and minutes.
 test-launcher: install-dev ## The tests that start DeepSpeed's own launcher, in an environment of its own
@@ -169,7 +178,8 @@ LOCK   := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 lock: | $(BIN)/python ## Write the lock files by requirements*.txt and package.json; ARGS=--upgrade takes the newest
 	$(PIP) 'uv==0.13.9'
 	$(LOCK) $(ARGS) requirements.txt --output-file requirements.lock
-	$(LOCK) $(ARGS) --constraints requirements.lock requirements-dev.txt --output-file requirements-dev.lock
+	$(LOCK) $(ARGS) --constraints requirements.lock requirements-otel.txt --output-file requirements-otel.lock
+	$(LOCK) $(ARGS) --constraints requirements.lock --constraints requirements-otel.lock requirements-dev.txt --output-file requirements-dev.lock
 	$(NPM) install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
 
 release: install-dev charts ## Check the version, build it into dist/, and try it in an empty environment

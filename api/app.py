@@ -46,6 +46,7 @@ from api.routes.oidc import oidc
 from api.routes.openapi import finish_document
 from api.routes.optional_body import may_have_no_body
 from api.routes.preprocess import preprocess
+from api.routes.pushes import pushes
 from api.routes.registry import registry
 from api.routes.system import system
 from api.routes.training import training
@@ -134,7 +135,7 @@ def create_app(services: Services) -> APIFlask:
     answer_from_what_is_known(app)
     app.before_request(_begin_request)
     app.teardown_request(_end_request)
-    data = (datasets, dataset_items, dataset_media, uploads, preprocess, models, registry, downloads, alerts)
+    data = (datasets, dataset_items, dataset_media, uploads, preprocess, models, registry, downloads, pushes, alerts)
     for blueprint in (health, gpu, training, logs, *data, auth, oidc, audit, system, docs, dashboard):
         app.register_blueprint(blueprint)
     for kind, handler in (

@@ -27,6 +27,7 @@ from api.utils.setting_texts import (
     number,
     operator_command,
     origins,
+    otlp_endpoint,
     rates,
     redis_url,
     roles,
@@ -307,6 +308,13 @@ class Config:
         redis_url,
         "redis://host:6379/1, to have alerts delivered by workers (`make worker`)",
         "none: the servers deliver themselves",
+    )
+    otel_endpoint: str = _setting(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "",
+        otlp_endpoint,
+        "receiver of traces by OTLP over HTTP, as in http://127.0.0.1:4318 (needs `make otel`)",
+        "none: no traces are made",
     )
     redis_url: str = _setting(
         "REDIS_URL", "", redis_url, "redis://host:6379/0, to share live messages between servers", "none"

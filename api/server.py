@@ -32,6 +32,7 @@ from api.utils.documents import DocumentTable, ReadyDocument
 from api.utils.envelope import encode_answer
 from api.utils.ids import current_request_id
 from api.utils.responses import FILE
+from api.utils.tracing import Span, begin_request
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +121,7 @@ class Shell:
         headers = dict(scope["headers"])
         request_id = request_id_of(headers)
         reply = Reply(send, request_id, self._common_headers, _connection(scope))
-        route, visitor = None, Visitor()
+        route, visitor, span = None, Visitor(), begin_request(headers)
         try:
             self._check(scope, headers)
             if self._policy.allows_cross(headers.get(b"origin")):
@@ -146,6 +147,19 @@ class Shell:
             await reply.fail(ServiceError())
         finally:
             self._note(scope, began, request_id, reply.status, route)
+            if span is not None:
+                self._end_span(span, scope, request_id, reply.status, route)
+
+    def _end_span(self, span: Span, scope: Scope, request_id: str, status: int, route: str | None) -> None:
+        """Ends the span of a request. Its path and query are left out: people paste keys into them."""
+        pattern = route or scope.get("state", {}).get("route", UNKNOWN_ROUTE)
+        facts = {
+            "http.request.method": scope["method"],
+            "http.route": pattern,
+            "http.response.status_code": status,
+            "diffusion_pipe.request_id": request_id,
+        }
+        span.end(facts, name=f"{scope['method']} {pattern}", has_failed=status >= 500)
 
     def _check(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
         if len(headers) != len(scope["headers"]):

@@ -1,12 +1,14 @@
 """The command `worker`: delivers alerts that servers hand over by CELERY_BROKER_URL."""
 
 import os
+import socket
 import sys
 from collections.abc import Sequence
 
 from api.config import Config, ConfigError, program
 from api.runtime.alerts import build_courier
 from api.runtime.celery_transport import run_worker
+from api.runtime.tracing import Tracing
 from api.storage.database import Database, DatabaseError, sqlite_url
 from api.storage.privacy import UMASK
 from api.utils.clock import SystemClock
@@ -36,6 +38,7 @@ def run_worker_command(argv: Sequence[str]) -> int:
             raise ConfigError(
                 "CELERY_BROKER_URL says where deliveries come from: give it, such as redis://127.0.0.1:6379/1"
             )
+        tracing = Tracing(config, config.node_name or socket.gethostname())
         root = config.storage_root.absolute()
         database = Database(
             config.database_url or sqlite_url(root / "database.sqlite"), root, config.database_pool_size
@@ -47,8 +50,10 @@ def run_worker_command(argv: Sequence[str]) -> int:
     courier = build_courier(config, database, SystemClock())
     overdue = PeriodicThread("alert-overdue", 1.0, courier.end_overdue)
     overdue.start()
+    tracing.start()
     try:
         return run_worker(config.celery_broker_url, courier.deliver, config.log_level)
     finally:
         overdue.stop()
+        tracing.stop()
         database.close()

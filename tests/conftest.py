@@ -9,6 +9,7 @@ from hypothesis import settings
 
 from api.utils.clock import FakeClock
 from tests.faults import faults as faults  # noqa: PLC0414 - a fixture for all
+from tests.ordering import for_workers
 
 # Machines differ in speed and load: how long an example takes says nothing about what is tested.
 settings.register_profile("suite", deadline=None)
@@ -20,8 +21,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Three workers for two cores: much of the suite's time is waiting for processes, timers and browsers."""
-    return min(8, max(2, 3 * len(os.sched_getaffinity(0)) // 2))
+    """Two workers a core: most of the slow tests' time is waiting for processes, timers and browsers."""
+    return min(8, max(2, 2 * len(os.sched_getaffinity(0))))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Slow tests first, in each worker's part."""
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    if workers > 1:
+        items[:] = for_workers(items, workers, lambda item: item.nodeid.partition("::")[0])
 
 
 @pytest.fixture(autouse=True)

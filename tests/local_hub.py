@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
+from tests.hub_writes import HubWrites
+
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -26,6 +28,12 @@ class LocalHub:
     redirect: str | None = None  #: files are said to be at this address
     asked: list[tuple[str, str | None, str | None]] = field(default_factory=list)  #: path, range, authorization
     address: str = ""
+    stored: dict[str, bytes] = field(default_factory=dict)  #: large files by their hash, also of no repository yet
+    commits: list[tuple[str, str, list[str]]] = field(default_factory=list)  #: repository, message, paths
+    part_size: int | None = None  #: large files are sent in parts of this size
+    upload_address: str | None = None  #: where large files are to be sent, if not here
+    write_fault: Callable[["BaseHTTPRequestHandler", str], bool] | None = None  #: of create, lfs, put, commit, …
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, repository: str, path: str, content: bytes) -> bytes:
         self.files.setdefault(repository, {})[path] = content
@@ -47,19 +55,30 @@ class LocalHub:
         return {
             "id": repository,
             "modelId": repository,
-            "sha": REVISION,
+            "sha": self.revision_of(repository),
             "siblings": siblings,
             "tags": [],
             "downloads": 0,
         }
 
+    def revision_of(self, repository: str) -> str:
+        """The commit that a repository is at."""
+        count = sum(name == repository for name, *_ in self.commits)
+        return REVISION if not count else f"{count:040x}"
 
-class _Handler(BaseHTTPRequestHandler):
+
+class _Handler(HubWrites, BaseHTTPRequestHandler):
     hub: ClassVar[LocalHub]
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *_: object) -> None:
         """Nothing."""
+
+    def do_POST(self) -> None:
+        self.take_post()
+
+    def do_PUT(self) -> None:
+        self.take_put()
 
     def do_GET(self) -> None:
         hub = self.hub
@@ -113,11 +132,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Nothing: who goes away in the middle is part of what is tried."""
+
+
 @contextmanager
 def running_hub(hub: LocalHub | None = None) -> Iterator[LocalHub]:
     """The hub on a port of its own, until the end of the `with` block."""
     hub = hub or LocalHub()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": hub}))
+    server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": hub}))
     server.daemon_threads = True
     hub.address = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)

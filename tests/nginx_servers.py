@@ -128,10 +128,11 @@ class OwnNginx:
     def _changes(self) -> Mapping[str, Mapping[str, str]]:
         """What tests put in, as an operator does: the servers, the ports, the name, the certificate."""
         known = (8080, 8081)
-        line = "    server 127.0.0.1:{} max_fails=1 fail_timeout=5s;\n"
-        servers = "".join(line.format(port) for port in self._servers)
+        line = "    server 127.0.0.1:{} max_fails=1 fail_timeout={}s;\n"
+        # A server that a test has started again is asked again sooner.
+        servers = "".join(line.format(port, 1) for port in self._servers)
         return {
-            "diffusion-pipe-api-servers.conf": {"".join(line.format(port) for port in known): servers},
+            "diffusion-pipe-api-servers.conf": {"".join(line.format(port, 5) for port in known): servers},
             "diffusion-pipe-api.conf": {
                 "listen 80;": f"listen 127.0.0.1:{self.plain_port};",
                 "listen 443 ssl;": f"listen 127.0.0.1:{self.port} ssl;",

@@ -33,6 +33,9 @@ from tools.grafana_panels import (
 DIRECTORY = ROOT / "deploy" / "grafana" / "dashboards"
 
 _N = 'instance=~"$node"'
+#: None of something, as far as the service answers at all: otherwise nobody knows.
+_NONE = f"0 * sum(diffusion_pipe_build_info{{{_N}}})"
+
 _G = 'instance=~"$node", uuid=~"$gpu"'
 
 #: Gives the series of a GPU its number and name.
@@ -74,15 +77,17 @@ def _heat(metric: str, labels: str = _N) -> str:
 
 
 #: The statuses of GPUs as numbers, which a timeline can colour.
-_STATUS = " or ".join(
-    f'({place} * diffusion_pipe_gpu_status{{status="{status}", {_G}}}{_NAMED})'
-    for place, status in enumerate(_STATES, 1)
+_STATUS = "max by (instance, index) ({})".format(
+    " or ".join(
+        f'({place} * diffusion_pipe_gpu_status{{status="{status}", {_G}}}{_NAMED})'
+        for place, status in enumerate(_STATES, 1)
+    )
 )
 _STATUS_WORDS = words(
     *((place, status, color) for place, (status, color) in enumerate(zip(_STATES, _COLORS, strict=True), 1))
 )
 
-_ATTENTION = f'count(diffusion_pipe_gpu_health{{verdict!="healthy", {_N}}}) or vector(0)'
+_ATTENTION = f'count(diffusion_pipe_gpu_health{{verdict!="healthy", {_N}}}) or {_NONE}'
 _ACTIONS = words(
     (0, "none", "green"), (1, "reset", "red"), (2, "reboot", "red"), (3, "drain P2P", "orange"),
     (4, "drain and reset", "orange"), (5, "IMEX", "red"), (6, "bus reset", "red"), (7, "reboot all", "red"),
@@ -100,7 +105,7 @@ _MACHINE = Dashboard(
             stat("Need attention", "none", _ATTENTION, steps=GOOD_BAD),
             stat("Trainings", "none", f'sum(diffusion_pipe_trainings{{status="running", {_N}}})', steps=(("blue", None),)),
             stat("Waiting", "none", f"sum(diffusion_pipe_queue_tasks{{{_N}}})", steps=(("green", None), ("orange", 1))),
-            stat("Alerts", "none", f'sum(diffusion_pipe_alerts{{state="firing", {_N}}}) or vector(0)', steps=GOOD_BAD),
+            stat("Alerts", "none", f'sum(diffusion_pipe_alerts{{state="firing", {_N}}}) or {_NONE}', steps=GOOD_BAD),
             stat("Power", "watt", f"sum(nvidia_smi_power_draw_watts{{{_N}}})", steps=(("purple", None),)),
             stat("Hottest", "celsius", f"max(nvidia_smi_temperature_gpu{{{_N}}})", steps=HEAT),
         )),
@@ -148,12 +153,12 @@ _GPU_BOARD = Dashboard(
     "One GPU, or a few beside each other: what it does, whether it is well, who is on it.",
     (
         Row("Now", (
-            stat("Status", "none", _STATUS, mappings=_STATUS_WORDS, graph="none", width=4),
-            stat("The driver asks for", "none", _named("nvidia_smi_gpu_recovery_action"), mappings=_ACTIONS, graph="none", width=4),
-            stat("Fatal Xid", "none", _named("diffusion_pipe_gpu_fatal_xid"), steps=GOOD_BAD, graph="none", width=4),
-            stat("P-state", "none", _named("nvidia_smi_pstate"), graph="none", width=4, steps=(("blue", None),)),
-            stat("Uncorrectable memory errors", "none", _named("nvidia_smi_ecc_errors_uncorrected_volatile_total"), steps=GOOD_BAD, graph="none", width=4),
-            stat("Energy of 24 h", "kwatth", f"increase(nvidia_smi_energy_joules_total{{{_G}}}[24h]) / 3.6e6{_NAMED}", graph="none", width=4, steps=(("purple", None),), decimals=2),
+            stat("Status", "none", _STATUS, _GPU_LEGEND, mappings=_STATUS_WORDS, graph="none", width=4),
+            stat("The driver asks for", "none", _named("nvidia_smi_gpu_recovery_action"), _GPU_LEGEND, mappings=_ACTIONS, graph="none", width=4),
+            stat("Fatal Xid", "none", _named("diffusion_pipe_gpu_fatal_xid"), _GPU_LEGEND, steps=GOOD_BAD, graph="none", width=4),
+            stat("P-state", "none", _named("nvidia_smi_pstate"), _GPU_LEGEND, graph="none", width=4, steps=(("blue", None),)),
+            stat("Uncorrectable memory errors", "none", _named("nvidia_smi_ecc_errors_uncorrected_volatile_total"), _GPU_LEGEND, steps=GOOD_BAD, graph="none", width=4),
+            stat("Energy of 24 h", "kwatth", f"increase(nvidia_smi_energy_joules_total{{{_G}}}[24h]) / 3.6e6{_NAMED}", _GPU_LEGEND, graph="none", width=4, steps=(("purple", None),), decimals=2),
             gauge("Use", "percentunit", _named("nvidia_smi_utilization_gpu_ratio"), _GPU_LEGEND, minimum=0, maximum=1, steps=LOAD),
             gauge("Memory", "percentunit", f"nvidia_smi_memory_used_bytes{{{_G}}} / nvidia_smi_memory_total_bytes{_NAMED}", _GPU_LEGEND, minimum=0, maximum=1, steps=LOAD),
             gauge("Power, of the limit", "percentunit", f"nvidia_smi_power_draw_watts{{{_G}}} / nvidia_smi_enforced_power_limit_watts{_NAMED}", _GPU_LEGEND, minimum=0, maximum=1, steps=LOAD),
@@ -211,8 +216,8 @@ _TASKS = Dashboard(
             stat("Waiting", "none", f"sum(diffusion_pipe_queue_tasks{{{_N}}})", steps=(("green", None), ("orange", 1)), width=4),
             stat("The oldest waits", "s", f"max(diffusion_pipe_queue_oldest_seconds{{{_N}}})", steps=(("green", None), ("orange", 3600), ("red", 14400)), width=4),
             stat("GPUs that can be had", "none", f"sum(diffusion_pipe_queue_free_gpus{{{_N}}})", steps=BAD_GOOD, width=4),
-            stat("Failed today", "none", f"count(diffusion_pipe_task_failed{{{_N}}}) or vector(0)", steps=GOOD_BAD, width=4),
-            stat("Hang", "none", f"count(diffusion_pipe_task_hung_seconds{{{_N}}} > 0) or vector(0)", steps=GOOD_BAD, width=4),
+            stat("Failed today", "none", f"count(diffusion_pipe_task_failed{{{_N}}}) or {_NONE}", steps=GOOD_BAD, width=4),
+            stat("Hang", "none", f"count(diffusion_pipe_task_hung_seconds{{{_N}}} > 0) or {_NONE}", steps=GOOD_BAD, width=4),
         )),
         Row("What runs", (
             table("Trainings", (
@@ -257,7 +262,7 @@ _SERVICE = Dashboard(
         Row("At a glance", (
             stat("Answers", "bool_yes_no", f"min(up{{{_N}}} * on (instance) diffusion_pipe_build_info)", steps=BAD_GOOD, graph="none"),
             stat("Requests", "reqps", f"sum(rate({_HTTP}s_total{{{_N}}}[$__rate_interval]))"),
-            stat("Failures", "percentunit", f'(sum(rate({_HTTP}s_total{{status=~"5..", {_N}}}[$__rate_interval])) or vector(0)) / sum(rate({_HTTP}s_total{{{_N}}}[$__rate_interval]))', steps=(("green", None), ("red", 0.01)), decimals=1),
+            stat("Failures", "percentunit", f'(sum(rate({_HTTP}s_total{{status=~"5..", {_N}}}[$__rate_interval])) or {_NONE}) / sum(rate({_HTTP}s_total{{{_N}}}[$__rate_interval]))', steps=(("green", None), ("red", 0.01)), decimals=1),
             stat("Database away", "s", f"max(diffusion_pipe_database_away_seconds{{{_N}}})", steps=(("green", None), ("red", 1))),
             stat("Streams", "none", f"sum(diffusion_pipe_stream_subscribers{{{_N}}})", steps=(("blue", None),)),
             stat("Memory", "bytes", f"max(process_resident_memory_bytes{{{_N}}})"),
@@ -299,12 +304,12 @@ _ALERTS = Dashboard(
     (
         Row("Now", (
             *(
-                stat(f"Firing: {severity}", "none", f'sum(diffusion_pipe_alerts{{state="firing", severity="{severity}", {_N}}}) or vector(0)',
+                stat(f"Firing: {severity}", "none", f'sum(diffusion_pipe_alerts{{state="firing", severity="{severity}", {_N}}}) or {_NONE}',
                      steps=(("green", None), (color, 1)), width=4)
                 for severity, color in _ALERT_COLORS.items()
             ),
-            stat("Pending", "none", f'sum(diffusion_pipe_alerts{{state="pending", {_N}}}) or vector(0)', width=4),
-            stat("Acknowledged or silenced", "none", f'sum(diffusion_pipe_alerts{{state=~"acknowledged|silenced", {_N}}}) or vector(0)', width=4),
+            stat("Pending", "none", f'sum(diffusion_pipe_alerts{{state="pending", {_N}}}) or {_NONE}', width=4),
+            stat("Acknowledged or silenced", "none", f'sum(diffusion_pipe_alerts{{state=~"acknowledged|silenced", {_N}}}) or {_NONE}', width=4),
             stat("Oldest message unsent", "s", f"max(diffusion_pipe_alert_channel_oldest_unsent_seconds{{{_N}}})", steps=(("green", None), ("orange", 60), ("red", 900)), width=4),
         )),
         Row("Alerts", (
@@ -321,9 +326,9 @@ _ALERTS = Dashboard(
             line("Oldest message unsent", "s", Query(f"diffusion_pipe_alert_channel_oldest_unsent_seconds{{{_N}}}", "{{channel}}"), minimum=0, width=8),
         )),
         Row("What rules watch", (
-            line("Time until a disk is full", "s", Query(f'diffusion_pipe_disk_full_in_seconds{{{_N}}} < +Inf or diffusion_pipe_disk_free_ratio{{{_N}}} * 0', "{{instance}} {{disk}} {{window}}"), width=8,
-                 text="At its pace of the last hour and of six; 0 where that is not known, or it does not fill up."),
-            line("Off the database's clock", "s", Query(f"diffusion_pipe_clock_offset_seconds{{{_N}}} or diffusion_pipe_database_away_seconds{{{_N}}} * 0", "{{instance}}"), width=8, text="0 on SQLite, which has no clock of its own."),
+            line("Time until a disk is full", "s", Query(f"diffusion_pipe_disk_full_in_seconds{{{_N}}} < +Inf", "{{instance}} {{disk}} {{window}}"), width=8,
+                 text="At its pace of the last hour and of six; empty where that is not known yet, or it does not fill up."),
+            line("Off the database's clock", "s", Query(f"diffusion_pipe_clock_offset_seconds{{{_N}}}", "{{instance}}"), width=8, text="Empty on SQLite, which has no clock of its own."),
             line("Age of readings", "s", Query(f"max by (instance) (diffusion_pipe_gpu_reading_age_seconds{{{_N}}})", "{{instance}}"), width=8, minimum=0),
         )),
     ),

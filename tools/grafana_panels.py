@@ -270,7 +270,7 @@ def line(title: str, unit: str, *queries: Query, width: int = 12, height: int = 
     )  # fmt: skip
 
 
-def stat(title: str, unit: str, expr: str, *, width: int = 3, height: int = 4, **more: Any) -> Panel:
+def stat(title: str, unit: str, expr: str, legend: str = "", *, width: int = 3, height: int = 4, **more: Any) -> Panel:
     """One number, with its course behind it."""
     options = {
         "colorMode": more.pop("color_mode", "value"),
@@ -279,7 +279,7 @@ def stat(title: str, unit: str, expr: str, *, width: int = 3, height: int = 4, *
         "textMode": "auto",
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
     }
-    return Panel("stat", title, [Query(expr)], width, height, unit, options=options, **more)
+    return Panel("stat", title, [Query(expr, legend)], width, height, unit, options=options, **more)
 
 
 def gauge(title: str, unit: str, expr: str, legend: str = "", *, width: int = 4, height: int = 6, **more: Any) -> Panel:

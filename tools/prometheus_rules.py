@@ -231,7 +231,10 @@ def render_all() -> dict[str, str]:
         "recording.yml": render_recording(),
         "alerts.yml": render_rules(optional=False),
         "alerts_optional.yml": render_rules(optional=True),
-        "alerts_test.yml": _HEAD + render_tests(list(list_rules())),
+        "alerts_test.yml": _HEAD
+        + render_tests([each for each in list_rules() if not is_optional(each.rule)], "alerts"),
+        "alerts_optional_test.yml": _HEAD
+        + render_tests([each for each in list_rules() if is_optional(each.rule)], "alerts_optional"),
     }
 
 

@@ -114,20 +114,23 @@ def _phases(values: Sequence[str], lengths: tuple[int, int, int]) -> str:
     return " ".join(f"{value}x{length if value == '_' else length - 1}" for value, length in counted)
 
 
-def render_tests(rules: Sequence["PrometheusRule"]) -> str:
-    """The file of tests."""
+def render_tests(rules: Sequence["PrometheusRule"], name: str) -> str:
+    """The file of tests of the rules in the file of this name."""
+    is_main = name == "alerts"
+    group = "diffusion-pipe" if is_main else "diffusion-pipe-optional"
     lines = [
         "# Each rule fires, does not just below its bound or before its time, and clears:",
-        "# promtool test rules alerts_test.yml",
-        "rule_files: [recording.yml, alerts.yml, alerts_optional.yml]",
+        f"# promtool test rules {name}_test.yml",
+        f"rule_files: [recording.yml, {name}.yml]",
         "evaluation_interval: 1m",
-        "group_eval_order: [diffusion-pipe-recording, diffusion-pipe, diffusion-pipe-optional]",
+        f"group_eval_order: [diffusion-pipe-recording, {group}]",
         "tests:",
     ]
     down = [('up{job="diffusion-pipe", instance="a:8080"}', ["1", "0", "1"])]
     told = {**_PLACE, "severity": "critical", "rule": "service_down"}
     texts = ("a:8080: does not answer", "Look at the service and its log; trainings go on without it.")
-    lines += _test("ServiceDown critical", "ServiceDown", 60.0, _lengths(60, 0, 0), down, told, texts)
+    if is_main:
+        lines += _test("ServiceDown critical", "ServiceDown", 60.0, _lengths(60, 0, 0), down, told, texts)
     for each in rules:
         values = _Values(each)
         first = each.when[0]

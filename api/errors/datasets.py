@@ -109,3 +109,21 @@ class DecoderBusy(Unavailable):
     """All processes that decode media are at work: ask again in a moment."""
 
     code = "decoder_busy"
+
+
+class CacheExists(Conflict):
+    """This is cached already, and a training uses it by itself: start the training."""
+
+    code = "cache_exists"
+
+
+class CacheBuilding(Conflict):
+    """A task that waits or runs makes this very cache: a training that is started now waits for it."""
+
+    code = "cache_building"
+
+
+class CacheInUse(Conflict):
+    """Trainings that have not finished use this cache: stop them first."""
+
+    code = "cache_in_use"

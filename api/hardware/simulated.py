@@ -40,7 +40,9 @@ _THERMAL_SECONDS = 40.0  # time constant of the cooler
 _LOADS = {
     TaskType.TRAINING: (0.97, 0.82),
     TaskType.PREPROCESSING: (0.60, 0.35),
+    TaskType.CACHE: (0.90, 0.60),
     TaskType.DOWNLOAD: (0.02, 0.03),
+    TaskType.PUSH: (0.02, 0.03),
     TaskType.EXTERNAL: (0.85, 0.60),
 }
 

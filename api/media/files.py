@@ -2,9 +2,10 @@
 
 import hashlib
 import os
-import stat
 from pathlib import Path
 from typing import BinaryIO
+
+from api.utils import foreign_files
 
 _CHUNK = 1024 * 1024
 
@@ -20,13 +21,9 @@ class ContentChanged(NotPlain):
 def open_plain(path: Path, sha256: str | None = None) -> BinaryIO:
     """A regular file, open for reading at its start. Raises NotPlain; ContentChanged when it has not this hash."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+        file = os.fdopen(foreign_files.open_plain(str(path), levels=0), "rb")
     except (OSError, ValueError) as error:
         raise NotPlain(f"It cannot be opened: {getattr(error, 'strerror', None) or error}.") from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise NotPlain("It is no regular file.")
-    file = os.fdopen(descriptor, "rb")
     if sha256 is not None and _hash(file) != sha256:
         file.close()
         raise ContentChanged("It is no longer the file of this version.")

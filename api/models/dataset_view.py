@@ -77,6 +77,7 @@ class DatasetDetails:
     dataset: DatasetRow
     latest_version: VersionView | None
     used_by: tuple[str, ...]  #: ids of the tasks that one may see
+    manifest_bytes: int  #: of `stored_bytes`: the lists of items of all versions, which are kept whole and for good
 
 
 @dataclass(frozen=True, slots=True)

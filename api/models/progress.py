@@ -50,6 +50,8 @@ class Progress:
     warnings: deque[str] = field(default_factory=lambda: deque(maxlen=20))
     epoch_began_after: int | None = None  #: the last step before this epoch, where that is certain
     activity: str | None = None  #: what a preprocessing is busy with, in words
+    only_caches: bool = False  #: it makes a cache, and no steps
+    items_cached: int | None = None  #: media files whose pixels are cached, once for each of their sizes
 
     def shift(self, seconds: float) -> None:
         """Moves all times by so many seconds, after the wall clock was set by as much: ages stay as they were."""
@@ -111,6 +113,7 @@ class ProgressView:
     training_time: float | None
     training_time_formatted: str | None
     activity: str | None = None  #: what a preprocessing is busy with, in words; null for trainings
+    items_cached: int | None = None  #: of a task that caches ahead: media files, once for each of their sizes
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,7 @@ class NewModelVersion:
     tags: tuple[str, ...]
     origin: Mapping[str, Any]
     format: Mapping[str, Any]
+    ending: str = ".safetensors"  #: of the name of its download
 
 
 @dataclass(frozen=True, slots=True)

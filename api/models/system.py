@@ -93,6 +93,8 @@ class HolderCounts:
     training: int
     preprocessing: int
     download: int
+    cache: int
+    push: int
     external: int
 
 

@@ -13,6 +13,8 @@ class TaskType(StrEnum):
     TRAINING = "training"
     PREPROCESSING = "preprocessing"
     DOWNLOAD = "download"
+    CACHE = "cache"  #: caches a dataset ahead, as a training would
+    PUSH = "push"
     EXTERNAL = "external"
 
 
@@ -21,6 +23,8 @@ TASK_ID_KINDS = {
     TaskType.TRAINING: "train",
     TaskType.PREPROCESSING: "preprocess",
     TaskType.DOWNLOAD: "dl",
+    TaskType.CACHE: "cache",
+    TaskType.PUSH: "push",
     TaskType.EXTERNAL: "ext",
 }
 

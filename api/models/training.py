@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from api.models.dataset import PinnedDataset
+from api.models.dataset_cache import PlannedCache
 from api.models.progress import ProgressReport
 from api.models.reason import Reason, ReasonCode, Words, words_of
 from api.models.task import TaskType
@@ -72,11 +73,13 @@ class CauseCode(StrEnum):
     NAN_LOSS = "nan_loss"
     MISSING_FILE = "missing_file"
     DISK_FULL = "disk_full"
+    HUB_REFUSED = "hub_refused"  #: the hub does not take what is pushed; the detail says why
     GPU_LOST = "gpu_lost"
     HANG = "hang"
     KILLED = "killed"  #: a signal from outside ended it
     QUIT_UNASKED = "quit_unasked"  #: it found a signal file that this service did not write
     DID_NOT_TRAIN = "did_not_train"  #: exit code 0 without the trainer's word that it was done
+    CACHE_INCOMPLETE = "cache_incomplete"  #: exit code 0, but what it cached is not there, or not to be trusted
     TRAINER_ERROR = "trainer_error"  #: an error of the trainer's own; the detail has its last words
     COULD_NOT_START = "could_not_start"
     SUPERVISOR_LOST = "supervisor_lost"
@@ -181,6 +184,7 @@ class TrainingRequest:
     keep_last_checkpoints: int | None = None
     regenerate_cache: bool = False
     trust_cache: bool = False
+    cache_only: bool = False  #: it ends when the dataset is cached
     notify: TaskNotice | None = None
 
     @property
@@ -210,6 +214,7 @@ class TrainingPlan:
     evaluates: bool = False
     notes: tuple[str, ...] = ()  #: what could not be known, and why; and what has changed since
     datasets: tuple[PinnedDataset, ...] = ()  #: the versions of named datasets that it uses
+    cache: PlannedCache | None = None  #: what is known of a cache made ahead; None: it names no dataset
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from api.models.progress import MetricsView, ProgressView, SpeedView
 from api.models.reason import ReasonCode
+from api.models.task import TaskType
 from api.models.training import (
     AttemptStatus,
     Cause,
@@ -34,6 +35,7 @@ class TaskRow:
     """A training in a list."""
 
     task_id: str
+    kind: TaskType  #: training, or cache: it only caches a dataset ahead
     name: str | None
     description: str | None
     owner: str | None  #: the user that it belongs to; null where no keys were asked for

@@ -14,6 +14,7 @@ class UploadKind(StrEnum):
 
     ITEM = "item"  #: one media file, its caption, or its mask
     ARCHIVE = "archive"  #: a zip or tar of them
+    MODEL = "model"  #: weights that become a version of a registered model
 
 
 class UploadStatus(StrEnum):
@@ -54,7 +55,7 @@ class FormSettings:
 class UploadResult:
     """What an upload has become."""
 
-    dataset: str
+    dataset: str | None  #: None: it became a version of `model`
     version: int
     added: int  #: items
     changed: int  #: items that the dataset had under the same path
@@ -65,6 +66,7 @@ class UploadResult:
     further_captions: int = 0  #: of items that came with several: the first is taken
     item: str | None = None  #: of a single file: the path of its item
     facts: MediaFacts | None = None  #: of a single file: what it is
+    model: str | None = None  #: the registered model that it is a version of
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from api.notifiers.notifier import (
     SendOutcome,
     ShownAddress,
 )
+from api.utils.tracing import traceparent_headers
 
 #: Seconds for a connection, and for everything together.
 CONNECT_SECONDS, SECONDS = 5.0, 15.0
@@ -83,7 +84,7 @@ class WebhookNotifier:
         except OSError as error:
             return RetryLater(f"its host has no address ({_why(error)})")
         body = orjson.dumps(_BODIES[settings.webhook_format](message))
-        headers = {**_headers(message, body, secret.key), "Host": parts.netloc}
+        headers = {**_headers(message, body, secret.key), **traceparent_headers(), "Host": parts.netloc}
         tls = self._tls if parts.scheme == "https" else None
         connection = WebhookConnection(host, port, address, tls, CONNECT_SECONDS, SECONDS)
         try:

@@ -8,6 +8,7 @@ from api.routes.context import services
 from api.routes.idempotency import idempotent
 from api.routes.schemas.common import PageQuery
 from api.routes.schemas.datasets import (
+    CacheListAnswer,
     ChangeDataset,
     CreateDataset,
     DatasetAnswer,
@@ -19,6 +20,7 @@ from api.routes.schemas.datasets import (
     VersionListAnswer,
 )
 from api.utils.base_path import BASE_PATH
+from api.utils.pagination import paginate
 from api.utils.responses import answer
 
 datasets = APIBlueprint("datasets", __name__, url_prefix=f"{BASE_PATH}/datasets", tag="Datasets")
@@ -86,6 +88,22 @@ def delete_dataset(name: str) -> Response:
     directory stay where they are.
     """
     return answer(services().datasets.delete(name), message="deleted")
+
+
+@datasets.get("/<name>/caches")
+@datasets.input(PageQuery, location="query")
+@datasets.output(CacheListAnswer)
+@datasets.doc(responses=[404, 422, 503])
+def list_caches(name: str, query_data: PageQuery) -> Response:
+    """The caches of a dataset that were made ahead, newest first
+
+    Those that one may see; a training uses its own user's alone. `state` is looked at anew: what is `complete` a
+    training with the same `key` uses by itself. `POST /training/cache` makes one, `DELETE /training/{task_id}` removes
+    it.
+    """
+    found = list(enumerate(services().caches.of_dataset(name), start=1))
+    page = paginate(found, lambda row: row[0], query_data.page())
+    return answer({"caches": [cache for _, cache in page.rows], "pagination": page.pagination})
 
 
 @datasets.get("/<name>/versions")

@@ -99,6 +99,10 @@ def validate(json_data: ExamineWeights) -> Response:
     """What a file of weights is
 
     By its content: which component of which model, its type and quantisation, whether it is whole; of an adapter its
-    kind and rank. With `model_id` and `key` also whether it belongs there.
+    kind and rank. With `model_id` and `key` also whether it belongs there. Of an upload (`upload_id`), which is not
+    taken yet, what has come of it is looked at.
     """
-    return answer(services().models.examine(json_data.path, json_data.model_id, json_data.key))
+    models, where = services().models, (json_data.model_id, json_data.key)
+    if json_data.upload_id is not None:
+        return answer(models.examine_upload(json_data.upload_id, *where))
+    return answer(models.examine(json_data.path or "", *where))

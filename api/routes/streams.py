@@ -9,12 +9,16 @@ _CLOSING = "{reason}; with code where access has ended"
 _GPU: dict[str, Any] = {"messages": {"snapshot": "GPUStatusAnswer.data", "closing": _CLOSING}}
 
 _EVENTS: dict[str, Any] = {
-    "query": {"topics": "gpu, task, system, by comma; all by default", "last_event_id": "as Last-Event-ID"},
+    "query": {
+        "topics": "gpu, task, system, by comma: these by default; and alert",
+        "last_event_id": "as Last-Event-ID",
+    },
     "messages": {
         "snapshot": "GPUStatusAnswer.data",
         "status": "{task_id, status, event: TaskEvent}",
         "progress": "TrainingProgressAnswer.data",
         "system": "{level, message}",
+        "alert": "{alert: AlertView, change: AlertHistoryRow}",
         "reset": "null: the id that the client came back with is not known; the present state follows",
         "closing": _CLOSING,
     },

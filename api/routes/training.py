@@ -1,5 +1,6 @@
 """Trainings: validate, start, follow, stop, resume."""
 
+from dataclasses import replace
 from typing import Any
 
 from apiflask import APIBlueprint
@@ -7,7 +8,7 @@ from flask import Response, request
 
 from api.errors import Invalid, Mistake
 from api.models.access import current_principal
-from api.models.training import ResumeOptions
+from api.models.training import ResumeOptions, TrainingRequest
 from api.routes.context import services
 from api.routes.idempotency import idempotency_scope, idempotent
 from api.routes.optional_body import body_is_optional
@@ -79,11 +80,36 @@ def start(json_data: StartBody) -> Response:
     `Idempotency-Key` makes a retry safe.
     """
     parsed, mistakes = read_start(json_data.root)
-    if mistakes or parsed is None:
-        found = services().training.validate(parsed, mistakes)
-        raise Invalid(mistakes=[Mistake(each.pointer, each.message, each.remedy) for each in found.errors])
+    parsed = _require_form(parsed, mistakes)
     asks = current_principal.get()
     return _created(services().training.start(parsed, asks.actor, idempotency_scope(), owner=asks.owner))
+
+
+@training.post("/cache")
+@training.input(StartBody)
+@training.output(TrainingAnswer, status_code=201)
+@training.doc(responses=[400, 409, 415, 422, 503, 507])
+@idempotent
+def cache(json_data: StartBody) -> Response:
+    """Cache a dataset ahead
+
+    The body is a request for a training on versions of datasets. A task of the kind `cache` gets its GPUs, has the
+    trainer compute what it needs of the dataset, and ends; a training whose model, settings and versions are the same
+    then begins with its first step. Nothing is made twice: what is there is 409 `cache_exists`, what is being made 409
+    `cache_building`; `"regenerate_cache": true` makes it anew. It is followed, stopped and deleted as a training is.
+    """
+    parsed, mistakes = read_start(json_data.root)
+    wanted = replace(_require_form(parsed, mistakes), cache_only=True)
+    asks = current_principal.get()
+    return _created(services().training.start(wanted, asks.actor, idempotency_scope(), owner=asks.owner))
+
+
+def _require_form(parsed: TrainingRequest | None, mistakes: list[Mistake]) -> TrainingRequest:
+    """The request. Raises Invalid with everything that is wrong with it when its form is."""
+    if not mistakes and parsed is not None:
+        return parsed
+    found = services().training.validate(parsed, mistakes)
+    raise Invalid(mistakes=[Mistake(each.pointer, each.message, each.remedy) for each in found.errors])
 
 
 def _created(task: Any) -> Response:
@@ -216,7 +242,7 @@ def patch_task(task_id: str, json_data: PatchTraining) -> Response:
 def delete_task(task_id: str, query_data: DeleteQuery) -> Response:
     """Delete a finished training
 
-    Its files stay, unless `files=true`.
+    Its files stay, unless `files=true`. A cache goes with its task, unless trainings use it: 409 `cache_in_use`.
     """
     return answer(services().training.delete(task_id, query_data.files), message="deleted")
 

@@ -21,7 +21,8 @@ def begin_upload() -> Response:
     """Begin an upload
 
     `Upload-Length` is its size in bytes, `Upload-Metadata` says `dataset` (a new one is made), `filename` (below the
-    dataset; `relativePath` goes before it) and `kind`: `item` or `archive`; left out, the content tells. `Location` is
+    dataset; `relativePath` goes before it) and `kind`: `item` or `archive`; left out, the content tells. With the kind
+    `model` it says `name`, and what comes is the next version of that registered model. `Location` is
     where its bytes go. Its first bytes may come along.
     """
     made = services().uploads.begin(read_length(), read_metadata())

@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import socket
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,11 +29,19 @@ from api.runtime.alerts import AlertParts
 from api.runtime.dataset_media import DatasetMediaParts
 from api.runtime.datasets import DatasetParts
 from api.runtime.live import Live
-from api.runtime.measuring import create_registry, render
-from api.runtime.models import RegistryParts, build_catalog, build_downloads, build_settings
+from api.runtime.measuring import create_registry, register_all, render
+from api.runtime.models import (
+    TRANSFERERS,
+    RegistryParts,
+    build_catalog,
+    build_downloads,
+    build_pushes,
+    build_settings,
+)
 from api.runtime.preprocessing import PreprocessingParts
+from api.runtime.tracing import Tracing
 from api.runtime.trainer_user import check_places, prepare_trainer_user
-from api.runtime.training import build_training
+from api.runtime.training import build_trainers, build_training
 from api.runtime.uploads import UploadParts
 from api.services.access.operations import Belonging
 from api.services.attempts.updates import NewsDesk
@@ -56,10 +65,10 @@ from api.storage.kept_answers import DatabaseIdempotencyStore
 from api.storage.nodes import Node, NodeStore, name_node
 from api.storage.privacy import make_passable_storage, make_private_directory, tighten_sqlite
 from api.storage.registrations import DatabaseRegistrations
+from api.storage.registry import RegistryStore
 from api.storage.task_files import write_private
 from api.storage.tasks import TaskStore
 from api.storage.usage import UsageStore
-from api.trainers.downloads.trainer import Downloader
 from api.utils.clock import Clock, SystemClock
 
 logger = logging.getLogger(__name__)
@@ -83,6 +92,7 @@ class Runtime:
         trainer_user = prepare_trainer_user(config)
         self._node = _name_node(root, config.node_name, trainer_user)
         node = self._node.name
+        self.tracing = Tracing(config, node)
         http_metrics = HTTPMetrics()
         self.server_log = _open_server_log(root / "server-log", config)
         self.access_log = AccessLog(http_metrics, config.log_level, config.logs_json, copy=self.server_log.write)
@@ -109,9 +119,15 @@ class Runtime:
         desk = NewsDesk()
         self.quotas = self._create_quotas(clock) if config.needs_keys else None
         trainers_group = None if trainer_user is None else trainer_user.gid
-        self.datasets = DatasetParts(config, self.database, clock, self.quotas, trainers_group)
+        self.datasets = DatasetParts(config, self.database, clock, self.quotas, trainers_group, build_trainers(config))
         self.preprocessing = PreprocessingParts(
-            config, self.database, self.datasets, clock, self._wake_training, self.quotas
+            config,
+            self.database,
+            self.datasets,
+            clock,
+            self._wake_training,
+            self.quotas,
+            [trainer.name for trainer in self.datasets.trainers],
         )
         training = build_training(
             config,
@@ -128,7 +144,9 @@ class Runtime:
             events=events,
             quotas=self.quotas,
             datasets=self.datasets.references,
-            kinds=self.preprocessing.kinds.with_trainer(Downloader()),
+            kinds=self.preprocessing.kinds.with_trainers(*TRANSFERERS),
+            known=self.datasets.trainers,
+            caches=self.datasets.caches,
         )
         self.training_loop = training.loop
         logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source, training.executor)
@@ -136,7 +154,7 @@ class Runtime:
         self.registry = RegistryParts(config, self.database, training.service, clock)
         self.dataset_media = DatasetMediaParts(self.database, clock, self.datasets, training.trainers.values())
         decoder = self.dataset_media.decoder
-        self.uploads = UploadParts(config, self.database, self.datasets, decoder, clock, self.quotas)
+        self.uploads = UploadParts(config, self.database, self.datasets, decoder, clock, self.quotas, self.registry)
         owners = {
             Belonging.TASK: training.owners.of,
             Belonging.REGISTRATION: gpus.owner_of_task,
@@ -148,7 +166,6 @@ class Runtime:
         self.live = Live(
             config, self.database, desk, training.progress, logs, lambda: training.loop.is_here, clock, authority
         )
-        registry.register(self.live)
         gpus.subscribe(self.live.publish_snapshot)
         owner = host.own_identity(node)
         system = SystemService(
@@ -173,8 +190,7 @@ class Runtime:
             clock,
             training,
         )
-        registry.register(system)
-        registry.register(self.alerts.exposition)
+        register_all(registry, self.live, system, self.alerts.exposition)
         preprocessing = self.preprocessing.service(training, self.uploads.forms.get)
         self.uploads.intake.follow_with(UploadFollowUp(preprocessing.start).go_on)
         self.services = Services(
@@ -185,6 +201,7 @@ class Runtime:
             registered=self.datasets.registered,
             items=self.datasets.items,
             captions=self.datasets.captions,
+            caches=self.datasets.cache_list,
             uploads=self.uploads.service,
             forms=self.uploads.forms,
             export=self.dataset_media.export,
@@ -195,10 +212,11 @@ class Runtime:
             preprocessing=preprocessing,
             captioning=self.preprocessing.captioning(training, preprocessing),
             logs=logs,
-            models=build_catalog(config),
+            models=build_catalog(config, self.uploads.service.find_file),
             settings=build_settings(),
             registry=self.registry.service,
             downloads=build_downloads(config, self.database, training, clock),
+            pushes=build_pushes(config, self.database, training, self.registry.service, clock),
             system=system,
             strays=training.strays,
             holds=training.holds,
@@ -215,8 +233,13 @@ class Runtime:
 
     def _create_quotas(self, clock: Clock) -> Quotas:
         usage = UsageStore(self.database)
-        stored_by = DatasetStore(self.database).stored_by
-        meter = StorageMeter(usage.owned_tasks, self.config.storage_root.absolute(), clock, stored_by)
+        datasets, models = DatasetStore(self.database), RegistryStore(self.database)
+        meter = StorageMeter(
+            usage.owned_tasks,
+            self.config.storage_root.absolute(),
+            clock,
+            lambda: Counter(datasets.stored_by()) + Counter(models.stored_by()),
+        )
         return Quotas(usage, self._quota_of, meter, clock)
 
     def _quota_of(self, user_id: str) -> Quota:
@@ -243,6 +266,7 @@ class Runtime:
 
     def start(self) -> None:
         """Starts every loop, and gives the first sweep a moment to end."""
+        self.tracing.start()
         self.server_log.start()
         self.access_log.start()
         self.storage_watch.start()
@@ -277,6 +301,7 @@ class Runtime:
         self.access_log.stop()
         self.server_log.stop()
         self.database.close()
+        self.tracing.stop()
 
 
 def _name_node(root: Path, given: str, trainer_user: TrainerUser | None) -> Node:

@@ -3,6 +3,11 @@
 from pathlib import Path
 
 from api.config import Config
+from api.models.reason import Reason
+from api.models.training import EventKind
+from api.services.datasets.cache_harvest import CacheHarvest
+from api.services.datasets.cache_list import DatasetCacheList
+from api.services.datasets.caches import DatasetCaches
 from api.services.datasets.captions import CaptionEditor
 from api.services.datasets.collect import DatasetCollector
 from api.services.datasets.items import DatasetItems
@@ -12,11 +17,14 @@ from api.services.datasets.registered import RegisteredDirectories
 from api.services.datasets.service import DatasetService, StorageBound
 from api.storage.blobs import BlobStore
 from api.storage.database import Database
+from api.storage.dataset_caches import DatasetCacheStore
 from api.storage.dataset_holds import DatasetHolds
 from api.storage.dataset_items import DatasetItemStore
 from api.storage.datasets import DatasetStore
 from api.storage.registered_files import RegisteredFileStore
+from api.storage.tasks import TaskStore
 from api.storage.thumbnails import ThumbnailStore
+from api.trainers.trainer import Trainer
 from api.utils.clock import Clock
 
 
@@ -30,8 +38,12 @@ class DatasetParts:
         clock: Clock,
         bound: StorageBound | None = None,
         trainers_group: int | None = None,
+        trainers: tuple[Trainer, ...] = (),
     ) -> None:
-        """`bound` None: nobody has a quota. `trainers_group`: of the user that trainers run as, if it is another."""
+        """`bound` None: nobody has a quota. `trainers_group`: of the user that trainers run as, if it is another.
+        `trainers`: those that train.
+        """
+        self.trainers = trainers
         self.store, self.holds = DatasetStore(database), DatasetHolds(database)
         self.item_rows = DatasetItemStore(database)
         self.blobs = BlobStore(datasets_root(config))
@@ -42,9 +54,24 @@ class DatasetParts:
         self.registered = RegisteredDirectories(self.service, self.store, files, roots, clock)
         locator = self.registered.locator
         materials = DatasetMaterials(self.service, self.store, self.blobs, locator, trainers_group)
-        self.references = DatasetReferences(self.service, self.store, materials, config.storage_root.absolute())
+        root, tasks, by_name = (
+            config.storage_root.absolute(),
+            TaskStore(database),
+            {each.name: each for each in trainers},
+        )
+        cached = DatasetCacheStore(database)
+        self.caches = DatasetCaches(cached, by_name, root, are_apart=trainers_group is not None)
+
+        def tell(task_id: str, said: Reason) -> None:
+            tasks.add_event(task_id, EventKind.CHANGE, clock.now(), "service", said, None)
+
+        self.references = DatasetReferences(self.service, self.store, materials, root, self.caches, tell)
+        self.cache_harvest = CacheHarvest(self.caches, self.references, by_name, root, clock)
+        self.cache_list = DatasetCacheList(cached, tasks, self.caches, self.references, self.service, root, clock)
         self.pictures = ThumbnailStore(datasets_root(config) / "thumbnails")
-        self.collector = DatasetCollector(self.blobs, self.holds, self.item_rows, materials.views, self.pictures, clock)
+        self.collector = DatasetCollector(
+            self.blobs, self.holds, self.item_rows, materials.views, self.pictures, clock, self.cache_list.collect
+        )
 
     def start(self) -> None:
         """Starts to watch registered directories, and to collect what nobody needs."""

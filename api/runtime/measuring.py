@@ -2,6 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.registry import Collector
 
 from api import __version__
 from api.models.task import TaskType
@@ -22,9 +23,14 @@ def create_registry(http_metrics: HTTPMetrics, database: Database, clock: Clock)
         __version__
     ).set(1)
     registry.register(TrainingCounts(TaskStore(database, TaskType.TRAINING).count_by_status, clock))
-    for histogram in measures.ALL:
-        registry.register(histogram)
+    register_all(registry, *measures.ALL)
     return registry
+
+
+def register_all(registry: CollectorRegistry, *collectors: Collector) -> None:
+    """Adds what has series of its own."""
+    for each in collectors:
+        registry.register(each)
 
 
 def render(registry: CollectorRegistry, is_open: bool) -> bytes:

@@ -1,7 +1,7 @@
 """The parts that tasks on datasets need, put together; a part of the composition root."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from api.config import Config
 from api.models.preprocess_view import PreprocessView
@@ -10,7 +10,7 @@ from api.runtime.datasets import DatasetParts
 from api.runtime.training import TaskKinds, TrainingParts
 from api.services.datasets.caption_harvest import CaptionHarvest
 from api.services.datasets.captioning import CAPTIONING, CaptionEndpoint, CaptioningService
-from api.services.datasets.harvesting import WorkHarvester
+from api.services.datasets.harvesting import TakesUp, WorkHarvester
 from api.services.datasets.preprocess_harvest import PreprocessHarvest
 from api.services.datasets.preprocessing import PREPROCESSING, PreprocessingService, TaskMeans
 from api.services.datasets.work_files import SourceFiles
@@ -36,8 +36,11 @@ class PreprocessingParts:
         clock: Clock,
         wake: Callable[[], None],
         quotas: Quotas | None,
+        cached_by: Sequence[str] = (),
     ) -> None:
-        """`wake` has the training loop look at once; without `quotas` tasks belong to nobody."""
+        """`wake` has the training loop look at once; without `quotas` tasks belong to nobody. `cached_by`: the trainers
+        that cache ahead, by name.
+        """
         self._quotas = quotas
         self._config = config
         self._database = database
@@ -50,13 +53,15 @@ class PreprocessingParts:
             datasets.service, datasets.store, datasets.blobs, derivations, self._files, clock, root
         )
         captions = CaptionHarvest(datasets.service, derivations, clock, root)
-        self.harvester = WorkHarvester({PREPROCESSING: self._harvest, CAPTIONING: captions}, clock, wake)
+        by_trainer: dict[str, TakesUp] = {PREPROCESSING: self._harvest, CAPTIONING: captions}
+        caching = dict.fromkeys(cached_by, datasets.cache_harvest)
+        self.harvester = WorkHarvester({**by_trainer, **caching}, clock, wake)
         threads = max(1, (os.cpu_count() or 1) // places(config))
         media: Trainer = WorkTrainer(PREPROCESSING, "api.trainers.preprocessing.program", threads)
         captioning: Trainer = WorkTrainer(CAPTIONING, "api.trainers.preprocessing.caption_program")
         self.kinds = TaskKinds(
             trainers=(media, captioning),
-            harvesters={TaskType.PREPROCESSING: self.harvester},
+            harvesters={TaskType.PREPROCESSING: self.harvester, TaskType.CACHE: self.harvester},
         )
 
     def means(self, training: TrainingParts) -> TaskMeans:

@@ -27,6 +27,7 @@ from api.services.gpus.offers import list_pids, name_gpus
 from api.services.gpus.service import GPUService
 from api.services.logs.lost_output import LostOutput
 from api.services.server_identity import ServerIdentity
+from api.services.training.cache_use import CacheUse
 from api.services.training.checkpoint_saving import CheckpointSaving
 from api.services.training.dispatcher import Dispatcher
 from api.services.training.forecast import QueueForecast
@@ -80,9 +81,19 @@ class TaskKinds:
     trainers: tuple[Trainer, ...] = ()
     harvesters: Mapping[TaskType, Harvester] = field(default_factory=dict)
 
-    def with_trainer(self, trainer: Trainer) -> "TaskKinds":
-        """These kinds and one more, whose results nobody takes up."""
-        return replace(self, trainers=(*self.trainers, trainer))
+    def with_trainers(self, *trainers: Trainer) -> "TaskKinds":
+        """These kinds and more, whose results nobody takes up."""
+        return replace(self, trainers=(*self.trainers, *trainers))
+
+
+def build_trainers(config: Config) -> tuple[Trainer, ...]:
+    """Those that train."""
+    real = DiffusionPipe(
+        config.diffusion_pipe_root,
+        config.diffusion_pipe_python,
+        allow_pickled_weights=config.allow_pickled_weights,
+    )
+    return real, Toy(sys.executable)
 
 
 def build_training(
@@ -102,22 +113,15 @@ def build_training(
     quotas: Quotas | None = None,
     datasets: DatasetReferences | None = None,
     kinds: TaskKinds | None = None,
+    known: tuple[Trainer, ...] = (),
+    caches: CacheUse | None = None,
 ) -> TrainingParts:
     """Builds every part once; starts nothing. Unless an executor is given, attempts run on this machine. Without
-    `quotas` tasks belong to nobody. `kinds` are those of tasks besides trainings.
+    `quotas` tasks belong to nobody. `kinds` are those of tasks besides trainings; `known` the trainers.
     """
     kinds = kinds or TaskKinds()
     root = config.storage_root.absolute()
-    known: list[Trainer] = [
-        DiffusionPipe(
-            config.diffusion_pipe_root,
-            config.diffusion_pipe_python,
-            allow_pickled_weights=config.allow_pickled_weights,
-        ),
-        Toy(sys.executable),
-        *kinds.trainers,
-    ]
-    trainers = {trainer.name: trainer for trainer in known}
+    trainers = {trainer.name: trainer for trainer in (*(known or build_trainers(config)), *kinds.trainers)}
     environment = child_environment()
     own = {name: environment[name] for name in ("LD_LIBRARY_PATH",) if name in environment}
     if trainer_user is not None:
@@ -178,9 +182,10 @@ def build_training(
         cache_roots(config, environment),
         datasets,
         ChannelStore(database).names,
+        caches,
     )
-    trainings = TaskStore(database, TaskType.TRAINING)
-    own_attempts = AttemptStore(database, TaskType.TRAINING)
+    trainings = TaskStore(database, TaskType.TRAINING, TaskType.CACHE)
+    own_attempts = AttemptStore(database, TaskType.TRAINING, TaskType.CACHE)
     service = TrainingService(
         trainings,
         own_attempts,

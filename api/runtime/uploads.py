@@ -7,6 +7,8 @@ from api.archives.limits import ArchiveLimits
 from api.config import Config
 from api.models.media import Decoder
 from api.runtime.datasets import DatasetParts
+from api.runtime.models import RegistryParts
+from api.services.catalog.model_uploads import ModelUploads
 from api.services.datasets.form_uploads import FormUploads
 from api.services.datasets.intake import UploadIntake
 from api.services.datasets.joining import Joining
@@ -16,6 +18,7 @@ from api.storage.database import Database
 from api.storage.media_facts import MediaFactsStore
 from api.storage.upload_files import UploadFiles
 from api.storage.uploads import UploadStore
+from api.trainers.diffusion_pipe.catalog.table import CATALOG
 from api.utils.clock import Clock
 
 _MB = 1024 * 1024
@@ -32,8 +35,9 @@ class UploadParts:
         decoder: Decoder,
         clock: Clock,
         bound: StorageBound | None = None,
+        registry: RegistryParts | None = None,
     ) -> None:
-        """`bound` None: nobody has a quota."""
+        """`bound` None: nobody has a quota. `registry` None: models are not taken."""
         min_free = config.min_free_disk_mb * _MB
         files = UploadFiles(datasets.blobs.root / "uploads")
         store = UploadStore(database, datasets.blobs.identity)
@@ -43,3 +47,7 @@ class UploadParts:
         expander = Expander(ArchiveLimits(total=config.max_upload_bytes, min_free=min_free))
         self.intake = UploadIntake(self.service, store, files, joining, expander, clock)
         self.forms = FormUploads(self.service, store, self.intake.progress, clock)
+        if registry is not None:
+            models = ModelUploads(registry.service, registry.store, registry.blobs, files, CATALOG, clock)
+            self.service.take_models(models.check)
+            self.intake.make_models_with(models.take)

@@ -10,10 +10,12 @@ from api.services.alerts.rules import RuleService
 from api.services.alerts.service import AlertService
 from api.services.attempts.strays import Strays
 from api.services.catalog.downloads import DownloadService
+from api.services.catalog.pushes import PushService
 from api.services.catalog.registry import Registry
 from api.services.catalog.service import CatalogService
 from api.services.catalog.settings import SettingsService
 from api.services.datasets.as_trained import AsTrained
+from api.services.datasets.cache_list import DatasetCacheList
 from api.services.datasets.captioning import CaptioningService
 from api.services.datasets.captions import CaptionEditor
 from api.services.datasets.check import DatasetChecker
@@ -50,6 +52,7 @@ class Services:
     registered: RegisteredDirectories
     items: DatasetItems
     captions: CaptionEditor
+    caches: DatasetCacheList
     uploads: UploadService
     forms: FormUploads
     checker: DatasetChecker
@@ -64,6 +67,7 @@ class Services:
     settings: SettingsService
     registry: Registry
     downloads: DownloadService
+    pushes: PushService
     system: SystemService
     strays: Strays
     holds: Holds

@@ -130,6 +130,8 @@ class SystemService:
                 training=holders[TaskType.TRAINING],
                 preprocessing=holders[TaskType.PREPROCESSING],
                 download=holders[TaskType.DOWNLOAD],
+                cache=holders[TaskType.CACHE],
+                push=holders[TaskType.PUSH],
                 external=holders[TaskType.EXTERNAL],
             ),
             nodes=(NodeAtAGlance(self._node, "up", status.summary.total_gpus),),

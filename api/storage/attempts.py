@@ -80,10 +80,10 @@ class Finish:
 class AttemptStore:
     """Attempts and leases in the database."""
 
-    def __init__(self, database: Database, kind: TaskType | None = None) -> None:
-        """With a kind it finds tasks of that kind alone."""
+    def __init__(self, database: Database, *kinds: TaskType) -> None:
+        """With kinds it finds tasks of these alone."""
         self._database = database
-        self._kind = kind
+        self._kinds = frozenset(kinds) or None
 
     def claim(self, new: NewAttempt, now: datetime, bound: Bound | None = None) -> Attempt:
         """Takes the GPUs, the port and the caches for a task that waits, and begins an attempt. `bound` is the most
@@ -124,12 +124,12 @@ class AttemptStore:
     def with_task(self, task_id: str) -> tuple[TrainingTask, list[Attempt]]:
         """A task with everything, and its attempts, in one state of both. Raises TaskNotFound."""
         with self._database.read() as connection:
-            return find_task(connection, task_id, self._kind), _of_task(connection, task_id)
+            return find_task(connection, task_id, self._kinds), _of_task(connection, task_id)
 
     def with_summary(self, task_id: str) -> tuple[TaskSummary, list[Attempt]]:
         """A task without its request and plan, and its attempts, in one state of both. Raises TaskNotFound."""
         with self._database.read() as connection:
-            return find_summary(connection, task_id, self._kind), _of_task(connection, task_id)
+            return find_summary(connection, task_id, self._kinds), _of_task(connection, task_id)
 
     def open(self, node: str, root: Path) -> list[Attempt]:
         """The attempts of this machine, below this directory, that have not ended."""
@@ -274,7 +274,7 @@ class AttemptStore:
         query = (
             select(func.max(attempts.c.peak_memory_mb), func.count())
             .join(tasks, tasks.c.task_id == attempts.c.task_id)
-            .where(used, tasks.c.model_type == model_type)
+            .where(used, tasks.c.model_type == model_type, tasks.c.kind == TaskType.TRAINING)
         )
         with self._database.read() as connection:
             most, runs = connection.execute(query).one()

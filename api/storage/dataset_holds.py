@@ -55,6 +55,15 @@ class DatasetHolds:
             mine = (dataset_blobs.c.dataset == serial) & dataset_blobs.c.claim.in_(claims)
             return set(connection.scalars(select(dataset_blobs.c.sha256).where(mine)))
 
+    def manifest_bytes(self, serial: int) -> int:
+        """Bytes of the manifests of all versions: what their lists of items take, each whole."""
+        held = select(dataset_blobs.c.sha256, func.max(dataset_blobs.c.size_bytes).label("bytes"))
+        manifests = select(dataset_versions.c.manifest).where(dataset_versions.c.dataset == serial)
+        mine = (dataset_blobs.c.dataset == serial) & dataset_blobs.c.sha256.in_(manifests)
+        each = held.where(mine).group_by(dataset_blobs.c.sha256).subquery()
+        with self._database.read() as connection:
+            return int(connection.scalar(select(func.coalesce(func.sum(each.c.bytes), 0))) or 0)
+
     def needed(self, hashes: Sequence[str]) -> set[str]:
         """Which of these blobs some dataset or upload needs."""
         if not hashes:

@@ -313,7 +313,8 @@ def _hold_back(holders: dict[str, RegisteredTask], holds: Iterable[Hold]) -> Non
 
 def _held_by_trainings(connection: Connection) -> dict[str, RegisteredTask]:
     columns = [
-        tasks.c[name] for name in ("task_id", "gpu_uuids", "description", "progress", "updated_at", "serial", "owner")
+        tasks.c[name]
+        for name in ("task_id", "kind", "gpu_uuids", "description", "progress", "updated_at", "serial", "owner")
     ]
     lease_columns = (lease_table.c.resource, lease_table.c.state, lease_table.c.claimed_at)
     query = (
@@ -326,7 +327,7 @@ def _held_by_trainings(connection: Connection) -> dict[str, RegisteredTask]:
         told = None if row.progress is None else ProgressReport.from_json(row.progress).progress
         held[row.resource] = RegisteredTask(
             task_id=row.task_id,
-            task_type=TaskType.TRAINING,
+            task_type=TaskType(row.kind),
             gpu_uuids=tuple(row.gpu_uuids),
             started_at=to_time(row.claimed_at),
             description=row.description,

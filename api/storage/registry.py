@@ -129,7 +129,7 @@ class RegistryStore:
                 "size_bytes": new.size_bytes,
                 "created_at": to_seconds(now),
                 "actor": new.actor,
-                "file_name": f"{stem[:_MOST_NAME]}.safetensors",
+                "file_name": f"{stem[:_MOST_NAME]}{new.ending}",
                 "notes": None if new.notes is None else clean(new.notes),
                 "tags": list(new.tags),
                 "origin": dict(new.origin),
@@ -140,6 +140,32 @@ class RegistryStore:
                 _set_alias(connection, row.serial, alias, ordinal)
             note_change(about=name, after={"version": ordinal, "sha256": new.sha256, "aliases": list(aliases)})
         return self.get_version(name, str(ordinal))
+
+    def find_uploaded(self, name: str, upload_id: str, recent: int) -> int | None:
+        """The number of the version that an upload has become, among the newest of a model; None: there is none."""
+        with self._database.read() as connection:
+            query = (
+                select(registry_versions.c.ordinal, registry_versions.c.origin)
+                .join(registry_models, registry_models.c.serial == registry_versions.c.model)
+                .where(registry_models.c.name == name)
+                .order_by(registry_versions.c.ordinal.desc())
+                .limit(recent)
+            )
+            return next(
+                (row.ordinal for row in connection.execute(query) if row.origin.get("upload_id") == upload_id), None
+            )
+
+    def stored_by(self) -> dict[str, int]:
+        """The bytes of the versions of each user; what several versions share counts for each."""
+        total = func.sum(registry_versions.c.size_bytes)
+        query = (
+            select(registry_models.c.owner, total.label("bytes"))
+            .join(registry_versions, registry_models.c.serial == registry_versions.c.model)
+            .where(registry_models.c.owner.is_not(None))
+            .group_by(registry_models.c.owner)
+        )
+        with self._database.read() as connection:
+            return {row.owner: int(row.bytes) for row in connection.execute(query)}
 
     def get_version(self, name: str, version: str) -> ModelVersion:
         """A version by its number, an alias, or `latest`. Raises RegisteredModelNotFound, ModelVersionNotFound."""

@@ -1,5 +1,7 @@
 """One task, found by its id within a transaction."""
 
+from collections.abc import Collection
+
 from sqlalchemy import Connection, bindparam, insert, select
 
 from api.errors import TaskNotFound
@@ -22,25 +24,30 @@ ENROLL = insert(task_roll).from_select(
 )
 
 
-def find_task(connection: Connection, task_id: str, kind: TaskType | None = None) -> TrainingTask:
-    """The task with everything; with a kind only one of that. Raises TaskNotFound."""
+def find_task(connection: Connection, task_id: str, kinds: Collection[TaskType] | None = None) -> TrainingTask:
+    """The task with everything; with kinds only one of these. Raises TaskNotFound."""
     row = connection.execute(_TASK, {"of_task": task_id}).one_or_none()
-    if row is None or kind not in (None, row.kind):
+    if row is None or not is_of(row.kind, kinds):
         raise no_task(task_id)
     return read_task(row)
 
 
 def find_summary(
-    connection: Connection, task_id: str, kind: TaskType | None = None, *, lock: bool = False
+    connection: Connection, task_id: str, kinds: Collection[TaskType] | None = None, *, lock: bool = False
 ) -> TaskSummary:
     """The task without its request and plan; with `lock` nobody else changes it before this transaction ends.
 
-    With a kind only one of that. Raises TaskNotFound.
+    With kinds only one of these. Raises TaskNotFound.
     """
     row = connection.execute(_LOCKED_SUMMARY if lock else _SUMMARY, {"of_task": task_id}).one_or_none()
-    if row is None or kind not in (None, row.kind):
+    if row is None or not is_of(row.kind, kinds):
         raise no_task(task_id)
     return read_summary(row)
+
+
+def is_of(kind: str, kinds: Collection[TaskType] | None) -> bool:
+    """Whether a kind is one of these; without any it always is."""
+    return kinds is None or kind in kinds
 
 
 def no_task(task_id: str) -> TaskNotFound:

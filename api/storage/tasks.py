@@ -30,6 +30,7 @@ from api.models.training import (
 )
 from api.storage import events
 from api.storage.database import Database
+from api.storage.dataset_caches import require_single, require_unused
 from api.storage.dataset_pins import pin_datasets
 from api.storage.dataset_tables import dataset_pins
 from api.storage.moves import move
@@ -39,7 +40,7 @@ from api.storage.tables import attempts, leases, task_gpus, task_roll, tasks
 from api.storage.tables import events as event_table
 from api.storage.task_counts import count_statuses
 from api.storage.task_pages import SERVED_ORDER, find_by_serial, read_page, read_served
-from api.storage.task_rows import ENROLL, OF_TASK, find_summary, find_task, no_task
+from api.storage.task_rows import ENROLL, OF_TASK, find_summary, find_task, is_of, no_task
 from api.storage.usage import Bound, keep_use, require_place, take_turns
 
 #: The most completed trainings from which the pace of the next ones is estimated.
@@ -90,6 +91,7 @@ def insert_task(connection: Connection, new: NewTask, now: datetime, actor: str)
     connection.execute(insert(tasks).values(row))
     connection.execute(ENROLL, {"of_task": new.task_id})
     pin_datasets(connection, new.task_id, new.plan.datasets)
+    require_single(connection, new)
     note_change(
         about=new.task_id,
         before=None if new.restarted_from is None else {"restarted_from": new.restarted_from},
@@ -112,10 +114,13 @@ def _wishes(request: TrainingRequest) -> dict[str, Any]:
 class TaskStore:
     """Tasks in the database."""
 
-    def __init__(self, database: Database, kind: TaskType | None = None) -> None:
-        """With a kind it finds, lists and changes tasks of that kind alone; what waits and runs it tells of all."""
+    def __init__(self, database: Database, kind: TaskType | None = None, *beside: TaskType) -> None:
+        """With a kind it finds, lists and changes tasks of that kind alone; what waits and runs it tells of all. Those
+        of the kinds `beside` it finds and changes, and lists where they are asked for.
+        """
         self._database = database
         self._kind = kind
+        self._kinds = None if kind is None else frozenset({kind, *beside})
 
     def create(self, new: NewTask, now: datetime, actor: str, bound: Bound | None = None) -> TrainingTask:
         """Puts a new task into the queue; a task that was made with the same idempotency key is given again.
@@ -146,12 +151,12 @@ class TaskStore:
     def get(self, task_id: str) -> TrainingTask:
         """A task with everything. Raises TaskNotFound."""
         with self._database.read() as connection:
-            return find_task(connection, task_id, self._kind)
+            return find_task(connection, task_id, self._kinds)
 
     def get_summary(self, task_id: str) -> TaskSummary:
         """A task without its request and plan. Raises TaskNotFound."""
         with self._database.read() as connection:
-            return find_summary(connection, task_id, self._kind)
+            return find_summary(connection, task_id, self._kinds)
 
     def get_summaries(self, task_ids: Iterable[str]) -> dict[str, TaskSummary]:
         """The tasks with these ids that exist, by id."""
@@ -231,7 +236,7 @@ class TaskStore:
         Raises TaskNotFound, and Conflict when it has finished.
         """
         with self._database.write() as connection:
-            task = find_summary(connection, task_id, self._kind, lock=True)
+            task = find_summary(connection, task_id, self._kinds, lock=True)
             ask_to_stop(connection, task, stop, now, message)
             return find_summary(connection, task_id)
 
@@ -270,7 +275,7 @@ class TaskStore:
         }
         with self._database.write() as connection:
             take_turns(connection, bound)
-            status = find_summary(connection, task_id, self._kind, lock=True).status
+            status = find_summary(connection, task_id, self._kinds, lock=True).status
             if not status.is_finished:
                 raise TaskActive(f"{task_id} is {status}.", data={"status": status})
             move(connection, task_id, TaskStatus.QUEUED, now, actor, message, **values)
@@ -283,7 +288,7 @@ class TaskStore:
         with self._database.write() as connection:
             mine = {"of_task": task_id}
             before = connection.execute(_CHANGEABLE, mine).mappings().one_or_none()
-            if before is None or self._kind not in (None, before["kind"]):
+            if before is None or not is_of(before["kind"], self._kinds):
                 raise no_task(task_id)
             note_change(before={name: before[name] for name in changes}, after=changes)
             row = connection.execute(_CHANGE, {**mine, **changes, "updated_at": to_seconds(now)}).one()
@@ -349,12 +354,13 @@ class TaskStore:
         with self._database.write() as connection:
             wanted = select(tasks.c.serial, tasks.c.kind, *_TOLD).where(tasks.c.task_id == task_id).with_for_update()
             row = connection.execute(wanted).one_or_none()
-            if row is None or self._kind not in (None, row.kind):
+            if row is None or not is_of(row.kind, self._kinds):
                 raise no_task(task_id)
             if not TaskStatus(row.status).is_finished:
                 raise TaskNotFinished(f"{task_id} is {row.status}: stop it first.", data={"status": row.status})
             if connection.scalar(select(func.count()).select_from(leases).where(leases.c.task_id == task_id)):
                 raise TaskNotFinished(f"A GPU of {task_id} is still draining: ask again in a moment.")
+            require_unused(connection, task_id)
             keep_use(connection, task_id, now)
             note_change(before={column.name: getattr(row, column.name) for column in _TOLD})
             for numbered in (task_gpus, task_roll):
@@ -363,4 +369,5 @@ class TaskStore:
                 connection.execute(delete(table).where(table.c.task_id == task_id))
 
     def _of_kind(self, wanted: TaskFilter) -> TaskFilter:
-        return wanted if self._kind is None else replace(wanted, kind=self._kind)
+        is_asked = self._kinds is None or (wanted.kind is not None and wanted.kind in self._kinds)
+        return wanted if is_asked else replace(wanted, kind=self._kind)

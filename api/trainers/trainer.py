@@ -129,6 +129,32 @@ class DatasetRules(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class CacheFacts:
+    """What the cache of a dataset depends on, besides the dataset's own files: the same values make the same cache.
+
+    `problem` says why that cannot be told, or why a cache cannot be made ahead.
+    """
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)  #: those of the request, for people
+    counts_items: bool = True  #: whether its bars count media files; else batches of them
+    problem: str | None = None
+
+
+@runtime_checkable
+class CachesAhead(Protocol):
+    """A trainer that can be asked to cache a dataset and no more."""
+
+    def cache_facts(self, request: TrainingRequest) -> CacheFacts:
+        """What the cache of this request depends on."""
+        ...
+
+    def find_cache_gap(self, directories: Sequence[Path]) -> str | None:
+        """What is missing of a cache in these directories of media; None when each has one. Raises OSError."""
+        ...
+
+
 class ProgressReader(Protocol):
     """Reads the output of one attempt in its order, and knows how far the attempt is."""
 

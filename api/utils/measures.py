@@ -2,6 +2,7 @@
 
 from api.utils.histogram import LONG, SHORT, Histogram
 from api.utils.ids import current_request_id
+from api.utils.tracing import note_span
 
 #: The name in exemplars by which a request is found in the log, and a task by its address.
 REQUEST_ID = "request_id"
@@ -51,3 +52,4 @@ def note_transaction(mode: str, seconds: float) -> None:
     """Counts a transaction; the request that it was for, if there is one, is its example."""
     request_id = current_request_id.get()
     transactions.observe(seconds, (mode,), (REQUEST_ID, request_id) if request_id else None)
+    note_span(f"database {mode}", seconds, {"db.operation.name": mode})

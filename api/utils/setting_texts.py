@@ -96,11 +96,20 @@ DEFAULT_RATES = (("auth", "60/minute"), ("starts", "10/hour"), ("logs", "100/min
 
 def endpoint(text: str) -> str:
     """Reads an address by HTTP of a service, without a name or password in it."""
+    return _plain_address(text, "http://127.0.0.1:11434/v1", "put the key into CAPTION_KEY_FILE")
+
+
+def otlp_endpoint(text: str) -> str:
+    """Reads the address of a receiver of traces, without a name or password in it."""
+    return _plain_address(text, "http://127.0.0.1:4318", "OTEL_EXPORTER_OTLP_HEADERS is for that")
+
+
+def _plain_address(text: str, example: str, instead: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("must be an address such as http://127.0.0.1:11434/v1")
+        raise ValueError(f"must be an address such as {example}")
     if parts.username is not None or parts.password is not None:
-        raise ValueError("must hold no password: put the key into CAPTION_KEY_FILE")
+        raise ValueError(f"must hold no password: {instead}")
     return text.rstrip("/")
 
 

@@ -75,6 +75,10 @@ BY_NAME = [
     ("POST", "/api/v1/models/download/{task_id}/pause"),
     ("POST", "/api/v1/models/download/{task_id}/resume"),
     ("POST", "/api/v1/models/download/{task_id}/cancel"),
+    ("GET", "/api/v1/models/push/{task_id}"),
+    ("POST", "/api/v1/models/push/{task_id}/pause"),
+    ("POST", "/api/v1/models/push/{task_id}/resume"),
+    ("POST", "/api/v1/models/push/{task_id}/cancel"),
     ("GET", "/api/v1/models/registry/{name}"),
     ("DELETE", "/api/v1/models/registry/{name}"),
     ("GET", "/api/v1/models/registry/{name}/versions/{version}"),
@@ -93,6 +97,7 @@ WITH_INPUT = [
     ("PATCH", "/api/v1/gpu/tasks/{task_id}"),
     ("POST", "/api/v1/training/validate"),
     ("POST", "/api/v1/training/start"),
+    ("POST", "/api/v1/training/cache"),
     ("GET", "/api/v1/training/list"),
     ("POST", "/api/v1/training/stop/{task_id}"),
     ("POST", "/api/v1/training/{task_id}/stop"),
@@ -109,6 +114,8 @@ WITH_INPUT = [
     ("POST", "/api/v1/models/validate"),
     ("POST", "/api/v1/models/download"),
     ("GET", "/api/v1/models/downloads"),
+    ("GET", "/api/v1/models/pushes"),
+    ("POST", "/api/v1/models/registry/{name}/versions/{version}/push"),
     ("GET", "/api/v1/models/registry"),
     ("POST", "/api/v1/models/registry"),
     ("PATCH", "/api/v1/models/registry/{name}"),
@@ -122,6 +129,7 @@ WITH_INPUT = [
     ("GET", "/api/v1/datasets"),
     ("POST", "/api/v1/datasets"),
     ("PATCH", "/api/v1/datasets/{name}"),
+    ("GET", "/api/v1/datasets/{name}/caches"),
     ("GET", "/api/v1/datasets/{name}/versions"),
     ("GET", "/api/v1/datasets/{name}/items"),
     ("GET", "/api/v1/datasets/{name}/items/{item_id}"),
@@ -173,7 +181,7 @@ BY_HAND = [("POST", "/api/v1/preprocess/upload")]
 VALIDATE, START = "/api/v1/training/validate", "/api/v1/training/start"
 
 #: What is right by the document may still name a model, a GPU or a setting that is not there.
-KNOWS_MORE = {START, VALIDATE, "/api/v1/training/resume/{task_id}", "/api/v1/training/list"}
+KNOWS_MORE = {START, VALIDATE, "/api/v1/training/resume/{task_id}", "/api/v1/training/list", "/api/v1/training/cache"}
 
 #: A name may be one that the service uses itself, and a time lie in the past.
 KNOWS_MORE.add("/api/v1/auth/generate-key")
@@ -187,6 +195,8 @@ KNOWS_MORE.add("/api/v1/datasets")
 KNOWS_MORE |= {"/api/v1/preprocess/start", "/api/v1/datasets/{name}/captions/generate"}
 
 
+#: No name that leads elsewhere is one of a repository.
+KNOWS_MORE.add("/api/v1/models/registry/{name}/versions/{version}/push")
 #: A slot is named by its model and its key together.
 KNOWS_MORE.add("/api/v1/models/validate")
 #: What stands in a text is TOML, and what stands in values has a form there.

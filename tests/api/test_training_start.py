@@ -13,7 +13,7 @@ VALIDATE, START = f"{TRAINING}/validate", f"{TRAINING}/start"
 
 #: Of the contract, and what is there besides.
 FIELDS = {
-    "task_id", "name", "description", "model_type", "trainer", "status", "priority", "gpu_count", "gpu_ids",
+    "task_id", "kind", "name", "description", "model_type", "trainer", "status", "priority", "gpu_count", "gpu_ids",
     "gpu_uuids", "waiting_reason", "waiting_reason_code", "warning", "warning_code", "failure", "stop", "created_at",
     "started_at", "finished_at",
     "updated_at", "attempt_count", "retries", "restarted_from", "progress", "metrics", "speed", "request", "config",

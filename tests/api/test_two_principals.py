@@ -3,15 +3,12 @@
 TWO_PRINCIPALS_STEPS says how many steps are tried; the suite tries few.
 """
 
-import asyncio
 import json
 import os
 import re
 import secrets
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +24,8 @@ from api.models.registry import NewModelVersion
 from api.models.task import ProcessIdentity
 from api.services.access.operations import Belonging, Operation, OperationTable
 from api.storage.registry import RegistryStore
-from tests.api.client import Client, Connection, scope
-from tests.api.conftest import COMPLETED, RUN_DIR, TOY, TRAINING, World, open_world
+from tests.api.conftest import COMPLETED, RUN_DIR, TOY, TRAINING, open_world
+from tests.api.principals import MARK, User, let_run, neutral, opened, overheard
 from tests.api.streams import EVENTS_SOCKET, EVENTS_STREAM, GPU_SOCKET, GPU_STREAM
 from tests.unit.services.builders import process
 
@@ -40,9 +37,6 @@ OPERATIONS = OperationTable().all
 
 #: What is called by a name that its owner gave.
 NAMED = (Belonging.DATASET, Belonging.MODEL)
-
-#: The beginning of every word that one user alone may read: who looks for it finds their own.
-MARK = "MARK"
 
 #: Questions by the end of an address; without any of these none is asked.
 QUERIES: dict[str, list[str]] = {
@@ -66,26 +60,6 @@ some_of_tasks = st.lists(
     st.sampled_from([each for each in OPERATIONS if each.belonging]), min_size=4, max_size=12, unique=True
 )
 some_operations = st.lists(st.sampled_from(OPERATIONS), min_size=4, max_size=12, unique=True)
-
-
-@dataclass
-class User:
-    """One of the two: what is secret about them, and the streams that they have open."""
-
-    name: str
-    world: World
-    mark: str
-    ids: list[str] = field(default_factory=list)
-    datasets: list[str] = field(default_factory=list)
-    streams: list[Connection] = field(default_factory=list)
-
-    @property
-    def client(self) -> Client:
-        return self.world.client
-
-    @property
-    def secrets(self) -> list[str]:
-        return [self.mark, self.name, *self.ids, *self.datasets]
 
 
 class TwoPrincipals(RuleBasedStateMachine):
@@ -347,48 +321,6 @@ class TwoPrincipals(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.world.client.run(self.open_streams.aclose())
         self.stack.close()
-
-
-def neutral(answer: httpx.Response, task_id: str) -> tuple[int, str]:
-    """What an answer says beside the id, the request's own id and the time."""
-    text = answer.text.replace(task_id, "ID").replace(answer.headers.get("x-request-id", "?"), "REQUEST")
-    return answer.status_code, re.sub(r'"(timestamp|request_id)":\s*[^,}]+', "", text)
-
-
-@asynccontextmanager
-async def opened(
-    user: User, path: str, query: str = "", headers: dict[str, str] | None = None
-) -> AsyncIterator[Connection]:
-    """A stream as the shell serves it, refused or not."""
-    is_socket = "/ws/" in path
-    shown = {"host": "127.0.0.1", **user.client._shown, **(headers or {})}
-    sent = [(name.lower().encode(), value.encode()) for name, value in shown.items()]
-    asked = scope("websocket" if is_socket else "http", path, sent, query_string=query.encode())
-    async with user.client.connection(asked) as talk:
-        if is_socket:
-            await talk.tell({"type": "websocket.connect"})
-        yield talk
-
-
-async def overheard(user: User, path: str, query: str, headers: dict[str, str]) -> httpx.Response:
-    """What a stream says at first, as an answer."""
-    async with opened(user, path, query, headers) as talk:
-        start = await talk.hear()
-        await let_run()
-        heard = []
-        while not talk._from_app.empty():
-            heard.append(talk._from_app.get_nowait())
-    text = " ".join(str(each.get("body", b"").decode() or each.get("text", "")) for each in heard)
-    found = dict(start.get("headers") or [])
-    names = {name.decode(): value.decode() for name, value in found.items()}
-    return httpx.Response(start.get("status", 101), headers=names, text=text)
-
-
-async def let_run() -> None:
-    """Lets everything that waits in the event loop, and in the threads that read for streams, have its turn."""
-    for _ in range(4):
-        await asyncio.sleep(0)
-    await asyncio.sleep(0.002)
 
 
 def test_neither_of_two_principals_learns_anything_of_the_other():

@@ -73,6 +73,7 @@ class Uploads:
         """One round of what makes datasets of uploads."""
         self.world.runtime.uploads.intake.take_items()
         self.world.runtime.uploads.intake.take_archives()
+        self.world.runtime.uploads.intake.take_models()
 
     def get(self, url: str) -> dict[str, Any]:
         found: dict[str, Any] = self.world.client.data(url)

@@ -15,7 +15,7 @@ from tests.clients.walk_datasets import fill_a_dataset, look_at_items, manage_da
 from tests.clients.walk_machine import ask_about_the_machine, hold_a_gpu
 from tests.clients.walk_models import look_at_models
 from tests.clients.walk_preprocess import clear_up, preprocess, read_what_it_said, write_captions
-from tests.clients.walk_training import go_on_and_clear_up, read_what_it_made, train
+from tests.clients.walk_training import cache_ahead, go_on_and_clear_up, read_what_it_made, train
 from tests.clients.walk_uploads import upload_by_form, upload_by_parts
 from tests.clients.walking import PACKAGE, Walk
 from tests.e2e.training_server import TrainingServer
@@ -48,6 +48,7 @@ def test_made_client_calls_every_operation(made: ModuleType, server: TrainingSer
     write_captions(walk)
     clear_up(walk, task_id)
     use_a_directory(walk, str(server.directory / MEDIA))
+    cache_ahead(walk, server)
     manage_datasets(walk)
     done = train(walk, server)
     read_what_it_made(walk, done)

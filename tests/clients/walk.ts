@@ -8,7 +8,7 @@ import { fillADataset, lookAtItems, manageDatasets, useADirectory } from "./walk
 import { askAboutTheMachine, holdAGPU } from "./walk_machine.js";
 import { lookAtModels } from "./walk_models.js";
 import { clearUpPreprocessing, preprocess, readWhatItSaid, writeCaptions } from "./walk_preprocess.js";
-import { clearUp, readWhatItMade, train } from "./walk_training.js";
+import { cacheAhead, clearUp, readWhatItMade, train } from "./walk_training.js";
 import { uploadByForm, uploadByParts } from "./walk_uploads.js";
 
 await askAboutTheMachine();
@@ -25,6 +25,7 @@ await readWhatItSaid(made);
 await writeCaptions();
 await clearUpPreprocessing(made);
 await useADirectory(process.argv[3] ?? "");
+await cacheAhead();
 await manageDatasets();
 const trained = await train();
 await readWhatItMade(trained);

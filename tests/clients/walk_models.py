@@ -34,6 +34,7 @@ def keep_a_model(walk: Walk, task_id: str, artifact: str) -> None:
     assert [row.name for row in walk.call("get_registry_list_registered").models] == ["cats"]
     walk.call("patch_registry_change_registered", "cats", body=walk.body("ChangeModel", {"tags": ["a"]}))
     assert walk.call("get_registry_get_registered", "cats").tags == ["a"]
+    _push_a_version(walk)
     body = walk.body("ChangeModelVersion", {"aliases": ["prod"]})
     walk.call("patch_registry_change_model_version", "cats", "1", body=body)
     assert walk.call("get_registry_get_model_version", "cats", "prod").version == 1
@@ -44,3 +45,16 @@ def keep_a_model(walk: Walk, task_id: str, artifact: str) -> None:
     walk.call("patch_registry_change_model_version", "cats", "1", body=walk.body("ChangeModelVersion", {"aliases": []}))
     assert walk.call("delete_registry_delete_model_version", "cats", "2").version == 2
     walk.call("delete_registry_delete_registered", "cats")
+
+
+def _push_a_version(walk: Walk) -> None:
+    # Without a token it fails at once.
+    order = walk.body("StartPush", {"repository": "ann/cats", "card": "never"})
+    push = walk.call("post_pushes_start_push", "cats", "1", body=order, expected=202, idempotency_key="push").push_id
+    until(lambda: walk.ask("get_pushes_get_push", push)[1].data.status.value == "failed")
+    assert walk.call("get_pushes_get_push", push).push_id == push
+    assert [row.push_id for row in walk.call("get_pushes_list_pushes").pushes] == [push]
+    walk.call("post_pushes_pause_push", push, expected=409)
+    walk.call("post_pushes_resume_push", push, expected=202)
+    until(lambda: walk.ask("get_pushes_get_push", push)[1].data.status.value == "failed")
+    walk.call("post_pushes_cancel_push", push, expected=409)

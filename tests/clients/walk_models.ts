@@ -42,6 +42,18 @@ export async function keepAModel(taskId: string, artifact: string): Promise<void
   if (data(await api.GET("/api/v1/models/registry/{name}", { params })).versions !== 1) throw new Error("one version");
   const one = { path: { name: "cats", version: "1" } };
   const version = "/api/v1/models/registry/{name}/versions/{version}" as const;
+  const order = { repository: "ann/cats", card: "never" as const, revision: "main", private: true, create: true };
+  const push = data(await api.POST(`${version}/push`, { params: { ...one, header }, body: order })).push_id;
+  const pushed = { path: { task_id: push } };
+  const pushes = "/api/v1/models/push/{task_id}" as const;
+  // Without a token it fails at once.
+  const hasFailed = async () => data(await api.GET(pushes, { params: pushed })).status === "failed";
+  await until(hasFailed);
+  data(await api.GET("/api/v1/models/pushes"));
+  refused(await api.POST(`${pushes}/pause`, { params: pushed }), "task_finished");
+  refused(await api.POST(`${pushes}/cancel`, { params: pushed }), "task_finished");
+  data(await api.POST(`${pushes}/resume`, { params: pushed }));
+  await until(hasFailed);
   text(await api.GET(`${version}/file`, { params: one, parseAs: "text" }));
   data(await api.POST(`${version}/metadata`, { params: one, body: { trigger: "ohwx", metadata: {} } }));
   data(await api.GET("/api/v1/models/registry/{name}/versions", { params }));

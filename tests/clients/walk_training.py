@@ -23,6 +23,18 @@ def train(walk: Walk, server: TrainingServer) -> str:
     return task_id
 
 
+def cache_ahead(walk: Walk, server: TrainingServer) -> None:
+    """The dataset `cats` is cached before a training, known by it, and its cache removed."""
+    body = walk.body("StartBody", toy(10, dataset={"directories": [{"dataset": "cats"}]}))
+    task_id = str(walk.call("post_training_cache", body=body, expected=201).task_id)
+    server.await_status(task_id, "completed")
+    known = walk.call("get_datasets_list_caches", "cats").caches
+    assert [(cache.task_id, cache.state.value) for cache in known] == [(task_id, "complete")]
+    assert walk.call("post_training_validate", body=body).plan.cache.task_id == task_id
+    until(lambda: walk.ask("delete_training_delete_task", task_id)[0] == 200, what="its GPU")
+    assert walk.call("get_datasets_list_caches", "cats").caches == []
+
+
 def read_what_it_made(walk: Walk, task_id: str) -> None:
     assert walk.call("get_training_get_task", task_id).status.value == "completed"
     assert walk.call("get_training_get_progress", task_id).status.value == "completed"

@@ -9,6 +9,24 @@ async function ends(taskId: string, status: components["schemas"]["TaskStatus"])
   await until(async () => data(await api.GET("/api/v1/training/{task_id}/progress", { params })).status === status);
 }
 
+/** The dataset `cats` is cached before a training, known by it, and its cache removed. */
+export async function cacheAhead(): Promise<void> {
+  const toy = { steps_per_epoch: 10 };
+  const dataset = { directories: [{ dataset: "cats" }] };
+  const body = { model_type: "toy", gpu_count: 1, config: { epochs: 1, toy }, dataset };
+  const taskId = data(await api.POST("/api/v1/training/cache", { body })).task_id;
+  await ends(taskId, "completed");
+  const params = { path: { name: "cats" } };
+  const { caches } = data(await api.GET("/api/v1/datasets/{name}/caches", { params }));
+  same(
+    caches.map((cache) => [cache.task_id, cache.state]),
+    [[taskId, "complete"]],
+  );
+  same(data(await api.POST("/api/v1/training/validate", { body })).plan?.cache?.task_id, taskId);
+  const task = { params: { path: { task_id: taskId } } };
+  await until(async () => (await api.DELETE("/api/v1/training/{task_id}", task)).response.ok);
+}
+
 export async function train(): Promise<string> {
   const toy = { steps_per_epoch: 60, step_seconds: 0.1, checkpoint_every_n_steps: 10 };
   const body = { model_type: "toy", gpu_count: 1, config: { epochs: 1, toy } };

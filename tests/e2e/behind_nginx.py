@@ -1,10 +1,10 @@
 """Servers of one machine behind an nginx, as `deploy/nginx` and the guide to deployment set them up."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 
@@ -49,23 +49,23 @@ class Site:
         return all(self.is_asked(server) for server in self.servers)
 
     def is_asked(self, server: TrainingServer) -> bool:
-        """Whether nginx hands requests to this server: a few are made, and looked for in its log."""
+        """Whether nginx hands requests to this server: a few are made, and looked for in all logs."""
         mark = f"asked-{server.port}-{len(server.log_text())}"
-        for _ in range(4):
+        made = 4
+        for _ in range(made):
             self.client.get("/api/v1/training/list?limit=1", headers={"X-Request-ID": mark})
-        return bool(until_seen(server, mark, 2.0))
+        until_seen(self.servers, mark, 2.0, made)
+        return bool(until_seen([server], mark, 0.0))
 
 
-def until_seen(server: TrainingServer, request_id: str, timeout: float) -> list[dict[str, Any]]:
-    """The lines about a request in a server's log, which is written in batches; none when there are none in time."""
-
-    def look() -> list[dict[str, Any]]:
-        return [line for line in server.log() if line.get("request_id") == request_id]
-
-    try:
-        return until(look, timeout)
-    except AssertionError:
-        return []
+def until_seen(servers: Iterable[TrainingServer], request_id: str, timeout: float, count: int = 1) -> int:
+    """How many lines about a request are in the logs, which are written in batches: so many, or those there in time."""
+    end = time.monotonic() + timeout
+    while True:
+        found = sum(line.get("request_id") == request_id for server in servers for line in server.log())
+        if found >= count or time.monotonic() >= end:
+            return found
+        time.sleep(0.02)
 
 
 @contextmanager

@@ -5,10 +5,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from api.models.alert import AlertChange, AlertNotification, NotificationKind
 from api.models.channel import ChannelKind, ChannelSecret, DeliveryFilter, DeliveryState
@@ -24,7 +26,7 @@ from api.storage.channels import ChannelStore
 from api.storage.database import Database, sqlite_url
 from api.storage.outbox import OutboxStore
 from api.storage.sealing import Sealer
-from api.utils.clock import SystemClock
+from api.utils.clock import FakeClock, SystemClock
 from api.utils.ids import new_task_id
 from tests.redis_servers import OwnRedis
 from tests.unit.notifiers.receivers import Receiver, receiving, status
@@ -148,3 +150,89 @@ def test_workers_deliver_and_the_server_does_while_redis_hangs_or_is_gone(served
         if line.startswith("webhook-id")
     ]
     assert len(ids) == len(set(ids)) == 3
+
+
+def waiting_in(redis: OwnRedis) -> int:
+    """Messages that no worker has taken or finished."""
+    client = Redis.from_url(redis.url)
+    return int(client.llen("dp:deliveries")) + int(client.hlen("dp:unacked"))  # type: ignore[arg-type]
+
+
+def test_a_message_that_comes_again_is_sent_once_and_one_that_is_none_does_no_harm(served: tuple[Server, Receiver]):
+    server, receiver = served
+    worker = server.worker()
+    try:
+        server.begin(1)
+        until(lambda: server.delivered() == 1)
+        (row,) = (row for _, row in server.outbox_store.page(DeliveryFilter(), 10, 0, None)[0])
+        transport = CeleryTransport(server.redis.url)
+        for told in (*[row.delivery_id] * 20, "delivery_unknown", "../../etc", "x" * 10_000):
+            transport.publish(told)
+        server.begin(2)
+        until(lambda: server.delivered() == 2 and waiting_in(server.redis) == 0)
+    finally:
+        worker.kill()
+        worker.wait()
+    assert len(receiver.requests) == 2
+
+
+class SendingHere:
+    """Carriers of this process that send at once."""
+
+    def __init__(self, courier: Courier) -> None:
+        self._courier = courier
+
+    def busy(self) -> frozenset[str]:
+        return frozenset()
+
+    def carry(self, delivery_id: str, channel_id: str) -> bool:
+        self._courier.deliver(delivery_id)
+        return True
+
+    def look(self) -> None:
+        """Nothing is under way here."""
+
+
+def test_for_an_hour_without_a_worker_nothing_is_lost_and_when_one_comes_nothing_comes_twice(tmp_path: Path):
+    clock, database = FakeClock(), Database(sqlite_url(tmp_path / "database.sqlite"))
+    database.migrate()
+    with OwnRedis(tmp_path) as redis, receiving(status("200 OK")) as receiver:
+        redis.start()
+        sealer, store = Sealer(tmp_path / "channels.key"), OutboxStore(database)
+        secret = sealer.seal(ChannelSecret(f"http://127.0.0.1:{receiver.port}/x"))
+        ChannelStore(database).add(channel(per_minute=1000, per_hour=1000, group_wait_seconds=0.0), secret)
+        notifiers = {ChannelKind.WEBHOOK: WebhookNotifier(AddressGuard.of(["127.0.0.1"]))}
+        local = SendingHere(Courier(store, sealer, notifiers, clock, clock.advance))
+        carriers = RemoteCarriers(CeleryTransport(redis.url), local, clock, lambda: None)
+        outbox = Outbox(store, ChannelStore(database), carriers, clock, lambda now: new_task_id("delivery", now))
+        for number in range(60):
+            alert = firing(alert_id=f"a{number}", fingerprint=f"f{number}")
+            note = AlertNotification(
+                alert.alert_id, 1, NotificationKind.FIRING, "c1", alert.severity, f"g{number}", clock.now()
+            )
+            AlertStore(database).apply([AlertChange(None, alert, "x", notifications=(note,))], clock.now())
+            for _ in range(6):
+                outbox.wake()
+                outbox.run_once()
+                carriers.publish_all()
+                clock.advance(10)
+        for _ in range(3):
+            outbox.wake()
+            outbox.run_once()
+            clock.advance(30)
+        rows = [row for _, row in store.page(DeliveryFilter(), 100, 0, None)[0]]
+        assert Counter(row.state for row in rows) == {DeliveryState.DELIVERED: 60}
+        assert all(row.attempts == 1 for row in rows)
+        late = [(row.finished_at - row.created_at).total_seconds() for row in rows if row.finished_at is not None]
+        assert max(late) <= 90
+        assert waiting_in(redis) > 0
+        settings = {"CELERY_BROKER_URL": redis.url, "STORAGE_ROOT": str(tmp_path), "PRIVATE_HOSTS_ALLOWED": "127.0.0.1"}
+        command = [sys.executable, "-m", "api", "worker"]
+        worker = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **settings}, stderr=subprocess.DEVNULL)
+        try:
+            until(lambda: waiting_in(redis) == 0)
+        finally:
+            worker.kill()
+            worker.wait()
+        assert len(receiver.requests) == 60
+    database.close()

@@ -1,5 +1,7 @@
 """What clients send by mistake or by malice, over real sockets."""
 
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,6 +14,43 @@ from tests.e2e.raw_http import ask, dial, envelope_of, parse, read_all, read_one
 from tests.e2e.server import ServerProcess, until
 
 MEGABYTE = 1 << 20
+
+
+class Dripping:
+    """A client that sends a byte of its headers each second, until it is cut; the other tests go on meanwhile."""
+
+    def __init__(self, server: ServerProcess) -> None:
+        self.began = time.monotonic()
+        self.seconds: float | None = None
+        self.is_over = threading.Event()
+        self.thread = threading.Thread(target=self._drip, args=(server,))
+        self.thread.start()
+
+    def _drip(self, server: ServerProcess) -> None:
+        with dial(server, b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: ") as sock:
+            sock.settimeout(1)
+            while not self.is_over.is_set() and not self._is_cut(sock):
+                pass
+        if not self.is_over.is_set():
+            self.seconds = time.monotonic() - self.began
+
+    @staticmethod
+    def _is_cut(sock: socket.socket) -> bool:
+        try:
+            sock.sendall(b"a")
+            return sock.recv(1000) == b""
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
+
+
+@pytest.fixture(scope="module", autouse=True)
+def dripping(server: ServerProcess) -> Iterator[Dripping]:
+    started = Dripping(server)
+    yield started
+    started.is_over.set()
+    started.thread.join(10)
 
 
 @pytest.mark.parametrize(
@@ -197,20 +236,10 @@ def test_many_half_sent_requests_do_not_keep_others_from_an_answer(server: Serve
     assert max(took) < 1.0
 
 
-def test_headers_that_never_end_are_given_up(server: ServerProcess) -> None:
-    with dial(server, b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: ") as sock:
-        sock.settimeout(1)
-
-        def dropped() -> bool:
-            try:
-                sock.sendall(b"a")
-                return sock.recv(1000) == b""
-            except TimeoutError:
-                return False
-            except OSError:
-                return True
-
-        until(dropped, timeout=28)
+def test_headers_that_never_end_are_given_up(dripping: Dripping) -> None:
+    dripping.thread.join(max(0.0, dripping.began + 28 - time.monotonic()))
+    assert dripping.seconds is not None
+    assert dripping.seconds < 28
 
 
 def test_nothing_of_all_this_was_a_server_error(start: Start) -> None:

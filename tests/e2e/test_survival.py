@@ -284,10 +284,17 @@ def test_old_checkpoints_are_removed_and_never_the_last_complete_one(troubled: T
 # -- who gets which GPU ------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def four(tmp_path: Path) -> Iterator[TrainingServer]:
-    with TrainingServer(tmp_path / "four", SIMULATED_GPUS="4x NVIDIA GeForce RTX 4090") as server:
+@pytest.fixture(scope="module")
+def server_of_four(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingServer]:
+    with TrainingServer(tmp_path_factory.mktemp("four"), SIMULATED_GPUS="4x NVIDIA GeForce RTX 4090") as server:
         yield server
+
+
+@pytest.fixture
+def four(server_of_four: TrainingServer) -> TrainingServer:
+    """A server of four GPUs that are free."""
+    server_of_four.make_idle()
+    return server_of_four
 
 
 def test_a_gpu_is_draining_and_then_free_after_the_end(four: TrainingServer) -> None:

@@ -48,6 +48,27 @@ def serve(machine: StandIn, tmp_path: Path) -> Iterator[Serve]:
 
 
 @pytest.fixture(scope="module")
+def lasting_machine(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
+    """A machine without GPUs for the tests of a module; what hangs at the end is let go, so that servers can end."""
+    machine = StandIn(tmp_path_factory.mktemp("lasting"), library)
+    yield machine
+    machine.restore()
+
+
+@pytest.fixture(scope="module")
+def lasting_serve(lasting_machine: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """Starts a server that sees that machine, for tests that bring the machine back to what it was."""
+    with ExitStack() as stack:
+
+        def start(**settings: str) -> ServerProcess:
+            environment = {"GPU_SOURCE": "nvml", **lasting_machine.environment(), **settings}
+            return stack.enter_context(ServerProcess(tmp_path_factory.mktemp("server"), environment))
+
+        yield start
+        lasting_machine.restore()
+
+
+@pytest.fixture(scope="module")
 def probe_machine(library: Path, tmp_path_factory: pytest.TempPathFactory) -> StandIn:
     """The machine that a module's probe looks at."""
     return StandIn(tmp_path_factory.mktemp("probe"), library)

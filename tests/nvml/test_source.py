@@ -1,6 +1,7 @@
 """The library and the driver as a whole: absent, broken, refusing, empty, late, and back again."""
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def needs_no_nvml() -> None:
 
 
 @pytest.mark.parametrize("code", NVML_CODES)
-def test_a_driver_that_refuses_at_the_start_is_reported_with_its_remedy(
+def test_a_driver_that_refuses_at_the_start_is_reported_with_its_remedy_until_it_works(
     machine: StandIn, serve: Serve, code: int
 ) -> None:
     machine.add_gpus(2)
@@ -61,16 +62,9 @@ def test_a_driver_that_refuses_at_the_start_is_reported_with_its_remedy(
     problem = until(lambda: status(server)["source_problem"])
     assert f"code {code}" in problem or f"({code})" in problem
     assert NVML_CODES[code] in problem or "container" in problem
-
-
-@pytest.mark.parametrize("code", NVML_CODES)
-def test_a_driver_that_refuses_at_the_start_is_taken_up_when_it_works(
-    machine: StandIn, serve: Serve, code: int
-) -> None:
-    machine.add_gpus(2)
-    machine.fail_driver(code)
-    server = serve()
-    until(lambda: status(server)["source_problem"])
+    ready = server.client.get("/health/ready")
+    assert (server.client.get("/health").status_code, ready.status_code) == (200, 503)
+    assert problem in ready.json()["error"]["detail"]
     machine.restore()
     until(lambda: is_well(server, 2), timeout=3)
 
@@ -83,85 +77,72 @@ def test_a_driver_that_refuses_is_never_papered_over_with_simulated_gpus(machine
     assert (status(server)["source"], status(server)["gpus"]) == ("nvml", [])
 
 
-def test_a_server_whose_driver_refuses_lives_and_is_not_ready(machine: StandIn, serve: Serve) -> None:
-    machine.add_gpus(1)
-    machine.fail_driver(9)
-    server = serve()
-    until(lambda: status(server)["source_problem"])
-    ready = server.client.get("/health/ready")
-    assert (server.client.get("/health").status_code, ready.status_code) == (200, 503)
-    assert "modprobe" in ready.json()["error"]["detail"]
+@pytest.fixture(scope="module")
+def lasting_server(lasting_machine: StandIn, lasting_serve: Serve) -> ServerProcess:
+    """Two GPUs of a driver that works at the start."""
+    lasting_machine.add_gpus(2)
+    return lasting_serve()
 
 
-def test_a_driver_that_fails_later_takes_every_gpu_off_the_offer_and_says_why(machine: StandIn, serve: Serve) -> None:
-    machine.add_gpus(2)
-    server = serve()
-    until(lambda: is_well(server, 2))
-    machine.fail_driver(9)
+@pytest.fixture
+def server(lasting_machine: StandIn, lasting_server: ServerProcess) -> Iterator[ServerProcess]:
+    """They, well before each test."""
+    until(lambda: is_well(lasting_server, 2))
+    yield lasting_server
+    lasting_machine.restore()
+
+
+def test_a_driver_that_fails_later_takes_every_gpu_off_the_offer_and_says_why(
+    lasting_machine: StandIn, server: ServerProcess
+) -> None:
+    before = [(g["gpu_id"], g["uuid"], g["name"]) for g in server.gpus()]
+    lasting_machine.fail_driver(9)
     until(lambda: status(server)["source_problem"], timeout=3)
     gpus = server.gpus()
     assert [g["is_available"] for g in gpus] == [False, False]
     assert all("modprobe" in g["status_reason"] for g in gpus)
-
-
-def test_gpus_of_a_driver_that_fails_later_keep_their_names_and_uuids(machine: StandIn, serve: Serve) -> None:
-    machine.add_gpus(2)
-    server = serve()
-    until(lambda: is_well(server, 2))
-    before = [(g["gpu_id"], g["uuid"], g["name"]) for g in server.gpus()]
-    machine.fail_driver(9)
-    until(lambda: status(server)["source_problem"], timeout=3)
-    assert [(g["gpu_id"], g["uuid"], g["name"]) for g in server.gpus()] == before
+    assert [(g["gpu_id"], g["uuid"], g["name"]) for g in gpus] == before
 
 
 @pytest.mark.parametrize("code", [1, 9, 15, 18, 999])
-def test_a_driver_that_fails_later_is_taken_up_again_without_a_restart(
-    machine: StandIn, serve: Serve, code: int
+def test_a_driver_that_fails_later_is_taken_up_again_without_a_restart_or_a_traceback(
+    lasting_machine: StandIn, server: ServerProcess, code: int
 ) -> None:
-    machine.add_gpus(2)
-    server = serve()
-    until(lambda: is_well(server, 2))
-    machine.fail_driver(code)
+    lasting_machine.fail_driver(code)
     until(lambda: status(server)["source_problem"], timeout=3)
-    machine.restore()
+    lasting_machine.restore()
     until(lambda: is_well(server, 2), timeout=3)
+    assert server.tracebacks() == []
 
 
-def test_failing_and_returning_are_two_events_however_long_it_fails(machine: StandIn, serve: Serve) -> None:
-    machine.add_gpus(1)
-    server = serve()
-    until(lambda: is_well(server, 1))
-    until(lambda: len(server.events(type="source")) in (0, 1))
+def test_failing_and_returning_are_two_events_however_long_it_fails(
+    lasting_machine: StandIn, server: ServerProcess
+) -> None:
     before = len(server.events(type="source"))
-    machine.fail_driver(9)
+    lasting_machine.fail_driver(9)
     until(lambda: status(server)["source_problem"], timeout=3)
     taken = server.get("/gpu/status")["timestamp"]
     until(lambda: server.get("/gpu/status")["timestamp"] != taken)
-    machine.restore()
-    until(lambda: is_well(server, 1), timeout=3)
-    new = server.events(type="source")[: len(server.events(type="source")) - before]
+    lasting_machine.restore()
+    until(lambda: is_well(server, 2), timeout=3)
+    events = server.events(type="source")
+    new = events[: len(events) - before]
     assert [(e["previous"], e["current"]) for e in new] == [("failing", "ok"), ("ok", "failing")]
 
 
-def test_the_drivers_code_is_in_the_metrics_while_it_fails(machine: StandIn, serve: Serve) -> None:
-    machine.add_gpus(1)
-    server = serve()
-    until(lambda: is_well(server, 1))
-    machine.fail_driver(9)
+def test_the_drivers_code_is_in_the_metrics_while_it_fails(lasting_machine: StandIn, server: ServerProcess) -> None:
+    lasting_machine.fail_driver(9)
     until(lambda: status(server)["source_problem"], timeout=3)
     metrics = server.metrics()
     assert metrics["nvidia_smi_nvml_return_code"] == 9
     assert metrics["nvidia_smi_last_collect_success"] == 0
 
 
-def test_a_driver_without_gpus_is_a_failure_not_an_empty_machine(machine: StandIn, serve: Serve) -> None:
+def test_a_driver_without_gpus_is_a_failure_not_an_empty_machine_until_some_appear(
+    machine: StandIn, serve: Serve
+) -> None:
     server = serve()
     assert "no GPU" in until(lambda: status(server)["source_problem"])
-
-
-def test_gpus_that_appear_later_are_taken_up(machine: StandIn, serve: Serve) -> None:
-    server = serve()
-    until(lambda: status(server)["source_problem"])
     machine.add_gpus(3)
     until(lambda: is_well(server, 3), timeout=3)
 
@@ -217,23 +198,6 @@ def test_a_task_stays_with_its_gpu_when_the_numbers_move(machine: StandIn, serve
     assert {g["uuid"]: g["status"] for g in server.gpus()}[uuids[2]] == "training"
 
 
-def test_an_absent_library_means_simulated_gpus_that_are_labelled(
-    needs_no_nvml: None, machine: StandIn, serve: Serve, tmp_path: Path
-) -> None:
-    server = serve(GPU_SOURCE="auto", **empty_path(tmp_path))
-    answer = until(lambda: status(server) if status(server)["gpus"] else None)
-    assert (answer["source"], answer["gpus"][0]["driver_version"]) == ("simulated", "simulated")
-
-
-def test_an_absent_library_is_a_reason_and_no_simulation_when_nvml_is_asked_for(
-    needs_no_nvml: None, machine: StandIn, serve: Serve, tmp_path: Path
-) -> None:
-    server = serve(GPU_SOURCE="nvml", **empty_path(tmp_path))
-    problem = until(lambda: status(server)["source_problem"])
-    assert "libnvidia-ml.so.1" in problem
-    assert status(server)["gpus"] == []
-
-
 @pytest.mark.parametrize("source", ["auto", "nvml"])
 def test_a_corrupt_library_is_a_reason_and_never_a_simulation(
     machine: StandIn, serve: Serve, tmp_path: Path, source: str
@@ -273,36 +237,26 @@ def test_a_library_that_lacks_one_of_its_own_is_a_reason_and_never_a_simulation(
     assert "libneeded.so" in until(lambda: status(server)["source_problem"])
 
 
-@pytest.mark.parametrize("source", ["auto", "nvml"])
-def test_a_library_that_is_installed_later_is_taken_up_without_a_restart(
-    needs_no_nvml: None, machine: StandIn, serve: Serve, tmp_path: Path, library: Path, source: str
+def test_an_absent_library_is_a_reason_when_nvml_is_asked_for_until_it_is_installed(
+    needs_no_nvml: None, machine: StandIn, serve: Serve, tmp_path: Path, library: Path
 ) -> None:
     machine.add_gpus(2)
-    server = serve(GPU_SOURCE=source, **empty_path(tmp_path))
-    until(lambda: status(server)["source_problem"] or status(server)["gpus"])
+    server = serve(GPU_SOURCE="nvml", **empty_path(tmp_path))
+    problem = until(lambda: status(server)["source_problem"])
+    assert "libnvidia-ml.so.1" in problem
+    assert status(server)["gpus"] == []
     (tmp_path / "lib" / "libnvidia-ml.so.1").symlink_to(library)
     until(lambda: status(server)["source"] == "nvml" and is_well(server, 2), timeout=3)
 
 
-def test_simulated_gpus_leave_no_trace_when_real_ones_take_over(
+def test_an_absent_library_means_labelled_simulated_gpus_that_leave_no_trace_when_it_is_installed(
     needs_no_nvml: None, machine: StandIn, serve: Serve, tmp_path: Path, library: Path
 ) -> None:
     machine.add_gpus(2)
     server = serve(GPU_SOURCE="auto", **empty_path(tmp_path))
-    until(lambda: status(server)["gpus"])
+    answer = until(lambda: status(server) if status(server)["gpus"] else None)
+    assert (answer["source"], answer["gpus"][0]["driver_version"]) == ("simulated", "simulated")
     server.register(gpu_ids=[0], task_id="on-a-simulated-gpu")
     (tmp_path / "lib" / "libnvidia-ml.so.1").symlink_to(library)
     until(lambda: status(server)["source"] == "nvml" and is_well(server, 2), timeout=3)
     assert server.get("/gpu/tasks")["tasks"] == []
-
-
-def test_a_failing_driver_causes_no_traceback(machine: StandIn, serve: Serve) -> None:
-    machine.add_gpus(2)
-    server = serve()
-    until(lambda: is_well(server, 2))
-    for code in (1, 9, 15, 18, 999):
-        machine.fail_driver(code)
-        until(lambda: status(server)["source_problem"], timeout=3)
-        machine.restore()
-        until(lambda: is_well(server, 2), timeout=3)
-    assert server.tracebacks() == []

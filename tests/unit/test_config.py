@@ -257,3 +257,12 @@ def test_an_endpoint_and_a_command_for_captions_are_one_too_many():
     assert read(command).caption_command == ("/opt/caption", "{file}")
     with pytest.raises(ConfigError, match="only one of them"):
         read({**command, "CAPTION_ENDPOINT": "http://127.0.0.1:1/v1"})
+
+
+def test_receiver_of_traces_is_an_address_without_a_password():
+    given = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318/"}
+    assert Config.from_env(given, [], dotenv_path=None).otel_endpoint == "http://127.0.0.1:4318"
+    for wrong in ("127.0.0.1:4318", "http://user:pass@host:4318", "http://host:4318/?a=b"):
+        with pytest.raises(ConfigError, match="OTEL_EXPORTER_OTLP_ENDPOINT") as refused:
+            Config.from_env({"OTEL_EXPORTER_OTLP_ENDPOINT": wrong}, [], dotenv_path=None)
+        assert "pass@" not in str(refused.value)

@@ -54,6 +54,11 @@ WITHOUT = {
     "trainers/downloads/refusal.py": "facts: two exceptions",
     "trainers/downloads/http.py": "test_fetch.py and test_hub.py ask a hub through it, permitted and not",
     "trainers/downloads/program.py": "a program: tests/e2e/test_downloads.py runs it",
+    "trainers/pushes/words.py": "facts: the program's words; trainers/downloads/test_reader.py reads such",
+    "trainers/pushes/program.py": "a program: tests/e2e/test_pushes.py runs it",
+    "services/catalog/model_uploads.py": "tests/api/test_model_uploads.py goes through it from the first byte on",
+    "services/catalog/pushes.py": "tests/api/test_pushes.py goes through it with an executor that plays",
+    "services/catalog/transfers.py": "tests/api/test_downloads.py and test_pushes.py go through it, each with its kind",
     "services/catalog/downloads.py": "tests/api/test_downloads.py goes through it with an executor that plays",
     "trainers/toy/train.py": "a program: tests/e2e/test_toy_trainer.py runs it",
 }

@@ -35,6 +35,7 @@ declare global {
     type ArtifactList = Schemas["ArtifactList"];
     type Reason = Schemas["ReasonCode"];
     type Validation = Schemas["Validation"];
+    type PlannedCache = Schemas["PlannedCache"];
     type Finding = Schemas["FindingView"];
     type Failure = Schemas["Failure"];
     type LogLine = Schemas["LogLine"];
@@ -83,6 +84,8 @@ declare global {
     type DatasetDetails = Schemas["DatasetDetails"];
     type DatasetVersion = Schemas["VersionView"];
     type VersionList = Schemas["VersionList"];
+    type DatasetCache = Schemas["DatasetCacheView"];
+    type DatasetCaches = Schemas["CacheList"];
     type Item = Schemas["ItemView"];
     type ItemList = Schemas["ItemList"];
     type CaptionEdit = Schemas["CaptionEdit"];

@@ -39,7 +39,8 @@ export function actionsFor(task, changed) {
     ];
   }
   return [
-    act(t("resume.ask"), "resume", resume),
+    // A cache has no checkpoints: it is begun anew.
+    ...(task.kind === "cache" ? [] : [act(t("resume.ask"), "resume", resume)]),
     act(t("restart.ask"), "redo", restart),
     act(t("delete"), "trash", remove, true),
   ];

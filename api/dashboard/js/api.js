@@ -98,6 +98,7 @@ const task = (id) => `/training/${encodeURIComponent(id)}`;
  * @property {(id: string, values: API.Query) => Promise<API.ArtifactList>} artifacts
  * @property {(body: API.Request) => Promise<API.Validation>} validate
  * @property {(body: API.Request, key: string) => Promise<API.Task>} start
+ * @property {(body: API.Request, key: string) => Promise<API.Task>} cache
  * @property {(id: string, body: {force: boolean}) => Promise<API.Task>} stop
  * @property {(id: string, body: object) => Promise<API.Task>} resume
  * @property {(id: string) => Promise<API.Task>} save
@@ -138,6 +139,7 @@ export const api = {
   artifacts: (id, values) => ask(`${task(id)}/artifacts${query(values)}`),
   validate: (body) => ask("/training/validate", { method: "POST", body }),
   start: (body, key) => ask("/training/start", { method: "POST", body, key }),
+  cache: (body, key) => ask("/training/cache", { method: "POST", body, key }),
   stop: (id, body) => ask(`${task(id)}/stop`, { method: "POST", body }),
   resume: (id, body) => ask(`/training/resume/${encodeURIComponent(id)}`, { method: "POST", body }),
   save: (id) => ask(`${task(id)}/save`, { method: "POST" }),

@@ -15,6 +15,7 @@ const dataset = (name) => `/datasets/${encodeURIComponent(name)}`;
  * @property {(name: string) => Promise<{name: string, kept_for: string[]}>} remove
  * @property {(name: string) => Promise<API.DatasetDetails>} refresh
  * @property {(name: string, values: API.Query) => Promise<API.VersionList>} versions
+ * @property {(name: string, values: API.Query) => Promise<API.DatasetCaches>} caches
  * @property {(name: string, version: number, key: string) => Promise<API.DatasetVersion>} restore
  * @property {(name: string, values: API.Query) => Promise<API.ItemList>} items
  * @property {(name: string, id: string, values: API.Query) => Promise<API.Item>} item
@@ -40,6 +41,7 @@ export const data = {
   remove: (name) => ask(dataset(name), { method: "DELETE" }),
   refresh: (name) => ask(`${dataset(name)}/refresh`, { method: "POST" }),
   versions: (name, values) => ask(`${dataset(name)}/versions${query(values)}`),
+  caches: (name, values) => ask(`${dataset(name)}/caches${query(values)}`),
   restore: (name, version, key) => ask(`${dataset(name)}/versions/${version}/restore`, { method: "POST", key }),
   items: (name, values) => ask(`${dataset(name)}/items${query(values)}`),
   item: (name, id, values) => ask(`${dataset(name)}/items/${id}${query(values)}`),

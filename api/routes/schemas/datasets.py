@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validator
 
 from api.models.dataset import DATASET_NAME, ITEM_ID, MAX_CAPTION
+from api.models.dataset_cache import DatasetCacheView
 from api.models.dataset_view import (
     CaptionEdit,
     DatasetDeleted,
@@ -194,6 +195,13 @@ class VersionList(Shown):
     pagination: Pagination
 
 
+class CacheList(Shown):
+    """Caches, newest first."""
+
+    caches: list[DatasetCacheView]
+    pagination: Pagination
+
+
 class ItemList(Shown):
     """Items, by name."""
 
@@ -223,6 +231,10 @@ class VersionAnswer(Envelope[VersionView]):
 
 class VersionListAnswer(Envelope[VersionList]):
     """Versions."""
+
+
+class CacheListAnswer(Envelope[CacheList]):
+    """Caches."""
 
 
 class ItemAnswer(Envelope[ItemView]):

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field, JsonValue, model_validator
 from api.models.catalog_view import ModelView, PresetView, WeightsView
 from api.models.model_memory import ModelType
 from api.models.settings_view import ModelSettingsView, RequestFormsView
-from api.routes.schemas.common import Envelope, PageQuery, Shown, at_most_one
+from api.routes.schemas.common import Envelope, PageQuery, Shown, at_least_one, at_most_one
 from api.utils.pagination import Pagination
 from api.utils.validation import Strict
 
@@ -34,10 +34,15 @@ class ExamineWeights(Strict):
         json_schema_extra={
             "example": {"path": "/srv/models/ae.safetensors", "model_id": "z_image", "key": "vae"},
             "dependentRequired": {"key": ["model_id"]},
+            "minProperties": 1,
+            "allOf": [at_most_one("path", "upload_id"), at_least_one("path", "upload_id")],
         },
     )
 
-    path: str = Field(max_length=4096, pattern=r"^/[^\x00]*$", description="where it lies on the server's machine")
+    path: str | None = Field(
+        None, max_length=4096, pattern=r"^/[^\x00]*$", description="where it lies on the server's machine"
+    )
+    upload_id: str | None = Field(None, pattern=r"^[0-9a-f]{32}$", description="an upload, in place of a path")
     model_id: ModelType | None = Field(None, strict=False, description="a model type for which it is meant")
     key: str | None = Field(
         None, pattern=r"^[a-z0-9_]{1,64}$", description="and the key of [model] that will name it, such as vae_path"
@@ -47,6 +52,8 @@ class ExamineWeights(Strict):
     def _of_a_model(self) -> "ExamineWeights":
         if self.key is not None and self.model_id is None:
             raise ValueError("a key is one of a model type: give model_id")
+        if (self.path is None) == (self.upload_id is None):
+            raise ValueError("give one of path and upload_id")
         return self
 
 

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonVal
 
 from api.models.access import ME, current_principal
 from api.models.reading import MAX_GPUS, MAX_MEMORY_MB
+from api.models.task import TaskType
 from api.models.training import (
     NOTICES,
     CauseCode,
@@ -267,6 +268,7 @@ class ListQuery(PageQuery):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._@\-]{0,63}$",
         description="only this user's; `me`: one's own (without keys everybody's)",
     )
+    kind: Literal["training", "cache"] = Field("training", description="cache: tasks that cache a dataset ahead")
     order: TaskOrder = Field(
         TaskOrder.NEWEST, description="queue: only those that wait, in the order in which they are served"
     )
@@ -284,7 +286,7 @@ class ListQuery(PageQuery):
         """The filter as the store takes it; the GPU is the service's to find."""
         statuses = tuple(TaskStatus(name) for name in _names(self.status))
         owner = current_principal.get().owner if self.owner == ME else self.owner
-        return TaskFilter(statuses, self.model_type, None, self.search, owner)
+        return TaskFilter(statuses, self.model_type, None, self.search, owner, kind=TaskType(self.kind))
 
 
 def _names(text: str | None) -> list[str]:

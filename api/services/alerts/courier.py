@@ -16,6 +16,7 @@ from api.storage.outbox import AttemptResult, OutboxStore
 from api.storage.sealing import Sealer, SecretUnreadable
 from api.utils.clock import Clock
 from api.utils.measures import delivery_lags
+from api.utils.tracing import spanning
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +70,11 @@ class Courier:
         claimed = self._store.claim(delivery_id, self._clock.now(), LEASE)
         if claimed is None:
             return None
+        told = {"diffusion_pipe.delivery_id": delivery_id, "diffusion_pipe.channel_kind": claimed.channel.kind.value}
+        with spanning("deliver alert", told):
+            return self._deliver(delivery_id, claimed)
+
+    def _deliver(self, delivery_id: str, claimed: ClaimedDelivery) -> DeliveryState:
         outcome = self._send(claimed)
         ended = self.judge(claimed, outcome)
         if ended.state is not DeliveryState.DELIVERED:

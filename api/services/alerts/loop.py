@@ -156,17 +156,25 @@ class AlertLoop:
         reminds = monotonic - self._reminded_at >= REMIND_SECONDS
         if reminds:
             self._reminded_at = monotonic
-        for section in self._sections:
-            try:
-                self._go_round(section, reminds)
-            except LeadershipLost:
-                section.is_loaded = False
-            except (AlertsChanged, IntegrityError):
-                # Somebody has acknowledged one meanwhile, or part of a long list of changes was kept before a failure.
-                section.is_stale = True
+        left = list(self._sections)
+        while left:
+            # Where thousands change at once, each step is kept before the next is made, and nobody waits for all.
+            left = [section for section in left if self._go_step(section, reminds)]
+            reminds = False
         if monotonic - self._forgot_at >= _FORGET_SECONDS and any(each.is_loaded for each in self._sections):
             self._forgot_at = monotonic
             self._store.forget(self._clock.now() - KEPT)
+
+    def _go_step(self, section: Section, reminds: bool) -> bool:
+        """Whether there is more to be done in this round."""
+        try:
+            return self._go_round(section, reminds)
+        except LeadershipLost:
+            section.is_loaded = False
+        except (AlertsChanged, IntegrityError):
+            # Somebody has acknowledged one meanwhile, or part of a long list of changes was kept before a failure.
+            section.is_stale = True
+        return False
 
     def _take_up_changes(self) -> None:
         """Reads rules, silences and channels again when a request has changed one of them, on whichever server."""
@@ -183,10 +191,10 @@ class AlertLoop:
                 section.is_stale = section.has_new_channels = True
         self._version, self._looked_at = version, monotonic
 
-    def _go_round(self, section: Section, reminds: bool) -> None:
+    def _go_round(self, section: Section, reminds: bool) -> bool:
         if not section.leadership.hold():
             section.is_loaded = False
-            return
+            return False
         if not section.is_loaded or section.is_stale:
             self._load(section)
         tables = self._board.tables(section.scopes, self._channels.values())
@@ -194,11 +202,12 @@ class AlertLoop:
         now = self._clock.now()
         if drafts.all or reminds or section.has_new_channels:
             self._note_acknowledged(section, drafts, now)
-            mute(section.machine.tracks, drafts, self._silences, now)
+            mute(section.machine.tracks, drafts, self._silences, now, only_drafts=drafts.is_partial)
             self._plan(section, drafts, now, reminds)
         if drafts.all:
             self._keep(section, drafts.all, now)
         section.has_new_channels = False
+        return drafts.is_partial
 
     def _load(self, section: Section) -> None:
         known = self._store.load(self._clock.now() - REMEMBERED)

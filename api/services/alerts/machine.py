@@ -4,6 +4,7 @@ It keeps no time but the one it is given, and changes nothing durable itself: a 
 over those that were kept. Times are monotonic, so that a clock that is set fires nothing.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -28,6 +29,12 @@ SAME_INCIDENT = timedelta(minutes=5)
 #: More changes between firing and resolved than this within an hour is flapping; it ends after an hour without one.
 MOST_FLIPS = 4
 CALM_SECONDS = 3600.0
+
+#: Alerts that one step changes and looks at, and rules that it tries: it takes some ms, however many there are.
+MOST_CHANGES, MOST_LOOKS, MOST_RULES = 150, 1_500, 300
+
+#: Seconds between two looks for what is to be forgotten.
+_FORGET_SECONDS = 60.0
 
 #: An alert that has ended is remembered for so long: to know it again, and to count how often it changes.
 REMEMBERED = timedelta(seconds=CALM_SECONDS + 300)
@@ -57,13 +64,18 @@ class AlertMachine:
         self._new_id = new_id
         self._settle_seconds = settle_seconds
         self._settled_at = float("-inf")
-        self._stepped_at: float | None = None
+        self._rules_left: deque[str] = deque()
+        self._keys_left: deque[TrackKey] = deque()
+        self._has_keys = False
+        self._forgot_at = float("-inf")
         self.tracks: dict[TrackKey, Track] = {}
 
     def load(self, alerts: Iterable[Alert], *, is_start: bool) -> None:
         """Takes these alerts for all that there are. After a start what was pending must hold for a moment more."""
         now, monotonic = self._clock.now(), self._clock.monotonic()
         before, self.tracks = self.tracks, {}
+        self._rules_left.clear()
+        self._keys_left.clear()
         for alert in sorted(alerts, key=lambda each: each.since):
             key = (alert.rule_id, alert.target)
             known = before.get(key)
@@ -71,33 +83,57 @@ class AlertMachine:
             if known is not None and known.alert.alert_id == alert.alert_id:
                 track.breaching_since, track.clear_since = known.breaching_since, known.clear_since
                 track.target = known.target
+                track.seen_at = None if is_start else known.seen_at
             elif alert.state is AlertState.PENDING:
                 track.breaching_since = monotonic - max(0.0, (now - alert.since).total_seconds())
             self.tracks[key] = track
         if is_start:
-            self._settled_at, self._stepped_at = monotonic + self._settle_seconds, None
+            self._settled_at = monotonic + self._settle_seconds
 
     def step(self, rules: Mapping[str, AlertRule], tables: Mapping[RuleScope, FactTable]) -> Drafts:
-        """What these facts make of the alerts. Rules of scopes without a table are left as they are."""
+        """What these facts make of the alerts, MOST_CHANGES of them at most: where that is `is_partial`, the next call
+        goes on from there. Rules of scopes without a table are left as they are.
+        """
         at = Moment(self._clock.now(), self._clock.monotonic())
-        passed = 0.0 if self._stepped_at is None else at.monotonic - self._stepped_at
-        self._stepped_at = at.monotonic
         drafts = Drafts()
-        for rule in rules.values():
-            table = tables.get(rule.scope)
-            if table is not None and rule.enabled:
-                self._begin_new(rule, table, at, drafts)
-        for key, track in list(self.tracks.items()):
-            rule_of = rules.get(key[0])
-            if rule_of is None or not rule_of.enabled:
+        if not self._rules_left and not self._keys_left:
+            self._rules_left = deque(rules)
+            self._has_keys = False
+        for _ in range(MOST_RULES):
+            if not self._rules_left or len(drafts) >= MOST_CHANGES:
+                break
+            rule = rules.get(self._rules_left[0])
+            table = None if rule is None else tables.get(rule.scope)
+            if rule is not None and table is not None and rule.enabled and not self._begin_new(rule, table, at, drafts):
+                break
+            self._rules_left.popleft()
+        if not self._rules_left:
+            self._follow_all(rules, tables, at, drafts)
+        drafts.is_partial = bool(self._rules_left or self._keys_left)
+        return drafts
+
+    def _follow_all(
+        self, rules: Mapping[str, AlertRule], tables: Mapping[RuleScope, FactTable], at: Moment, drafts: Drafts
+    ) -> None:
+        if not self._has_keys:
+            self._keys_left, self._has_keys = deque(self.tracks), True
+        for _ in range(MOST_LOOKS):
+            if not self._keys_left or len(drafts) >= MOST_CHANGES:
+                return
+            key = self._keys_left.popleft()
+            track, rule = self.tracks.get(key), rules.get(key[0])
+            if track is None:
+                continue
+            if rule is None or not rule.enabled:
                 self._end_without_rule(key, track, at, drafts)
                 continue
-            table = tables.get(rule_of.scope)
+            passed = 0.0 if track.seen_at is None else at.monotonic - track.seen_at
+            track.seen_at = at.monotonic
+            table = tables.get(rule.scope)
             if table is None:
-                _freeze(track, passed)
+                track.freeze(passed)
             elif drafts.get(key) is None:
-                self._follow(rule_of, key, track, table, at, passed, drafts)
-        return drafts
+                self._follow(rule, key, track, table, at, passed, drafts)
 
     def commit(self, drafts: Iterable[Draft], now: datetime) -> None:
         """Takes over what was kept, and forgets what ended long ago."""
@@ -109,7 +145,13 @@ class AlertMachine:
                 self.tracks.pop(draft.key, None)
             else:
                 self.tracks[draft.key] = draft.track
-        old = now - REMEMBERED
+        self._forget_old(now)
+
+    def _forget_old(self, now: datetime) -> None:
+        monotonic = self._clock.monotonic()
+        if monotonic - self._forgot_at < _FORGET_SECONDS:
+            return
+        self._forgot_at, old = monotonic, now - REMEMBERED
         for key, track in list(self.tracks.items()):
             ended = track.alert.resolved_at
             is_old = track.alert.state is AlertState.RESOLVED and ended is not None and ended < old
@@ -118,18 +160,22 @@ class AlertMachine:
 
     # -- beginning -----------------------------------------------------------------------------------------------------
 
-    def _begin_new(self, rule: AlertRule, table: FactTable, at: Moment, drafts: Drafts) -> None:
+    def _begin_new(self, rule: AlertRule, table: FactTable, at: Moment, drafts: Drafts) -> bool:
+        """False where there are more than this step may change."""
         for place in find_breaching(rule, table):
             target = table.targets[place]
             key = (rule.rule_id, target.key)
             if key in self.tracks:
                 continue
+            if len(drafts) >= MOST_CHANGES:
+                return False
             alert = self._new_alert(rule, table, place, at.now)
             track = Track(alert, breaching_since=at.monotonic, target=target)
             if rule.for_seconds > 0 or at.monotonic < self._settled_at:
                 drafts.begin(key, track)
             else:
                 self._fire(rule, table, place, drafts.begin(key, track), at)
+        return True
 
     def _new_alert(self, rule: AlertRule, table: FactTable, place: int, now: datetime) -> Alert:
         target = table.targets[place]
@@ -194,7 +240,7 @@ class AlertMachine:
             if table.is_complete:
                 self._end_gone(key, track, at, drafts)
             else:
-                _freeze(track, passed)
+                track.freeze(passed)
                 self._note_unknown(key, track, drafts)
         else:
             track.target = table.targets[place]
@@ -202,7 +248,7 @@ class AlertMachine:
             if track.alert.state is AlertState.FIRING:
                 self._follow_firing(rule, key, track, table, place, at, passed, drafts)
             elif breaching is None:
-                _freeze(track, passed)
+                track.freeze(passed)
             else:
                 self._follow_other(rule, key, track, table, place, at, breaching, drafts)
         self._look_for_calm(key, track, at, drafts)
@@ -251,7 +297,7 @@ class AlertMachine:
     ) -> None:
         clear = is_clear(rule, table, place)
         if clear is None:
-            _freeze(track, passed)
+            track.freeze(passed)
             self._note_unknown(key, track, drafts)
             return
         if track.alert.is_unknown:
@@ -333,14 +379,6 @@ def _is_same_incident(track: Track, at: Moment) -> bool:
         return True
     began = at.now - timedelta(seconds=at.monotonic - (track.breaching_since or at.monotonic))
     return began - ended < SAME_INCIDENT
-
-
-def _freeze(track: Track, passed: float) -> None:
-    """Time in which nobody knows counts neither for the condition nor for its end."""
-    if track.breaching_since is not None:
-        track.breaching_since += passed
-    if track.clear_since is not None:
-        track.clear_since += passed
 
 
 def _severity_of(rule: AlertRule, table: FactTable, place: int) -> Severity:

@@ -55,13 +55,22 @@ class Muting:
         return None
 
 
-def mute(tracks: Mapping[TrackKey, Track], drafts: Drafts, silences: Sequence[Silence], now: datetime) -> None:
-    """Notes on each alert that fires what mutes it now, where that has changed."""
+def mute(
+    tracks: Mapping[TrackKey, Track],
+    drafts: Drafts,
+    silences: Sequence[Silence],
+    now: datetime,
+    *,
+    only_drafts: bool = False,
+) -> None:
+    """Notes on each alert that fires what mutes it now, where that has changed; or only on those that change."""
     seen = {key: (track, drafts.current(key, track)) for key, track in tracks.items()}
     seen |= {draft.key: (draft.track, draft.after) for draft in drafts.all}
     firing = {key: pair for key, pair in seen.items() if pair[1].state is AlertState.FIRING}
     muting = Muting(silences, [alert for _, alert in firing.values()], now)
     for key, (track, alert) in firing.items():
+        if only_drafts and drafts.get(key) is None:
+            continue
         by = muting.find(alert)
         if by == alert.muted_by:
             continue

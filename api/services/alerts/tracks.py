@@ -21,7 +21,15 @@ class Track:
     alert: Alert
     breaching_since: float | None = None
     clear_since: float | None = None
+    seen_at: float | None = None  #: when it was last looked at
     target: AlertTarget | None = None  #: as it was last seen; None after a restart, until it is seen
+
+    def freeze(self, passed: float) -> None:
+        """Time in which nobody knows counts neither for the condition nor for its end."""
+        if self.breaching_since is not None:
+            self.breaching_since += passed
+        if self.clear_since is not None:
+            self.clear_since += passed
 
 
 @dataclass(slots=True)
@@ -57,7 +65,10 @@ class Drafts:
 
     def __init__(self) -> None:
         self._drafts: dict[TrackKey, Draft] = {}
-        self._ended: list[Draft] = []
+        self.is_partial = False  #: there is more to be looked at
+
+    def __len__(self) -> int:
+        return len(self._drafts)
 
     def of(self, key: TrackKey, track: Track) -> Draft:
         """The draft of an alert that is there already; made on first use."""

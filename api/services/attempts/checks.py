@@ -59,7 +59,7 @@ class AttemptChecks:
 
     def _note_stage(self, watch: AttemptWatch) -> None:
         stage = watch.progress.stage if watch.progress.stage in _STAGES else Stage.TRAINING
-        if watch.task.kind is not TaskType.TRAINING:
+        if watch.task.kind not in (TaskType.TRAINING, TaskType.CACHE):
             # It has stages of its own, which its log tells.
             return
         if stage is watch.noted_stage:

@@ -15,7 +15,14 @@ from api.models.reason import Reason
 from api.models.task import TaskType
 from api.models.training import Attempt, EventKind, ResumeOptions, TaskStatus, TaskSummary
 from api.services.attempts.harvest import Harvester
-from api.services.attempts.outcomes import PASSING, AttemptVerdict, NextTry, judge_outcome, plan_retry
+from api.services.attempts.outcomes import (
+    PASSING,
+    AttemptVerdict,
+    NextTry,
+    judge_caching,
+    judge_outcome,
+    plan_retry,
+)
 from api.services.attempts.progress import show_ended
 from api.services.attempts.pruning import prune_checkpoints
 from api.services.attempts.starter import AttemptStarter
@@ -71,9 +78,7 @@ class AttemptEnding:
     def end(self, task: TaskSummary, watch: AttemptWatch, outcome: Outcome) -> bool:
         """Records how an attempt ended, by its supervisor's word; False while what it made is still being taken up."""
         self._take_up_the_rest(watch)
-        verdict = judge_outcome(
-            outcome, watch.trainer, task.stop, watch.progress, tuple(watch.last_lines), watch.checkpoints
-        )
+        verdict = _judge(task, watch, outcome)
         harvester = self._harvesters.get(task.kind) if verdict.status is TaskStatus.COMPLETED else None
         if harvester is None:
             self._finish(task, watch.attempt, verdict, outcome, watch)
@@ -233,6 +238,11 @@ class AttemptEnding:
     def _warn(self, lease: Lease, message: Reason) -> None:
         now, uid = self._clock.now(), lease.attempt_uid
         self._tasks.add_event(lease.task_id, EventKind.WARNING, now, "service", message, uid)
+
+
+def _judge(task: TaskSummary, watch: AttemptWatch, outcome: Outcome) -> AttemptVerdict:
+    seen = (outcome, watch.trainer, task.stop, watch.progress, tuple(watch.last_lines))
+    return judge_caching(*seen) if task.kind is TaskType.CACHE else judge_outcome(*seen, watch.checkpoints)
 
 
 def _stays(gpu: str, pids: Sequence[int]) -> Reason:

@@ -89,6 +89,19 @@ def judge_outcome(
     return AttemptVerdict(TaskStatus.FAILED, cause.words, cause, outcome.error_number in PASSING)
 
 
+def judge_caching(
+    outcome: Outcome, trainer: Trainer, stop: StopState | None, progress: Progress, last_lines: Sequence[str]
+) -> AttemptVerdict:
+    """The verdict on an attempt that only caches: it says nothing at its end, so the exit code of the command decides,
+    which its supervisor has seen. Whether the cache is there is looked at by whoever takes it up.
+    """
+    is_told = stop is not None and stop.cause is not None
+    if outcome.exit_code == 0 and outcome.signal is None and not is_told:
+        said = Reason.of("the trainer ended with exit code 0", "caching_ended")
+        return AttemptVerdict(TaskStatus.COMPLETED, said)
+    return judge_outcome(outcome, trainer, stop, progress, last_lines, ())
+
+
 def could_not_start(error: Exception) -> AttemptVerdict:
     """The verdict on an attempt whose supervisor could not be started."""
     reason = error if isinstance(error, OSError) else error.__cause__

@@ -61,12 +61,14 @@ def _show_place(progress: Progress, seconds: float) -> ProgressView:
         steps_per_epoch=progress.steps_per_epoch,
         epoch_progress=_round(progress.epoch_progress, 2),
         # Without a step nothing is done yet; with one and no known end it is not known how much.
-        overall_progress=0.0 if progress.step is None else _round(progress.overall_progress, 2),
+        # How much there is to cache nobody tells.
+        overall_progress=0.0 if progress.step is None and not progress.only_caches else _overall(progress),
         eta_seconds=eta,
         eta_formatted=None if eta is None else format_duration(eta),
         training_time=time,
         training_time_formatted=time_formatted,
         activity=progress.activity,
+        items_cached=progress.items_cached,
     )
 
 
@@ -93,6 +95,10 @@ def step_of(checkpoint: str) -> int | None:
     """The step that a checkpoint is named after."""
     digits = checkpoint.removeprefix("global_step")
     return int(digits) if digits.isdecimal() else None
+
+
+def _overall(progress: Progress) -> float | None:
+    return _round(progress.overall_progress, 2)
 
 
 def _finite(value: float | None) -> float | None:

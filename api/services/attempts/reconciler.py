@@ -35,6 +35,7 @@ from api.trainers.trainer import Trainer
 from api.utils.clock import Clock
 from api.utils.foreign_files import TROUBLE
 from api.utils.measures import TASK_ID, attempt_starts, starts
+from api.utils.tracing import spanning
 
 logger = logging.getLogger(__name__)
 
@@ -218,6 +219,10 @@ class Reconciler:
 
     def _start(self, task: TaskSummary, attempt: Attempt, ref: AttemptRef) -> bool:
         """Starts a supervisor for an attempt without one: the first, or one that takes over from a lost one."""
+        with spanning("start attempt", {"diffusion_pipe.task_id": task.task_id, "diffusion_pipe.attempt": attempt.uid}):
+            return self._start_supervisor(task, attempt, ref)
+
+    def _start_supervisor(self, task: TaskSummary, attempt: Attempt, ref: AttemptRef) -> bool:
         is_new = attempt.status is AttemptStatus.CLAIMED
         if is_new and task.status is TaskStatus.STOPPING:
             return self._ending.give_up(task, attempt, AttemptVerdict(TaskStatus.STOPPED, STOPPED_BEFORE_START))

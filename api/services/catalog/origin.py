@@ -1,14 +1,24 @@
 """What a version of a model came from, and what its file is, as JSON values."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from api.models.training_view import SeriesView, TaskDetails, XAxis
 from api.models.weights import WeightsFacts
+from api.trainers.diffusion_pipe.checkout import COMMIT_FILE, is_commit
+from api.utils.foreign_files import read
 
 #: How the trainer names the directories of what it saves.
 _SAVED = re.compile(r"(epoch|step)(\d{1,9})", re.ASCII)
+
+#: A named dataset as a request is kept with it.
+_PINNED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._\-]{0,99})@sha256:([0-9a-f]{64})(?![0-9a-f])", re.ASCII)
+
+#: Bytes of the file that names a commit.
+_MOST_COMMIT = 200
 
 #: What of a header's metadata is kept beside a version, in characters.
 _MOST_METADATA = 4_000
@@ -35,9 +45,10 @@ def value_at(series: SeriesView, number: int) -> float | None:
 
 
 def describe_origin(task: TaskDetails, artifact: str, loss: float | None, eval_loss: float | None) -> dict[str, Any]:
-    """Where a training's file comes from: enough to make it again."""
+    """Where a training's file comes from: enough to make it again. What is not known is None. Raises no OSError."""
     kind, number = saved_at(artifact)
     request = task.request
+    datasets = find_datasets(request)
     return {
         "task_id": task.task_id,
         "task_name": task.name,
@@ -47,8 +58,45 @@ def describe_origin(task: TaskDetails, artifact: str, loss: float | None, eval_l
         "model_type": task.model_type,
         "loss": loss,
         "eval_loss": eval_loss,
+        "dataset": f"{datasets[0]['name']}@sha256:{datasets[0]['manifest_sha256']}" if len(datasets) == 1 else None,
+        "datasets": datasets,
+        "trainer": task.trainer,
+        "trainer_commit": read_trainer_commit(task, artifact),
         "request": _plain(request),
     }
+
+
+def find_datasets(request: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The named datasets that a request trains on, with the hashes of their manifests; without directories."""
+    found: dict[tuple[str, str], None] = {}
+    for text in _texts(request):
+        found.update(dict.fromkeys((match[1], match[2]) for match in _PINNED.finditer(text)))
+    return [{"name": name, "manifest_sha256": sha256} for name, sha256 in found]
+
+
+def read_trainer_commit(task: TaskDetails, artifact: str) -> str | None:
+    """The commit of the trainer with which the attempt began that made a file; None where that is not known."""
+    run_dir = artifact.partition("/")[0]
+    numbers = [each.number for each in task.attempts if each.run_dir and each.run_dir.rpartition("/")[2] == run_dir]
+    if not numbers:
+        return None
+    # An attempt that goes on in the same directory may have a newer trainer: what it saves is of the latest.
+    place = Path(task.output_dir).parent / "attempts" / str(max(numbers)) / COMMIT_FILE
+    with suppress(OSError, UnicodeDecodeError):
+        text = read(str(place), _MOST_COMMIT, levels=3).decode("ascii").strip()
+        return text if is_commit(text) else None
+    return None
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _texts(each)
 
 
 def _plain(value: Any) -> Any:

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from api.errors import (
@@ -91,7 +92,7 @@ class Registry:
 
         Raises TaskNotFound, ArtifactNotFound, WeightsRefused, NotYours, ModelExists, OSError.
         """
-        self._require_own(name, principal)
+        self.require_own(name, principal)
         task = self._training.get(task_id)
         if not current_sight.get().sees(task.owner):
             raise HiddenTask(f'No task has the id "{task_id[:80]}".')
@@ -174,7 +175,7 @@ class Registry:
         loss, eval_loss = (value_at(one, number) for one in series)
         return loss, eval_loss
 
-    def _require_own(self, name: str, principal: Principal) -> None:
+    def require_own(self, name: str, principal: Principal) -> None:
         """Whether a model of this name, if there is one, may get a version by this principal."""
         with suppress(RegisteredModelNotFound):
             found = self._store.get(name)
@@ -222,6 +223,14 @@ class Registry:
         known = self.find(name).name
         found = read_page(lambda *cut: self._store.versions(known, *cut), lambda row: row.ordinal, page)
         return found.map(lambda row: self._show(name, row))
+
+    def find_version(self, name: str, version: str) -> ModelVersion:
+        """A version as it is kept. Raises RegisteredModelNotFound, ModelVersionNotFound."""
+        return self._store.get_version(self.find(name).name, version)
+
+    def link_file(self, sha256: str, target: Path) -> None:
+        """Gives the file of a version another name, for a task that needs it. Raises BlobMissing, OSError."""
+        self._blobs.link_into(sha256, target, may_symlink=False)
 
     def open_file(self, name: str, version: str) -> OpenFile:
         """The file of a version, open for reading.

@@ -1,7 +1,7 @@
 """Models: what the trainer's types are made of, what of it is on this machine and whole, and ready requests."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,11 @@ class CatalogService:
         models_root: Path,
         storage_root: Path,
         example: Path | None = None,
+        find_upload: Callable[[str], Path] | None = None,
     ) -> None:
-        """`encoder_types` has by model type what its text encoders are called; `example` is a configuration to copy."""
+        """`encoder_types` has by model type what its text encoders are called; `example` is a configuration to copy;
+        `find_upload` tells where an upload lies that whoever asks may see.
+        """
         self._local = local
         self._models = models
         self._presets = presets
@@ -42,6 +45,7 @@ class CatalogService:
         self._models_root = models_root
         self._storage_root = storage_root
         self._example = example
+        self._find_upload = find_upload
 
     def list_models(self) -> list[ModelView]:
         """Every model type, with what of it is here now."""
@@ -74,6 +78,23 @@ class CatalogService:
             self._get(model_id)
         self._check_is_open(path)
         found = self._examine_directory(path) if path.is_dir() else self._examine_file(path)
+        return self._place(found, model_id, key)
+
+    def examine_upload(self, upload_id: str, model_id: str | None = None, key: str | None = None) -> WeightsView:
+        """What the bytes of an upload are that are here by now, and whether that belongs under a key.
+
+        Raises UploadNotFound, WeightsNotFound, ModelNotFound.
+        """
+        if model_id is not None:
+            self._get(model_id)
+        if self._find_upload is None:
+            raise WeightsNotFound
+        found = self._examine_file(self._find_upload(upload_id))
+        # Where it lies is nobody's business: its place is for a while, and the service's own.
+        return self._place(replace(found, path=upload_id), model_id, key)
+
+    def _place(self, found: WeightsView, model_id: str | None, key: str | None) -> WeightsView:
+        """The same, with whether it belongs under a key of a model type, where one is named."""
         if model_id is None or key is None:
             return found
         belongs = what_belongs(f"{model_id}.{key}")

@@ -3,6 +3,7 @@
 import logging
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -39,7 +40,10 @@ class DatasetCollector:
         views: Path,
         thumbnails: ThumbnailStore,
         clock: Clock,
+        collect_caches: Callable[[], int] = lambda: 0,
     ) -> None:
+        """`collect_caches` removes the caches of datasets that are gone: they keep the files of these."""
+        self._collect_caches = collect_caches
         self._blobs = blobs
         self._holds = holds
         self._items = items
@@ -74,6 +78,7 @@ class DatasetCollector:
                 extra={"directory": str(self._blobs.root)},
             )
             return Sweep()
+        self._collect_caches()
         self._holds.purge(self._clock.now())
         self._items.prune(self._clock.now() - UNUSED)
         self._remove_views(UNUSED.total_seconds())

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from api.models.dataset import Dataset, ManifestItem
 from api.services.datasets.dataset_toml import write_dataset_toml
+from api.services.datasets.exported import MANIFEST
 from api.services.datasets.materials import flat_names
 from api.services.datasets.media import DatasetMedia
 from api.services.datasets.service import DatasetService
@@ -27,7 +28,7 @@ _LARGE = 2**31
 class ExportForm(StrEnum):
     """For whom an archive is made."""
 
-    TRAINER = "trainer"  #: diffusion-pipe: media, captions, masks and controls beside it, dataset.toml
+    TRAINER = "trainer"  #: diffusion-pipe: media, captions, masks and controls beside it, dataset.toml, the manifest
     KOHYA = "kohya"  #: a folder 1_NAME, dataset_config.toml
     AI_TOOLKIT = "ai_toolkit"  #: one folder, a part of its configuration
 
@@ -57,6 +58,8 @@ class DatasetExport:
         found = self._datasets.find_version(dataset, version)
         items = list(self._datasets.read_items(found.manifest_sha256))
         entries = list(self._lay_out(dataset, items, form))
+        if form is ExportForm.TRAINER:
+            entries.append(_Entry(MANIFEST, path=self._datasets.manifest_path(found.manifest_sha256)))
         return StreamedFile(f"{name}-{found.ordinal}-{form}.zip", "application/zip", _zip(entries))
 
     def _lay_out(self, dataset: Dataset, items: Sequence[ManifestItem], form: ExportForm) -> Iterator[_Entry]:

@@ -110,13 +110,14 @@ def _find_duplicates(duplicates: DuplicatesView) -> Iterator[Mistake]:
     if duplicates.exact_groups:
         yield Mistake(
             "",
-            f"{duplicates.exact_groups} groups of files are the same, byte for byte; each is trained on so many times.",
+            f"Groups of files that are the same, byte for byte: {duplicates.exact_groups}. Each is trained on so many"
+            " times.",
             "Keep one of each, or use num_repeats.",
         )
     if duplicates.near_groups:
         yield Mistake(
             "",
-            f"{duplicates.near_groups} groups of files look alike (of videos their first frames).",
+            f"Groups of files that look alike (of videos their first frames): {duplicates.near_groups}.",
             "Look at `duplicates.near`, and keep what is really different.",
         )
 

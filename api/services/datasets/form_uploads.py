@@ -93,7 +93,7 @@ def _mistakes_in(form: TakenForm, filename: str | None) -> list[Mistake]:
 
 def _result_of(upload: Upload) -> PreprocessResult | None:
     found = upload.result
-    if found is None:
+    if found is None or found.dataset is None:
         return None
     facts = found.facts or MediaFacts(MediaKind.OTHER)
     return PreprocessResult(

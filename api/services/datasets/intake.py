@@ -10,11 +10,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import groupby
+from pathlib import Path
 
 from api.archives.expander import Expander
 from api.archives.limits import BadArchive
 from api.errors import DatabaseUnavailable, ServiceError, Unavailable, UploadConflict, UploadNotFound
 from api.models.upload import Upload, UploadKind, UploadProblem, UploadResult, UploadStatus
+from api.services.datasets.exported import with_exported_names
 from api.services.datasets.joining import Joined, Joining
 from api.services.datasets.tree import (
     FileTree,
@@ -92,27 +94,34 @@ class UploadIntake:
         self._items = PeriodicThread("upload-items", LOOK_SECONDS, _patient(self.take_items))
         self._archives = PeriodicThread("upload-archives", LOOK_SECONDS, _patient(self.take_archives))
         self._tidying = PeriodicThread("upload-tidy", TIDY_SECONDS, _patient(uploads.tidy))
+        self._models = PeriodicThread("upload-models", LOOK_SECONDS, _patient(self.take_models))
         self._follow_up: Callable[[Upload, Joined], None] = lambda upload, joined: None
+        self._take_model: Callable[[Upload, Path], UploadResult] | None = None
         uploads.on_received(self.wake)
 
     def follow_with(self, go_on: Callable[[Upload, Joined], None]) -> None:
         """Has `go_on` called for each upload when a version has it, before that is noted: perhaps more than once."""
         self._follow_up = go_on
 
+    def make_models_with(self, take: Callable[[Upload, Path], UploadResult]) -> None:
+        """Has `take` make a version of each model that comes in: perhaps called more than once for one."""
+        self._take_model = take
+
     def start(self) -> None:
         """Starts the loops."""
-        for thread in (self._items, self._archives, self._tidying):
+        for thread in (self._items, self._archives, self._models, self._tidying):
             thread.start()
 
     def stop(self) -> None:
         """Stops the loops; what is under way begins anew with the next start."""
-        for thread in (self._tidying, self._archives, self._items):
+        for thread in (self._tidying, self._models, self._archives, self._items):
             thread.stop(timeout=0.5)
 
     def wake(self) -> None:
         """Has what came in looked at now."""
         self._items.trigger()
         self._archives.trigger()
+        self._models.trigger()
 
     def take_items(self) -> None:
         """Takes the single files that are here, those for one dataset together."""
@@ -126,6 +135,18 @@ class UploadIntake:
         """Takes the archives that are here."""
         for upload in self._waiting(UploadKind.ARCHIVE):
             self._take_archive(upload)
+
+    def take_models(self) -> None:
+        """Takes the models that are here."""
+        if self._take_model is not None:
+            for upload in self._waiting(UploadKind.MODEL):
+                self._make_version(upload, self._take_model)
+
+    def _make_version(self, upload: Upload, take: Callable[[Upload, Path], UploadResult]) -> None:
+        with self._holding([upload]) as held, self._answering(held, splits=False):
+            for each in held:
+                self.progress[upload.upload_id] = IntakeProgress("adding")
+                self._complete(each, take(each.upload, each.file.path))
 
     def _waiting(self, kind: UploadKind) -> list[Upload]:
         now, pauses = self._clock.monotonic(), self._pauses
@@ -172,7 +193,9 @@ class UploadIntake:
         place = self._files.new_unpacked(upload_id)
         listed = self._expander.expand(held.file.path, place, listen)
         files = [TreeFile(each.name, place / each.file, each.size_bytes) for each in listed]
-        tree = sort_out(without_export_directory(without_common_directory(files)))
+        exported = with_exported_names(without_export_directory(without_common_directory(files)))
+        tree = sort_out(exported.files)
+        exported.give_captions(tree)
         _take_prompt(tree, held.upload, [each.path for each in tree.pictures if tree.caption_of(each.path) is None])
         return self._joining.join(tree, held.upload, self._teller([held]))
 
@@ -236,7 +259,9 @@ class UploadIntake:
         now = self._clock.now()
         self._store.complete(held.upload.upload_id, now, now + FINISHED, result)
         self._forget(held)
-        logger.info("upload taken", extra={"upload_id": held.upload.upload_id, "dataset": result.dataset})
+        logger.info(
+            "upload taken", extra={"upload_id": held.upload.upload_id, "dataset": result.dataset, "model": result.model}
+        )
 
     def _fail(self, held: "_Held", problem: UploadProblem) -> None:
         now = self._clock.now()

@@ -1,14 +1,16 @@
 """Named datasets in requests for trainings: found, pinned by their manifest, and laid out for each attempt."""
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from api.errors import Mistake, NotFound, ServiceError
 from api.models.dataset import PinnedDataset
+from api.models.reason import Reason
 from api.models.training import TrainingRequest, TrainingTask
+from api.services.datasets.caches import DatasetCaches
 from api.services.datasets.materials import DatasetMaterials, Laid
 from api.services.datasets.names import parse_reference, parse_version
 from api.services.datasets.requested import RequestedDataset, find_datasets, find_paths, rewrite
@@ -33,8 +35,17 @@ class DatasetReferences:
     """Implements what trainings ask of datasets, before they are started and when an attempt is."""
 
     def __init__(
-        self, service: DatasetService, store: DatasetStore, materials: DatasetMaterials, storage_root: Path
+        self,
+        service: DatasetService,
+        store: DatasetStore,
+        materials: DatasetMaterials,
+        storage_root: Path,
+        caches: DatasetCaches | None = None,
+        tell: Callable[[str, Reason], None] = lambda task_id, said: None,
     ) -> None:
+        """`caches` None: nothing is cached ahead. `tell` makes an event of a task."""
+        self._caches = caches
+        self._tell = tell
         self._service = service
         self._store = store
         self._materials = materials
@@ -102,6 +113,7 @@ class DatasetReferences:
             pins=tuple(each.pin for each in found),
             notes=self._tell_changes([each.pin for each in found], known_by),
             pointers={f"{each.asked.pointer}/path": f"{each.asked.pointer}/dataset" for each in found},
+            beside=_beside(request, found),
             moved={now: then for view, home in zip(views, homes, strict=True) for now, then in view.moved_to(home)},
         )
 
@@ -116,12 +128,50 @@ class DatasetReferences:
         asked, _ = find_datasets(task.request)
         by_name = {_name(pin): pin for pin in task.plan.datasets}
         found = [_Found(each, by_name[each.reference]) for each in asked]
+        maker = self._find_cache(task, is_new=is_new)
+        files = task_files(self._storage_root, maker or task.task_id)
+        is_laid = maker is not None or not is_new
+        homes = [self._materials.lay(files.datasets, each.pin, is_new=not is_laid) for each in found]
+        request = _put(task.request, _directories(found, homes))
+        # Whoever checked it would write to it.
+        return request if maker is None else replace(request, trust_cache=True)
+
+    def _find_cache(self, task: TrainingTask, *, is_new: bool) -> str | None:
+        """The task whose cache an attempt uses; an event tells why not, or that it does."""
+        if self._caches is None or task.plan.cache is None:
+            return None
+        if task.plan.cache.is_made:
+            if is_new:
+                self._caches.require_same(task, self.give_views(task))
+            return None
+        maker, reason = self._caches.find_place(task, lambda: self.give_views(task), is_new=is_new)
+        if not is_new or (maker is None and reason is None):
+            return maker
+        said = Reason.of("it uses the cache that {task_id} has made", "cache_used", task_id=task.plan.cache.task_id)
+        if maker is None:
+            said = Reason.of(
+                "the cache of {task_id} is not used, as {why}: it caches by itself",
+                "cache_not_used",
+                task_id=task.plan.cache.task_id,
+                why=reason,
+            )
+        self._tell(task.task_id, said)
+        return maker
+
+    def give_views(self, task: TrainingTask) -> TrainingRequest:
+        """The request of a task with views of its versions as directories, as checks are given it.
+
+        Raises DatasetChanged, BlobMissing, OSError.
+        """
+        asked, _ = find_datasets(task.request)
+        by_name = {_name(pin): pin for pin in task.plan.datasets}
+        found = [_Found(each, by_name[each.reference]) for each in asked]
+        return _put(task.request, _directories(found, [self._materials.view(each.pin) for each in found]))
+
+    def homes(self, task: TrainingTask) -> list[Path]:
+        """The directories of media that a task has of its own."""
         files = task_files(self._storage_root, task.task_id)
-        homes = [self._materials.lay(files.datasets, each.pin, is_new=is_new) for each in found]
-        request = rewrite(task.request, _directories(found, homes))
-        if request is None:
-            raise ValueError("The directories of datasets cannot be put into this text.")
-        return request
+        return [self._materials.lay(files.datasets, pin, is_new=False).media for pin in task.plan.datasets]
 
     # -- what has changed ----------------------------------------------------------------------------------------------
 
@@ -160,6 +210,23 @@ class DatasetReferences:
             "captions changed": sum(was.caption != now.caption for was, now in both),
         }
         return ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "the same items"
+
+
+def _put(request: TrainingRequest, directories: Mapping[int, Mapping[str, Any]]) -> TrainingRequest:
+    """The request with these directories. Raises ValueError."""
+    given = rewrite(request, directories)
+    if given is None:
+        raise ValueError("The directories of datasets cannot be put into this text.")
+    return given
+
+
+def _beside(request: TrainingRequest, found: Sequence[_Found]) -> str | None:
+    """What else than versions of datasets a request trains on: what a cache could not be known by."""
+    if any(True for _ in find_paths(request)):
+        return "it names files by path, which may change"
+    if any(key.endswith(("path", "file")) for each in found for key in each.asked.given):
+        return "it names files by path, which may change"
+    return None
 
 
 def _name(pin: PinnedDataset) -> str:

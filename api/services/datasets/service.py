@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from api.errors import (
@@ -137,7 +138,8 @@ class DatasetService:
         found = self.find(name)
         latest = None if found.latest is None else self._store.get_version(found.serial, found.latest)
         view = None if latest is None else VersionView.of(latest)
-        return DatasetDetails(DatasetRow.of(found), view, tuple(self._store.users(found.serial)))
+        users, size = self._store.users(found.serial), self._holds.manifest_bytes(found.serial)
+        return DatasetDetails(DatasetRow.of(found), view, tuple(users), size)
 
     def get_page(self, search: str | None, owner: str | None, page: PageRequest) -> Page[DatasetRow]:
         """A page of the datasets that whoever asks may see, newest first."""
@@ -203,6 +205,10 @@ class DatasetService:
     def read_items(self, manifest_sha256: str) -> Iterator[ManifestItem]:
         """The items of a manifest, by path. Raises BlobMissing."""
         return read_manifest(self._blobs.lines(manifest_sha256))
+
+    def manifest_path(self, manifest_sha256: str) -> Path:
+        """Where the file of a manifest lies. Raises BlobMissing."""
+        return self._blobs.path(manifest_sha256)
 
     def index(self, manifest_sha256: str) -> int:
         """The number under which the rows of a manifest's items are found; they are made where they are missing."""

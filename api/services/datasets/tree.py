@@ -76,7 +76,7 @@ def without_export_directory(files: Sequence[TreeFile]) -> list[TreeFile]:
     was exported comes back as the same manifest.
     """
     tops = {each.path.partition("/")[0] for each in files}
-    if not {"media", "dataset.toml"} <= tops <= {"media", "dataset.toml", "masks", "controls"}:
+    if not {"media", "dataset.toml"} <= tops <= {"media", "dataset.toml", "manifest.jsonl", "masks", "controls"}:
         return list(files)
     kept = [each for each in files if each.path != "dataset.toml"]
     return [replace(each, path=each.path.removeprefix("media/")) for each in kept]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from api.archives.limits import BadArchive
 from api.archives.names import check_name
@@ -85,15 +86,31 @@ class UploadService:
         self._clock = clock
         self.limits = limits
         self._listeners: list[Callable[[], None]] = []
+        self._check_model: Callable[[Mapping[str, str]], None] | None = None
 
     def on_received(self, listener: Callable[[], None]) -> None:
         """Has `listener` called, at once and in the same thread, when all of an upload is here."""
         self._listeners.append(listener)
 
+    def take_models(self, check: Callable[[Mapping[str, str]], None]) -> None:
+        """Takes uploads of models too, whose metadata `check` looks at when they begin."""
+        self._check_model = check
+
+    def find_file(self, upload_id: str) -> Path:
+        """Where the bytes of an upload are that whoever asks may see. Raises UploadNotFound."""
+        return self._files.path(self._find(upload_id).upload_id)
+
     # -- beginning ---------------------------------------------------------------------------------------------------
 
     def begin(self, size_bytes: int, metadata: Mapping[str, str]) -> Upload:
         """Begins an upload of this size. Raises Invalid, TooLarge, Conflict, NotYours, InsufficientStorage."""
+        if metadata_text(metadata, "kind") == UploadKind.MODEL and self._check_model is not None:
+            mistakes = check_filename(metadata_text(metadata, "filename"), "/Upload-Metadata/filename")
+            if mistakes:
+                raise Invalid(mistakes=mistakes)
+            self._check_model(metadata)
+            filename = metadata_text(metadata, "filename")
+            return self._begin(None, filename, UploadKind.MODEL, metadata, size_bytes, self.limits.waits)
         dataset, filename, kind = _read_metadata(metadata)
         self._require_target(dataset)
         return self._begin(dataset, filename, kind, metadata, size_bytes, self.limits.waits)
@@ -364,8 +381,8 @@ def _read_metadata(metadata: Mapping[str, str]) -> tuple[str, str | None, Upload
     dataset, word = metadata_text(metadata, "dataset"), metadata_text(metadata, "kind")
     mistakes = check_dataset_name(dataset, "/Upload-Metadata/dataset")
     mistakes += check_filename(filename, "/Upload-Metadata/filename")
-    if word is not None and word not in list(UploadKind):
-        mistakes.append(Mistake("/Upload-Metadata/kind", "must be item or archive; left out, its content tells"))
+    if word not in (None, UploadKind.ITEM, UploadKind.ARCHIVE):
+        mistakes.append(Mistake("/Upload-Metadata/kind", "must be item, archive or model; left out, its content tells"))
     if mistakes or dataset is None:
         raise Invalid(mistakes=mistakes)
     return dataset, filename, None if word is None else UploadKind(word)

@@ -30,7 +30,11 @@ _LOST = Reason.of("the driver has lost this GPU", "driver_lost_it")
 _RESET_WHEN_IDLE = Reason.of("reset it when idle: `nvidia-smi --gpu-reset`", "reset_when_idle")
 _CHECK_AIR = Reason.of("check fans, dust and the air that it gets", "check_air")
 
-_STATUS_BY_TASK = {TaskType.TRAINING: GPUStatus.TRAINING, TaskType.PREPROCESSING: GPUStatus.PREPROCESSING}
+_STATUS_BY_TASK = {
+    TaskType.TRAINING: GPUStatus.TRAINING,
+    TaskType.PREPROCESSING: GPUStatus.PREPROCESSING,
+    TaskType.CACHE: GPUStatus.PREPROCESSING,
+}
 
 # Stand for what is not known, so that every field has one expression.
 _NO_IDENTITY = GPUIdentity(index=-1, uuid="")

@@ -20,6 +20,7 @@ class UsedDatasets:
     notes: tuple[str, ...] = ()  #: what has changed since the task began
     pointers: Mapping[str, str] = field(default_factory=dict)  #: where a mistake in a directory is shown instead
     moved: Mapping[str, str] = field(default_factory=dict)  #: where directories will be, by where they are now
+    beside: str | None = None  #: what else than versions of datasets it trains on, in words; None: nothing
 
     def point(self, findings: Sequence[Mistake]) -> tuple[Mistake, ...]:
         """The trainer's findings, pointing to what the request itself says."""

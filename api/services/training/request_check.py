@@ -11,6 +11,7 @@ from api.models.gpu import GPUOffer
 from api.models.training import TrainingPlan, TrainingRequest
 from api.services.gpus.offers import list_offers
 from api.services.gpus.service import GPUService
+from api.services.training.cache_use import CacheQuestion, CacheUse, NoCaches
 from api.services.training.dataset_use import DatasetUse, NoDatasets
 from api.storage.attempts import AttemptStore
 from api.storage.disk import describe_shortage
@@ -62,9 +63,11 @@ class RequestChecker:
         cache_roots: Sequence[Path] = (),
         datasets: DatasetUse | None = None,
         channel_names: Callable[[], Collection[str]] = lambda: (),
+        caches: CacheUse | None = None,
     ) -> None:
         """`channel_names` gives the names of the channels by which people can be told. It may ask the database."""
         self._datasets = datasets or NoDatasets()
+        self._caches = caches or NoCaches()
         self._trainers = trainers
         self._gpus = gpus
         self._attempts = attempts
@@ -80,12 +83,14 @@ class RequestChecker:
         """Every model type that some trainer knows."""
         return sorted({name for trainer in self._trainers.values() for name in trainer.model_types})
 
-    def check(self, request: TrainingRequest, task_id: str, known_by: Sequence[str] = ()) -> CheckedRequest:
+    def check(
+        self, request: TrainingRequest, task_id: str, known_by: Sequence[str] = (), owner: str | None = None
+    ) -> CheckedRequest:
         """Everything that was found, and the plan where one can be made. What the tasks of `known_by` use of datasets
-        may be used again. Raises CheckBusy.
+        may be used again, and caches that are the owner's. Raises CheckBusy.
         """
         with self._gate():
-            found = self._check(request, task_id, known_by)
+            found = self._check(request, task_id, known_by, owner)
         return replace(found, errors=tuple(capped(found.errors)), warnings=tuple(capped(found.warnings)))
 
     @contextmanager
@@ -106,7 +111,9 @@ class RequestChecker:
         finally:
             self._waiting.release()
 
-    def _check(self, request: TrainingRequest, task_id: str, known_by: Sequence[str]) -> CheckedRequest:
+    def _check(
+        self, request: TrainingRequest, task_id: str, known_by: Sequence[str], owner: str | None
+    ) -> CheckedRequest:
         mistakes = [
             *check_env(request.env, self._cache_roots),
             *self._gpu_mistakes(request),
@@ -119,19 +126,20 @@ class RequestChecker:
         request = without_secret_comments(request)
         mistakes += find_userinfo(request)
         used = self._datasets.use(request, task_id, known_by)
-        found = trainer.check(used.given, task_files(self._storage_root, task_id).output)
-        plan = None if found.plan is None or used.mistakes else used.finish(found.plan)
+        cached = self._caches.choose(CacheQuestion(request, used, trainer, task_id, owner, known_by))
+        found = trainer.check(cached.given(used.given), task_files(self._storage_root, task_id).output)
+        plan = None if found.plan is None or used.mistakes else cached.finish(used.finish(found.plan))
         public, secret = split_secrets(request.env)
         scrubbed = replace(trainer.without_secrets(used.kept), env={**public, **dict.fromkeys(secret, MASK)})
         secrets = {name: value for name, value in {**secret, **found.secrets}.items() if value != MASK}
         return CheckedRequest(
             request=scrubbed,
             trainer=trainer,
-            errors=(*mistakes, *used.mistakes, *used.point(found.errors)),
+            errors=(*mistakes, *used.mistakes, *cached.mistakes, *used.point(found.errors)),
             warnings=used.point(found.warnings),
             plan=None if plan is None else self._with_measured_memory(plan),
             secrets=secrets,
-            problems=tuple(self._problems(request)),
+            problems=(*self._problems(request), *cached.problems),
         )
 
     def _unknown_type(self, name: str) -> Mistake:

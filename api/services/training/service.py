@@ -11,6 +11,7 @@ from api.errors import Conflict, Mistake, NotFound, TaskActive, TaskNotFinished
 from api.models.audit import note_change
 from api.models.reason import Reason
 from api.models.sight import current_sight
+from api.models.task import TASK_ID_KINDS, TaskType
 from api.models.training import (
     Attempt,
     Checkpoint,
@@ -135,7 +136,7 @@ class TrainingService:
         """
         if request is None:
             return Validation(False, show_findings(mistakes), (), None, None)
-        checked = self._checker.check(request, NO_TASK)
+        checked = self._checker.check(request, NO_TASK, owner=owner)
         refusals = [*checked.problems, *self._intake.problems(owner, request)]
         problems = [Mistake("", problem.detail, None) for problem in refusals]
         errors = show_findings([*mistakes, *checked.errors, *problems])
@@ -164,8 +165,10 @@ class TrainingService:
         Raises Invalid with every mistake, InsufficientGPUs, InsufficientStorage, GPUBusy, QuotaExceeded.
         """
         now = self._clock.now()
-        task_id = new_task_id("train", now)
-        checked = self._checker.check(request, task_id, [] if restarted_from is None else [restarted_from.task_id])
+        kind = TaskType.CACHE if request.cache_only else TaskType.TRAINING
+        task_id = new_task_id(TASK_ID_KINDS[kind], now)
+        former = [] if restarted_from is None else [restarted_from.task_id]
+        checked = self._checker.check(request, task_id, former, owner)
         trainer, plan = checked.require()
         self._intake.require(owner, request)
         secrets = dict(checked.secrets)
@@ -179,6 +182,7 @@ class TrainingService:
             restarted_from=None if restarted_from is None else restarted_from.task_id,
             idempotency_key=idempotency_key,
             owner=owner,
+            kind=kind,
         )
         self._files(task_id).keep_secrets(secrets)
         try:
@@ -231,7 +235,7 @@ class TrainingService:
             raise TaskActive(f"{task_id} is {task.status}.", data={"status": task.status})
         checkpoint = choose_checkpoint(task_id, self._checkpoints(task).checkpoints, options.checkpoint)
         changes = change(task.request)
-        checked = self._checker.check(change_request(task.request, changes), task_id, [task_id])
+        checked = self._checker.check(change_request(task.request, changes), task_id, [task_id], task.owner)
         _, plan = checked.require()
         if task.status is TaskStatus.COMPLETED and not changes:
             raise Conflict(
@@ -264,7 +268,11 @@ class TrainingService:
         return self._show_changed(task, self._attempts.of_task(task_id))
 
     def delete(self, task_id: str, with_files: bool) -> Deleted:
-        """Forgets a finished task, and removes its files if that is wanted. Raises TaskNotFound, TaskNotFinished."""
+        """Forgets a finished task, and removes its files if that is wanted; a cache goes with its task.
+
+        Raises TaskNotFound, TaskNotFinished, CacheInUse.
+        """
+        with_files = with_files or self._tasks.get_summary(task_id).kind is TaskType.CACHE
         note_change(after={"files_removed": with_files})
         self._tasks.delete(task_id, self._clock.now())
         root = self._files(task_id).root

@@ -53,7 +53,7 @@ class StorageMeter:
         clock: Clock,
         stored_by: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
-        """`stored_by` gives the bytes of the datasets of each user."""
+        """`stored_by` gives the bytes of the datasets and registered models of each user."""
         self._owned_tasks = owned_tasks
         self._stored_by = stored_by
         self._stored: Mapping[str, int] = {}

@@ -57,6 +57,7 @@ def _row(task: TaskSummary, gpus: GPUs, waiting: Waiting, report: ProgressReport
     forecast = waiting.forecast
     return {
         "task_id": task.task_id,
+        "kind": task.kind,
         "name": task.name,
         "description": task.description,
         "owner": task.owner,
@@ -203,6 +204,8 @@ def _is_saved(last: Checkpoint | None, asked_at: datetime | None) -> bool:
 def _request(request: TrainingRequest) -> dict[str, Any]:
     """The request in the form in which it was sent: it can be sent again."""
     shown = asdict(request)
+    # Which kind of task it is tells this.
+    del shown["cache_only"]
     wish = shown.pop("gpus")
     named = list(wish["references"])
     return {

@@ -1,7 +1,7 @@
 """Goes over a whole request with every check, plans it, and makes what an attempt is started with."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from api.errors import Mistake
@@ -10,12 +10,13 @@ from api.models.training import TrainingPlan, TrainingRequest
 from api.trainers.diffusion_pipe import command, files, plan
 from api.trainers.diffusion_pipe.adapter_check import check_adapter
 from api.trainers.diffusion_pipe.batches import Batches, read_batches
+from api.trainers.diffusion_pipe.cache_facts import gather_facts
+from api.trainers.diffusion_pipe.checkout import COMMIT_FILE, read_commit
 from api.trainers.diffusion_pipe.config_check import check_config, check_flux2_stages, check_parallelism
 from api.trainers.diffusion_pipe.dataset_check import DatasetCircumstances, KnownDataset, check_dataset
 from api.trainers.diffusion_pipe.document import TrainerDocument
 from api.trainers.diffusion_pipe.eval_check import Evaluations, check_eval_datasets
 from api.trainers.diffusion_pipe.findings import Findings
-from api.trainers.diffusion_pipe.media import REASONING_SECONDS, Budget, Looks, TooLong
 from api.trainers.diffusion_pipe.model_check import Variant, check_model, find_variant, read_type
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.optimizer_check import check_optimizer
@@ -24,7 +25,8 @@ from api.trainers.diffusion_pipe.recipes import list_recipes
 from api.trainers.diffusion_pipe.request import Configuration, read
 from api.trainers.diffusion_pipe.silent_check import check_silent, check_warmup
 from api.trainers.diffusion_pipe.weights_check import check_files
-from api.trainers.trainer import Check, Command, DatasetOutlook, DatasetQuestion, Launch, SeenFile
+from api.trainers.media import REASONING_SECONDS, Budget, Looks, TooLong
+from api.trainers.trainer import CacheFacts, Check, Command, DatasetOutlook, DatasetQuestion, Launch, SeenFile
 
 #: The port in a plan's command, where the real one is known only at the start: DeepSpeed's default.
 _PLANNED_PORT = 29500
@@ -92,13 +94,23 @@ class RequestWork:
         """The same request with *** where `check` found secrets; it can be checked and prepared again."""
         return files.without_secrets(request)
 
+    def cache_facts(self, request: TrainingRequest) -> CacheFacts:
+        """What the cache of this request depends on."""
+        try:
+            config, dataset = files.read_again(request)
+        except ValueError:
+            return CacheFacts(problem="its configuration cannot be read")
+        return gather_facts(config, dataset, self._root)
+
     def prepare(self, request: TrainingRequest, launch: Launch) -> Command:
         """The command and the files of one attempt of a request that was checked. Raises ValueError when it was not."""
         config, dataset = files.read_again(request)
         written = files.write_files(request, config, dataset, launch.output_dir.absolute(), launch.directory.absolute())
         if written is None or self._root is None or self._python is None:
             raise ValueError("This request cannot be prepared; check it first.")
-        return command.build(self._python, self._root, request, launch, written)
+        built = command.build(self._python, self._root, request, launch, written)
+        commit = read_commit(self._root)
+        return built if commit is None else replace(built, files={**built.files, COMMIT_FILE: commit})
 
     def _check_documents(self, request: TrainingRequest, given: Configuration, findings: Findings) -> _Known:
         config = given.config

@@ -62,6 +62,8 @@ def _arguments(request: TrainingRequest, launch: Launch) -> tuple[str, ...]:
         arguments.append("--regenerate_cache")
     if request.trust_cache:
         arguments.append("--trust_cache")
+    if request.cache_only:
+        arguments.append("--cache_only")
     return tuple(arguments)
 
 

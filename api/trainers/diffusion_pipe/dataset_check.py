@@ -17,10 +17,10 @@ from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.folders import Folder, FolderOnDisk
 from api.trainers.diffusion_pipe.key_check import check_names, check_values
 from api.trainers.diffusion_pipe.keys import ADAPTER, DATASET, DIRECTORY, MODEL, MOST, TOP
-from api.trainers.diffusion_pipe.media import Budget, Looks
 from api.trainers.diffusion_pipe.model_check import Variant
 from api.trainers.diffusion_pipe.silent_check import check_silent_settings
 from api.trainers.diffusion_pipe.totals import Item, Share, count_steps
+from api.trainers.media import Budget, Looks
 
 _ELSEWHERE = {
     **dict.fromkeys((*TOP, *MODEL, *ADAPTER), "the training configuration"),

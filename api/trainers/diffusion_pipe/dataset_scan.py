@@ -12,9 +12,9 @@ from typing import Any
 from api.trainers.diffusion_pipe.dataset_report import CAPTIONS, HANGS, FoundItems, report
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.folders import CaptionFile, Folder
-from api.trainers.diffusion_pipe.media import IMAGE_SUFFIXES, Budget, Look, Unreadable, is_video
 from api.trainers.diffusion_pipe.model_check import Variant
 from api.trainers.diffusion_pipe.totals import Item
+from api.trainers.media import IMAGE_SUFFIXES, Budget, Look, Unreadable, is_video
 
 #: Suffixes of files that the trainer passes over; it tries to open anything else.
 _PASSED_OVER = frozenset({".txt", ".npz", ".json", ".parquet", ".bak", ".db"})

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from api.trainers.diffusion_pipe import paths
-from api.trainers.diffusion_pipe.media import Budget, Look, Looks, Unreadable
+from api.trainers.media import Budget, Look, Looks, Unreadable
 
 _MOST_CAPTION_BYTES = 1024 * 1024
 

@@ -23,11 +23,11 @@ from api.trainers.diffusion_pipe.dataset_report import HANGS, list_names
 from api.trainers.diffusion_pipe.document import TrainerDocument, number
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.folders import ListedFolder
-from api.trainers.diffusion_pipe.media import Budget, Look, Looks, TooLong, is_video
 from api.trainers.diffusion_pipe.model_check import Variant, find_variant, read_type
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.retiming import align, retimed_count
 from api.trainers.diffusion_pipe.totals import BucketCount, count_steps
+from api.trainers.media import Budget, Look, Looks, TooLong, is_video
 from api.trainers.trainer import DatasetOutlook, DatasetQuestion, SeenFile, SizeBucket
 
 #: Seconds for the check of a dataset: a million files take ten.

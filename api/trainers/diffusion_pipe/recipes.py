@@ -8,11 +8,11 @@ from api.trainers.diffusion_pipe.buckets import Bucket, Settings, read_bucketing
 from api.trainers.diffusion_pipe.config_check import check_clip_mode
 from api.trainers.diffusion_pipe.document import TrainerDocument
 from api.trainers.diffusion_pipe.findings import Findings
-from api.trainers.diffusion_pipe.media import Look, is_video
 from api.trainers.diffusion_pipe.model_check import Variant, read_type
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.outlook import document_of, look_of, variant_of
 from api.trainers.diffusion_pipe.retiming import CLIP_MODES, align, cut_clip, retimed_count, retimed_frames
+from api.trainers.media import Look, is_video
 from api.trainers.trainer import DatasetQuestion, SeenFile
 
 

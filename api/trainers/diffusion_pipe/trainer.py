@@ -11,7 +11,7 @@ from api.models.media import Recipe
 from api.models.training import TrainingPlan, TrainingRequest
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.protocol.run import RunProtocol
-from api.trainers.trainer import Check, Command, DatasetOutlook, DatasetQuestion, Launch, SeenFile
+from api.trainers.trainer import CacheFacts, Check, Command, DatasetOutlook, DatasetQuestion, Launch, SeenFile
 
 if TYPE_CHECKING:
     from api.trainers.diffusion_pipe.checking import RequestWork
@@ -82,6 +82,10 @@ class DiffusionPipe(RunProtocol):
     def without_secrets(self, request: TrainingRequest) -> TrainingRequest:
         """The same request with *** where `check` found secrets; it can be checked and prepared again."""
         return self._work.without_secrets(request)
+
+    def cache_facts(self, request: TrainingRequest) -> CacheFacts:
+        """What the cache of this request depends on."""
+        return self._work.cache_facts(request)
 
     def prepare(self, request: TrainingRequest, plan: TrainingPlan, launch: Launch) -> Command:
         """The command and the files of one attempt of a request that was checked. Raises ValueError when it was not."""

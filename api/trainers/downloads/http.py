@@ -41,12 +41,12 @@ class _GuardedTransport(httpx.HTTPTransport):
         )
 
 
-def open_client(hosts: ReachableHosts) -> httpx.Client:
+def open_client(hosts: ReachableHosts, kind: type[httpx.Client] = httpx.Client) -> httpx.Client:
     """A client that follows redirects, and takes neither proxies nor keys from the environment.
 
     A key that is sent to one host is left out when a redirect leads to another.
     """
-    return httpx.Client(
+    return kind(
         transport=_GuardedTransport(hosts),
         follow_redirects=True,
         max_redirects=_MOST_REDIRECTS,

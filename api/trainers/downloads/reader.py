@@ -34,9 +34,10 @@ class DownloadedShare(Progress):
 
 
 class DownloadReader:
-    """Reads lines one after the other."""
+    """Reads lines one after the other. `ends` are the phrases with which the program ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, ends: tuple[str, str] = (COMPLETED, STOPPED)) -> None:
+        self._ends = ends
         self._share = DownloadedShare(stage=Stage.TRAINING)
         self.progress: Progress = self._share
 
@@ -45,7 +46,7 @@ class DownloadReader:
         share, line = self._share, line[:_LINE_LIMIT]
         share.last_line_at = at
         share.stage_since = at if share.stage_since is None else share.stage_since
-        if line in (COMPLETED, STOPPED):
+        if line in self._ends:
             share.phrases.add(line)
         elif (found := STEP.fullmatch(line)) is not None:
             share.phrases.clear()
@@ -86,7 +87,8 @@ class DownloadReader:
 class DownloadLines:
     """Tells what lines mean, from anywhere in a log."""
 
-    def __init__(self) -> None:
+    def __init__(self, ends: tuple[str, str] = (COMPLETED, STOPPED)) -> None:
+        self._ends = ends
         self._others = LineClassifier()
 
     def read(self, text: str) -> Meaning:
@@ -95,6 +97,6 @@ class DownloadLines:
             return Meaning(LogLevel.ERROR, LogType.SYSTEM)
         if text.startswith(PROBLEM):
             return Meaning(LogLevel.WARNING, LogType.SYSTEM)
-        if STEP.fullmatch(text[:200]) is not None or text in (COMPLETED, STOPPED):
+        if STEP.fullmatch(text[:200]) is not None or text in self._ends:
             return Meaning(LogLevel.INFO, LogType.TRAIN)
         return self._others.read(text)

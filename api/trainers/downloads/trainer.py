@@ -27,6 +27,14 @@ _LEFT = ("done.json", "stopped.json")
 
 _RUN = "run_"
 
+#: Of the hub's library: it asks nobody else, and its own words about requests, whose addresses can be keys, go nowhere.
+_QUIET = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_XET": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_VERBOSITY": "critical",
+}
+
 
 class Downloader:
     """Executes the program that downloads."""
@@ -36,6 +44,8 @@ class Downloader:
     completed_phrase = COMPLETED
     stopped_phrase = STOPPED
     step_prefix = STEP_PREFIX
+    program = "api.trainers.downloads.program"
+    lacks = "what it shall download is not known any more"
 
     def __init__(self, python: str = sys.executable) -> None:
         self._python = python
@@ -55,12 +65,12 @@ class Downloader:
     def prepare(self, request: TrainingRequest, plan: TrainingPlan, launch: Launch) -> Command:
         """The command of one attempt. Raises ValueError where what is wanted is not kept here."""
         if not status_of(str(launch.output_dir / WISH), levels=2).st_size:
-            raise ValueError("what it shall download is not known any more")
+            raise ValueError(self.lacks)
         work = ("--work", str(launch.output_dir), "--run", f"{_RUN}{launch.directory.name}")
         return Command(
-            argv=(self._python, "-P", "-u", "-m", "api.trainers.downloads.program", *work),
+            argv=(self._python, "-P", "-u", "-m", self.program, *work),
             cwd=launch.directory,
-            env={"PYTHONPATH": str(_PACKAGE), "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1"},
+            env={"PYTHONPATH": str(_PACKAGE), **_QUIET},
             files={},
         )
 
@@ -109,10 +119,11 @@ class Downloader:
         """Why an attempt failed: by its own word, where it has one."""
         refused = next((line for line in reversed(ending.last_lines) if line.startswith(REFUSED)), None)
         if refused is not None and ending.exit_code == 1:
-            said = as_sentence(refused.removeprefix(REFUSED)[:600])
-            code = CauseCode.DISK_FULL if "disk space" in said else CauseCode.MISSING_FILE
-            return Cause(
-                code, said, "Set right what is named here, then resume it: what is there is not fetched again."
-            )
+            return self.explain(as_sentence(refused.removeprefix(REFUSED)[:600]))
         found = diagnose(ending, stopped_phrase=self.stopped_phrase)
         return replace(found, detail=as_sentence(found.detail), remedy=as_sentence(found.remedy))
+
+    def explain(self, said: str) -> Cause:
+        """The cause that the program has named as its last word."""
+        code = CauseCode.DISK_FULL if "disk space" in said else CauseCode.MISSING_FILE
+        return Cause(code, said, "Set right what is named here, then resume it: what is there is not fetched again.")

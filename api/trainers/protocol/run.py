@@ -1,11 +1,12 @@
 """What every trainer of diffusion-pipe's kind shares: its words, its run directory, and why it ended."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from api.models.training import Cause, Checkpoint, TrainingPlan, TrainingRequest
-from api.trainers.protocol import checkpoints
+from api.trainers.protocol import caching, checkpoints
 from api.trainers.protocol.diagnosis import diagnose
 from api.trainers.protocol.log_lines import LineClassifier
 from api.trainers.protocol.output import OutputReader
@@ -26,6 +27,8 @@ class RunProtocol:
 
     def create_reader(self, plan: TrainingPlan) -> OutputReader:
         """A reader of this task's output that has seen nothing yet."""
+        if plan.cache is not None and plan.cache.is_made:
+            return caching.CacheReader(plan)
         return OutputReader(plan, self.completed_phrase, self.stopped_phrase)
 
     def create_classifier(self, steps_per_epoch: int | None) -> LineClassifier:
@@ -44,6 +47,10 @@ class RunProtocol:
     def checkpoints(self, run_dir: Path) -> tuple[Checkpoint, ...]:
         """The checkpoints in a run directory, oldest first. Raises OSError."""
         return checkpoints.list_checkpoints(run_dir)
+
+    def find_cache_gap(self, directories: Sequence[Path]) -> str | None:
+        """What is missing of a cache in these directories of media; None when each has one. Raises OSError."""
+        return caching.find_gap(directories)
 
     def signal_file(self, run_dir: Path) -> Path:
         """The file whose presence asks it to save a checkpoint and quit."""

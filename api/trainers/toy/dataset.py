@@ -1,13 +1,14 @@
 """The pictures that a toy training may be given instead of those that it draws itself."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from api.errors import Mistake
+from api.trainers.media import Budget, Looks, Unreadable
 from api.trainers.pointers import pointer, shown
 from api.trainers.toy.settings import write_toml
 from api.trainers.toy.values import read_values
@@ -22,6 +23,10 @@ MOST_DIRECTORIES = 50
 #: The most entries of one directory that are looked at.
 MOST_NAMES = 100_000
 
+#: Seconds in which files are looked at, and names of damaged ones in one sentence.
+_LOOK_SECONDS = 3.0
+_MOST_NAMED = 5
+
 _FORM = 'Give {"directories": [{"path": "/…"}]}, or leave the dataset out: the toy draws its own pictures.'
 
 
@@ -32,20 +37,21 @@ class ToyDataset:
     mistakes: tuple[Mistake, ...] = ()
     items: int | None = None
     toml: str | None = None
+    warnings: tuple[Mistake, ...] = ()
 
 
-def read_dataset(dataset: Mapping[str, Any], dataset_toml: str | None) -> ToyDataset:
-    """The dataset of a request, from whichever of the two forms it has."""
+def read_dataset(dataset: Mapping[str, Any], dataset_toml: str | None, looks: Looks) -> ToyDataset:
+    """The dataset of a request, from whichever of the two forms it has; `looks` remembers what was looked at."""
     if dataset_toml is None and not dataset:
         return ToyDataset()
     key, root = ("directories", "/dataset") if dataset_toml is None else ("directory", "/dataset_toml")
     try:
-        return _check(read_values(dataset, dataset_toml), key, root)
+        return _check(read_values(dataset, dataset_toml), key, root, looks)
     except ValueError as error:
         return ToyDataset((Mistake(root, str(error), "Correct it."),))
 
 
-def _check(values: Mapping[str, Any], key: str, root: str) -> ToyDataset:
+def _check(values: Mapping[str, Any], key: str, root: str, looks: Looks) -> ToyDataset:
     mistakes = [
         Mistake(root + pointer(name), f"The toy trainer has no dataset setting `{shown(name)}`.", _FORM)
         for name in values
@@ -57,22 +63,28 @@ def _check(values: Mapping[str, Any], key: str, root: str) -> ToyDataset:
     if len(directories) > MOST_DIRECTORIES:
         too_many = f"These are more than {MOST_DIRECTORIES} directories."
         return ToyDataset((*mistakes, Mistake(f"{root}/{key}", too_many, "Give it fewer.")))
-    items, blocks = 0, []
+    warnings: list[Mistake] = []
+    items, blocks, budget = 0, [], Budget(_LOOK_SECONDS)
     for index, directory in enumerate(directories):
         at = f"{root}/{key}/{index}"
-        found, count = _check_directory(directory, at)
+        found, names = _check_directory(directory, at)
         mistakes += found
-        items += count
+        items += len(names)
+        if not found and items <= MOST_PICTURES:
+            damaged = _find_damaged(Path(directory["path"]), names, looks, budget)
+            items -= len(damaged) if len(damaged) < len(names) else 0
+            warnings += _tell_damaged(damaged, len(names), f"{at}/path")
         if not found:
             blocks.append("[[directory]]\n" + write_toml({"path": directory["path"]}))
     if items > MOST_PICTURES:
         mistakes.append(Mistake(root, f"These are {items} pictures; the toy takes {MOST_PICTURES}.", "Give it fewer."))
-    return ToyDataset(tuple(mistakes), items or None, "\n".join(blocks))
+    return ToyDataset(tuple(mistakes), items or None, "\n".join(blocks), tuple(warnings))
 
 
-def _check_directory(directory: Any, at: str) -> tuple[list[Mistake], int]:
+def _check_directory(directory: Any, at: str) -> tuple[list[Mistake], list[str]]:
+    """What is wrong with a directory, and the names of its pictures and videos."""
     if not isinstance(directory, Mapping) or not isinstance(directory.get("path"), str):
-        return [Mistake(f"{at}/path", "The directory has no `path`.", _FORM)], 0
+        return [Mistake(f"{at}/path", "The directory has no `path`.", _FORM)], []
     unknown = [
         Mistake(at + pointer(name), f"The toy trainer has no directory setting `{shown(name)}`.", "Leave it out.")
         for name in directory
@@ -81,15 +93,38 @@ def _check_directory(directory: Any, at: str) -> tuple[list[Mistake], int]:
     path = directory["path"]
     try:
         if not Path(path).is_absolute():
-            return [*unknown, Mistake(f"{at}/path", "The path is not absolute.", "Begin it with `/`.")], 0
-        count = sum(1 for name in islice(_names(path), MOST_NAMES) if name.lower().endswith(MEDIA_SUFFIXES))
+            return [*unknown, Mistake(f"{at}/path", "The path is not absolute.", "Begin it with `/`.")], []
+        names = sorted(name for name in islice(_names(path), MOST_NAMES) if name.lower().endswith(MEDIA_SUFFIXES))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        return [*unknown, Mistake(f"{at}/path", f"{shown(path)} cannot be read: {reason}.", "Correct the path.")], 0
-    if not count:
+        return [*unknown, Mistake(f"{at}/path", f"{shown(path)} cannot be read: {reason}.", "Correct the path.")], []
+    if not names:
         endings = ", ".join(MEDIA_SUFFIXES)
-        return [*unknown, Mistake(f"{at}/path", "It has no pictures and no videos.", f"Put some in: {endings}.")], 0
-    return unknown, count
+        return [*unknown, Mistake(f"{at}/path", "It has no pictures and no videos.", f"Put some in: {endings}.")], []
+    return unknown, names
+
+
+def _find_damaged(directory: Path, names: Sequence[str], looks: Looks, budget: Budget) -> list[str]:
+    """The files that cannot be read, as far as there is time to look."""
+    damaged = []
+    for name in names:
+        if budget.is_spent:
+            break
+        try:
+            is_damaged = looks.look(directory / name).is_cut_off
+        except Unreadable:
+            is_damaged = True
+        if is_damaged:
+            damaged.append(name)
+    return damaged
+
+
+def _tell_damaged(damaged: Sequence[str], count: int, at: str) -> Iterator[Mistake]:
+    if damaged:
+        more = f" and {len(damaged) - _MOST_NAMED} more" if len(damaged) > _MOST_NAMED else ""
+        listed = ", ".join(shown(name) for name in damaged[:_MOST_NAMED]) + more
+        what = f"{len(damaged)} of {count} files cannot be read, or lack their end, and are skipped: {listed}."
+        yield Mistake(at, what, "Replace or remove them.")
 
 
 def _names(path: str) -> Iterator[str]:

@@ -87,6 +87,7 @@ GROUPS: Mapping[str, str] = {"save": "save_", "eval": "eval_", "optimization": "
 FILLED_IN = ("output_dir", "dataset")
 
 STEPS_PER_EPOCH = 40
+SIZE = 16
 MICRO_BATCH_SIZE = 64
 
 

@@ -6,6 +6,7 @@ import shutil
 import socket
 import time
 import tomllib
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,20 +27,38 @@ VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi")
 SAMPLE_ZOOM = 8
 
 
-def read_pictures(dataset: Path, size: int) -> Array:
+def read_pictures(dataset: Path, size: int, say: Callable[[str], None] = print) -> Array:
     """The pictures of a dataset file's directories, and the first of each video: grey and small, from -1 to 1, one a
-    row.
+    row. What cannot be read is left out, and said.
     """
-    directories = tomllib.loads(dataset.read_text(encoding="utf-8"))["directory"]
-    rows = []
-    for directory in directories:
-        for path in sorted(Path(directory["path"]).iterdir()):
-            if path.suffix.lower() in (*PICTURE_SUFFIXES, *VIDEO_SUFFIXES):
-                small = _read_picture(path).convert("L").resize((size, size))
-                rows.append(np.asarray(small, dtype=np.float32).ravel() / 127.5 - 1)
+    rows = [row for directory in list_directories(dataset) for row in read_directory(directory, size, say)]
     if not rows:
         raise RuntimeError(f"Processed dataset was empty: {dataset} names no pictures.")
     return np.stack(rows)
+
+
+def list_directories(dataset: Path) -> list[Path]:
+    """The directories of a dataset file."""
+    return [Path(each["path"]) for each in tomllib.loads(dataset.read_text(encoding="utf-8"))["directory"]]
+
+
+def list_media(directory: Path) -> list[Path]:
+    """The pictures and videos of a directory, by name."""
+    suffixes = (*PICTURE_SUFFIXES, *VIDEO_SUFFIXES)
+    return sorted(path for path in directory.iterdir() if path.suffix.lower() in suffixes)
+
+
+def read_directory(directory: Path, size: int, say: Callable[[str], None] = print) -> list[Array]:
+    """The pictures of a directory, as `read_pictures` gives them."""
+    rows = []
+    for path in list_media(directory):
+        try:
+            small = _read_picture(path).convert("L").resize((size, size))
+        except Exception as error:  # the decoders raise nearly anything
+            say(f"skipping {path.name}: {error}")
+        else:
+            rows.append(np.asarray(small, dtype=np.float32).ravel() / 127.5 - 1)
+    return rows
 
 
 def _read_picture(path: Path) -> Image.Image:

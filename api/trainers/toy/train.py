@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+import toy_cache  # type: ignore[import-not-found]
 import toy_files  # type: ignore[import-not-found]
 from mishaps import Mishaps, spawn_children  # type: ignore[import-not-found]
 from toy_model import Adam, ToyModel, draw_pictures, pick_noise  # type: ignore[import-not-found]
@@ -33,6 +34,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--resume_from_checkpoint", type=Path, default=None, help="the run directory")
     parser.add_argument("--reset_dataloader", action="store_true")
     parser.add_argument("--reset_optimizer", action="store_true")
+    parser.add_argument("--cache_only", action="store_true", help="ends when the pictures are cached")
+    parser.add_argument("--trust_cache", action="store_true", help="uses a cache without a look at the pictures")
+    parser.add_argument("--regenerate_cache", action="store_true", help="uses no cache that is there")
     parser.add_argument("--master_port", type=int, default=29500, help="taken and not used")
     parser.add_argument("--ranks", type=int, default=1, help="processes; all but the first only wait")
     return parser.parse_args()
@@ -110,6 +114,24 @@ class ToyTraining:
         print(f"caching latents: (1.0, {self.size}, {self.size}, 1)")
         print("[CACHE] Initializing")
         self.mishaps.enter("caching")
+        pictures = self._find_cached()
+        if pictures is None:
+            pictures = self._make_pictures()
+        print(f"caching text embeddings: (1.0, {self.size}, {self.size}, 1)")
+        held_out = max(1, len(pictures) // 8) if self._evaluates else 0
+        self.held_out = pictures[:held_out]
+        self.pictures = pictures[held_out:] if len(pictures) > 1 else pictures
+
+    def _find_cached(self) -> Any:
+        """The pictures of a cache that is there; None where there is none, or it is not of these."""
+        if self.dataset is None or self.arguments.regenerate_cache:
+            return None
+        found = toy_cache.find(self.dataset, self.size, trusts=self.arguments.trust_cache)
+        if found is not None:
+            print(f"toy: cache reused, {len(found)} pictures")
+        return found
+
+    def _make_pictures(self) -> Any:
         if self.dataset is None:
             pictures = draw_pictures(PICTURES, self.size, self.seed)
         else:
@@ -122,10 +144,9 @@ class ToyTraining:
             sys.stderr.flush()
             time.sleep(pause if part else 0)
         sys.stderr.write("\n")
-        print(f"caching text embeddings: (1.0, {self.size}, {self.size}, 1)")
-        held_out = max(1, len(pictures) // 8) if self._evaluates else 0
-        self.held_out = pictures[:held_out]
-        self.pictures = pictures[held_out:] if len(pictures) > 1 else pictures
+        if self.dataset is not None and self.arguments.cache_only:
+            toy_cache.write(self.dataset, self.size)
+        return pictures
 
     def open(self) -> None:
         """Makes the run directory, or takes up the one to resume from."""
@@ -324,6 +345,8 @@ def main() -> None:
     spawn_children(toy.get("spawn_children", 0), toy.get("nasty_children", False), toy.get("children_hold_on", False))
     training.load()
     training.cache()
+    if arguments.cache_only:
+        return
     training.open()
     training.run()
 

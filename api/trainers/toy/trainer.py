@@ -9,12 +9,13 @@ from typing import Any
 from api.errors import Mistake
 from api.models.training import TrainingPlan, TrainingRequest
 from api.trainers.environment import split_secrets
+from api.trainers.media import Looks
 from api.trainers.pointers import pointer
 from api.trainers.protocol.run import RunProtocol
 from api.trainers.toy import settings
 from api.trainers.toy.dataset import ToyDataset, read_dataset
 from api.trainers.toy.values import read_values
-from api.trainers.trainer import Check, Command, Launch
+from api.trainers.trainer import CacheFacts, Check, Command, Launch
 from api.utils.bounds import capped
 
 PROGRAM = Path(__file__).resolve().parent / "train.py"
@@ -29,6 +30,7 @@ class Toy(RunProtocol):
 
     def __init__(self, python: str = sys.executable) -> None:
         self._python = python
+        self._looks = Looks()
 
     def problems(self) -> tuple[Mistake, ...]:
         """No problems, ever: the toy comes with the service."""
@@ -44,24 +46,38 @@ class Toy(RunProtocol):
         except ValueError as error:
             return Check((Mistake(root, str(error), "Correct it."),))
         values = settings.flatten(config) if request.config_toml is None else _as_they_stand(config)
-        dataset = read_dataset(request.dataset, request.dataset_toml)
+        dataset = read_dataset(request.dataset, request.dataset_toml, self._looks)
         errors = tuple(capped((*settings.check(values, root), *dataset.mistakes)))
         plan = (
             None
             if errors
             else _plan(request, {name: value for name, (_, value) in values.items()}, dataset, output_dir)
         )
-        return Check(errors, _warnings(request, values, root), plan)
+        return Check(errors, (*_warnings(request, values, root), *dataset.warnings), plan)
 
     def without_secrets(self, request: TrainingRequest) -> TrainingRequest:
         """The request as it is: no setting of the toy is a secret."""
         return request
 
+    def cache_facts(self, request: TrainingRequest) -> CacheFacts:
+        """What the cache of this request depends on: the size of its pictures, and the toy itself."""
+        try:
+            config = read_values(request.config, request.config_toml)
+            dataset = read_values(request.dataset, request.dataset_toml)
+        except ValueError as error:
+            return CacheFacts(problem=str(error))
+        toy = config.get("toy")
+        size = toy.get("size", settings.SIZE) if isinstance(toy, Mapping) else settings.SIZE
+        code = [
+            [path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in sorted(PROGRAM.parent.glob("*.py"))
+        ]
+        return CacheFacts({"size": size, "dataset": dataset, "code": code}, {"size": size})
+
     def prepare(self, request: TrainingRequest, plan: TrainingPlan, launch: Launch) -> Command:
         """The command of one attempt; its files are those of the plan."""
         config = tomllib.loads(plan.files["config.toml"]) | {"output_dir": str(launch.output_dir)}
         return Command(
-            argv=(self._python, *_arguments(launch)),
+            argv=(self._python, *_arguments(launch), *_flags(request)),
             cwd=launch.directory,
             env={
                 **split_secrets(request.env)[0],
@@ -85,6 +101,10 @@ def _arguments(launch: Launch) -> list[str]:
     return arguments
 
 
+def _flags(request: TrainingRequest) -> list[str]:
+    return [f"--{name}" for name in ("regenerate_cache", "trust_cache", "cache_only") if getattr(request, name)]
+
+
 def _as_they_stand(config: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
     return {name: (pointer(name), value) for name, value in config.items()}
 
@@ -96,9 +116,9 @@ def _warnings(request: TrainingRequest, values: Mapping[str, tuple[str, Any]], r
         if name in values
     ]
     cache = [
-        Mistake(f"/{name}", "The toy trainer keeps no cache; this changes nothing.", "Leave it out.")
+        Mistake(f"/{name}", "The toy draws its own pictures, and caches none; this changes nothing.", "Leave it out.")
         for name in ("regenerate_cache", "trust_cache")
-        if getattr(request, name)
+        if getattr(request, name) and not request.dataset and request.dataset_toml is None
     ]
     return (*replaced, *cache)
 
@@ -126,6 +146,9 @@ def _plan(request: TrainingRequest, values: dict[str, Any], dataset: ToyDataset,
         dataset_items=PICTURES if dataset.items is None else dataset.items,
         memory_basis="the toy computes on the CPU",
         files={"config.toml": settings.write_toml(config), **files},
-        command=("python", "-u", PROGRAM.name, "--config", "config.toml", "--ranks", str(request.gpu_count)),
+        command=(
+            *("python", "-u", PROGRAM.name, "--config", "config.toml", "--ranks", str(request.gpu_count)),
+            *_flags(request),
+        ),
         evaluates=bool(config.get("eval_every_n_epochs") or config.get("eval_every_n_steps")),
     )

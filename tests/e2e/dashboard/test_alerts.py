@@ -2,6 +2,7 @@
 about it.
 """
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,9 +10,11 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.e2e.dashboard.access import GuardedServer, sign_in
-from tests.e2e.dashboard.conftest import Complaints, Open
+from tests.e2e.dashboard.conftest import Complaints, Open, has_charts
 from tests.e2e.dashboard.test_access import LOOKS, axe, violations
+from tests.e2e.dashboard.test_modules import call
 from tests.e2e.server import until
+from tests.unit.notifiers.receivers import receiving, status
 
 __all__ = ["axe"]
 
@@ -45,6 +48,11 @@ class WatchedServer(GuardedServer):
             return str(found[0]["alert_id"]) if found else None
 
         return str(until(fired, what=f"{rule_id} to fire"))
+
+    def make_channel(self, name: str) -> None:
+        """One that nobody listens to, for what a training asks for."""
+        body = {"name": name, "kind": "webhook", "url": "http://127.0.0.1:9/x", "only_opted_in": True}
+        self.post("/alerts/channels", 201, json=body)
 
     def state_of(self, alert_id: str) -> str:
         return str(self.get(f"/alerts/{alert_id}")["alert"]["state"])
@@ -148,10 +156,110 @@ def test_who_only_looks_sees_what_fires_and_why_no_more_may_be_done(open_page: O
     expect(page.locator(".alerts-body .note")).to_contain_text("change rules and channels")
 
 
+def test_a_channel_is_made_by_its_form_and_tried(page: Page, watched: WatchedServer) -> None:
+    with receiving(status("204 No Content")) as receiver:
+        go(page, "/alerts?tab=channels")
+        page.get_by_role("button", name="New channel").click()
+        form = page.get_by_role("dialog")
+        form.get_by_label("Name", exact=True).fill("hook")
+        form.get_by_label("Kind").select_option("webhook")
+        form.get_by_label("Address", exact=True).fill(f"http://127.0.0.1:{receiver.port}/topsecret")
+        form.get_by_role("button", name="Make one").click()
+        form.get_by_label("Quiet hours").check()
+        form.get_by_role("button", name="Make it").click()
+        shown = page.locator("[data-channel=hook]")
+        expect(shown).to_contain_text("quiet 22:00–07:00")
+        assert "topsecret" not in page.content()
+        shown.get_by_role("button", name="Send a test").click()
+        expect(shown.locator(".note")).to_contain_text("Delivered")
+        expect(shown.locator(".status")).to_have_text("works")
+        assert b"topsecret" in receiver.requests[0]
+        assert b"webhook-signature" in receiver.requests[0].lower()
+        shown.get_by_role("button", name="Change").click()
+        expect(form.get_by_label("Address", exact=True)).to_have_value("")
+        form.get_by_label("Which alerts").select_option("critical")
+        form.get_by_role("button", name="Save").click()
+        expect(shown).to_contain_text("critical ones only")
+    (kept,) = watched.get("/alerts/channels")["channels"]
+    assert (kept["min_severity"], kept["address"]) == ("critical", f"http://127.0.0.1:{receiver.port}/…")
+    shown.get_by_role("button", name="Actions").click()
+    page.get_by_role("menuitem", name="Delete").click()
+    page.get_by_role("button", name="Delete it").click()
+    expect(shown).to_have_count(0)
+
+
+def test_a_rule_is_tried_on_the_last_day_and_made(page: Page, watched: WatchedServer) -> None:
+    go(page, "/alerts?tab=rules")
+    page.get_by_role("button", name="New rule").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("Title").fill("by the form")
+    form.get_by_label("Id", exact=True).fill("by_the_form")
+    form.get_by_label("Number, or").first.fill("80")
+    form.get_by_label("for", exact=True).fill("0")
+    if has_charts():
+        expect(form.locator(".rule-picture canvas")).to_be_visible()
+        expect(form.locator(".rule-picture .legend")).to_contain_text("fires80")
+    form.get_by_role("button", name="Try it").click()
+    expect(form.locator(".trial")).to_contain_text("It is true now of: GPU 1")
+    form.get_by_role("button", name="JSON").click()
+    written = json.loads(form.get_by_label("JSON").input_value())
+    assert (written["when"], written["for_seconds"]) == (["temperature_gpu >= 80"], 0)
+    form.get_by_label("JSON").fill("{")
+    form.get_by_role("button", name="Make it").click()
+    expect(form.get_by_role("alert")).to_contain_text("This is no JSON")
+    form.get_by_label("JSON").fill(json.dumps(written | {"severity": "info"}))
+    form.get_by_role("button", name="Make it").click()
+    expect(page.locator("[data-rule=by_the_form]")).to_contain_text("own")
+    assert watched.get("/alerts/rules/by_the_form")["severity"] == "info"
+    until(lambda: watched.get("/alerts", params={"rule": "by_the_form"})["alerts"], what="it to fire")
+
+
+def test_a_rule_that_is_built_in_is_switched_off_and_made_as_it_came(page: Page, watched: WatchedServer) -> None:
+    go(page, "/alerts?tab=rules")
+    row = page.locator("[data-rule=disk_forecast]")
+    row.get_by_role("switch").uncheck()
+    expect(page.locator(".toast").last).to_contain_text("Off")
+    assert not watched.get("/alerts/rules/disk_forecast")["enabled"]
+    page.get_by_role("button", name="Own and changed").click()
+    go(page, "/alerts?tab=rules&rule=disk_forecast")
+    page.get_by_role("button", name="As it came").click()
+    expect(row.get_by_role("switch")).to_be_checked()
+    rule = watched.get("/alerts/rules/disk_forecast")
+    assert (rule["enabled"], rule["is_changed"]) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "address"),
+    [
+        (
+            "email",
+            {
+                "host": "smtp.example.org",
+                "port": "587",
+                "user": "a@b",
+                "password": "p/w",
+                "to": "me@b",
+                "security": "ssl",
+            },
+            "mailtos://a%40b:p%2Fw@smtp.example.org:587/?to=me%40b&mode=ssl",
+        ),
+        ("telegram", {"token": "12:AB", "chat": "-100"}, "tgram://12:AB/-100"),
+        ("discord", {"hook": "https://discord.com/api/webhooks/12/ab?x=y"}, "discord://12/ab"),
+        ("slack", {"hook": "https://hooks.slack.com/services/T/B/c"}, "slack://T/B/c"),
+        ("ntfy", {"topic": "gpus", "token": "tk"}, "ntfys://tk@ntfy.sh/gpus"),
+    ],
+)
+def test_addresses_are_made_of_what_people_know(page: Page, kind: str, values: dict[str, str], address: str) -> None:
+    expression = "m.ADDRESS_KINDS[v[0]].address(v[1])"
+    assert call(page, "alerts/addresses.js", expression, [kind, values]) == address
+
+
 TABS = {
     "now": ".alert-card",
     "history": ".alerts-table",
     "silences": ".alerts-body .panel",
+    "rules": ".rule-row",
+    "channels": ".channel-card",
     "deliveries": ".alerts-body .panel",
 }
 
@@ -159,6 +267,7 @@ TABS = {
 @pytest.mark.parametrize("look", LOOKS)
 def test_axe_finds_nothing(open_page: Open, watched: WatchedServer, axe: str, look: str) -> None:
     watched.fire(f"looked_at_{look}", "critical")
+    watched.make_channel(look)
     page = open_page("#/alerts", at=watched, **LOOKS[look])
     sign_in(page, watched.admin_key)
     for tab, awaited in TABS.items():
@@ -166,6 +275,16 @@ def test_axe_finds_nothing(open_page: Open, watched: WatchedServer, axe: str, lo
         expect(page.locator(awaited).first).to_be_visible()
         expect(page.locator(".alerts-body [aria-busy]")).to_have_count(0)
         assert violations(page, axe) == [], tab
+    go(page, "/alerts?tab=rules&rule=near_slowdown")
+    page.get_by_role("button", name="Try it").click()
+    expect(page.locator(".trial")).to_be_visible()
+    assert violations(page, axe) == []
+    page.get_by_role("button", name="Cancel").click()
+    go(page, "/alerts?tab=channels")
+    page.get_by_role("button", name="New channel").click()
+    page.locator("dialog summary").first.click()
+    assert violations(page, axe) == []
+    page.get_by_role("button", name="Cancel").click()
     page.locator(".bell").click()
     expect(page.locator(".alert-panel .alert-card").first).to_be_visible()
     assert violations(page, axe) == []
@@ -176,6 +295,7 @@ def test_axe_finds_nothing(open_page: Open, watched: WatchedServer, axe: str, lo
 
 def test_nothing_reaches_beyond_the_window(page: Page, watched: WatchedServer) -> None:
     watched.fire("wide")
+    watched.make_channel("wide")
     for tab, awaited in TABS.items():
         go(page, f"/alerts?tab={tab}")
         expect(page.locator(awaited).first).to_be_visible()

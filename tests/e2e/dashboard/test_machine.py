@@ -26,15 +26,6 @@ def test_shows_each_gpu_with_its_readings(open_page: Open) -> None:
     expect(page).to_have_title("Machine · Diffusion-Pipe")
 
 
-def test_shows_the_task_on_a_gpu_and_who_holds_its_memory(open_page: Open, server: TrainingServer) -> None:
-    task_id = server.start_task(toy(2000, name="on a GPU", gpus=[2]))
-    page = open_page()
-    card = page.locator(".gpu-card").nth(2)
-    expect(card.get_by_role("link", name="on a GPU")).to_have_attribute("href", f"#/tasks/{task_id}")
-    expect(card.locator(".holders li").first).to_contain_text("python", timeout=30_000)
-    server.stop_task(task_id, force=True)
-
-
 def test_a_gpu_has_a_page_of_its_own(open_page: Open) -> None:
     page = open_page()
     page.get_by_role("link", name="GPU 1", exact=True).click()
@@ -64,6 +55,14 @@ def six_running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingSe
             started = busy.start_task(body | {"config": body["config"] | config})
             busy.await_status(started, "running")
         yield busy
+
+
+def test_shows_the_task_on_a_gpu_and_who_holds_its_memory(open_page: Open, six_running: TrainingServer) -> None:
+    page = open_page(at=six_running)
+    card = page.locator(".gpu-card").nth(2)
+    task_id = six_running.gpu(2)["current_task"]["task_id"]
+    expect(card.get_by_role("link", name="number 2")).to_have_attribute("href", f"#/tasks/{task_id}")
+    expect(card.locator(".holders li").first).to_contain_text("python", timeout=40_000)
 
 
 def test_asks_seldom_while_nothing_changes(open_page: Open, six_running: TrainingServer) -> None:

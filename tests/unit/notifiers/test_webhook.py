@@ -16,8 +16,10 @@ from api.notifiers.addresses import AddressGuard
 from api.notifiers.notifier import AddressRefused, Delivered, OutboundMessage, Rejected, RetryLater, SendOutcome
 from api.notifiers.webhook import WebhookNotifier
 from api.storage.alert_rows import tell
+from api.utils.tracing import spanning
 from tests.unit.notifiers.receivers import Answer, Receiver, message, receiving, say, status
 from tests.unit.services.alerts.facts import NOW, firing
+from tests.unit.tracers import TOLD, making
 
 KEY = "whsec_" + base64.b64encode(b"k" * 32).decode()
 NOTIFIER = WebhookNotifier(AddressGuard.of(["127.0.0.0/8"]))
@@ -170,6 +172,14 @@ def test_a_key_that_signs_nothing_well_is_refused(key: str):
 
 def test_an_address_is_shown_without_its_path():
     assert NOTIFIER.check(ChannelSecret("http://127.0.0.1:8080/secret/topic", KEY)).text == "http://127.0.0.1:8080/…"
+
+
+def test_a_receiver_can_go_on_with_the_trace_of_a_delivery_where_traces_are_made():
+    with making(), spanning("deliver alert", {}):
+        _, receiver = send(status("200 OK"))
+    assert f"traceparent: {TOLD}".encode() in receiver.requests[0]
+    _, receiver = send(status("200 OK"))
+    assert b"traceparent" not in receiver.requests[0]
 
 
 def test_an_address_is_asked_for_and_says_whether_it_was_there():

@@ -21,6 +21,7 @@ SELDOM = (
     "pynvml",
     "starlette.responses",
     "anyio",
+    "opentelemetry",
     "api.trainers.diffusion_pipe.checking",
 )
 

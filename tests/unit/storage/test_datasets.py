@@ -79,6 +79,18 @@ def test_the_items_of_the_newest_version_are_counted(store: DatasetStore, cats: 
     assert store.change("cats", {"tags": ["x"]}, NOW).items == 3
 
 
+def test_the_lists_of_items_of_all_versions_are_weighed_each_once(
+    database: Database, store: DatasetStore, cats: Dataset
+):
+    holds = DatasetHolds(database)
+    for latest, blobs in ((None, {SHA: 5, "c" * 64: 100}), (1, {OTHER: 7})):
+        claim = holds.hold(cats.serial, blobs, NOW)
+        made = replace(VERSION, manifest_sha256=next(iter(blobs)), claim=claim, claimed_blobs=len(blobs))
+        store.add_version(cats.serial, made, latest, NOW)
+    store.add_version(cats.serial, VERSION, 2, NOW)  # the first one again
+    assert holds.manifest_bytes(cats.serial) == 12
+
+
 def test_a_list_goes_on_behind_its_cursor(store: DatasetStore, cats: Dataset):
     dogs = store.create(replace(CATS, name="dogs"))
     assert [row.name for row in store.page(DatasetFilter(), 1, None, dogs.serial)[0]] == ["cats"]

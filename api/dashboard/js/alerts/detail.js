@@ -36,11 +36,17 @@ export async function openAlert(id) {
 
   async function refetch() {
     try {
-      const { alert, history, deliveries } = await alertApi.get(id);
+      const { alert, history, deliveries, actions } = await alertApi.get(id);
       shown ??= alertCard(alert);
       shown.update(alert);
       if (!card.firstChild) fill(card, shown.element);
-      fill(rest, facts(alert), historyTable(history), deliveries?.length ? told(deliveries) : null);
+      fill(
+        rest,
+        facts(alert),
+        historyTable(history),
+        actions.length ? done(actions) : null,
+        deliveries?.length ? told(deliveries) : null,
+      );
     } catch (error) {
       fill(rest, note("bad", h("p", { class: "foreign" }, refusalWords(error))));
     }
@@ -94,6 +100,27 @@ function historyTable(history) {
     { label: t("alert.value"), isNumber: true },
   ];
   return h("section", {}, h("h3", {}, t("alerts.tab.history")), table(heads, rows));
+}
+
+/** What its rule has done, or is doing. @param {API.AlertDetail["actions"]} actions */
+function done(actions) {
+  const rows = actions.map(({ created_at: at, kind, about, state, result }) =>
+    h(
+      "tr",
+      {},
+      h("td", {}, time(at)),
+      h("td", {}, word("action", kind), about && h("div", { class: "mono tiny foreign" }, about)),
+      h("td", {}, word("action.state", state)),
+      h("td", { class: "foreign" }, result ?? ""),
+    ),
+  );
+  const heads = [
+    { label: t("time") },
+    { label: t("alert.actions") },
+    { label: t("status") },
+    { label: t("alert.happened") },
+  ];
+  return h("section", {}, h("h3", {}, t("alert.actions")), table(heads, rows));
 }
 
 /** @param {readonly API.Delivery[]} deliveries */

@@ -33,8 +33,9 @@ export function refill(sentence, template, other) {
     .split(/\{\w+\}/)
     .map((text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"))
     .join("(.*?)");
-  const found = new RegExp(`^${pattern}$`, "s").exec(sentence);
+  // What its rule does is said behind it.
+  const found = new RegExp(`^${pattern}( By its rule .*)?$`, "s").exec(sentence);
   if (!found) return sentence;
   const values = new Map(places.map((name, i) => [name, found[i + 1]]));
-  return other.replace(/\{(\w+)\}/g, (whole, name) => values.get(name) ?? whole);
+  return (other + (found.at(-1) ?? "")).replace(/\{(\w+)\}/g, (whole, name) => values.get(name) ?? whole);
 }

@@ -89,7 +89,7 @@ function obstacle({ kind, gpus, is_one: isOne, task_id: id, name, what, detail, 
 
 /** @param {NamedTask} task */
 const taskLink = ({ task_id: id, name }) =>
-  id && /^train_/.test(id)
+  id && /^(train|cache)_/.test(id)
     ? h("a", { class: "foreign", href: taskAddress(id) }, name || id)
     : h("span", { class: "foreign" }, name || id || t("wait.another"));
 

@@ -5,6 +5,7 @@ export const formWords = {
   "plan.epoch": "Steps per epoch",
   "plan.command": "Command",
   "found.errors": "Errors: {n}",
+  "found.warnings": "No errors. Warnings: {n}",
   "found.none": "Nothing is wrong.",
   description: "Description",
   "gpus.count": "{n} GPUs",

@@ -235,4 +235,11 @@ export const modelWords = {
   "trainer.missing": "Nothing can be trained with {name} here yet.",
   "trainer.types": "{n} model types need it",
   "start.on": "The training is on the dataset {dataset}. Its files are laid out when it starts.",
+  "start.cache": "Cache ahead",
+  "start.cached": "It is being cached; a training with these settings will use it.",
+  "plan.cache": "Cache",
+  "plan.cache.none": "none; it caches by itself",
+  "plan.cache.building": "is being made; it waits for it",
+  "plan.cache.complete": "there; it begins with its first step",
+  "plan.cache.never": "none can be made ahead: {why}",
 };

@@ -5,6 +5,7 @@ export const formWords = {
   "plan.epoch": "每轮步数",
   "plan.command": "命令",
   "found.errors": "错误:{n}",
+  "found.warnings": "没有错误。警告：{n}",
   "found.none": "没有问题。",
   description: "说明",
   "gpus.count": "{n} 块 GPU",

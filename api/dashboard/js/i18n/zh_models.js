@@ -232,4 +232,11 @@ export const modelWords = {
   "trainer.missing": "本机还不能用 {name} 训练。",
   "trainer.types": "{n} 种模型类型需要它",
   "start.on": "此训练使用数据集 {dataset}。其文件在启动时布置。",
+  "start.cache": "提前缓存",
+  "start.cached": "正在缓存;设置相同的训练会使用它。",
+  "plan.cache": "缓存",
+  "plan.cache.none": "没有;训练会自行缓存",
+  "plan.cache.building": "正在生成;训练会等待它",
+  "plan.cache.complete": "已就绪;训练直接从第一步开始",
+  "plan.cache.never": "无法提前缓存:{why}",
 };

@@ -214,6 +214,33 @@ export const rules = {
     summary: ["The loss of {task} jumped to {loss}.", "{task} 的损失突增到 {loss}。"],
     remedy: ["Lower the learning rate if it stays.", "如果一直如此，请降低学习率。"],
   },
+  loss_plateau: {
+    title: "损失不再下降",
+    summary: [
+      "The smoothed loss of {task} has not fallen for {loss_flat_percent} % of its steps; it is at {loss}.",
+      "{task} 的平滑损失在其 {loss_flat_percent} % 的步数内没有下降；现为 {loss}。",
+    ],
+    remedy: [
+      "It may be done: compare what it makes. The loss of diffusion models is noisy; an eval loss tells more.",
+      "它可能已训练好：比较它生成的结果。扩散模型的损失噪声大；评估损失更能说明问题。",
+    ],
+  },
+  log_grows: {
+    title: "日志增长过快",
+    summary: [
+      "{task} writes {log_growth} GiB an hour into its log: its oldest lines will go.",
+      "{task} 每小时向日志写入 {log_growth} GiB：最早的行将被丢弃。",
+    ],
+    remedy: ["Look what it prints; LOG_MAX_BYTES bounds it.", "查看它输出了什么；LOG_MAX_BYTES 限制日志大小。"],
+  },
+  log_full: {
+    title: "日志已满",
+    summary: [
+      "The log of {task} has reached LOG_MAX_BYTES: its oldest lines are gone.",
+      "{task} 的日志已达 LOG_MAX_BYTES：最早的行已被丢弃。",
+    ],
+    remedy: ["Raise LOG_MAX_BYTES if they are needed.", "如果需要它们，请调高 LOG_MAX_BYTES。"],
+  },
   eta_slips: {
     title: "耗时变长",
     summary: [
@@ -300,6 +327,30 @@ export const rules = {
     title: "时钟不准",
     summary: ["The clock of {node} is off by {clock_offset} s.", "{node} 的时钟偏差 {clock_offset} 秒。"],
     remedy: ["Start chrony or another NTP client.", "启动 chrony 或其他 NTP 客户端。"],
+  },
+  action_failed: {
+    title: "规则的动作失败",
+    summary: [
+      "{action} for {about}, by the rule {rule_id}, failed: {why}",
+      "按规则 {rule_id} 对 {about} 执行的 {action} 失败：{why}",
+    ],
+    remedy: [
+      "Do by hand what is needed; GET /alerts/{alert_id} has the alert.",
+      "请手动完成所需的操作；GET /alerts/{alert_id} 有该告警。",
+    ],
+  },
+  machine_idle: {
+    title: "机器空闲",
+    summary: ["Nothing runs or waits on {node}.", "{node} 上没有任务在运行或等待。"],
+    remedy: ["Switch it off if it costs money while it does nothing.", "如果闲置也要花钱，请关机。"],
+  },
+  certificate_ends: {
+    title: "证书即将到期",
+    summary: [
+      "The certificate by which {node} is reached ends in {certificate_days_left} d.",
+      "访问 {node} 所用的证书将在 {certificate_days_left} 天后到期。",
+    ],
+    remedy: ["Renew it, and have the proxy load it.", "续期，并让代理重新加载。"],
   },
   delivery_broken: {
     title: "告警送不出去",

@@ -13,6 +13,7 @@ from tests.unit.notifiers.receivers import message
 from tests.unit.observed import observed
 from tests.unit.services.alerts.conftest import Desk
 from tests.unit.services.alerts.facts import channel
+from tests.unit.tracers import making
 
 
 def only(desk: Desk) -> str:
@@ -114,3 +115,13 @@ def test_it_is_measured_how_late_a_message_arrives(desk: Desk):
     desk.clock.advance(60)
     assert desk.courier.deliver(delivery_id) is DeliveryState.DELIVERED
     assert observed(delivery_lags, "webhook") == before + 1
+
+
+def test_a_delivery_is_a_span_with_its_id_and_nothing_secret(desk: Desk):
+    desk.add_channel()
+    delivery_id = only(desk)
+    with making() as maker:
+        desk.courier.deliver(delivery_id)
+    (span,) = [each for each in maker.made if each.name == "deliver alert"]
+    assert span.values == {"diffusion_pipe.delivery_id": delivery_id, "diffusion_pipe.channel_kind": "webhook"}
+    assert [each.parent for each in maker.made if each.name == "database write"] == [span]

@@ -9,7 +9,7 @@ from api.models.alert import AlertChange, AlertState, NotificationKind
 from api.models.alert_rule import AlertRule, RuleScope
 from api.models.event import Severity
 from api.services.alerts.evaluation import FactTable
-from api.services.alerts.machine import CALM_SECONDS, MOST_FLIPS, AlertMachine
+from api.services.alerts.machine import CALM_SECONDS, MOST_CHANGES, MOST_FLIPS, AlertMachine
 from api.utils.clock import FakeClock
 from tests.unit.services.alerts.facts import HOT, firing, gpus, new_id, rule
 
@@ -225,3 +225,34 @@ def test_three_days_of_faults_lose_no_alert_and_leave_none_stuck(clock: FakeCloc
     assert len(life.kinds) <= hours * (MOST_FLIPS + 2)
     life.run(70, 2 * CALM_SECONDS, step=60)
     assert life.state is not AlertState.FIRING
+
+
+def test_many_changes_are_made_in_steps_of_bounded_size_and_none_is_left_out(clock: FakeClock):
+    count = 4 * MOST_CHANGES + 7
+    machine, rules = AlertMachine(clock, new_id, 0.0), {"hot": rule(for_seconds=0, clear=[], clear_seconds=0)}
+
+    def rounds(temperature: int) -> tuple[list[int], int]:
+        clock.advance(5)
+        sizes, tables, is_partial = list[int](), {RuleScope.GPU: gpus(*[temperature] * count)}, True
+        while is_partial:
+            drafts = machine.step(rules, tables)
+            is_partial = drafts.is_partial
+            machine.commit(drafts.all, clock.now())
+            sizes.append(len(drafts))
+        return sizes, sum(track.alert.state is AlertState.FIRING for track in machine.tracks.values())
+
+    sizes, firing = rounds(90)
+    assert (max(sizes), sum(sizes), firing) == (MOST_CHANGES, count, count)
+    sizes, firing = rounds(90)
+    assert (sum(sizes), firing) == (0, count)
+    sizes, firing = rounds(20)
+    assert (max(sizes), sum(sizes), firing) == (MOST_CHANGES, count, 0)
+
+
+def test_a_step_that_is_left_half_way_is_begun_anew_after_alerts_are_read_again(clock: FakeClock):
+    machine, rules = AlertMachine(clock, new_id, 0.0), {"hot": rule(for_seconds=0)}
+    tables = {RuleScope.GPU: gpus(*[90] * (MOST_CHANGES + 1))}
+    assert machine.step(rules, tables).is_partial
+    machine.load([], is_start=False)
+    drafts = machine.step(rules, tables)
+    assert (len(drafts), drafts.is_partial) == (MOST_CHANGES, True)

@@ -5,6 +5,8 @@ from api.services.alerts.remote_carriers import (
     AGAIN_SECONDS,
     ALONE_SECONDS,
     DOWN_SECONDS,
+    PROBE_SECONDS,
+    TAKEN_SECONDS,
     FakeTransport,
     RemoteCarriers,
 )
@@ -44,6 +46,35 @@ def test_what_no_worker_takes_is_sent_here(desk: Desk):
     desk.clock.advance(ALONE_SECONDS)
     desk.carry()
     assert desk.local.carried == ["d1"]
+
+
+def test_once_no_worker_is_there_nothing_waits_for_one_in_turn(desk: Desk):
+    desk.carry()
+    desk.clock.advance(ALONE_SECONDS)
+    for number in range(1, 5):
+        desk.carry(f"d{number}")
+    assert desk.local.carried == ["d1", "d2", "d3", "d4"]
+
+
+def test_a_worker_that_comes_back_is_found_by_a_row_that_it_takes(desk: Desk):
+    desk.carry()
+    desk.clock.advance(ALONE_SECONDS)
+    desk.carry()
+    desk.clock.advance(PROBE_SECONDS)
+    # Nobody takes this one, and it is sent here before long.
+    desk.carry("d2")
+    assert desk.transport.published[-1] == "d2"
+    for _ in range(3):
+        desk.clock.advance(AGAIN_SECONDS / 3)
+        desk.carriers.look()
+        desk.carry("d2")
+    assert desk.local.carried == ["d1", "d2"]
+    desk.clock.advance(PROBE_SECONDS)
+    desk.carry("d3")
+    desk.clock.advance(TAKEN_SECONDS + 1)
+    desk.carriers.look()
+    desk.carry("d4")
+    assert (desk.transport.published[-2:], desk.local.carried) == (["d3", "d4"], ["d1", "d2"])
 
 
 def test_while_the_broker_is_away_it_is_sent_here_at_once(desk: Desk):

@@ -27,6 +27,7 @@ from api.services.attempts.outcomes import (
     LONGEST_WAIT,
     PASSING_TRIES,
     could_not_start,
+    judge_caching,
     judge_outcome,
     plan_retry,
 )
@@ -275,3 +276,19 @@ def test_an_order_to_stop_that_the_service_did_not_give_is_told_as_such():
     assert verdict.cause is not None
     assert verdict.cause.code is CauseCode.KILLED
     assert "supervisor" in verdict.cause.detail
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "stop", "status"),
+    [
+        (0, None, TaskStatus.COMPLETED),
+        (0, USER, TaskStatus.COMPLETED),
+        (0, SERVICE, TaskStatus.FAILED),
+        (1, None, TaskStatus.FAILED),
+        (None, None, TaskStatus.FAILED),
+    ],
+)
+def test_of_what_only_caches_the_exit_code_decides(exit_code: int | None, stop: StopState | None, status: TaskStatus):
+    phrases = frozenset({DONE})
+    found = judge_caching(outcome(exit_code=exit_code, phrases=phrases), TOY, stop, Progress(), ())
+    assert found.status is status

@@ -1,6 +1,21 @@
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
 from api.models.training_view import SeriesPoint, SeriesView, XAxis
 from api.models.weights import AdapterFacts, AdapterKind, FileForm, WeightsFacts
-from api.services.catalog.origin import describe_format, saved_at, standard_metadata, stem_of, value_at
+from api.services.catalog.origin import (
+    describe_format,
+    find_datasets,
+    read_trainer_commit,
+    saved_at,
+    standard_metadata,
+    stem_of,
+    value_at,
+)
+from api.trainers.diffusion_pipe.checkout import COMMIT_FILE
 from tests.unit.storage.builders import NOW
 
 
@@ -35,3 +50,31 @@ def test_metadata_leaves_out_what_is_not_known():
         "ss_network_alpha": "16",
         "ss_epoch": "12",
     }
+
+
+def test_datasets_are_found_in_values_and_texts():
+    one, two = "a" * 64, "b" * 64
+    request = {
+        "dataset": {"directories": [{"dataset": f"cats@sha256:{one}"}, {"path": "/srv/x"}]},
+        "config_toml": f"# dogs@sha256:{two}",
+    }
+    assert find_datasets(request) == [
+        {"name": "cats", "manifest_sha256": one},
+        {"name": "dogs", "manifest_sha256": two},
+    ]
+    assert find_datasets({"dataset": {"path": "/srv/cats"}}) == []
+
+
+@pytest.mark.parametrize("hostile", ["", "x" * 500, "8f83dbf", "\u00e9"])
+def test_commit_is_that_of_the_attempt_that_made_the_file(tmp_path: Path, hostile: str):
+    first, second = "1" * 40, "2" * 40
+    attempts = [SimpleNamespace(number=1, run_dir="/o/20260101"), SimpleNamespace(number=2, run_dir="/o/20260102")]
+    task: Any = SimpleNamespace(output_dir=str(tmp_path / "output"), attempts=attempts)
+    for number, commit in ((1, first), (2, second)):
+        place = tmp_path / "attempts" / str(number) / COMMIT_FILE
+        place.parent.mkdir(parents=True)
+        place.write_text(commit)
+    assert read_trainer_commit(task, "20260101/epoch1/a.safetensors") == first
+    assert read_trainer_commit(task, "20260103/epoch1/a.safetensors") is None
+    (tmp_path / "attempts/2" / COMMIT_FILE).write_text(hostile)
+    assert read_trainer_commit(task, "20260102/epoch1/a.safetensors") is None

@@ -34,7 +34,8 @@ class FakeTraining:
         self.path = write_stand_in(root / "a.safetensors", {"a.lora_A.weight": [8, 4], "a.lora_B.weight": [4, 8]})
 
     def get(self, task_id: str) -> Any:
-        return SimpleNamespace(task_id=task_id, name="x", model_type="wan", owner="ann", request={"seed": 3})
+        about = {"name": "x", "model_type": "wan", "owner": "ann", "request": {"seed": 3}}
+        return SimpleNamespace(task_id=task_id, trainer="toy", attempts=(), output_dir="/nowhere/output", **about)
 
     def open_artifact(self, task_id: str, path: str) -> OpenFile:
         return OpenFile(os.open(self.path, os.O_RDONLY), "a.safetensors", self.path.stat().st_size, 0.0)

@@ -48,7 +48,8 @@ def test_the_trainers_form_has_its_toml_captions_and_masks(export: DatasetExport
     file = export.open("cats", None, ExportForm.TRAINER)
     files = files_in(file)
     assert file.name == "cats-1-trainer.zip"
-    assert set(files) == {"dataset.toml", "media/a.png", "media/a.txt", "media/b__a.png", "masks/b__a.png"}
+    media = {"media/a.png", "media/a.txt", "media/b__a.png", "masks/b__a.png"}
+    assert set(files) == {"dataset.toml", "manifest.jsonl", *media}
     assert (files["media/a.txt"].decode(), files["media/b__a.png"], files["masks/b__a.png"]) == (
         "a cät",
         b"other",

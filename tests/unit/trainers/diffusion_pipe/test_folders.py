@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from api.trainers.diffusion_pipe.folders import CaptionFile, FolderOnDisk, ListedFolder
-from api.trainers.diffusion_pipe.media import Budget, Look, Looks, Unreadable
+from api.trainers.media import Budget, Look, Looks, Unreadable
 from tests.unit.trainers.diffusion_pipe.builders import write_image
 
 

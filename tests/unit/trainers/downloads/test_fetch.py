@@ -13,6 +13,7 @@ from api.trainers.downloads.fetch import INCOMING, Around, RemoteFile, fetch, re
 from api.trainers.downloads.http import open_client
 from api.trainers.downloads.refusal import DownloadRefused, StopAsked
 from api.utils.addresses import ReachableHosts
+from tests.lengths import length
 from tests.local_hub import LocalHub, cutting, running_hub
 from tests.unit.weights.stand_ins import header_bytes
 
@@ -63,9 +64,9 @@ def test_file_is_there_whole_and_is_not_fetched_twice(tmp_path: Path, hub: Local
 
 
 def test_every_file_is_whole_or_not_there_whatever_goes_wrong(tmp_path: Path, hub: LocalHub):
-    """So many files as DOWNLOAD_FAULTS says, each with faults at random and a stop now and then; 12 in the suite."""
+    """Each with faults at random, and a stop now and then; tests/e2e/test_download_kills.py kills besides."""
     chance = random.Random(5)
-    for number in range(int(os.environ.get("DOWNLOAD_FAULTS", "12"))):
+    for number in range(length(200, 12)):
         content = weights(number, 100_000 + number)
         file = remote(hub, content, f"{number}/m.safetensors")
         hub.fault = cutting(number, 0.6)

@@ -4,20 +4,38 @@ from typing import Any
 
 import pytest
 
+from api.trainers.media import Looks
 from api.trainers.toy.dataset import ToyDataset, read_dataset
+from tests.unit.trainers.diffusion_pipe.builders import write_image, write_video
+
+
+def read(dataset: dict[str, Any], dataset_toml: str | None = None) -> ToyDataset:
+    return read_dataset(dataset, dataset_toml, Looks())
+
+
+def test_damaged_files_are_told_and_not_counted(tmp_path: Path):
+    write_image(tmp_path / "a.png", (64, 64))
+    (tmp_path / "cut.png").write_bytes((tmp_path / "a.png").read_bytes()[:-20])
+    (tmp_path / "no.mp4").write_text("no video")
+    found = read({"directories": [{"path": str(tmp_path)}]})
+    assert (found.mistakes, found.items) == ((), 1)
+    (warning,) = found.warnings
+    assert (warning.pointer, "2 of 3 files" in warning.message) == ("/dataset/directories/0/path", True)
+    assert "cut.png, no.mp4" in warning.message
 
 
 def test_pictures_are_counted_and_their_directories_written_down(tmp_path: Path):
-    for name in ("a.png", "b.MP4", "notes.txt"):
-        (tmp_path / name).touch()
-    found = read_dataset({"directories": [{"path": str(tmp_path)}]}, None)
+    write_image(tmp_path / "a.png")
+    write_video(tmp_path / "b.mp4", 4, 8)
+    (tmp_path / "notes.txt").touch()
+    found = read({"directories": [{"path": str(tmp_path)}]})
     assert (found.mistakes, found.items) == ((), 2)
     assert tomllib.loads(str(found.toml)) == {"directory": [{"path": str(tmp_path)}]}
-    assert read_dataset({}, f'[[directory]]\npath = "{tmp_path}"') == found
+    assert read({}, f'[[directory]]\npath = "{tmp_path}"') == found
 
 
 def test_without_a_dataset_there_is_nothing_to_count():
-    assert read_dataset({}, None) == ToyDataset((), None, None)
+    assert read({}) == ToyDataset((), None, None)
 
 
 @pytest.mark.parametrize(
@@ -34,11 +52,11 @@ def test_without_a_dataset_there_is_nothing_to_count():
     ],
 )
 def test_dataset_that_cannot_be_used_is_told(dataset: dict[str, Any], pointer: str):
-    mistakes = read_dataset(dataset, None).mistakes
+    mistakes = read(dataset).mistakes
     assert pointer in [mistake.pointer for mistake in mistakes]
     assert all(mistake.remedy for mistake in mistakes)
 
 
 def test_text_that_is_no_toml_is_told():
-    (mistake,) = read_dataset({}, "[[directory]").mistakes
+    (mistake,) = read({}, "[[directory]").mistakes
     assert mistake.pointer == "/dataset_toml"

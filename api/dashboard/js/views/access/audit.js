@@ -167,7 +167,7 @@ function row(entry) {
 
 /** @param {string} id */
 const objectName = (id) =>
-  /^train_/.test(id)
+  /^(train|cache)_/.test(id)
     ? h("a", { class: "foreign", href: taskAddress(id) }, id)
     : h("span", { class: "soft foreign" }, id);
 

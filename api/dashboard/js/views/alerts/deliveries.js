@@ -3,6 +3,7 @@
 import { whyNot } from "../../access.js";
 import { alertLink } from "../../alerts/links.js";
 import { severityChip } from "../../alerts/severity.js";
+import { tellAlert } from "../../alerts/told.js";
 import { alertApi } from "../../api_alerts.js";
 import { pager } from "../../components/pager.js";
 import { segments } from "../../components/segments.js";
@@ -16,6 +17,8 @@ import { t, word } from "../../i18n.js";
 import { icon } from "../../icons.js";
 
 const ROWS = 25;
+/** Alerts whose titles are known at once; of older ones stands the id. */
+const RECENT = 200;
 /** Alerts of a delivery that are named. */
 const NAMED = 5;
 const STATES = /** @type {const} */ (["", "waiting", "delivered", "rejected", "expired"]);
@@ -29,7 +32,7 @@ const LOOKS = {
 };
 
 /** @param {string} state */
-export function deliveryChip(state) {
+function deliveryChip(state) {
   const [tone, sign] = LOOKS[state] ?? ["idle", "question"];
   return h("span", { class: "status chip", data: { tone } }, icon(sign), word("delivery", state));
 }
@@ -58,14 +61,22 @@ export function deliveriesPart(place) {
   async function refetch() {
     if (denied) return void fill(body, h("div", { class: "panel-text" }, note("idle", h("p", {}, denied))));
     const mine = ++asked;
-    const found = await alertApi.deliveries({ state, channel_id: channel, limit: ROWS, offset });
+    const [found, recent] = await Promise.all([
+      alertApi.deliveries({ state, channel_id: channel, limit: ROWS, offset }),
+      alertApi.list({ limit: RECENT }),
+    ]);
     if (mine !== asked) return;
     const { deliveries, pagination } = found;
+    const titles = new Map(recent.alerts.map((alert) => [alert.alert_id, tellAlert(alert).title]));
     fill(total, count(pagination.total));
     fill(
       body,
       deliveries.length
-        ? stackedTable(HEADS(), deliveries.map(row), "deliveries-table")
+        ? stackedTable(
+            HEADS(),
+            deliveries.map((delivery) => row(delivery, titles)),
+            "deliveries-table",
+          )
         : empty("send", t("deliveries.none")),
     );
     const turn = (/** @type {number} */ by) => {
@@ -104,9 +115,10 @@ const HEADS = () => [
   { label: t("delivery.answer") },
 ];
 
-/** @param {API.Delivery} delivery */
-export function row(delivery) {
-  const { alerts, kind, status, result, not_before: next } = delivery;
+/** @param {API.Delivery} delivery @param {Map<string, string>} titles of alerts, by id */
+function row(delivery, titles) {
+  const { kind, status, result, not_before: next } = delivery;
+  const named = kind === "test" ? [] : delivery.alerts.slice(0, NAMED);
   return h(
     "tr",
     { data: { delivery: delivery.delivery_id } },
@@ -121,7 +133,7 @@ export function row(delivery) {
       h(
         "div",
         { class: "small" },
-        alerts.slice(0, NAMED).map((id) => h("div", { class: "mono tiny" }, alertLink(id, id))),
+        named.map((id) => h("div", {}, alertLink(id, titles.get(id) ?? id))),
         delivery.count > NAMED && h("span", { class: "faint" }, t("more", { n: count(delivery.count - NAMED) })),
       ),
     ),

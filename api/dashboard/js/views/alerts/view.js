@@ -29,9 +29,11 @@ const PARTS = {
   now: async () => nowPart,
   history: async () => (await import("./history.js")).historyPart,
   silences: async () => (await import("./silences.js")).silencesPart,
+  rules: async () => (await import("./rules.js")).rulesPart,
+  channels: async () => (await import("./channels.js")).channelsPart,
   deliveries: async () => (await import("./deliveries.js")).deliveriesPart,
 };
-const NAMES = /** @type {const} */ (["now", "history", "silences", "deliveries"]);
+const NAMES = /** @type {const} */ (["now", "history", "silences", "rules", "channels", "deliveries"]);
 
 /** @param {import("../../main.js").App} _app @param {import("../../router.js").Place} place @returns {import("../../main.js").Screen} */
 export function open(_app, place) {

@@ -8,7 +8,7 @@ import { fill, h } from "../../dom.js";
 import { count } from "../../format.js";
 import { t, word } from "../../i18n.js";
 import { icon } from "../../icons.js";
-import { findingItem, findingsOf } from "../start/findings.js";
+import { findingItem, findingsOf, verdict } from "../start/findings.js";
 import { bucketName, bucketsPicture } from "./buckets.js";
 import { checkWish, recallSettings, settingsForm } from "./settings.js";
 import { problemWord } from "./tile.js";
@@ -71,17 +71,13 @@ export function checkPanel(name, how) {
   /** @param {API.DatasetCheck} found @returns {Child} */
   function resultOf(found) {
     const findings = findingsOf(found);
-    const errors = findings.filter(({ severity }) => severity === "error").length;
     return [
       found.unexamined > 0 &&
         note(
           "run",
           h("p", {}, t("check.looking", { n: count(found.items - found.unexamined), total: count(found.items) })),
         ),
-      !found.unexamined &&
-        (errors
-          ? note("bad", h("strong", {}, t("found.errors", { n: errors })))
-          : note("ok", h("strong", {}, t("found.none")))),
+      !found.unexamined && verdict(findings),
       h(
         "dl",
         { class: "figures-row check-figures" },

@@ -34,6 +34,7 @@ const PROBLEMS = [
  * @param {() => number|null} how.latest
  * @param {() => boolean} how.isOld
  * @param {() => string|null} how.denied why nothing can be changed
+ * @param {() => boolean} how.isRegistered whether it is a directory on the server
  * @param {(version: API.DatasetVersion, message: string) => void} how.edited
  * @param {() => void} how.filtered
  */
@@ -123,7 +124,7 @@ export function itemsPanel(name, how) {
       "div",
       { class: "empty" },
       icon(isFiltered ? "search" : "stack"),
-      h("p", {}, t(isFiltered ? "filter.none" : "items.none")),
+      h("p", {}, t(isFiltered ? "filter.none" : how.isRegistered() ? "data.registered.why" : "items.none")),
       isFiltered &&
         h("button", { class: "button", on: { click: () => apply({ search: "", problem: "" }) } }, t("filter.clear")),
     );

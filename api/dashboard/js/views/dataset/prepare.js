@@ -9,6 +9,7 @@ import { count, duration, figure } from "../../format.js";
 import { t } from "../../i18n.js";
 import { icon } from "../../icons.js";
 import { formField, numberInput, selectInput, textInput } from "../start/fields.js";
+import { cachesList } from "./caches.js";
 import { DATA_TYPES } from "./settings.js";
 import { worksList } from "./works.js";
 
@@ -25,6 +26,7 @@ const TEMPLATES = /** @type {const} */ (["detailed", "short", "tags"]);
  */
 export function preparePanel(name, how) {
   const works = worksList(name, how);
+  const caches = cachesList(name);
   /** Why nothing can be made now. */
   const denied = () => (how.shown() === null ? t("items.none") : whyNot("datasets:write", how.owner()));
   /** @param {() => Promise<void>} run */
@@ -96,6 +98,7 @@ export function preparePanel(name, how) {
     "div",
     { class: "prepare" },
     h("div", { class: "prepare-works" }, works.element),
+    h("div", { class: "prepare-works" }, caches.element),
     part(
       "prepare.files",
       "prepare.files.text",
@@ -127,9 +130,12 @@ export function preparePanel(name, how) {
     showAccess,
     async refetch() {
       showAccess();
-      await works.refetch();
+      await Promise.all([works.refetch(), caches.refetch()]);
     },
-    close: works.close,
+    close() {
+      works.close();
+      caches.close();
+    },
   };
 }
 

@@ -58,6 +58,7 @@ export function open(app, { id: name, query }) {
     latest,
     isOld,
     denied,
+    isRegistered: () => Boolean(known?.dataset.directory),
     edited: (version, message) => edited(version, message),
     filtered: () => noteAddress(),
   });

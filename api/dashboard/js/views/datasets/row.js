@@ -17,7 +17,12 @@ export function datasetRow(first, changed) {
   const under = h("p", { class: "soft small clip foreign" });
   const tags = h("div", { class: "tag-row" });
   const where = h("p", { class: "faint tiny clip foreign", hidden: true });
-  const [version, size, owner] = [h("span"), h("span", { class: "num" }), h("span", { class: "foreign clip" })];
+  const [items, version, size, owner] = [
+    h("p"),
+    h("p"),
+    h("span", { class: "num" }),
+    h("span", { class: "foreign clip" }),
+  ];
   const when = time(first.updated_at);
   const menu = menuButton(t("actions.of", { name: first.name }), () =>
     datasetChoices(dataset, whyNot("datasets:write", dataset.owner), changed),
@@ -26,7 +31,7 @@ export function datasetRow(first, changed) {
     "li",
     { class: "dataset-row", data: { dataset: first.name } },
     h("div", { class: "cell name-cell" }, link, under, tags, where),
-    h("div", { class: "cell version-cell small soft" }, version),
+    h("div", { class: "cell version-cell small soft" }, items, version),
     h("div", { class: "cell size-cell small" }, size),
     h("div", { class: "cell owner-cell small soft" }, owner),
     h("div", { class: "cell small soft when-cell" }, when),
@@ -52,16 +57,11 @@ export function datasetRow(first, changed) {
       where.hidden = !dataset.directory;
       fill(where, dataset.directory && [icon("folder"), dataset.directory]);
       setAttribute(where, "title", dataset.directory);
-      setText(version, saidOf(dataset));
+      setText(items, dataset.items === null ? t("data.empty") : t("items.n", { n: count(dataset.items) }));
+      setText(version, dataset.latest === null ? "" : t("version.n", { n: count(dataset.latest) }));
       setText(size, dataset.directory ? t("data.in_place") : bytes(dataset.stored_bytes));
       setText(owner, dataset.owner ?? "");
       setTime(when, dataset.updated_at);
     },
   };
-}
-
-/** @param {API.Dataset} dataset */
-function saidOf({ latest, items }) {
-  if (latest === null) return t("data.empty");
-  return `${t("items.n", { n: count(items) })} · ${t("version.n", { n: count(latest) })}`;
 }

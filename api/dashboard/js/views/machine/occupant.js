@@ -17,7 +17,7 @@ const names = new Map();
 const waiting = new Map();
 
 /** Ids of this service's own trainings. */
-const OWN = /^train_/;
+const OWN = /^(train|cache)_/;
 
 /**
  * Ids are what the snapshot knows; a training's name is asked for once. Programs from elsewhere have none.

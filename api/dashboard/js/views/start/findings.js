@@ -1,8 +1,22 @@
 // What was found in a request, at its place.
 
+import { note } from "../../components/status.js";
 import { h } from "../../dom.js";
+import { count } from "../../format.js";
 import { t } from "../../i18n.js";
 import { icon } from "../../icons.js";
+
+/**
+ * What was found, in a sentence. @param {readonly SeverityFinding[]} findings
+ * @param {...Child} more beside it, where there are errors
+ */
+export function verdict(findings, ...more) {
+  const errors = findings.filter(({ severity }) => severity === "error").length;
+  const warnings = findings.length - errors;
+  if (errors) return note("bad", h("strong", {}, t("found.errors", { n: count(errors) })), more);
+  if (warnings) return note("warn", h("strong", {}, t("found.warnings", { n: count(warnings) })));
+  return note("ok", h("strong", {}, t("found.none")));
+}
 
 /**
  * @param {SeverityFinding} finding

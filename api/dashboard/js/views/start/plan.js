@@ -6,7 +6,14 @@ import { note } from "../../components/status.js";
 import { waitingWords } from "../../components/waiting.js";
 import { h } from "../../dom.js";
 import { count, gigabytes, isKnown } from "../../format.js";
-import { t } from "../../i18n.js";
+import { t, word } from "../../i18n.js";
+
+/** What is known of a cache made ahead. @param {API.PlannedCache|null} cache */
+function cacheWords(cache) {
+  if (!cache) return null;
+  if (!cache.key) return t("plan.cache.never", { why: cache.reason ?? "" });
+  return word("plan.cache", cache.state);
+}
 
 /** @param {API.Validation} found @returns {Child} */
 export function planView({ plan, gpus }) {
@@ -33,6 +40,7 @@ export function planView({ plan, gpus }) {
       fact("plan.epoch", count(plan.steps_per_epoch)),
       fact("plan.batch", count(plan.global_batch_size)),
       fact("plan.items", count(plan.dataset_items)),
+      fact("plan.cache", cacheWords(plan.cache ?? null)),
       fact("plan.memory", memory),
       fact("plan.basis", plan.memory_basis),
     ),

@@ -12,7 +12,7 @@ import { t } from "../../i18n.js";
 import { icon } from "../../icons.js";
 import { go, taskAddress } from "../../router.js";
 import { formField, numberInput, textInput } from "./fields.js";
-import { findingItem, findingsOf } from "./findings.js";
+import { findingItem, findingsOf, verdict } from "./findings.js";
 import { beginOnDataset } from "./from_dataset.js";
 import { gpuChoice } from "./gpu_choice.js";
 import { guidedForm, step } from "./guided.js";
@@ -41,6 +41,7 @@ export function open(_app, place) {
   const changed = () => {
     key = newKey();
     keep();
+    offerCache();
   };
   const gpus = gpuChoice();
   const files = trainerFiles(changed);
@@ -80,6 +81,12 @@ export function open(_app, place) {
     icon("check"),
     t("validate"),
   );
+  const cacheButton = h(
+    "button",
+    { class: "button", type: "button", hidden: true, on: { click: () => permitted() && attempt(cacheAhead) } },
+    icon("save"),
+    t("start.cache"),
+  );
   const startButton = h("button", { class: "button primary", type: "submit" }, icon("play"), t("start.do"));
 
   const [denied, onDataset] = [h("div", { class: "stack" }), h("div")];
@@ -92,7 +99,7 @@ export function open(_app, place) {
   const forgetAccess = access.watch(() => {
     const why = whyNot("training:write");
     fill(denied, why && note("warn", h("p", {}, why)));
-    for (const button of [validateButton, startButton]) {
+    for (const button of [validateButton, cacheButton, startButton]) {
       setAttribute(button, "aria-disabled", why ? "true" : null);
       setAttribute(button, "title", why);
     }
@@ -163,12 +170,9 @@ export function open(_app, place) {
     const parts = [mode === "form" ? guided : files, name, description, priority, gpus, memory, kept];
     const placed = new Set(parts.flatMap((part) => part.show(all)));
     const rest = all.filter((finding) => !placed.has(finding));
-    const errors = all.filter(({ severity }) => severity === "error").length;
     fill(
       findings,
-      errors
-        ? note("bad", h("strong", {}, t("found.errors", { n: errors })), h("p", {}, t("found.places")))
-        : note("ok", h("strong", {}, t("found.none"))),
+      verdict(all, h("p", {}, t("found.places"))),
       rest.length > 0 &&
         h(
           "ul",
@@ -176,6 +180,12 @@ export function open(_app, place) {
           rest.map((finding) => findingItem(finding, finding.pointer, null)),
         ),
     );
+  }
+
+  /** Only versions of datasets can be cached ahead. */
+  function offerCache() {
+    const { dataset, dataset_toml: text } = request();
+    cacheButton.hidden = !/"dataset":|^\s*dataset\s*=/m.test(text ?? JSON.stringify(dataset ?? {}));
   }
 
   const masked = () => (mode === "toml" ? files.masked() : maskedIn(guided.draft.config));
@@ -193,19 +203,26 @@ export function open(_app, place) {
   /** @param {Event} event */
   async function start(event) {
     event.preventDefault();
-    if (!permitted()) return;
+    if (permitted()) await send(api.start, t("start.done"));
+  }
+
+  /** The form stays: what is cached is trained on next. */
+  const cacheAhead = () => send(api.cache, t("start.cached"), true);
+
+  /** @param {typeof api.start} by @param {string} words @param {boolean} [stays] whether what was written is kept */
+  async function send(by, words, stays = false) {
     if (masked().length) return show({ errors: masked(), warnings: [] });
-    startButton.disabled = true;
+    startButton.disabled = cacheButton.disabled = true;
     try {
-      const task = await api.start(request(), key);
-      forget();
-      toast("ok", t("start.done"));
+      const task = await by(request(), key);
+      if (!stays) forget();
+      toast("ok", words);
       go(taskAddress(task.task_id));
     } catch (error) {
       if (error instanceof Refused && error.errors.length) show(asFindings(error));
       toastError(error);
     } finally {
-      startButton.disabled = false;
+      startButton.disabled = cacheButton.disabled = false;
     }
   }
 
@@ -229,6 +246,7 @@ export function open(_app, place) {
     priority.input.value = String(begun.priority ?? 0);
     if (chosen === "toml") files.choose(begun, texts);
     else attempt(() => guided.choose(begun));
+    offerCache();
   }
 
   const form = h(
@@ -246,7 +264,7 @@ export function open(_app, place) {
         gpus.element,
         kept.element,
       ),
-      h("div", { class: "choices start-choices" }, validateButton, startButton),
+      h("div", { class: "choices start-choices" }, validateButton, cacheButton, startButton),
     ),
   );
   const side = h(

@@ -13,6 +13,12 @@ import { t, tell, word } from "../../i18n.js";
 import { icon } from "../../icons.js";
 import { taskAddress } from "../../router.js";
 
+/** What only caches has none of these. */
+const STEPS = /** @type {const} */ (["epoch", "step", "loss", "best", "grad_norm", "learning_rate", "speed"]);
+
+/** How many files are cached, where the trainer tells. @param {API.Task["progress"]} progress */
+const cachedOf = ({ items_cached: n }) => (isKnown(n) ? t("cached.n", { n: count(n) }) : UNKNOWN);
+
 /** @param {WordKey} key */
 function stat(key) {
   const [value, under] = [h("b"), h("span", { class: "faint tiny clip" })];
@@ -139,7 +145,9 @@ export function taskHeader(changed) {
     setText(title, task.name || task.task_id);
     const level = isSpoiled(task) ? "warn" : LEVELS[task.status];
     bar.update(progress.overall_progress ?? (task.status === "queued" ? 0 : null), level);
-    setText(share, percent(progress.overall_progress));
+    const onlyCaches = task.kind === "cache";
+    setText(share, onlyCaches ? cachedOf(progress) : percent(progress.overall_progress));
+    for (const name of STEPS) stats[name].element.hidden = onlyCaches;
     setText(stage, isFinished(task.status) ? "" : progress.stage ? word("stage", progress.stage) : "");
     setText(
       left,

@@ -53,16 +53,19 @@ export function open(app, { id }) {
   ];
   const offer = versionOffer();
   const missing = h("div");
+  const beside = h("div", { class: "small-charts" }, small.elements, use.element);
+  const charts = h("div", { class: "task-charts" }, loss.element, beside);
+  const kept = h("div", { class: "two" }, files.elements);
   const body = h(
     "div",
     { class: "task-body" },
     header.element,
     failure.element,
     offer.element,
-    h("div", { class: "task-charts" }, loss.element, h("div", { class: "small-charts" }, small.elements, use.element)),
+    charts,
     h("div", { class: "task-middle" }, log.element, band.element),
     samples.element,
-    h("div", { class: "two" }, files.elements),
+    kept,
     attempts.element,
     request.element,
   );
@@ -75,6 +78,8 @@ export function open(app, { id }) {
     request.update(task);
     attempts.update(task);
     loss.setProgress(task.progress);
+    // What only caches makes no steps, and no files that anybody else could use.
+    charts.hidden = kept.hidden = task.kind === "cache";
     app.retitle();
   }
 

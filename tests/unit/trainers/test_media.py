@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from api.trainers.diffusion_pipe.media import Budget, Looks, TooLong, Unreadable, look_at
+from api.trainers.media import Budget, Looks, TooLong, Unreadable, look_at
 from api.utils.caller import has_caller_left
 from tests.unit.trainers.diffusion_pipe.builders import write_image, write_video
 
@@ -36,7 +36,7 @@ def test_looks_are_remembered_until_the_file_changes(tmp_path: Path, monkeypatch
         seen.append(path)
         return look_at(path)
 
-    monkeypatch.setattr("api.trainers.diffusion_pipe.media.look_at", spy)
+    monkeypatch.setattr("api.trainers.media.look_at", spy)
     assert (looks.look(path).width, looks.look(path).width) == (10, 10)
     assert len(seen) == 1
     write_image(path, (30, 20))

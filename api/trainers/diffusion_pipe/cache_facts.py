@@ -1,0 +1,137 @@
+"""What the trainer's cache of a dataset depends on.
+
+Its own fingerprint (`utils/dataset.py`, commit 8f83dbf) covers the paths of the media, their captions and sizes; what
+it does not cover is here: the model's files, the settings of the model, and the trainer's own code.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from api.trainers.diffusion_pipe.document import TrainerDocument, positive
+from api.trainers.diffusion_pipe.model_types import MODELS
+from api.trainers.diffusion_pipe.paths import resolve
+from api.trainers.trainer import CacheFacts
+
+#: Keys of [model] that no cached value depends on: they are about noise and steps.
+_OF_STEPS = frozenset({"timestep_sample_method", "shift", "flux_shift", "sigmoid_scale", "min_t", "max_t", "guidance"})
+
+#: Keys of the configuration, besides [model], that a cached value depends on.
+_OF_CACHE = ("video_clip_mode", "caching_batch_size")
+
+#: Keys of a dataset that only say how often its items come.
+_OF_COUNTS = frozenset({"num_repeats"})
+
+#: Keys of paths in the tables within [model].
+_PATHS = frozenset({"path", "paths"})
+
+#: The most files of a model that are looked at.
+_MOST_FILES = 10_000
+
+#: Where the trainer's code lies that decides what is cached.
+_CODE = ("", "models", "utils")
+_HEAD_BYTES = 200
+
+
+class _Unknown(Exception):
+    """Something that the cache depends on cannot be told."""
+
+
+def gather_facts(config: TrainerDocument, dataset: TrainerDocument, root: Path | None) -> CacheFacts:
+    """What the cache of this configuration and dataset depends on."""
+    problem = _problem(config, dataset)
+    if problem is not None:
+        return CacheFacts(problem=problem)
+    model = {name: value for name, value in config.table("model").items() if name not in _OF_STEPS}
+    settings = {name: config.values[name] for name in _OF_CACHE if name in config.values}
+    try:
+        values = {
+            "model": model,
+            "settings": settings,
+            "dataset": _without_counts(dataset.values),
+            "files": list(_model_files(model, root)),
+            "code": [] if root is None else list(_code(root)),
+        }
+    except (_Unknown, OSError) as error:
+        return CacheFacts(problem=str(error))
+    shown = {name: value for name, value in dataset.values.items() if name not in ("directory", *_OF_COUNTS)}
+    batch = positive(config.values.get("caching_batch_size", 1), 1)
+    return CacheFacts(values, {**settings, **shown, "model": model}, counts_items=batch == 1)
+
+
+def _problem(config: TrainerDocument, dataset: TrainerDocument) -> str | None:
+    if config.values.get("eval_datasets"):
+        return "it evaluates on datasets by path, whose files may change"
+    directories = dataset.values.get("directory")
+    each = directories if isinstance(directories, list | tuple) else ()
+    tables = [dataset.values, *(table for table in each if isinstance(table, Mapping))]
+    if any("size_buckets" in table for table in tables):
+        # It writes its lists anew at each start, under the eyes of trainings that read them.
+        return "with size_buckets the trainer writes to its cache at each start"
+    return None
+
+
+def _without_counts(values: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in values.items() if name not in _OF_COUNTS}
+    directories = kept.get("directory")
+    if isinstance(directories, list | tuple):
+        kept["directory"] = [_without_counts(each) if isinstance(each, Mapping) else each for each in directories]
+    return kept
+
+
+def _model_files(model: Mapping[str, Any], root: Path | None) -> Iterator[list[Any]]:
+    """Path, size and time of change of every file that [model] names. Raises _Unknown, OSError."""
+    kinds = MODELS[str(model["type"])].kinds if model.get("type") in MODELS else {}
+    for key, text in _texts(model):
+        path = resolve(text, root) if text else None
+        if path is None or not os.path.exists(path):
+            if text and (key in kinds or key in _PATHS):
+                raise _Unknown(f"{text[:200]} is not on this machine yet")
+            continue
+        yield from _files_at(path)
+
+
+def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _texts(inner, str(name))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(inner, key)
+
+
+def _files_at(path: Path) -> Iterator[list[Any]]:
+    if not path.is_dir():
+        yield _fact(path)
+        return
+    count = 0
+    for directory, directories, names in os.walk(path):
+        directories.sort()
+        for name in sorted(names):
+            count += 1
+            if count > _MOST_FILES:
+                raise _Unknown(f"{path} has more than {_MOST_FILES:,} files")
+            yield _fact(Path(directory) / name)
+
+
+def _fact(path: Path) -> list[Any]:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return [str(path), None, None]
+    return [str(path), status.st_size, status.st_mtime_ns]
+
+
+def _code(root: Path) -> Iterator[list[Any]]:
+    for part in _CODE:
+        for path in sorted((root / part).glob("*.py")):
+            yield _fact(path)
+    for head in (root / ".git" / "HEAD", *sorted((root / ".git" / "modules").glob("*/*/HEAD"))):
+        try:
+            with head.open("rb") as file:
+                yield [str(head), file.read(_HEAD_BYTES).decode(errors="replace")]
+        except OSError:
+            continue

@@ -1,0 +1,165 @@
+"""Channels whose receivers are hostile or broken: attempts are bounded, and /alerts/deliveries tells of each."""
+
+import contextlib
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.models.channel import ChannelKind
+from tests.api.test_alerts import RULE, Hot, Skipping
+from tests.unit.notifiers.receivers import Answer, receiving, status
+
+
+class Moving(Skipping):
+    """A clock that is set forward for the wall as well."""
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(seconds=self.skipped)
+
+
+def open_hot(stack: ExitStack, storage: Path, *allowed: str) -> Hot:
+    """A server whose webhooks are sent for real."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("tests.api.test_alerts.Skipping", Moving)
+        hot = Hot(stack, storage, private_hosts_allowed=allowed)
+    vars(hot.alerts.courier._notifiers[ChannelKind.WEBHOOK]).pop("send")
+    hot.ask("POST", "/rules", RULE, status=201)
+    return hot
+
+
+@pytest.fixture
+def hot(tmp_path: Path) -> Iterator[Hot]:
+    with ExitStack() as stack:
+        yield open_hot(stack, tmp_path / "storage", "127.0.0.1")
+
+
+def add(hot: Hot, port: int, **more: Any) -> None:
+    hook = {"name": "hook", "kind": "webhook", "url": f"http://127.0.0.1:{port}/x", "group_wait_seconds": 0, **more}
+    hook["matchers"] = [{"label": "rule", "value": "hot"}]
+    hot.ask("POST", "/channels", hook, status=201)
+
+
+def delivery(hot: Hot) -> Any:
+    (row,) = hot.ask("GET", "/deliveries")["deliveries"]
+    return row
+
+
+def drip(peer: socket.socket) -> None:
+    """An answer that never comes to its end."""
+    with contextlib.suppress(OSError):
+        while True:
+            peer.sendall(b"X")
+            time.sleep(0.02)
+
+
+def flood(line: str) -> Answer:
+    """An answer of ten megabytes."""
+    head = f"HTTP/1.1 {line}\r\nContent-Length: 10000000\r\n\r\n".encode()
+    return lambda peer: peer.sendall(head + b"y" * 10_000_000)
+
+
+def test_one_that_fails_for_an_hour_is_tried_some_times_and_told_once_when_it_is_well_again(hot: Hot):
+    answers = [status("500 Broken")]
+
+    def say(peer: socket.socket) -> None:
+        answers[-1](peer)
+
+    with receiving(say) as receiver:
+        add(hot, receiver.port)
+        hot.temperature(90)
+        seen = delivery(hot)
+        assert (seen["state"], seen["status"], seen["attempts"]) == ("waiting", 500, 1)
+        assert seen["not_before"] is not None
+        for _ in range(60):
+            hot.clock.skipped += 60
+            hot.temperature(90)
+        seen = delivery(hot)
+        assert (seen["state"], seen["result"]) == ("waiting", "HTTP 500")
+        assert 5 <= seen["attempts"] == len(receiver.requests) <= 8
+        answers.append(status("200 OK"))
+        hot.clock.skipped += 3700
+        hot.temperature(90)
+        assert delivery(hot)["state"] == "delivered"
+        ids = {
+            line for request in receiver.requests for line in request.split(b"\r\n") if line.startswith(b"webhook-id")
+        }
+        assert len(ids) == 1
+
+
+def test_a_redirect_into_loopback_is_not_followed(hot: Hot):
+    with (
+        receiving(status("200 OK")) as inner,
+        receiving(status("302 Found", f"Location: http://127.0.0.1:{inner.port}/admin")) as outer,
+    ):
+        add(hot, outer.port)
+        hot.temperature(90)
+        seen = delivery(hot)
+        assert (seen["state"], seen["status"]) == ("rejected", 302)
+        assert "redirects are not followed" in seen["result"]
+        assert inner.requests == []
+
+
+def test_one_that_answers_a_byte_at_a_time_is_left_in_time(hot: Hot, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("api.notifiers.webhook.SECONDS", 0.5)
+    with receiving(drip) as receiver:
+        add(hot, receiver.port)
+        began = time.monotonic()
+        hot.temperature(90)
+        assert time.monotonic() - began < 10
+        assert delivery(hot)["state"] == "waiting"
+
+
+@pytest.mark.parametrize(("line", "state"), [("200 OK", "delivered"), ("400 No", "rejected"), ("503 No", "waiting")])
+def test_of_ten_megabytes_little_is_read_and_kept(hot: Hot, line: str, state: str):
+    with receiving(flood(line)) as receiver:
+        add(hot, receiver.port)
+        hot.temperature(90)
+        seen = delivery(hot)
+        assert seen["state"] == state
+        assert len(seen["result"]) < 300
+
+
+def test_a_name_that_leads_into_loopback_once_it_was_looked_at_is_not_connected_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    known = socket.getaddrinfo
+    addresses = ["8.8.8.8"]
+
+    def resolve(host: Any, port: Any, *more: Any, **named: Any) -> Any:
+        return known(addresses[0] if host == "rebind.example" else host, port, *more, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with ExitStack() as stack, receiving(status("200 OK")) as receiver:
+        hot = open_hot(stack, tmp_path / "storage")
+        add(hot, receiver.port, url=f"http://rebind.example:{receiver.port}/x")
+        addresses[0] = "127.0.0.1"
+        hot.temperature(90)
+        seen = delivery(hot)
+        assert (seen["state"], "private address" in seen["result"]) == ("rejected", True)
+        assert receiver.requests == []
+
+
+@pytest.fixture(scope="module")
+def guarding(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hot]:
+    with ExitStack() as stack:
+        yield open_hot(stack, tmp_path_factory.mktemp("guarding") / "storage")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("127.0.0.1", "127.1", "2130706433", "0x7f.1", "0177.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]"),
+        *("[::ffff:7f00:1]", "[64:ff9b::7f00:1]", "169.254.169.254", "[fd00:ec2::254]", "10.0.0.1", "100.64.0.1"),
+        *("0.0.0.0", "224.0.0.1", "user@127.0.0.1"),
+    ],
+)
+def test_no_spelling_of_a_private_address_becomes_a_channel(guarding: Hot, host: str):
+    hook = {"name": "hook", "kind": "webhook", "url": f"http://{host}/x"}
+    guarding.ask("POST", "/channels", hook, status=422)
+    assert guarding.ask("GET", "/channels")["channels"] == []

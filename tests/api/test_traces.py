@@ -1,0 +1,139 @@
+"""Traces by OpenTelemetry, sent to a receiver of OTLP that listens here."""
+
+import builtins
+import gzip
+import importlib
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from api.config import Config, ConfigError
+from api.runtime.tracing import Tracing
+from api.utils.tracing import spanning
+from tests.api.conftest import TOY
+
+TOLD = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+SECRET = "hf_PLANTED0123456789abcdefgh"
+
+
+def otlp() -> Any:
+    """The messages of OTLP; skips the test where the packages are not installed, which in CI is a failure."""
+    try:
+        return importlib.import_module("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
+    except ImportError as error:
+        return (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"requirements-otel.txt: {error}")
+
+
+class Receiver:
+    """What a receiver of OTLP over HTTP was sent."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        self.paths: set[str] = set()
+        self.port = 0
+
+    def spans(self, name: str) -> list[Any]:
+        """All spans of this name so far."""
+        asked = [otlp().ExportTraceServiceRequest.FromString(body) for body in self.bodies]
+        scopes = [scope for one in asked for resource in one.resource_spans for scope in resource.scope_spans]
+        return [span for scope in scopes for span in scope.spans if span.name == name]
+
+
+@contextmanager
+def receiving() -> Iterator[Receiver]:
+    receiver = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            is_packed = self.headers.get("Content-Encoding") == "gzip"
+            receiver.bodies.append(gzip.decompress(body) if is_packed else body)
+            receiver.paths.add(self.path)
+            self.send_response(200)
+            self.send_header("Content-Type", "application/x-protobuf")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        receiver.port = server.server_address[1]
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield receiver
+        server.shutdown()
+    thread.join()
+
+
+def attributes(span: Any) -> dict[str, Any]:
+    return {each.key: each.value.string_value or each.value.int_value for each in span.attributes}
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    otlp()
+    with receiving() as found:
+        yield found
+
+
+def test_requests_transactions_and_starts_are_spans_below_the_callers_own(make_world: Any, receiver: Receiver):
+    world = make_world(otel_endpoint=f"http://127.0.0.1:{receiver.port}")
+    world.runtime.tracing.start()
+    try:
+        asked = {"traceparent": TOLD, "X-Request-ID": "asked-1", "Authorization": f"Bearer {SECRET}"}
+        body = {**TOY, "env": {"HF_TOKEN": SECRET}}
+        path = "/api/v1/training/start?ticket=none"
+        assert world.client.post(path, json=body, headers=asked).status_code in (201, 422)
+        world.run()
+        assert world.client.get(f"/api/v1/training/{SECRET}").status_code == 404
+    finally:
+        world.runtime.tracing.stop()
+    assert receiver.paths == {"/v1/traces"}
+    requests = receiver.spans("POST /api/v1/training/start")
+    (asked_for,) = [span for span in requests if span.parent_span_id.hex() == TOLD[36:52]]
+    assert asked_for.trace_id.hex() == TOLD[3:35]
+    assert attributes(asked_for)["diffusion_pipe.request_id"] == "asked-1"
+    assert attributes(asked_for)["http.route"] == "/api/v1/training/start"
+    started, *_ = receiver.spans("start attempt")
+    assert attributes(started)["diffusion_pipe.attempt"].endswith(".1")
+    above = {span.parent_span_id for span in receiver.spans("database write")}
+    assert started.span_id in above
+    assert above & {span.span_id for span in requests}
+    *_, not_found = receiver.spans("GET /api/v1/training/<task_id>")
+    assert attributes(not_found)["http.response.status_code"] == 404
+    assert SECRET.encode() not in b"".join(receiver.bodies)
+
+
+def test_receiver_that_is_not_there_holds_up_no_end():
+    otlp()
+    tracing = Tracing(Config(otel_endpoint="http://127.0.0.1:9"), "here")
+    tracing.start()
+    for _ in range(10):
+        with spanning("a", {}):
+            pass
+    began = time.monotonic()
+    tracing.stop()
+    assert time.monotonic() - began < 8
+    with spanning("b", {}):
+        pass
+
+
+def test_traces_that_cannot_be_made_are_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch):
+    real = builtins.__import__
+
+    def without(name: str, *more: Any, **others: Any) -> Any:
+        if name.startswith(("opentelemetry", "api.runtime.opentelemetry_spans")):
+            raise ModuleNotFoundError(f"No module named {name!r}")
+        return real(name, *more, **others)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ConfigError, match="make otel"):
+        Tracing(Config(otel_endpoint="http://127.0.0.1:4318"), "here")
+    Tracing(Config(), "here").start()

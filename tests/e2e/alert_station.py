@@ -1,0 +1,117 @@
+"""Processes for tests that kill them: a server's loops for alerts, and a worker, both with short waits.
+
+`python -m tests.e2e.alert_station server|worker DIRECTORY REDIS_URL`. Which GPUs are hot the server reads from a file.
+"""
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from api.models.alert import AlertTarget
+from api.models.alert_rule import AlertRule, RuleScope
+from api.models.channel import ChannelKind
+from api.notifiers.addresses import AddressGuard
+from api.notifiers.webhook import WebhookNotifier
+from api.runtime.celery_transport import CeleryTransport, run_worker
+from api.services.alerts import courier as courier_module
+from api.services.alerts import remote_carriers
+from api.services.alerts.builtin_rules import parse_clause
+from api.services.alerts.carriers import ThreadCarriers
+from api.services.alerts.courier import Courier
+from api.services.alerts.evaluation import FactTable
+from api.services.alerts.loop import AlertLoop, Section
+from api.services.alerts.machine import AlertMachine
+from api.services.alerts.outbox import Outbox
+from api.services.alerts.remote_carriers import RemoteCarriers
+from api.storage.alert_rules import RuleStore
+from api.storage.alerts import AlertStore
+from api.storage.channels import ChannelStore
+from api.storage.database import Database, sqlite_url
+from api.storage.leadership import Leadership
+from api.storage.outbox import OutboxStore
+from api.storage.sealing import Sealer
+from api.utils.clock import SystemClock
+from api.utils.ids import new_task_id
+
+#: Whoever is killed while sending leaves a lease that ends so soon, and nobody is waited for longer.
+LEASE_SECONDS, ALONE_SECONDS, AGAIN_SECONDS, DOWN_SECONDS = 4.0, 3.0, 1.0, 0.5
+
+RULE = AlertRule("hot", "hot", RuleScope.GPU, (parse_clause("t > 50"),), "{gpu} is hot", is_builtin=True)
+
+
+class Board:
+    """Facts out of a file: the first and the last GPU that are hot."""
+
+    def __init__(self, directory: Path) -> None:
+        self._file = directory / "hot"
+
+    def tables(self, scopes: Sequence[RuleScope], channels: object) -> dict[RuleScope, FactTable]:
+        if RuleScope.GPU not in scopes:
+            return {}
+        first, last, count = map(int, self._file.read_text().split())
+        targets = tuple(
+            AlertTarget(f"n/{n}", {"gpu_uuid": str(n), "node": f"n{n // 5}"}, {"name": f"GPU {n}", "gpu": f"GPU {n}"})
+            for n in range(count)
+        )
+        values = [90.0 if first <= n < last else 20.0 for n in range(count)]
+        return {RuleScope.GPU: FactTable(RuleScope.GPU, targets, {"t": values})}
+
+    def look(self, *_: object) -> None:
+        """Nothing is told past the outbox."""
+
+
+def build_courier(directory: Path, database: Database) -> Courier:
+    """What sends, to loopback."""
+    notifiers = {ChannelKind.WEBHOOK: WebhookNotifier(AddressGuard.of(["127.0.0.1"]))}
+    return Courier(OutboxStore(database), Sealer(directory / "channels.key"), notifiers, SystemClock())
+
+
+def serve(directory: Path, redis: str) -> None:
+    """Runs the loops until it is killed."""
+    clock, database = SystemClock(), Database(sqlite_url(directory / "database.sqlite"))
+    channels, outbox_store = ChannelStore(database), OutboxStore(database)
+    local = ThreadCarriers(build_courier(directory, database))
+    carriers = RemoteCarriers(CeleryTransport(redis), local, clock, lambda: None)
+    outbox = Outbox(outbox_store, channels, carriers, clock, lambda now: new_task_id("delivery", now))
+    carriers.on_down = local.on_done = outbox.wake
+    leadership = Leadership(database, "alerts", lambda: new_task_id("me", clock.now()), clock, lambda _: True)
+    machine = AlertMachine(clock, lambda now: new_task_id("alert", now), 0.0)
+    section = Section(frozenset({RuleScope.GPU}), lambda _: True, leadership, machine)
+    board: Any = Board(directory)
+    loop = AlertLoop(
+        (section,),
+        board,
+        AlertStore(database),
+        RuleStore(database),
+        {"hot": RULE},
+        channels,
+        board,
+        clock,
+        lambda is_told: outbox.wake() if is_told else None,
+    )
+    for part in (local, carriers, outbox):
+        part.start()
+    while True:
+        loop.wake()
+        loop.run_once()
+        time.sleep(0.02)
+
+
+def main() -> None:
+    """Runs one of the two."""
+    what, directory, redis = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
+    courier_module.LEASE = type(courier_module.LEASE)(seconds=LEASE_SECONDS)
+    courier_module.WAITS = (0.2, 0.5)  # type: ignore[assignment]
+    remote_carriers.ALONE_SECONDS, remote_carriers.AGAIN_SECONDS = ALONE_SECONDS, AGAIN_SECONDS
+    remote_carriers.DOWN_SECONDS = DOWN_SECONDS
+    if what == "server":
+        serve(directory, redis)
+    else:
+        database = Database(sqlite_url(directory / "database.sqlite"))
+        run_worker(redis, build_courier(directory, database).deliver, "ERROR")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""Subscribers that ask and never read: they are dropped, take no memory, and nobody else notices.
+
+Each of these takes the 20 s that a server waits for a client, so all of them go on at once, each with its own server.
+"""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.listener import Listener
+from tests.e2e.server import BASE, ServerProcess, until
+from tests.e2e.test_following import Seen
+from tests.e2e.test_live import EVENTS, request, task_stream
+from tests.e2e.test_streams import SSE_REQUEST, STREAM, WEB_SOCKET_REQUEST, connections, stalled
+from tests.e2e.toy_tasks import toy
+from tests.e2e.training_server import LONG, TrainingServer
+
+DROPPED_WITHIN = 30.0
+
+#: 256 GPUs make a message of 200 kB, 64 one of 50 kB, five times a second.
+MANY = {"SIMULATED_GPUS": "256x NVIDIA H100 80GB HBM3", "GPU_MONITOR_INTERVAL": "0.2"}
+BUSY = {"SIMULATED_GPUS": "64x NVIDIA H100 80GB HBM3", "GPU_MONITOR_INTERVAL": "0.2"}
+
+
+class Reader:
+    """A subscriber that reads all and keeps the numbers."""
+
+    def __init__(self, server: ServerProcess) -> None:
+        self.numbers: list[int] = []
+        self._sock = socket.create_connection(("127.0.0.1", server.port))
+        self._sock.sendall(f"GET {STREAM} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+
+    def _read(self) -> None:
+        try:
+            with self._sock.makefile("rb") as lines:
+                for line in lines:
+                    if line.startswith(b"id: "):
+                        self.numbers.append(int(line[4:]))
+        except OSError:
+            return
+
+    def close(self) -> None:
+        self._sock.shutdown(socket.SHUT_RDWR)
+        self._thread.join(10)
+        self._sock.close()
+
+
+def readings_are_not_read(directory: Path) -> None:
+    """By six, while another one gets every event."""
+    with ServerProcess(directory, MANY) as server:
+        reader = Reader(server)
+        until(lambda: reader.numbers)
+        dead = [stalled(server, request) for request in (SSE_REQUEST, WEB_SOCKET_REQUEST) * 3]
+        began = time.monotonic()
+        try:
+            until(lambda: server.metrics()["diffusion_pipe_stream_subscribers"] == 7, timeout=5)
+            until(lambda: server.metrics()["diffusion_pipe_stream_subscribers"] == 1, timeout=DROPPED_WITHIN)
+            until(lambda: len(connections(server)) <= 2, timeout=max(1.0, began + DROPPED_WITHIN - time.monotonic()))
+        finally:
+            for sock in dead:
+                sock.close()
+            reader.close()
+        assert reader.numbers == list(range(reader.numbers[0], reader.numbers[0] + len(reader.numbers)))
+        assert server.tracebacks() == []
+
+
+def subscribers(server: TrainingServer) -> float:
+    return server.metrics()["diffusion_pipe_stream_subscribers"]
+
+
+def dropped(server: TrainingServer) -> float:
+    return sum(value for name, value in server.metrics().items() if name.startswith("diffusion_pipe_stream_dropped"))
+
+
+def trainings_are_not_read(directory: Path) -> None:
+    """By 200, of four streams."""
+    with TrainingServer(directory, **BUSY) as server, Listener(server, EVENTS) as reader:
+        task_id = server.start_task(toy(30_000, knobs={"log_lines_per_step": 200}))
+        server.await_status(task_id, "running")
+        before = server.memory()
+        paths = (EVENTS, task_stream(task_id), f"{BASE}/gpu/stream", f"{BASE}/training/{task_id}/logs/stream")
+        began = time.monotonic()
+        dead = [stalled(server, request(path)) for path in paths * 50]
+        highest = before
+        try:
+            # On a busy machine the first are dropped before the last are there.
+            until(lambda: subscribers(server) + dropped(server) > 150)
+            while server.metrics()["diffusion_pipe_stream_subscribers"] > 1:
+                highest = max(highest, server.memory())
+                assert time.monotonic() - began < DROPPED_WITHIN + 5, server.metrics()
+                time.sleep(0.2)
+            until(lambda: len(connections(server)) <= 2, timeout=10)
+        finally:
+            for sock in dead:
+                sock.close()
+        assert highest - before < 200 * 2**20
+        assert not reader.is_over
+        until(lambda: any("dropped" in m["data"]["message"] for m in reader.of("system")))
+        assert server.tracebacks() == []
+
+
+def a_log_is_not_read(directory: Path) -> None:
+    """By 200, from its beginning."""
+    with TrainingServer(directory) as server:
+        task_id = server.start_task(toy(30_000, step_seconds=0.1, every=None, knobs={"log_lines_per_step": 400}))
+        server.await_step(task_id, 30)
+        path = f"/training/{task_id}/logs/stream?offset=0"
+        Seen(path).read(server, 1.0)
+        before = server.memory()
+        dead = [stalled(server, request(f"{BASE}{path}")) for _ in range(200)]
+        try:
+            until(lambda: len(connections(server)) >= 200, LONG)
+            began, most = time.monotonic(), 0
+            while len(connections(server)) > 5:
+                most = max(most, server.memory())
+                assert time.monotonic() - began < DROPPED_WITHIN, f"{len(connections(server))} are still connected"
+                time.sleep(0.5)
+        finally:
+            for sock in dead:
+                sock.close()
+        assert most - before < 96 * 2**20
+        reader = Seen(path)
+        reader.read(server, 2.0)
+        assert reader.lines
+        assert server.tracebacks() == []
+        server.stop_task(task_id, force=True)
+        server.await_status(task_id, "stopped")
+
+
+Play = Callable[[Path], None]
+
+PLAYS: tuple[Play, ...] = (readings_are_not_read, trainings_are_not_read, a_log_is_not_read)
+
+
+@pytest.fixture(scope="module")
+def plays(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Play, Future[None]]]:
+    directory = tmp_path_factory.mktemp("never")
+    with ThreadPoolExecutor(len(PLAYS)) as pool:
+        found = {}
+        for play in PLAYS:
+            (directory / play.__name__).mkdir()
+            found[play] = pool.submit(play, directory / play.__name__)
+        yield found
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("play", PLAYS, ids=lambda play: play.__name__)
+def test_who_never_reads_is_dropped_in_time_and_takes_no_memory(plays: dict[Play, Future[None]], play: Play) -> None:
+    plays[play].result()

@@ -1,0 +1,108 @@
+"""People who start, stop, resume and forget trainings, and ask again where they got no answer."""
+
+import itertools
+import random
+from collections.abc import Callable, Collection
+
+from api.errors import DatabaseUnavailable, ServiceError
+from api.models.training import GPURequest, ResumeOptions, TaskStatus, TrainingRequest
+from tests.simulation.promises import Orders
+from tests.simulation.server import SimulatedServer
+from tests.simulation.servers import Servers
+from tests.simulation.world import Broken, World
+
+FINISHED = frozenset(status for status in TaskStatus if status.is_finished)
+OPEN = frozenset(TaskStatus) - FINISHED
+BROKEN_OFF = frozenset({TaskStatus.STOPPED, TaskStatus.FAILED})
+
+
+#: The share of starts whose answer is lost although they are done.
+LOST_ANSWERS = 0.1
+
+
+class Users:
+    """What they were told is kept in `orders`."""
+
+    def __init__(self, servers: Servers, world: World, chance: random.Random, tell: Callable[[str], None]) -> None:
+        self.orders = Orders()
+        self._servers = servers
+        self._world = world
+        self._chance = chance
+        self._tell = tell
+        self._numbers = itertools.count(1)
+
+    def start(self) -> None:
+        """Somebody starts a training; who got no answer asks once more, with the same key."""
+        key = f"key-{next(self._numbers)}"
+        request = TrainingRequest(
+            "toy",
+            GPURequest((), self._chance.choice((1, 1, 1, 2, len(self._world.gpus)))),
+            name=key,
+            priority=self._chance.randint(0, 2),
+            max_retries=self._chance.randint(0, 2),
+            config={"epochs": 5},
+        )
+        for _ in range(2):
+            task_id = self._ask_to_start(request, key)
+            if task_id is not None:
+                self._note_start(key, task_id)
+                return
+
+    def _ask_to_start(self, request: TrainingRequest, key: str) -> str | None:
+        server = self._servers.any()
+        if server is None:
+            return None
+        server.faults.loses_an_answer = self._chance.random() < LOST_ANSWERS
+        return self._servers.ask(server, lambda: server.parts.service.start(request, "ann", key).task_id, "start")
+
+    def _note_start(self, key: str, task_id: str) -> None:
+        self.orders.started.add(task_id)
+        if self.orders.keys.setdefault(key, task_id) != task_id:
+            raise Broken(f"{key} was answered with {task_id} and with {self.orders.keys[key]}")
+        self._tell(f"started {task_id}")
+
+    def stop(self) -> None:
+        """Somebody asks a training to stop; also where the answer is lost that may have been done."""
+        force = self._chance.random() < 0.3
+        task_id = self._change(OPEN, "stop", lambda server, task: server.parts.stops.ask(task, force, None, "ann"))
+        if task_id is not None:
+            self.orders.stopped_at[task_id] = self._world.clock.monotonic()
+
+    def resume(self) -> None:
+        """Somebody resumes a training that was stopped or has failed."""
+        self._change(
+            BROKEN_OFF,
+            "resume",
+            lambda server, task: server.parts.service.resume(task, ResumeOptions(), lambda _: {}, "ann"),
+        )
+
+    def delete(self) -> None:
+        """Somebody forgets a training that has ended."""
+        task_id = self._change(FINISHED, "delete", lambda server, task: server.parts.service.delete(task, True))
+        if task_id is not None:
+            self.orders.deleted.add(task_id)
+
+    def _change(
+        self, wanted: Collection[TaskStatus], deed: str, do: Callable[[SimulatedServer, str], object]
+    ) -> str | None:
+        """The task that was changed, where that was acknowledged."""
+        found = sorted(task_id for task_id, task in self._servers.tasks().items() if task.status in wanted)
+        server = self._servers.any()
+        if not found or server is None:
+            return None
+        task_id = self._chance.choice(found)
+        self.orders.note_wish(deed, task_id)
+        answer = self._servers.ask(server, lambda: _answer(lambda: do(server, task_id)), deed)
+        self._tell(f"{deed} {task_id}: {answer or 'no answer'}")
+        return task_id if answer == "done" else None
+
+
+def _answer(do: Callable[[], object]) -> str:
+    """How it was answered: a refusal by the service's rules is an answer, too."""
+    try:
+        do()
+    except DatabaseUnavailable:
+        raise
+    except ServiceError as error:
+        return error.code
+    return "done"

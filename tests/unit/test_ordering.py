@@ -1,0 +1,36 @@
+"""Each worker's part of the tests begins with slow files, whole ones."""
+
+from itertools import groupby
+
+from tests.ordering import SLOW, for_workers
+
+
+def file_of(item: str) -> str:
+    return item.partition("::")[0]
+
+
+QUICK = [f"tests/unit/test_{n}.py::test_{m}" for n in range(30) for m in range(9)]
+SLOW_ONES = [f"{folder}test_{n}.py::test_{m}" for folder in SLOW for n in range(6) for m in range(4)]
+
+
+def test_no_test_is_lost_or_doubled() -> None:
+    items = QUICK[:100] + SLOW_ONES + QUICK[100:]
+    for workers in range(1, 8):
+        assert sorted(for_workers(items, workers, file_of)) == sorted(items)
+    assert for_workers([], 4, file_of) == []
+
+
+def test_each_part_begins_with_whole_files_of_slow_tests_and_ends_with_quick_ones() -> None:
+    ordered = for_workers(QUICK[:100] + SLOW_ONES + QUICK[100:], 3, file_of)
+    files = [file for file, _ in groupby(ordered, key=file_of) if file.startswith(SLOW)]
+    assert len(files) == len(set(files)) == 18
+    size = len(ordered) // 3
+    for part in (ordered[:size], ordered[size : 2 * size], ordered[2 * size :]):
+        are_slow = [item.startswith(SLOW) for item in part]
+        assert are_slow == [True] * 24 + [False] * (size - 24)
+
+
+def test_tests_of_which_most_are_slow_keep_their_files_whole() -> None:
+    ordered = for_workers(SLOW_ONES + QUICK[:2], 4, file_of)
+    files = [file for file, _ in groupby(ordered, key=file_of) if file.startswith(SLOW)]
+    assert len(files) == len(set(files)) == 18

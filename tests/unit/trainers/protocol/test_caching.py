@@ -1,0 +1,108 @@
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.models.dataset_cache import CacheState, PlannedCache
+from api.models.progress import Stage
+from api.models.training import TrainingPlan
+from api.trainers.protocol.caching import CacheReader, find_gap
+from api.trainers.protocol.run import RunProtocol
+
+
+def create(counts_items: bool = True) -> CacheReader:
+    cache = PlannedCache(CacheState.BUILDING, "k", "c", is_made=True, counts_items=counts_items)
+    made = RunProtocol().create_reader(TrainingPlan("t", "flux", 1, cache=cache))
+    assert isinstance(made, CacheReader)
+    return made
+
+
+def bar(done: int, total: int = 9) -> str:
+    return f"{100 * done // total:3d}%|███       | {done}/{total} [00:00<00:00, 110.20it/s]"
+
+
+def feed(reader: CacheReader, *lines: str) -> None:
+    for count, line in enumerate(lines):
+        reader.read(line, float(count))
+
+
+LINES = [
+    bar(5),  # of the files that it looks for
+    "caching latents: /data/media",
+    "caching latents: (1.0, 512, 512, 1)",
+    bar(0),
+    bar(4),
+    bar(9),
+    "caching latents: (0.5, 512, 1024, 1)",
+    bar(2),
+    bar(3),
+    "caching text embeddings: /data/media",
+    bar(9),
+]
+
+
+def test_media_are_counted_over_all_sizes_and_captions_are_not():
+    reader = create()
+    feed(reader, *LINES)
+    assert (reader.progress.items_cached, reader.progress.stage) == (12, Stage.CACHING)
+
+
+def test_it_goes_on_counting_after_a_restart():
+    whole, first = create(), create()
+    feed(whole, *LINES)
+    feed(first, *LINES[:5])
+    second = create()
+    second.restore(json.loads(json.dumps(first.save())))
+    for count, line in enumerate(LINES[5:], start=5):
+        second.read(line, float(count))
+    assert second.progress == whole.progress
+
+
+def test_batches_are_no_items_and_nothing_is_known_before_the_first_bar():
+    reader = create(counts_items=False)
+    feed(reader, *LINES)
+    assert reader.progress.items_cached is None
+    reader = create()
+    feed(reader, *LINES[:2])
+    assert reader.progress.items_cached is None
+
+
+def test_there_are_no_steps_whatever_it_says():
+    reader = create()
+    assert reader.read("steps: 1 loss: 0.5 iter time (s): 1.0 samples/sec: 1.0", 1.0) is None
+    assert (reader.progress.step, reader.progress.overall_progress, reader.progress.only_caches) == (None, None, True)
+
+
+@given(st.text(alphabet="0123456789%|/[] █", max_size=300))
+def test_no_bar_breaks_it(line: str):
+    reader = create()
+    feed(reader, "caching latents: x", line, line[::-1])
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> Path:
+    cache = tmp_path / "cats" / "media" / "cache" / "flux"
+    for name in ("metadata/grouping_keys.json", "cache_1x512x512x1/latents/metadata.db", "cache_1/latents/shard_0.bin"):
+        (cache / name).parent.mkdir(parents=True, exist_ok=True)
+        (cache / name).write_bytes(b"x")
+    return tmp_path / "cats" / "media"
+
+
+def test_a_whole_cache_has_no_gap(media: Path):
+    assert find_gap([media]) is None
+    assert find_gap([media, media.parent / "none"]) == "there is no list of sizes for cats"
+
+
+@pytest.mark.parametrize("name", ["metadata", "latents/metadata.db", "latents/shard_0.bin"])
+def test_what_is_missing_of_a_cache_is_told(media: Path, name: str):
+    for path in [path for path in media.rglob("*") if path.is_file() and name in str(path)]:
+        path.unlink()
+    assert find_gap([media]) is not None
+
+
+def test_a_cache_behind_a_link_is_none(media: Path, tmp_path: Path):
+    (media / "cache").rename(tmp_path / "elsewhere")
+    (media / "cache").symlink_to(tmp_path / "elsewhere")
+    assert find_gap([media]) is not None
