@@ -10,6 +10,7 @@ import { Keys } from "./keys.js";
 import { ageOfReadings, machine, take } from "./machine.js";
 import { forgetReload, reloadOnce } from "./reload.js";
 import { go, place } from "./router.js";
+import { recall } from "./settings.js";
 import { banners } from "./shell/banners.js";
 import { bar } from "./shell/bar.js";
 import { openHelp } from "./shell/help.js";
@@ -283,4 +284,8 @@ export class App {
 }
 
 printInLight();
+// Only who has notifications loads what shows them; another tab may switch them on.
+const notify = () => recall("notify", "") === "on" && import("./alerts/notify.js");
+notify();
+addEventListener("storage", ({ key }) => key === "notify" && notify());
 new App(/** @type {HTMLElement} */ (document.getElementById("app")));

@@ -9,6 +9,7 @@ from datetime import timedelta
 from api.models.alert import AlertTarget
 from api.models.alert_rule import RuleScope
 from api.models.progress import Stage
+from api.models.task import TaskType
 from api.models.training import CauseCode, TaskStatus, TaskSummary
 from api.services.alerts.evaluation import UNKNOWN, FactTable, show_number
 from api.services.alerts.log_growth import NO_LOG, LogGrowth
@@ -200,7 +201,8 @@ class TaskFacts:
 
 
 def _headway(task: TaskSummary, headway: Headway | None, now: float) -> dict[str, float]:
-    if headway is None or not task.status.is_active:
+    # Nothing but a training makes checkpoints.
+    if headway is None or not task.status.is_active or task.kind is not TaskType.TRAINING:
         return {"checkpoint_age": UNKNOWN, "attempts_without_checkpoint": UNKNOWN}
     began = None if task.started_at is None else task.started_at.timestamp()
     since = max((each for each in (headway.checkpoint_at, began) if each is not None), default=None)

@@ -1,14 +1,17 @@
 import math
 
 import pytest
+from sqlalchemy import update
 
 from api.executors.fake import outcome
 from api.models.alert_rule import RuleScope
+from api.models.task import TaskType
 from api.models.training import NOTICES, TaskNotice
 from api.services.alerts.evaluation import FactTable
 from api.services.alerts.metrics import metrics_of
 from api.services.alerts.task_facts import TOLD_OF, TaskFacts
 from api.storage.alert_facts import AlertFactStore
+from api.storage.tables import tasks
 from tests.unit.services.trainings import TrainingMachine, steps
 
 
@@ -66,6 +69,15 @@ def test_one_that_runs_says_how_old_its_checkpoint_is(machine: TrainingMachine, 
     machine.train()
     machine.clock.advance(7)
     assert (seen["checkpoint_age"], seen["attempts_without_checkpoint"]) == (7, 0)
+
+
+def test_what_only_caches_is_not_asked_for_checkpoints(machine: TrainingMachine, seen: Seen):
+    machine.run()
+    with machine.database.write() as connection:
+        connection.execute(update(tasks).values(kind=TaskType.CACHE))
+    machine.clock.advance(100)
+    assert seen["running"] == 1
+    assert math.isnan(seen["checkpoint_age"])
 
 
 def test_one_that_failed_says_why(machine: TrainingMachine, seen: Seen):
