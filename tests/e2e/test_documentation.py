@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.server import ROOT, until
 from tests.e2e.training_server import TrainingServer
 
-#: What a shell runs before the guide's own lines: streams end sooner, a long sleep when nothing trains.
+#: What a shell runs before the guide's own lines: streams end sooner, and a long sleep lasts until nothing trains.
 PRELUDE = r"""
 set -uo pipefail
 curl() {
@@ -25,8 +25,8 @@ curl() {
   command curl "${arguments[@]}"
 }
 sleep() {
-  [ "$1" -ge 10 ] || { command sleep "$1"; return; }
-  for i in $(seq 300); do
+  command sleep "$1"
+  [ "$1" -lt 10 ] || for i in $(seq 200); do
     command curl -s "$BASE/training/list?status=queued,starting,running,stopping" | grep -q '"total":0' && break
     command sleep 0.2
   done
