@@ -45,6 +45,8 @@ REFUSED = {
     ("POST", "/api/v1/preprocess/start"): 404,
     ("POST", "/api/v1/models/registry"): 404,
     ("POST", "/api/v1/models/validate"): 404,
+    # What is named for example has no version yet.
+    ("POST", "/api/v1/training/cache"): 422,
     # There is no provider to sign in by, and no endpoint that writes captions.
     ("GET", "/api/v1/auth/oidc/login"): 404,
     ("GET", "/api/v1/auth/oidc/callback"): 404,
@@ -125,7 +127,8 @@ def test_every_line_of_the_chapter_for_a_team_runs_with_keys(tmp_path: Path):
 
 def test_every_line_of_the_api_guide_runs_and_every_route_has_one(server: TrainingServer, tmp_path: Path):
     requests = run(read("TRAINING_API.md"), server, tmp_path)
-    assert [request for request in requests if not is_as_shown(request)] == []
+    wrong = [request for request in requests if not is_as_shown(request)]
+    assert [(each["method"], each.get("route"), each["status"]) for each in wrong] == []
     document = server.client.get("/openapi.json").json()
     routes = {(method.upper(), path) for path, ways in document["paths"].items() for method in ways}
     shown = {(request["method"], _braced(request.get("route") or request["path"])) for request in requests}
