@@ -25,6 +25,10 @@ from api.services.access.key_format import hash_of, new_key
 from api.services.gpus.service import GPUService
 from api.utils.clock import Clock
 from tests.api.client import Client, client_of
+from tests.api.quick_worlds import keep_builders, provide_database
+from tests.databases import hurry
+
+keep_builders()
 
 TRAINING = "/api/v1/training"
 RUN_DIR = "20260101_00-00-00"
@@ -202,6 +206,9 @@ def open_world(
         if source is not None:
             patched.enter_context(patch("api.runtime.composition.create_source", lambda config, clock: source))
         runtime = Runtime(config, clock, executor)
+    if not config.database_url:
+        provide_database(storage)
+    hurry(runtime.database)
     runtime.prepare()
     runtime.access.ring.refresh()
     runtime.live.news.begin()

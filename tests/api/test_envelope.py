@@ -281,7 +281,7 @@ def test_unknown_addresses_share_one_route_in_metrics(world: World):
     world.sweep()
     text = world.client.get("/metrics").text
     assert 'route="unknown"' in text
-    assert "made" not in text
+    assert "/made" not in text
 
 
 def test_failure_is_the_same_json_for_every_reader(client: Client):

@@ -74,7 +74,15 @@ def test_overview_counts_tasks_and_gpus(world: World):
     world.gpus.register_task([0, 1], "training")
     world.gpus.register_task([2], "external")
     data = world.client.data("/api/v1/system/overview")
-    assert data["holders"] == {"total": 2, "training": 1, "preprocessing": 0, "download": 0, "push": 0, "external": 1}
+    assert data["holders"] == {
+        "total": 2,
+        "training": 1,
+        "preprocessing": 0,
+        "download": 0,
+        "push": 0,
+        "cache": 0,
+        "external": 1,
+    }
     assert (data["gpus"]["total"], data["gpus"]["available"], data["gpus"]["busy"]) == (4, 1, 3)
     assert (data["gpus"]["total_gpus"], data["gpus"]["busy_gpus"], data["source"]) == (4, 3, "simulated")
     assert data["system"]["memory"]["total"] > 0

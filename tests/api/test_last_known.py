@@ -148,6 +148,7 @@ def test_answers_are_of_now_again_once_it_answers(world: World, away: Away):
 def test_metrics_tell_the_last_counts_with_their_age(world: World, away: Away, clock: FakeClock):
     world.start()
     world.sweep()
+    world.client.get("/metrics")
     away.error = DatabaseUnavailable()
     clock.advance(20)
     world.sweep()

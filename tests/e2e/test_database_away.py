@@ -4,11 +4,14 @@ readings go on, changes are refused in time, all is well soon after, and nothing
 
 import sqlite3
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psycopg
@@ -47,11 +50,24 @@ class Seen:
 
 Away = Callable[[], AbstractContextManager[None]]
 
+WAYS = ("stopped postgresql", "locked postgresql", "locked sqlite")
 
-@pytest.fixture(scope="module", params=["stopped postgresql", "locked postgresql", "locked sqlite"])
-def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
-    what, _, backend = request.param.partition(" ")
-    directory = tmp_path_factory.mktemp("away")
+
+@pytest.fixture(scope="module")
+def plays(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Seen]]]:
+    """Each way by itself, but all at once: most of it is waiting."""
+    all_serve = threading.Barrier(len(WAYS), timeout=LONG)
+    with ThreadPoolExecutor(len(WAYS)) as pool:
+        yield {way: pool.submit(play_in, tmp_path_factory.mktemp("away"), way, all_serve) for way in WAYS}
+
+
+@pytest.fixture(params=WAYS)
+def seen(request: pytest.FixtureRequest, plays: dict[str, Future[Seen]]) -> Seen:
+    return plays[request.param].result()
+
+
+def play_in(directory: Path, way: str, all_serve: threading.Barrier) -> Seen:
+    what, _, backend = way.partition(" ")
     settings = {"GPU_MONITOR_INTERVAL": "1", "GPU_STATUS_CHECK_TIMEOUT": "4"}
     with ExitStack() as stack:
         away: Away = lambda: locked_sqlite(directory / "data" / "database.sqlite")  # noqa: E731
@@ -62,7 +78,9 @@ def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             settings |= {"DATABASE_URL": postgres.url, "REDIS_URL": redis.url}
             away = {"stopped": lambda: stopped(postgres, redis), "locked": lambda: locked_postgres(postgres)}[what]
         behind = stack.enter_context(site(directory, **settings))
-        yield play(behind, away, STOPPED_SECONDS if what == "stopped" else LOCKED_SECONDS)
+        # Answers are timed: no server starts meanwhile.
+        all_serve.wait()
+        return play(behind, away, STOPPED_SECONDS if what == "stopped" else LOCKED_SECONDS)
 
 
 @contextmanager
@@ -81,8 +99,18 @@ def stopped(postgres: OwnPostgres, redis: OwnRedis) -> Iterator[None]:
 def locked_postgres(postgres: OwnPostgres) -> Iterator[None]:
     """As a migration by hand would: nobody else reads or writes a table."""
     with psycopg.connect(postgres.url) as connection:
-        connection.execute(f"LOCK TABLE {', '.join(metadata.tables)} IN ACCESS EXCLUSIVE MODE")
+        until(lambda: lock_all(connection), LONG, "a lock of every table")
         yield
+
+
+def lock_all(connection: psycopg.Connection[Any]) -> bool:
+    """Tables are locked one after the other: a server that has read a later one may wait for an earlier one."""
+    try:
+        connection.execute(f"LOCK TABLE {', '.join(metadata.tables)} IN ACCESS EXCLUSIVE MODE")
+    except psycopg.errors.DeadlockDetected:
+        connection.rollback()
+        return False
+    return True
 
 
 @contextmanager

@@ -34,7 +34,11 @@ sleep() {
 """
 
 #: Lines that are for another place than a shell beside a running server.
-ELSEWHERE = re.compile(r"^(?:\w+=\S+ )*(make|ssh|npx|openapi-python-client|\.venv/bin/websockets)\b.*$", re.MULTILINE)
+ELSEWHERE = re.compile(
+    r"^(?:\w+=(?:\"[^\"]*\"|\S+) )*"
+    r"(make|ssh|npx|openapi-python-client|\.venv/bin/websockets|\.venv/bin/python (?:-m aiosmtpd|hook\.py))\b.*$",
+    re.MULTILINE,
+)
 
 #: What the guides show as refused, by route.
 REFUSED = {
@@ -102,7 +106,7 @@ def is_as_shown(request: dict[str, Any]) -> bool:
 
 @pytest.fixture
 def server(tmp_path: Path):
-    with TrainingServer(tmp_path / "server") as started:
+    with TrainingServer(tmp_path / "server", IDLE_COMMAND="/bin/true", PRIVATE_HOSTS_ALLOWED="127.0.0.1") as started:
         yield started
 
 

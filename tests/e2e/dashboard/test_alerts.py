@@ -14,6 +14,7 @@ from tests.e2e.dashboard.conftest import Complaints, Open, has_charts
 from tests.e2e.dashboard.test_access import LOOKS, axe, violations
 from tests.e2e.dashboard.test_modules import call
 from tests.e2e.server import until
+from tests.e2e.toy_tasks import toy
 from tests.unit.notifiers.receivers import receiving, status
 
 __all__ = ["axe"]
@@ -226,6 +227,65 @@ def test_a_rule_that_is_built_in_is_switched_off_and_made_as_it_came(page: Page,
     expect(row.get_by_role("switch")).to_be_checked()
     rule = watched.get("/alerts/rules/disk_forecast")
     assert (rule["enabled"], rule["is_changed"]) == (True, False)
+
+
+#: Notes what the page would have the browser show, over reloads and in every tab.
+SHOWN = """
+    window.Notification = class {
+        static permission = "granted";
+        static requestPermission = async () => "granted";
+        constructor(title, { tag }) {
+            const shown = JSON.parse(localStorage.getItem("shown") ?? "[]");
+            localStorage.setItem("shown", JSON.stringify([...shown, [title, tag]]));
+        }
+        close() {}
+    };
+"""
+
+
+def notices(page: Page, alert_id: str) -> list[str]:
+    """The titles of the notifications of an alert."""
+    found = json.loads(page.evaluate("localStorage.getItem('shown') ?? '[]'"))
+    return [title for title, tag in found if tag == alert_id]
+
+
+def test_the_browser_tells_of_an_alert_once_whatever_tabs_are_open(page: Page, watched: WatchedServer) -> None:
+    page.context.add_init_script(SHOWN)
+    known = watched.fire("known_before")
+    page.reload()
+    page.locator(".bell").click()
+    page.get_by_role("switch", name="Notify me").check()
+    second = page.context.new_page()
+    second.goto(page.url)
+    expect(second.locator(".connection")).to_have_attribute("data-state", "live")
+    alert_id = watched.fire("told_once")
+    until(lambda: notices(page, alert_id), what="a notification")
+    page.reload()
+    last = watched.fire("told_after_the_reload")
+    until(lambda: notices(page, last), what="another notification")
+    assert notices(page, alert_id) == [
+        "warning: told_once: GPU 1 NVIDIA GeForce RTX 4090 on " + node(watched, alert_id)
+    ]
+    assert (len(notices(page, last)), notices(page, known)) == (1, [])
+
+
+def node(watched: WatchedServer, alert_id: str) -> str:
+    return str(watched.get(f"/alerts/{alert_id}")["alert"]["labels"]["node"])
+
+
+def test_the_browser_tells_of_the_end_of_a_training(page: Page, watched: WatchedServer) -> None:
+    page.context.add_init_script(SHOWN)
+    task_id = watched.start_task(toy(30_000, name="awaited", gpus=[0]))
+    watched.await_step(task_id, 1)
+    page.reload()
+    go(page, f"/tasks/{task_id}")
+    button = page.get_by_role("button", name="Tell me when it ends")
+    button.click()
+    expect(button).to_have_attribute("aria-pressed", "true")
+    page.reload()
+    expect(button).to_have_attribute("aria-pressed", "true")
+    watched.stop_task(task_id, force=True)
+    expect(button).to_be_hidden()
 
 
 @pytest.mark.parametrize(

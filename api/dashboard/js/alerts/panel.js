@@ -8,6 +8,7 @@ import { count } from "../format.js";
 import { t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { alertCard } from "./card.js";
+import { notifySwitch } from "./notify_switch.js";
 import { byWeight, firing } from "./state.js";
 
 /** How long it goes on already is told anew so often. */
@@ -19,12 +20,14 @@ export function openPanel(button, closed) {
   const [state, foot] = [h("div"), h("div", { class: "alert-panel-foot small" })];
   /** @type {Map<string, ReturnType<typeof alertCard>>} */
   const cards = new Map();
+  const notify = notifySwitch();
   const denied = whyNot("alerts:write");
   const panel = h(
     "div",
     { class: "alert-panel", role: "dialog", "aria-label": t("alerts.now"), tabindex: -1 },
     h("div", { class: "alert-panel-head" }, h("h2", {}, t("alerts.now")), closeButton(close)),
     h("div", { class: "alert-panel-body" }, denied && note("idle", h("p", {}, denied)), state, list),
+    notify.element,
     foot,
   );
 
@@ -62,6 +65,7 @@ export function openPanel(button, closed) {
   function close() {
     unwatch();
     clearInterval(ticking);
+    notify.close();
     document.removeEventListener("keydown", press, true);
     document.removeEventListener("pointerdown", leave, true);
     removeEventListener("hashchange", close);

@@ -40,6 +40,13 @@ export const byWeight = (alerts) =>
 
 const WEIGHTS = /** @type {const} */ (["critical", "warning", "info"]);
 
-/** The gravest of what fires; null when nothing does. @param {Firing} what */
-export const gravest = ({ alerts, counts }) =>
-  counts.critical ? "critical" : (WEIGHTS.find((weight) => alerts.some(({ severity }) => severity === weight)) ?? null);
+/**
+ * What the bell shouts: notices, such as that a training has finished, are in its list and not in its count.
+ * @param {Firing} what @returns {{count: number, gravest: "critical"|"warning"|null}}
+ */
+export function loudOf({ alerts, counts }) {
+  const loud = alerts.filter(({ severity }) => severity !== "info");
+  // Of more than the list holds nobody knows how many are notices.
+  const count = counts.firing > alerts.length ? counts.firing : loud.length;
+  return { count, gravest: counts.critical ? "critical" : count ? "warning" : null };
+}

@@ -18,6 +18,8 @@ export const alertWords = {
   "alerts.also.acknowledged": "{n} acknowledged",
   "alerts.also.silenced": "{n} silenced",
   "alerts.also.pending": "{n} pending",
+  "notify.here": "Notify me in this browser",
+  "notify.cannot": "the browser shows none here: it takes https, or localhost",
   "alert.firing": "firing",
   "alert.pending": "pending",
   "alert.acknowledged": "acknowledged",

@@ -18,6 +18,8 @@ export const alertWords = {
   "alerts.also.acknowledged": "{n} 条已确认",
   "alerts.also.silenced": "{n} 条已静默",
   "alerts.also.pending": "{n} 条待定",
+  "notify.here": "在此浏览器中通知我",
+  "notify.cannot": "浏览器在这里不显示通知：需要 https 或 localhost",
   "alert.firing": "触发中",
   "alert.pending": "待定",
   "alert.acknowledged": "已确认",

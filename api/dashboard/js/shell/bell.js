@@ -2,7 +2,7 @@
 
 import { access } from "../access.js";
 import { countChip } from "../alerts/severity.js";
-import { firing, gravest, maySee, refetchFiring } from "../alerts/state.js";
+import { firing, loudOf, maySee, refetchFiring } from "../alerts/state.js";
 import { attempt } from "../components/toast.js";
 import { h, setAttribute, setText } from "../dom.js";
 import { count } from "../format.js";
@@ -37,11 +37,11 @@ export function bell(app) {
   }
 
   firing.watch((what) => {
-    const worst = what && gravest(what);
-    const words = wordsOf(what, worst);
+    const { count: loud, gravest: worst } = what ? loudOf(what) : { count: 0, gravest: null };
+    const words = wordsOf(what !== null, worst, loud);
     chip.element.hidden = !worst;
     button.classList.toggle("unknown", !what);
-    if (worst) chip.update(worst, count(what.counts.firing));
+    if (worst) chip.update(worst, count(loud));
     button.title = words;
     button.setAttribute("aria-label", words);
     // What is quiet from the beginning is no news.
@@ -55,9 +55,8 @@ export function bell(app) {
   return { element: h("div", { class: "bell-place" }, button, news), toggle: () => button.hidden || button.click() };
 }
 
-/** @param {import("../alerts/state.js").Firing|null} what @param {string|null} worst */
-function wordsOf(what, worst) {
-  if (!what) return t("bell.unknown");
-  if (!worst) return t("bell.quiet");
-  return t("bell.n", { n: count(what.counts.firing), severity: word("severity", worst) });
+/** @param {boolean} isKnown @param {string|null} worst @param {number} loud */
+function wordsOf(isKnown, worst, loud) {
+  if (!isKnown) return t("bell.unknown");
+  return worst ? t("bell.n", { n: count(loud), severity: word("severity", worst) }) : t("bell.quiet");
 }

@@ -12,6 +12,7 @@ import { count, duration, figure, isKnown, percent, UNKNOWN, unit } from "../../
 import { t, tell, word } from "../../i18n.js";
 import { icon } from "../../icons.js";
 import { taskAddress } from "../../router.js";
+import { endNotice } from "./end_notice.js";
 
 /** What only caches has none of these. */
 const STEPS = /** @type {const} */ (["epoch", "step", "loss", "best", "grad_norm", "learning_rate", "speed"]);
@@ -52,6 +53,7 @@ export function taskHeader(changed) {
     speed: stat("stat.speed"),
     elapsed: stat("stat.elapsed"),
   };
+  const notice = endNotice();
   let drawn = "";
   /** @type {import("../../components/menu.js").Choice[]} */
   let choices = [];
@@ -64,6 +66,7 @@ export function taskHeader(changed) {
     drawn = key;
     fill(
       actions,
+      notice.element,
       // A button of the same label stays, and does what is right for the task as it is when it is pressed.
       choices.map((choice, place) =>
         h(
@@ -179,6 +182,7 @@ export function taskHeader(changed) {
       task.attempt_count > 1 ? t("attempts.n", { n: task.attempt_count }) : "",
     );
     showActions(task);
+    notice.update(task);
     showSub(task);
     showNotes(task);
   }
