@@ -117,7 +117,7 @@ test: install-dev ## Install what they need and run all tests
 	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 test-long: install-dev ## The longest tests for as long as their figures say: a minute without a database, more kills
-	TEST_LENGTH=full $(BIN)/python -m pytest -n auto --dist worksteal tests/e2e tests/simulation $(ARGS)
+	TEST_LENGTH=full $(BIN)/python -m pytest -n auto --dist worksteal tests/e2e tests/unit/weights tests/unit/trainers/downloads tests/simulation $(ARGS)
 
 simulate: install-dev ## An hour of a machine with bad luck, from a seed: SEED=7, or COUNT=200 fresh ones
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT)) $(ARGS)

@@ -34,7 +34,11 @@ sleep() {
 """
 
 #: Lines that are for another place than a shell beside a running server.
-ELSEWHERE = re.compile(r"^(?:\w+=\S+ )*(make|ssh|npx|openapi-python-client|\.venv/bin/websockets)\b.*$", re.MULTILINE)
+ELSEWHERE = re.compile(
+    r"^(?:\w+=(?:\"[^\"]*\"|\S+) )*"
+    r"(make|ssh|npx|openapi-python-client|\.venv/bin/websockets|\.venv/bin/python (?:-m aiosmtpd|hook\.py))\b.*$",
+    re.MULTILINE,
+)
 
 #: What the guides show as refused, by route.
 REFUSED = {
@@ -45,6 +49,8 @@ REFUSED = {
     ("POST", "/api/v1/preprocess/start"): 404,
     ("POST", "/api/v1/models/registry"): 404,
     ("POST", "/api/v1/models/validate"): 404,
+    # What is named for example has no version yet.
+    ("POST", "/api/v1/training/cache"): 422,
     # There is no provider to sign in by, and no endpoint that writes captions.
     ("GET", "/api/v1/auth/oidc/login"): 404,
     ("GET", "/api/v1/auth/oidc/callback"): 404,
@@ -100,7 +106,7 @@ def is_as_shown(request: dict[str, Any]) -> bool:
 
 @pytest.fixture
 def server(tmp_path: Path):
-    with TrainingServer(tmp_path / "server") as started:
+    with TrainingServer(tmp_path / "server", IDLE_COMMAND="/bin/true", PRIVATE_HOSTS_ALLOWED="127.0.0.1") as started:
         yield started
 
 
@@ -125,7 +131,8 @@ def test_every_line_of_the_chapter_for_a_team_runs_with_keys(tmp_path: Path):
 
 def test_every_line_of_the_api_guide_runs_and_every_route_has_one(server: TrainingServer, tmp_path: Path):
     requests = run(read("TRAINING_API.md"), server, tmp_path)
-    assert [request for request in requests if not is_as_shown(request)] == []
+    wrong = [request for request in requests if not is_as_shown(request)]
+    assert [(each["method"], each.get("route"), each["status"]) for each in wrong] == []
     document = server.client.get("/openapi.json").json()
     routes = {(method.upper(), path) for path, ways in document["paths"].items() for method in ways}
     shown = {(request["method"], _braced(request.get("route") or request["path"])) for request in requests}

@@ -14,7 +14,9 @@ from api.models.reason import Reason
 from api.models.training import AttemptStatus, CauseCode, StopRung, TaskStatus
 from api.models.xids import CATALOGUE, RECOVERY_ACTIONS, look_up, look_up_action
 from api.services.alerts.builtin_rules import BUILTIN_RULES
+from api.trainers.diffusion_pipe.key_words import PATH_WORDS
 from api.trainers.diffusion_pipe.model_types import MODELS
+from api.trainers.diffusion_pipe.settings import describe_settings
 from api.trainers.protocol import diagnosis, hints
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -131,6 +133,22 @@ def test_nothing_is_translated_that_the_service_does_not_say():
     of_trainers = {"trainer_not_found", "interpreter_not_found"}
     known = {code for code, _ in sentences()} | of_trainers | {f"{code}_remedy" for code in of_trainers}
     assert said_in_chinese().keys() - known == set()
+
+
+def test_every_key_of_the_trainer_is_told_in_chinese_too():
+    text = SOURCES["i18n/zh_settings.js"]
+    told = set(re.findall(r'^  "?([\w.]+)"?: ".*",$', text.split("export const paths")[0], re.MULTILINE))
+    tables = [table for name in MODELS for table in describe_settings(name).tables]
+    keys = {(table.name or table.file, each.name, each.is_path) for table in tables for each in table.settings}
+    used = {
+        name if name in told else f"{table}.{name}"
+        for table, name, is_path in keys
+        if name != "type" or table != "model"
+    }
+    paths = {f"model.{name}" for facts in MODELS.values() for name in facts.kinds}
+    assert used - told - paths == set()
+    assert told - used == set()
+    assert all(f'"{words}"' in text for words in PATH_WORDS.values())
 
 
 def test_every_model_type_can_be_chosen():

@@ -23,7 +23,7 @@ const SCREENS = {
   machine: () => import("./views/machine/view.js"),
   gpu: () => import("./views/machine/gpu.js"),
   tasks: () => import("./views/tasks/view.js"),
-  task: () => import("./views/task/view.js"),
+  task: () => withLog(import("./views/task/view.js")),
   data: () => withData(import("./views/datasets/view.js")),
   dataset: () => withData(import("./views/dataset/view.js")),
   models: () => withModels(import("./views/models/view.js")),
@@ -34,6 +34,9 @@ const SCREENS = {
   access: () => import("./views/access/view.js"),
   "sign-in": () => import("./views/sign_in/view.js"),
 };
+
+/** With the styles of logs. @template Module @param {Promise<Module>} module @returns {Promise<Module>} */
+const withLog = async (module) => (await Promise.all([module, learnStyle("log")]))[0];
 
 /** With the words and the styles of datasets. @template Module @param {Promise<Module>} module @returns {Promise<Module>} */
 const withData = async (module) => (await Promise.all([module, learnDataWords(), learnStyle("data")]))[0];

@@ -155,6 +155,8 @@ def test_train_on_this_leads_to_a_request_that_can_be_started(
     page.get_by_role("button", name="Train on this…").click()
     page.get_by_role("textbox", name="Resolutions").fill("640x384")
     page.get_by_role("button", name="To the form").click()
+    expect(page.get_by_label("Dataset", exact=True)).to_have_value("cats")
+    page.get_by_role("button", name="TOML files").click()
     text = page.get_by_role("textbox", name="Dataset (TOML)")
     latest = server.get("/datasets/cats")["dataset"]["latest"]
     expect(text).to_have_value(re.compile(rf"resolutions = \[\[640, 384\]\](.|\n)*dataset = .cats@{latest}."))

@@ -57,6 +57,7 @@ def type_row(page: Page, name: str) -> Any:
         ("#/registry", ".registered-row"),
         ("#/registry/cats", ".version-card"),
         ("#/tasks/{}", ".version-offer"),
+        ("#/start?model=sdxl", ".preset-card"),
     ],
 )
 def test_axe_finds_nothing_on_screens_of_models(

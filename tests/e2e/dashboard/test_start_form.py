@@ -9,7 +9,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from api.routes.schemas.training import StartTraining
-from tests.e2e.dashboard.conftest import Open
+from tests.e2e.dashboard.conftest import Complaints, Open
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import TrainingServer
 
@@ -78,18 +78,60 @@ def test_a_structured_request_is_copied_in_its_form_until_its_text_is_changed(op
     page = open_page("#/start")
     page.route("**/training/train_x", lambda route: route.fulfill(json=shown))
     sent: list[dict[str, Any]] = []
-    page.on("request", lambda made: sent.append(made.post_data_json) if made.method == "POST" else None)
+    page.on("request", lambda made: sent.append(made.post_data_json) if "/validate" in made.url else None)
     page.goto(page.url.replace("#/start", "#/start?from=train_x"))
-    config = page.get_by_role("textbox", name="Configuration (TOML)")
-    expect(config).to_have_value("epochs = 3\n")
+    expect(page.get_by_label("epochs", exact=True)).to_have_value("3")
     page.get_by_role("button", name="Validate").click()
     expect(page.locator(".start-side .note").first).to_be_visible()
+    page.get_by_role("button", name="TOML files").click()
+    config = page.get_by_role("textbox", name="Configuration (TOML)")
+    expect(config).to_have_value("epochs = 3\n")
     config.fill("epochs = 4\n")
     with page.expect_request("**/training/validate"):
         page.get_by_role("button", name="Validate").click()
     assert sent[0] == {**request, "priority": 0}
     assert sent[1]["config_toml"] == "epochs = 4\n"
     assert not {"config", "dataset"} & set(sent[1])
+
+
+def test_form_and_texts_edit_the_same_request(open_page: Open, complaints: Complaints) -> None:
+    complaints.allowed = ("status of 422",)
+    page = open_page("#/start?model=z_image&variant=turbo")
+    expect(page.locator(".model-card[aria-pressed=true]")).to_contain_text("Z-Image")
+    page.get_by_label("epochs", exact=True).fill("7")
+    page.get_by_text("Every setting").last.click()
+    page.get_by_label("max steps", exact=True).fill("900")
+    page.get_by_label("max steps", exact=True).blur()
+    page.get_by_role("button", name="TOML files").click()
+    config = page.get_by_role("textbox", name="Configuration (TOML)")
+    expect(config).to_have_value(re.compile(r"epochs = 7\n(.|\n)*max_steps = 900\n(.|\n)*type = .lumina2."))
+    text = config.input_value()
+    config.fill(text.replace("max_steps = 900", "max_steps = 80\nmystery = [1, 2]"))
+    page.get_by_role("button", name="Step by step").click()
+    expect(page.get_by_label("max steps", exact=True)).to_have_value("80")
+    expect(page.get_by_label("mystery", exact=True)).to_have_value("[1,2]")
+    page.get_by_role("button", name="TOML files").click()
+    config.fill("epochs = ")
+    page.get_by_role("button", name="Step by step").click()
+    expect(page.locator(".editor-field").first.locator(".finding")).to_be_visible()
+    expect(config).to_be_visible()
+
+
+def test_a_preset_fills_the_form_and_what_nobody_told_is_said_to_be_unknown(open_page: Open) -> None:
+    page = open_page("#/start?model=wan")
+    expect(page.locator(".preset-card.unknown").first).to_contain_text("not known")
+    page.locator("button.preset-card", has_text="16 GB").click()
+    expect(page.get_by_label("blocks to swap", exact=True)).to_have_value("38")
+    expect(page.get_by_label("frame buckets", exact=True)).to_have_value("[1,17]")
+    expect(page.locator(".kept-list")).to_contain_text("PYTORCH_CUDA_ALLOC_CONF")
+
+
+def test_a_finding_stands_at_its_field(open_page: Open) -> None:
+    page = open_page("#/start?model=flux")
+    page.get_by_label("gradient accumulation steps", exact=True).fill("0")
+    page.get_by_role("button", name="Validate").click()
+    wrong = page.locator(".setting", has=page.locator(".finding"))
+    expect(wrong.filter(has_text="gradient accumulation steps")).to_be_visible()
 
 
 def test_a_secret_that_is_not_given_again_is_left_out_of_a_copy(open_page: Open, server: TrainingServer) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from api.weights.header import MOST_HEADER_BYTES, Header, Unsound, merged, read_header
+from tests.lengths import length
 
 
 def write(path: Path, header: Any, data: int = 0, length: int | None = None) -> Path:
@@ -101,12 +102,12 @@ def test_shards_are_one_model():
 
 
 def test_no_change_of_a_header_breaks_the_reader(tmp_path: Path):
-    """So many changed headers as MUTATED_HEADERS says; 300 in the suite."""
+    """As many as the figure says by `make test-long`."""
     random = Random(7)
     text = json.dumps({"__metadata__": {"f": "pt"}, "a": tensor(0, 24, [2, 3]), "b.c": tensor(24, 32, [4], "F16")})
     whole = struct.pack("<Q", len(text)) + text.encode() + bytes(32)
     path = tmp_path / "a"
-    for number in range(int(os.environ.get("MUTATED_HEADERS", "300"))):
+    for number in range(length(10_000, 300)):
         path.write_bytes(mutated(whole, random))
         os.utime(path, ns=(number, number))
         with suppress(Unsound):

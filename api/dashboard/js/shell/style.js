@@ -3,7 +3,7 @@
 /** @type {Map<string, Promise<void>>} */
 const learnt = new Map();
 
-/** Loads one once, before those of print. Throws when it cannot be had. @param {"alerts"|"data"|"models"} name */
+/** Loads one once, before those of print. Throws when it cannot be had. @param {"alerts"|"data"|"log"|"models"} name */
 export function learnStyle(name) {
   const known = learnt.get(name) ?? load(name);
   learnt.set(name, known);

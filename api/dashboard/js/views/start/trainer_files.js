@@ -65,6 +65,10 @@ export function trainerFiles(changed) {
       if (same) return { ...type, config: same.config, dataset: same.dataset };
       return { ...type, config_toml: config.value, dataset_toml: dataset.value };
     },
+    /** Whether anything stands in them. */
+    get isWritten() {
+      return Boolean(config.value.trim() || dataset.value.trim());
+    },
     /** The texts that stand for a structured request. */
     get texts() {
       return structured?.texts;

@@ -1,7 +1,8 @@
-// Starting a training: the trainer's two files, or the toy; checked before it is sent.
+// A new training, step by step or as the trainer's two files; checked before it is sent.
 
 import { access, whyNot } from "../../access.js";
 import { api, Refused } from "../../api.js";
+import { models } from "../../api_models.js";
 import { scrollable } from "../../components/scroll.js";
 import { segments } from "../../components/segments.js";
 import { note } from "../../components/status.js";
@@ -14,15 +15,15 @@ import { formField, numberInput, textInput } from "./fields.js";
 import { findingItem, findingsOf, verdict } from "./findings.js";
 import { beginOnDataset } from "./from_dataset.js";
 import { gpuChoice } from "./gpu_choice.js";
+import { guidedForm, step } from "./guided.js";
 import { keptFields } from "./kept.js";
 import { planView } from "./plan.js";
-import { overlay } from "./request.js";
-import { toyForm } from "./toy.js";
+import { masksIn, overlay } from "./request.js";
 import { trainerFiles } from "./trainer_files.js";
 
 const DRAFT = "draft";
 
-/** @typedef {"toy"|"toml"} Mode */
+/** @typedef {"form"|"toml"} Mode */
 /**
  * What a form is begun with.
  * @typedef {{mode: Mode, request: API.Request, texts?: import("./trainer_files.js").Texts|null}} Begun
@@ -35,7 +36,7 @@ const DRAFT = "draft";
  */
 export function open(_app, place) {
   /** @type {Mode} */
-  let mode = "toy";
+  let mode = "form";
   let key = newKey();
   const changed = () => {
     key = newKey();
@@ -43,9 +44,11 @@ export function open(_app, place) {
     offerCache();
   };
   const gpus = gpuChoice();
-  const toy = toyForm();
   const files = trainerFiles(changed);
   const kept = keptFields(changed);
+  const guided = guidedForm(changed, (env) =>
+    kept.choose({ ...kept.base(true), env: { ...kept.base(true).env, ...env } }),
+  );
   const name = formField({
     name: "name",
     label: t("name"),
@@ -104,19 +107,45 @@ export function open(_app, place) {
 
   const modes = segments(
     t("mode"),
-    /** @type {Mode[]} */ (["toy", "toml"]).map((value) => ({ value, label: t(`mode.${value}`) })),
+    /** @type {Mode[]} */ (["form", "toml"]).map((value) => ({ value, label: t(`mode.${value}`) })),
     mode,
-    (value) => {
-      setMode(value);
-      changed();
-    },
+    (value) => attempt(() => turnTo(value)),
   );
+
+  /** The same request in its other form. What has none is told, and stays as it is. @param {Mode} value */
+  async function turnTo(value) {
+    try {
+      if (value === "toml" && mode === "form" && guided.type !== "toy") await showTexts();
+      if (value === "form" && mode === "toml" && files.isWritten) await readTexts();
+    } catch (error) {
+      modes.select(mode);
+      if (!(error instanceof Refused && error.errors.length)) throw error;
+      show(asFindings(error));
+      return toast("bad", t("toml.refused"));
+    }
+    setMode(value);
+    changed();
+  }
+
+  async function showTexts() {
+    const { config, dataset } = guided.draft;
+    const found = await models.convert(guided.type, { config, dataset });
+    const texts = { config: found.config_toml ?? "", dataset: found.dataset_toml ?? "" };
+    files.choose({ model_type: guided.type, config, dataset }, texts);
+  }
+
+  async function readTexts() {
+    const { model_type: type = "", config_toml, dataset_toml, config, dataset } = files.request();
+    if (config_toml === undefined) return guided.choose({ model_type: type, config, dataset });
+    const found = await models.convert(type, { config_toml, dataset_toml });
+    await guided.choose({ model_type: type, config: found.config, dataset: found.dataset });
+  }
 
   /** @param {Mode} value */
   function setMode(value) {
     mode = value;
     modes.select(value);
-    toy.element.hidden = mode !== "toy";
+    guided.element.hidden = mode !== "form";
     files.element.hidden = mode !== "toml";
   }
 
@@ -124,7 +153,7 @@ export function open(_app, place) {
   function request(isDraft = false) {
     const base = kept.base(isDraft);
     return overlay(base, {
-      what: mode === "toy" ? { ...datasetOf(base), model_type: "toy", config: toy.config() } : files.request(),
+      what: mode === "form" ? guided.request(base) : files.request(),
       gpus: gpus.wish(),
       fields: {
         name: name.input.value.trim() || undefined,
@@ -138,7 +167,7 @@ export function open(_app, place) {
   /** Each finding at its place; what has none stands beside the form. @param {Pick<API.Validation, "errors"|"warnings">} found */
   function show(found) {
     const all = findingsOf(found);
-    const parts = [mode === "toy" ? toy : files, name, description, priority, gpus, memory, kept];
+    const parts = [mode === "form" ? guided : files, name, description, priority, gpus, memory, kept];
     const placed = new Set(parts.flatMap((part) => part.show(all)));
     const rest = all.filter((finding) => !placed.has(finding));
     fill(
@@ -159,13 +188,15 @@ export function open(_app, place) {
     cacheButton.hidden = !/"dataset":|^\s*dataset\s*=/m.test(text ?? JSON.stringify(dataset ?? {}));
   }
 
-  const masked = () => (mode === "toml" ? files.masked() : []);
+  const masked = () => (mode === "toml" ? files.masked() : maskedIn(guided.draft.config));
 
   async function validate() {
     const found = await api.validate(request()).catch(asFindings);
     found.errors.push(...masked());
     show(found);
     fill(plan, planView(found));
+    const reference = mode === "form" && guided.type !== "toy" && guided.reference;
+    if (reference) await showBuckets(reference, guided.type, guided.draft, plan).catch(() => {});
     return found;
   }
 
@@ -213,8 +244,8 @@ export function open(_app, place) {
     description.input.value = begun.description ?? "";
     memory.input.value = String(begun.min_memory || "");
     priority.input.value = String(begun.priority ?? 0);
-    if (chosen === "toy") toy.choose(begun.config ?? {});
-    else files.choose(begun, texts);
+    if (chosen === "toml") files.choose(begun, texts);
+    else attempt(() => guided.choose(begun));
     offerCache();
   }
 
@@ -225,12 +256,15 @@ export function open(_app, place) {
     h(
       "div",
       { class: "body stack" },
-      toy.element,
+      guided.element,
       files.element,
-      h("div", { class: "form-grid" }, name.element, priority.element, memory.element, description.element),
-      gpus.element,
-      kept.element,
-      h("div", { class: "choices" }, validateButton, cacheButton, startButton),
+      step(
+        "step.run",
+        h("div", { class: "form-grid" }, name.element, priority.element, memory.element, description.element),
+        gpus.element,
+        kept.element,
+      ),
+      h("div", { class: "choices start-choices" }, validateButton, cacheButton, startButton),
     ),
   );
   const side = h(
@@ -242,7 +276,9 @@ export function open(_app, place) {
   scrollable(side, plan);
   fill(plan, h("p", { class: "faint small" }, t("plan.hint")));
   setMode(mode);
-  prefill(place.query, choose, (text) => fill(onDataset, note("run", h("p", { class: "foreign" }, text))));
+  const wanted = place.query.get("model");
+  if (wanted && !place.query.get("dataset")) guided.begin(wanted, place.query.get("variant") ?? "");
+  else prefill(place.query, choose, (text) => fill(onDataset, note("run", h("p", { class: "foreign" }, text))));
   return {
     element: h(
       "div",
@@ -255,17 +291,39 @@ export function open(_app, place) {
     title: () => t("nav.start"),
     topics: "gpu,system",
     on: {},
-    refetch: async () => {},
+    refetch: guided.refetch,
     close: () => {
       forgetAccess();
+      guided.close();
       gpus.close();
     },
   };
 }
 
-/** The toy draws its pictures by a dataset, when a request has one. @param {API.Request} request */
-const datasetOf = ({ model_type: type, dataset, dataset_toml: text }) =>
-  type === "toy" ? { dataset, dataset_toml: text } : {};
+/** A secret that was not given again. @param {unknown} config */
+const maskedIn = (config) =>
+  masksIn(config, "/config").map((pointer) => ({ pointer, message: t("masked"), remedy: t("masked.remedy") }));
+
+/**
+ * How a dataset would be cut, as a picture.
+ * @param {string} reference @param {string} type @param {import("./draft.js").Draft} draft @param {HTMLElement} plan
+ */
+async function showBuckets(reference, type, draft, plan) {
+  const [{ data }, { bucketsPicture }] = await Promise.all([
+    import("../../api_data.js"),
+    import("../dataset/buckets.js"),
+  ]);
+  const [name, version] = reference.split("@");
+  const { directories: _directories, directory: _directory, ...settings } = draft.dataset;
+  const wish = /** @type {API.CheckWish} */ ({ ...settings, model_type: type, config: draft.config });
+  if (version) wish.version = version;
+  const { buckets } = await data.check(name, wish);
+  if (!buckets.length) return;
+  plan.append(
+    h("h3", {}, t("plan.buckets")),
+    bucketsPicture(buckets, () => go(`/data/${encodeURIComponent(name)}?tab=check`)),
+  );
+}
 
 const newKey = () => crypto.randomUUID?.() ?? `page-${Date.now()}-${Math.random().toString(36).slice(2)}`;
 
@@ -292,16 +350,16 @@ async function prefill(query, choose, say) {
     if (!found) return;
     const { plan, model_type: model } = found;
     const request = /** @type {API.Request} */ (found.request);
-    const isToy = model === "toy" && !request.config_toml;
+    const isForm = !request.config_toml && !request.dataset_toml;
     const texts = request.config_toml
       ? null
       : { config: plan.files?.["config.toml"] ?? "", dataset: plan.files?.["dataset.toml"] ?? "" };
-    choose({ mode: isToy ? "toy" : "toml", request, texts });
+    choose({ mode: isForm ? "form" : "toml", request: { ...request, model_type: model }, texts });
     return;
   }
   try {
     const draft = JSON.parse(sessionStorage.getItem(DRAFT) ?? "null");
-    if (draft) choose(draft);
+    if (draft) choose({ ...draft, mode: draft.mode === "toml" ? "toml" : "form" });
   } catch {
     // Nothing was kept.
   }

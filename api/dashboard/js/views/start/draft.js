@@ -1,0 +1,72 @@
+// The request that the form edits: its configuration and dataset as values, by their place.
+
+/** @typedef {Record<string, unknown>} Table */
+/** Keys, from the outermost on; a number is a place in a list. @typedef {readonly (string|number)[]} Path */
+
+/** A LoRA with plain values: the learning rate is that of the trainer's main example. @type {Table} */
+export const PLAIN = {
+  epochs: 20,
+  micro_batch_size_per_gpu: 1,
+  save_every_n_epochs: 5,
+  checkpoint_every_n_minutes: 120,
+  activation_checkpointing: true,
+  adapter: { type: "lora", rank: 32, dtype: "bfloat16" },
+  optimizer: { type: "adamw_optimi", lr: 2e-5, betas: [0.9, 0.99], weight_decay: 0.01, eps: 1e-8 },
+};
+
+/** @type {Table} */
+export const PLAIN_DATASET = { resolutions: [512], enable_ar_bucket: true, min_ar: 0.5, max_ar: 2, num_ar_buckets: 7 };
+
+/** @param {() => void} changed called after each change by hand */
+export function requestDraft(changed) {
+  /** @type {{config: Table, dataset: Table}} */
+  let values = { config: {}, dataset: {} };
+  return {
+    get config() {
+      return values.config;
+    },
+    get dataset() {
+      return values.dataset;
+    },
+    /** @param {{config?: Table|null, dataset?: Table|null}} next */
+    choose(next) {
+      values = structuredClone({ config: next.config ?? values.config, dataset: next.dataset ?? values.dataset });
+    },
+    /** @param {Path} path from `config` or `dataset` on */
+    get: (path) => path.reduce((/** @type {any} */ at, key) => at?.[key], values),
+    /** Sets a value, or takes it away; tables on the way are made. @param {Path} path @param {unknown} value undefined: away */
+    set(path, value) {
+      /** @type {any} */
+      let at = values;
+      for (const key of path.slice(0, -1)) {
+        if (typeof at[key] !== "object" || at[key] === null) at[key] = {};
+        at = at[key];
+      }
+      const last = path[path.length - 1];
+      if (value === undefined) delete at[last];
+      else at[last] = value;
+      changed();
+    },
+  };
+}
+
+/** @typedef {ReturnType<typeof requestDraft>} Draft */
+
+/** What was typed, as a value: JSON, which TOML's lists and numbers are, too. Throws SyntaxError. @param {string} text @returns {unknown} */
+export function readValue(text) {
+  const plain = text
+    .replace(/'([^'"]*)'/g, '"$1"')
+    .replace(/,\s*([\]}])/g, "$1")
+    .replace(/(\d)_(?=\d)/g, "$1");
+  return JSON.parse(plain);
+}
+
+/** 2e-5 is easier to read than 0.00002. @param {number} value */
+const showNumber = (value) => (value !== 0 && Math.abs(value) < 1e-3 ? value.toExponential() : String(value));
+
+/** @param {unknown} value @returns {string} */
+export function showValue(value) {
+  if (value === undefined) return "";
+  if (typeof value === "number") return showNumber(value);
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
