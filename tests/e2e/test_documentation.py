@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.server import ROOT, until
 from tests.e2e.training_server import TrainingServer
 
-#: What a shell runs before the guide's own lines: streams end sooner, a long sleep when nothing trains.
+#: What a shell runs before the guide's own lines: streams end sooner, and a long sleep lasts until nothing trains.
 PRELUDE = r"""
 set -uo pipefail
 curl() {
@@ -25,8 +25,8 @@ curl() {
   command curl "${arguments[@]}"
 }
 sleep() {
-  [ "$1" -ge 10 ] || { command sleep "$1"; return; }
-  for i in $(seq 300); do
+  command sleep "$1"
+  [ "$1" -lt 10 ] || for i in $(seq 200); do
     command curl -s "$BASE/training/list?status=queued,starting,running,stopping" | grep -q '"total":0' && break
     command sleep 0.2
   done
@@ -49,6 +49,8 @@ REFUSED = {
     ("POST", "/api/v1/preprocess/start"): 404,
     ("POST", "/api/v1/models/registry"): 404,
     ("POST", "/api/v1/models/validate"): 404,
+    # What is named for example has no version yet.
+    ("POST", "/api/v1/training/cache"): 422,
     # There is no provider to sign in by, and no endpoint that writes captions.
     ("GET", "/api/v1/auth/oidc/login"): 404,
     ("GET", "/api/v1/auth/oidc/callback"): 404,
@@ -129,7 +131,8 @@ def test_every_line_of_the_chapter_for_a_team_runs_with_keys(tmp_path: Path):
 
 def test_every_line_of_the_api_guide_runs_and_every_route_has_one(server: TrainingServer, tmp_path: Path):
     requests = run(read("TRAINING_API.md"), server, tmp_path)
-    assert [request for request in requests if not is_as_shown(request)] == []
+    wrong = [request for request in requests if not is_as_shown(request)]
+    assert [(each["method"], each.get("route"), each["status"]) for each in wrong] == []
     document = server.client.get("/openapi.json").json()
     routes = {(method.upper(), path) for path, ways in document["paths"].items() for method in ways}
     shown = {(request["method"], _braced(request.get("route") or request["path"])) for request in requests}
