@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from api.storage.sqlite import check_log, create_sqlite_engine, describe_rescue,
 from api.storage.tables import REVISION, metadata
 from api.storage.turns import Turns
 from api.utils.database_use import note_read, note_write
-from api.utils.deadlines import at_most, is_in_a_hurry, one_wait
+from api.utils.deadlines import at_most, is_in_a_hurry, one_wait, within
 from api.utils.masking import is_secret_name
 from api.utils.measures import note_transaction
 
@@ -33,6 +33,9 @@ LOCK_MS = 4000
 
 #: Seconds between two checks of a database that was found damaged; each takes 3 s at most.
 LOOK_AGAIN_SECONDS = 10.0
+
+#: Milliseconds for a free connection that count as no wait.
+NO_WAIT_MS = 100
 
 #: Milliseconds that a start waits for another server's migration.
 MIGRATION_LOCK_MS = 60_000
@@ -187,25 +190,19 @@ class Database:
         """Has `listener` called after each commit of tasks' events, in the writer's thread: it must return at once."""
         self._on_append.append(listener)
 
-    @contextmanager
-    def _take_turn(self) -> Iterator[int]:
+    def _take_turn(self) -> AbstractContextManager[int]:
         """Waits for this process's turn to write; gives the milliseconds that are left to wait for the lock itself."""
         # SQLite's waiters poll, and the unlucky one starves; in this process they take turns instead.
         if not self.is_sqlite:
-            yield LOCK_MS
-            return
-        began = time.monotonic()
-        if not self._turn.acquire(timeout=at_most(LOCK_MS / 1000)):
-            raise DatabaseUnavailable("Other writers keep the database busy.", headers=_RETRY_AFTER)
-        try:
-            yield max(1, LOCK_MS - round(1000 * (time.monotonic() - began)))
-        finally:
-            self._turn.release()
+            return nullcontext(LOCK_MS)
+        return self._turn.wait(LOCK_MS, "Other writers keep the database busy.")
 
     @contextmanager
     def _connect(self, mode: str, lock_ms: int | None = None) -> Iterator[Connection]:
         try:
-            with self._take_place(), _beginning(mode), self.engine.connect() as connection:
+            place = self._free.wait(LOCK_MS, "Every connection to the database is in use.")
+            # The pool itself has one bound for all.
+            with place as left, _sharing(left), _beginning(mode), self.engine.connect() as connection:
                 connection.info.update(begin=mode, lock_ms=round(at_most((lock_ms or LOCK_MS) / 1000) * 1000))
                 with connection.begin():
                     yield connection
@@ -222,16 +219,6 @@ class Database:
             self._note_trouble(error, mode)
             raise
         self._note_success(mode)
-
-    @contextmanager
-    def _take_place(self) -> Iterator[None]:
-        """Waits for a free connection as long as this context may; the pool itself has one bound for all."""
-        if not self._free.acquire(timeout=at_most(LOCK_MS / 1000)):
-            raise DatabaseUnavailable("Every connection to the database is in use.", headers=_RETRY_AFTER)
-        try:
-            yield
-        finally:
-            self._free.release()
 
     def _note_success(self, mode: str) -> None:
         self._breaker.note_answer()
@@ -370,6 +357,11 @@ def _advise(file: Path) -> str:
     if file.exists():
         return "let this user read and write it, its -wal and -shm beside it, and its directory"
     return f"let this user write into {directory} and make room on its disk, or {_TAKE_ANOTHER}"
+
+
+def _sharing(left_ms: int) -> AbstractContextManager[None]:
+    """Bounds the waits of a transaction whose place was waited for: or it would be refused only after both."""
+    return within(left_ms / 1000) if left_ms < LOCK_MS - NO_WAIT_MS else nullcontext()
 
 
 @contextmanager

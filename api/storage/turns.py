@@ -3,7 +3,12 @@
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+
+from api.errors import DatabaseUnavailable
+from api.utils.deadlines import at_most
 
 #: Seconds after which the one who has waited the longest is next, whoever asks. Until then whoever is running goes on:
 #: to wake another thread for each turn takes longer than most turns do.
@@ -60,6 +65,19 @@ class Turns:
                 if not is_called:
                     self._waiting.remove(waiter)
                     return False
+
+    @contextmanager
+    def wait(self, milliseconds: int, refusal: str) -> Iterator[int]:
+        """Has a turn within the `with` block, waited for so long at most, or as long as this context may; gives how
+        many of the milliseconds are left then, at least one. Raises DatabaseUnavailable.
+        """
+        began = time.monotonic()
+        if not self.acquire(timeout=at_most(milliseconds / 1000)):
+            raise DatabaseUnavailable(refusal, headers={"Retry-After": "2"})
+        try:
+            yield max(1, milliseconds - round(1000 * (time.monotonic() - began)))
+        finally:
+            self.release()
 
     def release(self) -> None:
         """Hands the turn to who has waited for too long, or leaves it to whoever is first."""

@@ -44,6 +44,16 @@ def one_wait() -> Iterator[None]:
         _give_up_at.reset(token)
 
 
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Lets all waits within the `with` block share these seconds; an earlier end that is set stays."""
+    token = _give_up_at.set(time.monotonic() + at_most(seconds))
+    try:
+        yield
+    finally:
+        _give_up_at.reset(token)
+
+
 def time_left() -> float | None:
     """Seconds that may still be waited, at least 0; None where no bound is set."""
     give_up_at = _give_up_at.get()

@@ -23,7 +23,7 @@ from api.storage import events
 from api.storage.database import Database, DatabaseError, sqlite_url
 from api.storage.tables import events as event_table
 from api.utils.database_use import Use, current_use
-from api.utils.deadlines import hurrying
+from api.utils.deadlines import hurrying, time_left
 from api.utils.measures import transactions
 from tests.unit.observed import observed
 from tests.unit.storage.builders import NOW
@@ -192,6 +192,28 @@ def test_hurried_read_waits_for_a_free_connection_only_so_long(database: Databas
         with pytest.raises(DatabaseUnavailable, match="Every connection"), hurrying(0.1):
             count_events(own)
         assert time.monotonic() - began < database_module.LOCK_MS / 2000
+
+
+def test_who_waited_for_a_connection_has_so_much_less_for_what_it_asks(database: Database):
+    with closing(Database(database.url.render_as_string(hide_password=False), pool_size=1)) as own:
+        has_it, left = threading.Event(), []
+
+        def hold() -> None:
+            with own.read():
+                has_it.set()
+                time.sleep(2 * database_module.NO_WAIT_MS / 1000)
+
+        holder = threading.Thread(target=hold)
+        holder.start()
+        has_it.wait(5)
+        with own.read():
+            left.append(time_left())
+        holder.join()
+        with own.read():
+            left.append(time_left())
+    assert left[0] is not None
+    assert left[0] < (database_module.LOCK_MS - database_module.NO_WAIT_MS) / 1000
+    assert left[1] is None
 
 
 def test_hurried_read_waits_for_a_lock_of_the_file_only_so_long(tmp_path: Path):
