@@ -204,8 +204,8 @@ KNOWS_MORE.add("/api/v1/models/{model_id}/convert")
 #: A silence ends in the future, clauses name metrics that there are, and addresses lead somewhere.
 KNOWS_MORE |= {f"/api/v1/alerts/{noun}" for noun in ("silences", "rules", "channels")}
 KNOWS_MORE |= {"/api/v1/alerts/rules/{rule_id}", "/api/v1/alerts/channels/{channel_id}"}
-#: A key that was used before, for another hold.
-KNOWS_MORE.add("/api/v1/system/holds")
+#: An Idempotency-Key that was used before, with another body.
+KNOWS_MORE |= {"/api/v1/system/holds", "/api/v1/models/download"}
 #: Metadata are Base64 within a header, and a part must begin where its upload is.
 TUS = {"/api/v1/uploads", "/api/v1/uploads/{upload_id}"}
 KNOWS_MORE |= TUS

@@ -15,6 +15,7 @@ from tests.api.conftest import TRAINING, MakeWorld, World
 PROGRESS = {
     "stage", "current_epoch", "total_epochs", "current_step", "total_steps", "steps_per_epoch", "epoch_progress",
     "overall_progress", "eta_seconds", "eta_formatted", "training_time", "training_time_formatted", "activity",
+    "items_cached",
 }  # fmt: skip
 METRICS = {"current_loss", "best_loss", "learning_rate", "grad_norm", "epoch_loss", "best_epoch", "nan_steps"}
 SPEED = {"steps_per_second", "samples_per_second", "time_per_step"}

@@ -113,6 +113,12 @@ def at_least_one(*names: str) -> dict[str, Any]:
     return {"anyOf": _given(names)}
 
 
+def needs(name: str, other: str) -> dict[str, Any]:
+    """The rule, in JSON Schema's words, that the other field has a value where this one has."""
+    [has_name, has_other] = _given((name, other))
+    return {"anyOf": [{"not": has_name}, has_other]}
+
+
 def _given(names: Sequence[str]) -> list[dict[str, Any]]:
     return [{"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in names]
 

@@ -6,14 +6,14 @@ from pydantic import ConfigDict, Field, JsonValue, SecretStr, model_validator
 
 from api.models.download import DownloadView
 from api.models.model_memory import ModelType
-from api.routes.schemas.common import Envelope, Name, Shown, at_least_one, at_most_one
+from api.routes.schemas.common import Envelope, Name, Shown, at_least_one, at_most_one, needs
 from api.services.catalog.download_wish import DownloadOrder
 from api.utils.pagination import Pagination
 from api.utils.validation import Strict
 
 _WAYS = ("model_id", "repository", "url")
 _ONE_WAY: list[JsonValue] = [at_most_one("model_id", "repository"), at_most_one("model_id", "url")]
-_ONE_WAY += [at_most_one("repository", "url"), at_least_one(*_WAYS)]
+_ONE_WAY += [at_most_one("repository", "url"), at_least_one(*_WAYS), needs("url", "sha256")]
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Repository = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,95}/[A-Za-z0-9][A-Za-z0-9._\-]{0,95}$")]
@@ -38,7 +38,6 @@ class StartDownload(Strict):
             "example": {"model_id": "z_image", "version": "turbo"},
             "minProperties": 1,
             "allOf": _ONE_WAY,
-            "dependentRequired": {"url": ["sha256"]},
         },
     )
 
