@@ -1,10 +1,12 @@
 """What alerts cost: rules held against facts, a burst of ten thousand, and an alert's way to a mail server."""
 
+import gc
 import random
 import socket
 import statistics
 import tempfile
 import time
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -42,6 +44,9 @@ from tests.unit.services.alerts.facts import channel, new_id
 GPUS, RULES, BURST = 512, 1_000, 10_000
 FOR_SECONDS = 1.0
 
+#: The most mails a minute to the channel of the burst.
+PER_MINUTE = 6
+
 
 def measure(effort: Effort) -> Iterator[Row]:
     """Measures each of the three."""
@@ -55,7 +60,7 @@ def measure(effort: Effort) -> Iterator[Row]:
         _mailbox() as (port, mails),
         _station(Path(folder), port, BURST) as at,
     ):
-        at.channel(per_minute=6)
+        at.channel(per_minute=PER_MINUTE)
         at.begin(range(BURST))
         time.sleep(FOR_SECONDS + 0.1)
         began = time.monotonic()
@@ -63,7 +68,7 @@ def measure(effort: Effort) -> Iterator[Row]:
         yield below(f"{BURST:,} alerts at once: kept with what is to be told", time.monotonic() - began, 10, SECONDS)
         at.start(loop=False)
         at.wait(lambda: bool(mails) and not at.outbox_store.waiting())
-        yield below("the same: mails", len(mails), 7, COUNT)
+        yield below("the same: mails within a minute", _most_within(mails, 60.0), PER_MINUTE + 1, COUNT)
         yield at_least("the same: told in them", at.told(), BURST, COUNT)
     with tempfile.TemporaryDirectory() as folder, _mailbox() as (port, mails), _station(Path(folder), port, 1000) as at:
         at.channel(group_wait_seconds=0, per_minute=10_000, per_hour=10_000)
@@ -84,6 +89,8 @@ class _Evaluation:
 
 def _evaluate(rounds: int, share: float) -> _Evaluation:
     """Rounds in which this share of all values is out of bounds."""
+    # As the service does before it serves: a look through all that is loaded would count as a step.
+    gc.freeze()
     luck, clock, names = random.Random(1), FakeClock(), list(metrics_of(RuleScope.GPU))
     machine = AlertMachine(clock, new_id, 0.0)
     rules = {
@@ -113,6 +120,11 @@ def _evaluate(rounds: int, share: float) -> _Evaluation:
         found.steps += steps
         found.changes = max(found.changes, changes)
     return found
+
+
+def _most_within(times: list[float], seconds: float) -> int:
+    """The most of these ascending times that lie within so many seconds."""
+    return max((bisect_left(times, begin + seconds) - place for place, begin in enumerate(times)), default=0)
 
 
 def _targets(count: int) -> tuple[AlertTarget, ...]:
