@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from benchmarks import (
     access,
+    alerting,
     alerts,
     claims,
     dashboard,
@@ -48,6 +49,7 @@ BENCHMARKS: dict[str, Callable[[Effort], Iterator[Row]]] = {
     "access": access.measure,
     "watching": watching.measure,
     "alerts": alerts.measure,
+    "alerting": alerting.measure,
     "live": live.measure,
     "logs": logs.measure,
     "uploads": uploads.measure,

@@ -75,6 +75,8 @@ function form(name, base, total, close, done) {
   }
 
   const input = () => {
+    // Nothing is made that was not shown before.
+    save.disabled = true;
     clearTimeout(timer);
     timer = setTimeout(look, PREVIEW_PAUSE_MS);
   };
