@@ -69,7 +69,7 @@ def _add_rules(server: Running) -> None:
             "rule_id": f"burst_{number}",
             "title": "burst",
             "scope": "gpu",
-            "when": ["memory_total >= 1"],
+            "when": ["temperature_gpu >= 1"],
             "for_seconds": 5,
             "summary": "{gpu} is there",
         }
