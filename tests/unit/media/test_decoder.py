@@ -40,7 +40,7 @@ def test_bomb_costs_a_finding_and_the_next_file_is_read(tmp_path: Path):
 
 
 def test_what_takes_too_long_is_ended(decoder: MediaDecoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "PROBE_SECONDS", 0.002)
+    monkeypatch.setattr(module, "PROBE_SECONDS", 1e-6)
     clip = write_clip(tmp_path / "long.mkv", 3000, 25, (16, 16))
     assert decoder.probe(clip).problem == MediaProblem.BOMB
     monkeypatch.undo()
